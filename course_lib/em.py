@@ -1,0 +1,81 @@
+"""EM's two steps for a mixture of Gaussians, as plain functions.
+
+P(x) = Σ_k weight_k N(x | mean_k, covariance_k). Covariances come in scikit-learn's four shapes: "full" (K, D, D),
+"tied" (D, D), "diag" (K, D), "spherical" (K,). Source: Bishop, Pattern Recognition and Machine Learning,
+section 9.2 (E-step: 9.23, M-step: 9.24–9.26). All logarithms are natural: nats.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from course_lib.gaussians import log_prob_diag, log_prob_full
+
+
+class Parameters(NamedTuple):
+    """A mixture's weights (K,), means (K, D) and covariances."""
+
+    weights: Tensor
+    means: Tensor
+    covariances: Tensor
+
+
+def log_joint(
+    x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type="full"
+) -> Tensor:
+    """log weight_k + log N(x_n | mean_k, covariance_k): x (N, D) -> (N, K), in nats."""
+    columns = []
+    for k, mean in enumerate(means):
+        if covariance_type in ("diag", "spherical"):
+            columns.append(log_prob_diag(x, mean, covariances[k].log()))
+        else:
+            columns.append(
+                log_prob_full(x, mean, covariances if covariance_type == "tied" else covariances[k])
+            )
+    return weights.log() + torch.stack(columns, dim=1)
+
+
+def e_step(
+    x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str = "full"
+) -> tuple[Tensor, Tensor]:
+    """Responsibilities P(k | x_n) (N, K), rows adding up to 1, and log P(x_n) (N,) in nats, for x (N, D)."""
+    joint = log_joint(x, weights, means, covariances, covariance_type)  # (N, K)
+    log_px = torch.logsumexp(joint, dim=1)  # (N,)
+    return torch.exp(joint - log_px[:, None]), log_px
+
+
+def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: float = 0.0) -> Parameters:
+    """The weights, means and covariances that fit x (N, D) best under the responsibilities resp (N, K).
+
+    `reg_covar` is added to every variance. A component without any responsibility gets mean 0, covariance 0.
+    """
+    counts = resp.sum(0) + 10 * torch.finfo(x.dtype).eps  # (K,), never exactly 0
+    means = resp.T @ x / counts[:, None]  # (K, D)
+    spreads = []
+    for k, mean in enumerate(means):
+        centred = x - mean  # (N, D)
+        if covariance_type in ("diag", "spherical"):
+            spreads.append(resp[:, k] @ centred**2 / counts[k])  # (D,)
+        else:
+            spreads.append((resp[:, k, None] * centred).T @ centred / counts[k])  # (D, D)
+    covariances = torch.stack(spreads)
+    if covariance_type == "tied":
+        covariances = (counts[:, None, None] * covariances).sum(0) / counts.sum()
+    elif covariance_type == "spherical":
+        covariances = covariances.mean(1)
+    if covariance_type in ("full", "tied"):
+        covariances.diagonal(dim1=-2, dim2=-1).add_(reg_covar)
+    else:
+        covariances = covariances + reg_covar
+    return Parameters(counts / counts.sum(), means, covariances)
+
+
+def collapsed(covariances: Tensor, covariance_type: str, floor: Tensor) -> Tensor:
+    """Which covariances have lost a direction: (K,) booleans, or () for tied. `floor` (D,) are variances."""
+    if covariance_type == "spherical":
+        return ~(covariances > floor.min())
+    if covariance_type == "diag":
+        return ~(covariances > floor).all(-1)
+    factors, info = torch.linalg.cholesky_ex(covariances)
+    return (info > 0) | ~(factors.diagonal(dim1=-2, dim2=-1) ** 2 > floor).all(-1)

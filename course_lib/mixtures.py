@@ -1,0 +1,320 @@
+"""A mixture of Gaussians as an estimator: scikit-learn's interface around the two steps of EM."""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils import check_random_state
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from course_lib.em import Parameters, collapsed, e_step, m_step
+from course_lib.fast_em import FastSteps, amplification, n_features
+from course_lib.gaussians import cholesky
+
+__all__ = ["GaussianMixture", "Parameters", "e_step", "m_step"]
+
+ROWS = 4096  # points handled at once outside `fit`: 4,096 × 512 responsibilities are 17 MB
+MAX_FEATURES = 4096  # beyond (full covariance of more than 89 dimensions) the plain steps need less memory
+MAX_AMPLIFICATION = 1e8  # rounding of 1e-16 then stays below 1e-8 nats; the plain steps take over beyond
+COLLAPSED = 1e-12  # a direction this much narrower (in variance) than the data has collapsed onto a point
+
+
+class GaussianMixture(DensityMixin, BaseEstimator):
+    """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class of the same name.
+
+    Constructor arguments, methods and fitted attributes mean what they mean there. Beyond it:
+
+    - arrays and tensors are accepted; arrays in, arrays out; tensors in, tensors out. Fitted attributes are
+      tensors on `device`, which is the data's own unless given. `dtype` is float64 unless given.
+    - `init_params="k-means++"` assigns every point to the nearest of the chosen seeds (in scikit-learn a seed
+      stands alone, with no spread of its own).
+    - `verbose` ≥ 1 shows a progress bar.
+    - a component that collapses onto a point (possible with reg_covar=0) or loses all its points does not end
+      the fit: its covariance (and an empty one's mean) is held at its last good value, and a
+      ConvergenceWarning names it. Held values keep EM's promise: the log-likelihood never falls.
+
+    Raises ValueError with one sentence for data or starts that cannot be used.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: Any = None,
+        means_init: Any = None,
+        precisions_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        dtype: torch.dtype = torch.float64,
+        device: Any = None,
+    ):
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.dtype = dtype
+        self.device = device
+
+    # ---- fitting ----
+
+    def fit(self, X: Any, y: Any = None) -> "GaussianMixture":
+        """Fit to X (N, D) by EM: `n_init` starts, the one with the highest log-likelihood is kept."""
+        x = self._tensor(X)
+        self._check_settings(x)
+        self.n_features_in_ = x.shape[1]
+        going_on = self.warm_start and hasattr(self, "means_")
+        rng = check_random_state(self.random_state)
+        centre = x.mean(0)  # the fast steps lose fewer digits around 0
+        self._floor = COLLAPSED * x.var(0, correction=0).clamp_min(torch.finfo(x.dtype).tiny)  # (D,)
+        best = None
+        self._held: set[str] = set()
+        for _ in range(1 if going_on else self.n_init):
+            start = self._parameters() if going_on else self._start(x, rng)
+            start = start._replace(means=start.means - centre)
+            run = self._run(x - centre, start, self.lower_bound_ if going_on else -math.inf)
+            if best is None or run[1] > best[1]:
+                best = run
+        assert best is not None
+        parameters, self.lower_bound_, self.lower_bounds_, self.converged_ = best
+        self.n_iter_ = len(self.lower_bounds_)
+        self._set(parameters._replace(means=parameters.means + centre))
+        for sentence in sorted(self._held):
+            warnings.warn(sentence, ConvergenceWarning, stacklevel=2)
+        if not self.converged_ and self.max_iter > 0 and self.tol > 0:
+            sentence = (
+                f"EM stopped after max_iter={self.max_iter} steps before the gain fell below tol={self.tol}."
+            )
+            warnings.warn(sentence + " Raise max_iter, or tol.", ConvergenceWarning, stacklevel=2)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None) -> Any:
+        """`fit(X)`, then the most responsible component of each point, (N,)."""
+        return self.fit(X).predict(X)
+
+    def _run(self, x: Tensor, now: Parameters, bound: float) -> tuple[Parameters, float, list[float], bool]:
+        """EM from `now` until the mean log-likelihood gains less than `tol`; x and means are centred."""
+        squares = (x**2).amax(0)  # (D,)
+        small = n_features(x.shape[1], self.covariance_type) <= MAX_FEATURES
+        fast = FastSteps(x, self.covariance_type) if small and self.max_iter > 0 else None
+        history: list[float] = []
+        bar = tqdm(range(self.max_iter), desc=f"EM, {self.n_components} components", disable=not self.verbose)
+        for _ in bar:
+            if fast and amplification(squares, now.covariances, self.covariance_type) < MAX_AMPLIFICATION:
+                new, mean_log_px = fast.iterate(*now, self.reg_covar)
+                new = Parameters(*new)
+            else:
+                resp, log_px = self._e_step_in_blocks(x, now)
+                new, mean_log_px = m_step(x, resp, self.covariance_type, self.reg_covar), log_px.mean()
+            now = self._hold(new, now)
+            history.append(float(mean_log_px))
+            if self.verbose:
+                bar.set_postfix_str(f"log-likelihood {history[-1]:.4f} nats", refresh=False)
+            gain, bound = abs(history[-1] - bound), history[-1]
+            if gain < self.tol:
+                bar.close()
+                return now, bound, history, True
+        return now, bound, history, False
+
+    def _hold(self, new: Parameters, old: Parameters) -> Parameters:
+        """`new`, but with the last good covariance where a component collapsed, and the last place of an empty
+        one. The mean still moves: for a held covariance it is still the best one, so nothing is lost."""
+        lost = collapsed(new.covariances, self.covariance_type, self._floor)
+        empty = new.weights < 100 * torch.finfo(new.weights.dtype).eps
+        for k in range(self.n_components):
+            if empty[k]:
+                self._held.add(
+                    f"Component {k} has lost all its points and stays empty: "
+                    "use fewer components, or another start (n_init, random_state)."
+                )
+            elif lost.ndim and lost[k]:
+                self._held.add(
+                    f"Component {k} has collapsed onto too few points; its covariance is held at its last good "
+                    "value: use fewer components, reg_covar > 0, or another start."
+                )
+        means = torch.where(empty[:, None], old.means, new.means)
+        hold = lost | empty if lost.ndim else lost
+        hold = hold.reshape(hold.shape + (1,) * (new.covariances.ndim - hold.ndim))
+        return Parameters(new.weights, means, torch.where(hold, old.covariances, new.covariances))
+
+    def _start(self, x: Tensor, rng: np.random.RandomState) -> Parameters:
+        """The first weights, means and covariances: from `init_params`, then whatever the caller gave."""
+        k, data = self.n_components, x.cpu().numpy()
+        if self.weights_init is not None and self.means_init is not None and self.precisions_init is not None:
+            resp = x.new_full((len(x), k), 1 / k)  # all of it will be replaced
+        elif self.init_params == "random":
+            resp = torch.as_tensor(rng.uniform(size=(len(x), k))).to(x)
+            resp = resp / resp.sum(1, keepdim=True)
+        else:
+            if self.init_params == "kmeans":
+                centres = KMeans(k, n_init=1, random_state=rng).fit(data).cluster_centers_
+            elif self.init_params == "k-means++":
+                centres = kmeans_plusplus(data, k, random_state=rng)[0]
+            else:
+                centres = data[rng.choice(len(data), k, replace=False)]
+            nearest = torch.cdist(x, torch.as_tensor(centres).to(x)).argmin(1)
+            resp = torch.nn.functional.one_hot(nearest, k).to(x)  # (N, K)
+        start = m_step(x, resp, self.covariance_type, self.reg_covar)
+        pooled = m_step(x, torch.ones_like(resp[:, :1]), self.covariance_type, self.reg_covar).covariances
+        lost = collapsed(pooled, self.covariance_type, self._floor)
+        if bool(lost.any()) and self.precisions_init is None:
+            raise ValueError(
+                "The data have a direction without any spread (a constant column, or one that is a combination "
+                "of others): drop it, or set reg_covar > 0."
+            )
+        if self.covariance_type != "tied":  # a cluster of too few points starts with the spread of all
+            lost = collapsed(start.covariances, self.covariance_type, self._floor)
+            lost = lost.reshape(lost.shape + (1,) * (start.covariances.ndim - 1))
+            start = start._replace(covariances=torch.where(lost, pooled, start.covariances))
+        weights, means, covariances = start
+        if self.weights_init is not None:
+            weights = self._given("weights_init", (k,), x)
+            if bool((weights < 0).any()) or abs(float(weights.sum()) - 1) > 1e-6:
+                raise ValueError("weights_init must be non-negative and add up to 1.")
+        if self.means_init is not None:
+            means = self._given("means_init", (k, x.shape[1]), x)
+        if self.precisions_init is not None:
+            precisions = self._given("precisions_init", tuple(covariances.shape), x)
+            if self.covariance_type in ("diag", "spherical"):
+                if not bool((precisions > 0).all()):
+                    raise ValueError("precisions_init must be positive.")
+                covariances = 1 / precisions
+            else:
+                covariances = torch.cholesky_inverse(cholesky(precisions))
+        return Parameters(weights, means, covariances)
+
+    # ---- using a fitted mixture ----
+
+    def score_samples(self, X: Any) -> Any:
+        """log P(x) of each row of X (N, D): (N,), in nats."""
+        return self._like(X, self._e_step_in_blocks(self._tensor(X), self._parameters())[1])
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log P(x) over the rows of X (N, D), in nats."""
+        return float(self._e_step_in_blocks(self._tensor(X), self._parameters())[1].mean())
+
+    def predict_proba(self, X: Any) -> Any:
+        """Responsibilities P(k | x): (N, K), rows adding up to 1."""
+        return self._like(X, self._e_step_in_blocks(self._tensor(X), self._parameters())[0])
+
+    def predict(self, X: Any) -> Any:
+        """The most responsible component of each row of X: (N,) integers."""
+        return self._like(X, self._e_step_in_blocks(self._tensor(X), self._parameters())[0].argmax(1))
+
+    def sample(self, n_samples: int = 1) -> tuple[Tensor, Tensor]:
+        """Ancestral sampling: pick k by weight, then draw from that Gaussian. Tensors x (n, D) and k (n,)."""
+        weights, means, covariances = self._parameters()
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1, not {n_samples}.")
+        rng = check_random_state(self.random_state)
+        generator = torch.Generator().manual_seed(int(rng.randint(2**31)))
+        k = torch.multinomial(weights.cpu(), n_samples, replacement=True, generator=generator).to(
+            weights.device
+        )
+        noise = torch.randn(n_samples, means.shape[1], generator=generator, dtype=self.dtype).to(
+            means
+        )  # (n, D)
+        if self.covariance_type == "full":
+            noise = (cholesky(covariances)[k] @ noise[:, :, None])[:, :, 0]
+        elif self.covariance_type == "tied":
+            noise = noise @ cholesky(covariances).T
+        else:
+            noise = noise * covariances[k].sqrt().reshape(n_samples, -1)
+        return means[k] + noise, k
+
+    def bic(self, X: Any) -> float:
+        """Bayesian information criterion on X: −2 log-likelihood + free parameters · log N. Lower is better."""
+        return -2 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
+
+    def aic(self, X: Any) -> float:
+        """Akaike's information criterion on X: −2 log-likelihood + 2 · free parameters. Lower is better."""
+        return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
+
+    # ---- small things ----
+
+    def _n_parameters(self) -> int:
+        k, d = self.means_.shape
+        per = {"full": k * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": k * d, "spherical": k}
+        return per[self.covariance_type] + k * d + k - 1
+
+    def _e_step_in_blocks(self, x: Tensor, p: Parameters) -> tuple[Tensor, Tensor]:
+        blocks = [e_step(block, *p, self.covariance_type) for block in x.split(ROWS)]
+        return torch.cat([resp for resp, _ in blocks]), torch.cat([log_px for _, log_px in blocks])
+
+    def _parameters(self) -> Parameters:
+        if not hasattr(self, "means_"):
+            raise NotFittedError("This GaussianMixture is not fitted yet: call fit(X) first.")
+        return Parameters(self.weights_, self.means_, self.covariances_)
+
+    def _set(self, p: Parameters) -> None:
+        self.weights_, self.means_, self.covariances_ = p
+        if self.covariance_type in ("diag", "spherical"):
+            self.precisions_cholesky_ = p.covariances.rsqrt()
+            self.precisions_ = 1 / p.covariances
+        else:  # upper triangular U with U Uᵀ = covariance⁻¹
+            factors = cholesky(p.covariances)
+            eye = torch.eye(factors.shape[-1]).to(factors).expand_as(factors)
+            self.precisions_cholesky_ = torch.linalg.solve_triangular(factors, eye, upper=False).mT
+            self.precisions_ = self.precisions_cholesky_ @ self.precisions_cholesky_.mT
+
+    def _tensor(self, X: Any) -> Tensor:
+        x = torch.as_tensor(X if isinstance(X, Tensor) else np.asarray(X))
+        x = x.detach().to(device=self.device or x.device, dtype=self.dtype)
+        if x.ndim != 2:
+            hint = " For points of one number each, pass x[:, None]." if x.ndim == 1 else ""
+            raise ValueError(f"X must have shape (N, D), not {tuple(x.shape)}.{hint}")
+        if hasattr(self, "means_") and x.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {x.shape[1]} columns, but the mixture was fitted on {self.n_features_in_}."
+            )
+        if not bool(torch.isfinite(x).all()):
+            row = int((~torch.isfinite(x).all(1)).nonzero()[0])
+            raise ValueError(f"X has a NaN or an infinity, first in row {row}: remove or mend it.")
+        return x
+
+    def _given(self, name: str, shape: tuple[int, ...], x: Tensor) -> Tensor:
+        value = torch.as_tensor(getattr(self, name)).to(x)
+        if tuple(value.shape) != shape:
+            raise ValueError(f"{name} must have shape {shape}, not {tuple(value.shape)}.")
+        return value
+
+    def _check_settings(self, x: Tensor) -> None:
+        choices = {
+            "covariance_type": ("full", "tied", "diag", "spherical"),
+            "init_params": ("kmeans", "k-means++", "random", "random_from_data"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}.")
+        if not 1 <= self.n_components <= len(x):
+            raise ValueError(f"n_components={self.n_components} needs that many points; X has {len(x)}.")
+        for name, least in (("reg_covar", 0), ("tol", 0), ("max_iter", 0), ("n_init", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}.")
+
+    @staticmethod
+    def _like(X: Any, result: Tensor) -> Any:
+        return result if isinstance(X, Tensor) else result.cpu().numpy()
