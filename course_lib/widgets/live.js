@@ -1,0 +1,399 @@
+// What every live widget of the course shares. live.py puts this file in front of the widget's own file; there is
+// no build step. The same code runs in a notebook with a kernel and in an exported page without one.
+//
+// A widget's file ends with
+//     const definition = widget(build);
+//     export default definition;
+// where build(core) runs once for each widget and returns
+//     { view(view), offline?(request), refresh?() }
+// view(view) fills view.root with controls and returns the function that draws it. offline(request) answers with
+// frames where there is no kernel. refresh() is called when Python has changed the state.
+
+const COLOUR = {
+  data: "#000000", model: "#0072B2", q: "#E69F00", bound: "#009E73", gap: "#D55E00", prior: "#7F7F7F",
+  purple: "#CC79A7", sky: "#56B4E9", yellow: "#F0E442", ink: "#222222", faint: "#D9D9D9",
+};
+const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
+
+// The card is white under dark themes too: the course's colours have fixed roles, and black is the data.
+const STYLE = `
+.course-widget { box-sizing: border-box; max-width: 1200px; padding: 10px 12px; border: 1px solid #c8c8c8;
+  border-radius: 8px; background: #fff; color: #222; color-scheme: light; font: 15px/1.4 ${FONT}; }
+.course-widget * { box-sizing: border-box; }
+.course-widget .row { display: flex; flex-wrap: wrap; gap: 6px 10px; align-items: center; margin: 4px 0; }
+.course-widget button, .course-widget select { font: inherit; color: #222; background: #f4f4f4; margin: 0;
+  border: 1px solid #8a8a8a; border-radius: 6px; min-height: 34px; padding: 2px 12px; cursor: pointer; }
+.course-widget button:hover, .course-widget select:hover { background: #e6eef5; }
+.course-widget button.main { font-weight: 600; }
+.course-widget :focus-visible { outline: 3px solid #56B4E9; outline-offset: 1px; }
+.course-widget label { display: inline-flex; gap: 6px; align-items: center; font: inherit; color: #222; margin: 0; }
+.course-widget input[type=range] { width: 130px; margin: 0; accent-color: #0072B2; }
+.course-widget label.wide, .course-widget label.wide input { flex: 1 1 200px; }
+.course-widget output { font: inherit; min-width: 3.2em; font-variant-numeric: tabular-nums; }
+.course-widget canvas { display: block; width: 100%; touch-action: pan-y; border-radius: 4px; }
+.course-widget .sum { font-size: 17px; font-variant-numeric: tabular-nums; margin: 2px 0; }
+.course-widget .status { min-height: 1.4em; color: #444; margin: 2px 0 0; }
+.course-widget .status.wrong { color: #B34700; font-weight: 600; }`;
+
+// ---- one widget: its kernel, its views, its clock ------------------------------------------------------------
+
+class Core {
+  constructor(model, build) {
+    this.model = model;
+    this.live = !model.offline;         // is there a kernel?
+    this.views = new Set();             // one widget may be shown several times
+    this.jobs = new Set();              // functions called at every animation frame until they return false
+    this.frame = 0;                     // number of frames played so far
+    this.dirty = true;
+    this.waiting = new Map();           // tick -> the promise of the kernel's answer
+    this.tick = 0;
+    this.client = Math.random().toString(36).slice(2);    // two browser tabs may share one kernel
+    this.message = { text: "", wrong: false };
+    this.loop = this.loop.bind(this);
+    this.wake = this.wake.bind(this);
+    model.on("msg:custom", (content, buffers) => this.receive(content, buffers));
+    document.addEventListener("visibilitychange", this.wake);
+    this.widget = build(this);
+  }
+
+  // Asks for frames; resolves to an array of Float32Arrays. Without a kernel the widget itself answers.
+  async ask(request) {
+    if (!this.live) return this.widget.offline(request);
+    const tick = ++this.tick;
+    const late = setTimeout(
+      () => this.say("No answer from the kernel yet: it is busy, or this cell must be run again.", true), 3000);
+    try {
+      return await new Promise((resolve, reject) => {
+        this.waiting.set(tick, { resolve, reject });
+        this.model.send({ ...request, tick, client: this.client });
+      });
+    } finally {
+      clearTimeout(late);
+      this.waiting.delete(tick);
+      if (this.message.text.startsWith("No answer")) this.say("");
+    }
+  }
+
+  receive(content, buffers) {
+    if (content.changed) return this.widget.refresh?.();
+    const asked = content.client === this.client && this.waiting.get(content.tick);
+    if (!asked) return;
+    if (content.error) return asked.reject(new Error(content.error));
+    const { buffer, byteOffset, byteLength } = buffers[0];
+    // The bytes may start anywhere in a larger buffer, which a Float32Array does not allow: so they are copied.
+    const all = new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
+    const [n, size] = content.shape;
+    asked.resolve(Array.from({ length: n }, (_, i) => all.subarray(i * size, (i + 1) * size)));
+  }
+
+  // Sends traits to the kernel, at most four times a second: each message wakes the whole notebook interface.
+  share(traits) {
+    Object.entries(traits).forEach(([name, value]) => this.model.set(name, value));
+    if (this.sharing) return;
+    this.sharing = setTimeout(() => { this.sharing = 0; this.model.save_changes(); }, 250);
+  }
+
+  // One sentence under every view.
+  say(text, wrong = false) {
+    this.message = { text, wrong };
+    for (const view of this.views) {
+      if (view.status.textContent === text && view.status.classList.contains("wrong") === wrong) continue;
+      view.status.textContent = text;
+      view.status.classList.toggle("wrong", wrong);
+    }
+  }
+
+  redraw() { this.dirty = true; this.wake(); }
+
+  run(job) { this.jobs.add(job); this.wake(); return job; }
+
+  // Nothing is asked for or drawn while the tab is hidden or every view is scrolled away.
+  awake() { return !document.hidden && [...this.views].some((view) => view.seen); }
+
+  wake() {
+    if (this.handle || !this.awake()) return;
+    this.last = null;
+    this.handle = requestAnimationFrame(this.loop);
+  }
+
+  loop(now) {
+    this.handle = 0;
+    if (!this.awake()) return;
+    const seconds = this.last === null ? 0 : Math.min((now - this.last) / 1000, 0.25);
+    this.last = now;
+    for (const job of [...this.jobs]) if (job(seconds) === false) this.jobs.delete(job);
+    if (this.dirty) {
+      this.dirty = false;
+      for (const view of this.views) if (view.seen) this.draw(view);
+    }
+    if (this.jobs.size || this.dirty) this.handle = requestAnimationFrame(this.loop);
+  }
+
+  draw(view) {
+    view.paint();
+    Object.assign(view.root.dataset, { frame: this.frame, drawn: ++view.drawn });
+  }
+
+  open(el) {
+    const root = element("div", { className: "course-widget" });
+    const view = { root, seen: false, drawn: 0 };
+    root.append(element("style", { textContent: STYLE }));
+    el.append(root);
+    view.paint = this.widget.view(view);
+    view.status = element("p", { className: "status" });
+    view.status.setAttribute("role", "status");
+    root.append(view.status);
+    this.views.add(view);
+    this.say(this.message.text, this.message.wrong);
+    const sight = new IntersectionObserver((entries) => {
+      view.seen = entries[entries.length - 1].isIntersecting;
+      this.redraw();
+    });
+    const size = new ResizeObserver(() => this.redraw());
+    sight.observe(root);
+    size.observe(root);
+    this.draw(view);                    // once at any rate, so that a printed page is not blank
+    return () => {
+      sight.disconnect();
+      size.disconnect();
+      this.views.delete(view);
+    };
+  }
+
+  close() {
+    document.removeEventListener("visibilitychange", this.wake);
+    cancelAnimationFrame(this.handle);
+    this.jobs.clear();
+  }
+}
+
+// Plays frames that are computed in batches. `request(ahead)` returns what to ask for beyond {frames, steps}, where
+// `ahead` frames are still to be shown; `show(frame)` takes the next one. At most one request is under way, and none
+// is sent while a batch is in hand: a slow kernel slows the picture and is never flooded.
+class Player {
+  constructor(core, { request = () => ({}), show, rate = 30, frames = 6, steps = 1 }) {
+    Object.assign(this, { core, request, show, rate, frames, steps, queue: [], epoch: 0 });
+    this.playing = false;
+    this.step = this.step.bind(this);
+  }
+
+  play() {
+    if (this.playing) return;
+    this.playing = true;
+    this.due = 1;                       // the first frame is shown as soon as it is there
+    this.core.run(this.step);
+    this.core.redraw();
+  }
+
+  pause() {
+    this.playing = false;
+    this.core.redraw();
+  }
+
+  // Forgets frames that were computed ahead, also those on their way.
+  clear() {
+    this.queue = [];
+    this.epoch += 1;
+  }
+
+  step(seconds) {
+    if (!this.playing) return false;
+    this.due += seconds * this.rate;
+    while (this.playing && this.due >= 1 && this.queue.length) {
+      this.due -= 1;
+      this.core.frame += 1;
+      this.show(this.queue.shift());
+      this.core.redraw();
+    }
+    if (!this.playing) return false;
+    this.due = Math.min(this.due, 1);   // while waiting no time is owed
+    this.fetch();
+  }
+
+  async fetch() {
+    // Five messages a second at most, whatever the rate.
+    const frames = Math.max(this.frames, Math.ceil(this.rate / 5));
+    if (this.asking === this.epoch || this.queue.length >= frames) return;
+    const epoch = (this.asking = this.epoch);
+    try {
+      const got = await this.core.ask({ frames, steps: this.steps, ...this.request(this.queue.length) });
+      if (epoch === this.epoch) this.queue.push(...got);
+    } catch (error) {
+      if (epoch !== this.epoch) return;
+      this.pause();
+      this.core.say(error.message, true);
+    } finally {
+      if (this.asking === epoch) this.asking = null;
+    }
+  }
+}
+
+function widget(build) {
+  const cores = new Map();
+  const core = (model) => {
+    const uid = model.get("uid");
+    if (!cores.has(uid)) cores.set(uid, new Core(model, build));
+    return cores.get(uid);
+  };
+  return {
+    // What is bound here outlives the first view.
+    initialize({ model }) {
+      core(model);
+      return () => { core(model).close(); cores.delete(model.get("uid")); };
+    },
+    render({ model, el }) { return core(model).open(el); },
+  };
+}
+
+// Puts a widget without a kernel into a saved page, in place of its picture.
+function mount(uid, state, definition) {
+  for (const place of document.querySelectorAll(`[data-course="${uid}"]`)) {
+    place.removeAttribute("data-course");
+    const model = { offline: true, get: (name) => state[name], set: (name, value) => { state[name] = value; },
+      save_changes() {}, on() {}, off() {}, send() {} };
+    const el = element("div");
+    definition.initialize({ model });
+    place.after(el);
+    definition.render({ model, el });
+    place.remove();
+  }
+}
+
+// ---- controls ------------------------------------------------------------------------------------------------
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function button(text, label, onclick, className = "") {
+  const made = element("button", { type: "button", textContent: text, title: label, onclick, className });
+  made.setAttribute("aria-label", label);
+  return made;
+}
+
+// {label, input, output}: a labelled slider; `oninput(value)` while it moves, `onchange(value)` on release.
+function slider(name, { min, max, step, label, oninput, onchange = () => {} }) {
+  const input = element("input", { type: "range", min, max, step });
+  input.setAttribute("aria-label", label);
+  input.oninput = () => oninput(Number(input.value));
+  input.onchange = () => onchange(Number(input.value));
+  const output = element("output");
+  return { label: element("label", {}, name, input, output), input, output };
+}
+
+function choice(name, options, label, onchange) {
+  const select = element("select");
+  select.setAttribute("aria-label", label);
+  for (const [value, text] of options) select.append(element("option", { value, textContent: text }));
+  select.onchange = () => onchange(select.value);
+  return { label: element("label", {}, name, select), select };
+}
+
+// A number with a true minus sign.
+const number = (value, digits = 3) => {
+  const text = value.toFixed(digits);
+  return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "\u2212");
+};
+
+// ---- drawing -------------------------------------------------------------------------------------------------
+
+// Fits the canvas to its place and the screen's pixels; returns {g, width, height} in CSS pixels.
+function prepare(canvas, heightFor) {
+  const width = Math.max(canvas.clientWidth || 680, 300);
+  const height = heightFor(width);
+  const ratio = window.devicePixelRatio || 1;
+  const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+  canvas.style.height = `${height}px`;
+  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+  const g = canvas.getContext("2d");
+  g.setTransform(w / width, 0, 0, h / height, 0, 0);
+  g.fillStyle = "#fff";
+  g.fillRect(0, 0, width, height);
+  g.lineJoin = "round";
+  return { g, width, height };
+}
+
+function text(g, string, x, y, { colour = COLOUR.ink, size = 14, align = "left", bold = false, base = "middle" } = {}) {
+  g.font = `${bold ? 600 : 400} ${size}px ${FONT}`;
+  g.textAlign = align;
+  g.textBaseline = base;
+  g.fillStyle = colour;
+  g.fillText(string, x, y);
+}
+
+function path(g, xs, ys, { colour, width = 2.5, fill = null, floor = 0, dash = [] }) {
+  g.beginPath();
+  xs.forEach((x, i) => (i ? g.lineTo(x, ys[i]) : g.moveTo(x, ys[i])));
+  g.setLineDash(dash);
+  g.strokeStyle = colour;
+  g.lineWidth = width;
+  if (width) g.stroke();
+  g.setLineDash([]);
+  if (!fill) return;
+  g.lineTo(xs[xs.length - 1], floor);
+  g.lineTo(xs[0], floor);
+  g.fillStyle = fill;
+  g.fill();
+}
+
+function circle(g, x, y, radius, fill, stroke, width = 1) {
+  g.beginPath();
+  g.arc(x, y, radius, 0, 2 * Math.PI);
+  g.fillStyle = fill;
+  g.fill();
+  g.strokeStyle = stroke;
+  g.lineWidth = width;
+  if (width) g.stroke();
+}
+
+// About `count` round numbers between lo and hi, and the digits that tell them apart.
+function ticks(lo, hi, count = 4) {
+  const rough = (hi - lo) / count;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 2.5, 5, 10].find((m) => m * power >= rough * 0.999);
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9) + (step / power === 2.5 ? 1 : 0));
+  const values = [];
+  for (let v = Math.ceil(lo / step - 1e-9) * step; v <= hi + 1e-9 * step; v += step) values.push(v);
+  return { values, digits };
+}
+
+// The vertical axis of a panel {x, y, w, h} for values lo..hi; returns value -> pixel.
+function axis(g, { x, y, w, h }, lo, hi, count = 4) {
+  const scale = (v) => y + h - ((v - lo) / (hi - lo)) * h;
+  const { values, digits } = ticks(lo, hi, count);
+  for (const v of values) {
+    path(g, [x, x + w], [scale(v), scale(v)], { colour: COLOUR.faint, width: 1 });
+    text(g, number(v, digits), x - 6, scale(v), { align: "right", size: 13 });
+  }
+  return scale;
+}
+
+// Mouse, pen and finger alike: `start(x, y)` returns what was caught (or null), then move and end follow it.
+function draggable(canvas, { start, move, end, hover = () => "default" }) {
+  let caught = null;
+  const at = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    caught = start(...at(event));
+    if (caught === null) return;
+    canvas.setPointerCapture(event.pointerId);
+    canvas.focus({ preventScroll: true });
+    event.preventDefault();
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (caught === null) canvas.style.cursor = hover(...at(event));
+    else move(caught, ...at(event));
+  });
+  const release = () => {
+    if (caught === null) return;
+    const was = caught;
+    caught = null;
+    end(was);
+  };
+  canvas.addEventListener("pointerup", release);
+  canvas.addEventListener("pointercancel", release);
+}

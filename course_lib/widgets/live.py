@@ -1,0 +1,101 @@
+"""The base of the course's live widgets: the browser asks for a batch of frames, the kernel answers once."""
+
+import base64
+import html
+import io
+import json
+import threading
+import uuid
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+import numpy as np
+import traitlets
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+LIVE = Path(__file__).with_name("live.js")
+
+
+class Live(anywidget.AnyWidget):
+    """A canvas in the notebook, played from frames that the kernel computes.
+
+    A subclass names its front end (`script`, a file put behind live.js), computes frames in `frames`, and draws a
+    picture in `strip`. The browser sends {tick, frames, steps, ...}; one float32 buffer goes back. There is no
+    thread and no event loop: a closed tab or a scrolled-away widget just stops asking.
+
+    The saved notebook also holds the strip and a page with the same drawing code, so that a reader without a kernel
+    sees something real.
+    """
+
+    script: ClassVar[Path]
+    uid = traitlets.Unicode().tag(sync=True)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "script" in cls.__dict__:
+            cls._esm = LIVE.read_text(encoding="utf-8") + Path(cls.script).read_text(encoding="utf-8")
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, **traits: Any) -> None:
+        # Callbacks may run on another thread than the cells do, so whoever touches the state holds this lock.
+        self.lock = threading.RLock()
+        self.error: Exception | None = None  # the last one: `raise widget.error` shows where it came from
+        super().__init__(uid=uuid.uuid4().hex[:12], **traits)
+        self.on_msg(self._answer)
+
+    def frames(self, request: dict[str, Any]) -> np.ndarray:
+        """Advance the state and return the frames asked for, (request["frames"], F); `steps` lie between two."""
+        raise NotImplementedError(f"{type(self).__name__} computes no frames")
+
+    def strip(self) -> Figure:
+        """A picture of a few frames. Built with Figure(), as pyplot's global state is not safe in a callback."""
+        raise NotImplementedError(f"{type(self).__name__} draws no strip")
+
+    def _answer(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        if not isinstance(content, dict) or "tick" not in content:
+            return
+        reply: dict[str, Any] = {"tick": content["tick"], "client": content.get("client")}
+        buffers = []
+        try:
+            with self.lock:
+                frames = np.ascontiguousarray(self.frames(content), dtype="<f4")  # (frames, F)
+            if frames.ndim != 2:
+                raise ValueError(f"frames() must return an array of shape (frames, F), not {frames.shape}")
+            reply["shape"] = list(frames.shape)
+            buffers = [frames.tobytes()]
+        except Exception as error:  # whatever went wrong, the person at the browser must see it
+            self.error = error
+            reply["error"] = sentence(error)
+        self.send(reply, buffers=buffers)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        with self.lock:
+            figure = self.strip()
+            state = {name: getattr(self, name) for name in self.keys if not name.startswith("_")}
+        canvas = FigureCanvasAgg(figure)
+        file = io.BytesIO()
+        canvas.print_png(file)
+        picture = base64.b64encode(file.getvalue()).decode()
+        title = html.escape((type(self).__doc__ or "").split("\n")[0], quote=True)
+        own = {name: value for name, value in state.items() if name not in ("layout", "tabbable", "tooltip")}
+        call = f"mount({json.dumps(self.uid)}, {json.dumps(own)}, definition);".replace("<", "\\u003c")
+        data["text/plain"] = f"{type(self).__name__}(…)"
+        data["image/png"] = picture
+        data["text/html"] = (
+            f'<div data-course="{self.uid}"><img style="max-width:100%" alt="{title}" '
+            f'src="data:image/png;base64,{picture}"></div>\n<script type="module">\n{self._esm}\n{call}\n</script>'
+        )
+        return data, metadata
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong, as one line for the browser; a ValueError's text is meant for people, others need a name."""
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    if isinstance(error, ValueError) and first:
+        return first
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,0 +1,218 @@
+"""Open notebooks in a real JupyterLab with a real browser, for tests of widgets.
+
+A test imports the fixtures (`from browser import lab, chromium`) and writes
+
+    page = lab.open(chromium, ["from course_lib.widgets import ElboBars", "ElboBars()", "print('all ran')"])
+    page.run_all("all ran")
+    page.locator(".course-widget").first.click()
+    assert page.errors == []
+
+Everything is temporary (server root, settings, browser profile), on a free port with a random token, and the
+browser can reach nothing but this machine. Where Chromium or Playwright is missing the tests are skipped.
+$COURSE_CHROMIUM names the browser if it is not on the path.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Playwright's page.route breaks file URLs, so the network is cut where names are looked up.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+
+def find_chromium() -> str | None:
+    """Path of the browser: $COURSE_CHROMIUM, or chromium, chromium-browser, google-chrome on the path."""
+    names = [os.environ.get("COURSE_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+class Lab:
+    """A JupyterLab server in its own process, in temporary directories."""
+
+    def __init__(self, folder: Path):
+        self.root = folder / "root"
+        self.token = secrets.token_hex(16)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        homes = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+        homes["IPYTHONDIR"] = str(folder / "ipython")
+        homes["JUPYTERLAB_SETTINGS_DIR"] = str(folder / "settings")
+        homes["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / "workspaces")
+        for path in [*homes.values(), self.root]:
+            Path(path).mkdir(parents=True)
+        # No pop-up that asks whether to fetch news.
+        config = folder / "config" / "labconfig" / "page_config.json"
+        config.parent.mkdir()
+        config.write_text('{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}')
+        path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
+        command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
+        command += [f"--port={self.port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}"]
+        command += [f"--ServerApp.root_dir={self.root}", "--LabApp.expose_app_in_browser=True"]
+        command += ["--JupyterNotebookApp.expose_app_in_browser=True"]
+        self.log = folder / "server.log"
+        with self.log.open("w") as log:
+            # In its own session, so that stop() ends the kernels too.
+            self.process = subprocess.Popen(
+                command,
+                env={**os.environ, **homes, "PYTHONPATH": path},
+                cwd=self.root,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        for _ in range(300):
+            with contextlib.suppress(urllib.error.URLError, OSError):
+                urllib.request.urlopen(f"{self.url}/api", timeout=2).close()
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.2)
+        self.stop()
+        raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """End the server and its kernels."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def open(self, browser, cells: list[str] | Path, width: int = 1100, height: int = 900):
+        """Open a notebook (cell sources, or an .ipynb file to copy) in a fresh workspace; returns a Page."""
+        name = f"test_{secrets.token_hex(4)}.ipynb"
+        if isinstance(cells, Path):
+            shutil.copy(cells, self.root / name)
+        else:
+            book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+            book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            nbformat.write(book, self.root / name)
+        page = Page(browser, width, height)
+        space = f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{name}"
+        page.goto(f"{space}?token={self.token}&reset", timeout=90_000)
+        page.wait_for_function(
+            "() => window.jupyterapp?.shell?.currentWidget?.context?.isReady"
+            " && document.querySelector('.jp-NotebookPanel')",
+            timeout=90_000,
+        )
+        page.evaluate("async () => { await jupyterapp.restored; jupyterapp.shell.collapseLeft(); }")
+        page.errors.clear()  # the interface throws errors of its own while it loads
+        page.path = self.root / name
+        return page
+
+
+class Page:
+    """A Playwright page that collects what goes wrong (`errors`) and can run a notebook."""
+
+    def __init__(self, browser, width: int = 1100, height: int = 900):
+        self.context = browser.new_context(viewport={"width": width, "height": height})
+        self.page = self.context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
+        self.page.on("console", self._console)
+
+    def _console(self, message) -> None:
+        # A file that is not there is the interface's affair, or a CDN that an exported page asks for in vain.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.errors.append(f"console: {message.text}")
+
+    def __getattr__(self, name: str):
+        return getattr(self.page, name)
+
+    def run_all(self, last_text: str, timeout: float = 120) -> None:
+        """Run every cell; wait until the last cell's output holds `last_text` and the kernel is idle."""
+        session = "jupyterapp.shell.currentWidget.context.sessionContext"
+        idle = f"""() => {{ const k = {session}.session?.kernel;
+                   return k && k.connectionStatus === 'connected' && k.status === 'idle'; }}"""
+        self.page.wait_for_function(idle, timeout=timeout * 1000)
+        self.page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => 0)")
+        # The notebook draws only cells near the screen, so the text is looked for in its model.
+        self.page.wait_for_function(
+            """text => { const cells = jupyterapp.shell.currentWidget.content.model.cells;
+               const last = cells.get(cells.length - 1);
+               return JSON.stringify(last.toJSON().outputs ?? '').includes(text); }""",
+            arg=last_text,
+            timeout=timeout * 1000,
+        )
+
+    def run_code(self, code: str, timeout: float = 30) -> str:
+        """Run code in the notebook's kernel, outside of its cells; returns what it printed."""
+        return self.page.evaluate(
+            """async ([code, ms]) => {
+                const kernel = jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
+                const future = kernel.requestExecute({ code });
+                let text = '';
+                future.onIOPub = m => {
+                    if (m.content.text) text += m.content.text;
+                    if (m.content.ename) text += m.content.ename + ': ' + m.content.evalue;
+                };
+                const late = new Promise((_, no) => setTimeout(() => no(new Error('the kernel is busy')), ms));
+                await Promise.race([future.done, late]);
+                return text;
+            }""",
+            [code, timeout * 1000],
+        )
+
+    def data(self, selector: str = ".course-widget") -> dict:
+        """The element's data-* attributes, which the widgets keep up to date for tests."""
+        return self.page.eval_on_selector(selector, "element => ({ ...element.dataset })")
+
+    def wait(self, condition: str, selector: str = ".course-widget", timeout: float = 20) -> None:
+        """Wait until a JavaScript condition on `d`, the element's data-* attributes, holds."""
+        self.page.wait_for_function(
+            f"selector => {{ const d = document.querySelector(selector)?.dataset; return d && ({condition}); }}",
+            arg=selector,
+            timeout=timeout * 1000,
+        )
+
+    def close(self) -> None:
+        """Close the tab and forget its profile."""
+        self.context.close()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium without a network."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium found; install one or set COURSE_CHROMIUM to its path")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory, chromium):
+    """A running JupyterLab (asks for `chromium` first, so that nothing starts where the tests are skipped)."""
+    pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
+    server = Lab(tmp_path_factory.mktemp("lab"))
+    yield server
+    server.stop()
