@@ -7,7 +7,7 @@ else
 BIN := .venv/bin
 endif
 
-# The newest interpreter that is found; PYTHON=/path/to/python chooses another.
+# The first interpreter found that is new enough; PYTHON=/path/to/python chooses another.
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
 	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 INSTALLED := .venv/.installed

@@ -1,0 +1,465 @@
+"""Run the notebooks and save them in a form that is the same on every machine.
+
+python notebooks/build.py run [NB ...]      pair, run in full, save outputs (all notebooks without NB)
+python notebooks/build.py run --fast NB     run with small budgets, save nothing
+python notebooks/build.py sync [NB ...]     pair only: the newer of .ipynb and source/*.py wins
+python notebooks/build.py check [NB ...]    say what is wrong with the saved notebooks
+python notebooks/build.py address OWNER/NAME    write the repository's public address everywhere
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import os
+import re
+import statistics
+import sys
+import time
+import tomllib
+import uuid
+from pathlib import Path
+
+import jupytext
+import nbformat
+from jupytext.combine import combine_inputs_with_outputs
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+MAX_BYTES = 1_500_000  # GitHub stops drawing a notebook that is much larger
+CELL_SECONDS = 1800
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {
+    "name": "python",
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "pygments_lexer": "ipython3",
+}
+PY_FORMAT = "py:percent"
+CLAIMS = "What the lecture said, what we measured"
+EXERCISES = "Exercises"
+
+# A long run of base64 is a picture; by chance it may spell a path.
+BASE64 = re.compile(r"[A-Za-z0-9+/=]{200,}")
+MACHINE = re.compile(
+    r"(?<![\w.])/(?:home|root|Users|work|tmp|private|opt|mnt|content)/|[A-Za-z]:\\+Users|site-packages"
+)
+ADDRESS_IN_MEMORY = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
+
+
+class NotebookError(Exception):
+    """What is wrong with a notebook, in one sentence that names the cell."""
+
+
+# ---------------------------------------------------------------- files
+
+
+def source_of(notebook: Path) -> Path:
+    """The text twin of notebooks/NN_name.ipynb."""
+    return notebook.parent / "source" / f"{notebook.stem}.py"
+
+
+def all_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
+    """Every chapter, in order, whether it exists as a notebook, as text, or as both."""
+    names = {p.stem for p in folder.glob("[0-9][0-9]_*.ipynb")}
+    names |= {p.stem for p in (folder / "source").glob("[0-9][0-9]_*.py")}
+    return [folder / f"{name}.ipynb" for name in sorted(names)]
+
+
+def choose(wanted: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
+    """The notebooks whose names begin so ("04", "04_vae", "notebooks/04_vae.ipynb"); all, without names."""
+    there = all_notebooks(folder)
+    if not wanted:
+        return there
+    chosen = []
+    for name in wanted:
+        stem = Path(name).stem
+        found = [p for p in there if p.stem == stem or p.stem.startswith(f"{stem}_")]
+        if not found:
+            raise NotebookError(
+                f"no notebook begins with {name!r}; there are: {', '.join(p.stem for p in there)}"
+            )
+        chosen += found
+    return chosen
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """An interruption leaves the old file, never half of the new one."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save(nb: NotebookNode, path: Path) -> None:
+    nbformat.validate(nb)
+    write_atomically(path, nbformat.writes(nb) + "\n")
+
+
+# ---------------------------------------------------------------- pairing
+
+
+def read_source(path: Path) -> NotebookNode:
+    return tidy(jupytext.read(path, fmt=PY_FORMAT))
+
+
+def as_source(nb: NotebookNode) -> str:
+    """The notebook as py:percent text, tags kept, outputs and everything else left behind."""
+    bare = nbformat.from_dict(nb)
+    bare.metadata = nbformat.from_dict(
+        {"jupytext": {"notebook_metadata_filter": "-all", "cell_metadata_filter": "tags,-all"}}
+    )
+    return jupytext.writes(bare, fmt=PY_FORMAT)
+
+
+def tidy(nb: NotebookNode) -> NotebookNode:
+    """Drop what differs from machine to machine or from run to run: timings, versions, view settings."""
+    course = nb.metadata.get("course")
+    nb.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": LANGUAGE})
+    if course:
+        nb.metadata["course"] = course
+    nb.nbformat, nb.nbformat_minor = 4, 5
+    for cell in nb.cells:
+        cell.metadata = nbformat.from_dict(
+            {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        )
+        cell.setdefault("id", uuid.uuid4().hex[:8])
+    return nb
+
+
+def pairable(nb: NotebookNode) -> list[tuple[str, str, tuple[str, ...]]]:
+    """What the two twins must agree on: each cell's type, text and tags."""
+    return [(c.cell_type, c.source.rstrip(), tuple(c.metadata.get("tags", ()))) for c in nb.cells]
+
+
+def pair(notebook: Path) -> NotebookNode:
+    """Bring the two twins in step and return the notebook; the newer text wins, cell ids and outputs stay."""
+    source = source_of(notebook)
+    if not notebook.exists():
+        nb = read_source(source)
+        save(nb, notebook)
+        return nb
+    nb = tidy(nbformat.read(notebook, as_version=4))
+    if source.exists():
+        text = read_source(source)
+        if pairable(text) == pairable(nb):
+            return nb
+        if source.stat().st_mtime >= notebook.stat().st_mtime:
+            nb = tidy(combine_inputs_with_outputs(text, nb, PY_FORMAT))
+            save(nb, notebook)
+            return nb
+    source.parent.mkdir(exist_ok=True)
+    write_atomically(source, as_source(nb))
+    return nb
+
+
+def source_sha256(nb: NotebookNode) -> str:
+    """A hash of the code that outputs are made from; prose may be mended without running it again."""
+    code = [c.source.rstrip() for c in nb.cells if c.cell_type == "code"]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
+
+# ---------------------------------------------------------------- running
+
+
+def execute(nb: NotebookNode, name: str, folder: Path, fast: bool = False) -> float:
+    """Run all cells in a fresh kernel, outputs into nb; returns the seconds taken."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("COURSE_FAST", "MPLBACKEND")}
+    if fast:
+        environment["COURSE_FAST"] = "1"
+    client = NotebookClient(
+        nb,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        store_widget_state=False,
+        record_timing=False,
+        coalesce_streams=True,
+    )
+    start = time.perf_counter()
+    try:
+        client.execute(env=environment)
+    except CellTimeoutError as error:
+        raise NotebookError(f"{name}: a cell ran longer than {CELL_SECONDS} s") from error
+    except DeadKernelError as error:
+        raise NotebookError(f"{name}: the kernel died, perhaps for lack of memory") from error
+    except CellExecutionError as error:
+        number = next(
+            i
+            for i, cell in enumerate(nb.cells)
+            if any(o.output_type == "error" for o in cell.get("outputs", []))
+        )
+        raise NotebookError(f"{where(name, nb, number)} failed:\n{error}") from error
+    return time.perf_counter() - start
+
+
+def machine() -> str:
+    """The kind of machine, without its name."""
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{os.cpu_count()} cores, {device}"
+
+
+def clean_outputs(nb: NotebookNode) -> None:
+    """Keep of each output what a reader without a kernel can see."""
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            output.pop("transient", None)
+            output.get("metadata", {}).pop(WIDGET_VIEW, None)
+            data = output.get("data", {})
+            # beside a picture, a view of a widget that is gone would only say "Error displaying widget"
+            if "image/png" in data or "text/html" in data:
+                data.pop(WIDGET_VIEW, None)
+            if output.output_type == "stream":  # a progress bar redraws its line; the last state is enough
+                output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
+
+
+def run(notebook: Path, fast: bool = False) -> float:
+    """Pair, run, tidy, check and save one notebook. With fast: run with small budgets and save nothing."""
+    nb = pair(notebook)
+    seconds = execute(nb, notebook.stem, notebook.parent, fast)
+    tidy(nb)
+    clean_outputs(nb)
+    problems = output_problems(notebook.stem, nb)
+    if problems:
+        raise NotebookError("\n".join(problems))
+    if not fast:
+        nb.metadata["course"] = nbformat.from_dict(
+            {"source_sha256": source_sha256(nb), "seconds": round(seconds), "machine": machine()}
+        )
+        save(nb, notebook)
+    return seconds
+
+
+# ---------------------------------------------------------------- checking
+
+
+def where(name: str, nb: NotebookNode, number: int) -> str:
+    first = next(iter(nb.cells[number].source.strip().splitlines()), "")
+    return f"{name}, cell {number} ({first[:60]!r})"
+
+
+def output_text(output: NotebookNode) -> str:
+    """All text of an output, pictures left out."""
+    parts = [output.get("text", ""), *output.get("traceback", [])]
+    for kind, value in output.get("data", {}).items():
+        if not kind.startswith("image/") or kind == "image/svg+xml":
+            parts.append(value if isinstance(value, str) else json.dumps(value))
+    return BASE64.sub("", "\n".join(parts))
+
+
+def output_problems(name: str, nb: NotebookNode) -> list[str]:
+    """What a reader should not see in saved outputs, each with its cell."""
+    problems = []
+    for i, cell in enumerate(nb.cells):
+        here = where(name, nb, i)
+        for output in cell.get("outputs", []):
+            text = output_text(output)
+            if output.output_type == "error":
+                problems.append(f"{here}: shows an error, {output.ename}: {output.evalue}")
+            elif output.get("name") == "stderr":
+                problems.append(f"{here}: writes to stderr: {text.strip()[:300]}")
+            elif found := MACHINE.search(text):
+                problems.append(f"{here}: shows a path of this machine: {text[found.start() :][:60]}")
+            elif ADDRESS_IN_MEMORY.search(text):
+                problems.append(f"{here}: shows an address in memory, which differs in every run")
+            if WIDGET_VIEW in output.get("data", {}):
+                problems.append(f"{here}: shows a widget that has no picture for a reader without a kernel")
+    size = len(nbformat.writes(nb).encode())
+    if size > MAX_BYTES:
+        big = max(range(len(nb.cells)), key=lambda i: len(json.dumps(nb.cells[i])))
+        problems.append(
+            f"{name}: {size:,} bytes, more than {MAX_BYTES:,}; the largest is {where(name, nb, big)}"
+        )
+    return problems
+
+
+def code_lines(cell: NotebookNode) -> int:
+    return sum(bool(line.strip()) for line in cell.source.splitlines())
+
+
+def has_import(cell: NotebookNode) -> bool:
+    return any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(cell.source)))
+
+
+def style_problems(name: str, nb: NotebookNode) -> list[str]:
+    """The standards that every notebook of the course keeps."""
+    cells = nb.cells
+    code = [c for c in cells if c.cell_type == "code"]
+    prose = [c for c in cells if c.cell_type == "markdown"]
+    problems = []
+
+    def must(holds: bool, sentence: str) -> None:
+        if not holds:
+            problems.append(f"{name}: {sentence}")
+
+    must(20 <= len(cells) <= 45, f"{len(cells)} cells; 20 to 45 can be taught in one sitting")
+    share = len(prose) / max(len(cells), 1)
+    must(0.35 <= share <= 0.70, f"{share:.0%} of the cells are prose; about half should be")
+    median = statistics.median(code_lines(c) for c in code) if code else 0
+    must(median <= 9, f"the median code cell has {median} lines; 5 to 8 fit one idea")
+    for i, cell in enumerate(cells):
+        if cell.cell_type == "code" and code_lines(cell) > 25:
+            problems.append(f"{where(name, nb, i)}: {code_lines(cell)} lines of code, more than 25")
+        if not cell.source.strip():
+            problems.append(f"{name}: cell {i} is empty")
+
+    imports = [c for c in code if has_import(c)]
+    must(len(imports) == 1, f"{len(imports)} cells import something; one does, at the top")
+    must(
+        all("google.colab" in c.source for c in imports),
+        "the import cell must first install the course on Colab",
+    )
+    parameters = [c for c in code if "parameters" in c.metadata.get("tags", [])]
+    must(len(parameters) == 1, f"{len(parameters)} cells are tagged `parameters`; one is")
+    stray = [
+        c for c in code if re.search(r"\bFAST\b|COURSE_FAST", c.source) and c not in imports + parameters
+    ]
+    must(not stray, "small budgets are set in the parameters cell only")
+
+    opening = " ".join(c.source for c in cells[:3] if c.cell_type == "markdown").lower()
+    must(bool(cells) and cells[0].source.startswith("# "), "the first cell begins with the title (# …)")
+    for phrase in ("you will be able to", "minute", "need"):
+        must(
+            phrase in opening,
+            f"the opening does not say {phrase!r}: what you will be able to do, how long, what it needs",
+        )
+
+    headings = [
+        (i, line.lstrip("# ").strip())
+        for i, c in enumerate(cells)
+        if c.cell_type == "markdown"
+        for line in c.source.splitlines()
+        if re.match(r"#{1,3} ", line)
+    ]
+    claims = [i for i, text in headings if text.startswith(CLAIMS)]
+    exercises = [i for i, text in headings if text.startswith(EXERCISES)]
+    must(len(claims) == 1, f"one heading says {CLAIMS!r}")
+    must(len(exercises) == 1, f"one heading says {EXERCISES!r}")
+    checks = [
+        i
+        for i, c in enumerate(cells)
+        if c.cell_type == "code" and re.search(r"^checks\.\w+\(", c.source, re.M)
+    ]
+    must(len(checks) == 3, f"{len(checks)} cells check an exercise; three do")
+    for i in checks:
+        stub = next((c for c in reversed(cells[:i]) if c.cell_type == "code"), None)
+        must(
+            stub is not None and "raise NotImplementedError" in stub.source,
+            f"before {where(name, nb, i)} stands a stub that raises NotImplementedError",
+        )
+    if claims and exercises:
+        must(claims[0] > len(cells) / 3, "the claims table stands at the end")
+        must(all(i > exercises[0] for i in checks), f"the checks stand below {EXERCISES!r}")
+    return problems
+
+
+def check(notebook: Path) -> list[str]:
+    """Everything that is wrong with a saved notebook; an empty list when all is well."""
+    name, source = notebook.stem, source_of(notebook)
+    for path in (notebook, source):
+        if not path.exists():
+            return [f"{name}: {path.name} is missing; run `make run NB={name[:2]}`"]
+    nb = nbformat.read(notebook, as_version=4)
+    problems = output_problems(name, nb) + style_problems(name, nb)
+    try:
+        nbformat.validate(nb)
+    except nbformat.ValidationError as error:
+        problems.append(f"{name}: is not a valid notebook: {error.message}")
+    ids = [c.get("id") for c in nb.cells]
+    if None in ids or len(set(ids)) < len(ids):
+        problems.append(f"{name}: every cell has an id of its own")
+    if pairable(read_source(source)) != pairable(nb):
+        problems.append(f"{name}: notebook and source/{source.name} differ; run `make run NB={name[:2]}`")
+    if nb.metadata.get("course", {}).get("source_sha256") != source_sha256(nb):
+        problems.append(f"{name}: the outputs come from an older text; run `make run NB={name[:2]}`")
+    if nb != tidy(nbformat.from_dict(nb)) or "widgets" in nb.metadata:
+        problems.append(f"{name}: carries metadata of one run; run `make run NB={name[:2]}`")
+    if not any(c.get("outputs") for c in nb.cells):
+        problems.append(f"{name}: carries no outputs; run `make run NB={name[:2]}`")
+    return problems
+
+
+# ---------------------------------------------------------------- the address
+
+
+def set_address(new: str, root: Path = ROOT) -> list[Path]:
+    """Write owner/name for the present address in every file that shows it; returns the files changed."""
+    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+", new) or new.endswith(".git"):
+        raise NotebookError(f"an address looks like owner/name, not {new!r}")
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    old = project["urls"]["Repository"].removeprefix("https://github.com/")
+    pattern = re.compile(rf"(?<![\w.-]){re.escape(old)}(?![\w-])")
+    files = [root / name for name in ("README.md", "CITATION.cff", "pyproject.toml")]
+    files += sorted((root / "notebooks" / "source").glob("*.py"))
+    changed = []
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        if pattern.search(text):
+            write_atomically(path, pattern.sub(new, text))
+            changed.append(path)
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        nb = nbformat.read(path, as_version=4)
+        fresh = nb.metadata.get("course", {}).get("source_sha256") == source_sha256(nb)
+        before = pairable(nb)
+        for cell in nb.cells:
+            cell.source = pattern.sub(new, cell.source)
+        if pairable(nb) != before:
+            if fresh:  # the address changes no output
+                nb.metadata["course"]["source_sha256"] = source_sha256(nb)
+            save(nb, path)
+            changed.append(path)
+    return changed
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("action", choices=["run", "sync", "check", "address"])
+    parser.add_argument("names", nargs="*", metavar="NB")
+    parser.add_argument("--fast", action="store_true", help="small budgets, nothing saved")
+    options = parser.parse_args(arguments)
+    failed = False
+    try:
+        if options.action == "address":
+            if len(options.names) != 1:
+                raise NotebookError("give one address: owner/name")
+            for path in set_address(options.names[0]):
+                print(f"changed {path.relative_to(ROOT)}")
+            return 0
+        chosen = choose(options.names)
+    except NotebookError as error:
+        print(error)
+        return 2
+    for notebook in chosen:
+        try:
+            if options.action == "run":
+                print(f"{notebook.stem}: running …", flush=True)
+                print(f"{notebook.stem}: {run(notebook, options.fast):.0f} s", flush=True)
+            elif options.action == "sync":
+                pair(notebook)
+            else:
+                problems = check(notebook)
+                print("\n".join(problems) or f"{notebook.stem}: all is well")
+                failed |= bool(problems)
+        except NotebookError as error:
+            print(error)
+            failed = True
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
