@@ -1,8 +1,8 @@
 """EM's two steps for a mixture of Gaussians, as plain functions.
 
-P(x) = Σ_k weight_k N(x | mean_k, covariance_k). Covariances come in scikit-learn's four shapes: "full" (K, D, D),
-"tied" (D, D), "diag" (K, D), "spherical" (K,). Source: Bishop, Pattern Recognition and Machine Learning,
-section 9.2 (E-step: 9.23, M-step: 9.24–9.26). All logarithms are natural: nats.
+P(x) = Σ_k weight_k N(x | mean_k, covariance_k). Covariances come in scikit-learn's four shapes: "full"
+(K, D, D), "tied" (D, D), "diag" (K, D), "spherical" (K,). Source: Bishop, Pattern Recognition and Machine
+Learning, section 9.2 (E-step: 9.23, M-step: 9.24–9.26). All logarithms are natural: nats.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class Parameters(NamedTuple):
 
 
 def log_joint(
-    x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type="full"
+    x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str = "full"
 ) -> Tensor:
     """log weight_k + log N(x_n | mean_k, covariance_k): x (N, D) -> (N, K), in nats."""
     columns = []

@@ -4,21 +4,21 @@ A Gaussian's log-density is a quadratic in x, so it is *linear* in phi(x) = [1, 
 
     log weight_k + log N(x | mu_k, Sigma_k) = phi(x) · c_k
 
-and what the M-step needs of the data, Σ_n resp_nk · [1, x_n, x_n x_nᵀ], is linear in phi(x) as well. With the
-features of all points in one matrix, the E-step is `phi @ c` and the M-step is `resp.T @ phi`: one large product
-each for all K components, where the textbook loops over components.
+and what the M-step needs of the data, Σ_n resp_nk · [1, x_n, x_n x_nᵀ], is linear in phi(x) as well. With
+the features of all points in one matrix, the E-step is `phi @ c` and the M-step is `resp.T @ phi`: one large
+product each for all K components, where the textbook loops over components.
 
 The price: Σ x xᵀ / N − mu muᵀ subtracts two large numbers when a component is narrow and far from the origin.
-Centring the data keeps that small, `amplification` measures what is left, and the mixture falls back to the
-plain steps when it is too much.
+Centring the data keeps that small, `amplification` measures what is left, and a component for which it is too
+much takes the textbook's way.
 """
-
-import math
 
 import torch
 from torch import Tensor
 
-LOG_2PI = math.log(2 * math.pi)
+from course_lib.em import Parameters, log_joint, m_step
+from course_lib.gaussians import LOG_2PI
+
 CACHE_BYTES = 400e6  # features kept between iterations up to here (60,000 rows of 20 dimensions: 111 MB)
 CPU_ROWS = 2048  # a block of features and responsibilities that stays in the processor's cache
 
@@ -29,7 +29,7 @@ def n_features(dim: int, covariance_type: str) -> int:
 
 
 def features(x: Tensor, covariance_type: str) -> Tensor:
-    """phi(x): (N, D) -> (N, F). Full and tied need every product i ≤ j, diag the squares, spherical their sum."""
+    """phi(x): (N, D) -> (N, F). Full and tied: every product i ≤ j; diag: the squares; spherical: their sum."""
     if covariance_type == "spherical":
         second = (x**2).sum(1, keepdim=True)  # (N, 1)
     elif covariance_type == "diag":
@@ -60,9 +60,7 @@ def coefficients(weights: Tensor, means: Tensor, covariances: Tensor, covariance
     return torch.cat([constant[:, None], linear, second], dim=1).T
 
 
-def parameters(
-    statistics: Tensor, dim: int, covariance_type: str, reg_covar: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: float) -> Parameters:
     """Weights, means, covariances from `statistics` = resp.T @ phi, (K, F): the end of the M-step."""
     # ten units in the last place keep an empty component from dividing by 0 (as scikit-learn does)
     counts = statistics[:, 0] + 10 * torch.finfo(statistics.dtype).eps  # (K,)
@@ -80,11 +78,11 @@ def parameters(
         if covariance_type == "tied":
             covariances = (counts[:, None, None] * covariances).sum(0) / counts.sum()  # (D, D)
         covariances.diagonal(dim1=-2, dim2=-1).add_(reg_covar)
-    return counts / counts.sum(), means, covariances
+    return Parameters(counts / counts.sum(), means, covariances)
 
 
-def amplification(largest_square: Tensor, covariances: Tensor, covariance_type: str) -> float:
-    """How much rounding grows: the largest Σ_d max(x_d²) · precision_dd over components.
+def amplification(largest_square: Tensor, covariances: Tensor, covariance_type: str) -> Tensor:
+    """How much rounding grows in each component: Σ_d max(x_d²) · precision_dd, (K,), or () for tied.
 
     `largest_square` (D,) is max over the points of x_d². Times 1e-16 this bounds the error of a log-density.
     """
@@ -92,7 +90,7 @@ def amplification(largest_square: Tensor, covariances: Tensor, covariance_type: 
         precisions = (1 / covariances).reshape(len(covariances), -1)
     else:
         precisions = torch.cholesky_inverse(torch.linalg.cholesky(covariances)).diagonal(dim1=-2, dim2=-1)
-    return float((largest_square * precisions).sum(-1).max())
+    return (largest_square * precisions).sum(-1)
 
 
 class FastSteps:
@@ -108,25 +106,30 @@ class FastSteps:
         self.rows = CPU_ROWS if x.device.type == "cpu" else max(1, int(CACHE_BYTES / 4 / size))
         self.cached = features(x, covariance_type) if size * len(x) < CACHE_BYTES else None
 
-    def iterate(
-        self, weights: Tensor, means: Tensor, covariances: Tensor, reg_covar: float
-    ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-        """One E-step and one M-step: the new (weights, means, covariances), and mean log p(x) before them."""
-        c = coefficients(weights, means, covariances, self.covariance_type)  # (F, K)
+    def iterate(self, now: Parameters, reg_covar: float, narrow: list[int]) -> tuple[Parameters, Tensor]:
+        """One E-step and one M-step: the new parameters, and the mean log p(x) before them.
+
+        The components in `narrow` are computed by the plain steps.
+        """
+        kind = self.covariance_type
+        c = coefficients(*now, kind)  # (F, K)
         statistics, log_likelihood = torch.zeros_like(c.T), c.new_zeros(())
-        for rows in range(0, len(self.x), self.rows):
-            block = slice(rows, rows + self.rows)
-            phi = (
-                self.cached[block]
-                if self.cached is not None
-                else features(self.x[block], self.covariance_type)
-            )
-            log_joint = phi @ c  # (n, K): the E-step's one product
-            peak = log_joint.amax(1, keepdim=True)
+        resp_narrow = self.x.new_empty(len(self.x), len(narrow))
+        alone = Parameters(now.weights[narrow], now.means[narrow], now.covariances[narrow]) if narrow else now
+        for start in range(0, len(self.x), self.rows):
+            block = slice(start, start + self.rows)
+            phi = features(self.x[block], kind) if self.cached is None else self.cached[block]
+            joint = phi @ c  # (n, K): the E-step's one product
+            if narrow:
+                joint[:, narrow] = log_joint(self.x[block], *alone, kind)
+            peak = joint.amax(1, keepdim=True)
             # in place, since N×K numbers would otherwise be written four times over
-            resp = log_joint.sub_(peak).exp_()
+            resp = joint.sub_(peak).exp_()
             total = resp.sum(1, keepdim=True)
             log_likelihood += (peak + total.log()).sum()
             statistics.addmm_(resp.div_(total).T, phi)  # (K, F): the M-step's one product
-        new = parameters(statistics, means.shape[1], self.covariance_type, reg_covar)
+            resp_narrow[block] = resp[:, narrow]
+        new = parameters(statistics, now.means.shape[1], kind, reg_covar)
+        if narrow:
+            new.covariances[narrow] = m_step(self.x, resp_narrow, kind, reg_covar).covariances
         return new, log_likelihood / len(self.x)

@@ -42,6 +42,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     Raises ValueError with one sentence for data or starts that cannot be used.
     """
 
+    lower_bound_: float
+
     def __init__(
         self,
         n_components: int = 1,
@@ -95,7 +97,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         for _ in range(1 if going_on else self.n_init):
             start = self._parameters() if going_on else self._start(x, rng)
             start = start._replace(means=start.means - centre)
-            run = self._run(x - centre, start, self.lower_bound_ if going_on else -math.inf)
+            run = self._run(x - centre, start, float(self.lower_bound_) if going_on else -math.inf)
             if best is None or run[1] > best[1]:
                 best = run
         assert best is not None
@@ -123,9 +125,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         history: list[float] = []
         bar = tqdm(range(self.max_iter), desc=f"EM, {self.n_components} components", disable=not self.verbose)
         for _ in bar:
-            if fast and amplification(squares, now.covariances, self.covariance_type) < MAX_AMPLIFICATION:
-                new, mean_log_px = fast.iterate(*now, self.reg_covar)
-                new = Parameters(*new)
+            narrow = self._narrow(squares, now.covariances) if fast else []
+            if fast and 2 * len(narrow) < self.n_components:
+                new, mean_log_px = fast.iterate(now, self.reg_covar, narrow)
             else:
                 resp, log_px = self._e_step_in_blocks(x, now)
                 new, mean_log_px = m_step(x, resp, self.covariance_type, self.reg_covar), log_px.mean()
@@ -139,11 +141,19 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 return now, bound, history, True
         return now, bound, history, False
 
+    def _narrow(self, squares: Tensor, covariances: Tensor) -> list[int]:
+        """The components whose density the fast steps would round too much."""
+        rounding = amplification(squares, covariances, self.covariance_type).expand(self.n_components)
+        return (rounding > MAX_AMPLIFICATION).nonzero().flatten().tolist()
+
     def _hold(self, new: Parameters, old: Parameters) -> Parameters:
-        """`new`, but with the last good covariance where a component collapsed, and the last place of an empty
-        one. The mean still moves: for a held covariance it is still the best one, so nothing is lost."""
+        """`new`, but with the last good covariance where a component collapsed, and the last place of an
+        empty one. The mean still moves: for a held covariance it is still the best one, so nothing is lost.
+        """
         lost = collapsed(new.covariances, self.covariance_type, self._floor)
         empty = new.weights < 100 * torch.finfo(new.weights.dtype).eps
+        if lost.ndim == 0 and lost:
+            self._held.add("The shared covariance has lost a direction and is held: set reg_covar > 0.")
         for k in range(self.n_components):
             if empty[k]:
                 self._held.add(
@@ -152,8 +162,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 )
             elif lost.ndim and lost[k]:
                 self._held.add(
-                    f"Component {k} has collapsed onto too few points; its covariance is held at its last good "
-                    "value: use fewer components, reg_covar > 0, or another start."
+                    f"Component {k} has collapsed onto too few points; its covariance is held at its last "
+                    "good value: use fewer components, reg_covar > 0, or another start."
                 )
         means = torch.where(empty[:, None], old.means, new.means)
         hold = lost | empty if lost.ndim else lost
@@ -182,8 +192,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         lost = collapsed(pooled, self.covariance_type, self._floor)
         if bool(lost.any()) and self.precisions_init is None:
             raise ValueError(
-                "The data have a direction without any spread (a constant column, or one that is a combination "
-                "of others): drop it, or set reg_covar > 0."
+                "The data have a direction without any spread (a constant column, or one that is a "
+                "combination of others): drop it, or set reg_covar > 0."
             )
         if self.covariance_type != "tied":  # a cluster of too few points starts with the spread of all
             lost = collapsed(start.covariances, self.covariance_type, self._floor)
@@ -246,11 +256,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return means[k] + noise, k
 
     def bic(self, X: Any) -> float:
-        """Bayesian information criterion on X: −2 log-likelihood + free parameters · log N. Lower is better."""
+        """Bayesian information criterion on X: −2 log-likelihood + parameters · log N. Lower is better."""
         return -2 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
 
     def aic(self, X: Any) -> float:
-        """Akaike's information criterion on X: −2 log-likelihood + 2 · free parameters. Lower is better."""
+        """Akaike's information criterion on X: −2 log-likelihood + 2 · parameters. Lower is better."""
         return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
 
     # ---- small things ----
