@@ -1,0 +1,160 @@
+"""One figure a function. Colours have one meaning in the whole course, and are safe for colour-blind eyes.
+
+Every function draws on the axes it is given, or on new ones, and returns the axes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.patches import Ellipse
+from torch import Tensor
+
+from course_lib.elbo import Bound
+
+# Okabe & Ito's palette: told apart with every common kind of colour blindness, and in grey print by label
+DATA, MODEL, Q, BOUND, GAP, PRIOR = "#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
+COMPONENTS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
+
+
+def use_style() -> None:
+    """Matplotlib's settings for the course: large enough to read from the back of a lecture hall."""
+    plt.rcParams.update(
+        {
+            "font.size": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 12,
+            "figure.constrained_layout.use": True,  # nothing is cut off, whatever the labels
+            "figure.dpi": 90,
+            "legend.frameon": False,
+            "image.cmap": "gray",
+        }
+    )
+
+
+def _axes(ax: Axes | None, **size: Any) -> Axes:
+    return plt.subplots(**size)[1] if ax is None else ax
+
+
+def digits(
+    images: Tensor, columns: int = 10, ax: Axes | None = None, title: str = "", title_size: int = 12
+) -> Axes:
+    """A sheet of grey images in rows of `columns`: images (N, H, W) or (N, H·W) square, pixels in [0, 1]."""
+    if images.ndim == 2:
+        side = round(images.shape[1] ** 0.5)
+        if side**2 != images.shape[1]:
+            raise ValueError(f"{images.shape[1]} pixels are no square image: pass (N, H, W).")
+        images = images.reshape(-1, side, side)
+    n, height, width = images.shape
+    rows = -(-n // columns)
+    sheet = torch.ones(rows * columns, height + 2, width + 2)  # a white frame of one pixel round each
+    sheet[:n, 1:-1, 1:-1] = images.detach().cpu().float().clamp(0, 1)
+    sheet = sheet.reshape(rows, columns, height + 2, width + 2).transpose(1, 2).flatten(0, 1).flatten(1)
+    ax = _axes(ax, figsize=(0.62 * columns, 0.62 * rows + 0.4))
+    ax.imshow(sheet, vmin=0, vmax=1, interpolation="nearest")
+    ax.set_title(title, fontsize=title_size)
+    ax.set_axis_off()
+    return ax
+
+
+def density(
+    x: Tensor, curves: dict[str, Tensor], samples: Tensor | None = None, ax: Axes | None = None
+) -> Axes:
+    """1-D densities over x (G,), by label: the one called "data" in black; samples (N,) as a histogram."""
+    ax = _axes(ax, figsize=(7, 3))
+    if samples is not None:
+        limits = (float(x[0]), float(x[-1]))
+        ax.hist(samples.numpy(), bins=100, range=limits, density=True, color="#D0D0D0", label="samples")
+    colours = iter((MODEL, Q, BOUND, "#CC79A7", "#56B4E9"))
+    for label, p in curves.items():
+        if label == "data":
+            ax.plot(x, p, color=DATA, lw=2.5, label=label)
+        else:
+            ax.plot(x, p, color=next(colours), lw=2, label=label)
+    ax.set(xlabel="x", ylabel="density", ylim=(0, None))
+    ax.legend()
+    return ax
+
+
+def blend(resp: Tensor) -> np.ndarray:
+    """The colour of each point (N, 3): its components' colours, mixed by the responsibilities (N, K)."""
+    palette = np.array([plt.matplotlib.colors.to_rgb(COMPONENTS[k % 8]) for k in range(resp.shape[1])])
+    return np.clip(np.asarray(resp) @ palette, 0, 1)
+
+
+def mixture_1d(
+    x: Tensor, weights: Tensor, means: Tensor, variances: Tensor, resp: Tensor, ax: Axes | None = None
+) -> Axes:
+    """Points x (N,) coloured by responsibility (N, K), the K weighted Gaussians above them, and their sum."""
+    ax = _axes(ax, figsize=(7, 3))
+    grid = torch.linspace(float(x.min()) - 1, float(x.max()) + 1, 400, dtype=x.dtype)
+    parts = (
+        weights * torch.distributions.Normal(means, variances.sqrt()).log_prob(grid[:, None]).exp()
+    )  # (G, K)
+    for k in range(len(weights)):
+        ax.plot(grid, parts[:, k], color=COMPONENTS[k % 8], lw=1.5)
+    ax.plot(grid, parts.sum(1), color=MODEL, lw=3, alpha=0.35)
+    below = -0.06 * float(parts.sum(1).max())
+    ax.scatter(x, torch.full_like(x, below), c=blend(resp), s=14, marker="|")
+    ax.set(xlabel="x", yticks=[])
+    return ax
+
+
+def mixture_2d(
+    x: Tensor, means: Tensor, covariances: Tensor, resp: Tensor | None = None, ax: Axes | None = None
+) -> Axes:
+    """Points (N, 2), coloured by responsibility (N, K), with each Gaussian's ellipses at 1 and 2 sigma."""
+    ax = _axes(ax, figsize=(4.2, 4))
+    ax.scatter(x[:, 0], x[:, 1], c=DATA if resp is None else blend(resp), s=8, alpha=0.7, linewidths=0)
+    for k, (mean, covariance) in enumerate(zip(means, covariances, strict=True)):
+        spread, axes = torch.linalg.eigh(covariance)  # (2,), (2, 2): the ellipse's axes in columns
+        angle = float(torch.rad2deg(torch.atan2(axes[1, 1], axes[0, 1])))
+        for sigmas in (1, 2):
+            wide, narrow = 2 * sigmas * spread[1].sqrt(), 2 * sigmas * spread[0].sqrt()
+            edge = {"edgecolor": COMPONENTS[k % 8], "facecolor": "none", "lw": 3 - sigmas}
+            ax.add_patch(
+                Ellipse((float(mean[0]), float(mean[1])), float(wide), float(narrow), angle=angle, **edge)
+            )
+        ax.plot(*mean, marker="X", ms=9, color=COMPONENTS[k % 8], mec="white")
+    ax.set_aspect("equal")
+    return ax
+
+
+def bound_history(
+    bounds: Sequence[Bound], ax: Axes | None = None, xlabel: str = "step", title: str = "", every: int = 1
+) -> Axes:
+    """log P(x) above L_b, the gap shaded between them: one `Bound.mean()` a step."""
+    ax = _axes(ax, figsize=(7, 3))
+    steps = every * np.arange(len(bounds))
+    log_px = np.array([float(b.elbo + b.gap) for b in bounds])
+    elbo = np.array([float(b.elbo) for b in bounds])
+    ax.fill_between(steps, elbo, log_px, color=GAP, alpha=0.3, label="gap: KL(q‖P(z|x))")
+    ax.plot(steps, log_px, color=MODEL, lw=2.5, label="log P(x)")
+    ax.plot(steps, elbo, color=BOUND, lw=1.8, ls="--", label="$L_b$")
+    ax.set(xlabel=xlabel, ylabel="nats per point", title=title)
+    ax.legend(loc="lower right")
+    return ax
+
+
+def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
+    """The lecture's picture: for each label one bar, L_b below and the gap above, together log P(x)."""
+    ax = _axes(ax, figsize=(1.6 * len(bounds) + 2.2, 3.4))
+    elbo = np.array([float(b.elbo) for b in bounds.values()])
+    log_px = np.array([float(b.elbo + b.gap) for b in bounds.values()])
+    floor = elbo.min() - 0.35 * max(
+        log_px.max() - elbo.min(), 0.5
+    )  # bars need a foot: log-densities have none
+    places = np.arange(len(bounds))
+    ax.bar(places, elbo - floor, 0.6, bottom=floor, color=BOUND, label="$L_b$")
+    ax.bar(places, log_px - elbo, 0.6, bottom=elbo, color=GAP, hatch="//", edgecolor="white", label="gap")
+    for i, (low, high) in enumerate(zip(elbo, log_px, strict=True)):
+        ax.annotate(f"$L_b$ = {low:.3f}", (i, (floor + low) / 2), ha="center", va="center", color="white")
+        ax.annotate(f"log P = {high:.3f}", (i, high), (0, 4), textcoords="offset points", ha="center")
+    ax.set_xticks(places, list(bounds))
+    ax.set(ylabel="nats", ylim=(floor, log_px.max() + 0.12 * (log_px.max() - floor)))
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return ax
