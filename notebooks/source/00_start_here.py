@@ -35,7 +35,7 @@ from torch.nn import functional as F
 from course_lib import checks
 from course_lib.data import mnist
 from course_lib.device import FAST, pick_device
-from course_lib.widgets import ElboBars
+from course_lib.widgets import EMStepper
 
 # %% [markdown]
 # The next cell holds everything that you may want to change. Every notebook has one such cell. `FAST` is true
@@ -255,11 +255,11 @@ assert final < 1.2  # far below ln 10; about 0.6 after 50 steps and 0.4 after 20
 # ## 6 · One widget
 #
 # Some things are best moved by hand. If the picture below answers to the mouse, the widgets of the course work here.
-# (Reading this on GitHub or as a saved page? Then there is no Python behind it, and you see a picture of it.)
-# It belongs to chapter 02, which explains it; for now, drag anything, and see that the numbers follow.
+# It belongs to chapter 01, which explains it: points, and three Gaussians that look for them. For now, press play.
+# (Reading this on GitHub? Then there is no Python behind it, and a picture of it stands in its place.)
 
 # %%
-ElboBars()
+EMStepper()
 
 # %% [markdown]
 # ## 7 · The map
