@@ -117,8 +117,7 @@ class Core {
   }
 
   loop(now) {
-    this.handle = 0;
-    if (!this.awake()) return;
+    if (!this.awake()) return (this.handle = 0);      // else the handle stays set, so that no job starts a second loop
     const seconds = this.last === null ? 0 : Math.min((now - this.last) / 1000, 0.25);
     this.last = now;
     for (const job of [...this.jobs]) if (job(seconds) === false) this.jobs.delete(job);
@@ -126,7 +125,7 @@ class Core {
       this.dirty = false;
       for (const view of this.views) if (view.seen) this.draw(view);
     }
-    if (this.jobs.size || this.dirty) this.handle = requestAnimationFrame(this.loop);
+    this.handle = this.jobs.size || this.dirty ? requestAnimationFrame(this.loop) : 0;
   }
 
   draw(view) {

@@ -1,0 +1,187 @@
+"""EM one half-step at a time, on a few hundred points in one or two dimensions."""
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import traitlets
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from course_lib.em import Parameters, e_step, log_joint, m_step
+from course_lib.widgets.live import Live
+
+KINDS = {"R": 0, "E": 1, "M": 2, "D": 3}  # restarted, E-step, M-step, dragged
+# Away from the parts that P, q, L_b and the gap play in the course's colours, as far as eight colours allow.
+COLOURS = ["#56B4E9", "#E69F00", "#CC79A7", "#0072B2", "#F0E442", "#D55E00", "#009E73", "#7F7F7F"]
+MOST = 400  # half-steps kept; EM on a few hundred points has settled long before
+
+
+class State(NamedTuple):
+    """What one frame shows; log P(x) and the gap are means over the points, in nats."""
+
+    kind: int
+    parameters: Parameters
+    resp: Tensor  # (N, K): q, which after an M-step is older than the parameters
+    log_px: float
+    gap: float  # mean KL(q ‖ P(k | x))
+
+    @property
+    def bound(self) -> float:
+        """L_b per point: what EM raises by q (E) and by P (M)."""
+        return self.log_px - self.gap
+
+
+class EMStepper(Live):
+    """EM, one half-step at a time: responsibilities, ellipses, and log P(x) = L_b + gap.
+
+    x: points (N,), (N, 1) or (N, 2), between 8 and 2,000 of them, an array or a tensor; None draws 240 of its own.
+    n_components: 1 to 8. seed: fixes the twenty starts that "another start" walks through.
+    reg_covar: added to every variance, so that no component can shrink onto one point.
+
+    `do("EM")` makes steps from Python; `state` is what the browser shows, `history` every half-step so far.
+    Raises ValueError, one sentence, for points that cannot be used.
+    """
+
+    script = Path(__file__).with_name("em_stepper.js")
+    points = traitlets.List().tag(sync=True)
+    starts = traitlets.List().tag(sync=True)  # (20, 8): the points that the means start from
+    start = traitlets.Int(0).tag(sync=True)
+    n_components = traitlets.Int(3, min=1, max=8).tag(sync=True)
+    reg_covar = traitlets.Float(1e-6, min=0.0).tag(sync=True)
+    shown = traitlets.Int(0).tag(sync=True)  # the place on the timeline
+
+    def __init__(self, x: Any = None, n_components: int = 3, seed: int = 0, reg_covar: float = 1e-6):
+        if not 1 <= n_components <= 8:
+            raise ValueError(f"EMStepper shows 1 to 8 components, not {n_components}.")
+        rng = np.random.default_rng(seed)
+        points = usable(three_clouds(rng) if x is None else x)
+        self.x = torch.from_numpy(points)  # (N, D)
+        starts = [rng.choice(len(points), 8, replace=False).tolist() for _ in range(20)]
+        super().__init__(
+            points=points.tolist(), starts=starts, n_components=n_components, reg_covar=reg_covar
+        )
+        self.history = [self._begin()]
+
+    @property
+    def state(self) -> State:
+        """What the browser shows now."""
+        return self.history[min(self.shown, len(self.history) - 1)]
+
+    def do(self, steps: str) -> State:
+        """Make half-steps from the shown place on: "E", "M", or several, as in "EMEM". Returns the last state."""
+        with self.lock:
+            self.frames({"do": steps, "at": self.shown})
+            self.shown = len(self.history) - 1
+            self.send({"changed": True})
+            return self.state
+
+    def frames(self, request: dict[str, Any]) -> np.ndarray:
+        """One frame for every letter of request["do"], from place request["at"] on; the whole history for none."""
+        steps, new = request.get("do", ""), []
+        if not steps:
+            new = self.history
+        elif steps == "R":
+            self.n_components, self.start = int(request["k"]), int(request["start"]) % len(self.starts)
+            new = self.history = [self._begin()]
+        else:
+            del self.history[int(request["at"]) + 1 :]
+            for letter in steps:
+                if len(self.history) > MOST:
+                    raise ValueError(f"EM has made {MOST} half-steps; restart to go on.")
+                new.append(self._next(letter, request))
+                self.history = new[:] if letter == "D" else [*self.history, new[-1]]
+        return np.stack([self._floats(state) for state in new])
+
+    def _begin(self) -> State:
+        """Means on some of the points, equal weights, round covariances; q does not know yet: 1/K each."""
+        k, dim = self.n_components, self.x.shape[1]
+        means = self.x[self.starts[self.start][:k]]  # (K, D)
+        spread = self.x.var(0, correction=0).mean() / k
+        covariances = (spread * torch.eye(dim, dtype=self.x.dtype)).repeat(k, 1, 1)  # (K, D, D)
+        weights = torch.full((k,), 1 / k, dtype=self.x.dtype)
+        resp = torch.full((len(self.x), k), 1 / k, dtype=self.x.dtype)  # (N, K)
+        return self._state("R", Parameters(weights, means, covariances), resp)
+
+    def _next(self, letter: str, request: dict[str, Any]) -> State:
+        now = self.history[-1]
+        if letter == "E":
+            return self._state("E", now.parameters, e_step(self.x, *now.parameters)[0])
+        if letter == "M":
+            return self._state("M", m_step(self.x, now.resp, reg_covar=self.reg_covar), now.resp)
+        if letter == "D":  # a mean was dragged; q stays, so the gap opens
+            means = now.parameters.means.clone()
+            means[int(request["component"])] = self.x.new_tensor(request["mean"][: self.x.shape[1]])
+            return self._state("D", now.parameters._replace(means=means), now.resp)
+        raise ValueError(f"EMStepper knows the steps E and M, not {letter!r}.")
+
+    def _state(self, letter: str, parameters: Parameters, resp: Tensor) -> State:
+        joint = log_joint(self.x, *parameters)  # (N, K)
+        log_px = torch.logsumexp(joint, 1)  # (N,)
+        gap = torch.special.xlogy(resp, resp) - resp * (joint - log_px[:, None])  # (N, K), summed over K: KL
+        log_px, gap = log_px.mean(), gap.sum(1).mean().clamp_min(0)
+        return State(KINDS[letter], parameters, resp, float(log_px), float(gap))
+
+    def _floats(self, state: State) -> np.ndarray:
+        """kind, log P(x), gap, K, weights (K), means (K, 2), covariances xx xy yy (K, 3), responsibilities (N, K)."""
+        weights, means, covariances = (p.numpy() for p in state.parameters)
+        if self.x.shape[1] == 1:  # as if y = 0 had density 1, which leaves every number as it is
+            means = np.pad(means, ((0, 0), (0, 1)))
+            covariances = np.pad(covariances, ((0, 0), (0, 1), (0, 1)))
+            covariances[:, 1, 1] = 1 / (2 * math.pi)
+        thirds = covariances[:, [0, 0, 1], [0, 1, 1]]  # (K, 3)
+        head = [state.kind, state.log_px, state.gap, len(weights)]
+        return np.concatenate([head, weights, means.ravel(), thirds.ravel(), state.resp.numpy().ravel()])
+
+    def strip(self) -> Figure:
+        """The start, the first E, the first M, and where EM ends."""
+        kept, self.history = self.history, [self._begin()]
+        try:
+            self.frames({"do": "EM" * 40, "at": 0})
+            states = [self.history[i] for i in (0, 1, 2, -1)]
+        finally:
+            self.history = kept
+        figure = Figure(figsize=(12, 3.4), dpi=80, layout="constrained")
+        x, y = self.x[:, 0], self.x[:, 1] if self.x.shape[1] == 2 else torch.zeros(len(self.x))
+        palette = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in COLOURS])
+        around = np.stack([np.cos(t := np.linspace(0, 2 * np.pi, 80)), np.sin(t)])  # (2, 80)
+        for axes, state, name in zip(
+            figure.subplots(1, 4, sharex=True, sharey=True), states, ["start", "E", "M", "40 times E, M"], strict=True
+        ):
+            colours = (state.resp.numpy() @ palette[: state.resp.shape[1]] ** 2.2) ** (1 / 2.2)  # blended as light
+            axes.scatter(x, y, c=np.clip(colours, 0, 1), s=16, edgecolors="black", linewidths=0.3)
+            for k, (mean, covariance) in enumerate(zip(state.parameters.means, state.parameters.covariances)):
+                if len(mean) == 1:
+                    s = float(covariance) ** 0.5
+                    axes.errorbar(float(mean), 0.02 * (k + 1), xerr=s, color=palette[k], marker="o", capsize=4, lw=3)
+                    continue
+                ring = torch.linalg.cholesky(covariance).numpy() @ around  # (2, 80)
+                for width, radius in ((2.5, 1), (1.2, 2)):
+                    axes.plot(*(mean.numpy()[:, None] + radius * ring), color=palette[k], lw=width)
+            axes.set_title(f"{name}: log P(x) {state.log_px:.3f}\n= L_b {state.bound:.3f} + gap {state.gap:.3f}")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.set_aspect("equal" if self.x.shape[1] == 2 else "auto")
+        return figure
+
+
+def usable(x: Any) -> np.ndarray:
+    """x as a float64 array (N, D) with D 1 or 2; raises ValueError where it cannot be drawn."""
+    points = np.array(torch.as_tensor(x).detach().cpu(), dtype=np.float64)
+    points = points[:, None] if points.ndim == 1 else points
+    if points.ndim != 2 or points.shape[1] not in (1, 2):
+        raise ValueError(f"EMStepper draws points of shape (N,), (N, 1) or (N, 2), not {points.shape}.")
+    if not 8 <= len(points) <= 2000:
+        raise ValueError(f"EMStepper draws 8 to 2,000 points, not {len(points)}; take a part of them.")
+    if not np.isfinite(points).all() or not (points.std(0) > 0).all():
+        raise ValueError("EMStepper needs finite points that are not all on one line along an axis.")
+    return points
+
+
+def three_clouds(rng: np.random.Generator) -> np.ndarray:
+    """240 points in two dimensions, from three overlapping Gaussians of different shape."""
+    shapes = [((-1.6, -0.4), (0.5, 0.9)), ((1.2, 1.1), (1.0, 0.35)), ((1.1, -1.2), (0.6, 0.45))]
+    turned = np.array([[0.9, -0.45], [0.45, 0.9]])
+    return np.concatenate([(rng.normal(size=(80, 2)) * scale) @ turned + centre for centre, scale in shapes])
