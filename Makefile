@@ -66,5 +66,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make virtual environments. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv .venv
 	@echo "Installing the course into .venv. The first time this downloads PyTorch and takes some minutes."
-	$(BIN)/python -m pip install $(if $(CI),-q) -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install $(if $(or $(CI),$(wildcard $(BIN)/jupyter*)),-q) -c constraints.txt -e '.[dev]'
 	@touch $@
