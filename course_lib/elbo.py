@@ -117,20 +117,22 @@ def elbo(
     - `samples` S: S draws from q per x (torch's global generator), with a standard error; the KL to the
       prior is taken in closed form where torch knows one.
 
-    Raises ValueError when none of these applies, or when the grid misses a part of q or of the prior.
+    Raises ValueError when none of these applies, when prior, q and likelihood do not fit together, or when
+    the grid misses a part of q or of the prior.
     """
+    _check(model, q, x)
     if samples is not None:
         return _monte_carlo(model, q, x, samples)
-    if grid is None and isinstance(model, LinearGaussian) and isinstance(q, MultivariateNormal | Independent):
+    if grid is None and isinstance(model, LinearGaussian) and _is_gaussian(q):
         return _closed_form(model, q, x)
     log_joint, log_prior, log_lik, log_width, z = _on_points(model, x, grid)
-    log_q = q.log_prob(z)  # (S, N)
+    log_q = q.log_prob(z).expand_as(log_lik)  # (S, N)
     mass = torch.exp(log_q + log_width)  # (S, N): how much of q each point stands for
     for name, total in (("q", mass.sum(0)), ("the prior", torch.exp(log_prior + log_width).sum(0))):
         if bool(((total - 1).abs() > MASS_TOLERANCE).any()):
             raise ValueError(
                 f"On this grid {name} adds up to {float(total.flatten()[0]):.6g}, not 1: make the grid wider "
-                "or finer, or give q and the prior more spread."
+                "or finer, or give q and the prior more spread (a uniform one: end the grid where it ends)."
             )
 
     def average(values: Tensor) -> Tensor:  # E_q, with 0 · (−∞) = 0
@@ -159,13 +161,43 @@ def importance_weighted_bound(
     """
     if k < 1:
         raise ValueError(f"The bound needs at least one draw, k={k}.")
+    _check(model, q, x)
     total = x.new_full((len(x),), -math.inf)
     for start in range(0, k, at_once):
         z = _draw(q, min(at_once, k - start), len(x))
-        log_w = model.likelihood(z).log_prob(x) + model.prior.log_prob(z) - q.log_prob(z)  # (S, N)
+        log_w = _log_lik(model, z, x) + model.prior.log_prob(z) - q.log_prob(z)  # (S, N)
         # log w is averaged as w: the logarithm comes last
         total = torch.logaddexp(total, torch.logsumexp(log_w, 0))
     return total - math.log(k)
+
+
+def _check(model: LatentModel, q: Distribution, x: Tensor) -> None:
+    if q.event_shape != model.prior.event_shape or math.prod(model.prior.batch_shape) != 1:
+        shapes = [tuple(s) for s in (q.event_shape, model.prior.event_shape, model.prior.batch_shape)]
+        raise ValueError(
+            "One z has shape {} for q, {} for the prior, whose batch shape is {}: a z of several numbers needs "
+            "Independent(…, 1) around q and around the prior.".format(*shapes)
+        )
+    if q.batch_shape not in ((), (len(x),)):
+        raise ValueError(
+            f"q must have batch shape ({len(x)},), one q for each x, not {tuple(q.batch_shape)}."
+        )
+
+
+def _log_lik(model: LatentModel, z: Tensor, x: Tensor) -> Tensor:
+    likelihood = model.likelihood(z)
+    if likelihood.event_shape != x.shape[1:]:
+        raise ValueError(
+            f"The likelihood describes an x of shape {tuple(likelihood.event_shape)}, but one x has shape "
+            f"{tuple(x.shape[1:])}: put Independent(…, {x.ndim - 1}) around it."
+        )
+    return likelihood.log_prob(x)
+
+
+def _is_gaussian(q: Distribution) -> bool:
+    return isinstance(q, MultivariateNormal) or (
+        isinstance(q, Independent) and isinstance(q.base_dist, Normal)
+    )
 
 
 def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tensor, ...]:
@@ -174,10 +206,11 @@ def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tens
         z = torch.arange(model.prior.probs.shape[-1], device=x.device)[:, None]  # (K, 1)
         log_width = x.new_zeros(len(z), 1)
     elif grid is not None:
-        z = grid[:, None]  # (G, 1)
         steps = grid.diff()
-        if not bool((steps > 0).all()):
-            raise ValueError("The grid must increase from one point to the next.")
+        if grid.ndim != 1 or model.prior.event_shape != () or not bool((steps > 0).all()):
+            raise ValueError("A grid is for z of one number: (G,), increasing from one point to the next.")
+        # torch's Uniform excludes its upper end: stay a hair below
+        z = torch.cat([grid[:-1], torch.nextafter(grid[-1:], grid[:1])])[:, None]  # (G, 1)
         # trapezoid rule: half a step on either side of every point
         log_width = (
             0.5 * (torch.nn.functional.pad(steps, (1, 0)) + torch.nn.functional.pad(steps, (0, 1)))
@@ -186,7 +219,7 @@ def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tens
     else:
         raise ValueError("This model has no exact bound: pass grid=… (z of one number) or samples=….")
     log_prior = model.prior.log_prob(z)  # (S, 1)
-    log_lik = model.likelihood(z).log_prob(x)  # (S, N)
+    log_lik = _log_lik(model, z, x)  # (S, N)
     return log_prior + log_lik, log_prior, log_lik, log_width, z
 
 
@@ -200,7 +233,7 @@ def _monte_carlo(model: LatentModel, q: Distribution, x: Tensor, samples: int) -
     if samples < 2:
         raise ValueError(f"A standard error needs at least 2 samples, not {samples}.")
     z = _draw(q, samples, len(x))
-    log_lik = model.likelihood(z).log_prob(x)  # (S, N)
+    log_lik = _log_lik(model, z, x)  # (S, N)
     try:
         kl = torch.distributions.kl_divergence(q, model.prior).expand(len(x))  # (N,)
         draws = log_lik

@@ -74,7 +74,7 @@ def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: fl
 def collapsed(covariances: Tensor, covariance_type: str, floor: Tensor) -> Tensor:
     """Which covariances have lost a direction: (K,) booleans, or () for tied. `floor` (D,) are variances."""
     if covariance_type == "spherical":
-        return ~(covariances > floor.min())
+        return ~(covariances > floor.mean())
     if covariance_type == "diag":
         return ~(covariances > floor).all(-1)
     factors, info = torch.linalg.cholesky_ex(covariances)

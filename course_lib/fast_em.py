@@ -29,7 +29,7 @@ def n_features(dim: int, covariance_type: str) -> int:
 
 
 def features(x: Tensor, covariance_type: str) -> Tensor:
-    """phi(x): (N, D) -> (N, F). Full and tied: every product i ≤ j; diag: the squares; spherical: their sum."""
+    """phi(x): (N, D) -> (N, F). Full, tied: every product i ≤ j; diag: the squares; spherical: their sum."""
     if covariance_type == "spherical":
         second = (x**2).sum(1, keepdim=True)  # (N, 1)
     elif covariance_type == "diag":
@@ -96,15 +96,19 @@ def amplification(largest_square: Tensor, covariances: Tensor, covariance_type: 
 class FastSteps:
     """The data's features, ready for many iterations of EM: `iterate` is one E-step and one M-step.
 
-    x is (N, D), already centred. Memory beyond x stays under half a gigabyte whatever N is: the features are
-    kept if they fit in `CACHE_BYTES`, else made anew block by block.
+    x is (N, D), already centred. Memory beyond x stays under half a gigabyte, but for the N
+    responsibilities of each narrow component: the features are kept if they fit in `CACHE_BYTES`, else made
+    anew block by block.
     """
 
     def __init__(self, x: Tensor, covariance_type: str):
         self.x, self.covariance_type = x, covariance_type
         size = n_features(x.shape[1], covariance_type) * x.element_size()
-        self.rows = CPU_ROWS if x.device.type == "cpu" else max(1, int(CACHE_BYTES / 4 / size))
-        self.cached = features(x, covariance_type) if size * len(x) < CACHE_BYTES else None
+        self.cached = None
+        if size * len(x) < CACHE_BYTES:
+            self.cached = x.new_empty(len(x), n_features(x.shape[1], covariance_type))
+            for start in range(0, len(x), CPU_ROWS):  # making them all at once would hold four copies
+                self.cached[start : start + CPU_ROWS] = features(x[start : start + CPU_ROWS], covariance_type)
 
     def iterate(self, now: Parameters, reg_covar: float, narrow: list[int]) -> tuple[Parameters, Tensor]:
         """One E-step and one M-step: the new parameters, and the mean log p(x) before them.
@@ -113,11 +117,13 @@ class FastSteps:
         """
         kind = self.covariance_type
         c = coefficients(*now, kind)  # (F, K)
+        on_device = max(1, int(CACHE_BYTES / 4 / (sum(c.shape) * c.element_size())))
+        rows = CPU_ROWS if c.device.type == "cpu" else on_device
         statistics, log_likelihood = torch.zeros_like(c.T), c.new_zeros(())
         resp_narrow = self.x.new_empty(len(self.x), len(narrow))
         alone = Parameters(now.weights[narrow], now.means[narrow], now.covariances[narrow]) if narrow else now
-        for start in range(0, len(self.x), self.rows):
-            block = slice(start, start + self.rows)
+        for start in range(0, len(self.x), rows):
+            block = slice(start, start + rows)
             phi = features(self.x[block], kind) if self.cached is None else self.cached[block]
             joint = phi @ c  # (n, K): the E-step's one product
             if narrow:

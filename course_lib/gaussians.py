@@ -13,7 +13,7 @@ def log_prob_diag(x: Tensor, mu: Tensor | float, logvar: Tensor | float) -> Tens
 
     x, mu, logvar broadcast to (..., D); the result is (...), in nats. `logvar` is log sigma², not log sigma.
     """
-    mu, logvar = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (mu, logvar))
+    mu, logvar = (torch.as_tensor(v, dtype=torch.result_type(x, 0.0), device=x.device) for v in (mu, logvar))
     return -0.5 * (LOG_2PI + logvar + (x - mu) ** 2 * torch.exp(-logvar)).sum(-1)
 
 
@@ -22,6 +22,9 @@ def cholesky(covariance: Tensor) -> Tensor:
 
     Raises ValueError when a matrix is no covariance: not symmetric positive definite, or not finite.
     """
+    # cholesky_ex reads the lower half only; sums over many points differ across the diagonal by some 1e-6
+    if bool((covariance - covariance.mT).abs().amax() > 1e-4 * covariance.abs().amax()):
+        raise ValueError("A covariance matrix is not symmetric: use (C + Cᵀ) / 2, or look for the slip.")
     factor, info = torch.linalg.cholesky_ex(covariance)
     if bool((info > 0).any()) or not bool(torch.isfinite(factor).all()):
         raise ValueError(
@@ -34,7 +37,7 @@ def cholesky(covariance: Tensor) -> Tensor:
 def log_prob_full(x: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
     """log N(x | mean, covariance): x (..., D), mean (D,), covariance (D, D) -> (...), in nats.
 
-    Raises ValueError when the covariance is not positive definite.
+    Raises ValueError when the covariance is not symmetric positive definite.
     """
     factor = cholesky(covariance)
     log_det = 2 * factor.diagonal().log().sum()
@@ -52,7 +55,9 @@ def kl_diag(mu: Tensor, logvar: Tensor, mu_p: Tensor | float = 0.0, logvar_p: Te
     Inputs broadcast to (..., D); the result is (...), in nats, never below 0. Against the standard normal
     (the default) it is ½ Σ (exp(logvar) − 1 − logvar + mu²): Kingma & Welling 2014, appendix B.
     """
-    mu_p, logvar_p = (torch.as_tensor(v, dtype=mu.dtype, device=mu.device) for v in (mu_p, logvar_p))
+    mu_p, logvar_p = (
+        torch.as_tensor(v, dtype=torch.result_type(mu, 0.0), device=mu.device) for v in (mu_p, logvar_p)
+    )
     ratio = logvar - logvar_p  # log of the two variances' ratio
     # expm1 keeps the digits when the two variances nearly agree
     return 0.5 * (torch.expm1(ratio) - ratio + (mu - mu_p) ** 2 * torch.exp(-logvar_p)).sum(-1)
@@ -61,8 +66,8 @@ def kl_diag(mu: Tensor, logvar: Tensor, mu_p: Tensor | float = 0.0, logvar_p: Te
 def kl_full(mean_q: Tensor, covariance_q: Tensor, mean_p: Tensor, covariance_p: Tensor) -> Tensor:
     """KL(N(mean_q, covariance_q) ‖ N(mean_p, covariance_p)), means (D,), covariances (D, D) -> scalar, nats.
 
-    Raises ValueError when a covariance is not positive definite. Source: Duchi, "Derivations for linear
-    algebra and optimization", section 9.
+    Raises ValueError when a covariance is not symmetric positive definite. Source: Duchi, "Derivations for
+    linear algebra and optimization", section 9.
     """
     factor_q, factor_p = cholesky(covariance_q), cholesky(covariance_p)
     ratio = torch.linalg.solve_triangular(factor_p, factor_q, upper=False)  # (D, D)

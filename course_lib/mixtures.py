@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ __all__ = ["GaussianMixture", "Parameters", "e_step", "m_step"]
 
 ROWS = 4096  # points handled at once outside `fit`: 4,096 × 512 responsibilities are 17 MB
 MAX_FEATURES = 4096  # beyond (full covariance of more than 89 dimensions) the plain steps need less memory
-MAX_AMPLIFICATION = 1e8  # rounding of 1e-16 then stays below 1e-8 nats; the plain steps take over beyond
+# nats that rounding may cost a log-density in the fast steps; beyond, the plain steps take over
+MAX_ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-2}
 COLLAPSED = 1e-12  # a direction this much narrower (in variance) than the data has collapsed onto a point
 
 
@@ -85,26 +87,29 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> "GaussianMixture":
         """Fit to X (N, D) by EM: `n_init` starts, the one with the highest log-likelihood is kept."""
-        x = self._tensor(X)
+        x = self._tensor(X, fitting=True)
         self._check_settings(x)
         self.n_features_in_ = x.shape[1]
         going_on = self.warm_start and hasattr(self, "means_")
+        if going_on and self.means_.shape != (self.n_components, x.shape[1]):
+            raise ValueError("warm_start goes on from the last fit: keep n_components and X's columns.")
         rng = check_random_state(self.random_state)
-        centre = x.mean(0)  # the fast steps lose fewer digits around 0
+        # the fast steps lose fewer digits around 0; starting from x[0] makes a constant column exactly 0
+        centre = x[0] + (x - x[0]).mean(0)
+        x = x - centre
         self._floor = COLLAPSED * x.var(0, correction=0).clamp_min(torch.finfo(x.dtype).tiny)  # (D,)
-        best = None
-        self._held: set[str] = set()
+        best, held = None, set[str]()
         for _ in range(1 if going_on else self.n_init):
-            start = self._parameters() if going_on else self._start(x, rng)
-            start = start._replace(means=start.means - centre)
-            run = self._run(x - centre, start, float(self.lower_bound_) if going_on else -math.inf)
+            self._held: set[str] = set()
+            start = self._start(x, rng, centre, going_on)
+            run = self._run(x, start, float(self.lower_bound_) if going_on else -math.inf)
             if best is None or run[1] > best[1]:
-                best = run
+                best, held = run, self._held
         assert best is not None
         parameters, self.lower_bound_, self.lower_bounds_, self.converged_ = best
         self.n_iter_ = len(self.lower_bounds_)
         self._set(parameters._replace(means=parameters.means + centre))
-        for sentence in sorted(self._held):
+        for sentence in sorted(held):
             warnings.warn(sentence, ConvergenceWarning, stacklevel=2)
         if not self.converged_ and self.max_iter > 0 and self.tol > 0:
             sentence = (
@@ -129,7 +134,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             if fast and 2 * len(narrow) < self.n_components:
                 new, mean_log_px = fast.iterate(now, self.reg_covar, narrow)
             else:
-                resp, log_px = self._e_step_in_blocks(x, now)
+                steps = [e_step(block, *now, self.covariance_type) for block in x.split(ROWS)]
+                resp, log_px = (torch.cat(parts) for parts in zip(*steps, strict=True))
                 new, mean_log_px = m_step(x, resp, self.covariance_type, self.reg_covar), log_px.mean()
             now = self._hold(new, now)
             history.append(float(mean_log_px))
@@ -144,7 +150,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def _narrow(self, squares: Tensor, covariances: Tensor) -> list[int]:
         """The components whose density the fast steps would round too much."""
         rounding = amplification(squares, covariances, self.covariance_type).expand(self.n_components)
-        return (rounding > MAX_AMPLIFICATION).nonzero().flatten().tolist()
+        rounding = rounding * torch.finfo(squares.dtype).eps
+        return (rounding > MAX_ROUNDING[squares.dtype]).nonzero().flatten().tolist()
 
     def _hold(self, new: Parameters, old: Parameters) -> Parameters:
         """`new`, but with the last good covariance where a component collapsed, and the last place of an
@@ -170,12 +177,16 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         hold = hold.reshape(hold.shape + (1,) * (new.covariances.ndim - hold.ndim))
         return Parameters(new.weights, means, torch.where(hold, old.covariances, new.covariances))
 
-    def _start(self, x: Tensor, rng: np.random.RandomState) -> Parameters:
-        """The first weights, means and covariances: from `init_params`, then whatever the caller gave."""
+    def _start(self, x: Tensor, rng: np.random.RandomState, centre: Tensor, going_on: bool) -> Parameters:
+        """The first weights, means and covariances: what the caller gave, the rest from `init_params`."""
+        given = self._parameters()._asdict() if going_on else self._given(x)
+        if "means" in given:
+            given["means"] = given["means"] - centre
+        return Parameters(**(given if len(given) == 3 else self._guess(x, rng)._asdict() | given))
+
+    def _guess(self, x: Tensor, rng: np.random.RandomState) -> Parameters:
         k, data = self.n_components, x.cpu().numpy()
-        if self.weights_init is not None and self.means_init is not None and self.precisions_init is not None:
-            resp = x.new_full((len(x), k), 1 / k)  # all of it will be replaced
-        elif self.init_params == "random":
+        if self.init_params == "random":
             resp = torch.as_tensor(rng.uniform(size=(len(x), k))).to(x)
             resp = resp / resp.sum(1, keepdim=True)
         else:
@@ -189,50 +200,64 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             resp = torch.nn.functional.one_hot(nearest, k).to(x)  # (N, K)
         start = m_step(x, resp, self.covariance_type, self.reg_covar)
         pooled = m_step(x, torch.ones_like(resp[:, :1]), self.covariance_type, self.reg_covar).covariances
-        lost = collapsed(pooled, self.covariance_type, self._floor)
-        if bool(lost.any()) and self.precisions_init is None:
+        if bool(collapsed(pooled, self.covariance_type, self._floor).any()) and self.precisions_init is None:
             raise ValueError(
                 "The data have a direction without any spread (a constant column, or one that is a "
                 "combination of others): drop it, or set reg_covar > 0."
             )
-        if self.covariance_type != "tied":  # a cluster of too few points starts with the spread of all
-            lost = collapsed(start.covariances, self.covariance_type, self._floor)
-            lost = lost.reshape(lost.shape + (1,) * (start.covariances.ndim - 1))
-            start = start._replace(covariances=torch.where(lost, pooled, start.covariances))
-        weights, means, covariances = start
-        if self.weights_init is not None:
-            weights = self._given("weights_init", (k,), x)
-            if bool((weights < 0).any()) or abs(float(weights.sum()) - 1) > 1e-6:
-                raise ValueError("weights_init must be non-negative and add up to 1.")
-        if self.means_init is not None:
-            means = self._given("means_init", (k, x.shape[1]), x)
-        if self.precisions_init is not None:
-            precisions = self._given("precisions_init", tuple(covariances.shape), x)
-            if self.covariance_type in ("diag", "spherical"):
+        # a cluster of too few points starts with the spread of all
+        lost = collapsed(start.covariances, self.covariance_type, self._floor)
+        lost = lost.reshape(lost.shape + (1,) * (start.covariances.ndim - 1))
+        return start._replace(covariances=torch.where(lost, pooled, start.covariances))
+
+    def _given(self, x: Tensor) -> dict[str, Tensor]:
+        """What the caller gave of the start, checked; precisions as covariances."""
+        k, d = self.n_components, x.shape[1]
+        kind = self.covariance_type
+        spread = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[kind]
+        given: dict[str, Tensor] = {}
+        for name, shape in {"weights": (k,), "means": (k, d), "precisions": spread}.items():
+            if getattr(self, f"{name}_init") is None:
+                continue
+            value = torch.as_tensor(getattr(self, f"{name}_init")).to(x)
+            if tuple(value.shape) != shape:
+                raise ValueError(f"{name}_init must have shape {shape}, not {tuple(value.shape)}.")
+            if not bool(torch.isfinite(value).all()):
+                raise ValueError(f"{name}_init has a NaN or an infinity.")
+            given[name] = value
+        weights = given.get("weights", x.new_ones(1))
+        if bool((weights < 0).any()) or abs(float(weights.sum()) - 1) > 1e-5:
+            raise ValueError("weights_init must be non-negative and add up to 1.")
+        if "precisions" in given:
+            precisions = given.pop("precisions")
+            if kind in ("diag", "spherical"):
                 if not bool((precisions > 0).all()):
                     raise ValueError("precisions_init must be positive.")
-                covariances = 1 / precisions
+                given["covariances"] = 1 / precisions
             else:
-                covariances = torch.cholesky_inverse(cholesky(precisions))
-        return Parameters(weights, means, covariances)
+                try:
+                    given["covariances"] = torch.cholesky_inverse(cholesky(precisions))
+                except ValueError as error:
+                    raise ValueError("precisions_init must be symmetric and positive definite.") from error
+        return given
 
     # ---- using a fitted mixture ----
 
     def score_samples(self, X: Any) -> Any:
         """log P(x) of each row of X (N, D): (N,), in nats."""
-        return self._like(X, self._e_step_in_blocks(self._tensor(X), self._parameters())[1])
+        return self._of_each(X, lambda resp, log_px: log_px)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log P(x) over the rows of X (N, D), in nats."""
-        return float(self._e_step_in_blocks(self._tensor(X), self._parameters())[1].mean())
+        return float(self.score_samples(X).mean())
 
     def predict_proba(self, X: Any) -> Any:
         """Responsibilities P(k | x): (N, K), rows adding up to 1."""
-        return self._like(X, self._e_step_in_blocks(self._tensor(X), self._parameters())[0])
+        return self._of_each(X, lambda resp, log_px: resp)
 
     def predict(self, X: Any) -> Any:
         """The most responsible component of each row of X: (N,) integers."""
-        return self._like(X, self._e_step_in_blocks(self._tensor(X), self._parameters())[0].argmax(1))
+        return self._of_each(X, lambda resp, log_px: resp.argmax(1))
 
     def sample(self, n_samples: int = 1) -> tuple[Tensor, Tensor]:
         """Ancestral sampling: pick k by weight, then draw from that Gaussian. Tensors x (n, D) and k (n,)."""
@@ -248,7 +273,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             means
         )  # (n, D)
         if self.covariance_type == "full":
-            noise = (cholesky(covariances)[k] @ noise[:, :, None])[:, :, 0]
+            for j, factor in enumerate(cholesky(covariances)):
+                noise[k == j] = noise[k == j] @ factor.T
         elif self.covariance_type == "tied":
             noise = noise @ cholesky(covariances).T
         else:
@@ -270,9 +296,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         per = {"full": k * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": k * d, "spherical": k}
         return per[self.covariance_type] + k * d + k - 1
 
-    def _e_step_in_blocks(self, x: Tensor, p: Parameters) -> tuple[Tensor, Tensor]:
-        blocks = [e_step(block, *p, self.covariance_type) for block in x.split(ROWS)]
-        return torch.cat([resp for resp, _ in blocks]), torch.cat([log_px for _, log_px in blocks])
+    def _of_each(self, X: Any, result: Callable[[Tensor, Tensor], Tensor]) -> Any:
+        """`result` of the responsibilities and log P(x), block by block: K = 512 needs no N × K numbers."""
+        x, p = self._tensor(X), self._parameters()
+        blocks = [result(*e_step(block, *p, self.covariance_type)) for block in x.split(ROWS)]
+        return torch.cat(blocks) if isinstance(X, Tensor) else torch.cat(blocks).cpu().numpy()
 
     def _parameters(self) -> Parameters:
         if not hasattr(self, "means_"):
@@ -290,13 +318,16 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             self.precisions_cholesky_ = torch.linalg.solve_triangular(factors, eye, upper=False).mT
             self.precisions_ = self.precisions_cholesky_ @ self.precisions_cholesky_.mT
 
-    def _tensor(self, X: Any) -> Tensor:
-        x = torch.as_tensor(X if isinstance(X, Tensor) else np.asarray(X))
-        x = x.detach().to(device=self.device or x.device, dtype=self.dtype)
+    def _tensor(self, X: Any, fitting: bool = False) -> Tensor:
+        """X, checked, as a tensor (N, D): beside the fitted parameters, or where `fit` will leave them."""
+        # a copy: torch takes no reversed arrays, and warns about read-only ones
+        x = X.detach() if isinstance(X, Tensor) else torch.from_numpy(np.array(X, order="C"))
+        device = (self.device or x.device) if fitting else self._parameters().means.device
+        x = x.to(device=device, dtype=self.dtype)
         if x.ndim != 2:
             hint = " For points of one number each, pass x[:, None]." if x.ndim == 1 else ""
             raise ValueError(f"X must have shape (N, D), not {tuple(x.shape)}.{hint}")
-        if hasattr(self, "means_") and x.shape[1] != self.n_features_in_:
+        if not fitting and x.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {x.shape[1]} columns, but the mixture was fitted on {self.n_features_in_}."
             )
@@ -305,26 +336,18 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             raise ValueError(f"X has a NaN or an infinity, first in row {row}: remove or mend it.")
         return x
 
-    def _given(self, name: str, shape: tuple[int, ...], x: Tensor) -> Tensor:
-        value = torch.as_tensor(getattr(self, name)).to(x)
-        if tuple(value.shape) != shape:
-            raise ValueError(f"{name} must have shape {shape}, not {tuple(value.shape)}.")
-        return value
-
     def _check_settings(self, x: Tensor) -> None:
         choices = {
             "covariance_type": ("full", "tied", "diag", "spherical"),
             "init_params": ("kmeans", "k-means++", "random", "random_from_data"),
+            "dtype": tuple(MAX_ROUNDING),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}.")
+                names = ", ".join(map(str, allowed))
+                raise ValueError(f"{name} must be one of {names}, not {getattr(self, name)!r}.")
         if not 1 <= self.n_components <= len(x):
             raise ValueError(f"n_components={self.n_components} needs that many points; X has {len(x)}.")
         for name, least in (("reg_covar", 0), ("tol", 0), ("max_iter", 0), ("n_init", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}.")
-
-    @staticmethod
-    def _like(X: Any, result: Tensor) -> Any:
-        return result if isinstance(X, Tensor) else result.cpu().numpy()
