@@ -249,7 +249,7 @@ assert final < 1.2  # far below ln 10; about 0.6 after 50 steps and 0.4 after 20
 
 # %% [markdown]
 # **Because:** −log P falls by ln 2 whenever the right label becomes twice as likely. If a step took you less than about
-# 5 ms, your machine is quick enough for every chapter; a slower one only needs more patience.
+# 10 ms, your machine is quick enough for every chapter; a slower one only needs more patience.
 
 # %% [markdown]
 # ## 6 · One widget
