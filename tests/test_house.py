@@ -190,7 +190,11 @@ def test_pages_name_the_one_address():
 def test_a_fork_changes_its_address_everywhere_at_once(tmp_path):
     for name in ("README.md", "CITATION.cff", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "notebooks",
+        tmp_path / "notebooks",
+        ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"),
+    )
     old = PROJECT["urls"]["Repository"].removeprefix("https://github.com/")
     build.set_address("someone-else/their.course", tmp_path)
     texts = {
