@@ -70,7 +70,11 @@ class Lab:
         config.write_text('{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}')
         path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
         command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
-        command += [f"--port={self.port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}"]
+        command += [
+            f"--port={self.port}",
+            "--ServerApp.port_retries=0",
+            f"--IdentityProvider.token={self.token}",
+        ]
         command += [f"--ServerApp.root_dir={self.root}", "--LabApp.expose_app_in_browser=True"]
         command += ["--JupyterNotebookApp.expose_app_in_browser=True"]
         self.log = folder / "server.log"
@@ -111,7 +115,11 @@ class Lab:
             shutil.copy(cells, self.root / name)
         else:
             book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-            book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            book.metadata["kernelspec"] = {
+                "name": "python3",
+                "display_name": "Python 3",
+                "language": "python",
+            }
             nbformat.write(book, self.root / name)
         page = Page(browser, width, height)
         space = f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{name}"
@@ -172,7 +180,7 @@ class Page:
                     if (m.content.text) text += m.content.text;
                     if (m.content.ename) text += m.content.ename + ': ' + m.content.evalue;
                 };
-                const late = new Promise((_, no) => setTimeout(() => no(new Error('the kernel is busy')), ms));
+                const late = new Promise((_, no) => setTimeout(() => no(new Error('kernel is busy')), ms));
                 await Promise.race([future.done, late]);
                 return text;
             }""",
@@ -186,7 +194,7 @@ class Page:
     def wait(self, condition: str, selector: str = ".course-widget", timeout: float = 20) -> None:
         """Wait until a JavaScript condition on `d`, the element's data-* attributes, holds."""
         self.page.wait_for_function(
-            f"selector => {{ const d = document.querySelector(selector)?.dataset; return d && ({condition}); }}",
+            f"s => {{ const d = document.querySelector(s)?.dataset; return d && ({condition}); }}",
             arg=selector,
             timeout=timeout * 1000,
         )
@@ -211,7 +219,7 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory, chromium):
-    """A running JupyterLab (asks for `chromium` first, so that nothing starts where the tests are skipped)."""
+    """A running JupyterLab; asks for `chromium` first, so that nothing starts where tests are skipped."""
     pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
     server = Lab(tmp_path_factory.mktemp("lab"))
     yield server

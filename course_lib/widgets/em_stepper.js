@@ -2,7 +2,8 @@
 //   kind (0 start, 1 E, 2 M, 3 dragged), log P(x), gap, K, weights (K), means (K, 2), covariances (K: xx, xy, yy),
 //   responsibilities (N, K); log P(x) and the gap are means over the points, in nats.
 
-const COMPONENTS = ["#56B4E9", "#E69F00", "#CC79A7", "#0072B2", "#F0E442", "#D55E00", "#009E73", "#7F7F7F"];
+// The order of course_lib.plots.
+const COMPONENTS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F"];
 const KIND = { R: 0, E: 1, M: 2, D: 3 };
 
 // ---- EM without a kernel: the same steps as course_lib.em, held equal to it by a test ------------------------
@@ -279,14 +280,14 @@ function build(core) {
     return [lo - 0.12 * (hi - lo), hi + 0.12 * (hi - lo)];
   };
   const [rangeX, rangeY] = [range(0), flat ? [0, 1] : range(1)];
-  const light = COMPONENTS.map((c) => [1, 3, 5].map((i) => (parseInt(c.slice(i, i + 2), 16) / 255) ** 2.2));
+  const rgb = COMPONENTS.map((c) => [1, 3, 5].map((i) => parseInt(c.slice(i, i + 2), 16)));
 
-  // Colours are mixed as light, by the responsibilities.
+  // A point's colour is its components' colours, mixed by the responsibilities.
   function blend(resp, n, K) {
     const mixed = [0, 1, 2].map((c) => {
       let sum = 0;
-      for (let k = 0; k < K; k++) sum += resp[n * K + k] * light[k][c];
-      return Math.round(255 * Math.min(1, sum) ** (1 / 2.2));
+      for (let k = 0; k < K; k++) sum += resp[n * K + k] * rgb[k][c];
+      return Math.min(255, Math.round(sum));
     });
     return `rgb(${mixed})`;
   }
@@ -348,7 +349,7 @@ function build(core) {
       const [x, y] = handle(box, mean);
       circle(g, x, y, k === held ? 13 : 11, "#fff", COLOUR.ink, 1.2);
       circle(g, x, y, k === held ? 11 : 9, COMPONENTS[k], COLOUR.ink, 0.6);
-      text(g, String(k + 1), x, y + 0.5, { align: "center", size: 13, bold: true, colour: "#000" });
+      text(g, String(k + 1), x, y + 0.5, { align: "center", size: 13, bold: true, colour: k === 0 ? "#fff" : "#000" });
     });
     g.restore();
     g.strokeStyle = COLOUR.faint;
@@ -359,7 +360,7 @@ function build(core) {
   const handle = (box, mean) => (flat ? [plane(box).to(mean)[0], box.y + box.h - 60] : plane(box).to(mean));
 
   function drawBar(g, box, now) {
-    const recent = history.slice(Math.max(0, at - 3), at + 1);
+    const recent = history.slice(Math.max(0, at - 1), at + 1);
     const values = [now.logPx, now.bound, ...recent.flatMap((f) => [f[1], f[1] - f[2]])];
     const hi = Math.max(...values);
     const lo = Math.min(Math.min(...values), hi - 0.06);
@@ -437,13 +438,13 @@ function build(core) {
 
   function view({ root }) {
     const canvas = element("canvas", { tabIndex: 0 });
-    canvas.setAttribute("role", "img");
+    canvas.setAttribute("role", "application");
     const sum = element("p", { className: "sum" });
     const play = button("▶ Play", "Play: E and M in turn", toggle, "main");
     play.style.minWidth = "7em";
     const k = choice("components", Array.from({ length: 8 }, (_, i) => [i + 1, i + 1]), "Number of components",
       (value) => restart(Number(value)));
-    const fast = choice("speed", [[2, "slow"], [6, "medium"], [30, "fast"]], "Steps per second",
+    const fast = choice("speed", [[2, "× 1"], [6, "× 3"], [30, "× 15"]], "Steps per second",
       (value) => { player.rate = speed = Number(value); player.clear(); });
     const time = slider("timeline", { min: 0, max: 0, step: 1, label: "Timeline: rewind to an earlier half-step",
       oninput: (value) => { stop(); go(value); } });
@@ -526,7 +527,7 @@ function build(core) {
         part.style.color = colour;
         return [["", " = ", " + "][i], part];
       }), " nats per point");
-      play.textContent = player.playing ? "⏸ Pause" : "▶ Play";
+      play.textContent = player.playing ? "Pause" : "▶ Play";
       Object.assign(time.input, { max: history.length - 1, value: at });
       time.output.textContent = `${at} of ${history.length - 1}`;
       k.select.value = history[0][3];

@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from course_lib.em import Parameters, e_step, log_joint, m_step
+from course_lib.plots import mixture_1d, mixture_2d
 from course_lib.widgets.live import Live
 
 KINDS = {"R": 0, "E": 1, "M": 2, "D": 3}  # restarted, E-step, M-step, dragged
-# Away from the parts that P, q, L_b and the gap play in the course's colours, as far as eight colours allow.
-COLOURS = ["#56B4E9", "#E69F00", "#CC79A7", "#0072B2", "#F0E442", "#D55E00", "#009E73", "#7F7F7F"]
 MOST = 400  # half-steps kept; EM on a few hundred points has settled long before
 
 
@@ -37,7 +36,7 @@ class State(NamedTuple):
 class EMStepper(Live):
     """EM, one half-step at a time: responsibilities, ellipses, and log P(x) = L_b + gap.
 
-    x: points (N,), (N, 1) or (N, 2), between 8 and 2,000 of them, an array or a tensor; None draws 240 of its own.
+    x: 8 to 2,000 points (N,), (N, 1) or (N, 2), an array or a tensor; None draws 240 of its own.
     n_components: 1 to 8. seed: fixes the twenty starts that "another start" walks through.
     reg_covar: added to every variance, so that no component can shrink onto one point.
 
@@ -71,7 +70,7 @@ class EMStepper(Live):
         return self.history[min(self.shown, len(self.history) - 1)]
 
     def do(self, steps: str) -> State:
-        """Make half-steps from the shown place on: "E", "M", or several, as in "EMEM". Returns the last state."""
+        """Half-steps from the shown place on: "E", "M", or several, as in "EMEM". Returns the last state."""
         with self.lock:
             self.frames({"do": steps, "at": self.shown})
             self.shown = len(self.history) - 1
@@ -79,7 +78,7 @@ class EMStepper(Live):
             return self.state
 
     def frames(self, request: dict[str, Any]) -> np.ndarray:
-        """One frame for every letter of request["do"], from place request["at"] on; the whole history for none."""
+        """A frame for every letter of request["do"], from place request["at"] on; for none, the history."""
         steps, new = request.get("do", ""), []
         if not steps:
             new = self.history
@@ -125,7 +124,7 @@ class EMStepper(Live):
         return State(KINDS[letter], parameters, resp, float(log_px), float(gap))
 
     def _floats(self, state: State) -> np.ndarray:
-        """kind, log P(x), gap, K, weights (K), means (K, 2), covariances xx xy yy (K, 3), responsibilities (N, K)."""
+        """kind, log P(x), gap, K, weights (K), means (K, 2), covariances xx xy yy (K, 3), resp (N, K)."""
         weights, means, covariances = (p.numpy() for p in state.parameters)
         if self.x.shape[1] == 1:  # as if y = 0 had density 1, which leaves every number as it is
             means = np.pad(means, ((0, 0), (0, 1)))
@@ -144,26 +143,18 @@ class EMStepper(Live):
         finally:
             self.history = kept
         figure = Figure(figsize=(12, 3.4), dpi=80, layout="constrained")
-        x, y = self.x[:, 0], self.x[:, 1] if self.x.shape[1] == 2 else torch.zeros(len(self.x))
-        palette = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in COLOURS])
-        around = np.stack([np.cos(t := np.linspace(0, 2 * np.pi, 80)), np.sin(t)])  # (2, 80)
+        names = ("start", "E", "M", "40 times E, M")
         for axes, state, name in zip(
-            figure.subplots(1, 4, sharex=True, sharey=True), states, ["start", "E", "M", "40 times E, M"], strict=True
+            figure.subplots(1, 4, sharex=True, sharey=True), states, names, strict=True
         ):
-            colours = (state.resp.numpy() @ palette[: state.resp.shape[1]] ** 2.2) ** (1 / 2.2)  # blended as light
-            axes.scatter(x, y, c=np.clip(colours, 0, 1), s=16, edgecolors="black", linewidths=0.3)
-            for k, (mean, covariance) in enumerate(zip(state.parameters.means, state.parameters.covariances)):
-                if len(mean) == 1:
-                    s = float(covariance) ** 0.5
-                    axes.errorbar(float(mean), 0.02 * (k + 1), xerr=s, color=palette[k], marker="o", capsize=4, lw=3)
-                    continue
-                ring = torch.linalg.cholesky(covariance).numpy() @ around  # (2, 80)
-                for width, radius in ((2.5, 1), (1.2, 2)):
-                    axes.plot(*(mean.numpy()[:, None] + radius * ring), color=palette[k], lw=width)
-            axes.set_title(f"{name}: log P(x) {state.log_px:.3f}\n= L_b {state.bound:.3f} + gap {state.gap:.3f}")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.set_aspect("equal" if self.x.shape[1] == 2 else "auto")
+            weights, means, covariances = state.parameters
+            if self.x.shape[1] == 1:
+                mixture_1d(self.x[:, 0], weights, means[:, 0], covariances[:, 0, 0], state.resp, ax=axes)
+            else:
+                mixture_2d(self.x, means, covariances, state.resp, ax=axes)
+            axes.set(
+                title=f"{name}: log P(x) = {state.log_px:.3f}\nL_b {state.bound:.3f} + gap {state.gap:.3f}"
+            )
         return figure
 
 

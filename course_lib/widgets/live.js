@@ -27,11 +27,12 @@ const STYLE = `
 .course-widget button.main { font-weight: 600; }
 .course-widget :focus-visible { outline: 3px solid #56B4E9; outline-offset: 1px; }
 .course-widget label { display: inline-flex; gap: 6px; align-items: center; font: inherit; color: #222; margin: 0; }
-.course-widget input[type=range] { width: 130px; margin: 0; accent-color: #0072B2; }
+.course-widget input[type=range] { width: 120px; margin: 0; accent-color: #0072B2; }
 .course-widget label.wide, .course-widget label.wide input { flex: 1 1 200px; }
 .course-widget output { font: inherit; min-width: 3.2em; font-variant-numeric: tabular-nums; }
 .course-widget canvas { display: block; width: 100%; touch-action: pan-y; border-radius: 4px; }
 .course-widget .sum { font-size: 17px; font-variant-numeric: tabular-nums; margin: 2px 0; }
+.course-widget .parts { margin: 2px 0 8px; font-variant-numeric: tabular-nums; }
 .course-widget .status { min-height: 1.4em; color: #444; margin: 2px 0 0; }
 .course-widget .status.wrong { color: #B34700; font-weight: 600; }`;
 

@@ -21,12 +21,12 @@ LIVE = Path(__file__).with_name("live.js")
 class Live(anywidget.AnyWidget):
     """A canvas in the notebook, played from frames that the kernel computes.
 
-    A subclass names its front end (`script`, a file put behind live.js), computes frames in `frames`, and draws a
-    picture in `strip`. The browser sends {tick, frames, steps, ...}; one float32 buffer goes back. There is no
-    thread and no event loop: a closed tab or a scrolled-away widget just stops asking.
+    A subclass names its front end (`script`, a file put behind live.js), computes frames in `frames`, and
+    draws a picture in `strip`. The browser sends {tick, frames, steps, ...}; one float32 buffer goes back.
+    There is no thread and no event loop: a closed tab or a widget scrolled away just stops asking.
 
-    The saved notebook also holds the strip and a page with the same drawing code, so that a reader without a kernel
-    sees something real.
+    The saved notebook also holds the strip and a page with the same drawing code, so that a reader without a
+    kernel sees something real.
     """
 
     script: ClassVar[Path]
@@ -45,11 +45,11 @@ class Live(anywidget.AnyWidget):
         self.on_msg(self._answer)
 
     def frames(self, request: dict[str, Any]) -> np.ndarray:
-        """Advance the state and return the frames asked for, (request["frames"], F); `steps` lie between two."""
+        """Advance by request["frames"] times request["steps"]; returns (frames, F), float. Called under the lock."""
         raise NotImplementedError(f"{type(self).__name__} computes no frames")
 
     def strip(self) -> Figure:
-        """A picture of a few frames. Built with Figure(), as pyplot's global state is not safe in a callback."""
+        """A picture of a few frames, made with Figure(): pyplot's global state is not safe in a callback."""
         raise NotImplementedError(f"{type(self).__name__} draws no strip")
 
     def _answer(self, _widget: Any, content: Any, _buffers: Any) -> None:
@@ -88,13 +88,14 @@ class Live(anywidget.AnyWidget):
         data["image/png"] = picture
         data["text/html"] = (
             f'<div data-course="{self.uid}"><img style="max-width:100%" alt="{title}" '
-            f'src="data:image/png;base64,{picture}"></div>\n<script type="module">\n{self._esm}\n{call}\n</script>'
+            f'src="data:image/png;base64,{picture}"></div>\n'
+            f'<script type="module">\n{self._esm}\n{call}\n</script>'
         )
         return data, metadata
 
 
 def sentence(error: Exception) -> str:
-    """What went wrong, as one line for the browser; a ValueError's text is meant for people, others need a name."""
+    """What went wrong, as one line for the browser. A ValueError speaks to people; others need their name."""
     first = (str(error).strip().splitlines() or [""])[0][:300]
     if isinstance(error, ValueError) and first:
         return first
