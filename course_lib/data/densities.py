@@ -1,0 +1,170 @@
+"""Densities known exactly, to hold a model against: draw from them, and ask for log p(x), in nats.
+
+All is float64, which a Mac's GPU (MPS) lacks: there, move x to the CPU first.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from scipy.interpolate import PchipInterpolator
+from torch import Generator, Tensor
+from torch.distributions import Distribution, LogNormal, Normal, Uniform, Weibull
+
+Functions = tuple[Callable[[int, Generator | None], Tensor], Callable[[Tensor], Tensor]]
+
+
+@dataclass(frozen=True)
+class Density:
+    """dim: 1 or 2; limits: the interval to draw, in 2-D on both axes; support: where p(x) > 0, in 1-D."""
+
+    name: str
+    dim: int
+    limits: tuple[float, float]
+    functions: Functions = field(repr=False)
+    support: tuple[float, float] = (-math.inf, math.inf)
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """n points, the same for the same state of the generator: float64 (n,), or (n, 2) in 2-D."""
+        return self.functions[0](n, generator)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats, −inf where nothing can fall: x (...), or (..., 2) in 2-D → float64 (...)."""
+        x = torch.as_tensor(x, dtype=torch.float64)
+        if self.dim == 2 and x.shape[-1:] != (2,):
+            raise ValueError(f"{self.name} takes points of shape (..., 2), not {tuple(x.shape)}.")
+        low, high = self.support
+        log_p = self.functions[1](x)
+        return log_p if self.dim == 2 else log_p.masked_fill((x <= low) | (x >= high), -math.inf)
+
+
+def _mixture(weights: list[float], *parts: Distribution) -> Functions:
+    """p(x) = Σ_k w_k p_k(x), with distributions of torch."""
+
+    def sample(n: int, generator: Generator | None) -> Tensor:
+        k = torch.multinomial(torch.tensor(weights).double(), n, True, generator=generator)  # (n,)
+        u = _uniform(n, generator)
+        return torch.stack([part.icdf(u) for part in parts]).gather(0, k[None])[0]  # (n,)
+
+    def log_prob(x: Tensor) -> Tensor:
+        terms = [math.log(w) + part.log_prob(x) for w, part in zip(weights, parts, strict=True)]
+        return torch.stack(terms).logsumexp(0)
+
+    return sample, log_prob
+
+
+def _curve(x: list[float], height: list[float]) -> Functions:
+    """A curve as if drawn by hand through these points: piecewise cubic, so that its integral is known."""
+    curve = PchipInterpolator(x, height)
+    area, total = curve.antiderivative(), curve.integrate(x[0], x[-1])
+
+    def sample(n: int, generator: Generator | None) -> Tensor:
+        return _invert(lambda v: torch.from_numpy(area(v) / total), _uniform(n, generator), x[0], x[-1])
+
+    def log_prob(v: Tensor) -> Tensor:
+        start, c = torch.tensor(curve.x, device=v.device), torch.tensor(curve.c / total, device=v.device)
+        piece = torch.searchsorted(start, v.detach(), right=True).sub(1).clamp(0, len(x) - 2)
+        t, c = v - start[piece], c[:, piece]  # (...), (4, ...)
+        return (((c[0] * t + c[1]) * t + c[2]) * t + c[3]).clamp(min=0).log()
+
+    return sample, log_prob
+
+
+def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
+    """Petals reach to ρ = 1 + depth·cos(petals·angle), and s = r/ρ is drawn from `profile`. Depth 0: a ring.
+
+    With the angle's density ∝ ρ², p(x) = profile(s) / (s·∫ρ²) depends on s alone: each contour is a flower.
+    """
+    whole = math.tau * (1 + depth**2 / 2)  # ∫ρ² over the turn
+
+    def cdf(angle: Tensor) -> Tensor:
+        waves = 2 * torch.sin(petals * angle) + depth / 4 * torch.sin(2 * petals * angle)
+        return angle / math.tau + waves * depth / petals / whole
+
+    def sample(n: int, generator: Generator | None) -> Tensor:
+        angle = _invert(cdf, _uniform(n, generator), 0.0, math.tau)
+        r = profile.icdf(_uniform(n, generator)) * (1 + depth * torch.cos(petals * angle))
+        return torch.stack([r * angle.cos(), r * angle.sin()], -1)  # (n, 2)
+
+    def log_prob(x: Tensor) -> Tensor:
+        r, angle = _polar(x)
+        s = r / (1 + depth * torch.cos(petals * angle))
+        return profile.log_prob(s) - s.log() - math.log(whole)
+
+    return sample, log_prob
+
+
+def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float) -> Functions:
+    """Gaussians on a circle, each point then turned by turn·r, which leaves areas, so densities, as they are.
+
+    along, across: standard deviations of each Gaussian, outwards and sideways.
+    """
+
+    def sample(n: int, generator: Generator | None) -> Tensor:
+        arm = torch.randint(arms, (n,), generator=generator)
+        e = torch.randn(n, 2, generator=generator, dtype=torch.float64)
+        r, angle = _polar(torch.stack([radius + along * e[:, 0], across * e[:, 1]], -1))
+        angle = angle + math.tau * arm / arms + turn * r
+        return torch.stack([r * angle.cos(), r * angle.sin()], -1)  # (n, 2)
+
+    def log_prob(x: Tensor) -> Tensor:
+        r, angle = (part[..., None] for part in _polar(x))
+        a = angle - turn * r - math.tau * torch.arange(arms, device=x.device) / arms  # (..., arms)
+        square = ((r * a.cos() - radius) / along) ** 2 + (r * a.sin() / across) ** 2
+        return (-square / 2).logsumexp(-1) - math.log(arms * math.tau * along * across)
+
+    return sample, log_prob
+
+
+def _sample_board(n: int, generator: Generator | None) -> Tensor:
+    column, pair = torch.randint(4, (n,), generator=generator), torch.randint(2, (n,), generator=generator)
+    corner = torch.stack([column, 2 * pair + column % 2], -1) - 2  # (n, 2)
+    return corner + torch.rand(n, 2, generator=generator, dtype=torch.float64)
+
+
+def _log_board(x: Tensor) -> Tensor:
+    square = x.floor()  # (..., 2): eight of the board's sixteen unit squares are black
+    black = (square.sum(-1) % 2 == 0) & (square >= -2).all(-1) & (square < 2).all(-1)
+    return torch.full_like(x[..., 0], -math.log(8)).masked_fill(~black, -math.inf)
+
+
+def _uniform(n: int, generator: Generator | None) -> Tensor:
+    # Never 0, of which an inverse CDF may be −∞.
+    return torch.rand(n, generator=generator, dtype=torch.float64).clamp(min=1e-16)
+
+
+def _invert(cdf: Callable[[Tensor], Tensor], u: Tensor, low: float, high: float) -> Tensor:
+    a, b = torch.full_like(u, low), torch.full_like(u, high)
+    for _ in range(60):  # halvings of [low, high]: float64 cannot tell more apart
+        below = cdf((a + b) / 2) < u
+        a, b = torch.where(below, (a + b) / 2, a), torch.where(below, b, (a + b) / 2)
+    return (a + b) / 2
+
+
+def _polar(x: Tensor) -> tuple[Tensor, Tensor]:
+    # r is never 0, so that it has a logarithm.
+    return x.norm(dim=-1).clamp(min=1e-100), torch.atan2(x[..., 1], x[..., 0])
+
+
+def _of(family: Callable[..., Distribution], *parameters: float) -> Distribution:
+    return family(*(torch.tensor(p, dtype=torch.float64) for p in parameters), validate_args=False)
+
+
+# fmt: off
+normal = Density("normal", 1, (-4, 4), _mixture([1.0], _of(Normal, 0, 1)))
+two_modes = Density("two modes", 1, (-5, 5), _mixture([0.4, 0.6], _of(Normal, -2, 0.5), _of(Normal, 1.5, 1)))
+three_modes = Density("three modes", 1, (-6, 6), _mixture(
+    [0.3, 0.25, 0.45], _of(Normal, -3.5, 0.6), _of(Normal, -0.5, 0.3), _of(Normal, 2.5, 1)))
+uniform = Density("uniform", 1, (-3, 3), _mixture([1.0], _of(Uniform, -2, 2)), (-2, 2))
+log_normal = Density("log-normal", 1, (-0.5, 6), _mixture([1.0], _of(LogNormal, 0, 0.6)), (0, math.inf))
+skyline = Density("skyline", 1, (-6.5, 6.5), _curve(  # the lecture's black curve: lopsided, uneven bumps
+    [-6, -5.2, -4.9, -4.1, -3.6, -3.4, -2.6, -2.3, -2, -1.2, -0.9, -0.2, 0.4, 0.8, 1, 2, 2.7, 3.6, 4, 4.3, 6],
+    [0, 0.4, 0.3, 1, 0.9, 0.3, 0.2, 0.7, 0.6, 1.7, 0.4, 0.3, 0.6, 0.5, 1.2, 0.1, 0.2, 0.9, 0.4, 0.5, 0]
+), (-6, 6))
+ring = Density("ring", 2, (-3.2, 3.2), _flower(1, 0, _of(LogNormal, math.log(2), 0.1)))
+flower = Density("flower", 2, (-4.5, 4.5), _flower(5, 0.6, _of(Weibull, 2, 4)))
+pinwheel = Density("pinwheel", 2, (-4.5, 4.5), _pinwheel(5, turn=0.6, radius=2, along=0.6, across=0.2))
+spiral = Density("spiral", 2, (-4.5, 4.5), _pinwheel(2, turn=1.5, radius=2, along=0.7, across=0.15))
+eight_modes = Density("eight modes", 2, (-3, 3), _pinwheel(8, turn=0, radius=2, along=0.15, across=0.15))
+checkerboard = Density("checkerboard", 2, (-2.5, 2.5), (_sample_board, _log_board))

