@@ -1,0 +1,173 @@
+"""What the checks share: call a student's function safely, compare its answer, say one line."""
+
+import html
+import inspect
+import linecache
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Student = Callable[..., object]
+NOT_STARTED = "replace `raise NotImplementedError` by your steps, then run this again."
+WORD = {"correct": "✓ Correct", "mistake": "✗ Not yet", "not started": "○ Not started"}
+COLOUR = {"correct": "#0072B2", "mistake": "#D55E00", "not started": "#7F7F7F"}  # safe for colour-blind eyes
+
+
+class Mistake(Exception):
+    """Ends a check; its text is what the student reads."""
+
+
+@dataclass
+class Result:
+    """A verdict: `status` is "not started", "correct" or "mistake"; `message` is the sentence."""
+
+    status: str
+    message: str
+
+    def _ipython_display_(self) -> None:
+        """Nothing, because the check has written its line already."""
+
+
+def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
+    """Turn a function that raises Mistake into a check that shows one line; its docstring is the praise."""
+
+    @wraps(check)
+    def run(student: Student) -> Result:
+        status, says = "correct", check.__doc__ or ""
+        try:
+            check(student)
+        except Mistake as found:
+            status, says = "not started" if str(found) == NOT_STARTED else "mistake", str(found)
+        except Exception as error:  # whatever a student returns, no traceback of ours
+            says = f"your result cannot be read ({type(error).__name__}): return a plain torch tensor."
+            status = "mistake"
+        line = f"{WORD[status]}: {says}"
+        if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
+            text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(says))
+            mark = f'<span style="color:{COLOUR[status]};font-weight:bold">{WORD[status]}:</span>'
+            both = {"text/plain": line, "text/html": f"<div>{mark} {text}</div>"}
+            sys.modules["IPython"].display.display(both, raw=True)
+        else:
+            encoding = sys.stdout.encoding or "utf-8"  # an old Windows console has no ✓
+            print(line.encode(encoding, "replace").decode(encoding))
+        return Result(status, says)
+
+    return run
+
+
+def expect(good: object, otherwise: str) -> None:
+    """Raise Mistake(otherwise) unless good."""
+    if not good:
+        raise Mistake(otherwise)
+
+
+def call(student: Student, *inputs: Any) -> Any:
+    """Call on copies of the inputs; an error inside becomes one sentence with the student's own line."""
+    expect(callable(student), "pass the function itself, without calling it: its name, no brackets after it.")
+    copies = [v.clone() if isinstance(v, Tensor) else v for v in inputs]
+    try:
+        value = student(*copies)
+    except (Exception, SystemExit) as error:
+        line, trace = "", error.__traceback__
+        file = getattr(getattr(inspect.unwrap(student), "__code__", None), "co_filename", "")
+        while trace:  # to the innermost line of the student's own file or cell
+            if file == trace.tb_frame.f_code.co_filename:
+                line = linecache.getline(file, trace.tb_lineno).strip()
+            trace = trace.tb_next
+        # torch raises NotImplementedError too ("not implemented for 'Byte'"): that is no stub
+        stub = isinstance(error, NotImplementedError) and "raise " in (line or "raise ")
+        says = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".rstrip(":. ")
+        says = f"your function stops{f' in `{line}`' if line else ''} with {says}."
+        raise Mistake(NOT_STARTED if stub else says) from None
+    kept = all(torch.equal(v, c) for v, c in zip(inputs, copies, strict=True) if isinstance(v, Tensor))
+    expect(kept, "your function changes its input in place: look for `+=`, `/=`, or a method ending in `_`.")
+    expect(value is not None, "your function returns None, so its `return` line is missing.")
+    return value
+
+
+def plain(value: object, what: str) -> Tensor:
+    """The value, detached and on the CPU, if it is a real tensor."""
+    if not isinstance(value, Tensor) or value.is_complex():
+        raise Mistake(f"{what}: a {type(value).__name__}, but a torch tensor of real numbers is wanted.")
+    return value.detach().to_dense().cpu()
+
+
+def show(value: Tensor) -> str:
+    """The numbers, rounded, in round brackets."""
+    return str(value.double().round(decimals=4).tolist()).replace("[", "(").replace("]", ")")
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Equal shapes and numbers; 1e-4 is far above float32 rounding, far below a typical mistake."""
+    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+@dataclass
+class Table:
+    """An exercise's small input, its known answer, and what each typical mistake gives on that input."""
+
+    inputs: Mapping[str, Tensor]
+    right: Tensor
+    mistakes: Mapping[str, Tensor] = field(default_factory=dict)  # sentence: what this mistake computes
+    laws: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)  # sentence: what must hold
+    not_finite: str = "Look for a division by 0, or the logarithm of 0 or less."
+    dtype: torch.dtype | None = None  # None: any floating type
+
+    def ask(self, student: Student) -> None:
+        """Call the student's function on the inputs and judge what it returns."""
+        self.judge(call(student, *self.inputs.values()))
+
+    def judge(self, value: object, what: str = "your result") -> None:
+        """Raise Mistake unless right: mistakes, then dtype, shape, finite, properties, values."""
+        yours, right = plain(value, what), self.right
+        named = [says for says, wrong in self.mistakes.items() if same(yours, wrong)]
+        if named:
+            says = named[0]
+        elif not yours.is_floating_point() or self.dtype not in (None, yours.dtype):
+            says = f"{what}: dtype {yours.dtype}, but {self.dtype or 'a floating type'} is wanted."
+        elif yours.shape != right.shape:
+            turned = same(yours.squeeze(), right.squeeze()) or (yours.ndim == 2 and same(yours.T, right))
+            hint = "the numbers are right, the axes are not." if turned else "which axis do you reduce over?"
+            says = f"{what}: a wrong shape, {hint}"
+        elif not yours.isfinite().all():
+            says = f"{what}: NaN or infinity. {self.not_finite}"
+        elif same(yours, right):
+            return
+        else:
+            broken = [says for says, holds in self.laws.items() if not holds(yours).all()]
+            says = broken[0] if broken else f"{what}: a wrong value."
+        raise Mistake(f"{says} {self.example(yours)}")
+
+    def example(self, yours: Tensor) -> str:
+        """The first element that disagrees: the input, yours, expected."""
+        if yours.shape != self.right.shape:
+            return f"Yours has shape {tuple(yours.shape)}, expected {tuple(self.right.shape)}."
+        apart = ~torch.isclose(yours.double(), self.right.double(), rtol=1e-4, atol=1e-6)
+        if not apart.any():
+            return "The numbers themselves are right."
+        at = apart.nonzero()[0].tolist()
+        rows = {n: v[at[0]] if at and len(v) == len(yours) else v for n, v in self.inputs.items()}
+        given = ", ".join(f"{name} = {show(row)}" for name, row in rows.items() if row.numel() <= 9)
+        says = f"{f'your element {at}' if at else 'yours'} is {show(yours[tuple(at)])}"
+        return f"{f'For {given}: ' if given else ''}{says}, expected {show(self.right[tuple(at)])}."
+
+
+def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...], *inputs: object) -> Tensor:
+    """One seeded draw: the same seed must repeat it, the generator's next must not, nor be a frozen one."""
+    one, two = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
+    draw, again, after = (plain(call(student, *inputs, g), "your draw") for g in (one, two, one))
+    expect(draw.shape == shape, f"your draw: shape {tuple(draw.shape)}, expected {tuple(shape)}.")
+    expect(draw.is_floating_point(), f"your draw: dtype {draw.dtype}, but a floating type is wanted.")
+    expect(draw.isfinite().all(), "your draw: NaN or infinity.")
+    for says, wrong in frozen.items():
+        expect(not same(draw, wrong), says)
+    expect(torch.equal(draw, again), "same seed, other draw: use `generator=generator` in every random call.")
+    says = "a second call with the same generator repeats the first draw: is a seed set inside your function?"
+    expect(not torch.equal(draw, after), says)
+    return draw

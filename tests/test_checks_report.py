@@ -1,0 +1,245 @@
+"""What all checks share: whatever a student returns, one kind line and no traceback."""
+
+import io
+import itertools
+import math
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import test_checks_ch00 as ch00
+import test_checks_ch01 as ch01
+import test_checks_ch02 as ch02
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+
+from course_lib import checks
+from course_lib.checks import report
+
+CHAPTERS = (ch00, ch01, ch02)
+REFERENCE = {name: getattr(c, name) for c in CHAPTERS for name in checks.__all__ if hasattr(c, name)}
+EVERY_CHECK = pytest.mark.parametrize("name", checks.__all__)
+
+
+def not_implemented(*given):
+    raise NotImplementedError
+
+
+def planned(*given):
+    """A stub whose error carries a text."""
+    step = len(given)
+    raise NotImplementedError(f"step {step}")
+
+
+def endless(*given):
+    return endless(*given)
+
+
+def leaves(*given):
+    raise SystemExit
+
+
+def several_lines(*given):
+    raise ValueError("first\n  second")
+
+
+GARBAGE = {
+    "None": lambda *given: None,
+    "numpy array": lambda *given: np.ones((2, 3)),
+    "list": lambda *given: [[1.0, 2.0], [3.0, 4.0]],
+    "nested list of tensors": lambda *given: [torch.ones(2), [torch.ones(1)]],
+    "number": lambda *given: 3.0,
+    "text": lambda *given: "0.5",
+    "dict": lambda *given: {"kl": torch.ones(2)},
+    "function": lambda *given: torch.sum,
+    "generator": lambda *given: (value for value in given),
+    "its own input": lambda *given: given[0],
+    "tuple": lambda *given: given,
+    "empty": lambda *given: torch.empty(0),
+    "no axis": lambda *given: torch.tensor(1.0),
+    "five axes": lambda *given: torch.ones(1, 2, 1, 3, 1),
+    "integer": lambda *given: torch.ones(2, 3, dtype=torch.int64),
+    "bool": lambda *given: torch.ones(2, dtype=torch.bool),
+    "half": lambda *given: torch.ones(2, dtype=torch.float16),
+    "complex": lambda *given: torch.ones(2, dtype=torch.complex64),
+    "sparse": lambda *given: torch.eye(3).to_sparse(),
+    "meta": lambda *given: torch.ones(2, device="meta"),
+    "quantized": lambda *given: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8),
+    "with a gradient": lambda *given: torch.ones(2, requires_grad=True) * 2,
+    "NaN": lambda *given: torch.full((2,), math.nan),
+    "infinite": lambda *given: torch.full((4, 3), math.inf),
+    "three texts": lambda *given: ("a", "b", "c"),
+    "error": lambda *given: 1 / 0,
+    "attribute error": lambda *given: given[0].no_such_method(),
+    "shape error": lambda *given: torch.ones(2, 3) @ torch.ones(2, 3),
+    "wrong number of arguments": lambda: torch.ones(2),
+    "endless recursion": endless,
+    "exit": leaves,
+    "no function": None,
+    "a tensor in place of a function": torch.ones(2),
+    "a class": torch.nn.Linear,
+    "a builtin": math.sqrt,
+}  # fmt: skip
+
+
+@EVERY_CHECK
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+@pytest.mark.filterwarnings("ignore:.*quantize:UserWarning", "ignore:.*quantize:DeprecationWarning")
+def test_garbage_gets_one_kind_line(name, garbage, capsys):
+    result = getattr(checks, name)(garbage)
+    shown = capsys.readouterr()
+    assert result.status == "mistake"
+    assert shown.out == f"✗ Not yet: {result.message}\n"
+    assert shown.err == ""
+    assert "\n" not in result.message
+    assert "Traceback" not in result.message
+    assert 20 < len(result.message) < 420
+    assert result.message.endswith(".")
+
+
+@EVERY_CHECK
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, 1e30])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.int64])
+def test_numbers_of_the_right_shape_but_no_sense(name, value, dtype):
+    def student(*given):
+        right = REFERENCE[name](*given)
+        filled = [torch.full_like(part, value) for part in (right if isinstance(right, tuple) else [right])]
+        filled = [
+            part.nan_to_num(0, 9, -9).to(dtype) if dtype == torch.int64 else part.to(dtype) for part in filled
+        ]
+        return tuple(filled) if isinstance(right, tuple) else filled[0]
+
+    assert getattr(checks, name)(student).status == "mistake"
+
+
+@EVERY_CHECK
+@pytest.mark.parametrize("stub", [not_implemented, planned])
+def test_a_stub_is_not_started(name, stub, capsys):
+    assert getattr(checks, name)(stub).status == "not started"
+    assert capsys.readouterr().out.startswith("○ Not started: ")
+
+
+@EVERY_CHECK
+def test_the_reference_is_correct_and_keeps_its_gradient(name, capsys):
+    result = getattr(checks, name)(REFERENCE[name])
+    assert result.status == "correct"
+    assert capsys.readouterr().out == f"✓ Correct: {result.message}\n"
+
+
+@EVERY_CHECK
+def test_typical_mistakes_give_different_answers(name, monkeypatch):
+    """On the probe inputs no mistake looks like the right answer or like another mistake."""
+    seen = []
+    judge = report.Table.judge
+
+    def remember(table, *answer):
+        seen.append(table)
+        judge(table, *answer)
+
+    monkeypatch.setattr(report.Table, "judge", remember)
+    assert getattr(checks, name)(REFERENCE[name]).status == "correct"
+    assert seen or name in (
+        "binarize",
+        "sample_mixture",
+    )  # these compare distributions, tested by their answers
+    for table in seen:
+        answers = {"right": table.right, **table.mistakes}
+        for one, other in itertools.combinations(answers, 2):
+            assert not report.same(answers[one], answers[other]), f"{one} = {other}"
+            # ten times the tolerance apart: float32 cannot turn one into the other
+            near = answers[one].shape == answers[other].shape and torch.allclose(
+                answers[one].double(), answers[other].double(), rtol=1e-3, atol=1e-5
+            )
+            assert not near, f"{one} ≈ {other}"
+
+
+def test_an_error_is_told_with_the_students_line():
+    def student(mu, logvar):
+        scale = logvar.exp()
+        return (mu @ scale).sum(1)
+
+    message = checks.kl_to_standard_normal(student).message
+    assert "in `return (mu @ scale).sum(1)` with RuntimeError: " in message
+    assert "2x3 and 2x3" in message
+
+
+def test_an_error_inside_torch_still_names_the_students_line():
+    def student(mu, logvar):
+        return torch.distributions.Normal(mu, logvar).log_prob(mu).sum(1)  # a negative scale
+
+    assert "`return torch.distributions.Normal(mu, logvar)" in checks.kl_to_standard_normal(student).message
+
+
+def test_an_error_of_torch_that_is_called_not_implemented_is_no_stub():
+    def student(images):
+        return torch.ops.aten.log_normal(images)  # not implemented for uint8
+
+    result = checks.to_points(student)
+    assert result.status == "mistake"
+    assert "not implemented" in result.message.lower()
+
+
+def test_several_lines_of_an_error_become_one():
+    assert "with ValueError: first second." in checks.to_points(several_lines).message
+
+
+def test_changing_the_input_in_place_is_named():
+    def student(mu, logvar):
+        return 0.5 * (logvar.exp() + mu.square_() - 1 - logvar).sum(1)
+
+    assert "changes its input in place" in checks.kl_to_standard_normal(student).message
+    assert checks.kl_to_standard_normal(ch02.kl_to_standard_normal).status == "correct"
+
+
+def test_a_decorated_function_is_read_like_its_own():
+    assert checks.to_points(torch.no_grad()(ch00.to_points)).status == "correct"
+    assert "in `raise ValueError" in checks.to_points(torch.no_grad()(several_lines)).message
+
+
+@pytest.fixture
+def notebook():
+    shell = InteractiveShell.instance()
+    shell.user_ns.update(checks=checks, right=ch00.to_points)
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+def test_a_notebook_shows_one_coloured_line_and_nothing_else(notebook, capsys):
+    published = []
+    notebook.display_pub.publish = lambda data, metadata=None, **more: published.append(data)
+    outcome = notebook.run_cell("checks.to_points(lambda images: images / 255 < 2)")
+    assert outcome.error_in_exec is None
+    assert outcome.result.status == "mistake"
+    assert len(published) == 1
+    assert published[0]["text/plain"].startswith("✗ Not yet: your result: dtype torch.bool")
+    assert "#D55E00" in published[0]["text/html"]
+    assert "✗ Not yet:" in published[0]["text/html"]
+    assert notebook.display_formatter.format(outcome.result) == (
+        {},
+        {},
+    )  # the cell's value adds no second line
+    notebook.run_cell("checks.to_points(right)")
+    assert "#0072B2" in published[1]["text/html"]
+
+
+def test_what_a_student_wrote_is_shown_as_text_not_as_html(notebook):
+    published = []
+    notebook.display_pub.publish = lambda data, metadata=None, **more: published.append(data)
+    notebook.run_cell("def bold(images):\n    return '<b>' @ images\nchecks.to_points(bold)")
+    assert "<code>return &#x27;&lt;b&gt;&#x27; @ images</code>" in published[0]["text/html"]
+
+
+def test_a_console_without_the_mark_does_not_crash(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252", write_through=True))
+    assert checks.kl_to_standard_normal(lambda mu, logvar: 2 * ch02.KL["½ is missing"](mu, logvar) / 2).status
+    assert written.getvalue().startswith("? Not yet: the factor ½ is missing.".encode("cp1252"))
+
+
+def test_the_five_line_example_of_the_package_works():
+    example = textwrap.dedent(checks.__doc__.split("gives):\n")[1])
+    names = {name: getattr(report, name) for name in ("Student", "Table", "exercise")} | {"torch": torch}
+    exec(example, names)
+    assert names["square"](lambda x: x * x).status == "correct"
+    assert "doubled" in names["square"](lambda x: x + x).message
