@@ -175,8 +175,8 @@ def _check(model: LatentModel, q: Distribution, x: Tensor) -> None:
     if q.event_shape != model.prior.event_shape or math.prod(model.prior.batch_shape) != 1:
         shapes = [tuple(s) for s in (q.event_shape, model.prior.event_shape, model.prior.batch_shape)]
         raise ValueError(
-            "One z has shape {} for q, {} for the prior, whose batch shape is {}: a z of several numbers needs "
-            "Independent(…, 1) around q and around the prior.".format(*shapes)
+            "One z has shape {} for q, {} for the prior, whose batch shape is {}: a z of several numbers "
+            "needs Independent(…, 1) around q and around the prior.".format(*shapes)
         )
     if q.batch_shape not in ((), (len(x),)):
         raise ValueError(

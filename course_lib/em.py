@@ -25,15 +25,14 @@ def log_joint(
     x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str = "full"
 ) -> Tensor:
     """log weight_k + log N(x_n | mean_k, covariance_k): x (N, D) -> (N, K), in nats."""
-    columns = []
+    log_px_k = x.new_empty(len(means), len(x))  # (K, N)
     for k, mean in enumerate(means):
+        covariance = covariances if covariance_type == "tied" else covariances[k]
         if covariance_type in ("diag", "spherical"):
-            columns.append(log_prob_diag(x, mean, covariances[k].log()))
+            log_px_k[k] = log_prob_diag(x, mean, covariance.log())
         else:
-            columns.append(
-                log_prob_full(x, mean, covariances if covariance_type == "tied" else covariances[k])
-            )
-    return weights.log() + torch.stack(columns, dim=1)
+            log_px_k[k] = log_prob_full(x, mean, covariance)
+    return weights.log() + log_px_k.T
 
 
 def e_step(
@@ -52,14 +51,15 @@ def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: fl
     """
     counts = resp.sum(0) + 10 * torch.finfo(x.dtype).eps  # (K,), never exactly 0
     means = resp.T @ x / counts[:, None]  # (K, D)
-    spreads = []
+    diagonal = covariance_type in ("diag", "spherical")
+    # one tensor from the start: 512 small ones, made between large temporaries, leave holes of 5 GB
+    covariances = x.new_empty(means.shape if diagonal else (*means.shape, x.shape[1]))
     for k, mean in enumerate(means):
         centred = x - mean  # (N, D)
-        if covariance_type in ("diag", "spherical"):
-            spreads.append(resp[:, k] @ centred**2 / counts[k])  # (D,)
+        if diagonal:
+            covariances[k] = resp[:, k] @ centred**2 / counts[k]  # (D,)
         else:
-            spreads.append((resp[:, k, None] * centred).T @ centred / counts[k])  # (D, D)
-    covariances = torch.stack(spreads)
+            covariances[k] = (resp[:, k, None] * centred).T @ centred / counts[k]  # (D, D)
     if covariance_type == "tied":
         covariances = (counts[:, None, None] * covariances).sum(0) / counts.sum()
     elif covariance_type == "spherical":

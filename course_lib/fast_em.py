@@ -82,9 +82,10 @@ def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: fl
 
 
 def amplification(largest_square: Tensor, covariances: Tensor, covariance_type: str) -> Tensor:
-    """How much rounding grows in each component: Σ_d max(x_d²) · precision_dd, (K,), or () for tied.
+    """How much rounding grows in each component: Σ_d max(x_d²) · precision_dd, (K,).
 
-    `largest_square` (D,) is max over the points of x_d². Times 1e-16 this bounds the error of a log-density.
+    `largest_square` (K, D) is the largest x_d² of the points and of the component's mean. Times 1e-16 this is
+    the size of the error of a log-density.
     """
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances).reshape(len(covariances), -1)

@@ -130,7 +130,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         history: list[float] = []
         bar = tqdm(range(self.max_iter), desc=f"EM, {self.n_components} components", disable=not self.verbose)
         for _ in bar:
-            narrow = self._narrow(squares, now.covariances) if fast else []
+            narrow = self._narrow(squares, now) if fast else []
             if fast and 2 * len(narrow) < self.n_components:
                 new, mean_log_px = fast.iterate(now, self.reg_covar, narrow)
             else:
@@ -147,10 +147,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 return now, bound, history, True
         return now, bound, history, False
 
-    def _narrow(self, squares: Tensor, covariances: Tensor) -> list[int]:
+    def _narrow(self, squares: Tensor, now: Parameters) -> list[int]:
         """The components whose density the fast steps would round too much."""
-        rounding = amplification(squares, covariances, self.covariance_type).expand(self.n_components)
-        rounding = rounding * torch.finfo(squares.dtype).eps
+        largest = torch.maximum(squares, now.means**2)  # (K, D): a start may lie far outside the data
+        rounding = torch.finfo(squares.dtype).eps * amplification(
+            largest, now.covariances, self.covariance_type
+        )
         return (rounding > MAX_ROUNDING[squares.dtype]).nonzero().flatten().tolist()
 
     def _hold(self, new: Parameters, old: Parameters) -> Parameters:
