@@ -77,7 +77,7 @@ assert set(train.labels.tolist()) == set(range(10))
 # %%
 def show(rows, titles):
     """One row of images for each tensor (10, 784), its title on the left."""
-    figure, axes = plt.subplots(len(rows), 10, figsize=(9, 1.0 * len(rows)), squeeze=False)
+    _, axes = plt.subplots(len(rows), 10, figsize=(9, 1.0 * len(rows)), squeeze=False)
     for row, title, line in zip(rows, titles, axes, strict=True):
         for image, ax in zip(row.cpu(), line, strict=True):
             ax.imshow(image.reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
@@ -130,7 +130,7 @@ assert fits == 1
 assert exact > 0.99  # the few others lost a line of very faint ink when they were shrunk
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
+_, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
 left.imshow(x.mean(0).reshape(28, 28).cpu(), cmap="gray_r")
 left.add_patch(Rectangle((3.5, 3.5), 20, 20, fill=False, color="#D55E00", lw=2))
 left.set(title="the mean of all digits, and a box of 20×20", xticks=[], yticks=[])
@@ -281,7 +281,7 @@ arrows = ["00 01", "01 02", "02 03", "03 04", "04 05", "02 06", "06 07", "04 07"
 
 # %%
 def draw_map(chapters, arrows):
-    figure, ax = plt.subplots(figsize=(10, 4))
+    _, ax = plt.subplots(figsize=(10, 4))
     ax.set(xlim=(-0.5, 5.5), ylim=(-0.5, 2.5))
     ax.axis("off")
     boxes = {}
