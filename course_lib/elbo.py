@@ -130,9 +130,9 @@ def elbo(
     mass = torch.exp(log_q + log_width)  # (S, N): how much of q each point stands for
     for name, total in (("q", mass.sum(0)), ("the prior", torch.exp(log_prior + log_width).sum(0))):
         worst = total.flatten()[(total - 1).abs().argmax()]
-        if abs(float(worst) - 1) > MASS_TOLERANCE:
+        if abs(float(worst.detach()) - 1) > MASS_TOLERANCE:
             raise ValueError(
-                f"On this grid {name} adds up to {float(worst):.6g}, not 1: make the grid wider "
+                f"On this grid {name} adds up to {float(worst.detach()):.6g}, not 1: make the grid wider "
                 "or finer, or give q and the prior more spread (a uniform one: end the grid where it ends)."
             )
 
