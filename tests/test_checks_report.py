@@ -65,7 +65,6 @@ GARBAGE = {
     "complex": lambda *given: torch.ones(2, dtype=torch.complex64),
     "sparse": lambda *given: torch.eye(3).to_sparse(),
     "meta": lambda *given: torch.ones(2, device="meta"),
-    "quantized": lambda *given: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8),
     "with a gradient": lambda *given: torch.ones(2, requires_grad=True) * 2,
     "NaN": lambda *given: torch.full((2,), math.nan),
     "infinite": lambda *given: torch.full((4, 3), math.inf),
@@ -85,7 +84,6 @@ GARBAGE = {
 
 @EVERY_CHECK
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
-@pytest.mark.filterwarnings("ignore:.*quantize:UserWarning", "ignore:.*quantize:DeprecationWarning")
 def test_garbage_gets_one_kind_line(name, garbage, capsys):
     result = getattr(checks, name)(garbage)
     shown = capsys.readouterr()
