@@ -1,0 +1,251 @@
+"""The two steps of EM against scipy and numpy; the fast steps against the plain ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from course_lib import fast_em
+from course_lib.em import Parameters, collapsed, e_step, log_joint, m_step
+from course_lib.fast_em import FastSteps, amplification, coefficients, features, n_features, parameters
+
+KINDS = ["full", "tied", "diag", "spherical"]
+EPS = torch.finfo(torch.float64).eps
+
+
+def mixture(seed: int, kind: str, n: int = 200, dim: int = 3, k: int = 4):
+    """Points (n, dim) and some parameters, none of them fitted to the other."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, dim)) @ rng.normal(size=(dim, dim)) + rng.normal(size=dim) * 3
+    factors = rng.normal(size=(k, dim, dim))
+    full = factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(dim)
+    spread = {
+        "full": full,
+        "tied": full[0],
+        "diag": full.diagonal(axis1=1, axis2=2),
+        "spherical": full[:, 0, 0],
+    }[kind]
+    start = Parameters(*map(torch.tensor, (rng.dirichlet(np.ones(k)), x[:k] + 0.1, spread.copy())))
+    return torch.tensor(x), start
+
+
+def as_matrices(p: Parameters, kind: str) -> np.ndarray:
+    """The covariances as K full matrices."""
+    k, dim = p.means.shape
+    spread = p.covariances.numpy()
+    return {
+        "full": lambda: spread,
+        "tied": lambda: np.broadcast_to(spread, (k, dim, dim)),
+        "diag": lambda: np.stack([np.diag(row) for row in spread]),
+        "spherical": lambda: spread[:, None, None] * np.eye(dim),
+    }[kind]()
+
+
+# ---- the plain steps ----
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dim", [1, 3])
+def test_e_step_is_bayes_rule_with_scipys_densities(kind, dim):
+    x, p = mixture(0, kind, dim=dim)
+    resp, log_px = e_step(x, *p, kind)
+    joint = np.stack(
+        [
+            np.log(float(w)) + stats.multivariate_normal.logpdf(x, m, c)
+            for w, m, c in zip(p.weights, p.means.numpy(), as_matrices(p, kind), strict=True)
+        ],
+        axis=1,
+    )  # (N, K)
+    # log-densities of size 10 to 1000, condition numbers of up to 100: twelve digits are left
+    np.testing.assert_allclose(log_joint(x, *p, kind), joint, rtol=1e-11)
+    np.testing.assert_allclose(log_px, special.logsumexp(joint, axis=1), rtol=1e-11)
+    np.testing.assert_allclose(resp, special.softmax(joint, axis=1), rtol=1e-9, atol=1e-12)
+    assert resp.shape == (200, 4)
+    np.testing.assert_allclose(resp.sum(1), 1, rtol=1e-13)
+
+
+def test_e_step_holds_far_from_every_component_and_with_a_weight_of_0():
+    x = torch.tensor([[1e6], [0.0]]).double()  # the density at 1e6 is exp(−5e11): only its logarithm exists
+    p = Parameters(*(torch.tensor(v).double() for v in ([0.5, 0.5, 0.0], [[0.0], [1.0], [9.0]], [[1.0]] * 3)))
+    resp, log_px = e_step(x, *p, "diag")
+    np.testing.assert_allclose(resp[0], [0, 1, 0], atol=1e-12)
+    assert resp[:, 2].tolist() == [0, 0]
+    assert bool(torch.isfinite(log_px).all())
+    near = stats.norm.logpdf(0), stats.norm.logpdf(1)
+    assert float(log_px[1]) == pytest.approx(special.logsumexp(near) + np.log(0.5), abs=1e-12)
+
+
+@pytest.mark.parametrize("reg_covar", [0.0, 1e-6, 0.3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_m_step_is_numpys_weighted_average_and_covariance(kind, reg_covar):
+    rng = np.random.default_rng(1)
+    x, resp = rng.normal(size=(150, 3)) + 2, rng.dirichlet(np.ones(4), size=150)
+    new = m_step(torch.tensor(x), torch.tensor(resp), kind, reg_covar)
+    full = np.stack([np.cov(x.T, aweights=resp[:, k], ddof=0) for k in range(4)])
+    diag = full.diagonal(axis1=1, axis2=2)
+    spread = {
+        "full": full + reg_covar * np.eye(3),
+        "tied": np.average(full, axis=0, weights=resp.sum(0)) + reg_covar * np.eye(3),
+        "diag": diag + reg_covar,
+        "spherical": diag.mean(1) + reg_covar,
+    }[kind]
+    np.testing.assert_allclose(new.weights, resp.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(new.means, np.stack([np.average(x, 0, r) for r in resp.T]), rtol=1e-12)
+    np.testing.assert_allclose(new.covariances, spread, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_m_step_survives_a_component_without_points(kind):
+    x, resp = torch.randn(20, 2).double(), torch.zeros(20, 2).double()
+    resp[:, 0] = 1
+    new = m_step(x, resp, kind)
+    assert all(bool(torch.isfinite(part).all()) for part in new)
+    assert new.means[1].tolist() == [0, 0]
+    assert float(new.weights[1]) < 1e-14
+
+
+def test_collapsed_names_the_component_that_lost_a_direction():
+    thin = torch.tensor([[1.0, 1.0], [1.0, 1.0 + 1e-14]]).double()
+    good, floor = torch.eye(2).double(), torch.tensor([1e-12, 1e-12]).double()
+    assert collapsed(torch.stack([good, thin, good * torch.nan]), "full", floor).tolist() == [
+        False,
+        True,
+        True,
+    ]
+    assert bool(collapsed(thin, "tied", floor))
+    assert not bool(collapsed(good, "tied", floor))
+    rows = torch.tensor([[1.0, 1.0], [1.0, 1e-13], [torch.nan, 1.0]]).double()
+    assert collapsed(rows, "diag", floor).tolist() == [False, True, True]
+    # what counts is the data's own scale
+    assert collapsed(rows, "diag", 1e-3 * floor).tolist() == [False, False, True]
+    assert collapsed(rows[:, 1], "spherical", floor).tolist() == [False, True, False]
+
+
+# ---- the fast steps ----
+
+
+def plain(x: torch.Tensor, p: Parameters, kind: str, reg_covar: float = 0.0):
+    resp, log_px = e_step(x, *p, kind)
+    return m_step(x, resp, kind, reg_covar), log_px.mean()
+
+
+def assert_same(ours, theirs, tolerance: float) -> None:
+    for a, b in zip((*ours[0], ours[1]), (*theirs[0], theirs[1]), strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_features_make_the_log_density_linear(kind):
+    x, p = mixture(2, kind)
+    phi = features(x, kind)
+    assert phi.shape == (200, n_features(3, kind))
+    torch.testing.assert_close(
+        phi @ coefficients(*p, kind), log_joint(x, *p, kind), rtol=1e-11, atol=1e-11
+    )  # amplification is about 1e3 here
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_statistics_hold_all_that_the_m_step_needs(kind):
+    x, _ = mixture(3, kind)
+    resp = torch.distributions.Dirichlet(torch.ones(4).double()).sample((200,))
+    ours = parameters(resp.T @ features(x, kind), 3, kind, 0.01)
+    for a, b in zip(ours, m_step(x, resp, kind, 0.01), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("rows", [2048, 64, 7])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_fast_iteration_is_one_plain_iteration(kind, rows, cached, monkeypatch):
+    # 200 points: one block that is larger, blocks of 64 with 8 left over, blocks of 7 with 4 left over
+    monkeypatch.setattr(fast_em, "CPU_ROWS", rows)
+    monkeypatch.setattr(fast_em, "CACHE_BYTES", 400e6 if cached else 0)
+    x, p = mixture(4, kind)
+    steps = FastSteps(x, kind)
+    assert (steps.cached is not None) == cached
+    # amplification of 1e2 to 1e4, times 1e-16, with some room
+    assert_same(steps.iterate(p, 1e-6, []), plain(x, p, kind, 1e-6), 1e-10)
+    if kind != "tied":
+        assert_same(steps.iterate(p, 1e-6, [1, 3]), plain(x, p, kind, 1e-6), 1e-10)
+
+
+@given(seed=st.integers(0, 10**6), dim=st.integers(1, 6), kind=st.sampled_from(KINDS), scale=st.floats(-4, 1))
+def test_amplification_says_how_much_the_fast_density_is_rounded(seed, dim, kind, scale):
+    x, p = mixture(seed, kind, n=50, dim=dim)
+    p = p._replace(covariances=p.covariances * 100**scale)
+    grown = amplification(torch.maximum((x**2).amax(0), p.means**2), p.covariances, kind)
+    assert grown.shape == (4,)
+    error = (features(x, kind) @ coefficients(*p, kind) - log_joint(x, *p, kind)).abs().amax(0)
+    # 50 counts the terms: some 20 products, each rounded a few times; the worst of 300 random trials gave 9
+    assert bool((error <= 50 * EPS * (grown + 100)).all())
+
+
+def narrow_problem(kind: str) -> tuple[torch.Tensor, Parameters]:
+    """Three broad clusters and one that is 1e-4 wide and 300 from the origin: amplification 1e13."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 2, generator=generator, dtype=torch.float64)
+    centres = torch.tensor([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0], [300.0, -300.0]]).double()
+    which = torch.arange(400) % 4
+    x = centres[which] + x * torch.where(which == 3, 1e-4, 1.0)[:, None]
+    spread = torch.tensor([1.0, 1.0, 1.0, 1e-8]).double()
+    spread = {
+        "full": spread[:, None, None] * torch.eye(2).double(),
+        "diag": spread[:, None] * torch.ones(1, 2).double(),
+        "spherical": spread,
+    }[kind]
+    return x, Parameters(torch.full((4,), 0.25).double(), centres, spread)
+
+
+@pytest.mark.parametrize("kind", ["full", "diag", "spherical"])
+def test_a_narrow_component_far_away_needs_the_plain_steps_and_gets_them(kind):
+    x, p = narrow_problem(kind)
+    grown = amplification(torch.maximum((x**2).amax(0), p.means**2), p.covariances, kind)
+    assert (grown > 1e12).tolist() == [False, False, False, True]
+    expected = plain(x, p, kind)
+    # the three broad ones have amplification 2e5: 1e-10
+    assert_same(FastSteps(x, kind).iterate(p, 0.0, [3]), expected, 1e-9)
+    alone, _ = FastSteps(x, kind).iterate(p, 0.0, [])
+    wrong = (alone.covariances[3] / expected[0].covariances[3] - 1).abs().max()
+    assert float(wrong) > 1e-4  # without the guard not four digits of its variance are right
+
+
+MEMORY = """
+import threading, time, psutil, torch
+from course_lib.mixtures import GaussianMixture, e_step, m_step
+
+n, d, k = 60_000, 20, 512
+x = torch.randn(n, d, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+weights, means, eyes = torch.full((k,), 1 / k), x[:k], torch.eye(d, dtype=x.dtype).expand(k, d, d)
+GaussianMixture(2, max_iter=1, tol=0).fit(x[:1000])  # libraries are loaded on first use
+process, seen, done = psutil.Process(), [], False
+
+def watch():
+    while not done:
+        seen.append(process.memory_info().rss)
+        time.sleep(0.002)
+
+before = process.memory_info().rss
+watcher = threading.Thread(target=watch)
+watcher.start()
+m_step(x[:20_000], torch.nn.functional.one_hot(torch.arange(20_000) % k).double())
+g = GaussianMixture(k, tol=0, max_iter=1, weights_init=weights, means_init=means, precisions_init=eyes)
+g.fit(x).score_samples(x[:5000])
+e_step(x[:20_000], weights, means, eyes)
+done = True
+watcher.join()
+print(max(seen) - before)
+"""
+
+
+def test_512_components_on_60_000_points_need_less_than_1_gb(root):
+    run = subprocess.run([sys.executable, "-c", MEMORY], cwd=root, capture_output=True, text=True, check=True)
+    # 111 MB of features, 164 MB of joint densities for the plain steps on a third of the points; 320 MB were
+    # seen. All responsibilities at once, with temporaries, are 1 GB; the M-step once left 1.6 GB of holes.
+    assert int(run.stdout) < 0.6e9
