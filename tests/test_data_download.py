@@ -95,7 +95,7 @@ def computer(monkeypatch, tmp_path, mirror):
     for name in ("COURSE_DATA", "COURSE_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(download, "cache_folder", lambda: ("data", tmp_path / "data"))
+    monkeypatch.setattr(download, "cache_folder", lambda: ("data/", tmp_path / "data"))
     for name, data in FILES.items():
         monkeypatch.setitem(digits.MNIST_MD5, name, md5(data))
     sums = [(f"{name}.gz", md5(ZIPPED[f"{name}.gz"])) for name in NAMES]
@@ -146,7 +146,7 @@ def test_then_the_cache(monkeypatch, tmp_path, mirror, capsys):
     assert is_small_mnist(mnist(), mnist(False, quiet=True))
     assert capsys.readouterr().out.splitlines()[:2] == [
         "Not used: $COURSE_DATA has no MNIST/raw/train-images-idx3-ubyte.",
-        "MNIST: 30 training digits from data.",
+        "MNIST: 30 training digits from data/.",
     ]
     assert mirror.asked == []
 
@@ -156,15 +156,15 @@ def test_then_the_network_once(tmp_path, mirror, capsys):
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "Downloading MNIST …"
     assert out[-2:] == [
-        "MNIST: 30 training digits from a download, now in data.",
-        "MNIST: 20 test digits from data.",
+        "MNIST: 30 training digits from a download, now in data/.",
+        "MNIST: 20 test digits from data/.",
     ]
     raw = tmp_path / "data" / "MNIST" / "raw"
     assert {path.name: path.read_bytes() for path in raw.iterdir()} == FILES  # and nothing else is left there
     assert (raw / TRAIN).stat().st_mode & 0o044 == 0o044  # others on the machine may read it
     asked = len(mirror.asked)
     digits._fetch_mnist.cache_clear()  # as in a new process
-    assert mnist(None, quiet=True).source == "data"
+    assert mnist(None, quiet=True).source == "data/"
     assert len(mirror.asked) == asked
 
 
@@ -194,7 +194,7 @@ def test_no_folder_of_the_machine_is_printed(monkeypatch, tmp_path, capsys):
 
 def test_where_downloads_are_kept(monkeypatch, tmp_path, root):
     monkeypatch.undo()  # the real function
-    assert download.cache_folder() == ("data", root / "data")
+    assert download.cache_folder() == ("data/", root / "data")
     monkeypatch.setattr(
         download, "__file__", str(tmp_path / "site-packages" / "course_lib" / "data" / "download.py")
     )
@@ -221,7 +221,7 @@ def test_damage_in_the_cache_is_named_and_fetched_again(tmp_path, capsys, kind):
     (raw / name).unlink() if data is None else (raw / name).write_bytes(data)
     assert is_small_mnist(mnist(), mnist(False))
     out = capsys.readouterr().out
-    assert out.startswith(f"Not used: in data, {sentence}")
+    assert out.startswith(f"Not used: in data/, {sentence}")
     assert out.count("Not used") == 1  # the second call finds the good file
     assert (raw / name).read_bytes() == FILES[name]
 
@@ -260,7 +260,7 @@ def test_a_file_that_may_not_be_read(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert len(mnist()) == 30
-    assert "Not used: in data, train-images-idx3-ubyte: Permission denied.\n" in capsys.readouterr().out
+    assert "Not used: in data/, train-images-idx3-ubyte: Permission denied.\n" in capsys.readouterr().out
 
 
 # The network.
@@ -353,7 +353,7 @@ def test_a_cache_that_cannot_be_made(tmp_path, mirror, capsys):
     (tmp_path / "data").write_text("a file where the folder should be")
     assert is_small_mnist(mnist(), mnist(False))  # still real digits, from memory
     out = capsys.readouterr().out
-    assert "MNIST: 30 training digits from a download, not kept because data cannot be written (" in out
+    assert "MNIST: 30 training digits from a download, not kept because data/ cannot be written (" in out
     assert out.count("Downloading") == 1  # once in a process
     assert str(tmp_path) not in out
 
@@ -373,7 +373,7 @@ def test_a_full_or_read_only_cache(monkeypatch, tmp_path, capsys, number, words)
 
     monkeypatch.setattr(shutil, "copyfile", full)
     assert is_small_mnist(mnist(), mnist(False))
-    assert f"not kept because data cannot be written ({words})" in capsys.readouterr().out
+    assert f"not kept because data/ cannot be written ({words})" in capsys.readouterr().out
     assert len(copies) == 3
     assert whole_or_nothing(tmp_path / "data")
 
@@ -406,14 +406,14 @@ def houses(monkeypatch, tmp_path, mirror):
 
 def test_svhn_is_downloaded_once(tmp_path, mirror, houses, capsys):
     images, labels, data = houses
-    for source in ("a download, now in data", "data"):
+    for source in ("a download, now in data/", "data/"):
         got = svhn()
         assert got.images.shape == (12, 3, 32, 32)
         assert got.images[5, 2, 7, 9] == images[7, 9, 2, 5]
         assert got.labels.tolist() == labels.tolist()
         assert got.source == source
     assert [path.read_bytes() for path in tmp_path.glob("data/**/*.mat")] == [data]
-    assert "SVHN: 12 training digits from data." in capsys.readouterr().out
+    assert "SVHN: 12 training digits from data/." in capsys.readouterr().out
     assert len(svhn(False, quiet=True)) == 12
 
 
@@ -424,7 +424,7 @@ def test_damaged_svhn_is_named_and_fetched_again(monkeypatch, tmp_path, houses, 
     assert len(svhn()) == 12
     out = capsys.readouterr().out
     assert "Not used: in $COURSE_DATA, train_32x32.mat has the wrong checksum" in out
-    assert "Not used: in data, train_32x32.mat has the wrong checksum" in out
+    assert "Not used: in data/, train_32x32.mat has the wrong checksum" in out
     assert (tmp_path / "data" / "SVHN" / "train_32x32.mat").read_bytes() == houses[2]
     assert (damaged / "train_32x32.mat").read_bytes() == houses[2][:500]
 

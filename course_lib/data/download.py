@@ -22,7 +22,7 @@ def cache_folder() -> tuple[str, Path]:
     """
     repository = Path(__file__).resolve().parents[2]
     if (repository / "pyproject.toml").is_file():
-        return "data", repository / "data"
+        return "data/", repository / "data"
     return "~/.cache/course_lib", Path.home() / ".cache" / "course_lib"
 
 
