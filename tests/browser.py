@@ -1,6 +1,6 @@
 """Open notebooks in a real JupyterLab with a real browser, for tests of widgets.
 
-A test imports the fixtures (`from browser import lab, chromium`) and writes
+A test file says `pytest_plugins = ["browser"]` for the fixtures `lab` and `chromium`, and writes
 
     page = lab.open(chromium, ["from course_lib.widgets import ElboBars", "ElboBars()", "print('all ran')"])
     page.run_all("all ran")
@@ -10,6 +10,8 @@ A test imports the fixtures (`from browser import lab, chromium`) and writes
 Everything is temporary (server root, settings, browser profile), on a free port with a random token, and the
 browser can reach nothing but this machine. Where Chromium or Playwright is missing the tests are skipped.
 $COURSE_CHROMIUM names the browser if it is not on the path.
+
+(PYTEST_DONT_REWRITE: this file is imported by tests and loaded as a plugin, in either order.)
 """
 
 import contextlib
@@ -109,9 +111,14 @@ class Lab:
         self.process.wait(10)
 
     def open(self, browser, cells: list[str] | Path, width: int = 1100, height: int = 900):
-        """Open a notebook (cell sources, or an .ipynb file to copy) in a fresh workspace; returns a Page."""
+        """Open a notebook in a fresh workspace; returns a Page.
+
+        `cells` are sources, or an .ipynb file: copied, unless it lies in this server's root already.
+        """
         name = f"test_{secrets.token_hex(4)}.ipynb"
-        if isinstance(cells, Path):
+        if isinstance(cells, Path) and cells.parent == self.root:
+            name = cells.name
+        elif isinstance(cells, Path):
             shutil.copy(cells, self.root / name)
         else:
             book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
@@ -224,3 +231,18 @@ def lab(tmp_path_factory, chromium):
     server = Lab(tmp_path_factory.mktemp("lab"))
     yield server
     server.stop()
+
+
+def run_module(browser, source: str, function: str, argument):
+    """Import JavaScript `source` as a module m in an empty page; returns function(m, argument)."""
+    page = Page(browser)
+    try:
+        return page.evaluate(
+            f"""async ([source, argument]) => {{
+                const url = URL.createObjectURL(new Blob([source], {{ type: "text/javascript" }}));
+                return ({function})(await import(url), argument);
+            }}""",
+            [source, argument],
+        )
+    finally:
+        page.close()

@@ -75,8 +75,8 @@ const PRESETS = {
     said: "Press “fit q” until the gap is closed, then “fit P”: log P(x) must rise with L_b. Then again: this is EM." },
   trap: { text: "the trap: P alone", said: "q lies far from the posterior. Press “fit P”: L_b rises and log P(x) falls.",
     values: (s) => ({ decoder: "line", x: 2, w: Math.sqrt(4 - Math.min(s * s, 3.9)), m: 0.1, sigma: 1 }) },
-  fold: { text: "two humps", values: () => ({ decoder: "fold", x: 2, w: 1, m: 0.3, sigma: 0.8 }),
-    said: "The posterior has two humps and q has one: “fit q” lowers the gap and cannot close it." },
+  fold: { text: "two humps", values: () => ({ decoder: "fold", x: 2, w: 1, m: 0.8, sigma: 0.8 }),
+    said: "The posterior has two humps, q has one: “fit q” cannot close the gap, and ends elsewhere from another start." },
 };
 
 function build(core) {
@@ -115,7 +115,7 @@ function build(core) {
 
   function climb(name, step, said) {
     if (job) stop();
-    const before = now;
+    const old = now;
     let rounds = 0;
     job = core.run(() => {
       const next = rounds++ < 400 ? step(state) : null;
@@ -123,7 +123,7 @@ function build(core) {
       job = null;
       record(name);
       const rise = (v) => `${v >= 0 ? "rose" : "fell"} by ${number(Math.abs(v))}`;
-      core.say(said(rise(now.bound - before.bound), rise(now.logPx - before.logPx)));
+      core.say(said(rise(now.bound - old.bound), rise(now.logPx - old.logPx)));
       return false;
     });
   }
@@ -167,7 +167,7 @@ function build(core) {
     const wide = width >= 540;
     const top = wide ? Math.max(250, Math.min(340, 0.34 * width)) : 250;
     const left = wide ? Math.round(0.54 * width) : width;
-    const strip = { h: 92 };
+    const strip = { h: 104 };
     const bars = wide ? { x: left + 58, y: 16, w: width - left - 60, h: top - 48 }
       : { x: 54, y: top + 16, w: width - 58, h: 190 };
     const y = (wide ? top : top + 240) + 26;
@@ -185,10 +185,13 @@ function build(core) {
     return { m: [to(m), y(m)], right: [to(m + sigma), y(m + sigma)], left: [to(m - sigma), y(m - sigma)] };
   }
 
+  // log P(x) before the last action, so that a rise or a fall is seen.
+  const before = () => (past[past.length - (job || held ? 1 : 2)] ?? past[0]).logPx;
+
   function follow() {
     const peak = Math.max(0.45, Math.exp(Math.max(...now.logPosterior)), Math.exp(logNormal(0, 0, state.sigma)));
-    const high = Math.max(now.logPx, now.reconstruction);
-    const low = Math.min(now.bound, high - 1.2);
+    const high = Math.max(now.logPx, now.reconstruction, before());
+    const low = Math.min(now.bound, high - 1.2, before());
     const all = past.flatMap((p) => [p.logPx, p.bound]);
     const [top, bottom] = [Math.max(...all, now.logPx), Math.min(...all, now.bound)];
     const wanted = [1.12 * peak, low - 0.3 * (high - low), high + 0.12 * (high - low),
@@ -246,6 +249,9 @@ function build(core) {
     block(x1, floor, bound, COLOUR.bound, "L_b");
     block(x1, bound, logPx, COLOUR.gap, "gap");
     path(g, [x1 - 0.06 * box.w, x1 + w + 0.06 * box.w], [logPx, logPx], { colour: COLOUR.model, width: 3.5 });
+    const was = scale(before());
+    path(g, [x1 - 0.06 * box.w, x1 + w + 0.06 * box.w], [was, was], { colour: COLOUR.model, width: 2, dash: [3, 4] });
+    if (Math.abs(was - logPx) > 12) text(g, "before", x1 + w + 0.07 * box.w, was, { colour: COLOUR.model, size: 13 });
     // L_b again, as what it is made of: the reconstruction, less the KL to the prior.
     block(x2, floor, rec, "#8FD3BF", "recon.", COLOUR.ink);
     block(x2, bound, rec, "#BDBDBD", "− KL", COLOUR.ink);
@@ -256,7 +262,7 @@ function build(core) {
   }
 
   function drawStrip(g, box) {
-    const scale = axis(g, box, lens[3], lens[4], 2);
+    const scale = axis(g, box, lens[3], lens[4], 3);
     const floor = box.y + box.h;
     const each = box.w / KEPT;
     g.save();

@@ -48,14 +48,13 @@ class ElboBars(Live):
 
     def bound(self, m: float | None = None, sigma: float | None = None) -> Bound:
         """L_b in parts, the gap and log P(x), each (1,), in nats; of another q if m or sigma is given."""
-        q = Normal(
-            *torch.tensor([[self.m if m is None else m], [self.sigma if sigma is None else sigma]]).double()
-        )
-        return elbo(self.model, q, torch.tensor([self.x], dtype=torch.float64), grid=GRID)
+        m, sigma = self.m if m is None else m, self.sigma if sigma is None else sigma
+        one = GRID.new_ones(1)
+        return elbo(self.model, Normal(m * one, sigma * one), self.x * one, grid=GRID)
 
     def strip(self) -> Figure:
         """q as it is, half way, and with the posterior's own mean and spread; beside them the three bars."""
-        posterior = log_posterior(self.model, torch.tensor([self.x]).double(), grid=GRID)[:, 0].exp()  # (G,)
+        posterior = log_posterior(self.model, self.x * GRID.new_ones(1), grid=GRID)[:, 0].exp()  # (G,)
         mean = torch.trapezoid(posterior * GRID, GRID)
         sigma = torch.trapezoid(posterior * (GRID - mean) ** 2, GRID).sqrt()
         figure = Figure(figsize=(14, 3.4), dpi=80, layout="constrained")

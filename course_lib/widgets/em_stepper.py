@@ -45,8 +45,8 @@ class EMStepper(Live):
     """
 
     script = Path(__file__).with_name("em_stepper.js")
-    points = traitlets.List().tag(sync=True)
-    starts = traitlets.List().tag(sync=True)  # (20, 8): the points that the means start from
+    points: Any = traitlets.List().tag(sync=True)
+    starts: Any = traitlets.List().tag(sync=True)  # (20, 8): the points that the means start from
     start = traitlets.Int(0).tag(sync=True)
     n_components = traitlets.Int(3, min=1, max=8).tag(sync=True)
     reg_covar = traitlets.Float(1e-6, min=0.0).tag(sync=True)
@@ -160,7 +160,7 @@ class EMStepper(Live):
 
 def usable(x: Any) -> np.ndarray:
     """x as a float64 array (N, D) with D 1 or 2; raises ValueError where it cannot be drawn."""
-    points = np.array(torch.as_tensor(x).detach().cpu(), dtype=np.float64)
+    points = torch.as_tensor(x, dtype=torch.float64).detach().cpu().numpy()
     points = points[:, None] if points.ndim == 1 else points
     if points.ndim != 2 or points.shape[1] not in (1, 2):
         raise ValueError(f"EMStepper draws points of shape (N,), (N, 1) or (N, 2), not {points.shape}.")

@@ -45,7 +45,7 @@ class Live(anywidget.AnyWidget):
         self.on_msg(self._answer)
 
     def frames(self, request: dict[str, Any]) -> np.ndarray:
-        """Advance by request["frames"] times request["steps"]; returns (frames, F), float. Called under the lock."""
+        """Advance request["frames"] times by request["steps"]; returns (frames, F). Called under the lock."""
         raise NotImplementedError(f"{type(self).__name__} computes no frames")
 
     def strip(self) -> Figure:

@@ -1,0 +1,166 @@
+"""EMStepper's numbers: in Python, and the same in JavaScript."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from browser import run_module
+from scipy.stats import multivariate_normal, norm
+
+from course_lib.plots import COMPONENTS
+from course_lib.widgets import EMStepper
+
+pytest_plugins = ["browser"]
+
+
+@pytest.fixture(scope="module")
+def points():
+    rng = np.random.default_rng(5)
+    return np.concatenate([rng.normal(size=(60, 2)) + 2, rng.normal(size=(90, 2)) * [0.5, 1.5] - 1])
+
+
+def log_likelihood(x, parameters):
+    """By scipy, as an independent reference."""
+    weights, means, covariances = (p.numpy() for p in parameters)
+    parts = [
+        w * multivariate_normal(m, c).pdf(x) for w, m, c in zip(weights, means, covariances, strict=True)
+    ]
+    return np.log(sum(parts)).mean()
+
+
+def test_a_frame_says_what_scipy_says(points):
+    w = EMStepper(points, n_components=2)
+    for state in [w.state, w.do("E"), w.do("M"), w.do("EM")]:
+        # Tolerance: rounding of a mean over 150 terms of size 5.
+        assert state.log_px == pytest.approx(log_likelihood(points, state.parameters), abs=1e-12)
+
+
+def test_one_dimension_says_what_scipy_says():
+    x = np.random.default_rng(2).normal(size=50) * 3
+    w = EMStepper(x, n_components=2)
+    state = w.do("EM")
+    weights, means, covariances = (p.numpy().ravel() for p in state.parameters)
+    parts = [k * norm(m, c**0.5).pdf(x) for k, m, c in zip(weights, means, covariances, strict=True)]
+    assert state.log_px == pytest.approx(np.log(sum(parts)).mean(), abs=1e-12)
+
+
+def test_the_gap_closes_with_e_and_the_likelihood_never_falls(points):
+    w = EMStepper(points, n_components=4, seed=3)
+    w.do("EM" * 40)
+    logs = [state.log_px for state in w.history]
+    # reg_covar = 1e-6 takes an M-step off its maximum by less than this.
+    assert np.diff(logs).min() > -1e-9
+    assert np.diff([state.bound for state in w.history]).min() > -1e-9
+    assert max(state.gap for state in w.history if state.kind == 1) < 1e-12
+    assert min(state.gap for state in w.history[2:12:2]) > 1e-6  # an early M opens it
+    assert w.history[0].gap > 0.1
+
+
+def test_the_gap_is_the_mean_kl(points):
+    state = EMStepper(points, n_components=3).do("EM")
+    weights, means, covariances = (p.numpy() for p in state.parameters)
+    joint = np.stack(
+        [
+            np.log(p) + multivariate_normal(m, c).logpdf(points)
+            for p, m, c in zip(weights, means, covariances, strict=True)
+        ],
+        1,
+    )
+    post = np.exp(joint - np.log(np.exp(joint).sum(1, keepdims=True)))
+    q = state.resp.numpy()
+    kl = np.where(q > 0, q * np.log(np.maximum(q, 1e-300) / post), 0).sum(1).mean()
+    assert state.gap == pytest.approx(kl, abs=1e-12)
+
+
+def test_rewinding_cuts_the_timeline_and_gives_the_same_again(points):
+    w = EMStepper(points)
+    first = w.frames({"do": "EMEM", "at": 0})
+    again = w.frames({"do": "MEM", "at": 1})
+    assert len(w.history) == 5
+    np.testing.assert_array_equal(first[1:], again)
+    np.testing.assert_array_equal(w.frames({})[1:], first)  # no steps: the whole history
+
+
+def test_a_dragged_mean_is_a_start_that_keeps_q(points):
+    w = EMStepper(points, n_components=2)
+    w.do("EM")
+    q = w.state.resp
+    w.frames({"do": "D", "at": 2, "component": 1, "mean": [9.0, -9.0]})
+    assert len(w.history) == 1
+    assert w.history[0].parameters.means[1].tolist() == [9, -9]
+    assert torch.equal(w.history[0].resp, q)
+    assert w.history[0].gap > 1
+
+
+def test_starts_are_the_seeds_and_differ(points):
+    a, b, c = EMStepper(points, seed=1), EMStepper(points, seed=1), EMStepper(points, seed=2)
+    assert a.starts == b.starts
+    assert a.starts != c.starts
+    a.frames({"do": "R", "k": 5, "start": 21})  # the twenty starts go round
+    assert (a.n_components, a.start) == (5, 1)
+    assert torch.equal(a.state.parameters.means, a.x[a.starts[1][:5]])
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((20, 3)), r"draws points of shape \(N,\), \(N, 1\) or \(N, 2\), not \(20, 3\)"),
+        (np.arange(5.0), "draws 8 to 2,000 points, not 5; take a part"),
+        (np.zeros((20, 2)), "finite points that are not all on one line"),
+        (np.r_[np.arange(20.0), np.nan], "finite points"),
+    ],
+)
+def test_points_that_cannot_be_drawn_are_named(x, message):
+    with pytest.raises(ValueError, match=message):
+        EMStepper(x)
+
+
+def test_requests_that_make_no_sense_are_named(points):
+    with pytest.raises(ValueError, match="1 to 8 components, not 9"):
+        EMStepper(points, n_components=9)
+    with pytest.raises(ValueError, match="knows the steps E and M, not 'Q'"):
+        EMStepper(points).do("EQ")
+    with pytest.raises(ValueError, match="made 400 half-steps"):
+        EMStepper(points).do("EM" * 201)
+
+
+def test_tensors_are_taken_and_python_sees_what_is_shown(points):
+    w = EMStepper(torch.tensor(points, dtype=torch.float32))
+    w.do("EMEM")
+    assert w.shown == 4
+    w.shown = 2  # as the browser does after a rewind
+    assert w.state is w.history[2]
+    w.do("E")
+    assert (len(w.history), w.shown) == (4, 3)
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_the_engine_in_the_page_is_the_same(chromium, points, dim):
+    """Twenty half-steps from one start, a drag and ten more: every number in every frame."""
+    x = points[:, :dim]
+    w = EMStepper(x, n_components=3, seed=4)
+    setting = {"points": w.points, "starts": w.starts, "reg_covar": w.reg_covar}
+    asked = [
+        {"do": "R", "k": 3, "start": 2},
+        {"do": "EM" * 10, "at": 0},
+        {"do": "D", "at": 7, "component": 0, "mean": [0.5, 0.25][:dim]},
+        {"do": "ME" * 5, "at": 0},
+    ]
+    theirs = run_module(
+        chromium,
+        w._esm,
+        "(m, [setting, asked]) => { const e = new m.Engine(setting);"
+        " return asked.map(r => e.answer(r).map(f => Array.from(f))); }",
+        [setting, asked],
+    )
+    for request, frames in zip(asked, theirs, strict=True):
+        ours = w.frames(json.loads(json.dumps(request)))
+        # Both sum some hundred terms of size 10 in float64, each in its own order: rounding is 1e-13, and EM
+        # may enlarge it from step to step.
+        np.testing.assert_allclose(frames, ours, rtol=0, atol=1e-9)
+
+
+def test_the_page_has_the_plots_colours(points):
+    source = EMStepper(points)._esm
+    assert f"const COMPONENTS = {json.dumps(list(COMPONENTS))};" in source

@@ -1,0 +1,144 @@
+"""The protocol of the live widgets, without a browser."""
+
+import base64
+import io
+import json
+import re
+import threading
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
+
+from course_lib.widgets import ElboBars, EMStepper, Live
+from course_lib.widgets.live import sentence
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture
+def counter(tmp_path):
+    """A widget whose frames count: the simplest thing that can be played."""
+    (tmp_path / "counter.js").write_text("const definition = 1; export default definition;")
+
+    class Counter(Live):
+        """Counts."""
+
+        script = tmp_path / "counter.js"
+        n = 0
+
+        def frames(self, request):
+            if request.get("fail"):
+                raise request["fail"]
+            out = []
+            for _ in range(request["frames"]):
+                before = self.n
+                time.sleep(0.0002)  # gives another thread its chance to come between
+                self.n = before + request["steps"]
+                out.append([self.n, -self.n])
+            return np.array(out) if not request.get("flat") else np.array(out).ravel()
+
+        def strip(self):
+            return Figure(figsize=(1, 1))
+
+    widget = Counter()
+    widget.sent = []
+    widget.send = lambda content, buffers=None: widget.sent.append((content, buffers))
+    return widget
+
+
+def test_a_batch_comes_back_as_one_float32_buffer(counter):
+    counter._answer(counter, {"tick": 7, "client": "a", "frames": 6, "steps": 2}, [])
+    ((content, buffers),) = counter.sent
+    assert content == {"tick": 7, "client": "a", "shape": [6, 2]}
+    assert len(buffers) == 1
+    frames = np.frombuffer(buffers[0], "<f4").reshape(6, 2)
+    np.testing.assert_array_equal(frames[:, 0], [2, 4, 6, 8, 10, 12])
+
+
+def test_the_next_batch_goes_on_from_the_last(counter):
+    for tick in range(3):
+        counter._answer(counter, {"tick": tick, "frames": 2, "steps": 1}, [])
+    firsts = [np.frombuffer(buffers[0], "<f4")[0] for _, buffers in counter.sent]
+    assert firsts == [1, 3, 5]
+
+
+def test_errors_reach_the_browser_as_one_sentence(counter):
+    error = ValueError("The step is too large: choose 0.1 or less.\nmore that nobody reads")
+    counter._answer(counter, {"tick": 1, "frames": 1, "steps": 1, "fail": error}, [])
+    ((content, buffers),) = counter.sent
+    assert content["error"] == "The step is too large: choose 0.1 or less."
+    assert content["tick"] == 1
+    assert buffers == []
+    assert counter.error is error
+    assert sentence(KeyError("w")) == "KeyError: 'w'"
+    assert sentence(RuntimeError()) == "RuntimeError"
+
+
+def test_frames_of_a_wrong_shape_are_named(counter):
+    counter._answer(counter, {"tick": 1, "frames": 2, "steps": 1, "flat": True}, [])
+    assert counter.sent[0][0]["error"] == "frames() must return an array of shape (frames, F), not (4,)"
+
+
+@pytest.mark.parametrize("message", [None, [], {}, {"frames": 3}])
+def test_messages_that_ask_for_nothing_are_left_alone(counter, message):
+    counter._answer(counter, message, [])
+    assert counter.sent == []
+
+
+def test_two_threads_do_not_get_in_each_others_way(counter):
+    """Under ipykernel 7 callbacks run on a thread of their own; without the lock counts would be lost."""
+    request = {"tick": 0, "frames": 5, "steps": 1}
+    threads = [
+        threading.Thread(target=lambda: [counter._answer(counter, request, []) for _ in range(20)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counter.n == 4 * 20 * 5
+
+
+@pytest.mark.parametrize("make", [EMStepper, ElboBars, lambda: EMStepper(np.linspace(-1, 1, 20) ** 3)])
+def test_the_saved_output_holds_a_picture_and_a_page(make):
+    widget = make()
+    figures = plt.get_fignums()
+    data, _ = widget._repr_mimebundle_()
+    assert plt.get_fignums() == figures  # nothing of pyplot's was touched
+    assert VIEW in data
+    image = plt.imread(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert image.shape[1] > 600
+    assert image[..., :3].std() > 0.05  # something is drawn
+    page = data["text/html"]
+    assert f'src="data:image/png;base64,{data["image/png"]}"' in page
+    assert (
+        page.count("<script") == page.count("</script") == 1
+    )  # nothing in the code or the data ends it early
+    assert "http" not in page.replace("data:image", "")  # no CDN, no address of any kind
+    assert len(page) < 400_000  # several fit into a notebook of 1.5 MB
+
+
+def test_html_export_without_widget_state_takes_the_page():
+    data, _ = ElboBars()._repr_mimebundle_()
+    choose = WidgetsDataTypeFilter(notebook_metadata={})
+    choose.display_data_priority = [VIEW, "text/html", "image/png", "text/plain"]
+    assert choose(data) == ["text/html"]
+    data.pop(VIEW)
+    assert choose(data) == ["text/html"]
+
+
+def test_state_in_the_page_cannot_break_out_of_its_script(counter):
+    counter.uid = "</script><b>"
+    page = counter._repr_mimebundle_()[0]["text/html"]
+    assert page.count("</script") == 2  # the closing tag, and the attribute, which is not inside the script
+    call = re.search(r"mount\((.*), definition\);", page).group(1)
+    assert json.loads(f"[{call}]")[1]["uid"] == "</script><b>"
+
+
+def test_a_base_without_frames_says_so():
+    with pytest.raises(NotImplementedError, match="Live computes no frames"):
+        Live().frames({})
