@@ -1,5 +1,6 @@
 """The widgets in a real JupyterLab and in an exported page, in a real browser without a network."""
 
+import itertools
 import json
 import os
 import time
@@ -97,7 +98,7 @@ def painted(page, selector):
     """How many different colours the canvas holds; 1 would be a blank one."""
     return page.eval_on_selector(
         f"{selector} canvas",
-        """canvas => { const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        """c => { const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);
            return new Set(new Uint32Array(data.buffer)).size; }""",
     )
 
@@ -122,7 +123,7 @@ def steady(page, selector, key):
     """The median rate, and the least that is asked of it.
 
     25 frames a second on a free machine. Where more processes want to run than there are processors, browser,
-    server and kernel share what is left; 10 still tells a played widget from one that sends a message a frame.
+    server and kernel share what is left; 10 still tells a played widget from one that stumbles.
     """
     found = sorted(rates(page, selector, key))
     least = 25 if os.getloadavg()[0] < 1.25 * os.cpu_count() else 10
@@ -171,7 +172,7 @@ def test_em_plays_smoothly_and_pauses(book):
     book.wait("d.playing === 'true' && d.step > 1", EM)
     median, least = steady(book, EM, "drawn")
     assert median >= least
-    press(book, EM, "Play: E and M in turn")
+    press(book, EM, "Pause")
     book.wait("d.playing === 'false'", EM)
     stopped = book.data(EM)["step"]
     time.sleep(1.2)
@@ -186,7 +187,7 @@ def test_em_plays_until_it_settles(book):
     book.wait("d.playing === 'false' && d.step > 20", EM)
     assert "Settled" in book.locator(f"{EM} [role=status]").first.text_content()
     logs = json.loads(book.run_code("import json; print(json.dumps([s.log_px for s in stepper.history]))"))
-    assert all(b > a - 1e-9 for a, b in zip(logs, logs[1:], strict=False))
+    assert all(b > a - 1e-9 for a, b in itertools.pairwise(logs))
 
 
 def test_em_rewinds_and_the_kernel_follows(book):
@@ -372,7 +373,7 @@ def test_nothing_is_computed_out_of_sight(book):
 
 @pytest.fixture(scope="module")
 def saved(book, tmp_path_factory):
-    """The notebook as it was saved, without what belongs to a running kernel, as the repository keeps notebooks."""
+    """The notebook as it was saved, without what belongs to a running kernel: as the course keeps them."""
     book.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => 0)")
     notebook = nbformat.read(book.path, as_version=4)
     for cell in notebook.cells:
@@ -399,7 +400,7 @@ def test_an_exported_page_is_alive_offline(saved, chromium, width):
     page.wait("d.step === '1' && d.gap < 1e-9", EM)
     press(page, EM, "Play: E and M in turn")
     page.wait("d.step > 3", EM)
-    press(page, EM, "Play: E and M in turn")
+    press(page, EM, "Pause")
     before = page.data(EM)
     drag(page, EM, json.loads(before["handles"])[0], (30, 20))
     page.wait("d.kind === '3' && d.step === '0'", EM)

@@ -528,6 +528,8 @@ function build(core) {
         return [["", " = ", " + "][i], part];
       }), " nats per point");
       play.textContent = player.playing ? "Pause" : "▶ Play";
+      play.title = player.playing ? "Pause" : "Play: E and M in turn";
+      play.setAttribute("aria-label", play.title);
       Object.assign(time.input, { max: history.length - 1, value: at });
       time.output.textContent = `${at} of ${history.length - 1}`;
       k.select.value = history[0][3];

@@ -40,7 +40,8 @@ class EMStepper(Live):
     n_components: 1 to 8. seed: fixes the twenty starts that "another start" walks through.
     reg_covar: added to every variance, so that no component can shrink onto one point.
 
-    `do("EM")` makes steps from Python; `state` is what the browser shows, `history` every half-step so far.
+    `do("EM")` makes steps from Python; `state` is what the browser shows, `history` every half-step so far
+    (while it plays, a few that are still to be shown).
     Raises ValueError, one sentence, for points that cannot be used.
     """
 
@@ -172,7 +173,7 @@ def usable(x: Any) -> np.ndarray:
 
 
 def three_clouds(rng: np.random.Generator) -> np.ndarray:
-    """240 points in two dimensions, from three overlapping Gaussians of different shape."""
-    shapes = [((-1.6, -0.4), (0.5, 0.9)), ((1.2, 1.1), (1.0, 0.35)), ((1.1, -1.2), (0.6, 0.45))]
+    """240 points in two dimensions, from three Gaussians that overlap enough to keep EM busy for a while."""
+    shapes = [((-1.2, -0.3), (0.5, 0.9)), ((0.9, 0.8), (1.0, 0.35)), ((0.8, -0.9), (0.6, 0.45))]
     turned = np.array([[0.9, -0.45], [0.45, 0.9]])
     return np.concatenate([(rng.normal(size=(80, 2)) * scale) @ turned + centre for centre, scale in shapes])

@@ -136,6 +136,7 @@ class Core {
 
   open(el) {
     const root = element("div", { className: "course-widget" });
+    root.dataset.lmSuppressShortcuts = "true";    // else JupyterLab takes the arrow keys from a slider
     const view = { root, seen: false, drawn: 0 };
     root.append(element("style", { textContent: STYLE }));
     el.append(root);
