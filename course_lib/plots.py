@@ -64,17 +64,13 @@ def digits(
 def density(
     x: Tensor, curves: dict[str, Tensor], samples: Tensor | None = None, ax: Axes | None = None
 ) -> Axes:
-    """1-D densities over x (G,), by label: the one called "data" in black; samples (N,) as a histogram."""
+    """1-D densities over x (G,) by label, the first (the truth) in black; samples (N,) as a histogram."""
     ax = _axes(ax, figsize=(7, 3))
     if samples is not None:
         limits = (float(x[0]), float(x[-1]))
         ax.hist(samples.numpy(), bins=100, range=limits, density=True, color="#D0D0D0", label="samples")
-    colours = iter((MODEL, Q, BOUND, "#CC79A7", "#56B4E9"))
-    for label, p in curves.items():
-        if label == "data":
-            ax.plot(x, p, color=DATA, lw=2.5, label=label)
-        else:
-            ax.plot(x, p, color=next(colours), lw=2, label=label)
+    for (label, p), colour in zip(curves.items(), (DATA, MODEL, Q, BOUND, "#CC79A7"), strict=False):
+        ax.plot(x, p, color=colour, lw=2.5 if colour == DATA else 2, label=label)
     ax.set(xlabel="x", ylabel="density", ylim=(0, None))
     ax.legend()
     return ax
@@ -125,18 +121,49 @@ def mixture_2d(
 
 
 def bound_history(
-    bounds: Sequence[Bound], ax: Axes | None = None, xlabel: str = "step", title: str = "", every: int = 1
+    bounds: Sequence[Bound], steps: Sequence[int] | None = None, ax: Axes | None = None, xlabel: str = "step"
 ) -> Axes:
-    """log P(x) above L_b, the gap shaded between them: one `Bound.mean()` a step."""
+    """log P(x) above L_b, the gap shaded between: one `Bound.mean()` a step."""
     ax = _axes(ax, figsize=(7, 3))
-    steps = every * np.arange(len(bounds))
+    steps = range(len(bounds)) if steps is None else steps
     log_px = np.array([float(b.elbo + b.gap) for b in bounds])
     elbo = np.array([float(b.elbo) for b in bounds])
     ax.fill_between(steps, elbo, log_px, color=GAP, alpha=0.3, label="gap: KL(q‖P(z|x))")
     ax.plot(steps, log_px, color=MODEL, lw=2.5, label="log P(x)")
     ax.plot(steps, elbo, color=BOUND, lw=1.8, ls="--", label="$L_b$")
-    ax.set(xlabel=xlabel, ylabel="nats per point", title=title)
+    ax.set(xlabel=xlabel, ylabel="nats per point")
     ax.legend(loc="lower right")
+    return ax
+
+
+def bound_histories(
+    histories: dict[str, Sequence[Bound]], xlabel: str = "half rounds: q, P, q, P, …"
+) -> None:
+    """Methods that alternate q and P, side by side: `bound_history` above, the gap in logs below."""
+    count = len(histories)
+    _, axes = plt.subplots(
+        2, count, figsize=(4.3 * count, 5), sharex=True, sharey="row", height_ratios=(3, 2)
+    )
+    for (top, bottom), (name, history) in zip(axes.T, histories.items(), strict=True):
+        bound_history(history, ax=top, xlabel="").set_title(name)
+        gaps = [max(float(b.gap), 1e-16) for b in history]  # rounding can bring a closed gap below 0
+        bottom.semilogy(gaps, color=GAP, lw=1)
+        bottom.semilogy(range(0, len(gaps), 2), gaps[::2], "o", color=Q, ms=4, label="after a q-step")
+        bottom.set(xlabel=xlabel, ylabel="gap, nats")
+    start = min(float(h[len(h) // 8].elbo) for h in histories.values())  # the first leaps would hide the rest
+    top.set_ylim(start, max(float(b.elbo + b.gap) for h in histories.values() for b in h) + 0.05)
+    bottom.legend()
+
+
+def bound_parts(
+    bounds: Sequence[Bound], steps: Sequence[int], ax: Axes | None = None, xlabel: str = "step"
+) -> Axes:
+    """The reconstruction and the KL to the prior, one `Bound.mean()` a step."""
+    ax = _axes(ax, figsize=(7, 3))
+    ax.plot(steps, [float(b.reconstruction) for b in bounds], color=BOUND, lw=2, label="reconstruction")
+    ax.plot(steps, [float(b.kl) for b in bounds], color=Q, lw=2, ls="--", label="KL(q‖P(z))")
+    ax.set(xlabel=xlabel, ylabel="nats per image", title="$L_b$ is the first minus the second")
+    ax.legend(loc="center right")
     return ax
 
 
