@@ -72,7 +72,7 @@ def test_errors_reach_the_browser_as_one_sentence(counter):
     ((content, buffers),) = counter.sent
     assert content["error"] == "The step is too large: choose 0.1 or less."
     assert content["tick"] == 1
-    assert buffers == []
+    assert not buffers
     assert counter.error is error
     assert sentence(KeyError("w")) == "KeyError: 'w'"
     assert sentence(RuntimeError()) == "RuntimeError"

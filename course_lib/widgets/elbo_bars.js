@@ -128,7 +128,7 @@ function build(core) {
     });
   }
   const fitQ = () => climb("fit q", climbQ, (bound) =>
-    `fit q: L_b ${bound}. log P(x) has not moved, so the gap took it all: ${number(now.gap)} is left.`);
+    `fit q: L_b ${bound}. log P(x) has not moved, so the gap shrank by as much; ${number(now.gap)} is left.`);
   const fitP = () => climb("fit P", climbP, (bound, logPx) =>
     `fit P: L_b ${bound}, log P(x) ${logPx}${logPx.startsWith("fell") ? ": the gap had been wide enough to fool it" : ""}.`);
 

@@ -67,9 +67,7 @@ class ElboBars(Live):
             axes.plot(GRID, Normal(0.0, 1.0).log_prob(GRID).exp(), color=PRIOR, label="prior P(z)")
             axes.plot(GRID, posterior, color=MODEL, lw=2, label="posterior P(z|x)")
             axes.plot(GRID, Normal(m, spread).log_prob(GRID).exp(), color=Q, lw=2, label="q(z|x)")
-            axes.set(
-                title=f"{name}: gap {float(bounds[name].gap):.3f} nats", xlim=(-4, 4), yticks=[], xlabel="z"
-            )
+            axes.set(title=f"{name}: gap {bounds[name].gap.item():.3f}", xlim=(-4, 4), yticks=[], xlabel="z")
         panels[0].legend(fontsize=8)
         bound_bars(bounds, ax=panels[3])
         return figure

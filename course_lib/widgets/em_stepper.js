@@ -160,7 +160,7 @@ const SAID = [
   "You moved P by hand with q held fixed: log P(x) may fall, and the gap opens. EM goes on from here.",
 ];
 const SETTLED = 1e-6;     // nats per point: a gain that no eye can see
-const MOST = 400;         // half-steps, as in the kernel
+const MOST = 400;         // half-steps; the kernel keeps more
 
 function build(core) {
   const model = core.model;

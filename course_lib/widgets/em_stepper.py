@@ -1,6 +1,5 @@
 """EM one half-step at a time, on a few hundred points in one or two dimensions."""
 
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +13,13 @@ from course_lib.em import Parameters, e_step, log_joint, m_step
 from course_lib.plots import mixture_1d, mixture_2d
 from course_lib.widgets.live import Live
 
-KINDS = {"R": 0, "E": 1, "M": 2, "D": 3}  # restarted, E-step, M-step, dragged
-MOST = 400  # half-steps kept; EM on a few hundred points has settled long before
+MOST = 1000  # half-steps kept; EM on a few hundred points has settled long before
 
 
 class State(NamedTuple):
     """What one frame shows; log P(x) and the gap are means over the points, in nats."""
 
-    kind: int
+    kind: int  # 0 start, 1 after E, 2 after M, 3 dragged
     parameters: Parameters
     resp: Tensor  # (N, K): q, which after an M-step is older than the parameters
     log_px: float
@@ -40,9 +38,8 @@ class EMStepper(Live):
     n_components: 1 to 8. seed: fixes the twenty starts that "another start" walks through.
     reg_covar: added to every variance, so that no component can shrink onto one point.
 
-    `do("EM")` makes steps from Python; `state` is what the browser shows, `history` every half-step so far
-    (while it plays, a few that are still to be shown).
-    Raises ValueError, one sentence, for points that cannot be used.
+    `do("EM")` makes steps from Python; `state` is what the browser shows, `history` may run a little ahead.
+    Raises ValueError for points that cannot be drawn, traitlets.TraitError for a number out of range.
     """
 
     script = Path(__file__).with_name("em_stepper.js")
@@ -54,15 +51,12 @@ class EMStepper(Live):
     shown = traitlets.Int(0).tag(sync=True)  # the place on the timeline
 
     def __init__(self, x: Any = None, n_components: int = 3, seed: int = 0, reg_covar: float = 1e-6):
-        if not 1 <= n_components <= 8:
-            raise ValueError(f"EMStepper shows 1 to 8 components, not {n_components}.")
         rng = np.random.default_rng(seed)
         points = usable(three_clouds(rng) if x is None else x)
-        self.x = torch.from_numpy(points)  # (N, D)
         starts = [rng.choice(len(points), 8, replace=False).tolist() for _ in range(20)]
-        super().__init__(
-            points=points.tolist(), starts=starts, n_components=n_components, reg_covar=reg_covar
-        )
+        self.x = torch.from_numpy(points)  # (N, D)
+        given = {"points": points.tolist(), "starts": starts, "n_components": n_components}
+        super().__init__(reg_covar=reg_covar, **given)
         self.history = [self._begin()]
 
     @property
@@ -80,40 +74,38 @@ class EMStepper(Live):
 
     def frames(self, request: dict[str, Any]) -> np.ndarray:
         """A frame for every letter of request["do"], from place request["at"] on; for none, the history."""
-        steps, new = request.get("do", ""), []
-        if not steps:
-            new = self.history
-        elif steps == "R":
-            self.n_components, self.start = int(request["k"]), int(request["start"]) % len(self.starts)
-            new = self.history = [self._begin()]
-        else:
-            del self.history[int(request["at"]) + 1 :]
-            for letter in steps:
-                if len(self.history) > MOST:
-                    raise ValueError(f"EM has made {MOST} half-steps; restart to go on.")
-                new.append(self._next(letter, request))
-                self.history = new[:] if letter == "D" else [*self.history, new[-1]]
+        steps = request.get("do", "")
+        if steps:
+            del self.history[request.get("at", 0) + 1 :]
+        if len(self.history) + len(steps) > MOST:
+            raise ValueError(f"EM has made {len(self.history) - 1} half-steps; restart to go on.")
+        for letter in steps:
+            self.history.append(self._next(self.history[-1], letter, request))
+        new = self.history[-len(steps) :]
+        if steps in ("R", "D"):  # the timeline begins anew
+            self.history = new
         return np.stack([self._floats(state) for state in new])
 
     def _begin(self) -> State:
         """Means on some of the points, equal weights, round covariances; q does not know yet: 1/K each."""
-        k, dim = self.n_components, self.x.shape[1]
+        k = self.n_components
         means = self.x[self.starts[self.start][:k]]  # (K, D)
         spread = self.x.var(0, correction=0).mean() / k
-        covariances = (spread * torch.eye(dim, dtype=self.x.dtype)).repeat(k, 1, 1)  # (K, D, D)
-        weights = torch.full((k,), 1 / k, dtype=self.x.dtype)
-        resp = torch.full((len(self.x), k), 1 / k, dtype=self.x.dtype)  # (N, K)
-        return self._state("R", Parameters(weights, means, covariances), resp)
+        covariances = spread * torch.eye(self.x.shape[1]).to(self.x).repeat(k, 1, 1)  # (K, D, D)
+        resp = self.x.new_full((len(self.x), k), 1 / k)  # (N, K)
+        return self._state("R", Parameters(resp[0], means, covariances), resp)
 
-    def _next(self, letter: str, request: dict[str, Any]) -> State:
-        now = self.history[-1]
+    def _next(self, now: State, letter: str, request: dict[str, Any]) -> State:
+        if letter == "R":
+            self.n_components, self.start = int(request["k"]), int(request["start"]) % len(self.starts)
+            return self._begin()
         if letter == "E":
             return self._state("E", now.parameters, e_step(self.x, *now.parameters)[0])
         if letter == "M":
             return self._state("M", m_step(self.x, now.resp, reg_covar=self.reg_covar), now.resp)
         if letter == "D":  # a mean was dragged; q stays, so the gap opens
             means = now.parameters.means.clone()
-            means[int(request["component"])] = self.x.new_tensor(request["mean"][: self.x.shape[1]])
+            means[request["component"]] = self.x.new_tensor(request["mean"][: self.x.shape[1]])
             return self._state("D", now.parameters._replace(means=means), now.resp)
         raise ValueError(f"EMStepper knows the steps E and M, not {letter!r}.")
 
@@ -121,8 +113,8 @@ class EMStepper(Live):
         joint = log_joint(self.x, *parameters)  # (N, K)
         log_px = torch.logsumexp(joint, 1)  # (N,)
         gap = torch.special.xlogy(resp, resp) - resp * (joint - log_px[:, None])  # (N, K), summed over K: KL
-        log_px, gap = log_px.mean(), gap.sum(1).mean().clamp_min(0)
-        return State(KINDS[letter], parameters, resp, float(log_px), float(gap))
+        gap = gap.sum(1).mean().clamp_min(0)  # rounding may leave −1e-17
+        return State("REMD".index(letter), parameters, resp, float(log_px.mean()), float(gap))
 
     def _floats(self, state: State) -> np.ndarray:
         """kind, log P(x), gap, K, weights (K), means (K, 2), covariances xx xy yy (K, 3), resp (N, K)."""
@@ -130,43 +122,33 @@ class EMStepper(Live):
         if self.x.shape[1] == 1:  # as if y = 0 had density 1, which leaves every number as it is
             means = np.pad(means, ((0, 0), (0, 1)))
             covariances = np.pad(covariances, ((0, 0), (0, 1), (0, 1)))
-            covariances[:, 1, 1] = 1 / (2 * math.pi)
+            covariances[:, 1, 1] = 1 / (2 * np.pi)
         thirds = covariances[:, [0, 0, 1], [0, 1, 1]]  # (K, 3)
         head = [state.kind, state.log_px, state.gap, len(weights)]
         return np.concatenate([head, weights, means.ravel(), thirds.ravel(), state.resp.numpy().ravel()])
 
     def strip(self) -> Figure:
         """The start, the first E, the first M, and where EM ends."""
-        kept, self.history = self.history, [self._begin()]
-        try:
-            self.frames({"do": "EM" * 40, "at": 0})
-            states = [self.history[i] for i in (0, 1, 2, -1)]
-        finally:
-            self.history = kept
+        states = [self._begin()]
+        for letter in "EM" * 40:
+            states.append(self._next(states[-1], letter, {}))
+        found = [("start", states[0]), ("E", states[1]), ("M", states[2]), ("40 times E, M", states[-1])]
         figure = Figure(figsize=(12, 3.4), dpi=80, layout="constrained")
-        names = ("start", "E", "M", "40 times E, M")
-        for axes, state, name in zip(
-            figure.subplots(1, 4, sharex=True, sharey=True), states, names, strict=True
-        ):
-            weights, means, covariances = state.parameters
+        for axes, (name, s) in zip(figure.subplots(1, 4, sharex=True, sharey=True), found, strict=True):
+            weights, means, covariances = s.parameters
             if self.x.shape[1] == 1:
-                mixture_1d(self.x[:, 0], weights, means[:, 0], covariances[:, 0, 0], state.resp, ax=axes)
+                mixture_1d(self.x[:, 0], weights, means[:, 0], covariances[:, 0, 0], s.resp, ax=axes)
             else:
-                mixture_2d(self.x, means, covariances, state.resp, ax=axes)
-            axes.set(
-                title=f"{name}: log P(x) = {state.log_px:.3f}\nL_b {state.bound:.3f} + gap {state.gap:.3f}"
-            )
+                mixture_2d(self.x, means, covariances, s.resp, ax=axes)
+            axes.set_title(f"{name}: log P(x) = {s.log_px:.3f}\nL_b {s.bound:.3f} + gap {s.gap:.3f}")
         return figure
 
 
 def usable(x: Any) -> np.ndarray:
     """x as a float64 array (N, D) with D 1 or 2; raises ValueError where it cannot be drawn."""
-    points = torch.as_tensor(x, dtype=torch.float64).detach().cpu().numpy()
-    points = points[:, None] if points.ndim == 1 else points
-    if points.ndim != 2 or points.shape[1] not in (1, 2):
-        raise ValueError(f"EMStepper draws points of shape (N,), (N, 1) or (N, 2), not {points.shape}.")
-    if not 8 <= len(points) <= 2000:
-        raise ValueError(f"EMStepper draws 8 to 2,000 points, not {len(points)}; take a part of them.")
+    points = np.atleast_2d(torch.as_tensor(x, dtype=torch.float64).detach().cpu().numpy().T).T
+    if points.ndim != 2 or points.shape[1] not in (1, 2) or not 8 <= len(points) <= 2000:
+        raise ValueError(f"EMStepper draws 8 to 2,000 points in one or two columns, not {points.shape}.")
     if not np.isfinite(points).all() or not (points.std(0) > 0).all():
         raise ValueError("EMStepper needs finite points that are not all on one line along an axis.")
     return points
@@ -175,5 +157,5 @@ def usable(x: Any) -> np.ndarray:
 def three_clouds(rng: np.random.Generator) -> np.ndarray:
     """240 points in two dimensions, from three Gaussians that overlap enough to keep EM busy for a while."""
     shapes = [((-1.2, -0.3), (0.5, 0.9)), ((0.9, 0.8), (1.0, 0.35)), ((0.8, -0.9), (0.6, 0.45))]
-    turned = np.array([[0.9, -0.45], [0.45, 0.9]])
-    return np.concatenate([(rng.normal(size=(80, 2)) * scale) @ turned + centre for centre, scale in shapes])
+    turn = [[0.9, -0.45], [0.45, 0.9]]
+    return np.concatenate([(rng.normal(size=(80, 2)) * scale) @ turn + centre for centre, scale in shapes])

@@ -136,7 +136,6 @@ class Core {
 
   open(el) {
     const root = element("div", { className: "course-widget" });
-    root.dataset.lmSuppressShortcuts = "true";    // else JupyterLab takes the arrow keys from a slider
     const view = { root, seen: false, drawn: 0 };
     root.append(element("style", { textContent: STYLE }));
     el.append(root);
@@ -144,6 +143,10 @@ class Core {
     view.status = element("p", { className: "status" });
     view.status.setAttribute("role", "status");
     root.append(view.status);
+    // Else JupyterLab takes the arrow keys from a slider, to walk through the notebook.
+    for (const control of root.querySelectorAll("button, select, input, canvas")) {
+      control.dataset.lmSuppressShortcuts = "true";
+    }
     this.views.add(view);
     this.say(this.message.text, this.message.wrong);
     const sight = new IntersectionObserver((entries) => {

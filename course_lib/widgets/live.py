@@ -1,7 +1,6 @@
 """The base of the course's live widgets: the browser asks for a batch of frames, the kernel answers once."""
 
 import base64
-import html
 import io
 import json
 import threading
@@ -12,7 +11,6 @@ from typing import Any, ClassVar
 import anywidget
 import numpy as np
 import traitlets
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 LIVE = Path(__file__).with_name("live.js")
@@ -21,12 +19,9 @@ LIVE = Path(__file__).with_name("live.js")
 class Live(anywidget.AnyWidget):
     """A canvas in the notebook, played from frames that the kernel computes.
 
-    A subclass names its front end (`script`, a file put behind live.js), computes frames in `frames`, and
-    draws a picture in `strip`. The browser sends {tick, frames, steps, ...}; one float32 buffer goes back.
-    There is no thread and no event loop: a closed tab or a widget scrolled away just stops asking.
-
-    The saved notebook also holds the strip and a page with the same drawing code, so that a reader without a
-    kernel sees something real.
+    A subclass names its `script` (put behind live.js), computes `frames`, and draws a `strip` of a few. The
+    browser sends {tick, frames, steps, ...}; one float32 buffer goes back. No thread, no event loop: a closed
+    tab just stops asking. Without a kernel the strip is shown, then a page with the same drawing code.
     """
 
     script: ClassVar[Path]
@@ -56,47 +51,39 @@ class Live(anywidget.AnyWidget):
         if not isinstance(content, dict) or "tick" not in content:
             return
         reply: dict[str, Any] = {"tick": content["tick"], "client": content.get("client")}
-        buffers = []
         try:
             with self.lock:
                 frames = np.ascontiguousarray(self.frames(content), dtype="<f4")  # (frames, F)
             if frames.ndim != 2:
                 raise ValueError(f"frames() must return an array of shape (frames, F), not {frames.shape}")
-            reply["shape"] = list(frames.shape)
-            buffers = [frames.tobytes()]
         except Exception as error:  # whatever went wrong, the person at the browser must see it
             self.error = error
-            reply["error"] = sentence(error)
-        self.send(reply, buffers=buffers)
+            self.send(reply | {"error": sentence(error)})
+        else:
+            self.send(reply | {"shape": list(frames.shape)}, buffers=[frames.tobytes()])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is None:
-            return None
-        data, metadata = bundle
-        with self.lock:
-            figure = self.strip()
-            state = {name: getattr(self, name) for name in self.keys if not name.startswith("_")}
-        canvas = FigureCanvasAgg(figure)
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         file = io.BytesIO()
-        canvas.print_png(file)
+        with self.lock:
+            self.strip().savefig(file, format="png")
+            own = [
+                name for name in self.keys if name[0] != "_" and name not in ("layout", "tabbable", "tooltip")
+            ]
+            state = json.dumps({name: getattr(self, name) for name in own})
         picture = base64.b64encode(file.getvalue()).decode()
-        title = html.escape((type(self).__doc__ or "").split("\n")[0], quote=True)
-        own = {name: value for name, value in state.items() if name not in ("layout", "tabbable", "tooltip")}
-        call = f"mount({json.dumps(self.uid)}, {json.dumps(own)}, definition);".replace("<", "\\u003c")
-        data["text/plain"] = f"{type(self).__name__}(…)"
-        data["image/png"] = picture
+        call = f"mount({json.dumps(self.uid)}, {state}, definition);".replace("<", "\\u003c")
+        data |= {"text/plain": f"{type(self).__name__}(…)", "image/png": picture}
         data["text/html"] = (
-            f'<div data-course="{self.uid}"><img style="max-width:100%" alt="{title}" '
-            f'src="data:image/png;base64,{picture}"></div>\n'
-            f'<script type="module">\n{self._esm}\n{call}\n</script>'
+            f'<div data-course="{self.uid}"><img style="max-width:100%" alt="a few frames" src="data:'
+            f'image/png;base64,{picture}"></div>\n<script type="module">\n{self._esm}\n{call}\n</script>'
         )
         return data, metadata
 
 
 def sentence(error: Exception) -> str:
     """What went wrong, as one line for the browser. A ValueError speaks to people; others need their name."""
-    first = (str(error).strip().splitlines() or [""])[0][:300]
-    if isinstance(error, ValueError) and first:
-        return first
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    first = str(error).strip().partition("\n")[0][:300]
+    return (
+        first if first and isinstance(error, ValueError) else f"{type(error).__name__}: {first}".rstrip(": ")
+    )
