@@ -71,11 +71,22 @@ def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: fl
     return Parameters(counts / counts.sum(), means, covariances)
 
 
-def collapsed(covariances: Tensor, covariance_type: str, floor: Tensor) -> Tensor:
-    """Which covariances have lost a direction: (K,) booleans, or () for tied. `floor` (D,) are variances."""
-    if covariance_type == "spherical":
-        return ~(covariances > floor.mean())
-    if covariance_type == "diag":
-        return ~(covariances > floor).all(-1)
-    factors, info = torch.linalg.cholesky_ex(covariances)
-    return (info > 0) | ~(factors.diagonal(dim1=-2, dim2=-1) ** 2 > floor).all(-1)
+def empty(weights: Tensor) -> Tensor:
+    """Which components have lost all their points: weights (K,) -> (K,) booleans."""
+    return weights < 100 * torch.finfo(weights.dtype).eps
+
+
+def narrowness(spread: Tensor, covariances: Tensor, covariance_type: str) -> Tensor:
+    """Σ_d spread_d · precision_dd: (K,), or () for tied; infinite where a covariance has lost a direction.
+
+    With the data's variances as `spread` (D,): how much narrower than the data a component's thinnest
+    direction is. (A pivot of the Cholesky factor would not tell: behind a small one it may be all rounding.)
+    """
+    if covariance_type in ("diag", "spherical"):
+        precisions = (1 / covariances.clamp_min(0)).reshape(len(covariances), -1)
+    else:
+        factors, info = torch.linalg.cholesky_ex(covariances)
+        eye = torch.eye(factors.shape[-1]).to(factors).expand_as(factors)
+        inverse = torch.linalg.solve_triangular(factors, eye, upper=False)  # precision = inverseᵀ inverse
+        precisions = torch.where(info[..., None] > 0, torch.inf, (inverse**2).sum(-2))
+    return (spread * precisions).sum(-1)

@@ -9,18 +9,21 @@ the features of all points in one matrix, the E-step is `phi @ c` and the M-step
 product each for all K components, where the textbook loops over components.
 
 The price: Σ x xᵀ / N − mu muᵀ subtracts two large numbers when a component is narrow and far from the origin.
-Centring the data keeps that small, `amplification` measures what is left, and a component for which it is too
-much takes the textbook's way.
+Centring the data keeps that small, `narrowness` tells what is left, and a component for which it is too much
+takes the textbook's way.
 """
 
 import torch
 from torch import Tensor
 
-from course_lib.em import Parameters, log_joint, m_step
+from course_lib.em import Parameters, e_step, empty, log_joint, m_step, narrowness
 from course_lib.gaussians import LOG_2PI
 
 CACHE_BYTES = 400e6  # features kept between iterations up to here (60,000 rows of 20 dimensions: 111 MB)
 CPU_ROWS = 2048  # a block of features and responsibilities that stays in the processor's cache
+MAX_FEATURES = 4096  # beyond (full covariance of more than 89 dimensions) the plain steps need less memory
+# nats that rounding may cost a log-density in the fast steps; beyond, the plain steps take over
+MAX_ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-2}
 
 
 def n_features(dim: int, covariance_type: str) -> int:
@@ -81,46 +84,54 @@ def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: fl
     return Parameters(counts / counts.sum(), means, covariances)
 
 
-def amplification(largest_square: Tensor, covariances: Tensor, covariance_type: str) -> Tensor:
-    """How much rounding grows in each component: Σ_d max(x_d²) · precision_dd, (K,).
-
-    `largest_square` (K, D) is the largest x_d² of the points and of the component's mean. Times 1e-16 this is
-    the size of the error of a log-density.
-    """
-    if covariance_type in ("diag", "spherical"):
-        precisions = (1 / covariances).reshape(len(covariances), -1)
-    else:
-        precisions = torch.cholesky_inverse(torch.linalg.cholesky(covariances)).diagonal(dim1=-2, dim2=-1)
-    return (largest_square * precisions).sum(-1)
-
-
 class FastSteps:
     """The data's features, ready for many iterations of EM: `iterate` is one E-step and one M-step.
 
-    x is (N, D), already centred. Memory beyond x stays under half a gigabyte, but for the N
-    responsibilities of each narrow component: the features are kept if they fit in `CACHE_BYTES`, else made
-    anew block by block.
+    x is (N, D), already centred. Memory beyond x stays under half a gigabyte, but for the N responsibilities
+    of each narrow component: the features are kept if they fit in `CACHE_BYTES`, else made anew by blocks.
     """
 
-    def __init__(self, x: Tensor, covariance_type: str):
-        self.x, self.covariance_type = x, covariance_type
-        size = n_features(x.shape[1], covariance_type) * x.element_size()
+    def __init__(self, x: Tensor, covariance_type: str, reg_covar: float = 0.0):
+        self.x, self.covariance_type, self.reg_covar = x, covariance_type, reg_covar
+        self.largest_square = (x**2).amax(0)  # (D,)
+        self.narrow: set[int] = set()  # components for the plain steps
         self.cached = None
-        if size * len(x) < CACHE_BYTES:
-            self.cached = x.new_empty(len(x), n_features(x.shape[1], covariance_type))
+        length = n_features(x.shape[1], covariance_type)
+        if length <= MAX_FEATURES and length * x.element_size() * len(x) < CACHE_BYTES:
+            self.cached = x.new_empty(len(x), length)
             for start in range(0, len(x), CPU_ROWS):  # making them all at once would hold four copies
                 self.cached[start : start + CPU_ROWS] = features(x[start : start + CPU_ROWS], covariance_type)
 
-    def iterate(self, now: Parameters, reg_covar: float, narrow: list[int]) -> tuple[Parameters, Tensor]:
-        """One E-step and one M-step: the new parameters, and the mean log p(x) before them.
+    def iterate(self, now: Parameters) -> tuple[Parameters, Tensor]:
+        """One E-step and one M-step: the new parameters, and the mean log P(x) before them."""
+        self.narrow |= self._too_narrow(now)
+        new, mean_log_px = self._step(now)
+        if (
+            not self._too_narrow(new) <= self.narrow
+        ):  # narrow from this very step on: take it again, carefully
+            self.narrow |= self._too_narrow(new)
+            new, mean_log_px = self._step(now)
+        return new, mean_log_px
 
-        The components in `narrow` are computed by the plain steps.
-        """
-        kind = self.covariance_type
+    def _too_narrow(self, p: Parameters) -> set[int]:
+        # a log-density adds up numbers as large as this, so it is off by this times 1e-16
+        largest = narrowness(self.largest_square, p.covariances, self.covariance_type)
+        fine = largest * torch.finfo(self.x.dtype).eps <= MAX_ROUNDING[self.x.dtype]
+        if self.covariance_type != "tied":  # one covariance for all: then all are narrow or none
+            fine = fine | empty(p.weights)
+        return set((~fine).expand(len(p.weights)).nonzero().flatten().tolist())
+
+    def _step(self, now: Parameters) -> tuple[Parameters, Tensor]:
+        dim, kind = self.x.shape[1], self.covariance_type
+        if n_features(dim, kind) > MAX_FEATURES or 2 * len(self.narrow) >= len(now.means):
+            steps = [e_step(block, *now, kind) for block in self.x.split(CPU_ROWS)]
+            all_resp, log_px = (torch.cat(parts) for parts in zip(*steps, strict=True))
+            return m_step(self.x, all_resp, kind, self.reg_covar), log_px.mean()
         c = coefficients(*now, kind)  # (F, K)
         on_device = max(1, int(CACHE_BYTES / 4 / (sum(c.shape) * c.element_size())))
         rows = CPU_ROWS if c.device.type == "cpu" else on_device
         statistics, log_likelihood = torch.zeros_like(c.T), c.new_zeros(())
+        narrow = sorted(self.narrow)
         resp_narrow = self.x.new_empty(len(self.x), len(narrow))
         alone = Parameters(now.weights[narrow], now.means[narrow], now.covariances[narrow]) if narrow else now
         for start in range(0, len(self.x), rows):
@@ -136,7 +147,7 @@ class FastSteps:
             log_likelihood += (peak + total.log()).sum()
             statistics.addmm_(resp.div_(total).T, phi)  # (K, F): the M-step's one product
             resp_narrow[block] = resp[:, narrow]
-        new = parameters(statistics, now.means.shape[1], kind, reg_covar)
+        new = parameters(statistics, dim, kind, self.reg_covar)
         if narrow:
-            new.covariances[narrow] = m_step(self.x, resp_narrow, kind, reg_covar).covariances
+            new.covariances[narrow] = m_step(self.x, resp_narrow, kind, self.reg_covar).covariances
         return new, log_likelihood / len(self.x)

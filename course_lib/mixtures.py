@@ -14,17 +14,14 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from course_lib.em import Parameters, collapsed, e_step, m_step
-from course_lib.fast_em import FastSteps, amplification, n_features
+from course_lib.em import Parameters, e_step, empty, m_step, narrowness
+from course_lib.fast_em import MAX_ROUNDING, FastSteps
 from course_lib.gaussians import cholesky
 
 __all__ = ["GaussianMixture", "Parameters", "e_step", "m_step"]
 
 ROWS = 4096  # points handled at once outside `fit`: 4,096 × 512 responsibilities are 17 MB
-MAX_FEATURES = 4096  # beyond (full covariance of more than 89 dimensions) the plain steps need less memory
-# nats that rounding may cost a log-density in the fast steps; beyond, the plain steps take over
-MAX_ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-2}
-COLLAPSED = 1e-12  # a direction this much narrower (in variance) than the data has collapsed onto a point
+COLLAPSED = 1e12  # a direction this much narrower (in variance) than the data has collapsed onto a point
 
 
 class GaussianMixture(DensityMixin, BaseEstimator):
@@ -97,7 +94,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         # the fast steps lose fewer digits around 0; starting from x[0] makes a constant column exactly 0
         centre = x[0] + (x - x[0]).mean(0)
         x = x - centre
-        self._floor = COLLAPSED * x.var(0, correction=0).clamp_min(torch.finfo(x.dtype).tiny)  # (D,)
+        self._variances = x.var(0, correction=0)  # (D,)
         best, held = None, set[str]()
         for _ in range(1 if going_on else self.n_init):
             self._held: set[str] = set()
@@ -124,19 +121,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def _run(self, x: Tensor, now: Parameters, bound: float) -> tuple[Parameters, float, list[float], bool]:
         """EM from `now` until the mean log-likelihood gains less than `tol`; x and means are centred."""
-        squares = (x**2).amax(0)  # (D,)
-        small = n_features(x.shape[1], self.covariance_type) <= MAX_FEATURES
-        fast = FastSteps(x, self.covariance_type) if small and self.max_iter > 0 else None
+        steps = FastSteps(x, self.covariance_type, self.reg_covar)
         history: list[float] = []
         bar = tqdm(range(self.max_iter), desc=f"EM, {self.n_components} components", disable=not self.verbose)
         for _ in bar:
-            narrow = self._narrow(squares, now) if fast else []
-            if fast and 2 * len(narrow) < self.n_components:
-                new, mean_log_px = fast.iterate(now, self.reg_covar, narrow)
-            else:
-                steps = [e_step(block, *now, self.covariance_type) for block in x.split(ROWS)]
-                resp, log_px = (torch.cat(parts) for parts in zip(*steps, strict=True))
-                new, mean_log_px = m_step(x, resp, self.covariance_type, self.reg_covar), log_px.mean()
+            new, mean_log_px = steps.iterate(now)
             now = self._hold(new, now)
             history.append(float(mean_log_px))
             if self.verbose:
@@ -147,24 +136,16 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 return now, bound, history, True
         return now, bound, history, False
 
-    def _narrow(self, squares: Tensor, now: Parameters) -> list[int]:
-        """The components whose density the fast steps would round too much."""
-        largest = torch.maximum(squares, now.means**2)  # (K, D): a start may lie far outside the data
-        rounding = torch.finfo(squares.dtype).eps * amplification(
-            largest, now.covariances, self.covariance_type
-        )
-        return (rounding > MAX_ROUNDING[squares.dtype]).nonzero().flatten().tolist()
-
     def _hold(self, new: Parameters, old: Parameters) -> Parameters:
         """`new`, but with the last good covariance where a component collapsed, and the last place of an
         empty one. The mean still moves: for a held covariance it is still the best one, so nothing is lost.
         """
-        lost = collapsed(new.covariances, self.covariance_type, self._floor)
-        empty = new.weights < 100 * torch.finfo(new.weights.dtype).eps
+        lost = self._collapsed(new.covariances)
+        lonely = empty(new.weights)
         if lost.ndim == 0 and lost:
             self._held.add("The shared covariance has lost a direction and is held: set reg_covar > 0.")
         for k in range(self.n_components):
-            if empty[k]:
+            if lonely[k]:
                 self._held.add(
                     f"Component {k} has lost all its points and stays empty: "
                     "use fewer components, or another start (n_init, random_state)."
@@ -174,10 +155,13 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                     f"Component {k} has collapsed onto too few points; its covariance is held at its last "
                     "good value: use fewer components, reg_covar > 0, or another start."
                 )
-        means = torch.where(empty[:, None], old.means, new.means)
-        hold = lost | empty if lost.ndim else lost
+        means = torch.where(lonely[:, None], old.means, new.means)
+        hold = lost | lonely if lost.ndim else lost
         hold = hold.reshape(hold.shape + (1,) * (new.covariances.ndim - hold.ndim))
         return Parameters(new.weights, means, torch.where(hold, old.covariances, new.covariances))
+
+    def _collapsed(self, covariances: Tensor) -> Tensor:
+        return ~(narrowness(self._variances, covariances, self.covariance_type) < COLLAPSED)
 
     def _start(self, x: Tensor, rng: np.random.RandomState, centre: Tensor, going_on: bool) -> Parameters:
         """The first weights, means and covariances: what the caller gave, the rest from `init_params`."""
@@ -202,13 +186,13 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             resp = torch.nn.functional.one_hot(nearest, k).to(x)  # (N, K)
         start = m_step(x, resp, self.covariance_type, self.reg_covar)
         pooled = m_step(x, torch.ones_like(resp[:, :1]), self.covariance_type, self.reg_covar).covariances
-        if bool(collapsed(pooled, self.covariance_type, self._floor).any()) and self.precisions_init is None:
+        if bool(self._collapsed(pooled).any()) and self.precisions_init is None:
             raise ValueError(
                 "The data have a direction without any spread (a constant column, or one that is a "
                 "combination of others): drop it, or set reg_covar > 0."
             )
         # a cluster of too few points starts with the spread of all
-        lost = collapsed(start.covariances, self.covariance_type, self._floor)
+        lost = self._collapsed(start.covariances)
         lost = lost.reshape(lost.shape + (1,) * (start.covariances.ndim - 1))
         return start._replace(covariances=torch.where(lost, pooled, start.covariances))
 
