@@ -62,7 +62,11 @@ def digits(
 
 
 def density(
-    x: Tensor, curves: dict[str, Tensor], samples: Tensor | None = None, ax: Axes | None = None
+    x: Tensor,
+    curves: dict[str, Tensor],
+    samples: Tensor | None = None,
+    ax: Axes | None = None,
+    title: str = "",
 ) -> Axes:
     """1-D densities over x (G,) by label, the first (the truth) in black; samples (N,) as a histogram."""
     ax = _axes(ax, figsize=(7, 3))
@@ -71,7 +75,7 @@ def density(
         ax.hist(samples.numpy(), bins=100, range=limits, density=True, color="#D0D0D0", label="samples")
     for (label, p), colour in zip(curves.items(), (DATA, MODEL, Q, BOUND, "#CC79A7"), strict=False):
         ax.plot(x, p, color=colour, lw=2.5 if colour == DATA else 2, label=label)
-    ax.set(xlabel="x", ylabel="density", ylim=(0, None))
+    ax.set(xlabel="x", ylabel="density", ylim=(0, None), title=title)
     ax.legend()
     return ax
 

@@ -64,7 +64,7 @@ x = skyline.sample(n_points, generator)  # (N,)
 grid = torch.linspace(*skyline.limits, 4001)
 p = skyline.log_prob(grid).exp()  # the density that made the data
 one = torch.distributions.Normal(x.mean(), x.std())
-plots.density(grid, {"data": p, "one Gaussian": one.log_prob(grid).exp()}, samples=x)
+plots.density(grid, {"true density": p, "one Gaussian": one.log_prob(grid).exp()}, samples=x)
 plt.show()
 
 # %% [markdown]
@@ -260,7 +260,9 @@ K_best = min(kl, key=kl.get)
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.6), width_ratios=(3, 2))
-plots.density(grid, {"data": p, "K = 2": fitted[2].exp(), f"K = {many[-1]}": fitted[many[-1]].exp()}, ax=left)
+plots.density(
+    grid, {"true density": p, "K = 2": fitted[2].exp(), f"K = {many[-1]}": fitted[many[-1]].exp()}, ax=left
+)
 right.loglog(kl.keys(), kl.values(), "o-", color=plots.GAP, label="KL(data‖mixture)")
 right.loglog(
     many, [(3 * K - 1) / (2 * n_points) for K in many], ":", color=plots.PRIOR, label="price of finite data"

@@ -3,10 +3,10 @@
 #
 # After this notebook you will be able to
 # - write P(x) as a sum, or an integral, over a hidden z, and compute it;
-# - derive log P(x) = L_b + KL line by line, for any q, having checked each line with numbers;
-# - say why raising L_b by P alone can *lower* log P(x), and how q cures that;
+# - derive log P(x) = $L_b$ + KL line by line, for any q, having checked each line with numbers;
+# - say why raising $L_b$ by P alone can *lower* log P(x), and how q cures that;
 # - recognise EM, a fitted q and an encoder network as one idea, and read the gap of each off one picture;
-# - split L_b into a regularizer and a reconstruction, which is the loss of the VAE.
+# - split $L_b$ into a regularizer and a reconstruction, which is the loss of the VAE.
 #
 # **Time:** one minute to run on a laptop with two cores, two hours to work through.
 # **It needs** no GPU; from you: chapter 01, expectations and a little calculus.
@@ -75,21 +75,20 @@ assert abs(float(torch.trapezoid(p_x, x)) - 1) < 1e-10  # a density; smooth curv
 
 
 # %%
-def finite(K):
-    z_k = prior.icdf((torch.arange(K) + 0.5) / K)  # the middles of K equally likely slices of the prior
+def finite(K):  # the middles of K equally likely slices of the prior stand for all z
+    z_k = prior.icdf((torch.arange(K) + 0.5) / K)
     return decoder(z_k[:, None]).log_prob(x).exp().mean(0).clamp_min(1e-300)  # (X,)
 
 
-kl_to_finite = {K: float(torch.trapezoid(torch.xlogy(p_x, p_x / finite(K)), x)) for K in (3, 8, 32, 512)}
+kl = {K: float(torch.trapezoid(torch.xlogy(p_x, p_x / finite(K)), x)) for K in (3, 8, 32, 512)}
 figure, axes = plt.subplots(1, 3, figsize=(12, 3), sharey=True)
-for ax, K in zip(axes, kl_to_finite):
-    curves = {"integral": p_x, f"{K} Gaussians": finite(K)}
-    plots.density(x, curves, ax=ax).set_title(f"KL = {kl_to_finite[K]:.3f} nats")
+for ax, K in zip(axes, kl):
+    plots.density(x, {"integral": p_x, f"{K} Gaussians": finite(K)}, ax=ax, title=f"KL {kl[K]:.3f} nats")
 plt.show()
-assert kl_to_finite[512] < kl_to_finite[8] / 100  # what is left lies in the tails, where z is rare
+assert kl[512] < kl[8] / 100  # what is left lies in the tails, where z is rare
 
 # %% [markdown]
-# ## 2 · log P(x) = L_b + KL, line by line
+# ## 2 · log P(x) = $L_b$ + KL, line by line
 #
 # We want parameters that make log P(x) large for the data, but for real images the integral over z is out of reach.
 # The derivation below brings in a second distribution q(z|x), *any* distribution of z, "picked up from the roadside".
@@ -150,7 +149,7 @@ same(log_p_x, integral(q_z * (log_p_z_and_x - log_p_z_x)))
 # $$\phantom{\log P(x)} = \int q(z|x) \log \frac{P(z, x)}{q(z|x)}\, dz + \int q(z|x) \log \frac{q(z|x)}{P(z|x)}\, dz$$
 #
 # The second term is the Kullback–Leibler divergence KL(q(z|x) ‖ P(z|x)). It is never negative, so the first term is a
-# *lower bound*, L_b ≤ log P(x), whatever q is. The cell tries a thousand of them.
+# *lower bound*, $L_b$ ≤ log P(x), whatever q is. The cell tries a thousand of them.
 
 # %%
 bound = integral(q_z * (log_p_z_and_x - log_q))
@@ -170,7 +169,7 @@ assert several.gap.min() >= -1e-10 and (several.log_px - log_p_x).abs().max() < 
 #
 # Nothing here needed z to be one number. Where z is a label the integrals are sums; where everything is linear and
 # Gaussian there are formulas. `elbo` knows all three, so the second half of the cell asserts the identity for random models and
-# random q: L_b plus a KL divergence that a library computes is log P(x).
+# random q: $L_b$ plus a KL divergence that a library computes is log P(x).
 
 # %%
 same(bound, integral(q_z * log_p_x_z) - integral(q_z * (log_q - log_p_z)))
@@ -223,13 +222,13 @@ assert back > 2 * there
 # averages over p and forbids q to miss anything p does. The bound's gap is KL(q‖P(z|x)), the first kind: a VAE's
 # encoder prefers to be narrow and right over wide and complete.
 #
-# ## 4 · The trap: raising L_b by P alone
+# ## 4 · The trap: raising $L_b$ by P alone
 #
-# L_b is below log P(x). Push it up and log P(x) must go up too? Not if there is room between them. Take z ~ N(0, 1),
+# $L_b$ is below log P(x). Push it up and log P(x) must go up too? Not if there is room between them. Take z ~ N(0, 1),
 # x|z ~ N(w z, ½²), one observed point x = 2, and a lazy q that stays at N(0.1, 1) whatever P does. The only parameter of
 # P is w. Everything is exact here.
 #
-# **Predict:** start at the best w for log P(x), and raise L_b by w. What does log P(x) do?
+# **Predict:** start at the best w for log P(x), and raise $L_b$ by w. What does log P(x) do?
 
 
 # %%
@@ -259,10 +258,10 @@ plots.bound_bars({"start": before, "$L_b$ raised\nby P alone": trapped}, ax=righ
 plt.show()
 
 # %% [markdown]
-# ## 5 · The cure: raise L_b by q first
+# ## 5 · The cure: raise $L_b$ by q first
 #
-# log P(x) has no q in it. So raising L_b *by q* leaves log P(x) alone and can only close the gap. When q is the
-# posterior, the gap is 0, L_b touches log P(x), and any P that raises L_b must now raise log P(x).
+# log P(x) has no q in it. So raising $L_b$ *by q* leaves log P(x) alone and can only close the gap. When q is the
+# posterior, the gap is 0, $L_b$ touches log P(x), and any P that raises $L_b$ must now raise log P(x).
 #
 # Then with your own hands. Drag q (orange) and watch the bars; press **fit q**, then **fit P**; then choose "the trap".
 # With the decoder "fold" the posterior has two humps, and the gap of a Gaussian q cannot close.
@@ -286,11 +285,11 @@ ElboBars()
 # %% [markdown]
 # ## 6 · EM, a fitted q, an encoder: one idea
 #
-# Raise L_b by q, raise it by P, again and again. What differs from method to method is only how q is found. Same data,
+# Raise $L_b$ by q, raise it by P, again and again. What differs from method to method is only how q is found. Same data,
 # same mixture of five Gaussians, same start, same picture:
 #
 # - **EM** sets q to the posterior (the E-step), then P to the best for that q (the M-step);
-# - **a fitted q** keeps a row of K numbers for every point and climbs L_b with the gradient, a few steps each round;
+# - **a fitted q** keeps a row of K numbers for every point and climbs $L_b$ with the gradient, a few steps each round;
 # - **an encoder** is a network that reads x and says q. It is one function for all points: *amortized*.
 #
 # **Predict:** which of the three will have no gap after its q-step? Can the encoder ever beat the fitted q?
@@ -434,7 +433,7 @@ assert 0 < gap_last < gap_first / 100  # within one percent of the way to log P(
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.5))
 at_step = [every * i for i in range(len(history))]
 plots.bound_history(history, at_step, ax=left, xlabel="training step of the encoder")
-left.set(title="P fixed, q learns: the gap closes", ylim=(log_p - 250, log_p + 30))
+left.set(title="P fixed, q learns: the gap closes", ylim=(log_p - 250, log_p + 30), ylabel="nats per image")
 plots.bound_parts(history, at_step, ax=right, xlabel="training step of the encoder")
 right.set_ylim(-60, log_p + 80)
 plt.show()
@@ -479,11 +478,11 @@ assert error_18 < 1e-10  # sums of 784 terms of about 1 leave rounding of 1e-12
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
-| 12 | the VAE is a mixture of infinitely many Gaussians | 512 of them are {kl_to_finite[512]:.0e} nats from the integral, 8 are {kl_to_finite[8]:.2f} | holds |
-| 14 | log P(x) = L_b + KL(q‖P(z\\|x)), for any q | largest error over three kinds of model {identity:.0e} | holds exactly |
-| 15 | raising L_b by P alone may lower the likelihood | L_b {rise:+.2f}, log P(x) {fall:+.2f} nats | it happens |
-| 16 | raising L_b by q closes the gap and leaves log P(x) alone | an E-step moves log P(x) by {q_steps:.0e}, leaves a gap of {final_gap["EM"]:.0e}; an encoder leaves {final_gap["an encoder"]:.3f} | holds; EM is this |
-| 17 | L_b = reconstruction − KL(q‖P(z)) | closed form {exact_kl:.4f}, Monte Carlo {values[-1]:.4f} ± {errors[-1]:.4f} | holds |
+| 12 | the VAE is a mixture of infinitely many Gaussians | 512 of them are {kl[512]:.0e} nats from the integral, 8 are {kl[8]:.2f} | holds |
+| 14 | log P(x) = $L_b$ + KL(q‖P(z\\|x)), for any q | largest error over three kinds of model {identity:.0e} | holds exactly |
+| 15 | raising $L_b$ by P alone may lower the likelihood | $L_b$ {rise:+.2f}, log P(x) {fall:+.2f} nats | it happens |
+| 16 | raising $L_b$ by q closes the gap and leaves log P(x) alone | an E-step moves log P(x) by {q_steps:.0e}, leaves a gap of {final_gap["EM"]:.0e}; an encoder leaves {final_gap["an encoder"]:.3f} | holds; EM is this |
+| 17 | $L_b$ = reconstruction − KL(q‖P(z)) | closed form {exact_kl:.4f}, Monte Carlo {values[-1]:.4f} ± {errors[-1]:.4f} | holds |
 | 18 | with the variance left out, the reconstruction is a squared error | equal up to a constant, to {error_18:.0e} | holds; the variance still sets its weight |
 | 19 | KL is a distance | one pair: {there:.3f} one way, {back:.3f} the other | never negative, but not symmetric |
 
