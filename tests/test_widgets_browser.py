@@ -123,7 +123,7 @@ def steady(page, selector, key):
     """The median rate, and the least that is asked of it.
 
     25 frames a second on a free machine, in the best of three tries. Where more processes want to run than
-    there are processors, browser, server and kernel share what is left; 10 still tells playing from stumbling.
+    there are processors, browser, server and kernel share what is left; 10 tells playing from stumbling.
     """
     medians = []
     for _ in range(3):
