@@ -139,8 +139,8 @@ def test_a_lost_direction_is_infinitely_narrow():
 
 
 def test_a_lost_direction_is_seen_behind_another_thin_one():
-    # Four points in four dimensions leave one direction without spread, and here another is thin as well: then
-    # the Cholesky factor's last pivot is all rounding, and in about one of 200 it looks like a variance.
+    # Four points in four dimensions leave one direction without spread, and here another is thin as well:
+    # the Cholesky factor's last pivot is then all rounding, and now and again it looks like a variance.
     rng = np.random.default_rng(0)
     for _ in range(300):
         x = rng.normal(size=(4, 2)) @ rng.normal(size=(2, 4)) + 1e-3 * rng.normal(size=(4, 4))
