@@ -28,6 +28,7 @@ import torch
 from IPython.display import Markdown, display
 from scipy.stats import kstest
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
@@ -207,10 +208,8 @@ start = {
 
 
 def run(kind, steps):
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # both warn that so few steps are not enough: they are not meant to be
+    with warnings.catch_warnings():  # so few steps are not meant to be enough
+        warnings.simplefilter("ignore", ConvergenceWarning)
         return kind(8, max_iter=steps, tol=0, **start).fit(points.numpy())
 
 
@@ -235,7 +234,7 @@ assert apart < 1e-8  # rounding is 1e-16; EM from the same start has no freedom 
 # then another must stretch over two. EM climbs to the nearest top, not the highest. Starting several times (`n_init`)
 # and a better start (k-means, the default) help.
 #
-# Try it yourself. **E** colours the points, **M** moves the ellipses. Drag a mean into a corner and see where it ends.
+# Try it yourself. **E-step** colours the points, **M-step** moves the ellipses. Drag a mean into a corner and see where it ends.
 # The bar beside the points belongs to chapter 02: log P(x) in two parts, a bound and a gap. Watch which of the two each
 # button changes.
 
@@ -317,11 +316,9 @@ print(f"one Gaussian on 20,000 of {len(z):,} digits: {reference:.3f} nats a test
 assert len(z) < 60_000 or abs(reference + 31.635) < 0.001  # the figure holds for the whole of MNIST
 
 models = {}
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # EM is stopped early on purpose, and may say so
-    for K in sizes:
-        models[K] = GaussianMixture(K, max_iter=digit_steps, tol=0, random_state=seed, verbose=0).fit(z)
-        print(f"K={K:3d}: train {models[K].score(z):7.2f}, test {models[K].score(z_test):7.2f} nats")
+for K in sizes:
+    models[K] = GaussianMixture(K, max_iter=digit_steps, tol=0, random_state=seed, verbose=K >= 100).fit(z)
+    print(f"K={K:3d}: train {models[K].score(z):7.2f}, test {models[K].score(z_test):7.2f} nats")
 
 # %%
 per_digit = {

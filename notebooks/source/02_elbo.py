@@ -263,8 +263,8 @@ plt.show()
 # log P(x) has no q in it. So raising $L_b$ *by q* leaves log P(x) alone and can only close the gap. When q is the
 # posterior, the gap is 0, $L_b$ touches log P(x), and any P that raises $L_b$ must now raise log P(x).
 #
-# Then with your own hands. Drag q (orange) and watch the bars; press **fit q**, then **fit P**; then choose "the trap".
-# With the decoder "fold" the posterior has two humps, and the gap of a Gaussian q cannot close.
+# Then with your own hands. Drag q (orange) and watch the bars; press **fit q**, then **fit P**; then start
+# from **the trap: P alone**. From **two humps**, the posterior is no Gaussian, and the gap of a Gaussian q cannot close.
 
 # %%
 w_small = 1.2  # a start that P can improve on
