@@ -65,7 +65,7 @@ x = skyline.sample(n_points, generator)  # (N,)
 grid = torch.linspace(*skyline.limits, 4001)
 p = skyline.log_prob(grid).exp()  # the density that made the data
 one = torch.distributions.Normal(x.mean(), x.std())
-plots.density(grid, {"true density": p, "one Gaussian": one.log_prob(grid).exp()}, samples=x)
+plots.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, samples=x)
 plt.show()
 
 # %% [markdown]
@@ -260,7 +260,7 @@ K_best = min(kl, key=kl.get)
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.6), width_ratios=(3, 2))
 plots.density(
-    grid, {"true density": p, "K = 2": fitted[2].exp(), f"K = {many[-1]}": fitted[many[-1]].exp()}, ax=left
+    grid, {"truth": p, "K = 2": fitted[2].exp(), f"K = {many[-1]}": fitted[many[-1]].exp()}, ax=left
 )
 right.loglog(kl.keys(), kl.values(), "o-", color=plots.GAP, label="KL(data‖mixture)")
 right.loglog(
