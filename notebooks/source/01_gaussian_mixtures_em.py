@@ -259,9 +259,7 @@ K_best = min(kl, key=kl.get)
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.6), width_ratios=(3, 2))
-plots.density(
-    grid, {"truth": p, "K = 2": fitted[2].exp(), f"K = {many[-1]}": fitted[many[-1]].exp()}, ax=left
-)
+plots.density(grid, {"truth": p, "K = 2": fitted[2].exp(), f"K = {K}": fitted[K].exp()}, ax=left)
 right.loglog(kl.keys(), kl.values(), "o-", color=plots.GAP, label="KL(data‖mixture)")
 right.loglog(
     many, [(3 * K - 1) / (2 * n_points) for K in many], ":", color=plots.PRIOR, label="price of finite data"
