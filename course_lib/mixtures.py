@@ -91,8 +91,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         if going_on and self.means_.shape != (self.n_components, x.shape[1]):
             raise ValueError("warm_start goes on from the last fit: keep n_components and X's columns.")
         rng = check_random_state(self.random_state)
-        # the fast steps lose fewer digits around 0; starting from x[0] makes a constant column exactly 0
-        centre = x[0] + (x - x[0]).mean(0)
+        centre = x.mean(0)  # the fast steps lose fewer digits around 0
         x = x - centre
         self._variances = x.var(0, correction=0)  # (D,)
         best, held = None, set[str]()

@@ -258,6 +258,24 @@ def test_a_component_that_becomes_narrow_in_one_step_is_seen_in_time(kind, monke
     assert float(wrong) > 1e-4
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_empty_component_does_not_count_as_narrow(kind):
+    x, p = mixture(8, kind)
+    p.means[2] = 1e4
+    steps = FastSteps(x, kind)
+    assert_same(steps.iterate(p), plain(x, p, kind), 1e-10)
+    assert not steps.narrow  # a covariance of 0 would, and the plain steps are slow
+
+
+def test_a_shared_covariance_is_narrow_for_all_components_or_for_none():
+    x = torch.tensor([[1.0], [-1.0], [-1.0]]).double()
+    means = torch.tensor([[1.0], [-1.0], [9.0]]).double()
+    p = Parameters(torch.tensor([0.4, 0.6, 0.0]).double(), means, torch.tensor([[1e-9]]).double())
+    steps = FastSteps(x, "tied")
+    assert_same(steps.iterate(p), plain(x, p, "tied"), 1e-10)
+    assert steps.narrow == {0, 1, 2}  # though the third one is empty
+
+
 MEMORY = """
 import threading, time, psutil, torch
 from course_lib.mixtures import GaussianMixture, e_step, m_step

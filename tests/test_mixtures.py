@@ -479,24 +479,30 @@ def test_one_duplicated_point_takes_one_component_and_the_others_go_on(kind):
         np.testing.assert_allclose(model.means_[0], x[0], atol=1e-3)
 
 
+@pytest.mark.parametrize("reg_covar", [0.0, 1e-6])
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_empty_component_stays_empty_and_is_named(kind):
+def test_an_empty_component_stays_empty_and_is_named(kind, reg_covar):
     x = blobs()
     given_start = start(x, 4, kind, 0)
     given_start["means_init"][2] = 1e4  # no point will ever be its
-    model, said = fit(GaussianMixture(**given_start, reg_covar=0), x)
+    model, said = fit(GaussianMixture(**given_start, reg_covar=reg_covar), x)
     assert [s for s in said if s.startswith("Component 2 has lost all its points and stays empty")]
     assert not [s for s in said if s.startswith(("Component 0", "Component 1", "Component 3"))]
+    # reg_covar > 0 makes no such promise, but here it is far below every variance
     assert never_falls(model.lower_bounds_)
     np.testing.assert_allclose(model.means_[2], 1e4, rtol=1e-12)
     assert float(model.weights_[2]) < 1e-12
+    if kind != "tied":
+        np.testing.assert_allclose(
+            model.precisions_[2], given_start["precisions_init"][2], rtol=1e-9, atol=1e-12
+        )
     three = {
         name: v[[0, 1, 3]] if np.ndim(v) and len(v) == 4 else v
         for name, v in given_start.items()
         if name.endswith("init")
     }
     three["weights_init"] = three["weights_init"] / three["weights_init"].sum()
-    without, _ = fit(GaussianMixture(3, covariance_type=kind, reg_covar=0, **three), x)
+    without, _ = fit(GaussianMixture(3, covariance_type=kind, reg_covar=reg_covar, **three), x)
     # it takes part in nothing: from the second step on, the others do as they would without it
     assert model.lower_bound_ == pytest.approx(without.lower_bound_, abs=1e-9)
 
@@ -590,6 +596,14 @@ def test_what_cannot_be_used_is_named(options, x, words):
         GaussianMixture(**{"n_components": 2, "random_state": 0, **options}).fit(x)
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e6 + 0.1])
+def test_a_constant_column_is_seen_whatever_its_mean_is_rounded_to(value):
+    for n in (500, 1000, 3000):
+        x = np.column_stack([np.random.default_rng(0).normal(size=(n, 2)), np.full(n, value)])
+        with pytest.raises(ValueError, match="direction without any spread"):
+            GaussianMixture(2, random_state=0, reg_covar=0).fit(x)
+
+
 def test_what_a_fitted_mixture_cannot_be_asked():
     for ask in ("predict", "predict_proba", "score_samples", "score", "bic", "aic"):
         with pytest.raises(NotFittedError, match="not fitted yet: call fit"):
@@ -624,7 +638,7 @@ def projected():
 
 
 # K = 1 is a formula, so it must agree to the last digit given. The others depend on the start: six k-means
-# starts gave −23.54 to −24.04 for K = 10, −21.96 to −22.04 for K = 20. From this seed scikit-learn's own class
+# starts gave −23.54 to −24.04 for K = 10 and −21.96 to −22.04 for K = 20. From this seed scikit-learn's class
 # gives −23.717 and −22.016.
 @pytest.mark.parametrize(("k", "known", "band"), [(1, -31.635, 0.001), (10, -23.7, 0.1), (20, -22.0, 0.1)])
 def test_mnist_test_log_likelihood_is_the_known_figure(k, known, band):
