@@ -160,7 +160,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return Parameters(new.weights, means, torch.where(hold, old.covariances, new.covariances))
 
     def _collapsed(self, covariances: Tensor) -> Tensor:
-        return ~(narrowness(self._variances, covariances, self.covariance_type) < COLLAPSED)
+        limit = math.inf if self.reg_covar else COLLAPSED  # reg_covar sets a floor of its own
+        return ~(narrowness(self._variances, covariances, self.covariance_type) < limit)
 
     def _start(self, x: Tensor, rng: np.random.RandomState, centre: Tensor, going_on: bool) -> Parameters:
         """The first weights, means and covariances: what the caller gave, the rest from `init_params`."""
