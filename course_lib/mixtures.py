@@ -1,6 +1,7 @@
 """A mixture of Gaussians as an estimator: scikit-learn's interface around the two steps of EM."""
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import check_random_state
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from course_lib.em import Parameters, e_step, empty, m_step, narrowness
 from course_lib.fast_em import MAX_ROUNDING, FastSteps
@@ -122,7 +123,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """EM from `now` until the mean log-likelihood gains less than `tol`; x and means are centred."""
         steps = FastSteps(x, self.covariance_type, self.reg_covar)
         history: list[float] = []
-        bar = tqdm(range(self.max_iter), desc=f"EM, {self.n_components} components", disable=not self.verbose)
+        name = f"EM, {self.n_components} components"
+        # on stdout, and gone when done: a saved notebook keeps neither a broken widget nor a wall of bars
+        bar = tqdm(range(self.max_iter), name, disable=not self.verbose, file=sys.stdout, leave=False)
         for _ in bar:
             new, mean_log_px = steps.iterate(now)
             now = self._hold(new, now)

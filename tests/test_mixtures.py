@@ -335,12 +335,12 @@ def test_many_dimensions_take_the_plain_steps():
 
 def test_a_bar_shows_the_progress(capsys):
     fit(GaussianMixture(3, random_state=0, verbose=1, max_iter=4, tol=0), blobs())
-    shown = capsys.readouterr().err
+    shown = capsys.readouterr().out
     assert "EM, 3 components" in shown
     assert "4/4" in shown
     assert "nats" in shown
     fit(GaussianMixture(3, random_state=0), blobs())
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
