@@ -131,7 +131,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             now = self._hold(new, now)
             history.append(float(mean_log_px))
             if self.verbose:
-                bar.set_postfix_str(f"log-likelihood {history[-1]:.4f} nats", refresh=False)
+                bar.set_postfix_str(f"log-likelihood {history[-1]:.4f} nats")
             gain, bound = abs(history[-1] - bound), history[-1]
             if gain < self.tol:
                 bar.close()
