@@ -4,7 +4,7 @@
 
 Both get the same weights, means and precisions, full covariance, float64, reg_covar 1e-6 and tol 0, and run
 in turns in one process. The time of an iteration is the difference between a longer and a shorter fit, so
-that start and end cancel; the median over the rounds is reported. Memory is the process's growth during a fit.
+that start and end cancel; the median over the rounds is reported. Memory: what the process grew by in a fit.
 """
 
 from __future__ import annotations
