@@ -55,7 +55,7 @@ def digits(
     sheet[:n, 1:-1, 1:-1] = images.detach().cpu().float().clamp(0, 1)
     sheet = sheet.reshape(rows, columns, height + 2, width + 2).transpose(1, 2).flatten(0, 1).flatten(1)
     ax = _axes(ax, figsize=(0.62 * columns, 0.62 * rows + 0.4))
-    ax.imshow(sheet, vmin=0, vmax=1, interpolation="nearest")
+    ax.imshow(sheet.numpy(), vmin=0, vmax=1, interpolation="nearest")
     ax.set_title(title, fontsize=title_size)
     ax.set_axis_off()
     return ax

@@ -1,0 +1,115 @@
+"""The figures show the numbers that they were given: read back from the axes, not from the eye."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Ellipse
+
+from course_lib import plots
+from course_lib.elbo import Bound
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def bound(reconstruction: float, kl: float, log_px: float) -> Bound:
+    return Bound(*(torch.tensor(v) for v in (reconstruction, kl, log_px, 0.0)))
+
+
+def test_digits_stand_in_rows_with_their_pixels_unchanged():
+    images = torch.rand(7, 5, 4)
+    sheet = plots.digits(images, columns=3).images[0].get_array()
+    assert sheet.shape == (3 * 7, 3 * 6)  # three rows of three, a frame of one pixel round each
+    row, column = divmod(4, 3)
+    shown = sheet[row * 7 + 1 : row * 7 + 6, column * 6 + 1 : column * 6 + 5]
+    np.testing.assert_array_equal(shown, images[4])
+    assert (sheet[2 * 7 :, 6:] == 1).all()  # the two places left over are blank
+
+
+def test_flat_digits_become_square_and_others_are_refused():
+    flat, square = torch.rand(2, 9), plots.digits(torch.rand(1, 3, 3)).images[0].get_array()
+    assert plots.digits(flat, columns=1).images[0].get_array().shape == (2 * square.shape[0], square.shape[1])
+    with pytest.raises(ValueError, match="10 pixels are no square image"):
+        plots.digits(torch.rand(2, 10))
+
+
+def test_the_first_curve_is_the_truth_in_black():
+    x = torch.linspace(0, 1, 5)
+    ax = plots.density(x, {"truth": x, "model": x**2})
+    assert [line.get_color() for line in ax.lines] == [plots.DATA, plots.MODEL]
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), x**2)
+
+
+def test_a_point_wears_the_mixed_colour_of_its_components():
+    resp = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
+    first, second = (np.array(to_rgb(c)) for c in plots.COMPONENTS[:2])
+    np.testing.assert_allclose(plots.blend(resp), [first, 0.25 * first + 0.75 * second], atol=1e-12)
+
+
+def test_component_colours_differ_in_lightness_or_hue_for_everyone():
+    # Okabe & Ito's eight: distinct even in two of the three channels, as a colour-blind eye would have them
+    rgb = np.array([to_rgb(c) for c in plots.COMPONENTS])
+    seen = rgb @ np.array([[0.625, 0.7, 0.0], [0.375, 0.3, 0.3], [0.0, 0.0, 0.7]])  # deuteranopia, roughly
+    apart = np.linalg.norm(seen[:, None] - seen[None], axis=-1) + np.eye(8)
+    assert apart.min() > 0.1
+
+
+def test_ellipses_have_the_axes_of_the_covariance():
+    turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]])  # by 36.87 degrees
+    covariance = turn @ torch.diag(torch.tensor([9.0, 1.0])) @ turn.T
+    ax = plots.mixture_2d(torch.randn(5, 2), torch.tensor([[1.0, 2.0]]), covariance[None])
+    one, two = (patch for patch in ax.patches if isinstance(patch, Ellipse))
+    assert one.center == pytest.approx((1, 2))
+    assert (one.width, one.height) == pytest.approx((6, 2), rel=1e-5)  # twice one sigma; float32
+    assert (two.width, two.height) == pytest.approx((12, 4), rel=1e-5)
+    assert one.angle % 180 == pytest.approx(36.87, abs=0.01)
+
+
+def test_the_weighted_components_add_up_to_the_mixture():
+    x, weights = torch.linspace(-2, 2, 9), torch.tensor([0.3, 0.7])
+    ax = plots.mixture_1d(x, weights, torch.tensor([-1.0, 1.0]), torch.ones(2), torch.full((9, 2), 0.5))
+    first, second, total = (line.get_ydata() for line in ax.lines)
+    np.testing.assert_allclose(first + second, total, rtol=1e-6)
+    step = np.diff(ax.lines[0].get_xdata()).mean()
+    assert float(np.sum(total) * step) == pytest.approx(0.97, abs=0.02)  # the grid ends two sigma outside
+
+
+def test_bars_stack_the_gap_on_the_bound_up_to_log_px():
+    ax = plots.bound_bars({"start": bound(-3.0, 2.0, -1.0), "after": bound(-1.5, 0.5, -1.0)})
+    lower, upper = ax.containers
+    for low, high, elbo in zip(lower, upper, (-5.0, -2.0), strict=True):
+        assert low.get_y() + low.get_height() == pytest.approx(elbo)
+        assert high.get_y() == pytest.approx(elbo)
+        assert high.get_y() + high.get_height() == pytest.approx(-1.0)
+    assert {text.get_text() for text in ax.texts} >= {"$L_b$ = -5.000", "log P = -1.000"}
+
+
+def test_a_history_shades_between_bound_and_log_px():
+    ax = plots.bound_history([bound(-3.0, 2.0, -1.0), bound(-1.5, 0.5, -1.0)], steps=[0, 10])
+    log_px, elbo = ax.lines
+    np.testing.assert_allclose(log_px.get_ydata(), [-1, -1])
+    np.testing.assert_allclose(elbo.get_ydata(), [-5, -2])
+    assert list(elbo.get_xdata()) == [0, 10]
+    assert len(ax.collections) == 1
+
+
+def test_histories_stand_side_by_side_with_their_gaps_below():
+    history = [bound(-3.0, 2.0, -1.0), bound(-1.5, 0.5, -1.0), bound(-0.5, 0.5, -1.0)]  # the last gap is 0
+    plots.bound_histories({"EM": history, "encoder": history})
+    top, _, below, _ = plt.gcf().axes
+    assert top.get_title() == "EM"
+    np.testing.assert_allclose(
+        below.lines[0].get_ydata(), [4, 1, 1e-16]
+    )  # a closed gap stays on the log axis
+    np.testing.assert_allclose(below.lines[1].get_ydata(), [4, 1e-16])  # dots after the q-steps only
+
+
+def test_parts_show_reconstruction_and_kl():
+    ax = plots.bound_parts([bound(-3.0, 2.0, -1.0), bound(-1.5, 0.5, -1.0)], steps=[0, 1])
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [-3, -1.5])
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), [2, 0.5])
