@@ -32,7 +32,7 @@ def test_digits_stand_in_rows_with_their_pixels_unchanged():
 
 
 def test_flat_digits_become_square_and_others_are_refused():
-    flat, square = torch.rand(2, 9), plots.digits(torch.rand(1, 3, 3)).images[0].get_array()
+    flat, square = torch.rand(2, 9), plots.digits(torch.rand(1, 3, 3), columns=1).images[0].get_array()
     assert plots.digits(flat, columns=1).images[0].get_array().shape == (2 * square.shape[0], square.shape[1])
     with pytest.raises(ValueError, match="10 pixels are no square image"):
         plots.digits(torch.rand(2, 10))
