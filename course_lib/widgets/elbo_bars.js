@@ -122,8 +122,10 @@ function build(core) {
       if (next) return void set(next);
       job = null;
       record(name);
-      const rise = (v) => `${v >= 0 ? "rose" : "fell"} by ${number(Math.abs(v))}`;
-      core.say(said(rise(now.bound - old.bound), rise(now.logPx - old.logPx)));
+      const seen = 5e-4;  // nats: less does not show in three decimals
+      const rise = (v) => Math.abs(v) < seen ? "stayed" : `${v >= 0 ? "rose" : "fell"} by ${number(Math.abs(v))}`;
+      core.say(now.bound - old.bound < seen ? `${name}: nothing left to gain, L_b is at its top.`
+        : said(rise(now.bound - old.bound), rise(now.logPx - old.logPx)));
       return false;
     });
   }

@@ -8,7 +8,7 @@
 # - recognise EM, a fitted q and an encoder network as one idea, and read the gap of each off one picture;
 # - split $L_b$ into a regularizer and a reconstruction, which is the loss of the VAE.
 #
-# **Time:** one minute to run on a laptop with two cores, two hours to work through.
+# **Time:** half a minute to run on a laptop with two cores, two hours to work through.
 # **It needs** no GPU; from you: chapter 01, expectations and a little calculus.
 
 # %%
@@ -173,8 +173,9 @@ assert several.gap.min() >= -1e-10 and (several.log_px - log_p_x).abs().max() < 
 # random q: $L_b$ plus a KL divergence that a library computes is log P(x).
 
 # %%
-same(bound, integral(q_z * log_p_x_z) - integral(q_z * (log_q - log_p_z)))
-same(integral(q_z * (log_q - log_p_z)), kl_divergence(q, prior))  # two Gaussians: a closed form exists
+reconstruction, kl_prior = integral(q_z * log_p_x_z), integral(q_z * (log_q - log_p_z))
+same(bound, reconstruction - kl_prior)
+same(kl_prior, kl_divergence(q, prior))  # two Gaussians: a closed form exists
 
 torch.manual_seed(seed)
 w, m, L = torch.rand(4), torch.randn(4, 2), torch.randn(4, 2, 2)
@@ -254,9 +255,8 @@ assert rise > 1 and fall < -1
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.5), width_ratios=(3, 2))
 left.plot(ws, [b.log_px for b in curve], color=plots.MODEL, lw=2.5, label="log P(x)")
 left.plot(ws, [b.elbo for b in curve], color=plots.BOUND, lw=2, ls="--", label="$L_b$ with the lazy q")
-left.vlines(
-    [w_trap, w_start], -24, -1, color=plots.PRIOR, ls=":", label="$L_b$ is highest; log P(x) is highest"
-)
+left.vlines(w_trap, -24, -1, color=plots.BOUND, ls=":", label="$L_b$ is highest")
+left.vlines(w_start, -24, -1, color=plots.MODEL, ls=":", label="log P(x) is highest")
 left.set(xlabel="w", ylabel="nats")
 left.legend()
 plots.bound_bars({"start": before, "$L_b$ raised\nby P alone": trapped}, ax=right)
@@ -350,13 +350,13 @@ q_steps = max(abs(float(b.log_px - a.log_px)) for a, b in zip(em[1::2], em[2::2]
 assert max(b.gap for b in em[::2]) < 1e-10  # after every E-step the gap is closed
 assert min(rises) > -1e-10  # so each half step raises L_b and log P(x) …
 assert q_steps < 1e-10  # … or leaves log P(x) alone, if it is an E-step
-assert final_gap["an encoder"] > final_gap["EM"]  # one function for all points cannot be exact
+assert min(final_gap["a fitted q"], final_gap["an encoder"]) > 1e-6  # a few steps of gradient do not close it
 
 # %% [markdown]
-# *Because:* the E-step jumps to the posterior, so its gap is 0 by construction. A row of numbers for every point could
-# get there too, given enough steps, but each point has to learn alone. The encoder learns from all points at once,
-# which is quick, and then has to serve all points at once, which leaves a gap that no training removes. A new point
-# costs it nothing: that is why the VAE has one.
+# *Because:* the E-step jumps to the posterior, so its gap is 0 by construction. A few gradient steps a round leave a gap,
+# and most of what you see is such unfinished learning. A row of numbers for every point could close it, given enough
+# steps. An encoder can do so only if its one function is rich enough to give the right answer at every point at once;
+# in return a new point costs it nothing. That is why the VAE has one.
 #
 # ## 7 · Regularizer and reconstruction
 #
@@ -388,6 +388,9 @@ print(f"closed form {exact_kl:.4f}, from 100,000 samples {values[-1]:.4f} ± {er
 assert misses < 4.5  # four estimates: once in 30,000 runs by chance
 
 # %% [markdown]
+# *Because* the error of an average falls with the square root of the number of samples: ten times as many make it √10,
+# about three times, shorter.
+#
 # ## 8 · On digits, still exact
 #
 # Make the decoder linear: x|z ~ N(W z + b, s² I), with 20 numbers z and 784 pixels x. Then log P(x) is a Gaussian's, and
@@ -444,7 +447,7 @@ plt.show()
 
 # %% [markdown]
 # *Because:* at first q is the prior, costs nothing (KL 0) and reconstructs badly. Learning pays KL to buy
-# reconstruction. Here a perfect encoder exists (the true posterior is Gaussian, its mean linear in x), so the gap can
+# reconstruction. Here a perfect encoder exists (the true posterior is Gaussian, its mean linear in x, its covariance diagonal and the same for all x), so the gap can
 # come near 0.
 #
 # ## 9 · Two remarks
@@ -483,14 +486,14 @@ claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
 | 12 | the VAE is a mixture of infinitely many Gaussians | 512 of them are {kl[512]:.0e} nats from the integral, 8 are {kl[8]:.2f} | holds |
-| 14 | log P(x) = $L_b$ + KL(q‖P(z\\|x)), for any q | largest error over three kinds of model {identity:.0e} | holds exactly |
+| 14 | log P(x) = $L_b$ + KL(q‖P(z\\|x)), for any q | largest error over random mixtures and linear-Gaussian models {identity:.0e} | holds exactly |
 | 15 | raising $L_b$ by P alone may lower the likelihood | $L_b$ {rise:+.2f}, log P(x) {fall:+.2f} nats | it happens |
-| 16 | raising $L_b$ by q closes the gap and leaves log P(x) alone | an E-step moves log P(x) by {q_steps:.0e}, leaves a gap of {final_gap["EM"]:.0e}; an encoder leaves {final_gap["an encoder"]:.3f} | holds; EM is this |
-| 17 | $L_b$ = reconstruction − KL(q‖P(z)) | closed form {exact_kl:.4f}, Monte Carlo {values[-1]:.4f} ± {errors[-1]:.4f} | holds |
+| 16 | raising $L_b$ by q closes the gap and leaves log P(x) alone | an E-step moves log P(x) by {q_steps:.0e}, leaves a gap of {final_gap["EM"]:.0e}; an encoder that is still learning leaves {final_gap["an encoder"]:.3f} | holds; EM is this |
+| 17 | $L_b$ = reconstruction − KL(q‖P(z)) | equal to {abs(bound - reconstruction + kl_prior):.0e}; the KL in closed form {exact_kl:.4f}, by Monte Carlo {values[-1]:.4f} ± {errors[-1]:.4f} | holds |
 | 18 | with the variance left out, the reconstruction is a squared error | equal up to a constant, to {error_18:.0e} | holds; the variance still sets its weight |
 | 19 | KL is a distance | one pair: {there:.3f} one way, {back:.3f} the other | never negative, but not symmetric |
 
-Digits: {len(train):,} for training, 1,000 test digits for the bound, grey pixels in [0, 1] under a Gaussian decoder (a density, not to be compared with a Bernoulli likelihood), one seed.
+Digits: {len(train):,} for training, 1,000 test digits for the bound, grey pixels in [0, 1] under a Gaussian decoder (a density, not to be compared with a Bernoulli likelihood), one seed. The numbers count the lecture's claims through all nine chapters.
 """
 display(Markdown(claims))
 
