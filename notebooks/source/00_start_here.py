@@ -108,8 +108,8 @@ assert x.min() == 0
 assert x.max() == 1
 
 # %% [markdown]
-# **Predict:** are these 784 numbers, or is the lecture's 20×20 enough? For each digit take the smallest box that holds
-# all of its ink. How often is that box larger than 20×20?
+# The lecture speaks of images of 20×20, that is 400 numbers; ours have 28×28. **Predict:** for each digit take the
+# smallest box that holds all of its ink. How often is that box larger than 20×20?
 
 
 # %%
@@ -164,7 +164,7 @@ assert near_blind > 2 * near_digit
 
 # %% [markdown]
 # **Because:** a uniform pixel is on average ⅓ away, squared, from a white one and from a black one, so a blind point
-# lies near √(784/3) ≈ 16 from any digit, however many digits there are. You could pick blindly for the age of the
+# lies near √(784/3) ≈ 16 from any digit; the grey pixels, and the choice of the nearest of many digits, take a little off. You could pick blindly for the age of the
 # universe and never see a 7. Digits fill a vanishing part of the space, and *to generate is to know which part*.
 #
 # That is the lecture's first claim: find P(x), a probability that is high where images look right and low elsewhere;
