@@ -262,7 +262,7 @@ K_best, K_most = min(kl, key=kl.get), many[-1]
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.6), width_ratios=(3, 2))
-plots.density(grid, {"truth": p, "K = 2": fitted[2].exp(), f"K = {K_most}": fitted[K_most].exp()}, ax=left)
+plots.density(grid, {"truth": p} | {f"K = {K}": fitted[K].exp() for K in (1, K_most, K_best)}, ax=left)
 right.loglog(kl.keys(), kl.values(), "o-", color=plots.GAP, label="KL(data‖mixture)")
 right.loglog(
     many, [(3 * K - 1) / (2 * n_points) for K in many], ":", color=plots.PRIOR, label="price of finite data"

@@ -255,7 +255,7 @@ assert rise > 1 and fall < -1
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.5), width_ratios=(3, 2))
 left.plot(ws, [b.log_px for b in curve], color=plots.MODEL, lw=2.5, label="log P(x)")
 left.plot(ws, [b.elbo for b in curve], color=plots.BOUND, lw=2, ls="--", label="$L_b$ with the lazy q")
-left.vlines(w_trap, -24, -1, color=plots.BOUND, ls=":", label="$L_b$ is highest")
+left.vlines(w_trap, -13, -1, color=plots.BOUND, ls=":", label="$L_b$ is highest")
 left.vlines(w_start, -24, -1, color=plots.MODEL, ls=":", label="log P(x) is highest")
 left.set(xlabel="w", ylabel="nats")
 left.legend()
