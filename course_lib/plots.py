@@ -40,9 +40,7 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
     return plt.subplots(**size)[1] if ax is None else ax
 
 
-def digits(
-    images: Tensor, columns: int = 10, ax: Axes | None = None, title: str = "", title_size: int = 12
-) -> Axes:
+def digits(images: Tensor, columns: int = 10, ax: Axes | None = None, title: str = "") -> Axes:
     """A sheet of grey images in rows of `columns`: images (N, H, W) or (N, H·W) square, pixels in [0, 1]."""
     if images.ndim == 2:
         side = round(images.shape[1] ** 0.5)
@@ -56,7 +54,7 @@ def digits(
     sheet = sheet.reshape(rows, columns, height + 2, width + 2).transpose(1, 2).flatten(0, 1).flatten(1)
     ax = _axes(ax, figsize=(0.62 * columns, 0.62 * rows + 0.4))
     ax.imshow(sheet.numpy(), vmin=0, vmax=1, interpolation="nearest")
-    ax.set_title(title, fontsize=title_size)
+    ax.set_title(title)
     ax.set_axis_off()
     return ax
 
@@ -153,10 +151,15 @@ def bound_histories(
         gaps = [max(float(b.gap), 1e-16) for b in history]  # rounding can bring a closed gap below 0
         bottom.semilogy(gaps, color=GAP, lw=1)
         bottom.semilogy(range(0, len(gaps), 2), gaps[::2], "o", color=Q, ms=4, label="after a q-step")
-        bottom.set(xlabel=xlabel, ylabel="gap, nats")
+        bottom.set_xlabel(xlabel)
+        top.set_ylabel("")
     start = min(float(h[len(h) // 8].elbo) for h in histories.values())  # the first leaps would hide the rest
     top.set_ylim(start, max(float(b.elbo + b.gap) for h in histories.values() for b in h) + 0.05)
     bottom.legend()
+    for ax in axes[0, 1:]:  # the first panel explains the lines of all
+        ax.get_legend().remove()
+    axes[0, 0].set_ylabel("nats per point")
+    axes[1, 0].set_ylabel("gap, nats")
 
 
 def bound_parts(

@@ -290,6 +290,9 @@ def test_fit_q_then_fit_p_and_the_trap(book):
     assert float(after["bound"]) > float(start["bound"]) + 1
     assert float(after["logpx"]) < float(start["logpx"]) - 1
     assert "fell by" in book.locator(f"{BARS} [role=status]").first.text_content()
+    press(book, BARS, "fit P: climb L_b over w")  # at its top already: no word of a rise by 0.000
+    book.wait("d.past === '3' && d.busy === 'false'", BARS)
+    assert "nothing left to gain" in book.locator(f"{BARS} [role=status]").first.text_content()
     book.run_code("bars.decoder = 'fold'; bars.w = 1.25")
     book.wait("d.decoder === 'fold' && d.w === '1.25'", BARS)
     assert book.errors == []
