@@ -1,4 +1,4 @@
-"""Open notebooks in a real JupyterLab with a real browser, for tests of widgets.
+"""Open notebooks in a real JupyterLab or Notebook 7 with a real browser, for tests of widgets.
 
 A test file says `pytest_plugins = ["browser"]` for the fixtures `lab` and `chromium`, and writes
 
@@ -8,14 +8,15 @@ A test file says `pytest_plugins = ["browser"]` for the fixtures `lab` and `chro
     assert page.errors == []
 
 Everything is temporary (server root, settings, browser profile), on a free port with a random token, and the
-browser can reach nothing but this machine. Where Chromium or Playwright is missing the tests are skipped.
-$COURSE_CHROMIUM names the browser if it is not on the path.
+browser can reach nothing but this machine. When a test fails, each open page is photographed. Where Chromium
+or Playwright is missing the tests are skipped. $COURSE_CHROMIUM names the browser if it is not on the path.
 
 (PYTEST_DONT_REWRITE: this file is imported by tests and loaded as a plugin, in either order.)
 """
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -26,8 +27,10 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import ClassVar
 
 import nbformat
+import psutil
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +54,7 @@ def find_chromium() -> str | None:
 
 
 class Lab:
-    """A JupyterLab server in its own process, in temporary directories."""
+    """A server of JupyterLab and Notebook 7 in its own process, in temporary directories; small budgets."""
 
     def __init__(self, folder: Path):
         self.root = folder / "root"
@@ -81,10 +84,9 @@ class Lab:
         command += ["--JupyterNotebookApp.expose_app_in_browser=True"]
         self.log = folder / "server.log"
         with self.log.open("w") as log:
-            # In its own session, so that stop() ends the kernels too.
             self.process = subprocess.Popen(
                 command,
-                env={**os.environ, **homes, "PYTHONPATH": path},
+                env={**os.environ, **homes, "PYTHONPATH": path, "COURSE_FAST": "1"},
                 cwd=self.root,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -101,19 +103,31 @@ class Lab:
         raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-2000:]}")
 
     def stop(self) -> None:
-        """End the server and its kernels."""
+        """End the server and its kernels, which live in sessions of their own."""
+        kernels = []
         if self.process.poll() is None:
+            kernels = psutil.Process(self.process.pid).children(recursive=True)
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
+        for kernel in psutil.wait_procs(kernels, timeout=5)[1]:
+            kernel.kill()
 
-    def open(self, browser, cells: list[str] | Path, width: int = 1100, height: int = 900):
+    def open(
+        self,
+        browser,
+        cells: list[str] | Path,
+        width: int = 1100,
+        height: int = 900,
+        interface: str = "lab",
+    ):
         """Open a notebook in a fresh workspace; returns a Page.
 
         `cells` are sources, or an .ipynb file: copied, unless it lies in this server's root already.
+        `interface` is "lab" (JupyterLab) or "notebook" (Notebook 7).
         """
         name = f"test_{secrets.token_hex(4)}.ipynb"
         if isinstance(cells, Path) and cells.parent == self.root:
@@ -129,8 +143,8 @@ class Lab:
             }
             nbformat.write(book, self.root / name)
         page = Page(browser, width, height)
-        space = f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{name}"
-        page.goto(f"{space}?token={self.token}&reset", timeout=90_000)
+        space = {"lab": f"lab/workspaces/{secrets.token_hex(4)}/tree", "notebook": "notebooks"}[interface]
+        page.goto(f"{self.url}/{space}/{name}?token={self.token}&reset", timeout=90_000)
         page.wait_for_function(
             "() => window.jupyterapp?.shell?.currentWidget?.context?.isReady"
             " && document.querySelector('.jp-NotebookPanel')",
@@ -145,7 +159,11 @@ class Lab:
 class Page:
     """A Playwright page that collects what goes wrong (`errors`) and can run a notebook."""
 
+    all_open: ClassVar[list["Page"]] = []
+    pictures: ClassVar[Path | None] = None  # the folder for what a failed test looked like
+
     def __init__(self, browser, width: int = 1100, height: int = 900):
+        Page.all_open.append(self)
         self.context = browser.new_context(viewport={"width": width, "height": height})
         self.page = self.context.new_page()
         self.errors: list[str] = []
@@ -194,6 +212,13 @@ class Page:
             [code, timeout * 1000],
         )
 
+    def wait_code(self, code: str, holds, timeout: float = 20) -> str:
+        """Run code until holds(what it printed): a busy machine delivers late. Returns what it printed."""
+        late = time.monotonic() + timeout
+        while not holds(printed := self.run_code(code)) and time.monotonic() < late:
+            time.sleep(0.1)
+        return printed
+
     def data(self, selector: str = ".course-widget") -> dict:
         """The element's data-* attributes, which the widgets keep up to date for tests."""
         return self.page.eval_on_selector(selector, "element => ({ ...element.dataset })")
@@ -208,12 +233,25 @@ class Page:
 
     def close(self) -> None:
         """Close the tab and forget its profile."""
+        if self in Page.all_open:
+            Page.all_open.remove(self)
         self.context.close()
 
 
+def pytest_exception_interact(node, report) -> None:
+    """A test or a fixture failed: keep a picture of each open page, and say where."""
+    name = re.sub(r"\W+", "_", node.name)
+    for number, page in enumerate(Page.all_open):
+        path = Page.pictures / f"{name}_{number}.png"
+        with contextlib.suppress(Exception):  # a page that has died does not hide why the test failed
+            page.screenshot(path=path, timeout=10_000)
+            report.sections.append(("screenshot", str(path)))
+
+
 @pytest.fixture(scope="session")
-def chromium():
+def chromium(tmp_path_factory):
     """A headless Chromium without a network."""
+    Page.pictures = tmp_path_factory.mktemp("screenshots")
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     path = find_chromium()
     if path is None:

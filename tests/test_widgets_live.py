@@ -1,4 +1,4 @@
-"""The protocol of the live widgets, without a browser."""
+"""The protocol of the live widgets."""
 
 import base64
 import io
@@ -10,11 +10,14 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from browser import run_module
 from matplotlib.figure import Figure
 from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 
 from course_lib.widgets import ElboBars, EMStepper, Live
-from course_lib.widgets.live import sentence
+from course_lib.widgets.live import LIVE, sentence
+
+pytest_plugins = ["browser"]
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -142,3 +145,78 @@ def test_state_in_the_page_cannot_break_out_of_its_script(counter):
 def test_a_base_without_frames_says_so():
     with pytest.raises(NotImplementedError, match="Live computes no frames"):
         Live().frames({})
+
+
+# A widget that only keeps a trait z, on a model like ipywidgets' own: it remembers what was set and
+# sends that when told to. The kernel's part is played by the test.
+PLAIN = """
+let core;
+const definition = widget((c) => { core = c; c.heed("z", () => heard.push(c.get("z"))); return {}; });
+const [state, dirty, on, sent, heard] = [{ uid: "a", z: [0, 0] }, {}, {}, [], []];
+const model = {
+  get: (name) => state[name],
+  on(event, callback) { on[event] = callback; },
+  set(name, value) {
+    if (alike(state[name], value)) return;
+    dirty[name] = state[name] = value;
+    on["change:" + name]();
+  },
+  save_changes({ iopub }) {
+    sent.push({ ...dirty, idle: () => iopub.status({ content: { execution_state: "idle" } }) });
+    delete dirty.z;
+  },
+};
+definition.initialize({ model });
+const share = (z) => core.share({ z });
+const python = (z) => { if (alike(state.z, z)) return; state.z = z; on["change:z"](); };
+const rest = (ms) => new Promise((done) => setTimeout(done, ms));
+const zs = () => sent.map((message) => message.z);
+export { share, python, rest, sent, zs, heard, state };
+"""
+
+
+def play(chromium, script):
+    return run_module(
+        chromium, LIVE.read_text(encoding="utf-8") + PLAIN, f"async (m) => {{ {script} }}", None
+    )
+
+
+def test_what_the_browser_sets_goes_at_once_and_then_four_times_a_second_at_most(chromium):
+    first, all_of_them, heard = play(
+        chromium,
+        """ m.share([1, 1]); const first = m.zs(); for (let k = 2; k < 9; k++) m.share([k, k]);
+        await m.rest(600); return [first, m.zs(), m.heard]; """,
+    )
+    assert first == [[1, 1]]
+    assert all_of_them == [[1, 1], [8, 8]]  # of those in between nobody needs to know
+    assert heard == []  # the browser's own values are no news to it
+
+
+def test_what_waits_to_be_sent_does_not_overwrite_what_python_sets_in_the_meantime(chromium):
+    sent, heard, z = play(
+        chromium,
+        """ m.share([1, 1]); m.share([2, 2]); m.sent[0].idle(); m.python([5, 5]);
+        await m.rest(600); return [m.zs(), m.heard, m.state.z]; """,
+    )
+    assert (sent, heard, z) == ([[1, 1]], [[5, 5]], [5, 5])
+
+
+@pytest.mark.parametrize("later", ["", "m.share([3, 3]);"])
+def test_what_is_on_its_way_to_a_busy_kernel_does_not_either(chromium, later):
+    """The kernel takes [1, 1] after Python has set [5, 5], and echoes it: [5, 5] is sent back."""
+    sent, heard, z = play(
+        chromium,
+        f""" m.share([1, 1]); m.python([5, 5]); {later} m.python([1, 1]); m.sent[0].idle();
+        await m.rest(600); return [m.zs(), m.heard, m.state.z]; """,
+    )
+    last = [3, 3] if later else [5, 5]  # or what the user has done since
+    assert (sent, heard, z) == ([[1, 1], last], [[5, 5]], last)
+
+
+def test_python_may_set_what_the_browser_once_had(chromium):
+    sent, heard, z = play(
+        chromium,
+        """ m.share([1, 1]); m.sent[0].idle(); await m.rest(300); m.share([1, 1]);
+        m.python([5, 5]); m.python([1, 1]); await m.rest(600); return [m.zs(), m.heard, m.state.z]; """,
+    )
+    assert (sent, heard, z) == ([[1, 1]], [[5, 5], [1, 1]], [1, 1])

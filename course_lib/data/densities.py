@@ -4,7 +4,7 @@ All is float64, which a Mac's GPU (MPS) lacks: there, move x to the CPU first.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -69,6 +69,28 @@ def _curve(x: list[float], height: list[float]) -> Functions:
         return (((c[0] * t + c[1]) * t + c[2]) * t + c[3]).clamp(min=0).log()
 
     return sample, log_prob
+
+
+def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -> Density:
+    """A density drawn by hand: `heights` (n,), on n equal parts of `limits`; only their ratios count.
+
+    Raises ValueError for fewer than two heights, for one below 0 or not finite, and if all are 0.
+    """
+    h = torch.as_tensor(heights, dtype=torch.float64)
+    if h.ndim != 1 or len(h) < 2 or not bool(((h >= 0) & h.isfinite()).all()) or not float(h.sum()) > 0:
+        raise ValueError("A drawn density is a row of at least two finite heights, none below 0, one above.")
+    low, high = limits
+    n, width = len(h), (high - low) / len(h)
+    log_p = (h / h.sum() / width).log()
+
+    def sample(count: int, generator: Generator | None) -> Tensor:
+        part = torch.multinomial(h, count, True, generator=generator)  # (count,)
+        return low + width * (part + _uniform(count, generator))
+
+    def log_prob(x: Tensor) -> Tensor:
+        return log_p.to(x.device)[((x.detach() - low) / width).long().clamp(0, n - 1)]
+
+    return Density("drawn", 1, limits, (sample, log_prob), limits)
 
 
 def _flower(petals: int, depth: float, profile: Distribution) -> Functions:

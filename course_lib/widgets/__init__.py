@@ -1,7 +1,10 @@
 """Live widgets: they run in the notebook, and their pictures and pages stay in the saved file."""
 
+from course_lib.widgets.code_line import CodeLine
 from course_lib.widgets.elbo_bars import ElboBars
 from course_lib.widgets.em_stepper import EMStepper
+from course_lib.widgets.latent_explorer import LatentExplorer
 from course_lib.widgets.live import Live
+from course_lib.widgets.toy_gan import ToyGAN
 
-__all__ = ["EMStepper", "ElboBars", "Live"]
+__all__ = ["CodeLine", "EMStepper", "ElboBars", "LatentExplorer", "Live", "ToyGAN"]

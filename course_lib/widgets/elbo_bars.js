@@ -82,7 +82,7 @@ const PRESETS = {
 function build(core) {
   const model = core.model;
   const s = model.get("s");
-  const read = () => Object.fromEntries([...NAMES, "s"].map((name) => [name, model.get(name)]));
+  const read = () => Object.fromEntries([...NAMES, "s"].map((name) => [name, core.get(name)]));
   const first = read();
   let state = { ...first };
   let now = numbers(state);
@@ -90,7 +90,6 @@ function build(core) {
   let job = null;               // the climb under way
   let lens = null;              // the axes, which follow the numbers smoothly
   let held = null;
-  let writing = false;          // our own changes come back as events
 
   function set(values) {
     state = { ...state, ...values };
@@ -107,9 +106,7 @@ function build(core) {
   function record(name, fresh = false) {
     if (fresh) past = [];
     past = [...past, { ...now, name }].slice(-KEPT);
-    writing = true;
     core.share(Object.fromEntries(NAMES.map((n) => [n, state[n]])));
-    writing = false;
     core.redraw();
   }
 
@@ -153,7 +150,6 @@ function build(core) {
   const HINT = "Drag the orange curve: its top moves m, its sides change σ. Or let “fit q” and “fit P” climb L_b.";
   core.say(HINT);
   const refresh = () => {
-    if (writing) return;
     const told = read();
     if (NAMES.some((name) => told[name] !== state[name])) {
       stop();
@@ -161,7 +157,7 @@ function build(core) {
       past = [...past, { ...now, name: "Python" }].slice(-KEPT);
     }
   };
-  NAMES.forEach((name) => model.on(`change:${name}`, refresh));
+  NAMES.forEach((name) => core.heed(name, refresh));
 
   // -- drawing
 

@@ -47,6 +47,8 @@ class Core {
     this.frame = 0;                     // number of frames played so far
     this.dirty = true;
     this.waiting = new Map();           // tick -> the promise of the kernel's answer
+    // Traits on their way to the kernel: {name: value} that wait, that it has not taken yet, and what Python set last.
+    [this.unsent, this.sent, this.told] = [{}, {}, {}];
     this.tick = 0;
     this.client = Math.random().toString(36).slice(2);    // two browser tabs may share one kernel
     this.message = { text: "", wrong: false };
@@ -87,11 +89,43 @@ class Core {
     asked.resolve(Array.from({ length: n }, (_, i) => all.subarray(i * size, (i + 1) * size)));
   }
 
-  // Sends traits to the kernel, at most four times a second: each message wakes the whole notebook interface.
+  // Sends traits to the kernel: at once, yet at most four times a second, for each message wakes the whole interface.
   share(traits) {
-    Object.entries(traits).forEach(([name, value]) => this.model.set(name, value));
-    if (this.sharing) return;
-    this.sharing = setTimeout(() => { this.sharing = 0; this.model.save_changes(); }, 250);
+    Object.assign(this.unsent, traits);
+    if (!this.sharing) this.flush();
+  }
+
+  flush() {
+    const traits = Object.entries(this.unsent).filter(([name, value]) => !alike(value, this.model.get(name)));
+    this.unsent = {};
+    this.sharing = traits.length && setTimeout(() => this.flush(), 250);
+    if (!traits.length) return;
+    this.writing = true;
+    for (const [name, value] of traits) this.model.set(name, value);
+    this.writing = false;
+    const sent = (this.sent = { ...this.sent, ...Object.fromEntries(traits) });
+    const taken = ({ content }) => {
+      if (content.execution_state === "idle" && this.sent === sent) this.sent = {};
+    };
+    this.model.save_changes({ iopub: { status: taken } });
+  }
+
+  // A trait as this browser knows it.
+  get(name) { return name in this.unsent ? this.unsent[name] : this.model.get(name); }
+
+  // Calls back when Python has set a trait. Whatever was set last stays, in the browser and in the kernel: a value that
+  // was to be sent is dropped, and where one on its way has overwritten Python's, Python's is sent back.
+  heed(name, callback) {
+    this.model.on(`change:${name}`, () => {
+      if (this.writing) return;         // our own value
+      const value = this.model.get(name);
+      if (alike(value, this.sent[name])) {    // not from within the event, where a set would not count as a change
+        return queueMicrotask(() => this.share({ [name]: this.told[name], ...this.unsent }));
+      }
+      this.told[name] = value;
+      delete this.unsent[name];
+      callback();
+    });
   }
 
   // One sentence under every view.
@@ -172,11 +206,12 @@ class Core {
 }
 
 // Plays frames that are computed in batches. `request(ahead)` returns what to ask for beyond {frames, steps}, where
-// `ahead` frames are still to be shown; `show(frame)` takes the next one. At most one request is under way, and none
-// is sent while a batch is in hand: a slow kernel slows the picture and is never flooded.
+// `ahead` frames are still to be shown; `show(frame)` takes the next one; `fail()` is called if none can be had. At
+// most one request is under way, and none is sent while a batch is in hand: a slow kernel slows the picture and is
+// never flooded.
 class Player {
-  constructor(core, { request = () => ({}), show, rate = 30, frames = 6, steps = 1 }) {
-    Object.assign(this, { core, request, show, rate, frames, steps, queue: [], epoch: 0 });
+  constructor(core, { request = () => ({}), show, fail = () => {}, rate = 30, frames = 6, steps = 1 }) {
+    Object.assign(this, { core, request, show, fail, rate, frames, steps, queue: [], epoch: 0 });
     this.playing = false;
     this.step = this.step.bind(this);
   }
@@ -225,6 +260,7 @@ class Player {
     } catch (error) {
       if (epoch !== this.epoch) return;
       this.pause();
+      this.fail();
       this.core.say(error.message, true);
     } finally {
       if (this.asking === epoch) this.asking = null;
@@ -248,6 +284,8 @@ function widget(build) {
     render({ model, el }) { return core(model).open(el); },
   };
 }
+
+const alike = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // Puts a widget without a kernel into a saved page, in place of its picture.
 function mount(uid, state, definition) {
@@ -364,12 +402,12 @@ function ticks(lo, hi, count = 4) {
 }
 
 // The vertical axis of a panel {x, y, w, h} for values lo..hi; returns value -> pixel.
-function axis(g, { x, y, w, h }, lo, hi, count = 4) {
+function axis(g, { x, y, w, h }, lo, hi, count = 4, size = 13) {
   const scale = (v) => y + h - ((v - lo) / (hi - lo)) * h;
   const { values, digits } = ticks(lo, hi, count);
   for (const v of values) {
     path(g, [x, x + w], [scale(v), scale(v)], { colour: COLOUR.faint, width: 1 });
-    text(g, number(v, digits), x - 6, scale(v), { align: "right", size: 13 });
+    text(g, number(v, digits), x - 6, scale(v), { align: "right", size });
   }
   return scale;
 }

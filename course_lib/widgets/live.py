@@ -19,17 +19,19 @@ LIVE = Path(__file__).with_name("live.js")
 class Live(anywidget.AnyWidget):
     """A canvas in the notebook, played from frames that the kernel computes.
 
-    A subclass names its `script` (put behind live.js), computes `frames`, and draws a `strip` of a few. The
-    browser sends {tick, frames, steps, ...}; one float32 buffer goes back. No thread, no event loop: a closed
-    tab just stops asking. Without a kernel the strip is shown, then a page with the same drawing code.
+    A subclass names its `script` (one file or several, put behind live.js), computes `frames`, and draws a
+    `strip` of a few. The browser sends {tick, frames, steps, ...}; one float32 buffer goes back. No thread,
+    no event loop: a closed tab just stops asking. Without a kernel the strip is shown, then a page with the
+    same drawing code.
     """
 
-    script: ClassVar[Path]
+    script: ClassVar[Path | tuple[Path, ...]]
     uid = traitlets.Unicode().tag(sync=True)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "script" in cls.__dict__:
-            cls._esm = LIVE.read_text(encoding="utf-8") + Path(cls.script).read_text(encoding="utf-8")
+            own = cls.script if isinstance(cls.script, tuple) else (cls.script,)
+            cls._esm = "".join(path.read_text(encoding="utf-8") for path in (LIVE, *own))
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **traits: Any) -> None:

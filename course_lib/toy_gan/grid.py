@@ -1,0 +1,112 @@
+"""The line on which a game is measured: 256 cells of x, 1024 cells of z, and the data's mass in each."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.signal import find_peaks
+from scipy.special import ndtr, ndtri
+from torch import Tensor
+
+from course_lib.toy_gan.settings import Settings
+
+CELLS, FINE, POINTS = 256, 1024, 32
+MARGIN = 0.3  # of the data's limits, on either side: there an overshooting G is still seen
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells of x and of z. p and basin have a cell more on either end, for what lies outside: C = CELLS + 2.
+
+    The data are drawn from p as it is here, constant on each cell: to the game, p is exact.
+    """
+
+    low: float  # where the first cell of x begins
+    dx: float  # the cells' width
+    p: Tensor  # (C,) the data's mass
+    basin: Tensor  # (C,) which mode's valley a cell belongs to
+    modes: int
+    z_edges: Tensor  # (FINE + 1,)
+    z_mass: Tensor  # (FINE,)
+    z_points: Tensor  # (POINTS,) z's whose x is drawn, each standing for as much mass
+
+    @property
+    def x(self) -> Tensor:
+        """The cells' middles (CELLS,)."""
+        return self.low + (torch.arange(CELLS, dtype=torch.float64) + 0.5) * self.dx
+
+    @property
+    def edges(self) -> Tensor:
+        """(CELLS + 1,)."""
+        return self.low + torch.arange(CELLS + 1, dtype=torch.float64) * self.dx
+
+    @property
+    def cdf(self) -> Tensor:
+        """The data's distribution function at the edges (CELLS + 1,)."""
+        return self.p[:-1].cumsum(0)
+
+    def push_forward(self, x: Tensor) -> Tensor:
+        """The generated mass (C,) of each cell, for x (FINE + 1,), G at the edges of z's cells.
+
+        Each cell of z takes its exact mass along: G runs straight from edge to edge, so the mass lies evenly
+        between them, and each x-cell gets what overlaps it. Nothing is drawn, so nothing jitters; and nothing
+        is divided by G'(z), as in the change of variables, which is infinite where G folds or stands still.
+        """
+        low, high = torch.minimum(x[:-1], x[1:]), torch.maximum(x[:-1], x[1:])  # (FINE,)
+        first, last = (((v - self.low) / self.dx).floor().clamp(-1, CELLS).long() + 1 for v in (low, high))
+        # the border behind the first cell, and that before the last
+        behind, before = (self.low + cell.double() * self.dx for cell in (first, last - 1))
+        apart = first < last
+        share = self.z_mass / torch.where(apart, high - low, 1)  # of a unit of length
+        spans = torch.where(last > first + 1, share, 0)  # the few that cover whole cells between their ends
+
+        def collect(cell: Tensor, mass: Tensor) -> Tensor:
+            return torch.bincount(cell, mass, CELLS + 3)
+
+        q = collect(first, torch.where(apart, share * (behind - low), self.z_mass))
+        q += collect(last, torch.where(apart, share * (high - before), 0))
+        # these are switched on behind the first cell and off at the last; counted too, as zero must be exact
+        on, off = collect(first + 1, spans), collect(last, spans)
+        covered = (collect(first + 1, spans.sign()) - collect(last, spans.sign())).cumsum(0) > 0.5
+        return (q + torch.where(covered, (on - off).cumsum(0) * self.dx, 0))[:-1]
+
+    def to_json(self) -> dict[str, Any]:
+        """For a page that plays the game without Python."""
+        table = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "cdf")}
+        return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in table.items()}
+
+
+def grid(s: Settings) -> Grid:
+    """The line of these settings."""
+    low, high = (-2.0, 2.0) if s.players == "dirac" else s.density.limits
+    if s.heights is None or s.players == "dirac":  # a drawing shows its own margin
+        low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+    dx = (high - low) / CELLS
+    low -= dx / 2 if s.players == "dirac" else 0  # the data's point, 0, in the middle of a cell
+    p = torch.zeros(CELLS + 2, dtype=torch.float64)
+    if s.players == "dirac":
+        p[1 + CELLS // 2] = 1.0  # the cell about 0
+    else:
+        fine = low + (torch.arange(CELLS * 64, dtype=torch.float64) + 0.5) * dx / 64
+        p[1:-1] = s.density.log_prob(fine).exp().reshape(CELLS, 64).mean(1)
+    p /= p.sum()
+    basin = basins(p.numpy())
+    if s.z == "uniform":
+        z_edges = np.linspace(-1, 1, FINE + 1)
+        z_mass = np.full(FINE, 1 / FINE)
+        z_points = (2 * np.arange(POINTS) + 1) / POINTS - 1
+    else:
+        z_edges = np.linspace(-5, 5, FINE + 1)  # beyond lies less than 10⁻⁶, which the ends take along
+        z_mass = np.diff(np.concatenate([[0], ndtr(z_edges[1:-1]), [1]]))
+        z_points = ndtri((np.arange(POINTS) + 0.5) / POINTS)
+    parts = (torch.from_numpy(v) for v in (z_edges, z_mass, z_points))
+    return Grid(low, dx, p, torch.from_numpy(basin), int(basin.max()) + 1, *parts)
+
+
+def basins(p: np.ndarray) -> np.ndarray:
+    """Which mode each cell belongs to: a mode is a peak that stands out, and valleys are the borders."""
+    peaks = find_peaks(np.pad(p, 1), prominence=0.1 * p.max())[0] - 1
+    valleys = [a + int(p[a:b].argmin()) for a, b in pairwise(peaks)]
+    return np.searchsorted(valleys, np.arange(len(p)), side="right")

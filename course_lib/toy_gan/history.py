@@ -1,0 +1,100 @@
+"""A game's past: replayed, rewound, saved."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from course_lib import checkpoints
+from course_lib.toy_gan.game import HEAD, ROWS, Game, State
+from course_lib.toy_gan.settings import Settings
+
+KIND = "a toy GAN's history"
+MOST, BYTES = 600, 30e6  # what is kept at most; then every second moment goes: ten minutes of play add 20 MB
+
+
+class History:
+    """A game, and what it was at each moment kept: a frame to look at, and a state to go on from.
+
+    `play` goes on from the moment `at`, and forgets what was after it; `seek` moves `at`, back or on.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.game = Game(settings)
+        self.states: list[State] = []
+        self.frames: list[np.ndarray] = []  # (SIZE,) float32 each
+        self.at = -1
+        self.keep()
+
+    def keep(self) -> np.ndarray:
+        """Put down the present as the moment after `at`, in place of what came there; returns its frame."""
+        del self.states[self.at + 1 :], self.frames[self.at + 1 :]
+        state, frame = self.game.state(), self.game.frame()
+        size = frame.nbytes + sum(t.nbytes for t in state.tensors)
+        if len(self.states) >= min(MOST, max(50, BYTES // size)):
+            self.states, self.frames = self.states[::2], self.frames[::2]
+        self.states.append(state)
+        self.frames.append(frame)
+        self.at = len(self.states) - 1
+        return self.frames[-1]
+
+    def play(self, frames: int = 1, steps: int = 1) -> np.ndarray:
+        """Play on for so many frames, of `steps` rounds each: (frames, SIZE)."""
+        new = []
+        for _ in range(frames):
+            self.game.step(steps)
+            new.append(self.keep())
+        return np.stack(new)
+
+    def seek(self, at: int) -> np.ndarray:
+        """Rewind, or go forward, to the moment `at` (negative: from the end); returns its frame."""
+        if not -len(self.states) <= at < len(self.states):
+            raise ValueError(f"There are moments 0 to {len(self.states) - 1}, not {at}.")
+        self.at = at % len(self.states)
+        self.game.restore(self.states[self.at])
+        return self.frames[self.at]
+
+    def change(self, **changes: Any) -> bool:
+        """Change settings from here on. True: another game has begun, and the past is empty."""
+        anew = self.game.change(**changes)
+        self.at = -1 if anew else self.at - 1
+        self.keep()  # in place of the present with the old settings: who comes back to it, goes on with these
+        return anew
+
+    def column(self, name: str) -> np.ndarray:
+        """One number of HEAD at each moment (T,), or one row of ROWS (T, length)."""
+        frames = np.stack(self.frames)
+        if name in HEAD:
+            return frames[:, HEAD.index(name)]
+        if name not in ROWS:
+            raise ValueError(f"A frame holds {', '.join([*HEAD, *ROWS])}, not {name!r}.")
+        start = len(HEAD) + sum(list(ROWS.values())[: list(ROWS).index(name)])
+        return frames[:, start : start + ROWS[name]]
+
+    def save(self, path: str | Path) -> None:
+        """Everything into one safetensors file. OSError if the disk refuses: an older file stays."""
+        names = range(len(self.states[0].tensors))
+        tensors = {str(i): torch.stack([s.tensors[i] for s in self.states]) for i in names}
+        tensors["frames"] = torch.from_numpy(np.stack(self.frames))  # (T, SIZE)
+        tensors["losses"] = torch.tensor([s.losses for s in self.states], dtype=torch.float64)  # (T, 2)
+        settings = [s.settings.to_json() for s in self.states]
+        new = [i for i, s in enumerate(settings) if i == 0 or s != settings[i - 1]]
+        numbers = [s.numbers for s in self.states]
+        facts = {"at": self.at, "settings": [[i, settings[i]] for i in new], "numbers": numbers}
+        checkpoints.write(path, KIND, tensors, facts)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "History":
+        """What `save` wrote, at the same moment. FileNotFoundError; CheckpointError if it is no such file."""
+        tensors, facts = checkpoints.read(path, KIND)
+        settings = {i: Settings(**s) for i, s in facts["settings"]}
+        history, now = cls(settings[0]), settings[0]
+        history.frames, history.states = list(tensors["frames"].numpy()), []
+        weights = [tensors[str(i)] for i in range(6)]
+        for i, numbers in enumerate(facts["numbers"]):
+            now = settings.get(i, now)
+            losses = tensors["losses"][i].tolist()
+            history.states.append(State(now, tuple(numbers), tuple(losses), tuple(w[i] for w in weights)))
+        history.seek(facts["at"])
+        return history

@@ -1,0 +1,77 @@
+"""Chapter 06's figures: moments of a game, games side by side, a map of rates, the Dirac-GAN's plane."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import Tensor
+
+from course_lib.plots import BOUND, DATA, GAP, MODEL, PRIOR
+from course_lib.toy_gan import History, dirac
+from course_lib.widgets.toy_gan import draw_moment
+
+Lines = Mapping[str, tuple[Any, Any]]  # label -> x (T,), y (T,) or (T, n)
+LOOKS = ((BOUND, "-"), (GAP, "--"), (MODEL, "-."))
+
+
+def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> None:
+    """Some moments of a game side by side: data, generator, D and D*, as `draw_moment` draws them."""
+    figure, axes = plt.subplots(1, len(at), figsize=(3.3 * len(at), 3))
+    for ax, moment in zip(axes, at, strict=True):
+        curves, names = draw_moment(ax, history, moment)
+    for ax, title in zip(axes, titles, strict=False):
+        ax.set_title(title)
+    axes[0].set_ylabel("density")
+    figure.legend(curves, names, loc="outside lower center", ncols=4)
+
+
+def compare(panels: Mapping[str, Lines], xlabel: str, log: Sequence[str] = (),
+            marks: Mapping[str, float] | None = None, xlog: bool = False) -> Any:  # fmt: skip
+    """A panel a title, a line a label, the same look for the same place in each panel; returns the axes (P,).
+
+    log: titles whose y is logarithmic; xlog: whether x is; marks: title -> a dotted level.
+    """
+    axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3), squeeze=False)[1][0]
+    for ax, (title, lines) in zip(axes, panels.items(), strict=True):
+        for (label, (x, y)), (colour, dash) in zip(lines.items(), LOOKS, strict=False):
+            ax.plot(x, y, dash, color=colour)[0].set_label(label)  # once, where y is several lines (T, n)
+        ax.set(title=title, xlabel=xlabel, yscale="log" if title in log else "linear")
+        ax.set_xscale("log" if xlog else "linear")
+        if marks and title in marks:
+            ax.axhline(marks[title], color=PRIOR, lw=1.2, ls=":")
+    if len(panels[next(iter(panels))]) > 1:
+        axes[0].legend(fontsize=9)
+    return axes
+
+
+def rate_map(wrong: np.ndarray, rates: Sequence[float], title: str) -> None:
+    """The total variation (G's rate, D's rate) that each pair of learning rates ends with, as colours."""
+    figure, ax = plt.subplots(figsize=(5.6, 4.4))
+    picture = ax.imshow(wrong, cmap="cividis_r", vmin=0, vmax=1, origin="lower")
+    for (i, j), tv in np.ndenumerate(wrong):
+        ax.text(
+            j, i, f"{tv:.2f}", ha="center", va="center", color="white" if tv > 0.5 else "black", fontsize=9
+        )
+    ax.set_xticks(range(len(rates)), [f"{r:g}" for r in rates])
+    ax.set_yticks(range(len(rates)), [f"{r:g}" for r in rates])
+    ax.set(xlabel="D's learning rate", ylabel="G's learning rate", title=title)
+    figure.colorbar(picture, label="total variation")
+
+
+def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
+    """The Dirac-GAN's field and path (T, 2) for each γ of R1; in the first, also steps at the same time."""
+    axes = plt.subplots(1, len(paths), figsize=(4.3 * len(paths), 3.8), squeeze=False)[1][0]
+    theta, psi = torch.meshgrid(*[torch.linspace(-1.6, 1.6, 13).double()] * 2, indexing="xy")
+    for ax, (gamma, path) in zip(axes, paths.items(), strict=True):
+        ax.quiver(theta, psi, *dirac.field(theta, psi, "minimax", gamma), color=PRIOR, width=0.004)
+        ax.plot(*path.T, color=MODEL, lw=1.5, label="in turns")
+        ax.plot(1, 0, "o", color=BOUND)
+        ax.plot(0, 0, "x", color=DATA, ms=9)
+        values = ", ".join(f"{v:.2f}".replace("j", "i").replace("-", "−") for v in dirac.eigenvalues(gamma))
+        ax.set(xlabel="θ, where G's point is", title=f"R1 of γ = {gamma:g}: {values}", aspect="equal")
+        ax.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7))
+    axes[0].plot(*together.T, ":", color=GAP, lw=1.5, label="at the same time")
+    axes[0].legend(loc=(0.3, 0.58), fontsize=9)
+    axes[0].set_ylabel("ψ, D's slope")

@@ -1,0 +1,400 @@
+// The front end of ToyGAN: controls, the time line, slow motion. The picture is in toy_gan_picture.js; the game itself
+// is played by the kernel, or, in a page without one, by toy_gan_engine.js, which answers the same questions.
+
+// Every second one of the older entries goes, so that the whole game stays on a line of bounded length.
+const moment = (entry) => [entry.d_updates, entry.g_updates];
+const fresh = (entry) => entry.d_updates + entry.g_updates === 0;
+const thin = (list) => (list.length <= MOST ? list : list.filter((_, i) => i % 2 === 0 || i >= list.length - RECENT));
+
+function build(core) {
+  const model = core.model;
+  const [presets, tables] = [model.get("presets"), model.get("tables")];
+  const session = new Session(model.get("settings"), tables);
+  const told = () => ({ ...(core.live ? model.get("settings") : session.settings) });
+  let settings = told();
+  let table = tableOf(settings, tables);
+  let past = session.frames({ do: "history" }).map(read);
+  let at = 0;                         // the place on the time line
+  let shown = past[0];                // what is drawn: an entry, or something on the way to it
+  let pending = {};                   // settings that the kernel has not been told
+  let chain = Promise.resolve();      // one question after another
+  let speed = "1";
+  let slow = null;                    // { player, phase, rest, round, alone }
+  let [moving, lens, runs, version, asked] = [null, [], [], 0, false];
+  let [large, kls, drawing, preset] = [false, false, null, presets.find((p) => same(p.settings, settings)) ?? null];
+  const layers = Object.fromEntries(LAYERS.map(([name]) => [name, true]));
+
+  // -- the game
+
+  const changes = () => { const set = pending; pending = {}; return { at: moment(past[at]), set }; };
+
+  const player = new Player(core, {
+    rate: 30,
+    request: (ahead) => ({ do: "play", ...changes(), ...(ahead ? { at: moment(read(player.queue[ahead - 1])) } : {}) }),
+    show: (row) => take(read(row)),
+    fail: () => { settings = told(); version += 1; },
+  });
+
+  function take(entry, seconds = 0) {
+    if (fresh(entry)) [past, at] = [[entry], 0];
+    else {
+      // What is forgotten in the kernel may be one moment more than here: the picture follows.
+      past = past.slice(0, at + 1).filter((p) => p.d_updates <= entry.d_updates && p.g_updates <= entry.g_updates);
+      past.push(entry);
+      past = thin(past);
+      at = past.length - 1;
+    }
+    glide(entry, seconds);
+  }
+
+  // Moves what is drawn to an entry.
+  function glide(entry, seconds = 0) {
+    const from = shown;
+    moving = null;
+    shown = entry;
+    if (seconds && from.x.length === entry.x.length) {
+      let part = 0;
+      const mine = (moving = (passed) => {
+        if (moving !== mine) return false;
+        part = Math.min(1, part + passed / seconds);
+        shown = part === 1 ? entry : between(from, entry, part * part * (3 - 2 * part));
+        core.redraw();
+        if (part === 1) moving = null;
+        return part < 1;
+      });
+      core.run(mine);
+    }
+    core.redraw();
+  }
+
+  function ask(request, use) {
+    stop();
+    chain = chain.then(async () => {
+      try {
+        use((await core.ask({ frames: 1, steps: 1, ...changes(), ...request })).map(read));
+      } catch (error) {
+        settings = told();
+        version += 1;
+        core.say(error.message, true);
+      }
+    });
+    return chain;
+  }
+
+  function stop() {
+    player.pause();
+    player.clear();
+  }
+
+  const sentence = () => {
+    const now = past[at];
+    const right = Number.isFinite(now.accuracy) ? ` D is right on ${number(100 * now.accuracy, 0)} % of the points.` : "";
+    return `Step ${now.step}. JSD ${brief(now.jsd)} nats from the data.${right}`;
+  };
+
+  function pause() {
+    stop();
+    if (slow) slow.running = false;
+    core.say(`Paused. ${sentence()}`);
+  }
+
+  async function toggle() {
+    if (player.playing || slow?.running) return pause();
+    if (drawing) draw(false);
+    if (speed === "slow") return slowly();
+    core.say("Playing. Space pauses.");
+    await chain;
+    player.play();
+  }
+
+  const one = (which, said = "") => ask({ do: which }, ([entry]) => {
+    take(entry, 0.35);
+    core.say(said + sentence());
+  });
+  const half = (which) => (speed === "slow" ? slowly(which) : one(which, `One step of ${which.toUpperCase()}. `));
+  const whole = () => (slow ? slowNext() : one("play"));
+  const anew = (request, said) => ask(request, (entries) => {
+    [past, at, lens.length] = [entries, entries.length - 1, 0];
+    if (slow) slow = null;
+    glide(past[at]);
+    core.say(said ?? `A new game. ${sentence()}`);
+  });
+  const reset = () => anew({ do: "reset" }, "Back at the start: the same game again, unless a setting changes.");
+
+  function go(place) {
+    stop();
+    if (slow) slow = null;
+    at = Math.min(Math.max(Math.round(place), 0), past.length - 1);
+    glide(past[at]);
+    core.say(`${at < past.length - 1 ? "Rewound: play goes on from here. " : ""}${sentence()}`);
+  }
+
+  // New settings: at once, and without a pause while the game is played.
+  function set(values) {
+    const before = table;
+    settings = { ...settings, ...values };
+    pending = { ...pending, ...values };
+    preset = null;
+    version += 1;
+    if ("data" in values || "players" in values) table = tableOf(settings, tables);
+    if (before !== table) lens.length = 0;
+    if (player.playing) return player.clear();
+    if (asked) return;
+    asked = true;                     // a dragged slider asks once, when the last question is answered
+    chain.then(() => {
+      asked = false;
+      if (!Object.keys(pending).length) return;
+      ask({ do: "set" }, ([entry]) => {
+        if (fresh(entry)) [past, at] = [[entry], 0];
+        else past[at] = entry;
+        glide(entry);
+      });
+    });
+  }
+
+  function load(chosen) {
+    settings = { ...chosen.settings };
+    [pending, preset, drawing] = [{}, chosen, null];
+    version += 1;
+    table = tableOf(settings, tables);
+    if (chosen.steps && speed !== "slow") pace(String(chosen.steps));
+    anew({ do: "reset", set: settings }, `Ready: ${chosen.name}. Space plays.`);
+  }
+
+  function pace(value) {
+    speed = value;
+    version += 1;
+    if (slow && value !== "slow") slow = null;
+    player.rate = value === "1/6" ? 5 : 30;
+    player.steps = Number(value) || 1;
+    player.frames = value === "1/6" ? 2 : 6;
+    player.clear();
+    if (player.playing && value === "slow") { stop(); slowly(); }
+    core.redraw();
+  }
+
+  function refresh() {
+    ask({ do: "history" }, (entries) => {
+      settings = told();
+      version += 1;
+      table = tableOf(settings, tables);
+      [past, at] = [entries, entries.length - 1];
+      preset = presets.find((p) => same(p.settings, settings)) ?? null;
+      glide(past[at]);
+    });
+  }
+  model.on("change:settings", () => {
+    if (Object.keys(pending).length) return;
+    settings = told();
+    version += 1;
+    core.redraw();
+  });
+
+  // A page computes a little between two pictures, where a kernel would do six frames at once.
+  const offline = async (request) => session.frames({ ...request, frames: Math.min(request.frames ?? 1, 2) });
+
+  // -- slow motion
+
+  function slowly(alone = null) {
+    stop();
+    if (!slow || alone) slow = { player: alone ?? "d", phase: 0, round: 0, alone, reals: [] };
+    Object.assign(slow, { running: true, rest: PHASE });
+    enter();
+    core.run(slowJob);
+  }
+
+  function enter() {
+    slow.rest = PHASE;
+    slow.reals = new Game(settings, tables).data(past[at].d_updates, 24);
+    core.say(`${NAMES[slow.player]}, ${slow.phase + 1} of 5: ${said(slow.player, slow.phase, settings)}`);
+    if (slow.phase === 4) {
+      const both = !settings.alternating && !slow.alone;
+      if (!both) ask({ do: slow.player }, ([entry]) => take(entry, 1.2));
+      else if (slow.player === "g") ask({ do: "play" }, ([entry]) => take(entry, 1.2));
+    }
+    core.redraw();
+  }
+
+  function slowNext() {
+    if (slow.phase < 4) slow.phase += 1;
+    else if (slow.alone) {
+      slow = null;
+      core.say(sentence());
+      return core.redraw();
+    } else {
+      slow.round = slow.player === "d" ? slow.round + 1 : 0;
+      slow.player = slow.player === "d" && slow.round >= settings.d_steps ? "g" : "d";
+      slow.phase = 0;
+    }
+    enter();
+  }
+
+  function slowJob(seconds) {
+    if (!slow?.running) return false;
+    slow.rest -= seconds;
+    if (slow.rest <= 0) slowNext();
+    return true;
+  }
+
+  // -- a density drawn by hand
+
+  function draw(on) {
+    stop();
+    drawing = on ? heightsOf(table) : null;
+    if (on) core.say("Draw the density with the mouse or a finger. When you let go, a new game begins with it.");
+    version += 1;
+    core.redraw();
+  }
+
+  // -- runs that are kept
+
+  const keep = () => ask({ do: "keep" }, () => {
+    runs.push({ name: `run ${runs.length + 1}: ${preset?.name ?? settings.loss}, ${past[past.length - 1].step} steps`,
+      settings: { ...settings }, past: [...past] });
+    version += 1;
+    core.say("Kept: its JSD stays in the picture in grey, and you may come back to it.");
+  });
+  const back = (n) => {
+    settings = { ...runs[n].settings };
+    pending = {};
+    table = tableOf(settings, tables);
+    version += 1;
+    anew({ do: "load", run: n, set: {} }, `Back in ${runs[n].name}.`);
+  };
+
+  if (preset) pace(String(preset.steps));
+  if (core.live) refresh();
+  else catchUp(model.get("played"));
+
+  // A page without a kernel begins where the widget was when it was saved.
+  async function catchUp(goal) {
+    const steps = Math.ceil(goal / 200);
+    while (past[at].step + steps <= goal && !player.playing) {
+      await ask({ do: "play", frames: 20, steps }, (entries) => {
+        for (const entry of entries) if (past[at].step < goal) take(entry);
+      });
+      await new Promise((next) => { setTimeout(next, 0); });
+    }
+  }
+
+  // -- what each view shows
+
+  function view({ root }) {
+    root.append(element("style", { textContent: MORE }));
+    const canvas = element("canvas", { tabIndex: 0 });
+    canvas.setAttribute("role", "application");
+    const play = button("▶ Play", "Play", toggle, "main");
+    play.style.minWidth = "6.6em";
+    const fast = choice("speed", SPEEDS, "Speed", pace);
+    const chips = presets.map((p) => button(p.name, `Preset: ${p.name}`, () => load(p), "chip"));
+    const watch = element("p", { className: "watch" });
+    const toggles = LAYERS.map(([name, words, look, colour]) => {
+      const sign = element("i", colour ? { className: "sign", textContent: look, style: `color: ${colour}` } : { style: look });
+      const made = button("", `Show ${words}`, () => { layers[name] = !layers[name]; core.redraw(); }, "layer");
+      made.append(sign, words);
+      return made;
+    });
+    const pen = button("✎ draw data", "Draw the data's density by hand", () => draw(!drawing), "layer");
+    const now = element("p", { className: "now" });
+    const time = slider("time", { min: 0, max: 0, step: 1, label: "Time line: rewind to an earlier moment", oninput: go });
+    time.label.className = "wide";
+    const lesson = element("div", { className: "slow", hidden: true });
+    const { groups, sync } = panel((values) =>
+      (values.data === "drawn" ? draw(true) : set("data" in values ? { ...values, heights: null } : values)));
+    const tick = (words, change) => {
+      const input = element("input", { type: "checkbox", onchange() { change(this.checked); version += 1; core.redraw(); } });
+      return [input, element("label", { className: "tick" }, input, words)];
+    };
+    const [big, bigLabel] = tick("large type, for a projector", (on) => { large = on; });
+    const [both, bothLabel] = tick("plot KL both ways beside JSD", (on) => { kls = on; });
+    const kept = element("div");
+    groups["Data and noise"].append(button("next seed", "Begin anew with the next seed", () => set({ seed: settings.seed + 1 })));
+    const picture = element("fieldset", {}, element("legend", { textContent: "Picture and runs" }), bigLabel, bothLabel,
+      element("div", { className: "row" }, button("keep this run", "Keep this run to compare it with others", keep)), kept);
+    const help = element("p", { textContent: `${KEYS} 1 to ${presets.length} presets.` });
+    root.append(
+      element("div", { className: "row" }, play, button("D step", "One step of D, the discriminator", () => half("d")),
+        button("G step", "One step of G, the generator", () => half("g")), button("Reset", "Back to the start", reset), fast.label),
+      element("div", { className: "row", role: "group", ariaLabel: "Presets" }, ...chips), watch,
+      element("div", { className: "row", role: "group", ariaLabel: "Layers of the picture" }, ...toggles, pen),
+      lesson, canvas, now, element("div", { className: "row" }, time.label),
+      element("details", {}, element("summary", { textContent: "More settings" }),
+        element("div", { className: "groups" }, ...Object.values(groups), picture), help));
+
+    let boxes = layout(680, 1);
+    draggable(canvas, pointer(hands, () => boxes));
+    root.addEventListener("keydown", keyboard(keys));
+    // After a click the keys go to the picture, so that space plays whatever was clicked last.
+    root.addEventListener("click", (event) => {
+      if (event.detail > 0 && event.target.closest("button")) canvas.focus({ preventScroll: true });
+    });
+
+    let synced = -1;
+    return function paint() {
+      const k = large ? 1.4 : 1;
+      const { g } = prepare(canvas, (width) => (boxes = layout(width, k)).height);
+            const drawn = drawing ? { low: -8, high: 8, p: drawing } : table;
+      const scene = { now: shown, past, at, last: hands.last(), table: drawn, zs: settings.z === "normal" ? [-3, 3] : [-1, 1],
+        layers, k, lens, loss: settings.loss, settings, slow, drawing, kls, ghosts: runs.map((r) => r.past) };
+      if (follow({ ...scene, table })) core.dirty = true;
+      drawPlot(g, boxes, scene);
+      if (!drawing) drawMapping(g, boxes, scene);
+      drawCharts(g, boxes, scene);
+      const busy = player.playing || Boolean(slow?.running);
+      if (play.dataset.busy !== String(busy)) {
+        play.textContent = busy ? "❚❚ Pause" : "▶ Play";
+        play.title = busy ? "Pause" : "Play";
+        play.setAttribute("aria-label", play.title);
+        play.dataset.busy = busy;
+      }
+      now.replaceChildren(...facts(past[at], settings).map(([words, colour]) =>
+        element("span", { textContent: words, style: colour ? `color: ${colour}; font-weight: 600` : "" })));
+      Object.assign(time.input, { max: past.length - 1, value: at });
+      time.output.textContent = `step ${past[at].step}`;
+      toggles.forEach((made, i) => made.setAttribute("aria-pressed", layers[LAYERS[i][0]]));
+      pen.setAttribute("aria-pressed", Boolean(drawing));
+      explain(lesson, slow, settings);
+      root.classList.toggle("large", large);
+      root.classList.toggle("slowly", Boolean(slow));
+      canvas.style.touchAction = drawing ? "none" : "pan-y";
+      canvas.setAttribute("aria-label", `The game of G and D. ${sentence()} ` +
+        "Keys: space plays and pauses, arrow keys step and rewind, r resets.");
+      if (synced !== version) {
+        synced = version;
+        sync(settings);
+        fast.select.value = speed;
+        [big.checked, both.checked] = [large, kls];
+        chips.forEach((made, i) => made.setAttribute("aria-pressed", presets[i].name === preset?.name));
+        watch.textContent = preset ? preset.says : "Your own settings.";
+        kept.replaceChildren(...runs.map((run, n) =>
+          element("div", {}, button(run.name, `Go back to ${run.name}`, () => back(n)))));
+      }
+      Object.assign(root.dataset, { step: past[at].step, at, kept: past.length, playing: busy, jsd: past[at].jsd,
+        value: past[at].value, dupdates: past[at].d_updates, gupdates: past[at].g_updates, speed,
+        phase: slow ? `${slow.player}${slow.phase + 1}` : "", preset: preset?.name ?? "", loss: settings.loss, data: settings.data, drawing: Boolean(drawing), runs: runs.length,
+        plot: JSON.stringify(boxes.plot), time: JSON.stringify(boxes.charts[0]), lens: JSON.stringify(lens) });
+    };
+  }
+
+  const hands = {
+    drawing: () => drawing, dirac: () => settings.players === "dirac", redraw: () => core.redraw(),
+    last: () => Math.max(past[past.length - 1].step, 50),
+    goToStep: (step) => go(past.findIndex((_, i) => i === past.length - 1 || past[i + 1].step > step)),
+    drawn() {
+      if (Math.max(...drawing) <= 0) return core.say("A density must be above 0 somewhere: draw it higher.", true);
+      set({ data: "drawn", heights: Array.from(drawing, (h) => Number(h.toFixed(4))) });
+      core.say("A new game with your density. Draw on, or press play.");
+    },
+  };
+  const keys = (key) => ({
+    " ": toggle, r: reset, d: () => half("d"), g: () => half("g"),
+    ArrowLeft: () => go(at - 1), ArrowRight: () => (at < past.length - 1 && !slow ? go(at + 1) : whole()),
+    s: () => pace(speed === "slow" ? "1" : "slow"), l: () => { large = !large; version += 1; core.redraw(); },
+  }[key] ?? (presets[Number(key) - 1] && (() => load(presets[Number(key) - 1]))));
+
+  return { view, refresh, offline };
+}
+
+const definition = widget(build);
+export default definition;
+export { Session, Game, HEAD, ROWS, read };

@@ -1,0 +1,103 @@
+// What ToyGAN says, and how its controls look.
+
+const MORE = `
+.course-widget .chip { border-radius: 17px; padding: 2px 11px; }
+.course-widget .chip[aria-pressed=true] { background: #dcecf8; border-color: #0072B2; font-weight: 600; }
+.course-widget .layer { padding: 2px 9px; min-height: 30px; font-size: .93em; display: inline-flex; gap: 7px; align-items: center; }
+.course-widget .layer[aria-pressed=false] { color: #767676; background: #fff; border-style: dashed; }
+.course-widget .layer[aria-pressed=false] i { opacity: .25; }
+.course-widget .layer i { display: inline-block; width: 24px; height: 0; border-top: 0 solid; font-style: normal; }
+.course-widget .layer i.sign { width: auto; height: auto; line-height: 1; font-weight: 700; }
+.course-widget .watch { margin: 4px 0; min-height: 1.4em; }
+.course-widget .now { margin: 2px 0; font-variant-numeric: tabular-nums; display: flex; flex-wrap: wrap; gap: 0 16px; }
+.course-widget details { margin: 4px 0 0; }
+.course-widget summary { cursor: pointer; padding: 5px 2px; font-weight: 600; }
+.course-widget .groups { columns: 280px; column-gap: 8px; }
+.course-widget fieldset { border: 1px solid #d5d5d5; border-radius: 6px; margin: 0 0 8px; padding: 2px 10px 8px; min-width: 0;
+  break-inside: avoid; }
+.course-widget legend { font: inherit; font-weight: 600; width: auto; margin: 0; padding: 0 4px; border: 0; color: #222; }
+.course-widget fieldset label { display: flex; justify-content: space-between; margin: 3px 0; min-height: 30px; }
+.course-widget fieldset select { max-width: 60%; }
+.course-widget fieldset label.tick { justify-content: flex-start; }
+.course-widget input[type=checkbox] { width: 18px; height: 18px; margin: 0; accent-color: #0072B2; }
+.course-widget input[type=number] { font: inherit; width: 6.5em; min-height: 30px; padding: 1px 6px; color: #222; background: #fff;
+  border: 1px solid #8a8a8a; border-radius: 6px; }
+.course-widget [disabled] { opacity: .45; }
+.course-widget .slow { border-left: 4px solid #56B4E9; background: #F2F8FC; padding: 6px 12px; margin: 6px 0; border-radius: 0 6px 6px 0; }
+.course-widget .slow ol { margin: 4px 0; padding-left: 1.5em; }
+.course-widget .slow li { color: #595959; margin: 1px 0; }
+.course-widget .slow li[aria-current] { color: #222; font-weight: 600; }
+
+.course-widget.large .groups { columns: 400px; }
+.course-widget.large button, .course-widget.large select { min-height: 44px; }
+.course-widget.slowly .status { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
+.course-widget.large { font-size: 21px; }`;
+
+// Slow motion: the five steps of each player's update. `shows`: z noise, m arrows of G, g generated points, r real
+// points, s D's scores, p pushes.
+const SLOW = {
+  d: [
+    { shows: "z", says: "Draw a batch of noise z." },
+    { shows: "zmg", says: "G maps each z to a point x = G(z), in green. G is not changed now." },
+    { shows: "zmgr", says: "Draw as many real points from the data, in black." },
+    { shows: "gr", scores: "gr", says: "D scores every point. It wants high scores on black and low ones on green; its loss says how far off it is." },
+    { shows: "gr", scores: "gr", says: "D’s weights go one step down that loss: the blue line rises where black is dense and falls where green is." },
+  ],
+  g: [
+    { shows: "z", says: "Draw a fresh batch of noise z. No real point is needed: G never sees one." },
+    { shows: "zmg", says: "G maps each z to x = G(z)." },
+    { shows: "g", scores: "g", says: "D, which is frozen now, scores the green points. G’s loss is low where D is fooled." },
+    { shows: "gp", scores: "g", says: "The gradient goes back through D: its slope at each point says which way to push it, and how hard." },
+    { shows: "zmgp", says: "G’s weights go one step along: the points move as the arrows said, as well as one network can move all of them." },
+  ],
+};
+const NAMES = { d: "The discriminator’s update", g: "The generator’s update" };
+const PHASE = 2.6;        // seconds for one step of slow motion
+const MOST = 600;         // frames kept on the time line; the kernel thins its own in the same way
+const RECENT = 64;        // the newest, of which none is dropped
+const SPEEDS = [["slow", "slow motion"], ["1/6", "5 a second"], ["1", "30 a second"],
+  ["2", "60 a second"], ["4", "120 a second"], ["5", "150 a second"], ["10", "300 a second"]];
+const LAYERS = [
+  ["data", "data p(x)", "border-top: 3px dotted #000"], ["q", "generator q(x)", "border-top: 4px solid #009E73"],
+  ["d", "D(x)", "border-top: 3px dashed #0072B2"], ["d_star", "D*(x), the best D", "border-top: 1.5px solid #0072B2"],
+  ["map", "z → x", "↗", "#5A5A5A"], ["push", "push on G", "➔", "#D55E00"],
+];
+
+// One of the ten steps in words, under the present settings.
+function said(player, phase, { freeze_d, alternating }) {
+  if (player === "g" && phase === 2 && !freeze_d) {
+    return "D scores the green points. You have not frozen it: in the last step it learns to call them real.";
+  }
+  if (player === "d" && phase === 4 && !alternating) {
+    return "D’s step is worked out and kept for now: both players move at once, at the end of G’s update.";
+  }
+  return SLOW[player][phase].says;
+}
+
+// The five steps as a list, with the present one marked.
+function explain(box, slow, settings) {
+  box.hidden = !slow;
+  const key = slow ? `${slow.player}${slow.phase}` : "";
+  if (box.dataset.key === key) return;
+  box.dataset.key = key;
+  if (!slow) return;
+  const items = SLOW[slow.player].map((_, i) => {
+    const item = element("li", { textContent: said(slow.player, i, settings) });
+    if (i === slow.phase) item.setAttribute("aria-current", "step");
+    return item;
+  });
+  box.replaceChildren(element("b", { textContent: NAMES[slow.player] }), element("ol", {}, ...items));
+}
+
+const KEYS = "Keys: space plays and pauses; → one round, or the next step of slow motion; ← back in time; " +
+  "d, g one step of D or G; r reset; s slow motion; l large type;";
+
+// What is worth a number under the picture: [words, colour].
+function facts(now, settings) {
+  const found = [[`step ${now.step.toLocaleString("en")}`], [`updates: D ${now.d_updates}, G ${now.g_updates}`],
+    [`JSD ${brief(now.jsd)} nats`, INK.push]];
+  if (Number.isFinite(now.accuracy)) found.push([`D right on ${number(100 * now.accuracy, 0)} %`, INK.d]);
+  if (settings.players === "network") found.push([`modes ${now.modes} of ${now.all_modes}`, INK.g]);
+  if (now.outside > 0.005) found.push([`${number(100 * now.outside, 0)} % of G outside`, INK.g]);
+  return found;
+}

@@ -1,0 +1,513 @@
+# %% [markdown]
+# # 06 · A GAN in one dimension
+#
+# After this notebook you will be able to
+# - write both updates of a GAN by hand, and say what the one `detach` is for;
+# - say what the best discriminator is, and what the generator lowers when it plays against that one;
+# - make every failure of a GAN happen on purpose, one by one, and recognise it;
+# - say why the losses of a GAN do not tell how good its generator is.
+#
+# **Time:** about two minutes to run on a laptop with two cores, an hour and a half to work through.
+# **It needs** no GPU and no data. From you: chapter 02's KL, and a little PyTorch.
+
+# %%
+import sys
+
+if "google.colab" in sys.modules:  # Colab has no copy of the course yet
+    import subprocess
+
+    course = "git+https://github.com/OWNER/deep-generative-course"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Markdown, display
+from scipy.integrate import quad
+from scipy.stats import norm
+from torch import nn
+from torch.nn.functional import softplus
+
+from course_lib import checks, plots
+from course_lib import toy_gan_plots as figures
+from course_lib.device import FAST
+from course_lib.toy_gan import Game, History, Settings, dirac, exact, losses, noise
+from course_lib.widgets import ToyGAN
+
+plots.use_style()
+
+# %% tags=["parameters"]
+d_steps = 600 if FAST else 2000  # to train D to its end
+rounds = 400 if FAST else 1000  # of each game
+rates = (1e-4, 1e-3, 1e-2) if FAST else (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of the map, both players
+map_rounds = 150 if FAST else 500  # of each game of the map
+n_seeds = 2 if FAST else 5
+seed = 0
+
+# %% [markdown]
+# ## 1 · Two players on a line
+#
+# The GAN paper explains itself with a picture in which everything is one number: z is drawn evenly from −1 to 1, the
+# *generator* turns it into x = G(z), and the *discriminator* D(x) says how likely it holds a point x to be real. Nobody
+# writes a density down. Yet on a line we can compute all that the players cannot see: the density q of the
+# generated points, the best D that there is, every divergence, without drawing a single sample.
+#
+# The data p are dotted black, the generator's q is green. D is dashed blue, from 0 at the bottom to 1 at the top, and the
+# best possible D is the thin line.
+
+# %%
+game = History(Settings(seed=seed))
+game.play(frames=2, steps=rounds // 20)
+game.play(frames=1, steps=rounds - 2 * (rounds // 20))
+figures.moments(game, range(4))
+plt.show()
+assert game.column("tv")[-1] < game.column("tv")[0] / 2  # less than half as much mass in the wrong place
+
+# %% [markdown]
+# That was the whole game, from the start to the end of this notebook's patience. Now slowly, and by hand. D's update is a
+# binary classification, real points against generated ones. G's update puts both networks behind each other and asks
+# for an output that says "real", while D stands still.
+#
+# The lines with comments are those where students trip. Without `detach`, D's loss would send a gradient into G, too: not
+# wrong as long as only D's optimizer takes a step, but wasted, and a trap as soon as G's `zero_grad` comes at
+# another place. And G's optimizer holds G's weights only: that is how D is frozen.
+#
+# The package plays the same game. It draws its noise from a formula of (seed, player, step), so that a game can be
+# rewound and played on, here or in a browser. We take its first weights and its noise: after some rounds of our two
+# functions and of the package's `step`, both must hold the same weights.
+
+
+# %%
+def update_d(g, d, optimizer_d, x, z):
+    fake = g(z).detach()  # D is to learn to tell, G is not to learn from it
+    loss = softplus(-d(x)).mean() + softplus(d(fake)).mean()  # −log D(x) − log(1 − D(G(z))), from logits
+    optimizer_d.zero_grad()
+    loss.backward()
+    optimizer_d.step()
+    return loss.item()
+
+
+def update_g(g, d, optimizer_g, z):
+    loss = softplus(-d(g(z))).mean()  # −log D(G(z)): G wants to be taken for real
+    optimizer_g.zero_grad()
+    loss.backward()  # through D into G; D's weights get a gradient too
+    optimizer_g.step()  # but only G's weights are in this optimizer
+    return loss.item()
+
+
+# %%
+def draw(stream, step):  # 256 numbers, uniform on (0, 1): (N, 1)
+    return torch.from_numpy(noise.uniform(seed, [stream], step, 256)[0])[:, None]
+
+
+theirs = Game(Settings(seed=seed))
+g, d = (
+    nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1)).double()
+    for _ in "gd"
+)
+for ours, player in ((g, theirs.g), (d, theirs.d)):
+    nn.utils.vector_to_parameters(player.weights.clone(), ours.parameters())
+optimizer_g = torch.optim.Adam(g.parameters(), lr=1e-3, betas=(0.5, 0.999))
+optimizer_d = torch.optim.Adam(d.parameters(), lr=5e-3, betas=(0.5, 0.999))
+for step in range(50):
+    x = torch.from_numpy(np.interp(draw(noise.D_DATA, step), *theirs.table))  # data by their inverse cdf
+    update_d(g, d, optimizer_d, x, 2 * draw(noise.D_Z, step) - 1)
+    update_g(g, d, optimizer_g, 2 * draw(noise.G_Z, step) - 1)
+theirs.step(50)
+apart = max(
+    float((nn.utils.parameters_to_vector(ours.parameters()) - player.weights).abs().max().detach())
+    for ours, player in ((g, theirs.g), (d, theirs.d))
+)
+print(f"after 50 rounds our weights and the package's differ by at most {apart:.0e}")
+assert apart < 1e-8  # float64, and sums in another order
+
+# %% [markdown]
+# ## 2 · What D can learn at best
+#
+# Hold G still and let D learn on. **Predict:** where will D end, at a place x where the data's density is p(x) and the
+# generator's q(x)?
+
+# %%
+fixed = History(Settings(data="two modes", z="normal", seed=seed))
+fixed.play(1, 60)  # G as it is after 60 rounds
+fixed.change(batch=1000)
+for until in (d_steps // 30, d_steps):
+    for step in range(fixed.game.d_updates - 60, until):
+        fixed.game.change(lr_d=1e-2 * (1 - step / d_steps))  # ever smaller steps, so that D comes to rest
+        fixed.game.update_d()
+    fixed.keep()
+figures.moments(fixed, (1, 2, 3), [f"after {n} steps of D alone" for n in (0, d_steps // 30, d_steps)])
+plt.show()
+p, q = fixed.game.grid.p[1:-1].numpy() / fixed.game.grid.dx, fixed.column("q")[-1]  # densities (G,)
+error = np.abs(fixed.column("d")[-1] - fixed.column("d_star")[-1])  # (G,), NaN where nothing falls
+d_error = float(np.nansum(error * (p + q) / 2) * fixed.game.grid.dx)
+value, best_value = float(fixed.column("value")[-1]), float(fixed.column("best_value")[-1])
+print(
+    f"average distance of D from p/(p + q): {d_error:.3f}; its value {value:.3f}, the best {best_value:.3f}"
+)
+assert (
+    d_error < 0.05 and 0 < best_value - value < 0.05
+)  # a small net cannot bend at will; none beats the best
+
+# %% [markdown]
+# *Because* at each x, D plays for p·log D + q·log(1 − D), and the D where that is highest is
+#
+# > **D\*(x) = p(x) / (p(x) + q(x))**
+#
+# Put it back in, and D's best value is −log 4 + 2·JSD(p, q), with the Jensen-Shannon divergence
+# JSD = ½KL(p‖m) + ½KL(q‖m), m = (p + q)/2: 0 where p = q, log 2 where they have nothing in common. A G that plays against the
+# *best* D lowers the JSD. So the sum of both of D's losses, turned round, measures a divergence, but only if D is the best.
+#
+# A case to check by integrals: p = N(0, 1) and q = N(2, 1).
+
+
+# %%
+def integral(f):
+    return quad(f, -20, 20, limit=200)[0]
+
+
+def value_of(mu):  # of the best D for p = N(0, 1), q = N(μ, 1): its logit is log p − log q = μ²/2 − μx
+    def plays_for(x):
+        logit = mu**2 / 2 - mu * x  # log D = −log(1 + exp(−logit))
+        return -norm.pdf(x) * np.logaddexp(0, -logit) - norm.pdf(x, mu) * np.logaddexp(0, logit)
+
+    return integral(plays_for)
+
+
+cells = np.linspace(-10, 12, 2001)  # the package sums over cells instead
+p_cells, q_cells = (torch.from_numpy(np.diff(norm.cdf(cells, mean))) for mean in (0, 2))
+jsd = float(exact.jsd(p_cells, q_cells))
+print(f"value of the best D {value_of(2):.6f}, −log 4 + 2·JSD {-math.log(4) + 2 * jsd:.6f}, JSD {jsd:.6f}")
+assert abs(value_of(2) + math.log(4) - 2 * jsd) < 1e-5  # cells of 0.01: their width squared
+
+# %% [markdown]
+# ## 3 · G's step: up the hill that D draws
+#
+# Now D stands still, and G takes *one* step. D says "real" on the right, where the data are. **Predict:** what happens to
+# the generated points if the step is small? If it is large?
+
+# %%
+hill = History(Settings(z="normal", start=-3.0, batch=1000, seed=seed))
+hill.play(1, 20)
+for _ in range(100):
+    hill.game.update_d()
+hill.keep()
+before, lengths, jumps = hill.game.state(), np.logspace(-3, 0.3, 30), []
+for lr in lengths:
+    hill.game.restore(before)
+    hill.game.change(optimizer_g="sgd", lr_g=float(lr))
+    hill.game.update_g()
+    jumps.append(hill.game.record())
+figures.moments(hill, [0, hill.at], ["at the start", "before G's step"])
+plt.show()
+
+# %%
+mean, jsd_after = (np.array([jump[name] for jump in jumps]) for name in ("mean", "jsd"))
+farthest, nearest, start = mean.max(), jsd_after.min(), hill.column("jsd")[-1]
+m, j = "mean of the generated points (data: 0)", "JSD(p, q), nats (dotted: before the step)"
+panels = {m: {"": (lengths, mean)}, j: {"": (lengths, jsd_after)}}
+figures.compare(panels, "length of the step (learning rate)", marks={m: 0, j: start}, xlog=True)
+plt.show()
+print(
+    f"best step: JSD {start:.2f} to {nearest:.2f}; a longer one carries the points to {farthest:.1f}, past the data"
+)
+assert (np.diff(mean[lengths < 0.05]) > 0).all() and farthest > 3 and jsd_after[-1] > nearest + 0.2
+
+# %% [markdown]
+# *Because* each point feels the slope of D under it, and nothing else: it moves to where D is high, and how far is for the learning
+# rate to say. D never said that it knows anything about places beyond the data where no point has ever been. A step that is
+# too long runs over the hill: the lecture's *overshoot*. Next time D will look there, and say "fake".
+#
+# Play it. Space plays and pauses, → is one step, r begins anew; choose a preset and read what it promises. You may draw the
+# data yourself.
+
+# %%
+ToyGAN()
+
+# %% [markdown]
+# ## 4 · D must wait while G learns
+#
+# The lecture: if D's weights may move in G's step, D simply says 1. We take the state from above and let G alone step,
+# once with D frozen and once with D's weights free to follow G's loss.
+#
+# **Predict:** in which case does G's loss fall faster? In which case do the samples get better?
+
+# %%
+frozen = {}
+for label in ("D frozen", "D free"):
+    hill.game.restore(before)
+    hill.game.change(freeze_d=label == "D frozen")
+    frozen[label] = [hill.game.record() | {"loss_g": np.nan}]
+    for _ in range(40):
+        hill.game.update_g()
+        frozen[label].append(hill.game.record())
+names = {"loss_g": "G's loss, −log D(G(z))", "mean": "mean of the generated points (data: 0)"}
+panels = {
+    t: {k: (range(41), [r[name] for r in runs]) for k, runs in frozen.items()} for name, t in names.items()
+}
+figures.compare(panels, "step of G", log=[names["loss_g"]])
+plt.show()
+moved = {label: runs[-1]["mean"] - runs[0]["mean"] for label, runs in frozen.items()}
+at_10 = {label: runs[10]["loss_g"] for label, runs in frozen.items()}
+print({label: f"loss {at_10[label]:.3f} after 10 steps, moved {moved[label]:.2f} in 40" for label in frozen})
+assert at_10["D free"] < at_10["D frozen"] / 3 and moved["D free"] < moved["D frozen"] / 2
+
+# %% [markdown]
+# *Because* two players now push the same way. It is easier for D to raise its bias than for G to find better points, and once D
+# says 1 everywhere, its slope is 0 and G stands still: a splendid loss and no lesson. (The sum of the losses in one
+# optimizer is the same mistake.)
+#
+# ## 5 · Which loss for G?
+#
+# G wants D(G(z)) = 1. It may *lower log(1 − D)*, as the formula of the game says, or *lower −log D*. Both want the same.
+# **Predict:** G is far off and the best D is nearly sure that its points are fake. Which loss has the steeper gradient?
+#
+# We take p = N(0, 1), q = N(μ, 1), the best D against it, and ask for the derivative by μ, by integrals.
+
+
+# %%
+def pull(loss, mu):
+    """d(G's loss)/dμ at the best D. That one's logit is log p − log q = μ²/2 − μx, with slope −μ."""
+
+    def up(x):  # −d(G's loss)/dx: which way a point x is pushed
+        return float(losses.push(loss, torch.tensor(mu**2 / 2 - mu * x), torch.tensor(-mu)))
+
+    return -integral(lambda x: norm.pdf(x, mu) * up(x))
+
+
+both = ("minimax", "nonsaturating")  # lower log(1 − D), lower −log D
+distances = np.linspace(0.25, 6, 24)
+gradients = np.array([[pull(loss, mu) for loss in both] for mu in distances])  # (24, 2)
+at_two = [pull(loss, 2.0) for loss in both]
+print(
+    f"at distance 2: {at_two[0]:.4f} for log(1 − D), {at_two[1]:.4f} for −log D; at 6: {gradients[-1, 0]:.1e}, {gradients[-1, 1]:.2f}"
+)
+assert abs(at_two[0] - 0.4496) < 1e-4 and abs(at_two[1] - 1.550) < 1e-3
+
+
+def kl_less_jsd(mu):  # KL(q‖p) − 2·JSD; the first is μ²/2
+    return mu**2 / 2 - (value_of(mu) + math.log(4))
+
+
+slope = (kl_less_jsd(2.001) - kl_less_jsd(1.999)) / 0.002
+assert abs(slope - at_two[1]) < 1e-4  # −log D goes down KL(q‖p) − 2·JSD
+
+# %%
+labels = ("lower −log D: non-saturating", "lower log(1 − D): saturating")
+title = "gradient, nats per unit of x"
+panel = {label: (distances, column) for label, column in zip(labels, gradients.T[::-1])}
+figures.compare({title: panel}, "distance μ between data and generator", log=[title])
+plt.show()
+
+# %% [markdown]
+# *Because* log(1 − D) is flat where D is near 0, and −log D is steep there. A G that is far behind needs the second.
+# What does it lower, then? Not the JSD: its gradient is that of KL(q‖p) − 2·JSD. We just checked it.
+#
+# ## 6 · What the losses tell
+#
+# Two games, the same data. In one D learns at a good pace, in the other fifty times more slowly and G faster.
+# **Predict:** can you tell from D's loss which generator is the better one?
+
+# %%
+paces = {"good pace": {}, "weak D": {"lr_d": 1e-4, "lr_g": 5e-3}}
+games = {name: History(Settings(seed=seed, **changes)) for name, changes in paces.items()}
+for h in games.values():
+    h.play(rounds // 10, 10)
+titles = {"loss_d": "D's loss: what you see (dotted: log 4)", "jsd": "JSD(p, q), nats: what is true"}
+panels = {t: {k: (h.column("step"), h.column(name)) for k, h in games.items()} for name, t in titles.items()}
+figures.compare(panels, "round", marks={titles["loss_d"]: math.log(4)})[0].set_ylim(0.8, 2.2)
+plt.show()
+late = {k: [float(h.column(name)[-rounds // 30 :].mean()) for name in titles] for k, h in games.items()}
+print({k: f"D's loss {loss:.3f}, JSD {jsd:.3f}" for k, (loss, jsd) in late.items()})
+assert abs(late["good pace"][0] - late["weak D"][0]) < 0.15
+assert late["weak D"][1] > 4 * late["good pace"][1]
+
+# %% [markdown]
+# *Because* a D that knows nothing and a D that has been fooled both say ½, and both pay log 4. D's loss is a divergence only
+# at the best D, and nobody tells you whether yours is near it. So one sits and looks at pictures, as the
+# lecture says; or one measures the samples with something that does not take part in the game (chapter 07).
+#
+# ## 7 · Well matched, badly matched
+#
+# How careful must one be? A game for each pair of learning rates, and after each the mass that is in the wrong
+# place: the total variation, ½∫|p − q|. **Predict:** where on this map lies the good region? On the diagonal?
+
+
+# %%
+def wrong_mass(lr_d, lr_g):
+    h = History(Settings(seed=seed, lr_d=lr_d, lr_g=lr_g))
+    h.play(1, map_rounds)
+    h.play(10, max(map_rounds // 50, 1))  # the average over some late moments: games swing
+    return h.column("tv")[-10:].mean()
+
+
+wrong = np.array([[wrong_mass(lr_d, lr_g) for lr_d in rates] for lr_g in rates])  # (G's rate, D's rate)
+
+# %%
+figures.rate_map(wrong, rates, f"mass in the wrong place after {map_rounds} rounds")
+plt.show()
+good = wrong < 0.35
+faster_d = [d > g for i, g in enumerate(rates) for j, d in enumerate(rates) if good[i, j]]
+print(f"{good.mean():.0%} of the map is good; in {np.mean(faster_d or [0]):.0%} of that D is the faster one")
+assert 0 < good.mean() < 0.75  # some pairs work, far from all
+
+# %% [markdown]
+# *Because* G climbs a hill that must be in the right place *now*. A D slower than G points to where the data were not
+# two rounds ago; both too fast, and neither ever sees the other as it is; both too slow, and nothing has happened yet.
+# On this line D may be the faster one by far.
+#
+# ## 8 · Collapse
+#
+# Three hills of data, and a G that learns five times as fast as D. The lecture: *G gives one image, whatever z is.* Look
+# at the spread of the generated points, and at how many of the three hills they reach.
+
+# %%
+matched = {"matched": {}, "G too fast": {"lr_d": 2e-3, "lr_g": 1e-2}}
+collapse = {
+    k: [History(Settings(data="three modes", seed=s, **r)) for s in range(n_seeds)]
+    for k, r in matched.items()
+}
+for h in (h for runs in collapse.values() for h in runs):
+    h.play(rounds // 20, 20)
+titles = {"std": "standard deviation of the points", "mean": "their mean: it runs from hill to hill"}
+panels = {
+    t: {k: (r[0].column("step"), r[0].column(name)) for k, r in collapse.items()}
+    for name, t in titles.items()
+}
+figures.compare(panels, "round")
+ends = {
+    k: (runs[0].column("z")[-1], np.stack([h.column("x")[-1] for h in runs], 1))
+    for k, runs in collapse.items()
+}
+figures.compare({f"G(z) at the end, {n_seeds} seeds": ends}, "z")
+plt.show()
+
+# %%
+half = rounds // 40  # the second half of each game
+modes = {k: np.mean([h.column("modes")[half:].mean() for h in runs]) for k, runs in collapse.items()}
+widths = {k: np.median([h.column("std")[half:] for h in runs]) for k, runs in collapse.items()}
+print({k: f"{modes[k]:.1f} of 3 modes, spread {widths[k]:.2f}" for k in modes})
+assert modes["G too fast"] < 2 and modes["matched"] > 2.3 and widths["G too fast"] < widths["matched"] / 3
+
+# %% [markdown]
+# *Because* for a G that is much faster than D, the best answer to the D of this moment is to send *every* z to the one place where D is
+# highest. D then lowers that place, and G moves on, all together. Nothing in G's loss asks for variety; only D can, by being in time. How to
+# see it in practice: samples of one batch that look alike, long before a loss says anything.
+#
+# ## 9 · Round and round
+#
+# The smallest GAN of all (Mescheder et al. 2018): the data are one point at 0, G is one point θ, D's logit is ψ·x. The
+# equilibrium is θ = ψ = 0. We play minimax; near the equilibrium the non-saturating game is the same.
+# **Predict:** do the two get there?
+
+# %%
+h_step, turns = 0.2, 400
+paths = {g: dirac.trajectory((1.0, 0.0), h_step, turns, "minimax", r1=g) for g in (0.0, 0.3, 1.0)}
+together = dirac.trajectory((1.0, 0.0), h_step, turns // 4, "minimax", alternating=False)
+figures.dirac_planes(paths, together)
+plt.show()
+radius, grown = {g: float(path[-1].norm()) for g, path in paths.items()}, float(together[-1].norm())
+print({g: f"{r:.1e}" for g, r in radius.items()}, f"at the same time: {grown:.2f}")
+assert 0.8 < radius[0.0] < 1.25 and grown > 1.3 and radius[1.0] < 1e-3
+
+# %% [markdown]
+# *Because* each player runs where the other one sends it, a quarter of a turn behind: G is pushed by ψ, D by −θ. The matrix of
+# that motion has the eigenvalues ±½i, so the game turns and never arrives. Steps in turns stay on their ring; steps at the same
+# time spiral outwards, each one making the squared radius 1 + h²/4 times as large near the centre. The penalty **R1**, γ/2·D'(x)² on the data, brakes
+# D. The eigenvalues become −γ/2 ± √(γ²/4 − ¼): a negative real part, and both come to rest, fastest at γ = 1.
+#
+# ## 10 · The end
+#
+# With a brake, the line's GAN arrives too. The lecture says that D's accuracy at the end is "0". **Predict** it.
+
+# %%
+end = History(Settings(z="normal", r1=0.3, seed=seed))
+end.play(rounds // 20, 20)
+end.change(lr_d=5e-4, lr_g=1e-4)
+end.play(10, rounds // 20)
+figures.moments(end, [0, end.at // 4, end.at])
+plt.show()
+here = end.game.grid.p[1:-1].numpy() / end.game.grid.dx > 0.02  # where there are data
+accuracy, d_end = (
+    float(end.column("accuracy")[-10:].mean()),
+    float(np.abs(end.column("d")[-1][here] - 0.5).max()),
+)
+print(f"accuracy {accuracy:.2f}, D within {d_end:.3f} of ½ where data are, JSD {end.column('jsd')[-1]:.4f}")
+assert abs(accuracy - 0.5) < 0.07 and d_end < 0.1
+
+# %% [markdown]
+# *Because* where p = q the best D is ½ everywhere, and half of its answers are right, by chance. An accuracy of 0 would be a
+# perfect D with its two answers swapped.
+#
+# ## What the lecture said, what we measured
+
+# %%
+claims = f"""
+| # | the lecture | measured here | verdict |
+|---|---|---|---|
+| 25 | D must be frozen when G learns, else D simply says 1 | G's loss after 10 steps: frozen {at_10["D frozen"]:.3f}, free {at_10["D free"]:.4f}; the points moved {moved["D frozen"]:.2f} and {moved["D free"]:.2f} in 40 | holds |
+| 26 | the toy of the GAN paper: G moves to where D is high, and can overshoot | the best single step brings the JSD from {start:.2f} to {nearest:.2f}, a longer one carries the points to {farthest:.1f}, beyond the data | holds |
+| 26 | D learns to tell p from q | D ends {d_error:.3f} from p/(p + q) on average, its value {best_value - value:.3f} below −log 4 + 2·JSD | holds: this D* is the best |
+| 27 | a bad D and a good G look alike | D's loss {late["good pace"][0]:.2f} and {late["weak D"][0]:.2f}, true JSD {late["good pace"][1]:.3f} and {late["weak D"][1]:.3f} | holds |
+| 28 | D and G must be well matched | {good.mean():.0%} of the map of learning rates gets below 0.35 of wrong mass; best {wrong.min():.2f}, worst {wrong.max():.2f} | holds; D may be the faster one |
+| 29 | collapse: one image, whatever z is | G too fast: {modes["G too fast"]:.1f} of 3 modes, spread {widths["G too fast"]:.2f}; matched: {modes["matched"]:.1f} modes, spread {widths["matched"]:.2f} | holds |
+| 30 | at the end D's accuracy is 0 | {accuracy:.2f}, and D is within {d_end:.3f} of ½ | a slip: it is ½ |
+
+All divergences are exact for the cells of a grid, in nats, no samples drawn. Networks of two layers of 16 tanh units, 256 points a batch, Adam with β1 = 0.5; claims 25 to 28 and 30: seed {seed}; claim 29: {n_seeds} seeds, the second half of each game; {rounds} rounds a game, {map_rounds} for the map. The numbers count the lecture's claims through all nine chapters.
+"""
+display(Markdown(claims))
+
+# %% [markdown]
+# ## Exercises
+#
+# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. `d` and `g` are
+# networks; `d` gives logits.
+#
+# **1. D's loss.** And see to it that G does not learn from it.
+
+
+# %%
+def my_discriminator_loss(d, g, x, z):
+    """−mean log D(x) − mean log(1 − D(G(z))) of real points x (N, 1) and noise z (N, 1); result ()."""
+    # 1. the generated points, cut off from G
+    # 2. the logits for both; −log σ(l) is softplus(−l), −log(1 − σ(l)) is softplus(l)
+    # 3. the mean over each batch, then the sum
+    raise NotImplementedError
+
+
+# %%
+checks.discriminator_loss(my_discriminator_loss)
+
+# %% [markdown]
+# **2. G's step.** The non-saturating loss, one step of the optimizer that holds G's weights, and D as it was.
+
+
+# %%
+def my_generator_step(d, g, optimizer, z):
+    """One step of G down −mean log D(G(z)) for noise z (N, 1); D does not change. Returns the loss, ()."""
+    # 1. the logits of the generated points, and the loss
+    # 2. gradients of earlier steps must not count
+    # 3. backward, then the optimizer's step
+    raise NotImplementedError
+
+
+# %%
+checks.generator_step(my_generator_step)
+
+# %% [markdown]
+# **3. The best D.** From two densities on a grid to what G is worth.
+
+
+# %%
+def my_best_value(p, q, dx):
+    """The value of the best D: ∫ p·log D* + q·log(1 − D*) for densities p, q (G,), both above 0, cells dx; ()."""
+    # 1. the best D at each place, (G,)
+    # 2. what D plays for at each place, (G,)
+    # 3. the integral: a sum over cells of width dx
+    raise NotImplementedError
+
+
+# %%
+checks.best_value(my_best_value)

@@ -1,0 +1,173 @@
+"""Chapter 06 as its reader meets it: in JupyterLab, in Notebook 7, and as a page on disk without a network.
+
+What the widget can do alone is tested in test_widgets_toy_gan_browser.py; here it stands in the real chapter.
+"""
+
+import json
+
+import nbconvert
+import nbformat
+import pytest
+from browser import ROOT, Page
+from test_widgets_toy_gan_browser import GAN, choose, data, press, settings, stands_still
+
+from course_lib.widgets import ToyGAN
+
+pytest_plugins = ["browser"]
+
+CHAPTER = ROOT / "notebooks" / "06_toy_gan.ipynb"
+CODE = [(i, c) for i, c in enumerate(nbformat.read(CHAPTER, as_version=4).cells) if c.cell_type == "code"]
+WIDGET = next(i for i, c in CODE if c.source.strip() == "ToyGAN()")
+LIVE = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(scope="module", params=["lab", "notebook", "exported"])
+def chapter(request, chromium):
+    """The chapter in an interface, all its cells run once, or exported; the tests go down it in order."""
+    if request.param == "exported":
+        yield request.getfixturevalue("exported")
+        return
+    lab = request.getfixturevalue("lab")
+    page = lab.open(chromium, CHAPTER, height=1000, interface=request.param)
+    try:
+        # The saved outputs go first: what is waited for must come from this run.
+        page.evaluate("jupyterapp.commands.execute('notebook:clear-all-cell-outputs').then(() => 0)")
+        page.run_all("Not started", timeout=180)  # the last exercise's check, and nobody has written a line
+        page.evaluate(
+            "n => { const c = jupyterapp.shell.currentWidget.content; c.activeCellIndex = n;"
+            " return c.scrollToItem(n, 'start').then(() => 0); }",
+            WIDGET,
+        )
+        page.wait("d.step === '0'", GAN)
+        yield page
+    finally:
+        page.close()
+
+
+@pytest.fixture(scope="module")
+def exported(chromium, tmp_path_factory):
+    """The chapter as it is saved, exported, opened from disk; `asked`: what it wanted from the network."""
+    html, _ = nbconvert.HTMLExporter().from_filename(str(CHAPTER))
+    path = tmp_path_factory.mktemp("chapter") / "06_toy_gan.html"
+    path.write_text(html, encoding="utf-8")
+    page = Page(chromium, 1100, 1000)
+    page.asked = []
+    page.on("request", lambda r: page.asked.append(r.url) if r.url.startswith("http") else None)
+    try:
+        page.goto(path.as_uri(), wait_until="domcontentloaded")
+        page.wait("d.step === '0'", GAN)
+        yield page
+    finally:
+        page.close()
+
+
+@pytest.fixture
+def page(chapter):
+    """The widget, in sight, at the start of the preset "balanced"."""
+    chapter.locator(f"{GAN} canvas").first.scroll_into_view_if_needed()
+    press(chapter, "Preset: balanced")
+    chapter.wait("d.step === '0' && d.preset === 'balanced' && d.playing === 'false'", GAN)
+    return chapter
+
+
+# ---- the whole chapter ----
+
+
+@pytest.mark.parametrize("chapter", ["lab", "notebook"], indirect=True, scope="module")
+def test_every_cell_ran_and_shows_what_the_saved_chapter_shows(chapter):
+    cells = chapter.evaluate("jupyterapp.shell.currentWidget.content.model.toJSON().cells")
+    for i, saved in CODE:
+        outputs = cells[i]["outputs"]
+        assert cells[i]["execution_count"], f"cell {i} did not run"
+        assert [o for o in outputs if o["output_type"] == "error"] == []
+        kinds, expected = (
+            [sorted({**o.get("data", {}), o["output_type"]: 0}) for o in each]
+            for each in (outputs, saved.outputs)
+        )
+        if i == WIDGET:  # the files of the course leave out what belongs to a running kernel
+            assert LIVE in kinds[0]
+            kinds[0].remove(LIVE)
+        assert kinds == expected, f"cell {i}"
+    assert chapter.errors == []
+
+
+def test_the_exported_chapter_needs_no_network(exported):
+    # nbconvert's page loads these for formulas, diagrams and ipywidgets; the chapter has none of them.
+    for url in exported.asked:
+        assert any(name in url.lower() for name in ("mathjax", "require", "mermaid")), url
+    exported.errors[:] = [e for e in exported.errors if "MathJax" not in e and "require" not in e]
+    assert exported.errors == []
+    prose = "".join(exported.locator(".jp-RenderedMarkdown").all_inner_texts())
+    assert "−log D" in prose
+    assert not set("$\\") & set(prose)  # formulas are letters, no TeX that waits for MathJax
+    pictures = exported.eval_on_selector_all("img", "all => all.map((e) => [e.complete, e.naturalWidth])")
+    saved = sum("image/png" in o.get("data", {}) for _, c in CODE for o in c.outputs)
+    assert len(pictures) == saved - 1  # the widget's picture has given way to the widget
+    assert all(complete and width > 300 for complete, width in pictures)
+    inside, outside = exported.eval_on_selector(GAN, "e => [e.scrollWidth, e.clientWidth]")
+    assert inside <= outside  # nothing is cut off
+
+
+# ---- its widget ----
+
+
+def test_it_plays_pauses_steps_rewinds_and_resets(page):
+    press(page, "Play")
+    page.wait("d.step > 5 && d.frame > 5", GAN)
+    press(page, "Pause")
+    page.wait("d.playing === 'false'", GAN)
+    assert stands_still(page)
+    before = data(page)
+    step, d, g = (int(before[name]) for name in ("step", "dupdates", "gupdates"))
+    press(page, "One step of D, the discriminator")
+    page.wait(f"d.dupdates === '{d + 1}' && d.gupdates === '{g}' && d.step === '{step}'", GAN)
+    press(page, "One step of G, the generator")
+    page.wait(f"d.dupdates === '{d + 1}' && d.gupdates === '{g + 1}'", GAN)
+    if hasattr(page, "path"):  # it is the kernel that plays
+        shown = "next(o for o in gc.get_objects() if type(o).__name__ == 'ToyGAN').game"
+        updates = page.run_code(f"import gc; g = {shown}; print(g.rounds, g.d_updates, g.g_updates)")
+        assert [int(n) for n in updates.split()] == [step, d + 1, g + 1]
+    slider = page.locator(GAN).first.get_by_label("Time line: rewind to an earlier moment")
+    slider.focus()
+    slider.press("Home")
+    page.wait("d.at === '0' && d.step === '0'", GAN)
+    assert int(data(page)["kept"]) > 1  # a rewind forgets nothing
+    slider.press("End")
+    page.wait("d.at === String(d.kept - 1) && d.step > 0", GAN)
+    press(page, "Back to the start")
+    page.wait("d.step === '0' && d.kept === '1' && d.dupdates === '0' && d.gupdates === '0'", GAN)
+    assert page.errors == []
+
+
+def test_a_knob_changes_the_game(page):
+    settings(page)
+    choose(page, "loss", "minimax")
+    page.wait("d.loss === 'minimax' && d.step === '0'", GAN)
+    rate = page.locator(GAN).first.get_by_label("G’s learning rate")
+    before = rate.get_attribute("aria-valuetext")
+    rate.focus()
+    rate.press("ArrowRight")
+    page.wait_for_function(
+        "([e, old]) => e.getAttribute('aria-valuetext') !== old", arg=[rate.element_handle(), before]
+    )
+    press(page, "Play")
+    page.wait("d.step > 5 && d.loss === 'minimax'", GAN)
+    press(page, "Pause")
+    page.wait("d.playing === 'false'", GAN)
+    settings(page, False)
+    assert page.errors == []
+
+
+def test_each_preset_loads_and_draws(page):
+    for preset in ToyGAN().presets:
+        press(page, f"Preset: {preset['name']}")
+        page.wait(f"d.preset === {json.dumps(preset['name'])} && d.step === '0'", GAN)
+        assert page.locator(f"{GAN} .watch").first.text_content() == preset["says"]
+        speed = page.locator(GAN).first.get_by_label("Speed", exact=True).input_value()
+        assert speed == str(preset["steps"])  # and the list of speeds has it
+        frame = int(data(page)["frame"])
+        press(page, "Play")
+        page.wait(f"d.step > 0 && d.frame > {frame + 2}", GAN)
+        press(page, "Pause")
+        page.wait("d.playing === 'false'", GAN)
+    assert page.errors == []

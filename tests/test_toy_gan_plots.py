@@ -1,0 +1,63 @@
+"""Chapter 06's figures hold what they are given, and their labels."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from course_lib import toy_gan_plots as figures
+from course_lib.plots import PRIOR
+from course_lib.toy_gan import History, Settings, dirac
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def game():
+    history = History(Settings(batch=16))
+    history.play(2, 1)
+    return history
+
+
+def test_moments_stand_side_by_side_in_their_order(game):
+    figures.moments(game, (2, 0), ["last"])
+    axes = plt.gcf().axes
+    assert [ax.get_title() for ax in axes][:2] == ["last", f"step 0: JSD {game.column('jsd')[0]:.3f}"]
+    drawn = {line.get_label(): line.get_ydata() for line in axes[0].lines}
+    np.testing.assert_allclose(drawn["generator q(x)"], game.column("q")[2])
+    names = [text.get_text() for text in plt.gcf().legends[0].get_texts()]
+    assert names == ["data p(x)", "generator q(x)", "D(x)", "D*(x), the best D"]
+
+
+def test_compared_lines_have_one_label_each_and_the_same_look_in_every_panel():
+    x, y = np.arange(3), np.array([[1.0, 2], [3, 4], [5, 6]])
+    panels = {"one": {"a": (x, y), "b": (x, y[:, 0])}, "two": {"a": (x, y[:, 1]), "b": (x, y[:, 0])}}
+    axes = figures.compare(panels, "round", log=["two"], marks={"one": 4.0})
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["a", "b"]
+    assert [ax.get_yscale() for ax in axes] == ["linear", "log"]
+    assert axes[0].lines[0].get_color() == axes[1].lines[0].get_color() != axes[1].lines[1].get_color()
+    assert axes[0].lines[-1].get_color() == PRIOR
+    assert axes[0].lines[-1].get_ydata()[0] == 4.0
+    np.testing.assert_array_equal(axes[0].lines[1].get_ydata(), y[:, 1])
+
+
+def test_the_map_says_its_numbers_where_they_belong():
+    wrong = np.array([[0.1, 0.2, 0.3], [0.7, 0.8, 0.9]])
+    figures.rate_map(wrong, (1e-3, 1e-2, 1e-1), "title")
+    ax = plt.gcf().axes[0]
+    said = {text.get_position(): text.get_text() for text in ax.texts}
+    assert said[(2, 0)] == "0.30"  # D's third rate, G's first
+    assert said[(0, 1)] == "0.70"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("D's learning rate", "G's learning rate")
+
+
+def test_the_plane_shows_each_path_and_its_eigenvalues():
+    paths = {g: dirac.trajectory((1.0, 0.0), 0.2, 20, "minimax", r1=g) for g in (0.0, 1.0)}
+    figures.dirac_planes(paths, paths[0.0][:5])
+    first, second = plt.gcf().axes
+    np.testing.assert_allclose(second.lines[0].get_xydata(), paths[1.0])
+    assert first.get_title() == "R1 of γ = 0: 0.00+0.50i, −0.00−0.50i"
+    assert second.get_title().startswith("R1 of γ = 1: −0.50")

@@ -1,0 +1,490 @@
+"""ToyGAN in a real JupyterLab, and alive in a page opened from disk without a network."""
+
+import json
+import os
+import statistics
+import time
+
+import nbconvert
+import nbformat
+import pytest
+from browser import Page
+
+from course_lib.widgets import ToyGAN
+
+pytest_plugins = ["browser"]
+
+GAN = ".course-widget[data-gupdates]"
+CELLS = [
+    "from course_lib.widgets import ToyGAN\ngame = ToyGAN()\ngame",
+    "game",
+    "print('all ' + 'ran')",
+]
+
+
+@pytest.fixture(scope="module")
+def book(lab, chromium):
+    """One notebook with two views of one widget; the tests go down it in order, each from a preset."""
+    page = lab.open(chromium, CELLS, height=1000)
+    page.run_all("all ran")
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def offline(chromium, tmp_path_factory):
+    """An exported page, opened from disk; the network is cut for the whole browser."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("ToyGAN()")])
+    data, metadata = ToyGAN()._repr_mimebundle_()
+    data.pop("application/vnd.jupyter.widget-view+json")
+    notebook.cells[0].outputs = [nbformat.v4.new_output("display_data", data, metadata=metadata)]
+    html, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
+    path = tmp_path_factory.mktemp("offline") / "page.html"
+    path.write_text(html, encoding="utf-8")
+    page = Page(chromium, 1000, 900)
+    page.goto(path.as_uri(), wait_until="domcontentloaded")
+    page.wait("d.step", GAN)
+    # MathJax and RequireJS, which nbconvert asks a CDN for in vain, are not the widget's affair
+    page.errors[:] = [e for e in page.errors if "MathJax" not in e and "require" not in e]
+    yield page
+    page.close()
+
+
+@pytest.fixture(params=["book", "offline"])
+def page(request):
+    """Both pages must behave alike; each test begins with the preset "balanced"."""
+    page = request.getfixturevalue(request.param)
+    if request.param == "book":
+        page.evaluate(
+            "() => { const c = jupyterapp.shell.currentWidget.content; c.activeCellIndex = 0;"
+            " return c.scrollToItem(0, 'start').then(() => 0); }"
+        )
+    page.locator(f"{GAN} canvas").first.scroll_into_view_if_needed()
+    press(page, "Preset: balanced")
+    page.wait("d.step === '0' && d.preset === 'balanced' && d.playing === 'false'", GAN)
+    choose(page, "Speed", "1")  # a preset comes with its own
+    return page
+
+
+def press(page, name):
+    page.locator(GAN).first.get_by_role("button", name=name, exact=True).click()
+
+
+def choose(page, label, value):
+    page.locator(GAN).first.get_by_label(label, exact=True).select_option(value)
+
+
+def settings(page, open_=True):
+    """Fold the settings out, or away."""
+    page.locator(f"{GAN} details").first.evaluate("(e, open) => { e.open = open; }", open_)
+
+
+def key(page, name):
+    page.locator(f"{GAN} canvas").first.focus()
+    page.page.keyboard.press(name)
+
+
+def data(page):
+    return page.data(GAN)
+
+
+def status(page):
+    return page.locator(f"{GAN} [role=status]").first.text_content()
+
+
+def stands_still(page):
+    before = data(page)["frame"]
+    time.sleep(0.8)
+    return data(page)["frame"] == before
+
+
+def busy_machine():
+    """Where more processes want to run than there are processors, no figure of speed means anything."""
+    return os.getloadavg()[0] > 1.25 * os.cpu_count()
+
+
+# ---- in both ----
+
+
+def test_it_plays_and_pauses(page):
+    press(page, "Play")
+    page.wait("d.step > 10", GAN)
+    press(page, "Pause")
+    page.wait("d.playing === 'false'", GAN)
+    assert stands_still(page)
+    assert status(page).startswith(f"Paused. Step {data(page)['step']}. JSD ")
+    now = int(data(page)["step"])
+    press(page, "Play")
+    page.wait(f"d.step > {now}", GAN)  # it goes on from there
+    key(page, " ")
+    page.wait("d.playing === 'false'", GAN)
+    assert page.errors == []
+
+
+def test_single_steps_count_one(page):
+    press(page, "One step of D, the discriminator")
+    page.wait("d.dupdates === '1' && d.gupdates === '0' && d.step === '0'", GAN)
+    press(page, "One step of G, the generator")
+    page.wait("d.dupdates === '1' && d.gupdates === '1'", GAN)
+    before = data(page)
+    key(page, "ArrowRight")
+    page.wait("d.dupdates === '4' && d.gupdates === '2' && d.step === '1'", GAN)  # three D steps a round
+    assert data(page)["jsd"] != before["jsd"]
+    # three quick presses are three steps
+    for _ in range(3):
+        key(page, "d")
+    page.wait("d.dupdates === '7' && d.gupdates === '2'", GAN)
+    press(page, "Back to the start")
+    page.wait("d.dupdates === '0' && d.step === '0' && d.kept === '1'", GAN)
+    assert page.errors == []
+
+
+def test_rewinding_and_going_on_plays_the_same_game(page):
+    choose(page, "Speed", "5")
+    press(page, "Play")
+    page.wait("d.step >= 30", GAN)
+    press(page, "Pause")
+    steps = int(data(page)["at"])
+    slider = page.locator(GAN).first.get_by_label("Time line: rewind to an earlier moment")
+    slider.focus()
+    slider.press("Home")
+    page.wait("d.at === '0' && d.step === '0'", GAN)
+    assert int(data(page)["kept"]) == steps + 1  # a rewind forgets nothing
+    seen = {}
+    for n in range(1, 6):
+        slider.press("ArrowRight")
+        page.wait(f"d.at === '{n}'", GAN)
+        seen[data(page)["step"]] = data(page)["jsd"]
+    slider.press("Home")
+    page.wait("d.at === '0'", GAN)
+    press(page, "Play")
+    page.wait("d.step >= 30", GAN)
+    press(page, "Pause")
+    page.wait("d.playing === 'false'", GAN)
+    now = data(page)
+    assert int(now["kept"]) == int(now["step"]) // 5 + 1  # what came after the rewind was forgotten
+    for n in range(1, 6):
+        slider.focus()
+        slider.press("Home")
+        for _ in range(n):
+            slider.press("ArrowRight")
+        page.wait(f"d.at === '{n}'", GAN)
+        assert seen[data(page)["step"]] == data(page)["jsd"]
+    # dragging in the curves below the picture rewinds, too
+    place = json.loads(data(page)["time"])
+    box = page.locator(f"{GAN} canvas").first.bounding_box()
+    page.page.mouse.click(box["x"] + place["x"] + 2, box["y"] + place["y"] + 20)
+    page.wait("d.at === '0'", GAN)
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("name", [p["name"] for p in ToyGAN().presets])
+def test_every_preset_loads_and_plays(page, name):
+    press(page, f"Preset: {name}")
+    page.wait(f"d.preset === {json.dumps(name)} && d.step === '0'", GAN)
+    watch = page.locator(f"{GAN} .watch").first.text_content()
+    assert watch == next(p["says"] for p in ToyGAN().presets if p["name"] == name)
+    key(page, " ")
+    page.wait("d.step > 6", GAN)
+    key(page, " ")
+    page.wait("d.playing === 'false'", GAN)
+    assert page.errors == []
+
+
+def test_settings_change_while_it_plays(page):
+    settings(page)
+    press(page, "Play")
+    page.wait("d.step > 3", GAN)
+    choose(page, "loss", "least_squares")
+    page.wait("d.loss === 'least_squares'", GAN)
+    now = int(data(page)["step"])
+    page.wait(f"d.step > {now + 5} && d.playing === 'true'", GAN)  # no restart, no pause
+    choose(page, "data", "two modes")
+    page.wait("d.data === 'two modes' && d.step < 60 && d.playing === 'true'", GAN)
+    press(page, "Pause")
+    for label, value in (("loss", "wasserstein"), ("critic kept smooth by", "clip"), ("players", "dirac")):
+        choose(page, label, value)
+    page.wait("d.step === '0'", GAN)
+    key(page, "ArrowRight")
+    page.wait("d.step === '1'", GAN)
+    page.locator(GAN).first.get_by_label("seed of the noise").fill("7")
+    page.locator(GAN).first.get_by_label("seed of the noise").press("Enter")
+    page.wait("d.step === '0'", GAN)
+    settings(page, False)
+    assert page.errors == []
+
+
+def test_a_density_is_drawn_by_hand(page):
+    press(page, "Draw the data's density by hand")
+    page.wait("d.drawing === 'true'", GAN)
+    plot = json.loads(data(page)["plot"])
+    box = page.locator(f"{GAN} canvas").first.bounding_box()
+    x, y, floor = box["x"] + plot["x"], box["y"] + plot["y"], box["y"] + plot["y"] + plot["h"]
+    mouse = page.page.mouse
+    # flat at nothing, but for a block at half height on the quarter right of the middle
+    mouse.move(x + 2, floor + 2)
+    mouse.down()
+    for part, height in ((0.5, 0), (0.502, 0.5), (0.75, 0.5), (0.752, 0), (0.999, 0)):
+        mouse.move(x + part * plot["w"], floor + 2 if height == 0 else floor - height * plot["h"], steps=8)
+    mouse.up()
+    page.wait("d.data === 'drawn' && d.step === '0'", GAN)
+    assert y < floor
+    press(page, "Play")
+    page.wait("d.step > 5 && d.drawing === 'false'", GAN)
+    press(page, "Pause")
+    if hasattr(page, "path"):  # the kernel has the same density
+        told = json.loads(page.run_code("import json; print(json.dumps(list(game.settings['heights'])))"))
+        middle = sum(told[128:192]) / sum(told)
+        assert len(told) == 256
+        assert middle > 0.95
+        assert max(told) / 0.5 == pytest.approx(1 / 0.92, rel=0.1)
+    assert page.errors == []
+
+
+def test_slow_motion_explains_five_steps_of_each_player(page):
+    choose(page, "Speed", "slow")
+    key(page, "g")
+    lesson = page.locator(f"{GAN} .slow").first
+    for phase in range(1, 6):
+        page.wait(f"d.phase === 'g{phase}'", GAN)
+        assert lesson.locator("li").count() == 5
+        assert lesson.locator("li[aria-current=step]").count() == 1
+        said = lesson.locator("li[aria-current=step]").text_content()
+        assert status(page).endswith(f"{phase} of 5: {said}")
+        if phase < 5:
+            key(page, "ArrowRight")
+    page.wait("d.gupdates === '1' && d.dupdates === '0'", GAN)
+    key(page, "ArrowRight")
+    page.wait("d.phase === ''", GAN)
+    press(page, "Play")
+    page.wait("d.phase === 'd1' && d.playing === 'true'", GAN)
+    page.wait("d.phase === 'd2'", GAN)  # by itself
+    key(page, " ")
+    page.wait("d.playing === 'false'", GAN)
+    assert page.errors == []
+
+
+def test_layers_large_type_and_runs(page):
+    def painted():
+        return page.locator(f"{GAN} canvas").first.evaluate("c => c.toDataURL()")
+
+    for words in ("data p(x)", "generator q(x)", "D(x)", "z → x", "push on G"):
+        button = page.locator(GAN).first.get_by_role("button", name=f"Show {words}", exact=True)
+        before = painted()
+        button.click()
+        page.wait("true", GAN)
+        page.wait_for_function(
+            "([s, old]) => document.querySelector(s).toDataURL() !== old", arg=[f"{GAN} canvas", before]
+        )
+        assert button.get_attribute("aria-pressed") == "false"
+        button.click()
+    size = page.locator(GAN).first.evaluate("e => getComputedStyle(e).fontSize")
+    key(page, "l")
+    page.wait_for_function(
+        "([s, old]) => getComputedStyle(document.querySelector(s)).fontSize !== old", arg=[GAN, size]
+    )
+    key(page, "l")
+    key(page, "ArrowRight")
+    page.wait("d.step === '1'", GAN)
+    kept = int(data(page)["runs"])
+    settings(page)
+    press(page, "Keep this run to compare it with others")
+    page.wait(f"d.runs === '{kept + 1}'", GAN)
+    press(page, "Begin anew with the next seed")
+    page.wait("d.step === '0'", GAN)
+    page.locator(GAN).first.get_by_role("button", name=f"Go back to run {kept + 1}").click()
+    page.wait("d.step === '1' && d.kept === '2'", GAN)
+    settings(page, False)
+    assert page.errors == []
+
+
+def test_the_blue_line_is_where_d_is(page):
+    """The drawn pixels against the numbers of the frame: D is blue at its height, and not elsewhere."""
+    for words in ("data p(x)", "generator q(x)", "D*(x), the best D", "push on G"):
+        press(page, f"Show {words}")
+    press(page, "One step of D, the discriminator")
+    page.wait("d.dupdates === '1'", GAN)
+    time.sleep(0.6)  # the glide ends
+    found = page.locator(f"{GAN} canvas").first.evaluate(
+        """c => { const d = c.closest('.course-widget').dataset, plot = JSON.parse(d.plot);
+        const ratio = c.width / c.clientWidth, g = c.getContext('2d'), out = [];
+        for (let i = 1; i < 64; i++) {
+            const x = plot.x + (i / 64) * plot.w;
+            const box = [x * ratio, plot.y * ratio, 1, plot.h * ratio].map(Math.round);
+            const { data } = g.getImageData(...box);
+            const ys = [];
+            for (let y = 0; y < data.length / 4; y++) {
+                if (data[4 * y + 2] - data[4 * y] > 90) ys.push(y / ratio);
+            }
+            if (ys.length) out.push([i / 64, ys.reduce((a, b) => a + b) / ys.length / plot.h]);
+        }
+        return out; }"""
+    )
+    assert len(found) > 25  # dashed: some columns fall into gaps
+    if hasattr(page, "path"):
+        d = json.loads(page.run_code("import json; print(json.dumps(game.game.measure()['d'].tolist()))"))
+    else:
+        game = ToyGAN().game
+        game.update_d()
+        d = game.measure()["d"].tolist()
+    for part, height in found:
+        drawn = (1 - height - 0.04) / 0.92
+        assert drawn == pytest.approx(d[min(int(part * 256), 255)], abs=0.02)
+    for words in ("data p(x)", "generator q(x)", "D*(x), the best D", "push on G"):
+        press(page, f"Show {words}")
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("width", [380, 680, 1100])
+def test_nothing_is_cut_off(offline, width):
+    offline.page.set_viewport_size({"width": width, "height": 900})
+    settings(offline)
+    time.sleep(0.3)
+    inside, outside = offline.eval_on_selector(GAN, "e => [e.scrollWidth, e.clientWidth]")
+    assert inside <= outside
+    wide = offline.locator(GAN).first.evaluate(
+        """e => { const edge = e.getBoundingClientRect().right + 0.5;
+        return [...e.querySelectorAll('button, select, input, label, canvas, fieldset, output')]
+            .filter((c) => c.getBoundingClientRect().right > edge).map((c) => c.outerHTML.slice(0, 80)); }"""
+    )
+    assert wide == []
+    settings(offline, False)
+    offline.page.set_viewport_size({"width": 1000, "height": 900})
+
+
+def test_every_control_has_a_name(offline):
+    nameless = offline.locator(GAN).first.evaluate(
+        """e => [...e.querySelectorAll('button, select, input, canvas')]
+            .filter((c) => !c.getAttribute('aria-label') && !c.labels?.length)
+            .map((c) => c.outerHTML.slice(0, 80))"""
+    )
+    assert nameless == []
+    for phrase in ("JSD", "D is right on", "space plays"):
+        assert phrase in offline.locator(f"{GAN} canvas").first.get_attribute("aria-label")
+
+
+# ---- with a kernel ----
+
+
+def test_two_views_show_one_game(book):
+    press(book, "Preset: balanced")
+    book.wait("d.step === '0'", GAN)
+    press(book, "Play")
+    book.wait("d.step > 10", GAN)
+    press(book, "Pause")
+    both = book.eval_on_selector_all(GAN, "all => all.map((e) => [e.dataset.step, e.dataset.dupdates])")
+    assert len(both) == 2
+    step, d = both[0]
+    second = book.locator(GAN).nth(1)
+    second.scroll_into_view_if_needed()
+    second.get_by_role("button", name="One step of D, the discriminator", exact=True).click()
+    book.wait_for_function(
+        "([s, d]) => Number(document.querySelectorAll(s)[1].dataset.dupdates) === d", arg=[GAN, int(d) + 1]
+    )
+    book.locator(GAN).first.scroll_into_view_if_needed()
+    book.wait(f"d.dupdates === '{int(d) + 1}'", GAN)
+    assert data(book)["step"] == step
+    assert book.errors == []
+
+
+def test_python_and_the_page_follow_each_other(book):
+    book.run_code("game.load('overshoot').play(20, every=5)")
+    book.wait("d.preset === 'overshoot' && d.step === '20' && d.kept === '5'", GAN)
+    book.run_code("game.change(lr_g=0.125)")
+    settings(book)
+    slider = book.locator(GAN).first.get_by_label("G’s learning rate")
+    book.wait_for_function(
+        "e => e && e.getAttribute('aria-valuetext') === '0.13'", arg=slider.element_handle()
+    )
+    settings(book, False)
+    key(book, "ArrowRight")
+    book.wait("d.step === '21'", GAN)
+    assert book.run_code("print(game.game.rounds, game.settings['lr_g'])").split() == ["21", "0.125"]
+    # cells run while it plays
+    press(book, "Play")
+    book.wait("d.playing === 'true' && d.step > 25", GAN)
+    assert book.run_code("print(6 * 7)").strip() == "42"
+    press(book, "Pause")
+    assert book.errors == []
+
+
+def test_an_error_is_one_sentence_and_the_control_goes_back(book):
+    book.run_code("game._one, game.kept = (lambda *_: 1 / 0), game._one")
+    press(book, "Play")
+    book.wait("d.playing === 'false'", GAN)
+    book.page.get_by_text("ZeroDivisionError: division by zero").first.wait_for(timeout=10_000)
+    book.run_code("game._one = game.kept")
+    press(book, "Play")
+    now = int(data(book)["frame"])
+    book.wait(f"d.frame > {now + 3}", GAN)
+    press(book, "Pause")
+    assert book.errors == []
+
+
+def test_the_figures_that_it_must_reach(book):
+    """Frames a second, the time of a pause and of 1+1; benchmarks/toy_gan.py measures them properly."""
+    press(book, "Preset: balanced")
+    book.wait("d.step === '0'", GAN)
+    press(book, "Play")
+    book.wait("d.step > 10", GAN)
+    rates, answers = [], []
+    for _ in range(6):
+        before, began = int(data(book)["frame"]), time.monotonic()
+        time.sleep(0.5)
+        rates.append((int(data(book)["frame"]) - before) / (time.monotonic() - began))
+        began = time.monotonic()
+        book.run_code("print(1 + 1)")
+        answers.append(time.monotonic() - began)
+    paused = book.locator(GAN).first.evaluate(
+        """async e => { const out = [], play = e.querySelector('button.main');
+        for (let i = 0; i < 5; i++) {
+            const began = performance.now();
+            play.click();
+            while (e.dataset.playing === 'true') await new Promise(requestAnimationFrame);
+            out.push(performance.now() - began);
+            const frame = e.dataset.frame;
+            await new Promise((done) => setTimeout(done, 300));
+            if (e.dataset.frame !== frame) out.push(Infinity);
+            play.click();
+            await new Promise((done) => setTimeout(done, 400));
+        }
+        play.click();
+        return out; }"""
+    )
+    easy = busy_machine()
+    assert statistics.median(rates) >= (8 if easy else 22)
+    assert max(paused) < (1000 if easy else 150)
+    assert statistics.median(answers) < (1.5 if easy else 0.25)
+    assert book.errors == []
+
+
+def test_it_rests_out_of_sight(book):
+    press(book, "Play")
+    book.wait("d.playing === 'true'", GAN)
+    hide = """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+              document.dispatchEvent(new Event('visibilitychange')); }"""
+    book.evaluate(hide, True)
+    time.sleep(0.8)
+    rounds = book.run_code("print(game.game.rounds)")
+    time.sleep(0.8)
+    assert book.run_code("print(game.game.rounds)") == rounds
+    book.evaluate(hide, False)
+    now = int(data(book)["frame"])
+    book.wait(f"d.frame > {now}", GAN)
+    press(book, "Pause")
+
+
+def test_a_reload_of_the_page_finds_the_game_again(book):
+    """The last test of `book`."""
+    press(book, "Preset: collapse")
+    book.wait("d.step === '0' && d.preset === 'collapse'", GAN)
+    key(book, "ArrowRight")
+    book.wait("d.step === '1'", GAN)
+    key(book, "ArrowRight")
+    book.wait("d.step > 1 && d.kept === '3'", GAN)
+    step = data(book)["step"]
+    book.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => 0)")
+    book.page.reload()
+    book.wait(f"d.step === '{step}' && d.kept === '3' && d.preset === 'collapse'", GAN, timeout=60)
+    key(book, "ArrowRight")
+    book.wait(f"d.step > {step}", GAN)
