@@ -1,0 +1,433 @@
+"""One training step in five ways, and each kernel beside its twin: the figures of chapter 08.
+
+    python benchmarks/gpu.py [--quick] [--json FILE]
+
+The plain VAE, 784-400-20, batch 128, Adam at 1e-3, float32, pixels binarized anew at each step. A step's time
+is the difference between a longer and a shorter training, so that compiling and capturing cancel; medians of
+the rounds, all in one process. First the two floors under any step: the bytes that it must move, and the
+launches that the usual way needs. Kernels are timed at a size that fills a GPU: gradients included, beside
+their twins; alone, for their bandwidth against that of a copy. On a CPU the same tables are printed for
+what runs there: the twins.
+--quick: a fraction of the sizes. --json: write the figures with machine, versions and date;
+course_lib/models/gpu.json is the file that chapter 08 draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from vae import Tutorial
+
+from course_lib import kernels
+from course_lib.data import Digits, binarize, fixed_binarization, mnist
+from course_lib.device import pick_device
+from course_lib.metrics import elbo
+from course_lib.training import Run
+from course_lib.vae import VAE
+
+BATCH = 128
+TUTORIAL, EAGER, COMPILE, GRAPH = "the tutorial's loop", "our eager loop", "compile", "graph"
+BOTH, FUSED, FUSED_GRAPH = "graph + compile", "fused kernels", "graph + fused kernels"
+WAYS = {  # name: which loss, and whether the step is one graph
+    EAGER: ("plain", False), COMPILE: ("compiled", False), FUSED: ("fused", False), GRAPH: ("plain", True),
+    BOTH: ("compiled", True), FUSED_GRAPH: ("fused", True),
+}  # fmt: skip
+Row = dict[str, Any]
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def clock(work: Callable[[], object], device: torch.device, rounds: int) -> float:
+    """The median seconds of `work`, after three runs that compile, allocate and warm up."""
+    taken = []
+    for i in range(rounds + 3):
+        wait(device)
+        begin = time.perf_counter()
+        work()
+        wait(device)
+        taken.append(time.perf_counter() - begin)
+        if i < 3 and sum(taken) > 20:  # a CPU at the full size: once is warm
+            break
+    return statistics.median(taken[3:] or taken[-1:])
+
+
+def copy_bandwidth(device: torch.device, size: int) -> float:
+    """Bytes a second, read and written, of copying `size` bytes: the yardstick for a kernel's bandwidth."""
+    source = torch.ones(size // 4, device=device)
+    target = torch.empty_like(source)
+    return 2 * size / clock(lambda: target.copy_(source), device, 10)
+
+
+def launch_seconds(device: torch.device) -> float:
+    """Of the smallest operation there is, one number plus 1, in a row of a thousand."""
+    one = torch.zeros(1, device=device)
+
+    def thousand() -> None:
+        for _ in range(1000):
+            one.add_(1)
+
+    return clock(thousand, device, 5) / 1000
+
+
+# ---------------------------------------------------------------- the training step
+
+
+def setup(digits: Digits, loss: str, device: torch.device) -> tuple[Run, Callable[[Any], dict[str, Tensor]]]:
+    """A run of the plain VAE, and its whole update."""
+    torch.manual_seed(0)
+    images = digits.images.flatten(1)
+    model = VAE().to(device)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True, capturable=device.type == "cuda")
+    terms = {"plain": model.loss, "fused": lambda x: kernels.fused_loss(model, x)}
+    compute = torch.compile(model.loss) if loss == "compiled" else terms[loss]
+    # for the fused kernels the data are row numbers: gathering and binarizing are one kernel
+    data = torch.arange(len(images), device=device) if loss == "fused" else images
+
+    def update(batch: Tensor) -> dict[str, Tensor]:
+        x = kernels.gather_binarize(images, batch) if loss == "fused" else binarize(batch)
+        losses = compute(x)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+        return losses
+
+    return Run(data, batch_size=BATCH, model=model, optimizer=optimizer), update
+
+
+def step_seconds(digits: Digits, loss: str, graph: bool, steps: int, rounds: int, device: Any) -> float:
+    """(time of a long training − time of a short one) / (steps more), the median of the rounds."""
+    run, update = setup(digits, loss, device)
+    epoch = -(-len(digits) // BATCH)  # steps; a batch that is not full counts as one
+
+    def more(count: int) -> float:
+        wait(device)
+        begin = time.perf_counter()
+        run.train(update, (run.step + count) / epoch, report_every=100, graph=graph, quiet=True)
+        wait(device)
+        return time.perf_counter() - begin
+
+    # what is compiled stays compiled, for the smaller batch at an epoch's end as well
+    more(epoch + 1 if loss == "compiled" or device.type == "cuda" else 8)
+    short = max(8, steps // 5)
+    return statistics.median((more(short + steps) - more(short)) / steps for _ in range(rounds))
+
+
+class Counter(TorchDispatchMode):
+    """Counts operations: on a CPU nothing is launched, but each is called by itself as well."""
+
+    n = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.n += 1
+        return function(*args, **(kwargs or {}))
+
+
+def operations(digits: Digits, loss: str, device: torch.device) -> int:
+    """Kernels that one eager step launches on a GPU; on a CPU, operations called."""
+    _, update = setup(digits, loss, device)
+    index = torch.arange(BATCH, device=device)
+    batch = index if loss == "fused" else digits.images.flatten(1)[:BATCH]
+    for _ in range(3):
+        update(batch)
+    if device.type != "cuda":
+        with Counter() as counter:
+            update(batch)
+        return counter.n
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+        update(batch)
+        wait(device)
+    return sum(event.device_type == torch.autograd.DeviceType.CUDA for event in profiler.events())
+
+
+def floors(digits: Digits, device: torch.device, quick: bool) -> Row:
+    """What no way of computing this step can go below, and what the usual way needs."""
+    weights = sum(p.numel() for p in VAE().parameters())
+    # float32: forward and backward read the weights once each; the gradient is written; Adam reads the
+    # weights, the gradient and two moments, and writes all but the gradient
+    moved = 4 * weights * (1 + 1 + 1 + 4 + 3) + BATCH * 784
+    bandwidth = copy_bandwidth(device, 2**26 if quick or device.type != "cuda" else 2**30)
+    launch, count = launch_seconds(device), {k: operations(digits, k, device) for k in ("plain", "fused")}
+    return {
+        "bytes": moved,
+        "copy_gb_s": bandwidth / 1e9,
+        "bytes_us": moved / bandwidth * 1e6,
+        "launch_us": launch * 1e6,
+        "operations": count["plain"],
+        "operations_fused": count["fused"],
+        "launches_us": launch * count["plain"] * 1e6,
+    }
+
+
+def steps(digits: Digits, device: torch.device, quick: bool) -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    few = Digits(
+        digits.images[: BATCH * (8 if quick else 50)], digits.labels[: BATCH * (8 if quick else 50)], ""
+    )
+    tutorial = Tutorial(few)
+    rows[TUTORIAL] = row(clock(tutorial.epoch, device, 1 if quick else 5) / (len(few) // BATCH))
+    count, rounds = (20, 1) if quick else (2000, 5) if device.type == "cuda" else (200, 3)
+    for name, (loss, graph) in WAYS.items():
+        if graph and device.type != "cuda":
+            rows[name] = {"left_out": "a graph needs CUDA"}
+            continue
+        try:
+            rows[name] = row(step_seconds(digits, loss, graph, count, rounds, device))
+        except Exception as error:  # a machine without a compiler: the other rows are still worth having
+            rows[name] = {"left_out": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"}
+        if loss == "fused" and "us" in rows[name]:
+            rows[name]["ran"] = sorted({kernels.ran["fused_elbo"], kernels.ran["gather_binarize"]})
+    return rows
+
+
+def row(seconds: float) -> Row:
+    return {"us": seconds * 1e6, "images_s": BATCH / seconds}
+
+
+def hundred_epochs(digits: Digits, test: Tensor, loss: str, device: torch.device) -> Row:
+    """All of a training of 100 epochs, from the first step to the last, and what it reached."""
+    run, update = setup(digits, loss, device)
+    wait(device)
+    begin = time.perf_counter()
+    run.train(update, 100, report_every=469, graph=True, quiet=True)
+    wait(device)
+    return {
+        "seconds": time.perf_counter() - begin,
+        "minus_elbo": -float(elbo(run.parts["model"].eval(), test).elbo),
+    }
+
+
+# ---------------------------------------------------------------- the kernels
+
+
+def with_gradients(function: Any, leaves: list[Tensor], *others: Any) -> Callable[[], None]:
+    """A call, the mean of all that it returns, and the gradients of it."""
+
+    def work() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        out = function(*leaves, *others)
+        total = sum(part.mean() for part in out) if isinstance(out, tuple) else out.mean()
+        total.backward()
+
+    return work
+
+
+Job = tuple[int, Callable[[], object], dict[str, Callable[[], object]]]
+
+
+def kernel_jobs(device: torch.device, n: int) -> dict[str, Job]:
+    """For each: bytes that the kernel cannot avoid, the kernel alone, and the ways to all it computes."""
+    torch.manual_seed(0)
+    pixels, d = 784, 20
+    logits, x = torch.randn(n, pixels, device=device), torch.rand(n, pixels, device=device)
+    mu, logvar = torch.randn(n, d, device=device), torch.randn(n, d, device=device)
+    leaves = [t.requires_grad_() for t in (logits, mu, logvar)]
+    images = torch.randint(0, 256, (n, pixels), dtype=torch.uint8, device=device)
+    index, seed = torch.randperm(n, device=device), kernels.new_seed(device)
+    wide = [torch.randn(n, pixels, device=device).requires_grad_() for _ in range(2)]
+
+    def ways(job: Callable[[Any], Callable[[], object]], fused: Any, twin: Any) -> dict[str, Any]:
+        return {"kernel": job(fused), "twin": job(twin), "compiled twin": job(torch.compile(twin))}
+
+    def terms(function: Any) -> Callable[[], object]:
+        return with_gradients(lambda a, m, v: function(a, x, m, v), leaves)
+
+    def draw(function: Any) -> Callable[[], object]:
+        return with_gradients(lambda m, v: function(m, v, seed), wide)
+
+    def gather(function: Any) -> Callable[[], object]:
+        return lambda: function(images, index, seed)
+
+    return {
+        # reads logits and pixels, writes the gradient by the logits
+        "fused ELBO": (
+            12 * n * pixels,
+            lambda: kernels.fused_elbo(logits, x, mu, logvar),
+            ways(terms, kernels.fused_elbo, kernels.elbo_twin),
+        ),
+        # two read, one written
+        "reparameterization": (
+            12 * n * pixels,
+            lambda: kernels.fused_reparameterize(*wide, seed),
+            ways(draw, kernels.fused_reparameterize, kernels.reparameterize_twin),
+        ),
+        # a byte read, a float32 written
+        "gather + binarize": (
+            5 * n * pixels,
+            gather(kernels.gather_binarize),
+            ways(gather, kernels.gather_binarize, kernels.gather_binarize_twin),
+        ),
+    }
+
+
+def attempt(work: Callable[[], object], device: torch.device, rounds: int) -> float | None:
+    try:
+        return clock(work, device, rounds)
+    except Exception as error:
+        print(f"left out: {type(error).__name__}: {str(error).strip().splitlines()[0][:100]}")
+        return None
+
+
+def measure_kernels(device: torch.device, quick: bool, copy_gb_s: float) -> dict[str, Row]:
+    n = 60_000 if device.type == "cuda" and not quick else 2_000
+    found = {}
+    for name, (size, alone, ways) in kernel_jobs(device, n).items():
+        seconds = {way: attempt(work, device, 3 if quick else 20) for way, work in ways.items()}
+        if not has_kernels(device):
+            seconds["kernel"] = None  # the public function was the twin again
+        entry: Row = {"rows": n, "ms": {way: s and s * 1e3 for way, s in seconds.items()}}
+        if seconds["kernel"]:
+            entry["gb_s"] = size / clock(alone, device, 3 if quick else 20) / 1e9
+            entry["share_of_copy"] = entry["gb_s"] / copy_gb_s
+        found[name] = entry
+    return found
+
+
+def has_kernels(device: torch.device) -> bool:
+    return device.type == "cuda" and kernels.which(device).startswith("Triton on")
+
+
+def measure_e_step(device: torch.device, quick: bool) -> dict[str, Row]:
+    """Time, and on a GPU the peak of memory beyond the data."""
+    n, k = (60_000, 512) if device.type == "cuda" and not quick else (2_000, 64)
+    twin = kernels.mixture_statistics_twin
+    ways = {"kernel": kernels.mixture_statistics, "twin": twin, "compiled twin": torch.compile(twin)}
+    found = {}
+    for d in (50, 784):
+        torch.manual_seed(0)
+        x, means = torch.randn(n, d, device=device), torch.randn(k, d, device=device)
+        arguments = x, torch.full((k,), 1 / k, device=device), means, torch.ones(k, d, device=device)
+        entry: Row = {"n": n, "d": d, "k": k, "ms": {}, "peak_mb": {}}
+        for way, function in ways.items():
+            work = lambda f=function, a=arguments: f(*a)  # noqa: E731
+            taken = (
+                None
+                if way == "kernel" and not has_kernels(device)
+                else attempt(work, device, 3 if quick else 10)
+            )
+            entry["ms"][way], entry["peak_mb"][way] = taken and taken * 1e3, None
+            if taken and device.type == "cuda":
+                before = torch.cuda.memory_allocated()
+                torch.cuda.reset_peak_memory_stats()
+                work()
+                entry["peak_mb"][way] = (torch.cuda.max_memory_allocated() - before) / 1e6
+        found[f"d = {d}"] = entry
+    return found
+
+
+# ---------------------------------------------------------------- the report
+
+
+def number(value: float | None, form: str = ".2f") -> str:
+    return "" if value is None else f"{value:{form}}"
+
+
+def report(found: Row) -> str:
+    f, rows = found["floors"], found["steps"]
+    names = {"cpu": "operations called", "cuda": "launches"}
+    lines = [
+        "Two floors under a step:",
+        f"- bytes: {f['bytes'] / 1e6:.1f} MB at {f['copy_gb_s']:.0f} GB/s (copy) = {f['bytes_us']:.1f} µs",
+        f"- {names[found['device']]}: {f['operations']} ({f['operations_fused']} with the fused functions) "
+        f"at {f['launch_us']:.2f} µs each = {f['launches_us']:.0f} µs",
+        "",
+        "| a step of the plain VAE, batch 128 | µs | images a second | times the tutorial's loop |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, entry in rows.items():
+        if "us" in entry:
+            ratio = rows[TUTORIAL]["us"] / entry["us"]
+            by = f" ({', '.join(entry['ran'])})" if "ran" in entry else ""
+            lines.append(f"| {name}{by} | {entry['us']:,.0f} | {entry['images_s']:,.0f} | {ratio:.1f}× |")
+        else:
+            lines.append(f"| {name} | left out: {entry['left_out']} | | |")
+    for name, entry in found["hundred_epochs"].items():
+        lines.append(
+            f"\n100 epochs, {name}: {entry['seconds']:.2f} s, "
+            f"to a test −ELBO of {entry['minus_elbo']:.2f} nats."
+        )
+    lines += [
+        "",
+        "| a kernel, with its gradients | rows | ms | GB/s | of the copy | twin, ms | compiled twin, ms |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, entry in found["kernels"].items():
+        ms, share, gb_s = entry["ms"], entry.get("share_of_copy"), entry.get("gb_s")
+        lines.append(
+            f"| {name} | {entry['rows']:,} | {number(ms['kernel'], '.3f')} | {number(gb_s, '.0f')} | "
+            f"{number(share, '.0%')} | {number(ms['twin'], '.3f')} | {number(ms['compiled twin'], '.3f')} |"
+        )
+    lines += [
+        "",
+        "| E-step | kernel, ms | twin | compiled twin | peak, kernel, MB | twin | compiled twin |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for entry in found["e_step"].values():
+        ms, peak = (
+            " | ".join(number(entry[key][way]) for way in ("kernel", "twin", "compiled twin"))
+            for key in ("ms", "peak_mb")
+        )
+        lines.append(f"| N = {entry['n']:,}, d = {entry['d']}, K = {entry['k']} | {ms} | {peak} |")
+    return "\n".join(lines)
+
+
+def machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} threads of a CPU, {platform.system()} {platform.machine()}"
+
+
+def measure(device: torch.device, quick: bool) -> Row:
+    digits, test = mnist(True, device), mnist(False, device, quiet=True)
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda}
+    versions["triton"] = kernels.triton.__version__ if kernels.triton else None
+    found: Row = {
+        "machine": machine(device),
+        "device": device.type,
+        "versions": versions,
+        "date": datetime.date.today().isoformat(),
+        "quick": quick,
+        "which": kernels.which(device),
+        "floors": floors(digits, device, quick),
+        "steps": steps(digits, device, quick),
+        "hundred_epochs": {},
+    }
+    if device.type == "cuda" and not quick:
+        x = fixed_binarization(test.images).flatten(1)
+        ways = {name: loss for name, (loss, graph) in WAYS.items() if graph and "us" in found["steps"][name]}
+        found["hundred_epochs"] = {k: hundred_epochs(digits, x, loss, device) for k, loss in ways.items()}
+    found["kernels"] = measure_kernels(device, quick, found["floors"]["copy_gb_s"])
+    found["e_step"] = measure_e_step(device, quick)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a fraction of the sizes: does everything run?")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    asked = parser.parse_args()
+    found = measure(pick_device(), asked.quick)
+    print(f"\n{found['machine']}; {found['which']}; versions {found['versions']}; {found['date']}\n")
+    print(report(found))
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+        print(f"\nWritten to {asked.json}.")
+
+
+if __name__ == "__main__":
+    main()

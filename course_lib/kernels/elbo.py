@@ -1,0 +1,182 @@
+"""The two terms of −L_b and all their gradients, in one pass over the logits.
+
+Written with PyTorch's functions, the loss of a VAE reads and writes arrays of the images' size many times.
+The kernel reads each logit and each pixel once, and writes one number back: the gradient by the logit. An
+image's two sums stay in the processor. One program computes one image.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from course_lib.gaussians import kl_diag
+from course_lib.kernels.backend import check, compute_dtype, jit, kernel_runs, rows, tl, triton
+from course_lib.likelihoods import log_bernoulli
+
+
+class Terms(NamedTuple):
+    """reconstruction = −log P(x|z) and KL(q(z|x) ‖ N(0, I)) of each image, (N,) each, in nats."""
+
+    reconstruction: Tensor
+    kl: Tensor
+
+
+def elbo_twin(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
+    """What `fused_elbo` must equal, from the functions of the course."""
+    kind = compute_dtype(logits)
+    target = x.to(kind) / 255 if x.dtype == torch.uint8 else x.to(kind)
+    return Terms(-log_bernoulli(logits.to(kind), target), kl_diag(mu.to(kind), logvar.to(kind)))
+
+
+@jit
+def _log1p(s):  # log(1 + s) for 0 ≤ s ≤ 1 without losing a small s beside the 1 (Kahan)
+    one = 1.0 + s
+    kept = one - 1.0  # what rounding left of s
+    return tl.where(kept == 0, s, tl.log(one) * s / tl.where(kept == 0, 1.0, kept))
+
+
+@jit
+def _pixels(logits, x, pixel, inside, BYTES: tl.constexpr, KIND: tl.constexpr):
+    """Logits, targets in [0, 1] and exp(−|logit|), which never overflows, of some pixels of one image."""
+    logit = tl.load(logits + pixel, mask=inside, other=0.0).to(KIND)
+    target = tl.load(x + pixel, mask=inside, other=0).to(KIND)
+    if BYTES:
+        target = target / 255.0
+    return logit, target, tl.exp(-tl.abs(logit))
+
+
+@jit
+def _elbo_kernel(
+    logits, x, mu, logvar, reconstruction, kl, d_logits, d_mu, d_logvar,
+    logits_row, x_row, mu_row, logvar_row, D, d, share,
+    GRADIENTS: tl.constexpr, BYTES: tl.constexpr, KIND: tl.constexpr, BLOCK: tl.constexpr, Z: tl.constexpr,
+):  # fmt: skip
+    n = tl.program_id(0).to(tl.int64)  # the image; its rows begin at logits + n · logits_row and so on
+    total = tl.zeros((BLOCK,), KIND)
+    for start in range(0, D, BLOCK):
+        pixel = start + tl.arange(0, BLOCK)
+        inside = pixel < D  # the last block reaches beyond the image
+        a, t, small = _pixels(logits + n * logits_row, x + n * x_row, pixel, inside, BYTES, KIND)
+        # log(1 + eᵃ) is max(a, 0) + log(1 + e^−|a|), which never overflows
+        total += tl.where(inside, tl.maximum(a, 0.0) - t * a + _log1p(small), 0.0)
+        if GRADIENTS:
+            p = tl.where(a >= 0, 1.0, small) / (1.0 + small)  # sigmoid(a)
+            tl.store(d_logits + n * D + pixel, (p - t) * share, mask=inside)
+    tl.store(reconstruction + n, tl.sum(total, 0))
+
+    sums = tl.zeros((Z,), KIND)
+    for start in range(0, d, Z):
+        k = start + tl.arange(0, Z)
+        m = tl.load(mu + n * mu_row + k, mask=k < d, other=0.0).to(KIND)
+        v = tl.load(logvar + n * logvar_row + k, mask=k < d, other=0.0).to(KIND)
+        sums += 0.5 * (tl.exp(v) - 1.0 - v + m * m)  # 0 where masked: exp(0) − 1 − 0 + 0
+        if GRADIENTS:
+            tl.store(d_mu + n * d + k, m * share, mask=k < d)
+            tl.store(d_logvar + n * d + k, 0.5 * (tl.exp(v) - 1.0) * share, mask=k < d)
+    tl.store(kl + n, tl.sum(sums, 0))
+
+
+@jit
+def _other_gradients_kernel(
+    logits, x, mu, logvar, g_reconstruction, g_kl, d_logits, d_mu, d_logvar,
+    logits_row, x_row, mu_row, logvar_row, D, d, written,
+    BYTES: tl.constexpr, KIND: tl.constexpr, BLOCK: tl.constexpr, Z: tl.constexpr,
+):  # fmt: skip
+    n = tl.program_id(0).to(tl.int64)
+    g = tl.load(g_reconstruction + n)
+    if g != written:  # mostly equal: then this program has nothing to read or to write
+        for start in range(0, D, BLOCK):
+            pixel = start + tl.arange(0, BLOCK)
+            inside = pixel < D
+            a, t, small = _pixels(logits + n * logits_row, x + n * x_row, pixel, inside, BYTES, KIND)
+            p = tl.where(a >= 0, 1.0, small) / (1.0 + small)
+            tl.store(d_logits + n * D + pixel, (p - t) * g, mask=inside)
+    g = tl.load(g_kl + n)
+    if g != written:
+        for start in range(0, d, Z):
+            k = start + tl.arange(0, Z)
+            m = tl.load(mu + n * mu_row + k, mask=k < d, other=0.0).to(KIND)
+            v = tl.load(logvar + n * logvar_row + k, mask=k < d, other=0.0).to(KIND)
+            tl.store(d_mu + n * d + k, m * g, mask=k < d)
+            tl.store(d_logvar + n * d + k, 0.5 * (tl.exp(v) - 1.0) * g, mask=k < d)
+
+
+def _settings(logits: Tensor, x: Tensor, mu: Tensor) -> dict[str, Any]:
+    # a block is a power of 2; beyond 1,024 numbers a program takes several
+    return {
+        "BYTES": x.dtype == torch.uint8,
+        "KIND": tl.float64 if logits.dtype == torch.float64 else tl.float32,
+        "BLOCK": min(1024, triton.next_power_of_2(logits.shape[1])),
+        "Z": min(1024, triton.next_power_of_2(mu.shape[1])),
+    }
+
+
+class _FusedElbo(torch.autograd.Function):
+    """Forward writes the gradients too, for the mean over images as the loss; backward mends what differs."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, gradients: bool) -> Any:
+        (n, pixels), d, share = logits.shape, mu.shape[1], 1 / len(logits)
+        terms = [logits.new_empty(n, dtype=compute_dtype(logits)) for _ in range(2)]
+        shapes = (logits.shape, mu.shape, mu.shape) if gradients else ((1,), (1,), (1,))
+        ctx.written = [logits.new_empty(shape) for shape in shapes]
+        given = [rows(t) for t in (logits, x, mu, logvar)]
+        steps = [t.stride(0) for t in given]
+        _elbo_kernel[(n,)](*given, *terms, *ctx.written, *steps, pixels, d, share,
+                           GRADIENTS=gradients, **_settings(logits, x, mu))  # fmt: skip
+        ctx.save_for_backward(*given)
+        return tuple(terms)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_reconstruction: Tensor, g_kl: Tensor) -> Any:
+        logits, x, mu, _ = given = ctx.saved_tensors
+        found, share = ctx.written, 1 / len(logits)
+        if found is None:  # given away by an earlier backward; nothing equals NaN, so all is written anew
+            found, share = [logits.new_empty(t.shape) for t in (logits, mu, mu)], float("nan")
+        ctx.written = None
+        upstream = [g.contiguous() for g in (g_reconstruction, g_kl)]
+        steps = [t.stride(0) for t in given]
+        _other_gradients_kernel[(len(logits),)](*given, *upstream, *found, *steps, logits.shape[1],
+                                                mu.shape[1], share, **_settings(logits, x, mu))  # fmt: skip
+        return found[0], None, found[1], found[2], None
+
+
+def fused_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
+    """−log P(x|z) and KL(q(z|x) ‖ N(0, I)) of each image, (N,) each in nats; −L_b is their sum.
+
+    logits (N, D): the decoder's. x (N, D): pixels in [0, 1], or bytes, where 255 stands for 1 as in
+    `Digits.images`; no gradient reaches it. mu, logvar (N, d): q's. Their gradients come from the same pass,
+    ready for a loss that is the mean of the sum; for any other they are computed again. Sums are in float32,
+    for float64 in float64. Finite for every finite logit. Raises ValueError for tensors that do not fit.
+    Source: Kingma & Welling 2014, equation 10 and appendix C.1.
+    """
+    check(
+        logits.ndim == 2 and logits.shape == x.shape,
+        f"logits and x are (N, D) both, not {tuple(logits.shape)} and {tuple(x.shape)}.",
+    )
+    check(
+        mu.ndim == 2 and mu.shape == logvar.shape and len(mu) == len(logits),
+        f"mu and logvar are (N, d) both with N = {len(logits)}, not {tuple(mu.shape)} and "
+        f"{tuple(logvar.shape)}.",
+    )
+    check(0 not in (*logits.shape, *mu.shape), "There is no image, pixel or code here: pass at least one.")
+    check(
+        logits.is_floating_point() and logits.dtype == mu.dtype == logvar.dtype,
+        f"logits, mu and logvar have one floating type, not {logits.dtype}, {mu.dtype}, {logvar.dtype}.",
+    )
+    check(
+        x.dtype == torch.uint8 or x.is_floating_point(),
+        f"x holds pixels in [0, 1] or bytes (uint8), not {x.dtype}.",
+    )
+    check(not x.requires_grad, "No gradient reaches the target: pass x.detach().")
+    check(
+        logits.device == x.device == mu.device == logvar.device,
+        "logits, x, mu and logvar must be on one device.",
+    )
+    if not kernel_runs("fused_elbo", logits):
+        return elbo_twin(logits, x, mu, logvar)
+    wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (logits, mu, logvar))
+    return Terms(*_FusedElbo.apply(logits, x, mu, logvar, wanted))

@@ -1,0 +1,82 @@
+"""z = mu + exp(logvar / 2) · e whose noise is never stored: backward makes it again from the seed."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from course_lib.kernels.backend import check, compute_dtype, jit, kernel_runs, rows, tl, triton
+from course_lib.kernels.philox import as_seed, normal
+
+BLOCK = 1024  # numbers a program
+
+
+def reparameterize_twin(mu: Tensor, logvar: Tensor, seed: Tensor | int | None = None) -> Tensor:
+    """What `fused_reparameterize` must equal; from the same seed the same z."""
+    kind, counter = compute_dtype(mu), torch.arange(mu.numel(), device=mu.device).view(mu.shape)
+    e = normal(as_seed(seed, mu.device), counter).to(kind)  # stored for backward
+    return (mu.to(kind) + torch.exp(0.5 * logvar.to(kind)) * e).to(mu.dtype)
+
+
+@jit
+def _forward_kernel(mu, logvar, seed, z, mu_row, logvar_row, size, d,
+                    KIND: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    e = tl.randn(tl.load(seed), i).to(KIND)  # number i's noise follows from the seed and from i alone
+    m = tl.load(mu + i // d * mu_row + i % d, mask=i < size, other=0.0).to(KIND)
+    v = tl.load(logvar + i // d * logvar_row + i % d, mask=i < size, other=0.0).to(KIND)
+    tl.store(z + i, m + tl.exp(0.5 * v) * e, mask=i < size)
+
+
+@jit
+def _backward_kernel(g, logvar, seed, d_logvar, g_row, logvar_row, size, d,
+                     KIND: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    e = tl.randn(tl.load(seed), i).to(KIND)  # the same numbers once more
+    v = tl.load(logvar + i // d * logvar_row + i % d, mask=i < size, other=0.0).to(KIND)
+    upstream = tl.load(g + i // d * g_row + i % d, mask=i < size, other=0.0).to(KIND)
+    tl.store(d_logvar + i, upstream * 0.5 * tl.exp(0.5 * v) * e, mask=i < size)
+
+
+def _launch(kernel: Any, first: Tensor, logvar: Tensor, seed: Tensor) -> Tensor:
+    """`kernel` on two tensors (R, d), the rows of which may lie apart; what it writes."""
+    out = torch.empty(logvar.shape, dtype=logvar.dtype, device=logvar.device)
+    kind = tl.float64 if out.dtype == torch.float64 else tl.float32
+    programs, steps = (triton.cdiv(out.numel(), BLOCK),), (first.stride(0), logvar.stride(0))
+    kernel[programs](first, logvar, seed, out, *steps, out.numel(), out.shape[1], KIND=kind, BLOCK=BLOCK)
+    return out
+
+
+class _Reparameterize(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, mu: Tensor, logvar: Tensor, seed: Tensor) -> Tensor:
+        ctx.save_for_backward(logvar, seed)
+        return _launch(_forward_kernel, rows(mu), rows(logvar), seed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
+        logvar, seed = ctx.saved_tensors
+        return g, _launch(_backward_kernel, rows(g), rows(logvar), seed), None  # dz/dmu = 1
+
+
+def fused_reparameterize(mu: Tensor, logvar: Tensor, seed: Tensor | int | None = None) -> Tensor:
+    """z = mu + exp(logvar / 2) · e with e ~ N(0, I), all of one shape: a draw that gradients pass through.
+
+    seed: one int64 number, on the device if it is a tensor; None draws one from torch's global generator. The
+    noise is float32 whatever the type. Raises ValueError for tensors that do not fit.
+    Source: Kingma & Welling 2014, section 2.4; the numbers: `kernels.philox`.
+    """
+    check(
+        mu.shape == logvar.shape and mu.dtype == logvar.dtype and mu.is_floating_point(),
+        f"mu and logvar have one shape and floating type, not {tuple(mu.shape)} {mu.dtype} and "
+        f"{tuple(logvar.shape)} {logvar.dtype}.",
+    )
+    check(mu.device == logvar.device, "mu and logvar must be on one device.")
+    check(0 < mu.numel() < 2**31, f"One seed serves 1 to 2³¹ − 1 numbers, not {mu.numel():,}.")
+    seed = as_seed(seed, mu.device)
+    if not kernel_runs("fused_reparameterize", mu):
+        return reparameterize_twin(mu, logvar, seed)
+    flat = (-1, mu.shape[-1]) if mu.ndim else (1, 1)
+    return _Reparameterize.apply(mu.reshape(flat), logvar.reshape(flat), seed).view(mu.shape)

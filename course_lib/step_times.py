@@ -1,0 +1,179 @@
+"""Where a training step's time goes: a profile as a picture, and this machine's figures beside a GPU's."""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.ticker import NullFormatter
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from course_lib import plots
+
+SHIPPED = Path(__file__).with_name("models") / "gpu.json"  # written by `benchmarks/gpu.py --json`, on a GPU
+PRODUCTS = ("linear", "addmm", "mm", "matmul", "bmm", "convolution", "convolution_backward")
+PHASE_COLOURS = plots.COMPONENTS[1:6]
+os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # else the profiler says on stderr that there is no GPU
+
+
+class Span(NamedTuple):
+    """Something that took a while: microseconds from the beginning of the profile."""
+
+    name: str
+    begin: float
+    end: float
+
+
+def profiled(work: Callable[[], object]) -> tuple[list[Span], list[Span]]:
+    """What happens on the CPU in one call of `work`: torch's operations, and the `record_function` blocks.
+
+    An operation that is part of another is left out. Both lists are in order of their beginning.
+    """
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        work()
+    events = sorted(profiler.events(), key=lambda event: event.time_range.start)
+    spans = [(event, Span(event.name, event.time_range.start, event.time_range.end)) for event in events]
+    start = spans[0][1].begin if spans else 0.0
+    spans = [(event, Span(s.name, s.begin - start, s.end - start)) for event, s in spans]
+    phases = [span for event, span in spans if event.is_user_annotation and "#" not in span.name]
+    operations = [
+        Span(span.name.removeprefix("aten::"), *span[1:])
+        for event, span in spans
+        if span.name.startswith("aten::") and not _inside_operation(event)
+    ]
+    return operations, phases
+
+
+def _inside_operation(event: Any) -> bool:
+    parent = event.cpu_parent
+    while parent is not None:
+        if parent.name.startswith("aten::"):
+            return True
+        parent = parent.cpu_parent
+    return False
+
+
+def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None) -> Axes:
+    """The profile as a picture: phases above, operations below, matrix products darker than the rest."""
+    ax = plt.subplots(figsize=(12, 2.4))[1] if ax is None else ax
+    for i, phase in enumerate(phases):
+        length = phase.end - phase.begin
+        ax.barh(1, length, left=phase.begin, height=0.5, color=PHASE_COLOURS[i % 5])
+        ax.annotate(phase.name, (phase.begin + length / 2, 1.32), ha="center", fontsize=10)
+    kinds = {"matrix products": (True, plots.MODEL), "all other operations": (False, plots.GAP)}
+    for label, (product, colour) in kinds.items():
+        chosen = [o for o in operations if (o.name in PRODUCTS) == product]
+        ax.barh([0] * len(chosen), [o.end - o.begin for o in chosen], left=[o.begin for o in chosen],
+                height=0.6, color=colour, label=f"{label}: {len(chosen)}")  # fmt: skip
+    ax.set_yticks([0, 1], ["operations", "phases"])
+    ax.set(xlabel="microseconds", ylim=(-0.5, 1.75))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2)
+    return ax
+
+
+class _Passes(TorchDispatchMode):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size, self.n = size, 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = function(*args, **(kwargs or {}))
+        if not function.is_view and "detach" not in str(function):  # a view moves nothing
+            touched = tree_leaves((args, kwargs or {}, out))
+            self.n += sum(isinstance(t, Tensor) and t.numel() == self.size for t in touched)
+        return out
+
+
+def passes(work: Callable[[], object], size: int) -> int:
+    """How often the operations of `work` read or write a tensor of `size` numbers."""
+    with _Passes(size) as counter:
+        work()
+    return counter.n
+
+
+def programs(who: Tensor, ax: Axes | None = None) -> Axes:
+    """Which program of a grid wrote each number of who (rows, columns): a colour and its id a tile."""
+    ax = plt.subplots(figsize=(11, 2.3))[1] if ax is None else ax
+    ids = who.unique().tolist()
+    place = torch.searchsorted(torch.tensor(ids), who.long()).numpy()
+    colours = ListedColormap([plots.COMPONENTS[i % 8] for i in ids])
+    ax.imshow(place, cmap=colours, vmin=-0.5, vmax=len(ids) - 0.5)
+    for i in ids:
+        r, c = (float(v.float().mean()) for v in (who == i).nonzero(as_tuple=True))
+        ax.text(c, r, str(i), ha="center", va="center",
+                bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1.5})  # fmt: skip
+    ax.set(
+        xlabel="pixel", ylabel="image", yticks=range(len(who)), title="number of the program that wrote it"
+    )
+    return ax
+
+
+def counts(count: Tensor, title: str, ax: Axes) -> Axes:
+    """How often each place of count (rows, columns) was written, 0 to 2; the last row is no image's."""
+    shown = ListedColormap(["white", plots.BOUND, plots.GAP])
+    ax.imshow(count.numpy(), cmap=shown, vmin=-0.5, vmax=2.5, aspect="auto", interpolation="nearest")
+    for r, c in ((r, c) for r in range(len(count)) for c in range(0, count.shape[1], 4)):
+        ax.text(c, r, str(int(count[r, c])), ha="center", va="center", fontsize=9)
+    ax.set(xlabel="pixel", title=title, yticks=range(len(count)))
+    ax.set_yticklabels([*(f"image {i}" for i in range(len(count) - 1)), "no image"])
+    return ax
+
+
+def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
+    """The figures of a GPU that come with the course; None as long as nobody has measured any.
+
+    Raises ValueError for a file that `benchmarks/gpu.py` did not write, or did not write on a GPU.
+    """
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        fit = {"machine", "versions", "date", "steps"} <= found.keys() and found["device"] == "cuda"
+        fit = fit and any("us" in row for row in found["steps"].values())
+    except (ValueError, AttributeError, KeyError, TypeError):
+        fit = False
+    if not fit:
+        raise ValueError(
+            f"{path.name} holds no GPU's figures: write it with benchmarks/gpu.py --json, on a GPU."
+        )
+    return found
+
+
+def describe(found: dict[str, Any] | None) -> str:
+    """In one sentence: which machine, versions and date the figures are of, or that there are none."""
+    if found is None:
+        return (
+            "No GPU has been measured for this page yet, so it shows none. `python benchmarks/gpu.py --json "
+            "course_lib/models/gpu.json` on a machine with a CUDA GPU measures it; then its bars stand here."
+        )
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
+    quick = " (a quick run: rough figures)" if found.get("quick") else ""
+    return f"Measured on {found['machine']}, {versions}, {found['date']}{quick}."
+
+
+def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None) -> Any:
+    """Microseconds a step: this machine's (by way), and beside it a GPU's if there are any. The figure."""
+    there = {k: row["us"] for k, row in (found or {}).get("steps", {}).items() if "us" in row}
+    panels = [(name, here, plots.Q)] + ([(found["machine"], there, plots.MODEL)] if found else [])
+    rows = max(len(values) for _, values, _ in panels)
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(6 * len(panels), 0.45 * rows + 1.2), squeeze=False, sharex=True
+    )
+    for ax, (title, values, colour) in zip(axes[0], panels, strict=True):
+        ax.barh(list(values), list(values.values()), color=colour, height=0.6)
+        for place, us in enumerate(values.values()):
+            ax.annotate(f" {us:,.0f} µs", (us, place), va="center")
+        ax.set(xscale="log", xlabel="microseconds a step", title=title, ylim=(rows - 0.4, -0.6))
+        low, high = (f([*here.values(), *there.values()]) for f in (min, max))
+        ax.set_xlim(10 ** math.floor(math.log10(low / 2)), high * 8)
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    return figure
