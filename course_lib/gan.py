@@ -1,0 +1,208 @@
+"""The generative adversarial network: G makes images, D tells them from real ones, each learns by the other.
+
+G is the class that a VAE decodes with, D an encoder that ends in one number, its *score*: a logit of "real",
+or what else the loss makes of it. Losses are means over images. Source: Goodfellow et al. 2014.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, softplus
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.optim import Optimizer
+
+from course_lib.networks import Decoder, Encoder, check_images
+
+
+class GAN(nn.Module):
+    """A generator, its discriminator, and the running average of the generator's weights.
+
+    shape, hidden, activation, network: as in `networks`. latent: how many numbers of z come from N(0, I).
+    kinds: above 0, z goes on with a one-hot choice among so many, times 3: the prior is then a mixture, and
+    G need not tear one cloud into separate digits. What a kind stands for is G's own choice.
+    discriminator: D's `hidden`, if others than G's. norm: batch normalization in G (Radford et al. 2016).
+    spectral: each layer of D is divided by its largest singular value, so that D's slope is bounded (Miyato
+    et al. 2018). labels: above 0, the number of classes of a conditional GAN; both networks are then told
+    y (N,) as a one-hot vector (Mirza & Osindero 2014).
+    Raises ValueError as the networks do.
+    """
+
+    def __init__(self, shape: Sequence[int] = (28, 28), latent: int = 64, hidden: Sequence[int] = (32, 64),
+                 activation: str = "relu", network: str = "conv", discriminator: Sequence[int] | None = None,
+                 kinds: int = 0, norm: bool = True, spectral: bool = False,
+                 labels: int = 0) -> None:  # fmt: skip
+        super().__init__()
+        judge = hidden if discriminator is None else discriminator
+        self.config: dict[str, Any] = {
+            "shape": list(shape), "latent": latent, "hidden": list(hidden), "activation": activation,
+            "network": network, "discriminator": list(judge), "kinds": kinds, "norm": norm,
+            "spectral": spectral, "labels": labels,
+        }  # fmt: skip
+        self.generator = Decoder(latent + kinds + labels, shape, hidden, activation, network, norm)
+        self.discriminator = Encoder(shape, 1, judge, activation, network, labels)
+        for layer in list(self.discriminator.modules()):
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                # torch's own start shrinks what passes by √6 a layer, and so what G hears (He et al. 2015)
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+                if spectral:
+                    spectral_norm(layer)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "GAN":
+        """As in nn.Module, but the average stays in evaluation mode: it is only ever looked at."""
+        super().train(mode)
+        self.average.eval()
+        return self
+
+    def start_at(self, mean: Tensor) -> None:
+        """Begin with images that are about `mean` (D,), in [0, 1], as Decoder.start_at."""
+        for network in (self.generator, self.average):
+            network.start_at(mean)
+
+    def noise(self, n: int) -> Tensor:
+        """n codes z, (n, latent + kinds), from torch's global generator."""
+        device, kinds = self.generator.bias.device, self.config["kinds"]
+        z = torch.randn(n, self.config["latent"], device=device)
+        if not kinds:
+            return z
+        return torch.cat([z, 3.0 * one_hot(torch.randint(kinds, (n,), device=device), kinds)], 1)
+
+    def images(self, z: Tensor, y: Tensor | None = None, average: bool = False) -> Tensor:
+        """G(z), pixels (..., D) in [0, 1], of codes z as by `noise`; average: by averaged weights."""
+        network = self.average if average else self.generator
+        return torch.sigmoid(network(self._with_label(z, y)).to(z.dtype))
+
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """D's number (N,) for images x (N, D) in [0, 1]: larger is more real. ValueError for other x."""
+        check_images(x, self.generator.bias.numel())
+        return self.discriminator(x, self._one_hot(y)).squeeze(-1).to(x.dtype)
+
+    @torch.no_grad()
+    def generate(self, n: int, y: Tensor | None = None) -> Tensor:
+        """n new images (n, D) by the averaged weights; of a conditional GAN one of each label y (n,)."""
+        return self.images(self.noise(n), y, average=True)
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        """average ← decay · average + (1 − decay) · generator, number by number (Yazıcı et al. 2019)."""
+        now = self.generator.state_dict()
+        for name, slow in self.average.state_dict().items():
+            if slow.is_floating_point():  # all but batch norm's count of batches
+                slow.lerp_(now[name], 1 - decay)
+
+    def _with_label(self, z: Tensor, y: Tensor | None) -> Tensor:
+        beside = self._one_hot(y)
+        return z if beside is None else torch.cat([z, beside.expand(*z.shape[:-1], -1)], -1)
+
+    def _one_hot(self, y: Tensor | None) -> Tensor | None:
+        classes = self.config["labels"]
+        if (y is not None) != (classes > 0):
+            raise ValueError("A conditional GAN needs labels y, and only such a GAN takes them: labels=10.")
+        if y is None:
+            return None
+        if y.is_floating_point() or y.ndim != 1:
+            raise ValueError(f"Labels are integers (N,), not {y.dtype} {tuple(y.shape)}.")
+        # looking at them is free on the CPU; on a GPU it would stop the queue at every step
+        if y.device.type == "cpu" and len(y) and not 0 <= int(y.min()) <= int(y.max()) < classes:
+            raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")
+        return one_hot(y.long(), classes).to(self.generator.bias.dtype)  # (N, classes)
+
+
+class Loss(NamedTuple):
+    """What the two players minimize, given D's scores (N,) of real and of generated images."""
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake)
+    generator: Callable[[Tensor], Tensor]  # (fake)
+
+
+def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+    """−log D(x) − log(1 − D(G(z))) with D = sigmoid(score), in nats: log 4 where D = ½ everywhere."""
+    return softplus(-real).mean() + softplus(fake).mean()
+
+
+LOSSES = {
+    # G minimizes −log D(G(z)): strong gradients just where D is sure. Goodfellow et al. 2014, section 3
+    "non-saturating": Loss(_cross_entropy, lambda fake: softplus(-fake).mean()),
+    # G minimizes log(1 − D(G(z))), D's own loss turned round: no gradient where D is sure. Equation 1 there
+    "minimax": Loss(_cross_entropy, lambda fake: -softplus(fake).mean()),
+    # real images shall score 1, generated ones 0, and G wants 1. Mao et al. 2017, equation 9
+    "least squares": Loss(
+        lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
+        lambda fake: (fake - 1).square().mean() / 2,
+    ),
+    # the difference of the mean scores; D's slope must be held near 1. Arjovsky et al. 2017, equation 3
+    "wasserstein": Loss(lambda real, fake: fake.mean() - real.mean(), lambda fake: -fake.mean()),
+}
+
+
+def loss_named(name: str) -> Loss:
+    """LOSSES[name]. Raises ValueError for a loss that there is not."""
+    if name not in LOSSES:
+        raise ValueError(f"There is no loss {name!r} here: take one of {', '.join(LOSSES)}.")
+    return LOSSES[name]
+
+
+def r1_penalty(score: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """½ · mean over images of ‖∂ score(x) / ∂x‖² at real images x (N, D): D shall be flat where the data are.
+
+    Times γ it joins D's loss. Source: Mescheder et al. 2018, equation 9.
+    """
+    return _slopes(score, real).square().sum(-1).mean() / 2
+
+
+def gradient_penalty(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """Mean of (‖∂ score / ∂x‖ − 1)² at points drawn on the lines between real and fake, both (N, D).
+
+    Times 10 it joins D's loss "wasserstein". Source: Gulrajani et al. 2017, equation 3.
+    """
+    between = torch.lerp(real, fake, torch.rand_like(real[:, :1]))  # one point a pair
+    return (_slopes(score, between).norm(dim=-1) - 1).square().mean()
+
+
+def _slopes(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """∂ score(x) / ∂x, (N, D), through which D's weights still get gradients."""
+    x = x.detach().requires_grad_()
+    # an image's score depends on that image only, so the sum's gradient holds each one's own
+    return torch.autograd.grad(score(x).sum(), x, create_graph=True)[0]
+
+
+def update_discriminator(
+    gan: GAN, real: Tensor, optimizer: Optimizer, loss: str = "non-saturating", *,
+    y: Tensor | None = None, r1: float = 0.0, penalty: float = 0.0,
+) -> dict[str, Tensor]:  # fmt: skip
+    """One step of D on real images (N, D) in [0, 1] and as many of G's, of the same labels y, if any.
+
+    optimizer: of D's weights. r1, penalty: the weights of `r1_penalty` and `gradient_penalty`. Returns D's
+    loss without them, and the mean of sigmoid(score), D's "probability" that an image is real, on both kinds.
+    """
+    fake = gan.images(gan.noise(len(real)), y).detach()  # from here on just images: no gradient reaches G
+    on_real, on_fake = gan.score(real, y), gan.score(fake, y)  # (N,) each
+    value = loss_named(loss).discriminator(on_real, on_fake)
+    total = value
+    if r1:
+        total = total + r1 * r1_penalty(lambda x: gan.score(x, y), real)
+    if penalty:
+        total = total + penalty * gradient_penalty(lambda x: gan.score(x, y), real, fake)
+    optimizer.zero_grad()
+    total.backward()
+    optimizer.step()
+    real_share, fake_share = on_real.detach().sigmoid().mean(), on_fake.detach().sigmoid().mean()
+    return {"discriminator": value.detach(), "D of real": real_share, "D of fake": fake_share}
+
+
+def update_generator(
+    gan: GAN, n: int, optimizer: Optimizer, loss: str = "non-saturating", *, y: Tensor | None = None
+) -> dict[str, Tensor]:
+    """One step of G on n codes z, of labels y (n,), if any. It sees no real image. optimizer: of G's weights.
+
+    The gradient comes to G *through* D, whose weights neither move nor collect a gradient.
+    """
+    on_fake = gan.score(gan.images(gan.noise(n), y), y)  # (n,): no detach here, this is G's only teacher
+    value = loss_named(loss).generator(on_fake)
+    optimizer.zero_grad()
+    value.backward(inputs=list(gan.generator.parameters()))  # D is frozen: else it would learn to say 1
+    optimizer.step()
+    return {"generator": value.detach()}

@@ -1,0 +1,90 @@
+"""How a GAN is trained: both players' steps in the course's one loop, and every number that they need."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course_lib.data import Digits
+from course_lib.gan import GAN, update_discriminator, update_generator
+from course_lib.training import Run
+
+
+@dataclass(frozen=True)
+class GANRecipe:
+    """A GAN and its training by two Adams, one a player; an update of G comes after `d_steps` of D."""
+
+    config: dict[str, Any] = field(default_factory=dict)
+    epochs: float = 5
+    batch_size: int = 64
+    loss: str = "non-saturating"
+    lr_generator: float = 1e-3
+    lr_discriminator: float = 1e-3
+    betas: tuple[float, float] = (0.0, 0.99)  # no momentum: the other player moves, an old slope misleads
+    cosine: bool = True  # both learning rates fall to 0 along half a cosine
+    d_steps: int = 1
+    r1: float = 0.0  # weight γ of `r1_penalty`; 0: none
+    r1_every: int = 1  # it is computed in every such step, with as many times the weight
+    penalty: float = 0.0  # weight of `gradient_penalty`
+    average: float = 0.998  # decay of the averaged weights a step; in the first steps they follow faster
+    mean_image: bool = True  # G begins at the mean image instead of at grey
+    autocast: bool = False
+
+
+def train_gan(
+    recipe: GANRecipe, digits: Digits, seed: int = 0, epochs: float | None = None,
+    checkpoint: str | Path | None = None, evaluate: Callable[[GAN], dict[str, float]] | None = None,
+    **options: Any,
+) -> tuple[GAN, Run]:  # fmt: skip
+    """The recipe's GAN trained on the digits, in eval mode, and its Run.
+
+    epochs: others than the recipe's. checkpoint: a file to resume from. options: those of `Run.train`, but
+    evaluate is given the GAN. The run's history holds what the two updates return.
+    Raises ValueError for a loss that there is not, and for a graph with a penalty that is not in each step.
+    """
+    torch.manual_seed(seed)
+    images = digits.images.flatten(1)  # (N, D), bytes
+    device = images.device
+    graph = bool(options.get("graph")) and device.type == "cuda"
+    if graph and recipe.r1 and recipe.r1_every > 1:
+        raise ValueError("In a graph every step is the same: take r1_every=1, or no graph.")
+    gan = GAN(shape=list(digits.images.shape[1:]), **recipe.config).to(device)
+    gan.to(memory_format=torch.channels_last)  # faster convolutions
+    if recipe.mean_image:
+        gan.start_at(images.float().mean(0) / 255)
+    players = {"generator": recipe.lr_generator, "discriminator": recipe.lr_discriminator}
+    optimizers = {}
+    for name, lr in players.items():
+        weights = getattr(gan, name).parameters()
+        optimizers[name] = torch.optim.Adam(weights, lr, recipe.betas, fused=True, capturable=graph)
+        # a tensor, so that it can change inside a CUDA graph; the defaults, by which a checkpoint knows its
+        # run, stay as they are
+        optimizers[name].param_groups[0]["lr"] = torch.tensor(lr, device=device)
+    data = (images, digits.labels) if gan.config["labels"] else (images,)
+    parts = {"gan": gan} | {f"{name}_optimizer": optimizer for name, optimizer in optimizers.items()}
+    run = Run(data, batch_size=recipe.batch_size * recipe.d_steps, seed=seed, checkpoint=checkpoint, **parts)
+
+    def update(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        if recipe.cosine:
+            for name, lr in players.items():
+                rate = optimizers[name].param_groups[0]["lr"]
+                rate.copy_(lr * 0.5 * (1 + torch.cos(math.pi * run.progress)))
+        r1 = recipe.r1 * recipe.r1_every if run.step % recipe.r1_every == 0 else 0.0
+        terms: dict[str, Tensor] = {}
+        for part in zip(*(rows.chunk(recipe.d_steps) for rows in batch), strict=True):
+            x, y = part[0] / 255, part[1] if len(part) > 1 else None
+            terms = update_discriminator(
+                gan, x, optimizers["discriminator"], recipe.loss, y=y, r1=r1, penalty=recipe.penalty
+            )
+        terms |= update_generator(gan, len(x), optimizers["generator"], recipe.loss, y=y)
+        gan.follow(min(recipe.average, (1 + run.step) / (10 + run.step)))
+        return terms
+
+    measure = (lambda: evaluate(gan)) if evaluate else None
+    length = recipe.epochs if epochs is None else epochs
+    run.train(update, length, autocast=recipe.autocast, evaluate=measure, **options)
+    return gan.eval(), run

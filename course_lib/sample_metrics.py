@@ -1,0 +1,165 @@
+"""The yardsticks for samples whose probability nobody knows: what images look like to a trained classifier.
+
+`features` are the rows (N, 64) of Classifier.features. A Fréchet distance in this space is never set beside
+published Inception FIDs: it stands between its floor, real against real, and its ceiling, damaged digits.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from course_lib.classifier import Classifier
+from course_lib.metrics import within_class_diversity
+from course_lib.networks import Encoder, check_images
+from course_lib.training import Run
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """‖μa − μb‖² + tr(A + B − 2 (AB)^½) of the Gaussians with the means and covariances of a and b, (N, d).
+
+    The squared Wasserstein distance of these Gaussians, in squared units of the features. It falls with N:
+    compare equal numbers of samples. Raises ValueError below two rows. Source: Heusel et al. 2017, eq. 6.
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(f"Pass two sets of features (N, d), N > 1: not {tuple(a.shape)}, {tuple(b.shape)}.")
+    a, b = a.double(), b.double()
+    values, vectors = torch.linalg.eigh(torch.cov(a.T).reshape(a.shape[1], -1))
+    root = vectors * values.clamp(min=0).sqrt()  # (d, d), root @ root.T is the covariance of a
+    # AB has the eigenvalues of rootᵀ B root, which is symmetric: no complex numbers from rounding
+    inner = torch.linalg.eigvalsh(root.T @ torch.cov(b.T).reshape(b.shape[1], -1) @ root)
+    spread = a.var(0).sum() + b.var(0).sum() - 2 * inner.clamp(min=0).sqrt().sum()
+    return max(0.0, float((a.mean(0) - b.mean(0)).square().sum() + spread))
+
+
+def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
+    """The share of each class among labels (N,): (classes,), float64. Its minimum shows a lost mode."""
+    if len(labels) == 0:
+        raise ValueError("There is no label to count.")
+    return torch.bincount(labels, minlength=classes).double() / len(labels)
+
+
+def kl_to_uniform(shares: Tensor) -> float:
+    """KL(shares ‖ uniform) in nats: 0 for equal shares, log(classes) if there is one class only."""
+    return float(torch.xlogy(shares, shares * len(shares)).sum())
+
+
+def classifier_score(logits: Tensor) -> float:
+    """exp of the mean KL(P(y|x) ‖ P(y)) of logits (N, classes): from 1 up to the number of classes.
+
+    High if each image is clearly of one class and all classes are there. What varies inside a class does not
+    count. Source: the inception score of Salimans et al. 2016, with the course's classifier.
+    """
+    log_p = logits.double().log_softmax(1)  # (N, classes)
+    log_mean = log_p.logsumexp(0) - torch.tensor(float(len(log_p))).double().log()
+    return float((log_p.exp() * (log_p - log_mean)).sum(1).mean().exp())
+
+
+def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
+    """Precision: the share of fake features (M, d) that lie among the real ones (N, d); recall: the reverse.
+
+    "Among": within the distance from some point of the other set to its own k-th nearest neighbour there.
+    Both sets should be of one size. Real against real stays below 1: set it beside.
+    Raises ValueError for fewer than k + 1 rows. Source: Kynkäänniemi et al. 2019, equations 1 and 2.
+    """
+    if min(len(real), len(fake)) <= k or k < 1:
+        raise ValueError(f"Neighbour k = {k} needs sets of more than {k} rows, and k of at least 1.")
+    return _share_inside(fake, real, k), _share_inside(real, fake, k)
+
+
+def _share_inside(points: Tensor, centres: Tensor, k: int) -> float:
+    # k + 1, because the nearest of all is the point itself
+    radii = torch.cat([d.topk(k + 1, 1, largest=False).values[:, k] for d in _distances(centres, centres)])
+    return float(torch.cat([(d <= radii).any(1) for d in _distances(points, centres)]).double().mean())
+
+
+def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+    """Euclidean distance (M,) from each image (M, D) to the nearest of `among` (N, D), and its index (M,).
+
+    Copies of training images show as distances far below those of real images that were never trained on.
+    """
+    index = torch.cat([d.argmin(1) for d in _distances(images, among)])
+    return (images - among[index]).norm(dim=1), index  # anew, because the fast distances are rounded
+
+
+def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
+    """Rows of the matrix of distances, some hundred at a time: whole, it would not fit into memory.
+
+    By |a|² + |b|² − 2ab, seven times as fast as differences; of a point to itself it is not quite 0.
+    """
+    return (torch.cdist(part, b, compute_mode="use_mm_for_euclid_dist") for part in a.split(500))
+
+
+def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
+    """The share of |image|² that the best mixture of the nearest images leaves: image (D,), among (N, D).
+
+    A mixture has weights that are not negative and add up to 1, here over the `columns` nearest only: over
+    all it would be a little better, for every image. By non-negative least squares, with a row for the sum.
+    """
+    basis = among[
+        next(_distances(image[None], among))[0].topk(min(columns, len(among)), largest=False).indices
+    ]
+    heavy = 100 * float(image.norm()) + 1  # the sum of the weights is off by about one over its square
+    rows = torch.cat([basis, torch.full((len(basis), 1), heavy)], 1).T.double()  # (D + 1, columns)
+    weights = torch.from_numpy(
+        nnls(rows.numpy(), torch.cat([image, image.new_tensor([heavy])]).double().numpy())[0]
+    )
+    return float((image - weights @ basis.double()).square().sum() / image.square().sum())
+
+
+def taken_for_real(real: Tensor, fake: Tensor, *, seed: int = 0, steps: int = 400) -> float:
+    """The share of fake images (M, D) that a fresh discriminator takes for real: 0.5 if it cannot tell.
+
+    It learns from half of the real (N, D) and half of the fake ones, as many of each, and judges the rest of
+    the fake. More steps make a stricter judge. Pixels in [0, 1], images of 28×28; ValueError for fewer than
+    four. torch's random state stays as it was.
+    """
+    half = min(len(real), len(fake)) // 2
+    if half < 2:
+        raise ValueError(f"Half of them must be at least two images: {len(real)} real, {len(fake)} fake.")
+    for images in (real, fake):
+        check_images(images, 784)
+    with torch.random.fork_rng(devices=[real.device] if real.is_cuda else []):
+        torch.manual_seed(seed)
+        judge = Encoder((28, 28), 1, (32, 64), "silu", "conv").to(real.device)
+        optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
+
+        def update(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+            loss = softplus(-judge(batch[0])).mean() + softplus(judge(batch[1])).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return {"loss": loss}
+
+        batch = min(64, half)
+        run = Run((real[:half], fake[:half]), batch_size=batch, seed=seed, judge=judge, optimizer=optimizer)
+        run.train(update, steps / (half // batch), quiet=True)
+        with torch.no_grad():
+            return float(torch.cat([judge(x) > 0 for x in fake[half:].split(1000)]).double().mean())
+
+
+@torch.no_grad()
+def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]:
+    """All that the referee says of images (M, D) beside real ones (N, D), pixels in [0, 1], by name.
+
+    "frechet", "precision" and "recall" are to `real`, the others of the images alone; "diversity" is the mean
+    squared distance of two images of a class, in features. Put `judge` of other real images beside it.
+    """
+    features = torch.cat([referee.features(x) for x in images.split(1000)])  # (M, 64)
+    true = torch.cat([referee.features(x) for x in real.split(1000)])
+    logits = referee.head(features)  # (M, 10)
+    labels = logits.argmax(1)
+    shares = class_shares(labels)
+    precision, recall = precision_recall(true, features)
+    several = shares[labels] * len(labels) > 1.5  # a class of one image has no distance
+    return {
+        "frechet": frechet_distance(features, true),
+        "precision": precision,
+        "recall": recall,
+        "classifier score": classifier_score(logits),
+        "smallest share": float(shares.min()),
+        "class KL": kl_to_uniform(shares),
+        "diversity": within_class_diversity(features[several], labels[several]),
+    }

@@ -1,0 +1,569 @@
+# %% [markdown]
+# # 07 · GANs on MNIST
+#
+# After this notebook you will be able to
+# - write both updates of a GAN, and say where the generator's only signal comes from;
+# - stage the arms race of generator and discriminator, and see who catches whom;
+# - provoke a collapse, see it in numbers, and cure it;
+# - judge samples whose probability nobody knows, with a floor and a ceiling beside every figure.
+#
+# **Time:** about three minutes to run on a laptop with two cores, two hours to work through.
+# **It needs** no GPU; from you: chapters 04 and 06.
+
+# %%
+import sys
+
+if "google.colab" in sys.modules:  # Colab has no copy of the course yet
+    import subprocess
+
+    course = "git+https://github.com/OWNER/deep-generative-course"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
+
+import copy
+import json
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import torch
+from IPython.display import Markdown, display
+from scipy.stats import spearmanr
+from torch.nn.functional import max_pool2d, pad, softplus
+
+from course_lib import checks, gan, gan_plots, plots, recipes, sample_metrics
+from course_lib.classifier import Classifier
+from course_lib.data import fixed_binarization, mnist
+from course_lib.device import FAST
+from course_lib.gan_training import train_gan
+from course_lib.metrics import elbo
+from course_lib.sample_metrics import class_shares, frechet_distance, kl_to_uniform, nearest, unexplained
+
+plots.use_style()
+
+# %% tags=["parameters"]
+steps, looks = (60, 4) if FAST else (700, 10)  # of the arms race, and how often both players are kept
+map_steps = 12 if FAST else 120  # of each game of the map
+rates = (1e-4, 4e-2) if FAST else (1e-4, 1e-3, 1e-2)  # of the map, both players
+frozen_steps = 20 if FAST else 120  # with D frozen and unfrozen in G's step
+collapse_steps = 60 if FAST else 300  # of each of its three games
+samples = 1_000 if FAST else 10_000  # of the shipped generator, to be judged
+sevens, copies = (20, 100) if FAST else (200, 500)  # digits edited; samples whose neighbour is looked for
+mixed, columns = (6, 100) if FAST else (40, 300)  # images that are mixed, from how many training digits
+seed = 0
+
+# %% [markdown]
+# ## 1 · What pixels cannot see
+#
+# A VAE learns to *imitate*: its decoder's output is compared with the image pixel by pixel. The lecture's example is a 7
+# with a few pixels too many. Put them at the edge of a stroke, and nobody minds. Scatter them over the black, and no
+# human hand wrote this. The squared error is the same to the last digit: it counts the pixels and not where they are.
+#
+# Below, both edits are made to real sevens. Four judges look at them: the squared error, a VAE's bound, the
+# discriminator of a trained GAN and the course's classifier.
+#
+# **Predict:** which of the four will hold the scattered pixels to be worse?
+
+
+# %%
+def set_pixels(x, allowed, close, count=5):
+    """Set `count` allowed pixels of each image (N, 784) to 1, all of them close to one, or anywhere."""
+    at = torch.cartesian_prod(torch.arange(28.0), torch.arange(28.0))  # (784, 2)
+    first = torch.multinomial(allowed.float(), 1)[:, 0]
+    order = torch.cdist(at[first], at) if close else torch.rand(x.shape)  # (N, 784)
+    return x.scatter(1, order.masked_fill(~allowed, torch.inf).topk(count, largest=False).indices, 1.0)
+
+
+def edit(x):
+    """Digits x (N, 784), and the same with five white pixels more: at a stroke, scattered far from any."""
+    ink = (x > 0).float().view(-1, 1, 28, 28)
+    near, nearly = (max_pool2d(ink, size, 1, size // 2).flatten(1) > 0 for size in (3, 5))
+    free = (x == 0) & (pad(torch.ones(20, 20), (4, 4, 4, 4)).flatten() > 0)  # where MNIST's digits lie
+    return {"original": x, "at a stroke": set_pixels(x, free & near, True),
+            "scattered": set_pixels(x, free & ~nearly, False)}  # fmt: skip
+
+
+# %%
+train, test = mnist(train=True), mnist(train=False, quiet=True)
+held_out, referee, every = test.pixels(), Classifier.load(), torch.arange(10)
+names = ("gan", "vae", "conditional_vae")
+shipped, vae, cvae = (recipes.load_model(recipes.MODELS / f"{name}.safetensors") for name in names)
+torch.manual_seed(seed)
+is_seven = test.labels == 7
+grey = edit(held_out[is_seven][:sevens])
+binary = edit(fixed_binarization(test.images).flatten(1)[is_seven][:sevens])  # for the VAE's bound
+
+# %%
+verdicts = {}
+with torch.no_grad():
+    for kind, x in grey.items():
+        error = (x - grey["original"]).square().sum(1).mean()
+        seven, bound = referee(x).softmax(1)[:, 7].mean(), -elbo(vae, binary[kind], 2).elbo
+        verdicts[kind] = [float(v) for v in (error, bound, shipped.score(x).mean(), seven)]
+    d_minds = float((shipped.score(grey["at a stroke"]) > shipped.score(grey["scattered"])).double().mean())
+gan_plots.digit_rows(grey)
+plt.show()
+says = "squared error {:.2f}, VAE's −L_b {:.0f} nats, D's score {:.2f}, classifier's P(7) {:.3f}"
+for kind, numbers in verdicts.items():
+    print(f"{kind:>12}: {says.format(*numbers)}")
+print(f"D prefers the pixels at a stroke in {d_minds:.0%} of {sevens} sevens")
+assert abs(verdicts["at a stroke"][0] - verdicts["scattered"][0]) < 1e-4
+assert d_minds > 0.5 and verdicts["scattered"][1] > verdicts["at a stroke"][1]
+
+# %% [markdown]
+# *Because* a squared error is a sum over pixels, and a sum does not know which pixels are neighbours. D is a network
+# that looks at all of them at once, and was trained on nothing but the question "real or made?".
+#
+# Be fair to the VAE. The *loss term* with which it compares output and image is blind, so its decoder pays the same for
+# both errors. But the *model*, asked for its bound on log P(x), is not blind at all: its −L_b rises more for the
+# scattered pixels. It knows that they are improbable. It only never learns from its own mistakes when it draws.
+#
+# ## 2 · Both updates
+#
+# The generator is the class that decodes in the VAE: z in, an image out. The discriminator is an encoder that ends in one
+# number, its *score*, a logit of "real". Each player has an optimizer of its own. D's update is a classification of real
+# against made. G's update asks D about new images, and follows D's slope upwards; it is handed no real image at all.
+#
+# `course_lib.gan` holds the same two functions, with other losses and penalties to choose from. The second cell plays
+# one round with both and asserts that they agree.
+
+
+# %%
+def step(optimizer, loss, weights):
+    optimizer.zero_grad()
+    loss.backward(inputs=list(weights))
+    optimizer.step()
+    return float(loss.detach())
+
+
+def update_d(game, x, optimizer):
+    fake = game.images(game.noise(len(x))).detach()  # only images from here on: no gradient reaches G
+    loss = softplus(-game.score(x)).mean() + softplus(game.score(fake)).mean()  # −log D(x) − log(1 − D(G(z)))
+    return step(optimizer, loss, game.discriminator.parameters())
+
+
+def update_g(game, n, optimizer):
+    loss = softplus(-game.score(game.images(game.noise(n)))).mean()  # −log D(G(z)), no detach
+    return step(optimizer, loss, game.generator.parameters())  # D is frozen: only G's weights get a gradient
+
+
+# %%
+recipe = recipes.RECIPES["gan_four_minutes"]
+x, rounds = train.pixels(slice(0, 64)), []
+for of_d, of_g in ((update_d, update_g), (gan.update_discriminator, gan.update_generator)):
+    torch.manual_seed(seed)
+    game = gan.GAN(**recipe.config)
+    adams = [torch.optim.Adam(part.parameters(), 1e-3) for part in (game.discriminator, game.generator)]
+    rounds.append([of_d(game, x, adams[0]), of_g(game, 64, adams[1]), of_g(game, 64, adams[1])])
+mine, theirs = rounds[0], [float(next(iter(terms.values()))) for terms in rounds[1]]
+torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-4)  # the losses of D, G and G again, in float32
+
+# %% [markdown]
+# ## 3 · The arms race
+#
+# A butterfly turns brown and is no longer seen; the bird learns that prey is not colourful; the butterfly grows veins
+# like a leaf. So the lecture tells it: generator v1 against discriminator v1, v2 against v2. We play for less than one
+# pass through the data and keep a copy of both players every few dozen updates.
+#
+# **Predict:** from which version on will you recognise digits?
+
+
+# %%
+def features(images):
+    with torch.no_grad():
+        return torch.cat([referee.features(x) for x in images.split(1000)])  # (N, 64)
+
+
+def look(game):
+    versions.append(copy.deepcopy(game).eval())
+    return {"Fréchet distance": frechet_distance(features(versions[-1].generate(2000)), real_features)}
+
+
+def play(recipe, updates, **options):
+    passes = updates / -(-len(train) // recipe.batch_size)
+    return train_gan(recipe, train, seed, passes, evaluate_every=passes / looks, quiet=True, **options)
+
+
+# %%
+real_features, versions = features(held_out), []
+short = replace(recipe, cosine=False)  # the recipe's rates, all the way
+game, run = play(short, steps, evaluate=look, report_every=10)
+torch.manual_seed(seed)
+z = game.noise(16)
+with torch.no_grad():
+    gan_plots.digit_rows({f"v{i + 1}": version.images(z) for i, version in enumerate(versions)})
+plt.show()
+
+# %% [markdown]
+# Each row is one version of G, each column one z. Now the tournament: *every* D judges the images of *every* G, also of
+# those that it never met. An entry is the mean probability "real" that D_j gives to images of G_i.
+#
+# **Predict:** where will the matrix be dark (caught), where bright (fooled)? Above the diagonal stand generators of the
+# past, which this D has been trained to catch; below it those of the future.
+
+# %%
+torch.manual_seed(seed)
+with torch.no_grad():
+    made = [version.images(version.noise(500)) for version in versions]
+    belief = torch.stack(
+        [torch.stack([d.score(x).sigmoid().mean() for d in versions]) for x in made]
+    )  # (i, j)
+own = belief.diagonal()
+caught = belief.diagonal(1) < own[:-1]  # the next D on this G, beside this D on it
+fooled = belief.diagonal(-1) > own[:-1]  # the next G before this D, beside this G before it
+gan_plots.tournament(belief)
+plt.show()
+print(f"the new D catches the old G better in {caught.sum()} of {len(caught)} rounds,")
+print(f"the new G fools the old D better in {fooled.sum()} of {len(fooled)} rounds")
+
+# %% [markdown]
+# *Because* each player is trained against the other as it is *now*. A new D has just seen the old G's images and knows
+# their faults; a new G has just followed the old D's slope. But nobody keeps D from forgetting: what it learned about a
+# generator long gone may be lost again, and then a column is bright far above the diagonal.
+#
+# ## 4 · Where G's signal comes from
+#
+# G never sees a real image. All it gets is the slope of D's score by the pixels of its own image: for each pixel, whether
+# D would like it brighter or darker. G's weights then move so that its pixels move there. The cell computes G's gradient
+# in these two parts and asserts that it is the whole of it. It also asks what is left if D says the same of all images.
+
+
+# %%
+def loss_and_images(game):
+    x = game.images(game.noise(64))
+    return softplus(-game.score(x)).mean(), x
+
+
+latest = copy.deepcopy(versions[-1])
+weights = list(latest.generator.parameters())
+loss, x = loss_and_images(latest)
+(slope,) = torch.autograd.grad(loss, x, retain_graph=True)  # by the pixels, (64, 784)
+whole = torch.autograd.grad(loss, weights, retain_graph=True)
+assert all(
+    torch.allclose(a, b, atol=1e-5) for a, b in zip(whole, torch.autograd.grad(x, weights, slope))
+)  # float32
+torch.nn.init.zeros_(latest.discriminator.layers[-1].weight)  # a D that says the same of every image
+assert not any(part.any() for part in torch.autograd.grad(loss_and_images(latest)[0], weights))
+gan_plots.pull(x.detach(), -slope)
+plt.show()
+
+# %% [markdown]
+# When G learns, D must stand still. Otherwise the cheapest way to lower G's loss is not a better image but a D that says
+# 1 to everything. Two games go on from the last version: one as it should be, and one in which D's weights move along
+# in G's step.
+#
+# **Predict:** G's loss and the quality of the samples in both games.
+
+
+# %%
+def go_on(frozen):
+    torch.manual_seed(seed)
+    game = copy.deepcopy(versions[-1]).train()
+    of_d = torch.optim.Adam(game.discriminator.parameters(), recipe.lr_discriminator, recipe.betas)
+    learners = [*game.generator.parameters(), *(() if frozen else game.discriminator.parameters())]
+    of_g = torch.optim.Adam(learners, recipe.lr_generator, recipe.betas)
+    for i in range(frozen_steps):
+        update_d(game, train.pixels(slice(64 * i, 64 * i + 64)), of_d)
+        g_loss = step(of_g, loss_and_images(game)[0], learners)
+    with torch.no_grad():
+        noise_is_real = float(game.score(torch.rand(500, 784)).sigmoid().mean())
+        return (
+            g_loss,
+            frechet_distance(features(game.eval().images(game.noise(2000))), real_features),
+            noise_is_real,
+        )
+
+
+# %%
+games = {"frozen": go_on(True), "unfrozen": go_on(False)}
+before = frechet_distance(features(versions[-1].images(game.noise(2000)).detach()), real_features)
+for name, (loss, distance, noise) in games.items():
+    print(f"D {name}: G's loss {loss:.3f}, Fréchet distance {distance:.1f} (before {before:.1f}), "
+          f"D believes noise to {noise:.0%}")  # fmt: skip
+assert games["unfrozen"][0] < games["frozen"][0]
+
+# %% [markdown]
+# *Because* there are two ways to lower −log D(G(z)): better images, or a D that says "real" to everything. The second
+# needs a few weights only. The unfrozen D ends up believing noise, and its slope no longer says anything about digits.
+#
+# ## 5 · The losses do not tell
+#
+# The lecturer's complaint: with any other network the loss falls and you go for a coffee. Here both losses go up and down
+# between two players, so you sit and watch the pictures. We have a yardstick now: the *Fréchet distance* between samples
+# and test digits, in the space of the classifier's last hidden layer, by means and covariances.
+#
+# **Predict:** does D's loss rise and fall with it?
+
+# %%
+log, evaluations = run.history, run.evaluations
+distances = evaluations["Fréchet distance"]
+at = [min(range(len(log["step"])), key=lambda i: abs(log["step"][i] - s)) for s in evaluations["step"]]
+tells = {name: spearmanr([log[name][i] for i in at], distances)[0] for name in ("discriminator", "generator")}
+gan_plots.game(log, evaluations["step"], distances)
+plt.show()
+print(
+    "rank correlation with the Fréchet distance:", ", ".join(f"{k}'s loss {v:.2f}" for k, v in tells.items())
+)
+
+# %% [markdown]
+# *Because* a loss of D near log 4 has two readings: G is perfect, or D is poor. At the start D knows nothing yet and its
+# loss is just as high. What D's loss does say is who is ahead at the moment.
+#
+# ## 6 · Well and badly matched players
+#
+# The two must keep step. The map below plays one short game for each pair of learning rates, everything else equal.
+#
+# **Predict:** what happens if G is much faster than D, and what if D is much faster than G?
+
+# %%
+found = torch.zeros(len(rates), len(rates))
+for i, of_g in enumerate(rates):
+    for j, of_d in enumerate(rates):
+        pair = replace(short, lr_generator=of_g, lr_discriminator=of_d, batch_size=32, average=0.0)
+        player, _ = play(pair, map_steps)
+        torch.manual_seed(seed)
+        found[i, j] = frechet_distance(features(player.generate(1000)), real_features)
+gan_plots.rate_map(found, rates, title=f"Fréchet distance after {map_steps} updates")
+plt.show()
+
+# %% [markdown]
+# *Because* G can only follow a slope that D has. Where D runs ahead (right column, upper rows), it is so sure that little
+# is left to follow, and where G is slow (upper row) nothing happens in so few updates. Matched does not mean equal rates:
+# look where the best cell lies.
+#
+# ## 7 · Collapse
+#
+# The generator wins against *this* D with any image that this D believes. Nothing in its loss asks for two different
+# ones. A collapsed generator runs from one such image to the next, and draws the same for every z: the lecture's "one
+# picture, whatever you put in". What provokes it here is one fully connected layer more between z and G's convolutions.
+# Two cures: leave the layer out; and give G what our recipe has besides, batch normalization, and a z whose last part
+# is a choice among twenty *kinds*. A prior of kinds is chapter 01's mixture again: pick a component, then draw within it.
+#
+# **Predict:** will the losses tell? Which two numbers would?
+
+
+# %%
+def seen(images):
+    """The shares of the classes, and the mean squared distance of two images as a share of two test digits'."""
+    with torch.no_grad():
+        return class_shares(referee(images).argmax(1)), float(images.var(0).sum() / held_out.var(0).sum())
+
+
+bare = recipe.config | {"norm": False, "kinds": 0}
+players = {
+    "one layer more in G": bare | {"hidden": [32, 64, 256]},
+    "without that layer": bare,
+    "with batch norm and kinds": recipe.config,
+}
+cases, spreads, kls = {}, [], []
+for name, config in players.items():
+    player, of_it = play(replace(short, config=config, lr_generator=1e-3, average=0.0), collapse_steps)
+    images, log = player.generate(2000), of_it.history
+    shares, spread = seen(images)
+    says = f"spread {spread:.0%}, losses: D {log['discriminator'][-1]:.2f}, G {log['generator'][-1]:.2f}"
+    cases[name] = (images, shares, says)
+    spreads, kls = [*spreads, spread], [*kls, kl_to_uniform(shares)]
+gan_plots.classes(cases)
+plt.show()
+assert spreads[0] < 0.5 * spreads[-1]
+
+# %% [markdown]
+# *Because* the pairwise distance asks the question that no loss asks: do two z give two images? And the histogram shows a
+# milder form that the distance misses, some classes lost and the others fine. D's loss is low in a collapse, but it is
+# also low wherever D is merely ahead. Why one layer more? A likely reason: at the start, two z give nearly the same
+# image there, and the quickest way along D's slope moves all images alike.
+#
+# ## 8 · How good is a sample?
+#
+# Nobody knows a GAN's P(x), so chapter 04's likelihoods are out of reach. The yardsticks here ask the classifier instead.
+# *Fréchet distance*: are means and covariances of its features those of real digits? *Classifier score*: is each image
+# clearly one digit, and are all there? (1 to 10.) *Precision*: the share of samples that lie among the real features.
+# *Recall*: the share of real features that lie among the samples. None means anything alone, so real digits that the
+# test set does not contain stand beside: they are what a perfect generator would get.
+
+# %%
+torch.manual_seed(seed)
+images = shipped.generate(samples)
+floor = sample_metrics.judge(train.pixels(torch.randperm(len(train))[:samples]), held_out, referee)
+ours = sample_metrics.judge(images, held_out, referee)
+measured = json.loads(recipes.GAN_QUALITY.read_text())
+rows = {"training digits": floor, "GAN, here": ours}
+for name, row in measured.items():
+    if "frechet" in row and name not in rows:
+        rows[f"{name} *"] = {key: sum(values) / len(values) for key, values in row.items()}
+head = list(ours)
+table = ["| | " + " | ".join(head) + " |", "|---|" + "---:|" * len(head)]
+table += [f"| {name} | " + " | ".join(f"{row[key]:.3g}" for key in head) + " |" for name, row in rows.items()]
+display(
+    Markdown(
+        "\n".join([*table, "", f"\\* measured by `benchmarks/gan.py`, 10,000 samples; here: {samples:,}."])
+    )
+)
+assert ours["smallest share"] > 0.05 and ours["classifier score"] > 9
+
+# %% [markdown]
+# Are they copies? For each sample, the nearest of all training digits, in pixels. Test digits beside: they are no copies,
+# and just as near as new handwriting of the same kind is. **Predict:** will the samples be nearer, or farther?
+
+# %%
+gaps, index = nearest(images[:copies], train.pixels())
+real_gaps, _ = nearest(held_out[:copies], train.pixels())
+close = gaps.argsort()[:12]
+rows = {
+    "samples": images[copies:],
+    "nearest ones": images[close],
+    "their neighbour": train.pixels(index[close]),
+}
+gan_plots.digit_rows({name: row[:12] for name, row in rows.items()})
+plt.show()
+print(
+    f"median distance to the nearest training digit: samples {gaps.median():.2f}, test digits {real_gaps.median():.2f}"
+)
+assert gaps.min() > 0.5  # an exact copy would be at 0
+
+# %% [markdown]
+# ## 9 · Linear combinations of training images?
+#
+# The lecture suspects that a VAE only mixes what it has seen. So try: for an image, the best mixture of training digits,
+# with weights that are not negative and add up to 1, found by non-negative least squares among the training digits
+# that are nearest to it. What remains, as a share of the image's own squared length, no mixture can explain.
+#
+# **Predict:** order these three: VAE samples, GAN samples, real digits that no model has seen.
+
+# %%
+torch.manual_seed(seed)
+kinds = {"VAE, means": cvae.generate(every.repeat(mixed // 10 + 1)), "GAN": images, "test digits": held_out}
+known = train.pixels()
+left_over = {
+    name: torch.tensor([unexplained(x, known, columns) for x in kind[:mixed]]) for name, kind in kinds.items()
+}
+gan_plots.boxes(left_over, "share of |x|² that no mixture explains")
+plt.show()
+for name, x in kinds.items():
+    share = ((x > 0.1) & (x < 0.9)).sum() / (x > 0.1).sum()
+    print(f"{name}: {left_over[name].mean():.3f} unexplained; {share:.0%} of the inked pixels are grey")
+
+# %% [markdown]
+# *Because* averaging blurs, and a blurred image is easy to mix from others. A decoder's mean *is* an average, over all
+# images that its z could stand for. A GAN is never asked for an average: D would see at once that it is blurred.
+#
+# ## 10 · A walk through z
+#
+# Go from one z to another in twelve equal steps, the choice of kind included. Beside it a cross-fade of the two end
+# images, pixel by pixel: its steps are all of one size, because it is linear. The lecture's rooms grow a television where
+# a window was, and each picture on the way is a room.
+#
+# **Predict:** does the walk leap somewhere, and which of the two shows digits half way?
+
+# %%
+torch.manual_seed(seed)
+ends, t = shipped.noise(400).view(2, 200, 1, -1), torch.linspace(0, 1, 13)[:, None]
+with torch.no_grad():
+    walk = shipped.images((1 - t) * ends[0] + t * ends[1], average=True)  # (200, 13, 784)
+    fade = (1 - t) * walk[:, :1] + t * walk[:, -1:]
+    sure = [referee(path[:, 1:-1].flatten(0, 1)).softmax(1).amax(1).mean() for path in (walk, fade)]
+sizes = walk.diff(dim=1).norm(dim=-1) / fade.diff(dim=1).norm(dim=-1)  # (200, 12): 1 is the cross-fade's
+gan_plots.digit_rows({"walk": walk[0], "cross-fade": fade[0], "walk ": walk[1], "cross-fade ": fade[1]})
+plt.show()
+leap = float((sizes.amax(1) / sizes.mean(1)).mean())
+print(
+    f"a step of the walk is {sizes.mean():.2f} of the cross-fade's, the largest {leap:.2f} of the walk's mean;"
+)
+print(f"the classifier's confidence on the way: {sure[0]:.3f} on the walk, {sure[1]:.3f} in the cross-fade")
+assert sure[0] > sure[1] - 0.02
+
+# %% [markdown]
+# *Because* G is a continuous function of z, and D has seen what comes out between two codes as well: every z on the way is
+# about as probable as its ends. A cross-fade of two digits is no digit, and no D would let it pass. Its steps are the
+# smallest that there are, since it goes straight. The walk goes round, along images of digits.
+#
+# ## 11 · VAE or GAN?
+#
+# | | VAE | GAN |
+# |---|---|---|
+# | sharpness | means are averages, and blurred | nothing rewards a blur |
+# | coverage | pays for each training image that it misses | may leave out what it likes, see section 7 |
+# | likelihood | a bound, comparable between models | none |
+# | code of a given image | the encoder's | none, it must be searched |
+# | training | one loss that falls | a game, to be watched |
+#
+# So take a VAE where you need P(x), a code, or peace of mind, and a GAN where you need samples that look right.
+#
+# ## 12 · The quiz: real or made?
+#
+# In a study that the lecture quotes, people took 21 % of the generated images for real. What about yours?
+#
+# *(The quiz comes here.)*
+#
+# ## What the lecture said, what we measured
+
+# %%
+claims = f"""
+| # | the lecture | measured here | verdict |
+|---|---|---|---|
+| 21 | pixel distance calls two errors equal that an eye does not | squared errors {verdicts["at a stroke"][0]:.2f} and {verdicts["scattered"][0]:.2f}; D prefers the pixels at a stroke in {d_minds:.0%} of the sevens | holds for the loss; a VAE's −L_b does see it ({verdicts["at a stroke"][1]:.0f} and {verdicts["scattered"][1]:.0f} nats) |
+| 22 | a VAE's images are nearly linear combinations of training images | unexplained: VAE {left_over["VAE, means"].mean():.3f}, GAN {left_over["GAN"].mean():.3f}, test digits {left_over["test digits"].mean():.3f} | holds for the VAE's means; a GAN's images are as far from mixtures as real ones |
+| 23 | each new D catches the old G, each new G fools the old D | in {int(caught.sum())} and {int(fooled.sum())} of {len(caught)} rounds | holds in most |
+| 24 | G never sees a real image | its gradient is D's slope times its own, to float32; no D, no gradient | holds |
+| 25 | D must be frozen in G's step | unfrozen: G's loss {games["unfrozen"][0]:.3f} beside {games["frozen"][0]:.3f}, Fréchet distance {games["unfrozen"][1]:.1f} beside {games["frozen"][1]:.1f} ({before:.1f} before) | holds |
+| 27 | the losses do not tell | rank correlation with the Fréchet distance: D's {tells["discriminator"]:.2f}, G's {tells["generator"]:.2f} | D's loss does not fall as the pictures get better; G's may, but it is lowest of all with D unfrozen ({games["unfrozen"][0]:.3f}), for the worst pictures |
+| 28 | the players must be matched | Fréchet distances {found.min():.0f} to {found.max():.0f} over the map | holds |
+| 29 | collapse: one image whatever z is | spread {spreads[0]:.0%} of the test digits', class KL {kls[0]:.2f}; cured {spreads[-1]:.0%} and {kls[-1]:.2f} | happens, and shows |
+| 31 | a walk through z is smooth | the largest of twelve steps is {leap:.2f} times their mean (a leap: 12); the classifier's confidence on the way {sure[0]:.3f}, in a cross-fade {sure[1]:.3f} | holds: no leap, and digits on the way |
+
+Real digits: MNIST's {len(held_out):,} test digits. Trained here: the arms race, {steps} updates of 64 images, and the small games; loaded: the shipped GAN, its VAEs and classifier. One seed. The Fréchet distance is in features of the course's own classifier and says nothing beside published FIDs.
+"""
+display(Markdown(claims))
+
+# %% [markdown]
+# ## Exercises
+#
+# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake.
+#
+# **1. A flat D.** The games above add a penalty to D's loss: R1, half the mean squared slope of D's score at real images.
+# Write it. D must be able to learn from it, so the gradient must itself have a gradient.
+
+
+# %%
+def my_r1_penalty(score, x):
+    """score: images (N, D) to (N,). Real images x (N, D) give ½ · mean of ‖∂score/∂x‖², one number."""
+    # 1. make x a leaf that wants a gradient
+    # 2. the gradient of the sum of the scores by x, (N, D): each row is one image's own; create_graph=True
+    # 3. the squared norm of each row, and half of their mean
+    raise NotImplementedError
+
+
+# %%
+checks.r1_penalty(my_r1_penalty)
+
+# %% [markdown]
+# **2. Which classes are missing?** The KL from the shares of the ten classes to equal shares. It must be a number also
+# when a class does not occur.
+
+
+# %%
+def my_class_kl(labels):
+    """labels (N,), integers 0 to 9, give KL(shares ‖ uniform) in nats, one number."""
+    # 1. the share of each of the ten classes, also of those that do not occur: look at bincount's minlength
+    # 2. the sum of share · log(share / 0.1), where 0 · log 0 counts as 0
+    raise NotImplementedError
+
+
+# %%
+checks.class_kl(my_class_kl)
+
+# %% [markdown]
+# **3. Precision.** The share of made points that lie *among* the real ones: within the distance of at least one real
+# point to its k-th nearest other real point.
+
+
+# %%
+def my_precision(real, fake, k):
+    """real (N, d) and fake (M, d) give the share of fake points among the real ones, one number."""
+    # 1. the distances between real points, (N, N); each point's smallest is 0, to itself
+    # 2. each real point's radius: the distance to its k-th nearest other, (N,)
+    # 3. the distances from fake to real points, (M, N): is there a real point whose radius covers it?
+    # 4. the share of fake points for which there is
+    raise NotImplementedError
+
+
+# %%
+checks.precision(my_precision)

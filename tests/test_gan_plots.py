@@ -1,0 +1,77 @@
+"""Chapter 07's pictures show the numbers that they were given: read back from the axes."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from course_lib import gan_plots
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_rows_of_digits_with_their_names():
+    rows = {"one": torch.rand(20, 784), "two": torch.rand(5, 784)}
+    axes = gan_plots.digit_rows(rows, title="both")
+    assert [ax.texts[0].get_text() for ax in axes] == ["one", "two"]
+    assert axes[0].get_title() == "both"
+    sheets = [ax.images[0].get_array() for ax in axes]
+    assert [sheet.shape for sheet in sheets] == [(30, 16 * 30), (30, 5 * 30)]  # no more than 16
+    np.testing.assert_array_equal(sheets[1][1:29, 91:119], rows["two"][3].view(28, 28).numpy())
+
+
+def test_the_tournament_has_generators_in_rows():
+    belief = torch.rand(3, 4)
+    ax = gan_plots.tournament(belief)
+    np.testing.assert_array_equal(ax.images[0].get_array(), belief.numpy())
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["v1", "v2", "v3", "v4"]
+    assert len(ax.get_yticklabels()) == 3
+    assert ax.images[0].get_clim() == (0, 1)
+
+
+def test_the_map_says_each_number_in_its_place():
+    found = torch.tensor([[1.0, 20.0], [300.0, 4.0]])
+    ax = gan_plots.rate_map(found, (1e-4, 1e-2), title="here")
+    said = {text.get_position(): text.get_text() for text in ax.texts}
+    assert said == {(0, 0): "1", (1, 0): "20", (0, 1): "300", (1, 1): "4"}
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.0001", "0.01"]
+    assert "D" in ax.get_xlabel()
+    assert "G" in ax.get_ylabel()
+
+
+def test_more_ink_is_red_and_no_pull_is_white():
+    slope = torch.zeros(3, 784)
+    slope[1, 28 * 5 + 7] = 2.0
+    gan_plots.pull(torch.rand(3, 784), slope)
+    bottom = plt.gcf().axes[1].images[0]
+    values = bottom.get_array()
+    assert values.shape == (28, 3 * 28)
+    assert values[5, 28 + 7] == 2
+    red, _, blue, _ = bottom.to_rgba(values)[5, 28 + 7]
+    assert red > 2 * blue
+    assert min(bottom.to_rgba(values)[0, 0]) > 0.95
+
+
+def test_a_game_shows_both_losses_and_the_distance():
+    log = {"step": [10, 20], "discriminator": [1.2, 1.1], "generator": [0.9, 1.0]}
+    gan_plots.game(log, [10, 20], [50.0, 5.0])
+    left, right = plt.gcf().axes
+    assert [list(line.get_ydata()) for line in left.lines[:2]] == [[1.2, 1.1], [0.9, 1.0]]
+    assert left.lines[2].get_ydata()[0] == pytest.approx(np.log(4), abs=1e-3)
+    assert list(right.lines[0].get_ydata()) == [50, 5]
+    assert right.get_yscale() == "log"
+
+
+def test_classes_and_boxes():
+    shares = torch.arange(10) / 45
+    gan_plots.classes({"a": (torch.rand(30, 784), shares, "says"), "b": (torch.rand(30, 784), shares, "")})
+    bars = [bar.get_height() for bar in plt.gcf().axes[1].patches]
+    np.testing.assert_allclose(bars, shares.numpy())
+    assert plt.gcf().axes[1].get_title() == "says"
+    ax = gan_plots.boxes({"x": torch.tensor([1.0, 2, 3]), "y": torch.tensor([4.0, 5, 6])}, "share")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["x", "y"]
+    assert ax.get_xlabel() == "share"

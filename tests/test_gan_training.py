@@ -1,0 +1,185 @@
+"""A GAN in the course's loop: by hand the same, interrupted and resumed the same, and stopped by a NaN."""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from course_lib import training
+from course_lib.data import Digits, uci_digits
+from course_lib.gan import GAN, update_discriminator, update_generator
+from course_lib.gan_training import GANRecipe, train_gan
+from course_lib.training import NotFinite, Run
+
+SMALL = {"latent": 3, "hidden": [4, 5], "activation": "silu"}
+RECIPE = GANRecipe(SMALL, epochs=2, batch_size=32, r1=0.1, r1_every=2)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    some = uci_digits(train=True, quiet=True)
+    return Digits(some.images[:200], some.labels[:200], some.source)
+
+
+def weights(module):
+    return torch.cat([p.detach().flatten() for p in module.state_dict().values() if p.is_floating_point()])
+
+
+def test_training_is_what_its_recipe_says(digits):
+    """Six steps by hand: rates on half a cosine, R1 at twice its weight in every other step, the average."""
+    gan, run = train_gan(RECIPE, digits, seed=3, epochs=1, quiet=True)
+    assert run.step == 7  # 200 rows, 32 at a time: six whole batches and one of 8
+    assert not gan.training
+
+    images = digits.images.flatten(1)
+    torch.manual_seed(3)
+    mine = GAN(shape=[8, 8], **SMALL)
+    mine.start_at(images.float().mean(0) / 255)
+    g = torch.optim.Adam(mine.generator.parameters(), 1e-3, (0.0, 0.99))
+    d = torch.optim.Adam(mine.discriminator.parameters(), 1e-3, (0.0, 0.99))
+    by_hand = Run(images, batch_size=32, seed=3, mine=mine, g=g, d=d)
+
+    def update(x):
+        i = by_hand.step
+        for optimizer in (g, d):
+            optimizer.param_groups[0]["lr"] = (
+                1e-3 * 0.5 * float(1 + torch.cos(torch.tensor(torch.pi * i / 7)))
+            )
+        terms = update_discriminator(mine, x / 255, d, r1=0.2 if i % 2 == 0 else 0.0)
+        terms |= update_generator(mine, len(x), g)
+        mine.follow(min(0.998, (1 + i) / (10 + i)))
+        return terms
+
+    log = by_hand.train(update, 1, quiet=True)
+    # float32 in another order (channels last, fused Adam), and Adam divides small gradients by small: some
+    # weights take another step of 1e-3 then; which, depends on where in memory the numbers lie
+    apart = (weights(gan) - weights(mine)).abs()
+    assert (apart < 2e-4).float().mean() > 0.98
+    assert apart.max() < 7e-3
+    assert run.history.keys() == {"step", "discriminator", "D of real", "D of fake", "generator"}
+    for name in log:
+        assert run.history[name] == pytest.approx(log[name], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"config": SMALL | {"labels": 10}},
+        {"config": SMALL | {"spectral": True}},
+        {"loss": "wasserstein", "penalty": 10.0, "r1": 0.0, "d_steps": 3},
+        {"autocast": True, "cosine": False},
+    ],
+    ids=["plain", "conditional", "spectral", "wasserstein", "autocast"],
+)
+def test_resumed_is_bit_equal(change, digits, tmp_path, monkeypatch):
+    recipe = replace(RECIPE, **change)
+    whole, run = train_gan(recipe, digits, quiet=True)
+    saved, whole_log = weights(whole), run.history
+
+    class PowerCut(Exception):
+        pass
+
+    def cut(gan):
+        raise PowerCut
+
+    file = tmp_path / "gan.run.safetensors"
+    with pytest.raises(PowerCut):
+        train_gan(recipe, digits, checkpoint=file, evaluate=cut, evaluate_every=0.7, quiet=True)
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(training, "COPY_SECONDS", 0.0)
+    with pytest.raises(PowerCut):
+        train_gan(
+            recipe, digits, checkpoint=file, evaluate=cut, evaluate_every=1.2, report_every=1, quiet=True
+        )
+    assert file.exists()
+    again, run = train_gan(recipe, digits, checkpoint=file, quiet=True)
+    assert torch.equal(weights(again), saved)
+    assert run.step == whole_log["step"][-1]
+
+
+def test_an_interrupt_loses_nothing(digits, tmp_path, monkeypatch, capsys):
+    whole, _ = train_gan(RECIPE, digits, quiet=True)
+    plain, calls = GAN.follow, []
+
+    def interrupted(gan, decay):
+        calls.append(decay)
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+        plain(gan, decay)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GAN, "follow", interrupted)
+        file = tmp_path / "gan.run.safetensors"
+        _, run = train_gan(RECIPE, digits, checkpoint=file, quiet=True)
+    assert run.step == 8
+    assert "Interrupted" in capsys.readouterr().out
+    again, _ = train_gan(RECIPE, digits, checkpoint=file, quiet=True)
+    assert torch.equal(weights(again), weights(whole))
+
+
+def test_a_nan_stops_the_game_at_the_last_good_step(digits):
+    wild = replace(RECIPE, lr_discriminator=1e20, cosine=False)
+    with pytest.raises(NotFinite, match="was undone"):
+        train_gan(wild, digits, quiet=True)
+
+
+def test_pictures_and_evaluations_come_every_few_updates(digits):
+    seen, drawn = [], []
+
+    def look(gan):
+        seen.append(gan.generate(2).shape)
+        return {"ink": float(gan.generate(10).mean())}
+
+    def draw(run):
+        drawn.append(run.step)
+        return plt.figure()
+
+    gan, run = train_gan(
+        RECIPE, digits, evaluate=look, evaluate_every=0.5, picture=draw, picture_every=2 / 7, quiet=True
+    )
+    assert drawn == [2, 4, 6, 8, 10, 12, 14]
+    assert run.evaluations["step"] == [4, 8, 12, 14]
+    assert seen[0] == (2, 64)
+    unseen, _ = train_gan(RECIPE, digits, quiet=True)
+    assert torch.equal(weights(gan), weights(unseen))  # who looks does not change the game
+
+
+def test_d_takes_its_steps_on_different_images(digits, monkeypatch):
+    import course_lib.gan_training as module
+
+    fed, plain = [], update_discriminator
+
+    def spy(gan, x, *args, **options):
+        fed.append((x.clone(), options["y"].clone()))
+        return plain(gan, x, *args, **options)
+
+    monkeypatch.setattr(module, "update_discriminator", spy)
+    recipe = replace(RECIPE, config=SMALL | {"labels": 10}, d_steps=3, batch_size=20)
+    _, run = train_gan(recipe, digits, epochs=1, quiet=True)
+    assert run.step == 4  # 200 rows, 60 at a time, the last 20
+    x = torch.cat([part for part, _ in fed])
+    assert len(x) == 200
+    assert len(x.unique(dim=0)) == len(digits.images.flatten(1).unique(dim=0))  # every digit once
+    lookup = {
+        tuple(row.tolist()): int(y) for row, y in zip(digits.images.flatten(1), digits.labels, strict=True)
+    }
+    assert all(
+        lookup[tuple((row * 255).round().byte().tolist())] == int(label)
+        for part, y in fed
+        for row, label in zip(part, y, strict=True)
+    )
+
+
+def test_the_mean_image_is_where_g_begins(digits):
+    mean = digits.images.flatten(1).float().mean(0) / 255
+    for on in (True, False):
+        gan, _ = train_gan(replace(RECIPE, mean_image=on), digits, epochs=0, quiet=True)
+        far = float((gan.generate(50).mean(0) - mean).abs().mean())
+        assert (far < 0.05) is on
+
+
+def test_unknown_losses_are_named(digits):
+    with pytest.raises(ValueError, match="no loss"):
+        train_gan(replace(RECIPE, loss="hinge"), digits, quiet=True)

@@ -1,0 +1,254 @@
+"""The yardsticks for samples: against closed forms, scipy, scikit-learn, and cases made for them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import linalg, special
+from sklearn.neighbors import NearestNeighbors
+
+from course_lib.classifier import Classifier
+from course_lib.data import mnist
+from course_lib.sample_metrics import (
+    class_shares,
+    classifier_score,
+    frechet_distance,
+    judge,
+    kl_to_uniform,
+    nearest,
+    precision_recall,
+    taken_for_real,
+    unexplained,
+)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def with_moments(mean, covariance, n=500, seed=0):
+    """n points whose sample mean and covariance are exactly these."""
+    mean, covariance = torch.as_tensor(mean).double(), torch.as_tensor(covariance).double()
+    x = normal(n, len(mean), seed=seed)
+    x = x - x.mean(0)
+    white = x @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(x.T).reshape(len(mean), -1))).T
+    return white @ torch.linalg.cholesky(covariance).T + mean
+
+
+# ---- Fréchet distance ----
+
+
+def test_frechet_distance_of_one_dimensional_gaussians():
+    """(μ1 − μ2)² + (σ1 − σ2)²."""
+    a, b = with_moments([1.0], [[4.0]]), with_moments([-2.0], [[0.25]], seed=1)
+    assert frechet_distance(a, b) == pytest.approx(9 + 1.5**2, rel=1e-10)
+
+
+def test_frechet_distance_of_gaussians_with_common_axes():
+    """With diagonal covariances it is a sum over the dimensions; a rotation of both changes nothing."""
+    s, t = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([3.0, 1.0, 0.5])
+    a, b = with_moments([0, 0, 0], s.square().diag()), with_moments([1, -1, 2], t.square().diag(), seed=1)
+    expected = 1 + 1 + 4 + float((s - t).square().sum())
+    rotation = torch.linalg.qr(normal(3, 3, seed=2)).Q
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
+    assert frechet_distance(a @ rotation, b @ rotation) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_frechet_distance_against_scipy_s_square_root(seed):
+    a = normal(300, 8, seed=seed) @ normal(8, 8, seed=seed + 10)
+    b = normal(400, 8, seed=seed + 20) @ normal(8, 8, seed=seed + 30) + 1
+    ca, cb = np.cov(a.T), np.cov(b.T)
+    root = np.real(linalg.sqrtm(ca @ cb))
+    expected = float(np.square((a.mean(0) - b.mean(0)).numpy()).sum() + np.trace(ca + cb - 2 * root))
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-8)
+    assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-8)
+
+
+def test_frechet_distance_of_equal_or_flat_sets():
+    a = normal(200, 5)
+    assert frechet_distance(a, a.flip(0)) == pytest.approx(0, abs=1e-10)
+    flat = a * torch.tensor([1.0, 1, 0, 0, 1]).double()  # two features never vary
+    # the others are equal, so what is missing is all that differs
+    moved = float(a.mean(0)[2:4].square().sum() + a.var(0)[2:4].sum())
+    assert frechet_distance(flat, flat) == pytest.approx(0, abs=1e-10)
+    assert frechet_distance(a.float(), flat.float()) == pytest.approx(moved, rel=0.02)  # correlations, 1/√200
+    few = normal(4, 5)  # fewer rows than features: covariances of rank 3
+    assert math.isfinite(frechet_distance(few, a))
+
+
+def test_frechet_distance_falls_with_the_number_of_samples():
+    """Why the floor is measured with as many samples: two samples are apart by chance."""
+    near = [frechet_distance(normal(n, 10, seed=1), normal(n, 10, seed=2)) for n in (100, 1_000, 10_000)]
+    assert near[0] > 5 * near[1] > 25 * near[2] > 0
+
+
+@pytest.mark.parametrize("shapes", [((5, 3), (5, 4)), ((1, 3), (5, 3)), ((5,), (5,))])
+def test_frechet_distance_refuses_what_it_cannot_compare(shapes):
+    with pytest.raises(ValueError, match="two sets of features"):
+        frechet_distance(*(torch.zeros(*shape) for shape in shapes))
+
+
+# ---- classes ----
+
+
+def test_class_shares_and_their_kl():
+    labels = torch.tensor([0] * 6 + [2] * 2)
+    shares = class_shares(labels, 4)
+    assert shares.tolist() == [0.75, 0, 0.25, 0]
+    assert kl_to_uniform(shares) == pytest.approx(special.rel_entr([0.75, 0, 0.25, 0], [0.25] * 4).sum())
+    assert kl_to_uniform(class_shares(torch.arange(10).repeat(7))) == pytest.approx(0, abs=1e-12)
+    assert kl_to_uniform(class_shares(torch.full((9,), 3))) == pytest.approx(math.log(10))
+    with pytest.raises(ValueError, match="no label"):
+        class_shares(torch.tensor([]).long())
+
+
+def test_classifier_score_from_one_to_the_number_of_classes():
+    sure = 100 * torch.eye(10)
+    assert classifier_score(sure.repeat(5, 1)) == pytest.approx(10)
+    assert classifier_score(sure[:4].repeat(5, 1)) == pytest.approx(4)  # four modes
+    assert classifier_score(sure[:1].repeat(5, 1)) == pytest.approx(1)  # collapsed
+    assert classifier_score(torch.zeros(20, 10)) == pytest.approx(1)  # nothing is recognizable
+
+
+def test_classifier_score_against_scipy():
+    logits = normal(50, 10) * 2
+    p = special.softmax(logits.numpy(), 1)
+    expected = np.exp(special.rel_entr(p, p.mean(0)).sum(1).mean())
+    assert classifier_score(logits) == pytest.approx(expected)
+    far = classifier_score(logits * 1e4)  # probabilities round to 0 and 1
+    assert 1 <= far <= 10
+
+
+# ---- precision and recall ----
+
+
+def by_sklearn(points, centres, k):
+    """A point is inside if some centre has it within the distance to that centre's k-th other centre."""
+    radii = NearestNeighbors(n_neighbors=k + 1).fit(centres).kneighbors(centres)[0][:, k]
+    distance = np.linalg.norm(points[:, None].numpy() - centres[None].numpy(), axis=-1)
+    return float((distance <= radii).any(1).mean())
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_precision_and_recall_against_scikit_learn(k):
+    real, fake = normal(700, 3), 0.6 * normal(600, 3, seed=1) + 0.5
+    precision, recall = precision_recall(real, fake, k)
+    assert precision == pytest.approx(by_sklearn(fake, real, k))
+    assert recall == pytest.approx(by_sklearn(real, fake, k))
+    assert 0.1 < recall < precision <= 1  # narrower than the data: precise, and much is missing
+
+
+def test_precision_and_recall_tell_missing_from_wrong():
+    near, far = normal(200, 2), normal(200, 2, seed=1) + 100
+    both = torch.cat([near, far])
+    other = torch.cat([near + 0.001, near.flip(0) - 0.001])
+    assert precision_recall(both, other) == (1.0, 0.5)  # one of two modes: all is right, half is missing
+    assert precision_recall(other, both) == (0.5, 1.0)  # half is not among the data, nothing is missing
+    assert precision_recall(near, far) == (0.0, 0.0)
+
+
+def test_precision_needs_enough_rows():
+    with pytest.raises(ValueError, match="more than 3"):
+        precision_recall(normal(3, 2), normal(9, 2))
+    with pytest.raises(ValueError, match="at least 1"):
+        precision_recall(normal(9, 2), normal(9, 2), k=0)
+
+
+# ---- copies ----
+
+
+def test_nearest_finds_copies_and_their_distance():
+    among = torch.rand(900, 20)
+    images = torch.cat([among[[7, 850]], torch.rand(600, 20)])
+    distance, index = nearest(images, among)
+    assert index[:2].tolist() == [7, 850]
+    assert distance[:2].tolist() == [0, 0]
+    expected = NearestNeighbors(n_neighbors=1).fit(among).kneighbors(images)
+    assert np.abs(distance.numpy() - expected[0][:, 0]).max() < 1e-5
+    assert (index.numpy() == expected[1][:, 0]).all()
+
+
+# ---- mixtures of training images ----
+
+
+def test_mixtures_are_explained_and_what_points_out_of_them_is_not():
+    torch.manual_seed(0)
+    among = torch.rand(40, 30)
+    mixture = 0.2 * among[3] + 0.5 * among[8] + 0.3 * among[20]
+    assert unexplained(mixture, among) < 1e-6
+    assert unexplained(among[5], among) < 1e-6
+    assert unexplained(mixture, among[:2]) > 0.01
+
+
+def test_weights_may_not_be_negative_and_add_up_to_one():
+    """Corners of a square: the nearest mixture of a point outside is its nearest point of the square."""
+    corners = torch.tensor([[0.0, 0], [1, 0], [0, 1], [1, 1]])
+    for point, foot in (((2.0, 0.5), (1.0, 0.5)), ((3.0, 3.0), (1.0, 1.0)), ((0.5, -1.0), (0.5, 0.0))):
+        point, foot = torch.tensor(point), torch.tensor(foot)
+        expected = float((point - foot).square().sum() / point.square().sum())
+        assert unexplained(point, corners) == pytest.approx(
+            expected, rel=1e-3
+        )  # the sum of weights is nearly 1
+
+
+def test_only_the_nearest_are_mixed():
+    among = torch.tensor([[1.0, 0], [0, 1], [9, 9]])
+    point = torch.tensor([1.0, 1])  # between them lies (½, ½), with the far one the point itself
+    assert unexplained(point, among, columns=2) == pytest.approx(0.25, rel=1e-3)
+    assert unexplained(point, among, columns=3) < 1e-3
+
+
+# ---- the fresh discriminator, and all together ----
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return mnist(train=True, quiet=True).pixels(slice(0, 4000))  # as many as there are without a network
+
+
+def test_a_fresh_discriminator_cannot_tell_real_from_real(digits):
+    shares = [taken_for_real(digits[:2000], digits[2000:], seed=seed, steps=40) for seed in range(3)]
+    # the judge's bias alone moves a single one; 1,000 verdicts leave 0.016 besides
+    assert 0.2 < sum(shares) / 3 < 0.8
+
+
+def test_a_fresh_discriminator_tells_blurred_from_real(digits):
+    blurred = torch.nn.functional.avg_pool2d(digits[2000:].reshape(-1, 1, 28, 28), 3, 1, 1).flatten(1)
+    state = torch.random.get_rng_state()
+    share = taken_for_real(digits[:2000], blurred, steps=60)
+    assert share < 0.1
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert taken_for_real(digits[:2000], blurred, steps=60) == share  # the same seed, the same judge
+
+
+def test_a_fresh_discriminator_needs_images(digits):
+    with pytest.raises(ValueError, match="at least two"):
+        taken_for_real(digits[:3], digits[:3])
+    with pytest.raises(ValueError, match="784"):
+        taken_for_real(digits[:, :700], digits)
+
+
+def test_the_referee_judges_real_digits_as_real(digits):
+    referee = Classifier.load()
+    found = judge(digits[:2000], digits[2000:], referee)
+    assert found["frechet"] < 1.5  # floor: 2,000 digits against 2,000; noise has hundreds
+    assert found["classifier score"] > 9.5  # all ten, each clear; 10 would be equal shares and no doubt
+    assert found["smallest share"] > 0.06
+    assert found["class KL"] < 0.02
+    assert min(found["precision"], found["recall"]) > 0.6
+    with torch.no_grad():
+        features = referee.features(digits)
+    assert found["frechet"] == pytest.approx(frechet_distance(features[:2000], features[2000:]))
+
+
+def test_the_referee_sees_collapse_and_noise(digits):
+    referee = Classifier.load()
+    one = judge(digits[:1].repeat(500, 1), digits, referee)
+    assert (one["smallest share"], one["diversity"]) == (0, pytest.approx(0, abs=1e-9))
+    assert one["class KL"] == pytest.approx(math.log(10))
+    assert one["recall"] < 0.01
+    noise = judge(torch.rand(500, 784), digits, referee)
+    assert noise["recall"] < 0.1
+    assert noise["frechet"] > 30
