@@ -152,24 +152,33 @@ def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) 
     return log_joint - torch.logsumexp(log_joint + log_width, 0)
 
 
+def log_importance_weights(
+    model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int = 50
+) -> Tensor:
+    """log P(x|z) + log P(z) − log q(z|x) for k draws of z from q: (k, N), in nats.
+
+    `at_once` draws pass through the model together. Raises ValueError for k < 1.
+    """
+    if k < 1:
+        raise ValueError(f"The bound needs at least one draw, k={k}.")
+    _check(model, q, x)
+    blocks = []
+    for start in range(0, k, at_once):
+        z = _draw(q, min(at_once, k - start), len(x))
+        blocks.append(_log_lik(model, z, x) + model.prior.log_prob(z) - q.log_prob(z))  # (S, N)
+    return torch.cat(blocks)
+
+
 def importance_weighted_bound(
     model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int = 50
 ) -> Tensor:
     """log mean of k importance weights P(x|z) P(z) / q(z|x), z drawn from q: (N,), in nats.
 
     For k=1 a draw of L_b; it rises with k towards log P(x) (Burda et al. 2016, equation 8). `at_once` draws
-    are held in memory together. Raises ValueError for k < 1.
+    pass through the model together. Raises ValueError for k < 1.
     """
-    if k < 1:
-        raise ValueError(f"The bound needs at least one draw, k={k}.")
-    _check(model, q, x)
-    total = x.new_full((len(x),), -math.inf)
-    for start in range(0, k, at_once):
-        z = _draw(q, min(at_once, k - start), len(x))
-        log_w = _log_lik(model, z, x) + model.prior.log_prob(z) - q.log_prob(z)  # (S, N)
-        # log w is averaged as w: the logarithm comes last
-        total = torch.logaddexp(total, torch.logsumexp(log_w, 0))
-    return total - math.log(k)
+    log_w = log_importance_weights(model, q, x, k, at_once)  # (k, N)
+    return torch.logsumexp(log_w, 0) - math.log(k)  # log w is averaged as w: the logarithm comes last
 
 
 def _check(model: LatentModel, q: Distribution, x: Tensor) -> None:

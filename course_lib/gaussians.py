@@ -55,12 +55,10 @@ def kl_diag(mu: Tensor, logvar: Tensor, mu_p: Tensor | float = 0.0, logvar_p: Te
     Inputs broadcast to (..., D); the result is (...), in nats, never below 0. Against the standard normal
     (the default) it is ½ Σ (exp(logvar) − 1 − logvar + mu²): Kingma & Welling 2014, appendix B.
     """
-    mu_p, logvar_p = (
-        torch.as_tensor(v, dtype=torch.result_type(mu, 0.0), device=mu.device) for v in (mu_p, logvar_p)
-    )
     ratio = logvar - logvar_p  # log of the two variances' ratio
+    precision = torch.exp(-logvar_p) if isinstance(logvar_p, Tensor) else math.exp(-logvar_p)
     # expm1 keeps the digits when the two variances nearly agree
-    return 0.5 * (torch.expm1(ratio) - ratio + (mu - mu_p) ** 2 * torch.exp(-logvar_p)).sum(-1)
+    return 0.5 * (torch.expm1(ratio) - ratio + (mu - mu_p) ** 2 * precision).sum(-1)
 
 
 def kl_full(mean_q: Tensor, covariance_q: Tensor, mean_p: Tensor, covariance_p: Tensor) -> Tensor:

@@ -170,7 +170,7 @@ def bound_parts(
     ax.plot(steps, [float(b.reconstruction) for b in bounds], color=BOUND, lw=2, label="reconstruction")
     ax.plot(steps, [float(b.kl) for b in bounds], color=Q, lw=2, ls="--", label="KL(q‖P(z))")
     ax.set(xlabel=xlabel, ylabel="nats per image", title="$L_b$ is the first minus the second")
-    ax.legend(loc="center right")
+    ax.legend(loc="best")
     return ax
 
 
@@ -191,4 +191,15 @@ def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
     ax.set_xticks(places, list(bounds))
     ax.set(ylabel="nats", ylim=(floor, log_px.max() + 0.12 * (log_px.max() - floor)))
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return ax
+
+
+def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str = "") -> Axes:
+    """Codes (N, 2) of digits with labels (N,) 0 … 9: each a point that is its digit's numeral."""
+    ax = _axes(ax, figsize=(4.4, 4.2))
+    for digit in range(10):
+        x, y = z[labels == digit].detach().cpu().T
+        colour = (*COMPONENTS[:6], "#A89B00", "#999999", "#7A3B10", DATA)[digit]  # yellow, but to be read
+        ax.scatter(x, y, s=22, color=colour, marker=f"${digit}$", linewidths=0.2)
+    ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
     return ax

@@ -431,7 +431,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("action", choices=["run", "sync", "check", "address"])
     parser.add_argument("names", nargs="*", metavar="NB")
     parser.add_argument("--fast", action="store_true", help="small budgets, nothing saved")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)  # so that --fast may stand before or after NB
     failed = False
     try:
         if options.action == "address":

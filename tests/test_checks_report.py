@@ -11,13 +11,19 @@ import pytest
 import test_checks_ch00 as ch00
 import test_checks_ch01 as ch01
 import test_checks_ch02 as ch02
+import test_checks_ch03 as ch03
+import test_checks_ch04 as ch04
+import test_checks_ch05 as ch05
+import test_checks_ch06 as ch06
+import test_checks_ch07 as ch07
+import test_checks_ch08 as ch08
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 
 from course_lib import checks
 from course_lib.checks import report
 
-CHAPTERS = (ch00, ch01, ch02)
+CHAPTERS = (ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08)
 REFERENCE = {name: getattr(c, name) for c in CHAPTERS for name in checks.__all__ if hasattr(c, name)}
 EVERY_CHECK = pytest.mark.parametrize("name", checks.__all__)
 

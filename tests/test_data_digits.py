@@ -1,11 +1,14 @@
 """What a student holds: bytes on a device, pixels in [0, 1], labels, and splits that are always the same."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.datasets import load_digits
 
-from course_lib.data import Digits, mnist, uci_digits
+from course_lib.data import Digits, binarize, fixed_binarization, mnist, uci_digits
 from course_lib.data.digits import _fetch_mnist, _read_mnist
 from course_lib.data.download import look
 
@@ -114,6 +117,108 @@ def test_the_whole_mnist(whole):
     assert pixels.mean().item() == pytest.approx(0.1307, abs=5e-5)
     assert pixels.std().item() == pytest.approx(0.3081, abs=5e-5)
     assert torch.equal(both.images[60_000:], test.images)
+
+
+# ---- black and white ----
+
+LEVELS = torch.arange(256, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("method", [binarize, fixed_binarization])
+def test_a_pixel_is_1_as_often_as_it_is_bright(method):
+    n = 20_000
+    torch.manual_seed(0)
+    ones = method(LEVELS.repeat(n, 1)).sum(0).double().numpy()
+    p = np.arange(256) / 255
+    assert ones[0] == 0
+    assert ones[255] >= n - 3  # binarize turns a white pixel black once in 65,536
+    z = (ones - n * p)[1:255] / np.sqrt(n * p * (1 - p))[1:255]
+    # z² of 254 levels add up to a chi-square: neither further from p than chance, nor nearer to it. The 2e-5
+    # by which 16 bits may miss p move no z by more than 0.05
+    assert 1e-4 < stats.chi2(254).cdf((z**2).sum()) < 1 - 1e-4
+    assert abs(z).max() < 4.5
+
+
+def test_white_is_nearly_always_white():
+    torch.manual_seed(0)
+    n = 1 << 22
+    black = n - binarize(torch.full((n,), 255, dtype=torch.uint8)).sum().item()
+    assert abs(black - n / 65_536) < 4.5 * 8  # 64 expected, with a standard deviation of 8
+    assert fixed_binarization(torch.full((1 << 16,), 255, dtype=torch.uint8)).min() == 1
+
+
+@pytest.mark.parametrize("method", [binarize, fixed_binarization])
+def test_pixels_are_drawn_apart(method):
+    """Four come from each random number: these, their neighbours and the next call are independent."""
+    torch.manual_seed(0)
+    images = torch.full((1 << 10, 28, 28), 128, dtype=torch.uint8)
+    first = method(images)
+    x, n = first.double().flatten() - 128 / 255, images.numel()
+    for lag in (1, 2, 3, 4, 5, 8, 28, 784):
+        correlation = (x[lag:] * x[:-lag]).sum() / (x * x).sum()
+        assert abs(correlation) < 4.5 / n**0.5
+    fours = (first.view(-1, 4) @ torch.tensor([8.0, 4, 2, 1])).long()  # all 16 outcomes of four
+    p = np.array([128 / 255, 127 / 255])
+    expected = len(fours) * np.prod([p[(np.arange(16) >> bit & 1) ^ 1] for bit in range(4)], 0)
+    assert stats.chisquare(fours.bincount(minlength=16), expected).pvalue > 1e-4
+    if method is binarize:
+        again = method(images).double().flatten() - 128 / 255
+        assert abs((again * x).sum() / (x * x).sum()) < 4.5 / n**0.5
+
+
+@pytest.mark.parametrize("method", [binarize, fixed_binarization])
+@pytest.mark.parametrize("shape", [(1,), (3,), (5, 7), (2, 3, 5), (3, 1, 9, 9), (0, 28, 28), (), (2, 28, 28)])
+def test_any_number_of_pixels(method, shape):
+    images = torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(0)).byte() * 255
+    for some in (images, images.mT if images.ndim > 1 else images, images[..., ::1] if shape else images):
+        before = some.clone()
+        x = method(some)
+        assert x.dtype == torch.float32
+        assert x.shape == some.shape
+        assert torch.equal(x.byte() * 255, some)  # black and white stay as they are, wherever they stand
+        assert torch.equal(some, before)
+
+
+def test_binarize_draws_from_torchs_generator():
+    images = uci_digits(quiet=True).images[:50]
+    torch.manual_seed(0)
+    first, second = binarize(images), binarize(images)
+    torch.manual_seed(0)
+    assert torch.equal(binarize(images), first)
+    assert not torch.equal(first, second)
+
+
+def test_the_fixed_binarization_is_fixed():
+    """Test figures rest on it: these are its numbers on every machine, whatever else was drawn before."""
+    images = LEVELS.repeat(40).view(10, 32, 32)
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    state = torch.get_rng_state()
+    first = fixed_binarization(images)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert hashlib.md5(first.byte().numpy().tobytes()).hexdigest() == "6f24309624c366aa32ccac291193d52e"
+    torch.rand(3)
+    np.random.rand(3)  # noqa: NPY002
+    assert torch.equal(fixed_binarization(images), first)
+    assert torch.equal(
+        fixed_binarization(images.flatten(1)), first.flatten(1)
+    )  # pixels alone count, not shapes
+    assert torch.equal(fixed_binarization(images[:3]), first[:3])  # the first images of a set stay the first
+    assert not torch.equal(fixed_binarization(images, seed=1), first)
+
+
+def test_the_fixed_binarization_of_the_test_digits(whole):
+    x = fixed_binarization(torch.tensor(whole[False][0]))
+    assert hashlib.md5(x.byte().numpy().tobytes()).hexdigest() == "c904bcc8b24872da9c121abaa22d05f1"
+
+
+@pytest.mark.parametrize("method", [binarize, fixed_binarization])
+@pytest.mark.parametrize("images", [torch.rand(2, 4), torch.ones(2, 4, dtype=torch.int64)])
+def test_only_bytes_are_binarized(method, images):
+    with pytest.raises(
+        ValueError, match=r"takes uint8 images, as Digits.images are, not torch\.(float32|int64)"
+    ):
+        method(images)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -286,3 +286,11 @@ def test_choose_knows_numbers_and_names_and_says_what_there_is(folder):
     assert len(build.choose([], folder)) == 2
     with pytest.raises(build.NotebookError, match="there are: 03_three, 04_four"):
         build.choose(["09"], folder)
+
+
+@pytest.mark.parametrize("arguments", [["run", "--fast", "04", "05"], ["run", "04", "05", "--fast"]])
+def test_fast_may_stand_before_or_after_the_notebooks(monkeypatch, arguments):
+    ran = []
+    monkeypatch.setattr(build, "run", lambda path, fast: ran.append((path.stem[:2], fast)) or 0.0)
+    assert build.main(arguments) == 0
+    assert ran == [("04", True), ("05", True)]

@@ -187,7 +187,7 @@ def test_em_plays_until_it_settles(book):
     show(book, EM)
     book.locator(EM).first.get_by_label("Steps per second").select_option("30")
     press(book, EM, "Play: E and M in turn")
-    book.wait("d.playing === 'false' && d.step > 20", EM)
+    book.wait("d.playing === 'false' && d.step > 20", EM, timeout=60)
     assert "Settled" in book.locator(f"{EM} [role=status]").first.text_content()
     logs = json.loads(book.run_code("import json; print(json.dumps([s.log_px for s in stepper.history]))"))
     assert all(b > a - 1e-9 for a, b in itertools.pairwise(logs))
@@ -203,8 +203,7 @@ def test_em_rewinds_and_the_kernel_follows(book):
         slider.press("ArrowRight")
     book.wait("d.step === '3'", EM)
     assert book.data(EM)["steps"] == last  # a rewind forgets nothing
-    time.sleep(0.6)
-    assert book.run_code("print(stepper.shown)").strip() == "3"
+    assert book.wait_code("print(stepper.shown)", lambda told: told.strip() == "3").strip() == "3"
 
 
 def test_a_mean_is_dragged_and_the_kernel_takes_the_start(book):
@@ -243,13 +242,11 @@ def test_bars_draw_and_follow_the_mouse(book):
     assert moved["logpx"] == before["logpx"]
     assert moved["sigma"] == before["sigma"]
     drag(book, BARS, json.loads(moved["handles"])["right"], (-25, 0))
-    book.wait(f"d.sigma < {float(moved['sigma']) - 0.1}", BARS)
-    time.sleep(0.6)
-    python = json.loads(
-        book.run_code("import json; print(json.dumps([bars.m, bars.sigma, float(bars.bound().gap)]))")
-    )
-    page = book.data(BARS)
-    assert python == pytest.approx([float(page[k]) for k in ("m", "sigma", "gap")], abs=1e-9)
+    book.wait(f"d.sigma < {float(moved['sigma']) - 0.1} && d.past > {moved['past']}", BARS)  # and let go
+    code = "import json; print(json.dumps([bars.m, bars.sigma, float(bars.bound().gap)]))"
+    page = [float(book.data(BARS)[k]) for k in ("m", "sigma", "gap")]
+    told = book.wait_code(code, lambda told: json.loads(told) == pytest.approx(page, abs=1e-9))
+    assert json.loads(told) == pytest.approx(page, abs=1e-9)
     assert book.errors == []
 
 
@@ -260,7 +257,7 @@ def test_bars_answer_to_the_keyboard(book):
     canvas.focus()
     canvas.press("ArrowLeft")
     canvas.press("ArrowUp")
-    book.wait("d.last === 'keys'", BARS)
+    book.wait(f"d.last === 'keys' && d.sigma > {before['sigma']}", BARS)
     after = book.data(BARS)
     assert float(after["m"]) == pytest.approx(float(before["m"]) - 0.05)
     assert float(after["sigma"]) == pytest.approx(float(before["sigma"]) + 0.02)
@@ -326,11 +323,12 @@ def test_the_base_plays_two_views_from_one_kernel_without_losing_a_frame(book):
 def test_a_slow_kernel_slows_the_picture_and_is_not_flooded(book):
     show(book, COUNT)
     book.run_code("counter.slow = 0.5; counter.asked = 0")
+    began = time.monotonic()
     press(book, COUNT, "go")
     time.sleep(3)
-    asked = int(book.run_code("print(counter.asked)"))
+    asked, took = int(book.run_code("print(counter.asked)")), time.monotonic() - began
     press(book, COUNT, "go")
-    assert 2 <= asked <= 7  # one after another: at most 3 s / 0.5 s, and one more
+    assert 2 <= asked <= took / 0.5 + 1  # one after another, and one under way
     assert book.data(COUNT)["jumps"] == "0"
     book.run_code("counter.slow = 0.0")
 
@@ -340,7 +338,7 @@ def test_an_error_in_the_kernel_is_one_sentence_in_the_browser(book):
     book.wait("d.playing === 'false'", COUNT)
     book.run_code("counter.fail = True")
     press(book, COUNT, "go")
-    book.page.get_by_text("The count has come to its end.").first.wait_for(timeout=10_000)
+    book.page.get_by_text("The count has come to its end.").first.wait_for(timeout=20_000)
     book.wait("d.playing === 'false'", COUNT)
     book.run_code("counter.fail = False")
     press(book, COUNT, "go")
@@ -350,28 +348,37 @@ def test_an_error_in_the_kernel_is_one_sentence_in_the_browser(book):
 
 
 def stands_still(page):
-    """Does the counter in the kernel stand still, once batches on their way have come in?"""
-    time.sleep(0.7)
+    """Does the counter in the kernel come to a stand, once batches on their way have come in?"""
+    counts = [page.run_code("print(counter.n)")]
+    for _ in range(5):  # a busy machine takes its time to notice that nobody looks
+        time.sleep(0.8)
+        counts.append(page.run_code("print(counter.n)"))
+        if counts[-1] == counts[-2]:
+            return True
+    return False
+
+
+def goes_on(page):
+    """Does the counter in the kernel count?"""
     first = page.run_code("print(counter.n)")
-    time.sleep(0.8)
-    return first == page.run_code("print(counter.n)")
+    return page.wait_code("print(counter.n)", lambda now: now != first) != first
 
 
 def test_nothing_is_computed_out_of_sight(book):
     show(book, COUNT)
     if book.data(COUNT)["playing"] == "false":
         press(book, COUNT, "go")
-    assert not stands_still(book)
+    assert goes_on(book)
     show(book, EM)  # far enough up that both counters leave the screen
     assert stands_still(book)
     show(book, COUNT)
-    assert not stands_still(book)
+    assert goes_on(book)
     hide = """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
               document.dispatchEvent(new Event('visibilitychange')); }"""
     book.evaluate(hide, True)
     assert stands_still(book)
     book.evaluate(hide, False)
-    assert not stands_still(book)
+    assert goes_on(book)
 
 
 # ---- without a kernel ----
@@ -423,7 +430,7 @@ def test_an_exported_page_is_alive_offline(saved, chromium, width):
 def test_an_untrusted_notebook_shows_the_strip(saved, lab, chromium):
     page = lab.open(chromium, saved)
     picture = page.locator(".jp-OutputArea img").first
-    picture.wait_for(timeout=10_000)
+    picture.wait_for(timeout=30_000)
     assert picture.evaluate("e => e.complete && e.naturalWidth") > 600
     assert page.locator(".course-widget").count() == 0  # no script ran
     page.close()
@@ -434,7 +441,7 @@ def test_a_closed_tab_stops_the_training(book, lab, chromium):
     show(book, COUNT)
     if book.data(COUNT)["playing"] == "false":
         press(book, COUNT, "go")
-    assert not stands_still(book)
+    assert goes_on(book)
     path = book.path
     book.page.close()
     other = lab.open(chromium, path)

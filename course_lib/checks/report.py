@@ -41,7 +41,10 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
     def run(student: Student) -> Result:
         status, says = "correct", check.__doc__ or ""
         try:
-            check(student)
+            # the same verdict each time, and the notebook's own random numbers stay as they were
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(0)
+                check(student)
         except Mistake as found:
             status, says = "not started" if str(found) == NOT_STARTED else "mistake", str(found)
         except Exception as error:  # whatever a student returns, no traceback of ours
@@ -73,6 +76,8 @@ def call(student: Student, *inputs: Any) -> Any:
     copies = [v.clone() if isinstance(v, Tensor) else v for v in inputs]
     try:
         value = student(*copies)
+    except Mistake:  # said by a network of ours that the student's function was given
+        raise
     except (Exception, SystemExit) as error:
         line, trace = "", error.__traceback__
         file = getattr(getattr(inspect.unwrap(student), "__code__", None), "co_filename", "")
@@ -155,19 +160,65 @@ class Table:
         rows = {n: v[at[0]] if at and len(v) == len(yours) else v for n, v in self.inputs.items()}
         given = ", ".join(f"{name} = {show(row)}" for name, row in rows.items() if row.numel() <= 9)
         says = f"{f'your element {at}' if at else 'yours'} is {show(yours[tuple(at)])}"
-        return f"{f'For {given}: ' if given else ''}{says}, expected {show(self.right[tuple(at)])}."
+        says = f"For {given}: {says}" if given else says.capitalize()
+        return f"{says}, expected {show(self.right[tuple(at)])}."
+
+
+def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
+    """The value as a plain tensor, if it has this shape, a floating type, and neither NaN nor infinity."""
+    yours = plain(value, what)
+    expect(yours.shape == shape, f"{what}: shape {tuple(yours.shape)}, expected {tuple(shape)}.")
+    expect(yours.is_floating_point(), f"{what}: dtype {yours.dtype}, but a floating type is wanted.")
+    expect(yours.isfinite().all(), f"{what}: NaN or infinity.")
+    return yours
+
+
+@dataclass
+class Network:
+    """A network handed to a student's function: always one answer, and it keeps what it was shown."""
+
+    name: str
+    answer: tuple[Tensor, ...]
+    seen: list[Tensor] = field(default_factory=list)
+
+    def __call__(self, given: object) -> Tensor | tuple[Tensor, ...]:
+        self.seen.append(plain(given, f"what `{self.name}` gets"))
+        whole = self.seen[-1].shape[:1] == self.answer[0].shape[:1]
+        expect(whole, f"give `{self.name}` the whole batch at once: one row for each image.")
+        copies = tuple(part.clone() for part in self.answer)
+        return copies if len(copies) > 1 else copies[0]
 
 
 def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...], *inputs: object) -> Tensor:
     """One seeded draw: the same seed must repeat it, the generator's next must not, nor be a frozen one."""
     one, two = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     draw, again, after = (plain(call(student, *inputs, g), "your draw") for g in (one, two, one))
-    expect(draw.shape == shape, f"your draw: shape {tuple(draw.shape)}, expected {tuple(shape)}.")
-    expect(draw.is_floating_point(), f"your draw: dtype {draw.dtype}, but a floating type is wanted.")
-    expect(draw.isfinite().all(), "your draw: NaN or infinity.")
+    numbers(draw, "your draw", shape)
     for says, wrong in frozen.items():
         expect(not same(draw, wrong), says)
     expect(torch.equal(draw, again), "same seed, other draw: use `generator=generator` in every random call.")
     says = "a second call with the same generator repeats the first draw: is a seed set inside your function?"
     expect(not torch.equal(draw, after), says)
     return draw
+
+
+def expect_gaussian(
+    z: Tensor, mean: Tensor, std: Tensor, mistakes: Mapping[str, tuple[Tensor, Tensor]]
+) -> None:
+    """Raise Mistake unless z (N, d) are independent draws of N(mean, std²); a mistake gives others."""
+    expect((z != z[0]).any(), "all rows get the same noise: draw it with shape (N, d), one per number.")
+    e = (z - z.mean(0)) / z.std(0).clamp(min=1e-9)  # (N, d), standardised
+    alike = (e.T @ e / len(e)).fill_diagonal_(0).abs().max()  # largest correlation of two columns
+    expect(alike < 0.5, "one noise serves all dimensions of a row: draw it with shape (N, d).")
+    says = "the noise is not Gaussian: use `torch.randn`; `torch.rand` is uniform on [0, 1)."
+    expect((e.pow(4).mean() - 3).abs() < 0.3, says)  # the fourth moment: Gaussian 3, uniform 1.8, Laplace 6
+
+    def far(mean: Tensor, std: Tensor) -> Tensor:  # in standard errors, (d,)
+        return torch.maximum((z.mean(0) - mean).abs(), (z.std(0) - std).abs() * 2**0.5) / std * len(z) ** 0.5
+
+    for says, wrong in mistakes.items():
+        expect(far(*wrong).max() > 5, says)
+    k = int(far(mean, std).argmax())
+    says = f"column {k} of z has mean {z[:, k].mean():.3f} and std {z[:, k].std():.3f}"
+    # 5 standard errors: a right function is refused once in a million times
+    expect(far(mean, std).max() < 5, f"{says}, expected {mean[k]:.3f} and {std[k]:.3f}.")

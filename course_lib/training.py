@@ -1,0 +1,368 @@
+"""The one training loop of the course, for any model: `update(batch)` does a step and returns its numbers.
+
+A `Run` copies all that changes (models, optimizers, noise, history) to host memory about once a second. After
+an interrupt in mid-step, a NaN, an error or the loss of the GPU, it goes back to that copy, and forward again
+to the step where it should stand. The same copy in a file is the checkpoint.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from IPython import get_ipython
+from IPython.display import display
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from course_lib.checkpoints import CheckpointError, read, write
+from course_lib.cuda_graph import NoGraph, Owned, captured, in_bfloat16, reason_against
+from course_lib.state import get_noise, identity, load, pack, set_noise, state_of, unpack
+
+COPY_SECONDS = 1.0  # the most work that going back costs; a copy of a small model takes milliseconds
+SAVE_SECONDS = 15.0  # the most work that a killed run loses
+Log = dict[str, list[float]]
+
+
+class NotFinite(FloatingPointError):
+    """A term or a parameter became NaN or infinite at `step`, counted from 1."""
+
+    def __init__(self, step: int, what: str) -> None:
+        causes = "a learning rate too high, exp of a large log-variance, log or sqrt at 0"
+        super().__init__(f"Step {step:,} was undone: {what} became NaN or infinite; usual causes: {causes}.")
+        self.step = step
+
+
+class Run:
+    """One training: data, the parts that change, how far it is. A checkpoint holds all of it but the data.
+
+    data: tensors of N rows, on the device. parts: models, optimizers, schedulers, all that `update` changes.
+    An epoch takes every row once, in an order made from (seed, epoch); a single row left over joins the batch
+    before. Noise is torch's global generator: seeded with `seed` before step 1, set again by every `train`.
+    A `checkpoint` that exists is resumed from; it is written every few seconds and at the end.
+    step, epoch: done so far. progress: share of the training done, () on the device, for schedules in update.
+    history: "step", and each term's mean over the rows since the entry before. evaluations: by `evaluate`.
+    Raises ValueError for data, sizes and parts that do not fit; CheckpointError for a file that is damaged,
+    or is of another architecture, optimizer, seed, batch size or data.
+    """
+
+    def __init__(
+        self,
+        data: Tensor | tuple[Tensor, ...],
+        *,
+        batch_size: int = 128,
+        seed: int = 0,
+        checkpoint: str | Path | None = None,
+        **parts: Any,
+    ) -> None:
+        self._rows = (data,) if isinstance(data, Tensor) else tuple(data)
+        self._single, counts = isinstance(data, Tensor), sorted({len(rows) for rows in self._rows})
+        if len(counts) != 1 or counts == [0]:
+            raise ValueError(f"All data need the same number of rows, above 0, not {counts or 'nothing'}.")
+        if not 1 <= batch_size <= counts[0]:
+            raise ValueError(f"batch_size must be 1 to {counts[0]:,}, the rows of data, not {batch_size}.")
+        if not parts or not all(hasattr(part, "load_state_dict") for part in parts.values()):
+            raise ValueError("Name the models, optimizers and schedulers: Run(data, model=…, optimizer=…).")
+        self.parts, self.batch_size, self.seed, self.device = parts, batch_size, seed, self._rows[0].device
+        self._host = tuple(rows.cpu() for rows in self._rows)  # what is left if the device vanishes
+        self._epoch_steps = counts[0] // batch_size + (counts[0] % batch_size > 1)
+        self.step, self.progress = 0, torch.zeros((), device=self.device)
+        self._log, self.evaluations = Log(), Log()
+        self._pending: list[Any] = []  # (rows, terms) of the steps since the last report, still on the device
+        self._order = (-1, torch.empty(0))  # an epoch, and its permutation
+        self._noise: dict[str, Tensor] = {}  # the generators as the last `train` left them
+        self._saved, self._refused, self._screen = time.monotonic(), False, None
+        self.checkpoint = Path(checkpoint) if checkpoint else None
+        if self.checkpoint:
+            self._resume(self.checkpoint)
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done so far."""
+        return self.step / self._epoch_steps
+
+    @property
+    def history(self) -> Log:
+        """What was reported, and a last entry for the steps since then."""
+        return _append(self._log, self.step, self._means()) if self._pending else self._log
+
+    def train(
+        self,
+        update: Callable[[Any], dict[str, Any]],
+        epochs: float,
+        *,
+        report_every: int = 50,
+        evaluate: Callable[[], dict[str, float]] | None = None,
+        evaluate_every: float = 1,
+        picture: Callable[["Run"], Any] | None = None,
+        picture_every: float = 1,
+        graph: bool = False,
+        autocast: bool = False,
+        quiet: bool = False,
+    ) -> Log:
+        """Train until `epochs` epochs are done in all; return the history. After an interrupt, call it again.
+
+        update(batch) gets the rows drawn (a tensor, or the tuple), does a step, returns a dict of numbers:
+        read every `report_every` steps. evaluate() returns a dict of numbers, picture(run) a figure or axes
+        for one place in the notebook: every so many epochs, without gradients, without a trace in noise or
+        training mode. autocast: update computes in bfloat16. graph: on CUDA, a whole step is captured after
+        three, then replayed: its kernels, not its Python; optimizers need capturable=True. Where that cannot
+        be, a sentence says why and the steps run one by one. quiet: no bar.
+        Raises NotFinite, with the run at the last good step; other errors leave it at the last whole step.
+        """
+        self._total, self._report_every, self._screen = round(epochs * self._epoch_steps), report_every, None
+        if self.step >= self._total:
+            print(f"Nothing to do: {self.epoch:.4g} epochs are done, {epochs:.4g} were asked for.")
+            return self.history
+        against = reason_against(self) if graph else ""
+        if against:
+            print(against)
+        graph = graph and not against
+        on_batch = in_bfloat16(update, self, graph) if autocast else update
+
+        def eager(index: Tensor) -> Any:
+            return on_batch(self._batch(index))
+
+        step = captured(eager, self) if graph else eager
+        calls = ((evaluate_every, evaluate, self._evaluate), (picture_every, picture, self._show))
+        also = [(max(1, round(every * self._epoch_steps)), f, use) for every, f, use in calls if f]
+        set_noise(self.device, self._noise, self.seed)
+        self._keep()
+        self._good = self.step
+        try:
+            while self.step < self._total:
+                try:
+                    self._loop(step, also, quiet)
+                except KeyboardInterrupt:
+                    self._return_to(self._good, eager)
+                    print(f"Interrupted after {self.epoch:.4g} epochs; nothing is lost, call train to go on.")
+                    break
+                except NoGraph as why:
+                    step = eager
+                    self._return_to(self._good, eager)  # what the broken step did in Python is undone
+                    print(why)
+                except RuntimeError as error:
+                    lost = isinstance(error, torch.AcceleratorError) or str(error).startswith("CUDA error")
+                    if not lost or self._rows is self._host:
+                        raise
+                    step = eager
+                    self._leave_device()
+                    print(f"The device is gone ({error}): on from step {self.step:,}, on the CPU.")
+            self._keep(save=True)
+        except NotFinite as trouble:
+            raise self._last_good(trouble, eager) from None
+        except BaseException:
+            self._return_to(self._good, eager)
+            raise
+        finally:
+            self._noise = get_noise(self.device)
+        return self.history
+
+    def _loop(self, update: Any, also: Any, quiet: bool) -> None:
+        with tqdm(total=self._total, initial=self.step, file=sys.stdout, leave=False, disable=quiet) as bar:
+            while self.step < self._total:
+                self._good = self.step  # a step counts as not begun until all that belongs to it is done
+                reported = self._advance(update)
+                for every, function, use in also:
+                    if self.step % every == 0 or self.step == self._total:
+                        with self._aside():
+                            use(function)
+                if reported:
+                    bar.set_postfix({name: f"{v[-1]:.4g}" for name, v in self._log.items()}, refresh=False)
+                    bar.update(self.step - bar.n)
+                    if time.monotonic() - self._copied > COPY_SECONDS:
+                        self._keep()
+
+    def _advance(self, update: Any) -> bool:
+        """One step; True if the terms since the last report were read and averaged."""
+        self.progress.fill_(self.step / self._total)
+        epoch, i = divmod(self.step, self._epoch_steps)
+        if self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(1_000_003 * (self.seed + 1) + epoch)
+            order = torch.randperm(len(self._host[0]), generator=generator, device="cpu")
+            self._order = (epoch, order.to(self.device))
+        stop = (i + 1) * self.batch_size if i + 1 < self._epoch_steps else None
+        index = self._order[1][i * self.batch_size : stop]  # (B,)
+        terms = update(index)
+        if not isinstance(terms, dict) or not terms:
+            raise TypeError(f"update must return a dict of numbers, not {terms}.")
+        if not isinstance(terms, Owned):
+            terms = {k: _number(k, term, self.device) for k, term in terms.items()}
+        self._pending.append((len(index), terms))
+        self.step += 1
+        if self.step % self._epoch_steps % self._report_every and self.step < self._total:
+            return False
+        self._log, self._pending = _append(self._log, self.step, self._means()), []
+        return True
+
+    def _batch(self, index: Tensor) -> Any:
+        """The rows (B,) of the data, as `update` gets them."""
+        batch = tuple(rows.index_select(0, index) for rows in self._rows)  # (B, ...) each
+        return batch[0] if self._single else batch
+
+    def _means(self) -> dict[str, float]:
+        """Each term's mean over the pending rows. Raises NotFinite for the first step with a bad term."""
+        rows = torch.tensor([n for n, _ in self._pending]).double()  # (k,)
+        names = self._pending[0][1].keys()
+        for _, terms in self._pending:
+            _check_names(names, terms.keys())
+        values = torch.stack([terms[name] for name in names for _, terms in self._pending])
+        values = values.cpu().double().view(len(names), -1)  # (terms, k): only here is the device waited for
+        good = values.isfinite()
+        if not good.all():
+            first = int(good.all(0).int().argmin())
+            bad = " and ".join(name for name, ok in zip(names, good[:, first], strict=True) if not ok)
+            raise NotFinite(self.step - len(rows) + first + 1, bad)
+        return dict(zip(names, (values @ rows / rows.sum()).tolist(), strict=True))
+
+    def _check_parameters(self) -> None:
+        for name, module in self._modules():
+            for key, p in module.named_parameters():
+                if not p.isfinite().all():
+                    raise NotFinite(self.step, f"with finite numbers from update, the parameter {name}.{key}")
+
+    def _modules(self) -> list[tuple[str, nn.Module]]:
+        return [(name, part) for name, part in self.parts.items() if isinstance(part, nn.Module)]
+
+    def _keep(self, save: bool = False) -> None:
+        """Copy a sound state, and write the copy to the checkpoint when it is time."""
+        if self._pending:
+            self._means()
+        self._check_parameters()
+        parts, noise = {k: state_of(part) for k, part in self.parts.items()}, get_noise(self.device)
+        state = {"parts": parts, "noise": noise, "pending": self._pending}
+        state |= {"log": self._log, "evaluations": self.evaluations}
+        tensors: dict[str, Tensor] = {}
+        self._copy, self._copied = (self.step, pack(state, tensors), tensors), time.monotonic()
+        if self.checkpoint and (save or self._copied - self._saved > SAVE_SECONDS):
+            self._saved = self._copied
+            try:
+                write(self.checkpoint, "training run", tensors, [self._identity, *self._copy[:2]])
+                self._refused = False
+            except OSError as error:
+                if not self._refused:
+                    print(f"{self.checkpoint} cannot be written ({error}); training goes on.")
+                self._refused = True
+
+    def _restore(self) -> None:
+        torch.set_grad_enabled(True)  # an interrupt in the first line of a no_grad() would leave it off
+        self.step, tree, tensors = self._copy
+        state = unpack(tree, tensors)
+        for name, part in self.parts.items():
+            load(part, state["parts"][name])
+        self._log, self.evaluations, self._noise = state["log"], state["evaluations"], state["noise"]
+        self._pending = [(n, {k: v.to(self.device) for k, v in row.items()}) for n, row in state["pending"]]
+        set_noise(self.device, self._noise, self.seed)
+
+    def _return_to(self, step: int, update: Any) -> None:
+        """To the copy, and forward again to `step`. Interrupted once more, it stays at the copy."""
+        while True:
+            try:
+                self._restore()
+                while self.step < step:
+                    self._advance(update)
+                    self._check_parameters()
+                return
+            except KeyboardInterrupt:
+                step = 0
+
+    def _last_good(self, trouble: NotFinite, update: Any) -> NotFinite:
+        """Stand before the step that did it: a bad number's, or an earlier one that spoilt a parameter."""
+        try:
+            self._return_to(trouble.step - 1, update)
+        except NotFinite as earlier:
+            return self._last_good(earlier, update)
+        return trouble
+
+    def _leave_device(self) -> None:
+        self.device, self._rows, self._order = torch.device("cpu"), self._host, (-1, self._order[1])
+        self.progress = torch.zeros(())
+        for _, module in self._modules():
+            module.zero_grad(set_to_none=True)
+            module.to_empty(device="cpu")
+        for part in self.parts.values():
+            for group in getattr(part, "param_groups", []):
+                group |= {"capturable": False} if "capturable" in group else {}
+        self._restore()
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """What is measured or drawn in between leaves noise and training mode as they were."""
+        noise, modules = get_noise(self.device), [m for _, part in self._modules() for m in part.modules()]
+        modes = [module.training for module in modules]
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            set_noise(self.device, noise, self.seed)
+            for module, mode in zip(modules, modes, strict=True):
+                module.training = mode
+
+    def _resume(self, path: Path) -> None:
+        self._identity = identity(self.parts, self._host, seed=self.seed, batch_size=self.batch_size)
+        Path(f"{path}.tmp").unlink(missing_ok=True)  # left by a run that was killed while it wrote
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            return
+        tensors, (there, step, tree) = read(path, "training run")
+        here = self._identity
+        keys = [key for key in here | there if here.get(key) != there.get(key)]
+        if keys:
+            differ = "; ".join(f"{key} is {here.get(key)} here, {there.get(key)} there" for key in keys[:3])
+            raise CheckpointError(f"{path} is of another run ({differ}): delete it, or name another file.")
+        self._copy = step, tree, tensors
+        self._restore()
+        print(f"Resumed from {path} after {self.epoch:.4g} epochs, step {self.step:,}.")
+
+    def _evaluate(self, evaluate: Any) -> None:
+        self.evaluations = _append(self.evaluations, self.step, evaluate())
+        self._keep()  # going forward again does not evaluate again
+
+    def _show(self, picture: Any) -> None:
+        drawn = picture(self)
+        drawn = getattr(drawn, "figure", drawn)  # axes stand for their figure
+        if hasattr(get_ipython(), "kernel"):
+            if self._screen is None:
+                self._screen = display(drawn, display_id=True)
+            else:
+                self._screen.update(drawn)
+        if hasattr(drawn, "canvas"):
+            plt.close(drawn)  # else the notebook shows it a second time
+
+    def plot(self, ax: Any = None) -> Any:
+        """Terms as lines, evaluations as dots, against the epoch; on `ax` or new axes, which are returned."""
+        ax = plt.subplots(figsize=(7, 3))[1] if ax is None else ax
+        for log, style in ((self.history, "-"), (self.evaluations, "o--")):
+            for name in [name for name in log if name != "step"]:
+                ax.plot([step / self._epoch_steps for step in log["step"]], log[name], style, label=name)
+        ax.set_xlabel("epoch")
+        ax.legend()
+        return ax
+
+
+def _number(name: str, term: Any, device: torch.device) -> Tensor:
+    if not isinstance(term, Tensor):
+        return torch.tensor(float(term), device=device)
+    if term.ndim:
+        raise TypeError(
+            f"update must return numbers, but {name} has shape {tuple(term.shape)}: take its mean."
+        )
+    # what was not computed from parameters may be written to in place, as run.progress is
+    return term.detach() if term.requires_grad else term.to(device, copy=True)
+
+
+def _append(log: Log, step: int, values: dict[str, float]) -> Log:
+    row = {**values, "step": step}
+    if log:
+        _check_names(log.keys() - {"step"}, values.keys())
+    return {name: [*log.get(name, []), float(value)] for name, value in row.items()}
+
+
+def _check_names(before: Any, now: Any) -> None:
+    if set(before) != set(now):
+        names = ", ".join(sorted(before)), ", ".join(sorted(now))
+        raise ValueError(f"The numbers were {names[0]} and are now {names[1]}: begin a new Run for that.")

@@ -1,0 +1,172 @@
+// The front end of CodeLine. Everything was decoded beforehand and lies in one sprite: a row of pictures for each model,
+// then the true images that are nearest somewhere. So a saved page can do what the notebook can.
+
+const LINES = [[COLOUR.purple, "#A0447A", [9, 5]], [COLOUR.model, COLOUR.model, []], [COLOUR.bound, "#007A59", [3, 4]],
+  [COLOUR.prior, "#555555", [9, 4, 2, 4]]];
+
+function build(core) {
+  const model = core.model;
+  const [names, limits, [positions, H, W, M], distances, nearest, marks] =
+    ["names", "limits", "shape", "distances", "nearest", "marks"].map((name) => model.get(name));
+  const known = distances.length > 0;
+  const rug = known && marks.flat().length ? 9 * names.length : 0;      // room for the ticks of true images' codes
+  let t = model.get("t");
+  let [playing, forward] = [false, true];
+  const at = () => Math.round(t * (positions - 1));
+  const code = (i, k = at()) => limits[i][0] + (k / (positions - 1)) * (limits[i][1] - limits[i][0]);
+  const sprite = element("img", { onload: () => core.redraw() });
+  sprite.src = model.get("sprite");
+
+  function go(to) {
+    t = Math.min(Math.max(to, 0), 1);
+    core.redraw();
+  }
+
+  const share = () => core.share({ t });
+
+  function toggle() {
+    playing = !playing;
+    if (!playing) return share(), core.redraw();
+    core.run((seconds) => {
+      if (!playing) return false;
+      go(t + (forward ? 1 : -1) * 0.14 * seconds);    // seven seconds from end to end, and back
+      if (t === 0 || t === 1) forward = t === 0;
+    });
+  }
+  const stop = () => { if (playing) toggle(); };
+  core.heed("t", () => go(model.get("t")));
+  core.say("Walk along the line of codes: play, drag in the curves or the pictures above them, or use the arrow keys.");
+
+  // -- drawing
+
+  function layout(width) {
+    const wide = width >= 640;
+    const n = names.length;
+    const s = Math.min(wide ? 0.17 * width : (width - 10) / 2, 170);      // a picture's side
+    const left = 2 * s + 8;
+    const x = wide ? left + 62 : 48;
+    const w = width - x - 4;
+    const film = Math.min(w / 11, 64);
+    const top = wide ? 0 : n * (s + 30) + 26;
+    const y = top + 16 + n * (film + 4) + 34;
+    const h = known ? Math.max(150, n * (s + 30) + 10 - y) : 0;
+    return { s, film, x, w, top, y, h, height: Math.max(n * (s + 30) + 22, y + h + 26 + rug) };
+  }
+
+  const across = ({ x, w }, part) => x + w / 22 + part * (w - w / 11);     // eleven pictures; t is their middle
+  const picture = (g, place, x, y, w, h) => {
+    if (!sprite.naturalWidth) return;
+    g.imageSmoothingEnabled = false;
+    g.drawImage(sprite, (place % positions) * W, Math.floor(place / positions) * H, W, H, x, y, w, h);
+  };
+
+  function drawPair(g, box, i) {
+    const y = i * (box.s + 30) + 22;
+    const [, ink] = LINES[i];
+    text(g, names[i], 0, y + 10, { bold: true, colour: ink, size: 16 });
+    text(g, `code ${number(code(i), 2)}`, box.s, y + 10, { align: "right" });
+    picture(g, i * positions + at(), 0, y + 22, box.s, box.s);
+    if (!known) return;
+    picture(g, nearest[i][at()], box.s + 8, y + 22, box.s, box.s);
+    text(g, `distance ${number(distances[i][at()], 2)}`, box.s + 8, y + 10, { bold: true, colour: ink });
+  }
+
+  function drawFilm(g, box, i) {
+    const y = box.top + 16 + i * (box.film + 4);
+    for (let n = 0; n < 11; n++) {
+      picture(g, i * positions + Math.round((n / 10) * (positions - 1)), across(box, n / 10) - box.film / 2, y,
+        box.film - 2, box.film - 2);
+    }
+    text(g, names[i], box.x - 8, y + box.film / 2, { align: "right", bold: true, colour: LINES[i][1] });
+  }
+
+  function drawCurves(g, box) {
+    const { x, y, w, h } = box;
+    const scale = axis(g, box, 0, 1.12 * Math.max(...distances.flat(), 1e-6));
+    const place = across(box, at() / (positions - 1));
+    path(g, [place, place], [y, y + h], { colour: COLOUR.ink, width: 1, dash: [4, 4] });
+    distances.forEach((row, i) => {
+      const [colour, , dash] = LINES[i];
+      path(g, row.map((_, k) => across(box, k / (positions - 1))), row.map(scale), { colour, width: 3, dash });
+      for (const mark of marks[i].filter((part) => part >= 0 && part <= 1)) {
+        const foot = y + h + 4 + 9 * i;
+        path(g, [across(box, mark), across(box, mark)], [foot, foot + 7], { colour, width: 1.5 });
+      }
+    });
+    distances.forEach((row, i) => circle(g, place, scale(row[at()]), 7, LINES[i][0], "#fff", 2));
+    text(g, w > 460 ? "distance to the nearest true image" : "distance", x, y - 14, { size: 13 });
+    names.forEach((name, i) => {
+      const right = x + w - 90 * (names.length - 1 - i);
+      path(g, [right - 82, right - 54], [y - 14, y - 14], { colour: LINES[i][0], width: 3, dash: LINES[i][2] });
+      text(g, name, right - 50, y - 14, { colour: LINES[i][1], bold: true });
+    });
+  }
+
+  // Where on the line we are, under the films and the curves alike.
+  function drawPlace(g, box) {
+    const place = across(box, at() / (positions - 1));
+    const y = box.top + 10;
+    path(g, [place - 6, place + 6, place, place - 6], [y - 8, y - 8, y + 2, y - 8],
+      { colour: COLOUR.ink, width: 1, fill: COLOUR.ink, floor: y - 8 });
+    for (const part of [0, 0.25, 0.5, 0.75, 1]) {
+      text(g, String(part), across(box, part), box.y + box.h + 14 + rug, { align: "center", size: 13 });
+    }
+  }
+
+  function view({ root }) {
+    const canvas = element("canvas", { tabIndex: 0 });
+    canvas.setAttribute("role", "application");
+    const sum = element("p", { className: "parts" });
+    const play = button("▶ Play", "Play: walk along the line", toggle, "main");
+    play.style.minWidth = "7em";
+    const line = slider("position", { min: 0, max: 1, step: 1 / (positions - 1), label: "Position on the line of codes",
+      oninput: (value) => { stop(); go(value); }, onchange: share });
+    line.label.className = "wide";
+    root.append(element("div", { className: "row" }, play, line.label), canvas, sum);
+
+    let box = layout(680);
+    const inside = (x, y) => x > box.x && x < box.x + box.w && y > box.top && y < box.top + box.height;
+    const back = (x) => (x - across(box, 0)) / (across(box, 1) - across(box, 0));
+    draggable(canvas, {
+      start: (x, y) => (inside(x, y) ? (stop(), go(back(x)), true) : null),
+      move: (_, x) => go(back(x)),
+      end: share,
+      hover: (x, y) => (inside(x, y) ? "ew-resize" : "default"),
+    });
+    canvas.onkeydown = (event) => {
+      const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[event.key];
+      const to = { Home: 0, End: 1 }[event.key] ?? (by && (at() + by) / (positions - 1));
+      if (event.key === " ") toggle();
+      else if (to === undefined) return;
+      else { stop(); go(to); share(); }
+      event.preventDefault();
+      event.stopPropagation();        // else the notebook moves to another cell
+    };
+
+    return function paint() {
+      const { g } = prepare(canvas, (width) => (box = layout(width)).height);
+      names.forEach((_, i) => { drawPair(g, box, i); drawFilm(g, box, i); });
+      if (known) drawCurves(g, box);
+      drawPlace(g, box);
+      play.textContent = playing ? "Pause" : "▶ Play";
+      play.title = playing ? "Pause" : "Play: walk along the line";
+      play.setAttribute("aria-label", play.title);
+      line.input.value = t;
+      line.output.textContent = number(t, 2);
+      const said = names.map((name, i) => `${name} at code ${number(code(i), 2)}` +
+        (known ? ` is ${number(distances[i][at()], 2)} away` : "")).join(", ");
+      sum.textContent = known ? `Left: decoded; right: the nearest of ${M} true images; ` +
+        "distance = root of the summed squared pixel differences." + (rug ? " Ticks: codes of true images." : "")
+        : "Decoded images.";
+      canvas.setAttribute("aria-label", `Line of codes at position ${number(t, 2)}: ${said}. ` +
+        "Arrow keys move, space plays.");
+      Object.assign(root.dataset, { t, at: at(), playing, loaded: sprite.naturalWidth, box: JSON.stringify(box),
+        distances: JSON.stringify(known ? distances.map((row) => row[at()]) : []) });
+    };
+  }
+
+  return { view };
+}
+
+const definition = widget(build);
+export default definition;

@@ -1,0 +1,84 @@
+"""Auto-encoder against VAE along a line of codes: what each makes of them, and how far that is from true."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets
+from matplotlib.figure import Figure
+
+from course_lib.plots import BOUND, MODEL, PRIOR
+from course_lib.widgets.live import Live
+from course_lib.widgets.sprites import Decoder, data_url, line_ends, pictures, sheet
+
+LINES = {"#CC79A7": "--", MODEL: "-", BOUND: ":", PRIOR: "-."}  # in the order of the models
+
+
+class CodeLine(Live):
+    """A walk along a line of codes: each model's picture, the nearest true image, and their distance.
+
+    decoders: name -> function of codes (n, 1), float32 on `device`, to pixels (n, H, W) in [0, 1]; up to 4.
+    limits: name -> (low, high); position t in [0, 1] is that model's code low + t·(high − low).
+    truth: (M, H, W), true images; the distance is the root of the summed squared pixel differences.
+    marks: name -> codes (K,) of true images, drawn as ticks under the curves.
+
+    All `positions` are decoded here, once: a page without a kernel lacks nothing. `t` follows the browser and
+    may be set; `distances` is (models, positions). Raises ValueError for what cannot be drawn.
+    """
+
+    script = Path(__file__).with_name("code_line.js")
+    t = traitlets.Float(0.5, min=0, max=1).tag(sync=True)
+    names: Any = traitlets.List().tag(sync=True)
+    limits: Any = traitlets.List().tag(sync=True)  # (models, 2)
+    shape: Any = traitlets.List().tag(sync=True)  # [positions, H, W, M]
+    distances: Any = traitlets.List().tag(sync=True)  # empty without truth
+    nearest: Any = traitlets.List().tag(sync=True)  # (models, positions), places in the sprite
+    marks: Any = traitlets.List().tag(sync=True)  # for each model, positions on the line
+    sprite = traitlets.Unicode().tag(sync=True)  # a row of pictures a model, then true images
+
+    def __init__(self, decoders: dict[str, Decoder], truth: Any = None, limits: Any = None, marks: Any = None,
+                 positions: int = 101, device: str = "cpu"):  # fmt: skip
+        ends = line_ends(decoders, limits)  # (models, 2)
+        rows: list[np.ndarray] = []
+        for (name, decode), (low, high) in zip(decoders.items(), ends, strict=True):
+            codes = torch.linspace(low, high, positions, device=device)[:, None]  # (T, 1)
+            rows.append(pictures(decode, codes, name))  # (T, 1, H, W)
+        height, width = rows[0].shape[2:]
+        true = torch.zeros(0, height, width) if truth is None else torch.as_tensor(truth).cpu()  # (M, H, W)
+        sizes = {row.shape[1:] for row in rows} | {(1, *true.shape[1:])}
+        if len(sizes) > 1 or not ((true >= 0) & (true <= 1)).all():
+            raise ValueError(f"CodeLine needs pixels in [0, 1] and images of one size, not {sorted(sizes)}.")
+        self.images = np.concatenate(rows, 1).swapaxes(0, 1)  # (models, T, H, W)
+        given: dict[str, Any] = {"names": list(decoders), "limits": ends, "marks": []}
+        for name, (low, high) in zip(decoders, ends, strict=True):
+            spots = (torch.as_tensor((marks or {}).get(name, [])).double() - low) / (high - low)  # (K,)
+            given["marks"].append(spots.flatten().tolist())
+        given["shape"] = [positions, height, width, len(true)]
+        if len(true):
+            flat = torch.from_numpy(self.images).double().flatten(2)  # (models, T, D)
+            far = torch.cdist(flat, true.double().flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
+            distances, places = far.min(2)  # (models, T)
+            used, nearest = places.unique(return_inverse=True)  # only true images that are shown travel
+            given |= {"distances": distances.tolist(), "nearest": (nearest + len(rows) * positions).tolist()}
+            true = torch.cat([true[used], true.new_zeros(-len(used) % positions, height, width)])
+        cells = np.concatenate([self.images, true.reshape(-1, positions, height, width).numpy()])
+        super().__init__(**given, sprite=data_url(cells))
+
+    def strip(self) -> Figure:
+        """Eleven positions of each model, above the distances along the line."""
+        n, known, t = len(self.names), bool(self.distances), np.linspace(0, 1, self.shape[0])
+        some = np.linspace(0, len(t) - 1, 11).round().astype(int)
+        figure = Figure(figsize=(9, 0.9 * n + 2.4 * known), dpi=72, layout="constrained")
+        panels = figure.subplots(n + known, height_ratios=[1] * n + [2.6] * known, squeeze=False)[:, 0]
+        for i, (name, (colour, dash)) in enumerate(zip(self.names, LINES.items(), strict=False)):
+            film = sheet(self.images[i : i + 1, some])
+            panels[i].imshow(film, "gray", extent=(-0.05, 1.05, 0, 1), aspect="auto")
+            panels[i].set(xticks=[], yticks=[])
+            panels[i].set_ylabel(name, rotation=0, ha="right", va="center")
+            if known:
+                panels[n].plot(t, self.distances[i], dash, color=colour, label=name)
+        if known:
+            panels[n].set(xlim=(-0.05, 1.05), ylim=0, xlabel="position", ylabel="distance to a true image")
+            panels[n].legend()
+        return figure

@@ -1,0 +1,220 @@
+// The front end of LatentExplorer. A question to the kernel takes the notebook some 80 ms, however fast the decoder is,
+// and a drag must not wait for that. So each question asks for the newest z and for the nearest missing points of a
+// fine lattice; the nearest point that is decoded is drawn at once, z itself when it comes. A frame is [milliseconds in
+// the kernel, m·H·W bytes as floats]. The sprite stands in where nothing else is: side × side cells of m images.
+
+const TILE = 11;                // lattice points along a side of a tile; tiles are asked for whole
+const PAUSE = 200;              // milliseconds: five questions a second at most, for each wakes the whole interface
+
+function build(core) {
+  const model = core.model;
+  const [limits, size, names, points, labels, colours, [side, m, H, W]] =
+    ["limits", "size", "names", "points", "labels", "colours", "shape"].map((name) => model.get(name));
+  const tilesAcross = Math.max(3, Math.min(11, Math.floor(Math.sqrt(24e6 / (m * H * W)) / TILE)));  // 24 MB in all
+  const atOnce = Math.max(1, Math.floor(4e5 / (TILE * TILE * m * H * W)));                          // 0.4 MB a question
+  const spacing = (2 * limits) / (TILE * tilesAcross - 1);
+  let tiles = new Map();        // "column,row" -> the tile's frames
+  let z = [...model.get("z")];
+  let shown = null;             // what the picture holds: {z, from: "kernel", "near" or "grid"}
+  let [exact, moved] = [null, null];    // the z that the kernel has answered; when z was moved and not drawn yet
+  let [asking, warm, asked, decoding] = [false, false, 0, 0];
+
+  const picture = element("canvas", { width: m * W, height: H });
+  const pen = picture.getContext("2d");
+  const sprite = element("img", { onload: () => shown?.from === "kernel" || look(), src: model.get("sprite") });
+
+  function put(frame, from, at) {
+    for (let k = 0; k < m; k++) {
+      const image = pen.createImageData(W, H);
+      const part = new Uint8Array(frame.buffer, frame.byteOffset + 4 + k * W * H, W * H);
+      new Uint32Array(image.data.buffer).set(Uint32Array.from(part, (v) => 0xff000000 + 0x10101 * v));  // opaque grey
+      pen.putImageData(image, k * W, 0);
+    }
+    shown = { from, z: at };
+    core.redraw();
+  }
+
+  // Draws what is at hand for z: a point of the lattice, or the sprite's nearest cell.
+  function look() {
+    const [i, j] = z.map((v) => Math.round((v + limits) / spacing));
+    const tile = tiles.get(`${Math.floor(i / TILE)},${Math.floor(j / TILE)}`);
+    if (tile) return put(tile[(j % TILE) * TILE + (i % TILE)], "near", [i, j].map((n) => n * spacing - limits));
+    if (!sprite.naturalWidth) return;
+    const step = (2 * limits) / (side - 1);
+    const [column, row] = [z[0], -z[1]].map((v) => Math.round((v + limits) / step));
+    pen.drawImage(sprite, column * m * W, row * H, m * W, H, 0, 0, m * W, H);
+    shown = { from: "grid", z: [column * step - limits, limits - row * step] };
+    core.redraw();
+  }
+
+  // The tiles that are still missing, those nearest to z first.
+  function missing() {
+    const far = ([a, b]) => Math.hypot(...[a, b].map((n, d) => (n + 0.5) * TILE * spacing - limits - z[d]));
+    return Array.from({ length: tilesAcross ** 2 }, (_, n) => [n % tilesAcross, Math.floor(n / tilesAcross)])
+      .filter((tile) => !tiles.has(tile.join())).sort((a, b) => far(a) - far(b)).slice(0, atOnce);
+  }
+  const lattice = ([a, b]) => Array.from({ length: TILE * TILE }, (_, n) =>
+    [a * TILE + (n % TILE), b * TILE + Math.floor(n / TILE)].map((v) => v * spacing - limits));
+
+  // One question under way at most, and the next one is for the newest z: a slow decoder is never flooded.
+  async function follow() {
+    if (asking || !core.live) return;
+    asking = true;
+    try {
+      while (core.awake()) {
+        const [at, wanted, into] = [z, warm ? missing() : [], tiles];
+        if (exact === at && !wanted.length) break;
+        const rest = new Promise((done) => { setTimeout(done, PAUSE); });
+        asked += 1;
+        const [frame, ...more] = await core.ask({ z: [at, ...wanted.flatMap(lattice)] });
+        wanted.forEach((tile, n) => into.set(tile.join(), more.slice(n * TILE * TILE, (n + 1) * TILE * TILE)));
+        if (core.message.wrong) core.say(HINT);
+        [decoding, exact] = [frame[0], into === tiles ? at : null];    // null: refreshed in the meantime
+        if (at === z) put(frame, "kernel", at);
+        else look();
+        await rest;
+      }
+    } catch (error) {
+      core.say(error.message, true);
+    }
+    asking = false;
+  }
+
+  function go(to) {
+    z = to.map((v) => Math.min(Math.max(v, -limits), limits));
+    moved ??= performance.now();
+    look();
+    follow();
+  }
+
+  const share = () => core.share({ z });
+  core.heed("z", () => go(model.get("z")));
+  function refresh() {
+    [tiles, exact] = [new Map(), null];
+    sprite.src = model.get("sprite");
+    follow();
+  }
+  const HINT = "Drag in the plane, or click it and use the arrow keys (with Shift: longer steps).";
+  core.say(HINT);
+
+  // -- drawing
+
+  const layout = (width) => ({ x: 44, y: 10, w: Math.min(width - 48, size) });
+  const to = ({ x, y, w }, [a, b]) => [x + ((a + limits) / (2 * limits)) * w, y + ((limits - b) / (2 * limits)) * w];
+
+  function numeral(g, digit, x, y, radius) {
+    const [red, green, blue] = [1, 3, 5].map((i) => parseInt(colours[digit].slice(i, i + 2), 16));
+    circle(g, x, y, radius, colours[digit], "#fff", 0.8);
+    text(g, String(digit), x, y + 0.5, { align: "center", size: 1.7 * radius, bold: true,
+      colour: 0.3 * red + 0.6 * green + 0.1 * blue > 120 ? "#000" : "#fff" });
+  }
+
+  // The points stay where they are, so they are drawn once for each size of the canvas.
+  function scatter(canvas, box) {
+    const layer = element("canvas", { width: canvas.width, height: canvas.height });
+    const g = layer.getContext("2d");
+    g.setTransform(canvas.getContext("2d").getTransform());
+    g.rect(box.x, box.y, box.w, box.w);
+    g.clip();
+    const radius = Math.max(4.5, Math.min(7, 130 / Math.sqrt(points.length)));
+    points.forEach((p, i) => (labels.length ? numeral(g, labels[i], ...to(box, p), radius)
+      : circle(g, ...to(box, p), 3, "#00000066", "#fff", 0.5)));
+    return layer;
+  }
+
+  function drawPlane(g, box, layer, width, height) {
+    const { x, y, w } = box;
+    const { values, digits } = ticks(-limits, limits, 6);
+    const lines = (at, options) => {
+      const [px, py] = to(box, at);
+      path(g, [px, px], [y, y + w], options);
+      path(g, [x, x + w], [py, py], options);
+      return [px, py];
+    };
+    for (const v of values) {
+      const [px, py] = lines([v, v], { colour: COLOUR.faint, width: 1 });
+      text(g, number(v, digits), px, y + w + 12, { align: "center", size: 13 });
+      text(g, number(v, digits), x - 6, py, { align: "right", size: 13 });
+    }
+    g.drawImage(layer, 0, 0, width, height);
+    text(g, names[0], x + w - 6, y + w - 12, { align: "right", bold: true });
+    text(g, names[1], x + 6, y + 12, { bold: true });
+    if (labels.length) text(g, "digit", x, y + w + 42);
+    [...new Set(labels)].sort().forEach((d, i) => numeral(g, d, x + 52 + i * Math.min(30, (w - 60) / 10), y + w + 42, 9));
+    const spot = lines(z, { colour: COLOUR.ink, width: 1, dash: [4, 4] });
+    if (shown?.from === "grid") circle(g, ...to(box, shown.z), 5, COLOUR.ink, "#fff", 2);   // what is shown instead
+    for (const [colour, width] of [["#fff", 6], [COLOUR.ink, 3]]) circle(g, ...spot, 11, "transparent", colour, width);
+  }
+
+  // The images in equal rows, as large as they can be.
+  function arrange(width, room) {
+    const fits = (columns) => Math.min(width / columns / W, room / (m / columns) / H);
+    const columns = Array.from({ length: m }, (_, i) => i + 1).filter((n) => m % n === 0)
+      .reduce((best, n) => (fits(n) > fits(best) ? n : best));
+    return { columns, w: W * fits(columns), h: H * fits(columns), height: 10 + ((H * m) / columns) * fits(columns) };
+  }
+
+  function drawPictures({ g, width }, room) {
+    const { columns, w, h } = arrange(width, room);
+    g.imageSmoothingEnabled = false;
+    for (let k = 0; k < m; k++) {
+      g.drawImage(picture, k * W, 0, W, H, (k % columns) * w, 10 + Math.floor(k / columns) * h, w - 3, h - 3);
+    }
+  }
+
+  function view({ root }) {
+    // A finger moves z in the plane, and scrolls the page elsewhere.
+    const plane = element("canvas", { tabIndex: 0, role: "application", style: "touch-action: none" });
+    const image = element("canvas", { role: "img" });
+    const [sum, source] = ["sum", "parts"].map((className) => element("p", { className }));
+    const halves = [[plane, `0 1 ${size + 48}px`], [image, "1 1 300px"]].map(([canvas, flex]) =>
+      element("div", { style: `min-width: 300px; flex: ${flex}` }, canvas));
+    const centre = button("centre", `Go to ${names.join(" = ")} = 0`, () => { go([0, 0]); share(); });
+    root.append(element("div", { className: "row" }, sum, centre), element("div", { className: "row", style: "align-items: flex-start" }, ...halves), source);
+
+    let [box, layer] = [layout(size), null];
+    const back = (x, y) => [(2 * (x - box.x)) / box.w - 1, 1 - (2 * (y - box.y)) / box.w].map((v) => v * limits);
+    const inside = (x, y) => x > box.x && x < box.x + box.w && y > box.y && y < box.y + box.w;
+    draggable(plane, {
+      start: (x, y) => (inside(x, y) ? (go(back(x, y)), true) : null),
+      move: (_, x, y) => go(back(x, y)),
+      end: share,
+      hover: (x, y) => (inside(x, y) ? "crosshair" : "default"),
+    });
+    // Whoever comes near is about to move: the lattice is fetched from then on, and not for those who scroll past.
+    plane.onpointerenter = plane.onfocus = () => { warm = true; follow(); };
+    plane.onkeydown = (event) => {
+      const by = (limits / 50) * (event.shiftKey ? 5 : 1);
+      const move = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, by], ArrowDown: [0, -by] }[event.key];
+      if (!move) return;
+      go(z.map((v, d) => v + move[d]));
+      share();
+      event.preventDefault();
+      event.stopPropagation();        // else the notebook moves to another cell
+    };
+
+    return function paint() {
+      const { g, width, height } = prepare(plane, (w) => (box = layout(w)).w + 36 + (labels.length ? 28 : 0));
+      if (layer?.width !== plane.width) layer = scatter(plane, box);
+      drawPlane(g, box, layer, width, height);
+      if (shown) drawPictures(prepare(image, (w) => arrange(w, box.w).height), box.w);
+      const place = (at) => at.map((v, d) => `${names[d]} = ${number(v, 2)}`).join(", ");
+      const stand = core.live ? "The kernel is asked; shown so far" : "No kernel: shown";
+      sum.textContent = place(z);
+      source.textContent = { kernel: "Decoded by the kernel for this very z.",
+        near: `Decoded by the kernel no farther than ${number(spacing / 2, 2)} from here along an axis.` }[shown?.from] ??
+        `${stand} is the nearest of ${side} × ${side} points decoded beforehand, ${place(shown?.z ?? z)}.`;
+      plane.ariaLabel = `Latent plane with ${points.length} points, at ${place(z)}. ${source.textContent} Arrow keys move.`;
+      image.ariaLabel = `${m > 1 ? `${m} images` : "Image"} decoded from ${place(shown?.z ?? z)}`;
+      Object.assign(root.dataset, { z: JSON.stringify(z), from: shown?.from ?? "", box: JSON.stringify(box), asked,
+        decoding, tiles: tiles.size, columns: arrange(image.clientWidth, box.w).columns });
+      if (moved) [root.dataset.lag, moved] = [performance.now() - moved, null];
+      follow();
+    };
+  }
+
+  return { view, refresh };
+}
+
+const definition = widget(build);
+export default definition;

@@ -1,0 +1,89 @@
+"""What the widgets of decoders are given, checked, and many images as one that travels inside a page."""
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+Decoder = Callable[[Tensor], Any]
+MOST = 120_000  # bytes a sprite: several widgets and their pictures fit into one notebook
+
+
+def pictures(decode: Decoder, z: Tensor, name: str = "decode") -> np.ndarray:
+    """decode(z) for the codes z (n, d), as float32 (n, m, H, W) with pixels in [0, 1]; m is 1 for (n, H, W).
+
+    Raises ValueError with one sentence for what is no picture: another shape, NaN, pixels outside [0, 1].
+    """
+    with torch.no_grad():
+        x = decode(z)
+    if not isinstance(x, Tensor | np.ndarray):
+        raise ValueError(f"{name}(z) returned a {type(x).__name__}, not a tensor: a distribution has .mean.")
+    if x.ndim not in (3, 4) or len(x) != len(z) or 0 in x.shape:
+        raise ValueError(
+            f"{name}(z) must return images ({len(z)}, H, W) for z {tuple(z.shape)}, or ({len(z)}, m, H, W), "
+            f"not {tuple(x.shape)}: rows of pixels need .reshape(-1, 28, 28)."
+        )
+    images = torch.as_tensor(x).cpu().float().reshape(len(z), -1, *x.shape[-2:]).numpy()
+    bad = ~np.isfinite(images).all((1, 2, 3))  # (n,)
+    if bad.any():
+        where = ", ".join(f"{v:.2f}" for v in z[int(bad.argmax())].tolist())
+        raise ValueError(f"{name}(z) returned NaN or infinity at z = ({where}): look at its weights.")
+    low, high = float(images.min()), float(images.max())
+    if low < -1e-3 or high > 1 + 1e-3:  # less than a grey level is rounding
+        raise ValueError(
+            f"{name}(z) returned pixels from {low:.2f} to {high:.2f}, outside [0, 1]: logits need a sigmoid."
+        )
+    return images.clip(0, 1)
+
+
+def sheet(images: np.ndarray) -> np.ndarray:
+    """Images (rows, columns, H, W) in [0, 1] as one grey picture (rows·H, columns·W), uint8."""
+    rows, columns, height, width = images.shape
+    flat = images.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    return np.round(255 * flat).astype(np.uint8)
+
+
+def data_url(images: np.ndarray) -> str:
+    """The sheet as a data: address: a PNG, which is exact, or the best JPEG that MOST bytes allow."""
+    picture = Image.fromarray(sheet(images))
+    for kind, quality in (("png", 0), ("jpeg", 85), ("jpeg", 60), ("jpeg", 30), ("jpeg", 10)):
+        file = io.BytesIO()
+        picture.save(file, kind, quality=quality)
+        if file.tell() <= MOST:
+            break
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def plane_points(points: Any, labels: Any) -> dict[str, list]:
+    """points (N, 2) and labels (N,), or None, as lists, rounded to what a screen shows; raises ValueError."""
+    if points is None:
+        return {"points": [], "labels": []}
+    z = torch.as_tensor(points).detach().cpu().double().numpy()  # (N, 2)
+    if z.ndim != 2 or z.shape[1] != 2 or not 1 <= len(z) <= 3000 or not np.isfinite(z).all():
+        raise ValueError(
+            f"The plane takes 1 to 3,000 finite points (N, 2), not {z.shape}: pass a part of them."
+        )
+    if labels is None:
+        return {"points": z.round(3).tolist(), "labels": []}
+    y = torch.as_tensor(labels).cpu().numpy()  # (N,)
+    if y.shape != z.shape[:1] or not np.isin(y, range(10)).all():
+        raise ValueError(f"The plane needs one label, 0 to 9, for each of {len(z)} points, not {y.shape}.")
+    return {"points": z.round(3).tolist(), "labels": y.astype(int).tolist()}
+
+
+def line_ends(names: Any, limits: Any) -> list[list[float]]:
+    """limits, name -> (low, high), in the order of the names; raises ValueError where one is missing."""
+    if not 1 <= len(names) <= 4:
+        raise ValueError(f"One to four models can be compared, not {len(names)}.")
+    ends = [[float(end) for end in (limits or {}).get(name, ())] for name in names]
+    for name, pair in zip(names, ends, strict=True):
+        if len(pair) != 2 or not np.isfinite(pair).all() or pair[0] == pair[1]:
+            raise ValueError(
+                f"{name!r} needs two different ends of its line: limits={{{name!r}: (low, high)}}."
+            )
+    return ends

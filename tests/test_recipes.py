@@ -1,0 +1,298 @@
+"""Recipes: their numbers arrive where they belong, a seed gives always the same model; the command line."""
+
+import math
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from course_lib import recipes
+from course_lib.checkpoints import describe, load_model, save_model
+from course_lib.classifier import Classifier
+from course_lib.conditional_vae import ConditionalVAE
+from course_lib.data import Digits, fixed_binarization, uci_digits
+from course_lib.gan import GAN
+from course_lib.gan_training import GANRecipe
+from course_lib.metrics import nll
+from course_lib.recipes import RECIPES, Recipe, likelihood_of, train
+
+FULL = Recipe(  # every ingredient, in a small network
+    config={"latent": 3, "hidden": [16], "activation": "silu"}, epochs=2, batch_size=50, lr=4e-3, cosine=True,
+    warmup=0.4, mean_image=True, autocast=True,
+)  # fmt: skip
+CONDITIONAL = replace(FULL, model=ConditionalVAE)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    whole = uci_digits(quiet=True)
+    return Digits(whole.images[:520], whole.labels[:520], "UCI")
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_trains(recipe, digits, tmp_path):
+    model, run = train(recipe, digits, epochs=1, quiet=True)
+    gan = isinstance(recipe, GANRecipe)
+    assert type(model) is (GAN if gan else recipe.model)
+    assert not model.training
+    assert run.epoch == 1
+    assert run.step == -(-520 // (recipe.batch_size * (recipe.d_steps if gan else 1)))
+    assert {k: model.config[k] for k in recipe.config} == recipe.config
+    assert model.config["shape"] == [8, 8]
+    assert all(math.isfinite(v[-1]) for v in run.history.values())
+    save_model(model, tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors")
+    assert torch.equal(weights(again), weights(model))
+    if gan:
+        assert 0 < again.generate(20).mean() < 1
+        return
+    y = digits.labels[:20] if recipe.model is ConditionalVAE else None
+    x = fixed_binarization(digits.images[:20]).flatten(1)
+    # an untrained model says log 2 a pixel, 44 nats; a random one says anything
+    assert 10 < nll(again, x, (1, 5), y=y, progress=False)[5].mean < 50
+
+
+def schedule(recipe, digits):
+    """The learning rate and beta of each step."""
+    rates = []
+    _, run = train(
+        recipe, digits, quiet=True, report_every=1, picture_every=1e-9,
+        picture=lambda run: rates.append(float(run.parts["optimizer"].param_groups[0]["lr"])),
+    )  # fmt: skip
+    loss, reconstruction, kl = (torch.tensor(run.history[k]) for k in ("loss", "reconstruction", "kl"))
+    return torch.tensor(rates), (loss - reconstruction) / kl
+
+
+def test_schedules_follow_the_progress(digits):
+    recipe = replace(FULL, autocast=False, beta=2.0)
+    rates, betas = schedule(recipe, digits)
+    steps = 22  # 2 epochs of 11 batches of 50 or less
+    assert len(rates) == len(betas) == steps
+    progress = torch.arange(steps) / steps
+    torch.testing.assert_close(rates, 4e-3 * torch.cos(math.pi / 2 * progress) ** 2)  # half a cosine
+    assert rates[0] == pytest.approx(4e-3)
+    assert rates[11] == pytest.approx(2e-3)
+    # a ratio of differences of float32 numbers near 50, with a KL of about 1
+    torch.testing.assert_close(betas, 2 * (progress / 0.4).clamp(max=1), rtol=0, atol=1e-3)
+
+
+def test_a_plain_recipe_has_no_schedules(digits):
+    rates, betas = schedule(replace(FULL, autocast=False, cosine=False, warmup=0.0), digits)
+    torch.testing.assert_close(rates, torch.full((22,), 4e-3))
+    torch.testing.assert_close(betas, torch.ones(22), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("recipe", [FULL, CONDITIONAL], ids=["vae", "conditional"])
+def test_the_first_step_begins_at_the_mean_image(recipe, digits):
+    images = digits.images.flatten(1).double() / 255
+    p = images.mean(0).clamp(1e-3, 1 - 1e-3)
+    grey = -(images * p.log() + (1 - images) * (1 - p).log()).sum(1).mean().item()  # 27 nats
+    first = {}
+    for on in (True, False):
+        _, run = train(replace(recipe, mean_image=on, batch_size=260), digits, quiet=True, report_every=1)
+        first[on] = run.history["reconstruction"][0]
+    # fresh weights add a little noise to the logits; 260 of 520 digits are another half a nat
+    assert first[True] == pytest.approx(grey, abs=1.5)
+    assert first[False] == pytest.approx(64 * math.log(2), abs=1.5)
+
+
+@pytest.mark.parametrize("recipe", [FULL, CONDITIONAL], ids=["vae", "conditional"])
+def test_the_same_seed_gives_the_same_model(recipe, digits):
+    torch.manual_seed(123)
+    first = weights(train(recipe, digits, seed=1, quiet=True)[0])
+    torch.rand(7)  # what was drawn before does not matter
+    assert torch.equal(weights(train(recipe, digits, seed=1, quiet=True)[0]), first)
+    assert not torch.allclose(weights(train(recipe, digits, seed=2, quiet=True)[0]), first)
+    assert not torch.allclose(weights(train(recipe, digits, seed=1, epochs=1, quiet=True)[0]), first)
+
+
+@pytest.mark.parametrize("recipe", [FULL, CONDITIONAL], ids=["vae", "conditional"])
+def test_an_interrupted_training_resumes_to_the_same_model(recipe, digits, tmp_path, capsys):
+    def stop(run):
+        if run.step == 13:
+            raise KeyboardInterrupt
+
+    whole, path = weights(train(recipe, digits, quiet=True)[0]), tmp_path / "run.safetensors"
+    _, run = train(recipe, digits, checkpoint=path, quiet=True, picture=stop, picture_every=1e-9)
+    assert 12 <= run.step <= 13
+    torch.rand(5)
+    model, run = train(recipe, digits, checkpoint=path, quiet=True)
+    assert "Resumed from" in capsys.readouterr().out
+    assert run.step == 22
+    assert torch.equal(weights(model), whole)
+
+
+def test_no_epochs_are_no_epochs(digits):
+    model, run = train(FULL, digits, epochs=0, quiet=True)
+    assert run.step == 0
+    assert model.decoder.bias.std() > 1  # the mean image
+
+
+def test_autocast_is_used(digits):
+    seen = {}
+    for on in (True, False):
+        torch.manual_seed(0)
+        seen[on] = weights(train(replace(FULL, autocast=on), digits, quiet=True)[0])
+    assert not torch.equal(seen[True], seen[False])
+    # the same model but for bfloat16's rounding: Adam moves each weight by at most lr a step
+    assert (seen[True] - seen[False]).abs().max() < 22 * 4e-3
+    assert (seen[True] - seen[False]).abs().mean() < 4e-3
+
+
+@pytest.mark.parametrize("recipe", [RECIPES["plain"], CONDITIONAL], ids=["vae", "conditional"])
+def test_a_likelihood_in_bfloat16_is_nearly_the_exact_one(recipe, digits):
+    model, _ = train(recipe, digits, epochs=1, quiet=True)
+    x, y = fixed_binarization(digits.images[:100]).flatten(1), digits.labels[:100]
+    y = y if recipe.model is ConditionalVAE else None
+    found, exact = likelihood_of(model, x, 100, y), nll(model, x, (1, 50, 100), y=y, rows_at_once=1000)
+    for k in (1, 50, 100):  # from the same draws; the README's figures are quoted to 0.01
+        assert found[k].mean == pytest.approx(exact[k].mean, abs=0.01)
+        assert found[k].se == pytest.approx(exact[k].se, abs=0.01)
+
+
+# ---- the command line ----
+
+
+@pytest.fixture
+def command(digits, monkeypatch, tmp_path, capsys):
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["recipes", *words])
+        recipes.main()
+        return capsys.readouterr().out
+
+    def mnist(train=True, device=None):
+        part = slice(400) if train else slice(400, 430)
+        return Digits(digits.images[part].to(device), digits.labels[part].to(device), "UCI")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipes, "mnist", mnist)
+    return run
+
+
+def test_the_command_writes_a_file_that_says_what_it_is(command, digits, tmp_path):
+    said = command("plain", "--epochs", "1.5", "--seed", "3", "--k", "60", "--device", "cpu")
+    path = tmp_path / "plain.safetensors"
+    assert [p.name for p in tmp_path.iterdir()] == ["plain.safetensors"]  # what it resumes from is gone
+    facts = describe(path)
+    assert (facts["recipe"], facts["seed"], facts["epochs"]) == ("plain", 3, 1.5)
+    assert facts["torch"] == torch.__version__
+    assert "plain.safetensors" in said
+    assert str(facts["test_nll"]) in said
+    again = load_model(path)
+    x = fixed_binarization(digits.images[400:430]).flatten(1)
+    found = likelihood_of(again, x, 60)
+    assert facts["test_nll"] == {str(k): list(found[k]) for k in (1, 50, 60)}
+    trained, _ = train(
+        RECIPES["plain"], Digits(digits.images[:400], digits.labels[:400], ""), 3, 1.5, quiet=True
+    )
+    assert torch.equal(weights(again), weights(trained).half().float())
+
+
+def test_the_command_for_a_conditional_model(command, digits, monkeypatch, tmp_path):
+    monkeypatch.setitem(recipes.RECIPES, "plain", CONDITIONAL)
+    path = tmp_path / "there.safetensors"
+    command("plain", "--out", str(path), "--k", "50", "--device", "cpu")
+    x, y = fixed_binarization(digits.images[400:430]).flatten(1), digits.labels[400:430]
+    found = likelihood_of(load_model(path), x, 50, y)
+    facts = describe(path)
+    assert facts["epochs"] == 2
+    assert facts["test_nll"] == {str(k): list(found[k]) for k in (1, 50)}
+
+
+def test_the_command_for_a_gan(command, monkeypatch, tmp_path):
+    """What is saved is what is measured, and resumed from if it breaks off."""
+    small = GANRecipe({"latent": 3, "hidden": [4, 5]}, epochs=2, batch_size=50, r1=0.1)
+    monkeypatch.setitem(recipes.RECIPES, "gan", small)
+    asked = []
+
+    def judge(images, real, referee):
+        asked.append((images, real))
+        return {"frechet": 3.0}
+
+    monkeypatch.setattr(recipes, "judge", judge)
+    command("gan", "--seed", "2", "--device", "cpu")
+    path = tmp_path / "gan.safetensors"
+    assert [p.name for p in tmp_path.iterdir()] == ["gan.safetensors"]
+    facts = describe(path)
+    assert (facts["recipe"], facts["seed"], facts["epochs"]) == ("gan", 2, 2)
+    assert facts["test"] == {"frechet": 3.0}
+    again = load_model(path)
+    torch.manual_seed(2)
+    assert torch.equal(asked[0][0], again.generate(30))
+    assert asked[0][1].shape == (30, 64)
+
+
+def test_the_command_without_likelihood(command, tmp_path):
+    command("plain", "--epochs", "0.3", "--k", "0", "--device", "cpu")
+    assert "test_nll" not in describe(tmp_path / "plain.safetensors")
+
+
+def test_the_command_loses_nothing(command, monkeypatch, tmp_path):
+    """What was trained is saved before it is measured; what was not saved yet is resumed from."""
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recipes, "save_model", fail)
+        with pytest.raises(RuntimeError, match="power cut"):
+            command("plain", "--epochs", "1", "--k", "0", "--device", "cpu")
+    assert [p.name for p in tmp_path.iterdir()] == ["plain.run.safetensors"]
+    assert "Resumed from" in command("plain", "--epochs", "1", "--k", "0", "--device", "cpu")
+    with monkeypatch.context() as patch:
+        patch.setattr(recipes, "nll", fail)
+        with pytest.raises(RuntimeError, match="power cut"):
+            command("plain", "--epochs", "1", "--k", "5", "--device", "cpu")
+    assert load_model(tmp_path / "plain.safetensors").config["latent"] == 20
+
+
+def test_the_command_for_the_classifier(command, monkeypatch, tmp_path):
+    asked = {}
+
+    def train_classifier(digits, **options):
+        asked.update(options, n=len(digits))
+        return Classifier().eval()
+
+    def mnist(train=True, device=None):
+        n = 5 if train else 4
+        return Digits(torch.zeros(n, 28, 28, dtype=torch.uint8), torch.full((n,), 10), "nowhere")
+
+    monkeypatch.setattr(recipes, "train_classifier", train_classifier)
+    monkeypatch.setattr(recipes, "mnist", mnist)
+    command("classifier", "--epochs", "2", "--seed", "1", "--device", "cpu")
+    assert (asked["seed"], asked["epochs"], asked["n"]) == (1, 2, 5)
+    facts = describe(tmp_path / "classifier.safetensors")
+    assert (facts["test_accuracy"], facts["epochs"]) == (0, 2)  # there is no digit 10
+    assert isinstance(load_model(tmp_path / "classifier.safetensors"), Classifier)
+
+
+@pytest.mark.parametrize("words", [["worst"], [], ["plain", "--epochs", "many"]])
+def test_commands_that_cannot_be(command, words, capsys):
+    with pytest.raises(SystemExit):
+        command(*words)
+    assert "usage" in capsys.readouterr().err
+
+
+def test_products_are_quick_while_training_and_as_before_afterwards():
+    digits = Digits(torch.randint(0, 256, (64, 28, 28), dtype=torch.uint8), torch.zeros(64).long(), "a test")
+    seen = []
+
+    def look():
+        seen.append(torch.get_float32_matmul_precision())
+        if len(seen) > 1:
+            raise RuntimeError("in the middle")
+        return {"none": 0.0}
+
+    before = torch.get_float32_matmul_precision()
+    recipe = replace(RECIPES["plain"], batch_size=32)
+    train(recipe, digits, epochs=1, quiet=True, evaluate=look)
+    assert seen == ["medium"]
+    assert torch.get_float32_matmul_precision() == before == "highest"
+    with pytest.raises(RuntimeError, match="in the middle"):
+        train(recipe, digits, epochs=1, quiet=True, evaluate=look)
+    assert torch.get_float32_matmul_precision() == before

@@ -1,0 +1,921 @@
+"""The training loop: against a loop written out by hand, and against everything that can stop it."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+import torch
+from nbclient import NotebookClient
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from course_lib import checkpoints, training
+from course_lib.checkpoints import CheckpointError
+from course_lib.state import set_noise
+from course_lib.training import NotFinite, Run
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+DATA = torch.randint(0, 256, (330, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+STEPS = 11  # an epoch of 330 rows, 32 at a time: ten whole batches and one of 10 rows
+
+
+class Net(nn.Module):
+    """Everything that a copy must hold: noise, dropout, batch norm, a buffer that state_dict leaves out."""
+
+    def __init__(
+        self, width: int = 8, act: type[nn.Module] = nn.SiLU, inputs: int = 6, p: float = 0.2
+    ) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width), act(), nn.Dropout(p))
+        self.head = nn.Linear(width, inputs)
+        self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.head(self.body(x + 0.1 * torch.randn_like(x))) + 0.01 * self.calls
+
+
+def make(checkpoint=None, *, seed=0, data=DATA, batch_size=32, lr=1e-2, optimizer=torch.optim.Adam, **net):
+    """A run and its update. Progress is not used, so that a run in two calls equals a run in one."""
+    torch.manual_seed(11)
+    model = Net(**net).to(data.device)
+    opt = optimizer(model.parameters(), lr=lr)
+    scheduler = torch.optim.lr_scheduler.StepLR(opt, 7, 0.9)
+    run = Run(
+        data,
+        batch_size=batch_size,
+        seed=seed,
+        checkpoint=checkpoint,
+        model=model,
+        opt=opt,
+        scheduler=scheduler,
+    )
+
+    return run, update_of(run)
+
+
+def update_of(run: Run):
+    model, opt, scheduler = run.parts.values()
+
+    def update(batch):
+        x = batch.float() / 255
+        error = (model(x) - x).square().sum(-1).mean()
+        weights = sum(p.square().sum() for p in model.parameters())
+        loss = error + 1e-3 * weights
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        scheduler.step()
+        return {"loss": loss, "error": error, "weights": weights}
+
+    return update
+
+
+def state(run: Run) -> dict:
+    """All that must be equal, bit by bit."""
+    model, opt = run.parts["model"], run.parts["opt"]
+    tensors = {**model.state_dict(), "calls": model.calls, "noise": torch.get_rng_state()}
+    for i, slots in opt.state_dict()["state"].items():
+        tensors |= {f"{i}.{name}": value for name, value in slots.items()}
+    plain = {"step": run.step, "history": run.history, "evaluations": run.evaluations}
+    plain |= {"lr": opt.param_groups[0]["lr"], "scheduler": run.parts["scheduler"].state_dict()}
+    return {k: v.detach().cpu().clone() for k, v in tensors.items()} | plain
+
+
+def same(a: dict, b: dict) -> None:
+    assert a.keys() == b.keys()
+    for key in a:
+        equal = torch.equal(a[key], b[key]) if isinstance(a[key], torch.Tensor) else a[key] == b[key]
+        assert equal, f"{key}: {a[key]} and {b[key]}"
+
+
+def trained(epochs: float = 4, **options) -> dict:
+    run, update = make()
+    run.train(update, epochs, quiet=True, **options)
+    return state(run)
+
+
+@pytest.fixture(params=[0.0, 1e9], ids=["copy at each report", "copy once"])
+def copies(request, monkeypatch):
+    monkeypatch.setattr(training, "COPY_SECONDS", request.param)
+
+
+# ---------------------------------------------------------------- the loop
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "sizes"),
+    [
+        (10, 5, [5, 5]),
+        (10, 4, [4, 4, 2]),
+        (9, 4, [4, 5]),
+        (5, 4, [5]),
+        (3, 3, [3]),
+        (3, 1, [1] * 3),
+        (1, 1, [1]),
+    ],
+)
+def test_an_epoch_takes_every_row_once_in_a_new_order_and_no_row_is_left_alone(rows, batch, sizes):
+    seen = []
+    run = Run(torch.arange(rows), batch_size=batch, model=nn.Linear(1, 1))
+    run.train(lambda ids: seen.append(ids.clone()) or {"one": 1.0}, 3, quiet=True)
+    assert [len(ids) for ids in seen] == sizes * 3
+    epochs = [torch.cat(seen[i : i + len(sizes)]) for i in range(0, len(seen), len(sizes))]
+    assert all(torch.equal(order.sort().values, torch.arange(rows)) for order in epochs)
+    if rows == 10:
+        assert not torch.equal(epochs[0], epochs[1])
+    assert (run.step, run.epoch) == (3 * len(sizes), 3)
+
+
+def test_the_order_follows_from_seed_and_epoch_alone():
+    def order(seed: int, waste: int) -> torch.Tensor:
+        seen = []
+        run = Run(torch.arange(40), batch_size=8, seed=seed, model=nn.Linear(1, 1))
+        run.train(lambda ids: seen.append(ids) or {"one": torch.rand(waste).sum()}, 2, quiet=True)
+        return torch.cat(seen)
+
+    assert torch.equal(order(3, 1), order(3, 100))
+    assert not torch.equal(order(3, 1), order(4, 1))
+
+
+def test_several_tensors_come_as_a_tuple_of_the_same_rows():
+    pairs = (torch.arange(7), torch.arange(7) * 10)
+
+    def update(batch):
+        ids, tens = batch
+        assert torch.equal(tens, ids * 10)
+        return {"one": 1}
+
+    Run(pairs, batch_size=3, model=nn.Linear(1, 1)).train(update, 2, quiet=True)
+
+
+def test_terms_are_averaged_over_rows_not_over_batches():
+    values = torch.rand(103, dtype=torch.float64)  # in batches of 25, 25, 25, 28
+    run = Run(values, batch_size=25, model=nn.Linear(1, 1))
+    history = run.train(lambda x: {"mean": x.mean(), "number": 2.5}, 3, report_every=1000, quiet=True)
+    # 1e-12: float64 sums in another order
+    assert history["mean"] == pytest.approx([float(values.mean())] * 3, rel=1e-12)
+    assert history["number"] == [2.5] * 3
+    assert history["step"] == [5, 10, 15]  # reports end with the epoch: no mean is of two epochs
+
+
+def test_a_run_equals_the_loop_written_out_by_hand():
+    """Order, noise and steps, bit by bit: the loop adds nothing of its own."""
+    run, update = make()
+    torch.manual_seed(0)
+    terms = []
+    for epoch in range(3):
+        order = torch.randperm(330, generator=torch.Generator().manual_seed(1_000_003 + epoch))
+        terms += [float(update(DATA[index])["loss"].detach()) for index in order.split(32)]
+    expected = run.parts["model"].state_dict()
+    run, update = make()
+    history = run.train(update, 3, report_every=1, quiet=True)
+    assert history["loss"] == terms
+    assert all(torch.equal(value, expected[name]) for name, value in run.parts["model"].state_dict().items())
+
+
+def test_the_device_is_waited_for_at_reports_only():
+    """item, float(), bool(), cpu and tolist are what makes a GPU wait."""
+    waits = ("item", "__float__", "__bool__", "__int__", "cpu", "tolist", "nonzero")
+
+    class Count(TorchFunctionMode):
+        n = 0
+
+        def __torch_function__(self, function, kinds, args=(), kwargs=None):
+            self.n += getattr(function, "__name__", "") in waits
+            return function(*args, **(kwargs or {}))
+
+    counts = []
+    for report_every in (10, 100):
+        run = Run(torch.zeros(1000), batch_size=5, model=nn.Linear(1, 1))
+        with Count() as counter:
+            run.train(lambda x: {"loss": x.sum()}, 1, report_every=report_every, quiet=True)
+        counts.append(counter.n)
+    assert counts[1] < 40  # 200 steps
+    assert counts[0] - counts[1] <= 18 * 5  # 18 more reports
+
+
+def test_the_seed_decides_and_nothing_before_the_run_does():
+    torch.manual_seed(123)
+    first = trained(2)
+    torch.rand(1000)
+    same(first, trained(2))
+    run, update = make(seed=1)
+    run.train(update, 2, quiet=True)
+    assert not torch.equal(state(run)["head.weight"], first["head.weight"])
+
+
+@pytest.mark.parametrize("split", [[1, 2, 3, 4], [0.5, 1.3, 4], [2, 2, 4]])
+def test_training_in_several_calls_is_training_in_one(split):
+    run, update = make()
+    for epochs in split:
+        run.train(update, epochs, quiet=True)
+        torch.rand(7)  # what is drawn between calls changes nothing
+    got = state_of_noise(run)
+    whole = trained(4)
+    if 0.5 in split:  # a call that ends within an epoch ends with a report
+        got.pop("history"), whole.pop("history")
+    same(got, whole)
+
+
+def state_of_noise(run: Run) -> dict:
+    """The state with the generator as `train` left it, whatever was drawn since then."""
+    set_noise(run.device, run._noise, run.seed)
+    return state(run)
+
+
+def test_progress_is_the_share_done_and_epochs_that_are_done_are_not_done_again(capsys):
+    seen = []
+    run = Run(torch.zeros(40), batch_size=10, model=nn.Linear(1, 1))
+    history = run.train(lambda x: seen.append(float(run.progress)) or {"one": run.progress}, 2, quiet=True)
+    assert seen == [i / 8 for i in range(8)]
+    assert history["one"] == [1.5 / 8, 5.5 / 8]  # progress is written in place; each step's value was kept
+    for epochs in (2, 1, 0, -1):
+        assert run.train(lambda x: {"one": 1.0}, epochs) == history
+    assert capsys.readouterr().out.count("Nothing to do: 2 epochs are done") == 4
+    assert run.step == 8
+
+
+def test_evaluation_and_pictures_leave_no_trace():
+    def nosy(*_):
+        torch.rand(99)
+        assert not run.parts["model"].eval()(DATA[:1] / 255).requires_grad
+        run.parts["model"].calls -= 1
+        return {"chance": torch.rand(())}
+
+    plain = trained(3)
+    run, update = make()
+    run.train(update, 3, evaluate=nosy, evaluate_every=0.4, picture=nosy, picture_every=0.2, quiet=True)
+    assert run.evaluations["step"] == [4, 8, 12, 16, 20, 24, 28, 32, 33]
+    assert len(set(run.evaluations["chance"])) == 9
+    same(state(run) | {"evaluations": {}}, plain)
+    assert run.parts["model"].training
+
+
+def test_autocast_computes_in_bfloat16_and_still_learns():
+    run, update = make()
+    dtypes = []
+    run.parts["model"].head.register_forward_hook(lambda m, i, out: dtypes.append(out.dtype))
+    history = run.train(update, 6, autocast=True, quiet=True)
+    assert set(dtypes) == {torch.bfloat16}
+    assert {p.dtype for p in run.parts["model"].parameters()} == {torch.float32}
+    exact = trained(6)["history"]["error"]
+    assert history["error"][-1] < 0.5 * history["error"][0]
+    # bfloat16 has 8 bits: 5 % of a loss after 66 noisy steps is its rounding, not a difference in kind
+    assert history["error"][-1] == pytest.approx(exact[-1], rel=0.05)
+    assert history["error"] != exact
+
+
+def test_a_graph_without_cuda_is_said_and_changes_nothing(capsys):
+    run, update = make()
+    run.train(update, 2, graph=True, quiet=True)
+    assert capsys.readouterr().out == "A graph needs CUDA: on cpu the steps run one by one.\n"
+    same(state(run), trained(2))
+
+
+# ---------------------------------------------------------------- interrupts
+
+
+@pytest.mark.parametrize("where", ["start", "backward", "opt.step", "end"])
+@pytest.mark.parametrize("at", [0, 1, 9, 10, 11, 30, 43])
+def test_an_interrupt_in_a_step_loses_and_repeats_nothing(where, at, copies, capsys):
+    run, update = make()
+    todo = {where}
+
+    def strike(here: str) -> None:
+        if run.step == at and here in todo:
+            todo.remove(here)
+            raise KeyboardInterrupt
+
+    # between these two, the parameters change; after the second, the scheduler does
+    run.parts["opt"].register_step_pre_hook(lambda *_: strike("backward"))
+    run.parts["opt"].register_step_post_hook(lambda *_: strike("opt.step"))
+
+    def interrupted(batch):
+        strike("start")
+        terms = update(batch)
+        strike("end")
+        return terms
+
+    history = run.train(interrupted, 4, report_every=4, quiet=True)
+    assert not todo
+    assert run.step == at
+    assert f"Interrupted after {at / STEPS:.4g} epochs" in capsys.readouterr().out
+    assert (history["step"][-1] if at else 0) == at  # the history reaches to the last step
+    torch.rand(3)
+    run.train(interrupted, 4, report_every=4, quiet=True)
+    same(state(run), trained(4, report_every=4))
+
+
+def test_gradients_of_a_step_that_broke_off_do_not_reach_the_next():
+    """In an update that clears the gradients last, not first."""
+    ends = []
+    for broken in (False, True):
+        torch.manual_seed(0)
+        model = nn.Linear(6, 1)
+        opt = torch.optim.SGD(model.parameters(), 1e-6)
+        run = Run(DATA, batch_size=32, model=model, opt=opt)
+        todo = [1] if broken else []
+
+        def update(batch, run=run, model=model, opt=opt, todo=todo):
+            loss = model(batch.float()).square().mean()
+            loss.backward()
+            if run.step == 5 and todo:
+                todo.clear()
+                raise KeyboardInterrupt
+            opt.step()
+            opt.zero_grad()
+            return {"loss": loss}
+
+        run.train(update, 2, quiet=True)
+        assert run.step == (5 if broken else 22)
+        run.train(update, 2, quiet=True)
+        ends.append(model.weight.detach())
+    assert torch.equal(*ends)
+
+
+@pytest.mark.parametrize("name", ["_means", "_keep", "_evaluate", "_show", "_check_parameters"])
+@pytest.mark.parametrize("call", [1, 2, 5])
+@pytest.mark.parametrize("after", [False, True])
+def test_an_interrupt_outside_of_the_step_loses_nothing_either(name, call, after, copies, monkeypatch):
+    def options(run):
+        evaluate = lambda: {"norm": float(run.parts["model"].head.weight.norm())}  # noqa: E731
+        return {
+            "evaluate": evaluate,
+            "evaluate_every": 0.5,
+            "picture": lambda run: None,
+            "picture_every": 0.5,
+            "report_every": 4,
+        }
+
+    whole, update = make()
+    whole.train(update, 3, quiet=True, **options(whole))
+    expected = state(whole)
+    run, update = make()
+    real, calls = getattr(run, name), []
+
+    def strike(*args, **kwargs):
+        calls.append(name)
+        if len(calls) == call and not after:
+            raise KeyboardInterrupt
+        done = real(*args, **kwargs)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(run, name, strike)
+    for _ in range(4):
+        try:
+            run.train(update, 3, quiet=True, **options(run))
+        except KeyboardInterrupt:  # it came before the first step, or after the last
+            continue
+    assert len(calls) >= call
+    same(state_of_noise(run), expected)
+
+
+HEAD = """
+import os, random, signal, sys, time
+sys.path[:0] = {paths!r}
+import torch
+torch.set_num_threads(1)
+from course_lib import training
+import test_training as t
+dice, path = random.Random(4), {path!r}
+t.trained(1)  # torch imports much at the first step
+"""
+
+INTERRUPTED = """
+training.COPY_SECONDS = 0.004
+run, update = t.make(path)
+left, hits = 0, 0
+def strike(_, frame):
+    global left, hits
+    left -= 1
+    if left <= 0:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    while frame and frame.f_code is not training.Run.train.__code__:
+        frame = frame.f_back
+    if frame:
+        hits += 1
+        raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, strike)
+while run.step < 25 * t.STEPS:
+    left = dice.choice([1, 4])
+    signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.004, 0.04), 0.0005)
+    try:
+        run.train(update, 25, report_every=3, quiet=True)
+    except KeyboardInterrupt:  # before the loop, after it, or in the sentence about the interrupt before
+        pass
+    signal.setitimer(signal.ITIMER_REAL, 0)
+run._keep(save=True)
+print("hits", hits)
+"""
+
+
+def in_a_process(root, path, code: str) -> str:
+    """Outside of pytest, which makes an error of an exception that hits a destructor."""
+    code = (HEAD + code).format(paths=[str(root), str(root / "tests")], path=str(path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
+def test_interrupts_at_any_moment_end_bit_equal(tmp_path, root):
+    """A timer interrupts wherever the code happens to be; every other time also while it goes back."""
+    out = in_a_process(root, tmp_path / "net", INTERRUPTED)
+    assert int(out.split()[-1]) > 20
+    assert "nothing is lost" in out
+    run, _ = make(tmp_path / "net")
+    same(state(run), trained(25, report_every=3))
+
+
+def test_an_error_in_update_leaves_the_run_at_the_last_whole_step(copies):
+    run, update = make()
+
+    def wrong(batch):
+        terms = update(batch)
+        if run.step == 17:
+            raise ZeroDivisionError("mine")
+        return terms
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        run.train(wrong, 4, quiet=True)
+    assert run.step == 17
+    run.train(update, 4, quiet=True)
+    same(state(run), trained(4))
+
+
+# ---------------------------------------------------------------- NaN and infinity
+
+
+@pytest.mark.parametrize("step", [1, 2, 11, 12, 27, 44])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_bad_term_stops_at_its_step_and_keeps_the_last_good_state(step, value, copies):
+    run, update = make()
+
+    def bad(batch):
+        terms = update(batch)
+        broken = run.step == step - 1 or (run.step > step - 1 and value != value)
+        return {**terms, "error": terms["error"] + value} if broken else terms
+
+    with pytest.raises(NotFinite) as caught:
+        run.train(bad, 4, report_every=5, quiet=True)
+    assert caught.value.step == step
+    assert str(caught.value).startswith(
+        f"Step {step} was undone: error became NaN or infinite; usual causes:"
+    )
+    assert run.step == step - 1
+    good, update = make()
+    if step > 1:
+        good.train(update, (step - 1) / STEPS, report_every=5, quiet=True)
+        # the means since the last report are part of the history of both
+        same(state(run), state(good))
+    run.train(update_of(run), 4, report_every=5, quiet=True)  # with the cause removed it goes on
+    same(state(run), trained(4, report_every=5))
+
+
+def test_all_terms_that_broke_together_are_named():
+    run = Run(torch.zeros(100), batch_size=10, model=nn.Linear(1, 1))
+    inf = torch.tensor(math.inf)
+
+    def update(x):
+        return (
+            {"loss": inf, "kl": inf, "rec": x.sum()}
+            if run.step == 6
+            else dict.fromkeys(("loss", "kl", "rec"), 1)
+        )
+
+    with pytest.raises(NotFinite, match="Step 7 was undone: loss and kl became NaN or infinite"):
+        run.train(update, 1, quiet=True)
+
+
+@pytest.mark.parametrize("step", [1, 8, 22, 44])
+def test_a_parameter_spoilt_by_a_step_with_finite_terms_is_traced_to_that_step(step, copies):
+    """The terms become NaN one step later, or never when it was the last step."""
+    run, update = make()
+
+    def spoil(batch):
+        terms = update(batch)
+        if run.step == step - 1:
+            run.parts["model"].head.weight.data[0, 0] = math.nan
+        return terms
+
+    with pytest.raises(NotFinite) as caught:
+        run.train(spoil, 4, quiet=True)
+    assert caught.value.step == step
+    assert "with finite numbers from update, the parameter model.head.weight" in str(caught.value)
+    assert run.step == step - 1
+    assert all(p.isfinite().all() for p in run.parts["model"].parameters())
+    run.train(update, 4, quiet=True)
+    same(state(run), trained(4))
+
+
+def test_a_learning_rate_too_high_is_caught_for_real():
+    run, update = make(lr=1e38, optimizer=torch.optim.SGD)
+    with pytest.raises(FloatingPointError, match="a learning rate too high"):
+        run.train(update, 4, quiet=True)
+    assert all(p.isfinite().all() for p in run.parts["model"].parameters())
+
+
+def test_an_interrupt_after_a_nan_does_not_hide_it():
+    run, update = make()
+
+    def bad(batch):
+        terms = update(batch)
+        if run.step == 8:
+            raise KeyboardInterrupt
+        return {**terms, "loss": terms["loss"] * math.nan} if run.step >= 5 else terms
+
+    with pytest.raises(NotFinite, match="Step 6 was undone: loss"):
+        run.train(bad, 4, quiet=True)
+    assert run.step == 5
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+@pytest.fixture
+def often(monkeypatch):
+    monkeypatch.setattr(training, "COPY_SECONDS", 0)
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0)
+
+
+def test_a_new_process_resumes_at_the_end_of_the_last_call(tmp_path, capsys):
+    path = tmp_path / "new folder" / "net.safetensors"
+    run, update = make(path)
+    assert capsys.readouterr().out == ""
+    run.train(update, 2, quiet=True, evaluate=lambda: {"two": 2.0})
+    run, update = make(path)
+    assert capsys.readouterr().out == f"Resumed from {path} after 2 epochs, step 22.\n"
+    torch.rand(5)
+    run.train(update, 4, quiet=True, evaluate=lambda: {"two": 2.0})
+    same(state(run), trained(4, evaluate=lambda: {"two": 2.0}))
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_what_an_interrupt_keeps_is_in_the_file(tmp_path):
+    run, update = make(tmp_path / "a")
+
+    def interrupted(batch):
+        if run.step == 17:
+            raise KeyboardInterrupt
+        return update(batch)
+
+    run.train(interrupted, 4, quiet=True)
+    run, update = make(tmp_path / "a")
+    assert run.step == 17
+    run.train(update, 4, quiet=True)
+    same(state(run), trained(4))
+
+
+KILLED = """
+training.COPY_SECONDS = training.SAVE_SECONDS = kills = 0
+real, slow = os.fsync, 0.01
+def fsync(file):
+    time.sleep(slow * (kills % 2))  # so that many kills hit the writing
+    real(file)
+os.fsync = fsync
+while True:
+    ready, begins = os.pipe()
+    child = os.fork()  # one process for each life, without importing torch again
+    if child == 0:
+        run, update = t.make(path)
+        os.write(begins, b"!")
+        run.train(update, 12, report_every=3, quiet=True)
+        os._exit(0)
+    os.close(begins)
+    os.read(ready, 1)
+    os.close(ready)
+    time.sleep(dice.uniform(0, 0.03 + slow) * (1 + kills / 8))  # longer and longer, so that it must end
+    os.kill(child, signal.SIGKILL)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+    kills += 1
+    print("killed", "while writing" if os.path.exists(path + ".tmp") else "", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_killed_at_many_moments_it_ends_bit_equal(tmp_path, root):
+    path = tmp_path / "net"
+    out = in_a_process(root, path, KILLED)
+    assert out.count("killed") >= 10
+    assert "while writing" in out
+    assert out.count("Resumed") >= 5
+    assert os.listdir(tmp_path) == ["net"]  # nothing temporary is left
+    run, _ = make(path)
+    same(state(run), trained(12, report_every=3))
+
+
+def test_a_full_disk_is_said_once_and_costs_nothing_but_the_file(tmp_path, often, monkeypatch, capsys):
+    path = tmp_path / "net"
+    run, update = make(path)
+    run.train(update, 1, quiet=True)
+    before = path.read_bytes()
+
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    for epochs in (2, 3):
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints.os, "fsync", full)
+            run.train(update, epochs, report_every=3, quiet=True)
+    says = f"{path} cannot be written ([Errno 28] No space left on device); training goes on.\n"
+    assert capsys.readouterr().out == says
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["net"]
+    run.train(update, 4, quiet=True)
+    same(state(run) | {"history": 0}, trained(4) | {"history": 0})
+    assert make(path)[0].step == 44
+
+
+def test_what_a_killed_write_left_is_cleared_away(tmp_path):
+    (tmp_path / "net.tmp").write_bytes(b"half")
+    make(tmp_path / "net")
+    assert os.listdir(tmp_path) == []
+
+
+OTHER = {
+    "seed is 1 here, 0 there": {"seed": 1},
+    "batch_size is 30 here, 32 there": {"batch_size": 30},
+    "data[0] is torch.uint8 (330, 6) with checksum": {"data": DATA.flip(0)},
+    "data[0] is torch.uint8 (329, 6) with checksum": {"data": DATA[:-1]},
+    "model.body.0 is Linear(in_features=6, out_features=9": {"width": 9},
+    "model.body.2 is ReLU() here, SiLU() there": {"act": nn.ReLU},
+    "model.body.3 is Dropout(p=0.5": {"p": 0.5},
+    "opt is SGD here, Adam there": {"optimizer": torch.optim.SGD},
+    "opt.lr is 0.02 here, 0.01 there": {"lr": 0.02},
+}
+
+
+@pytest.mark.parametrize("says", OTHER)
+def test_a_checkpoint_of_another_run_is_refused_and_left_alone(says, tmp_path):
+    path = tmp_path / "net"
+    run, update = make(path)
+    run.train(update, 1, quiet=True)
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError) as refused:
+        make(path, **OTHER[says])
+    message = str(refused.value)
+    assert says in message
+    assert message.startswith(f"{path} is of another run (")
+    assert message.endswith("): delete it, or name another file.")
+    assert path.read_bytes() == before
+
+
+def test_how_an_optimizer_computes_is_no_difference_and_stays_as_it_is_here(tmp_path):
+    path = tmp_path / "net"
+    run, update = make(path)
+    run.train(update, 1, quiet=True)
+    run, update = make(path, optimizer=lambda p, lr: torch.optim.Adam(p, lr, foreach=True))
+    assert run.parts["opt"].param_groups[0]["foreach"] is True
+    assert run.step == 11
+
+
+@pytest.mark.parametrize("cut", [0, 7, 8, 100, -1, -1000])
+def test_a_file_cut_short_is_named_and_left_alone(cut, tmp_path):
+    path = tmp_path / "net"
+    run, update = make(path)
+    run.train(update, 1, quiet=True)
+    path.write_bytes(path.read_bytes()[:cut])
+    before = path.read_bytes()
+    with pytest.raises(
+        CheckpointError, match=r"net was cut short or edited.*: delete it, or name another file"
+    ):
+        make(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("wrong", [{"data": (DATA, DATA[1:])}, {"data": DATA[:0]}, {"data": ()}])
+def test_data_that_do_not_fit_are_refused(wrong):
+    with pytest.raises(ValueError, match="All data need the same number of rows, above 0"):
+        Run(**wrong, model=nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("size", [0, -3, 331])
+def test_a_batch_size_that_does_not_fit_is_refused(size):
+    with pytest.raises(ValueError, match=f"batch_size must be 1 to 330, the rows of data, not {size}"):
+        Run(DATA, batch_size=size, model=nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("parts", [{}, {"model": nn.Linear(1, 1), "lr": 0.1}])
+def test_parts_without_a_state_are_refused(parts):
+    with pytest.raises(ValueError, match="Name the models, optimizers and schedulers"):
+        Run(DATA, **parts)
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        (None, "update must return a dict of numbers, not None"),
+        ({}, "update must return a dict of numbers, not {}"),
+        (torch.tensor(1.0), "update must return a dict of numbers"),
+        ({"loss": torch.ones(3)}, r"loss has shape \(3,\): take its mean"),
+    ],
+)
+def test_an_update_that_returns_no_numbers_is_told(terms, says):
+    run = Run(DATA, model=nn.Linear(1, 1))
+    with pytest.raises(TypeError, match=says):
+        run.train(lambda batch: terms, 1, quiet=True)
+    assert run.step == 0
+
+
+def test_terms_that_change_their_names_are_refused():
+    run = Run(DATA, batch_size=30, model=nn.Linear(1, 1))
+    run.train(lambda batch: {"loss": 1.0}, 1, quiet=True)
+    with pytest.raises(ValueError, match="The numbers were loss and are now cost, loss: begin a new Run"):
+        run.train(lambda batch: {"loss": 1.0, "cost": 2.0}, 2, quiet=True)
+    with pytest.raises(ValueError, match="numbers"):
+        run.train(lambda batch: {"loss": 1.0} if run.step % 2 else {"cost": 1.0}, 2, quiet=True)
+
+
+def test_no_graph_of_autograd_is_held_by_the_terms():
+    run = Run(DATA, batch_size=30, model=nn.Linear(6, 1))
+    run.train(lambda batch: {"loss": run.parts["model"](batch.float()).mean()}, 0.5, quiet=True)
+    assert run._pending == []
+    seen = []
+
+    def update(batch):
+        seen.extend(term.requires_grad for _, terms in run._pending for term in terms.values())
+        return {"loss": run.parts["model"](batch.float()).mean()}
+
+    run.train(update, 1, quiet=True)
+    assert seen
+    assert not any(seen)
+
+
+def test_a_part_that_cannot_be_kept_is_named():
+    class Odd:
+        def state_dict(self):
+            return {"inner": [1, object()]}
+
+        def load_state_dict(self, state):
+            pass
+
+    run = Run(DATA, odd=Odd())
+    with pytest.raises(TypeError, match=r"A checkpoint cannot hold /parts/odd/inner/1, a object"):
+        run.train(lambda batch: {"one": 1.0}, 1, quiet=True)
+
+
+# ---------------------------------------------------------------- a device that vanishes
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: unspecified launch failure"), torch.AcceleratorError("gone")]
+)
+def test_a_device_that_vanishes_is_left_for_the_cpu_and_training_goes_on(error, copies, capsys):
+    """The device "meta" holds no values: what was moved there is as lost as on a dead GPU."""
+    run, update = make()
+
+    def fatal(batch):
+        if run.step == 17 and not done:
+            done.append(1)
+            for tensor in [*run.parts["model"].parameters(), *run.parts["model"].buffers()]:
+                tensor.data.fill_(99)
+            run._rows = tuple(rows.to("meta") for rows in run._rows)
+            raise error
+        return update(batch)
+
+    done = []
+    run.train(fatal, 4, quiet=True)
+    assert "The device is gone" in capsys.readouterr().out
+    same(state(run), trained(4))
+    assert run._rows[0].device.type == "cpu"
+
+
+def test_a_second_loss_or_another_error_is_raised():
+    run, _ = make()
+
+    def always(batch):
+        raise RuntimeError("CUDA error: again")
+
+    with pytest.raises(RuntimeError, match="again"):
+        run.train(always, 1, quiet=True)
+    run, _ = make()
+
+    def shape(batch):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        run.train(shape, 1, quiet=True)
+    assert run.step == 0
+
+
+# ---------------------------------------------------------------- what is seen
+
+
+def test_outside_a_notebook_a_picture_is_drawn_but_not_shown_nor_left_open(capsys):
+    drawn = []
+
+    def picture(run):
+        drawn.append(run.step)
+        return plt.subplots()[1] if len(drawn) % 2 else plt.figure()
+
+    run, update = make()
+    run.train(update, 2, picture=picture, picture_every=0.5, quiet=True)
+    assert drawn == [6, 12, 18, 22]
+    assert plt.get_fignums() == []
+    assert capsys.readouterr().out == ""
+
+
+def test_the_bar_shows_the_last_report(capsys):
+    run, update = make()
+    history = run.train(lambda batch: time.sleep(0.02) or update(batch), 2)  # the bar moves every 0.1 s
+    out = capsys.readouterr().out
+    assert f"loss={history['loss'][0]:.4g}" in out
+    assert out.split("\r")[-1].strip() == ""  # it is taken away at the end
+
+
+def test_a_notebook_shows_one_picture_that_changes(root, tmp_path):
+    cell = f"""
+import sys; sys.path.insert(0, {str(root)!r})
+import torch, matplotlib.pyplot as plt
+from course_lib.training import Run
+run = Run(torch.zeros(40), batch_size=10, model=torch.nn.Linear(1, 1))
+def picture(run):
+    figure, ax = plt.subplots(figsize=(1, 1))
+    ax.set_title(str(run.step))
+    return ax
+run.train(lambda x: {{"one": 1.0}}, 3, picture=picture, picture_every=0.5);
+"""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    NotebookClient(
+        book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    shown = [o for o in book.cells[0].outputs if o.output_type in ("display_data", "execute_result")]
+    assert len(shown) == 1
+    assert "image/png" in shown[0]["data"]
+
+
+def test_curves_are_drawn_against_the_epoch():
+    run, update = make()
+    run.train(update, 3, report_every=1000, quiet=True, evaluate=lambda: {"held out": run.epoch**2})
+    ax = run.plot()
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    assert lines.keys() == {"loss", "error", "weights", "held out"}
+    assert list(lines["held out"].get_xdata()) == [1, 2, 3]
+    assert list(lines["held out"].get_ydata()) == [1, 4, 9]
+    assert list(lines["loss"].get_ydata()) == run.history["loss"]
+    assert ax.get_xlabel() == "epoch"
+    assert run.plot(ax) is ax
+    plt.close("all")
+
+
+# ---------------------------------------------------------------- CUDA
+
+
+def on_cuda(graph: bool, capturable: bool = True, **options):
+    torch.manual_seed(11)
+    model = Net(p=0.2).cuda()
+    opt = torch.optim.Adam(model.parameters(), 1e-2, capturable=capturable)
+    run = Run(DATA.cuda(), batch_size=32, model=model, opt=opt)
+
+    def update(batch):
+        x = batch.float() / 255
+        loss = (model(x) - x).square().sum(-1).mean() * (1 + run.progress)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return {"loss": loss}
+
+    return run, run.train(update, 4, graph=graph, quiet=True, **options)
+
+
+@needs_cuda
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_graph_equals_the_eager_run(autocast):
+    """The noise is the same: both draw from CUDA's generator in the same order."""
+    (eager, first), (graph, second) = on_cuda(False, autocast=autocast), on_cuda(True, autocast=autocast)
+    # float32 sums in another order, over 44 steps; bfloat16 has 8 bits
+    tolerance = 2e-2 if autocast else 1e-4
+    assert second["loss"] == pytest.approx(first["loss"], rel=tolerance)
+    for a, b in zip(eager.parts["model"].parameters(), graph.parts["model"].parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+@needs_cuda
+def test_an_optimizer_that_cannot_be_captured_steps_eagerly(capsys):
+    _, history = on_cuda(True, capturable=False)
+    assert "No graph, because opt was made without capturable=True" in capsys.readouterr().out
+    assert history["loss"] == pytest.approx(on_cuda(False)[1]["loss"], rel=1e-4)
+
+
+@needs_cuda
+def test_noise_on_cuda_is_part_of_the_state():
+    run, update = make(data=DATA.cuda())
+    run.train(update, 2, quiet=True)
+    torch.rand(5, device="cuda")
+    run.train(update, 4, quiet=True)
+    again, update = make(data=DATA.cuda())
+    again.train(update, 4, quiet=True)
+    for a, b in zip(run.parts["model"].parameters(), again.parts["model"].parameters(), strict=True):
+        torch.testing.assert_close(a, b)
