@@ -1,8 +1,6 @@
 """ToyGAN in a real JupyterLab, and alive in a page opened from disk without a network."""
 
 import json
-import os
-import statistics
 import time
 
 import nbconvert
@@ -15,6 +13,7 @@ from course_lib.widgets import ToyGAN
 pytest_plugins = ["browser"]
 
 GAN = ".course-widget[data-gupdates]"
+LAYERS = ["data p(x)", "generator q(x)", "D(x)", "D*(x), the best D", "z → x", "push on G"]
 CELLS = [
     "from course_lib.widgets import ToyGAN\ngame = ToyGAN()\ngame",
     "game",
@@ -63,6 +62,9 @@ def page(request):
     press(page, "Preset: balanced")
     page.wait("d.step === '0' && d.preset === 'balanced' && d.playing === 'false'", GAN)
     choose(page, "Speed", "1")  # a preset comes with its own
+    settings(page, False)
+    for words in LAYERS:  # as a test that failed before may have left them
+        layer(page, words, True)
     return page
 
 
@@ -72,6 +74,17 @@ def press(page, name):
 
 def choose(page, label, value):
     page.locator(GAN).first.get_by_label(label, exact=True).select_option(value)
+
+
+def layer(page, words, on):
+    """Switch a layer of the picture on or off, whatever it is now."""
+    button = page.locator(GAN).first.get_by_role("button", name=f"Show {words}", exact=True)
+    wanted = str(on).lower()
+    if button.get_attribute("aria-pressed") != wanted:
+        button.click()
+        page.wait_for_function(
+            "([e, on]) => e.getAttribute('aria-pressed') === on", arg=[button.element_handle(), wanted]
+        )
 
 
 def settings(page, open_=True):
@@ -92,15 +105,10 @@ def status(page):
     return page.locator(f"{GAN} [role=status]").first.text_content()
 
 
-def stands_still(page):
+def stands_still(page, seconds=0.8):
     before = data(page)["frame"]
-    time.sleep(0.8)
+    time.sleep(seconds)
     return data(page)["frame"] == before
-
-
-def busy_machine():
-    """Where more processes want to run than there are processors, no figure of speed means anything."""
-    return os.getloadavg()[0] > 1.25 * os.cpu_count()
 
 
 # ---- in both ----
@@ -199,8 +207,20 @@ def test_settings_change_while_it_plays(page):
     page.wait("d.loss === 'least_squares'", GAN)
     now = int(data(page)["step"])
     page.wait(f"d.step > {now + 5} && d.playing === 'true'", GAN)  # no restart, no pause
-    choose(page, "data", "two modes")
-    page.wait("d.data === 'two modes' && d.step < 60 && d.playing === 'true'", GAN)
+    # a busy machine may look too late to see the first steps of the new game, so the page looks out for them
+    page.evaluate(
+        """s => { const d = document.querySelector(s).dataset;
+        let last = Number(d.step);
+        const look = () => {
+            d.restarted = Number(d.step) < last;
+            last = Number(d.step);
+            if (d.restarted === 'false') requestAnimationFrame(look);
+        };
+        look(); }""",
+        GAN,
+    )
+    choose(page, "data", "three modes")
+    page.wait("d.data === 'three modes' && d.restarted === 'true' && d.playing === 'true'", GAN)
     press(page, "Pause")
     for label, value in (("loss", "wasserstein"), ("critic kept smooth by", "clip"), ("players", "dirac")):
         choose(page, label, value)
@@ -268,16 +288,23 @@ def test_layers_large_type_and_runs(page):
     def painted():
         return page.locator(f"{GAN} canvas").first.evaluate("c => c.toDataURL()")
 
+    def settled():
+        """The picture, once it no longer glides."""
+        before, now = None, painted()
+        for _ in range(100):
+            if now == before:
+                break
+            time.sleep(0.3)
+            before, now = now, painted()
+        return now
+
     for words in ("data p(x)", "generator q(x)", "D(x)", "z → x", "push on G"):
-        button = page.locator(GAN).first.get_by_role("button", name=f"Show {words}", exact=True)
-        before = painted()
-        button.click()
-        page.wait("true", GAN)
-        page.wait_for_function(
-            "([s, old]) => document.querySelector(s).toDataURL() !== old", arg=[f"{GAN} canvas", before]
-        )
-        assert button.get_attribute("aria-pressed") == "false"
-        button.click()
+        layer(page, words, True)
+        with_it = settled()
+        layer(page, words, False)
+        assert settled() != with_it
+        layer(page, words, True)
+        assert settled() == with_it
     size = page.locator(GAN).first.evaluate("e => getComputedStyle(e).fontSize")
     key(page, "l")
     page.wait_for_function(
@@ -301,7 +328,7 @@ def test_layers_large_type_and_runs(page):
 def test_the_blue_line_is_where_d_is(page):
     """The drawn pixels against the numbers of the frame: D is blue at its height, and not elsewhere."""
     for words in ("data p(x)", "generator q(x)", "D*(x), the best D", "push on G"):
-        press(page, f"Show {words}")
+        layer(page, words, False)
     press(page, "One step of D, the discriminator")
     page.wait("d.dupdates === '1'", GAN)
     time.sleep(0.6)  # the glide ends
@@ -330,8 +357,6 @@ def test_the_blue_line_is_where_d_is(page):
     for part, height in found:
         drawn = (1 - height - 0.04) / 0.92
         assert drawn == pytest.approx(d[min(int(part * 256), 255)], abs=0.02)
-    for words in ("data p(x)", "generator q(x)", "D*(x), the best D", "push on G"):
-        press(page, f"Show {words}")
     assert page.errors == []
 
 
@@ -372,6 +397,7 @@ def test_two_views_show_one_game(book):
     press(book, "Play")
     book.wait("d.step > 10", GAN)
     press(book, "Pause")
+    book.wait("d.playing === 'false'", GAN)
     both = book.eval_on_selector_all(GAN, "all => all.map((e) => [e.dataset.step, e.dataset.dupdates])")
     assert len(both) == 2
     step, d = both[0]
@@ -412,7 +438,7 @@ def test_an_error_is_one_sentence_and_the_control_goes_back(book):
     book.run_code("game._one, game.kept = (lambda *_: 1 / 0), game._one")
     press(book, "Play")
     book.wait("d.playing === 'false'", GAN)
-    book.page.get_by_text("ZeroDivisionError: division by zero").first.wait_for(timeout=10_000)
+    book.page.get_by_text("ZeroDivisionError: division by zero").first.wait_for()
     book.run_code("game._one = game.kept")
     press(book, "Play")
     now = int(data(book)["frame"])
@@ -421,40 +447,24 @@ def test_an_error_is_one_sentence_and_the_control_goes_back(book):
     assert book.errors == []
 
 
-def test_the_figures_that_it_must_reach(book):
-    """Frames a second, the time of a pause and of 1+1; benchmarks/toy_gan.py measures them properly."""
+def test_pause_holds_at_once_and_cells_run_while_it_plays(book):
+    """Order only, no speed: benchmarks/toy_gan.py measures that, on a machine that does nothing else."""
     press(book, "Preset: balanced")
-    book.wait("d.step === '0'", GAN)
+    book.wait("d.step === '0' && d.preset === 'balanced'", GAN)
     press(book, "Play")
     book.wait("d.step > 10", GAN)
-    rates, answers = [], []
-    for _ in range(6):
-        before, began = int(data(book)["frame"]), time.monotonic()
-        time.sleep(0.5)
-        rates.append((int(data(book)["frame"]) - before) / (time.monotonic() - began))
-        began = time.monotonic()
-        book.run_code("print(1 + 1)")
-        answers.append(time.monotonic() - began)
-    paused = book.locator(GAN).first.evaluate(
-        """async e => { const out = [], play = e.querySelector('button.main');
-        for (let i = 0; i < 5; i++) {
-            const began = performance.now();
-            play.click();
-            while (e.dataset.playing === 'true') await new Promise(requestAnimationFrame);
-            out.push(performance.now() - began);
-            const frame = e.dataset.frame;
-            await new Promise((done) => setTimeout(done, 300));
-            if (e.dataset.frame !== frame) out.push(Infinity);
-            play.click();
-            await new Promise((done) => setTimeout(done, 400));
-        }
-        play.click();
-        return out; }"""
-    )
-    easy = busy_machine()
-    assert statistics.median(rates) >= (8 if easy else 22)
-    assert max(paused) < (1000 if easy else 150)
-    assert statistics.median(answers) < (1.5 if easy else 0.25)
+    for _ in range(3):
+        now = int(data(book)["frame"])
+        assert book.run_code("print(1 + 1)").strip() == "2"
+        book.wait(f"d.frame > {now}", GAN)
+    for _ in range(5):
+        press(book, "Pause")
+        book.wait("d.playing === 'false'", GAN)
+        assert stands_still(book, 0.3)
+        now = int(data(book)["frame"])
+        press(book, "Play")
+        book.wait(f"d.frame > {now}", GAN)
+    press(book, "Pause")
     assert book.errors == []
 
 
@@ -464,10 +474,13 @@ def test_it_rests_out_of_sight(book):
     hide = """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
               document.dispatchEvent(new Event('visibilitychange')); }"""
     book.evaluate(hide, True)
+    rounds = [-1, 0]
+    while rounds[-1] != rounds[-2]:  # what was asked for before is still answered
+        time.sleep(0.8)
+        rounds.append(int(book.run_code("print(game.game.rounds)")))
+        assert len(rounds) < 30
     time.sleep(0.8)
-    rounds = book.run_code("print(game.game.rounds)")
-    time.sleep(0.8)
-    assert book.run_code("print(game.game.rounds)") == rounds
+    assert int(book.run_code("print(game.game.rounds)")) == rounds[-1]
     book.evaluate(hide, False)
     now = int(data(book)["frame"])
     book.wait(f"d.frame > {now}", GAN)

@@ -75,6 +75,7 @@ function build(core) {
       } catch (error) {
         settings = told();
         version += 1;
+        core.redraw();
         core.say(error.message, true);
       }
     });
@@ -252,6 +253,7 @@ function build(core) {
     runs.push({ name: `run ${runs.length + 1}: ${preset?.name ?? settings.loss}, ${past[past.length - 1].step} steps`,
       settings: { ...settings }, past: [...past] });
     version += 1;
+    core.redraw();
     core.say("Kept: its JSD stays in the picture in grey, and you may come back to it.");
   });
   const back = (n) => {
