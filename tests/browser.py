@@ -92,7 +92,7 @@ class Lab:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        for _ in range(300):
+        for _ in range(900):
             with contextlib.suppress(urllib.error.URLError, OSError):
                 urllib.request.urlopen(f"{self.url}/api", timeout=2).close()
                 return
@@ -167,6 +167,7 @@ class Page:
         self.context = browser.new_context(viewport={"width": width, "height": height})
         self.page = self.context.new_page()
         self.errors: list[str] = []
+        self.page.set_default_timeout(60_000)  # a busy machine is slow, not wrong
         self.page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
         self.page.on("console", self._console)
 
@@ -178,7 +179,7 @@ class Page:
     def __getattr__(self, name: str):
         return getattr(self.page, name)
 
-    def run_all(self, last_text: str, timeout: float = 120) -> None:
+    def run_all(self, last_text: str, timeout: float = 240) -> None:
         """Run every cell; wait until the last cell's output holds `last_text` and the kernel is idle."""
         session = "jupyterapp.shell.currentWidget.context.sessionContext"
         idle = f"""() => {{ const k = {session}.session?.kernel;
@@ -194,7 +195,7 @@ class Page:
             timeout=timeout * 1000,
         )
 
-    def run_code(self, code: str, timeout: float = 30) -> str:
+    def run_code(self, code: str, timeout: float = 90) -> str:
         """Run code in the notebook's kernel, outside of its cells; returns what it printed."""
         return self.page.evaluate(
             """async ([code, ms]) => {
@@ -212,7 +213,7 @@ class Page:
             [code, timeout * 1000],
         )
 
-    def wait_code(self, code: str, holds, timeout: float = 20) -> str:
+    def wait_code(self, code: str, holds, timeout: float = 60) -> str:
         """Run code until holds(what it printed): a busy machine delivers late. Returns what it printed."""
         late = time.monotonic() + timeout
         while not holds(printed := self.run_code(code)) and time.monotonic() < late:
@@ -223,7 +224,7 @@ class Page:
         """The element's data-* attributes, which the widgets keep up to date for tests."""
         return self.page.eval_on_selector(selector, "element => ({ ...element.dataset })")
 
-    def wait(self, condition: str, selector: str = ".course-widget", timeout: float = 20) -> None:
+    def wait(self, condition: str, selector: str = ".course-widget", timeout: float = 60) -> None:
         """Wait until a JavaScript condition on `d`, the element's data-* attributes, holds."""
         self.page.wait_for_function(
             f"s => {{ const d = document.querySelector(s)?.dataset; return d && ({condition}); }}",

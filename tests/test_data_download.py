@@ -302,7 +302,7 @@ def test_a_stalled_download_is_given_up(monkeypatch, tmp_path, mirror):
     mirror.stall.add(f"{TRAIN}.gz")
     before, start = socket.getdefaulttimeout(), time.monotonic()
     assert is_carried(mnist(), mnist(False))
-    assert time.monotonic() - start < 5  # of the 20 s for which the server would keep silent
+    assert time.monotonic() - start < 15  # of the 20 s for which the server would keep silent
     assert socket.getdefaulttimeout() == before
     assert list(tmp_path.glob("data/**/*ubyte*")) == []
 
@@ -341,7 +341,7 @@ def test_a_network_that_hangs(monkeypatch, capsys, what):
             monkeypatch.setattr(socket, "getaddrinfo", slow)
         start = time.monotonic()
         assert is_carried(mnist(), mnist(False))  # the second call does not wait again
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 15  # of 20 s
         over.set()
     assert "(the download failed: no network, " in capsys.readouterr().out
 

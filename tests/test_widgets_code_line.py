@@ -292,7 +292,7 @@ def test_playing_walks_to_the_end_and_back(page):
     canvas.focus()
     canvas.press("End")
     page.locator(LINE).first.get_by_role("button", name="Play: walk along the line").click()
-    page.wait("d.playing === 'true' && d.t > 0.2 && d.t < 0.9", LINE, timeout=15)
+    page.wait("d.playing === 'true' && d.t > 0.2 && d.t < 0.9", LINE)
     page.locator(LINE).first.get_by_role("button", name="Pause").click()
     page.wait("d.playing === 'false'", LINE)
     at = page.data(LINE)["at"]
