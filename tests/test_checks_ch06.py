@@ -39,6 +39,12 @@ def without_gradient(d, g, x, z):
         return discriminator_loss(d, g, x, z)
 
 
+def with_backward(d, g, x, z):
+    loss = discriminator_loss(d, g, x, z)
+    loss.backward()
+    return loss
+
+
 def real_part_cut(d, g, x, z):
     return F.softplus(-d(x).detach()).mean() + F.softplus(d(g(z).detach())).mean()
 
@@ -75,6 +81,8 @@ DISCRIMINATOR = {
     "expected ()": lambda d, g, x, z: F.softplus(-d(x)) + F.softplus(d(g(z).detach())),
     "a wrong value": lambda d, g, x, z: bce(d(x), 0.9) + bce(d(g(z).detach()), 0.0),
     "stops in": lambda d, g, x, z: d(x) @ d(z),
+    "logarithm of a logit": lambda d, g, x, z: -d(x).log().mean() - (1 - d(g(z).detach())).log().mean(),
+    "`backward()` is called inside": with_backward,
 }
 
 
@@ -94,6 +102,20 @@ def stepping(loss, *, zero="before", steps=1, cut=False, value=None):
         return made.detach() if value is None else value(d, g, z)
 
     return step
+
+
+def d_of_z(d, g, optimizer, z):
+    loss = yes(d(z))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def zeroed_only(d, g, optimizer, z):
+    optimizer.zero_grad()
+    optimizer.step()
+    return yes(d(g(z))).detach()
 
 
 def yes(a):
@@ -126,9 +148,11 @@ GENERATOR = {
     "sigmoid is applied twice": stepping(lambda a: bce(a.sigmoid(), 1.0)),
     "Wasserstein": stepping(lambda a: -a.mean()),
     "logarithm is missing": stepping(lambda a: (1 - a.sigmoid()).mean()),
-    "G has not moved": no_step,
-    "G has not moved:": stepping(yes, cut=True),
-    "G has not moved: a": stepping(yes, zero="after"),
+    "`optimizer.step()` is missing": no_step,
+    "cut before it reaches G": stepping(yes, cut=True),
+    "stands between `backward()` and `step()`": stepping(yes, zero="after"),
+    "`backward()` is missing": zeroed_only,
+    "not called at all": d_of_z,
     "earlier gradients count": stepping(yes, zero="never"),
     "along the old gradients": no_backward,
     "two steps": stepping(yes, steps=2),
@@ -139,6 +163,8 @@ GENERATOR = {
 }
 VALUE = {
     "dx is missing": lambda p, q, dx: best_value(p, q, 1),
+    "dx is there twice": lambda p, q, dx: best_value(p, q, dx) * dx,
+    "base 10": lambda p, q, dx: best_value(p, q, dx) / math.log(10),
     "mean over cells": lambda p, q, dx: best_value(p, q, 1) / len(p),
     "D* is turned round": lambda p, q, dx: (p * (q / (p + q)).log() + q * (p / (p + q)).log()).sum() * dx,
     "this is the JSD": lambda p, q, dx: (best_value(p, q, dx) + math.log(4)) / 2,

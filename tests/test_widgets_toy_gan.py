@@ -185,6 +185,12 @@ def test_python_plays_changes_and_loads(small):
     assert sent.count({"changed": True}) == 3
     with pytest.raises(ValueError, match="balanced"):
         small.load("no such preset")
+    for wrong in ({"lr_g": 0.1}, 3):
+        with pytest.raises(ValueError, match=r"ToyGAN takes Settings\(…\) or the name of a preset, not "):
+            ToyGAN(wrong)
+    for wrong in ({"steps": -3}, {"every": 0}):
+        with pytest.raises(ValueError, match="at least 1"):
+            small.play(**wrong)
     assert ToyGAN("balanced", seed=4).settings["seed"] == 4
     assert ToyGAN(Settings(data="uniform"), lr_g=0.5).settings["lr_g"] == 0.5
 

@@ -55,7 +55,12 @@ def discriminator_loss(student: Student) -> None:
         "z went to D itself: D sees G(z).": yes(real) + no(skipped),
         "logarithms to base 2: nats are wanted.": right / math.log(2),
     }  # fmt: skip
-    Table({}, right, mistakes).judge(value)
+    logits = "Is this the logarithm of a logit? D gives logits, also below 0: −log D is softplus(−logit)."
+    Table({}, right, mistakes, not_finite=logits).judge(value)
+    says = "`backward()` is called inside, or gradients are cleared: only return the loss."
+    expect(
+        all(w.grad is not None and (w.grad == OLD).all() for w in (*g.parameters(), *d.parameters())), says
+    )
     expect(
         value.requires_grad, "D cannot learn from it: the gradient is cut, by `no_grad`, `detach` or `item`."
     )
@@ -70,6 +75,10 @@ def discriminator_loss(student: Student) -> None:
 def generator_step(student: Student) -> None:
     """one step of G down −mean log D(G(z)), with fresh gradients, and D as it was."""
     (g, d), (g_before, d_before) = players(), players()
+    seen: set[str] = set()  # whether G was called, and which players a gradient has reached
+    g.register_forward_hook(lambda *_: seen.add("called"))
+    for weight, name in ((g.weight, "to G"), (d[0].weight, "to D")):
+        weight.register_hook(lambda _, name=name: seen.add(name))
     value = call(student, d, g, torch.optim.SGD(g.parameters(), lr=RATE), NOISE)
     after, before = flat(g), flat(g_before)
     mistakes: dict[str, Callable[[Tensor], Tensor]] = {
@@ -82,9 +91,7 @@ def generator_step(student: Student) -> None:
         "the logarithm is missing: lower −log D.": lambda a: -a.sigmoid().mean(),
     }
     expect(same(flat(d), flat(d_before)), "D's weights have changed: only G's optimizer may step.")
-    expect(
-        not same(after, before), "G has not moved: a `detach`, or no `backward()`, or no `optimizer.step()`."
-    )
+    expect(not same(after, before), f"G has not moved: {standstill(seen, g)}")
     for says, loss in mistakes.items():
         expect(not same(after, stepped(loss)), says)
     right = stepped(yes)
@@ -99,6 +106,18 @@ def generator_step(student: Student) -> None:
     }
     value = torch.tensor(value) if isinstance(value, float) else value  # of `loss.item()`
     Table({}, yes(d_before(g_before(NOISE))).detach(), new).judge(value, "the loss you return")
+
+
+def standstill(seen: set[str], g: nn.Linear) -> str:
+    """Why G has not moved."""
+    if "to G" in seen:
+        gone = g.weight.grad is None or not g.weight.grad.any()
+        order = "`zero_grad()` stands between `backward()` and `step()`: it belongs before `backward()`."
+        return order if gone else "`optimizer.step()` is missing."
+    if "called" not in seen:
+        return "it is not called at all, and the loss is one of `d(g(z))`."
+    cut = "the gradient is cut before it reaches G, by `detach` or `no_grad`."
+    return cut if "to D" in seen else "`backward()` is missing."
 
 
 def stepped(loss: Callable[[Tensor], Tensor], steps: int = 1) -> Tensor:
@@ -120,11 +139,12 @@ def flat(network: nn.Module) -> Tensor:
 @exercise
 def best_value(student: Student) -> None:
     """∫ p·log D* + q·log(1 − D*) with D* = p/(p + q): −log 4 + 2·JSD, in nats."""
-    p, q = tensor([0.1, 0.5, 0.9, 0.4, 0.1]), tensor([0.5, 0.8, 0.3, 0.2, 0.2])  # each adds up to 1/dx
-    dx, log_d, log_not = tensor(0.5), (p / (p + q)).log(), (q / (p + q)).log()
+    p, q = tensor([0.3, 1.0, 1.6, 0.8, 0.3]), tensor([0.9, 1.4, 0.7, 0.5, 0.5])  # each adds up to 1/dx
+    dx, log_d, log_not = tensor(0.25), (p / (p + q)).log(), (q / (p + q)).log()
     right = dx * (p * log_d + q * log_not).sum()
     mistakes = {
         "dx is missing: an integral is a sum over cells times their width.": right / dx,
+        "dx is there twice: each cell counts once times its width.": right * dx,
         "the mean over cells is taken: sum, times dx.": right / dx / len(p),
         "D* is turned round: it is high where p is, p/(p + q).": dx * (p * log_not + q * log_d).sum(),
         "this is the JSD: the value is −log 4 + 2·JSD.": (right + math.log(4)) / 2,
@@ -135,6 +155,7 @@ def best_value(student: Student) -> None:
         "the densities do not weigh: p·log D* + q·log(1 − D*).": dx * (log_d + log_not).sum(),
         "both parts are weighed by p: the second one by q.": dx * (p * (log_d + log_not)).sum(),
         "logarithms to base 2: nats are wanted.": right / math.log(2),
+        "logarithms to base 10: nats are wanted.": right / math.log(10),
         "the logarithms are missing.": dx * ((p * p + q * q) / (p + q)).sum(),
         "this is a KL, ∫ p·log(p/q).": dx * (p * (p / q).log()).sum(),
         "halved: the value is the whole integral.": right / 2,

@@ -24,7 +24,7 @@ HEAD = (
     "accuracy",  # D's, half of the points being real; Wasserstein's critic is cut half way between the means
     "modes",  # reached: their valley holds at least a quarter of the mass that is due there
     "all_modes",
-    "mean", "std",  # of q
+    "mean", "std",  # of G's points, also of those outside the grid
     "push",  # E_q|dL_G/dx|: how hard G's points are pushed
     "outside",  # G's mass outside the grid
     "theta", "psi",  # the Dirac-GAN's two weights; NaN otherwise
@@ -61,6 +61,8 @@ class Game:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
+        if not isinstance(settings, Settings | None):
+            raise ValueError(f"A game is of Settings(…), not of {settings!r}.")
         self.settings = s = settings or Settings()
         self.grid = grid(s)
         self.g, self.d = players(s)
@@ -183,7 +185,7 @@ class Game:
         slope = torch.autograd.grad(a.sum(), where)[0].detach()
         push = losses.push(s.loss, a.detach(), slope)
         a, points = a.detach()[:CELLS], x[FINE + 1 :]
-        return self._numbers(q, a, push) | {
+        return self._numbers(q, a, push, line.moments(x[: FINE + 1])) | {
             "q": q[1:-1] / line.dx,
             "d": losses.shown(s.loss, a) - self._centre(q, a),
             "d_star": exact.best_critic(line.p, q, line.dx)[1:-1]
@@ -197,20 +199,20 @@ class Game:
             return 0.0
         return float(((self.grid.p + q) * ends(a)).sum()) / 2
 
-    def _numbers(self, q: Tensor, a: Tensor, push: Tensor) -> dict[str, float]:
+    def _numbers(
+        self, q: Tensor, a: Tensor, push: Tensor, moments: tuple[Tensor, Tensor]
+    ) -> dict[str, float]:
         s, p, dx, edge = self.settings, self.grid.p, self.grid.dx, ends(a)  # (C,) each
         real, fake = losses.d_pays(s.loss, edge)
         above = ((edge - self._centre(q, a)).sign() + 1) / 2  # 1 where D says real, ½ where it cannot say
         due, there = (torch.bincount(self.grid.basin, v, self.grid.modes) for v in (p, q))
-        x = ends(self.grid.x)
-        mean = (q * x).sum()
         dirac = s.players == "dirac"
         values = (
             self.rounds, self.d_updates, self.g_updates, self.loss_d, self.loss_g,
             -(p * real + q * fake).sum(), exact.best_value(s.loss, p, q, dx),
             exact.jsd(p, q), exact.kl(p, q), exact.kl(q, p), exact.total_variation(p, q),
             exact.wasserstein(p, q, dx), (p * above + q * (1 - above)).sum() / 2,
-            (there >= due / 4).sum(), self.grid.modes, mean, (q * (x - mean) ** 2).sum().sqrt(),
+            (there >= due / 4).sum(), self.grid.modes, *moments,
             (q * ends(push[:CELLS].abs())).sum(), q[0] + q[-1],
             self.g.weights[0] if dirac else np.nan, self.d.weights[0] if dirac else np.nan,
         )  # fmt: skip

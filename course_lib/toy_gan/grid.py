@@ -72,6 +72,12 @@ class Grid:
         covered = (collect(first + 1, spans.sign()) - collect(last, spans.sign())).cumsum(0) > 0.5
         return (q + torch.where(covered, (on - off).cumsum(0) * self.dx, 0))[:-1]
 
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of G's points, wherever they are, for x (FINE + 1,) as above."""
+        middle, width = (x[:-1] + x[1:]) / 2, x[1:] - x[:-1]  # (FINE,)
+        mean = (self.z_mass * middle).sum()
+        return mean, (self.z_mass * ((middle - mean) ** 2 + width**2 / 12)).sum().sqrt()
+
     def to_json(self) -> dict[str, Any]:
         """For a page that plays the game without Python."""
         table = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "cdf")}

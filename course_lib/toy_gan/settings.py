@@ -4,6 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from course_lib.data import densities
 from course_lib.data.densities import Density
 
@@ -65,15 +67,29 @@ class Settings:
     start: float = 0.0
     seed: int = 0
 
+    def __new__(cls, *given: Any, **named: Any) -> "Settings":
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in named:
+            if name not in known:
+                raise ValueError(f"There is no setting {name!r}; there are {', '.join(known)}.")
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
+        for name, value in vars(self).copy().items():
+            if isinstance(value, np.generic):  # a number of numpy's is a number
+                object.__setattr__(self, name, value.item())
         for name, choices in CHOICES.items():
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, not {value!r}.")
         for name, (low, high) in (WHOLE | NUMBERS).items():
             value, kind = getattr(self, name), int if name in WHOLE else int | float
             if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
-                what = "a whole number" if name in WHOLE else "a number"
-                raise ValueError(f"{name} is {what} from {low:g} to {high:g}, not {value!r}.")
+                limits = (
+                    f"a whole number from {low} to {high}"
+                    if name in WHOLE
+                    else f"a number from {low:g} to {high:g}"
+                )
+                raise ValueError(f"{name} is {limits}, not {value!r}.")
         for name in ("alternating", "freeze_d"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is True or False, not {getattr(self, name)!r}.")
@@ -85,10 +101,6 @@ class Settings:
 
     def change(self, **changes: Any) -> "Settings":
         """These settings with some changed. ValueError for a name that there is not, or a wrong value."""
-        known = [f.name for f in dataclasses.fields(self)]
-        for name in changes:
-            if name not in known:
-                raise ValueError(f"There is no setting {name!r}; there are {', '.join(known)}.")
         if changes.get("data", "drawn") != "drawn":
             changes.setdefault("heights", None)
         return dataclasses.replace(self, **changes)

@@ -38,6 +38,8 @@ class ToyGAN(Live):
     tables: Any = traitlets.Dict().tag(sync=True)  # what a page cannot work out: the densities' masses
 
     def __init__(self, settings: Settings | str = "balanced", **changes: Any):
+        if not isinstance(settings, Settings | str):
+            raise ValueError(f"ToyGAN takes Settings(…) or the name of a preset, not {settings!r}.")
         chosen = preset(settings).settings if isinstance(settings, str) else settings
         self.history = History(chosen.change(**changes))
         self.runs: list[tuple[list[Any], list[np.ndarray]]] = []
@@ -50,6 +52,8 @@ class ToyGAN(Live):
 
     def play(self, steps: int = 100, every: int = 1) -> "ToyGAN":
         """Play `steps` rounds on and keep each `every`-th; returns the widget, so that a cell can end so."""
+        if steps < 1 or every < 1:
+            raise ValueError(f"steps and every are at least 1, not {steps} and {every}.")
         with self.lock:
             self.history.play(max(1, steps // every), every)
         return self._tell()

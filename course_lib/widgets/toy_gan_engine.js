@@ -76,6 +76,13 @@ function pushForward({ low, dx }, mass, x) {
   return q;
 }
 
+// [mean, standard deviation] of G's points, also of those outside.
+function moments(mass, x) {
+  const each = (value) => sum(Float64Array.from({ length: FINE }, (_, j) => mass[j] * value((x[j] + x[j + 1]) / 2, x[j + 1] - x[j])));
+  const mean = each((middle) => middle);
+  return [mean, Math.sqrt(each((middle, width) => (middle - mean) ** 2 + width ** 2 / 12))];
+}
+
 // ---- what the players cannot see, as in toy_gan/exact.py: p and q are masses of cells, results in nats --------------
 
 const kl = (p, q) => sum(p.map((v, i) => (v > 0 ? v * Math.log(v / q[i]) : 0)));
@@ -272,8 +279,6 @@ class Game {
     const above = edge.map((v) => (Math.sign(v - centre) + 1) / 2);
     const held = (masses) => Array.from({ length: modes }, (_, m) => sum(masses.map((v, i) => (basin[i] === m ? v : 0))));
     const [due, there] = [held(p), held(q)];
-    const places = ends(centres);
-    const mean = average(places);
     const distance = jsd(p, q);
     const w1 = sum(ahead(p, q).map(Math.abs)) * dx;
     const best = { least_squares: -sum(p.map((v, i) => (v + q[i] > 0 ? (v * q[i]) / (v + q[i]) : 0))) / 2,
@@ -283,7 +288,7 @@ class Game {
       -sum(p.map((v, i) => v * loss.real(edge[i]) + q[i] * loss.fake(edge[i]))), best,
       distance, kl(p, q), kl(q, p), sum(p.map((v, i) => Math.abs(v - q[i]))) / 2, w1,
       sum(p.map((v, i) => v * above[i] + q[i] * (1 - above[i]))) / 2,
-      due.filter((v, m) => there[m] >= v / 4).length, modes, mean, Math.sqrt(average(places.map((v) => (v - mean) ** 2))),
+      due.filter((v, m) => there[m] >= v / 4).length, modes, ...moments(mass, x),
       average(ends(push.subarray(0, CELLS)).map(Math.abs)), q[0] + q[CELLS + 1],
       dirac ? this.g.weights[0] : NaN, dirac ? this.d.weights[0] : NaN];
     const star = s.loss === "wasserstein" ? bestCritic(p, q, dx) : q.map((v, i) => p[i] / (p[i] + v));
