@@ -90,10 +90,13 @@ TILE = {
     "smaller than the tile": slices_a_whole_image,
     "the last program's sum: a float": lambda *given: float(tile_sum(*given)),
     "a wrong value": tile(term=torch.sigmoid),
+    "exp of 900 is infinity": tile(term=lambda v: torch.log(1 + v.exp())),
 }
 
 
-def online(rescale=True, start=-math.inf, stop=None, largest_of=torch.maximum, end=None):
+def online(
+    rescale=lambda old, new: (old - new).exp(), start=-math.inf, stop=None, largest_of=torch.maximum, end=None
+):
     """The reference, one step of it exchanged."""
 
     def student(joint, block):
@@ -101,9 +104,7 @@ def online(rescale=True, start=-math.inf, stop=None, largest_of=torch.maximum, e
         total = torch.zeros(len(joint))
         for piece in joint.split(block, 1)[:stop]:
             new = largest_of(largest, piece.amax(1))
-            total = (total * (largest - new).exp() if rescale else total) + (piece - new[:, None]).exp().sum(
-                1
-            )
+            total = total * rescale(largest, new) + (piece - new[:, None]).exp().sum(1)
             largest = new
         return end(largest, total) if end else largest + total.log()
 
@@ -120,8 +121,34 @@ def tiles_apart(joint, block):
     return pieces[0].amax(1) + totals.log()
 
 
+def from_the_first_tile(joint, block):
+    """The factor turned, without the −∞ that makes it NaN."""
+    first, *others = joint.split(block, 1)
+    largest = first.amax(1)
+    total = (first - largest[:, None]).exp().sum(1)
+    for piece in others:
+        new = torch.maximum(largest, piece.amax(1))
+        total = total * (new - largest).exp() + (piece - new[:, None]).exp().sum(1)
+        largest = new
+    return largest + total.log()
+
+
+def in_two_passes(joint, block):
+    largest = torch.stack([piece.amax(1) for piece in joint.split(block, 1)]).amax(0)
+    total = sum((piece - largest[:, None]).exp().sum(1) for piece in joint.split(block, 1))
+    return largest + total.log()
+
+
+def by_slices(joint, block):
+    """In log space, tile by tile, whatever the layout in memory."""
+    found = torch.full(joint.shape[:1], -math.inf)
+    for begin in range(0, joint.shape[1], block):
+        found = torch.logaddexp(found, joint.mT[begin : begin + block].logsumexp(0))
+    return found
+
+
 ONLINE = {
-    "not rescaled": online(rescale=False),
+    "not rescaled": online(rescale=lambda old, new: 1.0),
     "subtract the largest number": no_maximum,
     "not added back": online(end=lambda largest, total: total.log()),
     "the logarithm is missing": lambda joint, block: joint.exp().sum(1),
@@ -137,7 +164,11 @@ ONLINE = {
     "the numbers themselves": lambda joint, block: joint.sum(1),
     "different maxima": tiles_apart,
     "minus infinity: 0 is above": online(start=0.0),
-    "NaN or infinity": online(largest_of=lambda old, new: old, start=-math.inf),
+    "relative to the new": online(largest_of=lambda old, new: old, start=-math.inf),
+    "not by exp(new − old), infinite": online(rescale=lambda old, new: (new - old).exp()),
+    "the factor is turned": from_the_first_tile,
+    "one maximum serves all rows": online(largest_of=lambda old, new: torch.maximum(old, new.max())),
+    "all K columns at once": lambda joint, block: joint.logsumexp(1),
     "which axis": lambda joint, block: online_logsumexp(joint, block).sum(),
 }
 
@@ -176,7 +207,10 @@ GRADIENTS = {
     "the std stands for the variance": gradients(d_logvar=lambda a, x, m, v: ((v / 2).exp() - 1) / 2),
     "return the tuple": gradients(result=lambda parts: parts[0]),
     "d_mu: a wrong shape": gradients(result=lambda parts: (parts[0], parts[1].sum(0), parts[2])),
-    "d_logvar: a wrong value": gradients(result=lambda parts: (parts[0], parts[1], parts[1])),
+    "d_logvar: a wrong value": gradients(d_logvar=lambda a, x, m, v: v),
+    "d_logits looks like d_mu": gradients(result=lambda parts: (parts[1], parts[2], parts[0])),
+    "d_mu looks like d_logvar": gradients(result=lambda parts: (parts[0], parts[2], parts[1])),
+    "exp of 900 is infinity": gradients(d_logits=lambda a, x, m, v: a.exp() / (1 + a.exp()) - x),
 }
 
 
@@ -193,7 +227,8 @@ def with_autograd(logits, x, mu, logvar):
         (checks.tile_sum, tile_sum),
         (checks.tile_sum, lambda logits, program, block: softplus(logits.split(block)[program]).sum()),
         (checks.online_logsumexp, online_logsumexp),
-        (checks.online_logsumexp, lambda joint, block: joint.logsumexp(1)),
+        (checks.online_logsumexp, in_two_passes),
+        (checks.online_logsumexp, by_slices),
         (checks.elbo_gradients, elbo_gradients),
         (checks.elbo_gradients, with_autograd),
         (checks.elbo_gradients, lambda *given: list(elbo_gradients(*given))),
@@ -213,6 +248,12 @@ def test_wrong_answers_are_named(check, words, wrong):
     result = check(wrong)
     assert result.status == "mistake"
     assert words in result.message
+
+
+def test_two_passes_are_not_praised_as_one():
+    message = checks.online_logsumexp(in_two_passes).message
+    assert "tile by tile" in message
+    assert "one pass" not in message
 
 
 @pytest.mark.parametrize("check", [checks.tile_sum, checks.online_logsumexp, checks.elbo_gradients])

@@ -4,6 +4,7 @@ from torch import Tensor, arange, inf, stack, tensor
 from torch.nn.functional import softplus
 
 from course_lib.checks.report import Student, Table, call, exercise, expect, numbers, plain, same
+from course_lib.step_times import passes
 
 LOGITS = tensor([1.3, -0.4, 2.1, 0.7, -1.6, 0.9, 3.2, -2.3, 0.5, 1.8, -0.2])  # (D,): D = 11 pixels
 
@@ -41,24 +42,32 @@ def tile_sum(student: Student) -> None:
         expect(same(yours, tiles[k].sum()), last)
     yours = numbers(call(student, LOGITS[:3], 0, 8), "the sum of 3 pixels in a tile of 8", ())
     expect(same(yours, bits[:3].sum()), "an image smaller than the tile goes wrong: 5 of 8 lanes are masked.")
+    far = 900 * LOGITS.sign()
+    why = "exp of 900 is infinity: log(1 + eᵃ) = max(a, 0) + log(1 + e^−|a|), which softplus knows."
+    yours = call(student, far, 2, block)
+    Table({}, softplus(far[8:]).sum(), not_finite=why).judge(yours, "the sum for logits of ±900")
 
 
 @exercise
 def online_logsumexp(student: Student) -> None:
-    """log Σ exp in one pass over the tiles, whatever the size of the numbers, each component counted once."""
+    """log Σ exp of each row, tile by tile, whatever the size of the numbers, each component counted once."""
     joint = -tensor(
         [[3.0, 1.2, 4.5, 0.3, 2.2, 6.0, 1.1], [0.4, 5.0, 2.0, 3.3, 0.9, 1.5, 4.0]]
     )  # (N, K): K = 7
     right, block = joint.logsumexp(1), 3  # tiles of 3, 3 and 1
     tiles = joint.split(block, 1)
     running, never, last = joint[:, 0] * 0 - inf, joint[:, 0] * 0, tiles[-1].logsumexp(1)
-    for tile in tiles:  # a total that is not scaled to the new maximum
-        running = running.maximum(tile.amax(1))
-        never = never + (tile - running[:, None]).exp().sum(1)
+    turned = never
+    for i, tile in enumerate(tiles):  # a total that is not scaled to the new maximum, or the wrong way
+        before, running = running, running.maximum(tile.amax(1))
+        total = (tile - running[:, None]).exp().sum(1)
+        never, turned = never + total, turned * (running - before).exp() + total if i else total
     first = tiles[0].amax(1, keepdim=True)
+    factor = "the total so far is multiplied by exp(old maximum − new maximum), not by exp(new − old)"
     mistakes = {
         "the total so far is not rescaled: multiply it by exp(old maximum − new maximum).":
             running + never.log(),
+        f"the factor is turned: {factor}.": running + turned.log(),
         "the maximum is not added back: the result is maximum + log(total).": right - joint.amax(1),
         "the logarithm is missing: this is the total of the exponentials.": right.exp(),
         "this is the total relative to the maximum: take its logarithm, add the maximum.":
@@ -78,7 +87,8 @@ def online_logsumexp(student: Student) -> None:
         "the tiles' totals are relative to different maxima: subtract one maximum in all.":
             first[:, 0] + sum((t - t.amax(1, keepdim=True)).exp().sum(1) for t in tiles).log(),
     }  # fmt: skip
-    Table({"joint": joint}, right, mistakes).judge(call(student, joint, block))
+    nan = f"{factor.capitalize()}, infinite at the first tile; a tile is relative to the new maximum."
+    Table({"joint": joint}, right, mistakes, not_finite=nan).judge(call(student, joint, block))
     why = "exp of 900 is infinity, of −900 it is 0: subtract the largest number so far before exp."
     start = "the running maximum must begin below every number, at minus infinity: 0 is above them all."
     for shift in (-900.0, 900.0):
@@ -89,16 +99,20 @@ def online_logsumexp(student: Student) -> None:
             ordinary = plain(call(student, joint + 900, block), "your result").isfinite().all()
             expect(not ordinary, start)
         Table(far, right + shift, not_finite=why).judge(yours)
+    apart = tensor([0.0, -900.0])
+    yours = plain(call(student, joint + apart[:, None], block), "your result")
+    expect(same(yours, right + apart), "one maximum serves all rows: each needs its own, so take `amax(1)`.")
+    whole = passes(lambda: student(joint.clone(), block), joint.numel()) - 2  # the clone reads and writes it
+    expect(not whole, "right, but an operation takes all K columns at once: visit them in tiles of `block`.")
 
 
 @exercise
 def elbo_gradients(student: Student) -> None:
     """the gradients of the mean over images of reconstruction + KL, each with its factors 1/N and ½."""
-    logits, x = LOGITS[:6].view(3, 2), tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])  # (N, D)
-    mu, logvar = (
-        tensor([[0.8, -1.1], [0.3, 1.7], [-0.4, 0.6]]),
-        tensor([[-0.5, 0.9], [0.4, -1.3], [1.1, 0.7]]),
-    )
+    logits = tensor([[1.3, -0.4, 2.1, 0.7], [-1.6, 0.9, 3.2, -2.3], [0.5, 1.8, -0.2, 1.1]])  # (N, D)
+    x = tensor([[1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]])  # (N, D)
+    mu = tensor([[0.8, -1.1], [0.3, 1.7], [-0.4, 0.6]])  # (N, d): N, D and d differ
+    logvar = tensor([[-0.5, 0.9], [0.4, -1.3], [1.1, 0.7]])  # (N, d)
     answer = call(student, logits, x, mu, logvar)
     expect(
         isinstance(answer, tuple | list) and len(answer) == 3, "return the tuple d_logits, d_mu, d_logvar."
@@ -111,7 +125,7 @@ def elbo_gradients(student: Student) -> None:
         "d_logits": {
             "the sign is turned: it is sigmoid(logits) − x.": (x - p) / n,
             "the sigmoid is missing: compare probabilities with pixels.": (logits - x) / n,
-            "averaged over the pixels: the loss is their sum.": (p - x) / n / 2,
+            "averaged over the pixels: the loss is their sum.": (p - x) / n / 4,
             "a factor p(1 − p) too much: the derivative by the logit is plainly p − x.":
                 (p - x) * p * (1 - p) / n,
             "this is the derivative by the probability, not by the logit.": (p - x) / (p * (1 - p)) / n,
@@ -132,5 +146,13 @@ def elbo_gradients(student: Student) -> None:
         },
     }  # fmt: skip
     for yours, (name, good) in zip(answer, right.items(), strict=True):
+        value = plain(yours, name)
+        for other, there in right.items():
+            swapped = value.shape == there.shape != good.shape or (other != name and same(value, there))
+            expect(not swapped, f"{name} looks like {other}: return d_logits, d_mu, d_logvar, in this order.")
         both = {factor: good * n, square: good / n}
         Table({}, good, mistakes[name] | both).judge(yours, name)
+    far = 900 * logits.sign()
+    why = "exp of 900 is infinity, and infinity by infinity no number: `logits.sigmoid()` knows how."
+    answer = call(student, far, x, mu, logvar)
+    Table({}, (far.sigmoid() - x) / n, not_finite=why).judge(answer[0], "d_logits of logits of ±900")
