@@ -48,6 +48,9 @@ def gather_binarize(
     int64 number, on the device if it is a tensor; None draws one from torch's global generator. Rows that
     `index` names must exist; on a GPU nobody looks. Raises ValueError for what does not fit.
     """
+    kinds = f"{type(images).__name__} and {type(index).__name__}"
+    both = isinstance(images, Tensor) and isinstance(index, Tensor)
+    check(both, f"images and index are torch tensors, not {kinds}: `torch.tensor([3, 1])` names two rows.")
     check(
         images.dtype == torch.uint8 and images.ndim >= 2 and images.is_contiguous(),
         f"images are contiguous bytes (uint8) of shape (N, …), not {images.dtype} {tuple(images.shape)}.",

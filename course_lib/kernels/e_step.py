@@ -95,8 +95,9 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
 
     `fast_em.parameters(sums, D, "diag", reg_covar)` is the M-step. Memory beyond x: K(1 + 2D) + N numbers. As
     in `fast_em`, center x first: squares far from 0 lose digits. On a GPU the order of addition differs from
-    run to run, and sums in their last digits; float64 goes to the twin there. Raises ValueError for tensors
-    that do not fit. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2.
+    run to run, and sums in their last digits; float64 goes to the twin there, and nobody looks at the signs.
+    Raises ValueError for tensors that do not fit, weights below 0 and variances not above it. Source: Bishop,
+    Pattern Recognition and Machine Learning, section 9.2.
     """
     check(
         x.ndim == 2 and 0 not in x.shape and x.is_floating_point(),
@@ -116,6 +117,12 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
         x.device == weights.device == means.device == variances.device,
         "x, weights, means and variances must be on one device.",
     )
+    if x.device.type == "cpu":  # on a GPU, looking would make each step wait
+        check(
+            bool((variances > 0).all() and (weights >= 0).all()),
+            f"Variances are above 0, and weights not below it: the smallest are {float(variances.min()):.3g} "
+            f"and {float(weights.min()):.3g}.",
+        )
     double = "no float64 on a GPU here" if kind == torch.float64 and x.device.type == "cuda" else ""
     if not kernel_runs("mixture_statistics", x, double):
         return mixture_statistics_twin(x, weights, means, variances)
