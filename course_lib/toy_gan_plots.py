@@ -24,6 +24,7 @@ def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> 
     for ax, title in zip(axes, titles, strict=False):
         ax.set_title(title)
     axes[0].set_ylabel("density")
+    figure.axes[-1].set_ylabel("D", color=MODEL, rotation=0)
     figure.legend(curves, names, loc="outside lower center", ncols=4)
 
 
@@ -62,16 +63,23 @@ def rate_map(wrong: np.ndarray, rates: Sequence[float], title: str) -> None:
 
 def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
     """The Dirac-GAN's field and path (T, 2) for each γ of R1; in the first, also steps at the same time."""
-    axes = plt.subplots(1, len(paths), figsize=(4.3 * len(paths), 3.8), squeeze=False)[1][0]
+    figure, axes = plt.subplots(1, len(paths), figsize=(4.3 * len(paths), 4.3), squeeze=False)
+    axes = axes[0]
     theta, psi = torch.meshgrid(*[torch.linspace(-1.6, 1.6, 13).double()] * 2, indexing="xy")
     for ax, (gamma, path) in zip(axes, paths.items(), strict=True):
         ax.quiver(theta, psi, *dirac.field(theta, psi, "minimax", gamma), color=PRIOR, width=0.004)
         ax.plot(*path.T, color=MODEL, lw=1.5, label="in turns")
         ax.plot(1, 0, "o", color=BOUND)
         ax.plot(0, 0, "x", color=DATA, ms=9)
-        values = ", ".join(f"{v:.2f}".replace("j", "i").replace("-", "−") for v in dirac.eigenvalues(gamma))
-        ax.set(xlabel="θ, where G's point is", title=f"R1 of γ = {gamma:g}: {values}", aspect="equal")
+        title = f"R1 of γ = {gamma:g}\neigenvalues {both(*dirac.eigenvalues(gamma))}"
+        ax.set(xlabel="θ, where G's point is", title=title, aspect="equal")
         ax.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7))
     axes[0].plot(*together.T, ":", color=GAP, lw=1.5, label="at the same time")
-    axes[0].legend(loc=(0.3, 0.58), fontsize=9)
     axes[0].set_ylabel("ψ, D's slope")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+
+
+def both(a: complex, b: complex) -> str:
+    """Two eigenvalues: a conjugate pair, or two real numbers."""
+    real = f"{a.real:.2f} " if abs(a.real) > 0.005 else ""
+    return (f"{real}± {abs(a.imag):.2f}i" if a.imag else f"{a.real:.2f} and {b.real:.2f}").replace("-", "−")

@@ -25,9 +25,14 @@ def game():
 def test_moments_stand_side_by_side_in_their_order(game):
     figures.moments(game, (2, 0), ["last"])
     axes = plt.gcf().axes
-    assert [ax.get_title() for ax in axes][:2] == ["last", f"step 0: JSD {game.column('jsd')[0]:.3f}"]
+    assert [ax.get_title() for ax in axes][:2] == ["last", f"round 0: JSD {game.column('jsd')[0]:.3f}"]
     drawn = {line.get_label(): line.get_ydata() for line in axes[0].lines}
     np.testing.assert_allclose(drawn["generator q(x)"], game.column("q")[2])
+    right = plt.gcf().axes[2]  # D's own axis
+    assert [text.get_text() for text in right.get_yticklabels()] == ["0", "½", "1"]
+    np.testing.assert_allclose(
+        next(v for v in right.lines if v.get_label() == "D(x)").get_ydata(), game.column("d")[2]
+    )
     names = [text.get_text() for text in plt.gcf().legends[0].get_texts()]
     assert names == ["data p(x)", "generator q(x)", "D(x)", "D*(x), the best D"]
 
@@ -59,5 +64,7 @@ def test_the_plane_shows_each_path_and_its_eigenvalues():
     figures.dirac_planes(paths, paths[0.0][:5])
     first, second = plt.gcf().axes
     np.testing.assert_allclose(second.lines[0].get_xydata(), paths[1.0])
-    assert first.get_title() == "R1 of γ = 0: 0.00+0.50i, −0.00−0.50i"
-    assert second.get_title().startswith("R1 of γ = 1: −0.50")
+    assert first.get_title() == "R1 of γ = 0\neigenvalues ± 0.50i"
+    assert second.get_title() == "R1 of γ = 1\neigenvalues −0.50 and −0.50"
+    assert figures.both(*dirac.eigenvalues(0.3)) == "−0.15 ± 0.48i"
+    assert first.get_legend() is second.get_legend() is None  # it lies on no ring

@@ -16,7 +16,7 @@ from browser import run_module
 
 from course_lib.toy_gan import HEAD, ROWS, SIZE, STRUCTURE, Settings
 from course_lib.toy_gan.settings import CHOICES, NUMBERS, WHOLE
-from course_lib.widgets import ToyGAN
+from course_lib.widgets import ToyGAN, toy_gan
 from course_lib.widgets.toy_gan import tables
 
 pytest_plugins = ["browser"]
@@ -36,6 +36,12 @@ def moment(frame):
 
 def play(widget, at, frames=6, steps=1, **more):
     return widget.frames({"do": "play", "at": at, "frames": frames, "steps": steps, **more})
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """On a machine that may be busy, an answer has as many frames as were asked for."""
+    monkeypatch.setattr(toy_gan, "BUSY", 600)
 
 
 @pytest.fixture
@@ -70,6 +76,21 @@ def test_one_step_of_d_and_of_g_move_only_theirs(small):
     assert moment(frame) == [1, 1]
     assert small.game.d.weights.equal(d)
     assert not small.game.g.weights.equal(g)
+
+
+def test_a_round_counts_when_it_is_complete():
+    widget = ToyGAN(Settings(width_g=4, width_d=4, batch=16, d_steps=2))
+    at, rounds = START, []
+    for do in "ddgdgdgg":  # after two of D, one of G ends a round; "gg" and "dg" do not
+        (frame,) = widget.frames({"do": do, "at": at, "frames": 1, "steps": 1})
+        at, rounds = moment(frame), [*rounds, int(head(frame, "step"))]
+    assert rounds == [0, 0, 1, 1, 1, 1, 2, 2]
+    (frame,) = widget.frames({"do": "d", "at": at, "frames": 1, "steps": 1})
+    (played,) = play(widget, moment(frame), 1)
+    assert head(played, "step") == 3
+    # a rewind knows what was counted
+    (frame,) = widget.frames({"do": "g", "at": [2, 0], "frames": 1, "steps": 1})
+    assert head(frame, "step") == 1
 
 
 def test_rewinding_plays_the_same_again_and_forgets_what_came_after(small):
@@ -109,15 +130,16 @@ def test_another_structure_begins_anew_even_while_playing(small):
 
 def test_a_run_is_kept_and_comes_back_with_its_past(small):
     frames = play(small, START, 5)
-    small.frames({"do": "keep"})
+    kept = small.frames({"do": "keep", "at": moment(frames[3])})
+    np.testing.assert_array_equal(kept[1:], frames[:4])  # the last frame was computed ahead, and never shown
     small.frames({"do": "reset", "set": {"seed": 9}})
     back = small.frames({"do": "load", "run": 0})
-    np.testing.assert_array_equal(back[1:], frames)
+    np.testing.assert_array_equal(back, kept)
     assert small.settings["seed"] == 0
     on = play(small, moment(back[-1]), 1)
     small.frames({"do": "load", "run": 0})
     np.testing.assert_array_equal(play(small, moment(back[-1]), 1), on)
-    assert len(small.runs[0][1]) == 6  # the kept run itself did not grow
+    assert len(small.runs[0][1]) == 5  # the kept run itself did not grow
 
 
 @pytest.mark.parametrize(
@@ -167,7 +189,8 @@ def test_a_game_that_blows_up_says_so_and_can_be_rewound():
     assert [moment(f) for f in frames] == [[1, 1], [2, 2], [3, 3]]
 
 
-def test_an_answer_does_not_take_long_even_if_more_is_asked(small):
+def test_an_answer_does_not_take_long_even_if_more_is_asked(small, monkeypatch):
+    monkeypatch.setattr(toy_gan, "BUSY", 0.1)
     frames = play(small, START, 10_000, 50)
     assert 1 <= len(frames) < 1000  # it stopped after a tenth of a second; the browser asks again
     assert [head(f, "step") for f in frames] == [50.0 * (i + 1) for i in range(len(frames))]
@@ -232,14 +255,14 @@ def test_the_saved_output_holds_a_strip_and_a_page_without_addresses(small):
 def test_the_strip_shows_what_was_played_or_plays_on_a_copy(small):
     figure = small.strip()
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles[0].startswith("step 0: JSD")
-    assert any(title.startswith("step 300: JSD") for title in titles)
+    assert titles[0].startswith("round 0: JSD")
+    assert any(title.startswith("round 300: JSD") for title in titles)
     preset = [axes.get_title() for axes in ToyGAN("rotation", seed=3).strip().axes]
     assert "the two weights" in preset
-    assert any(title.startswith("step 200: JSD") for title in preset)  # as long as the preset says
+    assert any(title.startswith("round 200: JSD") for title in preset)  # as long as the preset says
     assert small.game.rounds == 0
     small.play(7)
-    assert any(axes.get_title().startswith("step 7: JSD") for axes in small.strip().axes)
+    assert any(axes.get_title().startswith("round 7: JSD") for axes in small.strip().axes)
 
 
 def test_every_setting_has_its_control():
@@ -369,15 +392,49 @@ def test_the_engine_plays_the_same_game_in_chromium(chromium):
     compare(games, run_module(chromium, ToyGAN._esm, PLAY, argument), at)
 
 
+DEAD = """async (m, traits) => {
+    let lost;
+    const model = { get: (name) => traits[name], set() {}, save_changes() {}, off() {},
+        on: (name, call) => { if (name === "comm_live_update") lost = call; }, send() {} };
+    const el = document.createElement("div");
+    document.body.append(el);
+    m.default.initialize({ model });
+    m.default.render({ model, el });
+    const said = () => [el.querySelector("[role=status]").textContent, el.querySelector("button.main").textContent];
+    const until = async (words) => { while (!said()[0].includes(words)) await new Promise((go) => setTimeout(go, 20)); };
+    await until("No answer");                    // to the first question, which the page asks by itself
+    lost();
+    await until("restarted");
+    const first = said();
+    model.send = () => { throw new Error("Cannot send"); };
+    el.querySelector("button.main").click();     // play
+    await until("Playing");
+    await until("restarted");
+    return [first, said()];
+}"""
+
+
+def test_a_restarted_kernel_is_named_and_the_button_comes_back(chromium):
+    widget = ToyGAN()
+    names = ("settings", "played", "presets", "tables", "uid")
+    for said, button in run_module(
+        chromium, ToyGAN._esm, DEAD, {name: getattr(widget, name) for name in names}
+    ):
+        assert said == "The kernel has been restarted: this cell must be run again."
+        assert button == "▶ Play"
+
+
 ASKED = [
     {"do": "history"},
     {"do": "play", "at": [0, 0], "frames": 4, "steps": 3},
     {"do": "d", "at": [12, 12], "frames": 1, "steps": 1},
     {"do": "g", "at": [13, 12], "frames": 1, "steps": 1},
+    {"do": "g", "at": [13, 13], "frames": 1, "steps": 1},
+    {"do": "play", "at": [13, 14], "frames": 1, "steps": 1},
     {"do": "set", "at": [6, 6], "set": {"lr_g": 0.01, "loss": "minimax"}, "frames": 1, "steps": 1},
     {"do": "play", "at": [6, 6], "frames": 2, "steps": 1},
     {"do": "history"},
-    {"do": "keep"},
+    {"do": "keep", "at": [7, 7]},
     {"do": "play", "at": [7, 7], "frames": 2, "steps": 1, "set": {"seed": 3}},
     {"do": "set", "at": [1, 1], "set": {"data": "drawn", "heights": [0, 1, 3, 1, 0, 2, 2, 0]}},
     {"do": "play", "at": [0, 0], "frames": 2, "steps": 5},

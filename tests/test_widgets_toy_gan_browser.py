@@ -120,7 +120,7 @@ def test_it_plays_and_pauses(page):
     press(page, "Pause")
     page.wait("d.playing === 'false'", GAN)
     assert stands_still(page)
-    assert status(page).startswith(f"Paused. Step {data(page)['step']}. JSD ")
+    assert status(page).startswith(f"Paused. Round {data(page)['step']}. JSD ")
     now = int(data(page)["step"])
     press(page, "Play")
     page.wait(f"d.step > {now}", GAN)  # it goes on from there

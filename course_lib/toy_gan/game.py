@@ -48,7 +48,7 @@ class State(NamedTuple):
     """Where a game is: its settings, its counts, and of G and D the weights and Adam's memory."""
 
     settings: Settings
-    numbers: tuple[int, int, int, int, int]  # step, D's and G's updates, G's and D's Adam steps
+    numbers: tuple[int, int, int, int, int, int]  # rounds, D's and G's updates, G's and D's Adam steps, `counted`
     losses: tuple[float, float]
     tensors: tuple[Tensor, ...]  # G's weights, m, v, then D's
 
@@ -56,7 +56,8 @@ class State(NamedTuple):
 class Game:
     """A game of these settings. The same settings play the same game, on any machine, to rounding.
 
-    `step` plays rounds; `update_d` and `update_g` are the two halves. All is float64 on the CPU: vectors this
+    `step` plays rounds; `update_d` and `update_g` are the two halves: a round is complete when G has moved
+    after `d_steps` updates of D. All is float64 on the CPU: vectors this
     small would only wait for a GPU. Raises ValueError when the weights blow up; the game then stands still.
     """
 
@@ -67,6 +68,7 @@ class Game:
         self.grid = grid(s)
         self.g, self.d = players(s)
         self.rounds = self.d_updates = self.g_updates = 0
+        self.counted = 0  # D's updates that belong to complete rounds
         self.loss_d = self.loss_g = float("nan")
         self.table = self.grid.cdf.numpy(), self.grid.edges.numpy()
 
@@ -83,7 +85,6 @@ class Game:
                 for_d, for_g = self.d_gradient(), self.g_gradient()
                 self._move_d(for_d)
                 self._move_g(*for_g)
-            self.rounds += 1
 
     @one_thread()
     def update_d(self) -> None:
@@ -134,6 +135,9 @@ class Game:
         if for_d is not None:
             self.d.move(for_d, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
         self.g_updates += 1
+        if self.d_updates - self.counted >= s.d_steps:
+            self.rounds += 1
+            self.counted = self.d_updates
 
     def _data(self, u: np.ndarray) -> Tensor:
         """Points of the data (N,), by the inverse distribution function of u (N,)."""
@@ -159,7 +163,7 @@ class Game:
     def state(self) -> State:
         """A copy of all that the next step depends on."""
         tensors = tuple(v.clone() for p in (self.g, self.d) for v in (p.weights, p.m, p.v))
-        numbers = (self.rounds, self.d_updates, self.g_updates, self.g.t, self.d.t)
+        numbers = (self.rounds, self.d_updates, self.g_updates, self.g.t, self.d.t, self.counted)
         return State(self.settings, numbers, (self.loss_d, self.loss_g), tensors)
 
     def restore(self, state: State) -> None:
@@ -167,7 +171,7 @@ class Game:
         if state.settings.restarts(self.settings):
             self.__init__(state.settings)  # type: ignore[misc]
         self.settings = state.settings
-        self.rounds, self.d_updates, self.g_updates, self.g.t, self.d.t = state.numbers
+        self.rounds, self.d_updates, self.g_updates, self.g.t, self.d.t, self.counted = state.numbers
         self.loss_d, self.loss_g = state.losses
         for player, (weights, m, v) in ((self.g, state.tensors[:3]), (self.d, state.tensors[3:])):
             player.weights.copy_(weights)

@@ -38,6 +38,8 @@ const STYLE = `
 
 // ---- one widget: its kernel, its views, its clock ------------------------------------------------------------
 
+const GONE = "The kernel has been restarted: this cell must be run again.";
+
 class Core {
   constructor(model, build) {
     this.model = model;
@@ -55,6 +57,9 @@ class Core {
     this.loop = this.loop.bind(this);
     this.wake = this.wake.bind(this);
     model.on("msg:custom", (content, buffers) => this.receive(content, buffers));
+    model.on("comm_live_update", () => {         // the kernel has been restarted: nothing will be answered any more
+      for (const { reject } of this.waiting.values()) reject(new Error(GONE));
+    });
     document.addEventListener("visibilitychange", this.wake);
     this.widget = build(this);
   }
@@ -68,7 +73,11 @@ class Core {
     try {
       return await new Promise((resolve, reject) => {
         this.waiting.set(tick, { resolve, reject });
-        this.model.send({ ...request, tick, client: this.client });
+        try {
+          this.model.send({ ...request, tick, client: this.client });
+        } catch {
+          reject(new Error(GONE));
+        }
       });
     } finally {
       clearTimeout(late);

@@ -31,9 +31,20 @@ function build(core) {
   const player = new Player(core, {
     rate: 30,
     request: (ahead) => ({ do: "play", ...changes(), ...(ahead ? { at: moment(read(player.queue[ahead - 1])) } : {}) }),
-    show: (row) => take(read(row)),
+    show: (row) => { take(read(row)); clock(); },
     fail: () => { settings = told(); version += 1; },
   });
+
+  // How many rounds a second are shown: measured over a second, so that the number can be read.
+  let [reached, counted, since] = [null, 0, 0];
+  function clock() {
+    const now = performance.now();
+    counted += 1;
+    if (since && now - since < 1000) return;
+    reached = since && now - since < 5000 ? ((counted * player.steps) / (now - since)) * 1000 : null;
+    [counted, since] = [0, now];
+  }
+  const behind = () => player.playing && reached !== null && reached < 0.8 * player.rate * player.steps;
 
   function take(entry, seconds = 0) {
     if (fresh(entry)) [past, at] = [[entry], 0];
@@ -85,12 +96,13 @@ function build(core) {
   function stop() {
     player.pause();
     player.clear();
+    [reached, since] = [null, 0];
   }
 
   const sentence = () => {
     const now = past[at];
     const right = Number.isFinite(now.accuracy) ? ` D is right on ${number(100 * now.accuracy, 0)} % of the points.` : "";
-    return `Step ${now.step}. JSD ${brief(now.jsd)} nats from the data.${right}`;
+    return `Round ${now.step}. JSD ${brief(now.jsd)} nats from the data.${right}`;
   };
 
   function pause() {
@@ -170,6 +182,7 @@ function build(core) {
     player.steps = Number(value) || 1;
     player.frames = value === "1/6" ? 2 : 6;
     player.clear();
+    [reached, since] = [null, 0];
     if (player.playing && value === "slow") { stop(); slowly(); }
     core.redraw();
   }
@@ -206,7 +219,7 @@ function build(core) {
 
   function enter() {
     slow.rest = PHASE;
-    slow.reals = new Game(settings, tables).data(past[at].d_updates, 24);
+    slow.reals = new Game(settings, tables).data(past[at].d_updates, POINTS);
     core.say(`${NAMES[slow.player]}, ${slow.phase + 1} of 5: ${said(slow.player, slow.phase, settings)}`);
     if (slow.phase === 4) {
       const both = !settings.alternating && !slow.alone;
@@ -242,23 +255,23 @@ function build(core) {
   function draw(on) {
     stop();
     drawing = on ? heightsOf(table) : null;
-    if (on) core.say("Draw the density with the mouse or a finger. When you let go, a new game begins with it.");
+    core.say(on ? "Draw the density with the mouse or a finger. When you let go, a new game begins with it." : sentence());
     version += 1;
     core.redraw();
   }
 
   // -- runs that are kept
 
-  const keep = () => ask({ do: "keep" }, () => {
-    runs.push({ name: `run ${runs.length + 1}: ${preset?.name ?? settings.loss}, ${past[past.length - 1].step} steps`,
-      settings: { ...settings }, past: [...past] });
+  const keep = () => ask({ do: "keep", at: moment(past[past.length - 1]) }, (entries) => {
+    runs.push({ name: `run ${runs.length + 1}: ${preset?.name ?? settings.loss}, ${entries[entries.length - 1].step} rounds`,
+      settings: { ...settings }, preset, past: entries });
     version += 1;
     core.redraw();
     core.say("Kept: its JSD stays in the picture in grey, and you may come back to it.");
   });
   const back = (n) => {
     settings = { ...runs[n].settings };
-    pending = {};
+    [pending, preset] = [{}, runs[n].preset];
     table = tableOf(settings, tables);
     version += 1;
     anew({ do: "load", run: n, set: {} }, `Back in ${runs[n].name}.`);
@@ -288,6 +301,7 @@ function build(core) {
     const play = button("▶ Play", "Play", toggle, "main");
     play.style.minWidth = "6.6em";
     const fast = choice("speed", SPEEDS, "Speed", pace);
+    const rate = element("span", { className: "reached" });
     const chips = presets.map((p) => button(p.name, `Preset: ${p.name}`, () => load(p), "chip"));
     const watch = element("p", { className: "watch" });
     const toggles = LAYERS.map(([name, words, look, colour]) => {
@@ -316,7 +330,7 @@ function build(core) {
     const help = element("p", { textContent: `${KEYS} 1 to ${presets.length} presets.` });
     root.append(
       element("div", { className: "row" }, play, button("D step", "One step of D, the discriminator", () => half("d")),
-        button("G step", "One step of G, the generator", () => half("g")), button("Reset", "Back to the start", reset), fast.label),
+        button("G step", "One step of G, the generator", () => half("g")), button("Reset", "Back to the start", reset), fast.label, rate),
       element("div", { className: "row", role: "group", ariaLabel: "Presets" }, ...chips), watch,
       element("div", { className: "row", role: "group", ariaLabel: "Layers of the picture" }, ...toggles, pen),
       lesson, canvas, now, element("div", { className: "row" }, time.label),
@@ -335,7 +349,7 @@ function build(core) {
     return function paint() {
       const k = large ? 1.4 : 1;
       const { g } = prepare(canvas, (width) => (boxes = layout(width, k)).height);
-            const drawn = drawing ? { low: -8, high: 8, p: drawing } : table;
+      const drawn = drawing ? { low: -8, high: 8, p: drawing } : table;
       const scene = { now: shown, past, at, last: hands.last(), table: drawn, zs: settings.z === "normal" ? [-3, 3] : [-1, 1],
         layers, k, lens, loss: settings.loss, settings, slow, drawing, kls, ghosts: runs.map((r) => r.past) };
       if (follow({ ...scene, table })) core.dirty = true;
@@ -352,7 +366,8 @@ function build(core) {
       now.replaceChildren(...facts(past[at], settings).map(([words, colour]) =>
         element("span", { textContent: words, style: colour ? `color: ${colour}; font-weight: 600` : "" })));
       Object.assign(time.input, { max: past.length - 1, value: at });
-      time.output.textContent = `step ${past[at].step}`;
+      rate.textContent = behind() ? `${number(reached, reached < 10 ? 1 : 0)} reached` : "";
+      time.output.textContent = `round ${past[at].step}`;
       toggles.forEach((made, i) => made.setAttribute("aria-pressed", layers[LAYERS[i][0]]));
       pen.setAttribute("aria-pressed", Boolean(drawing));
       explain(lesson, slow, settings);
@@ -360,7 +375,7 @@ function build(core) {
       root.classList.toggle("slowly", Boolean(slow));
       canvas.style.touchAction = drawing ? "none" : "pan-y";
       canvas.setAttribute("aria-label", `The game of G and D. ${sentence()} ` +
-        "Keys: space plays and pauses, arrow keys step and rewind, r resets.");
+        "Keys: space plays and pauses, arrow keys play a round and rewind, r resets.");
       if (synced !== version) {
         synced = version;
         sync(settings);
@@ -392,6 +407,7 @@ function build(core) {
     " ": toggle, r: reset, d: () => half("d"), g: () => half("g"),
     ArrowLeft: () => go(at - 1), ArrowRight: () => (at < past.length - 1 && !slow ? go(at + 1) : whole()),
     s: () => pace(speed === "slow" ? "1" : "slow"), l: () => { large = !large; version += 1; core.redraw(); },
+    Escape: drawing && (() => draw(false)),
   }[key] ?? (presets[Number(key) - 1] && (() => load(presets[Number(key) - 1]))));
 
   return { view, refresh, offline };

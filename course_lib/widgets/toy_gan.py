@@ -79,23 +79,25 @@ class ToyGAN(Live):
     def frames(self, request: dict[str, Any]) -> np.ndarray:
         """Answers "play", "d" and "g" (one update), "set", "reset", "keep", "load" (a run), "history".
 
-        at: updates of D and of G at the moment to go on from. set: settings to change there. Fewer frames
+        at: updates of D and of G at the moment to go on from, or up to which a run is kept. set: settings to change there. Fewer frames
         than asked for come back if computing them takes long.
         """
         what, changes = request.get("do", "play"), request.get("set") or {}
         if what not in ("play", "d", "g", "set", "reset", "keep", "load", "history"):
             raise ValueError(f"ToyGAN knows no {what!r}.")
         if what == "keep":
-            self.runs.append((self.history.states[:], self.history.frames[:]))
+            end = self._place(request["at"]) + 1  # frames computed ahead were never shown
+            self.runs.append((self.history.states[:end], self.history.frames[:end]))
+            return np.stack(self.runs[-1][1])
         if what == "load":
             self.history.states, self.history.frames = (part[:] for part in self.runs[request["run"]])
             self.history.seek(-1)
         if what == "reset":
             self.history = History(self.game.settings.change(**changes))
-        if what in ("reset", "keep", "load", "history"):
+        if what in ("reset", "load", "history"):
             self.settings = self.game.settings.to_json()
             return np.stack(self.history.frames)
-        self._seek(request["at"])
+        self.history.seek(self._place(request["at"]))
         made = []
         if changes or what == "set":
             anew = self.history.change(**changes)
@@ -115,11 +117,11 @@ class ToyGAN(Live):
         self.game.update_d() if what == "d" else self.game.update_g()
         return self.history.keep()
 
-    def _seek(self, at: list[int]) -> None:
-        """To the last moment with no more updates of D and of G than these."""
+    def _place(self, at: list[int]) -> int:
+        """The last moment with no more updates of D and of G than these."""
         counts = [state.numbers[1:3] for state in self.history.states]
         found = [i for i, (d, g) in enumerate(counts) if d <= at[0] and g <= at[1]]
-        self.history.seek(found[-1] if found else 0)
+        return found[-1] if found else 0
 
     def strip(self) -> Figure:
         """Four moments of this game, and its JSD; one that has not begun is played here, on a copy."""
@@ -152,24 +154,26 @@ def draw_course(axes: Any, past: History) -> None:
     axes.axhline(np.log(2), color=DATA, lw=1, ls="--")
     at = {"xy": (1, np.log(2)), "xycoords": ("axes fraction", "data"), "ha": "right", "va": "top"}
     axes.annotate("log 2", xytext=(-3, -4), textcoords="offset points", **at)
-    axes.set(title="true JSD(p, q), nats", xlabel="step", ylim=(0, 0.75))
+    axes.set(title="true JSD(p, q), nats", xlabel="round", ylim=(0, 0.75))
 
 
 def draw_moment(axes: Any, past: History, at: int) -> tuple[list[Any], list[str]]:
-    """Data black and dotted, G green, D blue and dashed on its own axis, D* thin; returns the legend."""
+    """Data black and dotted, G green, D blue and dashed on the right axis, D* thin; returns the legend."""
     line, now = past.game.grid, {name: past.column(name)[at] for name in ("q", "d", "d_star", "step", "jsd")}
     p = line.p[1:-1] / line.dx
     axes.fill_between(line.x, now["q"], color=BOUND, alpha=0.15, lw=0)
     curves = axes.plot(line.x, p, ":", color=DATA, lw=2, label="data p(x)")
     curves += axes.plot(line.x, now["q"], color=BOUND, lw=2.2, label="generator q(x)")
     axes.set(
-        ylim=(0, 2.2 * float(p.max())), xlabel="x", title=f"step {now['step']:.0f}: JSD {now['jsd']:.3f}"
+        ylim=(0, 2.2 * float(p.max())), xlabel="x", title=f"round {now['step']:.0f}: JSD {now['jsd']:.3f}"
     )
     twin = axes.twinx()
     curves += twin.plot(line.x, now["d"], "--", color=MODEL, lw=2, label="D(x)")
     curves += twin.plot(line.x, now["d_star"], color=MODEL, lw=0.9, label="D*(x), the best D")
-    twin.set(yticks=[])
+    twin.tick_params(axis="y", colors=MODEL, labelsize="small", length=0)
     if past.game.settings.loss != "wasserstein":
+        twin.axhline(0.5, color=MODEL, lw=0.8, alpha=0.3)
+        twin.set_yticks([0, 0.5, 1], ["0", "½", "1"])
         twin.set(ylim=(-0.03, 1.03))
     return curves, [curve.get_label() for curve in curves]
 

@@ -134,8 +134,8 @@ class Game {
 
   begin(s) {
     const { lines, normal } = this.tables;
-    Object.assign(this, { settings: s, line: lineOf(s, lines), noise: noiseOf(s.z, normal), rounds: 0, dUpdates: 0,
-      gUpdates: 0, lossD: NaN, lossG: NaN });
+    Object.assign(this, { settings: s, line: lineOf(s, lines), noise: noiseOf(s.z, normal), rounds: 0, counted: 0,
+      dUpdates: 0, gUpdates: 0, lossD: NaN, lossG: NaN });
     let total = 0;
     this.cdf = Float64Array.from(this.line.p.slice(0, -1), (v) => (total += v));
     if (s.players === "dirac") {
@@ -167,7 +167,6 @@ class Game {
         this.moveD(forD);
         this.moveG(...forG);
       }
-      this.rounds += 1;
     }
   }
 
@@ -223,6 +222,9 @@ class Game {
     this.g.move(forG, s.optimizer_g, s.lr_g, s.beta1, s.beta2);
     if (forD) this.d.move(forD, s.optimizer_d, s.lr_d, s.beta1, s.beta2);
     this.gUpdates += 1;
+    if (this.dUpdates - this.counted < s.d_steps) return;
+    this.rounds += 1;                   // complete: G has moved after d_steps updates of D
+    this.counted = this.dUpdates;
   }
 
   // Real points: the inverse distribution function, straight between the cells' edges.
@@ -250,8 +252,8 @@ class Game {
   }
 
   state() {
-    const { settings, rounds, dUpdates, gUpdates, lossD, lossG } = this;
-    return { settings, rounds, dUpdates, gUpdates, lossD, lossG, g: { ...this.g }, d: { ...this.d } };
+    const { settings, rounds, counted, dUpdates, gUpdates, lossD, lossG } = this;
+    return { settings, rounds, counted, dUpdates, gUpdates, lossD, lossG, g: { ...this.g }, d: { ...this.d } };
   }
 
   restore({ g, d, ...rest }) {
@@ -344,13 +346,17 @@ class Session {
 
   frames({ do: what, at, set = {}, frames = 1, steps = 1, run }) {
     const changes = Object.keys(set).length > 0;
-    if (what === "keep") this.runs.push([...this.moments]);
+    if (what === "keep") {
+      const kept = this.moments.filter(({ state: { dUpdates, gUpdates } }) => dUpdates <= at[0] && gUpdates <= at[1]);
+      this.runs.push(kept);
+      return kept.map((m) => m.frame);
+    }
     if (what === "load") {
       this.moments = [...this.runs[run]];
       this.game.restore(this.moments[this.moments.length - 1].state);
     }
     if (what === "reset") this.begin({ ...this.settings, ...set });
-    if (["history", "keep", "load", "reset"].includes(what)) return this.moments.map((m) => m.frame);
+    if (["history", "load", "reset"].includes(what)) return this.moments.map((m) => m.frame);
     this.seek(at);
     const first = changes ? this.change(set) : null;
     if (what === "set") return [first ?? this.moments[this.moments.length - 1].frame];

@@ -237,6 +237,13 @@ function drawChart(g, box, scene, { title, lines, levels = [], range, ghosts = [
     if (!Number.isNaN(past[at][key])) circle(g, x, bounded(past[at][key]), 4, colour, "#fff", 1.2);
   }
   for (const [value, label] of levels) haloed(g, label, box.x + box.w, scale(value) + 9 * k, { size: 13 * k, align: "right" });
+  heading(g, box, k, title);
+  text(g, "0", box.x, box.y + box.h + 11 * k, { size: 13 * k, align: "center", colour: "#444" });
+  text(g, `round ${last.toLocaleString("en")}`, box.x + box.w, box.y + box.h + 11 * k, { size: 13 * k, align: "right", colour: "#444" });
+}
+
+// [words, colour] side by side above a panel, as far as there is room.
+function heading(g, box, k, title) {
   let from = box.x;
   for (const [words, colour] of title) {
     g.font = `600 ${14 * k}px ${FONT}`;
@@ -245,8 +252,6 @@ function drawChart(g, box, scene, { title, lines, levels = [], range, ghosts = [
     text(g, words, from, box.y - 13 * k, { size: 14 * k, bold: true, colour });
     from += width + 6 * k;
   }
-  text(g, "0", box.x, box.y + box.h + 11 * k, { size: 13 * k, align: "center", colour: "#444" });
-  text(g, `step ${last.toLocaleString("en")}`, box.x + box.w, box.y + box.h + 11 * k, { size: 13 * k, align: "right", colour: "#444" });
 }
 
 // Text that can be read on top of lines.
@@ -281,7 +286,7 @@ function drawCharts(g, boxes, scene) {
     title: [[`loss D ${brief(now.loss_d, 2)}`, INK.d], [`G ${brief(now.loss_g, 2)}`, INK.g]] });
   const floor = LOSSES[loss].floor;
   const name = { wasserstein: "0", least_squares: "−¼" }[loss] ?? "−log 4";
-  drawChart(g, boxes.charts[1], scene, { levels: [[floor, `floor ${name}`]],
+  drawChart(g, boxes.charts[1], scene, { levels: [[floor, `floor of D*: ${name}`]],
     lines: [...(dirac ? [] : [["best_value", INK.d, 1.2]]), ["value", INK.d, 2.4, [7, 4]]],
     title: [[`value V(D, G) ${brief(now.value)}`, INK.d], ...(dirac ? [] : [[` of D*: ${brief(now.best_value)}`, INK.d]])] });
   if (dirac) return drawPhase(g, boxes.charts[2], scene);
@@ -321,8 +326,7 @@ function drawPhase(g, box, { past, at, loss, k, settings }) {
     circle(g, ...to(past[at].theta, past[at].psi), 5, COLOUR.gap, "#fff", 1.5);
     circle(g, cx, cy, 3, COLOUR.ink, "#fff", 1);
   });
-  text(g, `θ ${brief(past[at].theta, 2)}`, box.x, box.y - 13 * k, { size: 14 * k, bold: true, colour: INK.g });
-  text(g, `ψ ${brief(past[at].psi, 2)}`, box.x + 64 * k, box.y - 13 * k, { size: 14 * k, bold: true, colour: INK.d });
+  heading(g, box, k, [[`θ ${brief(past[at].theta, 2)}`, INK.g], [`ψ ${brief(past[at].psi, 2)}`, INK.d]]);
   text(g, "θ →", box.x + box.w - 2, cy + 11 * k, { size: 13 * k, align: "right", colour: INK.g });
   text(g, "ψ ↑", cx + 6, box.y + 8 * k, { size: 13 * k, colour: INK.d });
 }

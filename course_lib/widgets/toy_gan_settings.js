@@ -32,7 +32,7 @@ const SETTINGS = {
     ["beta2", "Adam’s β₂", "real", 0, 0.9999, 0.001, (s) => [s.optimizer_d, s.optimizer_g].includes("adam")],
   ],
   "Players": [
-    ["players", "players", "choice", [["network", "small networks"], ["dirac", "Dirac-GAN: two numbers"]]],
+    ["players", "players", "choice", [["network", "small networks"], ["dirac", "Dirac-GAN"]]],
     ["width_g", "G: units in a layer", "choice", [[2], [4], [8], [16], [32]], (s) => s.players === "network"],
     ["depth_g", "G: hidden layers", "choice", [[0], [1], [2], [3]], (s) => s.players === "network"],
     ["width_d", "D: units in a layer", "choice", [[2], [4], [8], [16], [32]], (s) => s.players === "network"],

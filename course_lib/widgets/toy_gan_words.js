@@ -27,10 +27,14 @@ const MORE = `
 .course-widget .slow ol { margin: 4px 0; padding-left: 1.5em; }
 .course-widget .slow li { color: #595959; margin: 1px 0; }
 .course-widget .slow li[aria-current] { color: #222; font-weight: 600; }
+.course-widget .slow small { color: #595959; }
+@media (max-height: 800px) { .course-widget .slow li:not([aria-current]) { display: none; } }
+.course-widget .reached { display: inline-block; min-width: 7em; color: #595959; font-size: .87em; }
 
 .course-widget.large .groups { columns: 400px; }
 .course-widget.large button, .course-widget.large select { min-height: 44px; }
-.course-widget.slowly .status { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
+.course-widget.slowly { position: relative; }
+.course-widget.slowly .status { position: absolute; top: 0; left: 0; margin: 0; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
 .course-widget.large { font-size: 21px; }`;
 
 // Slow motion: the five steps of each player's update. `shows`: z noise, m arrows of G, g generated points, r real
@@ -55,8 +59,8 @@ const NAMES = { d: "The discriminator’s update", g: "The generator’s update"
 const PHASE = 2.6;        // seconds for one step of slow motion
 const MOST = 600;         // frames kept on the time line; the kernel thins its own in the same way
 const RECENT = 64;        // the newest, of which none is dropped
-const SPEEDS = [["slow", "slow motion"], ["1/6", "5 a second"], ["1", "30 a second"],
-  ["2", "60 a second"], ["4", "120 a second"], ["5", "150 a second"], ["10", "300 a second"]];
+const SPEEDS = [["slow", "slow motion"], ["1/6", "5 rounds a second"], ["1", "30 rounds a second"], ["2", "60 rounds a second"],
+  ["4", "120 rounds a second"], ["5", "150 rounds a second"], ["10", "300 rounds a second"]];
 const LAYERS = [
   ["data", "data p(x)", "border-top: 3px dotted #000"], ["q", "generator q(x)", "border-top: 4px solid #009E73"],
   ["d", "D(x)", "border-top: 3px dashed #0072B2"], ["d_star", "D*(x), the best D", "border-top: 1.5px solid #0072B2"],
@@ -83,18 +87,21 @@ function explain(box, slow, settings) {
   if (!slow) return;
   const items = SLOW[slow.player].map((_, i) => {
     const item = element("li", { textContent: said(slow.player, i, settings) });
+    item.value = i + 1;                 // also where the others are hidden
     if (i === slow.phase) item.setAttribute("aria-current", "step");
     return item;
   });
-  box.replaceChildren(element("b", { textContent: NAMES[slow.player] }), element("ol", {}, ...items));
+  const few = `Shown: ${POINTS} values of z, evenly spread, and as many real points. The batch: ${settings.batch} of each, at random.`;
+  box.replaceChildren(element("b", { textContent: NAMES[slow.player] }), element("ol", {}, ...items),
+    element("small", { textContent: few }));
 }
 
 const KEYS = "Keys: space plays and pauses; → one round, or the next step of slow motion; ← back in time; " +
-  "d, g one step of D or G; r reset; s slow motion; l large type;";
+  "d, g one step of D or G; r reset; s slow motion; l large type; Esc ends drawing;";
 
 // What is worth a number under the picture: [words, colour].
 function facts(now, settings) {
-  const found = [[`step ${now.step.toLocaleString("en")}`], [`updates: D ${now.d_updates}, G ${now.g_updates}`],
+  const found = [[`round ${now.step.toLocaleString("en")}`], [`updates: D ${now.d_updates}, G ${now.g_updates}`],
     [`JSD ${brief(now.jsd)} nats`, INK.push]];
   if (Number.isFinite(now.accuracy)) found.push([`D right on ${number(100 * now.accuracy, 0)} %`, INK.d]);
   if (settings.players === "network") found.push([`modes ${now.modes} of ${now.all_modes}`, INK.g]);
