@@ -400,8 +400,10 @@ DEAD = """async (m, traits) => {
     document.body.append(el);
     m.default.initialize({ model });
     m.default.render({ model, el });
-    const said = () => [el.querySelector("[role=status]").textContent, el.querySelector("button.main").textContent];
-    const until = async (words) => { while (!said()[0].includes(words)) await new Promise((go) => setTimeout(go, 20)); };
+    const said = () => ["[role=status]", "button.main"].map((part) => el.querySelector(part).textContent);
+    const until = async (words) => {
+        while (!said()[0].includes(words)) await new Promise((go) => setTimeout(go, 20));
+    };
     await until("No answer");                    // to the first question, which the page asks by itself
     lost();
     await until("restarted");

@@ -58,9 +58,8 @@ def discriminator_loss(student: Student) -> None:
     logits = "Is this the logarithm of a logit? D gives logits, also below 0: −log D is softplus(−logit)."
     Table({}, right, mistakes, not_finite=logits).judge(value)
     says = "`backward()` is called inside, or gradients are cleared: only return the loss."
-    expect(
-        all(w.grad is not None and (w.grad == OLD).all() for w in (*g.parameters(), *d.parameters())), says
-    )
+    grads = [weight.grad for weight in (*g.parameters(), *d.parameters())]
+    expect(all(grad is not None and same(grad, torch.full_like(grad, OLD)) for grad in grads), says)
     expect(
         value.requires_grad, "D cannot learn from it: the gradient is cut, by `no_grad`, `detach` or `item`."
     )
@@ -77,7 +76,7 @@ def generator_step(student: Student) -> None:
     (g, d), (g_before, d_before) = players(), players()
     seen: set[str] = set()  # whether G was called, and which players a gradient has reached
     g.register_forward_hook(lambda *_: seen.add("called"))
-    for weight, name in ((g.weight, "to G"), (d[0].weight, "to D")):
+    for weight, name in ((next(g.parameters()), "to G"), (next(d.parameters()), "to D")):
         weight.register_hook(lambda _, name=name: seen.add(name))
     value = call(student, d, g, torch.optim.SGD(g.parameters(), lr=RATE), NOISE)
     after, before = flat(g), flat(g_before)

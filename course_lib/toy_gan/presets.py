@@ -87,7 +87,7 @@ PRESETS = {
                "D is a little ahead of G all the time: the green curve finds both bumps, and D sinks to ½.",
                Settings(data="two modes", z="normal", lr_d=1e-2, lr_g=2e-3, d_steps=3), 400, 4, balanced),
         Preset("D too weak",
-               "D's value stands near −log 4, as in a finished game: only the picture tells that q is far off.",
+               "D's value stands near −log 4, as in a finished game: only the picture tells.",
                Settings(data="two modes", optimizer_d="sgd", lr_d=1e-3, lr_g=1e-3), 200, 2, weak),
         Preset("D too strong",
                "D is certain before G has moved: log(1 − D) is flat there, and no arrow pushes G.",

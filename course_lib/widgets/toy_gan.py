@@ -79,8 +79,8 @@ class ToyGAN(Live):
     def frames(self, request: dict[str, Any]) -> np.ndarray:
         """Answers "play", "d" and "g" (one update), "set", "reset", "keep", "load" (a run), "history".
 
-        at: updates of D and of G at the moment to go on from, or up to which a run is kept. set: settings to change there. Fewer frames
-        than asked for come back if computing them takes long.
+        at: updates of D and of G at the moment to go on from, or up to which a run is kept.
+        set: settings to change there. Fewer frames than asked for come back if computing them takes long.
         """
         what, changes = request.get("do", "play"), request.get("set") or {}
         if what not in ("play", "d", "g", "set", "reset", "keep", "load", "history"):
