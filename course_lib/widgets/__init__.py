@@ -5,6 +5,7 @@ from course_lib.widgets.elbo_bars import ElboBars
 from course_lib.widgets.em_stepper import EMStepper
 from course_lib.widgets.latent_explorer import LatentExplorer
 from course_lib.widgets.live import Live
+from course_lib.widgets.quiz import Quiz
 from course_lib.widgets.toy_gan import ToyGAN
 
-__all__ = ["CodeLine", "EMStepper", "ElboBars", "LatentExplorer", "Live", "ToyGAN"]
+__all__ = ["CodeLine", "EMStepper", "ElboBars", "LatentExplorer", "Live", "Quiz", "ToyGAN"]

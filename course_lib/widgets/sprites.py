@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,12 +34,31 @@ def pictures(decode: Decoder, z: Tensor, name: str = "decode") -> np.ndarray:
     if bad.any():
         where = ", ".join(f"{v:.2f}" for v in z[int(bad.argmax())].tolist())
         raise ValueError(f"{name}(z) returned NaN or infinity at z = ({where}): look at its weights.")
+    return in_range(images, f"{name}(z) returned")
+
+
+def in_range(images: np.ndarray, says: str) -> np.ndarray:
+    """The images, clipped to [0, 1]; raises ValueError if that is more than rounding."""
     low, high = float(images.min()), float(images.max())
     if low < -1e-3 or high > 1 + 1e-3:  # less than a grey level is rounding
         raise ValueError(
-            f"{name}(z) returned pixels from {low:.2f} to {high:.2f}, outside [0, 1]: logits need a sigmoid."
+            f"{says} pixels from {low:.2f} to {high:.2f}, outside [0, 1]: logits need a sigmoid, bytes / 255."
         )
     return images.clip(0, 1)
+
+
+def image_stack(x: Any, name: str) -> np.ndarray:
+    """Images (N, H, W), or (N, H·W) if they are square, as float32 (N, H, W); raises ValueError."""
+    images = torch.as_tensor(x).detach().cpu().float().numpy()
+    side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
+    if side and side * side == images.shape[1]:
+        images = images.reshape(-1, side, side)
+    if images.ndim != 3 or 0 in images.shape:
+        raise ValueError(f"{name} must hold images (N, H, W), or (N, H·W) if square, not {images.shape}.")
+    bad = ~np.isfinite(images).all((1, 2))  # (N,)
+    if bad.any():
+        raise ValueError(f"{name} holds NaN or infinity in image {int(bad.argmax())}.")
+    return in_range(images, f"{name} holds")
 
 
 def sheet(images: np.ndarray) -> np.ndarray:

@@ -1,0 +1,148 @@
+"""Real or made? A quiz that keeps score, for one person or for the hands of a class."""
+
+import contextlib
+import json
+import math
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import traitlets
+from matplotlib.figure import Figure
+
+from course_lib.widgets.live import Live
+from course_lib.widgets.sprites import data_url, image_stack
+
+MOST_PIXELS = 500_000  # of all images together: 318 pairs of 28×28
+
+
+class Quiz(Live):
+    """Is it real or made? Asked one image at a time, as in the lecture's study, or of two side by side.
+
+    real, made: (N, H, W), or (N, H·W) for square images, pixels in [0, 1]; real[i] and made[i] are a pair. If
+    one has more images than the other, its last ones are left out. `seed` gives order and sides. mode: "one"
+    or "pairs". file: where `save` writes.
+
+    `answers` follows the browser: a list of {"mode", "class", "seed", "image", "shown" or "left", "votes"}.
+    votes are [said real, said made] of one image, [left, right] of a pair; a person alone has one vote.
+    ValueError: one sentence for what cannot be shown.
+    """
+
+    script = tuple(Path(__file__).with_name(name) for name in ("quiz_score.js", "quiz.js"))
+    mode = traitlets.Enum(["one", "pairs"], "one").tag(sync=True)
+    classroom = traitlets.Bool(False).tag(sync=True)  # large, and hands are counted
+    seed = traitlets.Int(0, min=0).tag(sync=True)
+    answers: Any = traitlets.List().tag(sync=True)
+    revealed = traitlets.Bool(False).tag(sync=True)  # the truth about the last answer is on the screen
+    file = traitlets.Unicode("quiz_answers.json").tag(sync=True)
+    shape: Any = traitlets.List().tag(sync=True)  # [pairs, H, W, images in a row of the sprite]
+    sprite = traitlets.Unicode().tag(sync=True)  # all real images, then all made ones
+
+    def __init__(self, real: Any, made: Any, seed: int = 0, mode: str = "one",
+                 file: str | Path = "quiz_answers.json"):  # fmt: skip
+        if mode not in ("one", "pairs"):
+            raise ValueError(f'mode is "one" or "pairs", not {mode!r}.')
+        if not isinstance(seed, int) or not 0 <= seed < 2**31:
+            raise ValueError(f"seed is a whole number from 0 to 2³¹ − 1, not {seed!r}.")
+        both = image_stack(real, "real"), image_stack(made, "made")
+        if both[0].shape[1:] != both[1].shape[1:]:
+            sizes = " and ".join(f"{x.shape[1]} × {x.shape[2]}" for x in both)
+            raise ValueError(
+                f"Real and made images must have one size, not {sizes}: it gives the truth away."
+            )
+        n = min(map(len, both))
+        self.pairs = np.stack([x[:n] for x in both])  # (2, N, H, W)
+        if self.pairs.size > MOST_PIXELS:
+            raise ValueError(
+                f"{n:,} pairs are too many for one page: pass {MOST_PIXELS * n // self.pairs.size:,}."
+            )
+        columns = math.ceil(math.sqrt(2 * n))
+        cells = self.pairs.reshape(2 * n, *self.pairs.shape[2:])
+        cells = np.pad(cells, ((0, -2 * n % columns), (0, 0), (0, 0)))
+        self.written: Path | None = None
+        super().__init__(mode=mode, seed=seed, file=str(file), shape=[*self.pairs.shape[1:], columns],
+                         sprite=data_url(cells.reshape(-1, columns, *cells.shape[1:])))  # fmt: skip
+
+    def score(self, mode: str | None = None, classroom: bool | None = None) -> dict[str, Any]:
+        """What was answered with this seed in a mode, alone or in class; None: as the widget stands.
+
+        "made_taken_for_real" and "real_called_made" (None for pairs, where it is the same) hold "images",
+        "hands" of "voters", their "share", and its 95 % "interval" with n = images; None before any answer.
+        """
+        which = {"mode": mode or self.mode, "seed": self.seed}
+        which["class"] = self.classroom if classroom is None else classroom
+        rows = [a for a in self.answers if all(a[key] == value for key, value in which.items())]
+        found: dict[str, Any] = {}
+        for name, kind in (("made_taken_for_real", "made"), ("real_called_made", "real")):
+            if which["mode"] == "pairs":
+                votes = [(a["votes"][a["left"] != "made"], sum(a["votes"])) for a in rows if kind == "made"]
+            else:
+                votes = [(a["votes"][kind == "real"], sum(a["votes"])) for a in rows if a["shown"] == kind]
+            found[name] = rate(votes)
+        return which | found
+
+    def save(self) -> Path:
+        """Write score and answers as JSON; never over a file that another quiz has written.
+
+        Raises ValueError with a sentence if the disk refuses: then the file is as it was before.
+        """
+        date = datetime.now().astimezone().isoformat(timespec="seconds")
+        with self.lock:
+            text = json.dumps({"date": date, **self.score(), "answers": self.answers}, indent=1)
+            path = Path(self.file)
+            temporary = path.with_name(f".{path.name}.tmp")
+            try:
+                path = path if path == self.written else free(path)
+                temporary.write_text(text + "\n", encoding="utf-8")
+                os.replace(temporary, path)  # no moment leaves half a file
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    temporary.unlink()
+                why = f"{path} cannot be written ({error.strerror}). No answer is lost: set the quiz's .file"
+                raise ValueError(f"{why} to another name and save again.") from error
+            self.written, self.file = path, str(path)
+        return path
+
+    def frames(self, request: dict[str, Any]) -> np.ndarray:
+        """Save request["save"], the browser's answers; the reply is a sentence, one byte a number."""
+        self.answers = request["save"]
+        path = self.save()
+        where = "" if path.is_absolute() else ", next to the notebook"
+        return np.frombuffer(f"Saved: {path}{where}.".encode(), np.uint8)[None]
+
+    def strip(self) -> Figure:
+        """Six pairs without their truth."""
+        draw = np.random.default_rng(self.seed)
+        figure = Figure(figsize=(11, 2), dpi=72, layout="constrained")
+        figure.suptitle("One image of each pair is real, one is made. Which is which?")
+        axes = figure.subplots(1, 6)
+        for place in axes:
+            place.axis("off")
+        for place, i in zip(axes, draw.permutation(self.shape[0]), strict=False):
+            gap = np.pad(self.pairs[:, i], ((0, 0), (0, 0), (1, 1)), constant_values=1)  # (2, H, W + 2)
+            place.imshow(np.hstack(list(draw.permutation(gap))), "gray", vmin=0, vmax=1)
+        return figure
+
+
+def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
+    """(hands, voters) of each image. Hands on one image are not independent, so n is the number of images."""
+    if not votes:
+        return None
+    hands, voters = (sum(column) for column in zip(*votes, strict=True))
+    share = hands / voters
+    found = {"images": len(votes), "hands": hands, "voters": voters, "share": share}
+    return found | {"interval": wilson(share, len(votes))}
+
+
+def wilson(share: float, n: int, z: float = 1.959963984540054) -> list[float]:
+    """The 95 % confidence interval of a share of n trials (Wilson 1927, no continuity correction)."""
+    centre, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return [max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))]
+
+
+def free(path: Path) -> Path:
+    """The path, or with a number behind its name if there is such a file."""
+    names = (path.with_stem(f"{path.stem}_{k}") for k in range(2, 10_000))
+    return next((name for name in names if not name.exists()), path) if path.exists() else path
