@@ -24,7 +24,7 @@ def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> 
     for ax, title in zip(axes, titles, strict=False):
         ax.set_title(title)
     axes[0].set_ylabel("density")
-    figure.axes[-1].set_ylabel("D", color=MODEL, rotation=0)
+    figure.axes[-1].set_ylabel("D", color=MODEL, rotation=0, labelpad=10)
     figure.legend(curves, names, loc="outside lower center", ncols=4)
 
 
@@ -39,7 +39,10 @@ def compare(panels: Mapping[str, Lines], xlabel: str, log: Sequence[str] = (),
         for (label, (x, y)), (colour, dash) in zip(lines.items(), LOOKS, strict=False):
             ax.plot(x, y, dash, color=colour)[0].set_label(label)  # once, where y is several lines (T, n)
         ax.set(title=title, xlabel=xlabel, yscale="log" if title in log else "linear")
-        ax.set_xscale("log" if xlog else "linear")
+        if xlog:
+            ax.set_xscale("log")
+        else:
+            ax.locator_params(axis="x", nbins=6)  # else their numbers touch
         if marks and title in marks:
             ax.axhline(marks[title], color=PRIOR, lw=1.2, ls=":")
     if len(panels[next(iter(panels))]) > 1:

@@ -284,6 +284,78 @@ def test_slow_motion_explains_five_steps_of_each_player(page):
     assert page.errors == []
 
 
+def test_slow_motion_counts_rounds_and_fits_a_low_window(offline):
+    offline.page.set_viewport_size({"width": 1366, "height": 768})
+    press(offline, "Preset: rotation")  # one D step a round
+    offline.wait("d.preset === 'rotation' && d.step === '0'", GAN)
+    choose(offline, "Speed", "slow")
+    lesson = offline.locator(f"{GAN} .slow").first
+    press(offline, "Play")
+    offline.wait("d.phase === 'd1'", GAN)
+    key(offline, " ")
+    assert lesson.locator("li:visible").count() == 1
+    assert (
+        "32 values of z, evenly spread, and as many real points. The batch: 8 of each"
+        in lesson.text_content()
+    )
+    tall, room = offline.locator(GAN).first.evaluate("e => [e.scrollHeight, e.clientHeight]")
+    assert tall <= room  # nothing sticks out, so no second scroll bar appears
+    for phase in ("d2", "d3", "d4", "d5", "g1", "g2", "g3", "g4", "g5", "d1"):
+        key(offline, "ArrowRight")
+        offline.wait(f"d.phase === '{phase}'", GAN)
+    offline.wait("d.step === '1' && d.dupdates === '1' && d.gupdates === '1'", GAN)
+    assert "round 1" in offline.locator(f"{GAN} .now").first.text_content()
+    offline.page.set_viewport_size({"width": 1000, "height": 900})
+    assert lesson.locator("li:visible").count() == 5
+    press(offline, "Back to the start")
+    offline.wait("d.phase === ''", GAN)
+    assert offline.errors == []
+
+
+def test_a_kept_run_ends_where_it_was_kept_and_knows_its_preset(page):
+    press(page, "Play")
+    page.wait("d.step > 10", GAN)
+    press(page, "Pause")
+    page.wait("d.playing === 'false'", GAN)
+    step, kept = data(page)["step"], int(data(page)["runs"])
+    settings(page)
+    press(page, "Keep this run to compare it with others")
+    page.wait(f"d.runs === '{kept + 1}'", GAN)
+    press(page, "Preset: overshoot")
+    page.wait("d.preset === 'overshoot' && d.step === '0'", GAN)
+    run = page.locator(GAN).first.get_by_role("button", name=f"Go back to run {kept + 1}")
+    assert run.text_content() == f"run {kept + 1}: balanced, {step} rounds"
+    run.click()
+    page.wait(f"d.step === '{step}' && d.preset === 'balanced'", GAN)
+    settings(page, False)
+    assert page.errors == []
+
+
+def test_escape_ends_drawing(page):
+    press(page, "Draw the data's density by hand")
+    page.wait("d.drawing === 'true'", GAN)
+    key(page, "Escape")
+    page.wait("d.drawing === 'false'", GAN)
+    assert data(page)["data"] == "two modes"
+    assert page.errors == []
+
+
+def test_a_speed_that_is_not_reached_is_told(offline):
+    """The clock that the rate is taken with runs three times too fast, so a third of it is reached."""
+    offline.evaluate(
+        "() => { const real = performance.now.bind(performance); performance.now = () => 3 * real(); }"
+    )
+    press(offline, "Play")
+    offline.wait_for_function(
+        "s => document.querySelector(s + ' .reached').textContent.endsWith(' reached')", arg=GAN
+    )
+    press(offline, "Pause")
+    offline.wait("d.playing === 'false'", GAN)
+    offline.wait_for_function("s => document.querySelector(s + ' .reached').textContent === ''", arg=GAN)
+    offline.evaluate("() => { delete performance.now; }")
+    assert offline.errors == []
+
+
 def test_layers_large_type_and_runs(page):
     def painted():
         return page.locator(f"{GAN} canvas").first.evaluate("c => c.toDataURL()")

@@ -91,7 +91,8 @@ function explain(box, slow, settings) {
     if (i === slow.phase) item.setAttribute("aria-current", "step");
     return item;
   });
-  const few = `Shown: ${POINTS} values of z, evenly spread, and as many real points. The batch: ${settings.batch} of each, at random.`;
+  const few = `Shown: ${POINTS} values of z, evenly spread${slow.player === "d" ? ", and as many real points" : ""}. ` +
+    `The batch: ${settings.batch}${slow.player === "d" ? " of each" : ""}, at random.`;
   box.replaceChildren(element("b", { textContent: NAMES[slow.player] }), element("ol", {}, ...items),
     element("small", { textContent: few }));
 }
