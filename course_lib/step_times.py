@@ -1,7 +1,6 @@
 """Where a training step's time goes: a profile as a picture, and this machine's figures beside a GPU's."""
 
 import json
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
-from matplotlib.ticker import NullFormatter
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,7 +19,8 @@ from course_lib import plots
 
 SHIPPED = Path(__file__).with_name("models") / "gpu.json"  # written by `benchmarks/gpu.py --json`, on a GPU
 PRODUCTS = ("linear", "addmm", "mm", "matmul", "bmm", "convolution", "convolution_backward")
-PHASE_COLOURS = plots.COMPONENTS[1:6]
+# none is an operation's colour; orange and vermilion, too alike for some eyes, are not both there
+PHASE_COLOURS = (*plots.COMPONENTS[1:5], plots.COMPONENTS[6])
 os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # else the profiler says on stderr that there is no GPU
 
 
@@ -69,7 +68,7 @@ def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None)
         length = phase.end - phase.begin
         ax.barh(1, length, left=phase.begin, height=0.5, color=PHASE_COLOURS[i % 5])
         ax.annotate(phase.name, (phase.begin + length / 2, 1.32), ha="center", fontsize=10)
-    kinds = {"matrix products": (True, plots.MODEL), "all other operations": (False, plots.GAP)}
+    kinds = {"matrix products": (True, plots.MODEL), "all other operations": (False, plots.PRIOR)}
     for label, (product, colour) in kinds.items():
         chosen = [o for o in operations if (o.name in PRODUCTS) == product]
         ax.barh([0] * len(chosen), [o.end - o.begin for o in chosen], left=[o.begin for o in chosen],
@@ -172,8 +171,6 @@ def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None)
         ax.barh(list(values), list(values.values()), color=colour, height=0.6)
         for place, us in enumerate(values.values()):
             ax.annotate(f" {us:,.0f} µs", (us, place), va="center")
-        ax.set(xscale="log", xlabel="microseconds a step", title=title, ylim=(rows - 0.4, -0.6))
-        low, high = (f([*here.values(), *there.values()]) for f in (min, max))
-        ax.set_xlim(10 ** math.floor(math.log10(low / 2)), high * 8)
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.set(xlabel="microseconds a step", title=title, ylim=(rows - 0.4, -0.6))
+        ax.set_xlim(0, 1.25 * max([*here.values(), *there.values()]))  # from 0, else a length says nothing
     return figure
