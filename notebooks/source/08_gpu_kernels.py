@@ -439,7 +439,7 @@ right.plot(
     tile_ends[rescaled], totals[rescaled], "s", ms=11, mfc="none", color=plots.GAP,
     label="a larger term came: rescaled",
 )  # fmt: skip
-right.set(xlabel="component", ylabel="total ÷ exp(largest so far)", ylim=(0, None))
+right.set(xlabel="component", ylabel="total: Σ exp ÷ exp(largest)", ylim=(0, None))
 for panel in (ax, right):
     panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 plt.show()
