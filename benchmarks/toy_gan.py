@@ -96,9 +96,9 @@ def measure(page: Page, minutes: float) -> list[tuple[str, str, str]]:
     rows.append((f"memory after {minutes:g} minutes more of play: page", f"{grown[1]:+.1f} MB", "< 50 MB"))
     rows.append(("frames a second over those minutes", f"{overall:.1f}", "≥ 25"))
     for value, words in (
-        ("1", "30 steps a second"),
-        ("2", "60 steps a second"),
-        ("10", "300 steps a second"),
+        ("1", "30 rounds a second"),
+        ("2", "60 rounds a second"),
+        ("10", "300 rounds a second"),
     ):
         page.get_by_label("Speed", exact=True).select_option(value)
         time.sleep(1)
