@@ -402,16 +402,19 @@ DEAD = """async (m, traits) => {
     m.default.render({ model, el });
     const said = () => ["[role=status]", "button.main"].map((part) => el.querySelector(part).textContent);
     const until = async (words) => {
-        while (!said()[0].includes(words)) await new Promise((go) => setTimeout(go, 20));
+        while (!said().join().includes(words)) await new Promise((go) => setTimeout(go, 20));
     };
     await until("No answer");                    // to the first question, which the page asks by itself
     lost();
     await until("restarted");
+    await until("▶ Play");                       // drawn with the next frame
     const first = said();
     model.send = () => { throw new Error("Cannot send"); };
     el.querySelector("button.main").click();     // play
-    await until("Playing");
+    const meanwhile = said()[0];
     await until("restarted");
+    await until("▶ Play");
+    if (!meanwhile.startsWith("Playing")) throw new Error(meanwhile);
     return [first, said()];
 }"""
 
