@@ -34,6 +34,12 @@ class GANRecipe:
     mean_image: bool = True  # G begins at the mean image instead of at grey
     autocast: bool = False
 
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.d_steps, self.r1_every) < 1:
+            raise ValueError("batch_size, d_steps and r1_every are whole numbers of at least 1.")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average, a decay, lies from 0 to below 1, not at {self.average}.")
+
 
 def train_gan(
     recipe: GANRecipe, digits: Digits, seed: int = 0, epochs: float | None = None,
@@ -46,6 +52,9 @@ def train_gan(
     evaluate is given the GAN. The run's history holds what the two updates return.
     Raises ValueError for a loss that there is not, and for a graph with a penalty that is not in each step.
     """
+    if not isinstance(recipe, GANRecipe) or not isinstance(digits, Digits):
+        kinds = f"{type(recipe).__name__} and {type(digits).__name__}"
+        raise ValueError(f"train_gan takes a GANRecipe and Digits, such as mnist() returns, not {kinds}.")
     torch.manual_seed(seed)
     images = digits.images.flatten(1)  # (N, D), bytes
     device = images.device

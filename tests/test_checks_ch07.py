@@ -89,7 +89,19 @@ PRECISION = {
         (torch.cdist(fake, real) <= radii(real, k).mean()).any(1).float().mean()
     ),
     "number of points": lambda real, fake, k: precision(real, fake, k) * len(fake),
-    "turned round": lambda real, fake, k: (torch.cdist(fake, real) > radii(real, k)).any(1).float().mean(),
+    "outside counts": lambda real, fake, k: (torch.cdist(fake, real) > radii(real, k)).any(1).float().mean(),
+    "from far to near": lambda real, fake, k: (
+        (torch.cdist(fake, real) <= torch.cdist(real, real).sort(1, descending=True).values[:, k])
+        .any(1)
+        .float()
+        .mean()
+    ),
+    "cover a fake one": lambda real, fake, k: (
+        (torch.cdist(fake, real) <= radii(real, k)).any(0).float().mean()
+    ),
+    "only the nearest": lambda real, fake, k: (
+        (torch.cdist(fake, real).amin(1) <= radii(real, k)[torch.cdist(fake, real).argmin(1)]).float().mean()
+    ),
     "one value per point": lambda real, fake, k: (torch.cdist(fake, real) <= radii(real, k)).any(1).float(),
     "squared on one side": lambda real, fake, k: (
         (torch.cdist(fake, real) ** 2 <= radii(real, k)).any(1).float().mean()

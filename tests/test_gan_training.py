@@ -181,5 +181,12 @@ def test_the_mean_image_is_where_g_begins(digits):
 
 
 def test_unknown_losses_are_named(digits):
+    for wrong in ({"d_steps": 0}, {"r1_every": 0}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match="at least 1"):
+            GANRecipe(**wrong)
+    with pytest.raises(ValueError, match="below 1, not at 2"):
+        GANRecipe(average=2.0)
+    with pytest.raises(ValueError, match=r"such as mnist\(\) returns, not GANRecipe and Tensor"):
+        train_gan(GANRecipe(), torch.zeros(10, 784))
     with pytest.raises(ValueError, match="no loss"):
         train_gan(replace(RECIPE, loss="hinge"), digits, quiet=True)

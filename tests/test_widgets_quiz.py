@@ -519,7 +519,7 @@ def test_one_at_a_time_reveals_the_truth_and_keeps_the_score(page):
     low, high = taken["interval"]
     side = "lies above" if low > 0.21 else "lies below" if high < 0.21 else "contains"
     assert f"{100 * low:.1f} to {100 * high:.1f}\u00a0%, {side} the lecture’s 21\u00a0%" in told
-    assert "each image was judged by itself" in told
+    assert "the mean of both shares belongs beside it" in told
     assert "add up to 100\u00a0%" in told
 
 
@@ -548,7 +548,7 @@ def test_pairs_reveal_the_truth_and_keep_the_score(page):
     low, high = json.loads(page.data(QUIZ)["score"])["made_taken_for_real"]["interval"]
     side = "lies above" if low > 0.5 else "lies below" if high < 0.5 else "contains"
     assert f"{side} 50\u00a0%, what guessing gives." in told
-    assert "Do not set this share beside the 21\u00a0%" in told
+    assert "Do not set this share beside the lecture’s 21\u00a0%" in told
 
 
 def hands(page, *texts):

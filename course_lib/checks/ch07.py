@@ -95,7 +95,11 @@ def precision(student: Student) -> None:
             (apart <= own).float().mean(),
         "one radius for all, their mean: each real point has its own.": share(apart <= own.mean()),
         "this is a number of points: divide by how many there are.": (apart <= own).any(1).float().sum(),
-        "outside counts, inside does not: the sign is turned round.": share(apart > own),
+        "outside counts instead of inside, or distances are sorted from far to near.": share(apart > own),
+        "this counts the real points that cover a fake one: `any` goes along the columns, `any(1)`.":
+            (apart <= own).any(0).float().mean(),
+        "only the nearest real point is asked: any real point may cover it.":
+            (apart.amin(1) <= own[apart.argmin(1)]).float().mean(),
         "one value per point: take the mean.": (apart <= own).any(1).float(),
         "distances are squared on one side only.": share(apart.square() <= own),
     }  # fmt: skip

@@ -133,9 +133,8 @@ function build(core) {
     }
     if (classroom) lines.push("Hands of one class on one image are not independent, so n is the number of images.");
     lines.push(mode === "one"
-      ? "The first share is the one to set beside the 21 %: in the study, too, each image was judged by itself."
-      : "Do not set this share beside the 21 %: of two images a guess finds the real one in 50 %; "
-        + "in the study they came one by one.");
+      ? "The lecture’s 21 % is of the first kind. If it was an error rate, the mean of both shares belongs beside it."
+      : "Do not set this share beside the lecture’s 21 %: of two images, one of them real, a guess finds it in 50 %.");
     if (answers.length > rows.length) {
       lines.push("Some of these images were answered in another round: whoever remembers them is harder to fool.");
     }
@@ -155,7 +154,8 @@ function build(core) {
       text(g, percent(v), x(v), floor + size, { align: "center", size: size - 1 });
     }
     path(g, [x(0), x(1)], [floor, floor], { colour: COLOUR.ink, width: 1 });
-    for (const [v, name, dash, align] of [[LECTURE, "lecture", [7, 4], "center"], [CHANCE, "guessing", [2, 3], "left"]]) {
+    const marks = [[CHANCE, "guessing", [2, 3], "left"], [LECTURE, "lecture", [7, 4], "center"]];
+    for (const [v, name, dash, align] of marks.slice(0, bars.length)) {     // of pairs, guessing alone compares
       path(g, [x(v), x(v)], [1.6 * size, floor], { colour: COLOUR.prior, width: 2, dash });
       text(g, `${name} ${percent(v)}`, x(v), 0.8 * size, { align, size: size - 1 });
     }
@@ -250,7 +250,7 @@ function build(core) {
       question.textContent = !q ? `All ${s.asked.length} ${one ? "images" : "pairs"} were shown.`
         : `${one ? "Image" : "Pair"} ${s.at + 1} of ${s.asked.length}: ${one ? "real or made?" : "which one is real?"}`;
       const room = root.clientWidth - 40;
-      const side = Math.max(100, Math.min(one ? room : (room - 30) / 2, classroom ? 0.5 * window.innerHeight : 220, 480));
+      const side = Math.max(100, Math.min(one ? room : (room - 30) / 2, classroom ? 0.4 * window.innerHeight : 220, 480));
       cards.forEach(({ canvas, frame, word, card }, k) => {
         card.hidden = !kinds[k];
         if (!kinds[k]) return;

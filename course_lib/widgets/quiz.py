@@ -5,6 +5,7 @@ import json
 import math
 import os
 from datetime import datetime
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,11 @@ class Quiz(Live):
     shape: Any = traitlets.List().tag(sync=True)  # [pairs, H, W, images in a row of the sprite]
     sprite = traitlets.Unicode().tag(sync=True)  # all real images, then all made ones
 
-    def __init__(self, real: Any, made: Any, seed: int = 0, mode: str = "one",
+    def __init__(self, real: Any, made: Any, seed: Any = 0, mode: str = "one",
                  file: str | Path = "quiz_answers.json"):  # fmt: skip
         if mode not in ("one", "pairs"):
             raise ValueError(f'mode is "one" or "pairs", not {mode!r}.')
-        if not isinstance(seed, int) or not 0 <= seed < 2**31:
+        if not isinstance(seed, Integral) or not 0 <= int(seed) < 2**31:
             raise ValueError(f"seed is a whole number from 0 to 2³¹ − 1, not {seed!r}.")
         both = image_stack(real, "real"), image_stack(made, "made")
         if both[0].shape[1:] != both[1].shape[1:]:
@@ -62,7 +63,7 @@ class Quiz(Live):
         cells = self.pairs.reshape(2 * n, *self.pairs.shape[2:])
         cells = np.pad(cells, ((0, -2 * n % columns), (0, 0), (0, 0)))
         self.written: Path | None = None
-        super().__init__(mode=mode, seed=seed, file=str(file), shape=[*self.pairs.shape[1:], columns],
+        super().__init__(mode=mode, seed=int(seed), file=str(file), shape=[*self.pairs.shape[1:], columns],
                          sprite=data_url(cells.reshape(-1, columns, *cells.shape[1:])))  # fmt: skip
 
     def score(self, mode: str | None = None, classroom: bool | None = None) -> dict[str, Any]:
