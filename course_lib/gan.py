@@ -27,7 +27,7 @@ class GAN(nn.Module):
     spectral: each layer of D is divided by its largest singular value, so that D's slope is bounded (Miyato
     et al. 2018). labels: above 0, the number of classes of a conditional GAN; both networks are then told
     y (N,) as a one-hot vector (Mirza & Osindero 2014).
-    Raises ValueError as the networks do.
+    Raises ValueError as the networks do, and for a number below 0.
     """
 
     def __init__(self, shape: Sequence[int] = (28, 28), latent: int = 64, hidden: Sequence[int] = (32, 64),
@@ -35,6 +35,9 @@ class GAN(nn.Module):
                  kinds: int = 0, norm: bool = True, spectral: bool = False,
                  labels: int = 0) -> None:  # fmt: skip
         super().__init__()
+        if min(latent, kinds, labels) < 0:
+            given = f"latent={latent}, kinds={kinds}, labels={labels}"
+            raise ValueError(f"latent, kinds and labels count something: each is 0 or more, not {given}.")
         judge = hidden if discriminator is None else discriminator
         self.config: dict[str, Any] = {
             "shape": list(shape), "latent": latent, "hidden": list(hidden), "activation": activation,

@@ -8,6 +8,7 @@ GAN's generator is a Decoder too.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,9 @@ ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 def mlp(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
     """Linear layers of these widths with an activation between them: (..., widths[0]) → (..., widths[-1]).
 
-    Raises ValueError for an activation that is not in ACTIVATIONS.
+    Raises ValueError for an activation that is not in ACTIVATIONS, and for a layer without units.
     """
+    _check_widths(widths)
     act, layers = _activation(activation), list[nn.Module]()
     for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), act()]
@@ -115,7 +117,13 @@ def _activation(name: str) -> type[nn.Module]:
     return ACTIVATIONS[name]
 
 
+def _check_widths(widths: Sequence[int]) -> None:
+    if not all(isinstance(width, Integral) and width > 0 for width in widths):
+        raise ValueError(f"Each layer has a whole number of units or channels, above 0, not {list(widths)}.")
+
+
 def _is_conv(network: str, shape: Sequence[int], hidden: Sequence[int]) -> bool:
+    _check_widths(hidden)
     if network not in ("plain", "conv"):
         raise ValueError(f"A network is 'plain' or 'conv', not {network!r}.")
     if network == "conv" and len(hidden) < 2:

@@ -153,6 +153,18 @@ def test_a_network_that_there_is_not_is_named():
         GAN(network="deep")
 
 
+@pytest.mark.parametrize("name", ["latent", "kinds", "labels"])
+def test_counts_below_0_are_named(name):
+    with pytest.raises(ValueError, match=f"each is 0 or more, not .*{name}=-1"):
+        GAN(**{name: -1})
+
+
+def test_a_code_may_be_a_choice_of_kinds_only_but_not_nothing():
+    assert build(latent=0, kinds=3).noise(4).sum(1).eq(3).all()
+    with pytest.raises(ValueError, match="above 0, not .0, "):
+        GAN(latent=0)
+
+
 @kinds
 def test_a_saved_gan_is_the_same_again(kind, tmp_path):
     gan = build(**kind)

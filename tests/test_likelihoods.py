@@ -10,7 +10,7 @@ from scipy.special import expit
 from torch.distributions import Bernoulli, Independent
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from course_lib.likelihoods import Pixels, log_bernoulli, softplus
+from course_lib.likelihoods import Pixels, log_bernoulli
 
 
 def test_equals_scipy():
@@ -72,24 +72,24 @@ def test_pixels_are_a_distribution():
 
 
 @pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1.2e-7), (torch.float64, 2.3e-16)])
-def test_softplus_is_torchs(dtype, within):
+def test_one_pixel_is_right_to_the_last_digits(dtype, within):
     logits = torch.linspace(-120, 120, 4801, dtype=dtype)
-    error = (softplus(logits).double() - numpy_softplus(logits.double())).abs()
-    # half a unit in the last place of log max(p, 1 − p), which is at most log 2, and of the sum
-    assert (error <= within * (1 + logits.double().abs())).all()
+    for x in (0.0, 1.0, 0.3):
+        expected = x * logits.double().numpy() - np.logaddexp(0, logits.double().numpy())
+        found = log_bernoulli(logits[:, None], torch.full((4801, 1), x, dtype=dtype)).double().numpy()
+        # half a unit in the last place of log max(p, 1 − p), which is at most log 2, and of each other term
+        assert (np.abs(found - expected) <= 2 * within * (1 + np.abs(logits.double().numpy()))).all()
 
 
-def numpy_softplus(x):
-    return torch.from_numpy(np.logaddexp(0, x.numpy()))
-
-
-def test_softplus_has_all_derivatives():
-    logits = (3 * torch.randn(7, generator=torch.Generator().manual_seed(5))).double().requires_grad_()
-    assert torch.autograd.gradcheck(softplus, logits)
-    assert torch.autograd.gradgradcheck(softplus, logits)
-    softplus(torch.tensor([-1e30, 0.0, 1e30], requires_grad=True)).sum().backward()
+@pytest.mark.parametrize("shapes", [((4, 7), (4, 7)), ((3, 4, 7), (4, 7)), ((7,), (4, 7))])
+def test_gradients_by_finite_differences(shapes):
+    torch.manual_seed(5)
+    logits, x = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    assert torch.autograd.gradcheck(log_bernoulli, (3 * logits, x))
+    assert torch.autograd.gradgradcheck(log_bernoulli, (3 * logits, x))
 
 
 def test_a_logit_that_is_no_number_stays_one():
-    assert softplus(torch.tensor([torch.nan, torch.inf, -torch.inf])).tolist()[1:] == [np.inf, 0]
-    assert softplus(torch.tensor([torch.nan])).isnan().all()
+    logits, one = torch.tensor([[torch.nan], [-torch.inf]]), torch.tensor([0.0])
+    assert log_bernoulli(logits[0], one).isnan()
+    assert log_bernoulli(torch.tensor([-1e30]), one) == 0

@@ -112,11 +112,20 @@ def test_a_decoder_starts_at_the_mean_image(kind):
         ((784,), {}, r"The shape of an image is \(H, W\) or \(C, H, W\), not \(784,\)"),
         ((1, 3, 28, 28), {}, r"not \(1, 3, 28, 28\)"),
         ((0, 28), {}, r"not \(0, 28\)"),
+        ((28, 28), {"hidden": (400, 0)}, r"a whole number of units or channels, above 0, not \[400, 0\]"),
+        ((28, 28), {"hidden": (2.5,)}, r"not \[2.5\]"),
+        ((8, 8), CONV | {"hidden": (4, 0, 8)}, r"not \[4, 0, 8\]"),
     ],
 )
 def test_networks_that_cannot_be(shape, arguments, sentence):
     for build in (lambda: Encoder(shape, 2, **arguments), lambda: Decoder(2, shape, **arguments)):
         with pytest.raises(ValueError, match=sentence):
+            build()
+
+
+def test_no_code_is_no_network():
+    for build in (lambda: Encoder((8, 8), 0), lambda: Decoder(0, (8, 8)), lambda: Decoder(-1, (8, 8))):
+        with pytest.raises(ValueError, match="a whole number of units or channels, above 0"):
             build()
 
 

@@ -14,6 +14,7 @@ from course_lib.data import densities
 from course_lib.toy_gan import CELLS, HEAD, ROWS, SIZE, Game, History, Settings, exact, losses, noise
 from course_lib.toy_gan import game as engine
 from course_lib.toy_gan import history as past
+from course_lib.toy_gan.grid import FINE
 from course_lib.toy_gan.settings import CHOICES, STRUCTURE
 
 LOSSES = CHOICES["loss"]
@@ -458,13 +459,18 @@ def test_arrows_say_where_g_s_points_would_go(loss):
 
 
 @pytest.mark.parametrize("z", CHOICES["z"])
-def test_mean_and_std_are_those_of_g_s_points_however_far_they_fly(z):
-    game = Game(Settings(z=z, depth_g=0))
-    spread = 1 / math.sqrt(3) if z == "uniform" else 1  # the standard deviation of z
-    for slope, middle in ((1.0, 0.5), (2.0, 200.0), (-50.0, 7.0)):  # the grid ends at 6.4
+def test_mean_std_and_w1_are_those_of_g_s_points_however_far_they_fly(z):
+    game = Game(Settings(z=z, depth_g=0, loss="wasserstein"))
+    line, spread = game.grid, 1 / math.sqrt(3) if z == "uniform" else 1  # the standard deviation of z
+    # the grid ends at 6.4; the last three lie across its ends, and wholly outside on one side and the other
+    for slope, middle in ((1.0, 0.5), (0.5, 5.0), (-50.0, 7.0), (2.0, 200.0), (0.0, -40.0)):
         game.g.weights.copy_(torch.tensor([slope, middle]))
         r = game.record()
         assert (r["mean"], r["std"]) == pytest.approx((middle, abs(slope) * spread), rel=1e-4)
+        fine = np.interp(np.linspace(0, FINE, 64 * FINE + 1), np.arange(FINE + 1), line.z_edges)
+        points, mass = slope * (fine[:-1] + fine[1:]) / 2 + middle, np.repeat(line.z_mass.numpy() / 64, 64)
+        w1 = stats.wasserstein_distance(line.x, points, line.p[1:-1], mass)
+        assert r["w1"] == r["best_value"] == pytest.approx(w1, abs=0.01)  # a fifth of a cell: what p's middles cost
 
 
 def test_a_frame_is_what_was_measured():

@@ -31,9 +31,13 @@ def total_variation(p: Tensor, q: Tensor) -> Tensor:
     return (p - q).abs().sum() / 2
 
 
-def wasserstein(p: Tensor, q: Tensor, dx: float) -> Tensor:
-    """W1(p, q) = ∫ |P − Q| dx for cells of width dx, P and Q the distribution functions."""
-    return (p - q).cumsum(0).abs().sum() * dx
+def wasserstein(p: Tensor, q: Tensor, dx: float, beyond: Tensor | float = 0.0) -> Tensor:
+    """W1(p, q) = ∫ |P − Q| dx for cells of width dx, P and Q the distribution functions.
+
+    beyond: the outermost cells stand for all that lies further out, where p is nothing; so much further, on
+    average over q, than those cells' middles (`Grid.beyond`).
+    """
+    return (p - q).cumsum(0).abs().sum() * dx + beyond
 
 
 def best_critic(p: Tensor, q: Tensor, dx: float) -> Tensor:
@@ -47,8 +51,8 @@ def best_critic(p: Tensor, q: Tensor, dx: float) -> Tensor:
     return f - ((p + q) * f).sum() / 2
 
 
-def best_value(loss: str, p: Tensor, q: Tensor, dx: float) -> Tensor:
+def best_value(loss: str, p: Tensor, q: Tensor, dx: float, beyond: Tensor | float = 0.0) -> Tensor:
     """V(D*, G), the most that D can reach: −log 4 + 2·JSD; −½∫pq/(p+q) for least squares; W1."""
     if loss == "least_squares":
         return -torch.nan_to_num(p * q / (p + q)).sum() / 2
-    return wasserstein(p, q, dx) if loss == "wasserstein" else FLOOR[loss] + 2 * jsd(p, q)
+    return wasserstein(p, q, dx, beyond) if loss == "wasserstein" else FLOOR[loss] + 2 * jsd(p, q)

@@ -191,7 +191,7 @@ class Game:
         slope = torch.autograd.grad(a.sum(), where)[0].detach()
         push = losses.push(s.loss, a.detach(), slope)
         a, points = a.detach()[:CELLS], x[FINE + 1 :]
-        return self._numbers(q, a, push, line.moments(x[: FINE + 1])) | {
+        return self._numbers(x[: FINE + 1], q, a, push) | {
             "q": q[1:-1] / line.dx,
             "d": losses.shown(s.loss, a) - self._centre(q, a),
             "d_star": exact.best_critic(line.p, q, line.dx)[1:-1]
@@ -205,21 +205,21 @@ class Game:
             return 0.0
         return float(((self.grid.p + q) * ends(a)).sum()) / 2
 
-    def _numbers(
-        self, q: Tensor, a: Tensor, push: Tensor, moments: tuple[Tensor, Tensor]
-    ) -> dict[str, float]:
+    def _numbers(self, x: Tensor, q: Tensor, a: Tensor, push: Tensor) -> dict[str, float]:
         s, p, dx, edge = self.settings, self.grid.p, self.grid.dx, ends(a)  # (C,) each
+        outside = q[0] + q[-1]
+        beyond = self.grid.beyond(x, q) if outside else 0.0
         real, fake = losses.d_pays(s.loss, edge)
         above = ((edge - self._centre(q, a)).sign() + 1) / 2  # 1 where D says real, ½ where it cannot say
         due, there = (torch.bincount(self.grid.basin, v, self.grid.modes) for v in (p, q))
         dirac = s.players == "dirac"
         values = (
             self.rounds, self.d_updates, self.g_updates, self.loss_d, self.loss_g,
-            -(p * real + q * fake).sum(), exact.best_value(s.loss, p, q, dx),
+            -(p * real + q * fake).sum(), exact.best_value(s.loss, p, q, dx, beyond),
             exact.jsd(p, q), exact.kl(p, q), exact.kl(q, p), exact.total_variation(p, q),
-            exact.wasserstein(p, q, dx), (p * above + q * (1 - above)).sum() / 2,
-            (there >= due / 4).sum(), self.grid.modes, *moments,
-            (q * ends(push[:CELLS].abs())).sum(), q[0] + q[-1],
+            exact.wasserstein(p, q, dx, beyond), (p * above + q * (1 - above)).sum() / 2,
+            (there >= due / 4).sum(), self.grid.modes, *self.grid.moments(x),
+            (q * ends(push[:CELLS].abs())).sum(), outside,
             self.g.weights[0] if dirac else np.nan, self.d.weights[0] if dirac else np.nan,
         )  # fmt: skip
         return {name: float(value) for name, value in zip(HEAD, values, strict=True)}

@@ -78,6 +78,15 @@ class Grid:
         mean = (self.z_mass * middle).sum()
         return mean, (self.z_mass * ((middle - mean) ** 2 + width**2 / 12)).sum().sqrt()
 
+    def beyond(self, x: Tensor, q: Tensor) -> Tensor:
+        """How much further out than the outer cells' middles q's mass lies, on average, for x (FINE + 1,)."""
+        low, high = torch.minimum(x[:-1], x[1:]), torch.maximum(x[:-1], x[1:])  # (FINE,)
+        distance = torch.zeros_like(low)  # from the grid, 0 inside
+        for near, far in ((low - self.edges[-1], high - self.edges[-1]), (self.low - high, self.low - low)):
+            straddling = far.clamp(min=0) ** 2 / (2 * torch.where(near < far, far - near, 1))
+            distance += torch.where(near >= 0, (near + far) / 2, straddling)
+        return (self.z_mass * distance).sum() - self.dx / 2 * (q[0] + q[-1])
+
     def to_json(self) -> dict[str, Any]:
         """For a page that plays the game without Python."""
         table = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "cdf")}

@@ -21,10 +21,11 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b, dtype=torch.float64) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
+        *hidden, last = self.layers
         h = x[:, None]  # (N, 1)
-        for layer in self.layers[:-1]:
+        for layer in hidden:
             h = torch.tanh(layer(h))  # (N, width)
-        return self.layers[-1](h)[:, 0]
+        return last(h)[:, 0]
 
 
 class Theta(nn.Module):

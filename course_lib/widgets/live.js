@@ -263,8 +263,10 @@ class Player {
     const frames = Math.max(this.frames, Math.ceil(this.rate / 5));
     if (this.asking === this.epoch || this.queue.length >= frames) return;
     const epoch = (this.asking = this.epoch);
+    const began = performance.now();
     try {
       const got = await this.core.ask({ frames, steps: this.steps, ...this.request(this.queue.length) });
+      this.took = (performance.now() - began) / got.length;     // milliseconds a frame, with the way there and back
       if (epoch === this.epoch) this.queue.push(...got);
     } catch (error) {
       if (epoch !== this.epoch) return;

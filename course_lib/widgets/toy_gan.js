@@ -35,16 +35,23 @@ function build(core) {
     fail: () => { settings = told(); version += 1; },
   });
 
-  // How many rounds a second are shown: measured over a second, so that the number can be read.
-  let [reached, counted, since] = [null, 0, 0];
+  // How many rounds a second are shown: measured over a second, so that the number can be read. Where as many as are
+  // wanted cannot be computed, a frame gets fewer, so that the picture stays fluent; one more when there is time for it.
+  let [reached, counted, since, began] = [null, 0, 0, 0];
+  const wanted = () => Number(speed) || 1;
   function clock() {
     const now = performance.now();
     counted += 1;
     if (since && now - since < 1000) return;
-    reached = since && now - since < 5000 ? ((counted * player.steps) / (now - since)) * 1000 : null;
-    [counted, since] = [0, now];
+    const seconds = (now - since) / 1000;
+    reached = since && seconds < 5 ? (past[at].step - began) / seconds : null;
+    const part = counted / seconds / player.rate;       // of the frames that were due
+    const { steps } = player;
+    if (reached !== null && part < 0.85) player.steps = Math.max(1, Math.floor(steps * part));
+    else if (player.took * player.rate * (steps + 1) < 1000 * steps) player.steps = Math.min(steps + 1, wanted());
+    [counted, since, began] = [0, now, past[at].step];
   }
-  const behind = () => player.playing && reached !== null && reached < 0.8 * player.rate * player.steps;
+  const behind = () => player.playing && reached !== null && reached < 0.8 * player.rate * wanted();
 
   function take(entry, seconds = 0) {
     if (fresh(entry)) [past, at] = [[entry], 0];
@@ -179,7 +186,7 @@ function build(core) {
     version += 1;
     if (slow && value !== "slow") slow = null;
     player.rate = value === "1/6" ? 5 : 30;
-    player.steps = Number(value) || 1;
+    player.steps = wanted();
     player.frames = value === "1/6" ? 2 : 6;
     player.clear();
     [reached, since] = [null, 0];

@@ -83,6 +83,17 @@ function moments(mass, x) {
   return [mean, Math.sqrt(each((middle, width) => (middle - mean) ** 2 + width ** 2 / 12))];
 }
 
+// How much further out than the outer cells' middles q's mass lies, on average.
+function beyond({ low, dx }, mass, x, q) {
+  const high = low + CELLS * dx;
+  const out = (near, far) => (near >= 0 ? (near + far) / 2 : far > 0 ? far ** 2 / (2 * (far - near)) : 0);
+  const each = Float64Array.from({ length: FINE }, (_, j) => {
+    const [a, b] = x[j] < x[j + 1] ? [x[j], x[j + 1]] : [x[j + 1], x[j]];
+    return mass[j] * (out(a - high, b - high) + out(low - b, low - a));
+  });
+  return sum(each) - (dx / 2) * (q[0] + q[CELLS + 1]);
+}
+
 // ---- what the players cannot see, as in toy_gan/exact.py: p and q are masses of cells, results in nats --------------
 
 const kl = (p, q) => sum(p.map((v, i) => (v > 0 ? v * Math.log(v / q[i]) : 0)));
@@ -282,7 +293,7 @@ class Game {
     const held = (masses) => Array.from({ length: modes }, (_, m) => sum(masses.map((v, i) => (basin[i] === m ? v : 0))));
     const [due, there] = [held(p), held(q)];
     const distance = jsd(p, q);
-    const w1 = sum(ahead(p, q).map(Math.abs)) * dx;
+    const w1 = sum(ahead(p, q).map(Math.abs)) * dx + (q[0] + q[CELLS + 1] ? beyond(this.line, mass, x, q) : 0);
     const best = { least_squares: -sum(p.map((v, i) => (v + q[i] > 0 ? (v * q[i]) / (v + q[i]) : 0))) / 2,
       wasserstein: w1 }[s.loss] ?? loss.floor + 2 * distance;
     const dirac = s.players === "dirac";

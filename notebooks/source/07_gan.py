@@ -410,14 +410,15 @@ assert ours["smallest share"] > 0.05 and ours["classifier score"] > 9
 # shares, in nats. So read a row as a whole, and beside the first one.
 #
 # Are they copies? For each sample, the nearest of all training digits, in pixels. Test digits beside: they are no copies,
-# and just as near as new handwriting of the same kind is. **Predict:** will the samples be nearer, or farther?
+# and just as near as new handwriting of the same kind is. Shown are the most suspicious: of each digit the sample that
+# came nearest. **Predict:** will the samples be nearer than test digits, or farther?
 
 # %%
 gaps, index = nearest(images[:copies], train.pixels())
 real_gaps, _ = nearest(held_out[:copies], train.pixels())
-close = gaps.argsort()[:12]
-rows = {"samples": images[copies:], "nearest": images[close], "their neighbour": train.pixels(index[close])}
-gan_plots.digit_rows({name: row[:12] for name, row in rows.items()})
+read = referee(images[:copies]).argmax(1)
+close = torch.stack([torch.where(read == digit, gaps, torch.inf).argmin() for digit in read.unique()])
+gan_plots.digit_rows({"nearest samples": images[close], "their neighbours": train.pixels(index[close])})
 plt.show()
 print(f"median distance: samples {gaps.median():.2f}, test digits {real_gaps.median():.2f}")
 assert gaps.min() > 0.5  # an exact copy would be at 0
