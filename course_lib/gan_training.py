@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from course_lib.data import Digits
+from course_lib.device import knows_bfloat16
 from course_lib.gan import GAN, update_discriminator, update_generator
 from course_lib.training import Run
 
@@ -32,7 +33,7 @@ class GANRecipe:
     penalty: float = 0.0  # weight of `gradient_penalty`
     average: float = 0.998  # decay of the averaged weights a step; in the first steps they follow faster
     mean_image: bool = True  # G begins at the mean image instead of at grey
-    autocast: bool = False
+    autocast: bool = False  # products in bfloat16, on a device that knows it
 
     def __post_init__(self) -> None:
         if min(self.batch_size, self.d_steps, self.r1_every) < 1:
@@ -95,5 +96,6 @@ def train_gan(
 
     measure = (lambda: evaluate(gan)) if evaluate else None
     length = recipe.epochs if epochs is None else epochs
-    run.train(update, length, autocast=recipe.autocast, evaluate=measure, **options)
+    half = recipe.autocast and knows_bfloat16(device)
+    run.train(update, length, autocast=half, evaluate=measure, **options)
     return gan.eval(), run

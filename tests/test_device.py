@@ -60,3 +60,18 @@ def test_fast(monkeypatch, value, fast):
     if value is not None:
         monkeypatch.setenv("COURSE_FAST", value)
     assert runpy.run_path(str(Path(device.__file__)))["FAST"] is fast
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_bfloat16_where_the_device_has_it(monkeypatch, can):
+    asked = []
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation: asked.append(including_emulation) or can
+    )
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: can)
+    assert device.knows_bfloat16(torch.device("cuda")) == can
+    assert asked == [False]  # an old GPU that imitates it does not count
+    assert not device.knows_bfloat16(torch.device("mps"))
+    assert device.knows_bfloat16(torch.device("cpu")) in {False, can}
+    if can and torch.backends.cpu.get_cpu_capability() == "AVX512":
+        assert device.knows_bfloat16(torch.device("cpu"))

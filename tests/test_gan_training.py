@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from course_lib import training
+from course_lib import gan_training, training
 from course_lib.data import Digits, uci_digits
 from course_lib.gan import GAN, update_discriminator, update_generator
 from course_lib.gan_training import GANRecipe, train_gan
@@ -74,6 +74,7 @@ def test_training_is_what_its_recipe_says(digits):
     ids=["plain", "conditional", "spectral", "wasserstein", "autocast"],
 )
 def test_resumed_is_bit_equal(change, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(gan_training, "knows_bfloat16", lambda device: True)
     recipe = replace(RECIPE, **change)
     whole, run = train_gan(recipe, digits, quiet=True)
     saved, whole_log = weights(whole), run.history

@@ -133,7 +133,8 @@ def test_no_epochs_are_no_epochs(digits):
     assert model.decoder.bias.std() > 1  # the mean image
 
 
-def test_autocast_is_used(digits):
+def test_autocast_is_used(digits, monkeypatch):
+    monkeypatch.setattr(recipes, "knows_bfloat16", lambda device: True)  # else it would be imitated, slowly
     seen = {}
     for on in (True, False):
         torch.manual_seed(0)
@@ -142,10 +143,13 @@ def test_autocast_is_used(digits):
     # the same model but for bfloat16's rounding: Adam moves each weight by at most lr a step
     assert (seen[True] - seen[False]).abs().max() < 22 * 4e-3
     assert (seen[True] - seen[False]).abs().mean() < 4e-3
+    monkeypatch.setattr(recipes, "knows_bfloat16", lambda device: False)
+    assert torch.equal(weights(train(FULL, digits, quiet=True)[0]), seen[False])
 
 
 @pytest.mark.parametrize("recipe", [RECIPES["plain"], CONDITIONAL], ids=["vae", "conditional"])
-def test_a_likelihood_in_bfloat16_is_nearly_the_exact_one(recipe, digits):
+def test_a_likelihood_in_bfloat16_is_nearly_the_exact_one(recipe, digits, monkeypatch):
+    monkeypatch.setattr(recipes, "knows_bfloat16", lambda device: True)
     model, _ = train(recipe, digits, epochs=1, quiet=True)
     x, y = fixed_binarization(digits.images[:100]).flatten(1), digits.labels[:100]
     y = y if recipe.model is ConditionalVAE else None
@@ -153,6 +157,9 @@ def test_a_likelihood_in_bfloat16_is_nearly_the_exact_one(recipe, digits):
     for k in (1, 50, 100):  # from the same draws; the README's figures are quoted to 0.01
         assert found[k].mean == pytest.approx(exact[k].mean, abs=0.01)
         assert found[k].se == pytest.approx(exact[k].se, abs=0.01)
+        assert found[k].mean != exact[k].mean
+    monkeypatch.setattr(recipes, "knows_bfloat16", lambda device: False)
+    assert likelihood_of(model, x, 100, y)[100] == exact[100]
 
 
 # ---- the command line ----

@@ -470,7 +470,9 @@ def test_mean_std_and_w1_are_those_of_g_s_points_however_far_they_fly(z):
         fine = np.interp(np.linspace(0, FINE, 64 * FINE + 1), np.arange(FINE + 1), line.z_edges)
         points, mass = slope * (fine[:-1] + fine[1:]) / 2 + middle, np.repeat(line.z_mass.numpy() / 64, 64)
         w1 = stats.wasserstein_distance(line.x, points, line.p[1:-1], mass)
-        assert r["w1"] == r["best_value"] == pytest.approx(w1, abs=0.01)  # a fifth of a cell: what p's middles cost
+        assert (
+            r["w1"] == r["best_value"] == pytest.approx(w1, abs=0.01)
+        )  # a fifth of a cell: what p's middles cost
 
 
 def test_a_frame_is_what_was_measured():
