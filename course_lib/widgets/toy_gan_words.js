@@ -19,6 +19,7 @@ const MORE = `
 .course-widget fieldset label { display: flex; justify-content: space-between; margin: 3px 0; min-height: 30px; }
 .course-widget fieldset select { max-width: 60%; }
 .course-widget fieldset label.tick { justify-content: flex-start; }
+.course-widget fieldset input[type=range] { flex-shrink: 9; min-width: 56px; }     /* before its name is broken */
 .course-widget input[type=checkbox] { width: 18px; height: 18px; margin: 0; accent-color: #0072B2; }
 .course-widget input[type=number] { font: inherit; width: 6.5em; min-height: 30px; padding: 1px 6px; color: #222; background: #fff;
   border: 1px solid #8a8a8a; border-radius: 6px; }
