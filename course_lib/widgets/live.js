@@ -266,7 +266,8 @@ class Player {
     const began = performance.now();
     try {
       const got = await this.core.ask({ frames, steps: this.steps, ...this.request(this.queue.length) });
-      this.took = (performance.now() - began) / got.length;     // milliseconds a frame, with the way there and back
+      const took = (performance.now() - began) / got.length;    // milliseconds a frame, with the way there and back
+      this.took = this.took ? 0.7 * this.took + 0.3 * took : took;
       if (epoch === this.epoch) this.queue.push(...got);
     } catch (error) {
       if (epoch !== this.epoch) return;

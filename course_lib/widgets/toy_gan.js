@@ -36,20 +36,19 @@ function build(core) {
   });
 
   // How many rounds a second are shown: measured over a second, so that the number can be read. Where as many as are
-  // wanted cannot be computed, a frame gets fewer, so that the picture stays fluent; one more when there is time for it.
-  let [reached, counted, since, began] = [null, 0, 0, 0];
+  // wanted take too long, a frame gets fewer, so that the picture stays fluent and a kernel has time for cells as well.
+  let [reached, since, began] = [null, 0, 0];
   const wanted = () => Number(speed) || 1;
   function clock() {
     const now = performance.now();
-    counted += 1;
     if (since && now - since < 1000) return;
     const seconds = (now - since) / 1000;
     reached = since && seconds < 5 ? (past[at].step - began) / seconds : null;
-    const part = counted / seconds / player.rate;       // of the frames that were due
-    const { steps } = player;
-    if (reached !== null && part < 0.85) player.steps = Math.max(1, Math.floor(steps * part));
-    else if (player.took * player.rate * (steps + 1) < 1000 * steps) player.steps = Math.min(steps + 1, wanted());
-    [counted, since, began] = [0, now, past[at].step];
+    const { steps, rate, took } = player;
+    const busy = (took * rate) / 1000;                  // the share of the time in which frames are computed
+    if (busy > 0.85) player.steps = Math.max(1, Math.floor((steps * 0.85) / busy));
+    else if ((busy * (steps + 1)) / steps < 0.75) player.steps = Math.min(steps + 1, wanted());
+    [since, began] = [now, past[at].step];
   }
   const behind = () => player.playing && reached !== null && reached < 0.8 * player.rate * wanted();
 

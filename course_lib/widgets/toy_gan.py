@@ -14,7 +14,7 @@ from course_lib.toy_gan.grid import grid
 from course_lib.toy_gan.settings import CHOICES
 from course_lib.widgets.live import Live
 
-BUSY = 0.1  # seconds of computing for one answer: whoever runs a cell meanwhile should not notice
+BUSY = 0.06  # seconds of computing for one answer: whoever runs a cell meanwhile should not notice
 HERE = Path(__file__).parent
 
 
