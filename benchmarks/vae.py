@@ -5,9 +5,9 @@
 784-400-20, batch 128, Adam at 1e-3, pixels binarized anew at each step, in one process, in turns. First,
 seconds an epoch (medians). Ours trains with float32 products of torch's precision "medium", which on a CPU
 hands them from MKL to oneDNN, or in bfloat16 if the device knows it; the bare products are timed as torch
-does them by itself, and so. Then seconds of training until the test −ELBO is 102.6 nats or less: the tutorial's loop measured after
-each epoch, ours with a schedule that ends there, both without the time of measuring. The −ELBO is taken on
-the fixed binarization of the test digits, 10 draws an image.
+does them by itself, and so. Then seconds of training until the test −ELBO is 102.6 nats or less: the
+tutorial's loop measured after each epoch, ours with a schedule that ends there, both without the time of
+measuring. The −ELBO is taken on the fixed binarization of the test digits, 10 draws an image.
 """
 
 from __future__ import annotations

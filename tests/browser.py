@@ -33,6 +33,8 @@ import nbformat
 import psutil
 import pytest
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
 ROOT = Path(__file__).parent.parent
 FLAGS = [
     "--no-sandbox",
@@ -231,6 +233,15 @@ class Page:
             arg=selector,
             timeout=timeout * 1000,
         )
+
+    def saved(self) -> nbformat.NotebookNode:
+        """The notebook, saved, without what belongs to a running kernel: as the course keeps them."""
+        self.page.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => 0)")
+        notebook = nbformat.read(self.path, as_version=4)
+        for cell in notebook.cells:
+            for output in cell.outputs:
+                output.get("data", {}).pop(WIDGET_VIEW, None)
+        return notebook
 
     def close(self) -> None:
         """Close the tab and forget its profile."""

@@ -11,7 +11,6 @@ from browser import Page
 
 pytest_plugins = ["browser"]
 
-VIEW = "application/vnd.jupyter.widget-view+json"
 EM, BARS, COUNT = ".course-widget[data-kind]", ".course-widget[data-decoder]", ".course-widget[data-value]"
 
 # The smallest widget on the base class: one number a frame, 30 a second.
@@ -372,14 +371,8 @@ def test_nothing_is_computed_out_of_sight(book):
 
 @pytest.fixture(scope="module")
 def saved(book, tmp_path_factory):
-    """The notebook as it was saved, without what belongs to a running kernel: as the course keeps them."""
-    book.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => 0)")
-    notebook = nbformat.read(book.path, as_version=4)
-    for cell in notebook.cells:
-        for output in cell.outputs:
-            output.get("data", {}).pop(VIEW, None)
     path = tmp_path_factory.mktemp("saved") / "saved.ipynb"
-    nbformat.write(notebook, path)
+    nbformat.write(book.saved(), path)
     return path
 
 

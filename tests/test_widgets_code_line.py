@@ -7,7 +7,6 @@ import time
 
 import matplotlib.pyplot as plt
 import nbconvert
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -168,7 +167,6 @@ truth = torch.linspace(0, 1, 51)[:, None, None].repeat(1, 5, 8)
 line = CodeLine({"AE": holey, "VAE": clean}, truth, {"AE": (-10, 10), "VAE": (0, 1)}, marks={"VAE": [0.25]})
 line
 """
-VIEW = "application/vnd.jupyter.widget-view+json"
 LINE = ".course-widget[data-at]"
 
 
@@ -183,12 +181,7 @@ def book(lab, chromium):
 @pytest.fixture(scope="module")
 def saved(book, tmp_path_factory):
     """The notebook as an HTML page, without a kernel or saved widget state."""
-    book.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => 0)")
-    notebook = nbformat.read(book.path, as_version=4)
-    for cell in notebook.cells:
-        for output in cell.outputs:
-            output.get("data", {}).pop(VIEW, None)
-    html, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
+    html, _ = nbconvert.HTMLExporter().from_notebook_node(book.saved())
     path = tmp_path_factory.mktemp("saved") / "saved.html"
     path.write_text(html, encoding="utf-8")
     return path

@@ -10,7 +10,7 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from browser import run_module
+from browser import WIDGET_VIEW, run_module
 from matplotlib.figure import Figure
 from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 
@@ -18,8 +18,6 @@ from course_lib.widgets import ElboBars, EMStepper, Live
 from course_lib.widgets.live import LIVE, sentence
 
 pytest_plugins = ["browser"]
-
-VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 @pytest.fixture
@@ -112,7 +110,7 @@ def test_the_saved_output_holds_a_picture_and_a_page(make):
     figures = plt.get_fignums()
     data, _ = widget._repr_mimebundle_()
     assert plt.get_fignums() == figures  # nothing of pyplot's was touched
-    assert VIEW in data
+    assert WIDGET_VIEW in data
     image = plt.imread(io.BytesIO(base64.b64decode(data["image/png"])))
     assert image.shape[1] > 600
     assert image[..., :3].std() > 0.05  # something is drawn
@@ -128,9 +126,9 @@ def test_the_saved_output_holds_a_picture_and_a_page(make):
 def test_html_export_without_widget_state_takes_the_page():
     data, _ = ElboBars()._repr_mimebundle_()
     choose = WidgetsDataTypeFilter(notebook_metadata={})
-    choose.display_data_priority = [VIEW, "text/html", "image/png", "text/plain"]
+    choose.display_data_priority = [WIDGET_VIEW, "text/html", "image/png", "text/plain"]
     assert choose(data) == ["text/html"]
-    data.pop(VIEW)
+    data.pop(WIDGET_VIEW)
     assert choose(data) == ["text/html"]
 
 

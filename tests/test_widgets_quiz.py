@@ -13,7 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from browser import Page, run_module
+from browser import WIDGET_VIEW, Page, run_module
 from PIL import Image
 from scipy.stats import binomtest
 
@@ -341,7 +341,6 @@ made = (torch.arange(6) * 20 + 130)[:, None, None].repeat(1, 4, 6) / 255
 quiz = Quiz(real, made)
 quiz
 """
-VIEW = "application/vnd.jupyter.widget-view+json"
 QUIZ = ".course-widget[data-quiz]"
 RESET = (
     "quiz.mode, quiz.classroom, quiz.seed, quiz.revealed, quiz.answers = 'one', False, 0, False, []; "
@@ -363,7 +362,7 @@ def saved(tmp_path_factory):
     space = {}
     exec(SOURCE, space)
     data = space["quiz"]._repr_mimebundle_()[0]
-    data.pop(VIEW, None)
+    data.pop(WIDGET_VIEW, None)
     cell = nbformat.v4.new_code_cell(SOURCE, outputs=[nbformat.v4.new_output("execute_result", data=data)])
     html, _ = nbconvert.HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
     path = tmp_path_factory.mktemp("saved") / "saved.html"
