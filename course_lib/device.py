@@ -1,6 +1,7 @@
 """Where the tensors live, and whether this is a short run."""
 
 import os
+import platform
 
 import torch
 
@@ -28,6 +29,10 @@ def pick_device(name: str | None = None) -> torch.device:
 def knows_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 itself. Others imitate it, a CPU at an eighth of its speed."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    ours = device.type == "cpu" and torch.backends.mkldnn.is_available()
-    return ours and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    if platform.machine().lower() in ("x86_64", "amd64"):  # oneDNN says yes to all of AVX-512, and imitates
+        return torch.cpu._is_avx512_bf16_supported()
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -15,7 +15,8 @@ def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     x·l − log(1 + eˡ), finite whatever the logit. For grey x it is a cross-entropy and no likelihood.
     """
     if logits.device.type == "cpu":
-        return _LogBernoulli.apply(*torch.broadcast_tensors(logits, x))
+        kind = torch.result_type(logits, x)
+        return _LogBernoulli.apply(*torch.broadcast_tensors(logits.to(kind), x.to(kind)))
     return (logits * x).sum(-1) - F.softplus(logits).sum(-1)
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from course_lib.elbo import Bound, log_importance_weights
 from course_lib.elbo import elbo as bound_of
+from course_lib.state import seeded
 
 
 class Estimate(NamedTuple):
@@ -44,7 +45,7 @@ class NLL:
     seconds: float
 
     def __getitem__(self, k: int) -> Estimate:
-        values = self.per_image[self.ks.index(k)].double()
+        values = self.per_image[self.ks.index(k)].cpu().double()  # Apple's GPU has no float64
         return Estimate(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
 
     def __repr__(self) -> str:
@@ -135,7 +136,7 @@ def elbo_surgery(model: Any, x: Tensor, samples: int = 4, *, y: Tensor | None = 
             q = part.posterior(some)
             z = q.sample((samples,))  # (S, n, d)
             logs.append(torch.stack([q.log_prob(z), aggregate.log_prob(z), part.prior.log_prob(z)]))
-    log_q, log_agg, log_prior = torch.cat(logs, 2).double()  # (S, N) each
+    log_q, log_agg, log_prior = torch.cat(logs, 2).cpu().double()  # (S, N) each
 
     def estimate(draws: Tensor) -> Estimate:  # the images are given, only the z's are drawn
         return Estimate(float(draws.mean()), float(draws.var(0).mean() / draws.numel()) ** 0.5)
@@ -163,7 +164,7 @@ def within_class_diversity(images: Tensor, labels: Tensor, features: Callable[[T
     like: in binary images each pixel's own noise counts, in a decoder's means it is missing.
     """
     rows = images if features is None else torch.cat([features(some) for some in images.split(1000)])
-    groups = [rows[labels == label].flatten(1).double() for label in labels.unique()]  # (n, D) each
+    groups = [rows[labels == label].flatten(1).cpu().double() for label in labels.unique()]  # (n, D) each
     if min(map(len, groups), default=0) < 2:
         raise ValueError("A distance needs two images of a class, and some class here has only one.")
     return float(torch.stack([2 * g.var(0).sum() for g in groups]).mean())  # mean ‖a − b‖² is 2 · variance
@@ -178,8 +179,7 @@ def _measuring(model, x, y, seed=0, size=1000, exact=False):
         raise ValueError(f"{len(x):,} images need as many labels, not {len(y):,}.")
 
     switch, was_training = getattr(model, "train", lambda on: None), getattr(model, "training", False)
-    with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        torch.manual_seed(seed)
+    with torch.no_grad(), seeded(x.device, seed):
         switch(False)
         try:
             one = model if y is None else model.given(y[:1])

@@ -6,6 +6,7 @@ figures are taken on the one fixed binarization of the test digits; a GAN learns
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,7 @@ def train(
     """The recipe's model trained on the digits, in eval mode, and its Run.
 
     epochs: others than the recipe's. checkpoint: a file to resume from. options: those of `Run.train`.
+    Interrupted, it returns the model so far: then `run.finished` is False.
     """
     if isinstance(recipe, GANRecipe):
         return train_gan(recipe, digits, seed, epochs, checkpoint, **options)
@@ -113,11 +115,13 @@ def train(
         return losses
 
     precision = torch.get_float32_matmul_precision()
-    if images.device.type == "cpu":  # oneDNN's products instead of MKL's: on AMD's processors twice as fast
+    # oneDNN's products instead of MKL's: on some of AMD's processors twice as fast. A CPU that knows bfloat16
+    # may round the factors to it; their products are added up in float32
+    if images.device.type == "cpu":
         torch.set_float32_matmul_precision("medium")
     try:
-        half = recipe.autocast and knows_bfloat16(images.device)
-        run.train(update, recipe.epochs if epochs is None else epochs, autocast=half, **options)
+        options.setdefault("autocast", recipe.autocast and knows_bfloat16(images.device))
+        run.train(update, recipe.epochs if epochs is None else epochs, **options)
     finally:
         torch.set_float32_matmul_precision(precision)
     return model.eval(), run
@@ -145,21 +149,27 @@ def main() -> None:
     parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
     parser.add_argument("--k", type=int, default=5000, help="draws for each test digit's likelihood; 0: none")
     asked = parser.parse_args()
+    whole = asked.epochs is None or (asked.epochs >= 1 and asked.epochs % 1 == 0)
+    if asked.recipe == "classifier" and not whole:
+        parser.error(f"the classifier takes a whole number of epochs, at least 1, not {asked.epochs:g}.")
     out, device = asked.out or Path(f"{asked.recipe}.safetensors"), pick_device(asked.device)
     digits, test = mnist(train=True, device=device), mnist(train=False, device=device)
     facts: dict[str, Any] = {"recipe": asked.recipe, "seed": asked.seed, "torch": torch.__version__}
     if asked.recipe == "classifier":
-        facts["epochs"] = int(asked.epochs or 12)
+        facts["epochs"] = 12 if asked.epochs is None else int(asked.epochs)
         half = knows_bfloat16(device)
         model: Any = train_classifier(digits, seed=asked.seed, epochs=facts["epochs"], bf16=half)
+        save_model(model, out, dtype=torch.float16, **facts)
         facts["test_accuracy"] = model.accuracy(test.images, test.labels)
         facts["test_accuracy_binarized"] = model.accuracy(fixed_binarization(test.images), test.labels)
     else:
         recipe, going = RECIPES[asked.recipe], out.with_suffix(".run.safetensors")
         facts["epochs"] = recipe.epochs if asked.epochs is None else asked.epochs
-        model, _ = train(recipe, digits, asked.seed, asked.epochs, going)
+        model, run = train(recipe, digits, asked.seed, asked.epochs, going)
+        if not run.finished:
+            sys.exit(f"{out} is not written yet: the same command goes on from {going}.")
         save_model(model, out, dtype=torch.float16, **facts)
-        going.unlink()
+        going.unlink(missing_ok=True)  # there is none of no epochs
         model = load_model(out, device)  # what is measured is what was saved
         if isinstance(recipe, GANRecipe):
             torch.manual_seed(asked.seed)

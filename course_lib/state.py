@@ -1,6 +1,8 @@
 """What a training run consists of, as numbers and tensors: its parts, its noise, and what makes it itself."""
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -73,6 +75,17 @@ def set_noise(device: torch.device, noise: dict[str, Tensor], seed: int) -> None
             generator.set_state(noise[name])
         else:
             generator.manual_seed(seed)
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Noise from this seed; afterwards the generators go on as if nothing had been drawn."""
+    noise = get_noise(device)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        set_noise(device, noise, seed)
 
 
 def _generators(device: torch.device) -> dict[str, torch.Generator]:

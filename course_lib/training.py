@@ -70,7 +70,7 @@ class Run:
         self.parts, self.batch_size, self.seed, self.device = parts, batch_size, seed, self._rows[0].device
         self._host = tuple(rows.cpu() for rows in self._rows)  # what is left if the device vanishes
         self._epoch_steps = counts[0] // batch_size + (counts[0] % batch_size > 1)
-        self.step, self.progress = 0, torch.zeros((), device=self.device)
+        self.step, self._total, self.progress = 0, 0, torch.zeros((), device=self.device)
         self._log, self.evaluations = Log(), Log()
         self._pending: list[Any] = []  # (rows, terms) of the steps since the last report, still on the device
         self._order = (-1, torch.empty(0))  # an epoch, and its permutation
@@ -84,6 +84,11 @@ class Run:
     def epoch(self) -> float:
         """Epochs done so far."""
         return self.step / self._epoch_steps
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last `train` came to its end; not so after an interrupt."""
+        return self.step >= self._total
 
     @property
     def history(self) -> Log:
@@ -114,7 +119,8 @@ class Run:
         be, a sentence says why and the steps run one by one. quiet: no bar.
         Raises NotFinite, with the run at the last good step; other errors leave it at the last whole step.
         """
-        self._total, self._report_every, self._screen = round(epochs * self._epoch_steps), report_every, None
+        self._total, self._screen = round(epochs * self._epoch_steps), None
+        self._report_every = max(1, report_every)
         if self.step >= self._total:
             print(f"Nothing to do: {self.epoch:.4g} epochs are done, {epochs:.4g} were asked for.")
             return self.history
@@ -169,8 +175,7 @@ class Run:
                 reported = self._advance(update)
                 for every, function, use in also:
                     if self.step % every == 0 or self.step == self._total:
-                        with self._aside():
-                            use(function)
+                        use(function)
                 if reported:
                     bar.set_postfix({name: f"{v[-1]:.4g}" for name, v in self._log.items()}, refresh=False)
                     bar.update(self.step - bar.n)
@@ -320,11 +325,14 @@ class Run:
         print(f"Resumed from {path} after {self.epoch:.4g} epochs, step {self.step:,}.")
 
     def _evaluate(self, evaluate: Any) -> None:
-        self.evaluations = _append(self.evaluations, self.step, evaluate())
+        with self._aside():
+            found = evaluate()
+        self.evaluations = _append(self.evaluations, self.step, found)
         self._keep()  # going forward again does not evaluate again
 
     def _show(self, picture: Any) -> None:
-        drawn = picture(self)
+        with self._aside():
+            drawn = picture(self)
         drawn = getattr(drawn, "figure", drawn)  # axes stand for their figure
         if hasattr(get_ipython(), "kernel"):
             if self._screen is None:
@@ -352,8 +360,8 @@ def _number(name: str, term: Any, device: torch.device) -> Tensor:
         raise TypeError(
             f"update must return numbers, but {name} has shape {tuple(term.shape)}: take its mean."
         )
-    # what was not computed from parameters may be written to in place, as run.progress is
-    return term.detach() if term.requires_grad else term.to(device, copy=True)
+    # what was not computed in this step may be written to in place, as run.progress and a parameter are
+    return term.detach() if term.grad_fn is not None else term.detach().to(device, copy=True)
 
 
 def _append(log: Log, step: int, values: dict[str, float]) -> Log:

@@ -47,7 +47,8 @@ class Flower(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log P(z): (..., 2) → (...)."""
-        return flower.log_prob(value).to(value)
+        # its density is float64, which Apple's GPU has not
+        return flower.log_prob(value.cpu() if value.device.type == "mps" else value).to(value)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """z (*sample_shape, 2), from torch's global generator."""

@@ -10,6 +10,7 @@ import torch
 from scipy import ndimage
 from sklearn.metrics import accuracy_score
 
+from course_lib import classifier
 from course_lib.checkpoints import describe
 from course_lib.classifier import SHIPPED, Classifier, augment, train_classifier
 from course_lib.data.digits import Digits, fixed_binarization, mnist
@@ -189,3 +190,12 @@ def test_an_odd_number_of_digits_trains(capsys):
     digits = few(mnist(quiet=True), slice(101))  # the last batch would be a single image: no batch statistics
     train_classifier(digits, epochs=1, batch_size=50)
     assert capsys.readouterr().out != ""  # the bar
+
+
+def test_half_a_referee_is_none(monkeypatch):
+    def struck(images):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(classifier, "augment", struck)
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(few(mnist(quiet=True), slice(200)), epochs=1, batch_size=50, quiet=True)

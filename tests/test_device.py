@@ -1,5 +1,6 @@
 """The order CUDA, MPS, CPU, and what overrides it. No GPU is needed: torch is made to report one."""
 
+import contextlib
 import runpy
 from pathlib import Path
 
@@ -64,14 +65,18 @@ def test_fast(monkeypatch, value, fast):
 
 @pytest.mark.parametrize("can", [True, False])
 def test_bfloat16_where_the_device_has_it(monkeypatch, can):
-    asked = []
+    asked, cards = [], []
     monkeypatch.setattr(
         torch.cuda, "is_bf16_supported", lambda including_emulation: asked.append(including_emulation) or can
     )
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: can)
-    assert device.knows_bfloat16(torch.device("cuda")) == can
+    monkeypatch.setattr(torch.cuda, "device", lambda which: contextlib.nullcontext(cards.append(which)))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: can)
+    monkeypatch.setattr(device.platform, "machine", lambda: "x86_64")
+    assert device.knows_bfloat16(torch.device("cuda:1")) == can
     assert asked == [False]  # an old GPU that imitates it does not count
+    assert cards == [torch.device("cuda:1")]
     assert not device.knows_bfloat16(torch.device("mps"))
-    assert device.knows_bfloat16(torch.device("cpu")) in {False, can}
-    if can and torch.backends.cpu.get_cpu_capability() == "AVX512":
-        assert device.knows_bfloat16(torch.device("cpu"))
+    assert device.knows_bfloat16(torch.device("cpu")) == can
+    monkeypatch.setattr(device.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not device.knows_bfloat16(torch.device("cpu"))

@@ -89,6 +89,15 @@ def test_gradients_by_finite_differences(shapes):
     assert torch.autograd.gradgradcheck(log_bernoulli, (3 * logits, x))
 
 
+def test_pixels_may_be_of_another_kind():
+    logits = torch.randn(3, 5, requires_grad=True)
+    for x in (torch.rand(3, 5) > 0.5, torch.ones(3, 5, dtype=torch.uint8), torch.rand(3, 5).double()):
+        found = log_bernoulli(logits, x)
+        assert found.dtype == torch.result_type(logits, x)
+        torch.testing.assert_close(found, log_bernoulli(logits.double(), x.double()), check_dtype=False)
+        found.sum().backward()
+
+
 def test_a_logit_that_is_no_number_stays_one():
     logits, one = torch.tensor([[torch.nan], [-torch.inf]]), torch.tensor([0.0])
     assert log_bernoulli(logits[0], one).isnan()

@@ -16,6 +16,7 @@ from course_lib.gan import GAN
 from course_lib.gan_training import GANRecipe
 from course_lib.metrics import nll
 from course_lib.recipes import RECIPES, Recipe, likelihood_of, train
+from course_lib.vae import VAE
 
 FULL = Recipe(  # every ingredient, in a small network
     config={"latent": 3, "hidden": [16], "activation": "silu"}, epochs=2, batch_size=50, lr=4e-3, cosine=True,
@@ -278,7 +279,41 @@ def test_the_command_for_the_classifier(command, monkeypatch, tmp_path):
     assert isinstance(load_model(tmp_path / "classifier.safetensors"), Classifier)
 
 
-@pytest.mark.parametrize("words", [["worst"], [], ["plain", "--epochs", "many"]])
+def test_a_command_that_is_stopped_goes_on_and_writes_nothing_half_done(command, monkeypatch, tmp_path):
+    whole = tmp_path / "whole.safetensors"
+    command("plain", "--epochs", "2", "--k", "0", "--device", "cpu", "--out", str(whole))
+    loss, calls = VAE.loss, []
+
+    def struck(*args, **options):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return loss(*args, **options)
+
+    monkeypatch.setattr(VAE, "loss", struck)
+    with pytest.raises(SystemExit, match=r"plain.safetensors is not written yet: the same command goes on"):
+        command("plain", "--epochs", "2", "--k", "0", "--device", "cpu")
+    assert {p.name for p in tmp_path.iterdir()} == {"whole.safetensors", "plain.run.safetensors"}
+    assert "Resumed" in command("plain", "--epochs", "2", "--k", "0", "--device", "cpu")
+    assert {p.name for p in tmp_path.iterdir()} == {"whole.safetensors", "plain.safetensors"}
+    assert torch.equal(weights(load_model("plain.safetensors")), weights(load_model(whole)))
+
+
+def test_no_epochs_by_command(command):
+    command("plain", "--epochs", "0", "--k", "0", "--device", "cpu")
+    assert describe("plain.safetensors")["epochs"] == 0
+
+
+def test_an_option_of_the_run_outdoes_the_recipe(digits, monkeypatch):
+    monkeypatch.setattr(recipes, "knows_bfloat16", lambda device: True)
+    exact = weights(train(replace(FULL, autocast=False), digits, quiet=True)[0])
+    assert torch.equal(weights(train(FULL, digits, quiet=True, autocast=False)[0]), exact)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["worst"], [], ["plain", "--epochs", "many"], *(["classifier", "--epochs", n] for n in ("0", "1.5"))],
+)
 def test_commands_that_cannot_be(command, words, capsys):
     with pytest.raises(SystemExit):
         command(*words)

@@ -260,6 +260,35 @@ def test_evaluation_and_pictures_leave_no_trace():
     assert run.parts["model"].training
 
 
+def test_terms_are_those_of_their_step_also_if_they_are_parameters():
+    model = nn.Linear(1, 1)
+    scale = nn.Parameter(torch.zeros(()))
+
+    def update(x):
+        scale.data += 1
+        return {"scale": scale, "twice": 2 * scale}
+
+    history = Run(torch.zeros(40), batch_size=10, model=model).train(update, 1, report_every=0, quiet=True)
+    assert history == {"step": [1, 2, 3, 4], "scale": [1, 2, 3, 4], "twice": [2, 4, 6, 8]}
+    scale.data.zero_()
+    history = Run(torch.zeros(40), batch_size=10, model=model).train(update, 1, quiet=True)
+    assert (history["scale"], history["twice"]) == ([2.5], [5])  # the means of 1 to 4, and of twice that
+
+
+def test_a_run_knows_whether_it_came_to_its_end():
+    def update(x):
+        if run.step == 5 and not calls:
+            calls.append(1)
+            raise KeyboardInterrupt
+        return {"one": 1.0}
+
+    calls, run = [], Run(torch.zeros(40), batch_size=10, model=nn.Linear(1, 1))
+    run.train(update, 2, quiet=True)
+    assert (run.step, run.finished) == (5, False)
+    run.train(update, 2, quiet=True)
+    assert run.finished
+
+
 def test_autocast_computes_in_bfloat16_and_still_learns():
     run, update = make()
     dtypes = []
@@ -347,9 +376,9 @@ def test_gradients_of_a_step_that_broke_off_do_not_reach_the_next():
 @pytest.mark.parametrize("after", [False, True])
 def test_an_interrupt_outside_of_the_step_loses_nothing_either(name, call, after, copies, monkeypatch):
     def options(run):
-        evaluate = lambda: {"norm": float(run.parts["model"].head.weight.norm())}  # noqa: E731
+        # it draws noise: what is kept after it must be the training's own
         return {
-            "evaluate": evaluate,
+            "evaluate": lambda: {"norm": run.parts["model"].head.weight.norm() * torch.rand(())},
             "evaluate_every": 0.5,
             "picture": lambda run: None,
             "picture_every": 0.5,
