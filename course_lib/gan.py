@@ -27,7 +27,8 @@ class GAN(nn.Module):
     spectral: each layer of D is divided by its largest singular value, so that D's slope is bounded (Miyato
     et al. 2018). labels: above 0, the number of classes of a conditional GAN; both networks are then told
     y (N,) as a one-hot vector (Mirza & Osindero 2014).
-    Raises ValueError as the networks do, and for a number below 0.
+    Raises ValueError as the networks do, and for a number below 0; each call, for labels that are not one a
+    row, integers 0 … labels − 1. Labels may lie on another device.
     """
 
     def __init__(self, shape: Sequence[int] = (28, 28), latent: int = 64, hidden: Sequence[int] = (32, 64),
@@ -81,7 +82,7 @@ class GAN(nn.Module):
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """D's number (N,) for images x (N, D) in [0, 1]: larger is more real. ValueError for other x."""
         check_images(x, self.generator.bias.numel())
-        return self.discriminator(x, self._one_hot(y)).squeeze(-1).to(x.dtype)
+        return self.discriminator(x, self._one_hot(y, x)).squeeze(-1).to(x.dtype)
 
     @torch.no_grad()
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
@@ -89,29 +90,37 @@ class GAN(nn.Module):
         return self.images(self.noise(n), y, average=True)
 
     @torch.no_grad()
-    def follow(self, decay: float) -> None:
-        """average ← decay · average + (1 − decay) · generator, number by number (Yazıcı et al. 2019)."""
+    def follow(self, decay: float | Tensor) -> None:
+        """average ← decay · average + (1 − decay) · generator, number by number (Yazıcı et al. 2019).
+
+        decay: as a tensor (), of the weights' dtype and device, it may change within a CUDA graph.
+        """
         now = self.generator.state_dict()
         for name, slow in self.average.state_dict().items():
             if slow.is_floating_point():  # all but batch norm's count of batches
                 slow.lerp_(now[name], 1 - decay)
 
     def _with_label(self, z: Tensor, y: Tensor | None) -> Tensor:
-        beside = self._one_hot(y)
+        beside = self._one_hot(y, z)
         return z if beside is None else torch.cat([z, beside.expand(*z.shape[:-1], -1)], -1)
 
-    def _one_hot(self, y: Tensor | None) -> Tensor | None:
-        classes = self.config["labels"]
+    def _one_hot(self, y: Tensor | None, rows: Tensor) -> Tensor | None:
+        """The labels as what stands beside rows (..., N, d): (N, classes)."""
+        classes, weights = self.config["labels"], self.generator.bias
         if (y is not None) != (classes > 0):
             raise ValueError("A conditional GAN needs labels y, and only such a GAN takes them: labels=10.")
         if y is None:
             return None
+        y = torch.as_tensor(y)
         if y.is_floating_point() or y.ndim != 1:
             raise ValueError(f"Labels are integers (N,), not {y.dtype} {tuple(y.shape)}.")
+        if y.shape != rows.shape[-2:-1]:
+            shape = tuple(rows.shape)
+            raise ValueError(f"These are {len(y)} labels, for rows of shape {shape}: pass one a row.")
         # looking at them is free on the CPU; on a GPU it would stop the queue at every step
         if y.device.type == "cpu" and len(y) and not 0 <= int(y.min()) <= int(y.max()) < classes:
             raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")
-        return one_hot(y.long(), classes).to(self.generator.bias.dtype)  # (N, classes)
+        return one_hot(y.to(weights.device).long(), classes).to(weights.dtype)
 
 
 class Loss(NamedTuple):

@@ -17,11 +17,14 @@ from course_lib.training import Run
 
 @dataclass(frozen=True)
 class GANRecipe:
-    """A GAN and its training by two Adams, one a player; an update of G comes after `d_steps` of D."""
+    """A GAN and its training by two Adams, one a player; an update of G comes after `d_steps` of D.
+
+    Where an epoch's last rows are fewer than two images a step, D does one step on all of them.
+    """
 
     config: dict[str, Any] = field(default_factory=dict)
     epochs: float = 5
-    batch_size: int = 64
+    batch_size: int = 64  # at least 2, because batch norm knows no variance of one image
     loss: str = "non-saturating"
     lr_generator: float = 1e-3
     lr_discriminator: float = 1e-3
@@ -36,8 +39,10 @@ class GANRecipe:
     autocast: bool = False  # products in bfloat16, on a device that knows it
 
     def __post_init__(self) -> None:
-        if min(self.batch_size, self.d_steps, self.r1_every) < 1:
-            raise ValueError("batch_size, d_steps and r1_every are whole numbers of at least 1.")
+        if self.batch_size < 2 or min(self.d_steps, self.r1_every) < 1:
+            raise ValueError(
+                "batch_size is a whole number of at least 2, d_steps and r1_every of at least 1."
+            )
         if not 0 <= self.average < 1:
             raise ValueError(f"average, a decay, lies from 0 to below 1, not at {self.average}.")
 
@@ -50,7 +55,8 @@ def train_gan(
     """The recipe's GAN trained on the digits, in eval mode, and its Run.
 
     epochs: others than the recipe's. checkpoint: a file to resume from. options: those of `Run.train`, but
-    evaluate is given the GAN. The run's history holds what the two updates return.
+    evaluate is given the GAN, and autocast goes before the recipe's. The run's history holds what the two
+    updates return.
     Raises ValueError for a loss that there is not, and for a graph with a penalty that is not in each step.
     """
     if not isinstance(recipe, GANRecipe) or not isinstance(digits, Digits):
@@ -85,17 +91,20 @@ def train_gan(
                 rate.copy_(lr * 0.5 * (1 + torch.cos(math.pi * run.progress)))
         r1 = recipe.r1 * recipe.r1_every if run.step % recipe.r1_every == 0 else 0.0
         terms: dict[str, Tensor] = {}
-        for part in zip(*(rows.chunk(recipe.d_steps) for rows in batch), strict=True):
+        d_steps = recipe.d_steps if len(batch[0]) >= 2 * recipe.d_steps else 1  # no part of one image
+        for part in zip(*(rows.tensor_split(d_steps) for rows in batch), strict=True):
             x, y = part[0] / 255, part[1] if len(part) > 1 else None
             terms = update_discriminator(
                 gan, x, optimizers["discriminator"], recipe.loss, y=y, r1=r1, penalty=recipe.penalty
             )
         terms |= update_generator(gan, len(x), optimizers["generator"], recipe.loss, y=y)
-        gan.follow(min(recipe.average, (1 + run.step) / (10 + run.step)))
+        # G's steps by Adam's own count, on the device: a CUDA graph would keep the run.step of its capture
+        steps = optimizers["generator"].state[gan.generator.bias]["step"].to(gan.generator.bias.dtype)
+        gan.follow((steps / (9 + steps)).clamp(max=recipe.average))
         return terms
 
     measure = (lambda: evaluate(gan)) if evaluate else None
     length = recipe.epochs if epochs is None else epochs
-    half = recipe.autocast and knows_bfloat16(device)
-    run.train(update, length, autocast=half, evaluate=measure, **options)
+    options.setdefault("autocast", recipe.autocast and knows_bfloat16(device))
+    run.train(update, length, evaluate=measure, **options)
     return gan.eval(), run

@@ -14,6 +14,7 @@ from torch.nn.functional import softplus
 from course_lib.classifier import Classifier
 from course_lib.metrics import within_class_diversity
 from course_lib.networks import Encoder, check_images
+from course_lib.state import seeded
 from course_lib.training import Run
 
 
@@ -25,7 +26,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(f"Pass two sets of features (N, d), N > 1: not {tuple(a.shape)}, {tuple(b.shape)}.")
-    a, b = a.double(), b.double()
+    a, b = a.cpu().double(), b.cpu().double()  # Apple's GPU has no float64
     values, vectors = torch.linalg.eigh(torch.cov(a.T).reshape(a.shape[1], -1))
     root = vectors * values.clamp(min=0).sqrt()  # (d, d), root @ root.T is the covariance of a
     # AB has the eigenvalues of rootᵀ B root, which is symmetric: no complex numbers from rounding
@@ -38,7 +39,7 @@ def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
     """The share of each class among labels (N,): (classes,), float64. Its minimum shows a lost mode."""
     if len(labels) == 0:
         raise ValueError("There is no label to count.")
-    return torch.bincount(labels, minlength=classes).double() / len(labels)
+    return torch.bincount(labels, minlength=classes).cpu().double() / len(labels)
 
 
 def kl_to_uniform(shares: Tensor) -> float:
@@ -52,7 +53,7 @@ def classifier_score(logits: Tensor) -> float:
     High if each image is clearly of one class and all classes are there. What varies inside a class does not
     count. Source: the inception score of Salimans et al. 2016, with the course's classifier.
     """
-    log_p = logits.double().log_softmax(1)  # (N, classes)
+    log_p = logits.cpu().double().log_softmax(1)  # (N, classes)
     log_mean = log_p.logsumexp(0) - torch.tensor(float(len(log_p))).double().log()
     return float((log_p.exp() * (log_p - log_mean)).sum(1).mean().exp())
 
@@ -72,7 +73,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
 def _share_inside(points: Tensor, centres: Tensor, k: int) -> float:
     # k + 1, because the nearest of all is the point itself
     radii = torch.cat([d.topk(k + 1, 1, largest=False).values[:, k] for d in _distances(centres, centres)])
-    return float(torch.cat([(d <= radii).any(1) for d in _distances(points, centres)]).double().mean())
+    return float(torch.cat([(d <= radii).any(1) for d in _distances(points, centres)]).cpu().double().mean())
 
 
 def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,9 +99,8 @@ def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
     A mixture has weights that are not negative and add up to 1, here over the `columns` nearest only: over
     all it would be a little better, for every image. By non-negative least squares, with a row for the sum.
     """
-    basis = among[
-        next(_distances(image[None], among))[0].topk(min(columns, len(among)), largest=False).indices
-    ]
+    closest = next(_distances(image[None], among))[0].topk(min(columns, len(among)), largest=False).indices
+    basis, image = among[closest].cpu(), image.cpu()  # scipy solves it
     heavy = 100 * float(image.norm()) + 1  # the sum of the weights is off by about one over its square
     rows = torch.cat([basis, torch.full((len(basis), 1), heavy)], 1).T.double()  # (D + 1, columns)
     weights = torch.from_numpy(
@@ -114,15 +114,14 @@ def taken_for_real(real: Tensor, fake: Tensor, *, seed: int = 0, steps: int = 40
 
     It learns from half of the real (N, D) and half of the fake ones, as many of each, and judges the rest of
     the fake. More steps make a stricter judge. Pixels in [0, 1], images of 28×28; ValueError for fewer than
-    four. torch's random state stays as it was.
+    four. torch's random state stays as it was. An interrupt gives no number: it is a KeyboardInterrupt.
     """
     half = min(len(real), len(fake)) // 2
     if half < 2:
         raise ValueError(f"Half of them must be at least two images: {len(real)} real, {len(fake)} fake.")
     for images in (real, fake):
         check_images(images, 784)
-    with torch.random.fork_rng(devices=[real.device] if real.is_cuda else []):
-        torch.manual_seed(seed)
+    with seeded(real.device, seed):
         judge = Encoder((28, 28), 1, (32, 64), "silu", "conv").to(real.device)
         optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
 
@@ -135,9 +134,12 @@ def taken_for_real(real: Tensor, fake: Tensor, *, seed: int = 0, steps: int = 40
 
         batch = min(64, half)
         run = Run((real[:half], fake[:half]), batch_size=batch, seed=seed, judge=judge, optimizer=optimizer)
-        run.train(update, steps / (half // batch), quiet=True)
+        # a Run's epoch ends with what is left over, if that is more than one row
+        run.train(update, steps / (half // batch + (half % batch > 1)), quiet=True)
+        if run.step < steps:
+            raise KeyboardInterrupt  # Run returns after one, with a judge that has not learned enough
         with torch.no_grad():
-            return float(torch.cat([judge(x) > 0 for x in fake[half:].split(1000)]).double().mean())
+            return float(torch.cat([judge(x) > 0 for x in fake[half:].split(1000)]).cpu().double().mean())
 
 
 @torch.no_grad()

@@ -100,6 +100,21 @@ def test_resumed_is_bit_equal(change, digits, tmp_path, monkeypatch):
     assert run.step == whole_log["step"][-1]
 
 
+def test_the_average_s_decay_is_no_number_that_a_graph_would_keep(digits, monkeypatch):
+    """In a graph's replays run.step, a Python number, is that of the capture; so it stands still here."""
+    decays = []
+
+    def frozen(run, update, epochs, **options):
+        for _ in range(12):
+            update((digits.images[:32].flatten(1),))
+        assert run.step == 0
+
+    monkeypatch.setattr(Run, "train", frozen)
+    monkeypatch.setattr(GAN, "follow", lambda gan, decay: decays.append(float(decay)))
+    train_gan(replace(RECIPE, average=0.5), digits)
+    assert decays == pytest.approx([min(0.5, (1 + i) / (10 + i)) for i in range(12)], rel=1e-6)
+
+
 def test_an_interrupt_loses_nothing(digits, tmp_path, monkeypatch, capsys):
     whole, _ = train_gan(RECIPE, digits, quiet=True)
     plain, calls = GAN.follow, []
@@ -173,6 +188,38 @@ def test_d_takes_its_steps_on_different_images(digits, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(("rest", "parts"), [(13, [4, 3, 3, 3]), (8, [2, 2, 2, 2]), (7, [7]), (5, [5])])
+def test_no_step_is_on_a_single_image(rest, parts, digits, monkeypatch):
+    """Batch norm knows no variance of one."""
+    fed, plain = [], update_discriminator
+
+    def spy(gan, x, *args, **options):
+        fed.append(len(x))
+        return plain(gan, x, *args, **options)
+
+    monkeypatch.setattr(gan_training, "update_discriminator", spy)
+    some = Digits(digits.images[: 16 + rest], digits.labels[: 16 + rest], digits.source)
+    recipe = replace(RECIPE, config=SMALL | {"hidden": [4, 5, 6]}, batch_size=4, d_steps=4)
+    train_gan(recipe, some, epochs=1, quiet=True)
+    assert fed == [4, 4, 4, 4, *parts]
+
+
+def test_autocast_may_be_given_as_an_option(digits, monkeypatch):
+    given = []
+    monkeypatch.setattr(gan_training, "knows_bfloat16", lambda device: True)
+    monkeypatch.setattr(
+        Run, "train", lambda run, update, epochs, **options: given.append(options["autocast"])
+    )
+    for recipe, options in (
+        (False, {}),
+        (True, {}),
+        (False, {"autocast": True}),
+        (True, {"autocast": False}),
+    ):
+        train_gan(replace(RECIPE, autocast=recipe), digits, **options)
+    assert given == [False, True, True, False]
+
+
 def test_the_mean_image_is_where_g_begins(digits):
     mean = digits.images.flatten(1).float().mean(0) / 255
     for on in (True, False):
@@ -182,8 +229,8 @@ def test_the_mean_image_is_where_g_begins(digits):
 
 
 def test_unknown_losses_are_named(digits):
-    for wrong in ({"d_steps": 0}, {"r1_every": 0}, {"batch_size": 0}):
-        with pytest.raises(ValueError, match="at least 1"):
+    for wrong in ({"d_steps": 0}, {"r1_every": 0}, {"batch_size": 1}):
+        with pytest.raises(ValueError, match="at least 2, d_steps and r1_every of at least 1"):
             GANRecipe(**wrong)
     with pytest.raises(ValueError, match="below 1, not at 2"):
         GANRecipe(average=2.0)

