@@ -342,6 +342,9 @@ def test_clipping_keeps_d_within_its_box():
     assert float(game.d.weights.abs().max()) > 0.2
     game.step(3)
     assert float(game.d.weights.abs().max()) == 0.2
+    both = Game(Settings(**SMALL, loss="wasserstein", constraint="clip", clip=0.2, lr_d=0.05, freeze_d=False))
+    both.update_g()  # here D moves in G's step, too
+    assert float(both.d.weights.abs().max()) == 0.2
     free = Game(Settings(**SMALL, loss="nonsaturating", constraint="clip", clip=0.2))
     free.step(3)
     assert float(free.d.weights.abs().max()) > 0.2  # Wasserstein's alone
@@ -638,6 +641,10 @@ BAD = [
     ({"data": "drawn", "heights": (1.0, -1.0)}, "none below 0"),
     ({"data": "drawn", "heights": (1.0, math.inf)}, "finite heights"),
     ({"data": "drawn", "heights": (1.0,)}, "at least two"),
+    *(
+        ({"data": "drawn", "heights": heights}, "drawn density is a row")
+        for heights in (5, "12", ["a", "b"], [1, None], [[1, 2], [3, 4]], [[1, 2], [3]], {1: 2, 3: 4})
+    ),
 ]
 
 

@@ -388,6 +388,7 @@ def test_the_engine_in_the_page_plays_the_same_game_under_every_combination(tmp_
 
 def test_the_engine_plays_the_same_game_in_chromium(chromium):
     games, at = every_combination()[::9], [0, 200]
+    assert any(s.constraint == "clip" and s.loss == "wasserstein" and not s.freeze_d for s in games)
     argument = {"games": [s.to_json() for s in games], "tables": tables(), "at": at}
     compare(games, run_module(chromium, ToyGAN._esm, PLAY, argument), at)
 
@@ -427,6 +428,117 @@ def test_a_restarted_kernel_is_named_and_the_button_comes_back(chromium):
     ):
         assert said == "The kernel has been restarted: this cell must be run again."
         assert button == "▶ Play"
+
+
+STAGE = """async (m, { traits, acts }) => {
+    // A clock of its own, thirty pictures a second, and a kernel that takes `cost` milliseconds a round.
+    let [now, heard, pictures, cost, held] = [0, null, [], 1, 0];
+    const [due, steps, told] = [[], [], []];
+    performance.now = () => now;
+    window.requestAnimationFrame = (call) => pictures.push(call);
+    window.IntersectionObserver = class {
+        constructor(call) { this.call = call; }
+        observe() { this.call([{ isIntersecting: true }]); }
+        disconnect() {}
+    };
+    // Nothing is painted: that would take nearly all of the time.
+    const nothing = new Proxy({}, { get: () => () => ({ width: 0, addColorStop() {} }), set: () => true });
+    HTMLCanvasElement.prototype.getContext = () => nothing;
+    const session = new m.Session(traits.settings, traits.tables);
+    const model = { get: (name) => traits[name], set() {}, save_changes() {}, off() {},
+        on: (name, call) => { if (name === "msg:custom") heard = call; },
+        send({ tick, client, ...request }) {
+            const frames = session.frames(request);
+            const bytes = new DataView(Float32Array.from(frames.flatMap((f) => [...f])).buffer);
+            if (request.do === "play") steps.push(request.steps);
+            const took = held + (request.do === "play" ? frames.length * request.steps * cost : 0);
+            due.push([now + took, { tick, client, shape: [frames.length, frames[0].length] }, bytes]);
+            held = 0;
+        } };
+    const el = document.createElement("div");
+    document.body.append(el);
+    m.default.initialize({ model });
+    m.default.render({ model, el });
+    async function run(seconds) {
+        for (const end = now + 1000 * seconds; now < end; now += 1000 / 30) {
+            while (due.length && due[0][0] <= now) {
+                const [, content, bytes] = due.shift();
+                heard(content, [bytes]);
+            }
+            for (let i = 0; i < 30; i++) await null;       // what waits for an answer goes on
+            for (const call of pictures.splice(0)) call(now);
+            told.push(el.querySelector(".reached").textContent);
+        }
+    }
+    const speed = el.querySelector("select[aria-label=Speed]");
+    const out = {};
+    for (const [what, value] of acts) {
+        if (what === "run") await run(value);
+        if (what === "press") el.querySelector(`button[aria-label="${value}"]`).click();
+        if (what === "speed") { speed.value = value; speed.onchange(); }
+        if (what === "cost") cost = value;
+        if (what === "hold") held = value;
+        if (what === "steps") out[value] = steps.splice(0);
+        if (what === "told") out[value] = told.splice(0);
+    }
+    return out;
+}"""
+
+
+def staged(chromium, *acts):
+    """What a page that plays at 300 rounds a second asks and tells while these acts go on."""
+    widget = ToyGAN(Settings(width_g=4, width_d=4, depth_g=1, depth_d=1, batch=8, lr_d=1e-3))
+    traits = {name: getattr(widget, name) for name in ("settings", "played", "presets", "tables", "uid")}
+    acts = [("run", 0.1), ("speed", "10"), ("press", "Play"), *acts]
+    return run_module(chromium, ToyGAN._esm, STAGE, {"traits": traits, "acts": acts})
+
+
+def test_one_late_answer_does_not_slow_the_play_down(chromium):
+    """The kernel is busy with a cell for five seconds, once; its rounds take as long as before."""
+    out = staged(
+        chromium, ("run", 3), ("hold", 5000), ("run", 6), ("steps", "before"), ("run", 2), ("steps", "then")
+    )
+    assert set(out["before"]) == set(out["then"]) == {10}
+
+
+def test_the_play_slows_down_and_is_soon_fast_again(chromium):
+    out = staged(
+        chromium, ("run", 2), ("cost", 20), ("run", 16), ("steps", "slow"), ("cost", 1), ("run", 5),
+        ("steps", "fast"),
+    )  # fmt: skip
+    assert out["slow"][-1] == 1
+    assert out["fast"][-1] == 10
+
+
+@pytest.mark.parametrize(
+    ("act", "steps"),
+    [
+        (("speed", "5"), [5, 5]),
+        (("press", "Preset: balanced"), [4, 4]),
+        (("press", "Back to the start"), [1, 4]),  # the first answer has still to tell that it is quick
+    ],
+)
+def test_what_answers_took_is_forgotten_at_another_speed_and_in_another_game(chromium, act, steps):
+    on = [("run", 0.7), ("press", "Play")] if act[0] == "press" else []
+    out = staged(
+        chromium, ("cost", 100), ("run", 12), ("steps", "slow"), act, ("cost", 1), *on, ("run", 2),
+        ("steps", "then"),
+    )  # fmt: skip
+    assert out["slow"][-1] == 1
+    assert out["then"][:2] == steps
+    assert out["then"] == sorted(out["then"])
+
+
+def test_a_new_game_while_it_plays_has_no_rate_below_zero(chromium):
+    anew = ("press", "Begin anew with the next seed")
+    out = staged(
+        chromium, ("cost", 6), ("run", 4.3), ("steps", "before"), anew, ("run", 3), ("steps", "then"),
+        ("told", "rates"),
+    )  # fmt: skip
+    rates = [float(words.removesuffix(" reached")) for words in out["rates"] if words]
+    assert rates
+    assert min(rates) > 0
+    assert set(out["then"]) == {out["before"][-1]}  # nothing is promised to the new game
 
 
 ASKED = [

@@ -125,21 +125,25 @@ class Game:
         return for_g, for_d[0] if for_d else None
 
     def _move_d(self, for_d: Tensor) -> None:
-        s = self.settings
-        self.d.move(for_d, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
-        if s.loss == "wasserstein" and s.constraint == "clip":
-            self.d.weights.clamp_(-s.clip, s.clip)
+        self._change_d(for_d)
         self.d_updates += 1
 
     def _move_g(self, for_g: Tensor, for_d: Tensor | None) -> None:
         s = self.settings
         self.g.move(for_g, s.optimizer_g, s.lr_g, s.beta1, s.beta2)
         if for_d is not None:
-            self.d.move(for_d, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
+            self._change_d(for_d)
         self.g_updates += 1
         if self.d_updates - self.counted >= s.d_steps:
             self.rounds += 1
             self.counted = self.d_updates
+
+    def _change_d(self, gradient: Tensor) -> None:
+        """D's weights down a gradient (P,), in whoever's step: a critic that is clipped stays in its box."""
+        s = self.settings
+        self.d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
+        if s.loss == "wasserstein" and s.constraint == "clip":
+            self.d.weights.clamp_(-s.clip, s.clip)
 
     def _data(self, u: np.ndarray) -> Tensor:
         """Points of the data (N,), by the inverse distribution function of u (N,)."""

@@ -96,7 +96,7 @@ class Settings:
         if (self.data == "drawn") != (self.heights is not None):
             raise ValueError("Pass heights together with data='drawn', and only then.")
         if self.heights is not None:
-            object.__setattr__(self, "heights", tuple(float(h) for h in self.heights))  # a list from JSON
+            object.__setattr__(self, "heights", row(self.heights))  # a list from JSON
             densities.drawn(self.heights)  # raises for heights that are no density
 
     def change(self, **changes: Any) -> "Settings":
@@ -117,3 +117,12 @@ class Settings:
     def density(self) -> Density:
         """What G is to imitate (of the networks' game)."""
         return densities.drawn(self.heights) if self.heights is not None else DATA[self.data]
+
+
+def row(heights: Any) -> tuple[float, ...]:
+    """Heights (n,) as floats; none for what is no row of numbers, so that `drawn` says what a row is."""
+    try:
+        h = np.asarray(heights)
+    except (TypeError, ValueError, RuntimeError):  # rows of unequal length, tensors that numpy cannot read
+        return ()
+    return tuple(h.astype(float).tolist()) if h.ndim == 1 and h.dtype.kind in "iuf" else ()

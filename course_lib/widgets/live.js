@@ -220,7 +220,7 @@ class Core {
 // never flooded.
 class Player {
   constructor(core, { request = () => ({}), show, fail = () => {}, rate = 30, frames = 6, steps = 1 }) {
-    Object.assign(this, { core, request, show, fail, rate, frames, steps, queue: [], epoch: 0 });
+    Object.assign(this, { core, request, show, fail, rate, frames, steps, queue: [], epoch: 0, took: 0 });
     this.playing = false;
     this.step = this.step.bind(this);
   }
@@ -267,8 +267,10 @@ class Player {
     try {
       const got = await this.core.ask({ frames, steps: this.steps, ...this.request(this.queue.length) });
       const took = (performance.now() - began) / got.length;    // milliseconds a frame, with the way there and back
-      this.took = this.took ? 0.7 * this.took + 0.3 * took : took;
-      if (epoch === this.epoch) this.queue.push(...got);
+      if (epoch !== this.epoch) return;
+      // One answer that had to wait for a long cell says little about the next.
+      this.took = this.took ? 0.7 * this.took + 0.3 * Math.min(took, 3 * this.took) : took;
+      this.queue.push(...got);
     } catch (error) {
       if (epoch !== this.epoch) return;
       this.pause();

@@ -47,13 +47,21 @@ function build(core) {
     const { steps, rate, took } = player;
     const busy = (took * rate) / 1000;                  // the share of the time in which frames are computed
     if (busy > 0.85) player.steps = Math.max(1, Math.floor((steps * 0.85) / busy));
-    else if ((busy * (steps + 1)) / steps < 0.75) player.steps = Math.min(steps + 1, wanted());
+    else if (took && (busy * (steps + 1)) / steps < 0.75) {
+      player.steps = Math.min(Math.max(steps + 1, Math.floor((steps * 0.75) / busy)), wanted());
+    }
     [since, began] = [now, past[at].step];
   }
   const behind = () => player.playing && reached !== null && reached < 0.8 * player.rate * wanted();
 
+  // Another game may take longer or less long, and the rounds of the one before are not its own.
+  function begin(entries) {
+    [past, at] = [entries, entries.length - 1];
+    [reached, since, player.took] = [null, 0, 0];
+  }
+
   function take(entry, seconds = 0) {
-    if (fresh(entry)) [past, at] = [[entry], 0];
+    if (fresh(entry)) begin([entry]);
     else {
       // What is forgotten in the kernel may be one moment more than here: the picture follows.
       past = past.slice(0, at + 1).filter((p) => p.d_updates <= entry.d_updates && p.g_updates <= entry.g_updates);
@@ -133,7 +141,8 @@ function build(core) {
   const half = (which) => (speed === "slow" ? slowly(which) : one(which, `One step of ${which.toUpperCase()}. `));
   const whole = () => (slow ? slowNext() : one("play"));
   const anew = (request, said) => ask(request, (entries) => {
-    [past, at, lens.length] = [entries, entries.length - 1, 0];
+    begin(entries);
+    lens.length = 0;
     if (slow) slow = null;
     glide(past[at]);
     core.say(said ?? `A new game. ${sentence()}`);
@@ -164,7 +173,7 @@ function build(core) {
       asked = false;
       if (!Object.keys(pending).length) return;
       ask({ do: "set" }, ([entry]) => {
-        if (fresh(entry)) [past, at] = [[entry], 0];
+        if (fresh(entry)) begin([entry]);
         else past[at] = entry;
         glide(entry);
       });
@@ -188,7 +197,7 @@ function build(core) {
     player.steps = wanted();
     player.frames = value === "1/6" ? 2 : 6;
     player.clear();
-    [reached, since] = [null, 0];
+    [reached, since, player.took] = [null, 0, 0];
     if (player.playing && value === "slow") { stop(); slowly(); }
     core.redraw();
   }
@@ -198,7 +207,7 @@ function build(core) {
       settings = told();
       version += 1;
       table = tableOf(settings, tables);
-      [past, at] = [entries, entries.length - 1];
+      begin(entries);
       preset = presets.find((p) => same(p.settings, settings)) ?? null;
       glide(past[at]);
     });

@@ -220,22 +220,27 @@ class Game {
   }
 
   moveD(gradient) {
-    const { settings: s, d } = this;
-    d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2);
-    if (s.loss === "wasserstein" && s.constraint === "clip") {
-      d.weights = d.weights.map((v) => Math.min(Math.max(v, -s.clip), s.clip));
-    }
+    this.changeD(gradient);
     this.dUpdates += 1;
   }
 
   moveG(forG, forD) {
     const s = this.settings;
     this.g.move(forG, s.optimizer_g, s.lr_g, s.beta1, s.beta2);
-    if (forD) this.d.move(forD, s.optimizer_d, s.lr_d, s.beta1, s.beta2);
+    if (forD) this.changeD(forD);
     this.gUpdates += 1;
     if (this.dUpdates - this.counted < s.d_steps) return;
     this.rounds += 1;                   // complete: G has moved after d_steps updates of D
     this.counted = this.dUpdates;
+  }
+
+  // In whoever's step: a critic that is clipped stays in its box.
+  changeD(gradient) {
+    const { settings: s, d } = this;
+    d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2);
+    if (s.loss === "wasserstein" && s.constraint === "clip") {
+      d.weights = d.weights.map((v) => Math.min(Math.max(v, -s.clip), s.clip));
+    }
   }
 
   // Real points: the inverse distribution function, straight between the cells' edges.
