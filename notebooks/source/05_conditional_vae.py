@@ -491,15 +491,11 @@ def transfers(cvae, digits, rows=6):
 uci, uci_test = uci_digits(train=True), uci_digits(train=False, quiet=True)
 eights = tell(uci, uci_steps, hidden=(128, 128), latent=6)
 transfers(eights, uci_test)
-svc = SVC().fit(uci.pixels(), uci.labels)
-torch.manual_seed(seed)
-uci_means = eights.generate(asked)
-uci_real, uci_right = svc.score(uci_test.pixels(), uci_test.labels), svc.score(uci_means, asked)
-uci_spread = within_class_diversity(uci_means, asked) / within_class_diversity(
-    uci_test.pixels(), uci_test.labels
-)
+invented, written, svc = eights.generate(asked), uci_test.pixels(), SVC().fit(uci.pixels(), uci.labels)
+uci_right, uci_real = svc.score(invented, asked), svc.score(written, uci_test.labels)
+uci_spread = within_class_diversity(invented, asked) / within_class_diversity(written, uci_test.labels)
 print(f"a support vector machine reads {uci_real:.1%} of the test digits, {uci_right:.1%} of the samples,")
-print(f"the decoder's means, which have {uci_spread:.0%} of the test digits' diversity in pixels")
+print(f"which are the decoder's means, and have {uci_spread:.0%} of the test digits' diversity in pixels")
 assert uci_right > 0.8
 
 # %%
