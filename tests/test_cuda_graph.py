@@ -137,7 +137,9 @@ def same(a, b, exact):
 @pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused kernels"])
 def test_a_captured_update_trains_as_the_eager_one_and_runs_no_python(place, fused, monkeypatch):
     if place.simulated:  # on a CPU the course looks at row numbers and pixels, on a GPU it would have to wait
-        monkeypatch.setattr(Tensor, "aminmax", lambda self: (0, 0))
+        look = Tensor.aminmax
+        blind = lambda self: look(self) if isinstance(self, nn.Parameter) else (0, 0)  # noqa: E731
+        monkeypatch.setattr(Tensor, "aminmax", blind)
     eager, graph = vae_run(place.device, fused), vae_run(place.device, fused, graph=True)
     same(eager, graph, exact=place.simulated)
     assert len(eager[2]) == 20
