@@ -33,7 +33,7 @@ lab: $(INSTALLED)  ## install the course into .venv and open JupyterLab on the f
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 test: $(INSTALLED)  ## run all tests and, with small budgets, all notebooks
-	COURSE_FAST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax tests $(wildcard notebooks/*.ipynb)
+	COURSE_FAST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval-lax tests $(wildcard notebooks/*.ipynb)
 
 notebooks: $(INSTALLED)  ## run all notebooks in full and save their outputs
 	$(BIN)/python notebooks/build.py run

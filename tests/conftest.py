@@ -21,3 +21,11 @@ settings.load_profile("course")
 def root() -> Path:
     """The root of the repository."""
     return Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Notebooks and browsers first: a long file that begins last leaves the other worker idle."""
+    long = {
+        i.path for i in items if i.path.suffix == ".ipynb" or "chromium" in getattr(i, "fixturenames", ())
+    }
+    items.sort(key=lambda item: item.path not in long)
