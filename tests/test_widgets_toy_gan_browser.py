@@ -582,3 +582,4 @@ def test_a_reload_of_the_page_finds_the_game_again(book):
     book.wait(f"d.step === '{step}' && d.kept === '3' && d.preset === 'collapse'", GAN, timeout=60)
     key(book, "ArrowRight")
     book.wait(f"d.step > {step}", GAN)
+    assert data(book)["kept"] == "4"  # one moment more on the same time line
