@@ -70,6 +70,7 @@ def game(log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: 
     left.legend()
     right.semilogy(steps, distances, "o-", color=plots.BOUND)
     right.set(xlabel="update", ylabel="Fréchet distance", title="samples against test digits")
+    plots.plain_numbers(right.yaxis)
 
 
 def classes(cases: Mapping[str, tuple[Tensor, Tensor, str]]) -> None:

@@ -10,7 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.patches import Ellipse
+from matplotlib.ticker import LogFormatter
 from torch import Tensor
 
 from course_lib.elbo import Bound
@@ -38,6 +40,12 @@ def use_style() -> None:
 
 def _axes(ax: Axes | None, **size: Any) -> Axes:
     return plt.subplots(**size)[1] if ax is None else ax
+
+
+def plain_numbers(axis: Axis) -> None:
+    """On a logarithmic axis of few decades: 600 instead of 6 × 10²."""
+    axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
+    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def digits(images: Tensor, columns: int = 10, ax: Axes | None = None, title: str = "") -> Axes:

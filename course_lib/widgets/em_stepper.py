@@ -140,7 +140,8 @@ class EMStepper(Live):
                 mixture_1d(self.x[:, 0], weights, means[:, 0], covariances[:, 0, 0], s.resp, ax=axes)
             else:
                 mixture_2d(self.x, means, covariances, s.resp, ax=axes)
-            axes.set_title(f"{name}: log P(x) = {s.log_px:.3f}\nL_b {s.bound:.3f} + gap {s.gap:.3f}")
+            words = f"{name}: log P(x) = {s.log_px:.3f}\n$L_b$ {s.bound:.3f} + gap {s.gap:.3f}"
+            axes.set_title(words.replace("-", "−"))
         return figure
 
 

@@ -68,7 +68,7 @@ class Live(anywidget.AnyWidget):
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         file = io.BytesIO()
         with self.lock:
-            self.strip().savefig(file, format="png")
+            self.strip().savefig(file, format="png", bbox_inches="tight")
             own = [
                 name for name in self.keys if name[0] != "_" and name not in ("layout", "tabbable", "tooltip")
             ]

@@ -49,7 +49,10 @@ def in_range(images: np.ndarray, says: str) -> np.ndarray:
 
 def image_stack(x: Any, name: str) -> np.ndarray:
     """Images (N, H, W), or (N, H·W) if they are square, as float32 (N, H, W); raises ValueError."""
-    images = torch.as_tensor(x).detach().cpu().float().numpy()
+    try:
+        images = torch.as_tensor(x).detach().cpu().float().numpy()
+    except (TypeError, RuntimeError, ValueError):  # None, words, rows of several lengths
+        raise ValueError(f"{name} must hold images (N, H, W), not {type(x).__name__}.") from None
     side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
     if side and side * side == images.shape[1]:
         images = images.reshape(-1, side, side)

@@ -360,6 +360,14 @@ function build(core) {
       if (event.detail > 0 && event.target.closest("button")) canvas.focus({ preventScroll: true });
     });
 
+    function tell() {
+      now.replaceChildren(...facts(past[at], settings).map(([words, colour]) =>
+        element("span", { textContent: words, style: colour ? `color: ${colour}; font-weight: 600` : "" })));
+      time.output.textContent = `round ${past[at].step}`;
+      canvas.setAttribute("aria-label", `The game of G and D. ${sentence()} ` +
+        "Keys: space plays and pauses, arrow keys play a round and rewind, r resets.");
+    }
+
     let synced = -1;
     return function paint() {
       const k = large ? 1.4 : 1;
@@ -378,19 +386,15 @@ function build(core) {
         play.setAttribute("aria-label", play.title);
         play.dataset.busy = busy;
       }
-      now.replaceChildren(...facts(past[at], settings).map(([words, colour]) =>
-        element("span", { textContent: words, style: colour ? `color: ${colour}; font-weight: 600` : "" })));
       Object.assign(time.input, { max: past.length - 1, value: at });
       rate.textContent = behind() ? `${number(reached, reached < 10 ? 1 : 0)} reached` : "";
-      time.output.textContent = `round ${past[at].step}`;
+      if (!player.playing || core.frame % 3 === 0) tell();      // nobody reads thirty numbers a second
       toggles.forEach((made, i) => made.setAttribute("aria-pressed", layers[LAYERS[i][0]]));
       pen.setAttribute("aria-pressed", Boolean(drawing));
       explain(lesson, slow, settings);
       root.classList.toggle("large", large);
       root.classList.toggle("slowly", Boolean(slow));
       canvas.style.touchAction = drawing ? "none" : "pan-y";
-      canvas.setAttribute("aria-label", `The game of G and D. ${sentence()} ` +
-        "Keys: space plays and pauses, arrow keys play a round and rewind, r resets.");
       if (synced !== version) {
         synced = version;
         sync(settings);

@@ -291,7 +291,7 @@ for (beta, model), colour, marker in zip(settings.items(), (plots.Q, plots.MODEL
     rows[beta] = (active, float(bound.kl), -float(bound.reconstruction), -float(bound.elbo))
     ax.plot(per_dimension, color=colour, marker=marker, ms=5, label=f"β = {beta:g}: {active} of 20 active")
 ax.set(xlabel="dimension of z, sorted", ylabel="KL, nats", xticks=range(0, 20, 4), ylim=(0, None))
-ax.legend()
+ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
 plt.show()
 for beta, (active, kl, rec, minus) in rows.items():
     print(f"β = {beta:<5g} {active:2d} active, KL {kl:5.1f}, reconstruction {rec:6.1f}, −L_b {minus:6.1f}")

@@ -149,6 +149,8 @@ ax.loglog(list(by_width), list(by_width.values()), "o-", color=plots.MODEL, labe
 label = f"{len(operations)} operations that do nothing"
 ax.axhline(floor, color=plots.GAP, ls="--", label=label)
 ax.set(xlabel="hidden units", ylabel="microseconds", ylim=(floor / 3, None))
+plots.plain_numbers(ax.xaxis)
+plots.plain_numbers(ax.yaxis)
 ax.legend()
 plt.show()
 assert min(by_width.values()) > floor / 2  # doing nothing as often is no slower; ½: a busy machine may err
