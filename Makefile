@@ -24,7 +24,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test notebooks run lint bench clean address
+.PHONY: help lab test notebooks run pages lint bench clean address
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ notebooks: $(INSTALLED)  ## run all notebooks in full and save their outputs
 run: $(INSTALLED)  ## run one notebook in full and save its outputs: make run NB=04
 	@test -n "$(NB)" || { echo "Which notebook? For example: make run NB=04"; exit 2; }
 	$(BIN)/python notebooks/build.py run $(NB)
+
+pages: $(INSTALLED)  ## write all saved notebooks as build/pages/*.html, which need no network
+	$(BIN)/python notebooks/build.py pages
 
 lint: $(INSTALLED)  ## check style and types
 	$(BIN)/ruff check .

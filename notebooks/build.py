@@ -4,6 +4,7 @@ python notebooks/build.py run [NB ...]      pair, run in full, save outputs (all
 python notebooks/build.py run --fast NB     run with small budgets, save nothing
 python notebooks/build.py sync [NB ...]     pair only: the newer of .ipynb and source/*.py wins
 python notebooks/build.py check [NB ...]    say what is wrong with the saved notebooks
+python notebooks/build.py pages [NB ...]    write them as build/pages/*.html, which need no network
 python notebooks/build.py address OWNER/NAME    write the repository's public address everywhere
 """
 
@@ -28,9 +29,11 @@ from jupytext.combine import combine_inputs_with_outputs
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from pages import page
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+PAGES = ROOT / "build" / "pages"
 MAX_BYTES = 1_500_000  # GitHub stops drawing a notebook that is much larger
 CELL_SECONDS = 1800
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -428,7 +431,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("action", choices=["run", "sync", "check", "address"])
+    parser.add_argument("action", choices=["run", "sync", "check", "pages", "address"])
     parser.add_argument("names", nargs="*", metavar="NB")
     parser.add_argument("--fast", action="store_true", help="small budgets, nothing saved")
     options = parser.parse_intermixed_args(arguments)  # so that --fast may stand before or after NB
@@ -451,6 +454,11 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{notebook.stem}: {run(notebook, options.fast):.0f} s", flush=True)
             elif options.action == "sync":
                 pair(notebook)
+            elif options.action == "pages":
+                path = PAGES / f"{notebook.stem}.html"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, page(notebook))
+                print(path.relative_to(ROOT))
             else:
                 problems = check(notebook)
                 print("\n".join(problems) or f"{notebook.stem}: all is well")

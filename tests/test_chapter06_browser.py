@@ -5,10 +5,10 @@ What the widget can do alone is tested in test_widgets_toy_gan_browser.py; here 
 
 import json
 
-import nbconvert
 import nbformat
 import pytest
 from browser import ROOT, Page
+from test_notebooks import build
 from test_widgets_toy_gan_browser import GAN, choose, data, press, settings, stands_still
 
 from course_lib.widgets import ToyGAN
@@ -47,9 +47,8 @@ def chapter(request, chromium):
 @pytest.fixture(scope="module")
 def exported(chromium, tmp_path_factory):
     """The chapter as it is saved, exported, opened from disk; `asked`: what it wanted from the network."""
-    html, _ = nbconvert.HTMLExporter().from_filename(str(CHAPTER))
     path = tmp_path_factory.mktemp("chapter") / "06_toy_gan.html"
-    path.write_text(html, encoding="utf-8")
+    path.write_text(build.page(CHAPTER), encoding="utf-8")
     page = Page(chromium, 1100, 1000)
     page.asked = []
     page.on("request", lambda r: page.asked.append(r.url) if r.url.startswith("http") else None)
@@ -92,14 +91,11 @@ def test_every_cell_ran_and_shows_what_the_saved_chapter_shows(chapter):
 
 
 def test_the_exported_chapter_needs_no_network(exported):
-    # nbconvert's page loads these for formulas, diagrams and ipywidgets; the chapter has none of them.
-    for url in exported.asked:
-        assert any(name in url.lower() for name in ("mathjax", "require", "mermaid")), url
-    exported.errors[:] = [e for e in exported.errors if "MathJax" not in e and "require" not in e]
+    assert exported.asked == []
     assert exported.errors == []
     prose = "".join(exported.locator(".jp-RenderedMarkdown").all_inner_texts())
     assert "−log D" in prose
-    assert not set("$\\") & set(prose)  # formulas are letters, no TeX that waits for MathJax
+    assert not set("$\\") & set(prose)  # no TeX that waits for MathJax
     pictures = exported.eval_on_selector_all("img", "all => all.map((e) => [e.complete, e.naturalWidth])")
     saved = sum("image/png" in o.get("data", {}) for _, c in CODE for o in c.outputs)
     assert len(pictures) == saved - 1  # the widget's picture has given way to the widget

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def load_build() -> ModuleType:
+    sys.path.insert(0, str(ROOT / "notebooks"))  # as for a script that is run there
     spec = importlib.util.spec_from_file_location("notebooks_build", ROOT / "notebooks" / "build.py")
     assert spec is not None
     assert spec.loader is not None

@@ -1,0 +1,78 @@
+"""A chapter as one HTML file that needs neither Python nor a network: formulas, pictures and widgets inside.
+
+nbconvert's own page asks a CDN for MathJax, RequireJS and more; here formulas are MathML, which browsers draw
+themselves, and the widgets of the course bring their own engine.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jinja2 import pass_context
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+
+# the blocks of nbconvert's page that load something from elsewhere
+TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock html_head_js -%}
+{%- block jupyter_widgets -%}{%- endblock jupyter_widgets -%}
+{%- block html_head_js_mathjax -%}{%- endblock html_head_js_mathjax -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock html_head_js_mermaidjs -%}
+"""
+
+
+class Formulas(IPythonRenderer):
+    """Markdown to HTML, with each formula as MathML."""
+
+    def inline_math(self, body: str, display: str = "inline") -> str:
+        formula = convert(body, display=display)
+        # as TeX sets them: a little room before what a function is taken of
+        return re.sub(r"(<mi>(?:log|exp|ln)</mi>)", r'\1<mspace width="0.17em"/>', formula)
+
+    def block_math(self, body: str) -> str:
+        return f"<p>{self.inline_math(body, 'block')}</p>"
+
+    multiline_math = block_math
+
+    def heading(self, text: str, level: int, **attrs: Any) -> str:
+        # nbconvert parses a heading for its anchor, which gives MathML a prefix that no browser knows
+        return super().heading(text, level, **attrs).replace("ns0:", "").replace(":ns0", "")
+
+
+class Offline(HTMLExporter):
+    """nbconvert's page without anything that comes from elsewhere."""
+
+    raw_template = TEMPLATE
+
+    @pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        return MarkdownWithMath(renderer=Formulas(escape=False, anchor_link_text="")).render(source)
+
+
+def descriptions(nb: NotebookNode) -> list[str]:
+    """A text for each picture, for those who do not see it: which one it is, and of which section."""
+    found, heading, n = [], "", 0
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            headings = re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE)
+            heading, n = (headings[-1], 0) if headings else (heading, n)
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}) and "text/html" not in output.data:
+                n += 1
+                found.append(f"Figure {n} of the section “{heading.replace('$', '')}”")
+    return found
+
+
+def page(notebook: Path) -> str:
+    """The HTML of a saved notebook; links to other chapters lead to their pages."""
+    nb = nbformat.read(notebook, as_version=4)
+    nb.metadata["title"] = nb.cells[0].source.splitlines()[0].lstrip("# ")
+    html, _ = Offline().from_notebook_node(nb)
+    texts = iter(descriptions(nb))
+    html = re.sub("No description has been provided for this image", lambda _: next(texts), html)
+    return re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', html)
