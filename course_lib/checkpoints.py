@@ -26,7 +26,8 @@ def write(path: str | Path, kind: str, tensors: dict[str, Tensor], facts: Any) -
     temporary = Path(f"{path}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(blob.replace(NO_SUM, hashlib.sha256(blob).hexdigest().encode(), 1))
+            digest = hashlib.sha256(blob).hexdigest().encode()
+            file.write(blob.replace(b'"sha256":"' + NO_SUM, b'"sha256":"' + digest, 1))
             file.flush()
             os.fsync(file.fileno())  # on the disk before it takes the name: no moment leaves half a file
         os.replace(temporary, path)

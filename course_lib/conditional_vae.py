@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from course_lib.networks import check_images
+from course_lib.networks import check_images, labels_beside
 from course_lib.vae import VAE, LatentImages
 
 
@@ -29,9 +29,9 @@ class ConditionalVAE(nn.Module):
     def given(self, y: Tensor | int) -> "Given":
         """What a VAE is for one image of each label y (N,), or for any number of one label: `elbo` takes it.
 
-        Raises ValueError for labels that are not integers 0 … labels − 1.
+        Where it is used it raises ValueError for labels that are not integers 0 … labels − 1, one a row.
         """
-        return Given(self, torch.as_tensor(y, device=self.vae.decoder.bias.device))
+        return Given(self, y)
 
     def encode(self, x: Tensor, y: Tensor | int) -> tuple[Tensor, Tensor]:
         """mu and logvar (N, latent) of images x (N, D) with labels y."""
@@ -57,18 +57,10 @@ class ConditionalVAE(nn.Module):
 class Given(LatentImages):
     """A ConditionalVAE whose labels are settled: for images of these labels it is a VAE."""
 
-    def __init__(self, model: ConditionalVAE, y: Tensor) -> None:
-        classes = model.config["labels"]
-        if y.is_floating_point() or y.ndim > 1:
-            raise ValueError(f"Labels are integers, (N,) or one for all, not {y.dtype} {tuple(y.shape)}.")
-        # looking at them is free on the CPU; on a GPU it would stop the queue at every step
-        if y.device.type == "cpu" and y.numel() and not 0 <= int(y.min()) <= int(y.max()) < classes:
-            raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")
-        self.vae, self.prior = model.vae, model.vae.prior
+    def __init__(self, model: ConditionalVAE, y: Tensor | int) -> None:
+        self.vae, self.y, self.classes = model.vae, y, model.config["labels"]
+        self.prior, self.pixels_before = model.vae.prior, None
         self.log_variance, self.to_cube = model.vae.log_variance, model.vae.to_cube
-        self.pixels_before = None
-        one_hot = nn.functional.one_hot(y.long(), classes)  # ([N,] labels)
-        self.one_hot = one_hot.to(model.vae.decoder.bias.dtype)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         check_images(x, self.vae.decoder.bias.numel())
@@ -78,9 +70,4 @@ class Given(LatentImages):
         return self.vae.decoder(torch.cat([z, self._beside(z)], -1)).to(z.dtype)
 
     def _beside(self, rows: Tensor) -> Tensor:
-        """The labels as what stands beside rows (..., N, d): (..., N, labels)."""
-        batch, of_labels = rows.shape[:-1], self.one_hot.shape[:-1]
-        if of_labels and of_labels != batch[-1:]:
-            raise ValueError(f"These are {of_labels[0]} labels, for rows of shape {tuple(rows.shape)}: "
-                             "pass one a row, or one number for all.")  # fmt: skip
-        return self.one_hot.expand(*batch, -1)
+        return labels_beside(rows, self.y, self.classes, self.vae.decoder.bias)

@@ -40,9 +40,8 @@ def captured(update: Any, run: Any) -> Any:
     graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(run.device)
     seen = 0
     static = values = torch.empty(0)
-    constants: dict[
-        str, Tensor | None
-    ] = {}  # a term that Python computes stays what it was; None: it is in values
+    # a term that Python computes stays what it was; None: it is in values
+    constants: dict[str, Tensor | None] = {}
 
     def warm_up(index: Tensor) -> Any:
         stream.wait_stream(torch.cuda.current_stream())

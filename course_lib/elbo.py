@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MultivariateNormal, Normal
+from torch.nn.functional import pad
 
 MASS_TOLERANCE = 1e-6  # a grid that misses more of q or of the prior than this is not worth integrating on
 
@@ -222,10 +223,7 @@ def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tens
         # torch's Uniform excludes its upper end: stay a hair below
         z = torch.cat([grid[:-1], torch.nextafter(grid[-1:], grid[:1])])[:, None]  # (G, 1)
         # trapezoid rule: half a step on either side of every point
-        log_width = (
-            0.5 * (torch.nn.functional.pad(steps, (1, 0)) + torch.nn.functional.pad(steps, (0, 1)))
-        ).log()
-        log_width = log_width[:, None]
+        log_width = ((pad(steps, (1, 0)) + pad(steps, (0, 1))) / 2).log()[:, None]  # (G, 1)
     else:
         raise ValueError("This model has no exact bound: pass grid=… (z of one number) or samples=….")
     log_prior = model.prior.log_prob(z)  # (S, 1)

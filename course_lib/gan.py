@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot, softplus
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import Optimizer
 
-from course_lib.networks import Decoder, Encoder, check_images
+from course_lib.networks import Decoder, Encoder, check_images, labels_beside
 
 
 class GAN(nn.Module):
@@ -77,12 +77,14 @@ class GAN(nn.Module):
     def images(self, z: Tensor, y: Tensor | None = None, average: bool = False) -> Tensor:
         """G(z), pixels (..., D) in [0, 1], of codes z as by `noise`; average: by averaged weights."""
         network = self.average if average else self.generator
-        return torch.sigmoid(network(self._with_label(z, y)).to(z.dtype))
+        label = self._beside(z, y)
+        told = z if label is None else torch.cat([z, label], -1)
+        return torch.sigmoid(network(told).to(z.dtype))
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """D's number (N,) for images x (N, D) in [0, 1]: larger is more real. ValueError for other x."""
         check_images(x, self.generator.bias.numel())
-        return self.discriminator(x, self._one_hot(y, x)).squeeze(-1).to(x.dtype)
+        return self.discriminator(x, self._beside(x, y)).squeeze(-1).to(x.dtype)
 
     @torch.no_grad()
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
@@ -100,27 +102,11 @@ class GAN(nn.Module):
             if slow.is_floating_point():  # all but batch norm's count of batches
                 slow.lerp_(now[name], 1 - decay)
 
-    def _with_label(self, z: Tensor, y: Tensor | None) -> Tensor:
-        beside = self._one_hot(y, z)
-        return z if beside is None else torch.cat([z, beside.expand(*z.shape[:-1], -1)], -1)
-
-    def _one_hot(self, y: Tensor | None, rows: Tensor) -> Tensor | None:
-        """The labels as what stands beside rows (..., N, d): (N, classes)."""
-        classes, weights = self.config["labels"], self.generator.bias
-        if (y is not None) != (classes > 0):
+    def _beside(self, rows: Tensor, y: Tensor | None) -> Tensor | None:
+        """The labels as what stands beside rows (..., N, d), if this GAN takes any."""
+        if (y is not None) != (self.config["labels"] > 0):
             raise ValueError("A conditional GAN needs labels y, and only such a GAN takes them: labels=10.")
-        if y is None:
-            return None
-        y = torch.as_tensor(y)
-        if y.is_floating_point() or y.ndim != 1:
-            raise ValueError(f"Labels are integers (N,), not {y.dtype} {tuple(y.shape)}.")
-        if y.shape != rows.shape[-2:-1]:
-            shape = tuple(rows.shape)
-            raise ValueError(f"These are {len(y)} labels, for rows of shape {shape}: pass one a row.")
-        # looking at them is free on the CPU; on a GPU it would stop the queue at every step
-        if y.device.type == "cpu" and len(y) and not 0 <= int(y.min()) <= int(y.max()) < classes:
-            raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")
-        return one_hot(y.to(weights.device).long(), classes).to(weights.dtype)
+        return None if y is None else labels_beside(rows, y, self.config["labels"], self.generator.bias)
 
 
 class Loss(NamedTuple):
@@ -162,7 +148,7 @@ def r1_penalty(score: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
 
     Times γ it joins D's loss. Source: Mescheder et al. 2018, equation 9.
     """
-    return _slopes(score, real).square().sum(-1).mean() / 2
+    return slopes(score, real).square().sum(-1).mean() / 2
 
 
 def gradient_penalty(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
@@ -171,10 +157,10 @@ def gradient_penalty(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tens
     Times 10 it joins D's loss "wasserstein". Source: Gulrajani et al. 2017, equation 3.
     """
     between = torch.lerp(real, fake, torch.rand_like(real[:, :1]))  # one point a pair
-    return (_slopes(score, between).norm(dim=-1) - 1).square().mean()
+    return (slopes(score, between).norm(dim=-1) - 1).square().mean()
 
 
-def _slopes(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def slopes(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """∂ score(x) / ∂x, (N, D), through which D's weights still get gradients."""
     x = x.detach().requires_grad_()
     # an image's score depends on that image only, so the sum's gradient holds each one's own

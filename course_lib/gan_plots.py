@@ -1,5 +1,6 @@
 """The pictures of chapter 07: rows of digits, who fools whom, how a game went. See `plots`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,7 +66,7 @@ def game(log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: 
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 3))
     left.plot(log["step"], log["discriminator"], color=plots.MODEL, label="D's loss")
     left.plot(log["step"], log["generator"], "--", color=plots.Q, label="G's loss")
-    left.axhline(2 * 0.6931, color=plots.PRIOR, ls=":", label="D's loss at D = ½: log 4")
+    left.axhline(math.log(4), color=plots.PRIOR, ls=":", label="D's loss at D = ½: log 4")
     left.set(xlabel="update", ylabel="nats")
     left.legend()
     right.semilogy(steps, distances, "o-", color=plots.BOUND)

@@ -43,9 +43,7 @@ def log_prob_full(x: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
     log_det = 2 * factor.diagonal().log().sum()
     rows = (x - mean).reshape(-1, x.shape[-1])  # (n, D)
     # solving with the factor is stabler and cheaper than inverting the covariance
-    rows = torch.linalg.solve_triangular(
-        factor.T, rows, upper=True, left=False
-    )  # (n, D), now standard normal
+    rows = torch.linalg.solve_triangular(factor.T, rows, upper=True, left=False)  # standard normal now
     return -0.5 * (x.shape[-1] * LOG_2PI + log_det + (rows**2).sum(-1)).reshape(x.shape[:-1])
 
 

@@ -6,7 +6,7 @@ by its `given(y)`. Images are float rows x (N, D), N > 1. Model and torch's rand
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from course_lib.elbo import Bound, log_importance_weights
 from course_lib.elbo import elbo as bound_of
-from course_lib.state import seeded
+from course_lib.state import aside
 
 
 class Estimate(NamedTuple):
@@ -156,15 +156,13 @@ def linear_probe(z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tenso
 
 
 @torch.no_grad()
-def within_class_diversity(images: Tensor, labels: Tensor, features: Callable[[Tensor], Tensor] | None = None
-                           ) -> float:  # fmt: skip
+def within_class_diversity(images: Tensor, labels: Tensor) -> float:
     """Mean squared distance of two different images of a class, averaged over the classes. Not in nats.
 
-    In pixels (N, D), or in what `features` makes of them, such as Classifier.features. Compare like with
-    like: in binary images each pixel's own noise counts, in a decoder's means it is missing.
+    In pixels (N, D), or in features, as by Classifier.features. Compare like with like: in binary images each
+    pixel's own noise counts, in a decoder's means it is missing.
     """
-    rows = images if features is None else torch.cat([features(some) for some in images.split(1000)])
-    groups = [rows[labels == label].flatten(1).cpu().double() for label in labels.unique()]  # (n, D) each
+    groups = [images[labels == label].flatten(1).cpu().double() for label in labels.unique()]  # (n, D) each
     if min(map(len, groups), default=0) < 2:
         raise ValueError("A distance needs two images of a class, and some class here has only one.")
     return float(torch.stack([2 * g.var(0).sum() for g in groups]).mean())  # mean ‖a − b‖² is 2 · variance
@@ -178,15 +176,12 @@ def _measuring(model, x, y, seed=0, size=1000, exact=False):
     if y is not None and len(y) != len(x):
         raise ValueError(f"{len(x):,} images need as many labels, not {len(y):,}.")
 
-    switch, was_training = getattr(model, "train", lambda on: None), getattr(model, "training", False)
-    with torch.no_grad(), seeded(x.device, seed):
-        switch(False)
-        try:
-            one = model if y is None else model.given(y[:1])
-            with suppress(NotImplementedError):  # not every distribution says what it can produce
-                if exact and not one.likelihood(one.posterior(x[:1]).sample()).support.check(x).all():
-                    raise ValueError("This likelihood cannot produce such x: use fixed_binarization(images).")
-            slices = (slice(start, start + size) for start in range(0, len(x), size))
-            yield ((model if y is None else model.given(y[rows]), x[rows]) for rows in slices)
-        finally:
-            switch(was_training)
+    with aside(x.device, seed, model):
+        torch.manual_seed(seed)
+        getattr(model, "eval", lambda: None)()
+        one = model if y is None else model.given(y[:1])
+        with suppress(NotImplementedError):  # not every distribution says what it can produce
+            if exact and not one.likelihood(one.posterior(x[:1]).sample()).support.check(x).all():
+                raise ValueError("This likelihood cannot produce such x: use fixed_binarization(images).")
+        slices = (slice(start, start + size) for start in range(0, len(x), size))
+        yield ((model if y is None else model.given(y[rows]), x[rows]) for rows in slices)

@@ -4,6 +4,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,12 @@ ROWS = 4096  # points handled at once outside `fit`: 4,096 × 512 responsibiliti
 COLLAPSED = 1e12  # a direction this much narrower (in variance) than the data has collapsed onto a point
 
 
+@dataclass(eq=False, repr=False)
 class GaussianMixture(DensityMixin, BaseEstimator):
     """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class of the same name.
 
-    Constructor arguments, methods and fitted attributes mean what they mean there. Beyond it:
+    Constructor arguments, methods and fitted attributes mean what they mean there, but for verbose_interval,
+    which is not looked at. Beyond it:
 
     - arrays and tensors are accepted; arrays in, arrays out; tensors in, tensors out. Fitted attributes are
       tensors on `device`, which is the data's own unless given. `dtype` is float64 unless given.
@@ -42,44 +45,24 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     Raises ValueError with one sentence for data or starts that cannot be used.
     """
 
-    lower_bound_: float
-
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        covariance_type: str = "full",
-        tol: float = 1e-3,
-        reg_covar: float = 1e-6,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params: str = "kmeans",
-        weights_init: Any = None,
-        means_init: Any = None,
-        precisions_init: Any = None,
-        random_state: Any = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        dtype: torch.dtype = torch.float64,
-        device: Any = None,
-    ):
-        self.n_components = n_components
-        self.covariance_type = covariance_type
-        self.tol = tol
-        self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.means_init = means_init
-        self.precisions_init = precisions_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.dtype = dtype
-        self.device = device
+    n_components: int = 1
+    _: KW_ONLY
+    covariance_type: str = "full"
+    tol: float = 1e-3
+    reg_covar: float = 1e-6
+    max_iter: int = 100
+    n_init: int = 1
+    init_params: str = "kmeans"
+    weights_init: Any = None
+    means_init: Any = None
+    precisions_init: Any = None
+    random_state: Any = None
+    warm_start: bool = False
+    verbose: int = 0
+    verbose_interval: int = 10
+    dtype: torch.dtype = torch.float64
+    device: Any = None
+    lower_bound_: float = field(init=False)
 
     # ---- fitting ----
 
@@ -125,17 +108,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         history: list[float] = []
         name = f"EM, {self.n_components} components"
         # on stdout, and gone when done: a saved notebook keeps neither a broken widget nor a wall of bars
-        bar = tqdm(range(self.max_iter), name, disable=not self.verbose, file=sys.stdout, leave=False)
-        for _ in bar:
-            new, mean_log_px = steps.iterate(now)
-            now = self._hold(new, now)
-            history.append(float(mean_log_px))
-            if self.verbose:
+        with tqdm(range(self.max_iter), name, disable=not self.verbose, file=sys.stdout, leave=False) as bar:
+            for _ in bar:
+                new, mean_log_px = steps.iterate(now)
+                now = self._hold(new, now)
+                history.append(float(mean_log_px))
                 bar.set_postfix_str(f"log-likelihood {history[-1]:.4f} nats")
-            gain, bound = abs(history[-1] - bound), history[-1]
-            if gain < self.tol:
-                bar.close()
-                return now, bound, history, True
+                gain, bound = abs(history[-1] - bound), history[-1]
+                if gain < self.tol:
+                    return now, bound, history, True
         return now, bound, history, False
 
     def _hold(self, new: Parameters, old: Parameters) -> Parameters:
@@ -255,12 +236,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             raise ValueError(f"n_samples must be at least 1, not {n_samples}.")
         rng = check_random_state(self.random_state)
         generator = torch.Generator().manual_seed(int(rng.randint(2**31)))
-        k = torch.multinomial(weights.cpu(), n_samples, replacement=True, generator=generator).to(
-            weights.device
-        )
-        noise = torch.randn(n_samples, means.shape[1], generator=generator, dtype=self.dtype).to(
-            means
-        )  # (n, D)
+        k = torch.multinomial(weights.cpu(), n_samples, True, generator=generator).to(weights.device)  # (n,)
+        noise = torch.randn(n_samples, means.shape[1], generator=generator, dtype=self.dtype)  # (n, D)
+        noise = noise.to(means)
         if self.covariance_type == "full":
             for j, factor in enumerate(cholesky(covariances)):
                 noise[k == j] = noise[k == j] @ factor.T

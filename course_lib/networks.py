@@ -12,6 +12,7 @@ from numbers import Integral
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
@@ -159,3 +160,20 @@ def check_images(x: Tensor, pixels: int) -> None:
         low, high = (float(v) for v in x.detach().aminmax())
         if not (low >= 0 and high <= 1):  # so written, NaN is caught as well
             raise ValueError(f"Pixels lie in [0, 1]; these reach from {low:.3g} to {high:.3g}.")
+
+
+def labels_beside(rows: Tensor, y: Tensor | int, classes: int, weights: Tensor) -> Tensor:
+    """Labels y (N,), or one for all, one-hot beside rows (..., N, d): (..., N, classes).
+
+    Raises ValueError unless they are integers 0 … classes − 1, one a row. They may lie on another device.
+    """
+    y, batch = torch.as_tensor(y), rows.shape[:-1]
+    if y.is_floating_point() or y.ndim > 1:
+        raise ValueError(f"Labels are integers, (N,) or one for all, not {y.dtype} {tuple(y.shape)}.")
+    if y.ndim and y.shape != batch[-1:]:
+        raise ValueError(f"These are {len(y)} labels, for rows of shape {tuple(rows.shape)}: "
+                         "pass one a row, or one number for all.")  # fmt: skip
+    # looking at them is free on the CPU; on a GPU it would stop the queue at every step
+    if y.device.type == "cpu" and y.numel() and not 0 <= int(y.min()) <= int(y.max()) < classes:
+        raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")
+    return one_hot(y.to(weights.device).long(), classes).to(weights.dtype).expand(*batch, -1)

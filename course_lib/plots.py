@@ -98,9 +98,8 @@ def mixture_1d(
     """Points x (N,) coloured by responsibility (N, K), the K weighted Gaussians above them, and their sum."""
     ax = _axes(ax, figsize=(7, 3))
     grid = torch.linspace(float(x.min()) - 1, float(x.max()) + 1, 400, dtype=x.dtype)
-    parts = (
-        weights * torch.distributions.Normal(means, variances.sqrt()).log_prob(grid[:, None]).exp()
-    )  # (G, K)
+    each = torch.distributions.Normal(means, variances.sqrt())
+    parts = weights * each.log_prob(grid[:, None]).exp()  # (G, K)
     for k in range(len(weights)):
         ax.plot(grid, parts[:, k], color=COMPONENTS[k % 8], lw=1.5)
     ax.plot(grid, parts.sum(1), color=MODEL, lw=3, alpha=0.35)
@@ -146,9 +145,7 @@ def bound_history(
     return ax
 
 
-def bound_histories(
-    histories: dict[str, Sequence[Bound]], xlabel: str = "half rounds: q, P, q, P, …"
-) -> None:
+def bound_histories(histories: dict[str, Sequence[Bound]]) -> None:
     """Methods that alternate q and P, side by side: `bound_history` above, the gap in logs below."""
     count = len(histories)
     _, axes = plt.subplots(
@@ -159,7 +156,7 @@ def bound_histories(
         gaps = [max(float(b.gap), 1e-16) for b in history]  # rounding can bring a closed gap below 0
         bottom.semilogy(gaps, color=GAP, lw=1)
         bottom.semilogy(range(0, len(gaps), 2), gaps[::2], "o", color=Q, ms=4, label="after a q-step")
-        bottom.set_xlabel(xlabel)
+        bottom.set_xlabel("half rounds: q, P, q, P, …")
         top.set_ylabel("")
     start = min(float(h[len(h) // 8].elbo) for h in histories.values())  # the first leaps would hide the rest
     top.set_ylim(start, max(float(b.elbo + b.gap) for h in histories.values() for b in h) + 0.05)
@@ -187,9 +184,8 @@ def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
     ax = _axes(ax, figsize=(1.6 * len(bounds) + 2.2, 3.4))
     elbo = np.array([float(b.elbo) for b in bounds.values()])
     log_px = np.array([float(b.elbo + b.gap) for b in bounds.values()])
-    floor = elbo.min() - 0.35 * max(
-        log_px.max() - elbo.min(), 0.5
-    )  # bars need a foot: log-densities have none
+    # bars need a foot: log-densities have none
+    floor = elbo.min() - 0.35 * max(log_px.max() - elbo.min(), 0.5)
     places = np.arange(len(bounds))
     ax.bar(places, elbo - floor, 0.6, bottom=floor, color=BOUND, label="$L_b$")
     ax.bar(places, log_px - elbo, 0.6, bottom=elbo, color=GAP, hatch="//", edgecolor="white", label="gap")

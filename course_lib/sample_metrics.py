@@ -103,9 +103,8 @@ def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
     basis, image = among[closest].cpu(), image.cpu()  # scipy solves it
     heavy = 100 * float(image.norm()) + 1  # the sum of the weights is off by about one over its square
     rows = torch.cat([basis, torch.full((len(basis), 1), heavy)], 1).T.double()  # (D + 1, columns)
-    weights = torch.from_numpy(
-        nnls(rows.numpy(), torch.cat([image, image.new_tensor([heavy])]).double().numpy())[0]
-    )
+    target = torch.cat([image, image.new_tensor([heavy])]).double()  # (D + 1,)
+    weights = torch.from_numpy(nnls(rows.numpy(), target.numpy())[0])
     return float((image - weights @ basis.double()).square().sum() / image.square().sum())
 
 

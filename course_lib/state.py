@@ -88,6 +88,20 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
         set_noise(device, noise, seed)
 
 
+@contextmanager
+def aside(device: torch.device, seed: int, *models: Any) -> Iterator[None]:
+    """Without gradients; afterwards noise and training modes are as if nothing had been done in between."""
+    modes = {m: m.training for model in models if isinstance(model, nn.Module) for m in model.modules()}
+    noise = get_noise(device)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        set_noise(device, noise, seed)
+        for module, mode in modes.items():
+            module.training = mode
+
+
 def _generators(device: torch.device) -> dict[str, torch.Generator]:
     """The global generators that noise can come from."""
     found = {"cpu": torch.default_generator}

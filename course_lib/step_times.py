@@ -40,25 +40,21 @@ def profiled(work: Callable[[], object]) -> tuple[list[Span], list[Span]]:
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         work()
     events = sorted(profiler.events(), key=lambda event: event.time_range.start)
-    spans = [(event, Span(event.name, event.time_range.start, event.time_range.end)) for event in events]
-    start = spans[0][1].begin if spans else 0.0
-    spans = [(event, Span(s.name, s.begin - start, s.end - start)) for event, s in spans]
-    phases = [span for event, span in spans if event.is_user_annotation and "#" not in span.name]
-    operations = [
-        Span(span.name.removeprefix("aten::"), *span[1:])
-        for event, span in spans
-        if span.name.startswith("aten::") and not _inside_operation(event)
-    ]
+    operations, phases = list[Span](), list[Span]()
+    for event in events:
+        begin, end = (
+            at - events[0].time_range.start for at in (event.time_range.start, event.time_range.end)
+        )
+        if event.is_user_annotation and "#" not in event.name:
+            phases.append(Span(event.name, begin, end))
+        elif event.name.startswith("aten::") and not _inside_operation(event):
+            operations.append(Span(event.name.removeprefix("aten::"), begin, end))
     return operations, phases
 
 
 def _inside_operation(event: Any) -> bool:
-    parent = event.cpu_parent
-    while parent is not None:
-        if parent.name.startswith("aten::"):
-            return True
-        parent = parent.cpu_parent
-    return False
+    outer = event.cpu_parent
+    return outer is not None and (outer.name.startswith("aten::") or _inside_operation(outer))
 
 
 def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None) -> Axes:

@@ -7,8 +7,7 @@ to the step where it should stand. The same copy in a file is the checkpoint.
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from tqdm import tqdm
 
 from course_lib.checkpoints import CheckpointError, read, write
 from course_lib.cuda_graph import NoGraph, Owned, captured, in_bfloat16, reason_against
-from course_lib.state import get_noise, identity, load, pack, set_noise, state_of, unpack
+from course_lib.state import aside, get_noise, identity, load, pack, set_noise, state_of, unpack
 
 COPY_SECONDS = 1.0  # the most work that going back costs; a copy of a small model takes milliseconds
 SAVE_SECONDS = 15.0  # the most work that a killed run loses
@@ -50,15 +49,8 @@ class Run:
     or is of another architecture, optimizer, seed, batch size or data.
     """
 
-    def __init__(
-        self,
-        data: Tensor | tuple[Tensor, ...],
-        *,
-        batch_size: int = 128,
-        seed: int = 0,
-        checkpoint: str | Path | None = None,
-        **parts: Any,
-    ) -> None:
+    def __init__(self, data: Tensor | tuple[Tensor, ...], *, batch_size: int = 128, seed: int = 0,
+                 checkpoint: str | Path | None = None, **parts: Any) -> None:  # fmt: skip
         self._rows = (data,) if isinstance(data, Tensor) else tuple(data)
         self._single, counts = isinstance(data, Tensor), sorted({len(rows) for rows in self._rows})
         if len(counts) != 1 or counts == [0]:
@@ -96,19 +88,11 @@ class Run:
         return _append(self._log, self.step, self._means()) if self._pending else self._log
 
     def train(
-        self,
-        update: Callable[[Any], dict[str, Any]],
-        epochs: float,
-        *,
-        report_every: int = 50,
-        evaluate: Callable[[], dict[str, float]] | None = None,
-        evaluate_every: float = 1,
-        picture: Callable[["Run"], Any] | None = None,
-        picture_every: float = 1,
-        graph: bool = False,
-        autocast: bool = False,
-        quiet: bool = False,
-    ) -> Log:
+        self, update: Callable[[Any], dict[str, Any]], epochs: float, *, report_every: int = 50,
+        evaluate: Callable[[], dict[str, float]] | None = None, evaluate_every: float = 1,
+        picture: Callable[["Run"], Any] | None = None, picture_every: float = 1,
+        graph: bool = False, autocast: bool = False, quiet: bool = False,
+    ) -> Log:  # fmt: skip
         """Train until `epochs` epochs are done in all; return the history. After an interrupt, call it again.
 
         update(batch) gets the rows drawn (a tensor, or the tuple), does a step, returns a dict of numbers:
@@ -295,19 +279,6 @@ class Run:
                 group |= {"capturable": False} if "capturable" in group else {}
         self._restore()
 
-    @contextmanager
-    def _aside(self) -> Iterator[None]:
-        """What is measured or drawn in between leaves noise and training mode as they were."""
-        noise, modules = get_noise(self.device), [m for _, part in self._modules() for m in part.modules()]
-        modes = [module.training for module in modules]
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            set_noise(self.device, noise, self.seed)
-            for module, mode in zip(modules, modes, strict=True):
-                module.training = mode
-
     def _resume(self, path: Path) -> None:
         self._identity = identity(self.parts, self._host, seed=self.seed, batch_size=self.batch_size)
         Path(f"{path}.tmp").unlink(missing_ok=True)  # left by a run that was killed while it wrote
@@ -325,13 +296,13 @@ class Run:
         print(f"Resumed from {path} after {self.epoch:.4g} epochs, step {self.step:,}.")
 
     def _evaluate(self, evaluate: Any) -> None:
-        with self._aside():
+        with aside(self.device, self.seed, *self.parts.values()):
             found = evaluate()
         self.evaluations = _append(self.evaluations, self.step, found)
         self._keep()  # going forward again does not evaluate again
 
     def _show(self, picture: Any) -> None:
-        with self._aside():
+        with aside(self.device, self.seed, *self.parts.values()):
             drawn = picture(self)
         drawn = getattr(drawn, "figure", drawn)  # axes stand for their figure
         if hasattr(get_ipython(), "kernel"):

@@ -56,6 +56,12 @@ def saved(library, tmp_path):
     return model, tmp_path / "small"
 
 
+def test_facts_may_look_like_the_place_of_the_checksum(tmp_path):
+    for n in range(20):  # the order of safetensors' metadata varies
+        write(tmp_path / "zeros", "kind", {"x": torch.zeros(2)}, {"note": "0" * 64, "n": n})
+        assert read(tmp_path / "zeros", "kind")[1] == {"note": "0" * 64, "n": n}
+
+
 def test_a_model_comes_back_bit_by_bit(saved):
     model, path = saved
     again = load_model(path)

@@ -120,8 +120,13 @@ def test_points_that_cannot_be_drawn_are_named(x, message):
 def test_requests_that_make_no_sense_are_named(points):
     with pytest.raises(TraitError, match=r"'n_components' .* greater than 8"):
         EMStepper(points, n_components=9)
-    with pytest.raises(ValueError, match="knows the steps E and M, not 'Q'"):
+    with pytest.raises(ValueError, match="knows the steps E and M, not 'EQ'"):
         EMStepper(points).do("EQ")
+    stepper = EMStepper(points)
+    for steps in ("R", "D", "EX"):
+        with pytest.raises(ValueError, match=f"not '{steps}'"):
+            stepper.do(steps)
+    assert len(stepper.history) == 1
     with pytest.raises(ValueError, match="made 0 half-steps; restart"):
         EMStepper(points).do("EM" * 501)
 

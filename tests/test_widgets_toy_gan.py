@@ -201,11 +201,13 @@ def test_python_plays_changes_and_loads(small):
     small.send = lambda content, buffers=None: sent.append(content)
     assert small.play(6, every=3) is small
     assert (small.game.rounds, small.played, len(small.history.frames)) == (6, 6, 3)
+    assert [small.play(n, every).played for n, every in ((10, 4), (5, 10))] == [16, 21]
+    assert small.history.column("step").tolist() == [0, 3, 6, 10, 14, 16, 21]
     small.change(lr_d=0.25)
     assert small.settings["lr_d"] == 0.25
     assert small.load("collapse").settings["seed"] == 0
     assert small.played == 0
-    assert sent.count({"changed": True}) == 3
+    assert sent.count({"changed": True}) == 5
     with pytest.raises(ValueError, match="balanced"):
         small.load("no such preset")
     for wrong in ({"lr_g": 0.1}, 3):

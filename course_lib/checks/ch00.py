@@ -68,13 +68,12 @@ def nats_per_image(student: Student) -> None:
         "pixels and images are swapped: sum over pixels, average over images.": nll.sum(0).mean(),
         "the sign is turned: this is the log-likelihood, the loss is minus that.": -nll.sum(1).mean(),
         "the average over images is missing: one number is wanted.": nll.sum(1),
-        "the sigmoid is applied twice: `..._with_logits` does it already.": (softplus(p) - p * t)
-        .sum(1)
-        .mean(),
+        "the sigmoid is applied twice: `..._with_logits` does it already.":
+            (softplus(p) - p * t).sum(1).mean(),
         "only pixels with target 1 count: (1 − target) · log(1 − p) is missing.": (t * nll).sum(1).mean(),
         "this is the squared error, not a log-probability.": ((p - t) ** 2).sum(1).mean(),
         "a logit is no probability, its logarithm is NaN: take the sigmoid first.": nll.sum() * torch.nan,
-    }
+    }  # fmt: skip
     Table({"logits": a, "targets": t}, nll.sum(1).mean(), mistakes).ask(student)
     far = {"logits": tensor([[200.0, -150.0, 180.0]]), "targets": tensor([[0.0, 1.0, 1.0]])}
     clamped = {"cut off at 100 nats a pixel by `binary_cross_entropy`: use `..._with_logits`.": tensor(200.0)}

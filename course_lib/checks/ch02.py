@@ -17,12 +17,15 @@ def kl_to_standard_normal(student: Student) -> None:
         "the factor ½ is missing.": 2 * kl.sum(1),
         "averaged over dimensions: sum over them.": kl.mean(1),
         "summed over the rows too: one number per row is wanted.": kl.sum(),
-        "logvar is read as log-std: the variance is exp(logvar).": (var**2 + square - 1 - 2 * logvar).sum(1)
-        / 2,
+        "logvar is read as log-std: the variance is exp(logvar).":
+            (var**2 + square - 1 - 2 * logvar).sum(1) / 2,
         "the direction is turned, KL(p‖q) in place of KL(q‖p).": kl_divergence(p, q).sum(1),
         "mu is not squared.": (var + mu - 1 - logvar).sum(1) / 2,
+        "this is the absolute value of mu: square it.": (var + mu.abs() - 1 - logvar).sum(1) / 2,
+        "mu² is missing: a code far from 0 must cost something.": (var - 1 - logvar).sum(1) / 2,
+        "−logvar is missing: without it noise 0 is the cheapest.": (var + square - 1).sum(1) / 2,
         "the −1 is missing: KL must be 0 at mu = 0, logvar = 0.": (var + square - logvar).sum(1) / 2,
-    }
+    }  # fmt: skip
     laws = {"a KL is never negative.": lambda kl: kl >= 0}
     Table({"mu": mu, "logvar": logvar}, kl.sum(1), mistakes, laws).ask(student)
 
@@ -39,13 +42,12 @@ def lower_bound(student: Student) -> None:
         "the sign of log q is turned: subtract it.": (q * (log_joint + q.log())).sum(1),
         "this is log P(x) itself, whatever q is: average the logs under q.": log_px,
         "this is the gap, log P(x) − L_b.": log_px - terms.sum(1),
-        "log of a sum in place of a sum of logs: average log P(x, z) under q.": (q * log_joint.exp())
-        .sum(1)
-        .log(),
+        "log of a sum in place of a sum of logs: average log P(x, z) under q.":
+            (q * log_joint.exp()).sum(1).log(),
         "q does not weight the terms: multiply each by q.": (log_joint - q.log()).sum(1),
         "averaged over z: q is the weight already, so sum.": terms.mean(1),
         "summed over the rows too: one number per row is wanted.": terms.sum(),
-    }
+    }  # fmt: skip
     laws = {"a lower bound cannot lie above log P(x).": lambda bound: bound <= log_px + 1e-6}
     Table({"log_joint": log_joint, "q": q}, terms.sum(1), mistakes, laws).ask(student)
     q = tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])  # entropies 0 and log 2

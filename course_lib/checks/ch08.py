@@ -51,10 +51,8 @@ def tile_sum(student: Student) -> None:
 @exercise
 def online_logsumexp(student: Student) -> None:
     """log Σ exp of each row, tile by tile, whatever the size of the numbers, each component counted once."""
-    joint = -tensor(
-        [[3.0, 1.2, 4.5, 0.3, 2.2, 6.0, 1.1], [0.4, 5.0, 2.0, 3.3, 0.9, 1.5, 4.0]]
-    )  # (N, K): K = 7
-    right, block = joint.logsumexp(1), 3  # tiles of 3, 3 and 1
+    joint = -tensor([[3.0, 1.2, 4.5, 0.3, 2.2, 6.0, 1.1], [0.4, 5.0, 2.0, 3.3, 0.9, 1.5, 4.0]])  # (N, K)
+    right, block = joint.logsumexp(1), 3  # K = 7, so tiles of 3, 3 and 1
     tiles = joint.split(block, 1)
     running, never, last = joint[:, 0] * 0 - inf, joint[:, 0] * 0, tiles[-1].logsumexp(1)
     turned = never

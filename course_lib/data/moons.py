@@ -3,22 +3,17 @@
 import math
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 
-def moon_phases(
-    n: int, size: int = 28, between: tuple[float, float] = (0.0, 0.5), generator: Generator | None = None
-) -> tuple[Tensor, Tensor]:
+def moon_phases(n: int, size: int = 28, between: tuple[float, float] = (0.0, 0.5)) -> tuple[Tensor, Tensor]:
     """n moons: images (n, size, size), float32 in [0, 1], and their phases (n,), float64, in cycles.
 
     Phase 0 is the new moon, ¼ the first quarter, ½ full, ¾ the last quarter. They are evenly spaced between
-    the two given, ends included, or uniformly random when there is a generator. From new to full is a line,
-    which a code of one number can follow; the whole cycle (0, 1) is a circle, which it cannot.
+    the two given, ends included. From new to full is a line, which a code of one number can follow; the whole
+    cycle (0, 1) is a circle, which it cannot.
     """
-    where = torch.linspace(0, 1, n, dtype=torch.float64)  # (n,)
-    if generator is not None:
-        where = torch.rand(n, generator=generator, dtype=torch.float64)
-    phase = between[0] + (between[1] - between[0]) * where
+    phase = between[0] + (between[1] - between[0]) * torch.linspace(0, 1, n, dtype=torch.float64)  # (n,)
     return draw_moon(phase, size), phase
 
 

@@ -48,9 +48,7 @@ class State(NamedTuple):
     """Where a game is: its settings, its counts, and of G and D the weights and Adam's memory."""
 
     settings: Settings
-    numbers: tuple[
-        int, int, int, int, int, int
-    ]  # rounds, D's and G's updates, G's and D's Adam steps, counted
+    numbers: tuple[int, ...]  # rounds, D's and G's updates, G's and D's Adam steps, counted
     losses: tuple[float, float]
     tensors: tuple[Tensor, ...]  # G's weights, m, v, then D's
 

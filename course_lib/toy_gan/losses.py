@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from course_lib.gan import slopes
+
 Network = Callable[[Tensor], Tensor]
 
 # V at the best D where p = q: what the value falls to once G is done
@@ -62,15 +64,9 @@ def g_loss(loss: str, fake: Tensor) -> Tensor:
     return g_pays(loss, fake).mean()
 
 
-def slope(d: Network, x: Tensor) -> Tensor:
-    """a'(x) (N,) at points x (N,), itself differentiable in D's weights."""
-    x = x.detach().requires_grad_()
-    return torch.autograd.grad(d(x).sum(), x, create_graph=True)[0]
-
-
 def r1(d: Network, real: Tensor, gamma: float) -> Tensor:
     """γ/2 · E_p[a'(x)²]: D is to be flat where the data are (Mescheder et al. 2018, equation 9)."""
-    return gamma / 2 * (slope(d, real) ** 2).mean()
+    return gamma / 2 * (slopes(d, real) ** 2).mean()
 
 
 def gradient_penalty(d: Network, real: Tensor, fake: Tensor, mix: Tensor, weight: float) -> Tensor:
@@ -80,4 +76,4 @@ def gradient_penalty(d: Network, real: Tensor, fake: Tensor, mix: Tensor, weight
     critic still sends G on when it has long run past the data, until it is 2·weight away. So take less; the
     slope, and V, then grow well beyond 1 and W1.
     """
-    return weight * ((slope(d, mix * real + (1 - mix) * fake).abs() - 1) ** 2).mean()
+    return weight * ((slopes(d, mix * real + (1 - mix) * fake).abs() - 1) ** 2).mean()

@@ -91,12 +91,10 @@ def players(s: Settings) -> tuple[Player, Player]:
     if s.players == "dirac":  # on the unit circle about the equilibrium; the seed says where
         turn = math.tau * noise.uniform(s.seed, [noise.G_WEIGHTS], 0, 1)[0, 0]
         return Player(Theta(), np.array([math.cos(turn)])), Player(Psi(), np.array([math.sin(turn)]))
-    both = []
-    for width, depth, stream in (
-        (s.width_g, s.depth_g, noise.G_WEIGHTS),
-        (s.width_d, s.depth_d, noise.D_WEIGHTS),
-    ):
-        start = first_weights([1, *[width] * depth, 1], s.seed, stream)
-        both.append(Player(MLP(width, depth), start))
-    both[0].weights[-1] += s.start
-    return both[0], both[1]
+
+    def player(width: int, depth: int, stream: int) -> Player:
+        return Player(MLP(width, depth), first_weights([1, *[width] * depth, 1], s.seed, stream))
+
+    g, d = player(s.width_g, s.depth_g, noise.G_WEIGHTS), player(s.width_d, s.depth_d, noise.D_WEIGHTS)
+    g.weights[-1] += s.start
+    return g, d

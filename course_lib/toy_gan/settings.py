@@ -84,12 +84,8 @@ class Settings:
         for name, (low, high) in (WHOLE | NUMBERS).items():
             value, kind = getattr(self, name), int if name in WHOLE else int | float
             if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
-                limits = (
-                    f"a whole number from {low} to {high}"
-                    if name in WHOLE
-                    else f"a number from {low:g} to {high:g}"
-                )
-                raise ValueError(f"{name} is {limits}, not {value!r}.")
+                what = "a whole number" if name in WHOLE else "a number"
+                raise ValueError(f"{name} is {what} from {low:.10g} to {high:.10g}, not {value!r}.")
         for name in ("alternating", "freeze_d"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is True or False, not {getattr(self, name)!r}.")

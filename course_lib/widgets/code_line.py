@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from course_lib.plots import BOUND, MODEL, PRIOR
 from course_lib.widgets.live import Live
-from course_lib.widgets.sprites import Decoder, data_url, line_ends, pictures, sheet
+from course_lib.widgets.sprites import Decoder, data_url, image_stack, line_ends, pictures, sheet
 
 LINES = {"#CC79A7": "--", MODEL: "-", BOUND: ":", PRIOR: "-."}  # in the order of the models
 
@@ -45,10 +45,12 @@ class CodeLine(Live):
             codes = torch.linspace(low, high, positions, device=device)[:, None]  # (T, 1)
             rows.append(pictures(decode, codes, name))  # (T, 1, H, W)
         height, width = rows[0].shape[2:]
-        true = torch.zeros(0, height, width) if truth is None else torch.as_tensor(truth).cpu()  # (M, H, W)
+        true = torch.zeros(0, height, width)  # (M, H, W)
+        if truth is not None:
+            true = torch.from_numpy(image_stack(truth, "truth"))
         sizes = {row.shape[1:] for row in rows} | {(1, *true.shape[1:])}
-        if len(sizes) > 1 or not ((true >= 0) & (true <= 1)).all():
-            raise ValueError(f"CodeLine needs pixels in [0, 1] and images of one size, not {sorted(sizes)}.")
+        if len(sizes) > 1:
+            raise ValueError(f"CodeLine needs images of one size, not {sorted(sizes)}.")
         self.images = np.concatenate(rows, 1).swapaxes(0, 1)  # (models, T, H, W)
         given: dict[str, Any] = {"names": list(decoders), "limits": ends, "marks": []}
         for name, (low, high) in zip(decoders, ends, strict=True):

@@ -66,6 +66,8 @@ class EMStepper(Live):
 
     def do(self, steps: str) -> State:
         """Half-steps from the shown place on: "E", "M", or several, as in "EMEM". Returns the last state."""
+        if not set(steps) <= set("EM"):
+            raise ValueError(f"EMStepper knows the steps E and M, not {steps!r}.")
         with self.lock:
             self.frames({"do": steps, "at": self.shown})
             self.shown = len(self.history) - 1
@@ -103,11 +105,9 @@ class EMStepper(Live):
             return self._state("E", now.parameters, e_step(self.x, *now.parameters)[0])
         if letter == "M":
             return self._state("M", m_step(self.x, now.resp, reg_covar=self.reg_covar), now.resp)
-        if letter == "D":  # a mean was dragged; q stays, so the gap opens
-            means = now.parameters.means.clone()
-            means[request["component"]] = self.x.new_tensor(request["mean"][: self.x.shape[1]])
-            return self._state("D", now.parameters._replace(means=means), now.resp)
-        raise ValueError(f"EMStepper knows the steps E and M, not {letter!r}.")
+        means = now.parameters.means.clone()  # "D": one was dragged; q stays, so the gap opens
+        means[request["component"]] = self.x.new_tensor(request["mean"][: self.x.shape[1]])
+        return self._state("D", now.parameters._replace(means=means), now.resp)
 
     def _state(self, letter: str, parameters: Parameters, resp: Tensor) -> State:
         joint = log_joint(self.x, *parameters)  # (N, K)

@@ -55,7 +55,8 @@ class ToyGAN(Live):
         if steps < 1 or every < 1:
             raise ValueError(f"steps and every are at least 1, not {steps} and {every}.")
         with self.lock:
-            self.history.play(max(1, steps // every), every)
+            for left in range(steps, 0, -every):
+                self.history.play(1, min(every, left))
         return self._tell()
 
     def change(self, **changes: Any) -> "ToyGAN":
