@@ -67,6 +67,8 @@ DISCRIMINATOR = {
     "sigmoid is applied twice": lambda d, g, x, z: (
         bce(d(x).sigmoid(), 1.0) + bce(d(g(z).detach()).sigmoid(), 0.0)
     ),
+    "G's loss, −log D(G(z))": lambda d, g, x, z: bce(d(g(z)), 1.0),
+    "G's loss, log(1 − D": lambda d, g, x, z: -bce(d(g(z)), 0.0),
     "logarithms are missing": lambda d, g, x, z: (
         (1 - d(x).sigmoid()).mean() + d(g(z).detach()).sigmoid().mean()
     ),
@@ -127,6 +129,17 @@ def both_step(d, g, optimizer, z):
     return generator_step(d, g, other, z)
 
 
+def frozen_for_ever(d, g, optimizer, z):
+    d.requires_grad_(False)
+    return generator_step(d, g, optimizer, z)
+
+
+def frozen_and_freed(d, g, optimizer, z):
+    loss = frozen_for_ever(d, g, optimizer, z)
+    d.requires_grad_(True)
+    return loss
+
+
 def no_backward(d, g, optimizer, z):
     optimizer.step()
     return yes(d(g(z)))
@@ -140,6 +153,7 @@ def no_step(d, g, optimizer, z):
 
 GENERATOR = {
     "D's weights have changed": both_step,
+    "D stays frozen for ever": frozen_for_ever,
     "lower −log D": stepping(lambda a: -F.softplus(a).mean()),
     "lower −log D.": stepping(lambda a: (1 - a.sigmoid()).log().mean()),
     "G wants the opposite": stepping(lambda a: bce(a, 0.0)),
@@ -198,6 +212,7 @@ VALUE = {
         (checks.generator_step, generator_step),
         (checks.generator_step, lambda *given: generator_step(*given).item()),
         (checks.generator_step, stepping(lambda a: bce(a, 1.0))),
+        (checks.generator_step, frozen_and_freed),
         (checks.best_value, best_value),
         (checks.best_value, lambda p, q, dx: -(p * (1 + q / p).log() + q * (1 + p / q).log()).sum() * dx),
     ],

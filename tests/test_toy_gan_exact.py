@@ -9,7 +9,7 @@ from scipy import integrate, stats
 
 from course_lib.data import densities
 from course_lib.toy_gan import CELLS, Game, Settings, exact, losses
-from course_lib.toy_gan.grid import FINE, basins, grid
+from course_lib.toy_gan.grid import FINE, grid, hills
 
 LINE = grid(Settings(data="normal"))
 NORMAL_Z = grid(Settings(data="normal", z="normal"))
@@ -276,19 +276,39 @@ def test_a_drawn_density_is_what_was_drawn():
 def test_modes(name, modes):
     line = grid(Settings(data=name))
     assert line.modes == modes
-    assert (line.basin.diff() >= 0).all()
+    on = line.hill < modes
+    assert (line.hill[on].diff() >= 0).all()
+    assert float(line.p[on].sum()) > 0.9
+    for m in range(modes):
+        assert float(line.p[line.hill == m].min()) >= 0.1 * float(line.p[line.hill == m].max())
     if name == "two modes":  # the valley lies where p is smallest between −2 and 1.5
         x = np.linspace(-2, 1.5, 10_001)
         valley = x[densities.two_modes.log_prob(torch.from_numpy(x)).argmin()]
-        assert float(line.edges[int(line.basin.sum() * -1) - 1]) == pytest.approx(valley, abs=2 * line.dx)
+        ends = line.x[line.hill[1:-1] == 0].max(), line.x[line.hill[1:-1] == 1].min()
+        assert float(ends[0]) <= valley + line.dx
+        assert float(ends[1]) >= valley - line.dx
 
 
-def test_basins_of_plateaus_and_edges():
+def test_hills_of_plateaus_and_edges():
     p = np.array([3, 3, 0, 0, 1, 1.05, 1, 0.2, 2])
-    assert basins(p).max() + 1 == 3
-    assert basins(p)[[0, 1, 4, 6, 8]].tolist() == [0, 0, 1, 1, 2]
-    assert basins(np.ones(5)).tolist() == [0] * 5
-    assert basins(np.array([0, 1, 0.95, 0.99, 0])).max() == 0  # a dent of 4 % makes no two modes
+    assert hills(p)[0].tolist() == [0, 0, 3, 3, 1, 1, 1, 2, 2]  # 3: none
+    assert hills(p)[1] == 3
+    assert hills(np.ones(5))[0].tolist() == [0] * 5
+    assert hills(np.array([0, 1, 0.95, 0.99, 0]))[1] == 1  # a dent of 4 % makes no two modes
+
+
+def test_tails_of_a_normal_q_are_no_zero():
+    """D* and KL(p ‖ q) where there is hardly any mass: a linear G of a normal z, which is exactly normal."""
+    game = Game(Settings(data="two modes", z="normal", depth_g=0))
+    game.g.weights.copy_(torch.tensor([1.03, 0.84]))
+    m, line = game.measure(), game.grid
+    p = line.p[1:-1].numpy()
+    q = np.diff(stats.norm.cdf(line.edges.numpy(), 0.84, 1.03))
+    q[line.x.numpy() > 0.84] = -np.diff(stats.norm.sf(line.edges.numpy(), 0.84, 1.03))[line.x.numpy() > 0.84]
+    where = np.abs(line.x.numpy() - 0.84) < 7.5 * 1.03
+    np.testing.assert_allclose(m["d_star"].numpy()[where], (p / (p + q))[where], atol=0.01)
+    exact = float(np.sum(np.where(p > 0, p * np.log(np.maximum(p, 1e-300) / q), 0)))
+    assert m["kl_pq"] == pytest.approx(exact, abs=1e-3)
 
 
 def test_normal_cells_of_z_hold_their_mass():

@@ -49,6 +49,8 @@ def discriminator_loss(student: Student) -> None:
         "summed over the batch: take means.": right * len(REAL),
         "the mean is taken over both kinds together: add two means.": right / 2,
         "the sigmoid is applied twice: D gives logits.": yes(real.sigmoid()) + no(fake.sigmoid()),
+        "this is G's loss, −log D(G(z)): D wants −log(1 − D) of G(z), and −log D of x.": yes(fake),
+        "this is G's loss, log(1 − D(G(z))): D pays minus that, and −log D of x.": -no(fake),
         "the logarithms are missing: −log D, −log(1 − D).": ((-real).sigmoid() + fake.sigmoid()).mean(),
         "this is Wasserstein's loss: a logit goes through softplus.": fake.mean() - real.mean(),
         "the real points went through G, too: x are data as they are.": yes(twice) + no(fake),
@@ -90,6 +92,8 @@ def generator_step(student: Student) -> None:
         "the logarithm is missing: lower −log D.": lambda a: -a.sigmoid().mean(),
     }
     expect(same(flat(d), flat(d_before)), "D's weights have changed: only G's optimizer may step.")
+    frozen = "D stays frozen for ever: let its parameters require gradients again after the step."
+    expect(all(weight.requires_grad for weight in d.parameters()), frozen)
     expect(not same(after, before), f"G has not moved: {standstill(seen, g)}")
     for says, loss in mistakes.items():
         expect(not same(after, stepped(loss)), says)

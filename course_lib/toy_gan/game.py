@@ -22,7 +22,7 @@ HEAD = (
     "jsd", "kl_pq", "kl_qp",  # KL(p ‖ q) is ∞ if G leaves out a cell, KL(q ‖ p) if it has one of its own
     "tv", "w1",
     "accuracy",  # D's, half of the points being real; Wasserstein's critic is cut half way between the means
-    "modes",  # reached: their valley holds at least a quarter of the mass that is due there
+    "modes",  # reached: on their hill lies at least a quarter of the mass that is due there
     "all_modes",
     "mean", "std",  # of G's points, also of those outside the grid
     "push",  # E_q|dL_G/dx|: how hard G's points are pushed
@@ -213,14 +213,15 @@ class Game:
         beyond = self.grid.beyond(x, q) if outside else 0.0
         real, fake = losses.d_pays(s.loss, edge)
         above = ((edge - self._centre(q, a)).sign() + 1) / 2  # 1 where D says real, ½ where it cannot say
-        due, there = (torch.bincount(self.grid.basin, v, self.grid.modes) for v in (p, q))
+        modes = self.grid.modes
+        due, there = (torch.bincount(self.grid.hill, v, modes + 1)[:modes] for v in (p, q))
         dirac = s.players == "dirac"
         values = (
             self.rounds, self.d_updates, self.g_updates, self.loss_d, self.loss_g,
             -(p * real + q * fake).sum(), exact.best_value(s.loss, p, q, dx, beyond),
             exact.jsd(p, q), exact.kl(p, q), exact.kl(q, p), exact.total_variation(p, q),
             exact.wasserstein(p, q, dx, beyond), (p * above + q * (1 - above)).sum() / 2,
-            (there >= due / 4).sum(), self.grid.modes, *self.grid.moments(x),
+            (there >= due / 4).sum(), modes, *self.grid.moments(x),
             (q * ends(push[:CELLS].abs())).sum(), outside,
             self.g.weights[0] if dirac else np.nan, self.d.weights[0] if dirac else np.nan,
         )  # fmt: skip

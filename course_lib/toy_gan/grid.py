@@ -18,7 +18,7 @@ MARGIN = 0.3  # of the data's limits, on either side: there an overshooting G is
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of x and of z. p and basin have a cell more on either end, for what lies outside: C = CELLS + 2.
+    """Cells of x and of z. p and hill have a cell more on either end, for what lies outside: C = CELLS + 2.
 
     The data are drawn from p as it is here, constant on each cell: to the game, p is exact.
     """
@@ -26,7 +26,7 @@ class Grid:
     low: float  # where the first cell of x begins
     dx: float  # the cells' width
     p: Tensor  # (C,) the data's mass
-    basin: Tensor  # (C,) which mode's valley a cell belongs to
+    hill: Tensor  # (C,) which mode's hill a cell is part of; `modes` stands for none
     modes: int
     z_edges: Tensor  # (FINE + 1,)
     z_mass: Tensor  # (FINE,)
@@ -107,21 +107,29 @@ def grid(s: Settings) -> Grid:
         fine = low + (torch.arange(CELLS * 64, dtype=torch.float64) + 0.5) * dx / 64
         p[1:-1] = s.density.log_prob(fine).exp().reshape(CELLS, 64).mean(1)
     p /= p.sum()
-    basin = basins(p.numpy())
+    hill, modes = hills(p.numpy())
     if s.z == "uniform":
         z_edges = np.linspace(-1, 1, FINE + 1)
         z_mass = np.full(FINE, 1 / FINE)
         z_points = (2 * np.arange(POINTS) + 1) / POINTS - 1
     else:
-        z_edges = np.linspace(-5, 5, FINE + 1)  # beyond lies less than 10⁻⁶, which the ends take along
-        z_mass = np.diff(np.concatenate([[0], ndtr(z_edges[1:-1]), [1]]))
+        # out to 11, as D* and KL(p ‖ q) ask for q also where there is hardly any; beyond lies 10⁻²⁸, which the
+        # ends take along. The cells grow outwards: from 0.008 in the middle to 0.06
+        z_edges = 11 * np.sinh(np.linspace(-2.6, 2.6, FINE + 1)) / np.sinh(2.6)
+        left = np.diff(np.concatenate([[0], ndtr(z_edges[1 : FINE // 2 + 1])]))
+        z_mass = np.concatenate([left, left[::-1]])  # so the right tail keeps its digits as well
         z_points = ndtri((np.arange(POINTS) + 0.5) / POINTS)
     parts = (torch.from_numpy(v) for v in (z_edges, z_mass, z_points))
-    return Grid(low, dx, p, torch.from_numpy(basin), int(basin.max()) + 1, *parts)
+    return Grid(low, dx, p, torch.from_numpy(hill), modes, *parts)
 
 
-def basins(p: np.ndarray) -> np.ndarray:
-    """Which mode each cell belongs to: a mode is a peak that stands out, and valleys are the borders."""
+def hills(p: np.ndarray) -> tuple[np.ndarray, int]:
+    """Which mode's hill each cell is part of, and how many there are: the cells of no hill bear that number.
+
+    A mode is a peak that stands out; its hill ends in a valley, or where p is a tenth of the peak.
+    """
     peaks = find_peaks(np.pad(p, 1), prominence=0.1 * p.max())[0] - 1
     valleys = [a + int(p[a:b].argmin()) for a, b in pairwise(peaks)]
-    return np.searchsorted(valleys, np.arange(len(p)), side="right")
+    hill = np.searchsorted(valleys, np.arange(len(p)), side="right")
+    tops = np.array([p[hill == m].max() for m in range(len(valleys) + 1)])
+    return np.where(p < 0.1 * tops[hill], len(tops), hill), len(tops)

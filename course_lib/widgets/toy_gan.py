@@ -181,12 +181,12 @@ def draw_moment(axes: Any, past: History, at: int) -> tuple[list[Any], list[str]
 
 def tables() -> dict[str, Any]:
     """The mass of each named density on the game's cells, and that of normal noise."""
-    lines, keep = {}, ("low", "dx", "p", "basin", "modes")
+    lines, keep = {}, ("low", "dx", "p", "hill", "modes")
     for name in CHOICES["data"]:
         if name != "drawn":
             lines[name] = {k: v for k, v in grid(Settings(data=name)).to_json().items() if k in keep}
     noise = grid(Settings(z="normal")).to_json()
-    return {"lines": lines, "normal": {name: noise[name] for name in ("z_mass", "z_points")}}
+    return {"lines": lines, "normal": {name: noise[name] for name in ("z_edges", "z_mass", "z_points")}}
 
 
 def preset(name: str) -> Preset:

@@ -5,12 +5,12 @@
 
 const [CELLS, FINE, POINTS] = [256, 1024, 32];
 
-// {low, dx, p, basin, modes}: `lines` holds those of the named densities; one that is drawn is worked out here.
+// {low, dx, p, hill, modes}: `lines` holds those of the named densities; one that is drawn is worked out here.
 function lineOf(s, lines) {
   if (s.players === "dirac") {
     const p = new Float64Array(CELLS + 2);
     p[1 + CELLS / 2] = 1;
-    return { low: -3.2 - 3.2 / CELLS, dx: 6.4 / CELLS, p, basin: p.map(() => 0), modes: 1 };
+    return { low: -3.2 - 3.2 / CELLS, dx: 6.4 / CELLS, p, hill: p.map((v) => (v ? 0 : 1)), modes: 1 };
   }
   if (s.data !== "drawn") return { ...lines[s.data], p: Float64Array.from(lines[s.data].p) };
   const n = s.heights.length;
@@ -18,12 +18,13 @@ function lineOf(s, lines) {
   for (let i = 0; i < CELLS * 64; i++) p[1 + (i >> 6)] += s.heights[Math.floor(((i + 0.5) * n) / (CELLS * 64))];
   const total = sum(p);
   p.forEach((v, i) => { p[i] = v / total; });
-  const [basin, modes] = basins(p);
-  return { low: -8, dx: 16 / CELLS, p, basin, modes };
+  const [hill, modes] = hills(p);
+  return { low: -8, dx: 16 / CELLS, p, hill, modes };
 }
 
-// Which mode each cell belongs to: a mode is a peak that stands out by a tenth of the highest; valleys are the borders.
-function basins(p) {
+// Which mode's hill each cell is part of (if of none: the number of modes), and how many modes there are. A mode is a peak
+// that stands out by a tenth of the highest; its hill ends in a valley, or where p is a tenth of the peak.
+function hills(p) {
   const top = Math.max(...p);
   const at = (i) => p[i] ?? 0;
   const peaks = [];
@@ -45,15 +46,18 @@ function basins(p) {
     for (let j = peaks[k]; j < b; j++) if (p[j] < p[low]) low = j;
     return low;
   });
-  return [p.map((_, i) => valleys.filter((v) => v <= i).length), valleys.length + 1];
+  const side = Array.from(p, (_, i) => valleys.filter((v) => v <= i).length);
+  const tops = Array(valleys.length + 1).fill(0);
+  side.forEach((m, i) => { tops[m] = Math.max(tops[m], p[i]); });
+  return [side.map((m, i) => (p[i] < 0.1 * tops[m] ? tops.length : m)), tops.length];
 }
 
-// Edges and masses of z's cells, and the z whose x is drawn; the normal's masses come from Python.
+// Edges and masses of z's cells, and the z whose x is drawn; the normal's come from Python.
 function noiseOf(z, normal) {
-  const reach = z === "normal" ? 5 : 1;
-  const edges = Float64Array.from({ length: FINE + 1 }, (_, i) => -reach + (2 * reach * i) / FINE);
-  if (z === "normal") return { edges, mass: normal.z_mass, points: Float64Array.from(normal.z_points) };
-  return { edges, mass: Array(FINE).fill(1 / FINE),
+  if (z === "normal") {
+    return { edges: Float64Array.from(normal.z_edges), mass: normal.z_mass, points: Float64Array.from(normal.z_points) };
+  }
+  return { edges: Float64Array.from({ length: FINE + 1 }, (_, i) => -1 + (2 * i) / FINE), mass: Array(FINE).fill(1 / FINE),
     points: Float64Array.from({ length: POINTS }, (_, i) => (2 * i + 1) / POINTS - 1) };
 }
 
@@ -283,7 +287,7 @@ class Game {
 
   // One frame, as Game.frame in Python.
   frame() {
-    const { settings: s, line: { p, dx, low, basin, modes }, noise: { edges, mass, points } } = this;
+    const { settings: s, line: { p, dx, low, hill, modes }, noise: { edges, mass, points } } = this;
     const loss = LOSSES[s.loss];
     const x = this.g.run(Float64Array.of(...edges, ...points)).out;
     const q = pushForward(this.line, mass, x);
@@ -295,7 +299,7 @@ class Game {
     const average = (values) => sum(q.map((v, i) => v * values[i]));
     const centre = s.loss === "wasserstein" ? sum(edge.map((v, i) => v * (p[i] + q[i]))) / 2 : 0;
     const above = edge.map((v) => (Math.sign(v - centre) + 1) / 2);
-    const held = (masses) => Array.from({ length: modes }, (_, m) => sum(masses.map((v, i) => (basin[i] === m ? v : 0))));
+    const held = (masses) => Array.from({ length: modes }, (_, m) => sum(masses.map((v, i) => (hill[i] === m ? v : 0))));
     const [due, there] = [held(p), held(q)];
     const distance = jsd(p, q);
     const w1 = sum(ahead(p, q).map(Math.abs)) * dx + (q[0] + q[CELLS + 1] ? beyond(this.line, mass, x, q) : 0);
