@@ -130,16 +130,19 @@ def test_another_structure_begins_anew_even_while_playing(small):
 
 def test_a_run_is_kept_and_comes_back_with_its_past(small):
     frames = play(small, START, 5)
-    kept = small.frames({"do": "keep", "at": moment(frames[3])})
+    kept = small.frames({"do": "keep", "at": moment(frames[3]), "name": "first"})
     np.testing.assert_array_equal(kept[1:], frames[:4])  # the last frame was computed ahead, and never shown
     small.frames({"do": "reset", "set": {"seed": 9}})
     back = small.frames({"do": "load", "run": 0})
     np.testing.assert_array_equal(back, kept)
     assert small.settings["seed"] == 0
+    (told,) = small.kept_runs  # a page that is loaded later finds them there
+    assert told == {"name": "first", "settings": small.settings}
     on = play(small, moment(back[-1]), 1)
     small.frames({"do": "load", "run": 0})
     np.testing.assert_array_equal(play(small, moment(back[-1]), 1), on)
-    assert len(small.runs[0][1]) == 5  # the kept run itself did not grow
+    np.testing.assert_array_equal(small.frames({"do": "run", "run": 0}), kept)  # it did not grow, and
+    assert small.game.rounds == 5  # to look at it moves nothing
 
 
 @pytest.mark.parametrize(

@@ -568,8 +568,26 @@ def test_it_rests_out_of_sight(book):
     press(book, "Pause")
 
 
-def test_a_reload_of_the_page_finds_the_game_again(book):
+def test_ctrl_s_saves_the_notebook_while_the_widget_has_the_focus(book):
+    model = "jupyterapp.shell.currentWidget.context.model"
+    book.evaluate(f"{model}.dirty = true")
+    key(book, "s")  # without Ctrl it is the widget's
+    book.wait("d.speed === 'slow'", GAN)
+    assert book.evaluate(f"{model}.dirty")
+    key(book, "s")
+    book.wait("d.speed === '1'", GAN)
+    key(book, "Control+s")
+    book.wait_for_function(f"() => !{model}.dirty")
+
+
+def test_a_reload_of_the_page_finds_the_game_and_the_kept_runs_again(book):
     """The last test of `book`."""
+    press(book, "Preset: rotation")
+    book.wait("d.step === '0' && d.preset === 'rotation'", GAN)
+    settings(book)
+    kept = int(data(book)["runs"])
+    press(book, "Keep this run to compare it with others")
+    book.wait(f"d.runs === '{kept + 1}'", GAN)
     press(book, "Preset: collapse")
     book.wait("d.step === '0' && d.preset === 'collapse'", GAN)
     key(book, "ArrowRight")
@@ -580,6 +598,12 @@ def test_a_reload_of_the_page_finds_the_game_again(book):
     book.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => 0)")
     book.page.reload()
     book.wait(f"d.step === '{step}' && d.kept === '3' && d.preset === 'collapse'", GAN, timeout=60)
+    book.wait(f"d.runs === '{kept + 1}'", GAN)
     key(book, "ArrowRight")
     book.wait(f"d.step > {step}", GAN)
     assert data(book)["kept"] == "4"  # one moment more on the same time line
+    settings(book)
+    press(book, f"Go back to run {kept + 1}: rotation, 0 rounds")
+    book.wait("d.preset === 'rotation' && d.step === '0'", GAN)
+    assert book.run_code("print(game.game.settings.players)").strip() == "dirac"
+    assert book.errors == []

@@ -113,8 +113,8 @@ def grid(s: Settings) -> Grid:
         z_mass = np.full(FINE, 1 / FINE)
         z_points = (2 * np.arange(POINTS) + 1) / POINTS - 1
     else:
-        # out to 11, as D* and KL(p ‖ q) ask for q also where there is hardly any; beyond lies 10⁻²⁸, which the
-        # ends take along. The cells grow outwards: from 0.008 in the middle to 0.06
+        # out to 11, as D* and KL(p ‖ q) ask for q also where there is hardly any; the 10⁻²⁸ beyond go to the
+        # ends. The cells grow outwards: from 0.008 in the middle to 0.06
         z_edges = 11 * np.sinh(np.linspace(-2.6, 2.6, FINE + 1)) / np.sinh(2.6)
         left = np.diff(np.concatenate([[0], ndtr(z_edges[1 : FINE // 2 + 1])]))
         z_mass = np.concatenate([left, left[::-1]])  # so the right tail keeps its digits as well

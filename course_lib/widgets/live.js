@@ -186,10 +186,11 @@ class Core {
     view.status = element("p", { className: "status" });
     view.status.setAttribute("role", "status");
     root.append(view.status);
-    // Else JupyterLab takes the arrow keys from a slider, to walk through the notebook.
-    for (const control of root.querySelectorAll("button, select, input, canvas")) {
-      control.dataset.lmSuppressShortcuts = "true";
-    }
+    // Else JupyterLab takes the arrow keys from a slider, to walk through the notebook. With Ctrl or ⌘ they are its own.
+    const keys = ({ target, ctrlKey, metaKey }) => {
+      if (root.contains(target)) target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey));
+    };
+    window.addEventListener("keydown", keys, true);
     this.views.add(view);
     this.say(this.message.text, this.message.wrong);
     const sight = new IntersectionObserver((entries) => {
@@ -203,6 +204,7 @@ class Core {
     return () => {
       sight.disconnect();
       size.disconnect();
+      window.removeEventListener("keydown", keys, true);
       this.views.delete(view);
     };
   }

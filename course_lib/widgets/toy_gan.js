@@ -115,7 +115,8 @@ function build(core) {
 
   const sentence = () => {
     const now = past[at];
-    const right = Number.isFinite(now.accuracy) ? ` D is right on ${number(100 * now.accuracy, 0)} % of the points.` : "";
+    const told = Number.isFinite(now.accuracy) && settings.loss !== "wasserstein";
+    const right = told ? ` D is right on ${number(100 * now.accuracy, 0)} % of the points.` : "";
     return `Round ${now.step}. JSD ${brief(now.jsd)} nats from the data.${right}`;
   };
 
@@ -173,8 +174,11 @@ function build(core) {
       asked = false;
       if (!Object.keys(pending).length) return;
       ask({ do: "set" }, ([entry]) => {
-        if (fresh(entry)) begin([entry]);
-        else past[at] = entry;
+        if (!fresh(entry)) past[at] = entry;
+        else {
+          begin([entry]);
+          core.say(`A new game, as this setting asks for. ${sentence()}`);
+        }
         glide(entry);
       });
     });
@@ -235,6 +239,7 @@ function build(core) {
   function enter() {
     slow.rest = PHASE;
     slow.reals = new Game(settings, tables).data(past[at].d_updates, POINTS);
+    slow.narrow = settings.players === "network" && past[at].std < 0.15;     // a hundredth of the picture
     core.say(`${NAMES[slow.player]}, ${slow.phase + 1} of 5: ${said(slow.player, slow.phase, settings)}`);
     if (slow.phase === 4) {
       const both = !settings.alternating && !slow.alone;
@@ -277,24 +282,40 @@ function build(core) {
 
   // -- runs that are kept
 
-  const keep = () => ask({ do: "keep", at: moment(past[past.length - 1]) }, (entries) => {
-    runs.push({ name: `run ${runs.length + 1}: ${preset?.name ?? settings.loss}, ${entries[entries.length - 1].step} rounds`,
-      settings: { ...settings }, preset, past: entries });
+  const keep = () => {
+    const last = past[past.length - 1];
+    const name = `run ${runs.length + 1}: ${preset?.name ?? settings.loss}, ${last.step} rounds`;
+    return ask({ do: "keep", name, at: moment(last) }, (entries) => {
+      if (!core.live) runs.push({ name, settings: { ...settings }, past: entries });
+      version += 1;
+      core.say("Kept: its JSD stays in the picture in grey, and you may come back to it.");
+      core.redraw();
+    });
+  };
+  // The kernel knows them all, also those that were kept in another tab, or before this page was loaded.
+  async function recall() {
+    const kept = model.get("kept_runs");
+    for (let n = runs.length; n < kept.length; n++) {
+      runs[n] = { ...kept[n], past: (await core.ask({ do: "run", run: n })).map(read) };
+    }
     version += 1;
     core.redraw();
-    core.say("Kept: its JSD stays in the picture in grey, and you may come back to it.");
-  });
+  }
   const back = (n) => {
     settings = { ...runs[n].settings };
-    [pending, preset] = [{}, runs[n].preset];
+    [pending, preset] = [{}, presets.find((p) => same(p.settings, settings)) ?? null];
     table = tableOf(settings, tables);
     version += 1;
     anew({ do: "load", run: n, set: {} }, `Back in ${runs[n].name}.`);
   };
 
   if (preset) pace(String(preset.steps));
-  if (core.live) refresh();
-  else catchUp(model.get("played"));
+  if (core.live) {
+    const recalled = () => recall().catch(() => {});       // a lost kernel is said by whatever else asks it
+    model.on("change:kept_runs", recalled);
+    recalled();
+    refresh();
+  } else catchUp(model.get("played"));
 
   // A page without a kernel begins where the widget was when it was saved.
   async function catchUp(goal) {
@@ -390,6 +411,9 @@ function build(core) {
       rate.textContent = behind() ? `${number(reached, reached < 10 ? 1 : 0)} reached` : "";
       if (!player.playing || core.frame % 3 === 0) tell();      // nobody reads thirty numbers a second
       toggles.forEach((made, i) => made.setAttribute("aria-pressed", layers[LAYERS[i][0]]));
+      LAYERS.forEach(([name, words], i) => {
+        toggles[i].lastChild.textContent = (settings.loss === "wasserstein" && CRITIC[name]) || words;
+      });
       pen.setAttribute("aria-pressed", Boolean(drawing));
       explain(lesson, slow, settings);
       root.classList.toggle("large", large);

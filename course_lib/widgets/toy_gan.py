@@ -35,6 +35,7 @@ class ToyGAN(Live):
     settings = traitlets.Dict().tag(sync=True)  # of the game that is played; a page begins anew with them
     played = traitlets.Int(0).tag(sync=True)  # rounds so far: a page without a kernel plays as many at first
     presets: Any = traitlets.List().tag(sync=True)
+    kept_runs: Any = traitlets.List().tag(sync=True)  # name and settings of each of `runs`
     tables: Any = traitlets.Dict().tag(sync=True)  # what a page cannot work out: the densities' masses
 
     def __init__(self, settings: Settings | str = "balanced", **changes: Any):
@@ -78,18 +79,23 @@ class ToyGAN(Live):
         return self
 
     def frames(self, request: dict[str, Any]) -> np.ndarray:
-        """Answers "play", "d" and "g" (one update), "set", "reset", "keep", "load" (a run), "history".
+        """Answers "play", "d" and "g" (one update), "set", "reset", "keep", "run" and "load" (a kept run, to
+        look at or to go on from), "history".
 
         at: updates of D and of G at the moment to go on from, or up to which a run is kept.
         set: settings to change there. Fewer frames than asked for come back if computing them takes long.
         """
         what, changes = request.get("do", "play"), request.get("set") or {}
-        if what not in ("play", "d", "g", "set", "reset", "keep", "load", "history"):
+        if what not in ("play", "d", "g", "set", "reset", "keep", "run", "load", "history"):
             raise ValueError(f"ToyGAN knows no {what!r}.")
         if what == "keep":
             end = self._place(request["at"]) + 1  # frames computed ahead were never shown
             self.runs.append((self.history.states[:end], self.history.frames[:end]))
+            run = {"name": str(request.get("name", "")), "settings": self.runs[-1][0][-1].settings.to_json()}
+            self.kept_runs = [*self.kept_runs, run]
             return np.stack(self.runs[-1][1])
+        if what == "run":
+            return np.stack(self.runs[request["run"]][1])
         if what == "load":
             self.history.states, self.history.frames = (part[:] for part in self.runs[request["run"]])
             self.history.seek(-1)

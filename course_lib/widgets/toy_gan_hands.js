@@ -51,7 +51,8 @@ function heightsOf({ low, high, p }) {
 function keyboard(keys) {
   return (event) => {
     const { target, key } = event;
-    const types = target.tagName === "INPUT" && !(target.type === "checkbox" && key !== " ");
+    const own = { checkbox: key === " ", range: /^(Arrow|Home|End|Page)/.test(key) };
+    const types = target.tagName === "INPUT" && (own[target.type] ?? true);
     if (event.ctrlKey || event.metaKey || event.altKey || types || ["SELECT", "SUMMARY"].includes(target.tagName)) return;
     if (key === " " && target.tagName === "BUTTON") return;
     const act = keys(key);

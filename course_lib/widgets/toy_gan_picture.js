@@ -11,7 +11,7 @@ const CEILING = Math.log(2);      // the JSD of densities that share no point
 function layout(width, k) {
   const wide = width / k >= 620;
   const left = Math.round(40 * k);
-  const inner = { x: left, w: width - 2 * left };
+  const inner = { x: left, w: width - left - Math.round(48 * k) };
   const plot = { ...inner, y: 8, h: Math.round(Math.max(170, Math.min(250, 0.27 * width))) };
   const ticksY = plot.y + plot.h;
   const line = { ...inner, y: ticksY + Math.round(19 * k), h: 34 };         // where the generated points are
@@ -127,6 +127,10 @@ function drawPlot(g, boxes, scene) {
   for (const v of left.values.slice(1)) {
     text(g, number(v, left.digits), plot.x - 5, up(v), { size: 13 * k, align: "right", colour: "#444" });
   }
+  upright(g, "density", 9 * k, floor - 34 * k, { size: 13 * k, colour: "#444" });
+  if (loss !== "wasserstein" && (layers.d || layers.d_star)) {
+    text(g, "D", plot.x + plot.w + 5, score(0.75), { size: 13 * k, colour: INK.d });
+  }
   const right = loss === "wasserstein" ? ticks(lens[1], lens[2], 3) : { values: [0, 0.5, 1], digits: 1 };
   for (const v of layers.d || layers.d_star ? right.values : []) {
     path(g, [plot.x, plot.x + plot.w], [score(v), score(v)], { colour: "#DDE8F2", width: 1 });
@@ -236,6 +240,24 @@ function drawChart(g, box, scene, { title, lines, levels = [], range, ghosts = [
   for (const [key, colour] of lines) {
     if (!Number.isNaN(past[at][key])) circle(g, x, bounded(past[at][key]), 4, colour, "#fff", 1.2);
   }
+  ghosts.forEach((run, i) => {
+    const end = run[run.length - 1];
+    if (Number.isFinite(end.jsd)) {
+      haloed(g, String(i + 1), Math.min(to(end.step), box.x + box.w) - 3, bounded(end.jsd) - 8 * k,
+        { size: 12 * k, align: "right", colour: "#6E6E6E" });
+    }
+  });
+  // What does not fit is said, else a cut peak would look like a plateau.
+  for (const [key, colour] of lines) {
+    const kept = past.filter((p) => Number.isFinite(p[key]));
+    for (const [mark, pick, beyond, y] of [["▲", Math.max, (v) => v > hi, box.y + 8 * k], ["▼", Math.min, (v) => v < lo, box.y + box.h - 8 * k]]) {
+      const far = kept.reduce((most, p) => (most && pick(p[key], most[key]) === most[key] ? most : p), null);
+      if (far && beyond(far[key])) {
+        const at = Math.min(Math.max(to(far.step), box.x + 26 * k), box.x + box.w - 26 * k);
+        haloed(g, `${mark} ${brief(far[key], 1)}`, at, y, { size: 12 * k, align: "center", colour });
+      }
+    }
+  }
   for (const [value, label] of levels) haloed(g, label, box.x + box.w, scale(value) + 9 * k, { size: 13 * k, align: "right" });
   heading(g, box, k, title);
   text(g, "0", box.x, box.y + box.h + 11 * k, { size: 13 * k, align: "center", colour: "#444" });
@@ -252,6 +274,15 @@ function heading(g, box, k, title) {
     text(g, words, from, box.y - 13 * k, { size: 14 * k, bold: true, colour });
     from += width + 6 * k;
   }
+}
+
+// Text from below upwards, about its middle.
+function upright(g, words, x, y, options) {
+  g.save();
+  g.translate(x, y);
+  g.rotate(-Math.PI / 2);
+  text(g, words, 0, 0, { ...options, align: "center" });
+  g.restore();
 }
 
 // Text that can be read on top of lines.
@@ -286,9 +317,10 @@ function drawCharts(g, boxes, scene) {
     title: [[`loss D ${brief(now.loss_d, 2)}`, INK.d], [`G ${brief(now.loss_g, 2)}`, INK.g]] });
   const floor = LOSSES[loss].floor;
   const name = { wasserstein: "0", least_squares: "−¼" }[loss] ?? "−log 4";
-  drawChart(g, boxes.charts[1], scene, { levels: [[floor, `floor of D*: ${name}`]],
+  const [best, lowest] = loss === "wasserstein" ? [" W1:", "floor"] : [" of D*:", "floor of D*"];
+  drawChart(g, boxes.charts[1], scene, { levels: [[floor, `${lowest}: ${name}`]],
     lines: [...(dirac ? [] : [["best_value", INK.d, 1.2]]), ["value", INK.d, 2.4, [7, 4]]],
-    title: [[`value V(D, G) ${brief(now.value)}`, INK.d], ...(dirac ? [] : [[` of D*: ${brief(now.best_value)}`, INK.d]])] });
+    title: [[`value V(D, G) ${brief(now.value)}`, INK.d], ...(dirac ? [] : [[`${best} ${brief(now.best_value)}`, INK.d]])] });
   if (dirac) return drawPhase(g, boxes.charts[2], scene);
   const more = kls ? [["kl_pq", "#A0578A", 1.8], ["kl_qp", "#A86F00", 1.8]] : [];
   const names = kls ? [[`KL(p‖q) ${brief(now.kl_pq, 2)}`, "#A0578A"], [`KL(q‖p) ${brief(now.kl_qp, 2)}`, "#A86F00"]] : [[brief(now.jsd), INK.push]];

@@ -67,6 +67,9 @@ const LAYERS = [
   ["d", "D(x)", "border-top: 3px dashed #0072B2"], ["d_star", "D*(x), the best D", "border-top: 1.5px solid #0072B2"],
   ["map", "z → x", "↗", "#5A5A5A"], ["push", "push on G", "➔", "#D55E00"],
 ];
+// With Wasserstein's loss D is no probability. How much its penalty or clipping lets its slope differ from 1, its value
+// differs from W1.
+const CRITIC = { d: "critic D(x)", d_star: "the best of slope 1" };
 
 // One of the ten steps in words, under the present settings.
 function said(player, phase, { freeze_d, alternating }) {
@@ -82,7 +85,7 @@ function said(player, phase, { freeze_d, alternating }) {
 // The five steps as a list, with the present one marked.
 function explain(box, slow, settings) {
   box.hidden = !slow;
-  const key = slow ? `${slow.player}${slow.phase}` : "";
+  const key = slow ? `${slow.player}${slow.phase}${slow.narrow}` : "";
   if (box.dataset.key === key) return;
   box.dataset.key = key;
   if (!slow) return;
@@ -93,19 +96,20 @@ function explain(box, slow, settings) {
     return item;
   });
   const few = `Shown: ${POINTS} values of z, evenly spread${slow.player === "d" ? ", and as many real points" : ""}. ` +
-    `The batch: ${settings.batch}${slow.player === "d" ? " of each" : ""}, at random.`;
+    `The batch: ${settings.batch}${slow.player === "d" ? " of each" : ""}, at random.` +
+    (slow.narrow ? " G has only begun: all its points lie on one spot. Play on a little to see more." : "");
   box.replaceChildren(element("b", { textContent: NAMES[slow.player] }), element("ol", {}, ...items),
     element("small", { textContent: few }));
 }
 
-const KEYS = "Keys: space plays and pauses; → one round, or the next step of slow motion; ← back in time; " +
+const KEYS = "Keys: space plays and pauses; ← back in time; → onward again, at the end one round; in slow motion the next step; " +
   "d, g one step of D or G; r reset; s slow motion; l large type; Esc ends drawing;";
 
 // What is worth a number under the picture: [words, colour].
 function facts(now, settings) {
   const found = [[`round ${now.step.toLocaleString("en")}`], [`updates: D ${now.d_updates}, G ${now.g_updates}`],
     [`JSD ${brief(now.jsd)} nats`, INK.push]];
-  if (Number.isFinite(now.accuracy)) found.push([`D right on ${number(100 * now.accuracy, 0)} %`, INK.d]);
+  if (Number.isFinite(now.accuracy) && settings.loss !== "wasserstein") found.push([`D right on ${number(100 * now.accuracy, 0)} %`, INK.d]);
   if (settings.players === "network") found.push([`modes ${now.modes} of ${now.all_modes}`, INK.g]);
   if (now.outside > 0.005) found.push([`${number(100 * now.outside, 0)} % of G outside`, INK.g]);
   return found;

@@ -44,7 +44,8 @@ rounds = 400 if FAST else 1000  # of each game
 rates = (1e-4, 1e-3, 1e-2) if FAST else (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of the map, both players
 map_rounds = 150 if FAST else 300  # of each game of the map
 map_seeds = 1 if FAST else 2
-n_seeds = 2 if FAST else 5
+n_seeds = 2 if FAST else 5  # of the collapse
+end_seeds = 2 if FAST else 3
 seed = 0
 
 # %% [markdown]
@@ -69,6 +70,10 @@ plt.show()
 assert game.column("tv")[-1] < game.column("tv")[0] / 2  # less than half as much mass in the wrong place
 
 # %% [markdown]
+# *Because* D learns from points only. Where both kinds fall, green lies near the dots and D not far from ½. Further out hardly a
+# point falls, nothing corrects D, and it may stand anywhere. And green ends in two cliffs: z ends at ±1 and G is continuous, so all
+# of G(z) lies in one interval. The tails of the data stay out of reach, unless G stretches the ends of z very far.
+#
 # That was the whole game, from the start to the end of this notebook's patience. Now slowly, and by hand. D's update is a
 # binary classification, real points against generated ones. G's update puts both networks behind each other and asks
 # for an output that says "real", while D stands still.
@@ -160,8 +165,9 @@ assert (
 # > **D\*(x) = p(x) / (p(x) + q(x))**
 #
 # Put it back in, and D's best value is −log 4 + 2·JSD(p, q), with the Jensen-Shannon divergence
-# JSD = ½KL(p‖m) + ½KL(q‖m), m = (p + q)/2: 0 where p = q, log 2 where they have nothing in common. A G that plays against the
-# *best* D lowers the JSD. So the sum of both of D's losses, turned round, measures a divergence, but only if D is the best.
+# JSD = ½KL(p‖m) + ½KL(q‖m), m = (p + q)/2: 0 where p = q, log 2 where they have nothing in common. A G that lowers
+# log(1 − D) against the *best* D lowers the JSD (section 5 asks for this gradient, and for another loss). So the sum of both of
+# D's losses, turned round, measures a divergence, but only if D is the best.
 #
 # A case to check by integrals: p = N(0, 1) and q = N(2, 1).
 
@@ -259,8 +265,9 @@ assert at_10["D free"] < at_10["D frozen"] / 3 and moved["D free"] < moved["D fr
 
 # %% [markdown]
 # *Because* two players now push the same way. It is easier for D to raise its bias than for G to find better points, and once D
-# says 1 everywhere, its slope is 0 and G stands still: a splendid loss and no lesson. (The sum of the losses in one
-# optimizer is the same mistake.)
+# says 1 everywhere, its slope is 0 and G stands still: a splendid loss and no lesson. (Nor may one optimizer lower the sum of both
+# losses. With log(1 − D) the two parts for the generated points cancel, and "real" for everything is what is left to learn. With
+# −log D their sum is lowest at D = ½, wherever the points are.)
 #
 # ## 5 · Which loss for G?
 #
@@ -294,8 +301,8 @@ def kl_less_jsd(mu):  # KL(q‖p) − 2·JSD; the first is μ²/2
     return mu**2 / 2 - (value_of(mu) + math.log(4))
 
 
-slope = (kl_less_jsd(2.001) - kl_less_jsd(1.999)) / 0.002
-assert abs(slope - at_two[1]) < 1e-4  # −log D goes down KL(q‖p) − 2·JSD
+for loss_of, gradient in ((value_of, at_two[0]), (kl_less_jsd, at_two[1])):  # value_of is 2·JSD − log 4
+    assert abs((loss_of(2.001) - loss_of(1.999)) / 0.002 - gradient) < 1e-4
 
 # %%
 labels = ("lower −log D: non-saturating", "lower log(1 − D): saturating")
@@ -306,7 +313,8 @@ plt.show()
 
 # %% [markdown]
 # *Because* log(1 − D) is flat where D is near 0, and −log D is steep there. A G that is far behind needs the second.
-# What does it lower, then? Not the JSD: its gradient is that of KL(q‖p) − 2·JSD. We just checked it.
+# What does it lower, then? The gradient of log(1 − D) is that of 2·JSD, the one of −log D is that of KL(q‖p) − 2·JSD. We just
+# checked both.
 #
 # ## 6 · What the losses tell
 #
@@ -366,48 +374,60 @@ assert 0 < good.mean() < 0.75  # some pairs work, far from all
 #
 # ## 8 · Collapse
 #
-# Three hills of data, whose widths are 0.3, 0.6 and 1, and a G that learns forty times as fast as D. The lecture: *G gives one
-# image, whatever z is.* Here an image is a number, and the sign is that the points' standard deviation is nearly 0; we count it as a
-# collapse below 0.5 (the data's is 2.7). **Predict:** if all z go to one place, does G stay there?
+# Three hills of data, whose widths are 0.3, 0.6 and 1. The two play at rates that suit them, and G spreads out. Then, in
+# mid-game, we make D five times slower and G twenty times faster. The lecture: *G gives one image, whatever z is.* Here an
+# image is a number, and the sign is that the points' standard deviation falls to nearly 0; we count it as a collapse below
+# 0.5 (the data's is 2.7). **Predict:** do all z go to one place? If so, does G stay there?
 
 # %%
-matched = {"matched": {}, "G too fast": {"lr_d": 2.5e-4, "lr_g": 1e-2}}
+half = rounds // 40  # moments before the change, and as many after it
+
+
+def change_midway(settings, moments, **changes):
+    h = History(settings)
+    h.play(moments, 20)
+    h.change(**changes)
+    h.play(half, 20)
+    return h
+
+
+def columns(runs, name):  # (2, S, T): kinds of game, seeds, moments
+    return np.stack([[h.column(name) for h in games] for games in runs.values()])
+
+
 collapse = {
-    k: [History(Settings(data="three modes", seed=s, **r)) for s in range(n_seeds)]
-    for k, r in matched.items()
+    k: [change_midway(Settings(data="three modes", seed=s), half, **new) for s in range(n_seeds)]
+    for k, new in (("matched", {}), ("G too fast after the line", {"lr_d": 1e-3, "lr_g": 2e-2}))
 }
-for h in (h for runs in collapse.values() for h in runs):
-    h.play(rounds // 20, 20)
-spread, middle = f"standard deviation of the points, {n_seeds} seeds", "their mean, seed 0"
-stds = {k: np.stack([h.column("std") for h in runs], 1) for k, runs in collapse.items()}  # (T, S)
-at = collapse["matched"][0].column("step")
+std, mean, loss, jsd_at = (columns(collapse, name) for name in ("std", "mean", "loss_d", "jsd"))
+titles = {f"standard deviation of the points, {n_seeds} seeds": std, "their mean, seed 0": mean[:, :1]}
 panels = {
-    spread: {k: (at, std) for k, std in stds.items()},
-    middle: {k: (at, runs[0].column("mean")) for k, runs in collapse.items()},
+    t: {k: (range(0, 40 * half + 1, 20), y.T) for k, y in zip(collapse, ys)} for t, ys in titles.items()
 }
-figures.compare(panels, "round", marks={spread: 0.5})
-ends = {
-    k: (runs[0].column("z")[-1], np.stack([h.column("x")[-1] for h in runs], 1))
-    for k, runs in collapse.items()
-}
+for ax in figures.compare(panels, "round", marks={next(iter(titles)): 0.5}):
+    ax.axvline(20 * half, color=plots.PRIOR, lw=1.2, ls=":")
+z = collapse["matched"][0].column("z")[-1]
+ends = {k: (z, y[:, -1].T) for k, y in zip(collapse, columns(collapse, "x"))}
 figures.compare({f"G(z) at the end, {n_seeds} seeds": ends}, "z")
 plt.show()
 
 # %%
-half = rounds // 40  # the second half of each game
-narrow = {k: (std[half:] < 0.5).mean(0) for k, std in stds.items()}  # share of the moments, (S,)
-hops = float(np.mean([np.ptp(h.column("mean")[half:]) for h in collapse["G too fast"]]))
-print(
-    {k: f"collapsed in {n.mean():.0%} of the moments, no seed below {n.min():.0%}" for k, n in narrow.items()}
-)
-print(f"while collapsed, the mean runs over {hops:.1f} of x")
-assert narrow["G too fast"].min() > 0.8 and narrow["matched"].max() == 0 and hops > 3
+end = np.s_[..., -(half // 2) :]  # the second half of the time since the change
+hops = [np.ptp(m[s < 0.5]) for m, s in zip(mean[1][end], std[1][end])]  # of the mean while collapsed, (S,)
+narrow, spread_out = (std[end] < 0.5).mean(-1), (std[1, :, half].min(), std[0, :, half:].min())
+late_loss, late_jsd = (column[end].mean((1, 2)) for column in (loss, jsd_at))
+print("least standard deviation: {:.2f} before the change, {:.2f} if none comes".format(*spread_out))
+print(f"collapsed in {narrow[1].mean():.0%} of the last moments; the mean runs over {min(hops):.1f} or more")
+print("D's loss: matched {:.2f}, collapsed {:.2f}; JSD {:.2f} and {:.2f}".format(*late_loss, *late_jsd))
+assert min(spread_out) > 2 and narrow[1].min() > 0.8 and min(hops) > 2
+assert abs(late_loss[1] - late_loss[0]) < 0.3 and late_jsd[1] > 4 * late_jsd[0]
 
 # %% [markdown]
-# *Because* for a G that is much faster than D, the best answer to the D of this moment is to send *every* z to the one place where D is
-# highest. D then lowers that place, and G moves on, all together: collapsed, and never at rest. At some moments it is torn
-# between two places, and wide. Nothing in G's loss asks for variety; only D can, by being in time. How to
-# see it in practice: samples of one batch that look alike, long before a loss says anything.
+# *Because* if D stood still, the best that G could do is to send *every* z to the one place where D is highest, and the
+# faster G is, the nearer it comes to that game. D then learns that this place is fake and lowers it, and the points leave,
+# all together: in one place they all feel the same slope. Where D is flat for a while they wait, collapsed all the same.
+# Nothing in G's loss asks for variety; only D can, by being in time. How to see it in practice: samples of one batch that
+# look alike. D's loss jumps when the points move on, but on average it is about that of the good game.
 #
 # ## 9 · Round and round
 #
@@ -428,31 +448,47 @@ assert 0.8 < radius[0.0] < 1.25 and grown > 1.3 and radius[1.0] < 1e-3
 # %% [markdown]
 # *Because* each player runs where the other one sends it, a quarter of a turn behind: G is pushed by ψ, D by −θ. The matrix of
 # that motion has the eigenvalues ±½i, so the game turns and never arrives. Steps in turns stay on their ring; steps at the same
-# time spiral outwards, each one making the squared radius 1 + h²/4 times as large near the centre. The penalty **R1**, γ/2·D'(x)² on the data, brakes
-# D. The eigenvalues become −γ/2 ± √(γ²/4 − ¼): a negative real part, and both come to rest, fastest at γ = 1.
+# time spiral outwards, each one making the squared radius 1 + h²/4 times as large near the centre. The penalty **R1** brakes D:
+# γ/2 times the squared slope of its logit at the data, here γ/2·ψ². The eigenvalues become −γ/2 ± √(γ²/4 − ¼): a negative real
+# part, and both come to rest, fastest at γ = 1.
 #
 # ## 10 · The end
 #
-# With a brake, the line's GAN arrives too. The lecture says that D's accuracy at the end is "0". **Predict** it.
+# The two numbers need a brake to arrive. Do the networks? We play the same games without R1 and with γ = 1, the penalty now
+# averaged over the data. z is normal, so that G(z) = z would be perfect, and for the last third the learning rates are
+# lowered. **Predict:** in which game does D end nearer to ½? In which q nearer to p? And the lecture says that D's accuracy at
+# the end is "0": is it?
 
 # %%
-end = History(Settings(z="normal", r1=0.3, seed=seed))
-end.play(rounds // 20, 20)
-end.change(lr_d=5e-4, lr_g=1e-4)
-end.play(10, rounds // 20)
-figures.moments(end, [0, end.at // 4, end.at])
+last = {
+    k: [
+        change_midway(Settings(z="normal", r1=r1, seed=s), 2 * half, lr_d=5e-4, lr_g=1e-4)
+        for s in range(end_seeds)
+    ]
+    for k, r1 in (("without R1", 0.0), ("with R1, γ = 1", 1.0))
+}
+braked = last["with R1, γ = 1"][0]
+figures.moments(braked, [0, half // 2, braked.at])
+here = braked.game.grid.p[1:-1].numpy() / braked.game.grid.dx > 0.02  # where there are data
+distance, jsds = np.abs(columns(last, "d")[..., here] - 0.5).max(-1), columns(last, "jsd")
+titles = {"the largest |D − ½| where data are": distance, "JSD(p, q), nats": jsds}
+panels = {t: {k: (range(0, 60 * half + 1, 20), y.T) for k, y in zip(last, ys)} for t, ys in titles.items()}
+figures.compare(panels, "round", log=list(titles))
 plt.show()
-here = end.game.grid.p[1:-1].numpy() / end.game.grid.dx > 0.02  # where there are data
-accuracy, d_end = (
-    float(end.column("accuracy")[-10:].mean()),
-    float(np.abs(end.column("d")[-1][here] - 0.5).max()),
-)
-print(f"accuracy {accuracy:.2f}, D within {d_end:.3f} of ½ where data are, JSD {end.column('jsd')[-1]:.4f}")
-assert abs(accuracy - 0.5) < 0.07 and d_end < 0.1
+d_end, jsd_end = (column[..., -10:].mean(-1) for column in (distance, jsds))  # (2, S) each
+accuracy = float(columns(last, "accuracy")[..., -10:].mean())
+print("at the worst place D is {:.3f} from ½ without R1, {:.3f} with it".format(*d_end.mean(1)))
+print("JSD {:.4f} without R1, {:.4f} with it; accuracy {:.2f}".format(*jsd_end.mean(1), accuracy))
+assert (d_end[1] < d_end[0] / 2).all()  # R1 brings D nearer to ½, on every seed
+assert (jsd_end[1] > jsd_end[0]).all() and abs(accuracy - 0.5) < 0.05  # and q no nearer to p
 
 # %% [markdown]
-# *Because* where p = q the best D is ½ everywhere, and half of its answers are right, by chance. An accuracy of 0 would be a
-# perfect D with its two answers swapped.
+# *Because* R1 charges D for every slope where the data are, so D stays flatter there, and nearer to ½. It does not
+# bring q closer to p: a flatter D pushes G less, and after as many rounds q is even a little farther off.
+# These networks get near without a brake; the two numbers never do.
+#
+# Where p = q the best D is ½ everywhere, and half of its answers are right, by chance. An accuracy of 0 would be a perfect
+# D with its two answers swapped.
 #
 # ## What the lecture said, what we measured
 
@@ -465,10 +501,10 @@ claims = f"""
 | 26 | D learns to tell p from q | D ends {d_error:.3f} from p/(p + q) on average, its value {best_value - value:.3f} below −log 4 + 2·JSD | holds: this D* is the best |
 | 27 | a bad D and a good G look alike | D's loss {late["good pace"][0]:.2f} and {late["weak D"][0]:.2f}, true JSD {late["good pace"][1]:.3f} and {late["weak D"][1]:.3f} | holds |
 | 28 | D and G must be well matched | {good.sum()} of {good.size} pairs of learning rates leave less than 0.35 of the mass in the wrong place; best {wrong.min():.2f}, worst {wrong.max():.2f} | holds; D may be the faster one |
-| 29 | collapse: one image, whatever z is | G too fast: in {narrow["G too fast"].mean():.0%} of the moments all points lie in one place, with a spread below 0.5, on no seed in fewer than {narrow["G too fast"].min():.0%}; matched: {narrow["matched"].mean():.0%}. The place changes, over {hops:.1f} of x | holds, if G is far too fast |
-| 30 | at the end D's accuracy is 0 | {accuracy:.2f}, and D is within {d_end:.3f} of ½ | a slip: it is ½ |
+| 29 | collapse: one image, whatever z is | G, spread out at first and then made too fast: in {narrow[1].mean():.0%} of the last moments all points lie in one place, with a spread below 0.5, on no seed in fewer than {narrow[1].min():.0%}; matched to the end, the spread stays above {spread_out[1]:.1f}. The place changes, over at least {min(hops):.1f} of x | holds, if G is far too fast |
+| 30 | at the end D's accuracy is 0 | {accuracy:.2f}; at the worst place D is {d_end[1].mean():.3f} from ½ with R1, {d_end[0].mean():.3f} without, and the JSD {jsd_end[1].mean():.4f} and {jsd_end[0].mean():.4f} | a slip: it is ½ |
 
-All divergences are exact for the cells of a grid, in nats, no samples drawn. Networks of two layers of 16 tanh units, 256 points a batch, Adam with β1 = 0.5; claims 25 to 27 and 30: seed {seed}; claim 28: the mean over {map_seeds} seeds of {map_rounds} rounds; claim 29: {n_seeds} seeds, the second half of each game; {rounds} rounds a game. The numbers count the lecture's claims through all nine chapters.
+All divergences are exact for the cells of a grid, in nats, no samples drawn. Networks of two layers of 16 tanh units, 256 points a batch, Adam with β1 = 0.5; claims 25 to 27: seed {seed}; claim 28: the mean over {map_seeds} seeds of {map_rounds} rounds; claim 29: {n_seeds} seeds, the last quarter of each game; claim 30: the mean over {end_seeds} seeds and the last ten moments; {rounds} rounds a game, claim 30 {rounds * 3 // 2}. The numbers count the lecture's claims through all nine chapters.
 """
 display(Markdown(claims))
 
