@@ -42,10 +42,11 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
     return plt.subplots(**size)[1] if ax is None else ax
 
 
-def plain_numbers(axis: Axis) -> None:
-    """On a logarithmic axis of few decades: 600 instead of 6 × 10²."""
-    axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
-    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+def plain_numbers(*axes: Axis) -> None:
+    """On logarithmic axes of few decades: 600 instead of 6 × 10²."""
+    for axis in axes:
+        axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
+        axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def digits(images: Tensor, columns: int = 10, ax: Axes | None = None, title: str = "") -> Axes:

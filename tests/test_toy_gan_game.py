@@ -248,8 +248,8 @@ def test_weights_start_within_their_bounds():
 
 def test_rounds_make_the_steps_they_should():
     """Alternating: G sees the D that has moved. Simultaneous: both move from the same weights."""
-    for alternating, d_steps in product((True, False), (1, 3)):
-        s = Settings(**SMALL, alternating=alternating, d_steps=d_steps)
+    for alternating, d_steps, g_steps in product((True, False), (1, 3), (1, 2)):
+        s = Settings(**SMALL, alternating=alternating, d_steps=d_steps, g_steps=g_steps)
         played, by_hand = Game(s), Game(s)
         played.step()
         for _ in range(d_steps - 1):
@@ -264,9 +264,13 @@ def test_rounds_make_the_steps_they_should():
             by_hand.d.weights.copy_(old_d)
             by_hand.update_g()
             by_hand.d.weights.copy_(new_d)
+        for _ in range(g_steps - 1):
+            by_hand.update_g()
         assert torch.equal(played.g.weights, by_hand.g.weights)
         assert torch.equal(played.d.weights, by_hand.d.weights)
-        assert (played.rounds, played.d_updates, played.g_updates) == (1, d_steps, 1)
+        assert (played.rounds, played.d_updates, played.g_updates) == (1, d_steps, g_steps)
+        played.step(3)
+        assert (played.rounds, played.d_updates, played.g_updates) == (4, 4 * d_steps, 4 * g_steps)
 
 
 def test_d_s_loss_reaches_g_nowhere(monkeypatch):
@@ -631,6 +635,7 @@ BAD = [
     ({"batch": 0}, "batch is a whole number from 1"),
     ({"batch": 2.5}, "batch is a whole number"),
     ({"d_steps": True}, "d_steps is a whole number"),
+    ({"g_steps": 0}, "g_steps is a whole number from 1 to 100, not 0"),
     ({"width_g": 10**6}, "width_g is a whole number from 1 to 256"),
     ({"seed": -1}, "seed is a whole number from 0 to 4294967295, not -1"),
     ({"lr_g": np.float32(20)}, "lr_g is a number from 0 to 10, not 20.0"),

@@ -361,7 +361,7 @@ def every_combination():
                 **loss, **data, r1=r1, alternating=alternating, z=z, players=players, seed=n,
                 optimizer_d=optimizer, optimizer_g="sgd" if n % 5 == 4 else optimizer,
                 lr_d=0.005 if adam else 0.05, lr_g=0.002 if adam else 0.02,
-                d_steps=1 + n % 3, freeze_d=n % 4 != 3, batch=48,
+                d_steps=1 + n % 3, g_steps=1 + (n % 7 == 0), freeze_d=n % 4 != 3, batch=48,
                 width_g=(4, 8)[n % 2], depth_g=n % 3, width_d=8, depth_d=1 + n % 2, start=(0.0, 2.0)[n % 2],
             )
         )  # fmt: skip

@@ -56,7 +56,7 @@ class State(NamedTuple):
 class Game:
     """A game of these settings. The same settings play the same game, on any machine, to rounding.
 
-    `step` plays rounds; `update_d` and `update_g` are the two halves: a round is complete when G has moved
+    `step` plays rounds; `update_d` and `update_g` are the two halves: a round counts as soon as G has moved
     after `d_steps` updates of D. All is float64 on the CPU: vectors this
     small would only wait for a GPU. Raises ValueError when the weights blow up; the game then stands still.
     """
@@ -74,17 +74,18 @@ class Game:
 
     @one_thread()
     def step(self, n: int = 1) -> None:
-        """n rounds: `d_steps` updates of D and one of G; if not alternating, D's last and G's at once."""
+        """n rounds: `d_steps` of D, then `g_steps` of G; not alternating: D's last and G's first at once."""
+        s = self.settings
         for _ in range(n):
-            for _ in range(self.settings.d_steps - (not self.settings.alternating)):
+            for _ in range(s.d_steps - (not s.alternating)):
                 self.update_d()
-            if self.settings.alternating:
-                self.update_g()
-            else:
+            if not s.alternating:
                 # both gradients from the weights before either moves
                 for_d, for_g = self.d_gradient(), self.g_gradient()
                 self._move_d(for_d)
                 self._move_g(*for_g)
+            for _ in range(s.g_steps - (not s.alternating)):
+                self.update_g()
 
     @one_thread()
     def update_d(self) -> None:

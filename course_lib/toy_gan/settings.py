@@ -20,8 +20,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer_g": ("sgd", "adam"),
 }
 WHOLE = {
-    "d_steps": (1, 100), "width_g": (1, 256), "width_d": (1, 256), "depth_g": (0, 5), "depth_d": (1, 5),
-    "batch": (1, 10_000), "seed": (0, 2**32 - 1),
+    "d_steps": (1, 100), "g_steps": (1, 100), "batch": (1, 10_000), "seed": (0, 2**32 - 1),
+    "width_g": (1, 256), "width_d": (1, 256), "depth_g": (0, 5), "depth_d": (1, 5),
 }  # fmt: skip
 NUMBERS = {
     "lr_d": (0.0, 10.0), "lr_g": (0.0, 10.0), "r1": (0.0, 1000.0), "clip": (1e-6, 1000.0),
@@ -37,7 +37,7 @@ class Settings:
 
     data: the name of a 1-D density, or "drawn", whose `heights` (at least 2, none below 0) stand on equal
     parts of the line from −8 to 8. players: "dirac" is the two-parameter game, which has its own data, a
-    point at 0. r1: γ of the penalty γ/2·E_p[D'(x)²]. start: added to where G begins.
+    point at 0. r1: γ of the penalty γ/2·E_p[a'(x)²] on D's logit a. start: added to where G begins.
     freeze_d: False lets D's weights move along in G's step, to please G, as if one forgot that D must wait.
     """
 
@@ -56,7 +56,8 @@ class Settings:
     lr_g: float = 1e-3  # G slower than D: D must be nearly right before G may believe it
     beta1: float = 0.5  # Adam's usual 0.9 remembers where D sent G long after D has changed its mind
     beta2: float = 0.999
-    d_steps: int = 1
+    d_steps: int = 1  # updates of D in a round,
+    g_steps: int = 1  # and then of G
     alternating: bool = True
     freeze_d: bool = True
     width_g: int = 16

@@ -256,8 +256,9 @@ function build(core) {
       core.say(sentence());
       return core.redraw();
     } else {
-      slow.round = slow.player === "d" ? slow.round + 1 : 0;
-      slow.player = slow.player === "d" && slow.round >= settings.d_steps ? "g" : "d";
+      slow.round += 1;                  // of this player; where both move at once, G's last step was the whole round
+      const own = { d: settings.d_steps, g: settings.alternating ? settings.g_steps : 1 }[slow.player];
+      if (slow.round >= own) [slow.player, slow.round] = [slow.player === "d" ? "g" : "d", 0];
       slow.phase = 0;
     }
     enter();

@@ -173,15 +173,16 @@ class Game {
   }
 
   step(n = 1) {
-    const { d_steps, alternating } = this.settings;
+    const { d_steps, g_steps, alternating } = this.settings;
+    const both = alternating ? 0 : 1;
     for (let i = 0; i < n; i++) {
-      for (let k = 0; k < d_steps - (alternating ? 0 : 1); k++) this.updateD();
-      if (alternating) this.updateG();
-      else {
+      for (let k = 0; k < d_steps - both; k++) this.updateD();
+      if (both) {
         const [forD, forG] = [this.dGradient(), this.gGradient()];     // both from the weights before either moves
         this.moveD(forD);
         this.moveG(...forG);
       }
+      for (let k = 0; k < g_steps - both; k++) this.updateG();
     }
   }
 
@@ -234,7 +235,7 @@ class Game {
     if (forD) this.changeD(forD);
     this.gUpdates += 1;
     if (this.dUpdates - this.counted < s.d_steps) return;
-    this.rounds += 1;                   // complete: G has moved after d_steps updates of D
+    this.rounds += 1;                   // G has moved after d_steps updates of D
     this.counted = this.dUpdates;
   }
 

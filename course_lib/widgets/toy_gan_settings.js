@@ -24,7 +24,8 @@ const SETTINGS = {
   "Learning": [
     ["lr_d", "D’s learning rate", "rate"],
     ["lr_g", "G’s learning rate", "rate"],
-    ["d_steps", "D steps per G step", "choice", [[1], [2], [3], [5], [10], [20]]],
+    ["d_steps", "D steps in a round", "choice", [[1], [2], [3], [5], [10], [20]]],
+    ["g_steps", "then G steps", "choice", [[1], [2], [3], [5], [10], [20]]],
     ["alternating", "in turns (else both at once)", "tick"],
     ["optimizer_d", "D’s optimizer", "choice", [["sgd", "plain gradient"], ["adam", "Adam"]]],
     ["optimizer_g", "G’s optimizer", "choice", [["sgd", "plain gradient"], ["adam", "Adam"]]],

@@ -146,11 +146,9 @@ assert slower < weights[1] / weights[0] / 10
 floor = len(operations) * launch
 figure, ax = plt.subplots(figsize=(7, 3.2))
 ax.loglog(list(by_width), list(by_width.values()), "o-", color=plots.MODEL, label="a step, 16 images of 8×8")
-label = f"{len(operations)} operations that do nothing"
-ax.axhline(floor, color=plots.GAP, ls="--", label=label)
+ax.axhline(floor, color=plots.GAP, ls="--", label=f"{len(operations)} operations that do nothing")
 ax.set(xlabel="hidden units", ylabel="microseconds", ylim=(floor / 3, None))
-plots.plain_numbers(ax.xaxis)
-plots.plain_numbers(ax.yaxis)
+plots.plain_numbers(ax.xaxis, ax.yaxis)
 ax.legend()
 plt.show()
 assert min(by_width.values()) > floor / 2  # doing nothing as often is no slower; ½: a busy machine may err
