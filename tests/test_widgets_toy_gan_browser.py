@@ -178,6 +178,10 @@ def test_rewinding_and_going_on_plays_the_same_game(page):
             slider.press("ArrowRight")
         page.wait(f"d.at === '{n}'", GAN)
         assert seen[data(page)["step"]] == data(page)["jsd"]
+    slider.press(" ")  # the arrows are the time line's own, all other keys the game's
+    page.wait("d.playing === 'true'", GAN)
+    slider.press(" ")
+    page.wait("d.playing === 'false'", GAN)
     # dragging in the curves below the picture rewinds, too
     place = json.loads(data(page)["time"])
     box = page.locator(f"{GAN} canvas").first.bounding_box()
@@ -225,6 +229,9 @@ def test_settings_change_while_it_plays(page):
     for label, value in (("loss", "wasserstein"), ("critic kept smooth by", "clip"), ("players", "dirac")):
         choose(page, label, value)
     page.wait("d.step === '0'", GAN)
+    shown = page.locator(GAN).first.get_by_role("button", name="Show D(x)", exact=True)
+    assert shown.text_content().endswith("critic D(x)")  # no probability any more
+    assert status(page).startswith("A new game, as this setting asks for. Round 0.")
     key(page, "ArrowRight")
     page.wait("d.step === '1'", GAN)
     page.locator(GAN).first.get_by_label("seed of the noise").fill("7")
@@ -282,6 +289,27 @@ def test_slow_motion_explains_five_steps_of_each_player(page):
     key(page, " ")
     page.wait("d.playing === 'false'", GAN)
     assert page.errors == []
+
+
+def test_slow_motion_gives_each_player_its_steps(offline):
+    press(offline, "Preset: balanced")  # three D steps a round
+    offline.wait("d.preset === 'balanced' && d.step === '0'", GAN)
+    settings(offline)
+    choose(offline, "then G steps", "2")
+    settings(offline, False)
+    choose(offline, "Speed", "slow")
+    key(offline, " ")
+    offline.wait("d.phase === 'd1'", GAN)
+    key(offline, " ")
+    phases = ["d1"]
+    for _ in range(30):  # 3 steps of D and 2 of G, five phases each, then D again
+        now = phases[-1]
+        key(offline, "ArrowRight")
+        offline.wait(f"d.phase !== '{now}'", GAN)
+        phases.append(data(offline)["phase"])
+    assert [p[0] for p in phases[::5]] == ["d", "d", "d", "g", "g", "d", "d"]
+    offline.wait("d.dupdates === '4' && d.gupdates === '2' && d.step === '1'", GAN)
+    assert offline.errors == []
 
 
 def test_slow_motion_counts_rounds_and_fits_a_low_window(offline):
