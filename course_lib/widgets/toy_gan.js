@@ -124,6 +124,7 @@ function build(core) {
     stop();
     if (slow) slow.running = false;
     core.say(`Paused. ${sentence()}`);
+    ask({ do: "set" }, () => {});       // so that Python, and a page loaded anew, stand where this one does
   }
 
   async function toggle() {
