@@ -78,10 +78,9 @@ def set_noise(device: torch.device, noise: dict[str, Tensor], seed: int) -> None
 
 
 @contextmanager
-def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Noise from this seed; afterwards the generators go on as if nothing had been drawn."""
+def noise_kept(device: torch.device, seed: int) -> Iterator[None]:
+    """Afterwards the generators go on as if nothing had been drawn."""
     noise = get_noise(device)
-    torch.manual_seed(seed)
     try:
         yield
     finally:
@@ -89,15 +88,21 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
 
 
 @contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Noise from this seed, and none of it is seen afterwards."""
+    with noise_kept(device, seed):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
 def aside(device: torch.device, seed: int, *models: Any) -> Iterator[None]:
     """Without gradients; afterwards noise and training modes are as if nothing had been done in between."""
     modes = {m: m.training for model in models if isinstance(model, nn.Module) for m in model.modules()}
-    noise = get_noise(device)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), noise_kept(device, seed):
             yield
     finally:
-        set_noise(device, noise, seed)
         for module, mode in modes.items():
             module.training = mode
 

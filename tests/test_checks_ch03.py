@@ -85,7 +85,7 @@ REPARAMETERIZE = {
 KL = {
     "sign is turned": lambda mu, logvar: 0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1),
     "½ is missing": lambda mu, logvar: (logvar.exp() + mu**2 - 1 - logvar).sum(1),
-    "factor ½": lambda mu, logvar: (logvar.exp() - (1 + logvar) + mu**2).sum(1),
+    "lecture's T": lambda mu, logvar: (logvar.exp() - (1 + logvar) + mu**2).sum(1),
     "averaged over dimensions": lambda mu, logvar: 0.5 * (logvar.exp() + mu**2 - 1 - logvar).mean(1),
     "summed over the rows too": lambda mu, logvar: 0.5 * (logvar.exp() + mu**2 - 1 - logvar).sum(),
     "which axis": lambda mu, logvar: kl(mu, logvar).mean(),

@@ -323,7 +323,8 @@ def test_an_error_in_the_kernel_is_one_sentence_in_the_browser(book):
     book.wait("d.playing === 'false'", COUNT)
     book.run_code("counter.fail = True")
     press(book, COUNT, "go")
-    book.page.get_by_text("The count has come to its end.").first.wait_for()
+    # in the widget itself: the sentence also stands in the first cell's source
+    book.page.locator(f"{COUNT} .status", has_text="The count has come to its end.").first.wait_for()
     book.wait("d.playing === 'false'", COUNT)
     book.run_code("counter.fail = False")
     press(book, COUNT, "go")

@@ -138,6 +138,7 @@ def vae(change):
         (vae(lambda x: x[:, None].repeat(1, 2, 1, 1)), r"one size.*\(2, 5, 8\)"),
         (vae(lambda x: x + 0.5), r"VAE\(z\) returned pixels from 0.50 to 1.50"),
         (vae(lambda x: x * NAN), r"VAE\(z\) returned NaN or infinity at z = \(0.00\)"),
+        ({"truth": TRUTH.flatten(1)}, r"truth must hold images .*not \(51, 40\)"),
         ({"truth": 255 * TRUTH}, r"truth holds pixels from .* outside \[0, 1\]"),
         ({"truth": TRUTH * NAN}, "truth holds NaN or infinity"),
     ],

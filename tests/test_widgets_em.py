@@ -126,7 +126,10 @@ def test_requests_that_make_no_sense_are_named(points):
     for steps in ("R", "D", "EX"):
         with pytest.raises(ValueError, match=f"not '{steps}'"):
             stepper.do(steps)
-    assert len(stepper.history) == 1
+    stepper.do("EM")
+    with pytest.raises(ValueError, match="not 'Q'"):
+        stepper.frames({"do": "Q", "at": 0})
+    assert [state.kind for state in stepper.history] == [0, 1, 2]  # nothing was lost
     with pytest.raises(ValueError, match="made 0 half-steps; restart"):
         EMStepper(points).do("EM" * 501)
 

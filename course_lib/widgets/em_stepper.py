@@ -66,8 +66,6 @@ class EMStepper(Live):
 
     def do(self, steps: str) -> State:
         """Half-steps from the shown place on: "E", "M", or several, as in "EMEM". Returns the last state."""
-        if not set(steps) <= set("EM"):
-            raise ValueError(f"EMStepper knows the steps E and M, not {steps!r}.")
         with self.lock:
             self.frames({"do": steps, "at": self.shown})
             self.shown = len(self.history) - 1
@@ -77,6 +75,9 @@ class EMStepper(Live):
     def frames(self, request: dict[str, Any]) -> np.ndarray:
         """A frame for every letter of request["do"], from place request["at"] on; for none, the history."""
         steps = request.get("do", "")
+        of_the_page = {"R": "k", "D": "mean"}.get(steps)  # to begin again, and a mean that is dragged
+        if not (of_the_page in request if of_the_page else set(steps) <= set("EM")):
+            raise ValueError(f"EMStepper knows the steps E and M, not {steps!r}.")
         if steps:
             del self.history[request.get("at", 0) + 1 :]
         if len(self.history) + len(steps) > MOST:
