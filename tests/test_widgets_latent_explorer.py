@@ -457,7 +457,8 @@ def test_an_error_of_the_decoder_is_one_sentence_and_passes(book):
     show(book, 0)
     book.run_code("fail = True")
     book.run_code("explorer.z = [-1, 1]")
-    book.get_by_text("The decoder was taken away: run its cell again.").first.wait_for()
+    gone = "The decoder was taken away: run its cell again."
+    book.locator(f"{ONE} [role=status]", has_text=gone).first.wait_for()
     book.run_code("fail = False")
     drag(book, (0, 0), (1, 1))
     book.wait("d.from === 'kernel'", ONE)

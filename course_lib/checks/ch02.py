@@ -14,7 +14,7 @@ def kl_to_standard_normal(student: Student) -> None:
     kl = kl_divergence(q, p)  # (N, D)
     mistakes = {
         "the sign is turned: a KL is never negative.": -kl.sum(1),
-        "the factor ½ is missing: this is the lecture's T, twice the KL.": 2 * kl.sum(1),
+        "the factor ½ is missing. This is the lecture's T, twice the KL.": 2 * kl.sum(1),
         "averaged over dimensions: sum over them.": kl.mean(1),
         "summed over the rows too: one number per row is wanted.": kl.sum(),
         "logvar is read as log-std: the variance is exp(logvar).":
