@@ -143,6 +143,11 @@ def test_a_run_is_kept_and_comes_back_with_its_past(small):
     np.testing.assert_array_equal(play(small, moment(back[-1]), 1), on)
     np.testing.assert_array_equal(small.frames({"do": "run", "run": 0}), kept)  # it did not grow, and
     assert small.game.rounds == 5  # to look at it moves nothing
+    small.frames({"do": "keep", "at": moment(frames[1]), "name": "second"})
+    (now,) = small.frames({"do": "forget", "run": 0})
+    np.testing.assert_array_equal(now, small.history.frames[-1])
+    assert small.kept_runs[0] is None and small.kept_runs[1]["name"] == "second"
+    assert len(small.frames({"do": "run", "run": 1})) == 3  # the other keeps its place
 
 
 @pytest.mark.parametrize(
@@ -161,7 +166,8 @@ def test_a_run_is_kept_and_comes_back_with_its_past(small):
             {"do": "set", "at": START, "set": {"data": "drawn", "heights": [0, 0, 0]}},
             "at least two finite heights",
         ),
-        ({"do": "load", "run": 3}, "IndexError"),
+        ({"do": "load", "run": 3}, "There is no kept run 4, or it was forgotten."),
+        ({"do": "forget", "run": -1}, "There is no kept run 0, or it was forgotten."),
         ({"do": "play"}, "KeyError: 'at'"),
     ],
 )
@@ -563,6 +569,7 @@ ASKED = [
     {"do": "play", "at": [0, 0], "frames": 2, "steps": 5},
     {"do": "load", "run": 0},
     {"do": "play", "at": [8, 8], "frames": 1, "steps": 1},
+    {"do": "forget", "run": 0},
     {"do": "reset"},
     {"do": "reset", "set": {"data": "skyline", "heights": None}},
 ]

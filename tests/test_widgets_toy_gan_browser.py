@@ -343,6 +343,30 @@ def test_slow_motion_counts_rounds_and_fits_a_low_window(offline):
     assert offline.errors == []
 
 
+def test_on_a_wide_screen_the_settings_stand_beside_the_picture(offline):
+    root, more = (offline.locator(f"{GAN}{part}").first for part in ("", " details"))
+    canvas = offline.locator(f"{GAN} canvas").first
+    offline.page.set_viewport_size({"width": 1400, "height": 800})
+    settings(offline)
+    offline.wait_for_function("s => document.querySelector(s).classList.contains('beside')", arg=GAN)
+    picture, panel = canvas.bounding_box(), more.bounding_box()
+    assert panel["x"] >= picture["x"] + picture["width"]
+    assert panel["width"] > 300 and panel["height"] >= picture["height"]
+    assert root.evaluate("e => e.offsetHeight") < 800  # all of it is seen at once
+    last = more.get_by_role("button", name="Keep this run to compare it with others")
+    last.scroll_into_view_if_needed()  # inside the panel
+    assert last.bounding_box()["y"] < panel["y"] + panel["height"]
+    wide = picture["width"]
+    settings(offline, False)
+    offline.wait_for_function(f"s => document.querySelector(s).clientWidth > {wide}", arg=f"{GAN} canvas")
+    offline.page.set_viewport_size({"width": 1000, "height": 900})
+    settings(offline)
+    offline.wait_for_function("s => !document.querySelector(s).classList.contains('beside')", arg=GAN)
+    assert more.bounding_box()["y"] > canvas.bounding_box()["y"]
+    settings(offline, False)
+    assert offline.errors == []
+
+
 def test_a_kept_run_ends_where_it_was_kept_and_knows_its_preset(page):
     press(page, "Play")
     page.wait("d.step > 10", GAN)
@@ -354,10 +378,14 @@ def test_a_kept_run_ends_where_it_was_kept_and_knows_its_preset(page):
     page.wait(f"d.runs === '{kept + 1}'", GAN)
     press(page, "Preset: overshoot")
     page.wait("d.preset === 'overshoot' && d.step === '0'", GAN)
-    run = page.locator(GAN).first.get_by_role("button", name=f"Go back to run {kept + 1}")
-    assert run.text_content() == f"run {kept + 1}: balanced, {step} rounds"
+    run = page.locator(GAN).first.get_by_role("button", name="Go back to run").last
+    name = run.text_content()
+    assert name.endswith(f": balanced, {step} rounds")
     run.click()
     page.wait(f"d.step === '{step}' && d.preset === 'balanced'", GAN)
+    press(page, f"Forget {name}")
+    page.wait(f"d.runs === '{kept}'", GAN)
+    assert page.locator(GAN).first.get_by_role("button", name=f"Go back to {name}").count() == 0
     settings(page, False)
     assert page.errors == []
 
@@ -431,7 +459,7 @@ def test_layers_large_type_and_runs(page):
     page.wait(f"d.runs === '{kept + 1}'", GAN)
     press(page, "Begin anew with the next seed")
     page.wait("d.step === '0'", GAN)
-    page.locator(GAN).first.get_by_role("button", name=f"Go back to run {kept + 1}").click()
+    page.locator(GAN).first.get_by_role("button", name="Go back to run").last.click()
     page.wait("d.step === '1' && d.kept === '2'", GAN)
     settings(page, False)
     assert page.errors == []
@@ -634,7 +662,7 @@ def test_a_reload_of_the_page_finds_the_game_and_the_kept_runs_again(book):
     book.wait(f"d.step > {step}", GAN)
     assert data(book)["kept"] == "4"  # one moment more on the same time line
     settings(book)
-    press(book, f"Go back to run {kept + 1}: rotation, 0 rounds")
+    book.locator(GAN).first.get_by_role("button", name="Go back to run").last.click()
     book.wait("d.preset === 'rotation' && d.step === '0'", GAN)
     assert book.run_code("print(game.game.settings.players)").strip() == "dirac"
     assert book.errors == []

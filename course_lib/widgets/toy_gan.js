@@ -297,12 +297,19 @@ function build(core) {
   // The kernel knows them all, also those that were kept in another tab, or before this page was loaded.
   async function recall() {
     const kept = model.get("kept_runs");
-    for (let n = runs.length; n < kept.length; n++) {
-      runs[n] = { ...kept[n], past: (await core.ask({ do: "run", run: n })).map(read) };
+    for (let n = 0; n < kept.length; n++) {
+      if (!kept[n]) runs[n] = null;
+      else runs[n] ??= { ...kept[n], past: (await core.ask({ do: "run", run: n })).map(read) };
     }
     version += 1;
     core.redraw();
   }
+  const forget = (n) => ask({ do: "forget", run: n }, () => {
+    runs[n] = null;
+    version += 1;
+    core.say("Forgotten.");
+    core.redraw();
+  });
   const back = (n) => {
     settings = { ...runs[n].settings };
     [pending, preset] = [{}, presets.find((p) => same(p.settings, settings)) ?? null];
@@ -365,15 +372,16 @@ function build(core) {
     groups["Data and noise"].append(button("next seed", "Begin anew with the next seed", () => set({ seed: settings.seed + 1 })));
     const picture = element("fieldset", {}, element("legend", { textContent: "Picture and runs" }), bigLabel, bothLabel,
       element("div", { className: "row" }, button("keep this run", "Keep this run to compare it with others", keep)), kept);
+    // On a wide screen the settings stand beside the picture, so that both are seen while a slider moves.
+    const more = element("details", { ontoggle: () => core.redraw() }, element("summary", { textContent: "More settings" }));
     const help = element("p", { textContent: `${KEYS} 1 to ${presets.length} presets.` });
     root.append(
       element("div", { className: "row" }, play, button("D step", "One step of D, the discriminator", () => half("d")),
         button("G step", "One step of G, the generator", () => half("g")), button("Reset", "Back to the start", reset), fast.label, rate),
       element("div", { className: "row", role: "group", ariaLabel: "Presets" }, ...chips), watch,
       element("div", { className: "row", role: "group", ariaLabel: "Layers of the picture" }, ...toggles, pen),
-      lesson, canvas, now, element("div", { className: "row" }, time.label),
-      element("details", {}, element("summary", { textContent: "More settings" }),
-        element("div", { className: "groups" }, ...Object.values(groups), picture), help));
+      lesson, element("div", { className: "stage" }, element("div", {}, canvas, now, element("div", { className: "row" }, time.label)), more));
+    more.append(element("div", { className: "groups" }, ...Object.values(groups), picture), help);
 
     let boxes = layout(680, 1);
     draggable(canvas, pointer(hands, () => boxes));
@@ -394,10 +402,11 @@ function build(core) {
     let synced = -1;
     return function paint() {
       const k = large ? 1.4 : 1;
+      root.classList.toggle("beside", more.open && root.clientWidth >= 980 * k);
       const { g } = prepare(canvas, (width) => (boxes = layout(width, k)).height);
       const drawn = drawing ? { low: -8, high: 8, p: drawing } : table;
       const scene = { now: shown, past, at, last: hands.last(), table: drawn, zs: settings.z === "normal" ? [-3, 3] : [-1, 1],
-        layers, k, lens, loss: settings.loss, settings, slow, drawing, kls, ghosts: runs.map((r) => r.past) };
+        layers, k, lens, loss: settings.loss, settings, slow, drawing, kls, ghosts: runs.filter(Boolean).map((r) => r.past) };
       if (follow({ ...scene, table })) core.dirty = true;
       drawPlot(g, boxes, scene);
       if (!drawing) drawMapping(g, boxes, scene);
@@ -428,12 +437,12 @@ function build(core) {
         [big.checked, both.checked] = [large, kls];
         chips.forEach((made, i) => made.setAttribute("aria-pressed", presets[i].name === preset?.name));
         watch.textContent = preset ? preset.says : "Your own settings.";
-        kept.replaceChildren(...runs.map((run, n) =>
-          element("div", {}, button(run.name, `Go back to ${run.name}`, () => back(n)))));
+        kept.replaceChildren(...runs.map((run, n) => (run ? element("div", { className: "kept" },
+          button(run.name, `Go back to ${run.name}`, () => back(n)), button("×", `Forget ${run.name}`, () => forget(n))) : "")));
       }
       Object.assign(root.dataset, { step: past[at].step, at, kept: past.length, playing: busy, jsd: past[at].jsd,
         value: past[at].value, dupdates: past[at].d_updates, gupdates: past[at].g_updates, speed,
-        phase: slow ? `${slow.player}${slow.phase + 1}` : "", preset: preset?.name ?? "", loss: settings.loss, data: settings.data, drawing: Boolean(drawing), runs: runs.length,
+        phase: slow ? `${slow.player}${slow.phase + 1}` : "", preset: preset?.name ?? "", loss: settings.loss, data: settings.data, drawing: Boolean(drawing), runs: runs.filter(Boolean).length,
         plot: JSON.stringify(boxes.plot), time: JSON.stringify(boxes.charts[0]), lens: JSON.stringify(lens) });
     };
   }

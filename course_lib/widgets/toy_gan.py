@@ -35,7 +35,7 @@ class ToyGAN(Live):
     settings = traitlets.Dict().tag(sync=True)  # of the game that is played; a page begins anew with them
     played = traitlets.Int(0).tag(sync=True)  # rounds so far: a page without a kernel plays as many at first
     presets: Any = traitlets.List().tag(sync=True)
-    kept_runs: Any = traitlets.List().tag(sync=True)  # name and settings of each of `runs`
+    kept_runs: Any = traitlets.List().tag(sync=True)  # name and settings of each of `runs`; None: forgotten
     tables: Any = traitlets.Dict().tag(sync=True)  # what a page cannot work out: the densities' masses
 
     def __init__(self, settings: Settings | str = "balanced", **changes: Any):
@@ -43,7 +43,7 @@ class ToyGAN(Live):
             raise ValueError(f"ToyGAN takes Settings(…) or the name of a preset, not {settings!r}.")
         chosen = preset(settings).settings if isinstance(settings, str) else settings
         self.history = History(chosen.change(**changes))
-        self.runs: list[tuple[list[Any], list[np.ndarray]]] = []
+        self.runs: list[tuple[list[Any], list[np.ndarray]] | None] = []
         super().__init__(settings=self.game.settings.to_json(), tables=tables(), presets=listed())
 
     @property
@@ -79,25 +79,32 @@ class ToyGAN(Live):
         return self
 
     def frames(self, request: dict[str, Any]) -> np.ndarray:
-        """Answers "play", "d" and "g" (one update), "set", "reset", "keep", "run" and "load" (a kept run, to
-        look at or to go on from), "history".
+        """Answers "play", "d" and "g" (one update), "set", "reset", "history"; "keep", and of a kept run "run"
+        (to look at), "load" (to go on from), "forget".
 
         at: updates of D and of G at the moment to go on from, or up to which a run is kept.
         set: settings to change there. Fewer frames than asked for come back if computing them takes long.
         """
         what, changes = request.get("do", "play"), request.get("set") or {}
-        if what not in ("play", "d", "g", "set", "reset", "keep", "run", "load", "history"):
+        if what not in ("play", "d", "g", "set", "reset", "keep", "run", "load", "forget", "history"):
             raise ValueError(f"ToyGAN knows no {what!r}.")
         if what == "keep":
             end = self._place(request["at"]) + 1  # frames computed ahead were never shown
-            self.runs.append((self.history.states[:end], self.history.frames[:end]))
-            run = {"name": str(request.get("name", "")), "settings": self.runs[-1][0][-1].settings.to_json()}
+            states, frames = self.history.states[:end], self.history.frames[:end]
+            self.runs.append((states, frames))
+            run = {"name": str(request.get("name", "")), "settings": states[-1].settings.to_json()}
             self.kept_runs = [*self.kept_runs, run]
-            return np.stack(self.runs[-1][1])
-        if what == "run":
-            return np.stack(self.runs[request["run"]][1])
-        if what == "load":
-            self.history.states, self.history.frames = (part[:] for part in self.runs[request["run"]])
+            return np.stack(frames)
+        if what in ("run", "load", "forget"):
+            states, frames = self._run(request["run"])
+            if what == "run":
+                return np.stack(frames)
+            if what == "forget":
+                # the others keep their places, by which each page knows them
+                self.runs[request["run"]] = None
+                self.kept_runs = [run if self.runs[n] else None for n, run in enumerate(self.kept_runs)]
+                return np.stack(self.history.frames[-1:])
+            self.history.states, self.history.frames = states[:], frames[:]
             self.history.seek(-1)
         if what == "reset":
             self.history = History(self.game.settings.change(**changes))
@@ -123,6 +130,12 @@ class ToyGAN(Live):
             return self.history.play(1, min(int(steps), 100))[0]
         self.game.update_d() if what == "d" else self.game.update_g()
         return self.history.keep()
+
+    def _run(self, n: int) -> tuple[list[Any], list[np.ndarray]]:
+        run = self.runs[n] if 0 <= n < len(self.runs) else None
+        if run is None:
+            raise ValueError(f"There is no kept run {n + 1}, or it was forgotten.")
+        return run
 
     def _place(self, at: list[int]) -> int:
         """The last moment with no more updates of D and of G than these."""

@@ -372,6 +372,10 @@ class Session {
       this.runs.push(kept);
       return kept.map((m) => m.frame);
     }
+    if (what === "forget") {
+      this.runs[run] = null;
+      return [this.moments[this.moments.length - 1].frame];
+    }
     if (what === "load") {
       this.moments = [...this.runs[run]];
       this.game.restore(this.moments[this.moments.length - 1].state);

@@ -13,6 +13,10 @@ const MORE = `
 .course-widget details { margin: 4px 0 0; }
 .course-widget summary { cursor: pointer; padding: 5px 2px; font-weight: 600; }
 .course-widget .groups { columns: 280px; column-gap: 8px; }
+.course-widget .kept { display: flex; gap: 6px; margin: 4px 0; }
+.course-widget .kept button:first-child { flex: 1; text-align: left; }
+.course-widget.beside .stage { display: grid; grid-template-columns: minmax(0, 1fr) 322px; column-gap: 12px; }
+.course-widget.beside details { height: 0; min-height: 100%; overflow: auto; padding: 0 6px 0 4px; }   /* as high as the picture */
 .course-widget fieldset { border: 1px solid #d5d5d5; border-radius: 6px; margin: 0 0 8px; padding: 2px 10px 8px; min-width: 0;
   break-inside: avoid; }
 .course-widget legend { font: inherit; font-weight: 600; width: auto; margin: 0; padding: 0 4px; border: 0; color: #222; }
