@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
-import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -31,20 +30,6 @@ def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(belief.shape[0]), names[: belief.shape[0]])
     ax.set(xlabel="judged by D", ylabel="images of G", title="mean probability of “real”")
     ax.figure.colorbar(picture, ax=ax)
-    return ax
-
-
-def rate_map(found: Tensor, rates: Sequence[float], ax: Axes | None = None, title: str = "") -> Axes:
-    """found (G, D), above 0: what games with each pair of learning rates came to; dark is large."""
-    ax = plt.subplots(figsize=(4.8, 3.8))[1] if ax is None else ax
-    ax.imshow(found.numpy(), cmap="cividis_r", norm="log")
-    for i, j in torch.cartesian_prod(torch.arange(len(rates)), torch.arange(len(rates))).tolist():
-        box = {"fc": "white", "ec": "none", "alpha": 0.75}
-        ax.text(j, i, f"{found[i, j]:.0f}", ha="center", va="center", bbox=box)
-    ticks = range(len(rates)), [f"{rate:g}" for rate in rates]
-    ax.set_xticks(*ticks)
-    ax.set_yticks(*ticks)
-    ax.set(xlabel="learning rate of D", ylabel="learning rate of G", title=title)
     return ax
 
 

@@ -208,3 +208,30 @@ def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str =
         ax.scatter(x, y, s=22, color=colour, marker=f"${digit}$", linewidths=0.2)
     ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
     return ax
+
+
+def rate_map(
+    found: Tensor | np.ndarray,
+    rates: Sequence[float],
+    title: str = "",
+    log: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """found (G, D): what games with each pair of learning rates came to; dark is much, log: in decades."""
+    ax, found = _axes(ax, figsize=(4.8, 4.2)), np.asarray(found)
+    picture = ax.imshow(found, cmap="cividis_r", norm="log" if log else "linear", origin="lower")
+    for (i, j), value in np.ndenumerate(found):
+        colour = "white" if picture.norm(value) > 0.5 else "black"
+        ax.text(
+            j,
+            i,
+            f"{value:.0f}" if log else f"{value:.2f}",
+            ha="center",
+            va="center",
+            color=colour,
+            fontsize=10,
+        )
+    ax.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
+    ax.set_yticks(range(len(rates)), [f"{rate:g}" for rate in rates])
+    ax.set(xlabel="D's learning rate", ylabel="G's learning rate", title=title)
+    return ax

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,20 +47,6 @@ def compare(panels: Mapping[str, Lines], xlabel: str, log: Sequence[str] = (),
     if len(panels[next(iter(panels))]) > 1:
         axes[0].legend(fontsize=9)
     return axes
-
-
-def rate_map(wrong: np.ndarray, rates: Sequence[float], title: str) -> None:
-    """The total variation (G's rate, D's rate) that each pair of learning rates ends with, as colours."""
-    figure, ax = plt.subplots(figsize=(5.6, 4.4))
-    picture = ax.imshow(wrong, cmap="cividis_r", vmin=0, vmax=1, origin="lower")
-    for (i, j), tv in np.ndenumerate(wrong):
-        ax.text(
-            j, i, f"{tv:.2f}", ha="center", va="center", color="white" if tv > 0.5 else "black", fontsize=9
-        )
-    ax.set_xticks(range(len(rates)), [f"{r:g}" for r in rates])
-    ax.set_yticks(range(len(rates)), [f"{r:g}" for r in rates])
-    ax.set(xlabel="D's learning rate", ylabel="G's learning rate", title=title)
-    figure.colorbar(picture, label="total variation")
 
 
 def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:

@@ -33,16 +33,6 @@ def test_the_tournament_has_generators_in_rows():
     assert ax.images[0].get_clim() == (0, 1)
 
 
-def test_the_map_says_each_number_in_its_place():
-    found = torch.tensor([[1.0, 20.0], [300.0, 4.0]])
-    ax = gan_plots.rate_map(found, (1e-4, 1e-2), title="here")
-    said = {text.get_position(): text.get_text() for text in ax.texts}
-    assert said == {(0, 0): "1", (1, 0): "20", (0, 1): "300", (1, 1): "4"}
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.0001", "0.01"]
-    assert "D" in ax.get_xlabel()
-    assert "G" in ax.get_ylabel()
-
-
 def test_more_ink_is_red_and_no_pull_is_white():
     slope = torch.zeros(3, 784)
     slope[1, 28 * 5 + 7] = 2.0

@@ -113,3 +113,18 @@ def test_parts_show_reconstruction_and_kl():
     ax = plots.bound_parts([bound(-3.0, 2.0, -1.0), bound(-1.5, 0.5, -1.0)], steps=[0, 1])
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [-3, -1.5])
     np.testing.assert_allclose(ax.lines[1].get_ydata(), [2, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("log", "said"), [(False, ["0.10", "0.30", "0.70", "0.90"]), (True, ["0", "0", "1", "1"])]
+)
+def test_the_map_of_rates_says_its_numbers_where_they_belong(log, said):
+    found = torch.tensor([[0.1, 0.2, 0.3], [0.7, 0.8, 0.9]])
+    ax = plots.rate_map(found, (1e-4, 1e-2, 1e-1), "here", log)
+    words = {text.get_position(): text for text in ax.texts}
+    corners = [(0, 0), (2, 0), (0, 1), (2, 1)]  # (2, 0): D's third rate, G's first
+    assert [words[place].get_text() for place in corners] == said
+    assert [words[place].get_color() for place in corners][::3] == ["black", "white"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.0001", "0.01", "0.1"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("D's learning rate", "G's learning rate")
+    assert ax.images[0].origin == "lower"

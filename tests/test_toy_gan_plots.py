@@ -49,16 +49,6 @@ def test_compared_lines_have_one_label_each_and_the_same_look_in_every_panel():
     np.testing.assert_array_equal(axes[0].lines[1].get_ydata(), y[:, 1])
 
 
-def test_the_map_says_its_numbers_where_they_belong():
-    wrong = np.array([[0.1, 0.2, 0.3], [0.7, 0.8, 0.9]])
-    figures.rate_map(wrong, (1e-3, 1e-2, 1e-1), "title")
-    ax = plt.gcf().axes[0]
-    said = {text.get_position(): text.get_text() for text in ax.texts}
-    assert said[(2, 0)] == "0.30"  # D's third rate, G's first
-    assert said[(0, 1)] == "0.70"
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("D's learning rate", "G's learning rate")
-
-
 def test_the_plane_shows_each_path_and_its_eigenvalues():
     paths = {g: dirac.trajectory((1.0, 0.0), 0.2, 20, "minimax", r1=g) for g in (0.0, 1.0)}
     figures.dirac_planes(paths, paths[0.0][:5])

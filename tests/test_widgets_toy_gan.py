@@ -146,7 +146,8 @@ def test_a_run_is_kept_and_comes_back_with_its_past(small):
     small.frames({"do": "keep", "at": moment(frames[1]), "name": "second"})
     (now,) = small.frames({"do": "forget", "run": 0})
     np.testing.assert_array_equal(now, small.history.frames[-1])
-    assert small.kept_runs[0] is None and small.kept_runs[1]["name"] == "second"
+    assert small.kept_runs[0] is None
+    assert small.kept_runs[1]["name"] == "second"
     assert len(small.frames({"do": "run", "run": 1})) == 3  # the other keeps its place
 
 

@@ -351,7 +351,8 @@ def test_on_a_wide_screen_the_settings_stand_beside_the_picture(offline):
     offline.wait_for_function("s => document.querySelector(s).classList.contains('beside')", arg=GAN)
     picture, panel = canvas.bounding_box(), more.bounding_box()
     assert panel["x"] >= picture["x"] + picture["width"]
-    assert panel["width"] > 300 and panel["height"] >= picture["height"]
+    assert panel["width"] > 300
+    assert panel["height"] >= picture["height"]
     assert root.evaluate("e => e.offsetHeight") < 800  # all of it is seen at once
     last = more.get_by_role("button", name="Keep this run to compare it with others")
     last.scroll_into_view_if_needed()  # inside the panel

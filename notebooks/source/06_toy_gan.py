@@ -359,7 +359,7 @@ wrong = np.mean(  # over seeds: (G's rate, D's rate)
 )
 
 # %%
-figures.rate_map(wrong, rates, f"mass in the wrong place, {map_rounds} rounds, {map_seeds} seeds")
+plots.rate_map(wrong, rates, f"mass in the wrong place, {map_rounds} rounds, {map_seeds} seeds")
 plt.show()
 good = wrong < 0.35
 faster_d = np.array([[lr_d > lr_g for lr_d in rates] for lr_g in rates])

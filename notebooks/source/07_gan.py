@@ -325,13 +325,13 @@ for i, of_g in enumerate(rates):
         player, _ = play(pair, map_steps)
         torch.manual_seed(seed)
         found[i, j] = frechet_distance(features(player.generate(1000)), real_features)
-gan_plots.rate_map(found, rates, title=f"Fréchet distance after {map_steps} updates")
+plots.rate_map(found, rates, f"Fréchet distance after {map_steps} updates", log=True)
 plt.show()
 
 # %% [markdown]
 # *Because* G can only follow a slope that D has. Where D runs far ahead (right column), it is so sure that little is left
-# to follow. Where G is slow (upper row), nothing happens in so few updates, whatever D does: that is no mismatch. And a G
-# that is faster than D (below the diagonal) does little harm here. For that side of the claim see chapter 06.
+# to follow. Where G is slow (lowest row), nothing happens in so few updates, whatever D does: that is no mismatch. And a G
+# that is faster than D (above the diagonal) does little harm here. For that side of the claim see chapter 06.
 #
 # ## 7 · Collapse
 #
