@@ -218,10 +218,11 @@ def rate_map(
     ax: Axes | None = None,
 ) -> Axes:
     """found (G, D): what games with each pair of learning rates came to; dark is much, log: in decades."""
-    ax, found = _axes(ax, figsize=(4.8, 4.2)), np.asarray(found)
-    picture = ax.imshow(found, cmap="cividis_r", norm="log" if log else "linear", origin="lower")
-    for (i, j), value in np.ndenumerate(found):
-        colour = "white" if picture.norm(value) > 0.5 else "black"
+    ax, values = _axes(ax, figsize=(4.8, 4.2)), np.asarray(found)
+    picture = ax.imshow(values, cmap="cividis_r", norm="log" if log else "linear", origin="lower")
+    shade = np.asarray(picture.norm(values))
+    for (i, j), value in np.ndenumerate(values):
+        colour = "white" if shade[i, j] > 0.5 else "black"
         ax.text(
             j,
             i,

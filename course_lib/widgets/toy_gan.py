@@ -80,7 +80,7 @@ class ToyGAN(Live):
 
     def frames(self, request: dict[str, Any]) -> np.ndarray:
         """Answers "play", "d" and "g" (one update), "set", "reset", "history", "keep"; of a kept run "run"
-        (to look at it), "load" (to go on from it), "forget".
+        (to look at), "load" (to go on from), "forget".
 
         at: updates of D and of G at the moment to go on from, or up to which a run is kept.
         set: settings to change there. Fewer frames than asked for come back if computing them takes long.
