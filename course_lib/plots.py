@@ -210,28 +210,15 @@ def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str =
     return ax
 
 
-def rate_map(
-    found: Tensor | np.ndarray,
-    rates: Sequence[float],
-    title: str = "",
-    log: bool = False,
-    ax: Axes | None = None,
-) -> Axes:
+def rate_map(found: Tensor | np.ndarray, rates: Sequence[float], title: str = "",
+             log: bool = False, ax: Axes | None = None) -> Axes:  # fmt: skip
     """found (G, D): what games with each pair of learning rates came to; dark is much, log: in decades."""
     ax, values = _axes(ax, figsize=(4.8, 4.2)), np.asarray(found)
     picture = ax.imshow(values, cmap="cividis_r", norm="log" if log else "linear", origin="lower")
     shade = np.asarray(picture.norm(values))
     for (i, j), value in np.ndenumerate(values):
-        colour = "white" if shade[i, j] > 0.5 else "black"
-        ax.text(
-            j,
-            i,
-            f"{value:.0f}" if log else f"{value:.2f}",
-            ha="center",
-            va="center",
-            color=colour,
-            fontsize=10,
-        )
+        text, colour = f"{value:.{0 if log else 2}f}", "white" if shade[i, j] > 0.5 else "black"
+        ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=10)
     ax.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
     ax.set_yticks(range(len(rates)), [f"{rate:g}" for rate in rates])
     ax.set(xlabel="D's learning rate", ylabel="G's learning rate", title=title)
