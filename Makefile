@@ -61,6 +61,7 @@ clean:  ## remove .venv and all caches (the data in data/ stays)
 address: $(INSTALLED)  ## write your copy's address everywhere: make address REPO=owner/name
 	@test -n "$(REPO)" || { echo "Which repository? For example: make address REPO=owner/name"; exit 2; }
 	$(BIN)/python notebooks/build.py address $(REPO)
+	@touch $(INSTALLED)  # the address is no reason to install again
 
 # The stamp is newer than both lists as long as nothing needs to be installed again.
 $(INSTALLED): pyproject.toml constraints.txt

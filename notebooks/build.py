@@ -2,7 +2,7 @@
 
 python notebooks/build.py run [NB ...]      pair, run in full, save outputs (all notebooks without NB)
 python notebooks/build.py run --fast NB     run with small budgets, save nothing
-python notebooks/build.py sync [NB ...]     pair only: the newer of .ipynb and source/*.py wins
+python notebooks/build.py sync [NB ...]     pair only: the one of .ipynb and source/*.py that was changed wins
 python notebooks/build.py check [NB ...]    say what is wrong with the saved notebooks
 python notebooks/build.py pages [NB ...]    write them as build/pages/*.html, which need no network
 python notebooks/build.py address OWNER/NAME    write the repository's public address everywhere
@@ -143,24 +143,53 @@ def pairable(nb: NotebookNode) -> list[tuple[str, str, tuple[str, ...]]]:
     return [(c.cell_type, c.source.rstrip(), tuple(c.metadata.get("tags", ()))) for c in nb.cells]
 
 
+def text_sha256(nb: NotebookNode) -> str:
+    """A hash of what the twins agree on; the notebook carries that of the text on which they last agreed."""
+    return hashlib.sha256(json.dumps(pairable(nb)).encode()).hexdigest()
+
+
+def agree(nb: NotebookNode) -> None:
+    nb.metadata["course"] = nbformat.from_dict(
+        nb.metadata.get("course", {}) | {"text_sha256": text_sha256(nb)}
+    )
+
+
 def pair(notebook: Path) -> NotebookNode:
-    """Bring the two twins in step and return the notebook; the newer text wins, cell ids and outputs stay."""
+    """Bring the two twins in step and return the notebook; cell ids and outputs stay.
+
+    The one that was changed since they last agreed wins. Their times would not tell: JupyterLab saves a
+    notebook whose cells were only run. Raises NotebookError if both were changed.
+    """
     source = source_of(notebook)
     if not notebook.exists():
         nb = read_source(source)
+        agree(nb)
         save(nb, notebook)
         return nb
     nb = tidy(nbformat.read(notebook, as_version=4))
+    agreed = nb.metadata.get("course", {}).get("text_sha256")
     if source.exists():
         text = read_source(source)
         if pairable(text) == pairable(nb):
+            if agreed != text_sha256(nb):
+                agree(nb)
+                save(nb, notebook)
             return nb
-        if source.stat().st_mtime >= notebook.stat().st_mtime:
+        if agreed not in (None, text_sha256(nb), text_sha256(text)):
+            raise NotebookError(
+                f"{notebook.stem}: both {notebook.name} and source/{source.name} were changed since they last "
+                "agreed: copy what is new in one into the other, then move the one away"
+            )
+        newer = source.stat().st_mtime >= notebook.stat().st_mtime
+        if agreed == text_sha256(nb) or (agreed is None and newer):
             nb = tidy(combine_inputs_with_outputs(text, nb, PY_FORMAT))
+            agree(nb)
             save(nb, notebook)
             return nb
     source.parent.mkdir(exist_ok=True)
     write_atomically(source, as_source(nb))
+    agree(nb)
+    save(nb, notebook)
     return nb
 
 
@@ -239,6 +268,7 @@ def run(notebook: Path, fast: bool = False) -> float:
         nb.metadata["course"] = nbformat.from_dict(
             {"source_sha256": source_sha256(nb), "seconds": round(seconds), "machine": machine()}
         )
+        agree(nb)
         save(nb, notebook)
     return seconds
 
@@ -413,12 +443,14 @@ def set_address(new: str, root: Path = ROOT) -> list[Path]:
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         nb = nbformat.read(path, as_version=4)
         fresh = nb.metadata.get("course", {}).get("source_sha256") == source_sha256(nb)
-        before = pairable(nb)
+        before, agreed = pairable(nb), text_sha256(nb)
         for cell in nb.cells:
             cell.source = pattern.sub(new, cell.source)
         if pairable(nb) != before:
             if fresh:  # the address changes no output
                 nb.metadata["course"]["source_sha256"] = source_sha256(nb)
+            if nb.metadata.get("course", {}).get("text_sha256") == agreed:  # it is changed in both twins
+                agree(nb)
             save(nb, path)
             changed.append(path)
     return changed

@@ -242,8 +242,51 @@ def test_a_console_without_the_mark_does_not_crash(monkeypatch):
 
 
 def test_the_five_line_example_of_the_package_works():
-    example = textwrap.dedent(checks.__doc__.split("gives):\n")[1])
-    names = {name: getattr(report, name) for name in ("Student", "Table", "exercise")} | {"torch": torch}
+    example = textwrap.dedent(checks.__doc__.split("said after them):\n")[1])
+    names = {}
     exec(example, names)
     assert names["square"](lambda x: x * x).status == "correct"
     assert "doubled" in names["square"](lambda x: x + x).message
+
+
+def test_an_authors_own_error_is_not_the_students():
+    x = torch.tensor([1.0, 2.0])
+
+    @report.exercise
+    def broken_before(student):
+        report.Table({"x": x}, x.summ()).ask(student)
+
+    @report.exercise
+    def broken_after(student):
+        report.call(student, x)
+        raise KeyError("of the author")
+
+    with pytest.raises(AttributeError, match="summ"):
+        broken_before(lambda v: v)
+    result = broken_after(lambda v: v)
+    assert result.status == "mistake"
+    assert isinstance(result.error, KeyError)
+    assert broken_after(3).message.startswith("pass the function itself")
+
+
+def test_an_input_that_is_one_number_and_a_wish_for_whole_numbers():
+    @report.exercise
+    def scaled(student):
+        x, b = torch.tensor([1.0, 2.0]), torch.tensor(3.0)
+        report.Table({"x": x, "b": b}, x * b, {"added, not multiplied.": x + b}).ask(student)
+
+    result = scaled(lambda x, b: x + b)
+    assert (
+        result.message
+        == "added, not multiplied. For x = 1.0, b = 3.0: your element [0] is 4.0, expected 3.0."
+    )
+    assert result.error is None
+    assert scaled(lambda x, b: x * b).message == "well done."  # a check without a docstring
+
+    @report.exercise
+    def counted(student):
+        x = torch.tensor([1, 2, 2])
+        report.Table({"x": x}, x.bincount(), dtype=torch.int64).ask(student)
+
+    assert counted(lambda x: x.bincount()).status == "correct"
+    assert "torch.int64 is wanted" in counted(lambda x: x.bincount().double()).message

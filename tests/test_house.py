@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -210,6 +211,8 @@ def test_a_fork_changes_its_address_everywhere_at_once(tmp_path):
         fresh = [p for p in build.check(ROOT / "notebooks" / notebook.name) if "older text" in p]
         assert [p for p in build.check(notebook) if "older text" in p] == fresh
         assert [p for p in build.check(notebook) if "differ" in p] == []
+        nb = nbformat.read(notebook, as_version=4)
+        assert nb.metadata.course.text_sha256 == build.text_sha256(nb)  # changed in both, so neither wins
 
 
 @pytest.mark.parametrize("address", ["", "name", "https://github.com/a/b", "a/b/c", "a b/c", "a/b.git"])

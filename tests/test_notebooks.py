@@ -111,6 +111,36 @@ def test_an_edit_in_the_notebook_reaches_the_source(folder):
     assert build.pairable(build.read_source(folder / "source" / "01_tiny.py")) == build.pairable(nb)
 
 
+def test_the_changed_twin_wins_though_the_other_was_saved_later(folder):
+    """JupyterLab saves a notebook whose cells were only run; git gives all files of a checkout one time."""
+    notebook, source = write_source(folder, "a = 1"), folder / "source" / "01_tiny.py"
+    nb = build.pair(notebook)
+    write_source(folder, "a = 2")
+    build.save(nb, notebook)
+    touch_newer(notebook, source)
+    assert build.pair(notebook).cells[0].source == "a = 2"
+    nb = build.pair(notebook)
+    nb.cells[0].source = "a = 3"
+    build.save(nb, notebook)
+    touch_newer(source, notebook)
+    assert build.pair(notebook).cells[0].source == "a = 3"
+    assert "a = 3" in source.read_text()
+
+
+def test_two_changed_twins_are_both_left_alone(folder):
+    notebook, source = write_source(folder, "a = 1", "b = 1"), folder / "source" / "01_tiny.py"
+    nb = build.pair(notebook)
+    write_source(folder, "a = 2", "b = 1")
+    nb.cells[1].source = "b = 2"
+    build.save(nb, notebook)
+    before = notebook.read_bytes(), source.read_bytes()
+    with pytest.raises(build.NotebookError, match=r"both 01_tiny\.ipynb and source/01_tiny\.py were changed"):
+        build.pair(notebook)
+    assert (notebook.read_bytes(), source.read_bytes()) == before
+    write_source(folder, "a = 1", "b = 2")  # alike again
+    assert build.text_sha256(build.pair(notebook)) == nbformat.read(notebook, 4).metadata.course.text_sha256
+
+
 def test_run_saves_outputs_and_what_they_were_made_from(folder, monkeypatch):
     monkeypatch.setenv("COURSE_FAST", "1")  # a full run must not inherit the small budgets
     notebook = write_source(folder, "import os\nprint('fast', 'COURSE_FAST' in os.environ)", "1 + 1")

@@ -3,7 +3,11 @@
 It says "Not started", "Correct", or which typical mistake was made and where to look. A check compares known
 answers and properties on small inputs, stores no hash of a solution, and never shows a traceback. Reference
 solutions, and the wrong answers that each check must name, are in tests/test_checks_*.py.
-A new check in five lines (`report.Table`: small input, known answer, what each typical mistake gives):
+A new check in five lines (`Table`: small input, known answer, what each typical mistake gives; its sentences
+end with a period, and the first element that is wrong is said after them):
+
+    import torch
+    from course_lib.checks.report import Student, Table, exercise
 
     @exercise
     def square(student: Student) -> None:

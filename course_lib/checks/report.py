@@ -26,30 +26,48 @@ class Mistake(Exception):
 
 @dataclass
 class Result:
-    """A verdict: `status` is "not started", "correct" or "mistake"; `message` is the sentence."""
+    """A verdict: `status` is "not started", "correct" or "mistake"; `message` is the sentence.
+
+    error: what a result that cannot be read ran into; an author who tries a new check looks here.
+    """
 
     status: str
     message: str
+    error: Exception | None = None
 
     def _ipython_display_(self) -> None:
         """Nothing, because the check has written its line already."""
 
 
 def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
-    """Turn a function that raises Mistake into a check that shows one line; its docstring is the praise."""
+    """Turn a function that raises Mistake into a check that shows one line; its docstring is the praise.
+
+    An error of the check itself, before it has called the student's function, is raised as it is.
+    """
 
     @wraps(check)
     def run(student: Student) -> Result:
-        status, says = "correct", check.__doc__ or ""
+        status, says, trouble, answered = "correct", check.__doc__ or "well done.", None, False
+
+        def noted(*inputs: Any, **named: Any) -> object:
+            nonlocal answered
+            answered = True
+            return student(*inputs, **named)
+
         try:
             # the same verdict each time, and the notebook's own random numbers stay as they were
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(0)
-                check(student)
+                check(wraps(student)(noted) if callable(student) else student)
         except Mistake as found:
             status, says = "not started" if str(found) == NOT_STARTED else "mistake", str(found)
         except Exception as error:  # whatever a student returns, no traceback of ours
-            says = f"your result cannot be read ({type(error).__name__}): return a plain torch tensor."
+            if not answered:
+                raise
+            trouble, says = (
+                error,
+                f"your result cannot be read ({type(error).__name__}): return a plain torch tensor.",
+            )
             status = "mistake"
         line = f"{WORD[status]}: {says}"
         if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
@@ -60,7 +78,7 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
         else:
             encoding = sys.stdout.encoding or "utf-8"  # an old Windows console has no ✓
             print(line.encode(encoding, "replace").decode(encoding))
-        return Result(status, says)
+        return Result(status, says, trouble)
 
     return run
 
@@ -135,7 +153,7 @@ class Table:
         named = [says for says, wrong in self.mistakes.items() if same(yours, wrong)]
         if named:
             says = named[0]
-        elif not yours.is_floating_point() or self.dtype not in (None, yours.dtype):
+        elif yours.dtype != self.dtype if self.dtype else not yours.is_floating_point():
             says = f"{what}: dtype {yours.dtype}, but {self.dtype or 'a floating type'} is wanted."
         elif yours.shape != right.shape:
             turned = same(yours.squeeze(), right.squeeze()) or (yours.ndim == 2 and same(yours.T, right))
@@ -158,7 +176,7 @@ class Table:
         if not apart.any():
             return "The numbers themselves are right."
         at = apart.nonzero()[0].tolist()
-        rows = {n: v[at[0]] if at and len(v) == len(yours) else v for n, v in self.inputs.items()}
+        rows = {n: v[at[0]] if at and v.ndim and len(v) == len(yours) else v for n, v in self.inputs.items()}
         given = ", ".join(f"{name} = {show(row)}" for name, row in rows.items() if row.numel() <= 9)
         says = f"{f'your element {at}' if at else 'yours'} is {show(yours[tuple(at)])}"
         says = f"For {given}: {says}" if given else says.capitalize()
