@@ -177,8 +177,8 @@ def pair(notebook: Path) -> NotebookNode:
             return nb
         if agreed not in (None, text_sha256(nb), text_sha256(text)):
             raise NotebookError(
-                f"{notebook.stem}: both {notebook.name} and source/{source.name} were changed since they last "
-                "agreed: copy what is new in one into the other, then move the one away"
+                f"{notebook.stem}: both {notebook.name} and source/{source.name} were changed since they "
+                "last agreed: copy what is new in one into the other, then move the one away"
             )
         newer = source.stat().st_mtime >= notebook.stat().st_mtime
         if agreed == text_sha256(nb) or (agreed is None and newer):
