@@ -60,7 +60,10 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
     """
     cls = type(model)
     if not (cls.__module__.startswith("course_lib.") and hasattr(model, "config")):
-        raise TypeError(f"Only models of course_lib with a .config can be rebuilt, not {cls.__qualname__}.")
+        raise TypeError(
+            f"Only models of course_lib with a .config can be rebuilt, not {cls.__qualname__}: keep its "
+            "state_dict() with checkpoints.write, and load that into a model that you make yourself."
+        )
     tensors: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
         kind = dtype if dtype and value.is_floating_point() else value.dtype

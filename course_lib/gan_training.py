@@ -82,7 +82,11 @@ def train_gan(
         optimizers[name].param_groups[0]["lr"] = torch.tensor(lr, device=device)
     data = (images, digits.labels) if gan.config["labels"] else (images,)
     parts = {"gan": gan} | {f"{name}_optimizer": optimizer for name, optimizer in optimizers.items()}
-    run = Run(data, batch_size=recipe.batch_size * recipe.d_steps, seed=seed, checkpoint=checkpoint, **parts)
+    # epochs may be more than they were, and autocast be another machine's; config and rates the parts have
+    told = ("loss", "cosine", "d_steps", "r1", "r1_every", "penalty", "average", "mean_image")
+    facts = {name: getattr(recipe, name) for name in told}
+    rows = recipe.batch_size * recipe.d_steps
+    run = Run(data, batch_size=rows, seed=seed, checkpoint=checkpoint, facts=facts, **parts)
 
     def update(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         if recipe.cosine:

@@ -100,7 +100,9 @@ def train(
     # defaults as well, by which a checkpoint knows its run
     optimizer.param_groups[0]["lr"] = torch.tensor(recipe.lr, device=images.device)
     data = (images, digits.labels) if isinstance(model, ConditionalVAE) else (images,)
-    run = Run(data, batch_size=recipe.batch_size, seed=seed, checkpoint=checkpoint,
+    # epochs may be more than they were, and autocast be another machine's; the rest makes the training
+    facts = {name: getattr(recipe, name) for name in ("cosine", "warmup", "beta", "mean_image")}
+    run = Run(data, batch_size=recipe.batch_size, seed=seed, checkpoint=checkpoint, facts=facts,
               model=model, optimizer=optimizer)  # fmt: skip
 
     def update(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:

@@ -117,9 +117,9 @@ def _generators(device: torch.device) -> dict[str, torch.Generator]:
     return found
 
 
-def identity(parts: dict[str, Any], data: tuple[Tensor, ...], **numbers: int) -> dict[str, str]:
-    """What must be the same for a checkpoint to be of this run, by name: architecture, options, data."""
-    same = {name: str(number) for name, number in numbers.items()}
+def identity(parts: dict[str, Any], data: tuple[Tensor, ...], facts: dict[str, Any]) -> dict[str, str]:
+    """What must be the same for a checkpoint to be of this run, by name: facts, parts, options, data."""
+    same = {name: str(fact) for name, fact in facts.items()}
     for i, rows in enumerate(data):
         checksum = zlib.crc32(rows.contiguous().view(torch.uint8).numpy().data)
         same[f"data[{i}]"] = f"{rows.dtype} {tuple(rows.shape)} with checksum {checksum:08x}"

@@ -7,7 +7,7 @@ to the step where it should stand. The same copy in a file is the checkpoint.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ class Run:
     data: tensors of N rows, on the device. parts: models, optimizers, schedulers, all that `update` changes.
     An epoch takes every row once, in an order made from (seed, epoch); a single row left over joins the batch
     before. Noise is torch's global generator: seeded with `seed` before step 1, set again by every `train`.
-    A `checkpoint` that exists is resumed from; it is written every few seconds and at the end.
+    A `checkpoint` that exists is resumed from; it is written every few seconds and at the end. What an update
+    computes it cannot know: `facts`, such as its β, make a checkpoint of other facts another run's.
     step, epoch: done so far. progress: share of the training done, () on the device, for schedules in update.
     history: "step", and each term's mean over the rows since the entry before. evaluations: by `evaluate`.
     Raises ValueError for data, sizes and parts that do not fit; CheckpointError for a file that is damaged,
@@ -50,25 +51,30 @@ class Run:
     """
 
     def __init__(self, data: Tensor | tuple[Tensor, ...], *, batch_size: int = 128, seed: int = 0,
-                 checkpoint: str | Path | None = None, **parts: Any) -> None:  # fmt: skip
-        self._rows = (data,) if isinstance(data, Tensor) else tuple(data)
+                 checkpoint: str | Path | None = None, facts: Mapping[str, Any] | None = None,
+                 **parts: Any) -> None:  # fmt: skip
+        self._rows = data if isinstance(data, tuple) else (data,)
+        if not all(isinstance(rows, Tensor) for rows in self._rows):
+            kinds = ", ".join(type(rows).__name__ for rows in self._rows)
+            raise ValueError(f"data are a tensor of N rows or a tuple of such, not {kinds}: torch.as_tensor?")
         self._single, counts = isinstance(data, Tensor), sorted({len(rows) for rows in self._rows})
         if len(counts) != 1 or counts == [0]:
             raise ValueError(f"All data need the same number of rows, above 0, not {counts or 'nothing'}.")
-        if not 1 <= batch_size <= counts[0]:
+        if not 1 <= batch_size <= counts[0] or int(batch_size) != batch_size:
             raise ValueError(f"batch_size must be 1 to {counts[0]:,}, the rows of data, not {batch_size}.")
         if not parts or not all(hasattr(part, "load_state_dict") for part in parts.values()):
             raise ValueError("Name the models, optimizers and schedulers: Run(data, model=…, optimizer=…).")
-        self.parts, self.batch_size, self.seed, self.device = parts, batch_size, seed, self._rows[0].device
+        self.parts, self.seed, self.device = parts, seed, self._rows[0].device
+        self.batch_size = int(batch_size)
         self._host = tuple(rows.cpu() for rows in self._rows)  # what is left if the device vanishes
-        self._epoch_steps = counts[0] // batch_size + (counts[0] % batch_size > 1)
+        self._epoch_steps = counts[0] // self.batch_size + (counts[0] % self.batch_size > 1)
         self.step, self._total, self.progress = 0, 0, torch.zeros((), device=self.device)
         self._log, self.evaluations = Log(), Log()
         self._pending: list[Any] = []  # (rows, terms) of the steps since the last report, still on the device
         self._order = (-1, torch.empty(0))  # an epoch, and its permutation
         self._noise: dict[str, Tensor] = {}  # the generators as the last `train` left them
         self._saved, self._refused, self._screen = time.monotonic(), False, None
-        self.checkpoint = Path(checkpoint) if checkpoint else None
+        self.checkpoint, self._facts = Path(checkpoint) if checkpoint else None, facts or {}
         if self.checkpoint:
             self._resume(self.checkpoint)
 
@@ -104,6 +110,9 @@ class Run:
         Raises NotFinite, with the run at the last good step; other errors leave it at the last whole step.
         """
         self._total, self._screen = round(epochs * self._epoch_steps), None
+        if picture and hasattr(get_ipython(), "kernel"):
+            # a place of its own before the bar begins, which a picture below it would cut in two
+            self._screen = display({"text/plain": ""}, raw=True, display_id=True)
         self._report_every = max(1, report_every)
         if self.step >= self._total:
             print(f"Nothing to do: {self.epoch:.4g} epochs are done, {epochs:.4g} were asked for.")
@@ -280,7 +289,8 @@ class Run:
         self._restore()
 
     def _resume(self, path: Path) -> None:
-        self._identity = identity(self.parts, self._host, seed=self.seed, batch_size=self.batch_size)
+        facts = {**self._facts, "seed": self.seed, "batch_size": self.batch_size}
+        self._identity = identity(self.parts, self._host, facts)
         Path(f"{path}.tmp").unlink(missing_ok=True)  # left by a run that was killed while it wrote
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
@@ -298,6 +308,8 @@ class Run:
     def _evaluate(self, evaluate: Any) -> None:
         with aside(self.device, self.seed, *self.parts.values()):
             found = evaluate()
+        if not isinstance(found, dict):
+            raise TypeError(f"evaluate must return a dict of numbers, not {found}.")
         self.evaluations = _append(self.evaluations, self.step, found)
         self._keep()  # going forward again does not evaluate again
 
@@ -305,11 +317,8 @@ class Run:
         with aside(self.device, self.seed, *self.parts.values()):
             drawn = picture(self)
         drawn = getattr(drawn, "figure", drawn)  # axes stand for their figure
-        if hasattr(get_ipython(), "kernel"):
-            if self._screen is None:
-                self._screen = display(drawn, display_id=True)
-            else:
-                self._screen.update(drawn)
+        if self._screen:
+            self._screen.update(drawn)
         if hasattr(drawn, "canvas"):
             plt.close(drawn)  # else the notebook shows it a second time
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from course_lib import gan_training, training
+from course_lib.checkpoints import CheckpointError
 from course_lib.data import Digits, uci_digits
 from course_lib.gan import GAN, update_discriminator, update_generator
 from course_lib.gan_training import GANRecipe, train_gan
@@ -133,6 +134,8 @@ def test_an_interrupt_loses_nothing(digits, tmp_path, monkeypatch, capsys):
     assert "Interrupted" in capsys.readouterr().out
     again, _ = train_gan(RECIPE, digits, checkpoint=file, quiet=True)
     assert torch.equal(weights(again), weights(whole))
+    with pytest.raises(CheckpointError, match=r"r1 is 0\.7 here"):
+        train_gan(replace(RECIPE, r1=0.7), digits, checkpoint=file, quiet=True)
 
 
 def test_a_nan_stops_the_game_at_the_last_good_step(digits):

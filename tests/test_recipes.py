@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from course_lib import recipes
-from course_lib.checkpoints import describe, load_model, save_model
+from course_lib.checkpoints import CheckpointError, describe, load_model, save_model
 from course_lib.classifier import Classifier
 from course_lib.conditional_vae import ConditionalVAE
 from course_lib.data import Digits, fixed_binarization, uci_digits
@@ -126,6 +126,8 @@ def test_an_interrupted_training_resumes_to_the_same_model(recipe, digits, tmp_p
     assert "Resumed from" in capsys.readouterr().out
     assert run.step == 22
     assert torch.equal(weights(model), whole)
+    with pytest.raises(CheckpointError, match=f"beta is 7.0 here, {recipe.beta} there"):
+        train(replace(recipe, beta=7.0), digits, checkpoint=path, quiet=True)
 
 
 def test_no_epochs_are_no_epochs(digits):

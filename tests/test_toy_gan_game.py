@@ -626,6 +626,7 @@ def test_a_long_evening_stays_small(monkeypatch):
 
 BAD = [
     ({"data": "cats"}, "data is one of 'normal'"),
+    ({"data": np.zeros(9)}, "your own density is data='drawn' with heights"),
     ({"loss": "hinge"}, "loss is one of"),
     ({"z": "cauchy"}, "z is one of"),
     ({"lr_d": -1.0}, "lr_d is a number from 0"),

@@ -43,7 +43,9 @@ class Net(nn.Module):
         return self.head(self.body(x + 0.1 * torch.randn_like(x))) + 0.01 * self.calls
 
 
-def make(checkpoint=None, *, seed=0, data=DATA, batch_size=32, lr=1e-2, optimizer=torch.optim.Adam, **net):
+def make(
+    checkpoint=None, *, seed=0, data=DATA, batch_size=32, lr=1e-2, optimizer=torch.optim.Adam, beta=1, **net
+):
     """A run and its update. Progress is not used, so that a run in two calls equals a run in one."""
     torch.manual_seed(11)
     model = Net(**net).to(data.device)
@@ -54,6 +56,7 @@ def make(checkpoint=None, *, seed=0, data=DATA, batch_size=32, lr=1e-2, optimize
         batch_size=batch_size,
         seed=seed,
         checkpoint=checkpoint,
+        facts={"beta": beta},
         model=model,
         opt=opt,
         scheduler=scheduler,
@@ -676,6 +679,7 @@ def test_what_a_killed_write_left_is_cleared_away(tmp_path):
 OTHER = {
     "seed is 1 here, 0 there": {"seed": 1},
     "batch_size is 30 here, 32 there": {"batch_size": 30},
+    "beta is 2 here, 1 there": {"beta": 2},
     "data[0] is torch.uint8 (330, 6) with checksum": {"data": DATA.flip(0)},
     "data[0] is torch.uint8 (329, 6) with checksum": {"data": DATA[:-1]},
     "model.body.0 is Linear(in_features=6, out_features=9": {"width": 9},
@@ -730,7 +734,22 @@ def test_data_that_do_not_fit_are_refused(wrong):
         Run(**wrong, model=nn.Linear(1, 1))
 
 
-@pytest.mark.parametrize("size", [0, -3, 331])
+@pytest.mark.parametrize("data", [DATA.numpy(), (DATA, DATA.numpy()), [DATA.tolist()], None])
+def test_data_that_are_no_tensors_are_named(data):
+    with pytest.raises(
+        ValueError, match=r"data are a tensor of N rows or a tuple of such, not (Tensor, )?[nlN]"
+    ):
+        Run(data, model=nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("found", [3.0, None])
+def test_an_evaluation_without_names_is_told(found):
+    run = Run(DATA, model=nn.Linear(1, 1))
+    with pytest.raises(TypeError, match=f"evaluate must return a dict of numbers, not {found}"):
+        run.train(lambda batch: {"loss": 1.0}, 1, evaluate=lambda: found, quiet=True)
+
+
+@pytest.mark.parametrize("size", [0, -3, 331, 31.5])
 def test_a_batch_size_that_does_not_fit_is_refused(size):
     with pytest.raises(ValueError, match=f"batch_size must be 1 to 330, the rows of data, not {size}"):
         Run(DATA, batch_size=size, model=nn.Linear(1, 1))
@@ -883,6 +902,9 @@ run.train(lambda x: {{"one": 1.0}}, 3, picture=picture, picture_every=0.5);
     shown = [o for o in book.cells[0].outputs if o.output_type in ("display_data", "execute_result")]
     assert len(shown) == 1
     assert "image/png" in shown[0]["data"]
+    # the bar is drawn below it, in one piece, and is gone at the end
+    assert book.cells[0].outputs[0] is shown[0]
+    assert "".join(o.text for o in book.cells[0].outputs[1:]).split("\r")[-1].strip() == ""
 
 
 def test_curves_are_drawn_against_the_epoch():

@@ -80,8 +80,10 @@ class Settings:
             if isinstance(value, np.generic):  # a number of numpy's is a number
                 object.__setattr__(self, name, value.item())
         for name, choices in CHOICES.items():
-            if (value := getattr(self, name)) not in choices:
-                raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, not {value!r}.")
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in choices:
+                own = "; your own density is data='drawn' with heights=…" if name == "data" else ""
+                raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, not {value!r}{own}.")
         for name, (low, high) in (WHOLE | NUMBERS).items():
             value, kind = getattr(self, name), int if name in WHOLE else int | float
             if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:

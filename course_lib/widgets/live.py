@@ -38,6 +38,9 @@ class Live(anywidget.AnyWidget):
         # Callbacks may run on another thread than the cells do, so whoever touches the state holds this lock.
         self.lock = threading.RLock()
         self.error: Exception | None = None  # the last one: `raise widget.error` shows where it came from
+        if unknown := [name for name in traits if not self.has_trait(name)]:
+            own = [name for name, trait in vars(type(self)).items() if isinstance(trait, traitlets.TraitType)]
+            raise ValueError(f"{type(self).__name__} has no {unknown[0]!r}; it has {', '.join(own)}.")
         super().__init__(uid=uuid.uuid4().hex[:12], **traits)
         self.on_msg(self._answer)
 

@@ -21,9 +21,10 @@ HERE = Path(__file__).parent
 class ToyGAN(Live):
     """G against D on a line: data, both players, the best D, and where each generated point is pushed.
 
-    settings: a `Settings`, or the name of a preset; `changes` are single settings on top, as lr_g=0.01. In
-    the browser all of them can be changed while the game is played. From Python `play(steps)`, `change(...)`
-    and `load(preset)` do the same; `history` is what happened so far (see course_lib.toy_gan.History).
+    settings: a `Settings`, or the name of a preset; `changes` are single settings on top, as lr_g=0.01 or
+    data="drawn", heights=[0, 1, 3, 1] for a density of one's own on −8 to 8. In the browser all of them can
+    be changed while the game is played. From Python `play(steps)`, `change(...)` and `load(preset)` do the
+    same; `history` is what happened so far (see course_lib.toy_gan.History).
 
     ValueError: one sentence for a setting or preset that there is not.
     """
