@@ -229,6 +229,18 @@ def test_rows_that_lie_apart():
         torch.testing.assert_close(m.grad, a.grad)
 
 
+def test_rows_farther_apart_than_32_bits_count():
+    far = torch.empty(2 * 2**30 + 4, dtype=torch.bfloat16, device=DEVICE).as_strided((3, 4), (2**30, 1))
+    near = torch.randn(3, 4, device=DEVICE, dtype=torch.bfloat16)
+    far.copy_(near)  # of its four gigabytes only these rows are ever touched
+    v, w = (near.clone().requires_grad_() for _ in range(2))
+    ours, same = kernels.fused_reparameterize(far, v, 9), kernels.fused_reparameterize(near, w, 9)
+    assert torch.equal(ours, same)
+    assert torch.equal(
+        kernels.fused_reparameterize(near, far, 9), kernels.fused_reparameterize(near, near, 9)
+    )
+
+
 def test_the_noise_is_gaussian_and_backward_regenerates_it():
     mu = torch.zeros(100, 200, device=DEVICE)
     logvar = torch.zeros(100, 200, device=DEVICE, requires_grad=True)

@@ -52,7 +52,7 @@ def gather_binarize(
     both = isinstance(images, Tensor) and isinstance(index, Tensor)
     check(both, f"images and index are torch tensors, not {kinds}: `torch.tensor([3, 1])` names two rows.")
     check(
-        images.dtype == torch.uint8 and images.ndim >= 2 and images.is_contiguous(),
+        images.dtype == torch.uint8 and images.ndim >= 2 and images.numel() > 0 and images.is_contiguous(),
         f"images are contiguous bytes (uint8) of shape (N, …), not {images.dtype} {tuple(images.shape)}.",
     )
     check(

@@ -24,8 +24,9 @@ def _forward_kernel(mu, logvar, seed, z, mu_row, logvar_row, size, d,
                     KIND: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     e = tl.randn(tl.load(seed), i).to(KIND)  # number i's noise follows from the seed and from i alone
-    m = tl.load(mu + i // d * mu_row + i % d, mask=i < size, other=0.0).to(KIND)
-    v = tl.load(logvar + i // d * logvar_row + i % d, mask=i < size, other=0.0).to(KIND)
+    row = (i // d).to(tl.int64)  # the rows of a slice may lie farther apart than 32 bits count
+    m = tl.load(mu + row * mu_row + i % d, mask=i < size, other=0.0).to(KIND)
+    v = tl.load(logvar + row * logvar_row + i % d, mask=i < size, other=0.0).to(KIND)
     tl.store(z + i, m + tl.exp(0.5 * v) * e, mask=i < size)
 
 
@@ -34,8 +35,9 @@ def _backward_kernel(g, logvar, seed, d_logvar, g_row, logvar_row, size, d,
                      KIND: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     e = tl.randn(tl.load(seed), i).to(KIND)  # the same numbers once more
-    v = tl.load(logvar + i // d * logvar_row + i % d, mask=i < size, other=0.0).to(KIND)
-    upstream = tl.load(g + i // d * g_row + i % d, mask=i < size, other=0.0).to(KIND)
+    row = (i // d).to(tl.int64)
+    v = tl.load(logvar + row * logvar_row + i % d, mask=i < size, other=0.0).to(KIND)
+    upstream = tl.load(g + row * g_row + i % d, mask=i < size, other=0.0).to(KIND)
     tl.store(d_logvar + i, upstream * 0.5 * tl.exp(0.5 * v) * e, mask=i < size)
 
 

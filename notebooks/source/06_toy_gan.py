@@ -189,7 +189,7 @@ cells = np.linspace(-10, 12, 2001)  # the package sums over cells instead
 p_cells, q_cells = (torch.from_numpy(np.diff(norm.cdf(cells, mean))) for mean in (0, 2))
 jsd = float(exact.jsd(p_cells, q_cells))
 print(f"value of the best D {value_of(2):.6f}, −log 4 + 2·JSD {-math.log(4) + 2 * jsd:.6f}, JSD {jsd:.6f}")
-assert abs(value_of(2) + math.log(4) - 2 * jsd) < 1e-5  # cells of 0.01: their width squared
+assert abs(value_of(2) + math.log(4) - 2 * jsd) < 1e-5  # 2,000 cells; the sum over them errs by about 5e-6
 
 # %% [markdown]
 # ## 3 · G's step: up the hill that D draws
@@ -416,7 +416,7 @@ end = np.s_[..., -(half // 2) :]  # the second half of the time since the change
 hops = [np.ptp(m[s < 0.5]) for m, s in zip(mean[1][end], std[1][end])]  # of the mean while collapsed, (S,)
 narrow, spread_out = (std[end] < 0.5).mean(-1), (std[1, :, half].min(), std[0, :, half:].min())
 late_loss, late_jsd = (column[end].mean((1, 2)) for column in (loss, jsd_at))
-print("least standard deviation: {:.2f} before the change, {:.2f} if none comes".format(*spread_out))
+print("least standard deviation: {:.2f} at the change, {:.2f} if none comes".format(*spread_out))
 print(f"collapsed in {narrow[1].mean():.0%} of the last moments; the mean runs over {min(hops):.1f} or more")
 print("D's loss: matched {:.2f}, collapsed {:.2f}; JSD {:.2f} and {:.2f}".format(*late_loss, *late_jsd))
 assert min(spread_out) > 2 and narrow[1].min() > 0.8 and min(hops) > 2
@@ -427,7 +427,8 @@ assert abs(late_loss[1] - late_loss[0]) < 0.3 and late_jsd[1] > 4 * late_jsd[0]
 # faster G is, the nearer it comes to that game. D then learns that this place is fake and lowers it, and the points leave,
 # all together: in one place they all feel the same slope. Where D is flat for a while they wait, collapsed all the same.
 # Nothing in G's loss asks for variety; only D can, by being in time. How to see it in practice: samples of one batch that
-# look alike. D's loss jumps when the points move on, but on average it is about that of the good game.
+# look alike. D's loss is no help: on average it is about that of the good game. And the picture shows that a G too fast
+# first overshoots: just after the change its points lie far wider apart than the data.
 #
 # ## 9 · Round and round
 #
@@ -450,7 +451,7 @@ assert 0.8 < radius[0.0] < 1.25 and grown > 1.3 and radius[1.0] < 1e-3
 # that motion has the eigenvalues ±½i, so the game turns and never arrives. Steps in turns stay on their ring; steps at the same
 # time spiral outwards, each one making the squared radius 1 + h²/4 times as large near the centre. The penalty **R1** brakes D:
 # γ/2 times the squared slope of its logit at the data, here γ/2·ψ². The eigenvalues become −γ/2 ± √(γ²/4 − ¼): a negative real
-# part, and both come to rest, fastest at γ = 1.
+# part, and both come to rest, with very small steps fastest at γ = 1.
 #
 # ## 10 · The end
 #

@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 import torch
 from IPython.display import Markdown, display
 from scipy.stats import spearmanr
-from torch.nn.functional import max_pool2d, pad, softplus
+from torch.nn.functional import avg_pool2d, max_pool2d, pad, softplus
 
 from course_lib import checks, gan, gan_plots, plots, recipes, sample_metrics
 from course_lib.classifier import Classifier
@@ -99,19 +99,25 @@ with torch.no_grad():
         error = (x - grey["original"]).square().sum(1).mean()
         seven, bound = referee(x).softmax(1)[:, 7].mean(), -elbo(vae, binary[kind], 2).elbo
         verdicts[kind] = [float(v) for v in (error, bound, shipped.score(x).mean(), seven)]
-    d_minds = float((shipped.score(grey["at a stroke"]) > shipped.score(grey["scattered"])).double().mean())
+    d_minds, of_zeros = (
+        float((shipped.score(x["at a stroke"]) > shipped.score(x["scattered"])).double().mean())
+        for x in (grey, edit(held_out[test.labels == 0][:sevens]))
+    )
 gan_plots.digit_rows(grey)
 plt.show()
 says = "squared error {:.2f}, VAE's −L_b {:.0f} nats, D's score {:.2f}, classifier's P(7) {:.3f}"
 for kind, numbers in verdicts.items():
     print(f"{kind:>12}: {says.format(*numbers)}")
-print(f"D prefers the pixels at a stroke in {d_minds:.0%} of {sevens} sevens")
+print(
+    f"D prefers the pixels at a stroke in {d_minds:.0%} of {len(x)} sevens, and in {of_zeros:.0%} of the zeros"
+)
 assert abs(verdicts["at a stroke"][0] - verdicts["scattered"][0]) < 1e-4
 assert d_minds > 0.5 and verdicts["scattered"][1] > verdicts["at a stroke"][1]
 
 # %% [markdown]
 # *Because* a squared error is a sum over pixels, and a sum does not know which pixels are neighbours. D is a network
-# that looks at all of them at once, and was trained on nothing but the question "real or made?".
+# that looks at all of them at once, and was trained on nothing but the question "real or made?". It is no infallible judge
+# even so: look at what it says of zeros.
 #
 # Be fair to the VAE. The *loss term* with which it compares output and image is blind, so its decoder pays the same for
 # both errors. But the *model*, asked for its bound on log P(x), is not blind at all: its −L_b rises more for the
@@ -162,8 +168,8 @@ torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-4)  # the losses of D, 
 # ## 3 · The arms race
 #
 # A butterfly turns brown and is no longer seen; the bird learns that prey is not colourful; the butterfly grows veins
-# like a leaf. So the lecture tells it: generator v1 against discriminator v1, v2 against v2. We play for less than one
-# pass through the data and keep a copy of both players every few dozen updates.
+# like a leaf. So the lecture tells it: generator v1 against discriminator v1, v2 against v2. We play some hundred updates,
+# on MNIST less than one pass through the data, and keep a copy of both players every few dozen.
 #
 # **Predict:** from which version on will you recognise digits?
 
@@ -264,7 +270,9 @@ def go_on(frozen):
     learners = [*game.generator.parameters(), *(() if frozen else game.discriminator.parameters())]
     of_g = torch.optim.Adam(learners, recipe.lr_generator, recipe.betas)
     for i in range(frozen_steps):
-        update_d(game, train.pixels(slice(64 * i, 64 * i + 64)), of_d)
+        x = train.pixels(torch.arange(64 * i, 64 * i + 64) % len(train))
+        r1 = recipe.r1 * recipe.r1_every if i % recipe.r1_every == 0 else 0.0  # as in the game so far
+        gan.update_discriminator(game, x, of_d, r1=r1)
         g_loss = step(of_g, loss_and_images(game)[0], learners)
     with torch.no_grad():
         noise_is_real = float(game.score(torch.rand(500, 784)).sigmoid().mean())
@@ -285,7 +293,8 @@ assert games["unfrozen"][0] < games["frozen"][0]
 # %% [markdown]
 # *Because* there are two ways to lower −log D(G(z)): better images, or a D that says "real" to everything. The second
 # needs a few weights only. The unfrozen D ends up believing noise, and its slope no longer says anything about digits.
-# The frozen game's distance is about what it was before: so few updates gain little, and a sample's noise is as large.
+# The frozen game's distance is about what it was before: both games begin with optimizers that remember nothing, and a
+# hundred updates from there gain little.
 #
 # ## 5 · The losses do not tell
 #
@@ -329,9 +338,11 @@ plots.rate_map(found, rates, f"Fréchet distance after {map_steps} updates", log
 plt.show()
 
 # %% [markdown]
-# *Because* G can only follow a slope that D has. Where D runs far ahead (right column), it is so sure that little is left
-# to follow. Where G is slow (lowest row), nothing happens in so few updates, whatever D does: that is no mismatch. And a G
-# that is faster than D (above the diagonal) does little harm here. For that side of the claim see chapter 06.
+# *Because* G can only follow the slope that D has at that moment. Where D's rate is ten times G's (right of the diagonal)
+# the pictures are worse, and not for want of a slope: −log D is steep where D is sure, see chapter 06. A likely reason is
+# that each step follows the slope of another D. Where G is slow (lowest row), nothing happens in so few updates, whatever
+# D does: that is no mismatch. And a G that is faster than D (above the diagonal) does little harm here. For that side of
+# the claim see chapter 06.
 #
 # ## 7 · Collapse
 #
@@ -371,8 +382,8 @@ assert spreads[0] < 0.5 * spreads[-1]
 
 # %% [markdown]
 # *Because* the pairwise distance asks the question that no loss asks: do two z give two images? And the histogram shows a
-# milder form that the distance misses, some classes rare and the others fine, also after both cures. D's loss is low in a collapse, but it is
-# also low wherever D is merely ahead. Why one layer more? A likely reason: at the start, two z give nearly the same
+# milder form that the distance misses, some classes rare and the others fine, also after both cures. D's loss is low in
+# *this* collapse, where D has won; it is as low wherever D is merely ahead, and in chapter 06's collapse it was not low. Why one layer more? A likely reason: at the start, two z give nearly the same
 # image there, and the quickest way along D's slope moves all images alike.
 #
 # ## 8 · How good is a sample?
@@ -396,18 +407,17 @@ for name, row in measured.items():
 head = list(ours)
 table = ["| | " + " | ".join(head) + " |", "|---|" + "---:|" * len(head)]
 table += [f"| {name} | " + " | ".join(f"{row[key]:.3g}" for key in head) + " |" for name, row in rows.items()]
-display(
-    Markdown(
-        "\n".join([*table, "", f"\\* measured by `benchmarks/gan.py`, 10,000 samples; here: {samples:,}."])
-    )
-)
+note = f"""
+\\* measured by `benchmarks/gan.py`, 10,000 samples; here: {samples:,}. Black and white images are judged beside the test
+digits' fixed binarization: their floor is the row “training digits, binarized”."""
+display(Markdown("\n".join([*table, note])))
 assert ours["smallest share"] > 0.05 and ours["classifier score"] > 9
 
 # %% [markdown]
 # *Because* each yardstick sees one side only. Precision alone rewards few and typical images: the conditional VAE's means
-# have more of it than real digits, and little recall. Diversity, the mean squared distance of two images of one class,
-# rewards nonsense as well: halves of two digits have most. The class KL is from the shares of the ten classes to equal
-# shares, in nats. So read a row as a whole, and beside the first one.
+# have more of it than real digits, and little recall. Diversity, the mean squared distance of two images of one class in
+# the same features, rewards nonsense as well: halves of two digits have most. The class KL is from the shares of the ten classes to equal
+# shares, in nats. So read a row as a whole, and beside the real digits of its kind.
 #
 # Are they copies? For each sample, the nearest of all training digits, in pixels. Test digits beside: they are no copies,
 # and just as near as new handwriting of the same kind is. Shown are the most suspicious: of each digit the sample that
@@ -424,28 +434,35 @@ print(f"median distance: samples {gaps.median():.2f}, test digits {real_gaps.med
 assert gaps.min() > 0.5  # an exact copy would be at 0
 
 # %% [markdown]
+# *Because* G was handed no image that it could keep: all that it ever got is D's slope. A generator that stored digits
+# would show distances near 0.
+#
 # ## 9 · Linear combinations of training images?
 #
 # The lecture suspects that a VAE only mixes what it has seen. So try: for an image, the best mixture of training digits,
 # with weights that are not negative and add up to 1, found by non-negative least squares among the training digits
 # that are nearest to it. What remains, as a share of the image's own squared length, no mixture can explain.
 #
-# **Predict:** order these three: VAE samples, GAN samples, real digits that no model has seen.
+# **Predict:** order these four: means of the conditional VAE, GAN samples, real digits that no model has seen, and the same
+# digits blurred.
 
 # %%
 torch.manual_seed(seed)
-kinds = {"VAE, means": cvae.generate(every.repeat(mixed // 10 + 1)), "GAN": images, "test digits": held_out}
+blurred = avg_pool2d(held_out[:mixed].view(-1, 1, 28, 28), 3, 1, 1).flatten(1)
+kinds = {"VAE, means": cvae.generate(every.repeat(mixed // 10 + 1)), "GAN": images, "test digits": held_out,
+         "test digits, blurred": blurred}  # fmt: skip
 known, left_over = train.pixels(), {}
 for name, x in kinds.items():
     left_over[name] = torch.tensor([unexplained(image, known, columns) for image in x[:mixed]])
     share = ((x > 0.1) & (x < 0.9)).sum() / (x > 0.1).sum()
     print(f"{name}: {left_over[name].mean():.3f} unexplained; {share:.0%} of the inked pixels are grey")
-gan_plots.boxes(left_over, "share of |x|² that no mixture explains")
+gan_plots.boxes(left_over, f"share of |x|² that no mixture of the {columns} nearest explains")
 plt.show()
+assert left_over["VAE, means"].mean() < left_over["test digits"].mean()
 
 # %% [markdown]
-# *Because* averaging blurs, and a blurred image is easy to mix from others. A decoder's mean *is* an average, over all
-# images that its z could stand for. A GAN is never asked for an average: D would see at once that it is blurred.
+# *Because* averaging blurs, and a blurred image is easy to mix from others: so are handwritten digits that nobody drew
+# from a model, once they are blurred. A decoder's mean *is* an average, over all images that its z could stand for. A GAN is never asked for an average: D would see at once that it is blurred.
 #
 # ## 10 · A walk through z
 #
@@ -462,7 +479,8 @@ with torch.no_grad():
     walk = shipped.images((1 - t) * ends[0] + t * ends[1], average=True)  # (200, 13, 784)
     fade = (1 - t) * walk[:, :1] + t * walk[:, -1:]
     sure = [referee(path[:, 1:-1].flatten(0, 1)).softmax(1).amax(1).mean() for path in (walk, fade)]
-    ends, half = (referee(walk[:, place]).softmax(1).amax(1).mean() for place in (0, 6))
+    at = (walk[:, 0], walk[:, 6], fade[:, 6])
+    ends, half, half_fade = (referee(x).softmax(1).amax(1).mean() for x in at)
 sizes = walk.diff(dim=1).norm(dim=-1) / fade.diff(dim=1).norm(dim=-1)  # (200, 12): 1 is the cross-fade's
 gan_plots.digit_rows({"walk": walk[0], "cross-fade": fade[0], "walk ": walk[1], "cross-fade ": fade[1]})
 plt.show()
@@ -471,13 +489,14 @@ print(
     f"a step of the walk is {sizes.mean():.2f} of the cross-fade's, the largest {leap:.2f} of the walk's mean;"
 )
 print(f"the classifier's confidence on the way: {sure[0]:.3f} on the walk, {sure[1]:.3f} in the cross-fade;")
-print(f"on the walk {ends:.3f} at its start and {half:.3f} half way")
+print(f"{ends:.3f} at the start; half way {half:.3f} on the walk and {half_fade:.3f} in the cross-fade")
 assert sure[0] > sure[1] - 0.02
 
 # %% [markdown]
-# *Because* G is a continuous function of z: it bends, and does not leap. A cross-fade of two digits is no digit. Its steps
-# are the smallest that there are, since it goes straight; the walk goes round. But most pairs of ends are of different
-# *kinds*, and between two kinds lie codes that D never judged. There the digits are less sure, see the number half way.
+# *Because* G is a continuous function of z: it bends, and does not leap. The steps of a cross-fade are the smallest that
+# there are, since it goes straight; the walk goes round. Half way a cross-fade shows both digits at once. The classifier
+# still reads one of them, and nearly as surely as on the walk: it is asked which digit, never whether it is one. And most
+# pairs of ends are of different *kinds*; between two kinds lie codes that D never judged, and the digits there are less sure.
 #
 # ## 11 · VAE or GAN?
 #
@@ -535,14 +554,14 @@ claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
 | 21 | pixel distance calls two errors equal that an eye does not | squared errors {verdicts["at a stroke"][0]:.2f} and {verdicts["scattered"][0]:.2f}; D prefers the pixels at a stroke in {d_minds:.0%} of the sevens | holds for the loss; a VAE's −L_b does see it ({verdicts["at a stroke"][1]:.0f} and {verdicts["scattered"][1]:.0f} nats) |
-| 22 | a VAE's images are nearly linear combinations of training images | unexplained: VAE {left_over["VAE, means"].mean():.3f}, GAN {left_over["GAN"].mean():.3f}, test digits {left_over["test digits"].mean():.3f} | holds for the VAE's means; a GAN's images are as far from mixtures as real ones |
+| 22 | a VAE's images are nearly linear combinations of training images | unexplained: conditional VAE's means {left_over["VAE, means"].mean():.3f}, GAN {left_over["GAN"].mean():.3f}, test digits {left_over["test digits"].mean():.3f}, blurred {left_over["test digits, blurred"].mean():.3f} | holds for the VAE's means, as for any blurred image; a GAN's images are about as far from mixtures as real ones |
 | 23 | each new D catches the old G, each new G fools the old D | in {int(caught.sum())} and {int(fooled.sum())} of {len(caught)} rounds | {"; ".join(f"{who}: {'holds' if n > 0.75 * len(caught) else 'not shown'}" for who, n in (("D", caught.sum()), ("G", fooled.sum())))} (asked for: more than three quarters of the rounds) |
 | 24 | G never sees a real image | its gradient is D's slope times its own, to float32; no D, no gradient | holds |
 | 25 | D must be frozen in G's step | unfrozen: G's loss {games["unfrozen"][0]:.3f} beside {games["frozen"][0]:.3f}, Fréchet distance {games["unfrozen"][1]:.1f} beside {games["frozen"][1]:.1f} ({before:.1f} before) | holds |
 | 27 | the losses do not tell | rank correlation with the Fréchet distance: D's {tells["discriminator"]:.2f}, G's {tells["generator"]:.2f} | D's loss does not fall as the pictures get better; G's may, but it is lowest of all with D unfrozen ({games["unfrozen"][0]:.3f}), for the worst pictures |
 | 28 | the players must be matched | Fréchet distance {found[-2, -2]:.0f} with equal rates, {found[-2, -1]:.0f} with D's ten times G's, {found[-1, -2]:.0f} with G's ten times D's (middle of the map) | one-sided here: see which of the two is far from the first |
 | 29 | collapse: one image whatever z is | spread {spreads[0]:.0%} of the test digits', class KL {kls[0]:.2f}; with both cures {spreads[-1]:.0%} and {kls[-1]:.2f} | happens, and shows; the cures ease it |
-| 31 | a walk through z is smooth | the largest of twelve steps is {leap:.2f} times their mean (a leap: 12); the classifier's confidence on the way {sure[0]:.3f}, half way {half:.3f}, in a cross-fade {sure[1]:.3f} | holds: no leap; half way, between two kinds, the digits are less sure |
+| 31 | a walk through z is smooth | the largest of twelve steps is {leap:.2f} times their mean (a leap: 12); the classifier's confidence {ends:.2f} at the start, half way {half:.2f}, half way of a cross-fade {half_fade:.2f} | holds: no leap; half way, between two kinds, the digits are less sure |
 | 32 | people took 21 % of the generated images for real | a fresh discriminator, a machine, takes {judge["GAN, shipped"]:.0%} of the shipped GAN's images for real, and {judge["training digits"]:.0%} of real digits passed off as made *; you: {yours} | the machine says nothing about people, and you are one person |
 
 Real digits: MNIST's {len(held_out):,} test digits. Trained here: the arms race, {steps} updates of 64 images, and the small games; loaded: the shipped GAN, its VAEs and classifier. One seed. The Fréchet distance is in features of the course's own classifier and says nothing beside published FIDs. \\* Stored by `benchmarks/gan.py`: trained for 400 updates on half of the images, asked about the other half, mean of three runs; who cannot tell takes 50 %.
@@ -560,7 +579,7 @@ display(Markdown(claims))
 
 # %%
 def my_r1_penalty(score, x):
-    """score: images (N, D) to (N,). Real images x (N, D) give ½ · mean of ‖∂score/∂x‖², one number."""
+    """score: images (N, D) to (N,). Real images x (N, D) give ½ · mean of ‖∂score/∂x‖², a tensor ()."""
     # 1. make x a leaf that wants a gradient
     # 2. the gradient of the sum of the scores by x, (N, D): each row is one image's own; create_graph=True
     # 3. the squared norm of each row, and half of their mean
@@ -577,7 +596,7 @@ checks.r1_penalty(my_r1_penalty)
 
 # %%
 def my_class_kl(labels):
-    """labels (N,), integers 0 to 9, give KL(shares ‖ uniform) in nats, one number."""
+    """labels (N,), integers 0 to 9, give KL(shares ‖ uniform) in nats, a tensor ()."""
     # 1. the share of each of the ten classes, also of those that do not occur: look at bincount's minlength
     # 2. the sum of share · log(share / 0.1), where 0 · log 0 counts as 0
     raise NotImplementedError
@@ -593,7 +612,7 @@ checks.class_kl(my_class_kl)
 
 # %%
 def my_precision(real, fake, k):
-    """real (N, d) and fake (M, d) give the share of fake points among the real ones, one number."""
+    """real (N, d) and fake (M, d) give the share of fake points among the real ones, a tensor ()."""
     # 1. the distances between real points, (N, N); each point's smallest is 0, to itself
     # 2. each real point's radius: the distance to its k-th nearest other, (N,)
     # 3. the distances from fake to real points, (M, N): is there a real point whose radius covers it?

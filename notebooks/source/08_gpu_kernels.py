@@ -230,7 +230,7 @@ assert apart == 0 and len(set(losses)) == 20
 # with addition), and it notes the labels of the five parts as well.
 #
 # In the course's loop it is one word: `run.train(update, epochs, graph=True)`. The first three steps run as usual,
-# the fourth is recorded, all others are replays. What cannot be recorded (an `.item()` waits for the GPU in the middle of the step)
+# the fourth is recorded, all others of full size are replays. What cannot be recorded (an `.item()` waits for the GPU in the middle of the step)
 # runs as before, and a sentence says why.
 #
 # ## 4 · Do it at once: a kernel
@@ -530,13 +530,13 @@ print(
 # ours asks for 128 rows at once. On a CPU the arithmetic of the step itself remains, and it is most of the time. The faster
 # the device, the more of the step is waiting, and the more a graph and fused kernels can take away.
 #
-# The README's factor belongs to another comparison (`benchmarks/vae.py`): there the tutorial's loop also has its own
-# loss (a sigmoid, then `binary_cross_entropy`) and Adam as it comes, and ours its quicker matrix products, while here both
-# share network, loss and optimizer, and only the way to the batch and the `.item()` differ.
-#
 # Whether they do is a matter of measuring. `benchmarks/gpu.py` writes down the two floors first, the bytes that a step
 # must move and the launches that it makes, then times the tutorial's loop, ours, compiled code, the graph, and the graph with
 # fused kernels, in one run on one machine.
+#
+# The README's factor belongs to another comparison (`benchmarks/vae.py`): there the tutorial's loop also has its own
+# loss (a sigmoid, then `binary_cross_entropy`) and Adam as it comes, and ours its quicker matrix products, while here both
+# share network, loss and optimizer, and only the way to the batch and the `.item()` differ.
 #
 # ## What the lecture said, what we measured
 #
