@@ -12,6 +12,8 @@ from torch import Tensor
 
 from course_lib.gaussians import log_prob_diag, log_prob_full
 
+COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
+
 
 class Parameters(NamedTuple):
     """A mixture's weights (K,), means (K, D) and covariances."""
@@ -21,10 +23,21 @@ class Parameters(NamedTuple):
     covariances: Tensor
 
 
+def check_type(covariance_type: str) -> None:
+    """Raise ValueError for a covariance_type that there is not: the steps would take it for "full"."""
+    if covariance_type not in COVARIANCE_TYPES:
+        names = ", ".join(COVARIANCE_TYPES)
+        raise ValueError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
+
+
 def log_joint(
     x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str = "full"
 ) -> Tensor:
-    """log weight_k + log N(x_n | mean_k, covariance_k): x (N, D) -> (N, K), in nats."""
+    """log weight_k + log N(x_n | mean_k, covariance_k): x (N, D) -> (N, K), in nats.
+
+    Raises ValueError, as both steps do, for a covariance_type that there is not.
+    """
+    check_type(covariance_type)
     log_px_k = x.new_empty(len(means), len(x))  # (K, N)
     for k, mean in enumerate(means):
         covariance = covariances if covariance_type == "tied" else covariances[k]
@@ -49,6 +62,7 @@ def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: fl
 
     `reg_covar` is added to every variance. A component without any responsibility gets mean 0, covariance 0.
     """
+    check_type(covariance_type)
     counts = resp.sum(0) + 10 * torch.finfo(x.dtype).eps  # (K,), never exactly 0
     means = resp.T @ x / counts[:, None]  # (K, D)
     diagonal = covariance_type in ("diag", "spherical")

@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 from tqdm import tqdm
 
-from course_lib.em import Parameters, e_step, empty, m_step, narrowness
+from course_lib.em import Parameters, check_type, e_step, empty, m_step, narrowness
 from course_lib.fast_em import MAX_ROUNDING, FastSteps
 from course_lib.gaussians import cholesky
 
@@ -304,8 +304,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return x
 
     def _check_settings(self, x: Tensor) -> None:
+        check_type(self.covariance_type)
         choices = {
-            "covariance_type": ("full", "tied", "diag", "spherical"),
             "init_params": ("kmeans", "k-means++", "random", "random_from_data"),
             "dtype": tuple(MAX_ROUNDING),
         }
