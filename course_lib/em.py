@@ -5,8 +5,9 @@ P(x) = Σ_k weight_k N(x | mean_k, covariance_k). Covariances come in scikit-lea
 Learning, section 9.2 (E-step: 9.23, M-step: 9.24–9.26). All logarithms are natural: nats.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,21 @@ class Parameters(NamedTuple):
     weights: Tensor
     means: Tensor
     covariances: Tensor
+
+
+def as_tensor(points: Any) -> Tensor:
+    """A tensor, an array, a data frame or lists, as a tensor. Raises ValueError for what holds no numbers."""
+    if isinstance(points, Tensor):
+        return points.detach()
+    if np.ma.is_masked(points):
+        raise ValueError("A masked array's mask would be lost: drop its rows first, by np.ma.compress_rows.")
+    try:
+        # a copy: torch takes no reversed arrays, and warns about read-only ones
+        return torch.from_numpy(np.array(points, order="C"))
+    except (TypeError, ValueError):  # None, words, rows of several lengths
+        raise ValueError(
+            f"Points are rows of numbers, of one length, without gaps: this {type(points).__name__} is not."
+        ) from None
 
 
 def check_type(covariance_type: str) -> None:
