@@ -92,7 +92,13 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, mean: Tensor) -> None:
-        """Set the bias so that before any training each pixel is about `mean` (D,) in [0, 1], squashed."""
+        """Set the bias so that before any training each pixel is about `mean` (D,) in [0, 1], squashed.
+
+        Raises ValueError for a mean outside.
+        """
+        low, high = (float(v) for v in mean.aminmax())
+        if not (low >= -1e-3 and high <= 1 + 1e-3):  # what rounding adds is clamped
+            raise ValueError(f"Pixels' means lie in [0, 1]; these reach from {low:.4g} to {high:.4g}.")
         self.bias.copy_(torch.logit(mean.clamp(1e-3, 1 - 1e-3)))  # a pixel that is never inked has no logit
 
 
@@ -162,6 +168,12 @@ def check_images(x: Tensor, pixels: int) -> None:
             raise ValueError(f"Pixels lie in [0, 1]; these reach from {low:.3g} to {high:.3g}.")
 
 
+def check_labels(y: Tensor, classes: int) -> None:
+    """Raise ValueError unless the labels y lie in 0 … classes − 1."""
+    if not 0 <= int(y.min()) <= int(y.max()) < classes:
+        raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")
+
+
 def labels_beside(rows: Tensor, y: Tensor | int, classes: int, weights: Tensor) -> Tensor:
     """Labels y (N,), or one for all, one-hot beside rows (..., N, d): (..., N, classes).
 
@@ -174,6 +186,6 @@ def labels_beside(rows: Tensor, y: Tensor | int, classes: int, weights: Tensor) 
         raise ValueError(f"These are {len(y)} labels, for rows of shape {tuple(rows.shape)}: "
                          "pass one a row, or one number for all.")  # fmt: skip
     # looking at them is free on the CPU; on a GPU it would stop the queue at every step
-    if y.device.type == "cpu" and y.numel() and not 0 <= int(y.min()) <= int(y.max()) < classes:
-        raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")
+    if y.device.type == "cpu" and y.numel():
+        check_labels(y, classes)
     return one_hot(y.to(weights.device).long(), classes).to(weights.dtype).expand(*batch, -1)

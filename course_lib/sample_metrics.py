@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 
 from course_lib.classifier import Classifier
 from course_lib.metrics import within_class_diversity
-from course_lib.networks import Encoder, check_images
+from course_lib.networks import Encoder, check_images, check_labels
 from course_lib.state import seeded
 from course_lib.training import Run
 
@@ -39,11 +39,17 @@ def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
     """The share of each class among labels (N,): (classes,), float64. Its minimum shows a lost mode."""
     if len(labels) == 0:
         raise ValueError("There is no label to count.")
+    check_labels(labels, classes)
     return torch.bincount(labels, minlength=classes).cpu().double() / len(labels)
 
 
 def kl_to_uniform(shares: Tensor) -> float:
-    """KL(shares ‖ uniform) in nats: 0 for equal shares, log(classes) if there is one class only."""
+    """KL(shares ‖ uniform) in nats: 0 for equal shares, log(classes) if there is one class only.
+
+    Raises ValueError for numbers that are no shares.
+    """
+    if not bool((shares >= 0).all()) or abs(float(shares.sum()) - 1) > 1e-3:
+        raise ValueError("Shares are 0 or more and add up to 1: use class_shares(labels).")
     return float(torch.xlogy(shares, shares * len(shares)).sum())
 
 

@@ -98,6 +98,9 @@ def test_a_decoder_starts_at_the_mean_image(kind):
     assert decoder.bias.requires_grad
     decoder.start_at(torch.tensor([0.0, 1.0]).repeat(32))  # never and always inked
     torch.testing.assert_close(torch.sigmoid(decoder.bias[:2]), torch.tensor([1e-3, 1 - 1e-3]))
+    for wrong in (torch.arange(64).byte(), torch.full((64,), torch.nan)):
+        with pytest.raises(ValueError, match=r"Pixels' means lie in \[0, 1\]; these reach from"):
+            decoder.start_at(wrong)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,11 @@ def test_class_shares_and_their_kl():
     assert kl_to_uniform(class_shares(torch.full((9,), 3))) == pytest.approx(math.log(10))
     with pytest.raises(ValueError, match="no label"):
         class_shares(torch.tensor([]).long())
+    with pytest.raises(ValueError, match="Labels lie in 0 … 2; these reach from 0 to 9"):
+        class_shares(torch.arange(10), 3)
+    for wrong in (torch.tensor([6, 0, 2]), torch.tensor([1.5, -0.5]), torch.tensor([1.0, math.nan])):
+        with pytest.raises(ValueError, match="Shares are 0 or more and add up to 1"):
+            kl_to_uniform(wrong)
 
 
 def test_classifier_score_from_one_to_the_number_of_classes():
