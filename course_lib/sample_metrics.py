@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from course_lib.classifier import Classifier
+from course_lib.data.digits import check_tensors
 from course_lib.metrics import within_class_diversity
 from course_lib.networks import Encoder, check_images, check_labels
 from course_lib.state import seeded
@@ -24,8 +25,9 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     The squared Wasserstein distance of these Gaussians, in squared units of the features. It falls with N:
     compare equal numbers of samples. Raises ValueError below two rows. Source: Heusel et al. 2017, eq. 6.
     """
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise ValueError(f"Pass two sets of features (N, d), N > 1: not {tuple(a.shape)}, {tuple(b.shape)}.")
+    _check_sets(a, b, 2)
+    if not bool(a.isfinite().all() and b.isfinite().all()):
+        raise ValueError("Some feature is NaN or infinite: look at the images, or at the network.")
     a, b = a.cpu().double(), b.cpu().double()  # Apple's GPU has no float64
     values, vectors = torch.linalg.eigh(torch.cov(a.T).reshape(a.shape[1], -1))
     root = vectors * values.clamp(min=0).sqrt()  # (d, d), root @ root.T is the covariance of a
@@ -33,6 +35,15 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     inner = torch.linalg.eigvalsh(root.T @ torch.cov(b.T).reshape(b.shape[1], -1) @ root)
     spread = a.var(0).sum() + b.var(0).sum() - 2 * inner.clamp(min=0).sqrt().sum()
     return max(0.0, float((a.mean(0) - b.mean(0)).square().sum() + spread))
+
+
+def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
+    check_tensors(a, b)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < least:
+        raise ValueError(
+            f"Pass two sets of features (N, d), or images.flatten(1), N at least {least}: "
+            f"not {tuple(a.shape)}, {tuple(b.shape)}."
+        )
 
 
 def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
@@ -96,6 +107,7 @@ def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
 
     By |a|² + |b|² − 2ab, seven times as fast as differences; of a point to itself it is not quite 0.
     """
+    _check_sets(a, b)
     return (torch.cdist(part, b, compute_mode="use_mm_for_euclid_dist") for part in a.split(500))
 
 

@@ -90,6 +90,17 @@ def test_frechet_distance_refuses_what_it_cannot_compare(shapes):
         frechet_distance(*(torch.zeros(*shape) for shape in shapes))
 
 
+def test_features_that_cannot_be_compared_are_named():
+    a = normal(9, 4)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        frechet_distance(a, a.index_fill(1, torch.tensor([2]), math.nan))
+    for measure in (frechet_distance, precision_recall, nearest):
+        with pytest.raises(ValueError, match="Pass torch tensors, not ndarray"):
+            measure(a.numpy(), a)
+        with pytest.raises(ValueError, match=r"images.flatten\(1\), .* not \(9, 2, 2\), \(9, 2, 2\)"):
+            measure(a.view(9, 2, 2), a.view(9, 2, 2))
+
+
 # ---- classes ----
 
 
