@@ -19,7 +19,7 @@ class ConditionalVAE(nn.Module):
 
     def __init__(self, labels: int = 10, **arguments: Any) -> None:
         super().__init__()
-        if not isinstance(labels, Integral) or labels < 1:
+        if not isinstance(labels, int | Integral) or labels < 1:
             raise ValueError(
                 f"labels is a number of classes, at least 1, not {labels!r}; a shape goes in as shape=(8, 8)."
             )

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from numbers import Integral
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -68,7 +67,7 @@ def nll(model: Any, x: Tensor, ks: Sequence[int] | int = (1, 50, 5000), *, y: Te
     k. ValueError for grey pixels, which a Bernoulli cannot produce. Source: Burda et al. 2016, equation 8.
     """
     check_tensors(x)
-    ks = tuple(sorted({ks} if isinstance(ks, Integral) else set(ks)))
+    ks = tuple(sorted({ks} if isinstance(ks, int) else set(ks)))
     if not ks or ks[0] < 1:
         raise ValueError(f"ks are numbers of draws, each at least 1, not {ks}.")
     rows = rows_at_once or (100_000 if x.is_cuda else 500)  # 500 rows of 784 floats stay in a CPU's cache

@@ -313,7 +313,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             if getattr(self, name) not in allowed:
                 names = ", ".join(map(str, allowed))
                 raise ValueError(f"{name} must be one of {names}, not {getattr(self, name)!r}.")
-        if not isinstance(self.n_components, Integral) or self.n_components < 1:
+        if not isinstance(self.n_components, int | Integral) or self.n_components < 1:
             raise ValueError(f"n_components must be a whole number, at least 1, not {self.n_components!r}.")
         if self.n_components > len(x):
             raise ValueError(f"n_components={self.n_components} needs that many points; X has {len(x)}.")

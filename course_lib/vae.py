@@ -6,7 +6,6 @@ per image: a sum over pixels and over z, a mean over images. Source: Kingma & We
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -145,8 +144,8 @@ class VAE(LatentImages, nn.Module):
             raise ValueError(
                 f"A prior is 'normal', 'uniform' or 'flower' (of latent=2), not {prior!r} of latent={latent}."
             )
-        if not isinstance(latent, Integral) or latent < 1:
-            raise ValueError(f"latent counts the numbers of z: a whole number, at least 1, not {latent!r}.")
+        if latent < 1:
+            raise ValueError(f"latent counts the numbers of z, at least 1, not {latent}.")
         self.encoder = Encoder(shape, 2 * latent, hidden, activation, network, beside)
         self.decoder = Decoder(latent + beside, shape, hidden, activation, network)
         self.config: dict[str, Any] = {

@@ -498,8 +498,7 @@ def test_images_that_cannot_be(x, sentence):
         ({"shape": (784,)}, r"The shape of an image"),
         ({"shape": 32}, r"The shape of an image .*, not 32"),
         ({"hidden": 400}, r"write \(400,\), not 400"),
-        ({"latent": -1}, "latent counts the numbers of z: a whole number, at least 1, not -1"),
-        ({"latent": 2.0}, "not 2.0"),
+        ({"latent": -1}, "latent counts the numbers of z, at least 1, not -1"),
     ],
 )
 def test_models_that_cannot_be(arguments, sentence):
