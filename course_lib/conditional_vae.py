@@ -1,5 +1,6 @@
 """The conditional VAE: encoder and decoder are both told the label, so that z need only keep the style."""
 
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -18,6 +19,10 @@ class ConditionalVAE(nn.Module):
 
     def __init__(self, labels: int = 10, **arguments: Any) -> None:
         super().__init__()
+        if not isinstance(labels, int | Integral) or labels < 1:
+            raise ValueError(
+                f"labels is a number of classes, at least 1, not {labels!r}; a shape goes in as shape=(8, 8)."
+            )
         if arguments.get("likelihood") == "autoregressive":
             raise ValueError("A conditional VAE's likelihood is 'bernoulli' or 'gaussian'.")
         self.vae = VAE(**arguments, beside=labels)

@@ -5,12 +5,15 @@ P(x) = Σ_k weight_k N(x | mean_k, covariance_k). Covariances come in scikit-lea
 Learning, section 9.2 (E-step: 9.23, M-step: 9.24–9.26). All logarithms are natural: nats.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from course_lib.gaussians import log_prob_diag, log_prob_full
+
+COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
 
 class Parameters(NamedTuple):
@@ -21,10 +24,36 @@ class Parameters(NamedTuple):
     covariances: Tensor
 
 
+def as_tensor(points: Any) -> Tensor:
+    """A tensor, an array, a data frame or lists, as a tensor. Raises ValueError for what holds no numbers."""
+    if isinstance(points, Tensor):
+        return points.detach()
+    if np.ma.is_masked(points):
+        raise ValueError("A masked array's mask would be lost: drop its rows first, by np.ma.compress_rows.")
+    try:
+        # a copy: torch takes no reversed arrays, and warns about read-only ones
+        return torch.from_numpy(np.array(points, order="C"))
+    except (TypeError, ValueError):  # None, words, rows of several lengths
+        raise ValueError(
+            f"Points are rows of numbers, of one length, without gaps: this {type(points).__name__} is not."
+        ) from None
+
+
+def check_type(covariance_type: str) -> None:
+    """Raise ValueError for a covariance_type that there is not: the steps would take it for "full"."""
+    if covariance_type not in COVARIANCE_TYPES:
+        names = ", ".join(COVARIANCE_TYPES)
+        raise ValueError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
+
+
 def log_joint(
     x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str = "full"
 ) -> Tensor:
-    """log weight_k + log N(x_n | mean_k, covariance_k): x (N, D) -> (N, K), in nats."""
+    """log weight_k + log N(x_n | mean_k, covariance_k): x (N, D) -> (N, K), in nats.
+
+    Raises ValueError, as both steps do, for a covariance_type that there is not.
+    """
+    check_type(covariance_type)
     log_px_k = x.new_empty(len(means), len(x))  # (K, N)
     for k, mean in enumerate(means):
         covariance = covariances if covariance_type == "tied" else covariances[k]
@@ -49,6 +78,7 @@ def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: fl
 
     `reg_covar` is added to every variance. A component without any responsibility gets mean 0, covariance 0.
     """
+    check_type(covariance_type)
     counts = resp.sum(0) + 10 * torch.finfo(x.dtype).eps  # (K,), never exactly 0
     means = resp.T @ x / counts[:, None]  # (K, D)
     diagonal = covariance_type in ("diag", "spherical")

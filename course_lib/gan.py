@@ -40,13 +40,13 @@ class GAN(nn.Module):
             given = f"latent={latent}, kinds={kinds}, labels={labels}"
             raise ValueError(f"latent, kinds and labels count something: each is 0 or more, not {given}.")
         judge = hidden if discriminator is None else discriminator
+        self.generator = Decoder(latent + kinds + labels, shape, hidden, activation, network, norm)
+        self.discriminator = Encoder(shape, 1, judge, activation, network, labels)
         self.config: dict[str, Any] = {
             "shape": list(shape), "latent": latent, "hidden": list(hidden), "activation": activation,
             "network": network, "discriminator": list(judge), "kinds": kinds, "norm": norm,
             "spectral": spectral, "labels": labels,
         }  # fmt: skip
-        self.generator = Decoder(latent + kinds + labels, shape, hidden, activation, network, norm)
-        self.discriminator = Encoder(shape, 1, judge, activation, network, labels)
         for layer in list(self.discriminator.modules()):
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 # torch's own start shrinks what passes by √6 a layer, and so what G hears (He et al. 2015)

@@ -1,7 +1,9 @@
 """The yardsticks: how probable a model makes the test images, and what it does with its code. All in nats.
 
-A model is anything with `prior`, `likelihood(z)` and `posterior(x)`; one that needs labels gets them as `y=`,
-by its `given(y)`. Images are float rows x (N, D), N > 1. Model and torch's random state stay as they were.
+A model is anything with `prior`, `likelihood(z)` and `posterior(x)`, all three distributions whose event is
+one z or one image: Independent(…, 1). z comes as (S, N, d), S draws an image, or (N, d). A model that needs
+labels gets them as `y=`, by its `given(y)`. Images are float rows x (N, D), N > 1. Model and torch's random
+state stay as they were.
 """
 
 import math
@@ -18,6 +20,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, kl_divergence
 from tqdm import tqdm
 
+from course_lib.data.digits import check_tensors
 from course_lib.elbo import Bound, log_importance_weights
 from course_lib.elbo import elbo as bound_of
 from course_lib.state import aside
@@ -45,6 +48,8 @@ class NLL:
     seconds: float
 
     def __getitem__(self, k: int) -> Estimate:
+        if k not in self.ks:
+            raise ValueError(f"There is no bound of k={k} here, only of {', '.join(map(str, self.ks))}.")
         values = self.per_image[self.ks.index(k)].cpu().double()  # Apple's GPU has no float64
         return Estimate(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
 
@@ -53,15 +58,16 @@ class NLL:
         return "\n".join([head, *(f"  k = {k:<5} {self[k]}" for k in self.ks)])
 
 
-def nll(model: Any, x: Tensor, ks: Sequence[int] = (1, 50, 5000), *, y: Tensor | None = None, seed: int = 0,
-        rows_at_once: int | None = None, progress: bool = True) -> NLL:  # fmt: skip
+def nll(model: Any, x: Tensor, ks: Sequence[int] | int = (1, 50, 5000), *, y: Tensor | None = None,
+        seed: int = 0, rows_at_once: int | None = None, progress: bool = True) -> NLL:  # fmt: skip
     """−log P(x) by importance weighting: −log of the mean of k weights P(x|z) P(z) / q(z|x), z drawn from q.
 
     Each image gets max(ks) draws of z. For a smaller k they are cut into groups of k and the groups' bounds
     averaged: k=1 is −L_b over all draws, not one. On average a bound lies above the truth, less so for larger
     k. ValueError for grey pixels, which a Bernoulli cannot produce. Source: Burda et al. 2016, equation 8.
     """
-    ks = tuple(sorted(set(ks)))
+    check_tensors(x)
+    ks = tuple(sorted({ks} if isinstance(ks, int) else set(ks)))
     if not ks or ks[0] < 1:
         raise ValueError(f"ks are numbers of draws, each at least 1, not {ks}.")
     rows = rows_at_once or (100_000 if x.is_cuda else 500)  # 500 rows of 784 floats stay in a CPU's cache
@@ -149,6 +155,7 @@ def linear_probe(z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tenso
     """How much of the label a straight cut reads from z (N, d): test accuracy of a logistic regression."""
     from sklearn import linear_model, pipeline, preprocessing  # here, because it takes a second to import
 
+    check_tensors(z_train, y_train, z_test, y_test)
     arrays = [np.asarray(part.detach().cpu()) for part in (z_train, y_train, z_test, y_test)]
     scaled, logistic = preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=1000)
     probe = pipeline.make_pipeline(scaled, logistic)
@@ -162,6 +169,7 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
     In pixels (N, D), or in features, as by Classifier.features. Compare like with like: in binary images each
     pixel's own noise counts, in a decoder's means it is missing.
     """
+    check_tensors(images, labels)
     groups = [images[labels == label].flatten(1).cpu().double() for label in labels.unique()]  # (n, D) each
     if min(map(len, groups), default=0) < 2:
         raise ValueError("A distance needs two images of a class, and some class here has only one.")
@@ -171,6 +179,7 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
 @contextmanager
 def _measuring(model, x, y, seed=0, size=1000, exact=False):
     """Gives `size` images at a time, each time with the model meant for them; puts all back at the end."""
+    check_tensors(x)
     if x.ndim != 2 or len(x) < 2 or not x.is_floating_point():
         raise ValueError(f"x must be float rows (N, D), at least two, not {x.dtype} {tuple(x.shape)}.")
     if y is not None and len(y) != len(x):

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 from tqdm import tqdm
 
-from course_lib.em import Parameters, e_step, empty, m_step, narrowness
+from course_lib.em import Parameters, as_tensor, check_type, e_step, empty, m_step, narrowness
 from course_lib.fast_em import MAX_ROUNDING, FastSteps
 from course_lib.gaussians import cholesky
 
@@ -287,13 +288,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def _tensor(self, X: Any, fitting: bool = False) -> Tensor:
         """X, checked, as a tensor (N, D): beside the fitted parameters, or where `fit` will leave them."""
-        # a copy: torch takes no reversed arrays, and warns about read-only ones
-        x = X.detach() if isinstance(X, Tensor) else torch.from_numpy(np.array(X, order="C"))
+        x = as_tensor(X)
         device = (self.device or x.device) if fitting else self._parameters().means.device
         x = x.to(device=device, dtype=self.dtype)
         if x.ndim != 2:
-            hint = " For points of one number each, pass x[:, None]." if x.ndim == 1 else ""
-            raise ValueError(f"X must have shape (N, D), not {tuple(x.shape)}.{hint}")
+            hint = " For points of one number each, pass x[:, None]; for one point, x[None]."
+            raise ValueError(f"X must have shape (N, D), not {tuple(x.shape)}.{hint * (x.ndim == 1)}")
         if not fitting and x.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {x.shape[1]} columns, but the mixture was fitted on {self.n_features_in_}."
@@ -304,8 +304,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return x
 
     def _check_settings(self, x: Tensor) -> None:
+        check_type(self.covariance_type)
         choices = {
-            "covariance_type": ("full", "tied", "diag", "spherical"),
             "init_params": ("kmeans", "k-means++", "random", "random_from_data"),
             "dtype": tuple(MAX_ROUNDING),
         }
@@ -313,7 +313,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             if getattr(self, name) not in allowed:
                 names = ", ".join(map(str, allowed))
                 raise ValueError(f"{name} must be one of {names}, not {getattr(self, name)!r}.")
-        if not 1 <= self.n_components <= len(x):
+        if not isinstance(self.n_components, int | Integral) or self.n_components < 1:
+            raise ValueError(f"n_components must be a whole number, at least 1, not {self.n_components!r}.")
+        if self.n_components > len(x):
             raise ValueError(f"n_components={self.n_components} needs that many points; X has {len(x)}.")
         for name, least in (("reg_covar", 0), ("tol", 0), ("max_iter", 0), ("n_init", 1)):
             if getattr(self, name) < least:

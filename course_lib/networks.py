@@ -6,13 +6,15 @@ GAN's generator is a Decoder too.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
+
+from course_lib.data.digits import check_tensors
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
@@ -40,8 +42,8 @@ class Encoder(nn.Module):
                  activation: str = "relu", network: str = "plain", beside: int = 0) -> None:  # fmt: skip
         super().__init__()
         self.convolutions: nn.Module = nn.Identity()
-        features = math.prod(shape)
-        if _is_conv(network, shape, hidden):
+        conv, features = _is_conv(network, shape, hidden), math.prod(shape)
+        if conv:
             c, h, w = _channels(shape)
             (first, second, *hidden), act = hidden, _activation(activation)
             self.convolutions = nn.Sequential(
@@ -69,10 +71,10 @@ class Decoder(nn.Module):
                  activation: str = "relu", network: str = "plain", norm: bool = False) -> None:  # fmt: skip
         super().__init__()
         self.convolutions: nn.Module = nn.Identity()
-        features = math.prod(shape)
+        conv, features = _is_conv(network, shape, hidden), math.prod(shape)
         # every pixel has a bias of its own, also behind convolutions: an image's mean can be put there
         self.bias = nn.Parameter(torch.zeros(features))
-        if _is_conv(network, shape, hidden):
+        if conv:
             c, h, w = _channels(shape)
             (first, second, *hidden), act = hidden, _activation(activation)
             self.convolutions = nn.Sequential(
@@ -92,7 +94,13 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, mean: Tensor) -> None:
-        """Set the bias so that before any training each pixel is about `mean` (D,) in [0, 1], squashed."""
+        """Set the bias so that before any training each pixel is about `mean` (D,) in [0, 1], squashed.
+
+        Raises ValueError for a mean outside.
+        """
+        low, high = (float(v) for v in mean.aminmax())
+        if not (low >= -1e-3 and high <= 1 + 1e-3):  # what rounding adds is clamped
+            raise ValueError(f"Pixels' means lie in [0, 1]; these reach from {low:.4g} to {high:.4g}.")
         self.bias.copy_(torch.logit(mean.clamp(1e-3, 1 - 1e-3)))  # a pixel that is never inked has no logit
 
 
@@ -119,12 +127,16 @@ def _activation(name: str) -> type[nn.Module]:
 
 
 def _check_widths(widths: Sequence[int]) -> None:
+    if not isinstance(widths, Iterable):
+        raise ValueError(f"The hidden layers are a row, one number each: write ({widths},), not {widths}.")
     if not all(isinstance(width, Integral) and width > 0 for width in widths):
         raise ValueError(f"Each layer has a whole number of units or channels, above 0, not {list(widths)}.")
 
 
 def _is_conv(network: str, shape: Sequence[int], hidden: Sequence[int]) -> bool:
     _check_widths(hidden)
+    if not isinstance(shape, Iterable):
+        raise ValueError(f"The shape of an image is (H, W) or (C, H, W), not {shape!r}.")
     if network not in ("plain", "conv"):
         raise ValueError(f"A network is 'plain' or 'conv', not {network!r}.")
     if network == "conv" and len(hidden) < 2:
@@ -146,10 +158,11 @@ def _channels(shape: Sequence[int]) -> tuple[int, int, int]:
 
 def check_images(x: Tensor, pixels: int) -> None:
     """Raise ValueError unless x is (N, pixels), N > 0, floating point and, on the CPU, in [0, 1]."""
+    check_tensors(x)
     if x.ndim != 2 or x.shape[1] != pixels:
         raise ValueError(
             f"This model takes images as rows of {pixels} pixels, (N, {pixels}), not {tuple(x.shape)}: "
-            "use digits.pixels() or images.flatten(1)."
+            f"use digits.pixels() or images.flatten(1){' / 255' if x.dtype == torch.uint8 else ''}."
         )
     if len(x) == 0:
         raise ValueError("There is no image in this batch: pass at least one.")
@@ -159,7 +172,13 @@ def check_images(x: Tensor, pixels: int) -> None:
     if x.device.type == "cpu" and not torch.compiler.is_compiling():
         low, high = (float(v) for v in x.detach().aminmax())
         if not (low >= 0 and high <= 1):  # so written, NaN is caught as well
-            raise ValueError(f"Pixels lie in [0, 1]; these reach from {low:.3g} to {high:.3g}.")
+            raise ValueError(f"Pixels lie in [0, 1]; these reach from {low:.8g} to {high:.8g}.")
+
+
+def check_labels(y: Tensor, classes: int) -> None:
+    """Raise ValueError unless the labels y lie in 0 … classes − 1."""
+    if not 0 <= int(y.min()) <= int(y.max()) < classes:
+        raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")
 
 
 def labels_beside(rows: Tensor, y: Tensor | int, classes: int, weights: Tensor) -> Tensor:
@@ -169,11 +188,12 @@ def labels_beside(rows: Tensor, y: Tensor | int, classes: int, weights: Tensor) 
     """
     y, batch = torch.as_tensor(y), rows.shape[:-1]
     if y.is_floating_point() or y.ndim > 1:
-        raise ValueError(f"Labels are integers, (N,) or one for all, not {y.dtype} {tuple(y.shape)}.")
+        hint = ": of one-hot rows take .argmax(1)" if y.shape[1:] == (classes,) else ""
+        raise ValueError(f"Labels are integers, (N,) or one for all, not {y.dtype} {tuple(y.shape)}{hint}.")
     if y.ndim and y.shape != batch[-1:]:
         raise ValueError(f"These are {len(y)} labels, for rows of shape {tuple(rows.shape)}: "
                          "pass one a row, or one number for all.")  # fmt: skip
     # looking at them is free on the CPU; on a GPU it would stop the queue at every step
-    if y.device.type == "cpu" and y.numel() and not 0 <= int(y.min()) <= int(y.max()) < classes:
-        raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")
+    if y.device.type == "cpu" and y.numel():
+        check_labels(y, classes)
     return one_hot(y.to(weights.device).long(), classes).to(weights.dtype).expand(*batch, -1)

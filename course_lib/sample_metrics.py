@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from course_lib.classifier import Classifier
+from course_lib.data.digits import check_tensors
 from course_lib.metrics import within_class_diversity
-from course_lib.networks import Encoder, check_images
+from course_lib.networks import Encoder, check_images, check_labels
 from course_lib.state import seeded
 from course_lib.training import Run
 
@@ -24,8 +25,9 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     The squared Wasserstein distance of these Gaussians, in squared units of the features. It falls with N:
     compare equal numbers of samples. Raises ValueError below two rows. Source: Heusel et al. 2017, eq. 6.
     """
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise ValueError(f"Pass two sets of features (N, d), N > 1: not {tuple(a.shape)}, {tuple(b.shape)}.")
+    _check_sets(a, b, 2)
+    if not bool(a.isfinite().all() and b.isfinite().all()):
+        raise ValueError("Some feature is NaN or infinite: look at the images, or at the network.")
     a, b = a.cpu().double(), b.cpu().double()  # Apple's GPU has no float64
     values, vectors = torch.linalg.eigh(torch.cov(a.T).reshape(a.shape[1], -1))
     root = vectors * values.clamp(min=0).sqrt()  # (d, d), root @ root.T is the covariance of a
@@ -35,15 +37,30 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     return max(0.0, float((a.mean(0) - b.mean(0)).square().sum() + spread))
 
 
+def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
+    check_tensors(a, b)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < least:
+        raise ValueError(
+            f"Pass two sets of features (N, d), or images.flatten(1), N at least {least}: "
+            f"not {tuple(a.shape)}, {tuple(b.shape)}."
+        )
+
+
 def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
     """The share of each class among labels (N,): (classes,), float64. Its minimum shows a lost mode."""
     if len(labels) == 0:
         raise ValueError("There is no label to count.")
+    check_labels(labels, classes)
     return torch.bincount(labels, minlength=classes).cpu().double() / len(labels)
 
 
 def kl_to_uniform(shares: Tensor) -> float:
-    """KL(shares ‖ uniform) in nats: 0 for equal shares, log(classes) if there is one class only."""
+    """KL(shares ‖ uniform) in nats: 0 for equal shares, log(classes) if there is one class only.
+
+    Raises ValueError for numbers that are no shares.
+    """
+    if not bool((shares >= 0).all()) or abs(float(shares.sum()) - 1) > 1e-3:
+        raise ValueError("Shares are 0 or more and add up to 1: use class_shares(labels).")
     return float(torch.xlogy(shares, shares * len(shares)).sum())
 
 
@@ -90,6 +107,7 @@ def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
 
     By |a|² + |b|² − 2ab, seven times as fast as differences; of a point to itself it is not quite 0.
     """
+    _check_sets(a, b)
     return (torch.cdist(part, b, compute_mode="use_mm_for_euclid_dist") for part in a.split(500))
 
 

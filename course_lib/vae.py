@@ -144,13 +144,15 @@ class VAE(LatentImages, nn.Module):
             raise ValueError(
                 f"A prior is 'normal', 'uniform' or 'flower' (of latent=2), not {prior!r} of latent={latent}."
             )
+        if latent < 1:
+            raise ValueError(f"latent counts the numbers of z, at least 1, not {latent}.")
+        self.encoder = Encoder(shape, 2 * latent, hidden, activation, network, beside)
+        self.decoder = Decoder(latent + beside, shape, hidden, activation, network)
         self.config: dict[str, Any] = {
             "shape": list(shape), "latent": latent, "hidden": list(hidden), "activation": activation,
             "network": network, "likelihood": likelihood, "variance": variance, "prior": prior,
             "beside": beside, "before": before,
         }  # fmt: skip
-        self.encoder = Encoder(shape, 2 * latent, hidden, activation, network, beside)
-        self.decoder = Decoder(latent + beside, shape, hidden, activation, network)
         self.pixels_before = None
         self.register_buffer("log_variance", None, persistent=False)  # if fixed, config keeps it exactly
         if likelihood == "gaussian":

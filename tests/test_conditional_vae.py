@@ -225,8 +225,8 @@ def test_images_that_cannot_be(x, sentence):
             torch.tensor([0.0, 1, 2, 0, 0]),
             r"Labels are integers, \(N,\) or one for all, not torch.float32 \(5,\)",
         ),
-        (torch.zeros(5, 3, dtype=torch.int64), r"not torch.int64 \(5, 3\)"),  # one-hot already
-        (torch.zeros(5, 1, dtype=torch.int64), r"not torch.int64 \(5, 1\)"),
+        (torch.zeros(5, 3, dtype=torch.int64), r"\(5, 3\): of one-hot rows take .argmax\(1\)"),
+        (torch.zeros(5, 1, dtype=torch.int64), r"not torch.int64 \(5, 1\)\."),
         (torch.tensor([0, 1, 2]), r"These are 3 labels, for rows of shape \(5, .*: pass one a row"),
         (torch.tensor([1]), r"These are 1 labels, for rows of shape \(5, "),
         (torch.zeros(0, dtype=torch.int64), r"These are 0 labels"),
@@ -245,3 +245,6 @@ def test_models_that_cannot_be():
         build(likelihood="autoregressive")
     with pytest.raises(ValueError, match=r"A likelihood is .*, not 'poisson'"):
         build(likelihood="poisson")
+    for labels in (0, -1, (8, 8)):
+        with pytest.raises(ValueError, match=r"labels is a number of classes, .* goes in as shape=\(8, 8\)"):
+            ConditionalVAE(labels)

@@ -55,6 +55,9 @@ def test_digits_hold_bytes_and_give_pixels():
         (torch.zeros(5, 4, 4, dtype=torch.uint8), torch.zeros(4), r"5 images need 5 labels, .* shape \(4,\)"),
         (torch.zeros(5, 4, 4), torch.zeros(5), r"must be uint8 .*, not torch.float32 \(5, 4, 4\)"),
         (torch.zeros(5, 16, dtype=torch.uint8), torch.zeros(5), r"must be uint8 of shape \(N, H, W\)"),
+        (torch.zeros(5, 4, 4, dtype=torch.uint8), torch.zeros(5), "be integers, not torch.float32"),
+        (np.zeros((5, 4, 4), np.uint8), torch.zeros(5).long(), "Pass torch tensors, not ndarray: "),
+        (torch.zeros(5, 4, 4, dtype=torch.uint8), [0] * 5, "Pass torch tensors, not list"),
     ],
 )
 def test_what_does_not_fit_is_refused(images, labels, sentence):
@@ -219,6 +222,8 @@ def test_only_bytes_are_binarized(method, images):
         ValueError, match=r"takes uint8 images, as Digits.images are, not torch\.(float32|int64)"
     ):
         method(images)
+    with pytest.raises(ValueError, match="Pass torch tensors, not ndarray"):
+        method(np.zeros((2, 4), np.uint8))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

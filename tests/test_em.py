@@ -112,6 +112,14 @@ def test_m_step_survives_a_component_without_points(kind):
     assert empty(new.weights).tolist() == [False, True]
 
 
+@pytest.mark.parametrize("kind", ["ful", "diagonal"])
+def test_a_covariance_type_that_there_is_not_is_named(kind):
+    x, p = mixture(0, "full")
+    for step in (lambda: e_step(x, *p, kind), lambda: m_step(x, p.weights.expand(len(x), -1), kind)):
+        with pytest.raises(ValueError, match=f"one of full, tied, diag, spherical, not '{kind}'"):
+            step()
+
+
 def test_narrowness_is_the_trace_of_spread_times_precision():
     x, p = mixture(6, "full")
     spread = x.var(0)

@@ -168,6 +168,9 @@ def test_bad_images_are_named(x, sentence):
 def test_a_network_that_there_is_not_is_named():
     with pytest.raises(ValueError, match="'plain' or 'conv'"):
         GAN(network="deep")
+    for arguments in ({"hidden": 32}, {"discriminator": 32}):
+        with pytest.raises(ValueError, match=r"write \(32,\), not 32"):
+            GAN(network="plain", **arguments)
 
 
 @pytest.mark.parametrize("name", ["latent", "kinds", "labels"])

@@ -255,8 +255,16 @@ def test_what_cannot_be_measured_is_named():
         for measure in (nll, elbo, kl_per_dimension, active_units, aggregate_posterior, elbo_surgery):
             with pytest.raises(ValueError, match=r"x must be float rows \(N, D\), at least two, not"):
                 measure(model, wrong)
+    for measure in (nll, elbo, kl_per_dimension, active_units, aggregate_posterior, elbo_surgery):
+        with pytest.raises(ValueError, match="Pass torch tensors, not ndarray"):
+            measure(model, x.numpy())
     with pytest.raises(ValueError, match="4 images need as many labels, not 3"):
         nll(model, x, y=torch.zeros(3, dtype=torch.long))
+    with pytest.raises(ValueError, match="no bound of k=50 here, only of 1, 5"):
+        nll(model, x, ks=(1, 5), progress=False)[50]
+    assert nll(model, x, 5, progress=False)[5] == nll(model, x, (5,), progress=False)[5]  # one k is as good
+    with pytest.raises(ValueError, match="Pass torch tensors, not ndarray"):
+        linear_probe(x, x[:, 0], x.numpy(), x[:, 0])
     with pytest.raises(ValueError, match="at least 2 samples, not 1"):
         elbo_surgery(model, x, samples=1)
 

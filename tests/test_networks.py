@@ -98,6 +98,9 @@ def test_a_decoder_starts_at_the_mean_image(kind):
     assert decoder.bias.requires_grad
     decoder.start_at(torch.tensor([0.0, 1.0]).repeat(32))  # never and always inked
     torch.testing.assert_close(torch.sigmoid(decoder.bias[:2]), torch.tensor([1e-3, 1 - 1e-3]))
+    for wrong in (torch.arange(64).byte(), torch.full((64,), torch.nan)):
+        with pytest.raises(ValueError, match=r"Pixels' means lie in \[0, 1\]; these reach from"):
+            decoder.start_at(wrong)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +117,8 @@ def test_a_decoder_starts_at_the_mean_image(kind):
         ((0, 28), {}, r"not \(0, 28\)"),
         ((28, 28), {"hidden": (400, 0)}, r"a whole number of units or channels, above 0, not \[400, 0\]"),
         ((28, 28), {"hidden": (2.5,)}, r"not \[2.5\]"),
+        ((28, 28), {"hidden": 400}, r"The hidden layers are a row, one number each: write \(400,\), not 400"),
+        (32, {}, r"The shape of an image is \(H, W\) or \(C, H, W\), not 32"),
         ((8, 8), CONV | {"hidden": (4, 0, 8)}, r"not \[4, 0, 8\]"),
     ],
 )
@@ -132,6 +137,7 @@ def test_no_code_is_no_network():
 BAD_IMAGES = {  # of 16 pixels: what is wrong, and the words that say so
     "above 1": (torch.full((3, 16), 1.01), r"Pixels lie in \[0, 1\]; these reach from 1.01 to 1.01"),
     "0 to 255": (torch.linspace(0, 255, 32).view(2, 16), r"these reach from 0 to 255"),
+    "a hair above 1": (torch.full((3, 16), 1 + 1e-6), r"these reach from 1.000001 to 1.000001"),
     "below 0": (torch.linspace(-0.5, 1, 32).view(2, 16), r"these reach from -0.5 to 1"),
     "one NaN": (torch.zeros(2, 16).index_fill(1, torch.tensor([3]), torch.nan), r"from nan to nan"),
     "infinite": (torch.full((2, 16), torch.inf), r"from inf to inf"),
@@ -145,6 +151,8 @@ BAD_IMAGES = {  # of 16 pixels: what is wrong, and the words that say so
         torch.zeros(3, 16, dtype=torch.uint8),
         r"not torch.uint8: use digits.pixels\(\) or binarize\(\)",
     ),
+    "bytes, not flat": (torch.zeros(3, 4, 4, dtype=torch.uint8), r"or images.flatten\(1\) / 255\."),
+    "an array": (torch.rand(3, 16).numpy(), "Pass torch tensors, not ndarray"),
     "integers": (torch.zeros(3, 16, dtype=torch.int64), r"not torch.int64"),
     "no images": (torch.zeros(0, 16), r"no image in this batch: pass at least one"),
 }

@@ -90,6 +90,17 @@ def test_frechet_distance_refuses_what_it_cannot_compare(shapes):
         frechet_distance(*(torch.zeros(*shape) for shape in shapes))
 
 
+def test_features_that_cannot_be_compared_are_named():
+    a = normal(9, 4)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        frechet_distance(a, a.index_fill(1, torch.tensor([2]), math.nan))
+    for measure in (frechet_distance, precision_recall, nearest):
+        with pytest.raises(ValueError, match="Pass torch tensors, not ndarray"):
+            measure(a.numpy(), a)
+        with pytest.raises(ValueError, match=r"images.flatten\(1\), .* not \(9, 2, 2\), \(9, 2, 2\)"):
+            measure(a.view(9, 2, 2), a.view(9, 2, 2))
+
+
 # ---- classes ----
 
 
@@ -102,6 +113,11 @@ def test_class_shares_and_their_kl():
     assert kl_to_uniform(class_shares(torch.full((9,), 3))) == pytest.approx(math.log(10))
     with pytest.raises(ValueError, match="no label"):
         class_shares(torch.tensor([]).long())
+    with pytest.raises(ValueError, match="Labels lie in 0 … 2; these reach from 0 to 9"):
+        class_shares(torch.arange(10), 3)
+    for wrong in (torch.tensor([6, 0, 2]), torch.tensor([1.5, -0.5]), torch.tensor([1.0, math.nan])):
+        with pytest.raises(ValueError, match="Shares are 0 or more and add up to 1"):
+            kl_to_uniform(wrong)
 
 
 def test_classifier_score_from_one_to_the_number_of_classes():

@@ -496,6 +496,9 @@ def test_images_that_cannot_be(x, sentence):
         ({"activation": "gelu"}, r"no activation 'gelu'"),
         ({"network": "conv", "shape": (30, 30), "hidden": (4, 4)}, r"30×30 cannot be divided by 4"),
         ({"shape": (784,)}, r"The shape of an image"),
+        ({"shape": 32}, r"The shape of an image .*, not 32"),
+        ({"hidden": 400}, r"write \(400,\), not 400"),
+        ({"latent": -1}, "latent counts the numbers of z, at least 1, not -1"),
     ],
 )
 def test_models_that_cannot_be(arguments, sentence):

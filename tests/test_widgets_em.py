@@ -110,11 +110,28 @@ def test_starts_are_the_seeds_and_differ(points):
         (np.arange(5.0), r"8 to 2,000 points in one or two columns, not \(5, 1\)"),
         (np.zeros((20, 2)), "finite points that are not all on one line"),
         (np.r_[np.arange(20.0), np.nan], "finite points"),
+        ([[0.0, 1.0]] * 8 + [None], "rows of numbers, of one length, without gaps: this list is not"),
     ],
 )
 def test_points_that_cannot_be_drawn_are_named(x, message):
     with pytest.raises(ValueError, match=message):
         EMStepper(x)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_lost_covariance_ends_the_strip(seed):
+    x = np.random.default_rng(seed).normal(size=(20, 2))
+    w = EMStepper(x, 8, seed=seed, reg_covar=0)
+    with pytest.raises(ValueError, match="not positive definite"):
+        w.do("EM" * 40)
+    titles = [axes.get_title() for axes in w.strip().axes]
+    assert [title.split(":")[0] for title in titles] == ["start", "E", "M", "the last E"]
+    assert f"{w.history[-1].log_px:.3f}".replace("-", "−") in titles[-1]
+
+
+def test_a_data_frame_is_taken(points):
+    frame = pytest.importorskip("pandas").DataFrame(points, columns=["a", "b"])
+    assert EMStepper(frame).points == EMStepper(points).points
 
 
 def test_requests_that_make_no_sense_are_named(points):
@@ -130,7 +147,7 @@ def test_requests_that_make_no_sense_are_named(points):
     with pytest.raises(ValueError, match="not 'Q'"):
         stepper.frames({"do": "Q", "at": 0})
     assert [state.kind for state in stepper.history] == [0, 1, 2]  # nothing was lost
-    with pytest.raises(ValueError, match="made 0 half-steps; restart"):
+    with pytest.raises(ValueError, match="keeps 999 half-steps: 0 are made, 1002 more are too many; restart"):
         EMStepper(points).do("EM" * 501)
 
 

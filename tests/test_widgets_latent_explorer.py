@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from course_lib.plots import COMPONENTS
+from course_lib.vae import VAE
 from course_lib.widgets import LatentExplorer
 from course_lib.widgets.sprites import MOST
 
@@ -163,8 +164,11 @@ NAN = float("nan")
     [
         (
             lambda z: two_greys(z).flatten(1),
-            r"decode\(z\) must return images \(2, H, W\).*not \(2, 40\): .*reshape",
+            r"decode\(z\) must return images \(2, H, W\).*not \(2, 40\): .*reshape\(-1, H, W\)",
         ),
+        (lambda z: torch.zeros(len(z), 64), r"not \(2, 64\): rows of pixels need .reshape\(-1, 8, 8\)"),
+        (lambda z: z @ torch.ones(5, 64), r"must take z \(2, 2\) .*; it stopped with RuntimeError: .*mat1"),
+        (VAE((8, 8), 2), r"vae.likelihood\(z\).mean.* NotImplementedError: Module \[VAE\] is missing"),
         (lambda z: two_greys(z)[:1], r"must return images \(2, H, W\).*not \(1, 5, 8\)"),
         (lambda z: two_greys(z)[None, None], "must return images"),
         (
@@ -195,7 +199,7 @@ def test_what_is_no_picture_is_named(decode, message):
         (torch.zeros(0, 2), None, "1 to 3,000"),
         (torch.tensor([[0.0, NAN]]), None, "finite"),
         (torch.zeros(4, 2), [1, 2, 3], r"one label, 0 to 9, for each of 4 points, not \(3,\)"),
-        (torch.zeros(2, 2), [1, 10], "one label, 0 to 9"),
+        (torch.zeros(2, 2), [1, 10], "one label, 0 to 9, for each of 2 points, not the label 10"),
     ],
 )
 def test_points_and_labels_that_cannot_be_drawn_are_named(points, labels, message):

@@ -34,6 +34,7 @@ class Digits:
     source: str
 
     def __post_init__(self) -> None:
+        check_tensors(self.images, self.labels)
         shape, of_labels = tuple(self.images.shape), tuple(self.labels.shape)
         if self.images.dtype != torch.uint8 or len(shape) < 3:
             raise ValueError(f"Images must be uint8 of shape (N, H, W), not {self.images.dtype} {shape}.")
@@ -41,6 +42,8 @@ class Digits:
             raise ValueError(
                 f"{shape[0]:,} images need {shape[0]:,} labels, not labels of shape {of_labels}."
             )
+        if self.labels.is_floating_point():  # .long() would cut 0.9 down to 0
+            raise ValueError(f"Labels must be integers, not {self.labels.dtype}.")
         self.labels = self.labels.long()
 
     def __len__(self) -> int:
@@ -54,6 +57,13 @@ class Digits:
         """Float32 pixels in [0, 1], one image a row, of the images `idx` (all when None): (n, H·W)."""
         chosen = self.images if idx is None else self.images[idx]
         return chosen.reshape(-1, math.prod(self.images.shape[1:])).float().div_(255)  # (n, H*W)
+
+
+def check_tensors(*values: object) -> None:
+    """Raise ValueError, in one sentence, for the first that is no torch tensor."""
+    for value in values:
+        if not isinstance(value, torch.Tensor):
+            raise ValueError(f"Pass torch tensors, not {type(value).__name__}: torch.as_tensor makes one.")
 
 
 def mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
@@ -132,6 +142,7 @@ def fixed_binarization(images: torch.Tensor, seed: int = 0) -> torch.Tensor:
 
 
 def _check_bytes(images: torch.Tensor) -> None:
+    check_tensors(images)
     if images.dtype != torch.uint8:
         raise ValueError(f"Binarizing takes uint8 images, as Digits.images are, not {images.dtype}.")
 

@@ -1,5 +1,6 @@
 """EM one half-step at a time, on a few hundred points in one or two dimensions."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from course_lib.em import Parameters, e_step, log_joint, m_step
+from course_lib.em import Parameters, as_tensor, e_step, log_joint, m_step
 from course_lib.plots import mixture_1d, mixture_2d
 from course_lib.widgets.live import Live
 
@@ -81,7 +82,8 @@ class EMStepper(Live):
         if steps:
             del self.history[request.get("at", 0) + 1 :]
         if len(self.history) + len(steps) > MOST:
-            raise ValueError(f"EM has made {len(self.history) - 1} half-steps; restart to go on.")
+            made = f"{len(self.history) - 1} are made, {len(steps)} more are too many"
+            raise ValueError(f"EMStepper keeps {MOST - 1} half-steps: {made}; restart, or ask for fewer.")
         for letter in steps:
             self.history.append(self._next(self.history[-1], letter, request))
         new = self.history[-len(steps) :]
@@ -131,11 +133,14 @@ class EMStepper(Live):
     def strip(self) -> Figure:
         """The start, the first E, the first M, and where EM ends."""
         states = [self._begin()]
-        for letter in "EM" * 40:
-            states.append(self._next(states[-1], letter, {}))
-        found = [("start", states[0]), ("E", states[1]), ("M", states[2]), ("40 times E, M", states[-1])]
+        with suppress(ValueError):  # a component that shrinks onto a point, as without reg_covar, ends it
+            for letter in "EM" * 40:
+                states.append(self._next(states[-1], letter, {}))
+        end = "40 times E, M" if len(states) == 81 else "the last E"
+        found = [*zip(("start", "E", "M"), states, strict=False), (end, states[-1])][: len(states)]
         figure = Figure(figsize=(12, 3.4), dpi=80, layout="constrained")
-        for axes, (name, s) in zip(figure.subplots(1, 4, sharex=True, sharey=True), found, strict=True):
+        row = figure.subplots(1, len(found), sharex=True, sharey=True)
+        for axes, (name, s) in zip(row, found, strict=True):
             weights, means, covariances = s.parameters
             if self.x.shape[1] == 1:
                 mixture_1d(self.x[:, 0], weights, means[:, 0], covariances[:, 0, 0], s.resp, ax=axes)
@@ -148,7 +153,7 @@ class EMStepper(Live):
 
 def usable(x: Any) -> np.ndarray:
     """x as a float64 array (N, D) with D 1 or 2; raises ValueError where it cannot be drawn."""
-    points = np.atleast_2d(torch.as_tensor(x, dtype=torch.float64).detach().cpu().numpy().T).T
+    points = np.atleast_2d(as_tensor(x).cpu().double().numpy().T).T
     if points.ndim != 2 or points.shape[1] not in (1, 2) or not 8 <= len(points) <= 2000:
         raise ValueError(f"EMStepper draws 8 to 2,000 points in one or two columns, not {points.shape}.")
     if not np.isfinite(points).all() or not (points.std(0) > 0).all():

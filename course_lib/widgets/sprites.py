@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from course_lib.widgets.live import sentence
+
 Decoder = Callable[[Tensor], Any]
 MOST = 120_000  # bytes a sprite: several widgets and their pictures fit into one notebook
 
@@ -20,14 +22,22 @@ def pictures(decode: Decoder, z: Tensor, name: str = "decode") -> np.ndarray:
 
     Raises ValueError with one sentence for what is no picture: another shape, NaN, pixels outside [0, 1].
     """
-    with torch.no_grad():
-        x = decode(z)
+    try:
+        with torch.no_grad():
+            x = decode(z)
+    except RuntimeError as error:  # torch's, for a z of another length, or a model that is no function of z
+        raise ValueError(
+            f"{name}(z) must take z {tuple(z.shape)} and return images, as lambda z: vae.likelihood(z).mean."
+            f"reshape(-1, H, W) does; it stopped with {sentence(error)}."
+        ) from error
     if not isinstance(x, Tensor | np.ndarray):
         raise ValueError(f"{name}(z) returned a {type(x).__name__}, not a tensor: a distribution has .mean.")
     if x.ndim not in (3, 4) or len(x) != len(z) or 0 in x.shape:
+        side = math.isqrt(x.shape[-1]) if x.ndim == 2 else 0
+        size = f"{side}, {side}" if side and side * side == x.shape[-1] else "H, W"
         raise ValueError(
             f"{name}(z) must return images ({len(z)}, H, W) for z {tuple(z.shape)}, or ({len(z)}, m, H, W), "
-            f"not {tuple(x.shape)}: rows of pixels need .reshape(-1, 28, 28)."
+            f"not {tuple(x.shape)}: rows of pixels need .reshape(-1, {size})."
         )
     images = torch.as_tensor(x).cpu().float().reshape(len(z), -1, *x.shape[-2:]).numpy()
     bad = ~np.isfinite(images).all((1, 2, 3))  # (n,)
@@ -94,8 +104,10 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
     if labels is None:
         return {"points": z.round(3).tolist(), "labels": []}
     y = torch.as_tensor(labels).cpu().numpy()  # (N,)
-    if y.shape != z.shape[:1] or not np.isin(y, range(10)).all():
-        raise ValueError(f"The plane needs one label, 0 to 9, for each of {len(z)} points, not {y.shape}.")
+    wrong = ~np.isin(y, range(10))
+    if y.shape != z.shape[:1] or wrong.any():
+        found = f"the label {y[wrong][0]}" if y.shape == z.shape[:1] else y.shape
+        raise ValueError(f"The plane needs one label, 0 to 9, for each of {len(z)} points, not {found}.")
     return {"points": z.round(3).tolist(), "labels": y.astype(int).tolist()}
 
 
