@@ -123,11 +123,11 @@ def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
 
 LOSSES = {
     # G minimizes −log D(G(z)): strong gradients just where D is sure. Goodfellow et al. 2014, section 3
-    "non-saturating": Loss(_cross_entropy, lambda fake: softplus(-fake).mean()),
+    "nonsaturating": Loss(_cross_entropy, lambda fake: softplus(-fake).mean()),
     # G minimizes log(1 − D(G(z))), D's own loss turned round: no gradient where D is sure. Equation 1 there
     "minimax": Loss(_cross_entropy, lambda fake: -softplus(fake).mean()),
     # real images shall score 1, generated ones 0, and G wants 1. Mao et al. 2017, equation 9
-    "least squares": Loss(
+    "least_squares": Loss(
         lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
         lambda fake: (fake - 1).square().mean() / 2,
     ),
@@ -168,7 +168,7 @@ def slopes(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def update_discriminator(
-    gan: GAN, real: Tensor, optimizer: Optimizer, loss: str = "non-saturating", *,
+    gan: GAN, real: Tensor, optimizer: Optimizer, loss: str = "nonsaturating", *,
     y: Tensor | None = None, r1: float = 0.0, penalty: float = 0.0,
 ) -> dict[str, Tensor]:  # fmt: skip
     """One step of D on real images (N, D) in [0, 1] and as many of G's, of the same labels y, if any.
@@ -192,7 +192,7 @@ def update_discriminator(
 
 
 def update_generator(
-    gan: GAN, n: int, optimizer: Optimizer, loss: str = "non-saturating", *, y: Tensor | None = None
+    gan: GAN, n: int, optimizer: Optimizer, loss: str = "nonsaturating", *, y: Tensor | None = None
 ) -> dict[str, Tensor]:
     """One step of G on n codes z, of labels y (n,), if any. It sees no real image. optimizer: of G's weights.
 

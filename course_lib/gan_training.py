@@ -25,7 +25,7 @@ class GANRecipe:
     config: dict[str, Any] = field(default_factory=dict)
     epochs: float = 5
     batch_size: int = 64  # at least 2, because batch norm knows no variance of one image
-    loss: str = "non-saturating"
+    loss: str = "nonsaturating"
     lr_generator: float = 1e-3
     lr_discriminator: float = 1e-3
     betas: tuple[float, float] = (0.0, 0.99)  # no momentum: the other player moves, an old slope misleads

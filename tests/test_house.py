@@ -170,6 +170,16 @@ def test_links_in_readme_lead_somewhere():
     assert {link[1:] for link in links if link.startswith("#")} <= headings
 
 
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    """Both examples for authors, each on its own, as somebody would paste them."""
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len(examples) == 2
+    for example in examples:
+        exec(example, {"__name__": "pasted"})
+    assert (tmp_path / "mine.safetensors").exists()
+
+
 def test_readme_lists_every_notebook_that_exists():
     for notebook in build.all_notebooks():
         assert f"(notebooks/{notebook.name})" in README

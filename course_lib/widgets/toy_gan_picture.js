@@ -12,7 +12,8 @@ function layout(width, k) {
   const wide = width / k >= 620;
   const left = Math.round(40 * k);
   const inner = { x: left, w: width - left - Math.round(48 * k) };
-  const plot = { ...inner, y: 8, h: Math.round(Math.max(170, Math.min(250, 0.27 * width))) };
+  const low = window.innerHeight < 800;              // a small laptop, or a projector: all of it on one screen
+  const plot = { ...inner, y: 8, h: Math.round(Math.max(170, Math.min(low ? 170 : 250, 0.27 * width))) };
   const ticksY = plot.y + plot.h;
   const line = { ...inner, y: ticksY + Math.round(19 * k), h: 34 };         // where the generated points are
   const map = { ...inner, y: line.y + line.h, h: wide ? 66 : 54 };
@@ -21,7 +22,7 @@ function layout(width, k) {
   const gap = Math.round(50 * k);
   const each = (width - columns * gap - 8) / columns;
   const head = Math.round(24 * k);
-  const tall = columns === 3 ? Math.round(Math.max(96, Math.min(132, 0.13 * width))) : 84;
+  const tall = columns === 3 ? Math.round(Math.max(low ? 84 : 96, Math.min(low ? 84 : 132, 0.13 * width))) : 84;
   const charts = [0, 1, 2].map((i) => ({ x: gap - 4 + (columns === 3 ? i * (each + gap) : 0),
     y: y + head + (columns === 3 ? 0 : i * (tall + head + Math.round(24 * k))), w: each, h: tall }));
   const last = charts[2];
