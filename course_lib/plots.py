@@ -1,6 +1,7 @@
-"""One figure a function. Colours have one meaning in the whole course, and are safe for colour-blind eyes.
+"""One figure a function, in colours that are safe for colour-blind eyes.
 
-Every function draws on the axes it is given, or on new ones, and returns the axes.
+Named colours have one meaning wherever data, models and bounds are drawn; curves that are none of these take
+what is left. Every function draws on the axes it is given, or on new ones, and returns the axes.
 """
 
 from collections.abc import Sequence

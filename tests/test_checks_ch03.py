@@ -136,7 +136,16 @@ LOSS = {
     "constant D/2": lambda x, x_hat, mu, logvar, v: (
         kl(mu, logvar) - Normal(x_hat, v.sqrt()).log_prob(x).sum(1)
     ).mean(),
-    "a wrong value": lambda x, x_hat, mu, logvar, v: vae_loss(x, x_hat, mu, 2 * logvar, v),
+    "logvar is taken for the log of the std": lambda x, x_hat, mu, logvar, v: vae_loss(
+        x, x_hat, mu, 2 * logvar, v
+    ),
+    "the KL is summed over images": lambda x, x_hat, mu, logvar, v: (
+        vae_loss(x, x_hat, mu, logvar, v) + (len(x) - 1) * kl(mu, logvar).mean()
+    ),
+    "squared error is summed over images": lambda x, x_hat, mu, logvar, v: (
+        torch.nn.functional.mse_loss(x_hat, x, reduction="sum") / (2 * v) + kl(mu, logvar).mean()
+    ),
+    "a wrong value": lambda x, x_hat, mu, logvar, v: vae_loss(x, x_hat, mu, logvar / 3, v),
     ": a float, but": lambda *given: vae_loss(*given).item(),
 }
 

@@ -45,10 +45,11 @@ def kl(student: Student) -> None:
 @exercise
 def vae_loss(student: Student) -> None:
     """‖x − x_hat‖² / (2 variance) + KL, summed over pixels, averaged over images: nats per image."""
-    x = tensor([[0.0, 0.9, 0.3, 0.6], [1.0, 0.2, 0.7, 0.0]])
-    x_hat = tensor([[0.2, 0.4, 0.3, 1.0], [0.5, 0.3, 0.0, 0.4]])
-    mu, logvar, v = tensor([[0.3, -0.7, 0.2], [0.5, 1, -0.4]]), tensor([[0.2, -0.5, 1]] * 2), tensor(0.4)
-    far, kl = ((x - x_hat) ** 2).sum(1), kl_diag(mu, logvar)  # (N,)
+    x = tensor([[0.0, 0.9, 0.3, 0.6], [1.0, 0.2, 0.7, 0.0], [0.1, 0.8, 0.0, 0.5]])
+    x_hat = tensor([[0.2, 0.4, 0.3, 1.0], [0.5, 0.3, 0.0, 0.4], [0.3, 0.2, 0.6, 0.1]])
+    mu, v = tensor([[0.3, -0.7, 0.2], [0.5, 1, -0.4], [-0.2, 0.6, 0.9]]), tensor(0.4)
+    logvar = tensor([[0.2, -0.5, 1]] * 3)
+    far, kl, n = ((x - x_hat) ** 2).sum(1), kl_diag(mu, logvar), len(x)  # (N,)
     right = far / (2 * v) + kl
     mistakes = {
         "the squared error is averaged over pixels: sum over pixels, average over images.": far / 8 / v + kl,
@@ -64,7 +65,13 @@ def vae_loss(student: Student) -> None:
         "the KL is subtracted: the loss is minus L_b, so both parts are added.": far / 2 / v - kl,
         "the KL is missing.": far / 2 / v,
         "the sign is turned: this is L_b, the loss is minus that.": -right,
-        "summed over images: sum over pixels, but average over images.": 2 * right,
+        "summed over images: sum over pixels, but average over images.": n * right,
+        "the KL is summed over images: average it over them.": far / 2 / v + n * kl,
+        "the squared error is summed over images: average it over them.": n * far / 2 / v + kl,
+        "logvar is taken for the log of the std, as in the lecture's c: the variance is exp(logvar).": far
+        / 2
+        / v
+        + kl_diag(mu, 2 * logvar),
         "the constant D/2 · log(2π variance) is in it: leave it out.": right + 2 * (2 * torch.pi * v).log(),
     }
     inputs = {"x": x, "x_hat": x_hat, "mu": mu, "logvar": logvar, "variance": v}

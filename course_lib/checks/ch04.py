@@ -50,6 +50,7 @@ def generate(student: Student) -> None:
     mistakes = {
         "the sigmoid is forgotten: these are logits, and pixels lie in [0, 1].": logits,
         "the sigmoid is applied twice: all pixels lie between ½ and 0.73.": pixels.sigmoid(),
+        "clamped to [0, 1]: take the sigmoid.": logits.clamp(0, 1),
         "a threshold: return each pixel's mean, the sigmoid of its logit.": pixels.round(),
     }
     laws = {"these are draws of 0 and 1: return each pixel's mean.": lambda x: (x != 0) & (x != 1)}

