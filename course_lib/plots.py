@@ -24,7 +24,7 @@ COMPONENTS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", 
 
 
 def use_style() -> None:
-    """Matplotlib's settings for the course: large enough to read from the back of a lecture hall."""
+    """Matplotlib's settings for the course: for a laptop; for a projector raise `figure.dpi`."""
     plt.rcParams.update(
         {
             "font.size": 11,

@@ -68,10 +68,7 @@ def vae_loss(student: Student) -> None:
         "summed over images: sum over pixels, but average over images.": n * right,
         "the KL is summed over images: average it over them.": far / 2 / v + n * kl,
         "the squared error is summed over images: average it over them.": n * far / 2 / v + kl,
-        "logvar is taken for the log of the std, as in the lecture's c: the variance is exp(logvar).": far
-        / 2
-        / v
-        + kl_diag(mu, 2 * logvar),
+        "logvar is taken for the log of the std.": far / 2 / v + kl_diag(mu, 2 * logvar),
         "the constant D/2 · log(2π variance) is in it: leave it out.": right + 2 * (2 * torch.pi * v).log(),
     }
     inputs = {"x": x, "x_hat": x_hat, "mu": mu, "logvar": logvar, "variance": v}

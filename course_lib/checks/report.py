@@ -64,11 +64,8 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
         except Exception as error:  # whatever a student returns, no traceback of ours
             if not answered:
                 raise
-            trouble, says = (
-                error,
-                f"your result cannot be read ({type(error).__name__}): return a plain torch tensor.",
-            )
-            status = "mistake"
+            status, trouble = "mistake", error
+            says = f"your result cannot be read ({type(error).__name__}): return a plain torch tensor."
         line = f"{WORD[status]}: {says}"
         if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
             text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(says))
