@@ -289,9 +289,7 @@ for (beta, model), colour, marker in zip(settings.items(), (plots.Q, plots.MODEL
     per_dimension = metrics.kl_per_dimension(model, x_test).sort(descending=True).values
     bound, alive = metrics.elbo(model, x_test), int((per_dimension > 0.1).sum())
     rows[beta] = (alive, float(bound.kl), -float(bound.reconstruction), -float(bound.elbo))
-    ax.plot(
-        per_dimension, color=colour, marker=marker, ms=5, label=f"β = {beta:g}: {alive} of 20 above 0.1 nats"
-    )
+    ax.plot(per_dimension, color=colour, marker=marker, ms=5, label=f"β = {beta:g}: {alive} of 20 alive")
 ax.set(xlabel="dimension of z, sorted", ylabel="KL, nats", xticks=range(0, 20, 4), ylim=(0, None))
 ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
 plt.show()
