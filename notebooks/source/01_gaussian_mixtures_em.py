@@ -7,7 +7,7 @@
 # - write EM from memory, see each of its two steps, and say why the log-likelihood never falls;
 # - choose the number of components, and say what a mixture of even 512 Gaussians cannot do.
 #
-# **Time:** about one minute to run on a laptop with two cores, an hour and a half to work through.
+# **Time:** one to two minutes to run on a laptop with two cores, an hour and a half to work through.
 # **It needs** no GPU; from you: Gaussians, Bayes' rule, and chapter 00.
 #
 # The second cell below holds everything that you may want to change.

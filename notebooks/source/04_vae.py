@@ -8,7 +8,7 @@
 # - give the prior another shape, and show that the VAE is a mixture without end;
 # - put another kind of model, pixel after pixel, beside it.
 #
-# **Time:** about two minutes to run on a laptop with two cores, two hours to work through.
+# **Time:** two to four minutes to run on a laptop with two cores, two hours to work through.
 # **It needs** no GPU; from you: chapters 02 and 03.
 
 # %%
