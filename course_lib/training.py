@@ -53,7 +53,7 @@ class Run:
     def __init__(self, data: Tensor | tuple[Tensor, ...], *, batch_size: int = 128, seed: int = 0,
                  checkpoint: str | Path | None = None, facts: Mapping[str, Any] | None = None,
                  **parts: Any) -> None:  # fmt: skip
-        self._rows = data if isinstance(data, tuple) else (data,)
+        self._rows = tuple(data) if isinstance(data, tuple | list) else (data,)
         if not all(isinstance(rows, Tensor) for rows in self._rows):
             kinds = ", ".join(type(rows).__name__ for rows in self._rows)
             raise ValueError(f"data are a tensor of N rows or a tuple of such, not {kinds}: torch.as_tensor?")

@@ -160,21 +160,11 @@ def pair(notebook: Path) -> NotebookNode:
     The one that was changed since they last agreed wins. Their times would not tell: JupyterLab saves a
     notebook whose cells were only run. Raises NotebookError if both were changed.
     """
-    source = source_of(notebook)
-    if not notebook.exists():
-        nb = read_source(source)
-        agree(nb)
-        save(nb, notebook)
-        return nb
-    nb = tidy(nbformat.read(notebook, as_version=4))
+    source, there = source_of(notebook), notebook.exists()
+    nb = tidy(nbformat.read(notebook, as_version=4)) if there else read_source(source)
+    text = read_source(source) if source.exists() else None
     agreed = nb.metadata.get("course", {}).get("text_sha256")
-    if source.exists():
-        text = read_source(source)
-        if pairable(text) == pairable(nb):
-            if agreed != text_sha256(nb):
-                agree(nb)
-                save(nb, notebook)
-            return nb
+    if text is not None and pairable(text) != pairable(nb):
         if agreed not in (None, text_sha256(nb), text_sha256(text)):
             raise NotebookError(
                 f"{notebook.stem}: both {notebook.name} and source/{source.name} were changed since they "
@@ -183,13 +173,14 @@ def pair(notebook: Path) -> NotebookNode:
         newer = source.stat().st_mtime >= notebook.stat().st_mtime
         if agreed == text_sha256(nb) or (agreed is None and newer):
             nb = tidy(combine_inputs_with_outputs(text, nb, PY_FORMAT))
-            agree(nb)
-            save(nb, notebook)
-            return nb
-    source.parent.mkdir(exist_ok=True)
-    write_atomically(source, as_source(nb))
-    agree(nb)
-    save(nb, notebook)
+        else:
+            text = None
+    if text is None:
+        source.parent.mkdir(exist_ok=True)
+        write_atomically(source, as_source(nb))
+    if agreed != text_sha256(nb):
+        agree(nb)
+        save(nb, notebook)
     return nb
 
 

@@ -149,10 +149,12 @@ def test_the_order_follows_from_seed_and_epoch_alone():
     assert not torch.equal(order(3, 1), order(4, 1))
 
 
-def test_several_tensors_come_as_a_tuple_of_the_same_rows():
-    pairs = (torch.arange(7), torch.arange(7) * 10)
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_several_tensors_come_as_a_tuple_of_the_same_rows(kind):
+    pairs = kind([torch.arange(7), torch.arange(7) * 10])
 
     def update(batch):
+        assert isinstance(batch, tuple)
         ids, tens = batch
         assert torch.equal(tens, ids * 10)
         return {"one": 1}

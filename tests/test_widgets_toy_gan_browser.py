@@ -1,6 +1,7 @@
 """ToyGAN in a real JupyterLab, and alive in a page opened from disk without a network."""
 
 import json
+import re
 import time
 
 import nbconvert
@@ -381,7 +382,7 @@ def test_a_kept_run_ends_where_it_was_kept_and_knows_its_preset(page):
     page.wait("d.preset === 'overshoot' && d.step === '0'", GAN)
     run = page.locator(GAN).first.get_by_role("button", name="Go back to run").last
     name = run.text_content()
-    assert name.endswith(f": balanced, {step} rounds")
+    assert re.fullmatch(rf"run \d+: balanced, {step} rounds", name)
     run.click()
     page.wait(f"d.step === '{step}' && d.preset === 'balanced'", GAN)
     press(page, f"Forget {name}")
@@ -663,7 +664,9 @@ def test_a_reload_of_the_page_finds_the_game_and_the_kept_runs_again(book):
     book.wait(f"d.step > {step}", GAN)
     assert data(book)["kept"] == "4"  # one moment more on the same time line
     settings(book)
-    book.locator(GAN).first.get_by_role("button", name="Go back to run").last.click()
+    run = book.locator(GAN).first.get_by_role("button", name="Go back to run").last
+    assert re.fullmatch(r"run \d+: rotation, 0 rounds", run.text_content())
+    run.click()
     book.wait("d.preset === 'rotation' && d.step === '0'", GAN)
     assert book.run_code("print(game.game.settings.players)").strip() == "dirac"
     assert book.errors == []

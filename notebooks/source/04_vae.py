@@ -445,8 +445,9 @@ for name, row in json.loads(QUALITY.read_text()).items():
 display(Markdown(table))
 
 # %% [markdown]
-# So $L_b$ lies at least as far below log P(x) as the first row and the last are apart: the last is a bound too, only a tighter
-# one. What buys most is the layers, *because* a second, wider one lets both networks say more (4.9 nats of NLL), and the rest makes them easier to train: 1.7
+# So $L_b$, which is k = 1, lies at least as far below log P(x) as its line and that of the largest k are apart: that one is a
+# bound too, only a tighter one. What buys most is the layers, *because* a second, wider one lets both networks say more
+# (4.9 nats of NLL), and the rest makes them easier to train: 1.7
 # for the slow start of the KL, by which z is in use before it is taxed, 1.5 for the smooth activation, 1.1 for the start at
 # the mean image, 1.0 for the falling rate, 0.3 for batch and rate. More numbers in z buy nothing: those to spare are
 # given back, as in section 5. Each is one run, with a standard error of 0.2 over the images.

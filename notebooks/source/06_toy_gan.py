@@ -427,8 +427,8 @@ assert abs(late_loss[1] - late_loss[0]) < 0.3 and late_jsd[1] > 4 * late_jsd[0]
 # faster G is, the nearer it comes to that game. D then learns that this place is fake and lowers it, and the points leave,
 # all together: in one place they all feel the same slope. Where D is flat for a while they wait, collapsed all the same.
 # Nothing in G's loss asks for variety; only D can, by being in time. How to see it in practice: samples of one batch that
-# look alike. D's loss is no help: on average it is about that of the good game. And the picture shows that a G too fast
-# first overshoots: just after the change its points lie far wider apart than the data.
+# look alike. D's loss is no help: on average it is about that of the good game. And a G too fast may
+# overshoot first: after the change the points of some seeds lie far wider apart than the data, before they fall together.
 #
 # ## 9 · Round and round
 #

@@ -383,7 +383,8 @@ assert spreads[0] < 0.5 * spreads[-1]
 # %% [markdown]
 # *Because* the pairwise distance asks the question that no loss asks: do two z give two images? And the histogram shows a
 # milder form that the distance misses, some classes rare and the others fine, also after both cures. D's loss is low in
-# *this* collapse, where D has won; it is as low wherever D is merely ahead, and in chapter 06's collapse it was not low. Why one layer more? A likely reason: at the start, two z give nearly the same
+# *this* collapse, where D has won; it is also low wherever D is merely ahead, and in chapter 06's collapse it was not low.
+# Why one layer more? A likely reason: at the start, two z give nearly the same
 # image there, and the quickest way along D's slope moves all images alike.
 #
 # ## 8 · How good is a sample?
@@ -416,8 +417,8 @@ assert ours["smallest share"] > 0.05 and ours["classifier score"] > 9
 # %% [markdown]
 # *Because* each yardstick sees one side only. Precision alone rewards few and typical images: the conditional VAE's means
 # have more of it than real digits, and little recall. Diversity, the mean squared distance of two images of one class in
-# the same features, rewards nonsense as well: halves of two digits have most. The class KL is from the shares of the ten classes to equal
-# shares, in nats. So read a row as a whole, and beside the real digits of its kind.
+# the same features, rewards nonsense as well: halves of two digits have most. The class KL is from
+# the shares of the ten classes to equal shares, in nats. So read a row as a whole, and beside the real digits of its kind.
 #
 # Are they copies? For each sample, the nearest of all training digits, in pixels. Test digits beside: they are no copies,
 # and just as near as new handwriting of the same kind is. Shown are the most suspicious: of each digit the sample that
@@ -459,7 +460,8 @@ plt.show()
 
 # %% [markdown]
 # *Because* averaging blurs, and a blurred image is easy to mix from others: so are handwritten digits that nobody drew
-# from a model, once they are blurred. A decoder's mean *is* an average, over all images that its z could stand for. A GAN is never asked for an average: D would see at once that it is blurred.
+# from a model, once they are blurred. A decoder's mean *is* an average, over all images that its z could stand for. A GAN
+# is never asked for an average: D would see at once that it is blurred.
 #
 # ## 10 · A walk through z
 #
