@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from course_lib import checkpoints, training
+from course_lib import files, training
 from course_lib.checkpoints import CheckpointError
 from course_lib.state import set_noise
 from course_lib.training import NotFinite, Run
@@ -376,7 +376,7 @@ def test_gradients_of_a_step_that_broke_off_do_not_reach_the_next():
     assert torch.equal(*ends)
 
 
-@pytest.mark.parametrize("name", ["_means", "_keep", "_evaluate", "_show", "_check_parameters"])
+@pytest.mark.parametrize("name", ["_means", "_keep", "_evaluate", "_show", "_check_parts"])
 @pytest.mark.parametrize("call", [1, 2, 5])
 @pytest.mark.parametrize("after", [False, True])
 def test_an_interrupt_outside_of_the_step_loses_nothing_either(name, call, after, copies, monkeypatch):
@@ -612,7 +612,9 @@ def test_what_an_interrupt_keeps_is_in_the_file(tmp_path):
 
 
 KILLED = """
+from course_lib import checkpoints
 training.COPY_SECONDS = training.SAVE_SECONDS = kills = 0
+left = 1  # the checkpoint; each write that is killed leaves a temporary file beside it
 real, slow = os.fsync, 0.01
 def fsync(file):
     time.sleep(slow * (kills % 2))  # so that many kills hit the writing
@@ -630,11 +632,14 @@ while True:
     os.read(ready, 1)
     os.close(ready)
     time.sleep(dice.uniform(0, 0.03 + slow) * (1 + kills / 8))  # longer and longer, so that it must end
-    os.kill(child, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL if kills % 3 else signal.SIGTERM)
     if os.waitpid(child, 0)[1] == 0:
         break
     kills += 1
-    print("killed", "while writing" if os.path.exists(path + ".tmp") else "", flush=True)
+    left, before = len(os.listdir(os.path.dirname(path))), left
+    print("killed", "while writing" if left > before else "", flush=True)
+    if os.path.exists(path):
+        checkpoints.read(path, "training run")
 """
 
 
@@ -645,9 +650,12 @@ def test_killed_at_many_moments_it_ends_bit_equal(tmp_path, root):
     assert out.count("killed") >= 10
     assert "while writing" in out
     assert out.count("Resumed") >= 5
-    assert os.listdir(tmp_path) == ["net"]  # nothing temporary is left
-    run, _ = make(path)
+    run, update = make(path)
     same(state(run), trained(12, report_every=3))
+    for left in tmp_path.glob(".net.*.tmp"):
+        os.utime(left, (0, 0))  # as if it were decades old
+    run.train(update, 13, quiet=True)
+    assert os.listdir(tmp_path) == ["net"]
 
 
 def test_a_full_disk_is_said_once_and_costs_nothing_but_the_file(tmp_path, often, monkeypatch, capsys):
@@ -661,9 +669,9 @@ def test_a_full_disk_is_said_once_and_costs_nothing_but_the_file(tmp_path, often
 
     for epochs in (2, 3):
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoints.os, "fsync", full)
+            patch.setattr(files.os, "fsync", full)
             run.train(update, epochs, report_every=3, quiet=True)
-    says = f"{path} cannot be written ([Errno 28] No space left on device); training goes on.\n"
+    says = f"{path} cannot be written (No space left on device); training goes on.\n"
     assert capsys.readouterr().out == says
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["net"]
@@ -672,10 +680,16 @@ def test_a_full_disk_is_said_once_and_costs_nothing_but_the_file(tmp_path, often
     assert make(path)[0].step == 44
 
 
-def test_what_a_killed_write_left_is_cleared_away(tmp_path):
-    (tmp_path / "net.tmp").write_bytes(b"half")
-    make(tmp_path / "net")
-    assert os.listdir(tmp_path) == []
+def test_only_old_temporary_files_of_the_checkpoint_are_cleared_away(tmp_path):
+    """A young one is perhaps being written now, by another process."""
+    for name in (".net.0123.tmp", ".net.4567.tmp", ".other.89ab.tmp", "net.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    for name in (".net.0123.tmp", ".other.89ab.tmp", "net.tmp"):
+        os.utime(tmp_path / name, (0, 0))
+    run, update = make(tmp_path / "net")
+    assert len(os.listdir(tmp_path)) == 4
+    run.train(update, 1, quiet=True)
+    assert sorted(os.listdir(tmp_path)) == [".net.4567.tmp", ".other.89ab.tmp", "net", "net.tmp"]
 
 
 OTHER = {
