@@ -31,7 +31,8 @@ def write(
         tensors, {"kind": kind, "facts": json.dumps(facts), "sha256": NO_SUM.decode()}
     )
     digest = hashlib.sha256(blob).hexdigest().encode()
-    write_whole(path, blob.replace(b'"sha256":"' + NO_SUM, b'"sha256":"' + digest, 1), replace=replace)
+    blob = blob.replace(b'"sha256":"' + NO_SUM, b'"sha256":"' + digest, 1)
+    write_whole(usable(path), blob, replace=replace)
 
 
 def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:

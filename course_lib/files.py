@@ -20,17 +20,17 @@ def usable(path: str | Path) -> Path:
     shown = str(path)[:200]
     shown = shown if shown.isprintable() else repr(shown)
     try:
-        path = Path(path).expanduser()
-        mode = path.stat().st_mode
+        found = Path(path).expanduser()
+        mode = found.stat().st_mode
     except FileNotFoundError:
-        return path  # there is none yet
+        return found  # there is none yet
     except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(f"{shown} cannot be a file ({reason(error)}): pass another name.") from None
     if stat.S_ISDIR(mode):
         raise ValueError(f"{shown} is a folder: pass the name of a file in it.")
     if not stat.S_ISREG(mode):
         raise ValueError(f"{shown} is a device or a pipe: pass the name of a regular file.")
-    return path
+    return found
 
 
 def reason(error: Exception) -> str:
@@ -48,13 +48,13 @@ def check_writable(path: Path) -> None:
 
 
 def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
-    """Write a file, so that no moment leaves half of it; a symbolic link stays a link to it.
+    """Write a file at a `usable` path, so that no moment leaves half of it; a symbolic link stays a link.
 
     replace: whether it may take the place of an older file; if not, FileExistsError. Two processes can write
     to one path: each has a temporary file of its own, and a reader meets one's bytes or the other's.
     Raises OSError if the disk refuses; the older file then stays as it was.
     """
-    path = Path(os.path.realpath(usable(path)))
+    path = Path(os.path.realpath(path))
     _clear_stale(path)
     temporary = _temporary(path)
     try:

@@ -81,7 +81,8 @@ def train_gan(
         # run, stay as they are
         optimizers[name].param_groups[0]["lr"] = torch.tensor(lr, device=device)
     data = (images, digits.labels) if gan.config["labels"] else (images,)
-    parts = {"gan": gan} | {f"{name}_optimizer": optimizer for name, optimizer in optimizers.items()}
+    parts: dict[str, Any] = {"gan": gan}
+    parts |= {f"{name}_optimizer": optimizer for name, optimizer in optimizers.items()}
     # epochs may be more than they were, and autocast be another machine's; config and rates the parts have
     told = ("loss", "cosine", "d_steps", "r1", "r1_every", "penalty", "average", "mean_image")
     facts = {name: getattr(recipe, name) for name in told}

@@ -20,6 +20,7 @@ from course_lib.classifier import Classifier, train_classifier
 from course_lib.conditional_vae import ConditionalVAE
 from course_lib.data import Digits, binarize, fixed_binarization, mnist
 from course_lib.device import knows_bfloat16, pick_device
+from course_lib.files import check_writable, reason, usable
 from course_lib.gan_training import GANRecipe, train_gan
 from course_lib.metrics import NLL, nll
 from course_lib.sample_metrics import judge
@@ -154,7 +155,14 @@ def main() -> None:
     whole = asked.epochs is None or (asked.epochs >= 1 and asked.epochs % 1 == 0)
     if asked.recipe == "classifier" and not whole:
         parser.error(f"the classifier takes a whole number of epochs, at least 1, not {asked.epochs:g}.")
-    out, device = asked.out or Path(f"{asked.recipe}.safetensors"), pick_device(asked.device)
+    try:
+        out = usable(asked.out or f"{asked.recipe}.safetensors")
+        check_writable(out)
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"{asked.out or 'this folder'} cannot be written ({reason(error)}): pass another --out.")
+    device = pick_device(asked.device)
     digits, test = mnist(train=True, device=device), mnist(train=False, device=device)
     facts: dict[str, Any] = {"recipe": asked.recipe, "seed": asked.seed, "torch": torch.__version__}
     if asked.recipe == "classifier":
@@ -169,9 +177,10 @@ def main() -> None:
         facts["epochs"] = recipe.epochs if asked.epochs is None else asked.epochs
         model, run = train(recipe, digits, asked.seed, asked.epochs, going)
         if not run.finished:
-            sys.exit(f"{out} is not written yet: the same command goes on from {going}.")
+            sys.exit(f"{out} is not written yet: the same command goes on from {run.checkpoint}.")
         save_model(model, out, dtype=torch.float16, **facts)
-        going.unlink(missing_ok=True)  # there is none of no epochs
+        if run.checkpoint:  # this run's own file, which has another name if a second run took the first
+            run.checkpoint.unlink(missing_ok=True)  # there is none of no epochs
         model = load_model(out, device)  # what is measured is what was saved
         if isinstance(recipe, GANRecipe):
             torch.manual_seed(asked.seed)

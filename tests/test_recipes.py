@@ -340,3 +340,47 @@ def test_products_are_quick_while_training_and_as_before_afterwards():
     with pytest.raises(RuntimeError, match="in the middle"):
         train(recipe, digits, epochs=1, quiet=True, evaluate=look)
     assert torch.get_float32_matmul_precision() == before
+
+
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [
+        ("folder", "folder is a folder: pass the name of a file in it."),
+        ("plain/model", "plain/model cannot be a file (Not a directory): pass another name."),
+        ("", ". is a folder: pass the name of a file in it."),
+    ],
+)
+@pytest.mark.parametrize("recipe", ["plain", "gan", "classifier"])
+def test_a_file_that_cannot_be_written_is_said_before_training(command, recipe, out, says, tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "plain").write_text("")
+    with pytest.raises(SystemExit) as stopped:
+        command(recipe, "--out", out, "--device", "cpu")
+    assert stopped.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_home_folder_in_out(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    command("plain", "--epochs", "1", "--k", "0", "--device", "cpu", "--out=~/net.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["home"]
+    assert [p.name for p in (tmp_path / "home").iterdir()] == ["net.safetensors"]
+
+
+def test_the_checkpoint_of_another_run_is_not_cleared_away(command, tmp_path, monkeypatch):
+    """A second run of another seed took the name while this one trained."""
+    other = tmp_path / "plain.run.safetensors"
+    real = recipes.train
+
+    def train_beside(*arguments):
+        model, run = real(*arguments)
+        run.checkpoint.rename(tmp_path / "plain.run_2.safetensors")  # where it would have been saved
+        run.checkpoint = tmp_path / "plain.run_2.safetensors"
+        other.write_bytes(b"the other's")
+        return model, run
+
+    monkeypatch.setattr(recipes, "train", train_beside)
+    command("plain", "--epochs", "1", "--k", "0", "--device", "cpu")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.run.safetensors", "plain.safetensors"]
+    assert other.read_bytes() == b"the other's"

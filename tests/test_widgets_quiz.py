@@ -17,6 +17,7 @@ from browser import WIDGET_VIEW, Page, run_module
 from PIL import Image
 from scipy.stats import binomtest
 
+from course_lib import files
 from course_lib.widgets import Quiz
 from course_lib.widgets.quiz import wilson
 from course_lib.widgets.sprites import MOST
@@ -239,15 +240,40 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(answered, file):
     assert json.loads(answered.save().read_text())["answers"] == before
 
 
+def test_a_tilde_in_the_file_is_the_home_folder(answered, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    answered.file = "~/mine.json"
+    assert answered.save() == answered.save() == tmp_path / "mine.json"
+    assert os.listdir() == ["mine.json"]
+
+
+def test_two_quizzes_that_save_at_once_both_keep_their_answers(answered, monkeypatch):
+    """Both have seen that there is no file; the second is told, and saves again under the next name."""
+    other, real = Quiz(REAL, MADE), os.fsync
+
+    def fsync(file):
+        monkeypatch.setattr(files.os, "fsync", real)
+        other.save()
+        real(file)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    with pytest.raises(ValueError, match=r"quiz_answers.json cannot be written \(File exists\)"):
+        answered.save()
+    assert other.written == Path("quiz_answers.json")
+    assert answered.save() == Path("quiz_answers_2.json")
+    assert json.loads(other.written.read_text())["answers"] == []
+    assert json.loads(answered.written.read_text())["answers"] == answered.answers
+
+
 def test_a_full_disk_keeps_the_old_file(answered, monkeypatch):
     old = answered.save().read_text()
 
-    def full(self, text, **_):
-        with self.open("w") as file:
-            file.write(text[:20])
+    def full(file):
+        os.ftruncate(file, 20)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     answered.answers = answered.answers[:2]
     with pytest.raises(ValueError, match="No space left on device"):
         answered.save()

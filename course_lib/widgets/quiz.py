@@ -1,9 +1,7 @@
 """Real or made? A quiz that keeps score, for one person or for the hands of a class."""
 
-import contextlib
 import json
 import math
-import os
 from datetime import datetime
 from numbers import Integral
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import traitlets
 from matplotlib.figure import Figure
 
+from course_lib.files import reason, write_whole
 from course_lib.widgets.live import Live
 from course_lib.widgets.sprites import data_url, image_stack
 
@@ -92,16 +91,13 @@ class Quiz(Live):
         date = datetime.now().astimezone().isoformat(timespec="seconds")
         with self.lock:
             text = json.dumps({"date": date, **self.score(), "answers": self.answers}, indent=1)
-            path = Path(self.file)
-            temporary = path.with_name(f".{path.name}.tmp")
+            path = Path(self.file).expanduser()
             try:
-                path = path if path == self.written else free(path)
-                temporary.write_text(text + "\n", encoding="utf-8")
-                os.replace(temporary, path)  # no moment leaves half a file
+                own = path == self.written
+                path = path if own else free(path)
+                write_whole(path, f"{text}\n".encode(), replace=own)
             except OSError as error:
-                with contextlib.suppress(OSError):
-                    temporary.unlink()
-                why = f"{path} cannot be written ({error.strerror}). No answer is lost: set the quiz's .file"
+                why = f"{path} cannot be written ({reason(error)}). No answer is lost: set the quiz's .file"
                 raise ValueError(f"{why} to another name and save again.") from error
             self.written, self.file = path, str(path)
         return path
