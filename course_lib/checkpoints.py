@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from course_lib.device import pick_device
 from course_lib.files import usable, write_whole
 
 RUN = "training run"
@@ -95,8 +96,11 @@ def _holds_earlier(path: Path, identity: dict[str, str], step: int) -> bool:
 def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None, **facts: Any) -> None:
     """Keep a model of course_lib (its class has `.config`) and JSON-able facts: how it was made and measured.
 
-    dtype=torch.float16 halves the file; loaded, the model is float32 again. TypeError for other classes.
+    dtype=torch.float16 halves the file; loaded, the model is float32 again, as is one that was float64.
+    TypeError for other classes, ValueError for a dtype that is too small for the weights.
     """
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"Weights are saved as floating numbers, such as torch.float16, not {dtype}.")
     cls = type(model)
     if not (cls.__module__.startswith("course_lib.") and hasattr(model, "config")):
         raise TypeError(
@@ -107,12 +111,18 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
     for name, value in model.state_dict().items():
         kind = dtype if dtype and value.is_floating_point() else value.dtype
         tensors[name] = value.to("cpu", kind, copy=True, memory_format=torch.contiguous_format)
+        if kind != value.dtype and bool((tensors[name].isinf() & value.cpu().isfinite()).any()):
+            raise ValueError(f"{name} holds numbers too large for {kind}: save the model without dtype.")
     made = {"class": f"{cls.__module__}:{cls.__name__}", "config": model.config}
     write(path, "model", tensors, facts | made)
 
 
 def load_model(path: str | Path, device: str | torch.device | None = None) -> nn.Module:
-    """The model of `save_model`, in evaluation mode. CheckpointError when file and class do not fit."""
+    """The model of `save_model`, in evaluation mode, on the device (None: the CPU).
+
+    Raises CheckpointError when file and class do not fit, ValueError for a device that is not here.
+    """
+    place = None if device is None else pick_device(device)
     tensors, made = read(path, "model")
     module, name = made["class"].split(":")
     try:
@@ -123,7 +133,7 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> nn
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         why = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{path} does not fit the class {made['class']} of today: {why}") from None
-    return model.to(device).eval()
+    return model.to(place).eval()
 
 
 def describe(path: str | Path) -> dict[str, Any]:
