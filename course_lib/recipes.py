@@ -18,7 +18,7 @@ from torch import Tensor
 from course_lib.checkpoints import load_model, save_model
 from course_lib.classifier import Classifier, train_classifier
 from course_lib.conditional_vae import ConditionalVAE
-from course_lib.data import Digits, binarize, fixed_binarization, mnist
+from course_lib.data import as_digits, binarize, fixed_binarization, mnist
 from course_lib.device import knows_bfloat16, pick_device
 from course_lib.gan_training import GANRecipe, train_gan
 from course_lib.metrics import NLL, nll
@@ -77,20 +77,26 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
 
 
 def train(
-    recipe: Recipe | GANRecipe, digits: Digits, seed: int = 0, epochs: float | None = None,
+    recipe: Recipe | GANRecipe, digits: Any, seed: int = 0, epochs: float | None = None,
     checkpoint: str | Path | None = None, **options: Any,
 ) -> tuple[Any, Run]:  # fmt: skip
     """The recipe's model trained on the digits, in eval mode, and its Run.
 
-    epochs: others than the recipe's. checkpoint: a file to resume from. options: those of `Run.train`.
+    digits: Digits, or any map-style data set, such as torchvision's ImageFolder(root), which is read into
+    Digits first. epochs: others than the recipe's. checkpoint: a file to resume from. options: those of
+    `Run.train`.
     Interrupted, it returns the model so far: then `run.finished` is False.
     """
+    digits = as_digits(digits)
     if isinstance(recipe, GANRecipe):
         return train_gan(recipe, digits, seed, epochs, checkpoint, **options)
     torch.manual_seed(seed)
     images = digits.images.flatten(1)  # (N, D), bytes
     shape = list(digits.images.shape[1:])
-    model = recipe.model(shape=shape, **recipe.config).to(images.device)
+    config = {"shape": shape} | recipe.config
+    if recipe.model is ConditionalVAE:
+        config = {"labels": digits.n_classes} | config
+    model = recipe.model(**config).to(images.device)
     decoder = model.vae.decoder if isinstance(model, ConditionalVAE) else model.decoder
     if recipe.mean_image:
         decoder.start_at(images.float().mean(0) / 255)
