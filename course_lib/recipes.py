@@ -93,10 +93,7 @@ def train(
     torch.manual_seed(seed)
     images = digits.images.flatten(1)  # (N, D), bytes
     shape = list(digits.images.shape[1:])
-    config = {"shape": shape} | recipe.config
-    if recipe.model is ConditionalVAE:
-        config = {"labels": digits.n_classes} | config
-    model = recipe.model(**config).to(images.device)
+    model = recipe.model(shape=shape, **recipe.config).to(images.device)
     decoder = model.vae.decoder if isinstance(model, ConditionalVAE) else model.decoder
     if recipe.mean_image:
         decoder.start_at(images.float().mean(0) / 255)

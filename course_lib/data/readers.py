@@ -198,7 +198,12 @@ def _table(path: Path) -> tuple[list[str], np.ndarray]:
             first = file.readline()
         heading = [] if _is_number(first.split(",")[0]) else first.rstrip().split(",")
         # float32 holds every whole number up to 16 million, and a row of 784 in 3 KB
-        form = {"delimiter": ",", "skiprows": 1 if heading else 0, "ndmin": 2, "quotechar": '"'}
+        form: dict[str, Any] = {
+            "delimiter": ",",
+            "skiprows": int(bool(heading)),
+            "ndmin": 2,
+            "quotechar": '"',
+        }
         with warnings.catch_warnings(action="ignore"):  # for an empty table there is a sentence below
             table = np.loadtxt(path, np.float32, **form)
     except (ValueError, OSError, EOFError) as error:
