@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.data import Digits
+from course_lib.data import as_digits
 from course_lib.device import knows_bfloat16
 from course_lib.gan import GAN, update_discriminator, update_generator
 from course_lib.networks import check_labels, is_count
@@ -51,7 +51,7 @@ class GANRecipe:
 
 def train_gan(
     recipe: GANRecipe,
-    digits: Digits,
+    digits: Any,
     seed: int = 0,
     epochs: float | None = None,
     checkpoint: str | Path | None = None,
@@ -62,14 +62,15 @@ def train_gan(
 ) -> tuple[GAN, Run]:
     """The recipe's GAN trained on the digits, in eval mode, and its Run.
 
-    epochs: others than the recipe's. checkpoint: a file to resume from. weights: (N,), how often each row is
-    drawn, as for `Run`. options: those of `Run.train`, but evaluate is given the GAN, and autocast goes
-    before the recipe's. The run's history holds what the two updates return.
+    digits: Digits, or any map-style data set, which is read into Digits first. epochs: others than the
+    recipe's. checkpoint: a file to resume from. weights: (N,), how often each row is drawn, as for `Run`.
+    options: those of `Run.train`, but evaluate is given the GAN, and autocast goes before the recipe's. The
+    run's history holds what the two updates return.
     Raises ValueError for a loss that there is not, and for a graph with a penalty that is not in each step.
     """
-    if not isinstance(recipe, GANRecipe) or not isinstance(digits, Digits):
-        kinds = f"{type(recipe).__name__} and {type(digits).__name__}"
-        raise ValueError(f"train_gan takes a GANRecipe and Digits, such as mnist() returns, not {kinds}.")
+    if not isinstance(recipe, GANRecipe):
+        raise ValueError(f"train_gan takes a GANRecipe, not {type(recipe).__name__}.")
+    digits = as_digits(digits)
     torch.manual_seed(seed)
     images = digits.images.flatten(1)  # (N, D), bytes
     device = images.device

@@ -20,7 +20,7 @@ from course_lib.autoencoder import AutoEncoder
 from course_lib.checkpoints import load_model, save_model
 from course_lib.classifier import Classifier, train_classifier
 from course_lib.conditional_vae import ConditionalVAE
-from course_lib.data import Digits, fixed_binarization, mnist
+from course_lib.data import as_digits, fixed_binarization, mnist
 from course_lib.device import knows_bfloat16, pick_device
 from course_lib.files import check_writable, reason, usable
 from course_lib.gan_training import GANRecipe, train_gan
@@ -90,7 +90,7 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
 
 def train(
     recipe: Recipe | GANRecipe,
-    digits: Digits,
+    digits: Any,
     seed: int = 0,
     epochs: float | None = None,
     checkpoint: str | Path | None = None,
@@ -100,22 +100,24 @@ def train(
 ) -> tuple[Any, Run]:
     """The recipe's model trained on the digits, in eval mode, and its Run.
 
-    epochs: others than the recipe's. checkpoint: a file to resume from. weights: (N,), how often each row is
-    drawn, as for `Run`. options: those of `Run.train`. The model gets the pixels that its likelihood speaks
-    of (`likelihoods.observed_pixels`). A ConditionalVAE gets as many labels as the digits have classes.
+    digits: Digits, or any map-style data set, such as torchvision's ImageFolder(root), which is read into
+    Digits first. epochs: others than the recipe's. checkpoint: a file to resume from. weights: (N,), how
+    often each row is drawn, as for `Run`. options: those of `Run.train`. The model gets the pixels that its
+    likelihood speaks of (`likelihoods.observed_pixels`). A ConditionalVAE gets as many labels as the digits
+    have classes.
     Interrupted, it returns the model so far: then `run.finished` is False.
     """
+    digits = as_digits(digits)
     if isinstance(recipe, GANRecipe):
         return train_gan(recipe, digits, seed, epochs, checkpoint, weights=weights, **options)
-    if not isinstance(recipe, Recipe) or not isinstance(digits, Digits):
-        kinds = f"{type(recipe).__name__} and {type(digits).__name__}"
-        raise ValueError(f"train takes a recipe and Digits, such as mnist() returns, not {kinds}.")
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"train takes a recipe, not {type(recipe).__name__}.")
     torch.manual_seed(seed)
     images = digits.images.flatten(1)  # (N, D), bytes
     shape = list(digits.images.shape[1:])
     config = dict(recipe.config)
     if recipe.model is ConditionalVAE:
-        config.setdefault("labels", int(digits.labels.max()) + 1)
+        config.setdefault("labels", digits.n_classes)
     model = recipe.model(shape=shape, **config).to(images.device)
     if isinstance(model, ConditionalVAE):
         check_labels(digits.labels, model.config["labels"])  # a GPU would stop at such a label, with no word
