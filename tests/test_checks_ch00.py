@@ -213,7 +213,7 @@ WRONG_BINARIZE = [
     ("Uniform", lambda p, g: (Uniform(0, 1).sample(p.shape) < p).float(), "generator=generator"),
     (
         "NumPy noise",
-        lambda p, g: torch.from_numpy(np.random.rand(*p.shape) < p.numpy()).float(),
+        lambda p, g: torch.from_numpy(np.random.default_rng().random(p.shape) < p.numpy()).float(),
         "generator=generator",
     ),
     (
@@ -298,8 +298,8 @@ def of_probabilities(p, targets):
 
 def loop(logits, targets):
     total = 0.0
-    for a, t in zip(logits, targets):
-        for one_logit, one_target in zip(a, t):
+    for a, t in zip(logits, targets, strict=True):
+        for one_logit, one_target in zip(a, t, strict=True):
             total = total + F.softplus(one_logit) - one_target * one_logit
     return total / len(logits)
 
@@ -316,7 +316,7 @@ def log_sum_exp(logits, targets):
 
 def accumulated(logits, targets):
     total = torch.zeros(())
-    for a, t in zip(logits.split(2), targets.split(2)):
+    for a, t in zip(logits.split(2), targets.split(2), strict=True):
         total += each(a, t).sum()
     return total / logits.shape[0]
 

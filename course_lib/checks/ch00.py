@@ -26,30 +26,28 @@ def points_reference(images: Tensor) -> Tensor:
     return images.flatten(1).float() / 255  # (N, 784)
 
 
-POINTS_MISTAKES: dict[str, Any] = {
-    "the grey values still run from 0 to 255: divide by 255.": lambda images: images.flatten(1).float(),
-    "the images are still squares: flatten each into a row of 784 pixels.": lambda images: images / 255,
-    "all images run into one long row: keep the first axis.": lambda images: images.flatten() / 255,
-    "images are read column by column: a transpose comes before the reshape.": lambda images: (
+def points_mistakes(images: Tensor) -> dict[str, Tensor]:
+    flat, right = images.flatten(1).float(), points_reference(images)  # (N, 784)
+    wrong = {}
+    wrong["the grey values still run from 0 to 255: divide by 255."] = flat
+    wrong["the images are still squares: flatten each into a row of 784 pixels."] = images / 255
+    wrong["all images run into one long row: keep the first axis."] = right.flatten()
+    wrong["images are read column by column: a transpose comes before the reshape."] = (
         images.mT.flatten(1) / 255
-    ),
-    "pixels of different images are mixed: reshape to (N, 784) directly.": lambda images: (
-        points_reference(images).reshape(784, -1).T
-    ),
-    "divided by 256: the brightest value is 255, and must become 1.": lambda images: images.flatten(1) / 256,
-    "divided by this batch's maximum, so an image depends on its neighbours: use 255.": lambda images: (
-        images.flatten(1) / images.max()
-    ),
-    "divided by each image's own maximum, so two equal bytes get different values: use 255.": lambda images: (
-        images.flatten(1) / images.flatten(1).amax(1, keepdim=True)
-    ),
-    "everything is 0: `//` or an integer dtype cuts the fractions off.": lambda images: (
-        0 * images.flatten(1).float()
-    ),
-    "black and white are swapped: byte 0 must stay 0.": lambda images: 1 - points_reference(images),
-    "a threshold: keep the grey values between 0 and 1.": lambda images: points_reference(images).round(),
-    "scaled to [−1, 1]: pixels must lie in [0, 1].": lambda images: 2 * points_reference(images) - 1,
-}
+    )
+    wrong["pixels of different images are mixed: reshape to (N, 784) directly."] = right.reshape(784, -1).T
+    wrong["divided by 256: the brightest value is 255, and must become 1."] = flat / 256
+    wrong["divided by this batch's maximum, so an image depends on its neighbours: use 255."] = (
+        flat / flat.max()
+    )
+    wrong["divided by each image's own maximum, so two equal bytes get different values: use 255."] = (
+        flat / flat.amax(1, keepdim=True)
+    )
+    wrong["everything is 0: `//` or an integer dtype cuts the fractions off."] = 0 * flat
+    wrong["black and white are swapped: byte 0 must stay 0."] = 1 - right
+    wrong["a threshold: keep the grey values between 0 and 1."] = right.round()
+    wrong["scaled to [−1, 1]: pixels must lie in [0, 1]."] = 2 * right - 1
+    return wrong
 
 
 def draw_images(generator: Generator, n: int) -> dict[str, Tensor]:
@@ -64,8 +62,8 @@ def to_points(student: Student) -> None:
     images = draw_images(torch.Generator().manual_seed(0), 3)["images"].minimum(brightest[:, None, None])
     laws = {"pixels must lie in [0, 1].": lambda pixels: (pixels >= 0) & (pixels <= 1)}
     inputs = {"images": images}
-    Table.of(inputs, points_reference, POINTS_MISTAKES, laws=laws, dtype=torch.float32).ask(student)
-    other_inputs(student, points_reference, draw_images, (3,), (5,), POINTS_MISTAKES)
+    Table.of(inputs, points_reference, points_mistakes, laws=laws, dtype=torch.float32).ask(student)
+    other_inputs(student, points_reference, draw_images, (3,), (5,), points_mistakes)
     one = images[:1]
     squeezed = {
         "a batch of one image loses its first axis: `squeeze` is the usual cause.": points_reference(one)[0],
@@ -130,43 +128,40 @@ def pixel_nats(logits: Tensor, targets: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(logits, targets, reduction="none")  # (N, D)
 
 
-NATS_MISTAKES: dict[str, Any] = {
-    "averaged over pixels (784 times too small): sum over pixels, average over images.": lambda a, t: (
-        pixel_nats(a, t).mean()
-    ),
-    "summed over images: sum over pixels, but average over images.": lambda a, t: pixel_nats(a, t).sum(),
-    "pixels and images are swapped: sum over pixels, average over images.": lambda a, t: (
-        pixel_nats(a, t).sum(0).mean()
-    ),
-    "the sign is turned: this is the log-likelihood, the loss is minus that.": lambda a, t: (
-        -nats_reference(a, t)
-    ),
-    "the average over images is missing: one number is wanted.": lambda a, t: pixel_nats(a, t).sum(1),
-    "one number per pixel: sum over pixels, average over images.": pixel_nats,
-    "the sigmoid is applied twice: `..._with_logits` does it already.": lambda a, t: nats_reference(
-        a.sigmoid(), t
-    ),
-    "the sigmoid is missing: the logits are taken as logarithms of probabilities.": lambda a, t: (
-        -(t * a).sum(1).mean()
-    ),
-    "only pixels with target 1 count: (1 − target) · log(1 − p) is missing.": lambda a, t: (
-        (t * pixel_nats(a, t)).sum(1).mean()
-    ),
-    "only pixels with target 0 count: target · log p is missing.": lambda a, t: (
-        ((1 - t) * pixel_nats(a, t)).sum(1).mean()
-    ),
-    "black and white are swapped: log p goes with target 1.": lambda a, t: nats_reference(a, 1 - t),
-    "the arguments are swapped: the logits come first, then the targets.": lambda a, t: nats_reference(t, a),
-    "this is the squared error, not a log-probability.": lambda a, t: (
-        (a.sigmoid() - t).square().sum(1).mean()
-    ),
-    "the logarithm is missing: this is the sum of the probabilities of what was seen.": lambda a, t: (
-        (-pixel_nats(a, t)).exp().sum(1).mean()
-    ),
-    "a logit is no probability, its logarithm is NaN: take the sigmoid first.": lambda a, t: (
-        a.sum() * torch.nan
-    ),
-}
+def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    each = pixel_nats(logits, targets)  # (N, D)
+    right = each.sum(1).mean()
+    wrong = {}
+    wrong["averaged over pixels (784 times too small): sum over pixels, average over images."] = each.mean()
+    wrong["summed over images: sum over pixels, but average over images."] = each.sum()
+    wrong["pixels and images are swapped: sum over pixels, average over images."] = each.sum(0).mean()
+    wrong["the sign is turned: this is the log-likelihood, the loss is minus that."] = -right
+    wrong["the average over images is missing: one number is wanted."] = each.sum(1)
+    wrong["one number per pixel: sum over pixels, average over images."] = each
+    wrong["the sigmoid is applied twice: `..._with_logits` does it already."] = nats_reference(
+        logits.sigmoid(), targets
+    )
+    wrong["the sigmoid is missing: the logits are taken as logarithms of probabilities."] = (
+        -(targets * logits).sum(1).mean()
+    )
+    wrong["only pixels with target 1 count: (1 − target) · log(1 − p) is missing."] = (
+        (targets * each).sum(1).mean()
+    )
+    wrong["only pixels with target 0 count: target · log p is missing."] = (
+        ((1 - targets) * each).sum(1).mean()
+    )
+    wrong["black and white are swapped: log p goes with target 1."] = nats_reference(logits, 1 - targets)
+    wrong["the arguments are swapped: the logits come first, then the targets."] = nats_reference(
+        targets, logits
+    )
+    wrong["this is the squared error, not a log-probability."] = (
+        (logits.sigmoid() - targets).square().sum(1).mean()
+    )
+    wrong["the logarithm is missing: this is the sum of the probabilities of what was seen."] = (
+        (-each).exp().sum(1).mean()
+    )
+    wrong["a logit is no probability, its logarithm is NaN: take the sigmoid first."] = right * torch.nan
+    return wrong | other_units(right)
 
 
 def draw_logits(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
@@ -183,11 +178,9 @@ def nats_per_image(student: Student) -> None:
         "logits": tensor([[0.5, -1.0, 2.0], [-0.3, 1.5, -2.5]]),
         "targets": tensor([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]]),
     }
-    example = Table.of(inputs, nats_reference, NATS_MISTAKES, differentiable=True)
-    example.mistakes = {**example.mistakes, **other_units(example.right)}
-    example.ask(student)
+    Table.of(inputs, nats_reference, nats_mistakes, differentiable=True).ask(student)
     large_logits(student, lambda nats: nats.sum(1).mean())
-    other_inputs(student, nats_reference, draw_logits, (2, 3), (5, 7), NATS_MISTAKES)
+    other_inputs(student, nats_reference, draw_logits, (2, 3), (5, 7), nats_mistakes)
     gradients(student, nats_reference, inputs, ["logits"])
 
 

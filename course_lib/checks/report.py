@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 Student = Callable[..., object]
+Reference = Callable[..., Any]  # the right function: inputs to a tensor, or to a tuple of tensors
+Mistakes = Callable[..., Mapping[str, Tensor]]  # the same inputs to {sentence: what this mistake gives}
 Inputs = Mapping[str, Any]  # an exercise's arguments by name, in the order in which they are passed
 NOT_STARTED = "replace `raise NotImplementedError` by your steps, then run this again."
 WORD = {"correct": "✓ Correct", "mistake": "✗ Not yet", "not started": "○ Not started"}
@@ -177,11 +179,9 @@ class Table:
     differentiable: bool = False  # True refuses a Python float, through which no gradient flows
 
     @classmethod
-    def of(cls, inputs: Inputs, reference: Student, mistakes: Mapping[str, Student], **more: Any) -> "Table":
-        """The table of a reference and of functions that make the typical mistakes, on these inputs."""
-        right: Any = reference(*inputs.values())
-        wrong: dict[str, Any] = {says: answer(*inputs.values()) for says, answer in mistakes.items()}
-        return cls(inputs, right, wrong, **more)
+    def of(cls, inputs: Inputs, reference: Reference, mistakes: Mistakes, **more: Any) -> "Table":
+        """The table of a reference and of a function that makes all typical mistakes, on these inputs."""
+        return cls(inputs, reference(*inputs.values()), mistakes(*inputs.values()), **more)
 
     def ask(self, student: Student) -> None:
         """Call the student's function on the inputs and judge what it returns."""
@@ -270,18 +270,18 @@ DRAWN_ANEW = " (The input is drawn anew at each check.)"
 
 def other_inputs(
     student: Student,
-    reference: Callable[..., Any],
+    reference: Reference,
     draw: Callable[..., Inputs],
     example: tuple[int, ...],
     other: tuple[int, ...],
-    mistakes: Mapping[str, Callable[..., Any]] | None = None,
+    mistakes: Mistakes | None = None,
 ) -> None:
     """Raise Mistake unless the student agrees with the reference on two inputs that nobody has seen.
 
     draw(generator, *sizes) gives the inputs by name. The first draw has the example's sizes, the second
     one others, so that the message can tell a number that fits only the example from a size that is written
     into the code. The expected value is never shown.
-    mistakes: a sentence, and the function that computes what this mistake gives on the same inputs.
+    mistakes: gives for the same inputs what each typical mistake computes; its sentence is said then.
     """
     generator = fresh_generator()
     for sizes, says in ((example, OTHER_NUMBERS), (other, OTHER_SIZE)):
@@ -293,8 +293,8 @@ def other_inputs(
             raise Mistake(f"{says} There {stopped}") from None
         if agrees(yours, right):
             continue
-        for named, wrong in (mistakes or {}).items():
-            expect(not agrees(yours, wrong(*inputs)), named + DRAWN_ANEW)
+        for named, wrong in (mistakes(*inputs) if mistakes else {}).items():
+            expect(not agrees(yours, wrong), named + DRAWN_ANEW)
         raise Mistake(says)
 
 
@@ -319,7 +319,7 @@ def agrees(yours: object, right: Tensor | Sequence[Tensor]) -> bool:
 
 def gradients(
     student: Student,
-    reference: Callable[..., Tensor],
+    reference: Reference,
     inputs: Inputs,
     to: Sequence[str],
     otherwise: str = "Is a part of it cut by `detach`, or changed by a clamp or a rounding?",
