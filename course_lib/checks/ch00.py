@@ -12,11 +12,13 @@ from course_lib.checks.report import (
     Mistake,
     Student,
     Table,
+    call,
     draws,
     exercise,
     expect,
     fresh_generator,
     gradients,
+    numbers,
     other_inputs,
     other_units,
 )
@@ -106,7 +108,7 @@ def binarize(student: Student) -> None:
 
 def fair_draw(student: Student, pixels: Tensor) -> None:
     """Raise Mistake unless the draw of these grey values (N, D) is right for each value and independent."""
-    draw = draws(student, {}, pixels.shape, pixels)
+    draw = numbers(call(student, pixels, fresh_generator()), "your draw", pixels.shape)
     expect(((draw == 0) | (draw == 1)).all(), "a draw must hold only 0 and 1.")
     z = (draw - pixels) / (pixels * (1 - pixels)).sqrt()  # mean 0 and variance 1, if right
     rank = pixels.flatten().argsort()
@@ -166,7 +168,7 @@ def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
 
 def draw_logits(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
     """Logits and targets (N, D)."""
-    logits = 2 * torch.randn(n, d, generator=generator)
+    logits = 8 * torch.rand(n, d, generator=generator) - 4  # where a sigmoid does not round
     targets = (torch.rand(n, d, generator=generator) < 0.5).float()
     return {"logits": logits, "targets": targets}
 
@@ -179,8 +181,8 @@ def nats_per_image(student: Student) -> None:
         "targets": tensor([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]]),
     }
     Table.of(inputs, nats_reference, nats_mistakes, differentiable=True).ask(student)
-    large_logits(student, lambda nats: nats.sum(1).mean())
     other_inputs(student, nats_reference, draw_logits, (2, 3), (5, 7), nats_mistakes)
+    large_logits(student, lambda nats: nats.sum(1).mean())
     gradients(student, nats_reference, inputs, ["logits"])
 
 
