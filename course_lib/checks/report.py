@@ -9,7 +9,7 @@ import random
 import re
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
@@ -321,7 +321,7 @@ def gradients(
     student: Student,
     reference: Reference,
     inputs: Inputs,
-    to: Sequence[str],
+    to: Collection[str],
     otherwise: str = "Is a part of it cut by `detach`, or changed by a clamp or a rounding?",
 ) -> None:
     """Raise Mistake unless the student's result has the reference's gradient with respect to the inputs `to`.
@@ -354,12 +354,18 @@ def gradients(
         expect(agrees(slope, good), says)
 
 
-def weighted_gradients(value: object, leaves: Inputs, to: Sequence[str]) -> list[Tensor]:
+def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> list[Tensor]:
     """The gradients of Σ (1 + i/n) · value[i]; zeros where none arrives."""
     if not isinstance(value, Tensor) or not value.requires_grad:
         return [torch.zeros_like(leaves[name]) for name in to]
     weights = 1 + torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape) / value.numel()
-    found = torch.autograd.grad((weights * value).sum(), [leaves[name] for name in to], allow_unused=True)
+    total, inputs = (weights * value).sum(), [leaves[name] for name in to]
+    try:
+        found = torch.autograd.grad(total, inputs, allow_unused=True)
+    except RuntimeError as error:
+        in_place = "inplace" in str(error)
+        says = "an in-place operation (`+=`, `add_`) overwrites what the gradient needs."
+        raise Mistake(f"the value is right, but it has no gradient: {says if in_place else error}") from None
     return [
         torch.zeros_like(leaves[name]) if slope is None else slope
         for slope, name in zip(found, to, strict=True)
