@@ -2,18 +2,23 @@
 
 import html
 import inspect
+import itertools
 import linecache
+import math
 import re
+import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 Student = Callable[..., object]
+Inputs = Mapping[str, Any]  # an exercise's arguments by name, in the order in which they are passed
 NOT_STARTED = "replace `raise NotImplementedError` by your steps, then run this again."
 WORD = {"correct": "✓ Correct", "mistake": "✗ Not yet", "not started": "○ Not started"}
 # safe for colour-blind eyes, and read on white and on black
@@ -119,6 +124,16 @@ def plain(value: object, what: str) -> Tensor:
     return value.detach().to_dense().cpu()
 
 
+def number_or_tensor(value: object, what: str, differentiable: bool) -> Tensor:
+    """Like `plain`, for one number: a Python or NumPy float will do where no gradient is wanted."""
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
+        return plain(value, what)
+    if differentiable:
+        says = "but a torch tensor is wanted: `.item()` and `float()` cut the gradient. Return the tensor."
+        raise Mistake(f"{what}: a {type(value).__name__}, {says}")
+    return torch.tensor(float(value), dtype=torch.float64)
+
+
 def show(value: Tensor) -> str:
     """The numbers, rounded, in round brackets."""
     return str(value.double().round(decimals=4).tolist()).replace("[", "(").replace("]", ")")
@@ -137,8 +152,11 @@ class Table:
     right: Tensor
     mistakes: Mapping[str, Tensor] = field(default_factory=dict)  # sentence: what this mistake computes
     laws: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)  # sentence: what must hold
+    # said after "NaN or infinity."
     not_finite: str = "Look for a division by 0, or the logarithm of 0 or less."
+    otherwise: str = "a wrong value."  # said of a finite wrong value that nothing above names
     dtype: torch.dtype | None = None  # None: any floating type
+    differentiable: bool = False  # True refuses a Python float, through which no gradient flows
 
     def ask(self, student: Student) -> None:
         """Call the student's function on the inputs and judge what it returns."""
@@ -146,7 +164,9 @@ class Table:
 
     def judge(self, value: object, what: str = "your result") -> None:
         """Raise Mistake unless right: mistakes, then dtype, shape, finite, properties, values."""
-        yours, right = plain(value, what), self.right
+        right = self.right
+        one_number = right.ndim == 0
+        yours = number_or_tensor(value, what, self.differentiable) if one_number else plain(value, what)
         named = [says for says, wrong in self.mistakes.items() if same(yours, wrong)]
         if named:
             says = named[0]
@@ -162,7 +182,7 @@ class Table:
             return
         else:
             broken = [says for says, holds in self.laws.items() if not holds(yours).all()]
-            says = broken[0] if broken else f"{what}: a wrong value."
+            says = broken[0] if broken else f"{what}: {self.otherwise}"
         raise Mistake(f"{says} {self.example(yours)}")
 
     def example(self, yours: Tensor) -> str:
@@ -187,6 +207,137 @@ def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
     expect(yours.is_floating_point(), f"{what}: dtype {yours.dtype}, but a floating type is wanted.")
     expect(yours.isfinite().all(), f"{what}: NaN or infinity.")
     return yours
+
+
+def other_units(right: Tensor) -> dict[str, Tensor]:
+    """What the right answer in nats would be with another logarithm: entries for a Table's mistakes."""
+    bits = "these are bits (logarithms to base 2): nats are wanted, so use the natural logarithm."
+    tens = "these are logarithms to base 10: nats are wanted, so use the natural logarithm."
+    return {bits: right / math.log(2), tens: right / math.log(10)}
+
+
+def fresh_generator() -> torch.Generator:
+    """A generator whose seed comes from the operating system; torch's own generator is left alone."""
+    return torch.Generator().manual_seed(secrets.randbits(62))
+
+
+def parts(answer: object, names: Sequence[str], right: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors of an answer that returns several, if they come in the order of `names`."""
+    order = ", ".join(names)
+    if not isinstance(answer, tuple | list) or len(answer) != len(names):
+        raise Mistake(f"return {len(names)} tensors: {order}.")
+    yours = [plain(part, f"your {name}") for part, name in zip(answer, names, strict=True)]
+    for turned in itertools.permutations(right):
+        if all(good is own for good, own in zip(turned, right, strict=True)):
+            continue
+        values = all(same(part, good) for part, good in zip(yours, turned, strict=True))
+        # different shapes tell the order even where the numbers are wrong, too
+        shapes = [part.shape for part in yours]
+        by_shape = shapes == [good.shape for good in turned] and shapes != [good.shape for good in right]
+        expect(not (values or by_shape), f"the results come in another order: return {order}.")
+    return yours
+
+
+OTHER_NUMBERS = "Right on the example, wrong on other numbers: does your code fit only the example?"
+OTHER_SIZE = "Right on the example, wrong on another size: is a size written into your code?"
+DRAWN_ANEW = " (The input is drawn anew at each check.)"
+
+
+def other_inputs(
+    student: Student,
+    reference: Callable[..., Any],
+    draw: Callable[..., Inputs],
+    example: tuple[int, ...],
+    other: tuple[int, ...],
+    mistakes: Mapping[str, Callable[..., Any]] | None = None,
+) -> None:
+    """Raise Mistake unless the student agrees with the reference on two inputs that nobody has seen.
+
+    draw(generator, *sizes) gives the inputs by name. The first draw has the example's sizes, the second
+    one others, so that the message can tell a number that fits only the example from a size that is written
+    into the code. The expected value is never shown.
+    mistakes: a sentence, and the function that computes what this mistake gives on the same inputs.
+    """
+    generator = fresh_generator()
+    for sizes, says in ((example, OTHER_NUMBERS), (other, OTHER_SIZE)):
+        inputs = draw(generator, *sizes).values()
+        right = reference(*inputs)
+        try:
+            yours = call(student, *inputs)
+        except Mistake as stopped:
+            raise Mistake(f"{says} There {stopped}") from None
+        if agrees(yours, right):
+            continue
+        for named, wrong in (mistakes or {}).items():
+            expect(not agrees(yours, wrong(*inputs)), named + DRAWN_ANEW)
+        raise Mistake(says)
+
+
+def agrees(yours: object, right: Tensor | Sequence[Tensor]) -> bool:
+    """Equal shapes and numbers, for one tensor or several; a Python float stands for a tensor ().
+
+    1e-5 of the largest number: float32 sums of a few hundred terms stay far below that.
+    """
+    if not isinstance(right, Tensor):
+        if not isinstance(yours, tuple | list) or len(yours) != len(right):
+            return False
+        return all(agrees(part, good) for part, good in zip(yours, right, strict=True))
+    if isinstance(yours, float | int | np.floating | np.integer) and right.ndim == 0:
+        yours = torch.tensor(float(yours))
+    if not isinstance(yours, Tensor) or yours.is_complex() or yours.shape != right.shape:
+        return False
+    own, good = plain(yours, "your result").double(), right.detach().double()
+    largest = float(good.abs().max()) if good.numel() else 0.0
+    return torch.allclose(own, good, rtol=1e-4, atol=1e-5 * max(largest, 1.0))
+
+
+def gradients(
+    student: Student,
+    reference: Callable[..., Tensor],
+    inputs: Inputs,
+    to: Sequence[str],
+    otherwise: str = "Is a part of it cut by `detach`, or changed by a clamp or a rounding?",
+) -> None:
+    """Raise Mistake unless the student's result has the reference's gradient with respect to the inputs `to`.
+
+    Call it last: the value must be right already. A result of several numbers is summed with unequal weights.
+    """
+    leaves = {}
+    for name, value in inputs.items():
+        leaves[name] = value.clone().requires_grad_() if name in to else value
+    try:
+        yours = call(student, *leaves.values())
+    except Mistake as stopped:
+        says = "NumPy passes no gradient on, but your function must be differentiable: stay with torch."
+        expect("numpy()" not in str(stopped), says)
+        raise
+    expect(
+        all(leaves[name].grad is None for name in to),
+        "`backward()` is called inside your function: only return the value, and leave `.grad` alone.",
+    )
+    cut = "is cut: look for `detach`, `item`, `.data`, `no_grad`, or a new tensor made from numbers."
+    right = reference(*leaves.values())
+    wanted = weighted_gradients(right, leaves, to)
+    found = weighted_gradients(yours, leaves, to)
+    for name, slope, good in zip(to, found, wanted, strict=True):
+        lost = good.any() and not slope.any()
+        expect(not lost, f"the value is right, but its gradient with respect to {name} {cut}")
+        says = f"the value is right, but its gradient with respect to {name} is NaN or infinite."
+        expect(slope.isfinite().all(), says)
+        says = f"the value is right, but its gradient with respect to {name} is wrong. {otherwise}"
+        expect(agrees(slope, good), says)
+
+
+def weighted_gradients(value: object, leaves: Inputs, to: Sequence[str]) -> list[Tensor]:
+    """The gradients of Σ (1 + i/n) · value[i]; zeros where none arrives."""
+    if not isinstance(value, Tensor) or not value.requires_grad:
+        return [torch.zeros_like(leaves[name]) for name in to]
+    weights = 1 + torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape) / value.numel()
+    found = torch.autograd.grad((weights * value).sum(), [leaves[name] for name in to], allow_unused=True)
+    return [
+        torch.zeros_like(leaves[name]) if slope is None else slope
+        for slope, name in zip(found, to, strict=True)
+    ]
 
 
 @dataclass
