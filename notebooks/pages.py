@@ -17,20 +17,19 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-# 4.5 : 1 at least on the cells' #f5f5f5, which JupyterLab's own colours miss; outputs that were saved with the old grey of
-# "Not started" are mended as well. Tables and formulas scroll by themselves where the screen is narrow.
+# 4.5 : 1 at least on the cells' #f5f5f5, which JupyterLab's own colours miss; outputs that were saved with the
+# old grey of "Not started" are mended as well.
 STYLE = """
 :root { --jp-mirror-editor-comment-color: #2f6363; --jp-mirror-editor-number-color: #006b00;
-  --jp-mirror-editor-operator-color: #7d00c4; }
+  --jp-mirror-editor-operator-color: #7d00c4; --jp-cell-prompt-not-active-opacity: 1; }
 .highlight .ow { color: #7d00c4 }
-.jp-InputPrompt, .jp-OutputPrompt { color: #595959; opacity: 1 }
 span[style*="#7F7F7F"] { color: #595959 !important }
 :focus-visible { outline: 3px solid #004B7A; outline-offset: 2px }
 math { font-size: 118% }
 """
 # What scrolls sideways can be scrolled with the keys, too.
 SCRIPT = """
-const wide = () => document.querySelectorAll("main .jp-RenderedHTMLCommon, main .jp-OutputArea-output, main pre")
+const wide = () => document.querySelectorAll("main :is(.jp-RenderedHTMLCommon, .jp-OutputArea-output, pre)")
   .forEach((e) => {
     if (e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== "visible") e.tabIndex = 0;
     else e.removeAttribute("tabindex");
@@ -93,7 +92,7 @@ def descriptions(nb: NotebookNode) -> list[str]:
 
 
 def renew_widgets(nb: NotebookNode) -> None:
-    """Give each saved widget the script of today, so that what is mended in a widget is mended in its page."""
+    """Give each saved widget the script of today: what is mended in a widget is mended in its page."""
     from course_lib import widgets  # it imports torch, which most of build.py can do without
 
     for cell in nb.cells:

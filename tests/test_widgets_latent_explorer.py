@@ -599,8 +599,11 @@ def test_colour_is_colour_on_the_screen(lab, chromium, tmp_path, live):
         page.locator(ONE).first.scroll_into_view_if_needed()
     drag(page, (0, 0), (3, -3))
     page.wait(f"d.from === '{'kernel' if live else 'grid'}' && JSON.parse(d.z)[0] > 2.9", ONE)
-    colour = page.locator(ONE).first.locator("canvas").nth(1).evaluate(
-        "c => [...c.getContext('2d').getImageData(c.width / 4, c.height / 2, 1, 1).data]"
+    colour = (
+        page.locator(ONE)
+        .first.locator("canvas")
+        .nth(1)
+        .evaluate("c => [...c.getContext('2d').getImageData(c.width / 4, c.height / 2, 1, 1).data]")
     )
     assert colour == pytest.approx([255, 0, 255, 255], abs=6)
     page.close()

@@ -18,7 +18,7 @@ NOT_STARTED = "replace `raise NotImplementedError` by your steps, then run this 
 WORD = {"correct": "✓ Correct", "mistake": "✗ Not yet", "not started": "○ Not started"}
 # safe for colour-blind eyes, and read on white and on black
 # 4.5 : 1 on white at least, and 3 : 1 on a dark theme's #212121
-COLOUR = {"correct": "#1F74B5", "mistake": "#C65500", "not started": "#757575"}
+COLOUR = {"correct": "#1F74B5", "mistake": "#C25200", "not started": "#757575"}
 
 
 class Mistake(Exception):

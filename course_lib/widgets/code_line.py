@@ -21,7 +21,8 @@ class CodeLine(Live):
     decoders: name -> function of codes (n, 1), float32 on `device`, to pixels (n, H, W) in [0, 1], or
     (n, 3, H, W) in colour; up to 4.
     limits: name -> (low, high); position t in [0, 1] is that model's code low + t·(high − low).
-    truth: (M, H, W) or (M, 3, H, W), true images; the distance is the root of the summed squared pixel differences.
+    truth: (M, H, W) or (M, 3, H, W), true images; the distance is the root of the summed squared pixel
+    differences.
     marks: name -> codes (K,) of true images, drawn as ticks under the curves.
 
     All `positions` are decoded here, once: a page without a kernel lacks nothing. `t` follows the browser and

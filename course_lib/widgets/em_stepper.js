@@ -546,8 +546,9 @@ function build(core) {
       time.output.textContent = `${at} of ${history.length - 1}`;
       k.select.value = history[0][3];
       fast.select.value = speed;
+      const goal = read(to);          // where it glides to: what lies on the way is not worth reading out
       core.describe(canvas, `${points.length} points and ${now.K} components after ${at} half-steps. ` +
-        `log P(x) ${number(now.logPx)} is L_b ${number(now.bound)} plus gap ${number(now.gap)} nats per point. ` +
+        `log P(x) ${number(goal.logPx)} is L_b ${number(goal.bound)} plus gap ${number(goal.gap)} nats per point. ` +
         `Keys: s, e and m step, space plays, a digit picks a component, arrows move it.`);
       Object.assign(root.dataset, { kind: history[at][0], step: at, steps: history.length - 1, k: now.K,
         logpx: history[at][1], gap: history[at][2], playing: player.playing, shown: now.logPx, start,

@@ -13,7 +13,6 @@ from course_lib.plots import COMPONENTS
 from course_lib.widgets.live import Live
 from course_lib.widgets.sprites import Decoder, data_url, pictures, plane_points, sheet
 
-
 PIXELS = 700_000  # of all decoded images together: in so many bytes a picture of them is still clear
 
 
@@ -35,7 +34,7 @@ class LatentExplorer(Live):
     names = traitlets.List(traitlets.Unicode(), ["z1", "z2"], 2, 2).tag(sync=True)
     points: Any = traitlets.List().tag(sync=True)
     labels: Any = traitlets.List().tag(sync=True)
-    # those of components, and three more; a point is its digit's numeral, so that colour is not the only sign.
+    # those of components, and three more; a point is its digit's numeral: colour is not the only sign
     colours = traitlets.List([*COMPONENTS[:7], "#C9C9C9", "#7A3B10", "#222222"]).tag(sync=True)
     shape: Any = traitlets.List().tag(sync=True)  # [points along a side of the grid, m, H, W]
     channels = traitlets.Int(1).tag(sync=True)  # 1: grey, 3: red, green, blue
@@ -45,8 +44,8 @@ class LatentExplorer(Live):
                  size: int = 420, names: tuple[str, str] = ("z1", "z2"), device: str = "cpu"):  # fmt: skip
         self.decode, self.device = decode, device
         m, height, width, channels = pictures(decode, torch.zeros(2, 2, device=device)).shape[1:]
-        # 25 along a side is a step of 0.25 from −3 to 3, between which the page blends; a row of ten gets 9, or
-        # the page would grow too large. An odd number, so that z = 0 is one of them.
+        # 25 along a side is a step of 0.25 from −3 to 3, between which the page blends; a row of ten gets 9,
+        # or the page would grow too large. An odd number, so that z = 0 is one of them.
         side = min(25, max(3, int((PIXELS / (m * height * width * channels)) ** 0.5)))
         side -= 1 - side % 2
         given = {"limits": limits, "size": size, "names": list(names), "channels": channels}

@@ -31,7 +31,7 @@ const STYLE = `
 .course-widget label { display: inline-flex; gap: 6px; align-items: center; font: inherit; color: #222; margin: 0; }
 .course-widget input[type=range] { width: 120px; margin: 0; accent-color: #0072B2; }
 .course-widget label.wide, .course-widget label.wide input { flex: 1 1 200px; }
-.course-widget .value { font: inherit; min-width: 3.2em; font-variant-numeric: tabular-nums; }
+.course-widget .value { font: inherit; white-space: nowrap; min-width: 3.2em; font-variant-numeric: tabular-nums; }
 .course-widget canvas { display: block; width: 100%; touch-action: pan-y; border-radius: 4px; }
 .course-widget .sum { font-size: 17px; font-variant-numeric: tabular-nums; margin: 2px 0; }
 .course-widget .parts { margin: 2px 0 8px; font-variant-numeric: tabular-nums; }
@@ -172,7 +172,8 @@ class Core {
 
   // The name of a picture changes with what it shows; while it plays, that would be read out as well.
   describe(canvas, text) {
-    if (!this.playing) canvas.setAttribute("aria-label", spoken(text));
+    const heard = spoken(text);
+    if (!this.playing && canvas.getAttribute("aria-label") !== heard) canvas.setAttribute("aria-label", heard);
   }
 
   // Begins or ends a time of silence.

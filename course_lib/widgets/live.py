@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 LIVE = Path(__file__).with_name("live.js")
 # The script that a saved widget ends with; no "<" stands in its state.
 MOUNTED = re.compile(
-    r'<script type="module">\n.*\nmount\("(?P<uid>\w+)", (?P<state>\{[^<]*\}), definition\);\n</script>', re.DOTALL
+    r'<script type="module">\n.*\nmount\("(?P<uid>\w+)", (?P<state>\{[^<]*\}), definition\);\n</script>',
+    re.DOTALL,
 )
 
 
@@ -32,12 +33,14 @@ class Live(anywidget.AnyWidget):
     """
 
     script: ClassVar[Path | tuple[Path, ...]]
+    source: ClassVar[str]
     uid = traitlets.Unicode().tag(sync=True)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "script" in cls.__dict__:
             own = cls.script if isinstance(cls.script, tuple) else (cls.script,)
-            cls._esm = "".join(path.read_text(encoding="utf-8") for path in (LIVE, *own))
+            cls.source = "".join(path.read_text(encoding="utf-8") for path in (LIVE, *own))
+            cls._esm = cls.source  # which a widget, once made, replaces by a trait
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **traits: Any) -> None:
@@ -91,7 +94,7 @@ class Live(anywidget.AnyWidget):
     def _script(cls, uid: str, state: str) -> str:
         """The script that brings the widget to life in a page; state: its traits as JSON."""
         call = f"mount({json.dumps(uid)}, {state}, definition);".replace("<", "\\u003c")
-        return f'<script type="module">\n{cls._esm}\n{call}\n</script>'
+        return f'<script type="module">\n{cls.source}\n{call}\n</script>'
 
     @classmethod
     def renewed(cls, html: str) -> str:

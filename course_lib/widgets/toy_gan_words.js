@@ -37,6 +37,10 @@ const MORE = `
 .course-widget .slow li { color: #595959; margin: 1px 0; }
 .course-widget .slow li[aria-current] { color: #222; font-weight: 600; }
 .course-widget .slow small { color: #595959; }
+/* the samples are those of the picture, which keeps its colours and its white */
+@media (forced-colors: active) {
+  .course-widget .layer i { forced-color-adjust: none; background: #fff; box-shadow: 0 0 0 4px #fff; }
+}
 @media (max-height: 800px) { .course-widget .slow li:not([aria-current]) { display: none; } }
 .course-widget .reached { display: inline-block; min-width: 7em; color: #595959; font-size: .87em; }
 
