@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from course_lib.checks.report import Result, Table, call, exercise, expect
+from course_lib.checks.report import Result, Table, call, exercise, expect, same
 
 DESIGN = "design.safetensors"
 
@@ -58,7 +58,7 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
     for name, part in zip(names, parts, strict=True):
         mistakes = {sentence: array(values[name]) for sentence, values in example["mistakes"].items()}
         right = array(example["right"][name])
-        mistakes = {says: wrong for says, wrong in mistakes.items() if not torch.equal(wrong, right)}
+        mistakes = {says: wrong for says, wrong in mistakes.items() if not same(wrong, right)}
         Table(shown, right, mistakes).judge(
             as_tensor(part), "your result" if len(names) == 1 else f"`{name}`"
         )

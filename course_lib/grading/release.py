@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from course_lib.grading.assignment import AnyQuestion, Assignment, Secret, draw
 from course_lib.grading.engine import write_whole
-from course_lib.grading.question import Design, Question, Variant, Written, results_of
+from course_lib.grading.question import Design, Question, Variant, agree, results_of
 
 PUBLIC_SEED = 2014  # of the practice examples, which are no secret
 MARK = "question:"
@@ -122,7 +122,7 @@ def practice_examples(assignment: Assignment, choose: Choose = first_variants) -
             "mistakes": {
                 sentence: {key: as_json(value) for key, value in values.items()}
                 for sentence, values in gives.items()
-                if values is not None
+                if values is not None and not agree(values, right, variant.tolerance)
             },
         }
     return found
