@@ -39,6 +39,7 @@ SYSTEM_LINKS = (
     "/lib64",
 )  # links into /usr on today's systems, folders on older ones
 SYSTEM_FILES = ("/etc/fonts", "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
+FIRST_USER = 1_000_000_000  # user numbers from here on belong to nobody on this machine
 TICK = 0.1  # seconds between two looks at the clock and at the memory
 
 
@@ -167,7 +168,7 @@ def write_task(
         "limits": asdict(limits),
         "pipe": pipe,
         # one that no other sandbox has, so that the kernel counts this submission's processes alone
-        "uid": 1_000_000 + secrets.randbelow(1_000_000_000) if own_user else None,
+        "uid": FIRST_USER + secrets.randbelow(1_000_000_000) if own_user else None,
         "import_from": [str(course_folder().parent)] if unsafe else ["/course"],
     }
     (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
