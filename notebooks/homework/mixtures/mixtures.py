@@ -1,2 +1,5 @@
 # %% [markdown]
 # question: responsibilities
+
+# %% [markdown]
+# question: m_step
