@@ -3,3 +3,6 @@
 
 # %% [markdown]
 # question: m_step
+
+# %% [markdown]
+# question: missing
