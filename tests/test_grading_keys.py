@@ -1,6 +1,7 @@
 """The keys of the real assignments: references agree with independent formulas, right answers in every style pass,
 known mistakes get their names, and nothing else is taken for right."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 
+from course_lib.checks.practice import hand_in
 from course_lib.grading import runner
 from course_lib.grading.assignment import HOMEWORK, Assignment, draw
-from course_lib.grading.judge import judge
-from course_lib.grading.question import CASES, Question, Variant, agree, copied, results_of
+from course_lib.grading.engine import read_design
+from course_lib.grading.judge import judge, judge_design
+from course_lib.grading.question import (
+    CASES,
+    Design,
+    Question,
+    Variant,
+    agree,
+    copied,
+    results_of,
+)
 from course_lib.grading.sandbox import Answer
 
 NAMES = sorted(path.parent.name for path in HOMEWORK.glob("*/keys"))
@@ -49,8 +61,6 @@ def answer(function: Callable[..., Any], arguments: dict[str, Any], returns: tup
 
 
 def function_from(code: str, name: str) -> Callable[..., Any]:
-    import math
-
     space: dict[str, Any] = {"torch": torch, "math": math, "F": torch.nn.functional, "nn": torch.nn}
     exec(code, space)
     return space[name]
@@ -73,7 +83,9 @@ def test_the_reference_agrees_with_an_independent_formula(question, variant):
             assert all(np.isfinite(values).all() for values in one.values()), case
             assert two is not None, case
             for name in variant.returns:
-                np.testing.assert_allclose(one[name], two[name], rtol=1e-7, atol=1e-9, err_msg=f"{case} {name}")
+                np.testing.assert_allclose(
+                    one[name], two[name], rtol=1e-7, atol=1e-9, err_msg=f"{case} {name}"
+                )
 
 
 @pytest.mark.parametrize(("question", "variant"), VARIANTS)
@@ -112,7 +124,10 @@ def test_an_untouched_stub_is_not_started_and_nothing_is_right_by_chance(questio
     with pytest.raises(NotImplementedError):
         stub(*[None] * len(inputs_of(variant, 0)["small"]))
     for seed in SEEDS:
-        small, large = (results_of(variant.reference, inputs_of(variant, s)["small"], variant.returns) for s in (seed, seed + 7))
+        small, large = (
+            results_of(variant.reference, inputs_of(variant, s)["small"], variant.returns)
+            for s in (seed, seed + 7)
+        )
         assert not agree(small, large, variant.tolerance), "the answer does not depend on the inputs"
 
 
@@ -121,7 +136,8 @@ def test_sizes_differ_between_the_cases(question, variant):
     """A size written into the code fails, because two cases have different shapes."""
     inputs = inputs_of(variant, 0)
     shapes = [
-        [np.shape(value) for value in inputs[case].values() if isinstance(value, np.ndarray)] for case in ("small", "large")
+        [np.shape(value) for value in inputs[case].values() if isinstance(value, np.ndarray)]
+        for case in ("small", "large")
     ]
     assert shapes[0] != shapes[1]
 
@@ -137,3 +153,34 @@ def test_an_assignment_has_five_to_seven_questions_and_a_hundred_points(name):
 def test_no_key_lies_inside_the_package():
     package = Path(runner.__file__).resolve().parents[1]
     assert not [path for path in package.rglob("*.py") if path.parent.name == "keys"]
+
+
+DESIGNS = [
+    pytest.param(assignment, question, id=f"{name}-{question.name}")
+    for name, assignment in ASSIGNMENTS.items()
+    for question in assignment.questions.values()
+    if isinstance(question, Design)
+]
+
+
+@pytest.mark.parametrize(("assignment", "question"), DESIGNS)
+def test_a_design_s_model_answer_gets_all_points_through_the_file_that_students_hand_in(
+    assignment, question, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {"torch": torch, "math": math, "nn": torch.nn, "F": torch.nn.functional}
+    exec(question.solution, space)
+    hand_in(**{name: space[name] for name in question.arrays})
+    arrays, trouble = read_design(question, (tmp_path / "design.safetensors").read_bytes())
+    found = judge_design(question, arrays, trouble)
+    assert found.points == question.points, found.sentence
+    assert found.score is not None
+    assert found.score >= question.full_at
+
+
+@pytest.mark.parametrize(("assignment", "question"), DESIGNS)
+@pytest.mark.parametrize("content", [None, b"", b"no safetensors", save({}), save({"other": np.zeros(3)})])
+def test_a_design_that_is_missing_or_damaged_gets_one_sentence(assignment, question, content):
+    found = judge_design(question, *read_design(question, content))
+    assert found.points == 0
+    assert found.sentence.endswith(".")

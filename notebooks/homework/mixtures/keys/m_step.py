@@ -127,7 +127,7 @@ weights (K,) and theta (K, d) that maximize the expected log-likelihood plus the
     returns=("weights", "theta"),
     independent=bernoulli_independent,
     styles=(
-        '''def m_step(x, r, a, b):
+        """def m_step(x, r, a, b):
     n, k = r.shape
     weights = torch.empty(k)
     theta = torch.empty(k, x.shape[1])
@@ -136,26 +136,26 @@ weights (K,) and theta (K, d) that maximize the expected log-likelihood plus the
         weights[j] = (own + a - 1) / (n + k * (a - 1))
         for i in range(x.shape[1]):
             theta[j, i] = ((r[:, j] * x[:, i]).sum() + (b - 1)) / (own + 2 * b - 2)
-    return weights, theta''',
-        '''def m_step(x, r, a, b):
+    return weights, theta""",
+        """def m_step(x, r, a, b):
     white = torch.einsum("nk,nd->kd", r, x) + (b - 1)
     black = torch.einsum("nk,nd->kd", r, 1 - x) + (b - 1)
     counts = r.sum(0) + (a - 1)
-    return torch.nn.functional.normalize(counts, p=1, dim=0), white / (white + black)''',
-        '''import numpy as np
+    return torch.nn.functional.normalize(counts, p=1, dim=0), white / (white + black)""",
+        """import numpy as np
 def m_step(x, r, a, b):
     x, r = np.asarray(x, dtype=np.float64), np.asarray(r, dtype=np.float64)
     own = r.sum(axis=0)
     w = own + a - 1
-    return w / w.sum(), (r.T.dot(x) + (b - 1)) / (own + 2 * (b - 1))[:, None]''',
-        '''def m_step(x, r, a, b):
+    return w / w.sum(), (r.T.dot(x) + (b - 1)) / (own + 2 * (b - 1))[:, None]""",
+        """def m_step(x, r, a, b):
     x, r = x.double(), r.double()
     imagined = torch.cat([torch.ones(1, x.shape[1]), torch.zeros(1, x.shape[1])]).double()
     rows = torch.cat([x, imagined])
     mass = torch.cat([r, torch.full((2, r.shape[1]), b - 1).double()])
     theta = (mass[:, :, None] * rows[:, None, :]).sum(0) / mass.sum(0)[:, None]
     weights = (r.sum(0) + a - 1) / (len(r) + r.shape[1] * (a - 1))
-    return [weights, theta]''',
+    return [weights, theta]""",
     ),
 )
 
@@ -235,29 +235,29 @@ Write `m_step(x, r, a, b)` for counts x (N, d), responsibilities r (N, K) and nu
     returns=("weights", "theta"),
     independent=poisson_independent,
     styles=(
-        '''def m_step(x, r, a, b):
+        """def m_step(x, r, a, b):
     n, k = r.shape
     weights, theta = [], []
     for j in range(k):
         own = r[:, j].sum()
         weights.append((own + a - 1) / (n + k * (a - 1)))
         theta.append((r[:, j, None] * x).sum(0).add(b - 1).div(own + b))
-    return torch.stack(weights), torch.stack(theta)''',
-        '''def m_step(x, r, a, b):
+    return torch.stack(weights), torch.stack(theta)""",
+        """def m_step(x, r, a, b):
     counts = torch.einsum("nk,nd->kd", r, x)
     w = r.sum(0) + a - 1
-    return w / w.sum(), (counts + b - 1) / (r.sum(0) + b).unsqueeze(1)''',
-        '''import numpy as np
+    return w / w.sum(), (counts + b - 1) / (r.sum(0) + b).unsqueeze(1)""",
+        """import numpy as np
 def m_step(x, r, a, b):
     x, r = np.asarray(x, dtype=np.float64), np.asarray(r, dtype=np.float64)
     own = r.sum(axis=0)
     w = own + a - 1
-    return w / w.sum(), (r.T.dot(x) + (b - 1)) / (own + b)[:, None]''',
-        '''def m_step(x, r, a, b):
+    return w / w.sum(), (r.T.dot(x) + (b - 1)) / (own + b)[:, None]""",
+        """def m_step(x, r, a, b):
     x, r = x.double(), r.double()
     rate = torch.func.vmap(lambda column: ((column @ x) + b - 1) / (column.sum() + b), in_dims=1)(r)
     own = r.sum(dim=0)
-    return {"weights": (own + a - 1) / (r.shape[0] + r.shape[1] * (a - 1)), "theta": rate}''',
+    return {"weights": (own + a - 1) / (r.shape[0] + r.shape[1] * (a - 1)), "theta": rate}""",
     ),
 )
 
@@ -337,26 +337,26 @@ Write `m_step(x, r, a, b)` for times x (N, d), responsibilities r (N, K) and num
     returns=("weights", "theta"),
     independent=exponential_independent,
     styles=(
-        '''def m_step(x, r, a, b):
+        """def m_step(x, r, a, b):
     n, k = r.shape
     weights = torch.tensor([float(r[:, j].sum() + a - 1) / (n + k * (a - 1)) for j in range(k)])
     theta = torch.stack([((r[:, j] @ x) + b) / (r[:, j].sum() + b + 1) for j in range(k)])
-    return weights, theta''',
-        '''def m_step(x, r, a, b):
+    return weights, theta""",
+        """def m_step(x, r, a, b):
     total = torch.einsum("nk,nd->kd", r, x)
     w = r.sum(0) + a - 1
-    return w / w.sum(), (total + b) / (r.sum(0) + b + 1).unsqueeze(1)''',
-        '''import numpy as np
+    return w / w.sum(), (total + b) / (r.sum(0) + b + 1).unsqueeze(1)""",
+        """import numpy as np
 def m_step(x, r, a, b):
     x, r = np.asarray(x, dtype=np.float64), np.asarray(r, dtype=np.float64)
     own = r.sum(axis=0)
     w = own + a - 1
-    return w / w.sum(), (r.T.dot(x) + b) / (own + b + 1)[:, None]''',
-        '''def m_step(x, r, a, b):
+    return w / w.sum(), (r.T.dot(x) + b) / (own + b + 1)[:, None]""",
+        """def m_step(x, r, a, b):
     x, r = x.double(), r.double()
     theta = torch.func.vmap(lambda column: (column @ x + b) / (column.sum() + b + 1), in_dims=1)(r)
     own = r.sum(dim=0)
-    return (own + a - 1) / (r.shape[0] + r.shape[1] * (a - 1)), theta''',
+    return (own + a - 1) / (r.shape[0] + r.shape[1] * (a - 1)), theta""",
     ),
 )
 

@@ -6,7 +6,9 @@ from scipy.stats import bernoulli, norm, poisson
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-TOLERANCE = Tolerance(2e-4, 1e-4, "float32 logarithms of up to a thousand nats are good to a few parts in 10⁵")
+TOLERANCE = Tolerance(
+    2e-4, 1e-4, "float32 logarithms of up to a thousand nats are good to a few parts in 10⁵"
+)
 
 
 def common(rng, case):
@@ -129,8 +131,9 @@ number without meaning. For a point of which nothing was measured the answer is 
         *mistakes(gaussian_terms),
         Mistake(
             "the constant ½ log 2π is missing, once for each coordinate that was measured.",
-            lambda x, seen, weights, **p: likelihood(gaussian_terms)(x, seen, weights, **p)
-            + 0.5 * np.log(2 * np.pi) * seen.sum(1),
+            lambda x, seen, weights, **p: (
+                likelihood(gaussian_terms)(x, seen, weights, **p) + 0.5 * np.log(2 * np.pi) * seen.sum(1)
+            ),
             0.6,
         ),
         Mistake(
@@ -151,10 +154,10 @@ number without meaning. For a point of which nothing was measured the answer is 
     TOLERANCE,
     independent=gaussian_independent,
     styles=(
-        '''def log_likelihood(x, seen, weights, mean, std):
+        """def log_likelihood(x, seen, weights, mean, std):
     table = torch.distributions.Normal(mean, std).log_prob(x[:, None])
-    return torch.where(seen[:, None] == 1, table, torch.zeros(())).sum(-1).add(weights.log()).logsumexp(-1)''',
-        '''def log_likelihood(x, seen, weights, mean, std):
+    return torch.where(seen[:, None] == 1, table, torch.zeros(())).sum(-1).add(weights.log()).logsumexp(-1)""",
+        """def log_likelihood(x, seen, weights, mean, std):
     answers = []
     for row, mask in zip(x, seen):
         chosen = mask.bool()
@@ -163,20 +166,20 @@ number without meaning. For a point of which nothing was measured the answer is 
             normal = torch.distributions.Normal(mean[k][chosen], std[k][chosen])
             joint.append(weights[k].log() + normal.log_prob(row[chosen]).sum())
         answers.append(torch.logsumexp(torch.stack(joint), 0))
-    return torch.stack(answers)''',
-        '''import numpy as np
+    return torch.stack(answers)""",
+        """import numpy as np
 from scipy import stats
 from scipy.special import logsumexp
 def log_likelihood(x, seen, weights, mean, std):
     x, seen, w, m, s = (np.asarray(a, dtype=np.float64) for a in (x, seen, weights, mean, std))
-    return logsumexp((stats.norm.logpdf(x[:, None], m, s) * seen[:, None]).sum(-1), axis=1, b=w)''',
-        '''def log_likelihood(x, seen, weights, mean, std):
+    return logsumexp((stats.norm.logpdf(x[:, None], m, s) * seen[:, None]).sum(-1), axis=1, b=w)""",
+        """def log_likelihood(x, seen, weights, mean, std):
     x, seen, weights, mean, std = (a.double() for a in (x, seen, weights, mean, std))
     square = torch.einsum("nd,nkd->nk", seen, ((x[:, None] - mean) / std) ** 2)
     scale = seen @ (std.log() + 0.5 * math.log(2 * math.pi)).T
     joint = weights.log() - 0.5 * square - scale
     top = joint.max(1, keepdim=True).values
-    return (top + (joint - top).exp().sum(1, keepdim=True).log()).squeeze(1)''',
+    return (top + (joint - top).exp().sum(1, keepdim=True).log()).squeeze(1)""",
     ),
 )
 
@@ -226,7 +229,9 @@ picture of which nothing was seen the answer is 0.""",
         *mistakes(bernoulli_terms),
         Mistake(
             "missing pixels are taken for black: leave their terms out instead.",
-            lambda x, seen, weights, p: logsumexp(bernoulli_terms(x * seen, p).sum(-1) + np.log(weights), axis=1),
+            lambda x, seen, weights, p: logsumexp(
+                bernoulli_terms(x * seen, p).sum(-1) + np.log(weights), axis=1
+            ),
             0.3,
         ),
         Mistake(
@@ -238,10 +243,10 @@ picture of which nothing was seen the answer is 0.""",
     TOLERANCE,
     independent=bernoulli_independent,
     styles=(
-        '''def log_likelihood(x, seen, weights, p):
+        """def log_likelihood(x, seen, weights, p):
     table = torch.distributions.Bernoulli(probs=p).log_prob(x[:, None])
-    return ((table * seen[:, None]).sum(-1) + weights.log()).logsumexp(1)''',
-        '''def log_likelihood(x, seen, weights, p):
+    return ((table * seen[:, None]).sum(-1) + weights.log()).logsumexp(1)""",
+        """def log_likelihood(x, seen, weights, p):
     answers = torch.zeros(len(x))
     for n in range(len(x)):
         joint = torch.zeros(len(weights))
@@ -249,18 +254,18 @@ picture of which nothing was seen the answer is 0.""",
             q = torch.where(x[n] == 1, p[k], 1 - p[k])
             joint[k] = weights[k].log() + q[seen[n] == 1].log().sum()
         answers[n] = joint.logsumexp(0)
-    return answers''',
-        '''import numpy as np
+    return answers""",
+        """import numpy as np
 from scipy.special import logsumexp
 def log_likelihood(x, seen, weights, p):
     x, seen, w, p = (np.asarray(a, dtype=np.float64) for a in (x, seen, weights, p))
     joint = (x * seen) @ np.log(p).T + ((1 - x) * seen) @ np.log1p(-p).T
-    return logsumexp(joint, axis=1, b=w)''',
-        '''def log_likelihood(x, seen, weights, p):
+    return logsumexp(joint, axis=1, b=w)""",
+        """def log_likelihood(x, seen, weights, p):
     def one(row, mask):
         log_p = torch.special.xlogy(row, p) + torch.special.xlogy(1 - row, 1 - p)
         return torch.logsumexp((log_p * mask).sum(1) + weights.log(), 0)
-    return torch.func.vmap(one)(x, seen)''',
+    return torch.func.vmap(one)(x, seen)""",
     ),
 )
 
@@ -310,23 +315,26 @@ which is 1 where a count was taken and 0 where not. It returns log P(x_seen) in 
         *mistakes(poisson_terms),
         Mistake(
             "missing counts are taken for 0: leave their terms out instead.",
-            lambda x, seen, weights, rate: logsumexp(poisson_terms(x * seen, rate).sum(-1) + np.log(weights), axis=1),
+            lambda x, seen, weights, rate: logsumexp(
+                poisson_terms(x * seen, rate).sum(-1) + np.log(weights), axis=1
+            ),
             0.3,
         ),
         Mistake(
             "log x! is missing: it is part of log P(x).",
-            lambda x, seen, weights, rate: likelihood(poisson_terms)(x, seen, weights, rate=rate)
-            + (gammaln(x + 1) * seen).sum(1),
+            lambda x, seen, weights, rate: (
+                likelihood(poisson_terms)(x, seen, weights, rate=rate) + (gammaln(x + 1) * seen).sum(1)
+            ),
             0.6,
         ),
     ),
     TOLERANCE,
     independent=poisson_independent,
     styles=(
-        '''def log_likelihood(x, seen, weights, rate):
+        """def log_likelihood(x, seen, weights, rate):
     table = torch.distributions.Poisson(rate).log_prob(x[:, None])
-    return ((table * seen[:, None]).sum(-1) + weights.log()).logsumexp(1)''',
-        '''def log_likelihood(x, seen, weights, rate):
+    return ((table * seen[:, None]).sum(-1) + weights.log()).logsumexp(1)""",
+        """def log_likelihood(x, seen, weights, rate):
     answers = []
     for n in range(len(x)):
         mask = seen[n].bool()
@@ -334,18 +342,18 @@ which is 1 where a count was taken and 0 where not. It returns log P(x_seen) in 
         joint = [weights[k].log() + (row * rate[k][mask].log() - rate[k][mask] - torch.lgamma(row + 1)).sum()
                  for k in range(len(weights))]
         answers.append(torch.stack(joint).logsumexp(0))
-    return torch.stack(answers)''',
-        '''import numpy as np
+    return torch.stack(answers)""",
+        """import numpy as np
 from scipy import stats
 from scipy.special import logsumexp
 def log_likelihood(x, seen, weights, rate):
     x, seen, w, rate = (np.asarray(a, dtype=np.float64) for a in (x, seen, weights, rate))
-    return logsumexp((stats.poisson.logpmf(x[:, None], rate) * seen[:, None]).sum(-1), axis=1, b=w)''',
-        '''def log_likelihood(x, seen, weights, rate):
+    return logsumexp((stats.poisson.logpmf(x[:, None], rate) * seen[:, None]).sum(-1), axis=1, b=w)""",
+        """def log_likelihood(x, seen, weights, rate):
     x, seen, weights, rate = x.double(), seen.double(), weights.double(), rate.double()
     joint = (x * seen) @ rate.log().T - seen @ rate.T + weights.log()
     own = (torch.lgamma(x + 1) * seen).sum(1)
-    return torch.logsumexp(joint, 1) - own''',
+    return torch.logsumexp(joint, 1) - own""",
     ),
 )
 

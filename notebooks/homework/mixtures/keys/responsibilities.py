@@ -9,7 +9,9 @@ from scipy.stats import bernoulli, expon, poisson
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-TOLERANCE = Tolerance(2e-4, 1e-5, "float32 logarithms of up to a thousand nats are good to a few parts in 10⁵")
+TOLERANCE = Tolerance(
+    2e-4, 1e-5, "float32 logarithms of up to a thousand nats are good to a few parts in 10⁵"
+)
 
 
 def weights_of(rng, k):
@@ -68,9 +70,7 @@ def hard(log_likelihood):
 
 def mean_over_dimensions(log_likelihood):
     """Mistake: the mean over the dimensions of x instead of the sum."""
-    return lambda x, weights, theta: softmax(
-        log_likelihood(x, theta) / x.shape[1] + np.log(weights), axis=1
-    )
+    return lambda x, weights, theta: softmax(log_likelihood(x, theta) / x.shape[1] + np.log(weights), axis=1)
 
 
 def mistakes(log_likelihood):
@@ -83,7 +83,9 @@ def mistakes(log_likelihood):
         ),
         Mistake("the weights are missing: add log P(k) before normalizing.", no_weights(f), 0.4),
         Mistake("normalized over the points: each row must add up to 1.", over_rows(f), 0.3),
-        Mistake("the rows do not add up to 1: divide by the sum over the components.", not_normalized(f), 0.3),
+        Mistake(
+            "the rows do not add up to 1: divide by the sum over the components.", not_normalized(f), 0.3
+        ),
         Mistake("these are the logarithms of the responsibilities.", logarithms(f), 0.7),
         Mistake("this is a hard assignment, as in k-means: a responsibility is a probability.", hard(f), 0.2),
         Mistake(
@@ -148,7 +150,7 @@ array (N, K). It must also be right for thousands of pixels, where every P(x | k
     TOLERANCE,
     independent=bernoulli_independent,
     styles=(
-        '''def responsibilities(x, weights, theta):
+        """def responsibilities(x, weights, theta):
     rows = []
     for row in x:
         joint = []
@@ -157,21 +159,21 @@ array (N, K). It must also be right for thousands of pixels, where every P(x | k
             joint.append(weights[k].log() + p.log().sum())
         joint = torch.stack(joint)
         rows.append((joint - joint.logsumexp(0)).exp())
-    return torch.stack(rows)''',
-        '''def responsibilities(x, weights, theta):
+    return torch.stack(rows)""",
+        """def responsibilities(x, weights, theta):
     model = torch.distributions.Bernoulli(probs=theta)
     joint = model.log_prob(x[:, None]).sum(-1) + weights.log()
-    return torch.nn.functional.softmax(joint, -1)''',
-        '''import numpy as np
+    return torch.nn.functional.softmax(joint, -1)""",
+        """import numpy as np
 def responsibilities(x, weights, theta):
     x, w, t = (np.asarray(a, dtype=np.float64) for a in (x, weights, theta))
     joint = np.einsum("nd,kd->nk", x, np.log(t)) + np.einsum("nd,kd->nk", 1 - x, np.log1p(-t)) + np.log(w)
     joint -= joint.max(axis=1, keepdims=True)
     r = np.exp(joint)
-    return r / r.sum(axis=1, keepdims=True)''',
-        '''def responsibilities(x, weights, theta):
+    return r / r.sum(axis=1, keepdims=True)""",
+        """def responsibilities(x, weights, theta):
     one = lambda row: torch.softmax((row * theta.log() + (1 - row) * torch.log1p(-theta)).sum(1) + weights.log(), 0)
-    return torch.func.vmap(one)(x)''',
+    return torch.func.vmap(one)(x)""",
     ),
 )
 
@@ -227,27 +229,27 @@ array (N, K). It must also be right for thousands of counts, where every P(x | k
     TOLERANCE,
     independent=poisson_independent,
     styles=(
-        '''def responsibilities(x, weights, theta):
+        """def responsibilities(x, weights, theta):
     joint = torch.distributions.Poisson(theta).log_prob(x[:, None]).sum(-1) + weights.log()
-    return (joint - joint.logsumexp(1, keepdim=True)).exp()''',
-        '''def responsibilities(x, weights, theta):
+    return (joint - joint.logsumexp(1, keepdim=True)).exp()""",
+        """def responsibilities(x, weights, theta):
     result = torch.empty(len(x), len(weights))
     for n in range(len(x)):
         for k in range(len(weights)):
             terms = torch.special.xlogy(x[n], theta[k]) - theta[k] - torch.lgamma(x[n] + 1)
             result[n, k] = torch.log(weights[k]) + terms.sum()
-    return result.softmax(1)''',
-        '''from scipy import stats
+    return result.softmax(1)""",
+        """from scipy import stats
 import numpy as np
 def responsibilities(x, weights, theta):
     x, w, t = (np.asarray(a, dtype=np.float64) for a in (x, weights, theta))
     joint = stats.poisson.logpmf(x[:, None], t[None]).sum(-1) + np.log(w)
     top = joint.max(1, keepdims=True)
-    return np.exp(joint - top) / np.exp(joint - top).sum(1, keepdims=True)''',
-        '''def responsibilities(x, weights, theta):
+    return np.exp(joint - top) / np.exp(joint - top).sum(1, keepdims=True)""",
+        """def responsibilities(x, weights, theta):
     x, weights, theta = x.double(), weights.double(), theta.double()
     joint = torch.einsum("nd,kd->nk", x, theta.log()) - theta.sum(-1) + weights.log()
-    return torch.exp(joint - torch.logsumexp(joint, dim=1)[:, None])''',
+    return torch.exp(joint - torch.logsumexp(joint, dim=1)[:, None])""",
     ),
 )
 
@@ -308,27 +310,27 @@ array (N, K). It must also be right for thousands of times, where every P(x | k)
     TOLERANCE,
     independent=exponential_independent,
     styles=(
-        '''def responsibilities(x, weights, theta):
+        """def responsibilities(x, weights, theta):
     joint = torch.distributions.Exponential(1 / theta).log_prob(x[:, None]).sum(-1) + weights.log()
-    return joint.softmax(-1)''',
-        '''def responsibilities(x, weights, theta):
+    return joint.softmax(-1)""",
+        """def responsibilities(x, weights, theta):
     columns = []
     for k in range(weights.numel()):
         columns.append(weights[k].log() - (x / theta[k] + theta[k].log()).sum(1))
     joint = torch.stack(columns, 1)
     joint = joint - joint.amax(1, keepdim=True)
-    return joint.exp() / joint.exp().sum(1, keepdim=True)''',
-        '''import numpy as np
+    return joint.exp() / joint.exp().sum(1, keepdim=True)""",
+        """import numpy as np
 def responsibilities(x, weights, theta):
     x, w, t = (np.asarray(a, dtype=np.float64) for a in (x, weights, theta))
     joint = np.log(w) - (x[:, None, :] / t + np.log(t)).sum(2)
     r = np.exp(joint - joint.max(1)[:, None])
-    return torch.tensor(r / r.sum(1)[:, None])''',
-        '''def responsibilities(x, weights, theta):
+    return torch.tensor(r / r.sum(1)[:, None])""",
+        """def responsibilities(x, weights, theta):
     def row(one):
         joint = weights.log() - (one / theta + theta.log()).sum(1)
         return torch.exp(joint - torch.logsumexp(joint, 0))
-    return torch.stack([row(one) for one in x])''',
+    return torch.stack([row(one) for one in x])""",
     ),
 )
 
