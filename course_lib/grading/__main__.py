@@ -7,8 +7,10 @@ import re
 import secrets
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from course_lib.grading.assignment import HOMEWORK, Assignment, AssignmentError, Secret
 from course_lib.grading.engine import (
@@ -25,10 +27,12 @@ from course_lib.grading.pages import class_page, marked, write_feedback
 from course_lib.grading.question import Written
 from course_lib.grading.release import release
 from course_lib.grading.sandbox import NoWall, check_wall
-from course_lib.grading.submissions import NoSubmissions, find_submissions
+from course_lib.grading.submissions import NoSubmissions, Submission, find_submissions
 
 # an innocent submission can lose its worker by chance; one that loses eight does it itself
 ALLOWED_DEATHS = 8
+
+Run = Callable[[argparse.Namespace], None]
 
 
 class Refused(Exception):
@@ -91,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def command(commands, name: str, run, does: str) -> argparse.ArgumentParser:
+def command(commands: Any, name: str, run: Run, does: str) -> argparse.ArgumentParser:
     """A command with what all of them take."""
     one = commands.add_parser(name, help=does, description=does)
     one.add_argument("assignment", help="its name, such as mixtures")
@@ -224,7 +228,7 @@ def run_gradescope(asked: argparse.Namespace) -> None:
     print(f"{asked.out / 'results.json'} is written.")
 
 
-def chosen(submissions, students):
+def chosen(submissions: list[Submission], students: list[str]) -> list[Submission]:
     there = {submission.student for submission in submissions}
     unknown = sorted(set(students) - there)
     if unknown:
@@ -233,7 +237,9 @@ def chosen(submissions, students):
 
 
 def read_secret(path: Path, per_student: bool) -> Secret:
-    """The secret in a file; a new one is drawn and written there, for its owner's eyes only, if there is none."""
+    """The secret in a file; a new one is drawn and written there, for its owner's eyes only, if
+    there is none.
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -253,8 +259,10 @@ def read_secret(path: Path, per_student: bool) -> Secret:
 
 
 @contextmanager
-def cluster(asked: argparse.Namespace):
-    """A Dask client: of the scheduler at an address, or of processes on this machine; None without a cluster."""
+def cluster(asked: argparse.Namespace) -> Iterator[Any]:
+    """A Dask client: of the scheduler at an address, or of processes on this machine; None without
+    a cluster.
+    """
     if asked.workers == 0 and not asked.scheduler:
         yield None
         return

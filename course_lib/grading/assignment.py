@@ -3,7 +3,8 @@
     notebooks/homework/NAME/NAME.py          the starter's text; a cell `# question: e_step` is where one goes
     notebooks/homework/NAME/keys/e_step.py   QUESTION = Question(...), or Design(...), or Written(...)
 
-Keys never reach a student or a sandbox. They travel to the graders as text, so that a cluster needs no shared disk.
+Keys never reach a student or a sandbox. They travel to the graders as text, so that a cluster needs
+no shared disk.
 """
 
 import hashlib
@@ -28,7 +29,9 @@ class AssignmentError(Exception):
 
 @dataclass(frozen=True)
 class Assignment:
-    """A name, the starter's text, and the keys' texts by question, in the order in which the starter asks them."""
+    """A name, the starter's text, and the keys' texts by question, in the order in which the
+    starter asks them.
+    """
 
     name: str
     starter: str
@@ -36,7 +39,9 @@ class Assignment:
 
     @classmethod
     def read(cls, name: str, homework: Path = HOMEWORK) -> "Assignment":
-        """The assignment in homework/NAME. Raises AssignmentError if it is not there or a key is missing."""
+        """The assignment in homework/NAME. Raises AssignmentError if it is not there or a key is
+        missing.
+        """
         folder = homework / name
         starter = folder / f"{name}.py"
         if not starter.is_file():
@@ -61,7 +66,9 @@ class Assignment:
         return cls(name, text, tuple(sources))
 
     def __getstate__(self) -> dict:
-        """What travels to a worker: the keys as text. It makes the questions from them once, and keeps them."""
+        """What travels to a worker: the keys as text. It makes the questions from them once, and
+        keeps them.
+        """
         return {"name": self.name, "starter": self.starter, "sources": self.sources}
 
     @cached_property
@@ -93,13 +100,17 @@ def load_key(name: str, source: str) -> AnyQuestion:
 
 @dataclass(frozen=True)
 class Secret:
-    """The instructor's secret: it chooses variants and draws inputs, and nobody else can repeat either."""
+    """The instructor's secret: it chooses variants and draws inputs, and nobody else can repeat
+    either.
+    """
 
     key: bytes
     per_student: bool = False
 
     def number(self, *parts: str) -> int:
-        """A number that depends on the secret and on these words, and cannot be guessed without the secret."""
+        """A number that depends on the secret and on these words, and cannot be guessed without the
+        secret.
+        """
         message = "\0".join(parts).encode()
         return int.from_bytes(hmac.digest(self.key, message, "sha256")[:8], "big")
 
@@ -124,7 +135,9 @@ class Secret:
 
 
 def draw(variant: Variant, case: str, seed: int) -> Arguments:
-    """A variant's inputs of one case. Floating-point arrays become float32, as students' tensors are."""
+    """A variant's inputs of one case. Floating-point arrays become float32, as students' tensors
+    are.
+    """
 
     def narrowed(value):
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":

@@ -1,7 +1,9 @@
-"""Grading: each submission once, on any Dask cluster, resumable, with equal results whatever happens on the way.
+"""Grading: each submission once, on any Dask cluster, resumable, with equal results whatever
+happens on the way.
 
-A result depends only on the submission's bytes, the questions' keys and the secret. So it can be stored under a hash
-of these, taken up after an interruption, and computed again after a changed question for that question alone.
+A result depends only on the submission's bytes, the questions' keys and the secret. So it can be
+stored under a hash of these, taken up after an interruption, and computed again after a changed
+question for that question alone.
 """
 
 import hashlib
@@ -22,7 +24,7 @@ from safetensors.numpy import load
 from course_lib.grading import sandbox
 from course_lib.grading.assignment import Assignment, Secret
 from course_lib.grading.judge import judge, judge_design
-from course_lib.grading.question import CASES, Arrays, Design, Question, Verdict, Written
+from course_lib.grading.question import CASES, Arrays, Design, Question, Verdict
 from course_lib.grading.submissions import Submission, read_cells
 
 ENGINE = "1"  # counts up when a change here or in the judge may change a result
@@ -65,8 +67,8 @@ def grade_submission(
     result = Result(submission.student, submission.sha)
     chosen = {name: q for name, q in assignment.questions.items() if only is None or name in set(only)}
     result.keys = {name: key_of(assignment, name, secret, submission) for name in chosen}
-    cells = read_cells(submission.notebook) if not submission.trouble else None
-    refusal = submission.trouble or (cells.refusal if cells else "")
+    cells = read_cells(submission.notebook)
+    refusal = submission.trouble or cells.refusal
     if refusal:
         result.notes.append(refusal)
         result.verdicts = {name: asdict(refused(q, refusal)) for name, q in chosen.items()}
@@ -173,7 +175,9 @@ class Store:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write under a name of one's own, then rename: a reader finds the old file or the new one, never half."""
+    """Write under a name of one's own, then rename: a reader finds the old file or the new one,
+    never half.
+    """
     descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -189,7 +193,9 @@ def write_whole(path: Path, text: str) -> None:
 
 @dataclass
 class Job:
-    """What has to be done for one submission: the questions whose stored verdict does not hold any more."""
+    """What has to be done for one submission: the questions whose stored verdict does not hold any
+    more.
+    """
 
     submission: Submission
     questions: list[str]
@@ -199,7 +205,9 @@ class Job:
 def jobs_for(
     assignment: Assignment, submissions: list[Submission], secret: Secret, store: Store
 ) -> list[Job]:
-    """The work that is left, which is none for whoever was graded from the same bytes, keys and secret."""
+    """The work that is left, which is none for whoever was graded from the same bytes, keys and
+    secret.
+    """
     jobs = []
     for submission in submissions:
         before = store.get(submission.student)
@@ -244,7 +252,9 @@ def grade_all(
     done: Callable[[Job, Result], None] = lambda job, result: None,
     **options: Any,
 ) -> None:
-    """Grade all jobs on a Dask client (or here, one after the other, when it is None); store each as it comes."""
+    """Grade all jobs on a Dask client (or here, one after the other, when it is None); store each
+    as it comes.
+    """
     if client is None:
         for job in jobs:
             finish(

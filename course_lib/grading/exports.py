@@ -1,6 +1,8 @@
-"""Points for other houses: CSV for everybody, for Canvas and for Moodle, and results.json for Gradescope.
+"""Points for other houses: CSV for everybody, for Canvas and for Moodle, and results.json for
+Gradescope.
 
-Canvas: Gradebook CSV import. Moodle: the assignment's grading worksheet. Gradescope: the autograder's results.json.
+Canvas: Gradebook CSV import. Moodle: the assignment's grading worksheet. Gradescope: the
+autograder's results.json.
 """
 
 import csv
@@ -18,7 +20,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute a cell
 
 
 def name_and_id(student: str) -> tuple[str, str]:
-    """The name and the learning platform's number of a student; without a number the name stands for both."""
+    """The name and the learning platform's number of a student; without a number the name stands
+    for both.
+    """
     found = IDENTIFIER.fullmatch(student)
     return (found["name"], found["id"]) if found else (student, student)
 
@@ -45,7 +49,9 @@ def plain_csv(assignment: Assignment, results: list[Result]) -> str:
 
 
 def canvas_csv(assignment: Assignment, results: list[Result]) -> str:
-    """What Canvas imports: the student, the number that Canvas put into the file's name, and the points."""
+    """What Canvas imports: the student, the number that Canvas put into the file's name, and the
+    points.
+    """
     rows: list[list[object]] = [
         ["Student", "ID", "Section", assignment.name],
         ["    Points Possible", "", "", shown(assignment.points)],

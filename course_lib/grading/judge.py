@@ -1,6 +1,8 @@
-"""The judge: compares what came over the wall with the reference and with each known mistake. It runs no student code.
+"""The judge: compares what came over the wall with the reference and with each known mistake. It
+runs no student code.
 
-It never tells the secret inputs or the expected numbers: a sentence names the mistake, and where to look.
+It never tells the secret inputs or the expected numbers: a sentence names the mistake, and where to
+look.
 """
 
 from collections.abc import Mapping
@@ -34,8 +36,10 @@ def judge(
     answers: Mapping[str, Answer],
     ended: str,
 ) -> Verdict:
-    """The verdict on one question from its answers by case; `ended` tells how the submission's run ended."""
-    wanted = {case: results_of(variant.reference, inputs[case], variant.returns) for case in CASES}
+    """The verdict on one question from its answers by case; `ended` tells how the submission's run
+    ended.
+    """
+    wanted = {case: reference_of(variant, inputs[case]) for case in CASES}
     right = {case: is_right(answers[case], wanted[case], variant) for case in CASES}
     share, sentence, mistake = verdict_of(question, variant, inputs, answers, wanted, right, ended)
     return Verdict(
@@ -43,13 +47,27 @@ def judge(
     )
 
 
-def is_right(answer: Answer, wanted: Arrays | None, variant: Variant) -> bool:
-    if wanted is None:
-        raise ValueError(f"The reference of variant {variant.name!r} stops with an error on its own inputs.")
+def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
+    """The right answer. Raises ValueError if the reference stops with an error: that is the author's fault."""
+    found = results_of(variant.reference, arguments, variant.returns)
+    if found is None:
+        raise ValueError(f"The reference of variant {variant.name!r} stops with an error on its inputs.")
+    return found
+
+
+def is_right(answer: Answer, wanted: Arrays, variant: Variant) -> bool:
     return answer.status == "answered" and agree(answer.arrays, wanted, variant.tolerance)
 
 
-def verdict_of(question, variant, inputs, answers, wanted, right, ended) -> tuple[float, str, int | None]:
+def verdict_of(
+    question: Question,
+    variant: Variant,
+    inputs: Mapping[str, Arguments],
+    answers: Mapping[str, Answer],
+    wanted: Mapping[str, Arrays],
+    right: Mapping[str, bool],
+    ended: str,
+) -> tuple[float, str, int | None]:
     """Share of the points, sentence, and the known mistake's number."""
     if all(right.values()):
         return 1.0, "Correct.", None
@@ -80,21 +98,28 @@ ENDED = {
 }
 
 
-def named_mistake(variant: Variant, inputs, answers, wanted) -> int | None:
+def named_mistake(
+    variant: Variant,
+    inputs: Mapping[str, Arguments],
+    answers: Mapping[str, Answer],
+    wanted: Mapping[str, Arrays],
+) -> int | None:
     """The first known mistake that gives the student's numbers wherever an answer came back.
 
-    A mistake is computed in float64 and in float32, because an overflow comes at other numbers in each.
+    A mistake is computed in float64 and in float32, because an overflow comes at other numbers in
+    each.
     """
     answered = [case for case in CASES if answers[case].status == "answered"]
     for number, mistake in enumerate(variant.mistakes):
         for narrow in (False, True):
-            gives = {
-                case: results_of(mistake.function, inputs[case], variant.returns, narrow) for case in answered
-            }
-            if any(found is None for found in gives.values()):
-                continue
-            is_wrong = any(not agree(gives[case], wanted[case], variant.tolerance) for case in answered)
-            is_same = all(agree(answers[case].arrays, gives[case], variant.tolerance) for case in answered)
+            is_wrong, is_same = False, bool(answered)
+            for case in answered:
+                gives = results_of(mistake.function, inputs[case], variant.returns, narrow)
+                if gives is None:  # the mistake stops with an error here, and the student's code did not
+                    is_same = False
+                    break
+                is_wrong = is_wrong or not agree(gives, wanted[case], variant.tolerance)
+                is_same = is_same and agree(answers[case].arrays, gives, variant.tolerance)
             if is_wrong and is_same:
                 return number
     return None

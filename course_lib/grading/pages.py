@@ -1,6 +1,8 @@
-"""What people read: a page of feedback for each student, and one page about the class. Both work offline.
+"""What people read: a page of feedback for each student, and one page about the class. Both work
+offline.
 
-Everything that a submission could have written is escaped, or was never taken over in the first place.
+Everything that a submission could have written is escaped, or was never taken over in the first
+place.
 """
 
 import statistics
@@ -76,7 +78,9 @@ def write_feedback(assignment: Assignment, store: Store, folder: Path, marks: Ma
 
 
 def class_page(assignment: Assignment, results: list[Result]) -> str:
-    """How the class did: the distribution, each question's mistakes, who needs a look, the leaderboards."""
+    """How the class did: the distribution, each question's mistakes, who needs a look, the
+    leaderboards.
+    """
     points = [result.points for result in results]
     return render(
         "class.html",

@@ -1,8 +1,9 @@
 """What a homework author writes: a question, its variants, and what each known mistake computes.
 
-A question is graded by numbers. The judge draws inputs that nobody has seen, of two sizes and of an extreme kind, and
-compares what the student's function returns with the reference, in float64, and with what each known mistake would
-return. A right answer in any style passes, because only its numbers count.
+A question is graded by numbers. The judge draws inputs that nobody has seen, of two sizes and of an
+extreme kind, and compares what the student's function returns with the reference, in float64, and
+with what each known mistake would return. A right answer in any style passes, because only its
+numbers count.
 """
 
 import copy
@@ -20,7 +21,8 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an answer may be from the reference, |a − b| ≤ absolute + relative·|b|, and why this far.
+    """How far an answer may be from the reference, |a − b| ≤ absolute + relative·|b|, and why this
+    far.
 
     For answers of several elements `absolute` is taken relative to the reference's largest element.
     """
@@ -32,7 +34,9 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A known mistake: the sentence a student reads, the function it amounts to, its share of the points."""
+    """A known mistake: the sentence a student reads, the function it amounts to, its share of the
+    points.
+    """
 
     sentence: str
     function: Callable[..., Any]
@@ -41,13 +45,15 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Variant:
-    """One form of a question. Which one a class or a student gets is decided by the instructor's secret.
+    """One form of a question. Which one a class or a student gets is decided by the instructor's
+    secret.
 
-    text, stub: the markdown and the code cell that a student gets. solution: the code of a model answer.
-    inputs: from a random generator and a case of CASES to the function's arguments, in order. reference: from the
-    same arguments, as float64 arrays, to the right answer: an array, or a tuple in the order of `returns`.
-    independent: the same answer by another formula or a library, for the tests. styles: more right answers, as code,
-    written in other ways; the tests grade each of them.
+    text, stub: the markdown and the code cell that a student gets. solution: the code of a model
+    answer. inputs: from a random generator and a case of CASES to the function's arguments, in
+    order. reference: from the same arguments, as float64 arrays, to the right answer: an array, or
+    a tuple in the order of `returns`. independent: the same answer by another formula or a library,
+    for the tests. styles: more right answers, as code, written in other ways; the tests grade each
+    of them.
     """
 
     name: str
@@ -65,7 +71,9 @@ class Variant:
 
 @dataclass(frozen=True)
 class Question:
-    """A function that a student writes, worth some points. `function` is the name it must have in the notebook."""
+    """A function that a student writes, worth some points. `function` is the name it must have in
+    the notebook.
+    """
 
     name: str
     function: str
@@ -75,11 +83,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Design:
-    """An open question: the student hands in arrays, and a number that is measured on them decides the points.
+    """An open question: the student hands in arrays, and a number that is measured on them decides
+    the points.
 
-    arrays: the name, dtype and shape of each array in the file `design.safetensors`; −1 is any length up to `most`.
-    measure: from those arrays to a score. guard: from those arrays to a sentence when they break a rule, else "".
-    none_at, full_at: the scores that give no points and all points; in between they rise in a straight line.
+    arrays: the name, dtype and shape of each array in the file `design.safetensors`; −1 is any
+    length up to `most`. measure: from those arrays to a score. guard: from those arrays to a
+    sentence when they break a rule, else "". none_at, full_at: the scores that give no points and
+    all points; in between they rise in a straight line.
     """
 
     name: str
@@ -107,7 +117,9 @@ class Written:
 
 @dataclass
 class Verdict:
-    """What the judge says of one question: its points, one sentence, and the mistake's number if it has a name."""
+    """What the judge says of one question: its points, one sentence, and the mistake's number if it
+    has a name.
+    """
 
     points: float
     most: float
@@ -141,7 +153,8 @@ def results_of(
 ) -> Arrays | None:
     """What a function of ours returns, as float64 arrays by name; None if it stops with an error.
 
-    narrow: compute in float32, as a student's code does; a mistake that overflows does so at other numbers there.
+    narrow: compute in float32, as a student's code does; a mistake that overflows does so at other
+    numbers there.
     """
     try:
         with np.errstate(all="ignore"):
@@ -153,7 +166,9 @@ def results_of(
 
 
 def agree(yours: Arrays, wanted: Arrays, tolerance: Tolerance) -> bool:
-    """Whether all arrays have equal shapes and numbers within the tolerance; infinities and NaN must coincide."""
+    """Whether all arrays have equal shapes and numbers within the tolerance; infinities and NaN
+    must coincide.
+    """
     return all(close(yours[name], wanted[name], tolerance) for name in wanted)
 
 

@@ -1,4 +1,6 @@
-"""What is given out: copies for students, with the variants that the secret chose, and copies for the instructor."""
+"""What is given out: copies for students, with the variants that the secret chose, and copies for
+the instructor.
+"""
 
 import json
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from nbformat import NotebookNode
 
 from course_lib.grading.assignment import AnyQuestion, Assignment, Secret, draw
 from course_lib.grading.engine import write_whole
+from course_lib.grading.judge import reference_of
 from course_lib.grading.question import Design, Question, Variant, agree, results_of
 
 PUBLIC_SEED = 2014  # of the practice examples, which are no secret
@@ -106,14 +109,16 @@ def question_cells(
 
 
 def practice_examples(assignment: Assignment, choose: Choose = first_variants) -> dict[str, Any]:
-    """For each question one public example: inputs, right numbers, and what each known mistake gives."""
+    """For each question one public example: inputs, right numbers, and what each known mistake
+    gives.
+    """
     found = {}
     for name, question in assignment.questions.items():
         if not isinstance(question, Question):
             continue
         variant = choose(question)
         arguments = draw(variant, "small", PUBLIC_SEED)
-        right = results_of(variant.reference, arguments, variant.returns)
+        right = reference_of(variant, arguments)
         gives = {m.sentence: results_of(m.function, arguments, variant.returns) for m in variant.mistakes}
         found[name] = {
             "arguments": {key: as_json(value) for key, value in arguments.items()},

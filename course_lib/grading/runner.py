@@ -1,11 +1,13 @@
-"""The program inside the wall: it runs a student's notebook, calls the functions asked for, writes plain arrays.
+"""The program inside the wall: it runs a student's notebook, calls the functions asked for, writes
+plain arrays.
 
-It runs alone, as a script, in a sandbox that holds no reference, no expected number and no key. Everything that it
-writes is untrusted: the judge, another process, reads the arrays and compares. A student who forges this program's
-output gains nothing without the right numbers.
+It runs alone, as a script, in a sandbox that holds no reference, no expected number and no key.
+Everything that it writes is untrusted: the judge, another process, reads the arrays and compares. A
+student who forges this program's output gains nothing without the right numbers.
 
-Each answer leaves as one frame on a pipe: eight bytes of length, then safetensors. A frame is written as soon as its
-call is done, so a submission that ends its own process keeps what it had answered before.
+Each answer leaves as one frame on a pipe: eight bytes of length, then safetensors. A frame is
+written as soon as its call is done, so a submission that ends its own process keeps what it had
+answered before.
 """
 
 import json
@@ -16,6 +18,7 @@ import struct
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent
 
@@ -42,7 +45,9 @@ def main() -> None:
 
 
 def give_up_privileges(uid: int | None) -> None:
-    """Become a user of no rights. When root builds the wall, every submission gets a user number of its own."""
+    """Become a user of no rights. When root builds the wall, every submission gets a user number of
+    its own.
+    """
     if uid is None:
         return
     os.setgroups([])
@@ -51,7 +56,9 @@ def give_up_privileges(uid: int | None) -> None:
 
 
 def set_limits(limits: dict) -> None:
-    """Hard limits that the kernel keeps; the judge watches the clock and the sum of all memory as well."""
+    """Hard limits that the kernel keeps; the judge watches the clock and the sum of all memory as
+    well.
+    """
     hard = {
         resource.RLIMIT_DATA: limits["memory"],
         resource.RLIMIT_NPROC: limits["processes"],
@@ -68,25 +75,29 @@ def alarm(signum: int, frame: object) -> None:
 
 
 def set_alarm(seconds: float) -> None:
-    """Raise OutOfTime after so many seconds of processor time, or six times as many by the clock; 0 for never.
+    """Raise OutOfTime after so many seconds of processor time, or six times as many by the clock; 0
+    for never.
 
-    Processor time, because a busy machine must not cost anybody points; the clock, because sleeping takes none.
+    Processor time, because a busy machine must not cost anybody points; the clock, because sleeping
+    takes none.
     """
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.setitimer(signal.ITIMER_REAL, 6 * seconds)
 
 
-def make_shell():  # noqa: ANN201  (IPython is imported only here)
+def make_shell() -> Any:
     """IPython without a kernel: magics, `display` and `!` work, and no socket is needed."""
     from IPython.core.interactiveshell import InteractiveShell
 
-    shell = InteractiveShell.instance()
+    shell: Any = InteractiveShell.instance()
     shell.enable_gui = lambda gui=None: None  # `%matplotlib inline` asks for one
     return shell
 
 
-def run_cells(shell, cells: list[dict], limits: dict) -> list[dict]:
-    """Run all cells in order, past errors, as a grader must; return where the first error of each cell stood."""
+def run_cells(shell: Any, cells: list[dict], limits: dict) -> list[dict]:
+    """Run all cells in order, past errors, as a grader must; return where the first error of each
+    cell stood.
+    """
     errors = []
     for cell in cells:
         set_alarm(limits["cell_seconds"])
@@ -102,7 +113,7 @@ def run_cells(shell, cells: list[dict], limits: dict) -> list[dict]:
     return errors
 
 
-def answer_call(pipe: int, shell, call: dict, inputs: dict, seconds: float) -> None:
+def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float) -> None:
     """Call one function of the notebook on one set of inputs and send what it returns."""
     about = {"about": "call", "question": call["question"], "case": call["case"]}
     function = shell.user_ns.get(call["function"])
@@ -131,16 +142,20 @@ def read_inputs() -> dict:
     return load_file(FOLDER / "inputs.safetensors")
 
 
-def build(spec: dict, inputs: dict):
-    """An argument from its description: a plain value, one tensor, or a list of tensors; always fresh copies."""
+def build(spec: dict, inputs: dict) -> Any:
+    """An argument from its description: a plain value, one tensor, or a list of tensors; always
+    fresh copies.
+    """
     if "value" in spec:
         return spec["value"]
     tensors = [inputs[name].clone() for name in spec["tensors"]]
     return tensors if spec["many"] else tensors[0]
 
 
-def to_arrays(value: object, names: list[str]) -> dict:
-    """What a student returned as numpy arrays by name: tensors, arrays, numbers, tuples, lists and dicts are taken."""
+def to_arrays(value: Any, names: list[str]) -> dict:
+    """What a student returned as numpy arrays by name: tensors, arrays, numbers, tuples, lists and
+    dicts are taken.
+    """
     if len(names) == 1 and not isinstance(value, dict):
         value = [value]
     if isinstance(value, dict):
@@ -151,7 +166,7 @@ def to_arrays(value: object, names: list[str]) -> dict:
     return {name: to_array(part) for name, part in zip(names, parts, strict=True)}
 
 
-def to_array(value: object):
+def to_array(value: Any) -> Any:
     import numpy as np
     import torch
 
@@ -176,7 +191,9 @@ def send(pipe: int, about: dict[str, str], arrays: dict | None = None) -> None:
 
 
 def kind_of(error: BaseException) -> str:
-    """The error's type, if Python itself defines it; a name that a student made up is not repeated to anybody."""
+    """The error's type, if Python itself defines it; a name that a student made up is not repeated
+    to anybody.
+    """
     for kind in type(error).__mro__:
         if kind is OutOfTime:
             return "out of time"
@@ -186,14 +203,16 @@ def kind_of(error: BaseException) -> str:
 
 
 def line_of(error: BaseException) -> int:
-    """The line, within its cell, of the innermost frame that belongs to the notebook; 0 if there is none."""
+    """The line, within its cell, of the innermost frame that belongs to the notebook; 0 if there is
+    none.
+    """
     if isinstance(error, SyntaxError):
         return error.lineno or 0
     frames = traceback.extract_tb(error.__traceback__)
     own = [
         frame.lineno for frame in frames if "ipython-input" in frame.filename or "ipykernel" in frame.filename
     ]
-    return own[-1] if own else 0
+    return (own[-1] or 0) if own else 0
 
 
 if __name__ == "__main__":

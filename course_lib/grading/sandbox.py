@@ -1,14 +1,17 @@
-"""The wall: one submission, one bubblewrap, one fresh folder, and a pipe over which only arrays come back.
+"""The wall: one submission, one bubblewrap, one fresh folder, and a pipe over which only arrays
+come back.
 
-Inside there is a read-only system, the interpreter and its packages, `course_lib` and the data. There is no network,
-no home, no other submission, no key and no file that outlives the run. The kernel limits memory, processes, file sizes
-and processor time of each process; from outside, `run` watches the clock, the memory of all processes together and
-the bytes that come back, and ends everything at once.
+Inside there is a read-only system, the interpreter and its packages, `course_lib` and the data.
+There is no network, no home, no other submission, no key and no file that outlives the run. The
+kernel limits memory, processes, file sizes and processor time of each process; from outside, `run`
+watches the clock, the memory of all processes together and the bytes that come back, and ends
+everything at once.
 
-What it does not promise: it is as strong as the Linux kernel. Against an attacker with a kernel exploit, put a
-virtual machine around it (docs/homework.md says how).
+What it does not promise: it is as strong as the Linux kernel. Against an attacker with a kernel
+exploit, put a virtual machine around it (docs/homework.md says how).
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -19,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -63,7 +66,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Call:
-    """One function of the notebook on one set of inputs; `returns` names what it gives back, in order."""
+    """One function of the notebook on one set of inputs; `returns` names what it gives back, in
+    order.
+    """
 
     question: str
     case: str
@@ -74,7 +79,9 @@ class Call:
 
 @dataclass
 class Answer:
-    """What came back of one call: `status` is "answered", "missing", "not started", "error" or "silent"."""
+    """What came back of one call: `status` is "answered", "missing", "not started", "error" or
+    "silent".
+    """
 
     status: str = "silent"  # no frame at all came back
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
@@ -95,9 +102,10 @@ def check_wall() -> None:
     """Raise NoWall, in one sentence, unless a sandbox can be built on this machine."""
     if shutil.which("bwrap") is None:
         raise NoWall(
-            "bubblewrap is not installed, and without it a submission could read and change everything here: "
-            "install it (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), or grade in a "
-            "virtual machine that you can throw away, with --unsafe."
+            "bubblewrap is not installed, and without it a submission could read and change "
+            "everything here: install it (Debian, Ubuntu: apt install bubblewrap; Fedora: "
+            "dnf install bubblewrap), or grade in a virtual machine that you can throw away, "
+            "with --unsafe."
         )
     trial = [*wall(None), "true"]
     done = subprocess.run(trial, capture_output=True, text=True, env={}, timeout=20)
@@ -115,10 +123,12 @@ def run(
     data: Path | None = None,
     unsafe: bool = False,
 ) -> Outcome:
-    """Run a notebook's code cells ({"number", "source"}) behind the wall and make the calls; never raises for them.
+    """Run a notebook's code cells ({"number", "source"}) behind the wall and make the calls; never
+    raises for them.
 
-    data: a folder that the notebook finds as $COURSE_DATA, read-only. unsafe: no wall at all, only the limits; for a
-    machine that holds nothing else. Raises NoWall if bubblewrap is missing and unsafe is not set.
+    data: a folder that the notebook finds as $COURSE_DATA, read-only. unsafe: no wall at all, only
+    the limits; for a machine that holds nothing else. Raises NoWall if bubblewrap is missing and
+    unsafe is not set.
     """
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="grading-") as folder:
@@ -213,11 +223,13 @@ def course_mount(name: str) -> list[str]:
 
 
 def wall(limits: Limits | None) -> list[str]:
-    """The part of the command line that every sandbox shares: no network, no home, a read-only system."""
+    """The part of the command line that every sandbox shares: no network, no home, a read-only
+    system.
+    """
     command = ["bwrap", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.getuid() == 0:
-        # Root needs no user namespace, and within one it could not take another user's number. The runner gives up
-        # both capabilities, with all other rights, before it reads the notebook.
+        # Root needs no user namespace, and within one it could not take another user's number.
+        # The runner gives up both capabilities, with all other rights, before it reads the notebook.
         command += [
             "--unshare-pid",
             "--unshare-net",
@@ -249,7 +261,9 @@ def command_without_wall(folder: str) -> list[str]:
 
 
 def environment(data: Path | None, unsafe: bool) -> dict[str, str]:
-    """All that a submission sees of the environment; bubblewrap itself gets no more, since /proc shows it."""
+    """All that a submission sees of the environment; bubblewrap itself gets no more, since /proc
+    shows it.
+    """
     found = {
         "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
         "HOME": "/tmp",
@@ -268,7 +282,9 @@ def environment(data: Path | None, unsafe: bool) -> dict[str, str]:
 
 
 def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str, bytes]:
-    """Read what comes back until the process ends or a limit is passed; returns which it was, and the bytes."""
+    """Read what comes back until the process ends or a limit is passed; returns which it was, and
+    the bytes.
+    """
     received, deadline = bytearray(), time.monotonic() + limits.seconds
     os.set_blocking(reading, False)
     with selectors.DefaultSelector() as selector:
@@ -290,7 +306,9 @@ def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str,
 
 
 def ended_by_itself(process: subprocess.Popen) -> str:
-    """Whether the runner came to its end; a submission that closes the pipe is given a second to finish."""
+    """Whether the runner came to its end; a submission that closes the pipe is given a second to
+    finish.
+    """
     try:
         return "finished" if process.wait(1.0) == 0 else "ended early"
     except subprocess.TimeoutExpired:
@@ -312,16 +330,18 @@ def memory_of(process: subprocess.Popen) -> int:
 
 
 def end(process: subprocess.Popen) -> None:
-    """End the sandbox and everything in it: when bubblewrap dies, the kernel kills its whole process tree."""
-    try:
+    """End the sandbox and everything in it: when bubblewrap dies, the kernel kills its whole
+    process tree.
+    """
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
 def read_outcome(ended: str, received: bytes, calls: Sequence[Call]) -> Outcome:
-    """The frames that came back, read as data of a stranger: what is damaged or not asked for is left out."""
+    """The frames that came back, read as data of a stranger: what is damaged or not asked for is
+    left out.
+    """
     outcome = Outcome(ended)
     asked = {(call.question, call.case): set(call.returns) for call in calls}
     outcome.answers = {key: Answer() for key in asked}
@@ -339,7 +359,7 @@ def read_outcome(ended: str, received: bytes, calls: Sequence[Call]) -> Outcome:
     return outcome
 
 
-def frames(received: bytes):
+def frames(received: bytes) -> Iterator[tuple[dict[str, str], dict[str, np.ndarray]]]:
     """Each frame's metadata and arrays, up to the first that is damaged."""
     at = 0
     while at + 8 <= len(received):

@@ -1,7 +1,8 @@
-"""What students hand in: found in the layouts of nbgrader, Canvas and Moodle, in folders and zips, and never trusted.
+"""What students hand in: found in the layouts of nbgrader, Canvas and Moodle, in folders and zips,
+and never trusted.
 
-Nothing is unpacked to disk. A file is read only if it is an ordinary file of a sensible size, and a zip's entries
-only if their names stay inside the zip.
+Nothing is unpacked to disk. A file is read only if it is an ordinary file of a sensible size, and a
+zip's entries only if their names stay inside the zip.
 """
 
 import hashlib
@@ -33,7 +34,9 @@ class NoSubmissions(Exception):
 
 @dataclass(frozen=True)
 class Submission:
-    """One student's notebook and arrays, as bytes; `trouble` says in one sentence why it cannot be graded."""
+    """One student's notebook and arrays, as bytes; `trouble` says in one sentence why it cannot be
+    graded.
+    """
 
     student: str
     notebook: bytes = b""
@@ -57,7 +60,9 @@ class Cells:
 
 
 def find_submissions(place: Path, assignment: str) -> list[Submission]:
-    """All submissions in a folder or a zip, sorted by student. Raises NoSubmissions if there are none."""
+    """All submissions in a folder or a zip, sorted by student. Raises NoSubmissions if there are
+    none.
+    """
     if not place.exists():
         raise NoSubmissions(f"{place} does not exist; name the folder or the zip that holds the submissions.")
     files = zip_files(place) if place.is_file() else folder_files(place, assignment)
@@ -88,7 +93,9 @@ def one_submission(student: str, mine: dict) -> Submission:
 
 
 def whose(path: str, assignment: str) -> tuple[str | None, str]:
-    """The student whose file this is, and whether it is a notebook or a design; None for other files."""
+    """The student whose file this is, and whether it is a notebook or a design; None for other
+    files.
+    """
     name = PurePosixPath(path).name
     if name.endswith(NOTEBOOK):
         kind = "notebook"
@@ -193,7 +200,9 @@ def inner_entries(content: bytes, name: str) -> Iterator[tuple[str, bytes, str]]
 
 
 def read_cells(notebook: bytes) -> Cells:
-    """The code cells of a notebook, in order, without those tagged `practice`; or a refusal in one sentence."""
+    """The code cells of a notebook, in order, without those tagged `practice`; or a refusal in one
+    sentence.
+    """
     try:
         document = json.loads(notebook)
         cells = document["cells"]
