@@ -48,7 +48,7 @@ def judge(
 
 
 def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
-    """The right answer. Raises ValueError if the reference stops with an error: that is the author's fault."""
+    """The right answer. Raises ValueError if the reference stops with an error, an author's fault."""
     found = results_of(variant.reference, arguments, variant.returns)
     if found is None:
         raise ValueError(f"The reference of variant {variant.name!r} stops with an error on its inputs.")
