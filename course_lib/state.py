@@ -97,7 +97,7 @@ def _is_bad(value: Any) -> bool:
         if not value.is_floating_point() or value.numel() == 0:
             return False
         # one pass; if one number is NaN, both of these are
-        return not bool(torch.stack(value.detach().aminmax()).isfinite().all())
+        return not bool(torch.stack(torch.aminmax(value.detach())).isfinite().all())
     return isinstance(value, float) and math.isnan(value)
 
 
