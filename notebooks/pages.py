@@ -17,8 +17,8 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-# 4.5 : 1 at least on the cells' #f5f5f5, which JupyterLab's own colours miss; outputs saved with the
-# old grey of "Not started" are mended as well.
+# 4.5 : 1 at least on the cells' #f5f5f5, which JupyterLab's own colours miss; outputs that were saved with
+# the old grey of "Not started" are mended as well.
 STYLE = """
 :root { --jp-mirror-editor-comment-color: #2f6363; --jp-mirror-editor-number-color: #006b00;
   --jp-mirror-editor-operator-color: #7d00c4; --jp-cell-prompt-not-active-opacity: 1; }

@@ -1,4 +1,4 @@
-"""Every saved page as a visitor meets it: at rest while nothing happens, and accessible to axe-core."""
+"""Every saved page as a visitor meets it: at rest while nothing happens, and accessible to all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The widgets for everybody: silent while they play, still on request, clear in forced colours."""
+"""The widgets for everybody: silent while they play, still on request, plain in forced colours."""
 
 from __future__ import annotations
 

@@ -111,6 +111,7 @@ function build(core) {
     if (!playing) return;
     playing = false;
     core.plays(false);
+    core.redraw();
   }
 
   // An action is over: into the strip, in place of what came after this moment.

@@ -206,7 +206,10 @@ function build(core) {
   function pace(value) {
     speed = value;
     version += 1;
-    if (value !== "slow") leaveSlow();
+    if (slow && value !== "slow") {
+      leaveSlow();
+      core.say(sentence());
+    }
     player.rate = value === "1/6" ? 5 : 30;
     player.steps = wanted();
     player.frames = value === "1/6" ? 2 : 6;

@@ -268,7 +268,7 @@ if on_mnist:
 # ## 6 · One widget
 #
 # Some things are best moved by hand. If the picture below answers to the mouse, the widgets of the course work here.
-# It belongs to chapter 01, which explains it: points, and three Gaussians that look for them. For now, press play.
+# It belongs to chapter 01, which explains it: points, and three Gaussians that look for them. For now, press **Play**.
 # (Reading this on GitHub? Then there is no Python behind it, and a picture of it stands in its place.)
 
 # %%

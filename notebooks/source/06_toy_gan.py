@@ -229,8 +229,8 @@ assert (np.diff(mean[lengths < 0.05]) > 0).all() and farthest > 3 and jsd_after[
 # rate to say. D never said that it knows anything about places beyond the data where no point has ever been. A step that is
 # too long runs over the hill: the lecture's *overshoot*. Next time D will look there, and say "fake".
 #
-# Play it. Space plays and pauses, → is one round (D learns, then G), r begins anew; choose a preset and read what it promises. You may draw the
-# data yourself.
+# Play it. **Play** (or space) starts and pauses, **Step** (or →) is one round (D learns, then G), **Reset** (or r) begins
+# anew, and the **timeline** rewinds. Choose a preset and read what it promises. You may draw the data yourself.
 
 # %%
 ToyGAN()

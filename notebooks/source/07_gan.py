@@ -538,7 +538,9 @@ if on_mnist:
 # gives nothing away. They are asked one at a time. *Pairs* shows two of one digit side by side, one of
 # them real. *Class mode* is for a projector and counts hands.
 #
-# **Predict:** what share of the made ones will you take for real? Then answer at least twenty.
+# **Predict:** what share of the made ones will you take for real? Then answer at least twenty. Enough is when the 95 %
+# interval is narrower than 25 points, so that it can tell guessing (50 %) from the lecture's 21 %; the quiz says how many
+# more that takes.
 
 
 # %%
