@@ -5,10 +5,12 @@ import inspect
 import itertools
 import linecache
 import math
+import random
 import re
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
@@ -18,6 +20,8 @@ import torch
 from torch import Tensor
 
 Student = Callable[..., object]
+Reference = Callable[..., Any]  # the right function: inputs to a tensor, or to a tuple of tensors
+Mistakes = Callable[..., Mapping[str, Tensor]]  # the same inputs to {sentence: what this mistake gives}
 Inputs = Mapping[str, Any]  # an exercise's arguments by name, in the order in which they are passed
 NOT_STARTED = "replace `raise NotImplementedError` by your steps, then run this again."
 WORD = {"correct": "✓ Correct", "mistake": "✗ Not yet", "not started": "○ Not started"}
@@ -44,6 +48,24 @@ class Result:
         """Nothing, because the check has written its line already."""
 
 
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Seed torch, NumPy and Python, and put all three generators back afterwards; gradients are switched on.
+
+    So the same answer gets the same verdict each time, and the notebook's random numbers stay as they were.
+    """
+    of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.default_generator.manual_seed(0)
+            np.random.seed(0)  # noqa: NPY002
+            random.seed(0)
+            yield
+    finally:
+        np.random.set_state(of_numpy)  # noqa: NPY002
+        random.setstate(of_python)
+
+
 def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
     """Turn a function that raises Mistake into a check that shows one line; its docstring is the praise.
 
@@ -60,9 +82,7 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
             return student(*inputs, **named)
 
         try:
-            # the same verdict each time, and the notebook's own random numbers stay as they were
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(0)
+            with repeatable():
                 check(wraps(student)(noted) if callable(student) else student)
         except Mistake as found:
             status, says = "not started" if str(found) == NOT_STARTED else "mistake", str(found)
@@ -158,13 +178,18 @@ class Table:
     dtype: torch.dtype | None = None  # None: any floating type
     differentiable: bool = False  # True refuses a Python float, through which no gradient flows
 
+    @classmethod
+    def of(cls, inputs: Inputs, reference: Reference, mistakes: Mistakes, **more: Any) -> "Table":
+        """The table of a reference and of a function that makes all typical mistakes, on these inputs."""
+        return cls(inputs, reference(*inputs.values()), mistakes(*inputs.values()), **more)
+
     def ask(self, student: Student) -> None:
         """Call the student's function on the inputs and judge what it returns."""
         self.judge(call(student, *self.inputs.values()))
 
     def judge(self, value: object, what: str = "your result") -> None:
         """Raise Mistake unless right: mistakes, then dtype, shape, finite, properties, values."""
-        right = self.right
+        right = self.right.detach()
         one_number = right.ndim == 0
         yours = number_or_tensor(value, what, self.differentiable) if one_number else plain(value, what)
         named = [says for says, wrong in self.mistakes.items() if same(yours, wrong)]
@@ -245,18 +270,18 @@ DRAWN_ANEW = " (The input is drawn anew at each check.)"
 
 def other_inputs(
     student: Student,
-    reference: Callable[..., Any],
+    reference: Reference,
     draw: Callable[..., Inputs],
     example: tuple[int, ...],
     other: tuple[int, ...],
-    mistakes: Mapping[str, Callable[..., Any]] | None = None,
+    mistakes: Mistakes | None = None,
 ) -> None:
     """Raise Mistake unless the student agrees with the reference on two inputs that nobody has seen.
 
     draw(generator, *sizes) gives the inputs by name. The first draw has the example's sizes, the second
     one others, so that the message can tell a number that fits only the example from a size that is written
     into the code. The expected value is never shown.
-    mistakes: a sentence, and the function that computes what this mistake gives on the same inputs.
+    mistakes: gives for the same inputs what each typical mistake computes; its sentence is said then.
     """
     generator = fresh_generator()
     for sizes, says in ((example, OTHER_NUMBERS), (other, OTHER_SIZE)):
@@ -268,8 +293,8 @@ def other_inputs(
             raise Mistake(f"{says} There {stopped}") from None
         if agrees(yours, right):
             continue
-        for named, wrong in (mistakes or {}).items():
-            expect(not agrees(yours, wrong(*inputs)), named + DRAWN_ANEW)
+        for named, wrong in (mistakes(*inputs) if mistakes else {}).items():
+            expect(not agrees(yours, wrong), named + DRAWN_ANEW)
         raise Mistake(says)
 
 
@@ -287,15 +312,16 @@ def agrees(yours: object, right: Tensor | Sequence[Tensor]) -> bool:
     if not isinstance(yours, Tensor) or yours.is_complex() or yours.shape != right.shape:
         return False
     own, good = plain(yours, "your result").double(), right.detach().double()
-    largest = float(good.abs().max()) if good.numel() else 0.0
-    return torch.allclose(own, good, rtol=1e-4, atol=1e-5 * max(largest, 1.0))
+    finite = torch.where(good.isfinite(), good, 0.0).abs()
+    largest = max(float(finite.max()), 1.0) if good.numel() else 1.0
+    return torch.allclose(own, good, rtol=1e-4, atol=1e-5 * largest, equal_nan=True)
 
 
 def gradients(
     student: Student,
-    reference: Callable[..., Tensor],
+    reference: Reference,
     inputs: Inputs,
-    to: Sequence[str],
+    to: Collection[str],
     otherwise: str = "Is a part of it cut by `detach`, or changed by a clamp or a rounding?",
 ) -> None:
     """Raise Mistake unless the student's result has the reference's gradient with respect to the inputs `to`.
@@ -328,12 +354,18 @@ def gradients(
         expect(agrees(slope, good), says)
 
 
-def weighted_gradients(value: object, leaves: Inputs, to: Sequence[str]) -> list[Tensor]:
+def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> list[Tensor]:
     """The gradients of Σ (1 + i/n) · value[i]; zeros where none arrives."""
     if not isinstance(value, Tensor) or not value.requires_grad:
         return [torch.zeros_like(leaves[name]) for name in to]
     weights = 1 + torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape) / value.numel()
-    found = torch.autograd.grad((weights * value).sum(), [leaves[name] for name in to], allow_unused=True)
+    total, inputs = (weights * value).sum(), [leaves[name] for name in to]
+    try:
+        found = torch.autograd.grad(total, inputs, allow_unused=True)
+    except RuntimeError as error:
+        in_place = "inplace" in str(error)
+        says = "an in-place operation (`+=`, `add_`) overwrites what the gradient needs."
+        raise Mistake(f"the value is right, but it has no gradient: {says if in_place else error}") from None
     return [
         torch.zeros_like(leaves[name]) if slope is None else slope
         for slope, name in zip(found, to, strict=True)
@@ -372,20 +404,39 @@ def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...]
 def expect_gaussian(
     z: Tensor, mean: Tensor, std: Tensor, mistakes: Mapping[str, tuple[Tensor, Tensor]]
 ) -> None:
-    """Raise Mistake unless z (N, d) are independent draws of N(mean, std²); a mistake gives others."""
+    """Raise Mistake unless z (N, d) are independent draws of N(mean, std²); a mistake gives others.
+
+    Each statistic may be 5 or more standard errors off: a right function is refused once in a million times.
+    """
+    n = len(z)
     expect((z != z[0]).any(), "all rows get the same noise: draw it with shape (N, d), one per number.")
     e = (z - z.mean(0)) / z.std(0).clamp(min=1e-9)  # (N, d), standardised
-    alike = (e.T @ e / len(e)).fill_diagonal_(0).abs().max()  # largest correlation of two columns
-    expect(alike < 0.5, "one noise serves all dimensions of a row: draw it with shape (N, d).")
+    columns_alike = (e.T @ e / n).fill_diagonal_(0).abs().max()  # largest correlation of two columns
+    expect(columns_alike < 0.2, "one noise serves all dimensions of a row: draw it with shape (N, d).")
+    for lag in (1, n // 2):  # a row and the next one, a row and its partner in the other half
+        rows_alike = (e[lag:] * e[:-lag]).mean(0).abs().max()
+        expect(rows_alike < 0.2, "rows share their noise: draw it with shape (N, d), one per number.")
     says = "the noise is not Gaussian: use `torch.randn`; `torch.rand` is uniform on [0, 1)."
-    expect((e.pow(4).mean() - 3).abs() < 0.3, says)  # the fourth moment: Gaussian 3, uniform 1.8, Laplace 6
+    fourth = e.pow(4).mean()  # Gaussian 3, uniform 1.8, Laplace 6
+    # its standard error is √(24 / numbers)
+    expect((fourth - 3).abs() < max(0.3, 6 * (24 / e.numel()) ** 0.5), says)
+    beyond = (e.abs() > 3).any()  # of 4,000 Gaussian numbers eleven are
+    expect(beyond or e.numel() < 4000, "the noise is cut off: a Gaussian has no limits, so do not clamp it.")
 
-    def far(mean: Tensor, std: Tensor) -> Tensor:  # in standard errors, (d,)
-        return torch.maximum((z.mean(0) - mean).abs(), (z.std(0) - std).abs() * 2**0.5) / std * len(z) ** 0.5
+    def mean_off(mean: Tensor, std: Tensor) -> Tensor:  # in standard errors, (d,)
+        return (z.mean(0) - mean).abs() / std * n**0.5
 
-    for says, wrong in mistakes.items():
-        expect(far(*wrong).max() > 5, says)
-    k = int(far(mean, std).argmax())
-    says = f"column {k} of z has mean {z[:, k].mean():.3f} and std {z[:, k].std():.3f}"
-    # 5 standard errors: a right function is refused once in a million times
-    expect(far(mean, std).max() < 5, f"{says}, expected {mean[k]:.3f} and {std[k]:.3f}.")
+    def std_off(std: Tensor) -> Tensor:  # in standard errors, (d,)
+        return (z.std(0) - std).abs() / std * (2 * n) ** 0.5
+
+    for says, (other_mean, other_std) in mistakes.items():
+        far = torch.maximum(mean_off(other_mean, other_std), std_off(other_std))
+        expect(far.max() > 5, says)
+    k = int(mean_off(mean, std).argmax())
+    says = f"column {k} of z has a wrong mean, {z[:, k].mean():.3f} in place of {mean[k]:.3f}."
+    # with a wrong spread the mean of the draws strays farther, too
+    expect((z[:, k].mean() - mean[k]).abs() < 5.5 * torch.maximum(std, z.std(0))[k] / n**0.5, says)
+    k = int(std_off(std).argmax())
+    says = f"column {k} of z has the right mean but a wrong spread"
+    says = f"{says}: its standard deviation is {z[:, k].std():.3f} in place of {std[k]:.3f}."
+    expect(std_off(std)[k] < 5.5, says)
