@@ -12,11 +12,12 @@ from torch.utils._pytree import tree_leaves
 
 from course_lib.checks.report import Mistake
 
-# they only move numbers to another place, type or shape
+# operations that only move numbers to another place, type or shape
 MOVES = {
     "_to_copy", "alias", "arange", "cat", "clone", "constant_pad_nd", "copy", "copy_", "detach", "empty",
-    "empty_like", "fill", "fill_", "full", "full_like", "index_select", "lift_fresh", "new_empty", "new_full",
-    "new_zeros", "ones_like", "repeat", "split", "split_with_sizes", "stack", "unbind", "zeros_like",
+    "empty_like", "fill", "fill_", "full", "full_like", "gather", "index", "index_select", "lift_fresh",
+    "new_empty", "new_full", "new_zeros", "ones_like", "repeat", "split", "split_with_sizes", "stack",
+    "unbind", "zeros_like",
 }  # fmt: skip
 
 
@@ -26,14 +27,14 @@ class Watch(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.broken_by = ""  # the first operation with finite inputs and an infinite or undefined result
-        self.most = 0  # the most numbers that one operation has computed with
+        self.most = 0  # the most numbers that one operation has taken to compute with
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = function(*args, **(kwargs or {}))
-        given = [part for part in tree_leaves((args, kwargs)) if isinstance(part, Tensor)]
-        made = [part for part in tree_leaves(result) if isinstance(part, Tensor)]
+        given = real_tensors((args, kwargs))
+        made = real_tensors(result)
         name = function.__name__.split(".")[0]
         is_computed = given and name not in MOVES and not function.is_view
         if is_computed:
@@ -41,6 +42,11 @@ class Watch(TorchDispatchMode):
             if not self.broken_by and all(map(finite, given)) and not all(map(finite, made)):
                 self.broken_by = name
         return result
+
+
+def real_tensors(values: Any) -> list[Tensor]:
+    """The tensors of real numbers among them, however they are nested; indices and masks are left out."""
+    return [part for part in tree_leaves(values) if isinstance(part, Tensor) and part.is_floating_point()]
 
 
 def finite(value: Tensor) -> bool:

@@ -578,10 +578,12 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake.
+# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. After the
+# example the check also tries inputs of other sizes, drawn anew each time, and extreme ones.
 #
 # **1. The way through a conditional VAE.** From images and labels to the decoder's logits. The label goes to *both*
 # networks, one-hot, behind the other numbers. All chance comes from `noise`, so that the same noise gives the same z.
+# The loss is built on what you return, so it must be differentiable: both networks learn through logits, mu and logvar.
 
 
 # %%
@@ -599,7 +601,7 @@ checks.conditional_forward(my_conditional_forward)
 
 # %% [markdown]
 # **2. Rows of one style.** The grid of section 4. Here `encode(x, y)` gives mu and logvar, and `decode(z, y)` takes one
-# label for each z and gives pixels. Encode each image once, with its own label.
+# label for each z, a whole number like those in y, and gives pixels. Encode each image once, with its own label.
 
 
 # %%
@@ -615,8 +617,9 @@ def my_style_rows(encode, decode, x, y):
 checks.style_rows(my_style_rows)
 
 # %% [markdown]
-# **3. log P(x) from log P(x|y).** Ten logarithms of probabilities become that of their average. They lie near −90, and
-# for larger images near −900, where `exp` rounds to 0.
+# **3. log P(x) from log P(x|y).** Ten logarithms of probabilities become the logarithm of their average, in nats. They
+# lie near −90, and for larger images near −900, where `exp` rounds to 0. Some images are far more probable than others,
+# and one label may be thousands of nats more probable than the next.
 
 
 # %%

@@ -598,17 +598,20 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake.
+# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. After the
+# example the check also tries inputs of other sizes, drawn anew each time, and extreme ones.
 #
 # **1. A flat D.** The games above add a penalty to D's loss: R1, half the mean squared slope of D's score at real images.
-# Write it. D must be able to learn from it, so the gradient must itself have a gradient.
+# Write it. It is part of D's loss, so it must be differentiable with respect to D's weights: the gradient must itself
+# have a gradient, and a finite one where D is flat. Leave the `.grad` of D's weights alone.
 
 
 # %%
 def my_r1_penalty(score, x):
     """score: images (N, D) to (N,). Real images x (N, D) give ½ · mean of ‖∂score/∂x‖², a tensor ()."""
     # 1. make x a leaf that wants a gradient
-    # 2. the gradient of the sum of the scores by x, (N, D): each row is one image's own; create_graph=True
+    # 2. the gradient of the sum of the scores with respect to x, (N, D): each row is one image's own;
+    #    create_graph=True
     # 3. the squared norm of each row, and half of their mean
     raise NotImplementedError
 
@@ -617,8 +620,8 @@ def my_r1_penalty(score, x):
 checks.r1_penalty(my_r1_penalty)
 
 # %% [markdown]
-# **2. Which classes are missing?** The KL from the shares of the ten classes to equal shares. It must be a number also
-# when a class does not occur.
+# **2. Which classes are missing?** The KL divergence KL(shares ‖ uniform) of the shares of the ten classes from equal
+# shares, in nats. It must be finite also when a class does not occur.
 
 
 # %%
