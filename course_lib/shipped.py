@@ -15,12 +15,14 @@ from course_lib.checkpoints import load_model
 from course_lib.classifier import Classifier, train_classifier
 from course_lib.data import Digits
 from course_lib.data.corpora import MNIST
+from course_lib.device import FAST
 
+STEPS = 200 if FAST else 2_000  # of a stand-in's training: half a minute to some minutes on two cores
 # The shipped file, and the recipe of what stands in for it. VAE and GAN: those that two cores can train.
 STAND_INS = {"vae": "four_minutes", "conditional_vae": "conditional", "gan": "gan_four_minutes"}
 
 
-def model_for(digits: Digits, name: str, steps: int, seed: int = 0) -> nn.Module:
+def model_for(digits: Digits, name: str, steps: int = STEPS, seed: int = 0) -> nn.Module:
     """The shipped "vae", "conditional_vae" or "gan"; for other digits than MNIST's, one trained on them.
 
     steps: of that training, at least; no more epochs than its recipe has.
@@ -35,7 +37,7 @@ def model_for(digits: Digits, name: str, steps: int, seed: int = 0) -> nn.Module
     return model
 
 
-def classifier_for(digits: Digits, steps: int, seed: int = 0) -> Classifier:
+def classifier_for(digits: Digits, steps: int = STEPS, seed: int = 0) -> Classifier:
     """The shipped classifier; for other digits than MNIST's, one trained on them for at least `steps`."""
     if digits.name == MNIST.name:
         return Classifier.load(digits.images.device)

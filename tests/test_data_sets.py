@@ -387,3 +387,20 @@ def test_too_few_images_to_hold_some_out(monkeypatch, tmp_path):
 def test_names_of_the_corpora_are_kept():
     assert isinstance(uci_digits(quiet=True), Digits)
     assert uci_digits(quiet=True).classes == tuple("0123456789")
+
+
+@pytest.mark.parametrize(("shape", "size"), [((6, 8), "6×8"), ((3, 6, 6), "3×6×6")])
+def test_images_that_the_chapters_cannot_draw_are_named(choose, shape, size):
+    images = RANDOM.integers(0, 256, (20, *shape), dtype=np.uint8)
+    labels = (np.arange(20) % 2).astype(np.uint8)
+    choose({NAMES[0]: idx(images), NAMES[1]: idx(labels)})
+    with pytest.raises(
+        ValueError, match=f"run on square grey images, and those of the folder shapes are {size}"
+    ):
+        course_digits()
+
+
+def test_training_and_test_images_of_two_sizes(choose):
+    choose(OTHERS | {name: data for name, data in CLOTHES.items() if "t10k" in name})
+    with pytest.raises(ValueError, match="of the folder shapes and its test images differ in size"):
+        course_digits()

@@ -91,6 +91,17 @@ def course_digits(train: bool | None = True, device: Device = None, quiet: bool 
             f"COURSE_SET is mnist, fashion, uci or a folder, and there is no folder {chosen}."
         )
     splits, classes, name = _read_any(folder)
+    shape = splits[True][0].shape[1:]
+    if len(shape) != 2 or shape[0] != shape[1]:
+        size = "×".join(str(side) for side in shape)
+        raise ValueError(
+            f"The chapters run on square grey images, and those of the folder {folder.resolve().name} are "
+            f"{size}: make them square and grey."
+        )
+    if splits[False][0].shape[1:] != shape:
+        raise ValueError(
+            f"The training images of the folder {folder.resolve().name} and its test images differ in size."
+        )
     return _digits(name, splits, train, device, f"the folder {folder.resolve().name}", quiet, classes)
 
 
