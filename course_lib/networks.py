@@ -216,7 +216,7 @@ def image_shape(images: Tensor, shape: Sequence[int] | None = None) -> tuple[int
         return channels, height, width
     if len(found) == 1:
         return _square(found[0])
-    if len(found) == 3 and found[2] in (1, 3, 4) and found[0] not in (1, 3, 4):
+    if len(found) == 3 and found[2] in (1, 3, 4) and found[0] > found[2]:
         raise ValueError(
             f"Channels come before rows and columns, (N, C, H, W), not last as in {tuple(images.shape)}: "
             "use images.permute(0, 3, 1, 2)."

@@ -115,6 +115,29 @@ def test_the_device_can_be_chosen(saved):
     assert load_model(path, torch.device("meta")).layer.weight.device.type == "meta"
 
 
+def test_a_device_that_is_not_here_is_named(saved, monkeypatch):
+    _, path = saved
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in ("cuda", torch.device("cuda"), "cuda:3"):
+        with pytest.raises(ValueError, match="was asked for, but torch finds no such device here: use cpu"):
+            load_model(path, device)
+    with pytest.raises(ValueError, match="'gpu' is no device of torch"):
+        load_model(path, "gpu")
+
+
+def test_weights_too_large_for_half_precision_are_not_saved_as_infinity(library, tmp_path):
+    model = library.Small()
+    with torch.no_grad():
+        model.layer.weight[0] = 1e5
+    with pytest.raises(ValueError, match=r"holds numbers too large for torch.float16"):
+        save_model(model, tmp_path / "m", dtype=torch.float16)
+    assert not (tmp_path / "m").exists()
+    save_model(model, tmp_path / "m", dtype=torch.bfloat16)
+    assert load_model(tmp_path / "m").layer.weight.isfinite().all()
+    with pytest.raises(ValueError, match=r"floating numbers, such as torch.float16, not torch.int8"):
+        save_model(model, tmp_path / "m", dtype=torch.int8)
+
+
 def test_a_missing_file_is_named(tmp_path):
     for function in (load_model, describe):
         with pytest.raises(FileNotFoundError, match="nothing_here"):
