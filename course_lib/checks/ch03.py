@@ -152,7 +152,7 @@ def loss_mistakes(
     each["multiplied by the variance: divide, for a small one makes errors dear."] = error * v**2 + kl
     each["the variance is ignored: divide the squared error by 2 · variance."] = error * v + kl
     each["the squared error is not divided by 2 · variance."] = far + kl
-    each["divided by 2, then multiplied by the variance: divide by 2 · variance."] = far / 2 * v + kl
+    each["multiplied by 2 · variance: divide by it."] = far * 2 * v + kl
     each["the KL is divided by 2 · variance too: only the squared error is."] = error + kl / (2 * v)
     each["the error is not squared."] = (x - x_hat).sum(1) / (2 * v) + kl
     each["absolute errors in place of squared ones."] = (x - x_hat).abs().sum(1) / (2 * v) + kl

@@ -168,7 +168,10 @@ def generate(student: Student) -> None:
     _, codes_again = images_and_codes(student, decoder)
     expect(codes.any(), "z is 0, so nothing is drawn: z comes from the prior N(0, I).")
     repeated = torch.equal(codes, codes_again)
-    expect(not repeated, "a second call draws the same z: is a seed set inside your function?")
+    expect(
+        not repeated,
+        "a second call draws the same z: is a seed set inside your function, or is z not random?",
+    )
     expect_gaussian(codes, torch.zeros(2), torch.ones(2), {})
     logits = decoder.logits(codes)
     laws = {"these are draws of 0 and 1: return each pixel's mean.": lambda x: (x != 0) & (x != 1)}

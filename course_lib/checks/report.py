@@ -206,15 +206,19 @@ class Table:
         elif same(yours, right):
             return
         else:
-            broken = [says for says, holds in self.laws.items() if not holds(yours).all()]
-            says = broken[0] if broken else f"{what}: {self.otherwise}"
+            broken = [(says, ~holds(yours)) for says, holds in self.laws.items() if not holds(yours).all()]
+            if broken:
+                says, where = broken[0]
+                raise Mistake(f"{says} {self.example(yours, where if where.shape == yours.shape else None)}")
+            says = f"{what}: {self.otherwise}"
         raise Mistake(f"{says} {self.example(yours)}")
 
-    def example(self, yours: Tensor) -> str:
-        """The first element that disagrees: the input, yours, expected."""
+    def example(self, yours: Tensor, where: Tensor | None = None) -> str:
+        """The first element that disagrees, or the first one of `where`: the input, yours, expected."""
         if yours.shape != self.right.shape:
             return f"Yours has shape {tuple(yours.shape)}, expected {tuple(self.right.shape)}."
-        apart = ~torch.isclose(yours.double(), self.right.double(), rtol=1e-4, atol=1e-6)
+        right = self.right.detach().double()
+        apart = ~torch.isclose(yours.double(), right, rtol=1e-4, atol=1e-6) if where is None else where
         if not apart.any():
             return "The numbers themselves are right."
         at = apart.nonzero()[0].tolist()
