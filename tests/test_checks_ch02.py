@@ -183,7 +183,7 @@ WRONG_KL = [
     ("direction", lambda mu, lv: half(lv + (1 + mu**2) / lv.exp() - 1), "direction is turned"),
     ("logvar as variance", lambda mu, lv: half(lv - 1 - lv + mu**2), "where the variance belongs"),
     ("log of logvar", lambda mu, lv: half(lv + mu**2 - 1 - lv.log()), "taken for the variance itself"),
-    ("overwritten", lambda mu, lv: half(lv.exp().add_(mu**2).sub_(1) - lv), "an in-place operation"),
+    ("overwritten", lambda mu, lv: half(lv.exp().add_(mu**2).sub_(1) - lv), "An in-place operation"),
     ("mu", lambda mu, lv: half(lv.exp() + mu - 1 - lv), "mu is not squared"),
     ("|mu|", lambda mu, lv: half(lv.exp() + mu.abs() - 1 - lv), "absolute value of mu"),
     ("no mu²", lambda mu, lv: half(lv.exp() - 1 - lv), "mu² is missing"),
