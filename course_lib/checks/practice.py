@@ -1,0 +1,100 @@
+"""Practice for homework: each function is tried on one public example, and a known mistake gets its
+name.
+
+The example lies beside the notebook as NAME.practice.json: inputs, the right numbers, and the
+numbers that each known mistake would give. It holds no solution, and the grader asks about other
+inputs.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from course_lib.checks.report import Result, Table, call, exercise, expect, same
+
+DESIGN = "design.safetensors"
+
+
+class Practice:
+    """The public examples of an assignment, from the file NAME.practice.json in the current folder.
+
+    Raises FileNotFoundError, in one sentence, when the file is not there.
+    """
+
+    def __init__(self, name: str, folder: str | Path = ".") -> None:
+        path = Path(folder).expanduser() / f"{name}.practice.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path.name} is missing: it belongs into the folder of this notebook.")
+        self.examples: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+
+    def check(self, question: str, function: Any) -> Result:
+        """Try a function on the public example of a question and say in one line how it went."""
+        if question not in self.examples:
+            raise ValueError(f"There is no example for {question!r}; there are: {', '.join(self.examples)}.")
+        example = self.examples[question]
+
+        def on_the_example(student: Any) -> None:
+            """right on the public example. The grader asks about other inputs, also extreme ones."""
+            try_example(example, student)
+
+        return exercise(on_the_example)(function)
+
+
+def try_example(example: Mapping[str, Any], student: Any) -> None:
+    """Raise Mistake unless the student's function returns the example's numbers."""
+    arguments = {name: argument(value) for name, value in example["arguments"].items()}
+    value = call(student, *arguments.values())
+    names = example["returns"]
+    parts = [value] if len(names) == 1 else value
+    expect(
+        isinstance(parts, list | tuple) and len(parts) == len(names),
+        f"your function should return {len(names)} results: {', '.join(names)}.",
+    )
+    shown = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
+    for name, part in zip(names, parts, strict=True):
+        mistakes = {sentence: array(values[name]) for sentence, values in example["mistakes"].items()}
+        right = array(example["right"][name])
+        mistakes = {says: wrong for says, wrong in mistakes.items() if not same(wrong, right)}
+        Table(shown, right, mistakes).judge(
+            as_tensor(part), "your result" if len(names) == 1 else f"`{name}`"
+        )
+
+
+def argument(value: Any) -> Any:
+    """An argument as the function gets it: a float32 tensor, an integer tensor, a list of them, or
+    a number.
+    """
+    if isinstance(value, dict) and "array" in value:
+        return torch.tensor(np.array(value["array"], dtype=value["dtype"]).reshape(value["shape"]))
+    if isinstance(value, list):
+        return [argument(part) for part in value]
+    return value
+
+
+def array(value: Mapping[str, Any]) -> Tensor:
+    return torch.tensor(np.array(value["array"], dtype=np.float64).reshape(value["shape"]))
+
+
+def as_tensor(value: object) -> object:
+    """Numbers and arrays become tensors, so that numpy and plain Python are as welcome as torch."""
+    if isinstance(value, np.ndarray | np.generic | float | int) and not isinstance(value, bool):
+        return torch.as_tensor(np.asarray(value, dtype=np.float64))
+    return value
+
+
+def hand_in(**arrays: Tensor | np.ndarray) -> None:
+    """Write the arrays of a design question beside this notebook, as design.safetensors; hand in
+    both files.
+    """
+    tensors = {name: torch.as_tensor(value).detach().cpu().contiguous() for name, value in arrays.items()}
+    part = Path(f".{DESIGN}.part")
+    save_file(tensors, part)
+    part.replace(DESIGN)
+    sizes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in tensors.items())
+    print(f"{DESIGN} is written ({sizes}): hand it in together with this notebook.")

@@ -1,0 +1,150 @@
+"""An assignment: a folder with the starter's text and its keys, one question a file.
+
+    notebooks/homework/NAME/NAME.py          the starter's text; a cell `# question: e_step` is where one goes
+    notebooks/homework/NAME/keys/e_step.py   QUESTION = Question(...), or Design(...), or Written(...)
+
+Keys never reach a student or a sandbox. They travel to the graders as text, so that a cluster needs
+no shared disk.
+"""
+
+import hashlib
+import hmac
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from course_lib.grading.question import CASES, Arguments, Design, Question, Variant, Written
+
+HOMEWORK = Path(__file__).resolve().parents[2] / "notebooks" / "homework"
+AnyQuestion = Question | Design | Written
+
+
+class AssignmentError(Exception):
+    """What is wrong with an assignment, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A name, the starter's text, and the keys' texts by question, in the order in which the
+    starter asks them.
+    """
+
+    name: str
+    starter: str
+    sources: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def read(cls, name: str, homework: Path = HOMEWORK) -> "Assignment":
+        """The assignment in homework/NAME. Raises AssignmentError if it is not there or a key is
+        missing.
+        """
+        folder = homework / name
+        starter = folder / f"{name}.py"
+        if not starter.is_file():
+            there = ", ".join(sorted(path.parent.name for path in homework.glob("*/keys"))) or "none"
+            raise AssignmentError(f"There is no assignment {name!r}; there are: {there}.")
+        text = starter.read_text(encoding="utf-8")
+        names = [
+            line.removeprefix("# question:").strip()
+            for line in text.splitlines()
+            if line.startswith("# question:")
+        ]
+        sources = []
+        for question in names:
+            key = folder / "keys" / f"{question}.py"
+            if not key.is_file():
+                raise AssignmentError(f"{name} asks {question!r}, but its key keys/{question}.py is missing.")
+            sources.append((question, key.read_text(encoding="utf-8")))
+        if not sources:
+            raise AssignmentError(
+                f"{name} asks no question: its text has no line that begins with `# question:`."
+            )
+        return cls(name, text, tuple(sources))
+
+    def __getstate__(self) -> dict:
+        """What travels to a worker: the keys as text. It makes the questions from them once, and
+        keeps them.
+        """
+        return {"name": self.name, "starter": self.starter, "sources": self.sources}
+
+    @cached_property
+    def questions(self) -> dict[str, AnyQuestion]:
+        """The questions by name, in order."""
+        return {name: load_key(name, source) for name, source in self.sources}
+
+    def version_of(self, question: str) -> str:
+        """Changes when the question's key changes, and only then."""
+        return hashlib.sha256(dict(self.sources)[question].encode()).hexdigest()[:12]
+
+    @property
+    def points(self) -> float:
+        return sum(question.points for question in self.questions.values())
+
+
+@lru_cache(maxsize=64)
+def load_key(name: str, source: str) -> AnyQuestion:
+    """Run a key's text, which is the instructor's own code, and take its QUESTION."""
+    module = types.ModuleType(f"key_{name}")
+    exec(compile(source, f"keys/{name}.py", "exec"), module.__dict__)
+    question = getattr(module, "QUESTION", None)
+    if not isinstance(question, Question | Design | Written):
+        raise AssignmentError(f"keys/{name}.py must define QUESTION as a Question, a Design or a Written.")
+    if question.name != name:
+        raise AssignmentError(f"keys/{name}.py defines a question of another name, {question.name!r}.")
+    return question
+
+
+@dataclass(frozen=True)
+class Secret:
+    """The instructor's secret: it chooses variants and draws inputs, and nobody else can repeat
+    either.
+    """
+
+    key: bytes
+    per_student: bool = False
+
+    def number(self, *parts: str) -> int:
+        """A number that depends on the secret and on these words, and cannot be guessed without the
+        secret.
+        """
+        message = "\0".join(parts).encode()
+        return int.from_bytes(hmac.digest(self.key, message, "sha256")[:8], "big")
+
+    @property
+    def id(self) -> str:
+        """A name for the secret that does not reveal it."""
+        mode = "student" if self.per_student else "class"
+        return hashlib.sha256(b"id of " + self.key + mode.encode()).hexdigest()[:8]
+
+    def variant(self, assignment: str, question: Question, student: str) -> Variant:
+        """The form of the question that this class, or this student, gets."""
+        whom = [student] if self.per_student else []
+        chosen = self.number("variant", assignment, question.name, *whom) % len(question.variants)
+        return question.variants[chosen]
+
+    def inputs(
+        self, assignment: str, question: Question, variant: Variant, submission: str
+    ) -> Mapping[str, Arguments]:
+        """Inputs by case, drawn for this one submission: handing in again asks for other numbers."""
+        words = ("inputs", assignment, question.name, variant.name, submission)
+        return {case: draw(variant, case, self.number(*words, case)) for case in CASES}
+
+
+def draw(variant: Variant, case: str, seed: int) -> Arguments:
+    """A variant's inputs of one case. Floating-point arrays become float32, as students' tensors
+    are.
+    """
+
+    def narrowed(value):
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            return value.astype(np.float32)
+        if isinstance(value, list | tuple):
+            return [narrowed(part) for part in value]
+        return value.item() if isinstance(value, np.generic) else value
+
+    arguments = variant.inputs(np.random.default_rng(seed), case)
+    return {name: narrowed(value) for name, value in arguments.items()}

@@ -1,0 +1,303 @@
+"""Grading: each submission once, on any Dask cluster, resumable, with equal results whatever
+happens on the way.
+
+A result depends only on the submission's bytes, the questions' keys and the secret. So it can be
+stored under a hash of these, taken up after an interruption, and computed again after a changed
+question for that question alone.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from course_lib.grading import sandbox
+from course_lib.grading.assignment import Assignment, Secret
+from course_lib.grading.judge import judge, judge_design
+from course_lib.grading.question import CASES, Arrays, Design, Question, Verdict
+from course_lib.grading.submissions import Submission, read_cells
+
+ENGINE = "1"  # counts up when a change here or in the judge may change a result
+
+
+@dataclass
+class Result:
+    """All that is known of one student's submission: a verdict a question, and notes for a person."""
+
+    student: str
+    submission: str
+    verdicts: dict[str, dict] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)  # by question: what its verdict depends on
+    notes: list[str] = field(default_factory=list)
+    set_aside: bool = False  # it killed its grader, so a person must look
+
+    @property
+    def points(self) -> float:
+        return round(sum(verdict["points"] or 0 for verdict in self.verdicts.values()), 2)
+
+    def as_text(self) -> str:
+        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def key_of(assignment: Assignment, question: str, secret: Secret, submission: Submission) -> str:
+    """What a stored verdict was made from; another key means that it must be made again."""
+    return "-".join([ENGINE, assignment.version_of(question), secret.id, submission.sha[:16]])
+
+
+def grade_submission(
+    assignment: Assignment,
+    submission: Submission,
+    secret: Secret,
+    only: Iterable[str] | None = None,
+    data: Path | None = None,
+    unsafe: bool = False,
+    limits: sandbox.Limits | None = None,
+) -> Result:
+    """One submission's result, for the questions in `only` (all when None)."""
+    result = Result(submission.student, submission.sha)
+    chosen = {name: q for name, q in assignment.questions.items() if only is None or name in set(only)}
+    result.keys = {name: key_of(assignment, name, secret, submission) for name in chosen}
+    cells = read_cells(submission.notebook)
+    refusal = submission.trouble or cells.refusal
+    if refusal:
+        result.notes.append(refusal)
+        result.verdicts = {name: asdict(refused(q, refusal)) for name, q in chosen.items()}
+        return result
+
+    asked = {name: q for name, q in chosen.items() if isinstance(q, Question)}
+    variants = {name: secret.variant(assignment.name, q, submission.student) for name, q in asked.items()}
+    inputs = {
+        name: secret.inputs(assignment.name, q, variants[name], submission.sha) for name, q in asked.items()
+    }
+    calls = [
+        sandbox.Call(name, case, q.function, inputs[name][case], variants[name].returns)
+        for name, q in asked.items()
+        for case in CASES
+    ]
+    outcome = sandbox.run(cells.code, calls, limits, data, unsafe) if calls else sandbox.Outcome()
+    result.notes += cells.notes + notes_on(outcome)
+    for name, question in chosen.items():
+        if isinstance(question, Question):
+            answers = {case: outcome.answers[name, case] for case in CASES}
+            verdict = judge(question, variants[name], inputs[name], answers, outcome.ended)
+        elif isinstance(question, Design):
+            verdict = judge_design(question, *read_design(question, submission.design))
+        else:
+            verdict = Verdict(0.0, question.points, "Read by a person.")
+        result.verdicts[name] = asdict(verdict)
+    return result
+
+
+def refused(question: Any, refusal: str) -> Verdict:
+    return Verdict(0.0, question.points, f"Not graded: {refusal}")
+
+
+def notes_on(outcome: sandbox.Outcome) -> list[str]:
+    """One line for each cell that stopped, and one if the whole run did not come to its end."""
+    lines = [f"Code cell {e['cell']} stops with {e['what']} in line {e['line']}." for e in outcome.errors[:5]]
+    endings = {
+        "out of time": "The notebook ran out of time and was stopped.",
+        "out of memory": "The notebook took too much memory and was stopped.",
+        "too much output": "The notebook gave back too many bytes and was stopped.",
+        "ended early": "The notebook ended its own process before all answers were asked for.",
+    }
+    if outcome.ended in endings:
+        lines.append(endings[outcome.ended])
+    return lines
+
+
+def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None, str]:
+    """The arrays that were handed in, or the sentence that says what is wrong with them."""
+    if handed_in is None:
+        return None, "Not started: no design.safetensors was handed in."
+    try:
+        arrays = load(handed_in)
+    except (SafetensorError, ValueError, TypeError, KeyError):
+        return None, "design.safetensors is damaged: make it with `hand_in`."
+    for name, (dtype, shape) in design.arrays.items():
+        if name not in arrays:
+            return None, f"design.safetensors holds no array {name!r}."
+        found = arrays[name]
+        fits = found.ndim == len(shape) and all(
+            (want == have) or (want == -1 and have <= design.most)
+            for want, have in zip(shape, found.shape, strict=True)
+        )
+        if str(found.dtype) != dtype or not fits:
+            return (
+                None,
+                f"{name!r} must have dtype {dtype} and shape {shape}, where −1 is up to {design.most:,}.",
+            )
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            return None, f"{name!r} holds NaN or infinity."
+    return {name: arrays[name] for name in design.arrays}, ""
+
+
+# ---------------------------------------------------------------- the store
+
+
+class Store:
+    """Results on disk, one file a student, each written whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "results"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, student: str) -> Path:
+        """A file name that two students cannot share, whatever characters their names have."""
+        plain = re.sub(r"[^A-Za-z0-9.-]+", "_", student)[:60].lstrip(".") or "student"
+        mark = hashlib.sha256(student.encode()).hexdigest()[:8]
+        return self.folder / f"{plain}-{mark}.json"
+
+    def get(self, student: str) -> Result | None:
+        try:
+            return Result(**json.loads(self.path(student).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def put(self, result: Result) -> None:
+        write_whole(self.path(result.student), result.as_text())
+
+    def all(self) -> list[Result]:
+        found = [
+            Result(**json.loads(p.read_text(encoding="utf-8"))) for p in sorted(self.folder.glob("*.json"))
+        ]
+        return sorted(found, key=lambda result: result.student)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write under a name of one's own, then rename: a reader finds the old file or the new one,
+    never half.
+    """
+    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+# ---------------------------------------------------------------- many submissions
+
+
+@dataclass
+class Job:
+    """What has to be done for one submission: the questions whose stored verdict does not hold any
+    more.
+    """
+
+    submission: Submission
+    questions: list[str]
+    before: Result | None
+
+
+def jobs_for(
+    assignment: Assignment, submissions: list[Submission], secret: Secret, store: Store
+) -> list[Job]:
+    """The work that is left, which is none for whoever was graded from the same bytes, keys and
+    secret.
+    """
+    jobs = []
+    for submission in submissions:
+        before = store.get(submission.student)
+        keys = before.keys if before and not before.set_aside else {}
+        changed = [
+            name
+            for name in assignment.questions
+            if keys.get(name) != key_of(assignment, name, secret, submission)
+        ]
+        if changed:
+            jobs.append(Job(submission, changed, before))
+    return jobs
+
+
+def merged(job: Job, new: Result, assignment: Assignment) -> Result:
+    """The new verdicts over the old ones that still hold, in the assignment's order."""
+    old = job.before if job.before and job.before.submission == new.submission else None
+    verdicts = {**(old.verdicts if old else {}), **new.verdicts}
+    keys = {**(old.keys if old else {}), **new.keys}
+    names = [name for name in assignment.questions if name in verdicts]
+    result = Result(new.student, new.submission, notes=new.notes, set_aside=new.set_aside)
+    result.verdicts = {name: verdicts[name] for name in names}
+    result.keys = {name: keys[name] for name in names}
+    return result
+
+
+def set_aside(job: Job, assignment: Assignment, secret: Secret, sentence: str) -> Result:
+    """The result of a submission that could not be graded. It is tried again by the next command."""
+    result = Result(job.submission.student, job.submission.sha, notes=[sentence], set_aside=True)
+    for name, question in assignment.questions.items():
+        result.verdicts[name] = asdict(refused(question, sentence))
+        result.keys[name] = key_of(assignment, name, secret, job.submission)
+    return result
+
+
+def grade_all(
+    assignment: Assignment,
+    jobs: list[Job],
+    secret: Secret,
+    store: Store,
+    client: Any,
+    done: Callable[[Job, Result], None] = lambda job, result: None,
+    **options: Any,
+) -> None:
+    """Grade all jobs on a Dask client (or here, one after the other, when it is None); store each
+    as it comes.
+    """
+    if client is None:
+        for job in jobs:
+            finish(
+                assignment,
+                job,
+                grade_submission(assignment, job.submission, secret, job.questions, **options),
+                store,
+                done,
+            )
+        return
+    from distributed import KilledWorker, as_completed
+
+    futures = {}
+    for job in jobs:
+        future = client.submit(
+            grade_submission,
+            assignment,
+            job.submission,
+            secret,
+            job.questions,
+            pure=False,
+            retries=0,
+            key=f"grade-{job.submission.sha[:12]}-{time.monotonic_ns()}",
+            **options,
+        )
+        futures[future] = job
+    for future in as_completed(list(futures)):
+        job = futures[future]
+        error = future.exception()
+        if error is None:
+            finish(assignment, job, future.result(), store, done)
+        elif isinstance(error, KilledWorker):
+            sentence = "This submission stopped its grader several times, so a person will look at it."
+            finish(assignment, job, set_aside(job, assignment, secret, sentence), store, done)
+        else:  # a fault in a key or in the grader: it must not hold up everybody else
+            sentence = (
+                f"The grader failed on this submission ({type(error).__name__}), so a person will look at it."
+            )
+            finish(assignment, job, set_aside(job, assignment, secret, sentence), store, done)
+        future.release()
+
+
+def finish(assignment: Assignment, job: Job, new: Result, store: Store, done: Callable) -> None:
+    result = new if new.set_aside else merged(job, new, assignment)
+    store.put(result)
+    done(job, result)

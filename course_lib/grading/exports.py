@@ -1,0 +1,110 @@
+"""Points for other houses: CSV for everybody, for Canvas and for Moodle, and results.json for
+Gradescope.
+
+Canvas: Gradebook CSV import. Moodle: the assignment's grading worksheet. Gradescope: the
+autograder's results.json.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable
+
+from course_lib.grading.assignment import Assignment
+from course_lib.grading.engine import Result
+from course_lib.grading.question import Design
+
+IDENTIFIER = re.compile(r"(?P<name>.*?) (?P<id>\d+)")  # as `submissions` names students of Canvas and Moodle
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute a cell that begins so
+
+
+def name_and_id(student: str) -> tuple[str, str]:
+    """The name and the learning platform's number of a student; without a number the name stands
+    for both.
+    """
+    found = IDENTIFIER.fullmatch(student)
+    return (found["name"], found["id"]) if found else (student, student)
+
+
+def safe(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def table(rows: Iterable[list[object]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def plain_csv(assignment: Assignment, results: list[Result]) -> str:
+    """student, total, one column a question, and the notes."""
+    names = list(assignment.questions)
+    rows: list[list[object]] = [["student", "total", *names, "notes"]]
+    for result in results:
+        points = [shown(result.verdicts.get(name, {}).get("points")) for name in names]
+        rows.append([safe(result.student), shown(result.points), *points, safe(" ".join(result.notes))])
+    return table(rows)
+
+
+def canvas_csv(assignment: Assignment, results: list[Result]) -> str:
+    """What Canvas imports: the student, the number that Canvas put into the file's name, and the
+    points.
+    """
+    rows: list[list[object]] = [
+        ["Student", "ID", "Section", assignment.name],
+        ["    Points Possible", "", "", shown(assignment.points)],
+    ]
+    for result in results:
+        name, number = name_and_id(result.student)
+        rows.append([safe(name), number, "", shown(result.points)])
+    return table(rows)
+
+
+def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
+    """Moodle's grading worksheet, with the sentences as feedback comments."""
+    rows: list[list[object]] = [
+        ["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"],
+    ]
+    for result in results:
+        name, number = name_and_id(result.student)
+        comments = "\n".join(f"{question}: {v['sentence']}" for question, v in result.verdicts.items())
+        rows.append(
+            [f"Participant {number}", safe(name), shown(result.points), shown(assignment.points), comments]
+        )
+    return table(rows)
+
+
+def shown(points: float | None) -> str:
+    return "" if points is None else f"{points:g}"
+
+
+def gradescope(assignment: Assignment, result: Result) -> str:
+    """One submission's results.json, a test a question."""
+    tests, board = [], []
+    for name, verdict in result.verdicts.items():
+        points = verdict["points"] or 0
+        tests.append(
+            {
+                "name": name,
+                "score": points,
+                "max_score": verdict["most"],
+                "status": "passed" if points == verdict["most"] else "failed",
+                "output": verdict["sentence"],
+                "output_format": "text",
+                "visibility": "visible",
+            }
+        )
+        question = assignment.questions[name]
+        if isinstance(question, Design) and verdict["score"] is not None:
+            order = "desc" if question.full_at > question.none_at else "asc"
+            board.append({"name": name, "value": round(verdict["score"], 3), "order": order})
+    about = {
+        "output": "\n".join(result.notes) or "The notebook ran to its end.",
+        "output_format": "text",
+        "visibility": "visible",
+        "tests": tests,
+        "leaderboard": board,
+    }
+    return json.dumps(about, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,159 @@
+"""The judge: compares what came over the wall with the reference and with each known mistake. It
+runs no student code.
+
+It never tells the secret inputs or the expected numbers: a sentence names the mistake, and where to
+look.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from course_lib.grading.question import (
+    CASES,
+    Arguments,
+    Arrays,
+    Design,
+    Question,
+    Variant,
+    Verdict,
+    agree,
+    results_of,
+    share_of_score,
+)
+from course_lib.grading.sandbox import Answer
+
+UNSTABLE = "right on ordinary inputs, wrong on extreme ones: look for an overflow, or the logarithm of 0."
+ONE_SIZE = "right on one size of input, wrong on another: is a size written into your code?"
+SHARE_UNSTABLE = 0.6  # the mathematics is understood, the computer's numbers are not
+SHARE_ONE_SIZE = 0.3
+
+
+def judge(
+    question: Question,
+    variant: Variant,
+    inputs: Mapping[str, Arguments],
+    answers: Mapping[str, Answer],
+    ended: str,
+) -> Verdict:
+    """The verdict on one question from its answers by case; `ended` tells how the submission's run
+    ended.
+    """
+    wanted = {case: reference_of(variant, inputs[case]) for case in CASES}
+    right = {case: is_right(answers[case], wanted[case], variant) for case in CASES}
+    share, sentence, mistake = verdict_of(question, variant, inputs, answers, wanted, right, ended)
+    return Verdict(
+        round(share * question.points, 2), question.points, sentence, mistake, variant.name, None, right
+    )
+
+
+def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
+    """The right answer. Raises ValueError if the reference stops with an error, an author's fault."""
+    found = results_of(variant.reference, arguments, variant.returns)
+    if found is None:
+        raise ValueError(f"The reference of variant {variant.name!r} stops with an error on its inputs.")
+    return found
+
+
+def is_right(answer: Answer, wanted: Arrays, variant: Variant) -> bool:
+    return answer.status == "answered" and agree(answer.arrays, wanted, variant.tolerance)
+
+
+def verdict_of(
+    question: Question,
+    variant: Variant,
+    inputs: Mapping[str, Arguments],
+    answers: Mapping[str, Answer],
+    wanted: Mapping[str, Arrays],
+    right: Mapping[str, bool],
+    ended: str,
+) -> tuple[float, str, int | None]:
+    """Share of the points, sentence, and the known mistake's number."""
+    if all(right.values()):
+        return 1.0, "Correct.", None
+    states = {answer.status for answer in answers.values()}
+    if states == {"missing"}:
+        return 0.0, f"There is no function `{question.function}` in your notebook.", None
+    if states == {"not started"}:
+        return 0.0, "Not started.", None
+    if states == {"silent"}:
+        return 0.0, f"No answer came back: {ENDED.get(ended, ENDED['ended early'])}", None
+    found = named_mistake(variant, inputs, answers, wanted)
+    if found is not None:
+        mistake = variant.mistakes[found]
+        return mistake.share, mistake.sentence, found
+    if right["small"] and right["large"]:
+        return SHARE_UNSTABLE, f"Almost: {UNSTABLE}", None
+    if right["small"] or right["large"]:
+        return SHARE_ONE_SIZE, f"Not yet: {ONE_SIZE}", None
+    return 0.0, f"Not yet: {what_is_seen(answers, wanted)}", None
+
+
+ENDED = {
+    "out of time": "your notebook ran out of time.",
+    "out of memory": "your notebook took too much memory.",
+    "too much output": "your notebook gave back too many bytes.",
+    "ended early": "your notebook ended its own process.",
+    "finished": "your notebook kept the grader from asking.",
+}
+
+
+def named_mistake(
+    variant: Variant,
+    inputs: Mapping[str, Arguments],
+    answers: Mapping[str, Answer],
+    wanted: Mapping[str, Arrays],
+) -> int | None:
+    """The first known mistake that gives the student's numbers wherever an answer came back.
+
+    A mistake is computed in float64 and in float32, because an overflow comes at other numbers in
+    each.
+    """
+    answered = [case for case in CASES if answers[case].status == "answered"]
+    for number, mistake in enumerate(variant.mistakes):
+        for narrow in (False, True):
+            is_wrong, is_same = False, bool(answered)
+            for case in answered:
+                gives = results_of(mistake.function, inputs[case], variant.returns, narrow)
+                if gives is None:  # the mistake stops with an error here, and the student's code did not
+                    is_same = False
+                    break
+                is_wrong = is_wrong or not agree(gives, wanted[case], variant.tolerance)
+                is_same = is_same and agree(answers[case].arrays, gives, variant.tolerance)
+            if is_wrong and is_same:
+                return number
+    return None
+
+
+def what_is_seen(answers: Mapping[str, Answer], wanted: Mapping[str, Arrays]) -> str:
+    """What can be said of a wrong answer that no known mistake explains, without telling a number."""
+    for case in CASES:
+        answer = answers[case]
+        if answer.status == "error":
+            where = f" in line {answer.line} of its cell" if answer.line else ""
+            return f"your function stops with {answer.what}{where}."
+        if answer.status == "missing":
+            return "your function was gone when it was called a second time."
+        if answer.status != "answered":
+            continue
+        for name, right in wanted[case].items():
+            yours = answer.arrays[name]
+            label = "the result" if name == "value" else f"`{name}`"
+            if yours.shape != right.shape and yours.size != right.size:
+                return f"{label} has a wrong shape: over which axis is the sum or the mean?"
+            if np.isfinite(right).all() and not np.isfinite(yours).all():
+                return f"{label} holds NaN or infinity."
+    return "the numbers are wrong, and none of the known mistakes explains them."
+
+
+def judge_design(design: Design, arrays: Arrays | None, trouble: str) -> Verdict:
+    """The verdict on arrays handed in; `trouble` says why there are none."""
+    if arrays is None:
+        return Verdict(0.0, design.points, trouble)
+    broken = design.guard(arrays)
+    if broken:
+        return Verdict(0.0, design.points, broken)
+    score = float(design.measure(arrays))
+    share = share_of_score(design, score)
+    sentence = f"Your score is {score:.3f} {design.unit}; all points are given from {design.full_at:g} on."
+    return Verdict(round(share * design.points, 2), design.points, sentence, score=score)

@@ -1,0 +1,136 @@
+"""What people read: a page of feedback for each student, and one page about the class. Both work
+offline.
+
+Everything that a submission could have written is escaped, or was never taken over in the first
+place.
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from course_lib.grading.assignment import Assignment
+from course_lib.grading.engine import Result, Store, write_whole
+from course_lib.grading.question import Design, Written
+
+TEMPLATES = Path(__file__).with_name("templates")
+BOARD = 10  # names on a leaderboard
+STEPS = 10  # rows of the distribution
+Marks = Mapping[tuple[str, str], tuple[float, str]]  # (student, question) to points and comment
+
+
+def environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+
+
+def render(template: str, **values: object) -> str:
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return environment().get_template(template).render(style=style, **values)
+
+
+def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
+    """The result with a person's marks for the questions in words; without a mark these stay open."""
+    verdicts = {name: dict(verdict) for name, verdict in result.verdicts.items()}
+    for name, question in assignment.questions.items():
+        if not isinstance(question, Written):
+            continue
+        if (result.student, name) in marks:
+            points, comment = marks[result.student, name]
+            verdicts[name] |= {"points": points, "sentence": comment or "Marked."}
+        else:
+            verdicts[name] |= {"points": None, "sentence": "Not marked yet."}
+    return Result(result.student, result.submission, verdicts, result.keys, result.notes, result.set_aside)
+
+
+def feedback_page(assignment: Assignment, result: Result) -> str:
+    """One student's page: points, a sentence a question, and notes on how the notebook ran."""
+    rows = []
+    for name, verdict in result.verdicts.items():
+        points = "–" if verdict["points"] is None else f"{verdict['points']:g}"
+        rows.append(
+            {"name": name, "points": points, "most": verdict["most"], "sentence": verdict["sentence"]}
+        )
+    return render(
+        "feedback.html",
+        assignment=assignment.name,
+        student=result.student,
+        points=result.points,
+        most=assignment.points,
+        open=[row["name"] for row in rows if row["points"] == "–"],
+        rows=rows,
+        notes=result.notes,
+    )
+
+
+def write_feedback(assignment: Assignment, store: Store, folder: Path, marks: Marks) -> int:
+    """A page for each student, in `folder`; returns how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results = store.all()
+    for result in results:
+        page = feedback_page(assignment, marked(assignment, result, marks))
+        write_whole(folder / store.path(result.student).with_suffix(".html").name, page)
+    return len(results)
+
+
+def class_page(assignment: Assignment, results: list[Result]) -> str:
+    """How the class did: the distribution, each question's mistakes, who needs a look, the
+    leaderboards.
+    """
+    points = [result.points for result in results]
+    return render(
+        "class.html",
+        assignment=assignment.name,
+        count=len(results),
+        mean=statistics.fmean(points),
+        median=statistics.median(points),
+        most=assignment.points,
+        looks=[
+            {"student": result.student, "note": note}
+            for result in results
+            for note in result.notes
+            if result.set_aside or not result.points
+        ],
+        distribution=distribution(points, assignment.points),
+        questions=[question_rows(assignment, name, results) for name in assignment.questions],
+    )
+
+
+def distribution(points: list[float], most: float) -> list[dict]:
+    """The number of students in each tenth of the points; full points stand in the last."""
+    width = most / STEPS
+    rows = []
+    for step in range(STEPS):
+        low, high = step * width, (step + 1) * width
+        last = step == STEPS - 1
+        count = sum(low <= one < high or (last and one >= high) for one in points)
+        rows.append({"range": f"{low:g} to {high:g}", "count": count, "share": 100 * count / len(points)})
+    return rows
+
+
+def question_rows(assignment: Assignment, name: str, results: list[Result]) -> dict:
+    question = assignment.questions[name]
+    verdicts = [result.verdicts[name] for result in results if name in result.verdicts]
+    given = [verdict["points"] for verdict in verdicts if verdict["points"] is not None]
+    # a design's sentence tells one student's score
+    said = Counter(v["sentence"] for v in verdicts if v["score"] is None)
+    board = []
+    if isinstance(question, Design):
+        scored = [
+            {"student": r.student, "score": r.verdicts[name]["score"]}
+            for r in results
+            if r.verdicts.get(name, {}).get("score") is not None
+        ]
+        better_is_more = question.full_at > question.none_at
+        board = sorted(scored, key=lambda row: row["score"], reverse=better_is_more)[:BOARD]
+    return {
+        "name": name,
+        "most": question.points,
+        "mean": statistics.fmean(given) if given else 0.0,
+        "sentences": [{"count": n, "sentence": s} for s, n in said.most_common()],
+        "board": board,
+    }

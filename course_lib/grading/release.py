@@ -1,0 +1,176 @@
+"""What is given out: copies for students, with the variants that the secret chose, and copies for
+the instructor.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import numpy as np
+from nbformat import NotebookNode
+
+from course_lib.grading.assignment import AnyQuestion, Assignment, Secret, draw
+from course_lib.grading.engine import write_whole
+from course_lib.grading.judge import reference_of
+from course_lib.grading.question import Design, Question, Variant, agree, results_of
+
+PUBLIC_SEED = 2014  # of the practice examples, which are no secret
+MARK = "question:"
+Choose = Callable[[Question], Variant]
+
+
+def first_variants(question: Question) -> Variant:
+    """The choice of the copies that anybody may see: the first variant of each question."""
+    return question.variants[0]
+
+
+def student_notebook(assignment: Assignment, choose: Choose = first_variants) -> NotebookNode:
+    """The starter, with the chosen variants' texts and stubs, and no outputs."""
+    return build(assignment, choose, solved=False)
+
+
+def instructor_notebook(assignment: Assignment, choose: Choose = first_variants) -> NotebookNode:
+    """The same notebook with model answers in place of the stubs."""
+    return build(assignment, choose, solved=True)
+
+
+def build(assignment: Assignment, choose: Choose, solved: bool) -> NotebookNode:
+    template = jupytext.reads(assignment.starter, fmt="py:percent")
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    for cell in template.cells:
+        name = asked_in(cell)
+        new = (
+            question_cells(assignment, assignment.questions[name], choose, solved) if name else [plain(cell)]
+        )
+        notebook.cells += new
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"{assignment.name}-{number}"  # the same in every copy, whatever variants it has
+    nbformat.validate(notebook)
+    return notebook
+
+
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+def asked_in(cell: NotebookNode) -> str | None:
+    """The question whose place a cell of the template holds."""
+    text = cell.source.strip()
+    return text.removeprefix(MARK).strip() if cell.cell_type == "markdown" and text.startswith(MARK) else None
+
+
+def plain(cell: NotebookNode) -> NotebookNode:
+    tags = cell.metadata.get("tags", [])
+    return new_cell(cell.cell_type, cell.source, *tags)
+
+
+def new_cell(kind: str, source: str, *tags: str, **nbgrader: Any) -> NotebookNode:
+    make = nbformat.v4.new_markdown_cell if kind == "markdown" else nbformat.v4.new_code_cell
+    cell = make(source)
+    if tags:
+        cell.metadata["tags"] = list(tags)
+    if nbgrader:
+        cell.metadata["nbgrader"] = {"schema_version": 3, "task": False, **nbgrader}
+    return cell
+
+
+def question_cells(
+    assignment: Assignment, question: AnyQuestion, choose: Choose, solved: bool
+) -> list[NotebookNode]:
+    """A question's text, the cell for the answer, and a cell that tries it or hands it in."""
+    heading = f"({question.points:g} points)"
+    answer = {"grade_id": f"answer-{question.name}", "solution": True, "grade": False, "locked": False}
+    test = {
+        "grade_id": question.name,
+        "solution": False,
+        "grade": True,
+        "locked": True,
+        "points": question.points,
+    }
+    if isinstance(question, Question):
+        variant = choose(question)
+        return [
+            new_cell("markdown", f"{variant.text}\n\n*{heading}*"),
+            new_cell("code", variant.solution if solved else variant.stub, **answer),
+            new_cell("code", f'practice.check("{question.name}", {question.function})', "practice", **test),
+        ]
+    if isinstance(question, Design):
+        names = ", ".join(f"{name}={name}" for name in question.arrays)
+        return [
+            new_cell("markdown", f"{question.text}\n\n*{heading}*"),
+            new_cell("code", question.solution if solved else "# your design", "practice", **answer),
+            new_cell("code", f"# hand_in({names})", "practice", **test),
+        ]
+    written = {**test, "solution": True, "locked": False}
+    text = question.solution if solved else "*Your answer.*"
+    return [new_cell("markdown", f"{question.text}\n\n*{heading}*"), new_cell("markdown", text, **written)]
+
+
+def practice_examples(assignment: Assignment, choose: Choose = first_variants) -> dict[str, Any]:
+    """For each question one public example: inputs, right numbers, and what each known mistake
+    gives.
+    """
+    found = {}
+    for name, question in assignment.questions.items():
+        if not isinstance(question, Question):
+            continue
+        variant = choose(question)
+        arguments = draw(variant, "small", PUBLIC_SEED)
+        right = reference_of(variant, arguments)
+        gives = {m.sentence: results_of(m.function, arguments, variant.returns) for m in variant.mistakes}
+        found[name] = {
+            "arguments": {key: as_json(value) for key, value in arguments.items()},
+            "returns": list(variant.returns),
+            "right": {key: as_json(value) for key, value in right.items()},
+            "mistakes": {
+                sentence: {key: as_json(value) for key, value in values.items()}
+                for sentence, values in gives.items()
+                if values is not None and not agree(values, right, variant.tolerance)
+            },
+        }
+    return found
+
+
+def as_json(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return {"array": value.ravel().tolist(), "shape": list(value.shape), "dtype": str(value.dtype)}
+    if isinstance(value, list | tuple):
+        return [as_json(part) for part in value]
+    return value
+
+
+def write_student_copy(assignment: Assignment, folder: Path, choose: Choose = first_variants) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(
+        folder / f"{assignment.name}.ipynb", nbformat.writes(student_notebook(assignment, choose)) + "\n"
+    )
+    text = json.dumps(practice_examples(assignment, choose), ensure_ascii=False) + "\n"
+    write_whole(folder / f"{assignment.name}.practice.json", text)
+
+
+def release(assignment: Assignment, out: Path, secret: Secret, students: list[str]) -> list[Path]:
+    """Write copies for students, for the instructor, and the keys; returns the folders written.
+
+    With a secret per student each name in `students` gets a folder of its own.
+    """
+    written = []
+    whom = students if secret.per_student else [""]
+    for student in whom:
+
+        def choose(question: Question, student: str = student) -> Variant:
+            return secret.variant(assignment.name, question, student)
+
+        folder = out / "students" / student / assignment.name
+        write_student_copy(assignment, folder, choose)
+        solved = out / "instructor" / student / assignment.name
+        solved.mkdir(parents=True, exist_ok=True)
+        text = nbformat.writes(instructor_notebook(assignment, choose)) + "\n"
+        write_whole(solved / f"{assignment.name}.ipynb", text)
+        written += [folder, solved]
+    keys = out / "keys" / assignment.name
+    keys.mkdir(parents=True, exist_ok=True)
+    for name, source in assignment.sources:
+        write_whole(keys / f"{name}.py", source)
+    return [*written, keys]

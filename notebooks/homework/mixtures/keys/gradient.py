@@ -1,0 +1,379 @@
+"""Question 4, a derivation: the slope of a mixture's log-likelihood is a sum of responsibilities times something."""
+
+import numpy as np
+import torch
+from scipy.special import gammaln, softmax
+
+from course_lib.grading.question import Mistake, Question, Tolerance, Variant
+
+TOLERANCE = Tolerance(3e-4, 3e-5, "float32 sums of at most a dozen terms that partly cancel")
+
+
+def sizes(case):
+    return {"small": (4, 2), "large": (11, 4), "extreme": (6, 3)}[case]
+
+
+def slope_by_torch(log_likelihood, parameter):
+    """The gradient that automatic differentiation finds, in float64."""
+    parameter = torch.tensor(parameter, dtype=torch.float64, requires_grad=True)
+    log_likelihood(parameter).backward()
+    return parameter.grad.numpy()
+
+
+# ---------------------------------------------------------------- with respect to the weights' logits
+
+
+def logits_inputs(rng, case):
+    n, k = sizes(case)
+    shift = -3000.0 if case == "extreme" else 0.0  # nats: densities that no computer can hold
+    return {"log_p": rng.normal(size=(n, k)) * 2 + shift, "logits": rng.normal(size=k)}
+
+
+def logits_responsibilities(log_p, logits):
+    return softmax(log_p + logits, axis=1)
+
+
+def logits_reference(log_p, logits):
+    return logits_responsibilities(log_p, logits).sum(0) - len(log_p) * softmax(logits)
+
+
+def logits_independent(log_p, logits):
+    table = torch.tensor(log_p)
+    return slope_by_torch(lambda s: torch.logsumexp(table + torch.log_softmax(s, 0), 1).sum(), logits)
+
+
+LOGITS = Variant(
+    "logits",
+    """## 4. Derive a gradient: the weights
+
+Let the weights of a mixture be a softmax of free numbers s, P(k) = e^(s_k) / Σ_j e^(s_j), and let ℓ(s) = Σ_n log Σ_k
+P(k) P(x_n | k). Derive ∂ℓ/∂s_k on paper. Use that ∂ log P(j) / ∂s_k = [j = k] − P(k). The responsibilities appear by
+themselves.
+
+Then write `gradient(log_p, logits)` for the table `log_p` (N, K) of log P(x_n | k) and s = `logits` (K,): the gradient
+(K,), by your formula. It must also be right where log P(x | k) is −3000.""",
+    '''def gradient(log_p, logits):
+    """log P(x|k) (N, K), logits (K,) of the weights -> the log-likelihood's gradient with respect to them, (K,)."""
+    raise NotImplementedError''',
+    '''def gradient(log_p, logits):
+    """log P(x|k) (N, K), logits (K,) of the weights -> the log-likelihood's gradient with respect to them, (K,)."""
+    r = torch.softmax(log_p + logits, dim=1)  # (N, K), the responsibilities
+    return r.sum(0) - len(log_p) * torch.softmax(logits, dim=0)''',
+    logits_inputs,
+    logits_reference,
+    (
+        Mistake(
+            "the second term is missing: when s_k grows, all other weights shrink.",
+            lambda log_p, logits: logits_responsibilities(log_p, logits).sum(0),
+            0.4,
+        ),
+        Mistake(
+            "the mean over the points is taken: ℓ is a sum.",
+            lambda log_p, logits: logits_reference(log_p, logits) / len(log_p),
+            0.7,
+        ),
+        Mistake(
+            "the sign is turned: ℓ is to be raised.",
+            lambda log_p, logits: -logits_reference(log_p, logits),
+            0.7,
+        ),
+        Mistake(
+            "it underflows: P(x | k) is computed before the responsibilities. Work with logarithms and softmax.",
+            lambda log_p, logits: (
+                (
+                    np.exp(log_p) * softmax(logits) / (np.exp(log_p) * softmax(logits)).sum(1, keepdims=True)
+                ).sum(0)
+                - len(log_p) * softmax(logits)
+            ),
+            0.6,
+        ),
+        Mistake(
+            "P(k) is subtracted once, not once for each point.",
+            lambda log_p, logits: logits_responsibilities(log_p, logits).sum(0) - softmax(logits),
+            0.6,
+        ),
+        Mistake(
+            "this is the gradient with respect to the weights themselves, N_k / P(k), without their constraint.",
+            lambda log_p, logits: logits_responsibilities(log_p, logits).sum(0) / softmax(logits),
+            0.3,
+        ),
+        Mistake(
+            "the weights are missing in the responsibilities.",
+            lambda log_p, logits: softmax(log_p, axis=1).sum(0) - len(log_p) * softmax(logits),
+            0.4,
+        ),
+    ),
+    TOLERANCE,
+    independent=logits_independent,
+    styles=(
+        """def gradient(log_p, logits):
+    n, k = log_p.shape
+    p = torch.softmax(logits, 0)
+    result = torch.zeros(k)
+    for i in range(n):
+        joint = log_p[i] + p.log()
+        r = (joint - torch.logsumexp(joint, 0)).exp()
+        for j in range(k):
+            result[j] += r[j] - p[j]
+    return result""",
+        """def gradient(log_p, logits):
+    s = logits.clone().requires_grad_()
+    value = torch.logsumexp(log_p + torch.log_softmax(s, 0), dim=1).sum()
+    return torch.autograd.grad(value, s)[0]""",
+        """import numpy as np
+def gradient(log_p, logits):
+    a, s = np.asarray(log_p, dtype=np.float64), np.asarray(logits, dtype=np.float64)
+    joint = a + s
+    r = np.exp(joint - joint.max(1, keepdims=True))
+    r /= r.sum(1, keepdims=True)
+    p = np.exp(s - s.max())
+    return (r - p / p.sum()).sum(axis=0)""",
+        """def gradient(log_p, logits):
+    value = lambda s: torch.logsumexp(log_p.double() + torch.log_softmax(s, 0), 1).sum()
+    return torch.func.grad(value)(logits.double())""",
+    ),
+)
+
+# ---------------------------------------------------------------- with respect to the means
+
+
+def means_inputs(rng, case):
+    n, k = sizes(case)
+    mean = rng.normal(size=k) * 2
+    x = rng.normal(size=n) * 2 + (80.0 if case == "extreme" else 0.0)  # far from all means
+    return {"x": x, "weights": rng.dirichlet(np.full(k, 3.0)), "mean": mean}
+
+
+def means_responsibilities(x, weights, mean):
+    return softmax(-0.5 * (x[:, None] - mean) ** 2 + np.log(weights), axis=1)
+
+
+def means_reference(x, weights, mean):
+    return (means_responsibilities(x, weights, mean) * (x[:, None] - mean)).sum(0)
+
+
+def means_independent(x, weights, mean):
+    x, w = torch.tensor(x), torch.tensor(weights)
+    return slope_by_torch(lambda m: torch.logsumexp(-0.5 * (x[:, None] - m) ** 2 + w.log(), 1).sum(), mean)
+
+
+MEANS = Variant(
+    "means",
+    """## 4. Derive a gradient: the means
+
+Let x be single numbers and P(x | k) a Gaussian of mean μ_k and variance 1. Let ℓ(μ) = Σ_n log Σ_k P(k) P(x_n | k).
+Derive ∂ℓ/∂μ_k on paper. The responsibilities appear by themselves, and setting the gradient to 0 gives the M-step.
+
+Then write `gradient(x, weights, mean)` for x (N,), weights (K,) and means (K,): the gradient (K,), by your formula. It
+must also be right for points that lie 80 standard deviations away from every mean.""",
+    '''def gradient(x, weights, mean):
+    """x (N,), weights (K,), mean (K,) -> the log-likelihood's gradient with respect to the means, (K,)."""
+    raise NotImplementedError''',
+    '''def gradient(x, weights, mean):
+    """x (N,), weights (K,), mean (K,) -> the log-likelihood's gradient with respect to the means, (K,)."""
+    away = x[:, None] - mean  # (N, K)
+    r = torch.softmax(weights.log() - away**2 / 2, dim=1)  # (N, K), the responsibilities
+    return (r * away).sum(0)''',
+    means_inputs,
+    means_reference,
+    (
+        Mistake(
+            "the responsibilities are missing: a point pulls a mean as far as it belongs to it.",
+            lambda x, weights, mean: (x[:, None] - mean).sum(0),
+            0.2,
+        ),
+        Mistake(
+            "the weights stand for the responsibilities: P(k | x) depends on x.",
+            lambda x, weights, mean: (weights * (x[:, None] - mean)).sum(0),
+            0.3,
+        ),
+        Mistake(
+            "the sign is turned: a point pulls the mean towards itself.",
+            lambda x, weights, mean: -means_reference(x, weights, mean),
+            0.7,
+        ),
+        Mistake(
+            "the mean over the points is taken: ℓ is a sum.",
+            lambda x, weights, mean: means_reference(x, weights, mean) / len(x),
+            0.7,
+        ),
+        Mistake(
+            "it underflows: densities are computed before the responsibilities. Work with logarithms and softmax.",
+            lambda x, weights, mean: (
+                weights
+                * np.exp(-0.5 * (x[:, None] - mean) ** 2)
+                / (weights * np.exp(-0.5 * (x[:, None] - mean) ** 2)).sum(1, keepdims=True)
+                * (x[:, None] - mean)
+            ).sum(0),
+            0.6,
+        ),
+        Mistake(
+            "divided by the responsibilities' sum: that is the M-step's move, not the gradient.",
+            lambda x, weights, mean: (
+                means_reference(x, weights, mean) / means_responsibilities(x, weights, mean).sum(0)
+            ),
+            0.5,
+        ),
+        Mistake(
+            "the factor 2 of the square's derivative meets the ½: it cancels.",
+            lambda x, weights, mean: 2 * means_reference(x, weights, mean),
+            0.7,
+        ),
+    ),
+    TOLERANCE,
+    independent=means_independent,
+    styles=(
+        """def gradient(x, weights, mean):
+    result = torch.zeros(len(mean))
+    for point in x:
+        joint = weights.log() - 0.5 * (point - mean) ** 2
+        r = (joint - joint.logsumexp(0)).exp()
+        result = result + r * (point - mean)
+    return result""",
+        """def gradient(x, weights, mean):
+    m = mean.clone().requires_grad_()
+    log_p = torch.distributions.Normal(m, 1.0).log_prob(x[:, None]) + weights.log()
+    return torch.autograd.grad(log_p.logsumexp(1).sum(), m)[0]""",
+        """import numpy as np
+def gradient(x, weights, mean):
+    x, w, m = (np.asarray(a, dtype=np.float64) for a in (x, weights, mean))
+    joint = np.log(w) - 0.5 * (x[:, None] - m) ** 2
+    r = np.exp(joint - joint.max(1, keepdims=True))
+    r /= r.sum(1, keepdims=True)
+    return np.einsum("nk,nk->k", r, x[:, None] - m)""",
+        """def gradient(x, weights, mean):
+    x, w = x.double(), weights.double()
+    f = lambda m: torch.logsumexp(w.log() - (x[:, None] - m) ** 2 / 2, 1).sum()
+    return torch.func.grad(f)(mean.double())""",
+    ),
+)
+
+# ---------------------------------------------------------------- with respect to logarithms of rates
+
+
+def rates_inputs(rng, case):
+    n, k = sizes(case)
+    high = 300 if case == "extreme" else 9
+    return {
+        "x": rng.integers(0, high, size=n).astype(np.float64),
+        "weights": rng.dirichlet(np.full(k, 3.0)),
+        "log_rate": rng.uniform(-1, np.log(high), size=k),
+    }
+
+
+def rates_log_p(x, log_rate):
+    return x[:, None] * log_rate - np.exp(log_rate) - gammaln(x[:, None] + 1)
+
+
+def rates_responsibilities(x, weights, log_rate):
+    return softmax(rates_log_p(x, log_rate) + np.log(weights), axis=1)
+
+
+def rates_reference(x, weights, log_rate):
+    return (rates_responsibilities(x, weights, log_rate) * (x[:, None] - np.exp(log_rate))).sum(0)
+
+
+def rates_independent(x, weights, log_rate):
+    x, w = torch.tensor(x), torch.tensor(weights)
+    return slope_by_torch(
+        lambda a: torch.logsumexp(
+            torch.distributions.Poisson(a.exp()).log_prob(x[:, None]) + w.log(), 1
+        ).sum(),
+        log_rate,
+    )
+
+
+RATES = Variant(
+    "log_rates",
+    """## 4. Derive a gradient: the rates
+
+Let x be single counts and P(x | k) a Poisson distribution whose rate is e^(a_k), so that log P(x | k) = x·a_k − e^(a_k)
+− log x!. Let ℓ(a) = Σ_n log Σ_k P(k) P(x_n | k). Derive ∂ℓ/∂a_k on paper. The responsibilities appear by themselves,
+and setting the gradient to 0 gives the M-step.
+
+Then write `gradient(x, weights, log_rate)` for counts x (N,), weights (K,) and a = `log_rate` (K,): the gradient (K,),
+by your formula. It must also be right for counts of several hundred.""",
+    '''def gradient(x, weights, log_rate):
+    """Counts x (N,), weights (K,), log-rates (K,) -> the log-likelihood's gradient with respect to them, (K,)."""
+    raise NotImplementedError''',
+    '''def gradient(x, weights, log_rate):
+    """Counts x (N,), weights (K,), log-rates (K,) -> the log-likelihood's gradient with respect to them, (K,)."""
+    rate = log_rate.exp()  # (K,)
+    r = torch.softmax(x[:, None] * log_rate - rate + weights.log(), dim=1)  # (N, K); x! cancels
+    return (r * (x[:, None] - rate)).sum(0)''',
+    rates_inputs,
+    rates_reference,
+    (
+        Mistake(
+            "the responsibilities are missing: a point pulls a rate as far as it belongs to it.",
+            lambda x, weights, log_rate: (x[:, None] - np.exp(log_rate)).sum(0),
+            0.2,
+        ),
+        Mistake(
+            "the weights stand for the responsibilities: P(k | x) depends on x.",
+            lambda x, weights, log_rate: (weights * (x[:, None] - np.exp(log_rate))).sum(0),
+            0.3,
+        ),
+        Mistake(
+            "the sign is turned: a large count pulls the rate up.",
+            lambda x, weights, log_rate: -rates_reference(x, weights, log_rate),
+            0.7,
+        ),
+        Mistake(
+            "the mean over the points is taken: ℓ is a sum.",
+            lambda x, weights, log_rate: rates_reference(x, weights, log_rate) / len(x),
+            0.7,
+        ),
+        Mistake(
+            "this is the gradient with respect to the rate: the chain rule gives one more factor, the rate itself.",
+            lambda x, weights, log_rate: rates_reference(x, weights, log_rate) / np.exp(log_rate),
+            0.5,
+        ),
+        Mistake(
+            "e^a is derived to 1: the derivative of −e^a is −e^a.",
+            lambda x, weights, log_rate: (
+                rates_responsibilities(x, weights, log_rate) * (x[:, None] - 1)
+            ).sum(0),
+            0.4,
+        ),
+        Mistake(
+            "it underflows or overflows: P(x | k) is computed before the responsibilities. Use softmax.",
+            lambda x, weights, log_rate: (
+                weights
+                * np.exp(x[:, None] * log_rate - np.exp(log_rate))
+                / (weights * np.exp(x[:, None] * log_rate - np.exp(log_rate))).sum(1, keepdims=True)
+                * (x[:, None] - np.exp(log_rate))
+            ).sum(0),
+            0.6,
+        ),
+    ),
+    TOLERANCE,
+    independent=rates_independent,
+    styles=(
+        """def gradient(x, weights, log_rate):
+    result = torch.zeros(len(log_rate))
+    for count in x:
+        joint = weights.log() + count * log_rate - log_rate.exp()
+        r = (joint - joint.logsumexp(0)).exp()
+        result += r * (count - log_rate.exp())
+    return result""",
+        """def gradient(x, weights, log_rate):
+    a = log_rate.clone().requires_grad_()
+    table = torch.distributions.Poisson(a.exp()).log_prob(x[:, None]) + weights.log()
+    return torch.autograd.grad(table.logsumexp(1).sum(), a)[0]""",
+        """import numpy as np
+from scipy import stats
+def gradient(x, weights, log_rate):
+    x, w, a = (np.asarray(v, dtype=np.float64) for v in (x, weights, log_rate))
+    joint = stats.poisson.logpmf(x[:, None], np.exp(a)) + np.log(w)
+    r = np.exp(joint - joint.max(1, keepdims=True))
+    r /= r.sum(1, keepdims=True)
+    return r.T @ x - r.sum(0) * np.exp(a)""",
+        """def gradient(x, weights, log_rate):
+    x, w = x.double(), weights.double()
+    f = lambda a: torch.logsumexp(x[:, None] * a - a.exp() + w.log(), 1).sum()
+    return torch.func.grad(f)(log_rate.double())""",
+    ),
+)
+
+QUESTION = Question("gradient", "gradient", 15, (LOGITS, MEANS, RATES))

@@ -1,0 +1,266 @@
+"""The wall holds: no submission gains a point it did not earn, touches another, or harms the
+machine.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import psutil
+import pytest
+from grading_attacks import ALL, HONEST, SETUP, WRONG, Attack
+
+from course_lib.grading import sandbox
+from course_lib.grading.assignment import Assignment, Secret
+from course_lib.grading.engine import grade_submission
+from course_lib.grading.submissions import Submission, find_submissions, read_cells
+
+HOMEWORK = Path(__file__).parent / "homework_example"
+TINY = Assignment.read("tiny", HOMEWORK)
+SECRET = Secret(b"a secret that the tests may know")
+# an attack on the clock must not hold up the tests; a right answer here takes milliseconds
+LIMITS = sandbox.Limits(seconds=40, cell_seconds=2, call_seconds=2, memory=2 * 2**30, disk=64 * 2**20)
+
+pytestmark = pytest.mark.skipif(not os.path.exists("/usr/bin/bwrap"), reason="bubblewrap is not installed")
+
+
+def notebook(*sources: str, **metadata: object) -> bytes:
+    cells = [
+        {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
+        for source in sources
+    ]
+    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}).encode()
+
+
+def grade(content: bytes, **options) -> dict:
+    options.setdefault("limits", LIMITS)
+    result = grade_submission(
+        TINY, Submission("mallory", content, **options.pop("more", {})), SECRET, **options
+    )
+    assert set(result.verdicts) == {"log_mean_exp", "sgd_step"}
+    return result
+
+
+@pytest.fixture
+def server():
+    """A server on this machine; the list holds whoever reached it."""
+    reached: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        stop = threading.Event()
+
+        def listen() -> None:
+            while not stop.is_set():
+                try:
+                    reached.append(str(listener.accept()[1]))
+                except TimeoutError:
+                    continue
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        yield listener.getsockname()[1], reached
+        stop.set()
+        thread.join()
+
+
+def processes_of_submissions() -> list[int]:
+    """Processes on this machine that belong to the users whom only submissions have."""
+    found = []
+    for process in psutil.process_iter(["uids"]):
+        uids = process.info["uids"]
+        if uids is not None and uids.real >= sandbox.FIRST_USER:
+            found.append(process.pid)
+    return found
+
+
+def snapshot(folder: Path) -> dict[str, float]:
+    return {str(p): p.stat().st_mtime for p in folder.rglob("*.py") if "__pycache__" not in p.parts}
+
+
+@pytest.mark.parametrize("attack", ALL, ids=lambda attack: attack.name)
+def test_an_attack_gains_nothing_and_harms_nobody(attack: Attack, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("CANARY", "a secret of the grader")
+    canary = tmp_path / "canary.txt"
+    canary.write_text("untouched")
+    port, reached = server
+    before = snapshot(Path(sandbox.course_folder()))
+    cells = [source.replace("PORT", str(port)) for source in attack.cells if source]
+    started = time.monotonic()
+    result = grade(notebook(*cells))
+    assert result.points == attack.earns, result.verdicts
+    assert all(verdict["sentence"] for verdict in result.verdicts.values())
+    texts = " ".join([*result.notes, *(verdict["sentence"] for verdict in result.verdicts.values())])
+    assert "<" not in texts  # what a submission writes never reaches its feedback
+    assert canary.read_text() == "untouched"
+    assert reached == []
+    assert snapshot(Path(sandbox.course_folder())) == before
+    assert processes_of_submissions() == []
+    assert time.monotonic() - started < LIMITS.seconds + 60  # however it tries to last
+
+
+def test_an_honest_notebook_keeps_its_points_beside_the_attacks():
+    right = "def log_mean_exp(x):\n    return torch.logsumexp(x, 1) - torch.tensor(x.shape[1]).log()\n"
+    result = grade(notebook(SETUP, right, HONEST))
+    assert result.points == 100
+    assert result.notes == []
+
+
+# ---------------------------------------------------------------- files that are no notebooks
+
+
+def too_deep() -> bytes:
+    return b'{"cells": ' + b"[" * 200_000
+
+
+FILES = {
+    "not json": b"{not json",
+    "not utf-8": b"\xff\xfe\x00",
+    "a list": b"[1, 2]",
+    "null": b"null",
+    "cells are a number": b'{"cells": 7}',
+    "cells are strings": b'{"cells": ["a"]}',
+    "source is a number": b'{"cells": [{"cell_type": "code", "source": 7}]}',
+    "too deep": too_deep(),
+    "another kernel": notebook(SETUP, language_info={"name": "R"}),
+    "another kernel's name": notebook(SETUP, kernelspec={"language": "julia"}),
+    "ten thousand cells": notebook(*["x = 1"] * 10_000),
+    "megabytes of code": notebook("x = 1\n" * 10**6),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_cannot_be_graded_is_refused_in_one_sentence(name):
+    result = grade(FILES[name])
+    assert result.points == 0
+    assert len(result.notes) == 1
+    assert result.notes[0].endswith(".")
+
+
+def test_a_copied_cell_is_noted_and_graded_once():
+    document = json.loads(notebook(SETUP, HONEST, HONEST))
+    for cell in document["cells"][1:]:
+        cell["metadata"] = {"nbgrader": {"grade_id": "sgd_step", "points": 1000}}
+    result = grade(json.dumps(document).encode())
+    assert result.points == 40
+    assert "more than once" in result.notes[0]
+
+
+def test_points_in_a_notebook_s_metadata_are_not_believed():
+    document = json.loads(notebook(SETUP, WRONG))
+    document["metadata"] = {"points": 100}
+    document["cells"][1]["metadata"] = {
+        "nbgrader": {"grade_id": "log_mean_exp", "points": 100, "grade": True}
+    }
+    assert grade(json.dumps(document).encode()).points == 0
+
+
+def test_deleted_and_stripped_cells_cost_their_own_points_only():
+    result = grade(notebook(SETUP, HONEST))
+    assert result.verdicts["log_mean_exp"]["sentence"].startswith("There is no function")
+    assert result.points == 40
+
+
+def test_practice_cells_are_not_run():
+    document = json.loads(notebook("1 / 0", SETUP, HONEST))
+    document["cells"][0]["metadata"] = {"tags": ["practice"]}
+    assert read_cells(json.dumps(document).encode()).code[0]["number"] == 2
+    assert grade(json.dumps(document).encode()).notes == []
+
+
+# ---------------------------------------------------------------- folders and zips
+
+
+def test_a_submission_of_a_gigabyte_is_not_read(tmp_path):
+    big = tmp_path / "mallory.ipynb"
+    with big.open("wb") as file:
+        file.truncate(10**9)  # sparse: it takes no room here
+    (found,) = find_submissions(tmp_path, "tiny")
+    assert found.notebook == b""
+    assert "larger than" in found.trouble
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_only_ordinary_files_are_read(tmp_path, kind):
+    secret = tmp_path / "secret"
+    secret.write_bytes(notebook(SETUP, HONEST))
+    place = tmp_path / "in"
+    place.mkdir()
+    (place / "anna.ipynb").write_bytes(notebook(SETUP, HONEST))
+    if kind == "link":
+        (place / "mallory.ipynb").symlink_to(secret)
+    elif kind == "pipe":
+        os.mkfifo(place / "mallory.ipynb")
+    else:
+        (place / "mallory.ipynb").mkdir()
+    found = {submission.student: submission for submission in find_submissions(place, "tiny")}
+    assert found["anna"].trouble == ""
+    if kind != "folder":
+        assert "no ordinary file" in found["mallory"].trouble
+
+
+def test_a_zip_cannot_reach_out_of_itself(tmp_path):
+    archive = tmp_path / "all.zip"
+    link = zipfile.ZipInfo("linked/linked.ipynb")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("../../escaped.ipynb", notebook(SETUP, HONEST))
+        made.writestr("/absolute/absolute.ipynb", notebook(SETUP, HONEST))
+        made.writestr(link, "/etc/passwd")
+        made.writestr("anna/anna.ipynb", notebook(SETUP, HONEST))
+    found = {submission.student: submission for submission in find_submissions(archive, "tiny")}
+    assert [name for name, submission in found.items() if not submission.trouble] == ["anna"]
+    assert len(found) == 4
+    assert not (tmp_path.parent / "escaped.ipynb").exists()
+
+
+def test_a_zip_bomb_is_refused(tmp_path):
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("mallory/bomb.ipynb", b"0" * (30 * 2**20))
+        made.writestr("anna/anna.ipynb", notebook(SETUP, HONEST))
+    found = {submission.student: submission for submission in find_submissions(archive, "tiny")}
+    assert "larger than" in found["mallory"].trouble
+    assert found["anna"].trouble == ""
+
+
+# ---------------------------------------------------------------- the secret
+
+
+def test_handing_in_again_asks_for_other_numbers():
+    question = TINY.questions["log_mean_exp"]
+    variant = question.variants[0]
+    one = SECRET.inputs("tiny", question, variant, "submission a")
+    two = SECRET.inputs("tiny", question, variant, "submission b")
+    again = SECRET.inputs("tiny", question, variant, "submission a")
+    assert (one["small"]["x"] != two["small"]["x"]).all()
+    assert (one["small"]["x"] == again["small"]["x"]).all()
+
+
+def test_another_secret_asks_for_other_numbers():
+    question = TINY.questions["log_mean_exp"]
+    one = SECRET.inputs("tiny", question, question.variants[0], "a")
+    two = Secret(b"another secret, of another class").inputs("tiny", question, question.variants[0], "a")
+    assert (one["small"]["x"] != two["small"]["x"]).all()
+
+
+def test_the_sandbox_gets_no_key_and_no_secret(tmp_path):
+    calls = [sandbox.Call("log_mean_exp", "small", "log_mean_exp", {"x": 1.0}, ["value"])]
+    sandbox.write_task(tmp_path, [], calls, LIMITS, 9, False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "inputs.safetensors",
+        "runner.py",
+        "task.json",
+    ]
+    everything = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for word in (SECRET.key, b"logsumexp", b"Mistake", b"reference("):
+        assert word not in everything
+
+
+def test_without_bubblewrap_the_grader_refuses_in_one_sentence(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(sandbox.NoWall, match="bubblewrap is not installed"):
+        sandbox.check_wall()
