@@ -26,10 +26,12 @@ from pathlib import Path
 import jupytext
 import nbformat
 from jupytext.combine import combine_inputs_with_outputs
+from kernel_memory import LIMIT, Meter
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from pages import page
+from traitlets.config import Config
 
 from course_lib.files import write_whole
 
@@ -47,6 +49,8 @@ LANGUAGE = {
     "pygments_lexer": "ipython3",
 }
 PY_FORMAT = "py:percent"
+STATED_MEMORY = re.compile(r"(\d+\.\d) GB of memory")
+MEMORY_TOLERANCE = 0.3  # GB; the imports alone differ by as much between builds of PyTorch
 CLAIMS = "What the lecture said, what we measured"
 EXERCISES = "Exercises"
 
@@ -190,8 +194,15 @@ def source_sha256(nb: NotebookNode) -> str:
 # ---------------------------------------------------------------- running
 
 
-def execute(nb: NotebookNode, name: str, folder: Path, fast: bool = False) -> float:
-    """Run all cells in a fresh kernel, outputs into nb; returns the seconds taken."""
+def kernel_settings() -> Config:
+    """Messages to and from the kernel are encrypted; else every kernel warns that others can read them."""
+    settings = Config()
+    settings.KernelManager.transport_encryption = "auto"
+    return settings
+
+
+def execute(nb: NotebookNode, name: str, folder: Path, fast: bool = False) -> tuple[float, Meter]:
+    """Run all cells in a fresh kernel, outputs into nb; returns the seconds taken and the memory."""
     environment = {k: v for k, v in os.environ.items() if k not in ("COURSE_FAST", "MPLBACKEND")}
     if fast:
         environment["COURSE_FAST"] = "1"
@@ -203,7 +214,10 @@ def execute(nb: NotebookNode, name: str, folder: Path, fast: bool = False) -> fl
         store_widget_state=False,
         record_timing=False,
         coalesce_streams=True,
+        config=kernel_settings(),
     )
+    meter = Meter()
+    client.on_cell_executed = lambda **_: meter.read(client.km.provisioner.pid)
     start = time.perf_counter()
     try:
         client.execute(env=environment)
@@ -218,7 +232,7 @@ def execute(nb: NotebookNode, name: str, folder: Path, fast: bool = False) -> fl
             if any(o.output_type == "error" for o in cell.get("outputs", []))
         )
         raise NotebookError(f"{where(name, nb, number)} failed:\n{error}") from error
-    return time.perf_counter() - start
+    return time.perf_counter() - start, meter
 
 
 def machine() -> str:
@@ -243,10 +257,10 @@ def clean_outputs(nb: NotebookNode) -> None:
                 output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
 
 
-def run(notebook: Path, fast: bool = False) -> float:
+def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:
     """Pair, run, tidy, check and save one notebook. With fast: run with small budgets and save nothing."""
     nb = pair(notebook)
-    seconds = execute(nb, notebook.stem, notebook.parent, fast)
+    seconds, memory = execute(nb, notebook.stem, notebook.parent, fast)
     tidy(nb)
     clean_outputs(nb)
     problems = output_problems(notebook.stem, nb)
@@ -256,9 +270,14 @@ def run(notebook: Path, fast: bool = False) -> float:
         nb.metadata["course"] = nbformat.from_dict(
             {"source_sha256": source_sha256(nb), "seconds": round(seconds), "machine": machine()}
         )
+        if memory.peak is not None:
+            nb.metadata["course"]["memory"] = {
+                "peak": round(memory.peak, 2),
+                "beyond_imports": round(memory.beyond_imports, 2),
+            }
         agree(nb)
         save(nb, notebook)
-    return seconds
+    return seconds, memory
 
 
 # ---------------------------------------------------------------- checking
@@ -312,6 +331,11 @@ def has_import(cell: NotebookNode) -> bool:
     return any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(cell.source)))
 
 
+def opening(nb: NotebookNode) -> str:
+    """The prose before the work begins: what you will be able to do, how long it takes, what it needs."""
+    return " ".join(c.source for c in nb.cells[:3] if c.cell_type == "markdown")
+
+
 def style_problems(name: str, nb: NotebookNode) -> list[str]:
     """The standards that every notebook of the course keeps."""
     cells = nb.cells
@@ -347,11 +371,10 @@ def style_problems(name: str, nb: NotebookNode) -> list[str]:
     ]
     must(not stray, "small budgets are set in the parameters cell only")
 
-    opening = " ".join(c.source for c in cells[:3] if c.cell_type == "markdown").lower()
     must(bool(cells) and cells[0].source.startswith("# "), "the first cell begins with the title (# …)")
     for phrase in ("you will be able to", "minute", "need"):
         must(
-            phrase in opening,
+            phrase in opening(nb).lower(),
             f"the opening does not say {phrase!r}: what you will be able to do, how long, what it needs",
         )
 
@@ -384,6 +407,25 @@ def style_problems(name: str, nb: NotebookNode) -> list[str]:
     return problems
 
 
+def memory_problems(name: str, nb: NotebookNode) -> list[str]:
+    """Whether the last full run kept to the limit, and to what the opening says of it."""
+    memory = nb.metadata.get("course", {}).get("memory")
+    if memory is None:  # run where nothing tells the peak of another process
+        return []
+    problems = []
+    if memory["beyond_imports"] > LIMIT:
+        beyond = f"{memory['beyond_imports']:.1f} GB beyond its imports"
+        problems.append(f"{name}: takes {beyond}; a chapter may take {LIMIT:.1f}")
+    stated = STATED_MEMORY.search(opening(nb))
+    if stated is None:
+        problems.append(f"{name}: the opening does not say how many GB of memory it takes")
+    elif abs(float(stated[1]) - memory["peak"]) > MEMORY_TOLERANCE:
+        problems.append(
+            f"{name}: the opening says {stated[1]} GB of memory, but the run took {memory['peak']:.1f}"
+        )
+    return problems
+
+
 def check(notebook: Path) -> list[str]:
     """Everything that is wrong with a saved notebook; an empty list when all is well."""
     name, source = notebook.stem, source_of(notebook)
@@ -391,7 +433,7 @@ def check(notebook: Path) -> list[str]:
         if not path.exists():
             return [f"{name}: {path.name} is missing; run `make run NB={name[:2]}`"]
     nb = nbformat.read(notebook, as_version=4)
-    problems = output_problems(name, nb) + style_problems(name, nb)
+    problems = output_problems(name, nb) + style_problems(name, nb) + memory_problems(name, nb)
     try:
         nbformat.validate(nb)
     except nbformat.ValidationError as error:
@@ -471,7 +513,8 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             if options.action == "run":
                 print(f"{notebook.stem}: running …", flush=True)
-                print(f"{notebook.stem}: {run(notebook, options.fast):.0f} s", flush=True)
+                seconds, memory = run(notebook, options.fast)
+                print(f"{notebook.stem}: {seconds:.0f} s, {memory}", flush=True)
             elif options.action == "sync":
                 pair(notebook)
             elif options.action == "pages":
