@@ -320,6 +320,10 @@ RIGHT_BOUND = {
     "nan_to_num": lambda log_joint, q: (q * log_joint).sum(1) - (q * q.log()).nan_to_num(0.0).sum(1),
     "F.kl_div": lambda log_joint, q: -F.kl_div(log_joint, q, reduction="none").sum(1),
     "evidence minus KL": minus_kl_and_evidence,
+    "evidence minus KL of Categoricals": lambda log_joint, q: (
+        log_joint.logsumexp(1) - kl_divergence(Categorical(q), Categorical(logits=log_joint))
+    ),
+    "nansum": lambda log_joint, q: (q * (log_joint - q.log())).nansum(1),
     "loops": bound_loop,
     "einsum": lambda log_joint, q: (
         torch.einsum("nk,nk->n", q, log_joint) - torch.einsum("nk->n", torch.xlogy(q, q))

@@ -195,10 +195,11 @@ def lower_bound(student: Student) -> None:
         otherwise="a wrong value where q is 0. Terms with q = 0 add nothing; is q clamped?",
         not_finite="0 · log 0 counts as 0, but a computer says NaN: `torch.xlogy`, or `torch.where`.",
     ).ask(student)
+    far = log_joint - 1000
     why = "exp(−1000) is 0: stay with log P(x, z), and do not exponentiate it."
     Table(
-        {"log_joint": 1000 * log_joint, "q": q},
-        bound_reference(1000 * log_joint, q),
+        {"log_joint": far, "q": q},
+        bound_reference(far, q),
         otherwise=f"a wrong value for log P(x, z) near −1000. Is something clamped? {why}",
         not_finite=f"Here log P(x, z) is near −1000. {why}",
     ).ask(student)

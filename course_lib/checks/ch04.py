@@ -260,7 +260,8 @@ def nll_bound(student: Student) -> None:
     other_inputs(student, nll_reference, draw_logs, (3, 2), (4, 6), nll_mistakes)
 
     def as_likelihood(log_w: Tensor) -> dict[str, Tensor]:
-        return {"log_px_z": log_w, "log_pz": 0 * log_w, "log_qz": 0 * log_w}
+        zero = torch.zeros_like(log_w)
+        return {"log_px_z": log_w, "log_pz": zero, "log_qz": zero}
 
     extreme_weights(student, as_likelihood, nll_reference)
     gradients(student, nll_reference, inputs, inputs)
