@@ -360,7 +360,7 @@ rows = {
     ),
 }
 for ax, (title, images) in zip(axes, rows.items()):
-    plots.digits(images, columns=15, ax=ax, title=title)
+    plots.digits(images.clamp(0, 1), columns=15, ax=ax, title=title)  # PCA may go beyond black and white
 plt.show()
 
 # %% [markdown]
