@@ -20,6 +20,8 @@ from torch.nn.functional import pad
 from course_lib.networks import is_count
 
 MASS_TOLERANCE = 1e-6  # a grid that misses more of q or of the prior than this is not worth integrating on
+DRAWS_AT_ONCE = 50
+NUMBERS_AT_ONCE = 2_000_000  # of all draws' x together: 16 MB in float64, of which a likelihood holds several
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,18 @@ def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) 
 
 
 def log_importance_weights(
-    model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int = 50
+    model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int | None = None
 ) -> Tensor:
     """log P(x|z) + log P(z) − log q(z|x) for k draws of z from q: (k, N), in nats.
 
-    `at_once` draws pass through the model together. Raises ValueError for k < 1.
+    `at_once` draws pass through the model together: unless told, 50, or fewer where x is large. Raises
+    ValueError for k < 1.
     """
     if not is_count(k):
         raise ValueError(f"The bound needs a whole number of draws, at least one draw, k={k}.")
     _check(model, q, x)
+    if at_once is None:
+        at_once = max(1, min(DRAWS_AT_ONCE, NUMBERS_AT_ONCE // max(1, x.numel())))
     blocks = []
     for start in range(0, k, at_once):
         z = _draw(q, min(at_once, k - start), len(x))
@@ -173,7 +178,7 @@ def log_importance_weights(
 
 
 def importance_weighted_bound(
-    model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int = 50
+    model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int | None = None
 ) -> Tensor:
     """log mean of k importance weights P(x|z) P(z) / q(z|x), z drawn from q: (N,), in nats.
 

@@ -385,6 +385,27 @@ def test_the_importance_weighted_bound_rises_from_the_elbo_to_log_px():
     torch.testing.assert_close(many, exact.log_px, rtol=0, atol=4 * 0.0045)
 
 
+def test_large_images_pass_through_the_model_a_few_draws_at_a_time():
+    """In float64, one copy of 200 digits for 50 draws is 63 MB, and a likelihood makes several copies."""
+    x = torch.zeros(200, 784)
+    model = linear(d=2, dim=784)
+    seen = []
+
+    def likelihood(z):
+        seen.append(z.shape[0] * x.numel())
+        return model.likelihood(z)
+
+    watched = LatentModel(model.prior, likelihood)
+    q = model.posterior(x)
+    importance_weighted_bound(watched, q, x, 30)
+    assert max(seen) <= 2_000_000
+    assert len(seen) == 3  # twelve draws at a time
+
+    seen.clear()
+    importance_weighted_bound(watched, q, x, 30, at_once=30)  # whoever names a number gets it
+    assert seen == [30 * x.numel()]
+
+
 def test_drawing_in_chunks_is_the_same_estimate():
     model, q, x = sine_problem()
     chunked = torch.stack([importance_weighted_bound(model, q, x, 10, at_once=3) for _ in range(2000)])

@@ -322,6 +322,8 @@ def test_choose_knows_numbers_and_names_and_says_what_there_is(folder):
 @pytest.mark.parametrize("arguments", [["run", "--fast", "04", "05"], ["run", "04", "05", "--fast"]])
 def test_fast_may_stand_before_or_after_the_notebooks(monkeypatch, arguments):
     ran = []
-    monkeypatch.setattr(build, "run", lambda path, fast: ran.append((path.stem[:2], fast)) or 0.0)
+    monkeypatch.setattr(
+        build, "run", lambda path, fast: ran.append((path.stem[:2], fast)) or (0.0, build.Meter())
+    )
     assert build.main(arguments) == 0
     assert ran == [("04", True), ("05", True)]

@@ -402,8 +402,9 @@ assert misses < 4.5  # four estimates: once in 30,000 runs by chance
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
 on_mnist = shipped_models_fit(train)  # some numbers asserted below were measured on MNIST
 d = train.n_pixels  # 784
-pixels, held_out = train.pixels().double(), test.pixels(slice(0, 1000)).double()  # (N, 784), in [0, 1]
-pca = PCA(20, random_state=seed).fit(pixels.numpy())
+pixels = train.pixels()  # (N, 784), in [0, 1]; float32, half the memory of float64
+held_out = test.pixels(slice(0, 1000)).double()  # (1000, 784)
+pca = PCA(20, random_state=seed).fit(pixels.double().numpy())
 W = torch.from_numpy(pca.components_.T * (pca.explained_variance_ - pca.noise_variance_) ** 0.5)  # (784, 20)
 digits_model = LinearGaussian.create(W, torch.from_numpy(pca.mean_), float(pca.noise_variance_))
 log_p = float(digits_model.log_px(held_out).mean())
@@ -428,7 +429,7 @@ for step in range(encoder_steps + 1):
     if step % every == 0:
         with torch.no_grad():
             history.append(elbo(digits_model, q_of(held_out), held_out).mean())  # exact, with log P(x)
-    batch = pixels[torch.randint(len(pixels), (256,))]
+    batch = pixels[torch.randint(len(pixels), (256,))].double()  # (256, 784)
     # two draws of z = mu + sigma · noise for every image
     loss = -elbo(digits_model, q_of(batch), batch, samples=2).mean().elbo
     optimizer.zero_grad()
