@@ -64,6 +64,9 @@ class Autoregressive(nn.Module):
 
     def logits(self, x: Tensor, told: Tensor | None = None) -> Tensor:
         """Logits (..., N, D) of each pixel of x (N, D), given those before it; told: (..., N, hidden)."""
+        if x.ndim == 0 or x.shape[-1] != self.bias.numel():
+            pixels = self.bias.numel()
+            raise ValueError(f"Images are rows of {pixels} pixels, (N, {pixels}), not {tuple(x.shape)}.")
         image = x.reshape(-1, self.height, self.width)  # (N, H, W)
         return self._rows(self._windows(image), image, self.row, told).flatten(-2) + self.bias
 

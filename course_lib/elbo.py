@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MultivariateNormal, Normal
 from torch.nn.functional import pad
 
+from course_lib.networks import is_count
+
 MASS_TOLERANCE = 1e-6  # a grid that misses more of q or of the prior than this is not worth integrating on
 DRAWS_AT_ONCE = 50
 NUMBERS_AT_ONCE = 2_000_000  # of all draws' x together: 16 MB in float64, of which a likelihood holds several
@@ -163,8 +165,8 @@ def log_importance_weights(
     `at_once` draws pass through the model together: unless told, 50, or fewer where x is large. Raises
     ValueError for k < 1.
     """
-    if k < 1:
-        raise ValueError(f"The bound needs at least one draw, k={k}.")
+    if not is_count(k):
+        raise ValueError(f"The bound needs a whole number of draws, at least one draw, k={k}.")
     _check(model, q, x)
     if at_once is None:
         at_once = max(1, min(DRAWS_AT_ONCE, NUMBERS_AT_ONCE // max(1, x.numel())))
@@ -194,6 +196,8 @@ def _check(model: LatentModel, q: Distribution, x: Tensor) -> None:
             "One z has shape {} for q, {} for the prior, whose batch shape is {}: a z of several numbers "
             "needs Independent(…, 1) around q and around the prior.".format(*shapes)
         )
+    if x.dtype == torch.uint8 and x.numel() and int(x.max()) > 1:
+        raise ValueError("These x are bytes, up to 255: pass pixels in [0, 1], as digits.pixels() are.")
     if q.batch_shape not in ((), (len(x),)):
         raise ValueError(
             f"q must have batch shape ({len(x)},), one q for each x, not {tuple(q.batch_shape)}."
@@ -243,7 +247,7 @@ def _draw(q: Distribution, samples: int, n: int) -> Tensor:
 
 
 def _monte_carlo(model: LatentModel, q: Distribution, x: Tensor, samples: int) -> Bound:
-    if samples < 2:
+    if not is_count(samples, 2):
         raise ValueError(f"A standard error needs at least 2 samples, not {samples}.")
     z = _draw(q, samples, len(x))
     log_lik = _log_lik(model, z, x)  # (S, N)

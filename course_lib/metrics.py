@@ -154,7 +154,7 @@ def elbo_surgery(
     codes overlap. The last term is how badly the prior misses the codes. Time grows with N² · samples.
     Standard errors are those of the draws of z. Source: Hoffman & Johnson 2016, ELBO surgery.
     """
-    if samples < 2:
+    if not is_count(samples, 2):
         raise ValueError(f"A standard error needs at least 2 samples, not {samples}.")
     aggregate, logs = aggregate_posterior(model, x, y=y), []
     size = max(1, 1_000_000 // (samples * len(x) * aggregate.event_shape.numel()))  # each z meets N q's

@@ -168,9 +168,10 @@ def taken_for_real(
     """The share of fake images that a fresh discriminator takes for real: 0.5 if it cannot tell.
 
     It learns from half of the real and half of the fake ones, as many of each, and judges the rest of the
-    fake. More steps make a stricter judge. Pixels in [0, 1]: images (N, H, W), (N, C, H, W) or (N, D),
-    square, grey or RGB, unless `shape`, (H, W) or (C, H, W), says otherwise. Raises ValueError for fewer than
-    four. torch's random state stays as it was. An interrupt gives no number: it is a KeyboardInterrupt.
+    fake; chance decides which half an image is in. More steps make a stricter judge. Pixels in [0, 1]: images
+    (N, H, W), (N, C, H, W) or (N, D), square, grey or RGB, unless `shape`, (H, W) or (C, H, W), says
+    otherwise. Raises ValueError for fewer than four. torch's random state stays as it was. An interrupt gives
+    no number: it is a KeyboardInterrupt.
     """
     check_tensors(real, fake)
     half = min(len(real), len(fake)) // 2
@@ -197,6 +198,8 @@ def taken_for_real(
     real, fake = (pad(x.float().reshape(-1, channels, height, width), more).flatten(1) for x in (real, fake))
     padded = (channels, height + -height % 4, width + -width % 4)
     with seeded(real.device, seed):
+        # they may come class by class: then one half would hold classes that the other has not
+        real, fake = (x[torch.randperm(len(x), device=x.device)] for x in (real, fake))
         judge = Encoder(padded, 1, (32, 64), "silu", "conv").to(real.device)
         optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
 

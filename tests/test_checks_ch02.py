@@ -183,7 +183,7 @@ WRONG_KL = [
     ("direction", lambda mu, lv: half(lv + (1 + mu**2) / lv.exp() - 1), "direction is turned"),
     ("logvar as variance", lambda mu, lv: half(lv - 1 - lv + mu**2), "where the variance belongs"),
     ("log of logvar", lambda mu, lv: half(lv + mu**2 - 1 - lv.log()), "taken for the variance itself"),
-    ("overwritten", lambda mu, lv: half(lv.exp().add_(mu**2).sub_(1) - lv), "an in-place operation"),
+    ("overwritten", lambda mu, lv: half(lv.exp().add_(mu**2).sub_(1) - lv), "An in-place operation"),
     ("mu", lambda mu, lv: half(lv.exp() + mu - 1 - lv), "mu is not squared"),
     ("|mu|", lambda mu, lv: half(lv.exp() + mu.abs() - 1 - lv), "absolute value of mu"),
     ("no mu²", lambda mu, lv: half(lv.exp() - 1 - lv), "mu² is missing"),
@@ -320,6 +320,10 @@ RIGHT_BOUND = {
     "nan_to_num": lambda log_joint, q: (q * log_joint).sum(1) - (q * q.log()).nan_to_num(0.0).sum(1),
     "F.kl_div": lambda log_joint, q: -F.kl_div(log_joint, q, reduction="none").sum(1),
     "evidence minus KL": minus_kl_and_evidence,
+    "evidence minus KL of Categoricals": lambda log_joint, q: (
+        log_joint.logsumexp(1) - kl_divergence(Categorical(q), Categorical(logits=log_joint))
+    ),
+    "nansum": lambda log_joint, q: (q * (log_joint - q.log())).nansum(1),
     "loops": bound_loop,
     "einsum": lambda log_joint, q: (
         torch.einsum("nk,nk->n", q, log_joint) - torch.einsum("nk->n", torch.xlogy(q, q))

@@ -254,6 +254,18 @@ WRONG_FORWARD = {
         "noise is drawn",
         forward(code=lambda mu, logvar, noise: mu + (logvar / 2).exp() * fresh(mu)),
     ),
+    "logvar clamped": (
+        "Is logvar clamped",
+        forward(code=lambda mu, logvar, noise: mu + (logvar.clamp(-8, 8) / 2).exp() * noise),
+    ),
+    "std clamped": (
+        "Is logvar clamped",
+        forward(code=lambda mu, logvar, noise: mu + (logvar / 2).exp().clamp(min=0.01) * noise),
+    ),
+    "a small number added": (
+        "Is logvar clamped",
+        forward(code=lambda mu, logvar, noise: mu + (logvar.exp() + 1e-6).sqrt() * noise),
+    ),
     "noise added on top": (
         "noise is drawn",
         forward(code=lambda mu, logvar, noise: mu + (logvar / 2).exp() * noise + fresh(mu)),

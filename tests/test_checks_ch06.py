@@ -314,7 +314,7 @@ WRONG_D = {
     "gradients cleared": ("gradients are cleared", clears_gradients),
     "G left frozen": ("G's weights are left frozen", freezes_g),
     "D left frozen": ("D's weights are left frozen", freezes_d),
-    "D trained": ("", trained_d),
+    "D trained": ("D's weights have changed", trained_d),
     "logarithm of the sigmoid": (
         "a sigmoid rounds to 0",
         of_probabilities(lambda real, fake: -real.log().mean() - (1 - fake).log().mean()),

@@ -237,7 +237,7 @@ def test_what_a_student_wrote_is_shown_as_text_not_as_html(notebook):
 def test_a_console_without_the_mark_does_not_crash(monkeypatch):
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252", write_through=True))
-    assert checks.kl_to_standard_normal(lambda mu, logvar: 2 * ch02.KL["½ is missing"](mu, logvar) / 2).status
+    assert checks.kl_to_standard_normal(lambda mu, logvar: 2 * ch02.kl_to_standard_normal(mu, logvar)).status
     assert written.getvalue().startswith("? Not yet: the factor ½ is missing.".encode("cp1252"))
 
 
@@ -290,3 +290,193 @@ def test_an_input_that_is_one_number_and_a_wish_for_whole_numbers():
 
     assert counted(lambda x: x.bincount()).status == "correct"
     assert "torch.int64 is wanted" in counted(lambda x: x.bincount().double()).message
+
+
+MORE_THAN_ONCE = 25  # 300 runs of each reference were made once by hand: none was refused
+
+
+@EVERY_CHECK
+def test_drawn_inputs_never_refuse_the_reference(name):
+    """The second inputs come from the operating system's entropy: no seed makes this test easier."""
+    check = getattr(checks, name)
+    assert {check(REFERENCE[name]).message for _ in range(MORE_THAN_ONCE)} == {check.__doc__}
+
+
+def doubled(x):
+    return 2 * x
+
+
+def draw_row(generator, n):
+    return {"x": torch.randn(n, generator=generator)}
+
+
+@report.exercise
+def double(student):
+    """the double."""
+    x = torch.tensor([1.0, -3.0])
+    report.Table.of({"x": x}, doubled, lambda x: {"not doubled.": x}).ask(student)
+    report.other_inputs(student, doubled, draw_row, (2,), (5,), lambda x: {"the sign is lost.": 2 * x.abs()})
+    report.gradients(student, doubled, {"x": x}, ["x"])
+
+
+def table_of_the_example(x):
+    return torch.tensor([2.0, -6.0]) if x[0] == 1 else torch.zeros(len(x))
+
+
+def two_numbers(x):
+    return torch.stack([2 * x[0], 2 * x[1]])
+
+
+def stops_elsewhere(x):
+    return 2 * x.reshape(2)
+
+
+def right_only_for_the_example(x):
+    return 2 * x if x[0] == 1 else 2 * x.abs()
+
+
+def test_a_memorised_answer_and_a_written_size_are_told_apart():
+    assert double(doubled).status == "correct"
+    assert double(table_of_the_example).message == report.OTHER_NUMBERS
+    assert double(two_numbers).message == report.OTHER_SIZE
+    assert double(right_only_for_the_example).message == f"the sign is lost.{report.DRAWN_ANEW}"
+
+
+def test_an_error_on_another_size_says_where():
+    message = double(stops_elsewhere).message
+    assert message.startswith(
+        f"{report.OTHER_SIZE} There your function stops in `return 2 * x.reshape(2)` with"
+    )
+
+
+def test_drawn_inputs_are_other_ones_each_time_and_are_never_shown():
+    seen = []
+
+    def watched(x):
+        seen.append(x.clone())
+        return 2 * x if len(x) == 2 else 3 * x
+
+    messages = {double(watched).message for _ in range(3)}
+    assert messages == {report.OTHER_SIZE}
+    drawn = [x for x in seen if len(x) == 5]
+    assert len(drawn) == 3
+    assert not torch.equal(drawn[0], drawn[1])
+    assert not any(character.isdigit() for character in report.OTHER_SIZE + report.OTHER_NUMBERS)
+
+
+@EVERY_CHECK
+def test_random_numbers_of_the_notebook_stay_as_they_were(name):
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    getattr(checks, name)(REFERENCE[name])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("answer", "fragment"),
+    [
+        (lambda x: 2 * x.detach(), "gradient with respect to x is cut"),
+        (lambda x: x + x.detach(), "gradient with respect to x is wrong"),
+        (lambda x: torch.tensor((2 * x).tolist()), "gradient with respect to x is cut"),
+        (lambda x: torch.from_numpy(2 * x.numpy()), "NumPy passes no gradient on"),
+        (lambda x: 2 * x + 0 * (x - x).sqrt(), "gradient with respect to x is NaN or infinite"),
+        (lambda x: x.exp().mul_(0).add_(2 * x), "An in-place operation"),
+    ],
+    ids=["cut", "half cut", "new tensor", "NumPy", "NaN", "in place"],
+)
+def test_gradients_are_compared_and_named(answer, fragment):
+    assert fragment in double(answer).message
+
+
+def test_backward_inside_is_named_by_the_grad_it_leaves():
+    def eager(x):
+        result = 2 * x
+        if result.requires_grad:
+            result.sum().backward(retain_graph=True)
+        return result
+
+    assert "leave `.grad` alone" in double(eager).message
+
+
+@report.exercise
+def total(student):
+    """the sum."""
+    x = torch.tensor([1.0, 2.0])
+    report.Table({"x": x}, x.sum(), report.other_units(x.sum())).ask(student)
+
+
+@report.exercise
+def differentiable_total(student):
+    """the sum."""
+    x = torch.tensor([1.0, 2.0])
+    report.Table({"x": x}, x.sum(), differentiable=True).ask(student)
+
+
+@pytest.mark.parametrize("as_number", [float, int, np.float64, np.float32, lambda value: value.double()])
+def test_one_number_may_be_a_python_float_where_no_gradient_is_wanted(as_number):
+    assert total(lambda x: as_number(x.sum())).status == "correct"
+
+
+@pytest.mark.parametrize("as_number", [float, int, np.float64, np.float32])
+def test_a_float_is_refused_with_its_reason_where_a_gradient_is_wanted(as_number):
+    message = differentiable_total(lambda x: as_number(x.sum())).message
+    assert "but a torch tensor is wanted: `.item()` and `float()` cut the gradient" in message
+
+
+def test_other_bases_of_the_logarithm_are_named():
+    assert "bits (logarithms to base 2)" in total(lambda x: x.sum() / math.log(2)).message
+    assert "base 10" in total(lambda x: x.sum() / math.log(10)).message
+
+
+@report.exercise
+def mean_and_rows(student):
+    """the mean, and the rows."""
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]])
+    report.parts(report.call(student, x), ("mean", "rows"), (x.mean(0), x.sum(1)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "fragment"),
+    [
+        (lambda x: (x.sum(1), x.mean(0)), "in another order: return mean, rows"),
+        (lambda x: (x.sum(1) + 1, x.mean(0)), "in another order: return mean, rows"),
+        (lambda x: x.mean(0), "return 2 tensors: mean, rows"),
+        (lambda x: (x.mean(0), x.sum(1), x), "return 2 tensors: mean, rows"),
+        (lambda x: (x.mean(0), 3.0), "your rows: a float, but"),
+    ],
+    ids=["swapped", "swapped and wrong", "one", "three", "a float"],
+)
+def test_results_in_another_order_are_named(answer, fragment):
+    assert fragment in mean_and_rows(answer).message
+    assert mean_and_rows(lambda x: [x.mean(0), x.sum(1)]).status == "correct"
+
+
+def test_a_broken_law_is_shown_where_it_breaks():
+    @report.exercise
+    def positive(student):
+        x = torch.tensor([1.0, 2.0, 3.0])
+        laws = {"never negative.": lambda y: y >= 0}
+        report.Table({"x": x}, x, laws=laws).ask(student)
+
+    message = positive(lambda x: torch.tensor([0.5, -2.0, 3.0])).message
+    assert message == "never negative. For x = 2.0: your element [1] is -2.0, expected 2.0."
+
+
+def gaussian(z, mean=0.0, std=1.0):
+    """What expect_gaussian says of z (N, d)."""
+    try:
+        report.expect_gaussian(z, torch.full((z.shape[1],), mean), torch.full((z.shape[1],), std), {})
+    except report.Mistake as found:
+        return str(found)
+    return ""
+
+
+def test_a_wrong_spread_is_not_called_a_wrong_mean():
+    z = torch.randn(6000, 3, generator=torch.Generator().manual_seed(0))
+    assert gaussian(z) == ""
+    assert "column 1 of z has the right mean but a wrong spread" in gaussian(
+        z * torch.tensor([1.0, 1.3, 1.0])
+    )
+    assert "column 2 of z has a wrong mean" in gaussian(z + torch.tensor([0.0, 0.0, 0.4]))
+    assert "the noise is cut off" in gaussian(z.clamp(-3, 3))
+    assert "rows share their noise" in gaussian(torch.cat([z[:3000], z[:3000]]))

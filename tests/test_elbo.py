@@ -539,3 +539,17 @@ def test_what_does_not_fit_together_is_named():
         importance_weighted_bound(lin, q, x5, 0)
     with pytest.raises(ValueError, match="no exact bound"):
         log_posterior(LatentModel(lin.prior, lin.likelihood), x5)
+
+
+def test_bytes_and_parts_of_draws_are_named():
+    model = LinearGaussian.create(torch.ones(3, 2), torch.zeros(3), 0.5)
+    q, x = model.posterior(torch.zeros(4, 3)), torch.full((4, 3), 200, dtype=torch.uint8)
+    for measure in (lambda: elbo(model, q, x), lambda: importance_weighted_bound(model, q, x, 3)):
+        with pytest.raises(ValueError, match=r"These x are bytes, up to 255: pass pixels in \[0, 1\]"):
+            measure()
+    for samples in (1, 2.5, True):
+        with pytest.raises(ValueError, match=f"A standard error needs at least 2 samples, not {samples}"):
+            elbo(model, q, x / 255, samples=samples)
+    for k in (0, 2.5):
+        with pytest.raises(ValueError, match=f"at least one draw, k={k}"):
+            importance_weighted_bound(model, q, x / 255, k)

@@ -408,6 +408,14 @@ def test_labels_that_cannot_be(y, sentence):
         check_labels(y, 3)
 
 
+def test_pixel_after_pixel_reads_whole_rows():
+    """Twice as many pixels would be read as twice as many images."""
+    for call in (pixel_after_pixel().logits, vae("autoregressive").likelihood(torch.zeros(3)).log_prob):
+        for x in (torch.zeros(5, 32), torch.zeros(5, 8), torch.zeros(())):
+            with pytest.raises(ValueError, match=r"Images are rows of 16 pixels, \(N, 16\), not \("):
+                call(x)
+
+
 # ---- the shape of images ----
 
 

@@ -471,3 +471,11 @@ def test_what_cannot_be_explained_is_named():
         unexplained(torch.rand(2, 4), torch.rand(5, 4))
     with pytest.raises(ValueError, match=r"columns of at least 1, not .* and 0"):
         unexplained(torch.rand(4), torch.rand(5, 4), columns=0)
+
+
+def test_the_order_of_the_images_says_nothing():
+    """Sorted by class, the judge would learn from some classes and be asked about the others."""
+    real, fake = blobs(400, (8, 8), 8), blobs(400, (8, 8), 8, seed=1)
+    real, fake = (d.images[d.labels.argsort()] / 255 for d in (real, fake))
+    shares = [taken_for_real(real, fake.flip(0), steps=60, seed=seed) for seed in range(3)]
+    assert 0.25 < sum(shares) / 3 < 0.75  # all fake ones with the classes of the real half: near 0 or 1

@@ -196,12 +196,16 @@ def saved_game(tmp_path, rounds: int) -> str:
     return path.as_uri()
 
 
-@pytest.mark.parametrize("rounds", [1, 7, 250])
-def test_a_saved_game_catches_up_with_its_last_round_and_then_rests(chromium, tmp_path, rounds):
-    page = Page(chromium, 1100, 900)
+@pytest.mark.parametrize(
+    ("rounds", "motion"), [(1, "no-preference"), (250, "no-preference"), (250, "reduce")]
+)
+def test_a_saved_game_catches_up_with_its_last_round_and_then_rests(chromium, tmp_path, rounds, motion):
+    page = Page(chromium, 1100, 900, reduced_motion=motion)
     try:
         page.goto(saved_game(tmp_path, rounds), wait_until="load")
         page.wait(f"d.step === '{rounds}'", CARD)
+        if motion == "reduce":
+            assert int(page.data(CARD)["drawn"]) < 10  # not a film of 125 pictures
         time.sleep(1)  # the axes come to a stand
         before = page.data(CARD)
         time.sleep(1)

@@ -101,19 +101,21 @@ def kl_to_standard_normal(student: Student) -> None:
     laws = {"a KL is never negative.": lambda kl: kl >= 0}
     Table.of(inputs, kl_reference, kl_mistakes, laws=laws).ask(student)
     other_inputs(student, kl_reference, draw_codes, (2, 3), (5, 4), kl_mistakes)
-    extreme_logvar(student, lambda logvar: inputs | {"logvar": logvar}, kl_reference)
+    extreme_logvar(student, lambda logvar: inputs | {"logvar": logvar}, (2, 3), kl_reference)
     gradients(student, kl_reference, inputs, ["mu", "logvar"])
 
 
-def extreme_logvar(student: Student, inputs: Callable[[Tensor], Inputs], reference: Reference) -> None:
+def extreme_logvar(
+    student: Student, inputs: Callable[[Tensor], Inputs], shape: tuple[int, int], reference: Reference
+) -> None:
     """Raise Mistake unless right for log-variances of ±60, where exp is 9e-27 and 1e26.
 
-    inputs: gives the exercise's inputs with this logvar (N, d).
+    inputs: gives the exercise's inputs with this logvar, of this shape (N, d).
     """
     small = "Is a small number added before the logarithm, or the variance clamped? log σ² is logvar itself."
     large = "Is logvar clamped, or does something overflow? exp(60) is an ordinary number."
     for value, why in ((-60.0, small), (60.0, large)):
-        there = inputs(torch.full((2, 3), value))
+        there = inputs(torch.full(shape, value))
         Table(
             there,
             reference(*there.values()),
@@ -193,10 +195,11 @@ def lower_bound(student: Student) -> None:
         otherwise="a wrong value where q is 0. Terms with q = 0 add nothing; is q clamped?",
         not_finite="0 · log 0 counts as 0, but a computer says NaN: `torch.xlogy`, or `torch.where`.",
     ).ask(student)
+    far = log_joint - 1000
     why = "exp(−1000) is 0: stay with log P(x, z), and do not exponentiate it."
     Table(
-        {"log_joint": 1000 * log_joint, "q": q},
-        bound_reference(1000 * log_joint, q),
+        {"log_joint": far, "q": q},
+        bound_reference(far, q),
         otherwise=f"a wrong value for log P(x, z) near −1000. Is something clamped? {why}",
         not_finite=f"Here log P(x, z) is near −1000. {why}",
     ).ask(student)
@@ -300,14 +303,14 @@ def importance_weighted_bound(student: Student) -> None:
 
 
 def extreme_weights(student: Student, inputs: Callable[[Tensor], Inputs], reference: Reference) -> None:
-    """Raise Mistake unless right for log-weights of ±5000, alone and side by side.
+    """Raise Mistake unless right for log-weights of −5000 and 3000, alone and side by side.
 
     inputs: gives the exercise's inputs with these log-weights (k, N).
     """
     clamped = "Is a small number added, or something clamped? `logsumexp` needs neither."
     own = "subtract the image's own largest first, as `logsumexp` does"
     # one image at a time: its three log-weights, with the largest, the smallest and the middle one first
-    alone = [(-5000.0, -5001.0, -5002.0), (5000.0, 5001.0, 4999.0)]
+    alone = [(-5000.0, -5001.0, -5002.0), (3000.0, 3001.0, 2999.0)]
     alone += [(0.0, -3000.0, -2000.0), (-3000.0, -2000.0, 0.0), (-2000.0, 0.0, -3000.0)]
     for column in alone:
         there = inputs(tensor(column)[:, None])
@@ -324,6 +327,6 @@ def extreme_weights(student: Student, inputs: Callable[[Tensor], Inputs], refere
         there,
         reference(*there.values()),
         otherwise=f"a wrong value for small and large log-weights side by side. {clamped}",
-        not_finite=f"Here one image has log-weights near −5000, another near 5000: {own}, not one for all.",
+        not_finite=f"Here one image has log-weights near −5000, another near 3000: {own}, not one for all.",
         differentiable=True,
     ).ask(student)

@@ -1,39 +1,119 @@
 """Checks for chapter 03: the noise and its gradient, the KL term, the loss of a VAE."""
 
+import math
 from inspect import unwrap
 
 import torch
-from torch import tensor
+from torch import Generator, Tensor, tensor
 
-from course_lib.checks.ch02 import kl_to_standard_normal
-from course_lib.checks.report import Student, Table, call, exercise, expect, expect_gaussian, numbers, same
-from course_lib.gaussians import kl_diag
+from course_lib.checks.ch02 import (
+    draw_codes,
+    extreme_logvar,
+    kl_reference,
+    kl_to_standard_normal,
+)
+from course_lib.checks.report import (
+    OTHER_NUMBERS,
+    OTHER_SIZE,
+    Mistake,
+    Student,
+    Table,
+    call,
+    exercise,
+    expect,
+    expect_gaussian,
+    fresh_generator,
+    gradients,
+    numbers,
+    other_inputs,
+    pulled_back,
+    same,
+)
 
 
 @exercise
 def reparameterize(student: Student) -> None:
     """z = mu + exp(logvar / 2) · noise, fresh for every number, and the gradient reaches mu and logvar."""
-    n, m, v = 20_000, tensor([-2.0, 0.5, 3.0]), tensor([-1.2, 0.8, 1.6])
-    mu, logvar, std = m.repeat(n, 1).requires_grad_(), v.repeat(n, 1).requires_grad_(), (v / 2).exp()
-    value = call(student, mu, logvar)
-    z, again = numbers(value, "your z", mu.shape), numbers(call(student, mu, logvar), "your z", mu.shape)
+    n, m, v = 6000, tensor([-2.0, 0.5, 3.0]), tensor([-1.2, 0.8, 1.6])
+    mu, logvar, std = m.repeat(n, 1), v.repeat(n, 1), (v / 2).exp()
+    z = numbers(call(student, mu, logvar), "your z", mu.shape)
+    again = numbers(call(student, mu, logvar), "your z", mu.shape)
     expect(not same(z, mu), "no noise is added: this is mu, the code of an ordinary auto-encoder.")
     expect(not torch.equal(z, again), "a second call repeats the noise: is a seed set inside your function?")
     mistakes = {
         "std is taken as variance: exp(logvar) is the variance, multiply by its root.": (m, v.exp()),
         "logvar itself multiplies the noise: the std is exp(logvar / 2).": (m, v.abs()),
+        "half of logvar multiplies the noise: the std is exp(logvar / 2).": (m, v.abs() / 2),
         "the noise keeps scale 1: multiply it by the std, exp(logvar / 2).": (m, 0 * v + 1),
         "the root is taken twice: the std is exp(logvar / 2).": (m, (v / 4).exp()),
         "the sign of logvar is turned: the std is exp(+logvar / 2).": (m, (-v / 2).exp()),
+        "the sign of logvar is turned, and std is taken as variance.": (m, (-v).exp()),
+        "the noise is divided by the variance: multiply it by the std.": (m, 1 / v.exp()),
+        "2 to the power of logvar / 2 is taken: logvar is a natural logarithm, use `exp`.": (m, 2 ** (v / 2)),
+        "10 to the power of logvar / 2 is taken: logvar is a natural logarithm, use `exp`.": (
+            m,
+            10 ** (v / 2),
+        ),
+        "1 is added to the std: it is exp(logvar / 2).": (m, std + 1),
         "mu is missing: add it to the scaled noise.": (0 * m, std),
+        "mu is subtracted: add it.": (-m, std),
         "the noise multiplies mu too: only the std is multiplied by it.": (0 * m, (m + std).abs()),
+        "the noise has no std: the std itself is added, and the noise has scale 1.": (m + std, 0 * std + 1),
+        "mu and logvar are swapped: mu comes first.": (v, (m / 2).exp()),
     }
     expect_gaussian(z, m, std, mistakes)
+    rows_differ(student)
+    extreme_spread(student)
+    slopes(student)
+
+
+def rows_differ(student: Student) -> None:
+    """Raise Mistake unless z is right where every row has its own mu and logvar, of two sizes."""
+    for shape, says in (((6000, 3), OTHER_NUMBERS), ((3000, 5), OTHER_SIZE), ((1, 8000), OTHER_SIZE)):
+        mu, logvar = draw_codes(fresh_generator(), *shape).values()
+        try:
+            z = numbers(call(student, mu, logvar), "your z", mu.shape)
+            e = (z - mu) / (logvar / 2).exp()  # N(0, 1), if right
+            e = e.reshape(-1, shape[1] if shape[0] > 1 else 1)
+            expect_gaussian(e, torch.zeros(e.shape[1]), torch.ones(e.shape[1]), {})
+        except Mistake as stopped:
+            own = "" if "size" in says else " Here each row has its own mu and logvar."
+            stopped_there = "" if "column" in str(stopped) else f" There {stopped}"
+            raise Mistake(f"{says}{own}{stopped_there}") from None
+
+
+def extreme_spread(student: Student) -> None:
+    """Raise Mistake unless the spread is right for log-variances of ±60."""
+    why = {
+        -60.0: "Is a small number added to the variance or the std, or logvar clamped?",
+        60.0: "Is logvar or the std clamped, or does something overflow? exp(30) is an ordinary number.",
+    }
+    for value, hint in why.items():
+        logvar = torch.full((2000, 2), value)
+        z = numbers(
+            call(student, torch.zeros(2000, 2), logvar), f"your z for logvar = {value:.0f}", (2000, 2)
+        )
+        ratio = z.double().std() / math.exp(value / 2)
+        expect(0.9 < ratio < 1.1, f"the spread is wrong where logvar is {value:.0f}. {hint}")
+
+
+def slopes(student: Student) -> None:
+    """Raise Mistake unless the gradient of Σ weight · z reaches mu and logvar.
+
+    The noise is the student's own. So the right slopes, weight and weight · (z − mu) / 2, follow from z.
+    """
+    mu, logvar = draw_codes(torch.Generator().manual_seed(0), 4, 3).values()
+    mu, logvar = mu.requires_grad_(), logvar.requires_grad_()
+    weight = 1 + torch.arange(12.0).reshape(4, 3) / 12
+
+    z = call(student, mu, logvar)
+    rights = {"mu": weight, "logvar": weight * (numbers(z, "your z", (4, 3)) - mu.detach()) / 2}
     cut = "the gradient to {} is cut: no `detach`, `.data`, `no_grad`, `torch.normal` or `.sample()`."
-    for name, given, right in ("mu", mu, torch.ones_like(mu)), ("logvar", logvar, (z - m) / 2):
-        # adding 0 · given keeps autograd quiet where z does not depend on it
-        (slope,) = torch.autograd.grad((value + 0 * given).sum(), given, retain_graph=True)
-        Table({}, right.detach(), {cut.format(name): 0 * slope}).judge(slope, f"the slope of z in {name}")
+    expect(mu.grad is None and logvar.grad is None, "`backward()` is called inside: only return z.")
+    # adding 0 · inputs keeps autograd quiet where z does not depend on them
+    found = pulled_back((weight * (z + 0 * mu + 0 * logvar)).sum(), [mu, logvar])
+    for name, slope in zip(rights, found, strict=True):
+        Table({}, rights[name], {cut.format(name): 0 * slope}).judge(slope, f"the slope of z in {name}")
 
 
 @exercise
@@ -42,36 +122,106 @@ def kl(student: Student) -> None:
     unwrap(kl_to_standard_normal)(student)  # the same exercise again, after a chapter
 
 
+def loss_reference(x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor) -> Tensor:
+    error = ((x - x_hat) ** 2).sum(1) / (2 * variance)  # (N,)
+    return (error + kl_reference(mu, logvar)).mean()
+
+
+def loss_mistakes(
+    x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor
+) -> dict[str, Tensor]:
+    (n, pixels), d, v = x.shape, mu.shape[1], variance
+    far = ((x - x_hat) ** 2).sum(1)  # (N,)
+    error, kl = far / (2 * v), kl_reference(mu, logvar)  # (N,)
+    kl_of_log_std = kl_reference(mu, 2 * logvar)
+    right = (error + kl).mean()
+    log_2, log_10 = math.log(2), math.log(10)
+    each: dict[str, Tensor] = {}  # (N,), whose mean the mistake returns
+    each["the squared error is averaged over pixels: sum over pixels, average over images."] = (
+        error / pixels + kl
+    )
+    each["averaged over pixels (`mse_loss`), and not divided by 2 · variance."] = far / pixels + kl
+    each["both parts are averaged over their columns: sum over pixels and over z."] = error / pixels + kl / d
+    each["the KL is averaged over dimensions: sum over them."] = error + kl / d
+    each["the factor ½ of the squared error is missing: divide by 2 · variance."] = 2 * error + kl
+    each["the factor ½ of the KL is missing."] = error + 2 * kl
+    each["the factor ½ is missing in both parts."] = 2 * error + 2 * kl
+    each["the KL is halved twice."] = error + kl / 2
+    each["variance is taken as std and squared: divide by 2 · variance."] = error / v + kl
+    each["the root of the variance is taken: divide by 2 · variance."] = error * v.sqrt() + kl
+    each["multiplied by the variance: divide, for a small one makes errors dear."] = error * v**2 + kl
+    each["the variance is ignored: divide the squared error by 2 · variance."] = error * v + kl
+    each["the squared error is not divided by 2 · variance."] = far + kl
+    each["multiplied by 2 · variance: divide by it."] = far * 2 * v + kl
+    each["the KL is divided by 2 · variance too: only the squared error is."] = error + kl / (2 * v)
+    each["the error is not squared."] = (x - x_hat).sum(1) / (2 * v) + kl
+    each["absolute errors in place of squared ones."] = (x - x_hat).abs().sum(1) / (2 * v) + kl
+    each["the root of the squared error is taken: leave it out."] = far.sqrt() / (2 * v) + kl
+    each["the KL is subtracted: the loss is minus L_b, so both parts are added."] = error - kl
+    each["the squared error is subtracted: the loss is minus L_b, so both parts are added."] = kl - error
+    each["the KL is missing."] = error
+    each["the squared error is missing: this is the KL."] = kl
+    each["the sign is turned: this is L_b, the loss is minus that."] = -error - kl
+    each["summed over images: sum over pixels, but average over images."] = n * (error + kl)
+    each["averaged over the images twice."] = (error + kl) / n
+    each["the KL is summed over images: average it over them."] = error + n * kl
+    each["the squared error is summed over images: average it over them."] = n * error + kl
+    each["logvar is taken for the log of the std."] = error + kl_of_log_std
+    each["the KL's −logvar is missing."] = error + kl + logvar.sum(1) / 2
+    each["the KL's mu² is missing."] = error + kl - (mu**2).sum(1) / 2
+    each["the KL's −1 is missing."] = error + kl + d / 2
+    each["the KL's variance exp(logvar) is missing."] = error + kl - logvar.exp().sum(1) / 2
+    each["the constant D/2 · log(2π variance) is in it: leave it out."] = (
+        error + kl + pixels / 2 * (2 * torch.pi * v).log()
+    )
+    each["the constant D/2 · log(variance) is in it: leave it out."] = error + kl + pixels / 2 * v.log()
+    each["the loss is in bits: nats are wanted, so divide by nothing."] = (error + kl) / log_2
+    each["the KL is in bits, the squared error in nats: use nats for both."] = error + kl / log_2
+    each["the loss is to base 10: nats are wanted, so divide by nothing."] = (error + kl) / log_10
+    each["mu and logvar are swapped: mu comes first."] = error + kl_reference(logvar, mu)
+    wrong = {says: value.mean() for says, value in each.items()}
+    wrong["both parts are averaged over their columns and summed over the images."] = (
+        n * (error / pixels + kl / d).mean()
+    )
+    wrong["the average over images is missing: one number is wanted."] = error + kl
+    wrong["the squared error is one number, the KL still one per image: average both."] = error.mean() + kl
+    wrong["the KL is one number, the squared error still one per image: average both."] = error + kl.mean()
+    wrong["a squared error per pixel comes back: sum over pixels, average over images."] = (
+        (x - x_hat) ** 2 / (2 * v) + right - error.mean()
+    )
+    return wrong
+
+
+def draw_batch(generator: Generator, n: int, pixels: int, d: int) -> dict[str, Tensor]:
+    """Images, reconstructions, mu, logvar and a variance."""
+    x = torch.rand(n, pixels, generator=generator)
+    x_hat = torch.rand(n, pixels, generator=generator)
+    variance = 0.2 + 0.5 * torch.rand((), generator=generator)
+    return {"x": x, "x_hat": x_hat, **draw_codes(generator, n, d), "variance": variance}
+
+
 @exercise
 def vae_loss(student: Student) -> None:
     """‖x − x_hat‖² / (2 variance) + KL, summed over pixels, averaged over images: nats per image."""
-    x = tensor([[0.0, 0.9, 0.3, 0.6], [1.0, 0.2, 0.7, 0.0], [0.1, 0.8, 0.0, 0.5]])
-    x_hat = tensor([[0.2, 0.4, 0.3, 1.0], [0.5, 0.3, 0.0, 0.4], [0.3, 0.2, 0.6, 0.1]])
-    mu, v = tensor([[0.3, -0.7, 0.2], [0.5, 1, -0.4], [-0.2, 0.6, 0.9]]), tensor(0.4)
-    logvar = tensor([[0.2, -0.5, 1]] * 3)
-    far, kl, n = ((x - x_hat) ** 2).sum(1), kl_diag(mu, logvar), len(x)  # (N,)
-    right = far / (2 * v) + kl
-    mistakes = {
-        "the squared error is averaged over pixels: sum over pixels, average over images.": far / 8 / v + kl,
-        "averaged over pixels (`mse_loss`), and not divided by 2 · variance.": far / 4 + kl,
-        "both parts are averaged over their columns: sum over pixels and over z.": far / 8 / v + kl / 3,
-        "the KL is averaged over dimensions: sum over them.": far / 2 / v + kl / 3,
-        "the factor ½ of the squared error is missing: divide by 2 · variance.": far / v + kl,
-        "the factor ½ of the KL is missing.": far / 2 / v + 2 * kl,
-        "variance is taken as std and squared: divide by 2 · variance.": far / 2 / v**2 + kl,
-        "multiplied by the variance: divide, for a small one makes errors dear.": far / 2 * v + kl,
-        "the variance is ignored: divide the squared error by 2 · variance.": far / 2 + kl,
-        "the squared error is not divided by 2 · variance.": far + kl,
-        "the KL is subtracted: the loss is minus L_b, so both parts are added.": far / 2 / v - kl,
-        "the KL is missing.": far / 2 / v,
-        "the sign is turned: this is L_b, the loss is minus that.": -right,
-        "summed over images: sum over pixels, but average over images.": n * right,
-        "the KL is summed over images: average it over them.": far / 2 / v + n * kl,
-        "the squared error is summed over images: average it over them.": n * far / 2 / v + kl,
-        "logvar is taken for the log of the std.": far / 2 / v + kl_diag(mu, 2 * logvar),
-        "the constant D/2 · log(2π variance) is in it: leave it out.": right + 2 * (2 * torch.pi * v).log(),
+    # three images, four pixels and five dimensions, so that no average looks like another or like a ½
+    inputs = {
+        "x": tensor([[0.0, 0.9, 0.3, 0.6], [1.0, 0.2, 0.7, 0.0], [0.1, 0.8, 0.0, 0.5]]),
+        "x_hat": tensor([[0.2, 0.4, 0.3, 1.0], [0.5, 0.3, 0.0, 0.4], [0.3, 0.2, 0.6, 0.1]]),
+        "mu": tensor([[0.3, -0.7, 0.5, 0.2, 0.9], [1, -0.2, 0.6, 0.4, -1.1], [0.8, 0.1, -0.5, 0.3, 0.7]]),
+        "logvar": tensor(
+            [[0.2, -0.5, 1, 0.6, -0.9], [0.4, -0.3, -1.3, 0.7, 0.1], [0.5, 1.2, -0.8, -0.4, 0.9]]
+        ),
+        "variance": tensor(0.4),
     }
-    inputs = {"x": x, "x_hat": x_hat, "mu": mu, "logvar": logvar, "variance": v}
-    means = {says: wrong.mean() for says, wrong in mistakes.items()}
-    each = {"the average over images is missing: one number is wanted.": right}
-    Table(inputs, right.mean(), means | each).ask(student)
+    Table.of(inputs, loss_reference, loss_mistakes, differentiable=True).ask(student)
+    other_inputs(student, loss_reference, draw_batch, (3, 4, 5), (5, 6, 2), loss_mistakes)
+    extreme_logvar(student, lambda logvar: inputs | {"logvar": logvar}, (3, 5), loss_reference)
+    sharp = inputs | {"variance": tensor(1e-10)}
+    Table(
+        sharp,
+        loss_reference(*sharp.values()),
+        otherwise="a wrong value for variance = 10⁻¹⁰. Is a small number added to it, or is it clamped?",
+        not_finite="Here the variance is 10⁻¹⁰. Is its square, or its exponential, taken?",
+        differentiable=True,
+    ).ask(student)
+    gradients(student, loss_reference, inputs, ["x_hat", "mu", "logvar"])

@@ -37,9 +37,10 @@ class Half:
     A row without a label gets an answer, too, so that the check can say which half was not told.
     """
 
-    def __init__(self, name: str, weight: Tensor) -> None:
+    def __init__(self, name: str, weight: Tensor, level: float = 0.0) -> None:
         self.name = name
         self.weight = weight  # (width + 10, outputs)
+        self.level = level  # the encoder's log-variances lie within 2 of it
         self.width = len(weight) - LABELS
         self.is_told = True
         self.is_called = False
@@ -57,11 +58,11 @@ class Half:
         expect(beside in (0, LABELS), says)
         self.is_called = True
         self.is_told &= beside == LABELS
-        made = torch.tanh(rows @ self.weight[: rows.shape[-1]].to(rows.dtype))
+        made = rows @ self.weight[: rows.shape[-1]].to(rows.dtype)
         if self.name == "encode":
-            mu, logvar = made.chunk(2, -1)
-            return mu, 2 * logvar
-        return 2 * made
+            mu, logvar = made.tanh().chunk(2, -1)
+            return mu, self.level + 2 * logvar
+        return made
 
 
 def halves(pixels: int, codes: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -134,6 +135,7 @@ def conditional_forward(student: Student) -> None:
 
     other = 4 + secrets.randbelow(4), 6 + secrets.randbelow(4), 3 + secrets.randbelow(3)
     other_inputs(student, conditional_reference, draw, (3, 5, 2), other)
+    expect_any_logvar(student, weights, noise)
     expect_gradients(student, weights, noise)
 
 
@@ -166,6 +168,16 @@ def wrong_codes(mu: Tensor, logvar: Tensor, noise: Tensor) -> dict[str, Tensor]:
         "the noise alone is decoded: z = mu + exp(logvar / 2) · noise.": noise,
         "logvar is decoded: z = mu + exp(logvar / 2) · noise.": logvar,
     }
+
+
+def expect_any_logvar(student: Student, weights: tuple[Tensor, Tensor], noise: Tensor) -> None:
+    """Raise Mistake unless z is right for very small and very large variances, too."""
+    for level in (-20.0, 20.0):
+        encode, decode = Half("encode", weights[0], level), Half("decode", weights[1])
+        logits, _, _ = conditional_reference(encode, decode, X, Y, noise)
+        answer = call(student, encode, decode, X, Y, noise)
+        says = "a wrong value. Is logvar clamped, or a small number added to the standard deviation?"
+        Table({}, logits, otherwise=says).judge(answer[0], f"your logits for logvar near {level:.0f}")
 
 
 def expect_gradients(student: Student, weights: tuple[Tensor, Tensor], noise: Tensor) -> None:
@@ -358,7 +370,8 @@ def log_marginal(student: Student) -> None:
         "this is log P(x, y) of each label: sum over the labels.": log_p - ten,
         f"averaged over the number of images in place of the ten labels: {minus}.": total - math.log(2),
     }
-    Table({"log_px_y": log_p}, right, mistakes | other_units(right)).ask(student)
+    why = "exp of a large number is infinity, and of a small one 0: use `logsumexp`."
+    Table({"log_px_y": log_p}, right, mistakes | other_units(right), not_finite=why).ask(student)
 
     def draw(generator: torch.Generator, n: int) -> Inputs:
         return {"log_px_y": -3 - torch.randn(n, LABELS, generator=generator)}

@@ -183,12 +183,15 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
 
 
 def expect_still_learning(d: nn.Module, g: nn.Module) -> None:
-    """Raise Mistake unless weights want gradients, and gradients are, as before."""
+    """Raise Mistake unless weights, and the gradients that they want and have, are as before."""
     for network, name in ((d, "D"), (g, "G")):
         wants = all(weight.requires_grad for weight in network.parameters())
         frozen = f"{name}'s weights are left frozen (`requires_grad_(False)`)"
         says = f"{frozen}: it is enough to cut off the points, `g(z).detach()`."
         expect(wants, says)
+    for network, weights, name in ((d, D_WEIGHTS, "D"), (g, G_WEIGHTS, "G")):
+        says = f"{name}'s weights have changed: only return the loss, the step is taken elsewhere."
+        expect(same(flat(network), weights), says)
     says = "`backward()` is called inside, or gradients are cleared: only return the loss."
     for weight in (*d.parameters(), *g.parameters()):
         expect(weight.grad is not None and same(weight.grad, torch.full_like(weight, OLD)), says)

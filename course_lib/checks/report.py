@@ -207,15 +207,19 @@ class Table:
         elif same(yours, right):
             return
         else:
-            broken = [says for says, holds in self.laws.items() if not holds(yours).all()]
-            says = broken[0] if broken else f"{what}: {self.otherwise}"
+            broken = [(says, ~holds(yours)) for says, holds in self.laws.items() if not holds(yours).all()]
+            if broken:
+                says, where = broken[0]
+                raise Mistake(f"{says} {self.example(yours, where if where.shape == yours.shape else None)}")
+            says = f"{what}: {self.otherwise}"
         raise Mistake(f"{says} {self.example(yours)}")
 
-    def example(self, yours: Tensor) -> str:
-        """The first element that disagrees: the input, yours, expected."""
+    def example(self, yours: Tensor, where: Tensor | None = None) -> str:
+        """The first element that disagrees, or the first one of `where`: the input, yours, expected."""
         if yours.shape != self.right.shape:
             return f"Yours has shape {tuple(yours.shape)}, expected {tuple(self.right.shape)}."
-        apart = ~torch.isclose(yours.double(), self.right.double(), rtol=1e-4, atol=1e-6)
+        right = self.right.detach().double()
+        apart = ~torch.isclose(yours.double(), right, rtol=1e-4, atol=1e-6) if where is None else where
         if not apart.any():
             return "The numbers themselves are right."
         at = apart.nonzero()[0].tolist()
@@ -360,17 +364,20 @@ def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> li
     if not isinstance(value, Tensor) or not value.requires_grad:
         return [torch.zeros_like(leaves[name]) for name in to]
     weights = 1 + torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape) / value.numel()
-    total, inputs = (weights * value).sum(), [leaves[name] for name in to]
+    return pulled_back((weights * value).sum(), [leaves[name] for name in to])
+
+
+def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The gradients of a student's number with respect to the inputs; zeros where none arrives."""
     try:
-        found = torch.autograd.grad(total, inputs, allow_unused=True)
+        found = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
     except RuntimeError as error:
-        in_place = "inplace" in str(error)
-        says = "an in-place operation (`+=`, `add_`) overwrites what the gradient needs."
-        raise Mistake(f"the value is right, but it has no gradient: {says if in_place else error}") from None
-    return [
-        torch.zeros_like(leaves[name]) if slope is None else slope
-        for slope, name in zip(found, to, strict=True)
-    ]
+        says = f"Autograd says: {' '.join(str(error).split())[:160]}"
+        if "inplace" in says:
+            says = "An in-place operation (`+=`, `add_`) overwrites what the gradient needs."
+        raise Mistake(f"the value is right, but it has no gradient. {says}") from None
+    zeros = [torch.zeros_like(given) for given in inputs]
+    return [zero if slope is None else slope for slope, zero in zip(found, zeros, strict=True)]
 
 
 @dataclass
@@ -421,8 +428,10 @@ def expect_gaussian(
     fourth = e.pow(4).mean()  # Gaussian 3, uniform 1.8, Laplace 6
     # its standard error is √(24 / numbers)
     expect((fourth - 3).abs() < max(0.3, 6 * (24 / e.numel()) ** 0.5), says)
-    beyond = (e.abs() > 3).any()  # of 4,000 Gaussian numbers eleven are
-    expect(beyond or e.numel() < 4000, "the noise is cut off: a Gaussian has no limits, so do not clamp it.")
+    beyond = (e.abs() > 3.2).any()  # of 15,000 Gaussian numbers twenty are
+    expect(
+        beyond or e.numel() < 15_000, "the noise is cut off: a Gaussian has no limits, so do not clamp it."
+    )
 
     def mean_off(mean: Tensor, std: Tensor) -> Tensor:  # in standard errors, (d,)
         return (z.mean(0) - mean).abs() / std * n**0.5

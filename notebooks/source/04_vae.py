@@ -380,7 +380,7 @@ print(f"nats more than the normal prior: uniform {apart[0]}, flower {apart[1]}")
 LatentExplorer(
     lambda z: planes["normal"].likelihood(z).mean.reshape(-1, *shape),
     planes["normal"].encode(x_test)[0],
-    y_test,
+    y_test if train_digits.n_classes <= 10 else None,  # a point is shown as one numeral
 )
 
 # %% [markdown]
@@ -521,10 +521,13 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake.
+# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. All logarithms
+# are natural, so the results are in nats. Exercises 1 and 3 are parts of a loss, so they must be differentiable: stay
+# with torch, because `item`, `detach` and NumPy cut the gradient.
 #
 # **1. The reconstruction.** Pixels are 0 or 1, the decoder gives logits. A decoder that is very sure of itself gives
-# logits of ±200, and the sigmoid of those is 0 or 1 to the last digit: its logarithm is not your friend.
+# logits of ±200, and the sigmoid of those is 0 or 1 to the last digit: its logarithm is not your friend, and a clamp only
+# hides it. Nor may `exp` overflow for logits of ±1000.
 
 
 # %%
@@ -539,7 +542,8 @@ def my_log_bernoulli(logits, x):
 checks.log_bernoulli(my_log_bernoulli)
 
 # %% [markdown]
-# **2. New images.** No encoder is needed: the prior says which z, the decoder what it looks like. `decode` gives logits.
+# **2. New images.** No encoder is needed: the prior says which z, the decoder what it looks like. `decode` gives logits;
+# it takes all n codes at once, some of them, or a single one (d,). Return each pixel's probability, not a draw of it.
 
 
 # %%
@@ -555,7 +559,7 @@ checks.generate(my_generate)
 
 # %% [markdown]
 # **3. The bound on the NLL.** You are given, for k draws of z and N images, the three logarithms that make a weight. Stay
-# with logarithms until the end.
+# with logarithms until the end: they may be −5000 for one image and 3000 for another.
 
 
 # %%

@@ -544,7 +544,7 @@ def decode(plane):
 
 print(f"these two dimensions hold {by_kl[top].sum():.1f} of {by_kl.sum():.1f} nats; {d} dimensions in all")
 names = tuple(f"z{i + 1}" for i in top.tolist())
-LatentExplorer(decode, points=q_test.mean[:400, top], labels=y_test[:400], names=names)
+LatentExplorer(decode, q_test.mean[:400, top], y_test[:400] if classes <= 10 else None, names=names)
 
 # %% [markdown]
 # ## What the lecture said, what we measured
