@@ -210,11 +210,20 @@ assert identity < 1e-10
 # %%
 humps = 0.6 * Normal(-1.8, 0.5).log_prob(z).exp() + 0.4 * Normal(1.6, 0.6).log_prob(z).exp()
 means, sigmas = torch.linspace(-3, 3, 121), torch.linspace(0.3, 3, 109)
-candidate = Normal(means[:, None, None], sigmas[:, None]).log_prob(z)  # (M, S, Z): every q of a family
-q_to_p = (candidate.exp() * (candidate - humps.log()) * dz).sum(-1)  # KL(q‖p), (M, S)
-p_to_q = (humps * (humps.log() - candidate) * dz).sum(-1)  # KL(p‖q)
+
+
+def both_ways(mean):
+    """KL(q‖p) and KL(p‖q) for the q with this mean and each of the widths: (S,) and (S,)."""
+    log_q = Normal(mean, sigmas[:, None]).log_prob(z)  # (S, Z)
+    return (log_q.exp() * (log_q - humps.log()) * dz).sum(-1), (humps * (humps.log() - log_q) * dz).sum(-1)
+
+
+every_q = [both_ways(mean) for mean in means]
+q_to_p = torch.stack([there for there, back in every_q])  # (M, S)
+p_to_q = torch.stack([back for there, back in every_q])  # (M, S)
 seek, cover = (torch.unravel_index(kl.argmin(), kl.shape) for kl in (q_to_p, p_to_q))
-curves = {"p": humps, "least KL(q‖p)": candidate[seek].exp(), "least KL(p‖q)": candidate[cover].exp()}
+sought, covered = (Normal(means[m], sigmas[s]).log_prob(z).exp() for m, s in (seek, cover))
+curves = {"p": humps, "least KL(q‖p)": sought, "least KL(p‖q)": covered}
 ax = plots.density(z, curves)
 ax.set(xlabel="z", xlim=(-5, 5))
 plt.show()
@@ -402,9 +411,8 @@ assert misses < 4.5  # four estimates: once in 30,000 runs by chance
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
 on_mnist = shipped_models_fit(train)  # some numbers asserted below were measured on MNIST
 d = train.n_pixels  # 784
-pixels = train.pixels()  # (N, 784), in [0, 1]; float32, half the memory of float64
-held_out = test.pixels(slice(0, 1000)).double()  # (1000, 784)
-pca = PCA(20, random_state=seed).fit(pixels.double().numpy())
+held_out = test.pixels(slice(0, 1000)).double()  # (1000, 784), in [0, 1]
+pca = PCA(20, random_state=seed).fit(train.pixels().double().numpy())
 W = torch.from_numpy(pca.components_.T * (pca.explained_variance_ - pca.noise_variance_) ** 0.5)  # (784, 20)
 digits_model = LinearGaussian.create(W, torch.from_numpy(pca.mean_), float(pca.noise_variance_))
 log_p = float(digits_model.log_px(held_out).mean())
@@ -429,7 +437,7 @@ for step in range(encoder_steps + 1):
     if step % every == 0:
         with torch.no_grad():
             history.append(elbo(digits_model, q_of(held_out), held_out).mean())  # exact, with log P(x)
-    batch = pixels[torch.randint(len(pixels), (256,))].double()  # (256, 784)
+    batch = train.pixels(torch.randint(len(train), (256,))).double()  # (256, 784)
     # two draws of z = mu + sigma · noise for every image
     loss = -elbo(digits_model, q_of(batch), batch, samples=2).mean().elbo
     optimizer.zero_grad()
