@@ -1,19 +1,24 @@
 """EM's two steps for a mixture of Gaussians, as plain functions.
 
 P(x) = Σ_k weight_k N(x | mean_k, covariance_k). Covariances come in scikit-learn's four shapes: "full"
-(K, D, D), "tied" (D, D), "diag" (K, D), "spherical" (K,). Source: Bishop, Pattern Recognition and Machine
-Learning, section 9.2 (E-step: 9.23, M-step: 9.24–9.26). All logarithms are natural: nats.
+(K, D, D), "tied" (D, D), "diag" (K, D), "spherical" (K,). The steps take tensors or arrays, and return what
+they were given. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2 (E-step: 9.23,
+M-step: 9.24–9.26). All logarithms are natural, so the unit is the nat.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.utils import check_array
 from torch import Tensor
 
 from course_lib.gaussians import log_prob_diag, log_prob_full
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
+FLOATS = (torch.float64, torch.float32)
 
 
 class Parameters(NamedTuple):
@@ -24,19 +29,67 @@ class Parameters(NamedTuple):
     covariances: Tensor
 
 
-def as_tensor(points: Any) -> Tensor:
-    """A tensor, an array, a data frame or lists, as a tensor. Raises ValueError for what holds no numbers."""
-    if isinstance(points, Tensor):
-        return points.detach()
-    if np.ma.is_masked(points):
-        raise ValueError("A masked array's mask would be lost: drop its rows first, by np.ma.compress_rows.")
-    try:
-        # a copy: torch takes no reversed arrays, and warns about read-only ones
-        return torch.from_numpy(np.array(points, order="C"))
-    except (TypeError, ValueError):  # None, words, rows of several lengths
+def as_array(values: Any) -> Any:
+    """A tensor as an array; anything else as it is, for scikit-learn to check and convert."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        if values.is_floating_point() and values.dtype not in FLOATS:
+            values = values.double()  # NumPy has no bfloat16
+        return values.numpy()
+    if np.ma.is_masked(values):
         raise ValueError(
-            f"Points are rows of numbers, of one length, without gaps: this {type(points).__name__} is not."
-        ) from None
+            "A masked array's mask would be lost: drop its rows first, with np.ma.compress_rows."
+        )
+    return values
+
+
+def as_floats(values: Any) -> Tensor:
+    """Numbers of any make as a tensor of float64, or of float32 if that is what they are.
+
+    Raises scikit-learn's ValueError or TypeError for what holds no numbers.
+    """
+    if isinstance(values, Tensor) and not values.is_complex():
+        return values if values.dtype in FLOATS else values.double()
+    array = check_array(
+        as_array(values),
+        dtype=(np.float64, np.float32),
+        order="C",  # torch takes no reversed arrays,
+        force_writeable=True,  # and warns about arrays that cannot be written to
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_all_finite=False,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+    )
+    return torch.from_numpy(array)
+
+
+def arrays_too(step: Callable) -> Callable:
+    """Let a step that is written for tensors take arrays as well: arrays in, arrays out.
+
+    x decides: parameters and responsibilities are brought to its dtype and device.
+    """
+
+    @functools.wraps(step)
+    def on_either(x: Any, *others: Any, **named: Any) -> Any:
+        points = as_floats(x)
+
+        def converted(value: Any) -> Any:
+            if isinstance(value, str | int | float):  # covariance_type, reg_covar
+                return value
+            return as_floats(value).to(points)
+
+        others = tuple(converted(value) for value in others)
+        named = {name: converted(value) for name, value in named.items()}
+        found = step(points, *others, **named)
+        if isinstance(x, Tensor):
+            return found
+        if isinstance(found, Tensor):
+            return as_array(found)
+        arrays = [as_array(part) for part in found]
+        return Parameters(*arrays) if isinstance(found, Parameters) else tuple(arrays)
+
+    return on_either
 
 
 def check_type(covariance_type: str) -> None:
@@ -46,6 +99,7 @@ def check_type(covariance_type: str) -> None:
         raise ValueError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
 
 
+@arrays_too
 def log_joint(
     x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str = "full"
 ) -> Tensor:
@@ -64,6 +118,7 @@ def log_joint(
     return weights.log() + log_px_k.T
 
 
+@arrays_too
 def e_step(
     x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str = "full"
 ) -> tuple[Tensor, Tensor]:
@@ -73,6 +128,7 @@ def e_step(
     return torch.exp(joint - log_px[:, None]), log_px
 
 
+@arrays_too
 def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: float = 0.0) -> Parameters:
     """The weights, means and covariances that fit x (N, D) best under the responsibilities resp (N, K).
 

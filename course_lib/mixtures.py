@@ -1,222 +1,308 @@
-"""A mixture of Gaussians as an estimator: scikit-learn's interface around the two steps of EM."""
+"""A mixture of Gaussians as an estimator: scikit-learn's class with the course's two steps of EM inside."""
 
 import math
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field
-from numbers import Integral
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
+import sklearn.mixture
 import torch
-from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.base import _fit_context
 from sklearn.cluster import KMeans, kmeans_plusplus
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture._gaussian_mixture import _check_means, _check_precisions, _check_weights
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Options
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from tqdm import tqdm
 
-from course_lib.em import Parameters, as_tensor, check_type, e_step, empty, m_step, narrowness
+from course_lib.em import Parameters, as_array, as_floats, e_step, empty, m_step, narrowness
 from course_lib.fast_em import MAX_ROUNDING, FastSteps
 from course_lib.gaussians import cholesky
+from course_lib.mixture_density import (
+    library,
+    log_joint_blocks,
+    log_sum_exp,
+    precision_factors,
+    softmax,
+)
 
 __all__ = ["GaussianMixture", "Parameters", "e_step", "m_step"]
 
-ROWS = 4096  # points handled at once outside `fit`: 4,096 × 512 responsibilities are 17 MB
 COLLAPSED = 1e12  # a direction this much narrower (in variance) than the data has collapsed onto a point
 
 
-@dataclass(eq=False, repr=False)
-class GaussianMixture(DensityMixin, BaseEstimator):
+@dataclass
+class Run:
+    """One start of EM, and how far it has come. Means are relative to the data's mean."""
+
+    parameters: Parameters
+    lower_bound: float = -math.inf  # mean log P(x) before the last M-step, in nats
+    lower_bounds: list[float] = field(default_factory=list)
+    converged: bool = False
+    held: set[str] = field(default_factory=set)  # sentences about components that EM could not move
+
+
+class GaussianMixture(sklearn.mixture.GaussianMixture):
     """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class of the same name.
 
-    Constructor arguments, methods and fitted attributes mean what they mean there, but for verbose_interval,
-    which is not looked at. Beyond it:
+    Constructor arguments, methods and fitted attributes mean what they mean there. Beyond it:
 
-    - arrays and tensors are accepted; arrays in, arrays out; tensors in, tensors out. Fitted attributes are
-      tensors on `device`, which is the data's own unless given. `dtype` is float64 unless given.
-    - `init_params="k-means++"` assigns every point to the nearest of the chosen seeds (in scikit-learn a seed
-      stands alone, with no spread of its own).
-    - `verbose` ≥ 1 shows a progress bar.
-    - a component that collapses onto a point (possible with reg_covar=0) or loses all its points does not end
-      the fit: its covariance (and an empty one's mean) is held at its last good value, and a
+    - tensors are taken as well. Arrays in, arrays out; tensors in, tensors out, where X was. What `sample`
+      returns and what the fitted attributes are was decided by the X that `fit` saw.
+    - `dtype` is what the steps compute in, torch.float64 unless given; `device` is where, X's own unless
+      given.
+    - `init_params="k-means++"` assigns every point to the nearest of the chosen seeds (in scikit-learn a
+      seed stands alone, with no spread of its own); so does "random_from_data".
+    - `verbose` ≥ 1 shows a progress bar; verbose_interval is not looked at.
+    - a component that collapses onto a point (possible with reg_covar=0) or loses all its points does not
+      end the fit: its covariance (and an empty one's mean) is held at its last good value, and a
       ConvergenceWarning names it. Held values keep EM's promise: the log-likelihood never falls.
+    - interrupting `fit` keeps the steps made so far, with `converged_` False.
 
-    Raises ValueError with one sentence for data or starts that cannot be used.
+    Raises ValueError with one sentence, mostly scikit-learn's, for data or settings that cannot be used.
     """
 
-    n_components: int = 1
-    _: KW_ONLY
-    covariance_type: str = "full"
-    tol: float = 1e-3
-    reg_covar: float = 1e-6
-    max_iter: int = 100
-    n_init: int = 1
-    init_params: str = "kmeans"
-    weights_init: Any = None
-    means_init: Any = None
-    precisions_init: Any = None
-    random_state: Any = None
-    warm_start: bool = False
-    verbose: int = 0
-    verbose_interval: int = 10
-    dtype: torch.dtype = torch.float64
-    device: Any = None
-    lower_bound_: float = field(init=False)
+    _parameter_constraints: ClassVar[dict] = {
+        **sklearn.mixture.GaussianMixture._parameter_constraints,
+        "dtype": [Options(torch.dtype, set(MAX_ROUNDING)), None],
+        "device": [str, torch.device, None],
+    }
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: Any = None,
+        means_init: Any = None,
+        precisions_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+    ):
+        super().__init__(
+            n_components,
+            covariance_type=covariance_type,
+            tol=tol,
+            reg_covar=reg_covar,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            weights_init=weights_init,
+            means_init=means_init,
+            precisions_init=precisions_init,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+        )
+        self.dtype = dtype
+        self.device = device
 
     # ---- fitting ----
 
+    @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "GaussianMixture":
         """Fit to X (N, D) by EM: `n_init` starts, the one with the highest log-likelihood is kept."""
-        x = self._tensor(X, fitting=True)
-        self._check_settings(x)
-        self.n_features_in_ = x.shape[1]
-        going_on = self.warm_start and hasattr(self, "means_")
-        if going_on and self.means_.shape != (self.n_components, x.shape[1]):
-            raise ValueError("warm_start goes on from the last fit: keep n_components and X's columns.")
+        x = self._tensor(self._checked(X, fitting=True), X)  # (N, D)
         rng = check_random_state(self.random_state)
-        centre = x.mean(0)  # the fast steps lose fewer digits around 0
-        x = x - centre
-        self._variances = x.var(0, correction=0)  # (D,)
-        best, held = None, set[str]()
-        for _ in range(1 if going_on else self.n_init):
-            self._held: set[str] = set()
-            start = self._start(x, rng, centre, going_on)
-            run = self._run(x, start, float(self.lower_bound_) if going_on else -math.inf)
-            if best is None or run[1] > best[1]:
-                best, held = run, self._held
-        assert best is not None
-        parameters, self.lower_bound_, self.lower_bounds_, self.converged_ = best
-        self.n_iter_ = len(self.lower_bounds_)
-        self._set(parameters._replace(means=parameters.means + centre))
-        for sentence in sorted(held):
-            warnings.warn(sentence, ConvergenceWarning, stacklevel=2)
-        if not self.converged_ and self.max_iter > 0 and self.tol > 0:
-            sentence = (
-                f"EM stopped after max_iter={self.max_iter} steps before the gain fell below tol={self.tol}."
-            )
-            warnings.warn(sentence + " Raise max_iter, or tol.", ConvergenceWarning, stacklevel=2)
+        centre = x.mean(0)  # (D,)
+        x = x - centre  # the fast steps lose fewer digits around 0
+        going_on = self.warm_start and hasattr(self, "converged_")
+        runs: list[Run] = []
+        interrupted = False
+        try:
+            for _ in range(1 if going_on else self.n_init):
+                if going_on:
+                    runs.append(Run(self._last(x, centre), float(self.lower_bound_)))
+                else:
+                    runs.append(Run(self._start(x, rng, centre)))
+                self._climb(runs[-1], x)
+        except KeyboardInterrupt:
+            if not runs:
+                raise  # not even a start to keep
+            interrupted = True
+        best = max(runs, key=lambda run: run.lower_bound)
+        self._keep(best, centre, X)
+        self.converged_ = best.converged and not interrupted
+        if interrupted:
+            print(f"Interrupted after {self.n_iter_} steps of EM; the fit so far is kept.")
+        else:
+            self._warn(best)
         return self
 
     def fit_predict(self, X: Any, y: Any = None) -> Any:
         """`fit(X)`, then the most responsible component of each point, (N,)."""
         return self.fit(X).predict(X)
 
-    def _run(self, x: Tensor, now: Parameters, bound: float) -> tuple[Parameters, float, list[float], bool]:
-        """EM from `now` until the mean log-likelihood gains less than `tol`; x and means are centred."""
+    def _climb(self, run: Run, x: Tensor) -> None:
+        """EM from where `run` is until the mean log-likelihood gains less than `tol`; x is centred."""
         steps = FastSteps(x, self.covariance_type, self.reg_covar)
-        history: list[float] = []
+        variances = x.var(0, correction=0)  # (D,)
         name = f"EM, {self.n_components} components"
         # on stdout, and gone when done: a saved notebook keeps neither a broken widget nor a wall of bars
         with tqdm(range(self.max_iter), name, disable=not self.verbose, file=sys.stdout, leave=False) as bar:
             for _ in bar:
-                new, mean_log_px = steps.iterate(now)
-                now = self._hold(new, now)
-                history.append(float(mean_log_px))
-                bar.set_postfix_str(f"log-likelihood {history[-1]:.4f} nats")
-                gain, bound = abs(history[-1] - bound), history[-1]
-                if gain < self.tol:
-                    return now, bound, history, True
-        return now, bound, history, False
+                new, mean_log_px = steps.iterate(run.parameters)
+                gain = float(mean_log_px) - run.lower_bound
+                run.parameters = self._hold(new, run, variances)
+                run.lower_bound = float(mean_log_px)
+                run.lower_bounds.append(run.lower_bound)
+                bar.set_postfix_str(f"log-likelihood {run.lower_bound:.4f} nats")
+                run.converged = abs(gain) < self.tol
+                if run.converged:
+                    break
 
-    def _hold(self, new: Parameters, old: Parameters) -> Parameters:
+    def _hold(self, new: Parameters, run: Run, variances: Tensor) -> Parameters:
         """`new`, but with the last good covariance where a component collapsed, and the last place of an
         empty one. The mean still moves: for a held covariance it is still the best one, so nothing is lost.
         """
-        lost = self._collapsed(new.covariances)
-        lonely = empty(new.weights)
+        old = run.parameters
+        lost = self._collapsed(new.covariances, variances)  # (K,), or () for tied
+        lonely = empty(new.weights)  # (K,)
         if lost.ndim == 0 and lost:
-            self._held.add("The shared covariance has lost a direction and is held: set reg_covar > 0.")
+            run.held.add("The shared covariance has lost a direction and is held: set reg_covar > 0.")
         for k in range(self.n_components):
             if lonely[k]:
-                self._held.add(
+                run.held.add(
                     f"Component {k} has lost all its points and stays empty: "
                     "use fewer components, or another start (n_init, random_state)."
                 )
             elif lost.ndim and lost[k]:
-                self._held.add(
-                    f"Component {k} has collapsed onto too few points; its covariance is held at its last "
-                    "good value: use fewer components, reg_covar > 0, or another start."
+                run.held.add(
+                    f"Component {k} has collapsed onto too few points; its covariance is held at its "
+                    "last good value: use fewer components, reg_covar > 0, or another start."
                 )
         means = torch.where(lonely[:, None], old.means, new.means)
         hold = lost | lonely if lost.ndim else lost
         hold = hold.reshape(hold.shape + (1,) * (new.covariances.ndim - hold.ndim))
-        return Parameters(new.weights, means, torch.where(hold, old.covariances, new.covariances))
+        covariances = torch.where(hold, old.covariances, new.covariances)
+        return Parameters(new.weights, means, covariances)
 
-    def _collapsed(self, covariances: Tensor) -> Tensor:
+    def _collapsed(self, covariances: Tensor, variances: Tensor) -> Tensor:
+        """Which components, (K,), or () for tied, have become too narrow for data of these variances."""
         limit = math.inf if self.reg_covar else COLLAPSED  # reg_covar sets a floor of its own
-        return ~(narrowness(self._variances, covariances, self.covariance_type) < limit)
+        return ~(narrowness(variances, covariances, self.covariance_type) < limit)
 
-    def _start(self, x: Tensor, rng: np.random.RandomState, centre: Tensor, going_on: bool) -> Parameters:
+    def _keep(self, run: Run, centre: Tensor, X: Any) -> None:
+        """Set the fitted attributes, in the form that X came in."""
+        weights, means, covariances = run.parameters
+        factors = precision_factors(covariances, self.covariance_type)
+        if self.covariance_type in ("diag", "spherical"):
+            precisions = 1 / covariances
+        else:
+            precisions = factors @ factors.mT
+        self.weights_ = as_came(weights, X)
+        self.means_ = as_came(means + centre, X)
+        self.covariances_ = as_came(covariances, X)
+        self.precisions_ = as_came(precisions, X)
+        self.precisions_cholesky_ = as_came(factors, X)
+        self.lower_bound_ = run.lower_bound
+        self.lower_bounds_ = run.lower_bounds
+        self.n_iter_ = len(run.lower_bounds)
+
+    def _warn(self, run: Run) -> None:
+        for sentence in sorted(run.held):
+            warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
+        if not run.converged and self.max_iter > 0 and self.tol > 0:
+            warnings.warn(
+                # scikit-learn's sentence, for whoever filters by it, and what happened
+                "Best performing initialization did not converge. Try different init parameters, or "
+                "increase max_iter, tol, or check for degenerate data. EM stopped after "
+                f"max_iter={self.max_iter} steps, before the gain fell below tol={self.tol}.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    # ---- where EM starts ----
+
+    def _last(self, x: Tensor, centre: Tensor) -> Parameters:
+        """What the last fit ended with, to go on from."""
+        weights, means = like(x, self.weights_), like(x, self.means_)
+        covariances = like(x, self.covariances_)
+        if means.shape != (self.n_components, x.shape[1]):
+            raise ValueError("warm_start goes on from the last fit: keep n_components and X's columns.")
+        return Parameters(weights, means - centre, covariances)
+
+    def _start(self, x: Tensor, rng: np.random.RandomState, centre: Tensor) -> Parameters:
         """The first weights, means and covariances: what the caller gave, the rest from `init_params`."""
-        given = self._parameters()._asdict() if going_on else self._given(x)
+        given = self._given(x)
         if "means" in given:
             given["means"] = given["means"] - centre
-        return Parameters(**(given if len(given) == 3 else self._guess(x, rng)._asdict() | given))
+        if len(given) == 3:
+            return Parameters(**given)
+        return self._guess(x, rng)._replace(**given)
+
+    def _given(self, x: Tensor) -> dict[str, Tensor]:
+        """What the caller gave of the start, after scikit-learn's checks; precisions as covariances."""
+        k, dim = self.n_components, x.shape[1]
+        kind = self.covariance_type
+        given: dict[str, Tensor] = {}
+        if self.weights_init is not None:
+            weights = _check_weights(as_array(self.weights_init), k, xp=np)
+            given["weights"] = like(x, weights)
+        if self.means_init is not None:
+            means = _check_means(as_array(self.means_init), k, dim, xp=np)
+            given["means"] = like(x, means)
+        if self.precisions_init is not None:
+            array = _check_precisions(as_array(self.precisions_init), kind, k, dim, xp=np)
+            precisions = like(x, array)
+            if kind in ("diag", "spherical"):
+                given["covariances"] = 1 / precisions
+            else:
+                given["covariances"] = torch.cholesky_inverse(cholesky(precisions))
+        return given
 
     def _guess(self, x: Tensor, rng: np.random.RandomState) -> Parameters:
-        k, data = self.n_components, x.cpu().numpy()
+        k, kind = self.n_components, self.covariance_type
         if self.init_params == "random":
-            resp = torch.as_tensor(rng.uniform(size=(len(x), k))).to(x)
+            resp = torch.from_numpy(rng.uniform(size=(len(x), k))).to(x)
             resp = resp / resp.sum(1, keepdim=True)
         else:
-            if self.init_params == "kmeans":
-                centres = KMeans(k, n_init=1, random_state=rng).fit(data).cluster_centers_
-            elif self.init_params == "k-means++":
-                centres = kmeans_plusplus(data, k, random_state=rng)[0]
-            else:
-                centres = data[rng.choice(len(data), k, replace=False)]
-            nearest = torch.cdist(x, torch.as_tensor(centres).to(x)).argmin(1)
+            nearest = torch.cdist(x, self._centres(x, rng)).argmin(1)
             resp = torch.nn.functional.one_hot(nearest, k).to(x)  # (N, K)
-        start = m_step(x, resp, self.covariance_type, self.reg_covar)
-        pooled = m_step(x, torch.ones_like(resp[:, :1]), self.covariance_type, self.reg_covar).covariances
-        if bool(self._collapsed(pooled).any()) and self.precisions_init is None:
+        start = m_step(x, resp, kind, self.reg_covar)
+        pooled = m_step(x, torch.ones_like(resp[:, :1]), kind, self.reg_covar).covariances
+        variances = x.var(0, correction=0)
+        if bool(self._collapsed(pooled, variances).any()) and self.precisions_init is None:
             raise ValueError(
                 "The data have a direction without any spread (a constant column, or one that is a "
                 "combination of others): drop it, or set reg_covar > 0."
             )
         # a cluster of too few points starts with the spread of all
-        lost = self._collapsed(start.covariances)
+        lost = self._collapsed(start.covariances, variances)
         lost = lost.reshape(lost.shape + (1,) * (start.covariances.ndim - 1))
         return start._replace(covariances=torch.where(lost, pooled, start.covariances))
 
-    def _given(self, x: Tensor) -> dict[str, Tensor]:
-        """What the caller gave of the start, checked; precisions as covariances."""
-        k, d = self.n_components, x.shape[1]
-        kind = self.covariance_type
-        spread = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[kind]
-        given: dict[str, Tensor] = {}
-        for name, shape in {"weights": (k,), "means": (k, d), "precisions": spread}.items():
-            if getattr(self, f"{name}_init") is None:
-                continue
-            value = torch.as_tensor(getattr(self, f"{name}_init")).to(x)
-            if tuple(value.shape) != shape:
-                raise ValueError(f"{name}_init must have shape {shape}, not {tuple(value.shape)}.")
-            if not bool(torch.isfinite(value).all()):
-                raise ValueError(f"{name}_init has a NaN or an infinity.")
-            given[name] = value
-        weights = given.get("weights", x.new_ones(1))
-        if bool((weights < 0).any()) or abs(float(weights.sum()) - 1) > 1e-5:
-            raise ValueError("weights_init must be non-negative and add up to 1.")
-        if "precisions" in given:
-            precisions = given.pop("precisions")
-            if kind in ("diag", "spherical"):
-                if not bool((precisions > 0).all()):
-                    raise ValueError("precisions_init must be positive.")
-                given["covariances"] = 1 / precisions
-            else:
-                try:
-                    given["covariances"] = torch.cholesky_inverse(cholesky(precisions))
-                except ValueError as error:
-                    raise ValueError("precisions_init must be symmetric and positive definite.") from error
-        return given
+    def _centres(self, x: Tensor, rng: np.random.RandomState) -> Tensor:
+        """The K points that clusters are made around, (K, D)."""
+        data = x.cpu().numpy()
+        if self.init_params == "kmeans":
+            centres = KMeans(self.n_components, n_init=1, random_state=rng).fit(data).cluster_centers_
+        elif self.init_params == "k-means++":
+            centres, _ = kmeans_plusplus(data, self.n_components, random_state=rng)
+        else:
+            centres = data[rng.choice(len(data), self.n_components, replace=False)]
+        return to_tensor(centres).to(x)
 
     # ---- using a fitted mixture ----
 
     def score_samples(self, X: Any) -> Any:
         """log P(x) of each row of X (N, D): (N,), in nats."""
-        return self._of_each(X, lambda resp, log_px: log_px)
+        return self._of_each(X, log_sum_exp)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log P(x) over the rows of X (N, D), in nats."""
@@ -224,30 +310,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> Any:
         """Responsibilities P(k | x): (N, K), rows adding up to 1."""
-        return self._of_each(X, lambda resp, log_px: resp)
+        return self._of_each(X, softmax)
 
     def predict(self, X: Any) -> Any:
         """The most responsible component of each row of X: (N,) integers."""
-        return self._of_each(X, lambda resp, log_px: resp.argmax(1))
-
-    def sample(self, n_samples: int = 1) -> tuple[Tensor, Tensor]:
-        """Ancestral sampling: pick k by weight, then draw from that Gaussian. Tensors x (n, D) and k (n,)."""
-        weights, means, covariances = self._parameters()
-        if n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1, not {n_samples}.")
-        rng = check_random_state(self.random_state)
-        generator = torch.Generator().manual_seed(int(rng.randint(2**31)))
-        k = torch.multinomial(weights.cpu(), n_samples, True, generator=generator).to(weights.device)  # (n,)
-        noise = torch.randn(n_samples, means.shape[1], generator=generator, dtype=self.dtype)  # (n, D)
-        noise = noise.to(means)
-        if self.covariance_type == "full":
-            for j, factor in enumerate(cholesky(covariances)):
-                noise[k == j] = noise[k == j] @ factor.T
-        elif self.covariance_type == "tied":
-            noise = noise @ cholesky(covariances).T
-        else:
-            noise = noise * covariances[k].sqrt().reshape(n_samples, -1)
-        return means[k] + noise, k
+        return self._of_each(X, lambda joint: joint.argmax(1))
 
     def bic(self, X: Any) -> float:
         """Bayesian information criterion on X: −2 log-likelihood + parameters · log N. Lower is better."""
@@ -257,66 +324,82 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """Akaike's information criterion on X: −2 log-likelihood + 2 · parameters. Lower is better."""
         return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
 
-    # ---- small things ----
+    def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
+        """Ancestral sampling: pick k by weight, then draw from that Gaussian. x is (n, D), k is (n,)."""
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples}. It must be at least 1.")
+        weights, means = as_floats(self.weights_), as_floats(self.means_)
+        covariances = as_floats(self.covariances_)
+        rng = check_random_state(self.random_state)
+        p = weights.double().cpu().numpy()  # (K,)
+        k = torch.from_numpy(rng.choice(len(p), n_samples, p=p / p.sum())).to(means.device)  # (n,)
+        noise = torch.from_numpy(rng.standard_normal((n_samples, means.shape[1]))).to(means)  # (n, D)
+        if self.covariance_type == "full":
+            for j, factor in enumerate(cholesky(covariances)):
+                noise[k == j] = noise[k == j] @ factor.T
+        elif self.covariance_type == "tied":
+            noise = noise @ cholesky(covariances).T
+        else:
+            noise = noise * covariances[k].sqrt().reshape(n_samples, -1)
+        return as_came(means[k] + noise, self.means_), as_came(k, self.means_)
 
-    def _n_parameters(self) -> int:
-        k, d = self.means_.shape
-        per = {"full": k * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": k * d, "spherical": k}
-        return per[self.covariance_type] + k * d + k - 1
+    def _of_each(self, X: Any, result: Callable[[Any], Any]) -> Any:
+        """`result` of log P(x, k), block by block: 512 components need no N × K numbers at once."""
+        check_is_fitted(self)
+        x: Any = self._checked(X)  # (N, D)
+        if isinstance(X, Tensor) or self.device is not None:
+            x = self._tensor(x, X)
+        weights, means = like(x, self.weights_), like(x, self.means_)
+        if hasattr(self, "precisions_cholesky_"):
+            factors = like(x, self.precisions_cholesky_)
+        else:  # somebody set the other parameters by hand
+            covariances = as_floats(self.covariances_)
+            factors = like(x, precision_factors(covariances, self.covariance_type))
+        blocks = log_joint_blocks(x, weights, means, factors, self.covariance_type)
+        return as_came(library(x).concat([result(joint) for joint in blocks]), X)
 
-    def _of_each(self, X: Any, result: Callable[[Tensor, Tensor], Tensor]) -> Any:
-        """`result` of the responsibilities and log P(x), block by block: K = 512 needs no N × K numbers."""
-        x, p = self._tensor(X), self._parameters()
-        blocks = [result(*e_step(block, *p, self.covariance_type)) for block in x.split(ROWS)]
-        return torch.cat(blocks) if isinstance(X, Tensor) else torch.cat(blocks).cpu().numpy()
-
-    def _parameters(self) -> Parameters:
-        if not hasattr(self, "means_"):
-            raise NotFittedError("This GaussianMixture is not fitted yet: call fit(X) first.")
-        return Parameters(self.weights_, self.means_, self.covariances_)
-
-    def _set(self, p: Parameters) -> None:
-        self.weights_, self.means_, self.covariances_ = p
-        if self.covariance_type in ("diag", "spherical"):
-            self.precisions_cholesky_ = p.covariances.rsqrt()
-            self.precisions_ = 1 / p.covariances
-        else:  # upper triangular U with U Uᵀ = covariance⁻¹
-            factors = cholesky(p.covariances)
-            eye = torch.eye(factors.shape[-1]).to(factors).expand_as(factors)
-            self.precisions_cholesky_ = torch.linalg.solve_triangular(factors, eye, upper=False).mT
-            self.precisions_ = self.precisions_cholesky_ @ self.precisions_cholesky_.mT
-
-    def _tensor(self, X: Any, fitting: bool = False) -> Tensor:
-        """X, checked, as a tensor (N, D): beside the fitted parameters, or where `fit` will leave them."""
-        x = as_tensor(X)
-        device = (self.device or x.device) if fitting else self._parameters().means.device
-        x = x.to(device=device, dtype=self.dtype)
-        if x.ndim != 2:
-            hint = " For points of one number each, pass x[:, None]; for one point, x[None]."
-            raise ValueError(f"X must have shape (N, D), not {tuple(x.shape)}.{hint * (x.ndim == 1)}")
-        if not fitting and x.shape[1] != self.n_features_in_:
+    def _checked(self, X: Any, fitting: bool = False) -> np.ndarray:
+        """X (N, D) after scikit-learn's checks."""
+        x = validate_data(
+            self,
+            as_array(X),
+            reset=fitting,
+            dtype=np.float32 if self.dtype == torch.float32 else np.float64,
+            ensure_min_samples=2 if fitting else 1,
+        )
+        if fitting and len(x) < self.n_components:
             raise ValueError(
-                f"X has {x.shape[1]} columns, but the mixture was fitted on {self.n_features_in_}."
+                "Expected n_samples >= n_components but got "
+                f"n_components = {self.n_components}, n_samples = {len(x)}"
             )
-        if not bool(torch.isfinite(x).all()):
-            row = int((~torch.isfinite(x).all(1)).nonzero()[0])
-            raise ValueError(f"X has a NaN or an infinity, first in row {row}: remove or mend it.")
+        largest = max(x.max(), -x.min())
+        if largest > math.sqrt(np.finfo(x.dtype).max / x.size):
+            raise ValueError(
+                f"X has values of up to {largest:.2g}, whose squares overflow {x.dtype}: rescale its columns."
+            )
         return x
 
-    def _check_settings(self, x: Tensor) -> None:
-        check_type(self.covariance_type)
-        choices = {
-            "init_params": ("kmeans", "k-means++", "random", "random_from_data"),
-            "dtype": tuple(MAX_ROUNDING),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                names = ", ".join(map(str, allowed))
-                raise ValueError(f"{name} must be one of {names}, not {getattr(self, name)!r}.")
-        if not isinstance(self.n_components, int | Integral) or self.n_components < 1:
-            raise ValueError(f"n_components must be a whole number, at least 1, not {self.n_components!r}.")
-        if self.n_components > len(x):
-            raise ValueError(f"n_components={self.n_components} needs that many points; X has {len(x)}.")
-        for name, least in (("reg_covar", 0), ("tol", 0), ("max_iter", 0), ("n_init", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}.")
+    def _tensor(self, x: np.ndarray, X: Any) -> Tensor:
+        """x, which was X before it was checked, as a tensor where the steps run."""
+        own_device = X.device if isinstance(X, Tensor) else "cpu"
+        return to_tensor(x).to(self.device or own_device)
+
+
+def to_tensor(array: Any) -> Tensor:
+    """An array as a tensor. torch takes no reversed arrays, and warns about those that are read-only."""
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
+def like(x: Any, values: Any) -> Any:
+    """A fitted attribute, of whatever make, as a tensor or an array like x."""
+    if isinstance(x, Tensor):
+        return as_floats(values).to(x)
+    return np.asarray(as_array(values), dtype=x.dtype)
+
+
+def as_came(result: Any, X: Any) -> Any:
+    """The result as a tensor beside X if that is a tensor, else as an array."""
+    if isinstance(X, Tensor):
+        return result.to(X.device)
+    return as_array(result)

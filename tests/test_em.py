@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -155,6 +156,66 @@ def test_a_lost_direction_is_seen_behind_another_thin_one():
         spread = torch.tensor(np.cov(x.T, ddof=0))
         # eigenvalues are rounded by 1e-16 of the largest
         assert float(narrowness(spread.diagonal(), spread, "tied")) > 1e13
+
+
+# ---- arrays and tensors of other types ----
+
+
+def as_made(make: str, value: torch.Tensor):
+    return {
+        "arrays": lambda: value.numpy(),
+        "frames": lambda: pd.DataFrame(value.numpy()) if value.ndim == 2 else value.numpy(),
+        "lists": lambda: value.tolist(),
+        "big-endian arrays": lambda: value.numpy().astype(">f8"),
+        "read-only arrays": lambda: np.broadcast_to(value.numpy(), value.shape),
+        "reversed views": lambda: value.numpy()[::-1].copy()[::-1],
+    }[make]()
+
+
+MADE = ["arrays", "frames", "lists", "big-endian arrays", "read-only arrays", "reversed views"]
+
+
+@pytest.mark.parametrize("made", MADE)
+@pytest.mark.parametrize("kind", KINDS)
+def test_arrays_in_give_arrays_out(kind, made):
+    x, p = mixture(9, kind)
+    resp, log_px = e_step(x, *p, kind)
+    new = m_step(x, resp, kind)
+    given = [as_made(made, value) for value in (x, *p)]
+    found = (*e_step(*given, covariance_type=kind), log_joint(*given, kind))
+    found += tuple(m_step(x=given[0], resp=as_made(made, resp), covariance_type=kind))
+    for ours, expected in zip(found, (resp, log_px, log_joint(x, *p, kind), *new), strict=True):
+        assert type(ours) is np.ndarray
+        np.testing.assert_allclose(ours, expected, rtol=1e-12)  # other strides, other order of sums
+    assert isinstance(m_step(given[0], as_made(made, resp), kind), Parameters)
+
+
+def test_integers_and_half_floats_become_float64():
+    x, p = mixture(9, "full")
+    for points in ((10 * x).int(), x.half(), x.bfloat16()):
+        resp, log_px = e_step(points, *p)
+        assert resp.dtype == log_px.dtype == torch.float64
+        torch.testing.assert_close(log_px, e_step(points.double(), *p)[1])
+        assert m_step(points, (resp > 0.5).int()).means.dtype == torch.float64
+    whole = (10 * x).int().numpy()
+    np.testing.assert_array_equal(e_step(whole, *p)[1], e_step(whole.astype(float), *p)[1])
+
+
+def test_what_holds_no_numbers_is_refused():
+    x, p = mixture(9, "full")
+    for points in (x.to(torch.complex128), x.numpy() + 0j):
+        with pytest.raises(ValueError, match="Complex data not supported"):
+            e_step(points, *p)
+    with pytest.raises(ValueError, match="A masked array's mask would be lost"):
+        m_step(np.ma.masked_greater(x.numpy(), 1), x)
+
+
+def test_the_steps_keep_the_gradient_of_tensors():
+    x, p = mixture(9, "diag")
+    means = p.means.clone().requires_grad_()
+    e_step(x, p.weights, means, p.covariances, "diag")[1].sum().backward()
+    assert means.grad is not None
+    assert bool((means.grad != 0).any())
 
 
 # ---- the fast steps ----

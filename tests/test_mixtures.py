@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import load_iris
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
 from course_lib import fast_em
@@ -135,7 +135,7 @@ def test_parts_of_a_start_are_taken_and_the_rest_is_guessed():
         np.testing.assert_allclose(getattr(ours, attribute), part[name], rtol=1e-8, atol=1e-12)
         whole, _ = fit(GaussianMixture(4, max_iter=0, random_state=0), x)
         others = {"weights_", "means_", "precisions_"} - {attribute}
-        assert all(torch.equal(getattr(ours, other), getattr(whole, other)) for other in others)
+        assert all(np.array_equal(getattr(ours, other), getattr(whole, other)) for other in others)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -159,29 +159,10 @@ def test_it_is_an_estimator_of_scikit_learn():
     assert repr(copy) == "GaussianMixture(covariance_type='diag', n_components=2, tol=1e-05)"
     x = blobs()
     again = pickle.loads(pickle.dumps(copy.fit(x)))
-    assert torch.equal(torch.tensor(again.score_samples(x)), torch.tensor(copy.score_samples(x)))
+    np.testing.assert_array_equal(again.score_samples(x), copy.score_samples(x))
 
 
 # ---- using it ----
-
-
-def test_arrays_give_arrays_and_tensors_tensors():
-    x = blobs()
-    model = GaussianMixture(4, random_state=0).fit(x)
-    same = GaussianMixture(4, random_state=0).fit(torch.tensor(x))
-    for name in ATTRIBUTES:
-        assert isinstance(getattr(model, name), torch.Tensor)
-        assert torch.equal(getattr(model, name), getattr(same, name))
-    for name, dtypes in (
-        ("predict", (np.int64, torch.int64)),
-        ("predict_proba", (np.float64, torch.float64)),
-        ("score_samples", (np.float64, torch.float64)),
-    ):
-        array, tensor = getattr(model, name)(x), getattr(model, name)(torch.tensor(x))
-        assert (array.dtype, tensor.dtype) == dtypes
-        assert isinstance(array, np.ndarray)
-        assert array.tolist() == tensor.tolist() == getattr(model, name)(x.tolist()).tolist()
-    assert isinstance(model.score(x), float)
 
 
 def test_arrays_of_every_make_are_taken_and_left_alone():
@@ -197,11 +178,10 @@ def test_arrays_of_every_make_are_taken_and_left_alone():
         torch.tensor(x, requires_grad=True),
     ):
         means = GaussianMixture(4, **START_ON_BLOBS).fit(other).means_
-        torch.testing.assert_close(means, expected, rtol=1e-12, atol=1e-12)
-        assert not means.requires_grad
+        np.testing.assert_allclose(means, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(x, blobs())
     reversed_order = GaussianMixture(4, **START_ON_BLOBS).fit(x[::-1]).means_
-    torch.testing.assert_close(reversed_order, expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(reversed_order, expected, rtol=1e-9, atol=1e-9)
 
 
 START_ON_BLOBS = {name: v for name, v in start(blobs(), 4, "full", 0).items() if name.endswith("_init")}
@@ -212,7 +192,7 @@ def test_single_precision(kind):
     x = blobs()
     single, _ = fit(GaussianMixture(**start(x, 4, kind, 0), dtype=torch.float32, max_iter=10, tol=0), x)
     double, _ = fit(GaussianMixture(**start(x, 4, kind, 0), max_iter=10, tol=0), x)
-    assert all(getattr(single, name).dtype == torch.float32 for name in ATTRIBUTES)
+    assert all(getattr(single, name).dtype == np.float32 for name in ATTRIBUTES)
     assert single.score_samples(x).dtype == np.float32
     # 1e-7 grown by an narrowness of up to 1e4
     np.testing.assert_allclose(single.lower_bounds_, double.lower_bounds_, atol=1e-3)
@@ -265,7 +245,7 @@ def test_of_several_starts_the_best_is_kept(init):
     assert len(set(singly)) > 1
     assert several.lower_bound_ == max(singly) == several.lower_bounds_[-1]
     again, _ = fit(GaussianMixture(4, n_init=4, random_state=3, **options), x)
-    assert torch.equal(again.means_, several.means_)
+    np.testing.assert_array_equal(again.means_, several.means_)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -348,11 +328,16 @@ def test_the_gpu_gives_the_same(kind):
     x = blobs()
     cpu, _ = fit(GaussianMixture(**start(x, 4, kind, 0), tol=0, max_iter=10), x)
     gpu, _ = fit(GaussianMixture(**start(x, 4, kind, 0), tol=0, max_iter=10, device="cuda"), x)
-    assert gpu.means_.is_cuda
+    assert isinstance(gpu.means_, np.ndarray)  # arrays went in
     np.testing.assert_allclose(gpu.lower_bounds_, cpu.lower_bounds_, rtol=1e-10)
     np.testing.assert_allclose(gpu.score_samples(x), cpu.score_samples(x), rtol=1e-8)
-    assert gpu.predict_proba(torch.tensor(x)).is_cuda
-    assert gpu.sample(5)[0].is_cuda
+    there = torch.tensor(x, device="cuda")
+    on_gpu, _ = fit(GaussianMixture(**start(x, 4, kind, 0), tol=0, max_iter=10), there)
+    np.testing.assert_allclose(on_gpu.lower_bounds_, cpu.lower_bounds_, rtol=1e-10)
+    assert all(getattr(on_gpu, name).is_cuda for name in ATTRIBUTES)
+    assert gpu.predict_proba(there).is_cuda
+    assert not gpu.predict_proba(there.cpu()).is_cuda  # results lie where the data lie
+    assert on_gpu.sample(5)[0].is_cuda
 
 
 # ---- sampling ----
@@ -360,7 +345,7 @@ def test_the_gpu_gives_the_same(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_samples_have_the_mixtures_weights_means_and_covariances(kind):
-    model, _ = fit(GaussianMixture(**start(blobs(), 4, kind, 0)), blobs())
+    model, _ = fit(GaussianMixture(**start(blobs(), 4, kind, 0)), torch.tensor(blobs()))
     for seed in range(5):
         n = 20_000
         x, k = model.set_params(random_state=seed).sample(n)
@@ -384,26 +369,23 @@ def test_samples_have_the_mixtures_weights_means_and_covariances(kind):
 def test_samples_of_a_line_follow_the_exact_distribution():
     x = blobs(1, dim=1, k=2)
     model = GaussianMixture(2, random_state=0).fit(x)
-    weights, means, sds = (
-        v.flatten().numpy() for v in (model.weights_, model.means_, model.covariances_.sqrt())
-    )
+    weights, means = model.weights_, model.means_.ravel()
+    sds = np.sqrt(model.covariances_).ravel()
 
     def cdf(v):
         return (weights * stats.norm.cdf(np.asarray(v)[:, None], means, sds)).sum(1)
 
     for seed in range(10):
         drawn, _ = model.set_params(random_state=seed).sample(5000)
-        assert (
-            stats.kstest(drawn[:, 0].numpy(), cdf).pvalue > 1e-4
-        )  # ten tests: fails by chance once in 1,000
+        assert stats.kstest(drawn[:, 0], cdf).pvalue > 1e-4  # ten tests: fails by chance once in 1,000
 
 
 def test_sampling_follows_random_state():
     model = GaussianMixture(3, random_state=1).fit(blobs())
-    assert torch.equal(model.sample(10)[0], model.sample(10)[0])
-    assert not torch.equal(model.sample(10)[0], model.set_params(random_state=2).sample(10)[0])
+    np.testing.assert_array_equal(model.sample(10)[0], model.sample(10)[0])
+    assert not np.array_equal(model.sample(10)[0], model.set_params(random_state=2).sample(10)[0])
     assert model.sample()[0].shape == (1, 3)
-    with pytest.raises(ValueError, match="n_samples must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="Invalid value for 'n_samples': 0"):
         model.sample(0)
 
 
@@ -450,7 +432,7 @@ def test_the_log_likelihood_never_falls(problem):
     assume(np.linalg.eigvalsh(np.atleast_2d(np.corrcoef(x.T))).min() > 1e-9)
     model, said = fit(GaussianMixture(**options, reg_covar=0, tol=0, max_iter=25), x)
     assert never_falls(model.lower_bounds_)
-    assert all(bool(torch.isfinite(getattr(model, name)).all()) for name in ATTRIBUTES)
+    assert all(np.isfinite(getattr(model, name)).all() for name in ATTRIBUTES)
     # after the last step it has not fallen either
     assert never_falls([model.lower_bound_, model.score(x)])
     # EM by the textbook's functions from the same start goes the same way, unless something was held
@@ -458,8 +440,8 @@ def test_the_log_likelihood_never_falls(problem):
         first, _ = fit(GaussianMixture(**options, reg_covar=0, tol=0, max_iter=0), x)
         now = (first.weights_, first.means_, first.covariances_)
         for _ in range(3):
-            resp, log_px = e_step(torch.tensor(x), *now, options["covariance_type"])
-            now = m_step(torch.tensor(x), resp, options["covariance_type"])
+            resp, log_px = e_step(x, *now, options["covariance_type"])
+            now = m_step(x, resp, options["covariance_type"])
         assert float(log_px.mean()) == pytest.approx(model.lower_bounds_[2], rel=1e-6, abs=1e-6)
 
 
@@ -479,7 +461,7 @@ def test_components_that_collapse_are_held_and_named(kind):
     assert never_falls([*model.lower_bounds_, model.score(three)])
     assert sorted(model.predict(three)) == [0] * 10 + [1] * 10 + [2] * 10
     # a held covariance may be as wide as a tenth of the distances, so that neighbours pull a little
-    np.testing.assert_allclose(np.sort(model.means_.numpy(), 0), [[0, 0], [0, 0], [1, 1]], atol=1e-3)
+    np.testing.assert_allclose(np.sort(model.means_, 0), [[0, 0], [0, 0], [1, 1]], atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -492,7 +474,7 @@ def test_one_duplicated_point_takes_one_component_and_the_others_go_on(kind):
         given_start["precisions_init"][0] *= 1e3
     model, said = fit(GaussianMixture(**given_start, reg_covar=0), x)
     assert never_falls(model.lower_bounds_)
-    assert all(bool(torch.isfinite(getattr(model, name)).all()) for name in ATTRIBUTES)
+    assert all(np.isfinite(getattr(model, name)).all() for name in ATTRIBUTES)
     if kind != "tied":  # a shared covariance cannot follow the spike
         assert [s for s in said if s.startswith("Component 0 has collapsed onto too few points")]
         assert not [s for s in said if s.startswith(("Component 1", "Component 2"))]
@@ -554,51 +536,22 @@ def test_more_clusters_than_digits_of_precision_do_not_end_in_nan():
 
 
 FLAT = np.column_stack([blobs()[:, 0], np.full(400, 0.1)])
+# What scikit-learn's own checks say is tested in test_mixtures_interface.py, some of it below.
 BAD = [
-    (
-        {},
-        blobs()[:, 0],
-        r"X must have shape \(N, D\), not \(400,\). For .* pass x\[:, None\]; for one point, x\[None\]",
-    ),
-    ({}, blobs()[None], r"X must have shape \(N, D\), not \(1, 400, 3\)\.$"),
-    ({}, np.where(np.arange(400)[:, None] == 17, np.nan, blobs()), "NaN or an infinity, first in row 17"),
-    ({}, np.where(np.arange(400)[:, None] == 3, np.inf, blobs()), "first in row 3: remove or mend it"),
-    ({"n_components": 401}, blobs(), "n_components=401 needs that many points; X has 400"),
-    ({"n_components": 0}, blobs(), "n_components must be a whole number, at least 1, not 0"),
-    ({"n_components": 2.0}, blobs(), "n_components must be a whole number, at least 1, not 2.0"),
-    ({}, [[1.0, 2.0], None], "rows of numbers, of one length, without gaps: this list is not"),
-    ({}, [[1.0, 2.0], [3.0]], "rows of numbers, of one length, without gaps: this list is not"),
-    ({}, np.array([["a", "b"]]), "rows of numbers, of one length, without gaps: this ndarray is not"),
-    ({}, np.ma.masked_greater(blobs(), 5), "A masked array's mask would be lost"),
-    (
-        {"covariance_type": "round"},
-        blobs(),
-        "covariance_type must be one of full, tied, diag, spherical, not 'round'",
-    ),
-    (
-        {"init_params": "best"},
-        blobs(),
-        "init_params must be one of kmeans, k-means.., random, random_from_data, not",
-    ),
-    ({"dtype": torch.int32}, blobs(), "dtype must be one of torch.float64, torch.float32, not torch.int32"),
-    ({"reg_covar": -1}, blobs(), "reg_covar must be at least 0, not -1"),
-    ({"tol": -1e-3}, blobs(), "tol must be at least 0, not -0.001"),
-    ({"max_iter": -1}, blobs(), "max_iter must be at least 0, not -1"),
-    ({"n_init": 0}, blobs(), "n_init must be at least 1, not 0"),
-    ({"weights_init": [0.5, 0.6]}, blobs(), "weights_init must be non-negative and add up to 1"),
-    ({"weights_init": [1.5, -0.5]}, blobs(), "weights_init must be non-negative and add up to 1"),
-    ({"weights_init": [1.0]}, blobs(), r"weights_init must have shape \(2,\), not \(1,\)"),
-    ({"weights_init": [np.nan, 1.0]}, blobs(), "weights_init has a NaN or an infinity"),
-    ({"means_init": np.zeros((3, 2))}, blobs(), r"means_init must have shape \(2, 3\), not \(3, 2\)"),
-    ({"means_init": np.full((2, 3), np.inf)}, blobs(), "means_init has a NaN or an infinity"),
-    ({"precisions_init": np.eye(3)}, blobs(), r"precisions_init must have shape \(2, 3, 3\), not \(3, 3\)"),
-    ({"precisions_init": -np.stack([np.eye(3)] * 2)}, blobs(), "must be symmetric and positive definite"),
-    ({"precisions_init": np.stack([np.tri(3)] * 2)}, blobs(), "must be symmetric and positive definite"),
+    ({"weights_init": [0.5, 0.6]}, blobs(), "'weights' should be normalized"),
+    ({"weights_init": [1.5, -0.5]}, blobs(), "'weights' should be in the range"),
+    ({"weights_init": [1.0]}, blobs(), r"'weights' should have the shape of \(2,\), but got \(1,\)"),
+    ({"means_init": np.zeros((3, 2))}, blobs(), r"'means' should have the shape of \(2, 3\)"),
+    ({"precisions_init": np.eye(3)}, blobs(), r"'full precision' should have the shape of \(2, 3, 3\)"),
+    ({"precisions_init": -np.stack([np.eye(3)] * 2)}, blobs(), "should be symmetric, positive-definite"),
+    ({"precisions_init": np.stack([np.tri(3)] * 2)}, blobs(), "should be symmetric, positive-definite"),
     (
         {"precisions_init": [1.0, -1.0], "covariance_type": "spherical"},
         blobs(),
-        "precisions_init must be positive",
+        "'spherical precision' should be positive",
     ),
+    ({}, [[1.0, 2.0], [3.0]], "inhomogeneous shape"),
+    ({}, np.array([["a", "b"]] * 3), "could not convert string to float"),
     ({"reg_covar": 0}, FLAT, "direction without any spread"),
     ({"reg_covar": 0, "covariance_type": "tied"}, FLAT, "drop it, or set reg_covar > 0"),
     (
@@ -630,13 +583,8 @@ def test_a_constant_column_is_seen_whatever_its_mean_is_rounded_to(value):
 
 
 def test_what_a_fitted_mixture_cannot_be_asked():
-    for ask in ("predict", "predict_proba", "score_samples", "score", "bic", "aic"):
-        with pytest.raises(NotFittedError, match="not fitted yet: call fit"):
-            getattr(GaussianMixture(), ask)(blobs())
-    with pytest.raises(NotFittedError, match="not fitted yet"):
-        GaussianMixture().sample()
     model = GaussianMixture(2, random_state=0, warm_start=True).fit(blobs())
-    with pytest.raises(ValueError, match="X has 2 columns, but the mixture was fitted on 3"):
+    with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3 features"):
         model.predict(blobs(dim=2))
     for other in (lambda: model.fit(blobs(dim=2)), lambda: model.set_params(n_components=3).fit(blobs())):
         with pytest.raises(ValueError, match="keep n_components and X's columns"):

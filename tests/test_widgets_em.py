@@ -110,7 +110,7 @@ def test_starts_are_the_seeds_and_differ(points):
         (np.arange(5.0), r"8 to 2,000 points in one or two columns, not \(5, 1\)"),
         (np.zeros((20, 2)), "finite points that are not all on one line"),
         (np.r_[np.arange(20.0), np.nan], "finite points"),
-        ([[0.0, 1.0]] * 8 + [None], "rows of numbers, of one length, without gaps: this list is not"),
+        ([[0.0, 1.0]] * 8 + [None], "inhomogeneous shape"),
     ],
 )
 def test_points_that_cannot_be_drawn_are_named(x, message):

@@ -10,7 +10,7 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from course_lib.em import Parameters, as_tensor, e_step, log_joint, m_step
+from course_lib.em import Parameters, as_array, as_floats, e_step, log_joint, m_step
 from course_lib.plots import mixture_1d, mixture_2d
 from course_lib.widgets.live import Live
 
@@ -153,7 +153,7 @@ class EMStepper(Live):
 
 def usable(x: Any) -> np.ndarray:
     """x as a float64 array (N, D) with D 1 or 2; raises ValueError where it cannot be drawn."""
-    points = np.atleast_2d(as_tensor(x).cpu().double().numpy().T).T
+    points = np.atleast_2d(as_array(as_floats(x).double()).T).T
     if points.ndim != 2 or points.shape[1] not in (1, 2) or not 8 <= len(points) <= 2000:
         raise ValueError(f"EMStepper draws 8 to 2,000 points in one or two columns, not {points.shape}.")
     if not np.isfinite(points).all() or not (points.std(0) > 0).all():

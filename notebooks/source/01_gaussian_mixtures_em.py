@@ -224,7 +224,7 @@ for ax, s, model in zip(axes, steps, ours):
         title=f"step {s}: {model.score(points):.3f} nats", xlim=eight_modes.limits, ylim=eight_modes.limits
     )
 plt.show()
-apart = max(abs(a.means_.numpy() - b.means_).max() for a, b in zip(ours, theirs))
+apart = max(abs(a.means_ - b.means_).max() for a, b in zip(ours, theirs))
 apart = max(apart, max(abs(a.score(points) - b.score(points.numpy())) for a, b in zip(ours, theirs)))
 print(f"largest difference from scikit-learn, in means and log-likelihood: {apart:.1e}")
 fresh_2d = eight_modes.sample(20_000, generator)

@@ -1,0 +1,136 @@
+"""log P(x, k) under a fitted mixture, for arrays and for tensors.
+
+The parameters are scikit-learn's: weights (K,), means (K, D), and `precisions_cholesky_`, upper triangular
+factors U with U Uᵀ = covariance⁻¹, which turn a Gaussian into a standard normal. NumPy computes for arrays
+and torch for tensors; the functions used here have the same names in both.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from course_lib.fast_em import MAX_ROUNDING
+from course_lib.gaussians import LOG_2PI, cholesky
+
+CACHED = 2**17  # numbers that stay in the processor's cache: 1 MB
+FEW = 2**12  # differences x − mean that are squared in the time in which products are prepared
+MANY_COMPONENTS = 16  # from here on, a point's D²/2 products cost less than whitening it K times
+MANY_DIMENSIONS = 89  # beyond, the products of a block need too much memory
+
+
+def precision_factors(covariances: Tensor, covariance_type: str) -> Tensor:
+    """scikit-learn's `precisions_cholesky_`; for diag and spherical, 1 / the standard deviations.
+
+    Raises ValueError for what is no covariance.
+    """
+    if covariance_type in ("diag", "spherical"):
+        return covariances.rsqrt()
+    factors = cholesky(covariances)  # (K, D, D) or (D, D)
+    eye = torch.eye(factors.shape[-1]).to(factors).expand_as(factors)
+    return torch.linalg.solve_triangular(factors, eye, upper=False).mT
+
+
+def library(x: Any) -> Any:
+    """torch for a tensor, NumPy for an array."""
+    return torch if isinstance(x, Tensor) else np
+
+
+def log_sum_exp(joint: Any) -> Any:
+    """log P(x) from log P(x, k): (n, K) -> (n,)."""
+    xp = library(joint)
+    peak = xp.amax(joint, 1)  # (n,)
+    return peak + xp.log(xp.exp(joint - peak[:, None]).sum(1))
+
+
+def softmax(joint: Any) -> Any:
+    """P(k | x) from log P(x, k): (n, K) -> (n, K)."""
+    xp = library(joint)
+    parts = xp.exp(joint - xp.amax(joint, 1)[:, None])
+    return parts / parts.sum(1)[:, None]
+
+
+def log_joint_blocks(x: Any, weights: Any, means: Any, factors: Any, covariance_type: str) -> Iterator[Any]:
+    """log P(x, k) for x (N, D), in nats, block by block: some (n, K).
+
+    By the definition; for many points and components by matrix products, as in `fast_em`.
+    """
+    k, dim = means.shape
+    xp = library(x)
+    if covariance_type == "tied":
+        factors = xp.broadcast_to(factors, (k, dim, dim))
+    elif covariance_type == "spherical":
+        factors = xp.broadcast_to(factors[:, None], (k, dim))
+    numbers = len(x) * k * dim
+    if covariance_type in ("full", "tied"):
+        definition = numbers <= CACHED or k < MANY_COMPONENTS or dim > MANY_DIMENSIONS
+    else:
+        definition = numbers <= FEW
+    if definition:
+        yield from _by_definition(x, weights, means, factors)
+    else:
+        yield from _by_products(x, weights, means, factors)
+
+
+def _log_peak(weights: Any, factors: Any) -> Any:
+    """log P(x, k) where x is mean_k: (K,), from factors (K, D, D) or (K, D)."""
+    xp = library(weights)
+    scales = factors if factors.ndim == 2 else xp.diagonal(factors, 0, 1, 2)  # (K, D)
+    with np.errstate(divide="ignore"):  # a component may have weight 0
+        log_weights = xp.log(weights)
+    return log_weights + xp.log(scales).sum(1) - 0.5 * scales.shape[1] * LOG_2PI
+
+
+def _by_definition(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
+    """Subtract the mean, whiten, square: factors (K, D, D) or (K, D)."""
+    k, dim = means.shape
+    log_peak = _log_peak(weights, factors)
+    rows = max(1, CACHED // (k * dim))
+    for start in range(0, len(x), rows):
+        centred = x[start : start + rows].T - means[:, :, None]  # (K, D, n)
+        white = factors[:, :, None] * centred if factors.ndim == 2 else factors.mT @ centred
+        white *= white
+        yield log_peak - 0.5 * white.sum(1).T  # (n, K)
+
+
+def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
+    """A quadratic in x for every component, as matrix products: factors (K, D, D) or (K, D).
+
+    Subtracting large squares loses digits. So x is measured from the mixture's mean, and components that
+    are narrow beside the distances from there take the definition.
+    """
+    xp = library(x)
+    k = len(means)
+    diagonal = factors.ndim == 2
+    centre = weights @ means  # (D,)
+    shift = means - centre  # (K, D)
+    if diagonal:
+        precisions = factors * factors  # (K, D)
+        inverse_variances = precisions
+        linear = precisions * shift  # (K, D)
+    else:
+        precisions = factors @ factors.mT  # (K, D, D)
+        inverse_variances = xp.diagonal(precisions, 0, 1, 2)  # (K, D)
+        linear = (precisions @ shift[:, :, None])[:, :, 0]  # (K, D)
+    quadratic = -0.5 * precisions.reshape(k, -1)  # (K, D) or (K, D²)
+    constant = _log_peak(weights, factors) - 0.5 * (linear * shift).sum(1)  # (K,)
+    precision = torch.float64 if x.itemsize == 8 else torch.float32
+    most = MAX_ROUNDING[precision] / torch.finfo(precision).eps
+    rows = max(1, CACHED // (k + quadratic.shape[1]))
+    for start in range(0, len(x), rows):
+        block = x[start : start + rows]
+        here = block - centre  # (n, D)
+        squares = here * here
+        # a log-density adds up numbers as large as these, and each is rounded in its last digit
+        largest = xp.maximum(xp.amax(squares, 0), shift * shift) * inverse_variances  # (K, D)
+        narrow = ~(largest.sum(1) <= most)  # (K,)
+        products = squares if diagonal else (here[:, :, None] * here[:, None]).reshape(len(here), -1)
+        joint = products @ quadratic.T  # (n, K)
+        joint += here @ linear.T
+        joint += constant
+        if narrow.any():
+            parts = _by_definition(block, weights[narrow], means[narrow], factors[narrow])
+            joint[:, narrow] = xp.concat(list(parts))
+        yield joint
