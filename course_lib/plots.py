@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogFormatter
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from course_lib.elbo import Bound
@@ -159,13 +160,17 @@ def mixture_1d(
 
 
 def mixture_2d(
-    x: Tensor, means: Tensor, covariances: Tensor, resp: Tensor | None = None, ax: Axes | None = None
+    x: Tensor, means: ArrayLike, covariances: ArrayLike, resp: Tensor | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Points (N, 2), coloured by responsibility (N, K), with each Gaussian's ellipses at 1 and 2 sigma."""
+    """Points (N, 2), coloured by responsibility (N, K), with each Gaussian's ellipses at 1 and 2 sigma.
+
+    means (K, 2) and covariances (K, 2, 2) are tensors or arrays.
+    """
     ax = _axes(ax, figsize=(4.2, 4))
     ax.scatter(x[:, 0], x[:, 1], c=DATA if resp is None else blend(resp), s=8, alpha=0.7, linewidths=0)
-    for k, (mean, covariance) in enumerate(zip(means, covariances, strict=True)):
-        spread, axes = torch.linalg.eigh(covariance)  # (2,), (2, 2): the ellipse's axes in columns
+    for k, (mean, covariance) in enumerate(zip(np.asarray(means), np.asarray(covariances), strict=True)):
+        # (2,), (2, 2): the ellipse's axes in columns; a mixture fitted to arrays has arrays
+        spread, axes = torch.linalg.eigh(torch.as_tensor(covariance))
         angle = float(torch.rad2deg(torch.atan2(axes[1, 1], axes[0, 1])))
         for sigmas in (1, 2):
             wide, narrow = 2 * sigmas * spread[1].sqrt(), 2 * sigmas * spread[0].sqrt()

@@ -23,6 +23,8 @@ from course_lib.networks import Encoder, check_images, check_labels, image_shape
 from course_lib.state import aside, seeded
 from course_lib.training import Run
 
+DISTANCES_AT_ONCE = 8_000_000  # 32 MB in float32
+
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """‖μa − μb‖² + tr(A + B − 2 (AB)^½) of the Gaussians with the means and covariances of a and b, (N, d).
@@ -126,12 +128,20 @@ def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
-    """Rows of the matrix of distances, some hundred at a time: whole, it would not fit into memory.
+    """Rows of the matrix of distances, some of `a` at a time: whole, it would not fit into memory.
 
-    By |a|² + |b|² − 2ab, seven times as fast as differences; of a point to itself it is not quite 0.
+    By |a|² + |b|² − 2ab, much faster than differences; of a point to itself it is not quite 0. torch.cdist
+    can compute the same, but it copies all of `b` for each part.
     """
     _check_sets(a, b)
-    return (torch.cdist(part.to(b.dtype), b, compute_mode="use_mm_for_euclid_dist") for part in a.split(500))
+    b_squared = torch.linalg.vector_norm(b, dim=1).square()  # (N,)
+
+    def distances(part: Tensor) -> Tensor:
+        products = torch.addmm(b_squared, part, b.T, alpha=-2)  # (rows, N)
+        return products.add_(part.square().sum(1, keepdim=True)).clamp_(min=0).sqrt_()
+
+    rows = max(1, DISTANCES_AT_ONCE // len(b))
+    return (distances(part.to(b.dtype)) for part in a.split(rows))
 
 
 def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:

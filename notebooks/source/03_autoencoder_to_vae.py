@@ -442,11 +442,15 @@ exact = float(torch.trapezoid(f(c) * q * (c - m) / scale**2, c))  # ∂/∂m of 
 # %%
 torch.manual_seed(seed)
 e = torch.randn(n_draws, dtype=torch.float64)
-c = (m + scale * e).requires_grad_()
-values = f(c)
-gradients = {"reparameterization": torch.autograd.grad(values.sum(), c)[0]}
-gradients["score function"] = values.detach() * e / scale
-gradients["score, baseline"] = (values - values.mean()).detach() * e / scale
+values, slopes = [], []
+for c in (m + scale * e).split(10_000):  # the pictures of all draws at once would take more than a gigabyte
+    value = f(c.requires_grad_())
+    slopes.append(torch.autograd.grad(value.sum(), c)[0])
+    values.append(value.detach())
+values = torch.cat(values)  # (n_draws,)
+gradients = {"reparameterization": torch.cat(slopes)}
+gradients["score function"] = values * e / scale
+gradients["score, baseline"] = (values - values.mean()) * e / scale
 errors = {name: float(g.std()) / math.sqrt(n_draws) for name, g in gradients.items()}
 misses = {name: abs(float(g.mean()) - exact) / errors[name] for name, g in gradients.items()}
 print(f"exact: {exact:+.3f}")

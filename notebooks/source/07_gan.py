@@ -469,6 +469,7 @@ for name, x in kinds.items():
     print(f"{name}: {left_over[name].mean():.3f} unexplained; {share:.0%} of its ink is grey")
 gan_plots.boxes(left_over, f"share of |x|² that no mixture of the {columns} nearest explains")
 plt.show()
+del known  # 188 MB
 
 # %% [markdown]
 # *Because* averaging blurs, and a blurred image is easy to mix from others: so are handwritten digits that nobody drew
