@@ -26,7 +26,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from jupytext.combine import combine_inputs_with_outputs
-from kernel_memory import LIMIT, Meter
+from kernel_memory import Meter, limit_of
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -413,9 +413,9 @@ def memory_problems(name: str, nb: NotebookNode) -> list[str]:
     if memory is None:  # run where nothing tells the peak of another process
         return []
     problems = []
-    if memory["beyond_imports"] > LIMIT:
+    if memory["beyond_imports"] > limit_of(name):
         beyond = f"{memory['beyond_imports']:.1f} GB beyond its imports"
-        problems.append(f"{name}: takes {beyond}; a chapter may take {LIMIT:.1f}")
+        problems.append(f"{name}: takes {beyond}; a chapter may take {limit_of(name):.1f}")
     stated = STATED_MEMORY.search(opening(nb))
     if stated is None:
         problems.append(f"{name}: the opening does not say how many GB of memory it takes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
-from kernel_memory import LIMIT, Meter
+from kernel_memory import Meter, limit_of
 
 
 class MemoryLimitError(Exception):
@@ -22,9 +22,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     if not hasattr(chapter, "meter"):
         chapter.meter = Meter()
     chapter.meter.read(kernel.km.provisioner.pid)
-    beyond = chapter.meter.beyond_imports
-    if beyond > LIMIT:
+    beyond, limit = chapter.meter.beyond_imports, limit_of(chapter.path.stem)
+    if beyond > limit:
         raise MemoryLimitError(
             f"up to this cell the kernel takes {beyond:.1f} GB beyond its imports, and a chapter may take "
-            f"{LIMIT:.1f}. Work through the data in parts, and keep bytes or float32 where they will do."
+            f"{limit:.1f}. Work through the data in parts, and keep bytes or float32 where they will do."
         )

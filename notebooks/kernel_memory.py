@@ -11,6 +11,13 @@ import re
 from pathlib import Path
 
 LIMIT = 1.0  # GB beyond the imports; a GB is 10**9 bytes
+# Chapters that still take more in their full run, and what they were measured at, rounded up. Add none.
+STILL_MORE = {"07_gan": 1.8}
+
+
+def limit_of(chapter: str) -> float:
+    """The GB that a chapter may take beyond its imports."""
+    return STILL_MORE.get(chapter, LIMIT)
 
 
 def gigabytes(pid: int, field: str) -> float | None:
