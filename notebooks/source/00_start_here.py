@@ -8,7 +8,7 @@
 # - find your way through the nine chapters.
 #
 # **Time:** one minute to run on a laptop, half an hour to read and do the exercises.
-# **It needs** no GPU, no chapter before it, and only a little Python and probability from you.
+# **It needs** 1.5 GB of memory, no GPU, no chapter before it, and only a little Python and probability from you.
 #
 # Run the cells from top to bottom with Shift + Enter. The first one imports everything that the notebook uses.
 

@@ -8,7 +8,7 @@
 # - show that the noise dies without the KL term, and write that term without its two usual slips.
 #
 # **Time:** about a minute and a half to run on a laptop with two cores, an hour and a half to work through.
-# **It needs** no GPU and no data, we draw the moon ourselves; from you: chapter 02, and a little PyTorch.
+# **It needs** 2.6 GB of memory, no GPU and no data, we draw the moon ourselves; from you: chapter 02, and a little PyTorch.
 
 # %%
 import sys

@@ -9,7 +9,7 @@
 # - put another kind of model, pixel after pixel, beside it.
 #
 # **Time:** two to four minutes to run on a laptop with two cores, two hours to work through.
-# **It needs** no GPU; from you: chapters 02 and 03.
+# **It needs** 1.7 GB of memory and no GPU; from you: chapters 02 and 03.
 
 # %%
 import sys

@@ -8,7 +8,7 @@
 # - get log P(x) back from log P(x|y), and with it a classifier that nobody trained as one.
 #
 # **Time:** about one minute to run on a laptop with two cores, an hour and a half to work through.
-# **It needs** no GPU; from you: chapters 02 to 04.
+# **It needs** 1.7 GB of memory and no GPU; from you: chapters 02 to 04.
 
 # %%
 import sys

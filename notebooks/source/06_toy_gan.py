@@ -8,7 +8,7 @@
 # - say why the losses of a GAN do not tell how good its generator is.
 #
 # **Time:** about two minutes to run on a laptop with two cores, an hour and a half to work through.
-# **It needs** no GPU and no data. From you: chapter 02's KL, and a little PyTorch.
+# **It needs** 1.0 GB of memory, no GPU and no data. From you: chapter 02's KL, and a little PyTorch.
 
 # %%
 import sys

@@ -8,7 +8,7 @@
 # - compute a log-sum-exp in one pass, and make random numbers that nobody has to store.
 #
 # **Time:** about a minute to run on a laptop with two cores, an hour to work through.
-# **It needs** no GPU: the kernels run in an interpreter, on small tiles. From you: chapter 04's loss, and a PyTorch training loop.
+# **It needs** 1.1 GB of memory and no GPU: the kernels run in an interpreter, on small tiles. From you: chapter 04's loss, and a PyTorch training loop.
 
 # %%
 import os
