@@ -394,6 +394,7 @@ def test_an_exported_page_is_alive_offline(saved, chromium, width):
     press(page, EM, "Play: E and M in turn")
     page.wait("d.step > 3", EM)
     press(page, EM, "Pause")
+    page.wait("d.playing === 'false' && d.shown === d.logpx", EM)  # it has glided to where it stops
     before = page.data(EM)
     drag(page, EM, json.loads(before["handles"])[0], (30, 20))
     page.wait("d.kind === '3' && d.step === '0'", EM)
