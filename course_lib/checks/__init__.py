@@ -3,6 +3,8 @@
 It says "Not started", "Correct", or which typical mistake was made and where to look. A check compares known
 answers and properties on small inputs, stores no hash of a solution, and never shows a traceback. Reference
 solutions, and the wrong answers that each check must name, are in tests/test_checks_*.py.
+A check also draws inputs of another size anew at each call (`other_inputs`), tries extreme ones, and compares
+gradients where they matter (`gradients`): see report.py.
 A new check in five lines (`Table`: small input, known answer, what each typical mistake gives; its sentences
 end with a period, and the first element that is wrong is said after them):
 
