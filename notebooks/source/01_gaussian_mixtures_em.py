@@ -8,7 +8,7 @@
 # - choose the number of components, and say what a mixture of even 512 Gaussians cannot do.
 #
 # **Time:** one to two minutes to run on a laptop with two cores, an hour and a half to work through.
-# **It needs** no GPU; from you: Gaussians, Bayes' rule, and chapter 00.
+# **It needs** 1.9 GB of memory and no GPU; from you: Gaussians, Bayes' rule, and chapter 00.
 #
 # The second cell below holds everything that you may want to change.
 

@@ -9,7 +9,7 @@
 # - split $L_b$ into a regularizer and a reconstruction, which is the loss of the VAE.
 #
 # **Time:** half a minute to run on a laptop with two cores, two hours to work through.
-# **It needs** no GPU; from you: chapter 01, expectations and a little calculus.
+# **It needs** 1.6 GB of memory and no GPU; from you: chapter 01, expectations and a little calculus.
 
 # %%
 import sys

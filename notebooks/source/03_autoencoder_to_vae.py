@@ -8,7 +8,7 @@
 # - show that the noise dies without the KL term, and write that term without its two usual slips.
 #
 # **Time:** about a minute and a half to run on a laptop with two cores, an hour and a half to work through.
-# **It needs** 2.6 GB of memory, no GPU and no data, we draw the moon ourselves; from you: chapter 02, and a little PyTorch.
+# **It needs** 1.6 GB of memory, no GPU and no data, we draw the moon ourselves; from you: chapter 02, and a little PyTorch.
 
 # %%
 import sys
@@ -212,6 +212,7 @@ plt.show()
 print({name: {term: round(v[-1], 3) for term, v in h.items()} for name, h in histories.items()})
 assert histories["AE"]["error"][-1] < histories["VAE"]["error"][-1]  # noise costs reconstruction
 
+
 # %% [markdown]
 # *Because* the auto-encoder has nothing else to care for, its error is smaller, and its codes lie as wide as they happen
 # to. The VAE's codes cost ½m² each and are kept near 0.
@@ -230,7 +231,6 @@ assert histories["AE"]["error"][-1] < histories["VAE"]["error"][-1]  # noise cos
 # - **gap**: gentle networks, but only crescents and nearly full moons to learn from, and nothing between.
 #
 # **Predict** for each case: will the auto-encoder's half-way picture be a moon? The VAE's?
-
 
 # %%
 class Waves(nn.Module):
@@ -459,6 +459,7 @@ for name, g in gradients.items():
 assert max(misses.values()) < 5  # within five standard errors: all are unbiased
 
 
+# %%
 def ratio(name, parts=20):
     """How many times reparameterization's variance, and a standard error from 20 parts of the draws."""
     pairs = zip(gradients[name].chunk(parts), gradients["reparameterization"].chunk(parts))
@@ -625,6 +626,7 @@ Moons: 33 from new to full (gap: 10), 20×20 pixels, {steps} steps of Adam on al
 """
 display(Markdown(claims))
 
+
 # %% [markdown]
 # ## Exercises
 #
@@ -634,7 +636,6 @@ display(Markdown(claims))
 # clamp and no small added number is needed, not even for log-variances such as ±60.
 #
 # **1. The draw.** Fresh Gaussian noise for every number, at every call, and gradients must reach both inputs.
-
 
 # %%
 def my_reparameterize(mu, logvar):
@@ -648,9 +649,9 @@ def my_reparameterize(mu, logvar):
 # %%
 checks.reparameterize(my_reparameterize)
 
+
 # %% [markdown]
 # **2. The price.** The KL to the standard normal in nats, with nothing left over of the two slips.
-
 
 # %%
 def my_kl(mu, logvar):
@@ -663,11 +664,11 @@ def my_kl(mu, logvar):
 # %%
 checks.kl(my_kl)
 
+
 # %% [markdown]
 # **3. The loss.** Both parts together, in nats per image. An average over pixels looks harmless in the first part and makes
 # the KL 400 times too heavy. Leave out the constant of the Gaussian's log-density. The gradient must reach x_hat, mu and
 # logvar.
-
 
 # %%
 def my_vae_loss(x, x_hat, mu, logvar, variance):
