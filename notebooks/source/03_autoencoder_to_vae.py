@@ -232,6 +232,7 @@ assert histories["AE"]["error"][-1] < histories["VAE"]["error"][-1]  # noise cos
 #
 # **Predict** for each case: will the auto-encoder's half-way picture be a moon? The VAE's?
 
+
 # %%
 class Waves(nn.Module):
     """z (N, 1) to sin ωz and cos ωz for n frequencies ω: (N, 2n). Source: Tancik et al. 2020."""
@@ -442,13 +443,10 @@ exact = float(torch.trapezoid(f(c) * q * (c - m) / scale**2, c))  # ∂/∂m of 
 # %%
 torch.manual_seed(seed)
 e = torch.randn(n_draws, dtype=torch.float64)
-values, slopes = [], []
-for c in (m + scale * e).split(10_000):  # the pictures of all draws at once would take more than a gigabyte
-    value = f(c.requires_grad_())
-    slopes.append(torch.autograd.grad(value.sum(), c)[0])
-    values.append(value.detach())
-values = torch.cat(values)  # (n_draws,)
-gradients = {"reparameterization": torch.cat(slopes)}
+# in parts, because the pictures of all draws at once would take more than a gigabyte
+parts_of_c = [c.requires_grad_() for c in (m + scale * e).split(10_000)]
+values = torch.cat([f(c).detach() for c in parts_of_c])  # (n_draws,)
+gradients = {"reparameterization": torch.cat([torch.autograd.grad(f(c).sum(), c)[0] for c in parts_of_c])}
 gradients["score function"] = values * e / scale
 gradients["score, baseline"] = (values - values.mean()) * e / scale
 errors = {name: float(g.std()) / math.sqrt(n_draws) for name, g in gradients.items()}
@@ -459,7 +457,6 @@ for name, g in gradients.items():
 assert max(misses.values()) < 5  # within five standard errors: all are unbiased
 
 
-# %%
 def ratio(name, parts=20):
     """How many times reparameterization's variance, and a standard error from 20 parts of the draws."""
     pairs = zip(gradients[name].chunk(parts), gradients["reparameterization"].chunk(parts))
@@ -637,6 +634,7 @@ display(Markdown(claims))
 #
 # **1. The draw.** Fresh Gaussian noise for every number, at every call, and gradients must reach both inputs.
 
+
 # %%
 def my_reparameterize(mu, logvar):
     """A draw z from N(mu, exp(logvar)): mu and logvar (N, d) give (N, d)."""
@@ -652,6 +650,7 @@ checks.reparameterize(my_reparameterize)
 
 # %% [markdown]
 # **2. The price.** The KL to the standard normal in nats, with nothing left over of the two slips.
+
 
 # %%
 def my_kl(mu, logvar):
@@ -669,6 +668,7 @@ checks.kl(my_kl)
 # **3. The loss.** Both parts together, in nats per image. An average over pixels looks harmless in the first part and makes
 # the KL 400 times too heavy. Leave out the constant of the Gaussian's log-density. The gradient must reach x_hat, mu and
 # logvar.
+
 
 # %%
 def my_vae_loss(x, x_hat, mu, logvar, variance):
