@@ -287,9 +287,12 @@ def test_weights_of_the_rows_reach_the_run(recipe, digits, monkeypatch):
 
 
 def test_what_a_recipe_cannot_train_is_named(digits):
-    for wrong in ((FULL, digits.images), ("plain", digits), (FULL, None)):
-        with pytest.raises(ValueError, match="train takes a recipe and Digits, such as mnist"):
-            train(*wrong)
+    with pytest.raises(ValueError, match="A Tensor has no labels: make Digits of both"):
+        train(FULL, digits.images)
+    with pytest.raises(ValueError, match="train takes a recipe, not str"):
+        train("plain", digits)
+    with pytest.raises(ValueError, match="NoneType"):
+        train(FULL, None)
     for warmup in (-0.1, 1.5, math.nan):
         with pytest.raises(ValueError, match="warmup is a share of the training, from 0 to 1, not"):
             replace(FULL, warmup=warmup)
