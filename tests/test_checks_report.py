@@ -217,7 +217,7 @@ def test_a_notebook_shows_one_coloured_line_and_nothing_else(notebook, capsys):
     assert outcome.result.status == "mistake"
     assert len(published) == 1
     assert published[0]["text/plain"].startswith("✗ Not yet: your result: dtype torch.bool")
-    assert "#D55E00" in published[0]["text/html"]
+    assert report.COLOUR["mistake"] in published[0]["text/html"]
     assert "✗ Not yet:" in published[0]["text/html"]
     assert notebook.display_formatter.format(outcome.result) == (
         {},
@@ -307,7 +307,9 @@ def doubled(x):
 
 
 def draw_row(generator, n):
-    return {"x": torch.randn(n, generator=generator)}
+    x = torch.randn(n, generator=generator)
+    x[-1] = -x[-1].abs()  # a lost sign must show on every draw
+    return {"x": x}
 
 
 @report.exercise
