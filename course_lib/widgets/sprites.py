@@ -114,7 +114,7 @@ def sheet(images: np.ndarray) -> np.ndarray:
 def data_url(images: np.ndarray) -> str:
     """The sheet as a data: address: a PNG, which is exact, or the best JPEG that MOST bytes allow."""
     picture = Image.fromarray(sheet(images))
-    for kind, quality in (("png", 0), ("jpeg", 85), ("jpeg", 60), ("jpeg", 30), ("jpeg", 10)):
+    for kind, quality in (("png", 0), ("jpeg", 85), ("jpeg", 60), ("jpeg", 30), ("jpeg", 10), ("jpeg", 5)):
         file = io.BytesIO()
         picture.save(file, kind, quality=quality)
         if file.tell() <= MOST:
