@@ -7,10 +7,24 @@ else
 BIN := .venv/bin
 endif
 
-# The first interpreter found that is new enough; PYTHON=/path/to/python chooses another.
-PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
-	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
-INSTALLED := .venv/.installed
+# pyproject.toml, environment.yml and README name the same Pythons; tests/test_house.py holds them together.
+RIGHT_PYTHON := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+# PyTorch 2.2 was the last with builds for Intel Macs, and the course needs 2.11.
+INTEL_MAC := import platform, sys; sys.exit((sys.platform, platform.machine()) != ("darwin", "x86_64"))
+
+# The first interpreter found that is neither too old nor too new; PYTHON=/path/to/python chooses another.
+# It is looked for once, and only by a target that installs.
+if_right = $(shell $(1) -c '$(RIGHT_PYTHON)' 2>/dev/null && echo $(1))
+ifndef PYTHON
+PYTHON = $(eval PYTHON := $(or $(call if_right,python3),$(call if_right,python3.14),$(call if_right,python3.13),\
+	$(call if_right,python3.12),$(call if_right,python3.11),$(call if_right,python)))$(PYTHON)
+endif
+
+# Two stamps, because a student needs far less than a developer. Each is newer than both lists as long as
+# nothing needs to be installed again.
+STUDENT := .venv/.installed
+DEVELOPER := .venv/.installed-dev
+DEVELOPERS_LIST := .[dev,homework]
 
 # One thread per worker: with more, two workers on two cores only wait for each other.
 WORKERS ?= 2
@@ -29,28 +43,28 @@ endif
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-lab: $(INSTALLED)  ## install the course into .venv and open JupyterLab on the first notebook
+lab: $(STUDENT)  ## install the course into .venv and open JupyterLab on the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
-test: $(INSTALLED)  ## run all tests and, with small budgets, all notebooks
+test: $(DEVELOPER)  ## run all tests and, with small budgets, all notebooks
 	COURSE_FAST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval-lax tests $(wildcard notebooks/*.ipynb)
 
-notebooks: $(INSTALLED)  ## run all notebooks in full and save their outputs
+notebooks: $(DEVELOPER)  ## run all notebooks in full and save their outputs
 	$(BIN)/python notebooks/build.py run
 
-run: $(INSTALLED)  ## run one notebook in full and save its outputs: make run NB=04
+run: $(DEVELOPER)  ## run one notebook in full and save its outputs: make run NB=04
 	@test -n "$(NB)" || { echo "Which notebook? For example: make run NB=04"; exit 2; }
 	$(BIN)/python notebooks/build.py run $(NB)
 
-pages: $(INSTALLED)  ## write all saved notebooks as build/pages/*.html, which need no network
+pages: $(DEVELOPER)  ## write all saved notebooks as build/pages/*.html, which need no network
 	$(BIN)/python notebooks/build.py pages
 
-lint: $(INSTALLED)  ## check style and types
+lint: $(DEVELOPER)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED)  ## measure the course's code beside its named references
+bench: $(DEVELOPER)  ## measure the course's code beside its named references
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 clean:  ## remove .venv and all caches (the data in data/ stays)
@@ -58,17 +72,27 @@ clean:  ## remove .venv and all caches (the data in data/ stays)
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-address: $(INSTALLED)  ## write your copy's address everywhere: make address REPO=owner/name
+address: $(DEVELOPER)  ## write your copy's address everywhere: make address REPO=owner/name
 	@test -n "$(REPO)" || { echo "Which repository? For example: make address REPO=owner/name"; exit 2; }
 	$(BIN)/python notebooks/build.py address $(REPO)
-	@touch $(INSTALLED)  # the address is no reason to install again
+	@touch $(STUDENT) $(DEVELOPER)  # the address is no reason to install again
 
-# The stamp is newer than both lists as long as nothing needs to be installed again.
-$(INSTALLED): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11 or newer, and none was found. Install one from python.org, or name it: make lab PYTHON=/path/to/python3.12"; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The course needs Python 3.11 or newer; $(PYTHON) is " + sys.version.split()[0] + ". Name another: make lab PYTHON=/path/to/python3.12")'
-	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make virtual environments. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
+# $(call install,LIST): the LIST is `.` for what the notebooks need, or `.[extras]` for more.
+define install
+	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11, 3.12, 3.13 or 3.14, and none of them was found. Install Python 3.13 from python.org, or name your own: make lab PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(RIGHT_PYTHON)' || { echo "The course needs Python 3.11, 3.12, 3.13 or 3.14; $(PYTHON) is $$("$(PYTHON)" -c 'import sys; print(sys.version.split()[0])'). Name another: make lab PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@! "$(PYTHON)" -c '$(INTEL_MAC)' || { echo "PyTorch 2.11, which the course needs, has no build for Macs with an Intel processor. Run the course on Colab or Binder (README, \"In the browser\")." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make virtual environments. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv .venv
+	@$(BIN)/python -c '$(RIGHT_PYTHON)' || { echo "The folder .venv was made by a Python that the course does not run on. Remove it with make clean, then repeat the command." >&2; exit 1; }
 	@echo "Installing the course into .venv. The first time this downloads PyTorch and takes some minutes."
-	$(BIN)/python -m pip install $(if $(or $(CI),$(wildcard $(BIN)/jupyter*)),-q) -c constraints.txt -e '.[dev]'
-	@touch $@
+	$(BIN)/python -m pip install $(if $(or $(CI),$(wildcard $(BIN)/jupyter*)),-q) -c constraints.txt -e '$(1)'
+endef
+
+$(STUDENT): pyproject.toml constraints.txt
+	$(call install,.)
+	@touch $(STUDENT)
+
+$(DEVELOPER): pyproject.toml constraints.txt
+	$(call install,$(DEVELOPERS_LIST))
+	@touch $(STUDENT) $(DEVELOPER)

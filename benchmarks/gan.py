@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +28,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from course_lib.checkpoints import load_model
 from course_lib.classifier import Classifier
 from course_lib.data import Digits, fixed_binarization, mnist
+from course_lib.files import write_whole
 from course_lib.gan import GAN
 from course_lib.gan_training import train_gan
 from course_lib.recipes import GAN_QUALITY, MODELS, RECIPES, train
@@ -176,9 +175,7 @@ def pace(digits: Digits, rounds: int = 3, part: float = 0.2) -> dict[str, list[f
 
 def keep(name: str, row: dict[str, Any]) -> None:
     rows = (json.loads(GAN_QUALITY.read_text()) if GAN_QUALITY.exists() else {}) | {name: row}
-    temporary = Path(f"{GAN_QUALITY}.tmp")
-    temporary.write_text(json.dumps(rows, indent=1) + "\n")
-    os.replace(temporary, GAN_QUALITY)
+    write_whole(GAN_QUALITY, f"{json.dumps(rows, indent=1)}\n".encode())
 
 
 def show() -> None:

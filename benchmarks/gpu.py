@@ -33,6 +33,7 @@ from vae import Tutorial
 from course_lib import kernels
 from course_lib.data import Digits, binarize, fixed_binarization, mnist
 from course_lib.device import pick_device
+from course_lib.files import usable, write_whole
 from course_lib.metrics import elbo
 from course_lib.training import Run
 from course_lib.vae import VAE
@@ -421,12 +422,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a fraction of the sizes: does everything run?")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     asked = parser.parse_args()
+    target = usable(asked.json) if asked.json else None
     found = measure(pick_device(), asked.quick)
     print(f"\n{found['machine']}; {found['which']}; versions {found['versions']}; {found['date']}\n")
     print(report(found))
-    if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1) + "\n")
-        print(f"\nWritten to {asked.json}.")
+    if target:
+        write_whole(target, f"{json.dumps(found, indent=1)}\n".encode())
+        print(f"\nWritten to {target}.")
 
 
 if __name__ == "__main__":

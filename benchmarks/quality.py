@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from course_lib.data import fixed_binarization, mnist
+from course_lib.files import write_whole
 from course_lib.metrics import elbo
 from course_lib.recipes import QUALITY, RECIPES, WIDE, Recipe, likelihood_of, train
 
@@ -71,9 +70,7 @@ def main() -> None:
             row = measure(*JOBS[name])
             rows = (json.loads(QUALITY.read_text()) if QUALITY.exists() else {}) | {name: row}
             rows = {name: rows[name] for name in JOBS if name in rows}  # the tables' order
-            temporary = Path(f"{QUALITY}.tmp")
-            temporary.write_text(json.dumps(rows, indent=1) + "\n")
-            os.replace(temporary, QUALITY)
+            write_whole(QUALITY, f"{json.dumps(rows, indent=1)}\n".encode())
     print("| | epochs | seconds (threads) | −ELBO | NLL (k) |\n|---|---|---|---|---|")
     for name, row in rows.items():
         seconds = f"{row['seconds']} ({row['threads']})"

@@ -14,14 +14,15 @@ from torch.distributions import Distribution, constraints
 from torch.nn.functional import linear, pad, silu
 
 from course_lib.likelihoods import log_bernoulli
-from course_lib.networks import check_images
+from course_lib.networks import check_images, check_number_of_images, check_shape, is_count
 
 
 class Autoregressive(nn.Module):
     """P(x) of black and white images, exactly; with `told` numbers for each, P(x|told).
 
     shape: (H, W). above: how many rows above a pixel are seen. hidden: units a row; `told` (..., hidden)
-    shifts them. Raises ValueError for images of several channels and for fewer hidden units than columns.
+    shifts them. Raises ValueError for images of several channels, for fewer hidden units than columns, and
+    for numbers of rows and units that are not whole.
     """
 
     left_of: Tensor
@@ -29,13 +30,23 @@ class Autoregressive(nn.Module):
 
     def __init__(self, shape: Sequence[int] = (28, 28), above: int = 8, hidden: int = 112) -> None:
         super().__init__()
-        if len(shape) != 2 or hidden < shape[1]:
+        two = isinstance(shape, Sequence) and len(shape) == 2
+        if two:
+            check_shape(shape)
+        if not two or not is_count(hidden, shape[1]):
             raise ValueError(
                 "Pixel after pixel takes images (H, W) and at least one hidden unit a column, "
-                f"not {tuple(shape)} and {hidden}."
+                f"not {shape} and {hidden!r}."
             )
-        self.config: dict[str, Any] = {"shape": list(shape), "above": above, "hidden": hidden}
-        (self.height, self.width), self.above = shape, above
+        if not is_count(above):
+            raise ValueError(f"above counts the rows that a pixel hears, at least 1, not {above!r}.")
+        self.config: dict[str, Any] = {
+            "shape": [int(side) for side in shape],
+            "above": int(above),
+            "hidden": int(hidden),
+        }
+        self.height, self.width = self.config["shape"]
+        self.above = above
         self.from_above = nn.Linear(above * self.width, hidden)
         self.from_left = nn.Linear(self.width, hidden, bias=False)
         self.row = nn.Parameter(torch.zeros(self.height, hidden))  # rows share all weights but these
@@ -46,6 +57,11 @@ class Autoregressive(nn.Module):
         self.register_buffer("left_of", (pixel < unit).float(), persistent=False)  # (hidden, W)
         self.register_buffer("not_left_of", (unit <= pixel).float().T, persistent=False)  # (W, hidden)
 
+    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+        """The probability of a 1, (..., N, D), of each pixel of x (N, D) given those before it."""
+        check_images(x, self.bias.numel(), self.bias)
+        return torch.sigmoid(self.logits(x, told))
+
     def logits(self, x: Tensor, told: Tensor | None = None) -> Tensor:
         """Logits (..., N, D) of each pixel of x (N, D), given those before it; told: (..., N, hidden)."""
         image = x.reshape(-1, self.height, self.width)  # (N, H, W)
@@ -53,12 +69,13 @@ class Autoregressive(nn.Module):
 
     def log_prob(self, x: Tensor, told: Tensor | None = None) -> Tensor:
         """log P(x) in nats, exact: x (N, D) of zeros and ones → (..., N)."""
-        check_images(x, self.bias.numel())
+        check_images(x, self.bias.numel(), self.bias)
         return log_bernoulli(self.logits(x, told).to(x.dtype), x)
 
     @torch.no_grad()
     def sample(self, n: int = 1, base: Tensor | float = 0.0, told: Tensor | None = None) -> Tensor:
         """n images (n, D), pixel after pixel; `base` (n, D) is added to the logits; told: (n, hidden)."""
+        check_number_of_images(n)
         base = (self.bias + base).expand(n, -1)  # (n, D)
         image = base.new_zeros(n, self.height, self.width)
         for r in range(self.height):

@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from course_lib.device import pick_device
+from course_lib.files import usable, write_whole
+
+RUN = "training run"
 NO_SUM = b"0" * 64  # stands where the SHA-256 goes while it is taken
 
 
@@ -18,27 +21,24 @@ class CheckpointError(ValueError):
     """A file that cannot be used, and why."""
 
 
-def write(path: str | Path, kind: str, tensors: dict[str, Tensor], facts: Any) -> None:
-    """CPU tensors and JSON-able facts into one file. OSError if the disk refuses: the old file stays."""
+def write(
+    path: str | Path, kind: str, tensors: dict[str, Tensor], facts: Any, *, replace: bool = True
+) -> None:
+    """CPU tensors and JSON-able facts into one file. OSError if the disk refuses: the old file stays.
+
+    replace=False: FileExistsError if there is a file.
+    """
     blob = safetensors.torch.save(
         tensors, {"kind": kind, "facts": json.dumps(facts), "sha256": NO_SUM.decode()}
     )
-    temporary = Path(f"{path}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            digest = hashlib.sha256(blob).hexdigest().encode()
-            file.write(blob.replace(b'"sha256":"' + NO_SUM, b'"sha256":"' + digest, 1))
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before it takes the name: no moment leaves half a file
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    digest = hashlib.sha256(blob).hexdigest().encode()
+    blob = blob.replace(b'"sha256":"' + NO_SUM, b'"sha256":"' + digest, 1)
+    write_whole(usable(path), blob, replace=replace)
 
 
 def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
     """Tensors (on the CPU) and facts. FileNotFoundError; CheckpointError if damaged or of another kind."""
-    blob = Path(path).read_bytes()
+    blob = usable(path).read_bytes()
     try:
         texts = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])["__metadata__"]
         digest = texts["sha256"].encode()
@@ -53,11 +53,54 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
     return tensors, facts
 
 
+def read_run(path: Path, identity: dict[str, str]) -> tuple[int, Any, dict[str, Tensor]]:
+    """The step, the state and its tensors of a training run; CheckpointError if it is another run's."""
+    tensors, (there, step, tree) = read(path, RUN)
+    keys = [key for key in identity | there if identity.get(key) != there.get(key)]
+    if keys:
+        differ = "; ".join(f"{key} is {identity.get(key)} here, {there.get(key)} there" for key in keys[:3])
+        raise CheckpointError(f"{path} is of another run ({differ}): delete it, or name another file.")
+    return step, tree, tensors
+
+
+def write_run(path: Path, identity: dict[str, str], step: int, tree: Any, tensors: dict[str, Tensor]) -> Path:
+    """Write the state of a training run, and return where.
+
+    The file there is looked at again, because another process may have written it since. It is replaced if it
+    holds an earlier state of this run. Everything else stays, and this run takes the next free name: two
+    processes with one name lose nothing.
+    """
+    target = path
+    number = 1
+    while True:
+        try:
+            older = _holds_earlier(target, identity, step)
+            write(target, RUN, tensors, [identity, step, tree], replace=older)
+            return target
+        except FileExistsError:
+            number += 1
+            target = path.with_stem(f"{path.stem}_{number}")
+
+
+def _holds_earlier(path: Path, identity: dict[str, str], step: int) -> bool:
+    """Whether a file holds a state of this run, none later than `step`. Only its header is read."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            texts = file.metadata()
+        there, step_there, _ = json.loads(texts["facts"])
+        return texts["kind"] == RUN and there == identity and step_there <= step
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
+        return False  # no file, or one that cannot be told to be of this run
+
+
 def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None, **facts: Any) -> None:
     """Keep a model of course_lib (its class has `.config`) and JSON-able facts: how it was made and measured.
 
-    dtype=torch.float16 halves the file; loaded, the model is float32 again. TypeError for other classes.
+    dtype=torch.float16 halves the file; loaded, the model is float32 again, as is one that was float64.
+    TypeError for other classes, ValueError for a dtype that is too small for the weights.
     """
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"Weights are saved as floating numbers, such as torch.float16, not {dtype}.")
     cls = type(model)
     if not (cls.__module__.startswith("course_lib.") and hasattr(model, "config")):
         raise TypeError(
@@ -68,12 +111,18 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
     for name, value in model.state_dict().items():
         kind = dtype if dtype and value.is_floating_point() else value.dtype
         tensors[name] = value.to("cpu", kind, copy=True, memory_format=torch.contiguous_format)
+        if kind != value.dtype and bool((tensors[name].isinf() & value.cpu().isfinite()).any()):
+            raise ValueError(f"{name} holds numbers too large for {kind}: save the model without dtype.")
     made = {"class": f"{cls.__module__}:{cls.__name__}", "config": model.config}
     write(path, "model", tensors, facts | made)
 
 
 def load_model(path: str | Path, device: str | torch.device | None = None) -> nn.Module:
-    """The model of `save_model`, in evaluation mode. CheckpointError when file and class do not fit."""
+    """The model of `save_model`, in evaluation mode, on the device (None: the CPU).
+
+    Raises CheckpointError when file and class do not fit, ValueError for a device that is not here.
+    """
+    place = None if device is None else pick_device(device)
     tensors, made = read(path, "model")
     module, name = made["class"].split(":")
     try:
@@ -84,7 +133,7 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> nn
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         why = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{path} does not fit the class {made['class']} of today: {why}") from None
-    return model.to(device).eval()
+    return model.to(place).eval()
 
 
 def describe(path: str | Path) -> dict[str, Any]:

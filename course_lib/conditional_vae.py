@@ -1,13 +1,12 @@
 """The conditional VAE: encoder and decoder are both told the label, so that z need only keep the style."""
 
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from course_lib.networks import check_images, labels_beside
+from course_lib.networks import check_codes, check_images, is_count, labels_beside
 from course_lib.vae import VAE, LatentImages
 
 
@@ -19,7 +18,7 @@ class ConditionalVAE(nn.Module):
 
     def __init__(self, labels: int = 10, **arguments: Any) -> None:
         super().__init__()
-        if not isinstance(labels, int | Integral) or labels < 1:
+        if not is_count(labels):
             raise ValueError(
                 f"labels is a number of classes, at least 1, not {labels!r}; a shape goes in as shape=(8, 8)."
             )
@@ -29,7 +28,11 @@ class ConditionalVAE(nn.Module):
         self.config: dict[str, Any] = {
             key: v for key, v in self.vae.config.items() if key not in ("beside", "before")
         }
-        self.config["labels"] = labels
+        self.config["labels"] = int(labels)
+
+    def forward(self, x: Tensor, y: Tensor | int) -> Tensor:
+        """The reconstruction (N, D), in [0, 1], of images x (N, D) with labels y (see `reconstruct`)."""
+        return self.given(y).reconstruct(x)
 
     def given(self, y: Tensor | int) -> "Given":
         """What a VAE is for one image of each label y (N,), or for any number of one label: `elbo` takes it.
@@ -56,6 +59,8 @@ class ConditionalVAE(nn.Module):
 
     def generate(self, y: Tensor | int) -> Tensor:
         """A new image of each label y (N,), as pixels' means (N, D) in [0, 1]."""
+        if y is None:
+            raise ValueError("A conditional model generates one image of each label: pass y.")
         return self.given(y).generate(torch.as_tensor(y).numel())
 
 
@@ -68,10 +73,11 @@ class Given(LatentImages):
         self.log_variance, self.to_cube = model.vae.log_variance, model.vae.to_cube
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        check_images(x, self.vae.decoder.bias.numel())
+        check_images(x, self.vae.decoder.bias.numel(), self.vae.decoder.bias)
         return self.vae.encoder(x, self._beside(x)).to(x.dtype).chunk(2, -1)
 
     def output(self, z: Tensor) -> Tensor:
+        check_codes(z, self.vae.config["latent"], self.vae.decoder.bias)
         return self.vae.decoder(torch.cat([z, self._beside(z)], -1)).to(z.dtype)
 
     def _beside(self, rows: Tensor) -> Tensor:

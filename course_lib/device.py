@@ -8,7 +8,7 @@ import torch
 FAST: bool = os.environ.get("COURSE_FAST", "") not in ("", "0")  # small budgets, for testing the notebooks
 
 
-def pick_device(name: str | None = None) -> torch.device:
+def pick_device(name: str | torch.device | None = None) -> torch.device:
     """The device to compute on: `name`, else $COURSE_DEVICE, else the first there is of CUDA, MPS, CPU.
 
     MPS (Apple's GPU) has no float64: mixtures, densities and exact bounds, which need it, stay on the CPU.
@@ -16,13 +16,14 @@ def pick_device(name: str | None = None) -> torch.device:
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     mps = torch.backends.mps.is_available()
-    asked = name or os.environ.get("COURSE_DEVICE") or ("cuda" if gpus else "mps" if mps else "cpu")
+    best = "cuda" if gpus else "mps" if mps else "cpu"
+    asked = name if name not in (None, "") else os.environ.get("COURSE_DEVICE") or best
     try:
         device = torch.device(asked)
-    except RuntimeError:
+    except (RuntimeError, TypeError):  # TypeError: for what is no name at all, such as 2.5
         raise ValueError(f"{asked!r} is no device of torch: use cpu, cuda, cuda:1 or mps.") from None
     if (device.type == "cuda" and (device.index or 0) >= gpus) or (device.type == "mps" and not mps):
-        raise ValueError(f"{asked!r} was asked for, but torch finds no such device here: use cpu.")
+        raise ValueError(f"{str(asked)!r} was asked for, but torch finds no such device here: use cpu.")
     return device
 
 

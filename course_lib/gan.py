@@ -14,7 +14,15 @@ from torch.nn.functional import one_hot, softplus
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import Optimizer
 
-from course_lib.networks import Decoder, Encoder, check_images, labels_beside
+from course_lib.networks import (
+    Decoder,
+    Encoder,
+    check_codes,
+    check_images,
+    check_number_of_images,
+    is_count,
+    labels_beside,
+)
 
 
 class GAN(nn.Module):
@@ -31,22 +39,40 @@ class GAN(nn.Module):
     row, integers 0 … labels − 1. Labels may lie on another device.
     """
 
-    def __init__(self, shape: Sequence[int] = (28, 28), latent: int = 64, hidden: Sequence[int] = (32, 64),
-                 activation: str = "relu", network: str = "conv", discriminator: Sequence[int] | None = None,
-                 kinds: int = 0, norm: bool = True, spectral: bool = False,
-                 labels: int = 0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        shape: Sequence[int] = (28, 28),
+        latent: int = 64,
+        hidden: Sequence[int] = (32, 64),
+        activation: str = "relu",
+        network: str = "conv",
+        discriminator: Sequence[int] | None = None,
+        kinds: int = 0,
+        norm: bool = True,
+        spectral: bool = False,
+        labels: int = 0,
+    ) -> None:
         super().__init__()
-        if min(latent, kinds, labels) < 0:
-            given = f"latent={latent}, kinds={kinds}, labels={labels}"
-            raise ValueError(f"latent, kinds and labels count something: each is 0 or more, not {given}.")
+        if not all(is_count(number, 0) for number in (latent, kinds, labels)):
+            given = f"latent={latent!r}, kinds={kinds!r}, labels={labels!r}"
+            raise ValueError(
+                f"latent, kinds and labels are whole numbers, and each is 0 or more, not {given}."
+            )
         judge = hidden if discriminator is None else discriminator
         self.generator = Decoder(latent + kinds + labels, shape, hidden, activation, network, norm)
         self.discriminator = Encoder(shape, 1, judge, activation, network, labels)
         self.config: dict[str, Any] = {
-            "shape": list(shape), "latent": latent, "hidden": list(hidden), "activation": activation,
-            "network": network, "discriminator": list(judge), "kinds": kinds, "norm": norm,
-            "spectral": spectral, "labels": labels,
-        }  # fmt: skip
+            "shape": [int(side) for side in shape],
+            "latent": int(latent),
+            "hidden": [int(width) for width in hidden],
+            "activation": activation,
+            "network": network,
+            "discriminator": [int(width) for width in judge],
+            "kinds": int(kinds),
+            "norm": norm,
+            "spectral": spectral,
+            "labels": int(labels),
+        }
         for layer in list(self.discriminator.modules()):
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 # torch's own start shrinks what passes by √6 a layer, and so what G hears (He et al. 2015)
@@ -67,23 +93,30 @@ class GAN(nn.Module):
             network.start_at(mean)
 
     def noise(self, n: int) -> Tensor:
-        """n codes z, (n, latent + kinds), from torch's global generator."""
-        device, kinds = self.generator.bias.device, self.config["kinds"]
-        z = torch.randn(n, self.config["latent"], device=device)
+        """n codes z, (n, latent + kinds), like G's weights, from torch's global generator."""
+        check_number_of_images(n)
+        weights, kinds = self.generator.bias, self.config["kinds"]
+        z = torch.randn(n, self.config["latent"], device=weights.device, dtype=weights.dtype)
         if not kinds:
             return z
-        return torch.cat([z, 3.0 * one_hot(torch.randint(kinds, (n,), device=device), kinds)], 1)
+        choice = one_hot(torch.randint(kinds, (n,), device=weights.device), kinds)  # (n, kinds)
+        return torch.cat([z, 3.0 * choice.to(z.dtype)], 1)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The generator: G(z), pixels (..., D) in [0, 1], of codes z as by `noise`."""
+        return self.images(z, y)
 
     def images(self, z: Tensor, y: Tensor | None = None, average: bool = False) -> Tensor:
         """G(z), pixels (..., D) in [0, 1], of codes z as by `noise`; average: by averaged weights."""
         network = self.average if average else self.generator
+        check_codes(z, self.config["latent"] + self.config["kinds"], network.bias)
         label = self._beside(z, y)
         told = z if label is None else torch.cat([z, label], -1)
         return torch.sigmoid(network(told).to(z.dtype))
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """D's number (N,) for images x (N, D) in [0, 1]: larger is more real. ValueError for other x."""
-        check_images(x, self.generator.bias.numel())
+        check_images(x, self.generator.bias.numel(), self.generator.bias)
         return self.discriminator(x, self._beside(x, y)).squeeze(-1).to(x.dtype)
 
     @torch.no_grad()
@@ -168,9 +201,15 @@ def slopes(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def update_discriminator(
-    gan: GAN, real: Tensor, optimizer: Optimizer, loss: str = "nonsaturating", *,
-    y: Tensor | None = None, r1: float = 0.0, penalty: float = 0.0,
-) -> dict[str, Tensor]:  # fmt: skip
+    gan: GAN,
+    real: Tensor,
+    optimizer: Optimizer,
+    loss: str = "nonsaturating",
+    *,
+    y: Tensor | None = None,
+    r1: float = 0.0,
+    penalty: float = 0.0,
+) -> dict[str, Tensor]:
     """One step of D on real images (N, D) in [0, 1] and as many of G's, of the same labels y, if any.
 
     optimizer: of D's weights. r1, penalty: the weights of `r1_penalty` and `gradient_penalty`. Returns D's

@@ -9,13 +9,24 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from course_lib import plots
+from course_lib.networks import image_shape
 
 
-def digit_rows(rows: Mapping[str, Tensor], title: str = "", width: float = 8.5) -> Sequence[Axes]:
-    """One row of images (N, 784) for each name, which stands to its left; at most 16 of each are shown."""
+def digit_rows(
+    rows: Mapping[str, Tensor],
+    title: str = "",
+    width: float = 8.5,
+    *,
+    shape: Sequence[int] | None = None,
+) -> Sequence[Axes]:
+    """One row of images for each name, which stands to its left; at most 16 of each are shown.
+
+    images and shape: as for `plots.as_pixels`.
+    """
+    pixels = {name: plots.as_pixels(images[:16], shape) for name, images in rows.items()}  # (n, C, H, W)
     _, axes = plt.subplots(len(rows), 1, figsize=(width, 0.55 * len(rows) + 0.3), squeeze=False)
-    for ax, (name, images) in zip(axes[:, 0], rows.items(), strict=True):
-        plots.digits(images[:16], columns=min(16, len(images)), ax=ax)
+    for ax, (name, row) in zip(axes[:, 0], pixels.items(), strict=True):
+        plots.digits(row, columns=len(row), ax=ax)
         ax.text(-0.01, 0.5, name, ha="right", va="center", transform=ax.transAxes)
     axes[0, 0].set_title(title)
     return list(axes[:, 0])
@@ -24,7 +35,7 @@ def digit_rows(rows: Mapping[str, Tensor], title: str = "", width: float = 8.5) 
 def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
     """belief (G, D): the mean probability "real" that each version of D gives to each version of G."""
     ax = plt.subplots(figsize=(5.4, 4.6))[1] if ax is None else ax
-    picture = ax.imshow(belief.numpy(), vmin=0, vmax=1, cmap="cividis")
+    picture = ax.imshow(belief.detach().cpu().numpy(), vmin=0, vmax=1, cmap="cividis")
     names = [f"v{i + 1}" for i in range(max(belief.shape))]
     ax.set_xticks(range(belief.shape[1]), names[: belief.shape[1]])
     ax.set_yticks(range(belief.shape[0]), names[: belief.shape[0]])
@@ -33,14 +44,21 @@ def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def pull(images: Tensor, slope: Tensor) -> None:
-    """Images (N, 784) above, and below them where a slope (N, 784) wants more (red) or less (blue) ink."""
+def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
+    """Images above, and below them where a slope of their size wants more (red) or less (blue) ink.
+
+    images and shape: as for `plots.as_pixels`. Of a colour image the slope's channels are added up.
+    """
+    channels, height, width = image_shape(images, shape)
+    if slope.shape != images.shape:
+        raise ValueError(f"Images {tuple(images.shape)} need a slope as large, not {tuple(slope.shape)}.")
+    pixels = plots.as_pixels(images[:16], shape)  # (n, C, H, W)
+    n = len(pixels)
     _, (top, bottom) = plt.subplots(2, 1, figsize=(8.5, 1.9))
-    n = min(16, len(images))
-    plots.digits(
-        images[:n], columns=n, ax=top, title="made by G, and where D wants more ink (red) or less (blue)"
-    )
-    sheet = slope[:n].view(n, 28, 28).transpose(0, 1).flatten(1).detach()
+    title = "made by G, and where D wants more ink (red) or less (blue)"
+    plots.digits(pixels, columns=n, ax=top, title=title)
+    rows = slope[:n].detach().cpu().reshape(n, channels, height, width).sum(1)  # (n, H, W)
+    sheet = rows.transpose(0, 1).flatten(1)  # (H, n·W)
     largest = float(sheet.abs().max()) / 2  # the strongest pixels may saturate, so that the others show
     bottom.imshow(sheet.numpy(), cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
     bottom.set_axis_off()
@@ -59,14 +77,19 @@ def game(log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: 
     plots.plain_numbers(right.yaxis)
 
 
-def classes(cases: Mapping[str, tuple[Tensor, Tensor, str]]) -> None:
-    """For each name (images (N, 784), shares of the ten classes, a caption): some images and the shares."""
+def classes(cases: Mapping[str, tuple[Tensor, Tensor, str]], *, shape: Sequence[int] | None = None) -> None:
+    """For each name (images, shares of the classes (classes,), a caption): some images and the shares.
+
+    images and shape: as for `plots.as_pixels`.
+    """
+    pixels = [plots.as_pixels(images[:24], shape) for images, _, _ in cases.values()]  # (n, C, H, W) each
     _, axes = plt.subplots(len(cases), 2, figsize=(10, 2.1 * len(cases)), width_ratios=(3, 2), squeeze=False)
-    for (left, right), (name, (images, shares, caption)) in zip(axes, cases.items(), strict=True):
-        plots.digits(images[:24], columns=12, ax=left, title=name)
-        right.bar(range(10), shares.numpy(), color=plots.MODEL)
-        right.axhline(0.1, color=plots.PRIOR, ls=":")
-        right.set(xticks=range(10), ylabel="share", title=caption)
+    for (left, right), sheet, (name, case) in zip(axes, pixels, cases.items(), strict=True):
+        _, shares, caption = case
+        plots.digits(sheet, columns=12, ax=left, title=name)
+        right.bar(range(len(shares)), shares.detach().cpu().numpy(), color=plots.MODEL)
+        right.axhline(1 / len(shares), color=plots.PRIOR, ls=":")
+        right.set(xticks=range(len(shares)), ylabel="share", title=caption)
 
 
 def boxes(values: Mapping[str, Tensor], xlabel: str) -> Axes:

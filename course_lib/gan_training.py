@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.data import Digits
+from course_lib.data import as_digits
 from course_lib.device import knows_bfloat16
 from course_lib.gan import GAN, update_discriminator, update_generator
+from course_lib.networks import check_labels, is_count
 from course_lib.training import Run
 
 
@@ -39,7 +40,8 @@ class GANRecipe:
     autocast: bool = False  # products in bfloat16, on a device that knows it
 
     def __post_init__(self) -> None:
-        if self.batch_size < 2 or min(self.d_steps, self.r1_every) < 1:
+        steps = is_count(self.d_steps) and is_count(self.r1_every)
+        if not is_count(self.batch_size, 2) or not steps:
             raise ValueError(
                 "batch_size is a whole number of at least 2, d_steps and r1_every of at least 1."
             )
@@ -48,20 +50,27 @@ class GANRecipe:
 
 
 def train_gan(
-    recipe: GANRecipe, digits: Digits, seed: int = 0, epochs: float | None = None,
-    checkpoint: str | Path | None = None, evaluate: Callable[[GAN], dict[str, float]] | None = None,
+    recipe: GANRecipe,
+    digits: Any,
+    seed: int = 0,
+    epochs: float | None = None,
+    checkpoint: str | Path | None = None,
+    evaluate: Callable[[GAN], dict[str, float]] | None = None,
+    *,
+    weights: Tensor | None = None,
     **options: Any,
-) -> tuple[GAN, Run]:  # fmt: skip
+) -> tuple[GAN, Run]:
     """The recipe's GAN trained on the digits, in eval mode, and its Run.
 
-    epochs: others than the recipe's. checkpoint: a file to resume from. options: those of `Run.train`, but
-    evaluate is given the GAN, and autocast goes before the recipe's. The run's history holds what the two
-    updates return.
+    digits: Digits, or any map-style data set, which is read into Digits first. epochs: others than the
+    recipe's. checkpoint: a file to resume from. weights: (N,), how often each row is drawn, as for `Run`.
+    options: those of `Run.train`, but evaluate is given the GAN, and autocast goes before the recipe's. The
+    run's history holds what the two updates return.
     Raises ValueError for a loss that there is not, and for a graph with a penalty that is not in each step.
     """
-    if not isinstance(recipe, GANRecipe) or not isinstance(digits, Digits):
-        kinds = f"{type(recipe).__name__} and {type(digits).__name__}"
-        raise ValueError(f"train_gan takes a GANRecipe and Digits, such as mnist() returns, not {kinds}.")
+    if not isinstance(recipe, GANRecipe):
+        raise ValueError(f"train_gan takes a GANRecipe, not {type(recipe).__name__}.")
+    digits = as_digits(digits)
     torch.manual_seed(seed)
     images = digits.images.flatten(1)  # (N, D), bytes
     device = images.device
@@ -70,23 +79,27 @@ def train_gan(
         raise ValueError("In a graph every step is the same: take r1_every=1, or no graph.")
     gan = GAN(shape=list(digits.images.shape[1:]), **recipe.config).to(device)
     gan.to(memory_format=torch.channels_last)  # faster convolutions
+    if gan.config["labels"]:
+        check_labels(digits.labels, gan.config["labels"])  # a GPU would stop at such a label, with no word
     if recipe.mean_image:
         gan.start_at(images.float().mean(0) / 255)
     players = {"generator": recipe.lr_generator, "discriminator": recipe.lr_discriminator}
     optimizers = {}
     for name, lr in players.items():
-        weights = getattr(gan, name).parameters()
-        optimizers[name] = torch.optim.Adam(weights, lr, recipe.betas, fused=True, capturable=graph)
+        learned = getattr(gan, name).parameters()
+        optimizers[name] = torch.optim.Adam(learned, lr, recipe.betas, fused=True, capturable=graph)
         # a tensor, so that it can change inside a CUDA graph; the defaults, by which a checkpoint knows its
         # run, stay as they are
         optimizers[name].param_groups[0]["lr"] = torch.tensor(lr, device=device)
     data = (images, digits.labels) if gan.config["labels"] else (images,)
-    parts = {"gan": gan} | {f"{name}_optimizer": optimizer for name, optimizer in optimizers.items()}
+    parts: dict[str, Any] = {"gan": gan}
+    parts |= {f"{name}_optimizer": optimizer for name, optimizer in optimizers.items()}
     # epochs may be more than they were, and autocast be another machine's; config and rates the parts have
     told = ("loss", "cosine", "d_steps", "r1", "r1_every", "penalty", "average", "mean_image")
     facts = {name: getattr(recipe, name) for name in told}
     rows = recipe.batch_size * recipe.d_steps
-    run = Run(data, batch_size=rows, seed=seed, checkpoint=checkpoint, facts=facts, **parts)
+    drawn = {} if weights is None else {"weights": weights}
+    run = Run(data, batch_size=rows, seed=seed, checkpoint=checkpoint, facts=facts, **parts, **drawn)
 
     def update(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         if recipe.cosine:

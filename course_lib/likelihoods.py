@@ -1,4 +1,4 @@
-"""P(x|z) of black and white images: what a decoder's numbers say of the pixels."""
+"""P(x|z): what a decoder's numbers say of the pixels, and which pixels a likelihood speaks of."""
 
 from typing import Any
 
@@ -7,13 +7,35 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent
 from torch.nn import functional as F
 
+from course_lib.data.digits import binarize, fixed_binarization
+
+
+def observed_pixels(images: Tensor, likelihood: str, *, fixed: bool = False) -> Tensor:
+    """Bytes (..., H, W), 0 to 255, as the float pixels that a model of this likelihood is to explain.
+
+    For "gaussian" they are grey, the bytes over 255. For "bernoulli" and "autoregressive" they are black or
+    white: drawn anew at each call, as for training, or fixed for good, as for test figures. Raises ValueError
+    for images that are not uint8.
+    """
+    if images.dtype != torch.uint8:
+        raise ValueError(f"Pixels are observed from bytes (uint8), as in digits.images, not {images.dtype}.")
+    if likelihood == "gaussian":
+        return images.float() / 255
+    return fixed_binarization(images) if fixed else binarize(images)
+
 
 def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     """log P(x), in nats, of pixels that are 1 with probability sigmoid(logits): both (..., D), result (...).
 
     It is a sum over the image's pixels: x·log p + (1 − x)·log(1 − p), which with p = sigmoid(l) is
-    x·l − log(1 + eˡ), finite whatever the logit. For grey x it is a cross-entropy and no likelihood.
+    x·l − log(1 + eˡ), finite whatever the logit. For grey x it is a cross-entropy and no likelihood. Raises
+    ValueError for x of whole numbers beyond 0 and 1: bytes are not pixels yet.
     """
+    if not x.is_floating_point() and x.numel() and not 0 <= int(x.min()) <= int(x.max()) <= 1:
+        raise ValueError(
+            f"Pixels lie in [0, 1]; these {x.dtype} reach from {int(x.min())} to {int(x.max())}: "
+            "use digits.pixels() or binarize(images)."
+        )
     if logits.device.type == "cpu":
         kind = torch.result_type(logits, x)
         return _LogBernoulli.apply(*torch.broadcast_tensors(logits.to(kind), x.to(kind)))

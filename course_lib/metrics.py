@@ -2,13 +2,17 @@
 
 A model is anything with `prior`, `likelihood(z)` and `posterior(x)`, all three distributions whose event is
 one z or one image: Independent(…, 1). z comes as (S, N, d), S draws an image, or (N, d). A model that needs
-labels gets them as `y=`, by its `given(y)`. Images are float rows x (N, D), N > 1. Model and torch's random
-state stay as they were.
+labels gets them as `y=`, (N,) or one for all, by its `given(y)`. Images are float rows x (N, D), N > 1. Model
+and torch's random state stay as they were.
+
+Nats of a Bernoulli and of a Gaussian are not comparable: the first are of a probability, the second of a
+density, which may be negative. Each is measured on the pixels that the model was trained on.
 """
 
 import math
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
@@ -17,12 +21,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Independent, MixtureSameFamily, kl_divergence
+from torch.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    kl_divergence,
+)
 from tqdm import tqdm
 
 from course_lib.data.digits import check_tensors
 from course_lib.elbo import Bound, log_importance_weights
 from course_lib.elbo import elbo as bound_of
+from course_lib.networks import check_labels, is_count
 from course_lib.state import aside
 
 
@@ -58,18 +68,28 @@ class NLL:
         return "\n".join([head, *(f"  k = {k:<5} {self[k]}" for k in self.ks)])
 
 
-def nll(model: Any, x: Tensor, ks: Sequence[int] | int = (1, 50, 5000), *, y: Tensor | None = None,
-        seed: int = 0, rows_at_once: int | None = None, progress: bool = True) -> NLL:  # fmt: skip
+def nll(
+    model: Any,
+    x: Tensor,
+    ks: Sequence[int] | int = (1, 50, 5000),
+    *,
+    y: Tensor | int | None = None,
+    seed: int = 0,
+    rows_at_once: int | None = None,
+    progress: bool = True,
+) -> NLL:
     """−log P(x) by importance weighting: −log of the mean of k weights P(x|z) P(z) / q(z|x), z drawn from q.
 
     Each image gets max(ks) draws of z. For a smaller k they are cut into groups of k and the groups' bounds
     averaged: k=1 is −L_b over all draws, not one. On average a bound lies above the truth, less so for larger
-    k. ValueError for grey pixels, which a Bernoulli cannot produce. Source: Burda et al. 2016, equation 8.
+    k. ValueError for grey pixels, which a Bernoulli cannot produce; a warning for a density at black and
+    white ones. Source: Burda et al. 2016, equation 8.
     """
     check_tensors(x)
-    ks = tuple(sorted({ks} if isinstance(ks, int) else set(ks)))
-    if not ks or ks[0] < 1:
+    asked = tuple(ks) if isinstance(ks, Iterable) else (ks,)
+    if not asked or not all(is_count(k) for k in asked):
         raise ValueError(f"ks are numbers of draws, each at least 1, not {ks}.")
+    ks = tuple(sorted({int(k) for k in asked}))
     rows = rows_at_once or (100_000 if x.is_cuda else 500)  # 500 rows of 784 floats stay in a CPU's cache
     start, bounds, size = perf_counter(), [], max(1, rows // 100)
     torch.empty(30 << 20, dtype=torch.uint8)  # glibc then keeps freed blocks of this size: a third faster
@@ -82,7 +102,7 @@ def nll(model: Any, x: Tensor, ks: Sequence[int] | int = (1, 50, 5000), *, y: Te
     return NLL(ks, -torch.cat(bounds, 1), perf_counter() - start)
 
 
-def elbo(model: Any, x: Tensor, samples: int = 10, *, y: Tensor | None = None, seed: int = 0) -> Bound:
+def elbo(model: Any, x: Tensor, samples: int = 10, *, y: Tensor | int | None = None, seed: int = 0) -> Bound:
     """Mean of L_b and of its parts over x, `samples` draws of z an image; `se` is over images, as for NLL."""
     with _measuring(model, x, y, seed, 100, exact=True) as parts:
         each = [bound_of(part, part.posterior(some), some, samples=samples) for part, some in parts]
@@ -90,7 +110,7 @@ def elbo(model: Any, x: Tensor, samples: int = 10, *, y: Tensor | None = None, s
     return Bound(rec.mean(), kl.mean(), None, (rec - kl).std() / math.sqrt(len(x)))
 
 
-def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | None = None) -> Tensor:
+def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | int | None = None) -> Tensor:
     """KL(q(z_i|x) ‖ P(z_i)), averaged over x: (d,). Together they are the KL term of L_b.
 
     ValueError where q or the prior is not Independent(…, 1), NotImplementedError where torch knows no KL.
@@ -104,7 +124,7 @@ def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | None = None) -> Tenso
         return torch.cat([kl_divergence(q.base_dist, prior.base_dist) for q, prior in pairs]).mean(0)
 
 
-def active_units(model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | None = None) -> Tensor:
+def active_units(model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | int | None = None) -> Tensor:
     """Which z_i follow x: those whose posterior mean has a variance over x above `threshold`. Bool, (d,).
 
     `.sum()` counts them; the others have collapsed onto the prior. Source: Burda et al. 2016, section 5.2.
@@ -115,7 +135,7 @@ def active_units(model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | 
         return torch.cat([getattr(q, "base_dist", q).mean for q in qs]).var(0) > threshold
 
 
-def aggregate_posterior(model: Any, x: Tensor, *, y: Tensor | None = None) -> MixtureSameFamily:
+def aggregate_posterior(model: Any, x: Tensor, *, y: Tensor | int | None = None) -> MixtureSameFamily:
     """q(z), the mean of q(z|x) over x: where in z these images lie, with `.sample` and `.log_prob`.
 
     A mixture of N components: take a few thousand images, because each draw and each log_prob costs N of q's.
@@ -125,8 +145,9 @@ def aggregate_posterior(model: Any, x: Tensor, *, y: Tensor | None = None) -> Mi
     return MixtureSameFamily(Categorical(logits=x.new_zeros(len(x))), q)
 
 
-def elbo_surgery(model: Any, x: Tensor, samples: int = 4, *, y: Tensor | None = None, seed: int = 0
-                 ) -> dict[str, Estimate]:  # fmt: skip
+def elbo_surgery(
+    model: Any, x: Tensor, samples: int = 4, *, y: Tensor | int | None = None, seed: int = 0
+) -> dict[str, Estimate]:
     """Mean KL(q(z|x) ‖ P(z)) = I(x; z) + KL(q(z) ‖ P(z)), q(z) the aggregate posterior, by Monte Carlo.
 
     I is how much z tells which of these N images it came from: at most log N, and near that wherever no two
@@ -167,9 +188,14 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
     """Mean squared distance of two different images of a class, averaged over the classes. Not in nats.
 
     In pixels (N, D), or in features, as by Classifier.features. Compare like with like: in binary images each
-    pixel's own noise counts, in a decoder's means it is missing.
+    pixel's own noise counts, in a decoder's means it is missing. Raises ValueError for labels that are not
+    one a row, for bytes, and for a class of one image.
     """
     check_tensors(images, labels)
+    if not images.is_floating_point():
+        raise ValueError(f"Pixels or features are floating numbers, not {images.dtype}: use digits.pixels().")
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"{len(images):,} images need a label each, not labels of {tuple(labels.shape)}.")
     groups = [images[labels == label].flatten(1).cpu().double() for label in labels.unique()]  # (n, D) each
     if min(map(len, groups), default=0) < 2:
         raise ValueError("A distance needs two images of a class, and some class here has only one.")
@@ -182,15 +208,58 @@ def _measuring(model, x, y, seed=0, size=1000, exact=False):
     check_tensors(x)
     if x.ndim != 2 or len(x) < 2 or not x.is_floating_point():
         raise ValueError(f"x must be float rows (N, D), at least two, not {x.dtype} {tuple(x.shape)}.")
-    if y is not None and len(y) != len(x):
-        raise ValueError(f"{len(x):,} images need as many labels, not {len(y):,}.")
+    y = _labels_for(model, y, len(x))
 
     with aside(x.device, seed, model):
         torch.manual_seed(seed)
         getattr(model, "eval", lambda: None)()
         one = model if y is None else model.given(y[:1])
-        with suppress(NotImplementedError):  # not every distribution says what it can produce
-            if exact and not one.likelihood(one.posterior(x[:1]).sample()).support.check(x).all():
-                raise ValueError("This likelihood cannot produce such x: use fixed_binarization(images).")
+        _check_model(model, one)
+        if exact:
+            with suppress(NotImplementedError):  # not every distribution says what it can produce
+                _check_pixels(one.likelihood(one.posterior(x[:1]).sample()).support, x)
         slices = (slice(start, start + size) for start in range(0, len(x), size))
         yield ((model if y is None else model.given(y[rows]), x[rows]) for rows in slices)
+
+
+def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
+    """The labels (n,) that the model is to be given, or None. Raises ValueError for what does not fit."""
+    if y is None:
+        return None
+    y = torch.as_tensor(y)
+    y = y.expand(n) if y.ndim == 0 else y
+    if len(y) != n:
+        raise ValueError(f"{n:,} images need as many labels, not {len(y):,}.")
+    if not hasattr(model, "given"):
+        raise ValueError(f"Only a conditional model takes labels y, and {type(model).__name__} is none.")
+    classes = getattr(model, "config", {}).get("labels")
+    if classes:
+        check_labels(y, classes)
+    return y
+
+
+def _check_model(model: Any, one: Any) -> None:
+    """Raise ValueError unless `one`, the model given its labels if there are any, can be measured."""
+    missing = [part for part in ("prior", "likelihood", "posterior") if not hasattr(one, part)]
+    if missing and one is model and hasattr(model, "given"):
+        raise ValueError(
+            f"{type(model).__name__} needs the images' labels: pass y, one a row, or one for all."
+        )
+    if missing:
+        raise ValueError(
+            "Measuring needs a model with prior, likelihood(z) and posterior(x), "
+            f"and {type(model).__name__} has no {missing[0]}."
+        )
+
+
+def _check_pixels(support: Any, x: Tensor) -> None:
+    """Raise ValueError for x outside of the support; warn where it is a continuous one, and x are 0 and 1."""
+    if not support.check(x).all():
+        raise ValueError("This likelihood cannot produce such x: use fixed_binarization(images).")
+    black_and_white = bool(((x == 0) | (x == 1)).all()) and bool(x.min() < x.max())
+    if black_and_white and not support.is_discrete:
+        warnings.warn(
+            "These pixels are all black or white, and this likelihood is a density of grey ones, which has "
+            "no upper limit there: for a model of grey images pass digits.pixels().",
+            stacklevel=5,
+        )

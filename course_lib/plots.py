@@ -17,10 +17,13 @@ from matplotlib.ticker import LogFormatter
 from torch import Tensor
 
 from course_lib.elbo import Bound
+from course_lib.networks import check_labels, image_shape, is_count
 
 # Okabe & Ito's palette: told apart with every common kind of colour blindness, and in grey print by label
 DATA, MODEL, Q, BOUND, GAP, PRIOR = "#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
-COMPONENTS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
+# Eight of equal rank, after Okabe and Ito; their green, vermilion, yellow and grey are changed, so that any
+# two differ by 20 in CIELAB at least with every common kind of colour blindness (tests/test_widgets_em.py)
+COMPONENTS = ("#0072B2", "#E69F00", "#006B50", "#CC79A7", "#56B4E9", "#C65500", "#F5EE80", "#222222")
 
 
 def use_style() -> None:
@@ -50,20 +53,64 @@ def plain_numbers(*axes: Axis) -> None:
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
-def digits(images: Tensor, columns: int = 10, ax: Axes | None = None, title: str = "") -> Axes:
-    """A sheet of grey images in rows of `columns`: images (N, H, W) or (N, H·W) square, pixels in [0, 1]."""
-    if images.ndim == 2:
-        side = round(images.shape[1] ** 0.5)
-        if side**2 != images.shape[1]:
-            raise ValueError(f"{images.shape[1]} pixels are no square image: pass (N, H, W).")
-        images = images.reshape(-1, side, side)
-    n, height, width = images.shape
+def as_pixels(images: Any, shape: Sequence[int] | None = None) -> Tensor:
+    """Images as float32 pixels (N, C, H, W) in [0, 1] on the CPU, C = 1 for grey or 3 for RGB.
+
+    images: a tensor or an array (N, H, W), (N, C, H, W) or (N, D): square, grey or RGB, unless `shape`,
+    (H, W) or (C, H, W), says otherwise. Bytes (uint8) are divided by 255; bits (bool) become black and white.
+    Raises ValueError for pixels outside [0, 1] and for what is no image.
+    """
+    if not isinstance(images, Tensor):
+        try:
+            images = torch.as_tensor(np.array(images))
+        except (TypeError, ValueError, RuntimeError):
+            kind = type(images).__name__
+            raise ValueError(f"Pass images as a tensor or an array, not as {kind}.") from None
+    images = images.detach().cpu()
+    channels, height, width = image_shape(images, shape)
+    if channels not in (1, 3):
+        raise ValueError(f"An image has 1 channel (grey) or 3 (RGB), not {channels}.")
+    if len(images) == 0:
+        raise ValueError("There is no image to draw: pass at least one.")
+    if images.dtype == torch.uint8:
+        pixels = images.float() / 255
+    elif images.is_floating_point() or images.dtype == torch.bool:
+        pixels = images.float()
+    else:
+        raise ValueError(
+            f"Pixels are bytes (uint8, 0 to 255) or floats in [0, 1], not {images.dtype}: "
+            "use images.to(torch.uint8) or images.float()."
+        )
+    low, high = (float(v) for v in pixels.aminmax())
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # less than a grey level is rounding; NaN is caught as well
+        raise ValueError(
+            f"Pixels lie in [0, 1]; these reach from {low:.4g} to {high:.4g}: "
+            "divide bytes by 255, or cut off with .clamp(0, 1)."
+        )
+    return pixels.clamp(0, 1).reshape(-1, channels, height, width)
+
+
+def digits(
+    images: Any,
+    columns: int = 10,
+    ax: Axes | None = None,
+    title: str = "",
+    *,
+    shape: Sequence[int] | None = None,
+) -> Axes:
+    """A sheet of images, grey or RGB, in rows of `columns`; images and shape as for `as_pixels`."""
+    pixels = as_pixels(images, shape)  # (N, C, H, W)
+    if not is_count(columns):
+        raise ValueError(f"columns is a whole number, at least 1, not {columns!r}.")
+    n, channels, height, width = pixels.shape
     rows = -(-n // columns)
-    sheet = torch.ones(rows * columns, height + 2, width + 2)  # a white frame of one pixel round each
-    sheet[:n, 1:-1, 1:-1] = images.detach().cpu().float().clamp(0, 1)
-    sheet = sheet.reshape(rows, columns, height + 2, width + 2).transpose(1, 2).flatten(0, 1).flatten(1)
-    ax = _axes(ax, figsize=(0.62 * columns, 0.62 * rows + 0.4))
-    ax.imshow(sheet.numpy(), vmin=0, vmax=1, interpolation="nearest")
+    framed = torch.ones(rows * columns, channels, height + 2, width + 2)  # white, one pixel round each
+    framed[:n, :, 1:-1, 1:-1] = pixels
+    grid = framed.reshape(rows, columns, channels, height + 2, width + 2)
+    # rows of images and their rows of pixels first, then columns, then the channels, as matplotlib has them
+    sheet = grid.permute(0, 3, 1, 4, 2).reshape(rows * (height + 2), columns * (width + 2), channels)
+    ax = _axes(ax, figsize=(0.62 * columns, 0.62 * rows * height / width + 0.4))
+    ax.imshow(sheet.squeeze(2).numpy(), vmin=0, vmax=1, interpolation="nearest")
     ax.set_title(title)
     ax.set_axis_off()
     return ax
@@ -201,12 +248,17 @@ def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
 
 
 def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str = "") -> Axes:
-    """Codes (N, 2) of digits with labels (N,) 0 … 9: each a point that is its digit's numeral."""
+    """Codes (N, 2) of images with labels (N,), integers from 0: each a point that is its label's numeral."""
+    if z.ndim != 2 or z.shape[1] != 2 or len(labels) != len(z):
+        raise ValueError(
+            f"A plane shows codes (N, 2) with a label each, not {tuple(z.shape)} with {len(labels)} labels."
+        )
+    check_labels(labels, 100)  # numerals of more digits could not be read
     ax = _axes(ax, figsize=(4.4, 4.2))
-    for digit in range(10):
-        x, y = z[labels == digit].detach().cpu().T
-        colour = (*COMPONENTS[:6], "#A89B00", "#999999", "#7A3B10", DATA)[digit]  # yellow, but to be read
-        ax.scatter(x, y, s=22, color=colour, marker=f"${digit}$", linewidths=0.2)
+    colours = (*COMPONENTS[:6], "#A89B00", "#999999", "#7A3B10", DATA)  # this yellow can be read
+    for label in labels.unique().tolist():
+        x, y = z[labels == label].detach().cpu().T
+        ax.scatter(x, y, s=22, color=colours[label % len(colours)], marker=f"${label}$", linewidths=0.2)
     ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
     return ax
 

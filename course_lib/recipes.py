@@ -1,7 +1,8 @@
 """How the models of the course's tables and files are trained: `python -m course_lib.recipes best`.
 
-A recipe is a model and every number of its training. A VAE's images are binarized anew at each step, and its
-figures are taken on the one fixed binarization of the test digits; a GAN learns the grey images.
+A recipe is a model and every number of its training. A VAE of black and white pixels gets its images
+binarized anew at each step, and its figures are taken on the one fixed binarization of the test digits. A VAE
+with a Gaussian likelihood gets the grey images in both places, and a GAN learns the grey images too.
 """
 
 import argparse
@@ -15,13 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_lib.autoencoder import AutoEncoder
 from course_lib.checkpoints import load_model, save_model
 from course_lib.classifier import Classifier, train_classifier
 from course_lib.conditional_vae import ConditionalVAE
-from course_lib.data import Digits, binarize, fixed_binarization, mnist
+from course_lib.data import as_digits, fixed_binarization, mnist
 from course_lib.device import knows_bfloat16, pick_device
+from course_lib.files import check_writable, reason, usable
 from course_lib.gan_training import GANRecipe, train_gan
+from course_lib.likelihoods import observed_pixels
 from course_lib.metrics import NLL, nll
+from course_lib.networks import check_labels
 from course_lib.sample_metrics import judge
 from course_lib.training import Run
 from course_lib.vae import VAE
@@ -33,7 +38,10 @@ GAN_QUALITY = MODELS / "gan_quality.json"  # and those of benchmarks/gan.py
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model and its training by Adam. warmup: its share in which the KL's factor rises from 0 to beta."""
+    """A model and its training by Adam. warmup: its share in which the KL's factor rises from 0 to beta.
+
+    model: VAE, ConditionalVAE or AutoEncoder, which has no KL, so that warmup and beta say nothing there.
+    """
 
     model: Callable[..., Any] = VAE
     config: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +53,10 @@ class Recipe:
     beta: float = 1.0
     mean_image: bool = False  # the decoder begins at the mean image instead of at grey
     autocast: bool = False  # products in bfloat16, on a device that knows it
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"warmup is a share of the training, from 0 to 1, not {self.warmup}.")
 
 
 WIDE = {"latent": 32, "hidden": [500, 500], "activation": "silu"}
@@ -77,20 +89,40 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
 
 
 def train(
-    recipe: Recipe | GANRecipe, digits: Digits, seed: int = 0, epochs: float | None = None,
-    checkpoint: str | Path | None = None, **options: Any,
-) -> tuple[Any, Run]:  # fmt: skip
+    recipe: Recipe | GANRecipe,
+    digits: Any,
+    seed: int = 0,
+    epochs: float | None = None,
+    checkpoint: str | Path | None = None,
+    *,
+    weights: Tensor | None = None,
+    **options: Any,
+) -> tuple[Any, Run]:
     """The recipe's model trained on the digits, in eval mode, and its Run.
 
-    epochs: others than the recipe's. checkpoint: a file to resume from. options: those of `Run.train`.
+    digits: Digits, or any map-style data set, such as torchvision's ImageFolder(root), which is read into
+    Digits first. epochs: others than the recipe's. checkpoint: a file to resume from. weights: (N,), how
+    often each row is drawn, as for `Run`. options: those of `Run.train`. The model gets the pixels that its
+    likelihood speaks of (`likelihoods.observed_pixels`). A ConditionalVAE gets as many labels as the digits
+    have classes.
     Interrupted, it returns the model so far: then `run.finished` is False.
     """
+    digits = as_digits(digits)
     if isinstance(recipe, GANRecipe):
-        return train_gan(recipe, digits, seed, epochs, checkpoint, **options)
+        return train_gan(recipe, digits, seed, epochs, checkpoint, weights=weights, **options)
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"train takes a recipe, not {type(recipe).__name__}.")
     torch.manual_seed(seed)
     images = digits.images.flatten(1)  # (N, D), bytes
     shape = list(digits.images.shape[1:])
-    model = recipe.model(shape=shape, **recipe.config).to(images.device)
+    config = dict(recipe.config)
+    if recipe.model is ConditionalVAE:
+        config.setdefault("labels", digits.n_classes)
+    model = recipe.model(shape=shape, **config).to(images.device)
+    if isinstance(model, ConditionalVAE):
+        check_labels(digits.labels, model.config["labels"])  # a GPU would stop at such a label, with no word
+    likelihood = likelihood_name(model)
+    gaussian = likelihood == "gaussian"
     decoder = model.vae.decoder if isinstance(model, ConditionalVAE) else model.decoder
     if recipe.mean_image:
         decoder.start_at(images.float().mean(0) / 255)
@@ -102,15 +134,30 @@ def train(
     data = (images, digits.labels) if isinstance(model, ConditionalVAE) else (images,)
     # epochs may be more than they were, and autocast be another machine's; the rest makes the training
     facts = {name: getattr(recipe, name) for name in ("cosine", "warmup", "beta", "mean_image")}
-    run = Run(data, batch_size=recipe.batch_size, seed=seed, checkpoint=checkpoint, facts=facts,
-              model=model, optimizer=optimizer)  # fmt: skip
+    if gaussian:
+        facts["pixels"] = "grey"  # checkpoints of the first edition saw black and white ones
+    drawn = {} if weights is None else {"weights": weights}
+    run = Run(
+        data,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        checkpoint=checkpoint,
+        facts=facts,
+        model=model,
+        optimizer=optimizer,
+        **drawn,
+    )
 
     def update(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         if recipe.cosine:
             lr = optimizer.param_groups[0]["lr"]
             lr.copy_(recipe.lr * 0.5 * (1 + torch.cos(math.pi * run.progress)))
-        beta = recipe.beta * ((run.progress / recipe.warmup).clamp(max=1.0) if recipe.warmup else 1.0)
-        losses = model.loss(binarize(batch[0]), *batch[1:], beta=beta)  # with its labels, if it takes any
+        x = observed_pixels(batch[0], likelihood)  # (B, D)
+        if isinstance(model, AutoEncoder):
+            losses = model.loss(x)
+        else:
+            rise = (run.progress / recipe.warmup).clamp(max=1.0) if recipe.warmup else 1.0
+            losses = model.loss(x, *batch[1:], beta=recipe.beta * rise)  # with its labels, if it takes any
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()
@@ -118,8 +165,9 @@ def train(
 
     precision = torch.get_float32_matmul_precision()
     # oneDNN's products instead of MKL's: on some of AMD's processors twice as fast. A CPU that knows bfloat16
-    # may round the factors to it; their products are added up in float32
-    if images.device.type == "cpu":
+    # may round the factors to it; their products are added up in float32. A Gaussian divides its errors by a
+    # variance that may be tiny, so what is rounded there would be learned as noise
+    if images.device.type == "cpu" and not gaussian:
         torch.set_float32_matmul_precision("medium")
     try:
         options.setdefault("autocast", recipe.autocast and knows_bfloat16(images.device))
@@ -129,13 +177,20 @@ def train(
     return model.eval(), run
 
 
+def likelihood_name(model: Any) -> str:
+    """The model's likelihood. An auto-encoder's squared error is that of a Gaussian, of a fixed variance."""
+    return "gaussian" if isinstance(model, AutoEncoder) else model.config["likelihood"]
+
+
 def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL:
     """`metrics.nll` with 1, 50 and k draws, its matrix products in bfloat16 on a device that knows it.
 
-    Half the time on such a CPU; on 100 digits the figures moved by 0.003 nats at most.
+    Half the time on such a CPU; on 100 digits the figures moved by 0.003 nats at most. A Gaussian's stay in
+    float32, because it divides what was rounded by its variance.
     """
     rows = 250 if getattr(model, "pixels_before", None) else 1000  # what a CPU's cache takes
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=knows_bfloat16(x.device)):
+    half = knows_bfloat16(x.device) and likelihood_name(model) != "gaussian"
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
         return nll(model, x, (1, 50, k), y=y, rows_at_once=rows)
 
 
@@ -154,7 +209,14 @@ def main() -> None:
     whole = asked.epochs is None or (asked.epochs >= 1 and asked.epochs % 1 == 0)
     if asked.recipe == "classifier" and not whole:
         parser.error(f"the classifier takes a whole number of epochs, at least 1, not {asked.epochs:g}.")
-    out, device = asked.out or Path(f"{asked.recipe}.safetensors"), pick_device(asked.device)
+    try:
+        out = usable(asked.out or f"{asked.recipe}.safetensors")
+        check_writable(out)
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"{asked.out or 'this folder'} cannot be written ({reason(error)}): pass another --out.")
+    device = pick_device(asked.device)
     digits, test = mnist(train=True, device=device), mnist(train=False, device=device)
     facts: dict[str, Any] = {"recipe": asked.recipe, "seed": asked.seed, "torch": torch.__version__}
     if asked.recipe == "classifier":
@@ -169,9 +231,10 @@ def main() -> None:
         facts["epochs"] = recipe.epochs if asked.epochs is None else asked.epochs
         model, run = train(recipe, digits, asked.seed, asked.epochs, going)
         if not run.finished:
-            sys.exit(f"{out} is not written yet: the same command goes on from {going}.")
+            sys.exit(f"{out} is not written yet: the same command goes on from {run.checkpoint}.")
         save_model(model, out, dtype=torch.float16, **facts)
-        going.unlink(missing_ok=True)  # there is none of no epochs
+        if run.checkpoint:  # this run's own file, which has another name if a second run took the first
+            run.checkpoint.unlink(missing_ok=True)  # there is none of no epochs
         model = load_model(out, device)  # what is measured is what was saved
         if isinstance(recipe, GANRecipe):
             torch.manual_seed(asked.seed)
@@ -179,7 +242,8 @@ def main() -> None:
             facts["test"] = judge(images, real, Classifier.load(device))
         elif asked.k:
             y = test.labels if recipe.model is ConditionalVAE else None
-            found = likelihood_of(model, fixed_binarization(test.images).flatten(1), asked.k, y)
+            x = observed_pixels(test.images, likelihood_name(model), fixed=True).flatten(1)  # (N, D)
+            found = likelihood_of(model, x, asked.k, y)
             facts["test_nll"] = {str(k): list(found[k]) for k in found.ks}  # mean, standard error
     save_model(model, out, dtype=torch.float16, **facts)
     print(f"{out}: {facts}")

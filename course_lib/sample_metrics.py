@@ -2,20 +2,25 @@
 
 `features` are the rows (N, 64) of Classifier.features. A Fréchet distance in this space is never set beside
 published Inception FIDs: it stands between its floor, real against real, and its ceiling, damaged digits.
+
+Compare like with like: black and white images beside a fixed binarization, grey ones beside grey ones. Where
+one set is grey and the other black and white, a warning says so.
 """
 
-from collections.abc import Iterator
+import math
+import warnings
+from collections.abc import Iterator, Sequence
 
 import torch
 from scipy.optimize import nnls
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import pad, softplus
 
 from course_lib.classifier import Classifier
 from course_lib.data.digits import check_tensors
 from course_lib.metrics import within_class_diversity
-from course_lib.networks import Encoder, check_images, check_labels
-from course_lib.state import seeded
+from course_lib.networks import Encoder, check_images, check_labels, image_shape, is_count
+from course_lib.state import aside, seeded
 from course_lib.training import Run
 
 
@@ -26,8 +31,6 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     compare equal numbers of samples. Raises ValueError below two rows. Source: Heusel et al. 2017, eq. 6.
     """
     _check_sets(a, b, 2)
-    if not bool(a.isfinite().all() and b.isfinite().all()):
-        raise ValueError("Some feature is NaN or infinite: look at the images, or at the network.")
     a, b = a.cpu().double(), b.cpu().double()  # Apple's GPU has no float64
     values, vectors = torch.linalg.eigh(torch.cov(a.T).reshape(a.shape[1], -1))
     root = vectors * values.clamp(min=0).sqrt()  # (d, d), root @ root.T is the covariance of a
@@ -44,14 +47,26 @@ def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
             f"Pass two sets of features (N, d), or images.flatten(1), N at least {least}: "
             f"not {tuple(a.shape)}, {tuple(b.shape)}."
         )
+    if not a.is_floating_point() or not b.is_floating_point():
+        raise ValueError(
+            f"Features and pixels are floating numbers, not {a.dtype}, {b.dtype}: use digits.pixels()."
+        )
+    if not bool(a.isfinite().all() and b.isfinite().all()):
+        raise ValueError("Some feature is NaN or infinite: look at the images, or at the network.")
 
 
 def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
-    """The share of each class among labels (N,): (classes,), float64. Its minimum shows a lost mode."""
+    """The share of each class among labels (N,): (classes,), float64. Its minimum shows a lost mode.
+
+    classes: how many there could be, which the labels alone cannot tell. Raises ValueError for anything but
+    integer labels 0 … classes − 1, one a row.
+    """
+    if not is_count(classes):
+        raise ValueError(f"classes is a whole number, at least 1, not {classes!r}.")
+    check_labels(labels, classes)
     if len(labels) == 0:
         raise ValueError("There is no label to count.")
-    check_labels(labels, classes)
-    return torch.bincount(labels, minlength=classes).cpu().double() / len(labels)
+    return torch.bincount(labels.long(), minlength=classes).cpu().double() / len(labels)
 
 
 def kl_to_uniform(shares: Tensor) -> float:
@@ -59,7 +74,8 @@ def kl_to_uniform(shares: Tensor) -> float:
 
     Raises ValueError for numbers that are no shares.
     """
-    if not bool((shares >= 0).all()) or abs(float(shares.sum()) - 1) > 1e-3:
+    check_tensors(shares)
+    if shares.ndim != 1 or not bool((shares >= 0).all()) or abs(float(shares.sum()) - 1) > 1e-3:
         raise ValueError("Shares are 0 or more and add up to 1: use class_shares(labels).")
     return float(torch.xlogy(shares, shares * len(shares)).sum())
 
@@ -69,7 +85,13 @@ def classifier_score(logits: Tensor) -> float:
 
     High if each image is clearly of one class and all classes are there. What varies inside a class does not
     count. Source: the inception score of Salimans et al. 2016, with the course's classifier.
+    Raises ValueError for what are no logits: none, other axes, whole numbers, NaN or infinity.
     """
+    check_tensors(logits)
+    if logits.ndim != 2 or 0 in logits.shape or not logits.is_floating_point():
+        raise ValueError(f"Pass logits (N, classes), not {logits.dtype} {tuple(logits.shape)}.")
+    if not bool(logits.isfinite().all()):
+        raise ValueError("Some logit is NaN or infinite: look at the images, or at the network.")
     log_p = logits.cpu().double().log_softmax(1)  # (N, classes)
     log_mean = log_p.logsumexp(0) - torch.tensor(float(len(log_p))).double().log()
     return float((log_p.exp() * (log_p - log_mean)).sum(1).mean().exp())
@@ -82,7 +104,8 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     Both sets should be of one size. Real against real stays below 1: set it beside.
     Raises ValueError for fewer than k + 1 rows. Source: Kynkäänniemi et al. 2019, equations 1 and 2.
     """
-    if min(len(real), len(fake)) <= k or k < 1:
+    check_tensors(real, fake)
+    if not is_count(k) or min(len(real), len(fake)) <= k:
         raise ValueError(f"Neighbour k = {k} needs sets of more than {k} rows, and k of at least 1.")
     return _share_inside(fake, real, k), _share_inside(real, fake, k)
 
@@ -108,7 +131,7 @@ def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
     By |a|² + |b|² − 2ab, seven times as fast as differences; of a point to itself it is not quite 0.
     """
     _check_sets(a, b)
-    return (torch.cdist(part, b, compute_mode="use_mm_for_euclid_dist") for part in a.split(500))
+    return (torch.cdist(part.to(b.dtype), b, compute_mode="use_mm_for_euclid_dist") for part in a.split(500))
 
 
 def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
@@ -116,7 +139,15 @@ def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
 
     A mixture has weights that are not negative and add up to 1, here over the `columns` nearest only: over
     all it would be a little better, for every image. By non-negative least squares, with a row for the sum.
+    Raises ValueError for a blank image, of which there is nothing to explain.
     """
+    check_tensors(image, among)
+    if image.ndim != 1 or not is_count(columns):
+        raise ValueError(
+            f"Pass one image (D,), and columns of at least 1, not {tuple(image.shape)} and {columns!r}."
+        )
+    if not bool(image.any()):
+        raise ValueError("A blank image leaves no share: there is nothing to explain.")
     closest = next(_distances(image[None], among))[0].topk(min(columns, len(among)), largest=False).indices
     basis, image = among[closest].cpu(), image.cpu()  # scipy solves it
     heavy = 100 * float(image.norm()) + 1  # the sum of the weights is off by about one over its square
@@ -126,20 +157,47 @@ def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
     return float((image - weights @ basis.double()).square().sum() / image.square().sum())
 
 
-def taken_for_real(real: Tensor, fake: Tensor, *, seed: int = 0, steps: int = 400) -> float:
-    """The share of fake images (M, D) that a fresh discriminator takes for real: 0.5 if it cannot tell.
+def taken_for_real(
+    real: Tensor,
+    fake: Tensor,
+    *,
+    seed: int = 0,
+    steps: int = 400,
+    shape: Sequence[int] | None = None,
+) -> float:
+    """The share of fake images that a fresh discriminator takes for real: 0.5 if it cannot tell.
 
-    It learns from half of the real (N, D) and half of the fake ones, as many of each, and judges the rest of
-    the fake. More steps make a stricter judge. Pixels in [0, 1], images of 28×28; ValueError for fewer than
+    It learns from half of the real and half of the fake ones, as many of each, and judges the rest of the
+    fake. More steps make a stricter judge. Pixels in [0, 1]: images (N, H, W), (N, C, H, W) or (N, D),
+    square, grey or RGB, unless `shape`, (H, W) or (C, H, W), says otherwise. Raises ValueError for fewer than
     four. torch's random state stays as it was. An interrupt gives no number: it is a KeyboardInterrupt.
     """
+    check_tensors(real, fake)
     half = min(len(real), len(fake)) // 2
     if half < 2:
         raise ValueError(f"Half of them must be at least two images: {len(real)} real, {len(fake)} fake.")
+    if not is_count(steps):
+        raise ValueError(f"steps is a whole number, at least 1, not {steps!r}.")
+    if real.shape[1:] != fake.shape[1:]:
+        raise ValueError(
+            "Real and fake images must have one size: "
+            f"real ones are {tuple(real.shape[1:])} here, fake ones {tuple(fake.shape[1:])}."
+        )
+    channels, height, width = image_shape(real, shape)
     for images in (real, fake):
-        check_images(images, 784)
+        check_images(images.flatten(1), channels * height * width)
+    if real.dtype != fake.dtype or real.device != fake.device:
+        raise ValueError(
+            f"Real and fake images must be alike: {real.dtype} on {real.device} here, "
+            f"{fake.dtype} on {fake.device} there."
+        )
+    _warn_of_other_pixels(real, fake)
+    # the judge's convolutions halve an image twice: black rows and columns fill it up
+    more = (0, -width % 4, 0, -height % 4)
+    real, fake = (pad(x.float().reshape(-1, channels, height, width), more).flatten(1) for x in (real, fake))
+    padded = (channels, height + -height % 4, width + -width % 4)
     with seeded(real.device, seed):
-        judge = Encoder((28, 28), 1, (32, 64), "silu", "conv").to(real.device)
+        judge = Encoder(padded, 1, (32, 64), "silu", "conv").to(real.device)
         optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
 
         def update(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
@@ -159,20 +217,28 @@ def taken_for_real(real: Tensor, fake: Tensor, *, seed: int = 0, steps: int = 40
             return float(torch.cat([judge(x) > 0 for x in fake[half:].split(1000)]).cpu().double().mean())
 
 
-@torch.no_grad()
 def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]:
     """All that the referee says of images (M, D) beside real ones (N, D), pixels in [0, 1], by name.
 
     "frechet", "precision" and "recall" are to `real`, the others of the images alone; "diversity" is the mean
-    squared distance of two images of a class, in features. Put `judge` of other real images beside it.
+    squared distance of two images of a class, in features, NaN if no class has two. Put `judge` of other real
+    images beside it. The referee tells how large the images are and how many classes there could be: the
+    shipped one knows MNIST, `train_classifier` makes others.
     """
-    features = torch.cat([referee.features(x) for x in images.split(1000)])  # (M, 64)
-    true = torch.cat([referee.features(x) for x in real.split(1000)])
-    logits = referee.head(features)  # (M, 10)
+    check_tensors(images, real)
+    with aside(images.device, 0, referee):
+        referee.eval()
+        features = torch.cat([referee.features(x) for x in images.split(1000)])  # (M, 64)
+        true = torch.cat([referee.features(x) for x in real.split(1000)])
+        logits = referee.head(features)  # (M, classes)
+    _warn_of_other_pixels(real, images)
     labels = logits.argmax(1)
-    shares = class_shares(labels)
+    shares = class_shares(labels, logits.shape[1])
     precision, recall = precision_recall(true, features)
-    several = shares[labels] * len(labels) > 1.5  # a class of one image has no distance
+    several = shares.to(labels.device)[labels] * len(labels) > 1.5  # a class of one image has no distance
+    diversity = math.nan
+    if bool(several.any()):
+        diversity = within_class_diversity(features[several], labels[several])
     return {
         "frechet": frechet_distance(features, true),
         "precision": precision,
@@ -180,5 +246,17 @@ def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]
         "classifier score": classifier_score(logits),
         "smallest share": float(shares.min()),
         "class KL": kl_to_uniform(shares),
-        "diversity": within_class_diversity(features[several], labels[several]),
+        "diversity": diversity,
     }
+
+
+def _warn_of_other_pixels(real: Tensor, fake: Tensor) -> None:
+    """Warn if one of the two sets is black and white and the other grey: that alone sets them apart."""
+    found = ["black and white" if bool(((x == 0) | (x == 1)).all()) else "grey" for x in (real, fake)]
+    if found[0] != found[1]:
+        warnings.warn(
+            f"The real images are {found[0]} and the others {found[1]}, which alone sets them apart: "
+            "put black and white ones beside fixed_binarization(digits.images), grey ones beside "
+            "digits.pixels().",
+            stacklevel=3,
+        )

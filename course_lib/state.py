@@ -1,5 +1,6 @@
 """What a training run consists of, as numbers and tensors: its parts, its noise, and what makes it itself."""
 
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 HOW = ("capturable", "foreach", "fused")  # options of how an optimizer computes, not of what
 
@@ -63,6 +65,42 @@ def load(part: Any, state: dict[str, Any]) -> None:
                     part.state[p][key] = torch.empty_like(p).copy_(value)
 
 
+def not_finite(parts: dict[str, Any]) -> Iterator[str]:
+    """The names of the numbers that would spoil the steps to come: those that are NaN or infinite."""
+    for name, value in _numbers(parts):
+        if any(_is_bad(leaf) for leaf in tree_leaves(value)):
+            yield name
+
+
+def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """All that `state_of` gives, each with a name for a message."""
+    names: dict[Any, str] = {}  # of the parameters, by which an optimizer keeps its averages
+    for name, part in parts.items():
+        if isinstance(part, nn.Module):
+            names |= {p: f"{name}.{key}" for key, p in part.named_parameters()}
+            yield from ((f"the parameter {name}.{key}", p) for key, p in part.named_parameters())
+            yield from ((f"the buffer {name}.{key}", buffer) for key, buffer in part.named_buffers())
+    for name, part in parts.items():
+        if isinstance(part, torch.optim.Optimizer):
+            for p, averages in part.state.items():
+                for key, value in averages.items():
+                    yield f"{key} of {name} for {names.get(p, 'a parameter')}", value
+            for group in part.param_groups:
+                yield f"lr of {name}", group["lr"]
+        elif not isinstance(part, nn.Module):
+            yield from ((f"{key} of {name}", value) for key, value in part.state_dict().items())
+
+
+def _is_bad(value: Any) -> bool:
+    """NaN or infinity in a tensor, NaN as a number; a scheduler's best loss so far may begin at infinity."""
+    if isinstance(value, Tensor):
+        if not value.is_floating_point() or value.numel() == 0:
+            return False
+        # one pass; if one number is NaN, both of these are
+        return not bool(torch.stack(torch.aminmax(value.detach())).isfinite().all())
+    return isinstance(value, float) and math.isnan(value)
+
+
 def get_noise(device: torch.device) -> dict[str, Tensor]:
     """The states of torch's global generators that noise on this device can come from."""
     return {name: generator.get_state() for name, generator in _generators(device).items()}
@@ -117,12 +155,17 @@ def _generators(device: torch.device) -> dict[str, torch.Generator]:
     return found
 
 
-def identity(parts: dict[str, Any], data: tuple[Tensor, ...], facts: dict[str, Any]) -> dict[str, str]:
+def identity(
+    parts: dict[str, Any], data: tuple[Tensor, ...], weights: Tensor | None, facts: dict[str, Any]
+) -> dict[str, str]:
     """What must be the same for a checkpoint to be of this run, by name: facts, parts, options, data."""
     same = {name: str(fact) for name, fact in facts.items()}
-    for i, rows in enumerate(data):
+    tensors = {f"data[{i}]": rows for i, rows in enumerate(data)}
+    if weights is not None:
+        tensors["weights"] = weights
+    for name, rows in tensors.items():
         checksum = zlib.crc32(rows.contiguous().view(torch.uint8).numpy().data)
-        same[f"data[{i}]"] = f"{rows.dtype} {tuple(rows.shape)} with checksum {checksum:08x}"
+        same[name] = f"{rows.dtype} {tuple(rows.shape)} with checksum {checksum:08x}"
     for name, part in parts.items():
         same[name] = type(part).__name__
         options = getattr(part, "config", getattr(part, "defaults", {}))

@@ -128,6 +128,7 @@ def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
 
     Raises ValueError for a file that `benchmarks/gpu.py` did not write, or did not write on a GPU.
     """
+    path = path.expanduser()
     if not path.exists():
         return None
     try:

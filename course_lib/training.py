@@ -18,9 +18,21 @@ from IPython.display import display
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from course_lib.checkpoints import CheckpointError, read, write
+from course_lib.checkpoints import read_run, write_run
 from course_lib.cuda_graph import NoGraph, Owned, captured, in_bfloat16, reason_against
-from course_lib.state import aside, get_noise, identity, load, pack, set_noise, state_of, unpack
+from course_lib.files import check_writable, reason, usable
+from course_lib.rows import as_rows, as_weights, order
+from course_lib.state import (
+    aside,
+    get_noise,
+    identity,
+    load,
+    not_finite,
+    pack,
+    set_noise,
+    state_of,
+    unpack,
+)
 
 COPY_SECONDS = 1.0  # the most work that going back costs; a copy of a small model takes milliseconds
 SAVE_SECONDS = 15.0  # the most work that a killed run loses
@@ -28,7 +40,7 @@ Log = dict[str, list[float]]
 
 
 class NotFinite(FloatingPointError):
-    """A term or a parameter became NaN or infinite at `step`, counted from 1."""
+    """A term, a parameter or a number of an optimizer became NaN or infinite at `step`, counted from 1."""
 
     def __init__(self, step: int, what: str) -> None:
         causes = "a learning rate too high, exp of a large log-variance, log or sqrt at 0"
@@ -42,41 +54,42 @@ class Run:
     data: tensors of N rows, on the device. parts: models, optimizers, schedulers, all that `update` changes.
     An epoch takes every row once, in an order made from (seed, epoch); a single row left over joins the batch
     before. Noise is torch's global generator: seeded with `seed` before step 1, set again by every `train`.
-    A `checkpoint` that exists is resumed from; it is written every few seconds and at the end. What an update
+    weights: (N,), how likely each row is, for classes of unequal size. An epoch then draws N rows with
+    replacement, and the history holds means over the rows drawn, not over the data.
+    A `checkpoint` that exists is resumed from; it is written every few seconds and at the end. Where another
+    process has meanwhile put another run, that file stays and a numbered name is taken. What an update
     computes it cannot know: `facts`, such as its β, make a checkpoint of other facts another run's.
     step, epoch: done so far. progress: share of the training done, () on the device, for schedules in update.
     history: "step", and each term's mean over the rows since the entry before. evaluations: by `evaluate`.
-    Raises ValueError for data, sizes and parts that do not fit; CheckpointError for a file that is damaged,
-    or is of another architecture, optimizer, seed, batch size or data.
+    Raises ValueError for data, weights, sizes, parts and paths that do not fit; CheckpointError for a file
+    that is damaged, or is of another architecture, optimizer, seed, batch size, data or weights.
     """
 
     def __init__(self, data: Tensor | tuple[Tensor, ...], *, batch_size: int = 128, seed: int = 0,
-                 checkpoint: str | Path | None = None, facts: Mapping[str, Any] | None = None,
-                 **parts: Any) -> None:  # fmt: skip
-        self._rows = tuple(data) if isinstance(data, tuple | list) else (data,)
-        if not all(isinstance(rows, Tensor) for rows in self._rows):
-            kinds = ", ".join(type(rows).__name__ for rows in self._rows)
-            raise ValueError(f"data are a tensor of N rows or a tuple of such, not {kinds}: torch.as_tensor?")
-        self._single, counts = isinstance(data, Tensor), sorted({len(rows) for rows in self._rows})
-        if len(counts) != 1 or counts == [0]:
-            raise ValueError(f"All data need the same number of rows, above 0, not {counts or 'nothing'}.")
-        if not 1 <= batch_size <= counts[0] or int(batch_size) != batch_size:
-            raise ValueError(f"batch_size must be 1 to {counts[0]:,}, the rows of data, not {batch_size}.")
+                 weights: Tensor | None = None, checkpoint: str | Path | None = None,
+                 facts: Mapping[str, Any] | None = None, **parts: Any) -> None:  # fmt: skip
+        self._rows = as_rows(data)
+        self._single = isinstance(data, Tensor)
+        n = len(self._rows[0])
+        self._weights = None if weights is None else as_weights(weights, n)
+        if not 1 <= batch_size <= n or int(batch_size) != batch_size:
+            raise ValueError(f"batch_size must be 1 to {n:,}, the rows of data, not {batch_size}.")
         if not parts or not all(hasattr(part, "load_state_dict") for part in parts.values()):
             raise ValueError("Name the models, optimizers and schedulers: Run(data, model=…, optimizer=…).")
         self.parts, self.seed, self.device = parts, seed, self._rows[0].device
         self.batch_size = int(batch_size)
         self._host = tuple(rows.cpu() for rows in self._rows)  # what is left if the device vanishes
-        self._epoch_steps = counts[0] // self.batch_size + (counts[0] % self.batch_size > 1)
+        self._epoch_steps = n // self.batch_size + (n % self.batch_size > 1)
         self.step, self._total, self.progress = 0, 0, torch.zeros((), device=self.device)
         self._log, self.evaluations = Log(), Log()
         self._pending: list[Any] = []  # (rows, terms) of the steps since the last report, still on the device
         self._order = (-1, torch.empty(0))  # an epoch, and its permutation
         self._noise: dict[str, Tensor] = {}  # the generators as the last `train` left them
         self._saved, self._refused, self._screen = time.monotonic(), False, None
-        self.checkpoint, self._facts = Path(checkpoint) if checkpoint else None, facts or {}
+        self._bad_before = set(not_finite(parts))  # no step's doing: a mask of −∞, a NaN that means "not yet"
+        self.checkpoint = None if checkpoint is None else usable(checkpoint)
         if self.checkpoint:
-            self._resume(self.checkpoint)
+            self._resume(self.checkpoint, facts or {})
 
     @property
     def epoch(self) -> float:
@@ -180,9 +193,8 @@ class Run:
         self.progress.fill_(self.step / self._total)
         epoch, i = divmod(self.step, self._epoch_steps)
         if self._order[0] != epoch:
-            generator = torch.Generator().manual_seed(1_000_003 * (self.seed + 1) + epoch)
-            order = torch.randperm(len(self._host[0]), generator=generator, device="cpu")
-            self._order = (epoch, order.to(self.device))
+            rows = order(len(self._host[0]), self.seed, epoch, self._weights)
+            self._order = (epoch, rows.to(self.device))
         stop = (i + 1) * self.batch_size if i + 1 < self._epoch_steps else None
         index = self._order[1][i * self.batch_size : stop]  # (B,)
         terms = update(index)
@@ -217,12 +229,11 @@ class Run:
             raise NotFinite(self.step - len(rows) + first + 1, bad)
         return dict(zip(names, (values @ rows / rows.sum()).tolist(), strict=True))
 
-    def _check_parameters(self) -> None:
-        for name, module in self._modules():
-            for key, p in module.named_parameters():
-                # one pass; if one number is NaN, both of these are
-                if p.numel() and not torch.stack(p.aminmax()).isfinite().all():
-                    raise NotFinite(self.step, f"with finite numbers from update, the parameter {name}.{key}")
+    def _check_parts(self) -> None:
+        """Raise NotFinite for what no term shows yet, such as a second moment that will freeze its weight."""
+        for name in not_finite(self.parts):
+            if name not in self._bad_before:
+                raise NotFinite(self.step, f"with finite numbers from update, {name}")
 
     def _modules(self) -> list[tuple[str, nn.Module]]:
         return [(name, part) for name, part in self.parts.items() if isinstance(part, nn.Module)]
@@ -231,7 +242,7 @@ class Run:
         """Copy a sound state, and write the copy to the checkpoint when it is time."""
         if self._pending:
             self._means()
-        self._check_parameters()
+        self._check_parts()
         parts, noise = {k: state_of(part) for k, part in self.parts.items()}, get_noise(self.device)
         state = {"parts": parts, "noise": noise, "pending": self._pending}
         state |= {"log": self._log, "evaluations": self.evaluations}
@@ -239,13 +250,23 @@ class Run:
         self._copy, self._copied = (self.step, pack(state, tensors), tensors), time.monotonic()
         if self.checkpoint and (save or self._copied - self._saved > SAVE_SECONDS):
             self._saved = self._copied
-            try:
-                write(self.checkpoint, "training run", tensors, [self._identity, *self._copy[:2]])
-                self._refused = False
-            except OSError as error:
-                if not self._refused:
-                    print(f"{self.checkpoint} cannot be written ({error}); training goes on.")
-                self._refused = True
+            self._write(self.checkpoint)
+
+    def _write(self, path: Path) -> None:
+        """Write the copy to the checkpoint, or say once why that cannot be."""
+        try:
+            self.checkpoint = write_run(path, self._identity, *self._copy)
+        except OSError as error:
+            if not self._refused:
+                print(f"{path} cannot be written ({reason(error)}); training goes on.")
+            self._refused = True
+            return
+        self._refused = False
+        if self.checkpoint != path:
+            print(
+                f"Another process has written {path}, which stays as it is: "
+                f"from here on, this run is saved as {self.checkpoint}."
+            )
 
     def _restore(self) -> None:
         torch.set_grad_enabled(True)  # an interrupt in the first line of a no_grad() would leave it off
@@ -264,7 +285,7 @@ class Run:
                 self._restore()
                 while self.step < step:
                     self._advance(update)
-                    self._check_parameters()
+                    self._check_parts()
                 return
             except KeyboardInterrupt:
                 step = 0
@@ -288,22 +309,21 @@ class Run:
                 group |= {"capturable": False} if "capturable" in group else {}
         self._restore()
 
-    def _resume(self, path: Path) -> None:
-        facts = {**self._facts, "seed": self.seed, "batch_size": self.batch_size}
-        self._identity = identity(self.parts, self._host, facts)
-        Path(f"{path}.tmp").unlink(missing_ok=True)  # left by a run that was killed while it wrote
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            return
-        tensors, (there, step, tree) = read(path, "training run")
-        here = self._identity
-        keys = [key for key in here | there if here.get(key) != there.get(key)]
-        if keys:
-            differ = "; ".join(f"{key} is {here.get(key)} here, {there.get(key)} there" for key in keys[:3])
-            raise CheckpointError(f"{path} is of another run ({differ}): delete it, or name another file.")
-        self._copy = step, tree, tensors
-        self._restore()
-        print(f"Resumed from {path} after {self.epoch:.4g} epochs, step {self.step:,}.")
+    def _resume(self, path: Path, facts: Mapping[str, Any]) -> None:
+        facts = {**facts, "seed": self.seed, "batch_size": self.batch_size}
+        self._identity = identity(self.parts, self._host, self._weights, facts)
+        there = path.exists()
+        if there:
+            self._copy = read_run(path, self._identity)
+            self._restore()
+            print(f"Resumed from {path} after {self.epoch:.4g} epochs, step {self.step:,}.")
+        try:
+            check_writable(path)
+        except OSError as error:
+            if not there:
+                raise ValueError(f"{path} cannot be written ({reason(error)}): name another file.") from None
+            print(f"{path} cannot be written ({reason(error)}); training goes on, but is not saved.")
+            self._refused = True
 
     def _evaluate(self, evaluate: Any) -> None:
         with aside(self.device, self.seed, *self.parts.values()):

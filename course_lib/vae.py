@@ -6,6 +6,7 @@ per image: a sum over pixels and over z, a mean over images. Source: Kingma & We
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -24,7 +25,14 @@ from course_lib.autoregressive import Autoregressive, PixelAfterPixel
 from course_lib.data import flower
 from course_lib.gaussians import kl_diag, log_prob_diag
 from course_lib.likelihoods import Pixels, log_bernoulli
-from course_lib.networks import Decoder, Encoder, check_images
+from course_lib.networks import (
+    Decoder,
+    Encoder,
+    check_codes,
+    check_images,
+    check_number_of_images,
+    is_count,
+)
 
 # caches: a z that rounds to the cube's face would come from an infinite number
 CDF = CumulativeDistributionTransform(Normal(0.0, 1.0, validate_args=False), cache_size=1)
@@ -108,8 +116,21 @@ class LatentImages:
         reconstruction, kl = -log_lik.mean(), kl.mean()
         return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
 
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Images x (N, D) as one code z each, drawn from q(z|x), gives them back: means (N, D) in [0, 1].
+
+        If pixels hear from each other, a pixel's mean is the one given z and the pixels of x before it.
+        """
+        z = reparameterize(*self.encode(x))  # (N, d)
+        z = self.to_cube(z) if self.to_cube else z
+        output = self.output(z)  # (N, D)
+        if self.pixels_before is not None:
+            output = output + self.pixels_before.logits(x, self.tell(z)).to(output.dtype)
+        return torch.sigmoid(output)
+
     def generate(self, n: int) -> Tensor:
         """n new images (n, D): the means for z from the prior, or drawn if pixels hear from each other."""
+        check_number_of_images(n)
         with torch.no_grad():
             p = self.likelihood(self.prior.sample((n,)))
             return p.sample() if self.pixels_before else p.mean
@@ -129,30 +150,54 @@ class VAE(LatentImages, nn.Module):
     Raises ValueError for a prior or a likelihood that there is not, and as the networks do.
     """
 
-    def __init__(self, shape: Sequence[int] = (28, 28), latent: int = 20, hidden: Sequence[int] = (400,),
-                 activation: str = "relu", network: str = "plain", likelihood: str = "bernoulli",
-                 variance: float | None = None, prior: str = "normal", beside: int = 0,
-                 before: int = 252) -> None:  # fmt: skip
+    def __init__(
+        self,
+        shape: Sequence[int] = (28, 28),
+        latent: int = 20,
+        hidden: Sequence[int] = (400,),
+        activation: str = "relu",
+        network: str = "plain",
+        likelihood: str = "bernoulli",
+        variance: float | None = None,
+        prior: str = "normal",
+        beside: int = 0,
+        before: int = 252,
+    ) -> None:
         super().__init__()
         if likelihood not in ("bernoulli", "gaussian", "autoregressive"):
             raise ValueError(
                 f"A likelihood is 'bernoulli', 'gaussian' or 'autoregressive', not {likelihood!r}."
             )
-        if variance is not None and not variance > 0:
-            raise ValueError(f"A variance is a number above 0, or None to be learned, not {variance}.")
+        if variance is not None:
+            number = isinstance(variance, Real) and not isinstance(variance, bool)
+            if not number or not 0 < variance < math.inf:
+                raise ValueError(f"A variance is a number above 0, or None to be learned, not {variance!r}.")
+            if likelihood != "gaussian":
+                raise ValueError(f"Only likelihood='gaussian' has a variance, not {likelihood!r}.")
         if prior not in ("normal", "uniform", "flower") or (prior == "flower" and latent != 2):
             raise ValueError(
                 f"A prior is 'normal', 'uniform' or 'flower' (of latent=2), not {prior!r} of latent={latent}."
             )
-        if latent < 1:
-            raise ValueError(f"latent counts the numbers of z, at least 1, not {latent}.")
+        if not is_count(latent):
+            raise ValueError(f"latent counts the numbers of z, at least 1, not {latent!r}.")
+        if not is_count(beside, 0):
+            raise ValueError(f"beside counts the numbers told besides, 0 or more, not {beside!r}.")
+        if not is_count(before):
+            raise ValueError(f"before counts the hidden units of a row, at least 1, not {before!r}.")
         self.encoder = Encoder(shape, 2 * latent, hidden, activation, network, beside)
         self.decoder = Decoder(latent + beside, shape, hidden, activation, network)
         self.config: dict[str, Any] = {
-            "shape": list(shape), "latent": latent, "hidden": list(hidden), "activation": activation,
-            "network": network, "likelihood": likelihood, "variance": variance, "prior": prior,
-            "beside": beside, "before": before,
-        }  # fmt: skip
+            "shape": [int(side) for side in shape],
+            "latent": int(latent),
+            "hidden": [int(width) for width in hidden],
+            "activation": activation,
+            "network": network,
+            "likelihood": likelihood,
+            "variance": None if variance is None else float(variance),
+            "prior": prior,
+            "beside": int(beside),
+            "before": int(before),
+        }
         self.pixels_before = None
         self.register_buffer("log_variance", None, persistent=False)  # if fixed, config keeps it exactly
         if likelihood == "gaussian":
@@ -176,12 +221,21 @@ class VAE(LatentImages, nn.Module):
         p = Independent(Normal(zeros, 1.0, validate_args=False), 1)
         return TransformedDistribution(p, self.to_cube, validate_args=False) if self.to_cube else p
 
+    def forward(self, x: Tensor) -> Tensor:
+        """The reconstruction (N, D), in [0, 1], of images x (N, D): `LatentImages.reconstruct`.
+
+        DistributedDataParallel averages the gradients only of what is computed by a forward. To train L_b
+        with it, wrap a module whose forward returns `model.loss(x)["loss"]`.
+        """
+        return self.reconstruct(x)
+
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """mu and logvar, (N, latent) each, of images x (N, D) in [0, 1]. Raises ValueError for other x."""
-        check_images(x, self.decoder.bias.numel())
+        check_images(x, self.decoder.bias.numel(), self.decoder.bias)
         # under autocast the KL is still taken in x's precision
         return self.encoder(x).to(x.dtype).chunk(2, -1)
 
     def output(self, z: Tensor) -> Tensor:
         """Logits of the pixels' means, (..., D), of codes z (..., latent)."""
+        check_codes(z, self.config["latent"] + self.config["beside"], self.decoder.bias)
         return self.decoder(z).to(z.dtype)

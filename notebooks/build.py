@@ -31,6 +31,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from pages import page
 
+from course_lib.files import write_whole
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 PAGES = ROOT / "build" / "pages"
@@ -94,12 +96,7 @@ def choose(wanted: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
 
 def write_atomically(path: Path, text: str) -> None:
     """An interruption leaves the old file, never half of the new one."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, text.encode())
 
 
 def save(nb: NotebookNode, path: Path) -> None:

@@ -17,15 +17,36 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
+# 4.5 : 1 at least on the cells' #f5f5f5, which JupyterLab's own colours miss; outputs that were saved with
+# the old grey of "Not started" are mended as well.
+STYLE = """
+:root { --jp-mirror-editor-comment-color: #2f6363; --jp-mirror-editor-number-color: #006b00;
+  --jp-mirror-editor-operator-color: #7d00c4; --jp-cell-prompt-not-active-opacity: 1; }
+.highlight .ow { color: #7d00c4 }
+span[style*="#7F7F7F"] { color: #595959 !important }
+:focus-visible { outline: 3px solid #004B7A; outline-offset: 2px }
+math { font-size: 118% }
+"""
+# What scrolls sideways can be scrolled with the keys, too.
+SCRIPT = """
+const wide = () => document.querySelectorAll("main :is(.jp-RenderedHTMLCommon, .jp-OutputArea-output, pre)")
+  .forEach((e) => {
+    if (e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== "visible") e.tabIndex = 0;
+    else e.removeAttribute("tabindex");
+  });
+addEventListener("load", wide);
+addEventListener("resize", wide);
+"""
 # the blocks of nbconvert's page that load something from elsewhere
 TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock html_head_js -%}
 {%- block jupyter_widgets -%}{%- endblock jupyter_widgets -%}
 {%- block html_head_js_mathjax -%}{%- endblock html_head_js_mathjax -%}
 {%- block html_head_js_mermaidjs -%}
-<style>math { font-size: 118% }</style>
+<style>STYLE</style>
+<script>SCRIPT</script>
 {%- endblock html_head_js_mermaidjs -%}
-"""
+""".replace("STYLE", STYLE).replace("SCRIPT", SCRIPT)
 
 
 class Formulas(IPythonRenderer):
@@ -70,11 +91,25 @@ def descriptions(nb: NotebookNode) -> list[str]:
     return found
 
 
+def renew_widgets(nb: NotebookNode) -> None:
+    """Give each saved widget the script of today: what is mended in a widget is mended in its page."""
+    from course_lib import widgets  # it imports torch, which most of build.py can do without
+
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            kind = getattr(widgets, data.get("text/plain", "").removesuffix("(…)"), None)
+            if "data-course=" in data.get("text/html", "") and kind is not None:
+                data["text/html"] = kind.renewed(data["text/html"])
+
+
 def page(notebook: Path) -> str:
     """The HTML of a saved notebook; links to other chapters lead to their pages."""
     nb = nbformat.read(notebook, as_version=4)
+    renew_widgets(nb)
     nb.metadata["title"] = nb.cells[0].source.splitlines()[0].lstrip("# ")
     html, _ = Offline().from_notebook_node(nb)
     texts = iter(descriptions(nb))
+    html = re.sub(r"<th(?: [^>]*)?>\s*</th>", "<td></td>", html)  # a corner that names no row and no column
     html = re.sub("No description has been provided for this image", lambda _: next(texts), html)
     return re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', html)

@@ -164,9 +164,10 @@ class Page:
     all_open: ClassVar[list["Page"]] = []
     pictures: ClassVar[Path | None] = None  # the folder for what a failed test looked like
 
-    def __init__(self, browser, width: int = 1100, height: int = 900):
+    def __init__(self, browser, width: int = 1100, height: int = 900, **options):
+        """`options` are the context's, as color_scheme="dark" or reduced_motion="reduce"."""
         Page.all_open.append(self)
-        self.context = browser.new_context(viewport={"width": width, "height": height})
+        self.context = browser.new_context(viewport={"width": width, "height": height}, **options)
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.page.set_default_timeout(60_000)  # a busy machine is slow, not wrong
@@ -281,6 +282,44 @@ def lab(tmp_path_factory, chromium):
     server = Lab(tmp_path_factory.mktemp("lab"))
     yield server
     server.stop()
+
+
+def violations(page) -> list[str]:
+    """What axe-core finds serious or critical in a page, one line a rule, with the first three elements."""
+    axe = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
+    page.evaluate(axe.read_text(encoding="utf-8"))
+    found = page.evaluate(
+        """async () => {
+            // Experimental in axe, yet whoever speaks to the computer says what stands on a button.
+            const rules = { "label-content-name-mismatch": { enabled: true } };
+            const { violations } = await axe.run(document, { rules, resultTypes: ["violations"] });
+            const html = (nodes) => nodes.map((node) => node.html.slice(0, 200));
+            return violations.map(({ id, impact, nodes }) => [id, impact, html(nodes)]);
+        }"""
+    )
+    grave = [row for row in found if row[1] in ("serious", "critical")]
+    return [f"{rule} ({len(nodes)}): {' | '.join(nodes[:3])}" for rule, _, nodes in grave]
+
+
+class Idleness:
+    """How much processor time a page takes: of all threads of its process, so that a worker counts as well.
+
+    It is time on the processor, not time that has passed: whatever else the machine does, it stays the same.
+    """
+
+    def __init__(self, page: Page):
+        self.session = page.context.new_cdp_session(page.page)
+        self.session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        self.page = page
+
+    def seconds(self) -> float:
+        metrics = self.session.send("Performance.getMetrics")["metrics"]
+        values = {metric["name"]: metric["value"] for metric in metrics}
+        return max(values["TaskDuration"], values.get("ProcessTime", 0.0))
+
+    def drawn(self) -> list[str]:
+        """How often each widget of the page has been drawn."""
+        return self.page.eval_on_selector_all(".course-widget", "all => all.map((e) => e.dataset.drawn)")
 
 
 def run_module(browser, source: str, function: str, argument):

@@ -115,22 +115,22 @@ def test_it_plays_pauses_steps_rewinds_and_resets(page):
     assert stands_still(page)
     before = data(page)
     step, d, g = (int(before[name]) for name in ("step", "dupdates", "gupdates"))
-    press(page, "One step of D, the discriminator")
+    press(page, "D step: one update of the discriminator")
     page.wait(f"d.dupdates === '{d + 1}' && d.gupdates === '{g}' && d.step === '{step}'", GAN)
-    press(page, "One step of G, the generator")
+    press(page, "G step: one update of the generator")
     page.wait(f"d.dupdates === '{d + 1}' && d.gupdates === '{g + 1}'", GAN)
     if hasattr(page, "path"):  # it is the kernel that plays
         shown = "next(o for o in gc.get_objects() if type(o).__name__ == 'ToyGAN').game"
         updates = page.run_code(f"import gc; g = {shown}; print(g.rounds, g.d_updates, g.g_updates)")
         assert [int(n) for n in updates.split()] == [step, d + 1, g + 1]
-    slider = page.locator(GAN).first.get_by_label("Time line: rewind to an earlier moment")
+    slider = page.locator(GAN).first.get_by_label("Timeline: rewind to an earlier moment")
     slider.focus()
     slider.press("Home")
     page.wait("d.at === '0' && d.step === '0'", GAN)
     assert int(data(page)["kept"]) > 1  # a rewind forgets nothing
     slider.press("End")
     page.wait("d.at === String(d.kept - 1) && d.step > 0", GAN)
-    press(page, "Back to the start")
+    press(page, "Reset: back to the start")
     page.wait("d.step === '0' && d.kept === '1' && d.dupdates === '0' && d.gupdates === '0'", GAN)
     assert page.errors == []
 

@@ -12,8 +12,17 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from course_lib import checkpoints
-from course_lib.checkpoints import CheckpointError, describe, load_model, read, save_model, write
+from course_lib import files
+from course_lib.checkpoints import (
+    CheckpointError,
+    describe,
+    load_model,
+    read,
+    read_run,
+    save_model,
+    write,
+    write_run,
+)
 from course_lib.state import load, pack, state_of, unpack
 
 FAKE = """
@@ -106,6 +115,29 @@ def test_the_device_can_be_chosen(saved):
     assert load_model(path, torch.device("meta")).layer.weight.device.type == "meta"
 
 
+def test_a_device_that_is_not_here_is_named(saved, monkeypatch):
+    _, path = saved
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in ("cuda", torch.device("cuda"), "cuda:3"):
+        with pytest.raises(ValueError, match="was asked for, but torch finds no such device here: use cpu"):
+            load_model(path, device)
+    with pytest.raises(ValueError, match="'gpu' is no device of torch"):
+        load_model(path, "gpu")
+
+
+def test_weights_too_large_for_half_precision_are_not_saved_as_infinity(library, tmp_path):
+    model = library.Small()
+    with torch.no_grad():
+        model.layer.weight[0] = 1e5
+    with pytest.raises(ValueError, match=r"holds numbers too large for torch.float16"):
+        save_model(model, tmp_path / "m", dtype=torch.float16)
+    assert not (tmp_path / "m").exists()
+    save_model(model, tmp_path / "m", dtype=torch.bfloat16)
+    assert load_model(tmp_path / "m").layer.weight.isfinite().all()
+    with pytest.raises(ValueError, match=r"floating numbers, such as torch.float16, not torch.int8"):
+        save_model(model, tmp_path / "m", dtype=torch.int8)
+
+
 def test_a_missing_file_is_named(tmp_path):
     for function in (load_model, describe):
         with pytest.raises(FileNotFoundError, match="nothing_here"):
@@ -193,33 +225,121 @@ def test_a_disk_that_refuses_leaves_the_old_file(saved, library, monkeypatch, fa
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, fails, refuse)
+    monkeypatch.setattr(files.os, fails, refuse)
     with pytest.raises(OSError, match="No space left"):
         save_model(library.Small(), path)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["small"]
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_a_disk_that_is_really_full(tmp_path):
-    os.symlink("/dev/full", tmp_path / "m.tmp")
-    with pytest.raises(OSError, match="No space left"):
-        write(tmp_path / "m", "model", {"a": torch.ones(9999)}, {})
-    assert os.listdir(tmp_path) == []
+def test_a_write_that_really_breaks_off_half_way_leaves_the_old_file(tmp_path):
+    """The system lets no file grow beyond 10,000 bytes, as a quota or a full disk would."""
+    resource = pytest.importorskip("resource")
+    write(tmp_path / "m", "model", {"a": torch.ones(9)}, {})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write(tmp_path / "m", "model", {"a": torch.ones(9999)}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert torch.equal(read(tmp_path / "m", "model")[0]["a"], torch.ones(9))
+    assert os.listdir(tmp_path) == ["m"]
 
 
 def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     calls = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
-        monkeypatch.setattr(
-            checkpoints.os, name, lambda *a, real=real, name=name: (calls.append(name), real(*a))
-        )
+        monkeypatch.setattr(files.os, name, lambda *a, real=real, name=name: (calls.append(name), real(*a)))
     write(tmp_path / "m", "model", {"a": torch.ones(3)}, {"b": 1})
     assert calls == ["fsync", "replace"]
     tensors, facts = read(tmp_path / "m", "model")
     assert torch.equal(tensors["a"], torch.ones(3))
     assert facts == {"b": 1}
+
+
+# ---------------------------------------------------------------- paths
+
+
+def test_a_tilde_is_the_home_folder_wherever_a_path_is_taken(library, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    save_model(library.Small(), "~/m", epochs=2)
+    assert os.listdir(tmp_path) == ["m"]
+    assert describe("~/m")["epochs"] == 2
+    assert load_model("~/m").config == load_model(tmp_path / "m").config
+    assert read("~/m", "model")[1]["epochs"] == 2
+
+
+WRONG_PATHS = {
+    "": "The name of the file is empty: pass one",
+    "folder": "folder is a folder: pass the name of a file in it",
+    ".": r"\. is a folder",
+    "plain file/m": r"plain file/m cannot be a file \(Not a directory\): pass another name",
+    "m" * 300: r"m cannot be a file \(File name too long\): pass another name",
+    "a\0b": r"'a\\x00b' cannot be a file \(embedded null .*\): pass another name",
+    "~nobody-has-this-name/m": r"~nobody-has-this-name/m cannot be a file \(Could not determine home",
+}
+
+
+@pytest.mark.parametrize("path", WRONG_PATHS, ids=range(len(WRONG_PATHS)))
+def test_a_path_where_no_file_can_be_is_one_sentence(path, library, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "plain file").write_text("")
+    for use in (load_model, describe, lambda path: save_model(library.Small(), path)):
+        with pytest.raises(ValueError, match=WRONG_PATHS[path]) as refused:
+            use(path)
+        assert "\n" not in str(refused.value)
+        assert len(str(refused.value)) < 300
+    assert sorted(os.listdir(tmp_path)) == ["folder", "plain file"]
+
+
+# ---------------------------------------------------------------- two runs with one name
+
+ME = {"seed": "0"}
+
+
+def steps_at(path, identity=ME):
+    return read_run(path, identity)[0]
+
+
+def test_a_later_state_of_a_run_replaces_an_earlier_one(tmp_path):
+    for step in (3, 7, 7):
+        assert write_run(tmp_path / "net", ME, step, "tree", {}) == tmp_path / "net"
+        assert read_run(tmp_path / "net", ME) == (step, "tree", {})
+    assert os.listdir(tmp_path) == ["net"]
+
+
+def test_neither_another_run_nor_a_later_state_nor_a_stranger_is_overwritten(tmp_path):
+    path = tmp_path / "net.safetensors"
+    write_run(path, {"seed": "1"}, 3, "tree", {})
+    (tmp_path / "net_2.safetensors").write_text("my notes")
+    write(tmp_path / "net_3.safetensors", "model", {"a": torch.ones(2)}, {})
+    write_run(tmp_path / "net_4.safetensors", ME, 9, "tree", {})
+    before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
+    kept = write_run(path, ME, 8, "tree", {})
+    assert kept == tmp_path / "net_5.safetensors"
+    assert steps_at(kept) == 8
+    assert write_run(kept, ME, 10, "tree", {}) == kept
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+def test_a_run_that_is_saved_between_the_look_and_the_write_is_kept_too(tmp_path, monkeypatch):
+    """The moment when both processes have seen that there is no file."""
+    path = tmp_path / "net"
+    real = files.os.fsync
+
+    def fsync(file):
+        monkeypatch.setattr(files.os, "fsync", real)
+        write_run(path, {"seed": "1"}, 3, "tree", {})
+        real(file)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    assert write_run(path, ME, 8, "tree", {}) == tmp_path / "net_2"
+    assert (steps_at(path, {"seed": "1"}), steps_at(tmp_path / "net_2")) == (3, 8)
 
 
 # ---------------------------------------------------------------- the state of a run, as JSON and tensors

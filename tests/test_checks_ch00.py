@@ -1,8 +1,10 @@
-"""Chapter 00's checks: the reference solutions pass, and each typical wrong answer is named."""
+"""Chapter 00's checks: right answers of any style pass, and each wrong one is named."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.distributions import Bernoulli, Uniform
 
 from course_lib import checks
 
@@ -24,115 +26,488 @@ def nats_per_image(logits, targets):
     return nats.sum(dim=1).mean()
 
 
+def row_by_row(images):
+    points = torch.empty(len(images), 784)
+    for i, image in enumerate(images):
+        for row in range(28):
+            points[i, 28 * row : 28 * (row + 1)] = image[row] / 255
+    return points
+
+
+def in_place_on_a_copy(images):
+    copy = images.float()
+    copy /= 255
+    return copy.flatten(1)
+
+
+RIGHT_POINTS = {
+    "reference": to_points,
+    "view": lambda images: (images / 255).view(-1, 28 * 28),
+    "flatten, then divide": lambda images: images.flatten(1) / 255,
+    "flatten(start_dim), div": lambda images: images.flatten(start_dim=1).div(255),
+    "times 1/255": lambda images: images.reshape(-1, 784).float() * (1 / 255),
+    "float64 inside": lambda images: (images.double() / 255).flatten(1).float(),
+    "nn.Flatten": lambda images: torch.nn.Flatten()(images / 255.0),
+    "list of rows": lambda images: torch.stack([image.flatten() / 255 for image in images]),
+    "concatenated rows": lambda images: torch.cat([image.reshape(1, 784) / 255 for image in images]),
+    "vmap": torch.vmap(lambda image: image.flatten() / 255),
+    "chunks of two": lambda images: torch.cat([to_points(part) for part in images.split(2)]),
+    "NumPy": lambda images: torch.from_numpy(images.numpy().reshape(len(images), -1).astype("float32") / 255),
+    "NumPy, float64 inside": lambda images: torch.tensor(
+        (images.numpy() / 255.0).reshape(len(images), -1), dtype=torch.float32
+    ),
+    "row by row": row_by_row,
+    "in place on a copy": in_place_on_a_copy,
+    "einsum": lambda images: torch.einsum("nij,->nij", images.float(), torch.tensor(1 / 255)).flatten(1),
+    "true_divide": lambda images: torch.true_divide(images, 255).reshape(images.shape[0], -1),
+    "unfold": lambda images: F.unfold(images[:, None] / 255, (28, 28)).transpose(1, 2).flatten(1),
+    "a tensor of lists": lambda images: torch.tensor(images.flatten(1).tolist()) / 255,
+    "normalised by hand": lambda images: (images.flatten(1).float() - 0) / (255 - 0),
+}
+
+
 def whole_image(images):
     return images.flatten(1).float()
 
 
-POINTS = {
-    "from 0 to 255": whole_image,
-    "0 to 255: divide": lambda images: images.flatten(1),
-    "still squares": lambda images: images.float() / 255,
-    "one long row": lambda images: images.flatten() / 255,
-    "column by column": lambda images: images.permute(0, 2, 1).reshape(len(images), -1) / 255,
-    "different images are mixed": lambda images: images.reshape(784, -1).T.float() / 255,
-    "divided by 256": lambda images: whole_image(images) / 256,
-    "batch's maximum": lambda images: whole_image(images) / images.max(),
-    "cuts the fractions off": lambda images: (images // 255).flatten(1),
-    "float32 is wanted": lambda images: images.flatten(1).double() / 255,
-    "squeeze": lambda images: (whole_image(images) / 255).squeeze(),
-    "the axes are not": lambda images: (whole_image(images) / 255).T,
-    "a wrong shape": lambda images: images[:, :27].flatten(1) / 255,
-    "in [0, 1]": lambda images: whole_image(images) / 127.5 - 1,
-    ": a ndarray, but": lambda images: images.numpy().reshape(len(images), -1) / 255,
-    "a wrong value": lambda images: (whole_image(images) / 255).sqrt(),
+def own_range(images):
+    flat = whole_image(images)
+    low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
+    return (flat - low) / (high - low)
+
+
+def for_three_images(images):
+    return torch.stack([images[i].flatten() / 255 for i in range(3)])
+
+
+def changed_in_place(images):
+    images[images > 199] = 255
+    return images.flatten(1) / 255
+
+
+WRONG_POINTS = [
+    ("not divided", whole_image, "from 0 to 255"),
+    ("not divided, bytes", lambda images: images.flatten(1), "0 to 255: divide"),
+    ("squares", lambda images: images.float() / 255, "still squares"),
+    ("squares with a channel", lambda images: images[:, None] / 255, "a wrong shape"),
+    ("one row", lambda images: images.flatten() / 255, "one long row"),
+    ("one row, (1, N·784)", lambda images: images.reshape(1, -1) / 255, "a wrong shape"),
+    (
+        "columns first",
+        lambda images: images.permute(0, 2, 1).reshape(len(images), -1) / 255,
+        "column by column",
+    ),
+    ("columns first, mT", lambda images: (images.mT / 255).flatten(1), "column by column"),
+    ("mixed", lambda images: images.reshape(784, -1).T.float() / 255, "different images are mixed"),
+    ("256", lambda images: whole_image(images) / 256, "divided by 256"),
+    ("batch maximum", lambda images: whole_image(images) / images.max(), "batch's maximum"),
+    (
+        "own maximum",
+        lambda images: whole_image(images) / images.flatten(1).amax(1, True),
+        "each image's own maximum",
+    ),
+    ("own range", own_range, "each image's own maximum"),
+    ("integer division", lambda images: (images // 255).flatten(1), "cuts the fractions off"),
+    ("integer division, float", lambda images: whole_image(images) // 255, "cuts the fractions off"),
+    ("back to bytes", lambda images: (images / 255).to(torch.uint8).flatten(1), "cuts the fractions off"),
+    ("float64", lambda images: images.flatten(1).double() / 255, "float32 is wanted"),
+    ("float16", lambda images: images.flatten(1).half() / 255, "float32 is wanted"),
+    ("squeezed", lambda images: (whole_image(images) / 255).squeeze(), "squeeze"),
+    ("turned", lambda images: (whole_image(images) / 255).T, "the axes are not"),
+    ("cropped", lambda images: images[:, :27].flatten(1) / 255, "a wrong shape"),
+    ("−1 to 1", lambda images: whole_image(images) / 127.5 - 1, "scaled to [−1, 1]"),
+    ("standardised", lambda images: (whole_image(images) - 33) / 79, "in [0, 1]"),
+    ("NumPy array", lambda images: images.numpy().reshape(len(images), -1) / 255, ": a ndarray, but"),
+    ("list", lambda images: [image.flatten() / 255 for image in images], ": a list, but"),
+    ("root", lambda images: (whole_image(images) / 255).sqrt(), "a wrong value"),
+    ("divided twice", lambda images: whole_image(images) / 255 / 255, "a wrong value"),
+    ("inverted", lambda images: 1 - whole_image(images) / 255, "black and white are swapped"),
+    ("threshold", lambda images: (whole_image(images) > 127).float(), "a threshold"),
+    ("threshold, bool", lambda images: images.flatten(1) > 127, "a threshold"),
+    ("three images", for_three_images, "is a size written into your code?"),
+    ("reshape(3, 784)", lambda images: images.reshape(3, 784) / 255, "is a size written into your code?"),
+    ("first image", lambda images: images[0].flatten() / 255, "a wrong shape"),
+    (
+        "the example's range",
+        lambda images: whole_image(images).clamp(max=200) / 255,
+        "wrong on other numbers",
+    ),
+    ("input changed", changed_in_place, "in place"),
+    ("divided in place", lambda images: images.div_(255), "your function stops"),
+    ("mean over images", lambda images: whole_image(images).mean(0) / 255, "a wrong shape"),
+    ("no return", lambda images: None, "`return` line"),
+    ("upside down", lambda images: images.flip(1).flatten(1) / 255, "a wrong value"),
+]
+
+
+def floor_of_a_sum(pixels, generator):
+    return (pixels + torch.rand(pixels.shape, generator=generator)).floor()
+
+
+def image_by_image(pixels, generator):
+    return torch.stack([torch.bernoulli(image, generator=generator) for image in pixels])
+
+
+def filled(pixels, generator):
+    return torch.empty_like(pixels).uniform_(generator=generator).lt(pixels).type_as(pixels)
+
+
+def where_on_zeros(pixels, generator):
+    draw = torch.zeros_like(pixels)
+    draw[torch.rand(*pixels.shape, generator=generator) < pixels] = 1
+    return draw
+
+
+RIGHT_BINARIZE = {
+    "reference": binarize,
+    "torch.bernoulli": lambda pixels, generator: torch.bernoulli(pixels, generator=generator),
+    "bernoulli, float64": lambda pixels, generator: torch.bernoulli(pixels.double(), generator=generator),
+    "floor of a sum": floor_of_a_sum,
+    "image by image": image_by_image,
+    "uniform_": filled,
+    "zeros filled": where_on_zeros,
+    "at most": lambda pixels, generator: 1.0 * (torch.rand(pixels.shape, generator=generator) <= pixels),
+    "where": lambda pixels, generator: torch.where(
+        torch.rand(pixels.shape, generator=generator) < pixels, 1.0, 0.0
+    ),
+    "float64 noise": lambda pixels, generator: (
+        torch.rand(pixels.shape, generator=generator, dtype=torch.float64) < pixels
+    ).double(),
+    "bernoulli_ on a copy": lambda pixels, generator: pixels.clone().bernoulli_(pixels, generator=generator),
+    "bright means not dark": lambda pixels, generator: 1 - torch.bernoulli(1 - pixels, generator=generator),
+    "normal noise through its distribution function": lambda pixels, generator: (
+        torch.special.ndtr(torch.randn(pixels.shape, generator=generator)) < pixels
+    ).float(),
+    "chunks": lambda pixels, generator: torch.cat(
+        [torch.bernoulli(part, generator=generator) for part in pixels.split(700)]
+    ),
+    "column by column": lambda pixels, generator: torch.stack(
+        [torch.bernoulli(column, generator=generator) for column in pixels.T], 1
+    ),
+    "ceil": lambda pixels, generator: (
+        (pixels - torch.rand(pixels.shape, generator=generator)).ceil().clamp(0)
+    ),
+    "heaviside": lambda pixels, generator: torch.heaviside(
+        pixels - torch.rand(pixels.shape, generator=generator), torch.zeros(())
+    ),
 }
-BINARIZE = {
-    "a threshold": lambda pixels, generator: (pixels > 0.5).float(),
-    "threshold, always the same": lambda pixels, generator: pixels.round(),
-    "grey values come back": lambda pixels, generator: pixels,
-    "generator=generator": lambda pixels, generator: torch.bernoulli(pixels),
-    "seed set inside": lambda pixels, generator: torch.bernoulli(
-        pixels, generator=torch.Generator().manual_seed(0)
+
+
+def seeded_again(pixels, generator):
+    torch.manual_seed(generator.initial_seed())
+    return torch.bernoulli(pixels)
+
+
+def generator_reset(pixels, generator):
+    generator.manual_seed(0)
+    return torch.bernoulli(pixels, generator=generator)
+
+
+WRONG_BINARIZE = [
+    ("threshold", lambda p, g: (p > 0.5).float(), "a threshold"),
+    ("round", lambda p, g: p.round(), "threshold, always the same"),
+    ("unchanged", lambda p, g: p, "grey values come back"),
+    ("no generator", lambda p, g: torch.bernoulli(p), "generator=generator"),
+    ("rand without generator", lambda p, g: (torch.rand_like(p) < p).float(), "generator=generator"),
+    ("torch.distributions", lambda p, g: Bernoulli(p).sample(), "generator=generator"),
+    ("Uniform", lambda p, g: (Uniform(0, 1).sample(p.shape) < p).float(), "generator=generator"),
+    (
+        "NumPy noise",
+        lambda p, g: torch.from_numpy(np.random.default_rng().random(p.shape) < p.numpy()).float(),
+        "generator=generator",
     ),
-    "black and white are swapped": lambda pixels, generator: (
-        torch.rand(pixels.shape, generator=generator) > pixels
-    ).float(),
-    "fair coin": lambda pixels, generator: torch.bernoulli(torch.full_like(pixels, 0.5), generator=generator),
-    "all images get the same draw": lambda pixels, generator: (
-        torch.rand(pixels.shape[1], generator=generator) < pixels
-    ).float(),
-    "one random number serves all pixels": lambda pixels, generator: (
-        torch.rand(len(pixels), 1, generator=generator) < pixels
-    ).float(),
-    "serves all pixels of an image": lambda pixels, generator: (
-        torch.rand(len(pixels), 1, generator=generator) > 1 - pixels
-    ).float(),
-    "dtype torch.bool": lambda pixels, generator: torch.rand(pixels.shape, generator=generator) < pixels,
-    "holds only 0 and 1": lambda pixels, generator: (
-        pixels + 0.1 * torch.randn(pixels.shape, generator=generator)
+    (
+        "own seed",
+        lambda p, g: torch.bernoulli(p, generator=torch.Generator().manual_seed(0)),
+        "seed set inside",
     ),
-    "with grey 0.35 22.9% become 1": lambda pixels, generator: (
-        pixels + 0.2 * torch.randn(pixels.shape, generator=generator) > 0.5
-    ).float(),
-    "shape (24000,)": lambda pixels, generator: torch.bernoulli(pixels, generator=generator).flatten(),
+    ("generator reset", generator_reset, "seed set inside"),
+    ("seeded again", seeded_again, "seed set inside"),
+    ("swapped", lambda p, g: (torch.rand(p.shape, generator=g) > p).float(), "black and white are swapped"),
+    ("one minus", lambda p, g: 1 - torch.bernoulli(p, generator=g), "black and white are swapped"),
+    ("fair coin", lambda p, g: torch.bernoulli(torch.full_like(p, 0.5), generator=g), "fair coin"),
+    ("random bits", lambda p, g: torch.randint(0, 2, p.shape, generator=g).float(), "fair coin"),
+    (
+        "same for all images",
+        lambda p, g: (torch.rand(p.shape[1], generator=g) < p).float(),
+        "all images get the same draw",
+    ),
+    ("one number", lambda p, g: (torch.rand(1, generator=g) < p).float(), "all images get the same draw"),
+    (
+        "one number an image",
+        lambda p, g: (torch.rand(len(p), 1, generator=g) < p).float(),
+        "one random number serves all pixels",
+    ),
+    (
+        "one number an image, turned",
+        lambda p, g: (torch.rand(len(p), 1, generator=g) > 1 - p).float(),
+        "serves all pixels of an image",
+    ),
+    ("bool", lambda p, g: torch.rand(p.shape, generator=g) < p, "dtype torch.bool"),
+    ("int", lambda p, g: (torch.rand(p.shape, generator=g) < p).int(), "dtype torch.int32"),
+    ("grey noise", lambda p, g: p + 0.1 * torch.randn(p.shape, generator=g), "holds only 0 and 1"),
+    ("bytes", lambda p, g: 255 * binarize(p, g), "yours holds 255.000"),
+    ("signs", lambda p, g: 2 * binarize(p, g) - 1, "yours holds -1.000"),
+    ("uniform itself", lambda p, g: torch.rand(p.shape, generator=g), "holds only 0 and 1"),
+    ("masked", lambda p, g: p * binarize(p, g), "holds only 0 and 1"),
+    (
+        "noisy threshold",
+        lambda p, g: (p + 0.2 * torch.randn(p.shape, generator=g) > 0.5).float(),
+        "with grey 0.35 22.9% become 1",
+    ),
+    (
+        "normal noise",
+        lambda p, g: (torch.randn(p.shape, generator=g) < p).float(),
+        "random numbers are normal",
+    ),
+    ("squared", lambda p, g: torch.bernoulli(p**2, generator=g), "become 1"),
+    ("root", lambda p, g: torch.bernoulli(p.sqrt(), generator=g), "become 1"),
+    ("rounded product", lambda p, g: (torch.rand(p.shape, generator=g) * p).round(), "become 1"),
+    ("flat", lambda p, g: binarize(p, g).flatten(), "shape (24000,)"),
+    ("turned", lambda p, g: binarize(p, g).T, "shape (6, 4000)"),
+    ("grey values of the first image", lambda p, g: binarize(p[:1].expand_as(p), g), "other numbers: does"),
+    ("mean grey values", lambda p, g: binarize(p.mean(0).expand_as(p), g), "other numbers: does"),
+    (
+        "six columns",
+        lambda p, g: (torch.rand(len(p), 6, generator=g) < p).float(),
+        "is a size written into your code?",
+    ),
+    (
+        "4,000 rows",
+        lambda p, g: (torch.rand(4000, p.shape[1], generator=g) < p).float(),
+        "is a size written into your code?",
+    ),
+    (
+        "range(4000)",
+        lambda p, g: torch.stack([binarize(p[i], g) for i in range(4000)]),
+        "is a size written into your code?",
+    ),
+    ("squeezed", lambda p, g: binarize(p, g).squeeze(), "is a size written into your code?"),
+    ("bernoulli_ in place", lambda p, g: p.bernoulli_(generator=g), "in place"),
+    ("list", lambda p, g: list(binarize(p, g)), ": a list, but"),
+]
+
+
+def each(logits, targets):
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def of_probabilities(p, targets):
+    return -(targets * p.log() + (1 - targets) * (1 - p).log()).sum(1).mean()
+
+
+def loop(logits, targets):
+    total = 0.0
+    for a, t in zip(logits, targets, strict=True):
+        for one_logit, one_target in zip(a, t, strict=True):
+            total = total + F.softplus(one_logit) - one_target * one_logit
+    return total / len(logits)
+
+
+def max_and_log1p(logits, targets):
+    nats = logits.clamp(min=0) - targets * logits + torch.log1p(torch.exp(-logits.abs()))
+    return nats.sum(1).mean()
+
+
+def log_sum_exp(logits, targets):
+    both = torch.stack([torch.zeros_like(logits), logits])  # (2, N, D)
+    return (both.logsumexp(0) - targets * logits).sum(1).mean()
+
+
+def accumulated(logits, targets):
+    total = torch.zeros(())
+    for a, t in zip(logits.split(2), targets.split(2), strict=True):
+        total += each(a, t).sum()
+    return total / logits.shape[0]
+
+
+def by_index(logits, targets):
+    nats = torch.empty_like(logits)
+    ink = targets == 1
+    nats[ink] = F.softplus(-logits[ink])
+    nats[~ink] = F.softplus(logits[~ink])
+    return nats.sum(1).mean()
+
+
+RIGHT_NATS = {
+    "reference": nats_per_image,
+    "softplus of signs": lambda logits, targets: F.softplus((1 - 2 * targets) * logits).sum() / len(logits),
+    "torch.distributions": lambda logits, targets: -Bernoulli(logits=logits).log_prob(targets).sum(1).mean(),
+    "logsigmoid": lambda logits, targets: (
+        -(targets * F.logsigmoid(logits) + (1 - targets) * F.logsigmoid(-logits)).sum(1).mean()
+    ),
+    "sum, then divide": lambda logits, targets: (
+        F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / logits.shape[0]
+    ),
+    "mean times D": lambda logits, targets: (
+        F.binary_cross_entropy_with_logits(logits, targets) * logits.shape[1]
+    ),
+    "nn.BCEWithLogitsLoss": lambda logits, targets: (
+        torch.nn.BCEWithLogitsLoss(reduction="none")(logits, targets).sum(-1).mean()
+    ),
+    "float64": lambda logits, targets: nats_per_image(logits.double(), targets.double()),
+    "loop over numbers": loop,
+    "maximum and log1p": max_and_log1p,
+    "logsumexp": log_sum_exp,
+    "logaddexp": lambda logits, targets: (
+        (torch.logaddexp(torch.zeros(()), logits) - targets * logits).sum(1).mean()
+    ),
+    "vmap": lambda logits, targets: torch.vmap(
+        lambda a, t: F.binary_cross_entropy_with_logits(a, t, reduction="sum")
+    )(logits, targets).mean(),
+    "chunks": accumulated,
+    "filled by index": by_index,
+    "cross entropy of two classes": lambda logits, targets: (
+        F.cross_entropy(torch.stack([torch.zeros_like(logits), logits], 1), targets.long(), reduction="sum")
+        / len(logits)
+    ),
+    "where": lambda logits, targets: (
+        torch.where(targets > 0, F.softplus(-logits), F.softplus(logits)).sum(1).mean()
+    ),
+    "einsum": lambda logits, targets: (
+        (torch.einsum("nd->", F.softplus(logits)) - torch.einsum("nd,nd->", logits, targets)) / len(logits)
+    ),
 }
-NATS = {
-    "averaged over pixels": F.binary_cross_entropy_with_logits,
-    "summed over images": lambda logits, targets: F.binary_cross_entropy_with_logits(
-        logits, targets, reduction="sum"
+
+
+def with_numpy(logits, targets):
+    nats = np.logaddexp(0, logits.numpy()) - targets.numpy() * logits.numpy()
+    return torch.tensor(nats.sum(1).mean())
+
+
+def backward_inside(logits, targets):
+    loss = nats_per_image(logits, targets)
+    if loss.requires_grad:
+        loss.backward(retain_graph=True)
+    return loss
+
+
+def without_gradient(logits, targets):
+    with torch.no_grad():
+        return nats_per_image(logits, targets)
+
+
+def half_detached(logits, targets):
+    return (F.softplus(logits) - targets * logits.detach()).sum(1).mean()
+
+
+def naive_softplus(logits, targets):
+    return (torch.log(1 + torch.exp(logits)) - targets * logits).sum(1).mean()
+
+
+LN2 = torch.tensor(2.0).log()
+WRONG_NATS = [
+    ("mean over all", F.binary_cross_entropy_with_logits, "averaged over pixels"),
+    ("sum over all", lambda a, t: each(a, t).sum(), "summed over images"),
+    ("axes swapped", lambda a, t: each(a, t).sum(0).mean(), "pixels and images are swapped"),
+    ("mean of sums over rows", lambda a, t: each(a, t).mean(1).sum(), "pixels and images are swapped"),
+    ("sign", lambda a, t: -nats_per_image(a, t), "sign is turned"),
+    ("log_prob", lambda a, t: Bernoulli(logits=a).log_prob(t).sum(1).mean(), "sign is turned"),
+    ("one an image", lambda a, t: each(a, t).sum(1), "average over images is missing"),
+    ("one a pixel", each, "one number per pixel"),
+    ("sigmoid twice", lambda a, t: nats_per_image(a.sigmoid(), t), "applied twice"),
+    ("bce of logits", lambda a, t: of_probabilities(a, t), "logit is no probability"),
+    ("only ink", lambda a, t: -(t * F.logsigmoid(a)).sum(1).mean(), "only pixels with target 1"),
+    ("only paper", lambda a, t: -((1 - t) * F.logsigmoid(-a)).sum(1).mean(), "only pixels with target 0"),
+    ("colours swapped", lambda a, t: nats_per_image(a, 1 - t), "black and white are swapped"),
+    ("sign of the logits", lambda a, t: nats_per_image(-a, t), "black and white are swapped"),
+    ("arguments swapped", lambda a, t: nats_per_image(t, a), "arguments are swapped"),
+    ("squared error", lambda a, t: (a.sigmoid() - t).square().sum(1).mean(), "squared error"),
+    ("no logarithm", lambda a, t: (-each(a, t)).exp().sum(1).mean(), "the logarithm is missing"),
+    ("no sigmoid", lambda a, t: -(t * a).sum(1).mean(), "the sigmoid is missing"),
+    ("bits", lambda a, t: nats_per_image(a, t) / LN2, "these are bits"),
+    ("base 10", lambda a, t: nats_per_image(a, t) / torch.tensor(10.0).log(), "base 10"),
+    (
+        "cut off at 100",
+        lambda a, t: F.binary_cross_entropy(a.sigmoid(), t, reduction="none").sum(1).mean(),
+        "cuts off at 100",
     ),
-    "pixels and images are swapped": lambda logits, targets: (
-        F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(0).mean()
+    ("log of sigmoid", lambda a, t: of_probabilities(a.sigmoid(), t), "log(1 − 1) is −∞"),
+    ("log of sigmoid, float64", lambda a, t: of_probabilities(a.double().sigmoid(), t), "log(1 − 1) is −∞"),
+    (
+        "+ 1e-8",
+        lambda a, t: (
+            -(t * (a.sigmoid() + 1e-8).log() + (1 - t) * (1 - a.sigmoid() + 1e-8).log()).sum(1).mean()
+        ),
+        "a clamp or a small number hides",
     ),
-    "sign is turned": lambda logits, targets: -nats_per_image(logits, targets),
-    "average over images is missing": lambda logits, targets: F.binary_cross_entropy_with_logits(
-        logits, targets, reduction="none"
-    ).sum(1),
-    "applied twice": lambda logits, targets: nats_per_image(logits.sigmoid(), targets),
-    "only pixels with target 1": lambda logits, targets: -(targets * logits.sigmoid().log()).sum(1).mean(),
-    "squared error": lambda logits, targets: (logits.sigmoid() - targets).square().sum(1).mean(),
-    "logit is no probability": lambda logits, targets: (
-        -(targets * logits.log() + (1 - targets) * (1 - logits).log()).sum(1).mean()
+    (
+        "clamped sigmoid",
+        lambda a, t: of_probabilities(a.sigmoid().clamp(1e-6, 1 - 1e-6), t),
+        "a clamp or a small number hides",
     ),
-    "cut off at 100": lambda logits, targets: (
-        F.binary_cross_entropy(logits.sigmoid(), targets, reduction="none").sum(1).mean()
+    (
+        "Bernoulli of probabilities",
+        lambda a, t: -Bernoulli(a.sigmoid()).log_prob(t).sum(1).mean(),
+        "a clamp or a small number hides",
     ),
-    "log is −∞": lambda logits, targets: (
-        -(targets * logits.sigmoid().log() + (1 - targets) * (1 - logits.sigmoid()).log()).sum(1).mean()
+    ("clamped logits", lambda a, t: nats_per_image(a.clamp(-50, 50), t), "a clamp or a small number hides"),
+    ("clamped at 100", lambda a, t: nats_per_image(a.clamp(-100, 100), t), "clamped"),
+    ("exp overflows", naive_softplus, "exp(1000) is infinite"),
+    ("log1p(exp)", lambda a, t: (torch.log1p(a.exp()) - t * a).sum(1).mean(), "exp(1000) is infinite"),
+    ("nan_to_num", lambda a, t: naive_softplus(a, t).nan_to_num(0, 0, 0), "clamped"),
+    ("item", lambda a, t: nats_per_image(a, t).item(), ": a float, but"),
+    ("float", lambda a, t: float(nats_per_image(a, t)), ": a float, but"),
+    ("NumPy scalar", lambda a, t: nats_per_image(a.detach(), t).numpy()[()], ": a float32, but"),
+    ("detached", lambda a, t: nats_per_image(a, t).detach(), "gradient with respect to logits is cut"),
+    ("data", lambda a, t: nats_per_image(a.data, t), "gradient with respect to logits is cut"),
+    ("no_grad", without_gradient, "gradient with respect to logits is cut"),
+    (
+        "new tensor",
+        lambda a, t: torch.tensor(nats_per_image(a, t).item()),
+        "gradient with respect to logits is cut",
     ),
-    ": a float, but": lambda logits, targets: nats_per_image(logits, targets).item(),
-    "a wrong value": lambda logits, targets: nats_per_image(logits, targets) / torch.tensor(2.0).log(),
-}
+    ("NumPy", with_numpy, "NumPy passes no gradient on"),
+    ("half detached", half_detached, "gradient with respect to logits is wrong"),
+    ("backward inside", backward_inside, "`backward()` is called inside"),
+    ("784 written", lambda a, t: each(a, t).mean() * 3, "is a size written into your code?"),
+    ("two images", lambda a, t: each(a, t).sum() / 2, "is a size written into your code?"),
+    (
+        "range(2)",
+        lambda a, t: torch.stack([each(a[i], t[i]).sum() for i in range(2)]).mean(),
+        "is a size written into your code?",
+    ),
+    ("a column", lambda a, t: nats_per_image(a, t)[None], "the axes are not"),
+    ("minus one", lambda a, t: nats_per_image(a, t) - 1, "a wrong value"),
+    ("hinge", lambda a, t: (1 - (2 * t - 1) * a).clamp(min=0).sum(1).mean(), "a wrong value"),
+]
+
+RIGHT = [
+    (checks.to_points, RIGHT_POINTS),
+    (checks.binarize, RIGHT_BINARIZE),
+    (checks.nats_per_image, RIGHT_NATS),
+]
+WRONG = [
+    (checks.to_points, WRONG_POINTS),
+    (checks.binarize, WRONG_BINARIZE),
+    (checks.nats_per_image, WRONG_NATS),
+]
 
 
 @pytest.mark.parametrize(
-    ("check", "solution"),
+    ("check", "answer"),
     [
-        (checks.to_points, to_points),
-        (checks.to_points, lambda images: (images / 255).view(-1, 28 * 28)),
-        (checks.binarize, binarize),
-        (checks.binarize, lambda pixels, generator: torch.bernoulli(pixels, generator=generator)),
-        (checks.nats_per_image, nats_per_image),
-        (
-            checks.nats_per_image,
-            lambda logits, targets: F.softplus((1 - 2 * targets) * logits).sum() / len(logits),
-        ),
+        pytest.param(check, answer, id=f"{check.__name__}: {name}")
+        for check, table in RIGHT
+        for name, answer in table.items()
     ],
 )
-def test_right_answers_pass(check, solution):
-    assert check(solution).status == "correct"
+def test_right_answers_pass(check, answer):
+    assert check(answer).message == check.__doc__
 
 
 @pytest.mark.parametrize(
-    ("check", "words", "wrong"),
-    [(checks.to_points, *pair) for pair in POINTS.items()]
-    + [(checks.binarize, *pair) for pair in BINARIZE.items()]
-    + [(checks.nats_per_image, *pair) for pair in NATS.items()],
+    ("check", "answer", "fragment"),
+    [
+        pytest.param(check, answer, says, id=f"{check.__name__}: {name}")
+        for check, table in WRONG
+        for name, answer, says in table
+    ],
 )
-def test_wrong_answers_are_named(check, words, wrong):
-    result = check(wrong)
+def test_wrong_answers_are_named(check, answer, fragment):
+    result = check(answer)
     assert result.status == "mistake"
-    assert words in result.message
+    assert fragment in result.message
 
 
 def test_a_wrong_value_is_shown_with_its_input():

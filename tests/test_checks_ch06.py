@@ -1,4 +1,8 @@
-"""Chapter 06's checks: the reference solutions pass, and each typical wrong answer is named."""
+"""Chapter 06's checks: right answers of any style pass, and each wrong one is called by its own name.
+
+The tables were written from the notebook's text. A row of a table of wrong answers reads:
+what the student did, the words that the message must contain, the answer.
+"""
 
 import math
 
@@ -8,6 +12,24 @@ import torch.nn.functional as F
 
 from course_lib import checks
 
+LN2 = math.log(2)
+LN4 = math.log(4)
+
+
+def bce(logits, label):
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+
+
+def yes(a):
+    return F.softplus(-a).mean()
+
+
+def no(a):
+    return F.softplus(a).mean()
+
+
+# ---------------------------------------------------------------- D's loss
+
 
 def discriminator_loss(d, g, x, z):
     """Reference solution."""
@@ -15,23 +37,128 @@ def discriminator_loss(d, g, x, z):
     return F.softplus(-d(x)).mean() + F.softplus(d(fake)).mean()
 
 
-def generator_step(d, g, optimizer, z):
-    """Reference solution."""
-    loss = F.softplus(-d(g(z))).mean()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
+def of_logits(loss):
+    """D's loss from the logits of real and of generated points, with G cut off."""
+
+    def student(d, g, x, z):
+        return loss(d(x), d(g(z).detach()))
+
+    return student
 
 
-def best_value(p, q, dx):
-    """Reference solution."""
-    best = p / (p + q)  # (G,)
-    return (p * best.log() + q * (1 - best).log()).sum() * dx
+def of_probabilities(loss):
+    return of_logits(lambda real, fake: loss(real.sigmoid(), fake.sigmoid()))
 
 
-def bce(logits, label):
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+def cut_by_no_grad(d, g, x, z):
+    with torch.no_grad():
+        fake = g(z)
+    return yes(d(x)) + no(d(fake))
+
+
+def one_batch_of_both(d, g, x, z):
+    logits = d(torch.cat([x, g(z).detach()]))
+    labels = torch.cat([torch.ones_like(x), torch.zeros_like(z)])
+    return 2 * F.binary_cross_entropy_with_logits(logits, labels)
+
+
+def split_after_d(d, g, x, z):
+    real, fake = d(torch.cat([x, g(z).detach()])).split([len(x), len(z)])
+    return yes(real) + no(fake)
+
+
+def point_by_point(d, g, x, z):
+    total = 0.0
+    for i in range(len(x)):
+        total = total + F.softplus(-d(x[i : i + 1])) + F.softplus(d(g(z[i : i + 1]).detach()))
+    return total.squeeze() / len(x)
+
+
+def in_chunks(d, g, x, z):
+    total = torch.zeros(())
+    for some_x, some_z in zip(x.split(3), z.split(3), strict=True):
+        total = total + F.softplus(-d(some_x)).sum() / len(x)
+        total = total + F.softplus(d(g(some_z).detach())).sum() / len(z)
+    return total
+
+
+def g_frozen_and_freed(d, g, x, z):
+    for weight in g.parameters():
+        weight.requires_grad_(False)
+    fake = g(z)
+    for weight in g.parameters():
+        weight.requires_grad_(True)
+    return yes(d(x)) + no(d(fake))
+
+
+def mapped_over_points(d, g, x, z):
+    def one(real, fake):
+        return F.softplus(-d(real)) + F.softplus(d(fake))
+
+    return torch.func.vmap(one)(x, g(z).detach()).mean()
+
+
+def by_hand(d, g, x, z):
+    def soft(a):
+        return a.clamp(min=0) + torch.log1p(torch.exp(-a.abs()))
+
+    return soft(-d(x)).mean() + soft(d(g(z).detach())).mean()
+
+
+def functional_call(d, g, x, z):
+    weights = {name: weight.detach() for name, weight in g.named_parameters()}
+    fake = torch.func.functional_call(g, weights, (z,))
+    return yes(d(x)) + no(d(fake))
+
+
+RIGHT_D = {
+    "reference": discriminator_loss,
+    "binary cross entropy": of_logits(lambda real, fake: bce(real, 1.0) + bce(fake, 0.0)),
+    "BCEWithLogitsLoss": of_logits(
+        lambda real, fake: (
+            torch.nn.BCEWithLogitsLoss()(real, torch.ones_like(real))
+            + torch.nn.BCEWithLogitsLoss()(fake, torch.zeros_like(fake))
+        )
+    ),
+    "logsigmoid": of_logits(lambda real, fake: -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()),
+    "logsigmoid of both": of_logits(lambda real, fake: -(F.logsigmoid(real) + F.logsigmoid(-fake)).mean()),
+    "logsigmoid less the logit": of_logits(
+        lambda real, fake: -F.logsigmoid(real).mean() - (F.logsigmoid(fake) - fake).mean()
+    ),
+    "logaddexp": of_logits(
+        lambda real, fake: (
+            torch.logaddexp(torch.zeros_like(real), -real).mean()
+            + torch.logaddexp(torch.zeros_like(fake), fake).mean()
+        )
+    ),
+    "log_softmax of two classes": of_logits(
+        lambda real, fake: (
+            -torch.cat([real, 0 * real], 1).log_softmax(1)[:, 0].mean()
+            - torch.cat([fake, 0 * fake], 1).log_softmax(1)[:, 1].mean()
+        )
+    ),
+    "sums over N": of_logits(
+        lambda real, fake: F.softplus(-real).sum() / len(real) + F.softplus(fake).sum() / len(fake)
+    ),
+    "einsum": of_logits(
+        lambda real, fake: torch.einsum("ni->", F.softplus(-real) + F.softplus(fake)) / len(real)
+    ),
+    "float64": of_logits(lambda real, fake: yes(real.double()) + no(fake.double())),
+    "flattened": of_logits(lambda real, fake: yes(real.squeeze(1)) + no(fake.squeeze(1))),
+    "in place on a clone": of_logits(
+        lambda real, fake: F.softplus(real.clone().neg_()).mean() + F.softplus(fake).mean()
+    ),
+    "softplus by hand": by_hand,
+    "no_grad round G": cut_by_no_grad,
+    "G frozen for the moment": g_frozen_and_freed,
+    "functional_call of G": functional_call,
+    "both in one batch": one_batch_of_both,
+    "both in one batch, split": split_after_d,
+    "point by point": point_by_point,
+    "in chunks": in_chunks,
+    "torch.func.vmap": mapped_over_points,
+    ".data of the points": lambda d, g, x, z: yes(d(x)) + no(d(g(z).data)),
+}
 
 
 def without_gradient(d, g, x, z):
@@ -45,50 +172,224 @@ def with_backward(d, g, x, z):
     return loss
 
 
-def real_part_cut(d, g, x, z):
-    return F.softplus(-d(x).detach()).mean() + F.softplus(d(g(z).detach())).mean()
+def clears_gradients(d, g, x, z):
+    d.zero_grad()
+    return discriminator_loss(d, g, x, z)
 
 
-DISCRIMINATOR = {
-    "a gradient reaches G": lambda d, g, x, z: bce(d(x), 1.0) + bce(d(g(z)), 0.0),
-    "labels are swapped": lambda d, g, x, z: bce(d(x), 0.0) + bce(d(g(z).detach()), 1.0),
-    "sign is turned": lambda *given: -discriminator_loss(*given),
-    "sign is turned:": lambda d, g, x, z: (
-        d(x).sigmoid().log().mean() + (1 - d(g(z).detach()).sigmoid()).log().mean()
+def freezes_g(d, g, x, z):
+    g.requires_grad_(False)
+    return yes(d(x)) + no(d(g(z)))
+
+
+def freezes_d(d, g, x, z):
+    loss = discriminator_loss(d, g, x, z)
+    d.requires_grad_(False)
+    return loss
+
+
+def trained_d(d, g, x, z):
+    loss = discriminator_loss(d, g, x, z)
+    torch.optim.SGD(d.parameters(), lr=0.1).step()
+    return loss
+
+
+def own_noise(d, g, x, z):
+    return discriminator_loss(d, g, x, torch.rand_like(z) * 2 - 1)
+
+
+def noise_on_data(d, g, x, z):
+    return discriminator_loss(d, g, x + torch.randn_like(x), z)
+
+
+def labels_for_four(d, g, x, z):
+    real, fake = d(x), d(g(z).detach())
+    return F.binary_cross_entropy_with_logits(real, torch.ones(4, 1)) + F.binary_cross_entropy_with_logits(
+        fake, torch.zeros(4, 1)
+    )
+
+
+def four_points(d, g, x, z):
+    real = sum(F.softplus(-d(x[i])) for i in range(4)) / 4
+    fake = sum(F.softplus(d(g(z[i]).detach())) for i in range(4)) / 4
+    return (real + fake)[0]
+
+
+WRONG_D = {
+    "no detach": ("a gradient reaches G", lambda d, g, x, z: yes(d(x)) + no(d(g(z)))),
+    "labels swapped": ("labels are swapped", of_logits(lambda real, fake: no(real) + yes(fake))),
+    "value, not loss": ("sign is turned", lambda *given: -discriminator_loss(*given)),
+    "value, from probabilities": (
+        "sign is turned",
+        of_probabilities(lambda real, fake: real.log().mean() + (1 - fake).log().mean()),
     ),
-    "both kinds are taken as real": lambda d, g, x, z: bce(d(x), 1.0) + bce(d(g(z).detach()), 1.0),
-    "both kinds are taken as fake": lambda d, g, x, z: bce(d(x), 0.0) + bce(d(g(z).detach()), 0.0),
-    "generated points are missing": lambda d, g, x, z: bce(d(x), 1.0),
-    "real points are missing": lambda d, g, x, z: bce(d(g(z).detach()), 0.0),
-    "take means": lambda d, g, x, z: F.softplus(-d(x)).sum() + F.softplus(d(g(z).detach())).sum(),
-    "add two means": lambda d, g, x, z: F.binary_cross_entropy_with_logits(
-        d(torch.cat([x, g(z).detach()])), torch.tensor([[1.0]] * 4 + [[0.0]] * 4)
+    "both real": ("both kinds are taken as real", of_logits(lambda real, fake: yes(real) + yes(fake))),
+    "both made": ("both kinds are taken as fake", of_logits(lambda real, fake: no(real) + no(fake))),
+    "real points only": ("generated points are missing", of_logits(lambda real, fake: yes(real))),
+    "made points only": ("real points are missing", of_logits(lambda real, fake: no(fake))),
+    "difference": ("subtracted: add", of_logits(lambda real, fake: yes(real) - no(fake))),
+    "difference turned": ("sign is turned: add", of_logits(lambda real, fake: no(fake) - yes(real))),
+    "product": ("multiplied", of_logits(lambda real, fake: yes(real) * no(fake))),
+    "sums": (
+        "summed over the batch",
+        of_logits(lambda real, fake: F.softplus(-real).sum() + F.softplus(fake).sum()),
     ),
-    "sigmoid is applied twice": lambda d, g, x, z: (
-        bce(d(x).sigmoid(), 1.0) + bce(d(g(z).detach()).sigmoid(), 0.0)
+    "sum of the real": (
+        "the real points are summed",
+        of_logits(lambda real, fake: F.softplus(-real).sum() + no(fake)),
     ),
-    "G's loss, −log D(G(z))": lambda d, g, x, z: bce(d(g(z)), 1.0),
-    "G's loss, log(1 − D": lambda d, g, x, z: -bce(d(g(z)), 0.0),
-    "logarithms are missing": lambda d, g, x, z: (
-        (1 - d(x).sigmoid()).mean() + d(g(z).detach()).sigmoid().mean()
+    "sum of the made": (
+        "the generated points are summed",
+        of_logits(lambda real, fake: yes(real) + F.softplus(fake).sum()),
     ),
-    "Wasserstein": lambda d, g, x, z: d(g(z).detach()).mean() - d(x).mean(),
-    "real points went through G": lambda d, g, x, z: discriminator_loss(d, g, g(x), z),
-    "z went to D itself": lambda d, g, x, z: bce(d(x), 1.0) + bce(d(z), 0.0),
-    "base 2": lambda *given: discriminator_loss(*given) / math.log(2),
-    "D cannot learn": without_gradient,
-    "D cannot learn from it": lambda *given: discriminator_loss(*given).detach(),
-    "part of D's gradient is cut": real_part_cut,
-    ": a float, but": lambda *given: discriminator_loss(*given).item(),
-    "expected ()": lambda d, g, x, z: F.softplus(-d(x)) + F.softplus(d(g(z).detach())),
-    "a wrong value": lambda d, g, x, z: bce(d(x), 0.9) + bce(d(g(z).detach()), 0.0),
-    "stops in": lambda d, g, x, z: d(x) @ d(z),
-    "logarithm of a logit": lambda d, g, x, z: -d(x).log().mean() - (1 - d(g(z).detach())).log().mean(),
-    "`backward()` is called inside": with_backward,
+    "one mean of both": ("add two means", of_logits(lambda real, fake: (yes(real) + no(fake)) / 2)),
+    "one value a point": (
+        "one value for each point",
+        of_logits(lambda real, fake: F.softplus(-real) + F.softplus(fake)),
+    ),
+    "a second sigmoid": (
+        "sigmoid is applied twice",
+        of_probabilities(lambda real, fake: bce(real, 1.0) + bce(fake, 0.0)),
+    ),
+    "G's loss": ("G's loss, −log D(G(z))", lambda d, g, x, z: yes(d(g(z)))),
+    "G's saturating loss": ("G's loss, log(1 − D", lambda d, g, x, z: -no(d(g(z)))),
+    "no logarithm": (
+        "logarithms are missing",
+        of_probabilities(lambda real, fake: (1 - real).mean() + fake.mean()),
+    ),
+    "logarithm of a mean": (
+        "taken of the mean probability",
+        of_probabilities(lambda real, fake: -real.mean().log() - (1 - fake.mean()).log()),
+    ),
+    "Wasserstein": ("Wasserstein's loss: a", of_logits(lambda real, fake: fake.mean() - real.mean())),
+    "Wasserstein turned": (
+        "Wasserstein's loss with its sign",
+        of_logits(lambda real, fake: real.mean() - fake.mean()),
+    ),
+    "hinge": ("hinge", of_logits(lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean())),
+    "least squares": (
+        "least-squares",
+        of_logits(lambda real, fake: F.mse_loss(real, torch.ones_like(real)) + fake.square().mean()),
+    ),
+    "squared probabilities": (
+        "squared error of probabilities",
+        of_probabilities(lambda real, fake: (1 - real).square().mean() + fake.square().mean()),
+    ),
+    "smoothed label": ("the label of real points is 0.9", of_logits(lambda r, f: bce(r, 0.9) + bce(f, 0.0))),
+    "x through G": (
+        "real points went through G",
+        lambda d, g, x, z: yes(d(g(x).detach())) + no(d(g(z).detach())),
+    ),
+    "z to D": ("z went to D itself", lambda d, g, x, z: yes(d(x)) + no(d(z))),
+    "x and z exchanged": ("x and z are exchanged", lambda d, g, x, z: discriminator_loss(d, g, z, x)),
+    "bits": ("these are bits", lambda *given: discriminator_loss(*given) / LN2),
+    "log2 of probabilities": (
+        "these are bits",
+        of_probabilities(lambda real, fake: -real.log2().mean() - (1 - fake).log2().mean()),
+    ),
+    "log10 of probabilities": (
+        "logarithms to base 10",
+        of_probabilities(lambda real, fake: -real.log10().mean() - (1 - fake).log10().mean()),
+    ),
+    "logarithm of a logit": (
+        "logarithm of a logit",
+        of_logits(lambda real, fake: -real.log().mean() - (1 - fake).log().mean()),
+    ),
+    "smoothed by half": ("a wrong value", of_logits(lambda real, fake: bce(real, 0.5) + bce(fake, 0.0))),
+    "own noise": ("noise is drawn", own_noise),
+    "noise added to x": (
+        "noise is drawn",
+        lambda d, g, x, z: discriminator_loss(d, g, x + torch.randn_like(x), z),
+    ),
+    "everything under no_grad": ("D cannot learn", without_gradient),
+    "loss detached": ("D cannot learn", lambda *given: discriminator_loss(*given).detach()),
+    "loss made anew": ("D cannot learn", lambda *given: torch.tensor(discriminator_loss(*given).item())),
+    "item": ("`.item()` and `float()` cut the gradient", lambda *given: discriminator_loss(*given).item()),
+    "float": ("cut the gradient", lambda *given: float(discriminator_loss(*given))),
+    "real part detached": ("part of D's gradient is cut", of_logits(lambda r, f: yes(r.detach()) + no(f))),
+    "made part detached": ("part of D's gradient is cut", of_logits(lambda r, f: yes(r) + no(f.detach()))),
+    "made part as a number": ("part of D's gradient is cut", of_logits(lambda r, f: yes(r) + no(f).item())),
+    "real part as a number": ("part of D's gradient is cut", of_logits(lambda r, f: yes(r).item() + no(f))),
+    "backward inside": ("`backward()` is called inside", with_backward),
+    "gradients cleared": ("gradients are cleared", clears_gradients),
+    "G left frozen": ("G's weights are left frozen", freezes_g),
+    "D left frozen": ("D's weights are left frozen", freezes_d),
+    "D trained": ("", trained_d),
+    "logarithm of the sigmoid": (
+        "a sigmoid rounds to 0",
+        of_probabilities(lambda real, fake: -real.log().mean() - (1 - fake).log().mean()),
+    ),
+    "logarithm of the sigmoid, float64": (
+        "a sigmoid rounds to 0",
+        of_logits(lambda r, f: -r.double().sigmoid().log().mean() - (-f.double()).sigmoid().log().mean()),
+    ),
+    "one minus the sigmoid": (
+        "a sigmoid rounds to 0 or to 1",
+        of_logits(lambda real, fake: yes(real) - (1 - fake.sigmoid()).log().mean()),
+    ),
+    "exp first": (
+        "exp of 1000 is infinity",
+        of_logits(lambda r, f: torch.log(1 + torch.exp(-r)).mean() + torch.log(1 + torch.exp(f)).mean()),
+    ),
+    "log1p of exp": (
+        "exp of 1000 is infinity",
+        of_logits(lambda r, f: torch.log1p(torch.exp(-r)).mean() + torch.log1p(torch.exp(f)).mean()),
+    ),
+    "a sigmoid by hand": (
+        "exp of 1000 is infinity",
+        of_logits(lambda r, f: -(1 / (1 + torch.exp(-r))).log().mean() + no(f)),
+    ),
+    "a small number inside": (
+        "a small number inside the logarithm",
+        of_probabilities(lambda real, fake: -(real + 1e-8).log().mean() - (1 - fake + 1e-8).log().mean()),
+    ),
+    "a tiny number inside": (
+        "a small number inside the logarithm",
+        of_probabilities(lambda r, f: -(r + 1e-30).log().mean() - (1 - f + 1e-30).log().mean()),
+    ),
+    "probabilities clamped": (
+        "a clamp",
+        of_probabilities(
+            lambda r, f: -r.clamp(1e-7, 1 - 1e-7).log().mean() - (1 - f.clamp(1e-7, 1 - 1e-7)).log().mean()
+        ),
+    ),
+    "logits clamped": (
+        "a clamp",
+        of_logits(lambda r, f: yes(r.clamp(-50, 50)) + no(f.clamp(-50, 50))),
+    ),
+    "BCE of probabilities": (
+        "a loss of probabilities cuts it off",
+        of_probabilities(
+            lambda r, f: (
+                F.binary_cross_entropy(r, torch.ones_like(r)) + F.binary_cross_entropy(f, torch.zeros_like(f))
+            )
+        ),
+    ),
+    "infinity replaced": (
+        "cuts it off at large logits",
+        of_probabilities(lambda r, f: (-r.log() - (1 - f).log()).nan_to_num(posinf=100.0).mean()),
+    ),
+    "labels for four": ("is a size written into your code", labels_for_four),
+    "a loop over four": ("is a size written into your code", four_points),
+    "a product of vectors": ("stops in", lambda d, g, x, z: d(x) @ d(z)),
+    "no return": ("returns None", lambda d, g, x, z: None),
+    "both losses apart": ("a tuple, but", of_logits(lambda real, fake: (yes(real), no(fake)))),
 }
 
 
-def stepping(loss, *, zero="before", steps=1, cut=False, value=None):
+# ---------------------------------------------------------------- G's step
+
+
+def generator_step(d, g, optimizer, z):
+    """Reference solution."""
+    loss = F.softplus(-d(g(z))).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def stepping(loss=yes, *, zero="before", steps=1, cut=False, value=None):
     """A step of G with one thing otherwise."""
 
     def step(d, g, optimizer, z):
@@ -101,9 +402,94 @@ def stepping(loss, *, zero="before", steps=1, cut=False, value=None):
             if zero == "after":
                 optimizer.zero_grad()
             optimizer.step()
-        return made.detach() if value is None else value(d, g, z)
+        return made.detach() if value is None else value(made.detach(), d, g, z)
 
     return step
+
+
+def d_frozen_and_freed(d, g, optimizer, z):
+    d.requires_grad_(False)
+    loss = generator_step(d, g, optimizer, z)
+    d.requires_grad_(True)
+    return loss
+
+
+def by_autograd_grad(d, g, optimizer, z):
+    loss = yes(d(g(z)))
+    weights = list(g.parameters())
+    for weight, slope in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+        weight.grad = slope
+    optimizer.step()
+    return loss.detach()
+
+
+def in_chunks_of_two(d, g, optimizer, z):
+    optimizer.zero_grad()
+    total = 0.0
+    for some in z.split(2):
+        part = F.softplus(-d(g(some))).sum() / len(z)
+        part.backward()
+        total += part.item()
+    optimizer.step()
+    return total
+
+
+def one_by_one(d, g, optimizer, z):
+    optimizer.zero_grad(set_to_none=False)
+    losses = torch.stack([F.softplus(-d(g(one))) for one in z])
+    losses.mean().backward()
+    optimizer.step()
+    return losses.mean().detach()
+
+
+def with_a_closure(d, g, optimizer, z):
+    def closure():
+        optimizer.zero_grad()
+        loss = yes(d(g(z)))
+        loss.backward()
+        return loss
+
+    return optimizer.step(closure).detach()
+
+
+def grads_of_g_only(d, g, optimizer, z):
+    loss = yes(d(g(z)))
+    optimizer.zero_grad()
+    loss.backward(inputs=list(g.parameters()))
+    optimizer.step()
+    return loss
+
+
+def all_grads_cleared(d, g, optimizer, z):
+    d.zero_grad()
+    g.zero_grad()
+    loss = yes(d(g(z)))
+    loss.backward()
+    optimizer.step()
+    d.zero_grad()
+    return loss.item()
+
+
+RIGHT_G = {
+    "reference": generator_step,
+    "binary cross entropy": stepping(lambda a: bce(a, 1.0)),
+    "logsigmoid": stepping(lambda a: -F.logsigmoid(a).mean()),
+    "logaddexp": stepping(lambda a: torch.logaddexp(torch.zeros_like(a), -a).mean()),
+    "a sum over N": stepping(lambda a: F.softplus(-a).sum() / len(a)),
+    "softplus less the logit": stepping(lambda a: (F.softplus(a) - a).mean()),
+    "float64 loss": stepping(lambda a: yes(a.double())),
+    "einsum": stepping(lambda a: torch.einsum("ni->", F.softplus(-a)) / len(a)),
+    "log_softmax": stepping(lambda a: -torch.cat([a, 0 * a], 1).log_softmax(1)[:, 0].mean()),
+    "a Python float": lambda *given: generator_step(*given).item(),
+    "a loss with its graph": lambda d, g, optimizer, z: grads_of_g_only(d, g, optimizer, z),
+    "D frozen for the step": d_frozen_and_freed,
+    "autograd.grad": by_autograd_grad,
+    "gradients gathered in chunks": in_chunks_of_two,
+    "one by one": one_by_one,
+    "with a closure": with_a_closure,
+    "all gradients cleared": all_grads_cleared,
+    "vmap": stepping(lambda a: torch.func.vmap(lambda one: F.softplus(-one))(a).mean()),
+}
 
 
 def d_of_z(d, g, optimizer, z):
@@ -120,13 +506,10 @@ def zeroed_only(d, g, optimizer, z):
     return yes(d(g(z))).detach()
 
 
-def yes(a):
-    return F.softplus(-a).mean()
-
-
 def both_step(d, g, optimizer, z):
-    other = torch.optim.SGD([*d.parameters(), *g.parameters()], lr=0.3)
-    return generator_step(d, g, other, z)
+    loss = generator_step(d, g, optimizer, z)
+    torch.optim.SGD(d.parameters(), lr=0.3).step()
+    return loss
 
 
 def frozen_for_ever(d, g, optimizer, z):
@@ -134,13 +517,13 @@ def frozen_for_ever(d, g, optimizer, z):
     return generator_step(d, g, optimizer, z)
 
 
-def frozen_and_freed(d, g, optimizer, z):
-    loss = frozen_for_ever(d, g, optimizer, z)
-    d.requires_grad_(True)
+def g_frozen_afterwards(d, g, optimizer, z):
+    loss = generator_step(d, g, optimizer, z)
+    g.requires_grad_(False)
     return loss
 
 
-def no_backward(d, g, optimizer, z):
+def old_gradients_only(d, g, optimizer, z):
     optimizer.step()
     return yes(d(g(z)))
 
@@ -151,91 +534,355 @@ def no_step(d, g, optimizer, z):
     return loss.detach()
 
 
-GENERATOR = {
-    "D's weights have changed": both_step,
-    "D stays frozen for ever": frozen_for_ever,
-    "lower −log D": stepping(lambda a: -F.softplus(a).mean()),
-    "lower −log D.": stepping(lambda a: (1 - a.sigmoid()).log().mean()),
-    "G wants the opposite": stepping(lambda a: bce(a, 0.0)),
-    "G climbs": stepping(lambda a: -yes(a)),
-    "take the mean": stepping(lambda a: F.softplus(-a).sum()),
-    "sigmoid is applied twice": stepping(lambda a: bce(a.sigmoid(), 1.0)),
-    "Wasserstein": stepping(lambda a: -a.mean()),
-    "logarithm is missing": stepping(lambda a: (1 - a.sigmoid()).mean()),
-    "`optimizer.step()` is missing": no_step,
-    "cut before it reaches G": stepping(yes, cut=True),
-    "stands between `backward()` and `step()`": stepping(yes, zero="after"),
-    "`backward()` is missing": zeroed_only,
-    "not called at all": d_of_z,
-    "earlier gradients count": stepping(yes, zero="never"),
-    "along the old gradients": no_backward,
-    "two steps": stepping(yes, steps=2),
-    "loss after the step": stepping(yes, value=lambda d, g, z: yes(d(g(z))).detach()),
-    "the loss you return": stepping(yes, value=lambda d, g, z: d(g(z)).detach()),
-    "not where one step": stepping(lambda a: bce(a, 0.9)),
-    "returns None": stepping(yes, value=lambda d, g, z: None),
-}
-VALUE = {
-    "dx is missing": lambda p, q, dx: best_value(p, q, 1),
-    "dx is there twice": lambda p, q, dx: best_value(p, q, dx) * dx,
-    "base 10": lambda p, q, dx: best_value(p, q, dx) / math.log(10),
-    "mean over cells": lambda p, q, dx: best_value(p, q, 1) / len(p),
-    "D* is turned round": lambda p, q, dx: (p * (q / (p + q)).log() + q * (p / (p + q)).log()).sum() * dx,
-    "this is the JSD": lambda p, q, dx: (best_value(p, q, dx) + math.log(4)) / 2,
-    "−log 4 is missing": lambda p, q, dx: (
-        (p * (2 * p / (p + q)).log() + q * (2 * q / (p + q)).log()).sum() * dx
+def zeroed_and_no_step(d, g, optimizer, z):
+    loss = yes(d(g(z)))
+    optimizer.zero_grad()
+    loss.backward()
+    return loss.detach()
+
+
+def under_no_grad(d, g, optimizer, z):
+    with torch.no_grad():
+        points = g(z)
+    loss = yes(d(points))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def all_under_no_grad(d, g, optimizer, z):
+    with torch.no_grad():
+        return generator_step(d, g, optimizer, z)
+
+
+def own_optimizer(d, g, optimizer, z):
+    return generator_step(d, g, torch.optim.Adam(g.parameters(), lr=0.01), z)
+
+
+def by_hand(d, g, optimizer, z):
+    loss = yes(d(g(z)))
+    optimizer.zero_grad()
+    loss.backward()
+    with torch.no_grad():
+        for weight in g.parameters():
+            weight -= 0.3 * weight.grad
+    return loss.detach()
+
+
+def twice_backward(d, g, optimizer, z):
+    loss = yes(d(g(z)))
+    optimizer.zero_grad()
+    loss.backward(retain_graph=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def own_noise(d, g, optimizer, z):
+    return generator_step(d, g, optimizer, torch.rand_like(z) * 2 - 1)
+
+
+def d_zeroed_only(d, g, optimizer, z):
+    d.zero_grad()
+    loss = yes(d(g(z)))
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def clipped(d, g, optimizer, z):
+    loss = yes(d(g(z)))
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(g.parameters(), 0.01)
+    optimizer.step()
+    return loss.detach()
+
+
+def for_four(d, g, optimizer, z):
+    logits = d(g(z))
+    loss = F.binary_cross_entropy_with_logits(logits, torch.ones(4, 1))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def first_four(d, g, optimizer, z):
+    return generator_step(d, g, optimizer, z[:4])
+
+
+WRONG_G = {
+    "D steps too": ("D's weights have changed", both_step),
+    "D frozen for ever": ("D stays frozen for ever", frozen_for_ever),
+    "G frozen afterwards": ("G's weights are left frozen", g_frozen_afterwards),
+    "saturating loss": ("lower −log D", stepping(lambda a: -no(a))),
+    "saturating loss of probabilities": ("log(1 − D)", stepping(lambda a: (1 - a.sigmoid()).log().mean())),
+    "points taken as made": ("G wants the opposite", stepping(lambda a: bce(a, 0.0))),
+    "climbs": ("G climbs", stepping(lambda a: -yes(a))),
+    "sum": ("take the mean", stepping(lambda a: F.softplus(-a).sum())),
+    "half": ("the loss is halved", stepping(lambda a: yes(a) / 2)),
+    "a second sigmoid": ("sigmoid is applied twice", stepping(lambda a: bce(a.sigmoid(), 1.0))),
+    "Wasserstein": ("Wasserstein's loss: a", stepping(lambda a: -a.mean())),
+    "Wasserstein turned": ("Wasserstein's loss with", stepping(lambda a: a.mean())),
+    "no logarithm": ("logarithm is missing: ", stepping(lambda a: (1 - a.sigmoid()).mean())),
+    "no logarithm, turned": ("missing, and the sign", stepping(lambda a: a.sigmoid().mean())),
+    "logarithm of a mean": ("taken of the mean probability", stepping(lambda a: -a.sigmoid().mean().log())),
+    "least squares": ("least-squares", stepping(lambda a: (a - 1).square().mean())),
+    "squared probabilities": ("squared error", stepping(lambda a: (a.sigmoid() - 1).square().mean())),
+    "smoothed label": ("the label is 0.9", stepping(lambda a: bce(a, 0.9))),
+    "both losses": ("both losses of D", stepping(lambda a: yes(a) + no(a))),
+    "bits": ("in bits", stepping(lambda a: yes(a) / LN2)),
+    "log2 of probabilities": ("in bits", stepping(lambda a: -a.sigmoid().log2().mean())),
+    "base 10": ("base 10", stepping(lambda a: -a.sigmoid().log10().mean())),
+    "backward twice": ("`backward()` called twice", twice_backward),
+    "no step": ("`optimizer.step()` is missing", no_step),
+    "zeroed, no step": ("`optimizer.step()` is missing", zeroed_and_no_step),
+    "points detached": ("cut before it reaches G", stepping(yes, cut=True)),
+    "points under no_grad": ("cut before it reaches G", under_no_grad),
+    "all under no_grad": ("does not require grad", all_under_no_grad),
+    "zeroed after backward": ("stands between `backward()` and `step()`", stepping(yes, zero="after")),
+    "no backward": ("`backward()` is missing", zeroed_only),
+    "d(z)": ("not called at all", d_of_z),
+    "never zeroed": ("earlier gradients count, too: ", stepping(yes, zero="never")),
+    "only D zeroed": ("earlier gradients count, too: ", d_zeroed_only),
+    "never zeroed, and the saturating loss": (
+        "earlier gradients count, too (",
+        stepping(lambda a: -no(a), zero="never"),
     ),
-    "this is D's loss": lambda p, q, dx: -best_value(p, q, dx),
-    "q's part": lambda p, q, dx: (p * (p / (p + q)).log()).sum() * dx,
-    "p's part": lambda p, q, dx: (q * (q / (p + q)).log()).sum() * dx,
-    "do not weigh": lambda p, q, dx: ((p / (p + q)).log() + (q / (p + q)).log()).sum() * dx,
-    "weighed by p": lambda p, q, dx: (p * (p / (p + q)).log() + p * (q / (p + q)).log()).sum() * dx,
-    "base 2": lambda p, q, dx: best_value(p, q, dx) / math.log(2),
-    "logarithms are missing": lambda p, q, dx: (p * p / (p + q) + q * q / (p + q)).sum() * dx,
-    "this is a KL": lambda p, q, dx: (p * (p / q).log()).sum() * dx,
-    "halved": lambda p, q, dx: best_value(p, q, dx) / 2,
-    "sum over the cells": lambda p, q, dx: (p * (p / (p + q)).log() + q * (q / (p + q)).log()) * dx,
-    "NaN or infinity": lambda p, q, dx: (p * (p / q).log() + q * (1 - p / q).log()).sum() * dx,
-    ": a float, but": lambda p, q, dx: best_value(p, q, dx).item(),
+    "never zeroed, and summed": ("take the mean", stepping(lambda a: F.softplus(-a).sum(), zero="never")),
+    "old gradients": ("along the old gradients", old_gradients_only),
+    "two steps": ("2 steps are made", stepping(yes, steps=2)),
+    "own optimizer": ("not by `optimizer.step()`", own_optimizer),
+    "by hand": ("not by `optimizer.step()`", by_hand),
+    "own noise": ("noise is drawn", own_noise),
+    "clipped": ("not where one step", clipped),
+    "half a label": ("not where one step", stepping(lambda a: bce(a, 0.5))),
+    "loss after the step": (
+        "loss after the step",
+        stepping(yes, value=lambda loss, d, g, z: yes(d(g(z))).detach()),
+    ),
+    "summed loss back": (
+        "the loss you return is summed",
+        stepping(value=lambda loss, d, g, z: loss * len(z)),
+    ),
+    "loss in bits back": ("these are bits", stepping(value=lambda loss, d, g, z: loss / LN2)),
+    "minus the loss back": ("sign turned", stepping(value=lambda loss, d, g, z: -loss)),
+    "logits back": ("the loss you return", stepping(value=lambda loss, d, g, z: d(g(z)).detach())),
+    "no return": ("returns None", stepping(value=lambda loss, d, g, z: None)),
+    "a tuple back": ("a tuple, but", stepping(value=lambda loss, d, g, z: (loss, d))),
+    "logarithm of the sigmoid": ("a sigmoid rounds to 0", stepping(lambda a: -a.sigmoid().log().mean())),
+    "logarithm of the sigmoid, float64": (
+        "a sigmoid rounds to 0",
+        stepping(lambda a: -a.double().sigmoid().log().mean()),
+    ),
+    "exp first": ("exp of 1000 is infinity", stepping(lambda a: torch.log1p(torch.exp(-a)).mean())),
+    "a small number inside": ("G does not move: ", stepping(lambda a: -(a.sigmoid() + 1e-8).log().mean())),
+    "probabilities clamped": (
+        "G does not move: a clamp",
+        stepping(lambda a: -a.sigmoid().clamp(1e-6, 1 - 1e-6).log().mean()),
+    ),
+    "logits clamped": ("G does not move: a clamp", stepping(lambda a: yes(a.clamp(-30, 30)))),
+    "BCE of probabilities": (
+        "a loss of probabilities cuts it off",
+        stepping(lambda a: F.binary_cross_entropy(a.sigmoid(), torch.ones_like(a))),
+    ),
+    "labels for four": ("is a size written into your code", for_four),
+    "the first four": ("is a size written into your code", first_four),
 }
 
 
-@pytest.mark.parametrize(
-    ("check", "solution"),
-    [
-        (checks.discriminator_loss, discriminator_loss),
-        (checks.discriminator_loss, lambda d, g, x, z: bce(d(x), 1.0) + bce(d(g(z).detach()), 0.0)),
-        (
-            checks.discriminator_loss,
-            lambda d, g, x, z: -(F.logsigmoid(d(x)) + F.logsigmoid(-d(g(z).detach()))).mean(),
-        ),
-        (checks.generator_step, generator_step),
-        (checks.generator_step, lambda *given: generator_step(*given).item()),
-        (checks.generator_step, stepping(lambda a: bce(a, 1.0))),
-        (checks.generator_step, frozen_and_freed),
-        (checks.best_value, best_value),
-        (checks.best_value, lambda p, q, dx: -(p * (1 + q / p).log() + q * (1 + p / q).log()).sum() * dx),
-    ],
-)
-def test_right_answers_pass(check, solution):
-    assert check(solution).status == "correct"
+# ---------------------------------------------------------------- the best D's value
 
 
-@pytest.mark.parametrize(
-    ("check", "words", "wrong"),
-    [(checks.discriminator_loss, *pair) for pair in DISCRIMINATOR.items()]
-    + [(checks.generator_step, *pair) for pair in GENERATOR.items()]
-    + [(checks.best_value, *pair) for pair in VALUE.items()],
-)
-def test_wrong_answers_are_named(check, words, wrong):
-    result = check(wrong)
+def best_value(p, q, dx):
+    """Reference solution."""
+    best = p / (p + q)  # (G,)
+    return (p * best.log() + q * (1 - best).log()).sum() * dx
+
+
+def cell_by_cell(p, q, dx):
+    total = 0.0
+    for a, b in zip(p.tolist(), q.tolist(), strict=True):
+        total += a * math.log(a / (a + b)) + b * math.log(b / (a + b))
+    return total * float(dx)
+
+
+def through_the_jsd(p, q, dx):
+    m = (p + q) / 2
+    jsd = ((p * (p / m).log() + q * (q / m).log()) / 2).sum() * dx
+    return 2 * jsd - LN4
+
+
+def with_logits(p, q, dx):
+    logit = p.log() - q.log()
+    return -(p * F.softplus(-logit) + q * F.softplus(logit)).sum() * dx
+
+
+def in_place(p, q, dx):
+    best = p.clone().div_(p + q)
+    return best.log().mul_(p).add_(torch.log1p(-best) * q).sum().mul_(dx)
+
+
+RIGHT_VALUE = {
+    "reference": best_value,
+    "q over the sum": lambda p, q, dx: dx * (p * (p / (p + q)).log() + q * (q / (p + q)).log()).sum(),
+    "one plus the ratio": lambda p, q, dx: -(p * (1 + q / p).log() + q * (1 + p / q).log()).sum() * dx,
+    "differences of logarithms": lambda p, q, dx: (
+        (p * p.log() + q * q.log() - (p + q) * (p + q).log()).sum() * dx
+    ),
+    "through the JSD": through_the_jsd,
+    "with logits": with_logits,
+    "cell by cell, in Python": cell_by_cell,
+    "a Python float": lambda p, q, dx: best_value(p, q, dx).item(),
+    "float64": lambda p, q, dx: best_value(p.double(), q.double(), dx),
+    "xlogy": lambda p, q, dx: (torch.xlogy(p, p / (p + q)) + torch.xlogy(q, q / (p + q))).sum() * dx,
+    "einsum": lambda p, q, dx: (
+        (torch.einsum("g,g->", p, (p / (p + q)).log()) + torch.einsum("g,g->", q, (q / (p + q)).log())) * dx
+    ),
+    "dot products": lambda p, q, dx: dx * (p @ (p / (p + q)).log() + q @ (q / (p + q)).log()),
+    "dx inside": lambda p, q, dx: (p * dx * (p / (p + q)).log() + q * dx * (q / (p + q)).log()).sum(),
+    "log1p": lambda p, q, dx: (p * (p / (p + q)).log() + q * torch.log1p(-p / (p + q))).sum() * dx,
+    "in place on a clone": in_place,
+    "vmap": lambda p, q, dx: (
+        torch.func.vmap(lambda a, b: a * (a / (a + b)).log() + b * (b / (a + b)).log())(p, q).sum() * dx
+    ),
+    "stacked": lambda p, q, dx: torch.xlogy(torch.stack([p, q]), torch.stack([p, q]) / (p + q)).sum() * dx,
+    "minus binary cross entropy": lambda p, q, dx: (
+        -((p + q) * F.binary_cross_entropy(p / (p + q), p / (p + q), reduction="none")).sum() * dx
+    ),
+    "in chunks": lambda p, q, dx: sum(
+        best_value(a, b, dx) for a, b in zip(p.split(2), q.split(2), strict=True)
+    ),
+}
+
+
+def of_best(play):
+    """The integral of play(p, q, D*)."""
+
+    def student(p, q, dx):
+        return play(p, q, p / (p + q)).sum() * dx
+
+    return student
+
+
+WRONG_VALUE = {
+    "no dx": ("dx is missing", lambda p, q, dx: best_value(p, q, 1)),
+    "dx twice": ("dx is there twice", lambda p, q, dx: best_value(p, q, dx) * dx),
+    "over dx": ("divided by dx", lambda p, q, dx: best_value(p, q, 1) / dx),
+    "mean": ("mean over cells is taken: ", lambda p, q, dx: best_value(p, q, 1) / len(p)),
+    "mean times dx": ("mean over cells is taken, times dx", lambda p, q, dx: best_value(p, q, dx) / len(p)),
+    "trapezoidal rule": (
+        "trapezoidal",
+        lambda p, q, dx: torch.trapezoid(p * (p / (p + q)).log() + q * (q / (p + q)).log(), dx=dx.item()),
+    ),
+    "D* turned": ("D* is turned round", of_best(lambda p, q, d: p * (1 - d).log() + q * d.log())),
+    "D* of one half": ("½ everywhere", lambda p, q, dx: ((p + q) * math.log(0.5)).sum() * dx),
+    "JSD": ("this is the JSD", lambda p, q, dx: (best_value(p, q, dx) + LN4) / 2),
+    "over the mean": (
+        "−log 4 is missing",
+        lambda p, q, dx: (p * (2 * p / (p + q)).log() + q * (2 * q / (p + q)).log()).sum() * dx,
+    ),
+    "another −log 4": ("subtracted once more", lambda p, q, dx: best_value(p, q, dx) - LN4),
+    "one JSD": ("the JSD counts twice", lambda p, q, dx: (best_value(p, q, dx) - LN4) / 2),
+    "D's loss": ("this is D's loss", lambda p, q, dx: -best_value(p, q, dx)),
+    "p only": ("q's part is missing", of_best(lambda p, q, d: p * d.log())),
+    "q only": ("p's part is missing", of_best(lambda p, q, d: q * (1 - d).log())),
+    "difference": ("q's part is subtracted", of_best(lambda p, q, d: p * d.log() - q * (1 - d).log())),
+    "no weights": ("do not weigh", of_best(lambda p, q, d: d.log() + (1 - d).log())),
+    "weighed by p": ("weighed by p:", of_best(lambda p, q, d: p * (d.log() + (1 - d).log()))),
+    "weighed by q": ("weighed by q:", of_best(lambda p, q, d: q * (d.log() + (1 - d).log()))),
+    "weighed by both": ("weighed by p + q", of_best(lambda p, q, d: (p + q) * (d.log() + (1 - d).log()))),
+    "log D* twice": ("both parts have log D*", of_best(lambda p, q, d: (p + q) * d.log())),
+    "bits": ("these are bits", of_best(lambda p, q, d: p * d.log2() + q * (1 - d).log2())),
+    "base 10": ("base 10", of_best(lambda p, q, d: p * d.log10() + q * (1 - d).log10())),
+    "no logarithms": ("logarithms are missing", of_best(lambda p, q, d: p * d + q * (1 - d))),
+    "logarithm of the whole": (
+        "taken of the whole",
+        lambda p, q, dx: (((p * p + q * q) / (p + q)).sum() * dx).log(),
+    ),
+    "KL": ("this is a KL, ∫ p", lambda p, q, dx: (p * (p / q).log()).sum() * dx),
+    "KL turned": ("this is a KL, ∫ q", lambda p, q, dx: (q * (q / p).log()).sum() * dx),
+    "both KLs": ("the sum of both KLs", lambda p, q, dx: ((p - q) * (p / q).log()).sum() * dx),
+    "sigmoid": (
+        "taken as sigmoid(p − q)",
+        lambda p, q, dx: (p * F.logsigmoid(p - q) + q * F.logsigmoid(q - p)).sum() * dx,
+    ),
+    "half": ("halved", lambda p, q, dx: best_value(p, q, dx) / 2),
+    "integral of D*": ("the integral of D* itself", of_best(lambda p, q, d: d)),
+    "per cell": (
+        "sum over the cells.",
+        lambda p, q, dx: (p * (p / (p + q)).log() + q * (q / (p + q)).log()) * dx,
+    ),
+    "per cell, no dx": (
+        "sum over the cells, times dx",
+        lambda p, q, dx: p * (p / (p + q)).log() + q * (q / (p + q)).log(),
+    ),
+    "D* over q": (
+        "NaN or infinity",
+        lambda p, q, dx: (p * (p / q).log() + q * (1 - p / q).log()).sum() * dx,
+    ),
+    "D* clamped": (
+        "a clamp or a small number",
+        of_best(lambda p, q, d: p * d.clamp(0.05, 0.95).log() + q * (1 - d.clamp(0.05, 0.95)).log()),
+    ),
+    "a number inside": (
+        "a clamp or a small number",
+        of_best(lambda p, q, d: p * (d + 1e-5).log() + q * (1 - d + 1e-5).log()),
+    ),
+    "five cells": ("is a size written into your code", lambda p, q, dx: best_value(p[:5], q[:5], dx)),
+    "dx of a quarter": ("does your code fit only the example", lambda p, q, dx: best_value(p, q, 0.25)),
+    "a list": ("a list, but", lambda p, q, dx: [best_value(p, q, dx)]),
+    "a NumPy array": ("a ndarray, but", lambda p, q, dx: best_value(p, q, dx).numpy()),
+    "no return": ("returns None", lambda p, q, dx: None),
+    "a kept axis": ("a wrong shape", lambda p, q, dx: best_value(p, q, dx)[None]),
+}
+
+RIGHT = {"discriminator_loss": RIGHT_D, "generator_step": RIGHT_G, "best_value": RIGHT_VALUE}
+WRONG = {"discriminator_loss": WRONG_D, "generator_step": WRONG_G, "best_value": WRONG_VALUE}
+RIGHT_CASES = [
+    pytest.param(name, answer, id=f"{name}: {style}")
+    for name, answers in RIGHT.items()
+    for style, answer in answers.items()
+]
+WRONG_CASES = [
+    pytest.param(name, words, answer, id=f"{name}: {what}")
+    for name, answers in WRONG.items()
+    for what, (words, answer) in answers.items()
+]
+
+
+@pytest.mark.parametrize(("name", "answer"), RIGHT_CASES)
+def test_right_answers_pass(name, answer):
+    for _ in range(3):  # some inputs are drawn anew
+        result = getattr(checks, name)(answer)
+        assert result.status == "correct", result.message
+
+
+@pytest.mark.parametrize(("name", "words", "answer"), WRONG_CASES)
+def test_wrong_answers_are_named(name, words, answer):
+    result = getattr(checks, name)(answer)
     assert result.status == "mistake"
     assert words in result.message
 
 
-@pytest.mark.parametrize("check", [checks.discriminator_loss, checks.generator_step, checks.best_value])
-def test_a_stub_is_not_started(check):
+@pytest.mark.parametrize("name", RIGHT)
+def test_no_drawn_input_ever_refuses_the_reference(name):
+    for _ in range(100):
+        result = getattr(checks, name)(RIGHT[name]["reference"])
+        assert result.status == "correct", result.message
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_there_are_many_styles_and_many_mistakes(name):
+    assert len(RIGHT[name]) >= 15
+    assert len(WRONG[name]) >= 30
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_stub_is_not_started(name):
     def stub(*given):
         raise NotImplementedError
 
-    assert check(stub).status == "not started"
+    assert getattr(checks, name)(stub).status == "not started"

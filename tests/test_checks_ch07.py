@@ -1,11 +1,24 @@
-"""Chapter 07's checks: the reference solutions pass, and each typical wrong answer is named."""
+"""Chapter 07's checks: right answers of any style pass, and each wrong one is called by its own name.
+
+The tables were written from the notebook's text. A row of a table of wrong answers reads:
+what the student did, the words that the message must contain, the answer.
+"""
 
 import math
+from collections import Counter
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from course_lib import checks
+
+LN2 = math.log(2)
+LN10 = math.log(10)
+
+
+# ---------------------------------------------------------------- R1
 
 
 def slopes(score, x, of=torch.sum, create_graph=True):
@@ -18,10 +31,495 @@ def r1_penalty(score, x):
     return slopes(score, x).square().sum(1).mean() / 2
 
 
+def of_slopes(penalty, of=torch.sum):
+    """A penalty of the slopes (N, D)."""
+    return lambda score, x: penalty(slopes(score, x, of))
+
+
+def as_taught(score, x):
+    x.requires_grad_(True)
+    (slope,) = torch.autograd.grad(score(x).sum(), x, create_graph=True)
+    return 0.5 * (slope**2).sum(dim=1).mean()
+
+
+def with_grad_outputs(score, x):
+    x = x.detach().requires_grad_()
+    values = score(x)
+    slope = torch.autograd.grad(values, x, grad_outputs=torch.ones_like(values), create_graph=True)[0]
+    return slope.pow(2).flatten(1).sum(1).mean() * 0.5
+
+
+def image_by_image(score, x):
+    total = 0.0
+    for i in range(len(x)):
+        one = x[i : i + 1].clone().requires_grad_()
+        (slope,) = torch.autograd.grad(score(one).sum(), one, create_graph=True)
+        total = total + slope.square().sum()
+    return total / len(x) / 2
+
+
+def row_by_row(score, x):
+    penalties = []
+    for row in x:
+        row = row.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(score(row[None])[0], row, create_graph=True)
+        penalties.append(slope @ slope / 2)
+    return torch.stack(penalties).mean()
+
+
+def in_chunks(score, x):
+    parts = [slopes(score, part).square().sum() for part in x.split(3)]
+    return torch.stack(parts).sum() / (2 * len(x))
+
+
+def mapped_gradient(score, x):
+    slope = torch.func.vmap(torch.func.grad(lambda image: score(image[None])[0]))(x)
+    return slope.square().sum(1).mean() / 2
+
+
+def gradient_of_the_sum(score, x):
+    slope = torch.func.grad(lambda images: score(images).sum())(x)
+    return slope.square().sum(1).mean() / 2
+
+
+def by_vjp(score, x):
+    values, pull = torch.func.vjp(score, x)
+    (slope,) = pull(torch.ones_like(values))
+    return slope.square().sum(1).mean() / 2
+
+
+def by_jacrev(score, x):
+    rows = torch.func.vmap(torch.func.jacrev(lambda image: score(image[None])[0]))(x)
+    return torch.einsum("nd,nd->n", rows, rows).mean() / 2
+
+
+def whole_jacobian(score, x):
+    jacobian = torch.autograd.functional.jacobian(score, x, create_graph=True)  # (N, N, D)
+    return jacobian.sum(0).square().sum(1).mean() / 2
+
+
+def along_each_axis(score, x):
+    total = 0.0
+    for axis in torch.eye(x.shape[1]):
+        _, slope = torch.func.jvp(score, (x,), (axis.expand_as(x),))  # (N,)
+        total = total + slope.square().mean()
+    return total / 2
+
+
+def under_no_grad(score, x):
+    with torch.no_grad():
+        count = len(x)
+    with torch.enable_grad():
+        return slopes(score, x).square().sum() / count / 2
+
+
+RIGHT_R1 = {
+    "reference": r1_penalty,
+    "as the steps say": as_taught,
+    "grad_outputs": with_grad_outputs,
+    "einsum": of_slopes(lambda g: torch.einsum("nd,nd->", g, g) / len(g) / 2),
+    "norm, then square": of_slopes(lambda g: g.norm(dim=1).square().mean() / 2),
+    "2-norm to the power 2": of_slopes(lambda g: g.norm(2, dim=1).pow(2).mean().mul(0.5)),
+    "vector_norm": of_slopes(lambda g: (torch.linalg.vector_norm(g, dim=1) ** 2).mean() / 2),
+    "batched product": of_slopes(lambda g: torch.bmm(g[:, None], g[:, :, None]).mean() / 2),
+    "mean squared error": of_slopes(lambda g: F.mse_loss(g, torch.zeros_like(g)) * g.shape[1] / 2),
+    "float64": lambda score, x: r1_penalty(score, x.double()),
+    "in place on a clone": of_slopes(lambda g: g.clone().square_().sum(1).mean() / 2),
+    "image by image": image_by_image,
+    "row by row": row_by_row,
+    "in chunks": in_chunks,
+    "vmap of grad": mapped_gradient,
+    "grad of the sum": gradient_of_the_sum,
+    "vjp": by_vjp,
+    "vmap of jacrev": by_jacrev,
+    "the whole jacobian": whole_jacobian,
+    "jvp along each axis": along_each_axis,
+    "enable_grad": under_no_grad,
+}
+
+
+def with_backward(score, x):
+    x = x.clone().requires_grad_()
+    score(x).sum().backward(create_graph=True)
+    return x.grad.square().sum(1).mean() / 2
+
+
+def interpolated(score, x):
+    return r1_penalty(score, x * torch.rand(len(x), 1))
+
+
+def noisy(score, x):
+    return r1_penalty(score, x + 0.1 * torch.randn_like(x))
+
+
+def one_factor_detached(score, x):
+    g = slopes(score, x)
+    return (g * g.detach()).sum(1).mean() / 2
+
+
+def one_image_detached(score, x):
+    g = slopes(score, x)
+    return (g[0].detach().square().sum() + g[1:].square().sum()) / len(g) / 2
+
+
+def freezes(score, x):
+    loss = r1_penalty(score, x)
+    score.weight.requires_grad_(False)
+    return loss
+
+
+def for_four(score, x):
+    x = x.clone().requires_grad_()
+    (g,) = torch.autograd.grad(score(x), x, torch.ones(4), create_graph=True)
+    return g.square().sum(1).mean() / 2
+
+
+def three_pixels(score, x):
+    g = slopes(score, x)
+    return (g[:, 0] ** 2 + g[:, 1] ** 2 + g[:, 2] ** 2).mean() / 2
+
+
+def range_four(score, x):
+    g = slopes(score, x)
+    return sum(g[i].square().sum() for i in range(4)) / 8
+
+
+def finite_differences(score, x):
+    h, total = 1.0, 0.0
+    for axis in torch.eye(x.shape[1]):
+        total = total + ((score(x + h * axis) - score(x)) / h).square().mean()
+    return total / 2
+
+
+WRONG_R1 = {
+    "no half": ("the factor ½ is missing", of_slopes(lambda g: g.square().sum(1).mean())),
+    "a quarter": ("½ counts twice", of_slopes(lambda g: g.square().sum(1).mean() / 4)),
+    "minus": ("the sign is turned", of_slopes(lambda g: -g.square().sum(1).mean() / 2)),
+    "sum over images": ("summed over the images: take", of_slopes(lambda g: g.square().sum() / 2)),
+    "mean over pixels": ("averaged over the pixels too: ", of_slopes(lambda g: g.square().mean() / 2)),
+    "mean over all, no half": ("pixels too, and the factor", of_slopes(lambda g: g.square().mean())),
+    "mean over pixels, sum over images": (
+        "the other way round",
+        of_slopes(lambda g: g.square().mean(1).sum() / 2),
+    ),
+    "norm": ("the norm is not squared.", of_slopes(lambda g: g.norm(dim=1).mean() / 2)),
+    "norm, no half": ("not squared, and the factor", of_slopes(lambda g: g.norm(dim=1).mean())),
+    "mean, then square": ("the mean is squared", of_slopes(lambda g: g.norm(dim=1).mean() ** 2 / 2)),
+    "fourth power": ("squared twice", of_slopes(lambda g: g.square().sum(1).square().mean() / 2)),
+    "absolute slopes": ("absolute slopes", of_slopes(lambda g: g.abs().sum(1).mean() / 2)),
+    "sum, then square": (
+        "summed before squaring: square each",
+        of_slopes(lambda g: g.sum(1).square().mean() / 2),
+    ),
+    "mean over images, then square": (
+        "averaged over the images before",
+        of_slopes(lambda g: g.mean(0).square().sum() / 2),
+    ),
+    "sum over images, then square": (
+        "summed over the images before",
+        of_slopes(lambda g: g.sum(0).square().sum() / 2),
+    ),
+    "the largest": ("the largest slope", of_slopes(lambda g: g.square().sum(1).max() / 2)),
+    "gradient of the mean": (
+        "gradient of the mean score, N",
+        of_slopes(lambda g: g.square().sum(1).mean() / 2, torch.mean),
+    ),
+    "gradient of the mean, summed": (
+        "mean score, and summed",
+        of_slopes(lambda g: g.square().sum() / 2, torch.mean),
+    ),
+    "slope of 1": ("a slope other than 1", of_slopes(lambda g: (g.norm(dim=1) - 1).square().mean())),
+    "slope of 1, half": (
+        "The factor ½ is right",
+        of_slopes(lambda g: (g.norm(dim=1) - 1).square().mean() / 2),
+    ),
+    "the score squared": ("the score itself is penalized", lambda score, x: score(x).square().mean() / 2),
+    "the mean score": ("the mean score comes back", lambda score, x: score(x).mean()),
+    "half the mean score": ("half the mean score", lambda score, x: score(x).mean() / 2),
+    "slope of the sigmoid": (
+        "the slope of D's probability",
+        lambda score, x: r1_penalty(lambda images: score(images).sigmoid(), x),
+    ),
+    "slope of log D": (
+        "the slope of log D",
+        lambda score, x: r1_penalty(lambda images: F.logsigmoid(score(images)), x),
+    ),
+    "slope of the loss": (
+        "the slope of D's loss",
+        of_slopes(lambda g: g.square().sum(1).mean() / 2, lambda scores: F.softplus(-scores).mean()),
+    ),
+    "the slopes": ("the gradient itself comes back", of_slopes(lambda g: g)),
+    "one value an image": ("one value per image", of_slopes(lambda g: g.square().sum(1) / 2)),
+    "one norm an image": ("one norm per image", of_slopes(lambda g: g.norm(dim=1))),
+    "all images at once": ("one norm for each image", of_slopes(lambda g: g.norm() ** 2)),
+    "norm of all": ("without a square", of_slopes(lambda g: g.norm())),
+    "half the norm of all": ("half the norm of all", of_slopes(lambda g: g.norm() / 2)),
+    "a weight": ("the weight γ", of_slopes(lambda g: 10 * g.square().sum(1).mean() / 2)),
+    "a small number added": ("a wrong value", of_slopes(lambda g: (g.square().sum(1) + 0.1).mean() / 2)),
+    "interpolated": ("noise is drawn", interpolated),
+    "noise on the images": ("noise is drawn", noisy),
+    "finite differences": ("a wrong value", finite_differences),
+    "no create_graph": (
+        "D cannot learn from it",
+        lambda score, x: slopes(score, x, create_graph=False).square().sum(1).mean() / 2,
+    ),
+    "retain_graph": (
+        "create_graph=True",
+        lambda score, x: (
+            torch.autograd.grad(score(x.requires_grad_()).sum(), x, retain_graph=True)[0]
+            .square()
+            .sum(1)
+            .mean()
+            / 2
+        ),
+    ),
+    "detached": ("D cannot learn from it", lambda score, x: r1_penalty(score, x).detach()),
+    "made anew": ("D cannot learn from it", lambda score, x: torch.tensor(float(r1_penalty(score, x)))),
+    "item": ("`.item()` and `float()` cut the gradient", lambda score, x: r1_penalty(score, x).item()),
+    "one factor detached": ("another gradient", one_factor_detached),
+    "one image detached": ("another gradient", one_image_detached),
+    "D frozen": ("D's weights are left frozen", freezes),
+    "backward": ("`torch.autograd.grad` leaves `.grad` alone", with_backward),
+    "root of the sum, squared": (
+        "the root of 0 has an infinite slope",
+        of_slopes(lambda g: g.square().sum(1).sqrt().square().mean() / 2),
+    ),
+    "power of a half, squared": (
+        "the root of 0 has an infinite slope",
+        of_slopes(lambda g: ((g**2).sum(1) ** 0.5).pow(2).mean() / 2),
+    ),
+    "ones for four": ("is a size written into your code", for_four),
+    "three pixels": ("is a size written into your code", three_pixels),
+    "range of four": ("is a size written into your code", range_four),
+    "divided by four": ("is a size written into your code", of_slopes(lambda g: g.square().sum() / 8)),
+    "scores of one pixel": ("`score` wants images", lambda score, x: score(x[:, :1])),
+    "no gradient wanted": (
+        "does not require grad",
+        lambda score, x: torch.autograd.grad(score(x).sum(), x, create_graph=True)[0].norm(),
+    ),
+    "no sum": ("grad can be implicitly created only for scalar", of_slopes(torch.sum, lambda scores: scores)),
+    "a tuple": ("a tuple, but", lambda score, x: (r1_penalty(score, x),)),
+    "no return": ("returns None", lambda score, x: None),
+}
+
+
+# ---------------------------------------------------------------- the classes that are missing
+
+
 def class_kl(labels):
     """Reference solution."""
     shares = torch.bincount(labels, minlength=10) / len(labels)
     return torch.xlogy(shares, 10 * shares).sum()
+
+
+def of_shares(play):
+    return lambda labels: play(torch.bincount(labels, minlength=10) / len(labels))
+
+
+def of_seen(play):
+    """A function of the shares of those classes that occur."""
+    return of_shares(lambda shares: play(shares[shares > 0]))
+
+
+def with_a_counter(labels):
+    total = 0.0
+    for count in Counter(labels.tolist()).values():
+        share = count / len(labels)
+        total += share * math.log(10 * share)
+    return total
+
+
+def class_by_class(labels):
+    total = torch.tensor(0.0)
+    for digit in range(10):
+        share = (labels == digit).float().mean()
+        if share > 0:
+            total = total + share * torch.log(share / 0.1)
+    return total
+
+
+def with_numpy(labels):
+    shares = np.bincount(labels.numpy(), minlength=10) / len(labels)
+    shares = shares[shares > 0]
+    return np.sum(shares * np.log(shares / 0.1))
+
+
+def by_one_hot(labels):
+    shares = F.one_hot(labels, 10).float().mean(0)
+    return torch.where(shares > 0, shares * (shares.clamp(min=1e-30) / 0.1).log(), 0.0).sum()
+
+
+def by_unique(labels):
+    _, counts = labels.unique(return_counts=True)
+    shares = counts / counts.sum()
+    return (shares * (shares.log() + LN10)).sum()
+
+
+def filled_in_place(labels):
+    shares = torch.zeros(10)
+    shares.index_add_(0, labels, torch.ones(len(labels))).div_(len(labels))
+    terms = shares.clone().mul_(10).log_().mul_(shares)
+    return terms.nan_to_num_(0.0).sum()
+
+
+RIGHT_KL = {
+    "reference": class_kl,
+    "only those that occur": of_seen(lambda s: (s * (s / 0.1).log()).sum()),
+    "ln 10 less the entropy": of_shares(lambda s: LN10 - torch.special.entr(s).sum()),
+    "a Counter": with_a_counter,
+    "class by class": class_by_class,
+    "NumPy": with_numpy,
+    "one-hot": by_one_hot,
+    "unique": by_unique,
+    "kl_div": of_shares(lambda s: F.kl_div(torch.full((10,), 0.1).log(), s, reduction="sum")),
+    "nansum": of_shares(lambda s: (s * (10 * s).log()).nansum()),
+    "nan_to_num": of_shares(lambda s: (s * (10 * s).log()).nan_to_num(0.0).sum()),
+    "where": of_shares(lambda s: torch.where(s > 0, s * (10 * s).log(), 0.0).sum()),
+    "distributions": of_shares(
+        lambda s: torch.distributions.kl_divergence(
+            torch.distributions.Categorical(probs=s), torch.distributions.Categorical(probs=torch.ones(10))
+        )
+    ),
+    "entropy of a distribution": of_shares(
+        lambda s: LN10 - torch.distributions.Categorical(probs=s).entropy()
+    ),
+    "einsum": of_seen(lambda s: torch.einsum("k,k->", s, (10 * s).log())),
+    "float64": of_shares(lambda s: torch.xlogy(s.double(), 10 * s.double()).sum()),
+    "a Python float": lambda labels: class_kl(labels).item(),
+    "filled in place": filled_in_place,
+    "histc": lambda labels: (lambda s: torch.xlogy(s, 10 * s).sum())(
+        torch.histc(labels.float(), 10, -0.5, 9.5) / len(labels)
+    ),
+    "vmap": of_shares(lambda s: torch.func.vmap(lambda share: torch.xlogy(share, 10 * share))(s).sum()),
+    "log2 brought back": of_seen(lambda s: (s * (10 * s).log2()).sum() * LN2),
+    "no minlength, but a share of a tenth": lambda labels: (lambda s: torch.xlogy(s, 10 * s).sum())(
+        labels.bincount() / len(labels)
+    ),
+}
+
+
+def only_seen(labels):
+    shares = torch.bincount(labels)
+    shares = shares[shares > 0] / len(labels)
+    return (shares * (shares * len(shares)).log()).sum()
+
+
+def up_to_the_largest(labels):
+    shares = torch.bincount(labels) / len(labels)
+    return torch.xlogy(shares, shares * len(shares)).sum()
+
+
+def smoothed(labels):
+    shares = (torch.bincount(labels, minlength=10) + 1) / (len(labels) + 10)
+    return (shares * (10 * shares).log()).sum()
+
+
+def jensen_shannon(shares):
+    uniform = torch.full_like(shares, 0.1)
+    middle = (shares + uniform) / 2
+    return (torch.xlogy(shares, shares / middle).sum() + (uniform * (uniform / middle).log()).sum()) / 2
+
+
+def of_counts(play):
+    return lambda labels: play(torch.bincount(labels, minlength=10))
+
+
+def stops_at_zero(labels):
+    total = 0.0
+    for digit in range(10):
+        share = float((labels == digit).float().mean())
+        total += share * math.log(share / 0.1)
+    return total
+
+
+WRONG_KL = {
+    "turned round": (
+        "turned round, KL(uniform ‖ shares): it is",
+        of_shares(lambda s: (0.1 * (0.1 / s).log()).sum()),
+    ),
+    "kl_div turned": (
+        "turned round, KL(uniform",
+        of_shares(lambda s: F.kl_div(s.log(), torch.full((10,), 0.1), reduction="sum")),
+    ),
+    "turned, seen only": (
+        "turned round, KL(uniform ‖ shares), and",
+        of_seen(lambda s: (0.1 * (0.1 / s).log()).sum()),
+    ),
+    "0 · log 0": ("0 · log 0", of_shares(lambda s: (s * (10 * s).log()).sum())),
+    "log of 0": ("minus infinity: leave", of_shares(lambda s: (10 * s).log().sum())),
+    "bits": ("these are bits", lambda labels: class_kl(labels) / LN2),
+    "log2": ("these are bits", of_seen(lambda s: (s * (10 * s).log2()).sum())),
+    "log10": ("base 10", of_seen(lambda s: (s * (10 * s).log10()).sum())),
+    "entropy": ("this is the entropy", of_shares(lambda s: torch.special.entr(s).sum())),
+    "entropy of a distribution": (
+        "this is the entropy",
+        of_shares(lambda s: torch.distributions.Categorical(s).entropy()),
+    ),
+    "no ln 10": ("log 10 is missing", of_shares(lambda s: torch.xlogy(s, s).sum())),
+    "divided by ten": ("divided by 10 in place of 1/10", of_shares(lambda s: torch.xlogy(s, s / 10).sum())),
+    "ln 10 twice": ("added twice", of_shares(lambda s: torch.xlogy(s, 100 * s).sum())),
+    "among those seen": ("not 1/7", only_seen),
+    "uniform over N": (
+        "not 1/N",
+        lambda labels: of_shares(lambda s: torch.xlogy(s, s * len(labels)).sum())(labels),
+    ),
+    "mean": ("averaged over the classes: ", of_shares(lambda s: torch.xlogy(s, 10 * s).mean())),
+    "kl_div's mean": (
+        "averaged over the classes: ",
+        of_shares(lambda s: F.kl_div(torch.full((10,), 0.1).log(), s, reduction="batchmean")),
+    ),
+    "mean of those seen": (
+        "averaged over the classes that occur",
+        of_seen(lambda s: (s * (10 * s).log()).mean()),
+    ),
+    "divided by N again": ("divided by N once more", lambda labels: class_kl(labels) / len(labels)),
+    "counts": ("the counts are not divided", of_counts(lambda c: torch.xlogy(c, 10.0 * c).sum())),
+    "weights are counts": ("the weights are counts", lambda labels: class_kl(labels) * len(labels)),
+    "no weights": ("the weights of the logarithms are missing", of_seen(lambda s: (10 * s).log().sum())),
+    "weights of a tenth": ("weighed by 1/10", of_seen(lambda s: (0.1 * (10 * s).log()).sum())),
+    "smoothed": ("the counts are smoothed", smoothed),
+    "absolute difference": ("this is the difference to 1/10", of_shares(lambda s: (s - 0.1).abs().sum())),
+    "total variation": ("half the difference", of_shares(lambda s: (s - 0.1).abs().sum() / 2)),
+    "squared difference": ("the squared difference", of_shares(lambda s: (s - 0.1).square().sum())),
+    "chi-square": ("chi-square", of_shares(lambda s: ((s - 0.1) ** 2 / 0.1).sum())),
+    "Jensen-Shannon": ("Jensen-Shannon", of_shares(jensen_shannon)),
+    "both KLs": ("the sum of both KLs", of_seen(lambda s: ((s - 0.1) * (10 * s).log()).sum())),
+    "exp of the KL": ("exponential of the KL", lambda labels: class_kl(labels).exp()),
+    "perplexity": ("exponential of the entropy", of_shares(lambda s: torch.special.entr(s).sum().exp())),
+    "how many": ("number of classes", lambda labels: torch.tensor(float(len(labels.unique())))),
+    "which share": ("share of classes", lambda labels: (labels.bincount(minlength=10) > 0).float().mean()),
+    "a hundredth inside": ("0.01 is added inside", of_shares(lambda s: (s * (10 * (s + 0.01)).log()).sum())),
+    "a thousandth inside": (
+        "0.001 is added inside",
+        of_shares(lambda s: (s * ((s + 1e-3) / 0.1).log()).sum()),
+    ),
+    "clamped": (
+        "the shares are clamped",
+        of_shares(lambda s: (s.clamp(min=1e-3) * (10 * s.clamp(min=1e-3)).log()).sum()),
+    ),
+    "one value a class": ("one value a class", of_shares(lambda s: torch.xlogy(s, 10 * s))),
+    "one value a class that occurs": (
+        "one value for each class that occurs",
+        of_seen(lambda s: s * (10 * s).log()),
+    ),
+    "shares": ("the shares come back", of_shares(lambda s: s)),
+    "minus": ("the sign is turned", lambda labels: -class_kl(labels)),
+    "uniform turned": ("the sign is turned", of_seen(lambda s: (s * (0.1 / s).log()).sum())),
+    "no minlength": ("one over the largest label", up_to_the_largest),
+    "math.log of 0": ("with ValueError", stops_at_zero),
+    "twelve labels": (
+        "is a size written into your code",
+        of_counts(lambda c: torch.xlogy(c / 12, c / 1.2).sum()),
+    ),
+    "the first twelve": ("is a size written into your code", lambda labels: class_kl(labels[:12])),
+    "a list": ("a list, but", lambda labels: [class_kl(labels)]),
+    "no return": ("returns None", lambda labels: None),
+    "kept axis": ("a wrong shape", lambda labels: class_kl(labels)[None]),
+    "whole numbers": ("dtype torch.int64", lambda labels: labels.sum()),
+}
+
+
+# ---------------------------------------------------------------- precision
 
 
 def radii(points, nth):
@@ -33,102 +531,270 @@ def precision(real, fake, k):
     return (torch.cdist(fake, real) <= radii(real, k)).any(1).float().mean()
 
 
-def only_seen(labels):
-    shares = torch.bincount(labels)
-    shares = shares[shares > 0] / len(labels)
-    return (shares * (shares * len(shares)).log()).sum()
+def distances(a, b):
+    return (a[:, None] - b).square().sum(2).sqrt()
 
 
-def with_log(labels, combine):
-    shares = torch.bincount(labels, minlength=10) / len(labels)
-    return combine(shares)
+def with_differences(real, fake, k):
+    own = distances(real, real).topk(k + 1, largest=False).values[:, -1]
+    return (distances(fake, real) <= own).any(1).double().mean()
 
 
-R1 = {
-    "factor ½": lambda score, x: 2 * r1_penalty(score, x),
-    "summed over the images": lambda score, x: len(x) * r1_penalty(score, x),
-    "averaged over the pixels": lambda score, x: slopes(score, x).square().mean() / 2,
-    "not squared": lambda score, x: slopes(score, x).norm(dim=1).mean() / 2,
-    "the mean is squared": lambda score, x: slopes(score, x).norm(dim=1).mean() ** 2 / 2,
-    "gradient of the mean": lambda score, x: slopes(score, x, torch.mean).square().sum(1).mean() / 2,
-    "a slope other than 1": lambda score, x: (slopes(score, x).norm(dim=1) - 1).square().mean(),
-    "the score itself": lambda score, x: score(x).square().mean() / 2,
-    "one value per image": lambda score, x: slopes(score, x).square().sum(1) / 2,
-    "one norm for each image": lambda score, x: slopes(score, x).norm() ** 2,
-    "D cannot learn from it": lambda score, x: (
-        slopes(score, x, create_graph=False).square().sum(1).mean() / 2
-    ),
-    "whole batch": lambda score, x: torch.stack([r1_penalty(score, row[None]) for row in x]).mean(),
-    "wrong value": lambda score, x: r1_penalty(score, x) + 0.1,
-    "stops in": lambda score, x: torch.autograd.grad(score(x).sum(), x)[0],
-}
-KL = {
-    "turned round": lambda y: with_log(y, lambda p: (0.1 * (0.1 / p).log()).sum()),
-    "0 · log 0": lambda y: with_log(y, lambda p: (p * (10 * p).log()).sum()),
-    "bits": lambda y: class_kl(y) / math.log(2),
-    "entropy": lambda y: with_log(y, lambda p: -torch.xlogy(p, p).sum()),
-    "log 10 is missing": lambda y: with_log(y, lambda p: torch.xlogy(p, p).sum()),
-    "not seen count too": only_seen,
-    "averaged over the classes": lambda y: with_log(y, lambda p: torch.xlogy(p, 10 * p).mean()),
-    "not divided by N": lambda y: with_log(y, lambda p: torch.xlogy(p * len(y), p * len(y) * 10).sum()),
-    "without a logarithm": lambda y: with_log(y, lambda p: (p - 0.1).abs().sum()),
-    "sign is turned": lambda y: -class_kl(y),
-    "torch tensor": lambda y: float(class_kl(y)),
-    "wrong value": lambda y: class_kl(y) + 0.2,
-}
-PRECISION = {
-    "recall": lambda real, fake, k: precision(fake, real, k),
-    "nearest neighbour is itself": lambda real, fake, k: precision(real, fake, k - 1),
-    "too far": lambda real, fake, k: precision(real, fake, k + 1),
-    "those of the fake": lambda real, fake, k: (
-        (torch.cdist(fake, real) <= radii(fake, k)[:, None]).any(1).float().mean()
-    ),
-    "`any`": lambda real, fake, k: (torch.cdist(fake, real) <= radii(real, k)).all(1).float().mean(),
-    "counts pairs": lambda real, fake, k: (torch.cdist(fake, real) <= radii(real, k)).float().mean(),
-    "one radius for all": lambda real, fake, k: (
-        (torch.cdist(fake, real) <= radii(real, k).mean()).any(1).float().mean()
-    ),
-    "number of points": lambda real, fake, k: precision(real, fake, k) * len(fake),
-    "outside counts": lambda real, fake, k: (torch.cdist(fake, real) > radii(real, k)).any(1).float().mean(),
-    "from far to near": lambda real, fake, k: (
-        (torch.cdist(fake, real) <= torch.cdist(real, real).sort(1, descending=True).values[:, k])
+def squared(real, fake, k):
+    own = (real[:, None] - real).square().sum(2).sort(1).values[:, k]
+    apart = (fake[:, None] - real).square().sum(2)
+    return (apart <= own).any(1).sum() / len(fake)
+
+
+def with_kthvalue(real, fake, k):
+    own = torch.cdist(real, real).kthvalue(k + 1, dim=1).values
+    return (torch.cdist(fake, real) <= own[None]).any(dim=1).float().mean()
+
+
+def without_the_diagonal(real, fake, k):
+    apart = torch.cdist(real, real).fill_diagonal_(math.inf)
+    own = apart.kthvalue(k, dim=1).values
+    return (torch.cdist(real, fake) <= own[:, None]).any(0).float().mean()
+
+
+def point_by_point(real, fake, k):
+    own = [(real - point).norm(dim=1).sort().values[k] for point in real]
+    inside = 0
+    for point in fake:
+        if any((point - centre).norm() <= r for centre, r in zip(real, own, strict=True)):
+            inside += 1
+    return inside / len(fake)
+
+
+def in_chunks(real, fake, k):
+    own = torch.cat([torch.cdist(part, real).sort(1).values[:, k] for part in real.split(16)])
+    covered = [(torch.cdist(part, real) <= own).any(1) for part in fake.split(50)]
+    return torch.cat(covered).float().mean()
+
+
+def mapped(real, fake, k):
+    def sure(point, points):
+        return (points - point).square().sum(1).sqrt()
+
+    own = torch.func.vmap(lambda point: sure(point, real).sort().values[k])(real)
+    return torch.func.vmap(lambda point: (sure(point, real) <= own).any())(fake).float().mean()
+
+
+def by_numpy(real, fake, k):
+    real, fake = real.numpy(), fake.numpy()
+    own = np.sort(np.linalg.norm(real[:, None] - real, axis=2), axis=1)[:, k]
+    return (np.linalg.norm(fake[:, None] - real, axis=2) <= own).any(1).mean()
+
+
+def by_einsum(real, fake, k):
+    def squares(a, b):
+        diff = a[:, None].double() - b
+        return torch.einsum("ijd,ijd->ij", diff, diff)
+
+    own = squares(real, real).sort(1).values[:, k]
+    return (squares(fake, real) <= own).any(1).float().mean()
+
+
+RIGHT_PRECISION = {
+    "reference": precision,
+    "differences": with_differences,
+    "squared on both sides": squared,
+    "kthvalue": with_kthvalue,
+    "no diagonal": without_the_diagonal,
+    "point by point": point_by_point,
+    "in chunks": in_chunks,
+    "vmap": mapped,
+    "NumPy": by_numpy,
+    "einsum": by_einsum,
+    "float64": lambda real, fake, k: precision(real.double(), fake.double(), k),
+    "a Python float": lambda real, fake, k: precision(real, fake, k).item(),
+    "strictly less": lambda real, fake, k: (torch.cdist(fake, real) < radii(real, k)).any(1).float().mean(),
+    "no matrix product": lambda real, fake, k: (
+        (torch.cdist(fake, real, compute_mode="donot_use_mm_for_euclid_dist") <= radii(real, k))
         .any(1)
         .float()
         .mean()
     ),
-    "cover a fake one": lambda real, fake, k: (
-        (torch.cdist(fake, real) <= radii(real, k)).any(0).float().mean()
+    "smallest difference": lambda real, fake, k: (
+        ((torch.cdist(fake, real) - radii(real, k)).amin(1) <= 0).float().mean()
     ),
-    "only the nearest": lambda real, fake, k: (
-        (torch.cdist(fake, real).amin(1) <= radii(real, k)[torch.cdist(fake, real).argmin(1)]).float().mean()
+    "largest margin": lambda real, fake, k: (
+        ((radii(real, k) - torch.cdist(fake, real)).max(1).values >= 0).double().mean()
     ),
-    "one value per point": lambda real, fake, k: (torch.cdist(fake, real) <= radii(real, k)).any(1).float(),
-    "squared on one side": lambda real, fake, k: (
-        (torch.cdist(fake, real) ** 2 <= radii(real, k)).any(1).float().mean()
+    "counted": lambda real, fake, k: (
+        (torch.cdist(fake, real) <= radii(real, k)).sum(1).clamp(max=1).float().mean()
     ),
-    "k is ignored": lambda real, fake, k: precision(real, fake, 2),
-    "wrong value": lambda real, fake, k: precision(real, fake, k) + 0.013,
+    "complement": lambda real, fake, k: 1 - (torch.cdist(fake, real) > radii(real, k)).all(1).float().mean(),
+    "ratios": lambda real, fake, k: ((torch.cdist(fake, real) / radii(real, k)).amin(1) <= 1).float().mean(),
 }
-ALL = {"r1_penalty": (r1_penalty, R1), "class_kl": (class_kl, KL), "precision": (precision, PRECISION)}
-CASES = [(name, says, wrong) for name, (_, cases) in ALL.items() for says, wrong in cases.items()]
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_the_reference_is_correct(name):
-    found = getattr(checks, name)(ALL[name][0])
-    assert found.status == "correct", found.message
+def inside(real, fake, k):
+    return torch.cdist(fake, real) <= radii(real, k)  # (M, N)
 
 
-@pytest.mark.parametrize(("name", "says", "wrong"), CASES, ids=[f"{n}: {s}" for n, s, _ in CASES])
-def test_the_mistake_is_named(name, says, wrong):
-    found = getattr(checks, name)(wrong)
-    assert found.status == "mistake"
-    assert says in found.message
+def of_inside(play):
+    return lambda real, fake, k: play(inside(real, fake, k))
 
 
-@pytest.mark.parametrize("name", ALL)
+def of_radii(play):
+    """One number in place of every real point's own radius."""
+    return lambda real, fake, k: (torch.cdist(fake, real) <= play(radii(real, k))).any(1).float().mean()
+
+
+def far_to_near(real, fake, k):
+    own = torch.cdist(real, real).sort(1, descending=True).values[:, k]
+    return (torch.cdist(fake, real) <= own).any(1).float().mean()
+
+
+def nearest_only(real, fake, k):
+    apart = torch.cdist(fake, real)
+    return (apart.amin(1) <= radii(real, k)[apart.argmin(1)]).float().mean()
+
+
+def to_fake_points(real, fake, k):
+    own = torch.cdist(real, fake).sort(1).values[:, k - 1]
+    return (torch.cdist(fake, real) <= own).any(1).float().mean()
+
+
+def along_axes(real, fake, k):
+    own = torch.cdist(real, real, p=1).sort(1).values[:, k]
+    return (torch.cdist(fake, real, p=1) <= own).any(1).float().mean()
+
+
+def two_axes(real, fake, k):
+    return precision(real[:, :2], fake[:, :2], k)
+
+
+def sixty_points(real, fake, k):
+    own = torch.stack([torch.cdist(real[i : i + 1], real).sort(1).values[0, k] for i in range(60)])
+    return (torch.cdist(fake, real) <= own).any(1).float().mean()
+
+
+WRONG_PRECISION = {
+    "recall": ("this is the recall", lambda real, fake, k: precision(fake, real, k)),
+    "itself counts": (
+        "a point's nearest neighbour is itself",
+        lambda real, fake, k: precision(real, fake, k - 1),
+    ),
+    "topk with itself": (
+        "a point's nearest neighbour is itself",
+        lambda real, fake, k: (
+            (torch.cdist(fake, real) <= torch.cdist(real, real).topk(k, largest=False).values[:, -1])
+            .any(1)
+            .float()
+            .mean()
+        ),
+    ),
+    "one too far": ("one neighbour too far", lambda real, fake, k: precision(real, fake, k + 1)),
+    "two too far": ("two neighbours too far", lambda real, fake, k: precision(real, fake, k + 2)),
+    "fake radii": (
+        "those of the fake points",
+        lambda real, fake, k: (torch.cdist(fake, real) <= radii(fake, k)[:, None]).any(1).float().mean(),
+    ),
+    "all": ("one is enough, `any`", of_inside(lambda m: m.all(1).float().mean())),
+    "pairs": ("this counts pairs", of_inside(lambda m: m.float().mean())),
+    "density": ("this is the density", lambda real, fake, k: inside(real, fake, k).sum(1).float().mean() / k),
+    "how many cover it": ("the mean number of real points", of_inside(lambda m: m.sum(1).float().mean())),
+    "mean radius": ("their mean", of_radii(torch.mean)),
+    "largest radius": ("their largest", of_radii(torch.max)),
+    "smallest radius": ("their smallest", of_radii(torch.min)),
+    "median radius": ("their median", of_radii(torch.median)),
+    "a number of points": ("this is a number of points", of_inside(lambda m: m.any(1).float().sum())),
+    "over the real points": (
+        "number of real points: divide",
+        of_inside(lambda m: m.any(1).sum() / m.shape[1]),
+    ),
+    "percent": ("in percent", of_inside(lambda m: 100 * m.any(1).float().mean())),
+    "outside": ("outside counts", of_inside(lambda m: (~m).any(1).float().mean())),
+    "those outside": ("the share of those outside", of_inside(lambda m: 1 - m.any(1).float().mean())),
+    "from far to near": ("from far to near", far_to_near),
+    "coverage": ("the real points that cover", of_inside(lambda m: m.any(0).float().mean())),
+    "how many real points": (
+        "the number of real points that cover",
+        of_inside(lambda m: m.any(0).float().sum()),
+    ),
+    "the nearest only": ("only the nearest", nearest_only),
+    "radius to fake points": ("measured to the k-th nearest fake", to_fake_points),
+    "along the axes": ("along the axes", along_axes),
+    "one value a point": ("one value per point", of_inside(lambda m: m.any(1).float())),
+    "distances squared": (
+        "squared on one side only.",
+        lambda real, fake, k: (torch.cdist(fake, real) ** 2 <= radii(real, k)).any(1).float().mean(),
+    ),
+    "radii squared": (
+        "that of the radii",
+        lambda real, fake, k: (torch.cdist(fake, real) <= radii(real, k) ** 2).any(1).float().mean(),
+    ),
+    "half the radii": ("the radii are halved", of_radii(lambda r: r / 2)),
+    "twice the radii": ("the radii are doubled", of_radii(lambda r: 2 * r)),
+    "k of two": ("k is ignored", lambda real, fake, k: precision(real, fake, 2)),
+    "k of two for k of one": ("k is ignored", lambda real, fake, k: precision(real, fake, max(k, 2))),
+    "a little more": ("a wrong value", lambda real, fake, k: precision(real, fake, k) + 0.013),
+    "a bool": ("True or False", of_inside(lambda m: m.any())),
+    "bools": ("one value per point", of_inside(lambda m: m.any(1))),
+    "the mean of bools": ("with RuntimeError", of_inside(lambda m: m.any(1).mean())),
+    "two axes": ("is a size written into your code", two_axes),
+    "sixty points": ("is a size written into your code", sixty_points),
+    "divided by the example's number": (
+        "is a size written into your code",
+        of_inside(lambda m: m.any(1).sum() / 201),
+    ),
+    "k of one or two": ("wrong on another size", lambda real, fake, k: precision(real, fake, min(k, 2))),
+    "a list": ("a list, but", lambda real, fake, k: [precision(real, fake, k)]),
+    "a kept axis": ("a wrong shape", lambda real, fake, k: precision(real, fake, k)[None]),
+    "no return": ("returns None", lambda real, fake, k: None),
+    "a wrong number of axes": ("with IndexError", lambda real, fake, k: precision(real, fake, k).sum(1)),
+}
+
+RIGHT = {"r1_penalty": RIGHT_R1, "class_kl": RIGHT_KL, "precision": RIGHT_PRECISION}
+WRONG = {"r1_penalty": WRONG_R1, "class_kl": WRONG_KL, "precision": WRONG_PRECISION}
+RIGHT_CASES = [
+    pytest.param(name, answer, id=f"{name}: {style}")
+    for name, answers in RIGHT.items()
+    for style, answer in answers.items()
+]
+WRONG_CASES = [
+    pytest.param(name, words, answer, id=f"{name}: {what}")
+    for name, answers in WRONG.items()
+    for what, (words, answer) in answers.items()
+]
+
+
+# torch.func.jvp makes torch itself warn of a function that it still uses
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")
+@pytest.mark.parametrize(("name", "answer"), RIGHT_CASES)
+def test_right_answers_pass(name, answer):
+    for _ in range(3):  # some inputs are drawn anew
+        result = getattr(checks, name)(answer)
+        assert result.status == "correct", result.message
+
+
+# torch warns of a cycle that `backward(create_graph=True)` leaves in memory
+@pytest.mark.filterwarnings("ignore:Using backward")
+@pytest.mark.parametrize(("name", "words", "answer"), WRONG_CASES)
+def test_wrong_answers_are_named(name, words, answer):
+    result = getattr(checks, name)(answer)
+    assert result.status == "mistake"
+    assert words in result.message
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_no_drawn_input_ever_refuses_the_reference(name):
+    for _ in range(100):
+        result = getattr(checks, name)(RIGHT[name]["reference"])
+        assert result.status == "correct", result.message
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_there_are_many_styles_and_many_mistakes(name):
+    assert len(RIGHT[name]) >= 15
+    assert len(WRONG[name]) >= 30
+
+
+@pytest.mark.parametrize("name", RIGHT)
 def test_an_untouched_exercise_is_not_started(name):
-    def stub(*args):
+    def stub(*given):
         raise NotImplementedError
 
     assert getattr(checks, name)(stub).status == "not started"

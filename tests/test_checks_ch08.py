@@ -1,31 +1,701 @@
-"""Chapter 08's checks: the reference solutions pass, and each typical wrong answer is named."""
+"""Chapter 08's checks: right answers of any style pass, and each wrong one is called by its own name.
+
+The tables were written from the notebook's text. A row of a table of wrong answers reads:
+what the student did, the words that the message must contain, the answer.
+"""
 
 import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.nn.functional import softplus
 
 from course_lib import checks
 
+LN2 = math.log(2)
+INF = math.inf
 
-def tile_sum(logits, program, block):
+
+# ---------------------------------------------------------------- a tile and its mask
+
+
+def tile_sum(load, logits, D, program, block):
     """Reference solution."""
+    pixel = program * block + torch.arange(block)  # (block,)
+    inside = pixel < D
+    a = load(logits + pixel, inside)
+    return torch.where(inside, softplus(a), 0.0).sum()
+
+
+def tile(
+    start=lambda program, block: program * block,
+    inside=lambda pixel, D, block: pixel < D,
+    term=softplus,
+    result=lambda terms, mask: torch.where(mask, terms, 0.0).sum(),
+    other=0.0,
+):
+    """The reference, one step of it exchanged."""
+
+    def student(load, logits, D, program, block):
+        pixel = start(program, block) + torch.arange(block)
+        mask = inside(pixel, D, block)
+        return result(term(load(logits + pixel, mask, other)), mask)
+
+    return student
+
+
+def clamped_and_masked(load, logits, D, program, block):
+    pixel = torch.arange(program * block, program * block + block)
+    inside = pixel < D
+    a = load(logits + pixel.clamp(max=D - 1), inside)
+    return (softplus(a) * inside).sum()
+
+
+def lane_by_lane_after_loading(load, logits, D, program, block):
     pixel = program * block + torch.arange(block)
-    inside = pixel < len(logits)
-    loaded = logits[pixel.clamp(max=len(logits) - 1)]  # (block,)
-    return torch.where(inside, softplus(loaded), 0.0).sum()
+    a = load(logits + pixel, pixel < D)
+    total = 0.0
+    for lane in range(block):
+        if program * block + lane < D:
+            total = total + softplus(a[lane])
+    return total
+
+
+def only_those_inside(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block)
+    inside = pixel < D
+    return softplus(load(logits + pixel, inside)[inside]).sum()
+
+
+def less_log_2(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block)
+    inside = pixel < D
+    return softplus(load(logits + pixel, inside)).sum() - (~inside).sum() * LN2
+
+
+def mapped_over_lanes(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block)
+    inside = pixel < D
+    return torch.func.vmap(lambda a, m: softplus(a) * m)(load(logits + pixel, inside), inside).sum()
+
+
+def loaded_twice(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block)
+    inside = pixel < D
+    positive = load(logits + pixel, inside).clamp(min=0)
+    small = torch.exp(-load(logits + pixel, inside).abs())
+    return torch.where(inside, positive + torch.log(1 + small), 0.0).sum()
+
+
+def in_place_on_a_clone(load, logits, D, program, block):
+    at = torch.arange(block).add_(program * block)
+    inside = at < D
+    terms = softplus(load(at.add_(logits), inside)).clone()
+    terms[~inside] = 0.0
+    return terms.sum()
+
+
+def masked_sum(terms, mask):
+    return (terms * mask).sum()
+
+
+RIGHT_TILE = {
+    "reference": tile_sum,
+    "times the mask": tile(result=masked_sum),
+    "masked_fill": tile(result=lambda terms, mask: terms.masked_fill(~mask, 0.0).sum()),
+    "indexed by the mask": tile(result=lambda terms, mask: terms[mask].sum()),
+    "dot product with the mask": tile(result=lambda terms, mask: terms @ mask.float()),
+    "einsum": tile(result=lambda terms, mask: torch.einsum("b,b->", terms, mask.float())),
+    "other of −∞": tile(other=-INF, result=lambda terms, mask: terms.sum()),
+    "other of −1e4": tile(other=-1e4, result=lambda terms, mask: terms.sum()),
+    "logaddexp": tile(term=lambda a: torch.logaddexp(a, torch.zeros_like(a))),
+    "minus logsigmoid": tile(term=lambda a: -F.logsigmoid(-a)),
+    "cross entropy with 0": tile(
+        term=lambda a: F.binary_cross_entropy_with_logits(a, torch.zeros_like(a), reduction="none")
+    ),
+    "as in the kernel": tile(term=lambda a: a.clamp(min=0) + torch.log(1 + torch.exp(-a.abs()))),
+    "float64": tile(term=lambda a: softplus(a.double())),
+    "a Python float": lambda *given: tile_sum(*given).item(),
+    "clamped addresses": clamped_and_masked,
+    "lane by lane": lane_by_lane_after_loading,
+    "only those inside": only_those_inside,
+    "less log 2": less_log_2,
+    "vmap": mapped_over_lanes,
+    "loaded twice": loaded_twice,
+    "in place on a clone": in_place_on_a_clone,
+    "mask by keyword": lambda load, logits, D, program, block: tile_sum(
+        lambda at, mask: load(at, mask=mask, other=0.0), logits, D, program, block
+    ),
+    "nansum": tile(other=math.nan, result=lambda terms, mask: terms.nansum()),
+}
+
+
+def no_mask(load, logits, D, program, block):
+    return softplus(load(logits + program * block + torch.arange(block))).sum()
+
+
+def cut_to_the_image(load, logits, D, program, block):
+    pixel = torch.arange(program * block, min(program * block + block, D))
+    return softplus(load(logits + pixel, pixel < D)).sum()
+
+
+def one_address_at_a_time(load, logits, D, program, block):
+    total = 0.0
+    for pixel in range(program * block, min(program * block + block, D)):
+        total = total + softplus(load(logits + torch.tensor(pixel), torch.tensor(True)))
+    return total
+
+
+def python_address(load, logits, D, program, block):
+    return sum(softplus(load(logits + i, True)) for i in range(program * block, program * block + block))
+
+
+def slice_of_the_address(load, logits, D, program, block):
+    return softplus(logits[program * block : (program + 1) * block]).sum()
+
+
+def no_load(load, logits, D, program, block):
+    return torch.zeros(())
+
+
+def without_the_address(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block)
+    inside = pixel < D
+    return torch.where(inside, softplus(load(pixel, inside)), 0.0).sum()
+
+
+def mask_of_lanes(load, logits, D, program, block):
+    lane = torch.arange(block)
+    return softplus(load(logits + program * block + lane, lane < D)).sum()
+
+
+def mask_of_ones(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block)
+    inside = torch.ones(block, dtype=torch.bool)
+    return torch.where(pixel < D, softplus(load(logits + pixel, inside)), 0.0).sum()
+
+
+def mask_of_numbers(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block)
+    return softplus(load(logits + pixel, (pixel < D).float())).sum()
+
+
+def one_bool(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block)
+    return softplus(load(logits + pixel, (pixel < D).all())).sum()
+
+
+def float_addresses(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block, dtype=torch.float32)
+    return softplus(load(logits + pixel, pixel < D)).sum()
+
+
+def every_program_the_last(load, logits, D, program, block):
+    return tile_sum(load, logits, D, D // block, block)
+
+
+def four_lanes(load, logits, D, program, block):
+    pixel = program * 4 + torch.arange(4)
+    inside = pixel < D
+    return torch.where(inside, softplus(load(logits + pixel, inside)), 0.0).sum()
+
+
+def ten_pixels(load, logits, D, program, block):
+    return tile_sum(load, logits, 10, program, block)
+
+
+def log_2_if_small(load, logits, D, program, block):
+    return tile_sum(load, logits, D, program, block) + (LN2 if block > D else 0.0)
+
+
+WRONG_TILE = {
+    "no mask after softplus": ("log 2 is added: mask", tile(result=lambda terms, mask: terms.sum())),
+    "log 2 for every lane": (
+        "log 2 is subtracted for the whole tile",
+        tile(result=lambda terms, mask: masked_sum(terms, mask) - len(terms) * LN2),
+    ),
+    "one lane too many": ("one lane too many", tile(inside=lambda pixel, D, block: pixel <= D)),
+    "one lane too few": ("one lane too few: ", tile(inside=lambda pixel, D, block: pixel < D - 1)),
+    "too few, and log 2": (
+        "one lane too few, and log 2",
+        tile(inside=lambda pixel, D, block: pixel < D - 1, result=lambda terms, mask: terms.sum()),
+    ),
+    "mask turned": ("the mask is turned", tile(inside=lambda pixel, D, block: pixel >= D)),
+    "mask by the block": (
+        "the mask compares with the block: ",
+        tile(inside=lambda pixel, D, block: pixel < block),
+    ),
+    "mask by the block, and log 2": (
+        "the mask compares with the block, and",
+        tile(inside=lambda pixel, D, block: pixel < block, result=lambda terms, mask: terms.sum()),
+    ),
+    "mask of lanes": ("lane 2 reads pixel 10 of an image of 10", mask_of_lanes),
+    "mask of ones": ("belongs to somebody else", mask_of_ones),
+    "mask of two more": ("belongs to somebody else", tile(inside=lambda pixel, D, block: pixel < D + 2)),
+    "no mask": ("`load` without a mask", no_mask),
+    "mask of numbers": ("True or False for each lane", mask_of_numbers),
+    "one bool for all": ("one for each lane", one_bool),
+    "slices": ("stops in", slice_of_the_address),
+    "cut to the image": ("lanes are masked, never cut off", cut_to_the_image),
+    "one address at a time": ("`load` reads 4 addresses at once", one_address_at_a_time),
+    "a Python number": ("addresses as whole numbers", python_address),
+    "float addresses": ("addresses as whole numbers", float_addresses),
+    "no load": ("`load` is never called", no_load),
+    "no address of the image": ("an address lies before the image", without_the_address),
+    "one tile too far": (
+        "belongs to somebody else",
+        tile(
+            start=lambda program, block: (program + 1) * block,
+            inside=lambda pixel, D, block: pixel < D + block,
+        ),
+    ),
+    "the first tile": ("this is the first tile", tile(start=lambda program, block: 0)),
+    "the tile before": ("this is the tile before", tile(start=lambda program, block: (program - 1) * block)),
+    "begins at k": ("not at k", tile(start=lambda program, block: program)),
+    "no softplus": ("the softplus is missing", tile(term=lambda a: a)),
+    "exp": ("the exponential is summed: ", tile(term=torch.exp)),
+    "exp, and no mask": (
+        "the exponential is summed, of masked lanes",
+        tile(term=torch.exp, result=lambda terms, mask: terms.sum()),
+    ),
+    "softplus of the sum": (
+        "the softplus is taken of the sum",
+        tile(term=lambda a: a, result=lambda terms, mask: softplus(terms.sum())),
+    ),
+    "logsumexp": (
+        "the logarithm of the sum of exponentials",
+        tile(other=-INF, term=lambda a: a, result=lambda terms, mask: terms.logsumexp(0)),
+    ),
+    "sigmoid": ("the sigmoid is summed", tile(term=torch.sigmoid)),
+    "logsigmoid": ("the logarithm of the sigmoid", tile(term=F.logsigmoid)),
+    "softplus of −a": ("the sign of the logit", tile(term=lambda a: softplus(-a))),
+    "relu": ("this is max(logit, 0) alone", tile(term=F.relu)),
+    "log1p only": ("max(logit, 0) is missing", tile(term=lambda a: torch.log1p(torch.exp(-a.abs())))),
+    "minus": ("the sign of the sum", tile(result=lambda terms, mask: -masked_sum(terms, mask))),
+    "mean over lanes": ("averaged over the lanes: ", tile(result=lambda terms, mask: (terms * mask).mean())),
+    "mean over lanes, no mask": (
+        "averaged over the lanes, with",
+        tile(result=lambda terms, mask: terms.mean()),
+    ),
+    "mean over pixels": ("averaged over the pixels", tile(result=lambda terms, mask: terms[mask].mean())),
+    "the largest": ("the largest term", tile(result=lambda terms, mask: (terms * mask).max())),
+    "one number a lane": ("one number a lane: ", tile(result=lambda terms, mask: terms * mask)),
+    "one number a lane, no mask": ("log 2 for a masked one: mask", tile(result=lambda terms, mask: terms)),
+    "bits": ("these are bits", tile(term=lambda a: softplus(a) / LN2)),
+    "log2": ("these are bits", tile(term=lambda a: torch.log2(1 + a.exp()))),
+    "log10": ("base 10", tile(term=lambda a: torch.log10(1 + a.exp()))),
+    "the square": ("a wrong value", tile(term=torch.square)),
+    "exp first": ("exp of 900 is infinity", tile(term=lambda a: torch.log(1 + a.exp()))),
+    "log1p of exp": ("exp of 900 is infinity", tile(term=lambda a: torch.log1p(a.exp()))),
+    "logarithm of the sigmoid": ("a sigmoid of ±900", tile(term=lambda a: -(1 - a.sigmoid()).log())),
+    "a small number inside": (
+        "a clamp or a small number cuts it off",
+        tile(term=lambda a: -(1 - a.double().sigmoid() + 1e-12).log()),
+    ),
+    "logits clamped": (
+        "a clamp or a small number cuts it off",
+        tile(term=lambda a: softplus(a.clamp(-30, 30))),
+    ),
+    "every program the last": ("a full tile is not", every_program_the_last),
+    "four lanes": ("is a size written into your code", four_lanes),
+    "ten pixels": ("wrong on another size", ten_pixels),
+    "log 2 if the image is small": ("an image smaller than the tile", log_2_if_small),
+    "a list": ("a list, but", lambda *given: [tile_sum(*given)]),
+    "kept axis": ("a wrong shape", lambda *given: tile_sum(*given)[None]),
+    "no return": ("returns None", lambda *given: None),
+}
+
+
+# ---------------------------------------------------------------- log-sum-exp in one pass
 
 
 def online_logsumexp(joint, block):
     """Reference solution."""
-    largest = torch.full((len(joint),), -math.inf)
+    largest = torch.full((len(joint),), -INF)
     total = torch.zeros(len(joint))
-    for tile in joint.split(block, 1):
-        new = torch.maximum(largest, tile.amax(1))
-        total = total * (largest - new).exp() + (tile - new[:, None]).exp().sum(1)
+    for part in joint.split(block, 1):
+        new = torch.maximum(largest, part.amax(1))
+        total = total * (largest - new).exp() + (part - new[:, None]).exp().sum(1)
         largest = new
     return largest + total.log()
+
+
+def online(
+    rescale=lambda old, new: (old - new).exp(),
+    start=-INF,
+    stop=None,
+    begin=None,
+    largest_of=lambda part, old: torch.maximum(old, part.amax(1)),
+    relative_to=lambda old, new: new,
+    end=lambda largest, total: largest + total.log(),
+):
+    """The reference, one step of it exchanged; `start` None begins with the first tile."""
+
+    def student(joint, block):
+        tiles = joint.split(block, 1)[begin:stop]
+        largest = torch.full((len(joint),), 0.0 if start is None else start)
+        total = torch.zeros(len(joint))
+        if start is None:
+            first, *tiles = tiles
+            largest = largest_of(first, first[:, 0] - INF)
+            total = (first - largest[:, None]).exp().sum(1)
+        for part in tiles:
+            new = largest_of(part, largest)
+            total = total * rescale(largest, new) + (part - relative_to(largest, new)[:, None]).exp().sum(1)
+            largest = new
+        return end(largest, total)
+
+    return student
+
+
+def in_two_passes(joint, block):
+    largest = torch.stack([part.amax(1) for part in joint.split(block, 1)]).amax(0)
+    total = sum((part - largest[:, None]).exp().sum(1) for part in joint.split(block, 1))
+    return largest + total.log()
+
+
+def by_logaddexp(joint, block):
+    found = torch.full(joint.shape[:1], -INF)
+    for begin in range(0, joint.shape[1], block):
+        found = torch.logaddexp(found, joint.mT[begin : begin + block].logsumexp(0))
+    return found
+
+
+def tiles_then_all(joint, block):
+    return torch.stack([part.logsumexp(1) for part in joint.split(block, 1)]).logsumexp(0)
+
+
+def row_by_row(joint, block):
+    found = []
+    for row in joint:
+        largest, total = torch.tensor(-INF), torch.tensor(0.0)
+        for part in row.split(block):
+            new = torch.maximum(largest, part.max())
+            total = total * torch.exp(largest - new) + torch.exp(part - new).sum()
+            largest = new
+        found.append(largest + total.log())
+    return torch.stack(found)
+
+
+def in_python(joint, block):
+    found = []
+    for row in joint.tolist():
+        largest, total = -INF, 0.0
+        for begin in range(0, len(row), block):
+            part = row[begin : begin + block]
+            new = max(largest, *part)
+            total = total * math.exp(largest - new) + sum(math.exp(v - new) for v in part)
+            largest = new
+        found.append(largest + math.log(total))
+    return torch.tensor(found)
+
+
+def column_by_column(joint, block):
+    largest, total = joint[:, 0], torch.ones(len(joint))
+    for k in range(1, joint.shape[1]):
+        new = torch.maximum(largest, joint[:, k])
+        total = total * (largest - new).exp() + (joint[:, k] - new).exp()
+        largest = new
+    return largest + total.log()
+
+
+def padded(joint, block):
+    n, k = joint.shape
+    wide = F.pad(joint, (0, -k % block), value=-INF).view(n, -1, block)
+    largest, total = torch.full((n,), -INF), torch.zeros(n)
+    for i in range(wide.shape[1]):
+        new = torch.maximum(largest, wide[:, i].max(1).values)
+        total = total * (largest - new).exp() + (wide[:, i] - new[:, None]).exp().sum(1)
+        largest = new
+    return largest + torch.log(total)
+
+
+def only_if_larger(joint, block):
+    largest, total = torch.full((len(joint),), -INF), torch.zeros(len(joint))
+    for part in torch.split(joint, block, dim=1):
+        here = part.max(dim=1).values
+        total = torch.where(here > largest, total * torch.exp(largest - here), total)
+        largest = torch.where(here > largest, here, largest)
+        total = total + torch.exp(part - largest.unsqueeze(1)).sum(dim=1)
+    return largest + torch.log(total)
+
+
+def mapped_over_rows(joint, block):
+    def of_row(row):
+        largest, total = row[0] - INF, row[0] * 0.0
+        for part in row.split(block):
+            new = torch.maximum(largest, part.amax())
+            total = total * (largest - new).exp() + (part - new).exp().sum()
+            largest = new
+        return largest + total.log()
+
+    return torch.func.vmap(of_row)(joint)
+
+
+def in_place(joint, block):
+    largest, total = joint[:, 0].clone().fill_(-INF), joint[:, 0].clone().zero_()
+    for part in joint.split(block, 1):
+        new = torch.maximum(largest, part.amax(1))
+        total.mul_(largest.sub_(new).exp_()).add_(part.sub(new[:, None]).exp_().sum(1))
+        largest = new
+    return total.log_().add_(largest)
+
+
+def with_einsum(joint, block):
+    largest, total = torch.full((len(joint),), -INF), torch.zeros(len(joint))
+    for part in joint.split(block, 1):
+        new = torch.maximum(largest, part.amax(1))
+        total = total * (largest - new).exp() + torch.einsum("nb->n", (part - new[:, None]).exp())
+        largest = new
+    return largest + total.log()
+
+
+RIGHT_ONLINE = {
+    "reference": online_logsumexp,
+    "begins with the first tile": online(start=None),
+    "begins at the smallest float": online(start=torch.finfo(torch.float32).min),
+    "two passes": in_two_passes,
+    "logaddexp of the tiles": by_logaddexp,
+    "tiles, then all": tiles_then_all,
+    "row by row": row_by_row,
+    "in Python": in_python,
+    "column by column": column_by_column,
+    "padded with −∞": padded,
+    "rescaled only if larger": only_if_larger,
+    "vmap over rows": mapped_over_rows,
+    "in place on clones": in_place,
+    "einsum": with_einsum,
+    "float64": lambda joint, block: online(start=None)(joint.double(), block),
+    "log total kept": online(start=None, end=lambda largest, total: torch.log(total) + largest),
+    "transposed": lambda joint, block: online_logsumexp(joint.T.contiguous().T, block),
+    "the last tile by itself": lambda joint, block: torch.logaddexp(
+        online(stop=-1)(joint, block), joint.split(block, 1)[-1].logsumexp(1)
+    ),
+}
+
+
+def no_maximum(joint, block):
+    return sum(part.exp().sum(1) for part in joint.split(block, 1)).log()
+
+
+def relative_to_its_own(joint, block):
+    tiles = joint.split(block, 1)
+    totals = sum((part - part.amax(1, keepdim=True)).exp().sum(1) for part in tiles)
+    return tiles[0].amax(1) + totals.log()
+
+
+def relative_to_its_own_largest_added(joint, block):
+    tiles = joint.split(block, 1)
+    totals = sum((part - part.amax(1, keepdim=True)).exp().sum(1) for part in tiles)
+    return torch.stack([part.amax(1) for part in tiles]).amax(0) + totals.log()
+
+
+def last_maximum_added(joint, block):
+    tiles = joint.split(block, 1)
+    return (
+        online_logsumexp(joint, block)
+        - in_two_passes(joint, block)
+        + (
+            in_two_passes(joint, block)
+            - torch.stack([part.amax(1) for part in tiles]).amax(0)
+            + tiles[-1].amax(1)
+        )
+    )
+
+
+def shifted_by(shift):
+    """Every tile relative to one number of each row, or of all rows, that is known beforehand."""
+
+    def student(joint, block):
+        s = shift(joint).expand(len(joint))
+        return s + sum((part - s[:, None]).exp().sum(1) for part in joint.split(block, 1)).log()
+
+    return student
+
+
+def of_tiles(play):
+    """A function of the tiles' own results (tiles, N)."""
+    return lambda joint, block: play(torch.stack([part.logsumexp(1) for part in joint.split(block, 1)]))
+
+
+def three_tiles_of_three(joint, block):
+    tiles = [joint[:, :3], joint[:, 3:6], joint[:, 6:9], joint[:, 9:]]
+    return torch.stack([part.logsumexp(1) for part in tiles]).logsumexp(0)
+
+
+def in_four_chunks(joint, block):
+    return torch.stack([part.logsumexp(1) for part in joint.chunk(4, 1)]).logsumexp(0)
+
+
+def blocks_of_three(joint, block):
+    return online_logsumexp(joint, 3)
+
+
+def whole_blocks(joint, block):
+    tiles = joint.shape[1] // block
+    return online_logsumexp(joint[:, : tiles * block], block)
+
+
+def two_rows(joint, block):
+    largest, total = torch.full((2,), -INF), torch.zeros(2)
+    for part in joint.split(block, 1):
+        new = torch.maximum(largest, part.amax(1))
+        total = total * (largest - new).exp() + (part - new[:, None]).exp().sum(1)
+        largest = new
+    return largest + total.log()
+
+
+def first_two_rows(joint, block):
+    return torch.stack([online_logsumexp(joint, block)[row] for row in range(2)])
+
+
+def at_least_one_block(joint, block):
+    return online_logsumexp(joint, block) if joint.shape[1] >= block else joint.amax(1)
+
+
+WRONG_ONLINE = {
+    "not rescaled": ("not rescaled", online(rescale=lambda old, new: 1.0)),
+    "factor turned": ("the factor is turned", online(start=None, rescale=lambda old, new: (new - old).exp())),
+    "factor turned, from −∞": (
+        "not by exp(new − old), infinite",
+        online(rescale=lambda old, new: (new - old).exp()),
+    ),
+    "factor twice": ("the factor is there twice", online(rescale=lambda old, new: (2 * (old - new)).exp())),
+    "relative to the old": (
+        "relative to the old maximum",
+        online(start=None, relative_to=lambda old, new: old),
+    ),
+    "relative to the old, from −∞": (
+        "a tile is relative to the new",
+        online(relative_to=lambda old, new: old),
+    ),
+    "maximum not added": ("not added back", online(end=lambda largest, total: total.log())),
+    "maximum subtracted": ("subtracted at the end", online(end=lambda largest, total: total.log() - largest)),
+    "last maximum added": ("the maximum of the last tile is added", last_maximum_added),
+    "log2": ("log2 of the total", online(end=lambda largest, total: largest + total.log2())),
+    "log10": ("log10 of the total", online(end=lambda largest, total: largest + total.log10())),
+    "bits": ("these are bits", lambda joint, block: online_logsumexp(joint, block) / LN2),
+    "base 10": (
+        "these are logarithms to base 10",
+        lambda joint, block: online_logsumexp(joint, block) / math.log(10),
+    ),
+    "no logarithm": ("the logarithm is missing", lambda joint, block: online_logsumexp(joint, block).exp()),
+    "total": ("relative to the maximum: take", online(end=lambda largest, total: total)),
+    "total added": ("added to the total", online(end=lambda largest, total: largest + total)),
+    "maximum": ("the maximum only", online(end=lambda largest, total: largest)),
+    "last tile": ("this is the last tile only", online(begin=-1)),
+    "last tile, total forgotten": (
+        "this is the last tile only",
+        lambda joint, block: joint.split(block, 1)[-1].logsumexp(1),
+    ),
+    "last tile left out": ("the last tile is left out", online(stop=-1)),
+    "whole blocks": ("the last tile is left out", whole_blocks),
+    "first tile left out": ("the first tile is left out", online(begin=1)),
+    "first tile": ("this is the first tile only", online(stop=1)),
+    "over the rows": ("summed over the rows", lambda joint, block: joint.logsumexp(0)),
+    "over both axes": ("rows and columns", lambda joint, block: joint.logsumexp((0, 1))),
+    "rows summed": ("the rows are summed", lambda joint, block: online_logsumexp(joint, block).sum()),
+    "mean of exponentials": (
+        "a mean of exponentials",
+        lambda joint, block: online_logsumexp(joint, block) - math.log(joint.shape[1]),
+    ),
+    "divided by the block": (
+        "divided by the block",
+        lambda joint, block: online_logsumexp(joint, block) - math.log(block),
+    ),
+    "divided by the tiles": (
+        "divided by the number of tiles",
+        lambda joint, block: online_logsumexp(joint, block) - math.log(len(joint.split(block, 1))),
+    ),
+    "logarithms summed": ("the logarithms of the tiles are summed", of_tiles(lambda t: t.sum(0))),
+    "logarithms averaged": ("the logarithms of the tiles are averaged", of_tiles(lambda t: t.mean(0))),
+    "largest tile": ("the largest of the tiles' results", of_tiles(lambda t: t.amax(0))),
+    "maxima only": (
+        "the maxima of the tiles",
+        lambda joint, block: torch.stack([t.amax(1) for t in joint.split(block, 1)]).logsumexp(0),
+    ),
+    "numbers summed": ("the sum of the numbers themselves", lambda joint, block: joint.sum(1)),
+    "numbers averaged": ("the mean of the numbers themselves", lambda joint, block: joint.mean(1)),
+    "each tile by its own": ("subtract one maximum in all.", relative_to_its_own),
+    "each tile by its own, largest added": (
+        "subtract one maximum in all tiles",
+        relative_to_its_own_largest_added,
+    ),
+    "minus": ("the sign is turned", lambda joint, block: -online_logsumexp(joint, block)),
+    "exp first": ("exp of 900 is infinity", no_maximum),
+    "exp first, float64": ("exp of 900 is infinity", lambda joint, block: no_maximum(joint.double(), block)),
+    "starts at 0": ("must begin below every number", online(start=0.0)),
+    "starts at −100": ("must begin below every number", online(start=-100.0)),
+    "starts at −1e3": ("must begin below every number", online(start=-1e3)),
+    "starts at −1e9": ("must begin below every number", online(start=-1e9)),
+    "starts at −1e3, and a small number": (
+        "does the maximum begin too high",
+        online(start=-1e3, end=lambda largest, total: largest + (total + 1e-30).log()),
+    ),
+    "a small number, exp first": (
+        "exp of 900 is infinity",
+        lambda joint, block: sum((p.exp() + 1e-30).sum(1) for p in joint.split(block, 1)).log(),
+    ),
+    "numbers clamped": (
+        "Is there a clamp",
+        lambda joint, block: online_logsumexp(joint.clamp(min=-1e3), block),
+    ),
+    "one maximum for all rows": (
+        "one maximum serves all rows",
+        online(largest_of=lambda part, old: torch.maximum(old, part.max())),
+    ),
+    "one maximum of the matrix": ("one maximum serves all rows", shifted_by(lambda joint: joint.max())),
+    "smallest of all": ("the smallest of all numbers", shifted_by(lambda joint: joint.min())),
+    "the first tile's maximum": (
+        "the first tile's maximum is kept",
+        online(start=None, largest_of=lambda part, old: torch.where(old.isinf(), part.amax(1), old)),
+    ),
+    "shift by the first": ("the first number of the row", shifted_by(lambda joint: joint[:, 0])),
+    "shift by the mean": ("the mean of the row", shifted_by(lambda joint: joint.mean(1))),
+    "shift by the smallest": ("the smallest number of the row", shifted_by(lambda joint: joint.amin(1))),
+    "shift by the median": ("the median of the row", shifted_by(lambda joint: joint.median(1).values)),
+    "mean of a tile": (
+        "the largest mean of a tile",
+        online(largest_of=lambda part, old: torch.maximum(old, part.mean(1))),
+    ),
+    "first of a tile": (
+        "the first number of a tile",
+        online(largest_of=lambda part, old: torch.maximum(old, part[:, 0])),
+    ),
+    "last of a tile": (
+        "the last number of a tile",
+        online(largest_of=lambda part, old: torch.maximum(old, part[:, -1])),
+    ),
+    "smallest of a tile": (
+        "the smallest number of a tile",
+        online(largest_of=lambda part, old: torch.maximum(old, part.amin(1))),
+    ),
+    "maximum replaced": ("replaces the one before", online(largest_of=lambda part, old: part.amax(1))),
+    "total clamped": (
+        "begin too high",
+        online(start=-1e3, end=lambda largest, total: largest + total.clamp(min=1e-20).log()),
+    ),
+    "all columns at once": ("more columns than a tile", lambda joint, block: joint.logsumexp(1)),
+    "all columns at once, by hand": (
+        "more columns than a tile",
+        lambda joint, block: joint.amax(1) + (joint - joint.amax(1, keepdim=True)).exp().sum(1).log(),
+    ),
+    "maximum of the whole row": ("more columns than a tile", shifted_by(lambda joint: joint.amax(1))),
+    "four chunks": ("more columns than a tile", in_four_chunks),
+    "tiles written down": ("more columns than a tile", three_tiles_of_three),
+    "blocks of three": ("is their width written into your code", blocks_of_three),
+    "two rows": ("is a size written into your code", two_rows),
+    "the first two rows": ("is a size written into your code", first_two_rows),
+    "few columns": ("K smaller than the block", at_least_one_block),
+    "kept axis": ("the axes are not", lambda joint, block: online_logsumexp(joint, block)[:, None]),
+    "a list": ("a list, but", lambda joint, block: online_logsumexp(joint, block).tolist()),
+    "largest and total": ("a tuple, but", online(end=lambda largest, total: (largest, total))),
+    "no return": ("returns None", lambda joint, block: None),
+}
+
+
+# ---------------------------------------------------------------- gradients with all their factors
 
 
 def elbo_gradients(logits, x, mu, logvar):
@@ -34,147 +704,8 @@ def elbo_gradients(logits, x, mu, logvar):
     return (logits.sigmoid() - x) / n, mu / n, 0.5 * (logvar.exp() - 1) / n
 
 
-def tile(
-    start=lambda program, block: program * block,
-    inside=lambda pixel, size, block: pixel < size,
-    zero_after=True,
-    term=softplus,
-    result=torch.sum,
-):
-    """The reference, one step of it exchanged."""
-
-    def student(logits, program, block):
-        pixel = start(program, block) + torch.arange(block)
-        mask = inside(pixel, len(logits), block)
-        loaded = logits[pixel.clamp(0, len(logits) - 1)]
-        if not zero_after:
-            loaded = torch.where(mask, loaded, 0.0)
-        terms = term(loaded)
-        return result(torch.where(mask, terms, 0.0) if zero_after else terms)
-
-    return student
-
-
-def out_of_bounds(logits, program, block):
-    return softplus(logits[program * block + torch.arange(block)]).sum()
-
-
-def last_tile_only(logits, program, block):
-    """Right where the checks of the last program look, wrong before."""
-    return tile_sum(logits, len(logits) // block, block)
-
-
-def slices_a_whole_image(logits, program, block):
-    return tile_sum(logits, program, block) if len(logits) > block else softplus(logits).sum() + math.log(2)
-
-
-TILE = {
-    "log 2 is added": tile(zero_after=False),
-    "one lane too many": tile(inside=lambda pixel, size, block: pixel <= size),
-    "one lane too few": tile(inside=lambda pixel, size, block: pixel < size - 1),
-    "the mask is turned": tile(inside=lambda pixel, size, block: pixel >= size),
-    "compares with the block": tile(inside=lambda pixel, size, block: pixel < block),
-    "this is the first tile": tile(start=lambda program, block: 0),
-    "this is the tile before": tile(start=lambda program, block: (program - 1) * block),
-    "not at k": tile(start=lambda program, block: program),
-    "the sum over the whole image": lambda logits, program, block: softplus(logits).sum(),
-    "the softplus is missing": tile(term=lambda v: v),
-    "the exponential is summed": tile(term=torch.exp),
-    "averaged over the lanes": tile(result=torch.mean),
-    "averaged over the pixels": lambda logits, program, block: softplus(
-        logits[program * block : (program + 1) * block]
-    ).mean(),
-    "one number a lane": lambda logits, program, block: softplus(logits[program * block :]),
-    "with IndexError": out_of_bounds,
-    "a full tile is not": last_tile_only,
-    "smaller than the tile": slices_a_whole_image,
-    "the last program's sum: a float": lambda *given: float(tile_sum(*given)),
-    "a wrong value": tile(term=torch.sigmoid),
-    "exp of 900 is infinity": tile(term=lambda v: torch.log(1 + v.exp())),
-}
-
-
-def online(
-    rescale=lambda old, new: (old - new).exp(), start=-math.inf, stop=None, largest_of=torch.maximum, end=None
-):
-    """The reference, one step of it exchanged."""
-
-    def student(joint, block):
-        largest = torch.full((len(joint),), start)
-        total = torch.zeros(len(joint))
-        for piece in joint.split(block, 1)[:stop]:
-            new = largest_of(largest, piece.amax(1))
-            total = total * rescale(largest, new) + (piece - new[:, None]).exp().sum(1)
-            largest = new
-        return end(largest, total) if end else largest + total.log()
-
-    return student
-
-
-def no_maximum(joint, block):
-    return sum(piece.exp().sum(1) for piece in joint.split(block, 1)).log()
-
-
-def tiles_apart(joint, block):
-    pieces = joint.split(block, 1)
-    totals = sum((piece - piece.amax(1, keepdim=True)).exp().sum(1) for piece in pieces)
-    return pieces[0].amax(1) + totals.log()
-
-
-def from_the_first_tile(joint, block):
-    """The factor turned, without the −∞ that makes it NaN."""
-    first, *others = joint.split(block, 1)
-    largest = first.amax(1)
-    total = (first - largest[:, None]).exp().sum(1)
-    for piece in others:
-        new = torch.maximum(largest, piece.amax(1))
-        total = total * (new - largest).exp() + (piece - new[:, None]).exp().sum(1)
-        largest = new
-    return largest + total.log()
-
-
-def in_two_passes(joint, block):
-    largest = torch.stack([piece.amax(1) for piece in joint.split(block, 1)]).amax(0)
-    total = sum((piece - largest[:, None]).exp().sum(1) for piece in joint.split(block, 1))
-    return largest + total.log()
-
-
-def by_slices(joint, block):
-    """In log space, tile by tile, whatever the layout in memory."""
-    found = torch.full(joint.shape[:1], -math.inf)
-    for begin in range(0, joint.shape[1], block):
-        found = torch.logaddexp(found, joint.mT[begin : begin + block].logsumexp(0))
-    return found
-
-
-ONLINE = {
-    "not rescaled": online(rescale=lambda old, new: 1.0),
-    "subtract the largest number": no_maximum,
-    "not added back": online(end=lambda largest, total: total.log()),
-    "the logarithm is missing": lambda joint, block: joint.exp().sum(1),
-    "relative to the maximum: take": online(end=lambda largest, total: total),
-    "added to the total": online(end=lambda largest, total: largest + total),
-    "the maximum only": online(end=lambda largest, total: largest),
-    "the last tile only": lambda joint, block: joint.split(block, 1)[-1].logsumexp(1),
-    "the last tile is left out": online(stop=-1),
-    "this is the first tile": online(stop=1),
-    "summed over the rows": lambda joint, block: joint.logsumexp(0),
-    "a mean of exponentials": lambda joint, block: joint.logsumexp(1) - math.log(7),
-    "the logarithms of the tiles": lambda joint, block: sum(t.logsumexp(1) for t in joint.split(block, 1)),
-    "the numbers themselves": lambda joint, block: joint.sum(1),
-    "different maxima": tiles_apart,
-    "minus infinity: 0 is above": online(start=0.0),
-    "relative to the new": online(largest_of=lambda old, new: old, start=-math.inf),
-    "not by exp(new − old), infinite": online(rescale=lambda old, new: (new - old).exp()),
-    "the factor is turned": from_the_first_tile,
-    "one maximum serves all rows": online(largest_of=lambda old, new: torch.maximum(old, new.max())),
-    "all K columns at once": lambda joint, block: joint.logsumexp(1),
-    "which axis": lambda joint, block: online_logsumexp(joint, block).sum(),
-}
-
-
 def gradients(d_logits=None, d_mu=None, d_logvar=None, result=tuple):
-    """The reference, one of its results exchanged."""
+    """The reference, one of its results exchanged; the new one is divided by N, too."""
 
     def student(logits, x, mu, logvar):
         given, n = (logits, x, mu, logvar), len(logits)
@@ -185,32 +716,64 @@ def gradients(d_logits=None, d_mu=None, d_logvar=None, result=tuple):
     return student
 
 
-GRADIENTS = {
-    "1/N is missing": lambda *given: tuple(3 * g for g in elbo_gradients(*given)),
-    "divided by N twice": lambda *given: tuple(g / 3 for g in elbo_gradients(*given)),
-    "it is sigmoid(logits) − x": gradients(lambda a, x, m, v: x - a.sigmoid()),
-    "the sigmoid is missing": gradients(lambda a, x, m, v: a - x),
-    "averaged over the pixels": gradients(lambda a, x, m, v: (a.sigmoid() - x) / a.shape[1]),
-    "a factor p(1 − p)": gradients(lambda a, x, m, v: (a.sigmoid() - x) * a.sigmoid() * (1 - a.sigmoid())),
-    "derivative by the probability": gradients(
-        lambda a, x, m, v: (a.sigmoid() - x) / (a.sigmoid() * (1 - a.sigmoid()))
+def image_by_image(logits, x, mu, logvar):
+    n = len(logits)
+    rows = []
+    for a, t, m, v in zip(logits, x, mu, logvar, strict=True):
+        rows.append(((a.sigmoid() - t) / n, m / n, (v.exp() - 1) / (2 * n)))
+    return tuple(torch.stack(part) for part in zip(*rows, strict=True))
+
+
+def in_chunks(logits, x, mu, logvar):
+    n = len(logits)
+    parts = []
+    for part in zip(*(v.split(2) for v in (logits, x, mu, logvar)), strict=True):
+        share = len(part[0]) / n
+        parts.append([share * g for g in elbo_gradients(*part)])
+    return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+
+
+def in_place(logits, x, mu, logvar):
+    n = len(logits)
+    d_logits = logits.clone().sigmoid_().sub_(x).div_(n)
+    return d_logits, mu.clone().div_(n), logvar.clone().exp_().sub_(1).div_(2 * n)
+
+
+def sigmoid_by_hand(a):
+    small = torch.exp(-a.abs())
+    return torch.where(a >= 0, 1.0, small) / (1 + small)
+
+
+def mapped(logits, x, mu, logvar):
+    n = len(logits)
+    one = torch.func.vmap(lambda a, t, m, v: (a.sigmoid() - t, m, torch.expm1(v) / 2))
+    return tuple(g / n for g in one(logits, x, mu, logvar))
+
+
+RIGHT_GRADIENTS = {
+    "reference": elbo_gradients,
+    "a list": lambda *given: list(elbo_gradients(*given)),
+    "float64": lambda *given: elbo_gradients(*(v.double() for v in given)),
+    "image by image": image_by_image,
+    "in chunks": in_chunks,
+    "in place on clones": in_place,
+    "vmap": mapped,
+    "sigmoid by hand": gradients(lambda a, x, m, v: sigmoid_by_hand(a) - x),
+    "sigmoid from 1 + exp(−a)": gradients(lambda a, x, m, v: 1 / (1 + torch.exp(-a)) - x),
+    "tanh": gradients(lambda a, x, m, v: 0.5 * (1 + torch.tanh(a / 2)) - x),
+    "exp of logsigmoid": gradients(lambda a, x, m, v: F.logsigmoid(a).exp() - x),
+    "one less the sigmoid of −a": gradients(lambda a, x, m, v: 1 - torch.sigmoid(-a) - x),
+    "by the value of the pixel": gradients(
+        lambda a, x, m, v: torch.where(x > 0.5, -torch.sigmoid(-a), torch.sigmoid(a))
     ),
-    "x is missing": gradients(lambda a, x, m, v: a.sigmoid()),
-    "a factor 2 too much": gradients(d_mu=lambda a, x, m, v: 2 * m),
-    "a factor ½ too much": gradients(d_mu=lambda a, x, m, v: m / 2),
-    "the KL grows with mu²": gradients(d_mu=lambda a, x, m, v: -m),
-    "this is mu²": gradients(d_mu=lambda a, x, m, v: m**2),
-    "the factor ½ of the KL is missing": gradients(d_logvar=lambda a, x, m, v: v.exp() - 1),
-    "the −1 is missing": gradients(d_logvar=lambda a, x, m, v: v.exp() / 2),
-    "it is ½ (exp(logvar) − 1)": gradients(d_logvar=lambda a, x, m, v: (1 - v.exp()) / 2),
-    "taken as log-std": gradients(d_logvar=lambda a, x, m, v: ((2 * v).exp() - 1) / 2),
-    "the std stands for the variance": gradients(d_logvar=lambda a, x, m, v: ((v / 2).exp() - 1) / 2),
-    "return the tuple": gradients(result=lambda parts: parts[0]),
-    "d_mu: a wrong shape": gradients(result=lambda parts: (parts[0], parts[1].sum(0), parts[2])),
-    "d_logvar: a wrong value": gradients(d_logvar=lambda a, x, m, v: v),
-    "d_logits looks like d_mu": gradients(result=lambda parts: (parts[1], parts[2], parts[0])),
-    "d_mu looks like d_logvar": gradients(result=lambda parts: (parts[0], parts[2], parts[1])),
-    "exp of 900 is infinity": gradients(d_logits=lambda a, x, m, v: a.exp() / (1 + a.exp()) - x),
+    "expm1": gradients(d_logvar=lambda a, x, m, v: torch.expm1(v) / 2),
+    "a square": gradients(d_logvar=lambda a, x, m, v: ((v / 2).exp() ** 2 - 1) / 2),
+    "terms apart": gradients(d_logvar=lambda a, x, m, v: v.exp() / 2 - 0.5),
+    "einsum": gradients(d_mu=lambda a, x, m, v: torch.einsum("nd,->nd", m, torch.tensor(1.0))),
+    "weights of a mean": lambda a, x, m, v: tuple(
+        torch.full((len(a), 1), 1 / len(a)) * g for g in (a.sigmoid() - x, m, (v.exp() - 1) / 2)
+    ),
+    "under no_grad": torch.no_grad()(elbo_gradients),
 }
 
 
@@ -221,33 +784,209 @@ def with_autograd(logits, x, mu, logvar):
     return torch.autograd.grad(terms.mean(), leaves)
 
 
-@pytest.mark.parametrize(
-    ("check", "solution"),
-    [
-        (checks.tile_sum, tile_sum),
-        (checks.tile_sum, lambda logits, program, block: softplus(logits.split(block)[program]).sum()),
-        (checks.online_logsumexp, online_logsumexp),
-        (checks.online_logsumexp, in_two_passes),
-        (checks.online_logsumexp, by_slices),
-        (checks.elbo_gradients, elbo_gradients),
-        (checks.elbo_gradients, with_autograd),
-        (checks.elbo_gradients, lambda *given: list(elbo_gradients(*given))),
-    ],
-)
-def test_right_answers_pass(check, solution):
-    assert check(solution).status == "correct"
+def with_backward(logits, x, mu, logvar):
+    a, m, v = (t.clone().requires_grad_() for t in (logits, mu, logvar))
+    loss = F.binary_cross_entropy_with_logits(a, x, reduction="sum") / len(x)
+    (loss + 0.5 * (v.exp() - 1 - v + m**2).sum() / len(x)).backward()
+    return a.grad, m.grad, v.grad
 
 
-@pytest.mark.parametrize(
-    ("check", "words", "wrong"),
-    [(checks.tile_sum, *pair) for pair in TILE.items()]
-    + [(checks.online_logsumexp, *pair) for pair in ONLINE.items()]
-    + [(checks.elbo_gradients, *pair) for pair in GRADIENTS.items()],
-)
-def test_wrong_answers_are_named(check, words, wrong):
-    result = check(wrong)
+def with_func_grad(logits, x, mu, logvar):
+    def loss(a, m, v):
+        return ((softplus(a) - a * x).sum() + 0.5 * (v.exp() - 1 - v + m**2).sum()) / len(x)
+
+    return torch.func.grad(loss, argnums=(0, 1, 2))(logits, mu, logvar)
+
+
+def one_by_autograd(logits, x, mu, logvar):
+    v = logvar.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(0.5 * (v.exp() - v).sum() / len(v), v)
+    return (logits.sigmoid() - x) / len(x), mu / len(x), slope
+
+
+def with_jvp(logits, x, mu, logvar):
+    _, slope = torch.func.jvp(softplus, (logits,), (torch.ones_like(logits),))
+    return (slope - x) / len(x), mu / len(x), (logvar.exp() - 1) / 2 / len(x)
+
+
+def three_images(logits, x, mu, logvar):
+    return (logits.sigmoid() - x) / 3, mu / 3, (logvar.exp() - 1) / 6
+
+
+def range_three(logits, x, mu, logvar):
+    rows = [
+        image_by_image(logits[i : i + 1], x[i : i + 1], mu[i : i + 1], logvar[i : i + 1]) for i in range(3)
+    ]
+    return tuple(torch.cat(part) / 3 for part in zip(*rows, strict=True))
+
+
+def five_codes(logits, x, mu, logvar):
+    return (logits.sigmoid() - x) / len(x), mu / len(x), (logvar.exp() - torch.ones(3, 5)) / 2 / len(x)
+
+
+def scaled(factor):
+    return lambda *given: tuple(factor(given) * g for g in elbo_gradients(*given))
+
+
+WRONG_GRADIENTS = {
+    "no 1/N": ("the factor 1/N is missing: ", scaled(lambda given: len(given[0]))),
+    "1/N twice": ("divided by N twice", scaled(lambda given: 1 / len(given[0]))),
+    "minus, no 1/N": ("the sign is turned, and the factor", scaled(lambda given: -len(given[0]))),
+    "bits": ("these are bits", scaled(lambda given: 1 / LN2)),
+    "minus": ("the sign is turned: it is sigmoid(logits) − x", scaled(lambda given: -1)),
+    "mean over images": (
+        "averaged over the images",
+        lambda *given: tuple(g.mean(0) for g in elbo_gradients(*given)),
+    ),
+    "sum over images": (
+        "summed over the images",
+        lambda *given: tuple(g.sum(0) for g in elbo_gradients(*given)),
+    ),
+    "one number an image": (
+        "one number for each image",
+        lambda *given: tuple(g.sum(1) for g in elbo_gradients(*given)),
+    ),
+    "one number": ("one number: every", lambda *given: tuple(g.sum() for g in elbo_gradients(*given))),
+    "x less p": ("it is sigmoid(logits) − x", gradients(lambda a, x, m, v: x - a.sigmoid())),
+    "no sigmoid": ("the sigmoid is missing", gradients(lambda a, x, m, v: a - x)),
+    "mean over pixels": (
+        "averaged over the pixels: ",
+        gradients(lambda a, x, m, v: (a.sigmoid() - x) / a.shape[1]),
+    ),
+    "mean over pixels, no 1/N": (
+        "averaged over the pixels, and not",
+        gradients(lambda a, x, m, v: (a.sigmoid() - x) / a.shape[1] * len(a)),
+    ),
+    "times p(1 − p)": (
+        "a factor p(1 − p)",
+        gradients(lambda a, x, m, v: (a.sigmoid() - x) * a.sigmoid() * (1 - a.sigmoid())),
+    ),
+    "with respect to p": (
+        "with respect to the probability",
+        gradients(lambda a, x, m, v: (a.sigmoid() - x) / (a.sigmoid() * (1 - a.sigmoid()))),
+    ),
+    "no x": ("x is missing", gradients(lambda a, x, m, v: a.sigmoid())),
+    "no p": ("this is −x alone", gradients(lambda a, x, m, v: -x)),
+    "sigmoid of −a": ("the sigmoid of the other sign", gradients(lambda a, x, m, v: (-a).sigmoid() - x)),
+    "twice": (
+        "a factor 2 too much: the derivative is p",
+        gradients(lambda a, x, m, v: 2 * (a.sigmoid() - x)),
+    ),
+    "half": ("a factor ½ too much: the derivative is p", gradients(lambda a, x, m, v: (a.sigmoid() - x) / 2)),
+    "no sign": ("with no sign", gradients(lambda a, x, m, v: (a.sigmoid() - x).abs())),
+    "the loss": ("the loss of each pixel", gradients(lambda a, x, m, v: softplus(a) - x * a)),
+    "less the mean pixel": ("less the mean pixel", gradients(lambda a, x, m, v: a.sigmoid() - x.mean())),
+    "tanh for sigmoid": ("the tanh stands", gradients(lambda a, x, m, v: a.tanh() - x)),
+    "exp for sigmoid": ("the exponential stands", gradients(lambda a, x, m, v: a.exp() - x)),
+    "softplus for sigmoid": ("the softplus stands", gradients(lambda a, x, m, v: softplus(a) - x)),
+    "2 mu": ("a factor 2 too much: the KL", gradients(d_mu=lambda a, x, m, v: 2 * m)),
+    "½ mu": ("a factor ½ too much: the derivative of", gradients(d_mu=lambda a, x, m, v: m / 2)),
+    "−mu": ("the KL grows with mu²", gradients(d_mu=lambda a, x, m, v: -m)),
+    "mu²": ("this is mu²", gradients(d_mu=lambda a, x, m, v: m**2)),
+    "½ mu²": ("this is ½ mu²", gradients(d_mu=lambda a, x, m, v: m**2 / 2)),
+    "mean over codes": ("averaged over the dimensions", gradients(d_mu=lambda a, x, m, v: m / m.shape[1])),
+    "mu over the variance": ("divided by the variance", gradients(d_mu=lambda a, x, m, v: m / v.exp())),
+    "mu less 1": ("1 is subtracted", gradients(d_mu=lambda a, x, m, v: m - 1)),
+    "sign of mu": ("the sign of mu alone", gradients(d_mu=lambda a, x, m, v: m.sign())),
+    "no ½": ("the factor ½ of the KL is missing", gradients(d_logvar=lambda a, x, m, v: v.exp() - 1)),
+    "¼": ("the factor ½ counts twice", gradients(d_logvar=lambda a, x, m, v: (v.exp() - 1) / 4)),
+    "no −1": ("the −1 is missing: ", gradients(d_logvar=lambda a, x, m, v: v.exp() / 2)),
+    "no −1, no ½": ("the −1 is missing, and", gradients(d_logvar=lambda a, x, m, v: v.exp())),
+    "1 − exp": ("it is ½ (exp(logvar) − 1)", gradients(d_logvar=lambda a, x, m, v: (1 - v.exp()) / 2)),
+    "exp + 1": ("the sign of the −1", gradients(d_logvar=lambda a, x, m, v: (v.exp() + 1) / 2)),
+    "½ exp − 1": ("stands outside the factor", gradients(d_logvar=lambda a, x, m, v: v.exp() / 2 - 1)),
+    "log-std": ("taken as log-std", gradients(d_logvar=lambda a, x, m, v: ((2 * v).exp() - 1) / 2)),
+    "std": (
+        "the std stands for the variance",
+        gradients(d_logvar=lambda a, x, m, v: ((v / 2).exp() - 1) / 2),
+    ),
+    "with respect to std": (
+        "with respect to the standard deviation",
+        gradients(d_logvar=lambda a, x, m, v: (v / 2).exp() - (-v / 2).exp()),
+    ),
+    "with respect to the variance": (
+        "with respect to the variance",
+        gradients(d_logvar=lambda a, x, m, v: (1 - (-v).exp()) / 2),
+    ),
+    "no exp": ("logvar itself stands", gradients(d_logvar=lambda a, x, m, v: (v - 1) / 2)),
+    "½ logvar": ("this is ½ logvar", gradients(d_logvar=lambda a, x, m, v: v / 2)),
+    "the KL": (
+        "the KL of each dimension",
+        gradients(d_logvar=lambda a, x, m, v: (v.exp() - 1 - v + m**2) / 2),
+    ),
+    "mu² in it": ("mu² is still in it", gradients(d_logvar=lambda a, x, m, v: (v.exp() - 1 + m**2) / 2)),
+    "logvar in it": ("−logvar is still in it", gradients(d_logvar=lambda a, x, m, v: (v.exp() - 1 - v) / 2)),
+    "a cube": ("d_logvar: a wrong value", gradients(d_logvar=lambda a, x, m, v: v**3)),
+    "one result": ("return 3 tensors", gradients(result=lambda parts: parts[0])),
+    "two results": ("return 3 tensors", gradients(result=lambda parts: parts[:2])),
+    "logits last": ("another order", gradients(result=lambda parts: (parts[1], parts[2], parts[0]))),
+    "logvar before mu": ("another order", gradients(result=lambda parts: (parts[0], parts[2], parts[1]))),
+    "logvar before mu, no 1/N": (
+        "another order",
+        lambda *given: (lambda g: (g[2] * 3, g[0] * 3, g[1] * 3))(elbo_gradients(*given)),
+    ),
+    "autograd.grad": ("computed by autograd", with_autograd),
+    "backward": ("computed by autograd", with_backward),
+    "torch.func.grad": ("computed by autograd", with_func_grad),
+    "autograd for one": ("computed by autograd", one_by_autograd),
+    "jvp": ("computed by autograd", with_jvp),
+    "exp over 1 + exp": ("exp of 900 is infinity", gradients(lambda a, x, m, v: a.exp() / (1 + a.exp()) - x)),
+    "logvar clamped": (
+        "a clamp or a small number",
+        gradients(d_logvar=lambda a, x, m, v: (v.clamp(-30, 20).exp() - 1) / 2),
+    ),
+    "variance clamped": (
+        "a clamp or a small number",
+        gradients(d_logvar=lambda a, x, m, v: (v.exp().clamp(max=1e6) - 1) / 2),
+    ),
+    "mu clamped": ("a clamp or a small number", gradients(d_mu=lambda a, x, m, v: m.clamp(-10, 10))),
+    "three images": ("is a size written into your code", three_images),
+    "range of three": ("is a size written into your code", range_three),
+    "five codes": ("is a size written into your code", five_codes),
+    "no return": ("returns None", lambda *given: None),
+}
+
+RIGHT = {"tile_sum": RIGHT_TILE, "online_logsumexp": RIGHT_ONLINE, "elbo_gradients": RIGHT_GRADIENTS}
+WRONG = {"tile_sum": WRONG_TILE, "online_logsumexp": WRONG_ONLINE, "elbo_gradients": WRONG_GRADIENTS}
+RIGHT_CASES = [
+    pytest.param(name, answer, id=f"{name}: {style}")
+    for name, answers in RIGHT.items()
+    for style, answer in answers.items()
+]
+WRONG_CASES = [
+    pytest.param(name, words, answer, id=f"{name}: {what}")
+    for name, answers in WRONG.items()
+    for what, (words, answer) in answers.items()
+]
+
+
+@pytest.mark.parametrize(("name", "answer"), RIGHT_CASES)
+def test_right_answers_pass(name, answer):
+    for _ in range(3):  # some inputs are drawn anew
+        result = getattr(checks, name)(answer)
+        assert result.status == "correct", result.message
+
+
+# torch.func.jvp makes torch itself warn of a function that it still uses
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")
+@pytest.mark.parametrize(("name", "words", "answer"), WRONG_CASES)
+def test_wrong_answers_are_named(name, words, answer):
+    result = getattr(checks, name)(answer)
     assert result.status == "mistake"
     assert words in result.message
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_no_drawn_input_ever_refuses_the_reference(name):
+    for _ in range(100):
+        result = getattr(checks, name)(RIGHT[name]["reference"])
+        assert result.status == "correct", result.message
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_there_are_many_styles_and_many_mistakes(name):
+    assert len(RIGHT[name]) >= 15
+    assert len(WRONG[name]) >= 30
 
 
 def test_two_passes_are_not_praised_as_one():
@@ -256,9 +995,9 @@ def test_two_passes_are_not_praised_as_one():
     assert "one pass" not in message
 
 
-@pytest.mark.parametrize("check", [checks.tile_sum, checks.online_logsumexp, checks.elbo_gradients])
-def test_a_stub_is_not_started(check):
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_stub_is_not_started(name):
     def stub(*given):
         raise NotImplementedError
 
-    assert check(stub).status == "not started"
+    assert getattr(checks, name)(stub).status == "not started"

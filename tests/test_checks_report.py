@@ -224,7 +224,7 @@ def test_a_notebook_shows_one_coloured_line_and_nothing_else(notebook, capsys):
         {},
     )  # the cell's value adds no second line
     notebook.run_cell("checks.to_points(right)")
-    assert "#2A7FC0" in published[1]["text/html"]
+    assert report.COLOUR["correct"] in published[1]["text/html"]
 
 
 def test_what_a_student_wrote_is_shown_as_text_not_as_html(notebook):

@@ -11,9 +11,9 @@ from scipy import ndimage
 from sklearn.metrics import accuracy_score
 
 from course_lib import classifier
-from course_lib.checkpoints import describe
+from course_lib.checkpoints import describe, load_model, save_model
 from course_lib.classifier import SHIPPED, Classifier, augment, train_classifier
-from course_lib.data.digits import Digits, fixed_binarization, mnist
+from course_lib.data import Digits, fixed_binarization, mnist, uci_digits
 
 LEARNT = 0.95  # of 1,000 test digits, after 2,000 and 4 epochs: measured 0.976, binarized 0.962
 
@@ -199,3 +199,147 @@ def test_half_a_referee_is_none(monkeypatch):
     monkeypatch.setattr(classifier, "augment", struck)
     with pytest.raises(KeyboardInterrupt):
         train_classifier(few(mnist(quiet=True), slice(200)), epochs=1, batch_size=50, quiet=True)
+
+
+# ---- other images and other classes ----
+
+
+def colours(n, seed=0):
+    """Five classes of 12×8 RGB images: a square whose colour, and nothing else, tells the class."""
+    rng = np.random.default_rng(seed)
+    palette = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1]])
+    labels = rng.integers(5, size=n)
+    images = rng.integers(0, 60, (n, 3, 12, 8))
+    for image, label in zip(images, labels, strict=True):
+        row, column = rng.integers(7), rng.integers(4)
+        image[:, row : row + 5, column : column + 4] += 190 * palette[label][:, None, None]
+    return Digits(torch.from_numpy(images).byte(), torch.from_numpy(labels), "a test")
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes"),
+    [((8, 8), 10), ((3, 32, 32), 7), ((1, 28, 28), 3), ((5, 3), 2), ((1, 1), 1), ((2, 17, 40), 26)],
+)
+def test_any_size_channels_and_classes(shape, classes, tmp_path):
+    torch.manual_seed(0)
+    model = Classifier(shape, classes).eval()
+    x = torch.rand(3, *shape)
+    assert model(x).shape == (3, classes)
+    assert model.features(x).shape == (3, 64)
+    torch.testing.assert_close(model(x.flatten(1)), model(x))
+    assert model.config == {"shape": list(shape), "classes": classes}
+    save_model(model, tmp_path / "model")
+    torch.testing.assert_close(load_model(tmp_path / "model")(x), model(x))
+
+
+def test_mnist_is_what_it_was():
+    """The shipped file has an empty config: the defaults are MNIST's, layer by layer."""
+    assert describe(SHIPPED)["config"] == {}
+    assert Classifier.load().config == {"shape": [28, 28], "classes": 10}
+    assert sum(p.numel() for p in Classifier().parameters()) == 191_986
+
+
+def test_shape_and_classes_come_from_the_digits():
+    small = uci_digits(train=True, quiet=True)
+    model = train_classifier(small, epochs=6, batch_size=64, quiet=True)
+    assert model.config == {"shape": [8, 8], "classes": 10}
+    test = uci_digits(train=False, quiet=True)
+    assert model.accuracy(test.images, test.labels) > 0.9
+    assert model.accuracy(test.pixels(), test.labels) == model.accuracy(test.images, test.labels)
+    model = train_classifier(colours(600), epochs=6, batch_size=50, quiet=True)
+    assert model.config == {"shape": [3, 12, 8], "classes": 5}
+    test = colours(300, seed=1)
+    right = model.accuracy(test.images, test.labels)
+    assert right > 0.9
+    # red and blue exchanged: were the axes mixed up, it would make no difference
+    swapped = model.accuracy(test.images[:, [2, 1, 0]], test.labels)
+    assert swapped < right - 0.3
+
+
+def test_augmenting_colours_moves_all_channels_alike():
+    images = colours(40).images[:, :1].expand(-1, 3, -1, -1)  # (40, 3, 12, 8), three equal channels
+    torch.manual_seed(0)
+    x = augment(images)
+    assert x.shape == images.shape
+    binary = ((x == 0) | (x == 1)).flatten(1).all(1)
+    assert 8 <= int(binary.sum()) <= 32
+    grey = x[~binary]
+    torch.testing.assert_close(grey[:, 0], grey[:, 2])
+    torch.manual_seed(0)
+    torch.testing.assert_close(augment(images[:, 0])[~binary], grey[:, 0])
+
+
+def test_augmenting_turns_without_stretching():
+    """Twice as wide as high: a disc stays a disc."""
+    rows, columns = torch.meshgrid(torch.arange(40), torch.arange(80), indexing="ij")
+    disc = ((rows - 19.5) ** 2 + (columns - 39.5) ** 2 < 12**2).byte() * 255
+    torch.manual_seed(0)
+    x = augment(disc.expand(60, 40, 80))
+    grey = x[((x > 0) & (x < 1)).flatten(1).sum(1) > 20]
+    for image in grey:
+        weight = image / image.sum()
+        row, column = (weight * rows).sum(), (weight * columns).sum()
+        high, wide = ((weight * (rows - row) ** 2).sum(), (weight * (columns - column) ** 2).sum())
+        across = (weight * (rows - row) * (columns - column)).sum()
+        assert float(high / wide) == pytest.approx(1, abs=0.03)  # pixels at the edge
+        assert abs(float(across / wide)) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.rand(3, 64), r"\(3, 64\); for other images make a classifier by train_classifier\(digits\)\."),
+        (torch.rand(3, 3, 32, 32), r"Pass float pixels .*; for other images make a classifier by"),
+        (torch.rand(3, 28, 28, 1), r"Pass float pixels \(N, 784\) or \(N, 28, 28\), not torch.float32"),
+        (torch.rand(3, 784).double(), r"images are torch.float64 .*: use images.to\(torch.float32\)"),
+        (np.zeros((3, 784)), r"Pass torch tensors, not ndarray"),
+    ],
+)
+def test_the_shipped_one_says_what_it_reads(referee, x, words):
+    with pytest.raises(ValueError, match=words):
+        referee(x)
+    assert referee(torch.rand(3, 1, 28, 28)).shape == (3, 10)
+
+
+def test_accuracy_is_of_evaluation_mode(test_digits):
+    """Else a batch's own statistics would be used, and the model's would drift."""
+    torch.manual_seed(0)
+    model = Classifier()
+    images, labels = test_digits.images[:200], test_digits.labels[:200]
+    with torch.no_grad():
+        model(images / 255)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    found = model.train().accuracy(images, labels)
+    assert model.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert model.eval().accuracy(images, labels) == found
+    assert model.double().accuracy(images, labels) == pytest.approx(found, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (torch.tensor([0, 1, 10]), "Labels lie in 0 … 9; these reach from 0 to 10"),
+        (torch.tensor([0.0, 1, 2]), "Labels are integers"),
+        (torch.eye(10)[:3].long(), r"of one-hot rows take .argmax\(1\)"),
+        ([0, 1, 2], "Pass torch tensors, not list"),
+    ],
+)
+def test_labels_of_another_kind_are_refused(referee, labels, words):
+    with pytest.raises(ValueError, match=words):
+        referee.accuracy(torch.zeros(3, 784), labels)
+
+
+def test_classifiers_that_cannot_be(test_digits):
+    for classes in (0, 2.5, True):
+        with pytest.raises(ValueError, match="classes is a whole number, at least 1, not"):
+            Classifier(classes=classes)
+    with pytest.raises(ValueError, match="The sides of an image are whole numbers"):
+        Classifier(shape=(28.0, 28))
+    some = few(test_digits, slice(20))
+    for epochs in (0, 1.5):
+        with pytest.raises(ValueError, match="epochs is a whole number, at least 1, not"):
+            train_classifier(some, epochs=epochs)
+    for digits, batch_size in ((some, 1), (few(test_digits, slice(1)), 2)):
+        with pytest.raises(ValueError, match="Batch norm knows no variance of one image"):
+            train_classifier(digits, batch_size=batch_size)

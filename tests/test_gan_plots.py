@@ -65,3 +65,55 @@ def test_classes_and_boxes():
     ax = gan_plots.boxes({"x": torch.tensor([1.0, 2, 3]), "y": torch.tensor([4.0, 5, 6])}, "share")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["x", "y"]
     assert ax.get_xlabel() == "share"
+
+
+def test_rows_of_bytes_of_colours_and_of_other_sizes():
+    grey = torch.full((3, 6, 4), 128, dtype=torch.uint8)
+    axes = gan_plots.digit_rows({"bytes": grey, "flat": grey.flatten(1) / 255}, shape=(6, 4))
+    for ax in axes:
+        np.testing.assert_allclose(ax.images[0].get_array()[1:7, 1:5], 128 / 255, atol=1e-7)
+    colour = torch.rand(3, 3, 6, 4)
+    for images, shape in ((colour, None), (colour.flatten(1), (3, 6, 4))):
+        (ax,) = gan_plots.digit_rows({"colour": images}, shape=shape)
+        np.testing.assert_allclose(ax.images[0].get_array()[1:7, 7:11], colour[1].permute(1, 2, 0), atol=1e-7)
+
+
+def test_what_cannot_be_drawn_leaves_no_half_figure():
+    bad = torch.full((3, 784), 255.0)
+    slope, shares = torch.zeros(3, 784), torch.full((10,), 0.1)
+    for draw in (
+        lambda: gan_plots.digit_rows({"good": bad / 255, "bad": bad}),
+        lambda: gan_plots.pull(bad, slope),
+        lambda: gan_plots.classes({"bad": (bad, shares, "")}),
+    ):
+        with pytest.raises(ValueError, match=r"Pixels lie in \[0, 1\]; these reach from 255 to 255"):
+            draw()
+        assert plt.get_fignums() == []
+    with pytest.raises(ValueError, match=r"Images \(3, 784\) need a slope as large, not \(2, 784\)"):
+        gan_plots.pull(bad / 255, slope[:2])
+
+
+def test_a_pull_on_colours_adds_up_its_channels():
+    slope = torch.zeros(2, 3, 6, 4)
+    slope[1, :, 5, 2] = torch.tensor([1.0, 2.0, 4.0])
+    gan_plots.pull(torch.rand(2, 3, 6, 4), slope)
+    values = plt.gcf().axes[1].images[0].get_array()
+    assert values.shape == (6, 2 * 4)
+    assert values[5, 4 + 2] == 7
+    assert values.sum() == 7
+    gan_plots.pull(torch.rand(2, 24), torch.ones(2, 24), shape=(6, 4))
+    assert plt.gcf().axes[1].images[0].get_array().shape == (6, 2 * 4)
+
+
+def test_as_many_classes_as_there_are():
+    shares = torch.tensor([0.5, 0.3, 0.2])
+    gan_plots.classes({"a": (torch.rand(5, 3, 6, 4), shares, "says")})
+    right = plt.gcf().axes[1]
+    np.testing.assert_allclose([bar.get_height() for bar in right.patches], shares)
+    assert right.lines[0].get_ydata()[0] == pytest.approx(1 / 3)
+    assert len(right.get_xticks()) == 3
+
+
+def test_beliefs_may_still_carry_gradients():
+    belief = torch.rand(2, 2, requires_grad=True)
+    np.testing.assert_array_equal(gan_plots.tournament(belief).images[0].get_array(), belief.detach())

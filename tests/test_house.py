@@ -24,6 +24,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):.*?## ", MAKEFILE, re.M))
 
+TORCH = ("torch", "torchvision")
+
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
@@ -32,11 +34,17 @@ def required() -> list[Requirement]:
     return [Requirement(r) for r in PROJECT["dependencies"] + extras]
 
 
-def pins() -> dict[str, str]:
+def constraints() -> dict[str, SpecifierSet]:
     rows = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    rows = [row.strip() for row in rows if row.strip() and not row.startswith("#")]
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", row) for row in rows)
-    return {canonicalize_name(row.split("==")[0]): row.split("==")[1] for row in rows}
+    requirements = [Requirement(row) for row in rows if row.strip() and not row.startswith("#")]
+    return {canonicalize_name(r.name): r.specifier for r in requirements}
+
+
+def pins() -> dict[str, str]:
+    """The exact versions: everything but torch and torchvision, which are ranges."""
+    exact = {name: str(specifier) for name, specifier in constraints().items() if name not in TORCH}
+    assert all(re.fullmatch(r"==[A-Za-z0-9.+!]+", specifier) for specifier in exact.values())
+    return {name: specifier.removeprefix("==") for name, specifier in exact.items()}
 
 
 # ---------------------------------------------------------------- dependencies
@@ -46,25 +54,54 @@ def test_constraints_pin_every_requirement_within_its_bounds():
     pinned = pins()
     for requirement in required():
         name = canonicalize_name(requirement.name)
-        assert name in pinned, f"{name} is not pinned"
-        assert requirement.specifier.contains(pinned[name]), f"{name}=={pinned[name]} breaks {requirement}"
+        if name not in TORCH:
+            assert name in pinned, f"{name} is not pinned"
+            assert requirement.specifier.contains(pinned[name]), (
+                f"{name}=={pinned[name]} breaks {requirement}"
+            )
+
+
+def test_torch_is_a_range_from_the_oldest_promised_to_the_one_tested():
+    """tests/test_install.py shows that pip takes the upper end wherever there is a build of it."""
+    promised = {r.name: r.specifier for r in required()}
+    for name in TORCH:
+        (highest,) = [s for s in constraints()[name] if s.operator == "<="]
+        assert constraints()[name] == promised[name] & SpecifierSet(str(highest))
+        assert constraints()[name].contains(f"{highest.version}+cpu")  # a smaller build of the same version
 
 
 def test_constraints_hold_no_address_and_nothing_of_one_platform():
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert "://" not in text
     assert " @ " not in text
-    assert not [name for name in pins() if re.match(r"(nvidia|cuda|triton)", name)]
-    assert (
-        "+" not in pins()["torch"]
-    )  # a build for one kind of machine, such as +cpu, is not to be had elsewhere
+    assert not [name for name in constraints() if re.match(r"(nvidia|cuda|triton)", name)]
+    # a build for one kind of machine, such as +cpu, is not to be had elsewhere
+    assert not [name for name, specifier in constraints().items() if "+" in str(specifier)]
 
 
 def test_bounds_are_the_issue_s():
     bounds = {r.name: r.specifier for r in required()}
-    assert PROJECT["requires-python"] == ">=3.11"
+    assert PROJECT["requires-python"] == ">=3.11,<3.15"
     assert bounds["torch"] == SpecifierSet(">=2.11")
     assert bounds["torchvision"] == SpecifierSet(">=0.26")
+
+
+def test_all_files_promise_the_same_pythons():
+    promised = SpecifierSet(PROJECT["requires-python"])
+    names = [f"3.{minor}" for minor in range(30) if f"3.{minor}.0" in promised]
+    assert names == ["3.11", "3.12", "3.13", "3.14"]
+    assert "3.15.0" not in promised
+    in_words = ", ".join(names[:-1]) + f" or {names[-1]}"
+    assert f"You need Python {in_words}" in README
+    assert MAKEFILE.count(f"The course needs Python {in_words}") == 2  # nothing found; the wrong one named
+    assert "not (3, 11) <= sys.version_info < (3, 15)" in MAKEFILE
+    for command in re.findall(r"^py -(\S+) ", README, re.M):
+        assert command in names  # `py -3` would take the newest, whichever it is
+    for path in re.findall(r"/path/to/python([\d.]*\d)", README + MAKEFILE):
+        assert path in names
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    assert settings["mypy"]["python_version"] == names[0]
+    assert settings["ruff"]["target-version"] == "py" + names[0].replace(".", "")
 
 
 def test_conda_environment_agrees_with_pyproject():
@@ -77,11 +114,15 @@ def test_conda_environment_agrees_with_pyproject():
     (python,) = [r for r in conda if r.name == "python"]
     assert python.specifier == SpecifierSet(PROJECT["requires-python"])
     assert "-c constraints.txt" in pip
-    (editable,) = [row for row in pip if row.startswith("-e ")]
-    extras = re.fullmatch(r"-e \.\[([\w,]+)\]", editable)
-    assert extras is not None
-    assert set(extras[1].split(",")) == set(PROJECT["optional-dependencies"])
+    assert "-e ." in pip  # what the notebooks need, without the developers' extras
     assert len(pip) == 2  # every package is named in pyproject.toml and nowhere else
+
+
+def test_developers_are_told_to_install_all_extras():
+    everything = ".[" + ",".join(PROJECT["optional-dependencies"]) + "]"
+    assert f"DEVELOPERS_LIST := {everything}\n" in MAKEFILE
+    for page in (README, (ROOT / "environment.yml").read_text(encoding="utf-8")):
+        assert f'-c constraints.txt -e "{everything}"' in page
 
 
 def test_front_ends_of_the_widgets_are_packaged():
@@ -103,48 +144,115 @@ def test_make_alone_prints_one_line_for_each_target():
     assert {"lab", "test", "notebooks", "run", "lint", "bench", "clean"} <= TARGETS
 
 
+def plan(folder: Path, target: str) -> str:
+    """What make would do for the target, without doing it."""
+    done = subprocess.run(["make", "-n", target], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A folder with all that decides about installing, in which nothing is installed yet."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def stamp(folder: Path, name: str) -> None:
+    path = folder / ".venv" / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    later = (folder / "constraints.txt").stat().st_mtime + 10
+    os.utime(path, (later, later))
+
+
 @needs_make
-def test_nothing_is_installed_twice(tmp_path):
+@pytest.mark.parametrize("target", ["lab", "lint"])
+def test_nothing_is_installed_twice(fresh, target):
     """A stamp newer than both lists: make has nothing to do; a list newer than the stamp: it installs."""
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path)
-    stamp = tmp_path / ".venv" / ".installed"
-    stamp.parent.mkdir()
-    stamp.touch()
-    plan = ["make", "-n", "lint"]
-    assert (
-        "pip install"
-        not in subprocess.run(plan, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "pip install" in plan(fresh, target)
+    stamp(fresh, ".installed")
+    stamp(fresh, ".installed-dev")
+    assert "pip install" not in plan(fresh, target)
+    later = (fresh / ".venv" / ".installed-dev").stat().st_mtime + 10
+    os.utime(fresh / "constraints.txt", (later, later))
+    assert "pip install" in plan(fresh, target)
+
+
+@needs_make
+def test_a_student_installs_the_course_and_a_developer_its_tools(fresh):
+    assert "-c constraints.txt -e '.'\n" in plan(fresh, "lab")
+    stamp(fresh, ".installed")
+    assert "pip install" not in plan(fresh, "lab")
+    extras = ",".join(PROJECT["optional-dependencies"])
+    for target in TARGETS - {"lab", "clean"}:
+        assert f"-c constraints.txt -e '.[{extras}]'\n" in plan(fresh, target), target
+
+
+def fake_python(path: Path, version: str, machine: str = "x86_64", platform: str = "linux") -> Path:
+    """An interpreter that runs the one-liner that it is given, and claims another version and machine."""
+    numbers = ", ".join(version.split("."))
+    claim = (
+        f"import platform, sys; sys.version_info = ({numbers}); sys.version = '{version} (main)'; "
+        f"sys.platform = '{platform}'; platform.machine = lambda: '{machine}'; exec(sys.argv[1])"
     )
-    later = stamp.stat().st_mtime + 10
-    os.utime(tmp_path / "constraints.txt", (later, later))
-    assert (
-        "pip install" in subprocess.run(plan, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{claim}" "$2"\n')
+    path.chmod(0o755)
+    return path
+
+
+def refusal(folder: Path, *arguments: str, path: str | None = None) -> str:
+    """What make says on refusing to install. Nothing is left behind."""
+    environment = os.environ | ({"PATH": path} if path else {})
+    command = [shutil.which("make"), "lint", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert not (folder / ".venv").exists()
+    return done.stderr
+
+
+@needs_make
+@pytest.mark.parametrize("version", ["3.9.18", "3.10.13", "3.15.0"])
+def test_a_wrong_python_is_refused_in_one_sentence(fresh, version):
+    wrong = fake_python(fresh / "python3", version)
+    said = refusal(fresh, f"PYTHON={wrong}")
+    assert f"The course needs Python 3.11, 3.12, 3.13 or 3.14; {wrong} is {version}. Name another" in said
+
+
+@needs_make
+def test_the_absence_of_python_is_told_in_one_sentence(fresh):
+    said = refusal(fresh, "PYTHON=")
+    assert "needs Python 3.11, 3.12, 3.13 or 3.14, and none of them was found. Install Python 3.13" in said
+
+
+@needs_make
+def test_an_intel_mac_is_told_where_the_course_runs(fresh):
+    python = fake_python(fresh / "python3.13", "3.13.0", machine="x86_64", platform="darwin")
+    assert "no build for Macs with an Intel processor. Run the course on Colab" in refusal(
+        fresh, f"PYTHON={python}"
     )
 
 
 @needs_make
-def test_an_old_python_is_refused_in_one_sentence(tmp_path):
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path)
-    old = tmp_path / "python3.9"  # runs the one-liner that it is given, and claims to be old
-    claim = "import sys; sys.version_info = (3, 9, 18); sys.version = '3.9.18 (main)'; exec(sys.argv[1])"
-    old.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{claim}" "$2"\n')
-    old.chmod(0o755)
-    done = subprocess.run(["make", "lint", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert f"The course needs Python 3.11 or newer; {old} is 3.9.18." in done.stderr
-    assert not (tmp_path / ".venv").exists()
-    done = subprocess.run(["make", "lint", "PYTHON="], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "Python 3.11 or newer, and none was found" in done.stdout
+@pytest.mark.parametrize("version", ["3.10.13", "3.15.0"])
+def test_a_good_python_is_found_behind_a_wrong_python3(fresh, version):
+    programs = fresh / "programs"
+    programs.mkdir()
+    for name in ("sh", "awk"):
+        (programs / name).symlink_to(shutil.which(name))
+    fake_python(programs / "python3", version)
+    fake_python(programs / "python3.12", "3.12.4")
+    command = [shutil.which("make"), "-n", "lab"]
+    path_of_programs = {"PATH": str(programs)}
+    done = subprocess.run(command, cwd=fresh, env=path_of_programs, capture_output=True, text=True)
+    assert '"python3.12" -m venv .venv' in done.stdout
 
 
 @needs_make
 @pytest.mark.parametrize("command", ["run", "address"])
 def test_a_missing_argument_is_asked_for(command):
     done = subprocess.run(
-        ["make", command, "-o", ".venv/.installed"], cwd=ROOT, capture_output=True, text=True
+        ["make", command, "-o", ".venv/.installed-dev"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode != 0
     assert f"make {command} " in done.stdout
@@ -241,7 +349,7 @@ def test_data_cache_is_ignored_and_the_package_of_that_name_is_not():
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     assert ignored("data/MNIST/raw/train-images-idx3-ubyte")
-    assert ignored(".venv/bin/python")
+    assert ignored(".venv")  # a folder, or a link to one elsewhere
     assert not ignored("data/README.md")
     assert not ignored("course_lib/data/mnist.py")
     assert not ignored("notebooks/00_start_here.ipynb")

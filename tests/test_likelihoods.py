@@ -10,7 +10,8 @@ from scipy.special import expit
 from torch.distributions import Bernoulli, Independent
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from course_lib.likelihoods import Pixels, log_bernoulli
+from course_lib.data import fixed_binarization
+from course_lib.likelihoods import Pixels, log_bernoulli, observed_pixels
 
 
 def test_equals_scipy():
@@ -102,3 +103,38 @@ def test_a_logit_that_is_no_number_stays_one():
     logits, one = torch.tensor([[torch.nan], [-torch.inf]]), torch.tensor([0.0])
     assert log_bernoulli(logits[0], one).isnan()
     assert log_bernoulli(torch.tensor([-1e30]), one) == 0
+
+
+def test_bytes_are_no_pixels_yet():
+    logits = torch.zeros(2, 3)
+    for x in (
+        torch.tensor([[0, 128, 255]] * 2).byte(),
+        torch.tensor([[0, 2, 1]] * 2),
+        -torch.ones(2, 3).int(),
+    ):
+        with pytest.raises(
+            ValueError, match=r"Pixels lie in \[0, 1\]; these torch.u?int.* reach from .*: use"
+        ):
+            log_bernoulli(logits, x)
+        with pytest.raises(ValueError, match=r"Pixels lie in \[0, 1\]"):
+            Pixels(logits).log_prob(x)
+    assert log_bernoulli(torch.zeros(0, 3), torch.zeros(0, 3).byte()).shape == (0,)
+
+
+def test_observed_pixels_are_what_the_likelihood_speaks_of():
+    images = torch.arange(256, dtype=torch.uint8).repeat(500, 1)  # (500, 256)
+    assert torch.equal(observed_pixels(images, "gaussian"), images.float() / 255)
+    assert torch.equal(observed_pixels(images, "gaussian", fixed=True), images.float() / 255)
+    for likelihood in ("bernoulli", "autoregressive"):
+        torch.manual_seed(0)
+        drawn = observed_pixels(images, likelihood)
+        assert drawn.unique().tolist() == [0, 1]
+        # a frequency of 500 draws has a standard error of 0.022 at most, and there are 256
+        assert (drawn.mean(0) - images[0] / 255).abs().max() < 4.5 * 0.0224
+        assert not torch.equal(drawn, observed_pixels(images, likelihood))
+        assert torch.equal(observed_pixels(images, likelihood, fixed=True), fixed_binarization(images))
+    for likelihood in ("gaussian", "bernoulli"):
+        with pytest.raises(
+            ValueError, match=r"Pixels are observed from bytes \(uint8\), .*, not torch.float32"
+        ):
+            observed_pixels(images / 255, likelihood)

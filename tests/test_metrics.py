@@ -13,6 +13,9 @@ from scipy.spatial.distance import pdist
 from torch import Tensor, nn
 from torch.distributions import Cauchy, Independent, Laplace, MultivariateNormal, Normal
 
+from course_lib.autoencoder import AutoEncoder
+from course_lib.conditional_vae import ConditionalVAE
+from course_lib.gan import GAN
 from course_lib.metrics import (
     Estimate,
     active_units,
@@ -232,6 +235,55 @@ def test_grey_pixels_have_no_likelihood_under_a_bernoulli():
     assert kl_per_dimension(vae, grey).shape == (2,)  # the encoder may look at grey ones
 
 
+def test_a_density_at_black_and_white_pixels_is_warned_of():
+    gaussian = VAE(shape=(4, 4), latent=2, hidden=(8,), likelihood="gaussian")
+    grey = torch.rand(5, 16)
+    for measure in (lambda x: nll(gaussian, x, ks=(2,), progress=False), lambda x: elbo(gaussian, x)):
+        with pytest.warns(UserWarning, match=r"all black or white, .* pass digits.pixels\(\)") as caught:
+            measure(grey.round())
+        assert caught[0].filename == __file__  # the line that asked for it
+        measure(grey)
+        measure(torch.zeros(5, 16))  # blank images may be grey ones
+
+
+def test_labels_are_asked_for_and_only_where_there_are_any():
+    model = ConditionalVAE(3, shape=(4, 4), latent=2, hidden=(8,))
+    x, y = torch.rand(5, 16).round(), torch.tensor([0, 2, 1, 1, 0])
+    measures = (
+        lambda m, **labels: nll(m, x, ks=(2,), progress=False, **labels),
+        lambda m, **labels: elbo(m, x, **labels),
+        lambda m, **labels: kl_per_dimension(m, x, **labels),
+        lambda m, **labels: active_units(m, x, **labels),
+        lambda m, **labels: aggregate_posterior(m, x, **labels),
+        lambda m, **labels: elbo_surgery(m, x, **labels),
+    )
+    plain = VAE(shape=(4, 4), latent=2, hidden=(8,))
+    for measure in measures:
+        measure(model, y=y)
+        with pytest.raises(ValueError, match="ConditionalVAE needs the images' labels: pass y, one a row"):
+            measure(model)
+        with pytest.raises(ValueError, match="Only a conditional model takes labels y, and VAE is none"):
+            measure(plain, y=y)
+        for wrong, sentence in (
+            (y.float(), "Labels are integers"),
+            (y + 1, "Labels lie in 0 … 2; these reach from 1 to 3"),
+            (torch.eye(5).long()[:, :3], "of one-hot rows take .argmax"),
+            (y[:3], "5 images need as many labels, not 3"),
+            (3, "Labels lie in 0 … 2"),
+        ):
+            with pytest.raises(ValueError, match=sentence):
+                measure(model, y=wrong)
+        with pytest.raises(
+            ValueError, match=r"Measuring needs a model with .*, and AutoEncoder has no prior"
+        ):
+            measure(AutoEncoder((4, 4), 2, (8,)))
+        with pytest.raises(ValueError, match="and GAN has no prior"):
+            measure(GAN((4, 4), 2, (8,), network="plain"))
+    one, same = (nll(model, x, ks=(2,), progress=False, y=label)[2] for label in (1, torch.ones(5).long()))
+    assert one == same
+    assert nll(model, x, ks=(2,), progress=False, y=y.tolist())[2] == nll(model, x, 2, progress=False, y=y)[2]
+
+
 def test_a_likelihood_may_keep_its_support_to_itself():
     class Silent(Independent):
         @property
@@ -248,7 +300,7 @@ def test_a_likelihood_may_keep_its_support_to_itself():
 def test_what_cannot_be_measured_is_named():
     model = Linear()
     x = model.draw(4)
-    for ks in ((), (0, 5)):
+    for ks in ((), (0, 5), (2.5,), 2.5, True, ("5",)):
         with pytest.raises(ValueError, match="ks are numbers of draws, each at least 1"):
             nll(model, x, ks=ks)
     for wrong in (x[:0], x[:1], x[0], x.to(torch.uint8)):
@@ -262,6 +314,7 @@ def test_what_cannot_be_measured_is_named():
         nll(model, x, y=torch.zeros(3, dtype=torch.long))
     with pytest.raises(ValueError, match="no bound of k=50 here, only of 1, 5"):
         nll(model, x, ks=(1, 5), progress=False)[50]
+    assert nll(model, x, np.int64(5), progress=False)[5].mean > 0
     assert nll(model, x, 5, progress=False)[5] == nll(model, x, (5,), progress=False)[5]  # one k is as good
     with pytest.raises(ValueError, match="Pass torch tensors, not ndarray"):
         linear_probe(x, x[:, 0], x.numpy(), x[:, 0])
@@ -492,6 +545,15 @@ def test_diversity_is_the_mean_over_pairs_and_then_over_classes(sizes):
     images, labels = images[order], labels[order]
     expected = np.mean([pdist(images[labels == c].numpy(), "sqeuclidean").mean() for c in (0, 4, 9)])
     assert within_class_diversity(images, labels) == pytest.approx(expected, rel=1e-6)
+
+
+def test_diversity_needs_labels_that_fit():
+    x = torch.rand(6, 3)
+    for labels in (torch.zeros(5), torch.zeros(6, 3), torch.tensor(0)):
+        with pytest.raises(ValueError, match=r"6 images need a label each, not labels of \("):
+            within_class_diversity(x, labels)
+    with pytest.raises(ValueError, match=r"floating numbers, not torch.uint8: use digits.pixels\(\)"):
+        within_class_diversity(x.byte(), torch.zeros(6))
 
 
 def test_diversity_needs_pairs():

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 from browser import Page
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_notebooks import build
+
+from course_lib.checks.report import COLOUR
+from course_lib.widgets import LatentExplorer
 
 pytest_plugins = ["browser"]
 
@@ -43,6 +48,48 @@ def test_titles_links_and_descriptions(small):
     assert 'href="01_mixtures.html"' in small
     texts = re.findall('alt="(.*?)"', small)
     assert texts == [f"Figure {n} of the section “The gap L_b”" for n in (1, 2)]
+
+
+def test_a_saved_widget_gets_the_script_of_today(tmp_path):
+    """Its state and its picture stay; what it did not know when it was saved has its default."""
+    widget = LatentExplorer(lambda z: torch.zeros(len(z), 5, 8), limits=2.5)
+    data, _ = widget._repr_mimebundle_()
+    old = data["text/html"].replace("const TILE = 11;", "const TILE = 7;").replace('"channels": 1, ', "")
+    assert old != data["text/html"]
+    output = new_output("display_data", data={"text/html": old, "text/plain": "LatentExplorer(…)"})
+    path = tmp_path / "04_old.ipynb"
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# Old"), new_code_cell("1", outputs=[output])]), path
+    )
+    html = build.page(path)
+    assert "const TILE = 11;" in html
+    assert "const TILE = 7;" not in html
+    assert '"channels": 1, ' in html
+    assert '"limits": 2.5' in html
+    assert data["image/png"] in html
+    assert LatentExplorer.renewed("<p>nothing of ours</p>") == "<p>nothing of ours</p>"
+
+
+def test_a_corner_without_words_is_no_heading(tmp_path):
+    table = "# 01 · Table\n\n| | a |\n|---|---|\n| b | 1 |\n"
+    path = tmp_path / "01_table.ipynb"
+    nbformat.write(new_notebook(cells=[new_markdown_cell(table)]), path)
+    html = build.page(path)
+    assert not re.search(r"<th[^>]*>\s*</th>", html)
+    assert "<th>a</th>" in html
+
+
+def luminance(colour: str) -> float:
+    part = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("status", COLOUR)
+def test_a_verdict_can_be_read_on_white_and_on_a_dark_theme(status):
+    light = luminance(COLOUR[status]) + 0.05
+    assert (luminance("#FFFFFF") + 0.05) / light >= 4.5
+    assert light / (luminance("#212121") + 0.05) >= 3
 
 
 def test_nothing_is_loaded_from_elsewhere(small):

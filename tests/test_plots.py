@@ -38,6 +38,99 @@ def test_flat_digits_become_square_and_others_are_refused():
         plots.digits(torch.rand(2, 10))
 
 
+def shown(images, place, columns=3, **options):
+    """What stands at one place of the sheet, without its frame."""
+    sheet = plots.digits(images, columns=columns, **options).images[0].get_array()
+    height, width = sheet.shape[0] // -(-len(images) // columns), sheet.shape[1] // columns
+    row, column = divmod(place, columns)
+    return sheet[row * height + 1 : (row + 1) * height - 1, column * width + 1 : (column + 1) * width - 1]
+
+
+def test_bytes_are_grey_levels():
+    images = torch.arange(5 * 12, dtype=torch.uint8).reshape(5, 4, 3) * 4
+    np.testing.assert_allclose(shown(images, 3), images[3] / 255, atol=1e-7)
+    grey = plots.digits(torch.full((1, 2, 2), 128, dtype=torch.uint8), 1).images[0].get_array()
+    assert grey[1, 1] == pytest.approx(128 / 255)
+    np.testing.assert_array_equal(shown(images > 100, 4), images[4] > 100)  # bits
+
+
+def test_colour_is_drawn_in_colour():
+    images = torch.rand(5, 3, 6, 4)
+    expected = images[4].permute(1, 2, 0)  # (H, W, 3), as matplotlib has it
+    for same in (images, images.double(), images.numpy()):
+        np.testing.assert_allclose(shown(same, 4), expected, atol=1e-7)
+    np.testing.assert_allclose(shown(images.flatten(1), 4, shape=(3, 6, 4)), expected, atol=1e-7)
+    square = torch.rand(5, 3, 6, 6)
+    np.testing.assert_allclose(shown(square.flatten(1), 2), square[2].permute(1, 2, 0), atol=1e-7)
+    red = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
+    red[:, 0] = 255
+    assert shown(red, 0, columns=1)[0, 0].tolist() == [1, 0, 0]
+
+
+def test_one_channel_is_grey_and_any_size_can_be_told():
+    images = torch.rand(5, 1, 6, 4)
+    for same, options in (
+        (images, {}),
+        (images, {"shape": (6, 4)}),
+        (images[:, 0], {}),
+        (images.flatten(1), {"shape": (6, 4)}),
+        (images.flatten(1), {"shape": (1, 6, 4)}),
+        (images.requires_grad_(), {}),
+    ):
+        found = shown(same, 4, **options)
+        np.testing.assert_array_equal(found, images[4, 0].detach())
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "sentence"),
+    [
+        (torch.rand(2, 3, 3) * 255, {}, r"Pixels lie in \[0, 1\]; these reach from .*: divide bytes by 255"),
+        (torch.rand(2, 3, 3) * 2 - 1, {}, r"or cut off with .clamp\(0, 1\)"),
+        (torch.full((2, 3, 3), torch.nan), {}, r"these reach from nan to nan"),
+        (
+            torch.zeros(2, 3, 3).long(),
+            {},
+            r"bytes \(uint8, 0 to 255\) or floats in \[0, 1\], not torch.int64",
+        ),
+        (torch.zeros(2, 3, 3).to(torch.complex64), {}, r"not torch.complex64"),
+        (torch.rand(2, 2, 5, 5), {}, r"An image has 1 channel \(grey\) or 3 \(RGB\), not 2"),
+        (torch.rand(2, 5, 5, 3), {}, r"use images.permute\(0, 3, 1, 2\)"),
+        (torch.rand(2, 32), {}, r"32 pixels are no square image, grey or RGB: pass shape="),
+        (torch.rand(2, 32), {"shape": (4, 4)}, r"which is not shape=\(4, 4\)"),
+        (torch.rand(0, 3, 3), {}, r"There is no image to draw: pass at least one"),
+        (torch.rand(2, 3, 3), {"columns": 0}, r"columns is a whole number, at least 1, not 0"),
+        (torch.rand(2, 3, 3), {"columns": 2.0}, r"columns is a whole number, at least 1, not 2.0"),
+        ("digits.png", {}, r"Pass images as a tensor or an array, not as str"),
+        (object(), {}, r"Pass images as a tensor or an array, not as object"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(images, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        plots.digits(images, **options)
+    assert plt.get_fignums() == []  # no figure is begun
+
+
+def test_rounding_is_drawn():
+    assert shown(torch.full((1, 3, 3), 1 + 1e-6), 0, columns=1).max() == 1
+
+
+@pytest.mark.parametrize("classes", [3, 10, 26])
+def test_a_plane_shows_every_class(classes):
+    labels = torch.arange(60) % classes
+    ax = plots.latent_plane(torch.randn(60, 2), labels)
+    assert sum(len(c.get_offsets()) for c in ax.collections) == 60
+    assert len(ax.collections) == classes
+
+
+def test_points_that_no_plane_can_show_are_named():
+    z, labels = torch.randn(5, 2), torch.zeros(5).long()
+    for wrong in ((z[:, :1], labels), (z, labels[:4]), (z[0], labels)):
+        with pytest.raises(ValueError, match=r"A plane shows codes \(N, 2\) with a label each"):
+            plots.latent_plane(*wrong)
+    with pytest.raises(ValueError, match="Labels are integers"):
+        plots.latent_plane(z, labels.float())
+
+
 def test_the_first_curve_is_the_truth_in_black():
     x = torch.linspace(0, 1, 5)
     ax = plots.density(x, {"truth": x, "model": x**2})

@@ -8,8 +8,8 @@ import torch
 from scipy import linalg, special
 from sklearn.neighbors import NearestNeighbors
 
-from course_lib.classifier import Classifier
-from course_lib.data import mnist
+from course_lib.classifier import Classifier, train_classifier
+from course_lib.data import Digits, mnist, uci_digits
 from course_lib.sample_metrics import (
     class_shares,
     classifier_score,
@@ -316,3 +316,158 @@ def test_the_referee_sees_collapse_and_noise(digits):
     noise = judge(torch.rand(500, 784), digits, referee)
     assert noise["recall"] < 0.1
     assert noise["frechet"] > 30
+
+
+# ---- other images and other classes ----
+
+
+def blobs(n, size, classes, seed=0):
+    """Bytes (n, *size): a bright quarter, column or channel that the class decides, on noise."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(classes, size=n)
+    images = rng.integers(0, 80, (n, *size))
+    for image, label in zip(images, labels, strict=True):
+        image.reshape(-1, size[-1])[:, label] += 170
+    return Digits(torch.from_numpy(images).byte(), torch.from_numpy(labels), "a test")
+
+
+@pytest.mark.parametrize("digits", [uci_digits(quiet=True), blobs(800, (3, 8, 6), 5)], ids=["UCI", "RGB"])
+def test_the_referee_of_any_images_judges_them(digits):
+    classes = int(digits.labels.max()) + 1
+    referee = train_classifier(digits, epochs=5, batch_size=64, quiet=True)
+    x = digits.pixels()
+    found = judge(x[:400], x[400:800], referee)
+    one = judge(x[digits.labels == 2], x[400:800], referee)
+    assert found["class KL"] < 0.05
+    assert found["classifier score"] > 0.5 * classes  # after 5 epochs of few images some doubt is left
+    assert one["class KL"] == pytest.approx(math.log(classes), rel=0.2)
+    assert one["smallest share"] == 0
+    assert one["frechet"] > 5 * found["frechet"]
+    assert found["recall"] > 0.5 > one["recall"]
+    with pytest.raises(ValueError, match=r"for other images make a classifier by train_classifier\(digits\)"):
+        judge(x[:400], x[400:800], Classifier.load())
+
+
+@pytest.mark.parametrize("size", [(8, 8), (3, 8, 8), (10, 7), (3, 5, 9)], ids=str)
+def test_a_fresh_discriminator_takes_any_images(size):
+    real = blobs(200, size, 5).images / 255
+    more = blobs(200, size, 5, seed=1).images / 255
+    other = torch.rand(200, *size)
+    steps = {"steps": 40}
+    assert taken_for_real(real, other, **steps) < 0.1
+    share = taken_for_real(real, more, **steps)
+    assert 0.1 < share < 0.9
+    flat = taken_for_real(real.flatten(1), more.flatten(1), shape=size, **steps)
+    assert flat == share
+    if len(size) == 2 or size == (3, 8, 8):
+        shaped = {} if size[-1] == size[-2] else {"shape": size}
+        assert taken_for_real(real.flatten(1), more.flatten(1), **shaped, **steps) == share
+
+
+def test_what_a_fresh_discriminator_cannot_compare_is_named():
+    x = torch.rand(8, 16)
+    for wrong, sentence in (
+        ((x, torch.rand(8, 4, 4)), "Real and fake images must have one size: real ones are"),
+        ((torch.rand(8, 10), torch.rand(8, 10)), "10 pixels are no square image, grey or RGB: pass shape="),
+        ((x * 255, x), r"Pixels lie in \[0, 1\]"),
+        ((x, (x * 255).byte()), r"Pixels are numbers in \[0, 1\], not torch.uint8"),
+        ((x, x.double()), r"Real and fake images must be alike: torch.float32 on cpu here, torch.float64"),
+        ((x.numpy(), x), "Pass torch tensors, not ndarray"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            taken_for_real(*wrong)
+    with pytest.raises(ValueError, match="steps is a whole number, at least 1, not 0"):
+        taken_for_real(x, x, steps=0)
+
+
+def test_sets_of_different_pixels_are_warned_of(digits):
+    grey, binary = digits[:40], digits[40:80].round()
+    referee = Classifier.load()
+    for measure in (lambda a, b: judge(a, b, referee), lambda a, b: taken_for_real(a, b, steps=2)):
+        for pair, first in (((grey, binary), 0), ((binary, grey), 1)):
+            with pytest.warns(
+                UserWarning, match="which alone sets them apart: put black and white"
+            ) as caught:
+                measure(*pair)
+            assert caught[0].filename == __file__
+            assert first in (0, 1)
+        measure(grey, digits[40:80])
+        measure(binary, digits[:40].round())
+
+
+def test_judging_leaves_the_referee_as_it_was(digits):
+    referee = Classifier.load().train()
+    before = {k: v.clone() for k, v in referee.state_dict().items()}
+    found = judge(digits[:50], digits[50:100], referee)
+    assert referee.training
+    assert all(torch.equal(v, before[k]) for k, v in referee.state_dict().items())
+    assert found == judge(digits[:50], digits[50:100], Classifier.load())
+
+
+def test_images_of_which_no_two_are_of_a_class_have_no_diversity(digits):
+    labels = Classifier.load()(digits[:500]).argmax(1).tolist()
+    firsts = [labels.index(d) for d in range(10)]
+    found = judge(digits[firsts], digits[500:600], Classifier.load())
+    assert math.isnan(found["diversity"])
+    assert found["smallest share"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ([0, 1, 2], "Pass torch tensors, not list"),
+        (np.array([0, 1]), "Pass torch tensors, not ndarray"),
+        (torch.tensor([0.0, 1.0]), "Labels are integers"),
+        (torch.eye(10).long(), r"of one-hot rows take .argmax\(1\)"),
+        (torch.tensor(3), r"one integer a row, \(N,\), not \(\)"),
+        (torch.tensor([-1, 0]), "Labels lie in 0 … 9; these reach from -1 to 0"),
+    ],
+)
+def test_labels_that_cannot_be_counted(labels, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        class_shares(labels)
+
+
+def test_numbers_of_classes_and_neighbours_that_cannot_be():
+    for classes in (0, 2.5):
+        with pytest.raises(ValueError, match="classes is a whole number, at least 1, not"):
+            class_shares(torch.arange(2), classes)
+    for k in (2.5, True, 9):
+        with pytest.raises(ValueError, match=r"needs sets of more than .* rows, and k of at least 1"):
+            precision_recall(normal(9, 2), normal(9, 2), k)
+    assert class_shares(torch.tensor([True, False, True]), 2).tolist() == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_logits_that_cannot_be_scored():
+    for logits, sentence in (
+        (torch.zeros(0, 10), r"Pass logits \(N, classes\), not torch.float32 \(0, 10\)"),
+        (torch.zeros(10), r"not torch.float32 \(10,\)"),
+        (torch.zeros(3, 10).long(), "not torch.int64"),
+        (torch.full((3, 10), math.nan), "NaN or infinite"),
+        ([[0.0, 1.0]], "Pass torch tensors, not list"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            classifier_score(logits)
+
+
+def test_features_that_are_no_numbers_are_named_everywhere():
+    """Silently, NaN lies in no neighbourhood: a precision of 0."""
+    a = normal(9, 4)
+    bad = a.clone()
+    bad[3, 2] = math.nan
+    for measure in (frechet_distance, precision_recall, nearest, lambda x, y: unexplained(x[3], y)):
+        for pair in ((bad, a), (a, bad)):
+            with pytest.raises(ValueError, match="NaN or infinite"):
+                measure(*pair)
+        with pytest.raises(ValueError, match=r"floating numbers, not .*uint8.*: use digits.pixels\(\)"):
+            measure((255 * a).byte() + 1, (255 * a).byte())
+    assert nearest(a.float(), a)[1].tolist() == list(range(9))  # one precision beside another
+
+
+def test_what_cannot_be_explained_is_named():
+    with pytest.raises(ValueError, match="A blank image leaves no share"):
+        unexplained(torch.zeros(4), torch.rand(5, 4))
+    with pytest.raises(ValueError, match=r"Pass one image \(D,\), and columns of at least 1, not \(2, 4\)"):
+        unexplained(torch.rand(2, 4), torch.rand(5, 4))
+    with pytest.raises(ValueError, match=r"columns of at least 1, not .* and 0"):
+        unexplained(torch.rand(4), torch.rand(5, 4), columns=0)

@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from course_lib import checkpoints, training
+from course_lib import files, training
 from course_lib.checkpoints import CheckpointError
 from course_lib.state import set_noise
 from course_lib.training import NotFinite, Run
@@ -376,7 +376,7 @@ def test_gradients_of_a_step_that_broke_off_do_not_reach_the_next():
     assert torch.equal(*ends)
 
 
-@pytest.mark.parametrize("name", ["_means", "_keep", "_evaluate", "_show", "_check_parameters"])
+@pytest.mark.parametrize("name", ["_means", "_keep", "_evaluate", "_show", "_check_parts"])
 @pytest.mark.parametrize("call", [1, 2, 5])
 @pytest.mark.parametrize("after", [False, True])
 def test_an_interrupt_outside_of_the_step_loses_nothing_either(name, call, after, copies, monkeypatch):
@@ -553,6 +553,105 @@ def test_a_parameter_spoilt_by_a_step_with_finite_terms_is_traced_to_that_step(s
     same(state(run), trained(4))
 
 
+SPOILT = {
+    "exp_avg_sq of opt for model.head.weight": lambda p: p["opt"].state[p["model"].head.weight]["exp_avg_sq"],
+    "exp_avg of opt for model.body.0.bias": lambda p: p["opt"].state[p["model"].body[0].bias]["exp_avg"],
+    "the buffer model.body.1.running_var": lambda p: p["model"].body[1].running_var,
+}
+
+
+@pytest.mark.parametrize("step", [1, 22, 44])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", SPOILT)
+def test_numbers_beside_the_parameters_are_watched_too(name, value, step, copies):
+    """An infinite second moment freezes its weight, and no loss ever shows it."""
+    run, update = make()
+
+    def spoil(batch):
+        terms = update(batch)
+        if run.step == step - 1:
+            SPOILT[name](run.parts).view(-1)[0] = value
+        return terms
+
+    with pytest.raises(NotFinite) as caught:
+        run.train(spoil, 4, quiet=True)
+    assert str(caught.value).startswith(
+        f"Step {step} was undone: with finite numbers from update, {name} became"
+    )
+    assert run.step == step - 1
+    run.train(update, 4, quiet=True)
+    same(state(run), trained(4))
+
+
+@pytest.mark.parametrize("name", ["lr of opt", "base_lrs of scheduler", "gamma of scheduler"])
+def test_a_rate_that_becomes_nan_is_named_and_undone(name, copies):
+    run, update = make()
+    opt, scheduler = run.parts["opt"], run.parts["scheduler"]
+
+    def spoil(batch):
+        terms = update(batch)
+        if run.step == 8:
+            if name == "lr of opt":
+                opt.param_groups[0]["lr"] = math.nan
+            if name == "base_lrs of scheduler":
+                scheduler.base_lrs = [math.nan]
+            if name == "gamma of scheduler":
+                scheduler.gamma = math.nan
+        return terms
+
+    with pytest.raises(NotFinite, match=f"Step 9 was undone: with finite numbers from update, {name}"):
+        run.train(spoil, 4, quiet=True)
+    run.train(update, 4, quiet=True)
+    same(state(run), trained(4))
+
+
+def test_a_gradient_whose_square_overflows_is_caught_for_real():
+    """1e25 is a float32, its square is not: Adam would never move that weight again."""
+    model = nn.Linear(6, 1)
+    opt = torch.optim.Adam(model.parameters(), 1e-3)
+    run = Run(DATA, batch_size=32, model=model, opt=opt)
+
+    def update(batch):
+        loss = model(batch.float()).mean() * (1e25 if run.step == 5 else 1)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return {"loss": loss}
+
+    with pytest.raises(NotFinite, match=r"Step 6 was undone: .* exp_avg_sq of opt for model\.weight became"):
+        run.train(update, 1, quiet=True)
+    assert all(value.isfinite().all() for value in opt.state[model.weight].values())
+
+
+@pytest.mark.parametrize("kind", [torch.optim.swa_utils.AveragedModel, lambda m: m])
+def test_an_average_of_weights_is_watched(kind):
+    """Of torch's own class, or a second model that update writes to."""
+    model, average = nn.Linear(6, 1), kind(nn.Linear(6, 1))
+    run = Run(DATA, batch_size=32, model=model, average=average)
+
+    def update(batch):
+        if run.step == 3:
+            next(average.parameters()).data += math.nan
+        return {"loss": model(batch.float()).mean()}
+
+    with pytest.raises(NotFinite, match=r"Step 4 was undone: .* the parameter average\.(module\.)?weight"):
+        run.train(update, 1, quiet=True)
+    assert all(p.isfinite().all() for p in average.parameters())
+
+
+def test_what_was_infinite_before_the_first_step_is_meant_so(tmp_path):
+    """A mask of −∞, a mean that is not known yet, and the best loss of a scheduler that has seen none."""
+    for epochs in (1, 2):
+        model = nn.Linear(6, 6)
+        model.register_buffer("mask", torch.full((6, 6), -math.inf).triu(1))
+        model.register_buffer("mean", torch.tensor(math.nan))
+        opt = torch.optim.SGD(model.parameters(), 1e-3)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(opt)
+        run = Run(DATA, batch_size=32, checkpoint=tmp_path / "net", model=model, opt=opt, plateau=plateau)
+        run.train(lambda batch: {"loss": 1.0}, epochs, quiet=True)
+    assert run.step == 2 * STEPS
+
+
 def test_a_learning_rate_too_high_is_caught_for_real():
     run, update = make(lr=1e38, optimizer=torch.optim.SGD)
     with pytest.raises(FloatingPointError, match="a learning rate too high"):
@@ -612,7 +711,9 @@ def test_what_an_interrupt_keeps_is_in_the_file(tmp_path):
 
 
 KILLED = """
+from course_lib import checkpoints
 training.COPY_SECONDS = training.SAVE_SECONDS = kills = 0
+left = 1  # the checkpoint; each write that is killed leaves a temporary file beside it
 real, slow = os.fsync, 0.01
 def fsync(file):
     time.sleep(slow * (kills % 2))  # so that many kills hit the writing
@@ -630,11 +731,14 @@ while True:
     os.read(ready, 1)
     os.close(ready)
     time.sleep(dice.uniform(0, 0.03 + slow) * (1 + kills / 8))  # longer and longer, so that it must end
-    os.kill(child, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL if kills % 3 else signal.SIGTERM)
     if os.waitpid(child, 0)[1] == 0:
         break
     kills += 1
-    print("killed", "while writing" if os.path.exists(path + ".tmp") else "", flush=True)
+    left, before = len(os.listdir(os.path.dirname(path))), left
+    print("killed", "while writing" if left > before else "", flush=True)
+    if os.path.exists(path):
+        checkpoints.read(path, "training run")
 """
 
 
@@ -645,9 +749,12 @@ def test_killed_at_many_moments_it_ends_bit_equal(tmp_path, root):
     assert out.count("killed") >= 10
     assert "while writing" in out
     assert out.count("Resumed") >= 5
-    assert os.listdir(tmp_path) == ["net"]  # nothing temporary is left
-    run, _ = make(path)
+    run, update = make(path)
     same(state(run), trained(12, report_every=3))
+    for left in tmp_path.glob(".net.*.tmp"):
+        os.utime(left, (0, 0))  # as if it were decades old
+    run.train(update, 13, quiet=True)
+    assert os.listdir(tmp_path) == ["net"]
 
 
 def test_a_full_disk_is_said_once_and_costs_nothing_but_the_file(tmp_path, often, monkeypatch, capsys):
@@ -661,9 +768,9 @@ def test_a_full_disk_is_said_once_and_costs_nothing_but_the_file(tmp_path, often
 
     for epochs in (2, 3):
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoints.os, "fsync", full)
+            patch.setattr(files.os, "fsync", full)
             run.train(update, epochs, report_every=3, quiet=True)
-    says = f"{path} cannot be written ([Errno 28] No space left on device); training goes on.\n"
+    says = f"{path} cannot be written (No space left on device); training goes on.\n"
     assert capsys.readouterr().out == says
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["net"]
@@ -672,10 +779,157 @@ def test_a_full_disk_is_said_once_and_costs_nothing_but_the_file(tmp_path, often
     assert make(path)[0].step == 44
 
 
-def test_what_a_killed_write_left_is_cleared_away(tmp_path):
-    (tmp_path / "net.tmp").write_bytes(b"half")
-    make(tmp_path / "net")
-    assert os.listdir(tmp_path) == []
+def test_only_old_temporary_files_of_the_checkpoint_are_cleared_away(tmp_path):
+    """A young one is perhaps being written now, by another process."""
+    for name in (".net.0123.tmp", ".net.4567.tmp", ".other.89ab.tmp", "net.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    for name in (".net.0123.tmp", ".other.89ab.tmp", "net.tmp"):
+        os.utime(tmp_path / name, (0, 0))
+    run, update = make(tmp_path / "net")
+    assert len(os.listdir(tmp_path)) == 4
+    run.train(update, 1, quiet=True)
+    assert sorted(os.listdir(tmp_path)) == [".net.4567.tmp", ".other.89ab.tmp", "net", "net.tmp"]
+
+
+def two_with_one_name(path, epochs=(1, 1), seeds=(0, 1)):
+    """Both were made before either wrote; then one trains, and the other."""
+    runs = [make(path, seed=seed) for seed in seeds]
+    for (run, update), length in zip(runs, epochs, strict=True):
+        run.train(update, length, quiet=True)
+    return [state_of_noise(run) for run, _ in runs]
+
+
+def test_two_runs_with_one_name_are_both_kept(tmp_path, often, capsys):
+    path = tmp_path / "net.safetensors"
+    first, second = two_with_one_name(path)
+    beside = tmp_path / "net_2.safetensors"
+    assert capsys.readouterr().out == (
+        f"Another process has written {path}, which stays as it is: "
+        f"from here on, this run is saved as {beside}.\n"
+    )
+    assert sorted(os.listdir(tmp_path)) == ["net.safetensors", "net_2.safetensors"]
+    same(state_of_noise(make(path)[0]), first)
+    same(state_of_noise(make(beside, seed=1)[0]), second)
+    with pytest.raises(CheckpointError, match=r"is of another run \(seed is 1 here, 0 there"):
+        make(path, seed=1)
+
+
+@pytest.mark.parametrize(("epochs", "kept"), [((2, 1), ["net", "net_2"]), ((1, 2), ["net"])])
+def test_of_one_run_in_two_processes_the_later_state_is_kept(epochs, kept, tmp_path):
+    two_with_one_name(tmp_path / "net", epochs, seeds=(0, 0))
+    assert sorted(os.listdir(tmp_path)) == kept
+    assert make(tmp_path / "net")[0].epoch == 2
+
+
+@pytest.fixture
+def locked(monkeypatch):
+    """As in a folder where nobody may write. (The rights of a real one do not bind root.)"""
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(files, "_temporary", refuse)
+
+
+def test_a_checkpoint_in_a_locked_folder_is_resumed_from(tmp_path, often, capsys, request):
+    path = tmp_path / "net"
+    run, update = make(path)
+    run.train(update, 1, quiet=True)
+    before = path.read_bytes()
+    request.getfixturevalue("locked")
+    run, update = make(path)
+    run.train(update, 2, quiet=True)
+    run.train(update, 3, quiet=True)
+    assert capsys.readouterr().out == (
+        f"Resumed from {path} after 1 epochs, step 11.\n"
+        f"{path} cannot be written (Permission denied); training goes on, but is not saved.\n"
+    )
+    assert path.read_bytes() == before
+    same(state(run), trained(3))
+
+
+def test_a_new_checkpoint_in_a_locked_folder_is_refused_before_training(tmp_path, locked):
+    with pytest.raises(ValueError, match=r"net cannot be written \(Permission denied\): name another file"):
+        make(tmp_path / "net")
+
+
+WRONG_PATHS = {
+    "": "The name of the file is empty",
+    "folder": "folder is a folder: pass the name of a file in it",
+    "plain/net": r"net cannot be a file \(Not a directory\): pass another name",
+    "plain/deeper/net": r"net cannot be a file \(Not a directory\): pass another name",
+    "n" * 300: r"n cannot be a file \(File name too long\): pass another name",
+    "n\0": r"'n\\x00' cannot be a file \(embedded null .*\): pass another name",
+}
+
+
+@pytest.mark.parametrize("path", WRONG_PATHS, ids=range(len(WRONG_PATHS)))
+def test_a_path_where_no_checkpoint_can_be_is_refused_before_training(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "plain").write_text("")
+    with pytest.raises(ValueError, match=WRONG_PATHS[path]):
+        make(path)
+    assert sorted(os.listdir(tmp_path)) == ["folder", "plain"]
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        run, update = make("~/runs/net")
+        run.train(update, 1, quiet=True)
+    assert run.checkpoint == tmp_path / "home" / "runs" / "net"
+    assert os.listdir(tmp_path) == ["home"]
+
+
+# ---------------------------------------------------------------- weights of the rows
+
+WEIGHTS = torch.rand(330, generator=torch.Generator().manual_seed(6))
+
+
+def weighted(checkpoint=None, weights=WEIGHTS):
+    run, _ = make()
+    parts = run.parts
+    run = Run(DATA, batch_size=32, weights=weights, checkpoint=checkpoint, **parts)
+    return run, update_of(run)
+
+
+def test_a_weighted_epoch_has_as_many_steps_and_draws_rows_by_weight():
+    weights = torch.tensor([0.0] * 5 + [1.0] * 4 + [16.0])
+    seen = []
+    run = Run(torch.arange(10), batch_size=4, weights=weights, model=nn.Linear(1, 1))
+    history = run.train(lambda ids: seen.append(ids) or {"id": ids.float().mean()}, 300, quiet=True)
+    assert [len(ids) for ids in seen] == [4, 4, 2] * 300
+    shares = torch.cat(seen).bincount(minlength=10) / 3000
+    assert shares[:5].sum() == 0
+    # 16 of 20; 5 standard errors of a share of 3,000 draws are 5·√(0.8·0.2/3,000) = 0.037
+    assert abs(shares[9] - 0.8) < 0.037
+    # the history is the mean over the rows drawn, not over the data, whose mean is 4.5
+    drawn = torch.cat(seen[-3:]).float().mean()
+    assert history["id"][-1] == pytest.approx(float(drawn), abs=1e-6)
+
+
+def test_a_weighted_run_resumes_bit_equal(tmp_path):
+    whole, update = weighted()
+    whole.train(update, 4, quiet=True)
+    path = tmp_path / "net"
+    for epochs in (0.5, 1.7, 4):
+        run, update = weighted(path)
+        run.train(update, epochs, quiet=True)
+    same(state(run) | {"history": 0}, state(whole) | {"history": 0})
+    with pytest.raises(
+        CheckpointError, match=r"weights is torch\.float64 \(330,\) with checksum .* here, torch"
+    ):
+        weighted(path, WEIGHTS.flip(0))
+    with pytest.raises(CheckpointError, match=r"weights is None here, torch\.float64"):
+        make(path)
+
+
+def test_weights_that_do_not_fit_are_refused_before_training():
+    with pytest.raises(ValueError, match=r"weights need one number a row, shape \(330,\), not \(3,\)"):
+        Run(DATA, weights=torch.ones(3), model=nn.Linear(1, 1))
 
 
 OTHER = {

@@ -158,7 +158,7 @@ def test_em_draws_and_steps_in_the_kernel(book):
 
 def test_em_plays_and_pauses(book):
     show(book, EM)
-    press(book, EM, "Restart from other points")
+    press(book, EM, "New start: from other points")
     book.wait("d.step === '0' && d.start === '1'", EM)
     press(book, EM, "Play: E and M in turn")
     book.wait("d.playing === 'true' && d.step > 1", EM)
@@ -173,7 +173,7 @@ def test_em_plays_and_pauses(book):
 
 def test_em_plays_until_it_settles(book):
     show(book, EM)
-    book.locator(EM).first.get_by_label("Steps per second").select_option("30")
+    book.locator(EM).first.get_by_label("Speed: steps per second").select_option("30")
     press(book, EM, "Play: E and M in turn")
     book.wait("d.playing === 'false' && d.step > 20", EM, timeout=60)
     assert "Settled" in book.locator(f"{EM} [role=status]").first.text_content()
@@ -258,24 +258,24 @@ def test_fit_q_then_fit_p_and_the_trap(book):
     press(book, BARS, "Preset: gap closed, then P")
     book.wait("d.past === '1' && d.m === '0'", BARS)
     start = book.data(BARS)
-    press(book, BARS, "fit q: climb L_b over m and sigma")
+    press(book, BARS, "fit q: climb L b over m and sigma")
     book.wait("d.last === 'fit q' && d.busy === 'false'", BARS)
     closed = book.data(BARS)
     assert float(closed["gap"]) < 1e-6
     assert closed["logpx"] == start["logpx"]
-    press(book, BARS, "fit P: climb L_b over w")
+    press(book, BARS, "fit P: climb L b over w")
     book.wait("d.last === 'fit P' && d.busy === 'false'", BARS)
     assert float(book.data(BARS)["logpx"]) > float(closed["logpx"])
     press(book, BARS, "Preset: the trap: P alone")
     book.wait("d.past === '1'", BARS)
     start = book.data(BARS)
-    press(book, BARS, "fit P: climb L_b over w")
+    press(book, BARS, "fit P: climb L b over w")
     book.wait("d.last === 'fit P' && d.busy === 'false'", BARS)
     after = book.data(BARS)
     assert float(after["bound"]) > float(start["bound"]) + 1
     assert float(after["logpx"]) < float(start["logpx"]) - 1
     assert "fell by" in book.locator(f"{BARS} [role=status]").first.text_content()
-    press(book, BARS, "fit P: climb L_b over w")  # at its top already: no word of a rise by 0.000
+    press(book, BARS, "fit P: climb L b over w")  # at its top already: no word of a rise by 0.000
     book.wait("d.past === '3' && d.busy === 'false'", BARS)
     assert "nothing left to gain" in book.locator(f"{BARS} [role=status]").first.text_content()
     book.run_code("bars.decoder = 'fold'; bars.w = 1.25")
@@ -398,7 +398,7 @@ def test_an_exported_page_is_alive_offline(saved, chromium, width):
     drag(page, EM, json.loads(before["handles"])[0], (30, 20))
     page.wait("d.kind === '3' && d.step === '0'", EM)
     page.locator(BARS).scroll_into_view_if_needed()
-    press(page, BARS, "fit q: climb L_b over m and sigma")
+    press(page, BARS, "fit q: climb L b over m and sigma")
     page.wait("d.last === 'fit q' && d.busy === 'false'", BARS)
     for selector in (EM, BARS):
         inside, outside = page.eval_on_selector(selector, "e => [e.scrollWidth, e.clientWidth]")

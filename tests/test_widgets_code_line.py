@@ -51,6 +51,24 @@ def cells(widget):
     return sheet.reshape(-1, height, positions, width).swapaxes(1, 2).reshape(-1, height, width)
 
 
+def test_colour_stays_colour():
+    """Red and blue of equal brightness are one grey; here they are two pictures, and far apart."""
+
+    def red(z):
+        return torch.stack(
+            [torch.ones(len(z), 5, 8), torch.zeros(len(z), 5, 8), torch.zeros(len(z), 5, 8)], 1
+        )
+
+    truth = red(torch.zeros(1, 1)).flip(1)  # blue
+    w = CodeLine({"red": red}, truth, {"red": (0, 1)})
+    assert w.shape == [101, 5, 8, 1]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(w.sprite.split(";base64,")[1]))))
+    assert picture[2, 4].tolist() == [255, 0, 0]
+    assert picture[7, 4].tolist() == [0, 0, 255]
+    assert w.distances[0][0] == pytest.approx(np.sqrt(2 * 40))
+    assert len(w.strip().axes) == 2
+
+
 def test_distances_are_scipys(line):
     for row, (name, decode) in zip(line.distances, MODELS.items(), strict=True):
         images = decode(torch.linspace(*LIMITS[name], 101)[:, None]).flatten(1).double().numpy()
@@ -240,7 +258,7 @@ def expect(page, at):
 
 
 def test_the_slider_moves_both_models_along(page):
-    slider = page.locator(LINE).first.get_by_label("Position on the line of codes")
+    slider = page.locator(LINE).first.get_by_label("Timeline: position on the line of codes")
     slider.focus()
     slider.press("Home")
     expect(page, 0)

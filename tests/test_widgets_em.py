@@ -187,6 +187,59 @@ def test_the_engine_in_the_page_is_the_same(chromium, points, dim):
         np.testing.assert_allclose(frames, ours, rtol=0, atol=1e-9)
 
 
+def seen(colours, sight):
+    """CIELAB of colours "#RRGGBB" as an eye sees them whose linear RGB is sight (3, 3) times ours: (n, 3)."""
+    rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    relative = (linear @ np.transpose(sight)).clip(0, 1) @ xyz.T / xyz.sum(1)
+    f = np.where(relative > 0.008856, np.cbrt(relative), 7.787 * relative + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
+
+
+SIGHTS = {
+    "normal": np.eye(3),
+    # Machado et al. (2009), severity 1
+    "deutan": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.01182, 0.04294, 0.968881],
+    ],
+    "protan": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    # Viénot et al. (1999), another simulation of deuteranopia
+    "deutan, Viénot": [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
+}
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_any_two_components_differ_with_every_kind_of_sight(sight):
+    lab = seen(COMPONENTS, SIGHTS[sight])
+    apart = {(i + 1, k + 1): np.linalg.norm(lab[i] - lab[k]) for i in range(8) for k in range(i)}
+    nearest = min(apart, key=apart.get)
+    assert apart[nearest] > 20, nearest  # 2.3 is just noticeable; Okabe and Ito's eight come as near as 10
+
+
+def test_components_differ_in_shape_as_well(chromium, points):
+    """Nine marks, the circle of a point that no component holds among them, cover different pixels."""
+    code = """m => m.SHAPES.map((_, kind) => {
+        const canvas = Object.assign(document.createElement("canvas"), { width: 32, height: 32 });
+        const g = canvas.getContext("2d");
+        m.mark(g, kind, 16, 16, 9, "#000", "#000", 0);
+        const { data } = g.getImageData(0, 0, 32, 32);
+        return Array.from({ length: 32 * 32 }, (_, i) => Number(data[4 * i + 3] > 127));
+    })"""
+    source = EMStepper(points)._esm + "\nexport { SHAPES, mark };"
+    covered = np.array(run_module(chromium, source, code, None), dtype=bool)  # (9, 1024)
+    assert len(covered) == 9
+    for i, one in enumerate(covered):
+        for other in covered[:i]:
+            assert (one ^ other).sum() > 0.15 * one.sum()
+
+
 def test_the_page_has_the_plots_colours(points):
     source = EMStepper(points)._esm
     assert f"const COMPONENTS = {json.dumps(list(COMPONENTS))};" in source

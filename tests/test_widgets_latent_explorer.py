@@ -77,21 +77,62 @@ def test_the_grid_lies_as_the_plane_does():
     w = LatentExplorer(two_greys)
     kind, picture = sprite(w)
     assert kind == "data:image/png"  # exact
-    assert w.shape == [15, 1, 5, 8]
-    cells = picture.reshape(15, 5, 15, 8)  # row, y, column, x
-    line = np.round(255 * np.linspace(0, 1, 15))
+    assert w.shape == [25, 1, 5, 8]
+    cells = picture.reshape(25, 5, 25, 8)  # row, y, column, x
+    line = np.round(255 * np.linspace(0, 1, 25))
     # Rounding of float32 to a byte may go either way at a half.
-    np.testing.assert_allclose(cells[:, 2, :, 1], np.tile(line, (15, 1)), atol=1)  # z1 to the right
-    np.testing.assert_allclose(cells[:, 2, :, 6], np.tile(line[::-1, None], (1, 15)), atol=1)  # z2 upwards
+    np.testing.assert_allclose(cells[:, 2, :, 1], np.tile(line, (25, 1)), atol=1)  # z1 to the right
+    np.testing.assert_allclose(cells[:, 2, :, 6], np.tile(line[::-1, None], (1, 25)), atol=1)  # z2 upwards
 
 
 def test_a_row_of_ten_gets_fewer_points_and_lies_side_by_side():
     w = LatentExplorer(lambda z: ten(z).repeat(1, 1, 6, 4)[..., :28, :28])
-    assert w.shape == [7, 10, 28, 28]
+    assert w.shape == [9, 10, 28, 28]
     _, picture = sprite(w)
-    cells = picture.reshape(7, 28, 7, 10, 28)
+    cells = picture.reshape(9, 28, 9, 10, 28)
     faded = np.round(255 * (1 - np.arange(10) / 20))
-    np.testing.assert_allclose(cells[3, 0, 6, :, 0], faded, atol=1)
+    np.testing.assert_allclose(cells[4, 0, 8, :, 0], faded, atol=1)
+
+
+def coloured(z):
+    """A picture whose red says z1, whose green says z2, and whose blue is full."""
+    part = ((z + 3) / 6)[..., None, None].expand(-1, -1, 5, 8)  # (n, 2, 5, 8)
+    return torch.cat([part, torch.ones_like(part[:, :1])], 1)  # (n, 3, 5, 8)
+
+
+def test_three_channels_are_one_picture_in_colour():
+    w = LatentExplorer(coloured)
+    assert w.shape == [25, 1, 5, 8]
+    assert w.channels == 3
+    _, picture = sprite(w)
+    assert picture.shape == (25 * 5, 25 * 8, 3)
+    assert picture[2, -4].tolist() == [255, 255, 255]  # the corner z = (3, 3)
+    assert picture[-3, 4].tolist() == [0, 0, 255]  # and z = (−3, −3)
+    answer = w.frames({"z": [[-3.0, 3.0]]})[0, 1:].view(np.uint8)
+    assert answer[: 5 * 8 * 3].reshape(5, 8, 3)[2, 4].tolist() == [0, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("decode", "m", "channels"),
+    [
+        (lambda z: coloured(z)[:, :1], 1, 1),
+        (lambda z: coloured(z)[:, :2], 2, 1),
+        (lambda z: coloured(z)[:, None].repeat(1, 4, 1, 1, 1), 4, 3),
+        (lambda z: coloured(z)[:, :, None], 3, 1),  # three grey pictures side by side
+    ],
+)
+def test_channels_and_pictures_side_by_side_are_told_apart(decode, m, channels):
+    w = LatentExplorer(decode)
+    assert w.shape == [25, m, 5, 8]
+    assert w.channels == channels
+    assert sprite(w)[1].shape[:2] == (25 * 5, 25 * m * 8)
+    assert len(w.strip().axes) == (1 if m == 1 else 2)
+
+
+def test_a_trained_decoder_travels_as_many_images_within_the_size():
+    w = LatentExplorer(smooth)
+    assert w.shape == [25, 1, 28, 28]
+    assert len(w.sprite) < 4 / 3 * MOST + 40
 
 
 @pytest.mark.parametrize(("decode", "kind"), [(smooth, "png"), (noise, "jpeg")])
@@ -123,11 +164,12 @@ def test_the_strip_shows_points_and_the_grid(decode, labelled):
         assert (axes[0].get_xlabel(), axes[0].get_ylabel()) == ("a", "b")
     shown = axes[-1].images[0].get_array()
     if decode is two_greys:
-        np.testing.assert_array_equal(shown, sprite(w)[1])
-        assert axes[-1].images[0].get_extent()[1] == pytest.approx(3 + 3 / 14)  # half a cell beyond the limit
+        every_second = sprite(w)[1].reshape(25, 5, 25, 8)[::2, :, ::2]
+        np.testing.assert_array_equal(shown, every_second.reshape(13 * 5, 13 * 8))
+        assert axes[-1].images[0].get_extent()[1] == pytest.approx(3 + 3 / 12)  # half a cell beyond the limit
     else:
-        assert shown.shape == (15 * 5, 10 * 8)
-        np.testing.assert_array_equal(shown[:5, :8], sprite(w)[1][:5, 7 * 80 : 7 * 80 + 8])  # z2 = 3 on top
+        assert shown.shape == (13 * 5, 10 * 8)
+        np.testing.assert_array_equal(shown[:5, :8], sprite(w)[1][:5, 12 * 80 : 12 * 80 + 8])  # z2 = 3 on top
 
 
 @pytest.mark.parametrize("decode", [smooth, ten, lambda z: smooth(z)[:, None].repeat(1, 10, 1, 1)])
@@ -171,6 +213,7 @@ NAN = float("nan")
         (VAE((8, 8), 2), r"vae.likelihood\(z\).mean.* NotImplementedError: Module \[VAE\] is missing"),
         (lambda z: two_greys(z)[:1], r"must return images \(2, H, W\).*not \(1, 5, 8\)"),
         (lambda z: two_greys(z)[None, None], "must return images"),
+        (lambda z: two_greys(z)[:, None, None].repeat(1, 2, 2, 1, 1), r"not \(2, 2, 2, 5, 8\)"),
         (
             lambda z: two_greys(z) * 4 - 2,
             r"pixels from -2.00 to 2.00, outside \[0, 1\]: logits need",
@@ -408,7 +451,7 @@ def test_arrow_keys_move_z_and_not_the_notebook(book):
     for _ in range(13):
         canvas.press("Shift+ArrowRight")
     book.wait("JSON.parse(d.z)[0] === 3", ONE)  # no farther than the limit
-    book.locator(ONE).first.get_by_role("button", name="Go to z1 = z2 = 0").click()
+    book.locator(ONE).first.get_by_role("button", name="Reset: back to z1 = z2 = 0").click()
     book.wait("d.z === '[0,0]'", ONE)
     assert book.errors == []
 
@@ -488,7 +531,7 @@ def test_a_row_of_ten_follows_too(book):
 
 
 @pytest.mark.parametrize("width", [380, 1200])
-def test_an_exported_page_shows_the_nearest_grid_point_and_says_so(book, chromium, tmp_path, width):
+def test_a_drag_in_an_exported_page_is_smooth_and_says_what_it_shows(book, chromium, tmp_path, width):
     show(book, 1)
     show(book, 0)
     book.run_code("explorer.z = [0.0, 0.0]")
@@ -504,20 +547,63 @@ def test_an_exported_page_shows_the_nearest_grid_point_and_says_so(book, chromiu
     page.locator(f"{ONE} canvas").first.scroll_into_view_if_needed()
     drag(page, (0, 0), (1.3, -2.0))
     page.wait("JSON.parse(d.z)[0] > 1.25", ONE)
-    # 15 points from −3 to 3
-    assert seen(page) == pytest.approx([10 * 3 / 7 - 3, 2 * 3 / 7 - 3], abs=GREY)
+    # This decoder is linear in z, so a blend of neighbours is what it would have made itself.
+    assert seen(page) == pytest.approx(json.loads(page.data(ONE)["z"]), abs=2 * GREY)
     said = page.locator(f"{ONE} .parts").first.text_content()
     assert said == (
-        "No kernel: shown is the nearest of 15 × 15 points decoded beforehand, z1 = 1.29, z2 = −2.14."
+        "No kernel: shown is a blend of the nearest of 25 × 25 images decoded beforehand, 0.25 apart."
     )
+    shown = set()
+    page.mouse.move(*place(page, (-2.8, -2.8)))
+    page.mouse.down()
+    for k in range(40):
+        page.mouse.move(*place(page, (-2.8 + 5.6 * k / 39, -2.8 + 5.6 * k / 39)))
+        page.wait(f"JSON.parse(d.z)[0] > {-2.85 + 5.6 * k / 39}", ONE)
+        shown.add(tuple(seen(page)))
+    page.mouse.up()
+    assert len(shown) >= 20  # six, where the nearest image is shown alone
     canvas = page.locator(f"{ONE} canvas").first
     canvas.focus()
     for _ in range(3):
         canvas.press("Shift+ArrowUp")
-    page.wait("JSON.parse(d.z)[1] > -1.2", ONE)
-    assert seen(page) == pytest.approx([10 * 3 / 7 - 3, 4 * 3 / 7 - 3], abs=GREY)
+    page.locator(ONE).first.get_by_role("button", name="Reset: back to z1 = z2 = 0").click()
+    page.wait("d.z === '[0,0]'", ONE)
+    assert seen(page) == pytest.approx([0, 0], abs=GREY)
     for n in range(2):
         inside, outside = page.locator(ONE).nth(n).evaluate("e => [e.scrollWidth, e.clientWidth]")
         assert inside <= outside  # nothing is cut off
     assert page.errors == []
+    page.close()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_colour_is_colour_on_the_screen(lab, chromium, tmp_path, live):
+    """Red says z1, green z2; drawn by the kernel's bytes, and from the sprite in a page."""
+    source = (
+        "import torch\nfrom course_lib.widgets import LatentExplorer\n"
+        "def coloured(z):\n"
+        "    part = ((z + 3) / 6)[..., None, None].expand(-1, -1, 5, 8)\n"
+        "    return torch.cat([part, torch.ones_like(part[:, :1])], 1)\n"
+        "LatentExplorer(coloured)"
+    )
+    page = lab.open(chromium, [source, "print('all ' + 'ran')"])
+    page.run_all("all ran")
+    show(page, 0)
+    if not live:
+        html, _ = nbconvert.HTMLExporter().from_notebook_node(page.saved())
+        path = tmp_path / "saved.html"
+        path.write_text(html, encoding="utf-8")
+        page.close()
+        page = Page(chromium, 900)
+        page.goto(path.as_uri(), wait_until="domcontentloaded")
+        page.locator(ONE).first.scroll_into_view_if_needed()
+    drag(page, (0, 0), (3, -3))
+    page.wait(f"d.from === '{'kernel' if live else 'grid'}' && JSON.parse(d.z)[0] > 2.9", ONE)
+    colour = (
+        page.locator(ONE)
+        .first.locator("canvas")
+        .nth(1)
+        .evaluate("c => [...c.getContext('2d').getImageData(c.width / 4, c.height / 2, 1, 1).data]")
+    )
+    assert colour == pytest.approx([255, 0, 255, 255], abs=6)
     page.close()

@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -17,6 +18,7 @@ from browser import WIDGET_VIEW, Page, run_module
 from PIL import Image
 from scipy.stats import binomtest
 
+from course_lib import files
 from course_lib.widgets import Quiz
 from course_lib.widgets.quiz import wilson
 from course_lib.widgets.sprites import MOST
@@ -239,15 +241,40 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(answered, file):
     assert json.loads(answered.save().read_text())["answers"] == before
 
 
+def test_a_tilde_in_the_file_is_the_home_folder(answered, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    answered.file = "~/mine.json"
+    assert answered.save() == answered.save() == tmp_path / "mine.json"
+    assert os.listdir() == ["mine.json"]
+
+
+def test_two_quizzes_that_save_at_once_both_keep_their_answers(answered, monkeypatch):
+    """Both have seen that there is no file; the second is told, and saves again under the next name."""
+    other, real = Quiz(REAL, MADE), os.fsync
+
+    def fsync(file):
+        monkeypatch.setattr(files.os, "fsync", real)
+        other.save()
+        real(file)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    with pytest.raises(ValueError, match=r"quiz_answers.json cannot be written \(File exists\)"):
+        answered.save()
+    assert other.written == Path("quiz_answers.json")
+    assert answered.save() == Path("quiz_answers_2.json")
+    assert json.loads(other.written.read_text())["answers"] == []
+    assert json.loads(answered.written.read_text())["answers"] == answered.answers
+
+
 def test_a_full_disk_keeps_the_old_file(answered, monkeypatch):
     old = answered.save().read_text()
 
-    def full(self, text, **_):
-        with self.open("w") as file:
-            file.write(text[:20])
+    def full(file):
+        os.ftruncate(file, 20)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     answered.answers = answered.answers[:2]
     with pytest.raises(ValueError, match="No space left on device"):
         answered.save()
@@ -257,7 +284,7 @@ def test_a_full_disk_keeps_the_old_file(answered, monkeypatch):
 
 # ---- the numbers in the browser's language ----
 
-SCRIPT = Quiz._esm + "\nexport { wilson, score, order, count };"
+SCRIPT = Quiz._esm + "\nexport { wilson, score, order, count, stillNeeded, ENOUGH };"
 
 
 def test_both_languages_count_alike(chromium):
@@ -330,6 +357,37 @@ def test_hands_are_counted_or_one_sentence_says_why_not(chromium, mode, texts, t
     code = "(m, args) => { try { return m.count(...args); } catch (error) { return error.message; } }"
     found = run_module(chromium, SCRIPT, code, [mode, texts])
     assert found == told if isinstance(told, list) else told in found
+
+
+def test_colour_stays_colour():
+    red, blue = (torch.eye(3)[[k]][:, :, None, None].repeat(4, 1, 5, 6) for k in (0, 2))  # (4, 3, 5, 6)
+    quiz = Quiz(red, blue)
+    assert quiz.shape == [4, 5, 6, 3]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(quiz.sprite.split(";base64,")[1]))))
+    assert picture.shape == (3 * 5, 3 * 6, 3)
+    assert picture[2, 2].tolist() == [255, 0, 0]
+    assert picture[-2, 2].tolist() == [0, 0, 255]
+    assert len(quiz.strip().axes) == 6
+    with pytest.raises(ValueError, match="one size, not 5 × 6 in colour and 5 × 6"):
+        Quiz(red, blue[:, 0])
+
+
+def test_it_says_how_many_more_images_are_enough(chromium):
+    """As many as make the 95 % interval narrower than 25 points, counted here one by one."""
+    answered = [(0.5, 1), (0.21, 10), (0.0, 3), (1.0, 40), (0.4, 200), (0.5, 57), (0.5, 58)]
+    got = [{"share": share, "images": n} for share, n in answered]
+    code = "(m, got) => [m.ENOUGH, m.stillNeeded(null), ...got.map(m.stillNeeded)]"
+    enough, at_first, *more = run_module(chromium, SCRIPT, code, got)
+    assert enough == 0.25
+
+    def narrow(share, n):
+        low, high = wilson(share, n)
+        return high - low < enough
+
+    for (share, n), wanted in zip([(0.5, 0), *answered], [at_first, *more], strict=True):
+        assert narrow(share, max(n, 1) if wanted == 0 else n + wanted)
+        assert wanted == 0 or not narrow(share, max(n + wanted - 1, 1))
+    assert at_first <= 80  # so that chapter 07's eighty images of each kind are enough for any share
 
 
 # ---- played ----
@@ -503,7 +561,7 @@ def test_one_at_a_time_reveals_the_truth_and_keeps_the_score(page):
         if k % 2:
             key(page, said)
         else:
-            press(page, {"r": "Real", "m": "Made"}[said])
+            press(page, {"r": "Real (R)", "m": "Made (M)"}[said])
         assert unveiled(page, k + 1) == shown
         rows.append((shown, [1, 0] if said == "r" else [0, 1]))
         right = kind_of(shown[0]).startswith(said)
@@ -521,6 +579,9 @@ def test_one_at_a_time_reveals_the_truth_and_keeps_the_score(page):
     side = "lies above" if low > 0.21 else "lies below" if high < 0.21 else "contains"
     assert f"{100 * low:.1f} to {100 * high:.1f}\u00a0%, {side} the lecture’s 21\u00a0%" in told
     assert "the mean of both shares belongs beside it" in told
+    assert re.search(
+        r"When is it enough\? When the 95 % interval is narrower than 25 points: after about \d+", told
+    )
     assert "add up to 100\u00a0%" in told
 
 
@@ -620,7 +681,7 @@ def test_keys_play_and_leave_the_notebook_alone(page):
     stage.focus()
     page.keyboard.press("ArrowLeft")  # not a key of this mode
     assert page.data(QUIZ)["answers"] == "0"
-    page.locator(QUIZ).first.get_by_role("button", name="Made", exact=True).focus()
+    page.locator(QUIZ).first.get_by_role("button", name="Made (M)", exact=True).focus()
     page.keyboard.press("Enter")
     unveiled(page, 1)
     page.wait_for_function(
@@ -831,7 +892,7 @@ def test_a_second_view_shows_the_same_and_a_reload_loses_nothing(lab, chromium):
     )
     second = page.locator(QUIZ).nth(1)
     second.get_by_role("button", name="Next image (Enter)").click()
-    second.get_by_role("button", name="Real", exact=True).click()
+    second.get_by_role("button", name="Real (R)", exact=True).click()
     page.wait_for_function(f"() => document.querySelectorAll('{QUIZ}')[1].dataset.answers === '3'")
     page.locator(QUIZ).nth(0).scroll_into_view_if_needed()
     page.wait("d.answers === '3' && d.revealed === 'true'", QUIZ)

@@ -528,7 +528,10 @@ def test_the_play_slows_down_and_is_soon_fast_again(chromium):
     [
         (("speed", "5"), [5, 5]),
         (("press", "Preset: balanced"), [4, 4]),
-        (("press", "Back to the start"), [1, 4]),  # the first answer has still to tell that it is quick
+        (
+            ("press", "Reset: back to the start"),
+            [1, 4],
+        ),  # the first answer tells that it is quick
     ],
 )
 def test_what_answers_took_is_forgotten_at_another_speed_and_in_another_game(chromium, act, steps):

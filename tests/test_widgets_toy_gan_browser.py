@@ -103,7 +103,7 @@ def data(page):
 
 
 def status(page):
-    return page.locator(f"{GAN} [role=status]").first.text_content()
+    return page.locator(f"{GAN} .status").first.text_content()
 
 
 def stands_still(page, seconds=0.8):
@@ -134,9 +134,9 @@ def test_it_plays_and_pauses(page):
 
 
 def test_single_steps_count_one(page):
-    press(page, "One step of D, the discriminator")
+    press(page, "D step: one update of the discriminator")
     page.wait("d.dupdates === '1' && d.gupdates === '0' && d.step === '0'", GAN)
-    press(page, "One step of G, the generator")
+    press(page, "G step: one update of the generator")
     page.wait("d.dupdates === '1' && d.gupdates === '1'", GAN)
     before = data(page)
     key(page, "ArrowRight")
@@ -146,7 +146,7 @@ def test_single_steps_count_one(page):
     for _ in range(3):
         key(page, "d")
     page.wait("d.dupdates === '7' && d.gupdates === '2'", GAN)
-    press(page, "Back to the start")
+    press(page, "Reset: back to the start")
     page.wait("d.dupdates === '0' && d.step === '0' && d.kept === '1'", GAN)
     assert page.errors == []
 
@@ -157,7 +157,7 @@ def test_rewinding_and_going_on_plays_the_same_game(page):
     page.wait("d.step >= 30", GAN)
     press(page, "Pause")
     steps = int(data(page)["at"])
-    slider = page.locator(GAN).first.get_by_label("Time line: rewind to an earlier moment")
+    slider = page.locator(GAN).first.get_by_label("Timeline: rewind to an earlier moment")
     slider.focus()
     slider.press("Home")
     page.wait("d.at === '0' && d.step === '0'", GAN)
@@ -246,7 +246,7 @@ def test_settings_change_while_it_plays(page):
 
 
 def test_a_density_is_drawn_by_hand(page):
-    press(page, "Draw the data's density by hand")
+    press(page, "Draw data: the density, by hand")
     page.wait("d.drawing === 'true'", GAN)
     plot = json.loads(data(page)["plot"])
     box = page.locator(f"{GAN} canvas").first.bounding_box()
@@ -339,7 +339,7 @@ def test_slow_motion_counts_rounds_and_fits_a_low_window(offline):
     assert "round 1" in offline.locator(f"{GAN} .now").first.text_content()
     offline.page.set_viewport_size({"width": 1000, "height": 900})
     assert lesson.locator("li:visible").count() == 5
-    press(offline, "Back to the start")
+    press(offline, "Reset: back to the start")
     offline.wait("d.phase === ''", GAN)
     assert offline.errors == []
 
@@ -393,7 +393,7 @@ def test_a_kept_run_ends_where_it_was_kept_and_knows_its_preset(page):
 
 
 def test_escape_ends_drawing(page):
-    press(page, "Draw the data's density by hand")
+    press(page, "Draw data: the density, by hand")
     page.wait("d.drawing === 'true'", GAN)
     key(page, "Escape")
     page.wait("d.drawing === 'false'", GAN)
@@ -471,7 +471,7 @@ def test_the_blue_line_is_where_d_is(page):
     """The drawn pixels against the numbers of the frame: D is blue at its height, and not elsewhere."""
     for words in ("data p(x)", "generator q(x)", "D*(x), the best D", "push on G"):
         layer(page, words, False)
-    press(page, "One step of D, the discriminator")
+    press(page, "D step: one update of the discriminator")
     page.wait("d.dupdates === '1'", GAN)
     time.sleep(0.6)  # the glide ends
     found = page.locator(f"{GAN} canvas").first.evaluate(
@@ -511,7 +511,7 @@ def test_nothing_is_cut_off(offline, width):
     assert inside <= outside
     wide = offline.locator(GAN).first.evaluate(
         """e => { const edge = e.getBoundingClientRect().right + 0.5;
-        return [...e.querySelectorAll('button, select, input, label, canvas, fieldset, output')]
+        return [...e.querySelectorAll('button, select, input, label, canvas, fieldset, .value')]
             .filter((c) => c.getBoundingClientRect().right > edge).map((c) => c.outerHTML.slice(0, 80)); }"""
     )
     assert wide == []
@@ -545,7 +545,7 @@ def test_two_views_show_one_game(book):
     step, d = both[0]
     second = book.locator(GAN).nth(1)
     second.scroll_into_view_if_needed()
-    second.get_by_role("button", name="One step of D, the discriminator", exact=True).click()
+    second.get_by_role("button", name="D step: one update of the discriminator", exact=True).click()
     book.wait_for_function(
         "([s, d]) => Number(document.querySelectorAll(s)[1].dataset.dupdates) === d", arg=[GAN, int(d) + 1]
     )

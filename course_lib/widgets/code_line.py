@@ -18,9 +18,11 @@ LINES = {"#CC79A7": "--", MODEL: "-", BOUND: ":", PRIOR: "-."}  # in the order o
 class CodeLine(Live):
     """A walk along a line of codes: each model's picture, the nearest true image, and their distance.
 
-    decoders: name -> function of codes (n, 1), float32 on `device`, to pixels (n, H, W) in [0, 1]; up to 4.
+    decoders: name -> function of codes (n, 1), float32 on `device`, to pixels (n, H, W) in [0, 1], or
+    (n, 3, H, W) in colour; up to 4.
     limits: name -> (low, high); position t in [0, 1] is that model's code low + t·(high − low).
-    truth: (M, H, W), true images; the distance is the root of the summed squared pixel differences.
+    truth: (M, H, W) or (M, 3, H, W), true images; the distance is the root of the summed squared pixel
+    differences.
     marks: name -> codes (K,) of true images, drawn as ticks under the curves.
 
     All `positions` are decoded here, once: a page without a kernel lacks nothing. `t` follows the browser and
@@ -43,15 +45,16 @@ class CodeLine(Live):
         rows: list[np.ndarray] = []
         for (name, decode), (low, high) in zip(decoders.items(), ends, strict=True):
             codes = torch.linspace(low, high, positions, device=device)[:, None]  # (T, 1)
-            rows.append(pictures(decode, codes, name))  # (T, 1, H, W)
-        height, width = rows[0].shape[2:]
-        true = torch.zeros(0, height, width)  # (M, H, W)
+            rows.append(pictures(decode, codes, name))  # (T, 1, H, W, C)
+        height, width, channels = rows[0].shape[2:]
+        true = torch.zeros(0, height, width, channels)  # (M, H, W, C)
         if truth is not None:
             true = torch.from_numpy(image_stack(truth, "truth"))
         sizes = {row.shape[1:] for row in rows} | {(1, *true.shape[1:])}
         if len(sizes) > 1:
-            raise ValueError(f"CodeLine needs images of one size, not {sorted(sizes)}.")
-        self.images = np.concatenate(rows, 1).swapaxes(0, 1)  # (models, T, H, W)
+            found = sorted(f"({m}, {h}, {w}){' in colour' * (c == 3)}" for m, h, w, c in sizes)
+            raise ValueError(f"CodeLine needs images of one size, not {' and '.join(found)}.")
+        self.images = np.concatenate(rows, 1).swapaxes(0, 1)  # (models, T, H, W, C)
         given: dict[str, Any] = {"names": list(decoders), "limits": ends, "marks": []}
         for name, (low, high) in zip(decoders, ends, strict=True):
             spots = (torch.as_tensor((marks or {}).get(name, [])).double() - low) / (high - low)  # (K,)
@@ -63,8 +66,9 @@ class CodeLine(Live):
             distances, places = far.min(2)  # (models, T)
             used, nearest = places.unique(return_inverse=True)  # only true images that are shown travel
             given |= {"distances": distances.tolist(), "nearest": (nearest + len(rows) * positions).tolist()}
-            true = torch.cat([true[used], true.new_zeros(-len(used) % positions, height, width)])
-        cells = np.concatenate([self.images, true.reshape(-1, positions, height, width).numpy()])
+            true = torch.cat([true[used], true.new_zeros(-len(used) % positions, height, width, channels)])
+        below = true.reshape(-1, positions, height, width, channels).numpy()
+        cells = np.concatenate([self.images, below])  # (rows, T, H, W, C)
         super().__init__(**given, sprite=data_url(cells))
 
     def strip(self) -> Figure:

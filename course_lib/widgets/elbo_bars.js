@@ -69,6 +69,8 @@ function climbP(state) {
 
 const NAMES = ["decoder", "x", "w", "m", "sigma"];
 const KEPT = 12;                // bars in the strip
+const SEEN = 5e-4;              // nats: less does not show in three decimals
+const PAUSE = 0.5;              // seconds between two steps of Play
 // Both start on the line; s is the widget's own. The trap starts from the best w there is, w² = x² − s².
 const PRESETS = {
   close: { text: "gap closed, then P", values: () => ({ decoder: "line", x: 2, w: 0.6, m: 0, sigma: 1 }),
@@ -86,8 +88,11 @@ function build(core) {
   const first = read();
   let state = { ...first };
   let now = numbers(state);
-  let past = [{ ...now, name: "start" }];
+  let past = [{ ...now, state, name: "start" }];
+  let at = 0;                   // the place on the time line
   let job = null;               // the climb under way
+  let doing = "";               // its name
+  let playing = false;
   let lens = null;              // the axes, which follow the numbers smoothly
   let held = null;
 
@@ -97,39 +102,102 @@ function build(core) {
     core.redraw();
   }
 
+  // A climb that is broken off stays where it is.
   function stop() {
-    if (job) core.jobs.delete(job);
-    job = null;
-  }
-
-  // An action is over: into the strip, and to the kernel.
-  function record(name, fresh = false) {
-    if (fresh) past = [];
-    past = [...past, { ...now, name }].slice(-KEPT);
-    core.share(Object.fromEntries(NAMES.map((n) => [n, state[n]])));
+    const broken = doing;
+    core.jobs.delete(job);
+    [job, doing] = [null, ""];
+    if (broken) record(broken);
+    if (!playing) return;
+    playing = false;
+    core.plays(false);
     core.redraw();
   }
 
-  function climb(name, step, said) {
-    if (job) stop();
+  // An action is over: into the strip, in place of what came after this moment.
+  function keep(name) {
+    past = [...past.slice(0, at + 1), { ...now, state, name }].slice(-KEPT);
+    at = past.length - 1;
+    core.redraw();
+  }
+
+  // And to the kernel.
+  const share = () => core.share(Object.fromEntries(NAMES.map((n) => [n, state[n]])));
+  function record(name, fresh = false) {
+    if (fresh) [past, at] = [[], -1];
+    keep(name);
+    share();
+  }
+
+  // An earlier moment.
+  function go(place) {
+    stop();
+    at = Math.min(Math.max(place, 0), past.length - 1);
+    set(past[at].state);
+    share();
+    core.say(`${past[at].name}, ${at + 1} of ${past.length}: ${sums()}`);
+  }
+
+  const sums = () => `log P(x) ${number(now.logPx)} = L_b ${number(now.bound)} + gap ${number(now.gap)}.`;
+
+  // Climbs until nothing is gained; `done(gain)` is called then.
+  function climb([name, step, said], done = () => {}) {
     const old = now;
     let rounds = 0;
+    doing = name;
     job = core.run(() => {
-      const next = rounds++ < 400 ? step(state) : null;
-      if (next) return void set(next);
-      job = null;
+      const all = CALM.matches ? 400 : 1;       // without motion the whole way at once
+      for (let i = 0; i < all; i++) {
+        const next = rounds++ < 400 ? step(state) : null;
+        if (!next) return arrive();
+        set(next);
+      }
+    });
+    function arrive() {
+      [job, doing] = [null, ""];
       record(name);
-      const seen = 5e-4;  // nats: less does not show in three decimals
-      const rise = (v) => Math.abs(v) < seen ? "stayed" : `${v >= 0 ? "rose" : "fell"} by ${number(Math.abs(v))}`;
-      core.say(now.bound - old.bound < seen ? `${name}: nothing left to gain, L_b is at its top.`
-        : said(rise(now.bound - old.bound), rise(now.logPx - old.logPx)));
+      const gain = now.bound - old.bound;
+      const rise = (v) => Math.abs(v) < SEEN ? "stayed" : `${v >= 0 ? "rose" : "fell"} by ${number(Math.abs(v))}`;
+      core.say(gain < SEEN ? `${name}: nothing left to gain, L_b is at its top.` : said(rise(gain), rise(now.logPx - old.logPx)));
+      done(gain);
+      return false;
+    }
+  }
+  const FIT_Q = ["fit q", climbQ, (bound) =>
+    `fit q: L_b ${bound}. log P(x) has not moved, so the gap shrank by as much; ${number(now.gap)} is left.`];
+  const FIT_P = ["fit P", climbP, (bound, logPx) =>
+    `fit P: L_b ${bound}, log P(x) ${logPx}${logPx.startsWith("fell") ? ": the gap had been wide enough to fool it" : ""}.`];
+
+  const fit = (what) => { stop(); climb(what); };
+  const turn = () => (past[at].name === "fit q" ? FIT_P : FIT_Q);        // whose turn it is
+
+  // q and P in turn, as EM does, until neither gains what can be seen.
+  function play(gained = Infinity) {
+    let rest = PAUSE;
+    job = core.run((seconds) => {
+      rest -= seconds;
+      if (rest > 0) return true;
+      climb(turn(), (gain) => {
+        if (Math.max(gain, gained) >= SEEN) return play(gain);
+        stop();
+        core.say(`Settled: neither q nor P gains anything. ${sums()}`);
+      });
       return false;
     });
   }
-  const fitQ = () => climb("fit q", climbQ, (bound) =>
-    `fit q: L_b ${bound}. log P(x) has not moved, so the gap shrank by as much; ${number(now.gap)} is left.`);
-  const fitP = () => climb("fit P", climbP, (bound, logPx) =>
-    `fit P: L_b ${bound}, log P(x) ${logPx}${logPx.startsWith("fell") ? ": the gap had been wide enough to fool it" : ""}.`);
+
+  function toggle() {
+    if (playing) {
+      stop();
+      return core.say(`Paused. ${sums()}`);
+    }
+    stop();
+    playing = true;
+    core.say("Playing: q and P in turn, until neither gains anything.");
+    core.plays(true);
+    play();
+    core.redraw();
+  }
 
   function preset(key) {
     stop();
@@ -154,7 +222,7 @@ function build(core) {
     if (NAMES.some((name) => told[name] !== state[name])) {
       stop();
       set(told);
-      past = [...past, { ...now, name: "Python" }].slice(-KEPT);
+      keep("Python");
     }
   };
   NAMES.forEach((name) => core.heed(name, refresh));
@@ -184,7 +252,7 @@ function build(core) {
   }
 
   // log P(x) before the last action, so that a rise or a fall is seen.
-  const before = () => (past[past.length - (job || held ? 1 : 2)] ?? past[0]).logPx;
+  const before = () => (past[doing || held ? at : at - 1] ?? past[0]).logPx;
 
   function follow() {
     const peak = Math.max(0.45, Math.exp(Math.max(...now.logPosterior)), Math.exp(logNormal(0, 0, state.sigma)));
@@ -195,7 +263,8 @@ function build(core) {
     const wanted = [1.12 * peak, low - 0.3 * (high - low), high + 0.12 * (high - low),
       bottom - 0.25 * Math.max(top - bottom, 0.5), top + 0.12 * Math.max(top - bottom, 0.5)];
     lens = lens ? lens.map((v, i) => v + 0.25 * (wanted[i] - v)) : wanted;
-    if (lens.some((v, i) => Math.abs(v - wanted[i]) > 0.003 * Math.abs(wanted[2] - wanted[1]))) core.dirty = true;
+    const moving = lens.some((v, i) => Math.abs(v - wanted[i]) > 0.003 * Math.abs(wanted[2] - wanted[1]));
+    if (moving && !CALM.matches) core.dirty = true;
     else lens = wanted;
   }
 
@@ -225,7 +294,7 @@ function build(core) {
     }
     // The legend goes to the side where the curves are not.
     const side = spots.m[0] > box.x + box.w / 2 ? box.x + 8 : box.x + box.w - 148;
-    [["prior P(z)", COLOUR.prior], ["posterior P(z|x)", COLOUR.model], ["q(z|x)", "#A86F00"]]
+    [["prior P(z)", "#595959"], ["posterior P(z|x)", COLOUR.model], ["q(z|x)", "#A86F00"]]
       .forEach(([name, colour], i) => text(g, name, side, box.y + 10 + 20 * i, { colour, size: 15, bold: true }));
   }
 
@@ -239,10 +308,10 @@ function build(core) {
     g.beginPath();
     g.rect(box.x, box.y - 12, box.w, box.h + 12);
     g.clip();
-    const block = (x, y0, y1, colour, name, ink = "#fff") => {
+    const block = (x, y0, y1, colour, name) => {
       g.fillStyle = colour;
       g.fillRect(x, y1, w, Math.max(y0 - y1, 0));
-      if (y0 - y1 > 19) text(g, name, x + w / 2, (y0 + y1) / 2, { align: "center", colour: ink, bold: true, size: 15 });
+      if (y0 - y1 > 19) text(g, name, x + w / 2, (y0 + y1) / 2, { align: "center", colour: "#000", bold: true, size: 15 });
     };
     block(x1, floor, bound, COLOUR.bound, "L_b");
     block(x1, bound, logPx, COLOUR.gap, "gap");
@@ -251,8 +320,8 @@ function build(core) {
     path(g, [x1 - 0.06 * box.w, x1 + w + 0.06 * box.w], [was, was], { colour: COLOUR.model, width: 2, dash: [3, 4] });
     if (Math.abs(was - logPx) > 12) text(g, "before", x1 + w + 0.07 * box.w, was, { colour: COLOUR.model, size: 13 });
     // L_b again, as what it is made of: the reconstruction, less the KL to the prior.
-    block(x2, floor, rec, "#8FD3BF", "recon.", COLOUR.ink);
-    block(x2, bound, rec, "#BDBDBD", "− KL", COLOUR.ink);
+    block(x2, floor, rec, "#8FD3BF", "recon.");
+    block(x2, bound, rec, "#BDBDBD", "− KL");
     path(g, [x1 + w, x2 + w], [bound, bound], { colour: "#007A59", width: 2, dash: [5, 4] });
     g.restore();
     text(g, "log P(x)", x1 + w / 2, floor + 14, { align: "center", colour: COLOUR.model, bold: true });
@@ -277,7 +346,8 @@ function build(core) {
       path(g, [x - 0.14 * each, x + 0.86 * each], [logPx, logPx], { colour: COLOUR.model, width: 3 });
     });
     g.restore();
-    past.forEach((p, i) => text(g, p.name, box.x + (i + 0.5) * each, floor + 14, { align: "center", size: 13 }));
+    past.forEach((p, i) => text(g, p.name, box.x + (i + 0.5) * each, floor + 14,
+      { align: "center", size: 13, bold: i === at, colour: i > at ? "#767676" : COLOUR.ink }));
   }
 
   function view({ root }) {
@@ -285,19 +355,24 @@ function build(core) {
     canvas.setAttribute("role", "application");
     const sum = element("p", { className: "sum" });
     const parts = element("p", { className: "parts" });
-    const decoder = choice("P(x|z)", Object.entries(DECODERS).map(([key, d]) => [key, `${key}: N(${d.text}, ${s}²)`]), "Decoder",
+    const decoder = choice("P(x|z)", Object.entries(DECODERS).map(([key, d]) => [key, `${key}: N(${d.text}, ${s}²)`]), "Decoder P(x|z)",
       (value) => { stop(); set({ decoder: value }); lens = null; record("start", true); });
     const sliders = Object.fromEntries([["w", "Decoder weight w"], ["x", "Observed x"]].map(([name, label]) =>
       [name, slider(name, { min: LIMITS[name][0], max: LIMITS[name][1], step: 0.01, label,
         oninput: (value) => { stop(); set({ [name]: value }); }, onchange: () => record(name) })]));
     const presets = Object.entries(PRESETS).map(([key, p]) => button(p.text, `Preset: ${p.text}`, () => preset(key)));
+    const play = playButton("Play: fit q and fit P in turn", toggle);
+    const time = slider("timeline", { min: 0, max: 0, step: 1, label: "Timeline: rewind to an earlier step", oninput: go });
+    time.label.className = "wide";
     root.append(
-      element("div", { className: "row" },
-        button("fit q", "fit q: climb L_b over m and sigma", fitQ, "main"),
-        button("fit P", "fit P: climb L_b over w", fitP, "main"),
-        button("reset", "Back to the start", reset), element("span", { textContent: "start from" }), ...presets),
+      element("div", { className: "row" }, play.button,
+        button("Step", "Step: q or P, whichever is next", () => { stop(); climb(turn()); }),
+        button("Reset", "Reset: back to the start", reset),
+        button("fit q", "fit q: climb L_b over m and sigma", () => fit(FIT_Q), "main"),
+        button("fit P", "fit P: climb L_b over w", () => fit(FIT_P), "main")),
+      element("div", { className: "row" }, element("span", { textContent: "start from" }), ...presets),
       element("div", { className: "row" }, decoder.label, sliders.w.label, sliders.x.label),
-      sum, parts, canvas);
+      sum, parts, canvas, element("div", { className: "row" }, time.label));
 
     let boxes = layout(680);
     const nearest = (x, y) => {
@@ -355,26 +430,30 @@ function build(core) {
       drawDensities(g, boxes.density);
       drawBars(g, boxes.bars);
       drawStrip(g, boxes.strip);
+      play.sync(playing);
+      Object.assign(time.input, { max: past.length - 1, value: at });
+      time.output.textContent = `${at + 1} of ${past.length}`;
       const bold = (string, colour) => {
-        const part = element("b", { textContent: string });
+        const part = element("b");
+        typeset(part, string);
         part.style.color = colour;
         return part;
       };
       sum.replaceChildren(
         bold(`log P(x) ${number(now.logPx)}`, COLOUR.model), " = ", bold(`L_b ${number(now.bound)}`, "#007A59"), " + ",
         bold(`gap ${number(now.gap)}`, "#B34700"), " nats");
-      parts.textContent = `L_b = reconstruction ${number(now.reconstruction)} − KL to the prior ${number(now.kl)},` +
-        ` with q = N(${number(state.m, 2)}, ${number(state.sigma, 2)}²)`;
+      typeset(parts, `L_b = reconstruction ${number(now.reconstruction)} − KL to the prior ${number(now.kl)},` +
+        ` with q = N(${number(state.m, 2)}, ${number(state.sigma, 2)}²)`);
       decoder.select.value = state.decoder;
       for (const name of ["w", "x"]) {
         sliders[name].input.value = state[name];
         sliders[name].output.textContent = number(state[name], 2);
       }
-      canvas.setAttribute("aria-label", `q is normal with mean ${number(state.m, 2)} and sigma ` +
+      core.describe(canvas, `q is normal with mean ${number(state.m, 2)} and sigma ` +
         `${number(state.sigma, 2)}. log P(x) ${number(now.logPx)} is L_b ${number(now.bound)} plus gap ` +
         `${number(now.gap)} nats. Arrow keys: left and right move the mean, up and down change sigma.`);
       Object.assign(root.dataset, { ...state, logpx: now.logPx, bound: now.bound, gap: now.gap, kl: now.kl,
-        reconstruction: now.reconstruction, busy: job !== null, past: past.length, last: past[past.length - 1].name,
+        reconstruction: now.reconstruction, busy: job !== null, playing, past: past.length, at, last: past[at].name,
         handles: JSON.stringify(handles(boxes.density)) });
     };
   }

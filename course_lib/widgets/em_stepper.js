@@ -3,7 +3,8 @@
 //   responsibilities (N, K); log P(x) and the gap are means over the points, in nats.
 
 // The order of course_lib.plots.
-const COMPONENTS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F"];
+const COMPONENTS = ["#0072B2", "#E69F00", "#006B50", "#CC79A7", "#56B4E9", "#C65500", "#F5EE80", "#222222"];
+const DARK = [0, 2, 5, 7];        // on these a number is white
 const KIND = { R: 0, E: 1, M: 2, D: 3 };
 
 // ---- EM without a kernel: the same steps as course_lib.em, held equal to it by a test ------------------------
@@ -154,7 +155,7 @@ class Engine {
 // ---- the widget ----------------------------------------------------------------------------------------------
 
 const SAID = [
-  "A start. q gives every component the same share of every point, so the gap is wide. Press E.",
+  "A start. q gives every component the same share of every point, so the gap is wide. Press “E-step”, or “Step”.",
   "E-step: q becomes the true responsibilities. The gap closes; log P(x) stays where it was.",
   "M-step: P is fitted again with q held fixed. L_b rises, log P(x) rises by at least as much, a gap opens.",
   "You moved P by hand with q held fixed: log P(x) may fall, and the gap opens. EM goes on from here.",
@@ -177,8 +178,9 @@ function build(core) {
   let picked = 0;                   // the mean that the arrow keys move
   let lens = null;                  // the bar's axis, which follows the numbers smoothly
 
-  // Glides from what is drawn to a frame.
-  function glide(frame, seconds) {
+  // Glides from what is drawn to a frame; at once for whoever wants no motion.
+  function glide(frame, wanted) {
+    const seconds = CALM.matches ? 0 : wanted;
     const job = duration > 0;
     [from, to, part, duration] = [shown, frame, 0, from.length === frame.length ? seconds : 0];
     if (from.length !== frame.length || seconds === 0) [shown, part, duration] = [frame, 1, 0];
@@ -253,6 +255,8 @@ function build(core) {
     lens = null;
     go(0, 0);
   });
+  // The half-step whose turn it is.
+  const next = () => step(history[at][0] === KIND.E ? "M" : "E");
   const restart = (k) => begin({ do: "R", k, start });
   const moveMean = (component, mean) => begin({ do: "D", component, mean });
 
@@ -292,6 +296,12 @@ function build(core) {
     return `rgb(${mixed})`;
   }
 
+  // Its shape is that of the component that takes more than half of it; a circle, if none does.
+  function leader(resp, n, K) {
+    for (let k = 0; k < K; k++) if (resp[n * K + k] > 0.5) return K > 1 ? k + 1 : 0;
+    return 0;
+  }
+
   // Panel of points: x, y -> pixels and back, with one scale for both directions in two dimensions.
   function plane({ x, y, w, h }) {
     const perX = w / (rangeX[1] - rangeX[0]);
@@ -325,11 +335,11 @@ function build(core) {
         { colour: COMPONENTS[k], width: 2, fill: COMPONENTS[k] + "33", floor }));
       path(g, [box.x, box.x + box.w], [floor, floor], { colour: COLOUR.ink, width: 1 });
       // Points are set apart a little up and down, always in the same way.
-      points.forEach(([x], n) => circle(g, place([x, 0])[0], floor + 14 + ((n * 37) % 41), 3.5,
+      points.forEach(([x], n) => mark(g, leader(resp, n, K), place([x, 0])[0], floor + 14 + ((n * 37) % 41), 3.5,
         blend(resp, n, K), COLOUR.ink, 0.5));
       text(g, "P(x) and its components", box.x + 4, box.y + 12, { colour: COLOUR.model });
     } else {
-      points.forEach((p, n) => circle(g, ...place(p), 4.2, blend(resp, n, K), COLOUR.ink, 0.6));
+      points.forEach((p, n) => mark(g, leader(resp, n, K), ...place(p), 4.2, blend(resp, n, K), COLOUR.ink, 0.6));
       const turn = Array.from({ length: 73 }, (_, i) => (i * Math.PI) / 36);
       theta.covariances.forEach(([xx, xy, yy], k) => {
         // Cholesky: the image of the unit circle is the ellipse.
@@ -347,9 +357,10 @@ function build(core) {
     }
     theta.means.forEach((mean, k) => {
       const [x, y] = handle(box, mean);
-      circle(g, x, y, k === held ? 13 : 11, "#fff", COLOUR.ink, 1.2);
-      circle(g, x, y, k === held ? 11 : 9, COMPONENTS[k], COLOUR.ink, 0.6);
-      text(g, String(k + 1), x, y + 0.5, { align: "center", size: 13, bold: true, colour: k === 0 ? "#fff" : "#000" });
+      const shape = now.K > 1 ? k + 1 : 0;
+      mark(g, shape, x, y, k === held ? 14 : 12, "#fff", COLOUR.ink, 1.2);
+      mark(g, shape, x, y, k === held ? 12 : 10, COMPONENTS[k], COLOUR.ink, 0.6);
+      text(g, String(k + 1), x, y + 0.5, { align: "center", size: 13, bold: true, colour: DARK.includes(k) ? "#fff" : "#000" });
     });
     g.restore();
     g.strokeStyle = COLOUR.faint;
@@ -366,7 +377,8 @@ function build(core) {
     const lo = Math.min(Math.min(...values), hi - 0.06);
     const wanted = [lo - 0.35 * (hi - lo), hi + 0.1 * (hi - lo)];
     lens = lens ? lens.map((v, i) => v + 0.2 * (wanted[i] - v)) : wanted;
-    if (Math.abs(lens[0] - wanted[0]) + Math.abs(lens[1] - wanted[1]) > 0.002 * (hi - lo)) core.dirty = true;
+    const left = Math.abs(lens[0] - wanted[0]) + Math.abs(lens[1] - wanted[1]);
+    if (left > 0.002 * (hi - lo) && !CALM.matches) core.dirty = true;
     else lens = wanted;
     const scale = axis(g, box, lens[0], lens[1]);
     const [x, w] = [box.x + 0.18 * box.w, 0.64 * box.w];
@@ -381,10 +393,10 @@ function build(core) {
     g.fillRect(x, top, w, middle - top);
     path(g, [x - 8, x + w + 8], [top, top], { colour: COLOUR.model, width: 3 });
     if (floor - middle > 24) {
-      text(g, "L_b", x + w / 2, Math.max(middle, box.y) + 14, { align: "center", colour: "#fff", bold: true });
+      text(g, "L_b", x + w / 2, Math.max(middle, box.y) + 14, { align: "center", colour: "#000", bold: true });
     }
     if (middle - top > 20) {
-      text(g, "gap", x + w / 2, (middle + top) / 2, { align: "center", colour: "#fff", bold: true });
+      text(g, "gap", x + w / 2, (middle + top) / 2, { align: "center", colour: "#000", bold: true });
     }
     g.restore();
     text(g, "nats per point", box.x - 46, box.y - 16, { size: 13 });
@@ -409,7 +421,7 @@ function build(core) {
     circle(g, across(at), scale(shown[1] - shown[2]), 5, COLOUR.bound, "#fff", 1.5);
     g.restore();
     text(g, "log P(x)", box.x + box.w, box.y - 16, { colour: COLOUR.model, align: "right", bold: true });
-    text(g, "L_b", box.x + box.w - 68, box.y - 16, { colour: COLOUR.bound, align: "right", bold: true });
+    text(g, "L_b", box.x + box.w - 74, box.y - 16, { colour: "#007A59", align: "right", bold: true });
     text(g, "half-steps", box.x + box.w, box.y + box.h + 14, { align: "right", size: 13 });
     text(g, "0", across(0), box.y + box.h + 14, { align: "center", size: 13 });
     return { across, last };
@@ -440,23 +452,23 @@ function build(core) {
     const canvas = element("canvas", { tabIndex: 0 });
     canvas.setAttribute("role", "application");
     const sum = element("p", { className: "sum" });
-    const play = button("▶ Play", "Play: E and M in turn", toggle, "main");
-    play.style.minWidth = "7em";
+    const play = playButton("Play: E and M in turn", toggle);
     const k = choice("components", Array.from({ length: 8 }, (_, i) => [i + 1, i + 1]), "Number of components",
       (value) => restart(Number(value)));
-    const fast = choice("speed", [[2, "× 1"], [6, "× 3"], [30, "× 15"]], "Steps per second",
+    const fast = choice("speed", [[2, "× 1"], [6, "× 3"], [30, "× 15"]], "Speed: steps per second",
       (value) => { player.rate = speed = Number(value); player.clear(); });
     const time = slider("timeline", { min: 0, max: 0, step: 1, label: "Timeline: rewind to an earlier half-step",
       oninput: (value) => { stop(); go(value); } });
     time.label.className = "wide";
     root.append(
-      element("div", { className: "row" },
+      element("div", { className: "row" }, play.button, button("Step", "Step: E or M, whichever is next", next),
+        button("Reset", "Reset: back to the same start", () => restart(history[0][3])),
         button("E-step", "E-step: compute the responsibilities", () => step("E"), "main"),
-        button("M-step", "M-step: fit the components", () => step("M"), "main"), play, fast.label, k.label,
-        button("another start", "Restart from other points", () => {
+        button("M-step", "M-step: fit the components", () => step("M"), "main"),
+        button("New start", "New start: from other points", () => {
           start = (start + 1) % setting.starts.length;
           restart(history[0][3]);
-        })),
+        }), fast.label, k.label),
       sum, canvas, element("div", { className: "row" }, time.label));
 
     let boxes = layout(680);
@@ -508,6 +520,7 @@ function build(core) {
       const by = { ArrowLeft: [-unit, 0], ArrowRight: [unit, 0], ArrowUp: [0, unit], ArrowDown: [0, -unit] }[event.key];
       if (event.key >= "1" && event.key <= String(now.K)) picked = Number(event.key) - 1;
       else if (by && picked < now.K) moveMean(picked, now.theta.means[picked].map((v, d) => v + by[d]));
+      else if (event.key === "s") next();
       else if (event.key === "e" || event.key === "m") step(event.key.toUpperCase());
       else if (event.key === " ") toggle();
       else return;
@@ -523,20 +536,20 @@ function build(core) {
       drawCurve(g, boxes.curve);
       const parts = [["log P(x)", now.logPx, COLOUR.model], ["L_b", now.bound, "#007A59"], ["gap", now.gap, "#B34700"]];
       sum.replaceChildren(...parts.flatMap(([name, value, colour], i) => {
-        const part = element("b", { textContent: `${name} ${number(value, 4)}` });
+        const part = element("b");
+        typeset(part, `${name} ${number(value, 4)}`);
         part.style.color = colour;
         return [["", " = ", " + "][i], part];
       }), " nats per point");
-      play.textContent = player.playing ? "Pause" : "▶ Play";
-      play.title = player.playing ? "Pause" : "Play: E and M in turn";
-      play.setAttribute("aria-label", play.title);
+      play.sync(player.playing);
       Object.assign(time.input, { max: history.length - 1, value: at });
       time.output.textContent = `${at} of ${history.length - 1}`;
       k.select.value = history[0][3];
       fast.select.value = speed;
-      canvas.setAttribute("aria-label", `${points.length} points and ${now.K} components after ${at} half-steps. ` +
-        `log P(x) ${number(now.logPx)} is L_b ${number(now.bound)} plus gap ${number(now.gap)} nats per point. ` +
-        `Keys: e and m step, space plays, a digit picks a component, arrows move it.`);
+      const goal = read(to);          // where it glides to: what lies on the way is not worth reading out
+      core.describe(canvas, `${points.length} points and ${now.K} components after ${at} half-steps. ` +
+        `log P(x) ${number(goal.logPx)} is L_b ${number(goal.bound)} plus gap ${number(goal.gap)} nats per point. ` +
+        `Keys: s, e and m step, space plays, a digit picks a component, arrows move it.`);
       Object.assign(root.dataset, { kind: history[at][0], step: at, steps: history.length - 1, k: now.K,
         logpx: history[at][1], gap: history[at][2], playing: player.playing, shown: now.logPx, start,
         means: JSON.stringify(now.theta.means),

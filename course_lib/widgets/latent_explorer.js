@@ -1,17 +1,19 @@
 // The front end of LatentExplorer. A question to the kernel takes the notebook some 80 ms, however fast the decoder is,
 // and a drag must not wait for that. So each question asks for the newest z and for the nearest missing points of a
 // fine lattice; the nearest point that is decoded is drawn at once, z itself when it comes. A frame is [milliseconds in
-// the kernel, m·H·W bytes as floats]. The sprite stands in where nothing else is: side × side cells of m images.
+// the kernel, m·H·W bytes as floats, or 3·m·H·W of colour]. The sprite stands in where nothing else is: side × side cells
+// of m images, of which the four around z are blended, so that a drag is smooth without a kernel, too.
 
 const TILE = 11;                // lattice points along a side of a tile; tiles are asked for whole
 const PAUSE = 200;              // milliseconds: five questions a second at most, for each wakes the whole interface
 
 function build(core) {
   const model = core.model;
-  const [limits, size, names, points, labels, colours, [side, m, H, W]] =
-    ["limits", "size", "names", "points", "labels", "colours", "shape"].map((name) => model.get(name));
-  const tilesAcross = Math.max(3, Math.min(11, Math.floor(Math.sqrt(24e6 / (m * H * W)) / TILE)));  // 24 MB in all
-  const atOnce = Math.max(1, Math.floor(4e5 / (TILE * TILE * m * H * W)));                          // 0.4 MB a question
+  const [limits, size, names, points, labels, colours, channels, [side, m, H, W]] =
+    ["limits", "size", "names", "points", "labels", "colours", "channels", "shape"].map((name) => model.get(name));
+  const bytes = m * H * W * channels;
+  const tilesAcross = Math.max(3, Math.min(11, Math.floor(Math.sqrt(24e6 / bytes) / TILE)));        // 24 MB in all
+  const atOnce = Math.max(1, Math.floor(4e5 / (TILE * TILE * bytes)));                              // 0.4 MB a question
   const spacing = (2 * limits) / (TILE * tilesAcross - 1);
   let tiles = new Map();        // "column,row" -> the tile's frames
   let z = [...model.get("z")];
@@ -26,25 +28,41 @@ function build(core) {
   function put(frame, from, at) {
     for (let k = 0; k < m; k++) {
       const image = pen.createImageData(W, H);
-      const part = new Uint8Array(frame.buffer, frame.byteOffset + 4 + k * W * H, W * H);
-      new Uint32Array(image.data.buffer).set(Uint32Array.from(part, (v) => 0xff000000 + 0x10101 * v));  // opaque grey
+      const part = new Uint8Array(frame.buffer, frame.byteOffset + 4 + k * W * H * channels, W * H * channels);
+      for (let i = 0; i < W * H; i++) {
+        for (let c = 0; c < 3; c++) image.data[4 * i + c] = part[channels * i + (c % channels)];
+        image.data[4 * i + 3] = 255;          // opaque
+      }
       pen.putImageData(image, k * W, 0);
     }
     shown = { from, z: at };
     core.redraw();
   }
 
-  // Draws what is at hand for z: a point of the lattice, or the sprite's nearest cell.
+  // Draws what is at hand for z: a point of the lattice, or the sprite's cells around it.
   function look() {
     const [i, j] = z.map((v) => Math.round((v + limits) / spacing));
     const tile = tiles.get(`${Math.floor(i / TILE)},${Math.floor(j / TILE)}`);
     if (tile) return put(tile[(j % TILE) * TILE + (i % TILE)], "near", [i, j].map((n) => n * spacing - limits));
     if (!sprite.naturalWidth) return;
-    const step = (2 * limits) / (side - 1);
-    const [column, row] = [z[0], -z[1]].map((v) => Math.round((v + limits) / step));
-    pen.drawImage(sprite, column * m * W, row * H, m * W, H, 0, 0, m * W, H);
-    shown = { from: "grid", z: [column * step - limits, limits - row * step] };
+    blend(...[z[0], -z[1]].map((v) => ((v + limits) / (2 * limits)) * (side - 1)));
+    shown = { from: "grid", z };
     core.redraw();
+  }
+
+  // The four cells around a place in the sprite's grid, each with the weight of its nearness (bilinear). A picture that
+  // is drawn over the others with opacity w / (w + theirs) takes the share w of the whole.
+  function blend(column, row) {
+    const [left, top] = [column, row].map((v) => Math.min(Math.floor(v), side - 2));
+    let drawn = 0;
+    for (const [i, j] of [[0, 0], [1, 0], [0, 1], [1, 1]]) {
+      const weight = (1 - Math.abs(left + i - column)) * (1 - Math.abs(top + j - row));
+      if (weight < 1e-3) continue;            // less than half a grey level
+      drawn += weight;
+      pen.globalAlpha = weight / drawn;
+      pen.drawImage(sprite, (left + i) * m * W, (top + j) * H, m * W, H, 0, 0, m * W, H);
+    }
+    pen.globalAlpha = 1;
   }
 
   // The tiles that are still missing, those nearest to z first.
@@ -142,7 +160,6 @@ function build(core) {
     if (labels.length) text(g, "digit", x, y + w + 42);
     [...new Set(labels)].sort().forEach((d, i) => numeral(g, d, x + 52 + i * Math.min(30, (w - 60) / 10), y + w + 42, 9));
     const spot = lines(z, { colour: COLOUR.ink, width: 1, dash: [4, 4] });
-    if (shown?.from === "grid") circle(g, ...to(box, shown.z), 5, COLOUR.ink, "#fff", 2);   // what is shown instead
     for (const [colour, width] of [["#fff", 6], [COLOUR.ink, 3]]) circle(g, ...spot, 11, "transparent", colour, width);
   }
 
@@ -169,8 +186,8 @@ function build(core) {
     const [sum, source] = ["sum", "parts"].map((className) => element("p", { className }));
     const halves = [[plane, `0 1 ${size + 48}px`], [image, "1 1 300px"]].map(([canvas, flex]) =>
       element("div", { style: `min-width: 300px; flex: ${flex}` }, canvas));
-    const centre = button("centre", `Go to ${names.join(" = ")} = 0`, () => { go([0, 0]); share(); });
-    root.append(element("div", { className: "row" }, sum, centre), element("div", { className: "row", style: "align-items: flex-start" }, ...halves), source);
+    const reset = button("Reset", `Reset: back to ${names.join(" = ")} = 0`, () => { go([0, 0]); share(); });
+    root.append(element("div", { className: "row" }, reset, sum), element("div", { className: "row", style: "align-items: flex-start" }, ...halves), source);
 
     let [box, layer] = [layout(size), null];
     const back = (x, y) => [(2 * (x - box.x)) / box.w - 1, 1 - (2 * (y - box.y)) / box.w].map((v) => v * limits);
@@ -203,7 +220,8 @@ function build(core) {
       sum.textContent = place(z);
       source.textContent = { kernel: "Decoded by the kernel for this very z.",
         near: `Decoded by the kernel no farther than ${number(spacing / 2, 2)} from here along an axis.` }[shown?.from] ??
-        `${stand} is the nearest of ${side} × ${side} points decoded beforehand, ${place(shown?.z ?? z)}.`;
+        `${stand} is a blend of the nearest of ${side} × ${side} images decoded beforehand, ` +
+        `${number((2 * limits) / (side - 1), 2)} apart.`;
       plane.ariaLabel = `Latent plane with ${points.length} points, at ${place(z)}. ${source.textContent} Arrow keys move.`;
       image.ariaLabel = `${m > 1 ? `${m} images` : "Image"} decoded from ${place(shown?.z ?? z)}`;
       Object.assign(root.dataset, { z: JSON.stringify(z), from: shown?.from ?? "", box: JSON.stringify(box), asked,

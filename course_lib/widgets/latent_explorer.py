@@ -13,11 +13,14 @@ from course_lib.plots import COMPONENTS
 from course_lib.widgets.live import Live
 from course_lib.widgets.sprites import Decoder, data_url, pictures, plane_points, sheet
 
+PIXELS = 700_000  # of all decoded images together: in so many bytes a picture of them is still clear
+
 
 class LatentExplorer(Live):
     """Drag in a latent plane and the decoded image follows; of m images a code, all of them do.
 
-    decode: z (n, 2), float32 on `device` -> pixels in [0, 1]: (n, H, W), or (n, m, H, W) for m side by side.
+    decode: z (n, 2), float32 on `device` -> pixels in [0, 1]: (n, H, W); (n, 3, H, W) in colour; (n, m, H, W)
+    for m grey images side by side, or (n, m, 3, H, W) for m in colour.
     points: (N, 2), encoded test digits, at most 3,000; labels: (N,), 0 to 9, show which is which.
     limits: the plane reaches from −limits to limits; size: its side on the screen at most, in CSS pixels.
 
@@ -31,27 +34,31 @@ class LatentExplorer(Live):
     names = traitlets.List(traitlets.Unicode(), ["z1", "z2"], 2, 2).tag(sync=True)
     points: Any = traitlets.List().tag(sync=True)
     labels: Any = traitlets.List().tag(sync=True)
-    # Okabe and Ito's, and three more; a point is its digit's numeral, so that colour is not the only sign.
+    # those of components, and three more; a point is its digit's numeral: colour is not the only sign
     colours = traitlets.List([*COMPONENTS[:7], "#C9C9C9", "#7A3B10", "#222222"]).tag(sync=True)
     shape: Any = traitlets.List().tag(sync=True)  # [points along a side of the grid, m, H, W]
+    channels = traitlets.Int(1).tag(sync=True)  # 1: grey, 3: red, green, blue
     sprite = traitlets.Unicode().tag(sync=True)  # the decoded grid, its top row first
 
     def __init__(self, decode: Decoder, points: Any = None, labels: Any = None, limits: float = 3.0,
                  size: int = 420, names: tuple[str, str] = ("z1", "z2"), device: str = "cpu"):  # fmt: skip
         self.decode, self.device = decode, device
-        m, height, width = pictures(decode, torch.zeros(2, 2, device=device)).shape[1:]
-        # 15 along a side is a step of 0.4 from −3 to 3; a row of ten gets 7, or the page would grow too large
-        side = min(15, max(3, int((400_000 / (m * height * width)) ** 0.5)))
-        given = {"limits": limits, "size": size, "names": list(names), "shape": [side, m, height, width]}
+        m, height, width, channels = pictures(decode, torch.zeros(2, 2, device=device)).shape[1:]
+        # 25 along a side is a step of 0.25 from −3 to 3, between which the page blends; a row of ten gets 9,
+        # or the page would grow too large. An odd number, so that z = 0 is one of them.
+        side = min(25, max(3, int((PIXELS / (m * height * width * channels)) ** 0.5)))
+        side -= 1 - side % 2
+        given = {"limits": limits, "size": size, "names": list(names), "channels": channels}
+        given["shape"] = [side, m, height, width]
         super().__init__(**given, **plane_points(points, labels))
         self.refresh()
 
     def frames(self, request: dict[str, Any]) -> np.ndarray:
-        """Images at request["z"] (n, 2): rows of milliseconds spent, then m·H·W bytes viewed as floats."""
+        """Images at request["z"] (n, 2): rows of milliseconds spent, then m·H·W·C bytes viewed as floats."""
         start = time.perf_counter()
         z = torch.tensor(request["z"], dtype=torch.float32, device=self.device)  # (n, 2)
-        grey = sheet(pictures(self.decode, z).reshape(len(z), 1, 1, -1))  # (n, m·H·W), uint8
-        rows = np.pad(grey, ((0, 0), (4, -grey.shape[1] % 4))).view("<f4")  # a quarter of the bytes
+        flat = sheet(pictures(self.decode, z).reshape(len(z), 1, 1, -1, 1))  # (n, m·H·W·C), uint8
+        rows = np.pad(flat, ((0, 0), (4, -flat.shape[1] % 4))).view("<f4")  # a quarter of the bytes
         rows[:, 0] = 1000 * (time.perf_counter() - start)
         return rows
 
@@ -60,13 +67,17 @@ class LatentExplorer(Live):
         line = torch.linspace(-self.limits, self.limits, self.shape[0], device=self.device)
         z = torch.cartesian_prod(-line, line).flip(1)  # (side², 2), the top row first
         with self.lock:
-            self.grid = pictures(self.decode, z).reshape(self.shape[:1] + self.shape)
-            self.sprite = data_url(self.grid.reshape(len(line), -1, *self.shape[2:]))
+            decoded = pictures(self.decode, z)  # (side², m, H, W, C)
+            self.grid = decoded.reshape(len(line), len(line), *decoded.shape[1:])
+            self.sprite = data_url(self.grid.reshape(len(line), -1, *decoded.shape[2:]))
         self.send({"changed": True})
 
     def strip(self) -> Figure:
         """The points, and the decoded grid on the same plane; for m > 1, rows of m images along each axis."""
-        side, m, height, _ = self.shape
+        m, height = self.shape[1:3]
+        every = 2 if len(self.grid) > 13 else 1  # more than thirteen in a row are too small to be seen
+        grid = self.grid[::every, ::every]  # (side, side, m, H, W, C)
+        side = len(grid)
         line, edge = np.linspace(-self.limits, self.limits, side), self.limits * side / (side - 1)
         ends, (one, two) = (-edge, edge), self.names
         figure = Figure(figsize=(10.4, 4.8 if m == 1 else 3.9), dpi=72, layout="constrained")
@@ -79,10 +90,10 @@ class LatentExplorer(Live):
                 first[0].scatter(x, y, 36, self.colours[d], **look)
             first[0].set(xlim=ends, ylim=ends, aspect="equal", xlabel=one, ylabel=two, title="encoded images")
         if m == 1:
-            last.imshow(sheet(self.grid[:, :, 0]), "gray", extent=ends + ends)
+            last.imshow(sheet(grid[:, :, 0]), "gray", extent=ends + ends)
             last.set(title="decoded points of the plane", xlabel=one, ylabel=two)
             return figure
-        along = (first[-1], self.grid[side // 2], line), (last, self.grid[:, side // 2], -line)
+        along = (first[-1], grid[side // 2], line), (last, grid[:, side // 2], -line)
         for name, (axes, cells, values) in zip(self.names, along, strict=True):
             axes.imshow(sheet(cells), "gray")
             axes.set(xticks=[], title=f"decoded along {name}", ylabel=name)

@@ -15,9 +15,11 @@ const COLOUR = {
 };
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
-// The card is white under dark themes too: the course's colours have fixed roles, and black is the data.
+// The card is white under dark themes too: the course's colours have fixed roles, and black is the data. So the ring
+// around what has the focus (#004B7A, 9 : 1 on white) stands out under every theme: it lies within the card, and the gap
+// before it is white as well.
 const STYLE = `
-.course-widget { box-sizing: border-box; max-width: 1200px; padding: 10px 12px; border: 1px solid #c8c8c8;
+.course-widget { box-sizing: border-box; position: relative; max-width: 1200px; padding: 10px 12px; border: 1px solid #c8c8c8;
   border-radius: 8px; background: #fff; color: #222; color-scheme: light; font: 15px/1.4 ${FONT}; }
 .course-widget * { box-sizing: border-box; }
 .course-widget .row { display: flex; flex-wrap: wrap; gap: 6px 10px; align-items: center; margin: 4px 0; }
@@ -25,16 +27,30 @@ const STYLE = `
   border: 1px solid #8a8a8a; border-radius: 6px; min-height: 34px; padding: 2px 12px; cursor: pointer; }
 .course-widget button:hover, .course-widget select:hover { background: #e6eef5; }
 .course-widget button.main { font-weight: 600; }
-.course-widget :focus-visible { outline: 3px solid #56B4E9; outline-offset: 1px; }
+.course-widget :focus-visible { outline: 3px solid #004B7A; outline-offset: 2px; }
 .course-widget label { display: inline-flex; gap: 6px; align-items: center; font: inherit; color: #222; margin: 0; }
 .course-widget input[type=range] { width: 120px; margin: 0; accent-color: #0072B2; }
 .course-widget label.wide, .course-widget label.wide input { flex: 1 1 200px; }
-.course-widget output { font: inherit; min-width: 3.2em; font-variant-numeric: tabular-nums; }
+.course-widget .value { font: inherit; white-space: nowrap; min-width: 3.2em; font-variant-numeric: tabular-nums; }
 .course-widget canvas { display: block; width: 100%; touch-action: pan-y; border-radius: 4px; }
 .course-widget .sum { font-size: 17px; font-variant-numeric: tabular-nums; margin: 2px 0; }
 .course-widget .parts { margin: 2px 0 8px; font-variant-numeric: tabular-nums; }
 .course-widget .status { min-height: 1.4em; color: #444; margin: 2px 0 0; }
-.course-widget .status.wrong { color: #B34700; font-weight: 600; }`;
+.course-widget .status.wrong { color: #B34700; font-weight: 600; }
+.course-widget sub { font-size: .72em; line-height: 0; }
+.course-widget .said { position: absolute; top: 0; left: 0; width: 1px; height: 1px; margin: 0; overflow: hidden;
+  clip-path: inset(50%); }
+@media (prefers-reduced-motion: reduce) {
+  .course-widget * { transition: none !important; animation: none !important; }
+}
+/* Here the system paints every button alike, so what is pressed needs a sign that is no colour. */
+@media (forced-colors: active) {
+  .course-widget [aria-pressed=true] { border: 3px double; text-decoration: underline; font-weight: 600; }
+}`;
+
+// Who asks for reduced motion gets no motion that nobody ordered: steps do not glide, axes do not follow slowly, a climb
+// jumps to its end. Play is an explicit choice, so it still plays, picture by picture.
+const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 // ---- one widget: its kernel, its views, its clock ------------------------------------------------------------
 
@@ -48,6 +64,7 @@ class Core {
     this.jobs = new Set();              // functions called at every animation frame until they return false
     this.frame = 0;                     // number of frames played so far
     this.dirty = true;
+    this.playing = false;               // meanwhile nothing is announced to a screen reader
     this.waiting = new Map();           // tick -> the promise of the kernel's answer
     // Traits on their way to the kernel: {name: value} that wait, that it has not taken yet, and what Python set last.
     [this.unsent, this.sent, this.told] = [{}, {}, {}];
@@ -137,14 +154,32 @@ class Core {
     });
   }
 
-  // One sentence under every view.
+  // One sentence under every view. While a game is played it may change thirty times a second, which nobody can listen
+  // to: a screen reader is told when the playing ends, or if something is wrong.
   say(text, wrong = false) {
     this.message = { text, wrong };
-    for (const view of this.views) {
-      if (view.status.textContent === text && view.status.classList.contains("wrong") === wrong) continue;
-      view.status.textContent = text;
-      view.status.classList.toggle("wrong", wrong);
-    }
+    for (const view of this.views) this.tell(view);
+  }
+
+  tell(view) {
+    const { text, wrong } = this.message;
+    if (view.told !== text) typeset(view.status, text);
+    view.told = text;
+    view.status.classList.toggle("wrong", wrong);
+    const heard = spoken(text);
+    if ((!this.playing || wrong) && view.said.textContent !== heard) view.said.textContent = heard;
+  }
+
+  // The name of a picture changes with what it shows; while it plays, that would be read out as well.
+  describe(canvas, text) {
+    const heard = spoken(text);
+    if (!this.playing && canvas.getAttribute("aria-label") !== heard) canvas.setAttribute("aria-label", heard);
+  }
+
+  // Begins or ends a time of silence.
+  plays(on) {
+    this.playing = on;
+    for (const view of this.views) this.tell(view);
   }
 
   redraw() { this.dirty = true; this.wake(); }
@@ -184,15 +219,16 @@ class Core {
     el.append(root);
     view.paint = this.widget.view(view);
     view.status = element("p", { className: "status" });
-    view.status.setAttribute("role", "status");
-    root.append(view.status);
+    view.said = element("p", { className: "said" });        // what a screen reader is told
+    view.said.setAttribute("role", "status");
+    root.append(view.status, view.said);
     // Else JupyterLab takes the arrow keys from a slider, to walk through the notebook. With Ctrl or ⌘ they are its own.
     const keys = ({ target, ctrlKey, metaKey }) => {
       if (root.contains(target)) target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey));
     };
     window.addEventListener("keydown", keys, true);
     this.views.add(view);
-    this.say(this.message.text, this.message.wrong);
+    this.tell(view);
     const sight = new IntersectionObserver((entries) => {
       view.seen = entries[entries.length - 1].isIntersecting;
       this.redraw();
@@ -230,12 +266,14 @@ class Player {
   play() {
     if (this.playing) return;
     this.playing = true;
+    this.core.plays(true);
     this.due = 1;                       // the first frame is shown as soon as it is there
     this.core.run(this.step);
     this.core.redraw();
   }
 
   pause() {
+    if (this.playing) this.core.plays(false);
     this.playing = false;
     this.core.redraw();
   }
@@ -325,11 +363,41 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+// The label holds the words on the button, so that whoever speaks to the computer can say what they see.
 function button(text, label, onclick, className = "") {
-  const made = element("button", { type: "button", textContent: text, title: label, onclick, className });
-  made.setAttribute("aria-label", label);
+  const made = element("button", { type: "button", textContent: text, onclick, className });
+  entitle(made, label);
   return made;
 }
+
+function entitle(made, label) {
+  if (made.title === label) return;
+  made.title = label;
+  made.setAttribute("aria-label", spoken(label));
+}
+
+// Play, which is Pause while something plays: {button, sync(playing)}.
+function playButton(label, toggle) {
+  const made = button("", label, toggle, "main");
+  made.style.minWidth = "7em";
+  const sync = (playing) => {
+    const text = playing ? "❚❚ Pause" : "▶ Play";
+    if (made.textContent === text) return;
+    made.textContent = text;
+    entitle(made, playing ? "Pause" : label);
+  };
+  sync(false);
+  return { button: made, sync };
+}
+
+// Puts a text into its place, L_b as it is written in formulas.
+function typeset(place, string) {
+  const bound = () => element("span", {}, "L", element("sub", { textContent: "b" }));
+  place.replaceChildren(...string.split("L_b").flatMap((part, i) => (i ? [bound(), part] : [part])));
+}
+
+// The same text for a screen reader.
+const spoken = (string) => string.replaceAll("L_b", "L b");
 
 // {label, input, output}: a labelled slider; `oninput(value)` while it moves, `onchange(value)` on release.
 function slider(name, { min, max, step, label, oninput, onchange = () => {} }) {
@@ -337,7 +405,7 @@ function slider(name, { min, max, step, label, oninput, onchange = () => {} }) {
   input.setAttribute("aria-label", label);
   input.oninput = () => oninput(Number(input.value));
   input.onchange = () => onchange(Number(input.value));
-  const output = element("output");
+  const output = element("span", { className: "value" });     // no <output>, which would be announced at every change
   return { label: element("label", {}, name, input, output), input, output };
 }
 
@@ -374,11 +442,26 @@ function prepare(canvas, heightFor) {
 }
 
 function text(g, string, x, y, { colour = COLOUR.ink, size = 14, align = "left", bold = false, base = "middle" } = {}) {
-  g.font = `${bold ? 600 : 400} ${size}px ${FONT}`;
+  const font = (part) => `${bold ? 600 : 400} ${part * size}px ${FONT}`;
   g.textAlign = align;
   g.textBaseline = base;
   g.fillStyle = colour;
-  g.fillText(string, x, y);
+  g.font = font(1);
+  if (!string.includes("L_b")) return g.fillText(string, x, y);
+  // L_b: its b is smaller, and a little lower.
+  const runs = string.split("_b").flatMap((part, i) => (i ? [["b", 0.72], [part, 1]] : [[part, 1]]));
+  const widths = runs.map(([part, scale]) => {
+    g.font = font(scale);
+    return g.measureText(part).width;
+  });
+  const whole = widths.reduce((sum, width) => sum + width, 0);
+  let from = x - { left: 0, center: 0.5, right: 1 }[align] * whole;
+  g.textAlign = "left";
+  runs.forEach(([part, scale], i) => {
+    g.font = font(scale);
+    g.fillText(part, from, scale < 1 ? y + 0.25 * size : y);
+    from += widths[i];
+  });
 }
 
 function path(g, xs, ys, { colour, width = 2.5, fill = null, floor = 0, dash = [] }) {
@@ -396,9 +479,25 @@ function path(g, xs, ys, { colour, width = 2.5, fill = null, floor = 0, dash = [
   g.fill();
 }
 
-function circle(g, x, y, radius, fill, stroke, width = 1) {
+// The outlines of nine marks, as corners on a circle of radius 1 (a circle has none): shapes tell apart what colour may
+// not.
+const turned = (n, start, inner = 1) => Array.from({ length: n }, (_, i) => {
+  const [angle, far] = [start + (2 * Math.PI * i) / n, i % 2 ? inner : 1];
+  return [far * Math.cos(angle), far * Math.sin(angle)];
+});
+const UP = -Math.PI / 2;
+const SHAPES = [[], turned(4, Math.PI / 4), turned(3, UP), turned(4, UP), turned(3, -UP), turned(10, UP, 0.5),
+  turned(6, UP), turned(8, UP, 0.45), turned(8, UP + Math.PI / 4, 0.45)];
+const REACH = [1, 1.25, 1.5, 1.25, 1.5, 1.5, 1.1, 1.6, 1.6];      // so that all are about as large as the circle
+
+// Mark number `kind`; a circle is number 0.
+function mark(g, kind, x, y, radius, fill, stroke, width = 1) {
+  const corners = SHAPES[kind % SHAPES.length];
+  const far = radius * REACH[kind % SHAPES.length];
   g.beginPath();
-  g.arc(x, y, radius, 0, 2 * Math.PI);
+  if (corners.length) corners.forEach(([a, b], i) => (i ? g.lineTo(x + far * a, y + far * b) : g.moveTo(x + far * a, y + far * b)));
+  else g.arc(x, y, radius, 0, 2 * Math.PI);
+  g.closePath();
   g.fillStyle = fill;
   g.fill();
   g.strokeStyle = stroke;
@@ -406,8 +505,11 @@ function circle(g, x, y, radius, fill, stroke, width = 1) {
   if (width) g.stroke();
 }
 
-// About `count` round numbers between lo and hi, and the digits that tell them apart.
+const circle = (g, x, y, radius, fill, stroke, width = 1) => mark(g, 0, x, y, radius, fill, stroke, width);
+
+// About `count` round numbers between lo and hi, and the digits that tell them apart; none if there is no room.
 function ticks(lo, hi, count = 4) {
+  if (!(hi > lo) || !Number.isFinite(hi - lo)) return { values: [], digits: 0 };
   const rough = (hi - lo) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 2.5, 5, 10].find((m) => m * power >= rough * 0.999);

@@ -3,8 +3,10 @@
 import base64
 import io
 import json
+import re
 import threading
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +16,11 @@ import traitlets
 from matplotlib.figure import Figure
 
 LIVE = Path(__file__).with_name("live.js")
+# The script that a saved widget ends with; no "<" stands in its state.
+MOUNTED = re.compile(
+    r'<script type="module">\n.*\nmount\("(?P<uid>\w+)", (?P<state>\{[^<]*\}), definition\);\n</script>',
+    re.DOTALL,
+)
 
 
 class Live(anywidget.AnyWidget):
@@ -26,12 +33,14 @@ class Live(anywidget.AnyWidget):
     """
 
     script: ClassVar[Path | tuple[Path, ...]]
+    source: ClassVar[str]
     uid = traitlets.Unicode().tag(sync=True)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "script" in cls.__dict__:
             own = cls.script if isinstance(cls.script, tuple) else (cls.script,)
-            cls._esm = "".join(path.read_text(encoding="utf-8") for path in (LIVE, *own))
+            cls.source = "".join(path.read_text(encoding="utf-8") for path in (LIVE, *own))
+            cls._esm = cls.source  # which a widget, once made, replaces by a trait
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **traits: Any) -> None:
@@ -72,18 +81,39 @@ class Live(anywidget.AnyWidget):
         file = io.BytesIO()
         with self.lock:
             self.strip().savefig(file, format="png", bbox_inches="tight")
-            own = [
-                name for name in self.keys if name[0] != "_" and name not in ("layout", "tabbable", "tooltip")
-            ]
-            state = json.dumps({name: getattr(self, name) for name in own})
+            state = json.dumps({name: getattr(self, name) for name in self._own(self.keys)})
         picture = base64.b64encode(file.getvalue()).decode()
-        call = f"mount({json.dumps(self.uid)}, {state}, definition);".replace("<", "\\u003c")
         data |= {"text/plain": f"{type(self).__name__}(…)", "image/png": picture}
         data["text/html"] = (
             f'<div data-course="{self.uid}"><img style="max-width:100%" alt="a few frames" src="data:'
-            f'image/png;base64,{picture}"></div>\n<script type="module">\n{self._esm}\n{call}\n</script>'
+            f'image/png;base64,{picture}"></div>\n{self._script(self.uid, state)}'
         )
         return data, metadata
+
+    @classmethod
+    def _script(cls, uid: str, state: str) -> str:
+        """The script that brings the widget to life in a page; state: its traits as JSON."""
+        call = f"mount({json.dumps(uid)}, {state}, definition);".replace("<", "\\u003c")
+        return f'<script type="module">\n{cls.source}\n{call}\n</script>'
+
+    @classmethod
+    def renewed(cls, html: str) -> str:
+        """A saved text/html of this class with the script of today: state and picture stay as they are.
+
+        What the class has learnt since it was saved has its default.
+        """
+        found = MOUNTED.search(html)
+        if found is None:
+            return html
+        uid, saved = found["uid"], json.loads(found["state"])
+        traits = cls.class_traits(sync=True)
+        missing = {name: trait.default() for name, trait in traits.items() if name in cls._own(traits)}
+        return html[: found.start()] + cls._script(uid, json.dumps(missing | saved)) + html[found.end() :]
+
+    @staticmethod
+    def _own(names: Iterable[str]) -> list[str]:
+        """Those of the synced traits that are the widget's own, and not of every widget."""
+        return [name for name in names if name[0] != "_" and name not in ("layout", "tabbable", "tooltip")]
 
 
 def sentence(error: Exception) -> str:

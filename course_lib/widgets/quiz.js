@@ -2,6 +2,7 @@
 // has no answer yet in this round (mode, alone or class, seed). So a reload, a second view and Python see the same.
 
 const WORDS = { real: ["real ✓", "5px solid #009E73", "#007A59"], made: ["made ✗", "5px dashed #D55E00", "#B34700"] };
+const DONE = `That is enough: the 95 % interval is narrower than ${100 * ENOUGH} points.`;
 const percent = (share, digits = 0) => `${number(100 * share, digits)}\u00a0%`;
 const many = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
@@ -67,9 +68,17 @@ function build(core) {
     const truth = mode === "pairs" ? `The ${kinds[0] === "real" ? "left" : "right"} image is real, the other one is made.`
       : `This image is ${kinds[0]}.`;
     const took = kinds[0] === "real" && mode === "one" ? "called it made" : "took the made one for real";
+    const short = left() > 0;
     set({ answers: [...answers, { mode, class: classroom, seed, ...question, votes }], revealed: true });
-    core.say(classroom ? `${truth} ${fooled} of ${many(voters, "vote")} ${took}.`
-      : fooled ? `${truth} You ${took}.` : `Right. ${truth}`);
+    const reached = short && left() === 0 ? ` ${DONE}` : "";
+    core.say((classroom ? `${truth} ${fooled} of ${many(voters, "vote")} ${took}.`
+      : fooled ? `${truth} You ${took}.` : `Right. ${truth}`) + reached);
+  }
+
+  // How many made images, or pairs, are still wanted.
+  function left() {
+    const { rows, mode } = state();
+    return stillNeeded(score(rows, mode).made_taken_for_real);
   }
 
   function next() {
@@ -141,6 +150,16 @@ function build(core) {
     return lines;
   }
 
+  // When to stop.
+  function enough({ mode, rows }) {
+    const taken = score(rows, mode).made_taken_for_real;
+    const more = stillNeeded(taken);
+    if (!more) return DONE;
+    return `When is it enough? When the 95 % interval is narrower than ${100 * ENOUGH} points: after about `
+      + `${many(more, mode === "one" ? "more made image" : "more pair")}`
+      + (taken ? ", if the share stays as it is." : ", or fewer if the share is far from one half.");
+  }
+
   function drawScore(canvas, { mode, classroom, rows }) {
     const { made_taken_for_real: taken, real_called_made: called } = score(rows, mode);
     const bars = [["made, taken for real", taken, COLOUR.gap], ["real, called made", called, COLOUR.bound]]
@@ -179,7 +198,7 @@ function build(core) {
   function view({ root }) {
     const part = (tag, className, ...children) => element(tag, { className }, ...children);
     const turn = (traits) => { set({ ...traits, revealed: false }); core.say(""); };
-    const modes = choice("ask", [["one", "one at a time"], ["pairs", "pairs"]], "One image at a time, or pairs",
+    const modes = choice("ask", [["one", "one at a time"], ["pairs", "pairs"]], "Ask: one image at a time, or pairs",
       (mode) => turn({ mode }));
     const hall = element("input", { type: "checkbox", onchange: () => turn({ classroom: hall.checked }) });
     const cards = [0, 1].map(() => {
@@ -265,16 +284,16 @@ function build(core) {
         const place = one ? "The image" : k ? "Right image" : "Left image";
         canvas.setAttribute("aria-label", revealed ? `${place}: ${kinds[k]}` : place);
       });
-      const names = one ? [["Real (R)", "Real"], ["Made (M)", "Made"]]
+      const names = one ? [["Real (R)", "Real (R)"], ["Made (M)", "Made (M)"]]
         : [["← Left", "The left one is real"], ["Right →", "The right one is real"]];
       picks.forEach((pick, k) => {
-        [pick.textContent, pick.title] = names[k];
-        pick.setAttribute("aria-label", names[k][1]);
+        pick.textContent = names[k][0];
+        entitle(pick, names[k][1]);
         pick.hidden = !q || revealed || classroom;
       });
       [on.hidden, again.hidden, hands.hidden] = [!q || !revealed, Boolean(q), !q || revealed || !classroom];
-      again.textContent = again.title = `Begin again with seed ${s.seed + 1}`;
-      again.setAttribute("aria-label", again.title);
+      again.textContent = `Begin again with seed ${s.seed + 1}`;
+      entitle(again, again.textContent);
       const wanted = one ? ["hands for “real”", "", "people"] : ["hands for left", "hands for right", "people (if known)"];
       wanted.forEach((name, k) => { labels[k].firstChild.textContent = name; });
       labels[1].hidden = one;
@@ -288,9 +307,11 @@ function build(core) {
       drawScore(bars, s);
       const said = verdict(s);
       bars.setAttribute("aria-label", `Shares from 0 to 100 %. ${said[0]}`);
-      lines.replaceChildren(...said.map((line) => element("div", { textContent: line })));
-      wipe.textContent = wipe.title = sure ? `Delete ${many(s.answers.length, "answer")}?` : "Clear";
-      wipe.setAttribute("aria-label", sure ? wipe.title : "Clear: delete all answers");
+      const stop = enough(s);
+      lines.replaceChildren(element(stop === DONE ? "b" : "div", { textContent: stop }),
+        ...said.map((line) => element("div", { textContent: line })));
+      wipe.textContent = sure ? `Delete ${many(s.answers.length, "answer")}?` : "Clear";
+      entitle(wipe, sure ? wipe.textContent : "Clear: delete all answers");
       Object.assign(root.dataset, { quiz: mode, classroom, seed: s.seed, at: s.at, revealed, answers: s.answers.length,
         over: !q, loaded: sprite.naturalWidth, score: JSON.stringify(score(s.rows, mode)) });
     };

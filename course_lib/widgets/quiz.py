@@ -1,9 +1,7 @@
 """Real or made? A quiz that keeps score, for one person or for the hands of a class."""
 
-import contextlib
 import json
 import math
-import os
 from datetime import datetime
 from numbers import Integral
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import traitlets
 from matplotlib.figure import Figure
 
+from course_lib.files import reason, write_whole
 from course_lib.widgets.live import Live
 from course_lib.widgets.sprites import data_url, image_stack
 
@@ -22,9 +21,9 @@ MOST_PIXELS = 500_000  # of all images together: 318 pairs of 28×28
 class Quiz(Live):
     """Is it real or made? Asked one image at a time, as in the lecture's study, or of two side by side.
 
-    real, made: (N, H, W), or (N, H·W) for square images, pixels in [0, 1]; real[i] and made[i] are a pair. If
-    one has more images than the other, its last ones are left out. `seed` gives order and sides. mode: "one"
-    or "pairs". file: where `save` writes.
+    real, made: (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if square, pixels in [0, 1]; real[i] and
+    made[i] are a pair. If one has more images than the other, its last ones are left out. `seed` gives order
+    and sides. mode: "one" or "pairs". file: where `save` writes.
 
     `answers` follows the browser: a list of {"mode", "class", "seed", "image", "shown" or "left", "votes"}.
     votes are [said real, said made] of one image, [left, right] of a pair; a person alone has one vote.
@@ -49,21 +48,22 @@ class Quiz(Live):
             raise ValueError(f"seed is a whole number from 0 to 2³¹ − 1, not {seed!r}.")
         both = image_stack(real, "real"), image_stack(made, "made")
         if both[0].shape[1:] != both[1].shape[1:]:
-            sizes = " and ".join(f"{x.shape[1]} × {x.shape[2]}" for x in both)
+            kinds = (f"{x.shape[1]} × {x.shape[2]}{' in colour' * (x.shape[3] == 3)}" for x in both)
+            sizes = " and ".join(kinds)
             raise ValueError(
                 f"Real and made images must have one size, not {sizes}: it gives the truth away."
             )
         n = min(map(len, both))
-        self.pairs = np.stack([x[:n] for x in both])  # (2, N, H, W)
+        self.pairs = np.stack([x[:n] for x in both])  # (2, N, H, W, C)
         if self.pairs.size > MOST_PIXELS:
             raise ValueError(
                 f"{n:,} pairs are too many for one page: pass {MOST_PIXELS * n // self.pairs.size:,}."
             )
         columns = math.ceil(math.sqrt(2 * n))
         cells = self.pairs.reshape(2 * n, *self.pairs.shape[2:])
-        cells = np.pad(cells, ((0, -2 * n % columns), (0, 0), (0, 0)))
+        cells = np.pad(cells, ((0, -2 * n % columns), (0, 0), (0, 0), (0, 0)))
         self.written: Path | None = None
-        super().__init__(mode=mode, seed=int(seed), file=str(file), shape=[*self.pairs.shape[1:], columns],
+        super().__init__(mode=mode, seed=int(seed), file=str(file), shape=[*self.pairs.shape[1:4], columns],
                          sprite=data_url(cells.reshape(-1, columns, *cells.shape[1:])))  # fmt: skip
 
     def score(self, mode: str | None = None, classroom: bool | None = None) -> dict[str, Any]:
@@ -92,16 +92,13 @@ class Quiz(Live):
         date = datetime.now().astimezone().isoformat(timespec="seconds")
         with self.lock:
             text = json.dumps({"date": date, **self.score(), "answers": self.answers}, indent=1)
-            path = Path(self.file)
-            temporary = path.with_name(f".{path.name}.tmp")
+            path = Path(self.file).expanduser()
             try:
-                path = path if path == self.written else free(path)
-                temporary.write_text(text + "\n", encoding="utf-8")
-                os.replace(temporary, path)  # no moment leaves half a file
+                own = path == self.written
+                path = path if own else free(path)
+                write_whole(path, f"{text}\n".encode(), replace=own)
             except OSError as error:
-                with contextlib.suppress(OSError):
-                    temporary.unlink()
-                why = f"{path} cannot be written ({error.strerror}). No answer is lost: set the quiz's .file"
+                why = f"{path} cannot be written ({reason(error)}). No answer is lost: set the quiz's .file"
                 raise ValueError(f"{why} to another name and save again.") from error
             self.written, self.file = path, str(path)
         return path
@@ -122,7 +119,8 @@ class Quiz(Live):
         for place in axes:
             place.axis("off")
         for place, i in zip(axes, draw.permutation(self.shape[0]), strict=False):
-            gap = np.pad(self.pairs[:, i], ((0, 0), (0, 0), (1, 1)), constant_values=1)  # (2, H, W + 2)
+            gap = np.pad(self.pairs[:, i], ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=1)
+            # (2, H, W + 2, C)
             place.imshow(np.hstack(list(draw.permutation(gap))), "gray", vmin=0, vmax=1)
         return figure
 

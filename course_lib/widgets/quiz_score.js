@@ -26,6 +26,18 @@ function order(n, mode, seed) {
   return asked;
 }
 
+// An interval narrower than this tells guessing (50 %) from the lecture's 21 %, which lie 29 points apart.
+const ENOUGH = 0.25;
+
+// How many more images make the interval so narrow, if the share stays as it is; 0 when it is. Without any answer: for a
+// share of one half, which takes most.
+function stillNeeded(got) {
+  const [share, done] = got ? [got.share, got.images] : [CHANCE, 0];
+  let n = Math.max(done, 1);
+  for (let [low, high] = wilson(share, n); high - low >= ENOUGH; [low, high] = wilson(share, n)) n += 1;
+  return n - done;
+}
+
 function wilson(share, n) {
   const [centre, half] = [share + (Z * Z) / (2 * n), Z * Math.sqrt((share * (1 - share)) / n + (Z / (2 * n)) ** 2)];
   return [Math.max(0, (centre - half) / (1 + (Z * Z) / n)), Math.min(1, (centre + half) / (1 + (Z * Z) / n))];

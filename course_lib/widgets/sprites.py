@@ -1,4 +1,8 @@
-"""What the widgets of decoders are given, checked, and many images as one that travels inside a page."""
+"""What the widgets of decoders are given, checked, and many images as one that travels inside a page.
+
+Here an image is (H, W, C), C = 1 for grey or 3 for red, green, blue, as a screen wants it. What comes in is
+as PyTorch stores it, (C, H, W), or (H, W) for grey.
+"""
 
 import base64
 import io
@@ -18,7 +22,10 @@ MOST = 120_000  # bytes a sprite: several widgets and their pictures fit into on
 
 
 def pictures(decode: Decoder, z: Tensor, name: str = "decode") -> np.ndarray:
-    """decode(z) for the codes z (n, d), as float32 (n, m, H, W) with pixels in [0, 1]; m is 1 for (n, H, W).
+    """decode(z) for the codes z (n, d), as float32 (n, m, H, W, C) with pixels in [0, 1]: m images a code.
+
+    decode returns (n, H, W) or (n, 1, H, W), grey; (n, 3, H, W), colour; (n, m, H, W), m grey images; or
+    (n, m, C, H, W), m images of one or three channels.
 
     Raises ValueError with one sentence for what is no picture: another shape, NaN, pixels outside [0, 1].
     """
@@ -32,19 +39,33 @@ def pictures(decode: Decoder, z: Tensor, name: str = "decode") -> np.ndarray:
         ) from error
     if not isinstance(x, Tensor | np.ndarray):
         raise ValueError(f"{name}(z) returned a {type(x).__name__}, not a tensor: a distribution has .mean.")
-    if x.ndim not in (3, 4) or len(x) != len(z) or 0 in x.shape:
+    channels = channels_of(x.shape)
+    if channels is None or len(x) != len(z) or 0 in x.shape:
         side = math.isqrt(x.shape[-1]) if x.ndim == 2 else 0
         size = f"{side}, {side}" if side and side * side == x.shape[-1] else "H, W"
         raise ValueError(
-            f"{name}(z) must return images ({len(z)}, H, W) for z {tuple(z.shape)}, or ({len(z)}, m, H, W), "
-            f"not {tuple(x.shape)}: rows of pixels need .reshape(-1, {size})."
+            f"{name}(z) must return images ({len(z)}, H, W) for z {tuple(z.shape)}, ({len(z)}, 3, H, W) of "
+            f"colour, or ({len(z)}, m, H, W) for m of them, not {tuple(x.shape)}: rows of pixels need "
+            f".reshape(-1, {size})."
         )
-    images = torch.as_tensor(x).cpu().float().reshape(len(z), -1, *x.shape[-2:]).numpy()
-    bad = ~np.isfinite(images).all((1, 2, 3))  # (n,)
+    images = torch.as_tensor(x).cpu().float().reshape(len(z), -1, channels, *x.shape[-2:])  # (n, m, C, H, W)
+    pixels = images.movedim(2, -1).numpy()  # (n, m, H, W, C)
+    bad = ~np.isfinite(pixels).all((1, 2, 3, 4))  # (n,)
     if bad.any():
         where = ", ".join(f"{v:.2f}" for v in z[int(bad.argmax())].tolist())
         raise ValueError(f"{name}(z) returned NaN or infinity at z = ({where}): look at its weights.")
-    return in_range(images, f"{name}(z) returned")
+    return in_range(pixels, f"{name}(z) returned")
+
+
+def channels_of(shape: Any) -> int | None:
+    """1 for grey or 3 for colour, as `pictures` reads this shape; None for a shape that holds no images."""
+    if len(shape) == 3:
+        return 1
+    if len(shape) == 4:
+        return 3 if shape[1] == 3 else 1
+    if len(shape) == 5 and shape[2] in (1, 3):
+        return shape[2]
+    return None
 
 
 def in_range(images: np.ndarray, says: str) -> np.ndarray:
@@ -58,7 +79,10 @@ def in_range(images: np.ndarray, says: str) -> np.ndarray:
 
 
 def image_stack(x: Any, name: str) -> np.ndarray:
-    """Images (N, H, W), or (N, H·W) if they are square, as float32 (N, H, W); raises ValueError."""
+    """Images (N, H, W), (N, 1, H, W), (N, 3, H, W), or (N, H·W) if square, as float32 (N, H, W, C).
+
+    Raises ValueError for anything else.
+    """
     try:
         images = torch.as_tensor(x).detach().cpu().float().numpy()
     except (TypeError, RuntimeError, ValueError):  # None, words, rows of several lengths
@@ -66,19 +90,25 @@ def image_stack(x: Any, name: str) -> np.ndarray:
     side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
     if side and side * side == images.shape[1]:
         images = images.reshape(-1, side, side)
-    if images.ndim != 3 or 0 in images.shape:
-        raise ValueError(f"{name} must hold images (N, H, W), or (N, H·W) if square, not {images.shape}.")
-    bad = ~np.isfinite(images).all((1, 2))  # (N,)
+    coloured = images.ndim == 4 and images.shape[1] in (1, 3)
+    if not (images.ndim == 3 or coloured) or 0 in images.shape:
+        raise ValueError(
+            f"{name} must hold images (N, H, W), (N, 3, H, W) of colour, or (N, H·W) if square, "
+            f"not {images.shape}."
+        )
+    images = np.moveaxis(images, 1, -1) if coloured else images[..., None]  # (N, H, W, C)
+    bad = ~np.isfinite(images).all((1, 2, 3))  # (N,)
     if bad.any():
         raise ValueError(f"{name} holds NaN or infinity in image {int(bad.argmax())}.")
     return in_range(images, f"{name} holds")
 
 
 def sheet(images: np.ndarray) -> np.ndarray:
-    """Images (rows, columns, H, W) in [0, 1] as one grey picture (rows·H, columns·W), uint8."""
-    rows, columns, height, width = images.shape
-    flat = images.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
-    return np.round(255 * flat).astype(np.uint8)
+    """Images (rows, columns, H, W, C) in [0, 1] as one picture (rows·H, columns·W), or (…, 3), uint8."""
+    rows, columns, height, width, channels = images.shape
+    flat = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+    picture = np.round(255 * flat).astype(np.uint8)
+    return picture if channels == 3 else picture[..., 0]
 
 
 def data_url(images: np.ndarray) -> str:

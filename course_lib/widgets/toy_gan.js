@@ -21,6 +21,7 @@ function build(core) {
   let speed = "1";
   let slow = null;                    // { player, phase, rest, round, alone }
   let [moving, lens, runs, version, asked] = [null, [], [], 0, false];
+  let touched = false;                // has the reader done anything yet?
   let [large, kls, drawing, preset] = [false, false, null, presets.find((p) => same(p.settings, settings)) ?? null];
   const layers = Object.fromEntries(LAYERS.map(([name]) => [name, true]));
 
@@ -77,7 +78,7 @@ function build(core) {
     const from = shown;
     moving = null;
     shown = entry;
-    if (seconds && from.x.length === entry.x.length) {
+    if (seconds && !CALM.matches && from.x.length === entry.x.length) {
       let part = 0;
       const mine = (moving = (passed) => {
         if (moving !== mine) return false;
@@ -113,6 +114,13 @@ function build(core) {
     [reached, since] = [null, 0];
   }
 
+  // Slow motion is over: what it said last is announced.
+  function leaveSlow() {
+    if (!slow) return;
+    slow = null;
+    core.plays(false);
+  }
+
   const sentence = () => {
     const now = past[at];
     const told = Number.isFinite(now.accuracy) && settings.loss !== "wasserstein";
@@ -123,6 +131,7 @@ function build(core) {
   function pause() {
     stop();
     if (slow) slow.running = false;
+    core.plays(false);
     core.say(`Paused. ${sentence()}`);
     ask({ do: "set" }, () => {});       // so that Python, and a page loaded anew, stand where this one does
   }
@@ -145,7 +154,7 @@ function build(core) {
   const anew = (request, said) => ask(request, (entries) => {
     begin(entries);
     lens.length = 0;
-    if (slow) slow = null;
+    leaveSlow();
     glide(past[at]);
     core.say(said ?? `A new game. ${sentence()}`);
   });
@@ -153,7 +162,7 @@ function build(core) {
 
   function go(place) {
     stop();
-    if (slow) slow = null;
+    leaveSlow();
     at = Math.min(Math.max(Math.round(place), 0), past.length - 1);
     glide(past[at]);
     core.say(`${at < past.length - 1 ? "Rewound: play goes on from here. " : ""}${sentence()}`);
@@ -197,7 +206,10 @@ function build(core) {
   function pace(value) {
     speed = value;
     version += 1;
-    if (slow && value !== "slow") slow = null;
+    if (slow && value !== "slow") {
+      leaveSlow();
+      core.say(sentence());
+    }
     player.rate = value === "1/6" ? 5 : 30;
     player.steps = wanted();
     player.frames = value === "1/6" ? 2 : 6;
@@ -233,6 +245,7 @@ function build(core) {
     stop();
     if (!slow || alone) slow = { player: alone ?? "d", phase: 0, round: 0, alone, reals: [] };
     Object.assign(slow, { running: true, rest: PHASE });
+    core.plays(true);
     enter();
     core.run(slowJob);
   }
@@ -254,6 +267,7 @@ function build(core) {
     if (slow.phase < 4) slow.phase += 1;
     else if (slow.alone) {
       slow = null;
+      core.plays(false);
       core.say(sentence());
       return core.redraw();
     } else {
@@ -326,13 +340,16 @@ function build(core) {
     refresh();
   } else catchUp(model.get("played"));
 
-  // A page without a kernel begins where the widget was when it was saved.
+  // A page without a kernel begins where the widget was when it was saved, in some 200 frames. It ends there, or when
+  // the reader does something, or where the game gets no farther; each of them, for what goes on here would go on for ever.
   async function catchUp(goal) {
-    const steps = Math.ceil(goal / 200);
-    while (past[at].step + steps <= goal && !player.playing) {
-      await ask({ do: "play", frames: 20, steps }, (entries) => {
-        for (const entry of entries) if (past[at].step < goal) take(entry);
+    while (!touched && past[at].step < goal) {
+      const begun = past[at].step;
+      const steps = Math.min(Math.ceil(goal / 200), goal - begun);
+      await ask({ do: "play", frames: Math.min(20, Math.floor((goal - begun) / steps)), steps }, (entries) => {
+        if (!touched) entries.forEach((entry) => take(entry));
       });
+      if (past[at].step <= begun) return;
       await new Promise((next) => { setTimeout(next, 0); });
     }
   }
@@ -341,10 +358,10 @@ function build(core) {
 
   function view({ root }) {
     root.append(element("style", { textContent: MORE }));
+    root.classList.add("toy-gan");
     const canvas = element("canvas", { tabIndex: 0 });
     canvas.setAttribute("role", "application");
-    const play = button("▶ Play", "Play", toggle, "main");
-    play.style.minWidth = "6.6em";
+    const play = playButton("Play", toggle);
     const fast = choice("speed", SPEEDS, "Speed", pace);
     const rate = element("span", { className: "reached" });
     const chips = presets.map((p) => button(p.name, `Preset: ${p.name}`, () => load(p), "chip"));
@@ -355,9 +372,9 @@ function build(core) {
       made.append(sign, words);
       return made;
     });
-    const pen = button("✎ draw data", "Draw the data's density by hand", () => draw(!drawing), "layer");
+    const pen = button("✎ draw data", "Draw data: the density, by hand", () => draw(!drawing), "layer");
     const now = element("p", { className: "now" });
-    const time = slider("time", { min: 0, max: 0, step: 1, label: "Time line: rewind to an earlier moment", oninput: go });
+    const time = slider("timeline", { min: 0, max: 0, step: 1, label: "Timeline: rewind to an earlier moment", oninput: go });
     time.label.className = "wide";
     const lesson = element("div", { className: "slow", hidden: true });
     const { groups, sync } = panel((values) =>
@@ -376,8 +393,10 @@ function build(core) {
     const more = element("details", { ontoggle: () => core.redraw() }, element("summary", { textContent: "More settings" }));
     const help = element("p", { textContent: `${KEYS} 1 to ${presets.length} presets.` });
     root.append(
-      element("div", { className: "row" }, play, button("D step", "One step of D, the discriminator", () => half("d")),
-        button("G step", "One step of G, the generator", () => half("g")), button("Reset", "Back to the start", reset), fast.label, rate),
+      element("div", { className: "row" }, play.button, button("Step", "Step: one round, or in slow motion what comes next", whole),
+        button("Reset", "Reset: back to the start", reset),
+        button("D step", "D step: one update of the discriminator", () => half("d")),
+        button("G step", "G step: one update of the generator", () => half("g")), fast.label, rate),
       element("div", { className: "row", role: "group", ariaLabel: "Presets" }, ...chips), watch,
       element("div", { className: "row", role: "group", ariaLabel: "Layers of the picture" }, ...toggles, pen),
       lesson, element("div", { className: "stage" }, element("div", {}, canvas, now, element("div", { className: "row" }, time.label)), more));
@@ -385,6 +404,9 @@ function build(core) {
 
     let boxes = layout(680, 1);
     draggable(canvas, pointer(hands, () => boxes));
+    for (const kind of ["pointerdown", "keydown", "input"]) {
+      root.addEventListener(kind, () => { touched = true; }, { capture: true });
+    }
     root.addEventListener("keydown", keyboard(keys));
     // After a click the keys go to the picture, so that space plays whatever was clicked last.
     root.addEventListener("click", (event) => {
@@ -395,14 +417,14 @@ function build(core) {
       now.replaceChildren(...facts(past[at], settings).map(([words, colour]) =>
         element("span", { textContent: words, style: colour ? `color: ${colour}; font-weight: 600` : "" })));
       time.output.textContent = `round ${past[at].step}`;
-      canvas.setAttribute("aria-label", `The game of G and D. ${sentence()} ` +
+      core.describe(canvas, `The game of G and D. ${sentence()} ` +
         "Keys: space plays and pauses, arrow keys play a round and rewind, r resets.");
     }
 
     let synced = -1;
     return function paint() {
       const k = large ? 1.4 : 1;
-      root.classList.toggle("beside", more.open && root.clientWidth >= 980 * k);
+      root.classList.toggle("beside", more.open && root.clientWidth >= BESIDE * k);
       const { g } = prepare(canvas, (width) => (boxes = layout(width, k)).height);
       const drawn = drawing ? { low: -8, high: 8, p: drawing } : table;
       const scene = { now: shown, past, at, last: hands.last(), table: drawn, zs: settings.z === "normal" ? [-3, 3] : [-1, 1],
@@ -412,18 +434,15 @@ function build(core) {
       if (!drawing) drawMapping(g, boxes, scene);
       drawCharts(g, boxes, scene);
       const busy = player.playing || Boolean(slow?.running);
-      if (play.dataset.busy !== String(busy)) {
-        play.textContent = busy ? "❚❚ Pause" : "▶ Play";
-        play.title = busy ? "Pause" : "Play";
-        play.setAttribute("aria-label", play.title);
-        play.dataset.busy = busy;
-      }
+      play.sync(busy);
       Object.assign(time.input, { max: past.length - 1, value: at });
       rate.textContent = behind() ? `${number(reached, reached < 10 ? 1 : 0)} reached` : "";
       if (!player.playing || core.frame % 3 === 0) tell();      // nobody reads thirty numbers a second
       toggles.forEach((made, i) => made.setAttribute("aria-pressed", layers[LAYERS[i][0]]));
       LAYERS.forEach(([name, words], i) => {
-        toggles[i].lastChild.textContent = (settings.loss === "wasserstein" && CRITIC[name]) || words;
+        const called = (settings.loss === "wasserstein" && CRITIC[name]) || words;
+        toggles[i].lastChild.textContent = called;
+        entitle(toggles[i], `Show ${called}`);
       });
       pen.setAttribute("aria-pressed", Boolean(drawing));
       explain(lesson, slow, settings);

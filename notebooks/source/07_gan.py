@@ -30,12 +30,12 @@ from scipy.stats import spearmanr
 from torch.nn.functional import avg_pool2d, max_pool2d, pad, softplus
 
 from course_lib import checks, gan, gan_plots, plots, recipes, sample_metrics
-from course_lib.classifier import Classifier
-from course_lib.data import fixed_binarization, mnist
+from course_lib.data import course_digits, fixed_binarization, shipped_models_fit
 from course_lib.device import FAST
 from course_lib.gan_training import train_gan
 from course_lib.metrics import elbo
 from course_lib.sample_metrics import class_shares, frechet_distance, kl_to_uniform, nearest, unexplained
+from course_lib.shipped import classifier_for, model_for
 from course_lib.widgets import Quiz
 
 plots.use_style()
@@ -83,36 +83,47 @@ def edit(x):
 
 
 # %%
-train, test = mnist(train=True), mnist(train=False, quiet=True)
-held_out, referee, every = test.pixels(), Classifier.load(), torch.arange(10)
-names = ("gan", "vae", "conditional_vae")
-shipped, vae, cvae = (recipes.load_model(recipes.MODELS / f"{name}.safetensors") for name in names)
+train, test = course_digits(train=True), course_digits(train=False, quiet=True)
+on_mnist = shipped_models_fit(train)  # some numbers asserted below were measured on MNIST
+held_out, every = test.pixels(), torch.arange(train.n_classes)
+referee = classifier_for(train)
+shipped, cvae = (model_for(train, name) for name in ("gan", "conditional_vae"))
 torch.manual_seed(seed)
 is_seven = test.labels == 7
-grey = edit(held_out[is_seven][:sevens])
-binary = edit(fixed_binarization(test.images).flatten(1)[is_seven][:sevens])  # for the VAE's bound
+grey = edit(held_out[is_seven][:sevens]) if on_mnist else {}
+binary = edit(fixed_binarization(test.images).flatten(1)[is_seven][:sevens]) if on_mnist else {}
+
 
 # %%
-verdicts = {}
-with torch.no_grad():
-    for kind, x in grey.items():
-        error = (x - grey["original"]).square().sum(1).mean()
-        seven, bound = referee(x).softmax(1)[:, 7].mean(), -elbo(vae, binary[kind], 2).elbo
-        verdicts[kind] = [float(v) for v in (error, bound, shipped.score(x).mean(), seven)]
-    d_minds, of_zeros = (
-        float((shipped.score(x["at a stroke"]) > shipped.score(x["scattered"])).double().mean())
-        for x in (grey, edit(held_out[test.labels == 0][:sevens]))
+def judges(kind, x):
+    """Squared error, the VAE's −L_b, D's logit and P(7): four means over the sevens."""
+    error = (x - grey["original"]).square().sum(1).mean()
+    bound = -elbo(vae, binary[kind], 2).elbo
+    return [float(v) for v in (error, bound, shipped.score(x).mean(), referee(x).softmax(1)[:, 7].mean())]
+
+
+def preferred(edits):
+    """The share of images whose pixels at a stroke D prefers to scattered ones."""
+    return float((shipped.score(edits["at a stroke"]) > shipped.score(edits["scattered"])).double().mean())
+
+
+if on_mnist:
+    vae = model_for(train, "vae")
+    with torch.no_grad():
+        verdicts = {kind: judges(kind, x) for kind, x in grey.items()}
+        d_minds, of_zeros = preferred(grey), preferred(edit(held_out[test.labels == 0][:sevens]))
+    gan_plots.digit_rows(grey)
+    plt.show()
+    says = "squared error {:.2f}, VAE's −L_b {:.0f} nats, D's score {:.2f}, classifier's P(7) {:.3f}"
+    for kind, numbers in verdicts.items():
+        print(f"{kind:>12}: {says.format(*numbers)}")
+    print(
+        f"D prefers the pixels at a stroke in {d_minds:.0%} of the sevens, and in {of_zeros:.0%} of the zeros"
     )
-gan_plots.digit_rows(grey)
-plt.show()
-says = "squared error {:.2f}, VAE's −L_b {:.0f} nats, D's score {:.2f}, classifier's P(7) {:.3f}"
-for kind, numbers in verdicts.items():
-    print(f"{kind:>12}: {says.format(*numbers)}")
-print(
-    f"D prefers the pixels at a stroke in {d_minds:.0%} of {len(x)} sevens, and in {of_zeros:.0%} of the zeros"
-)
-assert abs(verdicts["at a stroke"][0] - verdicts["scattered"][0]) < 1e-4
-assert d_minds > 0.5 and verdicts["scattered"][1] > verdicts["at a stroke"][1]
+    assert abs(verdicts["at a stroke"][0] - verdicts["scattered"][0]) < 1e-4
+    assert d_minds > 0.5 and verdicts["scattered"][1] > verdicts["at a stroke"][1]
+else:
+    print("The edits are made to MNIST's sevens, so this comparison is skipped.")
 
 # %% [markdown]
 # *Because* a squared error is a sum over pixels, and a sum does not know which pixels are neighbours. D is a network
@@ -158,7 +169,7 @@ recipe = recipes.RECIPES["gan_four_minutes"]
 x, rounds = train.pixels(slice(0, 64)), []
 for of_d, of_g in ((update_d, update_g), (gan.update_discriminator, gan.update_generator)):
     torch.manual_seed(seed)
-    game = gan.GAN(**recipe.config)
+    game = gan.GAN(shape=train.shape, **recipe.config)
     adams = [torch.optim.Adam(part.parameters(), 1e-3) for part in (game.discriminator, game.generator)]
     rounds.append([of_d(game, x, adams[0]), of_g(game, 64, adams[1]), of_g(game, 64, adams[1])])
 mine, theirs = rounds[0], [float(next(iter(terms.values()))) for terms in rounds[1]]
@@ -275,7 +286,7 @@ def go_on(frozen):
         gan.update_discriminator(game, x, of_d, r1=r1)
         g_loss = step(of_g, loss_and_images(game)[0], learners)
     with torch.no_grad():
-        noise_is_real = float(game.score(torch.rand(500, 784)).sigmoid().mean())
+        noise_is_real = float(game.score(torch.rand(500, train.n_pixels)).sigmoid().mean())
         return (
             g_loss,
             frechet_distance(features(game.eval().images(game.noise(2000))), real_features),
@@ -288,7 +299,7 @@ before = frechet_distance(features(versions[-1].images(game.noise(2000)).detach(
 for name, (loss, distance, noise) in games.items():
     print(f"D {name}: G's loss {loss:.3f}, Fréchet distance {distance:.1f} (before {before:.1f}), "
           f"D believes noise to {noise:.0%}")  # fmt: skip
-assert games["unfrozen"][0] < games["frozen"][0]
+assert games["unfrozen"][0] < games["frozen"][0] or not on_mnist
 
 # %% [markdown]
 # *Because* there are two ways to lower −log D(G(z)): better images, or a D that says "real" to everything. The second
@@ -359,7 +370,8 @@ plt.show()
 def seen(images):
     """The shares of the classes, and the mean squared distance of two images as a share of two test digits'."""
     with torch.no_grad():
-        return class_shares(referee(images).argmax(1)), float(images.var(0).sum() / held_out.var(0).sum())
+        shares = class_shares(referee(images).argmax(1), train.n_classes)
+        return shares, float(images.var(0).sum() / held_out.var(0).sum())
 
 
 bare = recipe.config | {"norm": False, "kinds": 0}
@@ -378,7 +390,7 @@ for name, config in players.items():
     spreads, kls = [*spreads, spread], [*kls, kl_to_uniform(shares)]
 gan_plots.classes(cases)
 plt.show()
-assert spreads[0] < 0.5 * spreads[-1]
+assert spreads[0] < 0.5 * spreads[-1] or not on_mnist
 
 # %% [markdown]
 # *Because* the pairwise distance asks the question that no loss asks: do two z give two images? And the histogram shows a
@@ -403,7 +415,7 @@ ours = sample_metrics.judge(images, held_out, referee)
 measured = json.loads(recipes.GAN_QUALITY.read_text())
 rows = {"training digits": floor, "GAN, here": ours}
 for name, row in measured.items():
-    if "frechet" in row and name not in rows:
+    if on_mnist and "frechet" in row and name not in rows:
         rows[f"{name} *"] = {key: sum(values) / len(values) for key, values in row.items()}
 head = list(ours)
 table = ["| | " + " | ".join(head) + " |", "|---|" + "---:|" * len(head)]
@@ -412,7 +424,7 @@ note = f"""
 \\* measured by `benchmarks/gan.py`, 10,000 samples; here: {samples:,}. Black and white images are judged beside the test
 digits' fixed binarization: their floor is the row “training digits, binarized”."""
 display(Markdown("\n".join([*table, note])))
-assert ours["smallest share"] > 0.05 and ours["classifier score"] > 9
+assert (ours["smallest share"] > 0.05 and ours["classifier score"] > 9) or not on_mnist
 
 # %% [markdown]
 # *Because* each yardstick sees one side only. Precision alone rewards few and typical images: the conditional VAE's means
@@ -432,7 +444,7 @@ close = torch.stack([torch.where(read == digit, gaps, torch.inf).argmin() for di
 gan_plots.digit_rows({"nearest samples": images[close], "their neighbours": train.pixels(index[close])})
 plt.show()
 print(f"median distance: samples {gaps.median():.2f}, test digits {real_gaps.median():.2f}")
-assert gaps.min() > 0.5  # an exact copy would be at 0
+assert gaps.min() > 0.5 or not on_mnist  # an exact copy would be at 0
 
 # %% [markdown]
 # *Because* G was handed no image that it could keep: all that it ever got is D's slope. A generator that stored digits
@@ -448,8 +460,8 @@ assert gaps.min() > 0.5  # an exact copy would be at 0
 # digits blurred.
 
 # %%
-kinds = {"VAE, means": cvae.generate(every.repeat(mixed // 10 + 1)), "GAN": images, "test digits": held_out,
-         "test digits, blurred": avg_pool2d(held_out[:mixed].view(-1, 1, 28, 28), 3, 1, 1).flatten(1)}  # fmt: skip
+kinds = {"VAE, means": cvae.generate(every.repeat(mixed // train.n_classes + 1)), "GAN": images, "test digits": held_out,
+         "test digits, blurred": avg_pool2d(held_out[:mixed].view(-1, 1, *train.shape), 3, 1, 1).flatten(1)}  # fmt: skip
 known, left_over = train.pixels(), {}
 for name, x in kinds.items():
     left_over[name] = torch.tensor([unexplained(image, known, columns) for image in x[:mixed]])
@@ -489,7 +501,7 @@ print(
 )
 print(f"the classifier's confidence on the way: {sure[0]:.3f} on the walk, {sure[1]:.3f} in the cross-fade;")
 print(f"{ends:.3f} at the start; half way {half:.3f} on the walk and {half_fade:.3f} in the cross-fade")
-assert sure[0] > sure[1] - 0.02
+assert sure[0] > sure[1] - 0.02 or not on_mnist
 
 # %% [markdown]
 # *Because* G is a continuous function of z: it bends, and does not leap. The steps of a cross-fade are the smallest that
@@ -516,7 +528,9 @@ assert sure[0] > sure[1] - 0.02
 # gives nothing away. They are asked one at a time. *Pairs* shows two of one digit side by side, one of
 # them real. *Class mode* is for a projector and counts hands.
 #
-# **Predict:** what share of the made ones will you take for real? Then answer at least twenty.
+# **Predict:** what share of the made ones will you take for real? Then answer at least twenty. Enough is when the 95 %
+# interval is narrower than 25 points, so that it can tell guessing (50 %) from the lecture's 21 %; the quiz says how many
+# more that takes.
 
 
 # %%
@@ -543,16 +557,17 @@ quiz
 
 # %%
 judge = {k: sum(measured[k]["taken for real"]) / 3 for k in ("GAN, shipped", "training digits")}
+two_edits = machine = "skipped: it was measured on MNIST only"
+if on_mnist:
+    errors, bounds = ([verdicts[kind][i] for kind in ("at a stroke", "scattered")] for i in (0, 1))
+    two_edits = f"squared errors {errors[0]:.2f} and {errors[1]:.2f}; D prefers the pixels at a stroke in {d_minds:.0%} of the sevens; a VAE's −L_b is {bounds[0]:.0f} and {bounds[1]:.0f} nats"
+    machine = f"a fresh discriminator, a machine, takes {judge['GAN, shipped']:.0%} of the shipped GAN's images for real, and {judge['training digits']:.0%} of real digits passed off as made *"
 answered = quiz.score("one")["made_taken_for_real"]
-yours = (
-    f"{answered['share']:.0%} of {answered['images']}"
-    if answered
-    else "answer the quiz, then run this cell again"
-)
+yours = f"{answered['share']:.0%} of {answered['images']}" if answered else "answer the quiz, then run this"
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
-| 21 | pixel distance calls two errors equal that an eye does not | squared errors {verdicts["at a stroke"][0]:.2f} and {verdicts["scattered"][0]:.2f}; D prefers the pixels at a stroke in {d_minds:.0%} of the sevens | holds for the loss; a VAE's −L_b does see it ({verdicts["at a stroke"][1]:.0f} and {verdicts["scattered"][1]:.0f} nats) |
+| 21 | pixel distance calls two errors equal that an eye does not | {two_edits} | holds for the loss; a VAE's −L_b does see it |
 | 22 | a VAE's images are nearly linear combinations of training images | unexplained: conditional VAE's means {left_over["VAE, means"].mean():.3f}, GAN {left_over["GAN"].mean():.3f}, test digits {left_over["test digits"].mean():.3f}, blurred {left_over["test digits, blurred"].mean():.3f} | {"holds for the VAE's means, as for any blurred image" if left_over["VAE, means"].mean() < left_over["test digits"].mean() / 2 else "not shown"}; a GAN's images are about as far from mixtures as real ones |
 | 23 | each new D catches the old G, each new G fools the old D | in {int(caught.sum())} and {int(fooled.sum())} of {len(caught)} rounds | {"; ".join(f"{who}: {'holds' if n > 0.75 * len(caught) else 'not shown'}" for who, n in (("D", caught.sum()), ("G", fooled.sum())))} (asked for: more than three quarters of the rounds) |
 | 24 | G never sees a real image | its gradient is D's slope times its own, to float32; no D, no gradient | holds |
@@ -561,26 +576,29 @@ claims = f"""
 | 28 | the players must be matched | Fréchet distance {found[-2, -2]:.0f} with equal rates, {found[-2, -1]:.0f} with D's ten times G's, {found[-1, -2]:.0f} with G's ten times D's (middle of the map) | one-sided here: see which of the two is far from the first |
 | 29 | collapse: one image whatever z is | spread {spreads[0]:.0%} of the test digits', class KL {kls[0]:.2f}; with both cures {spreads[-1]:.0%} and {kls[-1]:.2f} | happens, and shows; the cures ease it |
 | 31 | a walk through z is smooth | the largest of twelve steps is {leap:.2f} times their mean (a leap: 12); the classifier's confidence {ends:.2f} at the start, half way {half:.2f}, half way of a cross-fade {half_fade:.2f} | holds: no leap; half way, between two kinds, the digits are less sure |
-| 32 | people took 21 % of the generated images for real | a fresh discriminator, a machine, takes {judge["GAN, shipped"]:.0%} of the shipped GAN's images for real, and {judge["training digits"]:.0%} of real digits passed off as made *; you: {yours} | the machine says nothing about people, and you are one person |
+| 32 | people took 21 % of the generated images for real | {machine}; you: {yours} | the machine says nothing about people, and you are one person |
 
-Real digits: MNIST's {len(held_out):,} test digits. Trained here: the arms race, {steps} updates of 64 images, and the small games; loaded: the shipped GAN, its VAEs and classifier. One seed. The Fréchet distance is in features of the course's own classifier and says nothing beside published FIDs. \\* Stored by `benchmarks/gan.py`: trained for 400 updates on half of the images, asked about the other half, mean of three runs; who cannot tell takes 50 %.
+Real digits: {train.name}'s {len(held_out):,} test digits. Trained here: the arms race, {steps} updates of 64 images, and the small games; {"loaded" if on_mnist else "trained briefly, in place of the shipped ones"}: the GAN, VAEs and classifier. One seed. The Fréchet distance is in features of the course's own classifier and says nothing beside published FIDs. \\* Stored by `benchmarks/gan.py`: trained for 400 updates on half of the images, asked about the other half, mean of three runs; who cannot tell takes 50 %.
 """
 display(Markdown(claims))
 
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake.
+# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. After the
+# example the check also tries inputs of other sizes, drawn anew each time, and extreme ones.
 #
 # **1. A flat D.** The games above add a penalty to D's loss: R1, half the mean squared slope of D's score at real images.
-# Write it. D must be able to learn from it, so the gradient must itself have a gradient.
+# Write it. It is part of D's loss, so it must be differentiable with respect to D's weights: the gradient must itself
+# have a gradient, and a finite one where D is flat. Leave the `.grad` of D's weights alone.
 
 
 # %%
 def my_r1_penalty(score, x):
     """score: images (N, D) to (N,). Real images x (N, D) give ½ · mean of ‖∂score/∂x‖², a tensor ()."""
     # 1. make x a leaf that wants a gradient
-    # 2. the gradient of the sum of the scores by x, (N, D): each row is one image's own; create_graph=True
+    # 2. the gradient of the sum of the scores with respect to x, (N, D): each row is one image's own;
+    #    create_graph=True
     # 3. the squared norm of each row, and half of their mean
     raise NotImplementedError
 
@@ -589,8 +607,8 @@ def my_r1_penalty(score, x):
 checks.r1_penalty(my_r1_penalty)
 
 # %% [markdown]
-# **2. Which classes are missing?** The KL from the shares of the ten classes to equal shares. It must be a number also
-# when a class does not occur.
+# **2. Which classes are missing?** The KL divergence KL(shares ‖ uniform) of the shares of the ten classes from equal
+# shares, in nats. It must be finite also when a class does not occur.
 
 
 # %%

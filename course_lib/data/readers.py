@@ -1,0 +1,337 @@
+"""Other people's images as arrays: folders of pictures, tables like Kaggle's, data sets in torch's manner.
+
+Each reader returns images, uint8 (N, H, W) or (N, 3, H, W), labels, int64 (N,), and the classes' names. What
+would train on something else than a person sees (transparent pixels, a normalized image, folders of folders)
+is refused, in one sentence that says what to do.
+"""
+
+import gzip
+import math
+import warnings
+from collections.abc import Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.utils.data import DataLoader
+
+Read = tuple[np.ndarray, np.ndarray, list[str]]
+Size = int | tuple[int, int] | None  # one number for a square, (height, width), or as the images are
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+
+
+# Folders of pictures.
+
+
+def read_folder(path: str | Path, size: Size, colour: bool, classes: Sequence[str] | None) -> Read:
+    """The pictures of a folder whose subfolders are the classes; without subfolders all are of one class."""
+    root = Path(path).expanduser()
+    groups = _pictures_by_class(root)
+    names = _in_order(groups) if classes is None else list(classes)
+    unknown = [name for name in groups if name not in names]
+    if unknown:
+        raise ValueError(
+            f"The folder {root.name} has a subfolder {unknown[0]}, which is none of the classes "
+            f"{', '.join(names)}."
+        )
+    paths = [picture for name in names for picture in groups.get(name, [])]
+    labels = [label for label, name in enumerate(names) for _ in groups.get(name, [])]
+    stack = _Stack(len(paths))
+    for picture in paths:
+        stack.add(_open(picture, size, colour), f"{picture.parent.name}/{picture.name}")
+    return stack.images, np.array(labels, np.int64), names
+
+
+def _pictures_by_class(root: Path) -> dict[str, list[Path]]:
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {root}.")
+    folders = subfolders(root)
+    loose = _pictures(root)
+    if loose and folders:
+        raise ValueError(
+            f"The folder {root.name} has images beside its subfolders, so their class is unknown: "
+            "move them into a subfolder."
+        )
+    if loose:
+        return {root.resolve().name: loose}
+    for folder in folders:
+        if subfolders(folder):
+            raise ValueError(
+                f"The folder {root.name} has folders inside its subfolder {folder.name}: "
+                f"pass the one whose subfolders are the classes, such as {root.name}/{folder.name}."
+            )
+        if not _pictures(folder):
+            raise ValueError(f"The subfolder {folder.name} of {root.name} holds no image: remove it.")
+    if not folders:
+        raise ValueError(f"The folder {root.name} holds no images, and no subfolders with images.")
+    return {folder.name: _pictures(folder) for folder in folders}
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in it, without hidden ones and what archives leave behind."""
+    found = [path for path in folder.iterdir() if path.is_dir()]
+    return sorted(path for path in found if not path.name.startswith((".", "__")))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _in_order(names: Any) -> list[str]:
+    """Names sorted; numbers by value, so that 10 comes after 9 and the label of the folder 7 is 7."""
+    if all(name.isdecimal() for name in names):
+        return sorted(names, key=int)
+    return sorted(names)
+
+
+def _open(path: Path, size: Size, colour: bool) -> np.ndarray:
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)  # a telephone's photographs lie on their side
+            picture.load()
+    except Exception as error:  # Pillow's decoders raise a dozen types
+        raise ValueError(f"{name} is truncated, damaged or no image: replace or remove it.") from error
+    return _picture_bytes(picture, size, colour, name)
+
+
+def _picture_bytes(picture: Image.Image, size: Size, colour: bool, name: str) -> np.ndarray:
+    """One picture as uint8 (H, W) or (3, H, W)."""
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8))  # 65,535 is white
+    if picture.mode in ("I", "F"):  # Pillow would cut these off at 255
+        raise ValueError(f"{name} has pixels of 32 bits: save it with 8 bits a channel.")
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+        if alpha.min() < 255:  # what lies behind is often black, as the ink is
+            raise ValueError(f"{name} has transparent pixels: put it on a background first.")
+    picture = picture.convert("RGB" if colour else "L")
+    if size is not None:
+        height, width = _height_and_width(size)
+        picture = ImageOps.fit(picture, (width, height))
+    array = np.asarray(picture)
+    return array.transpose(2, 0, 1) if colour else array
+
+
+def _height_and_width(size: Any) -> tuple[int, int]:
+    pair = [size, size] if isinstance(size, int) else size
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(_is_side(side) for side in pair):
+        raise ValueError(f"size is a number of pixels, or (height, width), not {size!r}.")
+    return pair[0], pair[1]
+
+
+def _is_side(side: object) -> bool:
+    return isinstance(side, int) and side > 0
+
+
+class _Stack:
+    """N images of one size, put one after another into one array."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.filled = count, 0
+        self.images = np.empty((0,), np.uint8)
+        self.first = ""
+
+    def add(self, image: np.ndarray, name: str) -> None:
+        if self.filled == 0:
+            self.images = np.empty((self.count, *image.shape), np.uint8)
+            self.first = name
+        if image.shape != self.images.shape[1:]:
+            sizes = [_by(shape) for shape in (self.images.shape[1:], image.shape)]
+            raise ValueError(
+                f"All images need one size, but {self.first} is {sizes[0]} and {name} is {sizes[1]}: "
+                "pass a size, such as size=28."
+            )
+        self.images[self.filled] = image
+        self.filled += 1
+
+
+def _by(shape: Sequence[int]) -> str:
+    return "×".join(str(side) for side in shape)
+
+
+# Tables.
+
+
+def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[str] | None) -> Read:
+    """A row an image, its label first or under the heading "label", then its pixels, 0 … 255."""
+    path = Path(path).expanduser()
+    heading, table = _table(path)
+    at = 0
+    if heading:
+        names = [name.strip().strip('"').lower() for name in heading]
+        if "label" not in names:
+            raise ValueError(
+                f"{path.name} has no column named label, as Kaggle's test.csv has none: "
+                "read the file with the labels, train.csv."
+            )
+        at = names.index("label")
+    values = table[:, at]
+    pixels = np.delete(table, at, 1)
+    if shape is None:
+        side = math.isqrt(pixels.shape[1])
+        shape = (side, side)
+    if math.prod(shape) != pixels.shape[1]:
+        raise ValueError(
+            f"{path.name} has {pixels.shape[1]} columns beside the label, which make no image of "
+            f"{_by(shape)}: pass the shape of the images, such as shape=(28, 28)."
+        )
+    if pixels.max() > 1 and bool((pixels == pixels.round()).all()):
+        pixels = pixels.astype(np.int32)  # whole numbers were read as floats; only these are in [0, 1]
+    images = as_bytes(pixels, path.name).reshape(-1, *shape)
+    if not np.array_equal(values, values.round()):
+        raise ValueError(f"The labels of {path.name} must be whole numbers in the first column.")
+    labels, names = number_labels([values.astype(np.int64)], classes)
+    return images, labels[0], names
+
+
+def _table(path: Path) -> tuple[list[str], np.ndarray]:
+    """The heading, empty if there is none, and the numbers, (N, columns)."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+            first = file.readline()
+        heading = [] if _is_number(first.split(",")[0]) else first.rstrip().split(",")
+        # float32 holds every whole number up to 16 million, and a row of 784 in 3 KB
+        form: dict[str, Any] = {
+            "delimiter": ",",
+            "skiprows": int(bool(heading)),
+            "ndmin": 2,
+            "quotechar": '"',
+        }
+        with warnings.catch_warnings(action="ignore"):  # for an empty table there is a sentence below
+            table = np.loadtxt(path, np.float32, **form)
+    except (ValueError, OSError, EOFError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ValueError(f"{path.name} is truncated, damaged or no table of numbers ({reason}).") from None
+    if table.size == 0:
+        raise ValueError(f"{path.name} holds no images.")
+    return heading, table
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.strip().strip('"'))
+    except ValueError:
+        return False
+    return True
+
+
+def number_labels(
+    splits: Sequence[np.ndarray], classes: Sequence[str] | None = None
+) -> tuple[list[np.ndarray], list[str]]:
+    """Labels of any whole numbers, as 0, 1, 2, … in the order of their values, and the values as names.
+
+    splits: for training and test together, so that both are numbered alike. classes: the names, if known,
+    which may be the values themselves, or stand for 0, 1, 2, … in this order.
+    """
+    values = np.unique(np.concatenate(splits))
+    names = [str(value) for value in values.tolist()]
+    if classes is None:
+        at = np.arange(len(values))
+    elif set(names) <= set(classes):
+        at = np.array([list(classes).index(name) for name in names], np.int64)
+    elif values[0] >= 0 and values[-1] < len(classes):
+        at = values
+    else:
+        odd = values[0] if values[0] < 0 else values[-1]
+        raise ValueError(f"The label {odd} is none of the {len(classes)} classes {', '.join(classes)}.")
+    numbered = [at[np.searchsorted(values, labels)] for labels in splits]
+    return numbered, names if classes is None else list(classes)
+
+
+# Data sets in torch's manner.
+
+
+def read_dataset(dataset: Any, size: Size, colour: bool | None) -> Read:
+    """Every item (image, label) of a map-style data set: pictures of Pillow, or arrays and tensors."""
+    if isinstance(dataset, DataLoader):
+        raise ValueError("A DataLoader has no items to be read in order: pass its .dataset.")
+    if isinstance(dataset, torch.Tensor | np.ndarray):
+        raise ValueError(
+            f"A {type(dataset).__name__} has no labels: make Digits of both, Digits(images, labels, source)."
+        )
+    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        raise ValueError(
+            f"A {type(dataset).__name__} is neither Digits nor a map-style data set, whose items are pairs "
+            "(image, label)."
+        )
+    if len(dataset) == 0:
+        raise ValueError("This data set holds no images.")
+    stack, labels = _Stack(len(dataset)), []
+    for i in range(len(dataset)):
+        image, label = _image_and_label(dataset[i], i)
+        if colour is None and isinstance(image, Image.Image):
+            colour = len(image.getbands()) > 2 or image.mode == "P"
+        stack.add(_image_bytes(image, size, colour, f"image {i}"), f"image {i}")
+        labels.append(label)
+    return stack.images, np.array(labels, np.int64), _class_names(dataset, labels)
+
+
+def _image_and_label(item: Any, i: int) -> tuple[Any, int]:
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise ValueError(f"Each item must be a pair (image, label), and item {i} is a {type(item).__name__}.")
+    image, label = item
+    if isinstance(label, torch.Tensor | np.ndarray) and label.ndim == 0:
+        label = label.item()
+    if not isinstance(label, Integral):
+        raise ValueError(f"Each label must be a whole number, and that of item {i} is {label!r}.")
+    return image, int(label)
+
+
+def _image_bytes(image: Any, size: Size, colour: bool | None, name: str) -> np.ndarray:
+    if isinstance(image, Image.Image):
+        return _picture_bytes(image, size, bool(colour), name)
+    if isinstance(image, torch.Tensor):
+        image = image.detach().cpu()
+        image = (image.float() if image.is_floating_point() else image).numpy()
+    array = np.asarray(image)
+    if array.ndim == 3 and array.shape[0] not in (1, 3) and array.shape[-1] in (1, 3, 4):
+        raise ValueError(
+            f"{name} has shape {array.shape}, its channels last: images are (H, W), (1, H, W) or (3, H, W), "
+            "so permute(2, 0, 1) it."
+        )
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[0] not in (1, 3)):
+        raise ValueError(f"{name} has shape {array.shape}, and images are (H, W), (1, H, W) or (3, H, W).")
+    array = as_bytes(array, name)
+    array = array[0] if array.shape[0] == 1 and array.ndim == 3 else array
+    if size is None and colour in (None, array.ndim == 3):
+        return array
+    picture = Image.fromarray(array.transpose(1, 2, 0) if array.ndim == 3 else array)
+    return _picture_bytes(picture, size, array.ndim == 3 if colour is None else colour, name)
+
+
+def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
+    """Pixels as uint8: whole numbers 0 … 255 as they are, truth values and floats in [0, 1] times 255.
+
+    Raises ValueError for other numbers.
+    """
+    if array.dtype == np.uint8 or array.size == 0:
+        return array.astype(np.uint8, copy=False)
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    low, high = array.min(), array.max()
+    if array.dtype.kind in "iu" and low >= 0 and high <= 255:
+        return array.astype(np.uint8)
+    if array.dtype.kind == "f" and low >= 0 and high <= 1:
+        return np.round(array * 255).astype(np.uint8)
+    raise ValueError(
+        f"The pixels of {name} reach from {low:.4g} to {high:.4g}, and should be whole numbers from 0 to 255 "
+        "or floats in [0, 1]: leave out what normalizes them."
+    )
+
+
+def _class_names(dataset: Any, labels: list[int]) -> list[str]:
+    """The data set's own names, also behind a Subset; the numbers where there are none."""
+    whole = dataset
+    while not hasattr(whole, "classes") and hasattr(whole, "dataset"):
+        whole = whole.dataset
+    names = getattr(whole, "classes", None)
+    if isinstance(names, list | tuple) and len(names) > max(labels):
+        return [str(name) for name in names]
+    return [str(label) for label in range(max(labels) + 1)]
