@@ -58,7 +58,7 @@ def canvas_csv(assignment: Assignment, results: list[Result]) -> str:
     ]
     for result in results:
         name, number = name_and_id(result.student)
-        rows.append([safe(name), number, "", shown(result.points)])
+        rows.append([safe(name), safe(number), "", shown(result.points)])
     return table(rows)
 
 
