@@ -176,12 +176,12 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"real": REAL[0]}, r"real must hold images \(N, H, W\), or \(N, H·W\) if square, not \(4, 6\)"),
+        ({"real": REAL[0]}, r"real must hold images \(N, H, W\), .*or \(N, H·W\) if square, not \(4, 6\)"),
         ({"real": REAL.flatten(1)}, r"real must hold images .*not \(5, 24\)"),
         ({"made": MADE[:0]}, r"made must hold images .*not \(0, 4, 6\)"),
-        ({"made": MADE[:, None]}, r"made must hold images .*not \(6, 1, 4, 6\)"),
-        ({"made": None}, r"made must hold images \(N, H, W\), not NoneType"),
-        ({"real": [[1.0], [1.0, 0.5]]}, r"real must hold images \(N, H, W\), not list"),
+        ({"made": MADE[:, None, None]}, r"made must hold images .*not \(6, 1, 1, 4, 6\)"),
+        ({"made": None}, r"made must hold images \(N, H, W\).*not NoneType"),
+        ({"real": [[1.0], [1.0, 0.5]]}, r"real must hold images \(N, H, W\).*not list"),
         ({"made": MADE[:, :3]}, "one size, not 4 × 6 and 3 × 6"),
         ({"real": 255 * REAL}, r"real holds pixels from 5.00 to 85.00, outside \[0, 1\].*bytes"),
         ({"made": MADE * 4 - 2}, r"made holds pixels from .*logits"),
