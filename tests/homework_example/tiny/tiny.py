@@ -2,6 +2,8 @@
 # # A tiny assignment, for the tests
 
 # %%
+import math
+
 import torch
 
 # %% [markdown]

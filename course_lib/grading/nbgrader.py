@@ -1,0 +1,106 @@
+"""The judge inside nbgrader: its gradebook, formgrader and feedback show the judge's points and sentences.
+
+In the course folder's nbgrader_config.py:
+
+    from course_lib.grading.nbgrader import configure
+
+    configure(get_config(), secret="/home/me/grades/secret")
+
+`nbgrader autograde` then runs each notebook behind the wall instead of in a kernel of its own. The judge's
+points become the partial credit of each question's test cell, and its sentence stands above them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbconvert.preprocessors import ClearMetadataPreprocessor
+from nbformat import NotebookNode
+from nbgrader.preprocessors import (
+    AssignLatePenalties,
+    CheckCellMetadata,
+    LimitOutput,
+    NbGraderPreprocessor,
+    SaveAutoGrades,
+)
+from traitlets import Bool, Unicode
+
+from course_lib.grading.assignment import HOMEWORK, Assignment, Secret
+from course_lib.grading.engine import grade_submission
+from course_lib.grading.question import Question
+from course_lib.grading.sandbox import check_wall
+from course_lib.grading.submissions import DESIGN, Submission, read_file
+
+
+class Judge(NbGraderPreprocessor):
+    """Stands where nbgrader's Execute does, and writes points and sentences into the notebook's cells."""
+
+    secret = Unicode(help="the file with the instructor's secret, as `release` wrote it").tag(config=True)
+    homework = Unicode(str(HOMEWORK), help="the folder with the assignments and their keys").tag(config=True)
+    per_student = Bool(False, help="each student has variants of their own").tag(config=True)
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        """Grade one submission. The folder of its notebook may hold design.safetensors as well."""
+        about = resources["nbgrader"]
+        assignment = Assignment.read(about["assignment"], Path(self.homework))
+        key = bytes.fromhex(Path(self.secret).read_text(encoding="utf-8").strip())
+        check_wall()
+        submission = Submission(
+            about["student"],
+            nbformat.writes(nb).encode(),
+            self.design(Path(resources["metadata"]["path"])),
+        )
+        result = grade_submission(assignment, submission, Secret(key, self.per_student))
+        for cell in nb.cells:
+            name = cell.metadata.get("nbgrader", {}).get("grade_id")
+            if cell.cell_type == "code" and name in result.verdicts and cell.metadata.nbgrader.grade:
+                cell.outputs = outputs(result.verdicts[name])
+            elif cell.cell_type == "code":
+                cell.outputs = []
+        self.note(nb, assignment, result.notes)
+        return nb, resources
+
+    def design(self, folder: Path) -> bytes | None:
+        path = folder / DESIGN
+        if not path.exists():
+            return None
+        content, trouble = read_file(path)
+        return None if trouble else content
+
+    def note(self, nb: NotebookNode, assignment: Assignment, notes: list[str]) -> None:
+        """Say above the first question's points how the notebook ran."""
+        first = next(
+            name for name, question in assignment.questions.items() if isinstance(question, Question)
+        )
+        for cell in nb.cells:
+            if notes and cell.metadata.get("nbgrader", {}).get("grade_id") == first:
+                cell.outputs.insert(
+                    0, nbformat.v4.new_output("stream", name="stdout", text="\n".join(notes) + "\n")
+                )
+
+
+def outputs(verdict: dict[str, Any]) -> list[NotebookNode]:
+    """A sentence that nbgrader shows, and a number that it takes for partial credit."""
+    sentence = nbformat.v4.new_output("stream", name="stdout", text=verdict["sentence"] + "\n")
+    points = nbformat.v4.new_output(
+        "execute_result", {"text/plain": repr(float(verdict["points"] or 0))}, execution_count=1
+    )
+    return [sentence, points]
+
+
+def configure(
+    config: Any, secret: str | Path, per_student: bool = False, homework: str | Path = HOMEWORK
+) -> None:
+    """Put the judge in place of nbgrader's own execution; the rest of nbgrader stays as it is."""
+    config.Autograde.autograde_preprocessors = [
+        Judge,
+        ClearMetadataPreprocessor,
+        LimitOutput,
+        SaveAutoGrades,
+        AssignLatePenalties,
+        CheckCellMetadata,
+    ]
+    config.ClearMetadataPreprocessor.preserve_cell_metadata_mask = [("nbgrader",), ("tags",)]
+    config.Judge.secret = str(secret)
+    config.Judge.homework = str(homework)
+    config.Judge.per_student = per_student
