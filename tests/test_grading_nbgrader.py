@@ -22,6 +22,7 @@ QUESTION = Written("explain", 10, "Why logarithms?", "Because exp overflows.")
 """
 ROOT = Path(__file__).parent.parent
 SECRET = "ab" * 32
+UPWARDS = "def sgd_step(weights, gradient, rate):\n    return weights + rate * gradient"
 
 
 def nbgrader(course: Path, *words: str) -> str:
@@ -82,9 +83,7 @@ def course(tmp_path_factory) -> Path:
         if student == "bob":
             answer(
                 notebook,
-                {
-                    "answer-sgd_step": "def sgd_step(weights, gradient, rate):\n    return weights + rate * gradient"
-                },
+                {"answer-sgd_step": UPWARDS},
             )
         answer(notebook, {"explain": f"In the words of {student}."})
         nbformat.write(notebook, place / "tiny.ipynb")
