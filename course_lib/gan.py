@@ -24,6 +24,8 @@ from course_lib.networks import (
     labels_beside,
 )
 
+IMAGES_AT_ONCE = 1_000  # that are generated together
+
 
 class GAN(nn.Module):
     """A generator, its discriminator, and the running average of the generator's weights.
@@ -110,9 +112,7 @@ class GAN(nn.Module):
         """G(z), pixels (..., D) in [0, 1], of codes z as by `noise`; average: by averaged weights."""
         network = self.average if average else self.generator
         check_codes(z, self.config["latent"] + self.config["kinds"], network.bias)
-        label = self._beside(z, y)
-        told = z if label is None else torch.cat([z, label], -1)
-        return torch.sigmoid(network(told).to(z.dtype))
+        return torch.sigmoid(network(self._told(z, y)).to(z.dtype))
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """D's number (N,) for images x (N, D) in [0, 1]: larger is more real. ValueError for other x."""
@@ -122,7 +122,11 @@ class GAN(nn.Module):
     @torch.no_grad()
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
         """n new images (n, D) by the averaged weights; of a conditional GAN one of each label y (n,)."""
-        return self.images(self.noise(n), y, average=True)
+        z = self.noise(n)
+        told = self._told(z, y)
+        # what the layers hold of all images at once may be far more than the images
+        logits = [self.average(some) for some in told.split(IMAGES_AT_ONCE)]
+        return torch.sigmoid(torch.cat(logits).to(z.dtype))
 
     @torch.no_grad()
     def follow(self, decay: float | Tensor) -> None:
@@ -134,6 +138,11 @@ class GAN(nn.Module):
         for name, slow in self.average.state_dict().items():
             if slow.is_floating_point():  # all but batch norm's count of batches
                 slow.lerp_(now[name], 1 - decay)
+
+    def _told(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """What G is told: codes z (..., latent + kinds), and the labels beside them if this GAN takes any."""
+        label = self._beside(z, y)
+        return z if label is None else torch.cat([z, label], -1)
 
     def _beside(self, rows: Tensor, y: Tensor | None) -> Tensor | None:
         """The labels as what stands beside rows (..., N, d), if this GAN takes any."""

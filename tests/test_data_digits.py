@@ -40,6 +40,7 @@ def test_digits_hold_bytes_and_give_pixels():
     assert digits.labels.dtype == torch.int64
     assert repr(digits) == "Digits(2 images of 2×3 on cpu, from here)"
     pixels = digits.pixels()
+    assert torch.equal(digits.pixels(dtype=torch.float64), digits.images.flatten(1).double() / 255)
     assert pixels.dtype == torch.float32
     assert pixels.shape == (2, 6)
     assert pixels[1, 5] == 1.0  # 255 is exactly 1

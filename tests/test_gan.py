@@ -126,6 +126,23 @@ def test_the_label_stands_beside_z_and_beside_what_d_sees():
     torch.testing.assert_close(drawn, gan.images(gan.noise(5), Y, average=True))
 
 
+@pytest.mark.parametrize("labels", [0, 10])
+def test_many_images_are_generated_in_parts_and_are_the_same(labels):
+    """What the layers hold of all images at once may be far more than the images."""
+    torch.manual_seed(0)
+    gan = GAN(shape=(8, 8), latent=3, hidden=(16,), network="plain", labels=labels)
+    y = torch.randint(labels, (2_500,)) if labels else None
+    rows = []
+    gan.average.register_forward_pre_hook(lambda _, told: rows.append(len(told[0])))
+
+    torch.manual_seed(1)
+    drawn = gan.generate(2_500, y)
+    assert rows == [1_000, 1_000, 500]
+    torch.manual_seed(1)
+    together = gan.images(gan.noise(2_500), y, average=True)
+    torch.testing.assert_close(drawn, together)
+
+
 @pytest.mark.parametrize(
     ("labels", "y", "sentence"),
     [

@@ -210,7 +210,10 @@ NAN = float("nan")
         ),
         (lambda z: torch.zeros(len(z), 64), r"not \(2, 64\): rows of pixels need .reshape\(-1, 8, 8\)"),
         (lambda z: z @ torch.ones(5, 64), r"must take z \(2, 2\) .*; it stopped with RuntimeError: .*mat1"),
-        (VAE((8, 8), 2), r"takes images as rows of 64 pixels"),  # a VAE itself maps images, not codes
+        (
+            VAE((8, 8), 2),
+            r"as lambda z: vae\.likelihood\(z\)\.mean.* images as rows of 64 pixels",
+        ),  # a VAE itself maps images, not codes
         (lambda z: two_greys(z)[:1], r"must return images \(2, H, W\).*not \(1, 5, 8\)"),
         (lambda z: two_greys(z)[None, None], "must return images"),
         (lambda z: two_greys(z)[:, None, None].repeat(1, 2, 2, 1, 1), r"not \(2, 2, 2, 5, 8\)"),

@@ -117,10 +117,12 @@ class Digits:
     def n_classes(self) -> int:
         return len(self.classes)
 
-    def pixels(self, idx: torch.Tensor | slice | list[int] | int | None = None) -> torch.Tensor:
-        """Float32 pixels in [0, 1], one image a row, of the images `idx` (all when None): (n, D)."""
+    def pixels(
+        self, idx: torch.Tensor | slice | list[int] | int | None = None, dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
+        """Pixels in [0, 1], one image a row, of the images `idx` (all when None): (n, D), of `dtype`."""
         chosen = self.images if idx is None else self.images[idx]
-        return chosen.reshape(-1, self.n_pixels).float().div_(255)  # (n, D)
+        return chosen.reshape(-1, self.n_pixels).to(dtype).div_(255)  # (n, D)
 
     def subset(self, idx: torch.Tensor | slice | list[int]) -> "Digits":
         """The images `idx`, of the same name and with the same classes."""

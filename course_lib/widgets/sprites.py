@@ -32,7 +32,7 @@ def pictures(decode: Decoder, z: Tensor, name: str = "decode") -> np.ndarray:
     try:
         with torch.no_grad():
             x = decode(z)
-    except RuntimeError as error:  # torch's, for a z of another length, or a model that is no function of z
+    except (RuntimeError, ValueError) as error:  # a z of another length, or a model that is no function of z
         raise ValueError(
             f"{name}(z) must take z {tuple(z.shape)} and return images, as lambda z: vae.likelihood(z).mean."
             f"reshape(-1, H, W) does; it stopped with {sentence(error)}."

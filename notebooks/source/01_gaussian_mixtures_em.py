@@ -314,9 +314,10 @@ assert K_bic == 8  # so it was on each of three seeds: a ninth Gaussian gains le
 # %%
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
 on_mnist = shipped_models_fit(train)  # the numbers asserted below were measured on MNIST
-pixels, test_pixels = train.pixels().double().numpy(), test.pixels().double().numpy()  # (N, 784), in [0, 1]
-pca = PCA(20, random_state=seed).fit(pixels)
-z, z_test = torch.from_numpy(pca.transform(pixels)), torch.from_numpy(pca.transform(test_pixels))  # (N, 20)
+pixels, test_pixels = train.pixels().numpy(), test.pixels().numpy()  # (N, 784), in [0, 1]
+pca = PCA(20, random_state=seed).fit(pixels.astype("float64"))  # float64 copies only while they are needed
+z = torch.from_numpy(pca.transform(pixels.astype("float64")))  # (N, 20)
+z_test = torch.from_numpy(pca.transform(test_pixels.astype("float64")))
 reference = GaussianMixture(1).fit(z[:20_000]).score(z_test)
 print(f"one Gaussian on {min(len(z), 20_000):,} of {len(z):,} digits: {reference:.3f} nats a test digit")
 if on_mnist and len(z) == 60_000:
@@ -381,7 +382,8 @@ plt.show()
 # %%
 def slant(images):
     """Horizontal shift of the ink per row, a ratio of second moments: (N, 784) -> (N,)."""
-    ink, at = torch.as_tensor(images).reshape(-1, *train.shape), torch.arange(float(train.shape[0]))
+    ink = torch.as_tensor(images).reshape(-1, *train.shape)  # (N, 28, 28)
+    at = torch.arange(train.shape[0]).to(ink)  # (28,), the pixels' places
     mass = ink.sum((1, 2))[:, None].clamp(min=1e-9)  # an empty image has no slant
     dx, dy = at - ink.sum(1) @ at[:, None] / mass, at - ink.sum(2) @ at[:, None] / mass  # (N, 28)
     spread = torch.einsum("nyx,ny->n", ink, dy**2).clamp(min=1e-9)  # nor has a single row of ink
@@ -396,7 +398,8 @@ def explained(truth, guess):
 def by_label(values, test_values, model):
     """What of the test values is told by each label's training mean."""
     resp = model.predict_proba(z)  # (N, K), one-hot or nearly
-    means = resp.T @ torch.as_tensor(values).reshape(len(z), -1) / (resp.sum(0)[:, None] + 1e-9)
+    values = torch.as_tensor(values).reshape(len(z), -1)  # (N, D)
+    means = resp.T.to(values.dtype) @ values / (resp.sum(0)[:, None] + 1e-9)  # (K, D)
     return explained(test_values, means[model.predict(z_test)].numpy().reshape(test_values.shape))
 
 

@@ -411,9 +411,8 @@ assert misses < 4.5  # four estimates: once in 30,000 runs by chance
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
 on_mnist = shipped_models_fit(train)  # some numbers asserted below were measured on MNIST
 d = train.n_pixels  # 784
-held_out = test.pixels(slice(0, 1000)).double()  # (1000, 784), in [0, 1]
-some_train = train.pixels(slice(0, 30_000)).double()  # half of them are enough, and take half the memory
-pca = PCA(20, random_state=seed).fit(some_train.numpy())
+held_out = test.pixels(slice(0, 1000), torch.float64)  # (1000, 784), in [0, 1]
+pca = PCA(20, random_state=seed).fit(train.pixels(dtype=torch.float64).numpy())
 W = torch.from_numpy(pca.components_.T * (pca.explained_variance_ - pca.noise_variance_) ** 0.5)  # (784, 20)
 digits_model = LinearGaussian.create(W, torch.from_numpy(pca.mean_), float(pca.noise_variance_))
 log_p = float(digits_model.log_px(held_out).mean())
