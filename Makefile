@@ -26,6 +26,9 @@ STUDENT := .venv/.installed
 DEVELOPER := .venv/.installed-dev
 DEVELOPERS_LIST := .[dev,homework]
 
+# Where `make release` writes, and where you keep your secret. Git ignores it.
+OUT ?= grades
+
 # One thread per worker: with more, two workers on two cores only wait for each other.
 WORKERS ?= 2
 
@@ -38,7 +41,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test notebooks run pages lint bench clean address
+.PHONY: help lab test notebooks run pages lint bench homework release clean address
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -66,6 +69,13 @@ lint: $(DEVELOPER)  ## check style and types
 
 bench: $(DEVELOPER)  ## measure the course's code beside its named references
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+homework: $(STUDENT)  ## list the assignments and what to do with them
+	@$(BIN)/python -m course_lib.grading list
+
+release: $(DEVELOPER)  ## write students' and instructors' copies and the keys: make release [NB=mixtures] [OUT=grades]
+	@for name in $(or $(NB),$$($(BIN)/python -m course_lib.grading list --names)); do \
+		$(BIN)/python -m course_lib.grading release $$name --out $(OUT) || exit; done
 
 clean:  ## remove .venv and all caches (the data in data/ stays)
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info

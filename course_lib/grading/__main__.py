@@ -48,7 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{asked.command}: {why}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{asked.command}: {error.strerror or error}: {error.filename or asked.out}", file=sys.stderr)
+        print(
+            f"{asked.command}: {error.strerror or error}: {error.filename or getattr(asked, 'out', '')}",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("\nStopped. What is graded is kept: the same command goes on.", file=sys.stderr)
@@ -61,6 +64,11 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m course_lib.grading", description="Homework that grades itself."
     )
     commands = top.add_subparsers(dest="command", required=True)
+
+    there = commands.add_parser("list", help="list the assignments", description="List the assignments.")
+    there.add_argument("--names", action="store_true", help="their names alone")
+    there.add_argument("--homework", type=Path, default=HOMEWORK, help="where assignments and keys lie")
+    there.set_defaults(run=run_list)
 
     release = command(commands, "release", run_release, "write copies for students and for you, and the keys")
     release.add_argument(
@@ -105,6 +113,23 @@ def command(commands: Any, name: str, run: Run, does: str) -> argparse.ArgumentP
     one.add_argument("--per-student", action="store_true", help="each student has variants of their own")
     one.set_defaults(run=run)
     return one
+
+
+def run_list(asked: argparse.Namespace) -> None:
+    names = sorted(path.parent.name for path in asked.homework.glob("*/keys"))
+    if asked.names:
+        print("\n".join(names))
+        return
+    if not names:
+        raise Refused(f"{asked.homework} holds no assignment: each is a folder NAME with NAME.py and keys.")
+    for name in names:
+        assignment = Assignment.read(name, asked.homework)
+        title = assignment.starter.split("\n# # ", 1)[-1].splitlines()[0].removeprefix("Homework: ")
+        questions = f"{len(assignment.questions)} questions, {assignment.points:g} points"
+        print(f"{name:16} {title:36} {questions}")
+    print(
+        "Next: make release NB=NAME writes students' copies and yours; docs/homework.md goes on from there."
+    )
 
 
 def run_release(asked: argparse.Namespace) -> None:

@@ -1,0 +1,378 @@
+"""Grading a class: as fast beside nbgrader's own, and as steady while workers are killed.
+
+    python benchmarks/grading.py [--quick]               our grade and `nbgrader autograde`, side by side
+    python benchmarks/grading.py --faults [--students N]  N submissions, workers and the command killed
+
+A class is made from the mixtures assignment: right answers in many styles, catalogued mistakes, stubs
+that nobody touched, code that stops. The fault run also has an attack in every tenth notebook; the
+comparison has none, because nbgrader's own kernels have no wall.
+"""
+
+import argparse
+import os
+import platform
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import psutil
+from nbformat import NotebookNode
+
+from course_lib.grading.assignment import Assignment, Secret
+from course_lib.grading.question import Question, Variant
+from course_lib.grading.release import student_notebook, write_student_copy
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))  # the attacks, which the tests hold
+
+NAME = "mixtures"
+KEY = bytes(range(32))  # the secret of a class that does not exist
+
+# ---------------------------------------------------------------- a class
+
+
+def choose(question: Question) -> Variant:
+    return Secret(KEY).variant(NAME, question, "")
+
+
+def catalogued(assignment: Assignment, question: Question, number: int) -> str:
+    """A cell whose function makes the catalogued mistake of this number, by the key's own code."""
+    source = dict(assignment.sources)[question.name]
+    which = question.variants.index(choose(question))
+    return f"""{source}
+
+def {question.function}(*arguments):
+    given = [[np.asarray(a) for a in one] if isinstance(one, list) else one for one in arguments]
+    given = [one.numpy() if isinstance(one, torch.Tensor) else one for one in given]
+    return QUESTION.variants[{which}].mistakes[{number}].function(*given)
+"""
+
+
+def an_answer(assignment: Assignment, question: Question, chance: random.Random) -> str | None:
+    """The code of an answer cell, right or wrong; None leaves the stub as it was given out."""
+    variant, kind = choose(question), chance.random()
+    if kind < 0.60:
+        return chance.choice((variant.solution, *variant.styles))
+    if kind < 0.85:
+        return catalogued(assignment, question, chance.randrange(len(variant.mistakes)))
+    if kind < 0.95:
+        return None
+    return f"def {question.function}(*arguments):\n    return undefined_name"
+
+
+def a_submission(assignment: Assignment, number: int, with_attacks: bool) -> NotebookNode:
+    chance = random.Random(number)
+    notebook = student_notebook(assignment, choose)
+    for cell in notebook.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id", "").removeprefix("answer-")
+        question = assignment.questions.get(name)
+        if isinstance(question, Question) and cell.metadata.nbgrader.solution:
+            cell.source = an_answer(assignment, question, chance) or cell.source
+    if with_attacks and number % 10 == 9:
+        from grading_attacks import ALL
+
+        attack = ALL[number // 10 % len(ALL)]
+        notebook.cells += [nbformat.v4.new_code_cell(source) for source in attack.cells if source]
+    notebook.metadata["student_number"] = number  # so that no two submissions are the same bytes
+    return notebook
+
+
+def make_class(folder: Path, students: int, with_attacks: bool = False) -> None:
+    """Submissions STUDENT/mixtures/mixtures.ipynb, the same ones at every call."""
+    assignment = Assignment.read(NAME)
+    for number in range(students):
+        place = folder / f"student{number:04}" / NAME
+        write_student_copy(assignment, place, choose)
+        nbformat.write(a_submission(assignment, number, with_attacks), place / f"{NAME}.ipynb")
+
+
+# ---------------------------------------------------------------- measuring a command
+
+
+@dataclass
+class Measured:
+    """What a command took, all its processes together."""
+
+    seconds: float
+    cpu: float  # seconds of processor time
+    memory: float  # GB at the peak; shared pages count once
+
+    def row(self, name: str, students: int) -> str:
+        return (
+            f"| {name} | {60 * students / self.seconds:.1f} | {self.cpu / students:.1f} s "
+            f"| {self.memory:.2f} GB |"
+        )
+
+
+def watched(start: Callable[[], subprocess.Popen], also: tuple[psutil.Process, ...] = ()) -> Measured:
+    """Run a command to its end. `also`: processes that work for it without being its children."""
+    begin = time.perf_counter()
+    before = sum(cpu_of(process) for process in also)
+    process = start()
+    peak, spent = 0.0, {}
+    while process.poll() is None:
+        family = tree(psutil.Process(process.pid))
+        for helper in also:
+            family += tree(helper)
+        peak = max(peak, sum(memory_of(one) for one in family))
+        for one in family:
+            spent[one.pid] = cpu_of(one)
+        time.sleep(0.25)
+    if process.returncode != 0:
+        raise SystemExit(f"The command ended with status {process.returncode}.")
+    seconds = time.perf_counter() - begin
+    # a process also counts its children that have ended, so only those at the top are added
+    top = [process.pid, *(helper.pid for helper in also)]
+    return Measured(seconds, sum(spent.get(pid, 0.0) for pid in top) - before, peak)
+
+
+def tree(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def cpu_of(process: psutil.Process) -> float:
+    """Seconds of processor time, of its ended children as well, and of those that still run."""
+    try:
+        times = process.cpu_times()
+        own = times.user + times.system + times.children_user + times.children_system
+        return own + sum(cpu_of(child) for child in process.children())
+    except psutil.Error:
+        return 0.0
+
+
+def memory_of(process: psutil.Process) -> float:
+    try:
+        return process.memory_full_info().pss / 1e9
+    except (psutil.Error, AttributeError):
+        return 0.0
+
+
+def environment(**more: str) -> dict[str, str]:
+    """One thread a process, as both graders should have it: two of them share two cores."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PATH": path} | more
+
+
+def grading(submissions: Path, out: Path, *more: object) -> Callable[[], subprocess.Popen]:
+    """Starts our `grade`, with the class's secret."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "secret").write_text(KEY.hex())
+    words = ["grade", NAME, "--submissions", submissions, "--out", out, *more]
+    command = [sys.executable, "-m", "course_lib.grading", *map(str, words)]
+    return lambda: subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def results(out: Path) -> dict[str, bytes]:
+    folder = out / NAME / "results"
+    return {path.name: path.read_bytes() for path in folder.glob("*.json")}
+
+
+# ---------------------------------------------------------------- beside nbgrader
+
+
+def nbgrader_course(folder: Path, students: int) -> None:
+    """A course as nbgrader has it, with nbgrader's own execution: no judge of ours, no wall."""
+    assignment = Assignment.read(NAME)
+    (folder / "nbgrader_config.py").write_text(
+        "c = get_config()\nc.CourseDirectory.course_id = 'course'\n"
+        "c.Execute.kernel_name = 'python3'\nc.Execute.timeout = 120\n"
+    )
+    write_student_copy(assignment, folder / "source" / NAME, choose)
+    make_class(folder / "submitted", students)
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", "generate_assignment", NAME],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise SystemExit(done.stdout + done.stderr)
+
+
+def autograde(course: Path) -> subprocess.Popen:
+    log = (course / "log.txt").open("w")
+    # status 1 only says that some notebook stopped with an error, which some of these must
+    command = f'"{sys.executable}" -m nbgrader autograde {NAME} || true'
+    return subprocess.Popen(command, shell=True, cwd=course, env=environment(), stdout=log, stderr=log)
+
+
+@contextmanager
+def dask_on_loopback(processes: int) -> Iterator[tuple[str, tuple[psutil.Process, ...]]]:
+    """A scheduler and workers as commands of their own, as a cluster has them; gives the address."""
+    settings = environment(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="8")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "scheduler.json"
+        shared = {"env": settings, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        where = ["--scheduler-file", str(file)]
+        dask, loopback = [sys.executable, "-m", "dask"], ["--host", "127.0.0.1", "--no-dashboard"]
+        started = [subprocess.Popen([*dask, "scheduler", *loopback, "--port", "0", *where], **shared)]
+        while not file.exists():
+            time.sleep(0.1)
+        started += [
+            subprocess.Popen([*dask, "worker", *loopback, "--nthreads", "1", *where], **shared)
+            for _ in range(processes)
+        ]
+        address = re.search(r"tcp://[\d.]+:\d+", file.read_text())
+        assert address is not None
+        try:
+            yield address[0], tuple(psutil.Process(one.pid) for one in started)
+        finally:
+            for one in started:
+                for process in reversed(tree(psutil.Process(one.pid))):
+                    process.kill()
+                one.wait()
+
+
+def compare(students: int) -> None:
+    print(
+        f"\n{students} submissions of the assignment {NAME!r}. {os.cpu_count()} cores, {platform.system()} "
+        f"{platform.machine()}, Python {platform.python_version()}. One thread a process. nbgrader grades "
+        f"one notebook after the other, in a kernel of its own and without a wall.\n"
+    )
+    print("| grader | submissions a minute | processor time a submission | memory at the peak |")
+    print("|---|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        course = folder / "course"
+        course.mkdir()
+        nbgrader_course(course, students)
+        theirs = watched(lambda: autograde(course))
+        print(theirs.row("nbgrader autograde", students), flush=True)
+        graded = list((course / "autograded").glob(f"*/{NAME}/{NAME}.ipynb"))
+        submissions, first = course / "submitted", None
+        for workers in (1, 2, 4):
+            out = folder / f"out{workers}"
+            ours = watched(grading(submissions, out, "--workers", workers))
+            print(ours.row(f"ours, {workers} workers", students), flush=True)
+            first = first or results(out)
+            assert results(out) == first, "another number of workers gave other results"
+            if workers == 2:
+                ratio = theirs.seconds / ours.seconds
+        for processes in (1, 2):
+            out = folder / f"address{processes}"
+            with dask_on_loopback(processes) as (address, helpers):
+                ours = watched(grading(submissions, out, "--scheduler", address), helpers)
+            print(ours.row(f"ours, a scheduler by address, {processes} workers", students), flush=True)
+            assert results(out) == first, "a cluster by address gave other results"
+    print(
+        f"\nWith two workers ours grades {ratio:.1f} times as many a minute. nbgrader came to the end of "
+        f"{len(graded)} of {students} notebooks."
+    )
+
+
+# ---------------------------------------------------------------- under faults
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    """The Dask workers of a `grade` command: the processes that multiprocessing spawned."""
+    found = []
+    for child in tree(psutil.Process(process.pid))[1:]:
+        try:
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+        except psutil.Error:
+            continue
+    return found
+
+
+def kill_all(process: subprocess.Popen) -> None:
+    """What a power cut does: the command and everything below it end at once."""
+    family = tree(psutil.Process(process.pid))
+    process.send_signal(signal.SIGKILL)
+    for child in family[1:]:
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+
+
+def disturbed_run(submissions: Path, out: Path, students: int, kills: int, restarts: int) -> tuple[int, int]:
+    """Grade while workers are killed at random and the command a few times; returns how often each was."""
+    chance = random.Random(0)
+    killed = restarted = 0
+    start = grading(submissions, out, "--workers", 2)
+    process = start()
+    while True:
+        time.sleep(chance.uniform(1, 5))
+        done = len(results(out))
+        if process.poll() is not None:
+            if process.returncode != 0:
+                raise SystemExit(f"grade ended with status {process.returncode}.")
+            return killed, restarted
+        if restarted < restarts and done > (restarted + 1) * students / (restarts + 1):
+            kill_all(process)
+            restarted += 1
+            process = start()
+        elif killed < kills or chance.random() < 0.1:
+            workers = workers_of(process)
+            # kills are spread over the whole run
+            if workers and killed <= kills * done / students:
+                chance.choice(workers).kill()
+                killed += 1
+
+
+def faults(students: int) -> None:
+    kills, restarts = 25, 3
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        make_class(folder / "submitted", students, with_attacks=True)
+        submitted, disturbed = folder / "submitted", folder / "disturbed"
+        begin = time.perf_counter()
+        killed, restarted = disturbed_run(submitted, disturbed, students, kills, restarts)
+        seconds = time.perf_counter() - begin
+        print(
+            f"{students} submissions, an attack in every tenth: graded in {seconds:.0f} s by two workers, "
+            f"which were killed {killed} times, the command itself {restarted} times.",
+            flush=True,
+        )
+        undisturbed = watched(grading(submitted, folder / "serial", "--workers", 0))
+        one, two = results(disturbed), results(folder / "serial")
+        apart = sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
+        print(
+            f"One after the other and undisturbed: {undisturbed.seconds:.0f} s. {len(two) - len(apart)} of "
+            f"{len(two)} results are equal to the last byte."
+        )
+        if apart:
+            keep = Path(tempfile.mkdtemp(prefix="grading-apart-"))
+            for name in apart:
+                for which, found in {"disturbed": one, "serial": two}.items():
+                    (keep / f"{name}.{which}").write_bytes(found.get(name, b""))
+            raise SystemExit(f"These differ, see {keep}: {', '.join(apart[:10])}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="ten submissions instead of fifty")
+    parser.add_argument("--faults", action="store_true", help="kill workers and the command while it grades")
+    parser.add_argument("--students", type=int, help="how many submissions")
+    asked = parser.parse_args()
+    if not shutil.which("bwrap"):
+        print("Not measured: bubblewrap is not installed.")
+        return
+    if asked.faults:
+        faults(asked.students or 1_000)
+    else:
+        compare(asked.students or (10 if asked.quick else 50))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The files for SLURM and Kubernetes are well-formed, and their commands exist."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from course_lib.grading import sandbox
+from course_lib.grading.__main__ import ALLOWED_DEATHS, parser
+
+CLUSTERS = Path(__file__).parent.parent / "docs" / "clusters"
+
+
+@pytest.fixture(scope="module")
+def kubernetes() -> dict:
+    return yaml.safe_load((CLUSTERS / "kubernetes.yaml").read_text(encoding="utf-8"))
+
+
+def test_slurm_gets_a_job_with_a_wall_and_memory_for_every_submission(monkeypatch):
+    spec = importlib.util.spec_from_file_location("slurm", CLUSTERS / "slurm.py")
+    slurm = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(slurm)
+    assert slurm.ALLOWED_DEATHS == ALLOWED_DEATHS
+    with slurm.make_cluster() as cluster:
+        script = cluster.job_script()
+        assert cluster.scheduler_address.startswith("tcp://")
+    assert "#SBATCH --cpus-per-task=8" in script
+    assert "bwrap" in script
+    assert "--nthreads 1" in script
+    assert "--nworkers 8" in script
+    gigabytes = float(re.search(r"--memory-limit ([\d.]+)GiB", script)[1])
+    assert gigabytes * 2**30 >= 0.9 * sandbox.Limits().memory  # dask counts in other units
+
+
+def test_kubernetes_runs_workers_in_machines_of_their_own(kubernetes):
+    assert (kubernetes["apiVersion"], kubernetes["kind"]) == ("kubernetes.dask.org/v1", "DaskCluster")
+    worker = kubernetes["spec"]["worker"]["spec"]
+    (container,) = worker["containers"]
+    # a privileged container is safe in a virtual machine alone
+    assert container["securityContext"]["privileged"]
+    assert worker["runtimeClassName"] == "kata"
+    assert worker["automountServiceAccountToken"] is False
+    assert (
+        int(container["resources"]["limits"]["memory"].removesuffix("Gi")) * 2**30 > sandbox.Limits().memory
+    )
+
+
+def test_kubernetes_scheduler_allows_as_many_deaths_as_a_local_one(kubernetes):
+    scheduler = kubernetes["spec"]["scheduler"]
+    (container,) = scheduler["spec"]["containers"]
+    settings = {one["name"]: one["value"] for one in container["env"]}
+    assert settings["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"] == str(ALLOWED_DEATHS)
+    ports = {port["port"] for port in scheduler["service"]["ports"]}
+    assert 8786 in ports
+
+
+@pytest.mark.parametrize("name", ["kubernetes.yaml", "slurm.py", "../homework.md"])
+def test_every_grade_command_in_the_files_can_be_given(name):
+    text = (CLUSTERS / name).read_text(encoding="utf-8")
+    text = text.replace("python docs/clusters/slurm.py", "python -m course_lib.grading grade")
+    commands = re.findall(r"python -m course_lib\.grading ([^`\n]+)$", text, re.M)
+    assert commands
+    for line in commands:
+        words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', line)]
+        assert parser().parse_args(words).command == words[0]
+
+
+def test_the_image_holds_what_a_worker_needs():
+    text = (CLUSTERS / "Dockerfile").read_text(encoding="utf-8")
+    assert "bubblewrap" in text
+    assert "[homework]" in text
+    for copied in re.findall(r"^COPY (.*) \S+$", text, re.M):
+        for name in copied.split():
+            assert (CLUSTERS.parent.parent / name).exists(), name
