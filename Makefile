@@ -70,7 +70,7 @@ lint: $(DEVELOPER)  ## check style and types
 bench: $(DEVELOPER)  ## measure the course's code beside its named references
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-homework: $(STUDENT)  ## list the assignments and what to do with them
+homework: $(DEVELOPER)  ## list the assignments and what to do with them
 	@$(BIN)/python -m course_lib.grading list
 
 release: $(DEVELOPER)  ## write students' and instructors' copies and the keys: make release [NB=mixtures] [OUT=grades]

@@ -25,14 +25,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from course_lib.checkpoints import load_model
-from course_lib.classifier import Classifier
 from course_lib.data import Digits, fixed_binarization, mnist
+from course_lib.evaluation.classifier import Classifier
+from course_lib.evaluation.samples import classifier_score, judge, taken_for_real
 from course_lib.files import write_whole
-from course_lib.gan import GAN
-from course_lib.gan_training import train_gan
-from course_lib.recipes import GAN_QUALITY, MODELS, RECIPES, train
-from course_lib.sample_metrics import classifier_score, judge, taken_for_real
+from course_lib.models.gan import GAN
+from course_lib.recipes import GAN_QUALITY, RECIPES, WEIGHTS, train
+from course_lib.training.checkpoints import load_model
+from course_lib.training.gan import train_gan
 
 GOAL, PATIENCE = 8.5, 16  # a classifier score; epochs after which a loop is given up
 SEEDS = range(3)
@@ -51,11 +51,11 @@ def sources(digits: Digits, test: Digits) -> dict[str, tuple[Callable[[int], Ten
         return lambda n: images[torch.randperm(len(images))[:n]]
 
     def of(file: str) -> Callable[[int], Tensor]:
-        model: Any = load_model(MODELS / file)
+        model: Any = load_model(WEIGHTS / file)
         return lambda n: torch.cat([model.generate(500) for _ in range(n // 500)])
 
     def labelled(n: int) -> Tensor:
-        model: Any = load_model(MODELS / "conditional_vae.safetensors")
+        model: Any = load_model(WEIGHTS / "conditional_vae.safetensors")
         return model.generate(torch.arange(10).repeat(n // 10))
 
     @cache

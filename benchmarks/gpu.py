@@ -9,7 +9,7 @@ launches that the usual way needs. Kernels are timed at a size that fills a GPU:
 their twins; alone, for their bandwidth against that of a copy. On a CPU the same tables are printed for
 what runs there: the twins.
 --quick: a fraction of the sizes. --json: write the figures with machine, versions and date;
-course_lib/models/gpu.json is the file that chapter 08 draws.
+course_lib/weights/gpu.json is the file that chapter 08 draws.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from vae import Tutorial
 from course_lib import kernels
 from course_lib.data import Digits, binarize, fixed_binarization, mnist
 from course_lib.device import pick_device
+from course_lib.evaluation.likelihood import elbo
 from course_lib.files import usable, write_whole
-from course_lib.metrics import elbo
+from course_lib.models.vae import VAE
 from course_lib.training import Run
-from course_lib.vae import VAE
 
 BATCH = 128
 TUTORIAL, EAGER, COMPILE, GRAPH = "the tutorial's loop", "our eager loop", "compile", "graph"

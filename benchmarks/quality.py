@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from course_lib.data import fixed_binarization, mnist
+from course_lib.evaluation.likelihood import elbo
 from course_lib.files import write_whole
-from course_lib.metrics import elbo
 from course_lib.recipes import QUALITY, RECIPES, WIDE, Recipe, likelihood_of, train
 
 FOUR = RECIPES["four_minutes"]

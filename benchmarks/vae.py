@@ -28,9 +28,9 @@ from torchvision.transforms.functional import to_pil_image
 
 from course_lib.data import Digits, fixed_binarization, mnist
 from course_lib.device import knows_bfloat16, pick_device
-from course_lib.metrics import elbo
+from course_lib.evaluation.likelihood import elbo
+from course_lib.models.vae import VAE
 from course_lib.recipes import RECIPES, Recipe, train
-from course_lib.vae import VAE
 
 GOAL = 102.6  # what this network reaches after ten epochs of the tutorial's loop
 # found on the last 10,000 training digits, after training on the others

@@ -1,9 +1,10 @@
-"""The code that the course's notebooks share: small modules, each read in one sitting.
+"""The code that the course's notebooks share: a core to read in an evening, and satellites around it.
 
-A module imports only from those before it: device, data; gaussians, em, fast_em, mixture_density, mixtures,
-elbo; networks, likelihoods, autoencoder, autoregressive, vae, conditional_vae, gan; kernels; files,
-checkpoints, rows, state, cuda_graph, training; classifier, metrics, sample_metrics, gan_training, recipes;
-toy_gan; plots, gan_plots, step_times, widgets, toy_gan_plots, checks; grading.
+The core, in reading order; each room imports only from those before it: require, files, device; data;
+probability; models; plots; training; evaluation; recipes, shipped (`weights` holds what they load).
+
+The satellites import the core, and the core never imports them: mixtures, toy_gan, kernels, widgets, checks,
+grading. docs/house.md is the map.
 """
 
 __version__ = "0.1.0"

@@ -17,8 +17,9 @@ from matplotlib.ticker import LogFormatter
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from course_lib.elbo import Bound
-from course_lib.networks import check_labels, image_shape, is_count
+from course_lib import require
+from course_lib.data.shapes import image_shape
+from course_lib.probability.elbo import Bound
 
 # Okabe & Ito's palette: told apart with every common kind of colour blindness, and in grey print by label
 DATA, MODEL, Q, BOUND, GAP, PRIOR = "#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
@@ -101,7 +102,7 @@ def digits(
 ) -> Axes:
     """A sheet of images, grey or RGB, in rows of `columns`; images and shape as for `as_pixels`."""
     pixels = as_pixels(images, shape)  # (N, C, H, W)
-    if not is_count(columns):
+    if not require.is_count(columns):
         raise ValueError(f"columns is a whole number, at least 1, not {columns!r}.")
     n, channels, height, width = pixels.shape
     rows = -(-n // columns)
@@ -258,7 +259,7 @@ def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str =
         raise ValueError(
             f"A plane shows codes (N, 2) with a label each, not {tuple(z.shape)} with {len(labels)} labels."
         )
-    check_labels(labels, 100)  # numerals of more digits could not be read
+    require.labels(labels, 100)  # numerals of more digits could not be read
     ax = _axes(ax, figsize=(4.4, 4.2))
     colours = (*COMPONENTS[:6], "#A89B00", "#999999", "#7A3B10", DATA)  # this yellow can be read
     for label in labels.unique().tolist():

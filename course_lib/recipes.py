@@ -16,24 +16,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.autoencoder import AutoEncoder
-from course_lib.checkpoints import load_model, save_model
-from course_lib.classifier import Classifier, train_classifier
-from course_lib.conditional_vae import ConditionalVAE
+from course_lib import require
 from course_lib.data import as_digits, fixed_binarization, mnist
 from course_lib.device import knows_bfloat16, pick_device
+from course_lib.evaluation.classifier import Classifier, train_classifier
+from course_lib.evaluation.likelihood import NLL, nll
+from course_lib.evaluation.samples import judge
 from course_lib.files import check_writable, reason, usable
-from course_lib.gan_training import GANRecipe, train_gan
-from course_lib.likelihoods import observed_pixels
-from course_lib.metrics import NLL, nll
-from course_lib.networks import check_labels
-from course_lib.sample_metrics import judge
+from course_lib.models.autoencoder import AutoEncoder
+from course_lib.models.conditional_vae import ConditionalVAE
+from course_lib.models.vae import VAE
+from course_lib.probability.likelihoods import observed_pixels
 from course_lib.training import Run
-from course_lib.vae import VAE
+from course_lib.training.checkpoints import load_model, save_model
+from course_lib.training.gan import GANRecipe, train_gan
 
-MODELS = Path(__file__).with_name("models")  # what is shipped: networks, and
-QUALITY = MODELS / "quality.json"  # the figures that benchmarks/quality.py measured
-GAN_QUALITY = MODELS / "gan_quality.json"  # and those of benchmarks/gan.py
+WEIGHTS = Path(__file__).with_name("weights")  # what is shipped: networks, and
+QUALITY = WEIGHTS / "quality.json"  # the figures that benchmarks/quality.py measured
+GAN_QUALITY = WEIGHTS / "gan_quality.json"  # and those of benchmarks/gan.py
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,9 @@ def train(
         config.setdefault("labels", digits.n_classes)
     model = recipe.model(shape=shape, **config).to(images.device)
     if isinstance(model, ConditionalVAE):
-        check_labels(digits.labels, model.config["labels"])  # a GPU would stop at such a label, with no word
+        require.labels(
+            digits.labels, model.config["labels"]
+        )  # a GPU would stop at such a label, with no word
     likelihood = likelihood_name(model)
     gaussian = likelihood == "gaussian"
     decoder = model.vae.decoder if isinstance(model, ConditionalVAE) else model.decoder

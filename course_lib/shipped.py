@@ -11,11 +11,11 @@ from typing import Any
 from torch import nn
 
 from course_lib import recipes
-from course_lib.checkpoints import load_model
-from course_lib.classifier import Classifier, train_classifier
 from course_lib.data import Digits
 from course_lib.data.corpora import MNIST
 from course_lib.device import FAST
+from course_lib.evaluation.classifier import Classifier, train_classifier
+from course_lib.training.checkpoints import load_model
 
 STEPS = 200 if FAST else 2_000  # of a stand-in's training: half a minute to some minutes on two cores
 # The shipped file, and the recipe of what stands in for it. VAE and GAN: those that two cores can train.
@@ -28,7 +28,7 @@ def model_for(digits: Digits, name: str, steps: int = STEPS, seed: int = 0) -> n
     steps: of that training, at least; no more epochs than its recipe has.
     """
     if digits.name == MNIST.name:
-        return load_model(recipes.MODELS / f"{name}.safetensors", digits.images.device)
+        return load_model(recipes.WEIGHTS / f"{name}.safetensors", digits.images.device)
     recipe = recipes.RECIPES[STAND_INS[name]]
     recipe = replace(recipe, batch_size=min(recipe.batch_size, len(digits)))
     epochs = min(recipe.epochs, _epochs(digits, recipe.batch_size, steps))

@@ -217,7 +217,7 @@ DAMAGE = [
     attack(
         "course_edited",
         "edits the course on disk for the next student",
-        "import course_lib.em\nfor path in (course_lib.em.__file__, torch.__file__):\n"
+        "import course_lib.probability.em\nfor path in (course_lib.probability.em.__file__, torch.__file__):\n"
         "    try:\n        open(path, 'a').write('\\nraise SystemExit\\n')\n    except OSError:\n        pass",
     ),
     attack(

@@ -17,8 +17,11 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.distributions import Normal, kl_divergence
 
-from course_lib import em, fast_em, kernels, vae
+from course_lib import kernels
 from course_lib.kernels import backend, batch, e_step, elbo, reparameterize
+from course_lib.mixtures import fast_steps
+from course_lib.models import vae
+from course_lib.probability import em
 
 DEVICE = torch.device("cpu" if backend.INTERPRETED else "cuda")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 1e-2}
@@ -344,7 +347,7 @@ def test_a_step_of_em_out_of_the_statistics():
     sums, _ = kernels.mixture_statistics(*given)
     x, *parameters = (t.double().cpu() for t in given)
     expected = em.m_step(x, em.e_step(x, *parameters, "diag")[0], "diag", 1e-3)
-    for ours, reference in zip(fast_em.parameters(sums, 4, "diag", 1e-3), expected, strict=True):
+    for ours, reference in zip(fast_steps.parameters(sums, 4, "diag", 1e-3), expected, strict=True):
         close(ours, reference, torch.float32)
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from test_networks import BAD_IMAGES
 
-from course_lib.autoencoder import AutoEncoder
-from course_lib.checkpoints import load_model, save_model
+from course_lib.models.autoencoder import AutoEncoder
+from course_lib.training.checkpoints import load_model, save_model
 
 KINDS = {
     "plain": {"shape": (4, 4), "latent": 2, "hidden": (8,)},

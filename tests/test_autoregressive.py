@@ -9,9 +9,9 @@ import torch
 from scipy import stats
 from test_networks import BAD_IMAGES
 
-from course_lib.autoregressive import Autoregressive, PixelAfterPixel
-from course_lib.checkpoints import load_model, save_model
-from course_lib.likelihoods import log_bernoulli
+from course_lib.models.autoregressive import Autoregressive, PixelAfterPixel
+from course_lib.probability.likelihoods import log_bernoulli
+from course_lib.training.checkpoints import load_model, save_model
 
 
 def network(height, width, above=8, hidden=None, seed=0):

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from course_lib import files
-from course_lib.checkpoints import (
+from course_lib.training.checkpoints import (
     CheckpointError,
     describe,
     load_model,
@@ -23,7 +23,7 @@ from course_lib.checkpoints import (
     write,
     write_run,
 )
-from course_lib.state import load, pack, state_of, unpack
+from course_lib.training.state import load, pack, state_of, unpack
 
 FAKE = """
 from torch import nn

@@ -16,9 +16,9 @@ from torch.distributions import (
 )
 
 from course_lib import checks
-from course_lib.elbo import LatentModel, elbo
-from course_lib.elbo import importance_weighted_bound as package_importance_weighted_bound
-from course_lib.gaussians import kl_diag
+from course_lib.probability.elbo import LatentModel, elbo
+from course_lib.probability.elbo import importance_weighted_bound as package_importance_weighted_bound
+from course_lib.probability.gaussians import kl_diag
 
 
 def kl_to_standard_normal(mu, logvar):

@@ -20,7 +20,7 @@ from torch.distributions import (
 from torch.distributions.transforms import AffineTransform
 
 from course_lib import checks
-from course_lib.gaussians import kl_diag
+from course_lib.probability.gaussians import kl_diag
 
 
 def reparameterize(mu, logvar):

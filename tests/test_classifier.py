@@ -10,10 +10,10 @@ import torch
 from scipy import ndimage
 from sklearn.metrics import accuracy_score
 
-from course_lib import classifier
-from course_lib.checkpoints import describe, load_model, save_model
-from course_lib.classifier import SHIPPED, Classifier, augment, train_classifier
 from course_lib.data import Digits, fixed_binarization, mnist, uci_digits
+from course_lib.evaluation import classifier
+from course_lib.evaluation.classifier import SHIPPED, Classifier, augment, train_classifier
+from course_lib.training.checkpoints import describe, load_model, save_model
 
 LEARNT = 0.95  # of 1,000 test digits, after 2,000 and 4 epochs: measured 0.976, binarized 0.962
 
@@ -34,7 +34,7 @@ def referee() -> Classifier:
 def test_the_shipped_file_is_small_and_says_how_it_was_made():
     assert SHIPPED.stat().st_size < 1_000_000
     facts = describe(SHIPPED)
-    assert facts["class"] == "course_lib.classifier:Classifier"
+    assert facts["class"] == "course_lib.evaluation.classifier:Classifier"
     assert facts["recipe"] == "classifier"
     assert facts["test_accuracy"] >= 0.993
     assert facts["test_accuracy_binarized"] >= 0.99

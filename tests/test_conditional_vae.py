@@ -10,9 +10,9 @@ from test_networks import BAD_IMAGES
 from torch.distributions import Normal
 from torch.nn.functional import one_hot
 
-from course_lib.checkpoints import load_model, save_model
-from course_lib.conditional_vae import ConditionalVAE
-from course_lib.elbo import LatentModel, elbo, importance_weighted_bound
+from course_lib.models.conditional_vae import ConditionalVAE
+from course_lib.probability.elbo import LatentModel, elbo, importance_weighted_bound
+from course_lib.training.checkpoints import load_model, save_model
 
 KINDS = {
     "bernoulli": {},

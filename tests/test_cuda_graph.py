@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from course_lib import kernels, training
-from course_lib.cuda_graph import reason_against
-from course_lib.training import NotFinite, Run
-from course_lib.vae import VAE
+from course_lib import kernels
+from course_lib.models.vae import VAE
+from course_lib.training import loop as training
+from course_lib.training.cuda_graph import reason_against
+from course_lib.training.loop import NotFinite, Run
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 SIMULATED = pytest.param("simulated", id="simulated")

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from torchvision import transforms
 
 from course_lib.data import Digits
-from course_lib.gan_training import GANRecipe, train_gan
 from course_lib.recipes import Recipe, train
+from course_lib.training.gan import GANRecipe, train_gan
 
 RANDOM = np.random.default_rng(0)
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from course_lib.classifier import Classifier
-from course_lib.conditional_vae import ConditionalVAE
 from course_lib.data import Digits
-from course_lib.gan import GAN
+from course_lib.evaluation.classifier import Classifier
+from course_lib.models.conditional_vae import ConditionalVAE
+from course_lib.models.gan import GAN
+from course_lib.models.vae import VAE
 from course_lib.shipped import classifier_for, model_for
-from course_lib.vae import VAE
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from course_lib.elbo import (
+from course_lib.probability.elbo import (
     Bound,
     LatentModel,
     LinearGaussian,
@@ -28,7 +28,7 @@ from course_lib.elbo import (
     log_posterior,
     mixture_model,
 )
-from course_lib.em import e_step
+from course_lib.probability.em import e_step
 
 EXACT = {"rtol": 0, "atol": 1e-10}  # what the design asks of float64 where P(x) is exact
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from course_lib import fast_em
-from course_lib.em import Parameters, e_step, empty, log_joint, m_step, narrowness
-from course_lib.fast_em import FastSteps, coefficients, features, n_features, parameters
+from course_lib.mixtures import fast_steps
+from course_lib.mixtures.fast_steps import FastSteps, coefficients, features, n_features, parameters
+from course_lib.probability.em import Parameters, e_step, empty, log_joint, m_step, narrowness
 
 KINDS = ["full", "tied", "diag", "spherical"]
 EPS = torch.finfo(torch.float64).eps
@@ -255,8 +255,8 @@ def test_the_statistics_hold_all_that_the_m_step_needs(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_fast_iteration_is_one_plain_iteration(kind, rows, cached, monkeypatch):
     # 200 points: one block that is larger, blocks of 64 with 8 left over, blocks of 7 with 4 left over
-    monkeypatch.setattr(fast_em, "CPU_ROWS", rows)
-    monkeypatch.setattr(fast_em, "CACHE_BYTES", 400e6 if cached else 0)
+    monkeypatch.setattr(fast_steps, "CPU_ROWS", rows)
+    monkeypatch.setattr(fast_steps, "CACHE_BYTES", 400e6 if cached else 0)
     x, p = mixture(4, kind)
     steps = FastSteps(x, kind, 1e-6)
     assert (steps.cached is not None) == cached
@@ -295,7 +295,7 @@ def narrow_problem(kind: str) -> tuple[torch.Tensor, Parameters]:
 
 
 def careless(monkeypatch):
-    monkeypatch.setattr(fast_em, "MAX_ROUNDING", {torch.float64: math.inf})
+    monkeypatch.setattr(fast_steps, "MAX_ROUNDING", {torch.float64: math.inf})
 
 
 @pytest.mark.parametrize("kind", ["full", "diag", "spherical"])
@@ -347,7 +347,7 @@ def test_a_shared_covariance_is_narrow_for_all_components_or_for_none():
 
 MEMORY = """
 import threading, time, psutil, torch
-from course_lib.mixtures import GaussianMixture, e_step, m_step
+from course_lib.mixtures.estimator import GaussianMixture, e_step, m_step
 
 n, d, k = 60_000, 20, 512
 x = torch.randn(n, d, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

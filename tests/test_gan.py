@@ -7,8 +7,7 @@ import torch
 from test_networks import BAD_IMAGES
 from torch import nn
 
-from course_lib.checkpoints import load_model, save_model
-from course_lib.gan import (
+from course_lib.models.gan import (
     GAN,
     LOSSES,
     gradient_penalty,
@@ -17,8 +16,9 @@ from course_lib.gan import (
     update_discriminator,
     update_generator,
 )
-from course_lib.networks import Decoder, Encoder
-from course_lib.vae import VAE
+from course_lib.models.networks import Decoder, Encoder
+from course_lib.models.vae import VAE
+from course_lib.training.checkpoints import load_model, save_model
 
 SMALL = {"shape": (4, 4), "latent": 3, "hidden": (8,), "network": "plain", "activation": "tanh"}
 KINDS = {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib import gan_plots
+from course_lib.evaluation import gan_figures
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def close_figures():
 
 def test_rows_of_digits_with_their_names():
     rows = {"one": torch.rand(20, 784), "two": torch.rand(5, 784)}
-    axes = gan_plots.digit_rows(rows, title="both")
+    axes = gan_figures.digit_rows(rows, title="both")
     assert [ax.texts[0].get_text() for ax in axes] == ["one", "two"]
     assert axes[0].get_title() == "both"
     sheets = [ax.images[0].get_array() for ax in axes]
@@ -26,7 +26,7 @@ def test_rows_of_digits_with_their_names():
 
 def test_the_tournament_has_generators_in_rows():
     belief = torch.rand(3, 4)
-    ax = gan_plots.tournament(belief)
+    ax = gan_figures.tournament(belief)
     np.testing.assert_array_equal(ax.images[0].get_array(), belief.numpy())
     assert [label.get_text() for label in ax.get_xticklabels()] == ["v1", "v2", "v3", "v4"]
     assert len(ax.get_yticklabels()) == 3
@@ -36,7 +36,7 @@ def test_the_tournament_has_generators_in_rows():
 def test_more_ink_is_red_and_no_pull_is_white():
     slope = torch.zeros(3, 784)
     slope[1, 28 * 5 + 7] = 2.0
-    gan_plots.pull(torch.rand(3, 784), slope)
+    gan_figures.pull(torch.rand(3, 784), slope)
     bottom = plt.gcf().axes[1].images[0]
     values = bottom.get_array()
     assert values.shape == (28, 3 * 28)
@@ -48,7 +48,7 @@ def test_more_ink_is_red_and_no_pull_is_white():
 
 def test_a_game_shows_both_losses_and_the_distance():
     log = {"step": [10, 20], "discriminator": [1.2, 1.1], "generator": [0.9, 1.0]}
-    gan_plots.game(log, [10, 20], [50.0, 5.0])
+    gan_figures.game(log, [10, 20], [50.0, 5.0])
     left, right = plt.gcf().axes
     assert [list(line.get_ydata()) for line in left.lines[:2]] == [[1.2, 1.1], [0.9, 1.0]]
     assert left.lines[2].get_ydata()[0] == pytest.approx(np.log(4), abs=1e-3)
@@ -58,23 +58,23 @@ def test_a_game_shows_both_losses_and_the_distance():
 
 def test_classes_and_boxes():
     shares = torch.arange(10) / 45
-    gan_plots.classes({"a": (torch.rand(30, 784), shares, "says"), "b": (torch.rand(30, 784), shares, "")})
+    gan_figures.classes({"a": (torch.rand(30, 784), shares, "says"), "b": (torch.rand(30, 784), shares, "")})
     bars = [bar.get_height() for bar in plt.gcf().axes[1].patches]
     np.testing.assert_allclose(bars, shares.numpy())
     assert plt.gcf().axes[1].get_title() == "says"
-    ax = gan_plots.boxes({"x": torch.tensor([1.0, 2, 3]), "y": torch.tensor([4.0, 5, 6])}, "share")
+    ax = gan_figures.boxes({"x": torch.tensor([1.0, 2, 3]), "y": torch.tensor([4.0, 5, 6])}, "share")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["x", "y"]
     assert ax.get_xlabel() == "share"
 
 
 def test_rows_of_bytes_of_colours_and_of_other_sizes():
     grey = torch.full((3, 6, 4), 128, dtype=torch.uint8)
-    axes = gan_plots.digit_rows({"bytes": grey, "flat": grey.flatten(1) / 255}, shape=(6, 4))
+    axes = gan_figures.digit_rows({"bytes": grey, "flat": grey.flatten(1) / 255}, shape=(6, 4))
     for ax in axes:
         np.testing.assert_allclose(ax.images[0].get_array()[1:7, 1:5], 128 / 255, atol=1e-7)
     colour = torch.rand(3, 3, 6, 4)
     for images, shape in ((colour, None), (colour.flatten(1), (3, 6, 4))):
-        (ax,) = gan_plots.digit_rows({"colour": images}, shape=shape)
+        (ax,) = gan_figures.digit_rows({"colour": images}, shape=shape)
         np.testing.assert_allclose(ax.images[0].get_array()[1:7, 7:11], colour[1].permute(1, 2, 0), atol=1e-7)
 
 
@@ -82,32 +82,32 @@ def test_what_cannot_be_drawn_leaves_no_half_figure():
     bad = torch.full((3, 784), 255.0)
     slope, shares = torch.zeros(3, 784), torch.full((10,), 0.1)
     for draw in (
-        lambda: gan_plots.digit_rows({"good": bad / 255, "bad": bad}),
-        lambda: gan_plots.pull(bad, slope),
-        lambda: gan_plots.classes({"bad": (bad, shares, "")}),
+        lambda: gan_figures.digit_rows({"good": bad / 255, "bad": bad}),
+        lambda: gan_figures.pull(bad, slope),
+        lambda: gan_figures.classes({"bad": (bad, shares, "")}),
     ):
         with pytest.raises(ValueError, match=r"Pixels lie in \[0, 1\]; these reach from 255 to 255"):
             draw()
         assert plt.get_fignums() == []
     with pytest.raises(ValueError, match=r"Images \(3, 784\) need a slope as large, not \(2, 784\)"):
-        gan_plots.pull(bad / 255, slope[:2])
+        gan_figures.pull(bad / 255, slope[:2])
 
 
 def test_a_pull_on_colours_adds_up_its_channels():
     slope = torch.zeros(2, 3, 6, 4)
     slope[1, :, 5, 2] = torch.tensor([1.0, 2.0, 4.0])
-    gan_plots.pull(torch.rand(2, 3, 6, 4), slope)
+    gan_figures.pull(torch.rand(2, 3, 6, 4), slope)
     values = plt.gcf().axes[1].images[0].get_array()
     assert values.shape == (6, 2 * 4)
     assert values[5, 4 + 2] == 7
     assert values.sum() == 7
-    gan_plots.pull(torch.rand(2, 24), torch.ones(2, 24), shape=(6, 4))
+    gan_figures.pull(torch.rand(2, 24), torch.ones(2, 24), shape=(6, 4))
     assert plt.gcf().axes[1].images[0].get_array().shape == (6, 2 * 4)
 
 
 def test_as_many_classes_as_there_are():
     shares = torch.tensor([0.5, 0.3, 0.2])
-    gan_plots.classes({"a": (torch.rand(5, 3, 6, 4), shares, "says")})
+    gan_figures.classes({"a": (torch.rand(5, 3, 6, 4), shares, "says")})
     right = plt.gcf().axes[1]
     np.testing.assert_allclose([bar.get_height() for bar in right.patches], shares)
     assert right.lines[0].get_ydata()[0] == pytest.approx(1 / 3)
@@ -116,4 +116,4 @@ def test_as_many_classes_as_there_are():
 
 def test_beliefs_may_still_carry_gradients():
     belief = torch.rand(2, 2, requires_grad=True)
-    np.testing.assert_array_equal(gan_plots.tournament(belief).images[0].get_array(), belief.detach())
+    np.testing.assert_array_equal(gan_figures.tournament(belief).images[0].get_array(), belief.detach())

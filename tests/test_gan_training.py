@@ -6,12 +6,13 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from course_lib import gan_training, training
-from course_lib.checkpoints import CheckpointError
 from course_lib.data import Digits, uci_digits
-from course_lib.gan import GAN, update_discriminator, update_generator
-from course_lib.gan_training import GANRecipe, train_gan
-from course_lib.training import NotFinite, Run
+from course_lib.models.gan import GAN, update_discriminator, update_generator
+from course_lib.training import gan as gan_training
+from course_lib.training import loop as training
+from course_lib.training.checkpoints import CheckpointError
+from course_lib.training.gan import GANRecipe, train_gan
+from course_lib.training.loop import NotFinite, Run
 
 SMALL = {"latent": 3, "hidden": [4, 5], "activation": "silu"}
 RECIPE = GANRecipe(SMALL, epochs=2, batch_size=32, r1=0.1, r1_every=2)
@@ -166,7 +167,7 @@ def test_pictures_and_evaluations_come_every_few_updates(digits):
 
 
 def test_d_takes_its_steps_on_different_images(digits, monkeypatch):
-    import course_lib.gan_training as module
+    import course_lib.training.gan as module
 
     fed, plain = [], update_discriminator
 

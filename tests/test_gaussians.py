@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from course_lib.gaussians import cholesky, kl_diag, kl_full, log_prob_diag, log_prob_full
+from course_lib.probability.gaussians import cholesky, kl_diag, kl_full, log_prob_diag, log_prob_full
 
 # Both sides are float64 sums of a few dozen terms of size 1 to 100: they agree to some 1e-14 of their size.
 SAME = {"rtol": 1e-12, "atol": 1e-12}

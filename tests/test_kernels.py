@@ -14,11 +14,11 @@ import torch
 
 from course_lib import kernels
 from course_lib.data import binarize
-from course_lib.gaussians import kl_diag
 from course_lib.kernels import backend
 from course_lib.kernels.philox import MASK, as_seed, normal, philox, uniform
-from course_lib.likelihoods import log_bernoulli
-from course_lib.vae import VAE
+from course_lib.models.vae import VAE
+from course_lib.probability.gaussians import kl_diag
+from course_lib.probability.likelihoods import log_bernoulli
 
 HERE = Path(__file__).parent
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
@@ -79,7 +79,7 @@ import sys
 sys.modules["triton"] = None  # as on Windows and macOS: importing it raises ImportError
 import torch
 from course_lib import kernels
-from course_lib.vae import VAE
+from course_lib.models.vae import VAE
 assert kernels.triton is None
 print(kernels.which("cpu"), "|", kernels.which("cuda"), "|", kernels.which("mps"))
 torch.manual_seed(0)

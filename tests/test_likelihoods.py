@@ -11,7 +11,7 @@ from torch.distributions import Bernoulli, Independent
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from course_lib.data import fixed_binarization
-from course_lib.likelihoods import Pixels, log_bernoulli, observed_pixels
+from course_lib.probability.likelihoods import Pixels, log_bernoulli, observed_pixels
 
 
 def test_equals_scipy():

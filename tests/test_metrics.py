@@ -13,10 +13,7 @@ from scipy.spatial.distance import pdist
 from torch import Tensor, nn
 from torch.distributions import Cauchy, Independent, Laplace, MultivariateNormal, Normal
 
-from course_lib.autoencoder import AutoEncoder
-from course_lib.conditional_vae import ConditionalVAE
-from course_lib.gan import GAN
-from course_lib.metrics import (
+from course_lib.evaluation.likelihood import (
     Estimate,
     active_units,
     aggregate_posterior,
@@ -27,7 +24,10 @@ from course_lib.metrics import (
     nll,
     within_class_diversity,
 )
-from course_lib.vae import VAE
+from course_lib.models.autoencoder import AutoEncoder
+from course_lib.models.conditional_vae import ConditionalVAE
+from course_lib.models.gan import GAN
+from course_lib.models.vae import VAE
 
 D, LATENT, VARIANCE = 6, 2, 0.4
 STANDARD = Independent(Normal(torch.zeros(LATENT), 1.0), 1)

@@ -19,9 +19,9 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
-from course_lib import fast_em
 from course_lib.data import mnist
-from course_lib.mixtures import GaussianMixture, e_step, m_step
+from course_lib.mixtures import fast_steps
+from course_lib.mixtures.estimator import GaussianMixture, e_step, m_step
 
 KINDS = ["full", "tied", "diag", "spherical"]
 STARTS = ["kmeans", "k-means++", "random", "random_from_data"]
@@ -279,7 +279,7 @@ def test_a_narrow_component_is_fitted_as_well_as_by_the_textbook(monkeypatch):
     # both take x − mean before they square: 1e-16 · 300 / 1e-3 of a deviation, times the deviation
     assert guarded.lower_bound_ == pytest.approx(theirs.lower_bound_, abs=1e-10)
     np.testing.assert_allclose(guarded.covariances_[2], theirs.covariances_[2], rtol=1e-8, atol=1e-14)
-    monkeypatch.setattr(fast_em, "MAX_ROUNDING", {torch.float64: math.inf})
+    monkeypatch.setattr(fast_steps, "MAX_ROUNDING", {torch.float64: math.inf})
     careless, _ = fit(GaussianMixture(**options), x)
     assert abs(careless.lower_bound_ - theirs.lower_bound_) > 1e-7  # what the guard is there for
 

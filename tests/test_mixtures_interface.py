@@ -23,8 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from course_lib import fast_em, mixture_density, mixtures
-from course_lib.mixtures import GaussianMixture
+from course_lib.mixtures import GaussianMixture, density, estimator, fast_steps
 
 KINDS = ["full", "tied", "diag", "spherical"]
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
@@ -398,7 +397,7 @@ def test_narrow_components_are_scored_with_all_their_digits(kind, monkeypatch):
     # x − mean is rounded by 1e-16 of 300; over 1e-4 and squared that is some 1e-9
     np.testing.assert_allclose(model.score_samples(x), exact, atol=1e-8)
     np.testing.assert_allclose(model.score_samples(torch.tensor(x)), exact, atol=1e-8)
-    monkeypatch.setattr(mixture_density, "MAX_ROUNDING", {torch.float64: np.inf})
+    monkeypatch.setattr(density, "MAX_ROUNDING", {torch.float64: np.inf})
     assert np.abs(model.score_samples(x) - exact).max() > 1e-3  # what the guard is there for
 
 
@@ -442,7 +441,7 @@ def interrupt(monkeypatch, where, name: str, at: int) -> None:
 def test_an_interrupted_fit_keeps_the_steps_so_far(steps, monkeypatch, capsys):
     options = {"tol": 0, "init_params": "random"}
     expected = GaussianMixture(3, random_state=0, max_iter=steps, **options).fit(X)
-    interrupt(monkeypatch, fast_em.FastSteps, "iterate", steps + 1)
+    interrupt(monkeypatch, fast_steps.FastSteps, "iterate", steps + 1)
     model = GaussianMixture(3, random_state=0, max_iter=50, **options).fit(X)
     said = capsys.readouterr().out.splitlines()
     assert said == [f"Interrupted after {steps} steps of EM; the fit so far is kept."]
@@ -456,7 +455,7 @@ def test_an_interrupted_fit_keeps_the_steps_so_far(steps, monkeypatch, capsys):
 
 def test_an_interruption_between_starts_keeps_the_best_so_far(monkeypatch, capsys):
     expected = GaussianMixture(3, random_state=0).fit(X)
-    interrupt(monkeypatch, mixtures.KMeans, "fit", 2)
+    interrupt(monkeypatch, estimator.KMeans, "fit", 2)
     model = GaussianMixture(3, random_state=0, n_init=5).fit(X)
     assert "Interrupted" in capsys.readouterr().out
     assert model.converged_ is False
@@ -464,7 +463,7 @@ def test_an_interruption_between_starts_keeps_the_best_so_far(monkeypatch, capsy
 
 
 def test_an_interruption_before_the_first_start_has_nothing_to_keep(monkeypatch):
-    interrupt(monkeypatch, mixtures.KMeans, "fit", 1)
+    interrupt(monkeypatch, estimator.KMeans, "fit", 1)
     model = GaussianMixture(3, random_state=0)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
@@ -474,7 +473,7 @@ def test_an_interruption_before_the_first_start_has_nothing_to_keep(monkeypatch)
 def test_an_interrupted_fit_goes_on_by_warm_start(monkeypatch, capsys):
     options = {"random_state": 0, "tol": 0, "warm_start": True}
     with monkeypatch.context() as patch:
-        interrupt(patch, fast_em.FastSteps, "iterate", 4)
+        interrupt(patch, fast_steps.FastSteps, "iterate", 4)
         model = GaussianMixture(3, max_iter=50, **options).fit(X)
     model.set_params(max_iter=4).fit(X)
     whole = GaussianMixture(3, max_iter=7, **options).fit(X)

@@ -8,13 +8,14 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from course_lib.autoencoder import AutoEncoder
-from course_lib.autoregressive import Autoregressive
-from course_lib.checkpoints import load_model, save_model
-from course_lib.conditional_vae import ConditionalVAE
-from course_lib.gan import GAN, update_discriminator, update_generator
-from course_lib.networks import _may_look, check_images, check_labels, image_shape
-from course_lib.vae import VAE
+from course_lib import require
+from course_lib.data.shapes import image_shape
+from course_lib.models.autoencoder import AutoEncoder
+from course_lib.models.autoregressive import Autoregressive
+from course_lib.models.conditional_vae import ConditionalVAE
+from course_lib.models.gan import GAN, update_discriminator, update_generator
+from course_lib.models.vae import VAE
+from course_lib.training.checkpoints import load_model, save_model
 
 SIZE = {"shape": (4, 4), "latent": 3, "hidden": (8,)}
 VAES = {
@@ -276,10 +277,10 @@ def test_on_a_gpu_the_first_images_of_a_model_are_looked_at():
     """Later ones are not, because the queue would have to be waited for at every step."""
     there = SimpleNamespace(device=torch.device("mps"))
     weights = nn.Parameter(torch.zeros(3))
-    assert [_may_look(there, weights) for _ in range(3)] == [True, False, False]
-    assert _may_look(there, nn.Parameter(torch.zeros(3)))
-    assert not _may_look(there, None)
-    assert [_may_look(X, weights) for _ in range(2)] == [True, True]
+    assert [require._may_look(there, weights) for _ in range(3)] == [True, False, False]
+    assert require._may_look(there, nn.Parameter(torch.zeros(3)))
+    assert not require._may_look(there, None)
+    assert [require._may_look(X, weights) for _ in range(2)] == [True, True]
 
 
 # ---- codes, counts and labels that do not fit ----
@@ -405,7 +406,7 @@ def test_a_conditional_model_asks_for_labels():
 )
 def test_labels_that_cannot_be(y, sentence):
     with pytest.raises(ValueError, match=sentence):
-        check_labels(y, 3)
+        require.labels(y, 3)
 
 
 def test_pixel_after_pixel_reads_whole_rows():
@@ -460,4 +461,4 @@ def test_images_without_a_shape_are_named(size, shape, sentence):
 
 
 def test_images_without_weights_to_compare_with_pass_as_before():
-    check_images(torch.zeros(2, 16).double(), 16)
+    require.images(torch.zeros(2, 16).double(), 16)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.special import expit, logit
 
-from course_lib.networks import ACTIVATIONS, Decoder, Encoder, check_images, mlp
+from course_lib import require
+from course_lib.models.networks import ACTIVATIONS, Decoder, Encoder, mlp
 
 SHAPES = [(28, 28), (8, 8), (3, 32, 32), (4, 12), (1, 4, 4), (2, 16, 8)]
 PLAIN, CONV = {"hidden": (7, 5)}, {"network": "conv", "hidden": (6, 5, 9)}
@@ -161,7 +162,7 @@ BAD_IMAGES = {  # of 16 pixels: what is wrong, and the words that say so
 @pytest.mark.parametrize(("x", "sentence"), BAD_IMAGES.values(), ids=BAD_IMAGES)
 def test_images_that_cannot_be(x, sentence):
     with pytest.raises(ValueError, match=sentence):
-        check_images(x, 16)
+        require.images(x, 16)
 
 
 def test_good_images_pass():
@@ -171,7 +172,7 @@ def test_good_images_pass():
         torch.rand(2, 16).double(),
         torch.rand(2, 16).bfloat16(),
     ):
-        check_images(x.requires_grad_(), 16)
+        require.images(x.requires_grad_(), 16)
 
 
 @pytest.mark.parametrize("kind", [PLAIN, CONV], ids=["plain", "conv"])

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Ellipse
 
 from course_lib import plots
-from course_lib.elbo import Bound
+from course_lib.probability.elbo import Bound
 
 
 @pytest.fixture(autouse=True)

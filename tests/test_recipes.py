@@ -7,17 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from course_lib import gan_training, recipes
-from course_lib.autoencoder import AutoEncoder
-from course_lib.checkpoints import CheckpointError, describe, load_model, save_model
-from course_lib.classifier import Classifier
-from course_lib.conditional_vae import ConditionalVAE
+from course_lib import recipes
 from course_lib.data import Digits, fixed_binarization, uci_digits
-from course_lib.gan import GAN
-from course_lib.gan_training import GANRecipe
-from course_lib.metrics import nll
+from course_lib.evaluation.classifier import Classifier
+from course_lib.evaluation.likelihood import nll
+from course_lib.models.autoencoder import AutoEncoder
+from course_lib.models.conditional_vae import ConditionalVAE
+from course_lib.models.gan import GAN
+from course_lib.models.vae import VAE
 from course_lib.recipes import RECIPES, Recipe, likelihood_of, train
-from course_lib.vae import VAE
+from course_lib.training import gan as gan_training
+from course_lib.training.checkpoints import CheckpointError, describe, load_model, save_model
+from course_lib.training.gan import GANRecipe
 
 FULL = Recipe(  # every ingredient, in a small network
     config={"latent": 3, "hidden": [16], "activation": "silu"}, epochs=2, batch_size=50, lr=4e-3, cosine=True,

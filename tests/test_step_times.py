@@ -11,8 +11,18 @@ import pytest
 import torch
 from torch.profiler import record_function
 
-from course_lib import step_times
-from course_lib.step_times import Span, bars, counts, describe, passes, profiled, programs, shipped, timeline
+from course_lib.kernels import step_times
+from course_lib.kernels.step_times import (
+    Span,
+    bars,
+    counts,
+    describe,
+    passes,
+    profiled,
+    programs,
+    shipped,
+    timeline,
+)
 
 MADE_UP = {
     "machine": "Imaginary GPU",
@@ -119,8 +129,8 @@ def test_a_shipped_file_is_of_a_gpu_and_a_full_run():
 
 def test_the_benchmark_names_the_file_that_is_looked_for():
     text = (Path(__file__).parent.parent / "benchmarks" / "gpu.py").read_text(encoding="utf-8")
-    assert step_times.SHIPPED.as_posix().endswith("course_lib/models/gpu.json")
-    assert "course_lib/models/gpu.json" in text
+    assert step_times.SHIPPED.as_posix().endswith("course_lib/weights/gpu.json")
+    assert "course_lib/weights/gpu.json" in text
 
 
 def test_passes_count_reads_and_writes_but_no_views():

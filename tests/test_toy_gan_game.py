@@ -9,13 +9,13 @@ import pytest
 import torch
 from scipy import stats
 
-from course_lib.checkpoints import CheckpointError
 from course_lib.data import densities
 from course_lib.toy_gan import CELLS, HEAD, ROWS, SIZE, Game, History, Settings, exact, losses, noise
 from course_lib.toy_gan import game as engine
 from course_lib.toy_gan import history as past
 from course_lib.toy_gan.grid import FINE
 from course_lib.toy_gan.settings import CHOICES, STRUCTURE
+from course_lib.training.checkpoints import CheckpointError
 
 LOSSES = CHOICES["loss"]
 SMALL = {"width_g": 5, "width_d": 6, "batch": 32}

@@ -4,9 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from course_lib import toy_gan_plots as figures
 from course_lib.plots import PRIOR
-from course_lib.toy_gan import History, Settings, dirac
+from course_lib.toy_gan import History, Settings, dirac, figures
 
 
 @pytest.fixture(autouse=True)

@@ -17,10 +17,11 @@ from nbclient import NotebookClient
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from course_lib import files, training
-from course_lib.checkpoints import CheckpointError
-from course_lib.state import set_noise
-from course_lib.training import NotFinite, Run
+from course_lib import files
+from course_lib.training import loop as training
+from course_lib.training.checkpoints import CheckpointError
+from course_lib.training.loop import NotFinite, Run
+from course_lib.training.state import set_noise
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 DATA = torch.randint(0, 256, (330, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
@@ -420,7 +421,7 @@ import os, random, signal, sys, time
 sys.path[:0] = {paths!r}
 import torch
 torch.set_num_threads(1)
-from course_lib import training
+from course_lib.training import loop as training
 import test_training as t
 dice, path = random.Random(4), {path!r}
 t.trained(1)  # torch imports much at the first step
@@ -711,7 +712,7 @@ def test_what_an_interrupt_keeps_is_in_the_file(tmp_path):
 
 
 KILLED = """
-from course_lib import checkpoints
+from course_lib.training import checkpoints
 training.COPY_SECONDS = training.SAVE_SECONDS = kills = 0
 left = 1  # the checkpoint; each write that is killed leaves a temporary file beside it
 real, slow = os.fsync, 0.01

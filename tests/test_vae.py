@@ -13,10 +13,10 @@ from scipy.special import ndtri
 from test_networks import BAD_IMAGES
 from torch.distributions import Normal, Uniform, kl_divergence
 
-from course_lib.checkpoints import load_model, save_model
 from course_lib.data import binarize, fixed_binarization, flower, uci_digits
-from course_lib.elbo import LatentModel, elbo, importance_weighted_bound
-from course_lib.vae import VAE, Flower, reparameterize
+from course_lib.models.vae import VAE, Flower, reparameterize
+from course_lib.probability.elbo import LatentModel, elbo, importance_weighted_bound
+from course_lib.training.checkpoints import load_model, save_model
 
 SMALL = {"shape": (2, 2), "latent": 1, "hidden": (6,), "activation": "tanh"}
 KINDS = {

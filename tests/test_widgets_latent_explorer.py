@@ -16,8 +16,8 @@ from browser import Page
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+from course_lib.models.vae import VAE
 from course_lib.plots import COMPONENTS
-from course_lib.vae import VAE
 from course_lib.widgets import LatentExplorer
 from course_lib.widgets.sprites import MOST
 

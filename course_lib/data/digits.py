@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from course_lib import require
 from course_lib.data.readers import Size, read_csv, read_dataset, read_folder
 
 Device = str | torch.device | None  # None: torch's default, the CPU unless you changed it
@@ -30,7 +31,7 @@ class Digits:
         classes: Sequence[str] = (),
         name: str = "",
     ) -> None:
-        check_tensors(images, labels)
+        require.tensors(images, labels)
         _check_images(images)
         _check_labels(labels, len(images), len(classes))
         self.images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
@@ -137,13 +138,6 @@ def as_digits(data: Any) -> Digits:
     return data if isinstance(data, Digits) else Digits.from_dataset(data)
 
 
-def check_tensors(*values: object) -> None:
-    """Raise ValueError, in one sentence, for the first that is no torch tensor."""
-    for value in values:
-        if not isinstance(value, torch.Tensor):
-            raise ValueError(f"Pass torch tensors, not {type(value).__name__}: torch.as_tensor makes one.")
-
-
 def _check_images(images: torch.Tensor) -> None:
     shape = tuple(images.shape)
     if images.dtype != torch.uint8:
@@ -221,6 +215,6 @@ def fixed_binarization(images: torch.Tensor, seed: int = 0) -> torch.Tensor:
 
 
 def _check_bytes(images: torch.Tensor) -> None:
-    check_tensors(images)
+    require.tensors(images)
     if images.dtype != torch.uint8:
         raise ValueError(f"Binarizing takes uint8 images, as Digits.images are, not {images.dtype}.")

@@ -1,6 +1,6 @@
 """The E-step of a mixture of diagonal Gaussians without the N×K responsibilities in memory.
 
-A Gaussian's log-density is linear in phi(x) = [1, x, x²] (see `fast_em`), so a tile of log-densities is a
+A Gaussian's log-density is linear in phi(x) = [1, x, x²] (see `fast_steps`), so a tile of log-densities is a
 small matrix product. A first kernel adds their exponentials up as it walks over the components, keeping the
 largest so far: log P(x), one number a row. A second makes each tile again, divides by P(x), and adds the
 responsibilities' products with [1, x, x²] to the statistics. What is computed twice is never stored.
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from course_lib.fast_em import coefficients, features
 from course_lib.kernels.backend import check, jit, kernel_runs, rows, tl, triton
+from course_lib.mixtures.fast_steps import coefficients, features
 
 TILE = {"ROWS": 64, "COMPONENTS": 64, "DIMS": 32}  # a tile of log-densities: 16 KB, kept in registers
 PRECISION = "ieee"  # tensor cores' "tf32" has 10 bits, too few for a difference of large squares
@@ -93,9 +93,10 @@ def _sums_kernel(x, c, log_px, sums, x_row, N, K, D, PRECISION: tl.constexpr,
 def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Statistics:
     """One E-step: x (N, D), weights (K,), means, variances (K, D) give Σ_n resp_nk [1, x, x²], log P(x_n).
 
-    `fast_em.parameters(sums, D, "diag", reg_covar)` is the M-step. Memory beyond x: K(1 + 2D) + N numbers. As
-    in `fast_em`, center x first: squares far from 0 lose digits. On a GPU the order of addition differs from
-    run to run, and sums in their last digits; float64 goes to the twin there, and nobody looks at the signs.
+    `fast_steps.parameters(sums, D, "diag", reg_covar)` is the M-step. Memory beyond x: K(1 + 2D) + N numbers.
+    As in `fast_steps`, center x first: squares far from 0 lose digits. On a GPU the order of addition differs
+    from run to run, and sums in their last digits; float64 goes to the twin there, and nobody looks at the
+    signs.
     Raises ValueError for tensors that do not fit, weights below 0 and variances not above it. Source: Bishop,
     Pattern Recognition and Machine Learning, section 9.2.
     """

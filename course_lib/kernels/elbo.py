@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from course_lib.gaussians import kl_diag
 from course_lib.kernels.backend import check, compute_dtype, jit, kernel_runs, rows, tl, triton
-from course_lib.likelihoods import log_bernoulli
+from course_lib.probability.gaussians import kl_diag
+from course_lib.probability.likelihoods import log_bernoulli
 
 
 class Terms(NamedTuple):

@@ -5,7 +5,7 @@ from torch import Tensor
 from course_lib.kernels.backend import check
 from course_lib.kernels.elbo import fused_elbo
 from course_lib.kernels.reparameterize import fused_reparameterize
-from course_lib.vae import VAE
+from course_lib.models.vae import VAE
 
 
 def fused_loss(model: VAE, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, Tensor]:

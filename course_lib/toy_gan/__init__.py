@@ -1,4 +1,8 @@
-"""The 1-D GAN of the GAN paper's figure 1, small enough that everything about it can be known exactly."""
+"""The 1-D GAN of the GAN paper's figure 1, small enough that everything about it can be known exactly.
+
+`Game` computes what the widget's engine in JavaScript computes as well: change both, and the parity test says
+whether they still agree.
+"""
 
 from course_lib.toy_gan.game import HEAD, ROWS, SIZE, Game, State
 from course_lib.toy_gan.grid import CELLS, Grid

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib import checkpoints
 from course_lib.toy_gan.game import HEAD, ROWS, Game, State
 from course_lib.toy_gan.settings import Settings
+from course_lib.training import checkpoints
 
 KIND = "a toy GAN's history"
 MOST, BYTES = 600, 30e6  # what is kept at most; then every second moment goes: ten minutes of play add 20 MB

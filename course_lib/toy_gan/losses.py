@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from course_lib.gan import slopes
+from course_lib.models.gan import slopes
 
 Network = Callable[[Tensor], Tensor]
 

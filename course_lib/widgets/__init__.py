@@ -1,4 +1,7 @@
-"""Live widgets: they run in the notebook, and their pictures and pages stay in the saved file."""
+"""Live widgets: they run in the notebook, and their pictures and pages stay in the saved file.
+
+Each is a Python class and files in JavaScript of the same name; what all of them share is in `live`.
+"""
 
 from course_lib.widgets.code_line import CodeLine
 from course_lib.widgets.elbo_bars import ElboBars

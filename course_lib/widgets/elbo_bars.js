@@ -1,5 +1,5 @@
 // The front end of ElboBars. Every number is an integral over z by the trapezoid rule on one grid, worked out here
-// while the mouse moves; a test holds them equal to course_lib.elbo.
+// while the mouse moves; a test holds them equal to course_lib.probability.elbo.
 
 const DECODERS = {
   line: { text: "w·z", h: (z) => z, slope: () => 1 },

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Normal
 
-from course_lib.elbo import Bound, LatentModel, elbo, log_posterior
 from course_lib.plots import MODEL, PRIOR, Q, bound_bars
+from course_lib.probability.elbo import Bound, LatentModel, elbo, log_posterior
 from course_lib.widgets.live import Live
 
 # One weight w bends the line of codes: a posterior that is normal, skewed, or has two humps.

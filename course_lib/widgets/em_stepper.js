@@ -7,7 +7,7 @@ const COMPONENTS = ["#0072B2", "#E69F00", "#006B50", "#CC79A7", "#56B4E9", "#C65
 const DARK = [0, 2, 5, 7];        // on these a number is white
 const KIND = { R: 0, E: 1, M: 2, D: 3 };
 
-// ---- EM without a kernel: the same steps as course_lib.em, held equal to it by a test ------------------------
+// ---- EM without a kernel: the same steps as course_lib.probability.em, held equal to it by a test ------------------------
 
 // Points in one dimension get y = 0 with a variance that gives it density 1: every number stays what it is.
 const FLAT = 1 / (2 * Math.PI);

@@ -10,8 +10,8 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from course_lib.em import Parameters, as_array, as_floats, e_step, log_joint, m_step
 from course_lib.plots import mixture_1d, mixture_2d
+from course_lib.probability.em import Parameters, as_array, as_floats, e_step, log_joint, m_step
 from course_lib.widgets.live import Live
 
 MOST = 1000  # half-steps kept; EM on a few hundred points has settled long before

@@ -9,8 +9,8 @@ from torch.distributions import Normal
 
 from course_lib import plots
 from course_lib.data import mnist, pinwheel
-from course_lib.elbo import Bound, LatentModel, elbo
 from course_lib.mixtures import GaussianMixture
+from course_lib.probability.elbo import Bound, LatentModel, elbo
 
 torch.set_default_dtype(torch.float64)
 plots.use_style()

@@ -35,7 +35,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from course_lib import checks, plots
 from course_lib.data import course_digits, eight_modes, shipped_models_fit, skyline
 from course_lib.device import FAST
-from course_lib.mixtures import GaussianMixture, e_step, m_step
+from course_lib.mixtures.estimator import GaussianMixture, e_step, m_step
 from course_lib.widgets import EMStepper
 
 torch.set_default_dtype(torch.float64)  # EM subtracts numbers that nearly agree
@@ -160,7 +160,7 @@ def maximization(x, resp):
 # **Predict:** will the first E-step give clear colours or muddy ones? Will the log-likelihood ever fall?
 #
 # It must not: chapter 02 shows why in one picture. A fall would be a bug, so we assert that there is none, and that the
-# package's steps (`course_lib.mixtures`), made for whole covariance matrices, agree with those that you have just read.
+# package's steps (`course_lib.mixtures.estimator`), made for whole covariance matrices, agree with those that you have just read.
 
 # %%
 few = x[:400]

@@ -33,9 +33,15 @@ from torch.distributions import Categorical, Independent, Normal, kl_divergence
 from course_lib import checks, plots
 from course_lib.data import course_digits, pinwheel, shipped_models_fit
 from course_lib.device import FAST
-from course_lib.elbo import LatentModel, LinearGaussian, elbo, importance_weighted_bound, mixture_model
-from course_lib.gaussians import kl_diag
-from course_lib.mixtures import e_step, m_step
+from course_lib.mixtures.estimator import e_step, m_step
+from course_lib.probability.elbo import (
+    LatentModel,
+    LinearGaussian,
+    elbo,
+    importance_weighted_bound,
+    mixture_model,
+)
+from course_lib.probability.gaussians import kl_diag
 from course_lib.widgets import ElboBars
 
 torch.set_default_dtype(torch.float64)  # the identities below hold to 1e-10; float32 would end at 1e-6

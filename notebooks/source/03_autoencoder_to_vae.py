@@ -30,12 +30,12 @@ from torch import nn
 from torch.distributions import Normal
 
 from course_lib import checks, plots
-from course_lib.autoencoder import AutoEncoder
 from course_lib.data import draw_moon, moon_phases
 from course_lib.device import FAST
-from course_lib.networks import mlp
+from course_lib.models.autoencoder import AutoEncoder
+from course_lib.models.networks import mlp
+from course_lib.models.vae import VAE
 from course_lib.training import Run
-from course_lib.vae import VAE
 from course_lib.widgets import CodeLine
 
 plots.use_style()
@@ -136,7 +136,7 @@ def loss_by_hand(encoder, decoder, x):
 
 
 # %% [markdown]
-# The package holds the same model (`course_lib.vae`), with one difference of habit: like nearly all published code its
+# The package holds the same model (`course_lib.models.vae`), with one difference of habit: like nearly all published code its
 # encoder gives logvar, the log of the *variance*, which is 2σ. So we put our weights into the package's VAE, doubled where
 # they make σ, and both must give the same loss for the same noise, up to the constant. From then on we use the package's models,
 # and its loop `Run`, which keeps a history.

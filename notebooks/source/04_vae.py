@@ -30,16 +30,16 @@ from sklearn.decomposition import PCA
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from course_lib import checks, metrics, plots
-from course_lib.autoregressive import Autoregressive
-from course_lib.checkpoints import describe, load_model
+from course_lib import checks, evaluation, plots
 from course_lib.data import binarize, course_digits, fixed_binarization, shipped_models_fit
 from course_lib.device import FAST
-from course_lib.elbo import Bound
 from course_lib.mixtures import GaussianMixture
-from course_lib.recipes import MODELS, QUALITY, Recipe, train
+from course_lib.models.autoregressive import Autoregressive
+from course_lib.models.vae import VAE
+from course_lib.probability.elbo import Bound
+from course_lib.recipes import QUALITY, WEIGHTS, Recipe, train
 from course_lib.training import Run
-from course_lib.vae import VAE
+from course_lib.training.checkpoints import describe, load_model
 from course_lib.widgets import LatentExplorer
 
 plots.use_style()
@@ -286,8 +286,8 @@ settings = {beta: train_with(beta) for beta in (0.25, 1.0, 4.0)}
 figure, ax = plt.subplots(figsize=(7.5, 3))
 rows = {}
 for (beta, model), colour, marker in zip(settings.items(), (plots.Q, plots.MODEL, plots.GAP), "so^"):
-    per_dimension = metrics.kl_per_dimension(model, x_test).sort(descending=True).values
-    bound, alive = metrics.elbo(model, x_test), int((per_dimension > 0.1).sum())
+    per_dimension = evaluation.kl_per_dimension(model, x_test).sort(descending=True).values
+    bound, alive = evaluation.elbo(model, x_test), int((per_dimension > 0.1).sum())
     rows[beta] = (alive, float(bound.kl), -float(bound.reconstruction), -float(bound.elbo))
     ax.plot(per_dimension, color=colour, marker=marker, ms=5, label=f"β = {beta:g}: {alive} of 20 alive")
 ax.set(xlabel="dimension of z, sorted", ylabel="KL, nats", xticks=range(0, 20, 4), ylim=(0, None))
@@ -304,13 +304,13 @@ if on_mnist:
 # its KL 0, and the decoder learns to ignore it. This is *posterior collapse*, one dimension at a time. With β = 1 it is
 # an honest bargain, and the loss is a bound: −log P(x) is at most as large. With a larger β that still holds, but the bound
 # is looser; with a smaller one it is no bound any more. (We call a dimension alive above 0.1 nats. The usual count,
-# `metrics.active_units`, asks only whether the mean moves by a tenth, and finds nearly all of them active.)
+# `evaluation.active_units`, asks only whether the mean moves by a tenth, and finds nearly all of them active.)
 #
 # Walk along the dimension that says the most and the one that says the least, from the code of one test digit:
 
 # %%
 model = settings[4.0]
-kl_each = metrics.kl_per_dimension(model, x_test)
+kl_each = evaluation.kl_per_dimension(model, x_test)
 order = kl_each.argsort(descending=True)
 with torch.no_grad():
     start = model.encode(x_test[:1])[0]  # (1, 20)
@@ -347,7 +347,7 @@ planes, likelihoods, each = {}, {}, {}
 for prior in ("normal", "uniform", "flower"):
     recipe = Recipe(**{**vars(plane), "config": plane.config | {"prior": prior}})
     planes[prior], _ = train(recipe, digits_used, seed, quiet=True)
-    estimate = metrics.nll(planes[prior], x_test, (1, many), progress=False)
+    estimate = evaluation.nll(planes[prior], x_test, (1, many), progress=False)
     likelihoods[prior], each[prior] = estimate[many], estimate.per_image[-1]
 
 figure, axes = plt.subplots(2, 3, figsize=(11.5, 7.2), height_ratios=(3, 2))
@@ -437,7 +437,7 @@ if on_mnist:
 # four_minutes` makes the whole of it for you. **Predict:** which ingredient buys most?
 
 # %%
-nll = metrics.nll(packaged, x_test, (1, 10, many), progress=False)
+nll = evaluation.nll(packaged, x_test, (1, 10, many), progress=False)
 print(nll)
 assert nll[1].mean > nll[many].mean  # on average a larger k can only raise the bound
 
@@ -488,8 +488,8 @@ print(f"pixel after pixel, exact: {ar_nll:.2f} ± {ar_se:.2f}; the VAE of sectio
 sheet, title = [pixelwise.sample(10), packaged.generate(10)], "pixel after pixel · our VAE's means"
 joined = "the shipped model, both joined, knows MNIST only"
 if on_mnist:
-    best, facts = load_model(MODELS / "vae.safetensors"), describe(MODELS / "vae.safetensors")
-    best_kl = float(metrics.elbo(best, x_test[:200]).kl)
+    best, facts = load_model(WEIGHTS / "vae.safetensors"), describe(WEIGHTS / "vae.safetensors")
+    best_kl = float(evaluation.elbo(best, x_test[:200]).kl)
     joined = "both joined {:.2f} ± {:.2f}".format(*facts["test_nll"]["5000"])
     sheet, title = [*sheet, best.generate(10)], f"{title} · both (the shipped model)"
     print(f"shipped, on the whole test set: {joined}; KL {best_kl:.1f} nats, ours {closed:.1f}")

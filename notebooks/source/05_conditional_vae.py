@@ -28,16 +28,16 @@ from sklearn.svm import SVC
 from torch import nn
 
 from course_lib import checks, plots, recipes
-from course_lib.conditional_vae import ConditionalVAE
 from course_lib.data import binarize, course_digits, fixed_binarization, shipped_models_fit, svhn, uci_digits
 from course_lib.device import FAST
-from course_lib.gaussians import kl_diag
-from course_lib.likelihoods import log_bernoulli
-from course_lib.metrics import kl_per_dimension, linear_probe, nll, within_class_diversity
-from course_lib.networks import mlp
+from course_lib.evaluation.likelihood import kl_per_dimension, linear_probe, nll, within_class_diversity
+from course_lib.models.conditional_vae import ConditionalVAE
+from course_lib.models.networks import mlp
+from course_lib.models.vae import reparameterize
+from course_lib.probability.gaussians import kl_diag
+from course_lib.probability.likelihoods import log_bernoulli
 from course_lib.shipped import classifier_for, model_for
 from course_lib.training import Run
-from course_lib.vae import reparameterize
 from course_lib.widgets import LatentExplorer
 
 plots.use_style()
@@ -93,7 +93,7 @@ class LabelledVAE(nn.Module):
 
 # %% [markdown]
 # The loss is the one that you know: nats per image, summed over pixels, averaged over images. The update gets images
-# *and* labels; the loop of `course_lib.training` draws both with the same indices. The step size falls along half a
+# *and* labels; the loop of `course_lib.training.loop` draws both with the same indices. The step size falls along half a
 # cosine, and for the first tenth of the training β rises from 0 to 1, both as in chapter 04.
 
 

@@ -31,9 +31,8 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from course_lib import checks, plots
-from course_lib import toy_gan_plots as figures
 from course_lib.device import FAST
-from course_lib.toy_gan import Game, History, Settings, dirac, exact, losses, noise
+from course_lib.toy_gan import Game, History, Settings, dirac, exact, figures, losses, noise
 from course_lib.widgets import ToyGAN
 
 plots.use_style()

@@ -29,13 +29,15 @@ from IPython.display import Markdown, display
 from scipy.stats import spearmanr
 from torch.nn.functional import avg_pool2d, max_pool2d, pad, softplus
 
-from course_lib import checks, gan, gan_plots, plots, recipes, sample_metrics
+from course_lib import checks, evaluation, plots, recipes
 from course_lib.data import course_digits, fixed_binarization, shipped_models_fit
 from course_lib.device import FAST
-from course_lib.gan_training import train_gan
-from course_lib.metrics import elbo
-from course_lib.sample_metrics import class_shares, frechet_distance, kl_to_uniform, nearest, unexplained
+from course_lib.evaluation import gan_figures
+from course_lib.evaluation.likelihood import elbo
+from course_lib.evaluation.samples import class_shares, frechet_distance, kl_to_uniform, nearest, unexplained
+from course_lib.models import gan
 from course_lib.shipped import classifier_for, model_for
+from course_lib.training.gan import train_gan
 from course_lib.widgets import Quiz
 
 plots.use_style()
@@ -112,7 +114,7 @@ if on_mnist:
     with torch.no_grad():
         verdicts = {kind: judges(kind, x) for kind, x in grey.items()}
         d_minds, of_zeros = preferred(grey), preferred(edit(held_out[test.labels == 0][:sevens]))
-    gan_plots.digit_rows(grey)
+    gan_figures.digit_rows(grey)
     plt.show()
     says = "squared error {:.2f}, VAE's −L_b {:.0f} nats, D's score {:.2f}, classifier's P(7) {:.3f}"
     for kind, numbers in verdicts.items():
@@ -141,7 +143,7 @@ else:
 # number, its *score*, a logit of "real". Each player has an optimizer of its own. D's update is a classification of real
 # against made. G's update asks D about new images, and follows D's slope upwards; it is handed no real image at all.
 #
-# `course_lib.gan` holds the same two functions, with other losses and penalties to choose from. The second cell plays
+# `course_lib.models.gan` holds the same two functions, with other losses and penalties to choose from. The second cell plays
 # one round with both and asserts that they agree.
 
 
@@ -207,7 +209,7 @@ game, run = play(short, steps, evaluate=look, report_every=10)
 torch.manual_seed(seed)
 z = game.noise(16)
 with torch.no_grad():
-    gan_plots.digit_rows({f"v{i + 1}": version.images(z) for i, version in enumerate(versions)})
+    gan_figures.digit_rows({f"v{i + 1}": version.images(z) for i, version in enumerate(versions)})
 plt.show()
 
 # %% [markdown]
@@ -228,7 +230,7 @@ trust = belief / real  # beside the same D on real digits: some versions believe
 own = trust.diagonal()
 caught = trust.diagonal(1) < own[:-1]  # the next D on this G, beside this D on it
 fooled = trust.diagonal(-1) > own[:-1]  # the next G before this D, beside this G before it
-gan_plots.tournament(belief)
+gan_figures.tournament(belief)
 plt.show()
 print("measured by what the same D believes of real digits,")
 print(f"the new D catches the old G better in {caught.sum()} of {len(caught)} rounds,")
@@ -262,7 +264,7 @@ assert all(
 )  # float32
 torch.nn.init.zeros_(latest.discriminator.layers[-1].weight)  # a D that says the same of every image
 assert not any(part.any() for part in torch.autograd.grad(loss_and_images(latest)[0], weights))
-gan_plots.pull(x.detach(), -slope)
+gan_figures.pull(x.detach(), -slope)
 plt.show()
 
 # %% [markdown]
@@ -320,7 +322,7 @@ log, evaluations = run.history, run.evaluations
 distances = evaluations["Fréchet distance"]
 at = [min(range(len(log["step"])), key=lambda i: abs(log["step"][i] - s)) for s in evaluations["step"]]
 tells = {name: spearmanr([log[name][i] for i in at], distances)[0] for name in ("discriminator", "generator")}
-gan_plots.game(log, evaluations["step"], distances)
+gan_figures.game(log, evaluations["step"], distances)
 plt.show()
 print(
     "rank correlation with the Fréchet distance:", ", ".join(f"{k}'s loss {v:.2f}" for k, v in tells.items())
@@ -388,7 +390,7 @@ for name, config in players.items():
     says = f"spread {spread:.0%}, losses: D {log['discriminator'][-1]:.2f}, G {log['generator'][-1]:.2f}"
     cases[name] = (images, shares, says)
     spreads, kls = [*spreads, spread], [*kls, kl_to_uniform(shares)]
-gan_plots.classes(cases)
+gan_figures.classes(cases)
 plt.show()
 assert spreads[0] < 0.5 * spreads[-1] or not on_mnist
 
@@ -410,8 +412,8 @@ assert spreads[0] < 0.5 * spreads[-1] or not on_mnist
 # %%
 torch.manual_seed(seed)
 images = shipped.generate(samples)
-floor = sample_metrics.judge(train.pixels(torch.randperm(len(train))[:samples]), held_out, referee)
-ours = sample_metrics.judge(images, held_out, referee)
+floor = evaluation.judge(train.pixels(torch.randperm(len(train))[:samples]), held_out, referee)
+ours = evaluation.judge(images, held_out, referee)
 measured = json.loads(recipes.GAN_QUALITY.read_text())
 rows = {"training digits": floor, "GAN, here": ours}
 for name, row in measured.items():
@@ -441,7 +443,7 @@ gaps, index = nearest(images[:copies], train.pixels())
 real_gaps, _ = nearest(held_out[:copies], train.pixels())
 read = referee(images[:copies]).argmax(1)
 close = torch.stack([torch.where(read == digit, gaps, torch.inf).argmin() for digit in read.unique()])
-gan_plots.digit_rows({"nearest samples": images[close], "their neighbours": train.pixels(index[close])})
+gan_figures.digit_rows({"nearest samples": images[close], "their neighbours": train.pixels(index[close])})
 plt.show()
 print(f"median distance: samples {gaps.median():.2f}, test digits {real_gaps.median():.2f}")
 assert gaps.min() > 0.5 or not on_mnist  # an exact copy would be at 0
@@ -467,7 +469,7 @@ for name, x in kinds.items():
     left_over[name] = torch.tensor([unexplained(image, known, columns) for image in x[:mixed]])
     share = (x[x > 0.1] < 0.9).float().mean()
     print(f"{name}: {left_over[name].mean():.3f} unexplained; {share:.0%} of its ink is grey")
-gan_plots.boxes(left_over, f"share of |x|² that no mixture of the {columns} nearest explains")
+gan_figures.boxes(left_over, f"share of |x|² that no mixture of the {columns} nearest explains")
 plt.show()
 
 # %% [markdown]
@@ -494,7 +496,7 @@ with torch.no_grad():
     at = (walk[:, 0], walk[:, 6], fade[:, 6])
     ends, half, half_fade = (referee(x).softmax(1).amax(1).mean() for x in at)
 sizes = walk.diff(dim=1).norm(dim=-1) / fade.diff(dim=1).norm(dim=-1)  # (200, 12): 1 is the cross-fade's
-gan_plots.digit_rows({"walk": walk[0], "cross-fade": fade[0], "walk ": walk[1], "cross-fade ": fade[1]})
+gan_figures.digit_rows({"walk": walk[0], "cross-fade": fade[0], "walk ": walk[1], "cross-fade ": fade[1]})
 plt.show()
 leap = float((sizes.amax(1) / sizes.mean(1)).mean())
 print(

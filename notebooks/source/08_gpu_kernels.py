@@ -33,14 +33,15 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 from torchvision.transforms.functional import to_pil_image, to_tensor
 
-from course_lib import checks, em, kernels, plots, step_times
+from course_lib import checks, kernels, plots
 from course_lib.data import binarize, mnist, uci_digits
 from course_lib.device import FAST, pick_device
-from course_lib.gaussians import kl_diag
-from course_lib.kernels import tl
-from course_lib.likelihoods import log_bernoulli
+from course_lib.kernels import step_times, tl
+from course_lib.models.vae import VAE, reparameterize
+from course_lib.probability import em
+from course_lib.probability.gaussians import kl_diag
+from course_lib.probability.likelihoods import log_bernoulli
 from course_lib.training import Run
-from course_lib.vae import VAE, reparameterize
 
 plots.use_style()
 

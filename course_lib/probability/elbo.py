@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MultivariateNormal, Normal
 from torch.nn.functional import pad
 
-from course_lib.networks import is_count
+from course_lib import require
 
 MASS_TOLERANCE = 1e-6  # a grid that misses more of q or of the prior than this is not worth integrating on
 DRAWS_AT_ONCE = 50
@@ -165,7 +165,7 @@ def log_importance_weights(
     `at_once` draws pass through the model together: unless told, 50, or fewer where x is large. Raises
     ValueError for k < 1.
     """
-    if not is_count(k):
+    if not require.is_count(k):
         raise ValueError(f"The bound needs a whole number of draws, at least one draw, k={k}.")
     _check(model, q, x)
     if at_once is None:
@@ -247,7 +247,7 @@ def _draw(q: Distribution, samples: int, n: int) -> Tensor:
 
 
 def _monte_carlo(model: LatentModel, q: Distribution, x: Tensor, samples: int) -> Bound:
-    if not is_count(samples, 2):
+    if not require.is_count(samples, 2):
         raise ValueError(f"A standard error needs at least 2 samples, not {samples}.")
     z = _draw(q, samples, len(x))
     log_lik = _log_lik(model, z, x)  # (S, N)

@@ -20,16 +20,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from tqdm import tqdm
 
-from course_lib.em import Parameters, as_array, as_floats, e_step, empty, m_step, narrowness
-from course_lib.fast_em import MAX_ROUNDING, FastSteps
-from course_lib.gaussians import cholesky
-from course_lib.mixture_density import (
+from course_lib.mixtures.density import (
     library,
     log_joint_blocks,
     log_sum_exp,
     precision_factors,
     softmax,
 )
+from course_lib.mixtures.fast_steps import MAX_ROUNDING, FastSteps
+from course_lib.probability.em import Parameters, as_array, as_floats, e_step, empty, m_step, narrowness
+from course_lib.probability.gaussians import cholesky
 
 __all__ = ["GaussianMixture", "Parameters", "e_step", "m_step"]
 

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
-from course_lib.checkpoints import load_model
-from course_lib.data.digits import Digits, check_tensors
-from course_lib.networks import check_labels, check_like, check_shape, is_count
-from course_lib.state import aside
+from course_lib import require
+from course_lib.data.digits import Digits
 from course_lib.training import Run
+from course_lib.training.checkpoints import load_model
+from course_lib.training.state import aside
 
-SHIPPED = Path(__file__).parent / "models" / "classifier.safetensors"
+SHIPPED = Path(__file__).parents[1] / "weights" / "classifier.safetensors"
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[nn.Module]:
@@ -45,8 +45,8 @@ class Classifier(nn.Module):
 
     def __init__(self, shape: Sequence[int] = (28, 28), classes: int = 10) -> None:
         super().__init__()
-        check_shape(shape)
-        if not is_count(classes):
+        require.shape(shape)
+        if not require.is_count(classes):
             raise ValueError(f"classes is a whole number, at least 1, not {classes!r}.")
         self.config: dict[str, Any] = {
             "shape": [int(side) for side in shape],
@@ -83,7 +83,7 @@ class Classifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """The last hidden layer, (N, 64): what the network sees in x before it decides."""
-        check_tensors(x)
+        require.tensors(x)
         shape = tuple(self.config["shape"])
         pixels = math.prod(shape)
         if tuple(x.shape[1:]) not in ((pixels,), shape, self.image) or not x.is_floating_point():
@@ -93,7 +93,7 @@ class Classifier(nn.Module):
             raise ValueError(
                 f"Pass float pixels (N, {pixels}) or (N, {sides}), not {x.dtype} {tuple(x.shape)}{hint}."
             )
-        check_like("images", x, self.head.weight)
+        require.like("images", x, self.head.weight)
         if not self.training and not bool(((x >= 0) & (x <= 1)).all()):  # training would wait for this
             raise ValueError("Pass pixels in [0, 1]: some of these lie outside.")
         return self.body(x.reshape(-1, *self.image))
@@ -108,10 +108,10 @@ class Classifier(nn.Module):
 
         It is measured in evaluation mode; the model stays in the mode that it was in.
         """
-        check_tensors(images, labels)
+        require.tensors(images, labels)
         if not len(images) == len(labels) > 0:
             raise ValueError(f"Pass as many labels as images, not {len(labels):,} for {len(images):,}.")
-        check_labels(labels, self.config["classes"])
+        require.labels(labels, self.config["classes"])
         guesses = []
         with aside(images.device, 0, self):
             self.eval()
@@ -161,9 +161,9 @@ def train_classifier(
     settings were chosen on 5,000 of MNIST's training digits held out; its test digits gave the final figure
     only. Raises KeyboardInterrupt if it is stopped, as it leaves nothing to go on from.
     """
-    if not is_count(epochs):
+    if not require.is_count(epochs):
         raise ValueError(f"epochs is a whole number, at least 1, not {epochs!r}.")
-    if not is_count(batch_size, 2) or len(digits) < 2:
+    if not require.is_count(batch_size, 2) or len(digits) < 2:
         raise ValueError(
             "Batch norm knows no variance of one image: pass at least two, and a batch_size of at least 2."
         )

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from course_lib import plots
-from course_lib.networks import image_shape
+from course_lib.data.shapes import image_shape
 
 
 def digit_rows(

@@ -18,8 +18,8 @@ import math
 import torch
 from torch import Tensor
 
-from course_lib.em import Parameters, e_step, empty, log_joint, m_step, narrowness
-from course_lib.gaussians import LOG_2PI
+from course_lib.probability.em import Parameters, e_step, empty, log_joint, m_step, narrowness
+from course_lib.probability.gaussians import LOG_2PI
 
 CACHE_BYTES = 400e6  # features kept between iterations up to here (60,000 rows of 20 dimensions: 111 MB)
 CPU_ROWS = 2048  # a block of features and responsibilities that stays in the processor's cache

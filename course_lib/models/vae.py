@@ -21,18 +21,12 @@ from torch.distributions import (
     TransformedDistribution,
 )
 
-from course_lib.autoregressive import Autoregressive, PixelAfterPixel
+from course_lib import require
 from course_lib.data import flower
-from course_lib.gaussians import kl_diag, log_prob_diag
-from course_lib.likelihoods import Pixels, log_bernoulli
-from course_lib.networks import (
-    Decoder,
-    Encoder,
-    check_codes,
-    check_images,
-    check_number_of_images,
-    is_count,
-)
+from course_lib.models.autoregressive import Autoregressive, PixelAfterPixel
+from course_lib.models.networks import Decoder, Encoder
+from course_lib.probability.gaussians import kl_diag, log_prob_diag
+from course_lib.probability.likelihoods import Pixels, log_bernoulli
 
 # caches: a z that rounds to the cube's face would come from an infinite number
 CDF = CumulativeDistributionTransform(Normal(0.0, 1.0, validate_args=False), cache_size=1)
@@ -130,7 +124,7 @@ class LatentImages:
 
     def generate(self, n: int) -> Tensor:
         """n new images (n, D): the means for z from the prior, or drawn if pixels hear from each other."""
-        check_number_of_images(n)
+        require.number_of_images(n)
         with torch.no_grad():
             p = self.likelihood(self.prior.sample((n,)))
             return p.sample() if self.pixels_before else p.mean
@@ -178,11 +172,11 @@ class VAE(LatentImages, nn.Module):
             raise ValueError(
                 f"A prior is 'normal', 'uniform' or 'flower' (of latent=2), not {prior!r} of latent={latent}."
             )
-        if not is_count(latent):
+        if not require.is_count(latent):
             raise ValueError(f"latent counts the numbers of z, at least 1, not {latent!r}.")
-        if not is_count(beside, 0):
+        if not require.is_count(beside, 0):
             raise ValueError(f"beside counts the numbers told besides, 0 or more, not {beside!r}.")
-        if not is_count(before):
+        if not require.is_count(before):
             raise ValueError(f"before counts the hidden units of a row, at least 1, not {before!r}.")
         self.encoder = Encoder(shape, 2 * latent, hidden, activation, network, beside)
         self.decoder = Decoder(latent + beside, shape, hidden, activation, network)
@@ -231,11 +225,11 @@ class VAE(LatentImages, nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """mu and logvar, (N, latent) each, of images x (N, D) in [0, 1]. Raises ValueError for other x."""
-        check_images(x, self.decoder.bias.numel(), self.decoder.bias)
+        require.images(x, self.decoder.bias.numel(), self.decoder.bias)
         # under autocast the KL is still taken in x's precision
         return self.encoder(x).to(x.dtype).chunk(2, -1)
 
     def output(self, z: Tensor) -> Tensor:
         """Logits of the pixels' means, (..., D), of codes z (..., latent)."""
-        check_codes(z, self.config["latent"] + self.config["beside"], self.decoder.bias)
+        require.codes(z, self.config["latent"] + self.config["beside"], self.decoder.bias)
         return self.decoder(z).to(z.dtype)

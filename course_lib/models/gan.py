@@ -14,15 +14,8 @@ from torch.nn.functional import one_hot, softplus
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import Optimizer
 
-from course_lib.networks import (
-    Decoder,
-    Encoder,
-    check_codes,
-    check_images,
-    check_number_of_images,
-    is_count,
-    labels_beside,
-)
+from course_lib import require
+from course_lib.models.networks import Decoder, Encoder, labels_beside
 
 IMAGES_AT_ONCE = 1_000  # that are generated together
 
@@ -55,7 +48,7 @@ class GAN(nn.Module):
         labels: int = 0,
     ) -> None:
         super().__init__()
-        if not all(is_count(number, 0) for number in (latent, kinds, labels)):
+        if not all(require.is_count(number, 0) for number in (latent, kinds, labels)):
             given = f"latent={latent!r}, kinds={kinds!r}, labels={labels!r}"
             raise ValueError(
                 f"latent, kinds and labels are whole numbers, and each is 0 or more, not {given}."
@@ -96,7 +89,7 @@ class GAN(nn.Module):
 
     def noise(self, n: int) -> Tensor:
         """n codes z, (n, latent + kinds), like G's weights, from torch's global generator."""
-        check_number_of_images(n)
+        require.number_of_images(n)
         weights, kinds = self.generator.bias, self.config["kinds"]
         z = torch.randn(n, self.config["latent"], device=weights.device, dtype=weights.dtype)
         if not kinds:
@@ -111,12 +104,12 @@ class GAN(nn.Module):
     def images(self, z: Tensor, y: Tensor | None = None, average: bool = False) -> Tensor:
         """G(z), pixels (..., D) in [0, 1], of codes z as by `noise`; average: by averaged weights."""
         network = self.average if average else self.generator
-        check_codes(z, self.config["latent"] + self.config["kinds"], network.bias)
+        require.codes(z, self.config["latent"] + self.config["kinds"], network.bias)
         return torch.sigmoid(network(self._told(z, y)).to(z.dtype))
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """D's number (N,) for images x (N, D) in [0, 1]: larger is more real. ValueError for other x."""
-        check_images(x, self.generator.bias.numel(), self.generator.bias)
+        require.images(x, self.generator.bias.numel(), self.generator.bias)
         return self.discriminator(x, self._beside(x, y)).squeeze(-1).to(x.dtype)
 
     @torch.no_grad()

@@ -18,11 +18,11 @@ from IPython.display import display
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from course_lib.checkpoints import read_run, write_run
-from course_lib.cuda_graph import NoGraph, Owned, captured, in_bfloat16, reason_against
 from course_lib.files import check_writable, reason, usable
-from course_lib.rows import as_rows, as_weights, order
-from course_lib.state import (
+from course_lib.training.checkpoints import read_run, write_run
+from course_lib.training.cuda_graph import NoGraph, Owned, captured, in_bfloat16, reason_against
+from course_lib.training.rows import as_rows, as_weights, order
+from course_lib.training.state import (
     aside,
     get_noise,
     identity,

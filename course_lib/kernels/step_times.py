@@ -17,7 +17,9 @@ from torch.utils._pytree import tree_leaves
 
 from course_lib import plots
 
-SHIPPED = Path(__file__).with_name("models") / "gpu.json"  # written by `benchmarks/gpu.py --json`, on a GPU
+SHIPPED = (
+    Path(__file__).parents[1] / "weights" / "gpu.json"
+)  # written by `benchmarks/gpu.py --json`, on a GPU
 PRODUCTS = ("linear", "addmm", "mm", "matmul", "bmm", "convolution", "convolution_backward")
 # none is an operation's colour; orange and vermilion, too alike for some eyes, are not both there
 PHASE_COLOURS = (*plots.COMPONENTS[1:5], plots.COMPONENTS[6])
@@ -149,7 +151,7 @@ def describe(found: dict[str, Any] | None) -> str:
     if found is None:
         return (
             "No GPU has been measured for this page yet, so it shows none. `python benchmarks/gpu.py --json "
-            "course_lib/models/gpu.json` on a machine with a CUDA GPU measures it; then its bars stand here."
+            "course_lib/weights/gpu.json` on a machine with a CUDA GPU measures it; then its bars stand here."
         )
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
     quick = " (a quick run: rough figures)" if found.get("quick") else ""

@@ -16,12 +16,13 @@ from scipy.optimize import nnls
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-from course_lib.classifier import Classifier
-from course_lib.data.digits import check_tensors
-from course_lib.metrics import within_class_diversity
-from course_lib.networks import Encoder, check_images, check_labels, image_shape, is_count
-from course_lib.state import aside, seeded
+from course_lib import require
+from course_lib.data.shapes import image_shape
+from course_lib.evaluation.classifier import Classifier
+from course_lib.evaluation.likelihood import within_class_diversity
+from course_lib.models.networks import Encoder
 from course_lib.training import Run
+from course_lib.training.state import aside, seeded
 
 DISTANCES_AT_ONCE = 8_000_000  # 32 MB in float32
 
@@ -43,7 +44,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
 
 def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
-    check_tensors(a, b)
+    require.tensors(a, b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < least:
         raise ValueError(
             f"Pass two sets of features (N, d), or images.flatten(1), N at least {least}: "
@@ -63,9 +64,9 @@ def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
     classes: how many there could be, which the labels alone cannot tell. Raises ValueError for anything but
     integer labels 0 … classes − 1, one a row.
     """
-    if not is_count(classes):
+    if not require.is_count(classes):
         raise ValueError(f"classes is a whole number, at least 1, not {classes!r}.")
-    check_labels(labels, classes)
+    require.labels(labels, classes)
     if len(labels) == 0:
         raise ValueError("There is no label to count.")
     return torch.bincount(labels.long(), minlength=classes).cpu().double() / len(labels)
@@ -76,7 +77,7 @@ def kl_to_uniform(shares: Tensor) -> float:
 
     Raises ValueError for numbers that are no shares.
     """
-    check_tensors(shares)
+    require.tensors(shares)
     if shares.ndim != 1 or not bool((shares >= 0).all()) or abs(float(shares.sum()) - 1) > 1e-3:
         raise ValueError("Shares are 0 or more and add up to 1: use class_shares(labels).")
     return float(torch.xlogy(shares, shares * len(shares)).sum())
@@ -89,7 +90,7 @@ def classifier_score(logits: Tensor) -> float:
     count. Source: the inception score of Salimans et al. 2016, with the course's classifier.
     Raises ValueError for what are no logits: none, other axes, whole numbers, NaN or infinity.
     """
-    check_tensors(logits)
+    require.tensors(logits)
     if logits.ndim != 2 or 0 in logits.shape or not logits.is_floating_point():
         raise ValueError(f"Pass logits (N, classes), not {logits.dtype} {tuple(logits.shape)}.")
     if not bool(logits.isfinite().all()):
@@ -106,8 +107,8 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     Both sets should be of one size. Real against real stays below 1: set it beside.
     Raises ValueError for fewer than k + 1 rows. Source: Kynkäänniemi et al. 2019, equations 1 and 2.
     """
-    check_tensors(real, fake)
-    if not is_count(k) or min(len(real), len(fake)) <= k:
+    require.tensors(real, fake)
+    if not require.is_count(k) or min(len(real), len(fake)) <= k:
         raise ValueError(f"Neighbour k = {k} needs sets of more than {k} rows, and k of at least 1.")
     return _share_inside(fake, real, k), _share_inside(real, fake, k)
 
@@ -151,8 +152,8 @@ def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
     all it would be a little better, for every image. By non-negative least squares, with a row for the sum.
     Raises ValueError for a blank image, of which there is nothing to explain.
     """
-    check_tensors(image, among)
-    if image.ndim != 1 or not is_count(columns):
+    require.tensors(image, among)
+    if image.ndim != 1 or not require.is_count(columns):
         raise ValueError(
             f"Pass one image (D,), and columns of at least 1, not {tuple(image.shape)} and {columns!r}."
         )
@@ -183,11 +184,11 @@ def taken_for_real(
     otherwise. Raises ValueError for fewer than four. torch's random state stays as it was. An interrupt gives
     no number: it is a KeyboardInterrupt.
     """
-    check_tensors(real, fake)
+    require.tensors(real, fake)
     half = min(len(real), len(fake)) // 2
     if half < 2:
         raise ValueError(f"Half of them must be at least two images: {len(real)} real, {len(fake)} fake.")
-    if not is_count(steps):
+    if not require.is_count(steps):
         raise ValueError(f"steps is a whole number, at least 1, not {steps!r}.")
     if real.shape[1:] != fake.shape[1:]:
         raise ValueError(
@@ -196,7 +197,7 @@ def taken_for_real(
         )
     channels, height, width = image_shape(real, shape)
     for images in (real, fake):
-        check_images(images.flatten(1), channels * height * width)
+        require.images(images.flatten(1), channels * height * width)
     if real.dtype != fake.dtype or real.device != fake.device:
         raise ValueError(
             f"Real and fake images must be alike: {real.dtype} on {real.device} here, "
@@ -238,7 +239,7 @@ def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]
     images beside it. The referee tells how large the images are and how many classes there could be: the
     shipped one knows MNIST, `train_classifier` makes others.
     """
-    check_tensors(images, real)
+    require.tensors(images, real)
     with aside(images.device, 0, referee):
         referee.eval()
         features = torch.cat([referee.features(x) for x in images.split(1000)])  # (M, 64)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import linear, pad, silu
 
-from course_lib.likelihoods import log_bernoulli
-from course_lib.networks import check_images, check_number_of_images, check_shape, is_count
+from course_lib import require
+from course_lib.probability.likelihoods import log_bernoulli
 
 
 class Autoregressive(nn.Module):
@@ -32,13 +32,13 @@ class Autoregressive(nn.Module):
         super().__init__()
         two = isinstance(shape, Sequence) and len(shape) == 2
         if two:
-            check_shape(shape)
-        if not two or not is_count(hidden, shape[1]):
+            require.shape(shape)
+        if not two or not require.is_count(hidden, shape[1]):
             raise ValueError(
                 "Pixel after pixel takes images (H, W) and at least one hidden unit a column, "
                 f"not {shape} and {hidden!r}."
             )
-        if not is_count(above):
+        if not require.is_count(above):
             raise ValueError(f"above counts the rows that a pixel hears, at least 1, not {above!r}.")
         self.config: dict[str, Any] = {
             "shape": [int(side) for side in shape],
@@ -59,7 +59,7 @@ class Autoregressive(nn.Module):
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
         """The probability of a 1, (..., N, D), of each pixel of x (N, D) given those before it."""
-        check_images(x, self.bias.numel(), self.bias)
+        require.images(x, self.bias.numel(), self.bias)
         return torch.sigmoid(self.logits(x, told))
 
     def logits(self, x: Tensor, told: Tensor | None = None) -> Tensor:
@@ -72,13 +72,13 @@ class Autoregressive(nn.Module):
 
     def log_prob(self, x: Tensor, told: Tensor | None = None) -> Tensor:
         """log P(x) in nats, exact: x (N, D) of zeros and ones → (..., N)."""
-        check_images(x, self.bias.numel(), self.bias)
+        require.images(x, self.bias.numel(), self.bias)
         return log_bernoulli(self.logits(x, told).to(x.dtype), x)
 
     @torch.no_grad()
     def sample(self, n: int = 1, base: Tensor | float = 0.0, told: Tensor | None = None) -> Tensor:
         """n images (n, D), pixel after pixel; `base` (n, D) is added to the logits; told: (n, hidden)."""
-        check_number_of_images(n)
+        require.number_of_images(n)
         base = (self.bias + base).expand(n, -1)  # (n, D)
         image = base.new_zeros(n, self.height, self.width)
         for r in range(self.height):

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_lib.networks import Decoder, Encoder, check_codes, check_images, is_count
+from course_lib import require
+from course_lib.models.networks import Decoder, Encoder
 
 
 class AutoEncoder(nn.Module):
@@ -24,7 +25,7 @@ class AutoEncoder(nn.Module):
         network: str = "plain",
     ) -> None:
         super().__init__()
-        if not is_count(latent):
+        if not require.is_count(latent):
             raise ValueError(f"latent counts the numbers of a code, at least 1, not {latent!r}.")
         self.encoder = Encoder(shape, latent, hidden, activation, network)
         self.decoder = Decoder(latent, shape, hidden, activation, network)
@@ -42,12 +43,12 @@ class AutoEncoder(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """The code (N, latent) of images x (N, D) in [0, 1]."""
-        check_images(x, self.decoder.bias.numel(), self.decoder.bias)
+        require.images(x, self.decoder.bias.numel(), self.decoder.bias)
         return self.encoder(x)
 
     def decode(self, z: Tensor) -> Tensor:
         """Pixels (..., D) in [0, 1] of codes z (..., latent)."""
-        check_codes(z, self.config["latent"], self.decoder.bias)
+        require.codes(z, self.config["latent"], self.decoder.bias)
         return torch.sigmoid(self.decoder(z))
 
     def loss(self, x: Tensor) -> dict[str, Tensor]:

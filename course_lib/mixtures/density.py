@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib.fast_em import MAX_ROUNDING
-from course_lib.gaussians import LOG_2PI, cholesky
+from course_lib.mixtures.fast_steps import MAX_ROUNDING
+from course_lib.probability.gaussians import LOG_2PI, cholesky
 
 CACHED = 2**17  # numbers that stay in the processor's cache: 1 MB
 FEW = 2**12  # differences x − mean that are squared in the time in which products are prepared
@@ -55,7 +55,7 @@ def softmax(joint: Any) -> Any:
 def log_joint_blocks(x: Any, weights: Any, means: Any, factors: Any, covariance_type: str) -> Iterator[Any]:
     """log P(x, k) for x (N, D), in nats, block by block: some (n, K).
 
-    By the definition; for many points and components by matrix products, as in `fast_em`.
+    By the definition; for many points and components by matrix products, as in `fast_steps`.
     """
     k, dim = means.shape
     xp = library(x)

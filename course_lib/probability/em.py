@@ -15,7 +15,7 @@ import torch
 from sklearn.utils import check_array
 from torch import Tensor
 
-from course_lib.gaussians import log_prob_diag, log_prob_full
+from course_lib.probability.gaussians import log_prob_diag, log_prob_full
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 FLOATS = (torch.float64, torch.float32)

@@ -29,11 +29,10 @@ from torch.distributions import (
 )
 from tqdm import tqdm
 
-from course_lib.data.digits import check_tensors
-from course_lib.elbo import Bound, log_importance_weights
-from course_lib.elbo import elbo as bound_of
-from course_lib.networks import check_labels, is_count
-from course_lib.state import aside
+from course_lib import require
+from course_lib.probability.elbo import Bound, log_importance_weights
+from course_lib.probability.elbo import elbo as bound_of
+from course_lib.training.state import aside
 
 
 class Estimate(NamedTuple):
@@ -85,9 +84,9 @@ def nll(
     k. ValueError for grey pixels, which a Bernoulli cannot produce; a warning for a density at black and
     white ones. Source: Burda et al. 2016, equation 8.
     """
-    check_tensors(x)
+    require.tensors(x)
     asked = tuple(ks) if isinstance(ks, Iterable) else (ks,)
-    if not asked or not all(is_count(k) for k in asked):
+    if not asked or not all(require.is_count(k) for k in asked):
         raise ValueError(f"ks are numbers of draws, each at least 1, not {ks}.")
     ks = tuple(sorted({int(k) for k in asked}))
     rows = rows_at_once or (100_000 if x.is_cuda else 500)  # 500 rows of 784 floats stay in a CPU's cache
@@ -154,7 +153,7 @@ def elbo_surgery(
     codes overlap. The last term is how badly the prior misses the codes. Time grows with N² · samples.
     Standard errors are those of the draws of z. Source: Hoffman & Johnson 2016, ELBO surgery.
     """
-    if not is_count(samples, 2):
+    if not require.is_count(samples, 2):
         raise ValueError(f"A standard error needs at least 2 samples, not {samples}.")
     aggregate, logs = aggregate_posterior(model, x, y=y), []
     size = max(1, 1_000_000 // (samples * len(x) * aggregate.event_shape.numel()))  # each z meets N q's
@@ -176,7 +175,7 @@ def linear_probe(z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tenso
     """How much of the label a straight cut reads from z (N, d): test accuracy of a logistic regression."""
     from sklearn import linear_model, pipeline, preprocessing  # here, because it takes a second to import
 
-    check_tensors(z_train, y_train, z_test, y_test)
+    require.tensors(z_train, y_train, z_test, y_test)
     arrays = [np.asarray(part.detach().cpu()) for part in (z_train, y_train, z_test, y_test)]
     scaled, logistic = preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=1000)
     probe = pipeline.make_pipeline(scaled, logistic)
@@ -191,7 +190,7 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
     pixel's own noise counts, in a decoder's means it is missing. Raises ValueError for labels that are not
     one a row, for bytes, and for a class of one image.
     """
-    check_tensors(images, labels)
+    require.tensors(images, labels)
     if not images.is_floating_point():
         raise ValueError(f"Pixels or features are floating numbers, not {images.dtype}: use digits.pixels().")
     if labels.shape != images.shape[:1]:
@@ -205,7 +204,7 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
 @contextmanager
 def _measuring(model, x, y, seed=0, size=1000, exact=False):
     """Gives `size` images at a time, each time with the model meant for them; puts all back at the end."""
-    check_tensors(x)
+    require.tensors(x)
     if x.ndim != 2 or len(x) < 2 or not x.is_floating_point():
         raise ValueError(f"x must be float rows (N, D), at least two, not {x.dtype} {tuple(x.shape)}.")
     y = _labels_for(model, y, len(x))
@@ -234,7 +233,7 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
         raise ValueError(f"Only a conditional model takes labels y, and {type(model).__name__} is none.")
     classes = getattr(model, "config", {}).get("labels")
     if classes:
-        check_labels(y, classes)
+        require.labels(y, classes)
     return y
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_lib import require
 from course_lib.data import as_digits
 from course_lib.device import knows_bfloat16
-from course_lib.gan import GAN, update_discriminator, update_generator
-from course_lib.networks import check_labels, is_count
+from course_lib.models.gan import GAN, update_discriminator, update_generator
 from course_lib.training import Run
 
 
@@ -40,8 +40,8 @@ class GANRecipe:
     autocast: bool = False  # products in bfloat16, on a device that knows it
 
     def __post_init__(self) -> None:
-        steps = is_count(self.d_steps) and is_count(self.r1_every)
-        if not is_count(self.batch_size, 2) or not steps:
+        steps = require.is_count(self.d_steps) and require.is_count(self.r1_every)
+        if not require.is_count(self.batch_size, 2) or not steps:
             raise ValueError(
                 "batch_size is a whole number of at least 2, d_steps and r1_every of at least 1."
             )
@@ -80,7 +80,7 @@ def train_gan(
     gan = GAN(shape=list(digits.images.shape[1:]), **recipe.config).to(device)
     gan.to(memory_format=torch.channels_last)  # faster convolutions
     if gan.config["labels"]:
-        check_labels(digits.labels, gan.config["labels"])  # a GPU would stop at such a label, with no word
+        require.labels(digits.labels, gan.config["labels"])  # a GPU would stop at such a label, with no word
     if recipe.mean_image:
         gan.start_at(images.float().mean(0) / 255)
     players = {"generator": recipe.lr_generator, "discriminator": recipe.lr_discriminator}

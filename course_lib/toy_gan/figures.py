@@ -9,7 +9,6 @@ from torch import Tensor
 
 from course_lib.plots import BOUND, DATA, GAP, MODEL, PRIOR
 from course_lib.toy_gan import History, dirac
-from course_lib.widgets.toy_gan import draw_moment
 
 Lines = Mapping[str, tuple[Any, Any]]  # label -> x (T,), y (T,) or (T, n)
 LOOKS = ((BOUND, "-"), (GAP, "--"), (MODEL, "-."))
@@ -25,6 +24,27 @@ def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> 
     axes[0].set_ylabel("density")
     figure.axes[-1].set_ylabel("D", color=MODEL, rotation=0, labelpad=10)
     figure.legend(curves, names, loc="outside lower center", ncols=4)
+
+
+def draw_moment(axes: Any, past: History, at: int) -> tuple[list[Any], list[str]]:
+    """Data black and dotted, G green, D blue and dashed on the right axis, D* thin; returns the legend."""
+    line, now = past.game.grid, {name: past.column(name)[at] for name in ("q", "d", "d_star", "step", "jsd")}
+    p = line.p[1:-1] / line.dx
+    axes.fill_between(line.x, now["q"], color=BOUND, alpha=0.15, lw=0)
+    curves = axes.plot(line.x, p, ":", color=DATA, lw=2, label="data p(x)")
+    curves += axes.plot(line.x, now["q"], color=BOUND, lw=2.2, label="generator q(x)")
+    axes.set(
+        ylim=(0, 2.2 * float(p.max())), xlabel="x", title=f"round {now['step']:.0f}: JSD {now['jsd']:.3f}"
+    )
+    twin = axes.twinx()
+    curves += twin.plot(line.x, now["d"], "--", color=MODEL, lw=2, label="D(x)")
+    curves += twin.plot(line.x, now["d_star"], color=MODEL, lw=0.9, label="D*(x), the best D")
+    twin.tick_params(axis="y", colors=MODEL, labelsize="small", length=0)
+    if past.game.settings.loss != "wasserstein":
+        twin.axhline(0.5, color=MODEL, lw=0.8, alpha=0.3)
+        twin.set_yticks([0, 0.5, 1], ["0", "½", "1"])
+        twin.set(ylim=(-0.03, 1.03))
+    return curves, [curve.get_label() for curve in curves]
 
 
 def compare(panels: Mapping[str, Lines], xlabel: str, log: Sequence[str] = (),

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from course_lib.networks import check_codes, check_images, is_count, labels_beside
-from course_lib.vae import VAE, LatentImages
+from course_lib import require
+from course_lib.models.networks import labels_beside
+from course_lib.models.vae import VAE, LatentImages
 
 
 class ConditionalVAE(nn.Module):
@@ -18,7 +19,7 @@ class ConditionalVAE(nn.Module):
 
     def __init__(self, labels: int = 10, **arguments: Any) -> None:
         super().__init__()
-        if not is_count(labels):
+        if not require.is_count(labels):
             raise ValueError(
                 f"labels is a number of classes, at least 1, not {labels!r}; a shape goes in as shape=(8, 8)."
             )
@@ -73,11 +74,11 @@ class Given(LatentImages):
         self.log_variance, self.to_cube = model.vae.log_variance, model.vae.to_cube
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        check_images(x, self.vae.decoder.bias.numel(), self.vae.decoder.bias)
+        require.images(x, self.vae.decoder.bias.numel(), self.vae.decoder.bias)
         return self.vae.encoder(x, self._beside(x)).to(x.dtype).chunk(2, -1)
 
     def output(self, z: Tensor) -> Tensor:
-        check_codes(z, self.vae.config["latent"], self.vae.decoder.bias)
+        require.codes(z, self.vae.config["latent"], self.vae.decoder.bias)
         return self.vae.decoder(torch.cat([z, self._beside(z)], -1)).to(z.dtype)
 
     def _beside(self, rows: Tensor) -> Tensor:
