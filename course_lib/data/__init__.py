@@ -1,7 +1,7 @@
 """The course's data: digits as bytes on the device, moons drawn by us, densities known exactly.
 
-A new data set is a function in `corpora` that returns `Digits`; nothing behind it assumes a size or a number of
-classes.
+A new data set is a function in `corpora` that returns `Digits`; nothing behind it assumes a size or
+a number of classes.
 """
 
 from course_lib.data import densities
