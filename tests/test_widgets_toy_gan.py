@@ -326,7 +326,9 @@ def run_node(folder, function, argument):
     (folder / "widget.mjs").write_text(ToyGAN._esm, encoding="utf-8")
     (folder / "argument.json").write_text(json.dumps(argument))
     (folder / "main.mjs").write_text(
-        'import fs from "fs"; import * as m from "./widget.mjs";\n'
+        'import fs from "fs";\n'
+        "globalThis.window = { matchMedia: () => ({ matches: false }) };\n"  # a page asks for reduced motion
+        'const m = await import("./widget.mjs");\n'
         f"const out = ({function})(m, JSON.parse(fs.readFileSync('argument.json')));\n"
         "fs.writeFileSync('out.json', JSON.stringify(out));"
     )

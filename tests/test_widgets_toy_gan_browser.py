@@ -233,7 +233,7 @@ def test_settings_change_while_it_plays(page):
     for label, value in (("loss", "wasserstein"), ("critic kept smooth by", "clip"), ("players", "dirac")):
         choose(page, label, value)
     page.wait("d.step === '0'", GAN)
-    shown = page.locator(GAN).first.get_by_role("button", name="Show D(x)", exact=True)
+    shown = page.locator(GAN).first.get_by_role("button", name="Show critic D(x)", exact=True)
     assert shown.text_content().endswith("critic D(x)")  # no probability any more
     assert status(page).startswith("A new game, as this setting asks for. Round 0.")
     key(page, "ArrowRight")

@@ -132,6 +132,7 @@ function build(core) {
     stop();
     if (slow) slow.running = false;
     core.plays(false);
+    core.redraw();                      // slow motion draws only when something moves
     core.say(`Paused. ${sentence()}`);
     ask({ do: "set" }, () => {});       // so that Python, and a page loaded anew, stand where this one does
   }

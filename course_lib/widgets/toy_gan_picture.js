@@ -12,7 +12,7 @@ function layout(width, k) {
   const wide = width / k >= 620;
   const left = Math.round(40 * k);
   const inner = { x: left, w: width - left - Math.round(48 * k) };
-  const low = window.innerHeight < 800;              // a small laptop, or a projector: all of it on one screen
+  const low = window.innerHeight < 850;              // a laptop, or a projector: all of it on one screen
   const plot = { ...inner, y: 8, h: Math.round(Math.max(170, Math.min(low ? 170 : 250, 0.27 * width))) };
   const ticksY = plot.y + plot.h;
   const line = { ...inner, y: ticksY + Math.round(19 * k), h: 34 };         // where the generated points are
