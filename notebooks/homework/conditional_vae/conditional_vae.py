@@ -26,3 +26,6 @@ practice = Practice("conditional_vae")
 
 # %% [markdown]
 # question: conditional_bound
+
+# %% [markdown]
+# question: semi_supervised

@@ -4,6 +4,8 @@ log P(x|y) ≥ E_q[log P(x|z, y)] − KL(q(z|x, y) ‖ P(z|y)), where P(z|y) has
 Lee & Yan 2015, whose prior network this is. The KL of two Laplace distributions is worked out in `laplace_kl`.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from scipy.integrate import quad
@@ -280,7 +282,7 @@ def laplace_independent(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale
         kinks = sorted({-60.0, 0.0, float(np.clip((m - mu) / b, -60, 60)), 60.0})
         return sum(
             quad(integrand, low, high, epsabs=1e-13, epsrel=1e-12, limit=200)[0]
-            for low, high in zip(kinks, kinks[1:])
+            for low, high in pairwise(kinks)
         )
 
     rate = np.exp(log_rate)
