@@ -29,3 +29,6 @@ practice = Practice("conditional_vae")
 
 # %% [markdown]
 # question: semi_supervised
+
+# %% [markdown]
+# question: predict
