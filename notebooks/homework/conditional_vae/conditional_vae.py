@@ -32,3 +32,12 @@ practice = Practice("conditional_vae")
 
 # %% [markdown]
 # question: predict
+
+# %% [markdown]
+# question: identity
+
+# %% [markdown]
+# question: digits_by_label
+
+# %% [markdown]
+# question: explain
