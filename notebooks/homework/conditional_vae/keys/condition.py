@@ -95,6 +95,13 @@ large as a few thousand.""",
             0.5,
         ),
         Mistake(
+            "an unknown label gets γ = 1, which doubles h: because the factor is 1 + γ, a γ of 0 changes nothing.",
+            lambda h, y, scale, shift: softplus(
+                h * (1 + np.where((y >= 0)[:, None], scale[y], 1)) + np.where((y >= 0)[:, None], shift[y], 0)
+            ),
+            0.6,
+        ),
+        Mistake(
             "an unknown label is treated as the label 0: it must change nothing.",
             lambda h, y, scale, shift: film_reference(h, np.maximum(y, 0), scale, shift),
             0.5,
@@ -171,6 +178,21 @@ def conditioned(h, y, scale, shift):
 
 
 def guided_inputs(rng, case):
+    """In the extreme case drawn again until some logit is so small that its σ underflows in float64 too."""
+    while True:
+        arguments = guided_draw(rng, case)
+        if (
+            case != "extreme"
+            or right_way(*two_logits(**without_strength(arguments)), arguments["strength"]).min() < -1500
+        ):
+            return arguments
+
+
+def without_strength(arguments):
+    return {name: value for name, value in arguments.items() if name != "strength"}
+
+
+def guided_draw(rng, case):
     n, d, e, h, pixels, classes = {
         "small": (4, 2, 2, 3, 2, 3),
         "large": (8, 3, 4, 6, 5, 6),
@@ -179,7 +201,7 @@ def guided_inputs(rng, case):
     return {
         "z": rng.normal(size=(n, d)),
         "y": labels(rng, n, classes),
-        "strength": float(rng.uniform(800, 1200) if case == "extreme" else rng.uniform(1.5, 3)),
+        "strength": float(rng.uniform(1000, 1500) if case == "extreme" else rng.uniform(1.5, 3)),
         "table": rng.normal(size=(classes + 1, e)),
         "inner": rng.normal(size=(h, d + e)),
         "outer": rng.normal(size=(pixels, h)) * (3 if case == "extreme" else 1),
@@ -223,6 +245,12 @@ def guided_independent(z, y, strength, table, inner, outer):
         high = outer @ np.tanh(of_code + inner[:, d:] @ table[label + 1])
         rows.append(-np.logaddexp(0, -((1 - strength) * low + strength * high)))
     return np.stack(rows)
+
+
+def swapped(inner, d):
+    """The weights that act on [z, e] as `inner` acts on [e, z]."""
+    e = inner.shape[1] - d
+    return np.concatenate([inner[:, e:], inner[:, :e]], 1)
 
 
 def mixed_embeddings(z, y, strength, table, inner, outer):
@@ -299,6 +327,13 @@ guided logits, (N, D). A label of −1 means unknown and takes the token. The lo
         Mistake(
             "1 + w is taken for w: here w = 1 means the decoder as it is, and not w = 0.",
             guided(lambda told, untold, w: (1 + w) * told - w * untold),
+            0.6,
+        ),
+        Mistake(
+            "the embedding stands before z: `inner` expects z first.",
+            lambda z, y, strength, table, inner, outer: guided_reference(
+                z, y, strength, table, swapped(inner, z.shape[1]), outer
+            ),
             0.6,
         ),
         Mistake(
@@ -439,6 +474,11 @@ It returns h, (N, H). The logits may be in the thousands, positive or negative."
         Mistake(
             "the softmax runs over the rows: the shares of one row add up to 1.",
             soft_mixture(lambda logits: softmax(logits, axis=0)),
+            0.4,
+        ),
+        Mistake(
+            "each logit goes through a sigmoid: the probabilities of the labels, a softmax, add up to 1.",
+            soft_mixture(lambda logits: np.exp(log_expit(logits))),
             0.4,
         ),
         Mistake(

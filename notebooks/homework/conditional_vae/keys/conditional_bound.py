@@ -77,6 +77,16 @@ def gaussian_independent(x, y, logits, mu, logvar, prior_mu, prior_logvar):
     return (pixels.log_prob(x) - torch.distributions.kl_divergence(q, prior)).numpy()
 
 
+def over_batch(table, axis):
+    """Mistake: the sum over the pixels of all images."""
+    return table.sum()
+
+
+def mean_kl(kl):
+    """Mistake: the mean over the dimensions of the code, written so that the sum gives it."""
+    return lambda mu, *others: kl(mu, *others) / mu.shape[1]
+
+
 def whole(reference, change):
     """Mistake: the right numbers, and then something is done to them."""
     return lambda *arguments, **named: change(reference(*arguments, **named))
@@ -152,6 +162,16 @@ also be right where logits are ±2000.""",
             "the mean over the pixels is taken: independent pixels add their logarithms.",
             gaussian_bound(over_pixels=np.mean),
             0.4,
+        ),
+        Mistake(
+            "the reconstruction is summed over the whole batch: each image has its own.",
+            gaussian_bound(over_pixels=over_batch),
+            0.4,
+        ),
+        Mistake(
+            "the KL's mean over the dimensions is taken: independent dimensions add their KL.",
+            gaussian_bound(mean_kl(gaussian_kl)),
+            0.5,
         ),
         Mistake(
             "the KL lacks its factor ½.",
@@ -247,6 +267,12 @@ def laplace_inputs(rng, case):
         "prior_mu": rng.normal(size=(classes, d)) * spread,
         "prior_log_scale": rng.normal(size=(classes, d)) * 0.7 * spread,
     }
+
+
+def stirling(x):
+    """What PyTorch's `poisson_nll_loss` adds with `full=True`: an approximation where x > 1, else 0."""
+    many = np.maximum(x, 2)
+    return np.where(x > 1, many * np.log(many) - many + 0.5 * np.log(2 * np.pi * many), 0)
 
 
 def counts_log_p(x, log_rate):
@@ -355,6 +381,21 @@ a dark pixel has log λ = −2000.""",
             "this is the KL of two Gaussians: the codes are Laplace.",
             laplace_bound(lambda mu, b, m, s: gaussian_kl(mu, 2 * b, m, 2 * s)),
             0.3,
+        ),
+        Mistake(
+            "the reconstruction is summed over the whole batch: each image has its own.",
+            laplace_bound(over_pixels=over_batch),
+            0.4,
+        ),
+        Mistake(
+            "the KL's mean over the dimensions is taken: independent dimensions add their KL.",
+            laplace_bound(mean_kl(laplace_kl)),
+            0.5,
+        ),
+        Mistake(
+            "log x! is approximated by Stirling's formula: the tolerance is smaller than its error. Use the log-gamma function.",
+            laplace_bound(log_p=lambda x, a: x * a - np.exp(a) - stirling(x)),
+            0.7,
         ),
         Mistake(
             "log x! is missing in the likelihood of the counts.",
@@ -519,6 +560,11 @@ to there?""",
                 softmax(q_logits, axis=1) * (log_px + prior_logits[y] - log_softmax(q_logits, axis=1))
             ).sum(1),
             0.5,
+        ),
+        Mistake(
+            "the KL is the wrong way round: log P(k|y) − log q is averaged over q, not over the prior.",
+            codes_bound(lambda log_p, prior, q: (np.exp(q) * log_p - np.exp(prior) * (prior - q)).sum(1)),
+            0.4,
         ),
         Mistake(
             "only q's most probable style is taken: the bound is a mean over all of them.",

@@ -170,6 +170,16 @@ KL(q(z|y) ‖ P(z)), (C,). It must also be right for codes of hundreds of dimens
             0.5,
         ),
         Mistake(
+            "the mutual information lacks the entropy of q(z|x, y): it is 0 where A is 0.",
+            split_by(lambda m, v, s: 0.5 * log_det(v), gap_of),
+            0.4,
+        ),
+        Mistake(
+            "the KL holds −1 once: it stands once for each dimension.",
+            split_by(information_of, lambda m, v, s: gap_of(m, v, s) + (m.shape[1] - 1) / 2),
+            0.6,
+        ),
+        Mistake(
             "the KL lacks −d: it must be 0 where q(z|y) is N(0, I).",
             split_by(information_of, lambda m, v, s: gap_of(m, v, s) + m.shape[1] / 2),
             0.6,
@@ -546,6 +556,16 @@ also be right where q(y|x) is too small for the computer.""",
                 )
             ),
             0.5,
+        ),
+        Mistake(
+            "1 is subtracted where the mean of A belongs: a softmax's probabilities depend on each other.",
+            slope_by(lambda q, log_q, bound, log_p: q * (bound + log_p - log_q - 1)),
+            0.4,
+        ),
+        Mistake(
+            "q(1 − q) is the slope of a label's own probability: the others change as well.",
+            slope_by(lambda q, log_q, bound, log_p: q * (1 - q) * (bound + log_p - log_q)),
+            0.4,
         ),
         Mistake(
             "the factor q(c|x) is missing before the difference.",

@@ -112,6 +112,13 @@ where log w is about −3000.""",
             0.3,
         ),
         Mistake(
+            "one place too many is counted: those before `drawn[c]` belong to label c, which leaves out `drawn[c]` itself.",
+            lambda log_w, drawn, prior: softmax(
+                logsumexp(used(log_w, drawn + 1), axis=2) - np.log(drawn) + np.log(prior), axis=1
+            ),
+            0.6,
+        ),
+        Mistake(
             "places without a draw are set to 0 as if log w were 0 there: a weight of 0 has the logarithm −∞.",
             lambda log_w, drawn, prior: softmax(
                 logsumexp(np.where(np.isfinite(used(log_w, drawn)), log_w, 0), axis=2)

@@ -192,8 +192,7 @@ def mixed_inputs(rng, case):
     n, classes = arguments["bound"].shape
     y = rng.integers(0, classes, size=n)
     y[::2] = -1
-    if case == "extreme":
-        y[1] = 0  # the classifier is sure that it is not this one
+    y[1] = 0  # of which in the extreme case the classifier is sure that it is not this one
     return arguments | {"y": y, "alpha": float(rng.uniform(0.3, 3))}
 
 
@@ -270,6 +269,13 @@ for the computer.""",
             "an index of −1 takes the last label: without a label the mean over all labels is wanted.",
             last_label,
             0.3,
+        ),
+        Mistake(
+            "the label 0 is taken for unknown: only −1 is.",
+            lambda bound, logits, prior, y, alpha: mixed_reference(
+                bound, logits, prior, np.where(y == 0, -1, y), alpha
+            ),
+            0.6,
         ),
         Mistake(
             "α · log q(y|x) is missing where the label is known.", mixed(lambda a, p, q, alpha: a + p), 0.5
