@@ -16,9 +16,9 @@ from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
 
 def split_inputs(rng, case):
-    classes, pixels, d = {"small": (3, 4, 2), "large": (4, 7, 5), "extreme": (2, 260, 250)}[case]
+    classes, pixels, d = {"small": (3, 4, 2), "large": (4, 7, 5), "extreme": (2, 160, 150)}[case]
     root = rng.normal(size=(classes, pixels, pixels)) / np.sqrt(pixels)
-    # in the extreme case a code of hundreds of narrow dimensions, whose determinants no computer can hold
+    # in the extreme case a code of 150 narrow dimensions, whose determinants no computer can hold
     narrow = 0.03 if case == "extreme" else 0.6
     return {
         "mean": rng.normal(size=(classes, pixels)),
@@ -92,7 +92,7 @@ with a diagonal S, and let P(z) = N(0, I). Which Gaussian is q(z|y)?
 
 Write `identity(mean, cov, a, b, std)` for `mean` (C, D) and `cov` (C, D, D) of the images, A = `a` (d, D), `b` (C, d),
 and `std` (d,), the standard deviations in S. It returns two arrays in nats: I(z; x|y) of each label, (C,), and
-KL(q(z|y) ‖ P(z)), (C,). It must also be right for codes of hundreds of dimensions.""",
+KL(q(z|y) ‖ P(z)), (C,). It must also be right for codes of 150 dimensions.""",
     '''def identity(mean, cov, a, b, std):
     """mean (C, D), cov (C, D, D), a (d, D), b (C, d), std (d,) -> I(z; x|y) (C,) and KL(q(z|y) || P(z)) (C,)."""
     raise NotImplementedError''',
@@ -109,7 +109,7 @@ KL(q(z|y) ‖ P(z)), (C,). It must also be right for codes of hundreds of dimens
     split_reference,
     (
         Mistake(
-            "a determinant of hundreds of dimensions underflows to 0: use the logarithm of the determinant directly.",
+            "a determinant of 150 dimensions underflows to 0: use the logarithm of the determinant directly.",
             split_by(
                 lambda m, v, s: information_of(m, v, s, log_det_naive),
                 lambda m, v, s: gap_of(m, v, s, log_det_naive),
@@ -198,7 +198,7 @@ KL(q(z|y) ‖ P(z)), (C,). It must also be right for codes of hundreds of dimens
             0.7,
         ),
     ),
-    Tolerance(5e-4, 1e-4, "float32 determinants of matrices of 250 rows"),
+    Tolerance(5e-4, 1e-4, "float32 determinants of matrices of 150 rows"),
     returns=("information", "gap"),
     independent=split_independent,
     styles=(
