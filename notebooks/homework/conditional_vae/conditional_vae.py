@@ -1,0 +1,43 @@
+# %% [markdown]
+# # Homework: the conditional VAE
+#
+# Seven questions, 100 points, two to three hours. You need the chapter *The conditional VAE*, pencil and paper.
+#
+# - Write each function in its own cell. Keep its name, its arguments and what it returns.
+# - The cell below each function tries it on one public example and names common mistakes. The grader asks about other
+#   inputs, of other sizes and also extreme ones, so an answer that fits the example alone earns little.
+# - Every way of writing a right answer is right: loops, einsum, NumPy, `torch.distributions`. Only numbers count.
+# - This notebook runs from top to bottom before anything is solved. Hand it in with the file `design.safetensors`.
+
+# %%
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# %% tags=["practice"]
+from course_lib.checks.practice import Practice, hand_in
+
+practice = Practice("conditional_vae")
+
+# %% [markdown]
+# question: condition
+
+# %% [markdown]
+# question: conditional_bound
+
+# %% [markdown]
+# question: semi_supervised
+
+# %% [markdown]
+# question: predict
+
+# %% [markdown]
+# question: identity
+
+# %% [markdown]
+# question: digits_by_label
+
+# %% [markdown]
+# question: explain

@@ -1,0 +1,556 @@
+"""Question 1: three ways in which a label enters a network, as arrays in and arrays out.
+
+Sources: FiLM, Perez et al. 2018; guidance without a classifier, Ho & Salimans 2022; weights that depend on a label, Ha et
+al. 2017 (hypernetworks). A label of −1 means that nobody knows it.
+"""
+
+import numpy as np
+import torch
+from scipy.special import log_expit, softmax
+
+from course_lib.grading.question import Mistake, Question, Tolerance, Variant
+
+TOLERANCE = Tolerance(2e-4, 2e-5, "float32 sums of at most two dozen terms, through one smooth function")
+
+
+def labels(rng, n, classes):
+    """Labels of n rows, of which at least one is known and at least one unknown."""
+    y = rng.integers(0, classes, size=n)
+    y[1::3] = -1
+    return y
+
+
+# ---------------------------------------------------------------- scale and shift
+
+
+def softplus(a):
+    return np.logaddexp(0, a)
+
+
+def film_inputs(rng, case):
+    n, h, classes = {"small": (4, 3, 2), "large": (9, 6, 5), "extreme": (7, 4, 3)}[case]
+    size = 1500.0 if case == "extreme" else 1.0
+    return {
+        "h": size * rng.normal(size=(n, h)),
+        "y": labels(rng, n, classes),
+        "scale": rng.normal(size=(classes, h)),
+        "shift": rng.normal(size=(classes, h)) + 1.0,
+    }
+
+
+def film_modulation(h, y, scale, shift):
+    """The numbers before the softplus."""
+    known = (y >= 0)[:, None]
+    return h * (1 + np.where(known, scale[y], 0)) + np.where(known, shift[y], 0)
+
+
+def film_reference(h, y, scale, shift):
+    return softplus(film_modulation(h, y, scale, shift))
+
+
+def film_independent(h, y, scale, shift):
+    """One-hot rows, all zeros for an unknown label, and matrix products."""
+    hot = torch.tensor(y[:, None] == np.arange(len(scale)), dtype=torch.float64)
+    gamma, beta = hot @ torch.tensor(scale), hot @ torch.tensor(shift)
+    return torch.nn.Softplus(threshold=40)(torch.addcmul(beta, torch.tensor(h), 1 + gamma)).numpy()
+
+
+FILM = Variant(
+    "film",
+    """## 1. A label that scales and shifts
+
+A one-hot vector beside the input is not the only way to tell a network the label. In *FiLM* (feature-wise linear
+modulation) each label has a scale γ_y and a shift β_y for every hidden unit: the unit's value h becomes
+(1 + γ_y)·h + β_y. Then comes the activation, here the softplus log(1 + e^a).
+
+Write `conditioned(h, y, scale, shift)` for hidden units h (N, H), labels y (N,), which are whole numbers from 0 to
+C − 1, and the tables `scale` and `shift` (C, H) of γ and β. It returns the activations (N, H). A label of −1 means that
+the label is unknown: then h is neither scaled nor shifted, and only the softplus is applied. Hidden units may be as
+large as a few thousand.""",
+    '''def conditioned(h, y, scale, shift):
+    """h (N, H), labels y (N,), scale, shift (C, H) -> activations (N, H)."""
+    raise NotImplementedError''',
+    '''def conditioned(h, y, scale, shift):
+    """h (N, H), labels y (N,), scale, shift (C, H) -> activations (N, H)."""
+    known = (y >= 0).float()[:, None]  # (N, 1)
+    row = y.clamp(min=0)  # any row will do where the label is unknown
+    a = (1 + known * scale[row]) * h + known * shift[row]  # (N, H)
+    return F.softplus(a)''',
+    film_inputs,
+    film_reference,
+    (
+        Mistake(
+            "it overflows: e^a is infinite for large a. Use a softplus that is written for large numbers.",
+            lambda h, y, scale, shift: np.log1p(np.exp(film_modulation(h, y, scale, shift))),
+            0.6,
+        ),
+        Mistake(
+            "an index of −1 takes the last row of the table: an unknown label must change nothing.",
+            lambda h, y, scale, shift: softplus((1 + scale[y]) * h + shift[y]),
+            0.5,
+        ),
+        Mistake(
+            "h is multiplied by γ: the factor is 1 + γ, so that a scale of 0 changes nothing.",
+            lambda h, y, scale, shift: film_reference(h, y, scale - 1, shift),
+            0.5,
+        ),
+        Mistake(
+            "an unknown label gets γ = 1, which doubles h: because the factor is 1 + γ, a γ of 0 changes nothing.",
+            lambda h, y, scale, shift: softplus(
+                h * (1 + np.where((y >= 0)[:, None], scale[y], 1)) + np.where((y >= 0)[:, None], shift[y], 0)
+            ),
+            0.6,
+        ),
+        Mistake(
+            "an unknown label is treated as the label 0: it must change nothing.",
+            lambda h, y, scale, shift: film_reference(h, np.maximum(y, 0), scale, shift),
+            0.5,
+        ),
+        Mistake(
+            "the shift is added before h is scaled: it comes after.",
+            lambda h, y, scale, shift: softplus(
+                (1 + np.where((y >= 0)[:, None], scale[y], 0))
+                * (h + np.where((y >= 0)[:, None], shift[y], 0))
+            ),
+            0.5,
+        ),
+        Mistake(
+            "the softplus is missing.",
+            film_modulation,
+            0.5,
+        ),
+        Mistake(
+            "the softplus is applied before scale and shift: it comes last.",
+            lambda h, y, scale, shift: film_modulation(softplus(h), y, scale, shift),
+            0.4,
+        ),
+        Mistake(
+            "rows without a label are set to 0: they go through the softplus like all others.",
+            lambda h, y, scale, shift: np.where((y >= 0)[:, None], film_reference(h, y, scale, shift), 0.0),
+            0.6,
+        ),
+        Mistake(
+            "scale and shift are exchanged.",
+            lambda h, y, scale, shift: film_reference(h, y, shift, scale),
+            0.5,
+        ),
+        Mistake(
+            "this is the ReLU: the softplus is a smooth function, which is above 0 everywhere.",
+            lambda h, y, scale, shift: np.maximum(film_modulation(h, y, scale, shift), 0.0),
+            0.5,
+        ),
+    ),
+    TOLERANCE,
+    independent=film_independent,
+    styles=(
+        """def conditioned(h, y, scale, shift):
+    rows = []
+    for n in range(len(h)):
+        c = int(y[n])
+        a = h[n] if c < 0 else h[n] * (1 + scale[c]) + shift[c]
+        rows.append(torch.logaddexp(a, torch.zeros_like(a)))
+    return torch.stack(rows)""",
+        """def conditioned(h, y, scale, shift):
+    zero = torch.zeros(1, scale.shape[1])
+    gamma = torch.cat([scale, zero])[y]  # −1 finds the row of zeros
+    beta = torch.cat([shift, zero])[y]
+    return torch.nn.Softplus()(torch.addcmul(beta, 1 + gamma, h))""",
+        """import numpy as np
+def conditioned(h, y, scale, shift):
+    h, scale, shift = (np.asarray(a, dtype=np.float64) for a in (h, scale, shift))
+    y = np.asarray(y)
+    hot = (y[:, None] == np.arange(len(scale))).astype(float)
+    a = (1 + hot @ scale) * h + hot @ shift
+    return np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))""",
+        """def conditioned(h, y, scale, shift):
+    hot = F.one_hot(y + 1, len(scale) + 1)[:, 1:].to(h.dtype)  # an unknown label is a row of zeros
+    a = h + torch.einsum("nc,ch,nh->nh", hot, scale, h) + torch.einsum("nc,ch->nh", hot, shift)
+    return a.relu() + (-a.abs()).exp().log1p()""",
+        """def conditioned(h, y, scale, shift):
+    a = h.double().clone()
+    for c in range(len(scale)):
+        a[y == c] = a[y == c] * (1 + scale[c].double()) + shift[c].double()
+    return -F.logsigmoid(-a)""",
+    ),
+)
+
+# ---------------------------------------------------------------- guidance by a token for "unknown"
+
+
+def guided_inputs(rng, case):
+    """In the extreme case drawn again until some logit is so small that its σ underflows in float64 too."""
+    while True:
+        arguments = guided_draw(rng, case)
+        if (
+            case != "extreme"
+            or right_way(*two_logits(**without_strength(arguments)), arguments["strength"]).min() < -1500
+        ):
+            return arguments
+
+
+def without_strength(arguments):
+    return {name: value for name, value in arguments.items() if name != "strength"}
+
+
+def guided_draw(rng, case):
+    n, d, e, h, pixels, classes = {
+        "small": (4, 2, 2, 3, 2, 3),
+        "large": (8, 3, 4, 6, 5, 6),
+        "extreme": (6, 4, 3, 5, 4, 2),
+    }[case]
+    return {
+        "z": rng.normal(size=(n, d)),
+        "y": labels(rng, n, classes),
+        "strength": float(rng.uniform(1000, 1500) if case == "extreme" else rng.uniform(1.5, 3)),
+        "table": rng.normal(size=(classes + 1, e)),
+        "inner": rng.normal(size=(h, d + e)),
+        "outer": rng.normal(size=(pixels, h)) * (3 if case == "extreme" else 1),
+    }
+
+
+def decoder(z, embedding, inner, outer):
+    return np.tanh(np.concatenate([z, embedding], 1) @ inner.T) @ outer.T  # (N, D)
+
+
+def two_logits(z, y, table, inner, outer):
+    """The decoder's logits with the label, and without it."""
+    told = decoder(z, table[y + 1], inner, outer)
+    untold = decoder(z, np.repeat(table[:1], len(z), 0), inner, outer)
+    return told, untold
+
+
+def guided(combine, last=log_expit):
+    """The answer for another way to combine the two logits."""
+
+    def function(z, y, strength, table, inner, outer):
+        return last(combine(*two_logits(z, y, table, inner, outer), strength))
+
+    return function
+
+
+def right_way(told, untold, w):
+    return untold + w * (told - untold)
+
+
+guided_reference = guided(right_way)
+
+
+def guided_independent(z, y, strength, table, inner, outer):
+    """Row by row, without a concatenation: the inner weights act on z and on the label apart."""
+    d = z.shape[1]
+    rows = []
+    for code, label in zip(z, y):
+        of_code = inner[:, :d] @ code
+        low = outer @ np.tanh(of_code + inner[:, d:] @ table[0])
+        high = outer @ np.tanh(of_code + inner[:, d:] @ table[label + 1])
+        rows.append(-np.logaddexp(0, -((1 - strength) * low + strength * high)))
+    return np.stack(rows)
+
+
+def swapped(inner, d):
+    """The weights that act on [z, e] as `inner` acts on [e, z]."""
+    e = inner.shape[1] - d
+    return np.concatenate([inner[:, e:], inner[:, :e]], 1)
+
+
+def mixed_embeddings(z, y, strength, table, inner, outer):
+    mixed = table[:1] + strength * (table[y + 1] - table[:1])
+    return log_expit(decoder(z, mixed, inner, outer))
+
+
+GUIDED = Variant(
+    "guided",
+    """## 1. A decoder that exaggerates its label
+
+A decoder gets the label as a vector, its *embedding*, behind the code z. Row 0 of `table` (C + 1, e) is a token that
+says "label unknown"; row 1 + c is the embedding of label c. The decoder's logits are
+
+f(z, y) = outer · tanh(inner · [z, e_y]), with e_y the embedding.
+
+Such a decoder can be asked twice, with the label and with the token, and the difference shows what the label does. *Guidance* with
+strength w makes this difference w times as large: the logits are f(z, ?) + w·(f(z, y) − f(z, ?)), where ? is the token.
+
+Write `conditioned(z, y, strength, table, inner, outer)` for z (N, d), labels y (N,), a number w = `strength`, `table`,
+`inner` (H, d + e) and `outer` (D, H). It returns the *logarithm* of each pixel's probability to be white, log σ of the
+guided logits, (N, D). A label of −1 means unknown and takes the token. The logits may be several thousand.""",
+    '''def conditioned(z, y, strength, table, inner, outer):
+    """z (N, d), labels y (N,), strength, table (C + 1, e), inner (H, d + e), outer (D, H) -> log P(white), (N, D)."""
+    raise NotImplementedError''',
+    '''def conditioned(z, y, strength, table, inner, outer):
+    """z (N, d), labels y (N,), strength, table (C + 1, e), inner (H, d + e), outer (D, H) -> log P(white), (N, D)."""
+
+    def logits(rows):
+        e = table[rows]  # (N, e)
+        return torch.tanh(torch.cat([z, e], dim=1) @ inner.T) @ outer.T  # (N, D)
+
+    told, untold = logits(y + 1), logits(torch.zeros_like(y))
+    return F.logsigmoid(untold + strength * (told - untold))''',
+    guided_inputs,
+    guided_reference,
+    (
+        Mistake(
+            "it underflows: σ of a very negative logit is 0, and its logarithm −∞. Use a log-sigmoid.",
+            guided(right_way, lambda a: np.log(1 / (1 + np.exp(-a)))),
+            0.6,
+        ),
+        Mistake(
+            "label c is looked up in row c: row 0 is the token, so label c stands in row 1 + c.",
+            lambda z, y, strength, table, inner, outer: log_expit(
+                right_way(
+                    decoder(z, table[y], inner, outer),
+                    decoder(z, np.repeat(table[:1], len(z), 0), inner, outer),
+                    strength,
+                )
+            ),
+            0.4,
+        ),
+        Mistake(
+            "told and untold are exchanged: w = 1 must give f(z, y), and w = 0 must give f(z, ?).",
+            guided(lambda told, untold, w: told + w * (untold - told)),
+            0.5,
+        ),
+        Mistake(
+            "the strength has no effect: these are the logits with the label.",
+            guided(lambda told, untold, w: told),
+            0.2,
+        ),
+        Mistake(
+            "the embeddings are combined: combine the two logits, after the network.",
+            mixed_embeddings,
+            0.4,
+        ),
+        Mistake(
+            "the logits with the label are multiplied by w: only the difference to those without it is.",
+            guided(lambda told, untold, w: w * told),
+            0.3,
+        ),
+        Mistake(
+            "1 + w is taken for w: here w = 1 means the decoder as it is, and not w = 0.",
+            guided(lambda told, untold, w: (1 + w) * told - w * untold),
+            0.6,
+        ),
+        Mistake(
+            "the embedding stands before z: `inner` expects z first.",
+            lambda z, y, strength, table, inner, outer: guided_reference(
+                z, y, strength, table, swapped(inner, z.shape[1]), outer
+            ),
+            0.6,
+        ),
+        Mistake(
+            "these are the logits: log σ of them is wanted.",
+            guided(right_way, lambda a: a),
+            0.6,
+        ),
+        Mistake(
+            "these are probabilities: their logarithms are wanted.",
+            guided(right_way, lambda a: np.exp(log_expit(a))),
+            0.6,
+        ),
+        Mistake(
+            "the logarithm of the probability to be black is returned.",
+            guided(right_way, lambda a: log_expit(-a)),
+            0.6,
+        ),
+        Mistake(
+            "the logits without the label are missing from the sum: f(z, ?) + w·(f(z, y) − f(z, ?)).",
+            guided(lambda told, untold, w: w * (told - untold)),
+            0.5,
+        ),
+    ),
+    Tolerance(
+        2e-4, 3e-5, "float32 differences of two logits, enlarged a thousand times, beside the largest number"
+    ),
+    independent=guided_independent,
+    styles=(
+        """def conditioned(z, y, strength, table, inner, outer):
+    result = torch.empty(len(z), len(outer))
+    for n in range(len(z)):
+        untold = outer @ torch.tanh(inner @ torch.cat([z[n], table[0]]))
+        told = outer @ torch.tanh(inner @ torch.cat([z[n], table[int(y[n]) + 1]]))
+        result[n] = F.logsigmoid((1 - strength) * untold + strength * told)
+    return result""",
+        """import numpy as np
+def conditioned(z, y, strength, table, inner, outer):
+    z, table, inner, outer = (np.asarray(a, dtype=np.float64) for a in (z, table, inner, outer))
+    y = np.asarray(y)
+    f = lambda e: np.tanh(np.hstack([z, e]) @ inner.T) @ outer.T
+    untold = f(np.tile(table[0], (len(z), 1)))
+    logits = untold + strength * (f(table[y + 1]) - untold)
+    return np.minimum(logits, 0) - np.log1p(np.exp(-np.abs(logits)))""",
+        """def conditioned(z, y, strength, table, inner, outer):
+    hot = F.one_hot(y + 1, len(table)).to(z.dtype)
+    token = torch.zeros_like(hot)
+    token[:, 0] = 1
+    e = torch.stack([token, hot]) @ table  # (2, N, e)
+    both = torch.cat([z.expand(2, -1, -1), e], -1)
+    untold, told = torch.einsum("ph,hi,tni->tnp", outer, torch.eye(len(inner)), torch.tanh(both @ inner.T))
+    return -F.softplus(-torch.lerp(untold, told, strength))""",
+        """def conditioned(z, y, strength, table, inner, outer):
+    z, table, inner, outer = z.double(), table.double(), inner.double(), outer.double()
+    def one(code, e):
+        def f(e):
+            return outer @ torch.tanh(inner @ torch.cat([code, e]))
+        return strength * f(e) - (strength - 1) * f(table[0])
+    logits = torch.func.vmap(one)(z, table[y + 1])
+    white = torch.ones_like(logits)
+    return torch.distributions.Bernoulli(logits=logits).log_prob(white)""",
+    ),
+)
+
+# ---------------------------------------------------------------- soft labels and weights of one's own
+
+
+def soft_inputs(rng, case):
+    n, d, h, classes = {"small": (4, 2, 3, 3), "large": (9, 4, 5, 6), "extreme": (6, 3, 4, 5)}[case]
+    logits = rng.normal(size=(n, classes))
+    if case == "extreme":
+        logits = logits + rng.choice([-3000.0, 3000.0], size=(n, 1))
+    return {
+        "z": rng.normal(size=(n, d)),
+        "logits": logits,
+        "weight": rng.normal(size=(classes, h, d)) * 0.7,
+        "bias": rng.normal(size=(classes, h)) * 0.7,
+    }
+
+
+def each_label(z, weight, bias):
+    """What each label's own layer would give, (N, C, H), before the tanh."""
+    return np.einsum("chd,nd->nch", weight, z) + bias
+
+
+def soft_mixture(p_of):
+    """The answer for other shares of the labels."""
+    return lambda z, logits, weight, bias: np.tanh(
+        np.einsum("nc,nch->nh", p_of(logits), each_label(z, weight, bias))
+    )
+
+
+soft_reference = soft_mixture(lambda logits: softmax(logits, axis=1))
+
+
+def soft_independent(z, logits, weight, bias):
+    """The weights are mixed first, and then applied: the same by linearity."""
+    shares = torch.distributions.Categorical(logits=torch.tensor(logits)).probs
+    rows = []
+    for code, p in zip(torch.tensor(z), shares):
+        own_weight = torch.tensordot(p, torch.tensor(weight), 1)
+        rows.append(torch.tanh(own_weight @ code + p @ torch.tensor(bias)))
+    return torch.stack(rows).numpy()
+
+
+SOFT = Variant(
+    "soft",
+    """## 1. A layer whose weights depend on the label
+
+Let every label c have a layer of its own, with weights W_c (H, d) and bias b_c (H,). Often the label is not known for
+sure: a classifier gives logits, and a softmax of them gives the probabilities p_c of the labels. Such a *soft label*
+mixes the layers, weights and biases alike, with shares p_c. Then comes the activation, here tanh:
+
+h = tanh( Σ_c p_c · (W_c z + b_c) ).
+
+Write `conditioned(z, logits, weight, bias)` for codes z (N, d), `logits` (N, C), `weight` (C, H, d) and `bias` (C, H).
+It returns h, (N, H). The logits may be in the thousands, positive or negative.""",
+    '''def conditioned(z, logits, weight, bias):
+    """z (N, d), logits (N, C) of the labels, weight (C, H, d), bias (C, H) -> h, (N, H)."""
+    raise NotImplementedError''',
+    '''def conditioned(z, logits, weight, bias):
+    """z (N, d), logits (N, C) of the labels, weight (C, H, d), bias (C, H) -> h, (N, H)."""
+    p = torch.softmax(logits, dim=1)  # (N, C)
+    each = torch.einsum("chd,nd->nch", weight, z) + bias  # (N, C, H), one layer a label
+    return torch.tanh(torch.einsum("nc,nch->nh", p, each))''',
+    soft_inputs,
+    soft_reference,
+    (
+        Mistake(
+            "it overflows or divides 0 by 0: subtract the largest logit before e is raised to it, or use softmax.",
+            soft_mixture(lambda logits: np.exp(logits) / np.exp(logits).sum(1, keepdims=True)),
+            0.6,
+        ),
+        Mistake(
+            "only the most probable label is taken: a soft label mixes all of them.",
+            soft_mixture(lambda logits: np.eye(logits.shape[1])[logits.argmax(1)]),
+            0.4,
+        ),
+        Mistake(
+            "the softmax runs over the rows: the shares of one row add up to 1.",
+            soft_mixture(lambda logits: softmax(logits, axis=0)),
+            0.4,
+        ),
+        Mistake(
+            "each logit goes through a sigmoid: the probabilities of the labels, a softmax, add up to 1.",
+            soft_mixture(lambda logits: np.exp(log_expit(logits))),
+            0.4,
+        ),
+        Mistake(
+            "the biases are missing: they are mixed like the weights.",
+            lambda z, logits, weight, bias: soft_reference(z, logits, weight, 0 * bias),
+            0.5,
+        ),
+        Mistake(
+            "all biases are added in full: they are mixed like the weights.",
+            lambda z, logits, weight, bias: np.tanh(
+                np.einsum("nc,nch->nh", softmax(logits, axis=1), each_label(z, weight, 0 * bias))
+                + bias.sum(0)
+            ),
+            0.5,
+        ),
+        Mistake(
+            "tanh is applied to each label's layer: mix first, the activation comes last.",
+            lambda z, logits, weight, bias: np.einsum(
+                "nc,nch->nh", softmax(logits, axis=1), np.tanh(each_label(z, weight, bias))
+            ),
+            0.4,
+        ),
+        Mistake(
+            "all labels count alike: their shares are a softmax of the logits.",
+            soft_mixture(lambda logits: np.full(logits.shape, 1 / logits.shape[1])),
+            0.2,
+        ),
+        Mistake(
+            "the logits themselves are the shares: a softmax of them is wanted.",
+            soft_mixture(lambda logits: logits),
+            0.3,
+        ),
+        Mistake(
+            "tanh is missing.",
+            lambda z, logits, weight, bias: np.einsum(
+                "nc,nch->nh", softmax(logits, axis=1), each_label(z, weight, bias)
+            ),
+            0.6,
+        ),
+    ),
+    TOLERANCE,
+    independent=soft_independent,
+    styles=(
+        """def conditioned(z, logits, weight, bias):
+    p = logits.softmax(-1)
+    result = torch.zeros(len(z), weight.shape[1])
+    for n in range(len(z)):
+        for c in range(len(weight)):
+            result[n] += p[n, c] * (weight[c] @ z[n] + bias[c])
+    return result.tanh()""",
+        """def conditioned(z, logits, weight, bias):
+    p = torch.exp(logits - torch.logsumexp(logits, 1, keepdim=True))
+    own = torch.tensordot(p, weight, dims=1)  # (N, H, d)
+    return torch.tanh(torch.bmm(own, z[:, :, None])[:, :, 0] + p @ bias)""",
+        """import numpy as np
+def conditioned(z, logits, weight, bias):
+    z, s, weight, bias = (np.asarray(a, dtype=np.float64) for a in (z, logits, weight, bias))
+    p = np.exp(s - s.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    return np.tanh(np.einsum("nc,chd,nd->nh", p, weight, z) + p @ bias)""",
+        """def conditioned(z, logits, weight, bias):
+    def one(code, s):
+        p = torch.softmax(s, 0)
+        return torch.tanh(torch.einsum("c,chd,d->h", p, weight, code) + p @ bias)
+    return torch.func.vmap(one)(z, logits)""",
+        """def conditioned(z, logits, weight, bias):
+    p = torch.distributions.Categorical(logits=logits).probs
+    inputs = torch.cat([z, torch.ones(len(z), 1)], 1)  # the bias is one more column of the weights
+    w = torch.cat([weight, bias[:, :, None]], 2)
+    pairs = p[:, :, None] * inputs[:, None, :]  # (N, C, d + 1), an outer product a row
+    return torch.tanh(pairs.flatten(1) @ w.permute(0, 2, 1).flatten(0, 1))""",
+    ),
+)
+
+QUESTION = Question("condition", "conditioned", 14, (FILM, GUIDED, SOFT))

@@ -1,0 +1,181 @@
+"""Question 6, a design: samples of every label, judged by a Fréchet distance within each label to digits not seen.
+
+The digits are UCI's 8×8 ones, which come with scikit-learn. Every third digit is the judge's (599), the others the
+students' (1,198); in this way each writer is on both sides. Pixels alone would not do, because a Gaussian per label has
+the right means and covariances of pixels, and yet draws no digits. So the distance is measured on 20 features that are
+not linear: strokes found by 64 fixed filters of 3×3, in 16 regions, and of these the 20 principal components of the students'
+digits. Source of the distance: Heusel et al. 2017.
+
+Measured, 100 samples a label: the students' own digits −3.5 (the best that one can hope for), the label's mean image
+−55, independent Gaussian pixels −20.4, a Gaussian with a covariance for each label −9.7. A conditional VAE as in the
+chapter, with P(z) = N(0, I), −9 to −10 if its variance of the pixels is learned, and −32 if it is 0.01. With a Gaussian for
+each label that is fitted to the codes, −6.8 to −8.5. A training digit plus noise of 0.1 would reach −5.2, and of 0.15 −7.0, so the guard looks
+for such copies; with noise of 0.18 it passes and earns −8.5, with 0.2 −9.4.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from course_lib.grading.question import Design
+
+SAMPLES = 100  # of each label
+COMPONENTS = 20
+CLOSE = 0.05  # a digit is a copy if it is closer to a known one than this share of real digits that are new
+MOST_COPIES = 0.15  # of real new digits it is 0.05, of honest models 0.01 to 0.06
+
+
+@lru_cache(maxsize=1)
+def digits():
+    """The students' digits and labels and the judge's, pixels in [0, 1]: (1198, 64), (1198,), (599, 64), (599,)."""
+    data = load_digits()
+    x, y = data.data / 16, data.target
+    judges = np.arange(len(x)) % 3 == 2
+    return x[~judges], y[~judges], x[judges], y[judges]
+
+
+def strokes(x):
+    """What 64 filters see in each of 16 regions: (N, 64) -> (N, 1024)."""
+    filters = np.random.default_rng(0).normal(size=(64, 9))
+    filters -= filters.mean(1, keepdims=True)
+    filters /= np.linalg.norm(filters, axis=1, keepdims=True)
+    padded = np.pad(x.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2)).reshape(-1, 8, 8, 9)
+    found = np.maximum(patches @ filters.T - 0.3, 0)  # (N, 8, 8, 64)
+    return found.reshape(-1, 4, 2, 4, 2, 64).mean((2, 4)).reshape(len(x), -1)
+
+
+@lru_cache(maxsize=1)
+def stroke_components():
+    """Mean and principal components (1024, 20) of the students' strokes; all variances together are 100."""
+    return principal(strokes(digits()[0]), scale=10.0)
+
+
+@lru_cache(maxsize=1)
+def pixel_components():
+    return principal(digits()[0])
+
+
+def principal(a, scale=None):
+    mean = a.mean(0)
+    _, sizes, rows = np.linalg.svd(a - mean, full_matrices=False)
+    factor = scale / np.sqrt((sizes**2).sum() / len(a)) if scale else 1.0
+    return mean, factor * rows[:COMPONENTS].T
+
+
+def features(x):
+    mean, components = stroke_components()
+    return (strokes(x) - mean) @ components
+
+
+def frechet(a, b):
+    """‖μa − μb‖² + tr(A + B − 2 (AB)^½) of the Gaussians with the means and covariances of a and b."""
+    cov_a, cov_b = np.cov(a.T), np.cov(b.T)
+    values, vectors = np.linalg.eigh(cov_a)
+    root = vectors * np.sqrt(np.clip(values, 0, None))
+    both = np.linalg.eigvalsh(root.T @ cov_b @ root)  # of A·B, but symmetric
+    spread = np.trace(cov_a) + np.trace(cov_b) - 2 * np.sqrt(np.clip(both, 0, None)).sum()
+    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + spread)
+
+
+def measure(arrays):
+    """Minus the mean over the labels of the Fréchet distance to the judge's digits of this label."""
+    _, _, x, y = digits()
+    images = arrays["images"].astype(np.float64)
+    return -float(np.mean([frechet(features(images[c]), features(x[y == c])) for c in range(10)]))
+
+
+def distance_to_nearest(images, x):
+    """From each image (M, 64) to the nearest of x (N, 64), in the pixels' 20 principal components: small noise does not
+    hide a copy there.
+    """
+    mean, components = pixel_components()
+    a, b = (images - mean) @ components, (x - mean) @ components
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
+    return np.sqrt(np.clip(squares.min(1), 0, None))
+
+
+def guard(arrays):
+    """Why these samples are not accepted, or an empty string."""
+    images = arrays["images"].astype(np.float64).reshape(-1, 64)
+    if images.min() < 0 or images.max() > 1:
+        return "Pixels must lie in [0, 1]: divide scikit-learn's by 16, and clamp what you add noise to."
+    mine, _, judges, _ = digits()
+    limit = np.quantile(distance_to_nearest(judges, mine), CLOSE)
+    for known, whose in ((mine, "yours"), (judges, "the judge's")):
+        if (distance_to_nearest(images, known) < limit).mean() > MOST_COPIES:
+            return (
+                f"Many of these samples are copies of {whose}, or nearly so: a model's own digits are wanted."
+            )
+    return ""
+
+
+QUESTION = Design(
+    "digits_by_label",
+    12,
+    """## 6. Design samples of every label
+
+Train a conditional model on small digits and hand in what it draws: 100 digits of each label. The score is minus the
+Fréchet distance between your digits of a label and real digits of this label that you do not have, averaged over the
+labels. It is measured on 20 features that see strokes, not only pixels. It is low if digits are wrong, blurred or noisy, and
+also if they are all alike. Which likelihood, which β, how many numbers in the code: that is for you to find out, on
+digits that you hold out yourself. Do the codes of your training digits look like draws from P(z)? If not, may P(z) depend
+on the label, as in question 2?
+
+```python
+from sklearn.datasets import load_digits
+
+data = load_digits()
+yours = torch.arange(len(data.data)) % 3 != 2  # every third digit is the judge's
+x = torch.tensor(data.data).float()[yours] / 16  # (1198, 64), in [0, 1]
+y = torch.tensor(data.target)[yours]  # (1198,)
+```
+
+Hand in `images` (10, 100, 64), float32, with pixels in [0, 1]; `images[c]` are the digits of label c. Gaussian pixels that
+are independent given the label reach −20; points begin at −13 and all are given from −8.5 on. New real digits would reach about −3.5. Copies
+of digits, with or without a little noise, are refused.""",
+    {"images": ("float32", (10, SAMPLES, 64))},
+    measure,
+    guard,
+    none_at=-13.0,
+    full_at=-8.5,
+    unit="(minus the Fréchet distance)",
+    solution="""from sklearn.datasets import load_digits
+
+data = load_digits()
+yours = torch.arange(len(data.data)) % 3 != 2
+x = torch.tensor(data.data).float()[yours] / 16  # (N, 64)
+y = torch.tensor(data.target)[yours]
+hot = F.one_hot(y, 10).float()  # (N, 10)
+
+torch.manual_seed(0)
+d, width, steps, beta, std = 32, 256, 1200, 0.1, 0.1
+encoder = nn.Sequential(nn.Linear(64 + 10, width), nn.SiLU(), nn.Linear(width, 2 * d))
+decoder = nn.Sequential(nn.Linear(d + 10, width), nn.SiLU(), nn.Linear(width, 64), nn.Sigmoid())
+parameters = [*encoder.parameters(), *decoder.parameters()]
+optimizer = torch.optim.Adam(parameters)
+schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, steps)
+for _ in range(steps):
+    i = torch.randint(len(x), (128,))
+    mu, logvar = encoder(torch.cat([x[i], hot[i]], 1)).chunk(2, 1)
+    z = mu + (logvar / 2).exp() * torch.randn_like(mu)
+    reconstruction = ((x[i] - decoder(torch.cat([z, hot[i]], 1))) ** 2).sum(1) / (2 * std**2)
+    kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)
+    loss = (reconstruction + beta * kl).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    schedule.step()
+
+# with so small a β the codes do not fill N(0, I): fit a Gaussian to the codes of each label instead
+with torch.no_grad():
+    mu, logvar = encoder(torch.cat([x, hot], 1)).chunk(2, 1)
+    images = torch.empty(10, 100, 64)
+    for c in range(10):
+        mine = mu[y == c]
+        cov = torch.cov(mine.T) + torch.diag(logvar[y == c].exp().mean(0))
+        z = torch.distributions.MultivariateNormal(mine.mean(0), cov).sample((100,))
+        label = F.one_hot(torch.full((100,), c), 10).float()
+        images[c] = decoder(torch.cat([z, label], 1))""",
+)

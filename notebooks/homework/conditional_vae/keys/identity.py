@@ -1,0 +1,611 @@
+"""Question 5, a derivation: what the KL of a conditional VAE consists of, which prior is best, how a classifier learns.
+
+For each label, E[KL(q(z|x, y) ‖ P(z))] = I(z; x|y) + KL(q(z|y) ‖ P(z)), with q(z|y) the mean of q(z|x, y) over the images of
+the label. Source: Hoffman & Johnson 2016. Among all priors of a family the one that is nearest to q(z|y) gives the best bound, which for
+Gaussians is the one with its mean and variance.
+"""
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from scipy.special import log_softmax, softmax
+
+from course_lib.grading.question import Mistake, Question, Tolerance, Variant
+
+# ---------------------------------------------------------------- the two parts of the KL
+
+
+def split_inputs(rng, case):
+    classes, pixels, d = {"small": (3, 4, 2), "large": (4, 7, 5), "extreme": (2, 160, 150)}[case]
+    root = rng.normal(size=(classes, pixels, pixels)) / np.sqrt(pixels)
+    # in the extreme case a code of 150 narrow dimensions, whose determinants no computer can hold
+    narrow = 0.03 if case == "extreme" else 0.6
+    return {
+        "mean": rng.normal(size=(classes, pixels)),
+        "cov": 0.5 * root @ root.transpose(0, 2, 1) + 0.5 * np.eye(pixels),
+        "a": narrow * rng.normal(size=(d, pixels)) / np.sqrt(pixels) * 1.5,
+        "b": rng.normal(size=(classes, d)),
+        "std": narrow * rng.uniform(0.6, 1.4, size=d),
+    }
+
+
+def split_moments(mean, cov, a, b, std):
+    """Mean (C, d) and covariance (C, d, d) of q(z|y), and the covariance S (d, d) of q(z|x, y)."""
+    s = np.diag(std**2)
+    return mean @ a.T + b, a @ cov @ a.T + s, s
+
+
+def log_det(matrices):
+    return np.linalg.slogdet(matrices)[1]
+
+
+def log_det_naive(matrices):
+    return np.log(np.linalg.det(matrices))
+
+
+def split_by(information, gap):
+    """The answer by two functions of the moments (mean, V, S)."""
+    return lambda mean, cov, a, b, std: (
+        information(*split_moments(mean, cov, a, b, std)),
+        gap(*split_moments(mean, cov, a, b, std)),
+    )
+
+
+def information_of(m, v, s, log_det=log_det):
+    return 0.5 * (log_det(v) - log_det(s))
+
+
+def gap_of(m, v, s, log_det=log_det):
+    return 0.5 * ((m**2).sum(-1) + np.trace(v, axis1=1, axis2=2) - m.shape[1] - log_det(v))
+
+
+split_reference = split_by(information_of, gap_of)
+
+
+def split_independent(mean, cov, a, b, std):
+    """I in the space of x by Sylvester's identity, and the gap as what is left of E[KL]."""
+    inside = np.eye(a.shape[1]) + cov @ (a.T / std**2) @ a  # (C, D, D)
+    information = 0.5 * np.log(np.linalg.eigvals(inside)).real.sum(1)
+    squares = (mean @ a.T + b) ** 2 + np.einsum("di,cij,dj->cd", a, cov, a)  # E[(a x + b)²]
+    kl = 0.5 * (std**2 + squares - 1 - 2 * np.log(std)).sum(1)
+    return information, kl - information
+
+
+def diagonal(matrices):
+    return np.einsum("...ii->...i", matrices)
+
+
+SPLIT = Variant(
+    "split",
+    """## 5. Derive: two parts of the KL
+
+Averaged over the images of one label, the KL of a conditional VAE has two parts:
+
+E[ KL(q(z|x, y) ‖ P(z)) ] = I(z; x|y) + KL(q(z|y) ‖ P(z)).
+
+Here q(z|y) is the mean of q(z|x, y) over the images of label y. The first part, the mutual information, is what a code tells of its image. The
+second is how far the label's codes are from the prior, and it is what goes wrong when one draws from the prior.
+
+Derive the identity: write the KL as a mean of log q(z|x, y) − log P(z), and add and subtract log q(z|y). Then work out
+both parts for Gaussians. Let x of label y be Gaussian with mean m_y and covariance Σ_y, let q(z|x, y) be N(A x + b_y, S)
+with a diagonal S, and let P(z) = N(0, I). Which Gaussian is q(z|y)?
+
+Write `identity(mean, cov, a, b, std)` for `mean` (C, D) and `cov` (C, D, D) of the images, A = `a` (d, D), `b` (C, d),
+and `std` (d,), the standard deviations in S. It returns two arrays in nats: I(z; x|y) of each label, (C,), and
+KL(q(z|y) ‖ P(z)), (C,). It must also be right for codes of 150 dimensions.""",
+    '''def identity(mean, cov, a, b, std):
+    """mean (C, D), cov (C, D, D), a (d, D), b (C, d), std (d,) -> I(z; x|y) (C,) and KL(q(z|y) || P(z)) (C,)."""
+    raise NotImplementedError''',
+    '''def identity(mean, cov, a, b, std):
+    """mean (C, D), cov (C, D, D), a (d, D), b (C, d), std (d,) -> I(z; x|y) (C,) and KL(q(z|y) || P(z)) (C,)."""
+    m = mean @ a.T + b  # (C, d), the mean of q(z|y)
+    v = a @ cov @ a.T + torch.diag(std**2)  # (C, d, d), its covariance
+    log_det = torch.logdet(v)  # (C,)
+    information = 0.5 * (log_det - 2 * std.log().sum())
+    trace = v.diagonal(dim1=1, dim2=2).sum(1)
+    gap = 0.5 * ((m**2).sum(1) + trace - len(std) - log_det)
+    return information, gap''',
+    split_inputs,
+    split_reference,
+    (
+        Mistake(
+            "a determinant of 150 dimensions underflows to 0: use the logarithm of the determinant directly.",
+            split_by(
+                lambda m, v, s: information_of(m, v, s, log_det_naive),
+                lambda m, v, s: gap_of(m, v, s, log_det_naive),
+            ),
+            0.6,
+        ),
+        Mistake(
+            "the second result is the whole E[KL]: it is what is left of it without I(z; x|y).",
+            split_by(information_of, lambda m, v, s: information_of(m, v, s) + gap_of(m, v, s)),
+            0.6,
+        ),
+        Mistake(
+            "the mutual information lacks its factor ½.",
+            split_by(lambda m, v, s: 2 * information_of(m, v, s), gap_of),
+            0.6,
+        ),
+        Mistake(
+            "the KL lacks its factor ½.",
+            split_by(information_of, lambda m, v, s: 2 * gap_of(m, v, s)),
+            0.6,
+        ),
+        Mistake(
+            "the mutual information is that of independent dimensions: A Σ Aᵀ has entries beside the diagonal.",
+            split_by(lambda m, v, s: 0.5 * np.log(diagonal(v) / diagonal(s)).sum(1), gap_of),
+            0.4,
+        ),
+        Mistake(
+            "both parts are those of independent dimensions: A Σ Aᵀ has entries beside the diagonal.",
+            split_by(
+                lambda m, v, s: 0.5 * np.log(diagonal(v) / diagonal(s)).sum(1),
+                lambda m, v, s: 0.5 * (m**2 + diagonal(v) - 1 - np.log(diagonal(v))).sum(1),
+            ),
+            0.3,
+        ),
+        Mistake(
+            "b is missing in the mean of q(z|y).",
+            lambda mean, cov, a, b, std: split_reference(mean, cov, a, 0 * b, std),
+            0.6,
+        ),
+        Mistake(
+            "`std` is taken for the variance: S has std² on its diagonal.",
+            lambda mean, cov, a, b, std: split_reference(mean, cov, a, b, np.sqrt(std)),
+            0.6,
+        ),
+        Mistake(
+            "S is missing in the covariance of q(z|y): z also varies when x does not.",
+            split_by(information_of, lambda m, v, s: gap_of(m, v - s, s)),
+            0.4,
+        ),
+        Mistake(
+            "the spread of the images is missing: q(z|y) is wider than q(z|x, y).",
+            split_by(information_of, lambda m, v, s: gap_of(m, 0 * v + s, s)),
+            0.4,
+        ),
+        Mistake(
+            "the mean of q(z|y) is missing in the KL.",
+            split_by(information_of, lambda m, v, s: gap_of(0 * m, v, s)),
+            0.5,
+        ),
+        Mistake(
+            "the mutual information lacks the entropy of q(z|x, y): it is 0 where A is 0.",
+            split_by(lambda m, v, s: 0.5 * log_det(v), gap_of),
+            0.4,
+        ),
+        Mistake(
+            "the KL holds −1 once: it stands once for each dimension.",
+            split_by(information_of, lambda m, v, s: gap_of(m, v, s) + (m.shape[1] - 1) / 2),
+            0.6,
+        ),
+        Mistake(
+            "the KL lacks −d: it must be 0 where q(z|y) is N(0, I).",
+            split_by(information_of, lambda m, v, s: gap_of(m, v, s) + m.shape[1] / 2),
+            0.6,
+        ),
+        Mistake(
+            "the two results are exchanged.",
+            split_by(gap_of, information_of),
+            0.7,
+        ),
+        Mistake(
+            "logarithms to base 2: nats are wanted.",
+            split_by(
+                lambda m, v, s: information_of(m, v, s) / np.log(2),
+                lambda m, v, s: gap_of(m, v, s) / np.log(2),
+            ),
+            0.7,
+        ),
+    ),
+    Tolerance(5e-4, 1e-4, "float32 determinants of matrices of 150 rows"),
+    returns=("information", "gap"),
+    independent=split_independent,
+    styles=(
+        """def identity(mean, cov, a, b, std):
+    normal = torch.distributions.MultivariateNormal
+    d = len(std)
+    information, gap = [], []
+    for c in range(len(mean)):
+        q = normal(a @ mean[c] + b[c], a @ cov[c] @ a.T + torch.diag(std**2))
+        one = normal(torch.zeros(d), torch.diag(std**2))
+        information.append(q.entropy() - one.entropy())
+        gap.append(torch.distributions.kl_divergence(q, normal(torch.zeros(d), torch.eye(d))))
+    return torch.stack(information), torch.stack(gap)""",
+        """import numpy as np
+def identity(mean, cov, a, b, std):
+    mean, cov, a, b, std = (np.asarray(t, dtype=np.float64) for t in (mean, cov, a, b, std))
+    w = a / std[:, None]
+    ratio = np.linalg.eigvalsh(np.eye(len(std)) + w @ cov @ w.T)
+    information = 0.5 * np.log(ratio).sum(-1)
+    m = mean @ a.T + b
+    variance = np.einsum("di,cij,dj->cd", a, cov, a) + std**2
+    kl = 0.5 * (m**2 + variance - 1 - 2 * np.log(std)).sum(1)  # the mean KL of all images
+    return information, kl - information""",
+        """def identity(mean, cov, a, b, std):
+    mean, cov, a, b, std = (t.double() for t in (mean, cov, a, b, std))
+    v = torch.einsum("di,cij,ej->cde", a, cov, a) + torch.diag_embed(std**2)
+    root = torch.linalg.cholesky(v)
+    half = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    m = torch.einsum("di,ci->cd", a, mean) + b
+    gap = 0.5 * (m.square().sum(1) + root.square().sum((1, 2)) - len(std)) - half
+    return half - std.log().sum(), gap""",
+        """def identity(mean, cov, a, b, std):
+    def one(mean, cov, b):
+        v = a @ cov @ a.T + torch.diag(std * std)
+        sign, log_det = torch.linalg.slogdet(v)
+        m = a @ mean + b
+        return (log_det - (std * std).log().sum()) / 2, (m @ m + torch.trace(v) - len(std) - log_det) / 2
+    return torch.func.vmap(one)(mean, cov, b)""",
+    ),
+)
+
+# ---------------------------------------------------------------- the best prior of a label
+
+
+def prior_inputs(rng, case):
+    n, d, classes = {"small": (7, 2, 2), "large": (16, 4, 4), "extreme": (11, 3, 5)}[case]
+    y = np.concatenate(
+        [np.arange(1, classes).repeat(2), rng.integers(1, classes, size=n - 2 * classes + 1), [0]]
+    )
+    far = 1000.0 if case == "extreme" else 0.0
+    centre = rng.normal(size=(classes, d)) + far
+    return {
+        "mu": centre[y] + rng.normal(size=(n, d)),
+        "logvar": rng.normal(size=(n, d)) - 0.5,
+        "y": y[rng.permutation(n)] if case != "extreme" else y,
+        "classes": classes,
+    }
+
+
+def by_label(function):
+    """The answer from a function of one label's mu and variances, (n, d) each."""
+
+    def whole(mu, logvar, y, classes):
+        parts = [function(mu[y == c], np.exp(logvar[y == c])) for c in range(classes)]
+        return tuple(np.stack(part) for part in zip(*parts))
+
+    return whole
+
+
+def best_prior(mu, var):
+    return mu.mean(0), (var + (mu - mu.mean(0)) ** 2).mean(0)
+
+
+prior_reference = by_label(best_prior)
+
+
+def prior_independent(mu, logvar, y, classes):
+    """Roots of the slopes of Σ KL, one label and one dimension after another, starting from the KL itself."""
+
+    def slope_of_kl(mu, var, m, log_v, which):
+        m, log_v = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (m, log_v))
+        q = torch.distributions.Normal(torch.tensor(mu), torch.tensor(np.sqrt(var)))
+        prior = torch.distributions.Normal(m, torch.exp(log_v / 2))
+        loss = torch.distributions.kl_divergence(q, prior).sum()
+        return float(torch.autograd.grad(loss, (m, log_v)[which])[0])
+
+    def roots(mu, var):
+        m = brentq(lambda m: slope_of_kl(mu, var, m, 0.0, 0), mu.min() - 1, mu.max() + 1, xtol=1e-11)
+        return m, np.exp(brentq(lambda v: slope_of_kl(mu, var, m, v, 1), -15, 15, xtol=1e-11))
+
+    mean, var = np.empty((classes, mu.shape[1])), np.empty((classes, mu.shape[1]))
+    for c in range(classes):
+        for i in range(mu.shape[1]):
+            mean[c, i], var[c, i] = roots(mu[y == c, i], np.exp(logvar[y == c, i]))
+    return mean, var
+
+
+def bessel(mu, var):
+    n = len(mu)
+    return mu.mean(0), var.mean(0) + ((mu - mu.mean(0)) ** 2).sum(0) / np.maximum(n - 1, 0)
+
+
+def precision_weighted(mu, var):
+    return (mu / var).sum(0) / (1 / var).sum(0), 1 / (1 / var).mean(0)
+
+
+PRIOR = Variant(
+    "prior",
+    """## 5. Derive: the best prior of a label
+
+Let every label have a prior of its own, P(z|y) = N(m_y, diag(v_y)), and let the encoder be given: image n has
+q(z|x_n, y_n) = N(μ_n, diag(e^logvar_n)). The prior occurs in the bound only in the KL, so that the best prior makes
+
+Σ_n KL( q(z|x_n, y_n) ‖ P(z|y_n) )
+
+as small as possible. Derive m_y and v_y on paper: set the derivatives with respect to both to 0. You will see that this prior has the mean
+and the variance of q(z|y), which is the mixture of the q of all images of the label.
+
+Then write `identity(mu, logvar, y, classes)` for `mu` and `logvar` (N, d), labels y (N,) and their number C = `classes`;
+each label occurs at least once. It returns two arrays: the means m (C, d) and the variances v (C, d). It must also be right for codes that
+are far from 0, and for a label of a single image.""",
+    '''def identity(mu, logvar, y, classes):
+    """mu, logvar (N, d), y (N,), the number of labels C -> means (C, d) and variances (C, d) of the best prior."""
+    raise NotImplementedError''',
+    '''def identity(mu, logvar, y, classes):
+    """mu, logvar (N, d), y (N,), the number of labels C -> means (C, d) and variances (C, d) of the best prior."""
+    means, variances = [], []
+    for c in range(classes):
+        mine, var = mu[y == c], logvar[y == c].exp()  # (n, d) each
+        m = mine.mean(0)
+        means.append(m)
+        variances.append((var + (mine - m) ** 2).mean(0))
+    return torch.stack(means), torch.stack(variances)''',
+    prior_inputs,
+    prior_reference,
+    (
+        Mistake(
+            "this is the variance of the means μ alone: each q has a width of its own, which adds to it.",
+            by_label(lambda mu, var: (mu.mean(0), mu.var(0))),
+            0.5,
+        ),
+        Mistake(
+            "this is the mean width of the q: they also lie at different places.",
+            by_label(lambda mu, var: (mu.mean(0), var.mean(0))),
+            0.5,
+        ),
+        Mistake(
+            "divided by n − 1: the smallest KL wants n, and n − 1 fails for a label of one image.",
+            by_label(bessel),
+            0.6,
+        ),
+        Mistake(
+            "one prior for all labels is returned: each label has its own.",
+            lambda mu, logvar, y, classes: tuple(
+                np.tile(part, (classes, 1)) for part in best_prior(mu, np.exp(logvar))
+            ),
+            0.3,
+        ),
+        Mistake(
+            "the log-variances are averaged: the variances are to be averaged.",
+            by_label(lambda mu, var: (mu.mean(0), np.exp(np.log(var).mean(0)) + mu.var(0))),
+            0.5,
+        ),
+        Mistake(
+            "these are standard deviations: variances are wanted.",
+            by_label(lambda mu, var: (mu.mean(0), np.sqrt(best_prior(mu, var)[1]))),
+            0.7,
+        ),
+        Mistake(
+            "these are log-variances: variances are wanted.",
+            by_label(lambda mu, var: (mu.mean(0), np.log(best_prior(mu, var)[1]))),
+            0.7,
+        ),
+        Mistake(
+            "this is the best prior for the KL the other way round, KL(P ‖ q), in which precisions are averaged.",
+            by_label(precision_weighted),
+            0.3,
+        ),
+        Mistake(
+            "the means are weighted by precision: in the KL all images of a label count alike.",
+            by_label(
+                lambda mu, var: (
+                    precision_weighted(mu, var)[0],
+                    (var + (mu - precision_weighted(mu, var)[0]) ** 2).mean(0),
+                )
+            ),
+            0.4,
+        ),
+        Mistake(
+            "e^logvar is taken for a standard deviation: it is the variance.",
+            lambda mu, logvar, y, classes: prior_reference(mu, 2 * logvar, y, classes),
+            0.5,
+        ),
+        Mistake(
+            "this is the mean square around 0: a variance is one around m_y.",
+            by_label(lambda mu, var: (mu.mean(0), (var + mu**2).mean(0))),
+            0.5,
+        ),
+        Mistake(
+            "sums over the images of a label: means over them are wanted.",
+            by_label(lambda mu, var: (mu.sum(0), (var + (mu - mu.mean(0)) ** 2).sum(0))),
+            0.5,
+        ),
+    ),
+    Tolerance(3e-4, 1e-5, "float32 means of numbers near 1000 are good to 10⁻⁴"),
+    returns=("mean", "variance"),
+    independent=prior_independent,
+    styles=(
+        """def identity(mu, logvar, y, classes):
+    hot = F.one_hot(y, classes).double()  # (N, C)
+    share = hot / hot.sum(0)  # each column adds up to 1
+    mu, var = mu.double(), logvar.double().exp()
+    m = share.T @ mu
+    return m, share.T @ (var + mu**2) - m**2""",
+        """import numpy as np
+def identity(mu, logvar, y, classes):
+    mu, logvar, y = np.asarray(mu, dtype=np.float64), np.asarray(logvar, dtype=np.float64), np.asarray(y)
+    m = np.stack([mu[y == c].mean(0) for c in range(classes)])
+    v = np.stack([np.exp(logvar[y == c]).mean(0) + mu[y == c].var(0) for c in range(classes)])
+    return m, v""",
+        """def identity(mu, logvar, y, classes):
+    count = torch.bincount(y, minlength=classes).to(mu.dtype)[:, None]
+    m = torch.zeros(classes, mu.shape[1]).index_add_(0, y, mu) / count
+    around = logvar.exp() + (mu - m[y]).square()
+    return m, torch.zeros(classes, mu.shape[1]).index_add_(0, y, around) / count""",
+        """def identity(mu, logvar, y, classes):
+    mu, logvar = mu.double(), logvar.double()
+    m, v = torch.empty(classes, mu.shape[1]).double(), torch.empty(classes, mu.shape[1]).double()
+    for c in range(classes):
+        rows = torch.nonzero(y == c).flatten().tolist()
+        mixture = torch.distributions.MixtureSameFamily(
+            torch.distributions.Categorical(torch.ones(len(rows)).double()),
+            torch.distributions.Independent(torch.distributions.Normal(mu[rows], (logvar[rows] / 2).exp()), 1),
+        )
+        m[c], v[c] = mixture.mean, mixture.variance
+    return m, v""",
+    ),
+)
+
+# ---------------------------------------------------------------- how the classifier learns without labels
+
+
+def slope_inputs(rng, case):
+    n, classes = {"small": (4, 3), "large": (9, 6), "extreme": (7, 5)}[case]
+    table, logits = rng.normal(size=(n, classes)) * 2 - 9, rng.normal(size=(n, classes))
+    if case == "extreme":
+        # multiples of 1/64, so that float32 holds them exactly; the differences of large numbers decide
+        table = np.round(64 * (table * 5 - 2500)) / 64
+        logits[:, 0] -= 3000.0
+    return {"bound": table, "logits": logits, "prior": rng.dirichlet(np.full(classes, 3.0))}
+
+
+def slope_by(function):
+    """The answer by a function of (q, log q, L, log P(y))."""
+    return lambda bound, logits, prior: function(
+        softmax(logits, axis=1), log_softmax(logits, axis=1), bound, np.log(prior)
+    )
+
+
+def mean_of(q, a):
+    return (q * a).sum(1, keepdims=True)
+
+
+def centred(q, a):
+    return q * (a - mean_of(q, a))
+
+
+slope_reference = slope_by(lambda q, log_q, bound, log_p: centred(q, bound + log_p - log_q))
+
+
+def slope_independent(bound, logits, prior):
+    s = torch.tensor(logits, requires_grad=True)
+    q = torch.distributions.Categorical(logits=s)
+    value = (q.probs * (torch.tensor(bound) + torch.tensor(prior).log() - q.logits)).sum()
+    return torch.autograd.grad(value, s)[0].numpy()
+
+
+SLOPE = Variant(
+    "slope",
+    """## 5. Derive: how a classifier learns without labels
+
+For an image without a label the bound is U = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ], where L(x, y) is the
+bound on log P(x|y), and q(y|x) is a softmax of the classifier's logits s. So the classifier learns even from images that
+nobody labelled. What does it learn?
+
+Derive ∂U/∂s_c on paper. Use that ∂ log q(y|x) / ∂s_c = [y = c] − q(c|x). Write A_y for the bracket above. The result has one
+term for each label, and says which labels gain: those whose A_y is above the average.
+
+Then write `identity(bound, logits, prior)` for the table `bound` (N, C) of L(x, y), s = `logits` (N, C) and P(y) =
+`prior` (C,): the gradient of the *sum* of U over the images with respect to the logits, (N, C), by your formula. It must
+also be right where q(y|x) is too small for the computer.""",
+    '''def identity(bound, logits, prior):
+    """L(x, y) (N, C), logits (N, C) of q(y|x), P(y) (C,) -> the gradient of the sum of U by the logits, (N, C)."""
+    raise NotImplementedError''',
+    '''def identity(bound, logits, prior):
+    """L(x, y) (N, C), logits (N, C) of q(y|x), P(y) (C,) -> the gradient of the sum of U by the logits, (N, C)."""
+    log_q = torch.log_softmax(logits, dim=1)
+    q = log_q.exp()
+    a = bound + prior.log() - log_q  # (N, C)
+    u = (q * a).sum(1, keepdim=True)  # (N, 1), the mean of a under q
+    return q * (a - u)''',
+    slope_inputs,
+    slope_reference,
+    (
+        Mistake(
+            "0 times infinity: q underflows, and its logarithm is −∞. Take log q from a log-softmax.",
+            slope_by(lambda q, log_q, bound, log_p: centred(q, bound + log_p - np.log(q))),
+            0.6,
+        ),
+        Mistake(
+            "the mean is not subtracted: when s_c grows, all other labels lose.",
+            slope_by(lambda q, log_q, bound, log_p: q * (bound + log_p - log_q)),
+            0.4,
+        ),
+        Mistake(
+            "this is the gradient with respect to q(y|x), not to its logits.",
+            slope_by(lambda q, log_q, bound, log_p: bound + log_p - log_q - 1),
+            0.3,
+        ),
+        Mistake(
+            "the entropy is left out: −log q(y|x) belongs to A.",
+            slope_by(lambda q, log_q, bound, log_p: centred(q, bound + log_p)),
+            0.5,
+        ),
+        Mistake(
+            "the sign of the entropy is turned: A holds −log q(y|x).",
+            slope_by(lambda q, log_q, bound, log_p: centred(q, bound + log_p + log_q)),
+            0.5,
+        ),
+        Mistake(
+            "the prior is missing: log P(y) belongs to A.",
+            slope_by(lambda q, log_q, bound, log_p: centred(q, bound - log_q)),
+            0.5,
+        ),
+        Mistake(
+            "the sign is turned: U is to be raised.",
+            slope_by(lambda q, log_q, bound, log_p: -centred(q, bound + log_p - log_q)),
+            0.7,
+        ),
+        Mistake(
+            "the mean over the images is taken: the gradient of the sum is wanted.",
+            lambda bound, logits, prior: slope_reference(bound, logits, prior) / len(bound),
+            0.7,
+        ),
+        Mistake(
+            "this is P(y|x) − q(y|x), the gradient of a cross-entropy: U is another function of the logits.",
+            slope_by(lambda q, log_q, bound, log_p: softmax(bound + log_p, axis=1) - q),
+            0.4,
+        ),
+        Mistake(
+            "the plain mean over the labels is subtracted: it must be the mean under q(y|x).",
+            slope_by(
+                lambda q, log_q, bound, log_p: (
+                    q * (bound + log_p - log_q - (bound + log_p - log_q).mean(1, keepdims=True))
+                )
+            ),
+            0.5,
+        ),
+        Mistake(
+            "1 is subtracted where the mean of A belongs: a softmax's probabilities depend on each other.",
+            slope_by(lambda q, log_q, bound, log_p: q * (bound + log_p - log_q - 1)),
+            0.4,
+        ),
+        Mistake(
+            "q(1 − q) is the slope of a label's own probability: the others change as well.",
+            slope_by(lambda q, log_q, bound, log_p: q * (1 - q) * (bound + log_p - log_q)),
+            0.4,
+        ),
+        Mistake(
+            "the factor q(c|x) is missing before the difference.",
+            slope_by(
+                lambda q, log_q, bound, log_p: bound + log_p - log_q - mean_of(q, bound + log_p - log_q)
+            ),
+            0.5,
+        ),
+    ),
+    Tolerance(1e-3, 2e-4, "differences of float32 numbers near 2500, whose rounding is 10⁻⁴"),
+    independent=slope_independent,
+    styles=(
+        """def identity(bound, logits, prior):
+    s = logits.double().requires_grad_()
+    log_q = torch.log_softmax(s, 1)
+    u = (log_q.exp() * (bound.double() + prior.double().log() - log_q)).sum()
+    return torch.autograd.grad(u, s)[0]""",
+        """def identity(bound, logits, prior):
+    result = torch.zeros(logits.shape)
+    for n in range(len(logits)):
+        log_q = logits[n] - torch.logsumexp(logits[n], 0)
+        a = bound[n] + prior.log() - log_q
+        for c in range(len(prior)):
+            for y in range(len(prior)):
+                result[n, c] += log_q[y].exp() * ((y == c) * 1.0 - log_q[c].exp()) * (a[y] - a[c])
+    return result""",
+        """import numpy as np
+from scipy.special import softmax, log_softmax
+def identity(bound, logits, prior):
+    a, s, p = (np.asarray(t, dtype=np.float64) for t in (bound, logits, prior))
+    q = softmax(s, axis=1)
+    a = a + np.log(p) - log_softmax(s, axis=1)
+    jacobian = np.einsum("nc,cd->ncd", q, np.eye(len(p))) - np.einsum("nc,nd->ncd", q, q)
+    return np.einsum("ncd,nd->nc", jacobian, a)""",
+        """def identity(bound, logits, prior):
+    def value(s, row):
+        log_q = F.log_softmax(s, 0)
+        return torch.dot(log_q.exp(), row + prior.double().log() - log_q)
+    return torch.func.vmap(torch.func.grad(value))(logits.double(), bound.double())""",
+    ),
+)
+
+QUESTION = Question("identity", "identity", 14, (SPLIT, PRIOR, SLOPE))

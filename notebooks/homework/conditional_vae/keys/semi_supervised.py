@@ -1,0 +1,571 @@
+"""Question 3: the bound for images whose label is not known, or not wholly.
+
+If y is not observed it is one more latent variable, discrete, and the encoder gets a classifier q(y|x) beside q(z|x, y).
+The sum over y is exact. Source: Kingma et al. 2014, equations 7 to 9 (the model M2). With A_c = L(x, c) + log P(c) the
+bound is also log Σ_c e^(A_c) − KL(q(y|x) ‖ softmax(A)), from which the independent answers come.
+"""
+
+import numpy as np
+import torch
+from scipy.special import log_softmax, logsumexp, softmax
+
+from course_lib.grading.question import Mistake, Question, Tolerance, Variant
+
+TOLERANCE = Tolerance(2e-4, 2e-5, "float32 sums of a dozen terms; the largest number decides the rounding")
+
+
+def common(rng, case):
+    """The table of bounds (N, C), the classifier's logits (N, C) and the prior (C,)."""
+    n, classes = {"small": (5, 3), "large": (11, 7), "extreme": (8, 5)}[case]
+    table, logits = rng.normal(size=(n, classes)) * 2 - 9, rng.normal(size=(n, classes)) * 1.5
+    if case == "extreme":  # images of many pixels, and a classifier that is wholly sure
+        table = table * 5 - 2500
+        logits[:, 0] -= 3000.0
+    return {"bound": table, "logits": logits, "prior": rng.dirichlet(np.full(classes, 3.0))}
+
+
+def entropy_of(logits):
+    log_q = log_softmax(logits, axis=1)
+    return -(np.exp(log_q) * log_q).sum(1)
+
+
+def average(bound, logits, prior):
+    """U(x) = Σ_c q(c|x) [L(x, c) + log P(c) − log q(c|x)], (N,)."""
+    return (softmax(logits, axis=1) * (bound + np.log(prior))).sum(1) + entropy_of(logits)
+
+
+def from_above(bound, logits, prior):
+    """The same as log P of the mixture of all labels, less the KL from its posterior."""
+    joint = torch.tensor(bound) + torch.tensor(prior).log()
+    q, best = (torch.distributions.Categorical(logits=a) for a in (torch.tensor(logits), joint))
+    return (joint.logsumexp(1) - torch.distributions.kl_divergence(q, best)).numpy()
+
+
+def underflowing(bound, logits, prior):
+    q = softmax(logits, axis=1)
+    return (q * (bound + np.log(prior) - np.log(q))).sum(1)
+
+
+def no_prior(bound, logits, prior):
+    return average(bound, logits, np.ones_like(prior))
+
+
+def no_entropy(bound, logits, prior):
+    return average(bound, logits, prior) - entropy_of(logits)
+
+
+def entropy_subtracted(bound, logits, prior):
+    return average(bound, logits, prior) - 2 * entropy_of(logits)
+
+
+def likeliest_only(bound, logits, prior):
+    rows, best = np.arange(len(logits)), logits.argmax(1)
+    return (bound + np.log(prior) - log_softmax(logits, axis=1))[rows, best]
+
+
+def log_outside(bound, logits, prior):
+    return logsumexp(bound + log_softmax(logits, axis=1), axis=1)
+
+
+def no_classifier(bound, logits, prior):
+    return logsumexp(bound + np.log(prior), axis=1)
+
+
+def labels_alike(bound, logits, prior):
+    return (bound + np.log(prior) - log_softmax(logits, axis=1)).mean(1)
+
+
+# ---------------------------------------------------------------- no label at all
+
+
+def negative(function):
+    return lambda *arguments, **named: -function(*arguments, **named)
+
+
+def mean_of(function):
+    return lambda *arguments, **named: function(*arguments, **named).mean()
+
+
+AVERAGE = Variant(
+    "average",
+    """## 3. An image without a label
+
+Labels are dear, images are cheap. For an image without a label, y is one more latent variable, and the encoder gets a
+second part: a classifier q(y|x). The bound of chapter 02, for the pair (y, z) in place of z, becomes
+
+log P(x) ≥ U(x) = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ],
+
+where L(x, y) is the bound on log P(x|y) that you know. The sum has C terms, so nothing has to be drawn. The last term
+adds up to the entropy of q(y|x).
+
+Write `semi_supervised(bound, logits, prior)` for the table `bound` (N, C) of L(x, y) for every label, the classifier's
+`logits` (N, C), whose softmax is q(y|x), and the labels' prior probabilities `prior` (C,). It returns U(x) in nats for
+each image, (N,). It must also be right where q(y|x) is too small for the computer.""",
+    '''def semi_supervised(bound, logits, prior):
+    """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,) -> U(x), (N,), in nats."""
+    raise NotImplementedError''',
+    '''def semi_supervised(bound, logits, prior):
+    """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,) -> U(x), (N,), in nats."""
+    log_q = torch.log_softmax(logits, dim=1)  # (N, C), finite where q itself underflows
+    return (log_q.exp() * (bound + prior.log() - log_q)).sum(1)''',
+    common,
+    average,
+    (
+        Mistake(
+            "0 times the logarithm of 0: q(y|x) underflows. Take log q from a log-softmax.",
+            underflowing,
+            0.6,
+        ),
+        Mistake("the prior is missing: log P(y) stands inside the sum.", no_prior, 0.5),
+        Mistake("the entropy of q(y|x) is missing.", no_entropy, 0.4),
+        Mistake("the entropy of q(y|x) is subtracted: −log q is a positive number.", entropy_subtracted, 0.5),
+        Mistake(
+            "only the classifier's most probable label is taken: the bound is a mean over all labels.",
+            likeliest_only,
+            0.3,
+        ),
+        Mistake(
+            "the logarithm stands outside of the sum over y: q(y|x) weighs logarithms, not probabilities.",
+            log_outside,
+            0.2,
+        ),
+        Mistake(
+            "the classifier has no effect: this is the bound with the best q(y|x) of all, not with the given one.",
+            no_classifier,
+            0.3,
+        ),
+        Mistake("all labels count alike: label y counts q(y|x) times.", labels_alike, 0.2),
+        Mistake(
+            "the softmax runs over the images: the labels' probabilities of one image add up to 1.",
+            lambda bound, logits, prior: (
+                softmax(logits, axis=0) * (bound + np.log(prior) - log_softmax(logits, axis=0))
+            ).sum(1),
+            0.4,
+        ),
+        Mistake(
+            "P(y) is added, not its logarithm.",
+            lambda bound, logits, prior: average(bound, logits, np.exp(prior)),
+            0.5,
+        ),
+        Mistake("the sign is turned: the bound is wanted, not a loss.", negative(average), 0.7),
+        Mistake("the mean over the images is taken: one number an image is wanted.", mean_of(average), 0.7),
+    ),
+    TOLERANCE,
+    independent=from_above,
+    styles=(
+        """def semi_supervised(bound, logits, prior):
+    q = torch.distributions.Categorical(logits=logits)
+    return (q.probs * (bound + prior.log())).sum(-1) + q.entropy()""",
+        """def semi_supervised(bound, logits, prior):
+    result = []
+    for n in range(len(bound)):
+        log_q = logits[n] - torch.logsumexp(logits[n], 0)
+        total = 0.0
+        for c in range(len(prior)):
+            total = total + torch.exp(log_q[c]) * (bound[n, c] + math.log(prior[c]) - log_q[c])
+        result.append(total)
+    return torch.stack(result)""",
+        """import numpy as np
+from scipy.special import softmax, entr
+def semi_supervised(bound, logits, prior):
+    a, s, p = (np.asarray(t, dtype=np.float64) for t in (bound, logits, prior))
+    q = softmax(s, axis=1)
+    return np.einsum("nc,nc->n", q, a) + q @ np.log(p) + entr(q).sum(axis=1)""",
+        """def semi_supervised(bound, logits, prior):
+    joint = bound.double() + prior.double().log()
+    log_q = F.log_softmax(logits.double(), 1)
+    log_best = F.log_softmax(joint, 1)
+    return joint.logsumexp(1) - F.kl_div(log_best, log_q, log_target=True, reduction="none").sum(1)""",
+        """def semi_supervised(bound, logits, prior):
+    def one(row, s):
+        q = torch.softmax(s, 0)
+        return torch.dot(q, row + torch.log(prior)) + torch.logsumexp(s, 0) - torch.dot(q, s)
+    return torch.func.vmap(one)(bound, logits)""",
+    ),
+)
+
+# ---------------------------------------------------------------- some labels known, some not
+
+
+def mixed_inputs(rng, case):
+    arguments = common(rng, case)
+    n, classes = arguments["bound"].shape
+    y = rng.integers(0, classes, size=n)
+    y[::2] = -1
+    y[1] = 0  # of which in the extreme case the classifier is sure that it is not this one
+    return arguments | {"y": y, "alpha": float(rng.uniform(0.3, 3))}
+
+
+def mixed(labelled=None, unlabelled=average):
+    """The answer, or what comes out with other terms for rows with and without a label."""
+
+    def function(bound, logits, prior, y, alpha):
+        rows = np.arange(len(y))
+        a, p, q = bound[rows, y], np.log(prior)[y], log_softmax(logits, axis=1)[rows, y]
+        told = (labelled or (lambda a, p, q, alpha: a + p + alpha * q))(a, p, q, alpha)
+        return np.where(y < 0, unlabelled(bound, logits, prior), told)
+
+    return function
+
+
+mixed_reference = mixed()
+
+
+def mixed_independent(bound, logits, prior, y, alpha):
+    """Both cases by one formula: with a label, q(y|x) is replaced by certainty, whose entropy is 0."""
+    s, joint = torch.tensor(logits), torch.tensor(bound) + torch.tensor(prior).log()
+    known, label = torch.tensor(y >= 0), torch.tensor(y).clamp(min=0)
+    sure = torch.nn.functional.one_hot(label, len(prior)).double()
+    q = torch.where(known[:, None], sure, torch.softmax(s, 1))
+    classified = -torch.nn.functional.cross_entropy(s, label, reduction="none")
+    return ((q * joint).sum(1) + torch.special.entr(q).sum(1) + alpha * known * classified).numpy()
+
+
+def mixed_underflowing(bound, logits, prior, y, alpha):
+    log_q = np.log(softmax(logits, axis=1))
+    told = bound[np.arange(len(y)), y] + np.log(prior)[y] + alpha * log_q[np.arange(len(y)), y]
+    return np.where(y < 0, underflowing(bound, logits, prior), told)
+
+
+def last_label(bound, logits, prior, y, alpha):
+    rows = np.arange(len(y))
+    return bound[rows, y] + np.log(prior)[y] + alpha * log_softmax(logits, axis=1)[rows, y]
+
+
+MIXED = Variant(
+    "mixed",
+    """## 3. A batch with and without labels
+
+In one batch some images have a label and some have not; a label of −1 means that nobody knows it. The model has a
+classifier q(y|x) beside its encoder q(z|x, y). Let L(x, y) be the bound on log P(x|y) that you know.
+
+- **With a label** the bound on log P(x, y) is L(x, y) + log P(y). The classifier does not occur in it, and would learn nothing from labels, so
+  α · log q(y|x) is added.
+- **Without a label** y is one more latent variable, and the bound on log P(x) is
+  U(x) = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ], a sum of C terms. Nothing is added.
+
+Write `semi_supervised(bound, logits, prior, y, alpha)` for the table `bound` (N, C) of L(x, y) for every label, the
+classifier's `logits` (N, C), the labels' prior probabilities `prior` (C,), labels y (N,) and a number α. It returns
+for each image what is to be made as large as possible, (N,), in nats. It must also be right where q(y|x) is too small
+for the computer.""",
+    '''def semi_supervised(bound, logits, prior, y, alpha):
+    """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,), y (N,), a number alpha -> the objective, (N,), in nats."""
+    raise NotImplementedError''',
+    '''def semi_supervised(bound, logits, prior, y, alpha):
+    """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,), y (N,), a number alpha -> the objective, (N,), in nats."""
+    log_q = torch.log_softmax(logits, dim=1)  # (N, C), finite where q itself underflows
+    joint = bound + prior.log()  # (N, C)
+    without = (log_q.exp() * (joint - log_q)).sum(1)  # (N,)
+    label = y.clamp(min=0)[:, None]  # (N, 1); any label will do where there is none
+    with_label = (joint + alpha * log_q).gather(1, label)[:, 0]
+    return torch.where(y < 0, without, with_label)''',
+    mixed_inputs,
+    mixed_reference,
+    (
+        Mistake(
+            "the logarithm of 0: q(y|x) underflows. Take log q from a log-softmax.", mixed_underflowing, 0.6
+        ),
+        Mistake(
+            "an index of −1 takes the last label: without a label the mean over all labels is wanted.",
+            last_label,
+            0.3,
+        ),
+        Mistake(
+            "the label 0 is taken for unknown: only −1 is.",
+            lambda bound, logits, prior, y, alpha: mixed_reference(
+                bound, logits, prior, np.where(y == 0, -1, y), alpha
+            ),
+            0.6,
+        ),
+        Mistake(
+            "α · log q(y|x) is missing where the label is known.", mixed(lambda a, p, q, alpha: a + p), 0.5
+        ),
+        Mistake(
+            "log P(y) is missing where the label is known.", mixed(lambda a, p, q, alpha: a + alpha * q), 0.6
+        ),
+        Mistake(
+            "log P(y) is missing: it belongs to both cases.",
+            lambda bound, logits, prior, y, alpha: mixed_reference(
+                bound, logits, np.ones_like(prior), y, alpha
+            ),
+            0.5,
+        ),
+        Mistake("α is left out: log q(y|x) counts α times.", mixed(lambda a, p, q, alpha: a + p + q), 0.6),
+        Mistake(
+            "log q(y|x) of a known label is subtracted: it is to become large.",
+            mixed(lambda a, p, q, alpha: a + p - alpha * q),
+            0.5,
+        ),
+        Mistake(
+            "all images are treated as if their label were unknown.",
+            lambda bound, logits, prior, y, alpha: average(bound, logits, prior),
+            0.3,
+        ),
+        Mistake(
+            "images without a label count 0: they have a bound too.",
+            mixed(unlabelled=lambda bound, logits, prior: np.zeros(len(bound))),
+            0.3,
+        ),
+        Mistake("the entropy of q(y|x) is missing in U(x).", mixed(unlabelled=no_entropy), 0.5),
+        Mistake(
+            "the entropy of q(y|x) is subtracted in U(x): −log q is a positive number.",
+            mixed(unlabelled=entropy_subtracted),
+            0.5,
+        ),
+        Mistake(
+            "the classifier's most probable label is taken for the unknown one: U(x) is a mean over all labels.",
+            mixed(unlabelled=likeliest_only),
+            0.3,
+        ),
+        Mistake(
+            "the sign is turned: this is a loss, and what is to become large is asked for.",
+            negative(mixed_reference),
+            0.7,
+        ),
+        Mistake(
+            "the mean over the images is taken: one number an image is wanted.",
+            mean_of(mixed_reference),
+            0.7,
+        ),
+    ),
+    TOLERANCE,
+    independent=mixed_independent,
+    styles=(
+        """def semi_supervised(bound, logits, prior, y, alpha):
+    q = torch.distributions.Categorical(logits=logits)
+    joint = bound + prior.log()
+    result = (q.probs * joint).sum(1) + q.entropy()
+    known = y >= 0
+    labels = y[known]
+    rows = torch.arange(len(labels))
+    result[known] = joint[known][rows, labels] + alpha * q.logits[known][rows, labels]
+    return result""",
+        """def semi_supervised(bound, logits, prior, y, alpha):
+    result = []
+    for n in range(len(y)):
+        log_q = logits[n] - logits[n].logsumexp(0)
+        c = int(y[n])
+        if c >= 0:
+            result.append(bound[n, c] + torch.log(prior[c]) + alpha * log_q[c])
+        else:
+            terms = [log_q[k].exp() * (bound[n, k] + torch.log(prior[k]) - log_q[k]) for k in range(len(prior))]
+            result.append(sum(terms))
+    return torch.stack(result)""",
+        """import numpy as np
+from scipy.special import log_softmax, xlogy
+def semi_supervised(bound, logits, prior, y, alpha):
+    a, s, p = (np.asarray(t, dtype=np.float64) for t in (bound, logits, prior))
+    y = np.asarray(y)
+    log_q = log_softmax(s, axis=1)
+    q = np.exp(log_q)
+    hot = np.eye(len(p) + 1)[y][:, :-1]  # a row of zeros where there is no label
+    told = (hot * (a + np.log(p) + alpha * log_q)).sum(1)
+    return told + (y == -1) * ((q * (a + np.log(p))).sum(1) - xlogy(q, q).sum(1))""",
+        """def semi_supervised(bound, logits, prior, y, alpha):
+    bound, logits, prior = bound.double(), logits.double(), prior.double()
+    joint = bound + prior.log()
+    free = joint.logsumexp(1) - F.kl_div(joint.log_softmax(1), logits.log_softmax(1), log_target=True, reduction="none").sum(1)
+    told = joint.take_along_dim(y.clamp(0)[:, None], 1)[:, 0] - alpha * F.cross_entropy(logits, y.clamp(0), reduction="none")
+    known = (y >= 0).double()
+    return known * told + (1 - known) * free""",
+    ),
+)
+
+# ---------------------------------------------------------------- "a 3 or an 8"
+
+
+def partial_inputs(rng, case):
+    arguments = common(rng, case)
+    n, classes = arguments["bound"].shape
+    allowed = (rng.uniform(size=(n, classes)) < 0.5).astype(np.float64)
+    allowed[:, 0], allowed[:, -1] = 1.0, 0.0
+    allowed[:, 1] = 1.0
+    allowed[0] = 1.0  # of one image nothing is known
+    allowed[1] = np.eye(classes)[0]  # of another all
+    if case == "extreme":  # the classifier is sure that it is a label that is not allowed
+        arguments["logits"][2:, 0] += 1000.0
+        arguments["logits"][2:, 1:-1] -= 2000.0
+    return arguments | {"allowed": allowed}
+
+
+def restricted(logits, allowed):
+    """log q(y|x, S), −∞ outside of S."""
+    return log_softmax(np.where(allowed == 1, logits, -np.inf), axis=1)
+
+
+def over_allowed(bound, log_q, prior, allowed):
+    """Σ over allowed labels of q [L + log P(y) − log q]."""
+    safe = np.where(allowed == 1, log_q, 0)
+    return (allowed * np.exp(safe) * (bound + np.log(prior) - safe)).sum(1)
+
+
+def partial_reference(bound, logits, prior, allowed):
+    return over_allowed(bound, restricted(logits, allowed), prior, allowed)
+
+
+def partial_independent(bound, logits, prior, allowed):
+    """Image by image, only with the columns that are allowed, and from above."""
+    return np.array(
+        [
+            from_above(a[None, s == 1], t[None, s == 1], prior[s == 1])[0]
+            for a, t, s in zip(bound, logits, allowed)
+        ]
+    )
+
+
+def partial_underflowing(bound, logits, prior, allowed):
+    q = softmax(logits, axis=1) * allowed
+    q = q / q.sum(1, keepdims=True)
+    terms = q * (bound + np.log(prior) - np.log(np.where(allowed == 1, q, 1)))
+    return terms.sum(1)
+
+
+def partial(function):
+    """The answer with another sum over the allowed labels; it gets (log q, L + log P(y), S)."""
+    return lambda bound, logits, prior, allowed: function(
+        np.where(allowed == 1, restricted(logits, allowed), 0), bound + np.log(prior), allowed
+    )
+
+
+PARTIAL = Variant(
+    "partial",
+    """## 3. "It is a 3 or an 8"
+
+Somebody has looked at an image and says that its label is one of a few: y lies in a set S. Then y is a latent variable
+that is restricted to S. The model has a classifier q(y|x) beside its encoder; given S it becomes
+
+q(y|x, S) = q(y|x) / Σ_(y′ in S) q(y′|x) for y in S, and 0 outside.
+
+The bound on the logarithm of the probability of the image *and* of a label in S is
+
+log P(x, y ∈ S) ≥ Σ_(y in S) q(y|x, S) · [ L(x, y) + log P(y) − log q(y|x, S) ],
+
+where L(x, y) is the bound on log P(x|y) that you know. If S holds all labels, this is the bound for an image without a
+label; if it holds a single one, the bound for an image with that label.
+
+Write `semi_supervised(bound, logits, prior, allowed)` for the table `bound` (N, C) of L(x, y), the classifier's `logits`
+(N, C), the labels' prior probabilities `prior` (C,) and `allowed` (N, C), which is 1 where a label is in the image's set S
+and 0 where not; at least one is. It returns the bound in nats for each image, (N,). It must also be right where the classifier is
+thousands of nats away from all that S allows.""",
+    '''def semi_supervised(bound, logits, prior, allowed):
+    """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,), allowed (N, C) of 0 and 1 -> the bound, (N,), in nats."""
+    raise NotImplementedError''',
+    '''def semi_supervised(bound, logits, prior, allowed):
+    """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,), allowed (N, C) of 0 and 1 -> the bound, (N,), in nats."""
+    inside = allowed == 1
+    log_q = torch.log_softmax(logits.masked_fill(~inside, -math.inf), dim=1)  # −∞ outside of S
+    terms = log_q.exp() * (bound + prior.log() - log_q)
+    return terms.masked_fill(~inside, 0).sum(1)  # outside of S: 0 times −∞, which counts 0''',
+    partial_inputs,
+    partial_reference,
+    (
+        Mistake(
+            "0 divided by 0: q(y|x) underflows for all allowed labels. Restrict the logits before the softmax.",
+            partial_underflowing,
+            0.6,
+        ),
+        Mistake(
+            "q(y|x) is not normalized again over the allowed labels.",
+            lambda bound, logits, prior, allowed: over_allowed(
+                bound, log_softmax(logits, axis=1), prior, allowed
+            ),
+            0.4,
+        ),
+        Mistake(
+            "the set S is ignored: this is the bound without any label.",
+            lambda bound, logits, prior, allowed: average(bound, logits, prior),
+            0.2,
+        ),
+        Mistake(
+            "log P(y) is missing: it stands inside the sum.",
+            lambda bound, logits, prior, allowed: partial_reference(
+                bound, logits, np.ones_like(prior), allowed
+            ),
+            0.5,
+        ),
+        Mistake(
+            "the prior is normalized over S: P(y) stays as it is, because the bound is one of log P(x, y ∈ S).",
+            lambda bound, logits, prior, allowed: (
+                partial_reference(bound, logits, prior, allowed) - np.log(allowed @ prior)
+            ),
+            0.6,
+        ),
+        Mistake(
+            "the entropy of q(y|x, S) is missing.",
+            partial(lambda log_q, joint, s: (s * np.exp(log_q) * joint).sum(1)),
+            0.4,
+        ),
+        Mistake(
+            "the entropy of q(y|x, S) is subtracted: −log q is a positive number.",
+            partial(lambda log_q, joint, s: (s * np.exp(log_q) * (joint + log_q)).sum(1)),
+            0.5,
+        ),
+        Mistake(
+            "the classifier has no effect: this is the bound with the best q of all, not with the given one.",
+            partial(lambda log_q, joint, s: logsumexp(joint, axis=1, b=s)),
+            0.3,
+        ),
+        Mistake(
+            "all allowed labels count alike: label y counts q(y|x, S) times.",
+            partial(lambda log_q, joint, s: (s * (joint - log_q)).sum(1) / s.sum(1)),
+            0.3,
+        ),
+        Mistake(
+            "log q(y|x) stands in the bracket where log q(y|x, S) belongs.",
+            lambda bound, logits, prior, allowed: (
+                partial_reference(bound, logits, prior, allowed)
+                - logsumexp(np.where(allowed == 1, log_softmax(logits, axis=1), -np.inf), axis=1)
+            ),
+            0.5,
+        ),
+        Mistake(
+            "logits outside of S are set to 0, which is not a small logit: they must not count at all.",
+            lambda bound, logits, prior, allowed: average(bound, logits * allowed, prior),
+            0.3,
+        ),
+        Mistake("the sign is turned: the bound is wanted, not a loss.", negative(partial_reference), 0.7),
+        Mistake(
+            "the mean over the images is taken: one number an image is wanted.",
+            mean_of(partial_reference),
+            0.7,
+        ),
+    ),
+    TOLERANCE,
+    independent=partial_independent,
+    styles=(
+        """def semi_supervised(bound, logits, prior, allowed):
+    result = []
+    for n in range(len(bound)):
+        inside = allowed[n].bool()
+        q = torch.distributions.Categorical(logits=logits[n][inside])
+        result.append((q.probs * (bound[n] + prior.log())[inside]).sum() + q.entropy())
+    return torch.stack(result)""",
+        """def semi_supervised(bound, logits, prior, allowed):
+    s = logits + (1 - allowed) * -1e9
+    q = F.softmax(s, 1)
+    return (q * (bound + prior.log())).sum(1) + torch.special.entr(q).sum(1)""",
+        """import numpy as np
+from scipy.special import softmax, xlogy
+def semi_supervised(bound, logits, prior, allowed):
+    a, s, p, ok = (np.asarray(t, dtype=np.float64) for t in (bound, logits, prior, allowed))
+    q = softmax(np.where(ok == 1, s, -np.inf), axis=1)
+    return (q * (a + np.log(p)) - xlogy(q, q)).sum(1)""",
+        """def semi_supervised(bound, logits, prior, allowed):
+    bound, logits, prior = bound.double(), logits.double(), prior.double()
+    answers = []
+    for a, s, ok in zip(bound, logits, allowed):
+        chosen = ok.nonzero().flatten()
+        log_q = s[chosen] - s[chosen].logsumexp(0)
+        answers.append(torch.dot(log_q.exp(), a[chosen] + prior[chosen].log() - log_q))
+    return torch.stack(answers)""",
+        """def semi_supervised(bound, logits, prior, allowed):
+    top = torch.where(allowed == 1, logits, torch.full_like(logits, -torch.inf)).amax(1, keepdim=True)
+    shifted = (logits - top).clamp(max=0)
+    e = allowed * torch.exp(shifted)
+    total = e.sum(1, keepdim=True)
+    log_q = shifted - total.log()
+    return (e / total * (bound + prior.log() - log_q)).sum(1)""",
+    ),
+)
+
+QUESTION = Question("semi_supervised", "semi_supervised", 18, (AVERAGE, MIXED, PARTIAL))
