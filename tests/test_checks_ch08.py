@@ -202,7 +202,7 @@ def four_lanes(load, logits, D, program, block):
 
 
 def ten_pixels(load, logits, D, program, block):
-    return tile_sum(load, logits, 10, program, block)
+    return tile_sum(load, logits, min(D, 10), program, block)
 
 
 def log_2_if_small(load, logits, D, program, block):

@@ -151,6 +151,24 @@ def test_an_assignment_has_five_to_seven_questions_and_a_hundred_points(name):
     assert all(len(q.variants) >= 3 for q in questions if isinstance(q, Question))
 
 
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [
+        ([1.0, 2, True], (3,)),  # a plain list of numbers is a row
+        ([[1.0, 2], [3, 4]], (2, 2)),
+        ([torch.tensor(1.0), np.float32(2)], (2,)),
+        ((torch.ones(2), torch.zeros(2)), (2, 2)),
+        (3, ()),
+        (torch.tensor(3, dtype=torch.float16), ()),
+        (torch.ones(2, 3).T, (3, 2)),
+    ],
+)
+def test_whatever_holds_the_right_numbers_is_taken(value, shape):
+    array = runner.to_arrays(value, ["value"])["value"]
+    assert (array.shape, array.dtype) == (shape, np.float64)
+    assert array.flags.c_contiguous
+
+
 def test_no_key_lies_inside_the_package():
     package = Path(runner.__file__).resolve().parents[1]
     assert not [path for path in package.rglob("*.py") if path.parent.name == "keys"]

@@ -83,10 +83,14 @@ def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> di
 
 
 def draw_mixture(generator: Generator, k: int) -> dict[str, Tensor]:
-    """Weights, means and stds (K,), with no weight or std near 0."""
+    """Weights, means and stds (K,), with no weight or std near 0, and no component out of another's reach.
+
+    Two log-densities of a drawn point differ by less than ½(8 + 2)² = 50, and exp overflows beyond 88: what
+    overflows is named where `responsibilities` asks about points far away.
+    """
     weights = 0.2 + torch.rand(k, generator=generator)
-    means = 3 * torch.randn(k, generator=generator)
-    stds = 0.5 + 1.5 * torch.rand(k, generator=generator)
+    means = 8 * torch.rand(k, generator=generator) - 4
+    stds = 1 + torch.rand(k, generator=generator)
     return {"weights": weights / weights.sum(), "means": means, "stds": stds}
 
 

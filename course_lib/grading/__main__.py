@@ -315,13 +315,21 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
             yield client
         return
     workers = asked.workers or os.cpu_count() or 1
-    with (
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0
-        ) as local,
-        Client(local) as client,
-    ):
+    with start_local(LocalCluster, workers) as local, Client(local) as client:
         yield client
+
+
+def start_local(kind: Any, workers: int) -> Any:
+    """A cluster on this machine. A worker that dies while it starts costs another try."""
+    for tries_left in (2, 1, 0):
+        try:
+            return kind(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0)
+        except RuntimeError:
+            if not tries_left:
+                raise Refused(
+                    "the workers do not start on this machine: is it out of memory? "
+                    "--workers 0 grades without them."
+                ) from None
 
 
 class Progress:

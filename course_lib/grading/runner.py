@@ -178,7 +178,8 @@ def to_array(value: Any) -> Any:
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise TypeError("real numbers are wanted")
-    return np.ascontiguousarray(array, dtype=np.float64)
+    # np.ascontiguousarray would make a number a row of one
+    return np.array(array, dtype=np.float64, order="C")
 
 
 def send(pipe: int, about: dict[str, str], arrays: dict | None = None) -> None:
