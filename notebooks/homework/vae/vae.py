@@ -1,0 +1,4 @@
+# %% [markdown]
+# # Homework: the bound and the VAE
+#
+# question: kl
