@@ -2,3 +2,4 @@
 # # Homework: the bound and the VAE
 #
 # question: kl
+# question: reparameterize
