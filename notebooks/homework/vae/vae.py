@@ -3,3 +3,4 @@
 #
 # question: kl
 # question: reparameterize
+# question: objective
