@@ -155,7 +155,7 @@ def optimum(x, w, variance):
     x, w = x.double(), w.double()
     minus_bound = lambda m, y: 0.5 * (m @ m + (y - w @ m).square().sum() / variance)
     zero = torch.zeros(w.shape[1]).double()
-    curvature = torch.func.hessian(minus_bound)(zero, x[0])
+    curvature = torch.func.jacrev(torch.func.grad(minus_bound))(zero, x[0])
     slope = torch.func.vmap(lambda y: torch.func.grad(minus_bound)(zero, y))(x)
     return -torch.linalg.solve(curvature, slope.T).T, curvature.diagonal().reciprocal()""",
         """def optimum(x, w, variance):
@@ -482,7 +482,7 @@ best q, one for each row. It must also be right for β = 0.002 and for β = 500.
             rate += 1 / beta
         shapes.append(shape)
         rates.append(rate)
-    return shapes, rates""",
+    return torch.tensor(shapes), torch.tensor(rates)""",
         """import numpy as np
 def optimum(x, a, b, beta):
     x = np.asarray(x, dtype=np.float64)
