@@ -279,9 +279,7 @@ log w is −900, and for logits of ±900.""",
         ),
         Mistake(
             "draw k's weight is replaced by 0, with 1/K kept: it should be replaced by the others' geometric mean.",
-            lambda log_w, b, logits: weighted(
-                vimco_signal(log_w, np.full_like(log_w, -np.inf)), b, logits
-            ),
+            lambda log_w, b, logits: weighted(vimco_signal(log_w, np.full_like(log_w, -np.inf)), b, logits),
             0.5,
         ),
         Mistake(
@@ -301,9 +299,9 @@ log w is −900, and for logits of ±900.""",
         ),
         Mistake(
             "it overflows: e^l / (1 + e^l) is infinity by infinity for large l. Use `torch.sigmoid`.",
-            lambda log_w, b, logits: (
-                vimco_signal(log_w)[..., None] * (b - overflowing_sigmoid(logits))
-            ).sum(0),
+            lambda log_w, b, logits: (vimco_signal(log_w)[..., None] * (b - overflowing_sigmoid(logits))).sum(
+                0
+            ),
             0.6,
         ),
         Mistake(

@@ -117,6 +117,13 @@ e^κ and overflows. `torch.special.i0e` and `i1e` are the same functions multipl
             lambda mu, kappa: circle_reference(mu, kappa) + 0.5 * (mu**2).sum(1),
             0.5,
         ),
+        Mistake(
+            "cos μ appears: the mean of cos(z − μ) is I₁(κ)/I₀(κ) already, whatever μ is.",
+            lambda mu, kappa: (kappa * (np.cos(mu) * i1e(kappa) / i0e(kappa) - 1) - np.log(i0e(kappa))).sum(
+                1
+            ),
+            0.5,
+        ),
     ),
     TOLERANCE,
     independent=circle_independent,
@@ -284,6 +291,18 @@ the KL of each row in nats, (N,), where the d numbers of a row are independent. 
             lambda scale, shape, a, b: (weibull_kl(scale, shape, a, b) + 1).sum(1),
             0.6,
         ),
+        Mistake(
+            "log q has (k − 1) log(z/λ), and here log z stands in its place.",
+            lambda scale, shape, a, b: (weibull_kl(scale, shape, a, b) + (shape - 1) * np.log(scale)).sum(1),
+            0.6,
+        ),
+        Mistake(
+            "a stands where a − 1 belongs: log p has (a − 1) log z.",
+            lambda scale, shape, a, b: (
+                weibull_kl(scale, shape, a, b) - (np.log(scale) - np.euler_gamma / shape)
+            ).sum(1),
+            0.6,
+        ),
     ),
     TOLERANCE,
     independent=weibull_independent,
@@ -416,6 +435,11 @@ is 0 for the computer.""",
             0.5,
         ),
         Mistake(
+            "E_q |z − m_p| is taken for |Δ|: q has a width of its own.",
+            laplace_wrong(lambda away, q, p: p - q + away * np.exp(-p) - 1),
+            0.4,
+        ),
+        Mistake(
             "this is KL(p ‖ q): the mean has to be taken under q.",
             laplace_wrong(
                 lambda away, q, p: q - p + away * np.exp(-q) + np.exp(p - q - away * np.exp(-p)) - 1
@@ -426,19 +450,14 @@ is 0 for the computer.""",
             "the logarithm of the scale is read as that of its square: b is e^(log b), without a half.",
             laplace_wrong(
                 lambda away, q, p: (
-                    (p - q) / 2
-                    + away * np.exp(-p / 2)
-                    + np.exp((q - p) / 2 - away * np.exp(-q / 2))
-                    - 1
+                    (p - q) / 2 + away * np.exp(-p / 2) + np.exp((q - p) / 2 - away * np.exp(-q / 2)) - 1
                 )
             ),
             0.5,
         ),
         Mistake(
             "the −1 is missing: E_q[log q] is −log 2b_q − 1.",
-            laplace_wrong(
-                lambda away, q, p: p - q + away * np.exp(-p) + np.exp(q - p - away * np.exp(-q))
-            ),
+            laplace_wrong(lambda away, q, p: p - q + away * np.exp(-p) + np.exp(q - p - away * np.exp(-q))),
             0.5,
         ),
         Mistake(

@@ -221,9 +221,7 @@ in nats. It must also be right for a `logvar` of −1000.""",
     kl = 0.5 * (logvar.exp() - 1 - logvar + mu**2).sum(1)  # (N,)
     return -log_p.mean() + gamma * (kl.mean() - capacity).abs()''',
     capacity_inputs,
-    lambda log_p, mu, logvar, gamma, capacity: with_capacity(
-        gaussian_kl, log_p, mu, logvar, gamma, capacity
-    ),
+    lambda log_p, mu, logvar, gamma, capacity: with_capacity(gaussian_kl, log_p, mu, logvar, gamma, capacity),
     (
         Mistake(
             "the distance to C is taken for each image: average over the images first.",

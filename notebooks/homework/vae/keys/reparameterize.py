@@ -13,7 +13,9 @@ from scipy.stats import weibull_min
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-TOLERANCE = Tolerance(1e-3, 3e-5, "float32 powers and logarithms, divided by a temperature or by a small exponent")
+TOLERANCE = Tolerance(
+    1e-3, 3e-5, "float32 powers and logarithms, divided by a temperature or by a small exponent"
+)
 
 
 def sizes(case):
@@ -127,6 +129,11 @@ both (N, d). It must also be right for u as small as 10^(−30), where the compu
             "the slope is that with respect to 1/k: the factor −1/k² is missing.",
             weibull_wrong(lambda z, log_e, scale, shape: z * log_e),
             0.6,
+        ),
+        Mistake(
+            "the slope is that with respect to the base −log(1 − u): here k, in the exponent, is what varies.",
+            weibull_wrong(lambda z, log_e, scale, shape: z / (shape * np.exp(log_e))),
+            0.4,
         ),
         Mistake(
             "the slope has log z where log(z/λ) belongs.",
@@ -284,9 +291,19 @@ Write `sample(u, a, b)` for the noise `u` and the parameters `a` and `b`, all (N
             0.6,
         ),
         Mistake(
-            "the factor 1/a is missing in the slope: log z is already log(z^a) / a, and it is divided by a once more.",
+            "the factor 1/a is missing in the slope: log z is log(z^a) / a, which has to be divided by a once more.",
             kumaraswamy_wrong(lambda z, u, a, b: -z * np.log(z)),
             0.6,
+        ),
+        Mistake(
+            "the slope is divided by a once too often: log z is log(z^a) / a already.",
+            kumaraswamy_wrong(lambda z, u, a, b: -z * np.log(z) / a**2),
+            0.6,
+        ),
+        Mistake(
+            "the slope is that with respect to the base z^a: here a, in the exponent, is what varies.",
+            kumaraswamy_wrong(lambda z, u, a, b: z ** (1 - a) / a),
+            0.4,
         ),
     ),
     TOLERANCE,
@@ -428,6 +445,11 @@ e^(…/τ) overflows.""",
         Mistake(
             "the slope lacks the factor 1/τ.",
             relaxed_wrong(lambda z, total, temperature: z * expit(-total / temperature)),
+            0.6,
+        ),
+        Mistake(
+            "the slope is divided by τ twice: the logits are divided by it once.",
+            relaxed_wrong(lambda z, total, temperature: z * expit(-total / temperature) / temperature**2),
             0.6,
         ),
         Mistake(
