@@ -131,6 +131,11 @@ Derive ∂ log q(b) / ∂l_j on paper. Then write `gradient(f, b, logits)` for t
             0.4,
         ),
         Mistake(
+            "the baseline is the mean over all other draws of all images: each image has its own.",
+            lambda f, b, logits: weighted((f - (f.sum() - f) / (f.size - 1)) / len(f), b, logits),
+            0.5,
+        ),
+        Mistake(
             "the baseline is the mean over the other images: it should be over the other draws of the same image.",
             lambda f, b, logits: weighted(
                 (f - (f.sum(1, keepdims=True) - f) / (f.shape[1] - 1)) / len(f), b, logits

@@ -398,6 +398,20 @@ each x, (N,). It must also be right for thousands of counts, where log w is abou
             0.4,
         ),
         Mistake(
+            "the prior and q are exchanged: w is P(z) P(x | z) divided by q(z | x).",
+            importance_wrong(
+                lambda x, log_rate, z, mu, logvar: 2 * (log_posterior(z, mu, logvar) - log_prior(z))
+            ),
+            0.4,
+        ),
+        Mistake(
+            "the KL in closed form is subtracted: inside the logarithm each draw needs its own P(z) / q(z | x).",
+            lambda x, log_rate, z, mu, logvar: (
+                log_mean_exp(poisson_terms(x, log_rate)) - gaussian_kl(mu, logvar).sum(1)
+            ),
+            0.4,
+        ),
+        Mistake(
             "1/K is missing: a sum over K draws is not their mean.",
             importance_wrong(lambda x, log_rate, z, mu, logvar: np.log(len(z))),
             0.6,

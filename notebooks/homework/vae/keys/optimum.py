@@ -459,6 +459,11 @@ best q, one for each row. It must also be right for β = 0.002 and for β = 500.
             0.6,
         ),
         Mistake(
+            "the prior's a and b are divided by β as well: only what comes from the counts gets the power 1/β.",
+            both(lambda total, m, a, b, beta: ((a + total) / beta, (b + m) / beta)),
+            0.5,
+        ),
+        Mistake(
             "1 is lost from the shape: z^(s−1) belongs to the shape s.",
             both(lambda total, m, a, b, beta: (a - 1 + total / beta, b + m / beta)),
             0.6,
