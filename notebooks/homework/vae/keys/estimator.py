@@ -1,0 +1,537 @@
+"""Question 4: the encoder's gradient from K draws, by three estimators that need more care than a backward pass.
+
+RLOO: Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free". VIMCO: Mnih & Rezende 2016, "Variational
+inference for Monte Carlo objectives". DReG: Tucker et al. 2019, "Doubly reparameterized gradient estimators".
+"""
+
+import numpy as np
+import torch
+from scipy.special import expit, logsumexp, softmax
+
+from course_lib.grading.question import Mistake, Question, Tolerance, Variant
+
+TOLERANCE = Tolerance(1e-3, 1e-4, "float32 differences of numbers that lie hundreds of nats below 0")
+
+
+def sizes(case):
+    """Draws, images and dimensions of the code."""
+    return {"small": (3, 4, 2), "large": (6, 7, 5), "extreme": (5, 3, 4)}[case]
+
+
+def binary_codes(rng, case):
+    """Draws b (K, N, d) of binary codes, and the logits of their probabilities; in the extreme case logits of ±900."""
+    k, n, d = sizes(case)
+    logits = rng.normal(size=(n, d))
+    if case == "extreme":
+        logits[:, 1] = rng.choice([-900.0, 900.0], size=n)
+        logits[:, 2] = rng.uniform(720, 950, size=n)
+    b = (rng.uniform(size=(k, n, d)) < expit(logits)).astype(np.float64)
+    return b, logits
+
+
+def overflowing_sigmoid(logits):
+    return np.exp(logits) / (1 + np.exp(logits))
+
+
+def weighted(signal, b, logits):
+    """Σ_k signal_k · ∂ log q(b_k) / ∂ logits, (N, d)."""
+    return (signal[..., None] * (b - expit(logits))).sum(0)
+
+
+def gradient_by_torch(signal, b, logits):
+    """The same, with the slope of log q by automatic differentiation."""
+    free = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
+    log_q = torch.distributions.Bernoulli(logits=free).log_prob(torch.tensor(b)).sum(-1)  # (K, N)
+    (torch.tensor(signal) * log_q).sum().backward()
+    return free.grad.numpy()
+
+
+# ---------------------------------------------------------------- leave one out
+
+
+def rloo_inputs(rng, case):
+    b, logits = binary_codes(rng, case)
+    offset = -200.0 if case == "extreme" else -5.0
+    return {"f": rng.normal(size=b.shape[:2]) * 3 + offset, "b": b, "logits": logits}
+
+
+def rloo_signal(f):
+    """f minus the mean of the others, over K."""
+    k = len(f)
+    return (f - (f.sum(0) - f) / (k - 1)) / k
+
+
+def rloo_independent(f, b, logits):
+    k = len(f)
+    signal = np.stack([(f[i] - np.delete(f, i, axis=0).mean(0)) / k for i in range(k)])
+    return gradient_by_torch(signal, b, logits)
+
+
+RLOO = Variant(
+    "leave_one_out",
+    """## 4. A gradient without reparameterization: leave one out
+
+Let the code b be binary, b_j = 1 with probability sigmoid(l_j), independently in each dimension, and let the logits l
+come from the encoder. To raise E_q[f(b)] we need its gradient with respect to l, but a binary draw has no slope. The
+score function estimator needs none. With K draws for each image it is
+
+(1/K) Σ_k (f(b_k) − B_k) · ∂ log q(b_k) / ∂l.
+
+Any *baseline* B_k that does not depend on b_k leaves it unbiased and, if well chosen, makes it far less noisy. The
+cheapest good one is the mean of f over the other K − 1 draws of the same image.
+
+Derive ∂ log q(b) / ∂l_j on paper. Then write `gradient(f, b, logits)` for the values `f` (K, N), the draws `b`
+(K, N, d) of 0 and 1, and the `logits` (N, d): the estimate for each image, (N, d). It must also be right for logits of
+±900.""",
+    '''def gradient(f, b, logits):
+    """Values f (K, N), binary draws b (K, N, d), logits (N, d) -> the estimated gradient of E[f], (N, d)."""
+    raise NotImplementedError''',
+    '''def gradient(f, b, logits):
+    """Values f (K, N), binary draws b (K, N, d), logits (N, d) -> the estimated gradient of E[f], (N, d)."""
+    k = len(f)
+    baseline = (f.sum(0) - f) / (k - 1)  # (K, N), the mean of the other draws
+    score = b - torch.sigmoid(logits)  # (K, N, d), ∂ log q / ∂ logits
+    return ((f - baseline)[..., None] * score).mean(0)''',
+    rloo_inputs,
+    lambda f, b, logits: weighted(rloo_signal(f), b, logits),
+    (
+        Mistake(
+            "the baseline contains the draw's own value: the estimate is then biased, too small by (K − 1)/K.",
+            lambda f, b, logits: weighted((f - f.mean(0)) / len(f), b, logits),
+            0.6,
+        ),
+        Mistake(
+            "the baseline is missing: right on average, but very noisy.",
+            lambda f, b, logits: weighted(f / len(f), b, logits),
+            0.4,
+        ),
+        Mistake(
+            "the sum over the draws is taken: divide by K.",
+            lambda f, b, logits: weighted(len(f) * rloo_signal(f), b, logits),
+            0.6,
+        ),
+        Mistake(
+            "the sign is turned: this lowers E[f].",
+            lambda f, b, logits: -weighted(rloo_signal(f), b, logits),
+            0.6,
+        ),
+        Mistake(
+            "it overflows: e^l / (1 + e^l) is infinity by infinity for large l. Use `torch.sigmoid`.",
+            lambda f, b, logits: (rloo_signal(f)[..., None] * (b - overflowing_sigmoid(logits))).sum(0),
+            0.6,
+        ),
+        Mistake(
+            "f is also divided by its standard deviation: that changes the gradient's length.",
+            lambda f, b, logits: weighted((f - f.mean(0)) / f.std(0, ddof=1) / len(f), b, logits),
+            0.4,
+        ),
+        Mistake(
+            "this is the gradient with respect to the probabilities: with respect to the logits it has no denominator.",
+            lambda f, b, logits: weighted(rloo_signal(f), b, logits) / (expit(logits) * expit(-logits)),
+            0.4,
+        ),
+        Mistake(
+            "the baseline is the mean over all other draws of all images: each image has its own.",
+            lambda f, b, logits: weighted((f - (f.sum() - f) / (f.size - 1)) / len(f), b, logits),
+            0.5,
+        ),
+        Mistake(
+            "the baseline is the mean over the other images: it should be over the other draws of the same image.",
+            lambda f, b, logits: weighted(
+                (f - (f.sum(1, keepdims=True) - f) / (f.shape[1] - 1)) / len(f), b, logits
+            ),
+            0.4,
+        ),
+    ),
+    TOLERANCE,
+    independent=rloo_independent,
+    styles=(
+        """def gradient(f, b, logits):
+    K, N, d = b.shape
+    result = torch.zeros(N, d)
+    for n in range(N):
+        for k in range(K):
+            others = torch.cat([f[:k, n], f[k + 1:, n]])
+            result[n] += (f[k, n] - others.mean()) * (b[k, n] - torch.sigmoid(logits[n])) / K
+    return result""",
+        """def gradient(f, b, logits):
+    K = f.shape[0]
+    free = logits.clone().requires_grad_()
+    log_q = torch.distributions.Bernoulli(logits=free).log_prob(b).sum(-1)
+    advantage = (f - f.mean(0)) * K / (K - 1)
+    return torch.autograd.grad((advantage * log_q).sum() / K, free)[0]""",
+        """import numpy as np
+from scipy.special import expit
+def gradient(f, b, logits):
+    f, b, l = (np.asarray(t, dtype=np.float64) for t in (f, b, logits))
+    return np.einsum("kn,knd->nd", f - f.mean(axis=0), b - expit(l)) / (len(f) - 1)""",
+        """def gradient(f, b, logits):
+    K = len(f)
+    leave_one_out = (1 - torch.eye(K)).double() / (K - 1)
+    signal = f.double() - leave_one_out @ f.double()
+    log_q = lambda l: -(signal[..., None] * torch.nn.functional.binary_cross_entropy_with_logits(
+        l.expand(b.shape), b.double(), reduction="none")).sum() / K
+    return torch.func.grad(log_q)(logits.double())""",
+        # f minus its baseline adds up to 0 over the draws, so that the sigmoid, which is the same for all, drops out
+        """def gradient(f, b, logits):
+    return ((f - f.mean(0))[..., None] * b).sum(0) / (len(f) - 1)""",
+    ),
+)
+
+# ---------------------------------------------------------------- VIMCO
+
+
+def vimco_inputs(rng, case):
+    b, logits = binary_codes(rng, case)
+    offset = -900.0 if case == "extreme" else -3.0  # e^(−900) is 0 for the computer
+    return {"log_w": rng.normal(size=b.shape[:2]) * 1.5 + offset, "b": b, "logits": logits}
+
+
+def log_mean_exp(table):
+    return logsumexp(table, axis=0) - np.log(len(table))
+
+
+def vimco_signal(log_w, stand_in=None):
+    """L minus L with draw k's weight replaced by a stand-in: the geometric mean of the others."""
+    k = len(log_w)
+    stand_in = (log_w.sum(0) - log_w) / (k - 1) if stand_in is None else stand_in
+    signal = np.empty_like(log_w)
+    for i in range(k):
+        replaced = log_w.copy()
+        replaced[i] = stand_in[i]
+        signal[i] = log_mean_exp(log_w) - log_mean_exp(replaced)
+    return signal
+
+
+def vimco_independent(log_w, b, logits):
+    """By exponentials of what is left after the largest has been subtracted."""
+    top = log_w.max(0)
+    w = np.exp(log_w - top)
+    signal = []
+    for i in range(len(w)):
+        others = np.delete(w, i, axis=0)
+        geometric = np.prod(others, axis=0) ** (1 / len(others))
+        signal.append(np.log(w.sum(0) / (others.sum(0) + geometric)))
+    return gradient_by_torch(np.stack(signal), b, logits)
+
+
+def vimco_underflowing(log_w, b, logits):
+    w = np.exp(log_w)
+    stand_in = np.exp((log_w.sum(0) - log_w) / (len(w) - 1))
+    signal = np.log(w.mean(0)) - np.log((w.sum(0) - w + stand_in) / len(w))
+    return weighted(signal, b, logits)
+
+
+VIMCO = Variant(
+    "vimco",
+    """## 4. A gradient without reparameterization: one bound, K draws
+
+Let the code b be binary, b_j = 1 with probability sigmoid(l_j), independently in each dimension, and let the logits l
+come from the encoder. The importance-weighted bound L = log (1/K) Σ_k w_k of an image belongs to all its K draws
+together, so which of them deserves the praise? Compare it with the bound in which draw k is replaced: let L_(−k) be L
+with w_k replaced by the *geometric* mean of the other K − 1 weights. The gradient estimate with respect to l is then
+
+Σ_k (L − L_(−k)) · ∂ log q(b_k) / ∂l.
+
+(The slope of the weights themselves would be added to it; leave it out here.)
+
+Derive ∂ log q(b) / ∂l_j on paper. Then write `gradient(log_w, b, logits)` for the logarithms `log_w` (K, N), the draws
+`b` (K, N, d) of 0 and 1, and the `logits` (N, d): the estimate for each image, (N, d). It must also be right where
+log w is −900, and for logits of ±900.""",
+    '''def gradient(log_w, b, logits):
+    """log w (K, N), binary draws b (K, N, d), logits (N, d) -> the estimated gradient of the bound, (N, d)."""
+    raise NotImplementedError''',
+    '''def gradient(log_w, b, logits):
+    """log w (K, N), binary draws b (K, N, d), logits (N, d) -> the estimated gradient of the bound, (N, d)."""
+    k = len(log_w)
+    stand_in = (log_w.sum(0) - log_w) / (k - 1)  # (K, N), the geometric mean's logarithm
+    score = b - torch.sigmoid(logits)  # (K, N, d), ∂ log q / ∂ logits
+    result = torch.zeros_like(logits)
+    for i in range(k):
+        replaced = log_w.clone()
+        replaced[i] = stand_in[i]
+        signal = torch.logsumexp(log_w, 0) - torch.logsumexp(replaced, 0)  # (N,); the two log K cancel
+        result += signal[:, None] * score[i]
+    return result''',
+    vimco_inputs,
+    lambda log_w, b, logits: weighted(vimco_signal(log_w), b, logits),
+    (
+        Mistake(
+            "L_(−k) is missing: every draw gets the same praise.",
+            lambda log_w, b, logits: weighted(log_mean_exp(log_w) + 0 * log_w, b, logits),
+            0.3,
+        ),
+        Mistake(
+            "draw k is left out instead of being replaced: its place takes the geometric mean of the other weights.",
+            lambda log_w, b, logits: weighted(
+                np.stack(
+                    [
+                        log_mean_exp(log_w) - log_mean_exp(np.delete(log_w, i, axis=0))
+                        for i in range(len(log_w))
+                    ]
+                ),
+                b,
+                logits,
+            ),
+            0.6,
+        ),
+        Mistake(
+            "the geometric mean contains the draw's own weight: use the other K − 1.",
+            lambda log_w, b, logits: weighted(
+                vimco_signal(log_w, np.broadcast_to(log_w.mean(0), log_w.shape)), b, logits
+            ),
+            0.6,
+        ),
+        Mistake(
+            "draw k's weight is replaced by 0, with 1/K kept: it should be replaced by the others' geometric mean.",
+            lambda log_w, b, logits: weighted(vimco_signal(log_w, np.full_like(log_w, -np.inf)), b, logits),
+            0.5,
+        ),
+        Mistake(
+            "the mean over the draws is taken: the K terms add up.",
+            lambda log_w, b, logits: weighted(vimco_signal(log_w) / len(log_w), b, logits),
+            0.6,
+        ),
+        Mistake(
+            "each draw is judged by its own log w: it should be judged by what it adds to the common bound.",
+            lambda log_w, b, logits: weighted(rloo_signal(log_w), b, logits),
+            0.4,
+        ),
+        Mistake(
+            "it underflows: the weights are computed before their logarithm. Use `torch.logsumexp`.",
+            vimco_underflowing,
+            0.6,
+        ),
+        Mistake(
+            "it overflows: e^l / (1 + e^l) is infinity by infinity for large l. Use `torch.sigmoid`.",
+            lambda log_w, b, logits: (vimco_signal(log_w)[..., None] * (b - overflowing_sigmoid(logits))).sum(
+                0
+            ),
+            0.6,
+        ),
+        Mistake(
+            "the sign is turned: this lowers the bound.",
+            lambda log_w, b, logits: -weighted(vimco_signal(log_w), b, logits),
+            0.6,
+        ),
+        Mistake(
+            "the score lacks −sigmoid(l): ∂ log q(b) / ∂l is b − sigmoid(l).",
+            lambda log_w, b, logits: (vimco_signal(log_w)[..., None] * b).sum(0),
+            0.4,
+        ),
+    ),
+    TOLERANCE,
+    independent=vimco_independent,
+    styles=(
+        """def gradient(log_w, b, logits):
+    K = len(log_w)
+    eye = torch.eye(K, dtype=torch.bool)[:, :, None]
+    others = (log_w.sum(0) - log_w) / (K - 1)
+    table = torch.where(eye, others[:, None], log_w[None])  # (replaced, K, N)
+    signal = log_w.logsumexp(0) - table.logsumexp(1)
+    return torch.einsum("kn,knd->nd", signal, b - torch.sigmoid(logits))""",
+        """def gradient(log_w, b, logits):
+    K, N = log_w.shape
+    shifted = (log_w - log_w.max(0).values).double()
+    w = shifted.exp()
+    free = logits.double().clone().requires_grad_()
+    log_q = torch.distributions.Bernoulli(logits=free).log_prob(b.double()).sum(-1)
+    geometric = ((shifted.sum(0) - shifted) / (K - 1)).exp()
+    signal = torch.log(w.sum(0)) - torch.log(w.sum(0) - w + geometric)
+    return torch.autograd.grad((signal * log_q).sum(), free)[0]""",
+        """import numpy as np
+from scipy.special import expit, logsumexp
+def gradient(log_w, b, logits):
+    a, b, l = (np.asarray(t, dtype=np.float64) for t in (log_w, b, logits))
+    total = np.zeros_like(l)
+    for k in range(len(a)):
+        rest = np.delete(a, k, axis=0)
+        without = logsumexp(np.concatenate([rest, rest.mean(axis=0, keepdims=True)]), axis=0)
+        total += (logsumexp(a, axis=0) - without)[:, None] * (b[k] - expit(l))
+    return total""",
+        """def gradient(log_w, b, logits):
+    a = log_w.double()
+    K, N = a.shape
+    result = torch.zeros(N, b.shape[2]).double()
+    for n in range(N):
+        for k in range(K):
+            column = [float(a[j, n]) for j in range(K)]
+            top = max(column)
+            bound = math.log(sum(math.exp(v - top) for v in column))
+            others = column[:k] + column[k + 1:]
+            column[k] = sum(others) / len(others)
+            replaced = math.log(sum(math.exp(v - top) for v in column))
+            result[n] += (bound - replaced) * (b[k, n] - torch.sigmoid(logits[n]))
+    return result""",
+    ),
+)
+
+# ---------------------------------------------------------------- doubly reparameterized
+
+
+def dreg_inputs(rng, case):
+    k, n, d = sizes(case)
+    offset = -900.0 if case == "extreme" else -3.0
+    return {
+        "log_w": rng.normal(size=(k, n)) + offset,
+        "slope": rng.normal(size=(k, n, d)) * 2,
+        "eps": rng.normal(size=(k, n, d)),
+        "logvar": rng.normal(size=(n, d)) * 0.6,
+    }
+
+
+def dreg_from(weights, slope, eps, step):
+    """Gradients for mu and logvar, from the draws' weights (K, N) and the slope of z with respect to logvar."""
+    push = weights[..., None] * slope
+    return push.sum(0), (push * step).sum(0)
+
+
+def step_of(eps, logvar):
+    """∂z/∂logvar of z = mu + e^(logvar/2) eps."""
+    return 0.5 * np.exp(logvar / 2) * eps
+
+
+def dreg_reference(log_w, slope, eps, logvar):
+    return dreg_from(softmax(log_w, axis=0) ** 2, slope, eps, step_of(eps, logvar))
+
+
+def dreg_independent(log_w, slope, eps, logvar):
+    """By automatic differentiation of Σ w̃² · slope · z, with everything but z held fixed."""
+    w = np.exp(log_w - log_w.max(0))
+    weights = torch.tensor((w / w.sum(0)) ** 2)[..., None]
+    mu = torch.zeros(logvar.shape, dtype=torch.float64, requires_grad=True)
+    free = torch.tensor(logvar, dtype=torch.float64, requires_grad=True)
+    z = torch.distributions.Normal(mu, free.exp().sqrt())
+    z = z.loc + z.scale * torch.tensor(eps)
+    (weights * torch.tensor(slope) * z).sum().backward()
+    return mu.grad.numpy(), free.grad.numpy()
+
+
+def dreg_weights(change):
+    """A mistake in the weights alone, from log w (K, N)."""
+    return lambda log_w, slope, eps, logvar: dreg_from(change(log_w), slope, eps, step_of(eps, logvar))
+
+
+def dreg_steps(change):
+    """A mistake in ∂z/∂logvar alone."""
+    return lambda log_w, slope, eps, logvar: dreg_from(
+        softmax(log_w, axis=0) ** 2, slope, eps, change(eps, logvar)
+    )
+
+
+DREG = Variant(
+    "doubly",
+    """## 4. A gradient with less noise: squared weights
+
+Let z_k = μ + e^(logvar/2) ε_k be K draws for an image, w_k = P(x, z_k)/q(z_k | x) their weights and L = log (1/K) Σ_k w_k
+the importance-weighted bound. With many draws the plain gradient of L tells the encoder less and less: most of it is
+noise. Reparameterizing a second time takes away the part that is 0 on average and leaves, for a parameter φ of the
+encoder,
+
+Σ_k w̃_k² · (∂ log w_k / ∂z_k) · (∂z_k / ∂φ), w̃_k = w_k / Σ_j w_j.
+
+Here ∂ log w_k / ∂z_k is taken with μ and logvar held fixed, and is given. Derive ∂z_k/∂μ and ∂z_k/∂logvar.
+
+Write `gradient(log_w, slope, eps, logvar)` for the logarithms `log_w` (K, N), the `slope` ∂ log w_k / ∂z_k (K, N, d),
+the noise `eps` (K, N, d) and the logarithms of the *variances* `logvar` (N, d). It returns the gradients with respect
+to μ and to logvar, both (N, d), separately for each image. It must also be right where log w is −900.""",
+    '''def gradient(log_w, slope, eps, logvar):
+    """log w (K, N), ∂ log w/∂z (K, N, d), eps (K, N, d), logvar (N, d) -> gradients for mu and logvar, (N, d) each."""
+    raise NotImplementedError''',
+    '''def gradient(log_w, slope, eps, logvar):
+    """log w (K, N), ∂ log w/∂z (K, N, d), eps (K, N, d), logvar (N, d) -> gradients for mu and logvar, (N, d) each."""
+    weights = torch.softmax(log_w, dim=0)  # (K, N), over the draws
+    push = weights[..., None] ** 2 * slope  # (K, N, d)
+    step = 0.5 * torch.exp(logvar / 2) * eps  # ∂z/∂logvar, and ∂z/∂mu is 1
+    return push.sum(0), (push * step).sum(0)''',
+    dreg_inputs,
+    dreg_reference,
+    (
+        Mistake(
+            "the weights are not squared.",
+            dreg_weights(lambda log_w: softmax(log_w, axis=0)),
+            0.6,
+        ),
+        Mistake(
+            "all draws count alike, 1/K²: the weights w̃ are missing.",
+            dreg_weights(lambda log_w: np.full_like(log_w, 1 / len(log_w) ** 2)),
+            0.3,
+        ),
+        Mistake(
+            "it underflows: w is computed before it is normalized, and 0 is divided by 0. Use `torch.softmax`.",
+            dreg_weights(lambda log_w: (np.exp(log_w) / np.exp(log_w).sum(0)) ** 2),
+            0.6,
+        ),
+        Mistake(
+            "the weights are normalized over the images: those of each image's K draws add up to 1.",
+            dreg_weights(lambda log_w: softmax(log_w, axis=1) ** 2),
+            0.3,
+        ),
+        Mistake(
+            "the mean over the draws is taken: the K terms add up.",
+            dreg_weights(lambda log_w: softmax(log_w, axis=0) ** 2 / len(log_w)),
+            0.6,
+        ),
+        Mistake(
+            "the squared weights are normalized once more: they do not add up to 1.",
+            dreg_weights(lambda log_w: softmax(2 * log_w, axis=0)),
+            0.5,
+        ),
+        Mistake(
+            "the ½ is missing in ∂z/∂logvar: this is the gradient with respect to the log of the standard deviation.",
+            dreg_steps(lambda eps, logvar: np.exp(logvar / 2) * eps),
+            0.6,
+        ),
+        Mistake(
+            "∂z/∂logvar has the variance where the standard deviation e^(logvar/2) belongs.",
+            dreg_steps(lambda eps, logvar: 0.5 * np.exp(logvar) * eps),
+            0.5,
+        ),
+        Mistake(
+            "this is the gradient with respect to the standard deviation: e^(logvar/2)/2 is missing.",
+            dreg_steps(lambda eps, logvar: eps + 0 * logvar),
+            0.5,
+        ),
+        Mistake(
+            "the noise is missing in ∂z/∂logvar.",
+            dreg_steps(lambda eps, logvar: 0.5 * np.exp(logvar / 2) + 0 * eps),
+            0.4,
+        ),
+    ),
+    TOLERANCE,
+    returns=("mu", "logvar"),
+    independent=dreg_independent,
+    styles=(
+        """def gradient(log_w, slope, eps, logvar):
+    mu = torch.zeros_like(logvar).requires_grad_()
+    v = logvar.clone().requires_grad_()
+    z = mu + torch.exp(0.5 * v) * eps
+    weights = torch.exp(log_w - torch.logsumexp(log_w, 0)).square()
+    return torch.autograd.grad(torch.einsum("kn,knd,knd->", weights, slope, z), (mu, v))""",
+        """import numpy as np
+from scipy.special import logsumexp
+def gradient(log_w, slope, eps, logvar):
+    a, s, e, v = (np.asarray(t, dtype=np.float64) for t in (log_w, slope, eps, logvar))
+    w2 = np.exp(2 * (a - logsumexp(a, axis=0)))
+    return np.einsum("kn,knd->nd", w2, s), np.einsum("kn,knd,knd,nd->nd", w2, s, e, np.sqrt(np.exp(v)) / 2)""",
+        """def gradient(log_w, slope, eps, logvar):
+    K, N, d = slope.shape
+    for_mu, for_logvar = torch.zeros(N, d), torch.zeros(N, d)
+    for n in range(N):
+        w = (log_w[:, n] - log_w[:, n].max()).exp()
+        w = w / w.sum()
+        for k in range(K):
+            part = w[k] ** 2 * slope[k, n]
+            for_mu[n] += part
+            for_logvar[n] += part * eps[k, n] * logvar[n].exp().sqrt() / 2
+    return {"mu": for_mu, "logvar": for_logvar}""",
+        """def gradient(log_w, slope, eps, logvar):
+    def one(a, s, e, v):  # one image: (K,), (K, d), (K, d), (d,)
+        fixed = torch.softmax(a, 0).pow(2)[:, None] * s
+        surrogate = lambda m, t: (fixed * (m + (t / 2).exp() * e)).sum()
+        return torch.func.grad(surrogate, argnums=(0, 1))(torch.zeros_like(v), v)
+    return torch.func.vmap(one, in_dims=(1, 1, 1, 0))(log_w.double(), slope.double(), eps.double(), logvar.double())""",
+    ),
+)
+
+QUESTION = Question("estimator", "gradient", 15, (RLOO, VIMCO, DREG))

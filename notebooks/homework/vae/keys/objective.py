@@ -1,0 +1,512 @@
+"""Question 3: what is trained when it is not the plain bound.
+
+Free bits: Kingma et al. 2016, "Improved variational inference with inverse autoregressive flow", appendix C. Capacity:
+Burgess et al. 2018, "Understanding disentangling in β-VAE". Importance weights: Burda et al. 2016, here with counts.
+"""
+
+import numpy as np
+from scipy.special import gammaln, logsumexp
+from scipy.stats import norm, poisson
+
+from course_lib.grading.question import Mistake, Question, Tolerance, Variant
+
+
+def sizes(case):
+    """Images and dimensions of the code."""
+    return {"small": (5, 3), "large": (12, 6), "extreme": (7, 4)}[case]
+
+
+def gaussian_kl(mu, logvar):
+    """The KL to the standard normal of each image and dimension, (N, d)."""
+    return 0.5 * (np.exp(logvar) - 1 - logvar + mu**2)
+
+
+def kl_by_densities(mu, logvar):
+    """The same as E[log q] − E[log p], by Gauss–Hermite quadrature, which is exact for these quadratic logarithms."""
+    points, weights = np.polynomial.hermite_e.hermegauss(4)
+    weights = weights / weights.sum()
+    z = mu[..., None] + np.exp(logvar / 2)[..., None] * points  # (N, d, 4)
+    log_q = norm.logpdf(points) - logvar[..., None] / 2
+    return ((log_q - norm.logpdf(z)) * weights).sum(-1)
+
+
+def underflowing_kl(mu, logvar):
+    variance = np.exp(logvar)
+    return 0.5 * (variance - 1 - np.log(variance) + mu**2)
+
+
+def codes(rng, case):
+    """Codes whose first dimensions say much and whose last ones say next to nothing."""
+    n, d = sizes(case)
+    spread = np.linspace(2.0, 0.1, d)
+    mu = rng.normal(size=(n, d)) * spread
+    logvar = -spread * rng.uniform(0.6, 1.4, size=(n, d))
+    if case == "extreme":
+        logvar[:, 1] = rng.uniform(-1000, -800, size=n)  # e^(−800) is 0 for the computer
+    return {"log_p": rng.normal(size=n) * 4 - 20, "mu": mu, "logvar": logvar}
+
+
+# ---------------------------------------------------------------- free bits
+
+LOSS = Tolerance(2e-4, 2e-5, "float32 means and sums of a few dozen terms")
+
+
+def free_bits_inputs(rng, case):
+    arguments = codes(rng, case)
+    each = np.sort(gaussian_kl(arguments["mu"], arguments["logvar"]).mean(0))
+    half = len(each) // 2
+    return {**arguments, "floor": float(0.5 * (each[half - 1] + each[half]))}  # some dimensions lie below it
+
+
+def free_bits(kl, log_p, mu, logvar, floor):
+    return -log_p.mean() + np.maximum(kl(mu, logvar).mean(0), floor).sum()
+
+
+def free_bits_wrong(change):
+    """A mistake in the price alone, from the KLs (N, d) and the floor."""
+    return lambda log_p, mu, logvar, floor: -log_p.mean() + change(gaussian_kl(mu, logvar), floor)
+
+
+FREE_BITS = Variant(
+    "free_bits",
+    """## 3. Another objective: free bits
+
+Early in training it is easiest to make the KL 0 and to forget about z. *Free bits* take that temptation away. In each
+dimension j of the code the KL, averaged over the images of the batch, is not charged below a floor λ, so nothing is
+gained by making it smaller still:
+
+loss = −(1/N) Σ_n log P(x_n | z_n) + Σ_j max(λ, (1/N) Σ_n KL_nj),
+
+where KL_nj is the KL between the Gaussian q of image n in dimension j and a standard normal.
+
+Write `objective(log_p, mu, logvar, floor)` for `log_p` (N,), which is log P(x_n | z_n), for the means `mu` and the
+logarithms of the *variances* `logvar`, both (N, d), and for the number λ = `floor`. It returns the loss, one number in
+nats. It must also be right for a `logvar` of −1000.""",
+    '''def objective(log_p, mu, logvar, floor):
+    """log P(x|z) (N,), mu and logvar (N, d), a number -> the loss with free bits, a scalar in nats."""
+    raise NotImplementedError''',
+    '''def objective(log_p, mu, logvar, floor):
+    """log P(x|z) (N,), mu and logvar (N, d), a number -> the loss with free bits, a scalar in nats."""
+    kl = 0.5 * (logvar.exp() - 1 - logvar + mu**2)  # (N, d)
+    per_dimension = kl.mean(0)  # (d,)
+    return -log_p.mean() + per_dimension.clamp(min=floor).sum()''',
+    free_bits_inputs,
+    lambda log_p, mu, logvar, floor: free_bits(gaussian_kl, log_p, mu, logvar, floor),
+    (
+        Mistake(
+            "the floor is applied to each image: average over the images first.",
+            free_bits_wrong(lambda kl, floor: np.maximum(kl, floor).mean(0).sum()),
+            0.6,
+        ),
+        Mistake(
+            "the floor makes no difference: it belongs to each dimension's KL, not to their sum.",
+            free_bits_wrong(lambda kl, floor: kl.mean(0).sum()),
+            0.3,
+        ),
+        Mistake(
+            "the smaller of KL and floor is taken: it should be the larger.",
+            free_bits_wrong(lambda kl, floor: np.minimum(kl.mean(0), floor).sum()),
+            0.4,
+        ),
+        Mistake(
+            "the mean over the dimensions is taken: their KLs add up.",
+            free_bits_wrong(lambda kl, floor: np.maximum(kl.mean(0), floor).mean()),
+            0.6,
+        ),
+        Mistake(
+            "it underflows: the variance is computed, and then its logarithm. `logvar` is that logarithm.",
+            lambda log_p, mu, logvar, floor: free_bits(underflowing_kl, log_p, mu, logvar, floor),
+            0.7,
+        ),
+        Mistake(
+            "only what lies above the floor is charged: max(λ, KL) is asked for, not max(0, KL − λ).",
+            free_bits_wrong(lambda kl, floor: np.maximum(kl.mean(0) - floor, 0).sum()),
+            0.6,
+        ),
+        Mistake(
+            "the sign is turned: a loss is to be lowered.",
+            lambda log_p, mu, logvar, floor: -free_bits(gaussian_kl, log_p, mu, logvar, floor),
+            0.7,
+        ),
+        Mistake(
+            "`logvar` is read as the logarithm of the standard deviation.",
+            lambda log_p, mu, logvar, floor: free_bits(gaussian_kl, log_p, mu, 2 * logvar, floor),
+            0.5,
+        ),
+        Mistake(
+            "the sum over the images is taken: it should be the mean.",
+            lambda log_p, mu, logvar, floor: len(mu) * free_bits(gaussian_kl, log_p, mu, logvar, floor),
+            0.7,
+        ),
+    ),
+    LOSS,
+    independent=lambda log_p, mu, logvar, floor: (
+        sum(max(floor, column.sum() / len(column)) for column in kl_by_densities(mu, logvar).T)
+        - log_p.sum() / len(log_p)
+    ),
+    styles=(
+        """def objective(log_p, mu, logvar, floor):
+    price = 0.0
+    for j in range(mu.shape[1]):
+        total = 0.0
+        for n in range(mu.shape[0]):
+            total += 0.5 * (math.exp(logvar[n, j]) + float(mu[n, j]) ** 2 - 1 - float(logvar[n, j]))
+        price += max(floor, total / len(mu))
+    return price - float(log_p.mean())""",
+        """import numpy as np
+def objective(log_p, mu, logvar, floor):
+    m, v = np.asarray(mu, dtype=np.float64), np.asarray(logvar, dtype=np.float64)
+    kl = -0.5 * (1 + v - m**2 - np.exp(v))
+    return np.maximum(kl.mean(axis=0), floor).sum() - np.mean(np.asarray(log_p, dtype=np.float64))""",
+        """def objective(log_p, mu, logvar, floor):
+    q = torch.distributions.Normal(mu.double(), torch.exp(0.5 * logvar.double()))
+    cross = 0.5 * (q.mean**2 + q.stddev**2 + math.log(2 * math.pi))
+    entropy = 0.5 * (math.log(2 * math.pi) + 1 + logvar.double())
+    kl = torch.einsum("nd->d", cross - entropy) / len(mu)
+    return torch.where(kl > floor, kl, torch.full_like(kl, floor)).sum() - log_p.double().mean()""",
+        """def objective(log_p, mu, logvar, floor):
+    one = lambda m, v: 0.5 * (torch.expm1(v) - v + m.square())
+    kl = torch.func.vmap(one)(mu, logvar).mean(dim=0)
+    extra = torch.relu(kl - floor)
+    return (floor + extra).sum() + torch.mean(-log_p)""",
+    ),
+)
+
+# ---------------------------------------------------------------- capacity
+
+
+def capacity_inputs(rng, case):
+    arguments = codes(rng, case)
+    totals = gaussian_kl(arguments["mu"], arguments["logvar"]).sum(1)
+    mean, largest, smallest = totals.mean(), totals.max(), totals.min()
+    # in the small case the KL is below its target, otherwise above; single images lie on either side
+    end = largest if case == "small" else smallest
+    return {
+        **arguments,
+        "gamma": float(rng.uniform(3, 9)),
+        "capacity": float(mean + rng.uniform(0.3, 0.6) * (end - mean)),
+    }
+
+
+def with_capacity(kl, log_p, mu, logvar, gamma, capacity):
+    return -log_p.mean() + gamma * abs(kl(mu, logvar).sum(1).mean() - capacity)
+
+
+def capacity_wrong(change):
+    """A mistake in the price alone, from the KLs (N, d), γ and the target."""
+    return lambda log_p, mu, logvar, gamma, capacity: (
+        -log_p.mean() + change(gaussian_kl(mu, logvar), gamma, capacity)
+    )
+
+
+CAPACITY = Variant(
+    "capacity",
+    """## 3. Another objective: a target for the KL
+
+A large β makes the code tidy but poor. One way out is to say how many nats the code may carry, and to raise that
+capacity C slowly during training. The average KL of the batch is then pulled to C from both sides, with a weight γ:
+
+loss = −(1/N) Σ_n log P(x_n | z_n) + γ · |(1/N) Σ_n KL_n − C|,
+
+where KL_n is the KL between the Gaussian q of image n and a standard normal, added up over the dimensions.
+
+Write `objective(log_p, mu, logvar, gamma, capacity)` for `log_p` (N,), which is log P(x_n | z_n), for the means `mu`
+and the logarithms of the *variances* `logvar`, both (N, d), and for the numbers γ and C. It returns the loss, one number
+in nats. It must also be right for a `logvar` of −1000.""",
+    '''def objective(log_p, mu, logvar, gamma, capacity):
+    """log P(x|z) (N,), mu and logvar (N, d), two numbers -> the loss with a target for the KL, a scalar."""
+    raise NotImplementedError''',
+    '''def objective(log_p, mu, logvar, gamma, capacity):
+    """log P(x|z) (N,), mu and logvar (N, d), two numbers -> the loss with a target for the KL, a scalar."""
+    kl = 0.5 * (logvar.exp() - 1 - logvar + mu**2).sum(1)  # (N,)
+    return -log_p.mean() + gamma * (kl.mean() - capacity).abs()''',
+    capacity_inputs,
+    lambda log_p, mu, logvar, gamma, capacity: with_capacity(gaussian_kl, log_p, mu, logvar, gamma, capacity),
+    (
+        Mistake(
+            "the distance to C is taken for each image: average over the images first.",
+            capacity_wrong(lambda kl, gamma, c: gamma * np.abs(kl.sum(1) - c).mean()),
+            0.6,
+        ),
+        Mistake(
+            "a KL below the target costs nothing: it should be pulled up as well.",
+            capacity_wrong(lambda kl, gamma, c: gamma * max(kl.sum(1).mean() - c, 0)),
+            0.5,
+        ),
+        Mistake(
+            "the absolute value is missing: a KL below the target must cost something.",
+            capacity_wrong(lambda kl, gamma, c: gamma * (kl.sum(1).mean() - c)),
+            0.5,
+        ),
+        Mistake(
+            "the distance to C is squared: its absolute value is asked for.",
+            capacity_wrong(lambda kl, gamma, c: gamma * (kl.sum(1).mean() - c) ** 2),
+            0.5,
+        ),
+        Mistake(
+            "the weight γ is missing.",
+            capacity_wrong(lambda kl, gamma, c: abs(kl.sum(1).mean() - c)),
+            0.5,
+        ),
+        Mistake(
+            "the mean over the dimensions is taken: their KLs add up.",
+            capacity_wrong(lambda kl, gamma, c: gamma * abs(kl.mean() - c)),
+            0.6,
+        ),
+        Mistake(
+            "it underflows: the variance is computed, and then its logarithm. `logvar` is that logarithm.",
+            lambda log_p, mu, logvar, gamma, capacity: with_capacity(
+                underflowing_kl, log_p, mu, logvar, gamma, capacity
+            ),
+            0.7,
+        ),
+        Mistake(
+            "the target is not used: this is a β-VAE.",
+            capacity_wrong(lambda kl, gamma, c: gamma * kl.sum(1).mean()),
+            0.3,
+        ),
+        Mistake(
+            "each dimension has a target of its own, C/d: only their sum has one.",
+            capacity_wrong(lambda kl, gamma, c: gamma * np.abs(kl.mean(0) - c / kl.shape[1]).sum()),
+            0.5,
+        ),
+        Mistake(
+            "`logvar` is read as the logarithm of the standard deviation.",
+            lambda log_p, mu, logvar, gamma, capacity: with_capacity(
+                gaussian_kl, log_p, mu, 2 * logvar, gamma, capacity
+            ),
+            0.5,
+        ),
+        Mistake(
+            "the sign of the reconstruction is turned: log P(x | z) is to be raised.",
+            lambda log_p, mu, logvar, gamma, capacity: (
+                with_capacity(gaussian_kl, log_p, mu, logvar, gamma, capacity) + 2 * log_p.mean()
+            ),
+            0.6,
+        ),
+    ),
+    LOSS,
+    independent=lambda log_p, mu, logvar, gamma, capacity: (
+        gamma * np.sqrt((kl_by_densities(mu, logvar).sum() / len(mu) - capacity) ** 2)
+        - log_p.sum() / len(log_p)
+    ),
+    styles=(
+        """def objective(log_p, mu, logvar, gamma, capacity):
+    total = 0.0
+    for m, v in zip(mu, logvar):
+        for j in range(len(m)):
+            total += 0.5 * (math.exp(v[j]) + float(m[j]) ** 2 - 1 - float(v[j]))
+    return gamma * abs(total / len(mu) - capacity) - float(log_p.mean())""",
+        """import numpy as np
+def objective(log_p, mu, logvar, gamma, capacity):
+    m, v = np.asarray(mu, dtype=np.float64), np.asarray(logvar, dtype=np.float64)
+    kl = -0.5 * np.sum(1 + v - m**2 - np.exp(v), axis=1)
+    return gamma * np.abs(np.mean(kl) - capacity) - np.mean(np.asarray(log_p, dtype=np.float64))""",
+        """def objective(log_p, mu, logvar, gamma, capacity):
+    m, v = mu.double(), logvar.double()
+    cross = 0.5 * torch.einsum("nd,nd->", m, m) + 0.5 * v.exp().sum()
+    kl = (cross - 0.5 * (1 + v).sum()) / len(m)
+    away = torch.maximum(kl - capacity, capacity - kl)
+    return away * gamma + log_p.double().neg().mean()""",
+        """def objective(log_p, mu, logvar, gamma, capacity):
+    one = lambda m, v: 0.5 * (torch.expm1(v) - v + m.square()).sum()
+    kl = torch.func.vmap(one)(mu, logvar)
+    return torch.nn.functional.l1_loss(kl.mean(), torch.tensor(capacity)) * gamma - log_p.mean()""",
+    ),
+)
+
+# ---------------------------------------------------------------- importance weights and counts
+
+
+def importance_inputs(rng, case):
+    k, n, pixels, d = {"small": (3, 4, 5, 2), "large": (8, 6, 9, 3), "extreme": (5, 3, 900, 2)}[case]
+    mu, logvar = rng.normal(size=(n, d)), rng.normal(size=(n, d)) * 0.5 - 1
+    z = mu + np.exp(logvar / 2) * rng.normal(size=(k, n, d))
+    log_rate = rng.normal(size=(n, pixels)) * 0.5 + 1 + 0.1 * rng.normal(size=(k, n, pixels))
+    x = rng.poisson(np.exp(log_rate.mean(0))).astype(np.float64)
+    return {"x": x, "log_rate": log_rate, "z": z, "mu": mu, "logvar": logvar}
+
+
+def poisson_terms(x, log_rate):
+    return (x * log_rate - np.exp(log_rate) - gammaln(x + 1)).sum(-1)  # (K, N)
+
+
+def log_prior(z):
+    return -0.5 * (z**2 + np.log(2 * np.pi)).sum(-1)
+
+
+def log_posterior(z, mu, logvar):
+    return -0.5 * ((z - mu) ** 2 * np.exp(-logvar) + logvar + np.log(2 * np.pi)).sum(-1)
+
+
+def log_weights(x, log_rate, z, mu, logvar):
+    return poisson_terms(x, log_rate) + log_prior(z) - log_posterior(z, mu, logvar)
+
+
+def log_mean_exp(log_w):
+    return logsumexp(log_w, axis=0) - np.log(len(log_w))
+
+
+def importance_wrong(change):
+    """A mistake in one part of the weights, added to their logarithms."""
+
+    def function(x, log_rate, z, mu, logvar):
+        log_w = log_weights(x, log_rate, z, mu, logvar)
+        return log_mean_exp(log_w + change(x, log_rate, z, mu, logvar))
+
+    return function
+
+
+def importance_independent(x, log_rate, z, mu, logvar):
+    log_w = poisson.logpmf(x, np.exp(log_rate)).sum(-1) + norm.logpdf(z).sum(-1)
+    log_w = log_w - norm.logpdf(z, mu, np.exp(logvar / 2)).sum(-1)
+    top = log_w.max(0)
+    return top + np.log(np.exp(log_w - top).mean(0))
+
+
+IMPORTANCE = Variant(
+    "importance",
+    """## 3. Another objective: importance weights, for counts
+
+With K draws z_1 … z_K from q(z | x) for each x, the bound
+
+L_K = log (1/K) Σ_k w_k, w_k = P(z_k) P(x | z_k) / q(z_k | x),
+
+comes closer to log P(x) than the plain one. Here x holds counts, not pixels: given z, each of its D numbers is Poisson,
+P(x_i | z) = θ_i^x_i · e^(−θ_i) / x_i!, and the decoder gives log θ_i. The prior is a standard normal, and q a Gaussian
+with independent dimensions.
+
+Write `objective(x, log_rate, z, mu, logvar)` for counts `x` (N, D), the decoder's `log_rate` (K, N, D) at the draws `z`
+(K, N, d), and the means `mu` and the logarithms of the variances `logvar` of q, both (N, d). It returns L_K in nats for
+each x, (N,). It must also be right for thousands of counts, where log w is about −2000.""",
+    '''def objective(x, log_rate, z, mu, logvar):
+    """Counts x (N, D), log θ (K, N, D), draws z (K, N, d), mu and logvar (N, d) -> L_K, (N,), in nats."""
+    raise NotImplementedError''',
+    '''def objective(x, log_rate, z, mu, logvar):
+    """Counts x (N, D), log θ (K, N, D), draws z (K, N, d), mu and logvar (N, d) -> L_K, (N,), in nats."""
+    log_p_x = (x * log_rate - log_rate.exp() - torch.lgamma(x + 1)).sum(-1)  # (K, N)
+    log_p_z = -0.5 * (z**2).sum(-1)  # log 2π stands in the prior and in q, and cancels
+    log_q = -0.5 * ((z - mu) ** 2 * torch.exp(-logvar) + logvar).sum(-1)
+    log_w = log_p_x + log_p_z - log_q
+    return torch.logsumexp(log_w, dim=0) - math.log(len(z))''',
+    importance_inputs,
+    lambda x, log_rate, z, mu, logvar: log_mean_exp(log_weights(x, log_rate, z, mu, logvar)),
+    (
+        Mistake(
+            "the mean of the logarithms is taken: this is the plain bound, K times. The logarithm of the mean is asked for.",
+            lambda x, log_rate, z, mu, logvar: log_weights(x, log_rate, z, mu, logvar).mean(0),
+            0.4,
+        ),
+        Mistake(
+            "the prior and q are exchanged: w is P(z) P(x | z) divided by q(z | x).",
+            importance_wrong(
+                lambda x, log_rate, z, mu, logvar: 2 * (log_posterior(z, mu, logvar) - log_prior(z))
+            ),
+            0.4,
+        ),
+        Mistake(
+            "the KL in closed form is subtracted: inside the logarithm each draw needs its own P(z) / q(z | x).",
+            lambda x, log_rate, z, mu, logvar: (
+                log_mean_exp(poisson_terms(x, log_rate)) - gaussian_kl(mu, logvar).sum(1)
+            ),
+            0.4,
+        ),
+        Mistake(
+            "1/K is missing: a sum over K draws is not their mean.",
+            importance_wrong(lambda x, log_rate, z, mu, logvar: np.log(len(z))),
+            0.6,
+        ),
+        Mistake(
+            "it underflows: the weights are computed before their logarithm. Use `torch.logsumexp`.",
+            lambda x, log_rate, z, mu, logvar: np.log(
+                np.exp(log_weights(x, log_rate, z, mu, logvar)).mean(0)
+            ),
+            0.6,
+        ),
+        Mistake(
+            "log x! is missing: it is part of log P(x | z).",
+            importance_wrong(lambda x, log_rate, z, mu, logvar: gammaln(x + 1).sum(-1)),
+            0.6,
+        ),
+        Mistake(
+            "the prior P(z) is missing in the weights.",
+            importance_wrong(lambda x, log_rate, z, mu, logvar: -log_prior(z)),
+            0.4,
+        ),
+        Mistake(
+            "q(z | x) is missing in the weights.",
+            importance_wrong(lambda x, log_rate, z, mu, logvar: log_posterior(z, mu, logvar)),
+            0.4,
+        ),
+        Mistake(
+            "`logvar` is read as the logarithm of the standard deviation.",
+            importance_wrong(
+                lambda x, log_rate, z, mu, logvar: (
+                    log_posterior(z, mu, logvar) - log_posterior(z, mu, 2 * logvar)
+                )
+            ),
+            0.5,
+        ),
+        Mistake(
+            "the normalization of q is missing: its density contains −½ logvar in each dimension.",
+            importance_wrong(lambda x, log_rate, z, mu, logvar: -0.5 * logvar.sum(-1)),
+            0.5,
+        ),
+        Mistake(
+            "the rate θ is missing in log P(x | z): the density contains e^(−θ).",
+            importance_wrong(lambda x, log_rate, z, mu, logvar: np.exp(log_rate).sum(-1)),
+            0.5,
+        ),
+        Mistake(
+            "the mean over the counts is taken: independent counts add their logarithms.",
+            importance_wrong(
+                lambda x, log_rate, z, mu, logvar: (1 / x.shape[1] - 1) * poisson_terms(x, log_rate)
+            ),
+            0.5,
+        ),
+        Mistake(
+            "the mean over the rows is taken: one number for each x is asked for.",
+            lambda x, log_rate, z, mu, logvar: log_mean_exp(log_weights(x, log_rate, z, mu, logvar)).mean(),
+            0.7,
+        ),
+    ),
+    Tolerance(2e-4, 2e-5, "float32 sums of a thousand terms are good to a few parts in 10⁵"),
+    independent=importance_independent,
+    styles=(
+        """def objective(x, log_rate, z, mu, logvar):
+    d = torch.distributions
+    log_w = d.Poisson(log_rate.exp()).log_prob(x).sum(-1)
+    log_w = log_w + d.Normal(0.0, 1.0).log_prob(z).sum(-1) - d.Normal(mu, (0.5 * logvar).exp()).log_prob(z).sum(-1)
+    return log_w.logsumexp(0) - math.log(log_w.shape[0])""",
+        """def objective(x, log_rate, z, mu, logvar):
+    K, N, D = log_rate.shape
+    answers = []
+    for n in range(N):
+        log_w = []
+        for k in range(K):
+            value = (x[n] * log_rate[k, n] - log_rate[k, n].exp() - torch.lgamma(x[n] + 1)).sum()
+            value = value - 0.5 * (z[k, n] ** 2).sum()
+            value = value + 0.5 * ((z[k, n] - mu[n]) ** 2 / logvar[n].exp() + logvar[n]).sum()
+            log_w.append(value)
+        top = max(log_w)
+        answers.append(top + torch.stack([(v - top).exp() for v in log_w]).mean().log())
+    return torch.stack(answers)""",
+        """import numpy as np
+from scipy import stats
+from scipy.special import logsumexp
+def objective(x, log_rate, z, mu, logvar):
+    x, log_rate, z, mu, logvar = (np.asarray(t, dtype=np.float64) for t in (x, log_rate, z, mu, logvar))
+    log_w = stats.poisson.logpmf(x, np.exp(log_rate)).sum(-1)
+    log_w += stats.norm.logpdf(z).sum(-1) - stats.norm.logpdf(z, mu, np.exp(logvar / 2)).sum(-1)
+    return logsumexp(log_w, axis=0, b=1 / len(log_w))""",
+        """def objective(x, log_rate, z, mu, logvar):
+    def one(rate, code):  # one draw for all rows
+        log_p = -torch.nn.functional.poisson_nll_loss(rate, x, log_input=True, full=False, reduction="none").sum(1)
+        eps = (code - mu) * torch.exp(-logvar / 2)
+        return log_p - 0.5 * torch.einsum("nd,nd->n", code, code) + 0.5 * (eps * eps + logvar).sum(1)
+    log_w = torch.func.vmap(one)(log_rate.double(), z.double())
+    return torch.logsumexp(log_w, 0) - math.log(len(log_w)) - torch.lgamma(x.double() + 1).sum(1)""",
+    ),
+)
+
+QUESTION = Question("objective", "objective", 15, (FREE_BITS, CAPACITY, IMPORTANCE))
