@@ -443,7 +443,7 @@ for step in range(encoder_steps + 1):
     if step % every == 0:
         with torch.no_grad():
             history.append(elbo(digits_model, q_of(held_out), held_out).mean())  # exact, with log P(x)
-    batch = train.pixels(torch.randint(len(train), (256,))).double()  # (256, 784)
+    batch = train.pixels(torch.randint(len(train), (256,)), torch.float64)  # (256, 784)
     # two draws of z = mu + sigma · noise for every image
     loss = -elbo(digits_model, q_of(batch), batch, samples=2).mean().elbo
     optimizer.zero_grad()
