@@ -1,6 +1,6 @@
 """Question 1: the losses of both players, from D's logits, in games that the chapters do not play.
 
-Relativistic average GAN: Jolicoeur-Martineau 2019, equations 8 and 9, with the cross entropy. K + 1 classes: Salimans
+Relativistic average GAN: Jolicoeur-Martineau 2019, with the cross entropy. K + 1 classes: Salimans
 et al. 2016, section 5. Label smoothing: the same paper, section 3.4, here with both labels smoothed. In every game
 −log σ(a) = softplus(−a) and −log(1 − σ(a)) = softplus(a), which neither overflow nor take the logarithm of 0.
 """
