@@ -44,7 +44,7 @@ def digits():
 def network():
     """The fixed features: random weights (64, 400) and biases (400,), and the fitted output weights (400, 10)."""
     own, _, labels = digits()
-    draw = np.random.RandomState(0)  # noqa: NPY002 (its numbers are promised never to change)
+    draw = np.random.RandomState(0)  # a generator whose numbers never change between versions
     w, b = draw.normal(size=(64, 400)) / 4, draw.normal(size=400) / 2
     hidden = np.maximum(0, (own - own.mean(0)) @ w + b)
     return w, b, np.linalg.solve(hidden.T @ hidden + np.eye(400), hidden.T @ np.eye(10)[labels])

@@ -294,6 +294,15 @@ must also be right for points near (30000, …, 30000), which are only a few uni
             0.5,
         ),
         Mistake(
+            "a diagonal of ones is subtracted: a point has k(x, x) = S with itself, one for each width.",
+            lambda x, y, width: combined(
+                (mmd_kernel(x, x, width).sum() - len(x)) / (len(x) * (len(x) - 1)),
+                (mmd_kernel(y, y, width).sum() - len(y)) / (len(y) * (len(y) - 1)),
+                mmd_kernel(x, y, width).mean(),
+            ),
+            0.6,
+        ),
+        Mistake(
             EXPANDED,
             mmd_of(lambda a, b, w: np.exp(-expanded_squares(a, b)[..., None] / (2 * w**2)).sum(-1)),
             0.6,

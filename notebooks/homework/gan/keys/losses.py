@@ -301,6 +301,11 @@ G's loss, two numbers. Both must also be right where all logits are near −1500
             0.5,
         ),
         Mistake(
+            "softplus is applied to Σ_k e^(l_k): D is the sigmoid of its logarithm.",
+            judged_by(lambda a, axis: np.exp(a).sum(axis)),
+            0.4,
+        ),
+        Mistake(
             "G minimizes log(1 − D), which is flat where D is sure: −log D is asked for.",
             lambda real, fake: (classes_reference(real, fake)[0], -softplus(logsumexp(fake, axis=1)).mean()),
             0.6,
@@ -440,6 +445,19 @@ returns D's loss and G's loss, two numbers. Both must also be right for logits n
             "the two labels are swapped.",
             lambda real, fake, high, low: smoothed_reference(real, fake, low, high),
             0.4,
+        ),
+        Mistake(
+            "the label of generated points is taken to be 1 − `low`: `low` is their probability of being real.",
+            lambda real, fake, high, low: smoothed_reference(real, fake, high, 1 - low),
+            0.5,
+        ),
+        Mistake(
+            "G's label is 1 − `low`: G is not smoothed, and minimizes −log σ(a).",
+            lambda real, fake, high, low: (
+                smoothed_reference(real, fake, high, low)[0],
+                ((1 - low) * softplus(-fake) + low * softplus(fake)).mean(),
+            ),
+            0.6,
         ),
         Mistake(
             "G's label is smoothed, too: G minimizes −log σ(a).",

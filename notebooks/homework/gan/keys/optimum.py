@@ -107,6 +107,11 @@ def common(critic, value, g):
             0.6,
         ),
         Mistake(
+            "the plain mean of g is subtracted in the slope: its mean under q belongs there, Σ_j q_j g_j.",
+            slope_only(lambda p, q, gain: q * (gain - gain.mean())),
+            0.6,
+        ),
+        Mistake(
             "the slope has the wrong sign: it is asked for as a gradient of V, which G would go down.",
             slope_only(lambda p, q, gain: -through_softmax(q, gain)),
             0.8,
