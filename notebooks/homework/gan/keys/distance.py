@@ -440,6 +440,11 @@ features of about 10⁷, whose kernel exceeds the largest number of float32.""",
             0.5,
         ),
         Mistake(
+            "the product is divided by the number of rows: d is the number of columns.",
+            kid_of(lambda a, b: (a @ b.T / len(a) + 1) ** 3),
+            0.5,
+        ),
+        Mistake(
             "the 1 inside the kernel is missing.",
             kid_of(lambda a, b: (a @ b.T / a.shape[1]) ** 3),
             0.5,

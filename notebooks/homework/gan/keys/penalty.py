@@ -118,6 +118,16 @@ def common(points, derivative, activation, price, naive):
         Mistake(OF_MEAN, with_price(lambda found: price(lengths(found.mean(0, keepdims=True))).mean()), 0.5),
         Mistake(SUMMED, with_price(lambda found: price(lengths(found)).sum()), 0.7),
         Mistake(
+            "one length is taken of all slopes together: each point has its own, `.norm(dim=1)`.",
+            with_price(lambda found: price(lengths(found.reshape(1, -1))).mean()),
+            0.4,
+        ),
+        Mistake(
+            "the square comes after the mean: square each point's excess first.",
+            with_price(lambda found: np.sqrt(price(lengths(found))).mean() ** 2),
+            0.5,
+        ),
+        Mistake(
             "the penalty on the lengths is not squared.",
             with_price(lambda found: np.sqrt(price(lengths(found))).mean()),
             0.6,
