@@ -505,6 +505,15 @@ the real points and the mean cost of the generated ones. Both must also be right
             on_real=lambda a: expit(a) ** 2,
             on_fake=lambda a: expit(-a) ** 2,
         ),
+        Mistake(
+            "the slope of D = σ(a) is taken: differentiate the logit a itself.",
+            lambda **given: weighted_terms(
+                **given,
+                on_real=lambda a: expit(-a) ** 2 * (expit(a) * expit(-a)) ** 2,
+                on_fake=lambda a: expit(a) ** 2 * (expit(a) * expit(-a)) ** 2,
+            ),
+            0.5,
+        ),
         weighted_mistake(
             "the weights are not squared: (1 − D)² and D².",
             0.6,

@@ -420,6 +420,11 @@ that the next step will need. It must also be right for logits of ±3000.""",
             0.6,
         ),
         Mistake(
+            "the last slope is not multiplied by the learning rate.",
+            optimistic_other(lambda lr, now, last: -2 * lr * now + last),
+            0.6,
+        ),
+        Mistake(
             "the new slope counts once: 2g − g_last.",
             optimistic_other(lambda lr, now, last: -lr * (now - last)),
             0.5,
@@ -587,6 +592,15 @@ Write `step(theta, psi, real, z, average, lr_d, lr_g, gamma, decay)` for θ, ψ 
         ),
         turns_mistake(
             "R1 is twice too weak: γ/2 ‖ψ‖² has the slope γψ.", 0.6, gamma=lambda given: given["gamma"] / 2
+        ),
+        Mistake(
+            "the penalty itself is added to D's slope: its slope belongs there, γψ.",
+            lambda **given: turns_step(
+                lambda *players: d_slope(*players) + given["gamma"] / 2 * (given["psi"] @ given["psi"]),
+                g_slope,
+                **(given | {"gamma": 0.0}),
+            ),
+            0.4,
         ),
         turns_mistake("R1 pushes ψ outwards: its sign is wrong.", 0.6, gamma=lambda given: -given["gamma"]),
         Mistake("both players move at the same time: G moves against the new D.", turns_together, 0.5),
