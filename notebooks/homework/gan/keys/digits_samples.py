@@ -6,7 +6,7 @@ compares with the last 360. The score is −log of the Fréchet distance (Heusel
 students' digits, which recognizes 95 % of the judge's digits. Nothing here is trained by chance, so the score is the same
 each time. Two conditions keep the score honest, because ten means and covariances can be met by nonsense or by copies:
 
-- Coverage (Naeem et al. 2020, equation 4): at least 60 % of the judge's digits have a sample nearer than their fifth
+- Coverage (Naeem et al. 2020): at least 60 % of the judge's digits have a sample nearer than their fifth
   neighbour among themselves, in pixels. One Gaussian covers 39 %, the students' digits themselves 91 %.
 - Copies: in the first 12 principal components, where noise on a copy does not hide it, at most 25 % of the samples may lie
   nearer to a digit than 95 % of the judge's digits do to the students'.
