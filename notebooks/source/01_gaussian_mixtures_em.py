@@ -8,7 +8,7 @@
 # - choose the number of components, and say what a mixture of even 512 Gaussians cannot do.
 #
 # **Time:** one to two minutes to run on a laptop with two cores, an hour and a half to work through.
-# **It needs** 1.9 GB of memory and no GPU; from you: Gaussians, Bayes' rule, and chapter 00.
+# **It needs** 1.7 GB of memory and no GPU; from you: Gaussians, Bayes' rule, and chapter 00.
 #
 # The second cell below holds everything that you may want to change.
 
@@ -264,9 +264,8 @@ K_best, K_most = min(kl, key=kl.get), many[-1]
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.6), width_ratios=(3, 2))
 plots.density(grid, {"truth": p} | {f"K = {K}": fitted[K].exp() for K in (1, K_most, K_best)}, ax=left)
 right.loglog(kl.keys(), kl.values(), "o-", color=plots.GAP, label="KL(data‖mixture)")
-right.loglog(
-    many, [(3 * K - 1) / (2 * n_points) for K in many], ":", color=plots.PRIOR, label="price of finite data"
-)
+price = [(3 * K - 1) / (2 * n_points) for K in many]
+right.loglog(many, price, ":", color=plots.PRIOR, label="price of finite data")
 right.set(xlabel="number of Gaussians K", ylabel="nats")
 right.legend()
 plt.show()

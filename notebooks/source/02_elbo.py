@@ -33,7 +33,6 @@ from torch.distributions import Categorical, Independent, Normal, kl_divergence
 from course_lib import checks, plots
 from course_lib.data import course_digits, pinwheel, shipped_models_fit
 from course_lib.device import FAST
-from course_lib.mixtures.estimator import e_step, m_step
 from course_lib.probability.elbo import (
     LatentModel,
     LinearGaussian,
@@ -41,6 +40,7 @@ from course_lib.probability.elbo import (
     importance_weighted_bound,
     mixture_model,
 )
+from course_lib.probability.em import e_step, m_step
 from course_lib.probability.gaussians import kl_diag
 from course_lib.widgets import ElboBars
 
