@@ -1,4 +1,4 @@
-"""Question 6, in words: a person reads and marks it."""
+"""Question 6, answered in words: a person reads and marks it."""
 
 from course_lib.grading.question import Written
 
@@ -8,11 +8,12 @@ QUESTION = Written(
     """## 6. In words
 
 A classmate fits a Gaussian mixture with full covariances and no regularization. After 40 steps of EM the log-likelihood
-jumps to infinity. In five sentences at most: what has happened, why is it not a fault of the program, and what do the
-prior of question 2 and scikit-learn's `reg_covar` each do about it?""",
-    """A component has settled on a single point, or on points that lie in a plane, and its variance across goes to 0. The
-density at the point then grows without bound, so the likelihood has no maximum: the program follows the mathematics. A
-prior on the variance makes the posterior's density fall to 0 there, so that its maximum exists, and in question 2 the
-prior does the same for empty components. `reg_covar` adds a small number to each variance at every M-step, which
-bounds the density. It maximizes nothing exactly, but it keeps EM from the edge.""",
+shoots up to infinity. In at most five sentences: What has happened? Why is it not a bug in the program? What would a
+prior on the covariances, in the spirit of question 2, do about it, and what does scikit-learn's `reg_covar` do?""",
+    """A component has collapsed onto a single point, or onto points that lie in a hyperplane, and its variance perpendicular
+to it goes to 0. The density at these points then grows without bound, so the likelihood has no maximum, and the program
+only follows the mathematics. A prior on the covariances makes the posterior density go to 0 there, so that it has a
+maximum, just as the prior of question 2 keeps the parameters of an empty component well defined. `reg_covar` adds a
+small number to each variance at every M-step, which bounds the density. Such a step no longer maximizes the
+log-likelihood exactly, but it keeps EM away from the singularity.""",
 )

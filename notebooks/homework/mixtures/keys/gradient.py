@@ -1,4 +1,4 @@
-"""Question 4, a derivation: the slope of a mixture's log-likelihood is a sum of responsibilities times something."""
+"""Question 4, a derivation: the gradient of a mixture's log-likelihood is a sum weighted by responsibilities."""
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ def slope_by_torch(log_likelihood, parameter):
 
 def logits_inputs(rng, case):
     n, k = sizes(case)
-    shift = -3000.0 if case == "extreme" else 0.0  # nats: densities that no computer can hold
+    shift = -3000.0 if case == "extreme" else 0.0  # nats: such densities underflow even in float64
     return {"log_p": rng.normal(size=(n, k)) * 2 + shift, "logits": rng.normal(size=k)}
 
 
@@ -46,39 +46,39 @@ LOGITS = Variant(
     "logits",
     """## 4. Derive a gradient: the weights
 
-Let the weights of a mixture be a softmax of free numbers s, P(k) = e^(s_k) / Σ_j e^(s_j), and let ℓ(s) = Σ_n log Σ_k
-P(k) P(x_n | k). Derive ∂ℓ/∂s_k on paper. Use that ∂ log P(j) / ∂s_k = [j = k] − P(k). The responsibilities appear by
-themselves.
+Let the weights of a mixture be a softmax of unconstrained numbers s, P(k) = e^(s_k) / Σ_j e^(s_j), and let the
+log-likelihood be ℓ(s) = Σ_n log Σ_k P(k) P(x_n | k). Derive ∂ℓ/∂s_k on paper. Use the fact that ∂ log P(j) / ∂s_k =
+[j = k] − P(k), where [j = k] is 1 if j = k and 0 otherwise. The responsibilities will appear by themselves.
 
-Then write `gradient(log_p, logits)` for the table `log_p` (N, K) of log P(x_n | k) and s = `logits` (K,): the gradient
-(K,), by your formula. It must also be right where log P(x | k) is −3000.""",
+Then write `gradient(log_p, logits)` for the table `log_p` (N, K) of log P(x_n | k) and for s = `logits` (K,). It
+returns the gradient of ℓ with respect to s, (K,), by your formula. It must also be right where log P(x | k) is −3000.""",
     '''def gradient(log_p, logits):
-    """log P(x|k) (N, K), logits (K,) of the weights -> the log-likelihood's gradient with respect to them, (K,)."""
+    """Return the gradient of ℓ with respect to the logits (K,) of the weights, for log_p = log P(x|k) (N, K)."""
     raise NotImplementedError''',
     '''def gradient(log_p, logits):
-    """log P(x|k) (N, K), logits (K,) of the weights -> the log-likelihood's gradient with respect to them, (K,)."""
+    """Return the gradient of ℓ with respect to the logits (K,) of the weights, for log_p = log P(x|k) (N, K)."""
     r = torch.softmax(log_p + logits, dim=1)  # (N, K), the responsibilities
     return r.sum(0) - len(log_p) * torch.softmax(logits, dim=0)''',
     logits_inputs,
     logits_reference,
     (
         Mistake(
-            "the second term is missing: when s_k grows, all other weights shrink.",
+            "the second term is missing: when s_k grows, all the other weights shrink.",
             lambda log_p, logits: logits_responsibilities(log_p, logits).sum(0),
             0.4,
         ),
         Mistake(
-            "the mean over the points is taken: ℓ is a sum.",
+            "the result is averaged over the points: ℓ is a sum.",
             lambda log_p, logits: logits_reference(log_p, logits) / len(log_p),
             0.7,
         ),
         Mistake(
-            "the sign is turned: ℓ is to be raised.",
+            "the sign is wrong: this is the gradient of −ℓ.",
             lambda log_p, logits: -logits_reference(log_p, logits),
             0.7,
         ),
         Mistake(
-            "it underflows: P(x | k) is computed before the responsibilities. Work with logarithms and softmax.",
+            "it underflows: you exponentiate log P(x | k) before normalizing. Work with logarithms and softmax.",
             lambda log_p, logits: (
                 (
                     np.exp(log_p) * softmax(logits) / (np.exp(log_p) * softmax(logits)).sum(1, keepdims=True)
@@ -88,17 +88,17 @@ Then write `gradient(log_p, logits)` for the table `log_p` (N, K) of log P(x_n |
             0.6,
         ),
         Mistake(
-            "P(k) is subtracted once, not once for each point.",
+            "P(k) is subtracted only once: it must be subtracted once for each point.",
             lambda log_p, logits: logits_responsibilities(log_p, logits).sum(0) - softmax(logits),
             0.6,
         ),
         Mistake(
-            "this is the gradient with respect to the weights themselves, N_k / P(k), without their constraint.",
+            "this is N_k / P(k), the gradient with respect to the weights themselves: differentiate with respect to s.",
             lambda log_p, logits: logits_responsibilities(log_p, logits).sum(0) / softmax(logits),
             0.3,
         ),
         Mistake(
-            "the weights are missing in the responsibilities.",
+            "the weights are missing from the responsibilities.",
             lambda log_p, logits: softmax(log_p, axis=1).sum(0) - len(log_p) * softmax(logits),
             0.4,
         ),
@@ -161,16 +161,18 @@ MEANS = Variant(
     "means",
     """## 4. Derive a gradient: the means
 
-Let x be single numbers and P(x | k) a Gaussian of mean μ_k and variance 1. Let ℓ(μ) = Σ_n log Σ_k P(k) P(x_n | k).
-Derive ∂ℓ/∂μ_k on paper. The responsibilities appear by themselves, and setting the gradient to 0 gives the M-step.
+Let each x_n be a single number, and let P(x | k) be a Gaussian with mean μ_k and variance 1. The log-likelihood is
+ℓ(μ) = Σ_n log Σ_k P(k) P(x_n | k). Derive ∂ℓ/∂μ_k on paper. The responsibilities will appear by themselves, and setting
+the gradient to 0 gives the M-step.
 
-Then write `gradient(x, weights, mean)` for x (N,), weights (K,) and means (K,): the gradient (K,), by your formula. It
-must also be right for points that lie 80 standard deviations away from every mean.""",
+Then write `gradient(x, weights, mean)` for x (N,), weights P(k) (K,) and μ = `mean` (K,). It returns the gradient of ℓ
+with respect to μ, (K,), by your formula. It must also be right for points about 80 standard deviations away from every
+mean.""",
     '''def gradient(x, weights, mean):
-    """x (N,), weights (K,), mean (K,) -> the log-likelihood's gradient with respect to the means, (K,)."""
+    """Return the gradient of ℓ with respect to the means, (K,), for x (N,), weights (K,) and mean (K,)."""
     raise NotImplementedError''',
     '''def gradient(x, weights, mean):
-    """x (N,), weights (K,), mean (K,) -> the log-likelihood's gradient with respect to the means, (K,)."""
+    """Return the gradient of ℓ with respect to the means, (K,), for x (N,), weights (K,) and mean (K,)."""
     away = x[:, None] - mean  # (N, K)
     r = torch.softmax(weights.log() - away**2 / 2, dim=1)  # (N, K), the responsibilities
     return (r * away).sum(0)''',
@@ -178,27 +180,27 @@ must also be right for points that lie 80 standard deviations away from every me
     means_reference,
     (
         Mistake(
-            "the responsibilities are missing: a point pulls a mean as far as it belongs to it.",
+            "the responsibilities are missing: a point pulls on mean k in proportion to P(k | x).",
             lambda x, weights, mean: (x[:, None] - mean).sum(0),
             0.2,
         ),
         Mistake(
-            "the weights stand for the responsibilities: P(k | x) depends on x.",
+            "the weights are used in place of the responsibilities: P(k | x) depends on x.",
             lambda x, weights, mean: (weights * (x[:, None] - mean)).sum(0),
             0.3,
         ),
         Mistake(
-            "the sign is turned: a point pulls the mean towards itself.",
+            "the sign is wrong: a point pulls the mean towards itself.",
             lambda x, weights, mean: -means_reference(x, weights, mean),
             0.7,
         ),
         Mistake(
-            "the mean over the points is taken: ℓ is a sum.",
+            "the result is averaged over the points: ℓ is a sum.",
             lambda x, weights, mean: means_reference(x, weights, mean) / len(x),
             0.7,
         ),
         Mistake(
-            "it underflows: densities are computed before the responsibilities. Work with logarithms and softmax.",
+            "it underflows: you compute densities before normalizing. Work with logarithms and softmax.",
             lambda x, weights, mean: (
                 weights
                 * np.exp(-0.5 * (x[:, None] - mean) ** 2)
@@ -208,14 +210,14 @@ must also be right for points that lie 80 standard deviations away from every me
             0.6,
         ),
         Mistake(
-            "divided by the responsibilities' sum: that is the M-step's move, not the gradient.",
+            "you divided by the sum of the responsibilities: that is the step that the M-step takes, not the gradient.",
             lambda x, weights, mean: (
                 means_reference(x, weights, mean) / means_responsibilities(x, weights, mean).sum(0)
             ),
             0.5,
         ),
         Mistake(
-            "the factor 2 of the square's derivative meets the ½: it cancels.",
+            "there is a factor 2 too many: the 2 from differentiating the square cancels the ½.",
             lambda x, weights, mean: 2 * means_reference(x, weights, mean),
             0.7,
         ),
@@ -287,17 +289,17 @@ RATES = Variant(
     "log_rates",
     """## 4. Derive a gradient: the rates
 
-Let x be single counts and P(x | k) a Poisson distribution whose rate is e^(a_k), so that log P(x | k) = x·a_k − e^(a_k)
-− log x!. Let ℓ(a) = Σ_n log Σ_k P(k) P(x_n | k). Derive ∂ℓ/∂a_k on paper. The responsibilities appear by themselves,
-and setting the gradient to 0 gives the M-step.
+Let each x_n be a single count, and let P(x | k) be a Poisson distribution with rate e^(a_k), so that log P(x | k) =
+x·a_k − e^(a_k) − log x!. The log-likelihood is ℓ(a) = Σ_n log Σ_k P(k) P(x_n | k). Derive ∂ℓ/∂a_k on paper. The
+responsibilities will appear by themselves, and setting the gradient to 0 gives the M-step.
 
-Then write `gradient(x, weights, log_rate)` for counts x (N,), weights (K,) and a = `log_rate` (K,): the gradient (K,),
-by your formula. It must also be right for counts of several hundred.""",
+Then write `gradient(x, weights, log_rate)` for counts x (N,), weights P(k) (K,) and a = `log_rate` (K,). It returns the
+gradient of ℓ with respect to a, (K,), by your formula. It must also be right for counts and rates in the hundreds.""",
     '''def gradient(x, weights, log_rate):
-    """Counts x (N,), weights (K,), log-rates (K,) -> the log-likelihood's gradient with respect to them, (K,)."""
+    """Return the gradient of ℓ with respect to log_rate, (K,), for counts x (N,), weights (K,), log_rate (K,)."""
     raise NotImplementedError''',
     '''def gradient(x, weights, log_rate):
-    """Counts x (N,), weights (K,), log-rates (K,) -> the log-likelihood's gradient with respect to them, (K,)."""
+    """Return the gradient of ℓ with respect to log_rate, (K,), for counts x (N,), weights (K,), log_rate (K,)."""
     rate = log_rate.exp()  # (K,)
     r = torch.softmax(x[:, None] * log_rate - rate + weights.log(), dim=1)  # (N, K); x! cancels
     return (r * (x[:, None] - rate)).sum(0)''',
@@ -305,22 +307,22 @@ by your formula. It must also be right for counts of several hundred.""",
     rates_reference,
     (
         Mistake(
-            "the responsibilities are missing: a point pulls a rate as far as it belongs to it.",
+            "the responsibilities are missing: a point pulls on rate k in proportion to P(k | x).",
             lambda x, weights, log_rate: (x[:, None] - np.exp(log_rate)).sum(0),
             0.2,
         ),
         Mistake(
-            "the weights stand for the responsibilities: P(k | x) depends on x.",
+            "the weights are used in place of the responsibilities: P(k | x) depends on x.",
             lambda x, weights, log_rate: (weights * (x[:, None] - np.exp(log_rate))).sum(0),
             0.3,
         ),
         Mistake(
-            "the sign is turned: a large count pulls the rate up.",
+            "the sign is wrong: a large count pulls the rate up.",
             lambda x, weights, log_rate: -rates_reference(x, weights, log_rate),
             0.7,
         ),
         Mistake(
-            "the mean over the points is taken: ℓ is a sum.",
+            "the result is averaged over the points: ℓ is a sum.",
             lambda x, weights, log_rate: rates_reference(x, weights, log_rate) / len(x),
             0.7,
         ),
@@ -330,14 +332,14 @@ by your formula. It must also be right for counts of several hundred.""",
             0.5,
         ),
         Mistake(
-            "e^a is derived to 1: the derivative of −e^a is −e^a.",
+            "you took the derivative of e^a to be 1: it is e^a.",
             lambda x, weights, log_rate: (
                 rates_responsibilities(x, weights, log_rate) * (x[:, None] - 1)
             ).sum(0),
             0.4,
         ),
         Mistake(
-            "it underflows or overflows: P(x | k) is computed before the responsibilities. Use softmax.",
+            "it underflows or overflows: you compute P(x | k) before normalizing. Use softmax.",
             lambda x, weights, log_rate: (
                 weights
                 * np.exp(x[:, None] * log_rate - np.exp(log_rate))

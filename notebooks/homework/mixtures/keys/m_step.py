@@ -1,7 +1,7 @@
 """Question 2: the M-step with a prior, that is, maximum a posteriori instead of maximum likelihood.
 
-A Dirichlet prior of concentration a on the weights adds a − 1 imagined points to each component; the prior on the
-components' parameters does the same for them. Returns weights (K,) and theta (K, d).
+A Dirichlet prior with concentration a on the weights acts like a − 1 additional points in each component, and the prior
+on theta acts like additional data in the same way. Each function returns weights (K,) and theta (K, d), in this order.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ TOLERANCE = Tolerance(2e-4, 1e-5, "float32 sums of at most a few dozen terms")
 
 
 def common_inputs(rng, case):
-    """Responsibilities of sharp and blurred rows; in the extreme case one component has almost no points."""
+    """Responsibilities, some sharp and some spread out; in the extreme case one component has almost no points."""
     n, d, k = {"small": (5, 3, 2), "large": (12, 4, 3), "extreme": (8, 2, 4)}[case]
     r = rng.dirichlet(np.full(k, 0.7), size=n)
     if case == "extreme":
@@ -28,14 +28,14 @@ def map_weights(r, a):
 
 
 def independent_weights(r, a):
-    """The same by a Lagrange multiplier, found numerically: w_k = (N_k + a − 1) / λ with Σ w_k = 1."""
+    """The same with a Lagrange multiplier, found numerically: w_k = (N_k + a − 1) / λ with Σ w_k = 1."""
     counts = r.sum(0) + a - 1
     multiplier = brentq(lambda value: (counts / value).sum() - 1, 1e-9, 1e9, xtol=1e-12, rtol=1e-14)
     return counts / multiplier
 
 
 def weight_mistakes(theta):
-    """Mistakes in the weights alone; `theta` computes the right components."""
+    """Mistakes in the weights alone; the function `theta` computes the right parameters of the components."""
     return (
         Mistake(
             "the prior on the weights is left out: this is maximum likelihood.",
@@ -48,7 +48,7 @@ def weight_mistakes(theta):
             0.5,
         ),
         Mistake(
-            "a is added instead of a − 1: that is the posterior's mean, and its maximum is asked for.",
+            "you added a instead of a − 1: this gives the posterior mean, but the maximum is asked for.",
             lambda x, r, a, b: ((r.sum(0) + a) / (len(r) + r.shape[1] * a), theta(x, r, b)),
             0.6,
         ),
@@ -73,7 +73,7 @@ def bernoulli_reference(x, r, a, b):
 
 
 def bernoulli_independent(x, r, a, b):
-    """Imagined points: b − 1 white and b − 1 black ones for each component and pixel."""
+    """With additional data: b − 1 white and b − 1 black pixels for each component and pixel."""
     white = np.einsum("nk,nd->kd", r, x) + (b - 1)
     black = np.einsum("nk,nd->kd", r, 1 - x) + (b - 1)
     return independent_weights(r, a), white / (white + black)
@@ -83,17 +83,19 @@ BERNOULLI = Variant(
     "bernoulli",
     """## 2. An M-step with a prior
 
-A component that owns no points breaks maximum likelihood. A prior mends it. Let the weights have a Dirichlet prior
-proportional to Π_k w_k^(a−1), and each `theta[k, i]`, the probability that pixel i is white under component k, a Beta
-prior proportional to θ^(b−1) (1−θ)^(b−1).
+Maximum likelihood breaks down when a component owns no points. A prior repairs it. In a Bernoulli mixture, pixel i is
+white (1) under component k with probability `theta[k, i]`, independently of the other pixels. Let the weights w have a
+Dirichlet prior proportional to Π_k w_k^(a−1), and let each θ = `theta[k, i]` have a Beta prior proportional to
+θ^(b−1) (1−θ)^(b−1).
 
-Write `m_step(x, r, a, b)` for x (N, d) of 0 and 1, responsibilities r (N, K) and numbers a, b > 1. It returns the
-weights (K,) and theta (K, d) that maximize the expected log-likelihood plus the logarithm of the prior.""",
+Write `m_step(x, r, a, b)` for x (N, d) of 0s and 1s, responsibilities r (N, K) and numbers a, b > 1. It returns the
+weights (K,) and theta (K, d) that maximize the expected log-likelihood Σ_n Σ_k r_nk log(w_k P(x_n | k)) plus the
+logarithm of the prior. It must also be right when a component owns almost no points.""",
     '''def m_step(x, r, a, b):
-    """x (N, d) of 0 and 1, r (N, K), numbers a and b -> weights (K,), theta (K, d)."""
+    """Return weights (K,) and theta (K, d) for x (N, d) of 0s and 1s, r (N, K) and numbers a and b."""
     raise NotImplementedError''',
     '''def m_step(x, r, a, b):
-    """x (N, d) of 0 and 1, r (N, K), numbers a and b -> weights (K,), theta (K, d)."""
+    """Return weights (K,) and theta (K, d) for x (N, d) of 0s and 1s, r (N, K) and numbers a and b."""
     points = r.sum(0)  # (K,), how many points each component owns
     weights = (points + a - 1) / (points + a - 1).sum()
     theta = (r.T @ x + b - 1) / (points[:, None] + 2 * (b - 1))
@@ -113,12 +115,12 @@ weights (K,) and theta (K, d) that maximize the expected log-likelihood plus the
             0.3,
         ),
         Mistake(
-            "theta is divided by all N points: divide by those of its component.",
+            "theta is divided by the number of all points, N: divide by the points that its component owns.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b - 1) / (len(x) + 2 * (b - 1))),
             0.4,
         ),
         Mistake(
-            "the imagined black pixels are missing: the denominator grows by 2(b − 1).",
+            "the prior's factor (1 − θ)^(b−1) is missing: the denominator grows by 2(b − 1), not by b − 1.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b - 1) / (r.sum(0)[:, None] + b - 1)),
             0.5,
         ),
@@ -191,17 +193,19 @@ POISSON = Variant(
     "poisson",
     """## 2. An M-step with a prior
 
-A component that owns no points breaks maximum likelihood. A prior mends it. Let the weights have a Dirichlet prior
-proportional to Π_k w_k^(a−1), and each rate `theta[k, i]` of a Poisson mixture a Gamma prior proportional to
-θ^(b−1) e^(−bθ).
+Maximum likelihood breaks down when a component owns no points. A prior repairs it. In a Poisson mixture, count i under
+component k has the rate θ = `theta[k, i]`, independently of the other counts: P(x_i | k) = θ^x_i · e^(−θ) / x_i!. Let
+the weights w have a Dirichlet prior proportional to Π_k w_k^(a−1), and let each rate θ have a Gamma prior proportional
+to θ^(b−1) e^(−bθ).
 
 Write `m_step(x, r, a, b)` for counts x (N, d), responsibilities r (N, K) and numbers a, b > 1. It returns the weights
-(K,) and the rates theta (K, d) that maximize the expected log-likelihood plus the logarithm of the prior.""",
+(K,) and the rates theta (K, d) that maximize the expected log-likelihood Σ_n Σ_k r_nk log(w_k P(x_n | k)) plus the
+logarithm of the prior. It must also be right when a component owns almost no points.""",
     '''def m_step(x, r, a, b):
-    """Counts x (N, d), r (N, K), numbers a and b -> weights (K,), rates theta (K, d)."""
+    """Return weights (K,) and rates theta (K, d) for counts x (N, d), r (N, K) and numbers a and b."""
     raise NotImplementedError''',
     '''def m_step(x, r, a, b):
-    """Counts x (N, d), r (N, K), numbers a and b -> weights (K,), rates theta (K, d)."""
+    """Return weights (K,) and rates theta (K, d) for counts x (N, d), r (N, K) and numbers a and b."""
     points = r.sum(0)  # (K,), how many points each component owns
     weights = (points + a - 1) / (points + a - 1).sum()
     theta = (r.T @ x + b - 1) / (points[:, None] + b)
@@ -221,12 +225,12 @@ Write `m_step(x, r, a, b)` for counts x (N, d), responsibilities r (N, K) and nu
             0.3,
         ),
         Mistake(
-            "theta is divided by all N points: divide by those of its component.",
+            "theta is divided by the number of all points, N: divide by the points that its component owns.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b - 1) / (len(x) + b)),
             0.4,
         ),
         Mistake(
-            "the factor e^(−bθ) of the prior is forgotten: the denominator grows by b.",
+            "the prior's factor e^(−bθ) is missing: it adds b to the denominator.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b - 1) / r.sum(0)[:, None]),
             0.5,
         ),
@@ -293,17 +297,19 @@ EXPONENTIAL = Variant(
     "exponential",
     """## 2. An M-step with a prior
 
-A component that owns no points breaks maximum likelihood. A prior mends it. Let the weights have a Dirichlet prior
-proportional to Π_k w_k^(a−1), and each mean `theta[k, i]` of a mixture of exponentials, P(x | k) = e^(−x/θ) / θ, an
-inverse-Gamma prior proportional to θ^(−b−1) e^(−b/θ).
+Maximum likelihood breaks down when a component owns no points. A prior repairs it. In a mixture of exponentials,
+waiting time i under component k has the mean θ = `theta[k, i]`, independently of the other times:
+P(x_i | k) = e^(−x_i/θ) / θ. Let the weights w have a Dirichlet prior proportional to Π_k w_k^(a−1), and let each mean θ
+have an inverse-Gamma prior proportional to θ^(−b−1) e^(−b/θ).
 
 Write `m_step(x, r, a, b)` for times x (N, d), responsibilities r (N, K) and numbers a, b > 1. It returns the weights
-(K,) and the means theta (K, d) that maximize the expected log-likelihood plus the logarithm of the prior.""",
+(K,) and the means theta (K, d) that maximize the expected log-likelihood Σ_n Σ_k r_nk log(w_k P(x_n | k)) plus the
+logarithm of the prior. It must also be right when a component owns almost no points.""",
     '''def m_step(x, r, a, b):
-    """Times x (N, d), r (N, K), numbers a and b -> weights (K,), means theta (K, d)."""
+    """Return weights (K,) and means theta (K, d) for times x (N, d), r (N, K) and numbers a and b."""
     raise NotImplementedError''',
     '''def m_step(x, r, a, b):
-    """Times x (N, d), r (N, K), numbers a and b -> weights (K,), means theta (K, d)."""
+    """Return weights (K,) and means theta (K, d) for times x (N, d), r (N, K) and numbers a and b."""
     points = r.sum(0)  # (K,), how many points each component owns
     weights = (points + a - 1) / (points + a - 1).sum()
     theta = (r.T @ x + b) / (points[:, None] + b + 1)
@@ -323,12 +329,12 @@ Write `m_step(x, r, a, b)` for times x (N, d), responsibilities r (N, K) and num
             0.3,
         ),
         Mistake(
-            "theta is divided by all N points: divide by those of its component.",
+            "theta is divided by the number of all points, N: divide by the points that its component owns.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b) / (len(x) + b + 1)),
             0.4,
         ),
         Mistake(
-            "the exponent −b−1 of the prior is read as −b: the denominator grows by b + 1.",
+            "the prior's exponent −b−1 is treated as −b: the denominator grows by b + 1, not by b.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b) / (r.sum(0)[:, None] + b)),
             0.6,
         ),

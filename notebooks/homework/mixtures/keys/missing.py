@@ -1,4 +1,4 @@
-"""Question 3: the log-likelihood of points of which some coordinates were not measured."""
+"""Question 3: the log-likelihood of points when some of their coordinates were not measured."""
 
 import numpy as np
 from scipy.special import gammaln, logsumexp
@@ -7,17 +7,17 @@ from scipy.stats import bernoulli, norm, poisson
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
 TOLERANCE = Tolerance(
-    2e-4, 1e-4, "float32 logarithms of up to a thousand nats are good to a few parts in 10⁵"
+    2e-4, 1e-4, "float32 logarithms of up to a thousand nats are accurate to a few parts in 10⁵"
 )
 
 
 def common(rng, case):
-    """Sizes, weights and what was measured; in the extreme case thousands of coordinates, so that densities underflow."""
+    """Sizes, weights and what was measured; the extreme case has so many coordinates that densities underflow."""
     n, d, k = {"small": (5, 3, 2), "large": (9, 6, 4), "extreme": (4, 4000, 3)}[case]
     seen = (rng.uniform(size=(n, d)) < 0.6).astype(np.float64)
-    seen[:, 0] = 1.0  # something of each point was measured
+    seen[:, 0] = 1.0  # at least one coordinate of each point was measured
     if case != "small":
-        seen[0] = 0.0  # but of one point nothing: its likelihood is 1
+        seen[0] = 0.0  # except for one point, of which nothing was: its likelihood is 1
     return n, d, k, rng.dirichlet(np.full(k, 3.0)), seen
 
 
@@ -46,37 +46,37 @@ def mistakes(terms):
             0.6,
         ),
         Mistake(
-            "coordinates that were not measured count as if they were: leave them out.",
+            "missing entries are counted as if they had been measured: leave them out.",
             lambda x, seen, weights, **p: logsumexp(terms(x, **p).sum(-1) + np.log(weights), axis=1),
             0.3,
         ),
         Mistake(
-            "the weights are missing: each component counts P(k) times.",
+            "the weights are missing: each component's term has the factor P(k).",
             lambda x, seen, weights, **p: logsumexp(joint(x, seen, 1.0, p), axis=1),
             0.4,
         ),
         Mistake(
-            "the mean over components of the logarithms is taken: the sum stands inside the logarithm.",
+            "the logarithms are averaged over the components: the sum over k belongs inside the logarithm.",
             lambda x, seen, weights, **p: (weights * joint(x, seen, 1.0, p)).sum(1),
             0.2,
         ),
         Mistake(
-            "summed over the points: one number a point is wanted.",
+            "the result is summed over the rows: one number for each row is asked for.",
             lambda x, seen, weights, **p: logsumexp(joint(x, seen, weights, p), axis=1).sum(),
             0.7,
         ),
         Mistake(
-            "the sign is turned: log P(x) is wanted, not a loss.",
+            "the sign is wrong: log P(x_seen) is asked for, not a loss.",
             lambda x, seen, weights, **p: -logsumexp(joint(x, seen, weights, p), axis=1),
             0.7,
         ),
         Mistake(
-            "divided by the share that was measured: what was not measured integrates to 1, and nothing is scaled.",
+            "you divided by the fraction that was measured: missing entries integrate to 1, so nothing is rescaled.",
             scaled,
             0.3,
         ),
         Mistake(
-            "logarithms to base 2: nats are wanted.",
+            "the logarithms are to base 2: nats are asked for.",
             lambda x, seen, weights, **p: logsumexp(joint(x, seen, weights, p), axis=1) / np.log(2),
             0.7,
         ),
@@ -91,7 +91,7 @@ def gaussian_inputs(rng, case):
     mean, std = rng.normal(size=(k, d)) * 2, rng.uniform(0.3, 2, size=(k, d))
     pick = rng.integers(k, size=n)
     x = mean[pick] + std[pick] * rng.normal(size=(n, d))
-    # what was not measured holds a wild number, as in real tables
+    # missing entries hold an absurd number, as in real tables
     return {"x": np.where(seen == 1, x, 99.0), "seen": seen, "weights": weights, "mean": mean, "std": std}
 
 
@@ -110,18 +110,19 @@ GAUSSIAN = Variant(
     "gaussian",
     """## 3. Missing measurements
 
-In a table of measurements some entries are missing. If what is missing does not depend on the values, it is simply
-integrated out: log P(x_seen) is the logarithm of the sum over k of P(k) · Π_(i seen) P(x_i | k).
+In a table of measurements some entries are missing. If which entries are missing does not depend on their values, they
+are simply integrated out: log P(x_seen) is the logarithm of the sum over k of P(k) · Π_(i seen) P(x_i | k).
 
-Component k of a mixture of diagonal Gaussians has weight `weights[k]`, means `mean[k]` and standard deviations
-`std[k]`. Write `log_likelihood(x, seen, weights, mean, std)` for x (N, d) and `seen` (N, d), which is 1 where an entry
-was measured and 0 where not. It returns log P(x_seen) in nats for each point, (N,). Where `seen` is 0, x holds some
-number without meaning. For a point of which nothing was measured the answer is 0.""",
+Component k of a mixture of diagonal Gaussians has weight P(k) = `weights[k]`, means `mean[k]` and standard deviations
+`std[k]`. Write `log_likelihood(x, seen, weights, mean, std)` for x and `seen` (N, d), weights (K,), and `mean` and
+`std` (K, d), where `seen` is 1 for an entry that was measured and 0 for one that is missing. It returns log P(x_seen)
+in nats for each row, (N,). Where `seen` is 0, x holds a meaningless number. For a row in which nothing was measured the
+answer is 0. It must also be right for thousands of columns, where every P(x_seen | k) underflows.""",
     '''def log_likelihood(x, seen, weights, mean, std):
-    """x, seen (N, d), weights (K,), mean, std (K, d) -> log P of what was seen, (N,), in nats."""
+    """Return log P(x_seen) in nats, (N,), for x and seen (N, d), weights (K,), mean and std (K, d)."""
     raise NotImplementedError''',
     '''def log_likelihood(x, seen, weights, mean, std):
-    """x, seen (N, d), weights (K,), mean, std (K, d) -> log P of what was seen, (N,), in nats."""
+    """Return log P(x_seen) in nats, (N,), for x and seen (N, d), weights (K,), mean and std (K, d)."""
     terms = -0.5 * ((x[:, None] - mean) / std) ** 2 - std.log() - 0.5 * math.log(2 * math.pi)  # (N, K, d)
     joint = (terms * seen[:, None]).sum(-1) + weights.log()  # (N, K)
     return torch.logsumexp(joint, dim=1)''',
@@ -130,21 +131,21 @@ number without meaning. For a point of which nothing was measured the answer is 
     (
         *mistakes(gaussian_terms),
         Mistake(
-            "the constant ½ log 2π is missing, once for each coordinate that was measured.",
+            "the constant −½ log 2π is missing: it occurs once for each entry that was measured.",
             lambda x, seen, weights, **p: (
                 likelihood(gaussian_terms)(x, seen, weights, **p) + 0.5 * np.log(2 * np.pi) * seen.sum(1)
             ),
             0.6,
         ),
         Mistake(
-            "log std is missing: it differs between components.",
+            "−log std is missing: it differs between components.",
             lambda x, seen, weights, mean, std: likelihood(
                 lambda x, mean, std: gaussian_terms(x, mean, std) + np.log(std)
             )(x, seen, weights, mean=mean, std=std),
             0.4,
         ),
         Mistake(
-            "missing entries are set to 0 and then counted: leave their terms out instead.",
+            "missing entries are set to 0 and still counted: leave out their terms.",
             lambda x, seen, weights, mean, std: logsumexp(
                 gaussian_terms(x * seen, mean, std).sum(-1) + np.log(weights), axis=1
             ),
@@ -208,18 +209,19 @@ BERNOULLI = Variant(
     "bernoulli",
     """## 3. Missing pixels
 
-In a picture some pixels are missing. If what is missing does not depend on the values, it is simply summed out:
-log P(x_seen) is the logarithm of the sum over k of P(k) · Π_(i seen) P(x_i | k).
+In a picture some pixels are missing. If which pixels are missing does not depend on their values, they are simply
+summed out: log P(x_seen) is the logarithm of the sum over k of P(k) · Π_(i seen) P(x_i | k).
 
-Component k of a Bernoulli mixture has weight `weights[k]`, and under it pixel i is white with probability `p[k, i]`.
-Write `log_likelihood(x, seen, weights, p)` for x (N, d) of 0 and 1 and `seen` (N, d), which is 1 where a pixel was seen
-and 0 where not. It returns log P(x_seen) in nats for each picture, (N,). Where `seen` is 0, x has no meaning. For a
-picture of which nothing was seen the answer is 0.""",
+Component k of a Bernoulli mixture has weight P(k) = `weights[k]`, and under it pixel i is white (1) with probability
+`p[k, i]`. Write `log_likelihood(x, seen, weights, p)` for x (N, d) of 0s and 1s, `seen` (N, d), weights (K,) and `p`
+(K, d), where `seen` is 1 for a pixel that was seen and 0 for one that is missing. It returns log P(x_seen) in nats for
+each picture, (N,). Where `seen` is 0, the value of x is meaningless. For a picture in which nothing was seen the answer
+is 0. It must also be right for thousands of pixels, where every P(x_seen | k) underflows.""",
     '''def log_likelihood(x, seen, weights, p):
-    """x, seen (N, d), weights (K,), p (K, d) -> log P of what was seen, (N,), in nats."""
+    """Return log P(x_seen) in nats, (N,), for x and seen (N, d), weights (K,) and p (K, d)."""
     raise NotImplementedError''',
     '''def log_likelihood(x, seen, weights, p):
-    """x, seen (N, d), weights (K,), p (K, d) -> log P of what was seen, (N,), in nats."""
+    """Return log P(x_seen) in nats, (N,), for x and seen (N, d), weights (K,) and p (K, d)."""
     white, black = x * seen, (1 - x) * seen  # (N, d) each
     joint = white @ p.log().T + black @ (1 - p).log().T + weights.log()  # (N, K)
     return torch.logsumexp(joint, dim=1)''',
@@ -228,14 +230,14 @@ picture of which nothing was seen the answer is 0.""",
     (
         *mistakes(bernoulli_terms),
         Mistake(
-            "missing pixels are taken for black: leave their terms out instead.",
+            "missing pixels are counted as black: leave out their terms.",
             lambda x, seen, weights, p: logsumexp(
                 bernoulli_terms(x * seen, p).sum(-1) + np.log(weights), axis=1
             ),
             0.3,
         ),
         Mistake(
-            "black pixels that were seen are left out: where x is 0, log(1 − p) counts.",
+            "black pixels that were seen are left out: where x is 0, the term is log(1 − p).",
             lambda x, seen, weights, p: logsumexp((x * seen) @ np.log(p).T + np.log(weights), axis=1),
             0.3,
         ),
@@ -294,18 +296,19 @@ POISSON = Variant(
     "poisson",
     """## 3. Missing counts
 
-In a table of counts some entries are missing. If what is missing does not depend on the values, it is simply summed
-out: log P(x_seen) is the logarithm of the sum over k of P(k) · Π_(i seen) P(x_i | k).
+In a table of counts some entries are missing. If which entries are missing does not depend on their values, they are
+simply summed out: log P(x_seen) is the logarithm of the sum over k of P(k) · Π_(i seen) P(x_i | k).
 
-Component k of a Poisson mixture has weight `weights[k]`, and under it count i has the rate `rate[k, i]`, so that
-P(x_i | k) = θ^x_i · e^(−θ) / x_i!. Write `log_likelihood(x, seen, weights, rate)` for counts x (N, d) and `seen` (N, d),
-which is 1 where a count was taken and 0 where not. It returns log P(x_seen) in nats for each row, (N,). Where `seen` is
-0, x holds some number without meaning. For a row of which nothing was counted the answer is 0.""",
+Component k of a Poisson mixture has weight P(k) = `weights[k]`, and under it count i has the rate θ = `rate[k, i]`, so
+that P(x_i | k) = θ^x_i · e^(−θ) / x_i!. Write `log_likelihood(x, seen, weights, rate)` for counts x and `seen` (N, d),
+weights (K,) and `rate` (K, d), where `seen` is 1 for a count that was taken and 0 for one that is missing. It returns
+log P(x_seen) in nats for each row, (N,). Where `seen` is 0, x holds a meaningless number. For a row in which nothing
+was counted the answer is 0. It must also be right for thousands of columns, where every P(x_seen | k) underflows.""",
     '''def log_likelihood(x, seen, weights, rate):
-    """Counts x, seen (N, d), weights (K,), rate (K, d) -> log P of what was seen, (N,), in nats."""
+    """Return log P(x_seen) in nats, (N,), for counts x and seen (N, d), weights (K,) and rate (K, d)."""
     raise NotImplementedError''',
     '''def log_likelihood(x, seen, weights, rate):
-    """Counts x, seen (N, d), weights (K,), rate (K, d) -> log P of what was seen, (N,), in nats."""
+    """Return log P(x_seen) in nats, (N,), for counts x and seen (N, d), weights (K,) and rate (K, d)."""
     terms = x[:, None] * rate.log() - rate - torch.lgamma(x[:, None] + 1)  # (N, K, d)
     joint = (terms * seen[:, None]).sum(-1) + weights.log()  # (N, K)
     return torch.logsumexp(joint, dim=1)''',
@@ -314,14 +317,14 @@ which is 1 where a count was taken and 0 where not. It returns log P(x_seen) in 
     (
         *mistakes(poisson_terms),
         Mistake(
-            "missing counts are taken for 0: leave their terms out instead.",
+            "missing counts are counted as 0: leave out their terms.",
             lambda x, seen, weights, rate: logsumexp(
                 poisson_terms(x * seen, rate).sum(-1) + np.log(weights), axis=1
             ),
             0.3,
         ),
         Mistake(
-            "log x! is missing: it is part of log P(x).",
+            "−log x! is missing: it is part of log P(x | k).",
             lambda x, seen, weights, rate: (
                 likelihood(poisson_terms)(x, seen, weights, rate=rate) + (gammaln(x + 1) * seen).sum(1)
             ),

@@ -1,6 +1,6 @@
-"""Question 1: the E-step of a mixture whose components are no Gaussians.
+"""Question 1: the E-step of a mixture whose components are not Gaussian.
 
-All three families are written with `log_joint`, the table log P(k) + log P(x_n | k); what differs is P(x | k).
+All three variants build the table log P(k) + log P(x_n | k); they differ only in P(x | k).
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.stats import bernoulli, expon, poisson
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
 TOLERANCE = Tolerance(
-    2e-4, 1e-5, "float32 logarithms of up to a thousand nats are good to a few parts in 10⁵"
+    2e-4, 1e-5, "float32 logarithms of up to a thousand nats are accurate to a few parts in 10⁵"
 )
 
 
@@ -19,12 +19,12 @@ def weights_of(rng, k):
 
 
 def sizes(case):
-    """Rows, dimensions and components: two ordinary sizes, and one whose likelihoods underflow."""
+    """Numbers of rows, dimensions and components: two ordinary sizes, and one whose likelihoods underflow."""
     return {"small": (4, 3, 2), "large": (9, 5, 4), "extreme": (6, 1500, 3)}[case]
 
 
 def no_weights(log_likelihood):
-    """Mistake: every component counts alike, whatever its weight."""
+    """Mistake: every component counts equally, whatever its weight."""
     return lambda x, weights, theta: softmax(log_likelihood(x, theta), axis=1)
 
 
@@ -34,7 +34,7 @@ def over_rows(log_likelihood):
 
 
 def underflowing(log_likelihood):
-    """Mistake: exponentials are taken before anything is subtracted."""
+    """Mistake: the exponentials are taken before the largest logarithm is subtracted."""
 
     def function(x, weights, theta):
         joint = weights * np.exp(log_likelihood(x, theta))
@@ -49,7 +49,7 @@ def not_normalized(log_likelihood):
 
 
 def logarithms(log_likelihood):
-    """Mistake: the logarithm of the responsibilities is returned."""
+    """Mistake: the logarithms of the responsibilities are returned."""
 
     def function(x, weights, theta):
         joint = log_likelihood(x, theta) + np.log(weights)
@@ -77,19 +77,23 @@ def mistakes(log_likelihood):
     f = log_likelihood
     return (
         Mistake(
-            "it underflows: where all likelihoods are tiny, 0 is divided by 0. Work with logarithms and softmax.",
+            "it underflows: where all likelihoods are tiny, you divide 0 by 0. Work with logarithms and softmax.",
             underflowing(f),
             0.6,
         ),
         Mistake("the weights are missing: add log P(k) before normalizing.", no_weights(f), 0.4),
-        Mistake("normalized over the points: each row must add up to 1.", over_rows(f), 0.3),
+        Mistake("the result is normalized over the points: each row must add up to 1.", over_rows(f), 0.3),
         Mistake(
             "the rows do not add up to 1: divide by the sum over the components.", not_normalized(f), 0.3
         ),
         Mistake("these are the logarithms of the responsibilities.", logarithms(f), 0.7),
-        Mistake("this is a hard assignment, as in k-means: a responsibility is a probability.", hard(f), 0.2),
         Mistake(
-            "the mean over the dimensions is taken: independent dimensions add their logarithms.",
+            "this is a hard assignment, as in k-means: responsibilities are probabilities between 0 and 1.",
+            hard(f),
+            0.2,
+        ),
+        Mistake(
+            "the log-likelihood is averaged over the dimensions: for independent dimensions the logarithms add up.",
             mean_over_dimensions(f),
             0.4,
         ),
@@ -125,16 +129,16 @@ BERNOULLI = Variant(
     "bernoulli",
     """## 1. The E-step of a Bernoulli mixture
 
-Each x is a row of d black or white pixels. Component k has weight P(k) = `weights[k]`, and under it pixel i is white
-with probability `theta[k, i]`, independently of the others.
+Each row of x holds d pixels, each black (0) or white (1). Component k has weight P(k) = `weights[k]`, and under it
+pixel i is white with probability `theta[k, i]`, independently of the other pixels.
 
-Write `responsibilities(x, weights, theta)` for x (N, d), weights (K,) and theta (K, d): the probabilities P(k | x), an
-array (N, K). It must also be right for thousands of pixels, where every P(x | k) is too small for the computer.""",
+Write `responsibilities(x, weights, theta)` for x (N, d), weights (K,) and theta (K, d). It returns the responsibilities
+P(k | x), (N, K). It must also be right for thousands of pixels, where every P(x | k) underflows to 0.""",
     '''def responsibilities(x, weights, theta):
-    """x (N, d) of 0 and 1, weights (K,), theta (K, d) -> P(k | x), (N, K)."""
+    """Return P(k | x), (N, K), for x (N, d) of 0s and 1s, weights (K,) and theta (K, d)."""
     raise NotImplementedError''',
     '''def responsibilities(x, weights, theta):
-    """x (N, d) of 0 and 1, weights (K,), theta (K, d) -> P(k | x), (N, K)."""
+    """Return P(k | x), (N, K), for x (N, d) of 0s and 1s, weights (K,) and theta (K, d)."""
     log_likelihood = x @ theta.log().T + (1 - x) @ (1 - theta).log().T  # (N, K)
     return torch.softmax(log_likelihood + weights.log(), dim=1)''',
     bernoulli_inputs,
@@ -142,7 +146,7 @@ array (N, K). It must also be right for thousands of pixels, where every P(x | k
     (
         *mistakes(bernoulli_log_likelihood),
         Mistake(
-            "black pixels are left out: where x is 0, log(1 − theta) counts.",
+            "black pixels are left out: where x is 0, the term is log(1 − theta).",
             lambda x, weights, theta: softmax(x @ np.log(theta).T + np.log(weights), axis=1),
             0.3,
         ),
@@ -204,17 +208,17 @@ POISSON = Variant(
     "poisson",
     """## 1. The E-step of a Poisson mixture
 
-Each x is a row of d counts: 0, 1, 2, … Component k has weight P(k) = `weights[k]`, and under it count i follows a
-Poisson distribution of rate `theta[k, i]`, independently of the others: P(x_i | k) = θ^x_i · e^(−θ) / x_i!.
+Each row of x holds d counts: 0, 1, 2, … Component k has weight P(k) = `weights[k]`, and under it count i follows a
+Poisson distribution with rate θ = `theta[k, i]`, independently of the other counts: P(x_i | k) = θ^x_i · e^(−θ) / x_i!.
 
-Write `responsibilities(x, weights, theta)` for x (N, d), weights (K,) and theta (K, d): the probabilities P(k | x), an
-array (N, K). It must also be right for thousands of counts, where every P(x | k) is too small for the computer.""",
+Write `responsibilities(x, weights, theta)` for x (N, d), weights (K,) and theta (K, d). It returns the responsibilities
+P(k | x), (N, K). It must also be right for thousands of counts in a row, where every P(x | k) underflows to 0.""",
     '''def responsibilities(x, weights, theta):
-    """Counts x (N, d), weights (K,), rates theta (K, d) -> P(k | x), (N, K)."""
+    """Return P(k | x), (N, K), for counts x (N, d), weights (K,) and rates theta (K, d)."""
     raise NotImplementedError''',
     '''def responsibilities(x, weights, theta):
-    """Counts x (N, d), weights (K,), rates theta (K, d) -> P(k | x), (N, K)."""
-    log_likelihood = x @ theta.log().T - theta.sum(1)  # (N, K); x! is the same for all components
+    """Return P(k | x), (N, K), for counts x (N, d), weights (K,) and rates theta (K, d)."""
+    log_likelihood = x @ theta.log().T - theta.sum(1)  # (N, K); x! is the same for all components and cancels
     return torch.softmax(log_likelihood + weights.log(), dim=1)''',
     poisson_inputs,
     poisson_reference,
@@ -280,16 +284,16 @@ EXPONENTIAL = Variant(
     "exponential",
     """## 1. The E-step of a mixture of exponentials
 
-Each x is a row of d waiting times. Component k has weight P(k) = `weights[k]`, and under it time i follows an
-exponential distribution of mean `theta[k, i]`, independently of the others: P(x_i | k) = e^(−x_i/θ) / θ.
+Each row of x holds d waiting times. Component k has weight P(k) = `weights[k]`, and under it time i follows an
+exponential distribution with mean θ = `theta[k, i]`, independently of the other times: P(x_i | k) = e^(−x_i/θ) / θ.
 
-Write `responsibilities(x, weights, theta)` for x (N, d), weights (K,) and theta (K, d): the probabilities P(k | x), an
-array (N, K). It must also be right for thousands of times, where every P(x | k) is too small for the computer.""",
+Write `responsibilities(x, weights, theta)` for x (N, d), weights (K,) and theta (K, d). It returns the responsibilities
+P(k | x), (N, K). It must also be right for thousands of times in a row, where every P(x | k) underflows to 0.""",
     '''def responsibilities(x, weights, theta):
-    """Times x (N, d), weights (K,), means theta (K, d) -> P(k | x), (N, K)."""
+    """Return P(k | x), (N, K), for waiting times x (N, d), weights (K,) and means theta (K, d)."""
     raise NotImplementedError''',
     '''def responsibilities(x, weights, theta):
-    """Times x (N, d), weights (K,), means theta (K, d) -> P(k | x), (N, K)."""
+    """Return P(k | x), (N, K), for waiting times x (N, d), weights (K,) and means theta (K, d)."""
     log_likelihood = -x @ (1 / theta).T - theta.log().sum(1)  # (N, K)
     return torch.softmax(log_likelihood + weights.log(), dim=1)''',
     exponential_inputs,
@@ -302,7 +306,7 @@ array (N, K). It must also be right for thousands of times, where every P(x | k)
             0.4,
         ),
         Mistake(
-            "θ is taken for the rate: here it is the mean, so the exponent is −x/θ.",
+            "θ is treated as a rate: here it is the mean, so the exponent is −x/θ.",
             lambda x, weights, theta: softmax(-x @ theta.T + np.log(theta).sum(1) + np.log(weights), axis=1),
             0.5,
         ),

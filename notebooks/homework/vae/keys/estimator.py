@@ -1,4 +1,4 @@
-"""Question 4: the encoder's gradient from K draws, by three estimators that need more care than a backward pass.
+"""Question 4: the encoder's gradient from K draws: three estimators that take more care than a backward pass.
 
 RLOO: Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free". VIMCO: Mnih & Rezende 2016, "Variational
 inference for Monte Carlo objectives". DReG: Tucker et al. 2019, "Doubly reparameterized gradient estimators".
@@ -14,7 +14,7 @@ TOLERANCE = Tolerance(1e-3, 1e-4, "float32 differences of numbers that lie hundr
 
 
 def sizes(case):
-    """Draws, images and dimensions of the code."""
+    """Numbers of draws, of images and of dimensions of the code."""
     return {"small": (3, 4, 2), "large": (6, 7, 5), "extreme": (5, 3, 4)}[case]
 
 
@@ -39,7 +39,7 @@ def weighted(signal, b, logits):
 
 
 def gradient_by_torch(signal, b, logits):
-    """The same, with the slope of log q by automatic differentiation."""
+    """The same, with the gradient of log q from automatic differentiation."""
     free = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
     log_q = torch.distributions.Bernoulli(logits=free).log_prob(torch.tensor(b)).sum(-1)  # (K, N)
     (torch.tensor(signal) * log_q).sum().backward()
@@ -71,23 +71,23 @@ RLOO = Variant(
     "leave_one_out",
     """## 4. A gradient without reparameterization: leave one out
 
-Let the code b be binary, b_j = 1 with probability sigmoid(l_j), independently in each dimension, and let the logits l
-come from the encoder. To raise E_q[f(b)] we need its gradient with respect to l, but a binary draw has no slope. The
-score function estimator needs none. With K draws for each image it is
+Let the code b be binary: b_j is 1 with probability sigmoid(l_j), independently in each dimension, and the logits l come
+from the encoder. To increase E_q[f(b)] we need its gradient with respect to l, but a binary draw cannot be
+differentiated. The score function estimator does not need that. With K draws b_1 … b_K for each image it is
 
 (1/K) Σ_k (f(b_k) − B_k) · ∂ log q(b_k) / ∂l.
 
-Any *baseline* B_k that does not depend on b_k leaves it unbiased and, if well chosen, makes it far less noisy. The
-cheapest good one is the mean of f over the other K − 1 draws of the same image.
+Any *baseline* B_k that does not depend on b_k leaves the estimator unbiased and, if well chosen, makes it far less
+noisy. A cheap and good baseline is the mean of f over the other K − 1 draws of the same image. Use this one.
 
-Derive ∂ log q(b) / ∂l_j on paper. Then write `gradient(f, b, logits)` for the values `f` (K, N), the draws `b`
-(K, N, d) of 0 and 1, and the `logits` (N, d): the estimate for each image, (N, d). It must also be right for logits of
-±900.""",
+Derive ∂ log q(b) / ∂l_j on paper. Then write `gradient(f, b, logits)` for the values f(b_k) = `f` (K, N), the draws `b`
+(K, N, d) of 0s and 1s, and l = `logits` (N, d). It returns the estimate for each image, (N, d). It must also be right
+for logits of about ±900.""",
     '''def gradient(f, b, logits):
-    """Values f (K, N), binary draws b (K, N, d), logits (N, d) -> the estimated gradient of E[f], (N, d)."""
+    """Return the estimated gradient of E[f], (N, d), for values f (K, N), draws b (K, N, d), logits (N, d)."""
     raise NotImplementedError''',
     '''def gradient(f, b, logits):
-    """Values f (K, N), binary draws b (K, N, d), logits (N, d) -> the estimated gradient of E[f], (N, d)."""
+    """Return the estimated gradient of E[f], (N, d), for values f (K, N), draws b (K, N, d), logits (N, d)."""
     k = len(f)
     baseline = (f.sum(0) - f) / (k - 1)  # (K, N), the mean of the other draws
     score = b - torch.sigmoid(logits)  # (K, N, d), ∂ log q / ∂ logits
@@ -96,47 +96,47 @@ Derive ∂ log q(b) / ∂l_j on paper. Then write `gradient(f, b, logits)` for t
     lambda f, b, logits: weighted(rloo_signal(f), b, logits),
     (
         Mistake(
-            "the baseline contains the draw's own value: the estimate is then biased, too small by (K − 1)/K.",
+            "the baseline includes the draw's own value: the estimate is biased, too small by a factor (K − 1)/K.",
             lambda f, b, logits: weighted((f - f.mean(0)) / len(f), b, logits),
             0.6,
         ),
         Mistake(
-            "the baseline is missing: right on average, but very noisy.",
+            "the baseline is missing: the estimate is right on average, but very noisy.",
             lambda f, b, logits: weighted(f / len(f), b, logits),
             0.4,
         ),
         Mistake(
-            "the sum over the draws is taken: divide by K.",
+            "the K terms are summed: divide by K.",
             lambda f, b, logits: weighted(len(f) * rloo_signal(f), b, logits),
             0.6,
         ),
         Mistake(
-            "the sign is turned: this lowers E[f].",
+            "the sign is wrong: a step along this gradient lowers E[f].",
             lambda f, b, logits: -weighted(rloo_signal(f), b, logits),
             0.6,
         ),
         Mistake(
-            "it overflows: e^l / (1 + e^l) is infinity by infinity for large l. Use `torch.sigmoid`.",
+            "it overflows: e^l / (1 + e^l) is infinity divided by infinity for large l. Use `torch.sigmoid`.",
             lambda f, b, logits: (rloo_signal(f)[..., None] * (b - overflowing_sigmoid(logits))).sum(0),
             0.6,
         ),
         Mistake(
-            "f is also divided by its standard deviation: that changes the gradient's length.",
+            "f is also divided by its standard deviation: this rescales the gradient.",
             lambda f, b, logits: weighted((f - f.mean(0)) / f.std(0, ddof=1) / len(f), b, logits),
             0.4,
         ),
         Mistake(
-            "this is the gradient with respect to the probabilities: with respect to the logits it has no denominator.",
+            "this is the gradient with respect to the probabilities: for the logits there is no denominator.",
             lambda f, b, logits: weighted(rloo_signal(f), b, logits) / (expit(logits) * expit(-logits)),
             0.4,
         ),
         Mistake(
-            "the baseline is the mean over all other draws of all images: each image has its own.",
+            "the baseline is the mean over the other draws of all images: each image has its own baseline.",
             lambda f, b, logits: weighted((f - (f.sum() - f) / (f.size - 1)) / len(f), b, logits),
             0.5,
         ),
         Mistake(
-            "the baseline is the mean over the other images: it should be over the other draws of the same image.",
+            "the baseline is the mean over the other images: average over the other draws of the same image.",
             lambda f, b, logits: weighted(
                 (f - (f.sum(1, keepdims=True) - f) / (f.shape[1] - 1)) / len(f), b, logits
             ),
@@ -172,7 +172,7 @@ def gradient(f, b, logits):
     log_q = lambda l: -(signal[..., None] * torch.nn.functional.binary_cross_entropy_with_logits(
         l.expand(b.shape), b.double(), reduction="none")).sum() / K
     return torch.func.grad(log_q)(logits.double())""",
-        # f minus its baseline adds up to 0 over the draws, so that the sigmoid, which is the same for all, drops out
+        # f minus its baseline sums to 0 over the draws, so the sigmoid, which is the same for all of them, drops out
         """def gradient(f, b, logits):
     return ((f - f.mean(0))[..., None] * b).sum(0) / (len(f) - 1)""",
     ),
@@ -183,7 +183,7 @@ def gradient(f, b, logits):
 
 def vimco_inputs(rng, case):
     b, logits = binary_codes(rng, case)
-    offset = -900.0 if case == "extreme" else -3.0  # e^(−900) is 0 for the computer
+    offset = -900.0 if case == "extreme" else -3.0  # e^(−900) underflows to 0
     return {"log_w": rng.normal(size=b.shape[:2]) * 1.5 + offset, "b": b, "logits": logits}
 
 
@@ -204,7 +204,7 @@ def vimco_signal(log_w, stand_in=None):
 
 
 def vimco_independent(log_w, b, logits):
-    """By exponentials of what is left after the largest has been subtracted."""
+    """From the exponentials of what is left after the largest logarithm has been subtracted."""
     top = log_w.max(0)
     w = np.exp(log_w - top)
     signal = []
@@ -226,43 +226,44 @@ VIMCO = Variant(
     "vimco",
     """## 4. A gradient without reparameterization: one bound, K draws
 
-Let the code b be binary, b_j = 1 with probability sigmoid(l_j), independently in each dimension, and let the logits l
-come from the encoder. The importance-weighted bound L = log (1/K) Σ_k w_k of an image belongs to all its K draws
-together, so which of them deserves the praise? Compare it with the bound in which draw k is replaced: let L_(−k) be L
-with w_k replaced by the *geometric* mean of the other K − 1 weights. The gradient estimate with respect to l is then
+Let the code b be binary: b_j is 1 with probability sigmoid(l_j), independently in each dimension, and the logits l come
+from the encoder. The importance-weighted bound L = log (1/K) Σ_k w_k of an image belongs to all its K draws b_1 … b_K
+together, so how much credit does each of them deserve? Let L_(−k) be the same bound with w_k replaced by the
+*geometric* mean of the other K − 1 weights. The difference L − L_(−k) is the credit of draw k, and the gradient
+estimate with respect to l is
 
 Σ_k (L − L_(−k)) · ∂ log q(b_k) / ∂l.
 
-(The slope of the weights themselves would be added to it; leave it out here.)
+(The full estimator has a second term, because the weights themselves depend on l. Leave it out here.)
 
-Derive ∂ log q(b) / ∂l_j on paper. Then write `gradient(log_w, b, logits)` for the logarithms `log_w` (K, N), the draws
-`b` (K, N, d) of 0 and 1, and the `logits` (N, d): the estimate for each image, (N, d). It must also be right where
-log w is −900, and for logits of ±900.""",
+Derive ∂ log q(b) / ∂l_j on paper. Then write `gradient(log_w, b, logits)` for the logarithms log w_k = `log_w` (K, N),
+the draws `b` (K, N, d) of 0s and 1s, and l = `logits` (N, d). It returns the estimate for each image, (N, d). It must
+also be right where log w is about −900, and for logits of about ±900.""",
     '''def gradient(log_w, b, logits):
-    """log w (K, N), binary draws b (K, N, d), logits (N, d) -> the estimated gradient of the bound, (N, d)."""
+    """Return the estimated gradient of the bound, (N, d), for log_w (K, N), draws b (K, N, d), logits (N, d)."""
     raise NotImplementedError''',
     '''def gradient(log_w, b, logits):
-    """log w (K, N), binary draws b (K, N, d), logits (N, d) -> the estimated gradient of the bound, (N, d)."""
+    """Return the estimated gradient of the bound, (N, d), for log_w (K, N), draws b (K, N, d), logits (N, d)."""
     k = len(log_w)
-    stand_in = (log_w.sum(0) - log_w) / (k - 1)  # (K, N), the geometric mean's logarithm
+    stand_in = (log_w.sum(0) - log_w) / (k - 1)  # (K, N), the logarithm of the geometric mean
     score = b - torch.sigmoid(logits)  # (K, N, d), ∂ log q / ∂ logits
     result = torch.zeros_like(logits)
     for i in range(k):
         replaced = log_w.clone()
         replaced[i] = stand_in[i]
-        signal = torch.logsumexp(log_w, 0) - torch.logsumexp(replaced, 0)  # (N,); the two log K cancel
+        signal = torch.logsumexp(log_w, 0) - torch.logsumexp(replaced, 0)  # (N,); the two terms with log K cancel
         result += signal[:, None] * score[i]
     return result''',
     vimco_inputs,
     lambda log_w, b, logits: weighted(vimco_signal(log_w), b, logits),
     (
         Mistake(
-            "L_(−k) is missing: every draw gets the same praise.",
+            "L_(−k) is missing: every draw gets the same credit.",
             lambda log_w, b, logits: weighted(log_mean_exp(log_w) + 0 * log_w, b, logits),
             0.3,
         ),
         Mistake(
-            "draw k is left out instead of being replaced: its place takes the geometric mean of the other weights.",
+            "draw k is left out instead of being replaced: put the geometric mean of the other weights in its place.",
             lambda log_w, b, logits: weighted(
                 np.stack(
                     [
@@ -276,46 +277,46 @@ log w is −900, and for logits of ±900.""",
             0.6,
         ),
         Mistake(
-            "the geometric mean contains the draw's own weight: use the other K − 1.",
+            "the geometric mean includes the draw's own weight: use only the other K − 1.",
             lambda log_w, b, logits: weighted(
                 vimco_signal(log_w, np.broadcast_to(log_w.mean(0), log_w.shape)), b, logits
             ),
             0.6,
         ),
         Mistake(
-            "draw k's weight is replaced by 0, with 1/K kept: it should be replaced by the others' geometric mean.",
+            "the weight of draw k is replaced by 0: replace it by the geometric mean of the other weights.",
             lambda log_w, b, logits: weighted(vimco_signal(log_w, np.full_like(log_w, -np.inf)), b, logits),
             0.5,
         ),
         Mistake(
-            "the mean over the draws is taken: the K terms add up.",
+            "the K terms are averaged: they add up, without a factor 1/K.",
             lambda log_w, b, logits: weighted(vimco_signal(log_w) / len(log_w), b, logits),
             0.6,
         ),
         Mistake(
-            "each draw is judged by its own log w: it should be judged by what it adds to the common bound.",
+            "each draw is credited with its own log w: credit it with L − L_(−k), what it adds to the common bound.",
             lambda log_w, b, logits: weighted(rloo_signal(log_w), b, logits),
             0.4,
         ),
         Mistake(
-            "it underflows: the weights are computed before their logarithm. Use `torch.logsumexp`.",
+            "it underflows: you compute the weights themselves before taking the logarithm. Use `torch.logsumexp`.",
             vimco_underflowing,
             0.6,
         ),
         Mistake(
-            "it overflows: e^l / (1 + e^l) is infinity by infinity for large l. Use `torch.sigmoid`.",
+            "it overflows: e^l / (1 + e^l) is infinity divided by infinity for large l. Use `torch.sigmoid`.",
             lambda log_w, b, logits: (vimco_signal(log_w)[..., None] * (b - overflowing_sigmoid(logits))).sum(
                 0
             ),
             0.6,
         ),
         Mistake(
-            "the sign is turned: this lowers the bound.",
+            "the sign is wrong: a step along this gradient lowers the bound.",
             lambda log_w, b, logits: -weighted(vimco_signal(log_w), b, logits),
             0.6,
         ),
         Mistake(
-            "the score lacks −sigmoid(l): ∂ log q(b) / ∂l is b − sigmoid(l).",
+            "−sigmoid(l) is missing: ∂ log q(b) / ∂l is b − sigmoid(l).",
             lambda log_w, b, logits: (vimco_signal(log_w)[..., None] * b).sum(0),
             0.4,
         ),
@@ -381,7 +382,7 @@ def dreg_inputs(rng, case):
 
 
 def dreg_from(weights, slope, eps, step):
-    """Gradients for mu and logvar, from the draws' weights (K, N) and the slope of z with respect to logvar."""
+    """Gradients for mu and logvar, from the weights (K, N) of the draws and the slope of z with respect to logvar."""
     push = weights[..., None] * slope
     return push.sum(0), (push * step).sum(0)
 
@@ -396,7 +397,7 @@ def dreg_reference(log_w, slope, eps, logvar):
 
 
 def dreg_independent(log_w, slope, eps, logvar):
-    """By automatic differentiation of Σ w̃² · slope · z, with everything but z held fixed."""
+    """By automatic differentiation of Σ w̃² · slope · z, with everything except z held fixed."""
     w = np.exp(log_w - log_w.max(0))
     weights = torch.tensor((w / w.sum(0)) ** 2)[..., None]
     mu = torch.zeros(logvar.shape, dtype=torch.float64, requires_grad=True)
@@ -423,23 +424,25 @@ DREG = Variant(
     "doubly",
     """## 4. A gradient with less noise: squared weights
 
-Let z_k = μ + e^(logvar/2) ε_k be K draws for an image, w_k = P(x, z_k)/q(z_k | x) their weights and L = log (1/K) Σ_k w_k
-the importance-weighted bound. With many draws the plain gradient of L tells the encoder less and less: most of it is
-noise. Reparameterizing a second time takes away the part that is 0 on average and leaves, for a parameter φ of the
-encoder,
+Let z_k = μ + e^(logvar/2) ε_k be K draws for an image, let w_k = P(x, z_k)/q(z_k | x) be their weights, and let L =
+log (1/K) Σ_k w_k be the importance-weighted bound. The more draws there are, the more its gradient with respect to the
+encoder's parameters drowns in noise. Much of this noise comes from the term in which q(z_k | x) is differentiated at a
+fixed z_k. Reparameterizing this term a second time leaves its average unchanged and makes it far less noisy. For a
+parameter φ of the encoder, the result is
 
-Σ_k w̃_k² · (∂ log w_k / ∂z_k) · (∂z_k / ∂φ), w̃_k = w_k / Σ_j w_j.
+Σ_k w̃_k² · (∂ log w_k / ∂z_k) · (∂z_k / ∂φ), where w̃_k = w_k / Σ_j w_j.
 
-Here ∂ log w_k / ∂z_k is taken with μ and logvar held fixed, and is given. Derive ∂z_k/∂μ and ∂z_k/∂logvar.
+Here ∂ log w_k / ∂z_k is taken with μ and logvar held fixed, and it is given. Derive ∂z_k/∂μ and ∂z_k/∂logvar.
 
-Write `gradient(log_w, slope, eps, logvar)` for the logarithms `log_w` (K, N), the `slope` ∂ log w_k / ∂z_k (K, N, d),
-the noise `eps` (K, N, d) and the logarithms of the *variances* `logvar` (N, d). It returns the gradients with respect
-to μ and to logvar, both (N, d), separately for each image. It must also be right where log w is −900.""",
+Write `gradient(log_w, slope, eps, logvar)` for the logarithms log w_k = `log_w` (K, N), the slopes ∂ log w_k / ∂z_k =
+`slope` (K, N, d), the noise ε = `eps` (K, N, d) and the logarithms of the *variances* `logvar` (N, d). It returns the
+estimated gradients with respect to μ and to logvar, both (N, d), in this order, with a row for each image. It must also
+be right where log w is about −900.""",
     '''def gradient(log_w, slope, eps, logvar):
-    """log w (K, N), ∂ log w/∂z (K, N, d), eps (K, N, d), logvar (N, d) -> gradients for mu and logvar, (N, d) each."""
+    """Return gradients for mu and logvar, both (N, d), for log_w (K, N), slope and eps (K, N, d), logvar (N, d)."""
     raise NotImplementedError''',
     '''def gradient(log_w, slope, eps, logvar):
-    """log w (K, N), ∂ log w/∂z (K, N, d), eps (K, N, d), logvar (N, d) -> gradients for mu and logvar, (N, d) each."""
+    """Return gradients for mu and logvar, both (N, d), for log_w (K, N), slope and eps (K, N, d), logvar (N, d)."""
     weights = torch.softmax(log_w, dim=0)  # (K, N), over the draws
     push = weights[..., None] ** 2 * slope  # (K, N, d)
     step = 0.5 * torch.exp(logvar / 2) * eps  # ∂z/∂logvar, and ∂z/∂mu is 1
@@ -448,52 +451,52 @@ to μ and to logvar, both (N, d), separately for each image. It must also be rig
     dreg_reference,
     (
         Mistake(
-            "the weights are not squared.",
+            "the weights w̃ are not squared.",
             dreg_weights(lambda log_w: softmax(log_w, axis=0)),
             0.6,
         ),
         Mistake(
-            "all draws count alike, 1/K²: the weights w̃ are missing.",
+            "all draws count equally, with 1/K²: use the squared weights w̃.",
             dreg_weights(lambda log_w: np.full_like(log_w, 1 / len(log_w) ** 2)),
             0.3,
         ),
         Mistake(
-            "it underflows: w is computed before it is normalized, and 0 is divided by 0. Use `torch.softmax`.",
+            "it underflows: you compute w before normalizing it, and divide 0 by 0. Use `torch.softmax`.",
             dreg_weights(lambda log_w: (np.exp(log_w) / np.exp(log_w).sum(0)) ** 2),
             0.6,
         ),
         Mistake(
-            "the weights are normalized over the images: those of each image's K draws add up to 1.",
+            "the weights are normalized over the images: normalize over the K draws of each image.",
             dreg_weights(lambda log_w: softmax(log_w, axis=1) ** 2),
             0.3,
         ),
         Mistake(
-            "the mean over the draws is taken: the K terms add up.",
+            "the K terms are averaged: they add up, without a factor 1/K.",
             dreg_weights(lambda log_w: softmax(log_w, axis=0) ** 2 / len(log_w)),
             0.6,
         ),
         Mistake(
-            "the squared weights are normalized once more: they do not add up to 1.",
+            "the squared weights are normalized once more: they should not add up to 1.",
             dreg_weights(lambda log_w: softmax(2 * log_w, axis=0)),
             0.5,
         ),
         Mistake(
-            "the ½ is missing in ∂z/∂logvar: this is the gradient with respect to the log of the standard deviation.",
+            "the ½ is missing from ∂z/∂logvar: this is the gradient with respect to the log of the standard deviation.",
             dreg_steps(lambda eps, logvar: np.exp(logvar / 2) * eps),
             0.6,
         ),
         Mistake(
-            "∂z/∂logvar has the variance where the standard deviation e^(logvar/2) belongs.",
+            "∂z/∂logvar contains the variance where the standard deviation, e^(logvar/2), belongs.",
             dreg_steps(lambda eps, logvar: 0.5 * np.exp(logvar) * eps),
             0.5,
         ),
         Mistake(
-            "this is the gradient with respect to the standard deviation: e^(logvar/2)/2 is missing.",
+            "this is the gradient with respect to the standard deviation: the factor e^(logvar/2)/2 is missing.",
             dreg_steps(lambda eps, logvar: eps + 0 * logvar),
             0.5,
         ),
         Mistake(
-            "the noise is missing in ∂z/∂logvar.",
+            "the noise ε is missing from ∂z/∂logvar.",
             dreg_steps(lambda eps, logvar: 0.5 * np.exp(logvar / 2) + 0 * eps),
             0.4,
         ),

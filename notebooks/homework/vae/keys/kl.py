@@ -1,8 +1,8 @@
 """Question 1: the KL divergence in closed form, for codes that are not Gaussian.
 
-Three pairs of families from the literature on VAEs: von Mises and uniform, for a code on a circle (the flat case of
-Davidson et al. 2018, "Hyperspherical Variational Auto-Encoders"); Weibull and Gamma, for a positive code (Zhang et al.
-2018, "WHAI", appendix); and two Laplace distributions, given by the logarithms of their scales.
+Three pairs of distributions from the literature on VAEs: von Mises and uniform, for a code on a circle (the flat case
+of Davidson et al. 2018, "Hyperspherical Variational Auto-Encoders"); Weibull and Gamma, for a positive code (Zhang et
+al. 2018, "WHAI", appendix); and two Laplace distributions, given by the logarithms of their scales.
 """
 
 import numpy as np
@@ -13,11 +13,13 @@ from scipy.stats import weibull_min
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-TOLERANCE = Tolerance(5e-4, 5e-5, "float32 differences of terms some hundred times as large as the KL itself")
+TOLERANCE = Tolerance(
+    5e-4, 5e-5, "float32 differences of terms that are some hundred times as large as the KL itself"
+)
 
 
 def sizes(case):
-    """Rows and dimensions of the code."""
+    """Numbers of rows and of dimensions of the code."""
     return {"small": (4, 2), "large": (9, 5), "extreme": (6, 3)}[case]
 
 
@@ -54,22 +56,24 @@ CIRCLE = Variant(
     "circle",
     """## 1. A code on a circle
 
-Some things turn: the phase of the moon, the angle of a face. Their natural code is an angle z, with the uniform prior
-p(z) = 1/(2π) on the circle and, in place of a Gaussian, the von Mises distribution
+Some things go round: the phase of the moon, the direction in which a face looks. Their natural code is an angle z, with
+the uniform prior p(z) = 1/(2π) on the circle and, in place of a Gaussian, the von Mises distribution
 
-q(z) = exp(κ cos(z − μ)) / (2π I₀(κ)),
+q(z) = exp(κ cos(z − μ)) / (2π I₀(κ)).
 
-which has its peak at μ and is the narrower, the larger κ is. I₀ and I₁ are Bessel functions, in PyTorch
-`torch.special.i0` and `torch.special.i1`, and the mean of cos(z − μ) under q is I₁(κ)/I₀(κ).
+It has its peak at μ and becomes narrower as κ grows. I₀ and I₁ are modified Bessel functions, available as
+`torch.special.i0` and `torch.special.i1`, and the mean of cos(z − μ) under q is I₁(κ)/I₀(κ). Derive KL(q ‖ p) from
+these facts.
 
-Derive KL(q ‖ p) from these facts, and write `kl(mu, kappa)` for `mu` and `kappa` (N, d): the KL of each row in nats,
-(N,), where the d angles of a row are independent. It must also be right for κ in the thousands, where I₀(κ) is about
-e^κ and overflows. `torch.special.i0e` and `i1e` are the same functions multiplied by e^(−κ), and do not.""",
+Write `kl(mu, kappa)` for `mu` and `kappa`, both (N, d). It returns the KL of each row in nats, (N,), where the d angles
+of a row are independent. It must also be right for κ near 0 and for κ in the thousands, where I₀(κ) grows almost like
+e^κ and overflows. The functions `torch.special.i0e` and `torch.special.i1e` are I₀ and I₁ multiplied by e^(−κ); they do
+not overflow.""",
     '''def kl(mu, kappa):
-    """mu, kappa (N, d) of von Mises distributions -> the KL to the uniform one, (N,), in nats."""
+    """Return KL(von Mises ‖ uniform) in nats, (N,), for mu and kappa (N, d)."""
     raise NotImplementedError''',
     '''def kl(mu, kappa):
-    """mu, kappa (N, d) of von Mises distributions -> the KL to the uniform one, (N,), in nats."""
+    """Return KL(von Mises ‖ uniform) in nats, (N,), for mu and kappa (N, d)."""
     i0e, i1e = torch.special.i0e(kappa), torch.special.i1e(kappa)  # (N, d) each
     # κ E[cos(z − μ)] − log I0(κ), where log I0(κ) = κ + log i0e(κ); log 2π cancels
     each = kappa * (i1e / i0e - 1) - i0e.log()  # (N, d)
@@ -78,47 +82,47 @@ e^κ and overflows. `torch.special.i0e` and `i1e` are the same functions multipl
     circle_reference,
     (
         Mistake(
-            "it overflows: I₀(κ) is too large for the computer. Use `i0e`, which is I₀ times e^(−κ).",
+            "it overflows: I₀(κ) is too large to represent. Use `i0e`, which is I₀(κ) times e^(−κ).",
             lambda mu, kappa: (kappa * i1(kappa) / i0(kappa) - np.log(i0(kappa))).sum(1),
             0.6,
         ),
         Mistake(
-            "`i0e` is e^(−κ) I₀(κ), so its logarithm is κ too small: add κ to it.",
+            "`i0e` is e^(−κ) I₀(κ), so its logarithm is too small by κ: add κ to it.",
             lambda mu, kappa: (kappa * i1e(kappa) / i0e(kappa) - np.log(i0e(kappa))).sum(1),
             0.6,
         ),
         Mistake(
-            "the prior is missing: this is the negative entropy of q, and log p(z) = −log 2π has to be subtracted.",
+            "the prior is missing: this is the negative entropy of q. Subtract log p(z) = −log 2π from it.",
             lambda mu, kappa: circle_reference(mu, kappa) - kappa.shape[1] * np.log(2 * np.pi),
             0.5,
         ),
         Mistake(
-            "this is KL(p ‖ q): the mean has to be taken under q.",
+            "this is KL(p ‖ q): for KL(q ‖ p), take the mean under q.",
             lambda mu, kappa: (kappa + np.log(i0e(kappa))).sum(1),
             0.3,
         ),
         Mistake(
-            "cos(z − μ) is set to 1, its value at the peak: take its mean under q, I₁(κ)/I₀(κ).",
+            "cos(z − μ) is set to 1, its value at the peak: use its mean under q, I₁(κ)/I₀(κ).",
             lambda mu, kappa: -np.log(i0e(kappa)).sum(1),
             0.3,
         ),
         Mistake(
-            "the mean over the d angles is taken: the KLs of independent angles add up.",
+            "the KL is averaged over the d angles: the KLs of independent angles add up.",
             lambda mu, kappa: circle_reference(mu, kappa) / kappa.shape[1],
             0.7,
         ),
         Mistake(
-            "all rows are added up: one number for each row is asked for.",
+            "the result is summed over the rows: one number for each row is asked for.",
             lambda mu, kappa: circle_reference(mu, kappa).sum(),
             0.7,
         ),
         Mistake(
-            "½μ² is added, as for a Gaussian: on the circle all directions are alike, so μ costs nothing.",
+            "½μ² is added, as for a Gaussian: on a circle all directions are equivalent, so μ costs nothing.",
             lambda mu, kappa: circle_reference(mu, kappa) + 0.5 * (mu**2).sum(1),
             0.5,
         ),
         Mistake(
-            "cos μ appears: the mean of cos(z − μ) is I₁(κ)/I₀(κ) already, whatever μ is.",
+            "there is a cos μ too many: the mean of cos(z − μ) is I₁(κ)/I₀(κ), whatever μ is.",
             lambda mu, kappa: (kappa * (np.cos(mu) * i1e(kappa) / i0e(kappa) - 1) - np.log(i0e(kappa))).sum(
                 1
             ),
@@ -214,25 +218,25 @@ WEIBULL = Variant(
     "weibull",
     """## 1. A code that is never negative
 
-A code that counts how much there is of something cannot be negative. A Gamma prior suits it, with shape a and rate b:
+A code that measures how much there is of something cannot be negative. A Gamma prior with shape a and rate b suits it:
 
 p(z) = b^a z^(a−1) e^(−bz) / Γ(a).
 
-For q one takes a Weibull distribution of scale λ and shape k, because it is easily sampled:
+For q we take a Weibull distribution with scale λ and shape k, because it is easy to sample from:
 
 q(z) = (k/λ) (z/λ)^(k−1) exp(−(z/λ)^k).
 
 Under q the mean of z is λ Γ(1 + 1/k), the mean of log z is log λ − γ/k with Euler's constant γ = 0.5772156649, and the
 mean of (z/λ)^k is 1. Derive KL(q ‖ p) from these facts.
 
-Write `kl(scale, shape, a, b)` for `scale` (λ) and `shape` (k), both (N, d), and for `a` and `b`, both (d,). It returns
-the KL of each row in nats, (N,), where the d numbers of a row are independent. It must also be right for a = 300, where
-Γ(a) and b^a overflow. `torch.lgamma` is log Γ.""",
+Write `kl(scale, shape, a, b)` for λ = `scale` and k = `shape`, both (N, d), and for `a` and `b`, both (d,). It returns
+the KL of each row in nats, (N,), where the d numbers of a row are independent. It must also be right for a and b around
+300, where Γ(a) and b^a overflow. The function `torch.lgamma` computes log Γ.""",
     '''def kl(scale, shape, a, b):
-    """Weibull scale and shape (N, d), Gamma shape a and rate b (d,) -> KL(Weibull ‖ Gamma), (N,), in nats."""
+    """Return KL(Weibull ‖ Gamma) in nats, (N,), for scale and shape (N, d) and Gamma shape a and rate b (d,)."""
     raise NotImplementedError''',
     '''def kl(scale, shape, a, b):
-    """Weibull scale and shape (N, d), Gamma shape a and rate b (d,) -> KL(Weibull ‖ Gamma), (N,), in nats."""
+    """Return KL(Weibull ‖ Gamma) in nats, (N,), for scale and shape (N, d) and Gamma shape a and rate b (d,)."""
     mean = scale * torch.lgamma(1 + 1 / shape).exp()  # E[z], (N, d)
     mean_log = scale.log() - 0.5772156649 / shape  # E[log z], (N, d)
     log_q = shape.log() - shape * scale.log() + (shape - 1) * mean_log - 1
@@ -242,7 +246,7 @@ the KL of each row in nats, (N,), where the d numbers of a row are independent. 
     weibull_reference,
     (
         Mistake(
-            "it overflows: Γ(a) and b^a are too large for the computer. Use a · log b and `lgamma`.",
+            "it overflows: Γ(a) and b^a are too large to represent. Use a · log b and `lgamma`.",
             weibull_overflowing,
             0.6,
         ),
@@ -252,12 +256,12 @@ the KL of each row in nats, (N,), where the d numbers of a row are independent. 
             0.5,
         ),
         Mistake(
-            "b is taken for a scale: it is a rate, and the exponent is −b z.",
+            "b is treated as a scale: it is a rate, and the exponent is −bz.",
             lambda scale, shape, a, b: weibull_kl(scale, shape, a, 1 / b).sum(1),
             0.5,
         ),
         Mistake(
-            "the logarithm of the mean stands for the mean of log z: the two differ.",
+            "the logarithm of the mean of z is used in place of the mean of log z: the two differ.",
             lambda scale, shape, a, b: weibull_kl(
                 scale, shape, a, b, mean_log=np.log(scale * gamma(1 + 1 / shape))
             ).sum(1),
@@ -269,12 +273,12 @@ the KL of each row in nats, (N,), where the d numbers of a row are independent. 
             0.5,
         ),
         Mistake(
-            "the mean over the d numbers is taken: the KLs of independent numbers add up.",
+            "the KL is averaged over the d numbers: the KLs of independent numbers add up.",
             lambda scale, shape, a, b: weibull_kl(scale, shape, a, b).mean(1),
             0.7,
         ),
         Mistake(
-            "λ stands for the mean of z: the factor Γ(1 + 1/k) is missing.",
+            "λ is used as the mean of z: the factor Γ(1 + 1/k) is missing.",
             lambda scale, shape, a, b: weibull_kl(scale, shape, a, b, mean=scale).sum(1),
             0.5,
         ),
@@ -292,12 +296,12 @@ the KL of each row in nats, (N,), where the d numbers of a row are independent. 
             0.6,
         ),
         Mistake(
-            "log q has (k − 1) log(z/λ), and here log z stands in its place.",
+            "log q contains (k − 1) log(z/λ), not (k − 1) log z.",
             lambda scale, shape, a, b: (weibull_kl(scale, shape, a, b) + (shape - 1) * np.log(scale)).sum(1),
             0.6,
         ),
         Mistake(
-            "a stands where a − 1 belongs: log p has (a − 1) log z.",
+            "a is used where a − 1 belongs: log p contains (a − 1) log z.",
             lambda scale, shape, a, b: (
                 weibull_kl(scale, shape, a, b) - (np.log(scale) - np.euler_gamma / shape)
             ).sum(1),
@@ -400,22 +404,22 @@ LAPLACE = Variant(
     "laplace",
     """## 1. A code with heavier tails
 
-A Laplace distribution of mean m and scale b has the density e^(−|z − m|/b) / (2b): a sharper peak and heavier tails
-than a Gaussian's. Take one for q and one for the prior p. With Δ = m_q − m_p,
+A Laplace distribution with mean m and scale b has the density e^(−|z − m|/b) / (2b), with a sharper peak and heavier
+tails than a Gaussian. Let both q and the prior p be Laplace distributions. With Δ = m_q − m_p,
 
 E_q |z − m_q| = b_q and E_q |z − m_p| = |Δ| + b_q e^(−|Δ|/b_q).
 
 Derive KL(q ‖ p) from these facts.
 
 As in a VAE, the encoder gives the *logarithm* of the scale. Write `kl(mean_q, log_scale_q, mean_p, log_scale_p)` for
-`mean_q` and `log_scale_q` (N, d), `mean_p` and `log_scale_p` (d,). It returns the KL of each row in nats, (N,), where
-the d numbers of a row are independent. It must also be right for logarithms of ±800, where e^800 overflows and e^(−800)
-is 0 for the computer.""",
+`mean_q` and `log_scale_q`, both (N, d), and for `mean_p` and `log_scale_p`, both (d,). It returns the KL of each row in
+nats, (N,), where the d numbers of a row are independent. It must also be right for log-scales of about ±800, where
+e^800 overflows and e^(−800) underflows to 0.""",
     '''def kl(mean_q, log_scale_q, mean_p, log_scale_p):
-    """Means and log-scales, of q (N, d) and of p (d,) -> KL(q ‖ p) of Laplace distributions, (N,), in nats."""
+    """Return KL(q ‖ p) in nats, (N,), for Laplace means and log-scales, (N, d) for q and (d,) for p."""
     raise NotImplementedError''',
     '''def kl(mean_q, log_scale_q, mean_p, log_scale_p):
-    """Means and log-scales, of q (N, d) and of p (d,) -> KL(q ‖ p) of Laplace distributions, (N,), in nats."""
+    """Return KL(q ‖ p) in nats, (N,), for Laplace means and log-scales, (N, d) for q and (d,) for p."""
     away = (mean_q - mean_p).abs()  # (N, d)
     # b_q/b_p · exp(−|Δ|/b_q) as one exponential, so that nothing overflows on the way
     tail = torch.exp(log_scale_q - log_scale_p - away * torch.exp(-log_scale_q))
@@ -430,24 +434,24 @@ is 0 for the computer.""",
             0.6,
         ),
         Mistake(
-            "E_q |z − m_p| is taken for |Δ| + b_q: the factor e^(−|Δ|/b_q) is missing.",
+            "E_q |z − m_p| is taken to be |Δ| + b_q: the factor e^(−|Δ|/b_q) is missing.",
             laplace_wrong(lambda away, q, p: p - q + away * np.exp(-p) + np.exp(q - p) - 1),
             0.5,
         ),
         Mistake(
-            "E_q |z − m_p| is taken for |Δ|: q has a width of its own.",
+            "E_q |z − m_p| is taken to be |Δ|: q has a width of its own.",
             laplace_wrong(lambda away, q, p: p - q + away * np.exp(-p) - 1),
             0.4,
         ),
         Mistake(
-            "this is KL(p ‖ q): the mean has to be taken under q.",
+            "this is KL(p ‖ q): for KL(q ‖ p), take the mean under q.",
             laplace_wrong(
                 lambda away, q, p: q - p + away * np.exp(-q) + np.exp(p - q - away * np.exp(-p)) - 1
             ),
             0.4,
         ),
         Mistake(
-            "the logarithm of the scale is read as that of its square: b is e^(log b), without a half.",
+            "`log_scale` is treated as the logarithm of b²: b is e^(log_scale), without a factor ½.",
             laplace_wrong(
                 lambda away, q, p: (
                     (p - q) / 2 + away * np.exp(-p / 2) + np.exp((q - p) / 2 - away * np.exp(-q / 2)) - 1
@@ -466,21 +470,21 @@ is 0 for the computer.""",
             0.2,
         ),
         Mistake(
-            "the mean over the d numbers is taken: the KLs of independent numbers add up.",
+            "the KL is averaged over the d numbers: the KLs of independent numbers add up.",
             lambda mean_q, log_scale_q, mean_p, log_scale_p: laplace_kl(
                 mean_q, log_scale_q, mean_p, log_scale_p
             ).mean(1),
             0.7,
         ),
         Mistake(
-            "the exponent has the prior's scale: it is −|Δ|/b_q.",
+            "the exponent contains the scale of the prior: it is −|Δ|/b_q.",
             laplace_wrong(
                 lambda away, q, p: p - q + away * np.exp(-p) + np.exp(q - p - away * np.exp(-p)) - 1
             ),
             0.5,
         ),
         Mistake(
-            "the logarithm's sign is turned: the KL contains log b_p − log b_q.",
+            "the logarithm has the wrong sign: the KL contains log b_p − log b_q.",
             laplace_wrong(
                 lambda away, q, p: q - p + away * np.exp(-p) + np.exp(q - p - away * np.exp(-q)) - 1
             ),

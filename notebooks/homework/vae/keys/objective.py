@@ -1,4 +1,4 @@
-"""Question 3: what is trained when it is not the plain bound.
+"""Question 3: training objectives other than the plain bound.
 
 Free bits: Kingma et al. 2016, "Improved variational inference with inverse autoregressive flow", appendix C. Capacity:
 Burgess et al. 2018, "Understanding disentangling in β-VAE". Importance weights: Burda et al. 2016, here with counts.
@@ -12,12 +12,12 @@ from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
 
 def sizes(case):
-    """Images and dimensions of the code."""
+    """Numbers of images and of dimensions of the code."""
     return {"small": (5, 3), "large": (12, 6), "extreme": (7, 4)}[case]
 
 
 def gaussian_kl(mu, logvar):
-    """The KL to the standard normal of each image and dimension, (N, d)."""
+    """The KL to the standard normal for each image and dimension, (N, d)."""
     return 0.5 * (np.exp(logvar) - 1 - logvar + mu**2)
 
 
@@ -36,13 +36,13 @@ def underflowing_kl(mu, logvar):
 
 
 def codes(rng, case):
-    """Codes whose first dimensions say much and whose last ones say next to nothing."""
+    """Codes whose first dimensions carry much information and whose last ones carry next to none."""
     n, d = sizes(case)
     spread = np.linspace(2.0, 0.1, d)
     mu = rng.normal(size=(n, d)) * spread
     logvar = -spread * rng.uniform(0.6, 1.4, size=(n, d))
     if case == "extreme":
-        logvar[:, 1] = rng.uniform(-1000, -800, size=n)  # e^(−800) is 0 for the computer
+        logvar[:, 1] = rng.uniform(-1000, -800, size=n)  # e^(−800) underflows to 0
     return {"log_p": rng.normal(size=n) * 4 - 20, "mu": mu, "logvar": logvar}
 
 
@@ -63,7 +63,7 @@ def free_bits(kl, log_p, mu, logvar, floor):
 
 
 def free_bits_wrong(change):
-    """A mistake in the price alone, from the KLs (N, d) and the floor."""
+    """A mistake in the KL term alone, from the KLs (N, d) and the floor."""
     return lambda log_p, mu, logvar, floor: -log_p.mean() + change(gaussian_kl(mu, logvar), floor)
 
 
@@ -71,22 +71,22 @@ FREE_BITS = Variant(
     "free_bits",
     """## 3. Another objective: free bits
 
-Early in training it is easiest to make the KL 0 and to forget about z. *Free bits* take that temptation away. In each
-dimension j of the code the KL, averaged over the images of the batch, is not charged below a floor λ, so nothing is
-gained by making it smaller still:
+Early in training the easiest thing to do is to make the KL 0 and to ignore z. *Free bits* take that temptation away. In
+each dimension j of the code, the KL, averaged over the images of the batch, is charged as at least a floor λ, so
+nothing is gained by making it smaller than that:
 
 loss = −(1/N) Σ_n log P(x_n | z_n) + Σ_j max(λ, (1/N) Σ_n KL_nj),
 
-where KL_nj is the KL between the Gaussian q of image n in dimension j and a standard normal.
+where KL_nj is KL(q ‖ p) in dimension j, with the Gaussian q of image n and a standard normal p.
 
 Write `objective(log_p, mu, logvar, floor)` for `log_p` (N,), which is log P(x_n | z_n), for the means `mu` and the
 logarithms of the *variances* `logvar`, both (N, d), and for the number λ = `floor`. It returns the loss, one number in
-nats. It must also be right for a `logvar` of −1000.""",
+nats. It must also be right for a `logvar` of about −1000.""",
     '''def objective(log_p, mu, logvar, floor):
-    """log P(x|z) (N,), mu and logvar (N, d), a number -> the loss with free bits, a scalar in nats."""
+    """Return the loss with free bits, one number in nats, for log_p (N,), mu and logvar (N, d) and a floor."""
     raise NotImplementedError''',
     '''def objective(log_p, mu, logvar, floor):
-    """log P(x|z) (N,), mu and logvar (N, d), a number -> the loss with free bits, a scalar in nats."""
+    """Return the loss with free bits, one number in nats, for log_p (N,), mu and logvar (N, d) and a floor."""
     kl = 0.5 * (logvar.exp() - 1 - logvar + mu**2)  # (N, d)
     per_dimension = kl.mean(0)  # (d,)
     return -log_p.mean() + per_dimension.clamp(min=floor).sum()''',
@@ -94,47 +94,47 @@ nats. It must also be right for a `logvar` of −1000.""",
     lambda log_p, mu, logvar, floor: free_bits(gaussian_kl, log_p, mu, logvar, floor),
     (
         Mistake(
-            "the floor is applied to each image: average over the images first.",
+            "the floor is applied to each image: average the KL over the images first.",
             free_bits_wrong(lambda kl, floor: np.maximum(kl, floor).mean(0).sum()),
             0.6,
         ),
         Mistake(
-            "the floor makes no difference: it belongs to each dimension's KL, not to their sum.",
+            "the floor has no effect: apply it to the KL of each dimension, not to their sum.",
             free_bits_wrong(lambda kl, floor: kl.mean(0).sum()),
             0.3,
         ),
         Mistake(
-            "the smaller of KL and floor is taken: it should be the larger.",
+            "the minimum of the KL and the floor is taken: it should be the maximum.",
             free_bits_wrong(lambda kl, floor: np.minimum(kl.mean(0), floor).sum()),
             0.4,
         ),
         Mistake(
-            "the mean over the dimensions is taken: their KLs add up.",
+            "the KL is averaged over the dimensions: the KLs of the dimensions add up.",
             free_bits_wrong(lambda kl, floor: np.maximum(kl.mean(0), floor).mean()),
             0.6,
         ),
         Mistake(
-            "it underflows: the variance is computed, and then its logarithm. `logvar` is that logarithm.",
+            "it underflows: you compute the variance and then take its logarithm. `logvar` already is that logarithm.",
             lambda log_p, mu, logvar, floor: free_bits(underflowing_kl, log_p, mu, logvar, floor),
             0.7,
         ),
         Mistake(
-            "only what lies above the floor is charged: max(λ, KL) is asked for, not max(0, KL − λ).",
+            "only what exceeds the floor is charged: max(λ, KL) is asked for, not max(0, KL − λ).",
             free_bits_wrong(lambda kl, floor: np.maximum(kl.mean(0) - floor, 0).sum()),
             0.6,
         ),
         Mistake(
-            "the sign is turned: a loss is to be lowered.",
+            "the sign is wrong: a loss is minimized.",
             lambda log_p, mu, logvar, floor: -free_bits(gaussian_kl, log_p, mu, logvar, floor),
             0.7,
         ),
         Mistake(
-            "`logvar` is read as the logarithm of the standard deviation.",
+            "`logvar` is treated as the logarithm of the standard deviation: it is the logarithm of the variance.",
             lambda log_p, mu, logvar, floor: free_bits(gaussian_kl, log_p, mu, 2 * logvar, floor),
             0.5,
         ),
         Mistake(
-            "the sum over the images is taken: it should be the mean.",
+            "the loss is summed over the images: it should be the mean.",
             lambda log_p, mu, logvar, floor: len(mu) * free_bits(gaussian_kl, log_p, mu, logvar, floor),
             0.7,
         ),
@@ -179,7 +179,7 @@ def capacity_inputs(rng, case):
     arguments = codes(rng, case)
     totals = gaussian_kl(arguments["mu"], arguments["logvar"]).sum(1)
     mean, largest, smallest = totals.mean(), totals.max(), totals.min()
-    # in the small case the KL is below its target, otherwise above; single images lie on either side
+    # in the small case the KL is below its target, otherwise above; individual images lie on either side
     end = largest if case == "small" else smallest
     return {
         **arguments,
@@ -193,7 +193,7 @@ def with_capacity(kl, log_p, mu, logvar, gamma, capacity):
 
 
 def capacity_wrong(change):
-    """A mistake in the price alone, from the KLs (N, d), γ and the target."""
+    """A mistake in the KL term alone, from the KLs (N, d), γ and the target."""
     return lambda log_p, mu, logvar, gamma, capacity: (
         -log_p.mean() + change(gaussian_kl(mu, logvar), gamma, capacity)
     )
@@ -203,28 +203,29 @@ CAPACITY = Variant(
     "capacity",
     """## 3. Another objective: a target for the KL
 
-A large β makes the code tidy but poor. One way out is to say how many nats the code may carry, and to raise that
-capacity C slowly during training. The average KL of the batch is then pulled to C from both sides, with a weight γ:
+A large β makes the code tidy but poor in information. One way out is to say how many nats the code should carry, and to
+raise this capacity C slowly during training. The average KL of the batch is pulled towards C from both sides, with a
+weight γ:
 
 loss = −(1/N) Σ_n log P(x_n | z_n) + γ · |(1/N) Σ_n KL_n − C|,
 
-where KL_n is the KL between the Gaussian q of image n and a standard normal, added up over the dimensions.
+where KL_n is KL(q ‖ p), summed over the dimensions, with the Gaussian q of image n and a standard normal p.
 
 Write `objective(log_p, mu, logvar, gamma, capacity)` for `log_p` (N,), which is log P(x_n | z_n), for the means `mu`
-and the logarithms of the *variances* `logvar`, both (N, d), and for the numbers γ and C. It returns the loss, one number
-in nats. It must also be right for a `logvar` of −1000.""",
+and the logarithms of the *variances* `logvar`, both (N, d), and for the numbers γ = `gamma` and C = `capacity`. It
+returns the loss, one number in nats. It must also be right for a `logvar` of about −1000.""",
     '''def objective(log_p, mu, logvar, gamma, capacity):
-    """log P(x|z) (N,), mu and logvar (N, d), two numbers -> the loss with a target for the KL, a scalar."""
+    """Return the loss with a target for the KL, one number, for log_p (N,), mu and logvar (N, d), γ and C."""
     raise NotImplementedError''',
     '''def objective(log_p, mu, logvar, gamma, capacity):
-    """log P(x|z) (N,), mu and logvar (N, d), two numbers -> the loss with a target for the KL, a scalar."""
+    """Return the loss with a target for the KL, one number, for log_p (N,), mu and logvar (N, d), γ and C."""
     kl = 0.5 * (logvar.exp() - 1 - logvar + mu**2).sum(1)  # (N,)
     return -log_p.mean() + gamma * (kl.mean() - capacity).abs()''',
     capacity_inputs,
     lambda log_p, mu, logvar, gamma, capacity: with_capacity(gaussian_kl, log_p, mu, logvar, gamma, capacity),
     (
         Mistake(
-            "the distance to C is taken for each image: average over the images first.",
+            "the distance to C is computed for each image: average the KL over the images first.",
             capacity_wrong(lambda kl, gamma, c: gamma * np.abs(kl.sum(1) - c).mean()),
             0.6,
         ),
@@ -249,12 +250,12 @@ in nats. It must also be right for a `logvar` of −1000.""",
             0.5,
         ),
         Mistake(
-            "the mean over the dimensions is taken: their KLs add up.",
+            "the KL is averaged over the dimensions: the KLs of the dimensions add up.",
             capacity_wrong(lambda kl, gamma, c: gamma * abs(kl.mean() - c)),
             0.6,
         ),
         Mistake(
-            "it underflows: the variance is computed, and then its logarithm. `logvar` is that logarithm.",
+            "it underflows: you compute the variance and then take its logarithm. `logvar` already is that logarithm.",
             lambda log_p, mu, logvar, gamma, capacity: with_capacity(
                 underflowing_kl, log_p, mu, logvar, gamma, capacity
             ),
@@ -266,19 +267,19 @@ in nats. It must also be right for a `logvar` of −1000.""",
             0.3,
         ),
         Mistake(
-            "each dimension has a target of its own, C/d: only their sum has one.",
+            "each dimension has its own target, C/d: only the sum over the dimensions has a target, C.",
             capacity_wrong(lambda kl, gamma, c: gamma * np.abs(kl.mean(0) - c / kl.shape[1]).sum()),
             0.5,
         ),
         Mistake(
-            "`logvar` is read as the logarithm of the standard deviation.",
+            "`logvar` is treated as the logarithm of the standard deviation: it is the logarithm of the variance.",
             lambda log_p, mu, logvar, gamma, capacity: with_capacity(
                 gaussian_kl, log_p, mu, 2 * logvar, gamma, capacity
             ),
             0.5,
         ),
         Mistake(
-            "the sign of the reconstruction is turned: log P(x | z) is to be raised.",
+            "log P(x | z) has the wrong sign: the loss contains −log P(x | z).",
             lambda log_p, mu, logvar, gamma, capacity: (
                 with_capacity(gaussian_kl, log_p, mu, logvar, gamma, capacity) + 2 * log_p.mean()
             ),
@@ -370,22 +371,22 @@ IMPORTANCE = Variant(
 
 With K draws z_1 … z_K from q(z | x) for each x, the bound
 
-L_K = log (1/K) Σ_k w_k, w_k = P(z_k) P(x | z_k) / q(z_k | x),
+L_K = log (1/K) Σ_k w_k, where w_k = P(z_k) P(x | z_k) / q(z_k | x),
 
-comes closer to log P(x) than the plain one. Here x holds counts, not pixels: given z, each of its D numbers is Poisson,
-P(x_i | z) = θ_i^x_i · e^(−θ_i) / x_i!, and the decoder gives log θ_i. The prior is a standard normal, and q a Gaussian
-with independent dimensions.
+is on average closer to log P(x) than the plain one. Here x holds counts, not pixels: given z, its D counts are
+independent Poisson variables, P(x_i | z) = θ_i^x_i · e^(−θ_i) / x_i!, and the decoder gives log θ_i. The prior is a
+standard normal, and q is a Gaussian with independent dimensions.
 
-Write `objective(x, log_rate, z, mu, logvar)` for counts `x` (N, D), the decoder's `log_rate` (K, N, D) at the draws `z`
-(K, N, d), and the means `mu` and the logarithms of the variances `logvar` of q, both (N, d). It returns L_K in nats for
-each x, (N,). It must also be right for thousands of counts, where log w is about −2000.""",
+Write `objective(x, log_rate, z, mu, logvar)` for counts `x` (N, D), the decoder's log θ = `log_rate` (K, N, D) at the
+draws `z` (K, N, d), and the means `mu` and the logarithms of the *variances* `logvar` of q, both (N, d). It returns L_K
+in nats for each x, (N,). It must also be right for about a thousand counts, where log w is around −2000.""",
     '''def objective(x, log_rate, z, mu, logvar):
-    """Counts x (N, D), log θ (K, N, D), draws z (K, N, d), mu and logvar (N, d) -> L_K, (N,), in nats."""
+    """Return L_K in nats, (N,), for x (N, D), log_rate (K, N, D), draws z (K, N, d), mu and logvar (N, d)."""
     raise NotImplementedError''',
     '''def objective(x, log_rate, z, mu, logvar):
-    """Counts x (N, D), log θ (K, N, D), draws z (K, N, d), mu and logvar (N, d) -> L_K, (N,), in nats."""
+    """Return L_K in nats, (N,), for x (N, D), log_rate (K, N, D), draws z (K, N, d), mu and logvar (N, d)."""
     log_p_x = (x * log_rate - log_rate.exp() - torch.lgamma(x + 1)).sum(-1)  # (K, N)
-    log_p_z = -0.5 * (z**2).sum(-1)  # log 2π stands in the prior and in q, and cancels
+    log_p_z = -0.5 * (z**2).sum(-1)  # the terms with log 2π in the prior and in q cancel
     log_q = -0.5 * ((z - mu) ** 2 * torch.exp(-logvar) + logvar).sum(-1)
     log_w = log_p_x + log_p_z - log_q
     return torch.logsumexp(log_w, dim=0) - math.log(len(z))''',
@@ -393,12 +394,12 @@ each x, (N,). It must also be right for thousands of counts, where log w is abou
     lambda x, log_rate, z, mu, logvar: log_mean_exp(log_weights(x, log_rate, z, mu, logvar)),
     (
         Mistake(
-            "the mean of the logarithms is taken: this is the plain bound, K times. The logarithm of the mean is asked for.",
+            "this is the mean of log w, the plain bound averaged over K draws: take the logarithm of the mean of w.",
             lambda x, log_rate, z, mu, logvar: log_weights(x, log_rate, z, mu, logvar).mean(0),
             0.4,
         ),
         Mistake(
-            "the prior and q are exchanged: w is P(z) P(x | z) divided by q(z | x).",
+            "the prior and q are swapped: w is P(z) P(x | z) divided by q(z | x).",
             importance_wrong(
                 lambda x, log_rate, z, mu, logvar: 2 * (log_posterior(z, mu, logvar) - log_prior(z))
             ),
@@ -412,34 +413,34 @@ each x, (N,). It must also be right for thousands of counts, where log w is abou
             0.4,
         ),
         Mistake(
-            "1/K is missing: a sum over K draws is not their mean.",
+            "1/K is missing: average the weights over the K draws instead of summing them.",
             importance_wrong(lambda x, log_rate, z, mu, logvar: np.log(len(z))),
             0.6,
         ),
         Mistake(
-            "it underflows: the weights are computed before their logarithm. Use `torch.logsumexp`.",
+            "it underflows: you compute the weights themselves before taking the logarithm. Use `torch.logsumexp`.",
             lambda x, log_rate, z, mu, logvar: np.log(
                 np.exp(log_weights(x, log_rate, z, mu, logvar)).mean(0)
             ),
             0.6,
         ),
         Mistake(
-            "log x! is missing: it is part of log P(x | z).",
+            "−log x! is missing: it is part of log P(x | z).",
             importance_wrong(lambda x, log_rate, z, mu, logvar: gammaln(x + 1).sum(-1)),
             0.6,
         ),
         Mistake(
-            "the prior P(z) is missing in the weights.",
+            "the prior P(z) is missing from the weights.",
             importance_wrong(lambda x, log_rate, z, mu, logvar: -log_prior(z)),
             0.4,
         ),
         Mistake(
-            "q(z | x) is missing in the weights.",
+            "q(z | x) is missing from the weights.",
             importance_wrong(lambda x, log_rate, z, mu, logvar: log_posterior(z, mu, logvar)),
             0.4,
         ),
         Mistake(
-            "`logvar` is read as the logarithm of the standard deviation.",
+            "`logvar` is treated as the logarithm of the standard deviation: it is the logarithm of the variance.",
             importance_wrong(
                 lambda x, log_rate, z, mu, logvar: (
                     log_posterior(z, mu, logvar) - log_posterior(z, mu, 2 * logvar)
@@ -448,29 +449,29 @@ each x, (N,). It must also be right for thousands of counts, where log w is abou
             0.5,
         ),
         Mistake(
-            "the normalization of q is missing: its density contains −½ logvar in each dimension.",
+            "the normalization of q is missing: log q contains −½ logvar in each dimension.",
             importance_wrong(lambda x, log_rate, z, mu, logvar: -0.5 * logvar.sum(-1)),
             0.5,
         ),
         Mistake(
-            "the rate θ is missing in log P(x | z): the density contains e^(−θ).",
+            "the term −θ is missing from log P(x | z): the probability contains e^(−θ).",
             importance_wrong(lambda x, log_rate, z, mu, logvar: np.exp(log_rate).sum(-1)),
             0.5,
         ),
         Mistake(
-            "the mean over the counts is taken: independent counts add their logarithms.",
+            "log P(x | z) is averaged over the counts: for independent counts the logarithms add up.",
             importance_wrong(
                 lambda x, log_rate, z, mu, logvar: (1 / x.shape[1] - 1) * poisson_terms(x, log_rate)
             ),
             0.5,
         ),
         Mistake(
-            "the mean over the rows is taken: one number for each x is asked for.",
+            "the result is averaged over the rows: one number for each x is asked for.",
             lambda x, log_rate, z, mu, logvar: log_mean_exp(log_weights(x, log_rate, z, mu, logvar)).mean(),
             0.7,
         ),
     ),
-    Tolerance(2e-4, 2e-5, "float32 sums of a thousand terms are good to a few parts in 10⁵"),
+    Tolerance(2e-4, 2e-5, "float32 sums of a thousand terms are accurate to a few parts in 10⁵"),
     independent=importance_independent,
     styles=(
         """def objective(x, log_rate, z, mu, logvar):

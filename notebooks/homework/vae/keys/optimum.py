@@ -1,8 +1,8 @@
-"""Question 5, a derivation: where the bound is highest, in three models in which paper and pencil can say so.
+"""Question 5, a derivation: where the bound is highest, in three models that can be solved with pencil and paper.
 
 Mean field: Bishop 2006, section 10.1.2. The decoder's best variance: Lucas et al. 2019, "Don't blame the ELBO!", and
-Rybkin et al. 2021, "Simple and effective VAE training with calibrated decoders". The tempered posterior is what the β
-of Higgins et al. 2017 does to a conjugate model.
+Rybkin et al. 2021, "Simple and effective VAE training with calibrated decoders". The tempered posterior is what
+the β of Higgins et al. 2017 gives in a conjugate model.
 """
 
 import numpy as np
@@ -18,7 +18,9 @@ TOLERANCE = Tolerance(2e-3, 1e-4, "float32 linear systems with condition numbers
 
 def mean_field_inputs(rng, case):
     n, pixels, d = {"small": (4, 5, 2), "large": (7, 9, 4), "extreme": (3, 3, 5)}[case]
-    variance = 0.02 if case == "extreme" else float(rng.uniform(0.3, 0.8))  # and more codes than pixels
+    variance = (
+        0.02 if case == "extreme" else float(rng.uniform(0.3, 0.8))
+    )  # and more code dimensions than pixels
     w = rng.normal(size=(pixels, d))
     x = rng.normal(size=(n, d)) @ w.T + np.sqrt(variance) * rng.normal(size=(n, pixels))
     return {"x": x, "w": w, "variance": variance}
@@ -37,7 +39,7 @@ def mean_field_reference(x, w, variance):
 
 
 def mean_field_independent(x, w, variance):
-    """The posterior from the joint covariance of z and x; the variance of z_j when all other z and x are given."""
+    """The posterior from the joint covariance of z and x; the variance of z_j given x and all the other z."""
     d = w.shape[1]
     gain = w.T @ np.linalg.inv(w @ w.T + variance * np.eye(len(w)))  # (d, D)
     posterior = np.eye(d) - gain @ w
@@ -53,19 +55,19 @@ MEAN_FIELD = Variant(
     "mean_field",
     """## 5. Derive an optimum: the best encoder
 
-Take a linear VAE: z is standard normal with d numbers, and x given z is Gaussian with mean W z and the variance s² in
-each of its D pixels. Its posterior P(z | x) is Gaussian, but in general with correlations between the dimensions of z.
-An encoder gives a Gaussian q(z | x) *without* correlations, with mean m and variances v_1 … v_d. Write down the bound
-for one x as a function of m and v. It is highest at one place: derive it by setting its derivatives to 0.
+In a linear VAE, z has d dimensions and a standard normal prior, and x given z is Gaussian with mean W z and independent
+noise of variance s² in each of its D pixels. Its posterior P(z | x) is Gaussian, but in general the dimensions of z are
+correlated. An encoder gives a Gaussian q(z | x) *without* correlations, with mean m and variances v_1 … v_d. Write down
+the bound for one x as a function of m and v. It has a single maximum: find it by setting the derivatives to 0.
 
-Then write `optimum(x, w, variance)` for x (N, D), W = `w` (D, d) and the number s² = `variance`: the best means (N, d),
-one row for each x, and the best variances (d,), which are the same for all x. By your formula, without iterations. It
-must also be right with more codes than pixels, d > D.""",
+Then write `optimum(x, w, variance)` for x (N, D), W = `w` (D, d) and the number s² = `variance`. It returns the best
+means (N, d), one row for each x, and the best variances (d,), which are the same for all x. Use your formula, without
+iterations. It must also be right if the code has more dimensions than there are pixels, d > D.""",
     '''def optimum(x, w, variance):
-    """x (N, D), w (D, d), the decoder's variance -> the best q's means (N, d) and variances (d,)."""
+    """Return the best q's means (N, d) and variances (d,) for x (N, D), w (D, d) and the decoder's variance."""
     raise NotImplementedError''',
     '''def optimum(x, w, variance):
-    """x (N, D), w (D, d), the decoder's variance -> the best q's means (N, d) and variances (d,)."""
+    """Return the best q's means (N, d) and variances (d,) for x (N, D), w (D, d) and the decoder's variance."""
     # L_b = −½ Σ_j (m_j² + v_j − log v_j) − (‖x − W m‖² + Σ_j v_j ‖w_j‖²) / 2s² + constant
     d = w.shape[1]
     precision = torch.eye(d) + w.T @ w / variance  # (d, d)
@@ -75,7 +77,7 @@ must also be right with more codes than pixels, d > D.""",
     mean_field_reference,
     (
         Mistake(
-            "the variances are the true posterior's, the diagonal of the inverse: without correlations the best are smaller.",
+            "these are the variances of the true posterior: the best ones without correlations are smaller.",
             lambda x, w, variance: (
                 mean_field_mean(x, w, variance),
                 np.diag(np.linalg.inv(np.eye(w.shape[1]) + w.T @ w / variance)),
@@ -88,7 +90,7 @@ must also be right with more codes than pixels, d > D.""",
             0.3,
         ),
         Mistake(
-            "the prior is left out of the variances: it adds 1 to each precision.",
+            "the prior is left out of the variances: it adds 1 to each inverse variance.",
             lambda x, w, variance: (mean_field_mean(x, w, variance), variance / (w**2).sum(0)),
             0.6,
         ),
@@ -98,7 +100,7 @@ must also be right with more codes than pixels, d > D.""",
             0.4,
         ),
         Mistake(
-            "`variance` is read as a standard deviation: it is not to be squared.",
+            "`variance` is treated as a standard deviation: do not square it.",
             lambda x, w, variance: mean_field_reference(x, w, variance**2),
             0.6,
         ),
@@ -111,12 +113,12 @@ must also be right with more codes than pixels, d > D.""",
             0.7,
         ),
         Mistake(
-            "precisions are returned: variances, their inverses, are asked for.",
+            "inverse variances are returned: variances are asked for.",
             lambda x, w, variance: (mean_field_mean(x, w, variance), 1 / mean_field_variance(w, variance)),
             0.7,
         ),
         Mistake(
-            "each mean is found as if the other codes were 0: they explain a part of x, so all means are solved together.",
+            "each mean is found as if the others were 0: they explain part of x too, so solve for all means together.",
             lambda x, w, variance: (
                 x @ w / variance * mean_field_variance(w, variance),
                 mean_field_variance(w, variance),
@@ -124,7 +126,7 @@ must also be right with more codes than pixels, d > D.""",
             0.4,
         ),
         Mistake(
-            "s² is missing on the right-hand side for the means: Wᵀx is to be divided by it as well.",
+            "s² is missing from the right-hand side for the means: Wᵀx must be divided by s² as well.",
             lambda x, w, variance: (
                 mean_field_mean(x, w, variance) * variance,
                 mean_field_variance(w, variance),
@@ -132,7 +134,7 @@ must also be right with more codes than pixels, d > D.""",
             0.6,
         ),
         Mistake(
-            "the means are wrong by the missing s² · I: (WᵀW + s² I) m = Wᵀx, not (WᵀW + I) m = Wᵀx.",
+            "s² is missing from the equation for the means: solve (WᵀW + s² I) m = Wᵀx, not (WᵀW + I) m = Wᵀx.",
             lambda x, w, variance: (mean_field_mean(x, w, 1.0), mean_field_variance(w, variance)),
             0.6,
         ),
@@ -159,7 +161,7 @@ def optimum(x, w, variance):
     slope = torch.func.vmap(lambda y: torch.func.grad(minus_bound)(zero, y))(x)
     return -torch.linalg.solve(curvature, slope.T).T, curvature.diagonal().reciprocal()""",
         """def optimum(x, w, variance):
-    # least squares with the prior as d more rows: x is 0 there, and W the identity
+    # least squares with the prior as d more rows, in which x is 0 and W is the identity
     x, w = x.double(), w.double()
     d = w.shape[1]
     rows = torch.cat([w / variance**0.5, torch.eye(d).double()])
@@ -177,14 +179,14 @@ def decoder_inputs(rng, case):
     logvar = rng.normal(size=(n, d)) * 0.7 - 0.5
     offset = rng.normal(size=pixels) * 2
     if case == "extreme":
-        offset += 300  # so that x is large beside its spread
+        offset += 300  # so that x is large compared with its spread
         logvar[:, 0] = -200.0
     x = mu @ w.T + offset + 0.7 * rng.normal(size=(n, pixels))
     return {"x": x, "mu": mu, "logvar": logvar, "w": w}
 
 
 def decoder_parts(x, mu, logvar, w):
-    """The best offset (D,), the squared errors (N, D) at the means, and what the noise of the code adds, (N, D)."""
+    """The best offset (D,), the squared errors (N, D) at the means, and what the spread of z adds, (N, D)."""
     rest = x - mu @ w.T
     offset = rest.mean(0)
     return offset, (rest - offset) ** 2, np.exp(logvar) @ (w**2).T
@@ -196,7 +198,7 @@ def decoder_reference(x, mu, logvar, w):
 
 
 def decoder_independent(x, mu, logvar, w):
-    """Plain mean and variance of x − W z over points z that have the mean and the variances of each q."""
+    """Mean and variance of x − W z over points z that have the mean and the variances of each q."""
     d = mu.shape[1]
     away = np.sqrt(d) * np.exp(logvar / 2)[:, None] * np.eye(d)  # (N, d, d)
     z = np.concatenate([mu[:, None] + away, mu[:, None] - away], axis=1)  # (N, 2d, d)
@@ -205,7 +207,7 @@ def decoder_independent(x, mu, logvar, w):
 
 
 def decoder_wrong(change):
-    """A mistake in the variance alone, from its parts."""
+    """A mistake in the variance alone, from its two parts."""
 
     def function(x, mu, logvar, w):
         offset, error, noise = decoder_parts(x, mu, logvar, w)
@@ -218,19 +220,20 @@ DECODER = Variant(
     "decoder",
     """## 5. Derive an optimum: the best decoder variances
 
-In a linear VAE pixel i of x, given z, is Gaussian with mean (W z)_i + c_i and variance s_i². For each of N points the
-encoder has given a Gaussian q(z | x_n) without correlations, with means μ_nj and variances e^(logvar_nj). W and all q
-are held fixed. Write down the average of E_q[log P(x_n | z)] over the N points as a function of c and s². It is highest
-at one place: derive it by setting the derivatives to 0. Mind that z is not μ: it has noise.
+In a linear VAE, given z, the pixels of x are independent, and pixel i is Gaussian with mean (W z)_i + c_i and variance
+s_i². For each of N points the encoder has given a Gaussian q(z | x_n) without correlations, with means μ_nj and
+variances e^(logvar_nj). W and all q are held fixed. Write down the average of E_q[log P(x_n | z)] over the N points as
+a function of c and s². It has a single maximum: find it by setting the derivatives to 0. Remember that z is not equal
+to μ: under q it varies around μ.
 
-Then write `optimum(x, mu, logvar, w)` for x (N, D), `mu` and `logvar` (N, d) and W = `w` (D, d): the best offsets c
-(D,) and the best variances s² (D,), by your formula, without draws. It must also be right for a `logvar` of −200 and
-for offsets that are large beside the spread of x.""",
+Then write `optimum(x, mu, logvar, w)` for x (N, D), `mu` and `logvar`, both (N, d), and W = `w` (D, d). It returns the
+best offsets c (D,) and the best variances s² (D,). Use your formula, without sampling. It must also be right for a
+`logvar` of −200 and for offsets that are large compared with the spread of x.""",
     '''def optimum(x, mu, logvar, w):
-    """x (N, D), mu and logvar (N, d), w (D, d) -> the decoder's best offsets (D,) and variances (D,)."""
+    """Return the best offsets (D,) and variances (D,) for x (N, D), mu and logvar (N, d) and w (D, d)."""
     raise NotImplementedError''',
     '''def optimum(x, mu, logvar, w):
-    """x (N, D), mu and logvar (N, d), w (D, d) -> the decoder's best offsets (D,) and variances (D,)."""
+    """Return the best offsets (D,) and variances (D,) for x (N, D), mu and logvar (N, d) and w (D, d)."""
     rest = x - mu @ w.T  # (N, D)
     offset = rest.mean(0)
     noise = logvar.exp() @ (w**2).T  # (N, D), the variance of (W z)_i under q
@@ -240,7 +243,7 @@ for offsets that are large beside the spread of x.""",
     decoder_reference,
     (
         Mistake(
-            "the noise of z is left out: E_q of a squared error is that at the mean plus a variance.",
+            "the spread of z is left out: E_q of a squared error is the squared error at the mean plus a variance.",
             decoder_wrong(lambda error, noise: error.mean(0)),
             0.5,
         ),
@@ -258,7 +261,7 @@ for offsets that are large beside the spread of x.""",
             0.7,
         ),
         Mistake(
-            "the sum is divided by N − 1: the bound is highest with N.",
+            "the sum is divided by N − 1: the average is highest when it is divided by N.",
             decoder_wrong(lambda error, noise: error.sum(0) / (len(error) - 1) + noise.mean(0)),
             0.6,
         ),
@@ -268,7 +271,7 @@ for offsets that are large beside the spread of x.""",
             0.6,
         ),
         Mistake(
-            "the offset is the mean of x: what W μ explains must be subtracted first.",
+            "the offset is the mean of x: subtract what W μ explains first.",
             lambda x, mu, logvar, w: (
                 x.mean(0),
                 ((x - mu @ w.T - x.mean(0)) ** 2 + np.exp(logvar) @ (w**2).T).mean(0),
@@ -276,12 +279,12 @@ for offsets that are large beside the spread of x.""",
             0.4,
         ),
         Mistake(
-            "`logvar` is read as the logarithm of the standard deviation.",
+            "`logvar` is treated as the logarithm of the standard deviation: it is the logarithm of the variance.",
             lambda x, mu, logvar, w: decoder_reference(x, mu, 2 * logvar, w),
             0.6,
         ),
         Mistake(
-            "the standard deviations of z stand for its variances: e^(logvar) is asked for, not e^(logvar/2).",
+            "the standard deviations of z are used in place of its variances: use e^(logvar), not e^(logvar/2).",
             lambda x, mu, logvar, w: decoder_reference(x, mu, logvar / 2, w),
             0.6,
         ),
@@ -359,7 +362,7 @@ def tempered_independent(x, a, b, beta):
     shape, rate = np.empty(len(x)), np.empty(len(x))
     for n, row in enumerate(x):
 
-        def log_q(y, row=row):  # of the logarithm y of z
+        def log_q(y, row=row):  # the log-density of y = log z
             z = np.exp(y)
             log_likelihood = stats.poisson.logpmf(row, z[:, None]).sum(1)
             return stats.gamma.logpdf(z, a, scale=1 / b) + y + log_likelihood / beta
@@ -395,21 +398,22 @@ TEMPERED = Variant(
     "tempered",
     """## 5. Derive an optimum: what β does to the best q
 
-A rate z > 0 has a Gamma prior with shape a and rate b, proportional to z^(a−1) e^(−bz). Given z, each of the M counts in
-a row x is Poisson, P(x_i | z) = z^x_i · e^(−z) / x_i!. A β-VAE would look for the q that maximizes
+A rate z > 0 has a Gamma prior with shape a and rate b, proportional to z^(a−1) e^(−bz). Given z, the M counts in a row
+x are independent and Poisson with rate z: P(x_i | z) = z^x_i · e^(−z) / x_i!. A β-VAE would look for the q that
+maximizes
 
 E_q[log P(x | z)] − β · KL(q ‖ P(z)).
 
-Show that the best of *all* q is proportional to P(z) · P(x | z)^(1/β), and that it is again a Gamma distribution. (Hint:
-divide by β, and compare with a KL divergence from q to that distribution.) Find its shape and its rate.
+Show that the best of *all* q is proportional to P(z) · P(x | z)^(1/β), and that it is again a Gamma distribution.
+(Hint: divide by β, and compare with the KL divergence between q and that distribution.) Find its shape and its rate.
 
-Then write `optimum(x, a, b, beta)` for counts x (N, M) and numbers a, b and β: the shapes (N,) and the rates (N,) of the
-best q, one for each row. It must also be right for β = 0.002 and for β = 500.""",
+Then write `optimum(x, a, b, beta)` for counts x (N, M) and the numbers a, b and β = `beta`. It returns the shapes (N,)
+and the rates (N,) of the best q, one of each for every row. It must also be right for β = 0.002 and for β = 500.""",
     '''def optimum(x, a, b, beta):
-    """Counts x (N, M), numbers a, b and β -> the best q's shapes (N,) and rates (N,)."""
+    """Return the best q's shapes (N,) and rates (N,) for counts x (N, M) and numbers a, b and beta."""
     raise NotImplementedError''',
     '''def optimum(x, a, b, beta):
-    """Counts x (N, M), numbers a, b and β -> the best q's shapes (N,) and rates (N,)."""
+    """Return the best q's shapes (N,) and rates (N,) for counts x (N, M) and numbers a, b and beta."""
     # P(z) P(x|z)^(1/β) is z^(a − 1 + Σx/β) e^(−(b + M/β) z), up to a constant
     n, m = x.shape
     shape = a + x.sum(1) / beta
@@ -429,42 +433,42 @@ best q, one for each row. It must also be right for β = 0.002 and for β = 500.
             0.5,
         ),
         Mistake(
-            "the mean of the counts is taken: their logarithms add up, so it is their sum.",
+            "log P(x | z) is averaged over the counts: for independent counts the logarithms add up.",
             both(lambda total, m, a, b, beta: (a + total / m / beta, b + 1 / beta)),
             0.5,
         ),
         Mistake(
-            "the number of counts is missing in the rate: each of the M counts brings e^(−z).",
+            "the number of counts is missing from the rate: each of the M counts contributes a factor e^(−z).",
             both(lambda total, m, a, b, beta: (a + total / beta, b + 1 / beta)),
             0.5,
         ),
         Mistake(
-            "the prior's a and b are multiplied by β, and the counts kept: divide what comes from the counts by β.",
+            "a and b are multiplied by β: instead, divide what comes from the counts by β.",
             both(lambda total, m, a, b, beta: (beta * a + total, beta * b + m)),
             0.5,
         ),
         Mistake(
-            "the prior is raised to a power: it is the likelihood that gets the power 1/β.",
+            "the prior is raised to the power β: instead, raise the likelihood to the power 1/β.",
             both(lambda total, m, a, b, beta: (beta * (a - 1) + 1 + total, beta * b + m)),
             0.5,
         ),
         Mistake(
-            "scales are returned: rates, their inverses, are asked for.",
+            "scales are returned: their inverses, the rates, are asked for.",
             both(lambda total, m, a, b, beta: (a + total / beta, 1 / (b + m / beta))),
             0.7,
         ),
         Mistake(
-            "β is used in the shape alone: e^(−Mz) gets the power 1/β as well.",
+            "β is used only in the shape: e^(−Mz) is raised to the power 1/β as well.",
             both(lambda total, m, a, b, beta: (a + total / beta, b + m)),
             0.6,
         ),
         Mistake(
-            "the prior's a and b are divided by β as well: only what comes from the counts gets the power 1/β.",
+            "a and b are divided by β as well: divide only what comes from the counts.",
             both(lambda total, m, a, b, beta: ((a + total) / beta, (b + m) / beta)),
             0.5,
         ),
         Mistake(
-            "1 is lost from the shape: z^(s−1) belongs to the shape s.",
+            "the shape is too small by 1: a Gamma density with shape s contains z^(s−1).",
             both(lambda total, m, a, b, beta: (a - 1 + total / beta, b + m / beta)),
             0.6,
         ),

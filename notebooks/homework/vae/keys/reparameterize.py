@@ -1,8 +1,8 @@
 """Question 2: reparameterization without a Gaussian. A draw is the quantile of given uniform noise, and has a slope.
 
-Weibull: Zhang et al. 2018. Kumaraswamy, in the place of a Beta distribution: Nalisnick & Smyth 2017. The relaxed
-Bernoulli code: Maddison et al. 2017 and Jang et al. 2017. Extreme noise is as small as 10⁻³⁰, where 1 − u is 1 for any
-computer; float32 noise close to 1 loses nothing, because 1 − u is exact there.
+Weibull: Zhang et al. 2018. Kumaraswamy, in place of a Beta distribution: Nalisnick & Smyth 2017. The relaxed Bernoulli
+code: Maddison et al. 2017 and Jang et al. 2017. Extreme noise is as small as 10⁻³⁰, where 1 − u is rounded to 1;
+float32 noise close to 1 loses nothing, because 1 − u is exact there.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ TOLERANCE = Tolerance(
 
 
 def sizes(case):
-    """Rows and dimensions of the code."""
+    """Numbers of rows and of dimensions of the code."""
     return {"small": (3, 2), "large": (8, 5), "extreme": (6, 3)}[case]
 
 
@@ -37,7 +37,7 @@ def noise(rng, case):
 
 def weibull_inputs(rng, case):
     n, d, u = noise(rng, case)
-    low, high = (25, 45) if case == "extreme" else (0.7, 4)  # a large shape, so that z is no tiny number
+    low, high = (25, 45) if case == "extreme" else (0.7, 4)  # a large shape, so that z is not tiny
     return {"u": u, "scale": rng.uniform(0.5, 3, size=(n, d)), "shape": rng.uniform(low, high, size=(n, d))}
 
 
@@ -73,21 +73,21 @@ WEIBULL = Variant(
     "weibull",
     """## 2. Reparameterization without a Gaussian: Weibull
 
-The trick of the VAE needs no Gaussian. Let u be uniform between 0 and 1, and let F be the distribution function of the
-wanted z. Then the z with F(z) = u is a draw. For a Weibull distribution of scale λ and shape k
+The trick of the VAE does not need a Gaussian. Let u be uniform between 0 and 1, and let F be the cumulative
+distribution function of the distribution that we want. Then the z with F(z) = u is a draw from it. For a Weibull
+distribution with scale λ and shape k,
 
 F(z) = 1 − exp(−(z/λ)^k).
 
-Solve F(z) = u for z, and derive the slope ∂z/∂k of the draw at fixed noise u, which is what the encoder needs for its
-gradient.
+Solve F(z) = u for z, and derive the slope ∂z/∂k of the draw at fixed noise u, which the encoder needs for its gradient.
 
-Write `sample(u, scale, shape)` for the noise `u`, the `scale` λ and the `shape` k, all (N, d). It returns z and ∂z/∂k,
-both (N, d). It must also be right for u as small as 10^(−30), where the computer takes 1 − u for 1.""",
+Write `sample(u, scale, shape)` for the noise `u`, λ = `scale` and k = `shape`, all (N, d). It returns z and ∂z/∂k, both
+(N, d). It must also be right for u around 10^(−30), where 1 − u is rounded to 1.""",
     '''def sample(u, scale, shape):
-    """Uniform noise u, Weibull scale and shape, all (N, d) -> draws z and slopes ∂z/∂shape, (N, d) each."""
+    """Return draws z and slopes ∂z/∂shape, both (N, d), for uniform noise u, scale and shape, all (N, d)."""
     raise NotImplementedError''',
     '''def sample(u, scale, shape):
-    """Uniform noise u, Weibull scale and shape, all (N, d) -> draws z and slopes ∂z/∂shape, (N, d) each."""
+    """Return draws z and slopes ∂z/∂shape, both (N, d), for uniform noise u, scale and shape, all (N, d)."""
     log_e = torch.log(-torch.log1p(-u))  # the logarithm of an exponential draw, (N, d)
     z = scale * torch.exp(log_e / shape)
     slope = -z * log_e / shape**2
@@ -96,12 +96,12 @@ both (N, d). It must also be right for u as small as 10^(−30), where the compu
     weibull_reference,
     (
         Mistake(
-            "it underflows: for tiny u the computer takes 1 − u for 1, and its logarithm is 0. Use `log1p(-u)`.",
+            "precision is lost: for tiny u, 1 − u is rounded to 1, and its logarithm is 0. Use `log1p(-u)`.",
             lambda u, scale, shape: weibull_from(np.log(-np.log(1 - u)), scale, shape),
             0.6,
         ),
         Mistake(
-            "u and 1 − u are exchanged: z has the right distribution, but F(z) is 1 − u.",
+            "u and 1 − u are swapped: z has the right distribution, but F(z) is 1 − u instead of u.",
             lambda u, scale, shape: weibull_from(np.log(-np.log(u)), scale, shape),
             0.7,
         ),
@@ -111,37 +111,37 @@ both (N, d). It must also be right for u as small as 10^(−30), where the compu
             0.3,
         ),
         Mistake(
-            "λ is taken for a rate: z is to be multiplied by it.",
+            "λ is treated as a rate: it is a scale, which multiplies z.",
             lambda u, scale, shape: weibull_reference(u, 1 / scale, shape),
             0.4,
         ),
         Mistake(
-            "the slope is that with respect to the scale λ.",
+            "the slope is taken with respect to the scale λ: ∂z/∂k is asked for.",
             weibull_wrong(lambda z, log_e, scale, shape: z / scale),
             0.5,
         ),
         Mistake(
-            "the slope's sign is turned: the derivative of 1/k is −1/k².",
+            "the slope has the wrong sign: the derivative of 1/k is −1/k².",
             weibull_wrong(lambda z, log_e, scale, shape: z * log_e / shape**2),
             0.7,
         ),
         Mistake(
-            "the slope is that with respect to 1/k: the factor −1/k² is missing.",
+            "the slope is taken with respect to 1/k: the factor −1/k² is missing.",
             weibull_wrong(lambda z, log_e, scale, shape: z * log_e),
             0.6,
         ),
         Mistake(
-            "the slope is that with respect to the base −log(1 − u): here k, in the exponent, is what varies.",
+            "the slope is taken with respect to the base −log(1 − u): what varies is k, in the exponent.",
             weibull_wrong(lambda z, log_e, scale, shape: z / (shape * np.exp(log_e))),
             0.4,
         ),
         Mistake(
-            "the slope has log z where log(z/λ) belongs.",
+            "the slope contains log z where log(z/λ) belongs.",
             weibull_wrong(lambda z, log_e, scale, shape: -z * np.log(z) / shape),
             0.6,
         ),
         Mistake(
-            "the factor z is missing in the slope: this is the slope of log z.",
+            "the factor z is missing from the slope: this is the slope of log z.",
             weibull_wrong(lambda z, log_e, scale, shape: -log_e / shape**2),
             0.6,
         ),
@@ -227,22 +227,22 @@ KUMARASWAMY = Variant(
     "kumaraswamy",
     """## 2. Reparameterization without a Gaussian: Kumaraswamy
 
-The trick of the VAE needs no Gaussian. Let u be uniform between 0 and 1, and let F be the distribution function of the
-wanted z. Then the z with F(z) = u is a draw. A code between 0 and 1, such as a probability, would ask for a Beta
-distribution, whose F cannot be solved for z. The Kumaraswamy distribution looks much like it, and its
+The trick of the VAE does not need a Gaussian. Let u be uniform between 0 and 1, and let F be the cumulative
+distribution function of the distribution that we want. Then the z with F(z) = u is a draw from it. For a code between 0
+and 1, such as a probability, the natural choice would be a Beta distribution, but its F(z) = u has no solution in
+closed form. The Kumaraswamy distribution looks much like it and does have one, because
 
-F(z) = 1 − (1 − z^a)^b
+F(z) = 1 − (1 − z^a)^b.
 
-can. Solve F(z) = u for z, and derive the slope ∂z/∂a of the draw at fixed noise u, which is what the encoder needs for
-its gradient.
+Solve F(z) = u for z, and derive the slope ∂z/∂a of the draw at fixed noise u, which the encoder needs for its gradient.
 
 Write `sample(u, a, b)` for the noise `u` and the parameters `a` and `b`, all (N, d). It returns z and ∂z/∂a, both
-(N, d). It must also be right for u as small as 10^(−30), where the computer takes 1 − u for 1.""",
+(N, d). It must also be right for u around 10^(−30), where 1 − u is rounded to 1.""",
     '''def sample(u, a, b):
-    """Uniform noise u, Kumaraswamy parameters a and b, all (N, d) -> draws z and slopes ∂z/∂a, (N, d) each."""
+    """Return draws z and slopes ∂z/∂a, both (N, d), for uniform noise u and parameters a and b, all (N, d)."""
     raise NotImplementedError''',
     '''def sample(u, a, b):
-    """Uniform noise u, Kumaraswamy parameters a and b, all (N, d) -> draws z and slopes ∂z/∂a, (N, d) each."""
+    """Return draws z and slopes ∂z/∂a, both (N, d), for uniform noise u and parameters a and b, all (N, d)."""
     power = -torch.expm1(torch.log1p(-u) / b)  # z^a = 1 − (1 − u)^(1/b), without rounding 1 − u
     z = power ** (1 / a)
     slope = -z * power.log() / a**2
@@ -251,57 +251,57 @@ Write `sample(u, a, b)` for the noise `u` and the parameters `a` and `b`, all (N
     kumaraswamy_reference,
     (
         Mistake(
-            "it underflows: for tiny u the computer takes 1 − u for 1. Use `log1p(-u)`, and `expm1` for e^t − 1.",
+            "precision is lost: for tiny u, 1 − u is rounded to 1. Use `log1p(-u)`, and `expm1` for e^t − 1.",
             lambda u, a, b: kumaraswamy_from(np.log(1 - (1 - u) ** (1 / b)), a),
             0.6,
         ),
         Mistake(
-            "u and 1 − u are exchanged: z has the right distribution, but F(z) is 1 − u.",
+            "u and 1 − u are swapped: z has the right distribution, but F(z) is 1 − u instead of u.",
             lambda u, a, b: kumaraswamy_from(np.log(-np.expm1(np.log(u) / b)), a),
             0.7,
         ),
         Mistake(
-            "a and b are exchanged: b belongs to the outer power, a to the inner one.",
+            "a and b are swapped: b is the outer power in F, and a is the inner one.",
             lambda u, a, b: kumaraswamy_reference(u, b, a),
             0.4,
         ),
         Mistake(
-            "the powers are a and b instead of 1/a and 1/b.",
+            "the exponents are a and b instead of 1/a and 1/b.",
             lambda u, a, b: kumaraswamy_reference(u, 1 / a, 1 / b),
             0.3,
         ),
         Mistake(
-            "the slope's sign is turned: the derivative of 1/a is −1/a².",
+            "the slope has the wrong sign: the derivative of 1/a is −1/a².",
             kumaraswamy_wrong(lambda z, u, a, b: z * np.log(z) / a),
             0.7,
         ),
         Mistake(
-            "the slope is that with respect to b.",
+            "the slope is taken with respect to b: ∂z/∂a is asked for.",
             kumaraswamy_wrong(slope_by_b),
             0.5,
         ),
         Mistake(
-            "the factor z is missing in the slope: this is the slope of log z.",
+            "the factor z is missing from the slope: this is the slope of log z.",
             kumaraswamy_wrong(lambda z, u, a, b: -np.log(z) / a),
             0.6,
         ),
         Mistake(
-            "the slope is that with respect to 1/a: the factor −1/a² is missing.",
+            "the slope is taken with respect to 1/a: the factor −1/a² is missing.",
             kumaraswamy_wrong(lambda z, u, a, b: z * a * np.log(z)),
             0.6,
         ),
         Mistake(
-            "the factor 1/a is missing in the slope: log z is log(z^a) / a, which has to be divided by a once more.",
+            "the factor 1/a is missing from the slope: log z is log(z^a) / a, which must be divided by a once more.",
             kumaraswamy_wrong(lambda z, u, a, b: -z * np.log(z)),
             0.6,
         ),
         Mistake(
-            "the slope is divided by a once too often: log z is log(z^a) / a already.",
+            "the slope is divided by a once too often: log z is already log(z^a) / a.",
             kumaraswamy_wrong(lambda z, u, a, b: -z * np.log(z) / a**2),
             0.6,
         ),
         Mistake(
-            "the slope is that with respect to the base z^a: here a, in the exponent, is what varies.",
+            "the slope is taken with respect to the base z^a: what varies is a, in the exponent.",
             kumaraswamy_wrong(lambda z, u, a, b: z ** (1 - a) / a),
             0.4,
         ),
@@ -388,23 +388,23 @@ RELAXED = Variant(
     "relaxed",
     """## 2. Reparameterization without a Gaussian: nearly binary codes
 
-A binary code b, which is 1 with probability sigmoid(l), cannot be reparameterized: a step has no slope. Written with
-uniform noise it is b = 1 where l + log(u/(1 − u)) > 0. The *relaxed* code replaces the step with a sigmoid at a
-temperature τ:
+A binary code b that is 1 with probability sigmoid(l) can be drawn with uniform noise u: b is 1 if l + log(u/(1 − u)) >
+0, and 0 otherwise. This step has no useful slope, because it is flat everywhere except at the jump. The *relaxed* code
+replaces the step with a sigmoid at a temperature τ:
 
 z = sigmoid((l + log(u/(1 − u))) / τ).
 
-It lies between 0 and 1, close to the ends if τ is small, and it has a slope. Derive ∂z/∂l at fixed noise u, which is
-what the encoder needs for its gradient.
+It lies between 0 and 1, usually close to one of the two ends if τ is small, and it has a slope. Derive ∂z/∂l at fixed
+noise u, which the encoder needs for its gradient.
 
-Write `sample(u, logits, temperature)` for the noise `u` and the `logits` l, both (N, d), and a number τ. It returns z
-and ∂z/∂l, both (N, d). It must also be right for τ = 0.01, for u as small as 10^(−30) and for logits of ±70, where
-e^(…/τ) overflows.""",
+Write `sample(u, logits, temperature)` for the noise `u` and l = `logits`, both (N, d), and for the number τ =
+`temperature`. It returns z and ∂z/∂l, both (N, d). It must also be right for τ around 0.01, for u around 10^(−30) and
+for logits of about ±70, where e^(…/τ) overflows.""",
     '''def sample(u, logits, temperature):
-    """Uniform noise u and logits (N, d), a number -> relaxed codes z and slopes ∂z/∂logits, (N, d) each."""
+    """Return relaxed codes z and slopes ∂z/∂logits, both (N, d), for uniform noise u and logits (N, d)."""
     raise NotImplementedError''',
     '''def sample(u, logits, temperature):
-    """Uniform noise u and logits (N, d), a number -> relaxed codes z and slopes ∂z/∂logits, (N, d) each."""
+    """Return relaxed codes z and slopes ∂z/∂logits, both (N, d), for uniform noise u and logits (N, d)."""
     t = (logits + torch.log(u) - torch.log1p(-u)) / temperature  # (N, d)
     z = torch.sigmoid(t)
     slope = z * torch.sigmoid(-t) / temperature  # 1 − sigmoid(t) is sigmoid(−t)
@@ -413,24 +413,24 @@ e^(…/τ) overflows.""",
     relaxed_reference,
     (
         Mistake(
-            "it overflows: e^t / (1 + e^t) is infinity by infinity for large t. Use `torch.sigmoid`.",
+            "it overflows: e^t / (1 + e^t) is infinity divided by infinity for large t. Use `torch.sigmoid`.",
             relaxed_overflowing,
             0.6,
         ),
         Mistake(
-            "the temperature multiplies: divide by it.",
+            "you multiplied by the temperature: divide by it.",
             lambda u, logits, temperature: relaxed_reference(u, logits, 1 / temperature),
             0.4,
         ),
         Mistake(
-            "only the logits are divided by the temperature: the noise must be as well.",
+            "only the logits are divided by the temperature: the noise must be divided by it too.",
             lambda u, logits, temperature: relaxed_from(
                 logits + temperature * (np.log(u) - log1p(-u)), temperature
             ),
             0.4,
         ),
         Mistake(
-            "this is the binary code itself, which has no slope: relax the step.",
+            "this is the binary code itself: replace the step with a sigmoid.",
             lambda u, logits, temperature: (
                 (logits + np.log(u) - log1p(-u) > 0).astype(np.float64),
                 np.zeros_like(logits),
@@ -438,7 +438,7 @@ e^(…/τ) overflows.""",
             0.2,
         ),
         Mistake(
-            "the noise is −log(−log u), which a softmax needs for each class: a single logit needs log(u/(1 − u)).",
+            "the noise is −log(−log u), which suits the classes of a softmax: a single logit needs log(u/(1 − u)).",
             lambda u, logits, temperature: relaxed_from(logits - np.log(-np.log(u)), temperature),
             0.4,
         ),
@@ -453,19 +453,19 @@ e^(…/τ) overflows.""",
             0.6,
         ),
         Mistake(
-            "the slope is that with respect to the temperature.",
+            "the slope is taken with respect to the temperature: ∂z/∂l is asked for.",
             relaxed_wrong(
                 lambda z, total, temperature: -z * expit(-total / temperature) * total / temperature**2
             ),
             0.5,
         ),
         Mistake(
-            "u and 1 − u are exchanged: the noise has the right distribution, but its sign is turned.",
+            "u and 1 − u are swapped: the noise has the right distribution but the wrong sign.",
             lambda u, logits, temperature: relaxed_from(logits - np.log(u) + log1p(-u), temperature),
             0.7,
         ),
         Mistake(
-            "the slope is 1/τ alone: the sigmoid's own slope z(1 − z) is missing.",
+            "the slope is just 1/τ: the slope of the sigmoid itself, z(1 − z), is missing.",
             relaxed_wrong(lambda z, total, temperature: np.full_like(z, 1 / temperature)),
             0.5,
         ),
