@@ -1,13 +1,16 @@
 # %% [markdown]
 # # Homework: the conditional VAE
 #
-# Seven questions, 100 points, two to three hours. You need the chapter *The conditional VAE*, pencil and paper.
+# Seven questions, 100 points, two to three hours. You need the chapter *The conditional VAE*, pencil, and paper.
 #
 # - Write each function in its own cell. Keep its name, its arguments and what it returns.
-# - The cell below each function tries it on one public example and names common mistakes. The grader asks about other
-#   inputs, of other sizes and also extreme ones, so an answer that fits the example alone earns little.
-# - Every way of writing a right answer is right: loops, einsum, NumPy, `torch.distributions`. Only numbers count.
-# - This notebook runs from top to bottom before anything is solved. Hand it in with the file `design.safetensors`.
+# - The cell below each function tries it on one public example and names common mistakes. The grader uses other inputs,
+#   of other sizes and sometimes extreme, so an answer that fits only the example earns little.
+# - Every way of writing a right answer is right: loops, einsum, NumPy, `torch.distributions`. Only the numbers count.
+# - All logarithms are natural, so bounds and KL divergences are in nats. `logvar` is the logarithm of a variance.
+# - Labels are integers from 0 to C − 1, where C is the number of labels.
+# - This notebook runs from top to bottom before anything is solved. Hand it in together with the file
+#   `design.safetensors`, which question 6 writes.
 
 # %%
 import math

@@ -1,7 +1,7 @@
-"""Question 1: three ways in which a label enters a network, as arrays in and arrays out.
+"""Question 1: three ways in which a label can enter a network, as a function from arrays to arrays.
 
-Sources: FiLM, Perez et al. 2018; guidance without a classifier, Ho & Salimans 2022; weights that depend on a label, Ha et
-al. 2017 (hypernetworks). A label of −1 means that nobody knows it.
+Sources: FiLM, Perez et al. 2018; classifier-free guidance, Ho & Salimans 2022; weights that depend on a label, Ha et al. 2017
+(hypernetworks). A label of −1 means that the label is unknown.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ TOLERANCE = Tolerance(2e-4, 2e-5, "float32 sums of at most two dozen terms, thro
 
 
 def labels(rng, n, classes):
-    """Labels of n rows, of which at least one is known and at least one unknown."""
+    """Labels of n rows; at least one is known and at least one unknown."""
     y = rng.integers(0, classes, size=n)
     y[1::3] = -1
     return y
@@ -59,33 +59,33 @@ FILM = Variant(
     "film",
     """## 1. A label that scales and shifts
 
-A one-hot vector beside the input is not the only way to tell a network the label. In *FiLM* (feature-wise linear
-modulation) each label has a scale γ_y and a shift β_y for every hidden unit: the unit's value h becomes
-(1 + γ_y)·h + β_y. Then comes the activation, here the softplus log(1 + e^a).
+Appending a one-hot vector to the input is not the only way to tell a network the label. In *FiLM* (feature-wise linear
+modulation), each label y has a scale γ_y and a shift β_y for every hidden unit. They turn the unit's value h into
+(1 + γ_y)·h + β_y. The activation comes afterwards; here it is the softplus, log(1 + e^a).
 
-Write `conditioned(h, y, scale, shift)` for hidden units h (N, H), labels y (N,), which are whole numbers from 0 to
-C − 1, and the tables `scale` and `shift` (C, H) of γ and β. It returns the activations (N, H). A label of −1 means that
-the label is unknown: then h is neither scaled nor shifted, and only the softplus is applied. Hidden units may be as
-large as a few thousand.""",
+Write `conditioned(h, y, scale, shift)` for hidden units h (N, H), labels y (N,), and the tables `scale` and `shift`
+(C, H) of γ and β. It returns the activations (N, H). A label of −1 means that the label is unknown: then h is neither
+scaled nor shifted, and only the softplus is applied. Your function must also be right where hidden units are in the
+thousands, positive or negative.""",
     '''def conditioned(h, y, scale, shift):
     """h (N, H), labels y (N,), scale, shift (C, H) -> activations (N, H)."""
     raise NotImplementedError''',
     '''def conditioned(h, y, scale, shift):
     """h (N, H), labels y (N,), scale, shift (C, H) -> activations (N, H)."""
     known = (y >= 0).float()[:, None]  # (N, 1)
-    row = y.clamp(min=0)  # any row will do where the label is unknown
+    row = y.clamp(min=0)  # where the label is unknown, any row will do
     a = (1 + known * scale[row]) * h + known * shift[row]  # (N, H)
     return F.softplus(a)''',
     film_inputs,
     film_reference,
     (
         Mistake(
-            "it overflows: e^a is infinite for large a. Use a softplus that is written for large numbers.",
+            "e^a overflows for large a: use a softplus that is safe for large numbers.",
             lambda h, y, scale, shift: np.log1p(np.exp(film_modulation(h, y, scale, shift))),
             0.6,
         ),
         Mistake(
-            "an index of −1 takes the last row of the table: an unknown label must change nothing.",
+            "an index of −1 picks the last row of the table: an unknown label must change nothing.",
             lambda h, y, scale, shift: softplus((1 + scale[y]) * h + shift[y]),
             0.5,
         ),
@@ -95,19 +95,19 @@ large as a few thousand.""",
             0.5,
         ),
         Mistake(
-            "an unknown label gets γ = 1, which doubles h: because the factor is 1 + γ, a γ of 0 changes nothing.",
+            "an unknown label gets γ = 1, which doubles h: because the factor is 1 + γ, it is γ = 0 that changes nothing.",
             lambda h, y, scale, shift: softplus(
                 h * (1 + np.where((y >= 0)[:, None], scale[y], 1)) + np.where((y >= 0)[:, None], shift[y], 0)
             ),
             0.6,
         ),
         Mistake(
-            "an unknown label is treated as the label 0: it must change nothing.",
+            "an unknown label is treated as label 0: it must change nothing.",
             lambda h, y, scale, shift: film_reference(h, np.maximum(y, 0), scale, shift),
             0.5,
         ),
         Mistake(
-            "the shift is added before h is scaled: it comes after.",
+            "the shift is added before h is scaled: scale first, then shift.",
             lambda h, y, scale, shift: softplus(
                 (1 + np.where((y >= 0)[:, None], scale[y], 0))
                 * (h + np.where((y >= 0)[:, None], shift[y], 0))
@@ -120,22 +120,22 @@ large as a few thousand.""",
             0.5,
         ),
         Mistake(
-            "the softplus is applied before scale and shift: it comes last.",
+            "the softplus is applied before the scale and the shift: it comes last.",
             lambda h, y, scale, shift: film_modulation(softplus(h), y, scale, shift),
             0.4,
         ),
         Mistake(
-            "rows without a label are set to 0: they go through the softplus like all others.",
+            "rows without a label are set to 0: they go through the softplus like all the others.",
             lambda h, y, scale, shift: np.where((y >= 0)[:, None], film_reference(h, y, scale, shift), 0.0),
             0.6,
         ),
         Mistake(
-            "scale and shift are exchanged.",
+            "the scale and the shift are swapped.",
             lambda h, y, scale, shift: film_reference(h, y, shift, scale),
             0.5,
         ),
         Mistake(
-            "this is the ReLU: the softplus is a smooth function, which is above 0 everywhere.",
+            "this is a ReLU: the softplus is smooth and positive everywhere.",
             lambda h, y, scale, shift: np.maximum(film_modulation(h, y, scale, shift), 0.0),
             0.5,
         ),
@@ -174,11 +174,11 @@ def conditioned(h, y, scale, shift):
     ),
 )
 
-# ---------------------------------------------------------------- guidance by a token for "unknown"
+# ---------------------------------------------------------------- guidance with a token for "unknown"
 
 
 def guided_inputs(rng, case):
-    """In the extreme case drawn again until some logit is so small that its σ underflows in float64 too."""
+    """The extreme case is drawn again until some logit is so small that its σ underflows even in float64."""
     while True:
         arguments = guided_draw(rng, case)
         if (
@@ -213,14 +213,14 @@ def decoder(z, embedding, inner, outer):
 
 
 def two_logits(z, y, table, inner, outer):
-    """The decoder's logits with the label, and without it."""
+    """The decoder's logits with the label and without it."""
     told = decoder(z, table[y + 1], inner, outer)
     untold = decoder(z, np.repeat(table[:1], len(z), 0), inner, outer)
     return told, untold
 
 
 def guided(combine, last=log_expit):
-    """The answer for another way to combine the two logits."""
+    """The answer for another way of combining the two sets of logits."""
 
     def function(z, y, strength, table, inner, outer):
         return last(combine(*two_logits(z, y, table, inner, outer), strength))
@@ -236,7 +236,7 @@ guided_reference = guided(right_way)
 
 
 def guided_independent(z, y, strength, table, inner, outer):
-    """Row by row, without a concatenation: the inner weights act on z and on the label apart."""
+    """Row by row, without a concatenation: the inner weights act on z and on the label separately."""
     d = z.shape[1]
     rows = []
     for code, label in zip(z, y):
@@ -262,17 +262,19 @@ GUIDED = Variant(
     "guided",
     """## 1. A decoder that exaggerates its label
 
-A decoder gets the label as a vector, its *embedding*, behind the code z. Row 0 of `table` (C + 1, e) is a token that
-says "label unknown"; row 1 + c is the embedding of label c. The decoder's logits are
+A decoder receives the label as a vector, its *embedding*, appended to the code z. Row 0 of `table` (C + 1, e) is the
+embedding of a token that means "label unknown"; row 1 + c is the embedding of label c. The decoder's logits are
 
-f(z, y) = outer · tanh(inner · [z, e_y]), with e_y the embedding.
+f(z, y) = outer · tanh(inner · [z, e_y]), where e_y is the embedding of y.
 
-Such a decoder can be asked twice, with the label and with the token, and the difference shows what the label does. *Guidance* with
-strength w makes this difference w times as large: the logits are f(z, ?) + w·(f(z, y) − f(z, ?)), where ? is the token.
+Such a decoder can be run twice, once with the label and once with the token, and the difference shows what the label
+does. *Guidance* with strength w makes this difference w times as large: the guided logits are
+f(z, ?) + w·(f(z, y) − f(z, ?)), where ? is the token.
 
-Write `conditioned(z, y, strength, table, inner, outer)` for z (N, d), labels y (N,), a number w = `strength`, `table`,
-`inner` (H, d + e) and `outer` (D, H). It returns the *logarithm* of each pixel's probability to be white, log σ of the
-guided logits, (N, D). A label of −1 means unknown and takes the token. The logits may be several thousand.""",
+Write `conditioned(z, y, strength, table, inner, outer)` for codes z (N, d), labels y (N,), a number w = `strength`,
+`table` (C + 1, e), `inner` (H, d + e) and `outer` (D, H). It returns the *logarithm* of each pixel's probability of
+being white, (N, D), which is log σ of the guided logits. A label of −1 means that the label is unknown: use the
+token. Your function must also be right where guided logits are in the thousands, positive or negative.""",
     '''def conditioned(z, y, strength, table, inner, outer):
     """z (N, d), labels y (N,), strength, table (C + 1, e), inner (H, d + e), outer (D, H) -> log P(white), (N, D)."""
     raise NotImplementedError''',
@@ -289,12 +291,12 @@ guided logits, (N, D). A label of −1 means unknown and takes the token. The lo
     guided_reference,
     (
         Mistake(
-            "it underflows: σ of a very negative logit is 0, and its logarithm −∞. Use a log-sigmoid.",
+            "σ of a very negative logit underflows to 0, and its logarithm is −∞: use a log-sigmoid.",
             guided(right_way, lambda a: np.log(1 / (1 + np.exp(-a)))),
             0.6,
         ),
         Mistake(
-            "label c is looked up in row c: row 0 is the token, so label c stands in row 1 + c.",
+            "label c is looked up in row c: row 0 is the token, so label c is in row 1 + c.",
             lambda z, y, strength, table, inner, outer: log_expit(
                 right_way(
                     decoder(z, table[y], inner, outer),
@@ -305,49 +307,49 @@ guided logits, (N, D). A label of −1 means unknown and takes the token. The lo
             0.4,
         ),
         Mistake(
-            "told and untold are exchanged: w = 1 must give f(z, y), and w = 0 must give f(z, ?).",
+            "the logits with and without the label are swapped: w = 1 must give f(z, y), and w = 0 must give f(z, ?).",
             guided(lambda told, untold, w: told + w * (untold - told)),
             0.5,
         ),
         Mistake(
-            "the strength has no effect: these are the logits with the label.",
+            "the strength has no effect: only the logits with the label are used.",
             guided(lambda told, untold, w: told),
             0.2,
         ),
         Mistake(
-            "the embeddings are combined: combine the two logits, after the network.",
+            "the embeddings are combined: run the network on each, and combine the logits.",
             mixed_embeddings,
             0.4,
         ),
         Mistake(
-            "the logits with the label are multiplied by w: only the difference to those without it is.",
+            "the logits with the label are multiplied by w: multiply only their difference from those without it.",
             guided(lambda told, untold, w: w * told),
             0.3,
         ),
         Mistake(
-            "1 + w is taken for w: here w = 1 means the decoder as it is, and not w = 0.",
+            "the difference is multiplied by 1 + w: here w = 1, not w = 0, leaves the decoder as it is.",
             guided(lambda told, untold, w: (1 + w) * told - w * untold),
             0.6,
         ),
         Mistake(
-            "the embedding stands before z: `inner` expects z first.",
+            "the embedding comes before z: `inner` expects z first.",
             lambda z, y, strength, table, inner, outer: guided_reference(
                 z, y, strength, table, swapped(inner, z.shape[1]), outer
             ),
             0.6,
         ),
         Mistake(
-            "these are the logits: log σ of them is wanted.",
+            "these are the logits: return log σ of them.",
             guided(right_way, lambda a: a),
             0.6,
         ),
         Mistake(
-            "these are probabilities: their logarithms are wanted.",
+            "these are probabilities: return their logarithms.",
             guided(right_way, lambda a: np.exp(log_expit(a))),
             0.6,
         ),
         Mistake(
-            "the logarithm of the probability to be black is returned.",
+            "this is the logarithm of the probability of being black: return that of being white.",
             guided(right_way, lambda a: log_expit(-a)),
             0.6,
         ),
@@ -358,7 +360,9 @@ guided logits, (N, D). A label of −1 means unknown and takes the token. The lo
         ),
     ),
     Tolerance(
-        2e-4, 3e-5, "float32 differences of two logits, enlarged a thousand times, beside the largest number"
+        2e-4,
+        3e-5,
+        "float32 differences of two logits, multiplied by a thousand, relative to the largest number",
     ),
     independent=guided_independent,
     styles=(
@@ -397,7 +401,7 @@ def conditioned(z, y, strength, table, inner, outer):
     ),
 )
 
-# ---------------------------------------------------------------- soft labels and weights of one's own
+# ---------------------------------------------------------------- soft labels, and weights for each label
 
 
 def soft_inputs(rng, case):
@@ -414,12 +418,12 @@ def soft_inputs(rng, case):
 
 
 def each_label(z, weight, bias):
-    """What each label's own layer would give, (N, C, H), before the tanh."""
+    """What each label's own layer gives before the tanh, (N, C, H)."""
     return np.einsum("chd,nd->nch", weight, z) + bias
 
 
 def soft_mixture(p_of):
-    """The answer for other shares of the labels."""
+    """The answer for other proportions of the labels."""
     return lambda z, logits, weight, bias: np.tanh(
         np.einsum("nc,nch->nh", p_of(logits), each_label(z, weight, bias))
     )
@@ -429,7 +433,7 @@ soft_reference = soft_mixture(lambda logits: softmax(logits, axis=1))
 
 
 def soft_independent(z, logits, weight, bias):
-    """The weights are mixed first, and then applied: the same by linearity."""
+    """The weights are mixed first and then applied, which is the same by linearity."""
     shares = torch.distributions.Categorical(logits=torch.tensor(logits)).probs
     rows = []
     for code, p in zip(torch.tensor(z), shares):
@@ -442,42 +446,42 @@ SOFT = Variant(
     "soft",
     """## 1. A layer whose weights depend on the label
 
-Let every label c have a layer of its own, with weights W_c (H, d) and bias b_c (H,). Often the label is not known for
-sure: a classifier gives logits, and a softmax of them gives the probabilities p_c of the labels. Such a *soft label*
-mixes the layers, weights and biases alike, with shares p_c. Then comes the activation, here tanh:
+Let every label c have a layer of its own, with weights W_c (H, d) and bias b_c (H,). Often the label is uncertain: a
+classifier gives logits, and their softmax gives the probabilities p_c of the labels. Such a *soft label* mixes the
+layers, weights and biases alike, in the proportions p_c. The activation comes afterwards; here it is tanh:
 
 h = tanh( Σ_c p_c · (W_c z + b_c) ).
 
 Write `conditioned(z, logits, weight, bias)` for codes z (N, d), `logits` (N, C), `weight` (C, H, d) and `bias` (C, H).
-It returns h, (N, H). The logits may be in the thousands, positive or negative.""",
+It returns h (N, H). Your function must also be right where the logits are in the thousands, positive or negative.""",
     '''def conditioned(z, logits, weight, bias):
     """z (N, d), logits (N, C) of the labels, weight (C, H, d), bias (C, H) -> h, (N, H)."""
     raise NotImplementedError''',
     '''def conditioned(z, logits, weight, bias):
     """z (N, d), logits (N, C) of the labels, weight (C, H, d), bias (C, H) -> h, (N, H)."""
     p = torch.softmax(logits, dim=1)  # (N, C)
-    each = torch.einsum("chd,nd->nch", weight, z) + bias  # (N, C, H), one layer a label
+    each = torch.einsum("chd,nd->nch", weight, z) + bias  # (N, C, H), one layer per label
     return torch.tanh(torch.einsum("nc,nch->nh", p, each))''',
     soft_inputs,
     soft_reference,
     (
         Mistake(
-            "it overflows or divides 0 by 0: subtract the largest logit before e is raised to it, or use softmax.",
+            "it overflows or divides 0 by 0: subtract the largest logit before you exponentiate, or use a softmax.",
             soft_mixture(lambda logits: np.exp(logits) / np.exp(logits).sum(1, keepdims=True)),
             0.6,
         ),
         Mistake(
-            "only the most probable label is taken: a soft label mixes all of them.",
+            "only the most probable label is used: a soft label mixes all of them.",
             soft_mixture(lambda logits: np.eye(logits.shape[1])[logits.argmax(1)]),
             0.4,
         ),
         Mistake(
-            "the softmax runs over the rows: the shares of one row add up to 1.",
+            "the softmax runs over the rows: the labels' probabilities in each row must add up to 1.",
             soft_mixture(lambda logits: softmax(logits, axis=0)),
             0.4,
         ),
         Mistake(
-            "each logit goes through a sigmoid: the probabilities of the labels, a softmax, add up to 1.",
+            "each logit goes through a sigmoid: take a softmax, so that the labels' probabilities add up to 1.",
             soft_mixture(lambda logits: np.exp(log_expit(logits))),
             0.4,
         ),
@@ -495,24 +499,24 @@ It returns h, (N, H). The logits may be in the thousands, positive or negative."
             0.5,
         ),
         Mistake(
-            "tanh is applied to each label's layer: mix first, the activation comes last.",
+            "tanh is applied to each label's layer: mix first, and apply the activation last.",
             lambda z, logits, weight, bias: np.einsum(
                 "nc,nch->nh", softmax(logits, axis=1), np.tanh(each_label(z, weight, bias))
             ),
             0.4,
         ),
         Mistake(
-            "all labels count alike: their shares are a softmax of the logits.",
+            "all labels get the same weight: weight them by a softmax of the logits.",
             soft_mixture(lambda logits: np.full(logits.shape, 1 / logits.shape[1])),
             0.2,
         ),
         Mistake(
-            "the logits themselves are the shares: a softmax of them is wanted.",
+            "the logits themselves are used as proportions: take their softmax.",
             soft_mixture(lambda logits: logits),
             0.3,
         ),
         Mistake(
-            "tanh is missing.",
+            "the tanh is missing.",
             lambda z, logits, weight, bias: np.einsum(
                 "nc,nch->nh", softmax(logits, axis=1), each_label(z, weight, bias)
             ),

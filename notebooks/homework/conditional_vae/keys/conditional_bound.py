@@ -1,7 +1,8 @@
 """Question 2: the conditional bound with a prior that depends on the label.
 
-log P(x|y) ≥ E_q[log P(x|z, y)] − KL(q(z|x, y) ‖ P(z|y)), where P(z|y) has a mean and a width for each label. Source: Sohn,
-Lee & Yan 2015, whose prior network this is. The KL of two Laplace distributions is worked out in `laplace_kl`.
+log P(x|y) ≥ E_q[log P(x|z, y)] − KL(q(z|x, y) ‖ P(z|y)), where P(z|y) has a location and a width for each label.
+Source: Sohn, Lee & Yan 2015, whose prior network this is. The KL between two Laplace distributions is worked out in
+`laplace_kl`.
 """
 
 from itertools import pairwise
@@ -31,7 +32,7 @@ def gaussian_inputs(rng, case):
     n, pixels, d, classes = sizes(case)
     logits = rng.normal(size=(n, pixels)) * 2
     spread = 1.0
-    if case == "extreme":  # pixels of which the decoder is wholly sure, and very narrow and very wide codes
+    if case == "extreme":  # pixels about which the decoder is certain, and very narrow and very wide codes
         logits = rng.choice([-2000.0, 2000.0], size=(n, pixels))
         spread = 4.0
     return {
@@ -51,7 +52,7 @@ def pixels_log_p(x, logits):
 
 
 def gaussian_kl(mu, logvar, m, prior_logvar):
-    """KL(N(mu, e^logvar) ‖ N(m, e^prior_logvar)), a number for each dimension."""
+    """KL(N(mu, e^logvar) ‖ N(m, e^prior_logvar)), one number per dimension."""
     return 0.5 * (prior_logvar - logvar + (np.exp(logvar) + (mu - m) ** 2) / np.exp(prior_logvar) - 1)
 
 
@@ -88,16 +89,16 @@ def mean_kl(kl):
 
 
 def whole(reference, change):
-    """Mistake: the right numbers, and then something is done to them."""
+    """Mistake: the right numbers, changed afterwards."""
     return lambda *arguments, **named: change(reference(*arguments, **named))
 
 
 def afterwards(reference):
-    """Mistakes that every variant knows: a loss instead of a bound, and the mean over the images."""
+    """Mistakes common to all variants: a loss instead of a bound, and the mean over the images."""
     return (
-        Mistake("the sign is turned: the bound is wanted, not a loss.", whole(reference, lambda v: -v), 0.7),
+        Mistake("the sign is flipped: return the bound, not a loss.", whole(reference, lambda v: -v), 0.7),
         Mistake(
-            "the mean over the images is taken: one number an image is wanted.",
+            "the mean over the images is taken: return one number per image.",
             whole(reference, np.mean),
             0.7,
         ),
@@ -106,19 +107,21 @@ def afterwards(reference):
 
 GAUSSIAN = Variant(
     "gaussian",
-    """## 2. The bound with a prior of the label's own
+    """## 2. The bound with a prior for each label
 
-So far the prior of the code was N(0, I) for every label. Now each label gets a prior of its own, whose parameters are
-learned: P(z|y) is a Gaussian with mean `prior_mu[y]` and log-variance `prior_logvar[y]`, diagonal like q(z|x, y). Chapter
-02's derivation still holds, line by line:
+So far the prior of the code has been N(0, I) for every label. Now each label gets a prior of its own, whose parameters
+are learned: P(z|y) is a Gaussian with mean `prior_mu[y]` and log-variance `prior_logvar[y]`, diagonal like q(z|x, y).
+The derivation of chapter 02 still holds, line by line:
 
 log P(x|y) ≥ E_q[log P(x|z, y)] − KL(q(z|x, y) ‖ P(z|y)).
 
-Derive the KL between two Gaussians of different variances. Then write `conditional_bound(x, y, logits, mu, logvar,
-prior_mu, prior_logvar)` for black and white pixels x (N, D), labels y (N,), the decoder's `logits` (N, D) at one draw z
-for each image, `mu` and `logvar` (N, d) of q, and the tables `prior_mu` and `prior_logvar` (C, d). It returns the bound
-in nats for each image, (N,), with the reconstruction estimated from the one draw and the KL in closed form. It must
-also be right where logits are ±2000.""",
+Derive the KL between two diagonal Gaussians with different means and variances.
+
+Write `conditional_bound(x, y, logits, mu, logvar, prior_mu, prior_logvar)` for pixels x (N, D), which are 0 or 1,
+labels y (N,), the decoder's `logits` (N, D) for one draw z per image, the mean `mu` and log-variance `logvar` (N, d) of
+q(z|x, y), and the tables `prior_mu` and `prior_logvar` (C, d). It returns the bound for each image (N,), in nats, with
+the reconstruction term estimated from the one draw and the KL in closed form. Your function must also be right where
+logits are ±2000.""",
     '''def conditional_bound(x, y, logits, mu, logvar, prior_mu, prior_logvar):
     """x, logits (N, D), y (N,), mu, logvar (N, d), prior_mu, prior_logvar (C, d) -> the bound, (N,), in nats."""
     raise NotImplementedError''',
@@ -139,7 +142,7 @@ also be right where logits are ±2000.""",
             0.6,
         ),
         Mistake(
-            "the prior is N(0, I) for all labels: take the prior of the image's own label.",
+            "the prior is N(0, I) for all labels: use the prior of the image's own label.",
             gaussian_bound(lambda mu, logvar, m, v: gaussian_kl(mu, logvar, 0, 0)),
             0.3,
         ),
@@ -149,7 +152,7 @@ also be right where logits are ±2000.""",
             0.4,
         ),
         Mistake(
-            "e^logvar is taken for a standard deviation: it is the variance.",
+            "e^logvar is treated as a standard deviation: it is the variance.",
             gaussian_bound(lambda mu, logvar, m, v: gaussian_kl(mu, 2 * logvar, m, 2 * v)),
             0.5,
         ),
@@ -159,32 +162,32 @@ also be right where logits are ±2000.""",
             0.5,
         ),
         Mistake(
-            "the mean over the pixels is taken: independent pixels add their logarithms.",
+            "the mean over the pixels is taken: for independent pixels the log-probabilities add up.",
             gaussian_bound(over_pixels=np.mean),
             0.4,
         ),
         Mistake(
-            "the reconstruction is summed over the whole batch: each image has its own.",
+            "the reconstruction term is summed over the whole batch: each image has its own.",
             gaussian_bound(over_pixels=over_batch),
             0.4,
         ),
         Mistake(
-            "the KL's mean over the dimensions is taken: independent dimensions add their KL.",
+            "the KL is averaged over the dimensions: for independent dimensions the KLs add up.",
             gaussian_bound(mean_kl(gaussian_kl)),
             0.5,
         ),
         Mistake(
-            "the KL lacks its factor ½.",
+            "the factor ½ is missing in the KL.",
             gaussian_bound(lambda *a: 2 * gaussian_kl(*a)),
             0.5,
         ),
         Mistake(
-            "the KL lacks the −1 of each dimension: it must be 0 where q equals the prior.",
+            "the −1 of each dimension is missing in the KL: it must be 0 where q equals the prior.",
             gaussian_bound(lambda *a: gaussian_kl(*a) + 0.5),
             0.6,
         ),
         Mistake(
-            "the distance of the means is measured by q's variance: it is measured by the prior's.",
+            "the squared distance between the means is divided by q's variance: divide it by the prior's.",
             gaussian_bound(
                 lambda mu, logvar, m, v: (
                     0.5 * (v - logvar + np.exp(logvar - v) + (mu - m) ** 2 / np.exp(logvar) - 1)
@@ -193,17 +196,17 @@ also be right where logits are ±2000.""",
             0.5,
         ),
         Mistake(
-            "the prior's variance is missing: it is that of the label, not 1.",
+            "the prior's variance is missing: each label has its own, which is not 1.",
             gaussian_bound(lambda mu, logvar, m, v: gaussian_kl(mu, logvar, m, 0)),
             0.4,
         ),
         Mistake(
-            "the KL is missing: this is the reconstruction alone.",
+            "the KL is missing: this is the reconstruction term alone.",
             gaussian_bound(lambda mu, *_: 0 * mu),
             0.2,
         ),
         Mistake(
-            "the reconstruction is a squared error: the pixels are black or white, and their likelihood is Bernoulli.",
+            "the reconstruction term is a squared error: the pixels are 0 or 1, and their likelihood is Bernoulli.",
             gaussian_bound(log_p=lambda x, logits: -((x - expit(logits)) ** 2)),
             0.3,
         ),
@@ -253,7 +256,7 @@ def laplace_inputs(rng, case):
     log_rate = rng.normal(size=(n, pixels))
     x = rng.poisson(np.exp(log_rate)).astype(np.float64)
     spread = 1.0
-    if case == "extreme":  # pixels that are surely dark, and very narrow and very wide codes
+    if case == "extreme":  # pixels that are certainly dark, and very narrow and very wide codes
         dark = rng.uniform(size=(n, pixels)) < 0.5
         dark[:, 0] = True
         log_rate, x = np.where(dark, -2000.0, log_rate), np.where(dark, 0.0, x)
@@ -322,43 +325,44 @@ def laplace_independent(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale
 
 LAPLACE = Variant(
     "laplace",
-    """## 2. The bound with a prior of the label's own
+    """## 2. The bound with a prior for each label
 
-Now the codes are not Gaussian. In each dimension q(z|x, y) is a Laplace distribution with density e^(−|z − μ|/b) / 2b, and the
-prior P(z|y) is one as well, with a centre and a scale that belong to the label. The pixels are counts, Poisson with
-rate λ: P(x_i|z, y) = λ^x_i · e^(−λ) / x_i!. As ever,
+In this question the codes are not Gaussian. In each dimension, q(z|x, y) is a Laplace distribution, with the density
+e^(−|z − μ|/b) / (2b). So is the prior P(z|y), with a centre m and a scale s that depend on the label. The dimensions
+are independent. The pixels are counts from a Poisson distribution with rate λ_i:
+P(x_i|z, y) = λ_i^x_i · e^(−λ_i) / x_i!. As before,
 
 log P(x|y) ≥ E_q[log P(x|z, y)] − KL(q(z|x, y) ‖ P(z|y)).
 
-Derive the KL of Laplace(μ, b) from Laplace(m, s). The only integral that you need is E_q|z − m|; look at the case
-μ > m first.
+Derive KL(Laplace(μ, b) ‖ Laplace(m, s)) in one dimension. The only integral that you need is E_q|z − m|; start with
+the case μ > m.
 
-Then write `conditional_bound(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale)` for counts x (N, D), labels y
-(N,), the decoder's `log_rate` (N, D), which is log λ at one draw z for each image, `mu` and `log_scale` (N, d), which are μ and
-log b, and the tables `prior_mu` and `prior_log_scale` (C, d) of m and log s. It returns the bound in nats for each
-image, (N,), with the reconstruction estimated from the one draw and the KL in closed form. It must also be right where
-a dark pixel has log λ = −2000.""",
+Write `conditional_bound(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale)` for counts x (N, D), stored as
+floats, labels y (N,), the decoder's `log_rate` (N, D), which is log λ for one draw z per image, `mu` and `log_scale`
+(N, d), which are μ and log b, and the tables `prior_mu` and `prior_log_scale` (C, d) of m and log s. It returns the
+bound for each image (N,), in nats, with the reconstruction term estimated from the one draw and the KL in closed form.
+Your function must also be right where a dark pixel has log λ = −2000.""",
     '''def conditional_bound(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale):
-    """x, log_rate (N, D), y (N,), mu, log_scale (N, d), prior's two (C, d) -> the bound, (N,), in nats."""
+    """x, log_rate (N, D), y (N,), mu, log_scale (N, d), prior_mu, prior_log_scale (C, d) -> the bound, (N,), in nats."""
     raise NotImplementedError''',
     '''def conditional_bound(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale):
-    """x, log_rate (N, D), y (N,), mu, log_scale (N, d), prior's two (C, d) -> the bound, (N,), in nats."""
+    """x, log_rate (N, D), y (N,), mu, log_scale (N, d), prior_mu, prior_log_scale (C, d) -> the bound, (N,), in nats."""
     log_p = (x * log_rate - log_rate.exp() - torch.lgamma(x + 1)).sum(1)  # (N,)
     b, s = log_scale.exp(), prior_log_scale[y].exp()  # (N, d) each
     away = (mu - prior_mu[y]).abs()
-    mean_distance = away + b * torch.exp(-away / b)  # of z from the prior's centre, under q
+    mean_distance = away + b * torch.exp(-away / b)  # between z and the prior's centre, under q
     kl = (s.log() - b.log() - 1 + mean_distance / s).sum(1)
     return log_p - kl''',
     laplace_inputs,
     laplace_reference,
     (
         Mistake(
-            "the logarithm of 0: λ underflows where log λ is −2000. Keep log λ, and do not take the logarithm of λ.",
+            "the logarithm of 0: λ underflows where log λ is −2000. Use log λ itself, not the logarithm of λ.",
             laplace_bound(log_p=lambda x, a: x * np.log(np.exp(a)) - np.exp(a) - gammaln(x + 1)),
             0.6,
         ),
         Mistake(
-            "the prior is Laplace(0, 1) for all labels: take the prior of the image's own label.",
+            "the prior is Laplace(0, 1) for all labels: use the prior of the image's own label.",
             laplace_bound(lambda mu, b, m, s: laplace_kl(mu, b, 0, 0)),
             0.3,
         ),
@@ -368,37 +372,37 @@ a dark pixel has log λ = −2000.""",
             0.4,
         ),
         Mistake(
-            "E_q|z − m| is taken for |μ − m|: z also spreads around its own centre.",
+            "E_q|z − m| is replaced by |μ − m|: z also varies around its own centre.",
             laplace_bound(lambda mu, b, m, s: s - b - 1 + np.abs(mu - m) / np.exp(s)),
             0.4,
         ),
         Mistake(
-            "E_q|z − m| is taken for |μ − m| + b, which is right only where μ = m.",
+            "E_q|z − m| is replaced by |μ − m| + b, which is right only where μ = m.",
             laplace_bound(lambda mu, b, m, s: s - b - 1 + (np.abs(mu - m) + np.exp(b)) / np.exp(s)),
             0.5,
         ),
         Mistake(
-            "this is the KL of two Gaussians: the codes are Laplace.",
+            "this is the KL between two Gaussians: the codes here have Laplace distributions.",
             laplace_bound(lambda mu, b, m, s: gaussian_kl(mu, 2 * b, m, 2 * s)),
             0.3,
         ),
         Mistake(
-            "the reconstruction is summed over the whole batch: each image has its own.",
+            "the reconstruction term is summed over the whole batch: each image has its own.",
             laplace_bound(over_pixels=over_batch),
             0.4,
         ),
         Mistake(
-            "the KL's mean over the dimensions is taken: independent dimensions add their KL.",
+            "the KL is averaged over the dimensions: for independent dimensions the KLs add up.",
             laplace_bound(mean_kl(laplace_kl)),
             0.5,
         ),
         Mistake(
-            "log x! is approximated by Stirling's formula: the tolerance is smaller than its error. Use the log-gamma function.",
+            "log x! is approximated by Stirling's formula, which is not accurate enough: use the log-gamma function.",
             laplace_bound(log_p=lambda x, a: x * a - np.exp(a) - stirling(x)),
             0.7,
         ),
         Mistake(
-            "log x! is missing in the likelihood of the counts.",
+            "the term log x! is missing in the likelihood of the counts.",
             laplace_bound(log_p=lambda x, a: x * a - np.exp(a)),
             0.6,
         ),
@@ -408,17 +412,17 @@ a dark pixel has log λ = −2000.""",
             0.5,
         ),
         Mistake(
-            "the mean over the pixels is taken: independent pixels add their logarithms.",
+            "the mean over the pixels is taken: for independent pixels the log-probabilities add up.",
             laplace_bound(over_pixels=np.mean),
             0.4,
         ),
         Mistake(
-            "the KL lacks the −1 of each dimension: it must be 0 where q equals the prior.",
+            "the −1 of each dimension is missing in the KL: it must be 0 where q equals the prior.",
             laplace_bound(lambda *a: laplace_kl(*a) + 1),
             0.6,
         ),
         Mistake(
-            "the KL is missing: this is the reconstruction alone.",
+            "the KL is missing: this is the reconstruction term alone.",
             laplace_bound(lambda mu, *_: 0 * mu),
             0.2,
         ),
@@ -464,14 +468,14 @@ def conditional_bound(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale):
     ),
 )
 
-# ---------------------------------------------------------------- a code that is one of K
+# ---------------------------------------------------------------- a code that is one of K possibilities
 
 
 def codes_inputs(rng, case):
     n, _, k, classes = sizes(case)
     k += 2
     q_logits, log_px = rng.normal(size=(n, k)), rng.normal(size=(n, k)) * 2 - 9
-    if case == "extreme":  # an encoder that is wholly sure, and images of many pixels
+    if case == "extreme":  # an encoder that is certain, and images of many pixels
         q_logits = q_logits * 2
         q_logits[:, 0] -= 3000.0
         log_px = log_px * 3 - 2000
@@ -489,7 +493,7 @@ def codes_terms(log_px, y, q_logits, prior_logits):
 
 
 def codes_bound(combine):
-    """The answer by another combination of the three terms."""
+    """The answer from another combination of the three terms."""
     return lambda log_px, y, q_logits, prior_logits: combine(*codes_terms(log_px, y, q_logits, prior_logits))
 
 
@@ -506,18 +510,18 @@ def codes_independent(log_px, y, q_logits, prior_logits):
 
 CODES = Variant(
     "codes",
-    """## 2. The bound with a prior of the label's own
+    """## 2. The bound with a prior for each label
 
-Let the code be one of K possibilities, k = 1, …, K, instead of a vector: a *style* that is picked from a list. Each label
-has a prior of its own over the styles: P(k|y) is the softmax of row y of `prior_logits`. The encoder's q(k|x, y) is a
-softmax as well. There is no need to draw k, because the mean over q is a sum of K terms:
+Let the code be one of K possibilities, k = 1, …, K, instead of a vector: a *style* picked from a list. Each label has
+its own prior over the styles: P(k|y) is the softmax of row y of `prior_logits`. The encoder's q(k|x, y) is the softmax
+of the image's row of `q_logits`. There is no need to draw k, because the mean over q is a sum of K terms:
 
 log P(x|y) ≥ Σ_k q(k|x, y) · [ log P(x|k, y) + log P(k|y) − log q(k|x, y) ].
 
-Write `conditional_bound(log_px, y, q_logits, prior_logits)` for the table `log_px` (N, K) of log P(x|k, y) for each
-image under its own label, labels y (N,), the encoder's `q_logits` (N, K) and `prior_logits` (C, K). It returns the bound in
-nats for each image, (N,). It must also be right where q(k|x, y) is too small for the computer; what does q·log q tend
-to there?""",
+Write `conditional_bound(log_px, y, q_logits, prior_logits)` for the table `log_px` (N, K) of log P(x|k, y), each image
+with its own label, labels y (N,), the encoder's `q_logits` (N, K) and `prior_logits` (C, K). It returns the bound for
+each image (N,), in nats. Your function must also be right where q(k|x, y) underflows to 0. What does q·log q tend to
+there?""",
     '''def conditional_bound(log_px, y, q_logits, prior_logits):
     """log P(x|k, y) (N, K), y (N,), q_logits (N, K), prior_logits (C, K) -> the bound, (N,), in nats."""
     raise NotImplementedError''',
@@ -530,17 +534,17 @@ to there?""",
     codes_reference,
     (
         Mistake(
-            "0 times the logarithm of 0: q underflows, and its logarithm is −∞. Take log q from a log-softmax.",
+            "0 times the logarithm of 0: q underflows, and its logarithm is −∞. Get log q from a log-softmax.",
             codes_bound(lambda log_p, prior, q: (np.exp(q) * (log_p + prior - np.log(np.exp(q)))).sum(1)),
             0.6,
         ),
         Mistake(
-            "all styles have the prior 1/K: take the prior of the image's own label.",
+            "all styles have the prior 1/K: use the prior of the image's own label.",
             codes_bound(lambda log_p, prior, q: (np.exp(q) * (log_p - np.log(q.shape[1]) - q)).sum(1)),
             0.3,
         ),
         Mistake(
-            "the prior is missing: log P(k|y) stands inside the sum.",
+            "the prior is missing: log P(k|y) belongs inside the sum.",
             codes_bound(lambda log_p, prior, q: (np.exp(q) * (log_p - q)).sum(1)),
             0.4,
         ),
@@ -555,7 +559,7 @@ to there?""",
             0.5,
         ),
         Mistake(
-            "the prior's logits are taken for its logarithms: they must be normalized by a log-softmax.",
+            "the prior's logits are used as log-probabilities: normalize them with a log-softmax.",
             lambda log_px, y, q_logits, prior_logits: (
                 softmax(q_logits, axis=1) * (log_px + prior_logits[y] - log_softmax(q_logits, axis=1))
             ).sum(1),
@@ -567,7 +571,7 @@ to there?""",
             0.4,
         ),
         Mistake(
-            "only q's most probable style is taken: the bound is a mean over all of them.",
+            "only q's most probable style is used: the bound is a mean over all of them.",
             codes_bound(
                 lambda log_p, prior, q: np.take_along_axis(log_p + prior - q, q.argmax(1)[:, None], axis=1)[
                     :, 0
@@ -576,22 +580,22 @@ to there?""",
             0.3,
         ),
         Mistake(
-            "this is log P(x|y) itself: the bound for the given q is asked for.",
+            "this is log P(x|y) itself: return the bound for the given q.",
             codes_bound(lambda log_p, prior, q: logsumexp(log_p + prior, axis=1)),
             0.3,
         ),
         Mistake(
-            "the logarithm stands outside of the sum over k: this is log of the mean of P(x|k, y) under q.",
+            "the logarithm is taken outside the sum over k: this is the log of the mean of P(x|k, y) under q.",
             codes_bound(lambda log_p, prior, q: logsumexp(log_p + q, axis=1)),
             0.2,
         ),
         Mistake(
-            "all styles count alike in the sum: style k counts q(k|x, y) times.",
+            "all styles get the same weight: weight style k by q(k|x, y).",
             codes_bound(lambda log_p, prior, q: (log_p + prior - q).mean(1)),
             0.2,
         ),
         Mistake(
-            "the prior's softmax runs over the labels: the styles of one label add up to 1.",
+            "the prior's softmax runs over the labels: for each label, the styles' probabilities must add up to 1.",
             lambda log_px, y, q_logits, prior_logits: (
                 softmax(q_logits, axis=1)
                 * (log_px + log_softmax(prior_logits, axis=0)[y] - log_softmax(q_logits, axis=1))

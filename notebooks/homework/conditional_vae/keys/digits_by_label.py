@@ -1,16 +1,16 @@
-"""Question 6, a design: samples of every label, judged by a Fréchet distance within each label to digits not seen.
+"""Question 6, a design: samples of every label, judged by their Fréchet distance to unseen digits of the same label.
 
-The digits are UCI's 8×8 ones, which come with scikit-learn. Every third digit is the judge's (599), the others the
-students' (1,198); in this way each writer is on both sides. Pixels alone would not do, because a Gaussian per label has
-the right means and covariances of pixels, and yet draws no digits. So the distance is measured on 20 features that are
-not linear: strokes found by 64 fixed filters of 3×3, in 16 regions, and of these the 20 principal components of the students'
-digits. Source of the distance: Heusel et al. 2017.
+The digits are UCI's 8×8 ones, which come with scikit-learn. Every third digit is the judge's (599), the others are the
+students' (1,198), so each writer is on both sides. Pixels alone would not do, because a Gaussian for each label has the
+right means and covariances of the pixels and yet draws no digits. So the distance is measured on 20 nonlinear features:
+64 fixed 3×3 filters detect strokes in each of 16 regions, and these numbers are projected on their 20 principal
+components over the students' digits. Source of the distance: Heusel et al. 2017.
 
-Measured, 100 samples a label: the students' own digits −3.5 (the best that one can hope for), the label's mean image
-−55, independent Gaussian pixels −20.4, a Gaussian with a covariance for each label −9.7. A conditional VAE as in the
-chapter, with P(z) = N(0, I), −9 to −10 if its variance of the pixels is learned, and −32 if it is 0.01. With a Gaussian for
-each label that is fitted to the codes, −6.8 to −8.5. A training digit plus noise of 0.1 would reach −5.2, and of 0.15 −7.0, so the guard looks
-for such copies; with noise of 0.18 it passes and earns −8.5, with 0.2 −9.4.
+Measured with 100 samples of each label: the students' own digits −3.5 (the best that one can hope for), the label's mean
+image −55, independent Gaussian pixels −20.4, a Gaussian with full covariance for each label −9.7. A conditional VAE as in
+the chapter, with P(z) = N(0, I), reaches −9 to −10 if its pixel variance is learned, and −32 if it is 0.01. With a
+Gaussian fitted to the codes of each label it reaches −6.8 to −8.5. A training digit plus noise of 0.1 would reach −5.2,
+with noise of 0.15 −7.0, so the guard looks for such copies; with noise of 0.18 they pass the guard and reach −8.5, with 0.2 −9.4.
 """
 
 from functools import lru_cache
@@ -22,8 +22,8 @@ from course_lib.grading.question import Design
 
 SAMPLES = 100  # of each label
 COMPONENTS = 20
-CLOSE = 0.05  # a digit is a copy if it is closer to a known one than this share of real digits that are new
-MOST_COPIES = 0.15  # of real new digits it is 0.05, of honest models 0.01 to 0.06
+CLOSE = 0.05  # a digit is a copy if it is closer to a known one than all but this share of new real digits
+MOST_COPIES = 0.15  # 0.05 for new real digits, 0.01 to 0.06 for honest models
 
 
 @lru_cache(maxsize=1)
@@ -48,7 +48,7 @@ def strokes(x):
 
 @lru_cache(maxsize=1)
 def stroke_components():
-    """Mean and principal components (1024, 20) of the students' strokes; all variances together are 100."""
+    """Mean and principal components (1024, 20) of the students' strokes, scaled to a total variance of 100."""
     return principal(strokes(digits()[0]), scale=10.0)
 
 
@@ -80,15 +80,15 @@ def frechet(a, b):
 
 
 def measure(arrays):
-    """Minus the mean over the labels of the Fréchet distance to the judge's digits of this label."""
+    """Minus the Fréchet distance to the judge's digits of the same label, averaged over the labels."""
     _, _, x, y = digits()
     images = arrays["images"].astype(np.float64)
     return -float(np.mean([frechet(features(images[c]), features(x[y == c])) for c in range(10)]))
 
 
 def distance_to_nearest(images, x):
-    """From each image (M, 64) to the nearest of x (N, 64), in the pixels' 20 principal components: small noise does not
-    hide a copy there.
+    """From each image (M, 64) to the nearest of x (N, 64), in the pixels' 20 principal components, where a little noise
+    does not hide a copy.
     """
     mean, components = pixel_components()
     a, b = (images - mean) @ components, (x - mean) @ components
@@ -100,14 +100,12 @@ def guard(arrays):
     """Why these samples are not accepted, or an empty string."""
     images = arrays["images"].astype(np.float64).reshape(-1, 64)
     if images.min() < 0 or images.max() > 1:
-        return "Pixels must lie in [0, 1]: divide scikit-learn's by 16, and clamp what you add noise to."
+        return "Pixels must lie in [0, 1]: divide scikit-learn's pixels by 16, and clamp your samples."
     mine, _, judges, _ = digits()
     limit = np.quantile(distance_to_nearest(judges, mine), CLOSE)
-    for known, whose in ((mine, "yours"), (judges, "the judge's")):
+    for known, whose in ((mine, "your digits"), (judges, "the judge's digits")):
         if (distance_to_nearest(images, known) < limit).mean() > MOST_COPIES:
-            return (
-                f"Many of these samples are copies of {whose}, or nearly so: a model's own digits are wanted."
-            )
+            return f"Too many of these samples are copies, or near copies, of {whose}: hand in digits that a model drew."
     return ""
 
 
@@ -117,24 +115,28 @@ QUESTION = Design(
     """## 6. Design samples of every label
 
 Train a conditional model on small digits and hand in what it draws: 100 digits of each label. The score is minus the
-Fréchet distance between your digits of a label and real digits of this label that you do not have, averaged over the
-labels. It is measured on 20 features that see strokes, not only pixels. It is low if digits are wrong, blurred or noisy, and
-also if they are all alike. Which likelihood, which β, how many numbers in the code: that is for you to find out, on
-digits that you hold out yourself. Do the codes of your training digits look like draws from P(z)? If not, may P(z) depend
-on the label, as in question 2?
+Fréchet distance between your digits of a label and real digits of the same label that you do not have, averaged over
+the labels. The distance is measured on 20 features that respond to strokes, not only to pixels. The score is low if
+your digits are wrong, blurred or noisy, and also if they are all alike.
+
+Which likelihood, which β, how many dimensions for the code? Find out with digits that you hold out yourself. Do the
+codes of your training digits look like draws from P(z)? If not, could the prior depend on the label, as in question 2?
+
+Train on these digits only:
 
 ```python
 from sklearn.datasets import load_digits
 
 data = load_digits()
-yours = torch.arange(len(data.data)) % 3 != 2  # every third digit is the judge's
+yours = torch.arange(len(data.data)) % 3 != 2  # every third digit is kept for the judge
 x = torch.tensor(data.data).float()[yours] / 16  # (1198, 64), in [0, 1]
 y = torch.tensor(data.target)[yours]  # (1198,)
 ```
 
-Hand in `images` (10, 100, 64), float32, with pixels in [0, 1]; `images[c]` are the digits of label c. Gaussian pixels that
-are independent given the label reach −20; points begin at −13 and all are given from −8.5 on. New real digits would reach about −3.5. Copies
-of digits, with or without a little noise, are refused.""",
+Hand in `images` (10, 100, 64), float32, with pixels in [0, 1]; `images[c]` holds the digits of label c. Gaussian pixels
+that are independent given the label reach a score of −20. Points start at a score of −13, and −8.5 earns all of them.
+New real digits would reach about −3.5. If too many of your samples are copies of real digits, with or without a little
+noise, they earn no points.""",
     {"images": ("float32", (10, SAMPLES, 64))},
     measure,
     guard,
@@ -168,7 +170,7 @@ for _ in range(steps):
     optimizer.step()
     schedule.step()
 
-# with so small a β the codes do not fill N(0, I): fit a Gaussian to the codes of each label instead
+# with such a small β the codes do not follow N(0, I): fit a Gaussian to the codes of each label instead
 with torch.no_grad():
     mu, logvar = encoder(torch.cat([x, hot], 1)).chunk(2, 1)
     images = torch.empty(10, 100, 64)

@@ -1,8 +1,8 @@
-"""Question 5, a derivation: what the KL of a conditional VAE consists of, which prior is best, how a classifier learns.
+"""Question 5, a derivation: the parts of a conditional VAE's KL, the best prior, or how a classifier learns.
 
-For each label, E[KL(q(z|x, y) ‖ P(z))] = I(z; x|y) + KL(q(z|y) ‖ P(z)), with q(z|y) the mean of q(z|x, y) over the images of
-the label. Source: Hoffman & Johnson 2016. Among all priors of a family the one that is nearest to q(z|y) gives the best bound, which for
-Gaussians is the one with its mean and variance.
+For each label, E[KL(q(z|x, y) ‖ P(z))] = I(z; x|y) + KL(q(z|y) ‖ P(z)), with q(z|y) the mean of q(z|x, y) over the
+images of the label. Source: Hoffman & Johnson 2016. Among all priors of a family, the one nearest to q(z|y) gives the
+best bound; among Gaussians it is the one with the mean and variance of q(z|y).
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 def split_inputs(rng, case):
     classes, pixels, d = {"small": (3, 4, 2), "large": (4, 7, 5), "extreme": (2, 160, 150)}[case]
     root = rng.normal(size=(classes, pixels, pixels)) / np.sqrt(pixels)
-    # in the extreme case a code of 150 narrow dimensions, whose determinants no computer can hold
+    # in the extreme case a code of 150 narrow dimensions, whose determinants underflow
     narrow = 0.03 if case == "extreme" else 0.6
     return {
         "mean": rng.normal(size=(classes, pixels)),
@@ -44,7 +44,7 @@ def log_det_naive(matrices):
 
 
 def split_by(information, gap):
-    """The answer by two functions of the moments (mean, V, S)."""
+    """The answer from two functions of the moments (mean, V, S)."""
     return lambda mean, cov, a, b, std: (
         information(*split_moments(mean, cov, a, b, std)),
         gap(*split_moments(mean, cov, a, b, std)),
@@ -63,7 +63,7 @@ split_reference = split_by(information_of, gap_of)
 
 
 def split_independent(mean, cov, a, b, std):
-    """I in the space of x by Sylvester's identity, and the gap as what is left of E[KL]."""
+    """I in the space of x, by Sylvester's identity, and the gap as the rest of E[KL]."""
     inside = np.eye(a.shape[1]) + cov @ (a.T / std**2) @ a  # (C, D, D)
     information = 0.5 * np.log(np.linalg.eigvals(inside)).real.sum(1)
     squares = (mean @ a.T + b) ** 2 + np.einsum("di,cij,dj->cd", a, cov, a)  # E[(a x + b)²]
@@ -77,22 +77,23 @@ def diagonal(matrices):
 
 SPLIT = Variant(
     "split",
-    """## 5. Derive: two parts of the KL
+    """## 5. Derive: the two parts of the KL
 
 Averaged over the images of one label, the KL of a conditional VAE has two parts:
 
 E[ KL(q(z|x, y) ‖ P(z)) ] = I(z; x|y) + KL(q(z|y) ‖ P(z)).
 
-Here q(z|y) is the mean of q(z|x, y) over the images of label y. The first part, the mutual information, is what a code tells of its image. The
-second is how far the label's codes are from the prior, and it is what goes wrong when one draws from the prior.
+Here q(z|y) is the mean of q(z|x, y) over the images of label y. The first part, the mutual information, measures how
+much a code tells about its image. The second measures how far the label's codes are from the prior, and it is what goes
+wrong when we draw codes from the prior.
 
 Derive the identity: write the KL as a mean of log q(z|x, y) − log P(z), and add and subtract log q(z|y). Then work out
-both parts for Gaussians. Let x of label y be Gaussian with mean m_y and covariance Σ_y, let q(z|x, y) be N(A x + b_y, S)
-with a diagonal S, and let P(z) = N(0, I). Which Gaussian is q(z|y)?
+both parts for Gaussians. Let the images x of label y be Gaussian with mean m_y and covariance Σ_y, let q(z|x, y) be
+N(A x + b_y, S) with a diagonal covariance S, and let P(z) = N(0, I). Which Gaussian is q(z|y)?
 
-Write `identity(mean, cov, a, b, std)` for `mean` (C, D) and `cov` (C, D, D) of the images, A = `a` (d, D), `b` (C, d),
-and `std` (d,), the standard deviations in S. It returns two arrays in nats: I(z; x|y) of each label, (C,), and
-KL(q(z|y) ‖ P(z)), (C,). It must also be right for codes of 150 dimensions.""",
+Write `identity(mean, cov, a, b, std)` for the m_y and Σ_y in `mean` (C, D) and `cov` (C, D, D), A = `a` (d, D), the b_y
+in `b` (C, d), and `std` (d,), the square roots of the diagonal of S. It returns two results in nats: I(z; x|y) of each
+label (C,), and KL(q(z|y) ‖ P(z)) of each label (C,). Your function must also be right for codes of 150 dimensions.""",
     '''def identity(mean, cov, a, b, std):
     """mean (C, D), cov (C, D, D), a (d, D), b (C, d), std (d,) -> I(z; x|y) (C,) and KL(q(z|y) || P(z)) (C,)."""
     raise NotImplementedError''',
@@ -109,7 +110,7 @@ KL(q(z|y) ‖ P(z)), (C,). It must also be right for codes of 150 dimensions."""
     split_reference,
     (
         Mistake(
-            "a determinant of 150 dimensions underflows to 0: use the logarithm of the determinant directly.",
+            "the determinant of a matrix of 150 rows underflows to 0: compute its logarithm directly, with `logdet` or `slogdet`.",
             split_by(
                 lambda m, v, s: information_of(m, v, s, log_det_naive),
                 lambda m, v, s: gap_of(m, v, s, log_det_naive),
@@ -117,27 +118,27 @@ KL(q(z|y) ‖ P(z)), (C,). It must also be right for codes of 150 dimensions."""
             0.6,
         ),
         Mistake(
-            "the second result is the whole E[KL]: it is what is left of it without I(z; x|y).",
+            "the second result is the whole E[KL]: subtract I(z; x|y) from it.",
             split_by(information_of, lambda m, v, s: information_of(m, v, s) + gap_of(m, v, s)),
             0.6,
         ),
         Mistake(
-            "the mutual information lacks its factor ½.",
+            "the factor ½ is missing in the mutual information.",
             split_by(lambda m, v, s: 2 * information_of(m, v, s), gap_of),
             0.6,
         ),
         Mistake(
-            "the KL lacks its factor ½.",
+            "the factor ½ is missing in the KL.",
             split_by(information_of, lambda m, v, s: 2 * gap_of(m, v, s)),
             0.6,
         ),
         Mistake(
-            "the mutual information is that of independent dimensions: A Σ Aᵀ has entries beside the diagonal.",
+            "the mutual information is that of independent dimensions: A Σ Aᵀ has entries off the diagonal.",
             split_by(lambda m, v, s: 0.5 * np.log(diagonal(v) / diagonal(s)).sum(1), gap_of),
             0.4,
         ),
         Mistake(
-            "both parts are those of independent dimensions: A Σ Aᵀ has entries beside the diagonal.",
+            "both parts are those of independent dimensions: A Σ Aᵀ has entries off the diagonal.",
             split_by(
                 lambda m, v, s: 0.5 * np.log(diagonal(v) / diagonal(s)).sum(1),
                 lambda m, v, s: 0.5 * (m**2 + diagonal(v) - 1 - np.log(diagonal(v))).sum(1),
@@ -150,17 +151,17 @@ KL(q(z|y) ‖ P(z)), (C,). It must also be right for codes of 150 dimensions."""
             0.6,
         ),
         Mistake(
-            "`std` is taken for the variance: S has std² on its diagonal.",
+            "`std` is treated as the variance: S has std² on its diagonal.",
             lambda mean, cov, a, b, std: split_reference(mean, cov, a, b, np.sqrt(std)),
             0.6,
         ),
         Mistake(
-            "S is missing in the covariance of q(z|y): z also varies when x does not.",
+            "S is missing in the covariance of q(z|y): z varies even when x does not.",
             split_by(information_of, lambda m, v, s: gap_of(m, v - s, s)),
             0.4,
         ),
         Mistake(
-            "the spread of the images is missing: q(z|y) is wider than q(z|x, y).",
+            "the spread of the images is missing in the covariance of q(z|y): q(z|y) is wider than q(z|x, y).",
             split_by(information_of, lambda m, v, s: gap_of(m, 0 * v + s, s)),
             0.4,
         ),
@@ -170,27 +171,27 @@ KL(q(z|y) ‖ P(z)), (C,). It must also be right for codes of 150 dimensions."""
             0.5,
         ),
         Mistake(
-            "the mutual information lacks the entropy of q(z|x, y): it is 0 where A is 0.",
+            "the entropy of q(z|x, y) is missing in the mutual information, which must be 0 if A is 0.",
             split_by(lambda m, v, s: 0.5 * log_det(v), gap_of),
             0.4,
         ),
         Mistake(
-            "the KL holds −1 once: it stands once for each dimension.",
+            "the KL contains −1 only once: there is one for each dimension.",
             split_by(information_of, lambda m, v, s: gap_of(m, v, s) + (m.shape[1] - 1) / 2),
             0.6,
         ),
         Mistake(
-            "the KL lacks −d: it must be 0 where q(z|y) is N(0, I).",
+            "−d is missing in the KL: it must be 0 where q(z|y) is N(0, I).",
             split_by(information_of, lambda m, v, s: gap_of(m, v, s) + m.shape[1] / 2),
             0.6,
         ),
         Mistake(
-            "the two results are exchanged.",
+            "the two results are swapped.",
             split_by(gap_of, information_of),
             0.7,
         ),
         Mistake(
-            "logarithms to base 2: nats are wanted.",
+            "these are logarithms to base 2: return nats.",
             split_by(
                 lambda m, v, s: information_of(m, v, s) / np.log(2),
                 lambda m, v, s: gap_of(m, v, s) / np.log(2),
@@ -310,21 +311,22 @@ PRIOR = Variant(
     """## 5. Derive: the best prior of a label
 
 Let every label have a prior of its own, P(z|y) = N(m_y, diag(v_y)), and let the encoder be given: image n has
-q(z|x_n, y_n) = N(μ_n, diag(e^logvar_n)). The prior occurs in the bound only in the KL, so that the best prior makes
+q(z|x_n, y_n) = N(μ_n, diag(e^logvar_n)). The prior occurs only in the KL term of the bound, so the best prior minimizes
 
-Σ_n KL( q(z|x_n, y_n) ‖ P(z|y_n) )
+Σ_n KL( q(z|x_n, y_n) ‖ P(z|y_n) ).
 
-as small as possible. Derive m_y and v_y on paper: set the derivatives with respect to both to 0. You will see that this prior has the mean
-and the variance of q(z|y), which is the mixture of the q of all images of the label.
+Derive m_y and v_y on paper: set the derivatives with respect to both to 0. You will see that the best prior has the
+mean and the variances of q(z|y), the mixture of q(z|x_n, y) over all images n of label y.
 
-Then write `identity(mu, logvar, y, classes)` for `mu` and `logvar` (N, d), labels y (N,) and their number C = `classes`;
-each label occurs at least once. It returns two arrays: the means m (C, d) and the variances v (C, d). It must also be right for codes that
-are far from 0, and for a label of a single image.""",
+Write `identity(mu, logvar, y, classes)` for the μ_n in `mu` (N, d), the log-variances `logvar` (N, d), labels y (N,),
+and the number of labels C = `classes`. Each label occurs at least once. It returns two results: the means m (C, d) and
+the variances v (C, d) of the best priors. Your function must also be right for codes far from 0, and for a label with
+only one image.""",
     '''def identity(mu, logvar, y, classes):
-    """mu, logvar (N, d), y (N,), the number of labels C -> means (C, d) and variances (C, d) of the best prior."""
+    """mu, logvar (N, d), y (N,), the number of labels C -> means (C, d) and variances (C, d) of the best priors."""
     raise NotImplementedError''',
     '''def identity(mu, logvar, y, classes):
-    """mu, logvar (N, d), y (N,), the number of labels C -> means (C, d) and variances (C, d) of the best prior."""
+    """mu, logvar (N, d), y (N,), the number of labels C -> means (C, d) and variances (C, d) of the best priors."""
     means, variances = [], []
     for c in range(classes):
         mine, var = mu[y == c], logvar[y == c].exp()  # (n, d) each
@@ -336,49 +338,49 @@ are far from 0, and for a label of a single image.""",
     prior_reference,
     (
         Mistake(
-            "this is the variance of the means μ alone: each q has a width of its own, which adds to it.",
+            "this is the variance of the means μ alone: each q also has a variance of its own, which adds to it.",
             by_label(lambda mu, var: (mu.mean(0), mu.var(0))),
             0.5,
         ),
         Mistake(
-            "this is the mean width of the q: they also lie at different places.",
+            "this is the mean variance of the q alone: they are also centred at different places.",
             by_label(lambda mu, var: (mu.mean(0), var.mean(0))),
             0.5,
         ),
         Mistake(
-            "divided by n − 1: the smallest KL wants n, and n − 1 fails for a label of one image.",
+            "the sum is divided by n − 1: the smallest KL needs n, and n − 1 fails for a label with one image.",
             by_label(bessel),
             0.6,
         ),
         Mistake(
-            "one prior for all labels is returned: each label has its own.",
+            "this is one prior for all labels: each label has its own.",
             lambda mu, logvar, y, classes: tuple(
                 np.tile(part, (classes, 1)) for part in best_prior(mu, np.exp(logvar))
             ),
             0.3,
         ),
         Mistake(
-            "the log-variances are averaged: the variances are to be averaged.",
+            "the log-variances are averaged: average the variances.",
             by_label(lambda mu, var: (mu.mean(0), np.exp(np.log(var).mean(0)) + mu.var(0))),
             0.5,
         ),
         Mistake(
-            "these are standard deviations: variances are wanted.",
+            "these are standard deviations: return variances.",
             by_label(lambda mu, var: (mu.mean(0), np.sqrt(best_prior(mu, var)[1]))),
             0.7,
         ),
         Mistake(
-            "these are log-variances: variances are wanted.",
+            "these are log-variances: return variances.",
             by_label(lambda mu, var: (mu.mean(0), np.log(best_prior(mu, var)[1]))),
             0.7,
         ),
         Mistake(
-            "this is the best prior for the KL the other way round, KL(P ‖ q), in which precisions are averaged.",
+            "this is the best prior for the KL the other way round, KL(P ‖ q), which averages precisions.",
             by_label(precision_weighted),
             0.3,
         ),
         Mistake(
-            "the means are weighted by precision: in the KL all images of a label count alike.",
+            "the means are weighted by precision: here all images of a label get the same weight.",
             by_label(
                 lambda mu, var: (
                     precision_weighted(mu, var)[0],
@@ -388,17 +390,17 @@ are far from 0, and for a label of a single image.""",
             0.4,
         ),
         Mistake(
-            "e^logvar is taken for a standard deviation: it is the variance.",
+            "e^logvar is treated as a standard deviation: it is the variance.",
             lambda mu, logvar, y, classes: prior_reference(mu, 2 * logvar, y, classes),
             0.5,
         ),
         Mistake(
-            "this is the mean square around 0: a variance is one around m_y.",
+            "this is the mean square around 0: a variance is the mean square around m_y.",
             by_label(lambda mu, var: (mu.mean(0), (var + mu**2).mean(0))),
             0.5,
         ),
         Mistake(
-            "sums over the images of a label: means over them are wanted.",
+            "these are sums over the images of a label: take means.",
             by_label(lambda mu, var: (mu.sum(0), (var + (mu - mu.mean(0)) ** 2).sum(0))),
             0.5,
         ),
@@ -452,7 +454,7 @@ def slope_inputs(rng, case):
 
 
 def slope_by(function):
-    """The answer by a function of (q, log q, L, log P(y))."""
+    """The answer from a function of (q, log q, L, log P(y))."""
     return lambda bound, logits, prior: function(
         softmax(logits, axis=1), log_softmax(logits, axis=1), bound, np.log(prior)
     )
@@ -480,21 +482,22 @@ SLOPE = Variant(
     "slope",
     """## 5. Derive: how a classifier learns without labels
 
-For an image without a label the bound is U = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ], where L(x, y) is the
-bound on log P(x|y), and q(y|x) is a softmax of the classifier's logits s. So the classifier learns even from images that
-nobody labelled. What does it learn?
+For an image without a label, the bound is U = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ], where L(x, y) is the
+conditional VAE's bound on log P(x|y), and q(y|x) is the softmax of the classifier's logits s. So the classifier learns
+even from images that nobody has labelled. What does it learn?
 
-Derive ∂U/∂s_c on paper. Use that ∂ log q(y|x) / ∂s_c = [y = c] − q(c|x). Write A_y for the bracket above. The result has one
-term for each label, and says which labels gain: those whose A_y is above the average.
+Derive ∂U/∂s_c on paper. Use ∂ log q(y|x) / ∂s_c = [y = c] − q(c|x), where [y = c] is 1 if y = c and 0 otherwise, and
+write A_y for the bracket in U. The result says which labels gain: those whose A_y is above average.
 
-Then write `identity(bound, logits, prior)` for the table `bound` (N, C) of L(x, y), s = `logits` (N, C) and P(y) =
-`prior` (C,): the gradient of the *sum* of U over the images with respect to the logits, (N, C), by your formula. It must
-also be right where q(y|x) is too small for the computer.""",
+Write `identity(bound, logits, prior)` for the table `bound` (N, C) of L(x, y) for every image and label, the
+classifier's `logits` (N, C) and P(y) = `prior` (C,). It returns the gradient of the *sum* of U over the images with
+respect to the logits (N, C), computed with your formula; L(x, y) is a constant here. Your function must also be right
+where q(y|x) underflows to 0.""",
     '''def identity(bound, logits, prior):
-    """L(x, y) (N, C), logits (N, C) of q(y|x), P(y) (C,) -> the gradient of the sum of U by the logits, (N, C)."""
+    """L(x, y) (N, C), logits (N, C) of q(y|x), P(y) (C,) -> gradient of the sum of U with respect to the logits, (N, C)."""
     raise NotImplementedError''',
     '''def identity(bound, logits, prior):
-    """L(x, y) (N, C), logits (N, C) of q(y|x), P(y) (C,) -> the gradient of the sum of U by the logits, (N, C)."""
+    """L(x, y) (N, C), logits (N, C) of q(y|x), P(y) (C,) -> gradient of the sum of U with respect to the logits, (N, C)."""
     log_q = torch.log_softmax(logits, dim=1)
     q = log_q.exp()
     a = bound + prior.log() - log_q  # (N, C)
@@ -504,52 +507,52 @@ also be right where q(y|x) is too small for the computer.""",
     slope_reference,
     (
         Mistake(
-            "0 times infinity: q underflows, and its logarithm is −∞. Take log q from a log-softmax.",
+            "0 times infinity: q underflows, and its logarithm is −∞. Get log q from a log-softmax.",
             slope_by(lambda q, log_q, bound, log_p: centred(q, bound + log_p - np.log(q))),
             0.6,
         ),
         Mistake(
-            "the mean is not subtracted: when s_c grows, all other labels lose.",
+            "the mean of A is not subtracted: when s_c grows, all other labels lose probability.",
             slope_by(lambda q, log_q, bound, log_p: q * (bound + log_p - log_q)),
             0.4,
         ),
         Mistake(
-            "this is the gradient with respect to q(y|x), not to its logits.",
+            "this is the gradient with respect to q(y|x): return the one with respect to its logits.",
             slope_by(lambda q, log_q, bound, log_p: bound + log_p - log_q - 1),
             0.3,
         ),
         Mistake(
-            "the entropy is left out: −log q(y|x) belongs to A.",
+            "the entropy is missing: A contains −log q(y|x).",
             slope_by(lambda q, log_q, bound, log_p: centred(q, bound + log_p)),
             0.5,
         ),
         Mistake(
-            "the sign of the entropy is turned: A holds −log q(y|x).",
+            "the sign of the entropy is flipped: A contains −log q(y|x).",
             slope_by(lambda q, log_q, bound, log_p: centred(q, bound + log_p + log_q)),
             0.5,
         ),
         Mistake(
-            "the prior is missing: log P(y) belongs to A.",
+            "the prior is missing: A contains log P(y).",
             slope_by(lambda q, log_q, bound, log_p: centred(q, bound - log_q)),
             0.5,
         ),
         Mistake(
-            "the sign is turned: U is to be raised.",
+            "the sign is flipped: return the gradient of U itself, which is to be maximized.",
             slope_by(lambda q, log_q, bound, log_p: -centred(q, bound + log_p - log_q)),
             0.7,
         ),
         Mistake(
-            "the mean over the images is taken: the gradient of the sum is wanted.",
+            "this is the gradient of the mean over the images: return the gradient of the sum.",
             lambda bound, logits, prior: slope_reference(bound, logits, prior) / len(bound),
             0.7,
         ),
         Mistake(
-            "this is P(y|x) − q(y|x), the gradient of a cross-entropy: U is another function of the logits.",
+            "this is P(y|x) − q(y|x), the gradient of a cross entropy: U is a different function of the logits.",
             slope_by(lambda q, log_q, bound, log_p: softmax(bound + log_p, axis=1) - q),
             0.4,
         ),
         Mistake(
-            "the plain mean over the labels is subtracted: it must be the mean under q(y|x).",
+            "the plain mean over the labels is subtracted: subtract the mean under q(y|x).",
             slope_by(
                 lambda q, log_q, bound, log_p: (
                     q * (bound + log_p - log_q - (bound + log_p - log_q).mean(1, keepdims=True))
@@ -558,17 +561,17 @@ also be right where q(y|x) is too small for the computer.""",
             0.5,
         ),
         Mistake(
-            "1 is subtracted where the mean of A belongs: a softmax's probabilities depend on each other.",
+            "1 is subtracted from A instead of its mean: the probabilities of a softmax depend on each other.",
             slope_by(lambda q, log_q, bound, log_p: q * (bound + log_p - log_q - 1)),
             0.4,
         ),
         Mistake(
-            "q(1 − q) is the slope of a label's own probability: the others change as well.",
+            "q(1 − q) is the derivative of a label's own probability alone: the others change as well.",
             slope_by(lambda q, log_q, bound, log_p: q * (1 - q) * (bound + log_p - log_q)),
             0.4,
         ),
         Mistake(
-            "the factor q(c|x) is missing before the difference.",
+            "the factor q(c|x) is missing in front of the difference.",
             slope_by(
                 lambda q, log_q, bound, log_p: bound + log_p - log_q - mean_of(q, bound + log_p - log_q)
             ),

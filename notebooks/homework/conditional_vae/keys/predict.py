@@ -1,7 +1,7 @@
-"""Question 4: the conditional VAE as a classifier, by Bayes' rule, from estimates of log P(x|y) for each label.
+"""Question 4: the conditional VAE as a classifier, through Bayes' rule, from estimates of log P(x|y) for each label.
 
-log P(x|y) ≈ log (1/K) Σ_k w_k with w_k = P(x|z_k, y) P(z_k) / q(z_k|x, y), Burda et al. 2016. The rule that refuses is
-Chow's, 1970.
+log P(x|y) ≈ log (1/K) Σ_k w_k with w_k = P(x|z_k, y) P(z_k) / q(z_k|x, y), Burda et al. 2016. The rule that may
+refuse is Chow's, 1970.
 """
 
 import numpy as np
@@ -16,16 +16,16 @@ TOLERANCE = Tolerance(
 
 
 def unnormalized(joint):
-    """e to the power of `joint`, divided by its sum, without care for underflow."""
+    """e to the power of `joint`, divided by its sum, with no care for underflow."""
     p = np.exp(joint)
     return p / p.sum(1, keepdims=True)
 
 
 def table(rng, shape, case):
-    """Logarithms of numbers for each image and label that do not leave the label without doubt."""
+    """Logarithms of numbers for each image and label that leave some doubt about the label."""
     shift = rng.normal(size=(shape[0], *[1] * (len(shape) - 1)))
     values = rng.normal(size=shape) + 0.5 * shift - 2
-    # a multiple of 1/1024, so that float32 holds it exactly, and the answer is not blurred where it lies near −3000
+    # a multiple of 1/1024, so that float32 holds it exactly, and rounding does not blur the answer where it lies near −3000
     return np.round(1024 * values) / 1024 - (3000 if case == "extreme" else 0)
 
 
@@ -56,7 +56,7 @@ def unequal_reference(log_w, drawn, prior):
 
 
 def unequal_independent(log_w, drawn, prior):
-    """With plain averages of weights, all divided by the image's largest."""
+    """With plain averages of weights, all divided by the image's largest weight."""
     w = np.exp(log_w - used(log_w, drawn).max((1, 2), keepdims=True))
     p = np.stack([w[:, c, :k].mean(1) * prior[c] for c, k in enumerate(drawn)], 1)
     return p / p.sum(1, keepdims=True)
@@ -67,19 +67,19 @@ UNEQUAL = Variant(
     """## 4. A classifier that nobody trained
 
 A conditional VAE can be asked how probable an image is under each label, and Bayes' rule turns this into
-P(y|x) = P(x|y) P(y) / Σ_c P(x|c) P(c). Each P(x|y) is estimated by importance weighting, as the mean of weights
-w = P(x|z, y) P(z) / q(z|x, y) over draws z from q(z|x, y). Now some labels are harder to estimate than others, so that label c
-gets `drawn[c]` draws.
+P(y|x) = P(x|y) P(y) / Σ_c P(x|c) P(c). Each P(x|y) is estimated by importance weighting, as the mean of the weights
+w = P(x|z, y) P(z) / q(z|x, y) over draws z from q(z|x, y). For some labels P(x|y) is harder to estimate than for
+others, so label c gets its own number of draws, `drawn[c]`.
 
-Write `predict(log_w, drawn, prior)` for `log_w` (N, C, K), the logarithms of the weights for each image, label and draw;
-`drawn` (C,), whole numbers from 1 to K; and P(y) = `prior` (C,). Only the first `drawn[c]` entries along the last axis
-belong to label c; the others hold numbers without meaning. It returns the estimated P(y|x), (N, C). It must also be right
-where log w is about −3000.""",
+Write `predict(log_w, drawn, prior)` for the logarithms `log_w` (N, C, K) of the weights for each image, label and draw,
+integers `drawn` (C,) from 1 to K, and P(y) = `prior` (C,). For label c, only the first `drawn[c]` entries along the
+last axis are draws; the others are meaningless numbers. It returns the estimated P(y|x) (N, C). Your function must also
+be right where log w is about −3000.""",
     '''def predict(log_w, drawn, prior):
-    """log w (N, C, K), of which drawn (C,) count, P(y) (C,) -> P(y|x), (N, C)."""
+    """log w (N, C, K), numbers of draws (C,), P(y) (C,) -> P(y|x), (N, C)."""
     raise NotImplementedError''',
     '''def predict(log_w, drawn, prior):
-    """log w (N, C, K), of which drawn (C,) count, P(y) (C,) -> P(y|x), (N, C)."""
+    """log w (N, C, K), numbers of draws (C,), P(y) (C,) -> P(y|x), (N, C)."""
     unused = torch.arange(log_w.shape[2]) >= drawn[:, None]  # (C, K)
     log_sum = log_w.masked_fill(unused, -math.inf).logsumexp(2)  # (N, C)
     log_px = log_sum - drawn.log()  # the mean over a label's own draws
@@ -88,7 +88,7 @@ where log w is about −3000.""",
     unequal_reference,
     (
         Mistake(
-            "it underflows: w is 0 where log w is −3000. Use logsumexp and softmax.",
+            "w underflows to 0 where log w is −3000: use logsumexp and softmax.",
             lambda log_w, drawn, prior: unnormalized(
                 np.log(np.exp(used(log_w, drawn)).sum(2)) - np.log(drawn) + np.log(prior)
             ),
@@ -100,26 +100,26 @@ where log w is about −3000.""",
             0.5,
         ),
         Mistake(
-            "the mean of log w is taken: that is the bound. The logarithm of the mean of w is wanted.",
+            "this uses the mean of log w, which is the bound: take the logarithm of the mean of w.",
             lambda log_w, drawn, prior: softmax(
                 np.where(np.isfinite(used(log_w, drawn)), log_w, 0).sum(2) / drawn + np.log(prior), axis=1
             ),
             0.4,
         ),
         Mistake(
-            "places without a draw count as well: only the first `drawn[c]` weights belong to label c.",
+            "entries that are not draws are counted: for label c, only the first `drawn[c]` weights are draws.",
             lambda log_w, drawn, prior: softmax(logsumexp(log_w, axis=2) + np.log(prior), axis=1),
             0.3,
         ),
         Mistake(
-            "one place too many is counted: those before `drawn[c]` belong to label c, which leaves out `drawn[c]` itself.",
+            "one entry too many is counted: indices start at 0, so the draws of label c end at index `drawn[c]` − 1.",
             lambda log_w, drawn, prior: softmax(
                 logsumexp(used(log_w, drawn + 1), axis=2) - np.log(drawn) + np.log(prior), axis=1
             ),
             0.6,
         ),
         Mistake(
-            "places without a draw are set to 0 as if log w were 0 there: a weight of 0 has the logarithm −∞.",
+            "log w is set to 0 where there is no draw: a weight of 0 has the logarithm −∞.",
             lambda log_w, drawn, prior: softmax(
                 logsumexp(np.where(np.isfinite(used(log_w, drawn)), log_w, 0), axis=2)
                 - np.log(drawn)
@@ -129,37 +129,37 @@ where log w is about −3000.""",
             0.4,
         ),
         Mistake(
-            "P(y) is missing: Bayes' rule weighs the labels.",
+            "P(y) is missing: Bayes' rule weights each label by its prior.",
             lambda log_w, drawn, prior: softmax(unequal_joint(log_w, drawn, np.ones_like(prior)), axis=1),
             0.5,
         ),
         Mistake(
-            "only the largest weight of each label is taken: the mean over its draws is wanted.",
+            "only the largest weight of each label is used: take the mean over its draws.",
             lambda log_w, drawn, prior: softmax(used(log_w, drawn).max(2) + np.log(prior), axis=1),
             0.3,
         ),
         Mistake(
-            "normalized over the images: the probabilities of one image's labels add up to 1.",
+            "the result is normalized over the images: for each image, the labels' probabilities must add up to 1.",
             lambda log_w, drawn, prior: softmax(unequal_joint(log_w, drawn, prior), axis=0),
             0.4,
         ),
         Mistake(
-            "these are the logarithms of P(y|x).",
+            "these are the logarithms of P(y|x): return the probabilities.",
             lambda log_w, drawn, prior: log_softmax(unequal_joint(log_w, drawn, prior), axis=1),
             0.7,
         ),
         Mistake(
-            "this is the most probable label as a one-hot row: the probabilities are wanted.",
+            "this is the most probable label as a one-hot row: return the probabilities.",
             lambda log_w, drawn, prior: np.eye(len(prior))[unequal_joint(log_w, drawn, prior).argmax(1)],
             0.4,
         ),
         Mistake(
-            "not normalized: this is P(x|y) P(y). Divide by its sum over the labels.",
+            "this is P(x|y) P(y), which is not normalized: divide it by its sum over the labels.",
             lambda log_w, drawn, prior: np.exp(unequal_joint(log_w, drawn, prior)),
             0.4,
         ),
         Mistake(
-            "divided by K for every label: the mean runs over the label's own draws.",
+            "the sum is divided by K for every label: the mean is over the label's own draws.",
             lambda log_w, drawn, prior: softmax(
                 logsumexp(np.where(np.isfinite(used(log_w, drawn)), log_w, -20.0), axis=2) + np.log(prior),
                 axis=1,
@@ -200,9 +200,9 @@ def predict(log_w, drawn, prior):
     ),
 )
 
-# ---------------------------------------------------------------- costs, and the right to refuse
+# ---------------------------------------------------------------- costs, and the option to refuse
 
-CLEAR = 0.02  # how far the best decision's cost is from all others', so that rounding decides nothing
+CLEAR = 0.02  # how far the best decision's cost is from all the others, so that rounding decides nothing
 
 
 def reject_inputs(rng, case):
@@ -260,15 +260,16 @@ REJECT = Variant(
     "reject",
     """## 4. A classifier that may refuse
 
-A conditional VAE gives log P(x|y) for every label, and Bayes' rule turns this into P(y|x) = P(x|y) P(y) / Σ_c P(x|c) P(c). A
-post office sorts letters by such a classifier. To read a digit as d where it is y costs `cost[d, y]`. To refuse the
-digit, and have a person look at it, always costs `refusal`. The *expected cost* of the decision d is the mean of
-`cost[d, y]` over P(y|x); the best decision has the smallest expected cost.
+A conditional VAE gives log P(x|y) for every label, and Bayes' rule turns this into
+P(y|x) = P(x|y) P(y) / Σ_c P(x|c) P(c). A post office sorts letters with such a classifier. Reading a digit as d when it
+is y costs `cost[d, y]`. Refusing the digit and having a person look at it always costs `refusal`. The *expected cost*
+of the decision d is the mean of `cost[d, y]` over P(y|x); the best decision, which may be to refuse, has the smallest
+expected cost.
 
-Write `predict(log_px, prior, cost, refusal)` for `log_px` (N, C), the logarithms of P(x|y); P(y) = `prior` (C,); `cost`
-(C, C), the decision first and the true label second; and the number `refusal`. It returns two arrays: the best decision of each
-image, (N,), which is −1 where it is best to refuse, and its expected cost, (N,). It must also be right where log P(x|y)
-is about −3000.""",
+Write `predict(log_px, prior, cost, refusal)` for the logarithms `log_px` (N, C) of P(x|y), P(y) = `prior` (C,), `cost`
+(C, C), whose first index is the decision and whose second is the true label, and a number `refusal`. It returns two
+results: the best decision for each image (N,), which is −1 where it is best to refuse, and the expected cost of that
+decision (N,). Your function must also be right where log P(x|y) is about −3000.""",
     '''def predict(log_px, prior, cost, refusal):
     """log P(x|y) (N, C), P(y) (C,), cost[decision, label] (C, C), a number -> decision (N,), expected cost (N,)."""
     raise NotImplementedError''',
@@ -283,24 +284,24 @@ is about −3000.""",
     reject_reference,
     (
         Mistake(
-            "it underflows: P(x|y) is 0 where its logarithm is −3000. Use softmax.",
+            "P(x|y) underflows to 0 where its logarithm is −3000: use a softmax.",
             lambda log_px, prior, cost, refusal: decide(
                 unnormalized(log_px + np.log(prior)) @ cost.T, refusal
             ),
             0.6,
         ),
         Mistake(
-            "the most probable label is taken: the costs decide which label is best.",
+            "the most probable label is chosen: the costs decide which label is best.",
             reject_mistake(most_probable),
             0.4,
         ),
         Mistake(
-            "the costs are transposed: the decision comes first, the true label second.",
+            "the costs are transposed: the first index is the decision, the second the true label.",
             reject_mistake(lambda p, cost, refusal: decide(p @ cost, refusal)),
             0.5,
         ),
         Mistake(
-            "nothing is ever refused.",
+            "nothing is ever refused: refuse where every label's expected cost exceeds `refusal`.",
             reject_mistake(lambda p, cost, refusal: decide(p @ cost.T, np.inf)),
             0.4,
         ),
@@ -310,7 +311,7 @@ is about −3000.""",
             0.7,
         ),
         Mistake(
-            "a refusal is written as −1.",
+            "a refusal has another number here: return −1 for it.",
             reject_mistake(
                 lambda p, cost, refusal: (
                     np.where((p @ cost.T).min(1) > refusal, len(cost), (p @ cost.T).argmin(1)),
@@ -320,12 +321,12 @@ is about −3000.""",
             0.7,
         ),
         Mistake(
-            "P(y) is missing: Bayes' rule weighs the labels.",
+            "P(y) is missing: Bayes' rule weights each label by its prior.",
             lambda log_px, prior, cost, refusal: decide(softmax(log_px, axis=1) @ cost.T, refusal),
             0.5,
         ),
         Mistake(
-            "the decision of the largest expected cost is taken: the smallest is the best.",
+            "the decision with the largest expected cost is chosen: choose the one with the smallest.",
             reject_mistake(
                 lambda p, cost, refusal: (
                     np.where((p @ cost.T).max(1) > refusal, -1, (p @ cost.T).argmax(1)),
@@ -335,19 +336,19 @@ is about −3000.""",
             0.3,
         ),
         Mistake(
-            "all mistakes cost 1: that is not the table of costs.",
+            "every mistake costs 1 here: use the table `cost`.",
             reject_mistake(lambda p, cost, refusal: decide(1 - p, refusal)),
             0.3,
         ),
         Mistake(
-            "normalized over the images: the probabilities of one image's labels add up to 1.",
+            "the result is normalized over the images: for each image, the labels' probabilities must add up to 1.",
             lambda log_px, prior, cost, refusal: decide(
                 softmax(log_px + np.log(prior), axis=0) @ cost.T, refusal
             ),
             0.4,
         ),
         Mistake(
-            "P(y) is added, not its logarithm.",
+            "P(y) is added to log P(x|y): add its logarithm.",
             lambda log_px, prior, cost, refusal: decide(softmax(log_px + prior, axis=1) @ cost.T, refusal),
             0.5,
         ),
@@ -380,7 +381,7 @@ def predict(log_px, prior, cost, refusal):
         """def predict(log_px, prior, cost, refusal):
     p = torch.distributions.Categorical(logits=log_px + prior.log()).probs
     refuse = torch.full((len(p), 1), float(refusal))
-    everything = torch.cat([refuse, p @ cost.T], 1)  # refusing comes first, so the labels follow from 0
+    everything = torch.cat([refuse, p @ cost.T], 1)  # refusing comes first, so subtract 1 to get the labels
     return everything.argmin(1) - 1, everything.amin(1)""",
         """def predict(log_px, prior, cost, refusal):
     log_px, prior, cost = log_px.double(), prior.double(), cost.double()
@@ -413,7 +414,7 @@ def several_reference(log_w, prior):
 
 
 def several_independent(log_w, prior):
-    """One image after another: what is believed after one is the prior of the next."""
+    """One image after another: the posterior after one is the prior for the next."""
     belief = np.tile(prior, (len(log_w), 1))
     for image in np.moveaxis(log_w, 1, 0):
         weights = np.exp(image - image.max((1, 2), keepdims=True)).mean(2)
@@ -435,30 +436,30 @@ SEVERAL = Variant(
     """## 4. Several images of one digit
 
 A conditional VAE can be asked how probable an image is under each label, and Bayes' rule turns this into probabilities
-of the labels. Now a sender has written *the same* digit M times, each time in another style. Given the label, the M images
-are independent, so
+of the labels. Here a sender has written *the same* digit M times, each time in another style. Given the label, the M
+images are independent, so
 
 P(y|x_1, …, x_M) = P(y) Π_m P(x_m|y) / Σ_c P(c) Π_m P(x_m|c).
 
-Each P(x_m|y) is estimated by importance weighting, as the mean of K weights w = P(x|z, y) P(z) / q(z|x, y), with draws z
-of its own for each image and label.
+Each P(x_m|y) is estimated by importance weighting, as the mean of K weights w = P(x_m|z, y) P(z) / q(z|x_m, y), with
+separate draws z for each image and label.
 
-Write `predict(log_w, prior)` for `log_w` (N, M, C, K), the logarithms of the weights for N senders, M images each, C
-labels and K draws, and P(y) = `prior` (C,). It returns the estimated P(y|x_1, …, x_M), (N, C). It must also be right
-where log w is about −3000.""",
+Write `predict(log_w, prior)` for the logarithms `log_w` (N, M, C, K) of the weights for N senders, M images of each
+sender, C labels and K draws, and P(y) = `prior` (C,). It returns the estimated P(y|x_1, …, x_M) for each sender (N, C).
+Your function must also be right where log w is about −3000.""",
     '''def predict(log_w, prior):
     """log w (N, M, C, K) of M images of one label, P(y) (C,) -> P(y|all M images), (N, C)."""
     raise NotImplementedError''',
     '''def predict(log_w, prior):
     """log w (N, M, C, K) of M images of one label, P(y) (C,) -> P(y|all M images), (N, C)."""
     log_px = log_w.logsumexp(3) - math.log(log_w.shape[3])  # (N, M, C)
-    joint = log_px.sum(1) + prior.log()  # (N, C): the images are independent, the prior counts once
+    joint = log_px.sum(1) + prior.log()  # (N, C): the images are independent, and the prior counts once
     return torch.softmax(joint, dim=1)''',
     several_inputs,
     several_reference,
     (
         Mistake(
-            "it underflows: w is 0 where log w is −3000. Use logsumexp and softmax.",
+            "w underflows to 0 where log w is −3000: use logsumexp and softmax.",
             underflowing_several,
             0.6,
         ),
@@ -468,7 +469,7 @@ where log w is about −3000.""",
             0.5,
         ),
         Mistake(
-            "the images' posteriors are averaged: independent images multiply their P(x|y).",
+            "the images' posteriors are averaged: for independent images, multiply the P(x|y).",
             average_of_posteriors,
             0.3,
         ),
@@ -478,42 +479,42 @@ where log w is about −3000.""",
             0.4,
         ),
         Mistake(
-            "the mean of log w is taken: that is the bound. The logarithm of the mean of w is wanted.",
+            "this uses the mean of log w, which is the bound: take the logarithm of the mean of w.",
             lambda log_w, prior: softmax(log_w.mean(3).sum(1) + np.log(prior), axis=1),
             0.4,
         ),
         Mistake(
-            "the mean over the images is taken: independent images add their logarithms.",
+            "log P(x|y) is averaged over the images: for independent images, the logarithms add up.",
             lambda log_w, prior: softmax(several_estimates(log_w).mean(1) + np.log(prior), axis=1),
             0.5,
         ),
         Mistake(
-            "P(x|y) is added over the images: independent images multiply their probabilities.",
+            "P(x|y) is added up over the images: for independent images, the probabilities are multiplied.",
             lambda log_w, prior: softmax(logsumexp(several_estimates(log_w), axis=1) + np.log(prior), axis=1),
             0.3,
         ),
         Mistake(
-            "P(y) is missing: Bayes' rule weighs the labels.",
+            "P(y) is missing: Bayes' rule weights each label by its prior.",
             lambda log_w, prior: several_reference(log_w, np.ones_like(prior)),
             0.5,
         ),
         Mistake(
-            "only the largest weight is taken: the mean over the draws is wanted.",
+            "only the largest weight is used: take the mean over the draws.",
             lambda log_w, prior: softmax(log_w.max(3).sum(1) + np.log(prior), axis=1),
             0.3,
         ),
         Mistake(
-            "normalized over the senders: the probabilities of one sender's labels add up to 1.",
+            "the result is normalized over the senders: for each sender, the labels' probabilities must add up to 1.",
             lambda log_w, prior: softmax(several_estimates(log_w).sum(1) + np.log(prior), axis=0),
             0.4,
         ),
         Mistake(
-            "these are the logarithms of the probabilities.",
+            "these are the logarithms of the probabilities: return the probabilities.",
             lambda log_w, prior: log_softmax(several_estimates(log_w).sum(1) + np.log(prior), axis=1),
             0.7,
         ),
         Mistake(
-            "this is the most probable label as a one-hot row: the probabilities are wanted.",
+            "this is the most probable label as a one-hot row: return the probabilities.",
             lambda log_w, prior: np.eye(len(prior))[
                 (several_estimates(log_w).sum(1) + np.log(prior)).argmax(1)
             ],
@@ -536,7 +537,7 @@ def predict(log_w, prior):
     joint = logsumexp(a, axis=-1).sum(axis=1) + np.log(p)
     return np.exp(joint - logsumexp(joint, axis=1, keepdims=True))""",
         """def predict(log_w, prior):
-    top = log_w.amax((2, 3), keepdim=True)  # of each image, over all labels: it cancels
+    top = log_w.amax((2, 3), keepdim=True)  # each image's largest over all labels, which cancels
     p = (log_w - top).exp().mean(3).prod(1) * prior
     return p / p.sum(1, keepdim=True)""",
         """def predict(log_w, prior):

@@ -1,8 +1,9 @@
-"""Question 3: the bound for images whose label is not known, or not wholly.
+"""Question 3: the bound for images whose label is unknown, or known only in part.
 
-If y is not observed it is one more latent variable, discrete, and the encoder gets a classifier q(y|x) beside q(z|x, y).
-The sum over y is exact. Source: Kingma et al. 2014, equations 7 to 9 (the model M2). With A_c = L(x, c) + log P(c) the
-bound is also log Σ_c e^(A_c) − KL(q(y|x) ‖ softmax(A)), from which the independent answers come.
+If y is not observed, it is one more latent variable, and the encoder gets a classifier q(y|x) beside q(z|x, y). As y is
+discrete, the sum over it is exact. Source: Kingma et al. 2014, equations 7 to 9 (the model M2). With
+A_c = L(x, c) + log P(c) the bound is also log Σ_c e^(A_c) − KL(q(y|x) ‖ softmax(A)), which gives the independent
+answers.
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ def common(rng, case):
     """The table of bounds (N, C), the classifier's logits (N, C) and the prior (C,)."""
     n, classes = {"small": (5, 3), "large": (11, 7), "extreme": (8, 5)}[case]
     table, logits = rng.normal(size=(n, classes)) * 2 - 9, rng.normal(size=(n, classes)) * 1.5
-    if case == "extreme":  # images of many pixels, and a classifier that is wholly sure
+    if case == "extreme":  # images of many pixels, and a classifier that is certain
         table = table * 5 - 2500
         logits[:, 0] -= 3000.0
     return {"bound": table, "logits": logits, "prior": rng.dirichlet(np.full(classes, 3.0))}
@@ -35,7 +36,7 @@ def average(bound, logits, prior):
 
 
 def from_above(bound, logits, prior):
-    """The same as log P of the mixture of all labels, less the KL from its posterior."""
+    """The same, as log P of the mixture of all labels minus the KL to its posterior."""
     joint = torch.tensor(bound) + torch.tensor(prior).log()
     q, best = (torch.distributions.Categorical(logits=a) for a in (torch.tensor(logits), joint))
     return (joint.logsumexp(1) - torch.distributions.kl_divergence(q, best)).numpy()
@@ -90,17 +91,17 @@ AVERAGE = Variant(
     "average",
     """## 3. An image without a label
 
-Labels are dear, images are cheap. For an image without a label, y is one more latent variable, and the encoder gets a
-second part: a classifier q(y|x). The bound of chapter 02, for the pair (y, z) in place of z, becomes
+Labels are expensive, images are cheap. For an image without a label, y is one more latent variable, and the encoder
+gets a second part: a classifier q(y|x). The bound of chapter 02, with the pair (y, z) in place of z, becomes
 
 log P(x) ≥ U(x) = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ],
 
-where L(x, y) is the bound on log P(x|y) that you know. The sum has C terms, so nothing has to be drawn. The last term
-adds up to the entropy of q(y|x).
+where L(x, y) is the conditional VAE's bound on log P(x|y). The sum has only C terms, so y need not be drawn. The
+terms −q(y|x) · log q(y|x) add up to the entropy of q(y|x).
 
-Write `semi_supervised(bound, logits, prior)` for the table `bound` (N, C) of L(x, y) for every label, the classifier's
-`logits` (N, C), whose softmax is q(y|x), and the labels' prior probabilities `prior` (C,). It returns U(x) in nats for
-each image, (N,). It must also be right where q(y|x) is too small for the computer.""",
+Write `semi_supervised(bound, logits, prior)` for the table `bound` (N, C) of L(x, y) for every image and label, the
+classifier's `logits` (N, C), whose softmax is q(y|x), and the labels' prior probabilities `prior` (C,). It returns U(x)
+for each image (N,), in nats. Your function must also be right where q(y|x) underflows to 0.""",
     '''def semi_supervised(bound, logits, prior):
     """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,) -> U(x), (N,), in nats."""
     raise NotImplementedError''',
@@ -112,43 +113,47 @@ each image, (N,). It must also be right where q(y|x) is too small for the comput
     average,
     (
         Mistake(
-            "0 times the logarithm of 0: q(y|x) underflows. Take log q from a log-softmax.",
+            "0 times the logarithm of 0: q(y|x) underflows. Get log q from a log-softmax.",
             underflowing,
             0.6,
         ),
-        Mistake("the prior is missing: log P(y) stands inside the sum.", no_prior, 0.5),
+        Mistake("the prior is missing: log P(y) belongs inside the sum.", no_prior, 0.5),
         Mistake("the entropy of q(y|x) is missing.", no_entropy, 0.4),
-        Mistake("the entropy of q(y|x) is subtracted: −log q is a positive number.", entropy_subtracted, 0.5),
         Mistake(
-            "only the classifier's most probable label is taken: the bound is a mean over all labels.",
+            "the entropy of q(y|x) is subtracted: it is added, through the term −log q.",
+            entropy_subtracted,
+            0.5,
+        ),
+        Mistake(
+            "only the classifier's most probable label is used: the bound is a mean over all labels.",
             likeliest_only,
             0.3,
         ),
         Mistake(
-            "the logarithm stands outside of the sum over y: q(y|x) weighs logarithms, not probabilities.",
+            "the logarithm is taken outside the sum over y: q(y|x) weights logarithms, not probabilities.",
             log_outside,
             0.2,
         ),
         Mistake(
-            "the classifier has no effect: this is the bound with the best q(y|x) of all, not with the given one.",
+            "the classifier has no effect: this is the bound with the best possible q(y|x), not with the given one.",
             no_classifier,
             0.3,
         ),
-        Mistake("all labels count alike: label y counts q(y|x) times.", labels_alike, 0.2),
+        Mistake("all labels get the same weight: weight label y by q(y|x).", labels_alike, 0.2),
         Mistake(
-            "the softmax runs over the images: the labels' probabilities of one image add up to 1.",
+            "the softmax runs over the images: for each image, the labels' probabilities must add up to 1.",
             lambda bound, logits, prior: (
                 softmax(logits, axis=0) * (bound + np.log(prior) - log_softmax(logits, axis=0))
             ).sum(1),
             0.4,
         ),
         Mistake(
-            "P(y) is added, not its logarithm.",
+            "P(y) is added: add its logarithm.",
             lambda bound, logits, prior: average(bound, logits, np.exp(prior)),
             0.5,
         ),
-        Mistake("the sign is turned: the bound is wanted, not a loss.", negative(average), 0.7),
-        Mistake("the mean over the images is taken: one number an image is wanted.", mean_of(average), 0.7),
+        Mistake("the sign is flipped: return the bound, not a loss.", negative(average), 0.7),
+        Mistake("the mean over the images is taken: return one number per image.", mean_of(average), 0.7),
     ),
     TOLERANCE,
     independent=from_above,
@@ -192,7 +197,7 @@ def mixed_inputs(rng, case):
     n, classes = arguments["bound"].shape
     y = rng.integers(0, classes, size=n)
     y[::2] = -1
-    y[1] = 0  # of which in the extreme case the classifier is sure that it is not this one
+    y[1] = 0  # in the extreme case the classifier is certain that this label is wrong
     return arguments | {"y": y, "alpha": float(rng.uniform(0.3, 3))}
 
 
@@ -212,7 +217,7 @@ mixed_reference = mixed()
 
 
 def mixed_independent(bound, logits, prior, y, alpha):
-    """Both cases by one formula: with a label, q(y|x) is replaced by certainty, whose entropy is 0."""
+    """Both cases in one formula: with a label, q(y|x) is replaced by a certain one, whose entropy is 0."""
     s, joint = torch.tensor(logits), torch.tensor(bound) + torch.tensor(prior).log()
     known, label = torch.tensor(y >= 0), torch.tensor(y).clamp(min=0)
     sure = torch.nn.functional.one_hot(label, len(prior)).double()
@@ -236,18 +241,18 @@ MIXED = Variant(
     "mixed",
     """## 3. A batch with and without labels
 
-In one batch some images have a label and some have not; a label of −1 means that nobody knows it. The model has a
-classifier q(y|x) beside its encoder q(z|x, y). Let L(x, y) be the bound on log P(x|y) that you know.
+In one batch, some images have a label and some do not; a label of −1 means that it is unknown. The model has a
+classifier q(y|x) beside its encoder q(z|x, y). Let L(x, y) be the conditional VAE's bound on log P(x|y).
 
-- **With a label** the bound on log P(x, y) is L(x, y) + log P(y). The classifier does not occur in it, and would learn nothing from labels, so
-  α · log q(y|x) is added.
-- **Without a label** y is one more latent variable, and the bound on log P(x) is
+- **With a label**, the bound on log P(x, y) is L(x, y) + log P(y). The classifier does not occur in it and would learn
+  nothing from the labels, so we add α · log q(y|x).
+- **Without a label**, y is one more latent variable, and the bound on log P(x) is
   U(x) = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ], a sum of C terms. Nothing is added.
 
-Write `semi_supervised(bound, logits, prior, y, alpha)` for the table `bound` (N, C) of L(x, y) for every label, the
-classifier's `logits` (N, C), the labels' prior probabilities `prior` (C,), labels y (N,) and a number α. It returns
-for each image what is to be made as large as possible, (N,), in nats. It must also be right where q(y|x) is too small
-for the computer.""",
+Write `semi_supervised(bound, logits, prior, y, alpha)` for the table `bound` (N, C) of L(x, y) for every image and
+label, the classifier's `logits` (N, C), whose softmax is q(y|x), the labels' prior probabilities `prior` (C,), labels y
+(N,), and a number α = `alpha`. It returns the objective, to be maximized, for each image (N,), in nats. Your function
+must also be right where q(y|x) underflows to 0.""",
     '''def semi_supervised(bound, logits, prior, y, alpha):
     """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,), y (N,), a number alpha -> the objective, (N,), in nats."""
     raise NotImplementedError''',
@@ -256,22 +261,22 @@ for the computer.""",
     log_q = torch.log_softmax(logits, dim=1)  # (N, C), finite where q itself underflows
     joint = bound + prior.log()  # (N, C)
     without = (log_q.exp() * (joint - log_q)).sum(1)  # (N,)
-    label = y.clamp(min=0)[:, None]  # (N, 1); any label will do where there is none
+    label = y.clamp(min=0)[:, None]  # (N, 1); where there is no label, any will do
     with_label = (joint + alpha * log_q).gather(1, label)[:, 0]
     return torch.where(y < 0, without, with_label)''',
     mixed_inputs,
     mixed_reference,
     (
         Mistake(
-            "the logarithm of 0: q(y|x) underflows. Take log q from a log-softmax.", mixed_underflowing, 0.6
+            "the logarithm of 0: q(y|x) underflows. Get log q from a log-softmax.", mixed_underflowing, 0.6
         ),
         Mistake(
-            "an index of −1 takes the last label: without a label the mean over all labels is wanted.",
+            "an index of −1 picks the last label: without a label, take the mean over all labels.",
             last_label,
             0.3,
         ),
         Mistake(
-            "the label 0 is taken for unknown: only −1 is.",
+            "label 0 is treated as unknown: only −1 means that.",
             lambda bound, logits, prior, y, alpha: mixed_reference(
                 bound, logits, prior, np.where(y == 0, -1, y), alpha
             ),
@@ -290,40 +295,42 @@ for the computer.""",
             ),
             0.5,
         ),
-        Mistake("α is left out: log q(y|x) counts α times.", mixed(lambda a, p, q, alpha: a + p + q), 0.6),
         Mistake(
-            "log q(y|x) of a known label is subtracted: it is to become large.",
+            "α is missing: log q(y|x) is multiplied by it.", mixed(lambda a, p, q, alpha: a + p + q), 0.6
+        ),
+        Mistake(
+            "log q(y|x) of a known label is subtracted: it is to be maximized, so add it.",
             mixed(lambda a, p, q, alpha: a + p - alpha * q),
             0.5,
         ),
         Mistake(
-            "all images are treated as if their label were unknown.",
+            "all images are treated as if their labels were unknown.",
             lambda bound, logits, prior, y, alpha: average(bound, logits, prior),
             0.3,
         ),
         Mistake(
-            "images without a label count 0: they have a bound too.",
+            "images without a label get 0: they have a bound too.",
             mixed(unlabelled=lambda bound, logits, prior: np.zeros(len(bound))),
             0.3,
         ),
         Mistake("the entropy of q(y|x) is missing in U(x).", mixed(unlabelled=no_entropy), 0.5),
         Mistake(
-            "the entropy of q(y|x) is subtracted in U(x): −log q is a positive number.",
+            "the entropy of q(y|x) is subtracted in U(x): it is added, through the term −log q.",
             mixed(unlabelled=entropy_subtracted),
             0.5,
         ),
         Mistake(
-            "the classifier's most probable label is taken for the unknown one: U(x) is a mean over all labels.",
+            "the unknown label is replaced by the classifier's most probable one: U(x) is a mean over all labels.",
             mixed(unlabelled=likeliest_only),
             0.3,
         ),
         Mistake(
-            "the sign is turned: this is a loss, and what is to become large is asked for.",
+            "the sign is flipped: this is a loss, but return the objective that is to be maximized.",
             negative(mixed_reference),
             0.7,
         ),
         Mistake(
-            "the mean over the images is taken: one number an image is wanted.",
+            "the mean over the images is taken: return one number per image.",
             mean_of(mixed_reference),
             0.7,
         ),
@@ -380,16 +387,16 @@ def partial_inputs(rng, case):
     allowed = (rng.uniform(size=(n, classes)) < 0.5).astype(np.float64)
     allowed[:, 0], allowed[:, -1] = 1.0, 0.0
     allowed[:, 1] = 1.0
-    allowed[0] = 1.0  # of one image nothing is known
-    allowed[1] = np.eye(classes)[0]  # of another all
-    if case == "extreme":  # the classifier is sure that it is a label that is not allowed
+    allowed[0] = 1.0  # nothing is known about one image
+    allowed[1] = np.eye(classes)[0]  # and everything about another
+    if case == "extreme":  # the classifier is certain that the label is one that is not allowed
         arguments["logits"][2:, 0] += 1000.0
         arguments["logits"][2:, 1:-1] -= 2000.0
     return arguments | {"allowed": allowed}
 
 
 def restricted(logits, allowed):
-    """log q(y|x, S), −∞ outside of S."""
+    """log q(y|x, S), −∞ outside S."""
     return log_softmax(np.where(allowed == 1, logits, -np.inf), axis=1)
 
 
@@ -404,7 +411,7 @@ def partial_reference(bound, logits, prior, allowed):
 
 
 def partial_independent(bound, logits, prior, allowed):
-    """Image by image, only with the columns that are allowed, and from above."""
+    """Image by image, with the allowed columns only, and from above."""
     return np.array(
         [
             from_above(a[None, s == 1], t[None, s == 1], prior[s == 1])[0]
@@ -431,60 +438,61 @@ PARTIAL = Variant(
     "partial",
     """## 3. "It is a 3 or an 8"
 
-Somebody has looked at an image and says that its label is one of a few: y lies in a set S. Then y is a latent variable
-that is restricted to S. The model has a classifier q(y|x) beside its encoder; given S it becomes
+Somebody has looked at an image and narrowed its label down to a few: y lies in a set S. Then y is a latent variable
+restricted to S. The model has a classifier q(y|x) beside its encoder; given S, it becomes
 
-q(y|x, S) = q(y|x) / Σ_(y′ in S) q(y′|x) for y in S, and 0 outside.
+q(y|x, S) = q(y|x) / Σ_(y′ in S) q(y′|x) for y in S, and 0 outside S.
 
 The bound on the logarithm of the probability of the image *and* of a label in S is
 
 log P(x, y ∈ S) ≥ Σ_(y in S) q(y|x, S) · [ L(x, y) + log P(y) − log q(y|x, S) ],
 
-where L(x, y) is the bound on log P(x|y) that you know. If S holds all labels, this is the bound for an image without a
-label; if it holds a single one, the bound for an image with that label.
+where L(x, y) is the conditional VAE's bound on log P(x|y). If S contains all labels, this is the bound for an image
+without a label; if S contains a single label, it is the bound for an image with that label.
 
-Write `semi_supervised(bound, logits, prior, allowed)` for the table `bound` (N, C) of L(x, y), the classifier's `logits`
-(N, C), the labels' prior probabilities `prior` (C,) and `allowed` (N, C), which is 1 where a label is in the image's set S
-and 0 where not; at least one is. It returns the bound in nats for each image, (N,). It must also be right where the classifier is
-thousands of nats away from all that S allows.""",
+Write `semi_supervised(bound, logits, prior, allowed)` for the table `bound` (N, C) of L(x, y) for every image and
+label, the classifier's `logits` (N, C), whose softmax is q(y|x), the labels' prior probabilities `prior` (C,), and
+`allowed` (N, C), floats that are 1 where a label is in the image's set S and 0 elsewhere. Each S contains at least one
+label. The function returns the bound for each image (N,), in nats. It must also be right where q(y|x) underflows to 0
+for every label in S.""",
     '''def semi_supervised(bound, logits, prior, allowed):
     """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,), allowed (N, C) of 0 and 1 -> the bound, (N,), in nats."""
     raise NotImplementedError''',
     '''def semi_supervised(bound, logits, prior, allowed):
     """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,), allowed (N, C) of 0 and 1 -> the bound, (N,), in nats."""
     inside = allowed == 1
-    log_q = torch.log_softmax(logits.masked_fill(~inside, -math.inf), dim=1)  # −∞ outside of S
+    log_q = torch.log_softmax(logits.masked_fill(~inside, -math.inf), dim=1)  # −∞ outside S
     terms = log_q.exp() * (bound + prior.log() - log_q)
-    return terms.masked_fill(~inside, 0).sum(1)  # outside of S: 0 times −∞, which counts 0''',
+    return terms.masked_fill(~inside, 0).sum(1)  # outside S this is NaN, from 0 times −∞; it counts as 0''',
     partial_inputs,
     partial_reference,
     (
         Mistake(
-            "0 divided by 0: q(y|x) underflows for all allowed labels. Restrict the logits before the softmax.",
+            "0 divided by 0: q(y|x) underflows for all allowed labels. Restrict the logits before you take the softmax.",
             partial_underflowing,
             0.6,
         ),
         Mistake(
-            "q(y|x) is not normalized again over the allowed labels.",
+            "q(y|x) is not renormalized over the allowed labels.",
             lambda bound, logits, prior, allowed: over_allowed(
                 bound, log_softmax(logits, axis=1), prior, allowed
             ),
             0.4,
         ),
         Mistake(
-            "the set S is ignored: this is the bound without any label.",
+            "the set S is ignored: this is the bound for an image without a label.",
             lambda bound, logits, prior, allowed: average(bound, logits, prior),
             0.2,
         ),
         Mistake(
-            "log P(y) is missing: it stands inside the sum.",
+            "log P(y) is missing: it belongs inside the sum.",
             lambda bound, logits, prior, allowed: partial_reference(
                 bound, logits, np.ones_like(prior), allowed
             ),
             0.5,
         ),
         Mistake(
-            "the prior is normalized over S: P(y) stays as it is, because the bound is one of log P(x, y ∈ S).",
+            "the prior is renormalized over S: P(y) stays as it is, because the bound is on log P(x, y ∈ S).",
             lambda bound, logits, prior, allowed: (
                 partial_reference(bound, logits, prior, allowed) - np.log(allowed @ prior)
             ),
@@ -496,22 +504,22 @@ thousands of nats away from all that S allows.""",
             0.4,
         ),
         Mistake(
-            "the entropy of q(y|x, S) is subtracted: −log q is a positive number.",
+            "the entropy of q(y|x, S) is subtracted: it is added, through the term −log q.",
             partial(lambda log_q, joint, s: (s * np.exp(log_q) * (joint + log_q)).sum(1)),
             0.5,
         ),
         Mistake(
-            "the classifier has no effect: this is the bound with the best q of all, not with the given one.",
+            "the classifier has no effect: this is the bound with the best possible q, not with the given one.",
             partial(lambda log_q, joint, s: logsumexp(joint, axis=1, b=s)),
             0.3,
         ),
         Mistake(
-            "all allowed labels count alike: label y counts q(y|x, S) times.",
+            "all allowed labels get the same weight: weight label y by q(y|x, S).",
             partial(lambda log_q, joint, s: (s * (joint - log_q)).sum(1) / s.sum(1)),
             0.3,
         ),
         Mistake(
-            "log q(y|x) stands in the bracket where log q(y|x, S) belongs.",
+            "the bracket contains log q(y|x) where log q(y|x, S) belongs.",
             lambda bound, logits, prior, allowed: (
                 partial_reference(bound, logits, prior, allowed)
                 - logsumexp(np.where(allowed == 1, log_softmax(logits, axis=1), -np.inf), axis=1)
@@ -519,13 +527,13 @@ thousands of nats away from all that S allows.""",
             0.5,
         ),
         Mistake(
-            "logits outside of S are set to 0, which is not a small logit: they must not count at all.",
+            "logits outside S are set to 0, which is not a small logit: those labels must not count at all.",
             lambda bound, logits, prior, allowed: average(bound, logits * allowed, prior),
             0.3,
         ),
-        Mistake("the sign is turned: the bound is wanted, not a loss.", negative(partial_reference), 0.7),
+        Mistake("the sign is flipped: return the bound, not a loss.", negative(partial_reference), 0.7),
         Mistake(
-            "the mean over the images is taken: one number an image is wanted.",
+            "the mean over the images is taken: return one number per image.",
             mean_of(partial_reference),
             0.7,
         ),

@@ -1,22 +1,23 @@
-"""Question 6, a design: a thousand generated small digits, judged beside digits not seen.
+"""Question 6, a design: a thousand generated small digits, compared with unseen ones.
 
-The digits are UCI's 8×8 ones, which come with scikit-learn, with pixels in [0, 1]. Students get the first 1,437; the judge
-compares with the last 360. The score is −log of the Fréchet distance (Heusel et al. 2017) between the samples and these
-360, in the space of ten class scores: 400 random ReLU features of the pixels and a ridge regression on the labels of the
-students' digits, which recognizes 95 % of the judge's digits. Nothing here is trained by chance, so the score is the same
-each time. Two conditions keep the score honest, because ten means and covariances can be met by nonsense or by copies:
+The digits are UCI's 8×8 ones, which come with scikit-learn, with pixels in [0, 1]. Students get the first 1,437; the
+judge compares with the last 360. The score is −log of the Fréchet distance (Heusel et al. 2017) between the samples and
+these 360, in the space of ten class scores: 400 random ReLU features of the pixels and a ridge regression on the labels
+of the students' digits, which recognizes 95 % of the judge's digits. Nothing here depends on chance, so the score is
+the same each time. Nonsense or copies can match ten means and their covariances, so two conditions keep the score
+honest:
 
 - Coverage (Naeem et al. 2020): at least 60 % of the judge's digits have a sample nearer than their fifth
   neighbour among themselves, in pixels. One Gaussian covers 39 %, the students' digits themselves 91 %.
-- Copies: in the first 12 principal components, where noise on a copy does not hide it, at most 25 % of the samples may lie
-  nearer to a digit than 95 % of the judge's digits do to the students'.
+- Copies: in the first 12 principal components, where noise does not hide a copy, at most 25 % of the samples may be
+  nearer to a digit than 95 % of the judge's digits are to the students'.
 
-Measured, as score and coverage: noise 0.7 and 0; a mean digit 0.1 and 0.05; each pixel drawn by itself 1.9 and 0.04; one
-Gaussian 2.0 and 0.4; a Gaussian a class 4.0 and 0.87; mixtures of 10, 30, 60 Gaussians 3.7, 4.2, 4.3 and 0.82, 0.88, 0.91;
-the students' digits 4.5 and 0.91 (refused as copies). Students' digits plus noise of 0.10, 0.13, 0.15 reach 4.0, 3.9, 3.7 and
-are refused: 96 %, 67 %, 42 % count as copies. Noise of 0.17 leaves 25 %, covers 55 % and reaches 3.5. The model answer
-reaches 4.2 to 4.9 on five seeds, covers 76 to 78 %, and 2 to 4 % count as copies; it takes 25 seconds. A Gaussian a class that
-was fitted to the judge's digits is refused for its coverage, 100 %.
+Measured, as score and coverage: noise 0.7 and 0; a mean digit 0.1 and 0.05; pixels drawn independently 1.9 and 0.04;
+one Gaussian 2.0 and 0.4; one Gaussian per class 4.0 and 0.87; mixtures of 10, 30, 60 Gaussians 3.7, 4.2, 4.3 and 0.82,
+0.88, 0.91; the students' digits 4.5 and 0.91 (refused as copies). Students' digits plus noise of 0.10, 0.13, 0.15 reach
+4.0, 3.9, 3.7 and are refused: 96 %, 67 %, 42 % count as copies. Noise of 0.17 leaves 25 %, covers 55 % and reaches 3.5.
+The model answer reaches 4.2 to 4.9 on five seeds, covers 76 to 78 %, and 2 to 4 % count as copies; it takes 25 seconds.
+One Gaussian per class, fitted to the judge's digits, is refused for its coverage of 100 %.
 """
 
 import functools
@@ -32,9 +33,11 @@ NEIGHBOUR = 5
 LEAST_COVERAGE = 0.6
 MOST_COPIES = 0.25
 MOST_COVERAGE = (
-    0.98  # the students' digits cover 91 to 93 %, what is drawn around the judge's digits 96 to 100 %
+    0.98  # the students' digits cover 91 to 93 %, samples drawn around the judge's digits 96 to 100 %
 )
-MOST_BETTER = 0.4  # honest scores are at most 0.15 better with the judge's digits than with the students'
+MOST_BETTER = (
+    0.4  # honest scores are at most 0.15 better against the judge's digits than against the students'
+)
 
 
 @functools.cache
@@ -106,18 +109,20 @@ def guard(arrays):
     """Why these samples do not count, or an empty string."""
     samples = arrays["samples"].astype(np.float64)
     if not ((samples >= 0) & (samples <= 1)).all():
-        return "Pixels must lie between 0 and 1: end the generator with a sigmoid, or clip."
+        return "Pixels must lie between 0 and 1: end the generator with a sigmoid, or clip its output."
     if copies(samples) > MOST_COPIES:
-        return "Too many of these samples are copies of real digits, or nearly so: draw new ones."
+        return "Too many of these samples are copies, or near copies, of real digits: draw new digits."
     covered = coverage(samples)
     if covered < LEAST_COVERAGE:
         return (
             f"These samples cover {covered:.0%} of the real digits, and {LEAST_COVERAGE:.0%} are needed: "
-            "has the generator collapsed, or is it blurred or noisy?"
+            "has the generator collapsed, or are its digits blurred or noisy?"
         )
     better = score(samples, digits()[1]) - score(samples, digits()[0])
     if better > MOST_BETTER or covered > MOST_COVERAGE:
-        return "These samples resemble the judge's digits more than yours: learn from the first 1,437 digits only."
+        return (
+            "These samples resemble the judge's digits more than yours: train on the first 1,437 digits only."
+        )
     return ""
 
 
@@ -126,8 +131,8 @@ QUESTION = Design(
     10,
     """## 6. Design a generator
 
-Train a generator of small digits and hand in 1,000 of its samples. A GAN is the natural choice, but any model that draws
-new digits will do. These are the digits:
+Train a generator of small digits and hand in 1,000 of its samples. A GAN is the natural choice, but any model that
+draws new digits will do. Train on these digits only; samples fitted to the judge's digits earn no points:
 
 ```python
 from sklearn.datasets import load_digits
@@ -136,16 +141,16 @@ x = torch.tensor(load_digits().data[:1437] / 16).float()  # (1437, 64), pixels i
 ```
 
 The score is −log of the Fréchet distance between your samples and 360 digits that you do not have, in the features of a
-small fixed classifier. Two conditions must hold:
+small fixed classifier. Samples that fail either of two conditions earn no points:
 
-- **Coverage.** A real digit is *covered* if one of your samples is nearer to it than its fifth nearest neighbour among
-  the 360. At least 60 % of the 360 must be covered: a collapsed generator does not count.
+- **Coverage.** A real digit is *covered* if one of your samples is nearer to it, in pixels, than its fifth nearest
+  neighbour among the 360. At least 60 % of the 360 must be covered, which rules out a collapsed generator.
 - **No copies.** At most a quarter of the samples may be nearly equal to a real digit. Noise does not hide a copy.
 
-How large the networks are, which loss and which penalty they have, and when to stop: that is for you to find out. Hold out
-some of your digits, and measure on them. A single Gaussian with the digits' mean and covariance reaches 2.0 and gives no
-points; all points are given from 4.2 on. Real digits in place of samples would reach about 4.5. A small GAN needs less than a
-minute.
+How large should the networks be, which loss and which penalty do they need, and when should training stop? Find out:
+hold out some of your digits, and measure on them. A single Gaussian with the digits' mean and covariance reaches a
+score of 2.0, which earns no points; a score of 4.2 earns all of them. Real digits in place of samples would reach about
+4.5. A small GAN trains in less than a minute.
 
 Hand in `samples` (1000, 64), float32, in [0, 1].""",
     {"samples": ("float32", (SAMPLES, 64))},
@@ -176,7 +181,7 @@ for _ in range(3000):
     fake = g(torch.randn(batch, latent)).detach()
     on_real, on_fake = d(real), d(fake)
     slope = torch.autograd.grad(on_real.sum(), real, create_graph=True)[0]
-    r1 = slope.square().sum(1).mean() / 2  # the penalty decides: with a tenth of it three times as many steps are needed
+    r1 = slope.square().sum(1).mean() / 2  # it matters: a tenth of it needs three times as many steps
     loss = softplus(-on_real).mean() + softplus(on_fake).mean() + r1
     for_d.zero_grad()
     loss.backward()

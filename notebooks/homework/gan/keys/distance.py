@@ -1,9 +1,9 @@
 """Question 3: unbiased estimates of a distance between two distributions, from a sample of each.
 
-Mean over pairs of different points within x, plus the same within y, minus twice the mean over all pairs of an x and a y:
-the U-statistic of Gretton et al. 2012, lemma 6. The energy distance is the same with −‖x − y‖ for the kernel (Székely &
-Rizzo 2013); the kernel inception distance is the same with a cubic kernel (Bińkowski et al. 2018, section 4).
-An unbiased estimate may be negative, and its mean over samples of one distribution is 0.
+The mean over pairs of different points within x, plus the same within y, minus twice the mean over all pairs of an x
+and a y: the U-statistic of Gretton et al. 2012, lemma 6. The energy distance is the same with −‖x − y‖ for the kernel
+(Székely & Rizzo 2013); the kernel inception distance is the same with a cubic kernel (Bińkowski et al. 2018, section
+4). An unbiased estimate may be negative, and its mean over samples of one distribution is 0.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ FAR = 30_000.0  # so far from the origin, float32 squares lose all that matters,
 
 
 def samples(rng, case):
-    """Two samples of different sizes, a little apart; at most 25 rows where all is far away."""
+    """Two samples of different sizes, a little apart; both far from the origin in the extreme case."""
     n, m, d = {"small": (4, 3, 2), "large": (31, 19, 7), "extreme": (9, 14, 3)}[case]
     x = rng.normal(size=(n, d))
     y = rng.normal(size=(m, d)) * 1.4 + 0.8
@@ -34,7 +34,7 @@ def off_diagonal(table):
 
 
 def unbiased(kernel):
-    """The U-statistic of a kernel that takes (N, d), (M, d) and what else there is to a table (N, M)."""
+    """The U-statistic of a kernel that turns (N, d), (M, d) and any further arguments into a table (N, M)."""
 
     def function(x, y, *more):
         return combined(
@@ -45,7 +45,7 @@ def unbiased(kernel):
 
 
 def pair_by_pair(kernel):
-    """An independent answer: plain loops over pairs i < j, with a kernel of two points."""
+    """An independent answer: plain loops over pairs j < i, with a kernel of two points."""
 
     def function(x, y, *more):
         within = [
@@ -57,7 +57,7 @@ def pair_by_pair(kernel):
 
 
 def common(kernel):
-    """Mistakes that any kernel allows."""
+    """Mistakes that are possible with any kernel."""
     right = unbiased(kernel)
 
     def with_diagonal(x, y, *more):
@@ -89,32 +89,32 @@ def common(kernel):
 
     return (
         Mistake(
-            "biased: the pairs of a point with itself are counted. Leave the diagonal out, and divide by n(n − 1).",
+            "the estimate is biased: each point is paired with itself. Leave the diagonal out, and divide by n(n − 1).",
             lambda **given: with_diagonal(*given.values()),
             0.5,
         ),
         Mistake(
-            "the diagonal is left out, and the sum is still divided by n²: there are n(n − 1) pairs.",
+            "the diagonal is left out, but the sum is still divided by n²: divide by n(n − 1), the number of pairs.",
             lambda **given: zero_diagonal(*given.values()),
             0.6,
         ),
         Mistake(
-            "the mean over the pairs of an x and a y counts twice, once for each order.",
+            "the mean over the pairs of an x and a y is used once: it counts twice, once for each order.",
             lambda **given: between_once(*given.values()),
             0.5,
         ),
         Mistake(
-            "each pair i < j is counted once, and the sum is divided by n(n − 1), which counts each pair twice.",
+            "each pair i < j is counted once, but the sum is divided by n(n − 1), which counts each pair twice.",
             lambda **given: pairs_once(*given.values()),
             0.6,
         ),
         Mistake(
-            "the sign is turned: the distance is to be large for samples that lie far apart.",
+            "the sign is flipped: the distance must be large for samples that lie far apart.",
             lambda **given: -right(*given.values()),
             0.7,
         ),
         Mistake(
-            "the square root is taken: no root is asked for, and an unbiased estimate may be negative.",
+            "a square root is taken: return the estimate itself, which may be negative.",
             lambda **given: np.sqrt(abs(right(*given.values()))),
             0.6,
         ),
@@ -133,7 +133,7 @@ def expanded_squares(x, y):
     return np.maximum(table, 0).astype(np.float64)
 
 
-EXPANDED = "far from the origin ‖x‖² + ‖y‖² − 2x·y loses all digits in float32: square the differences, or use float64."
+EXPANDED = "far from the origin, ‖x‖² + ‖y‖² − 2x·y loses all its digits in float32: square the differences, or use float64."
 OVER_DIMENSIONS = Tolerance(
     3e-4, 3e-5, "float32 means of up to 600 pairs that partly cancel in the difference of the three means"
 )
@@ -162,12 +162,12 @@ The *energy distance* of two distributions p and q is
 
 2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖,
 
-where x and x′ are drawn from p, y and y′ from q, all independently. It is 0 if p = q and positive otherwise. Let a
-sample of each be given. Replace each expectation by a mean over pairs, so that the estimate is *unbiased*: its mean over
-all samples is the distance itself. Which pairs must be left out for that?
+where x and x′ are drawn from p, and y and y′ from q, all independently. It is 0 if p = q and positive otherwise. Given
+a sample from each, replace each expectation by a mean over pairs so that the estimate is *unbiased*: its expectation
+over samples is the distance itself. Which pairs must be left out for that?
 
-Write `distance(x, y)` for x (N, d) and y (M, d). It returns one number, which may be negative. It must also be right for
-points near (30000, …, 30000), which are only a few units apart.""",
+Write `distance(x, y)` for samples x (N, d) from p and y (M, d) from q. It returns the estimate, a number that may be
+negative. Your function must also be right for points near (30000, …, 30000) that are only a few units apart.""",
     '''def distance(x, y):
     """Samples x (N, d) and y (M, d) -> an unbiased estimate of the energy distance, a number."""
     raise NotImplementedError''',
@@ -175,25 +175,25 @@ points near (30000, …, 30000), which are only a few units apart.""",
     """Samples x (N, d) and y (M, d) -> an unbiased estimate of the energy distance, a number."""
 
     def lengths(a, b):
-        return (a[:, None] - b).square().sum(-1).sqrt()  # (N, M), from differences: exact far from the origin
+        return (a[:, None] - b).square().sum(-1).sqrt()  # (N, M), from differences: accurate far from the origin
 
     n, m = len(x), len(y)
-    within_x = lengths(x, x).sum() / (n * (n - 1))  # the diagonal adds 0, and is not counted
+    within_x = lengths(x, x).sum() / (n * (n - 1))  # the diagonal adds 0 and is not counted
     within_y = lengths(y, y).sum() / (m * (m - 1))
     return 2 * lengths(x, y).mean() - within_x - within_y''',
     energy_inputs,
     unbiased(energy_kernel),
     (
-        # the diagonal of this kernel is 0: dropping it and dividing by n² is the same as the biased mean
+        # the diagonal of this kernel is 0, so dropping it and dividing by n² is the same as the biased mean
         *(mistake for number, mistake in enumerate(common(energy_kernel)[0]) if number != 1),
         Mistake(EXPANDED, lambda x, y: unbiased(lambda a, b: -np.sqrt(expanded_squares(a, b)))(x, y), 0.6),
         Mistake(
-            "the squared lengths are averaged: those compare the means of x and y, and nothing else.",
+            "squared lengths are averaged: they compare only the means of x and y.",
             lambda x, y: unbiased(lambda a, b: -squares(a, b))(x, y),
             0.3,
         ),
         Mistake(
-            "the absolute differences are added up over the dimensions: ‖·‖ is the Euclidean length.",
+            "absolute differences are added up over the dimensions: ‖·‖ is the Euclidean length.",
             lambda x, y: unbiased(lambda a, b: -abs(a[:, None] - b).sum(-1))(x, y),
             0.4,
         ),
@@ -261,13 +261,14 @@ The squared *maximum mean discrepancy* (MMD²) of two distributions p and q is
 
 E k(x, x′) + E k(y, y′) − 2 E k(x, y),
 
-where x and x′ are drawn from p, y and y′ from q, all independently, and k is a kernel. Ours is a sum of Gaussians of
-several widths, k(x, y) = Σ_w e^(−‖x − y‖² / (2w²)). MMD² is 0 if p = q and positive otherwise. Let a sample of each be
-given. Replace each expectation by a mean over pairs, so that the estimate is *unbiased*: its mean over all samples is
+where x and x′ are drawn from p, and y and y′ from q, all independently, and k is a kernel. Ours is a sum of Gaussians
+of several widths w, k(x, y) = Σ_w e^(−‖x − y‖² / (2w²)). MMD² is 0 if p = q and positive otherwise. Given a sample from
+each, replace each expectation by a mean over pairs so that the estimate is *unbiased*: its expectation over samples is
 MMD² itself. Which pairs must be left out for that?
 
-Write `distance(x, y, width)` for x (N, d), y (M, d) and the widths (S,). It returns one number, which may be negative. It
-must also be right for points near (30000, …, 30000), which are only a few units apart.""",
+Write `distance(x, y, width)` for samples x (N, d) from p and y (M, d) from q, and the widths w in `width` (S,). It
+returns the estimate, a number that may be negative. Your function must also be right for points near (30000, …, 30000)
+that are only a few units apart.""",
     '''def distance(x, y, width):
     """Samples x (N, d) and y (M, d), widths (S,) -> an unbiased estimate of MMD², a number."""
     raise NotImplementedError''',
@@ -275,13 +276,13 @@ must also be right for points near (30000, …, 30000), which are only a few uni
     """Samples x (N, d) and y (M, d), widths (S,) -> an unbiased estimate of MMD², a number."""
 
     def kernel(a, b):
-        squares = (a[:, None] - b).square().sum(-1)  # (N, M), from differences: exact far from the origin
+        squares = (a[:, None] - b).square().sum(-1)  # (N, M), from differences: accurate far from the origin
         return torch.exp(-squares[..., None] / (2 * width**2)).sum(-1)
 
     def among_themselves(a):
         n = len(a)
         table = kernel(a, a)
-        return (table.sum() - table.trace()) / (n * (n - 1))  # no point with itself
+        return (table.sum() - table.trace()) / (n * (n - 1))  # no point is paired with itself
 
     return among_themselves(x) + among_themselves(y) - 2 * kernel(x, y).mean()''',
     mmd_inputs,
@@ -289,12 +290,12 @@ must also be right for points near (30000, …, 30000), which are only a few uni
     (
         *common(mmd_kernel)[0],
         Mistake(
-            "divided by n(n − 1), and yet the pairs of a point with itself are in the sum.",
+            "the sum is divided by n(n − 1), but it still pairs each point with itself.",
             lambda x, y, width: common(mmd_kernel)[1](x, y, width),
             0.5,
         ),
         Mistake(
-            "a diagonal of ones is subtracted: a point has k(x, x) = S with itself, one for each width.",
+            "1 is subtracted for each point on the diagonal: k(x, x) is S, the number of widths.",
             lambda x, y, width: combined(
                 (mmd_kernel(x, x, width).sum() - len(x)) / (len(x) * (len(x) - 1)),
                 (mmd_kernel(y, y, width).sum() - len(y)) / (len(y) * (len(y) - 1)),
@@ -318,12 +319,12 @@ must also be right for points near (30000, …, 30000), which are only a few uni
             0.6,
         ),
         Mistake(
-            "the kernels of the widths are averaged: k is their sum.",
+            "the kernels are averaged over the widths: k is their sum.",
             mmd_of(lambda a, b, w: mmd_kernel(a, b, w) / len(w)),
             0.7,
         ),
         Mistake(
-            "the length is not squared: the exponent is −‖x − y‖² / (2w²).",
+            "the distance between the points is not squared: the exponent is −‖x − y‖² / (2w²).",
             mmd_of(lambda a, b, w: np.exp(-np.sqrt(squares(a, b))[..., None] / (2 * w**2)).sum(-1)),
             0.4,
         ),
@@ -367,7 +368,7 @@ def distance(x, y, width):
 # ---------------------------------------------------------------- the kernel distance of features
 
 
-LARGE = 1e7  # features whose cubed products exceed 3·10³⁸, the largest number of float32
+LARGE = 1e7  # features for which cubed products exceed 3·10³⁸, the largest number in float32
 
 
 def kid_inputs(rng, case):
@@ -394,22 +395,23 @@ KID = Variant(
     "kid",
     """## 3. Measure a distance without bias: the kernel inception distance
 
-The Fréchet distance of chapter 07 falls as the samples grow, even for a perfect generator: it is biased. The *kernel
+The Fréchet distance of chapter 07 is biased: even for a perfect generator, it falls as the samples grow. The *kernel
 inception distance* is not. For features x of real images and y of generated ones, all rows of d numbers, it estimates
 
 E k(x, x′) + E k(y, y′) − 2 E k(x, y), with the cubic kernel k(x, y) = (x·y / d + 1)³,
 
-where x and x′ are independent draws of one kind, y and y′ of the other. Replace each expectation by a mean over pairs, so
-that the estimate is *unbiased*: its mean over all samples is that number itself. Which pairs must be left out for that?
+where x and x′ are the features of two independent real images, and y and y′ those of two generated ones. Replace each
+expectation by a mean over pairs so that the estimate is *unbiased*: its expectation over samples is that number itself.
+Which pairs must be left out for that?
 
-Write `distance(x, y)` for x (N, d) and y (M, d). It returns one number, which may be negative. It must also be right for
-features of about 10⁷, whose kernel exceeds the largest number of float32.""",
+Write `distance(x, y)` for features x (N, d) and y (M, d). It returns the estimate, a number that may be negative. Your
+function must also be right for features of about 10⁷, for which the kernel exceeds the largest number in float32.""",
     '''def distance(x, y):
     """Features x (N, d) and y (M, d) -> the unbiased kernel inception distance, a number."""
     raise NotImplementedError''',
     '''def distance(x, y):
     """Features x (N, d) and y (M, d) -> the unbiased kernel inception distance, a number."""
-    x, y = x.double(), y.double()  # float32 ends at 3·10³⁸
+    x, y = x.double(), y.double()  # float32 overflows at 3·10³⁸
 
     def kernel(a, b):
         return (a @ b.T / a.shape[1] + 1) ** 3  # (N, M)
@@ -417,7 +419,7 @@ features of about 10⁷, whose kernel exceeds the largest number of float32.""",
     def among_themselves(a):
         n = len(a)
         table = kernel(a, a)
-        return (table.sum() - table.trace()) / (n * (n - 1))  # no point with itself
+        return (table.sum() - table.trace()) / (n * (n - 1))  # no point is paired with itself
 
     return among_themselves(x) + among_themselves(y) - 2 * kernel(x, y).mean()''',
     kid_inputs,
@@ -425,32 +427,32 @@ features of about 10⁷, whose kernel exceeds the largest number of float32.""",
     (
         *common(kid_kernel)[0],
         Mistake(
-            "divided by n(n − 1), and yet the pairs of a point with itself are in the sum.",
+            "the sum is divided by n(n − 1), but it still pairs each point with itself.",
             lambda x, y: common(kid_kernel)[1](x, y),
             0.5,
         ),
         Mistake(
-            "the kernel overflows in float32, whose largest number is 3·10³⁸: use `.double()`.",
+            "the kernel overflows in float32, whose largest number is 3·10³⁸: convert to float64 with `.double()`.",
             kid_of(narrow_kernel),
             0.7,
         ),
         Mistake(
-            "the product is not divided by the number of dimensions d.",
+            "the product x·y is not divided by d, the number of dimensions.",
             kid_of(lambda a, b: (a @ b.T + 1) ** 3),
             0.5,
         ),
         Mistake(
-            "the product is divided by the number of rows: d is the number of columns.",
+            "the product x·y is divided by the number of rows: d is the number of columns.",
             kid_of(lambda a, b: (a @ b.T / len(a) + 1) ** 3),
             0.5,
         ),
         Mistake(
-            "the 1 inside the kernel is missing.",
+            "the + 1 inside the kernel is missing.",
             kid_of(lambda a, b: (a @ b.T / a.shape[1]) ** 3),
             0.5,
         ),
         Mistake(
-            "the kernel is a square: the exponent is 3.",
+            "the kernel is squared: the exponent is 3.",
             kid_of(lambda a, b: (a @ b.T / a.shape[1] + 1) ** 2),
             0.5,
         ),

@@ -1,8 +1,8 @@
-"""Question 1: the losses of both players, from D's logits, in games that the chapters do not play.
+"""Question 1: the losses of both players, from D's logits, in games that are not in the chapters.
 
-Relativistic average GAN: Jolicoeur-Martineau 2019, with the cross entropy. K + 1 classes: Salimans
+Relativistic average GAN: Jolicoeur-Martineau 2019, with a cross entropy. K + 1 classes: Salimans
 et al. 2016, section 5. Label smoothing: the same paper, section 3.4, here with both labels smoothed. In every game
-−log σ(a) = softplus(−a) and −log(1 − σ(a)) = softplus(a), which neither overflow nor take the logarithm of 0.
+−log σ(a) = softplus(−a) and −log(1 − σ(a)) = softplus(a), which never overflows and takes no logarithm of 0.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
 TOLERANCE = Tolerance(2e-4, 1e-5, "float32 means of a few dozen terms of one sign")
 RETURNS = ("discriminator", "generator")
-FAR = 1500.0  # a logit whose exponential overflows in float64, and the sigmoid of −FAR is 0
+FAR = 1500.0  # a logit whose exponential overflows in float64; the sigmoid of −FAR is 0
 
 
 def softplus(a):
@@ -26,7 +26,7 @@ def naive(a):
 
 
 def clamped(a):
-    """Mistake: what `binary_cross_entropy` makes of a sigmoid: it stops at 100 nats."""
+    """Mistake: what `binary_cross_entropy` makes of a sigmoid: it is capped at 100 nats."""
     return np.minimum(softplus(a), 100.0)
 
 
@@ -39,22 +39,22 @@ def common(game):
     right = lambda *given: game(softplus, np.mean, *given)
     return right, (
         Mistake(
-            "infinite where D is sure and wrong: a sigmoid that rounds to 0 has the logarithm −∞. Use softplus or logsigmoid.",
+            "a loss is infinite where D is certain and wrong: a sigmoid that rounds to 0 has the logarithm −∞. Use softplus or logsigmoid.",
             lambda **given: game(naive, np.mean, *given.values()),
             0.6,
         ),
         Mistake(
-            "`binary_cross_entropy` cuts each term off at 100 nats: use `binary_cross_entropy_with_logits`, or softplus.",
+            "`binary_cross_entropy` caps each term at 100 nats: use `binary_cross_entropy_with_logits`, or softplus.",
             lambda **given: game(clamped, np.mean, *given.values()),
             0.6,
         ),
         Mistake(
-            "the sums over the points are returned: a loss is a mean over each batch.",
+            "the losses are summed over the points: take the mean over each batch.",
             lambda **given: game(softplus, np.sum, *given.values()),
             0.7,
         ),
         Mistake(
-            "D's two terms are averaged: they are added, as in the chapters.",
+            "D's two terms are averaged: add them, as in the chapters.",
             lambda **given: (right(*given.values())[0] / 2, right(*given.values())[1]),
             0.7,
         ),
@@ -71,7 +71,7 @@ def common(game):
 
 def relativistic_inputs(rng, case):
     n, m = sizes(case)
-    if case == "extreme":  # D is wrong about everything, by far
+    if case == "extreme":  # D is wrong about everything, and by far
         return {"real": rng.normal(size=n) * 100 - FAR, "fake": rng.normal(size=m) * 100 + FAR}
     return {"real": rng.normal(size=n) * 2 + 0.5, "fake": rng.normal(size=m) * 2 - 0.5}
 
@@ -115,8 +115,8 @@ RELATIVISTIC = Variant(
     "relativistic",
     """## 1. The losses of a relativistic game
 
-A discriminator usually judges one point by itself. In the *relativistic average* game it judges whether a point looks
-more real than the points of the other kind do on average. Let a(x) be D's logit, and
+A discriminator usually judges each point by itself. In the *relativistic average* game, it judges whether a point looks
+more real than the points of the other kind do on average. Let a(x) be D's logit, and let
 
 - D(x) = σ(a(x) − mean of a over the generated points) for a real point x,
 - D(x̃) = σ(a(x̃) − mean of a over the real points) for a generated point x̃.
@@ -125,8 +125,8 @@ D minimizes the mean of −log D(x) over the real points plus the mean of −log
 the opposite of both: it minimizes the mean of −log(1 − D(x)) over the real points plus the mean of −log D(x̃) over the
 generated ones.
 
-Write `losses(real, fake)` for D's logits of real points (N,) and of generated points (M,). It returns D's loss and G's
-loss, two numbers. Both must also be right for logits of ±1500.""",
+Write `losses(real, fake)` for D's logits a(x) of real points (N,) and of generated points (M,). It returns two numbers:
+D's loss and G's loss. Your function must also be right for logits of about ±1500.""",
     '''def losses(real, fake):
     """D's logits a(x) of real points (N,) and of generated points (M,) -> D's loss, G's loss."""
     raise NotImplementedError''',
@@ -148,7 +148,7 @@ loss, two numbers. Both must also be right for logits of ±1500.""",
             0.2,
         ),
         Mistake(
-            "G's loss lacks the real points: their D(x) depends on the generated points as well.",
+            "the real points are missing in G's loss: their D(x) depends on the generated points as well.",
             lambda real, fake: (
                 relativistic_reference(real, fake)[0],
                 softplus(real.mean() - fake).mean(),
@@ -156,7 +156,7 @@ loss, two numbers. Both must also be right for logits of ±1500.""",
             0.6,
         ),
         Mistake(
-            "the mean of the point's own kind is subtracted: compare with the other kind.",
+            "the mean logit of the point's own kind is subtracted: subtract that of the other kind.",
             lambda real, fake: (
                 softplus(real.mean() - real).mean() + softplus(fake - fake.mean()).mean(),
                 softplus(real - real.mean()).mean() + softplus(fake.mean() - fake).mean(),
@@ -164,12 +164,12 @@ loss, two numbers. Both must also be right for logits of ±1500.""",
             0.4,
         ),
         Mistake(
-            "the logits are averaged before the logarithm: take the loss of each point, then the mean.",
+            "the logits are averaged before the loss is taken: take the loss of each point, then the mean.",
             outside(softplus),
             0.4,
         ),
         Mistake(
-            "G's loss is D's loss with a minus sign: −log(1 − D) and −log D are asked for, which are steep where G is behind.",
+            "G's loss is minus D's loss: use −log(1 − D) and −log D, which are steep where G is losing.",
             lambda real, fake: (
                 relativistic_reference(real, fake)[0],
                 -relativistic_reference(real, fake)[0],
@@ -218,7 +218,7 @@ def losses(real, fake):
 def classes_inputs(rng, case):
     n, m = sizes(case)
     k = {"small": 3, "large": 10, "extreme": 4}[case]
-    shift = FAR if case == "extreme" else 1.0  # D calls everything generated, and is very sure
+    shift = FAR if case == "extreme" else 1.0  # D is certain that everything is generated
     return {"real": rng.normal(size=(n, k)) * 2 - shift, "fake": rng.normal(size=(m, k)) * 2 - shift}
 
 
@@ -232,7 +232,7 @@ def classes_reference(real, fake):
 
 
 def classes_independent(real, fake):
-    """By a softmax over K + 1 classes, whose last logit is 0 and whose last class is "generated"."""
+    """With a softmax over K + 1 classes, of which the last is "generated" and has the logit 0."""
 
     def log_p(logits):
         more = torch.nn.functional.pad(torch.as_tensor(logits, dtype=torch.float64), (0, 1))
@@ -260,16 +260,16 @@ CLASSES = Variant(
     "classes",
     """## 1. The losses of a discriminator that also classifies
 
-A classifier of K classes can serve as a discriminator. Give it one class more, "generated", whose logit is always 0. With
-logits l_1, …, l_K for the true classes, the softmax over all K + 1 classes then says that x is real with the probability
+A classifier with K classes can serve as a discriminator. Give it one more class, "generated", whose logit is always 0.
+With logits l_1, …, l_K for the true classes, the softmax over all K + 1 classes gives the probability that x is real,
 
 D(x) = Σ_k e^(l_k) / (1 + Σ_k e^(l_k)).
 
-D minimizes the mean of −log D over the real points plus the mean of −log(1 − D) over the generated ones. G minimizes the
-mean of −log D over the generated points.
+D minimizes the mean of −log D over the real points plus the mean of −log(1 − D) over the generated ones. G minimizes
+the mean of −log D over the generated points.
 
-Write `losses(real, fake)` for the logits of real points (N, K) and of generated points (M, K). It returns D's loss and
-G's loss, two numbers. Both must also be right where all logits are near −1500.""",
+Write `losses(real, fake)` for the K logits of real points (N, K) and of generated points (M, K). It returns two
+numbers: D's loss and G's loss. Your function must also be right where all logits are about −1500.""",
     '''def losses(real, fake):
     """Logits of K classes for real points (N, K) and for generated points (M, K) -> D's loss, G's loss."""
     raise NotImplementedError''',
@@ -286,27 +286,27 @@ G's loss, two numbers. Both must also be right where all logits are near −1500
     (
         *common(classes_game)[1],
         Mistake(
-            "the largest logit stands for log Σ_k e^(l_k): the other classes count as well.",
+            "the largest logit takes the place of log Σ_k e^(l_k): the other classes count as well.",
             judged_by(np.max),
             0.4,
         ),
         Mistake(
-            "the logits are added: probabilities add up, so their exponentials do.",
+            "the logits are added: probabilities add up, so add the exponentials.",
             judged_by(np.sum),
             0.3,
         ),
         Mistake(
-            "the mean of the exponentials is taken: D has their sum.",
+            "the mean of the exponentials is taken: D contains their sum.",
             judged_by(lambda a, axis: logsumexp(a, axis=axis) - np.log(a.shape[1])),
             0.5,
         ),
         Mistake(
-            "softplus is applied to Σ_k e^(l_k): D is the sigmoid of its logarithm.",
+            "softplus is applied to Σ_k e^(l_k): apply it to the logarithm, because D is the sigmoid of log Σ_k e^(l_k).",
             judged_by(lambda a, axis: np.exp(a).sum(axis)),
             0.4,
         ),
         Mistake(
-            "G minimizes log(1 − D), which is flat where D is sure: −log D is asked for.",
+            "G minimizes log(1 − D), which is flat where D is certain: minimize −log D.",
             lambda real, fake: (classes_reference(real, fake)[0], -softplus(logsumexp(fake, axis=1)).mean()),
             0.6,
         ),
@@ -316,7 +316,7 @@ G's loss, two numbers. Both must also be right where all logits are near −1500
             0.4,
         ),
         Mistake(
-            "each logit is judged by itself with a sigmoid: D is one probability, from all K logits together.",
+            "each logit goes through a sigmoid of its own: D is one probability, computed from all K logits together.",
             lambda real, fake: (
                 softplus(-real).mean() + softplus(fake).mean(),
                 softplus(-fake).mean(),
@@ -399,17 +399,18 @@ SMOOTHED = Variant(
     "smoothed",
     """## 1. The losses of a game with smoothed labels
 
-A discriminator that is told "real" and "generated" as 1 and 0 becomes surer and surer, and its logits grow without
-bound. With *smoothed labels* it is told that a real point is real with the probability `high`, such as 0.9, and that a
-generated point is real with the probability `low`, such as 0.1. The cross entropy of a label y and a logit a is
+A discriminator trained with the labels 1 for "real" and 0 for "generated" becomes more and more certain, and its logits
+grow without bound. With *smoothed labels*, it is told that a real point is real with probability `high`, such as 0.9,
+and that a generated point is real with probability `low`, such as 0.1. The cross entropy of a label y and a logit a is
 
 −y log σ(a) − (1 − y) log(1 − σ(a)).
 
 D minimizes the mean cross entropy over the real points, whose label is `high`, plus the mean cross entropy over the
 generated ones, whose label is `low`. G is not smoothed: it minimizes the mean of −log σ(a) over the generated points.
 
-Write `losses(real, fake, high, low)` for D's logits of real points (N,) and of generated points (M,) and two numbers. It
-returns D's loss and G's loss, two numbers. Both must also be right for logits near −1500.""",
+Write `losses(real, fake, high, low)` for D's logits of real points (N,) and of generated points (M,), and two numbers
+`high` and `low`. It returns two numbers: D's loss and G's loss. Your function must also be right for logits of about
+−1500.""",
     '''def losses(real, fake, high, low):
     """D's logits of real points (N,) and of generated points (M,), two labels -> D's loss, G's loss."""
     raise NotImplementedError''',
@@ -434,7 +435,7 @@ returns D's loss and G's loss, two numbers. Both must also be right for logits n
             0.5,
         ),
         Mistake(
-            "half of the cross entropy is missing: a label `high` leaves 1 − `high` for the other answer.",
+            "half of each cross entropy is missing: a label `high` leaves 1 − `high` for the other answer.",
             lambda real, fake, high, low: (
                 (high * softplus(-real)).mean() + ((1 - low) * softplus(fake)).mean(),
                 softplus(-fake).mean(),
@@ -447,12 +448,12 @@ returns D's loss and G's loss, two numbers. Both must also be right for logits n
             0.4,
         ),
         Mistake(
-            "the label of generated points is taken to be 1 − `low`: `low` is their probability of being real.",
+            "the label of generated points is 1 − `low` here: `low` itself is their probability of being real.",
             lambda real, fake, high, low: smoothed_reference(real, fake, high, 1 - low),
             0.5,
         ),
         Mistake(
-            "G's label is 1 − `low`: G is not smoothed, and minimizes −log σ(a).",
+            "G's label is 1 − `low` here: G is not smoothed, and minimizes −log σ(a).",
             lambda real, fake, high, low: (
                 smoothed_reference(real, fake, high, low)[0],
                 ((1 - low) * softplus(-fake) + low * softplus(fake)).mean(),
@@ -460,7 +461,7 @@ returns D's loss and G's loss, two numbers. Both must also be right for logits n
             0.6,
         ),
         Mistake(
-            "G's label is smoothed, too: G minimizes −log σ(a).",
+            "G's label is smoothed too: G minimizes −log σ(a).",
             lambda real, fake, high, low: (
                 smoothed_reference(real, fake, high, low)[0],
                 (high * softplus(-fake) + (1 - high) * softplus(fake)).mean(),
@@ -468,7 +469,7 @@ returns D's loss and G's loss, two numbers. Both must also be right for logits n
             0.6,
         ),
         Mistake(
-            "one mean is taken over both batches together: each batch has its own mean, whatever its size.",
+            "one mean is taken over both batches together: take one mean per batch, whatever its size, and add them.",
             lambda real, fake, high, low: (
                 np.concatenate(
                     [

@@ -1,7 +1,7 @@
 """Question 2, a derivation: the best critic of an f-GAN, the value of its game, and the slope that G feels there.
 
 Nowozin et al. 2016: with the convex conjugate f* of f, the largest value of E_p[T] − E_q[f*(T)] over all critics T is the
-f-divergence of p and q, reached at T = f'(p/q). With the best critic held still, the slope with respect to q(x) is
+f-divergence of p and q, reached at T = f'(p/q). With the best critic held fixed, the slope with respect to q(x) is
 −f*(T(x)): how the critic itself would move does not matter, because the value is flat there (the envelope theorem).
 The chain rule through q = softmax(s) then gives q_k (g_k − Σ_j q_j g_j). Each variant is one f.
 """
@@ -14,14 +14,14 @@ from scipy.special import log_softmax, softmax
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
 TOLERANCE = Tolerance(
-    5e-4, 3e-5, "float32 holds log-masses near −800 to 6·10⁻⁵, and so the ratio p/q, whatever one does"
+    5e-4, 3e-5, "float32 resolves log-masses near −800, and hence the ratio p/q, only to 6·10⁻⁵"
 )
 RETURNS = ("critic", "value", "slope")
 EMPTY = 800.0  # nats: e^(−800) is 0 in float64
 
 
 def inputs(rng, case):
-    """Logits of p and of q. In the extreme case some cells have next to no mass, of either kind, and all logits are large."""
+    """Logits of p and of q. In the extreme case some cells have almost no mass of either kind, and all logits are large."""
     cells = {"small": 5, "large": 40, "extreme": 9}[case]
     base = rng.normal(size=cells)
     if case == "extreme":
@@ -67,7 +67,7 @@ def by_search(conjugate, conjugate_slope, low, high):
 
 
 def divided(critic_of_ratio, value, g):
-    """Mistake: the masses are divided, 0 / 0 where both are too small for the computer."""
+    """Mistake: the masses are divided, which gives 0 / 0 where both underflow."""
 
     def function(data_logits, logits):
         p, q = softmax(data_logits), softmax(logits)
@@ -92,37 +92,37 @@ def common(critic, value, g):
 
     return (
         Mistake(
-            "NaN where p and q are both too small for the computer: 0 is divided by 0. Subtract logarithms instead.",
+            "0 is divided by 0 where p and q both underflow: subtract logarithms instead.",
             divided(lambda ratio: critic(np.log(ratio)), value, g),
             0.6,
         ),
         Mistake(
-            "the slope is the one with respect to q itself: the chain rule through the softmax is missing.",
+            "the slope is the one with respect to q: the chain rule through the softmax is missing.",
             slope_only(lambda p, q, gain: gain),
             0.6,
         ),
         Mistake(
-            "the slope is half of the softmax's: when s_k grows, all other masses shrink. Subtract q_k Σ_j q_j g_j.",
+            "the slope takes only part of the softmax's derivative: when s_k grows, all other masses shrink. Subtract q_k Σ_j q_j g_j.",
             slope_only(lambda p, q, gain: q * gain),
             0.6,
         ),
         Mistake(
-            "the plain mean of g is subtracted in the slope: its mean under q belongs there, Σ_j q_j g_j.",
+            "the plain mean of g is subtracted in the slope: subtract its mean under q, Σ_j q_j g_j.",
             slope_only(lambda p, q, gain: q * (gain - gain.mean())),
             0.6,
         ),
         Mistake(
-            "the slope has the wrong sign: it is asked for as a gradient of V, which G would go down.",
+            "the slope has the wrong sign: return the gradient of V itself, which G would descend.",
             slope_only(lambda p, q, gain: -through_softmax(q, gain)),
             0.8,
         ),
         Mistake(
-            "the slope is taken with respect to the logits of the data: G moves q.",
+            "the slope is taken with respect to the logits of p: G moves q.",
             slope_only(lambda p, q, gain: through_softmax(p, gain)),
             0.5,
         ),
         Mistake(
-            "p and q are swapped: the critic is to be high where the data are.",
+            "p and q are swapped: the critic must be high where the data are.",
             lambda data_logits, logits: right(logits, data_logits),
             0.3,
         ),
@@ -148,25 +148,26 @@ PEARSON = Variant(
     "pearson",
     """## 2. Derive the best critic: Pearson's game
 
-On a line cut into C cells, the data have the mass p_i in cell i, and the generator the mass q_i. A critic is a row of
-numbers T_i, without limits, and plays for the largest value of
+On a line cut into C cells, the data have mass p_i in cell i, and the generator has mass q_i. A critic is a row of
+numbers T_i, without limits. It maximizes
 
 V(T, q) = Σ_i p_i T_i − Σ_i q_i (T_i + T_i²/4).
 
-Derive on paper: the best critic T\\*, and the value V\\* = V(T\\*, q), which is a well-known distance between p and q.
-The generator's masses are a softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Derive also the slope ∂V\\*/∂s_i
-that G feels while the best critic stands still. (If the critic followed, the slope would be the same. Why?)
+Derive on paper the best critic T\\* and the value V\\* = V(T\\*, q), which is a well-known divergence between p and q.
+The generator's masses are the softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Derive also the slope ∂V\\*/∂s_i
+that G feels while the best critic is held fixed. (If the critic followed, the slope would be the same. Why?)
 
-Write `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,) and q that of `logits` (C,), s. It
-returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in cells where both masses are about e^(−800).""",
+Write `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,), and q is the softmax of
+s = `logits` (C,). It returns three results: T\\* (C,), the number V\\*, and the slope (C,). Your function must also be
+right in cells where both masses are about e^(−800).""",
     '''def optimum(data_logits, logits):
-    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to G's logits (C,)."""
+    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to s (C,)."""
     raise NotImplementedError''',
     '''def optimum(data_logits, logits):
-    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to G's logits (C,)."""
+    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to s (C,)."""
     log_p, log_q = torch.log_softmax(data_logits, 0), torch.log_softmax(logits, 0)
     p, q = log_p.exp(), log_q.exp()
-    ratio = (log_p - log_q).exp()  # p/q, also where both are too small for the computer
+    ratio = (log_p - log_q).exp()  # p/q, even where both underflow
     critic = 2 * (ratio - 1)  # from p = q (1 + T/2)
     value = (q * (ratio - 1) ** 2).sum()  # Pearson's χ², Σ (p − q)²/q
     gain = 1 - ratio**2  # −(T + T²/4), the slope with respect to q
@@ -185,7 +186,7 @@ returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in
             0.5,
         ),
         Mistake(
-            "the critic is 2p/q, and its −2 is missing: set p − q(1 + T/2) to 0.",
+            "the −2 is missing in the critic, which is 2p/q here: set p − q(1 + T/2) to 0.",
             lambda data_logits, logits: (
                 2 * np.exp(log_softmax(data_logits) - log_softmax(logits)),
                 *solved(pearson_critic, pearson_value, pearson_g)(data_logits, logits)[1:],
@@ -193,7 +194,7 @@ returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in
             0.5,
         ),
         Mistake(
-            "the critic and the slope are right, and the value is Neyman's: (p − q)² is divided by q here, not by p.",
+            "the critic and the slope are right, but the value is Neyman's χ²: divide (p − q)² by q, not by p.",
             lambda data_logits, logits: (
                 solved(pearson_critic, pearson_value, pearson_g)(data_logits, logits)[0],
                 (softmax(data_logits) * np.expm1(log_softmax(logits) - log_softmax(data_logits)) ** 2).sum(),
@@ -202,7 +203,7 @@ returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in
             0.5,
         ),
         Mistake(
-            "this is the best D of the ordinary game, p/(p + q), in the place of the critic.",
+            "the critic is the best D of the ordinary game, p/(p + q): maximize this game's V.",
             lambda data_logits, logits: (
                 1 / (1 + np.exp(log_softmax(logits) - log_softmax(data_logits))),
                 *solved(pearson_critic, pearson_value, pearson_g)(data_logits, logits)[1:],
@@ -273,25 +274,26 @@ HELLINGER = Variant(
     "hellinger",
     """## 2. Derive the best critic: Hellinger's game
 
-On a line cut into C cells, the data have the mass p_i in cell i, and the generator the mass q_i. A critic is a row of
-numbers T_i, all below 1, and plays for the largest value of
+On a line cut into C cells, the data have mass p_i in cell i, and the generator has mass q_i. A critic is a row of
+numbers T_i, all below 1. It maximizes
 
 V(T, q) = Σ_i p_i T_i − Σ_i q_i T_i / (1 − T_i).
 
-Derive on paper: the best critic T\\*, and the value V\\* = V(T\\*, q), which is a well-known distance between p and q.
-The generator's masses are a softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Derive also the slope ∂V\\*/∂s_i
-that G feels while the best critic stands still. (If the critic followed, the slope would be the same. Why?)
+Derive on paper the best critic T\\* and the value V\\* = V(T\\*, q), which is a well-known divergence between p and q.
+The generator's masses are the softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Derive also the slope ∂V\\*/∂s_i
+that G feels while the best critic is held fixed. (If the critic followed, the slope would be the same. Why?)
 
-Write `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,) and q that of `logits` (C,), s. It
-returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in cells where both masses are about e^(−800).""",
+Write `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,), and q is the softmax of
+s = `logits` (C,). It returns three results: T\\* (C,), the number V\\*, and the slope (C,). Your function must also be
+right in cells where both masses are about e^(−800).""",
     '''def optimum(data_logits, logits):
-    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to G's logits (C,)."""
+    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to s (C,)."""
     raise NotImplementedError''',
     '''def optimum(data_logits, logits):
-    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to G's logits (C,)."""
+    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to s (C,)."""
     log_p, log_q = torch.log_softmax(data_logits, 0), torch.log_softmax(logits, 0)
     p, q = log_p.exp(), log_q.exp()
-    root = ((log_p - log_q) / 2).exp()  # √(p/q), also where both are too small for the computer
+    root = ((log_p - log_q) / 2).exp()  # √(p/q), even where both underflow
     critic = 1 - 1 / root  # from p = q / (1 − T)²
     value = ((p.sqrt() - q.sqrt()) ** 2).sum()  # the squared Hellinger distance
     gain = 1 - root  # −T / (1 − T), the slope with respect to q
@@ -310,7 +312,7 @@ returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in
             0.5,
         ),
         Mistake(
-            "the critic is √(p/q) − 1, which may exceed 1: that is minus the slope g. Solve for T once more.",
+            "the critic is √(p/q) − 1, which may exceed 1: solve p = q/(1 − T)² for T once more.",
             lambda data_logits, logits: (
                 np.expm1((log_softmax(data_logits) - log_softmax(logits)) / 2),
                 *hellinger_right(data_logits, logits)[1:],
@@ -327,7 +329,7 @@ returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in
             0.8,
         ),
         Mistake(
-            "the value is the distance itself: the game's value is its square.",
+            "the value is the Hellinger distance itself: the game's value is its square.",
             lambda data_logits, logits: (
                 hellinger_right(data_logits, logits)[0],
                 np.sqrt(hellinger_right(data_logits, logits)[1]),
@@ -336,7 +338,7 @@ returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in
             0.7,
         ),
         Mistake(
-            "this is the best D of the ordinary game, p/(p + q), in the place of the critic.",
+            "the critic is the best D of the ordinary game, p/(p + q): maximize this game's V.",
             lambda data_logits, logits: (
                 1 / (1 + np.exp(log_softmax(logits) - log_softmax(data_logits))),
                 *hellinger_right(data_logits, logits)[1:],
@@ -405,22 +407,23 @@ REVERSE = Variant(
     "reverse_kl",
     """## 2. Derive the best critic: a game for a KL divergence
 
-On a line cut into C cells, the data have the mass p_i in cell i, and the generator the mass q_i. A critic is a row of
-numbers T_i, all below 0, and plays for the largest value of
+On a line cut into C cells, the data have mass p_i in cell i, and the generator has mass q_i. A critic is a row of
+numbers T_i, all below 0. It maximizes
 
 V(T, q) = Σ_i p_i T_i + Σ_i q_i (1 + log(−T_i)).
 
-Derive on paper: the best critic T\\*, and the value V\\* = V(T\\*, q), which is a KL divergence. Which way round?
-The generator's masses are a softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Derive also the slope ∂V\\*/∂s_i
-that G feels while the best critic stands still. (If the critic followed, the slope would be the same. Why?)
+Derive on paper the best critic T\\* and the value V\\* = V(T\\*, q), which is a KL divergence. Which way round?
+The generator's masses are the softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Derive also the slope ∂V\\*/∂s_i
+that G feels while the best critic is held fixed. (If the critic followed, the slope would be the same. Why?)
 
-Write `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,) and q that of `logits` (C,), s. It
-returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in cells where both masses are about e^(−800).""",
+Write `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,), and q is the softmax of
+s = `logits` (C,). It returns three results: T\\* (C,), the number V\\*, and the slope (C,). Your function must also be
+right in cells where both masses are about e^(−800).""",
     '''def optimum(data_logits, logits):
-    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to G's logits (C,)."""
+    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to s (C,)."""
     raise NotImplementedError''',
     '''def optimum(data_logits, logits):
-    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to G's logits (C,)."""
+    """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to s (C,)."""
     log_p, log_q = torch.log_softmax(data_logits, 0), torch.log_softmax(logits, 0)
     q = log_q.exp()
     gain = log_q - log_p  # log(q/p); the slope with respect to q is this plus 1, and the softmax removes the 1
@@ -433,7 +436,7 @@ returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in
     (
         *common(reverse_critic, reverse_value, reverse_g),
         Mistake(
-            "the critic is −p/q: set p + q/T to 0.",
+            "the critic is −p/q here: set p + q/T to 0.",
             lambda data_logits, logits: (
                 -np.exp(log_softmax(data_logits) - log_softmax(logits)),
                 *reverse_right(data_logits, logits)[1:],
@@ -441,7 +444,7 @@ returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in
             0.5,
         ),
         Mistake(
-            "the critic has the wrong sign: its logarithm is taken of −T, so T lies below 0.",
+            "the critic has the wrong sign: V contains log(−T), so T lies below 0.",
             lambda data_logits, logits: (
                 np.exp(log_softmax(logits) - log_softmax(data_logits)),
                 *reverse_right(data_logits, logits)[1:],
@@ -449,7 +452,7 @@ returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in
             0.6,
         ),
         Mistake(
-            "the value is KL(p ‖ q): put T* into V, and see which of the two masses stands before the logarithm.",
+            "the value is KL(p ‖ q): put T* into V, and see which of the two masses multiplies the logarithm.",
             lambda data_logits, logits: (
                 reverse_right(data_logits, logits)[0],
                 (softmax(data_logits) * (log_softmax(data_logits) - log_softmax(logits))).sum(),
@@ -458,7 +461,7 @@ returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in
             0.5,
         ),
         Mistake(
-            "the value is one too large: Σ p T* is −1, and it cancels the 1.",
+            "the value is too large by 1: Σ p T* is −1 and cancels the 1.",
             lambda data_logits, logits: (
                 reverse_right(data_logits, logits)[0],
                 reverse_right(data_logits, logits)[1] + 1,
@@ -467,7 +470,7 @@ returns T\\* (C,), the number V\\*, and the slope (C,). It must also be right in
             0.7,
         ),
         Mistake(
-            "this is the best D of the ordinary game, p/(p + q), in the place of the critic.",
+            "the critic is the best D of the ordinary game, p/(p + q): maximize this game's V.",
             lambda data_logits, logits: (
                 1 / (1 + np.exp(log_softmax(logits) - log_softmax(data_logits))),
                 *reverse_right(data_logits, logits)[1:],

@@ -1,8 +1,9 @@
-"""Question 4: penalties on the slope of a discriminator whose weights are given, with the slope derived by hand.
+"""Question 4: penalties on the slope of a discriminator with given weights, the slope being derived by hand.
 
 D is a(x) = v · h(Wx + b) with one hidden layer, so its slope at a point is ∇a(x) = Wᵀ (v ⊙ h'(Wx + b)): a row of
 (h'(xWᵀ + b) ⊙ v) W. One-sided penalty: WGAN-LP, Petzka et al. 2018. Perturbed data: DRAGAN, Kodali et al. 2017, with
-noise from a normal distribution. Weighted slopes: the regularizer for the Jensen-Shannon divergence of Roth et al. 2017.
+noise from a normal distribution. Weighted slopes: the regularizer for the Jensen-Shannon divergence of Roth et al.
+2017.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.special import expit
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
 TOLERANCE = Tolerance(3e-4, 3e-5, "float32 sums of at most a few dozen products, squared and averaged")
-FAR = 1500.0  # a hidden unit so far from 0 that e to its power overflows
+FAR = 1500.0  # a hidden unit so far from 0 that its exponential overflows
 
 
 def network(rng, case, points):
@@ -33,7 +34,7 @@ def sizes(case):
 
 
 def with_median_one(w, b, v, points, derivative):
-    """The output weights, so that half of the slopes are longer than 1."""
+    """The output weights, scaled so that half of the slopes are longer than 1."""
     return v / np.median(lengths(slopes(points, w, b, v, derivative)))
 
 
@@ -69,28 +70,28 @@ def naive_tanh(a):
     return (np.exp(a) - np.exp(-a)) / (np.exp(a) + np.exp(-a))
 
 
-OVERFLOWS = "NaN where a hidden unit is far from 0: e to its power overflows. Use torch's own sigmoid, softplus or tanh."
+OVERFLOWS = "an exponential overflows where a hidden unit is far from 0, which gives NaN: use torch's own sigmoid, softplus or tanh."
 NO_DERIVATIVE = (
-    "the activation is taken for a linear one: its derivative at Wx + b belongs between the two layers."
+    "the activation is treated as linear: its derivative at Wx + b belongs between the two layers."
 )
-NOT_DERIVED = "the activation itself stands where its derivative belongs."
+NOT_DERIVED = "the activation itself is used where its derivative belongs."
 NO_BIAS = "the bias b is missing in the hidden layer."
-SHARED = "the slopes are N times too short: differentiate the sum of the logits, not their mean."
-SQUARED = "the squared length is compared with 1: take the root first."
-OF_MEAN = "the slopes are averaged first: each point has a length of its own, and the mean comes last."
-SUMMED = "the penalties are added up over the points: a penalty is a mean."
-TEXT = """A penalty on D's slope keeps D smooth. Here D has one hidden layer with the weights W (h, d), b (h,) and v (h,), and
-gives the logit """
+SHARED = "the slopes are too small by a factor of N: differentiate the sum of the logits, not their mean."
+SQUARED = "the squared length is compared with 1: take the square root first."
+OF_MEAN = "the slopes are averaged first: take the length of each point's slope, and average last."
+SUMMED = "the penalties are added up over the points: take their mean."
+TEXT = """A penalty on D's slope keeps D smooth. Here D has one hidden layer, with the weights W (h, d), b (h,) and v (h,), and
+its logit is """
 
 
 def common(points, derivative, activation, price, naive):
-    """Mistakes of the variants that charge a price for the lengths of slopes at some points, as slopes and a mean price.
+    """Mistakes of the variants that charge a price for the lengths of slopes at some points and return both.
 
-    points: from the arguments without the network to the points (N, d). price: of lengths (N,).
+    points: from the arguments other than the network's to the points (N, d). price: of lengths (N,).
     """
 
     def with_slopes(change):
-        """Another slope from points, w, b, v, priced as it should be."""
+        """Other slopes from points, w, b, v, with the right price."""
 
         def function(*, w, b, v, **given):
             found = change(points(**given), w, b, v)
@@ -99,7 +100,7 @@ def common(points, derivative, activation, price, naive):
         return function
 
     def with_price(change):
-        """The right slopes, and another price for them."""
+        """The right slopes, with another price."""
 
         def function(*, w, b, v, **given):
             found = slopes(points(**given), w, b, v, derivative)
@@ -118,17 +119,17 @@ def common(points, derivative, activation, price, naive):
         Mistake(OF_MEAN, with_price(lambda found: price(lengths(found.mean(0, keepdims=True))).mean()), 0.5),
         Mistake(SUMMED, with_price(lambda found: price(lengths(found)).sum()), 0.7),
         Mistake(
-            "one length is taken of all slopes together: each point has its own, `.norm(dim=1)`.",
+            "one length is taken of all slopes together: each point has its own, which is `.norm(dim=1)`.",
             with_price(lambda found: price(lengths(found.reshape(1, -1))).mean()),
             0.4,
         ),
         Mistake(
-            "the square comes after the mean: square each point's excess first.",
+            "the mean is squared: square each point's term first, then take the mean.",
             with_price(lambda found: np.sqrt(price(lengths(found))).mean() ** 2),
             0.5,
         ),
         Mistake(
-            "the penalty on the lengths is not squared.",
+            "the penalty is not squared: square each point's term.",
             with_price(lambda found: np.sqrt(price(lengths(found))).mean()),
             0.6,
         ),
@@ -191,20 +192,20 @@ ONE_SIDED = Variant(
 
 {TEXT}a(x) = v · softplus(Wx + b), with softplus(u) = log(1 + e^u).
 
-1. Derive its slope ∇a(x), a row of d numbers, on paper.
-2. For each pair of a real and a generated point, take the point between them, mix · real + (1 − mix) · fake.
-3. A critic whose slope is nowhere longer than 1 can be trusted, so only longer slopes are to be paid for: the penalty is
-   the mean over these points of max(0, ‖∇a‖ − 1)².
+1. On paper, derive D's slope ∇a(x), the gradient with respect to x, a row of d numbers.
+2. For each pair of a real and a generated point, take the point mix · real + (1 − mix) · fake, which lies between them.
+3. Slopes of length up to 1 are allowed, and only longer ones are penalized: the penalty is the mean over these points
+   of max(0, ‖∇a‖ − 1)², with the Euclidean length ‖·‖.
 
-Write `penalty(real, fake, mix, w, b, v)` for real and fake (N, d), mix (N,) and D's weights. It returns the slopes at the
-points (N, d), and the penalty, a number. Both must also be right where numbers in Wx + b are as large as ±1500. You may
-use automatic differentiation, but you do not need it.""",
+Write `penalty(real, fake, mix, w, b, v)` for real and fake (N, d), mix (N,), and D's weights. It returns two results:
+the slopes at the points between (N, d), and the penalty, a number. Your function must also be right where elements of
+Wx + b are about ±1500. You may use automatic differentiation, but you do not need it.""",
     '''def penalty(real, fake, mix, w, b, v):
     """real, fake (N, d), mix (N,), D's weights w (h, d), b (h,), v (h,) -> slopes (N, d), the penalty."""
     raise NotImplementedError''',
     '''def penalty(real, fake, mix, w, b, v):
     """real, fake (N, d), mix (N,), D's weights w (h, d), b (h,), v (h,) -> slopes (N, d), the penalty."""
-    x = mix[:, None] * real + (1 - mix[:, None]) * fake  # (N, d), one point a pair
+    x = mix[:, None] * real + (1 - mix[:, None]) * fake  # (N, d), one point per pair
     derivative = torch.sigmoid(x @ w.T + b)  # (N, h), of softplus
     slopes = (derivative * v) @ w  # (N, d)
     excess = (slopes.norm(dim=1) - 1).clamp(min=0)  # (N,)
@@ -213,9 +214,9 @@ use automatic differentiation, but you do not need it.""",
     one_sided_reference,
     (
         *common(between, expit, softplus, one_sided_price, naive_sigmoid),
-        Mistake("slopes shorter than 1 are charged as well: take max(0, ‖∇a‖ − 1).", two_sided, 0.5),
+        Mistake("slopes shorter than 1 are penalized as well: take max(0, ‖∇a‖ − 1).", two_sided, 0.5),
         Mistake(
-            "the slopes are taken at the real points: the points between real and generated ones are asked for.",
+            "the slopes are taken at the real points: take them at the points between real and generated ones.",
             one_sided_elsewhere(lambda real, fake, mix: real),
             0.4,
         ),
@@ -315,14 +316,14 @@ AROUND = Variant(
 
 {TEXT}a(x) = v · silu(Wx + b), with silu(u) = u σ(u) and the sigmoid σ.
 
-1. Derive its slope ∇a(x), a row of d numbers, on paper.
-2. Move each real point by `noise` times s/2, where s is the standard deviation of all numbers in `real` together, the
-   root of their mean squared deviation from their mean.
-3. The penalty is the mean over the moved points of (‖∇a‖ − 1)².
+1. On paper, derive D's slope ∇a(x), the gradient with respect to x, a row of d numbers.
+2. Move each real point by its row of `noise` times s/2, where s is the standard deviation of all numbers in `real`
+   together: the square root of their mean squared deviation from their common mean.
+3. The penalty is the mean over the moved points of (‖∇a‖ − 1)², with the Euclidean length ‖·‖.
 
-Write `penalty(real, noise, w, b, v)` for real and noise (N, d) and D's weights. It returns the slopes at the moved points
-(N, d), and the penalty, a number. Both must also be right where numbers in Wx + b are as large as ±1500. You may use
-automatic differentiation, but you do not need it.""",
+Write `penalty(real, noise, w, b, v)` for real and noise (N, d), and D's weights. It returns two results: the slopes at
+the moved points (N, d), and the penalty, a number. Your function must also be right where elements of Wx + b are about
+±1500. You may use automatic differentiation, but you do not need it.""",
     '''def penalty(real, noise, w, b, v):
     """real, noise (N, d), D's weights w (h, d), b (h,), v (h,) -> slopes (N, d), the penalty."""
     raise NotImplementedError''',
@@ -339,7 +340,7 @@ automatic differentiation, but you do not need it.""",
     (
         *common(around, silu_slope, silu, around_price, naive_silu_slope),
         Mistake(
-            "the derivative of silu is taken to be σ(u): the product rule gives a second term, u σ(u) (1 − σ(u)).",
+            "the derivative of silu is σ(u) here: the product rule gives a second term, u σ(u) (1 − σ(u)).",
             lambda real, noise, w, b, v: (
                 slopes(around(real, noise), w, b, v, expit),
                 around_price(lengths(slopes(around(real, noise), w, b, v, expit))).mean(),
@@ -352,7 +353,7 @@ automatic differentiation, but you do not need it.""",
             0.4,
         ),
         Mistake(
-            "the noise is not halved: it is multiplied by s/2.",
+            "the noise is multiplied by s: multiply it by s/2.",
             around_elsewhere(lambda real, noise: real + real.std() * noise),
             0.6,
         ),
@@ -362,12 +363,12 @@ automatic differentiation, but you do not need it.""",
             0.6,
         ),
         Mistake(
-            "the standard deviation divides by one less than the number of values, as `torch.std` does by default.",
+            "the standard deviation divides by the number of values minus 1, as `torch.std` does by default: divide by the number of values.",
             around_elsewhere(lambda real, noise: real + real.std(ddof=1) / 2 * noise),
             0.9,
         ),
         Mistake(
-            "only slopes longer than 1 are charged: this penalty has two sides.",
+            "only slopes longer than 1 are penalized: this penalty has two sides.",
             lambda real, noise, w, b, v: (
                 around_reference(real, noise, w, b, v)[0],
                 one_sided_price(lengths(around_reference(real, noise, w, b, v)[0])).mean(),
@@ -423,7 +424,7 @@ def weighted_inputs(rng, case):
     real, fake = rng.normal(size=(n, d)) + 0.5, rng.normal(size=(m, d)) - 0.5
     w, b, v = network(rng, case, real)
     v = with_median_one(w, b, v, real, tanh_slope)
-    v = v * min(1.0, 3 / abs(v).sum())  # logits of at most 3: D is not sure, and every point counts
+    v = v * min(1.0, 3 / abs(v).sum())  # logits of at most 3: D is uncertain, and every point counts
     return {"real": real, "fake": fake, "w": w, "b": b, "v": v}
 
 
@@ -460,13 +461,13 @@ WEIGHTED = Variant(
 
 {TEXT}a(x) = v · tanh(Wx + b).
 
-1. Derive its slope ∇a(x), a row of d numbers, on paper.
-2. A slope is to cost most at points about which D = σ(a) is wrong. At a real point it costs (1 − D(x))² ‖∇a(x)‖², at a
-   generated point D(x)² ‖∇a(x)‖².
+1. On paper, derive D's slope ∇a(x), the gradient with respect to x, a row of d numbers.
+2. A slope should cost most at points about which D(x) = σ(a(x)) is wrong. At a real point it costs
+   (1 − D(x))² ‖∇a(x)‖², and at a generated point D(x)² ‖∇a(x)‖², with the Euclidean length ‖·‖.
 
-Write `penalty(real, fake, w, b, v)` for real (N, d), fake (M, d) and D's weights. It returns two numbers, the mean cost of
-the real points and the mean cost of the generated ones. Both must also be right where numbers in Wx + b are as large as
-±1500. You may use automatic differentiation, but you do not need it.""",
+Write `penalty(real, fake, w, b, v)` for real (N, d), fake (M, d), and D's weights. It returns two numbers: the mean
+cost of the real points and the mean cost of the generated points. Your function must also be right where elements of
+Wx + b are about ±1500. You may use automatic differentiation, but you do not need it.""",
     '''def penalty(real, fake, w, b, v):
     """real (N, d), fake (M, d), D's weights w (h, d), b (h,), v (h,) -> the mean cost of real points, of fake points."""
     raise NotImplementedError''',
@@ -494,19 +495,19 @@ the real points and the mean cost of the generated ones. Both must also be right
         ),
         Mistake(NO_BIAS, lambda real, fake, w, b, v: weighted_terms(real, fake, w, 0 * b, v), 0.4),
         weighted_mistake(
-            "the weights are missing: this is R1 and R2, which charge every point alike.",
+            "the factors (1 − D)² and D² are missing: these are R1 and R2, which charge every point the same.",
             0.3,
             on_real=np.ones_like,
             on_fake=np.ones_like,
         ),
         weighted_mistake(
-            "the weights are swapped: a real point costs much where D is near 0, a generated one where D is near 1.",
+            "the factors are swapped: a real point costs most where D is near 0, a generated one where D is near 1.",
             0.5,
             on_real=lambda a: expit(a) ** 2,
             on_fake=lambda a: expit(-a) ** 2,
         ),
         Mistake(
-            "the slope of D = σ(a) is taken: differentiate the logit a itself.",
+            "the slope of D = σ(a) is used: differentiate the logit a itself.",
             lambda **given: weighted_terms(
                 **given,
                 on_real=lambda a: expit(-a) ** 2 * (expit(a) * expit(-a)) ** 2,
@@ -515,7 +516,7 @@ the real points and the mean cost of the generated ones. Both must also be right
             0.5,
         ),
         weighted_mistake(
-            "the weights are not squared: (1 − D)² and D².",
+            "the factors are not squared: they are (1 − D)² and D².",
             0.6,
             on_real=lambda a: expit(-a),
             on_fake=expit,
@@ -534,7 +535,7 @@ the real points and the mean cost of the generated ones. Both must also be right
             0.7,
         ),
         Mistake(
-            "the slopes are N times too short: differentiate the sum of the logits, not their mean.",
+            "the slopes are too small by a factor of N: differentiate the sum of the logits, not their mean.",
             lambda **given: (
                 weighted_terms(**given)[0] / len(given["real"]) ** 2,
                 weighted_terms(**given)[1] / len(given["fake"]) ** 2,

@@ -1,14 +1,14 @@
 """Question 5: one training step of a linear game, weights in and weights out.
 
-The Dirac-GAN of chapter 06 with d dimensions and samples: D's logit is ψ·x, and G adds θ to its noise, G(z) = θ + z. The
-slopes follow from d softplus(u)/du = σ(u):
+The Dirac-GAN of chapter 06, in d dimensions and with samples: D's logit is ψ·x, and G adds θ to its noise,
+G(z) = θ + z. The slopes follow from d softplus(u)/du = σ(u):
 
     D's loss: ∂/∂ψ = −mean σ(−ψ·x) x + mean σ(ψ·(θ + z)) (θ + z)
     G's loss: ∂/∂θ = −mean σ(−ψ·(θ + z)) ψ
 
-Extragradient: Korpelevich 1976, for GANs Gidel et al. 2019. Optimistic steps: Daskalakis et al. 2018, with the slopes of
-the last step kept. In turns with R1, two learning rates and an average: Mescheder et al. 2018, Heusel et al. 2017, and
-Yazıcı et al. 2019; ψ·x has the slope ψ everywhere, so that R1 adds γψ.
+Extragradient: Korpelevich 1976, for GANs Gidel et al. 2019. Optimistic steps: Daskalakis et al. 2018, where the slopes
+of the last step are kept. In turns with R1, two learning rates and an average: Mescheder et al. 2018, Heusel et al.
+2017, and Yazıcı et al. 2019; ψ·x has the slope ψ everywhere, so R1 adds γψ.
 """
 
 import numpy as np
@@ -64,7 +64,7 @@ def d_without_fake(theta, psi, real, z):
 
 
 def d_noise_only(theta, psi, real, z):
-    """Mistake: the generated points are θ + z, and the second factor is z."""
+    """Mistake: the second factor is z, but the generated points are θ + z."""
     return -(expit(-real @ psi)[:, None] * real).mean(0) + (expit((theta + z) @ psi)[:, None] * z).mean(0)
 
 
@@ -75,7 +75,7 @@ def d_sum(theta, psi, real, z):
 
 
 def slopes_by_torch(theta, psi, real, z):
-    """Both slopes by automatic differentiation, in float64: with respect to θ of G's loss, to ψ of D's."""
+    """Both slopes by automatic differentiation, in float64: G's loss with respect to θ, D's with respect to ψ."""
     theta, psi, real, z = (torch.as_tensor(part, dtype=torch.float64) for part in (theta, psi, real, z))
     theta, psi = theta.clone().requires_grad_(), psi.clone().requires_grad_()
     sure = torch.nn.functional.logsigmoid
@@ -86,7 +86,7 @@ def slopes_by_torch(theta, psi, real, z):
 
 
 def by_torch(step):
-    """A step with slopes from torch: step(slopes, ...) where slopes(theta, psi) gives both."""
+    """A step with slopes from torch: step(slopes, ...), where slopes(theta, psi) gives both."""
 
     def function(theta, psi, real, z, *more, **named):
         return step(lambda t, p: slopes_by_torch(t, p, real, z), theta, psi, *more, **named)
@@ -95,7 +95,7 @@ def by_torch(step):
 
 
 def common(step):
-    """Mistakes in the slopes. step(d, g, **given) makes the step with these two slopes."""
+    """Mistakes in the slopes. step(d, g, **given) takes the step with these two slopes."""
 
     def with_slopes(d=d_slope, g=g_slope):
         return lambda **given: step(d, g, **given)
@@ -105,50 +105,56 @@ def common(step):
 
     return (
         Mistake(
-            "NaN where D's logits are large: e^u / (1 + e^u) overflows. Use `torch.sigmoid`.",
+            "e^u / (1 + e^u) overflows where D's logits are large, which gives NaN: use `torch.sigmoid`.",
             with_slopes(unstable(d_slope), unstable(g_slope)),
             0.6,
         ),
         Mistake(
-            "G lowers log(1 − D): here it lowers −log D, which is steep where G is behind.",
+            "G minimizes log(1 − D): here it minimizes −log D, which is steep where G is losing.",
             with_slopes(g=g_saturating),
             0.6,
         ),
         Mistake(
-            "G's slope lacks ψ: the logit ψ·(θ + z) has the derivative ψ.", with_slopes(g=g_without_psi), 0.4
+            "the factor ψ is missing in G's slope: the logit ψ·(θ + z) has the gradient ψ with respect to θ.",
+            with_slopes(g=g_without_psi),
+            0.4,
         ),
         Mistake(
-            "D learns from the real points alone: its loss has a second term.",
+            "D learns only from the real points: its loss has a second term.",
             with_slopes(d=d_without_fake),
             0.4,
         ),
         Mistake(
-            "in D's slope the generated points are θ + z, not z.",
+            "D's slope uses z for the generated points: they are θ + z.",
             with_slopes(d=d_noise_only),
             0.5,
         ),
-        Mistake("sums over the points: both losses are means over their batch.", with_slopes(d=d_sum), 0.6),
         Mistake(
-            "D climbs its loss: both players go down, each on a loss of its own.",
+            "D's slope is summed over the points: both of its terms are means over a batch.",
+            with_slopes(d=d_sum),
+            0.6,
+        ),
+        Mistake(
+            "D ascends its loss: both players descend, each on its own loss.",
             with_slopes(d=lambda *given: -d_slope(*given)),
             0.5,
         ),
         Mistake(
-            "G climbs its loss: both players go down, each on a loss of its own.",
+            "G ascends its loss: both players descend, each on its own loss.",
             with_slopes(g=lambda *given: -g_slope(*given)),
             0.5,
         ),
     )
 
 
-GAME = """The players are as simple as can be. D's logit for a point x is ψ·x, with a weight for each dimension and no bias.
-G shifts its noise, G(z) = θ + z. With a batch of real points x (N, d) and one of noise z (M, d),
+GAME = """The players are as simple as can be. D's logit for a point x is ψ·x, with one weight per dimension and no bias. G
+shifts its noise: G(z) = θ + z. For a batch of real points x and a batch of noise z,
 
-- D's loss is the mean of −log σ(ψ·x) over the real points plus the mean of −log(1 − σ(ψ·(θ + z))) over the noise,
+- D's loss is the mean of −log σ(ψ·x) over the real points plus the mean of −log(1 − σ(ψ·(θ + z))) over the noise, and
 - G's loss is the mean of −log σ(ψ·(θ + z)) over the noise.
 
-Derive the slope of D's loss with respect to ψ, and the slope of G's loss with respect to θ. (You may also let torch find
-them.)"""
+Derive the slope of D's loss with respect to ψ and the slope of G's loss with respect to θ. (You may also let torch
+compute them.)"""
 
 # ---------------------------------------------------------------- extragradient
 
@@ -204,7 +210,7 @@ def plain_step(theta, psi, real, z, lr):
 
 
 def extra_own_look(theta, psi, real, z, lr):
-    """Mistake: each player looks ahead alone, and finds the other one where it was."""
+    """Mistake: each player looks ahead alone and finds the other where it was."""
     half_theta = theta - lr * g_slope(theta, psi, real, z)
     half_psi = psi - lr * d_slope(theta, psi, real, z)
     return theta - lr * g_slope(half_theta, psi, real, z), psi - lr * d_slope(theta, half_psi, real, z)
@@ -214,16 +220,18 @@ EXTRAGRADIENT = Variant(
     "extragradient",
     f"""## 5. One step of a game: look ahead
 
-Two players who step at the same time spiral outwards, as chapter 06 showed. *Extragradient* looks ahead first.
+Two players who step at the same time spiral outwards, as chapter 06 showed. The *extragradient* method looks ahead
+before it steps.
 
 {GAME}
 
-1. From (θ, ψ), both players make an ordinary gradient step of learning rate `lr` at the same time. Where they arrive,
-   they only look around.
-2. They compute their slopes there. With *these* slopes, both step from the old (θ, ψ).
+1. From (θ, ψ), both players take an ordinary gradient step with the learning rate `lr` at the same time. This step is
+   only for looking ahead.
+2. At the point that they reach, both compute their slopes. With *these* slopes and the same learning rate, both step
+   from the old (θ, ψ).
 
-Write `step(theta, psi, real, z, lr)` for θ and ψ (d,), real (N, d) and z (M, d). It returns the new θ and the new ψ. It
-must also be right for logits of ±3000.""",
+Write `step(theta, psi, real, z, lr)` for θ and ψ (d,), real points (N, d), noise z (M, d), and a number `lr`. It
+returns two results: the new θ (d,) and the new ψ (d,). Your function must also be right for logits of about ±3000.""",
     '''def step(theta, psi, real, z, lr):
     """theta, psi (d,), real (N, d), z (M, d), learning rate -> new theta, new psi, (d,) each."""
     raise NotImplementedError''',
@@ -245,24 +253,24 @@ must also be right for logits of ±3000.""",
     extra_reference,
     (
         *common(extra_step),
-        Mistake("this is the ordinary step: the slopes are to be taken one step ahead.", plain_step, 0.3),
+        Mistake("this is the ordinary step: take the slopes one step ahead.", plain_step, 0.3),
         Mistake(
-            "the second step begins where the first one ended: go back to the old weights first.",
+            "the second step starts where the first one ended: start it from the old weights.",
             extra_from_look,
             0.5,
         ),
         Mistake(
-            "G looks ahead after D has moved: in the first step both move at the same time.",
+            "G looks ahead after D has moved: in the first step, both move at the same time.",
             extra_in_turns,
             0.6,
         ),
         Mistake(
-            "in the second step G sees the final ψ: both slopes are taken at the point that was looked at.",
+            "in the second step, G sees the final ψ: take both slopes at the point that the first step reached.",
             extra_new_psi,
             0.6,
         ),
         Mistake(
-            "each player looks ahead alone: the other one has moved as well when the slopes are taken.",
+            "each player looks ahead alone: take the slopes where both have moved.",
             extra_own_look,
             0.5,
         ),
@@ -346,7 +354,7 @@ def optimistic_reference(theta, psi, real, z, last_theta, last_psi, lr):
 
 
 def optimistic_by_torch(slopes, theta, psi, last_theta, last_psi, lr):
-    """As an ordinary step along the predicted slopes, new + (new − last)."""
+    """An ordinary step along the predicted slopes, now + (now − last)."""
     for_theta, for_psi = slopes(theta, psi)
     predicted = for_theta + (for_theta - last_theta), for_psi + (for_psi - last_psi)
     return theta - lr * predicted[0], psi - lr * predicted[1], for_theta, for_psi
@@ -378,25 +386,26 @@ def optimistic_in_turns(theta, psi, real, z, last_theta, last_psi, lr):
 
 OPTIMISTIC = Variant(
     "optimistic",
-    f"""## 5. One step of a game: expect the slope to go on changing
+    f"""## 5. One step of a game: predict the next slope
 
 Two players who step at the same time spiral outwards, as chapter 06 showed. *Optimistic* gradient descent predicts the
-next slope: if it was g_last in the last step and is g now, then it may be g + (g − g_last) soon.
+next slope: if the slope was g_last in the last step and is g now, then it may be g + (g − g_last) in the next.
 
 {GAME}
 
-Both players step at the same time, each along its predicted slope with the learning rate `lr`:
+Both players step at the same time, each against its predicted slope, with the learning rate `lr`:
 
 θ ← θ − lr · (2 g − g_last), and likewise for ψ.
 
-Write `step(theta, psi, real, z, last_theta, last_psi, lr)` for θ and ψ (d,), real (N, d), z (M, d), and the slopes of the
-last step, `last_theta` and `last_psi` (d,). It returns the new θ, the new ψ, and the slopes with respect to θ and to ψ
-that the next step will need. It must also be right for logits of ±3000.""",
+Write `step(theta, psi, real, z, last_theta, last_psi, lr)` for θ and ψ (d,), real points (N, d), noise z (M, d), the
+slopes of the last step, `last_theta` and `last_psi` (d,), and a number `lr`. It returns four results, (d,) each: the
+new θ, the new ψ, and the two slopes that the next step will need as its `last_theta` and `last_psi`. Your function must
+also be right for logits of about ±3000.""",
     '''def step(theta, psi, real, z, last_theta, last_psi, lr):
-    """theta, psi (d,), real (N, d), z (M, d), last slopes (d,), learning rate -> theta, psi, slopes for theta, for psi."""
+    """theta, psi (d,), real (N, d), z (M, d), last slopes (d,), learning rate -> theta, psi, slope for theta, for psi."""
     raise NotImplementedError''',
     '''def step(theta, psi, real, z, last_theta, last_psi, lr):
-    """theta, psi (d,), real (N, d), z (M, d), last slopes (d,), learning rate -> theta, psi, slopes for theta, for psi."""
+    """theta, psi (d,), real (N, d), z (M, d), last slopes (d,), learning rate -> theta, psi, slope for theta, for psi."""
     fake = theta + z  # (M, d)
     for_theta = -torch.sigmoid(-fake @ psi).mean() * psi
     pull = torch.sigmoid(-real @ psi)  # (N,), how wrong D is about each real point
@@ -415,7 +424,7 @@ that the next step will need. It must also be right for logits of ±3000.""",
             0.3,
         ),
         Mistake(
-            "the last slope is added to the step: it is subtracted, 2g − g_last.",
+            "the last slope is added to 2g: the predicted slope is 2g − g_last.",
             optimistic_other(lambda lr, now, last: -lr * (2 * now + last)),
             0.6,
         ),
@@ -425,22 +434,22 @@ that the next step will need. It must also be right for logits of ±3000.""",
             0.6,
         ),
         Mistake(
-            "the new slope counts once: 2g − g_last.",
+            "the new slope is counted once: the predicted slope is 2g − g_last.",
             optimistic_other(lambda lr, now, last: -lr * (now - last)),
             0.5,
         ),
         Mistake(
-            "the old slopes are handed on: the next step needs those of this one.",
+            "the old slopes are returned: the next step needs the slopes of this one.",
             optimistic_other(lambda lr, now, last: -lr * (2 * now - last), lambda now, last: last),
             0.6,
         ),
         Mistake(
-            "the predicted slopes are handed on: the next step needs the slopes themselves.",
+            "the predicted slopes are returned: the next step needs the slopes themselves.",
             optimistic_other(lambda lr, now, last: -lr * (2 * now - last), lambda now, last: 2 * now - last),
             0.6,
         ),
         Mistake(
-            "G steps after D: both slopes are taken at the old weights.",
+            "G steps after D: take both slopes at the old weights.",
             optimistic_in_turns,
             0.6,
         ),
@@ -531,7 +540,7 @@ def turns_together(theta, psi, real, z, average, lr_d, lr_g, gamma, decay):
 
 
 def turns_g_first(theta, psi, real, z, average, lr_d, lr_g, gamma, decay):
-    """Mistake: G steps first, and D answers."""
+    """Mistake: G steps first, and D responds."""
     theta = theta - lr_g * g_slope(theta, psi, real, z)
     psi = psi - lr_d * (d_slope(theta, psi, real, z) + gamma * psi)
     return theta, psi, decay * average + (1 - decay) * theta
@@ -555,20 +564,21 @@ def turns_averaged_game(theta, psi, real, z, average, lr_d, lr_g, gamma, decay):
 
 TURNS = Variant(
     "turns",
-    f"""## 5. One step of a game: in turns, with a brake and an average
+    f"""## 5. One step of a game: in turns, with a penalty and an average
 
-Here is one step as large GANs are trained: in turns, with two learning rates, with the penalty R1, and with a running
-average of G's weights from which the images are drawn.
+This is how one step of a large GAN is often taken: in turns, with two learning rates, with the penalty R1, and with a
+running average of G's weights, which is used to draw the images.
 
 {GAME}
 
-1. D moves first. It makes a gradient step of learning rate `lr_d` on its loss plus R1, which is γ/2 times the mean of
-   ‖∇_x (ψ·x)‖² over the real points.
-2. G moves against the new D. It makes a gradient step of learning rate `lr_g`.
+1. D moves first. It takes a gradient step with the learning rate `lr_d` on its loss plus R1, which is γ/2 times the
+   mean of ‖∇_x (ψ·x)‖² over the real points.
+2. G moves against the new D. It takes a gradient step with the learning rate `lr_g` on its loss.
 3. The average follows: average ← decay · average + (1 − decay) · θ, with the new θ.
 
-Write `step(theta, psi, real, z, average, lr_d, lr_g, gamma, decay)` for θ, ψ and the average (d,), real (N, d) and z
-(M, d). It returns the new θ, the new ψ and the new average. It must also be right for logits of ±3000.""",
+Write `step(theta, psi, real, z, average, lr_d, lr_g, gamma, decay)` for θ and ψ (d,), real points (N, d), noise z
+(M, d), the `average` (d,), and the numbers `lr_d`, `lr_g`, γ = `gamma` and `decay`. It returns three results, (d,)
+each: the new θ, the new ψ and the new average. Your function must also be right for logits of about ±3000.""",
     '''def step(theta, psi, real, z, average, lr_d, lr_g, gamma, decay):
     """theta, psi, average (d,), real (N, d), z (M, d), four numbers -> new theta, new psi, new average, (d,) each."""
     raise NotImplementedError''',
@@ -588,13 +598,17 @@ Write `step(theta, psi, real, z, average, lr_d, lr_g, gamma, decay)` for θ, ψ 
         *common(turns_step),
         turns_mistake("the penalty R1 is missing in D's step.", 0.5, gamma=lambda given: 0.0),
         turns_mistake(
-            "R1 is twice too strong: γ/2 ‖ψ‖² has the slope γψ.", 0.6, gamma=lambda given: 2 * given["gamma"]
+            "R1 is twice as strong as it should be: γ/2 ‖ψ‖² has the slope γψ.",
+            0.6,
+            gamma=lambda given: 2 * given["gamma"],
         ),
         turns_mistake(
-            "R1 is twice too weak: γ/2 ‖ψ‖² has the slope γψ.", 0.6, gamma=lambda given: given["gamma"] / 2
+            "R1 is half as strong as it should be: γ/2 ‖ψ‖² has the slope γψ.",
+            0.6,
+            gamma=lambda given: given["gamma"] / 2,
         ),
         Mistake(
-            "the penalty itself is added to D's slope: its slope belongs there, γψ.",
+            "the penalty itself is added to D's slope: add the penalty's slope, γψ.",
             lambda **given: turns_step(
                 lambda *players: d_slope(*players) + given["gamma"] / 2 * (given["psi"] @ given["psi"]),
                 g_slope,
@@ -603,18 +617,16 @@ Write `step(theta, psi, real, z, average, lr_d, lr_g, gamma, decay)` for θ, ψ 
             0.4,
         ),
         turns_mistake("R1 pushes ψ outwards: its sign is wrong.", 0.6, gamma=lambda given: -given["gamma"]),
-        Mistake("both players move at the same time: G moves against the new D.", turns_together, 0.5),
-        Mistake("G moves first: D does, and G against the new D.", turns_g_first, 0.5),
+        Mistake("both players move at the same time: G must move against the new D.", turns_together, 0.5),
+        Mistake("G moves first: D moves first, and then G moves against the new D.", turns_g_first, 0.5),
+        Mistake("the average follows the old θ: update it last, with the new θ.", turns_old_average, 0.6),
         Mistake(
-            "the average follows the old θ: it is updated last, with the new one.", turns_old_average, 0.6
-        ),
-        Mistake(
-            "the average has taken the place of θ: it is a copy to draw images from, and the game goes on with θ.",
+            "the average has taken the place of θ: it is only a copy for drawing images, and the game continues with θ.",
             turns_averaged_game,
             0.5,
         ),
         turns_mistake(
-            "`decay` and 1 − `decay` are swapped: the average keeps the share `decay` of itself.",
+            "`decay` and 1 − `decay` are swapped: the old average is multiplied by `decay`.",
             0.6,
             decay=lambda given: 1 - given["decay"],
         ),
