@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from nbformat import NotebookNode
 from safetensors.numpy import save
 
 from course_lib.checks.practice import hand_in
@@ -26,6 +28,7 @@ from course_lib.grading.question import (
     copied,
     results_of,
 )
+from course_lib.grading.release import instructor_notebook, student_notebook, write_student_copy
 from course_lib.grading.sandbox import Answer
 
 NAMES = sorted(path.parent.name for path in HOMEWORK.glob("*/keys"))
@@ -169,6 +172,39 @@ def test_whatever_holds_the_right_numbers_is_taken(value, shape):
     assert array.flags.c_contiguous
 
 
+def cells_of(notebook: NotebookNode) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("number", range(3), ids=lambda number: f"variants {number}")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_starter_runs_from_top_to_bottom_and_model_answers_pass_its_practice(
+    name, number, tmp_path, monkeypatch, capsys
+):
+    assignment = ASSIGNMENTS[name]
+
+    def choose(question: Question) -> Variant:
+        return question.variants[number % len(question.variants)]
+
+    monkeypatch.chdir(tmp_path)
+    write_student_copy(assignment, tmp_path, choose)
+    untouched: dict[str, Any] = {}
+    for source in cells_of(nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)):
+        exec(source, untouched)
+
+    solved: dict[str, Any] = {}
+    designs = [
+        question.solution for question in assignment.questions.values() if isinstance(question, Design)
+    ]
+    for source in cells_of(instructor_notebook(assignment, choose)):
+        if source not in designs:  # they train for half a minute, and are tested by themselves
+            exec(source, solved)
+    for question in assignment.questions.values():
+        if isinstance(question, Question):
+            result = solved["practice"].check(question.name, solved[question.function])
+            assert result.status == "correct", f"{question.name}: {result.message}"
+
+
 def test_no_key_lies_inside_the_package():
     package = Path(runner.__file__).resolve().parents[1]
     assert not [path for path in package.rglob("*.py") if path.parent.name == "keys"]
@@ -187,7 +223,8 @@ def test_a_design_s_model_answer_gets_all_points_through_the_file_that_students_
     assignment, question, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    space: dict[str, Any] = {"torch": torch, "math": math, "nn": torch.nn, "F": torch.nn.functional}
+    space: dict[str, Any] = {}
+    exec(cells_of(student_notebook(assignment))[0], space)  # nothing but what the starter imports
     exec(question.solution, space)
     hand_in(**{name: space[name] for name in question.arrays})
     arrays, trouble = read_design(question, (tmp_path / "design.safetensors").read_bytes())

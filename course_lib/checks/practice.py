@@ -30,7 +30,7 @@ class Practice:
     def __init__(self, name: str, folder: str | Path = ".") -> None:
         path = Path(folder).expanduser() / f"{name}.practice.json"
         if not path.is_file():
-            raise FileNotFoundError(f"{path.name} is missing: it belongs into the folder of this notebook.")
+            raise FileNotFoundError(f"{path.name} is missing: it belongs in the folder of this notebook.")
         self.examples: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
 
     def check(self, question: str, function: Any) -> Result:
@@ -51,6 +51,8 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
     arguments = {name: argument(value) for name, value in example["arguments"].items()}
     value = call(student, *arguments.values())
     names = example["returns"]
+    if isinstance(value, Mapping) and set(names) <= set(value):
+        value = [value[name] for name in names] if len(names) > 1 else value[names[0]]
     parts = [value] if len(names) == 1 else value
     expect(
         isinstance(parts, list | tuple) and len(parts) == len(names),
@@ -82,8 +84,14 @@ def array(value: Mapping[str, Any]) -> Tensor:
 
 
 def as_tensor(value: object) -> object:
-    """Numbers and arrays become tensors, so that numpy and plain Python are as welcome as torch."""
-    if isinstance(value, np.ndarray | np.generic | float | int) and not isinstance(value, bool):
+    """Numbers, arrays and lists of them become float tensors, because the grader takes them all."""
+    if isinstance(value, Tensor):
+        return value if value.is_floating_point() or value.is_complex() else value.double()
+    if isinstance(value, list | tuple):
+        parts = [as_tensor(part) for part in value]
+        alike = parts and all(isinstance(part, Tensor) and part.shape == parts[0].shape for part in parts)
+        return torch.stack(parts) if alike else value
+    if isinstance(value, np.ndarray | np.generic | float | int):
         return torch.as_tensor(np.asarray(value, dtype=np.float64))
     return value
 

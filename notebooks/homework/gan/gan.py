@@ -19,6 +19,8 @@
 import math
 
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 # %% tags=["practice"]
 from course_lib.checks.practice import Practice, hand_in
