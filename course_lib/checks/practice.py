@@ -88,9 +88,10 @@ def as_tensor(value: object) -> object:
     if isinstance(value, Tensor):
         return value if value.is_floating_point() or value.is_complex() else value.double()
     if isinstance(value, list | tuple):
-        parts = [as_tensor(part) for part in value]
-        alike = parts and all(isinstance(part, Tensor) and part.shape == parts[0].shape for part in parts)
-        return torch.stack(parts) if alike else value
+        found = [as_tensor(part) for part in value]
+        tensors = [part for part in found if isinstance(part, Tensor)]
+        alike = len(tensors) == len(found) and len({part.shape for part in tensors}) == 1
+        return torch.stack(tensors) if alike else value
     if isinstance(value, np.ndarray | np.generic | float | int):
         return torch.as_tensor(np.asarray(value, dtype=np.float64))
     return value
