@@ -860,7 +860,7 @@ WRONG_PATHS = {
     "plain/net": r"net cannot be a file \(Not a directory\): pass another name",
     "plain/deeper/net": r"net cannot be a file \(Not a directory\): pass another name",
     "n" * 300: r"n cannot be a file \(File name too long\): pass another name",
-    "n\0": r"'n\\x00' cannot be a file \(embedded null .*\): pass another name",
+    "n\0": r"'n\\x00' cannot be a file \((stat: )?embedded null .*\): pass another name",
 }
 
 
