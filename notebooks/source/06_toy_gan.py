@@ -7,7 +7,7 @@
 # - make every failure of a GAN happen on purpose, one by one, and recognise it;
 # - say why the losses of a GAN do not tell how good its generator is.
 #
-# **Time:** about two minutes to run on a laptop with two cores, an hour and a half to work through.
+# **Time:** two to three minutes to run on a laptop with two cores, an hour and a half to work through.
 # **It needs** 1.0 GB of memory, no GPU and no data. From you: chapter 02's KL, and a little PyTorch.
 
 # %%

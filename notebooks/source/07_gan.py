@@ -7,7 +7,7 @@
 # - provoke a collapse, see it in numbers, and cure it;
 # - judge samples whose probability nobody knows, with a floor and a ceiling beside every figure.
 #
-# **Time:** about four minutes to run on a laptop with two cores, two hours to work through.
+# **Time:** four to five minutes to run on a laptop with two cores, two hours to work through.
 # **It needs** 1.7 GB of memory and no GPU; from you: chapters 04 and 06.
 
 # %%
