@@ -7,7 +7,7 @@
 # - explain why the noise is drawn as exp(σ)·e + m, and how much that spares the gradient;
 # - show that the noise dies without the KL term, and write that term without its two usual slips.
 #
-# **Time:** about a minute and a half to run on a laptop with two cores, an hour and a half to work through.
+# **Time:** two to four minutes to run on a laptop with two cores, an hour and a half to work through.
 # **It needs** 1.6 GB of memory, no GPU and no data, we draw the moon ourselves; from you: chapter 02, and a little PyTorch.
 
 # %%

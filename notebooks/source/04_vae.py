@@ -8,7 +8,7 @@
 # - give the prior another shape, and show that the VAE is a mixture without end;
 # - put another kind of model, pixel after pixel, beside it.
 #
-# **Time:** two to four minutes to run on a laptop with two cores, two hours to work through.
+# **Time:** three to six minutes to run on a laptop with two cores, two hours to work through.
 # **It needs** 1.7 GB of memory and no GPU; from you: chapters 02 and 03.
 
 # %%
