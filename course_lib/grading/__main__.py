@@ -31,6 +31,7 @@ from course_lib.grading.submissions import NoSubmissions, Submission, find_submi
 
 # an innocent submission can lose its worker by chance; one that loses eight does it itself
 ALLOWED_DEATHS = 8
+START_TRIES = 5  # to start the workers of a local cluster
 
 Run = Callable[[argparse.Namespace], None]
 
@@ -321,11 +322,11 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
 
 def start_local(kind: Any, workers: int) -> Any:
     """A cluster on this machine. A worker that dies while it starts costs another try."""
-    for tries_left in (2, 1, 0):
+    for number in range(1, START_TRIES + 1):
         try:
             return kind(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0)
         except RuntimeError:
-            if not tries_left:
+            if number == START_TRIES:
                 raise Refused(
                     "the workers do not start on this machine: is it out of memory? "
                     "--workers 0 grades without them."
