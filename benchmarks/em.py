@@ -3,7 +3,7 @@
     python benchmarks/em.py [--quick]
 
 Both get the same weights, means and precisions, full covariance, float64, reg_covar 1e-6 and tol 0, and run
-in turns in one process. The time of an iteration is the difference between a longer and a shorter fit, so
+alternately in one process. The time of an iteration is the difference between a longer and a shorter fit, so
 that start and end cancel; the median over the rounds is reported. Memory: what the process grew by in a fit.
 """
 

@@ -7,7 +7,8 @@
 Quality: 10,000 samples beside the 10,000 test digits, on the course's classifier, three seeds of the samples.
 Images of black and white pixels are judged beside the test digits' fixed binarization, grey ones beside the
 grey digits. Speed: epochs until 5,000 samples have a classifier score of 8.5, looked at after each,
-times the seconds of an epoch, which the tutorial's loop and ours spend in turns; the networks are the same.
+times the seconds of an epoch, measured alternately for the tutorial's loop and for ours. Both train the same
+networks.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ LOOPS = {"ours": ours, "the tutorial's loop": tutorials}
 
 
 def pace(digits: Digits, rounds: int = 3, part: float = 0.2) -> dict[str, list[float]]:
-    """Seconds of an epoch, from a part of it: both loops in turns, so that the machine treats them alike."""
+    """Seconds of an epoch, from a part of it: both loops alternate, so that the machine treats them alike."""
     recipe, some = RECIPES["gan_four_minutes"], round(part * len(digits))
     loop = Tutorial(
         replace(digits, images=digits.images[:some], labels=digits.labels[:some]), recipe.config, 0

@@ -42,9 +42,13 @@ BATCH = 128
 TUTORIAL, EAGER, COMPILE, GRAPH = "the tutorial's loop", "our eager loop", "compile", "graph"
 BOTH, FUSED, FUSED_GRAPH = "graph + compile", "fused kernels", "graph + fused kernels"
 WAYS = {  # name: which loss, and whether the step is one graph
-    EAGER: ("plain", False), COMPILE: ("compiled", False), FUSED: ("fused", False), GRAPH: ("plain", True),
-    BOTH: ("compiled", True), FUSED_GRAPH: ("fused", True),
-}  # fmt: skip
+    EAGER: ("plain", False),
+    COMPILE: ("compiled", False),
+    FUSED: ("fused", False),
+    GRAPH: ("plain", True),
+    BOTH: ("compiled", True),
+    FUSED_GRAPH: ("fused", True),
+}
 Row = dict[str, Any]
 
 
@@ -255,7 +259,7 @@ def kernel_jobs(device: torch.device, n: int) -> dict[str, Job]:
         return lambda: function(images, index, seed)
 
     return {
-        # reads logits and pixels, writes the gradient by the logits
+        # reads logits and pixels, writes the gradient with respect to the logits
         "fused ELBO": (
             12 * n * pixels,
             lambda: kernels.fused_elbo(logits, x, mu, logvar),

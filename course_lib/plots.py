@@ -269,8 +269,13 @@ def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str =
     return ax
 
 
-def rate_map(found: Tensor | np.ndarray, rates: Sequence[float], title: str = "",
-             log: bool = False, ax: Axes | None = None) -> Axes:  # fmt: skip
+def rate_map(
+    found: Tensor | np.ndarray,
+    rates: Sequence[float],
+    title: str = "",
+    log: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
     """found (G, D): what games with each pair of learning rates came to; dark is much, log: in decades."""
     ax, values = _axes(ax, figsize=(4.8, 4.2)), np.asarray(found)
     picture = ax.imshow(values, cmap="cividis_r", norm="log" if log else "linear", origin="lower")

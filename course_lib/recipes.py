@@ -72,20 +72,34 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
     ),
     # pixels that also hear from those before them: the shipped vae.safetensors
     "best": Recipe(
-        config=WIDE | {"likelihood": "autoregressive", "before": 504}, epochs=200, batch_size=256, lr=2e-3,
-        cosine=True, warmup=0.1, mean_image=True, autocast=True,
+        config=WIDE | {"likelihood": "autoregressive", "before": 504},
+        epochs=200,
+        batch_size=256,
+        lr=2e-3,
+        cosine=True,
+        warmup=0.1,
+        mean_image=True,
+        autocast=True,
     ),
     # beta above 1 pulls the codes of every label towards the one prior: a worse likelihood, but better
     # samples and less of the label in z (beta=1: 89 % read as asked, probe 18 %; beta=3: 96 %, 13 %)
     "conditional": Recipe(
-        ConditionalVAE, WIDE | {"latent": 16}, epochs=30, batch_size=256, lr=2e-3, cosine=True, warmup=0.1,
-        beta=3.0, mean_image=True, autocast=True,
+        ConditionalVAE,
+        WIDE | {"latent": 16},
+        epochs=30,
+        batch_size=256,
+        lr=2e-3,
+        cosine=True,
+        warmup=0.1,
+        beta=3.0,
+        mean_image=True,
+        autocast=True,
     ),
     # recognizable digits on two cores; rates and γ were picked in short runs, on training digits held out
     "gan_four_minutes": GANRecipe(SMALL_GAN, epochs=6, **PLAYERS),
     # the same players for longer, and in half the bits: the shipped gan.safetensors
     "gan": GANRecipe(SMALL_GAN, epochs=16, average=0.9995, autocast=True, **PLAYERS),
-}  # fmt: skip
+}
 
 
 def train(

@@ -16,6 +16,14 @@ def is_count(value: object, least: int = 1) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
+def all_finite(x: Tensor) -> bool:
+    """Whether no number of x is NaN or infinite. `x.isfinite()` would need a copy of x.
+
+    One pass: if one number is NaN, the least and the greatest are.
+    """
+    return x.numel() == 0 or bool(torch.stack(torch.aminmax(x.detach())).isfinite().all())
+
+
 def tensors(*values: object) -> None:
     """Raise ValueError, in one sentence, for the first that is no torch tensor."""
     for value in values:
@@ -117,11 +125,13 @@ def labels(y: Tensor, classes: int) -> None:
 
 
 def label_type(y: Tensor, classes: int) -> None:
+    """Raise ValueError unless y holds integers, (N,) or one for all."""
     if y.is_floating_point() or y.is_complex() or y.ndim > 1:
         hint = ": of one-hot rows take .argmax(1)" if y.shape[1:] == (classes,) else ""
         raise ValueError(f"Labels are integers, (N,) or one for all, not {y.dtype} {tuple(y.shape)}{hint}.")
 
 
 def label_range(y: Tensor, classes: int) -> None:
+    """Raise ValueError unless the labels y lie in 0 … classes − 1."""
     if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < classes:
         raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")

@@ -102,8 +102,9 @@ def test_any_loss_gets_its_gradients(kind):
     (w[:, 0] * reconstruction + w[:, 1] * kl).sum().backward()
     g_logits, g_mu, g_logvar = exact_gradients(*given)
     w = w.double().cpu()
-    for leaf, g in zip((given[0], *given[2:]), (w[:, :1] * g_logits, w[:, 1:] * g_mu, w[:, 1:] * g_logvar),
-                       strict=True):  # fmt: skip
+    for leaf, g in zip(
+        (given[0], *given[2:]), (w[:, :1] * g_logits, w[:, 1:] * g_mu, w[:, 1:] * g_logvar), strict=True
+    ):
         close(leaf.grad, g, torch.float32) if g.any() else pytest.approx(0) == leaf.grad.abs().max()
 
 
@@ -152,7 +153,7 @@ def test_elbo_of_tensors_that_are_not_contiguous():
     cases = [
         (logits.T.contiguous().T, x.T.contiguous().T, *wide.chunk(2, -1)),
         (torch.cat([logits, logits], 1)[:, 3 : pixels + 3], x[:1].expand(n, -1), mu, logvar[:1].expand(n, d)),
-    ]  # fmt: skip
+    ]
     for given in cases:
         assert not given[0].is_contiguous()
         leaves = [t.detach().requires_grad_() for t in (given[0], *given[2:])]
@@ -170,8 +171,9 @@ def test_nothing_is_written_beside_the_outputs():
     logits, x, mu, logvar = (t.detach() for t in inputs(n, pixels, d, torch.float32))
     buffers = [torch.full((size + 64,), math.nan, device=DEVICE) for size in (n, n, n * pixels, n * d, n * d)]
     settings = elbo._settings(logits, x, mu)
-    elbo._elbo_kernel[(n,)](logits, x, mu, logvar, *buffers, pixels, pixels, d, d, pixels, d, 1.0,
-                            GRADIENTS=True, **settings)  # fmt: skip
+    elbo._elbo_kernel[(n,)](
+        logits, x, mu, logvar, *buffers, pixels, pixels, d, d, pixels, d, 1.0, GRADIENTS=True, **settings
+    )
     for buffer in buffers:
         assert buffer[:-64].isfinite().all()
         assert buffer[-64:].isnan().all()

@@ -9,8 +9,8 @@ import torch
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from course_lib import checks
-from course_lib.mixtures.estimator import e_step as package_e_step
-from course_lib.mixtures.estimator import m_step as package_m_step
+from course_lib.probability.em import e_step as package_e_step
+from course_lib.probability.em import m_step as package_m_step
 
 
 def responsibilities(x, weights, means, stds):

@@ -85,7 +85,7 @@ GARBAGE = {
     "a tensor in place of a function": torch.ones(2),
     "a class": torch.nn.Linear,
     "a builtin": math.sqrt,
-}  # fmt: skip
+}
 
 
 @EVERY_CHECK

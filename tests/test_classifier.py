@@ -145,8 +145,10 @@ def test_augmenting_is_scipys_affine_map_of_each_image(test_digits):
         shift = 2.5 * draw[[3, 2], i].double().numpy()  # 14 pixels are 1 in torch's coordinates
         expected = ndimage.affine_transform(
             np.pad(images[i].numpy() / 255, 9),  # so that the edge fades as in torch, between two pixels
-            matrix, middle + 9 + shift - matrix @ (middle + 9), order=1,
-        )[9:-9, 9:-9]  # fmt: skip
+            matrix,
+            middle + 9 + shift - matrix @ (middle + 9),
+            order=1,
+        )[9:-9, 9:-9]
         np.testing.assert_allclose(x[i], expected, atol=2e-5)  # float32
 
 

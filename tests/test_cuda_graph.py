@@ -191,8 +191,13 @@ def scheduled(device: torch.device, trouble=None, **options):
     model = nn.Linear(4, 1).to(device)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3, 0.5)
-    run = Run(torch.randn(48, 4, generator=torch.Generator().manual_seed(3)).to(device), batch_size=8,
-              model=model, optimizer=optimizer, scheduler=scheduler)  # fmt: skip
+    run = Run(
+        torch.randn(48, 4, generator=torch.Generator().manual_seed(3)).to(device),
+        batch_size=8,
+        model=model,
+        optimizer=optimizer,
+        scheduler=scheduler,
+    )
 
     def update(x):
         loss = (model(x + torch.randn_like(x)) - 1).square().mean()

@@ -347,7 +347,8 @@ def test_a_shared_covariance_is_narrow_for_all_components_or_for_none():
 
 MEMORY = """
 import threading, time, psutil, torch
-from course_lib.mixtures.estimator import GaussianMixture, e_step, m_step
+from course_lib.mixtures import GaussianMixture
+from course_lib.probability.em import e_step, m_step
 
 n, d, k = 60_000, 20, 512
 x = torch.randn(n, d, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

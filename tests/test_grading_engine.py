@@ -91,7 +91,8 @@ def test_a_class_is_graded_reported_and_given_feedback(class_folder, tmp_path, c
     assert main(["feedback", *more]) == 0
     assert len(list((out / "tiny" / "feedback").glob("*.html"))) == 4
     assert "exp overflows" not in (out / "tiny" / "class.html").read_text(encoding="utf-8")
-    assert (out / "secret").stat().st_mode & 0o077 == 0  # nobody else may read it
+    for private in ("secret", "tiny"):  # nobody else may read the secret, the results or the feedback
+        assert (out / private).stat().st_mode & 0o077 == 0
 
 
 @needs_wall

@@ -217,8 +217,8 @@ W, V = torch.ones(1), torch.ones(1, 9)
         (lambda: kernels.gather_binarize([[0]], torch.tensor([0])), "are torch tensors, not list and Tensor"),
         (lambda: kernels.gather_binarize(X8.float(), torch.tensor([0])), "contiguous bytes"),
         (lambda: kernels.gather_binarize(X8.mT, torch.tensor([0])), "contiguous bytes"),
-        (lambda: kernels.gather_binarize(X8, torch.tensor([0.5])), "numbers of one or more rows, int64"),
-        (lambda: kernels.gather_binarize(X8, torch.tensor([], dtype=torch.int64)), "one or more rows"),
+        (lambda: kernels.gather_binarize(X8, torch.tensor([0.5])), "at least one row number, int64"),
+        (lambda: kernels.gather_binarize(X8, torch.tensor([], dtype=torch.int64)), "at least one row number"),
         (lambda: kernels.gather_binarize(X8, torch.tensor([0, 2])), "from 0 to 2, but there are 2 images"),
         (lambda: kernels.gather_binarize(X8, torch.tensor([-1])), "from -1 to -1"),
         (lambda: kernels.gather_binarize(X8, torch.tensor([0]), dtype=torch.uint8), "has a floating type"),
@@ -233,7 +233,7 @@ W, V = torch.ones(1), torch.ones(1, 9)
         (lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), likelihood="gaussian"), A), "not gaussian"),
         (lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), prior="uniform"), A), "not bernoulli and uniform"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_said(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()

@@ -355,10 +355,12 @@ def test_kl_per_dimension_by_quadrature():
     mu, std = torch.randn(n, LATENT), torch.rand(n, LATENT) + 0.3
     for prior, pdf in (
         (STANDARD, [stats.norm(), stats.norm()]),
-        (Independent(Normal(torch.tensor([1.0, -1.0]), torch.tensor([0.5, 2.0])), 1),
-         [stats.norm(1, 0.5), stats.norm(-1, 2)]),
+        (
+            Independent(Normal(torch.tensor([1.0, -1.0]), torch.tensor([0.5, 2.0])), 1),
+            [stats.norm(1, 0.5), stats.norm(-1, 2)],
+        ),
         (Independent(Laplace(torch.zeros(LATENT), 1.0), 1), [stats.laplace(), stats.laplace()]),
-    ):  # fmt: skip
+    ):
         expected = np.zeros(LATENT)
         for i in range(n):
             for j in range(LATENT):
@@ -446,8 +448,11 @@ def two_bumps(a: float, n: int = 2):
         0
     ]
     information = entropy - 0.5 * math.log(2 * math.pi * math.e)
-    return model, rows(n), {"kl": a**2 / 2, "information": information,
-                            "aggregate_kl": a**2 / 2 - information}  # fmt: skip
+    return (
+        model,
+        rows(n),
+        {"kl": a**2 / 2, "information": information, "aggregate_kl": a**2 / 2 - information},
+    )
 
 
 @pytest.mark.parametrize("a", [0.3, 1.0, 2.5])
@@ -490,12 +495,16 @@ def test_surgery_over_many_images_in_blocks():
 
 def test_surgery_at_the_two_ends():
     n = 8
-    apart = code(lambda i: Independent(Normal(100.0 * i[:, None].float(), 1.0), 1),
-                 Independent(Normal(torch.zeros(1), 100.0), 1))  # fmt: skip
+    apart = code(
+        lambda i: Independent(Normal(100.0 * i[:, None].float(), 1.0), 1),
+        Independent(Normal(torch.zeros(1), 100.0), 1),
+    )
     told = elbo_surgery(apart, rows(n))
     assert told["information"].mean == pytest.approx(math.log(n), abs=1e-5)  # every z names its image
-    same = code(lambda i: Independent(Normal(torch.full((len(i), 1), 0.7), 1.0), 1),
-                Independent(Normal(torch.zeros(1), 1.0), 1))  # fmt: skip
+    same = code(
+        lambda i: Independent(Normal(torch.full((len(i), 1), 0.7), 1.0), 1),
+        Independent(Normal(torch.zeros(1), 1.0), 1),
+    )
     silent = elbo_surgery(same, rows(n), samples=5000)
     assert silent["information"].mean == pytest.approx(0, abs=1e-6)
     assert abs(silent["aggregate_kl"].mean - 0.7**2 / 2) < 4 * silent["aggregate_kl"].se

@@ -20,8 +20,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
 from course_lib.data import mnist
-from course_lib.mixtures import fast_steps
-from course_lib.mixtures.estimator import GaussianMixture, e_step, m_step
+from course_lib.mixtures import GaussianMixture, fast_steps
+from course_lib.probability.em import e_step, m_step
 
 KINDS = ["full", "tied", "diag", "spherical"]
 STARTS = ["kmeans", "k-means++", "random", "random_from_data"]

@@ -21,9 +21,15 @@ from course_lib.training.checkpoints import CheckpointError, describe, load_mode
 from course_lib.training.gan import GANRecipe
 
 FULL = Recipe(  # every ingredient, in a small network
-    config={"latent": 3, "hidden": [16], "activation": "silu"}, epochs=2, batch_size=50, lr=4e-3, cosine=True,
-    warmup=0.4, mean_image=True, autocast=True,
-)  # fmt: skip
+    config={"latent": 3, "hidden": [16], "activation": "silu"},
+    epochs=2,
+    batch_size=50,
+    lr=4e-3,
+    cosine=True,
+    warmup=0.4,
+    mean_image=True,
+    autocast=True,
+)
 CONDITIONAL = replace(FULL, model=ConditionalVAE)
 
 
@@ -64,9 +70,13 @@ def schedule(recipe, digits):
     """The learning rate and beta of each step."""
     rates = []
     _, run = train(
-        recipe, digits, quiet=True, report_every=1, picture_every=1e-9,
+        recipe,
+        digits,
+        quiet=True,
+        report_every=1,
+        picture_every=1e-9,
         picture=lambda run: rates.append(float(run.parts["optimizer"].param_groups[0]["lr"])),
-    )  # fmt: skip
+    )
     loss, reconstruction, kl = (torch.tensor(run.history[k]) for k in ("loss", "reconstruction", "kl"))
     return torch.tensor(rates), (loss - reconstruction) / kl
 
@@ -249,9 +259,13 @@ def test_a_gaussians_products_are_not_rounded(monkeypatch):
     assert found[50] == exact[50]
     seen = []
     train(
-        GAUSSIAN, GREY, epochs=1, quiet=True, picture_every=1e-9,
+        GAUSSIAN,
+        GREY,
+        epochs=1,
+        quiet=True,
+        picture_every=1e-9,
         picture=lambda run: seen.append(torch.get_float32_matmul_precision()),
-    )  # fmt: skip
+    )
     assert set(seen) == {"highest"}
 
 

@@ -108,9 +108,16 @@ def test_once_there_is_a_file_it_stands_beside_this_machine(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", "not json", json.dumps(MADE_UP | {"device": "cpu"}), json.dumps(MADE_UP | {"steps": {}}),
-     json.dumps({k: v for k, v in MADE_UP.items() if k != "date"})],
-)  # fmt: skip
+    [
+        "",
+        "[]",
+        "{}",
+        "not json",
+        json.dumps(MADE_UP | {"device": "cpu"}),
+        json.dumps(MADE_UP | {"steps": {}}),
+        json.dumps({k: v for k, v in MADE_UP.items() if k != "date"}),
+    ],
+)
 def test_another_file_is_refused(text, tmp_path):
     path = tmp_path / "gpu.json"
     path.write_text(text)
@@ -145,8 +152,11 @@ def test_pictures_of_programs_show_each_tile_once():
     who = torch.tensor([[0, 0, 0, 1], [5, 5, 5, 7]], dtype=torch.int32)
     ax = programs(who)
     assert {(t.get_text(), t.get_position()) for t in ax.texts} == {
-        ("0", (1, 0)), ("1", (3, 0)), ("5", (1, 1)), ("7", (3, 1))
-    }  # fmt: skip
+        ("0", (1, 0)),
+        ("1", (3, 0)),
+        ("5", (1, 1)),
+        ("7", (3, 1)),
+    }
     assert ax.images[0].get_array().tolist() == [[0, 0, 0, 1], [2, 2, 2, 3]]  # ids to colours, one each
     count = torch.tensor([[1, 1, 1, 1, 1], [2, 2, 1, 1, 1], [1, 0, 0, 0, 0]])
     ax = counts(count, "how often", plt.subplots()[1])

@@ -65,9 +65,14 @@ def pleases(h: History) -> bool:
 
 
 SHOWS = {
-    "balanced": balanced, "D too weak": weak, "D too strong": strong, "overshoot": overshoots,
-    "collapse": collapsed, "rotation": rotates, "unfrozen D": pleases,
-}  # fmt: skip
+    "balanced": balanced,
+    "D too weak": weak,
+    "D too strong": strong,
+    "overshoot": overshoots,
+    "collapse": collapsed,
+    "rotation": rotates,
+    "unfrozen D": pleases,
+}
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)

@@ -566,10 +566,12 @@ def test_one_at_a_time_reveals_the_truth_and_keeps_the_score(page):
         rows.append((shown, [1, 0] if said == "r" else [0, 1]))
         right = kind_of(shown[0]).startswith(said)
         assert status(page) == (
-            f"Right. This image is {kind_of(shown[0])}." if right
-            else "This image is real. You called it made." if said == "m"
+            f"Right. This image is {kind_of(shown[0])}."
+            if right
+            else "This image is real. You called it made."
+            if said == "m"
             else "This image is made. You took the made one for real."
-        )  # fmt: skip
+        )
         scored(page, rows, "one")
         go_on(page)
     told = page.locator(f"{QUIZ} .parts").first.text_content()

@@ -367,13 +367,28 @@ def every_combination():
         data = {"data": "drawn", "heights": heights} if n % 8 == 7 else {"data": named[n % len(named)]}
         games.append(
             Settings(
-                **loss, **data, r1=r1, alternating=alternating, z=z, players=players, seed=n,
-                optimizer_d=optimizer, optimizer_g="sgd" if n % 5 == 4 else optimizer,
-                lr_d=0.005 if adam else 0.05, lr_g=0.002 if adam else 0.02,
-                d_steps=1 + n % 3, g_steps=1 + (n % 7 == 0), freeze_d=n % 4 != 3, batch=48,
-                width_g=(4, 8)[n % 2], depth_g=n % 3, width_d=8, depth_d=1 + n % 2, start=(0.0, 2.0)[n % 2],
+                **loss,
+                **data,
+                r1=r1,
+                alternating=alternating,
+                z=z,
+                players=players,
+                seed=n,
+                optimizer_d=optimizer,
+                optimizer_g="sgd" if n % 5 == 4 else optimizer,
+                lr_d=0.005 if adam else 0.05,
+                lr_g=0.002 if adam else 0.02,
+                d_steps=1 + n % 3,
+                g_steps=1 + (n % 7 == 0),
+                freeze_d=n % 4 != 3,
+                batch=48,
+                width_g=(4, 8)[n % 2],
+                depth_g=n % 3,
+                width_d=8,
+                depth_d=1 + n % 2,
+                start=(0.0, 2.0)[n % 2],
             )
-        )  # fmt: skip
+        )
     return games
 
 
@@ -518,9 +533,15 @@ def test_one_late_answer_does_not_slow_the_play_down(chromium):
 
 def test_the_play_slows_down_and_is_soon_fast_again(chromium):
     out = staged(
-        chromium, ("run", 2), ("cost", 20), ("run", 16), ("steps", "slow"), ("cost", 1), ("run", 5),
+        chromium,
+        ("run", 2),
+        ("cost", 20),
+        ("run", 16),
+        ("steps", "slow"),
+        ("cost", 1),
+        ("run", 5),
         ("steps", "fast"),
-    )  # fmt: skip
+    )
     assert out["slow"][-1] == 1
     assert out["fast"][-1] == 10
 
@@ -539,9 +560,16 @@ def test_the_play_slows_down_and_is_soon_fast_again(chromium):
 def test_what_answers_took_is_forgotten_at_another_speed_and_in_another_game(chromium, act, steps):
     on = [("run", 0.7), ("press", "Play")] if act[0] == "press" else []
     out = staged(
-        chromium, ("cost", 100), ("run", 12), ("steps", "slow"), act, ("cost", 1), *on, ("run", 2),
+        chromium,
+        ("cost", 100),
+        ("run", 12),
+        ("steps", "slow"),
+        act,
+        ("cost", 1),
+        *on,
+        ("run", 2),
         ("steps", "then"),
-    )  # fmt: skip
+    )
     assert out["slow"][-1] == 1
     assert out["then"][:2] == steps
     assert out["then"] == sorted(out["then"])
@@ -550,9 +578,15 @@ def test_what_answers_took_is_forgotten_at_another_speed_and_in_another_game(chr
 def test_a_new_game_while_it_plays_has_no_rate_below_zero(chromium):
     anew = ("press", "Begin anew with the next seed")
     out = staged(
-        chromium, ("cost", 6), ("run", 4.3), ("steps", "before"), anew, ("run", 3), ("steps", "then"),
+        chromium,
+        ("cost", 6),
+        ("run", 4.3),
+        ("steps", "before"),
+        anew,
+        ("run", 3),
+        ("steps", "then"),
         ("told", "rates"),
-    )  # fmt: skip
+    )
     rates = [float(words.removesuffix(" reached")) for words in out["rates"] if words]
     assert rates
     assert min(rates) > 0

@@ -25,10 +25,12 @@ from course_lib.checks.report import (
 
 
 def points_reference(images: Tensor) -> Tensor:
+    """The right answer: images (N, 28, 28), bytes, to points (N, 784) in [0, 1]."""
     return images.flatten(1).float() / 255  # (N, 784)
 
 
 def points_mistakes(images: Tensor) -> dict[str, Tensor]:
+    """What each typical mistake returns, by the sentence that names it."""
     flat, right = images.flatten(1).float(), points_reference(images)  # (N, 784)
     wrong = {}
     wrong["the grey values still run from 0 to 255: divide by 255."] = flat
@@ -53,6 +55,7 @@ def points_mistakes(images: Tensor) -> dict[str, Tensor]:
 
 
 def draw_images(generator: Generator, n: int) -> dict[str, Tensor]:
+    """Random images (n, 28, 28), bytes from 0 to 255."""
     return {"images": torch.randint(0, 256, (n, 28, 28), generator=generator, dtype=torch.uint8)}
 
 
@@ -123,14 +126,17 @@ def fair_draw(student: Student, pixels: Tensor) -> None:
 
 
 def nats_reference(logits: Tensor, targets: Tensor) -> Tensor:
+    """The right answer: the loss () in nats per image, from logits and targets (N, D)."""
     return pixel_nats(logits, targets).sum(1).mean()  # ()
 
 
 def pixel_nats(logits: Tensor, targets: Tensor) -> Tensor:
+    """The negative log-likelihood of each pixel in nats: (N, D)."""
     return binary_cross_entropy_with_logits(logits, targets, reduction="none")  # (N, D)
 
 
 def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """What each typical mistake returns, by the sentence that names it."""
     each = pixel_nats(logits, targets)  # (N, D)
     right = each.sum(1).mean()
     wrong = {}

@@ -25,14 +25,17 @@ from course_lib.checks.report import (
 
 
 def log_densities(x: Tensor, means: Tensor, stds: Tensor) -> Tensor:
+    """log N(x; mean, std²) of each point under each component: (N, K)."""
     return Normal(means, stds).log_prob(x[:, None])  # (N, K)
 
 
 def resp_reference(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Tensor:
+    """The right answer by Bayes' rule: responsibilities (N, K)."""
     return (weights.log() + log_densities(x, means, stds)).softmax(1)  # (N, K)
 
 
 def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dict[str, Tensor]:
+    """What each typical mistake returns, by the sentence that names it."""
     log_w, log_s, log_p = weights.log(), stds.log(), log_densities(x, means, stds)  # (K,), (K,), (N, K)
     square = ((x[:, None] - means) / stds).square()  # (N, K)
     log_joint = log_w + log_p
@@ -83,19 +86,20 @@ def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> di
 
 
 def draw_mixture(generator: Generator, k: int) -> dict[str, Tensor]:
-    """Weights, means and stds (K,), with no weight or std near 0, and no component out of another's reach.
-
-    Two log-densities of a drawn point differ by less than ½(8 + 2)² = 50, and exp overflows beyond 88: what
-    overflows is named where `responsibilities` asks about points far away.
-    """
+    """Weights, means and stds (K,), with no weight or std near 0."""
     weights = 0.2 + torch.rand(k, generator=generator)
-    means = 8 * torch.rand(k, generator=generator) - 4
-    stds = 1 + torch.rand(k, generator=generator)
+    means = 3 * torch.randn(k, generator=generator)
+    stds = 0.5 + 1.5 * torch.rand(k, generator=generator)
     return {"weights": weights / weights.sum(), "means": means, "stds": stds}
 
 
 def draw_points(generator: Generator, n: int, k: int) -> dict[str, Tensor]:
+    """A mixture of k components and n points that lie near one of them."""
     mixture = draw_mixture(generator, k)
+    # Components within each other's reach: two log-densities of a point then differ by about ½(8 + 2)² = 50
+    # at most, and exp overflows beyond 88. What overflows is named where the check asks about points far away.
+    mixture["means"] = mixture["means"].clamp(-4, 4)
+    mixture["stds"] = mixture["stds"].clamp(min=1)
     # near a component, so that plain densities do not round to 0 yet
     z = torch.randint(0, k, (n,), generator=generator)
     x = mixture["means"][z] + mixture["stds"][z] * (2 * torch.rand(n, generator=generator) - 1)
@@ -135,6 +139,7 @@ def responsibilities(student: Student) -> None:
 
 
 def m_step_reference(x: Tensor, resp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The right answer: weights (K,), means (K, D), covariances (K, D, D). Bishop 2006, (9.24) to (9.26)."""
     n_k = resp.sum(0)  # (K,)
     means = resp.T @ x / n_k[:, None]  # (K, D)
     centred = x[:, None] - means  # (N, K, D)
@@ -313,6 +318,8 @@ def sample_mixture(student: Student) -> None:
     expect((z[1:] * z[:-1]).mean().abs() < 6 / n**0.5, says)
     for k, size, says in ((3, n, OTHER_NUMBERS), (5, 4000, OTHER_SIZE)):
         there = draw_mixture(fresh_generator(), k)
+        # side by side, so that a component that is left out is missed, whatever its weight
+        there["means"] = 8.0 * torch.arange(k) + there["means"].clamp(-2, 2)
         try:
             answer = call(student, size, *there.values(), fresh_generator())
             x = numbers(answer, "your draw", (size,))

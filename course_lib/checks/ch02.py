@@ -26,10 +26,12 @@ from course_lib.checks.report import (
 
 
 def kl_reference(mu: Tensor, logvar: Tensor) -> Tensor:
+    """The right answer in closed form, in nats: (N,). Kingma & Welling 2014, appendix B."""
     return 0.5 * (logvar.exp() + mu**2 - 1 - logvar).sum(1)  # (N,)
 
 
 def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
+    """What each typical mistake returns, by the sentence that names it."""
     square, var = mu**2, logvar.exp()  # (N, D)
     each = (var + square - 1 - logvar) / 2  # (N, D)
     turned_round = (logvar + (1 + square) / var - 1) / 2
@@ -126,10 +128,12 @@ def extreme_logvar(
 
 
 def bound_reference(log_joint: Tensor, q: Tensor) -> Tensor:
+    """The right answer: E_q[log P(x, z)] plus the entropy of q, in nats: (N,)."""
     return (q * log_joint - torch.xlogy(q, q)).sum(1)  # (N,)
 
 
 def bound_mistakes(log_joint: Tensor, q: Tensor) -> dict[str, Tensor]:
+    """What each typical mistake returns, by the sentence that names it."""
     log_q = q.log()
     terms, log_px = q * (log_joint - log_q), log_joint.logsumexp(1)  # (N, K), (N,)
     cross, entropy = (q * log_joint).sum(1), -(q * log_q).sum(1)  # (N,)
@@ -248,10 +252,12 @@ def clamp_of_q(student: Student) -> None:
 
 
 def weights_reference(log_w: Tensor) -> Tensor:
+    """The right answer: the logarithm of the mean weight, in nats: (N,). Burda et al. 2016, (8)."""
     return log_w.logsumexp(0) - math.log(len(log_w))  # (N,)
 
 
 def weights_mistakes(log_w: Tensor) -> dict[str, Tensor]:
+    """What each typical mistake returns, by the sentence that names it."""
     k, n = log_w.shape
     total = log_w.logsumexp(0)  # (N,)
     right = weights_reference(log_w)

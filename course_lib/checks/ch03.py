@@ -123,6 +123,7 @@ def kl(student: Student) -> None:
 
 
 def loss_reference(x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor) -> Tensor:
+    """The right answer: Gaussian reconstruction plus KL, in nats per image: ()."""
     error = ((x - x_hat) ** 2).sum(1) / (2 * variance)  # (N,)
     return (error + kl_reference(mu, logvar)).mean()
 
@@ -130,6 +131,7 @@ def loss_reference(x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, varianc
 def loss_mistakes(
     x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor
 ) -> dict[str, Tensor]:
+    """What each typical mistake returns, by the sentence that names it."""
     (n, pixels), d, v = x.shape, mu.shape[1], variance
     far = ((x - x_hat) ** 2).sum(1)  # (N,)
     error, kl = far / (2 * v), kl_reference(mu, logvar)  # (N,)

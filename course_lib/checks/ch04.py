@@ -26,10 +26,12 @@ from course_lib.checks.report import (
 
 
 def bernoulli_reference(logits: Tensor, x: Tensor) -> Tensor:
+    """The right answer: log P(x | z) of each image in nats, from logits and x (N, D): (N,)."""
     return -pixel_nats(logits, x).sum(1)  # (N,)
 
 
 def bernoulli_mistakes(logits: Tensor, x: Tensor) -> dict[str, Tensor]:
+    """What each typical mistake returns, by the sentence that names it."""
     each, p = -pixel_nats(logits, x), logits.sigmoid()  # (N, D)
     right = each.sum(1)
     wrong = {}
@@ -100,6 +102,7 @@ class Decoder:
         return self.logits(z)
 
     def logits(self, z: Tensor) -> Tensor:
+        """One logit a pixel for codes z (..., d): (..., D)."""
         return z.to(self.weight.dtype) @ self.weight + self.bias
 
     def codes_seen(self) -> Tensor | None:
@@ -190,11 +193,13 @@ def generate(student: Student) -> None:
 
 
 def nll_reference(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> Tensor:
+    """The right answer: −log of the mean importance weight, averaged over images, in nats: ()."""
     log_w = log_px_z + log_pz - log_qz  # (k, N)
     return math.log(len(log_w)) - log_w.logsumexp(0).mean()
 
 
 def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, Tensor]:
+    """What each typical mistake returns, by the sentence that names it."""
     px, pz, qz = log_px_z, log_pz, log_qz
     log_w = px + pz - qz  # (k, N)
     (k, n), log_k = log_w.shape, math.log(len(log_w))

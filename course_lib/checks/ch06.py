@@ -234,6 +234,7 @@ class CountedSGD(torch.optim.SGD):
     steps = 0
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Count the step, then take it."""
         self.steps += 1
         return super().step(closure)
 

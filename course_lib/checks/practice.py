@@ -80,6 +80,7 @@ def argument(value: Any) -> Any:
 
 
 def array(value: Mapping[str, Any]) -> Tensor:
+    """The numbers that a practice file holds, as a float64 tensor of their shape."""
     return torch.tensor(np.array(value["array"], dtype=np.float64).reshape(value["shape"]))
 
 

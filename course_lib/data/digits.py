@@ -116,6 +116,7 @@ class Digits:
 
     @property
     def n_classes(self) -> int:
+        """How many classes there are names for."""
         return len(self.classes)
 
     def pixels(

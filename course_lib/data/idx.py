@@ -25,6 +25,7 @@ def read_idx(path: str | Path, md5: str | None = None) -> np.ndarray:
 
 
 def wrong_checksum(name: str, md5: str | None) -> str:
+    """The sentence about a file whose bytes are not the published ones."""
     return f"{name} has the wrong checksum (its MD5 should be {md5}); fetch it again."
 
 

@@ -54,13 +54,8 @@ def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
         raise ValueError(
             f"Features and pixels are floating numbers, not {a.dtype}, {b.dtype}: use digits.pixels()."
         )
-    if not (_all_finite(a) and _all_finite(b)):
+    if not (require.all_finite(a) and require.all_finite(b)):
         raise ValueError("Some feature is NaN or infinite: look at the images, or at the network.")
-
-
-def _all_finite(x: Tensor) -> bool:
-    """Whether no number of x (N, d) is NaN or infinite. `x.isfinite()` would need a copy of x."""
-    return x.numel() == 0 or bool(torch.stack(torch.aminmax(x)).isfinite().all())
 
 
 def class_shares(labels: Tensor, classes: int = 10) -> Tensor:

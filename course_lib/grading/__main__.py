@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from course_lib.files import write_whole
 from course_lib.grading.assignment import HOMEWORK, Assignment, AssignmentError, Secret
 from course_lib.grading.engine import (
     Job,
@@ -20,7 +21,6 @@ from course_lib.grading.engine import (
     grade_all,
     grade_submission,
     jobs_for,
-    write_whole,
 )
 from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv
 from course_lib.grading.pages import class_page, marked, write_feedback
@@ -61,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
     top = argparse.ArgumentParser(
         prog="python -m course_lib.grading", description="Homework that grades itself."
     )
@@ -117,6 +118,7 @@ def command(commands: Any, name: str, run: Run, does: str) -> argparse.ArgumentP
 
 
 def run_list(asked: argparse.Namespace) -> None:
+    """Print what assignments there are."""
     names = sorted(path.parent.name for path in asked.homework.glob("*/keys"))
     if asked.names:
         print("\n".join(names))
@@ -134,6 +136,7 @@ def run_list(asked: argparse.Namespace) -> None:
 
 
 def run_release(asked: argparse.Namespace) -> None:
+    """Write students' copies, copies with solutions, and the keys."""
     assignment = Assignment.read(asked.assignment, asked.homework)
     students = read_students(asked)
     secret = read_secret(asked.secret or asked.out / "secret", asked.per_student)
@@ -147,6 +150,7 @@ def run_release(asked: argparse.Namespace) -> None:
 
 
 def read_students(asked: argparse.Namespace) -> list[str]:
+    """The names in the file of --students. Raises Refused if they cannot name folders."""
     if not asked.per_student:
         return []
     if asked.students is None:
@@ -162,6 +166,7 @@ def read_students(asked: argparse.Namespace) -> list[str]:
 
 
 def run_grade(asked: argparse.Namespace) -> None:
+    """Grade what is not graded yet, and say whose points changed."""
     assignment = Assignment.read(asked.assignment, asked.homework)
     submissions = find_submissions(asked.submissions, assignment.name)
     if asked.only:
@@ -186,6 +191,7 @@ def run_grade(asked: argparse.Namespace) -> None:
 
 
 def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
+    """The assignment and its stored results. Raises Refused if nothing was graded."""
     assignment = Assignment.read(asked.assignment, asked.homework)
     folder = asked.out / assignment.name
     if not (folder / "results").is_dir():
@@ -194,6 +200,7 @@ def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
 
 
 def run_feedback(asked: argparse.Namespace) -> None:
+    """Write one page for each student."""
     assignment, store = graded(asked)
     folder = asked.out / assignment.name / "feedback"
     count = write_feedback(assignment, store, folder, read_marks(asked.marks, assignment))
@@ -201,15 +208,16 @@ def run_feedback(asked: argparse.Namespace) -> None:
 
 
 def run_report(asked: argparse.Namespace) -> None:
+    """Write the class page and the tables of points."""
     assignment, store = graded(asked)
     marks = read_marks(asked.marks, assignment)
     results = [marked(assignment, result, marks) for result in store.all()]
     if not results:
         raise Refused("there are no results to report: run `grade` first.")
     folder = asked.out / assignment.name
-    write_whole(folder / "class.html", class_page(assignment, results))
+    write_whole(folder / "class.html", class_page(assignment, results).encode())
     for name, make in {"points": plain_csv, "canvas": canvas_csv, "moodle": moodle_csv}.items():
-        write_whole(folder / f"{name}.csv", make(assignment, results))
+        write_whole(folder / f"{name}.csv", make(assignment, results).encode())
     print(f"The class page is {folder / 'class.html'}; points.csv, canvas.csv and moodle.csv lie beside it.")
     print(f"Next: python -m course_lib.grading feedback {assignment.name} --out {asked.out}")
 
@@ -241,6 +249,7 @@ def read_marks(path: Path | None, assignment: Assignment) -> dict[tuple[str, str
 
 
 def run_gradescope(asked: argparse.Namespace) -> None:
+    """Grade one submission and write Gradescope's results.json."""
     assignment = Assignment.read(asked.assignment, asked.homework)
     found = find_submissions(asked.submissions, assignment.name)
     if len(found) > 1:
@@ -250,11 +259,12 @@ def run_gradescope(asked: argparse.Namespace) -> None:
     secret = read_secret(asked.secret or asked.out / "secret", asked.per_student)
     result = grade_submission(assignment, found[0], secret, unsafe=asked.unsafe)
     asked.out.mkdir(parents=True, exist_ok=True)
-    write_whole(asked.out / "results.json", gradescope(assignment, marked(assignment, result, {})))
+    write_whole(asked.out / "results.json", gradescope(assignment, marked(assignment, result, {})).encode())
     print(f"{asked.out / 'results.json'} is written.")
 
 
 def chosen(submissions: list[Submission], students: list[str]) -> list[Submission]:
+    """The submissions of these students. Raises Refused for a student who handed in nothing."""
     there = {submission.student for submission in submissions}
     unknown = sorted(set(students) - there)
     if unknown:
@@ -344,6 +354,7 @@ class Progress:
         self.aside: list[str] = []
 
     def done(self, job: Job, result: Result) -> None:
+        """Count one graded submission, and print how far grading is."""
         self.count += 1
         old = self.before.get(result.student)
         if old is not None and old != result.points:
@@ -359,6 +370,7 @@ class Progress:
         )
 
     def end(self) -> None:
+        """Print whose points changed, and who needs to be looked at."""
         if self.count and sys.stdout.isatty():
             print()
         if self.changed:
@@ -369,6 +381,7 @@ class Progress:
 
 
 def spell(seconds: float) -> str:
+    """Seconds as a person says them."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 

@@ -82,6 +82,7 @@ class Assignment:
 
     @property
     def points(self) -> float:
+        """The points of all questions together."""
         return sum(question.points for question in self.questions.values())
 
 

@@ -8,9 +8,7 @@ question for that question alone.
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -21,6 +19,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from course_lib.files import write_whole
 from course_lib.grading import sandbox
 from course_lib.grading.assignment import Assignment, Secret
 from course_lib.grading.judge import judge, judge_design
@@ -43,9 +42,11 @@ class Result:
 
     @property
     def points(self) -> float:
+        """All points of this submission; a question that nobody has marked yet counts 0."""
         return round(sum(verdict["points"] or 0 for verdict in self.verdicts.values()), 2)
 
     def as_text(self) -> str:
+        """The result as JSON, the same text for the same result."""
         return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -99,6 +100,7 @@ def grade_submission(
 
 
 def refused(question: Any, refusal: str) -> Verdict:
+    """The verdict on a question of a submission that cannot be graded."""
     return Verdict(0.0, question.points, f"Not graded: {refusal}")
 
 
@@ -149,8 +151,10 @@ class Store:
     """Results on disk, one file a student, each written whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
+        # marks are nobody else's business on a shared machine
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = folder / "results"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
 
     def path(self, student: str) -> Path:
         """A file name that two students cannot share, whatever characters their names have."""
@@ -159,33 +163,22 @@ class Store:
         return self.folder / f"{plain}-{mark}.json"
 
     def get(self, student: str) -> Result | None:
+        """The stored result of a student; None if there is none that can be read."""
         try:
             return Result(**json.loads(self.path(student).read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def put(self, result: Result) -> None:
-        write_whole(self.path(result.student), result.as_text())
+        """Store a result in place of the student's older one."""
+        write_whole(self.path(result.student), result.as_text().encode())
 
     def all(self) -> list[Result]:
+        """All stored results, ordered by student."""
         found = [
             Result(**json.loads(p.read_text(encoding="utf-8"))) for p in sorted(self.folder.glob("*.json"))
         ]
         return sorted(found, key=lambda result: result.student)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write under a name of one's own, then rename: a reader finds the old file or the new one,
-    never half.
-    """
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
 
 
 # ---------------------------------------------------------------- many submissions
@@ -298,6 +291,7 @@ def grade_all(
 
 
 def finish(assignment: Assignment, job: Job, new: Result, store: Store, done: Callable) -> None:
+    """Store a new result and report it."""
     result = new if new.set_aside else merged(job, new, assignment)
     store.put(result)
     done(job, result)

@@ -33,6 +33,7 @@ def safe(text: str) -> str:
 
 
 def table(rows: Iterable[list[object]]) -> str:
+    """Rows as CSV text. What a student may have written must have gone through `safe`."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue()
@@ -77,6 +78,7 @@ def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
 
 
 def shown(points: float | None) -> str:
+    """Points as a cell shows them; nothing where a person has not marked yet."""
     return "" if points is None else f"{points:g}"
 
 

@@ -56,6 +56,7 @@ def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
 
 
 def is_right(answer: Answer, wanted: Arrays, variant: Variant) -> bool:
+    """Whether the answer's numbers are the right ones, within the tolerance."""
     return answer.status == "answered" and agree(answer.arrays, wanted, variant.tolerance)
 
 

@@ -61,6 +61,7 @@ class Judge(NbGraderPreprocessor):
         return nb, resources
 
     def design(self, folder: Path) -> bytes | None:
+        """The bytes of design.safetensors in this folder; None if there is none that can be read."""
         path = folder / DESIGN
         if not path.exists():
             return None

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from course_lib.files import write_whole
 from course_lib.grading.assignment import Assignment
-from course_lib.grading.engine import Result, Store, write_whole
+from course_lib.grading.engine import Result, Store
 from course_lib.grading.question import Design, Written
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -23,12 +24,14 @@ Marks = Mapping[tuple[str, str], tuple[float, str]]  # (student, question) to po
 
 
 def environment() -> Environment:
+    """Templates in which everything that is put in is escaped."""
     return Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
 
 
 def render(template: str, **values: object) -> str:
+    """A page from a template, with its style inside."""
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     return environment().get_template(template).render(style=style, **values)
 
@@ -73,7 +76,7 @@ def write_feedback(assignment: Assignment, store: Store, folder: Path, marks: Ma
     results = store.all()
     for result in results:
         page = feedback_page(assignment, marked(assignment, result, marks))
-        write_whole(folder / store.path(result.student).with_suffix(".html").name, page)
+        write_whole(folder / store.path(result.student).with_suffix(".html").name, page.encode())
     return len(results)
 
 
@@ -113,6 +116,7 @@ def distribution(points: list[float], most: float) -> list[dict]:
 
 
 def question_rows(assignment: Assignment, name: str, results: list[Result]) -> dict:
+    """What the class page says of one question: the mean, the sentences, the leaderboard."""
     question = assignment.questions[name]
     verdicts = [result.verdicts[name] for result in results if name in result.verdicts]
     given = [verdict["points"] for verdict in verdicts if verdict["points"] is not None]

@@ -173,6 +173,7 @@ def agree(yours: Arrays, wanted: Arrays, tolerance: Tolerance) -> bool:
 
 
 def close(yours: np.ndarray, wanted: np.ndarray, tolerance: Tolerance) -> bool:
+    """Whether two arrays agree within the tolerance; see `agree`."""
     if yours.shape != wanted.shape:
         # a scalar may come back as (), (1,) or a Python number: these differ in style, not in mathematics
         if not (yours.size == wanted.size == 1):

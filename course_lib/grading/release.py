@@ -12,8 +12,8 @@ import nbformat
 import numpy as np
 from nbformat import NotebookNode
 
+from course_lib.files import write_whole
 from course_lib.grading.assignment import AnyQuestion, Assignment, Secret, draw
-from course_lib.grading.engine import write_whole
 from course_lib.grading.judge import reference_of
 from course_lib.grading.question import Design, Question, Variant, agree, results_of
 
@@ -38,6 +38,7 @@ def instructor_notebook(assignment: Assignment, choose: Choose = first_variants)
 
 
 def build(assignment: Assignment, choose: Choose, solved: bool) -> NotebookNode:
+    """A copy of the starter with the questions' cells in their places."""
     template = jupytext.reads(assignment.starter, fmt="py:percent")
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
     for cell in template.cells:
@@ -62,11 +63,13 @@ def asked_in(cell: NotebookNode) -> str | None:
 
 
 def plain(cell: NotebookNode) -> NotebookNode:
+    """A cell of the starter, with its tags and without an id."""
     tags = cell.metadata.get("tags", [])
     return new_cell(cell.cell_type, cell.source, *tags)
 
 
 def new_cell(kind: str, source: str, *tags: str, **nbgrader: Any) -> NotebookNode:
+    """A cell with tags, and with nbgrader's metadata if any is given."""
     make = nbformat.v4.new_markdown_cell if kind == "markdown" else nbformat.v4.new_code_cell
     cell = make(source)
     if tags:
@@ -134,6 +137,7 @@ def practice_examples(assignment: Assignment, choose: Choose = first_variants) -
 
 
 def as_json(value: Any) -> Any:
+    """An argument or a result as a practice file stores it."""
     if isinstance(value, np.ndarray):
         return {"array": value.ravel().tolist(), "shape": list(value.shape), "dtype": str(value.dtype)}
     if isinstance(value, list | tuple):
@@ -142,12 +146,14 @@ def as_json(value: Any) -> Any:
 
 
 def write_student_copy(assignment: Assignment, folder: Path, choose: Choose = first_variants) -> None:
+    """Write the notebook and its practice examples into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(
-        folder / f"{assignment.name}.ipynb", nbformat.writes(student_notebook(assignment, choose)) + "\n"
+        folder / f"{assignment.name}.ipynb",
+        (nbformat.writes(student_notebook(assignment, choose)) + "\n").encode(),
     )
     text = json.dumps(practice_examples(assignment, choose), ensure_ascii=False) + "\n"
-    write_whole(folder / f"{assignment.name}.practice.json", text)
+    write_whole(folder / f"{assignment.name}.practice.json", text.encode())
 
 
 def release(assignment: Assignment, out: Path, secret: Secret, students: list[str]) -> list[Path]:
@@ -167,10 +173,10 @@ def release(assignment: Assignment, out: Path, secret: Secret, students: list[st
         solved = out / "instructor" / student / assignment.name
         solved.mkdir(parents=True, exist_ok=True)
         text = nbformat.writes(instructor_notebook(assignment, choose)) + "\n"
-        write_whole(solved / f"{assignment.name}.ipynb", text)
+        write_whole(solved / f"{assignment.name}.ipynb", text.encode())
         written += [folder, solved]
     keys = out / "keys" / assignment.name
     keys.mkdir(parents=True, exist_ok=True)
     for name, source in assignment.sources:
-        write_whole(keys / f"{name}.py", source)
+        write_whole(keys / f"{name}.py", source.encode())
     return [*written, keys]

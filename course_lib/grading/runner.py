@@ -71,6 +71,7 @@ def set_limits(limits: dict) -> None:
 
 
 def alarm(signum: int, frame: object) -> None:
+    """What the timer calls when an answer has taken too long."""
     raise OutOfTime
 
 
@@ -137,6 +138,7 @@ def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float)
 
 
 def read_inputs() -> dict:
+    """The tensors that the grader drew, by name."""
     from safetensors.torch import load_file
 
     return load_file(FOLDER / "inputs.safetensors")
@@ -167,6 +169,7 @@ def to_arrays(value: Any, names: list[str]) -> dict:
 
 
 def to_array(value: Any) -> Any:
+    """One result as a float64 array: a tensor, an array, a number, or a list of them."""
     import numpy as np
     import torch
 
@@ -183,6 +186,7 @@ def to_array(value: Any) -> Any:
 
 
 def send(pipe: int, about: dict[str, str], arrays: dict | None = None) -> None:
+    """Write one frame, an 8-byte length and then safetensors, to the pipe."""
     from safetensors.numpy import save
 
     frame = save(arrays or {}, metadata=about)

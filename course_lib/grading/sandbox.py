@@ -200,6 +200,7 @@ def describe(value: object, name: str, tensors: dict[str, np.ndarray]) -> dict:
 
 
 def course_folder() -> Path:
+    """The folder of the package, which is mounted read-only."""
     return Path(course_lib.__file__).resolve().parent
 
 
@@ -257,6 +258,7 @@ def wall(limits: Limits | None) -> list[str]:
 
 
 def command_without_wall(folder: str) -> list[str]:
+    """The command for --unsafe: the runner as an ordinary process."""
     return [sys.executable, "-I", "-B", f"{folder}/runner.py"]
 
 
@@ -384,6 +386,7 @@ def metadata(body: bytes) -> dict[str, str]:
 
 
 def read_answer(about: dict[str, str], arrays: dict[str, np.ndarray], names: set[str]) -> Answer:
+    """One frame as an answer; whatever is not what was asked for counts as an error."""
     status = about.get("status", "")
     if status == "answered" and set(arrays) == names and all(a.dtype == np.float64 for a in arrays.values()):
         return Answer("answered", arrays)

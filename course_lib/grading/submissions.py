@@ -87,6 +87,7 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
 
 
 def one_submission(student: str, mine: dict) -> Submission:
+    """A submission from the files of one student."""
     if "trouble" not in mine and "notebook" not in mine:
         mine["trouble"] = "No notebook was handed in."
     return Submission(student, mine.get("notebook", b""), mine.get("design"), mine.get("trouble", ""))
@@ -158,6 +159,7 @@ def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
 
 
 def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, str]]:
+    """The files of a zip: path, bytes, and a sentence for one that is not read."""
     for entry in archive.infolist():
         name = entry.filename.replace("\\", "/")
         inner = name.endswith(".zip") and not above
@@ -191,6 +193,7 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
 
 
 def inner_entries(content: bytes, name: str) -> Iterator[tuple[str, bytes, str]]:
+    """The files of a zip inside the zip, whose name is the student."""
     student = name.removesuffix(".zip")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -227,6 +230,7 @@ def read_cells(notebook: bytes) -> Cells:
 
 
 def language_of(document: dict) -> str:
+    """The notebook's programming language, in lower case."""
     about = document.get("metadata", {})
     named = (
         about.get("language_info", {}).get("name") or about.get("kernelspec", {}).get("language") or "python"

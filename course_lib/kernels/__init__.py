@@ -14,7 +14,22 @@ from course_lib.kernels.reparameterize import fused_reparameterize, reparameteri
 from course_lib.kernels.vae_loss import fused_loss
 
 __all__ = [
-    "Statistics", "Terms", "elbo_twin", "fused_elbo", "fused_loss", "fused_reparameterize",
-    "gather_binarize", "gather_binarize_twin", "jit", "mixture_statistics", "mixture_statistics_twin",
-    "new_seed", "ran", "reparameterize_twin", "tl", "triton", "twins", "which",
-]  # fmt: skip
+    "Statistics",
+    "Terms",
+    "elbo_twin",
+    "fused_elbo",
+    "fused_loss",
+    "fused_reparameterize",
+    "gather_binarize",
+    "gather_binarize_twin",
+    "jit",
+    "mixture_statistics",
+    "mixture_statistics_twin",
+    "new_seed",
+    "ran",
+    "reparameterize_twin",
+    "tl",
+    "triton",
+    "twins",
+    "which",
+]

@@ -57,7 +57,7 @@ def gather_binarize(
     )
     check(
         index.dtype == torch.int64 and index.ndim == 1 and len(index) > 0,
-        f"index holds the numbers of one or more rows, int64 (B,), not {index.dtype} {tuple(index.shape)}.",
+        f"index must hold at least one row number, int64 (B,), not {index.dtype} {tuple(index.shape)}.",
     )
     check(images.device == index.device, "images and index must be on one device.")
     check(dtype.is_floating_point, f"A batch has a floating type, not {dtype}.")

@@ -54,9 +54,21 @@ def _joint(x, c, x_row, n, k, N, K, D, PRECISION: tl.constexpr, DIMS: tl.constex
 
 
 @jit
-def _log_px_kernel(x, c, log_px, x_row, N, K, D, LOWEST: tl.constexpr, PRECISION: tl.constexpr,
-                   ROWS: tl.constexpr, COMPONENTS: tl.constexpr, DIMS: tl.constexpr,
-                   KIND: tl.constexpr):  # fmt: skip
+def _log_px_kernel(
+    x,
+    c,
+    log_px,
+    x_row,
+    N,
+    K,
+    D,
+    LOWEST: tl.constexpr,
+    PRECISION: tl.constexpr,
+    ROWS: tl.constexpr,
+    COMPONENTS: tl.constexpr,
+    DIMS: tl.constexpr,
+    KIND: tl.constexpr,
+):
     n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     largest, total = tl.full((ROWS,), LOWEST, KIND), tl.zeros((ROWS,), KIND)
     for start in range(0, K, COMPONENTS):
@@ -69,9 +81,21 @@ def _log_px_kernel(x, c, log_px, x_row, N, K, D, LOWEST: tl.constexpr, PRECISION
 
 
 @jit
-def _sums_kernel(x, c, log_px, sums, x_row, N, K, D, PRECISION: tl.constexpr,
-                 ROWS: tl.constexpr, COMPONENTS: tl.constexpr, DIMS: tl.constexpr,
-                 KIND: tl.constexpr):  # fmt: skip
+def _sums_kernel(
+    x,
+    c,
+    log_px,
+    sums,
+    x_row,
+    N,
+    K,
+    D,
+    PRECISION: tl.constexpr,
+    ROWS: tl.constexpr,
+    COMPONENTS: tl.constexpr,
+    DIMS: tl.constexpr,
+    KIND: tl.constexpr,
+):
     n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     k = tl.program_id(1) * COMPONENTS + tl.arange(0, COMPONENTS)
     joint = _joint(x, c, x_row, n, k, N, K, D, PRECISION, DIMS, KIND)
@@ -131,8 +155,9 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
     x, (n, dim), k = rows(x), x.shape, len(weights)
     log_px, sums = x.new_empty(n, dtype=kind), x.new_zeros(k, 1 + 2 * dim, dtype=kind)
     settings: dict[str, Any] = TILE | {
-        "PRECISION": PRECISION, "KIND": tl.float64 if kind == torch.float64 else tl.float32
-    }  # fmt: skip
+        "PRECISION": PRECISION,
+        "KIND": tl.float64 if kind == torch.float64 else tl.float32,
+    }
     rows_of_tiles, columns = triton.cdiv(n, TILE["ROWS"]), triton.cdiv(k, TILE["COMPONENTS"])
     _log_px_kernel[(rows_of_tiles,)](x, c, log_px, x.stride(0), n, k, dim, LOWEST=LOWEST, **settings)
     _sums_kernel[(rows_of_tiles, columns)](x, c, log_px, sums, x.stride(0), n, k, dim, **settings)

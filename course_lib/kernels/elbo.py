@@ -1,8 +1,8 @@
 """The two terms of −L_b and all their gradients, in one pass over the logits.
 
 Written with PyTorch's functions, the loss of a VAE reads and writes arrays of the images' size many times.
-The kernel reads each logit and each pixel once, and writes one number back: the gradient by the logit. An
-image's two sums stay in the processor. One program computes one image.
+The kernel reads each logit and each pixel once, and writes one number back: the gradient with respect to the
+logit. An image's two sums stay in the processor. One program computes one image.
 """
 
 from typing import Any, NamedTuple
@@ -49,10 +49,28 @@ def _pixels(logits, x, pixel, inside, BYTES: tl.constexpr, KIND: tl.constexpr):
 
 @jit
 def _elbo_kernel(
-    logits, x, mu, logvar, reconstruction, kl, d_logits, d_mu, d_logvar,
-    logits_row, x_row, mu_row, logvar_row, D, d, share,
-    GRADIENTS: tl.constexpr, BYTES: tl.constexpr, KIND: tl.constexpr, BLOCK: tl.constexpr, Z: tl.constexpr,
-):  # fmt: skip
+    logits,
+    x,
+    mu,
+    logvar,
+    reconstruction,
+    kl,
+    d_logits,
+    d_mu,
+    d_logvar,
+    logits_row,
+    x_row,
+    mu_row,
+    logvar_row,
+    D,
+    d,
+    share,
+    GRADIENTS: tl.constexpr,
+    BYTES: tl.constexpr,
+    KIND: tl.constexpr,
+    BLOCK: tl.constexpr,
+    Z: tl.constexpr,
+):
     n = tl.program_id(0).to(tl.int64)  # the image; its rows begin at logits + n · logits_row and so on
     total = tl.zeros((BLOCK,), KIND)
     for start in range(0, D, BLOCK):
@@ -80,10 +98,27 @@ def _elbo_kernel(
 
 @jit
 def _other_gradients_kernel(
-    logits, x, mu, logvar, g_reconstruction, g_kl, d_logits, d_mu, d_logvar,
-    logits_row, x_row, mu_row, logvar_row, D, d, written,
-    BYTES: tl.constexpr, KIND: tl.constexpr, BLOCK: tl.constexpr, Z: tl.constexpr,
-):  # fmt: skip
+    logits,
+    x,
+    mu,
+    logvar,
+    g_reconstruction,
+    g_kl,
+    d_logits,
+    d_mu,
+    d_logvar,
+    logits_row,
+    x_row,
+    mu_row,
+    logvar_row,
+    D,
+    d,
+    written,
+    BYTES: tl.constexpr,
+    KIND: tl.constexpr,
+    BLOCK: tl.constexpr,
+    Z: tl.constexpr,
+):
     n = tl.program_id(0).to(tl.int64)
     g = tl.load(g_reconstruction + n)
     if g != written:  # mostly equal: then this program has nothing to read or to write
@@ -124,8 +159,17 @@ class _FusedElbo(torch.autograd.Function):
         ctx.written = [logits.new_empty(shape) for shape in shapes]
         given = [rows(t) for t in (logits, x, mu, logvar)]
         steps = [t.stride(0) for t in given]
-        _elbo_kernel[(n,)](*given, *terms, *ctx.written, *steps, pixels, d, share,
-                           GRADIENTS=gradients, **_settings(logits, x, mu))  # fmt: skip
+        _elbo_kernel[(n,)](
+            *given,
+            *terms,
+            *ctx.written,
+            *steps,
+            pixels,
+            d,
+            share,
+            GRADIENTS=gradients,
+            **_settings(logits, x, mu),
+        )
         ctx.save_for_backward(*given)
         return tuple(terms)
 
@@ -139,8 +183,9 @@ class _FusedElbo(torch.autograd.Function):
         ctx.written = None
         upstream = [g.contiguous() for g in (g_reconstruction, g_kl)]
         steps = [t.stride(0) for t in given]
-        _other_gradients_kernel[(len(logits),)](*given, *upstream, *found, *steps, logits.shape[1],
-                                                mu.shape[1], share, **_settings(logits, x, mu))  # fmt: skip
+        _other_gradients_kernel[(len(logits),)](
+            *given, *upstream, *found, *steps, logits.shape[1], mu.shape[1], share, **_settings(logits, x, mu)
+        )
         return found[0], None, found[1], found[2], None
 
 

@@ -20,8 +20,9 @@ def reparameterize_twin(mu: Tensor, logvar: Tensor, seed: Tensor | int | None = 
 
 
 @jit
-def _forward_kernel(mu, logvar, seed, z, mu_row, logvar_row, size, d,
-                    KIND: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+def _forward_kernel(
+    mu, logvar, seed, z, mu_row, logvar_row, size, d, KIND: tl.constexpr, BLOCK: tl.constexpr
+):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     e = tl.randn(tl.load(seed), i).to(KIND)  # number i's noise follows from the seed and from i alone
     row = (i // d).to(tl.int64)  # the rows of a slice may lie farther apart than 32 bits count
@@ -31,8 +32,9 @@ def _forward_kernel(mu, logvar, seed, z, mu_row, logvar_row, size, d,
 
 
 @jit
-def _backward_kernel(g, logvar, seed, d_logvar, g_row, logvar_row, size, d,
-                     KIND: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+def _backward_kernel(
+    g, logvar, seed, d_logvar, g_row, logvar_row, size, d, KIND: tl.constexpr, BLOCK: tl.constexpr
+):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     e = tl.randn(tl.load(seed), i).to(KIND)  # the same numbers once more
     row = (i // d).to(tl.int64)

@@ -69,8 +69,14 @@ def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None)
     kinds = {"matrix products": (True, plots.MODEL), "all other operations": (False, plots.PRIOR)}
     for label, (product, colour) in kinds.items():
         chosen = [o for o in operations if (o.name in PRODUCTS) == product]
-        ax.barh([0] * len(chosen), [o.end - o.begin for o in chosen], left=[o.begin for o in chosen],
-                height=0.6, color=colour, label=f"{label}: {len(chosen)}")  # fmt: skip
+        ax.barh(
+            [0] * len(chosen),
+            [o.end - o.begin for o in chosen],
+            left=[o.begin for o in chosen],
+            height=0.6,
+            color=colour,
+            label=f"{label}: {len(chosen)}",
+        )
     ax.set_yticks([0, 1], ["operations", "phases"])
     ax.set(xlabel="microseconds", ylim=(-0.5, 1.75))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2)
@@ -106,8 +112,14 @@ def programs(who: Tensor, ax: Axes | None = None) -> Axes:
     ax.imshow(place, cmap=colours, vmin=-0.5, vmax=len(ids) - 0.5)
     for i in ids:
         r, c = (float(v.float().mean()) for v in (who == i).nonzero(as_tuple=True))
-        ax.text(c, r, str(i), ha="center", va="center",
-                bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1.5})  # fmt: skip
+        ax.text(
+            c,
+            r,
+            str(i),
+            ha="center",
+            va="center",
+            bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1.5},
+        )
     ax.set(
         xlabel="pixel", ylabel="image", yticks=range(len(who)), title="number of the program that wrote it"
     )
@@ -147,7 +159,7 @@ def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
 
 
 def describe(found: dict[str, Any] | None) -> str:
-    """In one sentence: which machine, versions and date the figures are of, or that there are none."""
+    """One sentence: the machine, versions and date of the figures, or that none were measured."""
     if found is None:
         return (
             "No GPU has been measured for this page yet, so it shows none. `python benchmarks/gpu.py --json "

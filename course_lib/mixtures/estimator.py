@@ -28,10 +28,10 @@ from course_lib.mixtures.density import (
     softmax,
 )
 from course_lib.mixtures.fast_steps import MAX_ROUNDING, FastSteps
-from course_lib.probability.em import Parameters, as_array, as_floats, e_step, empty, m_step, narrowness
+from course_lib.probability.em import Parameters, as_array, as_floats, empty, m_step, narrowness
 from course_lib.probability.gaussians import cholesky
 
-__all__ = ["GaussianMixture", "Parameters", "e_step", "m_step"]
+__all__ = ["GaussianMixture"]
 
 COLLAPSED = 1e12  # a direction this much narrower (in variance) than the data has collapsed onto a point
 

@@ -74,10 +74,12 @@ class Given(LatentImages):
         self.log_variance, self.to_cube = model.vae.log_variance, model.vae.to_cube
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, (N, latent) each, of q(z | x, y) for images x (N, D) in [0, 1]."""
         require.images(x, self.vae.decoder.bias.numel(), self.vae.decoder.bias)
         return self.vae.encoder(x, self._beside(x)).to(x.dtype).chunk(2, -1)
 
     def output(self, z: Tensor) -> Tensor:
+        """One number a pixel (..., D) for codes z (..., latent) and the labels of this object."""
         require.codes(z, self.vae.config["latent"], self.vae.decoder.bias)
         return self.vae.decoder(torch.cat([z, self._beside(z)], -1)).to(z.dtype)
 

@@ -172,7 +172,7 @@ LOSSES = {
 
 
 def loss_named(name: str) -> Loss:
-    """LOSSES[name]. Raises ValueError for a loss that there is not."""
+    """LOSSES[name]. Raises ValueError for an unknown loss."""
     if name not in LOSSES:
         raise ValueError(f"There is no loss {name!r} here: take one of {', '.join(LOSSES)}.")
     return LOSSES[name]

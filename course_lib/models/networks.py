@@ -35,7 +35,7 @@ class Encoder(nn.Module):
     """Images (N, D), flattened from `shape`, and `beside` more numbers each, to (N, outputs).
 
     hidden: the widths of the layers between; for "conv" the channels of the two convolutions come first.
-    Raises ValueError for a kind of network that there is not, and for images that it cannot take.
+    Raises ValueError for an unknown kind of network, and for images that it cannot take.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Encoder(nn.Module):
         self.layers = mlp([features + beside, *hidden, outputs], activation)
 
     def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
+        """Images x (N, D), and what stands beside them (N, beside), to (N, outputs)."""
         features = self.convolutions(x)  # (N, features)
         return self.layers(features if beside is None else torch.cat([features, beside], -1))
 
@@ -111,6 +112,7 @@ class Decoder(nn.Module):
             self.layers, self.convolutions = _normalized(self.layers), _normalized(self.convolutions)
 
     def forward(self, z: Tensor) -> Tensor:
+        """Codes z (..., inputs) to one number a pixel: (..., D)."""
         rows = self.convolutions(self.layers(z.reshape(-1, z.shape[-1])))  # (rows, D)
         return (rows + self.bias).reshape(*z.shape[:-1], len(self.bias))  # (..., D)
 

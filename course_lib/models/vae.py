@@ -141,7 +141,7 @@ class VAE(LatentImages, nn.Module):
     sent through the map that makes a normal z uniform, so that it ends where the prior ends.
     beside: how many more numbers both networks are told (a label's, see `conditional_vae`).
 
-    Raises ValueError for a prior or a likelihood that there is not, and as the networks do.
+    Raises ValueError for an unknown prior or likelihood, and whenever the networks do.
     """
 
     def __init__(

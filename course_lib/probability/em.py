@@ -93,7 +93,7 @@ def arrays_too(step: Callable) -> Callable:
 
 
 def check_type(covariance_type: str) -> None:
-    """Raise ValueError for a covariance_type that there is not: the steps would take it for "full"."""
+    """Raise ValueError for an unknown covariance_type, which the steps would take for "full"."""
     if covariance_type not in COVARIANCE_TYPES:
         names = ", ".join(COVARIANCE_TYPES)
         raise ValueError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
@@ -105,7 +105,7 @@ def log_joint(
 ) -> Tensor:
     """log weight_k + log N(x_n | mean_k, covariance_k): x (N, D) -> (N, K), in nats.
 
-    Raises ValueError, as both steps do, for a covariance_type that there is not.
+    Raises ValueError, as both steps do, for an unknown covariance_type.
     """
     check_type(covariance_type)
     log_px_k = x.new_empty(len(means), len(x))  # (K, N)

@@ -11,6 +11,16 @@ from course_lib.toy_gan.presets import PRESETS, Preset
 from course_lib.toy_gan.settings import STRUCTURE, Settings
 
 __all__ = [
-    "CELLS", "HEAD", "PRESETS", "ROWS", "SIZE", "STRUCTURE",
-    "Game", "Grid", "History", "Preset", "Settings", "State",
-]  # fmt: skip
+    "CELLS",
+    "HEAD",
+    "PRESETS",
+    "ROWS",
+    "SIZE",
+    "STRUCTURE",
+    "Game",
+    "Grid",
+    "History",
+    "Preset",
+    "Settings",
+    "State",
+]

@@ -37,8 +37,15 @@ def eigenvalues(r1: float = 0.0, slope: float = 0.5) -> tuple[complex, complex]:
     return -r1 / 2 + root, -r1 / 2 - root
 
 
-def trajectory(start: tuple[float, float], h: float, steps: int, loss: str = "nonsaturating", r1: float = 0.0,
-               alternating: bool = True, linear: bool = False) -> Tensor:  # fmt: skip
+def trajectory(
+    start: tuple[float, float],
+    h: float,
+    steps: int,
+    loss: str = "nonsaturating",
+    r1: float = 0.0,
+    alternating: bool = True,
+    linear: bool = False,
+) -> Tensor:
     """(θ, ψ) at each of `steps` steps of size h from `start` on: (steps + 1, 2), float64.
 
     alternating: D moves first, and G sees the D that has moved. linear: by the matrix at (0, 0) instead of v.

@@ -47,8 +47,13 @@ def draw_moment(axes: Any, past: History, at: int) -> tuple[list[Any], list[str]
     return curves, [curve.get_label() for curve in curves]
 
 
-def compare(panels: Mapping[str, Lines], xlabel: str, log: Sequence[str] = (),
-            marks: Mapping[str, float] | None = None, xlog: bool = False) -> Any:  # fmt: skip
+def compare(
+    panels: Mapping[str, Lines],
+    xlabel: str,
+    log: Sequence[str] = (),
+    marks: Mapping[str, float] | None = None,
+    xlog: bool = False,
+) -> Any:
     """A panel a title, a line a label, the same look for the same place in each panel; returns the axes (P,).
 
     log: titles whose y is logarithmic; xlog: whether x is; marks: title -> a dotted level.

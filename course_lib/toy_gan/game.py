@@ -15,20 +15,27 @@ from course_lib.toy_gan.settings import Settings
 
 HEAD = (
     "step",  # rounds played
-    "d_updates", "g_updates",
-    "loss_d", "loss_g",  # of the last batch, with its penalties: what a training loop prints; NaN before
+    "d_updates",
+    "g_updates",
+    "loss_d",
+    "loss_g",  # of the last batch, with its penalties: what a training loop prints; NaN before
     "value",  # V(D, G), what D raises: −(what D pays), without penalties, on all of p and q
     "best_value",  # V(D*, G)
-    "jsd", "kl_pq", "kl_qp",  # KL(p ‖ q) is ∞ if G leaves out a cell, KL(q ‖ p) if it has one of its own
-    "tv", "w1",
+    "jsd",
+    "kl_pq",
+    "kl_qp",  # KL(p ‖ q) is ∞ if G leaves out a cell, KL(q ‖ p) if it has one of its own
+    "tv",
+    "w1",
     "accuracy",  # D's, half of the points being real; Wasserstein's critic is cut half way between the means
     "modes",  # reached: on their hill lies at least a quarter of the mass that is due there
     "all_modes",
-    "mean", "std",  # of G's points, also of those outside the grid
+    "mean",
+    "std",  # of G's points, also of those outside the grid
     "push",  # E_q|dL_G/dx|: how hard G's points are pushed
     "outside",  # G's mass outside the grid
-    "theta", "psi",  # the Dirac-GAN's two weights; NaN otherwise
-)  # fmt: skip
+    "theta",
+    "psi",  # the Dirac-GAN's two weights; NaN otherwise
+)
 ROWS = {"q": CELLS, "d": CELLS, "d_star": CELLS, "z": POINTS, "x": POINTS, "push_x": POINTS}
 SIZE = len(HEAD) + sum(ROWS.values())
 
@@ -198,9 +205,12 @@ class Game:
             "q": q[1:-1] / line.dx,
             "d": losses.shown(s.loss, a) - self._centre(q, a),
             "d_star": exact.best_critic(line.p, q, line.dx)[1:-1]
-            if s.loss == "wasserstein" else exact.best_d(line.p, q)[1:-1],
-            "z": line.z_points, "x": points, "push_x": push[CELLS:],
-        }  # fmt: skip
+            if s.loss == "wasserstein"
+            else exact.best_d(line.p, q)[1:-1],
+            "z": line.z_points,
+            "x": points,
+            "push_x": push[CELLS:],
+        }
 
     def _centre(self, q: Tensor, a: Tensor) -> float:
         """A critic is right up to a constant: taken off, so that it is 0 on average over p and q."""
@@ -218,14 +228,27 @@ class Game:
         due, there = (torch.bincount(self.grid.hill, v, modes + 1)[:modes] for v in (p, q))
         dirac = s.players == "dirac"
         values = (
-            self.rounds, self.d_updates, self.g_updates, self.loss_d, self.loss_g,
-            -(p * real + q * fake).sum(), exact.best_value(s.loss, p, q, dx, beyond),
-            exact.jsd(p, q), exact.kl(p, q), exact.kl(q, p), exact.total_variation(p, q),
-            exact.wasserstein(p, q, dx, beyond), (p * above + q * (1 - above)).sum() / 2,
-            (there >= due / 4).sum(), modes, *self.grid.moments(x),
-            (q * ends(push[:CELLS].abs())).sum(), outside,
-            self.g.weights[0] if dirac else np.nan, self.d.weights[0] if dirac else np.nan,
-        )  # fmt: skip
+            self.rounds,
+            self.d_updates,
+            self.g_updates,
+            self.loss_d,
+            self.loss_g,
+            -(p * real + q * fake).sum(),
+            exact.best_value(s.loss, p, q, dx, beyond),
+            exact.jsd(p, q),
+            exact.kl(p, q),
+            exact.kl(q, p),
+            exact.total_variation(p, q),
+            exact.wasserstein(p, q, dx, beyond),
+            (p * above + q * (1 - above)).sum() / 2,
+            (there >= due / 4).sum(),
+            modes,
+            *self.grid.moments(x),
+            (q * ends(push[:CELLS].abs())).sum(),
+            outside,
+            self.g.weights[0] if dirac else np.nan,
+            self.d.weights[0] if dirac else np.nan,
+        )
         return {name: float(value) for name, value in zip(HEAD, values, strict=True)}
 
     def record(self) -> dict[str, float]:

@@ -21,6 +21,7 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b, dtype=torch.float64) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
+        """One number for each point x (N,): (N,)."""
         *hidden, last = self.layers
         h = x[:, None]  # (N, 1)
         for layer in hidden:
@@ -36,6 +37,7 @@ class Theta(nn.Module):
         self.theta = nn.Parameter(torch.zeros(1, dtype=torch.float64))
 
     def forward(self, z: Tensor) -> Tensor:
+        """θ for each z (N,): (N,)."""
         return self.theta.expand(len(z))
 
 
@@ -47,6 +49,7 @@ class Psi(nn.Module):
         self.psi = nn.Parameter(torch.zeros(1, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
+        """ψ·x for points x (N,): (N,)."""
         return self.psi * x
 
 

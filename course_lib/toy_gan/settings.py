@@ -20,20 +20,32 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer_g": ("sgd", "adam"),
 }
 WHOLE = {
-    "d_steps": (1, 100), "g_steps": (1, 100), "batch": (1, 10_000), "seed": (0, 2**32 - 1),
-    "width_g": (1, 256), "width_d": (1, 256), "depth_g": (0, 5), "depth_d": (1, 5),
-}  # fmt: skip
+    "d_steps": (1, 100),
+    "g_steps": (1, 100),
+    "batch": (1, 10_000),
+    "seed": (0, 2**32 - 1),
+    "width_g": (1, 256),
+    "width_d": (1, 256),
+    "depth_g": (0, 5),
+    "depth_d": (1, 5),
+}
 NUMBERS = {
-    "lr_d": (0.0, 10.0), "lr_g": (0.0, 10.0), "r1": (0.0, 1000.0), "clip": (1e-6, 1000.0),
-    "penalty": (0.0, 1000.0), "beta1": (0.0, 0.9999), "beta2": (0.0, 0.999999), "start": (-100.0, 100.0),
-}  # fmt: skip
+    "lr_d": (0.0, 10.0),
+    "lr_g": (0.0, 10.0),
+    "r1": (0.0, 1000.0),
+    "clip": (1e-6, 1000.0),
+    "penalty": (0.0, 1000.0),
+    "beta1": (0.0, 0.9999),
+    "beta2": (0.0, 0.999999),
+    "start": (-100.0, 100.0),
+}
 # A change of one of these is another game, from its first step on; all others may change while it is played.
 STRUCTURE = ("data", "heights", "z", "players", "width_g", "width_d", "depth_g", "depth_d", "seed", "start")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A game's settings, each a plain JSON value. ValueError, one sentence, for what there is not.
+    """A game's settings, each a plain JSON value. ValueError, in one sentence, for an unknown one.
 
     data: the name of a 1-D density, or "drawn", whose `heights` (at least 2, none below 0) stand on equal
     parts of the line from −8 to 8. players: "dirac" is the two-parameter game, which has its own data, a
@@ -99,7 +111,7 @@ class Settings:
             densities.drawn(self.heights)  # raises for heights that are no density
 
     def change(self, **changes: Any) -> "Settings":
-        """These settings with some changed. ValueError for a name that there is not, or a wrong value."""
+        """These settings with some changed. ValueError for an unknown name or a wrong value."""
         if changes.get("data", "drawn") != "drawn":
             changes.setdefault("heights", None)
         return dataclasses.replace(self, **changes)

@@ -66,7 +66,7 @@ def train_gan(
     recipe's. checkpoint: a file to resume from. weights: (N,), how often each row is drawn, as for `Run`.
     options: those of `Run.train`, but evaluate is given the GAN, and autocast goes before the recipe's. The
     run's history holds what the two updates return.
-    Raises ValueError for a loss that there is not, and for a graph with a penalty that is not in each step.
+    Raises ValueError for an unknown loss, and for a graph with a penalty that is not in each step.
     """
     if not isinstance(recipe, GANRecipe):
         raise ValueError(f"train_gan takes a GANRecipe, not {type(recipe).__name__}.")

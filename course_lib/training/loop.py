@@ -65,9 +65,17 @@ class Run:
     that is damaged, or is of another architecture, optimizer, seed, batch size, data or weights.
     """
 
-    def __init__(self, data: Tensor | tuple[Tensor, ...], *, batch_size: int = 128, seed: int = 0,
-                 weights: Tensor | None = None, checkpoint: str | Path | None = None,
-                 facts: Mapping[str, Any] | None = None, **parts: Any) -> None:  # fmt: skip
+    def __init__(
+        self,
+        data: Tensor | tuple[Tensor, ...],
+        *,
+        batch_size: int = 128,
+        seed: int = 0,
+        weights: Tensor | None = None,
+        checkpoint: str | Path | None = None,
+        facts: Mapping[str, Any] | None = None,
+        **parts: Any,
+    ) -> None:
         self._rows = as_rows(data)
         self._single = isinstance(data, Tensor)
         n = len(self._rows[0])
@@ -107,11 +115,19 @@ class Run:
         return _append(self._log, self.step, self._means()) if self._pending else self._log
 
     def train(
-        self, update: Callable[[Any], dict[str, Any]], epochs: float, *, report_every: int = 50,
-        evaluate: Callable[[], dict[str, float]] | None = None, evaluate_every: float = 1,
-        picture: Callable[["Run"], Any] | None = None, picture_every: float = 1,
-        graph: bool = False, autocast: bool = False, quiet: bool = False,
-    ) -> Log:  # fmt: skip
+        self,
+        update: Callable[[Any], dict[str, Any]],
+        epochs: float,
+        *,
+        report_every: int = 50,
+        evaluate: Callable[[], dict[str, float]] | None = None,
+        evaluate_every: float = 1,
+        picture: Callable[["Run"], Any] | None = None,
+        picture_every: float = 1,
+        graph: bool = False,
+        autocast: bool = False,
+        quiet: bool = False,
+    ) -> Log:
         """Train until `epochs` epochs are done in all; return the history. After an interrupt, call it again.
 
         update(batch) gets the rows drawn (a tensor, or the tuple), does a step, returns a dict of numbers:

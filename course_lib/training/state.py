@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from course_lib import require
+
 HOW = ("capturable", "foreach", "fused")  # options of how an optimizer computes, not of what
 
 
@@ -94,10 +96,7 @@ def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _is_bad(value: Any) -> bool:
     """NaN or infinity in a tensor, NaN as a number; a scheduler's best loss so far may begin at infinity."""
     if isinstance(value, Tensor):
-        if not value.is_floating_point() or value.numel() == 0:
-            return False
-        # one pass; if one number is NaN, both of these are
-        return not bool(torch.stack(torch.aminmax(value.detach())).isfinite().all())
+        return value.is_floating_point() and not require.all_finite(value)
     return isinstance(value, float) and math.isnan(value)
 
 

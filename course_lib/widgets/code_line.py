@@ -39,8 +39,15 @@ class CodeLine(Live):
     marks: Any = traitlets.List().tag(sync=True)  # for each model, positions on the line
     sprite = traitlets.Unicode().tag(sync=True)  # a row of pictures a model, then true images
 
-    def __init__(self, decoders: dict[str, Decoder], truth: Any = None, limits: Any = None, marks: Any = None,
-                 positions: int = 101, device: str = "cpu"):  # fmt: skip
+    def __init__(
+        self,
+        decoders: dict[str, Decoder],
+        truth: Any = None,
+        limits: Any = None,
+        marks: Any = None,
+        positions: int = 101,
+        device: str = "cpu",
+    ):
         ends = line_ends(decoders, limits)  # (models, 2)
         rows: list[np.ndarray] = []
         for (name, decode), (low, high) in zip(decoders.items(), ends, strict=True):

@@ -40,8 +40,16 @@ class LatentExplorer(Live):
     channels = traitlets.Int(1).tag(sync=True)  # 1: grey, 3: red, green, blue
     sprite = traitlets.Unicode().tag(sync=True)  # the decoded grid, its top row first
 
-    def __init__(self, decode: Decoder, points: Any = None, labels: Any = None, limits: float = 3.0,
-                 size: int = 420, names: tuple[str, str] = ("z1", "z2"), device: str = "cpu"):  # fmt: skip
+    def __init__(
+        self,
+        decode: Decoder,
+        points: Any = None,
+        labels: Any = None,
+        limits: float = 3.0,
+        size: int = 420,
+        names: tuple[str, str] = ("z1", "z2"),
+        device: str = "cpu",
+    ):
         self.decode, self.device = decode, device
         m, height, width, channels = pictures(decode, torch.zeros(2, 2, device=device)).shape[1:]
         # 25 along a side is a step of 0.25 from −3 to 3, between which the page blends; a row of ten gets 9,

@@ -40,8 +40,9 @@ class Quiz(Live):
     shape: Any = traitlets.List().tag(sync=True)  # [pairs, H, W, images in a row of the sprite]
     sprite = traitlets.Unicode().tag(sync=True)  # all real images, then all made ones
 
-    def __init__(self, real: Any, made: Any, seed: Any = 0, mode: str = "one",
-                 file: str | Path = "quiz_answers.json"):  # fmt: skip
+    def __init__(
+        self, real: Any, made: Any, seed: Any = 0, mode: str = "one", file: str | Path = "quiz_answers.json"
+    ):
         if mode not in ("one", "pairs"):
             raise ValueError(f'mode is "one" or "pairs", not {mode!r}.')
         if not isinstance(seed, Integral) or not 0 <= int(seed) < 2**31:
@@ -63,8 +64,13 @@ class Quiz(Live):
         cells = self.pairs.reshape(2 * n, *self.pairs.shape[2:])
         cells = np.pad(cells, ((0, -2 * n % columns), (0, 0), (0, 0), (0, 0)))
         self.written: Path | None = None
-        super().__init__(mode=mode, seed=int(seed), file=str(file), shape=[*self.pairs.shape[1:4], columns],
-                         sprite=data_url(cells.reshape(-1, columns, *cells.shape[1:])))  # fmt: skip
+        super().__init__(
+            mode=mode,
+            seed=int(seed),
+            file=str(file),
+            shape=[*self.pairs.shape[1:4], columns],
+            sprite=data_url(cells.reshape(-1, columns, *cells.shape[1:])),
+        )
 
     def score(self, mode: str | None = None, classroom: bool | None = None) -> dict[str, Any]:
         """What was answered with this seed in a mode, alone or in class; None: as the widget stands.

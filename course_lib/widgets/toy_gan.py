@@ -27,7 +27,7 @@ class ToyGAN(Live):
     be changed while the game is played. From Python `play(steps)`, `change(...)` and `load(preset)` do the
     same; `history` is what happened so far (see course_lib.toy_gan.History).
 
-    ValueError: one sentence for a setting or preset that there is not.
+    ValueError, in one sentence, for an unknown setting or preset.
     """
 
     script = tuple(

@@ -447,7 +447,7 @@ assert 0.8 < radius[0.0] < 1.25 and grown > 1.3 and radius[1.0] < 1e-3
 
 # %% [markdown]
 # *Because* each player runs where the other one sends it, a quarter of a turn behind: G is pushed by ψ, D by −θ. The matrix of
-# that motion has the eigenvalues ±½i, so the game turns and never arrives. Steps in turns stay on their ring; steps at the same
+# that motion has the eigenvalues ±½i, so the game turns and never arrives. Alternating steps stay on their ring; steps at the same
 # time spiral outwards, each one making the squared radius 1 + h²/4 times as large near the centre. The penalty **R1** brakes D:
 # γ/2 times the squared slope of its logit at the data, here γ/2·ψ². The eigenvalues become −γ/2 ± √(γ²/4 − ¼): a negative real
 # part, and both come to rest, with very small steps fastest at γ = 1.

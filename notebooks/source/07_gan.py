@@ -243,7 +243,7 @@ print(f"the new G fools the old D better in {fooled.sum()} of {len(fooled)} roun
 #
 # ## 4 · Where G's signal comes from
 #
-# G never sees a real image. All it gets is the slope of D's score by the pixels of its own image: for each pixel, whether
+# G never sees a real image. All it gets is the gradient of D's score with respect to the pixels of its own image: for each pixel, whether
 # D would like it brighter or darker. G's weights then move so that its pixels move there. The cell computes G's gradient
 # in these two parts and asserts that it is the whole of it. It also asks what is left if D says the same of all images.
 

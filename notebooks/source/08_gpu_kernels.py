@@ -239,7 +239,7 @@ assert apart == 0 and len(set(losses)) == 20
 # A graph removes the waiting between operations. What remains is that each of them reads its input from memory and
 # writes its output there, for the next to read it again. Memory is the slowest part of a GPU.
 #
-# **Predict:** from the decoder's logits to the loss and back to the gradient by the logits: how many times is an array of
+# **Predict:** from the decoder's logits to the loss and back to the gradient with respect to the logits: how many times is an array of
 # the logits' size read or written?
 
 
