@@ -97,7 +97,7 @@ def draw_points(generator: Generator, n: int, k: int) -> dict[str, Tensor]:
     """A mixture of k components and n points that lie near one of them."""
     mixture = draw_mixture(generator, k)
     # Components within each other's reach: two log-densities of a point then differ by about ½(8 + 2)² = 50
-    # at most, and exp overflows beyond 88. What overflows is named where the check asks about points far away.
+    # at most, and exp overflows beyond 88. What overflows is named where the check asks about far points.
     mixture["means"] = mixture["means"].clamp(-4, 4)
     mixture["stds"] = mixture["stds"].clamp(min=1)
     # near a component, so that plain densities do not round to 0 yet
