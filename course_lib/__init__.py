@@ -3,8 +3,8 @@
 The core, in reading order; each room imports only from those before it: require, files, device; data;
 probability; models; plots; training; evaluation; recipes, shipped (`weights` holds what they load).
 
-The satellites import the core, and the core never imports them: mixtures, toy_gan, kernels, widgets, checks,
-grading. docs/house.md is the map.
+The satellites import the core, and the core never imports them: mixtures, toy_gan, figures, kernels, widgets,
+checks, grading. docs/house.md is the map.
 """
 
 __version__ = "0.1.0"

@@ -22,7 +22,7 @@ CORE = [
     "recipes",
     "shipped",
 ]
-SATELLITES = ["mixtures", "toy_gan", "kernels", "widgets", "checks", "grading"]
+SATELLITES = ["mixtures", "toy_gan", "figures", "kernels", "widgets", "checks", "grading"]
 DEVELOPERS_FOLDERS = ("tests", "benchmarks", "tools", "notebooks")
 
 

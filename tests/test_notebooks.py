@@ -100,6 +100,43 @@ def test_a_tag_that_is_taken_away_in_the_source_goes(folder):
     assert "tags" not in build.pair(notebook).cells[0].metadata
 
 
+METADATA = {
+    "tags": ["check"],
+    "slideshow": {"slide_type": "subslide"},
+    "nbgrader": {"grade": True, "grade_id": "one", "points": 4},
+    "alt": 'The curve falls from 4 to 1, then stays: a "plateau", as 50 % of the runs show.',
+}
+
+
+def test_slides_grading_and_alternative_texts_survive_the_way_there_and_back(folder):
+    notebook = write_source(folder, "a = 1")
+    nb = build.pair(notebook)
+    nb.cells[0].metadata.update(METADATA, collapsed=True)
+    build.save(nb, notebook)
+    assert build.pair(notebook).cells[0].metadata == METADATA
+    assert build.read_source(folder / "source" / "01_tiny.py").cells[0].metadata == METADATA
+    source = folder / "source" / "01_tiny.py"
+    source.write_text(source.read_text().replace("subslide", "notes"))
+    assert build.pair(notebook).cells[0].metadata["slideshow"] == {"slide_type": "notes"}
+
+
+def test_a_picture_carries_the_alternative_text_of_its_cell(folder):
+    draw = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nplt.plot([2, 1])\nplt.show()"
+    texts = ["A straight line that rises from 1 to 2 over the whole picture.", "A straight line that falls."]
+    notebook = write_source(folder, draw)
+    nb = build.pair(notebook)
+    nb.cells[0].metadata["alt"] = texts
+    build.save(nb, notebook)
+    build.run(notebook)
+    nb = nbformat.read(notebook, as_version=4)
+    assert [o.metadata["image/png"]["alt"] for o in build.pictures(nb.cells[0])] == texts
+    assert len(build.alt_problems("01_tiny", nb)) == 1  # the second only names the picture
+    nb.cells[0].metadata["alt"] = [texts[0], texts[0]]
+    build.save(nb, notebook)
+    nb = build.pair(notebook)
+    assert ["two pictures" in p for p in build.alt_problems("01_tiny", nb)] == [True]
+
+
 def test_an_edit_in_the_notebook_reaches_the_source(folder):
     notebook = write_source(folder, "a = 1")
     nb = build.pair(notebook)
@@ -288,8 +325,7 @@ def replace(number: int, source: str):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda cells: cells.extend(new_markdown_cell("more") for _ in range(30)), "20 to 45"),
-        (lambda cells: cells.__delitem__(slice(3, 15)), "20 to 45"),
+        (lambda cells: cells.__delitem__(slice(3, 15)), "at least 20"),
         (lambda cells: cells.extend(new_code_cell("1") for _ in range(20)), "are prose"),
         (replace(4, "\n".join("x = 1" for _ in range(26))), "26 lines of code"),
         (lambda cells: [c.update(source=c.source + "\nx = 1" * 10) for c in cells], "median"),

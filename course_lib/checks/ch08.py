@@ -115,7 +115,8 @@ def tile_sum(student: Student) -> None:
     def draw(source: torch.Generator, pixels: int, width: int) -> Inputs:
         first = int(torch.randint(30, 90, (), generator=source))
         memory = Memory(torch.randn(pixels, generator=source), width, first)
-        program = int(torch.randint(-(-pixels // width), (), generator=source))
+        # Never program 0: an answer that reads the first pixels only would be right there.
+        program = int(torch.randint(1, -(-pixels // width), (), generator=source))
         return {"load": memory.load, "logits": first, "D": pixels, "program": program, "block": width}
 
     other_inputs(student, sum_of_tile, draw, (10, 4), (30 + secrets.randbelow(20), 7))

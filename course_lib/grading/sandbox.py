@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -303,7 +303,7 @@ def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str,
                 return "too much output", bytes(received)
             if time.monotonic() > deadline:
                 return "out of time", bytes(received)
-            if memory_of(process) > limits.memory:
+            if takes_more_than(process, limits.memory):
                 return "out of memory", bytes(received)
 
 
@@ -317,18 +317,42 @@ def ended_by_itself(process: subprocess.Popen) -> str:
         return "ended early"
 
 
-def memory_of(process: subprocess.Popen) -> int:
+def takes_more_than(process: subprocess.Popen, limit: int) -> bool:
+    """Whether all processes of the sandbox together hold more than `limit` bytes.
+
+    Resident sizes are quick to read, but they count a page that several processes share once for
+    each of them: five forks of a process that imported torch would seem to take six times its
+    memory. So a sum above the limit is computed again from proportional sizes, which count each
+    shared page once.
+    """
+    return memory_of(process, resident_size) > limit and memory_of(process, own_share) > limit
+
+
+def memory_of(process: subprocess.Popen, size: Callable[[psutil.Process], int]) -> int:
     """Bytes of memory that all processes of the sandbox hold together."""
     total = 0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
             try:
-                total += child.memory_info().rss
+                total += size(child)
             except psutil.Error:  # it ended between two looks
                 continue
     except psutil.Error:
         return 0
     return total
+
+
+def resident_size(process: psutil.Process) -> int:
+    """Bytes of a process that are in memory, shared pages included."""
+    return process.memory_info().rss
+
+
+def own_share(process: psutil.Process) -> int:
+    """Bytes of a process in memory, of each shared page its part; all of them where that is hidden."""
+    try:
+        return process.memory_full_info().pss
+    except (psutil.AccessDenied, AttributeError):  # AttributeError: systems other than Linux
+        return resident_size(process)
 
 
 def end(process: subprocess.Popen) -> None:

@@ -35,7 +35,8 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from course_lib import checks, plots
 from course_lib.data import course_digits, eight_modes, shipped_models_fit, skyline
 from course_lib.device import FAST
-from course_lib.mixtures.estimator import GaussianMixture, e_step, m_step
+from course_lib.mixtures.estimator import GaussianMixture
+from course_lib.probability.em import e_step, m_step
 from course_lib.widgets import EMStepper
 
 torch.set_default_dtype(torch.float64)  # EM subtracts numbers that nearly agree
