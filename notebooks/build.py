@@ -426,7 +426,7 @@ def style_problems(name: str, nb: NotebookNode) -> list[str]:
         for i, c in enumerate(cells)
         if c.cell_type == "code" and re.search(r"^checks\.\w+\(", c.source, re.M)
     ]
-    must(len(checks) in (3, 4), f"{len(checks)} cells check an exercise; three or four do")
+    must(2 <= len(checks) <= 4, f"{len(checks)} cells check an exercise; two to four do")
     for i in checks:
         stub = next((c for c in reversed(cells[:i]) if c.cell_type == "code"), None)
         must(

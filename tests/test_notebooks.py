@@ -336,7 +336,7 @@ def replace(number: int, source: str):
         (replace(0, "# Title\n\nIt takes 3 minutes and needs nothing."), "you will be able to"),
         (replace(15, "## Summary"), "What the lecture said"),
         (replace(17, "## Homework"), "'Exercises'"),
-        (replace(20, "pass"), "2 cells check"),
+        (lambda cells: [c.update(source="pass") for c in cells if "checks." in c.source], "0 cells check"),
         (replace(19, "def f0(x):\n    return 0"), "stub"),
         (replace(3, " "), "empty"),
     ],
