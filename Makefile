@@ -41,7 +41,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test notebooks run pages lint bench homework release clean address
+.PHONY: help lab test thorough notebooks run pages lint bench homework release clean address
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,9 @@ lab: $(STUDENT)  ## install the course into .venv and open JupyterLab on the fir
 
 test: $(DEVELOPER)  ## run all tests and, with small budgets, all notebooks
 	COURSE_FAST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval-lax tests $(wildcard notebooks/*.ipynb)
+
+thorough: $(DEVELOPER)  ## run the tests with every costly case, which takes an hour
+	@COURSE_THOROUGH=1 $(MAKE) test
 
 notebooks: $(DEVELOPER)  ## run all notebooks in full and save their outputs
 	$(BIN)/python notebooks/build.py run

@@ -4,13 +4,13 @@ What the widget can do alone is tested in test_widgets_toy_gan_browser.py; here 
 """
 
 import json
-import os
 
 import nbformat
 import pytest
 from browser import ROOT, Page
 from test_notebooks import build
 from test_widgets_toy_gan_browser import GAN, choose, data, press, settings, stands_still
+from thorough import THOROUGH
 
 from course_lib.widgets import ToyGAN
 
@@ -22,11 +22,8 @@ WIDGET = next(i for i, c in CODE if c.source.strip() == "ToyGAN()")
 LIVE = "application/vnd.jupyter.widget-view+json"
 
 
-# Other tests open widgets in Notebook 7 as well; there the whole chapter runs where everything is asked for.
-EVERYTHING = os.environ.get("COURSE_EVERY_CHAPTER", "") not in ("", "0")
-
-
-@pytest.fixture(scope="module", params=["lab", "notebook", "exported"] if EVERYTHING else ["lab", "exported"])
+# Other tests open widgets in Notebook 7 as well; there the whole chapter only runs in a thorough run.
+@pytest.fixture(scope="module", params=["lab", "notebook", "exported"] if THOROUGH else ["lab", "exported"])
 def chapter(request, chromium):
     """The chapter in an interface, all its cells run once, or exported; the tests go down it in order."""
     if request.param == "exported":
