@@ -172,14 +172,21 @@ def stage(source: Path) -> None:
 def toy_gan() -> str:
     """The ToyGAN widget as a page: one file, which needs nothing else."""
     from course_lib.toy_gan import PRESETS
+    from course_lib.toy_gan.settings import CHOICES, NUMBERS, WHOLE
     from course_lib.widgets import ToyGAN
     from course_lib.widgets.toy_gan import listed, tables
 
     template = Environment(loader=FileSystemLoader(HERE)).get_template("toygan.html")
-    state = {"settings": PRESETS["balanced"].settings.to_json(), "played": 0, "presets": listed(), "tables": tables()}
-    state["kept_runs"] = []
-    script = ToyGAN.source.replace("export default definition;", "").replace("</", "<\\/")
-    script = re.sub(r"^export \{.*\};$", "", script, flags=re.MULTILINE)
+    state = {
+        "presets": listed(),
+        "tables": tables(),
+        "plain": True,
+        "begin": PRESETS["balanced"].settings.to_json(),
+        "choices": CHOICES,
+        "numbers": NUMBERS | WHOLE,
+        "whole": list(WHOLE),
+    }
+    script = re.sub(r"^export .*;$", "", ToyGAN.source, flags=re.MULTILINE).replace("</script", "<\\/script")
     return template.render(
         address=address(),
         style=(HERE / "toygan.css").read_text(encoding="utf-8"),
@@ -208,7 +215,8 @@ def build(folder: Path) -> int:
         shutil.copy(chapter, folder / "notebooks")
     (folder / "toygan.html").write_text(toy_gan(), encoding="utf-8")
     (folder / ".nojekyll").touch()  # else GitHub Pages leaves out the folders that begin with _
-    shutil.rmtree(source)
+    for work in (source, folder.with_name("jupyter_execute")):  # the second is where myst-nb keeps pictures
+        shutil.rmtree(work, ignore_errors=True)
     return app.statuscode
 
 

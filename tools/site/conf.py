@@ -151,7 +151,7 @@ class Links:
         self.works = {}
         for citation in app.env.get_domain("cite").citations:  # type: ignore[attr-defined]
             for authors in cited_as(citation.entry.persons["author"]):
-                anchor = f"{self.uri(citation.docname)}#{citation.citation_id}"
+                anchor = f"{self.uri('bibliography')}#{citation.citation_id}"
                 self.works[authors, citation.entry.fields["year"]] = anchor
 
     @staticmethod
