@@ -127,7 +127,8 @@ def test_the_words_for_a_picture_are_the_author_s(site, pages):
 
 def weight(site: Path, name: str, page: Reader) -> tuple[int, int]:
     """Bytes of a page with its own pictures, and of the files that it shares with other pages."""
-    files = {((site / name).parent / unquote(urlsplit(link).path)).resolve() for link in page.loads}
+    links = [link for link in page.loads if not link.startswith("data:")]
+    files = {((site / name).parent / unquote(urlsplit(link).path)).resolve() for link in links}
     files = {path for path in files if path.is_file()}
     shared = {path for path in files if "_static" in path.parts}
     own = (site / name).stat().st_size + sum(path.stat().st_size for path in files - shared)

@@ -178,7 +178,7 @@ def toy_gan() -> str:
 
     template = Environment(loader=FileSystemLoader(HERE)).get_template("toygan.html")
     state = {
-        "presets": listed(),
+        "presets": [shown | {"rounds": PRESETS[shown["name"]].rounds} for shown in listed()],
         "tables": tables(),
         "plain": True,
         "begin": PRESETS["balanced"].settings.to_json(),

@@ -234,12 +234,13 @@ def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     context["repository"] = f"https://github.com/{repository()}"
 
 
-def mend_tables(app: Sphinx, failure: Exception | None) -> None:
-    """A corner of a table without words names no row and no column: it is no heading."""
+def mend(app: Sphinx, failure: Exception | None) -> None:
+    """A corner of a table without words is no heading; what is folded is called as it says."""
     if failure is None:
         for path in Path(app.outdir).rglob("*.html"):
             page = path.read_text(encoding="utf-8")
             mended = re.sub(r"<th(?: [^>]*)?>(?:\s|<p>|</p>)*</th>", "<td></td>", page)
+            mended = mended.replace(' aria-label="Toggle hidden content"', "")
             if mended != page:
                 path.write_text(mended, encoding="utf-8")
 
@@ -250,5 +251,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("course_glossary", glossary(), "html")
     app.connect("doctree-resolved", add_links)
     app.connect("html-page-context", head)
-    app.connect("build-finished", mend_tables)
+    app.connect("build-finished", mend)
     return {"parallel_read_safe": False, "parallel_write_safe": False}
