@@ -10,10 +10,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from site_folder import BUILD, ROOT
 from test_notebooks import build
+
+from course_lib.checks.report import COLOUR
+from course_lib.widgets import ElboBars
 
 pytest_plugins = ["browser", "site_folder"]
 
@@ -47,7 +52,11 @@ class Reader(HTMLParser):
         if tag == "a" and found.get("href"):
             self.links.append(str(found["href"]))
         for element, name in LOADED:
-            if tag == element and found.get(name) and found.get("rel") not in ("next", "prev", "search", "index", "canonical"):
+            if (
+                tag == element
+                and found.get(name)
+                and found.get("rel") not in ("next", "prev", "search", "index", "canonical")
+            ):
                 self.loads.append(str(found[name]))
         self.inside = tag
 
@@ -102,7 +111,9 @@ def test_nothing_is_loaded_from_another_machine(site, pages):
         text = (site / name).read_text(encoding="utf-8")
         assert not re.search(r"(?:url\(|import\(?|fetch\()\s*[\"']?(?:https?:)?//", text), name
     for sheet in site.rglob("*.css"):
-        assert not re.search(r"url\(\s*[\"']?(?:https?:)?//|@import", sheet.read_text(encoding="utf-8")), sheet
+        assert not re.search(r"url\(\s*[\"']?(?:https?:)?//|@import", sheet.read_text(encoding="utf-8")), (
+            sheet
+        )
 
 
 def test_pages_have_a_language_a_title_and_pictures_with_words(pages):
@@ -115,7 +126,7 @@ def test_pages_have_a_language_a_title_and_pictures_with_words(pages):
 
 
 def test_the_words_for_a_picture_are_the_author_s(site, pages):
-    """Whatever a chapter says of its pictures is in its page; the others are numbered within their section."""
+    """Whatever a chapter says of its pictures is in its page; others are numbered in their section."""
     for chapter, path in zip(CHAPTERS, build.all_notebooks(), strict=True):
         shown = {image.get("alt") for image in pages[chapter].images}
         for cell in nbformat.read(path, as_version=4).cells:
@@ -141,7 +152,9 @@ def test_a_visitor_on_a_slow_line_waits_no_longer_than_promised(site, pages):
         assert own <= LARGEST["chapter"], name
         assert shared <= LARGEST["shared"], name
     assert (site / "toygan.html").stat().st_size <= LARGEST["toygan.html"]
-    assert pages["toygan.html"].loads == [link for link in pages["toygan.html"].loads if link.startswith("data:")]
+    assert pages["toygan.html"].loads == [
+        link for link in pages["toygan.html"].loads if link.startswith("data:")
+    ]
 
 
 def test_a_chapter_says_where_it_can_be_run(site, pages):
@@ -159,7 +172,11 @@ def slug() -> str:
 def test_set_up_and_checks_are_folded(site):
     for name, path in zip(CHAPTERS, build.all_notebooks(), strict=True):
         cells = nbformat.read(path, as_version=4).cells
-        folded = [c for c in cells if "google.colab" in c.source or {"parameters", "check"} & set(c.metadata.get("tags", []))]
+        folded = [
+            c
+            for c in cells
+            if "google.colab" in c.source or {"parameters", "check"} & set(c.metadata.get("tags", []))
+        ]
         text = (site / name).read_text(encoding="utf-8")
         assert len(re.findall(r'<details class="[^"]*\bhide\b', text)) >= len(folded) > 0
 
@@ -177,7 +194,9 @@ def test_whoever_is_cited_is_in_the_bibliography(site):
     missing = []
     for name in CHAPTERS:
         text = (site / name).read_text(encoding="utf-8")
-        article = re.sub(r"<(script|style|pre|math)\b.*?</\1>", " ", text.split('role="main"')[1], flags=re.DOTALL)
+        article = re.sub(
+            r"<(script|style|pre|math)\b.*?</\1>", " ", text.split('role="main"')[1], flags=re.DOTALL
+        )
         without = re.sub(r"<a\b.*?</a>", " ", article, flags=re.DOTALL).replace("&amp;", "&")
         missing += [f"{name}: {' '.join(found)}" for found in CITED.findall(re.sub(r"<[^>]+>", "", without))]
     assert missing == []
@@ -196,17 +215,52 @@ def test_words_of_the_glossary_explain_themselves(site, pages):
     assert len({link for link, _ in tips}) == len(tips)  # each word once a page
 
 
+def run(code: str, *arguments: object) -> str:
+    """What code prints that uses the site's build.py: in another process, for the notebooks have a build.py too."""
+    command = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import build\n" + code]
+    done = subprocess.run([*command, BUILD.parent, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_a_saved_widget_gets_the_script_of_today(tmp_path):
+    """Its state and its picture stay; what it did not know when it was saved has its default."""
+    data, _ = ElboBars()._repr_mimebundle_()
+    old = data["text/html"].replace("const COLOUR", "const OLD_COLOUR")
+    output = new_output("display_data", data={"text/html": old, "text/plain": "ElboBars(…)"})
+    path = tmp_path / "04_old.ipynb"
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# Old"), new_code_cell("1", outputs=[output])]), path
+    )
+    code = "from pathlib import Path\noutput = build.prepared(Path(sys.argv[2])).cells[1].outputs[0]\n"
+    html = run(code + "print(output.data['text/html'])", path)
+    assert "OLD_COLOUR" in old
+    assert "OLD_COLOUR" not in html
+    assert data["image/png"] in html
+
+
+def luminance(colour: str) -> float:
+    part = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("status", COLOUR)
+def test_a_verdict_can_be_read_on_white_and_on_a_dark_theme(status):
+    light = luminance(COLOUR[status]) + 0.05
+    assert (luminance("#FFFFFF") + 0.05) / light >= 4.5
+    assert light / (luminance("#212121") + 0.05) >= 3
+    sheet = (BUILD.parent / "static" / "site.css").read_text(encoding="utf-8")
+    assert f'[style*="{COLOUR[status]}"]' in sheet  # the site has a shade of its own for each ground
+
+
 def test_the_address_of_a_fork_reaches_cards_and_links(tmp_path):
     """The site takes its address from the one place that holds it."""
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import build; from pathlib import Path\n"
-        "build.ROOT = Path(sys.argv[2]); print(build.repository(), build.address())"
-    )
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8").replace(slug(), "Someone/their.course")
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
-    command = [sys.executable, "-c", code, str(BUILD.parent), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["Someone/their.course", "https://someone.github.io/their.course/"]
+    code = (
+        "from pathlib import Path\nbuild.ROOT = Path(sys.argv[2])\nprint(build.repository(), build.address())"
+    )
+    assert run(code, tmp_path).split() == ["Someone/their.course", "https://someone.github.io/their.course/"]
 
 
 def test_the_workflow_publishes_what_make_site_builds():
@@ -214,8 +268,18 @@ def test_the_workflow_publishes_what_make_site_builds():
     assert set(workflow["jobs"]) == {"build", "publish"}
     steps = workflow["jobs"]["build"]["steps"]
     assert "make site" in [step.get("run") for step in steps]
-    used = [step["uses"].split("@")[0] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
-    assert used == ["actions/checkout", "actions/setup-python", "actions/upload-pages-artifact", "actions/deploy-pages"]
+    used = [
+        step["uses"].split("@")[0]
+        for job in workflow["jobs"].values()
+        for step in job["steps"]
+        if "uses" in step
+    ]
+    assert used == [
+        "actions/checkout",
+        "actions/setup-python",
+        "actions/upload-pages-artifact",
+        "actions/deploy-pages",
+    ]
     (upload,) = [step for step in steps if "upload-pages" in step.get("uses", "")]
     assert upload["with"]["path"] == "build/site"
     assert workflow["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"}

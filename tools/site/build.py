@@ -3,8 +3,8 @@
 python tools/site/build.py [FOLDER]      writes the site into FOLDER (build/site without it)
 
 The notebooks and pages are copied into a source folder, prepared for reading there (set-up folded, links and
-alternative texts added, widgets with the script of today), and given to Sphinx. `toygan.html` is written beside them:
-one file, which can be mailed.
+alternative texts added, widgets with the script of today), and given to Sphinx. `toygan.html` is written
+beside them: one file, which can be mailed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))  # where the course is not installed, its widgets are found all the same
 
-# The pages in docs/ in the order in which they are offered. Those that do not exist are left out, and one that is
-# not named here comes last.
+# The pages in docs/ in the order in which they are offered. Those that do not exist are left out, and one
+# that is not named here comes last.
 TEACH = ("teaching", "homework", "measurements", "accessibility", "contributing", "house")
 LOOK_UP = ("glossary", "errata")
 
@@ -46,7 +46,7 @@ def repository() -> str:
 
 
 def address() -> str:
-    """Where GitHub Pages shows the site, with a slash at the end; empty as long as nobody owns the repository."""
+    """Where GitHub Pages shows the site, ending in a slash; empty as long as the owner is a placeholder."""
     owner, name = repository().split("/")
     return "" if owner == "OWNER" else f"https://{owner.lower()}.github.io/{name}/"
 
@@ -99,7 +99,7 @@ def describe(nb: NotebookNode) -> None:
 
 
 def renew_widgets(nb: NotebookNode) -> None:
-    """Give each saved widget the script of today, so that what is mended in a widget is mended in its page."""
+    """Give each saved widget the script of today: what is mended in a widget is mended in its page."""
     from course_lib import widgets  # it imports torch, which takes a while
 
     for cell in nb.cells:
@@ -156,7 +156,9 @@ def stage(source: Path) -> None:
         text = linked(page.read_text(encoding="utf-8"), "docs")
         (source / "docs" / page.name).write_text(text, encoding="utf-8")
     others = sorted({page.stem for page in (ROOT / "docs").glob("*.md")} - {*TEACH, *LOOK_UP})
-    index = Environment(keep_trailing_newline=True).from_string((HERE / "index.md").read_text(encoding="utf-8"))
+    index = Environment(keep_trailing_newline=True).from_string(
+        (HERE / "index.md").read_text(encoding="utf-8")
+    )
     text = index.render(
         chapters=[f"notebooks/{chapter.stem}" for chapter in chapters()],
         teach=pages((*TEACH, *others)),
@@ -197,6 +199,20 @@ def toy_gan() -> str:
     )
 
 
+def card(path: Path) -> None:
+    """The picture that stands beside a shared link."""
+    from matplotlib.figure import Figure
+    from matplotlib.image import imread
+
+    figure = Figure(figsize=(12, 6.3), dpi=100)
+    figure.text(0.04, 0.86, "Deep generative models", size=44, weight="bold")
+    figure.text(0.04, 0.75, "A course to run: mixtures and EM, the ELBO, VAEs, GANs", size=22)
+    axes = figure.add_axes((0.03, 0.04, 0.94, 0.64))
+    axes.imshow(imread(ROOT / "notebooks" / "images" / "course.png"))
+    axes.axis("off")
+    figure.savefig(path)
+
+
 # ---------------------------------------------------------------- all of it
 
 
@@ -214,6 +230,7 @@ def build(folder: Path) -> int:
     for chapter in chapters():
         shutil.copy(chapter, folder / "notebooks")
     (folder / "toygan.html").write_text(toy_gan(), encoding="utf-8")
+    card(folder / "_static" / "card.png")
     (folder / ".nojekyll").touch()  # else GitHub Pages leaves out the folders that begin with _
     for work in (source, folder.with_name("jupyter_execute")):  # the second is where myst-nb keeps pictures
         shutil.rmtree(work, ignore_errors=True)

@@ -26,7 +26,9 @@ language = "en"
 html_title = project
 extensions = ["myst_nb", "sphinxcontrib.bibtex", "sphinx_copybutton"]
 nb_execution_mode = "off"
-nb_ipywidgets_js: dict[str, Any] = {}  # the widgets bring their own scripts; those of ipywidgets come from a CDN
+nb_ipywidgets_js: dict[
+    str, Any
+] = {}  # the widgets bring their own scripts; those of ipywidgets come from a CDN
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
@@ -48,9 +50,22 @@ html_show_copyright = False
 html_use_index = False
 html_theme_options = {
     "top_of_page_buttons": [],
-    "light_css_variables": {"color-brand-primary": "#00527E", "color-brand-content": "#00527E"},
-    "dark_css_variables": {"color-brand-primary": "#7CC4F0", "color-brand-content": "#7CC4F0"},
-    "source_repository": "",
+    "light_css_variables": {
+        "color-brand-primary": "#00527E",
+        "color-brand-content": "#00527E",
+        "color-brand-visited": "#00527E",
+        "course-right": "#1F6AA5",
+        "course-wrong": "#A84700",
+        "course-quiet": "#595959",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#7CC4F0",
+        "color-brand-content": "#7CC4F0",
+        "color-brand-visited": "#7CC4F0",
+        "course-right": "#7CC4F0",
+        "course-wrong": "#FFA366",
+        "course-quiet": "#B0B0B0",
+    },
 }
 pygments_style = "a11y-light"
 pygments_dark_style = "a11y-dark"
@@ -92,7 +107,7 @@ plain_image = NbElementRenderer.render_image
 
 
 def described_image(self: NbElementRenderer, data: Any) -> list[nodes.Element]:
-    """myst-nb reads an alternative text from the cell; a cell with several pictures has one for each output."""
+    """myst-nb reads an alternative text from the cell; each output may have one of its own."""
     made = plain_image(self, data)
     if alt := data.output_metadata.get(data.mime_type, {}).get("alt"):
         made[0]["alt"] = alt
@@ -138,7 +153,7 @@ def cited_as(people: list[Any]) -> set[str]:
 
 
 class Links:
-    """Links for one page: to chapters, to works in the bibliography, and, once each, to words of the glossary."""
+    """Links for one page: to chapters, to works that are cited, and, once each, to words of the glossary."""
 
     def __init__(self, app: Sphinx, docname: str):
         self.uri = lambda target: app.builder.get_relative_uri(docname, target)
@@ -235,12 +250,15 @@ def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
 
 
 def mend(app: Sphinx, failure: Exception | None) -> None:
-    """A corner of a table without words is no heading; what is folded is called as it says."""
+    """A corner of a table without words is no heading; what is folded is called as it says; a heading has a level."""
     if failure is None:
         for path in Path(app.outdir).rglob("*.html"):
             page = path.read_text(encoding="utf-8")
             mended = re.sub(r"<th(?: [^>]*)?>(?:\s|<p>|</p>)*</th>", "<td></td>", page)
             mended = mended.replace(' aria-label="Toggle hidden content"', "")
+            mended = mended.replace(
+                'class="caption" role="heading">', 'class="caption" role="heading" aria-level="2">'
+            )
             if mended != page:
                 path.write_text(mended, encoding="utf-8")
 
