@@ -42,12 +42,12 @@ LOOKS = [(name, *size) for name in PAGES for size in (SIZES if "notebooks" not i
 def test_a_page_is_accessible_and_fits(site, chromium, name, width, scheme):
     page = opened(chromium, site, name, width, 844, color_scheme=scheme)
     try:
+        assert page.errors == []
         assert violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert page.evaluate("[document.documentElement.lang, document.title !== '']") == ["en", True]
         assert page.locator("main, [role=main]").count() == 1
         assert page.asked == []
-        assert page.errors == []
     finally:
         page.close()
 
