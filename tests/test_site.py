@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -215,14 +214,16 @@ def test_words_of_the_glossary_explain_themselves(site, pages):
     assert len({link for link, _ in tips}) == len(tips)  # each word once a page
 
 
-def run(code: str, *arguments: object) -> str:
-    """What code prints that uses the site's build.py: in another process, for the notebooks have a build.py too."""
-    command = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import build\n" + code]
-    done = subprocess.run([*command, BUILD.parent, *arguments], capture_output=True, text=True, check=True)
-    return done.stdout
+@pytest.fixture(scope="module")
+def builder():
+    """The site's build.py, under a name of its own: the notebooks have a build.py too."""
+    spec = importlib.util.spec_from_file_location("build_of_the_site", BUILD)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_a_saved_widget_gets_the_script_of_today(tmp_path):
+def test_a_saved_widget_gets_the_script_of_today(builder, tmp_path):
     """Its state and its picture stay; what it did not know when it was saved has its default."""
     data, _ = ElboBars()._repr_mimebundle_()
     old = data["text/html"].replace("const COLOUR", "const OLD_COLOUR")
@@ -231,8 +232,7 @@ def test_a_saved_widget_gets_the_script_of_today(tmp_path):
     nbformat.write(
         new_notebook(cells=[new_markdown_cell("# Old"), new_code_cell("1", outputs=[output])]), path
     )
-    code = "from pathlib import Path\noutput = build.prepared(Path(sys.argv[2])).cells[1].outputs[0]\n"
-    html = run(code + "print(output.data['text/html'])", path)
+    html = builder.prepared(path).cells[1].outputs[0].data["text/html"]
     assert "OLD_COLOUR" in old
     assert "OLD_COLOUR" not in html
     assert data["image/png"] in html
@@ -253,14 +253,13 @@ def test_a_verdict_can_be_read_on_white_and_on_a_dark_theme(status):
     assert f'[style*="{COLOUR[status]}"]' in sheet  # the site has a shade of its own for each ground
 
 
-def test_the_address_of_a_fork_reaches_cards_and_links(tmp_path):
+def test_the_address_of_a_fork_reaches_cards_and_links(builder, tmp_path, monkeypatch):
     """The site takes its address from the one place that holds it."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8").replace(slug(), "Someone/their.course")
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
-    code = (
-        "from pathlib import Path\nbuild.ROOT = Path(sys.argv[2])\nprint(build.repository(), build.address())"
-    )
-    assert run(code, tmp_path).split() == ["Someone/their.course", "https://someone.github.io/their.course/"]
+    monkeypatch.setattr(builder, "ROOT", tmp_path)
+    assert builder.repository() == "Someone/their.course"
+    assert builder.address() == "https://someone.github.io/their.course/"
 
 
 def test_the_workflow_publishes_what_make_site_builds():

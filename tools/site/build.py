@@ -22,8 +22,6 @@ from urllib.parse import quote
 import nbformat
 from jinja2 import Environment, FileSystemLoader
 from nbformat import NotebookNode
-from sphinx.application import Sphinx
-from sphinx.util.console import nocolor
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -218,6 +216,9 @@ def card(path: Path) -> None:
 
 def build(folder: Path) -> int:
     """Write the site into the folder; returns 0 if Sphinx had nothing to complain about."""
+    from sphinx.application import Sphinx
+    from sphinx.util.console import nocolor
+
     source = folder.with_name(f"{folder.name}-source")
     for old in (source, folder):
         shutil.rmtree(old, ignore_errors=True)

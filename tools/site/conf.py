@@ -250,7 +250,7 @@ def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
 
 
 def mend(app: Sphinx, failure: Exception | None) -> None:
-    """A corner of a table without words is no heading; what is folded is called as it says; a heading has a level."""
+    """Mend what a screen reader stumbles over: empty headings, wrong names, headings without a level."""
     if failure is None:
         for path in Path(app.outdir).rglob("*.html"):
             page = path.read_text(encoding="utf-8")
