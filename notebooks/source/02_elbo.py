@@ -484,8 +484,8 @@ assert fall < -4
 #
 # **Why?** This $q$ claims that $z$ is near 0, whatever $x$ is. For a decoder that believes this, a large $w$
 # can only do harm: $wz$ would be noise around a place far from $x = 2$. The best decoder *for this $q$* nearly ignores $z$,
-# but a decoder that ignores $z$ can hardly explain $x = 2$. The bound rose all the same, because the
-# posterior moved towards $q$ and the gap shrank even more. (How far can $\log P(x)$ fall at most? See exercise 4.)
+# but a decoder that ignores $z$ can hardly explain $x = 2$. The bound rose all the same: the
+# posterior moved towards $q$, and the gap shrank by more than $\log P(x)$ fell. (How far can $\log P(x)$ fall at most? See exercise 4.)
 
 # %% [markdown]
 # ## 5 · The cure: raise $L_b$ through $q$ first
@@ -631,9 +631,9 @@ assert settled < -0.2
 # ever lowered $L_b$.
 #
 # **Why?** An unfinished step costs time: the procedure stops only where neither step changes anything, and there $q$ is
-# the posterior. A restricted $q$ costs the destination: the decoder settles where the *bound* is highest, which is where its
-# posterior resembles a $q$ of width 1. Here we can even compute the place: it is $w^2 = xs - s^2$, so $w \approx 0.87$,
-# while the likelihood is highest at $w^2 = x^2 - s^2$, so $w \approx 1.94$.
+# the posterior. A restricted $q$ costs the destination: the decoder settles where the *bound* is highest, and there its
+# posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can even compute the place: it is
+# $w^2 = xs - s^2$, so $w \approx 0.87$, while the likelihood is highest at $w^2 = x^2 - s^2$, so $w \approx 1.94$.
 
 # %% [markdown]
 # The two places can be checked against the runs.
@@ -788,18 +788,18 @@ assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 # the end. While both are still learning, it may be ahead.
 #
 # **Why?** The E-step jumps to the posterior. A row of numbers for each point can represent the posterior exactly, so its
-# gap goes to zero if you give it enough steps. The encoder is one function for all points. It has to be right at all of them at
-# once. Part of what it leaves is unfinished learning; the part that remains even after endless training is called the
-# *amortization gap* (Cremer, Li & Duvenaud 2018). In return, every step teaches it something about
-# all points, and a new point costs a single pass through the network. That is why a VAE has an encoder.
+# gap goes to zero if you give it enough steps. The encoder is one function for all points, and it has to be right at all
+# of them at once. Part of its gap is unfinished learning; the part that remains even after endless training is called the
+# *amortization gap* (Cremer, Li & Duvenaud 2018). In return, every step teaches the encoder something about all points,
+# and a new point costs a single pass through the network. That is why a VAE has an encoder.
 
 # %% [markdown]
 # ## 8 · On digits, still exact
 #
 # Let the decoder be linear: $x|z \sim \mathcal N(Wz + b, s^2 I)$, with twenty numbers in $z$ and one number in
-# $x$ for each pixel. Then $P(x)$ is a Gaussian, and the best $W$, $b$ and $s^2$ are known: they come from a principal component analysis (Tipping
-# & Bishop 1999). So we can train an *encoder* on real digits, as a VAE does, and for once compare its bound with the
-# truth.
+# $x$ for each pixel. Then $P(x)$ is a Gaussian, and the best $W$, $b$ and $s^2$ are known: they come from a
+# principal component analysis (Tipping & Bishop 1999). So we can train an *encoder* on real digits, as a VAE does, and for
+# once compare its bound with the truth.
 
 # %%
 train = course_digits(train=True)
@@ -809,8 +809,8 @@ n_fit = min(n_train, len(train))
 held_out = test.pixels(slice(0, 1000), torch.float64)  # (N, D), grey pixels in [0, 1]
 
 # %% [markdown]
-# The analysis gives directions and variances. Each column of $W$ is a direction, scaled by the standard deviation that is
-# left when the noise $s^2$ has been taken away.
+# The analysis gives directions and variances. Each column of $W$ is a direction, multiplied by the standard deviation
+# that remains once the variance $s^2$ of the noise is subtracted.
 
 # %%
 pca = PCA(20, random_state=seed).fit(train.pixels(slice(0, n_fit), torch.float64).numpy())
@@ -907,9 +907,9 @@ assert gap_last < gap_first / 100 or not on_mnist  # within one percent of the w
 # the gap nearly closes.
 #
 # **Why?** At first $q$ is the prior. Its KL is zero, but the decoder has to reproduce every image from random codes.
-# Learning pays nats of KL to buy nats of reconstruction, as long as it gets more than it pays. A perfect encoder exists here: the true
-# posterior is Gaussian, its mean is linear in $x$, and its covariance is diagonal and the same for all $x$. With a deep
-# decoder none of this is true, and the gap stays.
+# Learning pays nats of KL to buy nats of reconstruction, as long as it gets more than it pays. A perfect
+# encoder exists here: the true posterior is Gaussian, its mean is linear in $x$, and its covariance is diagonal and the
+# same for all $x$. With a deep decoder none of this is true in general, and a gap stays.
 
 # %% [markdown]
 # ## 9 · Estimating the bound from samples
