@@ -19,7 +19,7 @@ from torch import Tensor
 
 from course_lib import require
 from course_lib.data.shapes import image_shape
-from course_lib.palette import BOUND, COMPONENTS, DATA, GAP, MODEL, Q
+from course_lib.palette import BOUND, COMPONENTS, DATA, GAP, MODEL, PRIOR, Q  # noqa: F401 (for all who draw)
 from course_lib.probability.elbo import Bound
 
 

@@ -565,4 +565,4 @@ function build(core) {
 
 const definition = widget(build);
 export default definition;
-export { Engine };
+export { Engine, told, retold };

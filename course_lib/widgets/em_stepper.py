@@ -46,6 +46,7 @@ class EMStepper(Live):
 
     def strip(self) -> "Figure":
         """The start, the first E, the first M, and where EM ends."""
+        import torch
         from matplotlib.figure import Figure
 
         from course_lib.plots import mixture_1d, mixture_2d
@@ -55,7 +56,7 @@ class EMStepper(Live):
         found = [*zip(("start", "E", "M"), moments, strict=False), (end, moments[-1])][: len(moments)]
         figure = Figure(figsize=(12, 3.4), dpi=80, layout="constrained")
         row = figure.subplots(1, len(found), sharex=True, sharey=True)
-        x = np.array(self.points)
+        x = torch.tensor(self.points, dtype=torch.float64)  # (N, D)
         for axes, (name, (parameters, resp, log_px, gap)) in zip(row, found, strict=True):
             weights, means, covariances = parameters
             if x.shape[1] == 1:

@@ -104,12 +104,11 @@ function build(core) {
   }
 
   // How many rounds a second are shown: measured over a second, so that the number can be read.
-  let [reached, since, began] = [null, 0, 0];
+  let [reached, since, began] = [null, null, 0];
   function clock() {
     const now = performance.now();
-    if (now - since < 1000) return;
-    const seconds = (now - since) / 1000;
-    reached = seconds < 5 ? (past[at].step - began) / seconds : null;
+    if (since !== null && now - since < 1000) return;
+    reached = since === null ? null : (1000 * (past[at].step - began)) / (now - since);
     [since, began] = [now, past[at].step];
     share();
   }
@@ -124,7 +123,7 @@ function build(core) {
   // The rounds of the game before are not the new one's.
   function begin(list) {
     [past, at] = [list, list.length - 1];
-    [reached, since] = [null, 0];
+    [reached, since] = [null, null];
   }
 
   function take(entry, seconds = 0) {
@@ -160,7 +159,7 @@ function build(core) {
   function stop() {
     player.pause();
     forgetAhead();
-    [reached, since] = [null, 0];
+    [reached, since] = [null, null];
   }
 
   // Slow motion is over: what it said last is announced.
@@ -269,7 +268,7 @@ function build(core) {
     steps = Math.ceil(rounds / 60);
     player.rate = rounds / steps;
     forgetAhead();
-    [reached, since] = [null, 0];
+    [reached, since] = [null, null];
     if (player.playing && value === "slow") { stop(); slowly(); }
     core.redraw();
   }
