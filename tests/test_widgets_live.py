@@ -176,9 +176,11 @@ ADD = """async (m, spoil) => {
     if (spoil === "none") globalThis.Worker = undefined;
     // A policy of the page may forbid the program, and only say so later.
     const Real = globalThis.Worker;
-    if (spoil === "late") globalThis.Worker = function () { return new Real("data:text/javascript,throw 1"); };
+    const failing = "data:text/javascript,throw 1";
+    if (spoil === "late") globalThis.Worker = function () { return new Real(failing); };
     const engine = new m.Background([m.adder], m.adder().start, 100);
-    const asked = [[1, 2], [], [3, 4]].map((numbers) => engine.ask({ numbers }).catch((error) => error.message));
+    const ask = (numbers) => engine.ask({ numbers }).catch((error) => error.message);
+    const asked = [[1, 2], [], [3, 4]].map(ask);
     const found = (await Promise.all(asked)).map((a) => (a.sum ? [a.where, a.sum[0]] : a));
     engine.close();
     return found;

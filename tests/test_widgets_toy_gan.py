@@ -1,4 +1,4 @@
-"""ToyGAN without a browser: its engine plays the game of `toy_gan.Game`, its shell holds settings and state."""
+"""ToyGAN without a browser: its engine plays the game of `toy_gan.Game`, its shell holds the settings."""
 
 import base64
 import dataclasses
@@ -146,7 +146,7 @@ def test_the_page_reads_frames_as_python_writes_them(javascript):
 
 # ---- what the engine answers: the moments that follow a moment ----
 
-# Each question is {what, settings, after, frames, steps}; after: which moment of which answer it goes on from.
+# A question is {what, settings, after, frames, steps}; after: which moment of which answer it goes on from.
 ASK = """(m, { tables, asked }) => {
     let now = 0;
     performance.now = () => now;        // all frames come, however busy the machine is
