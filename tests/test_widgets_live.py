@@ -1,4 +1,4 @@
-"""What all live widgets share: saved output, traits that follow the browser, engines in a worker, questions."""
+"""What all live widgets share: saved output, traits that follow the browser, engines, questions."""
 
 import base64
 import io
@@ -199,7 +199,7 @@ def test_an_engine_answers_from_a_worker_or_without_one_from_the_page(chromium, 
 # sends that when told to. The kernel's part is played by the test.
 PLAIN = """
 let core;
-const definition = widget((c) => { core = c; c.heed("z", () => heard.push(c.get("z"))); });
+const definition = widget((c) => { core = c; c.heed("z", () => heard.push(c.get("z"))); return {}; });
 const [state, dirty, on, sent, heard] = [{ uid: "a", z: [0, 0] }, {}, {}, [], []];
 const model = {
   get: (name) => state[name],

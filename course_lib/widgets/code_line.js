@@ -178,7 +178,7 @@ function build(core) {
     };
   }
 
-  return view;
+  return { view };
 }
 
 const definition = widget(build);

@@ -458,7 +458,7 @@ function build(core) {
     };
   }
 
-  return view;
+  return { view };
 }
 
 const definition = widget(build);

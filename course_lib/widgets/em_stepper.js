@@ -560,7 +560,7 @@ function build(core) {
     };
   }
 
-  return view;
+  return { view };
 }
 
 const definition = widget(build);

@@ -232,7 +232,7 @@ function build(core) {
     };
   }
 
-  return view;
+  return { view };
 }
 
 const definition = widget(build);

@@ -4,8 +4,8 @@
 // A widget's file ends with
 //     const definition = widget(build);
 //     export default definition;
-// where build(core) runs once for each widget and returns the function view(view), which fills view.root with controls
-// and returns the function that draws it.
+// where build(core) runs once for each widget and returns { view }: view(view) fills view.root with controls and returns
+// the function that draws it.
 
 const COLOUR = { ...PALETTE, ink: "#222222", faint: "#D9D9D9" };
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
@@ -65,7 +65,7 @@ class Core {
     this.loop = this.loop.bind(this);
     this.wake = this.wake.bind(this);
     document.addEventListener("visibilitychange", this.wake);
-    this.view = build(this);
+    this.widget = build(this);
   }
 
   // Sends traits to the kernel: at once, yet at most four times a second, for each message wakes the whole interface.
@@ -170,7 +170,7 @@ class Core {
     const view = { root, seen: false, drawn: 0 };
     root.append(element("style", { textContent: STYLE }));
     el.append(root);
-    view.paint = this.view(view);
+    view.paint = this.widget.view(view);
     view.status = element("p", { className: "status" });
     view.said = element("p", { className: "said" });        // what a screen reader is told
     view.said.setAttribute("role", "status");

@@ -318,7 +318,7 @@ function build(core) {
     };
   }
 
-  return view;
+  return { view };
 }
 
 const definition = widget(build);

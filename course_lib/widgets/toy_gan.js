@@ -542,7 +542,7 @@ function build(core) {
     Escape: drawing && (() => draw(false)),
   }[key] ?? (presets[Number(key) - 1] && (() => load(presets[Number(key) - 1]))));
 
-  return view;
+  return { view };
 }
 
 const definition = widget(build);
