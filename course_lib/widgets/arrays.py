@@ -16,6 +16,8 @@ def as_array(values: Any, dtype: type = np.float64) -> np.ndarray:
             "A masked array's mask would be lost: drop its rows first, with np.ma.compress_rows."
         )
     array = np.asarray(values)
+    if array.dtype == object and array.ndim == 0:
+        raise TypeError(f"Pass an array or a tensor, not {type(values).__name__}.")
     if array.dtype.kind == "c":
         raise ValueError("Complex numbers cannot be drawn: pass real ones.")
     return array.astype(dtype)
