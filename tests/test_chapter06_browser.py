@@ -121,10 +121,11 @@ def test_it_plays_pauses_steps_rewinds_and_resets(page):
     page.wait(f"d.dupdates === '{d + 1}' && d.gupdates === '{g}' && d.step === '{step}'", GAN)
     press(page, "G step: one update of the generator")
     page.wait(f"d.dupdates === '{d + 1}' && d.gupdates === '{g + 1}'", GAN)
-    if hasattr(page, "path"):  # it is the kernel that plays
-        shown = "next(o for o in gc.get_objects() if type(o).__name__ == 'ToyGAN').game"
-        updates = page.run_code(f"import gc; g = {shown}; print(g.rounds, g.d_updates, g.g_updates)")
-        assert [int(n) for n in updates.split()] == [step, d + 1, g + 1]
+    if hasattr(page, "path"):  # Python is told
+        shown = "next(o for o in gc.get_objects() if type(o).__name__ == 'ToyGAN').state"
+        code = f"import gc; s = {shown}; print(s.get('rounds'), s.get('d_updates'), s.get('g_updates'))"
+        wanted = [str(step), str(d + 1), str(g + 1)]
+        assert page.wait_code(code, lambda told: told.split() == wanted).split() == wanted
     slider = page.locator(GAN).first.get_by_label("Timeline: rewind to an earlier moment")
     slider.focus()
     slider.press("Home")

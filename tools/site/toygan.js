@@ -52,7 +52,7 @@ function begin() {
   const { settings, round } = fromAddress();
   core?.close();
   place.replaceChildren();
-  const state = { ...known, settings, played: round, kept_runs: [] };
+  const state = { ...known, settings, state: { rounds: round }, kept_runs: [] };
   const model = { offline: true, get: (name) => state[name], set() {}, save_changes() {}, on() {}, off() {}, send() {} };
   core = new Core(model, build);
   core.open(place);
@@ -159,11 +159,14 @@ window.toygan = {
     const found = [];
     for (const preset of known.presets) {
       for (let seed = 0; seed < seeds; seed++) {
-        const session = new Session({ ...preset.settings, seed }, known.tables);
+        const settings = { ...preset.settings, seed };
+        const answer = start(known.tables);
         const memory = { turns: 0, side: 0 };
-        let [m, happened] = [read(session.frames({ do: "history" })[0]), false];
+        let happened = false;
+        let [m] = entries(answer({ from: null, settings, what: "look" }), settings);
         while (!happened && m.step < preset.rounds) {
-          [m] = session.frames({ do: "play", steps: preset.steps, at: moment(m) }).map(read);
+          const request = { from: m.state, settings, what: "play", frames: 1, steps: preset.steps };
+          [m] = entries(answer(request), settings);
           remember(memory, m);
           happened = HAPPENS[preset.name][0](m, memory);
         }
