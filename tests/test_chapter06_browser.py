@@ -8,13 +8,12 @@ import json
 import nbformat
 import pytest
 from browser import ROOT, Page
-from test_notebooks import build
 from test_widgets_toy_gan_browser import GAN, choose, data, press, settings, stands_still
 from thorough import THOROUGH
 
 from course_lib.widgets import ToyGAN
 
-pytest_plugins = ["browser"]
+pytest_plugins = ["browser", "site_folder"]
 
 CHAPTER = ROOT / "notebooks" / "06_toy_gan.ipynb"
 CODE = [(i, c) for i, c in enumerate(nbformat.read(CHAPTER, as_version=4).cells) if c.cell_type == "code"]
@@ -47,10 +46,9 @@ def chapter(request, chromium):
 
 
 @pytest.fixture(scope="module")
-def exported(chromium, tmp_path_factory):
-    """The chapter as it is saved, exported, opened from disk; `asked`: what it wanted from the network."""
-    path = tmp_path_factory.mktemp("chapter") / "06_toy_gan.html"
-    path.write_text(build.page(CHAPTER), encoding="utf-8")
+def exported(chromium, site):
+    """The chapter's page of the site, opened from disk; `asked`: what it wanted from the network."""
+    path = site / "notebooks" / f"{CHAPTER.stem}.html"
     page = Page(chromium, 1100, 1000)
     page.asked = []
     page.on("request", lambda r: page.asked.append(r.url) if r.url.startswith("http") else None)
@@ -95,10 +93,12 @@ def test_every_cell_ran_and_shows_what_the_saved_chapter_shows(chapter):
 def test_the_exported_chapter_needs_no_network(exported):
     assert exported.asked == []
     assert exported.errors == []
-    prose = "".join(exported.locator(".jp-RenderedMarkdown").all_inner_texts())
+    prose = "".join(exported.locator("article :is(p, li):not(:has(code))").all_inner_texts())
     assert "−log D" in prose
     assert not set("$\\") & set(prose)  # no TeX that waits for MathJax
-    pictures = exported.eval_on_selector_all("img", "all => all.map((e) => [e.complete, e.naturalWidth])")
+    pictures = exported.eval_on_selector_all(
+        "article img", "all => all.map((e) => [e.complete, e.naturalWidth])"
+    )
     saved = sum("image/png" in o.get("data", {}) for _, c in CODE for o in c.outputs)
     assert len(pictures) == saved - 1  # the widget's picture has given way to the widget
     assert all(complete and width > 300 for complete, width in pictures)

@@ -23,7 +23,8 @@ function build(core) {
   let [moving, lens, runs, version, asked] = [null, [], [], 0, false];
   let touched = false;                // has the reader done anything yet?
   let [large, kls, drawing, preset] = [false, false, null, presets.find((p) => same(p.settings, settings)) ?? null];
-  const layers = Object.fromEntries(LAYERS.map(([name]) => [name, true]));
+  let theory = !model.get("plain");    // a page for visitors begins without D* and V
+  const layers = Object.fromEntries(LAYERS.map(([name]) => [name, theory || name !== "d_star"]));
 
   // -- the game
 
@@ -433,7 +434,7 @@ function build(core) {
     return function paint() {
       const k = large ? 1.4 : 1;
       root.classList.toggle("beside", more.open && root.clientWidth >= BESIDE * k);
-      const { g } = prepare(canvas, (width) => (boxes = layout(width, k)).height);
+      const { g } = prepare(canvas, (width) => (boxes = layout(width, k, !theory)).height);
       const drawn = drawing ? { low: -8, high: 8, p: drawing } : table;
       const scene = { now: shown, past, at, last: hands.last(), table: drawn, zs: settings.z === "normal" ? [-3, 3] : [-1, 1],
         layers, k, lens, loss: settings.loss, settings, slow, drawing, kls, ghosts: runs.filter(Boolean).map((r) => r.past) };
@@ -491,7 +492,21 @@ function build(core) {
     Escape: drawing && (() => draw(false)),
   }[key] ?? (presets[Number(key) - 1] && (() => load(presets[Number(key) - 1]))));
 
-  return { view, refresh, offline };
+  // What the page around a widget may ask of it.
+  const page = {
+    settings: () => settings,
+    moment: () => past[at],
+    load: (name) => load(presets.find((p) => p.name === name)),
+    set,
+    toggle,
+    busy: () => player.playing || Boolean(slow?.running),
+    explain(on) {
+      theory = on;
+      layers.d_star = on;
+      core.redraw();
+    },
+  };
+  return { view, refresh, offline, page };
 }
 
 const definition = widget(build);
