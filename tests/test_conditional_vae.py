@@ -107,7 +107,7 @@ def test_generate(kind):
     assert ((images >= 0) & (images <= 1)).all()
     assert not images.requires_grad
     torch.manual_seed(0)
-    torch.testing.assert_close(images, model.likelihood(model.prior.sample((5,)), Y).mean)
+    torch.testing.assert_close(images, model.likelihood(model.given(Y).prior.sample((5,)), Y).mean)
     assert model.generate(1).shape == (1, 16)
     assert model.generate(Y[:0]).shape == (0, 16)
 

@@ -41,11 +41,6 @@ class ConditionalVAE(nn.Module):
         self.prior_kind = PRIORS[config.prior]()
         self.pixels = config.pixels()
 
-    @property
-    def prior(self) -> Distribution:
-        """P(z), the same for all labels, on the model's device, over codes (latent,)."""
-        return self.prior_kind.distribution(self.decoder.bias.new_zeros(self.config.latent))
-
     def forward(self, x: Tensor, y: Tensor | int) -> Tensor:
         """The reconstruction (N, D), in [0, 1], of images x (N, D) with labels y."""
         return self.given(y).reconstruct(x)
@@ -96,7 +91,9 @@ class Given(LatentImages):
 
     def __init__(self, model: ConditionalVAE, y: Tensor | int) -> None:
         self.model, self.y = model, y
-        self.prior, self.prior_kind, self.pixels = model.prior, model.prior_kind, model.pixels
+        self.prior_kind, self.pixels = model.prior_kind, model.pixels
+        zeros = model.decoder.bias.new_zeros(model.config.latent)
+        self.prior = model.prior_kind.distribution(zeros)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """mu and logvar, (N, latent) each, of q(z|x, y) for images x (N, D) in [0, 1]."""

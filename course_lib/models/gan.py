@@ -54,6 +54,8 @@ class GANConfig(Config):
             raise ValueError(
                 f"latent, kinds and labels are whole numbers, and each is 0 or more, not {given}."
             )
+        for name in ("latent", "kinds", "labels"):
+            self._make_int(name, 0, f"{name} is a whole number, 0 or more")
         require.shape(self.shape)
         self._make_tuple("shape")
         require.widths(self.hidden)
