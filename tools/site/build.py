@@ -34,7 +34,7 @@ LOOK_UP = ("glossary", "errata")
 
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?(?=\))")
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
-FOLDED = {"parameters": "the settings", "check": "the check"}
+FOLDED = {"parameters": "the settings", "check": "the check", "claims": "how the table is made"}
 
 
 def repository() -> str:

@@ -32,6 +32,7 @@ nb_ipywidgets_js: dict[
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
+nb_render_markdown_format = "myst"  # tables and formulas in what a cell displays, too
 suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]
 bibtex_bibfiles = [str(HERE / "references.bib")]
 bibtex_default_style = "plain"
@@ -118,7 +119,8 @@ def described_image(self: NbElementRenderer, data: Any) -> list[nodes.Element]:
 
 TERM = re.compile(r"^### (.+)\n\n((?:.+\n)+)", re.MULTILINE)
 CHAPTERS = re.compile(r"\b[Cc]hapters? \d\d(?:(?:, and |, | and | or | to )\d\d)*")
-AUTHORS = r"[A-Z][\w’'-]+(?: et al\.| (?:&|and) [A-Z][\w’'-]+)?"
+NAME = r"(?:(?:van den|van der|von|de) )?[A-Z][\w’'-]+"
+AUTHORS = rf"{NAME}(?: et al\.|(?:, {NAME})*,? (?:&|and) {NAME})?"
 CITED = re.compile(rf"\b({AUTHORS}),? \(?(\d{{4}})\b")
 NOT_IN = (nodes.reference, nodes.literal, nodes.literal_block, nodes.title, nodes.raw, nodes.citation)
 
@@ -146,10 +148,11 @@ def glossary() -> dict[str, tuple[str, str]]:
 
 def cited_as(people: list[Any]) -> set[str]:
     """How a text names the authors of a work."""
-    names = [" ".join(person.last_names) for person in people]
-    if len(names) > 2:
-        return {f"{names[0]} et al."}
-    return {f" {word} ".join(names) for word in ("&", "and")}
+    names = [" ".join([*person.prelast_names, *person.last_names]) for person in people]
+    if len(names) == 1:
+        return {names[0]}
+    whole = {f"{', '.join(names[:-1])}{word}{names[-1]}" for word in (" & ", " and ", ", & ", ", and ")}
+    return whole | {f"{names[0]} et al."} if len(names) > 2 else whole
 
 
 class Links:
