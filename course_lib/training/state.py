@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from course_lib import require
+from course_lib.models.config import Config
 
 HOW = ("capturable", "foreach", "fused")  # options of how an optimizer computes, not of what
 
