@@ -9,7 +9,7 @@
 #
 # **Time:** one minute to run on a laptop, forty minutes to read and do the exercises.
 #
-# **Prerequisites:** a little Python and a little probability. No GPU needed; the notebook takes 1.5 GB of memory.
+# **Prerequisites:** a little Python and a little probability. No GPU needed; the notebook takes 1.4 GB of memory.
 #
 # Run the cells from top to bottom with Shift + Enter. The first one imports everything that the notebook uses.
 
@@ -150,8 +150,8 @@ assert near_blind > 2 * near_digit or not on_mnist
 # ordinary probability, one number for each of the $2^{784}$ possible images.
 #
 # We measure a model in **nats per image**: the value of $-\log P(x)$, with the natural logarithm, *summed over the pixels and
-# averaged over images that the model has not seen*. We call it the cost of the images under the model. Less is better. A model that gives an image the probability
-# $P(x)$ is surprised by it to the extent $-\log P(x)$.
+# averaged over images that the model has not seen*. Less is better. For a single image we call
+# $-\log P(x)$ its *cost*, or the model's *surprise* at it.
 #
 # **Predict.** A model that knows nothing calls every pixel a fair coin. How many nats does an image cost?
 
@@ -179,7 +179,7 @@ assert abs(coin - pixels * math.log(2)) < 1e-2  # float32 adds 784 numbers
 # **Why?** Each pixel has the probability ½, whatever its colour, and costs $-\ln \tfrac12 = \ln 2$.
 #
 # A better model lets each pixel have its own probability of being white, its rate, counted over the training images. We
-# add one all-white and one all-black image to the count, so that no pixel has probability 0. A single surprise there
+# add one all-white and one all-black image to the count, so that no pixel has probability 0. A single white pixel there
 # would cost infinitely many nats.
 #
 # **Predict.** How much cheaper do test digits become? And what do samples from this model look like?
@@ -250,7 +250,7 @@ if on_mnist:
 # tails.
 #
 # Dust and digits cost the same on average because the model looks at each pixel alone, and in each single pixel dust and digits agree.
-# The correlations between the pixels make a digit, and to these the model is blind.
+# What makes a digit is how its pixels are correlated, and this the model cannot represent.
 #
 # This teaches two rules for the rest of the course.
 # - The cost of *one* image does not tell whether it looks right. (Neural models are no exception: Nalisnick et al. 2019 found some that
@@ -305,8 +305,8 @@ print(f"{milliseconds:.2f} ms per step; the last 20 losses average {final:.2f} n
 assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps and 0.4 after 200
 
 # %% [markdown]
-# If a step takes less than about 10 ms, your machine is fast enough for every chapter. A slower one only needs more
-# patience.
+# If a step takes less than about 10 ms while nothing else is running, your machine is fast enough for every chapter. A slower
+# machine only needs more patience.
 #
 # ## 7 · One widget
 #
@@ -334,15 +334,15 @@ figures.course_map()
 #
 # | chapter | what you need | time to run | memory |
 # |---|---|---|---|
-# | Start here | a little Python and probability | 1 min | 1.5 GB |
-# | [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) | Start here; Gaussians, Bayes' rule, derivatives | 2 min | 1.5 GB |
-# | [The evidence lower bound](02_elbo.ipynb) | Gaussian mixtures and EM; expectations | 1 min | 1.6 GB |
-# | [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb) | The evidence lower bound; a little PyTorch | 4 min | 1.6 GB |
-# | [The VAE on MNIST](04_vae.ipynb) | The evidence lower bound; From auto-encoder to VAE | 4 min | 1.7 GB |
-# | How good is a VAE? | The VAE on MNIST | 4 min | 1.7 GB |
-# | [The conditional VAE](05_conditional_vae.ipynb) | The VAE on MNIST | 3 min | 1.7 GB |
+# | Start here | a little Python and probability | 1 min | 1.4 GB |
+# | [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) | Start here; Gaussians, Bayes' rule, derivatives | 2 to 3 min | 1.5 GB |
+# | [The evidence lower bound](02_elbo.ipynb) | Gaussian mixtures and EM; expectations, a little calculus | 1 min | 1.4 GB |
+# | [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb) | The evidence lower bound; a little PyTorch | 4 min | 1.3 GB |
+# | [The VAE on MNIST](04_vae.ipynb) | The evidence lower bound; From auto-encoder to VAE | 4 min | 1.4 GB |
+# | How good is a VAE? | The VAE on MNIST | 4 min | 1.6 GB |
+# | [The conditional VAE](05_conditional_vae.ipynb) | The VAE on MNIST | 2 min | 1.7 GB |
 # | [A GAN in one dimension](06_toy_gan.ipynb) | The evidence lower bound (for KL); a little PyTorch | 4 min | 1.0 GB |
-# | [GANs on MNIST](07_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 5 min | 1.7 GB |
+# | [GANs on MNIST](07_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 4 min | 1.5 GB |
 # | [Inside the GPU](08_gpu_kernels.ipynb) | The VAE on MNIST; a PyTorch training loop | 1 min | 1.1 GB |
 #
 # Times are for two CPU cores without a GPU; to *work through* a chapter takes one to two hours. About half of the memory is

@@ -64,9 +64,9 @@ seed = 0
 # every possible image is. Then we could generate new images: we would draw from $P(x)$, and images that resemble the
 # data would come up as often as they do in the data. The lecture starts from this thought. To generate, estimate $P(x)$.
 #
-# We begin where everything can be seen, with an $x$ that is a single number. The lecture's slide shows a black curve
-# with many bumps as an example of a complicated $P(x)$. We have made up a curve of that kind, `skyline`. We know it
-# exactly, so we can tell how well a model does. For a continuous $x$, $P(x)$ is a *probability density*: a probability
+# We begin where everything can be seen, with an $x$ that is a single number. The lecture's slide shows a
+# complicated black curve as an example of $P(x)$. We do not have that curve, so we have made up another one, `skyline`. We know it
+# exactly and can therefore tell how well a model does. For a continuous $x$, $P(x)$ is a *probability density*: a probability
 # per unit of length. A density may well exceed 1; only the area under it must be 1.
 #
 # Our first model is a single Gaussian with the mean and the standard deviation of the points.
@@ -80,7 +80,7 @@ grid = torch.linspace(*skyline.limits, 4001)  # (G,)
 p = skyline.log_prob(grid).exp()  # (G,), the density that made the points
 one = Normal(x.mean(), x.std())
 
-# %% alt="A black curve with seven uneven bumps over a grey histogram that follows it; a single broad blue bell passes below the peaks and above the gaps between them."
+# %% alt="A black curve with many uneven bumps over a grey histogram that follows it; a single broad blue bell passes below the peaks and above the gaps between them."
 figures.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, samples=x)
 
 # %% [markdown]
@@ -232,7 +232,7 @@ def maximization(x, resp):
 # These equations look like a solution, but they are circular: the responsibilities on their right-hand sides depend on
 # all the parameters. The *expectation-maximization algorithm*, EM, breaks the circle (Dempster, Laird & Rubin 1977). It
 # computes the responsibilities from the present parameters (the E-step), keeps them fixed while it solves the three
-# equations (the M-step), and repeats. Where the loop comes to rest, all derivatives of $\ell$ are zero.
+# equations (the M-step), and repeats. Where the loop comes to rest, all these derivatives are zero.
 #
 # We start with three Gaussians in a bad place and let EM run for 150 steps on 400 points.
 #
@@ -309,9 +309,9 @@ figures.where_starts_end({"random points": ends})
 # %% [markdown]
 # **Answer.** No. The starts end at several different values.
 #
-# **Why?** Each step of EM goes uphill from where it stands, and no step can cross a valley. So EM ends in *a local
-# optimum*, a point from which every small move makes things worse, and the start decides which one. It need not even be the
-# one nearest to the start.
+# **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. So it ends in a *local
+# optimum*, from which every small move makes things worse, and the start decides in which one. This need not even be the
+# optimum nearest to the start.
 #
 # ## 4 · In two dimensions
 #
@@ -499,8 +499,9 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 # other points lose almost nothing, because the broad Gaussian still gives each of them at least half of its density. So
 # as $s \to 0$,
 # $$\ell \;\ge\; \frac1{20}\log\frac{1}{2 s\sqrt{2\pi}} + \text{constant} \;\longrightarrow\; \infty .$$
-# The likelihood of a mixture of two or more Gaussians is unbounded (Day 1969). *Maximum* likelihood is therefore
-# meaningless here: the useful solutions are all local optima, and the global supremum is a spike on a single point.
+# The likelihood of a mixture of two or more Gaussians is unbounded (Day 1969). Taken literally,
+# *maximum* likelihood has no solution here. The useful solutions are all local optima, and the likelihood grows beyond all of them
+# on the way to a spike on a single point.
 #
 # EM falls into this trap when a component is left with one point: the formula for $\sigma_k^2$ then gives 0. To prevent
 # it, the M-step adds a small number to every variance, in scikit-learn and in our package under the name `reg_covar`. No
@@ -533,7 +534,7 @@ assert (scores[0, :, 1] < scores[-1, :, 1]).all()  # and fresh points far worse
 # **Answer.** The fit to the 40 points gets worse with a larger `reg_covar`, and the fit to fresh points gets much better.
 #
 # **Why?** Narrow components describe the accidents of the sample. A floor under the variances is a belief, stated in
-# advance, that the true density has no spikes. The default $10^{-6}$ only keeps the computation finite. It is no remedy against
+# advance, that the true density has no spikes. On data of this scale, the default $10^{-6}$ only keeps the computation finite. It is no remedy against
 # *overfitting*, as describing accidents is called; for this you need more data, fewer components, or a larger floor,
 # chosen on held-out points.
 #
