@@ -25,6 +25,7 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
 import math
 import os
 import platform
+import statistics
 import time
 
 import torch
@@ -112,7 +113,8 @@ assert x.max() <= 1
 # **Why?** The rows of the picture are written one after the other. The groups of bars on the right are the rows that
 # cross the digit. Nothing is lost, so whatever we say about points we say about images. In particular, two images have a
 # distance.
-#
+
+# %% [markdown]
 # ## 3 · The space is almost empty
 #
 # **Predict.** Choose a point of this space blindly, every pixel a uniform random number between 0 and 1. What do you see? How far is
@@ -143,7 +145,8 @@ assert near_blind > 2 * near_digit or not on_mnist
 #
 # The lecture's plan follows from this. Estimate $P(x)$, a probability that is high where images look right and low elsewhere;
 # then sample from it. We now try the plan in its simplest form, and find out what "high where images look right" can mean.
-#
+
+# %% [markdown]
 # ## 4 · A first P(x), and what it costs
 #
 # We make every pixel black or white at random, with its brightness as the probability of white. Then $P(x)$ is an
@@ -205,7 +208,8 @@ assert 195 < pixelwise < 217 or not on_mnist  # about 206; the 5,000 digits of m
 #
 # **Why?** The rates know where white may be, which removes most of the surprise. But the model draws every pixel
 # independently, whereas neighbouring pixels of a digit are correlated, because strokes are continuous.
-#
+
+# %% [markdown]
 # ## 5 · Probable is not typical
 #
 # "$P(x)$ is high where images look right." Let us test this sentence on the model that we have.
@@ -261,7 +265,8 @@ if on_mnist:
 # The ranking is fair only between models of the same $x$ in the same unit. Later chapters also model other things: 20
 # numbers that summarize a digit, or grey values instead of black and white. Each table says which. The generative adversarial networks at the end
 # of the course have no $P(x)$ that could be computed, so they are judged in other ways.
-#
+
+# %% [markdown]
 # ## 6 · One training step, timed
 #
 # Before we train anything large, let us train something small: softmax regression, which recognizes the digit in an image. Its
@@ -295,19 +300,22 @@ def training_step():
 
 
 # %%
-start = time.perf_counter()
-losses = [training_step() for _ in range(steps)]
-milliseconds = (time.perf_counter() - start) / steps * 1000
+losses, seconds = [], []
+for _ in range(steps):
+    start = time.perf_counter()
+    losses.append(training_step())
+    seconds.append(time.perf_counter() - start)
 final = sum(losses[-20:]) / 20
-print(f"{milliseconds:.2f} ms per step; the last 20 losses average {final:.2f} nats")
+print(f"median step: {1000 * statistics.median(seconds):.2f} ms; the last 20 losses average {final:.2f} nats")
 
 # %% tags=["check"]
 assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps and 0.4 after 200
 
 # %% [markdown]
-# If a step takes less than about 10 ms while nothing else is running, your machine is fast enough for every chapter. A slower
+# If the median step takes less than about 10 ms, your machine is fast enough for every chapter. A slower
 # machine only needs more patience.
-#
+
+# %% [markdown]
 # ## 7 · One widget
 #
 # Some things are best explored with the mouse. If the picture below responds to yours, the widgets of the course work on this
@@ -347,7 +355,8 @@ figures.course_map()
 #
 # Times are for two CPU cores without a GPU; to *work through* a chapter takes one to two hours. About half of the memory is
 # PyTorch itself.
-#
+
+# %% [markdown]
 # ## 9 · How to use these notebooks
 #
 # Every experiment has the same rhythm.

@@ -312,7 +312,8 @@ figures.where_starts_end({"random points": ends})
 # **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. So it ends in a *local
 # optimum*, from which every small move makes things worse, and the start decides in which one. This need not even be the
 # optimum nearest to the start.
-#
+
+# %% [markdown]
 # ## 4 · In two dimensions
 #
 # If $x$ is a point in the plane, each component has a mean vector and a covariance matrix,
@@ -467,7 +468,8 @@ print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")
 # **Answer.** See the two rows. A start from k-means helps, but k-means has local optima of its own, so there is no guarantee. The
 # remedy is to start several times and to keep the end with the highest log-likelihood; `n_init` does that. The best ends
 # lie slightly above the dashed line, because a fitted mixture adapts to its 600 points and the truth does not.
-#
+
+# %% [markdown]
 # ## 6 · The likelihood has no maximum
 #
 # We have spoken of local optima. What is the global one?
@@ -537,7 +539,8 @@ assert (scores[0, :, 1] < scores[-1, :, 1]).all()  # and fresh points far worse
 # advance, that the true density has no spikes. On data of this scale, the default $10^{-6}$ only keeps the computation finite. It is no remedy against
 # *overfitting*, as describing accidents is called; for this you need more data, fewer components, or a larger floor,
 # chosen on held-out points.
-#
+
+# %% [markdown]
 # ## 7 · With enough Gaussians, any curve
 #
 # Back to `skyline`. The lecture says that many weighted Gaussians, added up, can produce a very complicated density. How many
@@ -578,7 +581,8 @@ assert min(kl.values()) > 0  # KL is never negative
 # each free parameter costs about $1/2N$ nats on fresh data, and a mixture of $K$ Gaussians in one dimension has $3K-1$ of
 # them. This is the dotted line. It is a rule of thumb here and not a bound: the true curve is no mixture, surplus components do
 # little, and EM stops before it has fitted all the noise. With more points the line sinks, and more components pay off.
-#
+
+# %% [markdown]
 # ## 8 · How many components? Ask the data
 #
 # The likelihood of the fitted points cannot answer the question. A mixture of $K+1$ components can imitate any mixture of
@@ -623,7 +627,8 @@ assert all(7 <= K <= 9 for K in chosen_by_bic)
 # **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth one has
 # nothing left to describe and gains less than the price of its six parameters. The likelihoods that fall are
 # unlucky starts: a comparison of models is only as good as the optima that EM has found for them.
-#
+
+# %% [markdown]
 # ## 9 · Digits
 #
 # Now real digits. A full covariance matrix in 784 dimensions has 307,720 different entries, and each component has its own.
@@ -718,7 +723,8 @@ figures.digit_sheets(
 #
 # **Why?** A single Gaussian has its highest density in the middle, at the mean of all digits, where there is no digit. Many
 # Gaussians can avoid the empty regions. The blur is what PCA has left out, and no mixture of these 20 numbers can restore it.
-#
+
+# %% [markdown]
 # ## 10 · One label, or a vector?
 #
 # For most digits a single component takes nearly all the responsibility, so a mixture describes a digit by *one label*. The
