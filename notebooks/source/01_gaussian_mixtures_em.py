@@ -8,10 +8,10 @@
 # - explain why the likelihood of a mixture has no maximum, and how `reg_covar` keeps EM out of trouble;
 # - choose the number of components, and say what a mixture of even 512 Gaussians cannot do.
 #
-# **Time:** two minutes to run on a laptop with two cores, ninety minutes to work through.
+# **Time:** two to three minutes to run on a laptop with two cores, ninety minutes to work through.
 #
 # **Prerequisites:** [Start here](00_start_here.ipynb), Gaussians, Bayes' rule and derivatives. No GPU needed; the
-# notebook takes 1.5 GB of memory.
+# notebook takes 1.8 GB of memory.
 #
 # The first cell imports everything. The second holds all settings that you may want to change.
 
@@ -70,7 +70,8 @@ seed = 0
 # per unit of length. A density may well exceed 1; only the area under it must be 1.
 #
 # Our first model is a single Gaussian with the mean and the standard deviation of the points.
-#
+
+# %% [markdown]
 # **Predict.** What will a single Gaussian get right, and what will it get most wrong?
 
 # %%
@@ -133,7 +134,8 @@ assert abs(shortfall - kl_one) < 0.01
 # The sum is a sum of densities. To *sample*, we add nothing up. We pick a component $k$ with probability $\pi_k$ (the
 # lecture says: from a multinomial distribution), and then draw $x$ from that one Gaussian. Drawing the causes first and
 # then what depends on them is called *ancestral sampling*.
-#
+
+# %% [markdown]
 # **Predict.** Suppose that you draw one number from *each* Gaussian instead and take the weighted average. How many bumps
 # does the histogram of such averages have?
 
@@ -235,7 +237,8 @@ def maximization(x, resp):
 # equations (the M-step), and repeats. Where the loop comes to rest, all these derivatives are zero.
 #
 # We start with three Gaussians in a bad place and let EM run for 150 steps on 400 points.
-#
+
+# %% [markdown]
 # **Predict.** Does the log-likelihood rise evenly? Can it fall in between?
 
 # %%
@@ -284,7 +287,8 @@ assert torch.allclose(package_variances, maximization(few, resp_3)[2], atol=1e-1
 # gain sometimes stop too early.
 #
 # Now the same from other starts: each places the three means on three random data points.
-#
+
+# %% [markdown]
 # **Predict.** Do all starts end at the same log-likelihood?
 
 
@@ -320,7 +324,8 @@ figures.where_starts_end({"random points": ends})
 # $$\Sigma_k \;=\; \frac1{N_k}\sum_n r_{nk}\,(x_n-\mu_k)(x_n-\mu_k)^{\!\top},$$
 # and everything else stays as it was. From here on we use `e_step` and `m_step` from the package, which are the same
 # two functions for any number of dimensions. The data are 600 points in eight clouds, and we give EM eight Gaussians.
-#
+
+# %% [markdown]
 # **Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?
 
 
@@ -393,7 +398,8 @@ stepper
 # is. Keep all weights equal and give all components the same fixed covariance $\sigma^2 I$. Then the weights and the
 # normalizing factors cancel, and the E-step becomes a softmax of squared distances,
 # $$r_{nk} \;=\; \frac{\exp\!\big(-\lVert x_n-\mu_k\rVert^2 / 2\sigma^2\big)}{\sum_j \exp\!\big(-\lVert x_n-\mu_j\rVert^2 / 2\sigma^2\big)} .$$
-#
+
+# %% [markdown]
 # **Predict.** What happens to the colours of the points as $\sigma$ shrinks?
 
 
@@ -433,7 +439,8 @@ assert apart_k_means < 1e-6
 #
 # So k-means is a cheap approximation to EM, and a good *start* for it: its clusters, taken as responsibilities of 0 and 1,
 # yield the first weights, means and covariances. This is the default in scikit-learn and in our package.
-#
+
+# %% [markdown]
 # **Predict.** Do all k-means starts find the eight clouds?
 
 
@@ -465,9 +472,13 @@ print(f"random starts: {min(random_ends):.3f} to {max(random_ends):.3f}")
 print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")
 
 # %% [markdown]
-# **Answer.** See the two rows. A start from k-means helps, but k-means has local optima of its own, so there is no guarantee. The
-# remedy is to start several times and to keep the end with the highest log-likelihood; `n_init` does that. The best ends
-# lie slightly above the dashed line, because a fitted mixture adapts to its 600 points and the truth does not.
+# **Answer.** On these data a start from k-means is far more reliable: its ends lie at the right of the figure, while the random
+# starts end almost anywhere.
+#
+# **Why?** k-means starts with means that are far apart, and it gives each component a covariance that fits its group. But it has local
+# optima of its own (the panel for $\sigma = 0.01$ above shows one), so there is no guarantee. The remedy is to start several times
+# and to keep the end with the highest log-likelihood; `n_init` does that. The best ends lie slightly above the dashed line,
+# because a fitted mixture adapts to its 600 points and the truth does not.
 
 # %% [markdown]
 # ## 6 · The likelihood has no maximum
@@ -476,7 +487,8 @@ print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")
 #
 # Take 20 points and two components of equal weight. The first is broad and covers all points. The second
 # stands exactly on the point $x_1$ and has the standard deviation $s$.
-#
+
+# %% [markdown]
 # **Predict.** How does the mean log-likelihood change as $s$ shrinks to $10^{-100}$?
 
 # %%
@@ -510,7 +522,8 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 # component can become narrower than that, and the likelihood is bounded. How large should the number be? We fit eight
 # components to 40 points, for several values of `reg_covar` and five sets of points, and measure the fit on these points and
 # on fresh ones.
-#
+
+# %% [markdown]
 # **Predict.** Which of the two curves falls as `reg_covar` grows, and which one rises?
 
 
@@ -545,7 +558,8 @@ assert (scores[0, :, 1] < scores[-1, :, 1]).all()  # and fresh points far worse
 #
 # Back to `skyline`. The lecture says that many weighted Gaussians, added up, can produce a very complicated density. How many
 # does it take?
-#
+
+# %% [markdown]
 # **Predict.** Each time $K$ doubles, what happens to $\mathrm{KL}(\text{data}\,\|\,\text{mixture})$? Does it ever stop falling?
 
 # %%
@@ -593,7 +607,8 @@ assert min(kl.values()) > 0  # KL is never negative
 # $$\mathrm{BIC} \;=\; -2\sum_n \log P(x_n) \;+\; (\text{number of parameters})\cdot\log N ,$$
 # and we choose the $K$ with the smallest BIC. It approximates how probable the data are under the model as a whole, with all its
 # possible parameter values averaged.
-#
+
+# %% [markdown]
 # **Predict.** We draw 1,000 points from the eight clouds, several times. How often does BIC choose eight? And how often
 # does one more component *lower* the likelihood, if EM starts only once?
 
@@ -621,8 +636,9 @@ print(
 assert all(7 <= K <= 9 for K in chosen_by_bic)
 
 # %% [markdown]
-# **Answer.** The printed lines answer both questions. BIC finds the right number on these well-separated clouds, given three
-# starts for each $K$. And a single start can indeed do worse with one component more.
+# **Answer.** BIC chooses eight on every one of these data sets. Its task is easy: the clouds are well separated, and EM has three
+# starts for each $K$. And yes, it does happen that a single start ends lower with one component more; the second line says
+# how often.
 #
 # **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth one has
 # nothing left to describe and gains less than the price of its six parameters. The likelihoods that fall are
@@ -660,7 +676,8 @@ assert abs(reference + 31.635) < 0.005 or not (on_mnist and len(z) == 60_000)  #
 
 # %% [markdown]
 # The lecture says that mixtures used to have 512 components at most. We go up to that number.
-#
+
+# %% [markdown]
 # **Predict.** Does the log-likelihood of held-out digits rise all the way to 512?
 
 # %%
@@ -687,16 +704,17 @@ print(f"validation digits prefer K = {K_held_out}, BIC prefers K = {K_bic}")
 print(f"test digits: {test_one:.2f} nats with one Gaussian, {test_best:.2f} with {K_held_out}")
 
 # %% [markdown]
-# **Answer.** Compare the two curves. The digits that were fitted ask for ever more components. The held-out digits do not: the place where their
-# curve leaves the other one shows where the mixture begins to describe accidents of the digits it has seen. BIC sees only the
-# fitted digits and prefers a smaller $K$.
+# **Answer.** It rises for a long time, but not all the way to 512. The digits that were fitted ask for ever more components. The held-out
+# digits turn back: where their curve leaves the other one, the mixture begins to describe accidents of the digits it has seen.
+# BIC sees only the fitted digits and prefers a smaller $K$.
 #
 # **Why?** Every component has 231 parameters and sees only its share of the digits. With 512 components, that is about a
 # hundred digits each. The best $K$ therefore grows with the amount of data. It also depends on the 20 directions and on the
 # number of EM steps, so this experiment says nothing final about 512.
 #
 # Now generate. We draw 20 numbers from the mixture and let PCA turn them into pixels.
-#
+
+# %% [markdown]
 # **Predict.** Which row will look best, and what will be wrong even with the best one?
 
 
@@ -735,7 +753,8 @@ figures.digit_sheets(
 #
 # From either code we guess the pixels, and measure the fraction of the test pixels' variance that the guess explains. For a label the
 # guess is the mean image of the digits with that label; for the vector it is a linear function of the bits.
-#
+
+# %% [markdown]
 # **Predict.** With 9 bits each, which code tells more about the pixels? And which is better with all the bits it can get?
 
 
@@ -789,12 +808,14 @@ if on_mnist and sizes[-1] == 512:
     assert sure > 0.8
 
 # %% [markdown]
-# **Answer.** Bit for bit, the *label* tells more. The vector's advantage lies elsewhere: it can have many more bits.
+# **Answer.** Bit for bit, the *label* tells more. The vector needs several times as many bits to draw level. Its advantage lies elsewhere:
+# it can afford them.
 #
 # **Why?** A vector of 9 bits has $2^9 = 512$ values, so it *is* a label of 512, only one whose images are forced to be sums of
 # ten images. A free choice of 512 images must do at least as well. But this freedom is expensive. The label needs
-# 512 images, learned from about a hundred digits each; the vector needs ten, each learned from all digits. Every further bit
-# doubles the cost of the label and adds one image to that of the vector. A label of 40 bits would need $2^{40}$, about a
+# 512 images, each learned from about a hundred digits; the vector needs ten, each learned from all digits. Every further bit
+# doubles the number of images for the label and adds one for the vector. With 40 bits the vector explains about as much as the
+# label of 9 bits, from 41 images instead of 512. A label of 40 bits would need $2^{40}$, about a
 # trillion, images.
 #
 # A vector describes combinations with few parameters because its parts can vary independently. This is what the
