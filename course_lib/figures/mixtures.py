@@ -102,6 +102,8 @@ def spike(widths: Tensor, log_likelihoods: Tensor) -> None:
     """The log-likelihood of a mixture one of whose Gaussians shrinks onto a point, over its width."""
     _, ax = plt.subplots(figsize=(7, 3))
     ax.semilogx(widths, log_likelihoods, color=plots.MODEL, lw=2)
+    ax.set_xticks([10.0**power for power in range(0, -101, -20)])
+    ax.minorticks_off()
     ax.invert_xaxis()
     ax.set(xlabel="standard deviation s of the Gaussian on one point (shrinking to the right)")
     ax.set(ylabel="mean log P(x), nats")
@@ -117,7 +119,7 @@ def price_of_narrowness(floors: Sequence[float], fitted: Tensor, fresh: Tensor) 
     ):
         ax.semilogx(floors, values, marker, color=colour, ms=4, alpha=0.35)
         ax.semilogx(floors, values.mean(1), marker + "-", color=colour, label=label)
-    ax.set(xlabel="reg_covar, added to each variance", ylabel="mean log P(x), nats", yscale="symlog")
+    ax.set(xlabel="reg_covar, added to each variance", ylabel="mean log P(x), nats")
     ax.legend()
     plt.show()
 

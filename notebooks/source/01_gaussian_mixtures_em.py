@@ -11,7 +11,7 @@
 # **Time:** two to three minutes to run on a laptop with two cores, ninety minutes to work through.
 #
 # **Prerequisites:** [Start here](00_start_here.ipynb), Gaussians, Bayes' rule and derivatives. No GPU needed; the
-# notebook takes 1.8 GB of memory.
+# notebook takes 1.6 GB of memory.
 #
 # The first cell imports everything. The second holds all settings that you may want to change.
 
@@ -269,6 +269,8 @@ for first, last in ((0, 1), (1, 10), (10, 30), (30, 50), (50, 100), (100, 150)):
 # %% tags=["check"]
 # EM never loses; float64 keeps 16 digits, and a sum of 400 terms may lose four of them
 assert (gains > -1e-12).all()
+# the plateau: twenty steps that gain less than a quarter of what follows
+assert history[50] - history[30] < (history[100] - history[50]) / 4
 # the package's steps, written for any number of dimensions, agree with those above
 weights_3, means_3, variances_3, resp_3 = trace[-1]
 package_resp, _ = e_step(few[:, None], weights_3, means_3[:, None], variances_3[:, None, None])
@@ -459,8 +461,10 @@ def k_means_start(number):
 # %%
 random_ends, k_means_ends = [], []
 for start in range(n_starts):
-    random_ends.append(em(points, random_start(torch.Generator().manual_seed(start)))[1][-1])
-    k_means_ends.append(em(points, k_means_start(start))[1][-1])
+    _, from_random = em(points, random_start(torch.Generator().manual_seed(start)))
+    _, from_k_means = em(points, k_means_start(start))
+    random_ends.append(from_random[-1])
+    k_means_ends.append(from_k_means[-1])
 
 # %% alt="Two rows of dots on an axis of log-likelihoods, one for random starts and one for k-means starts, and a dashed line at the true density; the dots of the k-means row gather farther to the right."
 figures.where_starts_end({"random points": random_ends, "k-means": k_means_ends}, truth=truth_2d)
@@ -470,6 +474,9 @@ best_end = max(random_ends + k_means_ends)
 print(f"true density: {truth_2d:.3f} nats per point")
 print(f"random starts: {min(random_ends):.3f} to {max(random_ends):.3f}")
 print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")
+
+# %% tags=["check"]
+assert sum(k_means_ends) > sum(random_ends)  # better on average, over the starts tried here
 
 # %% [markdown]
 # **Answer.** On these data a start from k-means is far more reliable: its ends lie at the right of the figure, while the random
@@ -513,7 +520,7 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 # other points lose almost nothing, because the broad Gaussian still gives each of them at least half of its density. So
 # as $s \to 0$,
 # $$\ell \;\ge\; \frac1{20}\log\frac{1}{2 s\sqrt{2\pi}} + \text{constant} \;\longrightarrow\; \infty .$$
-# The likelihood of a mixture of two or more Gaussians is unbounded (Day 1969). Taken literally,
+# The likelihood of a mixture of two or more Gaussians is unbounded (Day 1969, *Biometrika*). Taken literally,
 # *maximum* likelihood has no solution here. The useful solutions are all local optima, and the likelihood grows beyond all of them
 # on the way to a spike on a single point.
 #
@@ -536,14 +543,17 @@ def fit_forty(floor, number):
 
 # %%
 floors = (1e-9, 1e-6, 1e-4, 1e-2, 1e-1, 1.0)
-scores = torch.tensor([[fit_forty(floor, number) for number in range(5)] for floor in floors])  # (6, 5, 2)
+on_forty, on_fresh = torch.zeros(6, 5), torch.zeros(6, 5)  # one row for each floor, one column for each set
+for row, floor in enumerate(floors):
+    for number in range(5):
+        on_forty[row, number], on_fresh[row, number] = fit_forty(floor, number)
 
-# %% alt="Mean log-likelihood over reg_covar. The curve of the fitted points falls to the right; the curve of fresh points starts far below it and rises, and the two nearly meet at the right."
-figures.price_of_narrowness(floors, fitted=scores[:, :, 0], fresh=scores[:, :, 1])
+# %% alt="Mean log-likelihood over reg_covar. The curve of the fitted points falls to the right; the curve of fresh points stays far below it at first, then rises, and the two nearly meet at the right."
+figures.price_of_narrowness(floors, fitted=on_forty, fresh=on_fresh)
 
 # %% tags=["check"]
-assert (scores[0, :, 0] > scores[-1, :, 0]).all()  # a lower floor fits the points better, in all five sets
-assert (scores[0, :, 1] < scores[-1, :, 1]).all()  # and fresh points far worse
+assert (on_forty[0] > on_forty[-1]).all()  # a lower floor fits the points better, in all five sets
+assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 
 # %% [markdown]
 # **Answer.** The fit to the 40 points gets worse with a larger `reg_covar`, and the fit to fresh points gets much better.
@@ -574,7 +584,7 @@ K_best = min(kl, key=kl.get)
 for K, nats in kl.items():
     print(f"K = {K:3d}: KL = {nats:.4f} nats")
 
-# %% alt="Three panels with the true density as a grey area. One Gaussian misses all bumps, eight follow the large ones, and the line of the largest mixture follows all of them with small wiggles."
+# %% alt="Three panels with the true density as a grey area. One Gaussian misses all bumps, eight follow the large ones, and the line of the largest mixture follows all of them with a jagged edge."
 figures.fitted_densities(grid, p, {K: fitted[K] for K in (1, 8, components[-1])})
 
 # %% alt="KL over the number of components on logarithmic axes: a steep fall that flattens, and a dotted straight line that rises to meet it."
@@ -592,7 +602,7 @@ assert min(kl.values()) > 0  # KL is never negative
 #
 # **Why?** Two things are at work. More components come closer to the true curve, and with unlimited data the KL would tend
 # to 0. But we have $N$ points, and parameters that are estimated from them are slightly off. If a model contains the truth,
-# each free parameter costs about $1/2N$ nats on fresh data, and a mixture of $K$ Gaussians in one dimension has $3K-1$ of
+# each free parameter costs about $1/2N$ nats on fresh data (Akaike 1974), and a mixture of $K$ Gaussians in one dimension has $3K-1$ of
 # them. This is the dotted line. It is a rule of thumb here and not a bound: the true curve is no mixture, surplus components do
 # little, and EM stops before it has fitted all the noise. With more points the line sinks, and more components pay off.
 
@@ -617,9 +627,12 @@ candidates = range(2, 13)
 bics, falls = [], 0
 for number in range(n_data_sets):
     cloud = eight_modes.sample(1_000, torch.Generator().manual_seed(number))
-    bics.append([GaussianMixture(K, n_init=3, random_state=number).fit(cloud).bic(cloud) for K in candidates])
-    once = torch.tensor([GaussianMixture(K, random_state=number).fit(cloud).score(cloud) for K in candidates])
-    falls += int((once.diff() < 0).sum())
+    of_three, once = [], []
+    for K in candidates:
+        of_three.append(GaussianMixture(K, n_init=3, random_state=number).fit(cloud).bic(cloud))
+        once.append(GaussianMixture(K, random_state=number).fit(cloud).score(cloud))
+    bics.append(of_three)
+    falls += int((torch.tensor(once).diff() < 0).sum())
 
 # %% alt="BIC above its minimum over the number of components, one line for each data set: all lines fall to a dot and rise slowly after it; a dashed vertical line marks eight."
 figures.bic_curves(candidates, bics, truth=8)
@@ -633,7 +646,7 @@ print(
 
 # %% tags=["check"]
 # a ninth Gaussian gains less than its six parameters cost, 3 · log 1000 = 21 nats
-assert all(7 <= K <= 9 for K in chosen_by_bic)
+assert all(K == 8 for K in chosen_by_bic)
 
 # %% [markdown]
 # **Answer.** BIC chooses eight on every one of these data sets. Its task is easy: the clouds are well separated, and EM has three
@@ -658,9 +671,9 @@ assert all(7 <= K <= 9 for K in chosen_by_bic)
 # %%
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
 on_mnist = shipped_models_fit(train)  # the numbers asserted below were measured on MNIST
-pixels, test_pixels = train.pixels(), test.pixels()  # (N, 784) and (M, 784), in [0, 1]
-pca = PCA(40, random_state=seed).fit(pixels.numpy())
-codes = torch.from_numpy(pca.transform(pixels.numpy())).double()  # (N, 40)
+test_pixels = test.pixels()  # (M, 784), in [0, 1]
+pca = PCA(40, random_state=seed).fit(train.pixels().numpy())
+codes = torch.from_numpy(pca.transform(train.pixels().numpy())).double()  # (N, 40)
 test_codes = torch.from_numpy(pca.transform(test_pixels.numpy())).double()  # (M, 40)
 
 # %%
@@ -703,6 +716,10 @@ test_one, test_best = models[1].score(z_test), models[K_held_out].score(z_test)
 print(f"validation digits prefer K = {K_held_out}, BIC prefers K = {K_bic}")
 print(f"test digits: {test_one:.2f} nats with one Gaussian, {test_best:.2f} with {K_held_out}")
 
+# %% tags=["check"]
+if on_mnist and sizes[-1] == 512:
+    assert K_bic < K_held_out < 512  # the held-out curve has turned, and BIC is more cautious
+
 # %% [markdown]
 # **Answer.** It rises for a long time, but not all the way to 512. The digits that were fitted ask for ever more components. The held-out
 # digits turn back: where their curve leaves the other one, the mixture begins to describe accidents of the digits it has seen.
@@ -725,7 +742,7 @@ def to_images(z):
     return z @ directions + torch.from_numpy(pca.mean_)
 
 
-# %% alt="Four rows of fifteen digits: sharp real digits; the same digits blurred; grey smudges with hardly a digit among them; and blurred shapes many of which can be read as digits."
+# %% alt="Four rows of fifteen digits: sharp real digits; the same digits blurred; blurred shapes of which few can be read; and blurred shapes of which many look like digits."
 figures.digit_sheets(
     {
         "real test digits": test_pixels[:15],
@@ -768,7 +785,7 @@ def explained(guess):
 def explained_by_label(model, K):
     label = model.predict(z[fit])  # (N,), integers from 0 to K − 1
     counts = torch.bincount(label, minlength=K).clamp(min=1)  # (K,)
-    totals = torch.zeros(K, pixels.shape[1], dtype=pixels.dtype).index_add(0, label, pixels[fit])
+    totals = torch.zeros(K, pixels.shape[1], dtype=pixels.dtype).index_add(0, label, pixels)
     mean_images = totals / counts[:, None]  # (K, 784)
     return explained(mean_images[model.predict(z_test)])
 
@@ -781,11 +798,12 @@ def with_constant(bits):
 
 def explained_by_bits(count):
     bits, test_bits = codes[fit, :count] > 0, test_codes[:, :count] > 0  # (N, B), (M, B)
-    line = torch.linalg.lstsq(with_constant(bits), pixels[fit]).solution  # (B + 1, 784)
+    line = torch.linalg.lstsq(with_constant(bits), pixels).solution  # (B + 1, 784)
     return explained(with_constant(test_bits) @ line)
 
 
 # %%
+pixels = train.pixels(fit)  # (N, 784), the digits to fit
 by_label = {math.log2(K): explained_by_label(model, K) for K, model in models.items()}
 by_bits = {count: explained_by_bits(count) for count in (1, 2, 4, 6, 9, 14, 20, 30, 40)}
 unrounded = explained(torch.from_numpy(pca.inverse_transform(test_codes.float().numpy())))
@@ -835,7 +853,7 @@ claims = f"""
 | 4 | if the number of components is known, EM easily finds the rest | the log-likelihood never fell in {len(gains)} steps; {apart:.0e} from scikit-learn. {n_starts} random starts ended between {min(random_ends):.2f} and {max(random_ends):.2f} nats, the true density has {truth_2d:.2f} | easy to run; it finds a local optimum that depends on the start |
 | 4 | the number of components must be decided | eight clouds: BIC chose {chosen_by_bic} on {n_data_sets} data sets; digits: BIC chose {K_bic}, validation digits {K_held_out} | data can guide the decision |
 | 4 | 512 components at most were used; that is too few | validation digits prefer {K_held_out} of {", ".join(map(str, sizes))} ({digit_steps} steps, 20 PCA numbers, one seed) | not tested by likelihood here: more components would need more digits |
-| 5 | a cluster label is not enough; a vector describes different aspects | {label_share:.0%} of the pixels' variance from a label of {label_bits:.0f} bits, {by_bits[9]:.0%} from a vector of 9 bits, {by_bits[40]:.0%} from one of 40 | bit for bit the label tells more; the vector can afford more bits |
+| 5 | a cluster label is not enough; a vector describes different aspects | {label_share:.0%} of the pixels' variance from a label of {label_bits:.0f} bits, {by_bits[9]:.0%} from a vector of 9 bits, {by_bits[40]:.0%} from one of 40 | bit for bit the label tells more; the vector can afford more of them, at one image each |
 
 Digits: {len(fit):,} to fit, {len(validation):,} to choose K, {len(z_test):,} to test; pixels in [0, 1]; PCA on all training digits.
 The numbers count the lecture's claims through the whole course.
@@ -848,7 +866,7 @@ display(Markdown(claims))
 # Fill in the steps, run the cell, and then run the check below it. The check says "Correct" or names the mistake. The
 # numbers of points, components and dimensions change from call to call, so read them from the inputs.
 #
-# **1. Responsibilities.** Scroll up no further than this cell. The E-step is Bayes' rule: how probable is it that component
+# **1. Responsibilities.** Do this one without scrolling up. The E-step is Bayes' rule: how probable is it that component
 # $k$ made the point $x$? Write it for one dimension. Beware of points far from every component: all densities round to 0
 # there, and $0/0$ is not a probability. Stay with logarithms. Near and far points may come together in one call,
 # and a small number added to the denominator would only hide the problem.
@@ -910,7 +928,7 @@ checks.sample_mixture(my_sample_mixture)
 # M-step on paper, starting from $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$, the function that the M-step
 # maximizes while the responsibilities are fixed. Then replace `None` by your formula. The second cell differentiates that
 # function at your value; if the derivation is right, the slope is 0 up to rounding. Which familiar method do you get if you
-# also fix $\sigma^2$ and let it tend to 0?
+# also keep the weights equal, fix $\sigma^2$ and let it tend to 0?
 
 # %%
 my_shared_variance = None  # your formula, from few (N,), resp_3 (N, K) and means_3 (K,)
@@ -933,7 +951,6 @@ else:
 #   k-means as the limit and the collapsing component; our M-step is his equations 9.24 to 9.26.
 # - D. MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapters 20 and 22. Soft k-means and
 #   maximum likelihood, including the trap of section 6, in a few lively pages; free online.
-# - N. Day (1969), *Estimating the components of a mixture of normal distributions*. An early statement that the likelihood is
-#   unbounded.
+# - H. Akaike (1974), *A new look at the statistical model identification*. The price of a parameter on fresh data.
 # - G. Schwarz (1978), *Estimating the dimension of a model*. Four pages that derive BIC.
 # - G. McLachlan & D. Peel (2000), *Finite Mixture Models*. The reference work: starts, local optima, the number of components.
