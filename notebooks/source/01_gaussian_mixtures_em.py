@@ -548,7 +548,7 @@ for row, floor in enumerate(floors):
     for number in range(5):
         on_forty[row, number], on_fresh[row, number] = fit_forty(floor, number)
 
-# %% alt="Mean log-likelihood over reg_covar. The curve of the fitted points falls to the right; the curve of fresh points stays far below it at first, then rises, and the two nearly meet at the right."
+# %% alt="Mean log-likelihood over reg_covar. The curve of the fitted points falls to the right; the curve of fresh points stays far below it at first, then rises until the two nearly meet at the right."
 figures.price_of_narrowness(floors, fitted=on_forty, fresh=on_fresh)
 
 # %% tags=["check"]
@@ -556,7 +556,7 @@ assert (on_forty[0] > on_forty[-1]).all()  # a lower floor fits the points bette
 assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 
 # %% [markdown]
-# **Answer.** The fit to the 40 points gets worse with a larger `reg_covar`, and the fit to fresh points gets much better.
+# **Answer.** The fit to the 40 points gets worse with a larger `reg_covar`, and the fit to fresh points gets much better, up to a point.
 #
 # **Why?** Narrow components describe the accidents of the sample. A floor under the variances is a belief, stated in
 # advance, that the true density has no spikes. On data of this scale, the default $10^{-6}$ only keeps the computation finite. It is no remedy against
