@@ -339,7 +339,7 @@ random_q = MultivariateNormal(torch.randn(50, 2), torch.diag_embed(variances))
 
 # %%
 b = elbo(linear, random_q, points)
-error_linear = (b.log_px - b.elbo - kl_divergence(random_q, linear.posterior(points))).abs().max()
+error_linear = (b.log_px - b.elbo - kl_divergence(random_q, linear.true_posterior(points))).abs().max()
 print(f"linear decoder: largest difference {error_linear:.0e}")
 
 # %% tags=["check"]
@@ -967,7 +967,7 @@ assert (
 
 # %%
 one_digit = held_out[:1]  # (1, D)
-exact = digits_model.posterior(one_digit)
+exact = digits_model.true_posterior(one_digit)
 exact_sigma = exact.variance.sqrt()  # (1, 20)
 
 
@@ -1028,7 +1028,7 @@ assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 ks = (1, 10, 100, 1_000)
 some = held_out[:100]
 true_values = digits_model.log_px(some)  # (N,)
-exact = digits_model.posterior(some)
+exact = digits_model.true_posterior(some)
 too_wide = Independent(Normal(exact.mean, 1.5 * exact.variance.sqrt()), 1)
 
 # %% [markdown]
