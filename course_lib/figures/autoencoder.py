@@ -21,7 +21,7 @@ MARKERS = {"AE": "D", "VAE": "o", "VAE without KL": "^"}
 def image_rows(rows: Mapping[str, Tensor]) -> Figure:
     """Rows of images (N, D), each row with its name on the left, as `plots.digits` draws them."""
     columns = max(len(images) for images in rows.values())
-    figure = Figure(figsize=(0.75 * columns + 1.2, 0.8 * len(rows) + 0.2))
+    figure = Figure(figsize=(0.6 * columns + 1.3, 0.66 * len(rows) + 0.2))
     axes = figure.subplots(len(rows), 1, squeeze=False)
     for ax, (name, images) in zip(axes[:, 0], rows.items(), strict=True):
         plots.digits(images, columns=columns, ax=ax)
@@ -83,7 +83,9 @@ def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: 
     ax.plot(scales, in_order, color=COLOURS["VAE"], lw=2, label="the moons' own order")
     ax.axvline(neighbours, color=plots.DATA, ls=":", label="distance between neighbours")
     ax.set(xscale="log", xlabel="standard deviation of the noise", ylabel="squared error per image")
-    plots.plain_numbers(ax.xaxis)
+    ticks = [tick for tick in (0.03, 0.1, 0.3, 1, 3) if scales.min() <= tick <= scales.max()]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_xticks([], minor=True)
     ax.legend(loc="upper left")
     return figure
 
