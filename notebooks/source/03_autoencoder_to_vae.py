@@ -4,7 +4,8 @@
 # After this notebook you will be able to
 # - train an auto-encoder and a VAE with loops of ten lines, and name the two places where they differ;
 # - say what a hole in a line of codes is, when it appears, and what noise can and cannot do about it;
-# - explain why the noise is drawn as $e^{\sigma} \cdot e + m$, and when another estimator of the gradient does better;
+# - explain why the noise is drawn as $e^{\sigma} \varepsilon + m$, and when another estimator of the gradient does
+#   better;
 # - show that the noise dies without the KL term, write that term correctly, and replace it where it has no formula.
 #
 # **Time:** two to four minutes to run on a laptop with two cores, about 90 minutes to work through.
@@ -50,9 +51,10 @@ seed = 0
 # ## 1 · Moons, and a code of one number
 #
 # Here is the moon from new to full: 33 pictures of 20×20 pixels, or 33 points in 400 dimensions. Yet one number, the
-# phase, determines each picture. An *auto-encoder* looks for such a number by itself. One network, the *encoder*, maps a
-# picture $x$ to a short *code* $z$. A second network, the *decoder*, maps the code back to a picture $\hat x$. The loss is
-# the squared error $\lVert x - \hat x \rVert^2$. Nobody tells the networks what a phase is (Hinton & Salakhutdinov 2006).
+# phase, determines each picture. An *auto-encoder* looks for such a number by itself. One network, the *encoder*,
+# maps a picture $x$ to a short *code* $z$. A second network, the *decoder*, maps the code back to a picture $\hat x$.
+# The loss is the squared error $\lVert x - \hat x \rVert^2$. Nobody tells the networks what a phase is (Hinton &
+# Salakhutdinov 2006).
 
 # %%
 size = 20
@@ -62,9 +64,9 @@ moons = moon_phases(33, size)[0].flatten(1)  # (N, D): 33 pictures of 400 pixels
 figures.image_rows({"every second moon": moons[::2]})
 
 # %% [markdown]
-# We drew these moons ourselves, so we can draw every *true* moon, and that gives us a judge. Whatever picture a decoder
-# shows, we measure its distance from the nearest of 1,001 true moons. The distance is the root of the summed squared
-# pixel differences.
+# We drew these moons ourselves, so we can draw every *true* moon, and that gives us a judge. Whatever picture a
+# decoder shows, we measure its distance from the nearest of 1,001 true moons. The distance is the root of the summed
+# squared pixel differences.
 
 # %%
 truth = moon_phases(1001, size)[0].flatten(1)  # (M, D)
@@ -94,8 +96,8 @@ figures.image_rows({"cross-fade": cross_fade[::10]})
 # %% [markdown]
 # **Answer.** It is nearly half as far from every true moon as the two moons are from each other.
 #
-# **Why?** The average is a grey disc with a bright edge, and no moon has a grey half. Keep the number in mind: a decoder
-# whose pictures are this far from the truth is doing no better than a cross-fade.
+# **Why?** The average is a grey disc with a bright edge, and no moon has a grey half. Keep the number in mind: a
+# decoder whose pictures are this far from the truth is doing no better than a cross-fade.
 #
 # Now the auto-encoder. Both networks have one hidden layer. The decoder ends in *logits*, which the sigmoid squashes
 # into pixels between 0 and 1.
@@ -144,14 +146,15 @@ assert errors[-1] < errors[0] / 15  # one number per picture explains nearly all
 #
 # **Noise.** The encoder outputs two numbers for each picture, called $m$ and $\sigma$ in the lecture. The code is
 #
-# $$c = e^{\sigma} \cdot e + m, \qquad e \sim N(0, 1).$$
+# $$c = e^{\sigma} \varepsilon + m, \qquad \varepsilon \sim N(0, 1).$$
 #
-# Here $m$ is the old code, $e$ is noise, and $e^\sigma$ says how much of it is added. Why the exponential? A linear layer
-# outputs any number, positive or negative, but a scale must be positive. Besides, a step of 0.1 in $\sigma$ changes the
-# scale by a tenth, whether the scale is 0.01 or 100.
+# Here $m$ is the old code, $\varepsilon$ is noise (the lecture calls it $e$), and $e^\sigma$ says how much of it is
+# added. Why the exponential? A linear layer outputs any number, positive or negative, but a scale must be positive.
+# Besides, a step of 0.1 in $\sigma$ changes the scale by a tenth, whether the scale is 0.01 or 100.
 #
-# Almost all published code uses other letters, and from here on so do we. The code is $z$, its mean is $\mu = m$, and the
-# encoder outputs the logarithm of the *variance*, `logvar` $= 2\sigma$. Section 8 shows why the factor 2 deserves care.
+# Almost all published code uses other letters, and from here on so do we. The code is $z$, its mean is $\mu = m$, and
+# the encoder outputs the logarithm of the *variance*, `logvar` $= 2\sigma$. Section 8 shows why the factor 2 deserves
+# care.
 
 
 # %%
@@ -160,21 +163,22 @@ def reparameterize(mu, logvar):
 
 
 # %% [markdown]
-# **A price.** The encoder now describes a distribution $q(z|x) = N(\mu, v)$ with $v = e^{\text{logvar}}$. The loss gains
-# its KL divergence from the *prior* $P(z) = N(0, 1)$, which [The evidence lower bound](02_elbo.ipynb) derived. In one
-# dimension it is
+# **A price.** The encoder now describes a distribution $q(z|x) = N(\mu, v)$ with $v = e^{\text{logvar}}$. The loss
+# gains its KL divergence from the *prior* $P(z) = N(0, 1)$, which [The evidence lower bound](02_elbo.ipynb) derived.
+# In one dimension it is
 #
 # $$\mathrm{KL} = \tfrac12\left(v - 1 - \log v + \mu^2\right).$$
 #
-# **The exchange rate.** The squared error becomes a log-likelihood if $P(x|z)$ is a Gaussian around the decoder's picture
-# with variance $s^2$ in each pixel: $-\log P(x|z) = \lVert x - \hat x \rVert^2 / 2s^2$ plus a constant, which we leave out.
-# We *fix* $s^2$. Our moons contain no noise at all, so a learned variance would shrink with the error, on and on, and the
-# density would grow without limit. A fixed $s$ acts as a ruler. It says how large a pixel difference counts as large
-# (here $s = \tfrac12 $, half the way from black to white), and so it sets the exchange rate between squared error and KL.
+# **The exchange rate.** The squared error becomes a log-likelihood if $P(x|z)$ is a Gaussian around the decoder's
+# picture with variance $s^2$ in each pixel: $-\log P(x|z) = \lVert x - \hat x \rVert^2 / 2s^2$ plus a constant, which
+# we leave out. We *fix* $s^2$. Our moons contain no noise at all, so a learned variance would shrink with the error,
+# on and on, and the density would grow without limit. A fixed $s$ acts as a ruler. It says how large a pixel
+# difference counts as large (here $s = \tfrac12$, half the way from black to white), and so it sets the exchange rate
+# between squared error and KL.
 #
 # The loss is the negative evidence lower bound, estimated from one $z$ per image. It is in nats per image: a sum over
-# pixels and over the numbers of the code, and a mean over images. The factor $\beta$ in front of the KL is 1 in a VAE;
-# section 6 sets it to 0.
+# pixels and over the numbers of the code, and a mean over images. The factor $\beta$ in front of the KL is 1 in a
+# VAE; section 6 sets it to 0.
 
 # %%
 variance = 0.25  # s²
@@ -206,8 +210,8 @@ class VAE(nn.Module):
 
 
 # %% [markdown]
-# The loop is the one from section 1, now as a function for both models. The learning rate falls to 0 at the end, so that
-# the last steps are small.
+# The loop is the one from section 1, now as a function for both models. The learning rate falls to 0 at the end, so
+# that the last steps are small.
 
 
 # %%
@@ -236,8 +240,8 @@ print(f"loss of the AE: {ae_losses[0]:.0f} at first, {ae_losses[-1]:.1f} at the 
 print(f"loss of the VAE: {vae_losses[0]:.0f} at first, {vae_losses[-1]:.1f} at the end")
 
 # %% [markdown]
-# Do not compare these two numbers. One is a squared error and the other is in nats. Three small functions make the models
-# comparable.
+# Do not compare these two numbers. One is a squared error and the other is in nats. Three small functions make the
+# models comparable.
 
 
 # %%
@@ -284,16 +288,16 @@ assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
 # %% [markdown]
 # **Answer.** The auto-encoder has the smaller error, and its codes lie farther apart.
 #
-# **Why?** The auto-encoder cares for nothing but the error. The VAE must reconstruct in spite of the noise. It also pays
-# $\tfrac12 \mu^2$ for each code, which keeps its codes near 0.
+# **Why?** The auto-encoder cares for nothing but the error. The VAE must reconstruct in spite of the noise. It also
+# pays $\tfrac12 \mu^2$ for each code, which keeps its codes near 0.
 #
 # ## 3 · Half way between crescent and full moon
 #
 # Why add noise at all? The lecture takes the code of a full moon and the code of a crescent and asks what the decoder
 # makes of the point half way between. One hopes for a phase in between. But networks are not linear, and the
-# auto-encoder was never asked about that point, so its picture may be something else altogether. In a VAE, noise makes
-# the codes of neighbours overlap. Where they overlap, a single picture must serve both moons, perhaps a phase between
-# them.
+# auto-encoder was never asked about that point, so its picture may be something else altogether. In a VAE, noise
+# makes the codes of neighbours overlap. Where they overlap, a single picture must serve both moons, perhaps a phase
+# between them.
 #
 # This is an argument, and we can test it. First with the two networks that we have.
 #
@@ -317,22 +321,22 @@ for name, model in {"AE": ae, "VAE": vae}.items():
     print(f"{name:4} distance to the truth: half way {distance[50]:.2f}, worst {distance.max():.2f}")
 
 # %% [markdown]
-# **Answer.** Both are moons, and so is every other picture on the two lines. There is no hole.
+# **Answer.** Both are moons, if slightly blurred, and so is every other picture on the two lines. There is no hole.
 #
-# **Why?** Nothing in the auto-encoder's *loss* forbids holes, but its *network* does. The network is not linear, but it is
-# smooth, and the codes of 33 moons lie close together. A small smooth network has no room to do anything strange between
-# two of them.
+# **Why?** Nothing in the auto-encoder's *loss* forbids holes, but its *network* does. The network is not linear, but
+# it is smooth, and the codes of 33 moons lie close together. A small smooth network has no room to do anything
+# strange between two of them.
 #
 # ### What does a hole need?
 #
-# If this is right, a hole needs a decoder that can turn quickly on the way from one code to the next. We change one thing
-# at a time:
+# If this is right, a hole needs a decoder that can turn quickly on the way from one code to the next. We change one
+# thing at a time:
 #
 # - **plain**: the networks from above;
-# - **deep**: three hidden layers of 64 units in both networks;
+# - **deep**: three hidden layers of 64 units in both networks, in place of one of 32;
 # - **far apart**: the encoder starts with codes seven times as far apart;
-# - **waves**: the decoder first turns the code into 32 waves, $\sin \omega z$ and $\cos \omega z$, which lets it turn quickly
-#   (Tancik et al. 2020);
+# - **waves**: the decoder first turns the code into 32 waves, $\sin \omega z$ and $\cos \omega z$, which lets it turn
+#   quickly (Tancik et al. 2020);
 # - **faster waves**: the same with four times the frequency $\omega$;
 # - **waves, far apart**: two changes at once.
 
@@ -378,9 +382,9 @@ changes = {
 }
 
 # %% [markdown]
-# Every case is trained with several seeds, as an auto-encoder and as a VAE. We follow the whole line from crescent to full
-# moon and not only its middle, because a hole can lie anywhere. We speak of a *hole* where a picture is more than half as
-# far from the truth as the worst picture of the cross-fade.
+# Every case is trained with several seeds, as an auto-encoder and as a VAE. We follow the whole line from crescent to
+# full moon and not only its middle, because a hole can lie anywhere. We speak of a *hole* where a picture is more
+# than half as far from the truth as the worst picture of the cross-fade.
 
 
 # %%
@@ -430,20 +434,21 @@ for case in ("plain", "deep", "far apart"):  # no hole on any seed, six tried
 assert count_holes(lines["waves, far apart"]["AE"]) > 0
 
 # %% [markdown]
-# **Answer.** Without waves there are no holes, however deep the network and however far apart its codes start. Waves alone
-# hardly make a hole. Faster waves, or waves together with codes that start far apart, make holes on most seeds. There the
-# VAE does better, but not on every seed.
+# **Answer.** Without waves there are no holes, however deep the network and however far apart its codes start. Waves
+# alone hardly make a hole. Faster waves, or waves together with codes that start far apart, make holes on most seeds.
+# There the VAE does better, but not on every seed.
 #
-# **Why?** What counts is how often the decoder can turn between two neighbouring codes, which is its frequency *times* their
-# distance. Raise the product, by either factor, and the decoder is free to do what it likes between the codes. A plain
-# network has low frequencies, and gradient descent learns low frequencies first (Rahaman et al. 2019). So the lecture's warning is right as a
-# possibility: nothing in the loss forbids holes. It is not what usually happens with small, plain networks.
+# **Why?** What counts is how often the decoder can turn between two neighbouring codes, which is its frequency
+# *times* their distance. Raise the product, by either factor, and the decoder is free to do what it likes between the
+# codes. A plain network has low frequencies, and gradient descent learns low frequencies first (Rahaman et al. 2019).
+# So the lecture's warning is right as a possibility: nothing in the loss forbids holes. It is not what usually
+# happens with small, plain networks.
 #
 # ### Noise or price?
 #
-# The VAE changes two things, so we cannot yet say which of them closes the holes. We take the last case, waves and codes far
-# apart, and again change one thing at a time. *Price only* is an auto-encoder that pays $\tfrac12 z^2$ for its code. *Noise
-# only* is a VAE without the KL term.
+# The VAE changes two things, so we cannot yet say which of them closes the holes. We take the last case, waves and
+# codes far apart, and again change one thing at a time. *Price only* is an auto-encoder that pays $\tfrac12 z^2$ for
+# its code. *Noise only* is a VAE without the KL term.
 
 
 # %%
@@ -478,12 +483,12 @@ for case, kinds in parts.items():
     )
 
 # %% [markdown]
-# **Answer.** Each helps, neither is sure, and the cases overlap. Over these few seeds the noise alone did more than the
-# price alone.
+# **Answer.** Each helps, neither is sure, and the cases overlap. Over these few seeds the noise alone did more than
+# the price alone.
 #
-# **Why?** The price pulls the codes together, so the decoder turns less often between them. The noise asks the decoder about
-# *every* code near a moon's, not only about 33 of them. Between the two, the codes are close and the spaces between them are
-# trained. Still, a VAE that starts in a bad place can keep a fold in its line of codes.
+# **Why?** The price pulls the codes together, so the decoder turns less often between them. The noise asks the
+# decoder about *every* code near a moon's, not only about 33 of them. Between the two, the codes are close and the
+# spaces between them are trained. Still, a VAE that starts in a bad place can keep a fold in its line of codes.
 #
 # Move along the line yourself. The auto-encoder is above and the VAE below. Both have waves and far-apart codes, from
 # the same seed.
@@ -508,8 +513,8 @@ CodeLine(decoders, truth=truth[::5].reshape(-1, size, size), limits=limits, mark
 # %% [markdown]
 # ### Can noise invent a moon?
 #
-# The lecture's picture has only two moons on the line, a crescent and a full moon, and nothing between them. So we now
-# hide the phases in between: the networks see five crescents and five nearly full moons.
+# The lecture's picture has only two moons on the line, a crescent and a full moon, and nothing between them. So we
+# now hide the phases in between: the networks see five crescents and five nearly full moons.
 #
 # **Predict.** Half way between, does the VAE show a phase in between, as the lecture hopes? What would squared error
 # prefer?
@@ -537,29 +542,29 @@ for name in ("AE", "VAE"):
     assert gap_lines[name].amax(1).min() > 0.6 * fade.max()
 
 # %% [markdown]
-# **Answer.** No. Half way, the VAE shows a cross-fade. The auto-encoder passes through a cross-fade too, only faster, and
-# at a place that depends on the seed.
+# **Answer.** No. Half way, the VAE shows a cross-fade. The auto-encoder passes through a cross-fade too, only faster,
+# and at a place that depends on the seed.
 #
 # **Why?** Where two codes overlap, one picture must serve both moons, and the picture with the least squared error is
 # their *average*. The average of two similar moons is nearly a moon. The average of a crescent and a full moon is a
-# cross-fade. Noise makes neighbours blend; it cannot know the moons that nobody showed it. The lecture says only that the
-# blend *may* be a phase between, and so it is, if the neighbours are similar.
+# cross-fade. Noise makes neighbours blend; it cannot know the moons that nobody showed it. The lecture says only that
+# the blend *may* be a phase between, and so it is, if the neighbours are similar.
 #
 # ## 4 · Why neighbours become neighbours
 #
-# What does noise ask of the codes? Fix the codes and the noise. Then the best decoder under squared error can be written
-# down. At the point $z$ it cannot know which moon was meant, so it shows the average of all moons, each weighted by how
-# likely its noise is to land there:
+# What does noise ask of the codes? Fix the codes and the noise. Then the best decoder under squared error can be
+# written down. At the point $z$ it cannot know which moon was meant, so it shows the average of all moons, each
+# weighted by how likely its noise is to land there:
 #
 # $$\hat x(z) = \frac{\sum_n q(z|x_n)\, x_n}{\sum_n q(z|x_n)}.$$
 #
-# Its squared error has a short form too. Every pair of moons pays half its squared distance, times the share of the line
-# that the two have in common:
+# Its squared error has a short form too. Every pair of moons pays half its squared distance, times the share of the
+# line that the two have in common:
 #
 # $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
 #
-# So we can ask, without training anything, what it costs to place nine moons along the line in their right order, and what
-# it costs in a shuffled order. The integral is a sum over a fine grid.
+# So we can ask, without training anything, what it costs to place nine moons along the line in their right order, and
+# what it costs in a shuffled order. The integral is a sum over a fine grid.
 
 # %%
 nine = moon_phases(9, size)[0].flatten(1).double()  # (9, D)
@@ -610,13 +615,14 @@ assert shuffled[0].max() < 1e-6  # no overlap, no preference
 assert cheapest > 1.2  # noise tells the orders apart, and prefers the moons' own
 
 # %% [markdown]
-# **Answer.** For very little noise. Then every order costs nothing, as in an auto-encoder. With noise that reaches the
-# neighbour, the moons' own order is the cheapest.
+# **Answer.** For very little noise. Then every order costs nothing, as in an auto-encoder. With noise that reaches
+# the neighbour, the moons' own order is the cheapest.
 #
 # **Why?** Without noise every code has its own place, and the loss has no reason to prefer one order to another. With
 # noise two moons share a place and get a blend, and a blend of two *similar* moons is nearly right for both.
 #
-# Noise is one reason for order. Is it the only one? We look at the plain networks of section 3, again with nine moons.
+# Noise is one reason for order. Is it the only one? We look at the plain networks of section 3, again with nine
+# moons.
 
 
 # %%
@@ -632,19 +638,20 @@ for name in ("AE", "VAE"):
     print(f"plain {name}: codes in the moons' order for {count} of {n_seeds} seeds")
 
 # %% [markdown]
-# It is not. The auto-encoder has no noise, and its codes follow the moon as well as the VAE's. That order comes from the
-# encoder, a continuous function that gives similar pictures similar codes. What the noise adds is a *cost* of disorder.
+# It is not. The auto-encoder has no noise, and its codes follow the moon as well as the VAE's. That order comes from
+# the encoder, a continuous function that gives similar pictures similar codes. What the noise adds is a *cost* of
+# disorder.
 #
 # ## 5 · A gradient through a draw
 #
-# The encoder must learn $\mu$ and $\sigma$, but a random draw stands between them and the loss. There are two ways to get a
-# gradient of the expected loss $\mathbb E_q[f(z)]$.
+# The encoder must learn $\mu$ and $\sigma$, but a random draw stands between them and the loss. There are two ways to
+# get a gradient of the expected loss $\mathbb E_q[f(z)]$.
 #
-# - **Reparameterization.** Draw $e$ first. Then $z = \mu + s\,e$, with $s = e^{\sigma}$, is an ordinary function of $\mu$,
-#   and the gradient passes through it: one draw gives the estimate $f'(z)$.
+# - **Reparameterization.** Draw $\varepsilon$ first. Then $z = \mu + s\,\varepsilon$, with $s = e^{\sigma}$, is an
+#   ordinary function of $\mu$, and the gradient passes through it: one draw gives the estimate $f'(z)$.
 # - **Score function**, or REINFORCE (Williams 1992). Never look into $f$, only weigh its value: one draw gives
-#   $f(z)\, \partial \log q(z) / \partial \mu = f(z)\, e / s$. One may subtract a constant from $f$, a *baseline*, which
-#   does not change the mean.
+#   $f(z)\, \partial \log q(z) / \partial \mu = f(z)\, \varepsilon / s$. One may subtract a constant from $f$, a
+#   *baseline*, which does not change the mean.
 #
 # As $f$ we take the trained VAE's reconstruction loss for a half moon. With a single $z$, the exact gradient is an
 # integral over a grid.
@@ -668,8 +675,8 @@ exact = torch.trapezoid(f(z) * q * (z - mu) / s**2, z).item()  # the derivative 
 
 # %%
 torch.manual_seed(seed)
-e = torch.randn(n_draws, dtype=torch.float64)
-z = (mu + s * e).requires_grad_()
+eps = torch.randn(n_draws, dtype=torch.float64)
+z = (mu + s * eps).requires_grad_()
 values = f(z)  # (n,)
 slopes = torch.autograd.grad(values.sum(), z)[0]  # (n,), f′ at every draw
 values = values.detach()
@@ -677,8 +684,8 @@ values = values.detach()
 # %%
 gradients = {
     "reparameterization": slopes,
-    "score function": values * e / s,
-    "score function, baseline": (values - values.mean()) * e / s,
+    "score function": values * eps / s,
+    "score function, baseline": (values - values.mean()) * eps / s,
 }
 
 # %% [markdown]
@@ -700,23 +707,24 @@ assert score_ratio > 2  # far beyond its own uncertainty of a few percent
 # **Answer.** All agree with the exact gradient within their errors. The score function scatters most, and a baseline
 # takes away most of the difference.
 #
-# **Why?** Reparameterization uses the slope of $f$. The score function knows only values, so even a constant in $f$, which
-# has no slope at all, makes its estimates scatter.
+# **Why?** Reparameterization uses the slope of $f$. The score function knows only values, so even a constant in $f$,
+# which has no slope at all, makes its estimates scatter.
 #
-# A code of one number is the score function's best case. With twenty numbers, $f$ rises and falls with nineteen of them that
-# have nothing to do with the one whose gradient we want. Take a bowl, $f(z) = \tfrac12 \lVert z - a \rVert^2$ in $d$ dimensions, with
-# $\mu - a = 1$ in each and noise of scale 1. The exact gradient in the first dimension is 1, whatever $d$ is.
+# A code of one number is the score function's best case. With twenty numbers, $f$ rises and falls with nineteen of
+# them that have nothing to do with the one whose gradient we want. Take a bowl,
+# $f(z) = \tfrac12 \lVert z - a \rVert^2$ in $d$ dimensions, with $\mu - a = 1$ in each and noise of scale 1. The
+# exact gradient in the first dimension is 1, whatever $d$ is.
 
 # %%
 dimensions = (1, 2, 5, 10, 20, 50)
 bowl = {name: [] for name in gradients}
 for d in dimensions:
-    e = torch.randn(n_draws, d)
-    slope = e[:, 0] + 1  # the bowl's slope in its first dimension
-    value = 0.5 * (e + 1).square().sum(1)
+    eps = torch.randn(n_draws, d)
+    slope = eps[:, 0] + 1  # the bowl's slope in its first dimension
+    value = 0.5 * (eps + 1).square().sum(1)
     bowl["reparameterization"].append(slope.var().item())
-    bowl["score function"].append((value * e[:, 0]).var().item())
-    bowl["score function, baseline"].append(((value - value.mean()) * e[:, 0]).var().item())
+    bowl["score function"].append((value * eps[:, 0]).var().item())
+    bowl["score function, baseline"].append(((value - value.mean()) * eps[:, 0]).var().item())
 
 # %% alt="Against 1 to 50 dimensions on logarithmic axes: the variance of reparameterization stays at 1, the score function's climbs to over a thousand, with a baseline it climbs more slowly."
 figures.estimator_variances(dimensions, bowl, xlabel="dimensions of the code")
@@ -750,22 +758,23 @@ assert abs(sine_scores.var() - 0.5) < 0.05
 # %% [markdown]
 # **Answer.** No. Here the score function has a hundredth of the variance.
 #
-# **Why?** The values of this $f$ stay between −1 and 1, while its slopes reach 10. A slope says little about the expected
-# value if it turns many times within the width of the noise. A decoder that is smooth on the scale of the noise has no
-# such slopes. Exercise 4 finds the frequency at which the two change places (see also Mohamed et al. 2020).
+# **Why?** The values of this $f$ stay between −1 and 1, while its slopes reach 10. A slope says little about the
+# expected value if it turns many times within the width of the noise. A decoder that is smooth on the scale of the
+# noise has no such slopes. Exercise 4 finds the frequency at which the two change places (see also Mohamed et al.
+# 2020).
 #
-# **Predict.** A baseline must not depend on the draw that it is subtracted from. Above, it was the mean over all draws, the
-# draw itself included. Does that matter? Try batches of $n$ draws, with the one-dimensional bowl, whose exact gradient
-# is 1.
+# **Predict.** A baseline must not depend on the draw that it is subtracted from. Above, it was the mean over all
+# draws, the draw itself included. Does that matter? Try batches of $n$ draws, with the one-dimensional bowl, whose
+# exact gradient is 1.
 
 # %%
 results = {}
 for n in (2, 5, 20):
-    e = torch.randn(200_000 // n, n, dtype=torch.float64)  # (batches, n)
-    value = 0.5 * (e + 1).square()
+    eps = torch.randn(200_000 // n, n, dtype=torch.float64)  # (batches, n)
+    value = 0.5 * (eps + 1).square()
     baseline = value.mean(1, keepdim=True)  # (batches, 1)
-    estimate = ((value - baseline) * e).mean(1)  # (batches,)
-    results[n] = (estimate.mean().item(), estimate.std().item() / math.sqrt(len(e)))
+    estimate = ((value - baseline) * eps).mean(1)  # (batches,)
+    results[n] = (estimate.mean().item(), estimate.std().item() / math.sqrt(len(eps)))
     print(f"n = {n:2}: mean of the estimates {results[n][0]:.3f}, 1 − 1/n = {1 - 1 / n:.3f}")
 
 # %% tags=["check"]
@@ -775,18 +784,20 @@ for n, (mean, error) in results.items():
 # %% [markdown]
 # **Answer.** Yes, in small batches. The estimate is too small by the factor $1 - 1/n$.
 #
-# **Why?** Each draw carries a share $1/n$ of its own value in the baseline, and so subtracts that share of the signal.
-# The cure is the mean of the *other* draws, which is the same as multiplying by $n/(n-1)$. With the thousands of draws
-# above nobody could have noticed. The score function has its own place, namely where $f$ has no slope: discrete codes,
-# games, language.
+# **Why?** Each draw carries a share $1/n$ of its own value in the baseline, and so subtracts that share of the
+# signal. The cure is the mean of the *other* draws, which is the same as multiplying by $n/(n-1)$. With the thousands
+# of draws above nobody could have noticed. The score function has its own place, namely where $f$ has no slope:
+# discrete codes, games, language.
 #
 # ## 6 · Let everyone mark their own exam
 #
-# If the network may choose its noise, and only the reconstruction counts, how much noise will it choose? None, says the
-# lecture: let pupils mark their own exams, and everyone gets 100. We train the same VAE without the KL term ($\beta = 0$).
+# If the network may choose its noise, and only the reconstruction counts, how much noise will it choose? None, says
+# the lecture: let pupils mark their own exams, and everyone gets 100. We train the same VAE without the KL term
+# ($\beta = 0$).
 #
-# One detail needs care. Noise is large or small *compared with the distances between the codes*. A network can get rid of
-# noise by shrinking it, or by moving the codes apart. So we watch the noise divided by the spread of the codes.
+# One detail needs care. Noise is large or small *compared with the distances between the codes*. A network can get
+# rid of noise by shrinking it, or by moving the codes apart. So we watch the noise divided by the spread of the
+# codes.
 
 
 # %%
@@ -838,8 +849,8 @@ assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (errors["VAE"] -
 #
 # ## 7 · The price, drawn
 #
-# The lecture draws the price of $\sigma$ with three curves: $e^\sigma$ in blue, $1 + \sigma$ in red, and their difference in
-# green.
+# The lecture draws the price of $\sigma$ with three curves: $e^\sigma$ in blue, $1 + \sigma$ in red, and their
+# difference in green.
 #
 # **Predict.** Where is the green curve lowest, and how much noise does that mean?
 
@@ -859,14 +870,14 @@ assert abs(green.fun) < 1e-12
 # %% [markdown]
 # **Answer.** At $\sigma = 0$, which means noise of scale 1.
 #
-# **Why?** The red line is the tangent of the blue curve at 0, and an exponential lies above all its tangents. Noise of
-# scale 1 costs nothing, and small noise costs about $-\sigma$, without an upper limit. So the noise cannot die.
+# **Why?** The red line is the tangent of the blue curve at 0, and an exponential lies above all its tangents. Noise
+# of scale 1 costs nothing, and small noise costs about $-\sigma$, without an upper limit. So the noise cannot die.
 #
-# The rest of the price is $m^2$, the squared length of the code: an L2 penalty. Without it the codes would walk away from
-# each other, until noise of scale 1 is nothing beside their distances.
+# The rest of the price is $m^2$, the squared length of the code: an L2 penalty. Without it the codes would walk away
+# from each other, until noise of scale 1 is nothing beside their distances.
 #
-# The lecture compares this with the regularization that makes an auto-encoder's codes *sparse*, that is, mostly zeros.
-# Does an L2 penalty do that? Take a single code that would lie at $a$ if it were free, and add a penalty:
+# The lecture compares this with the regularization that makes an auto-encoder's codes *sparse*, that is, mostly
+# zeros. Does an L2 penalty do that? Take a single code that would lie at $a$ if it were free, and add a penalty:
 # minimize $\tfrac12 (c - a)^2 + \text{penalty}(c)$ over $c$.
 #
 # **Predict.** Which codes become exactly 0 under $\tfrac12 c^2$? Which under $\lvert c \rvert$, the L1 penalty?
@@ -889,9 +900,9 @@ print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 # %% [markdown]
 # **Answer.** Under L2 none, unless it was 0 already. Under L1 all those with $\lvert a \rvert \le 1$.
 #
-# **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code over the last bit of the way. The slope of
-# $\lvert c \rvert$ is 1 right up to 0. L2 makes codes small, L1 makes them sparse. The lecture's other reasons for a penalty, such as less overfitting, do
-# not depend on this.
+# **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code over the last bit of the way. The slope
+# of $\lvert c \rvert$ is 1 right up to 0. L2 makes codes small, L1 makes them sparse. The lecture's other reasons for
+# a penalty, such as less overfitting, do not depend on this.
 #
 # ## 8 · Two slips
 #
@@ -901,8 +912,8 @@ print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 # $$T = \sum_i \left( e^{\sigma_i} - (1 + \sigma_i) + m_i^2 \right).$$
 #
 # **The two meanings of σ.** In $T$, and in words, the lecture reads $e^\sigma$ as a *variance*. But in
-# $c = e^\sigma \cdot e + m$ it multiplies the noise, so there it is a *standard deviation*. Each reading is fine alone. We
-# compute the KL by quadrature for both.
+# $c = e^\sigma \varepsilon + m$ it multiplies the noise, so there it is a *standard deviation*. Each reading is fine
+# alone. We compute the KL by quadrature for both.
 #
 # **Predict.** In one of the two readings $T$ is exactly twice the KL. In which?
 
@@ -938,11 +949,11 @@ print(f"  σ a log-variance: {off_variance:.0e}")
 print(f"  σ a log-standard-deviation: {off_deviation:.1f}")
 
 # %% [markdown]
-# **Answer.** If $\sigma$ is the logarithm of the variance, that is, with $c = e^{\sigma/2} \cdot e + m$. Then
+# **Answer.** If $\sigma$ is the logarithm of the variance, that is, with $c = e^{\sigma/2} \varepsilon + m$. Then
 # $T = 2\,\mathrm{KL}$ exactly.
 #
-# What is right for the lecture's own $c = e^\sigma \cdot e + m$? Putting $v = e^{2\sigma}$ into the formula of section 2
-# gives
+# What is right for the lecture's own $c = e^\sigma \varepsilon + m$? Putting $v = e^{2\sigma}$ into the formula of
+# section 2 gives
 #
 # $$\mathrm{KL} = \tfrac12 \sum_i \left( e^{2\sigma_i} - 1 - 2\sigma_i + m_i^2 \right), \qquad
 # T = \mathrm{KL} + \sum_i \left( \tfrac12 m_i^2 - \tfrac12 (e^{\sigma_i} - 1)^2 \right).$$
@@ -955,20 +966,23 @@ assert (T - (kl_deviation + 0.5 * m**2 - 0.5 * (sigma.exp() - 1) ** 2)).abs().ma
 
 # %%
 ratios = (T / kl_deviation)[kl_deviation > 1e-6]  # at m = σ = 0 both are 0
-print(f"with c = exp(σ)·e + m, T is between {ratios.min():.2f} and {ratios.max():.2f} times the KL")
+print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.max():.2f} times the KL")
 
 # %% [markdown]
-# With $T$ the codes pay more than the bound asks, and any noise of a scale other than 1 pays less. Both prices are lowest at
-# $m = \sigma = 0$, so a network trains either way and nobody notices. But the number is then no bound on $\log P(x)$.
+# With $T$ the codes pay more than the bound asks, and any noise of a scale other than 1 pays less. Both prices are
+# lowest at $m = \sigma = 0$, so a network trains either way and nobody notices. But the number is then no bound on
+# $\log P(x)$.
 #
-# The factor 2 is no slip. The lecture's loss, squared error plus $T$, is twice $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$
-# with $s^2 = 1$. It is twice the loss of a VAE whose ruler is a whole step from black to white.
+# The factor 2 is no slip. The lecture's loss, squared error plus $T$, is twice
+# $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$ with $s^2 = 1$. It is twice the loss of a VAE whose ruler is a whole
+# step from black to white.
 #
 # ## 9 · Where the KL has no formula
 #
-# The closed form needs a Gaussian $q$ and a Gaussian prior. The lecture remarks that a prior may have any shape. Suppose
-# ours has two humps, $P(z) = \tfrac12 N(z; -1.5, (\tfrac12)^2) + \tfrac12 N(z; 1.5, (\tfrac12)^2)$. Its KL has no closed form. But the loss is an
-# expectation anyway, and it is estimated from a draw of $z$ that is already there:
+# The closed form needs a Gaussian $q$ and a Gaussian prior. The lecture remarks that a prior may have any shape.
+# Suppose ours has two humps, $P(z) = \tfrac12 N(z; -1.5, (\tfrac12)^2) + \tfrac12 N(z; 1.5, (\tfrac12)^2)$. Its KL
+# has no closed form. But the loss is an expectation anyway, and it is estimated from a draw of $z$ that is already
+# there:
 #
 # $$\mathrm{KL} = \mathbb E_q\left[\log q(z|x) - \log P(z)\right] \approx \log q(z|x) - \log P(z), \qquad z \sim q(z|x).$$
 
@@ -1007,8 +1021,8 @@ assert abs(estimates.mean().item() - by_quadrature) < 5 * error
 # **Answer.** A single estimate can be negative, but the average is right.
 #
 # **Why?** Only the expectation is a KL divergence. At points where $P(z)$ is larger than $q(z|x)$ the logarithm of
-# their ratio is negative. For training this is good enough, because gradients are averaged over many steps. Here is the
-# same loop with the new prior.
+# their ratio is negative. For training this is good enough, because gradients are averaged over many steps. Here is
+# the same loop with the new prior.
 
 # %%
 torch.manual_seed(seed)
@@ -1026,13 +1040,14 @@ for name, z in codes.items():
     print(f"{name}: {(z.abs() < 0.5).sum()} of {len(z)} codes lie between −0.5 and 0.5")
 
 # %% [markdown]
-# Nothing else had to change. Under the normal prior the codes lie closest together near 0, and under the two humps they are
-# closer below the humps than in the valley between, where the prior is small. They cannot leave the valley altogether. The
-# encoder is continuous, and the moons form one line without a break, so some of them must lie in between. The same trick serves for any prior whose log-density can be computed, and for any $q$ from which we can draw by
-# reparameterization and whose log-density we know. Its cost is the scatter of the estimate.
+# Nothing else had to change. Under the normal prior the codes lie closest together near 0, and under the two humps
+# they are closer below the humps than in the valley between, where the prior is small. They cannot leave the valley
+# altogether. The encoder is continuous, and the moons form one line without a break, so some of them must lie in
+# between. The same trick serves for any prior whose log-density can be computed, and for any $q$ from which we can
+# draw by reparameterization and whose log-density we know. Its cost is the scatter of the estimate.
 #
-# From the next chapter on we use the package's class, `course_lib.models.vae.VAE`. It has the encoder, the decoder and the
-# loss that you have just read, with other likelihoods and priors to choose from.
+# From the next chapter on we use the package's class, `course_lib.models.vae.VAE`. It has the encoder, the decoder
+# and the loss that you have just read, with other likelihoods and priors to choose from.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1053,11 +1068,11 @@ claims = f"""
 |---|---|---|---|
 | 6 | half way between the codes of two moons, an auto-encoder may show something else than a moon | worst distance to a true moon on the line, AE / VAE: plain {worst["plain", "AE"]} / {worst["plain", "VAE"]}, deep {worst["deep", "AE"]} / {worst["deep", "VAE"]}, far apart {worst["far apart", "AE"]} / {worst["far apart", "VAE"]}, waves {worst["waves", "AE"]} / {worst["waves", "VAE"]}, faster waves {worst["faster waves", "AE"]} / {worst["faster waves", "VAE"]}, waves and far apart {worst[both, "AE"]} / {worst[both, "VAE"]}; cross-fade {fade.max():.1f} | true as a possibility: it needs a decoder that turns quickly between its codes; plain networks, deep ones too, have no holes here |
 | 7 | noise makes neighbours overlap, and where they do, the picture may be a phase between | holes with waves and codes far apart, of {n_seeds} seeds: AE {holes["neither"]}, price only {holes["price only"]}, noise only {holes["noise only"]}, VAE {holes["price and noise"]}. With the phases between hidden, half way AE {gap_middle["AE"]}, VAE {gap_middle["VAE"]}, worst place AE {gap_worst["AE"]}, VAE {gap_worst["VAE"]}. The best of {n_orders} random orders costs {cheapest:.1f} times as much as the right one | noise closes most holes, on these few seeds, with the help of the price; a blend is a phase between only if the neighbours are similar, and a cross-fade otherwise, against the lecture's hope |
-| 8 | $c = e^\\sigma e + m$; the exponential keeps the scale positive | the gradient agrees with quadrature; the score function's variance is {score_ratio:.0f} times as large in 1 dimension, {bowl_ratio:.0f} times in a bowl of 20; for $\\sin 10z$ a hundredth | holds; usually, not always, the estimator with less variance |
+| 8 | $c = e^\\sigma \\varepsilon + m$; the exponential keeps the scale positive | the gradient agrees with quadrature; the score function's variance is {score_ratio:.0f} times as large in 1 dimension, {bowl_ratio:.0f} times in a bowl of 20; for $\\sin 10z$ a hundredth | holds; usually, not always, the estimator with less variance |
 | 9 | left alone the network picks noise 0 | noise / spread of the codes {last["VAE without KL"].mean():.4f} ± {last["VAE without KL"].std():.4f} without KL, {last["VAE"].mean():.3f} ± {last["VAE"].std():.3f} with; squared error without KL {spread(errors["VAE without KL"])}, AE {spread(errors["AE"])}, VAE {spread(errors["VAE"])} | holds: towards 0, never at it |
 | 10 | $e^\\sigma - (1 + \\sigma)$ is lowest at $\\sigma = 0$ | minimum found at σ = {lowest:.0e} | holds |
 | 10 | $m^2$ is an L2 penalty; such penalties make a code sparse | share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%} | it is L2, which makes codes small; sparse is what L1 makes them |
-| 11 | the term $T = \\sum (e^\\sigma - (1 + \\sigma) + m^2)$ | equal to 2·KL within {off_variance:.0e} if σ is a log-variance; with $c = e^\\sigma e + m$ it is {ratios.min():.2f} to {ratios.max():.2f} times the KL | right with $c = e^{{\\sigma/2}} e + m$ |
+| 11 | the term $T = \\sum (e^\\sigma - (1 + \\sigma) + m^2)$ | equal to 2·KL within {off_variance:.0e} if σ is a log-variance; with $c = e^\\sigma \\varepsilon + m$ it is {ratios.min():.2f} to {ratios.max():.2f} times the KL | right with $c = e^{{\\sigma/2}} \\varepsilon + m$ |
 
 Moons: 33 from new to full (phases hidden: 10), 20×20 pixels, {steps} steps of Adam on all of them at once, Gaussian likelihood with variance {variance}. Claims 6, 7 and 9: {n_seeds} seeds, ± is the standard deviation between them. Claim 8: {n_draws:,} draws from one trained VAE. Distances are roots of summed squared pixel differences. Claims are numbered through the whole course.
 """
@@ -1066,10 +1081,10 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. Your encoder
-# outputs `logvar`, as in all later chapters. A VAE is trained through all three functions, so each must be differentiable:
-# stay with torch, because `item`, `detach` and NumPy cut the gradient. You need no clamp and no small added number, not even
-# for log-variances such as ±60.
+# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. Your
+# encoder outputs `logvar`, as in all later chapters. A VAE is trained through all three functions, so each must be
+# differentiable: stay with torch, because `item`, `detach` and NumPy cut the gradient. You need no clamp and no small
+# added number, not even for log-variances such as ±60.
 #
 # **1. The draw.** Draw fresh Gaussian noise for every number at every call. Gradients must reach both inputs.
 
@@ -1102,9 +1117,9 @@ def my_kl(mu, logvar):
 checks.kl(my_kl)
 
 # %% [markdown]
-# **3. The loss.** Put both parts together, in nats per image. An average over pixels looks harmless in the first part, but
-# it makes the KL 400 times too heavy. Leave out the constant of the Gaussian's log-density. Gradients must reach x_hat, mu
-# and logvar.
+# **3. The loss.** Put both parts together, in nats per image. An average over pixels looks harmless in the first
+# part, but it makes the KL 400 times too heavy. Leave out the constant of the Gaussian's log-density. Gradients must
+# reach x_hat, mu and logvar.
 
 
 # %%
@@ -1120,11 +1135,12 @@ def my_vae_loss(x, x_hat, mu, logvar, variance):
 checks.vae_loss(my_vae_loss)
 
 # %% [markdown]
-# **4. Derive it: where the estimators change places.** Take $f(z) = \sin kz$ with $z \sim N(0, 1)$. Show that one draw of
-# the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use $\cos^2 = \tfrac12  + \tfrac12 \cos 2kz$ and
-# $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the score-function estimate $z \sin kz$ in the same way; two
-# derivatives of $\mathbb E \cos 2kz$ with respect to $k$ help. At which $k$ are the two equal? Write your $k$ below. The
-# cell then measures both variances a little below and a little above it, and they should change places.
+# **4. Derive it: where the estimators change places.** Take $f(z) = \sin kz$ with $z \sim N(0, 1)$. Show that one
+# draw of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
+# $\cos^2 = \tfrac12  + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
+# score-function estimate $z \sin kz$ in the same way; two derivatives of $\mathbb E \cos 2kz$ with respect to $k$
+# help. At which $k$ are the two equal? Write your $k$ below. The cell then measures both variances a little below and
+# a little above it, and they should change places.
 
 # %%
 my_k = None  # your answer, a number
@@ -1144,13 +1160,14 @@ else:
 #
 # - Hinton & Salakhutdinov 2006, *Reducing the dimensionality of data with neural networks*, Science 313: the deep
 #   auto-encoder, with pictures of its codes.
-# - Kingma & Welling 2014, *Auto-encoding variational Bayes*, ICLR: the VAE and the reparameterization. Appendix B derives
-#   the KL term of section 2.
-# - Rezende, Mohamed & Wierstra 2014, *Stochastic backpropagation and approximate inference in deep generative models*, ICML:
-#   the same model, found independently.
-# - Doersch 2016, *Tutorial on variational autoencoders*, arXiv:1606.05908: a slower introduction, for a second reading.
-# - Mohamed, Rosca, Figurnov & Mnih 2020, *Monte Carlo gradient estimation in machine learning*, JMLR 21: both estimators of
-#   section 5, and when each has the smaller variance.
-# - Tancik et al. 2020, *Fourier features let networks learn high frequency functions in low dimensional domains*, NeurIPS:
-#   what the waves of section 3 are good for. Rahaman et al. 2019, *On the spectral bias of neural networks*, ICML, explains why
-#   plain networks do not turn quickly.
+# - Kingma & Welling 2014, *Auto-encoding variational Bayes*, ICLR: the VAE and the reparameterization. Appendix B
+#   derives the KL term of section 2.
+# - Rezende, Mohamed & Wierstra 2014, *Stochastic backpropagation and approximate inference in deep generative
+#   models*, ICML: the same model, found independently.
+# - Doersch 2016, *Tutorial on variational autoencoders*, arXiv:1606.05908: a slower introduction, for a second
+#   reading.
+# - Mohamed, Rosca, Figurnov & Mnih 2020, *Monte Carlo gradient estimation in machine learning*, JMLR 21: both
+#   estimators of section 5, and when each has the smaller variance.
+# - Tancik et al. 2020, *Fourier features let networks learn high frequency functions in low dimensional domains*,
+#   NeurIPS: what the waves of section 3 are good for. Rahaman et al. 2019, *On the spectral bias of neural networks*,
+#   ICML, explains why plain networks do not turn quickly.
