@@ -5,6 +5,7 @@ Every function takes numbers that the chapter has computed, draws one new figure
 
 from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -18,16 +19,23 @@ DASHES = {"AE": "--", "VAE": "-", "VAE without KL": "-."}
 MARKERS = {"AE": "D", "VAE": "o", "VAE without KL": "^"}
 
 
+def _finished(figure: Figure) -> Figure:
+    """The figure, for a cell to show as its value: pyplot shall not show it a second time."""
+    plt.close(figure)
+    return figure
+
+
 def image_rows(rows: Mapping[str, Tensor]) -> Figure:
     """Rows of images (N, D), each row with its name on the left, as `plots.digits` draws them."""
     columns = max(len(images) for images in rows.values())
-    figure = Figure(figsize=(0.6 * columns + 1.3, 0.66 * len(rows) + 0.2))
-    axes = figure.subplots(len(rows), 1, squeeze=False)
+    figure, axes = plt.subplots(
+        len(rows), 1, squeeze=False, figsize=(0.6 * columns + 1.3, 0.66 * len(rows) + 0.2)
+    )
     for ax, (name, images) in zip(axes[:, 0], rows.items(), strict=True):
         plots.digits(images, columns=columns, ax=ax)
         width = image_shape(images, None)[-1] + 2
         ax.text(-0.3 * width, 0.5 * width, name, ha="right", va="center")
-    return figure
+    return _finished(figure)
 
 
 def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
@@ -36,8 +44,9 @@ def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor)
     lines: case -> kind -> (seeds, T), from crescent (0) to full moon (1). fade (T,): the same for a
     pixelwise cross-fade.
     """
-    figure = Figure(figsize=(3.4 * len(lines) + 1, 3.5))
-    axes = figure.subplots(1, len(lines), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(lines), sharey=True, squeeze=False, figsize=(3.4 * len(lines) + 1, 3.5)
+    )
     position = torch.linspace(0, 1, len(fade))
     for ax, (case, kinds) in zip(axes[0], lines.items(), strict=True):
         ax.plot(position, fade, ":", color=plots.PRIOR, lw=2, label="cross-fade")
@@ -47,7 +56,7 @@ def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor)
         ax.set(title=case, xlabel="from crescent to full moon", xlim=(0, 1), ylim=0)
     axes[0, 0].set_ylabel("distance to a true moon")
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
+    return _finished(figure)
 
 
 def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
@@ -55,8 +64,7 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
 
     Arguments as for `distance_along_line`; the dotted line is the cross-fade's largest distance.
     """
-    figure = Figure(figsize=(1.2 * len(lines) + 2.5, 3.6))
-    ax = figure.subplots()
+    figure, ax = plt.subplots(figsize=(1.2 * len(lines) + 2.5, 3.6))
     labelled: set[str] = set()
     for place, kinds in enumerate(lines.values()):
         for number, (kind, line) in enumerate(kinds.items()):
@@ -70,13 +78,12 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
     ax.set_xticks(range(len(lines)), [case.replace(", ", ",\n") for case in lines])
     ax.set(ylabel="worst distance on the line", ylim=0)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
+    return _finished(figure)
 
 
 def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: float) -> Figure:
     """The best decoder's error against the noise: in_order (S,) a curve, shuffled (S, orders) a band."""
-    figure = Figure(figsize=(7, 3.3))
-    ax = figure.subplots()
+    figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.fill_between(
         scales, shuffled.amin(1), shuffled.amax(1), color=plots.PRIOR, alpha=0.4, label="shuffled orders"
     )
@@ -87,27 +94,25 @@ def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: 
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.set_xticks([], minor=True)
     ax.legend(loc="upper left")
-    return figure
+    return _finished(figure)
 
 
 def estimator_variances(x: Sequence[float], variances: Mapping[str, Sequence[float]], xlabel: str) -> Figure:
     """The variance of one draw of each gradient estimator, over x, on logarithmic axes."""
     looks = ((plots.MODEL, "o-"), (plots.GAP, "s--"), (plots.Q, "^-."))
-    figure = Figure(figsize=(7, 3.3))
-    ax = figure.subplots()
+    figure, ax = plt.subplots(figsize=(7, 3.3))
     for (name, values), (colour, mark) in zip(variances.items(), looks, strict=False):
         ax.plot(x, values, mark, color=colour, lw=2, label=name)
     ax.set(xlabel=xlabel, ylabel="variance of one draw", xscale="log", yscale="log")
     ax.set_xticks(list(x), [f"{v:g}" for v in x])
     ax.set_xticks([], minor=True)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
+    return _finished(figure)
 
 
 def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     """The noise divided by the spread of the codes during training: for each name one curve a seed."""
-    figure = Figure(figsize=(7, 3.3))
-    ax = figure.subplots()
+    figure, ax = plt.subplots(figsize=(7, 3.3))
     for name, curves in noise.items():
         for number, values in enumerate(curves):
             label = name if number == 0 else None
@@ -115,39 +120,36 @@ def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
             ax.plot(steps, values, DASHES[name], color=COLOURS[name], lw=1.2, label=label)
     ax.set(xlabel="step", ylabel="noise / spread of the codes", yscale="log")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
+    return _finished(figure)
 
 
 def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: float) -> Figure:
     """The lecture's three curves over σ, the blue, the red and their difference in green, and its minimum."""
-    figure = Figure(figsize=(7, 3.3))
-    ax = figure.subplots()
+    figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.plot(sigma, exponential, color=plots.MODEL, lw=2, label=r"blue: $e^\sigma$")
     ax.plot(sigma, line, "--", color=plots.GAP, lw=2, label=r"red: $1 + \sigma$")
     ax.plot(sigma, exponential - line, "-.", color=plots.BOUND, lw=2, label="green: blue minus red")
     ax.plot(lowest, 0, "o", color=plots.BOUND, ms=9, label="minimum found")
     ax.set(xlabel=r"$\sigma$", ylim=(-2, 5))
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
+    return _finished(figure)
 
 
 def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
     """Where a penalty moves a code, against where it would lie without one: (n,) each."""
-    figure = Figure(figsize=(5.6, 3.4))
-    ax = figure.subplots()
+    figure, ax = plt.subplots(figsize=(5.6, 3.4))
     ax.plot(free, free, ":", color=plots.PRIOR, lw=2, label="no penalty")
     looks = ((plots.MODEL, "-"), (plots.GAP, "--"))
     for (name, codes), (colour, dash) in zip(penalized.items(), looks, strict=False):
         ax.plot(free, codes, dash, color=colour, lw=2, label=name)
     ax.set(xlabel="code without a penalty", ylabel="code with the penalty")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
+    return _finished(figure)
 
 
 def codes_and_prior(z: Tensor, priors: Mapping[str, Tensor], codes: Mapping[str, Tensor]) -> Figure:
     """For each name the prior's density over z (G,), and the means of the codes (N,) as ticks below."""
-    figure = Figure(figsize=(4.2 * len(priors), 2.9))
-    axes = figure.subplots(1, len(priors), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(priors), sharey=True, squeeze=False, figsize=(4.2 * len(priors), 2.9))
     for ax, (name, density) in zip(axes[0], priors.items(), strict=True):
         ax.plot(z, density, color=plots.PRIOR, lw=2, label="prior")
         below = torch.full_like(codes[name], -0.08 * float(density.max()))
@@ -155,4 +157,4 @@ def codes_and_prior(z: Tensor, priors: Mapping[str, Tensor], codes: Mapping[str,
         ax.set(title=name, xlabel="z")
     axes[0, 0].set_ylabel("density")
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
+    return _finished(figure)
