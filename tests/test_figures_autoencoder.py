@@ -4,6 +4,7 @@ import math
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from torch import nn
@@ -124,3 +125,10 @@ def test_the_chapter_s_vae_is_the_package_s():
     found[1]["loss"] -= constant
     found[1]["reconstruction"] -= constant
     assert found[0] == pytest.approx(found[1], rel=1e-5)  # float32 keeps seven digits
+
+
+def test_a_figure_is_shown_once_as_the_value_of_its_cell():
+    """Pyplot would show an open figure a second time, at the end of the cell."""
+    before = plt.get_fignums()
+    figures.penalized_codes(torch.linspace(-1, 1, 5), {"L2": torch.zeros(5)})
+    assert plt.get_fignums() == before

@@ -11,7 +11,7 @@
 # **Time:** two to four minutes to run on a laptop with two cores, about 90 minutes to work through.
 #
 # **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU needed, and no data: we
-# draw the moon ourselves. The notebook uses 1.2 GB of memory.
+# draw the moon ourselves. The notebook uses 1.3 GB of memory.
 
 # %%
 import sys
@@ -484,8 +484,8 @@ for case, kinds in parts.items():
     )
 
 # %% [markdown]
-# **Answer.** Each helps, neither is sure, and both together do best. Over these few seeds the noise alone did more
-# than the price alone.
+# **Answer.** Each helps on some seeds, neither is sure, and both together do best. Which of the two does more, these
+# few seeds cannot say.
 #
 # **Why?** The price pulls the codes together, so the decoder turns less often between them. The noise asks the
 # decoder about *every* code near a moon's, not only about 33 of them. With both, the codes are close and the spaces
@@ -531,7 +531,7 @@ gap_lines = {}
 for name, kind in {"AE": AutoEncoder, "VAE": VAE}.items():
     gap_models[name], gap_lines[name] = train_seeds(kind, [], two_groups)
 
-# %% alt="Two panels against the position on the line. With all phases both models stay near 1. With a gap all curves climb to the height of the dotted cross-fade: the VAE's in a wide hump about the middle, the auto-encoder's in narrow peaks."
+# %% alt="Two panels against the position on the line. With all phases both models stay low. With a gap every curve has one peak nearly as high as the dotted cross-fade's: the VAE's peaks lie together near the middle, the auto-encoder's are scattered and narrower."
 figures.distance_along_line({"all phases": lines["plain"], "a gap": gap_lines}, fade)
 
 # %% alt="Two rows from crescent to full moon, both trained without the phases between. In the VAE's row the disc turns grey in the middle, as in a cross-fade."
@@ -543,8 +543,8 @@ for name in ("AE", "VAE"):
     assert gap_lines[name].amax(1).min() > 0.6 * fade.max()
 
 # %% [markdown]
-# **Answer.** No. Half way, the VAE shows a cross-fade. The auto-encoder passes through a cross-fade too, only faster,
-# and at a place that depends on the seed.
+# **Answer.** No. Half way, the VAE shows a cross-fade. Somewhere on its line the auto-encoder passes through a
+# cross-fade too, at a place that depends on the seed.
 #
 # **Why?** Where two codes overlap, one picture must serve both moons, and the picture with the least squared error is
 # their *average*. The average of two similar moons is nearly a moon. The average of a crescent and a full moon is a
