@@ -139,7 +139,8 @@ assert errors[-1] < errors[0] / 15  # one number per picture explains nearly all
 
 # %% [markdown]
 # One number per picture explains nearly everything in it.
-#
+
+# %% [markdown]
 # ## 2 · The VAE: noise on the code, and a price for the code
 #
 # A *variational auto-encoder* (VAE; Kingma & Welling 2014, Rezende et al. 2014) changes two things.
@@ -290,7 +291,8 @@ assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
 #
 # **Why?** The auto-encoder cares for nothing but the error. The VAE must reconstruct in spite of the noise. It also
 # pays $\tfrac12 \mu^2$ for each code, which keeps its codes near 0.
-#
+
+# %% [markdown]
 # ## 3 · Half way between crescent and full moon
 #
 # Why add noise at all? The lecture takes the code of a full moon and the code of a crescent and asks what the decoder
@@ -326,7 +328,8 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 # **Why?** Nothing in the auto-encoder's *loss* forbids holes, but its *network* does. The network is not linear, but
 # it is smooth, and the codes of 33 moons lie close together. A small smooth network has no room to do anything
 # strange between two of them.
-#
+
+# %% [markdown]
 # ### What does a hole need?
 #
 # If this is right, a hole needs a decoder that can turn quickly on the way from one code to the next. We change one
@@ -444,7 +447,8 @@ assert count_holes(lines["waves, far apart"]["AE"]) > 0
 # gradient descent learns low frequencies first (Rahaman et al. 2019), so moving its codes apart is not enough. The
 # lecture's warning is right as a possibility, since nothing in the loss forbids holes. With plain networks it does
 # not come true here.
-#
+
+# %% [markdown]
 # ### Noise or price?
 #
 # The VAE changes two things, so we cannot yet say which of them closes the holes. We take the last case, waves and
@@ -550,7 +554,8 @@ for name in ("AE", "VAE"):
 # their *average*. The average of two similar moons is nearly a moon. The average of a crescent and a full moon is a
 # cross-fade. Noise makes neighbours blend; it cannot know the moons that nobody showed it. The lecture says only that
 # the blend *may* be a phase between, and so it is, if the neighbours are similar.
-#
+
+# %% [markdown]
 # ## 4 · Why neighbours become neighbours
 #
 # What does noise ask of the codes? Fix the codes and the noise. Then the best decoder under squared error can be
@@ -642,7 +647,8 @@ for name in ("AE", "VAE"):
 # Noise is not the only reason. The auto-encoder has none, and its codes follow the moon as well as the VAE's. That
 # order comes from the encoder, a continuous function that gives similar pictures similar codes. What the noise adds
 # is a *cost* of disorder.
-#
+
+# %% [markdown]
 # ## 5 · A gradient through a draw
 #
 # The encoder must learn $\mu$ and $\sigma$, but a random draw stands between them and the loss. There are two ways to
@@ -739,7 +745,8 @@ assert 350 < bowl_ratio < 600  # exactly 473; a variance of heavy tails is measu
 
 # %% [markdown]
 # This is why VAEs became easy to train: with reparameterization, one draw per image is enough.
-#
+
+# %% [markdown]
 # ### Two footnotes that matter
 #
 # **Predict.** Is reparameterization *always* better? Try $f(z) = \sin 10z$ with $z \sim N(0, 1)$.
@@ -789,7 +796,8 @@ for n, (mean, error) in results.items():
 # signal. The cure is the mean of the *other* draws, which is the same as multiplying by $n/(n-1)$. With the thousands
 # of draws above nobody could have noticed. The score function has its own place, namely where $f$ has no slope:
 # discrete codes, games, language.
-#
+
+# %% [markdown]
 # ## 6 · Let everyone mark their own exam
 #
 # If the network may choose its noise, and only the reconstruction counts, how much noise will it choose? None, says
@@ -847,7 +855,8 @@ assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (errors["VAE"] -
 #
 # **Why?** Noise only ever hurts the reconstruction, so every step has a reason to reduce it. Only the end of training
 # stops the fall: our learning rate goes to 0 there, and so the curve flattens.
-#
+
+# %% [markdown]
 # ## 7 · The price, drawn
 #
 # The lecture draws the price of $\sigma$ with three curves: $e^\sigma$ in blue, $1 + \sigma$ in red, and their
@@ -904,7 +913,8 @@ print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 # **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code over the last bit of the way. The slope
 # of $\lvert c \rvert$ is 1 right up to 0. L2 makes codes small, L1 makes them sparse. The lecture's other reasons for
 # a penalty, such as less overfitting, do not depend on this.
-#
+
+# %% [markdown]
 # ## 8 · Two slips
 #
 # Lectures have slips, and this one corrects its first slip itself. **The sign.** The slide of the week before had its
@@ -977,7 +987,8 @@ print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.ma
 # The factor 2 is no slip. The lecture's loss, squared error plus $T$, is twice
 # $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$ with $s^2 = 1$. It is twice the loss of a VAE whose ruler is a whole
 # step from black to white.
-#
+
+# %% [markdown]
 # ## 9 · Where the KL has no formula
 #
 # The closed form needs a Gaussian $q$ and a Gaussian prior. The lecture remarks that a prior may have any shape.
