@@ -2,13 +2,16 @@
 # # 03 · From auto-encoder to VAE
 #
 # After this notebook you will be able to
-# - train an auto-encoder and a VAE in ten lines each, and say in which two places they differ;
-# - say what a hole in a line of codes is, when it appears, and what noise can do about it;
-# - explain why the noise is drawn as exp(σ)·e + m, and how much that spares the gradient;
-# - show that the noise dies without the KL term, and write that term without its two usual slips.
+# - train an auto-encoder and a VAE with loops of ten lines, and name the two places where they differ;
+# - say what a hole in a line of codes is, when it appears, and what noise can and cannot do about it;
+# - explain why the noise is drawn as $e^{\sigma} \varepsilon + m$, and when another estimator of the gradient does
+#   better;
+# - show that the noise dies without the KL term, write that term correctly, and replace it where it has no formula.
 #
-# **Time:** two to four minutes to run on a laptop with two cores, an hour and a half to work through.
-# **It needs** 1.6 GB of memory, no GPU and no data, we draw the moon ourselves; from you: chapter 02, and a little PyTorch.
+# **Time:** two to four minutes to run on a laptop with two cores, about 90 minutes to work through.
+#
+# **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU needed, and no data: we
+# draw the moon ourselves. The notebook uses 1.3 GB of memory.
 
 # %%
 import sys
@@ -19,10 +22,9 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
+import copy
 import math
-from copy import deepcopy
 
-import matplotlib.pyplot as plt
 import torch
 from IPython.display import Markdown, display
 from scipy.optimize import minimize_scalar
@@ -32,607 +34,1071 @@ from torch.distributions import Normal
 from course_lib import checks, plots
 from course_lib.data import draw_moon, moon_phases
 from course_lib.device import FAST
-from course_lib.models.autoencoder import AutoEncoder
+from course_lib.figures import autoencoder as figures
 from course_lib.models.networks import mlp
-from course_lib.models.vae import VAE
-from course_lib.training import Run
 from course_lib.widgets import CodeLine
 
 plots.use_style()
-AE_COLOUR, VAE_COLOUR = plots.COMPONENTS[3], plots.MODEL  # one colour each, throughout
 
 # %% tags=["parameters"]
-steps = 800 if FAST else 1500  # of each training
-n_seeds = 2 if FAST else 5  # networks for each case of section 3
-n_draws = 20_000 if FAST else 100_000  # for the variance of a gradient
+steps = 400 if FAST else 600  # of each training
+n_seeds = 2 if FAST else 8  # trainings of each kind in sections 3 and 6
+n_draws = 5_000 if FAST else 20_000  # for the variance of a gradient
 n_orders = 50 if FAST else 300  # ways to shuffle the codes
 seed = 0
 
 # %% [markdown]
 # ## 1 · Moons, and a code of one number
 #
-# From new moon to full moon: 33 pictures of 20×20 pixels, that is 33 points in 400 dimensions. Yet one number, the
-# phase, says all about each. An *auto-encoder* looks for such a number by itself. The encoder turns the picture into
-# a code z, the decoder turns the code back into a picture, and the loss is the squared error between the two. Nobody
-# tells it what a phase is.
-#
-# We drew these moons, so we can draw every *true* moon. That is our judge: whatever a decoder shows, we measure how far
-# it is from the nearest of 1,001 true moons. The distance is the root of the summed squared pixel differences.
+# Here is the moon from new to full: 33 pictures of 20×20 pixels, or 33 points in 400 dimensions. Yet one number, the
+# phase, determines each picture. An *auto-encoder* looks for such a number by itself. One network, the *encoder*,
+# maps a picture $x$ to a short *code* $z$. A second network, the *decoder*, maps the code back to a picture $\hat x$.
+# The loss is the squared error $\lVert x - \hat x \rVert^2$. Nobody tells the networks what a phase is (Hinton &
+# Salakhutdinov 2006).
 
 # %%
 size = 20
-moons, truth = moon_phases(33, size)[0].flatten(1), moon_phases(1001, size)[0].flatten(1)  # (N, D), (M, D)
+moons = moon_phases(33, size)[0].flatten(1)  # (N, D): 33 pictures of 400 pixels
+
+# %% alt="Seventeen moons in a row, from a black new moon through crescents and the half moon to a full disc."
+figures.image_rows({"every second moon": moons[::2]})
+
+# %% [markdown]
+# We drew these moons ourselves, so we can draw every *true* moon, and that gives us a judge. Whatever picture a
+# decoder shows, we measure its distance from the nearest of 1,001 true moons. The distance is the root of the summed
+# squared pixel differences.
+
+# %%
+truth = moon_phases(1001, size)[0].flatten(1)  # (M, D)
 crescent, full = draw_moon(torch.tensor([0.125, 0.5]), size).flatten(1).split(1)  # (1, D) each
 
 
-def to_truth(images):  # distance of each image (N, D) to the nearest true moon, (N,)
-    return torch.cdist(images, truth).amin(1)
+def distance_to_truth(pictures):
+    return torch.cdist(pictures, truth).amin(1)  # (N, D) -> (N,)
 
-
-plots.digits(moons[::2], columns=17)
-plt.show()
-faded = float(to_truth((crescent + full) / 2))
-print(
-    f"distance from crescent to full moon {(full - crescent).norm():.1f}, from their average to the truth {faded:.1f}"
-)
 
 # %% [markdown]
-# Remember the second number. To average two pictures pixel by pixel is a *cross-fade*: a grey disc with a bright edge,
-# and there is no such moon.
+# The simplest way to go from a crescent to the full moon is a *cross-fade*, the weighted average of the two pictures,
+# pixel by pixel.
 #
-# The whole auto-encoder, first by hand:
+# **Predict.** Half way through the cross-fade, how far is the picture from the nearest true moon? Compare with the
+# distance between the crescent and the full moon.
+
+# %%
+walk = torch.linspace(0, 1, 101)[:, None]  # (T, 1), positions from the crescent (0) to the full moon (1)
+cross_fade = crescent + (full - crescent) * walk  # (T, D)
+fade = distance_to_truth(cross_fade)  # (T,)
+print(f"distance between crescent and full moon {(full - crescent).norm():.1f}, half way {fade[50]:.1f}")
+
+# %% alt="Eleven pictures from crescent to full moon: the bright crescent stays and the rest of the disc turns from black through grey to white."
+figures.image_rows({"cross-fade": cross_fade[::10]})
+
+# %% [markdown]
+# **Answer.** It is nearly half as far from every true moon as the two moons are from each other.
+#
+# **Why?** The average is a grey disc with a bright edge, and no moon has a grey half. Keep the number in mind: a
+# decoder whose pictures are this far from the truth is doing no better than a cross-fade.
+#
+# Now the auto-encoder. Both networks have one hidden layer. The decoder ends in *logits*, which the sigmoid squashes
+# into pixels between 0 and 1.
+
+
+# %%
+class AutoEncoder(nn.Module):
+    def __init__(self, pixels=400, hidden=32, latent=1):
+        super().__init__()
+        self.encoder = mlp([pixels, hidden, latent], "tanh")
+        self.decoder = mlp([latent, hidden, pixels], "tanh")
+
+    def encode(self, x):
+        return self.encoder(x)  # (N, D) -> (N, d), the code
+
+    def decode(self, z):
+        return self.decoder(z)  # (N, d) -> (N, D), logits
+
+    def loss(self, x):
+        x_hat = torch.sigmoid(self.decode(self.encode(x)))  # (N, D)
+        return {"loss": (x - x_hat).square().sum(1).mean()}  # sum over pixels, mean over images
+
 
 # %%
 torch.manual_seed(seed)
-encoder = nn.Sequential(nn.Linear(400, 32), nn.Tanh(), nn.Linear(32, 1))
-decoder = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 400))
-optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=5e-3)
+first = AutoEncoder()
+optimizer = torch.optim.Adam(first.parameters(), lr=5e-3)
 errors = []
 for _ in range(steps):
-    z = encoder(moons)  # (N, 1)
-    x_hat = torch.sigmoid(decoder(z))  # (N, D)
-    loss = (moons - x_hat).square().sum(1).mean()  # sum over pixels, mean over images
+    loss = first.loss(moons)["loss"]
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     errors.append(loss.item())
-print(f"squared error an image: {errors[0]:.1f} at first, {errors[-1]:.2f} after {steps} steps")
-assert errors[-1] < errors[0] / 15  # one number a picture explains most of it
+print(f"squared error per image: {errors[0]:.1f} at first, {errors[-1]:.2f} after {steps} steps")
+
+# %% tags=["check"]
+assert errors[-1] < errors[0] / 15  # one number per picture explains nearly all of it
+
+# %% [markdown]
+# One number per picture explains nearly everything in it.
 
 # %% [markdown]
 # ## 2 · The VAE: noise on the code, and a price for the code
 #
-# A VAE changes two things.
+# A *variational auto-encoder* (VAE; Kingma & Welling 2014, Rezende et al. 2014) changes two things.
 #
-# **Noise.** The encoder gives two numbers for each picture, m and σ. The code is
+# **Noise.** The encoder outputs two numbers for each picture, called $m$ and $\sigma$ in the lecture. The code is
 #
-# $$c = e^{\sigma} \cdot e + m, \qquad e \sim N(0, 1)$$
+# $$c = e^{\sigma} \varepsilon + m, \qquad \varepsilon \sim N(0, 1).$$
 #
-# m is the old code, e is noise, and $e^\sigma$ says how much of it. Why the exponential? A linear layer gives any number,
-# positive or negative, but a scale must be positive. And a step of 0.1 in σ changes the scale by a tenth, whether it is
-# 0.01 or 100.
+# Here $m$ is the old code, $\varepsilon$ is noise (the lecture calls it $e$), and $e^\sigma$ says how much of it is
+# added. Why the exponential? A linear layer outputs any number, positive or negative, but a scale must be positive.
+# Besides, a step of 0.1 in $\sigma$ changes the scale by a tenth, whether the scale is 0.01 or 100.
 #
-# **A price.** The KL from chapter 02 between N(m, $e^{2\sigma}$) and the prior N(0, 1) is added:
-# ½($e^{2\sigma}$ − 1 − 2σ + m²).
-#
-# The squared error becomes a log-likelihood when the decoder's picture is the mean of a Gaussian with variance s² in each
-# pixel: −log P(x|z) = ‖x − x̂‖²/2s² + constant. We *fix* s². Our moons have no noise at all: a learned variance
-# would shrink with the error, on and on, and the density would grow without limit. A fixed one is a ruler:
-# it says how large a difference in a pixel counts (here s = ½, half of black to white), and so sets the exchange rate
-# between error and KL.
+# Almost all published code uses other letters, and from here on so do we. The code is $z$, its mean is $\mu = m$, and
+# the encoder outputs the logarithm of the *variance*, `logvar` $= 2\sigma$. Section 8 shows why the factor 2 deserves
+# care.
+
 
 # %%
-variance = 0.25
-
-
-def loss_by_hand(encoder, decoder, x):
-    """Squared error / 2s² + KL, in nats per image, in the lecture's letters: σ is the log of a *standard deviation*."""
-    m, sigma = encoder(x).chunk(2, -1)  # (N, 1) each
-    c = torch.exp(sigma) * torch.randn_like(m) + m
-    x_hat = torch.sigmoid(decoder(c))  # (N, D)
-    error = (x - x_hat).square().sum(1)  # (N,)
-    kl = 0.5 * (torch.exp(2 * sigma) - 1 - 2 * sigma + m**2).sum(1)  # (N,)
-    return (error / (2 * variance) + kl).mean()
+def reparameterize(mu, logvar):
+    return mu + torch.exp(logvar / 2) * torch.randn_like(mu)  # (N, d)
 
 
 # %% [markdown]
-# The package holds the same model (`course_lib.models.vae`), with one difference of habit: like nearly all published code its
-# encoder gives logvar, the log of the *variance*, which is 2σ. So we put our weights into the package's VAE, doubled where
-# they make σ, and both must give the same loss for the same noise, up to the constant. From then on we use the package's models,
-# and its loop `Run`, which keeps a history.
+# **A price.** The encoder now describes a distribution $q(z|x) = N(\mu, v)$ with $v = e^{\text{logvar}}$. The loss
+# gains its KL divergence from the *prior* $P(z) = N(0, 1)$, which [The evidence lower bound](02_elbo.ipynb) derived.
+# In one dimension it is
 #
-# **Predict:** which of the two will have the smaller squared error? Which one's codes will spread wider?
+# $$\mathrm{KL} = \tfrac12\left(v - 1 - \log v + \mu^2\right).$$
+#
+# **The exchange rate.** The squared error becomes a log-likelihood if $P(x|z)$ is a Gaussian around the decoder's
+# picture with variance $s^2$ in each pixel: $-\log P(x|z) = \lVert x - \hat x \rVert^2 / 2s^2$ plus a constant, which
+# we leave out. We *fix* $s^2$. Our moons contain no noise at all, so a learned variance would shrink with the error,
+# on and on, and the density would grow without limit. A fixed $s$ acts as a ruler. It says how large a pixel
+# difference counts as large (here $s = \tfrac12$, half the way from black to white), and so it sets the exchange rate
+# between squared error and KL.
+#
+# The loss is the negative evidence lower bound, estimated from one $z$ per image. It is in nats per image: a sum over
+# pixels and over the numbers of the code, and a mean over images. The factor $\beta$ in front of the KL is 1 in a
+# VAE; section 6 sets it to 0.
 
 # %%
-shape = {"shape": (size, size), "latent": 1, "hidden": (32,), "activation": "tanh"}
-our_encoder = nn.Sequential(nn.Linear(400, 32), nn.Tanh(), nn.Linear(32, 2))
-theirs = VAE(**shape, likelihood="gaussian", variance=variance)
-theirs.encoder.layers.load_state_dict(our_encoder.state_dict())
-theirs.decoder.layers.load_state_dict(decoder.state_dict())
-theirs.encoder.layers[-1].weight.data[1] *= 2  # logvar = 2σ
-theirs.encoder.layers[-1].bias.data[1] *= 2
-torch.manual_seed(seed)
-by_hand = loss_by_hand(our_encoder, decoder, moons).item()
-torch.manual_seed(seed)
-by_package = theirs.loss(moons)["loss"].item() - 400 / 2 * math.log(2 * math.pi * variance)
-print(f"by hand {by_hand:.4f}, by the package {by_package:.4f} nats an image")
-assert abs(by_hand - by_package) < 1e-5 * by_hand  # float32 keeps seven digits
+variance = 0.25  # s²
+
+
+class VAE(nn.Module):
+    def __init__(self, pixels=400, hidden=32, latent=1):
+        super().__init__()
+        self.encoder = mlp([pixels, hidden, 2 * latent], "tanh")
+        self.decoder = mlp([latent, hidden, pixels], "tanh")
+
+    def encode(self, x):
+        mu, logvar = self.encoder(x).chunk(2, dim=1)
+        return mu, logvar  # (N, d) each
+
+    def decode(self, z):
+        return self.decoder(z)  # (N, d) -> (N, D), logits
+
+    def kl(self, mu, logvar, z):
+        return 0.5 * (logvar.exp() - 1 - logvar + mu**2).sum(1)  # (N,)
+
+    def loss(self, x, beta=1.0):
+        mu, logvar = self.encode(x)  # (N, d) each
+        z = reparameterize(mu, logvar)  # (N, d)
+        x_hat = torch.sigmoid(self.decode(z))  # (N, D)
+        reconstruction = ((x - x_hat).square().sum(1) / (2 * variance)).mean()
+        kl = self.kl(mu, logvar, z).mean()
+        return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
+
+
+# %% [markdown]
+# The loop is the one from section 1, now as a function for both models. The learning rate falls to 0 at the end, so
+# that the last steps are small.
 
 
 # %%
-def model(kind, seed=seed):
-    torch.manual_seed(seed)
-    return AutoEncoder(**shape) if kind == "AE" else VAE(**shape, likelihood="gaussian", variance=variance)
-
-
-def encode(net, x):  # the codes of x (N, D), and the standard deviation of their noise: (N, 1) each
-    z = net.encode(x)
-    return (z, torch.zeros_like(z)) if isinstance(net, AutoEncoder) else (z[0], (z[1] / 2).exp())
-
-
-def decode(net, z):  # what the decoder makes of codes z (N, 1): pixels (N, D)
-    return torch.sigmoid(net.decoder(z))
-
-
-# %%
-def fit(net, x=moons, seed=seed, **options):
-    """Train; return, every 25 steps, the squared error, the noise, and how wide the codes lie.
-
-    The steps grow smaller towards the end, so an auto-encoder stops a little short of section 1's.
-    """
-    optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)  # ends in small steps
-
-    def update(batch):
-        loss = net.loss(batch, **options)["loss"]
+def train(model, x, watch=None, **options):
+    """Adam on all images at once. Returns the loss of every step, or what `watch(model)` says after it."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)  # fused: faster, the same steps
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    history = []
+    for _ in range(steps):
+        loss = model.loss(x, **options)["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-        return {"loss": loss}
-
-    @torch.no_grad()
-    def look():
-        z, noise = encode(net, x)
-        error = (x - decode(net, z + noise * torch.randn_like(z))).square().sum(1).mean()
-        return {"error": float(error), "noise": float(noise.mean()), "spread": float(z.std())}
-
-    run = Run(x, batch_size=len(x), seed=seed, model=net, optimizer=optimizer, schedule=schedule)
-    run.train(update, epochs=steps, evaluate=look, evaluate_every=25, quiet=True)  # a step is an epoch
-    return run.evaluations
+        history.append(watch(model) if watch else loss.item())
+    return history
 
 
 # %%
-ae, vae = model("AE"), model("VAE")
-histories = {"AE": fit(ae), "VAE": fit(vae)}
-with torch.no_grad():
-    rows = torch.cat([moons[::3], *(decode(net, encode(net, moons[::3])[0]) for net in (ae, vae))])
-plots.digits(rows, columns=11, title="true moons, then AE, then VAE")
-plt.show()
-print({name: {term: round(v[-1], 3) for term, v in h.items()} for name, h in histories.items()})
-assert histories["AE"]["error"][-1] < histories["VAE"]["error"][-1]  # noise costs reconstruction
+torch.manual_seed(seed)
+ae = AutoEncoder()
+vae = VAE()
+ae_losses = train(ae, moons)
+vae_losses = train(vae, moons)
+print(f"loss of the AE: {ae_losses[0]:.0f} at first, {ae_losses[-1]:.1f} at the end")
+print(f"loss of the VAE: {vae_losses[0]:.0f} at first, {vae_losses[-1]:.1f} at the end")
+
+# %% [markdown]
+# Do not compare these two numbers. One is a squared error and the other is in nats. Three small functions make the
+# models comparable.
+
+
+# %%
+@torch.no_grad()
+def code(model, x):
+    """Each image's code without noise, and the standard deviation of the noise: (N, 1) each."""
+    if isinstance(model, AutoEncoder):
+        z = model.encode(x)
+        return z, torch.zeros_like(z)
+    mu, logvar = model.encode(x)
+    return mu, torch.exp(logvar / 2)
+
+
+@torch.no_grad()
+def picture(model, z):
+    return torch.sigmoid(model.decode(z))  # (N, 1) -> (N, D)
+
+
+def squared_error(model, x, draws=100):
+    x = x.repeat(draws, 1)  # every image with many draws of the noise
+    mean, std = code(model, x)
+    x_hat = picture(model, mean + std * torch.randn_like(mean))
+    return (x - x_hat).square().sum(1).mean().item()
 
 
 # %% [markdown]
-# *Because* the auto-encoder has nothing else to care for, its error is smaller, and its codes lie as wide as they happen
-# to. The VAE's codes cost ½m² each and are kept near 0.
+# **Predict.** Which of the two has the smaller squared error? Whose codes lie farther apart?
+
+# %%
+for name, model in {"AE": ae, "VAE": vae}.items():
+    mean, std = code(model, moons)
+    error = squared_error(model, moons)
+    print(f"{name:4} squared error {error:.2f}, spread of the codes {mean.std():.2f}, noise {std.mean():.2f}")
+
+# %% alt="Three rows of eleven moons from new to full. The rows of the two models look like the row of true moons."
+some = moons[::3]
+rows = {"true": some, "AE": picture(ae, code(ae, some)[0]), "VAE": picture(vae, code(vae, some)[0])}
+figures.image_rows(rows)
+
+# %% tags=["check"]
+assert squared_error(ae, moons) < squared_error(vae, moons)  # noise costs reconstruction, on every seed tried
+assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
+
+# %% [markdown]
+# **Answer.** The auto-encoder has the smaller error, and its codes lie farther apart.
 #
+# **Why?** The auto-encoder cares for nothing but the error. The VAE must reconstruct in spite of the noise. It also
+# pays $\tfrac12 \mu^2$ for each code, which keeps its codes near 0.
+
+# %% [markdown]
 # ## 3 · Half way between crescent and full moon
 #
-# Take the code of a full moon and the code of a crescent, and decode the point half way between. The
-# lecture warns: the auto-encoder was never asked about that point. Its picture may be anything, for a network is
-# not linear. In a VAE, noise makes the codes of neighbours overlap, and where they overlap one picture must serve both.
+# Why add noise at all? The lecture takes the code of a full moon and the code of a crescent and asks what the decoder
+# makes of the point half way between. One hopes for a phase in between. But networks are not linear, and the
+# auto-encoder was never asked about that point, so its picture may be something else altogether. In a VAE, noise
+# makes the codes of neighbours overlap. Where they overlap, a single picture must serve both moons, perhaps a phase
+# between them.
 #
-# That is an argument. Is it so? It depends, and we try three cases, each with several pairs of networks:
+# This is an argument, and we can test it, first with the two networks that we have.
 #
-# - **gentle**: the 33 moons and the networks from above;
-# - **restless**: the same moons, but the decoder sees the code as 32 fast waves, sin ωz and cos ωz, and can turn
-#   quickly; the codes start further apart as well. Deep networks can be like that;
-# - **gap**: gentle networks, but only crescents and nearly full moons to learn from, and nothing between.
+# **Predict.** Is the auto-encoder's picture half way a moon? Is the VAE's?
+
+
+# %%
+def between(model):
+    """The pictures at 101 codes between the crescent's and the full moon's: (T, D)."""
+    start = code(model, crescent)[0]  # (1, 1)
+    end = code(model, full)[0]  # (1, 1)
+    return picture(model, start + (end - start) * walk)
+
+
+# %% alt="Three rows from crescent to full moon. The cross-fade turns the disc grey; in the rows of both models the bright part grows as it does on the real moon."
+figures.image_rows({"cross-fade": cross_fade[::10], "AE": between(ae)[::10], "VAE": between(vae)[::10]})
+
+# %%
+for name, model in {"AE": ae, "VAE": vae}.items():
+    distance = distance_to_truth(between(model))
+    print(f"{name:4} distance to the truth: half way {distance[50]:.2f}, worst {distance.max():.2f}")
+
+# %% [markdown]
+# **Answer.** Both are moons, if slightly blurred, and so is every other picture on the two lines. There is no hole.
 #
-# **Predict** for each case: will the auto-encoder's half-way picture be a moon? The VAE's?
+# **Why?** Nothing in the auto-encoder's *loss* forbids holes, but its *network* does. The network is not linear, but
+# it is smooth, and the codes of 33 moons lie close together. A small smooth network has no room to do anything
+# strange between two of them.
+
+# %% [markdown]
+# ### What does a hole need?
+#
+# If this is right, a hole needs a decoder that can turn quickly on the way from one code to the next. We change one
+# thing at a time:
+#
+# - **plain**: the networks from above;
+# - **deep**: three hidden layers of 64 units in both networks, in place of one of 32;
+# - **far apart**: the encoder starts with codes seven times as far apart;
+# - **waves**: the decoder first turns the code into 32 waves, $\sin \omega z$ and $\cos \omega z$, which lets it turn
+#   quickly (Tancik et al. 2020);
+# - **faster waves**: the same with four times the frequency $\omega$;
+# - **waves, far apart**: two changes at once.
 
 
 # %%
 class Waves(nn.Module):
-    """z (N, 1) to sin ωz and cos ωz for n frequencies ω: (N, 2n). Source: Tancik et al. 2020."""
-
-    def __init__(self, n, pitch):
+    def __init__(self, pitch, n=32):
         super().__init__()
-        self.omega = nn.Parameter(pitch * torch.randn(1, n))
+        self.omega = nn.Parameter(pitch * torch.randn(1, n))  # frequencies, learned like all weights
 
     def forward(self, z):
         phase = z @ self.omega  # (N, n)
-        return torch.cat([phase.sin(), phase.cos()], -1)
-
-
-def restless(kind, seed=seed):
-    net = model(kind, seed)
-    net.decoder.layers = nn.Sequential(Waves(32, pitch=4.0), mlp([64, 32, 400], "tanh"))
-    net.encoder.layers[-1].weight.data[0] *= 7  # a wider line of codes to start from
-    return net
-
-
-def fit_seeds(make, kind, x):
-    """Networks of n_seeds seeds, and how far their pictures are from true moons along the line: (seeds, 101)."""
-    nets, lines = [], []
-    for seed in range(n_seeds):
-        nets.append(make(kind, seed))
-        fit(nets[-1], x, seed)
-        with torch.no_grad():
-            a, b = (encode(nets[-1], end)[0] for end in (crescent, full))
-            lines.append(to_truth(decode(nets[-1], a + (b - a) * walk)))
-    return nets, torch.stack(lines)
+        return torch.cat([phase.sin(), phase.cos()], dim=1)  # (N, 2n)
 
 
 # %%
-gap = torch.cat([moon_phases(5, size, span)[0] for span in ((0.1, 0.15), (0.45, 0.5))]).flatten(1)
-cases = {"gentle": (model, moons), "restless": (restless, moons), "gap": (model, gap)}
-walk = torch.linspace(0, 1, 101)[:, None]  # from the crescent's code to the full moon's
-nets, lines = {}, {}
-for case, (make, x) in cases.items():
-    for kind in ("AE", "VAE"):
-        nets[case, kind], lines[case, kind] = fit_seeds(make, kind, x)
-fade = to_truth(crescent + (full - crescent) * walk)  # (101,)
+def deep(model):
+    outputs = model.encoder[-1].out_features
+    model.encoder = mlp([400, 64, 64, 64, outputs], "tanh")
+    model.decoder = mlp([1, 64, 64, 64, 400], "tanh")
 
-# %%
-figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), sharey=True)
-axes[0].set_ylabel("distance to a true moon")
-for ax, case in zip(axes, cases):
-    ax.plot(walk, fade, ":", color=plots.PRIOR, label="cross-fade")
-    for kind, colour in (("AE", AE_COLOUR), ("VAE", VAE_COLOUR)):
-        ax.plot(walk, lines[case, kind].T, color=colour, lw=1, alpha=0.6)[0].set_label(kind)
-    ax.set(title=case, xlabel="from crescent to full", xlim=(0, 1))
-axes[2].legend(loc="upper right", fontsize=9)
-plt.show()
+
+def far_apart(model):
+    model.encoder[-1].weight.data[0] *= 7  # the row that makes the code, or its mean
+
+
+def waves(model, pitch=4.0):
+    model.decoder = nn.Sequential(Waves(pitch), mlp([64, 32, 400], "tanh"))
+
+
+def faster_waves(model):
+    waves(model, pitch=16.0)
 
 
 # %%
-def spread(values):
-    return f"{float(values.mean()):.2f} ± {float(values.std()):.2f}"
-
-
-middle = {key: line[:, 50] for key, line in lines.items()}  # (seeds,)
-average, worst = ({key: how(line, 1) for key, line in lines.items()} for how in (torch.mean, torch.amax))
-table = "| case | | half way | average of the line | worst place |\n|---|---|---|---|---|\n"
-for case, kind in lines:
-    numbers = " | ".join(spread(values[case, kind]) for values in (middle, average, worst))
-    table += f"| {case} | {kind} | {numbers} |\n"
-display(
-    Markdown(table + f"\nDistance to the nearest true moon, mean ± standard deviation of {n_seeds} seeds.")
-)
-restless_ratio = float(average["restless", "AE"].mean() / average["restless", "VAE"].mean())
-holes = int((worst["restless", "AE"] > 2 * worst["restless", "VAE"]).sum())  # seeds
-print(f"restless: at its worst place the AE is more than twice as far on {holes} of {n_seeds} seeds")
-for kind in ("AE", "VAE"):  # gentle: moons all along the line, for both
-    assert worst["gentle", kind].max() < 0.4 * faded
-    # gap: no moon between to learn from, so somewhere all show something like the cross-fade
-    assert worst["gap", kind].min() > 0.6 * float(fade.max())
-# restless: on ten seeds the VAE drew moons all along the line; the auto-encoder had a large hole on nine
-assert restless_ratio > 1.25
+changes = {
+    "plain": [],
+    "deep": [deep],
+    "far apart": [far_apart],
+    "waves": [waves],
+    "faster waves": [faster_waves],
+    "waves, far apart": [waves, far_apart],
+}
 
 # %% [markdown]
-# *Because* three things are at work, and the lecture's picture shows one of them.
-#
-# **Gentle:** nothing in the auto-encoder's *loss* forbids holes, but a small smooth network has none to offer: it
-# draws a smooth line through its 33 moons, and half way is a moon. The warning does not come true here, and the noise
-# costs a little sharpness and brings nothing in return.
-#
-# **Restless:** between two learned codes the decoder does what it likes, and the warning does come true. Noise asks
-# the decoder about *every* code near a moon's, not only about 33 of them, and so calms it down. To be fair: we looked
-# for this case. With waves eight times slower the auto-encoder drew moons on two of three seeds; with waves sixteen times
-# as fast the VAE did not learn at all; and by how much it wins depends on the seed and on how the training ends.
-#
-# **Gap:** crescents and full moons become neighbours, and where they meet one picture must serve both. Squared error then
-# wants their *average*, a cross-fade and no moon. The VAE puts it in the middle, as the lecture says. The
-# auto-encoder has the same jump, narrower and anywhere, so half way it may happen to show a moon: look at the whole
-# line before you judge. Noise can make neighbours blend; it cannot know the moons that nobody showed it.
-#
-# See it: auto-encoder above, VAE below, both restless. Drag along the line of codes.
+# Every case is trained with several seeds, as an auto-encoder and as a VAE. We follow the whole line from crescent to
+# full moon and not only its middle, because a hole can lie anywhere. We speak of a *hole* where a picture is more
+# than half as far from the truth as the worst picture of the cross-fade.
+
 
 # %%
-chosen = {kind: nets["restless", kind][1] for kind in ("AE", "VAE")}
-with torch.no_grad():
-    marks = {kind: encode(net, moons[8:])[0].flatten() for kind, net in chosen.items()}
-limits = {kind: (float(codes[0]), float(codes[-1])) for kind, codes in marks.items()}  # crescent, full
-decoders = {kind: lambda z, net=net: decode(net, z).reshape(-1, size, size) for kind, net in chosen.items()}
+def train_seeds(kind, change, x, **options):
+    """Networks of several seeds, and how far their pictures on the line are from true moons: (seeds, T)."""
+    trained = []
+    for number in range(n_seeds):
+        torch.manual_seed(number)
+        model = kind()
+        for modify in change:
+            modify(model)
+        train(model, x, **options)
+        trained.append(model)
+    distances = [distance_to_truth(between(model)) for model in trained]
+    return trained, torch.stack(distances)
+
+
+def count_holes(line):
+    return (line.amax(1) > fade.max() / 2).sum().item()
+
+
+# %%
+models = {}
+lines = {}
+for case, change in changes.items():
+    models[case] = {}
+    lines[case] = {}
+    for name, kind in {"AE": AutoEncoder, "VAE": VAE}.items():
+        models[case][name], lines[case][name] = train_seeds(kind, change, moons)
+
+# %% [markdown]
+# **Predict.** In which cases does the auto-encoder have holes? Does the VAE have them there too?
+
+# %% alt="For each case a group of points, one for each seed and kind of model: the worst distance on the line. Without waves all points lie low. With waves many of the auto-encoders' points lie far higher, some above the dotted line of the cross-fade; the VAEs' points stay low."
+figures.worst_places(lines, fade)
+
+# %%
+for case in lines:
+    for name, line in lines[case].items():
+        worst = line.amax(1)  # (seeds,)
+        result = f"worst distance {worst.mean():5.2f} ± {worst.std():.2f}"
+        print(f"{case:16} {name:4} {result}, a hole on {count_holes(line)} of {n_seeds} seeds")
+
+# %% tags=["check"]
+for case in ("plain", "deep", "far apart"):  # slow decoders, whatever the seed
+    assert count_holes(lines[case]["AE"]) == count_holes(lines[case]["VAE"]) == 0
+assert count_holes(lines["waves, far apart"]["AE"]) > 0
+
+# %% [markdown]
+# **Answer.** Without waves there are no holes, deep or not, and however far apart the codes start. Waves alone make
+# holes on some seeds. Faster waves, and waves with codes that start far apart, make them on nearly all. The VAE
+# hardly ever has one in the same place.
+#
+# **Why?** What counts is how often the decoder can turn between two neighbouring codes. A wave $\sin \omega z$ turns
+# with the product $\omega z$, so waves that are twice as fast do the same as codes that are twice as far apart. With
+# a large product the decoder is free to do what it likes between the codes. A plain network has low frequencies, and
+# gradient descent learns low frequencies first (Rahaman et al. 2019), so moving its codes apart is not enough. The
+# lecture's warning is right as a possibility, since nothing in the loss forbids holes. With plain networks it does
+# not come true here.
+
+# %% [markdown]
+# ### Noise or price?
+#
+# The VAE changes two things, so we cannot yet say which of them closes the holes. We take the last case, waves and
+# codes far apart, and again change one thing at a time. *Price only* is an auto-encoder that pays $\tfrac12 z^2$ for
+# its code. *Noise only* is a VAE without the KL term.
+
+
+# %%
+class PricedAutoEncoder(AutoEncoder):
+    def loss(self, x):
+        reconstruction = super().loss(x)["loss"] / (2 * variance)  # in nats, as in the VAE
+        price = 0.5 * self.encode(x).square().sum(1).mean()
+        return {"loss": reconstruction + price}
+
+
+# %%
+restless = changes["waves, far apart"]
+parts = {
+    "neither": {"AE": lines["waves, far apart"]["AE"]},
+    "price only": {"AE": train_seeds(PricedAutoEncoder, restless, moons)[1]},
+    "noise only": {"VAE": train_seeds(VAE, restless, moons, beta=0.0)[1]},
+    "price and noise": {"VAE": lines["waves, far apart"]["VAE"]},
+}
+
+# %% [markdown]
+# **Predict.** Which does more against holes, the noise or the price?
+
+# %% alt="Four groups of points, the worst distance of each seed: with neither noise nor price, with the price only, with noise only, and with both. Most points of the first group lie high and most of the last group low; the two groups between have points in both places."
+figures.worst_places(parts, fade)
+
+# %%
+for case, kinds in parts.items():
+    line = next(iter(kinds.values()))
+    worst = line.amax(1)
+    print(
+        f"{case:16} worst distance {worst.mean():5.2f} ± {worst.std():.2f}, a hole on {count_holes(line)} of {n_seeds}"
+    )
+
+# %% [markdown]
+# **Answer.** Each helps on some seeds, neither is sure, and both together do best. Which of the two does more, these
+# few seeds cannot say.
+#
+# **Why?** The price pulls the codes together, so the decoder turns less often between them. The noise asks the
+# decoder about *every* code near a moon's, not only about 33 of them. With both, the codes are close and the spaces
+# between them are trained as well. This is no guarantee: a few seeds cannot show that a VAE never has a hole.
+#
+# Move along the line yourself. The auto-encoder is above and the VAE below. Both have waves and far-apart codes, from
+# the same seed.
+
+# %%
+shown = {name: models["waves, far apart"][name][1] for name in ("AE", "VAE")}
+limits = {name: (code(m, crescent)[0].item(), code(m, full)[0].item()) for name, m in shown.items()}
+marks = {name: code(m, moons[8:])[0].flatten() for name, m in shown.items()}
+
+
+def frames(model):
+    def decode(z):
+        return picture(model, z).reshape(-1, size, size)
+
+    return decode
+
+
+# %% alt="Two films from crescent to full moon, the auto-encoder's above the VAE's, and below them each model's distance to the nearest true moon along the line."
+decoders = {name: frames(model) for name, model in shown.items()}
 CodeLine(decoders, truth=truth[::5].reshape(-1, size, size), limits=limits, marks=marks)
+
+# %% [markdown]
+# ### Can noise invent a moon?
+#
+# The lecture's picture has only two moons on the line, a crescent and a full moon, and nothing between them. So we
+# now hide the phases in between: the networks see five crescents and five nearly full moons.
+#
+# **Predict.** Half way between, does the VAE show a phase in between, as the lecture hopes? What would squared error
+# prefer?
+
+# %%
+crescents = moon_phases(5, size, (0.1, 0.15))[0]
+full_moons = moon_phases(5, size, (0.45, 0.5))[0]
+two_groups = torch.cat([crescents, full_moons]).flatten(1)  # (10, D)
+
+# %%
+gap_models = {}
+gap_lines = {}
+for name, kind in {"AE": AutoEncoder, "VAE": VAE}.items():
+    gap_models[name], gap_lines[name] = train_seeds(kind, [], two_groups)
+
+# %% alt="Two panels against the position on the line. With all phases both models stay low. With a gap every curve has one peak nearly as high as the dotted cross-fade's: the VAE's peaks lie together near the middle, the auto-encoder's are scattered and narrower."
+figures.distance_along_line({"all phases": lines["plain"], "a gap": gap_lines}, fade)
+
+# %% alt="Two rows from crescent to full moon, both trained without the phases between. In the VAE's row the disc turns grey in the middle, as in a cross-fade."
+figures.image_rows({name: between(gap_models[name][0])[::10] for name in ("AE", "VAE")})
+
+# %% tags=["check"]
+for name in ("AE", "VAE"):
+    # nobody showed a moon between, so somewhere on the line every network is nearly as far off as the cross-fade
+    assert gap_lines[name].amax(1).min() > 0.6 * fade.max()
+
+# %% [markdown]
+# **Answer.** No. Half way, the VAE shows a cross-fade. Somewhere on its line the auto-encoder passes through a
+# cross-fade too, at a place that depends on the seed.
+#
+# **Why?** Where two codes overlap, one picture must serve both moons, and the picture with the least squared error is
+# their *average*. The average of two similar moons is nearly a moon. The average of a crescent and a full moon is a
+# cross-fade. Noise makes neighbours blend; it cannot know the moons that nobody showed it. The lecture says only that
+# the blend *may* be a phase between, and so it is, if the neighbours are similar.
 
 # %% [markdown]
 # ## 4 · Why neighbours become neighbours
 #
-# How does noise calm a decoder? For given codes and given noise the best decoder under squared error can be written
-# down. Standing at z, it cannot know which moon was meant, so it shows the average of all moons, each weighted by how
-# likely its noise is to land there:
+# What does noise ask of the codes? Fix the codes and the noise. Then the best decoder under squared error can be
+# written down. At the point $z$ it cannot know which moon was meant, so it shows the average of all moons, each
+# weighted by how likely its noise is to land there:
 #
-# $$\hat x(z) = \frac{\sum_n q(z|x_n)\, x_n}{\sum_n q(z|x_n)}$$
+# $$\hat x(z) = \frac{\sum_n q(z|x_n)\, x_n}{\sum_n q(z|x_n)}.$$
 #
-# Its squared error has a short form too: each of the two moons of a pair pays half their squared distance, times how much of
-# the line they share. So we can ask, without training anything: what does it cost to lay nine moons along the line in the right order, and
-# what in a shuffled order? The sharing is an integral over z, for which a grid is enough.
+# Its squared error has a short form too. Every pair of moons pays half its squared distance, times the share of the
+# line that the two have in common:
 #
-# **Predict:** for which noise does the auto-encoder's order not matter at all?
+# $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
+#
+# So we can ask, without training anything, what it costs to place nine moons along the line in their right order, and
+# what it costs in a shuffled order. The integral is a sum over a fine grid.
 
 # %%
 nine = moon_phases(9, size)[0].flatten(1).double()  # (9, D)
-squares = torch.cdist(nine, nine) ** 2  # (9, 9)
-places = torch.linspace(-2, 2, 9, dtype=torch.float64)  # half a unit apart
+squares = torch.cdist(nine, nine).square()  # (9, 9)
+places = torch.linspace(-2, 2, 9, dtype=torch.float64)  # the nine codes, half a unit apart
 grid = torch.linspace(-14, 14, 5601, dtype=torch.float64)  # (G,)
 
 
+# %%
 def shared(scale):
-    """How much of the line two codes share, (9, 9): the integral over z of q_n q_k / Σ q."""
+    """The part of the line that two codes share, for all pairs: (9, 9)."""
     log_q = Normal(places, scale).log_prob(grid[:, None])  # (G, 9)
-    weights = log_q.softmax(1)  # (G, 9): those of the formula above
-    return torch.trapezoid(log_q.exp()[:, :, None] * weights[:, None], grid, dim=0)
+    weights = log_q.softmax(1)  # (G, 9), the weights of the best decoder
+    return torch.trapezoid(log_q.exp()[:, :, None] * weights[:, None, :], grid, dim=0)
 
 
 def best_error(overlap, order):
-    return float(
-        (overlap * squares[order][:, order]).sum() / 18
-    )  # mean over 9 images, half for each of a pair
-
-
-scales = torch.logspace(-1.5, 0.3, 19, dtype=torch.float64)
-overlaps, orders = [shared(scale) for scale in scales], [torch.randperm(9) for _ in range(n_orders)]
-in_order = [best_error(overlap, torch.arange(9)) for overlap in overlaps]
-shuffled = torch.tensor([[best_error(overlap, order) for order in orders] for overlap in overlaps])
+    """The best decoder's squared error when moon order[i] has place i."""
+    pairs = squares[order][:, order]  # (9, 9)
+    return (overlap * pairs).sum().item() / (2 * 9)
 
 
 # %%
-def curves(x, lines, ax=None, **settings):
-    """Lines over x by label, each with its colour and dash."""
-    ax = plt.subplots(figsize=(7, 3.2))[1] if ax is None else ax
-    for label, (y, colour, dash) in lines.items():
-        ax.plot(x, y, dash, color=colour, lw=2, label=label)
-    ax.set(**settings)
-    ax.legend()
-    return ax
-
-
-ax = curves(scales, {"codes in the moons' order": (in_order, VAE_COLOUR, "-")})
-ax.fill_between(scales, shuffled.amin(1), shuffled.amax(1), color=plots.PRIOR, alpha=0.35, label="shuffled")
-ax.axvline(0.5, color=plots.DATA, ls=":", label="distance of neighbours")
-ax.set(xscale="log", xlabel="standard deviation of the noise", ylabel="error of the best decoder")
-ax.legend()
-plt.show()
-half = int((scales - 0.25).abs().argmin())  # noise of half that distance
-cheapest = float(shuffled[half].min() / in_order[half])
-print(f"noise {scales[half]:.2f}: the best of {n_orders} shuffled orders costs {cheapest:.1f} times as much")
-assert shuffled[0].max() < 1e-6  # no overlap, no preference: this is the auto-encoder
-assert cheapest > 1.2  # noise can tell the orders apart, and prefers the moons' own
+orders = [torch.randperm(9) for _ in range(n_orders)]
+scales = torch.logspace(-1.5, 0.3, 19, dtype=torch.float64)
+in_order = []
+shuffled = []
+for scale in scales:
+    overlap = shared(scale)
+    in_order.append(best_error(overlap, torch.arange(9)))
+    shuffled.append([best_error(overlap, order) for order in orders])
+in_order = torch.tensor(in_order)  # (S,)
+shuffled = torch.tensor(shuffled)  # (S, orders)
 
 # %% [markdown]
-# *Because* without noise every code has one owner, the error is 0 in any order, and an auto-encoder has no
-# reason to prefer one to another. With noise that reaches the neighbour, two moons share a place and get a blend.
-# A blend of two *similar* moons is nearly right for both. So it pays to put similar moons side by side: this is what
-# orders a VAE's codes.
+# **Predict.** For which noise does the order not matter at all?
+
+# %% alt="Against the noise: the error of the moons' own order is 0 for little noise and then rises; a band for shuffled orders rises earlier and stays above the curve."
+figures.order_costs(scales, in_order, shuffled, neighbours=0.5)
+
+# %%
+half = (scales - 0.25).abs().argmin()  # noise of half the distance between neighbours
+cheapest = (shuffled[half].min() / in_order[half]).item()
+print(f"noise {scales[half]:.2f}: the best of {n_orders} shuffled orders costs {cheapest:.1f} times as much")
+
+# %% tags=["check"]
+assert shuffled[0].max() < 1e-6  # no overlap, no preference
+assert cheapest > 1.2  # noise tells the orders apart, and prefers the moons' own
+
+# %% [markdown]
+# **Answer.** The order does not matter when there is very little noise. Then every order costs nothing, as in an
+# auto-encoder. With noise that reaches the neighbour, the moons' own order is the cheapest.
 #
+# **Why?** Without noise every code has its own place, and the loss has no reason to prefer one order to another. With
+# noise two moons share a place and get a blend, and a blend of two *similar* moons is nearly right for both.
+#
+# Noise is one reason for order. Is it the only one? We look at the plain networks of section 3, again with nine
+# moons.
+
+
+# %%
+def in_moon_order(model):
+    """Whether the codes of nine moons only rise, or only fall, with the phase."""
+    rises = code(model, moons[::4])[0].flatten().diff() > 0  # (8,)
+    return bool(rises.all() or (~rises).all())
+
+
+for name in ("AE", "VAE"):
+    ordered = [in_moon_order(model) for model in models["plain"][name]]
+    count = sum(ordered)
+    print(f"plain {name}: codes in the moons' order for {count} of {n_seeds} seeds")
+
+# %% [markdown]
+# Noise is not the only reason. The auto-encoder has none, and its codes follow the moon as well as the VAE's. That
+# order comes from the encoder, a continuous function that gives similar pictures similar codes. What the noise adds
+# is a *cost* of disorder.
+
+# %% [markdown]
 # ## 5 · A gradient through a draw
 #
-# The encoder must learn m and σ, but there is a random draw between them and the loss. There are two ways.
+# The encoder must learn $\mu$ and $\sigma$, but a random draw stands between them and the loss. There are two ways to
+# get a gradient of the expected loss $\mathbb E_q[f(z)]$.
 #
-# - **Reparameterization:** draw e first, then c = $e^\sigma$·e + m is an ordinary function of m and σ, and the
-#   gradient of the loss f passes through it: ∂f/∂m = f′(c).
-# - **Score function** (REINFORCE): never look into f, only weigh its value: f(c) · ∂ log q(c)/∂m. A *baseline*, a
-#   constant subtracted from f, leaves it unbiased and helps.
+# - **Reparameterization.** Draw $\varepsilon$ first. Then $z = \mu + s\,\varepsilon$, with $s = e^{\sigma}$, is an
+#   ordinary function of $\mu$, and the gradient passes through it: one draw gives the estimate $f'(z)$.
+# - **Score function**, or REINFORCE (Williams 1992). Never look into $f$, only weigh its value: one draw gives
+#   $f(z)\, \partial \log q(z) / \partial \mu = f(z)\, \varepsilon / s$. One may subtract a constant from $f$, a
+#   *baseline*, which does not change the mean.
 #
-# We take f from the trained VAE, the decoder's share of the loss for a half moon, and its exact gradient by quadrature.
-#
-# With a single number as a code both can be used. With twenty, f rises and falls with nineteen numbers that have
-# nothing to do with the one whose gradient we want, and the score function feels them all. So the second cell takes a
-# bowl, f(c) = ½‖c − a‖² in d dimensions: its exact gradient is m − a, for any d.
-#
-# **Predict:** are both right on average? Which scatters more?
+# As $f$ we take the trained VAE's reconstruction loss for a half moon. With a single $z$, the exact gradient is an
+# integral over a grid.
 
 # %%
 half_moon = draw_moon(torch.tensor([0.25]), size).flatten(1)  # (1, D)
-m, scale = (v.item() for v in encode(vae, half_moon))
-precise, half_moon = deepcopy(vae).double().requires_grad_(False), half_moon.double()
+mu, s = (number.item() for number in code(vae, half_moon))
+precise = copy.deepcopy(vae).double().requires_grad_(False)
 
 
-def f(c):
-    """The reconstruction's part of the loss, in nats: codes (n,) give (n,)."""
-    return (half_moon - decode(precise, c[:, None])).square().sum(1) / (2 * variance)
+def f(z):
+    """The reconstruction's part of the half moon's loss, in nats: (n,) -> (n,)."""
+    x_hat = torch.sigmoid(precise.decode(z[:, None]))  # (n, D)
+    return (half_moon.double() - x_hat).square().sum(1) / (2 * variance)
 
 
-c = m + scale * torch.linspace(-9, 9, 3601, dtype=torch.float64)
-q = Normal(m, scale).log_prob(c).exp()
-exact = float(torch.trapezoid(f(c) * q * (c - m) / scale**2, c))  # ∂/∂m of ∫ q f
+# %%
+z = mu + s * torch.linspace(-9, 9, 3601, dtype=torch.float64)
+q = Normal(mu, s).log_prob(z).exp()
+exact = torch.trapezoid(f(z) * q * (z - mu) / s**2, z).item()  # the derivative of ∫ q f with respect to µ
 
 # %%
 torch.manual_seed(seed)
-e = torch.randn(n_draws, dtype=torch.float64)
-# in parts, because the pictures of all draws at once would take more than a gigabyte
-parts_of_c = [c.requires_grad_() for c in (m + scale * e).split(10_000)]
-values = torch.cat([f(c).detach() for c in parts_of_c])  # (n_draws,)
-gradients = {"reparameterization": torch.cat([torch.autograd.grad(f(c).sum(), c)[0] for c in parts_of_c])}
-gradients["score function"] = values * e / scale
-gradients["score, baseline"] = (values - values.mean()) * e / scale
-errors = {name: float(g.std()) / math.sqrt(n_draws) for name, g in gradients.items()}
-misses = {name: abs(float(g.mean()) - exact) / errors[name] for name, g in gradients.items()}
-print(f"exact: {exact:+.3f}")
-for name, g in gradients.items():
-    print(f"{name:20} {g.mean():+.3f} ± {errors[name]:.3f}   variance of one draw {g.var():.0f}")
-assert max(misses.values()) < 5  # within five standard errors: all are unbiased
-
-
-def ratio(name, parts=20):
-    """How many times reparameterization's variance, and a standard error from 20 parts of the draws."""
-    pairs = zip(gradients[name].chunk(parts), gradients["reparameterization"].chunk(parts))
-    r = torch.stack([a.var() / b.var() for a, b in pairs])
-    return float(r.mean()), float(r.std()) / math.sqrt(parts)
-
-
-score, base = ratio("score function"), ratio("score, baseline")
-print(
-    f"score function: {score[0]:.1f} ± {score[1]:.1f} times the variance, with a baseline {base[0]:.2f} ± {base[1]:.2f}"
-)
-assert score[0] - 3 * score[1] > 1  # more scatter, beyond three standard errors
+eps = torch.randn(n_draws, dtype=torch.float64)
+z = (mu + s * eps).requires_grad_()
+values = f(z)  # (n,)
+slopes = torch.autograd.grad(values.sum(), z)[0]  # (n,), f′ at every draw
+values = values.detach()
 
 # %%
-dimensions, draws = (1, 2, 5, 10, 20, 50), []
-for d in dimensions:
-    e = torch.randn(n_draws // 5, d)
-    bowl, slope = 0.5 * (e + 1).square().sum(1), e[:, 0] + 1  # m − a = 1 in each dimension, scale 1
-    draws.append((slope, bowl * e[:, 0], (bowl - bowl.mean()) * e[:, 0]))
-looks = ((VAE_COLOUR, "o-"), (plots.GAP, "o--"), (plots.Q, "o-."))
-lines_by_d = {
-    name: ([float(g[i].var()) for g in draws], *look) for i, (name, look) in enumerate(zip(gradients, looks))
+gradients = {
+    "reparameterization": slopes,
+    "score function": values * eps / s,
+    "score function, baseline": (values - values.mean()) * eps / s,
 }
-ax = curves(dimensions, lines_by_d, xlabel="dimensions of the code", ylabel="variance of one draw")
-ax.set(xscale="log", yscale="log", xticks=dimensions, xticklabels=dimensions)
-plt.show()
-bowl_ratio = float(draws[4][1].var() / draws[4][0].var())
-print(f"20 dimensions: the score function's variance is {bowl_ratio:.0f} times that of reparameterization")
-assert all(abs(g.mean() - 1) < 5 * g.std() / len(g) ** 0.5 for three in draws for g in three)  # unbiased
-assert bowl_ratio > 100
 
 # %% [markdown]
-# *Because* reparameterization uses what f is made of, its slope, and the score function only its value. That is why VAEs
-# became easy to train: one draw an image is enough. The score function has its own place, where f has no slope:
-# discrete codes, games, language.
+# **Predict.** Are the estimates right on average? Which scatters most?
+
+# %%
+print(f"exact gradient {exact:+.2f}")
+for name, g in gradients.items():
+    error = g.std() / math.sqrt(n_draws)
+    print(f"{name:25} {g.mean():+.2f} ± {error:.2f}, variance of one draw {g.var():.0f}")
+
+# %% tags=["check"]
+for g in gradients.values():  # within five standard errors of the exact gradient
+    assert abs(g.mean() - exact) < 5 * g.std() / math.sqrt(n_draws)
+score_ratio = (gradients["score function"].var() / slopes.var()).item()
+assert score_ratio > 2  # far beyond its own uncertainty of a few percent
+
+# %% [markdown]
+# **Answer.** All agree with the exact gradient within three standard errors. The score function scatters most, and a
+# baseline takes away most of the difference.
 #
+# **Why?** Reparameterization uses the slope of $f$. The score function knows only values, so even a constant in $f$,
+# which has no slope at all, makes its estimates scatter.
+#
+# A code of one number is the score function's best case. With twenty numbers, $f$ rises and falls with nineteen of
+# them that have nothing to do with the one whose gradient we want. Take a bowl,
+# $f(z) = \tfrac12 \lVert z - a \rVert^2$ in $d$ dimensions, with $\mu - a = 1$ in each and noise of scale 1. The
+# exact gradient in the first dimension is 1, whatever $d$ is.
+
+# %%
+dimensions = (1, 2, 5, 10, 20, 50)
+bowl = {name: [] for name in gradients}
+for d in dimensions:
+    eps = torch.randn(n_draws, d)
+    slope = eps[:, 0] + 1  # the bowl's slope in its first dimension
+    value = 0.5 * (eps + 1).square().sum(1)
+    bowl["reparameterization"].append(slope.var().item())
+    bowl["score function"].append((value * eps[:, 0]).var().item())
+    bowl["score function, baseline"].append(((value - value.mean()) * eps[:, 0]).var().item())
+
+# %% alt="Against 1 to 50 dimensions on logarithmic axes: the variance of reparameterization stays at 1, the score function's climbs to over a thousand, with a baseline it climbs more slowly."
+figures.estimator_variances(dimensions, bowl, xlabel="dimensions of the code")
+
+# %%
+bowl_ratio = bowl["score function"][4] / bowl["reparameterization"][4]
+print(f"20 dimensions: the score function's variance is {bowl_ratio:.0f} times that of reparameterization")
+
+# %% tags=["check"]
+assert 350 < bowl_ratio < 600  # exactly 473; a variance of heavy tails is measured to some percent
+
+# %% [markdown]
+# This is why VAEs became easy to train: with reparameterization, one draw per image is enough.
+
+# %% [markdown]
+# ### Two footnotes that matter
+#
+# **Predict.** Is reparameterization *always* better? Try $f(z) = \sin 10z$ with $z \sim N(0, 1)$.
+
+# %%
+z = torch.randn(n_draws, dtype=torch.float64)
+sine_slopes = 10 * torch.cos(10 * z)  # reparameterization
+sine_scores = torch.sin(10 * z) * z  # score function
+print(f"reparameterization: variance of one draw {sine_slopes.var():.1f}")
+print(f"score function: variance of one draw {sine_scores.var():.2f}")
+
+# %% tags=["check"]
+# exactly 50 and ½ up to e⁻¹⁰⁰; ten per cent is five standard errors or more, even with 5,000 draws
+assert abs(sine_slopes.var() - 50) < 5
+assert abs(sine_scores.var() - 0.5) < 0.05
+
+# %% [markdown]
+# **Answer.** No, it is not always better. Here the score function has a hundredth of its variance.
+#
+# **Why?** The values of this $f$ stay between −1 and 1, while its slopes reach 10. A slope says little about the
+# expected value if it turns many times within the width of the noise. A decoder that is smooth on the scale of the
+# noise has no such slopes. Exercise 4 finds the frequency at which the two change places (see also Mohamed et al.
+# 2020).
+#
+# **Predict.** A baseline must not depend on the draw that it is subtracted from. Above, it was the mean over all
+# draws, the draw itself included. Does that matter? Try batches of $n$ draws, with the one-dimensional bowl, whose
+# exact gradient is 1.
+
+# %%
+results = {}
+for n in (2, 5, 20):
+    eps = torch.randn(200_000 // n, n, dtype=torch.float64)  # (batches, n)
+    value = 0.5 * (eps + 1).square()
+    baseline = value.mean(1, keepdim=True)  # (batches, 1)
+    estimate = ((value - baseline) * eps).mean(1)  # (batches,)
+    results[n] = (estimate.mean().item(), estimate.std().item() / math.sqrt(len(eps)))
+    print(f"n = {n:2}: mean of the estimates {results[n][0]:.3f}, 1 − 1/n = {1 - 1 / n:.3f}")
+
+# %% tags=["check"]
+for n, (mean, error) in results.items():
+    assert abs(mean - (1 - 1 / n)) < 5 * error
+
+# %% [markdown]
+# **Answer.** It does, in small batches. The estimate is too small by the factor $1 - 1/n$.
+#
+# **Why?** Each draw carries a share $1/n$ of its own value in the baseline, and so subtracts that share of the
+# signal. The cure is the mean of the *other* draws, which is the same as multiplying by $n/(n-1)$. With the thousands
+# of draws above nobody could have noticed. The score function has its own place, namely where $f$ has no slope:
+# discrete codes, games, language.
+
+# %% [markdown]
 # ## 6 · Let everyone mark their own exam
 #
-# If the network may choose its noise, and only the reconstruction counts, how much will it choose? The lecture
-# compares it with pupils who mark their own exams: all get full marks. We train the same VAE without the KL term.
+# If the network may choose its noise, and only the reconstruction counts, how much noise will it choose? None, says
+# the lecture: let pupils mark their own exams, and everyone gets 100. We train the same VAE without the KL term
+# ($\beta = 0$).
 #
-# One thing to watch: noise is large or small *compared with the distance of the codes*. A network can drown it by
-# shrinking it, or by moving the codes apart. So we draw the noise divided by the spread of the codes.
-#
-# **Predict:** does the noise reach 0, and what has then become of the VAE?
+# One detail needs care. Noise is large or small *compared with the distances between the codes*. A network can get
+# rid of noise by shrinking it, or by moving the codes apart. So we watch the noise divided by the spread of the
+# codes.
+
 
 # %%
-free = model("VAE")
-histories["VAE without KL"] = fit(free, beta=0.0)
-looks = {"AE": (AE_COLOUR, ":"), "VAE": (VAE_COLOUR, "-"), "VAE without KL": (plots.GAP, "--")}
-relative = {k: [n / s for n, s in zip(h["noise"], h["spread"])] for k, h in histories.items()}
-figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.3))
-step, scale_of = histories["VAE"]["step"], {"xlabel": "step", "yscale": "log"}
-noisy = {k: (relative[k], *looks[k]) for k in ("VAE", "VAE without KL")}
-curves(step, noisy, left, title="noise / spread of the codes", **scale_of)
-errors = {k: (h["error"], *looks[k]) for k, h in histories.items()}
-curves(step, errors, right, title="squared error an image", **scale_of)
-plt.show()
+def relative_noise(model):
+    mean, std = code(model, moons)
+    return (std.mean() / mean.std()).item()
 
-noise, last = ({k: h[term][-1] for k, h in histories.items()} for term in ("noise", "error"))
-print(
-    f"noise / spread without KL: {relative['VAE without KL'][0]:.3f} early on, {relative['VAE without KL'][-1]:.4f} at last"
-)
-print("squared error: " + ", ".join(f"{k} {v:.3f}" for k, v in last.items()))
-assert relative["VAE without KL"][-1] < relative["VAE"][-1] / 3  # without KL the noise sinks and sinks
-# what is left of it costs next to nothing: the error is nearer to the auto-encoder's than to the VAE's
-assert abs(last["VAE without KL"] - last["AE"]) < 0.5 * (last["VAE"] - last["AE"])
+
+# %%
+torch.manual_seed(seed)
+noise = {"VAE": [train(VAE(), moons, watch=relative_noise)], "VAE without KL": []}
+free = []
+for number in range(n_seeds):
+    torch.manual_seed(number)
+    free.append(VAE())
+    noise["VAE without KL"].append(train(free[-1], moons, watch=relative_noise, beta=0.0))
 
 # %% [markdown]
-# *Because* noise only ever hurts the reconstruction, it grows smaller, on the whole with each step, and nothing but the end
-# of the training stops it (our steps become small towards the end, so the curve flattens). It never *is* 0, being an
-# exponential, but what is left of the VAE is an auto-encoder.
+# **Predict.** Does the noise reach 0? What has then become of the VAE?
+
+# %% alt="Noise over spread during training, on a logarithmic axis. The one curve with the KL term levels off high up; the curves without it, one for each seed, fall below it and flatten at the end."
+figures.noise_histories(noise)
+
+# %%
+groups = {"AE": models["plain"]["AE"], "VAE": models["plain"]["VAE"], "VAE without KL": free}
+last = {}
+for name in ("VAE", "VAE without KL"):
+    last[name] = torch.tensor([relative_noise(model) for model in groups[name]])  # (seeds,)
+    print(f"{name:15} noise / spread at the end {last[name].mean():.4f} ± {last[name].std():.4f}")
+
+# %%
+errors = {}
+for name, group in groups.items():
+    errors[name] = torch.tensor([squared_error(model, moons) for model in group])
+    print(f"{name:15} squared error {errors[name].mean():.2f} ± {errors[name].std():.2f}")
+
+# %% tags=["check"]
+assert last["VAE without KL"].max() < last["VAE"].min()
+assert last["VAE without KL"].mean() < last["VAE"].mean() / 2
+# what noise is left costs little: the error is nearer to the auto-encoder's than to the VAE's
+assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (errors["VAE"] - errors["AE"]).mean()
+
+# %% [markdown]
+# **Answer.** The noise keeps falling. It never *is* 0, being an exponential, but the squared error is then about the
+# auto-encoder's. What is left of the VAE is an auto-encoder.
 #
+# **Why?** Noise only ever hurts the reconstruction, so every step has a reason to reduce it. Only the end of training
+# stops the fall: our learning rate goes to 0 there, and so the curve flattens.
+
+# %% [markdown]
 # ## 7 · The price, drawn
 #
-# The lecture's price for σ has three curves: blue $e^\sigma$, red 1 + σ, and their difference, green. **Predict:** where is
-# the green one lowest, and what noise does that mean?
+# The lecture draws the price of $\sigma$ with three curves: $e^\sigma$ in blue, $1 + \sigma$ in red, and their
+# difference in green.
+#
+# **Predict.** Where is the green curve lowest, and how much noise does that mean?
 
 # %%
-s = torch.linspace(-3, 2, 400)
-three = {r"$e^\sigma$": (s.exp(), plots.MODEL, "-"), r"$1 + \sigma$": (1 + s, plots.GAP, "--")}
-three["difference"] = (s.exp() - 1 - s, plots.BOUND, "-.")
-ax = curves(s, three, xlabel="σ", ylim=(-2, 5))
-lowest = minimize_scalar(lambda t: math.exp(t) - (1 + t), bracket=(-1, 0.7), tol=1e-10)
-ax.plot(lowest.x, lowest.fun, "o", color=plots.BOUND)
-plt.show()
-print(f"minimum found at σ = {lowest.x:.0e}, where the difference is {lowest.fun:.0e}")
-assert abs(lowest.x) < 1e-6 and abs(lowest.fun) < 1e-12  # flat at its foot: σ is found to the root of 1e-16
+sigma = torch.linspace(-3, 2, 400)
+green = minimize_scalar(lambda t: math.exp(t) - (1 + t), bracket=(-1, 0.7), tol=1e-10)
+lowest = green.x
+print(f"minimum found at σ = {lowest:.0e}, where the difference is {green.fun:.0e}")
+
+# %% alt="A rising exponential in blue and a straight line in red that touch at σ = 0. Their difference in green has its minimum, 0, at that point and rises on both sides."
+figures.price_of_noise(sigma, sigma.exp(), 1 + sigma, lowest)
+
+# %% tags=["check"]
+assert abs(lowest) < 1e-6  # the curve is flat at its minimum, so σ is found to about the root of 1e-16
+assert abs(green.fun) < 1e-12
 
 # %% [markdown]
-# *Because* the red line is the tangent of the blue curve at 0, and an exponential lies above all its tangents. At σ = 0
-# the noise has scale 1: that is what costs nothing. To make it small costs about −σ, without an upper limit. So the
-# noise cannot die.
+# **Answer.** It is lowest at $\sigma = 0$, which means noise of scale 1.
 #
-# The rest of the price is m², the squared length of the code: an L2 penalty, as one puts it on weights. Without it the
-# codes would walk away from each other until noise of scale 1 is nothing beside their distances.
+# **Why?** The red line is the tangent of the blue curve at 0, and an exponential lies above all its tangents. Noise
+# of scale 1 costs nothing, and small noise costs about $-\sigma$, without an upper limit. So the noise cannot die.
 #
+# The rest of the price is $m^2$, the squared length of the code: an L2 penalty. Without it the codes would walk away
+# from each other, until noise of scale 1 is nothing beside their distances.
+#
+# The lecture compares this with the regularization that makes an auto-encoder's codes *sparse*, that is, mostly
+# zeros. Does an L2 penalty do that? Take a single code that would lie at $a$ if it were free, and add a penalty:
+# minimize $\tfrac12 (c - a)^2 + \text{penalty}(c)$ over $c$.
+#
+# **Predict.** Which codes become exactly 0 under $\tfrac12 c^2$? Which under $\lvert c \rvert$, the L1 penalty?
+
+# %%
+a = torch.linspace(-3, 3, 600)  # (A,) free codes, none of them exactly 0
+c = torch.linspace(-3, 3, 6001)[:, None]  # (C, 1) candidates, a thousandth apart
+distance = 0.5 * (c - a).square()  # (C, A)
+l2_codes = c[(distance + 0.5 * c.square()).argmin(0), 0]  # (A,) the best candidate for each
+l1_codes = c[(distance + c.abs()).argmin(0), 0]
+
+# %% alt="Penalized code against free code. The L2 line is straight with half the slope and crosses zero once; the L1 line is flat at zero between −1 and 1."
+figures.penalized_codes(a, {"L2: ½c²": l2_codes, "L1: |c|": l1_codes})
+
+# %%
+l2_zeros = (l2_codes.abs() < 0.0005).float().mean().item()  # the candidate 0, up to rounding
+l1_zeros = (l1_codes.abs() < 0.0005).float().mean().item()
+print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
+
+# %% [markdown]
+# **Answer.** Under L2 no code does, unless it was 0 already. Under L1 all codes with $\lvert a \rvert \le 1$ do.
+#
+# **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code over the last bit of the way. The slope
+# of $\lvert c \rvert$ is 1 right up to 0. L2 makes codes small, L1 makes them sparse. The lecture's other reasons for
+# a penalty, such as less overfitting, do not depend on this.
+
+# %% [markdown]
 # ## 8 · Two slips
 #
-# Lectures have slips; this one says so itself. **The sign.** The slide of the week before had its sign turned: to
-# *minimize* the reconstruction error and that term with a minus rewards what it should punish. The lecture puts it right:
-# what is minimized is
+# Lectures have slips, and this one corrects its first slip itself. **The sign.** The slide of the week before had its
+# sign turned. What is minimized, beside the reconstruction error, is
 #
-# $$T = \sum_i \left( e^{\sigma_i} - (1 + \sigma_i) + m_i^2 \right)$$
+# $$T = \sum_i \left( e^{\sigma_i} - (1 + \sigma_i) + m_i^2 \right).$$
 #
-# **The two meanings of σ.** T takes σ for the logarithm of a *variance*, but c = $e^\sigma$·e + m takes it for the
-# logarithm of a *standard deviation*. Each is fine alone; together they are not the KL. We compute ∫ q log(q/p) by
-# quadrature, for both readings, and compare.
+# **The two meanings of σ.** In $T$, and in words, the lecture reads $e^\sigma$ as a *variance*. But in
+# $c = e^\sigma \varepsilon + m$ it multiplies the noise, so there it is a *standard deviation*. Each reading is fine
+# alone. We compute the KL by quadrature for both.
 #
-# **Predict:** T is twice a KL in one of the two readings. In which?
+# **Predict.** In one of the two readings $T$ is exactly twice the KL. In which?
 
 # %%
 z = torch.linspace(-40, 40, 160_001, dtype=torch.float64)
+prior = Normal(0.0, 1.0)
+log_normal = prior.log_prob(z)
 
 
-def kl_by_quadrature(m, scale):
-    q, p = Normal(m, scale), Normal(0.0, 1.0)
-    return float(torch.trapezoid(q.log_prob(z).exp() * (q.log_prob(z) - p.log_prob(z)), z))
+def kl_by_quadrature(mean, scale, log_prior):
+    log_q = Normal(mean, scale).log_prob(z)
+    return torch.trapezoid(log_q.exp() * (log_q - log_prior), z)
 
-
-pairs = torch.cartesian_prod(*(torch.linspace(-1.5, 1.5, 7, dtype=torch.float64),) * 2)  # (49, 2): m, σ
-
-slips, ratios = {"T = 2 KL": 0.0, "KL of e^σ": 0.0, "T − KL": 0.0}, []
-for m_i, s_i in pairs:
-    T = s_i.exp() - (1 + s_i) + m_i**2
-    as_variance, as_std = kl_by_quadrature(m_i, (s_i / 2).exp()), kl_by_quadrature(m_i, s_i.exp())
-    differences = (
-        T - 2 * as_variance,  # σ a log-variance: c = exp(σ/2)·e + m
-        as_std - 0.5 * ((2 * s_i).exp() - 1 - 2 * s_i + m_i**2),  # σ a log-standard-deviation
-        T - (as_std + 0.5 * m_i**2 - 0.5 * (s_i.exp() - 1) ** 2),
-    )
-    slips = {k: max(v, abs(float(d))) for (k, v), d in zip(slips.items(), differences)}
-    ratios += [float(T) / as_std] if as_std > 1e-6 else []  # at m = σ = 0 both are 0
-print("largest differences over 49 pairs (m, σ):", {k: f"{v:.0e}" for k, v in slips.items()})
-assert (
-    max(slips["T = 2 KL"], slips["KL of e^σ"], slips["T − KL"]) < 1e-8
-)  # rounding of a sum of 160,001 terms
-print(f"with c = exp(σ)·e + m, T is between {min(ratios):.2f} and {max(ratios):.2f} times the KL")
-assert max(ratios) > 1.9 and min(ratios) < 0.5  # 2 where σ = 0; for large σ it goes to 0, as 2 exp(−σ)
-
-# %% [markdown]
-# If σ is a log-variance and c = $e^{\sigma/2}$·e + m, then T = 2·KL, exactly. If σ is a log-standard-deviation, as in the
-# lecture's c, then KL = ½Σ($e^{2\sigma}$ − 1 − 2σ + m²), and T = KL + ½m² − ½($e^\sigma$ − 1)² per dimension: the codes pay more
-# and any noise but 1 pays less than the bound asks. Both are lowest at m = σ = 0, so a network trains either way, and nobody
-# notices; but the number is no bound on log P(x).
-#
-# The factor 2 is no slip. The slide's loss, squared error + T, is 2·(squared error/2s² + KL) with s² = 1: twice the loss of a
-# VAE whose ruler is a whole step from black to white.
-#
-# ## What the lecture said, what we measured
 
 # %%
+values = torch.linspace(-1.5, 1.5, 7, dtype=torch.float64)
+m, sigma = torch.cartesian_prod(values, values).T  # (49,) each: all pairs
+T = sigma.exp() - (1 + sigma) + m**2
+
+
+def kl_of_pairs(scales):
+    return torch.stack([kl_by_quadrature(mean, scale, log_normal) for mean, scale in zip(m, scales)])
+
+
+kl_variance = kl_of_pairs((sigma / 2).exp())  # (49,), σ read as log v
+kl_deviation = kl_of_pairs(sigma.exp())  # (49,), σ read as log s
+
+# %%
+off_variance = (T - 2 * kl_variance).abs().max().item()
+off_deviation = (T - 2 * kl_deviation).abs().max().item()
+print("largest |T − 2 KL| over 49 pairs (m, σ):")
+print(f"  σ a log-variance: {off_variance:.0e}")
+print(f"  σ a log-standard-deviation: {off_deviation:.1f}")
+
+# %% [markdown]
+# **Answer.** $T = 2\,\mathrm{KL}$ exactly if $\sigma$ is the logarithm of the variance, that is, with
+# $c = e^{\sigma/2} \varepsilon + m$.
+#
+# What is right for the lecture's own $c = e^\sigma \varepsilon + m$? Putting $v = e^{2\sigma}$ into the formula of
+# section 2 gives
+#
+# $$\mathrm{KL} = \tfrac12 \sum_i \left( e^{2\sigma_i} - 1 - 2\sigma_i + m_i^2 \right), \qquad
+# T = \mathrm{KL} + \sum_i \left( \tfrac12 m_i^2 - \tfrac12 (e^{\sigma_i} - 1)^2 \right).$$
+
+# %% tags=["check"]
+right = 0.5 * ((2 * sigma).exp() - 1 - 2 * sigma + m**2)
+assert off_variance < 1e-8  # rounding of a sum of 160,001 terms
+assert (right - kl_deviation).abs().max() < 1e-8
+assert (T - (kl_deviation + 0.5 * m**2 - 0.5 * (sigma.exp() - 1) ** 2)).abs().max() < 1e-8
+
+# %%
+ratios = (T / kl_deviation)[kl_deviation > 1e-6]  # at m = σ = 0 both are 0
+print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.max():.2f} times the KL")
+
+# %% [markdown]
+# With $T$ the codes pay more than the bound asks, and any noise of a scale other than 1 pays less. Both prices are
+# lowest at $m = \sigma = 0$, so a network trains either way and nobody notices. But the number is then no bound on
+# $\log P(x)$.
+#
+# The factor 2 is no slip. The lecture's loss, squared error plus $T$, is twice
+# $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$ with $s^2 = 1$. It is twice the loss of a VAE whose ruler is a whole
+# step from black to white.
+
+# %% [markdown]
+# ## 9 · Where the KL has no formula
+#
+# The closed form needs a Gaussian $q$ and a Gaussian prior. The lecture remarks that a prior may have any shape.
+# Suppose ours has two humps, $P(z) = \tfrac12 N(z; -1.5, (\tfrac12)^2) + \tfrac12 N(z; 1.5, (\tfrac12)^2)$. Its KL
+# has no closed form. But the loss is an expectation anyway, and it is estimated from a draw of $z$ that is already
+# there:
+#
+# $$\mathrm{KL} = \mathbb E_q\left[\log q(z|x) - \log P(z)\right] \approx \log q(z|x) - \log P(z), \qquad z \sim q(z|x).$$
+
+
+# %%
+def log_two_humps(z):
+    left = Normal(-1.5, 0.5).log_prob(z)
+    right = Normal(1.5, 0.5).log_prob(z)
+    return torch.logaddexp(left, right) - math.log(2)
+
+
+class TwoHumps(VAE):
+    def kl(self, mu, logvar, z):
+        log_q = Normal(mu, torch.exp(logvar / 2)).log_prob(z)  # (N, d)
+        return (log_q - log_two_humps(z)).sum(1)  # (N,), right on average
+
+
+# %% [markdown]
+# **Predict.** A KL divergence is never negative. Can this estimate be? Compare its average with quadrature, for
+# $q = N(1, 0.4^2)$.
+
+# %%
+q = Normal(1.0, 0.4)
+draws = q.sample((n_draws,))
+estimates = q.log_prob(draws) - log_two_humps(draws)  # (n,)
+by_quadrature = kl_by_quadrature(1.0, 0.4, log_two_humps(z)).item()
+error = (estimates.std() / math.sqrt(n_draws)).item()
+print(f"quadrature {by_quadrature:.3f}, mean of the draws {estimates.mean():.3f} ± {error:.3f}")
+print(f"standard deviation of one draw {estimates.std():.2f}")
+print(f"share of draws below 0: {(estimates < 0).float().mean():.0%}")
+
+# %% tags=["check"]
+assert abs(estimates.mean().item() - by_quadrature) < 5 * error
+
+# %% [markdown]
+# **Answer.** Yes, a single estimate can be negative. The average is right.
+#
+# **Why?** Only the expectation is a KL divergence. At points where $P(z)$ is larger than $q(z|x)$ the logarithm of
+# their ratio is negative. For training this is good enough, because gradients are averaged over many steps. Here is
+# the same loop with the new prior.
+
+# %%
+torch.manual_seed(seed)
+humps = TwoHumps()
+train(humps, moons)
+z_line = torch.linspace(-3.5, 3.5, 701)
+densities = {"normal prior": prior.log_prob(z_line).exp(), "two humps": log_two_humps(z_line).exp()}
+codes = {"normal prior": code(vae, moons)[0].flatten(), "two humps": code(humps, moons)[0].flatten()}
+
+# %% alt="Two panels, each with a prior's density and below it ticks for the codes of the moons. Under the bell-shaped prior the ticks are closest near 0; under the two-humped one they are closest below the humps and wider apart near 0."
+figures.codes_and_prior(z_line, densities, codes)
+
+# %%
+for name, z in codes.items():
+    print(f"{name}: {(z.abs() < 0.5).sum()} of {len(z)} codes lie between −0.5 and 0.5")
+
+# %% [markdown]
+# Nothing else had to change. Under the normal prior the codes lie closest together near 0, and under the two humps
+# they are closer below the humps than in the valley between, where the prior is small. They cannot leave the valley
+# altogether. The encoder is continuous, and the moons form one line without a break, so some of them must lie in
+# between. The same trick serves for any prior whose log-density can be computed, and for any $q$ from which we can
+# draw by reparameterization and whose log-density we know. Its cost is the scatter of the estimate.
+#
+# From the next chapter on we use the package's class, `course_lib.models.vae.VAE`. It has the encoder, the decoder
+# and the loss that you have just read, with other likelihoods and priors to choose from.
+
+# %% [markdown]
+# ## What the lecture said, what we measured
+
+
+# %% tags=["claims"]
+def spread(values):
+    return f"{values.mean():.2f} ± {values.std():.2f}"
+
+
+worst = {(case, name): spread(line.amax(1)) for case in lines for name, line in lines[case].items()}
+gap_middle = {name: spread(line[:, 50]) for name, line in gap_lines.items()}
+gap_worst = {name: spread(line.amax(1)) for name, line in gap_lines.items()}
+both = "waves, far apart"
+holes = {case: count_holes(next(iter(kinds.values()))) for case, kinds in parts.items()}
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
-| 6 | an auto-encoder's code has holes: half way between full moon and crescent is anything | distance to a true moon half way, AE / VAE: gentle {spread(middle["gentle", "AE"])} / {spread(middle["gentle", "VAE"])}, restless {spread(middle["restless", "AE"])} / {spread(middle["restless", "VAE"])}, gap {spread(middle["gap", "AE"])} / {spread(middle["gap", "VAE"])} (cross-fade: {faded:.1f}) | holds for a decoder that can turn quickly; a gentle one has no holes; across a gap both show a cross-fade somewhere, the VAE in the middle |
-| 7 | noise makes neighbours overlap and blend | restless, average over the line: AE {restless_ratio:.1f} times as far from true moons as VAE, and a hole on {holes} of {n_seeds} seeds; with noise, the best of {n_orders} random orders costs {cheapest:.1f} times as much as the right one, without noise none costs anything | holds; a blend is a moon only if the neighbours are similar |
-| 8 | c = exp(σ)·e + m | gradient right on average, {misses["reparameterization"]:.1f} standard errors from quadrature; the score function's variance is {score[0]:.1f} ± {score[1]:.1f} times as large in 1 dimension, {bowl_ratio:.0f} times in a bowl of 20 | holds |
-| 9 | left alone the network picks noise 0 | noise {noise["VAE without KL"]:.3f} without KL, {noise["VAE"]:.3f} with, that is {relative["VAE without KL"][-1]:.4f} and {relative["VAE"][-1]:.3f} of the codes' spread; squared error without KL {last["VAE without KL"]:.2f}, AE {last["AE"]:.2f}, VAE {last["VAE"]:.2f} | holds: towards 0, never at it |
-| 10 | exp(σ) − (1 + σ) is lowest at σ = 0; m² is an L2 penalty | minimum found at σ = {lowest.x:.0e} | holds |
-| 11 | the term T = Σ(exp(σ) − (1 + σ) + m²) | 2·KL to {slips["T = 2 KL"]:.0e} if σ is a log-variance; with c = exp(σ)·e + m it is {min(ratios):.2f} to {max(ratios):.2f} times the KL | right with c = exp(σ/2)·e + m |
+| 6 | half way between the codes of two moons, an auto-encoder may show something other than a moon | worst distance to a true moon on the line, AE / VAE: plain {worst["plain", "AE"]} / {worst["plain", "VAE"]}, deep {worst["deep", "AE"]} / {worst["deep", "VAE"]}, far apart {worst["far apart", "AE"]} / {worst["far apart", "VAE"]}, waves {worst["waves", "AE"]} / {worst["waves", "VAE"]}, faster waves {worst["faster waves", "AE"]} / {worst["faster waves", "VAE"]}, waves and far apart {worst[both, "AE"]} / {worst[both, "VAE"]}; cross-fade {fade.max():.1f} | true as a possibility; it needs a decoder that can turn quickly between its codes, and plain networks, deep ones too, have no holes here |
+| 7 | noise makes neighbours overlap, and where they do, the picture may be a phase between | holes with waves and codes far apart, of {n_seeds} seeds: AE {holes["neither"]}, price only {holes["price only"]}, noise only {holes["noise only"]}, VAE {holes["price and noise"]}. With the phases between hidden, half way AE {gap_middle["AE"]}, VAE {gap_middle["VAE"]}, worst place AE {gap_worst["AE"]}, VAE {gap_worst["VAE"]}. The best of {n_orders} random orders costs {cheapest:.1f} times as much as the right one | noise and price together close the holes on nearly all of these seeds, each alone on fewer; a blend is a phase between only if the neighbours are similar. Otherwise it is a cross-fade, against the lecture's hope |
+| 8 | $c = e^\\sigma \\varepsilon + m$; the exponential keeps the scale positive | the gradient agrees with quadrature; the score function's variance is {score_ratio:.0f} times as large in 1 dimension, {bowl_ratio:.0f} times in a bowl of 20; for $\\sin 10z$ a hundredth | holds; usually, not always, the estimator with less variance |
+| 9 | left alone the network picks noise 0 | noise / spread of the codes {last["VAE without KL"].mean():.4f} ± {last["VAE without KL"].std():.4f} without KL, {last["VAE"].mean():.3f} ± {last["VAE"].std():.3f} with; squared error without KL {spread(errors["VAE without KL"])}, AE {spread(errors["AE"])}, VAE {spread(errors["VAE"])} | holds: towards 0, never at it |
+| 10 | $e^\\sigma - (1 + \\sigma)$ is lowest at $\\sigma = 0$ | minimum found at σ = {lowest:.0e} | holds |
+| 10 | $m^2$ is an L2 penalty; such penalties make a code sparse | share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%} | it is L2, which makes codes small; sparse is what L1 makes them |
+| 11 | the term $T = \\sum (e^\\sigma - (1 + \\sigma) + m^2)$ | equal to 2·KL within {off_variance:.0e} if σ is a log-variance; with $c = e^\\sigma \\varepsilon + m$ it is {ratios.min():.2f} to {ratios.max():.2f} times the KL | right with $c = e^{{\\sigma/2}} \\varepsilon + m$ |
 
-Moons: 33 from new to full (gap: 10), 20×20 pixels, {steps} steps of Adam on all of them at once, Gaussian likelihood with variance {variance}. Claims 6 and 7: {n_seeds} seeds, ± is their standard deviation; claim 9: one seed. Distances are roots of summed squared pixel differences. The numbers count the lecture's claims through all nine chapters.
+Moons: 33 from new to full (phases hidden: 10), 20×20 pixels, {steps} steps of Adam on all of them at once, Gaussian likelihood with variance {variance}. Claims 6, 7 and 9: {n_seeds} seeds, ± is the standard deviation between them. Claim 8: {n_draws:,} draws from one trained VAE. Distances are roots of summed squared pixel differences. Claims are numbered through the whole course.
 """
 display(Markdown(claims))
-
 
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. Your encoder
-# gives logvar, as everywhere from now on: the lecture's letters must be translated. A VAE is trained through all three
-# functions, so each must be differentiable: stay with torch, because `item`, `detach` and NumPy cut the gradient. No
-# clamp and no small added number is needed, not even for log-variances such as ±60.
+# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. Your
+# encoder outputs `logvar`, as in all later chapters. A VAE is trained through all three functions, so each must be
+# differentiable: stay with torch, because `item`, `detach` and NumPy cut the gradient. You need no clamp and no small
+# added number, not even for log-variances such as ±60.
 #
-# **1. The draw.** Fresh Gaussian noise for every number, at every call, and gradients must reach both inputs.
+# **1. The draw.** Draw fresh Gaussian noise for every number at every call. Gradients must reach both inputs.
 
 
 # %%
@@ -640,44 +1106,80 @@ def my_reparameterize(mu, logvar):
     """A draw z from N(mu, exp(logvar)): mu and logvar (N, d) give (N, d)."""
     # 1. the standard deviation, (N, d): logvar is the logarithm of its square
     # 2. standard normal noise of the same shape: torch.randn_like
-    # 3. scale it and move it
+    # 3. scale the noise and shift it
     raise NotImplementedError
 
 
 # %%
 checks.reparameterize(my_reparameterize)
 
-
 # %% [markdown]
-# **2. The price.** The KL to the standard normal in nats, with nothing left over of the two slips.
+# **2. The price.** Write the KL divergence to the standard normal, in nats and free of both slips.
 
 
 # %%
 def my_kl(mu, logvar):
     """KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats: mu and logvar (N, d) give (N,)."""
-    # 1. each dimension's KL, (N, d): which half of section 8 speaks of a log-variance?
-    # 2. sum over dimensions, (N,)
+    # 1. the KL of each dimension, (N, d): which reading of section 8 is meant by logvar?
+    # 2. the sum over dimensions, (N,)
     raise NotImplementedError
 
 
 # %%
 checks.kl(my_kl)
 
-
 # %% [markdown]
-# **3. The loss.** Both parts together, in nats per image. An average over pixels looks harmless in the first part and makes
-# the KL 400 times too heavy. Leave out the constant of the Gaussian's log-density. The gradient must reach x_hat, mu and
-# logvar.
+# **3. The loss.** Put both parts together, in nats per image. An average over pixels looks harmless in the first
+# part, but it makes the KL 400 times too heavy. Leave out the constant of the Gaussian's log-density. Gradients must
+# reach x_hat, mu and logvar.
 
 
 # %%
 def my_vae_loss(x, x_hat, mu, logvar, variance):
     """‖x − x_hat‖² / (2 variance) + KL: x, x_hat (N, D), mu, logvar (N, d), variance a number; result ()."""
-    # 1. the squared error of each image, (N,), over two variances
-    # 2. the KL of each image, (N,): you have it already
-    # 3. add them; one number for the batch is the mean over images
+    # 1. the squared error of each image, (N,), divided by twice the variance
+    # 2. the KL of each image, (N,): exercise 2
+    # 3. their sum, averaged over the images: one number
     raise NotImplementedError
 
 
 # %%
 checks.vae_loss(my_vae_loss)
+
+# %% [markdown]
+# **4. Derive it: where the estimators change places.** Take $f(z) = \sin kz$ with $z \sim N(0, 1)$. Show that one
+# draw of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
+# $\cos^2 = \tfrac12  + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
+# score-function estimate $z \sin kz$ in the same way; two derivatives of $\mathbb E \cos 2kz$ with respect to $k$
+# help. At which $k$ are the two equal? Write your $k$ below. The cell then measures both variances a little below and
+# a little above it, and they should change places.
+
+# %%
+my_k = None  # your answer, a number
+
+# %%
+if my_k is None:
+    print("Write your k in the cell above.")
+else:
+    z = torch.randn(1_000_000)
+    for k in (0.9 * my_k, 1.1 * my_k):
+        by_slope = (k * torch.cos(k * z)).var()
+        by_score = (z * torch.sin(k * z)).var()
+        print(f"k = {k:.2f}: reparameterization {by_slope:.3f}, score function {by_score:.3f}")
+
+# %% [markdown]
+# ## Further reading
+#
+# - Hinton & Salakhutdinov 2006, *Reducing the dimensionality of data with neural networks*, Science 313: the deep
+#   auto-encoder, with pictures of its codes.
+# - Kingma & Welling 2014, *Auto-encoding variational Bayes*, ICLR: the VAE and the reparameterization. Appendix B
+#   derives the KL term of section 2.
+# - Rezende, Mohamed & Wierstra 2014, *Stochastic backpropagation and approximate inference in deep generative
+#   models*, ICML: the same model, found independently.
+# - Doersch 2016, *Tutorial on variational autoencoders*, arXiv:1606.05908: a slower introduction, for a second
+#   reading.
+# - Mohamed, Rosca, Figurnov & Mnih 2020, *Monte Carlo gradient estimation in machine learning*, JMLR 21: both
+#   estimators of section 5, and when each has the smaller variance.
+# - Tancik et al. 2020, *Fourier features let networks learn high frequency functions in low dimensional domains*,
+#   NeurIPS: what the waves of section 3 are good for. Rahaman et al. 2019, *On the spectral bias of neural networks*,
+#   ICML, explains why plain networks do not turn quickly.
