@@ -58,8 +58,8 @@ seed = 0
 # white is.
 #
 # The pixels of MNIST are grey. To make them black or white we treat brightness as a probability: a pixel of brightness
-# 0.7 becomes white with probability 0.7. During training we draw anew each time an image is used, so the model never sees
-# exactly the same image twice. For the test images we draw once and keep the result, so that every model is measured on
+# 0.7 becomes white with probability 0.7. During training we draw anew each time an image is used, so the model hardly
+# ever sees exactly the same image twice. For the test images we draw once and keep the result, so that every model is measured on
 # the same images.
 
 # %%
@@ -229,8 +229,8 @@ assert reconstruction_end + kl_end < reconstruction_start + kl_start
 
 # %% [markdown]
 # **Why?** A code that says nothing about $x$ costs nothing, so the KL starts near 0 and the reconstruction is poor. The KL
-# measures how much the encoder tells the decoder. Each nat of it is worth paying as long as it saves more than one nat of
-# reconstruction, and early in training it saves many.
+# is the price of what the encoder tells the decoder. Each nat of it is worth paying as long as it saves more than one nat
+# of reconstruction, and early in training it saves many.
 #
 # ### A popular mistake
 #
@@ -275,8 +275,8 @@ assert kl_averaged < 0.1 * kl_end  # three orders of magnitude below on MNIST
 # %% [markdown]
 # **Answer.** The KL vanishes, and every sample is the same blurred image, close to the mean of the training images.
 #
-# **Why?** A nat of information now costs 784 and saves one, so the encoder says nothing: $q(z|x)$ equals the prior for every
-# $x$. This is called **posterior collapse**. A decoder that is told nothing can do no better than the average image. If all
+# **Why?** Each nat of KL would now have to save 784 nats of reconstruction, which it cannot. So the encoder says nothing:
+# $q(z|x)$ equals the prior for every $x$. This is called **posterior collapse**. A decoder that is told nothing can do no better than the average image. If all
 # the samples of a VAE look alike, check the sum over pixels first.
 #
 # ## 4 · A loss from one draw
@@ -504,7 +504,7 @@ print(f"draws that are shorter than the average midpoint: {(length < middle.mean
 # ## 7 · What does a code say?
 #
 # The lecture contrasts two kinds of code. A mixture of Gaussians puts each image into one cluster, which is one label. A VAE
-# gives it a vector, a *distributed* code, in which several numbers describe different sides of the image. We let a mixture
+# gives it a vector, a *distributed* code, in which several numbers describe different aspects of the image. We let a mixture
 # with ten components and our VAE describe the same test digits, and ask how well each description brings the image back.
 #
 # **Predict.** How many nats can the choice of one component in ten carry at most?
@@ -556,7 +556,7 @@ assert information > math.log(10) or not on_mnist
 #
 # ### Distributed is not disentangled
 #
-# It is tempting to read on: one dimension for thickness, one for slant, and so on. The lecture says that each dimension stands
+# It is tempting to go further: one dimension for thickness, one for slant, and so on. The lecture says that each dimension stands
 # for some attribute. Let us look. We take three properties that we can compute from the pixels: the amount of *ink*, the
 # *slant*, and the *width* of the image. For each of the 20 dimensions we ask how much of the variance of the property it
 # explains by itself ($R^2$, from 0 to 1), and then how much all 20 together explain in a linear regression. (Fitting 20
@@ -617,11 +617,10 @@ assert (best < together - 0.1).all() or not on_mnist
 # %% [markdown]
 # **Answer.** By many. No single dimension explains a property nearly as well as all of them together.
 #
-# **Why?** Nothing in the loss asks for one property in each dimension. The prior is a sphere, the same in every direction,
-# and the decoder's first layer can mix the dimensions as it likes. What you get is a **distributed** code: several numbers
+# **Why?** Nothing in the loss asks for one property in each dimension. The prior is the same in every direction, and the
+# decoder's first layer can mix the dimensions as it likes. What you get is a **distributed** code: several numbers
 # together describe the image. A code whose dimensions each stand for one property would be **disentangled**, which is a
-# much stronger demand. Neither implies the other, and Locatello et al. (2019) prove that data and loss of this kind alone
-# cannot single out a disentangled code.
+# much stronger demand. Locatello et al. (2019) prove that unlabelled data alone cannot single out a disentangled code.
 #
 # Walking along one dimension shows the same in pictures. Which dimensions are worth walking along? Their KL tells: it bounds
 # the information in each dimension from above, so a dimension with a KL of 0 says nothing.
