@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_notebooks import build
 
-CHAPTERS = ("00", "01", "02", "04", "05", "07")
+CHAPTERS = ("00", "01", "02", "04", "05", "07", "14")
 EVERY = [(chapter, data) for chapter in CHAPTERS for data in ("uci", "shapes")]
 SOME = [("00", "uci"), ("04", "uci"), ("01", "shapes"), ("05", "shapes")]
 RUN = EVERY if os.environ.get("COURSE_EVERY_CHAPTER", "") not in ("", "0") else SOME
