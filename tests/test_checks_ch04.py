@@ -28,6 +28,12 @@ def nll_bound(log_px_z, log_pz, log_qz):
     return -(torch.logsumexp(log_w, dim=0) - math.log(len(log_w))).mean()
 
 
+def paired_error(nll_a, nll_b):
+    """Reference solution."""
+    difference = nll_a - nll_b  # (N,)
+    return difference.std() / math.sqrt(len(difference))
+
+
 def each(logits, x):
     return -F.binary_cross_entropy_with_logits(logits, x, reduction="none")
 
@@ -628,12 +634,39 @@ WRONG_NLL = [
     ("in place", lambda px, pz, qz: nll_bound(px.add_(pz), 0 * pz, qz), "in place"),
 ]
 
+RIGHT_PAIRED = {
+    "reference": paired_error,
+    "variance": lambda a, b: ((a - b).var() / len(a)).sqrt(),
+    "a number": lambda a, b: float((a - b).std()) / len(a) ** 0.5,
+    "NumPy": lambda a, b: torch.tensor(np.std((a - b).numpy(), ddof=1) / math.sqrt(len(a))),
+    "by hand": lambda a, b: ((a - b - (a - b).mean()).square().sum() / (len(a) - 1) / len(a)).sqrt(),
+    "covariance": lambda a, b: (
+        (a.var() + b.var() - 2 * torch.cov(torch.stack([a, b]))[0, 1]) / len(a)
+    ).sqrt(),
+    "turned": lambda a, b: paired_error(b, a),
+}
+WRONG_PAIRED = [
+    ("independent", lambda a, b: ((a.var() + b.var()) / len(a)).sqrt(), "treated as independent"),
+    ("added", lambda a, b: (a.std() + b.std()) / math.sqrt(len(a)), "standard errors are added"),
+    ("no root of N", lambda a, b: (a - b).std(), "divide by √N"),
+    ("variance", lambda a, b: (a - b).var() / len(a), "take its root"),
+    ("N", lambda a, b: (a - b).std(correction=0) / math.sqrt(len(a)), "divide by N − 1"),
+    ("NumPy's default", lambda a, b: float(np.std((a - b).numpy())) / math.sqrt(len(a)), "divide by N − 1"),
+    ("divided by N", lambda a, b: (a - b).std() / len(a), "shrinks with √N"),
+    ("mean", lambda a, b: (a - b).mean(), "not its standard error"),
+    ("negative", lambda a, b: -paired_error(a, b), "never negative"),
+    ("four images", lambda a, b: (a - b).std() / 2, "is a size written into your code?"),
+    ("each image", lambda a, b: a - b, "wrong shape"),
+]
+
 RIGHT = [
+    (checks.paired_error, RIGHT_PAIRED),
     (checks.log_bernoulli, RIGHT_BERNOULLI),
     (checks.generate, RIGHT_GENERATE),
     (checks.nll_bound, RIGHT_NLL),
 ]
 WRONG = [
+    (checks.paired_error, WRONG_PAIRED),
     (checks.log_bernoulli, WRONG_BERNOULLI),
     (checks.generate, WRONG_GENERATE),
     (checks.nll_bound, WRONG_NLL),

@@ -22,7 +22,7 @@ from course_lib.checks.ch00 import binarize, nats_per_image, to_points
 from course_lib.checks.ch01 import m_step, responsibilities, sample_mixture
 from course_lib.checks.ch02 import importance_weighted_bound, kl_to_standard_normal, lower_bound
 from course_lib.checks.ch03 import kl, reparameterize, vae_loss
-from course_lib.checks.ch04 import generate, log_bernoulli, nll_bound
+from course_lib.checks.ch04 import generate, log_bernoulli, nll_bound, paired_error
 from course_lib.checks.ch05 import conditional_forward, log_marginal, style_rows
 from course_lib.checks.ch06 import best_value, discriminator_loss, generator_step
 from course_lib.checks.ch07 import class_kl, precision, r1_penalty
@@ -32,5 +32,5 @@ __all__ = ["elbo_gradients", "online_logsumexp", "tile_sum"]
 __all__ += ["best_value", "binarize", "class_kl", "conditional_forward", "discriminator_loss"]
 __all__ += ["generate", "generator_step", "importance_weighted_bound", "kl"]
 __all__ += ["kl_to_standard_normal", "log_bernoulli", "log_marginal", "lower_bound", "m_step"]
-__all__ += ["nats_per_image", "nll_bound", "precision", "r1_penalty", "reparameterize"]
+__all__ += ["nats_per_image", "nll_bound", "paired_error", "precision", "r1_penalty", "reparameterize"]
 __all__ += ["responsibilities", "sample_mixture", "style_rows", "to_points", "vae_loss"]

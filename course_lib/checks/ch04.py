@@ -1,4 +1,4 @@
-"""Checks for chapter 04: log P(x|z) of black and white pixels, new images, the bound on the NLL."""
+"""Checks of the two chapters on VAEs for digits: log P(x|z), new images, the NLL, and how sure it is."""
 
 import math
 
@@ -270,3 +270,47 @@ def nll_bound(student: Student) -> None:
 
     extreme_weights(student, as_likelihood, nll_reference)
     gradients(student, nll_reference, inputs, inputs)
+
+
+def paired_reference(nll_a: Tensor, nll_b: Tensor) -> Tensor:
+    """The right answer: the standard error of the mean of nll_a − nll_b, over the images (N,): ()."""
+    difference = nll_a - nll_b  # (N,)
+    return difference.std() / math.sqrt(len(difference))
+
+
+def paired_mistakes(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
+    """What each typical mistake returns, by the sentence that names it."""
+    difference, n = nll_a - nll_b, len(nll_a)
+    unpaired = ((nll_a.var() + nll_b.var()) / n).sqrt()
+    wrong = {}
+    wrong["the two models are treated as independent: take the difference for each image first."] = unpaired
+    wrong["the two standard errors are added: take the difference for each image first."] = (
+        nll_a.std() + nll_b.std()
+    ) / math.sqrt(n)
+    wrong["this is the standard deviation of one image: divide by √N for that of a mean."] = difference.std()
+    wrong["this is a variance: take its root."] = difference.var() / n
+    wrong["the variance is divided by N: the mean is estimated too, so divide by N − 1."] = difference.std(
+        correction=0
+    ) / math.sqrt(n)
+    wrong["divided by N: the standard error of a mean of N images shrinks with √N."] = difference.std() / n
+    wrong["this is the mean difference, not its standard error."] = difference.mean()
+    return wrong
+
+
+def draw_pairs(generator: Generator, n: int) -> dict[str, Tensor]:
+    """NLLs (N,) of two models that agree on which images are hard."""
+    hard = 90 + 25 * torch.rand(n, generator=generator)
+    apart = 1 + 4 * torch.rand(n, generator=generator)
+    return {"nll_a": hard, "nll_b": hard - apart}
+
+
+@exercise
+def paired_error(student: Student) -> None:
+    """the standard error of a mean difference, from the differences of the images themselves."""
+    inputs = {
+        "nll_a": tensor([92.0, 110.5, 78.3, 101.2]),
+        "nll_b": tensor([90.1, 109.9, 75.0, 100.4]),
+    }
+    laws = {"a standard error is never negative.": lambda error: error >= 0}
+    Table.of(inputs, paired_reference, paired_mistakes, laws=laws).ask(student)
+    other_inputs(student, paired_reference, draw_pairs, (4,), (9,), paired_mistakes)

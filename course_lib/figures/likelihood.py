@@ -1,0 +1,153 @@
+"""The figures and tables of the chapter "How good is a VAE?": each function draws and shows one figure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor
+
+from course_lib import plots
+from course_lib.models.vae import reparameterize
+
+Quality = Mapping[str, Mapping[str, Any]]  # weights/quality.json: what was measured for each training
+
+EVERYTHING = "30 epochs, everything"
+INGREDIENTS = {  # in quality.json, and as the figure names them
+    "two layers of 500 (one of 400)": "the second hidden layer",
+    "KL warm-up": "the slow start of the KL",
+    "SiLU (ReLU)": "the smooth activation",
+    "bias at the mean image": "the mean image as the start",
+    "cosine decay (constant rate)": "the falling learning rate",
+    "batch 256, rate 2e-3 (128, 1e-3)": "the larger batch and rate",
+    "z of 32 (20)": "32 dimensions in place of 20",
+}
+
+
+def bound_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
+    """Bounds on the NLL (T,) against the number of draws, with the exact integral (T,) as a dashed line."""
+    _against_integral(nlls, exact, "draws of $z$ from $q(z|x)$, $k$", "bound with $k$ draws", plots.BOUND)
+
+
+def mixture_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
+    """NLLs (T,) of mixtures against the number of components, with the exact integral (T,) as a line."""
+    label = "mixture of $K$ components"
+    _against_integral(nlls, exact, "components drawn from the prior, $K$", label, plots.COMPONENTS[3])
+
+
+def _against_integral(
+    nlls: Mapping[int, Tensor], exact: Tensor, xlabel: str, label: str, colour: str
+) -> None:
+    _, ax = plt.subplots(figsize=(7.5, 3.2))
+    sizes = list(nlls)
+    means = [float(values.mean()) for values in nlls.values()]
+    ax.semilogx(sizes, means, "o-", color=colour, lw=2, label=label)
+    ax.axhline(float(exact.mean()), color=plots.MODEL, ls="--", lw=2, label="exact integral")
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ax.minorticks_off()
+    ax.set(xlabel=xlabel, ylabel="NLL, nats per image")
+    ax.legend()
+    plt.show()
+
+
+def image_by_image(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
+    """The NLL of each image (T,) under one network against that under another one."""
+    _, ax = plt.subplots(figsize=(4.4, 4.2))
+    ax.scatter(a, b, s=10, color=plots.MODEL, alpha=0.5, linewidths=0)
+    ends = [float(torch.minimum(a, b).min()), float(torch.maximum(a, b).max())]
+    ax.plot(ends, ends, color=plots.PRIOR, lw=1.5, ls="--", label="equal")
+    ax.set(xlabel=f"NLL under {name_a}, nats", ylabel=f"NLL under {name_b}, nats", aspect="equal")
+    ax.legend()
+    plt.show()
+
+
+def protocols(as_trained: Mapping[str, float], on_drawn: Mapping[str, float]) -> None:
+    """Two bars for each way to treat pixels: the loss on pixels made in that way, and on drawn pixels."""
+    _, ax = plt.subplots(figsize=(7.5, 3.4))
+    places = torch.arange(len(as_trained)).double()
+    for shift, values, colour, hatch, label in (
+        (-0.2, as_trained, plots.Q, "", "measured on its own pixels"),
+        (0.2, on_drawn, plots.MODEL, "//", "measured on drawn pixels"),
+    ):
+        heights = [values[name] for name in as_trained]
+        bars = ax.bar((places + shift).tolist(), heights, 0.38, color=colour, hatch=hatch, edgecolor="white")
+        bars.set_label(label)
+        ax.bar_label(bars, fmt="%.1f", padding=2)
+    ax.set_xticks(places.tolist(), [f"trained on {name}" for name in as_trained])
+    ax.set(ylabel="$-L_b$, nats per image", ylim=(0, 1.3 * max(*as_trained.values(), *on_drawn.values())))
+    ax.legend(ncols=2, loc="upper center")
+    plt.show()
+
+
+def beside_a_paper(quality: Quality, best: Mapping[str, Any]) -> str:
+    """A Markdown table: the course's models, measured on MNIST, and the rows of Burda et al. 2016."""
+    rows = [("plain VAE of the previous chapter, 784-400-20", 20, *_average(quality, "plain, seed {}"))]
+    rows.append(("two layers of 500, 32 dimensions", 80, *_average(quality, "four minutes, seed {}")))
+    elbo, nll = best["test_nll"]["1"][0], best["test_nll"]["5000"][0]
+    rows.append(("shipped model: the same, and pixel after pixel", 200, f"{elbo:.2f}", f"{nll:.2f}"))
+    rows.append(("Burda et al. 2016: VAE, two layers of 200, 50 dimensions", 3_280, "", "86.76"))
+    rows.append(("Burda et al. 2016: the same, trained with the k = 50 bound", 3_280, "", "84.78"))
+    table = "| MNIST, all 10,000 test digits | epochs | $-L_b$ | NLL, k = 5,000 |\n|---|---|---|---|\n"
+    for name, epochs, minus_elbo, nll in rows:
+        table += f"| {name} | {epochs:,} | {minus_elbo} | {nll} |\n"
+    return table
+
+
+def _average(quality: Quality, name: str) -> tuple[str, str]:
+    """−L_b and the NLL with k = 5,000, each a mean over three seeds with its standard deviation."""
+    rows = [quality[name.format(seed)] for seed in range(3)]
+    found = [torch.tensor([row["minus_elbo"][0] for row in rows])]
+    if all("nll" in row for row in rows):
+        found.append(torch.tensor([row["nll"]["5000"][0] for row in rows]))
+    shown = [f"{values.mean():.2f} (± {values.std():.2f}, 3 seeds)" for values in found]
+    return shown[0], shown[1] if len(shown) > 1 else ""
+
+
+def ingredients(quality: Quality) -> dict[str, float]:
+    """Bars: the nats of NLL (k = 100) that are lost without each ingredient; the same numbers by name."""
+    whole = quality[EVERYTHING]["nll"]["100"][0]
+    lost = {}
+    for name, shown in INGREDIENTS.items():
+        lost[shown] = quality[f"30 epochs, without {name}"]["nll"]["100"][0] - whole
+    order = sorted(lost, key=lambda shown: lost[shown])
+    _, ax = plt.subplots(figsize=(7.5, 3.4))
+    bars = ax.barh(order, [lost[shown] for shown in order], color=plots.MODEL)
+    ax.bar_label(bars, fmt="%+.1f", padding=3)
+    ax.axvline(0, color=plots.DATA, lw=1)
+    ax.set(xlabel="nats of NLL lost without it", xlim=(-0.6, 1.15 * max(lost.values())))
+    plt.show()
+    return lost
+
+
+def seeds(nlls: Mapping[str, Tensor]) -> None:
+    """The exact NLL for each seed (S,), one column of points for each prior, a bar at each mean."""
+    _, ax = plt.subplots(figsize=(5, 3.4))
+    for place, (values, colour) in enumerate(zip(nlls.values(), (plots.MODEL, plots.Q), strict=False)):
+        ax.plot([place] * len(values), values.tolist(), "o", ms=8, color=colour, alpha=0.8)
+        ax.hlines(float(values.mean()), place - 0.2, place + 0.2, color=colour, lw=3)
+    ax.set_xticks(range(len(nlls)), [f"{name} prior" for name in nlls])
+    ax.set(ylabel="exact NLL, nats per image", xlim=(-0.6, len(nlls) - 0.4))
+    plt.show()
+
+
+@torch.no_grad()
+def codes_over_prior(models: Mapping[str, Any], x: Tensor, y: Tensor) -> None:
+    """For each model with a code in the plane: draws from the prior in grey, codes of x (T, D) on them."""
+    _, axes = plt.subplots(1, len(models), figsize=(5 * len(models), 4.8), squeeze=False)
+    for ax, (name, model) in zip(axes[0], models.items(), strict=True):
+        cloud = model.prior.sample((4_000,))  # (4000, 2)
+        ax.scatter(*cloud.T, s=4, color=plots.PRIOR, alpha=0.25, linewidths=0)
+        z = reparameterize(*model.encode(x))  # (T, 2)
+        plots.latent_plane(z, y, ax, f"{name} prior")
+    plt.show()
+
+
+def sheets(images: Mapping[str, Tensor], shape: Sequence[int], columns: int = 10) -> None:
+    """Sheets of images (N, D), side by side, each under its name."""
+    count = len(images)
+    rows = max(-(-len(sheet) // columns) for sheet in images.values())
+    size = (0.5 * columns * count, 0.5 * rows * shape[-2] / shape[-1] + 0.5)
+    _, axes = plt.subplots(1, count, figsize=size, squeeze=False)
+    for ax, (name, sheet) in zip(axes[0], images.items(), strict=True):
+        plots.digits(sheet, columns=columns, ax=ax, title=name, shape=shape)
+    plt.show()
