@@ -60,17 +60,18 @@ seed = 0
 # %% [markdown]
 # ## 1 · Infinitely many Gaussians
 #
-# In a mixture, each point $x$ has a label $k$ that says which Gaussian it came from. We never observe the label: it is a
-# *latent variable*. Let us now replace the label by a *number* $z$, drawn from a standard normal distribution $P(z)$. Two
-# functions of $z$ say which Gaussian it stands for: $x|z \sim \mathcal N(\mu(z), \sigma(z)^2)$. Neighbouring values of
-# $z$ stand for neighbouring Gaussians, and there are infinitely many of them. The sum over $k$ becomes an integral:
+# In a mixture, each point $x$ has a label $k$ that says which Gaussian it came from. We never observe the label: it is
+# a *latent variable*. Let us now replace the label by a *number* $z$, drawn from a standard normal distribution $P(z)$.
+# Two functions of $z$, a mean and a standard deviation, say which Gaussian it stands for:
+# $x|z \sim \mathcal N(\mu(z), \sigma(z)^2)$. Neighbouring values of $z$ stand for neighbouring Gaussians, and there are
+# infinitely many of them. The sum over $k$ becomes an integral:
 #
 # $$P(x) = \int P(z)\, P(x|z)\, dz$$
 #
-# The field has a name for each part. $P(z)$ is the *prior*: what we believe about $z$ before we see $x$. The function that
-# turns $z$ into a distribution of $x$ is the *decoder*. $P(x)$ is the *evidence*, also called the marginal likelihood: the
-# probability density that the whole model gives to the $x$ we observed. In a VAE the decoder is a neural network. Here it
-# is two lines that we can read.
+# Each part has a name. $P(z)$ is the *prior*: what we believe about $z$ before we see $x$. The function that turns $z$
+# into a distribution over $x$ is the *decoder*. $P(x)$ is the *evidence*, also called the marginal likelihood: the
+# probability density that the whole model assigns to the $x$ we observed. In a VAE the decoder is a neural network.
+# Here it is two lines that we can read.
 
 
 # %%
@@ -101,7 +102,7 @@ assert abs(torch.trapezoid(p_x, x) - 1) < 1e-10
 # An ordinary mixture can imitate the integral. Cut the prior into $K$ slices of equal probability, and let the middle of
 # each slice stand for the whole slice.
 #
-# **Predict.** How many Gaussians does it take until you cannot see the difference?
+# **Predict.** How many Gaussians does it take before you can no longer see the difference?
 
 
 # %%
@@ -115,7 +116,7 @@ def kl_from_integral(p_k):
     return float(torch.trapezoid(torch.xlogy(p_x, ratio), x))
 
 
-# %% alt="Four panels of one black density with two peaks and a low bridge between them. Three Gaussians are three separate spikes, eight leave ripples on the bridge, and with 32 and with 512 the curves lie on top of each other."
+# %% alt="Four panels of one black density with two peaks and a low bridge between them. Three Gaussians give three separate spikes, and eight leave ripples on the bridge; with 32 and with 512 the curves lie on top of each other."
 mixtures = {K: finite_mixture(K) for K in (3, 8, 32, 512)}
 kl = {K: kl_from_integral(p_k) for K, p_k in mixtures.items()}
 figures.finite_mixtures(x, p_x, mixtures, kl)
@@ -124,27 +125,28 @@ figures.finite_mixtures(x, p_x, mixtures, kl)
 assert kl[512] < kl[8] / 100  # what is left lies in the tails, where slices are wide
 
 # %% [markdown]
-# **Answer.** Three Gaussians are three spikes, and eight leave ripples between the peaks. With 32 the eye sees no
-# difference. The KL divergence still does, and it keeps falling up to 512.
+# **Answer.** Three Gaussians give three spikes, and eight leave ripples between the peaks. With 32, the eye sees no
+# difference. The KL divergence still registers one, and it keeps falling up to $K = 512$.
 #
-# **Why?** The eye cannot separate two Gaussians whose means are closer than about two standard deviations. Thirty-two slices
-# bring most neighbours that close. The tails take longest, because there the slices of equal probability are wide.
+# **Why?** Two equal Gaussians merge into a single peak if their means are at most two standard deviations apart. With
+# 32 slices, most neighbours are that close. The tails take longest to converge, because slices of equal probability are
+# wide there.
 
 # %% [markdown]
 # ## 2 · $\log P(x) = L_b + \mathrm{KL}$, line by line
 #
-# We want parameters that give the data a high likelihood, that is, a large sum of $\log P(x)$. For images this evidence is
-# out of reach: if $z$ has twenty dimensions, a grid with a hundred points in each has $10^{40}$ points. The derivation below
-# gets around the integral with a second distribution of $z$.
+# We want parameters that give the data a high likelihood, that is, a large sum of $\log P(x)$. For images this evidence
+# is out of reach: if $z$ has twenty dimensions, a grid with a hundred points in each has $10^{40}$ points. The
+# derivation below gets around the integral with a second distribution over $z$.
 #
 # Once we have seen $x$, Bayes' rule tells us which $z$ may have produced it. The result is the *posterior*
 # $P(z|x) = P(z)\, P(x|z) / P(x)$. It contains the evidence, so it is out of reach as well. We therefore choose some
 # distribution that we can handle, call it $q(z|x)$, the *approximate posterior*, and try to make it similar to the
-# posterior. At first $q$ may be *any* distribution of $z$; the lecture picks one up from the roadside. The approach is
+# posterior. For now $q$ may be *any* distribution over $z$; the lecture picks one up from the roadside. The approach is
 # called *variational*, after the calculus of variations, because the unknown that we vary is a whole function, $q$.
 #
-# On our grid we know everything, so we can compute both sides of each line. Take $x = 1$ and a $q$ that knows nothing
-# of the model.
+# On our grid we know everything, so we can compute both sides of each line. Take $x = 1$ and a $q$ that was chosen
+# without looking at the model.
 
 # %%
 x0 = torch.tensor(1.0)
@@ -154,7 +156,7 @@ log_joint = log_prior + log_likelihood  # log P(z, x), (Z,)
 log_evidence = torch.logsumexp(log_joint + dz.log(), 0)  # log P(x), one number
 log_post = log_joint - log_evidence  # log P(z|x), (Z,)
 
-# %% alt="Three densities of z: a broad dotted prior around 0, a tall narrow posterior near 0.2, and a dashed q of middling width around 0.7, which overlaps the posterior only with its left flank."
+# %% alt="Three densities of z: a broad dotted prior around 0, a tall narrow posterior near 0.2, and a dashed q of middling width around 0.7, whose left flank alone overlaps the posterior."
 log_q = Normal(0.7, 0.4).log_prob(z)  # (Z,)
 q = log_q.exp()
 figures.distributions_of_z(z, log_prior.exp(), log_post.exp(), q)
@@ -170,8 +172,8 @@ def compare(left, right):
 
 
 # %% [markdown]
-# **Line 1.** $\log P(x)$ does not depend on $z$, and $q$ integrates to 1. So averaging $\log P(x)$ over $q$ changes
-# nothing:
+# **Line 1.** $\log P(x)$ does not depend on $z$, and $q$ integrates to 1. Averaging $\log P(x)$ over $q$ therefore
+# leaves it unchanged:
 #
 # $$\log P(x) = \int q(z|x)\, \log P(x)\, dz$$
 
@@ -231,8 +233,8 @@ assert distance_to_tangent.min() > -1e-15  # float64 knows numbers near 1 to 2e-
 assert distance_to_tangent.argmin() == 95  # the smallest value is at t = 1
 
 # %% [markdown]
-# Write $p$ for the posterior. **First,** turn the fraction over, which changes the sign. Then use the
-# tangent with $t = p/q$ at every $z$:
+# Write $p$ for the posterior. **First,** invert the fraction, which changes the sign. Then replace the logarithm by its
+# tangent, with $t = p/q$ at every $z$:
 #
 # $$-\mathrm{KL}(q\,\|\,p) = \int q \log \frac{p}{q}\, dz \;\le\; \int q \left(\frac{p}{q} - 1\right) dz$$
 
@@ -246,7 +248,7 @@ assert abs(minus_kl + gap) < 1e-10  # the same number as in line 3, with the sig
 assert minus_kl <= with_tangent + 1e-10  # 1e-10 allows for rounding
 
 # %% [markdown]
-# **Second,** multiply out. **Third,** use that both densities integrate to 1:
+# **Second,** multiply out. **Third,** use the fact that both densities integrate to 1:
 #
 # $$\int q \left(\frac{p}{q} - 1\right) dz = \int p\, dz - \int q\, dz = 1 - 1 = 0$$
 
@@ -283,8 +285,8 @@ assert (many.log_px - log_evidence).abs().max() < 1e-10  # the package finds the
 assert many.gap.min() >= -1e-10  # no q gets above it; 1e-10 allows for rounding
 
 # %% [markdown]
-# **Answer.** None, and no other $q$ would. The best of them come close. The worst are far below: a $q$ that puts
-# mass where $P(z, x)$ is tiny pays for the large negative logarithm there.
+# **Answer.** None of them, and no other $q$ would do it either. The best come close. The worst are far below, because a
+# $q$ that puts mass where $P(z, x)$ is tiny pays for the large negative logarithm there.
 
 # %% [markdown]
 # **Line 4.** Write $P(z, x) = P(x|z)\, P(z)$ and split the logarithm once more:
@@ -292,8 +294,9 @@ assert many.gap.min() >= -1e-10  # no q gets above it; 1e-10 allows for rounding
 # $$L_b = \underbrace{\int q(z|x) \log P(x|z)\, dz}_{\text{reconstruction}} - \underbrace{\mathrm{KL}(q(z|x) \,\|\, P(z))}_{\text{regularizer}}$$
 #
 # This is the form in which a VAE is trained. The first term asks whether the decoder can reproduce $x$ from the $z$
-# that $q$ proposes. The second holds $q$ close to the prior. Do not confuse the two divergences: the one here is to the
-# *prior* and can be computed; the gap is the divergence to the *posterior*.
+# that $q$ proposes. The second keeps $q$ close to the prior. Do not confuse the two divergences. The regularizer is the
+# divergence of $q$ from the *prior*, which we can compute; the gap is its divergence from the *posterior*, which in
+# general we cannot.
 
 # %%
 reconstruction = integral(q * log_likelihood)
@@ -307,9 +310,9 @@ assert abs(kl_prior - kl_divergence(Normal(0.7, 0.4), prior)) < 1e-10  # torch h
 # %% [markdown]
 # ### Nothing needed $z$ to be one number
 #
-# Where $z$ is a label, the integrals are sums. Where the decoder is linear and all distributions are Gaussian, they have
-# closed forms. The package's `elbo` knows all three cases, and returns the parts for every $x$ at once. We test the identity
-# on random models, with random $q$, and let PyTorch compute the gap as a KL divergence.
+# If $z$ is a label, the integrals are sums. If the decoder is linear and all distributions are Gaussian, they have
+# closed forms. The package's `elbo` handles both cases as well as the grid, and returns the parts for every $x$ at
+# once. We test the identity on random models with random $q$, and let PyTorch compute the gap as a KL divergence.
 
 # %%
 weights = torch.rand(4).softmax(0)  # (K,)
@@ -320,7 +323,7 @@ points = torch.randn(50, 2)  # (N, 2)
 random_q = Categorical(torch.rand(50, 4))  # for each point, any weights
 
 # %% [markdown]
-# For a mixture, the evidence is a sum over four labels, and the posterior is the vector of responsibilities.
+# For the mixture, the evidence is a sum over four labels, and the posterior is the vector of responsibilities.
 
 # %%
 b = elbo(mixture, random_q, points)  # every part (N,)
@@ -329,7 +332,7 @@ error_mixture = (b.log_px - b.elbo - kl_divergence(random_q, posterior)).abs().m
 print(f"mixture of four Gaussians: largest difference {error_mixture:.0e}")
 
 # %% [markdown]
-# For a linear decoder, the evidence is a Gaussian density in five dimensions, and the posterior is Gaussian as well.
+# For the linear decoder, the evidence is a Gaussian density in five dimensions, and the posterior is Gaussian as well.
 
 # %%
 linear = LinearGaussian.create(torch.randn(5, 2), torch.randn(5), 0.3)  # z of 2 numbers, x of 5
@@ -350,8 +353,7 @@ assert identity < 1e-10  # 50 points, evidence and divergence computed along dif
 # ## 3 · A distance that is not one
 #
 # The lecture calls the KL divergence a distance. Like a distance, it is never negative, and it is zero only if the two
-# distributions agree. But the distance from here to there equals the distance from there to here, and a KL divergence
-# does not have this property.
+# distributions agree. But a distance is the same in both directions, and a KL divergence is not.
 #
 # The direction matters when $q$ cannot match its target. Let $p$ have two humps, and let $q$ be a single Gaussian.
 #
@@ -366,7 +368,7 @@ widths = torch.linspace(0.3, 3, 55)
 log_q_all = Normal(means[:, None, None], widths[:, None]).log_prob(u)  # (M, W, U): every q
 
 # %% [markdown]
-# We try every $q$ of a table of means and widths, and compute both divergences for each.
+# We try every $q$ on a grid of means and widths, and compute both divergences for each.
 
 # %%
 log_ratio = log_q_all - p.log()  # (M, W, U)
@@ -386,7 +388,7 @@ covering = where_smallest(p_to_q)
 figures.two_directions(u, p, seeking.log_prob(u).exp(), covering.log_prob(u).exp())
 
 # %% [markdown]
-# Now take the pair $p$ and the orange $q$, and measure the same pair in both directions.
+# Now take $p$ and the orange $q$, and compute the divergence between them in both directions.
 
 # %%
 best = q_to_p.argmin()
@@ -402,13 +404,13 @@ p_sigma = ((p * (u - p_mean) ** 2 * du).sum()).sqrt()
 assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # grid steps are 0.1 and 0.05
 
 # %% [markdown]
-# **Answer.** $\mathrm{KL}(q\,\|\,p)$ is smallest for a narrow $q$ on the heavier hump. $\mathrm{KL}(p\,\|\,q)$ is smallest for
-# a wide $q$ with the mean and the variance of $p$, although its peak lies where $p$ has almost nothing.
+# **Answer.** $\mathrm{KL}(q\,\|\,p)$ is smallest for a narrow $q$ on the heavier hump. $\mathrm{KL}(p\,\|\,q)$ is
+# smallest for a wide $q$ with the mean and the variance of $p$, although its peak lies where $p$ is almost zero.
 #
-# **Why?** $\mathrm{KL}(q\,\|\,p)$ averages over $q$. It never asks about places where $q$ is not, so $q$ may forget one
-# hump; but it pays heavily for every place where $q$ is and $p$ is not. $\mathrm{KL}(p\,\|\,q)$ averages over $p$, so
-# $q$ must not miss any place where $p$ is (Bishop 2006, section 10.1). The gap of our bound is $\mathrm{KL}(q\,\|\,P(z|x))$,
-# the first kind. A VAE's encoder therefore tends to be too narrow rather than too wide.
+# **Why?** $\mathrm{KL}(q\,\|\,p)$ averages over $q$. Places where $q$ is almost zero do not count, so $q$ may ignore
+# one hump; but it pays heavily wherever it is large and $p$ is small. $\mathrm{KL}(p\,\|\,q)$ averages over $p$, so $q$
+# must not be small anywhere that $p$ is large (Bishop 2006, section 10.1). The gap of our bound is
+# $\mathrm{KL}(q\,\|\,P(z|x))$, the first kind. A VAE's encoder therefore tends to be too narrow rather than too wide.
 
 # %% [markdown]
 # ## 4 · The trap: raising $L_b$ through $P$ alone
@@ -417,10 +419,11 @@ assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # gr
 # necessarily, because there is room between them. The lecture warns that the likelihood may even fall, and we can build a
 # model in which it does.
 #
-# Take $z \sim \mathcal N(0, 1)$ and $x|z \sim \mathcal N(wz, s^2)$ with $s = \tfrac12$. The only parameter of $P$ is $w$.
-# We observe a single point, $x = 2$. Let $q(z|x) = \mathcal N(m, \sigma^2)$. Now everything has a closed form. The evidence
-# is Gaussian with variance $w^2 + s^2$. The reconstruction needs $\mathbb E_q[(x - wz)^2] = (x - wm)^2 + w^2\sigma^2$, and
-# the KL divergence between two Gaussians is known. (You will write its code in exercise 1.)
+# Take $z \sim \mathcal N(0, 1)$ and $x|z \sim \mathcal N(wz, s^2)$ with $s = \tfrac12$. The only parameter of $P$ is
+# $w$. We observe a single point, $x = 2$. Let $q(z|x) = \mathcal N(m, \sigma^2)$. Now everything has a closed form. The
+# evidence is a Gaussian density with mean 0 and variance $w^2 + s^2$. The reconstruction needs
+# $\mathbb E_q[(x - wz)^2] = (x - wm)^2 + w^2\sigma^2$, and the KL divergence between two Gaussians is known. (You will
+# implement it in exercise 1.)
 
 # %%
 x_seen = torch.tensor(2.0)
@@ -438,7 +441,7 @@ def bound_at(w, m, sigma):
 
 
 # %% [markdown]
-# Formulas derived by hand deserve suspicion. A check compares these two with integrals on a grid.
+# Formulas derived by hand deserve suspicion. A check compares these two functions with integrals on a grid.
 
 # %% tags=["check"]
 line_model = LatentModel(prior, lambda z: Normal(0.7 * z, s))
@@ -482,20 +485,22 @@ assert fall < -4
 # %% [markdown]
 # **Answer.** It falls, by 4.6 nats, while the bound rises by 1.3.
 #
-# **Why?** This $q$ claims that $z$ is near 0, whatever $x$ is. For a decoder that believes this, a large $w$
-# can only do harm: $wz$ would be noise around a place far from $x = 2$. The best decoder *for this $q$* nearly ignores $z$,
-# but a decoder that ignores $z$ can hardly explain $x = 2$. The bound rose all the same: the
-# posterior moved towards $q$, and the gap shrank by more than $\log P(x)$ fell. (How far can $\log P(x)$ fall at most? See exercise 4.)
+# **Why?** This $q$ claims that $z$ is near 0, whatever $x$ is. For a decoder that believes this, a large $w$ can only
+# do harm, because $wz$ would then be noise around a value far from $x = 2$. The best decoder *for this $q$* nearly
+# ignores $z$, but a decoder that ignores $z$ can hardly explain $x = 2$. The bound rose all the same, because the
+# posterior moved towards $q$ and the gap shrank by more than $\log P(x)$ fell. (Exercise 4 asks how far $\log P(x)$ can
+# fall at most.)
 
 # %% [markdown]
 # ## 5 · The cure: raise $L_b$ through $q$ first
 #
-# $\log P(x)$ contains no $q$. If we raise $L_b$ by changing $q$ alone, $\log P(x)$ stays where it is, so the gap shrinks by
-# exactly as much as $L_b$ rises. The best possible $q$ is the posterior: then the gap is zero and $L_b$ touches
-# $\log P(x)$. In our model the posterior is Gaussian, with mean $wx / (w^2 + s^2)$ and variance $s^2 / (w^2 + s^2)$.
+# $\log P(x)$ does not depend on $q$. If we raise $L_b$ by changing $q$ alone, $\log P(x)$ stays where it is, so the gap
+# shrinks by exactly as much as $L_b$ rises. The best possible $q$ is the posterior: then the gap is zero and $L_b$
+# touches $\log P(x)$. In our model the posterior is Gaussian, with mean $wx / (w^2 + s^2)$ and variance
+# $s^2 / (w^2 + s^2)$.
 #
-# **Predict.** We first set $q$ to the posterior, then move $w$ to the new top of $L_b$. Which of the two steps can lower
-# $\log P(x)$?
+# **Predict.** We first set $q$ to the posterior, then move $w$ to the new maximum of $L_b$. Which of the two steps can
+# lower $\log P(x)$?
 
 
 # %%
@@ -534,8 +539,8 @@ assert then_p[0] >= then_p[1] > q_first[0]  # log P(x) lies above a bound that r
 # %% [markdown]
 # **Answer.** Neither.
 #
-# **Why?** The first step leaves $\log P(x)$ alone. After it, $L_b$ equals $\log P(x)$. The second step raises $L_b$, and
-# $\log P(x)$ must stay above it:
+# **Why?** The first step leaves $\log P(x)$ alone. After it, $L_b$ equals $\log P(x)$. The second step raises $L_b$,
+# and $\log P(x)$ can never be below it:
 #
 # $$\log P_{\text{old}}(x) = L_b^{\text{old}} \le L_b^{\text{new}} \le \log P_{\text{new}}(x)$$
 #
@@ -546,24 +551,24 @@ assert then_p[0] >= then_p[1] > q_first[0]  # log P(x) lies above a bound that r
 # is, to the responsibilities; its M-step finds the best parameters for that $q$. Both steps climb the same function,
 # $L_b(q, P)$ (Dempster, Laird & Rubin 1977; Neal & Hinton 1998).
 #
-# Now try it with your own hands. Drag $q$ (orange) and watch the bars. Press **fit q**, then **fit P**. Then start
-# from **the trap: P alone**. Under **two humps** the posterior is not Gaussian, and a Gaussian $q$ cannot close the gap.
+# Now try it yourself. Drag $q$ (orange) and watch the bars. Press **fit q**, then **fit P**. Then start from **the
+# trap: P alone**. Under **two humps** the posterior is not Gaussian, and a Gaussian $q$ cannot close the gap.
 
-# %% alt="Three panels of a fixed posterior with an orange q that moves onto it from left to right, and a fourth panel of bars, in which the hatched gap above the bound shrinks while the total height log P stays the same."
+# %% alt="Three panels with the same posterior, onto which an orange q moves from panel to panel, and a fourth panel of bars, in which the hatched gap above the bound shrinks while the total height log P stays the same."
 ElboBars()
 
 # %% [markdown]
 # ## 6 · What an unfinished E-step loses
 #
-# The guarantee rests on a closed gap. In a VAE the gap is never closed: its encoder takes a small step at a time, and it can
-# produce only certain distributions. What do these two shortcomings cost? We run three versions of the $q$-step in the model
-# of section 4, each from the start of the trap:
+# The guarantee rests on a closed gap. In a VAE the gap is never closed: its encoder takes a small step at a time, and
+# it can produce only certain distributions. What do these two shortcomings cost? We run three versions of the $q$-step
+# in the model of section 4, each from the same start as the trap:
 #
 # - **full**: $q$ becomes the posterior;
-# - **a tenth**: $m$ and $\sigma$ move only a tenth of the way towards the posterior's;
+# - **a tenth**: $m$ and $\sigma$ move only a tenth of the way towards those of the posterior;
 # - **fixed width**: $m$ becomes the posterior's mean, but $\sigma$ stays 1, so that the posterior is out of reach.
 #
-# **Predict.** In which versions can $\log P(x)$ fall? Which of them end at the highest $\log P(x)$?
+# **Predict.** In which versions can $\log P(x)$ fall? Which end at the highest $\log P(x)$?
 
 
 # %%
@@ -625,18 +630,19 @@ settled = float(stuck[-1] - stuck[0])
 assert settled < -0.2
 
 # %% [markdown]
-# **Answer.** With the full step $\log P(x)$ never falls. With a tenth of the step it drops by 1.8 nats at once, because the
-# first $q$ is still lazy and the decoder falls into the trap; afterwards it recovers and heads for the same maximum as
-# the full step. With the fixed width it sinks, and settles 0.3 nats below its start. Yet in all three versions no step
-# ever lowered $L_b$.
+# **Answer.** With the full step $\log P(x)$ never falls. With a tenth of the step it drops by 1.8 nats at once, because
+# the first $q$ is still lazy and the decoder falls into the trap; afterwards it recovers and heads for the same maximum
+# as the full step. With the fixed width it sinks, and settles 0.3 nats below its start. Yet no step of any version
+# lowered $L_b$.
 #
 # **Why?** An unfinished step costs time: the procedure stops only where neither step changes anything, and there $q$ is
-# the posterior. A restricted $q$ costs the destination: the decoder settles where the *bound* is highest, and there its
-# posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can even compute the place: it is
-# $w^2 = xs - s^2$, so $w \approx 0.87$, while the likelihood is highest at $w^2 = x^2 - s^2$, so $w \approx 1.94$.
+# the posterior. A restricted $q$ costs us the destination: the decoder settles where the *bound* is highest, and there
+# its posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can even compute both places. The
+# bound is highest at $w^2 = xs - s^2$, which gives $w \approx 0.87$; the likelihood is highest at $w^2 = x^2 - s^2$,
+# which gives $w \approx 1.94$.
 
 # %% [markdown]
-# The two places can be checked against the runs.
+# A check compares the first place with the last run, and the second with the curve of section 4.
 
 # %% tags=["check"]
 w_biased = math.sqrt(2 * s - s**2)
@@ -658,8 +664,8 @@ assert evidence_at(torch.tensor(w_best)) >= evidence_at(ws).max()
 # same mixture of five Gaussians, from the same start:
 #
 # - **EM** sets $q$ to the posterior;
-# - **a fitted $q$** keeps a row of $K$ numbers for each point, and climbs $L_b$ with a few gradient steps a round;
-# - **an encoder** is a network that reads $x$ and returns $q$. The work of finding $q$ is shared between all points, which is
+# - **a fitted $q$** keeps a row of $K$ numbers for each point, and climbs $L_b$ with a few gradient steps per round;
+# - **an encoder** is a network that reads $x$ and returns $q$. The work of finding $q$ is shared among all points; this is
 #   called *amortized* inference.
 
 # %%
@@ -680,8 +686,8 @@ def alternate(q_step):
 
 
 # %% [markdown]
-# EM's $q$-step is the E-step of the previous chapter. The other two climb $L_b$ with a gradient. They differ only in where
-# the logits of $q$ come from.
+# EM's $q$-step is the E-step of the previous chapter. The other two climb $L_b$ by gradient steps. They differ only in
+# where the logits of $q$ come from.
 
 
 # %%
@@ -713,8 +719,8 @@ def fitted_q(theta):
 
 
 # %% [markdown]
-# For the encoder, the logits are the output of a small network. The numbers that we learn are its weights, and there are
-# no numbers that belong to a single point.
+# For the encoder, the logits are the output of a small network. What we learn are its weights; none of them belongs to
+# a single point.
 
 # %%
 torch.manual_seed(seed)
@@ -787,11 +793,11 @@ assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 # **Answer.** Only EM closes its gap in every round. For a fixed $P$, an encoder cannot beat a $q$ that has been fitted to
 # the end. While both are still learning, it may be ahead.
 #
-# **Why?** The E-step jumps to the posterior. A row of numbers for each point can represent the posterior exactly, so its
-# gap goes to zero if you give it enough steps. The encoder is one function for all points, and it has to be right at all
-# of them at once. Part of its gap is unfinished learning; the part that remains even after endless training is called the
-# *amortization gap* (Cremer, Li & Duvenaud 2018). In return, every step teaches the encoder something about all points,
-# and a new point costs a single pass through the network. That is why a VAE has an encoder.
+# **Why?** The E-step jumps to the posterior. A row of numbers for each point can represent the posterior exactly, so
+# its gap goes to zero if you give it enough steps. The encoder is one function for all points, and it has to be right
+# for all of them at once. Part of its gap is unfinished learning; the part that remains even after endless training is
+# called the *amortization gap* (Cremer, Li & Duvenaud 2018). In return, every step teaches the encoder something about
+# all points, and a new point costs a single pass through the network. That is why a VAE has an encoder.
 
 # %% [markdown]
 # ## 8 · On digits, still exact
@@ -832,8 +838,8 @@ print(f"log P of {len(held_out):,} test digits: {log_p:.4f} nats per image; scik
 assert abs(log_p - library) < 1e-6 * abs(library)  # two routes through a covariance of all pixels
 
 # %% [markdown]
-# A density of grey pixels may well be larger than 1, so its logarithm may be positive. It must not be compared with the
-# likelihood of black and white pixels.
+# A density of grey pixels may well be larger than 1, so its logarithm may be positive. Such a value must not be
+# compared with the likelihood of black-and-white pixels.
 #
 # The encoder is linear, too. It returns the mean of $q(z|x)$; the standard deviations are twenty more parameters, the same
 # for all images. At first $q$ is the prior: it has not looked at $x$.
@@ -846,10 +852,10 @@ nn.init.zeros_(to_mu.bias)
 log_sigma = nn.Parameter(torch.zeros(20))
 
 # %% [markdown]
-# The loss is minus line 4, with one draw of $z$ for each image in place of the integral. Writing the draw as $\mu + \sigma
-# \varepsilon$, with standard normal $\varepsilon$, lets the gradient pass through it to $\mu$ and $\sigma$. The next
-# chapter, [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb), looks at this trick closely. Replace the two linear maps
-# by networks, and this is the loss of a VAE.
+# The loss is the negative of the $L_b$ in line 4, with one draw of $z$ for each image in place of the reconstruction's
+# integral. Writing the draw as $\mu + \sigma \varepsilon$, with standard normal $\varepsilon$, lets the gradient pass
+# through it to $\mu$ and $\sigma$. The next chapter, [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb), looks at
+# this trick closely. Replace the two linear maps by networks, and this is the loss of a VAE.
 
 
 # %%
@@ -866,7 +872,7 @@ def q_of(x):
 
 
 # %% [markdown]
-# Adam's learning rate falls to zero along a cosine, because the loss is noisy.
+# The loss is noisy, so we let Adam's learning rate fall to zero along a cosine.
 
 # %%
 groups = [{"params": to_mu.parameters(), "lr": 0.01}, {"params": [log_sigma], "lr": 0.1}]
@@ -892,7 +898,7 @@ for step in range(encoder_steps + 1):
     optimizer.step()
     schedule.step()
 
-# %% alt="On the left, the gap on a logarithmic scale falls during training, from more than a thousand nats to less than one. On the right, the reconstruction comes from below the panel, rises steeply and levels off, while the dashed KL to the prior rises from zero to some tens of nats."
+# %% alt="On the left, the gap on a logarithmic scale falls during training, from more than a thousand nats to less than one. On the right, the reconstruction enters from below the panel, rises steeply and levels off, while the dashed KL to the prior rises from zero to some tens of nats."
 figures.training(history, list(at_step))
 gap_first = float(history[0].gap)
 gap_last = float(history[-1].gap)
@@ -907,9 +913,10 @@ assert gap_last < gap_first / 100 or not on_mnist  # within one percent of the w
 # the gap nearly closes.
 #
 # **Why?** At first $q$ is the prior. Its KL is zero, but the decoder has to reproduce every image from random codes.
-# Learning pays nats of KL to buy nats of reconstruction, as long as it gets more than it pays. A perfect
-# encoder exists here: the true posterior is Gaussian, its mean is linear in $x$, and its covariance is diagonal and the
-# same for all $x$. With a deep decoder none of this is true in general, and a gap stays.
+# Learning pays nats of KL to buy nats of reconstruction, as long as it gets more than it pays. A perfect encoder exists
+# here: the true posterior is Gaussian, its mean is linear in $x$, and its covariance is the same for all $x$ and
+# diagonal, because the columns of $W$ are orthogonal. With a deep decoder none of this is true in general, and a gap
+# remains.
 
 # %% [markdown]
 # ## 9 · Estimating the bound from samples
@@ -949,7 +956,7 @@ assert (
 )  # in standard errors; chance exceeds it once in 30,000 runs. Ten draws are too few to tell
 
 # %% [markdown]
-# **Answer.** About three times: $\sqrt{10} \approx 3.2$.
+# **Answer.** It becomes about three times shorter, by a factor of $\sqrt{10} \approx 3.2$.
 #
 # **Why?** The variance of a mean of $n$ independent draws is the variance of one draw divided by $n$, and the length of the
 # error bar is proportional to the square root of that variance.
@@ -960,8 +967,8 @@ assert (
 # - KL in closed form: $\log P(x|z) - \mathrm{KL}(q(z|x)\,\|\,P(z))$;
 # - KL sampled, too: $\log P(x|z) + \log P(z) - \log q(z|x)$.
 #
-# Both are right on average. We take one test digit and the exact model of section 8. Let $q$ have the posterior's mean, and
-# its standard deviations multiplied by a factor, from narrower than the posterior to wider.
+# Both are right on average. We take one test digit and the exact model of section 8. Let $q$ have the posterior's mean,
+# and the posterior's standard deviations multiplied by a factor that we vary from well below 1 to above 1.
 #
 # **Predict.** Which estimate varies less from draw to draw?
 
@@ -1009,18 +1016,19 @@ assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 #
 # $$\log P(x) - \log \frac{q(z|x)}{P(z|x)},$$
 #
-# and when $q$ is the posterior, it equals $\log P(x)$ for *every* $z$. The closed form replaces one of the two terms by its
-# mean, so nothing is left to cancel the noise of the other. If $q$ is very narrow, $z$ hardly varies and neither does
-# $\log P(x|z)$; but $\log q(z|x)$ has a standard deviation of $\sqrt{d/2}$ nats in $d$ dimensions, however narrow $q$ is. (In
-# this model the lines cross near the width $1/\sqrt 2$.) The same choice arises for the gradient (Roeder, Wu & Duvenaud 2017).
+# and when $q$ is the posterior, it equals $\log P(x)$ for *every* $z$. The closed form replaces
+# $\log P(z) - \log q(z|x)$ by its mean, so nothing is left to cancel the noise of $\log P(x|z)$. If $q$ is very narrow,
+# $z$ hardly varies and neither does $\log P(x|z)$; but $\log q(z|x)$ has a standard deviation of $\sqrt{d/2}$ nats in
+# $d$ dimensions, however narrow $q$ is. (In this model the lines cross near the width $1/\sqrt 2$.) The same choice
+# arises for the gradient (Roeder, Wu & Duvenaud 2017).
 
 # %% [markdown]
 # ## 10 · A tighter bound, and where the squared error comes from
 #
-# With a deep decoder no $q$ is perfect, and $\log P(x)$ is out of sight. Then $k$ draws help. Each draw from $q$ has an
-# importance weight $P(x, z) / q(z|x)$, whose mean is exactly $P(x)$. The logarithm of the mean of $k$ weights is a lower
-# bound too, on average, and the larger $k$, the tighter it is; $k = 1$ is $L_b$ (Burda, Grosse & Salakhutdinov 2016). To
-# see it, we spoil $q$ and make it 1.5 times too wide.
+# With a deep decoder the $q$ that we find is never perfect, and $\log P(x)$ is out of reach. More than one draw of $z$
+# then helps. Each draw from $q$ has an importance weight $P(x, z) / q(z|x)$, whose mean is exactly $P(x)$. On average,
+# the logarithm of the mean of $k$ weights is a lower bound too. The larger $k$ is, the tighter the bound; for $k = 1$
+# it is $L_b$ (Burda, Grosse & Salakhutdinov 2016). To see this, we spoil $q$ by making it 1.5 times too wide.
 #
 # **Predict.** How much of the gap is left at $k = 10$, and how much at $k = 1000$?
 
@@ -1032,7 +1040,7 @@ exact = digits_model.true_posterior(some)
 too_wide = Independent(Normal(exact.mean, 1.5 * exact.variance.sqrt()), 1)
 
 # %% [markdown]
-# With the linear model of section 8 we know $\log P(x)$, so we can say how much each bound misses.
+# With the linear model of section 8 we know $\log P(x)$, so we can say how far each bound falls short.
 
 # %% alt="Nats below log P(x) against k on a logarithmic axis: several nats at k = 1, falling with every step, and close to the level line log P(x) at k = 1,000."
 missing = []
@@ -1054,8 +1062,8 @@ if on_mnist:
 # %% [markdown]
 # **Answer.** Ten draws remove most of the gap, and a thousand remove nearly all of it.
 #
-# **Why?** The mean of many weights is close to $P(x)$ itself, and then so is its logarithm. With one
-# draw, a $z$ that fits badly pulls the logarithm down. With many, the good draws dominate the mean.
+# **Why?** The mean of many weights is close to $P(x)$, so its logarithm is close to $\log P(x)$. With one draw, a $z$
+# that fits badly pulls the logarithm down. With many, the good draws dominate the mean.
 
 # %% [markdown]
 # ### The squared error of an auto-encoder
@@ -1135,10 +1143,9 @@ checks.kl_to_standard_normal(my_kl_to_standard_normal)
 
 # %% [markdown]
 # **2. The lower bound.** For a discrete $z$, all of $L_b$ is a single sum, whatever $q$ is. A $q$ that rules out some
-# values of $z$ contains zeros. There $0 \cdot \log 0$ counts as 0, because $t \log t$ goes to 0 with $t$, but your computer
-# returns NaN. Do not
-# clamp $q$ and do not add a small number to it, because either changes the gradient. Do not exponentiate $\log P(x, z)$
-# either, because it may be near $-1000$.
+# values of $z$ contains zeros. There $0 \cdot \log 0$ counts as 0, because $t \log t$ goes to 0 with $t$, but your
+# computer returns NaN. Do not clamp $q$ and do not add a small number to it, because either changes the gradient. Do
+# not exponentiate $\log P(x, z)$ either, because it may be near $-1000$.
 
 
 # %%
@@ -1172,9 +1179,9 @@ def my_importance_weighted_bound(log_w):
 checks.importance_weighted_bound(my_importance_weighted_bound)
 
 # %% [markdown]
-# **4. Derive it: how far can the likelihood fall?** A step of $P$ alone raises $L_b$ by `rise`. Before the step the gap was
-# `gap_before`. Use line 3, before and after the step, to find the lowest value that the change of $\log P(x)$ can
-# have. Write your formula in place of `None`; the cell below it tries it on the trap of section 4. Why does the formula
+# **4. Derive it: how far can the likelihood fall?** A step of $P$ alone raises $L_b$ by `rise`. Before the step the gap
+# was `gap_before`. Use line 3, before and after the step, to find the lowest value that the change in $\log P(x)$ can
+# take. Write your formula in place of `None`; the cell below it tries it on the trap of section 4. Why does the formula
 # imply EM's guarantee?
 
 # %%
@@ -1196,6 +1203,6 @@ if lowest_change is not None:
 # - A. P. Dempster, N. M. Laird and D. B. Rubin, *Maximum likelihood from incomplete data via the EM algorithm*, 1977. The paper that gave EM its name.
 # - R. M. Neal and G. E. Hinton, *A view of the EM algorithm that justifies incremental, sparse, and other variants*, 1998. EM as the alternating maximization of one bound; the source of sections 5 and 6.
 # - C. M. Bishop, *Pattern Recognition and Machine Learning*, 2006, sections 9.4 and 10.1. The same derivation with the same picture, and the two directions of KL.
-# - D. M. Blei, A. Kucukelbir and J. D. McAuliffe, *Variational inference: a review for statisticians*, 2017. What to do when the posterior is out of reach, before and beyond neural networks.
+# - D. M. Blei, A. Kucukelbir and J. D. McAuliffe, *Variational inference: a review for statisticians*, 2017. What to do when the posterior is out of reach, with and without neural networks.
 # - D. P. Kingma and M. Welling, *Auto-encoding variational Bayes*, 2014, and *An introduction to variational autoencoders*, 2019. The encoder and the loss of section 8 with deep networks; the second is the gentler.
 # - Y. Burda, R. Grosse and R. Salakhutdinov, *Importance weighted autoencoders*, 2016. The tighter bound of section 10, and why it tightens with $k$.

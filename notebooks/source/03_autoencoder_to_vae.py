@@ -2,13 +2,13 @@
 # # 03 · From auto-encoder to VAE
 #
 # After this notebook you will be able to
-# - train an auto-encoder and a VAE with loops of ten lines, and name the two places where they differ;
-# - say what a hole in a line of codes is, when it appears, and what noise can and cannot do about it;
-# - explain why the noise is drawn as $e^{\sigma} \varepsilon + m$, and when another estimator of the gradient does
+# - train an auto-encoder and a VAE with a loop of ten lines, and name the two ways in which the models differ;
+# - say what a hole between two codes is, when it appears, and what noise can and cannot do about it;
+# - explain why the code is drawn as $e^{\sigma} \varepsilon + m$, and when another estimator of the gradient does
 #   better;
-# - show that the noise dies without the KL term, write that term correctly, and replace it where it has no formula.
+# - show that the noise dies without the KL term, write that term correctly, and estimate it where it has no formula.
 #
-# **Time:** two to four minutes to run on a laptop with two cores, about 90 minutes to work through.
+# **Time:** two to four minutes to run on a laptop with two cores, and about 90 minutes to work through.
 #
 # **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU needed, and no data: we
 # draw the moon ourselves. The notebook uses 1.3 GB of memory.
@@ -64,9 +64,9 @@ moons = moon_phases(33, size)[0].flatten(1)  # (N, D): 33 pictures of 400 pixels
 figures.image_rows({"every second moon": moons[::2]})
 
 # %% [markdown]
-# We drew these moons ourselves, so we can draw every *true* moon, and that gives us a judge. Whatever picture a
-# decoder shows, we measure its distance from the nearest of 1,001 true moons. The distance is the root of the summed
-# squared pixel differences.
+# We drew these moons ourselves, so we can draw every *true* moon, and this gives us a judge. Whatever picture a
+# decoder shows, we measure its distance from the nearest of 1,001 true moons. The distance is the square root of the
+# sum of the squared pixel differences.
 
 # %%
 truth = moon_phases(1001, size)[0].flatten(1)  # (M, D)
@@ -94,9 +94,9 @@ print(f"distance between crescent and full moon {(full - crescent).norm():.1f}, 
 figures.image_rows({"cross-fade": cross_fade[::10]})
 
 # %% [markdown]
-# **Answer.** It is nearly half as far from every true moon as the two moons are from each other.
+# **Answer.** It is nearly half as far from the nearest true moon as the two moons are from each other.
 #
-# **Why?** The average is a grey disc with a bright edge, and no moon has a grey half. Keep the number in mind: a
+# **Why?** The average is a grey disc with a bright edge, and no moon has a grey half. Keep this number in mind: a
 # decoder whose pictures are this far from the truth is doing no better than a cross-fade.
 #
 # Now the auto-encoder. Both networks have one hidden layer. The decoder ends in *logits*, which the sigmoid squashes
@@ -150,8 +150,8 @@ assert errors[-1] < errors[0] / 15  # one number per picture explains nearly all
 # $$c = e^{\sigma} \varepsilon + m, \qquad \varepsilon \sim N(0, 1).$$
 #
 # Here $m$ is the old code, $\varepsilon$ is noise (the lecture calls it $e$), and $e^\sigma$ says how much of it is
-# added. Why the exponential? A linear layer outputs any number, positive or negative, but a scale must be positive.
-# Besides, a step of 0.1 in $\sigma$ changes the scale by a tenth, whether the scale is 0.01 or 100.
+# added. Why the exponential? A linear layer can output any number, positive or negative, but a scale must be
+# positive. Besides, a step of 0.1 in $\sigma$ changes the scale by about a tenth, whether the scale is 0.01 or 100.
 #
 # Almost all published code uses other letters, and from here on so do we. The code is $z$, its mean is $\mu = m$, and
 # the encoder outputs the logarithm of the *variance*, `logvar` $= 2\sigma$. Section 8 shows why the factor 2 deserves
@@ -164,18 +164,18 @@ def reparameterize(mu, logvar):
 
 
 # %% [markdown]
-# **A price.** The encoder now describes a distribution $q(z|x) = N(\mu, v)$ with $v = e^{\text{logvar}}$. The loss
-# gains its KL divergence from the *prior* $P(z) = N(0, 1)$, which [The evidence lower bound](02_elbo.ipynb) derived.
-# In one dimension it is
+# **A price.** The encoder now describes a distribution $q(z|x) = N(\mu, v)$ with $v = e^{\text{logvar}}$. We add to
+# the loss the KL divergence of $q$ from the *prior* $P(z) = N(0, 1)$, the regularizer that we derived in
+# [The evidence lower bound](02_elbo.ipynb). In one dimension it is
 #
 # $$\mathrm{KL} = \tfrac12\left(v - 1 - \log v + \mu^2\right).$$
 #
-# **The exchange rate.** The squared error becomes a log-likelihood if $P(x|z)$ is a Gaussian around the decoder's
-# picture with variance $s^2$ in each pixel: $-\log P(x|z) = \lVert x - \hat x \rVert^2 / 2s^2$ plus a constant, which
-# we leave out. We *fix* $s^2$. Our moons contain no noise at all, so a learned variance would shrink with the error,
-# on and on, and the density would grow without limit. A fixed $s$ acts as a ruler. It says how large a pixel
-# difference counts as large (here $s = \tfrac12$, half the way from black to white), and so it sets the exchange rate
-# between squared error and KL.
+# **The exchange rate.** The squared error becomes a negative log-likelihood if $P(x|z)$ is a Gaussian around the
+# decoder's picture with variance $s^2$ in each pixel: $-\log P(x|z) = \lVert x - \hat x \rVert^2 / 2s^2$ plus a
+# constant, which we leave out. We *fix* $s^2$. Our moons contain no noise at all, so a learned variance would keep
+# shrinking with the error, and the density would grow without limit. A fixed $s$ acts as a ruler. It says how large a
+# pixel difference counts as large (here $s = \tfrac12$, half the way from black to white), and so it sets the
+# exchange rate between squared error and KL.
 #
 # The loss is the negative evidence lower bound, estimated from one $z$ per image. It is in nats per image: a sum over
 # pixels and over the numbers of the code, and a mean over images. The factor $\beta$ in front of the KL is 1 in a
@@ -211,8 +211,8 @@ class VAE(nn.Module):
 
 
 # %% [markdown]
-# The loop is the one from section 1, now as a function for both models. The learning rate falls to 0 at the end, so
-# that the last steps are small.
+# The loop is the one from section 1, now written as a function that serves both models. The learning rate falls to 0
+# at the end, so that the last steps are small.
 
 
 # %%
@@ -289,7 +289,7 @@ assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
 # %% [markdown]
 # **Answer.** The auto-encoder has the smaller error, and its codes lie farther apart.
 #
-# **Why?** The auto-encoder cares for nothing but the error. The VAE must reconstruct in spite of the noise. It also
+# **Why?** The auto-encoder cares about nothing but the error. The VAE must reconstruct in spite of the noise. It also
 # pays $\tfrac12 \mu^2$ for each code, which keeps its codes near 0.
 
 # %% [markdown]
@@ -297,13 +297,13 @@ assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
 #
 # Why add noise at all? The lecture takes the code of a full moon and the code of a crescent and asks what the decoder
 # makes of the point half way between. One hopes for a phase in between. But networks are not linear, and the
-# auto-encoder was never asked about that point, so its picture may be something else altogether. In a VAE, noise
-# makes the codes of neighbours overlap. Where they overlap, a single picture must serve both moons, perhaps a phase
-# between them.
+# auto-encoder was never trained at that point, so its picture may be something else altogether. The code then has a
+# *hole*. In a VAE, noise makes the codes of neighbours overlap. Where they overlap, a single picture must serve both
+# moons, and it may be a phase between them.
 #
 # This is an argument, and we can test it, first with the two networks that we have.
 #
-# **Predict.** Is the auto-encoder's picture half way a moon? Is the VAE's?
+# **Predict.** Half way, is the auto-encoder's picture a moon? Is the VAE's?
 
 
 # %%
@@ -332,8 +332,8 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 # %% [markdown]
 # ### What does a hole need?
 #
-# If this is right, a hole needs a decoder that can turn quickly on the way from one code to the next. We change one
-# thing at a time:
+# If this is right, a hole needs a decoder that can *turn* quickly: its output must be able to rise and fall on the
+# way from one code to the next. We change one thing at a time:
 #
 # - **plain**: the networks from above;
 # - **deep**: three hidden layers of 64 units in both networks, in place of one of 32;
@@ -386,8 +386,8 @@ changes = {
 
 # %% [markdown]
 # Every case is trained with several seeds, as an auto-encoder and as a VAE. We follow the whole line from crescent to
-# full moon and not only its middle, because a hole can lie anywhere. We speak of a *hole* where a picture is more
-# than half as far from the truth as the worst picture of the cross-fade.
+# full moon, and not only its middle, because a hole can lie anywhere. From now on we say that there is a hole where a
+# picture is more than half as far from the truth as the worst picture of the cross-fade.
 
 
 # %%
@@ -438,15 +438,15 @@ assert count_holes(lines["waves, far apart"]["AE"]) > 0
 
 # %% [markdown]
 # **Answer.** Without waves there are no holes, deep or not, and however far apart the codes start. Waves alone make
-# holes on some seeds. Faster waves, and waves with codes that start far apart, make them on nearly all. The VAE
-# hardly ever has one in the same place.
+# holes on some seeds. Faster waves, and waves with codes that start far apart, make them on nearly all. In the same
+# cases the VAE hardly ever has one.
 #
-# **Why?** What counts is how often the decoder can turn between two neighbouring codes. A wave $\sin \omega z$ turns
-# with the product $\omega z$, so waves that are twice as fast do the same as codes that are twice as far apart. With
-# a large product the decoder is free to do what it likes between the codes. A plain network has low frequencies, and
-# gradient descent learns low frequencies first (Rahaman et al. 2019), so moving its codes apart is not enough. The
-# lecture's warning is right as a possibility, since nothing in the loss forbids holes. With plain networks it does
-# not come true here.
+# **Why?** What counts is how often the decoder can turn between two neighbouring codes. A wave $\sin \omega z$
+# depends only on the product $\omega z$, so doubling its frequency does the same as moving the codes twice as far
+# apart. If the product changes a lot from one code to the next, the decoder is free to do what it likes in between. A
+# plain network starts with low frequencies, and gradient descent learns low frequencies first (Rahaman et al. 2019),
+# so moving its codes apart is not enough. The lecture's warning is right as a possibility, since nothing in the loss
+# forbids holes. With plain networks it does not come true here.
 
 # %% [markdown]
 # ### Noise or price?
@@ -488,15 +488,16 @@ for case, kinds in parts.items():
     )
 
 # %% [markdown]
-# **Answer.** Each helps on some seeds, neither is sure, and both together do best. Which of the two does more, these
-# few seeds cannot say.
+# **Answer.** Each helps on some seeds, neither is reliable, and the two together do best. These few seeds cannot say
+# which of the two does more.
 #
-# **Why?** The price pulls the codes together, so the decoder turns less often between them. The noise asks the
-# decoder about *every* code near a moon's, not only about 33 of them. With both, the codes are close and the spaces
-# between them are trained as well. This is no guarantee: a few seeds cannot show that a VAE never has a hole.
+# **Why?** The price pulls the codes together, so the decoder turns less often between them. The noise trains the
+# decoder at *every* code near a moon's, and not only at 33 of them; but without the price the network can make its
+# noise as small as it likes (section 6). With both, the codes are close together and the decoder is trained between
+# them as well. This is no guarantee: a few seeds cannot show that a VAE never has a hole.
 #
-# Move along the line yourself. The auto-encoder is above and the VAE below. Both have waves and far-apart codes, from
-# the same seed.
+# Move along the line yourself. The auto-encoder is above and the VAE below. Both have waves and started with codes
+# far apart, from the same seed.
 
 # %%
 shown = {name: models["waves, far apart"][name][1] for name in ("AE", "VAE")}
@@ -519,7 +520,7 @@ CodeLine(decoders, truth=truth[::5].reshape(-1, size, size), limits=limits, mark
 # ### Can noise invent a moon?
 #
 # The lecture's picture has only two moons on the line, a crescent and a full moon, and nothing between them. So we
-# now hide the phases in between: the networks see five crescents and five nearly full moons.
+# now hide the phases in between: the networks see five crescents and five moons that are full or nearly full.
 #
 # **Predict.** Half way between, does the VAE show a phase in between, as the lecture hopes? What would squared error
 # prefer?
@@ -535,7 +536,7 @@ gap_lines = {}
 for name, kind in {"AE": AutoEncoder, "VAE": VAE}.items():
     gap_models[name], gap_lines[name] = train_seeds(kind, [], two_groups)
 
-# %% alt="Two panels against the position on the line. With all phases both models stay low. With a gap every curve has one peak nearly as high as the dotted cross-fade's: the VAE's peaks lie together near the middle, the auto-encoder's are scattered and narrower."
+# %% alt="Two panels against the position on the line. With all phases both models stay low. With a gap every curve has one peak nearly as high as the dotted cross-fade's: the VAE's peaks lie together near the middle, while the auto-encoder's are scattered, most of them nearer the crescent."
 figures.distance_along_line({"all phases": lines["plain"], "a gap": gap_lines}, fade)
 
 # %% alt="Two rows from crescent to full moon, both trained without the phases between. In the VAE's row the disc turns grey in the middle, as in a cross-fade."
@@ -553,24 +554,24 @@ for name in ("AE", "VAE"):
 # **Why?** Where two codes overlap, one picture must serve both moons, and the picture with the least squared error is
 # their *average*. The average of two similar moons is nearly a moon. The average of a crescent and a full moon is a
 # cross-fade. Noise makes neighbours blend; it cannot know the moons that nobody showed it. The lecture says only that
-# the blend *may* be a phase between, and so it is, if the neighbours are similar.
+# the blend *may* be a phase between them, and it is one if the neighbours are similar.
 
 # %% [markdown]
 # ## 4 · Why neighbours become neighbours
 #
 # What does noise ask of the codes? Fix the codes and the noise. Then the best decoder under squared error can be
 # written down. At the point $z$ it cannot know which moon was meant, so it shows the average of all moons, each
-# weighted by how likely its noise is to land there:
+# weighted by how likely its noisy code is to land there:
 #
 # $$\hat x(z) = \frac{\sum_n q(z|x_n)\, x_n}{\sum_n q(z|x_n)}.$$
 #
-# Its squared error has a short form too. Every pair of moons pays half its squared distance, times the share of the
-# line that the two have in common:
+# Its squared error has a short form too. Every pair $(n, k)$ of moons pays half the squared distance between the two,
+# times the overlap of their codes:
 #
 # $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
 #
 # So we can ask, without training anything, what it costs to place nine moons along the line in their right order, and
-# what it costs in a shuffled order. The integral is a sum over a fine grid.
+# what it costs in a shuffled order. We compute the integral as a sum over a fine grid.
 
 # %%
 nine = moon_phases(9, size)[0].flatten(1).double()  # (9, D)
@@ -606,7 +607,7 @@ in_order = torch.tensor(in_order)  # (S,)
 shuffled = torch.tensor(shuffled)  # (S, orders)
 
 # %% [markdown]
-# **Predict.** For which noise does the order not matter at all?
+# **Predict.** At which noise levels does the order not matter at all?
 
 # %% alt="Against the noise: the error of the moons' own order is 0 for little noise and then rises; a band for shuffled orders rises earlier and stays above the curve."
 figures.order_costs(scales, in_order, shuffled, neighbours=0.5)
@@ -621,11 +622,13 @@ assert shuffled[0].max() < 1e-6  # no overlap, no preference
 assert cheapest > 1.2  # noise tells the orders apart, and prefers the moons' own
 
 # %% [markdown]
-# **Answer.** The order does not matter when there is very little noise. Then every order costs nothing, as in an
-# auto-encoder. With noise that reaches the neighbour, the moons' own order is the cheapest.
+# **Answer.** The order does not matter when there is very little noise. Then no order costs anything, as in an
+# auto-encoder. Once the noise reaches the neighbouring codes, the moons' own order is cheaper than any shuffled order
+# we tried.
 #
 # **Why?** Without noise every code has its own place, and the loss has no reason to prefer one order to another. With
-# noise two moons share a place and get a blend, and a blend of two *similar* moons is nearly right for both.
+# noise, two neighbours share part of the line, where the decoder can only show a blend, and a blend of two *similar*
+# moons is nearly right for both.
 #
 # Noise is one reason for order. Is it the only one? We look at the plain networks of section 3, again with nine
 # moons.
@@ -644,24 +647,25 @@ for name in ("AE", "VAE"):
     print(f"plain {name}: codes in the moons' order for {count} of {n_seeds} seeds")
 
 # %% [markdown]
-# Noise is not the only reason. The auto-encoder has none, and its codes follow the moon as well as the VAE's. That
-# order comes from the encoder, a continuous function that gives similar pictures similar codes. What the noise adds
-# is a *cost* of disorder.
+# Noise is not the only reason. The auto-encoder has none, and its codes follow the moon's phase as well as the VAE's
+# do. Its order comes from the encoder, a continuous function that gives similar pictures similar codes. What the
+# noise adds is a *cost* of disorder.
 
 # %% [markdown]
 # ## 5 · A gradient through a draw
 #
 # The encoder must learn $\mu$ and $\sigma$, but a random draw stands between them and the loss. There are two ways to
-# get a gradient of the expected loss $\mathbb E_q[f(z)]$.
+# estimate the gradient of the expected loss $\mathbb E_q[f(z)]$.
 #
-# - **Reparameterization.** Draw $\varepsilon$ first. Then $z = \mu + s\,\varepsilon$, with $s = e^{\sigma}$, is an
-#   ordinary function of $\mu$, and the gradient passes through it: one draw gives the estimate $f'(z)$.
-# - **Score function**, or REINFORCE (Williams 1992). Never look into $f$, only weigh its value: one draw gives
+# - **Reparameterization.** Draw $\varepsilon$ first. Then $z = \mu + s\,\varepsilon$ is an ordinary function of
+#   $\mu$, and the gradient passes through it: one draw gives the estimate $f'(z)$. (Here $s = e^{\sigma}$ is the
+#   scale of the noise, not the ruler of section 2.)
+# - **Score function**, or REINFORCE (Williams 1992). Never look inside $f$, and use only its value: one draw gives
 #   $f(z)\, \partial \log q(z) / \partial \mu = f(z)\, \varepsilon / s$. One may subtract a constant from $f$, a
-#   *baseline*, which does not change the mean.
+#   *baseline*, which does not change the mean of the estimate.
 #
-# As $f$ we take the trained VAE's reconstruction loss for a half moon. With a single $z$, the exact gradient is an
-# integral over a grid.
+# As $f$ we take the trained VAE's reconstruction loss for a half moon. Because $z$ is a single number, we can compute
+# the exact gradient as an integral on a grid.
 
 # %%
 half_moon = draw_moon(torch.tensor([0.25]), size).flatten(1)  # (1, D)
@@ -696,7 +700,7 @@ gradients = {
 }
 
 # %% [markdown]
-# **Predict.** Are the estimates right on average? Which scatters most?
+# **Predict.** Are the estimates right on average? Which of them scatters most?
 
 # %%
 print(f"exact gradient {exact:+.2f}")
@@ -711,16 +715,17 @@ score_ratio = (gradients["score function"].var() / slopes.var()).item()
 assert score_ratio > 2  # far beyond its own uncertainty of a few percent
 
 # %% [markdown]
-# **Answer.** All agree with the exact gradient within three standard errors. The score function scatters most, and a
-# baseline takes away most of the difference.
+# **Answer.** All three agree with the exact gradient to within a few standard errors. (They use the same draws, so
+# they tend to err in the same direction.) The score function scatters most, and a baseline takes away most of the
+# difference.
 #
 # **Why?** Reparameterization uses the slope of $f$. The score function knows only values, so even a constant in $f$,
 # which has no slope at all, makes its estimates scatter.
 #
-# A code of one number is the score function's best case. With twenty numbers, $f$ rises and falls with nineteen of
-# them that have nothing to do with the one whose gradient we want. Take a bowl,
-# $f(z) = \tfrac12 \lVert z - a \rVert^2$ in $d$ dimensions, with $\mu - a = 1$ in each and noise of scale 1. The
-# exact gradient in the first dimension is 1, whatever $d$ is.
+# A code of one number is the score function's best case. With twenty numbers, $f$ also rises and falls with the
+# nineteen that have nothing to do with the one whose gradient we want. Take a bowl,
+# $f(z) = \tfrac12 \lVert z - a \rVert^2$ in $d$ dimensions, with $\mu - a = 1$ in each dimension and noise
+# of scale 1. The exact gradient in the first dimension is 1, whatever $d$ is.
 
 # %%
 dimensions = (1, 2, 5, 10, 20, 50)
@@ -733,7 +738,7 @@ for d in dimensions:
     bowl["score function"].append((value * eps[:, 0]).var().item())
     bowl["score function, baseline"].append(((value - value.mean()) * eps[:, 0]).var().item())
 
-# %% alt="Against 1 to 50 dimensions on logarithmic axes: the variance of reparameterization stays at 1, the score function's climbs to over a thousand, with a baseline it climbs more slowly."
+# %% alt="Against 1 to 50 dimensions on logarithmic axes: the variance of reparameterization stays at 1, the score function's climbs to over a thousand, and more slowly with a baseline."
 figures.estimator_variances(dimensions, bowl, xlabel="dimensions of the code")
 
 # %%
@@ -744,7 +749,7 @@ print(f"20 dimensions: the score function's variance is {bowl_ratio:.0f} times t
 assert 350 < bowl_ratio < 600  # exactly 473; a variance of heavy tails is measured to some percent
 
 # %% [markdown]
-# This is why VAEs became easy to train: with reparameterization, one draw per image is enough.
+# This is what made VAEs easy to train. With reparameterization, one draw per image is enough.
 
 # %% [markdown]
 # ### Two footnotes that matter
@@ -764,15 +769,16 @@ assert abs(sine_slopes.var() - 50) < 5
 assert abs(sine_scores.var() - 0.5) < 0.05
 
 # %% [markdown]
-# **Answer.** No, it is not always better. Here the score function has a hundredth of its variance.
+# **Answer.** No, it is not always better. Here the score function has a hundredth of the variance of
+# reparameterization.
 #
-# **Why?** The values of this $f$ stay between −1 and 1, while its slopes reach 10. A slope says little about the
-# expected value if it turns many times within the width of the noise. A decoder that is smooth on the scale of the
-# noise has no such slopes. Exercise 4 finds the frequency at which the two change places (see also Mohamed et al.
-# 2020).
+# **Why?** The values of this $f$ stay between −1 and 1, while its slopes reach 10. The slope at one draw says little
+# about how the expected value changes if slopes change sign many times within the width of the noise. A decoder that
+# is smooth on the scale of the noise has no such slopes. Exercise 4 finds the frequency at which the two change
+# places (see also Mohamed et al. 2020).
 #
 # **Predict.** A baseline must not depend on the draw that it is subtracted from. Above, it was the mean over all
-# draws, the draw itself included. Does that matter? Try batches of $n$ draws, with the one-dimensional bowl, whose
+# draws, the draw itself included. Does that matter? Try batches of $n$ draws for the one-dimensional bowl, whose
 # exact gradient is 1.
 
 # %%
@@ -792,10 +798,10 @@ for n, (mean, error) in results.items():
 # %% [markdown]
 # **Answer.** It does, in small batches. The estimate is too small by the factor $1 - 1/n$.
 #
-# **Why?** Each draw carries a share $1/n$ of its own value in the baseline, and so subtracts that share of the
-# signal. The cure is the mean of the *other* draws, which is the same as multiplying by $n/(n-1)$. With the thousands
-# of draws above nobody could have noticed. The score function has its own place, namely where $f$ has no slope:
-# discrete codes, games, language.
+# **Why?** The baseline contains $1/n$ of each draw's own value, so subtracting it removes that share of the signal.
+# The cure is the mean of the *other* draws, which is the same as multiplying by $n/(n-1)$. With the thousands of
+# draws above, nobody could have noticed. The score function still has its place, namely where $f$ has no slope, as
+# with discrete codes, games and language.
 
 # %% [markdown]
 # ## 6 · Let everyone mark their own exam
@@ -804,9 +810,9 @@ for n, (mean, error) in results.items():
 # the lecture: let pupils mark their own exams, and everyone gets 100. We train the same VAE without the KL term
 # ($\beta = 0$).
 #
-# One detail needs care. Noise is large or small *compared with the distances between the codes*. A network can get
-# rid of noise by shrinking it, or by moving the codes apart. So we watch the noise divided by the spread of the
-# codes.
+# One detail needs care. Noise is large or small only *compared with the distances between the codes*. A network can
+# get rid of noise either by shrinking it or by moving the codes apart. We therefore watch the noise divided by the
+# spread of the codes.
 
 
 # %%
@@ -825,9 +831,9 @@ for number in range(n_seeds):
     noise["VAE without KL"].append(train(free[-1], moons, watch=relative_noise, beta=0.0))
 
 # %% [markdown]
-# **Predict.** Does the noise reach 0? What has then become of the VAE?
+# **Predict.** Does the noise reach 0? What becomes of the VAE?
 
-# %% alt="Noise over spread during training, on a logarithmic axis. The one curve with the KL term levels off high up; the curves without it, one for each seed, fall below it and flatten at the end."
+# %% alt="Noise over spread during training, on a logarithmic axis. The one curve with the KL term levels off high up; the curves without it, one for each seed, fall well below it and gradually flatten."
 figures.noise_histories(noise)
 
 # %%
@@ -850,11 +856,12 @@ assert last["VAE without KL"].mean() < last["VAE"].mean() / 2
 assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (errors["VAE"] - errors["AE"]).mean()
 
 # %% [markdown]
-# **Answer.** The noise keeps falling. It never *is* 0, being an exponential, but the squared error is then about the
-# auto-encoder's. What is left of the VAE is an auto-encoder.
+# **Answer.** The noise keeps falling. It can never *be* 0, because it is an exponential, but in the end the squared
+# error is close to that of the auto-encoder. What is left of the VAE is an auto-encoder.
 #
-# **Why?** Noise only ever hurts the reconstruction, so every step has a reason to reduce it. Only the end of training
-# stops the fall: our learning rate goes to 0 there, and so the curve flattens.
+# **Why?** Noise hurts the reconstruction, so every step has a reason to reduce it. The curve flattens all the same,
+# for two reasons. The less noise is left, the less there is to gain by reducing it, and our learning rate goes to 0
+# at the end.
 
 # %% [markdown]
 # ## 7 · The price, drawn
@@ -881,14 +888,15 @@ assert abs(green.fun) < 1e-12
 # **Answer.** It is lowest at $\sigma = 0$, which means noise of scale 1.
 #
 # **Why?** The red line is the tangent of the blue curve at 0, and an exponential lies above all its tangents. Noise
-# of scale 1 costs nothing, and small noise costs about $-\sigma$, without an upper limit. So the noise cannot die.
+# of scale 1 costs nothing. Small noise costs about $-\sigma - 1$, which grows without limit as the noise shrinks. So
+# the noise cannot die.
 #
-# The rest of the price is $m^2$, the squared length of the code: an L2 penalty. Without it the codes would walk away
-# from each other, until noise of scale 1 is nothing beside their distances.
+# The rest of the price is $m^2$, the squared length of the code: an L2 penalty. Without it the codes would drift
+# apart until noise of scale 1 was nothing beside the distances between them.
 #
-# The lecture compares this with the regularization that makes an auto-encoder's codes *sparse*, that is, mostly
-# zeros. Does an L2 penalty do that? Take a single code that would lie at $a$ if it were free, and add a penalty:
-# minimize $\tfrac12 (c - a)^2 + \text{penalty}(c)$ over $c$.
+# The lecture compares this penalty with the regularization that makes an auto-encoder's codes *sparse*, that is,
+# mostly zeros. Does an L2 penalty do that? Take a single code that would lie at $a$ if it were free, and add a
+# penalty: minimize $\tfrac12 (c - a)^2 + \text{penalty}(c)$ over $c$.
 #
 # **Predict.** Which codes become exactly 0 under $\tfrac12 c^2$? Which under $\lvert c \rvert$, the L1 penalty?
 
@@ -899,7 +907,7 @@ distance = 0.5 * (c - a).square()  # (C, A)
 l2_codes = c[(distance + 0.5 * c.square()).argmin(0), 0]  # (A,) the best candidate for each
 l1_codes = c[(distance + c.abs()).argmin(0), 0]
 
-# %% alt="Penalized code against free code. The L2 line is straight with half the slope and crosses zero once; the L1 line is flat at zero between −1 and 1."
+# %% alt="Penalized code against free code. The L2 line is straight, rises half as steeply as the dotted line without a penalty, and crosses zero once; the L1 line is flat at zero between −1 and 1."
 figures.penalized_codes(a, {"L2: ½c²": l2_codes, "L1: |c|": l1_codes})
 
 # %%
@@ -910,23 +918,23 @@ print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 # %% [markdown]
 # **Answer.** Under L2 no code does, unless it was 0 already. Under L1 all codes with $\lvert a \rvert \le 1$ do.
 #
-# **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code over the last bit of the way. The slope
-# of $\lvert c \rvert$ is 1 right up to 0. L2 makes codes small, L1 makes them sparse. The lecture's other reasons for
-# a penalty, such as less overfitting, do not depend on this.
+# **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code the last bit of the way. The slope of
+# $\lvert c \rvert$ is 1 right up to 0. L2 makes codes small; L1 makes them sparse. The lecture's other reasons for a
+# penalty, such as less overfitting, do not depend on this.
 
 # %% [markdown]
 # ## 8 · Two slips
 #
-# Lectures have slips, and this one corrects its first slip itself. **The sign.** The slide of the week before had its
-# sign turned. What is minimized, beside the reconstruction error, is
+# All lectures have slips, and this one corrects the first of its two itself. **The sign.** On the slide of the week
+# before, the term had the wrong sign. What is minimized, together with the reconstruction error, is
 #
 # $$T = \sum_i \left( e^{\sigma_i} - (1 + \sigma_i) + m_i^2 \right).$$
 #
 # **The two meanings of σ.** In $T$, and in words, the lecture reads $e^\sigma$ as a *variance*. But in
-# $c = e^\sigma \varepsilon + m$ it multiplies the noise, so there it is a *standard deviation*. Each reading is fine
-# alone. We compute the KL by quadrature for both.
+# $c = e^\sigma \varepsilon + m$ it multiplies the noise, so there it is a *standard deviation*. Either reading is
+# fine on its own, but the two do not go together. We compute the KL by quadrature for each.
 #
-# **Predict.** In one of the two readings $T$ is exactly twice the KL. In which?
+# **Predict.** Under one of the two readings $T$ is exactly twice the KL. Which one?
 
 # %%
 z = torch.linspace(-40, 40, 160_001, dtype=torch.float64)
@@ -980,21 +988,21 @@ ratios = (T / kl_deviation)[kl_deviation > 1e-6]  # at m = σ = 0 both are 0
 print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.max():.2f} times the KL")
 
 # %% [markdown]
-# With $T$ the codes pay more than the bound asks, and any noise of a scale other than 1 pays less. Both prices are
-# lowest at $m = \sigma = 0$, so a network trains either way and nobody notices. But the number is then no bound on
-# $\log P(x)$.
+# With $T$ the codes pay more than the bound asks, and noise of any scale other than 1 pays less. Both prices are
+# lowest at $m = \sigma = 0$, so a network trains with either, and nobody notices. But with $T$ the loss no longer
+# gives a bound on $\log P(x)$.
 #
-# The factor 2 is no slip. The lecture's loss, squared error plus $T$, is twice
+# The factor of 2 is not a slip. The lecture's loss, squared error plus $T$, is twice
 # $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$ with $s^2 = 1$. It is twice the loss of a VAE whose ruler is a whole
 # step from black to white.
 
 # %% [markdown]
 # ## 9 · Where the KL has no formula
 #
-# The closed form needs a Gaussian $q$ and a Gaussian prior. The lecture remarks that a prior may have any shape.
-# Suppose ours has two humps, $P(z) = \tfrac12 N(z; -1.5, (\tfrac12)^2) + \tfrac12 N(z; 1.5, (\tfrac12)^2)$. Its KL
-# has no closed form. But the loss is an expectation anyway, and it is estimated from a draw of $z$ that is already
-# there:
+# The closed form needs a Gaussian $q$ and a Gaussian prior. The lecture remarks that the prior may have any shape.
+# Suppose ours has two humps, $P(z) = \tfrac12 N(z; -1.5, (\tfrac12)^2) + \tfrac12 N(z; 1.5, (\tfrac12)^2)$. The KL
+# divergence from this prior has no closed form. But the loss is an expectation anyway, and we already have a draw of
+# $z$ from which to estimate it:
 #
 # $$\mathrm{KL} = \mathbb E_q\left[\log q(z|x) - \log P(z)\right] \approx \log q(z|x) - \log P(z), \qquad z \sim q(z|x).$$
 
@@ -1032,9 +1040,9 @@ assert abs(estimates.mean().item() - by_quadrature) < 5 * error
 # %% [markdown]
 # **Answer.** Yes, a single estimate can be negative. The average is right.
 #
-# **Why?** Only the expectation is a KL divergence. At points where $P(z)$ is larger than $q(z|x)$ the logarithm of
-# their ratio is negative. For training this is good enough, because gradients are averaged over many steps. Here is
-# the same loop with the new prior.
+# **Why?** Only the expectation is a KL divergence. Where $P(z)$ is larger than $q(z|x)$, the estimate
+# $\log q(z|x) - \log P(z)$ is negative. For training it is good enough, because its gradient is right on average, and
+# training averages over many steps. Here is the same loop with the new prior.
 
 # %%
 torch.manual_seed(seed)
@@ -1044,7 +1052,7 @@ z_line = torch.linspace(-3.5, 3.5, 701)
 densities = {"normal prior": prior.log_prob(z_line).exp(), "two humps": log_two_humps(z_line).exp()}
 codes = {"normal prior": code(vae, moons)[0].flatten(), "two humps": code(humps, moons)[0].flatten()}
 
-# %% alt="Two panels, each with a prior's density and below it ticks for the codes of the moons. Under the bell-shaped prior the ticks are closest near 0; under the two-humped one they are closest below the humps and wider apart near 0."
+# %% alt="Two panels, each with a prior's density and below it ticks for the codes of the moons. In both, the ticks crowd at the two ends. Between the ends, they are closest near 0 under the bell-shaped prior, and closer below the humps than near 0 under the two-humped one."
 figures.codes_and_prior(z_line, densities, codes)
 
 # %%
@@ -1052,14 +1060,15 @@ for name, z in codes.items():
     print(f"{name}: {(z.abs() < 0.5).sum()} of {len(z)} codes lie between −0.5 and 0.5")
 
 # %% [markdown]
-# Nothing else had to change. Under the normal prior the codes lie closest together near 0, and under the two humps
-# they are closer below the humps than in the valley between, where the prior is small. They cannot leave the valley
-# altogether. The encoder is continuous, and the moons form one line without a break, so some of them must lie in
-# between. The same trick serves for any prior whose log-density can be computed, and for any $q$ from which we can
-# draw by reparameterization and whose log-density we know. Its cost is the scatter of the estimate.
+# Nothing else had to change. Under both priors the codes crowd together at the two ends, where the moon hardly
+# changes. Between the ends, the normal prior draws them together near 0, whereas the two humps spread them out there,
+# in the valley where the prior is small. They cannot leave the valley altogether. The encoder is continuous, and the
+# moons form one line without a break, so the codes of some phases must lie in between. The same trick works for any
+# prior whose log-density can be computed, and for any $q$ from which we can draw by reparameterization and whose
+# log-density we know. Its cost is the scatter of the estimate.
 #
 # From the next chapter on we use the package's class, `course_lib.models.vae.VAE`. It has the encoder, the decoder
-# and the loss that you have just read, with other likelihoods and priors to choose from.
+# and the loss that you have just read, and offers a choice of likelihoods and priors.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1149,10 +1158,10 @@ checks.vae_loss(my_vae_loss)
 # %% [markdown]
 # **4. Derive it: where the estimators change places.** Take $f(z) = \sin kz$ with $z \sim N(0, 1)$. Show that one
 # draw of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
-# $\cos^2 = \tfrac12  + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
-# score-function estimate $z \sin kz$ in the same way; two derivatives of $\mathbb E \cos 2kz$ with respect to $k$
-# help. At which $k$ are the two equal? Write your $k$ below. The cell then measures both variances a little below and
-# a little above it, and they should change places.
+# $\cos^2 = \tfrac12 + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
+# score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with
+# respect to $k$. At which $k$ are the two equal? Write your $k$ below. The cell below it then measures both variances
+# a little below and a little above your $k$, where they should change places.
 
 # %%
 my_k = None  # your answer, a number
@@ -1172,8 +1181,8 @@ else:
 #
 # - Hinton & Salakhutdinov 2006, *Reducing the dimensionality of data with neural networks*, Science 313: the deep
 #   auto-encoder, with pictures of its codes.
-# - Kingma & Welling 2014, *Auto-encoding variational Bayes*, ICLR: the VAE and the reparameterization. Appendix B
-#   derives the KL term of section 2.
+# - Kingma & Welling 2014, *Auto-encoding variational Bayes*, ICLR: the VAE and reparameterization. Appendix B derives
+#   the KL term of section 2.
 # - Rezende, Mohamed & Wierstra 2014, *Stochastic backpropagation and approximate inference in deep generative
 #   models*, ICML: the same model, found independently.
 # - Doersch 2016, *Tutorial on variational autoencoders*, arXiv:1606.05908: a slower introduction, for a second
