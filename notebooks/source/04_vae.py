@@ -3,7 +3,7 @@
 #
 # After this notebook you will be able to
 # - write the model, the loss and the training loop of a VAE for digits, with the loss in nats per image;
-# - read the two parts of $L_b$ off its training, and say how noisy a loss from a single draw of $z$ is;
+# - follow the two parts of $L_b$ during training, and say how noisy a loss from a single draw of $z$ is;
 # - tell a reconstruction from a sample, and a mean image from an image that the model really draws;
 # - say what a single dimension of the code tells you, and what it does not;
 # - recognize posterior collapse and overfitting when you meet them.
@@ -85,16 +85,16 @@ rows = {"grey": grey, "drawn once": binarize(images[:10]), "drawn again": binari
 figures.labelled_rows(rows, shape)
 
 # %% [markdown]
-# You could also feed the grey values into the formula of the loss. Many tutorials do, and the training works, but the number
-# that comes out is not the probability of the grey image. The chapter "How good is a VAE?" measures what the difference
-# costs.
+# You could also feed the grey values into the formula of the loss. Many tutorials do, and the training works, but the
+# number that comes out is not a bound on the negative log-probability of the grey image. [How good is a
+# VAE?](14_how_good.ipynb) measures how much the numbers differ.
 #
 # ## 2 · The model and its loss
 #
-# The model is that of the previous chapter with more pixels. The **encoder** takes an image $x$ to the mean and the
-# log-variance of a Gaussian $q(z|x)$ over codes of 20 numbers. The **decoder** takes a code $z$ to 784 *logits*. The
-# sigmoid of a logit is the probability that the pixel is white; we keep the logits because logarithms of probabilities can
-# be computed from them without rounding. Each network has one hidden layer.
+# The model is that of the previous chapter with more pixels. The **encoder** maps an image $x$ to the mean and the
+# log-variance of a Gaussian $q(z|x)$ over codes of 20 numbers. The **decoder** maps a code $z$ to 784 *logits*. The
+# sigmoid of a logit is the probability that the pixel is white; we keep the logits because logarithms of probabilities
+# can be computed from them without loss of precision. Each network has one hidden layer.
 
 
 # %%
@@ -113,14 +113,14 @@ class DigitVAE(nn.Module):
 
 
 # %% [markdown]
-# We train it to make $-L_b$ small. As in [The evidence lower bound](02_elbo.ipynb), it has two parts:
+# We train the model to make $-L_b$ small. As [The evidence lower bound](02_elbo.ipynb) showed, this loss has two parts:
 #
 # $$-L_b = \underbrace{-\,\mathbb{E}_{q(z|x)}\left[\log P(x|z)\right]}_{\text{reconstruction}}
 #   \;+\; \underbrace{\mathrm{KL}\left(q(z|x)\,\|\,P(z)\right)}_{\text{KL}}$$
 #
-# Given $z$ the pixels are independent, so $\log P(x|z)$ is a *sum* over pixels. The dimensions of $z$ are independent under
-# both $q$ and the prior, so the KL is a sum over dimensions. Only over images do we take a mean. The result is in **nats per
-# image**, which is the unit in which papers report it.
+# Given $z$ the pixels are independent, so $\log P(x|z)$ is a *sum* over pixels. The dimensions of $z$ are independent
+# under both $q$ and the prior, so the KL is a sum over dimensions. Only over images do we take a mean. The result is in
+# **nats per image**, the unit in which most papers report it.
 
 
 # %%
@@ -130,7 +130,8 @@ def log_bernoulli(logits, x):
 
 
 # %% [markdown]
-# For a Gaussian $q$ and a standard normal prior, the KL of each dimension has a closed form, which the previous chapter derived.
+# For a Gaussian $q$ and a standard normal prior, the KL of each dimension has a closed form, which we used in [From
+# auto-encoder to VAE](03_autoencoder_to_vae.ipynb).
 
 
 # %%
@@ -139,7 +140,8 @@ def kl_to_prior(mu, logvar):
 
 
 # %% [markdown]
-# The expectation over $q$ is estimated from one draw of $z$. It is written so that gradients reach $\mu$ and $\sigma$.
+# We estimate the expectation over $q$ from one draw of $z$. The draw is computed from $\mu$, $\sigma$ and independent
+# noise, so that gradients reach $\mu$ and $\sigma$.
 
 
 # %%
@@ -179,13 +181,15 @@ assert abs(reconstruction - pixels * math.log(2)) < 0.03 * pixels * math.log(2)
 # %% [markdown]
 # **Answer.** The reconstruction is close to $784 \cdot \log 2 = 543$ nats, and the KL is close to 0.
 #
-# **Why?** A logit of 0 is a probability of ½. An untrained decoder tosses a coin for each pixel, and each coin costs
-# $\log 2$ nats. The encoder's outputs are close to 0 as well, so $q(z|x)$ has mean 0 and variance 1, which is the prior. If
-# your own VAE does not start near $D \log 2$, its loss is not in nats per image.
+# **Why?** A logit of 0 means a probability of ½. An untrained decoder tosses a coin for each pixel, and each coin costs
+# $\log 2$ nats. The encoder's outputs are close to 0 as well, so $q(z|x)$ has mean 0 and variance 1, which is the
+# prior. If your own VAE, with $D$ pixels and ordinary initial weights, does not start near $D \log 2$, its loss is
+# probably not in nats per image.
 #
 # ## 3 · Training
 #
-# Here is the whole training. We note the loss on the test images along the way; the training itself never sees them.
+# Here is the whole training loop. Along the way we record the loss on the test images, but no gradient ever comes from
+# them.
 #
 # **Predict.** One of the two parts of the loss rises during training. Which one, and why would an optimizer that minimizes
 # the sum let it?
@@ -235,10 +239,11 @@ assert reconstruction_end + kl_end < reconstruction_start + kl_start
 # ### A popular mistake
 #
 # By default, `binary_cross_entropy_with_logits` averages over pixels. It is easy to leave that default in place, and no
-# error message appears. The reconstruction is then 784 times too small, which has the same effect as multiplying the KL by
-# $\beta = 784$.
+# error message appears. The reconstruction is then 784 times too small. Apart from the overall scale of the loss, this
+# is the same as multiplying the KL by $\beta = 784$.
 #
-# To try such variants, we put the loop above into a function, with a factor $\beta$ on the KL.
+# To try such variants, we put the loop above into a function, with a factor $\beta$ on the KL. To save time, it uses
+# larger batches and a higher learning rate.
 #
 # **Predict.** What will the KL be after training with $\beta = 784$, and what will all the samples look like?
 
@@ -258,7 +263,7 @@ def train(beta, epochs, rows=images):
     return model
 
 
-# %% alt="Two rows of ten pictures: the ten samples above are all the same blurred grey blob, and it looks like the mean of the training images below."
+# %% alt="Two rows of ten pictures: the ten samples above are all the same blurred grey blob, which looks like the mean of the training images below."
 averaged = train(beta=pixels, epochs=1, rows=images[:20_000])
 with torch.no_grad():
     _, kl_averaged = parts_of_loss(averaged, x_test)
@@ -275,17 +280,18 @@ assert kl_averaged < 0.1 * kl_end  # three orders of magnitude below on MNIST
 # %% [markdown]
 # **Answer.** The KL vanishes, and every sample is the same blurred image, close to the mean of the training images.
 #
-# **Why?** Each nat of KL would now have to save 784 nats of reconstruction, which it cannot. So the encoder says nothing:
-# $q(z|x)$ equals the prior for every $x$. This is called **posterior collapse**. A decoder that is told nothing can do no better than the average image. If all
-# the samples of a VAE look alike, check the sum over pixels first.
+# **Why?** Each nat of KL would now have to save 784 nats of reconstruction, and it cannot. So the encoder says nothing:
+# $q(z|x)$ is almost exactly the prior for every $x$. This is called **posterior collapse**. A decoder that is told
+# nothing can do no better than the average image. If all the samples of a VAE look alike, first check that the loss is
+# summed over pixels.
 #
 # ## 4 · A loss from one draw
 #
-# `parts_of_loss` draws a single $z$ for each image. It is therefore an *estimate* of $-L_b$: right on average, but
-# different each time you call it.
+# `parts_of_loss` draws a single $z$ for each image. The sum of its two parts is therefore an *estimate* of $-L_b$:
+# right on average, but different each time you call it.
 #
-# **Predict.** Take one fixed test image and compute its loss 300 times. By how many nats do the values scatter? And if you
-# average over 128 images, as in a training step?
+# **Predict.** Take one fixed test image and compute its loss 300 times. By how many nats do the values scatter? By how
+# many do they scatter if you average over 128 images, as in a training step?
 
 # %%
 one_image = x_test[:1].expand(300, -1)  # the same image 300 times
@@ -295,7 +301,7 @@ with torch.no_grad():
     single = kl_to_prior(mu, logvar).sum(1) - log_bernoulli(vae.decode(z), one_image)  # (300,)
 
 # %% [markdown]
-# And now the mean over 128 different images, again 300 times.
+# Now we compute the mean over 128 different images, again 300 times.
 
 # %%
 batch_losses = []
@@ -305,7 +311,7 @@ with torch.no_grad():
         batch_losses.append(float(reconstruction + kl))
 batch_losses = torch.tensor(batch_losses)
 
-# %% alt="Two histograms of 300 losses each, both centred at zero: that of a single image spreads over many nats, that of a batch of 128 images is a narrow peak."
+# %% alt="Two histograms of 300 losses each, both centred at zero: that of a single image spreads over many nats, and that of a batch of 128 images is a narrow peak."
 figures.scatter_of_losses(single - single.mean(), batch_losses - batch_losses.mean())
 
 # %%
@@ -321,13 +327,14 @@ display(
 assert single.std() > 5 * batch_losses.std() or not on_mnist
 
 # %% [markdown]
-# **Why?** The errors of different images are independent, so averaging over $n$ of them divides the standard deviation by
-# about $\sqrt n$. One draw per image is enough to *train*, because the next step draws again. It is not enough to *compare*
-# two models that differ by half a nat. For that, average over many draws; `course_lib.evaluation.elbo` does.
+# **Why?** The errors of different images are independent, so averaging over $n$ of them divides the standard deviation
+# by about $\sqrt n$. One draw per image is enough to *train*, because the next step draws again. It is not enough to
+# *compare* two models that differ by half a nat. For that, average over many draws, as `course_lib.evaluation.elbo`
+# does.
 #
-# The KL part had no such noise, because for two Gaussians there is a formula. We can check the formula against sampling:
-# $\mathrm{KL}(q\,\|\,P) = \mathbb{E}_q[\log q(z|x) - \log P(z)]$. Sampling is also what remains when no formula exists, for
-# instance for a mixture as the prior.
+# For a given image, the KL part has no such noise, because there is a formula for the KL of two Gaussians. We can check
+# the formula against sampling: $\mathrm{KL}(q\,\|\,P) = \mathbb{E}_q[\log q(z|x) - \log P(z)]$. Sampling is also all
+# that is left when there is no formula, for instance when the prior is a mixture.
 
 # %%
 with torch.no_grad():
@@ -337,7 +344,7 @@ z = q.sample((100,))  # (100, T, 20)
 log_ratio = (q.log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(2)  # (100, T)
 
 # %% [markdown]
-# The mean of this ratio over draws and images should equal the formula.
+# The mean of this log-ratio over draws and images should agree with the formula.
 
 # %%
 closed_form = float(kl_to_prior(mu, logvar).sum(1).mean())
@@ -349,12 +356,14 @@ print(f"KL by the formula {closed_form:.3f}, by sampling {sampled:.3f} ± {sampl
 assert abs(sampled - closed_form) < 4.5 * sampled_se  # by chance exceeded once in 100,000 runs
 
 # %% [markdown]
-# The lecture calls the other part the auto-encoder's error, where input and output should be as close as possible. With a
-# Gaussian decoder of fixed variance $s^2$ this is literally true: $-\log P(x|z) = \|x - \hat x\|^2 / 2s^2 + \tfrac{D}{2} \log
-# 2\pi s^2$, and the second term is a constant. We compute both sides.
+# The lecture calls the other part of $-L_b$ the error of an auto-encoder, whose output should be as close as possible
+# to its input. With a Gaussian decoder of fixed variance $s^2$, this is true up to a factor and a constant: $-\log
+# P(x|z) = \|x - \hat x\|^2 / 2s^2 + \tfrac{D}{2} \log 2\pi s^2$, where $\hat x$ is the output of the decoder. We
+# compute both sides.
 
 # %% [markdown]
-# As inputs we take the ten grey digits from above, for which a Gaussian makes sense.
+# As inputs we take the ten grey digits from above, for which a Gaussian decoder makes more sense than for black and
+# white.
 
 # %%
 variance = 0.1
@@ -374,14 +383,14 @@ assert difference < 1e-9  # float64: one part in 10¹⁵ of a sum of 784 terms
 # %% [markdown]
 # ## 5 · Reconstructions, samples, and what "sample" means
 #
-# To **reconstruct** a test digit we encode it, take the mean of $q(z|x)$, and decode. To **sample**, we need no encoder: we
-# draw $z$ from the prior and decode. In both cases the decoder returns the probability of white for each pixel, which we
-# can show as grey. Or we can do what the model says and *draw* each pixel.
+# To **reconstruct** a test digit we encode it, take the mean of $q(z|x)$, and decode. To **sample**, we need no
+# encoder: we draw $z$ from the prior and decode. In both cases the decoder returns the probability of white for each
+# pixel, which we can show as a shade of grey. Or we can do what the model says and *draw* each pixel.
 #
 # **Predict.** The model is a distribution over black-and-white images. Which of the lower two rows shows samples from it:
 # the smooth grey digits or the speckled ones?
 
-# %% alt="Four rows of ten digits: test digits in black and white; soft grey reconstructions of the same digits; soft grey samples, some of which are no clear digit; and the same samples in black and white with speckled edges."
+# %% alt="Four rows of ten digits: test digits in black and white; soft grey reconstructions of the same digits; soft grey samples, some of which are not clear digits; and the same samples in black and white with speckled edges."
 torch.manual_seed(seed)
 with torch.no_grad():
     reconstructions = torch.sigmoid(vae.decode(vae.encode(x_test[:10])[0]))  # (10, 784)
@@ -395,9 +404,9 @@ figures.labelled_rows(rows, shape)
 # **Answer.** The speckled ones. The grey image is the *mean* of many samples that share one $z$, and it is not itself an
 # image that the model can produce.
 #
-# **Why the speckles?** Given $z$, each pixel is drawn independently. Where the decoder is unsure, as at the edge of a stroke,
-# neighbouring pixels fall at random on either side. How ragged is that, compared with the data? Count the pairs of
-# neighbouring pixels that differ.
+# **Why the speckles?** Given $z$, each pixel is drawn independently. Where the decoder is unsure, as at the edge of a
+# stroke, each pixel turns out black or white regardless of its neighbours. How ragged are drawn images, compared with
+# the data? We count the pairs of neighbouring pixels that differ.
 
 
 # %%
@@ -409,7 +418,7 @@ def edges(x):
 
 
 # %% [markdown]
-# We compare the test digits with as many drawn images.
+# We compare the test digits with an equal number of drawn images.
 
 # %%
 torch.manual_seed(seed)
@@ -421,13 +430,13 @@ print(f"neighbours that differ: {edges(x_test):.0f} in a test digit, {edges(many
 # Papers mostly show the means, because they look better. When you compare models by their samples, make sure that you
 # compare means with means, or draws with draws.
 #
-# Some of the samples are not digits at all, in either row. Their codes come from places that no training image ever visited.
-# "How good is a VAE?" shows why such places exist.
+# Some of the samples are not digits at all, in either row. Their codes lie where the codes of training images hardly
+# ever fall. [How good is a VAE?](14_how_good.ipynb) shows such places.
 #
 # ## 6 · Between two digits
 #
-# Two test digits have two codes. We walk from one code to the other along a straight line through the 20 dimensions, and
-# decode at each step. Below it stands a cross-fade, in which the pixels themselves are mixed.
+# Two test digits have two codes. We walk from one code to the other along a straight line through the 20 dimensions,
+# and decode at each step. Below this walk we show a cross-fade, in which the pixels themselves are mixed.
 #
 # **Predict.** What does each of the two rows show half way?
 
@@ -454,7 +463,8 @@ def undecided(p):
 
 
 # %% [markdown]
-# A pair of codes, the point half way between them, and the cross-fade half way between the decoded images:
+# For each pair, we decode the two codes and the point half way between them, and we cross-fade the two decoded images
+# half way.
 
 # %%
 a = torch.randint(n_test, (500,))
@@ -479,14 +489,15 @@ display(
 assert in_code < in_pixels or not on_mnist
 
 # %% [markdown]
-# **Why?** The decoder was trained to make sense of every code that the encoder's noise can reach, and it is continuous, so
-# between two digits it draws something between them. The cross-fade knows only pixels: wherever the two digits differ, it
-# is undecided.
+# **Why?** The decoder was trained to make sense of every code that the encoder's noise can reach, and it is continuous,
+# so from codes between those of two digits it draws something in between. The cross-fade knows only pixels: wherever
+# the two digits differ, it is undecided.
 #
-# Is the straight line a good path, though? In 20 dimensions nearly all codes from the prior have a length close to
-# $\sqrt{20}$. The sum of their 20 squares is 20 on average, and its relative spread is small. The midpoint of two
-# independent draws is the exception: its length is about $\sqrt{10}$. The density of the prior is *higher* there, yet few
-# draws land so near the centre, because so much more room lies farther out.
+# Is the straight line a good path, though? In 20 dimensions, nearly all codes from the prior have a length not far from
+# $\sqrt{20} \approx 4.5$: the sum of their 20 squares is 20 on average, and the standard deviation of the length is
+# only about 0.7. The midpoint of two independent draws is shorter: its length is about $\sqrt{10} \approx 3.2$. The
+# density of the prior is *higher* there, yet few draws land so near the centre, because there is so much more room
+# farther out.
 
 # %%
 torch.manual_seed(seed)
@@ -498,14 +509,15 @@ print(f"length of a draw {length.mean():.2f} ± {length.std():.2f}, of a midpoin
 print(f"draws that are shorter than the average midpoint: {(length < middle.mean()).float().mean():.1%}")
 
 # %% [markdown]
-# For digits the straight line works well enough. For sharper decoders people often walk along the sphere instead (White
-# 2016), and you now know why.
+# For digits the straight line works well enough. With models that draw sharper images, people often walk along the
+# sphere instead (White 2016), and you now know why.
 #
 # ## 7 · What does a code say?
 #
-# The lecture contrasts two kinds of code. A mixture of Gaussians puts each image into one cluster, which is one label. A VAE
-# gives it a vector, a *distributed* code, in which several numbers describe different aspects of the image. We let a mixture
-# with ten components and our VAE describe the same test digits, and ask how well each description brings the image back.
+# The lecture contrasts two kinds of code. A mixture of Gaussians puts each image into one cluster, so its code is a
+# single label. A VAE gives the image a vector, a *distributed* code, in which several numbers describe different
+# aspects of the image. We let a mixture with ten components and our VAE describe the same test digits, and ask how well
+# the image can be rebuilt from each description.
 #
 # **Predict.** How many nats can the choice of one component in ten carry at most?
 
@@ -517,7 +529,7 @@ mixture = GaussianMixture(10, covariance_type="diag", random_state=seed, reg_cov
 mixture = mixture.fit(projected)
 
 # %% [markdown]
-# From the label we rebuild an image as the mean of the component, from the code as the decoded mean of $q$.
+# From the label, we rebuild the image as the mean of its component; from the code, as the decoded mean of $q$.
 
 # %%
 labels = mixture.predict(torch.from_numpy(pca.transform(x_test)).double())  # (T,)
@@ -529,11 +541,11 @@ error_code = float((x_test - from_code).square().sum(1).mean())
 print(f"squared error for each image, from the label {error_label:.1f}, from the code {error_code:.1f}")
 
 # %% [markdown]
-# How much does the code really tell? The KL term of the loss does not answer this: it is an upper bound on the information
-# that $z$ carries about $x$ (Hoffman & Johnson 2016). But we can measure the information among a *finite* set of images: how
-# well does $z$ tell which of these $N$ images it came from? At best it gives $\log N$ nats. The package's `elbo_surgery`
-# measures it, and needs the model in the package's form. The package's `VAE` has the same two networks and the same loss,
-# so we copy our weights into it.
+# How much does the code really tell? The KL term of the loss does not answer this: averaged over the images, it is only
+# an upper bound on the information that $z$ carries about $x$ (Hoffman & Johnson 2016). But we can measure the
+# information among a *finite* set of images: how well does $z$ tell which of these $N$ images it came from? At best it
+# gives $\log N$ nats. The package's `elbo_surgery` measures it, but expects a model of the package's own class. That
+# class, `VAE`, has the same two networks and the same loss, so we copy our weights into it.
 
 # %%
 packaged = VAE(shape=shape)
@@ -551,16 +563,17 @@ assert error_code < error_label or not on_mnist
 assert information > math.log(10) or not on_mnist
 
 # %% [markdown]
-# **Answer.** A choice of one in ten carries at most $\log 10 = 2.3$ nats. The code tells nearly all the test images apart,
-# which takes about three times as much, and it brings the image back with a far smaller error.
+# **Answer.** A choice of one in ten carries at most $\log 10 = 2.3$ nats. The code tells nearly all the test images
+# apart, which takes about three times as many nats, and the image rebuilt from it has a far smaller error.
 #
 # ### Distributed is not disentangled
 #
-# It is tempting to go further: one dimension for thickness, one for slant, and so on. The lecture says that each dimension stands
-# for some attribute. Let us look. We take three properties that we can compute from the pixels: the amount of *ink*, the
-# *slant*, and the *width* of the image. For each of the 20 dimensions we ask how much of the variance of the property it
-# explains by itself ($R^2$, from 0 to 1), and then how much all 20 together explain in a linear regression. (Fitting 20
-# coefficients to 1,000 images raises $R^2$ by about 0.02 by chance, which does not matter here.)
+# It is tempting to go further, and to expect one dimension for thickness, one for slant, and so on. The lecture says
+# that each dimension stands for some attribute. Let us see. We take three properties that we can compute from the
+# pixels: the amount of *ink*, the *slant*, and the *width* of the image. For each of the 20 dimensions we ask how much
+# of the variance of the property it explains by itself ($R^2$, from 0 to 1), and then how much all 20 together explain
+# in a linear regression. (Fitting 20 coefficients to 1,000 images raises $R^2$ by about 0.02 by chance, which does not
+# matter here.)
 #
 # **Predict.** Will ink be explained by one dimension, or by many?
 
@@ -589,7 +602,7 @@ def r_squared(features, target):
 
 
 # %% [markdown]
-# For each property, one regression on each single dimension and one on all of them:
+# For each property, we fit one regression on each single dimension and one on all of them.
 
 # %%
 names = ["ink", "slant", "width"]
@@ -617,13 +630,15 @@ assert (best < together - 0.1).all() or not on_mnist
 # %% [markdown]
 # **Answer.** By many. No single dimension explains a property nearly as well as all of them together.
 #
-# **Why?** Nothing in the loss asks for one property in each dimension. The prior is the same in every direction, and the
-# decoder's first layer can mix the dimensions as it likes. What you get is a **distributed** code: several numbers
+# **Why?** Nothing in the loss asks for one property in each dimension. The prior is the same in every direction, and
+# the decoder's first layer can mix the dimensions as it likes. What you get is a **distributed** code: several numbers
 # together describe the image. A code whose dimensions each stand for one property would be **disentangled**, which is a
-# much stronger demand. Locatello et al. (2019) prove that unlabelled data alone cannot single out a disentangled code.
+# much stronger demand. Locatello et al. (2019) prove that, without further assumptions, unlabelled data alone cannot
+# single out a disentangled code.
 #
-# Walking along one dimension shows the same in pictures. Which dimensions are worth walking along? Their KL tells: it bounds
-# the information in each dimension from above, so a dimension with a KL of 0 says nothing.
+# Walking along one dimension shows the same in pictures. Which dimensions are worth walking along? Their KL tells us:
+# averaged over images, it is an upper bound on the information in each dimension, so a dimension with a KL of 0 says
+# nothing.
 
 # %% alt="Four rows of eleven images, each a walk along one dimension of the code: in the upper rows the strokes of a digit bend, fade or grow from left to right; in the lowest row hardly anything changes."
 with torch.no_grad():
@@ -641,8 +656,8 @@ figures.labelled_rows(walks, shape)
 # %% [markdown]
 # ## 8 · The price of information
 #
-# With the factor $\beta$ we can make information cheaper or dearer (Higgins et al. 2017). For a set of networks that differ
-# only in $\beta$, we look at the KL of each dimension.
+# With the factor $\beta$ we can make information cheaper or dearer (Higgins et al. 2017). We train three networks that
+# differ only in $\beta$, and look at the KL of each dimension.
 #
 # **Predict.** What happens to a dimension that saves less reconstruction than it costs?
 
@@ -652,7 +667,7 @@ for beta in (0.25, 1, 4):
     models[beta] = train(beta, beta_epochs)
 
 # %% [markdown]
-# The KL of each dimension, averaged over the test digits and sorted:
+# We average the KL of each dimension over the test digits, and sort the dimensions by it.
 
 # %%
 kl_sorted = {}
@@ -661,11 +676,11 @@ for beta, model in models.items():
         mu_beta, logvar_beta = model.encode(x_test)
     kl_sorted[beta] = kl_to_prior(mu_beta, logvar_beta).mean(0).sort(descending=True).values  # (20,)
 
-# %% alt="Three falling curves, the KL of the 20 dimensions in descending order: the one for β = ¼ stays highest, the one for β = 4 is lowest and reaches zero after some dimensions."
+# %% alt="Three falling curves, the KL of the 20 dimensions in descending order: the one for β = ¼ stays highest, the one for β = 4 is the lowest and falls almost to zero well before the last dimension."
 figures.kl_by_dimension(kl_sorted)
 
 # %% [markdown]
-# All three models are compared by the same yardstick, the two parts of $-L_b$ with $\beta = 1$.
+# We measure all three models with the same yardstick, the two parts of $-L_b$ with $\beta = 1$.
 
 # %%
 table = "| β | dimensions with a KL above 0.1 nats | KL | reconstruction | $-L_b$ |\n|---|---|---|---|---|\n"
@@ -685,15 +700,15 @@ if on_mnist:
 # collapse, one dimension at a time.
 #
 # **Why care about β = 1?** Only with $\beta = 1$ is the training loss itself $-L_b$, a bound on $-\log P(x)$. With
-# $\beta > 1$ the training loss is still an upper bound on $-\log P(x)$, but a looser one. With $\beta < 1$ it is no bound.
-# Whatever $\beta$ was used in training, the table compares the models by the proper $-L_b$.
+# $\beta > 1$ the training loss is still an upper bound on $-\log P(x)$, but a looser one. With $\beta < 1$ it need not
+# be a bound at all. Whatever $\beta$ was used in training, the table compares the models by the proper $-L_b$.
 #
 # ## 9 · Can a VAE overfit?
 #
-# The KL is often called a regularizer. One might hope that it protects from overfitting.
+# The KL is often called a regularizer. One might hope that it protects against overfitting.
 #
-# **Predict.** We compare $-L_b$ on training digits and on test digits, for our model and for one that was trained on only
-# 1,000 digits. Where is there a gap between the two, and of how many nats?
+# **Predict.** We compare $-L_b$ on training digits and on test digits, for our model and for one that was trained on
+# only 1,000 digits. Where is there a gap between the two, and how many nats wide is it?
 
 # %%
 few = images[:n_few]
@@ -729,10 +744,10 @@ display(
 assert gap_few > gap_main + 5 or not on_mnist
 
 # %% [markdown]
-# **Why?** The KL limits how much a code says about *one* image. It does not limit what the weights remember about all of
-# them, and a decoder with 300,000 weights can remember a lot about 1,000 images. A small gap on many digits is partly luck of
-# the draw: two different sets of 1,000 digits differ by a nat or so just because some digits are easier than others.
-# Likelihoods belong on test images, always.
+# **Why?** The KL limits how much a code says about *one* image. It does not limit what the weights remember about all
+# of them, and a decoder with more than 300,000 weights can remember a lot about 1,000 images. The exact size of a small
+# gap is partly the luck of the draw: two different sets of 1,000 digits differ by a nat or so just because some digits
+# are easier than others. Always report likelihoods on test images.
 #
 # ## What the lecture said, what we measured
 
@@ -791,11 +806,11 @@ def my_generate(decode, n, d):
 checks.generate(my_generate)
 
 # %% [markdown]
-# **3. Design: one nat better.** Raise $L_b$ on the test digits by at least one nat over our model, with a training that takes
-# no longer than a minute. You may change the networks, the optimizer, the learning rate and its schedule, the batch size, or
-# the way the decoder's last bias is initialized. Decide with the help of training digits that you set aside: if you try ten
-# designs and pick the best on the test digits, you have tuned on the test set. Assign your model to `my_model`; it needs
-# `encode` and `decode`.
+# **3. Design: one nat better.** Raise $L_b$ on the test digits by at least one nat over our model, with training that
+# takes no longer than a minute. You may change the networks, the optimizer, the learning rate and its schedule, the
+# batch size, or the way the decoder's last bias is initialized. Decide with the help of training digits that you set
+# aside: if you try ten designs and pick the one that is best on the test digits, you have tuned on the test set. Assign
+# your model to `my_model`; it needs `encode` and `decode`.
 
 # %%
 my_model = None  # your trained model

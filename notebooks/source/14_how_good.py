@@ -2,11 +2,12 @@
 # # 14 · How good is a VAE?
 #
 # After this notebook you will be able to
-# - measure $-\log P(x)$ of a VAE by importance weighting, in five lines, and say how far the result is from the truth;
+# - measure $-\log P(x)$ of a VAE by importance weighting, in five lines, and say on which side of the truth the result
+#   errs;
 # - put an honest error bar on a comparison of two models;
-# - say which protocol a number in a paper belongs to, and what it must not be compared with;
-# - give the prior another shape, and explain why samples fail where likelihoods do not notice;
-# - build a model with an exact likelihood, pixel after pixel, and put it beside the VAE.
+# - name the protocol behind a number in a paper, and say which numbers it must not be compared with;
+# - change the shape of the prior, and explain why samples can fail while the likelihood hardly notices;
+# - build a model with an exact likelihood, pixel after pixel, and compare it with the VAE.
 #
 # **Time:** three to four minutes to run on a laptop with two cores, an hour and a half to work through.
 #
@@ -60,18 +61,19 @@ seed = 0
 # %% [markdown]
 # ## 1 · Five lines
 #
-# In the previous chapter we maximized $L_b$, a lower bound on $\log P(x)$. To say how good a model is we want $\log P(x)$
-# itself. We keep the trained networks and tighten the bound: draw $k$ codes from $q(z|x)$, and average the *weights*
+# In [The VAE on MNIST](04_vae.ipynb) we maximized $L_b$, a lower bound on $\log P(x)$. To judge how good a model is, we
+# want $\log P(x)$ itself. We keep the trained networks and tighten the bound: draw $k$ codes from $q(z|x)$, and average
+# the *weights*
 #
 # $$w_i = \frac{P(x|z_i)\,P(z_i)}{q(z_i|x)}, \qquad
 #   -\log P(x) \;\le\; -\,\mathbb{E}\Big[\log \frac1k \sum_{i=1}^k w_i\Big] .$$
 #
-# For $k = 1$ the right side is $-L_b$. As $k$ grows it falls towards $-\log P(x)$, the **negative log-likelihood** or NLL
-# (Burda et al. 2016).
+# For $k = 1$ the right-hand side is $-L_b$. As $k$ grows it falls towards $-\log P(x)$, the **negative log-likelihood**
+# or NLL (Burda et al. 2016).
 #
-# First we need a model. As always, the pixels are drawn black or white anew at each step. `pixels_of` says what is made of the
-# bytes; section 4 will change it. All models of this notebook are trained briefly, on 20,000 digits, so that there can be many
-# of them.
+# First we need a model. As always, each pixel is drawn black or white anew at each step. The argument `pixels_of` is
+# the function that turns bytes into pixels; section 4 will replace it. All models in this notebook are trained briefly,
+# on 20,000 digits, so that we can afford many of them.
 
 # %%
 train_digits = course_digits(train=True)
@@ -79,7 +81,8 @@ test_digits = course_digits(train=False)
 on_mnist = shipped_models_fit(train_digits)  # some checks below assert what was measured on MNIST
 
 # %% [markdown]
-# All sizes come from the data. The test pixels are drawn once and for all, so that every model is measured on the same images.
+# All sizes are taken from the data. The test pixels are drawn once and for all, so that every model is measured on the
+# same images.
 
 # %%
 shape = train_digits.shape  # (28, 28)
@@ -109,8 +112,8 @@ vae = train(seed)
 
 
 # %% [markdown]
-# Here is the estimator. Everything stays in logarithms until the end, because the weights themselves are as small as
-# $e^{-200}$.
+# Here is the estimator. We work with logarithms until the end, because a weight may be as small as $e^{-200}$, which is
+# 0 in single precision.
 
 
 # %%
@@ -170,13 +173,14 @@ display(
 )
 
 # %% [markdown]
-# **Why?** With one draw the gap is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$: our Gaussian $q$ does not have the shape of the true
-# posterior. With many draws, some fall where the true posterior is large and $q$ is not, and they contribute most to the mean.
-# Such draws are rare, so the gain becomes slower and slower. All three numbers are upper bounds on $-\log P(x)$. The
-# difference between the first and the last row is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
+# **Why?** With one draw the gap is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$, which is positive because our
+# Gaussian $q$ does not have the shape of the true posterior. With many draws, some fall where the true posterior is
+# much larger than $q$, and these contribute most to the mean. Such draws are rare, so each further nat takes many more
+# draws than the one before. On average, all three numbers are upper bounds on $-\log P(x)$. The difference between the
+# first and the last row is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
 #
-# The largest $k$ in use is 5,000. For the course's best plain VAE (80 epochs, three seeds, all 10,000 test digits, k = 1, 50
-# and 5,000), `benchmarks/quality.py` measured what this notebook has no time for:
+# Papers often go up to $k = 5{,}000$. This notebook has no time for that, but `benchmarks/quality.py` has done it for
+# the course's best plain VAE (80 epochs, three seeds, all 10,000 test digits):
 
 # %%
 quality = json.loads(QUALITY.read_text())
@@ -185,17 +189,17 @@ for row in range(3):
     print(f"seed {row}: ", "   ".join(f"k = {k}: {mean:.2f}" for k, (mean, _) in measured.items()))
 
 # %% [markdown]
-# Always say which $k$ a number has. Half a nat separates good models, and more than that separates $k = 50$ from
-# $k = 5{,}000$.
+# Always state the $k$ behind a number. Half a nat can decide between two good models, and the results for $k = 50$ and
+# $k = 5{,}000$ differ by more than that.
 #
 # ## 2 · Where does the bound end?
 #
-# With a code of only two numbers we can find out, because the integral over the plane
+# If the code has only two numbers, we can find out, because the integral over the plane
 #
 # $$P(x) = \int P(z)\,P(x|z)\,dz$$
 #
 # can be computed on a grid. For a Bernoulli decoder with logits $\ell$, $\log P(x|z) = \sum_j x_j \ell_j - \sum_j
-# \log(1 + e^{\ell_j})$. The first sum is a matrix product, so a grid of 15,000 codes and all test images is a matter of
+# \log(1 + e^{\ell_j})$. The first sum is a matrix product, so a grid of 15,000 codes and all the test images take only
 # seconds.
 
 # %%
@@ -204,7 +208,8 @@ flat_vae = train(seed, plane_epochs, **plane)
 
 
 # %% [markdown]
-# The likelihood of all test images for all codes of the grid, and the integral as a sum over its cells:
+# First we compute the log-likelihood of every test image under every code of the grid. The integral is then a sum over
+# the cells of the grid.
 
 
 # %%
@@ -226,7 +231,8 @@ def exact_nll(model, x, side=grid_side, reach=4.5):
 
 
 # %% [markdown]
-# **Predict.** For this model, how far above the exact value is the bound with 1, 50 and the largest number of draws?
+# **Predict.** For this model, how far above the exact value will the bound be with 1 draw, with 50, and with the
+# largest number?
 
 # %%
 exact = exact_nll(flat_vae, x_test)  # (T,)
@@ -234,7 +240,7 @@ flat_nlls = {}
 for k in (1, 5, 50, many):
     flat_nlls[k] = nll(flat_vae, x_test, k)  # (T,)
 
-# %% alt="The bound on the NLL falls with the number of draws on a logarithmic axis, steeply at first, and flattens close to a dashed horizontal line, the exact integral."
+# %% alt="The bound on the NLL falls with the number of draws on a logarithmic axis, steeply at first, and flattens out just above a dashed horizontal line, the exact integral."
 figures.bound_and_integral(flat_nlls, exact)
 
 # %% tags=["check"]
@@ -250,18 +256,19 @@ for k in flat_nlls:
     print(f"k = {k:<3}  {gap.mean():.2f} nats above the integral; more than a nat for {share:.0%} of images")
 
 # %% [markdown]
-# **Answer.** With one draw by a nat or two, with many draws by a fraction of a nat. Look at the shares, too: with many draws
-# nearly all images have no gap to speak of, and a few keep a large one.
+# **Answer.** With one draw the bound is too high by a nat or two, and with many draws by a fraction of a nat. Look at
+# the shares, too: with many draws most images have hardly any gap left, while a few keep a large one.
 #
-# **Why?** Our $q$ is a single Gaussian, but the same image may well be explained by codes in two different parts of the plane.
-# If $q$ sits on one of them, its draws hardly ever reach the other, and the weights never learn that it exists. More draws
-# help slowly. In 20 dimensions there is no grid to check against, and the bound is farther from the truth. But it errs on the
-# safe side: on average it never makes a model look better than it is.
+# **Why?** Our $q$ is a single Gaussian, but the same image may well be explained by codes in two different parts of the
+# plane. If $q$ sits on one of them, its draws hardly ever reach the other, and the weights never learn that it exists.
+# More draws help, but slowly. In 20 dimensions there is no grid to check against, and section 1 showed that there is
+# more to gain. But the bound errs on the safe side: on average, it never makes a model look better than it is.
 #
 # ### A mixture of infinitely many
 #
-# The same matrix product shows what the lecture means when it calls the VAE a mixture of infinitely many components. Draw
-# $K$ codes from the prior. Each gives a distribution over images; with weights $1/K$ they form a mixture of $K$ components.
+# The same matrix product shows what the lecture means when it calls the VAE a mixture of infinitely many components.
+# Draw $K$ codes from the prior. Each code gives a distribution over images; with weights $1/K$, these distributions
+# form a mixture of $K$ components.
 #
 # **Predict.** How many components do we need to come within a nat of the integral? The codes here are drawn from the *prior*,
 # not from $q$.
@@ -275,7 +282,7 @@ mixture_nlls = {}
 for size in sizes:
     mixture_nlls[size] = math.log(size) - log_px_z[:size].logsumexp(0)  # (T,)
 
-# %% alt="The NLL of a mixture falls steadily as its components grow from one to ten thousand, and reaches the dashed line of the exact integral."
+# %% alt="The NLL of a mixture falls as the number of its components grows from one to ten thousand, steeply at first, until it meets the dashed line of the exact integral."
 figures.mixture_and_integral(mixture_nlls, exact)
 
 # %% [markdown]
@@ -291,17 +298,18 @@ for size in sizes:
 assert distance[10_000] < distance[100] < distance[1] or not on_mnist
 
 # %% [markdown]
-# **Answer.** Between a hundred and a thousand, for a model as blurred as this one in the plane.
+# **Answer.** Between a hundred and a thousand, for this model. Two numbers say little about a digit, so the decoded
+# images are blurred, and each code serves many digits.
 #
-# **Why?** The sum is a Monte Carlo estimate of $\int P(z) P(x|z)\,dz$, and most codes from the prior have nothing to do with a
-# given $x$. In a plane, a thousand of them suffice. In 20 dimensions no number that we could afford would. That is what $q$
-# is for: it says where to look.
+# **Why?** The sum is a Monte Carlo estimate of $\int P(z) P(x|z)\,dz$, and most codes from the prior have nothing to do
+# with a given $x$. In the plane, a thousand of them suffice. In 20 dimensions, no number that we could afford would be
+# enough. That is what $q$ is for: it tells us where to look.
 #
 # ## 3 · How sure are we?
 #
-# Every NLL here is a mean over a few hundred test images, so it has a **standard error**: the standard deviation over images,
-# divided by the square root of their number. We train two more networks that differ from the first only in their seed, and
-# measure all three on the same images.
+# Every NLL here is a mean over a few hundred test images, so it has a **standard error**: the standard deviation over
+# images, divided by the square root of their number. We train two more networks that differ from the first only in the
+# seed, and measure all three on the same images.
 #
 # **Predict.** Suppose the NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the difference
 # noise?
@@ -314,7 +322,8 @@ for other in seeds[1:]:
 
 
 # %% [markdown]
-# The standard error of a mean, applied first to each network by itself and then to the differences between two networks:
+# We compute the standard error of the mean, first for each network by itself and then for the image-by-image difference
+# between two networks.
 
 
 # %%
@@ -332,7 +341,7 @@ for s in seeds[1:]:
 # %% [markdown]
 # A picture shows why the two kinds of error differ so much.
 
-# %% alt="A cloud of points along the diagonal: images that are improbable under one network are improbable under the other one too."
+# %% alt="A cloud of points along the diagonal: images that are improbable under one network are improbable under the other, too."
 figures.image_by_image(of_seed[seed], of_seed[seed + 1], f"seed {seed}", f"seed {seed + 1}")
 
 # %%
@@ -350,24 +359,25 @@ display(
 assert paired_se < single_se / 2 or not on_mnist
 
 # %% [markdown]
-# **Why?** Some digits are hard for every network: a thick, unusual 8 may cost a hundred nats more than a plain 1. That scatter
-# dominates the standard error of each mean, and it cancels when we take the difference *image by image*. So there are three
-# different uncertainties, and you must say which one you quote:
+# **Why?** Some digits are hard for every network: a thick, unusual 8 may cost a hundred nats more than a plain 1. This
+# variation between images dominates the standard error of each mean, and most of it cancels when we take the difference
+# *image by image*. So there are three different uncertainties, and you must state which one you quote:
 #
-# - the standard error over images says how far the mean would move with another test set;
-# - the paired standard error says whether *these two networks* differ;
-# - the spread between seeds says whether *these two methods* differ. Only several trainings reveal it.
+# - the standard error over images tells you how far the mean would typically move with another test set;
+# - the paired standard error tells you whether *these two networks* differ;
+# - the spread between seeds tells you whether *these two methods* differ. You can only see it by training several
+#   times.
 #
 # ## 4 · What the pixels are
 #
-# Grey MNIST can be turned into training and test data in several ways, and papers use all of them. We train the same network
-# three times, with the same budget:
+# Grey MNIST can be turned into training and test data in several ways, and all three below occur in papers. We train
+# the same network three times, with the same budget:
 #
-# - **drawn**: each pixel is drawn anew, with its brightness as the probability (our protocol);
+# - **drawn**: each pixel is drawn anew, with its brightness as the probability of white (our protocol);
 # - **threshold**: a pixel is white if its brightness exceeds ½;
-# - **grey**: the grey value is put into the formula of the cross-entropy as if it were a pixel.
+# - **grey**: the grey value is put into the formula of the cross-entropy as if it were a black or white pixel.
 #
-# **Predict.** Which of the three reaches the lowest loss, and is that the best model?
+# **Predict.** Which of the three reaches the lowest loss, and does that make it the best model?
 
 
 # %%
@@ -396,7 +406,7 @@ def minus_elbo(model, x, draws=20):
 
 
 # %% [markdown]
-# Each model is measured twice: on test pixels made in its own way, and on drawn ones.
+# We measure each model twice: on test pixels made in the same way as its training pixels, and on drawn ones.
 
 # %%
 flat_bytes = bytes_test.flatten(1)
@@ -411,7 +421,7 @@ on_drawn = {
     "grey": minus_elbo(grey_vae, x_test),
 }
 
-# %% alt="Two bars for each of three ways to treat pixels: measured on its own pixels the thresholded model is lower than the others by many nats; measured on drawn pixels all three are about equal."
+# %% alt="Two bars for each of three ways to treat pixels. Measured on its own pixels, the model trained on thresholded ones has the lowest bar by many nats; measured on drawn pixels, all three bars are about equal."
 figures.protocols(as_trained, on_drawn)
 
 # %%
@@ -425,38 +435,42 @@ if on_mnist:
     assert on_drawn["threshold"] > as_trained["threshold"] + 3
 
 # %% [markdown]
-# **Answer.** The thresholded pixels give by far the lowest number, and it does not show that the model is better. Measured on
+# **Answer.** The thresholded pixels give by far the lowest number, but that does not make the model better. Measured on
 # drawn pixels, the same network has no advantage left.
 #
 # **Why?** A thresholded image has smooth edges and no randomness, so it is easier to predict. The number measures the data as
 # much as the model.
 #
-# The grey loss is not the probability of any image. Because $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a
-# grey image equals the *average* loss over all the ways to draw its pixels. It therefore bounds the NLL of drawn pixels, but
-# loosely, because $q$ sees only the grey image and cannot adapt to the drawing. As a likelihood of *grey* images it means
-# nothing.
+# The grey loss is not a bound on the negative log-probability of the grey image. Because
+# $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a grey image equals the *average* loss over all the
+# ways to draw its pixels, with $q$ always computed from the grey image. It is therefore an upper bound on the average
+# NLL of the drawn images, but a loose one, because $q$ sees only the grey image and cannot adapt to the pixels that
+# were drawn. As a likelihood of *grey* images it means nothing.
 #
 # So two numbers can be compared only if the test pixels were made in the same way.
 #
 # ## 5 · Beside a paper, and what bought what
 #
-# The usual reference for a VAE on MNIST is Burda et al. (2016). Their protocol is close to ours: pixels drawn anew in training,
-# one layer of latent variables, $k = 5{,}000$, all 10,000 test digits. Their training took 3,280 epochs. The rows of the
-# course come from `benchmarks/quality.py`: 60,000 training digits, all 10,000 test digits in one fixed binarization.
+# The usual reference for a VAE on MNIST is Burda et al. (2016). Their protocol is close to ours: pixels drawn anew in
+# training, one layer of latent variables, $k = 5{,}000$, all 10,000 test digits. They trained for 3,280 epochs. The
+# course's models were trained on 60,000 digits and measured on all 10,000 test digits in one fixed binarization. The
+# numbers in the first two rows come from `benchmarks/quality.py`; those in the third are stored with the shipped model.
 
 # %%
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
 
 # %% [markdown]
-# What makes the model of the second row good? `benchmarks/quality.py` also took its ingredients away, one at a time. These
-# are *separate* runs of 30 epochs, in which the falling learning rate and the slow start of the KL are compressed into 30
-# epochs, with matrix products in bfloat16. Each is one seed, and the NLL has $k = 100$.
+# What makes the model of the second row good? `benchmarks/quality.py` also took its ingredients away, one at a time.
+# One of them is the *slow start of the KL*: the factor of the KL rises from 0 to 1 over the first tenth of the
+# training. The comparison uses *separate* runs of only 30 epochs, in which the learning rate falls, and the factor
+# rises, correspondingly faster. Matrix products are computed in bfloat16. Each variant was run with one seed, and its
+# NLL was measured with $k = 100$.
 #
-# **Predict.** Which ingredient bought most: the second hidden layer, the smooth activation (SiLU in place of ReLU), the mean
-# image as the start, the learning rate that falls along a cosine, the slow start of the KL, a larger batch with a higher rate, or
-# 32 dimensions in place of 20?
+# **Predict.** Which ingredient bought the most: the second hidden layer, the smooth activation (SiLU in place of ReLU),
+# the mean image as the start of the decoder's last bias, a learning rate that falls along a cosine, the slow start of
+# the KL, a larger batch with a higher rate, or 32 dimensions in place of 20?
 
-# %% alt="Horizontal bars, the nats lost when one ingredient is taken away: the second layer loses most by far, several lose between one and two nats, and the number of dimensions loses nothing."
+# %% alt="Horizontal bars show the nats lost when one ingredient is taken away: without the second layer the loss is by far the largest, without four others it is between one and two nats, and with fewer dimensions nothing is lost."
 lost = figures.ingredients(quality)
 
 # %%
@@ -469,13 +483,14 @@ display(
 )
 
 # %% [markdown]
-# **Why?** A second, wider layer lets both networks represent more complicated functions; the other ingredients make such networks
-# easier to train. More dimensions of $z$ buy nothing, because surplus dimensions collapse to the prior.
+# **Why?** With a second layer and a little more width, both networks can represent more complicated functions; most of
+# the other ingredients make such networks easier to train. More dimensions of $z$ buy nothing, because surplus
+# dimensions collapse to the prior.
 #
-# How far can you trust the bars? The standard error of each run is 0.23 nats, but it comes from the images, which all runs
-# share, so differences are known better than that (section 3). The three seeds of the
-# 80-epoch recipe differ by less than 0.05 nats. That spread was measured for *one* recipe, so do not read anything into
-# differences of a tenth of a nat.
+# How far can you trust the bars? The NLL of each run has a standard error of about a quarter of a nat, but this error
+# comes from the choice of test images, which all runs share. Differences between runs are therefore known more
+# precisely (section 3). The three seeds of the 80-epoch recipe differ by less than 0.05 nats. That spread was measured
+# for *one* recipe, so do not read anything into differences of a tenth of a nat.
 #
 # ## 6 · A prior like a flower
 #
@@ -483,16 +498,17 @@ display(
 # restriction, because the network that follows can represent any function. That can be tested: if the shape does not matter, a
 # normal and a flower-shaped prior must lead to equally good models.
 #
-# A tempting test is a prior that is uniform on a square. It tests nothing if $q$ is sent through the same map that turns
-# a normal $z$ into a uniform one: that model *is* a VAE with a normal prior whose decoder begins with this fixed map, and its
-# loss is the same to the last digit. A flower cannot be reached from a Gaussian $q$ in this way.
+# A tempting test is a prior that is uniform on a square. It tests nothing if $q$ is sent through the same map that
+# turns a normal $z$ into a uniform one: that model *is* a VAE with a normal prior whose decoder begins with this fixed
+# map, and its loss is the same up to rounding. Our flower is a real test, because $q$ stays a Gaussian in the very
+# plane in which the prior is a flower.
 #
-# For the flower no formula gives the KL. The loss uses the same draw of $z$ for both parts: $\log q(z|x) - \log P(z)$ is an
-# unbiased estimate of the KL.
+# There is no formula for the KL from a Gaussian to the flower. The loss therefore uses the same draw of $z$ for both of
+# its parts: $\log q(z|x) - \log P(z)$ is an unbiased estimate of the KL.
 #
-# We train both models with five seeds each and compare *exact* NLLs, by the integral over the plane.
+# We train both models with five seeds each and compare *exact* NLLs, computed by the integral over the plane.
 #
-# **Predict.** Which prior gives the better likelihood, and by more than the spread between seeds?
+# **Predict.** Which prior gives the better likelihood, and is the difference larger than the spread between seeds?
 
 # %%
 planes = {"normal": [flat_vae], "flower": []}
@@ -502,7 +518,7 @@ for s in range(seed, seed + n_seeds):
     planes["flower"].append(train(s, plane_epochs, prior="flower", **plane))
 
 # %% [markdown]
-# The exact NLL of all the models, one number for each seed:
+# We compute the exact NLL of every model, which gives one number for each seed.
 
 # %%
 exact_means = {}
@@ -528,27 +544,29 @@ display(
 
 # %% [markdown]
 # **Why should there be a difference at all?** The lecture's argument is about what a decoder *can* represent, and for a
-# decoder without limits it is right. The ELBO adds a second demand: the posterior must be close to a Gaussian, or the bound
-# is loose and training works against it. A flower has thin petals and a hole in the middle, and a Gaussian $q$ fits into them
-# badly. And a network that is trained for a short time represents only some functions, not any.
+# decoder without limits it is right. The ELBO adds a second demand: the posterior must be close to a Gaussian. Where it
+# is not, the bound is loose, and training pushes the decoder towards posteriors that are closer to Gaussian, even at
+# some cost in likelihood. A flower has thin petals and a hole in the middle, and a Gaussian $q$ fits neither well.
+# Besides, a small network that is trained for a short time cannot come close to every function. Our experiment does not
+# tell these two causes apart.
 #
 # ## 7 · Why samples fail
 #
-# Look at where the codes of real digits lie, and at where the prior would draw new ones.
+# Look at where the codes of real digits lie, and at where the prior draws new ones.
 #
-# **Predict.** Which parts of the prior will produce something that is no digit?
+# **Predict.** Which parts of the prior will produce something that is not a digit?
 
-# %% alt=["Two planes side by side: numerals, the codes of test digits, over grey points drawn from the prior; in the round cloud they crowd unevenly, in the flower they leave parts of some petals empty.", "Two sheets of samples, from the normal and from the flower-shaped prior: many are digits, some are blurred mixtures of two."]
+# %% alt=["Two planes side by side, in which coloured numerals, the codes of test digits, lie over grey points drawn from the prior. In the round cloud the numerals crowd unevenly; in the flower they leave some of the petals nearly empty.", "Two sheets of samples. From the normal prior, a few are digits and many are blurred mixtures of two; from the flower-shaped prior, more are digits, and some are glaring or broken shapes."]
 torch.manual_seed(seed)
 flower_vae = planes["flower"][0]
 figures.codes_over_prior({"normal": flat_vae, "flower": flower_vae}, x_test, y_test)
 figures.sheets({"normal": flat_vae.generate(30), "flower": flower_vae.generate(30)}, shape)
 
 # %% [markdown]
-# Drag through the plane of the first model. Where the numerals are dense you meet digits; where two groups meet, hybrids;
-# where there are none, the decoder was never asked to draw anything.
+# Drag through the plane of the first model. Where the numerals are dense you meet digits; where two groups meet, you
+# see hybrids; where there are no numerals, the decoder was never asked to draw anything.
 
-# %% alt="On the left the plane with the numerals of encoded test digits; on the right a square grid of images decoded from points of the same plane, in which digits turn into one another."
+# %% alt="On the left, the plane with numerals at the codes of test digits; on the right, a square grid of images decoded from points of the same plane, in which digits turn into one another."
 LatentExplorer(
     lambda z: torch.sigmoid(flat_vae.decoder(z)).reshape(-1, *shape),
     flat_vae.encode(x_test)[0].detach(),
@@ -556,17 +574,17 @@ LatentExplorer(
 )
 
 # %% [markdown]
-# **Answer.** Those that no code visits. The average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$.
-# The decoder is trained on codes from $q(z)$, but samples start from codes from $P(z)$. Wherever the two differ, a sample
-# begins at a place for which the decoder was never trained.
+# **Answer.** Those where the codes of real digits hardly ever fall. The average of $q(z|x)$ over all images is called
+# the **aggregate posterior**, $q(z)$. The decoder is trained on codes from $q(z)$, but samples start from codes from
+# $P(z)$. Wherever the two differ, a sample begins at a place for which the decoder was never trained.
 #
-# **Why does the likelihood hardly notice?** Suppose that no code uses a third of the prior. If the prior were cut down to the
-# other two thirds, the probability of every digit would grow by a factor of 1.5. That is $\log 1.5 = 0.4$ nats, out of a
-# hundred. But every third sample fails.
+# **Why does the likelihood hardly notice?** Suppose that a third of the prior's probability lies where no code ever
+# falls. If the prior were cut down to the other two thirds, the probability of every digit would grow by a factor of
+# 1.5. That is $\log 1.5 = 0.4$ nats, out of a hundred. Yet without the cut, every third sample fails.
 #
-# If this explanation is right, samples must improve when we draw $z$ from something closer to $q(z)$. So we fit a mixture of
-# Gaussians to the codes of the training digits of our 20-dimensional VAE, and use it as the prior (Ghosh et al. 2020). Neither
-# network changes.
+# If this explanation is right, the samples must improve when we draw $z$ from something closer to $q(z)$. So we fit a
+# mixture of Gaussians to the codes of the training digits of our 20-dimensional VAE, and use it as the prior (Ghosh et
+# al. 2020). Neither network changes.
 #
 # **Predict.** Will the samples improve visibly? Will the NLL improve, and by how many nats?
 
@@ -586,7 +604,7 @@ means = torch.as_tensor(fitted.means_).float()  # (K, 20)
 covariances = torch.as_tensor(fitted.covariances_).float()  # (K, 20, 20)
 mixture_prior = MixtureSameFamily(Categorical(weights), MultivariateNormal(means, covariances))
 
-# %% alt="Two sheets of samples from the same decoder: with codes from the normal prior several are broken or blurred, with codes from the fitted mixture most are clear digits."
+# %% alt="Two sheets of samples from the same decoder: with codes from the normal prior, many are broken or blurred; with codes from the fitted mixture, most are clear digits."
 torch.manual_seed(seed)
 with torch.no_grad():
     from_normal = torch.sigmoid(vae.decoder(vae.prior.sample((1_000,))))  # (1000, 784)
@@ -602,8 +620,9 @@ gain = nlls[50] - nll(vae, x_test, 50, prior=mixture_prior)  # (T,), image by im
 print(f"the mixture as prior gains {gain.mean():.2f} ± {standard_error(gain):.2f} nats")
 
 # %% [markdown]
-# To put a number on the samples, we ask the course's classifier how often it is at least 90 % sure of a digit. The anchor is
-# what it says of decoded codes of real test digits: a prior that matched $q(z)$ perfectly would do as well as that.
+# To put a number on the quality of the samples, we ask the course's classifier how often it is more than 90 % sure of a
+# digit. For reference we also decode codes of real test digits: a prior that matched $q(z)$ perfectly would do about as
+# well as they do.
 
 # %%
 sure = {}
@@ -623,19 +642,20 @@ if on_mnist:
 # %% [markdown]
 # **Answer.** The samples improve a great deal, while the NLL improves by only a few nats out of a hundred.
 #
-# **Why?** We repaired the mismatch between $P(z)$ and $q(z)$, and nothing else. Such priors can also be learned together
-# with the networks (Tomczak & Welling 2018). The lesson for evaluation is that likelihood and quality of samples are different
-# things: each can be good while the other is poor (Theis et al. 2016).
+# **Why?** We repaired the mismatch between $P(z)$ and $q(z)$, and nothing else. Such priors can also be learned
+# together with the networks (Tomczak & Welling 2018). The lesson for evaluation is that the likelihood and the quality
+# of samples are different things: each can be good while the other is poor (Theis et al. 2016).
 #
 # ## 8 · Pixel after pixel
 #
-# There are other ways to a likelihood; the lecture mentions PixelRNN. Any distribution over images is a product,
+# A VAE is not the only way to a likelihood; the lecture mentions PixelRNN. Any distribution over images can be written
+# as a product,
 #
 # $$P(x) = \prod_{i=1}^{784} P(x_i \,|\, x_1, \dots, x_{i-1}),$$
 #
-# and each factor can be a small model. The smallest one is a logistic regression: the logit of pixel $i$ is $b_i + \sum_{j<i}
-# w_{ij} x_j$. For all pixels at once this is one matrix product with a **mask** that hides from each pixel itself and all that
-# follow. Here it is for an image of four pixels:
+# and each factor can be a small model of its own. The simplest choice is a logistic regression: the logit of pixel $i$
+# is $b_i + \sum_{j<i} w_{ij} x_j$. For all pixels at once, this is one matrix product with a **mask**, which hides from
+# each pixel its own value and the values of all later pixels. Here is the mask for an image of four pixels:
 
 # %%
 mask = torch.tril(torch.ones(4, 4), diagonal=-1)  # row i: which pixels pixel i may see
@@ -645,8 +665,8 @@ print((weight * mask) @ x)  # pixel 0 sees nothing, pixel 1 sees x[0], pixel 2 s
 
 
 # %% [markdown]
-# The product of all factors is the exact likelihood. There is no $z$, no $q$ and no bound. The biases start at the mean image, so
-# that the corners need not be learned.
+# The product of all factors is the exact likelihood. There is no $z$, no $q$ and no bound. The biases start at the
+# logits of the mean image, so that the model need not learn that corners are black.
 
 
 # %%
@@ -688,7 +708,8 @@ for _ in range(pixel_epochs):
         optimizer.step()
 
 # %% [markdown]
-# No bound is needed here: the test images have an exact NLL, and we compare it image by image with the bound of the VAE.
+# No bound is needed here: we compute the exact NLL of the test images and compare it image by image with the bound of
+# the VAE.
 
 # %%
 with torch.no_grad():
@@ -703,7 +724,7 @@ display(
 )
 
 # %% [markdown]
-# And its samples? They have to be drawn one pixel after another.
+# What do its samples look like? They have to be drawn one pixel after another.
 
 
 # %%
@@ -715,7 +736,7 @@ def draw(model, n):
     return x
 
 
-# %% alt="Rows of ten images: pixel after pixel, black-and-white scribbles with clean strokes but few digits; the VAE's drawn pixels, speckled digits; and, where shown, the shipped model that joins both, digits with clear strokes."
+# %% alt="Rows of ten black-and-white images. Pixel after pixel gives solid strokes and stray dots, but few clear digits; the VAE's drawn pixels give speckled shapes; and, where it is shown, the shipped model that joins both gives thin, connected strokes and mostly clear digits."
 torch.manual_seed(seed)
 rows = {"pixel after pixel": draw(pixelwise, 10), "our VAE, drawn": torch.bernoulli(from_normal[:10])}
 if on_mnist:
@@ -724,10 +745,12 @@ if on_mnist:
 labelled_rows(rows, shape)
 
 # %% [markdown]
-# **Why?** What such a model predicts best is the next pixel of a stroke, and most of the nats of an image are spent there. What
-# it lacks is an idea of the whole: one layer that looks back cannot plan a digit. The VAE is the opposite, with an idea of
-# the whole and independent pixels. The best model of the course joins the two: $z$ says what to draw, and each pixel also
-# hears from those before it (its row in section 5). How much of its $z$ does it then use?
+# **Why?** A pixel resembles its neighbours, and this model sees the neighbours that come before it. The VAE must decide
+# each pixel along the edge of a stroke independently, and that costs nats. What the pixelwise model lacks is an idea of
+# the whole: one layer that looks back cannot plan a digit. The VAE is the opposite: it has an idea of the whole, but
+# given $z$ its pixels are independent. The best model of the course joins the two: $z$ says what to draw, and each
+# pixel also hears from those before it (see the row of the shipped model in section 5). How much use does it then make
+# of its $z$?
 
 # %%
 kl_ours = float(evaluation.elbo(vae, x_test[:100]).kl)
@@ -740,8 +763,9 @@ if on_mnist:
     assert kl_joined < kl_ours
 
 # %% [markdown]
-# Less. What the neighbouring pixels can tell, $z$ need not. A decoder that is strong enough by itself ignores $z$ altogether,
-# which is posterior collapse again. A better likelihood is not always a better code.
+# It uses $z$ less than our VAE does. What the neighbouring pixels can tell, $z$ need not tell. A decoder that is strong
+# enough by itself may ignore $z$ altogether, which is posterior collapse again. A better likelihood does not always
+# come with a better code.
 #
 # ## What the lecture said, what we measured
 
@@ -776,9 +800,9 @@ display(Markdown(claims))
 #
 # Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake.
 #
-# **1. The bound on the NLL.** You are given, for $k$ draws of $z$ and $N$ images, the three logarithms that make up a weight. Stay
-# with logarithms until the end: they may be −5000 for one image and 3000 for another. The result is in nats. Burda et al.
-# *train* with this bound, so your function must be differentiable.
+# **1. The bound on the NLL.** You are given, for $k$ draws of $z$ and $N$ images, the three logarithms that make up
+# each weight. Work with logarithms until the end: they may be −5000 for one image and 3000 for another. The result is
+# in nats. Burda et al. *train* with this bound, so your function must be differentiable.
 
 
 # %%
@@ -794,8 +818,8 @@ def my_nll_bound(log_px_z, log_pz, log_qz):
 checks.nll_bound(my_nll_bound)
 
 # %% [markdown]
-# **2. A paired error bar.** Two models were measured on the same $N$ images. Return the standard error of the difference of their
-# mean NLLs.
+# **2. A paired error bar.** Two models were measured on the same $N$ images. Return the standard error of the
+# difference between their mean NLLs.
 
 
 # %%
@@ -832,13 +856,15 @@ else:
 # %% [markdown]
 # ## Further reading
 #
-# - Burda, Grosse & Salakhutdinov 2016, *Importance Weighted Autoencoders*. The estimator of section 1, also as a loss.
-# - Theis, van den Oord & Bethge 2016, *A Note on the Evaluation of Generative Models*. Why likelihood, samples and usefulness are
-#   three different things.
+# - Burda, Grosse & Salakhutdinov 2016, *Importance Weighted Autoencoders*. Introduces the estimator of section 1, and
+#   trains with it.
+# - Theis, van den Oord & Bethge 2016, *A Note on the Evaluation of Generative Models*. Why likelihood, the look of
+#   samples and usefulness are three different things.
 # - Larochelle & Murray 2011, *The Neural Autoregressive Distribution Estimator*, and Germain et al. 2015, *MADE*. From the single
 #   masked layer of section 8 to deep ones.
-# - van den Oord, Kalchbrenner & Kavukcuoglu 2016, *Pixel Recurrent Neural Networks*. The model that the lecture names.
-# - Tomczak & Welling 2018, *VAE with a VampPrior*, and Ghosh et al. 2020, *From Variational to Deterministic Autoencoders*. Two
-#   ways to a prior that fits the aggregate posterior.
-# - Nalisnick et al. 2019, *Do Deep Generative Models Know What They Don't Know?* A warning: foreign images can be more probable
-#   than those of the training set.
+# - van den Oord, Kalchbrenner & Kavukcuoglu 2016, *Pixel Recurrent Neural Networks*. The model that the lecture
+#   mentions.
+# - Tomczak & Welling 2018, *VAE with a VampPrior*, and Ghosh et al. 2020, *From Variational to Deterministic
+#   Autoencoders*. Two ways to obtain a prior that fits the aggregate posterior.
+# - Nalisnick et al. 2019, *Do Deep Generative Models Know What They Don't Know?* A warning: a model can give images
+#   from another data set a higher probability than those it was trained on.
