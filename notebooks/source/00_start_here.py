@@ -178,7 +178,7 @@ coin = nats(b_test, torch.full((pixels,), 0.5, device=device)).mean().item()
 print(f"fair coins: {coin:.2f} nats per image; {pixels} · ln 2 = {pixels * math.log(2):.2f}")
 
 # %% tags=["check"]
-assert abs(coin - pixels * math.log(2)) < 1e-2  # float32 adds 784 numbers
+assert abs(coin - pixels * math.log(2)) < 1e-2  # rounding of a float32 sum of 784 terms
 
 # %% [markdown]
 # **Answer.** Every image costs $784 \ln 2 \approx 543$ nats.
@@ -402,7 +402,7 @@ claims = f"""
 |---|---|---|
 | an image of 20×20 pixels is a point in 400 dimensions | images of {"×".join(map(str, train.shape))} are points in {x.shape[1]} dimensions | true by definition |
 | P(x) should be high where images look right, and low for odd images | under a model with one rate per pixel, {len(b_test):,} test digits cost {pixelwise:.0f} nats on average ({cheapest_digit:.0f} at least), noise {cost_noise:.0f}, the model's own dust {cost_dust.mean().item():.0f}, a blank page {blank:.0f} | noise is improbable, as it should be; but this P(x) cannot tell dust from digits, and it prefers a blank page to {"every digit" if blank < cheapest_digit else "many digits"} |
-| if we can estimate P(x), we can sample images that look right | test digits cost {coin:.0f} nats with fair coins, {pixelwise:.0f} with rates; samples of the latter are dust | the estimate must be far better than this one: the next chapters |
+| if we can estimate P(x), we can sample images that look right | test digits cost {coin:.0f} nats with fair coins, {pixelwise:.0f} with rates; samples of the latter are dust | the next chapters estimate it far better |
 
 One set of rates, one draw of black and white for each digit, seed {seed}.
 """
@@ -478,7 +478,7 @@ my_cheapest = None  # an image of zeros and ones, floats, (784,), made from rate
 
 # %%
 if my_cheapest is None:
-    print("Replace None by your image first.")
+    print("Replace None with your image first.")
 else:
     print(f"yours {nats(my_cheapest[None], rates).item():.2f} nats, the blank page {blank:.2f} nats")
 

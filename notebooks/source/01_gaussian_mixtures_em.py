@@ -269,7 +269,7 @@ for first, last in ((0, 1), (1, 10), (10, 30), (30, 50), (50, 100), (100, 150)):
     print(f"steps {first:3d} to {last:3d}: gain {history[last] - history[first]:.6f} nats per point")
 
 # %% tags=["check"]
-# EM never loses; float64 keeps 16 digits, and a sum of 400 terms may lose four of them
+# the log-likelihood never falls; float64 keeps 16 digits, and a sum of 400 terms may lose four of them
 assert (gains > -1e-12).all()
 # the plateau: twenty steps that gain less than a quarter of what follows
 assert history[50] - history[30] < (history[100] - history[50]) / 4
@@ -382,7 +382,7 @@ apart = max(differences)
 print(f"largest difference from scikit-learn, in means and log-likelihood: {apart:.1e}")
 
 # %% tags=["check"]
-assert apart < 1e-8  # from the same start EM has no freedom; rounding is 1e-16, and plateaus enlarge it
+assert apart < 1e-8  # EM is deterministic given its start; rounding is 1e-16, and plateaus enlarge it
 
 # %% [markdown]
 # Our program is not at fault: both programs take the same steps and end in the same place.
@@ -513,7 +513,7 @@ log_two = torch.logaddexp(broad.log_prob(twenty), narrow.log_prob(twenty)) - mat
 figures.spike(widths, log_two.mean(1))
 
 # %% tags=["check"]
-# per factor e in s the point on the spike gains 1 nat, so the mean gains 1/20
+# for each factor of e by which s shrinks the point on the spike gains 1 nat, so the mean gains 1/20
 rise = log_two.mean(1)[-1] - log_two.mean(1)[100]
 assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 
@@ -836,7 +836,7 @@ for count in (9, 40):
 # %% tags=["check"]
 if on_mnist and sizes[-1] == 512:
     assert by_label[9.0] > by_bits[9]  # at equal bits the label tells more
-    assert by_bits[40] > by_bits[9] + 0.1  # further bits of the vector go on to help
+    assert by_bits[40] > by_bits[9] + 0.1  # further bits keep helping
     assert sure > 0.8
 
 # %% [markdown]
@@ -862,15 +862,15 @@ claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
 | 1 | to generate, estimate P(x), then sample from it | 20 PCA numbers of a digit: {test_one:.1f} nats on test digits with one Gaussian, {test_best:.1f} with {K_held_out}; samples as drawn above, blurred | holds for 20 numbers; no density of pixels was fitted |
-| 2 | enough weighted Gaussians give a very complicated density | KL falls from {kl[1]:.3f} nats (K = 1) to {kl[K_best]:.4f} (K = {K_best}); {n_points:,} points, one data set | holds, as far as the data suffice |
+| 2 | enough weighted Gaussians can produce a very complicated density | KL falls from {kl[1]:.3f} nats (K = 1) to {kl[K_best]:.4f} (K = {K_best}); {n_points:,} points, one data set | holds, until the data run out |
 | 3 | to sample, pick a component by its weight, then sample that Gaussian | largest difference from the exact distribution {distance:.4f}; chance allows 0.0195 | holds |
 | 4 | if the number of components is known, EM easily finds the rest | the log-likelihood never fell in {len(gains)} steps; {apart:.0e} from scikit-learn. {n_starts} random starts ended between {min(random_ends):.2f} and {max(random_ends):.2f} nats, the true density has {truth_2d:.2f} | easy to run; it finds a local optimum that depends on the start |
 | 4 | the number of components must be decided | eight clouds: BIC chose {chosen_by_bic} on {n_data_sets} data sets; digits: BIC chose {K_bic}, validation digits {K_held_out} | data can guide the decision |
 | 4 | 512 components at most were used; that is too few | validation digits prefer {K_held_out} of {", ".join(map(str, sizes))} ({digit_steps} steps, 20 PCA numbers, one seed) | not tested by likelihood here: more components would need more digits |
-| 5 | a cluster label is not enough; a vector describes different aspects | {label_share:.0%} of the pixels' variance from a label of {label_bits:.0f} bits, {by_bits[9]:.0%} from a vector of 9 bits, {by_bits[40]:.0%} from one of 40 | bit for bit the label tells more; the vector can afford more of them, at one image each |
+| 5 | a cluster label is not enough; a vector describes different aspects | {label_share:.0%} of the pixels' variance from a label of {label_bits:.0f} bits, {by_bits[9]:.0%} from a vector of 9 bits, {by_bits[40]:.0%} from one of 40 | bit for bit the label tells more; the vector can afford more of them, at the cost of one image per bit |
 
 Digits: {len(fit):,} to fit, {len(validation):,} to choose K, {len(z_test):,} to test; pixels in [0, 1]; PCA on all training digits.
-The numbers count the lecture's claims through the whole course.
+Claims are numbered across the whole course.
 """
 display(Markdown(claims))
 
@@ -950,7 +950,7 @@ my_shared_variance = None  # your formula, from few (N,), resp_3 (N, K) and mean
 
 # %%
 if my_shared_variance is None:
-    print("Replace None by your formula first.")
+    print("Replace None with your formula first.")
 else:
     shared = torch.tensor(float(my_shared_variance), requires_grad=True)
     objective = (resp_3 * Normal(means_3, shared.sqrt()).log_prob(few[:, None])).sum()

@@ -229,7 +229,7 @@ figures.tangent(t)
 
 # %% tags=["check"]
 distance_to_tangent = t - 1 - t.log()
-assert distance_to_tangent.min() > -1e-15  # float64 knows numbers near 1 to 2e-16
+assert distance_to_tangent.min() > -1e-15  # float64 resolves numbers near 1 to 2e-16
 assert distance_to_tangent.argmin() == 95  # the smallest value is at t = 1
 
 # %% [markdown]
@@ -759,7 +759,7 @@ q_moves = max(abs(float(b.log_px - a.log_px)) for a, b in zip(em_history[1::2], 
 assert q_moves < 1e-10  # an E-step leaves log P(x) alone
 assert all(b.log_px - a.log_px > -1e-10 for a, b in pairwise(em_history))  # and log P(x) never falls
 final_gap = {name: float(history[-2].gap) for name, history in histories.items()}
-assert min(final_gap["fitted q"], final_gap["encoder"]) > 1e-6  # a few steps of gradient do not close it
+assert min(final_gap["fitted q"], final_gap["encoder"]) > 1e-6  # a few gradient steps do not close it
 
 # %% [markdown]
 # To answer the second question we must hold $P$ fixed. We take EM's final mixture, and fit fresh rows and a fresh encoder
@@ -1102,15 +1102,15 @@ assert error_difference < 1e-13 * size  # rounding of a sum over all pixels, eac
 claims = f"""
 | # | the lecture's idea | measured here | verdict |
 |---|---|---|---|
-| 12 | a VAE is a mixture of infinitely many Gaussians | KL from the integral to 8 Gaussians {kl[8]:.2f} nats, to 512 of them {kl[512]:.0e} | holds, for a $z$ of one dimension |
+| 12 | a VAE is a mixture of infinitely many Gaussians | KL from the integral to 8 Gaussians {kl[8]:.2f} nats, to 512 of them {kl[512]:.0e} | holds, for a one-dimensional $z$ |
 | 14 | $\\log P(x) = L_b + \\mathrm{{KL}}(q(z\\|x)\\,\\|\\,P(z\\|x))$ for any $q$ | largest difference over 100 random points and $q$, in a mixture and a linear model: {identity:.0e} | holds exactly |
-| 15 | raising $L_b$ through $P$ alone may lower the likelihood | one model, $w$ from 1.0 to {w_trap:.1f}: $L_b$ {rise:+.2f}, $\\log P(x)$ {fall:+.2f} nats | it happens |
+| 15 | raising $L_b$ through $P$ alone may lower the likelihood | one model, $w$ from 1.0 to {w_trap:.1f}: $L_b$ {rise:+.2f}, $\\log P(x)$ {fall:+.2f} nats | confirmed: the likelihood may fall |
 | 16 | raising $L_b$ through $q$ leaves $\\log P(x)$ alone and closes the gap; then raising it through $P$ must raise $\\log P(x)$ | {rounds} rounds of EM: E-steps move $\\log P(x)$ by at most {q_moves:.0e} nats, and it never falls. With a tenth of an E-step it falls by {-dip:.2f} nats in the first round; with a $q$ of fixed width it ends {-settled:.2f} nats below its start | holds if the gap is *fully* closed in each round, as in EM; a VAE has no such guarantee |
 | 17 | $L_b$ is a reconstruction minus $\\mathrm{{KL}}(q(z\\|x)\\,\\|\\,P(z))$ | the two sides differ by {float(abs(bound - reconstruction + kl_prior)):.0e}; a KL in closed form {exact_kl:.4f}, from 100,000 samples {estimated[-1]:.4f} ± {errors[-1]:.4f} nats | holds |
 | 18 | with the variance ignored, the reconstruction is an auto-encoder's squared error | equal up to a constant and the factor $1/2s^2$, to {error_difference:.0e} nats | holds; $s^2$ still sets the weight against the KL |
 | 19 | the KL divergence is a distance between distributions | never negative (proved); one pair: {there:.2f} nats one way, {back:.2f} the other | not a distance in the strict sense: it has a direction |
 
-The numbers count the lecture's claims through all chapters. Rows 12, 14 and 15 and the E-step of row 16 are exact
+Claims are numbered across the whole course. Rows 12, 14 and 15 and the E-step of row 16 are exact
 computations; in row 14 the models are random. Digits: {n_fit:,} for training, {len(held_out):,} test digits for the bound, grey
 pixels under a Gaussian decoder. One seed; none of the verdicts rests on a difference between random runs.
 """

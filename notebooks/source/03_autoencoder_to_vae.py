@@ -544,7 +544,7 @@ figures.image_rows({name: between(gap_models[name][0])[::10] for name in ("AE", 
 
 # %% tags=["check"]
 for name in ("AE", "VAE"):
-    # nobody showed a moon between, so somewhere on the line every network is nearly as far off as the cross-fade
+    # no moon in between was shown, so somewhere on the line every network is nearly as far off as the cross-fade
     assert gap_lines[name].amax(1).min() > 0.6 * fade.max()
 
 # %% [markdown]
@@ -746,7 +746,7 @@ bowl_ratio = bowl["score function"][4] / bowl["reparameterization"][4]
 print(f"20 dimensions: the score function's variance is {bowl_ratio:.0f} times that of reparameterization")
 
 # %% tags=["check"]
-assert 350 < bowl_ratio < 600  # exactly 473; a variance of heavy tails is measured to some percent
+assert 350 < bowl_ratio < 600  # exactly 473; a heavy-tailed variance is measured to some percent
 
 # %% [markdown]
 # This is what made VAEs easy to train. With reparameterization, one draw per image is enough.
@@ -1090,9 +1090,9 @@ claims = f"""
 | 6 | half way between the codes of two moons, an auto-encoder may show something other than a moon | worst distance to a true moon on the line, AE / VAE: plain {worst["plain", "AE"]} / {worst["plain", "VAE"]}, deep {worst["deep", "AE"]} / {worst["deep", "VAE"]}, far apart {worst["far apart", "AE"]} / {worst["far apart", "VAE"]}, waves {worst["waves", "AE"]} / {worst["waves", "VAE"]}, faster waves {worst["faster waves", "AE"]} / {worst["faster waves", "VAE"]}, waves and far apart {worst[both, "AE"]} / {worst[both, "VAE"]}; cross-fade {fade.max():.1f} | true as a possibility; it needs a decoder that can turn quickly between its codes, and plain networks, deep ones too, have no holes here |
 | 7 | noise makes neighbours overlap, and where they do, the picture may be a phase between | holes with waves and codes far apart, of {n_seeds} seeds: AE {holes["neither"]}, price only {holes["price only"]}, noise only {holes["noise only"]}, VAE {holes["price and noise"]}. With the phases between hidden, half way AE {gap_middle["AE"]}, VAE {gap_middle["VAE"]}, worst place AE {gap_worst["AE"]}, VAE {gap_worst["VAE"]}. The best of {n_orders} random orders costs {cheapest:.1f} times as much as the right one | noise and price together close the holes on nearly all of these seeds, each alone on fewer; a blend is a phase between only if the neighbours are similar. Otherwise it is a cross-fade, against the lecture's hope |
 | 8 | $c = e^\\sigma \\varepsilon + m$; the exponential keeps the scale positive | the gradient agrees with quadrature; the score function's variance is {score_ratio:.0f} times as large in 1 dimension, {bowl_ratio:.0f} times in a bowl of 20; for $\\sin 10z$ a hundredth | holds; usually, not always, the estimator with less variance |
-| 9 | left alone the network picks noise 0 | noise / spread of the codes {last["VAE without KL"].mean():.4f} ± {last["VAE without KL"].std():.4f} without KL, {last["VAE"].mean():.3f} ± {last["VAE"].std():.3f} with; squared error without KL {spread(errors["VAE without KL"])}, AE {spread(errors["AE"])}, VAE {spread(errors["VAE"])} | holds: towards 0, never at it |
+| 9 | left alone the network picks noise 0 | noise / spread of the codes {last["VAE without KL"].mean():.4f} ± {last["VAE without KL"].std():.4f} without KL, {last["VAE"].mean():.3f} ± {last["VAE"].std():.3f} with; squared error without KL {spread(errors["VAE without KL"])}, AE {spread(errors["AE"])}, VAE {spread(errors["VAE"])} | holds: it tends to 0 but never reaches it |
 | 10 | $e^\\sigma - (1 + \\sigma)$ is lowest at $\\sigma = 0$ | minimum found at σ = {lowest:.0e} | holds |
-| 10 | $m^2$ is an L2 penalty; such penalties make a code sparse | share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%} | it is L2, which makes codes small; sparse is what L1 makes them |
+| 10 | $m^2$ is an L2 penalty; such penalties make a code sparse | share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%} | it is an L2 penalty, which makes codes small; L1 makes them sparse |
 | 11 | the term $T = \\sum (e^\\sigma - (1 + \\sigma) + m^2)$ | equal to 2·KL within {off_variance:.0e} if σ is a log-variance; with $c = e^\\sigma \\varepsilon + m$ it is {ratios.min():.2f} to {ratios.max():.2f} times the KL | right with $c = e^{{\\sigma/2}} \\varepsilon + m$ |
 
 Moons: 33 from new to full (phases hidden: 10), 20×20 pixels, {steps} steps of Adam on all of them at once, Gaussian likelihood with variance {variance}. Claims 6, 7 and 9: {n_seeds} seeds, ± is the standard deviation between them. Claim 8: {n_draws:,} draws from one trained VAE. Distances are roots of summed squared pixel differences. Claims are numbered through the whole course.

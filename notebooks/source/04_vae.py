@@ -538,7 +538,7 @@ with torch.no_grad():
     from_code = torch.sigmoid(vae.decode(mu))
 error_label = float((x_test - from_label).square().sum(1).mean())
 error_code = float((x_test - from_code).square().sum(1).mean())
-print(f"squared error for each image, from the label {error_label:.1f}, from the code {error_code:.1f}")
+print(f"squared error per image: from the label {error_label:.1f}, from the code {error_code:.1f}")
 
 # %% [markdown]
 # How much does the code really tell? The KL term of the loss does not answer this: averaged over the images, it is only
@@ -756,7 +756,7 @@ claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
 | 5 | a cluster label is not enough; a distributed code describes different sides of x | squared error from a label {error_label:.1f}, from the code {error_code:.1f}; information among {len(x_test):,} images {information:.1f} nats, a label at most {math.log(10):.1f} | holds |
-| 5 | each dimension of z stands for some attribute | R² of the best single dimension: ink {best[0]:.2f}, slant {best[1]:.2f}, width {best[2]:.2f}; of all 20 together {together[0]:.2f}, {together[1]:.2f}, {together[2]:.2f} | answered otherwise here: the attributes are spread over many dimensions |
+| 5 | each dimension of z stands for some attribute | R² of the best single dimension: ink {best[0]:.2f}, slant {best[1]:.2f}, width {best[2]:.2f}; of all 20 together {together[0]:.2f}, {together[1]:.2f}, {together[2]:.2f} | not confirmed here: the attributes are spread over many dimensions |
 | 17 | L_b is a KL to the prior and a reconstruction | KL by the formula {closed_form:.3f}, by sampling {sampled:.3f} ± {sampled_se:.3f} nats | holds |
 | 18 | without the variance, the reconstruction is the auto-encoder's error | a Gaussian of fixed variance gives the squared error to {difference:.0e} nats | holds; our Bernoulli decoder gives a cross-entropy instead |
 

@@ -430,7 +430,7 @@ for name in as_trained:
 
 # %% tags=["check"]
 if on_mnist:
-    # Nine nats in the full run; the advantage on the network's own pixels is gone on drawn ones.
+    # Nine nats in the full run; the advantage on the network's own pixels vanishes on drawn ones.
     assert as_trained["threshold"] < as_trained["drawn"] - 3
     assert on_drawn["threshold"] > as_trained["threshold"] + 3
 
@@ -617,7 +617,7 @@ figures.sheets({"z from the normal prior": from_normal[:30], "z from the mixture
 
 # %%
 gain = nlls[50] - nll(vae, x_test, 50, prior=mixture_prior)  # (T,), image by image
-print(f"the mixture as prior gains {gain.mean():.2f} ± {standard_error(gain):.2f} nats")
+print(f"the mixture prior gains {gain.mean():.2f} ± {standard_error(gain):.2f} nats")
 
 # %% [markdown]
 # To put a number on the quality of the samples, we ask the course's classifier how often it is more than 90 % sure of a
@@ -788,7 +788,7 @@ claims = f"""
 |---|---|---|---|
 | 12 | the VAE is a mixture of infinitely many Gaussians (here of Bernoullis) | distance to the exact integral: {distance[10]:.1f} nats with 10 components, {distance[1000]:.1f} with 1,000, {distance[10000]:.1f} with 10,000 | holds |
 | 13 | the prior may have any shape, even a flower; a normal one is no restriction, because the network is powerful | exact NLL, mean (± standard deviation) over {n_seeds} seeds: normal {spread}; difference {prior_gap:+.1f} ± {prior_se:.1f} | any shape can be used; {verdict} |
-| – | no claim of the lecture: does every part of the prior give digits? | {sampled}; NLL gains {gain.mean():.1f} ± {standard_error(gain):.1f} nats | no, only where codes lie |
+| – | no claim of the lecture: does every part of the prior give digits? | {sampled}; NLL gains {gain.mean():.1f} ± {standard_error(gain):.1f} nats | not everywhere: only where codes lie |
 | 33 | there are other ways, such as PixelRNN | exact NLL of one masked layer {pixel_nll.mean():.1f}, bound of the VAE {nlls[many].mean():.1f}; paired difference {pixel_difference.mean():+.1f} ± {standard_error(pixel_difference):.1f} | holds |
 
 Protocol: {len(images):,} training digits, drawn black or white anew at each step; {epochs} epochs ({plane_epochs} in the plane, {pixel_epochs} pixel after pixel); {len(x_test):,} test digits in one fixed binarization; k = {many} unless stated; ± is one standard error over images, or over seeds for the priors. One seed for 12 and 33.
