@@ -45,6 +45,7 @@ plots.use_style()
 n_train = 4_000 if FAST else 60_000  # digits to train on
 n_test = 200 if FAST else 1_000  # test digits
 epochs = 12 if FAST else 5  # of the main model
+record_every = 10 if FAST else 50  # steps between two looks at the test digits
 beta_epochs = 10 if FAST else 2  # of each VAE with another β
 n_few = 200 if FAST else 1_000  # a small training set, for overfitting
 few_epochs = 60 if FAST else 100  # of the model trained on it
@@ -205,7 +206,7 @@ for _ in range(epochs):
         (reconstruction + kl).backward()
         optimizer.step()
         step += 1
-        if step % 50 == 0:
+        if step % record_every == 0:
             with torch.no_grad():
                 reconstruction, kl = parts_of_loss(vae, x_test)
             history.append((step, float(reconstruction), float(kl)))
@@ -423,7 +424,7 @@ def edges(x):
 # %%
 torch.manual_seed(seed)
 with torch.no_grad():
-    many_drawn = torch.bernoulli(torch.sigmoid(vae.decode(torch.randn(n_test, 20))))  # (T, 784)
+    many_drawn = torch.bernoulli(torch.sigmoid(vae.decode(torch.randn(len(x_test), 20))))  # (T, 784)
 print(f"neighbours that differ: {edges(x_test):.0f} in a test digit, {edges(many_drawn):.0f} in a drawn one")
 
 # %% [markdown]
@@ -467,8 +468,8 @@ def undecided(p):
 # half way.
 
 # %%
-a = torch.randint(n_test, (500,))
-b = torch.randint(n_test, (500,))
+a = torch.randint(len(x_test), (500,))
+b = torch.randint(len(x_test), (500,))
 with torch.no_grad():
     end_a = torch.sigmoid(vae.decode(mu[a]))  # (500, 784)
     end_b = torch.sigmoid(vae.decode(mu[b]))
