@@ -220,7 +220,7 @@ if retrain:
     model, _ = recipes.train(recipe, train, seed)
 else:
     model = model_for(train, "conditional_vae")
-d = model.config["latent"]
+d = model.config.latent
 print(f"{recipe.epochs:g} epochs, {d} latent dimensions, layers of {model.config['hidden']} units")
 
 # %% [markdown]
@@ -311,7 +311,7 @@ x_seen, y_seen = binarize(train.images[:probe_digits]).flatten(1), train.labels[
 chance = float(y_test.bincount().max() / len(y_test))  # always naming the most frequent digit
 plain = train_small(recipe.beta, to_encoder=False, to_decoder=False, latent=d)
 with torch.no_grad():
-    q_seen, q_test = model.posterior(x_seen, y_seen), model.posterior(x_test, y_test)
+    q_seen, q_test = model.approximate_posterior(x_seen, y_seen), model.approximate_posterior(x_test, y_test)
     p_seen, p_test = plain.encode(x_seen, y_seen), plain.encode(x_test, y_test)  # mu and logvar each
 probes = {
     "raw pixels": linear_probe(x_seen, y_seen, x_test, y_test),

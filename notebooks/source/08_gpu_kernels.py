@@ -79,7 +79,7 @@ def step(model, optimizer, data, index):
         x = binarize(data[index])
     with record_function("forward"):
         mu, logvar = model.encode(x)
-        logits = model.output(reparameterize(mu, logvar))
+        logits = model.decode(reparameterize(mu, logvar))
     with record_function("loss"):
         loss = (kl_diag(mu, logvar) - log_bernoulli(logits, x)).mean()
     with record_function("backward"):
