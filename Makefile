@@ -41,7 +41,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test notebooks run pages lint bench homework release clean address
+.PHONY: help lab test thorough notebooks run site pages lint bench homework release clean address
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,9 @@ lab: $(STUDENT)  ## install the course into .venv and open JupyterLab on the fir
 test: $(DEVELOPER)  ## run all tests and, with small budgets, all notebooks
 	COURSE_FAST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval-lax tests $(wildcard notebooks/*.ipynb)
 
+thorough: $(DEVELOPER)  ## run the tests with every costly case, which takes an hour
+	@COURSE_THOROUGH=1 $(MAKE) test
+
 notebooks: $(DEVELOPER)  ## run all notebooks in full and save their outputs
 	$(BIN)/python notebooks/build.py run
 
@@ -59,8 +62,10 @@ run: $(DEVELOPER)  ## run one notebook in full and save its outputs: make run NB
 	@test -n "$(NB)" || { echo "Which notebook? For example: make run NB=04"; exit 2; }
 	$(BIN)/python notebooks/build.py run $(NB)
 
-pages: $(DEVELOPER)  ## write all saved notebooks as build/pages/*.html, which need no network
-	$(BIN)/python notebooks/build.py pages
+site: $(DEVELOPER)  ## build the web site into build/site from the saved notebooks; it needs no network
+	$(BIN)/python tools/site/build.py
+
+pages: site  ## another name for make site
 
 lint: $(DEVELOPER)  ## check style and types
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """The code that the course's notebooks share: a core to read in an evening, and satellites around it.
 
-The core, in reading order; each room imports only from those before it: require, files, device; data;
-probability; models; plots; training; evaluation; recipes, shipped (`weights` holds what they load).
+The core, in reading order; each room imports only from those before it: require, files, device, palette;
+data; probability; models; plots; training; evaluation; recipes, shipped (`weights` holds what they load).
 
 The satellites import the core, and the core never imports them: mixtures, toy_gan, figures, kernels, widgets,
 checks, grading. docs/house.md is the map.

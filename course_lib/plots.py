@@ -19,13 +19,8 @@ from torch import Tensor
 
 from course_lib import require
 from course_lib.data.shapes import image_shape
+from course_lib.palette import BOUND, COMPONENTS, DATA, GAP, MODEL, PRIOR, Q  # noqa: F401 (for all who draw)
 from course_lib.probability.elbo import Bound
-
-# Okabe & Ito's palette: told apart with every common kind of colour blindness, and in grey print by label
-DATA, MODEL, Q, BOUND, GAP, PRIOR = "#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
-# Eight of equal rank, after Okabe and Ito; their green, vermilion, yellow and grey are changed, so that any
-# two differ by 20 in CIELAB at least with every common kind of colour blindness (tests/test_widgets_em.py)
-COMPONENTS = ("#0072B2", "#E69F00", "#006B50", "#CC79A7", "#56B4E9", "#C65500", "#F5EE80", "#222222")
 
 
 def use_style() -> None:

@@ -24,6 +24,7 @@ from course_lib.evaluation.likelihood import NLL, nll
 from course_lib.evaluation.samples import judge
 from course_lib.files import check_writable, reason, usable
 from course_lib.models.autoencoder import AutoEncoder
+from course_lib.models.autoregressive_vae import AutoregressiveVAE
 from course_lib.models.conditional_vae import ConditionalVAE
 from course_lib.models.vae import VAE
 from course_lib.probability.likelihoods import observed_pixels
@@ -72,7 +73,8 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
     ),
     # pixels that also hear from those before them: the shipped vae.safetensors
     "best": Recipe(
-        config=WIDE | {"likelihood": "autoregressive", "before": 504},
+        AutoregressiveVAE,
+        WIDE | {"before": 504},
         epochs=200,
         batch_size=256,
         lr=2e-3,
@@ -134,14 +136,11 @@ def train(
         config.setdefault("labels", digits.n_classes)
     model = recipe.model(shape=shape, **config).to(images.device)
     if isinstance(model, ConditionalVAE):
-        require.labels(
-            digits.labels, model.config["labels"]
-        )  # a GPU would stop at such a label, with no word
+        require.labels(digits.labels, model.config.labels)  # a GPU would stop at such a label, with no word
     likelihood = likelihood_name(model)
     gaussian = likelihood == "gaussian"
-    decoder = model.vae.decoder if isinstance(model, ConditionalVAE) else model.decoder
     if recipe.mean_image:
-        decoder.start_at(images.float().mean(0) / 255)
+        model.decoder.start_at(images.float().mean(0) / 255)
     graph = bool(options.get("graph")) and images.device.type == "cuda"
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, fused=True, capturable=graph)
     # a tensor, so that it can change inside a CUDA graph; set here, where it does not change the optimizer's
@@ -195,7 +194,7 @@ def train(
 
 def likelihood_name(model: Any) -> str:
     """The model's likelihood. An auto-encoder's squared error is that of a Gaussian, of a fixed variance."""
-    return "gaussian" if isinstance(model, AutoEncoder) else model.config["likelihood"]
+    return "gaussian" if isinstance(model, AutoEncoder) else model.config.likelihood
 
 
 def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL:
@@ -204,7 +203,7 @@ def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL
     Half the time on such a CPU; on 100 digits the figures moved by 0.003 nats at most. A Gaussian's stay in
     float32, because it divides what was rounded by its variance.
     """
-    rows = 250 if getattr(model, "pixels_before", None) else 1000  # what a CPU's cache takes
+    rows = 250 if isinstance(model, AutoregressiveVAE) else 1000  # what a CPU's cache takes
     half = knows_bfloat16(x.device) and likelihood_name(model) != "gaussian"
     with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
         return nll(model, x, (1, 50, k), y=y, rows_at_once=rows)

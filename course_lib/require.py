@@ -44,6 +44,14 @@ def shape(shape: Sequence[int]) -> None:
         )
 
 
+def widths(hidden: Sequence[int]) -> None:
+    """Raise ValueError unless these are the widths of hidden layers: whole numbers above 0, none or more."""
+    if not isinstance(hidden, Iterable):
+        raise ValueError(f"The hidden layers are a row, one number each: write ({hidden},), not {hidden}.")
+    if not all(is_count(width) for width in hidden):
+        raise ValueError(f"Each layer has a whole number of units or channels, above 0, not {list(hidden)}.")
+
+
 def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
     """Raise ValueError unless x is (N, pixels), N > 0, floating point and in [0, 1].
 

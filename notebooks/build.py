@@ -4,7 +4,6 @@ python notebooks/build.py run [NB ...]      pair, run in full, save outputs (all
 python notebooks/build.py run --fast NB     run with small budgets, save nothing
 python notebooks/build.py sync [NB ...]     pair only: the one of .ipynb and source/*.py that was changed wins
 python notebooks/build.py check [NB ...]    say what is wrong with the saved notebooks
-python notebooks/build.py pages [NB ...]    write them as build/pages/*.html, which need no network
 python notebooks/build.py address OWNER/NAME    write the repository's public address everywhere
 """
 
@@ -31,14 +30,12 @@ from kernel_memory import Meter, limit_of
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from pages import page
 from traitlets.config import Config
 
 from course_lib.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-PAGES = ROOT / "build" / "pages"
 MAX_BYTES = 1_500_000  # GitHub stops drawing a notebook that is much larger
 CELL_SECONDS = 1800
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -519,6 +516,7 @@ def set_address(new: str, root: Path = ROOT) -> list[Path]:
     pattern = re.compile(rf"(?<![\w.-]){re.escape(old)}(?![\w-])")
     files = [root / name for name in ("README.md", "CITATION.cff", "pyproject.toml")]
     files += sorted((root / "notebooks" / "source").glob("*.py"))
+    files += sorted((root / "docs").glob("*.md"))  # the site itself takes the address from pyproject.toml
     changed = []
     for path in files:
         text = path.read_text(encoding="utf-8")
@@ -548,7 +546,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("action", choices=["run", "sync", "check", "pages", "address"])
+    parser.add_argument("action", choices=["run", "sync", "check", "address"])
     parser.add_argument("names", nargs="*", metavar="NB")
     parser.add_argument("--fast", action="store_true", help="small budgets, nothing saved")
     options = parser.parse_intermixed_args(arguments)  # so that --fast may stand before or after NB
@@ -572,11 +570,6 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{notebook.stem}: {seconds:.0f} s, {memory}", flush=True)
             elif options.action == "sync":
                 pair(notebook)
-            elif options.action == "pages":
-                path = PAGES / f"{notebook.stem}.html"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, page(notebook))
-                print(path.relative_to(ROOT))
             else:
                 problems = check(notebook)
                 print("\n".join(problems) or f"{notebook.stem}: all is well")

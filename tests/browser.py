@@ -15,6 +15,8 @@ or Playwright is missing the tests are skipped. $COURSE_CHROMIUM names the brows
 """
 
 import contextlib
+import functools
+import json
 import os
 import re
 import secrets
@@ -320,6 +322,31 @@ class Idleness:
     def drawn(self) -> list[str]:
         """How often each widget of the page has been drawn."""
         return self.page.eval_on_selector_all(".course-widget", "all => all.map((e) => e.dataset.drawn)")
+
+
+def run_node(folder: Path, source: str, function: str, argument):
+    """As `run_module`, without a browser: `source` must not need a page before it is asked to draw."""
+    # a page is asked at once whether its reader wants less motion
+    stub = "globalThis.window = { matchMedia: () => ({ matches: false }) };\n"
+    (folder / "widget.mjs").write_text(source, encoding="utf-8")
+    (folder / "argument.json").write_text(json.dumps(argument))
+    (folder / "main.mjs").write_text(
+        f'import fs from "fs";\n{stub}'
+        'const m = await import("./widget.mjs");\n'
+        f"const out = await ({function})(m, JSON.parse(fs.readFileSync('argument.json')));\n"
+        "fs.writeFileSync('out.json', JSON.stringify(out));"
+    )
+    done = subprocess.run(["node", "main.mjs"], cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "out.json").read_text())
+
+
+@pytest.fixture
+def javascript(request, tmp_path):
+    """Runs a module's code, in node where it is installed (it starts in no time), else in Chromium."""
+    if shutil.which("node"):
+        return functools.partial(run_node, tmp_path)
+    return functools.partial(run_module, request.getfixturevalue("chromium"))
 
 
 def run_module(browser, source: str, function: str, argument):

@@ -39,7 +39,7 @@ def test_a_saved_model_is_the_same_model(arguments, tmp_path):
     save_model(ae, tmp_path / "ae.safetensors")
     again = load_model(tmp_path / "ae.safetensors")
     x = torch.rand(3, int(np.prod(arguments["shape"])))
-    assert again.config == ae.config == AutoEncoder(**ae.config).config
+    assert again.config == ae.config == AutoEncoder(**ae.config.to_json()).config
     assert torch.equal(again.decode(again.encode(x)), ae.decode(ae.encode(x)))
 
 

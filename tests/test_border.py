@@ -13,6 +13,7 @@ CORE = [
     "require",
     "files",
     "device",
+    "palette",
     "data",
     "probability",
     "models",

@@ -4,17 +4,16 @@ What the widget can do alone is tested in test_widgets_toy_gan_browser.py; here 
 """
 
 import json
-import os
 
 import nbformat
 import pytest
 from browser import ROOT, Page
-from test_notebooks import build
 from test_widgets_toy_gan_browser import GAN, choose, data, press, settings, stands_still
+from thorough import THOROUGH
 
 from course_lib.widgets import ToyGAN
 
-pytest_plugins = ["browser"]
+pytest_plugins = ["browser", "site_folder"]
 
 CHAPTER = ROOT / "notebooks" / "06_toy_gan.ipynb"
 CODE = [(i, c) for i, c in enumerate(nbformat.read(CHAPTER, as_version=4).cells) if c.cell_type == "code"]
@@ -22,11 +21,8 @@ WIDGET = next(i for i, c in CODE if c.source.strip() == "ToyGAN()")
 LIVE = "application/vnd.jupyter.widget-view+json"
 
 
-# Other tests open widgets in Notebook 7 as well; there the whole chapter runs where everything is asked for.
-EVERYTHING = os.environ.get("COURSE_EVERY_CHAPTER", "") not in ("", "0")
-
-
-@pytest.fixture(scope="module", params=["lab", "notebook", "exported"] if EVERYTHING else ["lab", "exported"])
+# Other tests open widgets in Notebook 7 as well; there the whole chapter only runs in a thorough run.
+@pytest.fixture(scope="module", params=["lab", "notebook", "exported"] if THOROUGH else ["lab", "exported"])
 def chapter(request, chromium):
     """The chapter in an interface, all its cells run once, or exported; the tests go down it in order."""
     if request.param == "exported":
@@ -50,10 +46,9 @@ def chapter(request, chromium):
 
 
 @pytest.fixture(scope="module")
-def exported(chromium, tmp_path_factory):
-    """The chapter as it is saved, exported, opened from disk; `asked`: what it wanted from the network."""
-    path = tmp_path_factory.mktemp("chapter") / "06_toy_gan.html"
-    path.write_text(build.page(CHAPTER), encoding="utf-8")
+def exported(chromium, site):
+    """The chapter's page of the site, opened from disk; `asked`: what it wanted from the network."""
+    path = site / "notebooks" / f"{CHAPTER.stem}.html"
     page = Page(chromium, 1100, 1000)
     page.asked = []
     page.on("request", lambda r: page.asked.append(r.url) if r.url.startswith("http") else None)
@@ -98,10 +93,12 @@ def test_every_cell_ran_and_shows_what_the_saved_chapter_shows(chapter):
 def test_the_exported_chapter_needs_no_network(exported):
     assert exported.asked == []
     assert exported.errors == []
-    prose = "".join(exported.locator(".jp-RenderedMarkdown").all_inner_texts())
+    prose = "".join(exported.locator("article :is(p, li):not(:has(code))").all_inner_texts())
     assert "−log D" in prose
     assert not set("$\\") & set(prose)  # no TeX that waits for MathJax
-    pictures = exported.eval_on_selector_all("img", "all => all.map((e) => [e.complete, e.naturalWidth])")
+    pictures = exported.eval_on_selector_all(
+        "article img", "all => all.map((e) => [e.complete, e.naturalWidth])"
+    )
     saved = sum("image/png" in o.get("data", {}) for _, c in CODE for o in c.outputs)
     assert len(pictures) == saved - 1  # the widget's picture has given way to the widget
     assert all(complete and width > 300 for complete, width in pictures)
@@ -124,10 +121,11 @@ def test_it_plays_pauses_steps_rewinds_and_resets(page):
     page.wait(f"d.dupdates === '{d + 1}' && d.gupdates === '{g}' && d.step === '{step}'", GAN)
     press(page, "G step: one update of the generator")
     page.wait(f"d.dupdates === '{d + 1}' && d.gupdates === '{g + 1}'", GAN)
-    if hasattr(page, "path"):  # it is the kernel that plays
-        shown = "next(o for o in gc.get_objects() if type(o).__name__ == 'ToyGAN').game"
-        updates = page.run_code(f"import gc; g = {shown}; print(g.rounds, g.d_updates, g.g_updates)")
-        assert [int(n) for n in updates.split()] == [step, d + 1, g + 1]
+    if hasattr(page, "path"):  # Python is told
+        shown = "next(o for o in gc.get_objects() if type(o).__name__ == 'ToyGAN').state"
+        code = f"import gc; s = {shown}; print(s.get('rounds'), s.get('d_updates'), s.get('g_updates'))"
+        wanted = [str(step), str(d + 1), str(g + 1)]
+        assert page.wait_code(code, lambda told: told.split() == wanted).split() == wanted
     slider = page.locator(GAN).first.get_by_label("Timeline: rewind to an earlier moment")
     slider.focus()
     slider.press("Home")

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score
 
 from course_lib.data import Digits, fixed_binarization, mnist, uci_digits
 from course_lib.evaluation import classifier
-from course_lib.evaluation.classifier import SHIPPED, Classifier, augment, train_classifier
+from course_lib.evaluation.classifier import SHIPPED, Classifier, ClassifierConfig, augment, train_classifier
 from course_lib.training.checkpoints import describe, load_model, save_model
 
 LEARNT = 0.95  # of 1,000 test digits, after 2,000 and 4 epochs: measured 0.976, binarized 0.962
@@ -77,7 +77,7 @@ def test_shapes_and_the_last_hidden_layer(referee, test_digits):
     torch.testing.assert_close(referee(x[2:3]), logits[2:3])  # evaluation mode: one image alone
     assert not referee.training
     assert referee(x[:0]).shape == (0, 10)
-    assert Classifier(**referee.config).load_state_dict(referee.state_dict())
+    assert Classifier(**referee.config.to_json()).load_state_dict(referee.state_dict())
 
 
 def test_gradients_reach_the_image(referee, test_digits):
@@ -229,7 +229,7 @@ def test_any_size_channels_and_classes(shape, classes, tmp_path):
     assert model(x).shape == (3, classes)
     assert model.features(x).shape == (3, 64)
     torch.testing.assert_close(model(x.flatten(1)), model(x))
-    assert model.config == {"shape": list(shape), "classes": classes}
+    assert model.config == ClassifierConfig(tuple(shape), classes)
     save_model(model, tmp_path / "model")
     torch.testing.assert_close(load_model(tmp_path / "model")(x), model(x))
 
@@ -237,19 +237,19 @@ def test_any_size_channels_and_classes(shape, classes, tmp_path):
 def test_mnist_is_what_it_was():
     """The shipped file has an empty config: the defaults are MNIST's, layer by layer."""
     assert describe(SHIPPED)["config"] == {}
-    assert Classifier.load().config == {"shape": [28, 28], "classes": 10}
+    assert Classifier.load().config == ClassifierConfig((28, 28), 10)
     assert sum(p.numel() for p in Classifier().parameters()) == 191_986
 
 
 def test_shape_and_classes_come_from_the_digits():
     small = uci_digits(train=True, quiet=True)
     model = train_classifier(small, epochs=6, batch_size=64, quiet=True)
-    assert model.config == {"shape": [8, 8], "classes": 10}
+    assert model.config == ClassifierConfig((8, 8), 10)
     test = uci_digits(train=False, quiet=True)
     assert model.accuracy(test.images, test.labels) > 0.9
     assert model.accuracy(test.pixels(), test.labels) == model.accuracy(test.images, test.labels)
     model = train_classifier(colours(600), epochs=6, batch_size=50, quiet=True)
-    assert model.config == {"shape": [3, 12, 8], "classes": 5}
+    assert model.config == ClassifierConfig((3, 12, 8), 5)
     test = colours(300, seed=1)
     right = model.accuracy(test.images, test.labels)
     assert right > 0.9

@@ -1,19 +1,18 @@
 """Chapters on other data than MNIST: UCI's 8×8 digits, and a folder of four shapes, 12×12, that is made here.
 
-`COURSE_EVERY_CHAPTER=1` runs every chapter on both, which takes minutes; else the tests run some of them.
+A thorough run tries every chapter on both, which takes minutes; else the tests run one chapter on each.
 """
 
-import os
 import struct
 
 import numpy as np
 import pytest
 from test_notebooks import build
+from thorough import THOROUGH
 
 CHAPTERS = ("00", "01", "02", "04", "05", "07")
 EVERY = [(chapter, data) for chapter in CHAPTERS for data in ("uci", "shapes")]
-SOME = [("00", "uci"), ("04", "uci"), ("01", "shapes"), ("05", "shapes")]
-RUN = EVERY if os.environ.get("COURSE_EVERY_CHAPTER", "") not in ("", "0") else SOME
+RUN = EVERY if THOROUGH else [("00", "uci"), ("05", "shapes")]
 
 
 def draw(kind, random):

@@ -387,7 +387,7 @@ def test_recipes_train_on_any_data_set(folder):
     recipe = Recipe(config={"latent": 2, "hidden": [8]}, batch_size=10)
     model, _ = train(recipe, folder, epochs=1, quiet=True)
     again, _ = train(recipe, Digits.from_dataset(folder), epochs=1, quiet=True)
-    assert model.config["shape"] == [8, 8]
+    assert model.config.shape == (8, 8)
     for ours, theirs in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -397,7 +397,7 @@ def test_gans_train_on_any_data_set(folder):
     recipe = GANRecipe(config, batch_size=10)
     for of in (train, train_gan):
         gan, _ = of(recipe, folder, epochs=1, quiet=True)
-        assert gan.config["shape"] == [8, 8]
+        assert gan.config.shape == (8, 8)
 
 
 def test_recipes_name_what_is_no_data_set():

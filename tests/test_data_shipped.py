@@ -27,10 +27,10 @@ def mnist_like(shapes):
 def test_on_other_data_a_model_is_trained_in_place_of_the_shipped_one(shapes, capsys, name, kind):
     model = model_for(shapes, name, steps=2)
     assert type(model) is kind
-    assert model.config["shape"] == [8, 8]
+    assert model.config.shape == (8, 8)
     assert not model.training
     if name == "conditional_vae":
-        assert model.config["labels"] == 3
+        assert model.config.labels == 3
     assert capsys.readouterr().out == (
         f"The shipped {name} knows MNIST only; in its place one was trained for 2 epochs.\n"
     )
@@ -44,7 +44,7 @@ def test_on_other_data_a_classifier_is_trained_in_place_of_the_shipped_one(shape
 
 @pytest.mark.parametrize("name", ["vae", "conditional_vae", "gan"])
 def test_on_mnist_the_shipped_ones_are_taken(mnist_like, capsys, name):
-    assert model_for(mnist_like, name).config["shape"] == [28, 28]
+    assert model_for(mnist_like, name).config.shape == (28, 28)
     assert capsys.readouterr().out == ""
 
 

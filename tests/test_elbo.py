@@ -171,7 +171,7 @@ def test_for_any_gaussian_q_the_bound_and_its_gap_add_up_to_log_px(kind, d):
 
 def test_the_linear_models_own_posterior_closes_the_gap():
     model, x = linear(3), torch.randn(9, 5)
-    torch.testing.assert_close(elbo(model, model.posterior(x), x).gap, torch.zeros(9), **EXACT)
+    torch.testing.assert_close(elbo(model, model.true_posterior(x), x).gap, torch.zeros(9), **EXACT)
 
 
 def test_the_reconstruction_is_the_squared_error_when_q_is_sharp():
@@ -396,7 +396,7 @@ def test_large_images_pass_through_the_model_a_few_draws_at_a_time():
         return model.likelihood(z)
 
     watched = LatentModel(model.prior, likelihood)
-    q = model.posterior(x)
+    q = model.true_posterior(x)
     importance_weighted_bound(watched, q, x, 30)
     assert max(seen) <= 500_000
     assert len(seen) == 10  # three draws at a time
@@ -422,7 +422,7 @@ def test_drawing_in_chunks_is_the_same_estimate():
 
 def test_with_the_posterior_one_draw_is_enough():
     model, x = linear(), torch.randn(4, 5)
-    q = model.posterior(x)
+    q = model.true_posterior(x)
     torch.testing.assert_close(importance_weighted_bound(model, q, x, 1), model.log_px(x), **EXACT)
     torch.testing.assert_close(importance_weighted_bound(model, q, x, 7, at_once=2), model.log_px(x), **EXACT)
 
@@ -543,7 +543,7 @@ def test_what_does_not_fit_together_is_named():
 
 def test_bytes_and_parts_of_draws_are_named():
     model = LinearGaussian.create(torch.ones(3, 2), torch.zeros(3), 0.5)
-    q, x = model.posterior(torch.zeros(4, 3)), torch.full((4, 3), 200, dtype=torch.uint8)
+    q, x = model.true_posterior(torch.zeros(4, 3)), torch.full((4, 3), 200, dtype=torch.uint8)
     for measure in (lambda: elbo(model, q, x), lambda: importance_weighted_bound(model, q, x, 3)):
         with pytest.raises(ValueError, match=r"These x are bytes, up to 255: pass pixels in \[0, 1\]"):
             measure()

@@ -52,7 +52,7 @@ def rows(gan, n=5, seed=1):
 
 
 def labels_of(gan):
-    return Y if gan.config["labels"] else None
+    return Y if gan.config.labels else None
 
 
 def copy_of(module):

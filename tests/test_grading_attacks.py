@@ -10,6 +10,7 @@ import threading
 import time
 import types
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -117,7 +118,8 @@ def test_an_attack_gains_nothing_and_harms_nobody(attack: Attack, server, sandbo
     before = snapshot(Path(sandbox.course_folder()))
     cells = [source.replace("PORT", str(port)) for source in attack.cells if source]
     started = time.monotonic()
-    result = grade(notebook(*cells))
+    lasting = attack.name in ("endless_stubborn", "alarm_disarmed")  # only the judge's own clock ends these
+    result = grade(notebook(*cells), limits=replace(LIMITS, seconds=15) if lasting else LIMITS)
     assert result.points == attack.earns, result.verdicts
     assert all(verdict["sentence"] for verdict in result.verdicts.values())
     texts = " ".join([*result.notes, *(verdict["sentence"] for verdict in result.verdicts.values())])

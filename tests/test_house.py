@@ -21,6 +21,10 @@ from test_notebooks import build
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+PAGES[ROOT / "README.md"] = README
+EVERY_PAGE = "\n".join(PAGES.values())
+INSTALLING = PAGES[ROOT / "docs" / "installing.md"]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):.*?## ", MAKEFILE, re.M))
 
@@ -95,9 +99,9 @@ def test_all_files_promise_the_same_pythons():
     assert f"You need Python {in_words}" in README
     assert MAKEFILE.count(f"The course needs Python {in_words}") == 2  # nothing found; the wrong one named
     assert "not (3, 11) <= sys.version_info < (3, 15)" in MAKEFILE
-    for command in re.findall(r"^py -(\S+) ", README, re.M):
+    for command in re.findall(r"^py -(\S+) ", INSTALLING, re.M):
         assert command in names  # `py -3` would take the newest, whichever it is
-    for path in re.findall(r"/path/to/python([\d.]*\d)", README + MAKEFILE):
+    for path in re.findall(r"/path/to/python([\d.]*\d)", INSTALLING + MAKEFILE):
         assert path in names
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     assert settings["mypy"]["python_version"] == names[0]
@@ -121,7 +125,7 @@ def test_conda_environment_agrees_with_pyproject():
 def test_developers_are_told_to_install_all_extras():
     everything = ".[" + ",".join(PROJECT["optional-dependencies"]) + "]"
     assert f"DEVELOPERS_LIST := {everything}\n" in MAKEFILE
-    for page in (README, (ROOT / "environment.yml").read_text(encoding="utf-8")):
+    for page in (INSTALLING, (ROOT / "environment.yml").read_text(encoding="utf-8")):
         assert f'-c constraints.txt -e "{everything}"' in page
 
 
@@ -261,27 +265,32 @@ def test_a_missing_argument_is_asked_for(command):
 # ---------------------------------------------------------------- README
 
 
-def test_readme_names_exactly_the_targets_that_exist():
-    spans = "\n".join(re.findall(r"```.*?```|`[^`]+`", README, re.S))
+def test_readme_is_short():
+    assert len(README.split()) <= 900
+
+
+def test_the_pages_name_exactly_the_targets_that_exist():
+    spans = "\n".join(re.findall(r"```.*?```|`[^`]+`", EVERY_PAGE, re.S))
     assert set(re.findall(r"\bmake ([a-z]+)\b", spans)) == TARGETS
 
 
-def test_links_in_readme_lead_somewhere():
-    links = re.findall(r"\]\(([^)\s]+)\)|<img[^>]* src=\"([^\"]+)\"", README)
-    links = [a or b for a, b in links]
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_of_a_page_lead_somewhere(page):
+    found = re.findall(r"\]\(([^)\s]+)\)|<img[^>]* src=\"([^\"]+)\"", PAGES[page])
+    links = [a or b for a, b in found]
     local = [link.split("#")[0] for link in links if "://" not in link and not link.startswith("#")]
-    assert local
-    assert [link for link in local if not (ROOT / link).exists()] == []
+    assert [link for link in local if not (page.parent / link).exists()] == []
     headings = {
-        re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.+)$", README, re.M)
+        re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-")
+        for h in re.findall(r"^#+ (.+)$", PAGES[page], re.M)
     }
     assert {link[1:] for link in links if link.startswith("#")} <= headings
 
 
-def test_the_readmes_python_runs(tmp_path, monkeypatch):
-    """Both examples for authors, each on its own, as somebody would paste them."""
+def test_the_python_for_contributors_runs(tmp_path, monkeypatch):
+    """Both examples, each on its own, as somebody would paste them."""
     monkeypatch.chdir(tmp_path)
-    examples = re.findall(r"```python\n(.*?)```", README, re.S)
+    examples = re.findall(r"```python\n(.*?)```", PAGES[ROOT / "docs" / "contributing.md"], re.S)
     assert len(examples) == 2
     for example in examples:
         exec(example, {"__name__": "pasted"})

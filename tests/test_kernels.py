@@ -231,7 +231,7 @@ W, V = torch.ones(1), torch.ones(1, 9)
         (lambda: kernels.mixture_statistics(A, -W, V, V), "the smallest are 1 and -1"),
         (lambda: kernels.mixture_statistics(A, W, V, V.to("meta")), "must be on one device"),
         (lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), likelihood="gaussian"), A), "not gaussian"),
-        (lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), prior="uniform"), A), "not bernoulli and uniform"),
+        (lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), prior="flower"), A), "not bernoulli and flower"),
     ],
 )
 def test_what_does_not_fit_is_said(call, sentence):

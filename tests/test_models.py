@@ -12,6 +12,7 @@ from course_lib import require
 from course_lib.data.shapes import image_shape
 from course_lib.models.autoencoder import AutoEncoder
 from course_lib.models.autoregressive import Autoregressive
+from course_lib.models.autoregressive_vae import AutoregressiveVAE
 from course_lib.models.conditional_vae import ConditionalVAE
 from course_lib.models.gan import GAN, update_discriminator, update_generator
 from course_lib.models.vae import VAE
@@ -22,8 +23,7 @@ VAES = {
     "bernoulli": {},
     "gaussian": {"likelihood": "gaussian"},
     "fixed variance": {"likelihood": "gaussian", "variance": 0.1},
-    "autoregressive": {"likelihood": "autoregressive", "before": 9},
-    "uniform": {"prior": "uniform"},
+    "autoregressive": {"before": 9},
     "flower": {"prior": "flower", "latent": 2},
 }
 X = torch.rand(5, 16, generator=torch.Generator().manual_seed(0)).round()
@@ -32,7 +32,7 @@ Y = torch.tensor([2, 0, 1, 1, 2])
 
 def vae(kind="bernoulli"):
     torch.manual_seed(0)
-    return VAE(**(SIZE | VAES[kind]))
+    return (AutoregressiveVAE if kind == "autoregressive" else VAE)(**(SIZE | VAES[kind]))
 
 
 def conditional():
@@ -70,7 +70,6 @@ def test_a_vae_called_gives_its_reconstruction(kind):
     torch.manual_seed(1)
     mu, logvar = model.encode(X)
     z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
-    z = model.to_cube(z) if model.to_cube else z
     torch.testing.assert_close(found, model.likelihood(z).mean)
 
 
@@ -181,7 +180,7 @@ def test_a_wrapped_generator_trains(one_process):
 CALLS = {
     "vae.loss": lambda x: vae().loss(x),
     "vae": lambda x: vae()(x),
-    "vae.posterior": lambda x: vae().posterior(x),
+    "vae.posterior": lambda x: vae().approximate_posterior(x),
     "conditional.loss": lambda x: conditional().loss(x, Y),
     "conditional": lambda x: conditional()(x, Y),
     "auto-encoder": lambda x: auto_encoder()(x),
@@ -213,7 +212,7 @@ def test_images_on_another_device_are_named(call):
 def test_codes_of_another_precision_are_named():
     z = torch.zeros(5, 3)
     calls = (
-        vae().output,
+        vae().decode,
         vae().likelihood,
         auto_encoder().decode,
         gan().images,
@@ -241,7 +240,7 @@ def test_a_vae_in_double_precision_is_so_throughout(kind):
 @pytest.mark.parametrize("arguments", [{}, {"kinds": 4}, {"labels": 3}, {"spectral": True}], ids=str)
 def test_a_gan_in_double_precision_plays(arguments):
     game = gan(**arguments).double()
-    y = Y if game.config["labels"] else None
+    y = Y if game.config.labels else None
     assert game.noise(2).dtype == torch.float64
     assert game.generate(5, y).dtype == torch.float64
     g = torch.optim.Adam(game.generator.parameters())
@@ -289,7 +288,7 @@ def test_on_a_gpu_the_first_images_of_a_model_are_looked_at():
 def test_codes_of_a_wrong_length_are_named():
     calls = {
         "decode": auto_encoder().decode,
-        "output": vae().output,
+        "output": vae().decode,
         "likelihood": vae().likelihood,
         "autoregressive": vae("autoregressive").likelihood,
         "gan": gan().images,
@@ -353,9 +352,10 @@ def test_other_arguments_that_cannot_be():
     for variance in (float("nan"), float("inf"), True, "0.1"):
         with pytest.raises(ValueError, match="A variance is a number above 0, or None to be learned"):
             VAE(likelihood="gaussian", variance=variance)
-    for name, sentence in (("beside", "0 or more"), ("before", "at least 1")):
-        with pytest.raises(ValueError, match=f"{name} counts .*{sentence}, not 2.5"):
-            VAE(**{name: 2.5})
+    with pytest.raises(ValueError, match=r"before counts .*at least 1, not 2.5"):
+        AutoregressiveVAE(before=2.5)
+    with pytest.raises(TypeError, match="before"):
+        VAE(before=9)
     for labels in (2.5, True, "3"):
         with pytest.raises(ValueError, match="labels is a number of classes, at least 1"):
             ConditionalVAE(labels)

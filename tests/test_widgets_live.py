@@ -1,46 +1,67 @@
-"""The protocol of the live widgets."""
+"""What all live widgets share: saved output, traits that follow the browser, engines, questions."""
 
 import base64
 import io
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from browser import WIDGET_VIEW, run_module
+from browser import ROOT, WIDGET_VIEW, run_module
 from matplotlib.figure import Figure
 from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 
 from course_lib.widgets import ElboBars, EMStepper, Live
-from course_lib.widgets.live import LIVE, sentence
+from course_lib.widgets.asking import Asking, sentence
+from course_lib.widgets.live import source
 
 pytest_plugins = ["browser"]
 
 
+# ---- importing ----
+
+
+def test_importing_the_widgets_loads_nothing_heavy():
+    """Nor does making one that is given no tensor."""
+    code = """
+import sys
+from course_lib.widgets import EMStepper, ElboBars, Quiz
+EMStepper(), ElboBars(), Quiz([[[0.0, 1.0]]], [[[1.0, 0.0]]])
+print([name for name in ("torch", "sklearn", "scipy", "matplotlib") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+# ---- questions to the kernel ----
+
+
 @pytest.fixture
 def counter(tmp_path):
-    """A widget whose frames count: the simplest thing that can be played."""
+    """A widget that counts when it is asked."""
     (tmp_path / "counter.js").write_text("const definition = 1; export default definition;")
 
-    class Counter(Live):
+    class Counter(Asking):
         """Counts."""
 
         script = tmp_path / "counter.js"
         n = 0
 
-        def frames(self, request):
-            if request.get("fail"):
-                raise request["fail"]
+        def answer(self, question):
+            if question.get("fail"):
+                raise question["fail"]
             out = []
-            for _ in range(request["frames"]):
+            for _ in range(question["rows"]):
                 before = self.n
                 time.sleep(0.0002)  # gives another thread its chance to come between
-                self.n = before + request["steps"]
+                self.n = before + 1
                 out.append([self.n, -self.n])
-            return np.array(out) if not request.get("flat") else np.array(out).ravel()
+            return np.array(out) if not question.get("flat") else np.array(out).ravel()
 
         def strip(self):
             return Figure(figsize=(1, 1))
@@ -51,50 +72,39 @@ def counter(tmp_path):
     return widget
 
 
-def test_a_batch_comes_back_as_one_float32_buffer(counter):
-    counter._answer(counter, {"tick": 7, "client": "a", "frames": 6, "steps": 2}, [])
+def test_an_answer_comes_back_as_one_float32_buffer(counter):
+    counter._reply(counter, {"tick": 7, "client": "a", "rows": 6}, [])
     ((content, buffers),) = counter.sent
     assert content == {"tick": 7, "client": "a", "shape": [6, 2]}
     assert len(buffers) == 1
-    frames = np.frombuffer(buffers[0], "<f4").reshape(6, 2)
-    np.testing.assert_array_equal(frames[:, 0], [2, 4, 6, 8, 10, 12])
-
-
-def test_the_next_batch_goes_on_from_the_last(counter):
-    for tick in range(3):
-        counter._answer(counter, {"tick": tick, "frames": 2, "steps": 1}, [])
-    firsts = [np.frombuffer(buffers[0], "<f4")[0] for _, buffers in counter.sent]
-    assert firsts == [1, 3, 5]
+    rows = np.frombuffer(buffers[0], "<f4").reshape(6, 2)
+    np.testing.assert_array_equal(rows[:, 0], [1, 2, 3, 4, 5, 6])
 
 
 def test_errors_reach_the_browser_as_one_sentence(counter):
     error = ValueError("The step is too large: choose 0.1 or less.\nmore that nobody reads")
-    counter._answer(counter, {"tick": 1, "frames": 1, "steps": 1, "fail": error}, [])
-    ((content, buffers),) = counter.sent
-    assert content["error"] == "The step is too large: choose 0.1 or less."
-    assert content["tick"] == 1
+    counter._reply(counter, {"tick": 1, "rows": 1, "fail": error}, [])
+    counter._reply(counter, {"tick": 2, "rows": 2, "flat": True}, [])
+    (first, buffers), (second, _) = counter.sent
+    assert first["error"] == "The step is too large: choose 0.1 or less."
+    assert first["tick"] == 1
     assert not buffers
-    assert counter.error is error
+    assert second["error"] == "answer() must return an array of shape (n, F), not (4,)"
     assert sentence(KeyError("w")) == "KeyError: 'w'"
     assert sentence(RuntimeError()) == "RuntimeError"
 
 
-def test_frames_of_a_wrong_shape_are_named(counter):
-    counter._answer(counter, {"tick": 1, "frames": 2, "steps": 1, "flat": True}, [])
-    assert counter.sent[0][0]["error"] == "frames() must return an array of shape (frames, F), not (4,)"
-
-
-@pytest.mark.parametrize("message", [None, [], {}, {"frames": 3}])
+@pytest.mark.parametrize("message", [None, [], {}, {"rows": 3}])
 def test_messages_that_ask_for_nothing_are_left_alone(counter, message):
-    counter._answer(counter, message, [])
+    counter._reply(counter, message, [])
     assert counter.sent == []
 
 
 def test_two_threads_do_not_get_in_each_others_way(counter):
-    """Under ipykernel 7 callbacks run on a thread of their own; without the lock counts would be lost."""
-    request = {"tick": 0, "frames": 5, "steps": 1}
+    """Under ipykernel 7 answers run on a thread of their own; without the lock counts would be lost."""
+    question = {"tick": 0, "rows": 5}
     threads = [
-        threading.Thread(target=lambda: [counter._answer(counter, request, []) for _ in range(20)])
+        threading.Thread(target=lambda: [counter._reply(counter, question, []) for _ in range(20)])
         for _ in range(4)
     ]
     for thread in threads:
@@ -102,6 +112,9 @@ def test_two_threads_do_not_get_in_each_others_way(counter):
     for thread in threads:
         thread.join()
     assert counter.n == 4 * 20 * 5
+
+
+# ---- saved output ----
 
 
 @pytest.mark.parametrize("make", [EMStepper, ElboBars, lambda: EMStepper(np.linspace(-1, 1, 20) ** 3)])
@@ -140,10 +153,47 @@ def test_state_in_the_page_cannot_break_out_of_its_script(counter):
     assert json.loads(f"[{call}]")[1]["uid"] == "</script><b>"
 
 
-def test_a_base_without_frames_says_so():
-    with pytest.raises(NotImplementedError, match="Live computes no frames"):
-        Live().frames({})
+def test_a_widget_without_a_strip_says_so():
+    with pytest.raises(NotImplementedError, match="Live draws no strip"):
+        Live().strip()
 
+
+# ---- an engine ----
+
+# It adds up what it is asked, and counts how many questions were under way together.
+SUMS = """
+function adder() {
+  const start = (more) => ({ numbers }) => {
+    if (!numbers.length) throw new Error("There is nothing to add.");
+    const where = typeof document === "undefined" ? "worker" : "page";
+    return { where, sum: Float64Array.of(numbers.reduce((a, b) => a + b, more)) };
+  };
+  return { start };
+}
+export { Background, adder };
+"""
+ADD = """async (m, spoil) => {
+    if (spoil === "none") globalThis.Worker = undefined;
+    // A policy of the page may forbid the program, and only say so later.
+    const Real = globalThis.Worker;
+    const failing = "data:text/javascript,throw 1";
+    if (spoil === "late") globalThis.Worker = function () { return new Real(failing); };
+    const engine = new m.Background([m.adder], m.adder().start, 100);
+    const ask = (numbers) => engine.ask({ numbers }).catch((error) => error.message);
+    const asked = [[1, 2], [], [3, 4]].map(ask);
+    const found = (await Promise.all(asked)).map((a) => (a.sum ? [a.where, a.sum[0]] : a));
+    engine.close();
+    return found;
+}"""
+
+
+@pytest.mark.parametrize(("spoil", "where"), [("", "worker"), ("none", "page"), ("late", "page")])
+def test_an_engine_answers_from_a_worker_or_without_one_from_the_page(chromium, spoil, where):
+    found = run_module(chromium, source() + SUMS, ADD, spoil)
+    assert found == [[where, 103], "There is nothing to add.", [where, 107]]
+
+
+# ---- traits that follow the browser ----
 
 # A widget that only keeps a trait z, on a model like ipywidgets' own: it remembers what was set and
 # sends that when told to. The kernel's part is played by the test.
@@ -174,9 +224,7 @@ export { share, python, rest, sent, zs, heard, state };
 
 
 def play(chromium, script):
-    return run_module(
-        chromium, LIVE.read_text(encoding="utf-8") + PLAIN, f"async (m) => {{ {script} }}", None
-    )
+    return run_module(chromium, source() + PLAIN, f"async (m) => {{ {script} }}", None)
 
 
 def test_what_the_browser_sets_goes_at_once_and_then_four_times_a_second_at_most(chromium):

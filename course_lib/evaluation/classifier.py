@@ -8,8 +8,9 @@ Inception FIDs.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
 from course_lib import require
 from course_lib.data.digits import Digits
+from course_lib.models.config import Config
 from course_lib.training import Run
 from course_lib.training.checkpoints import load_model
 from course_lib.training.state import aside
@@ -36,6 +38,19 @@ def _halved(height: int, width: int) -> tuple[nn.Module, int, int]:
     return nn.MaxPool2d((by_height, by_width)), height // by_height, width // by_width
 
 
+@dataclass(frozen=True)
+class ClassifierConfig(Config):
+    """shape: of the images, (H, W) or (C, H, W). classes: how many there are."""
+
+    shape: Sequence[int] = (28, 28)
+    classes: int = 10
+
+    def __post_init__(self) -> None:
+        require.shape(self.shape)
+        self._make_tuple("shape")
+        self._make_int("classes", 1, "classes is a whole number, at least 1")
+
+
 class Classifier(nn.Module):
     """Convolutions down to an eighth of each side, then 64 features, then the logits of the classes.
 
@@ -45,13 +60,7 @@ class Classifier(nn.Module):
 
     def __init__(self, shape: Sequence[int] = (28, 28), classes: int = 10) -> None:
         super().__init__()
-        require.shape(shape)
-        if not require.is_count(classes):
-            raise ValueError(f"classes is a whole number, at least 1, not {classes!r}.")
-        self.config: dict[str, Any] = {
-            "shape": [int(side) for side in shape],
-            "classes": int(classes),
-        }
+        self.config = ClassifierConfig(shape, classes)
         channels, height, width = self.image
         height, width = -(-height // 2), -(-width // 2)  # as the first stride leaves them: 14×14 for MNIST
         first_pool, height, width = _halved(height, width)  # 7×7
@@ -68,13 +77,14 @@ class Classifier(nn.Module):
             nn.BatchNorm1d(64),
             nn.ReLU(),
         )
-        self.head = nn.Linear(64, self.config["classes"])
+        self.head = nn.Linear(64, self.config.classes)
 
     @property
     def image(self) -> tuple[int, int, int]:
         """(C, H, W) of the images that it reads."""
-        shape = self.config["shape"]
-        return (1, *shape) if len(shape) == 2 else tuple(shape)
+        shape = self.config.shape
+        channels, height, width = (1, *shape) if len(shape) == 2 else shape
+        return channels, height, width
 
     @staticmethod
     def load(device: str | torch.device | None = None) -> "Classifier":
@@ -84,7 +94,7 @@ class Classifier(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """The last hidden layer, (N, 64): what the network sees in x before it decides."""
         require.tensors(x)
-        shape = tuple(self.config["shape"])
+        shape = tuple(self.config.shape)
         pixels = math.prod(shape)
         if tuple(x.shape[1:]) not in ((pixels,), shape, self.image) or not x.is_floating_point():
             others = x.ndim < 2 or math.prod(x.shape[1:]) != pixels
@@ -111,7 +121,7 @@ class Classifier(nn.Module):
         require.tensors(images, labels)
         if not len(images) == len(labels) > 0:
             raise ValueError(f"Pass as many labels as images, not {len(labels):,} for {len(images):,}.")
-        require.labels(labels, self.config["classes"])
+        require.labels(labels, self.config.classes)
         guesses = []
         with aside(images.device, 0, self):
             self.eval()

@@ -1,9 +1,9 @@
 """The yardsticks: how probable a model makes the test images, and what it does with its code. All in nats.
 
-A model is anything with `prior`, `likelihood(z)` and `posterior(x)`, all three distributions whose event is
-one z or one image: Independent(…, 1). z comes as (S, N, d), S draws an image, or (N, d). A model that needs
-labels gets them as `y=`, (N,) or one for all, by its `given(y)`. Images are float rows x (N, D), N > 1. Model
-and torch's random state stay as they were.
+A model is anything with `prior`, `likelihood(z)` and `approximate_posterior(x)`. All three are distributions
+whose event is one z or one image: Independent(…, 1). z comes as (S, N, d), S draws per image, or (N, d). A
+model that needs labels gets them as `y=`, (N,) or one for all, through its `given(y)`. Images are float
+rows x (N, D), N > 1. The model and torch's random state stay as they were.
 
 Nats of a Bernoulli and of a Gaussian are not comparable: the first are of a probability, the second of a
 density, which may be negative. Each is measured on the pixels that the model was trained on.
@@ -95,7 +95,9 @@ def nll(
     with _measuring(model, x, y, seed, size, exact=True) as parts:
         for part, some in tqdm(parts, "NLL", -(-len(x) // size), False, sys.stdout, disable=not progress):
             at_once = max(1, rows // len(some))
-            log_w = log_importance_weights(part, part.posterior(some), some, ks[-1], at_once)  # (K, n)
+            log_w = log_importance_weights(
+                part, part.approximate_posterior(some), some, ks[-1], at_once
+            )  # (K, n)
             groups = [log_w[: len(log_w) // k * k].unflatten(0, (-1, k)) for k in ks]  # (K / k, k, n) each
             bounds.append(torch.stack([(g.logsumexp(1) - math.log(g.shape[1])).mean(0) for g in groups]))
     return NLL(ks, -torch.cat(bounds, 1), perf_counter() - start)
@@ -104,7 +106,9 @@ def nll(
 def elbo(model: Any, x: Tensor, samples: int = 10, *, y: Tensor | int | None = None, seed: int = 0) -> Bound:
     """Mean of L_b and of its parts over x, `samples` draws of z an image; `se` is over images, as for NLL."""
     with _measuring(model, x, y, seed, 100, exact=True) as parts:
-        each = [bound_of(part, part.posterior(some), some, samples=samples) for part, some in parts]
+        each = [
+            bound_of(part, part.approximate_posterior(some), some, samples=samples) for part, some in parts
+        ]
     rec, kl = (torch.cat([getattr(b, name) for b in each]) for name in ("reconstruction", "kl"))  # (N,)
     return Bound(rec.mean(), kl.mean(), None, (rec - kl).std() / math.sqrt(len(x)))
 
@@ -115,9 +119,7 @@ def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | int | None = None) ->
     ValueError where q or the prior is not Independent(…, 1), NotImplementedError where torch knows no KL.
     """
     with _measuring(model, x, y) as parts:
-        pairs = [(part.posterior(some), part.prior) for part, some in parts]
-        if getattr(pairs[0][0], "transforms", None) == getattr(pairs[0][1], "transforms", ""):
-            pairs = [(q.base_dist, p.base_dist) for q, p in pairs]  # one map for both leaves the KL as it is
+        pairs = [(part.approximate_posterior(some), part.prior) for part, some in parts]
         if not all(isinstance(dist, Independent) for pair in pairs for dist in pair):
             raise ValueError("KL per dimension needs a q and a prior whose dimensions are Independent(…, 1).")
         return torch.cat([kl_divergence(q.base_dist, prior.base_dist) for q, prior in pairs]).mean(0)
@@ -129,9 +131,8 @@ def active_units(model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | 
     `.sum()` counts them; the others have collapsed onto the prior. Source: Burda et al. 2016, section 5.2.
     """
     with _measuring(model, x, y) as parts:
-        qs = [part.posterior(some) for part, some in parts]
-        # a bent q has no mean in closed form; before it was bent it follows x as much
-        return torch.cat([getattr(q, "base_dist", q).mean for q in qs]).var(0) > threshold
+        qs = [part.approximate_posterior(some) for part, some in parts]
+        return torch.cat([q.mean for q in qs]).var(0) > threshold
 
 
 def aggregate_posterior(model: Any, x: Tensor, *, y: Tensor | int | None = None) -> MixtureSameFamily:
@@ -140,7 +141,7 @@ def aggregate_posterior(model: Any, x: Tensor, *, y: Tensor | int | None = None)
     A mixture of N components: take a few thousand images, because each draw and each log_prob costs N of q's.
     """
     with _measuring(model, x, y, size=len(x)) as parts:
-        q = next(parts)[0].posterior(x)
+        q = next(parts)[0].approximate_posterior(x)
     return MixtureSameFamily(Categorical(logits=x.new_zeros(len(x))), q)
 
 
@@ -159,7 +160,7 @@ def elbo_surgery(
     size = max(1, 1_000_000 // (samples * len(x) * aggregate.event_shape.numel()))  # each z meets N q's
     with _measuring(model, x, y, seed, size) as parts:
         for part, some in parts:
-            q = part.posterior(some)
+            q = part.approximate_posterior(some)
             z = q.sample((samples,))  # (S, n, d)
             logs.append(torch.stack([q.log_prob(z), aggregate.log_prob(z), part.prior.log_prob(z)]))
     log_q, log_agg, log_prior = torch.cat(logs, 2).cpu().double()  # (S, N) each
@@ -216,7 +217,7 @@ def _measuring(model, x, y, seed=0, size=1000, exact=False):
         _check_model(model, one)
         if exact:
             with suppress(NotImplementedError):  # not every distribution says what it can produce
-                _check_pixels(one.likelihood(one.posterior(x[:1]).sample()).support, x)
+                _check_pixels(one.likelihood(one.approximate_posterior(x[:1]).sample()).support, x)
         slices = (slice(start, start + size) for start in range(0, len(x), size))
         yield ((model if y is None else model.given(y[rows]), x[rows]) for rows in slices)
 
@@ -231,7 +232,7 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
         raise ValueError(f"{n:,} images need as many labels, not {len(y):,}.")
     if not hasattr(model, "given"):
         raise ValueError(f"Only a conditional model takes labels y, and {type(model).__name__} is none.")
-    classes = getattr(model, "config", {}).get("labels")
+    classes = getattr(getattr(model, "config", None), "labels", None)
     if classes:
         require.labels(y, classes)
     return y
@@ -239,14 +240,14 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
 
 def _check_model(model: Any, one: Any) -> None:
     """Raise ValueError unless `one`, the model given its labels if there are any, can be measured."""
-    missing = [part for part in ("prior", "likelihood", "posterior") if not hasattr(one, part)]
+    missing = [part for part in ("prior", "likelihood", "approximate_posterior") if not hasattr(one, part)]
     if missing and one is model and hasattr(model, "given"):
         raise ValueError(
             f"{type(model).__name__} needs the images' labels: pass y, one a row, or one for all."
         )
     if missing:
         raise ValueError(
-            "Measuring needs a model with prior, likelihood(z) and posterior(x), "
+            "Measuring needs a model with prior, likelihood(z) and approximate_posterior(x), "
             f"and {type(model).__name__} has no {missing[0]}."
         )
 

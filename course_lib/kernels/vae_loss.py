@@ -13,13 +13,13 @@ def fused_loss(model: VAE, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, T
 
     Raises ValueError for a model whose pixels are not black or white, or whose prior is not normal.
     """
-    kind = model.config["likelihood"], model.config["prior"]
+    kind = model.config.likelihood, model.config.prior
     check(
         kind == ("bernoulli", "normal"),
         "The kernels know a bernoulli likelihood and a normal prior, "
         f"not {' and '.join(kind)}: use model.loss.",
     )
     mu, logvar = model.encode(x)  # (N, d)
-    terms = fused_elbo(model.output(fused_reparameterize(mu, logvar)), x, mu, logvar)
+    terms = fused_elbo(model.decode(fused_reparameterize(mu, logvar)), x, mu, logvar)
     reconstruction, kl = terms.reconstruction.mean(), terms.kl.mean()
     return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}

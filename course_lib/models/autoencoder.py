@@ -1,41 +1,47 @@
 """The auto-encoder: an image to a short code and back, with nothing said about the codes in between."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from course_lib import require
+from course_lib.models.config import Config
 from course_lib.models.networks import Decoder, Encoder
+
+
+@dataclass(frozen=True)
+class AutoEncoderConfig(Config):
+    """What an auto-encoder is made of: see Encoder and Decoder in `networks`."""
+
+    shape: Sequence[int] = (28, 28)
+    latent: int = 20
+    hidden: Sequence[int] = (400,)
+    activation: str = "relu"
+    network: str = "plain"
+
+    def __post_init__(self) -> None:
+        self._make_int("latent", 1, "latent counts the numbers of a code, at least 1")
+        require.shape(self.shape)
+        require.widths(self.hidden)
+        self._make_tuple("shape")
+        self._make_tuple("hidden")
 
 
 class AutoEncoder(nn.Module):
     """An encoder to a code of `latent` numbers, and a decoder back to pixels.
 
-    Arguments as for Encoder and Decoder in `networks`. Source: Hinton & Salakhutdinov 2006.
+    Its arguments are the fields of AutoEncoderConfig. Source: Hinton & Salakhutdinov 2006.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int] = (28, 28),
-        latent: int = 20,
-        hidden: Sequence[int] = (400,),
-        activation: str = "relu",
-        network: str = "plain",
-    ) -> None:
+    def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__()
-        if not require.is_count(latent):
-            raise ValueError(f"latent counts the numbers of a code, at least 1, not {latent!r}.")
-        self.encoder = Encoder(shape, latent, hidden, activation, network)
-        self.decoder = Decoder(latent, shape, hidden, activation, network)
-        self.config: dict[str, Any] = {
-            "shape": [int(side) for side in shape],
-            "latent": int(latent),
-            "hidden": [int(width) for width in hidden],
-            "activation": activation,
-            "network": network,
-        }
+        self.config = config = AutoEncoderConfig(*arguments, **named)
+        layers = config.hidden, config.activation, config.network
+        self.encoder = Encoder(config.shape, config.latent, *layers)
+        self.decoder = Decoder(config.latent, config.shape, *layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """The reconstruction (N, D), in [0, 1], of images x (N, D) in [0, 1]."""
@@ -48,7 +54,7 @@ class AutoEncoder(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Pixels (..., D) in [0, 1] of codes z (..., latent)."""
-        require.codes(z, self.config["latent"], self.decoder.bias)
+        require.codes(z, self.config.latent, self.decoder.bias)
         return torch.sigmoid(self.decoder(z))
 
     def loss(self, x: Tensor) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ Sources: van den Oord, Kalchbrenner & Kavukcuoglu 2016 (PixelRNN); Germain et al
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -14,38 +15,50 @@ from torch.distributions import Distribution, constraints
 from torch.nn.functional import linear, pad, silu
 
 from course_lib import require
+from course_lib.models.config import Config
 from course_lib.probability.likelihoods import log_bernoulli
+
+
+@dataclass(frozen=True)
+class AutoregressiveConfig(Config):
+    """shape: (H, W). above: how many rows above a pixel are seen. hidden: units per row.
+
+    Raises ValueError for images of several channels, for fewer hidden units than columns, and for numbers of
+    rows and units that are not whole.
+    """
+
+    shape: Sequence[int] = (28, 28)
+    above: int = 8
+    hidden: int = 112
+
+    def __post_init__(self) -> None:
+        two = isinstance(self.shape, Sequence) and len(self.shape) == 2
+        if two:
+            require.shape(self.shape)
+        if not two or not require.is_count(self.hidden, int(self.shape[1])):
+            raise ValueError(
+                "Pixel after pixel takes images (H, W) and at least one hidden unit a column, "
+                f"not {self.shape} and {self.hidden!r}."
+            )
+        self._make_int("above", 1, "above counts the rows that a pixel hears, at least 1")
+        self._make_int("hidden", 1, "hidden counts the units of a row, at least 1")
+        self._make_tuple("shape")
 
 
 class Autoregressive(nn.Module):
     """P(x) of black and white images, exactly; with `told` numbers for each, P(x|told).
 
-    shape: (H, W). above: how many rows above a pixel are seen. hidden: units a row; `told` (..., hidden)
-    shifts them. Raises ValueError for images of several channels, for fewer hidden units than columns, and
-    for numbers of rows and units that are not whole.
+    `told` (..., hidden) shifts the hidden units. Its arguments are the fields of AutoregressiveConfig.
     """
 
     left_of: Tensor
     not_left_of: Tensor
 
-    def __init__(self, shape: Sequence[int] = (28, 28), above: int = 8, hidden: int = 112) -> None:
+    def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__()
-        two = isinstance(shape, Sequence) and len(shape) == 2
-        if two:
-            require.shape(shape)
-        if not two or not require.is_count(hidden, shape[1]):
-            raise ValueError(
-                "Pixel after pixel takes images (H, W) and at least one hidden unit a column, "
-                f"not {shape} and {hidden!r}."
-            )
-        if not require.is_count(above):
-            raise ValueError(f"above counts the rows that a pixel hears, at least 1, not {above!r}.")
-        self.config: dict[str, Any] = {
-            "shape": [int(side) for side in shape],
-            "above": int(above),
-            "hidden": int(hidden),
-        }
-        self.height, self.width = self.config["shape"]
+        self.config = AutoregressiveConfig(*arguments, **named)
+        self.height, self.width = self.config.shape
+        above, hidden = self.config.above, self.config.hidden
         self.above = above
         self.from_above = nn.Linear(above * self.width, hidden)
         self.from_left = nn.Linear(self.width, hidden, bias=False)

@@ -1,5 +1,6 @@
 """The conditional VAE: encoder and decoder are both told the label, so that z need only keep the style."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -7,36 +8,45 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from course_lib import require
-from course_lib.models.networks import labels_beside
-from course_lib.models.vae import VAE, LatentImages
+from course_lib.models.networks import Decoder, Encoder, labels_beside
+from course_lib.models.vae import LatentImages, VAEConfig
+from course_lib.probability.priors import PRIORS
+
+
+@dataclass(frozen=True)
+class ConditionalVAEConfig(VAEConfig):
+    """A VAEConfig, and the number of classes, `labels`."""
+
+    labels: int = 10
+
+    def __post_init__(self) -> None:
+        sentence = "labels is a number of classes, at least 1; a shape goes in as shape=(8, 8)"
+        self._make_int("labels", 1, sentence)
+        super().__post_init__()
 
 
 class ConditionalVAE(nn.Module):
     """A VAE of P(x|y): y, one of `labels` classes, stands as a one-hot vector beside x and beside z.
 
-    The other arguments are VAE's. Source: Sohn, Lee & Yan 2015; Kingma et al. 2014 (M2, all labels known).
+    The other arguments are the fields of VAEConfig. Source: Sohn, Lee & Yan 2015; Kingma et al. 2014 (M2,
+    all labels known).
     """
 
-    def __init__(self, labels: int = 10, **arguments: Any) -> None:
+    def __init__(self, labels: int = 10, **settings: Any) -> None:
         super().__init__()
-        if not require.is_count(labels):
-            raise ValueError(
-                f"labels is a number of classes, at least 1, not {labels!r}; a shape goes in as shape=(8, 8)."
-            )
-        if arguments.get("likelihood") == "autoregressive":
-            raise ValueError("A conditional VAE's likelihood is 'bernoulli' or 'gaussian'.")
-        self.vae = VAE(**arguments, beside=labels)
-        self.config: dict[str, Any] = {
-            key: v for key, v in self.vae.config.items() if key not in ("beside", "before")
-        }
-        self.config["labels"] = int(labels)
+        self.config = config = ConditionalVAEConfig(labels=labels, **settings)
+        layers = config.hidden, config.activation, config.network
+        self.encoder = Encoder(config.shape, 2 * config.latent, *layers, config.labels)
+        self.decoder = Decoder(config.latent + config.labels, config.shape, *layers)
+        self.prior_kind = PRIORS[config.prior]()
+        self.pixels = config.pixels()
 
     def forward(self, x: Tensor, y: Tensor | int) -> Tensor:
-        """The reconstruction (N, D), in [0, 1], of images x (N, D) with labels y (see `reconstruct`)."""
+        """The reconstruction (N, D), in [0, 1], of images x (N, D) with labels y."""
         return self.given(y).reconstruct(x)
 
     def given(self, y: Tensor | int) -> "Given":
-        """What a VAE is for one image of each label y (N,), or for any number of one label: `elbo` takes it.
+        """The VAE that this is for one image of each label y (N,), or for any number of one label.
 
         Where it is used it raises ValueError for labels that are not integers 0 … labels − 1, one a row.
         """
@@ -44,11 +54,22 @@ class ConditionalVAE(nn.Module):
 
     def encode(self, x: Tensor, y: Tensor | int) -> tuple[Tensor, Tensor]:
         """mu and logvar (N, latent) of images x (N, D) with labels y."""
-        return self.given(y).encode(x)
+        require.images(x, self.decoder.bias.numel(), self.decoder.bias)
+        mu, logvar = self.encoder(x, self._one_hot(x, y)).to(x.dtype).chunk(2, -1)
+        return mu, logvar
 
-    def posterior(self, x: Tensor, y: Tensor | int) -> Distribution:
+    def decode(self, z: Tensor, y: Tensor | int) -> Tensor:
+        """Logits (..., N, D) of codes z (..., N, latent) and labels y (N,)."""
+        require.codes(z, self.config.latent, self.decoder.bias)
+        return self.decoder(torch.cat([z, self._one_hot(z, y)], -1)).to(z.dtype)
+
+    def _one_hot(self, rows: Tensor, y: Tensor | int) -> Tensor:
+        """The labels one-hot, (..., N, labels), to stand beside rows (..., N, D) or (..., N, latent)."""
+        return labels_beside(rows, y, self.config.labels, self.decoder.bias)
+
+    def approximate_posterior(self, x: Tensor, y: Tensor | int) -> Distribution:
         """q(z|x, y)."""
-        return self.given(y).posterior(x)
+        return self.given(y).approximate_posterior(x)
 
     def likelihood(self, z: Tensor, y: Tensor | int) -> Distribution:
         """P(x|z, y) of codes z (..., N, latent) and labels y (N,)."""
@@ -69,19 +90,15 @@ class Given(LatentImages):
     """A ConditionalVAE whose labels are settled: for images of these labels it is a VAE."""
 
     def __init__(self, model: ConditionalVAE, y: Tensor | int) -> None:
-        self.vae, self.y, self.classes = model.vae, y, model.config["labels"]
-        self.prior, self.pixels_before = model.vae.prior, None
-        self.log_variance, self.to_cube = model.vae.log_variance, model.vae.to_cube
+        self.model, self.y = model, y
+        self.prior_kind, self.pixels = model.prior_kind, model.pixels
+        zeros = model.decoder.bias.new_zeros(model.config.latent)
+        self.prior = model.prior_kind.distribution(zeros)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, (N, latent) each, of q(z | x, y) for images x (N, D) in [0, 1]."""
-        require.images(x, self.vae.decoder.bias.numel(), self.vae.decoder.bias)
-        return self.vae.encoder(x, self._beside(x)).to(x.dtype).chunk(2, -1)
+        """mu and logvar, (N, latent) each, of q(z|x, y) for images x (N, D) in [0, 1]."""
+        return self.model.encode(x, self.y)
 
-    def output(self, z: Tensor) -> Tensor:
-        """One number a pixel (..., D) for codes z (..., latent) and the labels of this object."""
-        require.codes(z, self.vae.config["latent"], self.vae.decoder.bias)
-        return self.vae.decoder(torch.cat([z, self._beside(z)], -1)).to(z.dtype)
-
-    def _beside(self, rows: Tensor) -> Tensor:
-        return labels_beside(rows, self.y, self.classes, self.vae.decoder.bias)
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits (..., D) for codes z (..., latent) and the labels of this object."""
+        return self.model.decode(z, self.y)

@@ -6,6 +6,7 @@ or what else the loss makes of it. Losses are means over images. Source: Goodfel
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -15,64 +16,75 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import Optimizer
 
 from course_lib import require
+from course_lib.models.config import Config
 from course_lib.models.networks import Decoder, Encoder, labels_beside
 
 IMAGES_AT_ONCE = 1_000  # that are generated together
 
 
-class GAN(nn.Module):
-    """A generator, its discriminator, and the running average of the generator's weights.
+@dataclass(frozen=True)
+class GANConfig(Config):
+    """What a GAN is made of.
 
     shape, hidden, activation, network: as in `networks`. latent: how many numbers of z come from N(0, I).
     kinds: above 0, z goes on with a one-hot choice among so many, times 3: the prior is then a mixture, and
     G need not tear one cloud into separate digits. What a kind stands for is G's own choice.
-    discriminator: D's `hidden`, if others than G's. norm: batch normalization in G (Radford et al. 2016).
-    spectral: each layer of D is divided by its largest singular value, so that D's slope is bounded (Miyato
-    et al. 2018). labels: above 0, the number of classes of a conditional GAN; both networks are then told
-    y (N,) as a one-hot vector (Mirza & Osindero 2014).
-    Raises ValueError as the networks do, and for a number below 0; each call, for labels that are not one a
-    row, integers 0 … labels − 1. Labels may lie on another device.
+    discriminator: D's `hidden`, if it differs from G's. norm: batch normalization in G (Radford et al. 2016).
+    spectral: each layer of D is divided by its largest singular value, which bounds D's slope (Miyato et al.
+    2018). labels: above 0, the number of classes of a conditional GAN; both networks are then told y (N,) as
+    a one-hot vector (Mirza & Osindero 2014).
+
+    Raises ValueError for a number below 0.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int] = (28, 28),
-        latent: int = 64,
-        hidden: Sequence[int] = (32, 64),
-        activation: str = "relu",
-        network: str = "conv",
-        discriminator: Sequence[int] | None = None,
-        kinds: int = 0,
-        norm: bool = True,
-        spectral: bool = False,
-        labels: int = 0,
-    ) -> None:
-        super().__init__()
-        if not all(require.is_count(number, 0) for number in (latent, kinds, labels)):
-            given = f"latent={latent!r}, kinds={kinds!r}, labels={labels!r}"
+    shape: Sequence[int] = (28, 28)
+    latent: int = 64
+    hidden: Sequence[int] = (32, 64)
+    activation: str = "relu"
+    network: str = "conv"
+    discriminator: Sequence[int] | None = None
+    kinds: int = 0
+    norm: bool = True
+    spectral: bool = False
+    labels: int = 0
+
+    def __post_init__(self) -> None:
+        if not all(require.is_count(number, 0) for number in (self.latent, self.kinds, self.labels)):
+            given = f"latent={self.latent!r}, kinds={self.kinds!r}, labels={self.labels!r}"
             raise ValueError(
                 f"latent, kinds and labels are whole numbers, and each is 0 or more, not {given}."
             )
-        judge = hidden if discriminator is None else discriminator
-        self.generator = Decoder(latent + kinds + labels, shape, hidden, activation, network, norm)
-        self.discriminator = Encoder(shape, 1, judge, activation, network, labels)
-        self.config: dict[str, Any] = {
-            "shape": [int(side) for side in shape],
-            "latent": int(latent),
-            "hidden": [int(width) for width in hidden],
-            "activation": activation,
-            "network": network,
-            "discriminator": [int(width) for width in judge],
-            "kinds": int(kinds),
-            "norm": norm,
-            "spectral": spectral,
-            "labels": int(labels),
-        }
+        for name in ("latent", "kinds", "labels"):
+            self._make_int(name, 0, f"{name} is a whole number, 0 or more")
+        require.shape(self.shape)
+        self._make_tuple("shape")
+        require.widths(self.hidden)
+        self._make_tuple("hidden")
+        if self.discriminator is not None:
+            require.widths(self.discriminator)
+            self._make_tuple("discriminator")
+
+
+class GAN(nn.Module):
+    """A generator, its discriminator, and the running average of the generator's weights.
+
+    Its arguments are the fields of GANConfig. Raises ValueError as GANConfig and the networks do; each call,
+    for labels that are not one a row, integers 0 … labels − 1. Labels may lie on another device.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__()
+        self.config = config = GANConfig(*arguments, **named)
+        inputs = config.latent + config.kinds + config.labels
+        judge = config.hidden if config.discriminator is None else config.discriminator
+        kind = config.activation, config.network
+        self.generator = Decoder(inputs, config.shape, config.hidden, *kind, config.norm)
+        self.discriminator = Encoder(config.shape, 1, judge, *kind, config.labels)
         for layer in list(self.discriminator.modules()):
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 # torch's own start shrinks what passes by √6 a layer, and so what G hears (He et al. 2015)
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-                if spectral:
+                if config.spectral:
                     spectral_norm(layer)
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
 
@@ -90,8 +102,8 @@ class GAN(nn.Module):
     def noise(self, n: int) -> Tensor:
         """n codes z, (n, latent + kinds), like G's weights, from torch's global generator."""
         require.number_of_images(n)
-        weights, kinds = self.generator.bias, self.config["kinds"]
-        z = torch.randn(n, self.config["latent"], device=weights.device, dtype=weights.dtype)
+        weights, kinds = self.generator.bias, self.config.kinds
+        z = torch.randn(n, self.config.latent, device=weights.device, dtype=weights.dtype)
         if not kinds:
             return z
         choice = one_hot(torch.randint(kinds, (n,), device=weights.device), kinds)  # (n, kinds)
@@ -104,7 +116,7 @@ class GAN(nn.Module):
     def images(self, z: Tensor, y: Tensor | None = None, average: bool = False) -> Tensor:
         """G(z), pixels (..., D) in [0, 1], of codes z as by `noise`; average: by averaged weights."""
         network = self.average if average else self.generator
-        require.codes(z, self.config["latent"] + self.config["kinds"], network.bias)
+        require.codes(z, self.config.latent + self.config.kinds, network.bias)
         return torch.sigmoid(network(self._told(z, y)).to(z.dtype))
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -139,9 +151,9 @@ class GAN(nn.Module):
 
     def _beside(self, rows: Tensor, y: Tensor | None) -> Tensor | None:
         """The labels as what stands beside rows (..., N, d), if this GAN takes any."""
-        if (y is not None) != (self.config["labels"] > 0):
+        if (y is not None) != (self.config.labels > 0):
             raise ValueError("A conditional GAN needs labels y, and only such a GAN takes them: labels=10.")
-        return None if y is None else labels_beside(rows, y, self.config["labels"], self.generator.bias)
+        return None if y is None else labels_beside(rows, y, self.config.labels, self.generator.bias)
 
 
 class Loss(NamedTuple):

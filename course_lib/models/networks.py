@@ -6,7 +6,7 @@ GAN's generator is a Decoder too.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -23,7 +23,7 @@ def mlp(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
 
     Raises ValueError for an activation that is not in ACTIVATIONS, and for a layer without units.
     """
-    _check_widths(widths)
+    require.widths(widths)
     act = _activation(activation)
     layers = list[nn.Module]()
     for inputs, outputs in pairwise(widths):
@@ -155,15 +155,8 @@ def _activation(name: str) -> type[nn.Module]:
     return ACTIVATIONS[name]
 
 
-def _check_widths(widths: Sequence[int]) -> None:
-    if not isinstance(widths, Iterable):
-        raise ValueError(f"The hidden layers are a row, one number each: write ({widths},), not {widths}.")
-    if not all(require.is_count(width) for width in widths):
-        raise ValueError(f"Each layer has a whole number of units or channels, above 0, not {list(widths)}.")
-
-
 def _is_conv(network: str, shape: Sequence[int], hidden: Sequence[int]) -> bool:
-    _check_widths(hidden)
+    require.widths(hidden)
     require.shape(shape)
     if network not in ("plain", "conv"):
         raise ValueError(f"A network is 'plain' or 'conv', not {network!r}.")

@@ -1,4 +1,4 @@
-"""The variational auto-encoder: P(x) = ∫ P(z) P(x|z) dz, with networks as P(x|z) and q(z|x), trained on L_b.
+"""The variational auto-encoder: P(x) = ∫ P(z) P(x|z) dz, with networks for P(x|z) and q(z|x), trained on L_b.
 
 The encoder gives mu and logvar, the logarithm of the *variance*, of a Gaussian q(z|x). Every loss is in nats
 per image: a sum over pixels and over z, a mean over images. Source: Kingma & Welling 2014.
@@ -6,31 +6,19 @@ per image: a sum over pixels and over z, a mean over images. Source: Kingma & We
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import (
-    AffineTransform,
-    ComposeTransform,
-    CumulativeDistributionTransform,
-    Distribution,
-    Independent,
-    Normal,
-    TransformedDistribution,
-)
+from torch.distributions import Distribution, Independent, Normal
 
 from course_lib import require
-from course_lib.data import flower
-from course_lib.models.autoregressive import Autoregressive, PixelAfterPixel
+from course_lib.models.config import Config
 from course_lib.models.networks import Decoder, Encoder
-from course_lib.probability.gaussians import kl_diag, log_prob_diag
-from course_lib.probability.likelihoods import Pixels, log_bernoulli
-
-# caches: a z that rounds to the cube's face would come from an infinite number
-CDF = CumulativeDistributionTransform(Normal(0.0, 1.0, validate_args=False), cache_size=1)
-TO_CUBE = ComposeTransform([CDF, AffineTransform(-1.0, 2.0, cache_size=1)], cache_size=1)
+from course_lib.probability.likelihoods import BernoulliPixels, GaussianPixels
+from course_lib.probability.priors import PRIORS, Prior
 
 
 def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -38,198 +26,153 @@ def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
     return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
 
 
-class Flower(Distribution):
-    """A flower-shaped prior over a z of two numbers, with the exact density of `data.flower`, in nats."""
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, like: Tensor) -> None:  # in its precision and on its device z is drawn
-        self.like = like
-        super().__init__(event_shape=torch.Size((2,)), validate_args=False)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """log P(z): (..., 2) → (...)."""
-        # its density is float64, which Apple's GPU has not
-        return flower.log_prob(value.cpu() if value.device.type == "mps" else value).to(value)
-
-    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """z (*sample_shape, 2), from torch's global generator."""
-        return flower.sample(math.prod(sample_shape)).reshape(*sample_shape, 2).to(self.like)
-
-
 class LatentImages:
-    """What a VAE can do once it has a prior, `encode` and `output`; to `elbo` it is a LatentModel."""
+    """What a VAE can do once it has a prior, `encode` and `decode`; to `elbo` it is a LatentModel."""
 
-    prior: Any  # a Distribution over z, event shape (d,)
-    log_variance: Tensor | None  # of the Gaussian likelihood; None: pixels are black or white
-    to_cube: Any  # from a normal z to a uniform one; None: z is not bent
-    pixels_before: Autoregressive | None  # adds to a pixel's logit what the pixels before it say
-    tell: nn.Module  # what z tells each of its hidden units
+    prior: Any  # P(z): a Distribution over codes (d,)
+    prior_kind: Prior  # knows the KL from q(z|x) to P(z)
+    pixels: Any  # knows what logits say about pixels: BernoulliPixels or GaussianPixels
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """mu and logvar, (N, d) each, of q(z|x) for images x (N, D) in [0, 1]."""
         raise NotImplementedError
 
-    def output(self, z: Tensor) -> Tensor:
-        """The decoder's numbers (..., D) for codes z (..., d), before they are squashed into [0, 1]."""
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits (..., D) for codes z (..., d)."""
         raise NotImplementedError
 
-    def posterior(self, x: Tensor) -> Distribution:
+    def loss(self, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
+        """−L_b of images x (N, D), estimated from one z per image, in nats per image.
+
+        Returns "reconstruction" = −E_q[log P(x|z)], "kl" = KL(q(z|x) ‖ P(z)), and "loss" =
+        reconstruction + beta · kl. With beta = 1 the loss is the bound (Kingma & Welling 2014, equation 10),
+        otherwise that of a β-VAE (Higgins et al. 2017).
+        """
+        mu, logvar = self.encode(x)  # (N, d) each
+        z = reparameterize(mu, logvar)  # (N, d)
+        reconstruction = -self.log_likelihood(x, z).mean()
+        kl = self.prior_kind.kl(mu, logvar, z).mean()
+        return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log P(x|z) in nats, (N,), of images x (N, D) given one code each, z (N, d)."""
+        return self.pixels.log_prob(x, self.decode(z))
+
+    def approximate_posterior(self, x: Tensor) -> Distribution:
         """q(z|x) of images x (N, D): batch shape (N,), one z its event."""
         mu, logvar = self.encode(x)  # (N, d)
-        q = Independent(Normal(mu, torch.exp(0.5 * logvar), validate_args=False), 1)
-        return TransformedDistribution(q, self.to_cube, validate_args=False) if self.to_cube else q
+        return Independent(Normal(mu, torch.exp(0.5 * logvar), validate_args=False), 1)
 
     def likelihood(self, z: Tensor) -> Distribution:
         """P(x|z) of codes z (..., d): batch shape (...), one image (D,) its event, `mean` in [0, 1]."""
-        output = self.output(z)  # (..., D)
-        if self.pixels_before is not None:
-            return PixelAfterPixel(self.pixels_before, output, self.tell(z))
-        if self.log_variance is None:
-            return Pixels(output)
-        scale = torch.exp(0.5 * self.log_variance)
-        return Independent(Normal(torch.sigmoid(output), scale, validate_args=False), 1)
-
-    def loss(self, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
-        """−L_b of images x (N, D) by one draw of z each, in nats per image: {"loss", "reconstruction", "kl"}.
-
-        loss = reconstruction + beta · kl, where reconstruction = −E_q[log P(x|z)], kl = KL(q(z|x) ‖ P(z)).
-        beta=1 is the bound (Kingma & Welling 2014, equation 10), another the β-VAE (Higgins et al. 2017).
-        """
-        mu, logvar = self.encode(x)
-        z = reparameterize(mu, logvar)  # (N, d)
-        if isinstance(self.prior, Flower):  # no closed form: the draw that is there anyway estimates it
-            kl = log_prob_diag(z, mu, logvar) - self.prior.log_prob(z)  # (N,)
-        else:
-            kl = kl_diag(mu, logvar)  # (N,); a map applied to both q and prior leaves it as it is
-        z = self.to_cube(z) if self.to_cube else z
-        if self.log_variance is None and self.pixels_before is None:
-            log_lik = log_bernoulli(self.output(z), x)  # the next line's value, without its objects
-        else:
-            log_lik = self.likelihood(z).log_prob(x)  # (N,)
-        reconstruction, kl = -log_lik.mean(), kl.mean()
-        return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
+        return self.pixels.distribution(self.decode(z))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Images x (N, D) as one code z each, drawn from q(z|x), gives them back: means (N, D) in [0, 1].
+        """The means (N, D), in [0, 1], of P(x|z) for one z per image x (N, D), drawn from q(z|x)."""
+        return torch.sigmoid(self.decode(reparameterize(*self.encode(x))))
 
-        If pixels hear from each other, a pixel's mean is the one given z and the pixels of x before it.
-        """
-        z = reparameterize(*self.encode(x))  # (N, d)
-        z = self.to_cube(z) if self.to_cube else z
-        output = self.output(z)  # (N, D)
-        if self.pixels_before is not None:
-            output = output + self.pixels_before.logits(x, self.tell(z)).to(output.dtype)
-        return torch.sigmoid(output)
-
+    @torch.no_grad()
     def generate(self, n: int) -> Tensor:
-        """n new images (n, D): the means for z from the prior, or drawn if pixels hear from each other."""
+        """n new images (n, D): the means, in [0, 1], of P(x|z) for codes z from the prior."""
         require.number_of_images(n)
-        with torch.no_grad():
-            p = self.likelihood(self.prior.sample((n,)))
-            return p.sample() if self.pixels_before else p.mean
+        return self.likelihood(self.prior.sample((n,))).mean
+
+
+@dataclass(frozen=True)
+class VAEConfig(Config):
+    """What a VAE is made of.
+
+    shape, hidden, activation, network: as in `networks`. latent: how many dimensions z has.
+    likelihood: "bernoulli" for black and white pixels; "gaussian" for grey ones, whose `variance` is a
+    number, or None for one that is learned. prior: "normal", or "flower" (latent=2).
+
+    Raises ValueError, in one sentence, for what is none of these.
+    """
+
+    shape: Sequence[int] = (28, 28)
+    latent: int = 20
+    hidden: Sequence[int] = (400,)
+    activation: str = "relu"
+    network: str = "plain"
+    likelihood: str = "bernoulli"
+    variance: float | None = None
+    prior: str = "normal"
+
+    def __post_init__(self) -> None:
+        self._make_int("latent", 1, "latent counts the numbers of z, at least 1")
+        self._check_likelihood()
+        if self.prior not in PRIORS or (self.prior == "flower" and self.latent != 2):
+            raise ValueError(
+                f"A prior is 'normal' or 'flower' (of latent=2), not {self.prior!r} of latent={self.latent}."
+            )
+        require.shape(self.shape)
+        require.widths(self.hidden)
+        self._make_tuple("shape")
+        self._make_tuple("hidden")
+
+    def _check_likelihood(self) -> None:
+        if self.likelihood not in ("bernoulli", "gaussian"):
+            raise ValueError(
+                f"A likelihood is 'bernoulli' or 'gaussian', not {self.likelihood!r}; for pixels that also "
+                "depend on those before them take an AutoregressiveVAE."
+            )
+        if self.variance is None:
+            return
+        number = isinstance(self.variance, Real) and not isinstance(self.variance, bool)
+        if not number or not 0 < self.variance < math.inf:
+            raise ValueError(f"A variance is a number above 0, or None to be learned, not {self.variance!r}.")
+        if self.likelihood != "gaussian":
+            raise ValueError(f"Only likelihood='gaussian' has a variance, not {self.likelihood!r}.")
+        object.__setattr__(self, "variance", float(self.variance))
+
+    def pixels(self) -> BernoulliPixels | GaussianPixels:
+        """The likelihood of pixels that this configuration names, with fresh parameters."""
+        return BernoulliPixels() if self.likelihood == "bernoulli" else GaussianPixels(self.variance)
 
 
 class VAE(LatentImages, nn.Module):
-    """A VAE with a Gaussian q(z|x), for images of any shape.
+    """A VAE with a Gaussian q(z|x), for images of any shape. Its arguments are the fields of VAEConfig.
 
-    shape, hidden, activation, network: as in `networks`. latent: how many numbers z has.
-    likelihood: "bernoulli" for black and white pixels; "gaussian", whose `variance` is a number, or None for
-    one that is learned, the same for all pixels, and whose means lie in [0, 1]; "autoregressive", where each
-    pixel also hears from those before it through `before` hidden units (see `autoregressive`).
-    prior: "normal", "uniform" (the cube from −1 to 1) or "flower" (latent=2). For the cube, q is a Gaussian
-    sent through the map that makes a normal z uniform, so that it ends where the prior ends.
-    beside: how many more numbers both networks are told (a label's, see `conditional_vae`).
-
-    Raises ValueError for an unknown prior or likelihood, and whenever the networks do.
+    Its `loss` is above, in LatentImages. Raises ValueError as VAEConfig and the networks do.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int] = (28, 28),
-        latent: int = 20,
-        hidden: Sequence[int] = (400,),
-        activation: str = "relu",
-        network: str = "plain",
-        likelihood: str = "bernoulli",
-        variance: float | None = None,
-        prior: str = "normal",
-        beside: int = 0,
-        before: int = 252,
-    ) -> None:
-        super().__init__()
-        if likelihood not in ("bernoulli", "gaussian", "autoregressive"):
-            raise ValueError(
-                f"A likelihood is 'bernoulli', 'gaussian' or 'autoregressive', not {likelihood!r}."
-            )
-        if variance is not None:
-            number = isinstance(variance, Real) and not isinstance(variance, bool)
-            if not number or not 0 < variance < math.inf:
-                raise ValueError(f"A variance is a number above 0, or None to be learned, not {variance!r}.")
-            if likelihood != "gaussian":
-                raise ValueError(f"Only likelihood='gaussian' has a variance, not {likelihood!r}.")
-        if prior not in ("normal", "uniform", "flower") or (prior == "flower" and latent != 2):
-            raise ValueError(
-                f"A prior is 'normal', 'uniform' or 'flower' (of latent=2), not {prior!r} of latent={latent}."
-            )
-        if not require.is_count(latent):
-            raise ValueError(f"latent counts the numbers of z, at least 1, not {latent!r}.")
-        if not require.is_count(beside, 0):
-            raise ValueError(f"beside counts the numbers told besides, 0 or more, not {beside!r}.")
-        if not require.is_count(before):
-            raise ValueError(f"before counts the hidden units of a row, at least 1, not {before!r}.")
-        self.encoder = Encoder(shape, 2 * latent, hidden, activation, network, beside)
-        self.decoder = Decoder(latent + beside, shape, hidden, activation, network)
-        self.config: dict[str, Any] = {
-            "shape": [int(side) for side in shape],
-            "latent": int(latent),
-            "hidden": [int(width) for width in hidden],
-            "activation": activation,
-            "network": network,
-            "likelihood": likelihood,
-            "variance": None if variance is None else float(variance),
-            "prior": prior,
-            "beside": int(beside),
-            "before": int(before),
-        }
-        self.pixels_before = None
-        self.register_buffer("log_variance", None, persistent=False)  # if fixed, config keeps it exactly
-        if likelihood == "gaussian":
-            start = torch.tensor(math.log(0.05 if variance is None else variance))
-            self.log_variance = nn.Parameter(start) if variance is None else start
-        if likelihood == "autoregressive":
-            self.pixels_before = Autoregressive(shape, hidden=before)
-            self.tell = nn.Linear(latent, before)
+    config: VAEConfig
 
-    @property
-    def to_cube(self) -> ComposeTransform | None:
-        """From a normal z to a uniform one; None for the other priors."""
-        return TO_CUBE if self.config["prior"] == "uniform" else None
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__()
+        self.config = config = self.configure(*arguments, **named)
+        layers = config.hidden, config.activation, config.network
+        self.encoder = Encoder(config.shape, 2 * config.latent, *layers)
+        self.decoder = Decoder(config.latent, config.shape, *layers)
+        self.prior_kind = PRIORS[config.prior]()
+        self.pixels = config.pixels()
+
+    @staticmethod
+    def configure(*arguments: Any, **named: Any) -> VAEConfig:
+        """The configuration that these arguments make."""
+        return VAEConfig(*arguments, **named)
 
     @property
     def prior(self) -> Distribution:
-        """P(z), on the model's device, event shape (latent,)."""
-        zeros = self.decoder.bias.new_zeros(self.config["latent"])
-        if self.config["prior"] == "flower":
-            return Flower(zeros)
-        p = Independent(Normal(zeros, 1.0, validate_args=False), 1)
-        return TransformedDistribution(p, self.to_cube, validate_args=False) if self.to_cube else p
+        """P(z), on the model's device, over codes (latent,)."""
+        return self.prior_kind.distribution(self.decoder.bias.new_zeros(self.config.latent))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The reconstruction (N, D), in [0, 1], of images x (N, D): `LatentImages.reconstruct`.
+        """The reconstruction (N, D), in [0, 1], of images x (N, D).
 
-        DistributedDataParallel averages the gradients only of what is computed by a forward. To train L_b
-        with it, wrap a module whose forward returns `model.loss(x)["loss"]`.
+        DistributedDataParallel averages only the gradients of what `forward` computes. To train L_b with it,
+        wrap a module whose forward returns `model.loss(x)["loss"]`.
         """
         return self.reconstruct(x)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """mu and logvar, (N, latent) each, of images x (N, D) in [0, 1]. Raises ValueError for other x."""
         require.images(x, self.decoder.bias.numel(), self.decoder.bias)
-        # under autocast the KL is still taken in x's precision
-        return self.encoder(x).to(x.dtype).chunk(2, -1)
+        # Under autocast the KL is still computed in the precision of x.
+        mu, logvar = self.encoder(x).to(x.dtype).chunk(2, -1)
+        return mu, logvar
 
-    def output(self, z: Tensor) -> Tensor:
-        """Logits of the pixels' means, (..., D), of codes z (..., latent)."""
-        require.codes(z, self.config["latent"] + self.config["beside"], self.decoder.bias)
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits (..., D) of codes z (..., latent): sigmoid makes them the pixels' means."""
+        require.codes(z, self.config.latent, self.decoder.bias)
         return self.decoder(z).to(z.dtype)

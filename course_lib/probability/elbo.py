@@ -102,7 +102,7 @@ class LinearGaussian(LatentModel):
         eye = torch.eye(len(self.bias)).to(self.weight)
         return MultivariateNormal(self.bias, self.weight @ self.weight.T + self.variance * eye).log_prob(x)
 
-    def posterior(self, x: Tensor) -> MultivariateNormal:
+    def true_posterior(self, x: Tensor) -> MultivariateNormal:
         """P(z|x) for x (N, D): Gaussian, with one covariance (d, d) for all x."""
         eye = torch.eye(self.weight.shape[1]).to(self.weight)
         covariance = torch.linalg.inv(eye + self.weight.T @ self.weight / self.variance)

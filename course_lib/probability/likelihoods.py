@@ -1,10 +1,11 @@
-"""P(x|z): what a decoder's numbers say of the pixels, and which pixels a likelihood speaks of."""
+"""P(x|z): what a decoder's logits say about the pixels, and which pixels a likelihood is about."""
 
+import math
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.distributions import Bernoulli, Independent
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn import functional as F
 
 from course_lib.data.digits import binarize, fixed_binarization
@@ -72,3 +73,42 @@ class Pixels(Independent):
     def log_prob(self, value: Tensor) -> Tensor:
         """log P(x) in nats: value and logits broadcast to (..., D), the result is (...)."""
         return log_bernoulli(self.base_dist.logits, value)
+
+
+class BernoulliPixels(nn.Module):
+    """Black and white pixels: each is 1 with probability sigmoid(logit)."""
+
+    def distribution(self, logits: Tensor) -> Distribution:
+        """P(x|z) for logits (..., D): batch shape (...), one image (D,) its event."""
+        return Pixels(logits)
+
+    def log_prob(self, x: Tensor, logits: Tensor) -> Tensor:
+        """log P(x|z) in nats: images x and logits (N, D) give (N,)."""
+        return log_bernoulli(logits, x)
+
+
+class GaussianPixels(nn.Module):
+    """Grey pixels: each is Gaussian around sigmoid(logit), with one variance for all.
+
+    variance: a number, or None for one that is learned, from 0.05 on.
+    """
+
+    log_variance: Tensor
+
+    def __init__(self, variance: float | None = None) -> None:
+        super().__init__()
+        start = torch.tensor(math.log(0.05 if variance is None else variance))
+        if variance is None:
+            self.log_variance = nn.Parameter(start)
+        else:
+            # It is no part of the saved weights, where it might be rounded: the configuration keeps it.
+            self.register_buffer("log_variance", start, persistent=False)
+
+    def distribution(self, logits: Tensor) -> Distribution:
+        """P(x|z) for logits (..., D): batch shape (...), one image (D,) its event."""
+        scale = torch.exp(0.5 * self.log_variance)
+        return Independent(Normal(torch.sigmoid(logits), scale, validate_args=False), 1)
+
+    def log_prob(self, x: Tensor, logits: Tensor) -> Tensor:
+        """log P(x|z) in nats: images x and logits (N, D) give (N,)."""
+        return self.distribution(logits).log_prob(x)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from course_lib.device import pick_device
 from course_lib.files import usable, write_whole
+from course_lib.models.config import Config
 
 RUN = "training run"
 NO_SUM = b"0" * 64  # stands where the SHA-256 goes while it is taken
@@ -102,7 +103,8 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(f"Weights are saved as floating numbers, such as torch.float16, not {dtype}.")
     cls = type(model)
-    if not (cls.__module__.startswith("course_lib.") and hasattr(model, "config")):
+    config = getattr(model, "config", None)
+    if not (cls.__module__.startswith("course_lib.") and isinstance(config, Config | dict)):
         raise TypeError(
             f"Only models of course_lib with a .config can be rebuilt, not {cls.__qualname__}: keep its "
             "state_dict() with checkpoints.write, and load that into a model that you make yourself."
@@ -113,7 +115,10 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
         tensors[name] = value.to("cpu", kind, copy=True, memory_format=torch.contiguous_format)
         if kind != value.dtype and bool((tensors[name].isinf() & value.cpu().isfinite()).any()):
             raise ValueError(f"{name} holds numbers too large for {kind}: save the model without dtype.")
-    made = {"class": f"{cls.__module__}:{cls.__name__}", "config": model.config}
+    made = {
+        "class": f"{cls.__module__}:{cls.__name__}",
+        "config": config.to_json() if isinstance(config, Config) else config,
+    }
     write(path, "model", tensors, facts | made)
 
 

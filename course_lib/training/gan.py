@@ -79,8 +79,8 @@ def train_gan(
         raise ValueError("In a graph every step is the same: take r1_every=1, or no graph.")
     gan = GAN(shape=list(digits.images.shape[1:]), **recipe.config).to(device)
     gan.to(memory_format=torch.channels_last)  # faster convolutions
-    if gan.config["labels"]:
-        require.labels(digits.labels, gan.config["labels"])  # a GPU would stop at such a label, with no word
+    if gan.config.labels:
+        require.labels(digits.labels, gan.config.labels)  # a GPU would stop at such a label, with no word
     if recipe.mean_image:
         gan.start_at(images.float().mean(0) / 255)
     players = {"generator": recipe.lr_generator, "discriminator": recipe.lr_discriminator}
@@ -91,7 +91,7 @@ def train_gan(
         # a tensor, so that it can change inside a CUDA graph; the defaults, by which a checkpoint knows its
         # run, stay as they are
         optimizers[name].param_groups[0]["lr"] = torch.tensor(lr, device=device)
-    data = (images, digits.labels) if gan.config["labels"] else (images,)
+    data = (images, digits.labels) if gan.config.labels else (images,)
     parts: dict[str, Any] = {"gan": gan}
     parts |= {f"{name}_optimizer": optimizer for name, optimizer in optimizers.items()}
     # epochs may be more than they were, and autocast be another machine's; config and rates the parts have

@@ -1,7 +1,7 @@
 // The front end of CodeLine. Everything was decoded beforehand and lies in one sprite: a row of pictures for each model,
 // then the true images that are nearest somewhere. So a saved page can do what the notebook can.
 
-const LINES = [[COLOUR.purple, "#A0447A", [9, 5]], [COLOUR.model, COLOUR.model, []], [COLOUR.bound, "#007A59", [3, 4]],
+const LINES = [[COLOUR.purple, "#A0447A", [9, 5]], [COLOUR.model, COLOUR.model, []], [COLOUR.bound, COLOUR.boundText, [3, 4]],
   [COLOUR.prior, "#555555", [9, 4, 2, 4]]];
 
 function build(core) {

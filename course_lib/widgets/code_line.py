@@ -1,18 +1,19 @@
 """Auto-encoder against VAE along a line of codes: what each makes of them, and how far that is from true."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import traitlets
-from matplotlib.figure import Figure
 
-from course_lib.plots import BOUND, MODEL, PRIOR
+from course_lib.palette import BOUND, MODEL, PRIOR, PURPLE
 from course_lib.widgets.live import Live
 from course_lib.widgets.sprites import Decoder, data_url, image_stack, line_ends, pictures, sheet
 
-LINES = {"#CC79A7": "--", MODEL: "-", BOUND: ":", PRIOR: "-."}  # in the order of the models
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LINES = {PURPLE: "--", MODEL: "-", BOUND: ":", PRIOR: "-."}  # in the order of the models
 
 
 class CodeLine(Live):
@@ -48,6 +49,8 @@ class CodeLine(Live):
         positions: int = 101,
         device: str = "cpu",
     ):
+        import torch  # not before: a decoder is given, which needs it anyway
+
         ends = line_ends(decoders, limits)  # (models, 2)
         rows: list[np.ndarray] = []
         for (name, decode), (low, high) in zip(decoders.items(), ends, strict=True):
@@ -78,8 +81,10 @@ class CodeLine(Live):
         cells = np.concatenate([self.images, below])  # (rows, T, H, W, C)
         super().__init__(**given, sprite=data_url(cells))
 
-    def strip(self) -> Figure:
+    def strip(self) -> "Figure":
         """Eleven positions of each model, above the distances along the line."""
+        from matplotlib.figure import Figure
+
         n, known, t = len(self.names), bool(self.distances), np.linspace(0, 1, self.shape[0])
         some = np.linspace(0, len(t) - 1, 11).round().astype(int)
         figure = Figure(figsize=(9, 0.9 * n + 2.4 * known), dpi=72, layout="constrained")

@@ -281,8 +281,8 @@ function build(core) {
     g.rect(box.x, box.y - 8, box.w, box.h + 8);
     g.clip();
     curve(GRID.map((z) => logNormal(z, 0, 1)), { colour: COLOUR.prior, width: 2.5, dash: [7, 5] });
-    curve(now.logPosterior, { colour: COLOUR.model, width: 3, fill: "#0072B222" });
-    curve(now.logQ, { colour: COLOUR.q, width: 3.5, fill: "#E69F0033" });
+    curve(now.logPosterior, { colour: COLOUR.model, width: 3, fill: `${COLOUR.model}22` });
+    curve(now.logQ, { colour: COLOUR.q, width: 3.5, fill: `${COLOUR.q}33` });
     g.restore();
     path(g, [box.x, box.x + box.w], [floor, floor], { colour: COLOUR.ink, width: 1 });
     for (const z of [-3, -2, -1, 0, 1, 2, 3]) text(g, number(z, 0), to(z), floor + 13, { size: 13, align: "center" });
@@ -294,7 +294,7 @@ function build(core) {
     }
     // The legend goes to the side where the curves are not.
     const side = spots.m[0] > box.x + box.w / 2 ? box.x + 8 : box.x + box.w - 148;
-    [["prior P(z)", "#595959"], ["posterior P(z|x)", COLOUR.model], ["q(z|x)", "#A86F00"]]
+    [["prior P(z)", "#595959"], ["posterior P(z|x)", COLOUR.model], ["q(z|x)", COLOUR.qText]]
       .forEach(([name, colour], i) => text(g, name, side, box.y + 10 + 20 * i, { colour, size: 15, bold: true }));
   }
 
@@ -322,10 +322,10 @@ function build(core) {
     // L_b again, as what it is made of: the reconstruction, less the KL to the prior.
     block(x2, floor, rec, "#8FD3BF", "recon.");
     block(x2, bound, rec, "#BDBDBD", "− KL");
-    path(g, [x1 + w, x2 + w], [bound, bound], { colour: "#007A59", width: 2, dash: [5, 4] });
+    path(g, [x1 + w, x2 + w], [bound, bound], { colour: COLOUR.boundText, width: 2, dash: [5, 4] });
     g.restore();
     text(g, "log P(x)", x1 + w / 2, floor + 14, { align: "center", colour: COLOUR.model, bold: true });
-    text(g, "parts of L_b", x2 + w / 2, floor + 14, { align: "center", colour: "#007A59", bold: true });
+    text(g, "parts of L_b", x2 + w / 2, floor + 14, { align: "center", colour: COLOUR.boundText, bold: true });
   }
 
   function drawStrip(g, box) {
@@ -440,8 +440,8 @@ function build(core) {
         return part;
       };
       sum.replaceChildren(
-        bold(`log P(x) ${number(now.logPx)}`, COLOUR.model), " = ", bold(`L_b ${number(now.bound)}`, "#007A59"), " + ",
-        bold(`gap ${number(now.gap)}`, "#B34700"), " nats");
+        bold(`log P(x) ${number(now.logPx)}`, COLOUR.model), " = ", bold(`L_b ${number(now.bound)}`, COLOUR.boundText), " + ",
+        bold(`gap ${number(now.gap)}`, COLOUR.gapText), " nats");
       typeset(parts, `L_b = reconstruction ${number(now.reconstruction)} − KL to the prior ${number(now.kl)},` +
         ` with q = N(${number(state.m, 2)}, ${number(state.sigma, 2)}²)`);
       decoder.select.value = state.decoder;

@@ -2,25 +2,36 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 import traitlets
-from matplotlib.figure import Figure
-from torch import Tensor
-from torch.distributions import Normal
 
-from course_lib.plots import MODEL, PRIOR, Q, bound_bars
-from course_lib.probability.elbo import Bound, LatentModel, elbo, log_posterior
+from course_lib.palette import MODEL, PRIOR, Q
 from course_lib.widgets.live import Live
 
+if (
+    TYPE_CHECKING
+):  # PyTorch and Matplotlib are loaded by what computes in Python: the model, its bound, the strip
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from course_lib.probability.elbo import Bound, LatentModel
+
 # One weight w bends the line of codes: a posterior that is normal, skewed, or has two humps.
-DECODERS: dict[str, Callable[[Tensor], Tensor]] = {
+DECODERS: "dict[str, Callable[[Tensor], Tensor]]" = {
     "line": lambda z: z,
-    "bend": lambda z: torch.tanh(2 * z),
+    "bend": lambda z: (2 * z).tanh(),
     "fold": lambda z: z**2,
 }
 # Wide enough for six sigma of the widest, farthest q; fine enough (2½ points a sigma) for the narrowest.
-GRID = torch.linspace(-12, 12, 1201, dtype=torch.float64)
+GRID = (-12, 12, 1201)
+
+
+def grid() -> "Tensor":
+    """The points z (G,) of the integrals over z."""
+    import torch
+
+    return torch.linspace(*GRID, dtype=torch.float64)
 
 
 class ElboBars(Live):
@@ -40,23 +51,41 @@ class ElboBars(Live):
     sigma = traitlets.Float(0.8, min=0.05, max=1.5).tag(sync=True)
 
     @property
-    def model(self) -> LatentModel:
+    def model(self) -> "LatentModel":
         """The model with the present w and decoder."""
+        import torch
+        from torch.distributions import Normal
+
+        from course_lib.probability.elbo import LatentModel
+
         prior = Normal(torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64))
         w, s, h = self.w, self.s, DECODERS[self.decoder]
         return LatentModel(prior, lambda z: Normal(w * h(z), s))
 
-    def bound(self, m: float | None = None, sigma: float | None = None) -> Bound:
+    def bound(self, m: float | None = None, sigma: float | None = None) -> "Bound":
         """L_b in parts, the gap and log P(x), each (1,), in nats; of another q if m or sigma is given."""
-        m, sigma = self.m if m is None else m, self.sigma if sigma is None else sigma
-        one = GRID.new_ones(1)
-        return elbo(self.model, Normal(m * one, sigma * one), self.x * one, grid=GRID)
+        from torch.distributions import Normal
 
-    def strip(self) -> Figure:
+        from course_lib.probability.elbo import elbo
+
+        m, sigma = self.m if m is None else m, self.sigma if sigma is None else sigma
+        z = grid()
+        one = z.new_ones(1)
+        return elbo(self.model, Normal(m * one, sigma * one), self.x * one, grid=z)
+
+    def strip(self) -> "Figure":
         """q as it is, half way, and with the posterior's own mean and spread; beside them the three bars."""
-        posterior = log_posterior(self.model, self.x * GRID.new_ones(1), grid=GRID)[:, 0].exp()  # (G,)
-        mean = torch.trapezoid(posterior * GRID, GRID)
-        sigma = torch.trapezoid(posterior * (GRID - mean) ** 2, GRID).sqrt()
+        import torch
+        from matplotlib.figure import Figure
+        from torch.distributions import Normal
+
+        from course_lib.plots import bound_bars
+        from course_lib.probability.elbo import log_posterior
+
+        z = grid()
+        posterior = log_posterior(self.model, self.x * z.new_ones(1), grid=z)[:, 0].exp()  # (G,)
+        mean = torch.trapezoid(posterior * z, z)
+        sigma = torch.trapezoid(posterior * (z - mean) ** 2, z).sqrt()
         figure = Figure(figsize=(14, 3.4), dpi=80, layout="constrained")
         panels = figure.subplots(1, 4, width_ratios=[1, 1, 1, 2.4])
         bounds = {}
@@ -64,9 +93,9 @@ class ElboBars(Live):
             m, spread = self.m + part * float(mean - self.m), self.sigma + part * float(sigma - self.sigma)
             m, spread = min(max(m, -3), 3), min(max(spread, 0.05), 1.5)
             bounds[name] = self.bound(m, spread)
-            axes.plot(GRID, Normal(0.0, 1.0).log_prob(GRID).exp(), color=PRIOR, label="prior P(z)")
-            axes.plot(GRID, posterior, color=MODEL, lw=2, label="posterior P(z|x)")
-            axes.plot(GRID, Normal(m, spread).log_prob(GRID).exp(), color=Q, lw=2, label="q(z|x)")
+            axes.plot(z, Normal(0.0, 1.0).log_prob(z).exp(), color=PRIOR, label="prior P(z)")
+            axes.plot(z, posterior, color=MODEL, lw=2, label="posterior P(z|x)")
+            axes.plot(z, Normal(m, spread).log_prob(z).exp(), color=Q, lw=2, label="q(z|x)")
             axes.set(title=f"{name}: gap {bounds[name].gap.item():.3f}", xlim=(-4, 4), yticks=[], xlabel="z")
         panels[0].legend(fontsize=8)
         bound_bars(bounds, ax=panels[3])

@@ -1,13 +1,14 @@
-// The front end of EMStepper. A frame is a row of numbers, the same from the kernel and from the engine below:
-//   kind (0 start, 1 E, 2 M, 3 dragged), log P(x), gap, K, weights (K), means (K, 2), covariances (K: xx, xy, yy),
-//   responsibilities (N, K); log P(x) and the gap are means over the points, in nats.
+// EMStepper: the engine, which does the same steps as course_lib.probability.em, and the front end. A test holds the two
+// equal. The largest half-step, 2,000 points and 8 components, takes two milliseconds, so no worker is needed.
+//
+// A frame is a row of numbers: kind (0 start, 1 E, 2 M, 3 dragged), log P(x), gap, K, weights (K), means (K, 2),
+// covariances (K: xx, xy, yy), responsibilities (N, K); log P(x) and the gap are means over the points, in nats.
 
-// The order of course_lib.plots.
-const COMPONENTS = ["#0072B2", "#E69F00", "#006B50", "#CC79A7", "#56B4E9", "#C65500", "#F5EE80", "#222222"];
+const COMPONENTS = COLOUR.components;
 const DARK = [0, 2, 5, 7];        // on these a number is white
 const KIND = { R: 0, E: 1, M: 2, D: 3 };
 
-// ---- EM without a kernel: the same steps as course_lib.probability.em, held equal to it by a test ------------------------
+// ---- the engine ----------------------------------------------------------------------------------------------
 
 // Points in one dimension get y = 0 with a variance that gives it density 1: every number stays what it is.
 const FLAT = 1 / (2 * Math.PI);
@@ -109,35 +110,32 @@ function read(frame) {
   };
 }
 
-// Answers requests as EMStepper.frames does in the kernel.
 class Engine {
   constructor({ points, starts, reg_covar }) {
     this.flat = points[0].length === 1;
     this.points = points.map(([x, y]) => [x, y ?? 0]);
     this.starts = starts;
     this.reg = reg_covar;
-    this.history = [];
   }
 
-  answer({ do: steps = "", at, k, start, component, mean }) {
-    if (steps === "") return this.history;
-    if (steps === "R") return (this.history = [this.begin(k, start)]);
-    this.history.length = at + 1;
-    const made = [...steps].map((letter) => {
-      const now = read(this.history[this.history.length - 1]);
-      let [theta, resp] = [now.theta, now.resp];
-      if (letter === "E") resp = eStep(this.points, theta);
-      else if (letter === "M") theta = mStep(this.points, resp, now.K, this.reg, this.flat);
-      else theta.means[component] = [mean[0], this.flat ? 0 : mean[1]];
-      const frame = frameOf(KIND[letter], this.points, theta, resp);
-      if (!Number.isFinite(frame[1])) throw new Error("A component has shrunk onto one point: choose another start.");
-      this.history.push(frame);
-      return frame;
-    });
-    if (steps === "D") this.history = made;
+  // The frame after a half-step, "E" or "M".
+  next(frame, letter) {
+    let { theta, resp, K } = read(frame);
+    if (letter === "E") resp = eStep(this.points, theta);
+    else theta = mStep(this.points, resp, K, this.reg, this.flat);
+    const made = frameOf(KIND[letter], this.points, theta, resp);
+    if (!Number.isFinite(made[1])) throw new Error("A component has shrunk onto one point: choose another start.");
     return made;
   }
 
+  // The frame after one mean was dragged; q stays, so the gap opens.
+  moved(frame, component, mean) {
+    const { theta, resp } = read(frame);
+    theta.means[component] = [mean[0], this.flat ? 0 : mean[1]];
+    return frameOf(KIND.D, this.points, theta, resp);
+  }
+
+  // Means on some of the points, equal weights, round covariances; q does not know yet: 1/K each.
   begin(k, start) {
     const N = this.points.length;
     const spread = [0, 1].map((d) => {
@@ -161,19 +159,35 @@ const SAID = [
   "You moved P by hand with q held fixed: log P(x) may fall, and the gap opens. EM goes on from here.",
 ];
 const SETTLED = 1e-6;     // nats per point: a gain that no eye can see
-const MOST = 400;         // half-steps; the kernel keeps more
+const MOST = 400;         // half-steps
+
+// What Python reads back as `state`, and the frame that was told so. One dimension has no y there.
+function told(frame, flat, step, steps) {
+  const { kind, theta, resp, K, logPx, bound, gap } = read(frame);
+  const matrix = ([xx, xy, yy]) => (flat ? [[xx]] : [[xx, xy], [xy, yy]]);
+  return { kind: ["start", "E", "M", "dragged"][kind], step, steps, log_px: logPx, bound, gap, weights: theta.weights,
+    means: theta.means.map(([x, y]) => (flat ? [x] : [x, y])), covariances: theta.covariances.map(matrix),
+    responsibilities: Array.from({ length: resp.length / K }, (_, n) => Array.from(resp.slice(n * K, (n + 1) * K))) };
+}
+
+function retold({ kind, weights, means, covariances, responsibilities }, { points, flat }) {
+  const theta = { weights, means: means.map(([x, y]) => [x, y ?? 0]),
+    covariances: covariances.map(([[xx, xy], row]) => (flat ? [xx, 0, FLAT] : [xx, xy, row[1]])) };
+  const number = ["start", "E", "M", "dragged"].indexOf(kind);
+  return frameOf(number, points, theta, Float64Array.from(responsibilities.flat()));
+}
 
 function build(core) {
-  const model = core.model;
-  const setting = Object.fromEntries(
-    ["points", "starts", "reg_covar", "n_components", "start"].map((name) => [name, model.get(name)]));
+  const setting = Object.fromEntries(["points", "starts", "reg_covar"].map((name) => [name, core.get(name)]));
   const engine = new Engine(setting);
   const { points, flat } = engine;
-  let history = engine.answer({ do: "R", k: setting.n_components, start: setting.start });
+  const first = () => engine.begin(core.get("n_components"), core.get("start"));
+  const kept = core.get("state");   // of a page that was loaded before
+  let history = [kept.weights ? retold(kept, engine) : first()];
   let at = 0;
   let shown = history[0];           // what is drawn: a frame, or something between two
   let [from, to, part, duration] = [shown, shown, 1, 0];
-  let [start, speed] = [setting.start, 2];
+  let speed = 2;
   let held = null;                  // the mean that is dragged
   let picked = 0;                   // the mean that the arrow keys move
   let lens = null;                  // the bar's axis, which follows the numbers smoothly
@@ -200,81 +214,78 @@ function build(core) {
 
   function settle(message) {
     core.say(message ?? SAID[history[at][0]]);
-    core.share({ shown: at });
+    core.share({ state: told(history[at], flat, at, history.length - 1) });
   }
 
   function go(place, seconds = 0.15) {
     at = Math.min(Math.max(place, 0), history.length - 1);
     glide(history[at], seconds);
-    if (!player.playing) settle();
+    settle();
   }
 
-  const player = new Player(core, {
-    rate: speed,
-    request(ahead) {
-      const last = ahead ? player.queue[ahead - 1] : history[at];
-      const letters = last[0] === KIND.E ? "ME" : "EM";
-      return { do: letters.repeat(30).slice(0, Math.max(6, Math.ceil(speed / 5))), at: at + ahead };
-    },
-    show(frame) {
-      history = [...history.slice(0, at + 1), frame];
-      at += 1;
-      glide(frame, speed > 20 ? 0 : 0.7 / speed);
-      const before = history.slice(0, at).findLast((f) => f[0] === frame[0]);
-      if (frame[0] === KIND.M && before && Math.abs(frame[1] - before[1]) < SETTLED) {
-        stop();
-        settle(`Settled: another round of E and M gains less than a millionth of a nat per point.`);
-      } else if (at >= MOST) {
-        stop();
-        settle(`Stopped after ${MOST} half-steps.`);
-      } else core.say(SAID[frame[0]]);
-    },
-  });
+  // The half-step whose turn it is.
+  const turn = () => (history[at][0] === KIND.E ? "M" : "E");
 
-  function stop() {
+  // Puts the frame after a half-step behind the one that is shown, in place of what came there.
+  function append(letter) {
+    history = [...history.slice(0, at + 1), engine.next(history[at], letter)];
+    at += 1;
+  }
+
+  function step(letter) {
     player.pause();
-    player.clear();
-  }
-
-  // Asks for frames outside of playing; `take` gets them.
-  async function ask(request, take) {
-    stop();
     try {
-      take(await core.ask({ frames: 1, steps: 1, at, ...request }));
+      append(letter);
+      go(at, 0.5);
     } catch (error) {
       core.say(error.message, true);
     }
   }
+  const next = () => step(turn());
 
-  const step = (letter) => ask({ do: letter }, ([frame]) => {
-    history = [...history.slice(0, at + 1), frame];
-    go(at + 1, 0.5);
-  });
-  const begin = (request) => ask(request, (frames) => {
-    history = [...frames];
-    lens = null;
-    go(0, 0);
-  });
-  // The half-step whose turn it is.
-  const next = () => step(history[at][0] === KIND.E ? "M" : "E");
-  const restart = (k) => begin({ do: "R", k, start });
-  const moveMean = (component, mean) => begin({ do: "D", component, mean });
+  const player = new Player(core, { rate: speed, tick() {
+    try {
+      append(turn());
+    } catch (error) {
+      player.pause();
+      core.say(error.message, true);
+      return;
+    }
+    const frame = history[at];
+    glide(frame, speed > 20 ? 0 : 0.7 / speed);
+    const before = history.slice(0, at).findLast((f) => f[0] === frame[0]);
+    const settled = frame[0] === KIND.M && before && Math.abs(frame[1] - before[1]) < SETTLED;
+    if (!settled && at < MOST) return core.say(SAID[frame[0]]);
+    player.pause();
+    settle(settled ? "Settled: another round of E and M gains less than a millionth of a nat per point."
+      : `Stopped after ${MOST} half-steps.`);
+  } });
 
   function toggle() {
     if (player.playing) {
-      stop();
+      player.pause();
       settle();
     } else if (at < MOST) player.play();
   }
 
-  function refresh() {
-    ask({ do: "" }, (frames) => {
-      history = [...frames];
-      go(history.length - 1, 0);
-    });
+  function begin(frame) {
+    player.pause();
+    history = [frame];
+    lens = null;
+    go(0, 0);
   }
-  core.say(SAID[0]);
-  if (core.live) refresh();
+  const moveMean = (component, mean) => begin(engine.moved(history[at], component, mean));
+
+  // Another number of components, or another start.
+  function restart(traits = {}) {
+    core.share(traits);
+    begin(engine.begin(core.get("n_components"), core.get("start")));
+  }
+  const K = () => history[0][3];
+  core.heed("n_components", () => restart());
+  core.heed("start", () => restart());
+  core.heed("reg_covar", () => { engine.reg = core.get("reg_covar"); });
+  core.say(SAID[history[0][0]]);
 
   // -- what each view shows
 
@@ -421,7 +432,7 @@ function build(core) {
     circle(g, across(at), scale(shown[1] - shown[2]), 5, COLOUR.bound, "#fff", 1.5);
     g.restore();
     text(g, "log P(x)", box.x + box.w, box.y - 16, { colour: COLOUR.model, align: "right", bold: true });
-    text(g, "L_b", box.x + box.w - 74, box.y - 16, { colour: "#007A59", align: "right", bold: true });
+    text(g, "L_b", box.x + box.w - 74, box.y - 16, { colour: COLOUR.boundText, align: "right", bold: true });
     text(g, "half-steps", box.x + box.w, box.y + box.h + 14, { align: "right", size: 13 });
     text(g, "0", across(0), box.y + box.h + 14, { align: "center", size: 13 });
     return { across, last };
@@ -454,21 +465,19 @@ function build(core) {
     const sum = element("p", { className: "sum" });
     const play = playButton("Play: E and M in turn", toggle);
     const k = choice("components", Array.from({ length: 8 }, (_, i) => [i + 1, i + 1]), "Number of components",
-      (value) => restart(Number(value)));
+      (value) => restart({ n_components: Number(value) }));
     const fast = choice("speed", [[2, "× 1"], [6, "× 3"], [30, "× 15"]], "Speed: steps per second",
-      (value) => { player.rate = speed = Number(value); player.clear(); });
+      (value) => { player.rate = speed = Number(value); });
     const time = slider("timeline", { min: 0, max: 0, step: 1, label: "Timeline: rewind to an earlier half-step",
-      oninput: (value) => { stop(); go(value); } });
+      oninput: (value) => { player.pause(); go(value); } });
     time.label.className = "wide";
     root.append(
       element("div", { className: "row" }, play.button, button("Step", "Step: E or M, whichever is next", next),
-        button("Reset", "Reset: back to the same start", () => restart(history[0][3])),
+        button("Reset", "Reset: back to the same start", () => restart()),
         button("E-step", "E-step: compute the responsibilities", () => step("E"), "main"),
         button("M-step", "M-step: fit the components", () => step("M"), "main"),
-        button("New start", "New start: from other points", () => {
-          start = (start + 1) % setting.starts.length;
-          restart(history[0][3]);
-        }), fast.label, k.label),
+        button("New start", "New start: from other points",
+          () => restart({ start: (core.get("start") + 1) % setting.starts.length })), fast.label, k.label),
       sum, canvas, element("div", { className: "row" }, time.label));
 
     let boxes = layout(680);
@@ -482,22 +491,16 @@ function build(core) {
       const { curve } = boxes;
       return x > curve.x && x < curve.x + curve.w && y > curve.y && y < curve.y + curve.h;
     };
-    // While a mean is dragged the numbers are worked out here; on release the kernel takes the new start.
-    function preview(component, mean) {
-      const now = read(history[at]);
-      now.theta.means[component] = flat ? [mean[0], 0] : mean;
-      glide(frameOf(KIND.D, points, now.theta, now.resp), 0);
-    }
     let target = null;
     draggable(canvas, {
       start(x, y) {
         const caught = catchMean(x, y);
         if (caught !== null) {
-          stop();
+          player.pause();
           [held, picked, target] = [caught, caught, null];
           core.say(SAID[3]);
         } else if (onCurve(x, y)) {
-          stop();
+          player.pause();
           const last = Math.max(history.length - 1, 4);
           go(Math.round(((x - boxes.curve.x - 8) / (boxes.curve.w - 16)) * last));
         }
@@ -506,7 +509,7 @@ function build(core) {
       move(caught, x, y) {
         const { x: left, y: top, w, h } = boxes.points;
         target = plane(boxes.points).back([Math.min(Math.max(x, left), left + w), Math.min(Math.max(y, top), top + h)]);
-        preview(caught, target);
+        glide(engine.moved(history[at], caught, target), 0);
       },
       end(caught) {
         held = null;
@@ -534,7 +537,7 @@ function build(core) {
       drawPoints(g, boxes.points, now);
       drawBar(g, boxes.bar, now);
       drawCurve(g, boxes.curve);
-      const parts = [["log P(x)", now.logPx, COLOUR.model], ["L_b", now.bound, "#007A59"], ["gap", now.gap, "#B34700"]];
+      const parts = [["log P(x)", now.logPx, COLOUR.model], ["L_b", now.bound, COLOUR.boundText], ["gap", now.gap, COLOUR.gapText]];
       sum.replaceChildren(...parts.flatMap(([name, value, colour], i) => {
         const part = element("b");
         typeset(part, `${name} ${number(value, 4)}`);
@@ -544,22 +547,22 @@ function build(core) {
       play.sync(player.playing);
       Object.assign(time.input, { max: history.length - 1, value: at });
       time.output.textContent = `${at} of ${history.length - 1}`;
-      k.select.value = history[0][3];
+      k.select.value = K();
       fast.select.value = speed;
       const goal = read(to);          // where it glides to: what lies on the way is not worth reading out
       core.describe(canvas, `${points.length} points and ${now.K} components after ${at} half-steps. ` +
         `log P(x) ${number(goal.logPx)} is L_b ${number(goal.bound)} plus gap ${number(goal.gap)} nats per point. ` +
         `Keys: s, e and m step, space plays, a digit picks a component, arrows move it.`);
       Object.assign(root.dataset, { kind: history[at][0], step: at, steps: history.length - 1, k: now.K,
-        logpx: history[at][1], gap: history[at][2], playing: player.playing, shown: now.logPx, start,
+        logpx: history[at][1], gap: history[at][2], playing: player.playing, shown: now.logPx, start: core.get("start"),
         means: JSON.stringify(now.theta.means),
         handles: JSON.stringify(now.theta.means.map((m) => handle(boxes.points, m))) });
     };
   }
 
-  return { view, refresh, offline: async (request) => engine.answer(request) };
+  return { view };
 }
 
 const definition = widget(build);
 export default definition;
-export { Engine };
+export { Engine, told, retold };

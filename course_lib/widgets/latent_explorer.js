@@ -9,6 +9,7 @@ const PAUSE = 200;              // milliseconds: five questions a second at most
 
 function build(core) {
   const model = core.model;
+  const kernel = new Kernel(core, () => refresh());
   const [limits, size, names, points, labels, colours, channels, [side, m, H, W]] =
     ["limits", "size", "names", "points", "labels", "colours", "channels", "shape"].map((name) => model.get(name));
   const bytes = m * H * W * channels;
@@ -84,7 +85,7 @@ function build(core) {
         if (exact === at && !wanted.length) break;
         const rest = new Promise((done) => { setTimeout(done, PAUSE); });
         asked += 1;
-        const [frame, ...more] = await core.ask({ z: [at, ...wanted.flatMap(lattice)] });
+        const [frame, ...more] = await kernel.ask({ z: [at, ...wanted.flatMap(lattice)] });
         wanted.forEach((tile, n) => into.set(tile.join(), more.slice(n * TILE * TILE, (n + 1) * TILE * TILE)));
         if (core.message.wrong) core.say(HINT);
         [decoding, exact] = [frame[0], into === tiles ? at : null];    // null: refreshed in the meantime
@@ -231,7 +232,7 @@ function build(core) {
     };
   }
 
-  return { view, refresh };
+  return { view };
 }
 
 const definition = widget(build);

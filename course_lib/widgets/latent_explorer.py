@@ -2,21 +2,22 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import traitlets
-from matplotlib.figure import Figure
 
-from course_lib.plots import COMPONENTS
-from course_lib.widgets.live import Live
+from course_lib.palette import COMPONENTS
+from course_lib.widgets.asking import ASKING, Asking
 from course_lib.widgets.sprites import Decoder, data_url, pictures, plane_points, sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PIXELS = 700_000  # of all decoded images together: in so many bytes a picture of them is still clear
 
 
-class LatentExplorer(Live):
+class LatentExplorer(Asking):
     """Drag in a latent plane and the decoded image follows; of m images a code, all of them do.
 
     decode: z (n, 2), float32 on `device` -> pixels in [0, 1]: (n, H, W); (n, 3, H, W) in colour; (n, m, H, W)
@@ -27,7 +28,7 @@ class LatentExplorer(Live):
     `z` follows the browser and may be set; `refresh()` decodes anew. ValueError names what cannot be drawn.
     """
 
-    script = Path(__file__).with_name("latent_explorer.js")
+    script = (ASKING, Path(__file__).with_name("latent_explorer.js"))
     z = traitlets.List(traitlets.Float(), [0.0, 0.0], 2, 2).tag(sync=True)
     limits = traitlets.Float(3.0, min=1e-3).tag(sync=True)
     size = traitlets.Int(420, min=260, max=800).tag(sync=True)
@@ -50,6 +51,8 @@ class LatentExplorer(Live):
         names: tuple[str, str] = ("z1", "z2"),
         device: str = "cpu",
     ):
+        import torch  # not before: a decoder is given, which needs it anyway
+
         self.decode, self.device = decode, device
         m, height, width, channels = pictures(decode, torch.zeros(2, 2, device=device)).shape[1:]
         # 25 along a side is a step of 0.25 from −3 to 3, between which the page blends; a row of ten gets 9,
@@ -61,10 +64,12 @@ class LatentExplorer(Live):
         super().__init__(**given, **plane_points(points, labels))
         self.refresh()
 
-    def frames(self, request: dict[str, Any]) -> np.ndarray:
-        """Images at request["z"] (n, 2): rows of milliseconds spent, then m·H·W·C bytes viewed as floats."""
+    def answer(self, question: dict[str, Any]) -> np.ndarray:
+        """Images at question["z"] (n, 2): rows of milliseconds spent, then m·H·W·C bytes viewed as floats."""
+        import torch
+
         start = time.perf_counter()
-        z = torch.tensor(request["z"], dtype=torch.float32, device=self.device)  # (n, 2)
+        z = torch.tensor(question["z"], dtype=torch.float32, device=self.device)  # (n, 2)
         flat = sheet(pictures(self.decode, z).reshape(len(z), 1, 1, -1, 1))  # (n, m·H·W·C), uint8
         rows = np.pad(flat, ((0, 0), (4, -flat.shape[1] % 4))).view("<f4")  # a quarter of the bytes
         rows[:, 0] = 1000 * (time.perf_counter() - start)
@@ -72,6 +77,8 @@ class LatentExplorer(Live):
 
     def refresh(self) -> None:
         """Decode everything anew: for a decoder that has learnt since."""
+        import torch
+
         line = torch.linspace(-self.limits, self.limits, self.shape[0], device=self.device)
         z = torch.cartesian_prod(-line, line).flip(1)  # (side², 2), the top row first
         with self.lock:
@@ -80,8 +87,10 @@ class LatentExplorer(Live):
             self.sprite = data_url(self.grid.reshape(len(line), -1, *decoded.shape[2:]))
         self.send({"changed": True})
 
-    def strip(self) -> Figure:
+    def strip(self) -> "Figure":
         """The points, and the decoded grid on the same plane; for m > 1, rows of m images along each axis."""
+        from matplotlib.figure import Figure
+
         m, height = self.shape[1:3]
         every = 2 if len(self.grid) > 13 else 1  # more than thirteen in a row are too small to be seen
         grid = self.grid[::every, ::every]  # (side, side, m, H, W, C)

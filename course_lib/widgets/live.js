@@ -1,18 +1,13 @@
-// What every live widget of the course shares. live.py puts this file in front of the widget's own file; there is
-// no build step. The same code runs in a notebook with a kernel and in an exported page without one.
+// What every live widget of the course shares. live.py puts this file, and before it the palette, in front of the
+// widget's own; there is no build step. The same code runs in a notebook with a kernel and in a page without one.
 //
 // A widget's file ends with
 //     const definition = widget(build);
 //     export default definition;
-// where build(core) runs once for each widget and returns
-//     { view(view), offline?(request), refresh?() }
-// view(view) fills view.root with controls and returns the function that draws it. offline(request) answers with
-// frames where there is no kernel. refresh() is called when Python has changed the state.
+// where build(core) runs once for each widget and returns { view }: view(view) fills view.root with controls and returns
+// the function that draws it.
 
-const COLOUR = {
-  data: "#000000", model: "#0072B2", q: "#E69F00", bound: "#009E73", gap: "#D55E00", prior: "#7F7F7F",
-  purple: "#CC79A7", sky: "#56B4E9", yellow: "#F0E442", ink: "#222222", faint: "#D9D9D9",
-};
+const COLOUR = { ...PALETTE, ink: "#222222", faint: "#D9D9D9" };
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
 // The card is white under dark themes too: the course's colours have fixed roles, and black is the data. So the ring
@@ -29,7 +24,7 @@ const STYLE = `
 .course-widget button.main { font-weight: 600; }
 .course-widget :focus-visible { outline: 3px solid #004B7A; outline-offset: 2px; }
 .course-widget label { display: inline-flex; gap: 6px; align-items: center; font: inherit; color: #222; margin: 0; }
-.course-widget input[type=range] { width: 120px; margin: 0; accent-color: #0072B2; }
+.course-widget input[type=range] { width: 120px; margin: 0; accent-color: ${COLOUR.model}; }
 .course-widget label.wide, .course-widget label.wide input { flex: 1 1 200px; }
 .course-widget .value { font: inherit; white-space: nowrap; min-width: 3.2em; font-variant-numeric: tabular-nums; }
 .course-widget canvas { display: block; width: 100%; touch-action: pan-y; border-radius: 4px; }
@@ -52,67 +47,25 @@ const STYLE = `
 // jumps to its end. Play is an explicit choice, so it still plays, picture by picture.
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-// ---- one widget: its kernel, its views, its clock ------------------------------------------------------------
-
-const GONE = "The kernel has been restarted: this cell must be run again.";
+// ---- one widget: its state, its views, its clock -------------------------------------------------------------
 
 class Core {
   constructor(model, build) {
     this.model = model;
-    this.live = !model.offline;         // is there a kernel?
+    this.live = !model.offline;         // was there a kernel when this page was made?
     this.views = new Set();             // one widget may be shown several times
     this.jobs = new Set();              // functions called at every animation frame until they return false
     this.frame = 0;                     // number of frames played so far
     this.dirty = true;
     this.playing = false;               // meanwhile nothing is announced to a screen reader
-    this.waiting = new Map();           // tick -> the promise of the kernel's answer
     // Traits on their way to the kernel: {name: value} that wait, that it has not taken yet, and what Python set last.
     [this.unsent, this.sent, this.told] = [{}, {}, {}];
-    this.tick = 0;
-    this.client = Math.random().toString(36).slice(2);    // two browser tabs may share one kernel
     this.message = { text: "", wrong: false };
+    this.closing = [];                  // functions called when the widget goes
     this.loop = this.loop.bind(this);
     this.wake = this.wake.bind(this);
-    model.on("msg:custom", (content, buffers) => this.receive(content, buffers));
-    model.on("comm_live_update", () => {         // the kernel has been restarted: nothing will be answered any more
-      for (const { reject } of this.waiting.values()) reject(new Error(GONE));
-    });
     document.addEventListener("visibilitychange", this.wake);
     this.widget = build(this);
-  }
-
-  // Asks for frames; resolves to an array of Float32Arrays. Without a kernel the widget itself answers.
-  async ask(request) {
-    if (!this.live) return this.widget.offline(request);
-    const tick = ++this.tick;
-    const late = setTimeout(
-      () => this.say("No answer from the kernel yet: it is busy, or this cell must be run again.", true), 3000);
-    try {
-      return await new Promise((resolve, reject) => {
-        this.waiting.set(tick, { resolve, reject });
-        try {
-          this.model.send({ ...request, tick, client: this.client });
-        } catch {
-          reject(new Error(GONE));
-        }
-      });
-    } finally {
-      clearTimeout(late);
-      this.waiting.delete(tick);
-      if (this.message.text.startsWith("No answer")) this.say("");
-    }
-  }
-
-  receive(content, buffers) {
-    if (content.changed) return this.widget.refresh?.();
-    const asked = content.client === this.client && this.waiting.get(content.tick);
-    if (!asked) return;
-    if (content.error) return asked.reject(new Error(content.error));
-    const { buffer, byteOffset, byteLength } = buffers[0];
-    // The bytes may start anywhere in a larger buffer, which a Float32Array does not allow: so they are copied.
-    const all = new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
-    const [n, size] = content.shape;
-    asked.resolve(Array.from({ length: n }, (_, i) => all.subarray(i * size, (i + 1) * size)));
   }
 
   // Sends traits to the kernel: at once, yet at most four times a second, for each message wakes the whole interface.
@@ -249,17 +202,15 @@ class Core {
     document.removeEventListener("visibilitychange", this.wake);
     cancelAnimationFrame(this.handle);
     this.jobs.clear();
+    for (const end of this.closing) end();
   }
 }
 
-// Plays frames that are computed in batches. `request(ahead)` returns what to ask for beyond {frames, steps}, where
-// `ahead` frames are still to be shown; `show(frame)` takes the next one; `fail()` is called if none can be had. At
-// most one request is under way, and none is sent while a batch is in hand: a slow kernel slows the picture and is
-// never flooded.
+// Calls `tick()` so many times a second while it plays. A tick that returns false had nothing to show yet: it is called
+// again at the next animation frame, and meanwhile no time is owed.
 class Player {
-  constructor(core, { request = () => ({}), show, fail = () => {}, rate = 30, frames = 6, steps = 1 }) {
-    Object.assign(this, { core, request, show, fail, rate, frames, steps, queue: [], epoch: 0, took: 0 });
-    this.playing = false;
+  constructor(core, { rate, tick }) {
+    Object.assign(this, { core, rate, tick, due: 0, playing: false });
     this.step = this.step.bind(this);
   }
 
@@ -279,48 +230,89 @@ class Player {
     this.core.redraw();
   }
 
-  // Forgets frames that were computed ahead, also those on their way.
-  clear() {
-    this.queue = [];
-    this.epoch += 1;
-  }
-
   step(seconds) {
-    if (!this.playing) return false;
     this.due += seconds * this.rate;
-    while (this.playing && this.due >= 1 && this.queue.length) {
+    while (this.playing && this.due >= 1 && this.tick() !== false) {
       this.due -= 1;
       this.core.frame += 1;
-      this.show(this.queue.shift());
       this.core.redraw();
     }
-    if (!this.playing) return false;
-    this.due = Math.min(this.due, 1);   // while waiting no time is owed
-    this.fetch();
+    this.due = Math.min(this.due, 1);
+    return this.playing;
+  }
+}
+
+// ---- an engine -----------------------------------------------------------------------------------------------
+
+// An engine that computes in a worker, so that the page stays smooth. `functions` are all that it needs, for their text is
+// the worker's program; the last one returns {start}, where start(setup) makes a function from a request to a reply, which
+// must depend on nothing but the request. So where there is no worker, or it is lost, the page computes the reply itself.
+class Background {
+  constructor(functions, start, setup) {
+    Object.assign(this, { functions, start, setup, worker: null, here: null, asked: Promise.resolve(), reply: null });
   }
 
-  async fetch() {
-    // Five messages a second at most, whatever the rate.
-    const frames = Math.max(this.frames, Math.ceil(this.rate / 5));
-    if (this.asking === this.epoch || this.queue.length >= frames) return;
-    const epoch = (this.asking = this.epoch);
-    const began = performance.now();
-    try {
-      const got = await this.core.ask({ frames, steps: this.steps, ...this.request(this.queue.length) });
-      const took = (performance.now() - began) / got.length;    // milliseconds a frame, with the way there and back
-      if (epoch !== this.epoch) return;
-      // One answer that had to wait for a long cell says little about the next.
-      this.took = this.took ? 0.7 * this.took + 0.3 * Math.min(took, 3 * this.took) : took;
-      this.queue.push(...got);
-    } catch (error) {
-      if (epoch !== this.epoch) return;
-      this.pause();
-      this.fail();
-      this.core.say(error.message, true);
-    } finally {
-      if (this.asking === epoch) this.asking = null;
-    }
+  // One request after another: at most one is under way.
+  ask(request) {
+    const answer = this.asked.then(() => (this.here ? this.compute(request) : this.send(request)));
+    this.asked = answer.catch(() => {});
+    return answer;
   }
+
+  send(request) {
+    return new Promise((resolve, reject) => {
+      this.reply = ({ value, error }) => (error === undefined ? resolve(value) : reject(new Error(error)));
+      const lost = () => {
+        this.close();
+        this.compute(request).then(resolve, reject);
+      };
+      try {
+        this.worker ??= this.open();
+        this.worker.onerror = lost;
+        this.worker.postMessage(request);
+      } catch {
+        lost();
+      }
+    });
+  }
+
+  open() {
+    const program = [...this.functions, serve].join("\n");
+    const last = this.functions[this.functions.length - 1].name;
+    const text = `${program}\nserve(${last}().start);`;
+    const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+    const worker = new Worker(url);
+    worker.onmessage = ({ data }) => this.reply(data);
+    worker.postMessage(this.setup);
+    return worker;
+  }
+
+  async compute(request) {
+    this.here ??= this.start(this.setup);
+    return this.here(request);
+  }
+
+  close() {
+    this.worker?.terminate();
+    this.worker = null;
+  }
+}
+
+// Runs in the worker: the first message is the set-up, every other one a request. Arrays are handed over, not copied.
+function serve(start) {
+  let answer = null;
+  onmessage = ({ data }) => {
+    if (!answer) {
+      answer = start(data);
+      return;
+    }
+    try {
+      const value = answer(data);
+      postMessage({ value }, Object.values(value).map((part) => part.buffer).filter(Boolean));
+    } catch (error) {
+      postMessage({ error: error.message });
+    }
+  };
 }
 
 function widget(build) {

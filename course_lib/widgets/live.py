@@ -1,19 +1,21 @@
-"""The base of the course's live widgets: the browser asks for a batch of frames, the kernel answers once."""
+"""The base of the live widgets: a picture and a page in the saved file, state that follows the browser."""
 
 import base64
 import io
 import json
 import re
-import threading
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
-import numpy as np
 import traitlets
-from matplotlib.figure import Figure
+
+from course_lib import palette
+
+if TYPE_CHECKING:  # Matplotlib is loaded by whoever draws a strip
+    from matplotlib.figure import Figure
 
 LIVE = Path(__file__).with_name("live.js")
 # The script that a saved widget ends with; no "<" stands in its state.
@@ -24,12 +26,10 @@ MOUNTED = re.compile(
 
 
 class Live(anywidget.AnyWidget):
-    """A canvas in the notebook, played from frames that the kernel computes.
+    """A canvas in the notebook. What it shows is computed in the browser, with a kernel or without one.
 
-    A subclass names its `script` (one file or several, put behind live.js), computes `frames`, and draws a
-    `strip` of a few. The browser sends {tick, frames, steps, ...}; one float32 buffer goes back. No thread,
-    no event loop: a closed tab just stops asking. Without a kernel the strip is shown, then a page with the
-    same drawing code.
+    A subclass names its `script` (one file or several, put behind live.js) and draws a `strip`. Where no
+    script may run the strip is shown; a saved page shows it until its script has taken its place.
     """
 
     script: ClassVar[Path | tuple[Path, ...]]
@@ -39,49 +39,25 @@ class Live(anywidget.AnyWidget):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "script" in cls.__dict__:
             own = cls.script if isinstance(cls.script, tuple) else (cls.script,)
-            cls.source = "".join(path.read_text(encoding="utf-8") for path in (LIVE, *own))
+            cls.source = source(*own)
             cls._esm = cls.source  # which a widget, once made, replaces by a trait
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **traits: Any) -> None:
-        # Callbacks may run on another thread than the cells do, so whoever touches the state holds this lock.
-        self.lock = threading.RLock()
-        self.error: Exception | None = None  # the last one: `raise widget.error` shows where it came from
         if unknown := [name for name in traits if not self.has_trait(name)]:
             own = [name for name, trait in vars(type(self)).items() if isinstance(trait, traitlets.TraitType)]
             raise ValueError(f"{type(self).__name__} has no {unknown[0]!r}; it has {', '.join(own)}.")
         super().__init__(uid=uuid.uuid4().hex[:12], **traits)
-        self.on_msg(self._answer)
 
-    def frames(self, request: dict[str, Any]) -> np.ndarray:
-        """Advance request["frames"] times by request["steps"]; returns (frames, F). Called under the lock."""
-        raise NotImplementedError(f"{type(self).__name__} computes no frames")
-
-    def strip(self) -> Figure:
-        """A picture of a few frames, made with Figure(): pyplot's global state is not safe in a callback."""
+    def strip(self) -> "Figure":
+        """A picture of a few moments, made with Figure(): it must not become pyplot's current figure."""
         raise NotImplementedError(f"{type(self).__name__} draws no strip")
-
-    def _answer(self, _widget: Any, content: Any, _buffers: Any) -> None:
-        if not isinstance(content, dict) or "tick" not in content:
-            return
-        reply: dict[str, Any] = {"tick": content["tick"], "client": content.get("client")}
-        try:
-            with self.lock:
-                frames = np.ascontiguousarray(self.frames(content), dtype="<f4")  # (frames, F)
-            if frames.ndim != 2:
-                raise ValueError(f"frames() must return an array of shape (frames, F), not {frames.shape}")
-        except Exception as error:  # whatever went wrong, the person at the browser must see it
-            self.error = error
-            self.send(reply | {"error": sentence(error)})
-        else:
-            self.send(reply | {"shape": list(frames.shape)}, buffers=[frames.tobytes()])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         file = io.BytesIO()
-        with self.lock:
-            self.strip().savefig(file, format="png", bbox_inches="tight")
-            state = json.dumps({name: getattr(self, name) for name in self._own(self.keys)})
+        self.strip().savefig(file, format="png", bbox_inches="tight")
+        state = json.dumps({name: getattr(self, name) for name in self._own(self.keys)})
         picture = base64.b64encode(file.getvalue()).decode()
         data |= {"text/plain": f"{type(self).__name__}(…)", "image/png": picture}
         data["text/html"] = (
@@ -116,9 +92,7 @@ class Live(anywidget.AnyWidget):
         return [name for name in names if name[0] != "_" and name not in ("layout", "tabbable", "tooltip")]
 
 
-def sentence(error: Exception) -> str:
-    """What went wrong, as one line for the browser. A ValueError speaks to people; others need their name."""
-    first = str(error).strip().partition("\n")[0][:300]
-    return (
-        first if first and isinstance(error, ValueError) else f"{type(error).__name__}: {first}".rstrip(": ")
-    )
+def source(*scripts: Path) -> str:
+    """The palette, live.js, and a widget's own scripts as one module."""
+    colours = f"const PALETTE = {json.dumps(palette.FOR_SCRIPTS)};\n"
+    return colours + "".join(path.read_text(encoding="utf-8") for path in (LIVE, *scripts))

@@ -1,7 +1,7 @@
 // The front end of Quiz. What is shown follows from the traits alone: the question is the first of the seed's order that
 // has no answer yet in this round (mode, alone or class, seed). So a reload, a second view and Python see the same.
 
-const WORDS = { real: ["real ✓", "5px solid #009E73", "#007A59"], made: ["made ✗", "5px dashed #D55E00", "#B34700"] };
+const WORDS = { real: ["real ✓", `5px solid ${COLOUR.bound}`, COLOUR.boundText], made: ["made ✗", `5px dashed ${COLOUR.gap}`, COLOUR.gapText] };
 const DONE = `That is enough: the 95 % interval is narrower than ${100 * ENOUGH} points.`;
 const percent = (share, digits = 0) => `${number(100 * share, digits)}\u00a0%`;
 const many = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
@@ -24,6 +24,7 @@ const LOOK = `
 .course-widget.hall .parts { font-size: 18px; }`;
 
 function build(core) {
+  const kernel = new Kernel(core);
   const [n, H, W, columns] = core.get("shape");
   const NAMES = ["mode", "classroom", "seed", "answers", "revealed"];
   const now = () => Object.fromEntries(NAMES.map((name) => [name, core.get(name)]));
@@ -106,7 +107,7 @@ function build(core) {
     if (!answers.length) return core.say("There is no answer to save yet.");
     if (core.live) {
       try {
-        const [reply] = await core.ask({ save: answers });
+        const [reply] = await kernel.ask({ save: answers });
         return core.say(new TextDecoder().decode(Uint8Array.from(reply)));
       } catch (error) {
         if (error.message !== GONE) return core.say(error.message, true);     // else the page keeps what it can

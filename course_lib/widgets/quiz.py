@@ -5,20 +5,22 @@ import math
 from datetime import datetime
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets
-from matplotlib.figure import Figure
 
 from course_lib.files import reason, write_whole
-from course_lib.widgets.live import Live
+from course_lib.widgets.asking import ASKING, Asking
 from course_lib.widgets.sprites import data_url, image_stack
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_PIXELS = 500_000  # of all images together: 318 pairs of 28×28
 
 
-class Quiz(Live):
+class Quiz(Asking):
     """Is it real or made? Asked one image at a time, as in the lecture's study, or of two side by side.
 
     real, made: (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if square, pixels in [0, 1]; real[i] and
@@ -30,7 +32,7 @@ class Quiz(Live):
     ValueError: one sentence for what cannot be shown.
     """
 
-    script = tuple(Path(__file__).with_name(name) for name in ("quiz_score.js", "quiz.js"))
+    script = (ASKING, *(Path(__file__).with_name(name) for name in ("quiz_score.js", "quiz.js")))
     mode = traitlets.Enum(["one", "pairs"], "one").tag(sync=True)
     classroom = traitlets.Bool(False).tag(sync=True)  # large, and hands are counted
     seed = traitlets.Int(0, min=0).tag(sync=True)
@@ -109,15 +111,17 @@ class Quiz(Live):
             self.written, self.file = path, str(path)
         return path
 
-    def frames(self, request: dict[str, Any]) -> np.ndarray:
-        """Save request["save"], the browser's answers; the reply is a sentence, one byte a number."""
-        self.answers = request["save"]
+    def answer(self, question: dict[str, Any]) -> np.ndarray:
+        """Save question["save"], the browser's answers; the reply is a sentence, one byte a number."""
+        self.answers = question["save"]
         path = self.save()
         where = "" if path.is_absolute() else ", next to the notebook"
         return np.frombuffer(f"Saved: {path}{where}.".encode(), np.uint8)[None]
 
-    def strip(self) -> Figure:
+    def strip(self) -> "Figure":
         """Six pairs without their truth."""
+        from matplotlib.figure import Figure
+
         draw = np.random.default_rng(self.seed)
         figure = Figure(figsize=(11, 2), dpi=72, layout="constrained")
         figure.suptitle("One image of each pair is real, one is made. Which is which?")

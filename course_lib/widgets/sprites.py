@@ -8,20 +8,22 @@ import base64
 import io
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
-from course_lib.widgets.live import sentence
+from course_lib.widgets.arrays import as_array
+from course_lib.widgets.asking import sentence
 
-Decoder = Callable[[Tensor], Any]
+if TYPE_CHECKING:  # PyTorch is loaded by whoever has a decoder
+    from torch import Tensor
+
+Decoder: TypeAlias = "Callable[[Tensor], Any]"
 MOST = 120_000  # bytes a sprite: several widgets and their pictures fit into one notebook
 
 
-def pictures(decode: Decoder, z: Tensor, name: str = "decode") -> np.ndarray:
+def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
     """decode(z) for the codes z (n, d), as float32 (n, m, H, W, C) with pixels in [0, 1]: m images a code.
 
     decode returns (n, H, W) or (n, 1, H, W), grey; (n, 3, H, W), colour; (n, m, H, W), m grey images; or
@@ -29,6 +31,8 @@ def pictures(decode: Decoder, z: Tensor, name: str = "decode") -> np.ndarray:
 
     Raises ValueError with one sentence for what is no picture: another shape, NaN, pixels outside [0, 1].
     """
+    import torch
+
     try:
         with torch.no_grad():
             x = decode(z)
@@ -37,7 +41,7 @@ def pictures(decode: Decoder, z: Tensor, name: str = "decode") -> np.ndarray:
             f"{name}(z) must take z {tuple(z.shape)} and return images, as lambda z: vae.likelihood(z).mean."
             f"reshape(-1, H, W) does; it stopped with {sentence(error)}."
         ) from error
-    if not isinstance(x, Tensor | np.ndarray):
+    if not isinstance(x, torch.Tensor | np.ndarray):
         raise ValueError(f"{name}(z) returned a {type(x).__name__}, not a tensor: a distribution has .mean.")
     channels = channels_of(x.shape)
     if channels is None or len(x) != len(z) or 0 in x.shape:
@@ -84,7 +88,7 @@ def image_stack(x: Any, name: str) -> np.ndarray:
     Raises ValueError for anything else.
     """
     try:
-        images = torch.as_tensor(x).detach().cpu().float().numpy()
+        images = as_array(x, np.float32)
     except (TypeError, RuntimeError, ValueError):  # None, words, rows of several lengths
         raise ValueError(f"{name} must hold images (N, H, W), not {type(x).__name__}.") from None
     side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
@@ -126,17 +130,17 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
     """points (N, 2) and labels (N,), or None, as lists, rounded to what a screen shows; raises ValueError."""
     if points is None:
         return {"points": [], "labels": []}
-    z = torch.as_tensor(points).detach().cpu().double().numpy()  # (N, 2)
+    z = as_array(points)  # (N, 2)
     if z.ndim != 2 or z.shape[1] != 2 or not 1 <= len(z) <= 3000 or not np.isfinite(z).all():
         raise ValueError(
             f"The plane takes 1 to 3,000 finite points (N, 2), not {z.shape}: pass a part of them."
         )
     if labels is None:
         return {"points": z.round(3).tolist(), "labels": []}
-    y = torch.as_tensor(labels).cpu().numpy()  # (N,)
+    y = as_array(labels)  # (N,)
     wrong = ~np.isin(y, range(10))
     if y.shape != z.shape[:1] or wrong.any():
-        found = f"the label {y[wrong][0]}" if y.shape == z.shape[:1] else y.shape
+        found = f"the label {y[wrong][0]:g}" if y.shape == z.shape[:1] else y.shape
         raise ValueError(f"The plane needs one label, 0 to 9, for each of {len(z)} points, not {found}.")
     return {"points": z.round(3).tolist(), "labels": y.astype(int).tolist()}
 

@@ -1,73 +1,136 @@
-// The front end of ToyGAN: controls, the time line, slow motion. The picture is in toy_gan_picture.js; the game itself
-// is played by the kernel, or, in a page without one, by toy_gan_engine.js, which answers the same questions.
+// The front end of ToyGAN: controls, the time line, slow motion. The picture is in toy_gan_picture.js; the game itself is
+// played by toy_gan_engine.js in a worker, which keeps nothing: the past is here.
 
-// Every second one of the older entries goes, so that the whole game stays on a line of bounded length.
-const moment = (entry) => [entry.d_updates, entry.g_updates];
+const FRAMES = 6;         // asked for at once
+const MOST = 600;         // moments on the time line,
+const BYTES = 30e6;       // and of all of them together; those of large networks are fewer
+const RECENT = 64;        // the newest moments, of which none is dropped
+
 const fresh = (entry) => entry.d_updates + entry.g_updates === 0;
-const thin = (list) => (list.length <= MOST ? list : list.filter((_, i) => i % 2 === 0 || i >= list.length - RECENT));
+const same = (a, b) => Object.keys(a).every((name) => alike(a[name] ?? null, b[name] ?? null));
+const finite = (value) => (Number.isFinite(value) ? value : null);      // JSON knows no others
+
+// Every second one of the older moments goes, so that the whole game stays on a line of bounded length.
+function thin(list) {
+  const most = Math.min(MOST, BYTES / (8 * list[0].state.length + 4 * SIZE));
+  const recent = list.length - Math.min(RECENT, most / 4);
+  return list.length <= most ? list : list.filter((_, i) => i % 2 === 0 || i >= recent);
+}
+
+// The moments of an answer: what is read from a frame, and the state and the settings to go on from it.
+function entries({ frames, states, count }, settings) {
+  const size = states.length / count;
+  return Array.from({ length: count }, (_, i) => ({
+    ...read(frames.slice(i * SIZE, (i + 1) * SIZE)), state: states.slice(i * size, (i + 1) * size), settings }));
+}
 
 function build(core) {
   const model = core.model;
   const [presets, tables] = [model.get("presets"), model.get("tables")];
-  const session = new Session(model.get("settings"), tables);
-  const told = () => ({ ...(core.live ? model.get("settings") : session.settings) });
-  let settings = told();
+  const engine = new Background([toyGanPlayers, toyGanEngine], start, tables);
+  core.closing.push(() => engine.close());
+  let settings = { ...model.get("settings") };
   let table = tableOf(settings, tables);
-  let past = session.frames({ do: "history" }).map(read);
+  let past = entries(start(tables)({ from: null, settings, what: "look" }), settings);
   let at = 0;                         // the place on the time line
   let shown = past[0];                // what is drawn: an entry, or something on the way to it
-  let pending = {};                   // settings that the kernel has not been told
   let chain = Promise.resolve();      // one question after another
   let speed = "1";
   let slow = null;                    // { player, phase, rest, round, alone }
   let [moving, lens, runs, version, asked] = [null, [], [], 0, false];
   let touched = false;                // has the reader done anything yet?
-  let [large, kls, drawing, preset] = [false, false, null, presets.find((p) => same(p.settings, settings)) ?? null];
-  const layers = Object.fromEntries(LAYERS.map(([name]) => [name, true]));
+  const known = () => presets.find((p) => same(p.settings, settings)) ?? null;
+  let [large, kls, drawing, preset] = [false, false, null, known()];
+  let theory = !model.get("plain");    // a page for visitors begins without D* and V
+  const layers = Object.fromEntries(LAYERS.map(([name]) => [name, theory || name !== "d_star"]));
 
   // -- the game
 
-  const changes = () => { const set = pending; pending = {}; return { at: moment(past[at]), set }; };
+  // What follows a moment under the present settings; another game begins with its own first moment.
+  async function moments(what, { last = past[at], frames = 1, steps = 1 } = {}) {
+    const under = settings;
+    const from = last && !restarts(last.settings, under) ? last.state : null;
+    return entries(await engine.ask({ from, settings: under, what, frames, steps }), under);
+  }
 
-  const player = new Player(core, {
-    rate: 30,
-    request: (ahead) => ({ do: "play", ...changes(), ...(ahead ? { at: moment(read(player.queue[ahead - 1])) } : {}) }),
-    show: (row) => { take(read(row)); clock(); },
-    fail: () => { settings = told(); version += 1; },
-  });
+  // Asks for something outside of playing; `use` gets the moments.
+  function ask(what, use, options) {
+    stop();
+    chain = chain.then(async () => {
+      try {
+        use(await moments(what, options));
+      } catch (error) {
+        fail(error);
+      }
+    });
+    return chain;
+  }
 
-  // How many rounds a second are shown: measured over a second, so that the number can be read. Where as many as are
-  // wanted take too long, a frame gets fewer, so that the picture stays fluent and a kernel has time for cells as well.
-  let [reached, since, began] = [null, 0, 0];
-  const wanted = () => Number(speed) || 1;
+  function fail(error) {
+    player.pause();
+    share();
+    core.redraw();
+    core.say(error.message, true);
+  }
+
+  // While the game is played some moments are computed ahead; a change of settings or a rewind makes them worthless.
+  let [queue, fetching, epoch, steps] = [[], false, 0, 1];
+
+  const player = new Player(core, { rate: 30, tick() {
+    if (!fetching && queue.length < FRAMES) fetchAhead();
+    const entry = queue.shift();
+    if (!entry) return false;
+    take(entry);
+    clock();
+    return true;
+  } });
+
+  async function fetchAhead() {
+    fetching = true;
+    const mine = epoch;
+    try {
+      // Where there is no worker, the page itself waits.
+      const frames = engine.here ? 1 : FRAMES;
+      const more = await moments("play", { last: queue[queue.length - 1] ?? past[at], frames, steps });
+      if (mine === epoch) queue.push(...more);
+    } catch (error) {
+      if (mine === epoch) fail(error);
+    }
+    fetching = false;
+  }
+
+  function forgetAhead() {
+    queue = [];
+    epoch += 1;
+  }
+
+  // How many rounds a second are shown: measured over a second, so that the number can be read.
+  let [reached, since, began] = [null, null, 0];
   function clock() {
     const now = performance.now();
-    if (since && now - since < 1000) return;
-    const seconds = (now - since) / 1000;
-    reached = since && seconds < 5 ? (past[at].step - began) / seconds : null;
-    const { steps, rate, took } = player;
-    const busy = (took * rate) / 1000;                  // the share of the time in which frames are computed
-    if (busy > 0.85) player.steps = Math.max(1, Math.floor((steps * 0.85) / busy));
-    else if (took && (busy * (steps + 1)) / steps < 0.75) {
-      player.steps = Math.min(Math.max(steps + 1, Math.floor((steps * 0.75) / busy)), wanted());
-    }
+    if (since !== null && now - since < 1000) return;
+    reached = since === null ? null : (1000 * (past[at].step - began)) / (now - since);
     [since, began] = [now, past[at].step];
+    share();
   }
-  const behind = () => player.playing && reached !== null && reached < 0.8 * player.rate * wanted();
+  const behind = () => player.playing && reached !== null && reached < 0.8 * player.rate * steps;
 
-  // Another game may take longer or less long, and the rounds of the one before are not its own.
-  function begin(entries) {
-    [past, at] = [entries, entries.length - 1];
-    [reached, since, player.took] = [null, 0, 0];
+  // Tells Python the settings and the numbers of the moment that is shown.
+  function share() {
+    const { step, ...numbers } = Object.fromEntries(HEAD.map((name) => [name, finite(past[at][name])]));
+    core.share({ settings, state: { rounds: step, ...numbers } });
+  }
+
+  // The rounds of the game before are not the new one's.
+  function begin(list) {
+    [past, at] = [list, list.length - 1];
+    [reached, since] = [null, null];
   }
 
   function take(entry, seconds = 0) {
     if (fresh(entry)) begin([entry]);
     else {
-      // What is forgotten in the kernel may be one moment more than here: the picture follows.
-      past = past.slice(0, at + 1).filter((p) => p.d_updates <= entry.d_updates && p.g_updates <= entry.g_updates);
-      past.push(entry);
-      past = thin(past);
+      past = thin([...past.slice(0, at + 1), entry]);
       at = past.length - 1;
     }
     glide(entry, seconds);
@@ -90,28 +153,14 @@ function build(core) {
       });
       core.run(mine);
     }
+    if (!player.playing) share();
     core.redraw();
-  }
-
-  function ask(request, use) {
-    stop();
-    chain = chain.then(async () => {
-      try {
-        use((await core.ask({ frames: 1, steps: 1, ...changes(), ...request })).map(read));
-      } catch (error) {
-        settings = told();
-        version += 1;
-        core.redraw();
-        core.say(error.message, true);
-      }
-    });
-    return chain;
   }
 
   function stop() {
     player.pause();
-    player.clear();
-    [reached, since] = [null, 0];
+    forgetAhead();
+    [reached, since] = [null, null];
   }
 
   // Slow motion is over: what it said last is announced.
@@ -134,7 +183,7 @@ function build(core) {
     core.plays(false);
     core.redraw();                      // slow motion draws only when something moves
     core.say(`Paused. ${sentence()}`);
-    ask({ do: "set" }, () => {});       // so that Python, and a page loaded anew, stand where this one does
+    share();
   }
 
   async function toggle() {
@@ -146,20 +195,20 @@ function build(core) {
     player.play();
   }
 
-  const one = (which, said = "") => ask({ do: which }, ([entry]) => {
-    take(entry, 0.35);
+  const one = (what, said = "") => ask(what, (list) => {
+    list.forEach((entry) => take(entry, 0.35));
     core.say(said + sentence());
   });
   const half = (which) => (speed === "slow" ? slowly(which) : one(which, `One step of ${which.toUpperCase()}. `));
   const whole = () => (slow ? slowNext() : one("play"));
-  const anew = (request, said) => ask(request, (entries) => {
-    begin(entries);
+  const anew = (said) => ask("look", (list) => {
+    begin(list);
     lens.length = 0;
     leaveSlow();
     glide(past[at]);
-    core.say(said ?? `A new game. ${sentence()}`);
-  });
-  const reset = () => anew({ do: "reset" }, "Back at the start: the same game again, unless a setting changes.");
+    core.say(said);
+  }, { last: null });
+  const reset = () => anew("Back at the start: the same game again, unless a setting changes.");
 
   function go(place) {
     stop();
@@ -169,22 +218,28 @@ function build(core) {
     core.say(`${at < past.length - 1 ? "Rewound: play goes on from here. " : ""}${sentence()}`);
   }
 
-  // New settings: at once, and without a pause while the game is played.
-  function set(values) {
+  // The panel and the line of x for these settings.
+  function adopt(values) {
     const before = table;
-    settings = { ...settings, ...values };
-    pending = { ...pending, ...values };
-    preset = null;
+    settings = values;
+    preset = known();
     version += 1;
-    if ("data" in values || "players" in values) table = tableOf(settings, tables);
-    if (before !== table) lens.length = 0;
-    if (player.playing) return player.clear();
+    touched = true;
+    table = tableOf(settings, tables);
+    if (!alike([...before.p], [...table.p])) lens.length = 0;
+  }
+
+  // New settings, from the page or from Python: at once, and without a pause while the game is played.
+  function set(values) {
+    adopt({ ...settings, ...values });
+    core.share({ settings });
+    core.redraw();
+    if (player.playing) return forgetAhead();
     if (asked) return;
     asked = true;                     // a dragged slider asks once, when the last question is answered
     chain.then(() => {
       asked = false;
-      if (!Object.keys(pending).length) return;
-      ask({ do: "set" }, ([entry]) => {
+      ask("look", ([entry]) => {
         if (!fresh(entry)) past[at] = entry;
         else {
           begin([entry]);
@@ -196,14 +251,13 @@ function build(core) {
   }
 
   function load(chosen) {
-    settings = { ...chosen.settings };
-    [pending, preset, drawing] = [{}, chosen, null];
-    version += 1;
-    table = tableOf(settings, tables);
+    adopt({ ...chosen.settings });
+    drawing = null;
     if (chosen.steps && speed !== "slow") pace(String(chosen.steps));
-    anew({ do: "reset", set: settings }, `Ready: ${chosen.name}. Space plays.`);
+    anew(`Ready: ${chosen.name}. Space plays.`);
   }
 
+  // `speed` counts in 30 rounds a second; sixty frames a second at most hold as many rounds as it takes.
   function pace(value) {
     speed = value;
     version += 1;
@@ -211,34 +265,20 @@ function build(core) {
       leaveSlow();
       core.say(sentence());
     }
-    player.rate = value === "1/6" ? 5 : 30;
-    player.steps = wanted();
-    player.frames = value === "1/6" ? 2 : 6;
-    player.clear();
-    [reached, since, player.took] = [null, 0, 0];
+    const rounds = value === "1/6" ? 5 : 30 * (Number(value) || 1);
+    steps = Math.ceil(rounds / 60);
+    player.rate = rounds / steps;
+    forgetAhead();
+    [reached, since] = [null, null];
     if (player.playing && value === "slow") { stop(); slowly(); }
     core.redraw();
   }
 
-  function refresh() {
-    ask({ do: "history" }, (entries) => {
-      settings = told();
-      version += 1;
-      table = tableOf(settings, tables);
-      begin(entries);
-      preset = presets.find((p) => same(p.settings, settings)) ?? null;
-      glide(past[at]);
-    });
-  }
-  model.on("change:settings", () => {
-    if (Object.keys(pending).length) return;
-    settings = told();
-    version += 1;
-    core.redraw();
+  core.heed("settings", () => set(core.get("settings")));
+  model.on("msg:custom", ({ load: name }) => {
+    const chosen = presets.find((p) => p.name === name);
+    if (chosen) load(chosen);
   });
-
-  // A page computes a little between two pictures, where a kernel would do six frames at once.
-  const offline = async (request) => session.frames({ ...request, frames: Math.min(request.frames ?? 1, 2) });
 
   // -- slow motion
 
@@ -253,13 +293,14 @@ function build(core) {
 
   function enter() {
     slow.rest = PHASE;
-    slow.reals = new Game(settings, tables).data(past[at].d_updates, POINTS);
+    slow.reals = new Game(settings, tables).draw(new Float64Array(POINTS), past[at].d_updates);
     slow.narrow = settings.players === "network" && past[at].std < 0.15;     // a hundredth of the picture
     core.say(`${NAMES[slow.player]}, ${slow.phase + 1} of 5: ${said(slow.player, slow.phase, settings)}`);
     if (slow.phase === 4) {
       const both = !settings.alternating && !slow.alone;
-      if (!both) ask({ do: slow.player }, ([entry]) => take(entry, 1.2));
-      else if (slow.player === "g") ask({ do: "play" }, ([entry]) => take(entry, 1.2));
+      const arrive = (list) => list.forEach((entry) => take(entry, 1.2));
+      if (!both) ask(slow.player, arrive);
+      else if (slow.player === "g") ask("play", arrive);
     }
     core.redraw();
   }
@@ -299,68 +340,79 @@ function build(core) {
 
   // -- runs that are kept
 
-  const keep = () => {
-    const last = past[past.length - 1];
-    const name = `run ${runs.length + 1}: ${preset?.name ?? settings.loss}, ${last.step} rounds`;
-    return ask({ do: "keep", name, at: moment(last) }, (entries) => {
-      if (!core.live) runs.push({ name, settings: { ...settings }, past: entries });
-      version += 1;
-      core.say("Kept: its JSD stays in the picture in grey, and you may come back to it.");
-      core.redraw();
-    });
-  };
-  // The kernel knows them all, also those that were kept in another tab, or before this page was loaded.
-  async function recall() {
-    const kept = model.get("kept_runs");
-    for (let n = 0; n < kept.length; n++) {
-      if (!kept[n]) runs[n] = null;
-      else runs[n] ??= { ...kept[n], past: (await core.ask({ do: "run", run: n })).map(read) };
-    }
+  // Python holds name, settings, length and JSD of each, so that a page loaded anew finds them; null: forgotten.
+  function shareRuns() {
+    const told = ({ name, settings: own, rounds, curve }) => ({ name, settings: own, rounds, curve });
+    core.share({ kept_runs: runs.map((run) => run && told(run)) });
     version += 1;
     core.redraw();
   }
-  const forget = (n) => ask({ do: "forget", run: n }, () => {
+
+  function keep() {
+    const name = `run ${runs.length + 1}: ${preset?.name ?? settings.loss}, ${past[past.length - 1].step} rounds`;
+    const curve = past.map(({ step, jsd }) => ({ step, jsd: finite(jsd) }));
+    runs.push({ name, settings, rounds: past[past.length - 1].step, curve, past });
+    shareRuns();
+    core.say("Kept: its JSD stays in the picture in grey, and you may come back to it.");
+  }
+
+  function forget(n) {
     runs[n] = null;
-    version += 1;
+    shareRuns();
     core.say("Forgotten.");
-    core.redraw();
-  });
-  const back = (n) => {
-    settings = { ...runs[n].settings };
-    [pending, preset] = [{}, presets.find((p) => same(p.settings, settings)) ?? null];
-    table = tableOf(settings, tables);
+  }
+
+  // To where a run was kept; one that this page has not played itself is played again.
+  function back(n) {
+    const run = runs[n];
+    adopt({ ...run.settings });
+    if (!run.past) return anew(`Back in ${run.name}.`).then(() => catchUp(run.rounds));
+    stop();
+    leaveSlow();
+    lens.length = 0;
+    begin(run.past);
+    glide(past[at]);
+    core.say(`Back in ${run.name}.`);
+  }
+
+  // Those that were kept in another tab, or before this page was loaded.
+  function recall() {
+    core.get("kept_runs").forEach((run, n) => { runs[n] = run && (runs[n] ?? { ...run }); });
     version += 1;
-    anew({ do: "load", run: n, set: {} }, `Back in ${runs[n].name}.`);
-  };
+    core.redraw();
+  }
+  core.heed("kept_runs", recall);
+  recall();
+
+  // Plays on to a round, in some 200 frames, where a page is loaded again or was saved in mid-game. It ends there, or when
+  // the reader does something, or where the game gets no farther.
+  function catchUp(goal) {
+    let [last, waiting, over] = [past[at], false, false];
+    const unseen = [];                // who wants no motion sees only where it ends
+    touched = false;
+    if (goal === 0) return;
+    async function onward() {
+      waiting = true;
+      const options = { last, steps: Math.min(Math.ceil(goal / 200), goal - last.step) };
+      options.frames = Math.min(20, Math.floor((goal - last.step) / options.steps));
+      const list = await moments("play", options).catch(() => []);
+      waiting = false;
+      over = touched || !list.length;
+      if (over) return;
+      last = list[list.length - 1];
+      unseen.push(...list);
+      if (CALM.matches && last.step < goal) return;
+      unseen.splice(0).forEach((entry) => take(entry));
+    }
+    core.run(() => {
+      if (over || (!waiting && (touched || last.step >= goal))) return false;
+      if (!waiting) onward();
+      return true;
+    });
+  }
 
   if (preset) pace(String(preset.steps));
-  if (core.live) {
-    const recalled = () => recall().catch(() => {});       // a lost kernel is said by whatever else asks it
-    model.on("change:kept_runs", recalled);
-    recalled();
-    refresh();
-  } else catchUp(model.get("played"));
-
-  // A page without a kernel begins where the widget was when it was saved, in some 200 frames. It ends there, or when
-  // the reader does something, or where the game gets no farther; each of them, for what goes on here would go on for ever.
-  async function catchUp(goal) {
-    let last = past[at];
-    const unseen = [];                // who wants no motion sees only where it ends
-    while (!touched && last.step < goal) {
-      const begun = last.step;
-      const steps = Math.min(Math.ceil(goal / 200), goal - begun);
-      const frames = Math.min(20, Math.floor((goal - begun) / steps));
-      await ask({ do: "play", frames, steps, at: moment(last) }, (entries) => {
-        if (touched) return;
-        last = entries[entries.length - 1];
-        if (CALM.matches) unseen.push(...entries);
-        else entries.forEach((entry) => take(entry));
-      });
-      if (last.step <= begun) break;
-      await new Promise((next) => { setTimeout(next, 0); });
-    }
-    if (!touched) unseen.forEach((entry) => take(entry));
-  }
+  catchUp(core.get("state").rounds ?? 0);
 
   // -- what each view shows
 
@@ -433,10 +485,10 @@ function build(core) {
     return function paint() {
       const k = large ? 1.4 : 1;
       root.classList.toggle("beside", more.open && root.clientWidth >= BESIDE * k);
-      const { g } = prepare(canvas, (width) => (boxes = layout(width, k)).height);
+      const { g } = prepare(canvas, (width) => (boxes = layout(width, k, !theory)).height);
       const drawn = drawing ? { low: -8, high: 8, p: drawing } : table;
       const scene = { now: shown, past, at, last: hands.last(), table: drawn, zs: settings.z === "normal" ? [-3, 3] : [-1, 1],
-        layers, k, lens, loss: settings.loss, settings, slow, drawing, kls, ghosts: runs.filter(Boolean).map((r) => r.past) };
+        layers, k, lens, loss: settings.loss, settings, slow, drawing, kls, ghosts: runs.filter(Boolean).map((r) => r.curve) };
       if (follow({ ...scene, table })) core.dirty = true;
       drawPlot(g, boxes, scene);
       if (!drawing) drawMapping(g, boxes, scene);
@@ -491,9 +543,23 @@ function build(core) {
     Escape: drawing && (() => draw(false)),
   }[key] ?? (presets[Number(key) - 1] && (() => load(presets[Number(key) - 1]))));
 
-  return { view, refresh, offline };
+  // What the page around a widget may ask of it.
+  const page = {
+    settings: () => settings,
+    moment: () => past[at],
+    load: (name) => load(presets.find((p) => p.name === name)),
+    set,
+    toggle,
+    busy: () => player.playing || Boolean(slow?.running),
+    explain(on) {
+      theory = on;
+      layers.d_star = on;
+      core.redraw();
+    },
+  };
+  return { view, page };
 }
 
 const definition = widget(build);
 export default definition;
-export { Session, Game, HEAD, ROWS, read };
+export { toyGanEngine };

@@ -1,400 +1,502 @@
-// The game of course_lib.toy_gan in a page without a kernel, on the players of toy_gan_players.js: the same line of x,
-// the same exact measures, the same frames, and a session that answers as the kernel does.
+// The game of course_lib.toy_gan on the players of toy_gan_players.js: the same line of x, the same exact measures, the
+// same frames. `start(tables)` makes the engine: a function from a moment of a game to the moments that follow. It keeps
+// nothing, so the page alone knows the past, and a rewind is nothing special.
+//
+// One function again, as its text is also the program of a worker. The page itself uses what it returns.
 
-// ---- the line of x, as in toy_gan/grid.py --------------------------------------------------------------------------
+function toyGanEngine() {
+  const { STREAMS, uniform, Pass, MLP, THETA, PSI, Player, LOSSES } = toyGanPlayers();
 
-const [CELLS, FINE, POINTS] = [256, 1024, 32];
+  // ---- the line of x, as in toy_gan/grid.py --------------------------------------------------------------------
 
-// {low, dx, p, hill, modes}: `lines` holds those of the named densities; one that is drawn is worked out here.
-function lineOf(s, lines) {
-  if (s.players === "dirac") {
-    const p = new Float64Array(CELLS + 2);
-    p[1 + CELLS / 2] = 1;
-    return { low: -3.2 - 3.2 / CELLS, dx: 6.4 / CELLS, p, hill: p.map((v) => (v ? 0 : 1)), modes: 1 };
-  }
-  if (s.data !== "drawn") return { ...lines[s.data], p: Float64Array.from(lines[s.data].p) };
-  const n = s.heights.length;
-  const p = new Float64Array(CELLS + 2);
-  for (let i = 0; i < CELLS * 64; i++) p[1 + (i >> 6)] += s.heights[Math.floor(((i + 0.5) * n) / (CELLS * 64))];
-  const total = sum(p);
-  p.forEach((v, i) => { p[i] = v / total; });
-  const [hill, modes] = hills(p);
-  return { low: -8, dx: 16 / CELLS, p, hill, modes };
-}
+  const [CELLS, FINE, POINTS] = [256, 1024, 32];
 
-// Which mode's hill each cell is part of (if of none: the number of modes), and how many modes there are. A mode is a peak
-// that stands out by a tenth of the highest; its hill ends in a valley, or where p is a tenth of the peak.
-function hills(p) {
-  const top = Math.max(...p);
-  const at = (i) => p[i] ?? 0;
-  const peaks = [];
-  for (let i = 0; i < p.length; i++) {
-    let end = i;
-    while (end + 1 < p.length && p[end + 1] === p[i]) end += 1;
-    if (p[i] > at(i - 1) && p[i] > at(end + 1)) {
-      const base = [-1, 1].map((by) => {
-        let low = p[i];
-        for (let j = i; j >= 0 && j < p.length && p[j] <= p[i]; j += by) low = Math.min(low, p[j]);
-        return low;
-      });
-      if (p[i] - Math.max(...base) >= 0.1 * top) peaks.push(Math.floor((i + end) / 2));
-    }
-    i = end;
-  }
-  const valleys = peaks.slice(1).map((b, k) => {
-    let low = peaks[k];
-    for (let j = peaks[k]; j < b; j++) if (p[j] < p[low]) low = j;
-    return low;
-  });
-  const side = Array.from(p, (_, i) => valleys.filter((v) => v <= i).length);
-  const tops = Array(valleys.length + 1).fill(0);
-  side.forEach((m, i) => { tops[m] = Math.max(tops[m], p[i]); });
-  return [side.map((m, i) => (p[i] < 0.1 * tops[m] ? tops.length : m)), tops.length];
-}
-
-// Edges and masses of z's cells, and the z whose x is drawn; the normal's come from Python.
-function noiseOf(z, normal) {
-  if (z === "normal") {
-    return { edges: Float64Array.from(normal.z_edges), mass: normal.z_mass, points: Float64Array.from(normal.z_points) };
-  }
-  return { edges: Float64Array.from({ length: FINE + 1 }, (_, i) => -1 + (2 * i) / FINE), mass: Array(FINE).fill(1 / FINE),
-    points: Float64Array.from({ length: POINTS }, (_, i) => (2 * i + 1) / POINTS - 1) };
-}
-
-// The generated mass of each cell of x, and outside: each cell of z spreads its own evenly between its two edges' x.
-function pushForward({ low, dx }, mass, x) {
-  const q = new Float64Array(CELLS + 2);
-  const cell = (v) => Math.min(Math.max(Math.floor((v - low) / dx), -1), CELLS) + 1;
-  for (let j = 0; j < FINE; j++) {
-    const [a, b] = x[j] < x[j + 1] ? [x[j], x[j + 1]] : [x[j + 1], x[j]];
-    const [first, last] = [cell(a), cell(b)];
-    if (first === last) {
-      q[first] += mass[j];
-      continue;
-    }
-    const rate = mass[j] / (b - a);
-    q[first] += rate * (low + first * dx - a);
-    q[last] += rate * (b - low - (last - 1) * dx);
-    for (let i = first + 1; i < last; i++) q[i] += rate * dx;
-  }
-  return q;
-}
-
-// [mean, standard deviation] of G's points, also of those outside.
-function moments(mass, x) {
-  const each = (value) => sum(Float64Array.from({ length: FINE }, (_, j) => mass[j] * value((x[j] + x[j + 1]) / 2, x[j + 1] - x[j])));
-  const mean = each((middle) => middle);
-  return [mean, Math.sqrt(each((middle, width) => (middle - mean) ** 2 + width ** 2 / 12))];
-}
-
-// How much further out than the outer cells' middles q's mass lies, on average.
-function beyond({ low, dx }, mass, x, q) {
-  const high = low + CELLS * dx;
-  const out = (near, far) => (near >= 0 ? (near + far) / 2 : far > 0 ? far ** 2 / (2 * (far - near)) : 0);
-  const each = Float64Array.from({ length: FINE }, (_, j) => {
-    const [a, b] = x[j] < x[j + 1] ? [x[j], x[j + 1]] : [x[j + 1], x[j]];
-    return mass[j] * (out(a - high, b - high) + out(low - b, low - a));
-  });
-  return sum(each) - (dx / 2) * (q[0] + q[CELLS + 1]);
-}
-
-// ---- what the players cannot see, as in toy_gan/exact.py: p and q are masses of cells, results in nats --------------
-
-const kl = (p, q) => sum(p.map((v, i) => (v > 0 ? v * Math.log(v / q[i]) : 0)));
-
-function jsd(p, q) {
-  const middle = p.map((v, i) => (v + q[i]) / 2);
-  return (kl(p, middle) + kl(q, middle)) / 2;
-}
-
-// P − Q, the distribution functions at the right edge of each cell; rounding is no difference.
-function ahead(p, q) {
-  let total = 0;
-  return p.map((v, i) => { total += v - q[i]; return Math.abs(total) < 1e-12 ? 0 : total; });
-}
-
-function bestCritic(p, q, dx) {
-  const gap = ahead(p, q);
-  const f = new Float64Array(p.length);
-  for (let i = 1; i < f.length; i++) f[i] = f[i - 1] - dx * Math.sign(gap[i - 1]);
-  const centre = sum(f.map((v, i) => v * (p[i] + q[i]))) / 2;
-  return f.map((v) => v - centre);
-}
-
-const ends = (v) => Float64Array.of(v[0], ...v, v[v.length - 1]);
-
-// ---- the game, as in toy_gan/game.py -------------------------------------------------------------------------------
-
-// Changing one of these is another game, from its first step on.
-const STRUCTURE = ["data", "heights", "z", "players", "width_g", "width_d", "depth_g", "depth_d", "seed", "start"];
-const same = (a, b) => Object.keys(a).every((name) => JSON.stringify(a[name]) === JSON.stringify(b[name]));
-
-// What a frame holds, in this order: numbers, then rows; the names are those of toy_gan/game.py.
-const HEAD = ["step", "d_updates", "g_updates", "loss_d", "loss_g", "value", "best_value", "jsd", "kl_pq", "kl_qp", "tv",
-  "w1", "accuracy", "modes", "all_modes", "mean", "std", "push", "outside", "theta", "psi"];
-const ROWS = { q: CELLS, d: CELLS, d_star: CELLS, z: POINTS, x: POINTS, push_x: POINTS };
-
-function read(frame) {
-  const now = Object.fromEntries(HEAD.map((name, i) => [name, frame[i]]));
-  let from = HEAD.length;
-  for (const [name, length] of Object.entries(ROWS)) now[name] = frame.subarray(from, (from += length));
-  return now;
-}
-
-class Game {
-  constructor(settings, tables) {
-    this.tables = tables;
-    this.begin(settings);
-  }
-
-  begin(s) {
-    const { lines, normal } = this.tables;
-    Object.assign(this, { settings: s, line: lineOf(s, lines), noise: noiseOf(s.z, normal), rounds: 0, counted: 0,
-      dUpdates: 0, gUpdates: 0, lossD: NaN, lossG: NaN });
-    let total = 0;
-    this.cdf = Float64Array.from(this.line.p.slice(0, -1), (v) => (total += v));
+  // {low, dx, p, hill, modes}: `lines` holds those of the named densities; one that is drawn is worked out here.
+  function lineOf(s, lines) {
     if (s.players === "dirac") {
-      const turn = 2 * Math.PI * uniform(s.seed, G_WEIGHTS, 0, 1)[0];
-      this.g = new Mover(THETA, Float64Array.of(Math.cos(turn)));
-      this.d = new Mover(PSI, Float64Array.of(Math.sin(turn)));
-      return;
+      const p = new Float64Array(CELLS + 2);
+      p[1 + CELLS / 2] = 1;
+      return { low: -3.2 - 3.2 / CELLS, dx: 6.4 / CELLS, p, hill: p.map((v) => (v ? 0 : 1)), modes: 1 };
     }
-    const [g, d] = [new MLP(s.width_g, s.depth_g), new MLP(s.width_d, s.depth_d)];
-    this.g = new Mover(g, g.start(s.seed, G_WEIGHTS));
-    this.d = new Mover(d, d.start(s.seed, D_WEIGHTS));
-    this.g.weights[g.size - 1] += s.start;
+    if (s.data !== "drawn") return { ...lines[s.data], p: Float64Array.from(lines[s.data].p) };
+    const n = s.heights.length;
+    const p = new Float64Array(CELLS + 2);
+    for (let i = 0; i < CELLS * 64; i++) p[1 + (i >> 6)] += s.heights[Math.floor(((i + 0.5) * n) / (CELLS * 64))];
+    const all = sum(p);
+    p.forEach((v, i) => { p[i] = v / all; });
+    const [hill, modes] = hills(p);
+    return { low: -8, dx: 16 / CELLS, p, hill, modes };
   }
 
-  change(values) {
-    const s = { ...this.settings, ...values };
-    if (s.data !== "drawn") s.heights = null;
-    if (STRUCTURE.some((name) => JSON.stringify(s[name]) !== JSON.stringify(this.settings[name]))) this.begin(s);
-    else this.settings = s;
+  // Which mode's hill each cell is part of (if of none: the number of modes), and how many modes there are. A mode is a
+  // peak that stands out by a tenth of the highest; its hill ends in a valley, or where p is a tenth of the peak.
+  function hills(p) {
+    const peaks = peaksOf(p);
+    const valleys = peaks.slice(1).map((b, k) => {
+      let low = peaks[k];
+      for (let j = peaks[k]; j < b; j++) if (p[j] < p[low]) low = j;
+      return low;
+    });
+    const side = Array.from(p, (_, i) => valleys.filter((v) => v <= i).length);
+    const tops = Array(valleys.length + 1).fill(0);
+    side.forEach((m, i) => { tops[m] = Math.max(tops[m], p[i]); });
+    return [side.map((m, i) => (p[i] < 0.1 * tops[m] ? tops.length : m)), tops.length];
   }
 
-  step(n = 1) {
-    const { d_steps, g_steps, alternating } = this.settings;
-    const both = alternating ? 0 : 1;
-    for (let i = 0; i < n; i++) {
-      for (let k = 0; k < d_steps - both; k++) this.updateD();
-      if (both) {
-        const [forD, forG] = [this.dGradient(), this.gGradient()];     // both from the weights before either moves
-        this.moveD(forD);
-        this.moveG(...forG);
+  function peaksOf(p) {
+    const top = Math.max(...p);
+    const at = (i) => p[i] ?? 0;
+    const peaks = [];
+    for (let i = 0; i < p.length; i++) {
+      let end = i;
+      while (end + 1 < p.length && p[end + 1] === p[i]) end += 1;
+      if (p[i] > at(i - 1) && p[i] > at(end + 1)) {
+        const base = [-1, 1].map((by) => {
+          let low = p[i];
+          for (let j = i; j >= 0 && j < p.length && p[j] <= p[i]; j += by) low = Math.min(low, p[j]);
+          return low;
+        });
+        if (p[i] - Math.max(...base) >= 0.1 * top) peaks.push(Math.floor((i + end) / 2));
       }
-      for (let k = 0; k < g_steps - both; k++) this.updateG();
+      i = end;
     }
+    return peaks;
   }
 
-  updateD() { this.moveD(this.dGradient()); }
-
-  updateG() { this.moveG(...this.gGradient()); }
-
-  dGradient() {
-    const { settings: s, d, dUpdates: step } = this;
-    const n = s.batch;
-    const real = this.data(step, n);
-    const fake = this.g.run(this.z(D_Z, D_Z2, step, n)).out;
-    const loss = LOSSES[s.loss];
-    const a = d.run(real, s.r1 > 0);
-    const b = d.run(fake);
-    this.lossD = (sum(a.out.map(loss.real)) + sum(b.out.map(loss.fake))) / n;
-    if (s.r1) this.lossD += ((s.r1 / 2) * sum(a.slope.map((v) => v * v))) / n;
-    const gradient = d.pull(a, a.out.map((v) => loss.realSlope(v) / n), s.r1 ? a.slope.map((v) => (s.r1 * v) / n) : null);
-    add(gradient, d.pull(b, b.out.map((v) => loss.fakeSlope(v) / n)));
-    if (s.loss === "wasserstein" && s.constraint === "gradient_penalty") {
-      const mix = uniform(s.seed, D_MIX, step, n);
-      const c = d.run(mix.map((m, i) => m * real[i] + (1 - m) * fake[i]), true);
-      this.lossD += (s.penalty * sum(c.slope.map((v) => (Math.abs(v) - 1) ** 2))) / n;
-      const beta = c.slope.map((v) => (2 * s.penalty * (Math.abs(v) - 1) * Math.sign(v)) / n);
-      add(gradient, d.pull(c, new Float64Array(n), beta));
+  // Edges and masses of z's cells, and the z whose x is drawn; the normal's come from Python.
+  function noiseOf(z, normal) {
+    if (z === "normal") {
+      return { edges: Float64Array.from(normal.z_edges), mass: normal.z_mass, points: Float64Array.from(normal.z_points) };
     }
-    return gradient;
+    return { edges: Float64Array.from({ length: FINE + 1 }, (_, i) => -1 + (2 * i) / FINE), mass: Array(FINE).fill(1 / FINE),
+      points: Float64Array.from({ length: POINTS }, (_, i) => (2 * i + 1) / POINTS - 1) };
   }
 
-  // [for G's weights, for D's unless D is frozen]
-  gGradient() {
-    const { settings: s, d, g } = this;
-    const n = s.batch;
-    const loss = LOSSES[s.loss];
-    const made = g.run(this.z(G_Z, G_Z2, this.gUpdates, n));
-    const a = d.run(made.out, true);
-    this.lossG = sum(a.out.map(loss.g)) / n;
-    const alpha = a.out.map((v) => loss.gSlope(v) / n);
-    return [g.pull(made, alpha.map((v, i) => v * a.slope[i])), s.freeze_d ? null : d.pull(a, alpha)];
-  }
-
-  moveD(gradient) {
-    this.changeD(gradient);
-    this.dUpdates += 1;
-  }
-
-  moveG(forG, forD) {
-    const s = this.settings;
-    this.g.move(forG, s.optimizer_g, s.lr_g, s.beta1, s.beta2);
-    if (forD) this.changeD(forD);
-    this.gUpdates += 1;
-    if (this.dUpdates - this.counted < s.d_steps) return;
-    this.rounds += 1;                   // G has moved after d_steps updates of D
-    this.counted = this.dUpdates;
-  }
-
-  // In whoever's step: a critic that is clipped stays in its box.
-  changeD(gradient) {
-    const { settings: s, d } = this;
-    d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2);
-    if (s.loss === "wasserstein" && s.constraint === "clip") {
-      d.weights = d.weights.map((v) => Math.min(Math.max(v, -s.clip), s.clip));
+  // The generated mass of each cell of x, and outside: each cell of z spreads its own evenly between its edges' x.
+  function pushForward({ low, dx }, mass, x) {
+    const q = new Float64Array(CELLS + 2);
+    const cell = (v) => Math.min(Math.max(Math.floor((v - low) / dx), -1), CELLS) + 1;
+    for (let j = 0; j < FINE; j++) {
+      const a = Math.min(x[j], x[j + 1]);
+      const b = Math.max(x[j], x[j + 1]);
+      const first = cell(a);
+      const last = cell(b);
+      if (first === last) {
+        q[first] += mass[j];
+        continue;
+      }
+      const rate = mass[j] / (b - a);
+      q[first] += rate * (low + first * dx - a);
+      q[last] += rate * (b - low - (last - 1) * dx);
+      for (let i = first + 1; i < last; i++) q[i] += rate * dx;
     }
+    return q;
   }
 
-  // Real points: the inverse distribution function, straight between the cells' edges.
-  data(step, n) {
-    if (this.settings.players === "dirac") return new Float64Array(n);
-    const { cdf, line: { low, dx } } = this;
-    return uniform(this.settings.seed, D_DATA, step, n).map((u) => {
-      let [a, b] = [0, CELLS];
+  // [mean, standard deviation] of G's points, also of those outside.
+  function moments(mass, x) {
+    let mean = 0;
+    for (let j = 0; j < FINE; j++) mean += (mass[j] * (x[j] + x[j + 1])) / 2;
+    let variance = 0;
+    for (let j = 0; j < FINE; j++) {
+      const [middle, width] = [(x[j] + x[j + 1]) / 2, x[j + 1] - x[j]];
+      variance += mass[j] * ((middle - mean) ** 2 + width ** 2 / 12);
+    }
+    return [mean, Math.sqrt(variance)];
+  }
+
+  // How much further out than the outer cells' middles q's mass lies, on average.
+  function beyond({ low, dx }, mass, x, q) {
+    const high = low + CELLS * dx;
+    const out = (near, far) => (near >= 0 ? (near + far) / 2 : far > 0 ? far ** 2 / (2 * (far - near)) : 0);
+    let all = 0;
+    for (let j = 0; j < FINE; j++) {
+      const [a, b] = [Math.min(x[j], x[j + 1]), Math.max(x[j], x[j + 1])];
+      all += mass[j] * (out(a - high, b - high) + out(low - b, low - a));
+    }
+    return all - (dx / 2) * (q[0] + q[CELLS + 1]);
+  }
+
+  // ---- what the players cannot see, as in toy_gan/exact.py: p and q are masses of cells, results in nats --------
+
+  function sum(values) {
+    let all = 0;
+    for (let i = 0; i < values.length; i++) all += values[i];
+    return all;
+  }
+
+  const kl = (p, q) => sum(p.map((v, i) => (v > 0 ? v * Math.log(v / q[i]) : 0)));
+
+  function jsd(p, q) {
+    const middle = p.map((v, i) => (v + q[i]) / 2);
+    return (kl(p, middle) + kl(q, middle)) / 2;
+  }
+
+  // P − Q, the distribution functions at the right edge of each cell; rounding is no difference.
+  function ahead(p, q) {
+    let all = 0;
+    return p.map((v, i) => {
+      all += v - q[i];
+      return Math.abs(all) < 1e-12 ? 0 : all;
+    });
+  }
+
+  function bestCritic(p, q, dx) {
+    const gap = ahead(p, q);
+    const f = new Float64Array(p.length);
+    for (let i = 1; i < f.length; i++) f[i] = f[i - 1] - dx * Math.sign(gap[i - 1]);
+    const centre = sum(f.map((v, i) => v * (p[i] + q[i]))) / 2;
+    return f.map((v) => v - centre);
+  }
+
+  // V(D*, G).
+  function bestValue(loss, p, q, distance, w1) {
+    if (loss === "wasserstein") return w1;
+    if (loss === "least_squares") return -sum(p.map((v, i) => (v + q[i] > 0 ? (v * q[i]) / (v + q[i]) : 0))) / 2;
+    return LOSSES[loss].floor + 2 * distance;
+  }
+
+  const ends = (v) => Float64Array.of(v[0], ...v, v[v.length - 1]);
+
+  // ---- the game, as in toy_gan/game.py -------------------------------------------------------------------------
+
+  // Changing one of these is another game, from its first step on.
+  const STRUCTURE = ["data", "heights", "z", "players", "width_g", "width_d", "depth_g", "depth_d", "seed", "start"];
+  const alike = (a, b, name) => JSON.stringify(a[name] ?? null) === JSON.stringify(b[name] ?? null);
+  const restarts = (a, b) => STRUCTURE.some((name) => !alike(a, b, name));
+
+  // What a frame holds, in this order: numbers, then rows; the names are those of toy_gan/game.py.
+  const HEAD = ["step", "d_updates", "g_updates", "loss_d", "loss_g", "value", "best_value", "jsd", "kl_pq", "kl_qp", "tv",
+    "w1", "accuracy", "modes", "all_modes", "mean", "std", "push", "outside", "theta", "psi"];
+  const ROWS = { q: CELLS, d: CELLS, d_star: CELLS, z: POINTS, x: POINTS, push_x: POINTS };
+  const SIZE = HEAD.length + Object.values(ROWS).reduce((a, b) => a + b);
+
+  function read(frame) {
+    const now = Object.fromEntries(HEAD.map((name, i) => [name, frame[i]]));
+    let from = HEAD.length;
+    for (const [name, length] of Object.entries(ROWS)) now[name] = frame.subarray(from, (from += length));
+    return now;
+  }
+
+  class Game {
+    constructor(settings, { lines, normal }) {
+      const s = settings;
+      Object.assign(this, { settings: s, line: lineOf(s, lines), noise: noiseOf(s.z, normal), rounds: 0, counted: 0,
+        dUpdates: 0, gUpdates: 0, lossD: NaN, lossG: NaN });
+      let all = 0;
+      this.cdf = Float64Array.from(this.line.p.slice(0, -1), (v) => (all += v));
+      this.begin(s);
+      this.pleasing = new Float64Array(this.d.network.size);     // D's gradient in G's step, where D is not frozen
+      this.look();
+      this.fit(s.batch);
+    }
+
+    // The players before their first step.
+    begin(s) {
+      const { G_WEIGHTS, D_WEIGHTS } = STREAMS;
+      if (s.players === "dirac") {
+        const turn = 2 * Math.PI * uniform(s.seed, G_WEIGHTS, 0, new Float64Array(1))[0];
+        this.g = new Player(THETA, Float64Array.of(Math.cos(turn)));
+        this.d = new Player(PSI, Float64Array.of(Math.sin(turn)));
+        return;
+      }
+      const [g, d] = [new MLP(s.width_g, s.depth_g), new MLP(s.width_d, s.depth_d)];
+      this.g = new Player(g, g.start(s.seed, G_WEIGHTS));
+      this.d = new Player(d, d.start(s.seed, D_WEIGHTS));
+      this.g.weights[g.size - 1] += s.start;
+    }
+
+    // Room for a step on batches of n points: D's holds the real points, then the generated ones.
+    fit(n) {
+      if (this.n === n) return;
+      const [g, d] = [this.g.network.sizes, this.d.network.sizes];
+      Object.assign(this, { n, made: new Pass(g, n), judged: new Pass(d, 2 * n), single: new Pass(d, n) });
+      this.real = this.judged.x.subarray(0, n);
+      this.fake = this.judged.x.subarray(n, 2 * n);
+      this.noises = [0, 1].map(() => new Float64Array(n));
+      const { room } = this.judged;
+      Object.assign(this, { alpha: new Float64Array(room), beta: new Float64Array(room) });
+      Object.assign(this, { alphaG: new Float64Array(this.made.room), betaG: new Float64Array(this.made.room) });
+    }
+
+    // Room for a look at the whole game.
+    look() {
+      const { edges, points } = this.noise;
+      const { low, dx } = this.line;
+      this.all = new Pass(this.g.network.sizes, FINE + 1 + POINTS);
+      this.all.x.set(edges);
+      this.all.x.set(points, FINE + 1);
+      this.seen = new Pass(this.d.network.sizes, CELLS + POINTS);
+      for (let i = 0; i < CELLS; i++) this.seen.x[i] = low + (i + 0.5) * dx;
+    }
+
+    step(n = 1) {
+      const { d_steps, g_steps, alternating } = this.settings;
+      const both = alternating ? 0 : 1;
+      for (let i = 0; i < n; i++) {
+        for (let k = 0; k < d_steps - both; k++) this.updateD();
+        if (both) {
+          this.dGradient();             // both from the weights before either moves
+          this.gGradient();
+          this.moveD();
+          this.moveG();
+        }
+        for (let k = 0; k < g_steps - both; k++) this.updateG();
+      }
+    }
+
+    updateD() {
+      this.dGradient();
+      this.moveD();
+    }
+
+    updateG() {
+      this.gGradient();
+      this.moveG();
+    }
+
+    dGradient() {
+      const { settings: s, g, d, n, made, judged, alpha, beta } = this;
+      const loss = LOSSES[s.loss];
+      this.draw(this.real);
+      this.z(STREAMS.D_Z, STREAMS.D_Z2, this.dUpdates, made.x);
+      g.run(made);
+      this.fake.set(made.out.subarray(0, n));
+      d.run(judged, s.r1 > 0);
+      const { out, slope } = judged;
+      let lost = 0;
+      for (let i = 0; i < n; i++) {
+        lost += loss.real(out[i]) + loss.fake(out[n + i]);
+        alpha[i] = loss.realSlope(out[i]) / n;
+        alpha[n + i] = loss.fakeSlope(out[n + i]) / n;
+      }
+      for (let i = 0; s.r1 > 0 && i < n; i++) {
+        lost += (s.r1 / 2) * slope[i] * slope[i];
+        beta[i] = (s.r1 * slope[i]) / n;
+      }
+      this.lossD = lost / n;
+      d.pull(judged, alpha, s.r1 > 0 ? beta : null);
+      if (s.loss === "wasserstein" && s.constraint === "gradient_penalty") this.smooth();
+    }
+
+    // The critic's slope is pulled towards 1 between real points and generated ones.
+    smooth() {
+      const { settings: s, d, n, real, fake, single, alphaG, betaG } = this;
+      const mix = uniform(s.seed, STREAMS.D_MIX, this.dUpdates, this.noises[0]);
+      for (let i = 0; i < n; i++) single.x[i] = mix[i] * real[i] + (1 - mix[i]) * fake[i];
+      d.run(single, true);
+      let lost = 0;
+      for (let i = 0; i < n; i++) {
+        const slope = single.slope[i];
+        const off = Math.abs(slope) - 1;
+        lost += s.penalty * off * off;
+        betaG[i] = (2 * s.penalty * off * Math.sign(slope)) / n;
+      }
+      this.lossD += lost / n;
+      d.pull(single, alphaG.fill(0), betaG);
+    }
+
+    gGradient() {
+      const { settings: s, g, d, n, made, single, alphaG, betaG } = this;
+      const loss = LOSSES[s.loss];
+      this.z(STREAMS.G_Z, STREAMS.G_Z2, this.gUpdates, made.x);
+      g.run(made);
+      single.x.set(made.out);
+      d.run(single, true);
+      const { out, slope } = single;
+      let lost = 0;
+      for (let i = 0; i < n; i++) {
+        lost += loss.g(out[i]);
+        alphaG[i] = loss.gSlope(out[i]) / n;
+        betaG[i] = alphaG[i] * slope[i];          // through D, which is frozen, to x
+      }
+      this.lossG = lost / n;
+      g.pull(made, betaG);
+      if (!s.freeze_d) d.pull(single, alphaG, null, this.pleasing);
+    }
+
+    moveD(gradient = this.d.gradient) {
+      this.changeD(gradient);
+      this.dUpdates += 1;
+    }
+
+    moveG() {
+      const s = this.settings;
+      this.g.move(this.g.gradient, s.optimizer_g, s.lr_g, s.beta1, s.beta2);
+      if (!s.freeze_d) this.changeD(this.pleasing);
+      this.gUpdates += 1;
+      if (this.dUpdates - this.counted < s.d_steps) return;
+      this.rounds += 1;                 // G has moved after d_steps updates of D
+      this.counted = this.dUpdates;
+    }
+
+    // In whoever's step: a critic that is clipped stays in its box.
+    changeD(gradient) {
+      const { settings: s, d } = this;
+      d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2);
+      if (s.loss !== "wasserstein" || s.constraint !== "clip") return;
+      for (let i = 0; i < d.weights.length; i++) d.weights[i] = Math.min(Math.max(d.weights[i], -s.clip), s.clip);
+    }
+
+    // Fills `real` with points of the data, those of D's next step.
+    draw(real, step = this.dUpdates) {
+      if (this.settings.players === "dirac") return real.fill(0);
+      uniform(this.settings.seed, STREAMS.D_DATA, step, real);
+      for (let i = 0; i < real.length; i++) real[i] = this.quantile(real[i]);
+      return real;
+    }
+
+    // The inverse distribution function, straight between the cells' edges.
+    quantile(u) {
+      const { cdf, line: { low, dx } } = this;
       if (u <= cdf[0]) return low;
+      let a = 0;
+      let b = CELLS;
       while (b - a > 1) {
         const middle = (a + b) >> 1;
         if (cdf[middle] <= u) a = middle;
         else b = middle;
       }
       return low + dx * (a + (cdf[b] > cdf[a] ? Math.min((u - cdf[a]) / (cdf[b] - cdf[a]), 1) : 0));
-    });
-  }
-
-  z(stream, second, step, n) {
-    const { seed, z } = this.settings;
-    const u = uniform(seed, stream, step, n);
-    if (z === "uniform") return u.map((v) => 2 * v - 1);
-    const turn = uniform(seed, second, step, n);
-    return u.map((v, i) => Math.sqrt(-2 * Math.log(v)) * Math.cos(2 * Math.PI * turn[i]));     // Box and Muller
-  }
-
-  state() {
-    const { settings, rounds, counted, dUpdates, gUpdates, lossD, lossG } = this;
-    return { settings, rounds, counted, dUpdates, gUpdates, lossD, lossG, g: { ...this.g }, d: { ...this.d } };
-  }
-
-  restore({ g, d, ...rest }) {
-    if (STRUCTURE.some((name) => JSON.stringify(rest.settings[name]) !== JSON.stringify(this.settings[name]))) {
-      this.begin(rest.settings);
     }
-    Object.assign(this, rest);
-    Object.assign(this.g, g);
-    Object.assign(this.d, d);
-  }
 
-  // One frame, as Game.frame in Python.
-  frame() {
-    const { settings: s, line: { p, dx, low, hill, modes }, noise: { edges, mass, points } } = this;
-    const loss = LOSSES[s.loss];
-    const x = this.g.run(Float64Array.of(...edges, ...points)).out;
-    const q = pushForward(this.line, mass, x);
-    const centres = Float64Array.from({ length: CELLS }, (_, i) => low + (i + 0.5) * dx);
-    const scored = this.d.run(Float64Array.of(...centres, ...x.subarray(FINE + 1)), true);
-    const push = scored.out.map((a, i) => -loss.gSlope(a) * scored.slope[i]);
-    const a = scored.out.subarray(0, CELLS);
-    const edge = ends(a);
-    const average = (values) => sum(q.map((v, i) => v * values[i]));
-    const centre = s.loss === "wasserstein" ? sum(edge.map((v, i) => v * (p[i] + q[i]))) / 2 : 0;
-    const above = edge.map((v) => (Math.sign(v - centre) + 1) / 2);
-    const held = (masses) => Array.from({ length: modes }, (_, m) => sum(masses.map((v, i) => (hill[i] === m ? v : 0))));
-    const [due, there] = [held(p), held(q)];
-    const distance = jsd(p, q);
-    const w1 = sum(ahead(p, q).map(Math.abs)) * dx + (q[0] + q[CELLS + 1] ? beyond(this.line, mass, x, q) : 0);
-    const best = { least_squares: -sum(p.map((v, i) => (v + q[i] > 0 ? (v * q[i]) / (v + q[i]) : 0))) / 2,
-      wasserstein: w1 }[s.loss] ?? loss.floor + 2 * distance;
-    const dirac = s.players === "dirac";
-    const head = [this.rounds, this.dUpdates, this.gUpdates, this.lossD, this.lossG,
-      -sum(p.map((v, i) => v * loss.real(edge[i]) + q[i] * loss.fake(edge[i]))), best,
-      distance, kl(p, q), kl(q, p), sum(p.map((v, i) => Math.abs(v - q[i]))) / 2, w1,
-      sum(p.map((v, i) => v * above[i] + q[i] * (1 - above[i]))) / 2,
-      due.filter((v, m) => there[m] >= v / 4).length, modes, ...moments(mass, x),
-      average(ends(push.subarray(0, CELLS)).map(Math.abs)), q[0] + q[CELLS + 1],
-      dirac ? this.g.weights[0] : NaN, dirac ? this.d.weights[0] : NaN];
-    const star = s.loss === "wasserstein" ? bestCritic(p, q, dx) : q.map((v, i) => p[i] / (p[i] + v));
-    return Float32Array.of(...head, ...q.subarray(1, -1).map((v) => v / dx), ...a.map((v) => loss.shown(v) - centre),
-      ...star.subarray(1, -1), ...points, ...x.subarray(FINE + 1), ...push.subarray(CELLS));
-  }
-}
-
-const add = (to, more) => more.forEach((v, i) => { to[i] += v; });
-
-// ---- answers, as ToyGAN.frames in toy_gan.py -------------------------------------------------------------------------
-
-const KEPT = 600;        // moments kept; then every second one goes
-
-class Session {
-  constructor(settings, tables) {
-    this.tables = tables;
-    this.runs = [];
-    this.begin(settings);
-  }
-
-  get settings() { return this.game.settings; }
-
-  begin(settings) {
-    this.game = new Game(settings, this.tables);
-    this.moments = [];
-    this.keep();
-  }
-
-  keep() {
-    if (this.moments.length >= KEPT) this.moments = this.moments.filter((_, i) => i % 2 === 0);
-    const frame = this.game.frame();
-    this.moments.push({ frame, state: this.game.state() });
-    return frame;
-  }
-
-  // The last moment that had no more updates of D and of G than these.
-  seek([d, g]) {
-    while (this.moments.length > 1) {
-      const { dUpdates, gUpdates } = this.moments[this.moments.length - 1].state;
-      if (dUpdates <= d && gUpdates <= g) break;
-      this.moments.pop();
+    // Fills the first n of `out` with z: uniform on ±1, or normal by Box and Muller.
+    z(stream, second, step, out) {
+      const { seed, z } = this.settings;
+      const [u, turn] = this.noises;
+      uniform(seed, stream, step, u);
+      if (z === "normal") uniform(seed, second, step, turn);
+      for (let i = 0; i < u.length; i++) {
+        out[i] = z === "uniform" ? 2 * u[i] - 1 : Math.sqrt(-2 * Math.log(u[i])) * Math.cos(2 * Math.PI * turn[i]);
+      }
     }
-    this.game.restore(this.moments[this.moments.length - 1].state);
+
+    // All that the next step depends on but the settings, as one array.
+    state() {
+      const { rounds, counted, dUpdates, gUpdates, lossD, lossG, g, d } = this;
+      const counts = [rounds, counted, dUpdates, gUpdates, lossD, lossG, g.t, d.t];
+      return Float64Array.of(...counts, ...g.weights, ...g.m, ...g.v, ...d.weights, ...d.m, ...d.v);
+    }
+
+    // Go back, or on, to a state, with these settings: what is played from there is what was played then.
+    restore(state, settings) {
+      this.settings = settings;
+      this.fit(settings.batch);
+      const { g, d } = this;
+      [this.rounds, this.counted, this.dUpdates, this.gUpdates, this.lossD, this.lossG, g.t, d.t] = state;
+      let from = 8;
+      for (const part of [g.weights, g.m, g.v, d.weights, d.m, d.v]) part.set(state.subarray(from, (from += part.length)));
+      for (const gradient of [g.gradient, d.gradient, this.pleasing]) gradient.fill(0);   // a step that failed left some
+    }
+
+    // One frame, as Game.frame in Python.
+    frame() {
+      const { settings: s, line: { p, dx }, noise: { mass, points }, all, seen } = this;
+      const loss = LOSSES[s.loss];
+      this.g.run(all);
+      const x = all.out;
+      const q = pushForward(this.line, mass, x);
+      const drawn = x.subarray(FINE + 1, FINE + 1 + POINTS);
+      seen.x.set(drawn, CELLS);
+      this.d.run(seen, true);
+      const a = seen.out.subarray(0, CELLS);
+      const push = seen.slope.map((slope, i) => -loss.gSlope(seen.out[i]) * slope);
+      const edge = ends(a);
+      const centre = s.loss === "wasserstein" ? sum(edge.map((v, i) => v * (p[i] + q[i]))) / 2 : 0;
+      const star = s.loss === "wasserstein" ? bestCritic(p, q, dx) : q.map((v, i) => p[i] / (p[i] + v));
+      const frame = new Float32Array(SIZE);
+      let at = 0;
+      for (const row of [this.head(x, q, edge, centre, push), q.subarray(1, -1).map((v) => v / dx),
+        a.map((v) => loss.shown(v) - centre), star.subarray(1, -1), points, drawn, push.subarray(CELLS, CELLS + POINTS)]) {
+        frame.set(row, at);
+        at += row.length;
+      }
+      return frame;
+    }
+
+    // The numbers of HEAD: x at the edges of z's cells, q in each cell, D's output `edge` there.
+    head(x, q, edge, centre, push) {
+      const { settings: s, line: { p, dx, hill, modes }, noise: { mass } } = this;
+      const loss = LOSSES[s.loss];
+      const above = edge.map((v) => (Math.sign(v - centre) + 1) / 2);
+      const [due, there] = [p, q].map((masses) => held(masses, hill, modes));
+      const distance = jsd(p, q);
+      const outside = q[0] + q[CELLS + 1];
+      const w1 = sum(ahead(p, q).map(Math.abs)) * dx + (outside ? beyond(this.line, mass, x, q) : 0);
+      const dirac = s.players === "dirac";
+      return [this.rounds, this.dUpdates, this.gUpdates, this.lossD, this.lossG,
+        -sum(p.map((v, i) => v * loss.real(edge[i]) + q[i] * loss.fake(edge[i]))), bestValue(s.loss, p, q, distance, w1),
+        distance, kl(p, q), kl(q, p), sum(p.map((v, i) => Math.abs(v - q[i]))) / 2, w1,
+        sum(p.map((v, i) => v * above[i] + q[i] * (1 - above[i]))) / 2,
+        due.filter((v, m) => there[m] >= v / 4).length, modes, ...moments(mass, x),
+        sum(ends(push.subarray(0, CELLS)).map((v, i) => q[i] * Math.abs(v))), outside,
+        dirac ? this.g.weights[0] : NaN, dirac ? this.d.weights[0] : NaN];
+    }
   }
 
-  change(values) {
-    this.game.change(values);
-    if (this.game.dUpdates + this.game.gUpdates === 0) this.moments = [];
-    else this.moments.pop();
-    return this.keep();
+  // The mass on each mode's hill.
+  function held(masses, hill, modes) {
+    const found = new Float64Array(modes);
+    masses.forEach((v, i) => { if (hill[i] < modes) found[hill[i]] += v; });
+    return found;
   }
 
-  frames({ do: what, at, set = {}, frames = 1, steps = 1, run }) {
-    const changes = Object.keys(set).length > 0;
-    if (what === "keep") {
-      const kept = this.moments.filter(({ state: { dUpdates, gUpdates } }) => dUpdates <= at[0] && gUpdates <= at[1]);
-      this.runs.push(kept);
-      return kept.map((m) => m.frame);
+  // ---- answers -------------------------------------------------------------------------------------------------
+
+  const FRAME = 30;         // milliseconds: in that time a large game plays fewer rounds than a frame was to have
+  const ANSWER = 90;        // milliseconds: a slow machine gets fewer frames at once, so that a pause holds soon
+
+  // The engine for these tables: { from, settings, what, frames, steps } -> { frames, states }, in one array each, and
+  // how many. `from`: the state to go on from, null for the start, which is then the first of the frames. `what`: "play"
+  // (`steps` rounds a frame), "d" or "g" (one update of it), "look" (nothing: the moment itself, under these settings).
+  function start(tables) {
+    let game = null;
+    return function answer({ from, settings, what, frames = 1, steps = 1 }) {
+      if (!from || !game || restarts(game.settings, settings)) game = new Game(settings, tables);
+      if (from) game.restore(from, settings);
+      const made = [];
+      const keep = () => made.push({ frame: game.frame(), state: game.state() });
+      if (!from || what === "look") keep();
+      const began = performance.now();
+      while (what !== "look" && made.length < frames && performance.now() - began < ANSWER) {
+        if (!advance(game, what, steps, made.length === 0)) break;
+        keep();
+      }
+      return packed(made);
+    };
+  }
+
+  // Whether the game went on. If it blows up after some frames, these are the answer; asked for more, it will say so.
+  function advance(game, what, steps, first) {
+    try {
+      if (what === "d") game.updateD();
+      else if (what === "g") game.updateG();
+      else rounds(game, steps);
+      return true;
+    } catch (error) {
+      if (first) throw error;
+      return false;
     }
-    if (what === "forget") {
-      this.runs[run] = null;
-      return [this.moments[this.moments.length - 1].frame];
-    }
-    if (what === "load") {
-      this.moments = [...this.runs[run]];
-      this.game.restore(this.moments[this.moments.length - 1].state);
-    }
-    if (what === "reset") this.begin({ ...this.settings, ...set });
-    if (["history", "load", "reset"].includes(what)) return this.moments.map((m) => m.frame);
-    this.seek(at);
-    const first = changes ? this.change(set) : null;
-    if (what === "set") return [first ?? this.moments[this.moments.length - 1].frame];
+  }
+
+  function rounds(game, steps) {
     const began = performance.now();
-    const made = first && this.moments.length === 1 ? [first] : [];
-    do {
-      if (what === "d") this.game.updateD();
-      else if (what === "g") this.game.updateG();
-      else this.game.step(steps);
-      made.push(this.keep());
-    } while (made.length < frames && performance.now() - began < BUSY);
-    return made;
+    for (let i = 0; i < steps && performance.now() - began < FRAME; i++) game.step();
   }
+
+  // Two arrays travel faster than many.
+  function packed(made) {
+    const size = made[0].state.length;
+    const frames = new Float32Array(made.length * SIZE);
+    const states = new Float64Array(made.length * size);
+    made.forEach(({ frame, state }, i) => {
+      frames.set(frame, i * SIZE);
+      states.set(state, i * size);
+    });
+    return { frames, states, count: made.length };
+  }
+
+  return { start, Game, CELLS, POINTS, HEAD, ROWS, SIZE, LOSSES, STRUCTURE, lineOf, restarts, read };
 }
 
-const BUSY = 60;          // milliseconds of computing for one answer: here the page itself waits for it
+const { start, Game, CELLS, POINTS, HEAD, SIZE, LOSSES, lineOf, restarts, read } = toyGanEngine();

@@ -4,7 +4,7 @@
 function pointer(game, boxes) {
   let before = null;
   const inside = ({ x, y, w, h }, px, py) => px >= x && px <= x + w && py >= y - 4 && py <= y + h + 4;
-  const chart = (px, py) => boxes().charts.slice(0, game.dirac() ? 2 : 3).find((box) => inside(box, px, py));
+  const chart = (px, py) => boxes().charts.slice(0, game.dirac() ? 2 : 3).find((box) => box && inside(box, px, py));
   const onPlot = (px, py) => game.drawing() && inside(boxes().plot, px, py);
   const rewind = (box, px) => game.goToStep(((px - box.x) / box.w) * game.last());
 

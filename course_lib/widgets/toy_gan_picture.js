@@ -4,27 +4,30 @@
 // now: the numbers of one frame (see `read`), past: those of the kept frames up to now, table: {low, high, p} on the
 // frame's grid, k: 1, or more for large type.
 
-const INK = { data: COLOUR.data, g: "#007A59", d: COLOUR.model, push: "#B34700", faint: "#8A8A8A" };
+const INK = { data: COLOUR.data, g: COLOUR.boundText, d: COLOUR.model, push: COLOUR.gapText };
 const FLOOR = -Math.log(4);       // the value of the game where q = p and D = D* = ½
 const CEILING = Math.log(2);      // the JSD of densities that share no point
 
-function layout(width, k) {
+// `plain`: without the value of the game, which has a chart of its own.
+function layout(width, k, plain = false) {
   const wide = width / k >= 620;
   const left = Math.round(40 * k);
   const inner = { x: left, w: width - left - Math.round(48 * k) };
   const low = window.innerHeight < 850;              // a laptop, or a projector: all of it on one screen
-  const plot = { ...inner, y: 8, h: Math.round(Math.max(170, Math.min(low ? 170 : 250, 0.27 * width))) };
+  const most = low ? 170 : plain && window.innerHeight > 1000 ? 440 : 250;      // a page of its own fills a large screen
+  const plot = { ...inner, y: 8, h: Math.round(Math.max(170, Math.min(most, 0.27 * width))) };
   const ticksY = plot.y + plot.h;
   const line = { ...inner, y: ticksY + Math.round(19 * k), h: 34 };         // where the generated points are
   const map = { ...inner, y: line.y + line.h, h: wide ? 66 : 54 };
   let y = map.y + map.h + Math.round(26 * k) + 10;
-  const columns = wide ? 3 : 1;
+  const order = plain ? [0, null, 1] : [0, 1, 2];
+  const columns = wide ? (plain ? 2 : 3) : 1;
   const gap = Math.round(50 * k);
   const each = (width - columns * gap - 8) / columns;
   const head = Math.round(24 * k);
-  const tall = columns === 3 ? Math.round(Math.max(low ? 84 : 96, Math.min(low ? 84 : 132, 0.13 * width))) : 84;
-  const charts = [0, 1, 2].map((i) => ({ x: gap - 4 + (columns === 3 ? i * (each + gap) : 0),
-    y: y + head + (columns === 3 ? 0 : i * (tall + head + Math.round(24 * k))), w: each, h: tall }));
+  const tall = wide ? Math.round(Math.max(low ? 84 : 96, Math.min(low ? 84 : 132, 0.13 * width))) : 84;
+  const charts = order.map((i) => i !== null && ({ x: gap - 4 + (wide ? i * (each + gap) : 0),
+    y: y + head + (wide ? 0 : i * (tall + head + Math.round(24 * k))), w: each, h: tall }));
   const last = charts[2];
   return { plot, line, map, charts, ticksY, height: last.y + last.h + Math.round(22 * k) };
 }
@@ -142,7 +145,7 @@ function drawPlot(g, boxes, scene) {
       path(g, xs, table.p.map(up), { colour: "#0000", width: 0, fill: "#0000000D", floor });
       path(g, xs, table.p.map(up), { colour: INK.data, width: 2.6, dash: [2.6, 3.4] });
     }
-    if (layers.q) path(g, xs, now.q.map(up), { colour: COLOUR.bound, width: 3, fill: "#009E7326", floor });
+    if (layers.q) path(g, xs, now.q.map(up), { colour: COLOUR.bound, width: 3, fill: `${COLOUR.bound}26`, floor });
     if (layers.d_star) curve(g, xs, Array.from(now.d_star, score), { colour: INK.d, width: 1.3 });
     if (layers.d) path(g, xs, now.d.map(score), { colour: INK.d, width: 3, dash: [10, 6] });
     if (slow) drawScores(g, scene, to, score, floor);
@@ -204,7 +207,7 @@ function drawMapping(g, boxes, scene) {
         const length = reach(Math.abs(now.push_x[i])) * Math.sign(now.push_x[i]);
         if (Math.abs(length) < 1.5) return;
         const y = middle - 17 + (i % 3) * 6;     // three rows, so that neighbours do not hide each other
-        path(g, [to(x), to(x)], [y, middle], { colour: "#D55E0066", width: 1 });
+        path(g, [to(x), to(x)], [y, middle], { colour: `${COLOUR.gap}66`, width: 1 });
         arrow(g, to(x), y, to(x) + length, y, COLOUR.gap, 1.6, Math.min(6, 2.5 + 0.25 * Math.abs(length)));
       });
     }
@@ -319,12 +322,12 @@ function drawCharts(g, boxes, scene) {
   const floor = LOSSES[loss].floor;
   const name = { wasserstein: "0", least_squares: "−¼" }[loss] ?? "−log 4";
   const [best, lowest] = loss === "wasserstein" ? [" W1:", "floor"] : [" of D*:", "floor of D*"];
-  drawChart(g, boxes.charts[1], scene, { levels: [[floor, `${lowest}: ${name}`]],
+  if (boxes.charts[1]) drawChart(g, boxes.charts[1], scene, { levels: [[floor, `${lowest}: ${name}`]],
     lines: [...(dirac ? [] : [["best_value", INK.d, 1.2]]), ["value", INK.d, 2.4, [7, 4]]],
     title: [[`value V(D, G) ${brief(now.value)}`, INK.d], ...(dirac ? [] : [[`${best} ${brief(now.best_value)}`, INK.d]])] });
   if (dirac) return drawPhase(g, boxes.charts[2], scene);
-  const more = kls ? [["kl_pq", "#A0578A", 1.8], ["kl_qp", "#A86F00", 1.8]] : [];
-  const names = kls ? [[`KL(p‖q) ${brief(now.kl_pq, 2)}`, "#A0578A"], [`KL(q‖p) ${brief(now.kl_qp, 2)}`, "#A86F00"]] : [[brief(now.jsd), INK.push]];
+  const more = kls ? [["kl_pq", "#A0578A", 1.8], ["kl_qp", COLOUR.qText, 1.8]] : [];
+  const names = kls ? [[`KL(p‖q) ${brief(now.kl_pq, 2)}`, "#A0578A"], [`KL(q‖p) ${brief(now.kl_qp, 2)}`, COLOUR.qText]] : [[brief(now.jsd), INK.push]];
   drawChart(g, boxes.charts[2], scene, { levels: [[CEILING, "log 2"]], range: kls ? null : [0, 0.72], ghosts,
     lines: [...more, ["jsd", COLOUR.gap, 2.4]], title: [[kls ? "JSD" : "true JSD(p, q)", INK.push], ...names] });
 }

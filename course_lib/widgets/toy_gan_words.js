@@ -4,7 +4,7 @@ const BESIDE = 980;       // CSS pixels, times the size of the type: from there 
 const MORE = `
 .course-widget.toy-gan { max-width: 1880px; }       /* a screen of 1,920 is filled */
 .course-widget .chip { border-radius: 17px; padding: 2px 11px; }
-.course-widget .chip[aria-pressed=true] { background: #dcecf8; border-color: #0072B2; font-weight: 600; }
+.course-widget .chip[aria-pressed=true] { background: #dcecf8; border-color: ${COLOUR.model}; font-weight: 600; }
 .course-widget .layer { padding: 2px 9px; min-height: 30px; font-size: .93em; display: inline-flex; gap: 7px; align-items: center; }
 .course-widget .layer[aria-pressed=false] { color: #767676; background: #fff; border-style: dashed; }
 .course-widget .layer[aria-pressed=false] i { opacity: .25; }
@@ -28,11 +28,11 @@ const MORE = `
 .course-widget fieldset select { max-width: 60%; }
 .course-widget fieldset label.tick { justify-content: flex-start; }
 .course-widget fieldset input[type=range] { flex-shrink: 9; min-width: 56px; }     /* before its name is broken */
-.course-widget input[type=checkbox] { width: 18px; height: 18px; margin: 0; accent-color: #0072B2; }
+.course-widget input[type=checkbox] { width: 18px; height: 18px; margin: 0; accent-color: ${COLOUR.model}; }
 .course-widget input[type=number] { font: inherit; width: 6.5em; min-height: 30px; padding: 1px 6px; color: #222; background: #fff;
   border: 1px solid #8a8a8a; border-radius: 6px; }
 .course-widget [disabled] { opacity: .45; }
-.course-widget .slow { border-left: 4px solid #56B4E9; background: #F2F8FC; padding: 6px 12px; margin: 6px 0; border-radius: 0 6px 6px 0; }
+.course-widget .slow { border-left: 4px solid ${COLOUR.sky}; background: #F2F8FC; padding: 6px 12px; margin: 6px 0; border-radius: 0 6px 6px 0; }
 .course-widget .slow ol { margin: 4px 0; padding-left: 1.5em; }
 .course-widget .slow li { color: #595959; margin: 1px 0; }
 .course-widget .slow li[aria-current] { color: #222; font-weight: 600; }
@@ -70,14 +70,12 @@ const SLOW = {
 };
 const NAMES = { d: "The discriminator’s update", g: "The generator’s update" };
 const PHASE = 2.6;        // seconds for one step of slow motion
-const MOST = 600;         // frames kept on the time line; the kernel thins its own in the same way
-const RECENT = 64;        // the newest, of which none is dropped
 const SPEEDS = [["slow", "slow motion"], ["1/6", "5 rounds a second"], ["1", "30 rounds a second"], ["2", "60 rounds a second"],
   ["4", "120 rounds a second"], ["5", "150 rounds a second"], ["10", "300 rounds a second"]];
 const LAYERS = [
-  ["data", "data p(x)", "border-top: 3px dotted #000"], ["q", "generator q(x)", "border-top: 4px solid #009E73"],
-  ["d", "D(x)", "border-top: 3px dashed #0072B2"], ["d_star", "D*(x), the best D", "border-top: 1.5px solid #0072B2"],
-  ["map", "z → x", "↗", "#5A5A5A"], ["push", "push on G", "➔", "#D55E00"],
+  ["data", "data p(x)", "border-top: 3px dotted #000"], ["q", "generator q(x)", `border-top: 4px solid ${COLOUR.bound}`],
+  ["d", "D(x)", `border-top: 3px dashed ${COLOUR.model}`], ["d_star", "D*(x), the best D", `border-top: 1.5px solid ${COLOUR.model}`],
+  ["map", "z → x", "↗", "#5A5A5A"], ["push", "push on G", "➔", COLOUR.gap],
 ];
 // With Wasserstein's loss D is no probability. How much its penalty or clipping lets its slope differ from 1, its value
 // differs from W1.

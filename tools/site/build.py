@@ -1,0 +1,251 @@
+"""Build the course's web site from the saved notebooks; nothing is executed and nothing is fetched.
+
+python tools/site/build.py [FOLDER]      writes the site into FOLDER (build/site without it)
+
+The notebooks and pages are copied into a source folder, prepared for reading there (set-up folded, links and
+alternative texts added, widgets with the script of today), and given to Sphinx. `toygan.html` is written
+beside them: one file, which can be mailed.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import shutil
+import sys
+import time
+import tomllib
+from pathlib import Path
+from urllib.parse import quote
+
+import nbformat
+from jinja2 import Environment, FileSystemLoader
+from nbformat import NotebookNode
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT))  # where the course is not installed, its widgets are found all the same
+
+# The pages in docs/ in the order in which they are offered. Those that do not exist are left out, and one
+# that is not named here comes last.
+TEACH = ("installing", "teaching", "homework", "measurements", "accessibility", "contributing", "house")
+LOOK_UP = ("glossary", "errata")
+
+LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?(?=\))")
+PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
+FOLDED = {"parameters": "the settings", "check": "the check", "claims": "how the table is made"}
+
+
+def repository() -> str:
+    """owner/name, from the one place that holds it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["urls"]["Repository"].removeprefix("https://github.com/")
+
+
+def address() -> str:
+    """Where GitHub Pages shows the site, ending in a slash; empty as long as the owner is a placeholder."""
+    owner, name = repository().split("/")
+    return "" if owner == "OWNER" else f"https://{owner.lower()}.github.io/{name}/"
+
+
+# ---------------------------------------------------------------- notebooks
+
+
+def chapters() -> list[Path]:
+    return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def launch(chapter: Path) -> str:
+    """Where the chapter can be run, as a line of HTML."""
+    path = f"notebooks/{chapter.name}"
+    colab = f"https://colab.research.google.com/github/{repository()}/blob/main/{path}"
+    binder = f"https://mybinder.org/v2/gh/{repository()}/main?urlpath={quote(f'lab/tree/{path}', safe='')}"
+    return (
+        f'<p class="launch"><a href="{colab}">Open in Colab</a> <a href="{binder}">Open in Binder</a> '
+        f'<a href="{chapter.name}" download>Download the notebook</a></p>'
+    )
+
+
+def fold(cell: NotebookNode) -> None:
+    """Fold away what a reader can do without: imports, settings and checks."""
+    tags = cell.metadata.get("tags", [])
+    named = next((words for tag, words in FOLDED.items() if tag in tags), None)
+    if named is None and "google.colab" in cell.source:
+        named = "the imports"
+    if named is None:
+        return
+    hide = "hide-cell" if "check" in tags else "hide-input"
+    cell.metadata["tags"] = [*tags, hide]
+    prompts = {"code_prompt_show": f"Show {named}", "code_prompt_hide": f"Hide {named}"}
+    cell.metadata["mystnb"] = prompts
+
+
+def describe(nb: NotebookNode) -> None:
+    """Give each picture that has no alternative text one that says which picture it is."""
+    heading, number = "", 0
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            for line in re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE):
+                heading, number = line.replace("$", ""), 0
+        for output in cell.get("outputs", []):
+            for kind in PICTURES:
+                if kind in output.get("data", {}):
+                    number += 1
+                    text = f"Figure {number} of the section “{heading}”"
+                    output.metadata.setdefault(kind, {}).setdefault("alt", text)
+
+
+def renew_widgets(nb: NotebookNode) -> None:
+    """Give each saved widget the script of today: what is mended in a widget is mended in its page."""
+    from course_lib import widgets  # it imports torch, which takes a while
+
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            kind = getattr(widgets, data.get("text/plain", "").removesuffix("(…)"), None)
+            if "data-course=" in data.get("text/html", "") and kind is not None:
+                data["text/html"] = kind.renewed(data["text/html"])
+
+
+def linked(text: str, folder: str) -> str:
+    """Markdown whose links to files outside the site lead to the repository."""
+
+    def lead(match: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(folder, match[1]))
+        shown = path.endswith((".ipynb", ".md")) and path.startswith(("notebooks/", "docs/"))
+        if (shown and path.count("/") == 1) or Path(path).suffix in (".png", ".svg", ".jpg"):
+            return match[0]
+        return f"https://github.com/{repository()}/blob/main/{path}{match[2] or ''}"
+
+    return LINK.sub(lead, text)
+
+
+def prepared(chapter: Path) -> NotebookNode:
+    """A chapter as the site shows it."""
+    nb = nbformat.read(chapter, as_version=4)
+    title, _, rest = nb.cells[0].source.partition("\n")
+    nb.cells[0].source = f"{title}\n\n{launch(chapter)}\n{rest}"
+    describe(nb)
+    renew_widgets(nb)
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            fold(cell)
+        else:
+            cell.source = linked(cell.source, "notebooks")
+    return nb
+
+
+# ---------------------------------------------------------------- the source folder
+
+
+def pages(names: tuple[str, ...]) -> list[str]:
+    return [f"docs/{name}" for name in names if (ROOT / "docs" / f"{name}.md").exists()]
+
+
+def stage(source: Path) -> None:
+    """Write what Sphinx reads."""
+    for folder in ("notebooks", "docs"):
+        (source / folder).mkdir(parents=True)
+    for chapter in chapters():
+        nbformat.write(prepared(chapter), source / "notebooks" / chapter.name)
+    shutil.copytree(ROOT / "notebooks" / "images", source / "notebooks" / "images")
+    for page in (ROOT / "docs").glob("*.md"):
+        text = linked(page.read_text(encoding="utf-8"), "docs")
+        (source / "docs" / page.name).write_text(text, encoding="utf-8")
+    others = sorted({page.stem for page in (ROOT / "docs").glob("*.md")} - {*TEACH, *LOOK_UP})
+    index = Environment(keep_trailing_newline=True).from_string(
+        (HERE / "index.md").read_text(encoding="utf-8")
+    )
+    text = index.render(
+        chapters=[f"notebooks/{chapter.stem}" for chapter in chapters()],
+        teach=pages((*TEACH, *others)),
+        look_up=pages(LOOK_UP),
+    )
+    (source / "index.md").write_text(text, encoding="utf-8")
+    shutil.copy(HERE / "bibliography.md", source)
+
+
+# ---------------------------------------------------------------- the toy GAN's own page
+
+
+def toy_gan() -> str:
+    """The ToyGAN widget as a page: one file, which needs nothing else."""
+    from course_lib.toy_gan import PRESETS
+    from course_lib.toy_gan.settings import CHOICES, NUMBERS, WHOLE
+    from course_lib.widgets import ToyGAN
+    from course_lib.widgets.toy_gan import listed, tables
+
+    template = Environment(loader=FileSystemLoader(HERE)).get_template("toygan.html")
+    state = {
+        "presets": [shown | {"rounds": PRESETS[shown["name"]].rounds} for shown in listed()],
+        "tables": tables(),
+        "plain": True,
+        "begin": PRESETS["balanced"].settings.to_json(),
+        "choices": CHOICES,
+        "numbers": NUMBERS | WHOLE,
+        "whole": list(WHOLE),
+    }
+    script = re.sub(r"^export .*;$", "", ToyGAN.source, flags=re.MULTILINE).replace("</script", "<\\/script")
+    return template.render(
+        address=address(),
+        style=(HERE / "toygan.css").read_text(encoding="utf-8"),
+        widget=script,
+        state=json.dumps(state, separators=(",", ":")).replace("<", "\\u003c"),
+        script=(HERE / "toygan.js").read_text(encoding="utf-8"),
+        icon=quote((HERE / "static" / "favicon.svg").read_text(encoding="utf-8")),
+    )
+
+
+def card(path: Path) -> None:
+    """The picture that stands beside a shared link."""
+    from matplotlib.figure import Figure
+    from matplotlib.image import imread
+
+    figure = Figure(figsize=(12, 6.3), dpi=100)
+    figure.text(0.04, 0.86, "Deep generative models", size=44, weight="bold")
+    figure.text(0.04, 0.75, "A course to run: mixtures and EM, the ELBO, VAEs, GANs", size=22)
+    axes = figure.add_axes((0.03, 0.04, 0.94, 0.64))
+    axes.imshow(imread(ROOT / "notebooks" / "images" / "course.png"))
+    axes.axis("off")
+    figure.savefig(path)
+
+
+# ---------------------------------------------------------------- all of it
+
+
+def build(folder: Path) -> int:
+    """Write the site into the folder; returns 0 if Sphinx had nothing to complain about."""
+    from sphinx.application import Sphinx
+    from sphinx.util.console import nocolor
+
+    source = folder.with_name(f"{folder.name}-source")
+    for old in (source, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    stage(source)
+    nocolor()
+    app = Sphinx(
+        str(source), str(HERE), str(folder), str(source / ".doctrees"), "html", freshenv=True, status=None
+    )
+    app.build()
+    for chapter in chapters():
+        shutil.copy(chapter, folder / "notebooks")
+    (folder / "toygan.html").write_text(toy_gan(), encoding="utf-8")
+    card(folder / "_static" / "card.png")
+    (folder / ".nojekyll").touch()  # else GitHub Pages leaves out the folders that begin with _
+    for work in (source, folder.with_name("jupyter_execute")):  # the second is where myst-nb keeps pictures
+        shutil.rmtree(work, ignore_errors=True)
+    return app.statuscode
+
+
+def main() -> int:
+    folder = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT / "build" / "site"
+    began = time.perf_counter()
+    status = build(folder)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"{folder}: {size / 1e6:.1f} MB in {time.perf_counter() - began:.0f} s. Open index.html there.")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

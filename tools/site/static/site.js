@@ -1,0 +1,41 @@
+// What the theme does not do: explanations of words, and keys for what scrolls sideways.
+
+// One box for all explanations. It shows while a word has the pointer or the focus, and goes with Escape.
+const tip = Object.assign(document.createElement("div"), { id: "tip", role: "tooltip", hidden: true });
+document.body.append(tip);
+
+function explain(event) {
+  const word = event.target.closest?.("[data-tip]");
+  if (!word) return;
+  tip.textContent = word.dataset.tip;
+  tip.hidden = false;
+  word.setAttribute("aria-describedby", "tip");
+  const at = word.getBoundingClientRect();
+  const left = Math.min(Math.max(8, at.left), innerWidth - tip.offsetWidth - 8);
+  const above = at.bottom + tip.offsetHeight + 12 > innerHeight;
+  tip.style.left = `${left}px`;
+  tip.style.top = `${above ? at.top - tip.offsetHeight - 4 : at.bottom + 4}px`;
+}
+
+function leave(event) {
+  if (event.relatedTarget === tip) return;            // the pointer may rest on the explanation itself
+  tip.hidden = true;
+  document.querySelector("[aria-describedby=tip]")?.removeAttribute("aria-describedby");
+}
+
+for (const kind of ["mouseover", "focusin"]) document.addEventListener(kind, explain);
+for (const kind of ["mouseout", "focusout"]) document.addEventListener(kind, leave);
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") leave(event); });
+addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
+
+// What scrolls sideways can be scrolled with the keys, too.
+function reachable() {
+  for (const e of document.querySelectorAll("article :is(pre, .table-wrapper, math, .math, .output)")) {
+    if (e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== "visible") e.tabIndex = 0;
+    else e.removeAttribute("tabindex");
+  }
+}
+addEventListener("load", reachable);
+addEventListener("resize", reachable);
+for (const box of document.querySelectorAll("details")) box.addEventListener("toggle", reachable);
+addEventListener("beforeprint", () => document.querySelectorAll("details.hide").forEach((e) => { e.open = true; }));

@@ -1,0 +1,178 @@
+// The page around the widget: the address, the buttons of the story, and a caption when what a preset shows has happened.
+
+const known = JSON.parse(document.getElementById("state").textContent);
+const place = document.getElementById("place");
+const BEGIN = 80;         // the round in which the page opens
+let core = null;
+
+// ---- the address: settings that differ from those of the first preset, and the round ----
+
+function toAddress(settings, round) {
+  const words = new URLSearchParams();
+  for (const [name, value] of Object.entries(settings)) {
+    if (value === null || alike(value, known.begin[name])) continue;
+    words.set(name, Array.isArray(value) ? value.join(" ") : value);
+  }
+  words.set("round", round);
+  return `#${words}`;
+}
+
+// What cannot be a setting is left out.
+function sensible(name, word) {
+  if (!(name in known.begin)) return undefined;
+  if (name in known.choices) return known.choices[name].includes(word) ? word : undefined;
+  if (name in known.numbers) {
+    const [low, high] = known.numbers[name];
+    const value = Number(word);
+    const whole = known.whole.includes(name) ? Math.round(value) : value;
+    return word !== "" && Number.isFinite(value) ? Math.min(Math.max(whole, low), high) : undefined;
+  }
+  if (name === "heights") {
+    const heights = word.split(" ").map(Number);
+    return heights.length > 1 && heights.every((h) => h >= 0) && Math.max(...heights) > 0 ? heights : undefined;
+  }
+  return word === "true" ? true : word === "false" ? false : undefined;
+}
+
+function fromAddress() {
+  const words = new URLSearchParams(location.hash.slice(1));
+  const settings = { ...known.begin };
+  for (const [name, word] of words) {
+    const value = sensible(name, word);
+    if (value !== undefined) settings[name] = value;
+  }
+  if (settings.data === "drawn" && !settings.heights) settings.data = known.begin.data;
+  const round = Math.round(Number(words.get("round") ?? BEGIN));
+  return { settings, round: Number.isFinite(round) ? Math.min(Math.max(round, 0), 5000) : BEGIN };
+}
+
+// ---- the game ----
+
+function begin() {
+  const { settings, round } = fromAddress();
+  core?.close();
+  place.replaceChildren();
+  const state = { ...known, settings, state: { rounds: round }, kept_runs: [] };
+  const model = { offline: true, get: (name) => state[name], set() {}, save_changes() {}, on() {}, off() {}, send() {} };
+  core = new Core(model, build);
+  core.open(place);
+  forget();
+  core.widget.page.explain(document.body.classList.contains("theory"));
+  const root = place.querySelector(".course-widget");
+  new MutationObserver(look).observe(root, { attributeFilter: ["data-step", "data-preset"] });
+  root.addEventListener("click", (event) => {
+    if (event.target.closest(".chip")) play();        // a preset plays at once
+  });
+}
+
+function play() {
+  forget();
+  if (!core.widget.page.busy()) core.widget.page.toggle();
+}
+
+// ---- a caption when it happens ----
+
+// {preset: [has it happened?, what to say]} for a moment m and what was seen before.
+const HAPPENS = {
+  "balanced": [(m) => m.modes === m.all_modes && m.jsd < 0.05, "Green has found both bumps, and blue has sunk to one half."],
+  "overshoot": [(m) => m.mean > 0.8, "Green has run past the data."],
+  "collapse": [(m) => m.step > 30 && m.modes === 1 && m.std < 0.6, "Collapse: all of green sits on one bump."],
+  "D too strong": [(m) => m.step > 5 && m.accuracy > 0.97, "Blue is sure, so it is flat under green: green is not pushed."],
+  "D too weak": [(m) => m.step > 60 && Math.abs(m.value - FLOOR) < 0.08 && m.jsd > 0.2, "Blue’s loss says “finished”. The true distance says “far away”."],
+  "rotation": [(m, seen) => m.step > 20 && seen.turns >= 2, "Once round the centre, and no nearer to it."],
+  "unfrozen D": [(m) => m.loss_g < 0.5 && m.jsd > 0.1, "Green’s loss is low because blue helps it, and its points are still wrong."],
+};
+let seen = { turns: 0, side: 0, preset: "" };
+
+function forget() {
+  seen = { turns: 0, side: 0, preset: "" };
+  document.getElementById("caption").textContent = "";
+}
+
+function look() {
+  const { preset } = place.querySelector(".course-widget").dataset;
+  const moment = core.widget.page.moment();
+  if (preset !== seen.preset || moment.step < seen.step) {
+    forget();
+    seen.preset = preset;
+  }
+  seen.step = moment.step;
+  remember(seen, moment);
+  if (seen.said || !HAPPENS[preset]?.[0](moment, seen)) return;
+  seen.said = true;
+  if (core.widget.page.busy()) document.getElementById("caption").textContent = HAPPENS[preset][1];
+}
+
+// How often θ has changed sides.
+function remember(memory, { theta }) {
+  const side = Math.sign(theta || 0);
+  if (side && memory.side && side !== memory.side) memory.turns += 1;
+  if (side) memory.side = side;
+}
+
+// ---- the buttons ----
+
+function done(words) {
+  const box = document.getElementById("done");
+  box.textContent = words;
+  setTimeout(() => { box.textContent = ""; }, 4000);
+}
+
+document.getElementById("theory").onclick = (event) => {
+  const on = document.body.classList.toggle("theory");
+  event.currentTarget.setAttribute("aria-pressed", on);
+  core.widget.page.explain(on);
+};
+
+document.getElementById("copy").onclick = async () => {
+  const { page } = core.widget;
+  history.replaceState(null, "", toAddress(page.settings(), page.moment().step));
+  try {
+    await navigator.clipboard.writeText(location.href);
+    done("Copied. The link opens this game, with this seed, in this round.");
+  } catch {
+    done("The link is in the address bar: copy it from there.");
+  }
+};
+
+document.getElementById("picture").onclick = () => {
+  const link = element("a", { download: "toygan.png", href: place.querySelector("canvas").toDataURL("image/png") });
+  link.click();
+  done("Saved as toygan.png.");
+};
+
+for (const told of document.querySelectorAll("[data-preset]")) {
+  if (told.tagName !== "BUTTON") continue;
+  told.onclick = () => {
+    core.widget.page.load(told.dataset.preset);
+    play();
+    place.scrollIntoView({ block: "nearest" });
+  };
+}
+
+addEventListener("hashchange", begin);
+begin();
+
+// For the tests: the presets, with their seeds, in which what they promise is not recognised.
+window.toygan = {
+  missed(seeds) {
+    const found = [];
+    for (const preset of known.presets) {
+      for (let seed = 0; seed < seeds; seed++) {
+        const settings = { ...preset.settings, seed };
+        const answer = start(known.tables);
+        const memory = { turns: 0, side: 0 };
+        let happened = false;
+        let [m] = entries(answer({ from: null, settings, what: "look" }), settings);
+        while (!happened && m.step < preset.rounds) {
+          const request = { from: m.state, settings, what: "play", frames: 1, steps: preset.steps };
+          [m] = entries(answer(request), settings);
+          remember(memory, m);
+          happened = HAPPENS[preset.name][0](m, memory);
+        }
+        if (!happened) found.push(`${preset.name}, seed ${seed}`);
+      }
+    }
+    return found;
+  },
+};
