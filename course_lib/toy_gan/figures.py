@@ -12,6 +12,7 @@ from course_lib.toy_gan import History, dirac
 
 Lines = Mapping[str, tuple[Any, Any]]  # label -> x (T,), y (T,) or (T, n)
 LOOKS = ((BOUND, "-"), (GAP, "--"), (MODEL, "-."))
+BEST = "#CC79A7"  # the best D, which is no player: a colour of its own
 
 
 def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> None:
@@ -38,8 +39,8 @@ def draw_moment(axes: Any, past: History, at: int) -> tuple[list[Any], list[str]
     )
     twin = axes.twinx()
     curves += twin.plot(line.x, now["d"], "--", color=MODEL, lw=2, label="D(x)")
-    curves += twin.plot(line.x, now["d_star"], color=MODEL, lw=0.9, label="D*(x), the best D")
-    twin.tick_params(axis="y", colors=MODEL, labelsize="small", length=0)
+    curves += twin.plot(line.x, now["d_star"], color=BEST, lw=1.4, label="D*(x), the best D")
+    twin.tick_params(axis="y", colors=MODEL, length=0)
     if past.game.settings.loss != "wasserstein":
         twin.axhline(0.5, color=MODEL, lw=0.8, alpha=0.3)
         twin.set_yticks([0, 0.5, 1], ["0", "½", "1"])
@@ -70,7 +71,7 @@ def compare(
         if marks and title in marks:
             ax.axhline(marks[title], color=PRIOR, lw=1.2, ls=":")
     if len(panels[next(iter(panels))]) > 1:
-        axes[0].legend(fontsize=9)
+        axes[0].legend()
     return axes
 
 

@@ -1,0 +1,153 @@
+"""Figures of the chapter "A GAN in one dimension"; more of them are in `course_lib.toy_gan.figures`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from numpy.typing import ArrayLike
+
+from course_lib import plots
+from course_lib.plots import BOUND, DATA, GAP, MODEL, PRIOR
+from course_lib.toy_gan import History
+from course_lib.toy_gan.figures import BEST, LOOKS, compare
+
+Shot = tuple[Any, Any]  # generated points (N, 1), and D on the line (G, 1)
+PROBABILITY = {"ylim": (-0.03, 1.03), "yticks": [0, 0.5, 1], "yticklabels": ["0", "½", "1"]}
+
+
+def snapshots(line: Any, density: ArrayLike, shots: Mapping[str, Shot]) -> None:
+    """Moments of a game, one a panel: the data's density on the line (G,), a histogram of points, and D."""
+    x, p = np.asarray(line).ravel(), np.asarray(density).ravel()
+    figure, axes = plt.subplots(1, len(shots), figsize=(2.7 * len(shots), 3), sharey=True)
+    for ax, (title, (points, d)) in zip(axes, shots.items(), strict=True):
+        bins = np.linspace(x[0], x[-1], 91)
+        ax.hist(
+            np.asarray(points).ravel(), bins, density=True, color=BOUND, alpha=0.5, label="generated points"
+        )
+        ax.plot(x, p, ":", color=DATA, lw=2.2, label="data p(x)")
+        ax.set(title=title, xlabel="x", ylim=(0, 2.2 * p.max()))
+        right = _axis_of_d(ax)
+        right.plot(x, np.asarray(d).ravel(), "--", color=MODEL, lw=2, label="D(x), right axis")
+    axes[0].set_ylabel("density")
+    handles = [*axes[0].get_legend_handles_labels()[0], right.lines[-1]]
+    figure.legend(handles, [h.get_label() for h in handles], loc="outside lower center", ncols=3)
+
+
+def best_discriminator(x: ArrayLike, p: ArrayLike, q: ArrayLike, d: ArrayLike) -> None:
+    """Two densities (G,) on the left; on the right the D (G,) that learned to tell them apart, and D*."""
+    p, q = np.asarray(p), np.asarray(q)
+    _, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3))
+    left.plot(x, p, ":", color=DATA, lw=2.2, label="data p(x)")
+    left.plot(x, q, color=BOUND, lw=2, label="generator q(x), frozen")
+    left.set(xlabel="x", ylabel="density", ylim=(0, 1.35 * max(p.max(), q.max())))
+    left.legend(loc="upper center", ncols=2)
+    right.plot(x, p / (p + q), color=BEST, lw=4, alpha=0.6, label="p / (p + q)")
+    right.plot(x, d, "--", color=MODEL, lw=2, label="D(x) after training")
+    right.axhline(0.5, color=PRIOR, lw=0.8)
+    right.set(xlabel="x", ylabel="D", **PROBABILITY)
+    right.legend()
+
+
+def lengths_of_step(lengths: ArrayLike, means: ArrayLike, jsds: ArrayLike, before: float) -> None:
+    """Where one generator step of each length (L,) takes the points' mean, and the JSD after it."""
+    mean, jsd = "mean of the generated points (data: 0)", "JSD(p, q), nats (dotted: before the step)"
+    panels = {mean: {"": (lengths, means)}, jsd: {"": (lengths, jsds)}}
+    compare(panels, "learning rate of the one step", marks={mean: 0, jsd: before}, xlog=True)
+
+
+def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) -> None:
+    """Generator steps of each kind, a line a seed: the loss (T,), and how far the points' mean moved (T,)."""
+    _, axes = plt.subplots(1, 2, figsize=(9.5, 3.2))
+    for (name, seeds), (colour, dash) in zip(paths.items(), LOOKS, strict=False):
+        for number, curves in enumerate(seeds):
+            for ax, curve in zip(axes, curves, strict=True):
+                label = None if number else name
+                ax.plot(np.asarray(curve), dash, color=colour, lw=1.6, label=label)
+    axes[0].set(title="generator's loss, −log D(G(z)), nats", xlabel="generator step", ylim=(0, None))
+    axes[1].set(title="how far the mean of the points moved", xlabel="generator step")
+    axes[0].legend()
+
+
+def gradients(distances: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
+    """The generator's gradient (M,) over the distance between data and generator, a line a loss."""
+    title = "gradient against the best D, nats per unit of x"
+    compare({title: {name: (distances, curve) for name, curve in curves.items()}}, "distance μ", log=[title])
+    plt.gcf().set_size_inches(6.5, 3.4)
+
+
+def divergences(shifts: ArrayLike, jsds: ArrayLike, works: ArrayLike) -> None:
+    """The JSD and the Wasserstein distance (M,) of two blocks of width 1 over the shift between them."""
+    titles = "JSD(p, q), nats (dotted: log 2)", "Wasserstein distance $W_1$(p, q)"
+    panels = {titles[0]: {"": (shifts, jsds)}, titles[1]: {"": (shifts, works)}}
+    for ax in compare(panels, "shift μ between the two blocks", marks={titles[0]: float(np.log(2))}):
+        ax.axvline(1, color=GAP, lw=1, ls="--")
+        ax.annotate("the blocks part", (1.03, 0.03), xycoords=("data", "axes fraction"), color=GAP)
+
+
+def runs(
+    kinds: Mapping[str, Sequence[History]],
+    columns: Mapping[str, str],
+    log: Sequence[str] = (),
+    levels: Mapping[str, float] | None = None,
+    changes: Sequence[float] = (),
+) -> None:
+    """A panel for each column of the histories, a colour for each kind of game, a line for each seed.
+
+    columns: a name of `toy_gan.HEAD` -> the panel's title; log: columns on a logarithmic axis; levels:
+    column -> a dotted horizontal line; changes: rounds at which a rate was changed, as vertical lines.
+    """
+    _, axes = plt.subplots(1, len(columns), figsize=(4.8 * len(columns), 3.2), squeeze=False)
+    for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
+        for (kind, games), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
+            for number, game in enumerate(games):
+                label = None if number else kind
+                ax.plot(game.column("step"), game.column(column), dash, color=colour, lw=1.5, label=label)
+        ax.set(title=title, xlabel="round", yscale="log" if column in log else "linear")
+        if levels and column in levels:
+            ax.axhline(levels[column], color=PRIOR, lw=1.4, ls=":")
+        for at in changes:
+            ax.axvline(at, color=PRIOR, lw=1.2)
+    if len(kinds) > 1:
+        axes[0, 0].legend()
+
+
+def rate_map(wrong: ArrayLike, rates: Sequence[float], rounds: int) -> None:
+    """The mass in the wrong place (G, D) after games with each pair of rates; a dark cell has much of it."""
+    plots.rate_map(np.asarray(wrong), rates, f"mass in the wrong place after {rounds} rounds")
+
+
+def curves(
+    kinds: Mapping[str, Sequence[ArrayLike]], title: str, xlabel: str, every: int = 1, log: bool = False
+) -> None:
+    """One panel: a colour for each kind of game, a line (T,) for each seed, a point every so many rounds."""
+    _, ax = plt.subplots(figsize=(6, 3.2))
+    for (kind, seeds), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
+        for number, values in enumerate(seeds):
+            label = None if number else kind
+            ax.plot(
+                every * np.arange(len(np.asarray(values))), values, dash, color=colour, lw=1.5, label=label
+            )
+    ax.set(title=title, xlabel=xlabel, yscale="log" if log else "linear")
+    ax.legend()
+
+
+def generators(history: History, moments: Mapping[str, int], ax_title: str = "x = G(z)") -> None:
+    """G as a function of z at some moments of a game, one a panel, beside the data's density."""
+    grid = history.game.grid
+    _, axes = plt.subplots(1, len(moments) + 1, figsize=(2.9 * (len(moments) + 1), 3.1), sharey=True)
+    for ax, (title, at) in zip(axes, moments.items(), strict=False):
+        ax.plot(history.column("z")[at], history.column("x")[at], "o-", color=BOUND, ms=4)
+        ax.set(title=title, xlabel="z")
+    axes[-1].plot(grid.p[1:-1] / grid.dx, grid.x, ":", color=DATA, lw=2)
+    axes[-1].set(title="data", xlabel="density p(x)", ylim=(float(grid.x[0]), float(grid.x[-1])))
+    axes[0].set_ylabel(ax_title)
+
+
+def _axis_of_d(ax: Any) -> Any:
+    """A second axis for probabilities, on the right."""
+    right = ax.twinx()
+    right.tick_params(axis="y", colors=MODEL, length=0)
+    right.axhline(0.5, color=MODEL, lw=0.8, alpha=0.3)
+    right.set(**PROBABILITY)
+    return right
