@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import base64
 import hashlib
+import io
 import json
 import os
 import re
@@ -30,6 +32,7 @@ from kernel_memory import Meter, limit_of
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from PIL import Image
 from traitlets.config import Config
 
 from course_lib.files import write_whole
@@ -279,8 +282,19 @@ def clean_outputs(nb: NotebookNode) -> None:
             # beside a picture, a view of a widget that is gone would only say "Error displaying widget"
             if "image/png" in data or "text/html" in data:
                 data.pop(WIDGET_VIEW, None)
+            if "image/png" in data:
+                data["image/png"] = packed(data["image/png"])
             if output.output_type == "stream":  # a progress bar redraws its line; the last state is enough
                 output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
+
+
+def packed(png: str) -> str:
+    """A PNG in base64, the same pixels in fewer bytes where that can be."""
+    whole = io.BytesIO(base64.b64decode(png))
+    smaller = io.BytesIO()
+    Image.open(whole).save(smaller, "PNG", optimize=True)
+    found = base64.b64encode(smaller.getvalue()).decode()
+    return min(png, found, key=len)
 
 
 def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:

@@ -110,7 +110,7 @@ def foreign(images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor
     grid = figure.add_gridspec(2, len(images), height_ratios=(1, 1.6))
     below = figure.add_subplot(grid[1, :])
     ends = [float(test.min()), float(test.max()), *nll.values()]
-    below.hist(test.numpy(), np.geomspace(min(ends), max(ends), 120), color=MODEL, label="test images")
+    below.hist(test.numpy(), list(np.geomspace(min(ends), max(ends), 120)), color=MODEL, label="test images")
     below.set_xscale("log")
     plots.plain_numbers(below.xaxis)
     colours = (GAP, Q, BOUND, DATA)

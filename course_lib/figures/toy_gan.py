@@ -19,7 +19,7 @@ PROBABILITY = {"ylim": (-0.03, 1.03), "yticks": [0, 0.5, 1], "yticklabels": ["0"
 def snapshots(line: Any, density: ArrayLike, shots: Mapping[str, Shot]) -> None:
     """Moments of a game, one a panel: the data's density on the line (G,), a histogram of points, and D."""
     x, p = np.asarray(line).ravel(), np.asarray(density).ravel()
-    figure, axes = plt.subplots(1, len(shots), figsize=(2.7 * len(shots), 3), sharey=True)
+    figure, axes = plt.subplots(1, len(shots), figsize=(2.5 * len(shots), 2.8), sharey=True)
     for ax, (title, (points, d)) in zip(axes, shots.items(), strict=True):
         bins = np.linspace(x[0], x[-1], 91)
         ax.hist(
@@ -37,7 +37,7 @@ def snapshots(line: Any, density: ArrayLike, shots: Mapping[str, Shot]) -> None:
 def best_discriminator(x: ArrayLike, p: ArrayLike, q: ArrayLike, d: ArrayLike) -> None:
     """Two densities (G,) on the left; on the right the D (G,) that learned to tell them apart, and D*."""
     p, q = np.asarray(p), np.asarray(q)
-    _, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3))
+    _, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.8))
     left.plot(x, p, ":", color=DATA, lw=2.2, label="data p(x)")
     left.plot(x, q, color=BOUND, lw=2, label="generator q(x), frozen")
     left.set(xlabel="x", ylabel="density", ylim=(0, 1.35 * max(p.max(), q.max())))
@@ -58,7 +58,7 @@ def lengths_of_step(lengths: ArrayLike, means: ArrayLike, jsds: ArrayLike, befor
 
 def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) -> None:
     """Generator steps of each kind, a line a seed: the loss (T,), and how far the points' mean moved (T,)."""
-    _, axes = plt.subplots(1, 2, figsize=(9.5, 3.2))
+    _, axes = plt.subplots(1, 2, figsize=(8.4, 2.9))
     for (name, seeds), (colour, dash) in zip(paths.items(), LOOKS, strict=False):
         for number, curves in enumerate(seeds):
             for ax, curve in zip(axes, curves, strict=True):
@@ -73,7 +73,7 @@ def gradients(distances: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
     """The generator's gradient (M,) over the distance between data and generator, a line a loss."""
     title = "gradient against the best D, nats per unit of x"
     compare({title: {name: (distances, curve) for name, curve in curves.items()}}, "distance μ", log=[title])
-    plt.gcf().set_size_inches(6.5, 3.4)
+    plt.gcf().set_size_inches(5.6, 3)
 
 
 def divergences(shifts: ArrayLike, jsds: ArrayLike, works: ArrayLike) -> None:
@@ -97,7 +97,7 @@ def runs(
     columns: a name of `toy_gan.HEAD` -> the panel's title; log: columns on a logarithmic axis; levels:
     column -> a dotted horizontal line; changes: rounds at which a rate was changed, as vertical lines.
     """
-    _, axes = plt.subplots(1, len(columns), figsize=(4.8 * len(columns), 3.2), squeeze=False)
+    _, axes = plt.subplots(1, len(columns), figsize=(4.2 * len(columns), 2.8), squeeze=False)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
         for (kind, games), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
             for number, game in enumerate(games):
@@ -121,7 +121,7 @@ def curves(
     kinds: Mapping[str, Sequence[ArrayLike]], title: str, xlabel: str, every: int = 1, log: bool = False
 ) -> None:
     """One panel: a colour for each kind of game, a line (T,) for each seed, a point every so many rounds."""
-    _, ax = plt.subplots(figsize=(6, 3.2))
+    _, ax = plt.subplots(figsize=(5, 2.8))
     for (kind, seeds), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
         for number, values in enumerate(seeds):
             label = None if number else kind
@@ -135,9 +135,9 @@ def curves(
 def generators(history: History, moments: Mapping[str, int], ax_title: str = "x = G(z)") -> None:
     """G as a function of z at some moments of a game, one a panel, beside the data's density."""
     grid = history.game.grid
-    _, axes = plt.subplots(1, len(moments) + 1, figsize=(2.9 * (len(moments) + 1), 3.1), sharey=True)
+    _, axes = plt.subplots(1, len(moments) + 1, figsize=(2.4 * (len(moments) + 1), 2.7), sharey=True)
     for ax, (title, at) in zip(axes, moments.items(), strict=False):
-        ax.plot(history.column("z")[at], history.column("x")[at], "o-", color=BOUND, ms=4)
+        ax.plot(history.column("z")[at], history.column("x")[at], color=BOUND, lw=2.5)
         ax.set(title=title, xlabel="z")
     axes[-1].plot(grid.p[1:-1] / grid.dx, grid.x, ":", color=DATA, lw=2)
     axes[-1].set(title="data", xlabel="density p(x)", ylim=(float(grid.x[0]), float(grid.x[-1])))

@@ -17,7 +17,7 @@ BEST = "#CC79A7"  # the best D, which is no player: a colour of its own
 
 def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> None:
     """Some moments of a game side by side: data, generator, D and D*, as `draw_moment` draws them."""
-    figure, axes = plt.subplots(1, len(at), figsize=(3.3 * len(at), 3))
+    figure, axes = plt.subplots(1, len(at), figsize=(3 * len(at), 2.8))
     for ax, moment in zip(axes, at, strict=True):
         curves, names = draw_moment(ax, history, moment)
     for ax, title in zip(axes, titles, strict=False):
@@ -59,7 +59,7 @@ def compare(
 
     log: titles whose y is logarithmic; xlog: whether x is; marks: title -> a dotted level.
     """
-    axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3), squeeze=False)[1][0]
+    axes = plt.subplots(1, len(panels), figsize=(4.3 * len(panels), 2.8), squeeze=False)[1][0]
     for ax, (title, lines) in zip(axes, panels.items(), strict=True):
         for (label, (x, y)), (colour, dash) in zip(lines.items(), LOOKS, strict=False):
             ax.plot(x, y, dash, color=colour)[0].set_label(label)  # once, where y is several lines (T, n)
@@ -77,11 +77,11 @@ def compare(
 
 def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
     """The Dirac-GAN's field and path (T, 2) for each γ of R1; in the first, also steps at the same time."""
-    figure, axes = plt.subplots(1, len(paths), figsize=(4.3 * len(paths), 4.3), squeeze=False)
+    figure, axes = plt.subplots(1, len(paths), figsize=(3.4 * len(paths), 3.7), squeeze=False)
     axes = axes[0]
-    theta, psi = torch.meshgrid(*[torch.linspace(-1.6, 1.6, 13).double()] * 2, indexing="xy")
+    theta, psi = torch.meshgrid(*[torch.linspace(-1.6, 1.6, 8).double()] * 2, indexing="xy")
     for ax, (gamma, path) in zip(axes, paths.items(), strict=True):
-        ax.quiver(theta, psi, *dirac.field(theta, psi, "minimax", gamma), color=PRIOR, width=0.004)
+        ax.quiver(theta, psi, *dirac.field(theta, psi, "minimax", gamma), color=PRIOR, width=0.005)
         ax.plot(*path.T, color=MODEL, lw=1.5, label="in turns")
         ax.plot(1, 0, "o", color=BOUND)
         ax.plot(0, 0, "x", color=DATA, ms=9)

@@ -2,13 +2,17 @@
 # # 06 · A GAN in one dimension
 #
 # After this notebook you will be able to
-# - write both updates of a GAN by hand, and say what the one `detach` is for;
-# - say what the best discriminator is, and what the generator lowers when it plays against that one;
-# - make every failure of a GAN happen on purpose, one by one, and recognise it;
-# - say why the losses of a GAN do not tell how good its generator is.
+# - write both players of a GAN, their losses and their updates, and say what the one `detach` is for;
+# - derive the best discriminator, and the divergence that the generator lowers when it plays against it;
+# - provoke the best-known failures of a GAN one by one, recognise them, and undo two of them;
+# - explain why the losses of a GAN do not tell how good its generator is.
 #
-# **Time:** two to three minutes to run on a laptop with two cores, an hour and a half to work through.
-# **It needs** 1.0 GB of memory, no GPU and no data. From you: chapter 02's KL, and a little PyTorch.
+# **Prerequisites:** the KL divergence of [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU and no
+# data needed.
+#
+# **Time:** about four minutes to run on a laptop with two cores, an hour and a half to work through.
+#
+# **Memory:** the run takes 1.0 GB of memory.
 
 # %%
 import sys
@@ -19,9 +23,10 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
+import copy
 import math
+from functools import partial
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from IPython.display import Markdown, display
@@ -32,143 +37,256 @@ from torch.nn.functional import softplus
 
 from course_lib import checks, plots
 from course_lib.device import FAST
-from course_lib.toy_gan import Game, History, Settings, dirac, exact, figures, losses, noise
+from course_lib.figures import toy_gan as figures
+from course_lib.toy_gan import History, Settings, exact
+from course_lib.toy_gan.figures import dirac_planes, moments
 from course_lib.widgets import ToyGAN
 
 plots.use_style()
+torch.set_num_threads(1)  # for networks this small a second thread only waits
 
 # %% tags=["parameters"]
-d_steps = 600 if FAST else 2000  # to train D to its end
-rounds = 400 if FAST else 1000  # of each game
-rates = (1e-4, 1e-3, 1e-2) if FAST else (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of the map, both players
+rounds = 400 if FAST else 1000  # of the game that is played by hand
+d_steps = 600 if FAST else 2000  # to train one discriminator to its end
+rates = (1e-4, 1e-3, 1e-2) if FAST else (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of the map, for both players
 map_rounds = 150 if FAST else 300  # of each game of the map
 map_seeds = 1 if FAST else 2
-n_seeds = 2 if FAST else 5  # of the collapse
-end_seeds = 2 if FAST else 3
+longer = (150, 300) if FAST else (300, 1000, 2000)  # budgets of one slow pair of rates
+n_seeds = 2 if FAST else 5  # of every other experiment
+frames = 10 if FAST else 20  # moments in each part of a game with two parts, 20 rounds apart
+recovery = 50  # moments after the collapse, 20 rounds apart
 seed = 0
 
 # %% [markdown]
 # ## 1 · Two players on a line
 #
-# The GAN paper explains itself with a picture in which everything is one number: z is drawn evenly from −1 to 1, the
-# *generator* turns it into x = G(z), and the *discriminator* D(x) says how likely it holds a point x to be real. Nobody
-# writes a density down. Yet on a line we can compute all that the players cannot see: the density q of the
-# generated points, the best D that there is, every divergence, without drawing a single sample.
+# The paper that introduced GANs (Goodfellow et al. 2014) explains them with a picture in which everything is one
+# number. Noise $z$ is drawn uniformly from −1 to 1. The *generator* $G$ turns it into a point $x = G(z)$. The
+# *discriminator* $D$ is shown a point $x$, which may be real or generated, and answers with a number between 0 and 1:
+# how probable it thinks that the point is real. Both are neural networks, and they play a game for one quantity, which
+# $D$ wants high and $G$ wants low:
 #
-# The data p are dotted black, the generator's q is green. D is dashed blue, from 0 at the bottom to 1 at the top, and the
-# best possible D is the thin line; its axis is the right one.
+# $$\min_G \max_D V(D, G), \qquad V(D, G) = E_{x \sim p}[\log D(x)] + E_{z}[\log(1 - D(G(z)))]$$
 #
-# **Predict:** after many rounds, what will the green curve look like? And how high will D be?
+# Here $p$ is the density of the data. The density of the generated points is called $q$. Neither player ever computes a
+# density: $D$ sees points of both kinds, and $G$ sees only what $D$ says of its own.
+#
+# Our data come from a Gaussian with mean 2. Both players are the same small network, from one number to one number.
 
 # %%
-game = History(Settings(seed=seed))
-game.play(frames=2, steps=rounds // 20)
-game.play(frames=1, steps=rounds - 2 * (rounds // 20))
-figures.moments(game, range(4))
-plt.show()
-assert game.column("tv")[-1] < game.column("tv")[0] / 2  # less than half as much mass in the wrong place
+line = torch.linspace(-3, 6, 200)[:, None]  # (200, 1), where we look at D
+density = norm.pdf(line, 2)  # p on this line, which no player knows
+
+
+def draw_data(n):
+    return 2 + torch.randn(n, 1)  # (n, 1), from p = N(2, 1)
+
+
+def draw_noise(n):
+    return 2 * torch.rand(n, 1) - 1  # (n, 1), uniform on (−1, 1)
+
+
+# %%
+def player():
+    hidden = [nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh()]
+    return nn.Sequential(*hidden, nn.Linear(16, 1))  # (N, 1) -> (N, 1)
+
 
 # %% [markdown]
-# *Because* D learns from points only. Where both kinds fall, green lies near the dots and D not far from ½. Further out hardly a
-# point falls, nothing corrects D, and it may stand anywhere. And green ends in two cliffs: z ends at ±1 and G is continuous, so all
-# of G(z) lies in one interval. The tails of the data stay out of reach, unless G stretches the ends of z very far.
+# The discriminator's output is a *logit* $a(x)$, any real number, with $D(x) = \sigma(a(x))$. In terms of the logit,
+# $-\log D = \mathrm{softplus}(-a)$ and $-\log(1 - D) = \mathrm{softplus}(a)$, where
+# $\mathrm{softplus}(a) = \log(1 + e^a)$. Written this way, no logarithm of 0 can occur, however sure the discriminator
+# is.
 #
-# That was the whole game, from the start to the end of this notebook's patience. Now slowly, and by hand. D's update is a
-# binary classification, real points against generated ones. G's update puts both networks behind each other and asks
-# for an output that says "real", while D stands still.
-#
-# The lines with comments are those where students trip. Without `detach`, D's loss would send a gradient into G, too: not
-# wrong as long as only D's optimizer takes a step, but wasted, and a trap as soon as G's `zero_grad` comes at
-# another place. And G's optimizer holds G's weights only: that is how D is frozen.
-#
-# The package plays the same game. It draws its noise from a formula of (seed, player, step), so that a game can be
-# rewound and played on, here or in a browser. We take its first weights and its noise: after some rounds of our two
-# functions and of the package's `step`, both must hold the same weights.
+# The discriminator's loss is $-V$, estimated from a batch. It is the loss of an ordinary binary classifier that tells
+# real points from generated ones.
 
 
 # %%
-def update_d(g, d, optimizer_d, x, z):
-    fake = g(z).detach()  # D is to learn to tell, G is not to learn from it
-    loss = softplus(-d(x)).mean() + softplus(d(fake)).mean()  # −log D(x) − log(1 − D(G(z))), from logits
-    optimizer_d.zero_grad()
+def d_loss(g, d, x, z):
+    fake = g(z).detach()  # (N, 1): the discriminator learns here, the generator does not
+    return softplus(-d(x)).mean() + softplus(d(fake)).mean()  # −log D(x) − log(1 − D(G(z)))
+
+
+# %% [markdown]
+# The generator could minimize $E_z[\log(1 - D(G(z)))]$, the only term of $V$ that depends on it. Like almost everybody,
+# we let it minimize $-E_z[\log D(G(z))]$ instead, which asks for the same thing: be taken for real. Section 5 shows
+# why.
+
+
+# %%
+def g_loss(g, d, z):
+    return softplus(-d(g(z))).mean()  # −log D(G(z))
+
+
+# %% [markdown]
+# Each player has an optimizer of its own, which holds that player's weights and no others. An update is the usual three
+# lines.
+
+
+# %%
+def adam(network, lr):
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=(0.5, 0.999))
+
+
+def update(optimizer, loss):
+    optimizer.zero_grad()
     loss.backward()
-    optimizer_d.step()
-    return loss.item()
+    optimizer.step()
 
 
-def update_g(g, d, optimizer_g, z):
-    loss = softplus(-d(g(z))).mean()  # −log D(G(z)): G wants to be taken for real
-    optimizer_g.zero_grad()
-    loss.backward()  # through D into G; D's weights get a gradient too
-    optimizer_g.step()  # but only G's weights are in this optimizer
-    return loss.item()
+# %% [markdown]
+# A *round* of the game is one update of the discriminator, then one of the generator. That is the whole algorithm.
 
 
 # %%
-def draw(stream, step):  # 256 numbers, uniform on (0, 1): (N, 1)
-    return torch.from_numpy(noise.uniform(seed, [stream], step, 256)[0])[:, None]
+def play(g, d, optimizer_g, optimizer_d, rounds, batch=256):
+    for _ in range(rounds):
+        update(optimizer_d, d_loss(g, d, draw_data(batch), draw_noise(batch)))
+        update(optimizer_g, g_loss(g, d, draw_noise(batch)))
 
 
-theirs = Game(Settings(seed=seed))
-g, d = (
-    nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1)).double()
-    for _ in "gd"
-)
-for ours, player in ((g, theirs.g), (d, theirs.d)):
-    nn.utils.vector_to_parameters(player.weights.clone(), ours.parameters())
-optimizer_g = torch.optim.Adam(g.parameters(), lr=1e-3, betas=(0.5, 0.999))
-optimizer_d = torch.optim.Adam(d.parameters(), lr=5e-3, betas=(0.5, 0.999))
-for step in range(50):
-    x = torch.from_numpy(np.interp(draw(noise.D_DATA, step), *theirs.table))  # data by their inverse cdf
-    update_d(g, d, optimizer_d, x, 2 * draw(noise.D_Z, step) - 1)
-    update_g(g, d, optimizer_g, 2 * draw(noise.G_Z, step) - 1)
-theirs.step(50)
-apart = max(
-    float((nn.utils.parameters_to_vector(ours.parameters()) - player.weights).abs().max().detach())
-    for ours, player in ((g, theirs.g), (d, theirs.d))
-)
-print(f"after 50 rounds our weights and the package's differ by at most {apart:.0e}")
-assert apart < 1e-8  # float64, and sums in another order
+@torch.no_grad()
+def look(g, d):
+    return g(draw_noise(20_000)), d(line).sigmoid()  # generated points (20000, 1), D on the line (200, 1)
+
 
 # %% [markdown]
-# ## 2 · What D can learn at best
-#
-# Hold G still and let D learn on. **Predict:** where will D end, at a place x where the data's density is p(x) and the
-# generator's q(x)?
+# **Predict.** The data are drawn as black dots, the generated points as a green histogram, and $D$ as a dashed blue
+# line whose axis, from 0 to 1, is on the right. What will the green histogram look like after many rounds? And how high
+# will $D$ be?
 
 # %%
-fixed = History(Settings(data="two modes", z="normal", seed=seed))
-fixed.play(1, 60)  # G as it is after 60 rounds
-fixed.change(batch=1000)
-for until in (d_steps // 30, d_steps):
-    for step in range(fixed.game.d_updates - 60, until):
-        fixed.game.change(lr_d=1e-2 * (1 - step / d_steps))  # ever smaller steps, so that D comes to rest
-        fixed.game.update_d()
-    fixed.keep()
-figures.moments(fixed, (1, 2, 3), [f"after {n} steps of D alone" for n in (0, d_steps // 30, d_steps)])
-plt.show()
-p, q = fixed.game.grid.p[1:-1].numpy() / fixed.game.grid.dx, fixed.column("q")[-1]  # densities (G,)
-error = np.abs(fixed.column("d")[-1] - fixed.column("d_star")[-1])  # (G,), NaN where nothing falls
-d_error = float(np.nansum(error * (p + q) / 2) * fixed.game.grid.dx)
-value, best_value = float(fixed.column("value")[-1]), float(fixed.column("best_value")[-1])
-print(
-    f"average distance of D from p/(p + q): {d_error:.3f}; its value {value:.3f}, the best {best_value:.3f}"
-)
-assert (
-    d_error < 0.05 and 0 < best_value - value < 0.05
-)  # a small net cannot bend at will; none beats the best
+torch.manual_seed(seed)
+g, d = player(), player()
+optimizer_g, optimizer_d = adam(g, 1e-3), adam(d, 5e-3)
+shots = {"before the game": look(g, d)}
+played = 0
+for stop in (rounds // 10, rounds // 2, rounds):
+    play(g, d, optimizer_g, optimizer_d, stop - played)
+    shots[f"round {stop}"] = look(g, d)
+    played = stop
+
+# %% alt="Four panels. A narrow green histogram near 0 wanders to the dotted black bell at 2 and widens. The dashed blue curve D, first flat, bends; in the last panel it lies near one half where both kinds of points fall and goes its own way outside."
+figures.snapshots(line, density, shots)
+
+# %%
+for title, (points, _) in shots.items():
+    print(f"{title:>15}: mean {points.mean():5.2f}, standard deviation {points.std():.2f}")
+
+# %% tags=["check"]
+start, end = shots["before the game"][0], shots[f"round {rounds}"][0]
+# data: mean 2, deviation 1; games swing, so the bounds are wide
+assert abs(end.mean() - 2) < 0.7 < abs(start.mean() - 2)
+assert end.std() > 2 * start.std()
 
 # %% [markdown]
-# *Because* at each x, D plays for p·log D + q·log(1 − D), and the D where that is highest is
+# **Answer.** The green histogram moves to the data and spreads until it covers most of them, and where both kinds of
+# points fall, $D$ ends near ½.
 #
-# > **D\*(x) = p(x) / (p(x) + q(x))**
+# **Why?** The discriminator learns from points only. While the two kinds lie apart it tells them apart, and its slope
+# shows the generator where to go. Once they lie in the same places, there is little left to tell. Farther out there are
+# hardly any points, nothing corrects $D$, and it may take any value. Note also that the histogram ends abruptly on both
+# sides: $z$ ends at ±1 and $G$ is continuous, so all of $G(z)$ lies in one interval. The tails of the data stay out of
+# reach, unless $G$ stretches the ends of $z$ very far.
 #
-# Put it back in, and D's best value is −log 4 + 2·JSD(p, q), with the Jensen-Shannon divergence
-# JSD = ½KL(p‖m) + ½KL(q‖m), m = (p + q)/2: 0 where p = q, log 2 where they have nothing in common. A G that lowers
-# log(1 − D) against the *best* D lowers the JSD (section 5 asks for this gradient, and for another loss). So the sum of both of
-# D's losses, turned round, measures a divergence, but only if D is the best.
+# What is `detach` for? It cuts the path from the discriminator's loss back into the generator. Let us leave it out, and
+# see whether anything arrives there.
+
+# %%
+g.zero_grad()
+without_detach = softplus(d(g(draw_noise(256)))).mean()  # −log(1 − D(G(z))), from D's loss
+without_detach.backward()
+print(f"gradient that arrived in G: up to {g[0].weight.grad.abs().max():.4f}")
+
+# %% [markdown]
+# A gradient arrives. It does no harm as long as only $D$'s optimizer takes a step and $G$'s gradients are reset before
+# $G$'s turn, as `update` does. But it is wasted work, and it becomes a bug as soon as somebody moves the `zero_grad`: a
+# step along it would make the generated points *easier* to tell from real ones.
 #
-# A case to check by integrals: p = N(0, 1) and q = N(2, 1).
+# From here on we mostly use the package's game. It is the same game, with the same losses and optimizers, but it is
+# measured exactly. On a line we can compute all that the players cannot see: the density $q$ of the generated points,
+# the best possible $D$, and every divergence, without drawing a single sample. A `History` is a game that remembers its
+# past, and `History.column` returns one of the measured quantities at each moment kept.
+#
+# ## 2 · What is the best discriminator?
+#
+# Let us hold the generator still, so that $q$ is fixed, and let $D$ learn for as long as it likes.
+#
+# **Predict.** At a place $x$ the data have density $p(x)$ and the generated points $q(x)$. Which value $D(x)$ will the
+# discriminator end at? Try $p(x) = q(x)$ first, then $p(x) = 3 q(x)$.
+
+
+# %%
+def p(x):
+    return 0.5 * norm.pdf(x, -2, 0.7) + 0.5 * norm.pdf(x, 2, 0.7)
+
+
+def draw_hills(n):
+    return 4 * torch.randint(2, (n, 1)) - 2 + 0.7 * torch.randn(n, 1)  # (n, 1), from p
+
+
+def frozen_g(z):
+    return 1.5 * z  # for normal z: q = N(0, 1.5²)
+
+
+# %%
+best = player()
+optimizer = adam(best, 1e-2)
+decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=d_steps)  # so that D comes to rest
+for _ in range(d_steps):
+    update(optimizer, d_loss(frozen_g, best, draw_hills(1000), torch.randn(1000, 1)))
+    decay.step()
+
+# %%
+x = np.linspace(-5, 5, 1001)  # (1001,)
+q = norm.pdf(x, 0, 1.5)
+with torch.no_grad():
+    learned = best(torch.tensor(x, dtype=torch.float32)[:, None]).sigmoid()[:, 0].numpy()
+
+# %% alt="Left: two dotted black hills at plus and minus 2 and one broad green hill at 0. Right: the trained D, dashed blue, follows the thick pink curve p over p plus q over two bumps and the dip between them, and leaves it at both ends, where there are hardly any points."
+figures.best_discriminator(x, p(x), q, learned)
+
+# %%
+density_of_points = (p(x) + q) / 2  # half of what D sees is real
+distance = np.abs(learned - p(x) / (p(x) + q))
+d_error = np.trapezoid(density_of_points * distance, x)
+print(f"average distance of D from p / (p + q): {d_error:.3f}")
+
+# %% tags=["check"]
+assert d_error < 0.06  # a small network cannot bend at will, and its data are samples
+
+# %% [markdown]
+# **Answer.** It ends at the share of real points among all points at $x$: ½ where $p = q$, and ¾ where $p = 3q$. (At
+# both ends of the line, where hardly any point falls, nobody corrects it.) The optimal discriminator is
+#
+# $$D^*(x) = \frac{p(x)}{p(x) + q(x)}$$
+#
+# **Why?** $V$ is an integral, $\int p(x) \log D(x) + q(x) \log(1 - D(x)) \, dx$, and $D$ may choose its value at each
+# $x$ separately. The derivative of the integrand with respect to $D$ is zero where
+#
+# $$\frac{p}{D} = \frac{q}{1 - D},$$
+#
+# that is, where $p (1 - D) = q D$, so that $D = p/(p + q)$. The second derivative, $-p/D^2 - q/(1 - D)^2$, is negative,
+# so this is the maximum.
+#
+# Now put $D^*$ back into $V$. With the mixture $m = (p + q)/2$ of both densities, $D^* = p/2m$ and $1 - D^* = q/2m$, so
+# that
+#
+# $$V(D^*, G) = E_p\left[\log \frac{p}{2m}\right] + E_q\left[\log \frac{q}{2m}\right] = -\log 4 + \mathrm{KL}(p \,\|\, m) + \mathrm{KL}(q \,\|\, m) = -\log 4 + 2\,\mathrm{JSD}(p, q).$$
+#
+# The last step is the definition of the *Jensen-Shannon divergence*,
+# $\mathrm{JSD} = \frac12 \mathrm{KL}(p \| m) + \frac12 \mathrm{KL}(q \| m)$. It is 0 if $p = q$, and $\log 2$ if the
+# two have nothing in common. The discriminator's loss is $L_D = -V$. So the loss of the best discriminator measures how
+# far the generator is from the data:
+#
+# $$2\,\mathrm{JSD}(p, q) = \log 4 - L_D \qquad \text{at the best } D.$$
+#
+# Any other $D$ has a larger loss, and then $\log 4 - L_D$ is only a lower bound of $2\,\mathrm{JSD}$. Keep this in mind
+# for section 6.
+#
+# We check both sides by numerical integration, for $p = N(0, 1)$ and $q = N(2, 1)$. Here the best logit is
+# $\log p - \log q = \mu^2/2 - \mu x$ with $\mu = 2$.
 
 
 # %%
@@ -176,355 +294,749 @@ def integral(f):
     return quad(f, -20, 20, limit=200)[0]
 
 
-def value_of(mu):  # of the best D for p = N(0, 1), q = N(μ, 1): its logit is log p − log q = μ²/2 − μx
-    def plays_for(x):
-        logit = mu**2 / 2 - mu * x  # log D = −log(1 + exp(−logit))
-        return -norm.pdf(x) * np.logaddexp(0, -logit) - norm.pdf(x, mu) * np.logaddexp(0, logit)
+def best_loss(mu):
+    """The loss of the best D for p = N(0, 1) and q = N(μ, 1), in nats."""
 
-    return integral(plays_for)
+    def pays(x):
+        logit = mu**2 / 2 - mu * x
+        return norm.pdf(x) * np.logaddexp(0, -logit) + norm.pdf(x, mu) * np.logaddexp(0, logit)
+
+    return integral(pays)
 
 
-cells = np.linspace(-10, 12, 2001)  # the package sums over cells instead
-p_cells, q_cells = (torch.from_numpy(np.diff(norm.cdf(cells, mean))) for mean in (0, 2))
-jsd = float(exact.jsd(p_cells, q_cells))
-print(f"value of the best D {value_of(2):.6f}, −log 4 + 2·JSD {-math.log(4) + 2 * jsd:.6f}, JSD {jsd:.6f}")
-assert abs(value_of(2) + math.log(4) - 2 * jsd) < 1e-5  # 2,000 cells; the sum over them errs by about 5e-6
+# %%
+def jensen_shannon(mu):
+    """JSD(N(0, 1), N(μ, 1)) from its definition, in nats."""
+
+    def both_halves(x):
+        log_p, log_q = norm.logpdf(x), norm.logpdf(x, mu)
+        log_m = np.logaddexp(log_p, log_q) - math.log(2)
+        return np.exp(log_p) * (log_p - log_m) / 2 + np.exp(log_q) * (log_q - log_m) / 2
+
+    return integral(both_halves)
+
+
+# %%
+print(f"log 4 − D's loss: {math.log(4) - best_loss(2):.6f}")
+print(f"2 · JSD:          {2 * jensen_shannon(2):.6f}")
+
+# %% tags=["check"]
+assert abs(-best_loss(2) - (-0.712633)) < 1e-6  # the known value of V(D*, G), to its last digit
+assert abs(jensen_shannon(2) - 0.336831) < 1e-6
+for mu in (0.5, 2, 5):
+    difference = math.log(4) - best_loss(mu) - 2 * jensen_shannon(mu)
+    assert abs(difference) < 1e-9  # the identity holds, up to the quadrature's error
 
 # %% [markdown]
-# ## 3 · G's step: up the hill that D draws
+# ## 3 · One step of the generator
 #
-# Now D stands still, and G takes *one* step. D says "real" on the right, where the data are. **Predict:** what happens to
-# the generated points if the step is small? If it is large?
+# Now the discriminator is held still, and the generator takes *one* step. The generated points start on the left, and
+# $D$ has learned that the data are farther right.
 
 # %%
 hill = History(Settings(z="normal", start=-3.0, batch=1000, seed=seed))
-hill.play(1, 20)
+hill.play(frames=1, steps=20)  # a few rounds of the game,
 for _ in range(100):
-    hill.game.update_d()
+    hill.game.update_d()  # then D learns on alone
 hill.keep()
-before, lengths, jumps = hill.game.state(), np.logspace(-3, 0.3, 30), []
-for lr in lengths:
-    hill.game.restore(before)
-    hill.game.change(optimizer_g="sgd", lr_g=float(lr))
-    hill.game.update_g()
-    jumps.append(hill.game.record())
-figures.moments(hill, [0, hill.at], ["at the start", "before G's step"])
-plt.show()
-
-# %%
-mean, jsd_after = (np.array([jump[name] for jump in jumps]) for name in ("mean", "jsd"))
-farthest, nearest, start = mean.max(), jsd_after.min(), hill.column("jsd")[-1]
-m, j = "mean of the generated points (data: 0)", "JSD(p, q), nats (dotted: before the step)"
-panels = {m: {"": (lengths, mean)}, j: {"": (lengths, jsd_after)}}
-figures.compare(panels, "length of the step (learning rate)", marks={m: 0, j: start}, xlog=True)
-plt.show()
-print(
-    f"best step: JSD {start:.2f} to {nearest:.2f}; a longer one carries the points to {farthest:.1f}, past the data"
-)
-assert (np.diff(mean[lengths < 0.05]) > 0).all() and farthest > 3 and jsd_after[-1] > nearest + 0.2
+before = hill.game.state()
 
 # %% [markdown]
-# *Because* each point feels the slope of D under it, and nothing else: it moves to where D is high, and how far is for the learning
-# rate to say. D never said that it knows anything about places beyond the data where no point has ever been. A step that is
-# too long runs over the hill: the lecture's *overshoot*. Next time D will look there, and say "fake".
+# **Predict.** What happens to the generated points if the step is small? What if it is large?
 #
-# Play it. **Play** (or space) starts and pauses, **Step** (or →) is one round (D learns, then G), **Reset** (or r) begins
-# anew, and the **timeline** rewinds. Choose a preset and read what it promises. You may draw the data yourself.
+# We always return to the same state, take one step of plain gradient descent, and vary only its learning rate.
 
 # %%
+lengths = np.logspace(-3, 0.3, 30)
+after = []
+for length in lengths:
+    hill.game.restore(before)
+    hill.game.change(optimizer_g="sgd", lr_g=float(length))
+    hill.game.update_g()
+    after.append(hill.game.record())
+
+# %%
+means = np.array([a["mean"] for a in after])
+jsds = np.array([a["jsd"] for a in after])
+jsd_before = float(hill.column("jsd")[-1])
+
+# %% alt="Left: the mean of the generated points over the learning rate of one step, rising from about minus 2.5 through 0 to far above the data. Right: the JSD falls from the dotted level to a minimum at a middle rate and rises again above it."
+figures.lengths_of_step(lengths, means, jsds, jsd_before)
+
+# %% [markdown]
+# Let us look at the state before the step, and at three of these steps: a short one, the best one, and one that is too
+# long.
+
+# %%
+chosen = {
+    "short": lengths[means > means[0] + 0.3][0],
+    "best": lengths[jsds.argmin()],
+    "too long": lengths[means > 4][0],
+}
+for length in chosen.values():
+    hill.game.restore(before)
+    hill.game.change(optimizer_g="sgd", lr_g=float(length))
+    hill.game.update_g()
+    hill.keep()
+
+# %% alt="Four panels with the same dashed D, which rises from near 0 on the left to nearly 1. Before the step, and after the short one, the green points lie in a spike on the left. After the best step they overlap the dotted data. After the too long step they lie right of the data, in a spike with a long tail."
+titles = ["before the step"] + [f"{name} step, rate {length:.2g}" for name, length in chosen.items()]
+moments(hill, [2, 3, 4, 5], titles)
+
+# %%
+print(f"best step: JSD {jsd_before:.2f} before, {jsds.min():.2f} after")
+print(f"longest step: the points' mean is {means[-1]:.1f}, where the data's is 0; JSD {jsds[-1]:.2f}")
+
+# %% tags=["check"]
+assert (np.diff(means[lengths < 0.05]) > 0).all()  # while steps are short, longer ones go farther
+assert means[-1] > 3  # the longest step ends beyond the data, by more than three deviations
+assert jsds[-1] > jsds.min() + 0.2  # and is far worse than the best one
+
+# %% [markdown]
+# **Answer.** A small step moves the points towards the data. A step of the right length puts them onto the data. A
+# large step carries them past the data, to where neither kind of point has ever been.
+#
+# **Why?** Each point feels the slope of $D$ at its own place and nothing else. The slope says which way is up, and the
+# learning rate decides how far the point goes. $D$ is high far on the right as well, because nothing has taught it
+# otherwise: it has seen no points there. This is what the lecture means by moving too far, the *overshoot*. In its next
+# turn the discriminator will look there, and say "fake".
+#
+# Now play it yourself. **Play** (or space) starts and pauses, **Step** (or →) is one round, **Reset** (or r) begins
+# anew, and the **timeline** rewinds. Choose a preset, read what it promises, and see whether it keeps its promise. You
+# may draw the data yourself.
+
+# %% alt="The widget at its start: the dotted data with two hills, the green generator, the blue discriminator, arrows on the generated points, and charts of the losses below."
 ToyGAN()
 
 # %% [markdown]
-# ## 4 · D must wait while G learns
+# ## 4 · Why the discriminator is frozen while the generator learns
 #
-# The lecture: if D's weights may move in G's step, D simply says 1. We take the state from above and let G alone step,
-# once with D frozen and once with D's weights free to follow G's loss.
+# The generator is trained *through* the discriminator. Its loss could therefore be lowered in two ways: by better
+# samples, or by a discriminator that calls everything real. The lecture warns of the second: if $D$'s weights are not
+# held fixed in this step, $D$ can simply output 1. Our optimizers prevent this, because $G$'s optimizer holds only
+# $G$'s weights. What happens if we forget?
 #
-# **Predict:** in which case does G's loss fall faster? In which case do the samples get better?
+# From the same state we take 40 generator steps twice: once with the discriminator frozen, and once with its weights in
+# the generator's optimizer. Both networks learn at the *same* rate. We repeat this from several random starts.
+
 
 # %%
-frozen = {}
-for label in ("D frozen", "D free"):
-    hill.game.restore(before)
-    hill.game.change(freeze_d=label == "D frozen")
-    frozen[label] = [hill.game.record() | {"loss_g": np.nan}]
-    for _ in range(40):
-        hill.game.update_g()
-        frozen[label].append(hill.game.record())
-names = {"loss_g": "G's loss, −log D(G(z))", "mean": "mean of the generated points (data: 0)"}
-panels = {
-    t: {k: (range(41), [r[name] for r in runs]) for k, runs in frozen.items()} for name, t in names.items()
-}
-figures.compare(panels, "step of G", log=[names["loss_g"]])
-plt.show()
-moved = {label: runs[-1]["mean"] - runs[0]["mean"] for label, runs in frozen.items()}
-at_10 = {label: runs[10]["loss_g"] for label, runs in frozen.items()}
-print({label: f"loss {at_10[label]:.3f} after 10 steps, moved {moved[label]:.2f} in 40" for label in frozen})
-assert at_10["D free"] < at_10["D frozen"] / 3 and moved["D free"] < moved["D frozen"] / 2
+def middle_of_a_game(seed):
+    torch.manual_seed(seed)
+    g, d = player(), player()
+    g[-1].bias.data -= 2  # so that G starts on the left of the data
+    optimizer_d = adam(d, 5e-3)
+    play(g, d, adam(g, 1e-3), optimizer_d, rounds=20)
+    for _ in range(100):  # then D learns on alone
+        update(optimizer_d, d_loss(g, d, draw_data(256), draw_noise(256)))
+    return g, d
+
+
+# %%
+def generator_steps(g, d, learners, steps=40):
+    optimizer = torch.optim.Adam(learners, lr=1e-3)
+    losses, means = [], []
+    for _ in range(steps):
+        z = draw_noise(256)
+        means.append(g(z).mean().item())
+        loss = g_loss(g, d, z)
+        losses.append(loss.item())
+        update(optimizer, loss)
+    return np.array(losses), np.array(means) - means[0]  # (40,) each
+
 
 # %% [markdown]
-# *Because* two players now push the same way. It is easier for D to raise its bias than for G to find better points, and once D
-# says 1 everywhere, its slope is 0 and G stands still: a splendid loss and no lesson. (Nor may one optimizer lower the sum of both
-# losses. With log(1 − D) the two parts for the generated points cancel, and "real" for everything is what is left to learn. With
-# −log D their sum is lowest at D = ½, wherever the points are.)
+# **Predict.** In which of the two does the generator's loss fall faster? In which do the samples move farther towards
+# the data?
+
+# %%
+paths = {"D frozen": [], "D free": []}
+for s in range(n_seeds):
+    start = middle_of_a_game(s)
+    for name in paths:
+        g, d = copy.deepcopy(start)
+        learners = list(g.parameters())
+        if name == "D free":
+            learners += list(d.parameters())
+        paths[name].append(generator_steps(g, d, learners))
+
+# %% alt="Left: the generator's loss over 40 steps; the dashed lines with D free fall faster than the solid ones with D frozen. Right: the mean of the points moves farther with D frozen than with D free, one line for each seed."
+figures.frozen_and_free(paths)
+
+# %%
+loss_at_10, moved = {}, {}
+for name, seeds in paths.items():
+    loss_at_10[name] = np.array([losses[10] for losses, _ in seeds])  # (S,)
+    moved[name] = np.array([means[-1] for _, means in seeds])
+    print(f"{name}: loss after 10 steps {loss_at_10[name].round(2)}, moved {moved[name].round(2)} in 40")
+
+# %% tags=["check"]
+# on each seed the loss falls faster with D free; the points move less on average
+assert (loss_at_10["D free"] < loss_at_10["D frozen"]).all()
+assert moved["D free"].mean() < moved["D frozen"].mean()
+
+# %% [markdown]
+# **Answer.** The loss falls faster with the discriminator free, on every seed, and the samples move less. But the
+# second difference is small: with equal rates, and in forty steps, the generator loses little.
 #
-# ## 5 · Which loss for G?
+# **Why?** The cheapest way to lower $-\log D$ is to raise $D$ everywhere, which takes little more than a larger bias.
+# As $D$ approaches 1, the loss approaches 0, and with it the gradient that the generator receives. A falling loss is
+# then good news about the wrong player. Here both players push, and neither gets far in forty steps.
 #
-# G wants D(G(z)) = 1. It may *lower log(1 − D)*, as the formula of the game says, or *lower −log D*. Both want the same.
-# **Predict:** G is far off and the best D is nearly sure that its points are fake. Which loss has the steeper gradient?
+# What if we forget it in a whole game? Then $D$ still takes its own steps between those of $G$, and each player pulls
+# it in its own direction.
 #
-# We take p = N(0, 1), q = N(μ, 1), the best D against it, and ask for the derivative by μ, by integrals.
+# **Predict.** Where does the generator's loss end in a game of 400 rounds, with $D$ frozen and with $D$ free? In a
+# finished game $D = \frac12$, and $-\log D = \log 2 = 0.69$.
+
+# %%
+equal = {"data": "two modes", "z": "normal", "lr_d": 1e-3, "lr_g": 1e-3}
+whole = {"D frozen": [], "D free": []}
+for name, games in whole.items():
+    for s in range(n_seeds):
+        game = History(Settings(freeze_d=name == "D frozen", seed=s, **equal))
+        game.play(frames=20, steps=rounds // 50)
+        games.append(game)
+
+# %% alt="Left: the generator's loss of the games with D frozen ends near the dotted line at 0.69, with D free it ends well below, near 0.4, on every seed. Right: the JSD of both kinds starts near 0.6 and falls, sooner with D frozen; the lines of both kinds end in the same range."
+titles = {"loss_g": "generator's loss (dotted: log 2)", "jsd": "JSD(p, q), nats"}
+figures.runs(whole, titles, levels={"loss_g": math.log(2)})
+
+# %%
+whole_loss, whole_jsd = {}, {}
+for name, games in whole.items():
+    whole_loss[name] = np.array([game.column("loss_g")[-5:].mean() for game in games])  # (S,)
+    whole_jsd[name] = np.array([game.column("jsd")[-5:].mean() for game in games])
+    print(f"{name}: generator's loss {whole_loss[name].mean():.3f}, JSD {whole_jsd[name].mean():.3f}")
+
+# %% tags=["check"]
+assert (whole_loss["D free"] < whole_loss["D frozen"] - 0.15).all()  # on every seed
+assert whole_jsd["D free"].mean() > whole_jsd["D frozen"].mean() - 0.05  # and no better for it
+
+# %% [markdown]
+# **Answer.** With $D$ free the loss ends near $0.41 = -\log \frac23$, far below that of a finished game, and the
+# samples are no better for it.
+#
+# **Why?** At each $x$ a free discriminator is pulled by three terms instead of two: $p \log D + q \log(1 - D)$ from its
+# own steps, and $q \log D$ from the generator's. As in section 2 we set the derivative to zero,
+# $(p + q)/D = q/(1 - D)$, and find
+#
+# $$D(x) = \frac{p(x) + q(x)}{p(x) + 2 q(x)}.$$
+#
+# It lies between ½ and 1, so this discriminator *never* says "fake", not even where there are no data at all. Where
+# $p = q$ it says $\frac23$. The lecture's warning is right about the direction: $D$ leans towards "real". It ends at 1
+# only if it takes no steps of its own.
+#
+# ## 5 · Which loss for the generator?
+#
+# The generator wants $D(G(z))$ to be near 1. The value function $V$ tells it to minimize $\log(1 - D)$. This is called
+# the *minimax* or *saturating* loss. In section 1 we minimized $-\log D$ instead, the *non-saturating* loss. Both are
+# lowest at $D = 1$.
+#
+# **Predict.** The generator is far off, and the best discriminator is nearly sure that its points are fake. Which loss
+# has the larger gradient?
+#
+# Again $p = N(0, 1)$ and $q = N(\mu, 1)$. We hold $D$ at its best, with the logit $a(x) = \mu^2/2 - \mu x$, and move
+# the generated points. A point at $x$ feels the derivative of its loss with respect to $x$. By the chain rule this is
+# the derivative with respect to the logit, times the slope of the logit, $a'(x) = -\mu$:
+#
+# $$\frac{d}{dx} \log(1 - D) = -\sigma(a)\, a' = \mu\, D(x), \qquad \frac{d}{dx} (-\log D) = -(1 - \sigma(a))\, a' = \mu\, (1 - D(x)).$$
 
 
 # %%
-def pull(loss, mu):
-    """d(G's loss)/dμ at the best D. That one's logit is log p − log q = μ²/2 − μx, with slope −μ."""
-
-    def up(x):  # −d(G's loss)/dx: which way a point x is pushed
-        return float(losses.push(loss, torch.tensor(mu**2 / 2 - mu * x), torch.tensor(-mu)))
-
-    return -integral(lambda x: norm.pdf(x, mu) * up(x))
+def best_d(x, mu):
+    return norm.pdf(x) / (norm.pdf(x) + norm.pdf(x, mu))
 
 
-both = ("minimax", "nonsaturating")  # lower log(1 − D), lower −log D
+def saturating(mu):
+    return integral(lambda x: norm.pdf(x, mu) * mu * best_d(x, mu))
+
+
+def non_saturating(mu):
+    return integral(lambda x: norm.pdf(x, mu) * mu * (1 - best_d(x, mu)))
+
+
+# %%
 distances = np.linspace(0.25, 6, 24)
-gradients = np.array([[pull(loss, mu) for loss in both] for mu in distances])  # (24, 2)
-at_two = [pull(loss, 2.0) for loss in both]
-print(
-    f"at distance 2: {at_two[0]:.4f} for log(1 − D), {at_two[1]:.4f} for −log D; at 6: {gradients[-1, 0]:.1e}, {gradients[-1, 1]:.2f}"
-)
-assert abs(at_two[0] - 0.4496) < 1e-4 and abs(at_two[1] - 1.550) < 1e-3
+pulls = {
+    "lower −log D (non-saturating)": [non_saturating(mu) for mu in distances],
+    "lower log(1 − D) (saturating)": [saturating(mu) for mu in distances],
+}
 
-
-def kl_less_jsd(mu):  # KL(q‖p) − 2·JSD; the first is μ²/2
-    return mu**2 / 2 - (value_of(mu) + math.log(4))
-
-
-for loss_of, gradient in ((value_of, at_two[0]), (kl_less_jsd, at_two[1])):  # value_of is 2·JSD − log 4
-    assert abs((loss_of(2.001) - loss_of(1.999)) / 0.002 - gradient) < 1e-4
+# %% alt="On a logarithmic axis, the solid curve of the non-saturating loss rises steadily with the distance. The dashed curve of the saturating loss rises a little, turns, and falls by orders of magnitude."
+figures.gradients(distances, pulls)
 
 # %%
-labels = ("lower −log D: non-saturating", "lower log(1 − D): saturating")
-title = "gradient, nats per unit of x"
-panel = {label: (distances, column) for label, column in zip(labels, gradients.T[::-1])}
-figures.compare({title: panel}, "distance μ between data and generator", log=[title])
-plt.show()
+print(f"at distance 2: {saturating(2):.4f} for log(1 − D), {non_saturating(2):.4f} for −log D")
+print(f"at distance 6: {saturating(6):.4f} for log(1 − D), {non_saturating(6):.4f} for −log D")
+
+# %% tags=["check"]
+assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 1e-4  # known to four digits
 
 # %% [markdown]
-# *Because* log(1 − D) is flat where D is near 0, and −log D is steep there. A G that is far behind needs the second.
-# What does it lower, then? The gradient of log(1 − D) is that of 2·JSD, the one of −log D is that of KL(q‖p) − 2·JSD. We just
-# checked both.
+# **Answer.** The non-saturating loss, and the farther off the generator is, the greater the difference.
 #
-# ## 6 · What the losses tell
+# **Why?** A point that $D$ is sure about has $D(x)$ near 0. The factor $D$ in the first gradient then nearly vanishes,
+# while the factor $1 - D$ in the second is nearly 1. A generator that is far behind needs the second loss.
 #
-# Two games, the same data. In one D learns at a good pace, in the other fifty times more slowly and G faster.
-# **Predict:** can you tell from D's loss which generator is the better one?
+# What does each of them minimize, when it plays against the best $D$? For the saturating loss we know the answer: the
+# gradient is that of $2\,\mathrm{JSD}(p, q)$. For the other we write
+#
+# $$-\log D^* = \log\frac{p + q}{p} = \log\frac{q}{p} - \log\frac{q}{p + q} = \log\frac{q}{p} - \log(1 - D^*).$$
+#
+# Averaged over generated points, the first term on the right is $\mathrm{KL}(q \| p)$, and the second has the gradient
+# of $2\,\mathrm{JSD}$. So the non-saturating loss follows the gradient of
+#
+# $$\mathrm{KL}(q \,\|\, p) - 2\,\mathrm{JSD}(p, q),$$
+#
+# as Arjovsky & Bottou (2017) found. This explains two things. The KL has the generator's density first, so it charges
+# dearly for points where there are no data, and nothing for data that are left out. And the JSD stands there with the
+# wrong sign. We check both by finite differences.
+
+
+# %%
+def slope(f, mu, h=1e-3):
+    return (f(mu + h) - f(mu - h)) / (2 * h)
+
+
+def kl_less_jsd(mu):
+    return mu**2 / 2 - 2 * jensen_shannon(mu)  # KL(N(μ, 1) ‖ N(0, 1)) = μ²/2
+
+
+# %% tags=["check"]
+assert abs(2 * slope(jensen_shannon, 2) - saturating(2)) < 1e-5  # finite differences err by about h²
+assert abs(slope(kl_less_jsd, 2) - non_saturating(2)) < 1e-5
+
+# %% [markdown]
+# ### When nothing overlaps
+#
+# The saturating loss is in trouble because the JSD itself is. Let the data lie evenly on the interval from 0 to 1, and
+# the generated points on the interval from $\mu$ to $\mu + 1$.
+#
+# **Predict.** How does the JSD change as $\mu$ grows from 0 to 3?
+#
+# Beside it we compute the *Wasserstein distance* $W_1$: the least work needed to carry the mass of $q$ to where $p$ is,
+# where work is mass times distance. On a line it is the area between the two distribution functions.
+
+# %%
+cell = 0.01
+left = np.arange(0, 4, cell)  # the left ends of 400 cells of the line
+
+
+def block(mu):
+    inside = (left > mu - cell / 2) & (left < mu + 1 - cell / 2)
+    return torch.tensor(inside / inside.sum())  # (400,), the mass of each cell
+
+
+# %%
+shifts = np.arange(0, 3, 0.1)
+flat_jsd = [float(exact.jsd(block(0), block(mu))) for mu in shifts]
+work = [float(exact.wasserstein(block(0), block(mu), cell)) for mu in shifts]
+
+# %% alt="Left: the JSD of two blocks rises with their shift until they part at shift 1, then stays flat on the dotted level log 2. Right: the Wasserstein distance is a straight line through the origin, before and after."
+figures.divergences(shifts, flat_jsd, work)
+
+# %% tags=["check"]
+apart = shifts > 1.05
+assert np.allclose(np.array(flat_jsd)[apart], math.log(2), atol=1e-12)  # exact: no cell is shared
+assert np.allclose(work, shifts, atol=cell)  # shifted mass, to a cell's width
+
+# %% [markdown]
+# **Answer.** It rises to $\log 2$ and then stays there, while $W_1 = \mu$ throughout.
+#
+# **Why?** As soon as the blocks have no point in common, a perfect discriminator exists. Then $m = p/2$ wherever there
+# are data, so that both KL terms are $\log 2$, at any distance. A constant has no gradient: the JSD says *that* $q$ is
+# wrong, but not in which direction it would become better. For images this is the normal case, because digits fill only
+# a thin sheet among all the images with 784 pixels, and two such sheets hardly ever overlap (Arjovsky & Bottou 2017).
+#
+# The *Wasserstein GAN* (Arjovsky, Chintala & Bottou 2017) replaces the discriminator by a *critic* that estimates
+# $W_1$. Its output is any number, and its slope is kept at most 1, by clipping its weights or by a penalty. The widget
+# above has it among its losses.
+#
+# ## 6 · What do the losses tell?
+#
+# We play two kinds of game on the same data. In one the discriminator learns at a good pace. In the other it learns
+# fifty times more slowly, and the generator five times faster.
+#
+# **Predict.** Can you tell from $D$'s loss which generator is the better one?
 
 # %%
 paces = {"good pace": {}, "weak D": {"lr_d": 1e-4, "lr_g": 5e-3}}
-games = {name: History(Settings(seed=seed, **changes)) for name, changes in paces.items()}
-for h in games.values():
-    h.play(rounds // 10, 10)
+games = {name: [] for name in paces}
+for name, changes in paces.items():
+    for s in range(n_seeds):
+        game = History(Settings(seed=s, **changes))
+        game.play(frames=20, steps=20)
+        games[name].append(game)
+
+# %% alt="Left: the discriminator's losses of both kinds of game end close to the dotted line at log 4. Right: the JSD of the games with a good pace ends near 0, that of the games with a weak D stays far above."
 titles = {"loss_d": "D's loss: what you see (dotted: log 4)", "jsd": "JSD(p, q), nats: what is true"}
-panels = {t: {k: (h.column("step"), h.column(name)) for k, h in games.items()} for name, t in titles.items()}
-figures.compare(panels, "round", marks={titles["loss_d"]: math.log(4)})[0].set_ylim(0.8, 2.2)
-plt.show()
-late = {k: [float(h.column(name)[-rounds // 30 :].mean()) for name in titles] for k, h in games.items()}
-print({k: f"D's loss {loss:.3f}, JSD {jsd:.3f}" for k, (loss, jsd) in late.items()})
-assert abs(late["good pace"][0] - late["weak D"][0]) < 0.15
-assert late["weak D"][1] > 4 * late["good pace"][1]
+figures.runs(games, titles, levels={"loss_d": math.log(4)})
+
+# %%
+late_loss, late_jsd = {}, {}
+for name, seeds in games.items():
+    late_loss[name] = np.array([game.column("loss_d")[-5:].mean() for game in seeds])  # (S,)
+    late_jsd[name] = np.array([game.column("jsd")[-5:].mean() for game in seeds])
+    print(f"{name}: D's loss {late_loss[name].mean():.2f}, JSD {late_jsd[name].mean():.3f}")
+
+# %% tags=["check"]
+assert abs(late_loss["good pace"].mean() - late_loss["weak D"].mean()) < 0.2  # of 1.39
+assert late_jsd["weak D"].min() > 2 * late_jsd["good pace"].max()  # on every seed
 
 # %% [markdown]
-# *Because* a D that knows nothing and a D that has been fooled both say ½, and both pay log 4. D's loss is a divergence only
-# at the best D, and nobody tells you whether yours is near it. So one sits and looks at pictures, as the
-# lecture says; or one measures the samples with something that does not take part in the game (chapter 07).
+# **Answer.** No. Both losses end near $\log 4 = 1.39$, but the generators are far from equally good.
+#
+# **Why?** A discriminator that has been fooled says ½, and so does one that knows nothing. Both pay
+# $2 \log 2 = \log 4$. Section 2 says it precisely: $\log 4 - L_D$ is a lower bound of $2\,\mathrm{JSD}$, tight only at
+# the best $D$, and nobody tells you how near yours is to the best. So people sit and watch the pictures, as the lecture
+# says; or they measure the samples with something that takes no part in the game, as [GANs on MNIST](07_gan.ipynb)
+# does.
 #
 # ## 7 · Well matched, badly matched
 #
-# How careful must one be? Some games for each pair of learning rates, and after each the mass that is in the wrong
-# place: the total variation, ½∫|p − q|. We call a pair good that leaves less than 0.35 there. **Predict:** where on this map lies the good region? On the diagonal?
+# How carefully must the two learning rates be chosen? We play a few games for each pair of rates. After each game we
+# measure the *total variation* $\frac12 \int |p - q|\, dx$, the share of the mass that lies in the wrong place. Let us
+# call a pair good if less than 0.35 is left.
+#
+# **Predict.** Where on the map of rates will the good region lie? On the diagonal, where both players learn equally
+# fast?
 
 
 # %%
-def wrong_mass(lr_d, lr_g, seed):
-    h = History(Settings(seed=seed, lr_d=lr_d, lr_g=lr_g))
-    h.play(1, map_rounds)
-    h.play(10, max(map_rounds // 50, 1))  # the average over some late moments: games swing
-    return h.column("tv")[-10:].mean()
+def wrong_mass(lr_d, lr_g, seed, rounds):
+    game = History(Settings(seed=seed, lr_d=lr_d, lr_g=lr_g))
+    game.play(frames=1, steps=rounds - 50)
+    game.play(frames=10, steps=5)
+    return game.column("tv")[-10:].mean()  # over some late moments, because games swing
 
 
-wrong = np.mean(  # over seeds: (G's rate, D's rate)
-    [[[wrong_mass(lr_d, lr_g, s) for lr_d in rates] for lr_g in rates] for s in range(map_seeds)], axis=0
+# %%
+wrong = np.zeros((len(rates), len(rates)))  # (G's rates, D's rates)
+for i, lr_g in enumerate(rates):
+    for j, lr_d in enumerate(rates):
+        for s in range(map_seeds):
+            wrong[i, j] += wrong_mass(lr_d, lr_g, s, map_rounds) / map_seeds
+
+# %% alt="A square map of numbers, D's learning rate to the right and G's upwards. The light cells with little wrong mass lie below the diagonal, where D learns faster than G; the upper left corner is dark."
+figures.rate_map(wrong, rates, map_rounds)
+
+# %%
+good = wrong < 0.35
+d_faster = np.array(rates)[None, :] > np.array(rates)[:, None]  # [i, j]: D's rate j above G's rate i
+print(
+    f"{good.sum()} of {good.size} pairs are good; in {(good & d_faster).sum()} of them D is the faster player"
 )
 
+# %% [markdown]
+# A map like this depends on how long one plays. Pairs of small rates may only need more time. We take the smallest pair
+# of equal rates and play on.
+
 # %%
-plots.rate_map(wrong, rates, f"mass in the wrong place, {map_rounds} rounds, {map_seeds} seeds")
-plt.show()
-good = wrong < 0.35
-faster_d = np.array([[lr_d > lr_g for lr_d in rates] for lr_g in rates])
-print(f"{good.sum()} of {good.size} pairs are good; in {(good & faster_d).sum()} of them D is the faster one")
+game, slow = History(Settings(seed=seed, lr_d=rates[0], lr_g=rates[0])), {}
+for budget in longer:
+    game.play(frames=1, steps=budget - game.game.rounds - 50)
+    game.play(frames=10, steps=5)
+    slow[budget] = float(game.column("tv")[-10:].mean())
+    print(f"both rates {rates[0]:g}, {budget:5d} rounds: {slow[budget]:.2f} in the wrong place")
+
+# %% tags=["check"]
 assert 0 < good.mean() < 0.75  # some pairs work, far from all
+assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unfinished
 
 # %% [markdown]
-# *Because* G follows the slope of D as D is *now*. A slow D still tells of where the generated points were some rounds ago, and
-# sends G away from there, wherever the data are. If both take very long steps, D is another one in each round, and G follows
-# none of them for long. If both are very slow, the game is only under way when it is stopped. On this line D may be the
-# faster one by far.
+# **Answer.** The good region lies where the discriminator is the faster player, and it can be faster by far. But the
+# map shows what works *within this number of rounds*: the slow pair that looked bad gets better when it is given more
+# time.
 #
-# ## 8 · Collapse
+# **Why?** The generator follows the slope of $D$ as $D$ is now. A slow discriminator still describes where the
+# generated points were some rounds ago, and sends them away from there, wherever the data are. If both take very long
+# steps, $D$ is a different one in every round, and the generator follows none of them for long. If both are slow,
+# nothing is wrong but the patience of whoever stops the game.
 #
-# Three hills of data, whose widths are 0.3, 0.6 and 1. The two play at rates that suit them, and G spreads out. Then, in
-# mid-game, we make D five times slower and G twenty times faster. The lecture: *G gives one image, whatever z is.* Here an
-# image is a number, and the sign is that the points' standard deviation falls to nearly 0; we count it as a collapse below
-# 0.5 (the data's is 2.7). **Predict:** do all z go to one place? If so, does G stay there?
+# ## 8 · Collapse, and recovery
+#
+# The lecture describes a generator that gives almost the same image whatever $z$ is, and this image fools the
+# discriminator. This is *mode collapse*. Here an image is a number, and the sign of a collapse is that the standard
+# deviation of the generated points falls to nearly 0. We count a moment as collapsed if it is below 0.5; that of the
+# data is 2.7.
+#
+# The data have three hills. For the first part of the game the rates suit both players. Then we make $D$ five times
+# slower and $G$ twenty times faster.
+#
+# **Predict.** Will all $z$ go to the same place? If so, do they stay there?
 
 # %%
-half = rounds // 40  # moments before the change, and as many after it
+change = 20 * frames  # the round in which the rates change
+collapsed = []
+for s in range(n_seeds):
+    game = History(Settings(data="three modes", seed=s))
+    game.play(frames, steps=20)
+    game.change(lr_d=1e-3, lr_g=2e-2)  # D from 5e-3, G from 1e-3
+    game.play(frames, steps=20)
+    collapsed.append(game)
 
-
-def change_midway(settings, moments, **changes):
-    h = History(settings)
-    h.play(moments, 20)
-    h.change(**changes)
-    h.play(half, 20)
-    return h
-
-
-def columns(runs, name):  # (2, S, T): kinds of game, seeds, moments
-    return np.stack([[h.column(name) for h in games] for games in runs.values()])
-
-
-collapse = {
-    k: [change_midway(Settings(data="three modes", seed=s), half, **new) for s in range(n_seeds)]
-    for k, new in (("matched", {}), ("G too fast after the line", {"lr_d": 1e-3, "lr_g": 2e-2}))
-}
-std, mean, loss, jsd_at = (columns(collapse, name) for name in ("std", "mean", "loss_d", "jsd"))
-titles = {f"standard deviation of the points, {n_seeds} seeds": std, "their mean, seed 0": mean[:, :1]}
-panels = {
-    t: {k: (range(0, 40 * half + 1, 20), y.T) for k, y in zip(collapse, ys)} for t, ys in titles.items()
-}
-for ax in figures.compare(panels, "round", marks={next(iter(titles)): 0.5}):
-    ax.axvline(20 * half, color=plots.PRIOR, lw=1.2, ls=":")
-z = collapse["matched"][0].column("z")[-1]
-ends = {k: (z, y[:, -1].T) for k, y in zip(collapse, columns(collapse, "x"))}
-figures.compare({f"G(z) at the end, {n_seeds} seeds": ends}, "z")
-plt.show()
+# %% alt="Left: the standard deviation of the generated points, one line a seed, rises from 0 to about 3 up to the vertical line. After it, it jumps up on some seeds and then falls below the dotted level 0.5 on all. Right: their mean hardly moves before the line and jumps about after it."
+titles = {"std": "standard deviation of the points", "mean": "their mean"}
+figures.runs({"G made too fast": collapsed}, titles, levels={"std": 0.5}, changes=[change])
 
 # %%
-end = np.s_[..., -(half // 2) :]  # the second half of the time since the change
-hops = [np.ptp(m[s < 0.5]) for m, s in zip(mean[1][end], std[1][end])]  # of the mean while collapsed, (S,)
-narrow, spread_out = (std[end] < 0.5).mean(-1), (std[1, :, half].min(), std[0, :, half:].min())
-late_loss, late_jsd = (column[end].mean((1, 2)) for column in (loss, jsd_at))
-print("least standard deviation: {:.2f} at the change, {:.2f} if none comes".format(*spread_out))
-print(f"collapsed in {narrow[1].mean():.0%} of the last moments; the mean runs over {min(hops):.1f} or more")
-print("D's loss: matched {:.2f}, collapsed {:.2f}; JSD {:.2f} and {:.2f}".format(*late_loss, *late_jsd))
-assert min(spread_out) > 2 and narrow[1].min() > 0.8 and min(hops) > 2
-assert abs(late_loss[1] - late_loss[0]) < 0.3 and late_jsd[1] > 4 * late_jsd[0]
+late = slice(-(frames // 2), None)  # the second half of the time since the change
+narrow = np.array([(game.column("std")[late] < 0.5).mean() for game in collapsed])  # (S,) shares of moments
+travel = np.array([np.ptp(game.column("mean")[late]) for game in collapsed])  # (S,)
+fooled = np.array([game.column("loss_d")[late].mean() for game in collapsed])
+print(
+    f"collapsed in {narrow.mean():.0%} of the late moments; D's loss then {fooled.mean():.2f}, log 4 is 1.39"
+)
+print(f"the mean travels over {travel.min():.1f} or more of x")
+
+# %% tags=["check"]
+spread_before = np.array([game.column("std")[frames] for game in collapsed])
+assert spread_before.min() > 2 and narrow.min() > 0.8  # spread out, then collapsed, on every seed
+assert travel.min() > 2  # no place holds them
+assert abs(fooled.mean() - math.log(4)) < 0.3  # a D that has lost pays log 4
 
 # %% [markdown]
-# *Because* if D stood still, the best that G could do is to send *every* z to the one place where D is highest, and the
-# faster G is, the nearer it comes to that game. D then learns that this place is fake and lowers it, and the points leave,
-# all together: in one place they all feel the same slope. Where D is flat for a while they wait, collapsed all the same.
-# Nothing in G's loss asks for variety; only D can, by being in time. How to see it in practice: samples of one batch that
-# look alike. D's loss is no help: on average it is about that of the good game. And a G too fast may
-# overshoot first: after the change the points of some seeds lie far wider apart than the data, before they fall together.
+# **Answer.** Yes, all $z$ go to one place, on every seed. But they do not stay: the whole lump of points wanders from
+# one place to another, for as long as we watch. (On some seeds the points overshoot first, and lie far apart before
+# they gather.)
+#
+# **Why?** If $D$ stood still, the best that $G$ could do would be to send *every* $z$ to the one place where $D$ is
+# highest. The faster $G$ is, the closer it comes to playing that game. $D$ then learns that this place is fake and
+# lowers it, and the points leave together, because points in the same place all feel the same slope. Nothing in $G$'s
+# loss asks for variety. Only $D$ can ask for it, by being in time. $D$ is fooled meanwhile: its loss is near $\log 4$,
+# which, as we saw, is also what it would be in a perfect game.
+#
+# Is a collapsed generator lost? We put the rates back to what they were, and play on.
+#
+# **Predict.** Will the points spread again, although they all feel the same slope?
+
+# %%
+for game in collapsed:
+    game.change(lr_d=5e-3, lr_g=1e-3)
+    game.play(recovery, steps=20)
+
+# %% alt="The standard deviation over all three parts of the games: it rises up to the first vertical line, falls below the dotted level before the second, and rises above it again on every seed."
+titles = {"std": "standard deviation of the points"}
+figures.runs({"rates put right again": collapsed}, titles, levels={"std": 0.5}, changes=[change, 2 * change])
+
+# %% alt="The generator as a function of z, at three moments: a curve that climbs over the data's range, a flat line at one value, and again a curve that climbs. On the right the dotted density of the data with three hills."
+at = {"before the change": frames, "collapsed": 2 * frames + 1, "at the end": collapsed[0].at}
+figures.generators(collapsed[0], at)
+
+# %%
+recovered = np.array([game.column("std")[-10:].mean() for game in collapsed])  # (S,)
+jsd_recovered = np.array([game.column("jsd")[-10:].mean() for game in collapsed])
+hills = [int(game.column("modes")[-1]) for game in collapsed]
+print(f"standard deviation {20 * recovery} rounds later: {recovered.round(1)}, data 2.7")
+print(f"JSD: {jsd_recovered.round(2)}; hills of the data that are reached, of 3: {hills}")
+
+# %% tags=["check"]
+assert recovered.min() > 1  # twice the level that counts as a collapse, on every seed
+
+# %% [markdown]
+# **Answer.** Yes, they spread again on every seed. But a game need not return to where it was: the last line above
+# counts how many of the three hills each of them reaches.
+#
+# **Why?** The points are never in exactly the same place, because $G$ depends on $z$, if only a little. Once $D$ keeps
+# up, it lowers the place where the lump is, and $D$ then has a hollow there. Points on the two sides of the hollow are
+# pushed apart, and $G$ unfolds. On images a collapse is often harder to undo, because there are many more directions in
+# which to be wrong.
+#
+# In practice you see a collapse by looking at one batch: the samples resemble each other. The loss of $D$ does not show
+# it.
 #
 # ## 9 · Round and round
 #
-# The smallest GAN of all (Mescheder et al. 2018): the data are one point at 0, G is one point θ, D's logit is ψ·x. The
-# equilibrium is θ = ψ = 0. We play minimax; near the equilibrium the non-saturating game is the same.
-# **Predict:** do the two get there?
+# The smallest GAN of all is the *Dirac-GAN* (Mescheder et al. 2018). The data are a single point at 0. The generator is
+# a single point at $\theta$. The discriminator has the logit $\psi x$, with one weight $\psi$. Both should end at
+# $\theta = \psi = 0$. On real points $D$ pays $\mathrm{softplus}(0)$, a constant, and on generated ones
+# $\mathrm{softplus}(\psi\theta)$. We play minimax, so that $G$'s loss is $-\mathrm{softplus}(\psi\theta)$. Each player
+# goes down its own gradient:
+#
+# $$\dot\theta = \sigma(\psi\theta)\, \psi, \qquad \dot\psi = -\sigma(\psi\theta)\, \theta - \gamma \psi.$$
+#
+# The last term is a brake, the penalty *R1*: $\gamma/2$ times the squared slope of $D$'s logit at the data, which is
+# $\gamma/2 \cdot \psi^2$. We first play without it, $\gamma = 0$.
+
 
 # %%
-h_step, turns = 0.2, 400
-paths = {g: dirac.trajectory((1.0, 0.0), h_step, turns, "minimax", r1=g) for g in (0.0, 0.3, 1.0)}
-together = dirac.trajectory((1.0, 0.0), h_step, turns // 4, "minimax", alternating=False)
-figures.dirac_planes(paths, together)
-plt.show()
-radius, grown = {g: float(path[-1].norm()) for g, path in paths.items()}, float(together[-1].norm())
-print({g: f"{r:.1e}" for g, r in radius.items()}, f"at the same time: {grown:.2f}")
-assert 0.8 < radius[0.0] < 1.25 and grown > 1.3 and radius[1.0] < 1e-3
+def velocity(theta, psi, gamma=0.0):
+    pays = torch.sigmoid(psi * theta)
+    return pays * psi, -pays * theta - gamma * psi
+
+
+def play_dirac(steps, gamma=0.0, in_turns=True, h=0.2):
+    theta, psi = torch.tensor(1.0), torch.tensor(0.0)
+    path = [(1.0, 0.0)]
+    for _ in range(steps):
+        new_psi = psi + h * velocity(theta, psi, gamma)[1]
+        theta = theta + h * velocity(theta, new_psi if in_turns else psi, gamma)[0]
+        psi = new_psi
+        path.append((theta.item(), psi.item()))
+    return torch.tensor(path)  # (steps + 1, 2)
+
 
 # %% [markdown]
-# *Because* each player runs where the other one sends it, a quarter of a turn behind: G is pushed by ψ, D by −θ. The matrix of
-# that motion has the eigenvalues ±½i, so the game turns and never arrives. Alternating steps stay on their ring; steps at the same
-# time spiral outwards, each one making the squared radius 1 + h²/4 times as large near the centre. The penalty **R1** brakes D:
-# γ/2 times the squared slope of its logit at the data, here γ/2·ψ². The eigenvalues become −γ/2 ± √(γ²/4 − ¼): a negative real
-# part, and both come to rest, with very small steps fastest at γ = 1.
-#
-# ## 10 · The end
-#
-# The two numbers need a brake to arrive. Do the networks? We play the same games without R1 and with γ = 1, the penalty now
-# averaged over the data. z is normal, so that G(z) = z would be perfect, and for the last third the learning rates are
-# lowered. **Predict:** in which game does D end nearer to ½? In which q nearer to p? And the lecture says that D's accuracy at
-# the end is "0": is it?
+# **Predict.** Starting from $\theta = 1$, $\psi = 0$: do the two arrive at 0? Does it matter whether they move in turns
+# or at the same time? And what does the brake change?
 
 # %%
-last = {
-    k: [
-        change_midway(Settings(z="normal", r1=r1, seed=s), 2 * half, lr_d=5e-4, lr_g=1e-4)
-        for s in range(end_seeds)
-    ]
-    for k, r1 in (("without R1", 0.0), ("with R1, γ = 1", 1.0))
-}
-braked = last["with R1, γ = 1"][0]
-figures.moments(braked, [0, half // 2, braked.at])
-here = braked.game.grid.p[1:-1].numpy() / braked.game.grid.dx > 0.02  # where there are data
-distance, jsds = np.abs(columns(last, "d")[..., here] - 0.5).max(-1), columns(last, "jsd")
-titles = {"the largest |D − ½| where data are": distance, "JSD(p, q), nats": jsds}
-panels = {t: {k: (range(0, 60 * half + 1, 20), y.T) for k, y in zip(last, ys)} for t, ys in titles.items()}
-figures.compare(panels, "round", log=list(titles))
-plt.show()
-d_end, jsd_end = (column[..., -10:].mean(-1) for column in (distance, jsds))  # (2, S) each
-accuracy = float(columns(last, "accuracy")[..., -10:].mean())
-print("at the worst place D is {:.3f} from ½ without R1, {:.3f} with it".format(*d_end.mean(1)))
-print("JSD {:.4f} without R1, {:.4f} with it; accuracy {:.2f}".format(*jsd_end.mean(1), accuracy))
-assert (d_end[1] < d_end[0] / 2).all()  # R1 brings D nearer to ½, on every seed
-assert jsd_end[1].mean() > jsd_end[0].mean() and abs(accuracy - 0.5) < 0.05  # but q no nearer to p
+dirac_paths = {gamma: play_dirac(400, gamma) for gamma in (0.0, 0.3, 1.0)}
+together = play_dirac(100, in_turns=False)
+
+# %% alt="Three planes of theta and psi with a field of arrows that turns round the centre. Without R1 the path is a closed ring, and a dotted path of simultaneous steps spirals outwards. With gamma 0.3 the path spirals in, with gamma 1 it bends into the centre."
+dirac_planes(dirac_paths, together)
+
+# %%
+for gamma, path in dirac_paths.items():
+    print(f"in turns, γ = {gamma:g}: distance from the equilibrium at the end {path[-1].norm():.1e}")
+print(f"at the same time, γ = 0: {together[-1].norm():.2f} after 100 steps")
+
+# %% tags=["check"]
+assert 0.8 < dirac_paths[0.0][-1].norm() < 1.25  # the ring is an ellipse with axes within 1 ± 0.05
+assert together[-1].norm() > 1.3  # the spiral goes outwards
+assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 
 # %% [markdown]
-# *Because* R1 charges D for every slope where the data are, so D stays flatter there, and nearer to ½. It does not
-# bring q closer to p: a flatter D pushes G less, and after as many rounds q is even a little farther off.
-# These networks get near without a brake; the two numbers never do.
+# **Answer.** In turns they circle for ever. At the same time they spiral outwards. With the brake they arrive.
 #
-# Where p = q the best D is ½ everywhere, and half of its answers are right, by chance. An accuracy of 0 would be a perfect
-# D with its two answers swapped.
+# **Why?** Each player runs where the other one sends it, a quarter of a turn behind. To see this as a formula, we
+# *linearize*: near the equilibrium, $\sigma(\psi\theta)$ is $\frac12$ up to terms of second order, and the velocities
+# become linear in $(\theta, \psi)$. The matrix of this linear motion is the *Jacobian* of the velocity field, the
+# matrix of all its partial derivatives at the equilibrium:
+#
+# $$\begin{pmatrix} \dot\theta \\ \dot\psi \end{pmatrix} \approx J \begin{pmatrix} \theta \\ \psi \end{pmatrix}, \qquad
+# J = \begin{pmatrix} 0 & \frac12 \\ -\frac12 & -\gamma \end{pmatrix}, \qquad
+# \lambda = -\frac{\gamma}{2} \pm \sqrt{\frac{\gamma^2}{4} - \frac14}.$$
+#
+# The solutions of a linear motion are sums of terms $e^{\lambda t}$, where $\lambda$ are the eigenvalues of $J$. A
+# negative real part means that the motion dies out, and an imaginary part that it turns. Without R1 the eigenvalues are
+# $\pm\frac{i}{2}$: all turning, no dying out. With R1 the real part is negative. It is most negative at $\gamma = 1$,
+# where the root vanishes. Steps of finite length $h$ add an error of their own: near the centre, each step at the same
+# time multiplies the squared radius by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare.
+
+# %%
+origin = (torch.tensor(0.0), torch.tensor(0.0))
+for gamma in (0.0, 0.3, 1.0):
+    rows = torch.autograd.functional.jacobian(partial(velocity, gamma=gamma), origin)
+    jacobian = torch.tensor(rows)  # (2, 2)
+    print(f"γ = {gamma:g}: eigenvalues", torch.linalg.eigvals(jacobian).numpy().round(3))
+
+# %% tags=["check"]
+expected = torch.tensor([[0.0, 0.5], [-0.5, -1.0]])  # J for γ = 1, the last of the loop
+assert torch.equal(jacobian, expected)
+
+# %% [markdown]
+# ## 10 · The end of a game
+#
+# The two numbers need a brake to arrive. Do networks need one? We play the same game without R1 and with $\gamma = 1$,
+# the penalty now averaged over the data. The noise is normal, so that $G(z) = z$ would be perfect. For the last part of
+# the game both learning rates are lowered tenfold.
+#
+# **Predict.** In which game does $D$ end closer to ½? In which does $q$ end closer to $p$? And the lecture says that at
+# the end of training the accuracy of $D$ is 0. Is it?
+
+# %%
+last = {"without R1": [], "with R1, γ = 1": []}
+for name, gamma in zip(last, (0.0, 1.0), strict=True):
+    for s in range(n_seeds):
+        game = History(Settings(z="normal", r1=gamma, seed=s))
+        game.play(3 * frames // 2, steps=20)
+        game.change(lr_d=5e-4, lr_g=1e-4)
+        game.play(frames, steps=20)
+        last[name].append(game)
+
+# %%
+grid = last["without R1"][0].game.grid
+has_data = grid.p[1:-1].numpy() / grid.dx > 0.02  # (256,), where there are data
+
+
+def distance_from_half(game):
+    return np.abs(game.column("d")[:, has_data] - 0.5).max(1)  # (T,), at the worst place
+
+
+# %%
+far_from_half = {name: [distance_from_half(game) for game in seeds] for name, seeds in last.items()}
+
+# %% alt="On a logarithmic axis, the largest distance of D from one half over the rounds, one line a seed: the dashed lines with R1 end lower than the solid lines without it."
+figures.curves(far_from_half, "largest |D − ½| where data are", "round", every=20, log=True)
+
+# %% alt="On a logarithmic axis, the JSD over the rounds, one line a seed: both kinds of game fall by more than a factor of ten; at the end the solid lines without R1 lie below the dashed lines with it."
+figures.runs(last, {"jsd": "JSD(p, q), nats"}, log=["jsd"])
+
+# %%
+d_end, jsd_end, accuracy = {}, {}, {}
+for name, seeds in last.items():
+    d_end[name] = np.array([curve[-10:].mean() for curve in far_from_half[name]])  # (S,)
+    jsd_end[name] = np.array([game.column("jsd")[-10:].mean() for game in seeds])
+    accuracy[name] = np.mean([game.column("accuracy")[-10:].mean() for game in seeds])
+    print(
+        f"{name}: |D − ½| {d_end[name].mean():.3f}, JSD {jsd_end[name].mean():.4f}, accuracy {accuracy[name]:.2f}"
+    )
+
+# %%
+without, braked_jsd = jsd_end["without R1"], jsd_end["with R1, γ = 1"]
+worse = int((braked_jsd > without).sum())
+times = float(braked_jsd.mean() / without.mean())
+print(f"with R1 the JSD is larger on {worse} of {n_seeds} seeds, {times:.1f} times as large on average")
+
+# %% tags=["check"]
+assert (d_end["with R1, γ = 1"] < d_end["without R1"]).all()  # R1 brings D nearer to ½, on every seed
+assert times > 1  # and costs something
+assert all(abs(value - 0.5) < 0.05 for value in accuracy.values())
+
+# %% [markdown]
+# **Answer.** With R1 the discriminator ends closer to ½. But $q$ ends *farther* from $p$, as the cell above counts. The
+# accuracy is ½, not 0.
+#
+# **Why?** R1 charges the discriminator for every slope where there are data, so it stays flatter there and closer to ½.
+# A flatter discriminator pushes the generator less, and this is the price: after as many rounds the generator has come
+# less far. Networks that alternate and slow down get near the equilibrium without a brake. The two numbers of the
+# Dirac-GAN never do. For images R1 is often worth its price, because there the unbraked game does not come to rest.
+#
+# At the end $p = q$. The best $D$ is then ½ everywhere, so whatever it answers, half of its answers are right, by
+# chance. An accuracy of 0 would require a perfect discriminator with its two answers swapped.
 #
 # ## What the lecture said, what we measured
 
-# %%
+# %% tags=["claims"]
+pairs = (
+    f"{good.sum()} of {good.size} pairs of learning rates leave less than 0.35 of the mass in the wrong place"
+)
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
-| 25 | D must be frozen when G learns, else D simply says 1 | G's loss after 10 steps: frozen {at_10["D frozen"]:.3f}, free {at_10["D free"]:.4f}; the points moved {moved["D frozen"]:.2f} and {moved["D free"]:.2f} in 40 | holds |
-| 26 | the toy of the GAN paper: G moves to where D is high, and can overshoot | the best single step brings the JSD from {start:.2f} to {nearest:.2f}, a longer one carries the points to {farthest:.1f}, beyond the data | holds |
-| 26 | D learns to tell p from q | D ends {d_error:.3f} from p/(p + q) on average, its value {best_value - value:.3f} below −log 4 + 2·JSD | holds: this D* is the best |
-| 27 | a bad D and a good G look alike | D's loss {late["good pace"][0]:.2f} and {late["weak D"][0]:.2f}, true JSD {late["good pace"][1]:.3f} and {late["weak D"][1]:.3f} | holds |
-| 28 | D and G must be well matched | {good.sum()} of {good.size} pairs of learning rates leave less than 0.35 of the mass in the wrong place; best {wrong.min():.2f}, worst {wrong.max():.2f} | holds; D may be the faster one |
-| 29 | collapse: one image, whatever z is | G, spread out at first and then made too fast: in {narrow[1].mean():.0%} of the last moments all points lie in one place, with a spread below 0.5, on no seed in fewer than {narrow[1].min():.0%}; matched to the end, the spread stays above {spread_out[1]:.1f}. The place changes, over at least {min(hops):.1f} of x | holds, if G is far too fast |
-| 30 | at the end D's accuracy is 0 | {accuracy:.2f}; at the worst place D is {d_end[1].mean():.3f} from ½ with R1, {d_end[0].mean():.3f} without, and the JSD {jsd_end[1].mean():.4f} and {jsd_end[0].mean():.4f} | a slip: it is ½ |
+| 25 | D must be fixed while G learns, or D simply says 1 | all rates 0.001, {n_seeds} seeds. Forty steps of G alone: its loss after 10 is {loss_at_10["D frozen"].mean():.2f} with D frozen, {loss_at_10["D free"].mean():.2f} with D free; the points move by {moved["D frozen"].mean():.2f} and {moved["D free"].mean():.2f}. Whole games: G's loss ends at {whole_loss["D frozen"].mean():.2f} and {whole_loss["D free"].mean():.2f}, the JSD at {whole_jsd["D frozen"].mean():.3f} and {whole_jsd["D free"].mean():.3f} | supported in direction, but milder: a D that also takes its own steps ends at ⅔ where p = q, not at 1 |
+| 26 | the toy example of the GAN paper: G moves to where D is high, and may move too far | the best single step lowers the JSD from {jsd_before:.2f} to {jsds.min():.2f}; the longest carries the mean of the points to {means[-1]:.1f}, where the data's is 0 (one state, {len(lengths)} lengths) | supported |
+| 26 | D says how likely a point is to be real | a trained D is {d_error:.3f} from p/(p + q) on average (one run) | supported: that D is the best one |
+| 27 | a D that cannot tell may be weak, and then G need not be good: the losses do not show it | {n_seeds} seeds each: D's loss {late_loss["good pace"].mean():.2f} and {late_loss["weak D"].mean():.2f}, true JSD {late_jsd["good pace"].mean():.3f} and {late_jsd["weak D"].mean():.3f} | supported |
+| 28 | D and G must be well matched | {pairs} after {map_rounds} rounds, {map_seeds} seeds a pair; the slowest equal pair goes from {slow[longer[0]]:.2f} to {slow[longer[-1]]:.2f} with {longer[-1]} rounds | supported for this budget; equal strength is not what works best here, a faster D is |
+| 29 | collapse: nearly the same image whatever z is, and it fools D | G made too fast in mid-game: collapsed in {narrow.mean():.0%} of the late moments of {n_seeds} seeds, D's loss {fooled.mean():.2f} (fooled: 1.39); the place wanders over at least {travel.min():.1f}. With the rates put right, {20 * recovery} rounds later the standard deviation is at least {recovered.min():.1f}, and {hills.count(3)} of {n_seeds} games reach all three hills | supported, and here it can largely be undone |
+| 30 | at the end D's accuracy is 0 | {accuracy["without R1"]:.2f} without R1, {accuracy["with R1, γ = 1"]:.2f} with it ({n_seeds} seeds each) | a slip: it is ½ |
+| – | (not in the lecture) R1 makes the game converge | D ends {d_end["with R1, γ = 1"].mean():.3f} from ½ with R1, {d_end["without R1"].mean():.3f} without; but the JSD is larger on {worse} of {n_seeds} seeds, {times:.1f} times on average | closer to rest, at the price of a worse generator |
 
-All divergences are exact for the cells of a grid, in nats, no samples drawn. Networks of two layers of 16 tanh units, 256 points a batch, Adam with β1 = 0.5; claims 25 to 27: seed {seed}; claim 28: the mean over {map_seeds} seeds of {map_rounds} rounds; claim 29: {n_seeds} seeds, the last quarter of each game; claim 30: the mean over {end_seeds} seeds and the last ten moments; {rounds} rounds a game, claim 30 {rounds * 3 // 2}. The numbers count the lecture's claims through all nine chapters.
+Divergences are exact for the cells of a grid, in nats; only in section 1 and 4 are they replaced by samples. G lowers −log D, except in section 9. Networks have two layers of 16 tanh units, batches 256 points. Adam has β₁ = 0.5, in section 4's generator steps 0.9. The numbers count the lecture's claims through the whole course.
 """
 display(Markdown(claims))
 
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or names the mistake. After the
-# example the check also tries inputs of other sizes, drawn anew each time, and extreme ones. `d` and `g` are networks;
-# `d` gives logits, which may be as large as ±1000. All losses are in nats.
+# Write the missing steps, run the cell, then run the check below it. The check says "Correct", or it names the mistake.
+# After the example it also tries inputs of other sizes, drawn anew each time, and extreme ones. Here `d` and `g` are
+# networks, and `d` returns logits, which may be as large as ±1000. All losses are in nats.
 #
-# **1. D's loss.** D must be able to learn from it: return a tensor that is differentiable with respect to all of D's
-# weights. G must not learn from it, and only the loss is computed here: no `backward()`, and no weight is frozen.
+# **1. The discriminator's loss.** Return a tensor that is differentiable with respect to all weights of $D$. The
+# generator must not learn from it. Only compute the loss: call no `backward()`, and freeze no weights.
 
 
 # %%
 def my_discriminator_loss(d, g, x, z):
-    """−mean log D(x) − mean log(1 − D(G(z))) of real points x (N, 1) and noise z (N, 1); result ()."""
+    """−mean log D(x) − mean log(1 − D(G(z))) for real points x (N, 1) and noise z (N, 1); returns a tensor ()."""
     # 1. the generated points, cut off from G
-    # 2. the logits for both; −log σ(l) is softplus(−l), −log(1 − σ(l)) is softplus(l)
-    # 3. the mean over each batch, then the sum
+    # 2. the logits of both kinds; −log σ(a) is softplus(−a), −log(1 − σ(a)) is softplus(a)
+    # 3. the mean over each batch, then the sum of both
     raise NotImplementedError
 
 
@@ -532,15 +1044,15 @@ def my_discriminator_loss(d, g, x, z):
 checks.discriminator_loss(my_discriminator_loss)
 
 # %% [markdown]
-# **2. G's step.** The non-saturating loss, one step of the optimizer that is given (it holds G's weights), and D as it
-# was. It must work just as well where D is sure that every point is made.
+# **2. The generator's step.** Take one step of the given optimizer, which holds $G$'s weights, on the non-saturating
+# loss, and leave $D$ as it was. The step must also work if $D$ is sure that every point is generated.
 
 
 # %%
 def my_generator_step(d, g, optimizer, z):
-    """One step of G down −mean log D(G(z)) for noise z (N, 1); D does not change. Returns the loss, ()."""
+    """One step of G that lowers −mean log D(G(z)) for noise z (N, 1); D does not change. Returns the loss, ()."""
     # 1. the logits of the generated points, and the loss
-    # 2. gradients of earlier steps must not count
+    # 2. clear the gradients that earlier steps have left
     # 3. backward, then the optimizer's step
     raise NotImplementedError
 
@@ -549,17 +1061,49 @@ def my_generator_step(d, g, optimizer, z):
 checks.generator_step(my_generator_step)
 
 # %% [markdown]
-# **3. The best D.** From two densities on a grid to what G is worth, in nats. The result is one number.
+# **3. The value of the best discriminator.** Given two densities on a grid, compute $V(D^*, G)$ in nats. The result is
+# one number.
 
 
 # %%
 def my_best_value(p, q, dx):
-    """The value of the best D: ∫ p·log D* + q·log(1 − D*) for densities p, q (G,), both above 0, cells dx; ()."""
+    """∫ p·log D* + q·log(1 − D*) for densities p, q (G,), both above 0, on cells of width dx; returns ()."""
     # 1. the best D at each place, (G,)
-    # 2. what D plays for at each place, (G,)
-    # 3. the integral: a sum over cells of width dx
+    # 2. the integrand at each place, (G,)
+    # 3. the integral: a sum over the cells, times their width
     raise NotImplementedError
 
 
 # %%
 checks.best_value(my_best_value)
+
+# %% [markdown]
+# **4. Derive it.** A careless programmer shows the discriminator three generated points for every real one. Which $D$
+# is the best now, and what does it say where $p = q$? Derive it as in section 2, then replace the line below by your
+# formula. The next cell finds the best $D$ by trying all values.
+
+
+# %%
+def my_unbalanced_d(p, q):
+    return p + 0 * q  # replace this by your formula for the best D, from densities p and q (G,)
+
+
+# %%
+values = np.linspace(0.001, 0.999, 999)[:, None]  # (999, 1), all values that D may take
+p_some, q_some = np.array([0.1, 0.3, 0.3, 0.6]), np.array([0.4, 0.3, 0.1, 0.05])  # (4,)
+score = p_some * np.log(values) + 3 * q_some * np.log(1 - values)  # (999, 4)
+print("by trying:   ", values[score.argmax(0), 0].round(3))
+print("your formula:", my_unbalanced_d(p_some, q_some).round(3))
+
+# %% [markdown]
+# ## Further reading
+#
+# - I. Goodfellow et al., *Generative adversarial nets*, NeurIPS 2014. The game, the best discriminator, the proof with
+#   the JSD, and the picture that this chapter brings to life.
+# - M. Arjovsky & L. Bottou, *Towards principled methods for training generative adversarial networks*, ICLR 2017. Why
+#   supports that do not overlap leave no gradient, and what the non-saturating loss really minimizes.
+# - M. Arjovsky, S. Chintala & L. Bottou, *Wasserstein generative adversarial networks*, ICML 2017. The critic and
+#   $W_1$.
+# - I. Gulrajani et al., *Improved training of Wasserstein GANs*, NeurIPS 2017. The penalty that replaced clipping.
+# - L. Mescheder, A. Geiger & S. Nowozin, *Which training methods for GANs do actually converge?*, ICML 2018. The
+#   Dirac-GAN, its eigenvalues, and R1.
