@@ -15,7 +15,7 @@ from course_lib.widgets import ToyGAN
 
 pytest_plugins = ["browser", "site_folder"]
 
-CHAPTER = ROOT / "notebooks" / "06_toy_gan.ipynb"
+CHAPTER = ROOT / "notebooks" / "07_toy_gan.ipynb"
 CODE = [(i, c) for i, c in enumerate(nbformat.read(CHAPTER, as_version=4).cells) if c.cell_type == "code"]
 WIDGET = next(i for i, c in CODE if c.source.strip() == "ToyGAN()")
 LIVE = "application/vnd.jupyter.widget-view+json"

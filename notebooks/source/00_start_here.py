@@ -358,10 +358,10 @@ figures.course_map()
 # | [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb) | The evidence lower bound; a little PyTorch | 4 min | 1.3 GB |
 # | [The VAE on MNIST](04_vae.ipynb) | The evidence lower bound; From auto-encoder to VAE | 4 min | 1.4 GB |
 # | How good is a VAE? | The VAE on MNIST | 4 min | 1.6 GB |
-# | [The conditional VAE](05_conditional_vae.ipynb) | The VAE on MNIST | 2 min | 1.7 GB |
-# | [A GAN in one dimension](06_toy_gan.ipynb) | The evidence lower bound (for KL); a little PyTorch | 4 min | 1.0 GB |
-# | [GANs on MNIST](07_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 4 min | 1.5 GB |
-# | [Inside the GPU](08_gpu_kernels.ipynb) | The VAE on MNIST; a PyTorch training loop | 1 min | 1.1 GB |
+# | [The conditional VAE](06_conditional_vae.ipynb) | The VAE on MNIST | 2 min | 1.7 GB |
+# | [A GAN in one dimension](07_toy_gan.ipynb) | The evidence lower bound (for KL); a little PyTorch | 4 min | 1.0 GB |
+# | [GANs on MNIST](08_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 4 min | 1.5 GB |
+# | [Inside the GPU](09_gpu_kernels.ipynb) | The VAE on MNIST; a PyTorch training loop | 1 min | 1.1 GB |
 #
 # Times are for two CPU cores without a GPU. *Working through* a chapter takes longer: one to two hours for every
 # chapter after this one. About half of the memory is taken by PyTorch itself.

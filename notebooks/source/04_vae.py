@@ -88,7 +88,7 @@ figures.labelled_rows(rows, shape)
 # %% [markdown]
 # You could also feed the grey values into the formula of the loss. Many tutorials do, and the training works, but the
 # number that comes out is not a bound on the negative log-probability of the grey image. [How good is a
-# VAE?](14_how_good.ipynb) measures how much the numbers differ.
+# VAE?](05_how_good.ipynb) measures how much the numbers differ.
 #
 # ## 2 · The model and its loss
 #
@@ -432,7 +432,7 @@ print(f"neighbours that differ: {edges(x_test):.0f} in a test digit, {edges(many
 # compare means with means, or draws with draws.
 #
 # Some of the samples are not digits at all, in either row. Their codes lie where the codes of training images hardly
-# ever fall. [How good is a VAE?](14_how_good.ipynb) shows such places.
+# ever fall. [How good is a VAE?](05_how_good.ipynb) shows such places.
 #
 # ## 6 · Between two digits
 #

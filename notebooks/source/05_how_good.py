@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 14 · How good is a VAE?
+# # 05 · How good is a VAE?
 #
 # After this notebook you will be able to
 # - measure $-\log P(x)$ of a VAE by importance weighting, in five lines, and say on which side of the truth the result

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 07 · GANs on MNIST
+# # 08 · GANs on MNIST
 #
 # After this notebook you will be able to
 # - write both networks of a GAN, both updates and the loop, and say where the generator's only signal comes from;
@@ -7,7 +7,7 @@
 # - provoke a collapse in which the discriminator is fooled, tell it from a generator that has lost, and cure it;
 # - judge samples whose probability nobody knows, always beside a floor and a ceiling.
 #
-# **Prerequisites:** [A GAN in one dimension](06_toy_gan.ipynb) and [VAEs on MNIST](04_vae.ipynb). No GPU needed.
+# **Prerequisites:** [A GAN in one dimension](07_toy_gan.ipynb) and [VAEs on MNIST](04_vae.ipynb). No GPU needed.
 #
 # **Time:** four minutes to run on a laptop with two cores, two hours to work through.
 # **Memory:** you need about 1.5 GB of memory.
@@ -267,7 +267,7 @@ def noise(n):
 # %% [markdown]
 # ## 3 · Two updates
 #
-# Both losses are those of [A GAN in one dimension](06_toy_gan.ipynb), in nats. D minimizes
+# Both losses are those of [A GAN in one dimension](07_toy_gan.ipynb), in nats. D minimizes
 # $-\log D(x) - \log(1 - D(G(z)))$, which is plain classification of real against made. G minimizes $-\log D(G(z))$.
 # With a logit $a$ we have $-\log D = \log(1 + e^{-a})$, the softplus of $-a$.
 #

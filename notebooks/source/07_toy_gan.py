@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 06 · A GAN in one dimension
+# # 07 · A GAN in one dimension
 #
 # After this notebook you will be able to
 # - write both players of a GAN, their losses and their updates, and say what the one `detach` is for;
@@ -690,7 +690,7 @@ assert late_jsd["weak D"].min() > 2 * late_jsd["good pace"].max()  # on every se
 # **Why?** A discriminator that has been fooled says ½, and so does one that knows nothing. Both pay
 # $2 \log 2 = \log 4$. Section 2 says it precisely: $\log 4 - L_D$ is a lower bound of $2\,\mathrm{JSD}$, tight only at
 # the best $D$, and nobody tells you how near yours is to the best. So people sit and watch the pictures, as the lecture
-# says; or they measure the samples with something that takes no part in the game, as [GANs on MNIST](07_gan.ipynb)
+# says; or they measure the samples with something that takes no part in the game, as [GANs on MNIST](08_gan.ipynb)
 # does.
 #
 # ## 7 · Well matched, badly matched

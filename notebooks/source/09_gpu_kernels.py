@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 08 · Inside the GPU
+# # 09 · Inside the GPU
 #
 # After this notebook you will be able to
 # - read a profile, and say where the time of one training step goes;

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 05 · The conditional VAE
+# # 06 · The conditional VAE
 #
 # After this notebook you will be able to
 # - turn a VAE of $P(x)$ into one of $P(x|y)$, and say what the label is for in each of its two networks;
