@@ -1,4 +1,4 @@
-"""One training step in five ways, and each kernel beside its twin: the figures of chapter 08.
+"""One training step in five ways, and each kernel beside its twin: the figures of “Inside the GPU”.
 
     python benchmarks/gpu.py [--quick] [--json FILE]
 
@@ -9,7 +9,7 @@ launches that the usual way needs. Kernels are timed at a size that fills a GPU:
 their twins; alone, for their bandwidth against that of a copy. On a CPU the same tables are printed for
 what runs there: the twins.
 --quick: a fraction of the sizes. --json: write the figures with machine, versions and date;
-course_lib/weights/gpu.json is the file that chapter 08 draws.
+course_lib/weights/gpu.json is the file that the last chapter draws.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the VAEs of the course reach on MNIST, and what bought what: tables of the README and chapter 04.
+"""What the VAEs of the course reach on MNIST, and what bought what: tables of docs/measurements.md.
 
     python benchmarks/quality.py               prints the figures as they were measured
     python benchmarks/quality.py --make        measures what is missing (hours on two cores; can be stopped)

@@ -67,7 +67,7 @@ PLAYERS: dict[str, Any] = {"lr_generator": 4e-3, "lr_discriminator": 2e-3, "r1":
 RECIPES: dict[str, Recipe | GANRecipe] = {
     # the network of the usual tutorials, and of Kingma & Welling 2014 but for its activation
     "plain": Recipe(),
-    # what two cores make in four minutes; chapter 04 takes each ingredient away once
+    # what two cores make in four minutes; benchmarks/quality.py takes each ingredient away once
     "four_minutes": Recipe(
         config=WIDE, epochs=80, batch_size=256, lr=2e-3, cosine=True, warmup=0.1, mean_image=True
     ),

@@ -8,22 +8,32 @@ import textwrap
 
 import numpy as np
 import pytest
-import test_checks_ch00 as ch00
-import test_checks_ch01 as ch01
-import test_checks_ch02 as ch02
-import test_checks_ch03 as ch03
-import test_checks_ch04 as ch04
-import test_checks_ch05 as ch05
-import test_checks_ch06 as ch06
-import test_checks_ch07 as ch07
-import test_checks_ch08 as ch08
+import test_checks_autoencoder as checks_autoencoder
+import test_checks_bound as checks_bound
+import test_checks_conditional as checks_conditional
+import test_checks_gan as checks_gan
+import test_checks_gpu as checks_gpu
+import test_checks_mixtures as checks_mixtures
+import test_checks_start as checks_start
+import test_checks_toy_gan as checks_toy_gan
+import test_checks_vae as checks_vae
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 
 from course_lib import checks
 from course_lib.checks import report
 
-CHAPTERS = (ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08)
+CHAPTERS = (
+    checks_start,
+    checks_mixtures,
+    checks_bound,
+    checks_autoencoder,
+    checks_vae,
+    checks_conditional,
+    checks_toy_gan,
+    checks_gan,
+    checks_gpu,
+)
 REFERENCE = {name: getattr(c, name) for c in CHAPTERS for name in checks.__all__ if hasattr(c, name)}
 EVERY_CHECK = pytest.mark.parametrize("name", checks.__all__)
 
@@ -193,18 +203,18 @@ def test_changing_the_input_in_place_is_named():
         return 0.5 * (logvar.exp() + mu.square_() - 1 - logvar).sum(1)
 
     assert "changes its input in place" in checks.kl_to_standard_normal(student).message
-    assert checks.kl_to_standard_normal(ch02.kl_to_standard_normal).status == "correct"
+    assert checks.kl_to_standard_normal(checks_bound.kl_to_standard_normal).status == "correct"
 
 
 def test_a_decorated_function_is_read_like_its_own():
-    assert checks.to_points(torch.no_grad()(ch00.to_points)).status == "correct"
+    assert checks.to_points(torch.no_grad()(checks_start.to_points)).status == "correct"
     assert "in `raise ValueError" in checks.to_points(torch.no_grad()(several_lines)).message
 
 
 @pytest.fixture
 def notebook():
     shell = InteractiveShell.instance()
-    shell.user_ns.update(checks=checks, right=ch00.to_points)
+    shell.user_ns.update(checks=checks, right=checks_start.to_points)
     yield shell
     InteractiveShell.clear_instance()
 
@@ -237,7 +247,9 @@ def test_what_a_student_wrote_is_shown_as_text_not_as_html(notebook):
 def test_a_console_without_the_mark_does_not_crash(monkeypatch):
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252", write_through=True))
-    assert checks.kl_to_standard_normal(lambda mu, logvar: 2 * ch02.kl_to_standard_normal(mu, logvar)).status
+    assert checks.kl_to_standard_normal(
+        lambda mu, logvar: 2 * checks_bound.kl_to_standard_normal(mu, logvar)
+    ).status
     assert written.getvalue().startswith("? Not yet: the factor ½ is missing.".encode("cp1252"))
 
 

@@ -1,4 +1,4 @@
-"""Chapter 06's figures hold what they are given, and their labels."""
+"""The toy GAN's figures hold what they are given, and their labels."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -387,7 +387,7 @@ def test_it_says_how_many_more_images_are_enough(chromium):
     for (share, n), wanted in zip([(0.5, 0), *answered], [at_first, *more], strict=True):
         assert narrow(share, max(n, 1) if wanted == 0 else n + wanted)
         assert wanted == 0 or not narrow(share, max(n + wanted - 1, 1))
-    assert at_first <= 80  # so that chapter 07's eighty images of each kind are enough for any share
+    assert at_first <= 80  # so that the chapter's eighty images of each kind are enough for any share
 
 
 # ---- played ----

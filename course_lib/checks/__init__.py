@@ -18,15 +18,15 @@ end with a period, and the first element that is wrong is said after them):
         Table({"x": x}, x**2, {"the numbers are doubled, not squared.": 2 * x}).ask(student)
 """
 
-from course_lib.checks.ch00 import binarize, nats_per_image, to_points
-from course_lib.checks.ch01 import m_step, responsibilities, sample_mixture
-from course_lib.checks.ch02 import importance_weighted_bound, kl_to_standard_normal, lower_bound
-from course_lib.checks.ch03 import kl, reparameterize, vae_loss
-from course_lib.checks.ch04 import generate, log_bernoulli, nll_bound, paired_error
-from course_lib.checks.ch05 import conditional_forward, log_marginal, style_rows
-from course_lib.checks.ch06 import best_value, discriminator_loss, generator_step
-from course_lib.checks.ch07 import class_kl, precision, r1_penalty
-from course_lib.checks.ch08 import elbo_gradients, online_logsumexp, tile_sum
+from course_lib.checks.autoencoder import kl, reparameterize, vae_loss
+from course_lib.checks.bound import importance_weighted_bound, kl_to_standard_normal, lower_bound
+from course_lib.checks.conditional import conditional_forward, log_marginal, style_rows
+from course_lib.checks.gan import class_kl, precision, r1_penalty
+from course_lib.checks.gpu import elbo_gradients, online_logsumexp, tile_sum
+from course_lib.checks.mixtures import m_step, responsibilities, sample_mixture
+from course_lib.checks.start import binarize, nats_per_image, to_points
+from course_lib.checks.toy_gan import best_value, discriminator_loss, generator_step
+from course_lib.checks.vae import generate, log_bernoulli, nll_bound, paired_error
 
 __all__ = ["elbo_gradients", "online_logsumexp", "tile_sum"]
 __all__ += ["best_value", "binarize", "class_kl", "conditional_forward", "discriminator_loss"]

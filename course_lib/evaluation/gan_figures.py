@@ -1,4 +1,4 @@
-"""The pictures of chapter 07: rows of digits, who fools whom, how a game went. See `plots`."""
+"""The pictures of GANs on MNIST: rows of digits, who fools whom, how a game went. See `plots`."""
 
 import math
 from collections.abc import Mapping, Sequence

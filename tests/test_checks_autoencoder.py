@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_checks_ch02 import RIGHT_KL, WRONG_KL
+from test_checks_bound import RIGHT_KL, WRONG_KL
 from torch.distributions import (
     Independent,
     Laplace,

@@ -1,4 +1,4 @@
-"""Chapter 06's checks: right answers of any style pass, and each wrong one is called by its own name.
+"""The toy GAN's checks: right answers of any style pass, and each wrong one is called by its own name.
 
 The tables were written from the notebook's text. A row of a table of wrong answers reads:
 what the student did, the words that the message must contain, the answer.

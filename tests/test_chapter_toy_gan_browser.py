@@ -1,4 +1,4 @@
-"""Chapter 06 as its reader meets it: in JupyterLab, in Notebook 7, and as a page on disk without a network.
+"""The toy GAN's chapter as readers meet it: in JupyterLab, in Notebook 7, and as a page without a network.
 
 What the widget can do alone is tested in test_widgets_toy_gan_browser.py; here it stands in the real chapter.
 """

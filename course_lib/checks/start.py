@@ -1,4 +1,4 @@
-"""Checks for chapter 00: images as points, dynamic binarization, nats per image."""
+"""Checks for “Start here”: images as points, dynamic binarization, nats per image."""
 
 from typing import Any
 

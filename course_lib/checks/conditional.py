@@ -1,4 +1,4 @@
-"""Checks for chapter 05: where the label enters, one style in ten digits, log P(x) from log P(x|y)."""
+"""Checks for “Conditional VAE”: where the label enters, one style in ten digits, log P(x) from log P(x|y)."""
 
 import math
 import secrets

@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Generator, Tensor, tensor
 
-from course_lib.checks.ch00 import draw_logits, large_logits, pixel_nats
-from course_lib.checks.ch02 import extreme_weights
+from course_lib.checks.bound import extreme_weights
 from course_lib.checks.report import (
     OTHER_SIZE,
     Mistake,
@@ -23,6 +22,7 @@ from course_lib.checks.report import (
     other_inputs,
     other_units,
 )
+from course_lib.checks.start import draw_logits, large_logits, pixel_nats
 
 
 def bernoulli_reference(logits: Tensor, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checks for chapter 08: a tile and its mask, log-sum-exp in one pass, gradients with all their factors."""
+"""Checks for “Inside the GPU”: a tile and its mask, log-sum-exp in one pass, all factors of gradients."""
 
 import math
 import secrets

@@ -1,4 +1,4 @@
-"""Checks for chapter 01: responsibilities, the M-step, ancestral sampling."""
+"""Checks for “Gaussian mixtures and EM”: responsibilities, the M-step, ancestral sampling."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Checks for chapter 02: the KL term in closed form, the lower bound, the importance-weighted bound."""
+"""Checks for “The evidence lower bound”: the closed-form KL, the bound, the importance-weighted bound."""
 
 import math
 from collections.abc import Callable

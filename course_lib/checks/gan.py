@@ -1,4 +1,4 @@
-"""Checks for chapter 07: D's slope at real images, the classes that are missing, what lies among the data."""
+"""Checks for “GANs on MNIST”: D's slope at real images, missing classes, what lies among the data."""
 
 import secrets
 

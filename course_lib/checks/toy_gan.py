@@ -1,4 +1,4 @@
-"""Checks for chapter 06: what D learns from and what not, G's step, the best D's value."""
+"""Checks for “A GAN in one dimension”: what D learns from and what not, G's step, the best D's value."""
 
 import math
 import secrets

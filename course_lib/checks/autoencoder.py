@@ -1,4 +1,4 @@
-"""Checks for chapter 03: the noise and its gradient, the KL term, the loss of a VAE."""
+"""Checks for “From auto-encoder to VAE”: the noise and its gradient, the KL term, the loss of a VAE."""
 
 import math
 from inspect import unwrap
@@ -6,7 +6,7 @@ from inspect import unwrap
 import torch
 from torch import Generator, Tensor, tensor
 
-from course_lib.checks.ch02 import (
+from course_lib.checks.bound import (
     draw_codes,
     extreme_logvar,
     kl_reference,
