@@ -357,7 +357,7 @@ figures.course_map()
 # | [The evidence lower bound](02_elbo.ipynb) | Gaussian mixtures and EM; expectations, a little calculus | 1 min | 1.4 GB |
 # | [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb) | The evidence lower bound; a little PyTorch | 4 min | 1.3 GB |
 # | [The VAE on MNIST](04_vae.ipynb) | The evidence lower bound; From auto-encoder to VAE | 4 min | 1.4 GB |
-# | How good is a VAE? | The VAE on MNIST | 4 min | 1.6 GB |
+# | [How good is a VAE?](05_how_good.ipynb) | The VAE on MNIST | 4 min | 1.3 GB |
 # | [The conditional VAE](06_conditional_vae.ipynb) | The VAE on MNIST | 2 min | 1.7 GB |
 # | [A GAN in one dimension](07_toy_gan.ipynb) | The evidence lower bound (for KL); a little PyTorch | 4 min | 1.0 GB |
 # | [GANs on MNIST](08_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 4 min | 1.5 GB |

@@ -1067,7 +1067,7 @@ for name, z in codes.items():
 # prior whose log-density can be computed, and for any $q$ from which we can draw by reparameterization and whose
 # log-density we know. Its cost is the scatter of the estimate.
 #
-# From the next chapter on we use the package's class, `course_lib.models.vae.VAE`. It has the encoder, the decoder
+# The package has this class as `course_lib.models.vae.VAE`. It has the encoder, the decoder
 # and the loss that you have just read, and offers a choice of likelihoods and priors.
 
 # %% [markdown]
