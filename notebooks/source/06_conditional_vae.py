@@ -12,7 +12,7 @@
 #
 # **Time:** about three minutes to run on a laptop with two cores, an hour and a half to work through.
 #
-# **Memory:** the run takes 1.7 GB of memory.
+# **Memory:** the run takes 1.5 GB of memory.
 
 # %%
 import sys
@@ -252,7 +252,8 @@ if on_mnist:
 # %% [markdown]
 # **Answer.** The rows are right where the *decoder* is told. The labels lie in regions of their own where it is not, as
 # far as two numbers have room for ten regions.
-#
+
+# %% [markdown]
 # **Why?** Only the decoder draws. Where it does not know the label, $z$ must carry it, and telling the encoder changes
 # nothing about that. Each row then shows whatever digit its $z$ says, ten times the same. Where the decoder knows, the
 # two numbers of $z$ are free for the style, and the bound improves by far more than the 2.3 nats that the label costs.
@@ -260,7 +261,8 @@ if on_mnist:
 # Telling the decoder alone works nearly as well as telling both. This is how the lecture describes it: the decoder is
 # told which digit it is. The encoder can mostly *see* which digit it is. But only an encoder that is told the label can
 # be asked for the code of the same picture under *another* label, $q(z|x, y')$, which section 7 needs.
-#
+
+# %% [markdown]
 # ## 3 · One style, ten digits
 #
 # From here on we use the package's `ConditionalVAE`, which tells both networks. We load a wider one, with two layers of
@@ -297,13 +299,16 @@ def in_all_labels(model, z):
 torch.manual_seed(seed)
 figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z a row, one label a column", train.shape)
 
+
 # %% [markdown]
 # **Answer.** Slant, thickness, width: much of what one would call a handwriting.
-#
+
+# %% [markdown]
 # **Why?** The decoder has the label already. To lower the loss, $z$ must say something else, and what can be said about
 # all digits in the same way needs to be learned only once. Nothing *forces* the slant of a 1 and that of an 8 to be
 # coded alike; it is merely cheaper for one network with shared weights. The next section measures how far it goes.
-#
+
+# %% [markdown]
 # ## 4 · The style of a real digit
 #
 # Now let the encoder find the style. We take a test digit $x$ with its label $y$ and encode it. The mean of $q(z|x, y)$
@@ -326,6 +331,7 @@ transferred = in_all_labels(cvae, style_of(cvae, x_ten, y_ten))  # (10, 10, 784)
 
 # %% alt="On the left a column of ten test digits, beside each a row of ten decoded digits, 0 to 9, in a similar slant and thickness. An orange frame marks in each row the digit that the original shows."
 figures.transfers(test.pixels(second), transferred, y_ten, train.shape)
+
 
 # %% [markdown]
 # The eye is easily pleased, so let us measure. Two aspects of style can be computed from the pixels: the *amount of
@@ -391,7 +397,8 @@ if on_mnist:
 # %% [markdown]
 # **Answer.** Yes: both aspects follow the original closely, though not perfectly, and the digit is still the one asked
 # for.
-#
+
+# %% [markdown]
 # ## 5 · What does the code still tell about the label?
 #
 # It is tempting to say that $z$ keeps *only* the style. The lecture does not say so. Is it true?
@@ -445,11 +452,13 @@ if on_mnist:
     assert mean_code["curved probe"] > mean_code["linear probe"] + 0.1
     assert read["plain VAE, drawn z"]["linear probe"] > 0.6
 
+
 # %% [markdown]
 # **Answer.** The linear probe reads almost nothing from the conditional code. The curved probe reads far more than
 # chance from the mean of $q$, and a little from a drawn $z$. So $z$ does *not* keep only the style. A linear probe
 # alone would have told us otherwise: it shows what *it* cannot read, not what is not there.
-#
+
+# %% [markdown]
 # **Why?** Ask what the KL term charges for. Fix a label $y$, average over its images, and call $q(z|y)$ the average of
 # their $q(z|x, y)$. Then
 #
@@ -507,9 +516,11 @@ for all_of_it, style_part, label_part in two_parts.values():
 if on_mnist:
     assert 0 < of_label < information  # most is paid for style, some for the label
 
+
 # %% [markdown]
 # Most of what the code costs is style. But the second part is not 0 for any label.
-#
+
+# %% [markdown]
 # ## 6 · How good are the samples?
 #
 # Ask a classifier that has never seen a VAE: for how many samples does it read the digit that was asked for? On its own
@@ -570,7 +581,8 @@ if on_mnist:
 
 # %% [markdown]
 # **Answer.** A lower temperature raises the accuracy and lowers the diversity.
-#
+
+# %% [markdown]
 # **Why?** The codes of one label do not fill the whole prior: this is the second part of section 5. An extreme $z$
 # often lies where this label had no training digits. Near the middle there are fewer such places, and fewer different
 # digits. Anybody who has such a knob can buy accuracy with diversity, so neither number says anything without the
@@ -588,8 +600,9 @@ with torch.no_grad():
     read_as = torch.cat([referee(part).argmax(1) for part in parts])  # (M,)
 wrong = read_as != asked
 
-# %% alt="Up to twenty samples under titles such as 4→9: the digit asked for and the one that the classifier read. Many of them are ambiguous to the eye as well, with gaps or extra strokes."
+# %% alt="Up to twenty samples under titles such as 4\u21929: the digit asked for and the one that the classifier read. Many of them are ambiguous to the eye as well, with gaps or extra strokes."
 figures.misread(drawn["temperature 0.9"][wrong], asked[wrong], read_as[wrong], train.shape)
+
 
 # %% [markdown]
 # ## 7 · Back to $\log P(x)$
@@ -641,7 +654,8 @@ if on_mnist:
 
 # %% [markdown]
 # **Answer.** It is a good classifier, but worse than one that was trained for it, on the same binarized digits.
-#
+
+# %% [markdown]
 # **Why?** It must account for every pixel, while a trained classifier may attend to the few that matter. In return it
 # can be asked something that a classifier cannot answer: how probable is this image under *any* label?
 #
@@ -664,7 +678,8 @@ if on_mnist:
 # Importance weighting gives a lower bound of each $\log P(x|y')$ on average, so both negative log-likelihoods err
 # upwards, by more for fewer draws. The slack is small: for most images the model is sure of the label, and the
 # inequality is nearly tight.
-#
+
+# %% [markdown]
 # ### Can it recognise images that are no digits?
 #
 # One use of $P(x)$ suggests itself. An image that is not a digit should get a low probability. So let a detector reject
@@ -702,14 +717,16 @@ if on_mnist:
 # %% [markdown]
 # **Answer.** Noise and the frame are improbable, but the blank page is *more* probable than nearly all digits. The
 # detector fails.
-#
+
+# %% [markdown]
 # **Why?** A density is high where images are easy to predict, and nothing is easier to predict than a pixel in a region
 # where the model expects black. A digit pays some nats for every pixel of its edges. The blank page has no edges.
 # Probable is not the same as typical: a blank page is like a sequence of a thousand heads from a coin that favours
 # heads, the most probable sequence of all, which nobody ever sees. Deep generative models fail in this way on real
 # images too: one that was trained on photographs gives pictures of house numbers a *higher* likelihood (Nalisnick et
 # al. 2019).
-#
+
+# %% [markdown]
 # ## 8 · Another corpus
 #
 # The lecture shows style rows on a second corpus of digits. Ours are the 1,797 digits of UCI, which come with
@@ -777,9 +794,11 @@ print(f"diversity of the samples, in pixels: {uci_diverse:.0%} of that of the te
 assert uci_right > 0.8
 assert uci_kept["slant"] > 0.3  # chance: 0 ± 0.05, from 360 test digits
 
+
 # %% [markdown]
 # **Answer.** The slant is, nearly. The amount of ink is not: it hardly follows the original.
-#
+
+# %% [markdown]
 # **Why?** One reason is that there is less of it to keep. We compare how much the ink of a digit varies within its
 # label, relative to its mean.
 
@@ -802,7 +821,8 @@ print(f"and by {spread_within_label(ink(x_uci), y_uci):.0%} within a label of UC
 #
 # A note on the samples: these are the decoder's images, without the Gaussian's noise. They are smoother than digits
 # that a person wrote, and therefore both easier to read and less diverse.
-#
+
+# %% [markdown]
 # ## 9 · A walk through the styles
 #
 # Drag in the plane below. The ten digits keep their labels and change their style together. The plane is that of the
@@ -824,16 +844,17 @@ def decode(plane):
     return in_all_labels(cvae, z).unflatten(-1, train.shape)
 
 
-# %% alt="The widget: on the left a plane with numerals of all labels mixed in one cloud, on the right the ten digits from 0 to 9 decoded from the chosen point, all in the same style."
+# %% alt="The widget: on the left a plane with numerals of all labels mixed in one cloud. On the right two sheets with the ten digits in each row, whose thickness and slant change together along each of the two dimensions."
 shown = slice(0, 400)
 points = style_of(cvae, x_test[shown], y_test[shown])[:, top]
 names = tuple(f"z{i + 1}" for i in top.tolist())
 LatentExplorer(decode, points, y_test[shown] if classes <= 10 else None, names=names)
 
 # %% [markdown]
-# **Answer.** No. All labels share one cloud, which lies where the prior is. Only on closer inspection do some labels
-# prefer one side, which is what the curved probe of section 5 reads.
-#
+# **Answer.** No. All labels share one cloud, which lies where the prior is. (What section 5 found of the label is
+# hidden in all dimensions together, and only a probe that can bend reads it.)
+
+# %% [markdown]
 # ## What the lecture said, what we measured
 
 # %% tags=["claims"]
@@ -854,6 +875,7 @@ claims = f"""
 {len(test):,} test digits in the course's fixed binarization. Section 7: {bound_digits} of them, k = {k} draws of $z$ for each label, so that all negative log-likelihoods err upwards. Samples: {samples:,}, equally many of each label, pixels drawn (UCI: the decoder's images). Diversity: mean squared distance within a label. Probes: {probe_digits:,} training digits to learn from, {probe_test:,} test digits to be judged on. One seed each. The small models were trained for {steps} steps; the wide one was {wide}. The numbers count the lecture's claims through the whole course.
 """
 display(Markdown(claims))
+
 
 # %% [markdown]
 # ## Exercises
@@ -880,6 +902,7 @@ def my_conditional_forward(encode, decode, x, y, noise):
 # %%
 checks.conditional_forward(my_conditional_forward)
 
+
 # %% [markdown]
 # **2. Rows of one style.** The sheet of section 4. Here `encode(x, y)` returns mu and logvar, and `decode(z, y)` takes
 # one label for each $z$, an integer like those in `y`, and returns pixels. Encode each image only once, with its own
@@ -898,6 +921,7 @@ def my_style_rows(encode, decode, x, y):
 # %%
 checks.style_rows(my_style_rows)
 
+
 # %% [markdown]
 # **3. $\log P(x)$ from $\log P(x|y)$.** Ten log-probabilities become the logarithm of the average probability, in nats.
 # They lie near −90, and for larger images near −900, where `exp` rounds to 0. Some images are far more probable than
@@ -914,6 +938,7 @@ def my_log_marginal(log_px_y):
 
 # %%
 checks.log_marginal(my_log_marginal)
+
 
 # %% [markdown]
 # **4. Derive it, then build it.** Give each label a learned prior $P(z|y)$, a Gaussian whose mean and log-variance are
