@@ -58,7 +58,7 @@ def lengths_of_step(lengths: ArrayLike, means: ArrayLike, jsds: ArrayLike, befor
 
 def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) -> None:
     """Generator steps of each kind, a line a seed: the loss (T,), and how far the points' mean moved (T,)."""
-    _, axes = plt.subplots(1, 2, figsize=(8.4, 2.9))
+    _, axes = plt.subplots(1, 2, figsize=(7.6, 2.7))
     for (name, seeds), (colour, dash) in zip(paths.items(), LOOKS, strict=False):
         for number, curves in enumerate(seeds):
             for ax, curve in zip(axes, curves, strict=True):
@@ -97,7 +97,7 @@ def runs(
     columns: a name of `toy_gan.HEAD` -> the panel's title; log: columns on a logarithmic axis; levels:
     column -> a dotted horizontal line; changes: rounds at which a rate was changed, as vertical lines.
     """
-    _, axes = plt.subplots(1, len(columns), figsize=(4.2 * len(columns), 2.8), squeeze=False)
+    _, axes = plt.subplots(1, len(columns), figsize=(3.9 * len(columns), 2.6), squeeze=False)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
         for (kind, games), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
             for number, game in enumerate(games):
@@ -121,7 +121,7 @@ def curves(
     kinds: Mapping[str, Sequence[ArrayLike]], title: str, xlabel: str, every: int = 1, log: bool = False
 ) -> None:
     """One panel: a colour for each kind of game, a line (T,) for each seed, a point every so many rounds."""
-    _, ax = plt.subplots(figsize=(5, 2.8))
+    _, ax = plt.subplots(figsize=(4.4, 2.6))
     for (kind, seeds), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
         for number, values in enumerate(seeds):
             label = None if number else kind

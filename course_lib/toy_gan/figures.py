@@ -77,7 +77,7 @@ def compare(
 
 def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
     """The Dirac-GAN's field and path (T, 2) for each γ of R1; in the first, also steps at the same time."""
-    figure, axes = plt.subplots(1, len(paths), figsize=(3.4 * len(paths), 3.7), squeeze=False)
+    figure, axes = plt.subplots(1, len(paths), figsize=(3.2 * len(paths), 3.6), squeeze=False)
     axes = axes[0]
     theta, psi = torch.meshgrid(*[torch.linspace(-1.6, 1.6, 8).double()] * 2, indexing="xy")
     for ax, (gamma, path) in zip(axes, paths.items(), strict=True):
