@@ -32,7 +32,7 @@ from kernel_memory import Meter, limit_of
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from traitlets.config import Config
 
 from course_lib.files import write_whole
@@ -290,9 +290,11 @@ def clean_outputs(nb: NotebookNode) -> None:
 
 def packed(png: str) -> str:
     """A PNG in base64, the same pixels in fewer bytes where that can be."""
-    whole = io.BytesIO(base64.b64decode(png))
     smaller = io.BytesIO()
-    Image.open(whole).save(smaller, "PNG", optimize=True)
+    try:
+        Image.open(io.BytesIO(base64.b64decode(png))).save(smaller, "PNG", optimize=True)
+    except (ValueError, UnidentifiedImageError):  # it is no picture: whoever looks at it will say so
+        return png
     found = base64.b64encode(smaller.getvalue()).decode()
     return min(png, found, key=len)
 
