@@ -326,7 +326,7 @@ def replace(number: int, source: str):
     ("change", "sentence"),
     [
         (lambda cells: cells.__delitem__(slice(3, 15)), "at least 20"),
-        (lambda cells: cells.extend(new_code_cell("1") for _ in range(20)), "are prose"),
+        (lambda cells: cells.extend(new_code_cell("1") for _ in range(40)), "are prose"),
         (replace(4, "\n".join("x = 1" for _ in range(26))), "26 lines of code"),
         (lambda cells: [c.update(source=c.source + "\nx = 1" * 10) for c in cells], "median"),
         (replace(4, "import os"), "2 cells import"),
