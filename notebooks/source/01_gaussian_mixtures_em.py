@@ -214,6 +214,7 @@ def expectation(x, weights, means, variances):
 # points, set the sums to zero, and write $N_k = \sum_n r_{nk}$:
 # $$\sum_n r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2} = 0
 # \quad\Longrightarrow\quad \mu_k = \frac{1}{N_k}\sum_n r_{nk}\,x_n ,$$
+#
 # $$\sum_n r_{nk}\left[\frac{(x_n-\mu_k)^2}{2\sigma_k^4} - \frac{1}{2\sigma_k^2}\right] = 0
 # \quad\Longrightarrow\quad \sigma_k^2 = \frac{1}{N_k}\sum_n r_{nk}\,(x_n-\mu_k)^2 .$$
 # The weights must add up to 1, so they need a Lagrange multiplier $\lambda$:
