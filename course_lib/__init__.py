@@ -3,7 +3,7 @@
 The core, in reading order; each room imports only from those before it: require, files, device, palette;
 data; probability; models; plots; training; evaluation; recipes, shipped (`weights` holds what they load).
 
-The satellites import the core, and the core never imports them: mixtures, toy_gan, figures, kernels, widgets,
+The satellites import the core, and the core never imports them: mixtures, toy_gan, kernels, figures, widgets,
 checks, grading. docs/house.md is the map.
 """
 

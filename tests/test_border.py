@@ -23,7 +23,7 @@ CORE = [
     "recipes",
     "shipped",
 ]
-SATELLITES = ["mixtures", "toy_gan", "figures", "kernels", "widgets", "checks", "grading"]
+SATELLITES = ["mixtures", "toy_gan", "kernels", "figures", "widgets", "checks", "grading"]
 DEVELOPERS_FOLDERS = ("tests", "benchmarks", "tools", "notebooks")
 
 

@@ -210,7 +210,7 @@ x_small = binarize(small[few])
 
 def forward():
     mu, logvar = narrow.encode(x_small)
-    logits = narrow.output(reparameterize(mu, logvar))
+    logits = narrow.decode(reparameterize(mu, logvar))
     return (kl_diag(mu, logvar) - log_bernoulli(logits, x_small)).mean()
 
 
