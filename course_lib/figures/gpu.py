@@ -43,7 +43,8 @@ def step_by_width(times: Mapping[int, float], floor: float) -> None:
     _ticks(ax.xaxis, list(times))
     low, high = min(floor, *times.values()), max(times.values())
     ax.set_ylim(low / 2, high * 2)
-    _ticks(ax.yaxis, [10.0**k for k in range(1, 8) if low / 2 <= 10.0**k <= high * 2])
+    steps = [m * 10.0**k for k in range(1, 8) for m in (1, 2, 5)]
+    _ticks(ax.yaxis, [us for us in steps if low / 2 <= us <= high * 2])
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
     plt.show()
 
@@ -143,8 +144,7 @@ def counts(found: Mapping[str, Tensor]) -> None:
 
 def _write_counts(ax: Axes, row_of_counts: Tensor, row: int) -> None:
     for column, value in enumerate(row_of_counts.tolist()):
-        colour = "black" if value == 0 else "white"
-        ax.annotate(str(value), (column, row), ha="center", va="center", fontsize=10, color=colour)
+        ax.annotate(str(value), (column, row), ha="center", va="center", fontsize=10)
 
 
 def running_maximum(joint: Tensor, block: int, largest: Tensor, total: Tensor) -> None:

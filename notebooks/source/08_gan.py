@@ -10,7 +10,7 @@
 # **Prerequisites:** [A GAN in one dimension](07_toy_gan.ipynb) and [VAEs on MNIST](04_vae.ipynb). No GPU needed.
 #
 # **Time:** four minutes to run on a laptop with two cores, two hours to work through.
-# **Memory:** you need about 1.5 GB of memory.
+# **Memory:** you need about 1.6 GB of memory.
 
 # %%
 import sys
@@ -124,6 +124,7 @@ if on_mnist:
     figures.digit_rows(edits)
 else:
     print("The edits are made to MNIST's digits, so this comparison is skipped.")
+
 
 # %% [markdown]
 # **Predict.** Which of the four judges will call the scattered pixels worse than those at a stroke?
@@ -328,6 +329,7 @@ def play(players, rounds, looks):
 # %%
 games = [play(make_players(seed), rounds, looks) for seed in seeds]
 
+
 # %% [markdown]
 # **Predict.** The first game has used 64 digits in each of its rounds, less than one pass through MNIST in all. From which
 # version on will you recognise digits?
@@ -345,6 +347,7 @@ torch.manual_seed(0)
 z = noise(16)
 versions, _ = games[0]
 figures.digit_rows({f"v{i + 1}": images_of(g, z) for i, (g, _) in enumerate(versions)})
+
 
 # %% [markdown]
 # Each row is a version of the generator, and each column is one code.
@@ -396,6 +399,7 @@ caught, fooled = next_d > own[:, :-1], next_g < own[:, :-1]
 print(f"the next D catches the old G better in {int(caught.sum())} of {caught.numel()} pairs of versions,")
 print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.numel()}")
 
+
 # %% [markdown]
 # **Answer.** The numbers are large right of the diagonal, where a newer judge meets an older generator, and small left of it.
 # The counts say how regular this is over all seeds.
@@ -444,7 +448,7 @@ for versions, losses in games:
 # %% [markdown]
 # **Predict.** Within a game the images get better. Will D's loss rise as they do? Will G's loss fall?
 
-# %% alt="Two panels with one line a seed, each running from large Fréchet distances on the right to small ones on the left: D's loss against the distance, with a dotted line at log 4, and G's loss against the distance."
+# %% alt="Two panels with one line a seed, each running from large Fr\u00e9chet distances on the right to small ones on the left: D's loss against the distance, with a dotted line at log 4, and G's loss against the distance."
 figures.losses_against_distance(runs)
 
 # %%
@@ -500,6 +504,7 @@ gradients = torch.autograd.grad(loss, weights)
 left_over_gradient = max(float(part.abs().max()) for part in gradients)
 print("the largest gradient that is left:", left_over_gradient)
 
+
 # %% [markdown]
 # So the lecture warns: when G learns, D must be frozen. If D's weights took part in G's step, the cheapest way to lower
 # $-\log D(G(z))$ would be a D that says "real" to everything.
@@ -527,7 +532,7 @@ def go_on(version, d_rate):
     return loss, distance(g)
 
 
-# %% alt="Two panels of points, a row a kind of game and a point a seed: with D free at G's rate the points of G's loss lie near 0 and those of the Fréchet distance far to the right; the other two rows lie close together."
+# %% alt="Two panels of points, a row a kind of game and a point a seed: with D free at G's rate the points of G's loss lie near 0 and those of the Fr\u00e9chet distance far to the right; the other two rows lie close together."
 last = [versions[-1] for versions, _ in games]
 after = {}
 for name, d_rate in {"D frozen": 0.0, "D free, its own rate": 2e-3, "D free, G's rate": 4e-3}.items():
@@ -611,7 +616,7 @@ for name, change in kinds.items():
 # %% [markdown]
 # **Predict.** In which games will D be fooled, and in which will it win? Where will the spread be near 0?
 
-# %% alt="Three panels with a row for each kind of game and a point for each seed. D's ranking is low where G is too fast and near 1 where it is too slow; the spread is small in both and larger for well matched players; the third panel shows the Fréchet distance."
+# %% alt="Three panels with a row for each kind of game and a point for each seed. D's ranking is low where G is too fast and near 1 where it is too slow; the spread is small in both and larger for well matched players; the third panel shows the Fr\u00e9chet distance."
 figures.matching(ends)
 
 # %% alt="Three rows of sixteen images from different codes: varied blots that resemble digits for well matched players, one pattern of dots sixteen times where G is too fast, and sixteen faint, nearly equal blots where it is too slow."
@@ -625,6 +630,7 @@ well, fast, slow = means.values()
 if on_mnist and updates >= 400:
     assert max(fast[1], slow[1]) < well[1] / 3  # both have collapsed,
     assert fast[0] < 0.4 and slow[0] > 0.8  # and only the fast one has fooled D
+
 
 # %% [markdown]
 # **Answer.** A G that is too fast collapses: all codes give nearly the same image, and D ranks this image above real digits. It
@@ -656,6 +662,7 @@ in_collapse = torch.tensor([final_losses(players.g, players.d) for players in pl
 in_distance = torch.tensor([run["distance"][-1] for run in runs]).mean()
 print(f"arms race:  D's loss {in_race[0]:.2f}, G's {in_race[1]:.2f}, Fréchet distance {in_distance:.0f}")
 print(f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fréchet distance {fast[2]:.0f}")
+
 
 # %% [markdown]
 # Both games end near $\log 4 = 1.39$ for D and $\log 2 = 0.69$ for G, the values of a perfect generator. One of them draws rough
@@ -708,7 +715,7 @@ for name, change in cures.items():
 # %% [markdown]
 # **Predict.** Which of the cures will bring the spread back?
 
-# %% alt="Three panels with a row for the fast G without a cure, a row for each cure, and a point for each seed: D's ranking, the spread of the images, and their Fréchet distance."
+# %% alt="Three panels with a row for the fast G without a cure, a row for each cure, and a point for each seed: D's ranking, the spread of the images, and their Fr\u00e9chet distance."
 rows = {"G too fast, no cure": ends["G too fast"]} | cured | {"one update of each": ends["well matched"]}
 figures.matching(rows)
 
@@ -724,8 +731,8 @@ print(f"(means of {len(small_seeds)} seeds)")
 # change nothing here.
 #
 # **Why?** The collapsed G exploits a D that stands still. Flatter peaks are peaks, and batch normalization fixes the variance of the
-# hidden units, which the last layer can still shrink. A D that judges the whole batch is another matter: for it sixteen equal
-# images are a mistake, so the best answer to a frozen D is no longer a single image.
+# hidden units, which the last layer can still shrink. A D that judges the whole batch is another matter: for it a batch of equal
+# images is a mistake, so the best answer to a frozen D is no longer a single image.
 #
 # All this holds for these small players and for so few updates. In the recipe of the next section R1 and batch normalization are
 # useful, for other reasons.
@@ -753,6 +760,7 @@ figures.digit_rows(
     {"shipped": shipped.generate(16), "ours": images_of(last[0][0], noise(16))}, shape=train.shape
 )
 
+
 # %% [markdown]
 # ## 9 · How good is a sample?
 #
@@ -767,9 +775,9 @@ figures.digit_rows(
 # - The *class KL*, $\mathrm{KL}(\text{shares of the classes} \,\Vert\, \text{equal shares})$ in nats, and the smallest share.
 # - *Diversity*: the mean squared distance of two images of one class, in features.
 #
-# No number means anything alone. We judge everything beside one half of the test digits. The floor is the other half: no generator
-# can be expected to do better. The training digits come close to it, but the classifier knows them. The ceiling is nonsense made
-# of real digits, the upper half of one on the lower half of another.
+# No number means anything alone. We judge everything beside digits from one half of the test set. The floor is real digits, from the
+# other half and from the training set: no generator can be expected to do better, and the difference between these two rows shows
+# what chance does to the numbers. The ceiling is nonsense made of real digits, the upper half of one on the lower half of another.
 
 
 # %%
@@ -810,6 +818,7 @@ if on_mnist and samples >= 3_000:  # the shipped GAN draws all ten digits, and l
         < judged["shipped GAN"]["frechet"]
         < judged["halves of two digits"]["frechet"]
     )
+
 
 # %% [markdown]
 # Read a row as a whole, because each yardstick sees one side only. Precision alone rewards few and typical images: the
@@ -872,6 +881,7 @@ knows = float((on_train[:, None] > on_test).double().mean())
 print(
     f"D ranks a training digit above a test digit in {knows:.1%} of the pairs (50 %: it does not know them)"
 )
+
 
 # %% [markdown]
 # And then the images. For each sample we look for the nearest of all training digits. A copy that is shifted by a pixel would
@@ -1002,6 +1012,7 @@ sure = {"walk": confidence(walk), "cross-fade": confidence(fade)}
 figures.step_sizes(sizes, sure)
 print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a single leap would give 12")
 
+
 # %% [markdown]
 # **Answer.** The walk does not leap. Its steps are longer than the cross-fade's, since the cross-fade goes straight and the
 # walk goes round. Half way the cross-fade shows both digits at once, and the walk shows one shape that is between them.
@@ -1107,6 +1118,7 @@ Real digits: {train.name}'s {len(held_out):,} test digits. Games of sections 4 t
 """
 display(Markdown(claims))
 
+
 # %% [markdown]
 # ## Exercises
 #
@@ -1131,6 +1143,7 @@ def my_r1_penalty(score, x):
 # %%
 checks.r1_penalty(my_r1_penalty)
 
+
 # %% [markdown]
 # **2. Which classes are missing?** Write the class KL of section 9: the divergence of the shares of the ten classes from equal
 # shares, $\mathrm{KL}(\text{shares} \,\Vert\, \text{uniform})$, in nats. It must be finite also when a class does not occur.
@@ -1146,6 +1159,7 @@ def my_class_kl(labels):
 
 # %%
 checks.class_kl(my_class_kl)
+
 
 # %% [markdown]
 # **3. Precision.** Write the precision of section 9: the share of made points that lie within the distance from at least one real
