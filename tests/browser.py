@@ -185,7 +185,7 @@ class Page:
         return getattr(self.page, name)
 
     def run_all(self, last_text: str, timeout: float = 240) -> None:
-        """Run every cell; wait until the last cell's output holds `last_text` and the kernel is idle."""
+        """Run every cell; wait until the last code cell's output holds `last_text` and the kernel is idle."""
         session = "jupyterapp.shell.currentWidget.context.sessionContext"
         idle = f"""() => {{ const k = {session}.session?.kernel;
                    return k && k.connectionStatus === 'connected' && k.status === 'idle'; }}"""
@@ -194,8 +194,9 @@ class Page:
         # The notebook draws only cells near the screen, so the text is looked for in its model.
         self.page.wait_for_function(
             """text => { const cells = jupyterapp.shell.currentWidget.content.model.cells;
-               const last = cells.get(cells.length - 1);
-               return JSON.stringify(last.toJSON().outputs ?? '').includes(text); }""",
+               let at = cells.length - 1;
+               while (at > 0 && cells.get(at).type !== 'code') at--;
+               return JSON.stringify(cells.get(at).toJSON().outputs ?? '').includes(text); }""",
             arg=last_text,
             timeout=timeout * 1000,
         )

@@ -33,7 +33,7 @@ def chapter(request, chromium):
     try:
         # The saved outputs go first: what is waited for must come from this run.
         page.evaluate("jupyterapp.commands.execute('notebook:clear-all-cell-outputs').then(() => 0)")
-        page.run_all("Not started", timeout=400)  # the last exercise's check, and nobody has written a line
+        page.run_all("your formula", timeout=400)  # the last exercise compares, and nobody has written a line
         page.evaluate(
             "n => { const c = jupyterapp.shell.currentWidget.content; c.activeCellIndex = n;"
             " return c.scrollToItem(n, 'start').then(() => 0); }",

@@ -411,7 +411,7 @@ assert jsds[-1] > jsds.min() + 0.2  # and is far worse than the best one
 # anew, and the **timeline** rewinds. Choose a preset, read what it promises, and see whether it keeps its promise. You
 # may draw the data yourself.
 
-# %% alt="The widget at its start: the dotted data with two hills, the green generator, the blue discriminator, arrows on the generated points, and charts of the losses below."
+# %% alt="The widget: four moments of a game in which the green generator spreads over the two hills of the dotted data while the dashed D bends towards the pink D star, and a chart of the true JSD, which falls."
 ToyGAN()
 
 
@@ -684,7 +684,7 @@ for name, changes in paces.items():
         game.play(frames=20, steps=20)
         games[name].append(game)
 
-# %% alt="Left: the discriminator's losses of both kinds of game end close to the dotted line at log 4. Right: the JSD of the games with a good pace ends near 0, that of the games with a weak D stays far above."
+# %% alt="Left: the discriminator's losses of both kinds of game swing around the dotted line at log 4, those of the weak D more widely. Right: the JSD of the games with a good pace ends near 0, that of the games with a weak D stays far above."
 titles = {"loss_d": "D's loss: what you see (dotted: log 4)", "jsd": "JSD(p, q), nats: what is true"}
 figures.runs(games, titles, levels={"loss_d": math.log(4)})
 
@@ -701,7 +701,8 @@ assert late_jsd["weak D"].min() > 2 * late_jsd["good pace"].max()  # on every se
 
 
 # %% [markdown]
-# **Answer.** No. Both losses end near $\log 4 = 1.39$, but the generators are far from equally good.
+# **Answer.** No. The loss of the weak $D$ swings more widely, but both losses hover around $\log 4 = 1.39$, and the
+# generators are far from equally good.
 
 # %% [markdown]
 # **Why?** A discriminator that has been fooled says ½, and so does one that knows nothing. Both pay
@@ -826,7 +827,7 @@ assert abs(fooled.mean() - math.log(4)) < 0.3  # a D that has lost pays log 4
 # highest. The faster $G$ is, the closer it comes to playing that game. $D$ then learns that this place is fake and
 # lowers it, and the points leave together, because points in the same place all feel the same slope. Nothing in $G$'s
 # loss asks for variety. Only $D$ can ask for it, by being in time. Meanwhile $D$ is fooled most of the time: it pays
-# about as much as in the good game before. (A $D$ that can tell nothing pays 1.39. One that has won pays nearly 0.) So
+# nearly as much as in the good game before. (A $D$ that can tell nothing pays 1.39. One that has won pays nearly 0.) So
 # its loss does not show the collapse.
 #
 # Is a collapsed generator lost? We put the rates back to what they were, and play on.
@@ -842,7 +843,7 @@ for game in collapsed:
 titles = {"std": "standard deviation of the points"}
 figures.runs({"rates put right again": collapsed}, titles, levels={"std": 0.5}, changes=[change, 2 * change])
 
-# %% alt="The generator as a function of z, at three moments: a curve that climbs over the data's range, a flat line at one value, and again a curve that climbs. On the right the dotted density of the data with three hills."
+# %% alt="The generator as a function of z, at three moments: a curve that climbs over the data's range, a nearly flat line at one value, and at the end a bent curve that spans a part of the range again. On the right the dotted density of the data with three hills."
 at = {"before the change": frames, "collapsed": 2 * frames + 1, "at the end": collapsed[0].at}
 figures.generators(collapsed[0], at)
 
@@ -924,7 +925,8 @@ assert together[-1].norm() > 1.3  # the spiral goes outwards
 assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 
 # %% [markdown]
-# **Answer.** In turns they circle for ever. At the same time they spiral outwards. With the brake they arrive.
+# **Answer.** If they move in turns, they circle for ever. If they move at the same time, they spiral outwards. With the
+# brake they arrive.
 
 # %% [markdown]
 # **Why?** Each player runs where the other one sends it, a quarter of a turn behind. To see this as a formula, we
@@ -938,9 +940,9 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 #
 # The solutions of a linear motion are sums of terms $e^{\lambda t}$, where $\lambda$ are the eigenvalues of $J$. A
 # negative real part means that the motion dies out, and an imaginary part that it turns. Without R1 the eigenvalues are
-# $\pm\frac{i}{2}$: all turning, no dying out. With R1 the real part is negative. It is most negative at $\gamma = 1$,
-# where the root vanishes. Steps of finite length $h$ add an error of their own: near the centre, each step at the same
-# time multiplies the squared radius by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare.
+# $\pm\frac{i}{2}$, so the motion turns and does not die out. With R1 the real part is negative. It is most negative at
+# $\gamma = 1$, where the root vanishes. Steps of finite length $h$ add an error of their own: near the centre, each
+# simultaneous step multiplies the squared radius by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare.
 
 # %%
 origin = (torch.tensor(0.0), torch.tensor(0.0))
