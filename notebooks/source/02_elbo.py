@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# The evidence lower bound\n\n- A latent variable, and infinitely many Gaussians\n- $\\log P(x) = L_b + \\mathrm{KL}$, line by line\n- The trap: a higher bound, and a lower likelihood\n- The cure, which is EM, and what a VAE cannot promise"}
 # # 02 · The evidence lower bound
 #
 # After this notebook you will be able to
@@ -57,7 +57,8 @@ encoder_steps = 240 if FAST else 600  # training steps of the linear encoder on 
 n_train = 2_000 if FAST else 20_000  # digits used for training
 seed = 0
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Infinitely many Gaussians\n\nReplace the label $k$ by a *number* $z \\sim \\mathcal N(0, 1)$, and the sum by an integral:\n\n$$P(x) = \\int P(z)\\, P(x|z)\\, dz$$\n\n*Prior* $P(z)$, *decoder* $z \\mapsto P(x|z)$, *evidence* $P(x)$."}
 # ## 1 · Infinitely many Gaussians
 #
 # In a mixture, each point $x$ has a label $k$ that says which Gaussian it came from. We never observe the label: it is
@@ -98,7 +99,8 @@ p_x = (p_z[:, None] * p_x_given_z * dz).sum(0)  # (X,)
 # P(x) is a density: a sum over a fine grid loses nothing where smooth functions fall to 0 at both ends
 assert abs(torch.trapezoid(p_x, x) - 1) < 1e-10
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Cut the prior into $K$ equal slices. How many Gaussians does it take before you see no difference?"}
 # An ordinary mixture can imitate the integral. Cut the prior into $K$ slices of equal probability, and let the middle of
 # each slice stand for the whole slice.
 #
@@ -116,7 +118,7 @@ def kl_from_integral(p_k):
     return float(torch.trapezoid(torch.xlogy(p_x, ratio), x))
 
 
-# %% alt="Four panels of one black density with two peaks and a low bridge between them. Three Gaussians give three separate spikes, and eight leave ripples on the bridge; with 32 and with 512 the curves lie on top of each other."
+# %% alt="Four panels of one black density with two peaks and a low bridge between them. Three Gaussians give three separate spikes, and eight leave ripples on the bridge; with 32 and with 512 the curves lie on top of each other." slideshow={"slide_type": "slide"} slide={"text": "## A finite mixture turns into the integral"}
 mixtures = {K: finite_mixture(K) for K in (3, 8, 32, 512)}
 kl = {K: kl_from_integral(p_k) for K, p_k in mixtures.items()}
 figures.finite_mixtures(x, p_x, mixtures, kl)
@@ -124,7 +126,7 @@ figures.finite_mixtures(x, p_x, mixtures, kl)
 # %% tags=["check"]
 assert kl[512] < kl[8] / 100  # what is left lies in the tails, where slices are wide
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** With 32 the eye sees none. The KL divergence still does, and it keeps falling."}
 # **Answer.** Three Gaussians give three spikes, and eight leave ripples between the peaks. With 32, the eye sees no
 # difference. The KL divergence still registers one, and it keeps falling up to $K = 512$.
 #
@@ -132,7 +134,7 @@ assert kl[512] < kl[8] / 100  # what is left lies in the tails, where slices are
 # 32 slices, most neighbours are that close. The tails take longest to converge, because slices of equal probability are
 # wide there.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Around the integral, with a second distribution\n\n- We want a large $\\log P(x)$. A grid in 20 dimensions has $10^{40}$ points.\n- The posterior $P(z|x)$ contains $P(x)$: it is out of reach as well.\n- So choose *any* distribution that we can handle, $q(z|x)$, and make it similar to the posterior."}
 # ## 2 · $\log P(x) = L_b + \mathrm{KL}$, line by line
 #
 # We want parameters that give the data a high likelihood, that is, a large sum of $\log P(x)$. For images this evidence
@@ -171,7 +173,7 @@ def compare(left, right):
     print(f"left {left:.12f}   right {right:.12f}   difference {abs(left - right):.0e}")
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Three lines\n\n$$\\log P(x) = \\int q(z|x)\\, \\log P(x)\\, dz$$"}
 # **Line 1.** $\log P(x)$ does not depend on $z$, and $q$ integrates to 1. Averaging $\log P(x)$ over $q$ therefore
 # leaves it unchanged:
 #
@@ -184,7 +186,7 @@ compare(log_evidence, line_1)
 # %% tags=["check"]
 assert abs(log_evidence - line_1) < 1e-10  # 1,601 terms in float64 leave rounding errors near 1e-13
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "$$\\phantom{\\log P(x)} = \\int q(z|x)\\, \\log \\frac{P(z, x)}{P(z|x)}\\, dz$$"}
 # **Line 2.** By the definition of conditional probability, $P(x) = P(z, x) / P(z|x)$ for every $z$:
 #
 # $$\phantom{\log P(x)} = \int q(z|x)\, \log \frac{P(z, x)}{P(z|x)}\, dz$$
@@ -196,7 +198,7 @@ compare(line_1, line_2)
 # %% tags=["check"]
 assert abs(line_1 - line_2) < 1e-10  # rounding, as above
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "$$= \\underbrace{\\int q(z|x) \\log \\frac{P(z, x)}{q(z|x)}\\, dz}_{L_b} + \\underbrace{\\int q(z|x) \\log \\frac{q(z|x)}{P(z|x)}\\, dz}_{\\mathrm{KL}(q(z|x)\\, \\|\\, P(z|x))}$$"}
 # **Line 3.** Multiply and divide by $q$ inside the logarithm, and split the logarithm of the product into a sum:
 #
 # $$\phantom{\log P(x)} = \underbrace{\int q(z|x) \log \frac{P(z, x)}{q(z|x)}\, dz}_{L_b} + \underbrace{\int q(z|x) \log \frac{q(z|x)}{P(z|x)}\, dz}_{\mathrm{KL}(q(z|x)\, \|\, P(z|x))}$$
@@ -213,7 +215,7 @@ compare(line_2, bound + gap)
 # %% tags=["check"]
 assert abs(line_2 - (bound + gap)) < 1e-10  # rounding, as above
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A KL divergence is never negative\n\nThe logarithm lies below its tangent: $\\log t \\le t - 1$. With $t = p/q$,\n\n$$-\\mathrm{KL}(q\\,\\|\\,p) = \\int q \\log \\frac{p}{q}\\, dz \\le \\int q \\left(\\frac{p}{q} - 1\\right) dz = 1 - 1 = 0$$"}
 # ### Why a KL divergence is never negative
 #
 # The lecture asks you to remember this fact. The proof takes three lines, and it needs only one property of the
@@ -260,7 +262,7 @@ compare(with_tangent, multiplied_out)
 assert abs(with_tangent - multiplied_out) < 1e-10
 assert abs(multiplied_out) < 1e-10
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "So $L_b \\le \\log P(x)$ for every $q$: the *evidence lower bound*. The gap is $\\mathrm{KL}(q(z|x)\\,\\|\\,P(z|x))$.\n\n**Predict.** We draw a thousand Gaussians $q$ at random. How many give an $L_b$ above $\\log P(x)$?"}
 # So $-\mathrm{KL} \le 0$, which is what we wanted. Equality needs $p/q = 1$ wherever $q > 0$: the divergence is zero
 # only if the two distributions are the same. The same proof works for sums in place of integrals.
 #
@@ -273,7 +275,7 @@ assert abs(multiplied_out) < 1e-10
 #
 # **Predict.** We draw a thousand Gaussians $q$ at random. How many of them give an $L_b$ above $\log P(x)$?
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## A thousand random q", "show": "output"}
 torch.manual_seed(seed)
 many_q = Normal(torch.empty(1000).uniform_(-2, 2), torch.empty(1000).uniform_(0.1, 1))
 many = elbo(LatentModel(prior, decoder), many_q, x0.expand(1000), grid=z)  # the same sums
@@ -284,11 +286,11 @@ print(f"L_b of 1,000 q: from {many.elbo.min():.2f} to {many.elbo.max():.3f}")
 assert (many.log_px - log_evidence).abs().max() < 1e-10  # the package finds the same evidence
 assert many.gap.min() >= -1e-10  # no q gets above it; 1e-10 allows for rounding
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** None, and no other $q$ would do it either."}
 # **Answer.** None of them, and no other $q$ would do it either. The best come close. The worst are far below, because a
 # $q$ that puts mass where $P(z, x)$ is tiny pays for the large negative logarithm there.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Line 4** is the form in which a VAE is trained:\n\n$$L_b = \\underbrace{\\int q(z|x) \\log P(x|z)\\, dz}_{\\text{reconstruction}} - \\underbrace{\\mathrm{KL}(q(z|x) \\,\\|\\, P(z))}_{\\text{regularizer}}$$"}
 # **Line 4.** Write $P(z, x) = P(x|z)\, P(z)$ and split the logarithm once more:
 #
 # $$L_b = \underbrace{\int q(z|x) \log P(x|z)\, dz}_{\text{reconstruction}} - \underbrace{\mathrm{KL}(q(z|x) \,\|\, P(z))}_{\text{regularizer}}$$
@@ -349,7 +351,7 @@ print(f"linear decoder: largest difference {error_linear:.0e}")
 identity = float(max(error_mixture, error_linear))
 assert identity < 1e-10  # 50 points, evidence and divergence computed along different routes
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A distance that is not one\n\nThe same pair of distributions has two KL divergences. Let $p$ have two humps, and let $q$ be a single Gaussian.\n\n**Predict.** Which Gaussian makes $\\mathrm{KL}(q\\,\\|\\,p)$ smallest, and which $\\mathrm{KL}(p\\,\\|\\,q)$?"}
 # ## 3 · A distance that is not one
 #
 # The lecture calls the KL divergence a distance. Like a distance, it is never negative, and it is zero only if the two
@@ -382,7 +384,7 @@ def where_smallest(divergence):
     return Normal(means[m], widths[w])
 
 
-# %% alt="A black density with two separate humps. The orange Gaussian sits on the taller, left hump alone; the dashed blue Gaussian is low and wide, covers both humps and has its peak in the valley between them."
+# %% alt="A black density with two separate humps. The orange Gaussian sits on the taller, left hump alone; the dashed blue Gaussian is low and wide, covers both humps and has its peak in the valley between them." slideshow={"slide_type": "slide"} slide={"text": "## Two directions"}
 seeking = where_smallest(q_to_p)
 covering = where_smallest(p_to_q)
 figures.two_directions(u, p, seeking.log_prob(u).exp(), covering.log_prob(u).exp())
@@ -403,7 +405,7 @@ p_mean = (p * u * du).sum()
 p_sigma = ((p * (u - p_mean) ** 2 * du).sum()).sqrt()
 assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # grid steps are 0.1 and 0.05
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** $\\mathrm{KL}(q\\,\\|\\,p)$: narrow, on the heavier hump. $\\mathrm{KL}(p\\,\\|\\,q)$: wide, over both."}
 # **Answer.** $\mathrm{KL}(q\,\|\,p)$ is smallest for a narrow $q$ on the heavier hump. $\mathrm{KL}(p\,\|\,q)$ is
 # smallest for a wide $q$ with the mean and the variance of $p$, although its peak lies where $p$ is almost zero.
 #
@@ -412,7 +414,7 @@ assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # gr
 # must not be small anywhere that $p$ is large (Bishop 2006, section 10.1). The gap of our bound is
 # $\mathrm{KL}(q\,\|\,P(z|x))$, the first kind. A VAE's encoder therefore tends to be too narrow rather than too wide.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The trap\n\n$z \\sim \\mathcal N(0, 1)$, $x|z \\sim \\mathcal N(wz, \\frac14)$, and one point, $x = 2$. A lazy $q$ has hardly looked at $x$:\n$q = \\mathcal N(0.1, 1)$."}
 # ## 4 · The trap: raising $L_b$ through $P$ alone
 #
 # $L_b$ lies below $\log P(x)$. If we push it up by changing the decoder, must $\log P(x)$ go up too? Not
@@ -449,7 +451,8 @@ by_grid = elbo(line_model, Normal(0.3, 0.6), x_seen[None], grid=z)
 assert abs(by_grid.elbo - bound_at(torch.tensor(0.7), torch.tensor(0.3), torch.tensor(0.6))) < 1e-10
 assert abs(by_grid.log_px - evidence_at(torch.tensor(0.7))) < 1e-10
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** We move $w$ to where $L_b$ is highest. Does $\\log P(x)$ rise or fall?"}
 # For a fixed $q$, the bound is a parabola in $w$. Setting its derivative to zero gives the best $w$:
 # $w = xm / (m^2 + \sigma^2)$. We start at $w = 1$ with a lazy $q$ that has hardly looked at $x$: its mean is 0.1 and its
 # standard deviation is 1.
@@ -472,7 +475,7 @@ rise = float(bound_at(w_trap, m_lazy, sigma_lazy) - bound_at(w_start, m_lazy, si
 fall = float(evidence_at(w_trap) - evidence_at(w_start))
 print(f"w from {w_start:.2f} to {w_trap:.2f}: L_b changes by {rise:+.2f}, log P(x) by {fall:+.2f} nats")
 
-# %% alt="Two curves against w. The solid one, log P(x), climbs steeply from minus 8 and flattens near minus 2 around w = 2; the dashed bound is a parabola with its top near w = 0.2. From start (w = 1) to end (w = 0.2) the bound's arrow points up and the evidence's arrow points down."
+# %% alt="Two curves against w. The solid one, log P(x), climbs steeply from minus 8 and flattens near minus 2 around w = 2; the dashed bound is a parabola with its top near w = 0.2. From start (w = 1) to end (w = 0.2) the bound's arrow points up and the evidence's arrow points down." slideshow={"slide_type": "slide"} slide={"text": "## The bound rises, the likelihood falls"}
 ws = torch.linspace(0, 2.5, 251)
 bound_lazy = bound_at(ws, m_lazy, sigma_lazy)
 figures.over_w(ws, evidence_at(ws), bound_lazy, float(w_start), float(w_trap), y_min=-13)
@@ -482,7 +485,8 @@ assert abs(w_trap - ws[bound_lazy.argmax()]) < 0.01  # the formula against the g
 assert rise > 1
 assert fall < -4
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It falls, by 4.6 nats, while the bound rises by 1.3. The gap shrank by more."}
 # **Answer.** It falls, by 4.6 nats, while the bound rises by 1.3.
 #
 # **Why?** This $q$ claims that $z$ is near 0, whatever $x$ is. For a decoder that believes this, a large $w$ can only
@@ -491,7 +495,7 @@ assert fall < -4
 # posterior moved towards $q$ and the gap shrank by more than $\log P(x)$ fell. (Exercise 4 asks how far $\log P(x)$ can
 # fall at most.)
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The cure: q first\n\n$\\log P(x)$ does not depend on $q$. The best $q$ is the posterior: the gap is zero.\n\n**Predict.** First set $q$ to the posterior, then move $w$ to the new maximum of $L_b$. Which step can lower $\\log P(x)$?"}
 # ## 5 · The cure: raise $L_b$ through $q$ first
 #
 # $\log P(x)$ does not depend on $q$. If we raise $L_b$ by changing $q$ alone, $\log P(x)$ stays where it is, so the gap
@@ -527,7 +531,7 @@ states = {
     "… then P": heights(w_next, m_post, sigma_post),
 }
 
-# %% alt="Four states, each with a solid level for log P(x), a dashed level for the bound, and the gap shaded between. At the start the gap is large. P alone lifts the bound a little and drops log P(x). With q first the two levels coincide; then P lifts both, leaving a thin gap."
+# %% alt="Four states, each with a solid level for log P(x), a dashed level for the bound, and the gap shaded between. At the start the gap is large. P alone lifts the bound a little and drops log P(x). With q first the two levels coincide; then P lifts both, leaving a thin gap." slideshow={"slide_type": "slide"} slide={"text": "## q first, then P"}
 figures.levels(states)
 
 # %% tags=["check"]
@@ -536,7 +540,7 @@ assert abs(q_first[0] - start[0]) < 1e-10  # q has no say in log P(x)
 assert abs(q_first[0] - q_first[1]) < 1e-10  # the gap is closed
 assert then_p[0] >= then_p[1] > q_first[0]  # log P(x) lies above a bound that rose from log P(x)
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Neither: $\\;\\log P_{\\text{old}}(x) = L_b^{\\text{old}} \\le L_b^{\\text{new}} \\le \\log P_{\\text{new}}(x)$. This is EM."}
 # **Answer.** Neither.
 #
 # **Why?** The first step leaves $\log P(x)$ alone. After it, $L_b$ equals $\log P(x)$. The second step raises $L_b$,
@@ -554,10 +558,11 @@ assert then_p[0] >= then_p[1] > q_first[0]  # log P(x) lies above a bound that r
 # Now try it yourself. Drag $q$ (orange) and watch the bars. Press **fit q**, then **fit P**. Then start from **the
 # trap: P alone**. Under **two humps** the posterior is not Gaussian, and a Gaussian $q$ cannot close the gap.
 
-# %% alt="Three panels with the same posterior, onto which an orange q moves from panel to panel, and a fourth panel of bars, in which the hatched gap above the bound shrinks while the total height log P stays the same."
+# %% alt="Three panels with the same posterior, onto which an orange q moves from panel to panel, and a fourth panel of bars, in which the hatched gap above the bound shrinks while the total height log P stays the same." slideshow={"slide_type": "slide"} slide={"text": "## Move q by hand: does log P(x) move?"}
 ElboBars()
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An unfinished E-step\n\nThree versions of the $q$-step, each from the start of the trap:\n\n- **full:** $q$ becomes the posterior;\n- **a tenth** of the way;\n- **fixed width:** the right mean, but $\\sigma$ stays 1.\n\n**Predict.** In which can $\\log P(x)$ fall? Which end highest?"}
 # ## 6 · What an unfinished E-step loses
 #
 # The guarantee rests on a closed gap. In a VAE the gap is never closed: its encoder takes a small step at a time, and
@@ -603,7 +608,7 @@ def alternate_on_line(q_step, n_rounds=20):
     return history
 
 
-# %% alt="Three panels of log P(x) and the bound over twenty rounds. Full: both climb together and level off above the dotted start. A tenth: log P(x) first drops sharply, then recovers above the start while the bound rises from far below. Fixed width: log P(x) sinks below its start and stays there, with a gap that remains open."
+# %% alt="Three panels of log P(x) and the bound over twenty rounds. Full: both climb together and level off above the dotted start. A tenth: log P(x) first drops sharply, then recovers above the start while the bound rises from far below. Fixed width: log P(x) sinks below its start and stays there, with a gap that remains open." slideshow={"slide_type": "slide"} slide={"text": "## Slow is harmless, restricted is not"}
 runs = {
     "full": alternate_on_line(full),
     "a tenth": alternate_on_line(a_tenth),
@@ -629,7 +634,7 @@ stuck = torch.tensor(runs["fixed width"])[:, 0]
 settled = float(stuck[-1] - stuck[0])
 assert settled < -0.2
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A tenth drops at once, then recovers. The fixed width settles below its start. No step lowered $L_b$."}
 # **Answer.** With the full step $\log P(x)$ never falls. With a tenth of the step it drops by 1.8 nats at once, because
 # the first $q$ is still lazy and the decoder falls into the trap; afterwards it recovers and heads for the same maximum
 # as the full step. With the fixed width it sinks, and settles 0.3 nats below its start. Yet no step of any version
@@ -657,7 +662,7 @@ assert evidence_at(torch.tensor(w_best)) >= evidence_at(ws).max()
 # every step, because the VAE's $q$ is both unfinished and restricted, and because even $L_b$ is only estimated, from random
 # samples. Still, where the bound ends high, the likelihood, which lies above it, is high as well.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM, a fitted q, an encoder: one idea\n\n- **EM** sets $q$ to the posterior.\n- **A fitted $q$** has a row of numbers for each point, and climbs $L_b$ by gradient steps.\n- **An encoder** is a network that reads $x$ and returns $q$: *amortized* inference."}
 # ## 7 · EM, a fitted $q$, an encoder: one idea
 #
 # Improve $q$, improve $P$, and repeat. Methods differ in how they find $q$. We compare three on the same data, with the
@@ -734,11 +739,11 @@ def encoded_q(theta):
     return Categorical(logits=encoder(data).detach())
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Which has no gap after its $q$-step? Given the same $P$, can the encoder beat the fitted $q$?"}
 # **Predict.** Which of the three has no gap after its $q$-step? Given the same $P$, can the encoder ever do better than the
 # fitted $q$?
 
-# %% alt="On the left log P(x) rises over the rounds for EM, the fitted q and the encoder. On the right, on a logarithmic scale, the gaps of the fitted q and of the encoder drop from a few tenths of a nat to some hundredths and stay open, while EM's points lie on a bottom line that is marked as closed."
+# %% alt="On the left log P(x) rises over the rounds for EM, the fitted q and the encoder. On the right, on a logarithmic scale, the gaps of the fitted q and of the encoder drop from a few tenths of a nat to some hundredths and stay open, while EM's points lie on a bottom line that is marked as closed." slideshow={"slide_type": "slide"} slide={"text": "## Gaps of the three methods"}
 em_history, em_theta = alternate(exact_q)
 histories = {
     "EM": em_history,
@@ -760,6 +765,7 @@ assert q_moves < 1e-10  # an E-step leaves log P(x) alone
 assert all(b.log_px - a.log_px > -1e-10 for a, b in pairwise(em_history))  # and log P(x) never falls
 final_gap = {name: float(history[-2].gap) for name, history in histories.items()}
 assert min(final_gap["fitted q"], final_gap["encoder"]) > 1e-6  # a few gradient steps do not close it
+
 
 # %% [markdown]
 # To answer the second question we must hold $P$ fixed. We take EM's final mixture, and fit fresh rows and a fresh encoder
@@ -789,7 +795,7 @@ figures.closing(gaps)
 assert gaps["fitted q"][-1] < gaps["fitted q"][0] / 10
 assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only EM closes its gap. An encoder cannot beat a $q$ that is fitted to the end, but it serves all points at\nonce."}
 # **Answer.** Only EM closes its gap in every round. For a fixed $P$, an encoder cannot beat a $q$ that has been fitted to
 # the end. While both are still learning, it may be ahead.
 #
@@ -850,6 +856,7 @@ to_mu = nn.Linear(train.n_pixels, 20)
 nn.init.zeros_(to_mu.weight)
 nn.init.zeros_(to_mu.bias)
 log_sigma = nn.Parameter(torch.zeros(20))
+
 
 # %% [markdown]
 # The loss is the negative of the $L_b$ in line 4, with one draw of $z$ for each image in place of the reconstruction's
@@ -1098,7 +1105,7 @@ assert error_difference < 1e-13 * size  # rounding of a sum over all pixels, eac
 # %% [markdown]
 # ## What the lecture said, what we measured
 
-# %% tags=["claims"]
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 claims = f"""
 | # | the lecture's idea | measured here | verdict |
 |---|---|---|---|
@@ -1115,6 +1122,7 @@ computations; in row 14 the models are random. Digits: {n_fit:,} for training, {
 pixels under a Gaussian decoder. One seed; none of the verdicts rests on a difference between random runs.
 """
 display(Markdown(claims))
+
 
 # %% [markdown]
 # ## Exercises
@@ -1141,6 +1149,7 @@ def my_kl_to_standard_normal(mu, logvar):
 # %%
 checks.kl_to_standard_normal(my_kl_to_standard_normal)
 
+
 # %% [markdown]
 # **2. The lower bound.** For a discrete $z$, all of $L_b$ is a single sum, whatever $q$ is. A $q$ that rules out some
 # values of $z$ contains zeros. There $0 \cdot \log 0$ counts as 0, because $t \log t$ goes to 0 with $t$, but your
@@ -1159,6 +1168,7 @@ def my_lower_bound(log_joint, q):
 
 # %%
 checks.lower_bound(my_lower_bound)
+
 
 # %% [markdown]
 # **3. The importance-weighted bound.** Draw $k$ values of $z$ from $q$, and take the logarithm of the mean weight

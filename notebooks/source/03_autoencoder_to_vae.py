@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# From auto-encoder to VAE\n\n- A code of one number, and the holes between codes\n- Noise on the code, and a price for the code\n- A gradient through a random draw\n- Let everyone mark their own exam: all get 100"}
 # # 03 · From auto-encoder to VAE
 #
 # After this notebook you will be able to
@@ -47,7 +47,7 @@ n_draws = 5_000 if FAST else 20_000  # for the variance of a gradient
 n_orders = 50 if FAST else 300  # ways to shuffle the codes
 seed = 0
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Moons, and a code of one number\n\nAn *encoder* maps a picture to a short code $z$, a *decoder* maps the code back. The loss is $\\lVert x - \\hat x \\rVert^2$."}
 # ## 1 · Moons, and a code of one number
 #
 # Here is the moon from new to full: 33 pictures of 20×20 pixels, or 33 points in 400 dimensions. Yet one number, the
@@ -60,7 +60,7 @@ seed = 0
 size = 20
 moons = moon_phases(33, size)[0].flatten(1)  # (N, D): 33 pictures of 400 pixels
 
-# %% alt="Seventeen moons in a row, from a black new moon through crescents and the half moon to a full disc."
+# %% alt="Seventeen moons in a row, from a black new moon through crescents and the half moon to a full disc." slideshow={"slide_type": "-"}
 figures.image_rows({"every second moon": moons[::2]})
 
 # %% [markdown]
@@ -93,6 +93,7 @@ print(f"distance between crescent and full moon {(full - crescent).norm():.1f}, 
 # %% alt="Eleven pictures from crescent to full moon: the bright crescent stays and the rest of the disc turns from black through grey to white."
 figures.image_rows({"cross-fade": cross_fade[::10]})
 
+
 # %% [markdown]
 # **Answer.** It is nearly half as far from the nearest true moon as the two moons are from each other.
 #
@@ -103,7 +104,7 @@ figures.image_rows({"cross-fade": cross_fade[::10]})
 # into pixels between 0 and 1.
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The auto-encoder", "lines": "2-5, 13-15"}
 class AutoEncoder(nn.Module):
     def __init__(self, pixels=400, hidden=32, latent=1):
         super().__init__()
@@ -137,10 +138,11 @@ print(f"squared error per image: {errors[0]:.1f} at first, {errors[-1]:.2f} afte
 # %% tags=["check"]
 assert errors[-1] < errors[0] / 15  # one number per picture explains nearly all of it
 
+
 # %% [markdown]
 # One number per picture explains nearly everything in it.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The VAE changes two things\n\n**Noise.** The encoder outputs a mean and a scale: $\\; c = e^{\\sigma} \\varepsilon + m, \\quad \\varepsilon \\sim N(0, 1)$.\n\nThe exponential keeps the scale positive."}
 # ## 2 · The VAE: noise on the code, and a price for the code
 #
 # A *variational auto-encoder* (VAE; Kingma & Welling 2014, Rezende et al. 2014) changes two things.
@@ -163,7 +165,7 @@ def reparameterize(mu, logvar):
     return mu + torch.exp(logvar / 2) * torch.randn_like(mu)  # (N, d)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**A price.** With $q(z|x) = N(\\mu, v)$ and the prior $P(z) = N(0, 1)$,\n\n$$\\mathrm{KL} = \\frac12\\left(v - 1 - \\log v + \\mu^2\\right)$$"}
 # **A price.** The encoder now describes a distribution $q(z|x) = N(\mu, v)$ with $v = e^{\text{logvar}}$. We add to
 # the loss the KL divergence of $q$ from the *prior* $P(z) = N(0, 1)$, the regularizer that we derived in
 # [The evidence lower bound](02_elbo.ipynb). In one dimension it is
@@ -181,7 +183,7 @@ def reparameterize(mu, logvar):
 # pixels and over the numbers of the code, and a mean over images. The factor $\beta$ in front of the KL is 1 in a
 # VAE; section 6 sets it to 0.
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The whole loss", "lines": "19-23"}
 variance = 0.25  # s²
 
 
@@ -240,6 +242,7 @@ vae_losses = train(vae, moons)
 print(f"loss of the AE: {ae_losses[0]:.0f} at first, {ae_losses[-1]:.1f} at the end")
 print(f"loss of the VAE: {vae_losses[0]:.0f} at first, {vae_losses[-1]:.1f} at the end")
 
+
 # %% [markdown]
 # Do not compare these two numbers. One is a squared error and the other is in nats. Three small functions make the
 # models comparable.
@@ -268,16 +271,16 @@ def squared_error(model, x, draws=100):
     return (x - x_hat).square().sum(1).mean().item()
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Which has the smaller squared error, the auto-encoder or the VAE? Whose codes lie farther apart?"}
 # **Predict.** Which of the two has the smaller squared error? Whose codes lie farther apart?
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## Noise costs reconstruction", "show": "output"}
 for name, model in {"AE": ae, "VAE": vae}.items():
     mean, std = code(model, moons)
     error = squared_error(model, moons)
     print(f"{name:4} squared error {error:.2f}, spread of the codes {mean.std():.2f}, noise {std.mean():.2f}")
 
-# %% alt="Three rows of eleven moons from new to full. The rows of the two models look like the row of true moons."
+# %% alt="Three rows of eleven moons from new to full. The rows of the two models look like the row of true moons." slideshow={"slide_type": "-"}
 some = moons[::3]
 rows = {"true": some, "AE": picture(ae, code(ae, some)[0]), "VAE": picture(vae, code(vae, some)[0])}
 figures.image_rows(rows)
@@ -286,13 +289,14 @@ figures.image_rows(rows)
 assert squared_error(ae, moons) < squared_error(vae, moons)  # noise costs reconstruction, on every seed tried
 assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The auto-encoder has the smaller error, and its codes lie farther apart: it pays for neither."}
 # **Answer.** The auto-encoder has the smaller error, and its codes lie farther apart.
 #
 # **Why?** The auto-encoder cares about nothing but the error. The VAE must reconstruct in spite of the noise. It also
 # pays $\tfrac12 \mu^2$ for each code, which keeps its codes near 0.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Half way between crescent and full moon\n\nThe auto-encoder was never trained there: the code may have a *hole*. In a VAE, noise makes neighbours overlap.\n\n**Predict.** Half way, is the auto-encoder\u2019s picture a moon? Is the VAE\u2019s?"}
 # ## 3 · Half way between crescent and full moon
 #
 # Why add noise at all? The lecture takes the code of a full moon and the code of a crescent and asks what the decoder
@@ -314,7 +318,7 @@ def between(model):
     return picture(model, start + (end - start) * walk)
 
 
-# %% alt="Three rows from crescent to full moon. The cross-fade turns the disc grey; in the rows of both models the bright part grows as it does on the real moon."
+# %% alt="Three rows from crescent to full moon. The cross-fade turns the disc grey; in the rows of both models the bright part grows as it does on the real moon." slideshow={"slide_type": "slide"} slide={"text": "## No hole"}
 figures.image_rows({"cross-fade": cross_fade[::10], "AE": between(ae)[::10], "VAE": between(vae)[::10]})
 
 # %%
@@ -322,14 +326,15 @@ for name, model in {"AE": ae, "VAE": vae}.items():
     distance = distance_to_truth(between(model))
     print(f"{name:4} distance to the truth: half way {distance[50]:.2f}, worst {distance.max():.2f}")
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Both are. Nothing in the loss forbids holes, but a small smooth network has no room for them."}
 # **Answer.** Both are moons, if slightly blurred, and so is every other picture on the two lines. There is no hole.
 #
 # **Why?** Nothing in the auto-encoder's *loss* forbids holes, but its *network* does. The network is not linear, but
 # it is smooth, and the codes of 33 moons lie close together. A small smooth network has no room to do anything
 # strange between two of them.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What does a hole need?\n\nA decoder that can *turn* quickly. One change at a time: a deep network; codes far apart; waves $\\sin \\omega z$,\n$\\cos \\omega z$; faster waves; waves with codes far apart."}
 # ### What does a hole need?
 #
 # If this is right, a hole needs a decoder that can *turn* quickly: its output must be able to rise and fall on the
@@ -384,6 +389,7 @@ changes = {
     "waves, far apart": [waves, far_apart],
 }
 
+
 # %% [markdown]
 # Every case is trained with several seeds, as an auto-encoder and as a VAE. We follow the whole line from crescent to
 # full moon, and not only its middle, because a hole can lie anywhere. From now on we say that there is a hole where a
@@ -418,10 +424,10 @@ for case, change in changes.items():
     for name, kind in {"AE": AutoEncoder, "VAE": VAE}.items():
         models[case][name], lines[case][name] = train_seeds(kind, change, moons)
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** In which cases does the auto-encoder have holes? Does the VAE have them there too?"}
 # **Predict.** In which cases does the auto-encoder have holes? Does the VAE have them there too?
 
-# %% alt="For each case a group of points, one for each seed and kind of model: the worst distance on the line. Without waves all points lie low. With waves many of the auto-encoders' points lie far higher, some above the dotted line of the cross-fade; the VAEs' points stay low."
+# %% alt="For each case a group of points, one for each seed and kind of model: the worst distance on the line. Without waves all points lie low. With waves many of the auto-encoders' points lie far higher, some above the dotted line of the cross-fade; the VAEs' points stay low." slideshow={"slide_type": "slide"} slide={"text": "## Holes need waves"}
 figures.worst_places(lines, fade)
 
 # %%
@@ -436,7 +442,8 @@ for case in ("plain", "deep", "far apart"):  # slow decoders, whatever the seed
     assert count_holes(lines[case]["AE"]) == count_holes(lines[case]["VAE"]) == 0
 assert count_holes(lines["waves, far apart"]["AE"]) > 0
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only with waves; and there the VAE hardly ever has one."}
 # **Answer.** Without waves there are no holes, deep or not, and however far apart the codes start. Waves alone make
 # holes on some seeds. Faster waves, and waves with codes that start far apart, make them on nearly all. In the same
 # cases the VAE hardly ever has one.
@@ -512,11 +519,11 @@ def frames(model):
     return decode
 
 
-# %% alt="Two films from crescent to full moon, the auto-encoder's above the VAE's, and below them each model's distance to the nearest true moon along the line."
+# %% alt="Two films from crescent to full moon, the auto-encoder's above the VAE's, and below them each model's distance to the nearest true moon along the line." slideshow={"slide_type": "slide"} slide={"text": "## Walk along the line of codes"}
 decoders = {name: frames(model) for name, model in shown.items()}
 CodeLine(decoders, truth=truth[::5].reshape(-1, size, size), limits=limits, marks=marks)
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Can noise invent a moon?\n\nWe hide the phases between: five crescents and five moons that are nearly full.\n\n**Predict.** Half way, does the VAE show a phase in between? What would squared error prefer?"}
 # ### Can noise invent a moon?
 #
 # The lecture's picture has only two moons on the line, a crescent and a full moon, and nothing between them. So we
@@ -536,7 +543,7 @@ gap_lines = {}
 for name, kind in {"AE": AutoEncoder, "VAE": VAE}.items():
     gap_models[name], gap_lines[name] = train_seeds(kind, [], two_groups)
 
-# %% alt="Two panels against the position on the line. With all phases both models stay low. With a gap every curve has one peak nearly as high as the dotted cross-fade's: the VAE's peaks lie together near the middle, while the auto-encoder's are scattered, most of them nearer the crescent."
+# %% alt="Two panels against the position on the line. With all phases both models stay low. With a gap every curve has one peak nearly as high as the dotted cross-fade's: the VAE's peaks lie together near the middle, while the auto-encoder's are scattered, most of them nearer the crescent." slideshow={"slide_type": "slide"} slide={"text": "## No: the blend is an average"}
 figures.distance_along_line({"all phases": lines["plain"], "a gap": gap_lines}, fade)
 
 # %% alt="Two rows from crescent to full moon, both trained without the phases between. In the VAE's row the disc turns grey in the middle, as in a cross-fade."
@@ -547,7 +554,7 @@ for name in ("AE", "VAE"):
     # no moon in between was shown, so somewhere on the line every network is nearly as far off as the cross-fade
     assert gap_lines[name].amax(1).min() > 0.6 * fade.max()
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It shows a cross-fade. Noise makes neighbours blend; it cannot know the moons that nobody showed it."}
 # **Answer.** No. Half way, the VAE shows a cross-fade. Somewhere on its line the auto-encoder passes through a
 # cross-fade too, at a place that depends on the seed.
 #
@@ -621,6 +628,7 @@ print(f"noise {scales[half]:.2f}: the best of {n_orders} shuffled orders costs {
 assert shuffled[0].max() < 1e-6  # no overlap, no preference
 assert cheapest > 1.2  # noise tells the orders apart, and prefers the moons' own
 
+
 # %% [markdown]
 # **Answer.** The order does not matter when there is very little noise. Then no order costs anything, as in an
 # auto-encoder. Once the noise reaches the neighbouring codes, the moons' own order is cheaper than any shuffled order
@@ -651,7 +659,7 @@ for name in ("AE", "VAE"):
 # do. Its order comes from the encoder, a continuous function that gives similar pictures similar codes. What the
 # noise adds is a *cost* of disorder.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A gradient through a draw\n\n- **Reparameterization:** $z = \\mu + s\\,\\varepsilon$. One draw gives $f'(z)$.\n- **Score function:** never look inside $f$. One draw gives $f(z)\\, \\varepsilon / s$."}
 # ## 5 · A gradient through a draw
 #
 # The encoder must learn $\mu$ and $\sigma$, but a random draw stands between them and the loss. There are two ways to
@@ -699,7 +707,7 @@ gradients = {
     "score function, baseline": (values - values.mean()) * eps / s,
 }
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Are the estimates right on average? Which of them scatters most?"}
 # **Predict.** Are the estimates right on average? Which of them scatters most?
 
 # %%
@@ -714,7 +722,7 @@ for g in gradients.values():  # within five standard errors of the exact gradien
 score_ratio = (gradients["score function"].var() / slopes.var()).item()
 assert score_ratio > 2  # far beyond its own uncertainty of a few percent
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Slopes are worth more than values\n\n**Answer.** All are right on average. The score function scatters most, and the more dimensions the code has, the more."}
 # **Answer.** All three agree with the exact gradient to within a few standard errors. (They use the same draws, so
 # they tend to err in the same direction.) The score function scatters most, and a baseline takes away most of the
 # difference.
@@ -738,7 +746,7 @@ for d in dimensions:
     bowl["score function"].append((value * eps[:, 0]).var().item())
     bowl["score function, baseline"].append(((value - value.mean()) * eps[:, 0]).var().item())
 
-# %% alt="Against 1 to 50 dimensions on logarithmic axes: the variance of reparameterization stays at 1, the score function's climbs to over a thousand, and more slowly with a baseline."
+# %% alt="Against 1 to 50 dimensions on logarithmic axes: the variance of reparameterization stays at 1, the score function's climbs to over a thousand, and more slowly with a baseline." slideshow={"slide_type": "-"}
 figures.estimator_variances(dimensions, bowl, xlabel="dimensions of the code")
 
 # %%
@@ -795,6 +803,7 @@ for n in (2, 5, 20):
 for n, (mean, error) in results.items():
     assert abs(mean - (1 - 1 / n)) < 5 * error
 
+
 # %% [markdown]
 # **Answer.** It does, in small batches. The estimate is too small by the factor $1 - 1/n$.
 #
@@ -803,7 +812,7 @@ for n, (mean, error) in results.items():
 # draws above, nobody could have noticed. The score function still has its place, namely where $f$ has no slope, as
 # with discrete codes, games and language.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Let everyone mark their own exam\n\nThe network chooses its noise, and only the reconstruction counts ($\\beta = 0$)."}
 # ## 6 · Let everyone mark their own exam
 #
 # If the network may choose its noise, and only the reconstruction counts, how much noise will it choose? None, says
@@ -830,10 +839,10 @@ for number in range(n_seeds):
     free.append(VAE())
     noise["VAE without KL"].append(train(free[-1], moons, watch=relative_noise, beta=0.0))
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Does the noise reach 0? What becomes of the VAE?"}
 # **Predict.** Does the noise reach 0? What becomes of the VAE?
 
-# %% alt="Noise over spread during training, on a logarithmic axis. The one curve with the KL term levels off high up; the curves without it, one for each seed, fall well below it and gradually flatten."
+# %% alt="Noise over spread during training, on a logarithmic axis. The one curve with the KL term levels off high up; the curves without it, one for each seed, fall well below it and gradually flatten." slideshow={"slide_type": "slide"} slide={"text": "## All get 100"}
 figures.noise_histories(noise)
 
 # %%
@@ -855,7 +864,7 @@ assert last["VAE without KL"].mean() < last["VAE"].mean() / 2
 # what noise is left costs little: the error is nearer to the auto-encoder's than to the VAE's
 assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (errors["VAE"] - errors["AE"]).mean()
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It keeps falling. What is left of the VAE is an auto-encoder."}
 # **Answer.** The noise keeps falling. It can never *be* 0, because it is an exponential, but in the end the squared
 # error is close to that of the auto-encoder. What is left of the VAE is an auto-encoder.
 #
@@ -863,7 +872,7 @@ assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (errors["VAE"] -
 # for two reasons. The less noise is left, the less there is to gain by reducing it, and our learning rate goes to 0
 # at the end.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The price of noise\n\nBlue: $e^\\sigma$. Red: $1 + \\sigma$. Green: their difference.\n\n**Predict.** Where is the green curve lowest, and how much noise does that mean?"}
 # ## 7 · The price, drawn
 #
 # The lecture draws the price of $\sigma$ with three curves: $e^\sigma$ in blue, $1 + \sigma$ in red, and their
@@ -877,14 +886,14 @@ green = minimize_scalar(lambda t: math.exp(t) - (1 + t), bracket=(-1, 0.7), tol=
 lowest = green.x
 print(f"minimum found at σ = {lowest:.0e}, where the difference is {green.fun:.0e}")
 
-# %% alt="A rising exponential in blue and a straight line in red that touch at σ = 0. Their difference in green has its minimum, 0, at that point and rises on both sides."
+# %% alt="A rising exponential in blue and a straight line in red that touch at \u03c3 = 0. Their difference in green has its minimum, 0, at that point and rises on both sides." slideshow={"slide_type": "slide"} slide={"text": "## Noise of scale 1 is free"}
 figures.price_of_noise(sigma, sigma.exp(), 1 + sigma, lowest)
 
 # %% tags=["check"]
 assert abs(lowest) < 1e-6  # the curve is flat at its minimum, so σ is found to about the root of 1e-16
 assert abs(green.fun) < 1e-12
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** At $\\sigma = 0$. The red line is a tangent of the blue curve. The rest of the price is $m^2$."}
 # **Answer.** It is lowest at $\sigma = 0$, which means noise of scale 1.
 #
 # **Why?** The red line is the tangent of the blue curve at 0, and an exponential lies above all its tangents. Noise
@@ -907,7 +916,7 @@ distance = 0.5 * (c - a).square()  # (C, A)
 l2_codes = c[(distance + 0.5 * c.square()).argmin(0), 0]  # (A,) the best candidate for each
 l1_codes = c[(distance + c.abs()).argmin(0), 0]
 
-# %% alt="Penalized code against free code. The L2 line is straight, rises half as steeply as the dotted line without a penalty, and crosses zero once; the L1 line is flat at zero between −1 and 1."
+# %% alt="Penalized code against free code. The L2 line is straight, rises half as steeply as the dotted line without a penalty, and crosses zero once; the L1 line is flat at zero between \u22121 and 1."
 figures.penalized_codes(a, {"L2: ½c²": l2_codes, "L1: |c|": l1_codes})
 
 # %%
@@ -922,7 +931,7 @@ print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 # $\lvert c \rvert$ is 1 right up to 0. L2 makes codes small; L1 makes them sparse. The lecture's other reasons for a
 # penalty, such as less overfitting, do not depend on this.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two slips\n\nThe sign on the slide of the week before was wrong: $\\; T = \\sum_i \\left( e^{\\sigma_i} - (1 + \\sigma_i) + m_i^2 \\right)$.\n\n$\\sigma$ is a log-*variance* in $T$, and a log-*standard deviation* in $c = e^\\sigma \\varepsilon + m$.\n\n**Predict.** Under one of the two readings $T$ is exactly twice the KL. Which one?"}
 # ## 8 · Two slips
 #
 # All lectures have slips, and this one corrects the first of its two itself. **The sign.** On the slide of the week
@@ -967,7 +976,7 @@ print("largest |T − 2 KL| over 49 pairs (m, σ):")
 print(f"  σ a log-variance: {off_variance:.0e}")
 print(f"  σ a log-standard-deviation: {off_deviation:.1f}")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The factor 2 deserves care\n\n**Answer.** $T = 2\\,\\mathrm{KL}$ exactly if $\\sigma$ is the log-variance: $c = e^{\\sigma/2} \\varepsilon + m$.\n\nFor the lecture\u2019s own $c = e^\\sigma \\varepsilon + m$:\n\n$$\\mathrm{KL} = \\frac12 \\sum_i \\left( e^{2\\sigma_i} - 1 - 2\\sigma_i + m_i^2 \\right)$$"}
 # **Answer.** $T = 2\,\mathrm{KL}$ exactly if $\sigma$ is the logarithm of the variance, that is, with
 # $c = e^{\sigma/2} \varepsilon + m$.
 #
@@ -986,6 +995,7 @@ assert (T - (kl_deviation + 0.5 * m**2 - 0.5 * (sigma.exp() - 1) ** 2)).abs().ma
 # %%
 ratios = (T / kl_deviation)[kl_deviation > 1e-6]  # at m = σ = 0 both are 0
 print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.max():.2f} times the KL")
+
 
 # %% [markdown]
 # With $T$ the codes pay more than the bound asks, and noise of any scale other than 1 pays less. Both prices are
@@ -1059,6 +1069,7 @@ figures.codes_and_prior(z_line, densities, codes)
 for name, z in codes.items():
     print(f"{name}: {(z.abs() < 0.5).sum()} of {len(z)} codes lie between −0.5 and 0.5")
 
+
 # %% [markdown]
 # Nothing else had to change. Under both priors the codes crowd together at the two ends, where the moon hardly
 # changes. Between the ends, the normal prior draws them together near 0, whereas the two humps spread them out there,
@@ -1074,7 +1085,7 @@ for name, z in codes.items():
 # ## What the lecture said, what we measured
 
 
-# %% tags=["claims"]
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 def spread(values):
     return f"{values.mean():.2f} ± {values.std():.2f}"
 
@@ -1099,6 +1110,7 @@ Moons: 33 from new to full (phases hidden: 10), 20×20 pixels, {steps} steps of 
 """
 display(Markdown(claims))
 
+
 # %% [markdown]
 # ## Exercises
 #
@@ -1122,6 +1134,7 @@ def my_reparameterize(mu, logvar):
 # %%
 checks.reparameterize(my_reparameterize)
 
+
 # %% [markdown]
 # **2. The price.** Write the KL divergence to the standard normal, in nats and free of both slips.
 
@@ -1136,6 +1149,7 @@ def my_kl(mu, logvar):
 
 # %%
 checks.kl(my_kl)
+
 
 # %% [markdown]
 # **3. The loss.** Put both parts together, in nats per image. An average over pixels looks harmless in the first

@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# The VAE on MNIST\n\n- Pixels that have a probability, and a loss in nats per image\n- The two parts of the loss, and a popular mistake\n- What a sample is, and what lies between two digits\n- What a code says: distributed, but not disentangled"}
 # # 04 · The VAE on MNIST
 #
 # After this notebook you will be able to
@@ -51,7 +51,7 @@ n_few = 200 if FAST else 1_000  # a small training set, for overfitting
 few_epochs = 60 if FAST else 100  # of the model trained on it
 seed = 0
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Pixels that have a probability\n\nBrightness 0.7 means: white with probability 0.7. Training draws anew each time; the test digits are drawn once."}
 # ## 1 · Pixels that have a probability
 #
 # A VAE assigns a probability to an image. We therefore have to say which images are possible, and the simplest choice is
@@ -79,11 +79,12 @@ images = train_digits.images[:n_train].flatten(1)  # (N, 784), bytes
 x_test = fixed_binarization(test_digits.images[:n_test]).flatten(1)  # (T, 784), zeros and ones
 y_test = test_digits.labels[:n_test]  # (T,), used for colouring and choosing only
 
-# %% alt="Three rows of ten digits: smooth grey ones, then two rows in pure black and white whose edges are ragged and differ between the rows."
+# %% alt="Three rows of ten digits: smooth grey ones, then two rows in pure black and white whose edges are ragged and differ between the rows." slideshow={"slide_type": "-"}
 torch.manual_seed(seed)
 grey = train_digits.pixels(slice(0, 10)).flatten(1)
 rows = {"grey": grey, "drawn once": binarize(images[:10]), "drawn again": binarize(images[:10])}
 figures.labelled_rows(rows, shape)
+
 
 # %% [markdown]
 # You could also feed the grey values into the formula of the loss. Many tutorials do, and the training works, but the
@@ -98,7 +99,7 @@ figures.labelled_rows(rows, shape)
 # can be computed from them without loss of precision. Each network has one hidden layer.
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The model", "lines": "7-12"}
 class DigitVAE(nn.Module):
     def __init__(self, latent=20, hidden=400):
         super().__init__()
@@ -124,7 +125,7 @@ class DigitVAE(nn.Module):
 # **nats per image**, the unit in which most papers report it.
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The loss: sums over pixels, a mean over images\n\n$$-L_b = -\\,\\mathbb{E}_{q(z|x)}\\left[\\log P(x|z)\\right] + \\mathrm{KL}\\left(q(z|x)\\,\\|\\,P(z)\\right)$$", "lines": "2-3"}
 def log_bernoulli(logits, x):
     cross_entropy = binary_cross_entropy_with_logits(logits, x, reduction="none")  # (N, 784)
     return -cross_entropy.sum(1)  # (N,): log P(x|z) in nats
@@ -155,7 +156,7 @@ def reparameterize(mu, logvar):
 # Put together, these give the two parts of the loss.
 
 
-# %%
+# %% slideshow={"slide_type": "-"} slide={"lines": "2-5"}
 def parts_of_loss(model, x):
     mu, logvar = model.encode(x)  # (N, 20) each
     z = reparameterize(mu, logvar)  # one draw for each image
@@ -164,11 +165,11 @@ def parts_of_loss(model, x):
     return reconstruction, kl
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Before training\n\n**Predict.** A fresh network gives logits close to 0. How large is its reconstruction term for 784 pixels? And its KL?"}
 # **Predict.** A network with fresh random weights gives logits close to 0. Without running anything: about how large is its
 # reconstruction term for 784 pixels? And its KL?
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## A coin for each pixel", "show": "output"}
 torch.manual_seed(seed)
 vae = DigitVAE()
 with torch.no_grad():
@@ -179,7 +180,7 @@ print(f"untrained: reconstruction {reconstruction:.1f}, KL {kl:.2f} nats per ima
 # Logits of ±0.1 instead of 0 change log 2 by less than a thousandth; 3 % leaves room for other data.
 assert abs(reconstruction - pixels * math.log(2)) < 0.03 * pixels * math.log(2)
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** $784 \\cdot \\log 2 = 543$ nats, and a KL near 0. If your own VAE does not start near $D \\log 2$, its loss is\nprobably not in nats per image.\n\n---\n\n## Training\n\n**Predict.** One of the two parts of the loss rises during training. Which one, and why does an optimizer that minimizes\nthe sum let it?"}
 # **Answer.** The reconstruction is close to $784 \cdot \log 2 = 543$ nats, and the KL is close to 0.
 #
 # **Why?** A logit of 0 means a probability of ½. An untrained decoder tosses a coin for each pixel, and each coin costs
@@ -214,10 +215,10 @@ for _ in range(epochs):
 # %% [markdown]
 # The figure stacks the two parts, so that the upper edge is $-L_b$. The very first values are cut off at the top.
 
-# %% alt="Two coloured areas stacked over the training steps: the lower one, the KL, grows from nothing and levels off; the upper one, the reconstruction, shrinks quickly at first and then slowly, and so does their sum."
+# %% alt="Two coloured areas stacked over the training steps: the lower one, the KL, grows from nothing and levels off; the upper one, the reconstruction, shrinks quickly at first and then slowly, and so does their sum." slideshow={"slide_type": "slide"} slide={"text": "## The KL is the price of what the code says"}
 figures.loss_parts(history)
 
-# %%
+# %% slideshow={"slide_type": "fragment"}
 _, reconstruction_start, kl_start = history[0]
 _, reconstruction_end, kl_end = history[-1]
 display(
@@ -232,7 +233,8 @@ display(
 assert kl_end > kl_start or not on_mnist
 assert reconstruction_end + kl_end < reconstruction_start + kl_start
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A popular mistake\n\n`binary_cross_entropy_with_logits` averages over pixels by default. That is the same as $\\beta = 784$.\n\n**Predict.** What will the KL be after such a training, and what will all the samples look like?"}
 # **Why?** A code that says nothing about $x$ costs nothing, so the KL starts near 0 and the reconstruction is poor. The KL
 # is the price of what the encoder tells the decoder. Each nat of it is worth paying as long as it saves more than one nat
 # of reconstruction, and early in training it saves many.
@@ -264,7 +266,7 @@ def train(beta, epochs, rows=images):
     return model
 
 
-# %% alt="Two rows of ten pictures: the ten samples above are all the same blurred grey blob, which looks like the mean of the training images below."
+# %% alt="Two rows of ten pictures: the ten samples above are all the same blurred grey blob, which looks like the mean of the training images below." slideshow={"slide_type": "slide"} slide={"text": "## Posterior collapse"}
 averaged = train(beta=pixels, epochs=1, rows=images[:20_000])
 with torch.no_grad():
     _, kl_averaged = parts_of_loss(averaged, x_test)
@@ -278,7 +280,7 @@ print(f"KL after training with the averaged loss: {kl_averaged:.4f} nats")
 # %% tags=["check"]
 assert kl_averaged < 0.1 * kl_end  # three orders of magnitude below on MNIST
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The KL vanishes, and every sample is close to the mean image. A decoder that is told nothing can do no\nbetter.\n\n---\n\n## A loss from one draw\n\nOne $z$ for each image: the loss is an *estimate* of $-L_b$, right on average.\n\n**Predict.** Compute the loss of one fixed image 300 times. By how many nats does it scatter? And the mean over 128\nimages?"}
 # **Answer.** The KL vanishes, and every sample is the same blurred image, close to the mean of the training images.
 #
 # **Why?** Each nat of KL would now have to save 784 nats of reconstruction, and it cannot. So the encoder says nothing:
@@ -312,10 +314,10 @@ with torch.no_grad():
         batch_losses.append(float(reconstruction + kl))
 batch_losses = torch.tensor(batch_losses)
 
-# %% alt="Two histograms of 300 losses each, both centred at zero: that of a single image spreads over many nats, and that of a batch of 128 images is a narrow peak."
+# %% alt="Two histograms of 300 losses each, both centred at zero: that of a single image spreads over many nats, and that of a batch of 128 images is a narrow peak." slideshow={"slide_type": "slide"} slide={"text": "## Enough to train, not to compare"}
 figures.scatter_of_losses(single - single.mean(), batch_losses - batch_losses.mean())
 
-# %%
+# %% slideshow={"slide_type": "fragment"}
 display(
     Markdown(
         f"**Answer.** The loss of this one image has a standard deviation of {single.std():.1f} nats. "
@@ -381,7 +383,7 @@ print(f"largest difference between the two sides: {difference:.0e} nats")
 # %% tags=["check"]
 assert difference < 1e-9  # float64: one part in 10¹⁵ of a sum of 784 terms
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What \u201csample\u201d means\n\nTo sample, draw $z$ from the prior, and decode: each pixel gets a probability of white.\n\n**Predict.** Which row will show samples of this model: smooth grey digits, or speckled black-and-white ones?"}
 # ## 5 · Reconstructions, samples, and what "sample" means
 #
 # To **reconstruct** a test digit we encode it, take the mean of $q(z|x)$, and decode. To **sample**, we need no
@@ -391,7 +393,7 @@ assert difference < 1e-9  # float64: one part in 10¹⁵ of a sum of 784 terms
 # **Predict.** The model is a distribution over black-and-white images. Which of the lower two rows shows samples from it:
 # the smooth grey digits or the speckled ones?
 
-# %% alt="Four rows of ten digits: test digits in black and white; soft grey reconstructions of the same digits; soft grey samples, some of which are not clear digits; and the same samples in black and white with speckled edges."
+# %% alt="Four rows of ten digits: test digits in black and white; soft grey reconstructions of the same digits; soft grey samples, some of which are not clear digits; and the same samples in black and white with speckled edges." slideshow={"slide_type": "slide"} slide={"text": "## Means, and draws"}
 torch.manual_seed(seed)
 with torch.no_grad():
     reconstructions = torch.sigmoid(vae.decode(vae.encode(x_test[:10])[0]))  # (10, 784)
@@ -401,7 +403,7 @@ rows = {"test digits": x_test[:10], "reconstructed": reconstructions, "mean": pr
 figures.labelled_rows(rows, shape)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The speckled ones. Compare means with means, or draws with draws."}
 # **Answer.** The speckled ones. The grey image is the *mean* of many samples that share one $z$, and it is not itself an
 # image that the model can produce.
 #
@@ -427,7 +429,7 @@ with torch.no_grad():
     many_drawn = torch.bernoulli(torch.sigmoid(vae.decode(torch.randn(len(x_test), 20))))  # (T, 784)
 print(f"neighbours that differ: {edges(x_test):.0f} in a test digit, {edges(many_drawn):.0f} in a drawn one")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Between two digits\n\nA straight line from one code to the other; and a cross-fade, which mixes the pixels themselves.\n\n**Predict.** What does each of the two rows show half way?"}
 # Papers mostly show the means, because they look better. When you compare models by their samples, make sure that you
 # compare means with means, or draws with draws.
 #
@@ -441,7 +443,7 @@ print(f"neighbours that differ: {edges(x_test):.0f} in a test digit, {edges(many
 #
 # **Predict.** What does each of the two rows show half way?
 
-# %% alt="Two rows of eleven images that lead from one test digit to another: in the upper row a single shape changes step by step, in the lower row one digit fades out while the other fades in over it."
+# %% alt="Two rows of eleven images that lead from one test digit to another: in the upper row a single shape changes step by step, in the lower row one digit fades out while the other fades in over it." slideshow={"slide_type": "slide"} slide={"text": "## One shape, or two ghosts"}
 first = int((y_test == y_test[0]).nonzero()[0])
 second = int((y_test != y_test[0]).nonzero()[0])
 t = torch.linspace(0, 1, 11)[:, None]  # (11, 1)
@@ -452,6 +454,7 @@ with torch.no_grad():
     ends = torch.sigmoid(vae.decode(mu[[first, second]]))  # (2, 784)
 cross_fade = (1 - t) * ends[0] + t * ends[1]  # (11, 784)
 figures.labelled_rows({"through the code": decoded, "cross-fade": cross_fade}, shape)
+
 
 # %% [markdown]
 # One pair proves little. For 500 random pairs we count the *undecided* pixels, those with a probability between 0.3 and 0.7,
@@ -476,7 +479,7 @@ with torch.no_grad():
     half_way = torch.sigmoid(vae.decode((mu[a] + mu[b]) / 2))
 at_ends, in_code, in_pixels = undecided(end_a), undecided(half_way), undecided((end_a + end_b) / 2)
 
-# %%
+# %% slideshow={"slide_type": "fragment"}
 display(
     Markdown(
         f"**Answer.** Half way through the code there is one shape, if a blurred one; half way through the cross-fade "
@@ -563,7 +566,8 @@ print(f"the code: {information:.2f} of at most log {len(x_test)} = {math.log(len
 assert error_code < error_label or not on_mnist
 assert information > math.log(10) or not on_mnist
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Distributed is not disentangled\n\nThree properties of the pixels: *ink*, *slant* and *width*. How much of each does one of the 20 dimensions explain?\n\n**Predict.** Will ink be explained by one dimension, or by many?"}
 # **Answer.** A choice of one in ten carries at most $\log 10 = 2.3$ nats. The code tells nearly all the test images
 # apart, which takes about three times as many nats, and the image rebuilt from it has a far smaller error.
 #
@@ -615,7 +619,7 @@ for i in range(3):
     for j in range(20):
         alone[i, j] = r_squared(mu[:, j : j + 1], targets[:, i : i + 1])
 
-# %% alt="Three rows of 20 bars, one row each for ink, slant and width: each property is spread over several low bars, and a dashed line far above them shows what all dimensions explain together."
+# %% alt="Three rows of 20 bars, one row each for ink, slant and width: each property is spread over several low bars, and a dashed line far above them shows what all dimensions explain together." slideshow={"slide_type": "slide"} slide={"text": "## By many"}
 figures.shares(alone, together, names)
 
 # %%
@@ -628,7 +632,7 @@ display(Markdown(table))
 # %% tags=["check"]
 assert (best < together - 0.1).all() or not on_mnist
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** By many. Nothing in the loss asks for one property in each dimension."}
 # **Answer.** By many. No single dimension explains a property nearly as well as all of them together.
 #
 # **Why?** Nothing in the loss asks for one property in each dimension. The prior is the same in every direction, and
@@ -654,7 +658,7 @@ for dimension in (order[0], order[1], order[2], order[-1]):
         walks[f"KL {kl_each[dimension]:.2f}"] = torch.sigmoid(vae.decode(z))
 figures.labelled_rows(walks, shape)
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The price of information\n\nThe factor $\\beta$ makes information cheaper or dearer. We train with $\\beta$ = \u00bc, 1 and 4.\n\n**Predict.** What happens to a dimension that saves less reconstruction than it costs?"}
 # ## 8 · The price of information
 #
 # With the factor $\beta$ we can make information cheaper or dearer (Higgins et al. 2017). We train three networks that
@@ -677,7 +681,7 @@ for beta, model in models.items():
         mu_beta, logvar_beta = model.encode(x_test)
     kl_sorted[beta] = kl_to_prior(mu_beta, logvar_beta).mean(0).sort(descending=True).values  # (20,)
 
-# %% alt="Three falling curves, the KL of the 20 dimensions in descending order: the one for β = ¼ stays highest, the one for β = 4 is the lowest and falls almost to zero well before the last dimension."
+# %% alt="Three falling curves, the KL of the 20 dimensions in descending order: the one for \u03b2 = \u00bc stays highest, the one for \u03b2 = 4 is the lowest and falls almost to zero well before the last dimension." slideshow={"slide_type": "slide"} slide={"text": "## It is given up"}
 figures.kl_by_dimension(kl_sorted)
 
 # %% [markdown]
@@ -696,7 +700,7 @@ display(Markdown(table))
 if on_mnist:
     assert kl_sorted[0.25].sum() > kl_sorted[1].sum() > kl_sorted[4].sum()
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Its $q$ becomes the prior, and its KL falls to 0. Only with $\\beta = 1$ is the loss itself $-L_b$.\n\n---\n\n## Can a VAE overfit?\n\nThe KL is often called a regularizer.\n\n**Predict.** One model is trained on all our digits, one on only 1,000. How many nats lie between training and test digits?"}
 # **Answer.** It is given up. Its $q$ becomes the prior, its KL falls to 0, and the decoder learns to ignore it: posterior
 # collapse, one dimension at a time.
 #
@@ -730,7 +734,7 @@ def minus_elbo(model, x, draws=20):
     return total / draws
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## Yes", "show": "output"}
 x_train = binarize(few)  # also the first training digits of the main model
 gap_main = minus_elbo(vae, x_test) - minus_elbo(vae, x_train)
 gap_few = minus_elbo(overfitted, x_test) - minus_elbo(overfitted, x_train)
@@ -744,7 +748,7 @@ display(
 # %% tags=["check"]
 assert gap_few > gap_main + 5 or not on_mnist
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "The KL limits what a code says about *one* image. It does not limit what the weights remember about all of them."}
 # **Why?** The KL limits how much a code says about *one* image. It does not limit what the weights remember about all
 # of them, and a decoder with more than 300,000 weights can remember a lot about 1,000 images. The exact size of a small
 # gap is partly the luck of the draw: two different sets of 1,000 digits differ by a nat or so just because some digits
@@ -752,7 +756,7 @@ assert gap_few > gap_main + 5 or not on_mnist
 #
 # ## What the lecture said, what we measured
 
-# %% tags=["claims"]
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
@@ -764,6 +768,7 @@ claims = f"""
 Protocol: {len(images):,} training digits, binarized anew at each step; {epochs} epochs, one network, seed {seed}; {len(x_test):,} test digits in one fixed binarization.
 """
 display(Markdown(claims))
+
 
 # %% [markdown]
 # ## Exercises
@@ -788,6 +793,7 @@ def my_log_bernoulli(logits, x):
 
 # %%
 checks.log_bernoulli(my_log_bernoulli)
+
 
 # %% [markdown]
 # **2. New images.** No encoder is needed: the prior supplies $z$, and the decoder says what it looks like. `decode` gives

@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# How good is a VAE?\n\n- $-\\log P(x)$ by importance weights, and on which side it errs\n- An honest error bar, and the protocol behind a number\n- A prior like a flower, and why samples fail\n- Pixel after pixel: an exact likelihood"}
 # # 05 · How good is a VAE?
 #
 # After this notebook you will be able to
@@ -58,7 +58,7 @@ many = 100 if FAST else 500  # the largest number of draws of z
 components = 5 if FAST else 30  # of a mixture as the prior
 seed = 0
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Tighten the bound\n\nDraw $k$ codes from $q(z|x)$ and average their weights:\n\n$$w_i = \\frac{P(x|z_i)\\,P(z_i)}{q(z_i|x)}, \\qquad -\\log P(x) \\le -\\,\\mathbb{E}\\Big[\\log \\frac1k \\sum_{i=1}^k w_i\\Big]$$\n\nFor $k = 1$ this is $-L_b$."}
 # ## 1 · Five lines
 #
 # In [The VAE on MNIST](04_vae.ipynb) we maximized $L_b$, a lower bound on $\log P(x)$. To judge how good a model is, we
@@ -122,7 +122,7 @@ def q_of(model, x):
     return Independent(Normal(mu, torch.exp(0.5 * logvar)), 1)  # N Gaussians over codes
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## Five lines", "lines": "2-6"}
 def importance_weighted_nll(model, prior, x, k):
     q = q_of(model, x)
     z = q.sample((k,))  # (k, N, 20)
@@ -145,10 +145,10 @@ def nll(model, x, k, prior=None):
     return torch.cat(parts)  # (N,)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** How many nats does the bound gain from $k = 1$ to $k = 50$, and how many more from there to the largest $k$?"}
 # **Predict.** How many nats will the bound gain from $k = 1$ to $k = 50$, and how many more from there to the largest $k$?
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## Always state the k", "show": "output"}
 torch.manual_seed(seed)
 nlls = {}
 for k in (1, 50, many):
@@ -162,7 +162,7 @@ assert nlls[many].mean() < nlls[50].mean() + 0.1
 # The package's function computes the same from draws of its own, which differ by hundredths of a nat.
 assert abs(evaluation.nll(vae, x_test, 50, progress=False)[50].mean - nlls[50].mean()) < 0.3
 
-# %%
+# %% slideshow={"slide_type": "-"}
 gain_first = float((nlls[1] - nlls[50]).mean())
 gain_then = float((nlls[50] - nlls[many]).mean())
 display(
@@ -172,7 +172,7 @@ display(
     )
 )
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "All three are upper bounds on average: a rare draw that matters most comes later."}
 # **Why?** With one draw the gap is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$, which is positive because our
 # Gaussian $q$ does not have the shape of the true posterior. With many draws, some fall where the true posterior is
 # much larger than $q$, and these contribute most to the mean. Such draws are rare, so each further nat takes many more
@@ -188,7 +188,7 @@ for row in range(3):
     measured = quality[f"four minutes, seed {row}"]["nll"]  # k: [mean, standard error]
     print(f"seed {row}: ", "   ".join(f"k = {k}: {mean:.2f}" for k, (mean, _) in measured.items()))
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Where does the bound end?\n\nWith a code of two numbers, $P(x) = \\int P(z)\\,P(x|z)\\,dz$ can be computed on a grid of 15,000 codes."}
 # Always state the $k$ behind a number. Half a nat can decide between two good models, and the results for $k = 50$ and
 # $k = 5{,}000$ differ by more than that.
 #
@@ -230,7 +230,7 @@ def exact_nll(model, x, side=grid_side, reach=4.5):
     return -(torch.stack(parts).logsumexp(0) + log_area)  # (T,)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** How far above the exact value is the bound with 1 draw, with 50, and with the largest number?"}
 # **Predict.** For this model, how far above the exact value will the bound be with 1 draw, with 50, and with the
 # largest number?
 
@@ -240,7 +240,7 @@ flat_nlls = {}
 for k in (1, 5, 50, many):
     flat_nlls[k] = nll(flat_vae, x_test, k)  # (T,)
 
-# %% alt="The bound on the NLL falls with the number of draws on a logarithmic axis, steeply at first, and flattens out just above a dashed horizontal line, the exact integral."
+# %% alt="The bound on the NLL falls with the number of draws on a logarithmic axis, steeply at first, and flattens out just above a dashed horizontal line, the exact integral." slideshow={"slide_type": "slide"} slide={"text": "## The bound errs on the safe side"}
 figures.bound_and_integral(flat_nlls, exact)
 
 # %% tags=["check"]
@@ -255,7 +255,7 @@ for k in flat_nlls:
     share = float((gap > 1).float().mean())
     print(f"k = {k:<3}  {gap.mean():.2f} nats above the integral; more than a nat for {share:.0%} of images")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A nat or two with one draw, a fraction of a nat with many; a few images keep a large gap.\n\n---\n\n## A mixture of infinitely many\n\nDraw $K$ codes from the *prior*. Each is a distribution over images; together they are a mixture of $K$ components.\n\n**Predict.** How many components do we need to come within a nat of the integral?"}
 # **Answer.** With one draw the bound is too high by a nat or two, and with many draws by a fraction of a nat. Look at
 # the shares, too: with many draws most images have hardly any gap left, while a few keep a large one.
 #
@@ -282,7 +282,7 @@ mixture_nlls = {}
 for size in sizes:
     mixture_nlls[size] = math.log(size) - log_px_z[:size].logsumexp(0)  # (T,)
 
-# %% alt="The NLL of a mixture falls as the number of its components grows from one to ten thousand, steeply at first, until it meets the dashed line of the exact integral."
+# %% alt="The NLL of a mixture falls as the number of its components grows from one to ten thousand, steeply at first, until it meets the dashed line of the exact integral." slideshow={"slide_type": "slide"} slide={"text": "## A sum becomes an integral"}
 figures.mixture_and_integral(mixture_nlls, exact)
 
 # %% [markdown]
@@ -297,7 +297,7 @@ for size in sizes:
 # %% tags=["check"]
 assert distance[10_000] < distance[100] < distance[1] or not on_mnist
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Between a hundred and a thousand, in the plane. In 20 dimensions no number would do: that is what $q$ is for.\n\n---\n\n## How sure are we?\n\nEvery NLL is a mean over test images, so it has a standard error.\n\n**Predict.** The NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the difference noise?"}
 # **Answer.** Between a hundred and a thousand, for this model. Two numbers say little about a digit, so the decoded
 # images are blurred, and each code serves many digits.
 #
@@ -341,10 +341,10 @@ for s in seeds[1:]:
 # %% [markdown]
 # A picture shows why the two kinds of error differ so much.
 
-# %% alt="A cloud of points along the diagonal: images that are improbable under one network are improbable under the other, too."
+# %% alt="A cloud of points along the diagonal: images that are improbable under one network are improbable under the other, too." slideshow={"slide_type": "slide"} slide={"text": "## Compare image by image"}
 figures.image_by_image(of_seed[seed], of_seed[seed + 1], f"seed {seed}", f"seed {seed + 1}")
 
-# %%
+# %% slideshow={"slide_type": "fragment"}
 paired_se = standard_error(of_seed[seed + 1] - of_seed[seed])
 single_se = standard_error(of_seed[seed])
 means = torch.stack([values.mean() for values in of_seed.values()])
@@ -358,7 +358,8 @@ display(
 # %% tags=["check"]
 assert paired_se < single_se / 2 or not on_mnist
 
-# %% [markdown]
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the pixels are\n\n- **drawn:** each pixel anew, with its brightness as the probability of white\n- **threshold:** white if brighter than \u00bd\n- **grey:** the grey value, put into the cross-entropy\n\n**Predict.** Which reaches the lowest loss, and does that make it the best model?"}
 # **Why?** Some digits are hard for every network: a thick, unusual 8 may cost a hundred nats more than a plain 1. This
 # variation between images dominates the standard error of each mean, and most of it cancels when we take the difference
 # *image by image*. So there are three different uncertainties, and you must state which one you quote:
@@ -421,7 +422,7 @@ on_drawn = {
     "grey": minus_elbo(grey_vae, x_test),
 }
 
-# %% alt="Two bars for each of three ways to treat pixels. Measured on its own pixels, the model trained on thresholded ones has the lowest bar by many nats; measured on drawn pixels, all three bars are about equal."
+# %% alt="Two bars for each of three ways to treat pixels. Measured on its own pixels, the model trained on thresholded ones has the lowest bar by many nats; measured on drawn pixels, all three bars are about equal." slideshow={"slide_type": "slide"} slide={"text": "## The number measures the data, too"}
 figures.protocols(as_trained, on_drawn)
 
 # %%
@@ -434,7 +435,7 @@ if on_mnist:
     assert as_trained["threshold"] < as_trained["drawn"] - 3
     assert on_drawn["threshold"] > as_trained["threshold"] + 3
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The thresholded one. Measured on drawn pixels it has no advantage left."}
 # **Answer.** The thresholded pixels give by far the lowest number, but that does not make the model better. Measured on
 # drawn pixels, the same network has no advantage left.
 #
@@ -459,7 +460,7 @@ if on_mnist:
 # %%
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: the second layer, a smooth activation, the bias\u2019s start, a falling learning\nrate, the slow start of the KL, a larger batch, or 32 dimensions?"}
 # What makes the model of the second row good? `benchmarks/quality.py` also took its ingredients away, one at a time.
 # One of them is the *slow start of the KL*: the factor of the KL rises from 0 to 1 over the first tenth of the
 # training. The comparison uses *separate* runs of only 30 epochs, in which the learning rate falls, and the factor
@@ -470,10 +471,10 @@ display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safeten
 # the mean image as the start of the decoder's last bias, a learning rate that falls along a cosine, the slow start of
 # the KL, a larger batch with a higher rate, or 32 dimensions in place of 20?
 
-# %% alt="Horizontal bars show the nats lost when one ingredient is taken away: without the second layer the loss is by far the largest, without four others it is between one and two nats, and with fewer dimensions nothing is lost."
+# %% alt="Horizontal bars show the nats lost when one ingredient is taken away: without the second layer the loss is by far the largest, without four others it is between one and two nats, and with fewer dimensions nothing is lost." slideshow={"slide_type": "slide"} slide={"text": "## Nats lost without each ingredient"}
 lost = figures.ingredients(quality)
 
-# %%
+# %% slideshow={"slide_type": "fragment"}
 biggest = max(lost, key=lost.get)
 display(
     Markdown(
@@ -482,7 +483,7 @@ display(
     )
 )
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A prior like a flower\n\nThe lecture: the prior may have any shape, because the network that follows is powerful enough.\n\n**Predict.** A normal prior or a flower: which gives the better likelihood? Is the difference larger than the spread\nbetween seeds?"}
 # **Why?** With a second layer and a little more width, both networks can represent more complicated functions; most of
 # the other ingredients make such networks easier to train. More dimensions of $z$ buy nothing, because surplus
 # dimensions collapse to the prior.
@@ -526,10 +527,10 @@ for prior, models in planes.items():
     means = [exact_nll(model, x_test).mean() for model in models]
     exact_means[prior] = torch.stack(means)  # (seeds,)
 
-# %% alt="Two columns of points, the exact NLL for each seed under the normal prior and under the flower-shaped prior, with a bar for each mean."
+# %% alt="Two columns of points, the exact NLL for each seed under the normal prior and under the flower-shaped prior, with a bar for each mean." slideshow={"slide_type": "slide"} slide={"text": "## Exact likelihoods, several seeds"}
 figures.seeds(exact_means)
 
-# %%
+# %% slideshow={"slide_type": "fragment"}
 mean_normal, mean_flower = float(exact_means["normal"].mean()), float(exact_means["flower"].mean())
 spread_normal, spread_flower = float(exact_means["normal"].std()), float(exact_means["flower"].std())
 prior_gap = mean_flower - mean_normal
@@ -566,14 +567,14 @@ figures.sheets({"normal": flat_vae.generate(30), "flower": flower_vae.generate(3
 # Drag through the plane of the first model. Where the numerals are dense you meet digits; where two groups meet, you
 # see hybrids; where there are no numerals, the decoder was never asked to draw anything.
 
-# %% alt="On the left, the plane with numerals at the codes of test digits; on the right, a square grid of images decoded from points of the same plane, in which digits turn into one another."
+# %% alt="On the left, the plane with numerals at the codes of test digits; on the right, a square grid of images decoded from points of the same plane, in which digits turn into one another." slideshow={"slide_type": "slide"} slide={"text": "## Where are the codes, and where does the prior draw?"}
 LatentExplorer(
     lambda z: torch.sigmoid(flat_vae.decoder(z)).reshape(-1, *shape),
     flat_vae.encode(x_test)[0].detach(),
     y_test if train_digits.n_classes <= 10 else None,  # a point is shown as one numeral
 )
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why samples fail\n\nThe decoder is trained on codes from the *aggregate posterior* $q(z)$; samples start from $P(z)$. We fit a mixture to the\ncodes, and use it as the prior.\n\n**Predict.** Will the samples improve visibly? And the NLL?"}
 # **Answer.** Those where the codes of real digits hardly ever fall. The average of $q(z|x)$ over all images is called
 # the **aggregate posterior**, $q(z)$. The decoder is trained on codes from $q(z)$, but samples start from codes from
 # $P(z)$. Wherever the two differ, a sample begins at a place for which the decoder was never trained.
@@ -604,7 +605,7 @@ means = torch.as_tensor(fitted.means_).float()  # (K, 20)
 covariances = torch.as_tensor(fitted.covariances_).float()  # (K, 20, 20)
 mixture_prior = MixtureSameFamily(Categorical(weights), MultivariateNormal(means, covariances))
 
-# %% alt="Two sheets of samples from the same decoder: with codes from the normal prior, many are broken or blurred; with codes from the fitted mixture, most are clear digits."
+# %% alt="Two sheets of samples from the same decoder: with codes from the normal prior, many are broken or blurred; with codes from the fitted mixture, most are clear digits." slideshow={"slide_type": "slide"} slide={"text": "## The same decoder, another prior"}
 torch.manual_seed(seed)
 with torch.no_grad():
     from_normal = torch.sigmoid(vae.decoder(vae.prior.sample((1_000,))))  # (1000, 784)
@@ -639,7 +640,7 @@ if on_mnist:
     assert sure["normal prior"] < sure["mixture"]
     assert gain.mean() > 0
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The samples improve a great deal, the NLL by only a few nats out of a hundred.\n\n---\n\n## Pixel after pixel\n\n$$P(x) = \\prod_{i=1}^{784} P(x_i \\,|\\, x_1, \\dots, x_{i-1})$$\n\nEach factor is a logistic regression. There is no $z$, no $q$ and no bound."}
 # **Answer.** The samples improve a great deal, while the NLL improves by only a few nats out of a hundred.
 #
 # **Why?** We repaired the mismatch between $P(z)$ and $q(z)$, and nothing else. Such priors can also be learned
@@ -692,7 +693,7 @@ nn.init.normal_(tiny.weight)
 every_image = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)  # (16, 4)
 assert abs(tiny.log_prob(every_image).exp().sum() - 1) < 1e-5  # float32
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Is its exact NLL better or worse than the bound of our VAE?"}
 # **Predict.** This model has one layer and no code. Will its exact NLL be better or worse than the bound of our VAE, which has
 # four layers, twice as many weights in use, and the same training digits?
 
@@ -711,7 +712,7 @@ for _ in range(pixel_epochs):
 # No bound is needed here: we compute the exact NLL of the test images and compare it image by image with the bound of
 # the VAE.
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## A pixel resembles its neighbours", "show": "output"}
 with torch.no_grad():
     pixel_nll = -pixelwise.log_prob(x_test)  # (T,), exact
 pixel_difference = pixel_nll - nlls[many]  # (T,)
@@ -722,6 +723,7 @@ display(
         f"{standard_error(pixel_difference):.1f}."
     )
 )
+
 
 # %% [markdown]
 # What do its samples look like? They have to be drawn one pixel after another.
@@ -736,7 +738,7 @@ def draw(model, n):
     return x
 
 
-# %% alt="Rows of ten black-and-white images. Pixel after pixel gives solid strokes and stray dots, but few clear digits; the VAE's drawn pixels give speckled shapes; and, where it is shown, the shipped model that joins both gives thin, connected strokes and mostly clear digits."
+# %% alt="Rows of ten black-and-white images. Pixel after pixel gives solid strokes and stray dots, but few clear digits; the VAE's drawn pixels give speckled shapes; and, where it is shown, the shipped model that joins both gives thin, connected strokes and mostly clear digits." slideshow={"slide_type": "-"}
 torch.manual_seed(seed)
 rows = {"pixel after pixel": draw(pixelwise, 10), "our VAE, drawn": torch.bernoulli(from_normal[:10])}
 if on_mnist:
@@ -769,7 +771,7 @@ if on_mnist:
 #
 # ## What the lecture said, what we measured
 
-# %% tags=["claims"]
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 spread = f"{mean_normal:.1f} (± {spread_normal:.1f}), flower {mean_flower:.1f} (± {spread_flower:.1f})"
 surely = abs(prior_gap) > 3 * prior_se
 if on_mnist:
@@ -795,6 +797,7 @@ Protocol: {len(images):,} training digits, drawn black or white anew at each ste
 """
 display(Markdown(claims))
 
+
 # %% [markdown]
 # ## Exercises
 #
@@ -816,6 +819,7 @@ def my_nll_bound(log_px_z, log_pz, log_qz):
 
 # %%
 checks.nll_bound(my_nll_bound)
+
 
 # %% [markdown]
 # **2. A paired error bar.** Two models were measured on the same $N$ images. Return the standard error of the

@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# The conditional VAE\n\n- Tell the networks the label: what is left for $z$?\n- One style, ten digits\n- What the code still says about the label\n- The same model as a classifier, and what $P(x)$ cannot recognize"}
 # # 06 · The conditional VAE
 #
 # After this notebook you will be able to
@@ -57,7 +57,7 @@ uci_steps = 300 if FAST else 1_500  # for the second corpus
 retrain = False  # True: train the shipped model again, which takes a few minutes
 seed = 0
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Tell it the label\n\nCondition every term on $y$, and each line of the derivation still holds:\n\n$$\\log P(x|y) \\ge E_{q(z|x,y)}[\\log P(x|z,y)] - \\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))$$\n\nThe label is a *one-hot* vector, appended to $x$ for the encoder and to $z$ for the decoder."}
 # ## 1 · Tell it the label
 #
 # The code $z$ of a VAE must say everything about a digit: which of the ten it is, and how it is written. But often we
@@ -94,7 +94,7 @@ def beside(v, y):
 # VAE of the last chapter.
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The label, beside x and beside z", "lines": "10-17"}
 class LabelledVAE(nn.Module):
     def __init__(self, to_encoder=True, to_decoder=True, latent=2, width=256):
         super().__init__()
@@ -171,7 +171,7 @@ def train_small(beta=1.0, **arguments):
     return model.eval(), history
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which network needs the label?\n\nWe tell it to both, to the decoder only, to the encoder only, or to neither. Their codes have two numbers.\n\n**Predict.** Ask each for rows of the digits from 0 to 9. Whose rows will be right? In whose plane do the labels lie in\nseparate regions?"}
 # ## 2 · Which network needs the label?
 #
 # We train four models with the same networks and the same short training. The label is told to both networks, to the
@@ -239,7 +239,7 @@ with torch.no_grad():
         rows[name] = model.decode(z, every.repeat(5)).sigmoid()  # (50, 784)
         codes[name] = model.encode(x_test[few], y_test[few])[0]  # mu, (800, 2)
 
-# %% alt="Above: sheets of digits; where the decoder is told, each row shows 0 to 9, otherwise each row repeats one image. Below: codes drawn as numerals; mixed in one cloud where the decoder is told, in regions of their own otherwise, the zeros and ones far out."
+# %% alt="Above: sheets of digits; where the decoder is told, each row shows 0 to 9, otherwise each row repeats one image. Below: codes drawn as numerals; mixed in one cloud where the decoder is told, in regions of their own otherwise, the zeros and ones far out." slideshow={"slide_type": "slide"} slide={"text": "## The decoder draws"}
 figures.told(rows, codes, y_test[few], train.shape)
 
 # %% tags=["check"]
@@ -249,7 +249,7 @@ if on_mnist:
     assert min(right["both"], right["the decoder"]) > 0.5  # in spite of the short training
     assert comparable["both"] < comparable["neither"]  # two numbers have no room for the label
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The rows are right where the *decoder* is told. The labels lie apart where it is not."}
 # **Answer.** The rows are right where the *decoder* is told. The labels lie in regions of their own where it is not, as
 # far as two numbers have room for ten regions.
 
@@ -262,7 +262,7 @@ if on_mnist:
 # told which digit it is. The encoder can mostly *see* which digit it is. But only an encoder that is told the label can
 # be asked for the code of the same picture under *another* label, $q(z|x, y')$, which section 7 needs.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "notes"}
 # ## 3 · One style, ten digits
 #
 # From here on we use the package's `ConditionalVAE`, which tells both networks. We load a wider one, with two layers of
@@ -290,17 +290,17 @@ def in_all_labels(model, z):
     return model.likelihood(z, every).mean  # (N, 10, 784)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## One style, ten digits\n\nEach row is one $z$ from the prior, each column one label.\n\n**Predict.** What will the images of a row have in common? Nobody has told the networks what \u201cstyle\u201d is."}
 # Each row below is one $z$ drawn from the prior, each column one label.
 #
 # **Predict.** What will the images of a row have in common? Nobody has told the networks what "style" is.
 
-# %% alt="A sheet of eight rows and ten columns of digits. Each column shows one digit from 0 to 9; the digits of a row are alike in slant and thickness."
+# %% alt="A sheet of eight rows and ten columns of digits. Each column shows one digit from 0 to 9; the digits of a row are alike in slant and thickness." slideshow={"slide_type": "slide"} slide={"text": "## One z a row, one label a column"}
 torch.manual_seed(seed)
 figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z a row, one label a column", train.shape)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Slant, thickness, width: much of what one would call a handwriting."}
 # **Answer.** Slant, thickness, width: much of what one would call a handwriting.
 
 # %% [markdown]
@@ -308,7 +308,7 @@ figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z a row, one label a 
 # all digits in the same way needs to be learned only once. Nothing *forces* the slant of a 1 and that of an 8 to be
 # coded alike; it is merely cheaper for one network with shared weights. The next section measures how far it goes.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The style of a real digit\n\nEncode a test digit with its label, then decode this $z$ with each of the ten labels.\n\n**Predict.** A slanted 1 passes its slant on to the other digits. Does a thick 1 make a thick 8?"}
 # ## 4 · The style of a real digit
 #
 # Now let the encoder find the style. We take a test digit $x$ with its label $y$ and encode it. The mean of $q(z|x, y)$
@@ -329,7 +329,7 @@ second = [int((y_test == label).nonzero()[:2][-1]) for label in every]  # the se
 x_ten, y_ten = x_test[second], y_test[second]
 transferred = in_all_labels(cvae, style_of(cvae, x_ten, y_ten))  # (10, 10, 784)
 
-# %% alt="On the left a column of ten test digits, beside each a row of ten decoded digits, 0 to 9, in a similar slant and thickness. An orange frame marks in each row the digit that the original shows."
+# %% alt="On the left a column of ten test digits, beside each a row of ten decoded digits, 0 to 9, in a similar slant and thickness. An orange frame marks in each row the digit that the original shows." slideshow={"slide_type": "slide"} slide={"text": "## Styles of ten test digits"}
 figures.transfers(test.pixels(second), transferred, y_ten, train.shape)
 
 
@@ -383,7 +383,7 @@ kept = {
     "ink": follows(ink(x_some), ink(moved), y_some),
 }
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The eye is easily pleased, so we measure", "show": "output"}
 obeyed = referee.accuracy(moved.flatten(0, 1), every.repeat(len(moved)))
 for aspect, r in kept.items():
     print(f"{aspect} follows the original with correlation {r:.2f}")
@@ -394,11 +394,11 @@ if on_mnist:
     assert min(kept.values()) > 0.4  # chance would give 0 ± 0.03
     assert obeyed > 0.9
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** Yes: both follow the original closely, though not perfectly, and the digit is the one asked for."}
 # **Answer.** Yes: both aspects follow the original closely, though not perfectly, and the digit is still the one asked
 # for.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. One cuts by planes, the other\ncan bend.\n\n**Predict.** From which codes will the linear probe read the label? Will the other one read more?"}
 # ## 5 · What does the code still tell about the label?
 #
 # It is tempting to say that $z$ keeps *only* the style. The lecture does not say so. Is it true?
@@ -442,7 +442,7 @@ for name, (fit, held) in pairs.items():
     linear = linear_probe(fit, y_fit, held, y_held)
     read[name] = {"linear probe": linear, "curved probe": curved_probe(fit, held)}
 
-# %% alt="Pairs of bars. Raw pixels and the codes of the plain VAE are read by both probes for most digits. Of the conditional VAE the linear probe reads little more than the dotted line of chance, the curved probe much more from the mean of q and a little more from a drawn z."
+# %% alt="Pairs of bars. Raw pixels and the codes of the plain VAE are read by both probes for most digits. Of the conditional VAE the linear probe reads little more than the dotted line of chance, the curved probe much more from the mean of q and a little more from a drawn z." slideshow={"slide_type": "slide"} slide={"text": "## What a probe can read"}
 figures.probes(read, chance)
 
 # %% tags=["check"]
@@ -453,12 +453,12 @@ if on_mnist:
     assert read["plain VAE, drawn z"]["linear probe"] > 0.6
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The linear probe almost nothing, the curved one far more than chance: $z$ does *not* keep only the style."}
 # **Answer.** The linear probe reads almost nothing from the conditional code. The curved probe reads far more than
 # chance from the mean of $q$, and a little from a drawn $z$. So $z$ does *not* keep only the style. A linear probe
 # alone would have told us otherwise: it shows what *it* cannot read, not what is not there.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the KL term charges for\n\n$$E_{x|y}\\big[\\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))\\big] = I(z; x|y) + \\mathrm{KL}(q(z|y) \\,\\|\\, P(z))$$\n\n- $I(z; x|y)$ is the style: we want to pay for it.\n- The second part is 0 only if the codes of the label fill the prior exactly. Training has no reason to bring it to 0."}
 # **Why?** Ask what the KL term charges for. Fix a label $y$, average over its images, and call $q(z|y)$ the average of
 # their $q(z|x, y)$. Then
 #
@@ -507,7 +507,7 @@ two_parts = {int(label): kl_in_two_parts(small["both"], label) for label in ever
 total, information, of_label = torch.tensor(list(two_parts.values())).mean(0).tolist()
 print(f"E[KL] {total:.2f} = I(z; x|y) {information:.2f} + KL(q(z|y)‖P(z)) {of_label:.2f} nats")
 
-# %% alt="Stacked bars, one for each label. The plain lower part is the information about the image, the hatched part on top the mismatch between the codes of this label and the prior. It is above zero for every label, and much larger for some than for others."
+# %% alt="Stacked bars, one for each label. The plain lower part is the information about the image, the hatched part on top the mismatch between the codes of this label and the prior. It is above zero for every label, and much larger for some than for others." slideshow={"slide_type": "slide"} slide={"text": "## Style, and a little of the label"}
 figures.parts(two_parts)
 
 # %% tags=["check"]
@@ -520,7 +520,7 @@ if on_mnist:
 # %% [markdown]
 # Most of what the code costs is style. But the second part is not 0 for any label.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How good are the samples?\n\n*Accuracy:* for how many does a classifier read the digit asked for? *Diversity:* how far apart are two of a label?"}
 # ## 6 · How good are the samples?
 #
 # Ask a classifier that has never seen a VAE: for how many samples does it read the digit that was asked for? On its own
@@ -542,7 +542,7 @@ def judge(images, labels):
     return float(accuracy), in_pixels, within_class_diversity(features, labels)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each $z$ is multiplied by a *temperature*. What does a lower one do to the accuracy? And to the diversity?"}
 # Two anchors: the test digits themselves, and a "model" without any $z$, which draws each pixel on its own with its
 # mean over the label. Then come samples of the conditional VAE. Each $z$ is multiplied by a *temperature* before it is
 # decoded, so that below 1 it is less extreme.
@@ -565,7 +565,7 @@ for name, images in drawn.items():
     accuracy, in_pixels, in_features = judge(images, asked)
     verdicts[name] = (accuracy, in_pixels / real[1], in_features / real[2])
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## Neither number says anything alone", "show": "output"}
 for name, (accuracy, in_pixels, in_features) in verdicts.items():
     print(
         f"{name:>28}: {accuracy:6.1%} read as asked, diversity {in_pixels:4.0%} pixels, {in_features:4.0%} features"
@@ -579,7 +579,7 @@ if on_mnist:
     assert noise[1] > 0.95 and noise[2] < 0.8  # noise is diverse in pixels, not in features
     assert verdicts["temperature 0.75"][2] < verdicts["temperature 1.0"][2]
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** A lower temperature raises the accuracy and lowers the diversity."}
 # **Answer.** A lower temperature raises the accuracy and lowers the diversity.
 
 # %% [markdown]
@@ -591,7 +591,7 @@ if on_mnist:
 #
 # Here are samples, and those that the classifier read as another digit.
 
-# %% alt="Fifty black and white samples in five rows: digits from 0 to 9 in every row, most of them clearly legible, with ragged edges."
+# %% alt="Fifty black and white samples in five rows: digits from 0 to 9 in every row, most of them clearly legible, with ragged edges." slideshow={"slide_type": "slide"} slide={"text": "## Samples at temperature 0.9"}
 figures.samples(drawn["temperature 0.9"], train.shape)
 
 # %%
@@ -679,7 +679,7 @@ if on_mnist:
 # upwards, by more for fewer draws. The slack is small: for most images the model is sure of the label, and the
 # inequality is nearly tight.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Can it recognize images that are no digits?\n\nA detector rejects whatever is less probable than the test digits are.\n\n**Predict.** A blank page, a short stroke, a frame, and noise: which will be less probable than most test digits?"}
 # ### Can it recognise images that are no digits?
 #
 # One use of $P(x)$ suggests itself. An image that is not a digit should get a low probability. So let a detector reject
@@ -706,7 +706,7 @@ for name, value in nll_of.items():
     passes[name] = float((nll_x > value).double().mean())  # test digits that are less probable
     print(f"{name:>12}: −log P(x) {value:6.1f} nats; {passes[name]:.0%} of the test digits are less probable")
 
-# %% alt="Above: a black image, one with a short white stroke, one with a white frame, and noise. Below: a histogram of the negative log-likelihoods of test digits with four vertical lines; blank page and short stroke lie at its left end, frame and noise far to the right."
+# %% alt="Above: a black image, one with a short white stroke, one with a white frame, and noise. Below: a histogram of the negative log-likelihoods of test digits with four vertical lines; blank page and short stroke lie at its left end, frame and noise far to the right." slideshow={"slide_type": "slide"} slide={"text": "## The detector fails"}
 figures.foreign({name: image.flatten() for name, image in foreign.items()}, nll_of, nll_x, train.shape)
 
 # %% tags=["check"]
@@ -714,7 +714,7 @@ if on_mnist:
     assert passes["blank page"] > 0.9  # hardly a digit is as probable as no digit
     assert passes["noise"] == 0
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise and the frame. The blank page is *more* probable than nearly all digits."}
 # **Answer.** Noise and the frame are improbable, but the blank page is *more* probable than nearly all digits. The
 # detector fails.
 
@@ -844,7 +844,7 @@ def decode(plane):
     return in_all_labels(cvae, z).unflatten(-1, train.shape)
 
 
-# %% alt="The widget: on the left a plane with numerals of all labels mixed in one cloud. On the right two sheets with the ten digits in each row, whose thickness and slant change together along each of the two dimensions."
+# %% alt="The widget: on the left a plane with numerals of all labels mixed in one cloud. On the right two sheets with the ten digits in each row, whose thickness and slant change together along each of the two dimensions." slideshow={"slide_type": "slide"} slide={"text": "## A walk through the styles"}
 shown = slice(0, 400)
 points = style_of(cvae, x_test[shown], y_test[shown])[:, top]
 names = tuple(f"z{i + 1}" for i in top.tolist())
@@ -857,7 +857,7 @@ LatentExplorer(decode, points, y_test[shown] if classes <= 10 else None, names=n
 # %% [markdown]
 # ## What the lecture said, what we measured
 
-# %% tags=["claims"]
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 wide = "trained here, briefly"
 if on_mnist:
     wide = f"loaded, trained for {recipe.epochs:g} epochs on MNIST's training digits"

@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# A GAN in one dimension\n\n- Two players, their losses, and what the one `detach` is for\n- The best discriminator, and what the generator lowers against it\n- Failures provoked one by one: overshoot, weak $D$, collapse, rotation\n- Why the losses do not tell how good the generator is"}
 # # 07 · A GAN in one dimension
 #
 # After this notebook you will be able to
@@ -57,7 +57,7 @@ frames = 10 if FAST else 20  # moments in each part of a game with two parts, 20
 recovery = 50  # moments after the collapse, 20 rounds apart
 seed = 0
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two players on a line\n\n- Noise $z$ is uniform on $(-1, 1)$. The **generator** makes a point, $x = G(z)$.\n- The **discriminator** says how probable it is that $x$ is real: $D(x)$, from 0 to 1.\n\n$$\\min_G \\max_D \\; E_{x \\sim p}[\\log D(x)] + E_{z}[\\log(1 - D(G(z)))]$$\n\nNeither ever computes a density: $D$ sees points, and $G$ sees only what $D$ says."}
 # ## 1 · Two players on a line
 #
 # The paper that introduced GANs (Goodfellow et al. 2014) explains them with a picture in which everything is one
@@ -102,19 +102,19 @@ def player():
 # real points from generated ones.
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## Two losses\n\n$D$ returns a logit $a$: $-\\log D = \\mathrm{softplus}(-a)$, and $-\\log(1-D) = \\mathrm{softplus}(a)$."}
 def d_loss(g, d, x, z):
     fake = g(z).detach()  # (N, 1): the discriminator learns here, the generator does not
     return softplus(-d(x)).mean() + softplus(d(fake)).mean()  # −log D(x) − log(1 − D(G(z)))
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "notes"}
 # The generator could minimize $E_z[\log(1 - D(G(z)))]$, the only term of $V$ that depends on it. Like almost everybody,
 # we let it minimize $-E_z[\log D(G(z))]$ instead, which asks for the same thing: be taken for real. Section 5 shows
 # why.
 
 
-# %%
+# %% slideshow={"slide_type": "-"}
 def g_loss(g, d, z):
     return softplus(-d(g(z))).mean()  # −log D(G(z))
 
@@ -135,11 +135,11 @@ def update(optimizer, loss):
     optimizer.step()
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "skip"}
 # A *round* of the game is one update of the discriminator, then one of the generator. That is the whole algorithm.
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## One round is one update of each player", "lines": "3-4", "show": "code"}
 def play(g, d, optimizer_g, optimizer_d, rounds, batch=256):
     for _ in range(rounds):
         update(optimizer_d, d_loss(g, d, draw_data(batch), draw_noise(batch)))
@@ -151,7 +151,7 @@ def look(g, d):
     return g(draw_noise(20_000)), d(line).sigmoid()  # generated points (20000, 1), D on the line (200, 1)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Data: black dots. Generated points: a green histogram. $D$: dashed blue, from 0 to 1. Where will the\nhistogram be after many rounds, and how high will $D$ be?"}
 # **Predict.** The data are drawn as black dots, the generated points as a green histogram, and $D$ as a dashed blue
 # line whose axis, from 0 to 1, is on the right. What will the green histogram look like after many rounds? And how high
 # will $D$ be?
@@ -167,7 +167,7 @@ for stop in (rounds // 10, rounds // 2, rounds):
     shots[f"round {stop}"] = look(g, d)
     played = stop
 
-# %% alt="Four panels. A narrow green histogram near 0 wanders to the dotted black bell at 2 and widens. The dashed blue curve D, first flat, bends; in the last panel it lies near one half where both kinds of points fall and goes its own way outside."
+# %% alt="Four panels. A narrow green histogram near 0 wanders to the dotted black bell at 2 and widens. The dashed blue curve D, first flat, bends; in the last panel it lies near one half where both kinds of points fall and goes its own way outside." slideshow={"slide_type": "slide"} slide={"text": "## The green histogram moves to the data"}
 figures.snapshots(line, density, shots)
 
 # %%
@@ -180,7 +180,7 @@ start, end = shots["before the game"][0], shots[f"round {rounds}"][0]
 assert abs(end.mean() - 2) < 0.7 < abs(start.mean() - 2)
 assert end.std() > 2 * start.std()
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It covers most of the data, and where both kinds of points fall, $D$ ends near \u00bd."}
 # **Answer.** The green histogram moves to the data and spreads until it covers most of them, and where both kinds of
 # points fall, $D$ ends near ½.
 
@@ -211,7 +211,7 @@ print(f"gradient that arrived in G: up to {g[0].weight.grad.abs().max():.4f}")
 # the best possible $D$, and every divergence, without drawing a single sample. A `History` is a game that remembers its
 # past, and `History.column` returns one of the measured quantities at each moment kept.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What is the best discriminator?\n\nHold $G$ still, so that $q$ is fixed, and let $D$ learn for as long as it likes.\n\n**Predict.** At $x$ the densities are $p(x)$ and $q(x)$. Where does $D(x)$ end? Try $p = q$ first, then $p = 3q$."}
 # ## 2 · What is the best discriminator?
 #
 # Let us hold the generator still, so that $q$ is fixed, and let $D$ learn for as long as it likes.
@@ -247,7 +247,7 @@ q = norm.pdf(x, 0, 1.5)
 with torch.no_grad():
     learned = best(torch.tensor(x, dtype=torch.float32)[:, None]).sigmoid()[:, 0].numpy()
 
-# %% alt="Left: two dotted black hills at plus and minus 2 and one broad green hill at 0. Right: the trained D, dashed blue, follows the thick pink curve p over p plus q over two bumps and the dip between them, and leaves it at both ends, where there are hardly any points."
+# %% alt="Left: two dotted black hills at plus and minus 2 and one broad green hill at 0. Right: the trained D, dashed blue, follows the thick pink curve p over p plus q over two bumps and the dip between them, and leaves it at both ends, where there are hardly any points." slideshow={"slide_type": "slide"} slide={"text": "## It is the share of real points"}
 figures.best_discriminator(x, p(x), q, learned)
 
 # %%
@@ -260,13 +260,13 @@ print(f"average distance of D from p / (p + q): {d_error:.3f}")
 assert d_error < 0.06  # a small network cannot bend at will, and its data are samples
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** \u00bd where $p = q$, and \u00be where $p = 3q$:$\\quad D^*(x) = \\dfrac{p(x)}{p(x) + q(x)}$"}
 # **Answer.** It ends at the share of real points among all points at $x$: ½ where $p = q$, and ¾ where $p = 3q$. (At
 # both ends of the line, where hardly any point falls, nobody corrects it.) The optimal discriminator is
 #
 # $$D^*(x) = \frac{p(x)}{p(x) + q(x)}$$
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What does G lower against the best D?\n\nWith $m = (p + q)/2$,\n\n$$V(D^*, G) = E_p\\left[\\log \\frac{p}{2m}\\right] + E_q\\left[\\log \\frac{q}{2m}\\right] = -\\log 4 + 2\\,\\mathrm{JSD}(p, q)$$\n\nso the loss of the **best** $D$ measures how far $q$ is from $p$:\n\n$$2\\,\\mathrm{JSD}(p, q) = \\log 4 - L_D$$\n\nAny other $D$ has a larger loss, and gives only a lower bound."}
 # **Why?** $V$ is an integral, $\int p(x) \log D(x) + q(x) \log(1 - D(x)) \, dx$, and $D$ may choose its value at each
 # $x$ separately. The derivative of the integrand with respect to $D$ is zero where
 #
@@ -346,7 +346,7 @@ for _ in range(100):
 hill.keep()
 before = hill.game.state()
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## One step of the generator\n\n$D$ is held still. It has learned that the data are farther right.\n\n**Predict.** What happens to the generated points if the step is small? What if it is large?"}
 # **Predict.** What happens to the generated points if the step is small? What if it is large?
 #
 # We always return to the same state, take one step of plain gradient descent, and vary only its learning rate.
@@ -384,7 +384,7 @@ for length in chosen.values():
     hill.game.update_g()
     hill.keep()
 
-# %% alt="Four panels with the same dashed D, which rises from near 0 on the left to nearly 1. Before the step, and after the short one, the green points lie in a spike on the left. After the best step they overlap the dotted data. After the too long step they lie right of the data, in a spike with a long tail."
+# %% alt="Four panels with the same dashed D, which rises from near 0 on the left to nearly 1. Before the step, and after the short one, the green points lie in a spike on the left. After the best step they overlap the dotted data. After the too long step they lie right of the data, in a spike with a long tail." slideshow={"slide_type": "slide"} slide={"text": "## Short, right, and too long"}
 titles = ["before the step"] + [f"{name} step, rate {length:.2g}" for name, length in chosen.items()]
 moments(hill, [2, 3, 4, 5], titles)
 
@@ -397,7 +397,7 @@ assert (np.diff(means[lengths < 0.05]) > 0).all()  # while steps are short, long
 assert means[-1] > 3  # the longest step ends beyond the data, by more than three deviations
 assert jsds[-1] > jsds.min() + 0.2  # and is far worse than the best one
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Towards the data; onto them; or past them, to where neither kind of point has ever been. This is the\n*overshoot*."}
 # **Answer.** A small step moves the points towards the data. A step of the right length puts them onto the data. A
 # large step carries them past the data, to where neither kind of point has ever been.
 
@@ -411,11 +411,11 @@ assert jsds[-1] > jsds.min() + 0.2  # and is far worse than the best one
 # anew, and the **timeline** rewinds. Choose a preset, read what it promises, and see whether it keeps its promise. You
 # may draw the data yourself.
 
-# %% alt="The widget: four moments of a game in which the green generator spreads over the two hills of the dotted data while the dashed D bends towards the pink D star, and a chart of the true JSD, which falls."
+# %% alt="The widget: four moments of a game in which the green generator spreads over the two hills of the dotted data while the dashed D bends towards the pink D star, and a chart of the true JSD, which falls." slideshow={"slide_type": "slide"} slide={"text": "## Play it: balanced, overshoot, collapse, rotation"}
 ToyGAN()
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why D is frozen while G learns\n\n$G$'s loss falls if the samples get better, or if $D$ calls everything real.\n\n**Predict.** We put $D$'s weights into $G$'s optimizer, too. Does the loss fall faster? Do the samples move farther?"}
 # ## 4 · Why the discriminator is frozen while the generator learns
 #
 # The generator is trained *through* the discriminator. Its loss could therefore be lowered in two ways: by better
@@ -467,7 +467,7 @@ for s in range(n_seeds):
             learners += list(d.parameters())
         paths[name].append(generator_steps(g, d, learners))
 
-# %% alt="Left: the generator's loss over 40 steps; the dashed lines with D free fall faster than the solid ones with D frozen. Right: the mean of the points moves farther with D frozen than with D free, one line for each seed."
+# %% alt="Left: the generator's loss over 40 steps; the dashed lines with D free fall faster than the solid ones with D frozen. Right: the mean of the points moves farther with D frozen than with D free, one line for each seed." slideshow={"slide_type": "slide"} slide={"text": "## A falling loss, and no better samples"}
 figures.frozen_and_free(paths)
 
 # %%
@@ -482,7 +482,7 @@ for name, seeds in paths.items():
 assert (loss_at_10["D free"] < loss_at_10["D frozen"]).all()
 assert moved["D free"].mean() < moved["D frozen"].mean()
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The loss falls faster with $D$ free, and the samples move a little less: good news about the wrong player."}
 # **Answer.** The loss falls faster with the discriminator free, on every seed, and the samples move less. But the
 # second difference is small: with equal rates, and in forty steps, the generator loses little.
 
@@ -537,7 +537,7 @@ assert whole_jsd["D free"].mean() > whole_jsd["D frozen"].mean() - 0.05  # and n
 # $p = q$ it says $\frac23$. The lecture's warning is right about the direction: $D$ leans towards "real". It ends at 1
 # only if it takes no steps of its own.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which loss for the generator?\n\nSaturating: lower $\\log(1 - D)$. Non-saturating: lower $-\\log D$. Both are lowest at $D = 1$.\n\n**Predict.** $G$ is far off, and $D$ is nearly sure that its points are fake. Which loss has the larger gradient?"}
 # ## 5 · Which loss for the generator?
 #
 # The generator wants $D(G(z))$ to be near 1. The value function $V$ tells it to minimize $\log(1 - D)$. This is called
@@ -574,7 +574,7 @@ pulls = {
     "lower log(1 − D) (saturating)": [saturating(mu) for mu in distances],
 }
 
-# %% alt="On a logarithmic axis, the solid curve of the non-saturating loss rises steadily with the distance. The dashed curve of the saturating loss rises a little, turns, and falls by orders of magnitude."
+# %% alt="On a logarithmic axis, the solid curve of the non-saturating loss rises steadily with the distance. The dashed curve of the saturating loss rises a little, turns, and falls by orders of magnitude." slideshow={"slide_type": "slide"} slide={"text": "## One gradient vanishes, the other does not"}
 figures.gradients(distances, pulls)
 
 # %%
@@ -585,7 +585,7 @@ print(f"at distance 6: {saturating(6):.4f} for log(1 − D), {non_saturating(6):
 assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 1e-4  # known to four digits
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The non-saturating loss: its gradient holds the factor $1 - D \\approx 1$, the other one $D \\approx 0$."}
 # **Answer.** The non-saturating loss, and the farther off the generator is, the greater the difference.
 
 # %% [markdown]
@@ -667,7 +667,7 @@ assert np.allclose(work, shifts, atol=cell)  # shifted mass, to a cell's width
 # $W_1$. Its output is any number, and its slope is kept at most 1, by clipping its weights or by a penalty. The widget
 # above has it among its losses.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What do the losses tell?\n\nTwo kinds of game on the same data: one at a good pace; in the other $D$ is fifty times slower and $G$ five times faster.\n\n**Predict.** Can you tell from $D$'s loss which generator is the better one?"}
 # ## 6 · What do the losses tell?
 #
 # We play two kinds of game on the same data. In one the discriminator learns at a good pace. In the other it learns
@@ -684,7 +684,7 @@ for name, changes in paces.items():
         game.play(frames=20, steps=20)
         games[name].append(game)
 
-# %% alt="Left: the discriminator's losses of both kinds of game swing around the dotted line at log 4, those of the weak D more widely. Right: the JSD of the games with a good pace ends near 0, that of the games with a weak D stays far above."
+# %% alt="Left: the discriminator's losses of both kinds of game swing around the dotted line at log 4, those of the weak D more widely. Right: the JSD of the games with a good pace ends near 0, that of the games with a weak D stays far above." slideshow={"slide_type": "slide"} slide={"text": "## The loss does not know"}
 titles = {"loss_d": "D's loss: what you see (dotted: log 4)", "jsd": "JSD(p, q), nats: what is true"}
 figures.runs(games, titles, levels={"loss_d": math.log(4)})
 
@@ -700,7 +700,7 @@ assert abs(late_loss["good pace"].mean() - late_loss["weak D"].mean()) < 0.2  # 
 assert late_jsd["weak D"].min() > 2 * late_jsd["good pace"].max()  # on every seed
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** No. Both hover around $\\log 4$: a fooled $D$ says \u00bd, and so does one that knows nothing."}
 # **Answer.** No. The loss of the weak $D$ swings more widely, but both losses hover around $\log 4 = 1.39$, and the
 # generators are far from equally good.
 
@@ -774,7 +774,7 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unf
 # steps, $D$ is a different one in every round, and the generator follows none of them for long. If both are slow,
 # nothing is wrong but the patience of whoever stops the game.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Collapse\n\nThe data have three hills. In the middle of a good game, $D$ is made five times slower and $G$ twenty times faster.\n\n**Predict.** Will all $z$ go to the same place? If so, do they stay there?"}
 # ## 8 · Collapse, and recovery
 #
 # The lecture describes a generator that gives almost the same image whatever $z$ is, and this image fools the
@@ -797,7 +797,7 @@ for s in range(n_seeds):
     game.play(frames, steps=20)
     collapsed.append(game)
 
-# %% alt="Left: the standard deviation of the generated points, one line a seed, rises from 0 to about 3 up to the vertical line. After it, it jumps up on some seeds and then falls below the dotted level 0.5 on all. Right: their mean hardly moves before the line and jumps about after it."
+# %% alt="Left: the standard deviation of the generated points, one line a seed, rises from 0 to about 3 up to the vertical line. After it, it jumps up on some seeds and then falls below the dotted level 0.5 on all. Right: their mean hardly moves before the line and jumps about after it." slideshow={"slide_type": "slide"} slide={"text": "## All of them, to one place that wanders"}
 titles = {"std": "standard deviation of the points", "mean": "their mean"}
 figures.runs({"G made too fast": collapsed}, titles, levels={"std": 0.5}, changes=[change])
 
@@ -817,7 +817,7 @@ assert spread_before.min() > 2 and narrow.min() > 0.8  # spread out, then collap
 assert travel.min() > 1  # no place holds them
 assert abs(fooled.mean() - math.log(4)) < 0.3  # a D that has lost pays log 4
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes, on every seed. But the lump wanders for as long as we watch. $D$'s loss does not show it."}
 # **Answer.** Yes, all $z$ go to one place, on every seed. But they do not stay: the whole lump of points wanders from
 # one place to another, for as long as we watch. (On some seeds the points overshoot first, and lie far apart before
 # they gather.)
@@ -871,7 +871,7 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 # In practice you see a collapse by looking at one batch: the samples resemble each other. The loss of $D$ does not show
 # it.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Round and round: the Dirac-GAN\n\nData: a point at 0. Generator: a point at $\\theta$. Discriminator: the logit $\\psi x$.\n\n$$\\dot\\theta = \\sigma(\\psi\\theta)\\, \\psi, \\qquad \\dot\\psi = -\\sigma(\\psi\\theta)\\, \\theta - \\gamma \\psi$$\n\n**Predict.** Starting from $\\theta = 1$, $\\psi = 0$: do they arrive at 0? What does the brake $\\gamma$ (R1) change?"}
 # ## 9 · Round and round
 #
 # The smallest GAN of all is the *Dirac-GAN* (Mescheder et al. 2018). The data are a single point at 0. The generator is
@@ -911,7 +911,7 @@ def play_dirac(steps, gamma=0.0, in_turns=True, h=0.2):
 dirac_paths = {gamma: play_dirac(400, gamma) for gamma in (0.0, 0.3, 1.0)}
 together = play_dirac(100, in_turns=False)
 
-# %% alt="Three planes of theta and psi with a field of arrows that turns round the centre. Without R1 the path is a closed ring, and a dotted path of simultaneous steps spirals outwards. With gamma 0.3 the path spirals in, with gamma 1 it bends into the centre."
+# %% alt="Three planes of theta and psi with a field of arrows that turns round the centre. Without R1 the path is a closed ring, and a dotted path of simultaneous steps spirals outwards. With gamma 0.3 the path spirals in, with gamma 1 it bends into the centre." slideshow={"slide_type": "slide"} slide={"text": "## They circle, unless they are braked"}
 dirac_planes(dirac_paths, together)
 
 # %%
@@ -924,7 +924,7 @@ assert 0.8 < dirac_paths[0.0][-1].norm() < 1.25  # the ring is an ellipse with a
 assert together[-1].norm() > 1.3  # the spiral goes outwards
 assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** In turns they circle for ever; at the same time they spiral outwards. With the brake they arrive."}
 # **Answer.** If they move in turns, they circle for ever. If they move at the same time, they spiral outwards. With the
 # brake they arrive.
 
@@ -1030,7 +1030,7 @@ assert all(abs(value - 0.5) < 0.05 for value in accuracy.values())
 # %% [markdown]
 # ## What the lecture said, what we measured
 
-# %% tags=["claims"]
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 pairs = (
     f"{good.sum()} of {good.size} pairs of learning rates leave less than 0.35 of the mass in the wrong place"
 )

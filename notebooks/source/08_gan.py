@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# GANs on MNIST\n\n- What pixels cannot see\n- The arms race, and a tournament\n- The generator\u2019s only signal; collapse, and its cures\n- How good is a sample? And a quiz"}
 # # 08 · GANs on MNIST
 #
 # After this notebook you will be able to
@@ -56,7 +56,7 @@ samples = 300 if FAST else 3_000  # that are judged
 copies = 20 if FAST else 100  # samples whose nearest training digit is looked for
 mixed, columns = (6, 60) if FAST else (20, 200)  # images that are mixed, from how many training digits
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What pixels cannot see\n\nFive pixels are set to white: all at the end of a stroke, or scattered in the black. Both have the same squared error."}
 # ## 1 · What pixels cannot see
 #
 # A VAE learns by imitation: its decoder's output is compared with the image, pixel by pixel. The lecture's objection is a 7
@@ -116,7 +116,7 @@ def scattered(x):
     return five_white(x, allowed, torch.rand(x.shape))
 
 
-# %% alt="Three rows of sixteen sevens: the originals, the same with a small white patch touching a stroke, and the same with five separate white dots in the black."
+# %% alt="Three rows of sixteen sevens: the originals, the same with a small white patch touching a stroke, and the same with five separate white dots in the black." slideshow={"slide_type": "-"}
 if on_mnist:
     torch.manual_seed(0)
     sevens = held_out[test.labels == 7][:edited]
@@ -126,7 +126,7 @@ else:
     print("The edits are made to MNIST's digits, so this comparison is skipped.")
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Four judges\n\nThe squared error; the $-L_b$ of a VAE; the logit of a GAN\u2019s discriminator; a classifier\u2019s $P(7)$.\n\n**Predict.** Which of them will call the scattered pixels worse than those at a stroke?"}
 # **Predict.** Which of the four judges will call the scattered pixels worse than those at a stroke?
 #
 # The VAE models black and white pixels, so it judges the same edits of binarized sevens.
@@ -147,7 +147,7 @@ def three_judges(x, original):
     return float(error), float(shipped.score(x).mean()), float(seven)
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## A sum does not know its neighbours", "show": "output"}
 if on_mnist:
     vae = model_for(train, "vae")
     binary = fixed_binarization(test.images).flatten(1)[test.labels == 7][:edited]
@@ -167,7 +167,7 @@ if on_mnist:  # five pixels from 0 to 1 cost 5 in both edits; the VAE's bound mi
     assert all(abs(verdicts[name][0] - 5) < 1e-3 for name in ("at a stroke", "scattered"))
     assert bounds["scattered"] > bounds["at a stroke"]
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** The discriminator and the VAE\u2019s bound do. The squared error is the same to the last digit, and the classifier\nhardly notices: it was never asked."}
 # **Answer.** The squared error is the same to the last digit. The discriminator's mean logit falls farther for the scattered
 # pixels, and so does the VAE's bound. The classifier hardly notices anything.
 #
@@ -197,7 +197,7 @@ if on_mnist:
 # human eye. A discriminator is only as good as the fakes it was trained on: this one learned to tell digits from *its
 # generator's* images, which never had five white pixels scattered over the black.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "notes"}
 # ## 2 · Two networks
 #
 # The *generator* G turns a code z, drawn from a standard normal, into an image. It is what the decoder of a VAE is. The
@@ -265,7 +265,7 @@ def noise(n):
     return torch.randn(n, CODES)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two updates\n\n$D$ lowers $-\\log D(x) - \\log(1 - D(G(z)))$, and $G$ lowers $-\\log D(G(z))$. One `detach` makes the difference."}
 # ## 3 · Two updates
 #
 # Both losses are those of [A GAN in one dimension](07_toy_gan.ipynb), in nats. D minimizes
@@ -276,7 +276,7 @@ def noise(n):
 # gradient runs *through* D into G, but the optimizer holds G's weights only: D stays frozen.
 
 
-# %%
+# %% slideshow={"slide_type": "-"} slide={"lines": "8, 10-11, 14-15, 17, 19-20"}
 def step(optimizer, loss):
     optimizer.zero_grad()
     loss.backward()
@@ -299,7 +299,7 @@ def update_g(players, n):
     return step(players.g_optimizer, loss)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The arms race\n\nThe bird eats what is not brown: the butterfly turns brown. The bird eats what has no veins: the butterfly grows veins."}
 # ## 4 · The arms race
 #
 # The lecture tells it with a butterfly. The bird eats what is not brown, so the butterfly turns brown. The bird then eats
@@ -330,7 +330,7 @@ def play(players, rounds, looks):
 games = [play(make_players(seed), rounds, looks) for seed in seeds]
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** One update each, 64 digits a round, less than one pass through MNIST in all. From which version of $G$ on will\nyou recognize digits?"}
 # **Predict.** The first game has used 64 digits in each of its rounds, less than one pass through MNIST in all. From which
 # version on will you recognise digits?
 
@@ -342,14 +342,14 @@ def images_of(g, z):
     return g.eval()(z)
 
 
-# %% alt="Eight rows of sixteen images, one row a version of the generator and one column a code: textures in the first rows, then strokes, which come to resemble digits further down."
+# %% alt="Eight rows of sixteen images, one row a version of the generator and one column a code: textures in the first rows, then strokes, which come to resemble digits further down." slideshow={"slide_type": "slide"} slide={"text": "## Versions of the generator"}
 torch.manual_seed(0)
 z = noise(16)
 versions, _ = games[0]
 figures.digit_rows({f"v{i + 1}": images_of(g, z) for i, (g, _) in enumerate(versions)})
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Textures, then strokes, then shapes of which some can be read.\n\n---\n\n## The tournament\n\n*Every* $D$ judges the images of *every* $G$: how often does it rank a real digit above a made one? 1 is caught, 0 is fooled.\n\n**Predict.** Right of the diagonal the judge is newer than the generator. Where will the numbers be large?"}
 # Each row is a version of the generator, and each column is one code.
 #
 # **Answer.** Textures come first, then strokes, then shapes of which some can be read as digits. They stay rough, because this
@@ -383,7 +383,7 @@ def tournament(versions, n=200):
     return table
 
 
-# %% alt="A table of eight generators by eight discriminators, coloured from orange through white to purple: the purple, caught side, lies mostly right of the diagonal, where the judge is newer than the generator."
+# %% alt="A table of eight generators by eight discriminators, coloured from orange through white to purple: the purple, caught side, lies mostly right of the diagonal, where the judge is newer than the generator." slideshow={"slide_type": "slide"} slide={"text": "## Each new D catches the old G"}
 tables = torch.stack([tournament(versions) for versions, _ in games])  # (seeds, G, D)
 figures.tournament(tables[0])
 
@@ -400,7 +400,7 @@ print(f"the next D catches the old G better in {int(caught.sum())} of {caught.nu
 print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.numel()}")
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Right of the diagonal. Neither player has met the other\u2019s future."}
 # **Answer.** The numbers are large right of the diagonal, where a newer judge meets an older generator, and small left of it.
 # The counts say how regular this is over all seeds.
 #
@@ -445,10 +445,10 @@ for versions, losses in games:
         {"discriminator": losses[:, 0].tolist(), "generator": losses[:, 1].tolist(), "distance": distances}
     )
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do the losses tell?\n\nAs a yardstick, the *Fr\u00e9chet distance* in the features of the course\u2019s classifier.\n\n**Predict.** Within a game the images get better. Will $D$\u2019s loss rise as they do? Will $G$\u2019s loss fall?"}
 # **Predict.** Within a game the images get better. Will D's loss rise as they do? Will G's loss fall?
 
-# %% alt="Two panels with one line a seed, each running from large Fr\u00e9chet distances on the right to small ones on the left: D's loss against the distance, with a dotted line at log 4, and G's loss against the distance."
+# %% alt="Two panels with one line a seed, each running from large Fr\u00e9chet distances on the right to small ones on the left: D's loss against the distance, with a dotted line at log 4, and G's loss against the distance." slideshow={"slide_type": "slide"} slide={"text": "## Within a healthy game, a little"}
 figures.losses_against_distance(runs)
 
 # %%
@@ -457,7 +457,7 @@ for key in ("discriminator", "generator"):
     tells[key] = [spearmanr(run[key], run["distance"])[0] for run in runs]
     print(f"{key}'s loss, rank correlation with the distance:", ", ".join(f"{v:+.2f}" for v in tells[key]))
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Here both do. But a loss near $\\log 4$ has two readings: the images are good, or $D$ is poor."}
 # **Answer.** Each line runs from right to left as the game goes on, and a circle marks its end. Here the losses go along with the
 # images: as the distance falls, D's loss rises towards $\log 4$ and G's loss falls.
 #
@@ -467,7 +467,7 @@ for key in ("discriminator", "generator"):
 # the second reading: a game with the same two losses as the ends of these, and no digit in sight. Within a healthy game the
 # losses tell something; they do not tell whether the game is healthy. For that we need the pictures, or a yardstick.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The generator\u2019s only signal\n\n$$\\frac{\\partial \\ell}{\\partial \\theta} = \\sum_{\\text{images}} \\frac{\\partial \\ell}{\\partial x}\\,\\frac{\\partial x}{\\partial \\theta}, \\qquad x = G_\\theta(z)$$\n\n$G$ never sees a real image. $D$\u2019s slope says which pixels should be brighter (red) or darker (blue)."}
 # ## 6 · The generator's only signal
 #
 # G never sees a real image. By the chain rule, the gradient of its loss with respect to its weights $\theta$ is
@@ -490,7 +490,7 @@ whole = torch.autograd.grad(loss, weights)
 for a, b in zip(in_two_parts, whole):
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)  # float32, in another order
 
-# %% alt="Above sixteen made digits, below them a map of each in red and blue: D asks for more ink in some places, mostly along and beside the strokes, and for less in others."
+# %% alt="Above sixteen made digits, below them a map of each in red and blue: D asks for more ink in some places, mostly along and beside the strokes, and for less in others." slideshow={"slide_type": "-"}
 figures.pull(x.detach(), -slope, shape=train.shape)
 
 # %% [markdown]
@@ -505,7 +505,7 @@ left_over_gradient = max(float(part.abs().max()) for part in gradients)
 print("the largest gradient that is left:", left_over_gradient)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## When G learns, D must be frozen\n\nThree kinds of $G$\u2019s step: $D$ frozen; $D$ free, at its own rate; $D$ free, at $G$\u2019s rate.\n\n**Predict.** In which games will $G$\u2019s loss be lowest? In which will the images be best?"}
 # So the lecture warns: when G learns, D must be frozen. If D's weights took part in G's step, the cheapest way to lower
 # $-\log D(G(z))$ would be a D that says "real" to everything.
 #
@@ -532,7 +532,7 @@ def go_on(version, d_rate):
     return loss, distance(g)
 
 
-# %% alt="Two panels of points, a row a kind of game and a point a seed: with D free at G's rate the points of G's loss lie near 0 and those of the Fr\u00e9chet distance far to the right; the other two rows lie close together."
+# %% alt="Two panels of points, a row a kind of game and a point a seed: with D free at G's rate the points of G's loss lie near 0 and those of the Fr\u00e9chet distance far to the right; the other two rows lie close together." slideshow={"slide_type": "slide"} slide={"text": "## The lowest loss, the worst images"}
 last = [versions[-1] for versions, _ in games]
 after = {}
 for name, d_rate in {"D frozen": 0.0, "D free, its own rate": 2e-3, "D free, G's rate": 4e-3}.items():
@@ -544,7 +544,7 @@ fixed, _, free = [torch.tensor(found) for found in after.values()]  # (seeds, 2)
 if on_mnist and rounds >= 300:  # on every seed: a lower loss, and worse images
     assert (free[:, 0] < fixed[:, 0]).all() and (free[:, 1] > fixed[:, 1]).all()
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** With $D$ free at $G$\u2019s rate the loss is lowest of all, and the images are ruined."}
 # **Answer.** With D free at G's rate, G's loss is the lowest of all, and the images are ruined. With D free at its own rate
 # little happens in so few rounds.
 #
@@ -552,7 +552,7 @@ if on_mnist and rounds >= 300:  # on every seed: a lower loss, and worse images
 # few weights only. At equal rates D's two updates pull in opposite directions and nearly cancel on made images. At twice the
 # rate G's step wins. Then D calls everything real, and its slope no longer says anything about digits.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Well matched, fooled, or lost\n\nIf $D$ stands still, the best $G$ maps every $z$ to the one image that $D$ rates highest: *mode collapse*."}
 # ## 7 · Well matched, fooled or lost: collapse
 #
 # The lecture asks that the players stay well matched, and it describes the accident: whatever z is put in, G gives nearly
@@ -613,13 +613,13 @@ for name, change in kinds.items():
     played[name] = [short_game(seed, **change) for seed in small_seeds]
     ends[name] = [outcome(players) for players in played[name]]
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** $G$ ten times too fast; $G$ ten times too slow. In which games is $D$ fooled, and in which does it win? Where is\nthe spread near 0?"}
 # **Predict.** In which games will D be fooled, and in which will it win? Where will the spread be near 0?
 
-# %% alt="Three panels with a row for each kind of game and a point for each seed. D's ranking is low where G is too fast and near 1 where it is too slow; the spread is small in both and larger for well matched players; the third panel shows the Fr\u00e9chet distance."
+# %% alt="Three panels with a row for each kind of game and a point for each seed. D's ranking is low where G is too fast and near 1 where it is too slow; the spread is small in both and larger for well matched players; the third panel shows the Fr\u00e9chet distance." slideshow={"slide_type": "slide"} slide={"text": "## Two ways to lose the spread"}
 figures.matching(ends)
 
-# %% alt="Three rows of sixteen images from different codes: varied blots that resemble digits for well matched players, one pattern of dots sixteen times where G is too fast, and sixteen faint, nearly equal blots where it is too slow."
+# %% alt="Three rows of sixteen images from different codes: varied blots that resemble digits for well matched players, one pattern of dots sixteen times where G is too fast, and sixteen faint, nearly equal blots where it is too slow." slideshow={"slide_type": "slide"} slide={"text": "## Collapsed and fooling, or collapsed and caught"}
 torch.manual_seed(0)
 z = noise(16)
 figures.digit_rows({name: images_of(found[0].g, z) for name, found in played.items()}, shape=train.shape)
@@ -632,7 +632,7 @@ if on_mnist and updates >= 400:
     assert fast[0] < 0.4 and slow[0] > 0.8  # and only the fast one has fooled D
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Both collapse. The fast one has found $D$\u2019s blind spot; the slow one fools nobody."}
 # **Answer.** A G that is too fast collapses: all codes give nearly the same image, and D ranks this image above real digits. It
 # is no digit; it is D's blind spot. A G that is too slow collapses as well, but it fools nobody: D ranks real digits first. Only
 # the well matched players keep a spread.
@@ -668,7 +668,7 @@ print(f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fr�
 # Both games end near $\log 4 = 1.39$ for D and $\log 2 = 0.69$ for G, the values of a perfect generator. One of them draws rough
 # digits, and the other a single pattern of noise. This is what the lecture means: these losses do not tell.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Cures, one at a time\n\nWe keep the fast $G$, and change one thing: R1; batch normalization in $G$; a faster $D$; a $D$ that sees the spread of its\nbatch; one update of each."}
 # ### Cures, one at a time
 #
 # We keep the fast G, ten updates for one, and change one thing at a time.
@@ -712,10 +712,10 @@ cured = {}
 for name, change in cures.items():
     cured[name] = [outcome(short_game(seed, g_steps=10, **change)) for seed in small_seeds]
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Which of the cures will bring the spread back?"}
 # **Predict.** Which of the cures will bring the spread back?
 
-# %% alt="Three panels with a row for the fast G without a cure, a row for each cure, and a point for each seed: D's ranking, the spread of the images, and their Fr\u00e9chet distance."
+# %% alt="Three panels with a row for the fast G without a cure, a row for each cure, and a point for each seed: D's ranking, the spread of the images, and their Fr\u00e9chet distance." slideshow={"slide_type": "slide"} slide={"text": "## Two of five"}
 rows = {"G too fast, no cure": ends["G too fast"]} | cured | {"one update of each": ends["well matched"]}
 figures.matching(rows)
 
@@ -725,7 +725,7 @@ for name, found in rows.items():
     print(f"{name:>24}: D's ranking {rank:.2f}, spread {spread:.2f}, Fréchet distance {apart:.0f}")
 print(f"(means of {len(small_seeds)} seeds)")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** One update of each, and the $D$ that sees the spread: for it, a batch of equal images is a mistake."}
 # **Answer.** Two of the five work: one update of each, and the D that sees the spread. With the latter G draws different images
 # again, though D is still fooled, because G is still ten times as busy. Batch normalization helps a little. R1 and a faster D
 # change nothing here.
@@ -1065,7 +1065,7 @@ def eight_of_each(images):
     return torch.cat([images[read == label][:8] for label in classes])
 
 
-# %% alt="A strip of six pairs of digits side by side; one of each pair is real and one was made by the generator."
+# %% alt="A strip of six pairs of digits side by side; one of each pair is real and one was made by the generator." slideshow={"slide_type": "slide"} slide={"text": "## Real or made? Show of hands"}
 torch.manual_seed(0)
 real_ones = held_out[torch.randperm(len(held_out))[:2000]]
 quiz = Quiz(eight_of_each(real_ones), eight_of_each(made["shipped GAN"]), seed=0)
@@ -1083,7 +1083,7 @@ quiz
 # %% [markdown]
 # ## What the lecture said, what we measured
 
-# %% tags=["claims"]
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 gap = {name: share.mean() for name, share in left_over.items()}
 two_edits = "skipped: it was measured on MNIST only"
 if on_mnist:

@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# Inside the GPU\n\n- Where does the time of one training step go?\n- Three ways to be slow: waiting, moving, multiplying\n- Say it once: a graph. Do it at once: a kernel\n- Noise that nobody stores, and a sum too large to write down"}
 # # 09 · Inside the GPU
 #
 # After this notebook you will be able to
@@ -78,7 +78,7 @@ def make(shape=(28, 28), hidden=(400,), latent=20, where=device):
     return model, torch.optim.Adam(model.parameters(), 1e-3, fused=True, capturable=on_gpu)
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## One training step, with labels", "lines": "2-11"}
 def step(model, optimizer, data, index):
     with record_function("batch"):
         x = binarize(data[index])  # (B, D)
@@ -95,10 +95,10 @@ def step(model, optimizer, data, index):
     return loss.detach()
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** How many operations on tensors is this: ten, a hundred, a thousand? Which part takes longest?"}
 # **Predict.** How many separate operations on tensors is this: ten, a hundred, a thousand? Which part takes longest?
 
-# %% alt="A profile of one step in two rows. Above, the five parts from batch to Adam, of which forward and backward are the widest. Below, many short bars, the matrix products in blue and all other operations in grey, with white gaps."
+# %% alt="A profile of one step in two rows. Above, the five parts from batch to Adam, of which forward and backward are the widest. Below, many short bars, the matrix products in blue and all other operations in grey, with white gaps." slideshow={"slide_type": "slide"} slide={"text": "## A profile of one step"}
 model, optimizer = make()
 index = torch.arange(128, device=device)
 profiles = [step_times.profiled(lambda: step(model, optimizer, images, index)) for _ in range(8)]
@@ -121,7 +121,7 @@ assert 50 < len(operations) < 500  # PyTorch's versions differ a little
 assert phases[-1].name == "Adam"
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Somewhat more than a hundred. Forward and backward hold the matrix products. The gaps are bookkeeping."}
 # **Answer.** The step consists of somewhat more than a hundred operations. Forward and backward take most of the time, because
 # they hold the matrix products.
 #
@@ -132,7 +132,7 @@ assert phases[-1].name == "Adam"
 # **Why does it matter?** A CPU is slow at multiplying, so matrix products fill much of the picture, and the gaps hardly hurt. Now
 # imagine every coloured bar a hundred times shorter, and the gaps as they are. That is a GPU.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Small networks wait\n\nHow long does an operation take that has nothing to do?\n\n**Predict.** A network with 4 hidden units has less than a hundredth of the weights of one with 1,024. Is its step a hundred\ntimes as fast?"}
 # ## 2 · Small networks wait
 #
 # How long does an operation take that has nothing to do? And when is a network small? We need no GPU to see it. We take
@@ -181,7 +181,7 @@ print(
     f"an operation that does nothing takes {per_operation:.2f} µs, {len(operations)} of them {floor:,.0f} µs"
 )
 
-# %% alt="Microseconds of a step against the number of hidden units, both axes logarithmic: nearly level for narrow networks, then rising. A dashed line for as many operations that do nothing lies below the level part."
+# %% alt="Microseconds of a step against the number of hidden units, both axes logarithmic: nearly level for narrow networks, then rising. A dashed line for as many operations that do nothing lies below the level part." slideshow={"slide_type": "slide"} slide={"text": "## Left of the bend, smaller is no faster"}
 figures.step_by_width(by_width, floor)
 
 # %%
@@ -196,7 +196,7 @@ assert (
     min(by_width.values()) > floor / 2
 )  # doing nothing as often is no slower; ½ because a busy machine may err
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** No, by far: the time is what it takes to *say* what to do, not to do it."}
 # **Answer.** No, by far. Left of the bend a smaller network is no faster: the time is what it takes to *say* what to do, not
 # to do it.
 #
@@ -245,7 +245,7 @@ figures.parts_of_a_step(parts)
 # additions. A processor that does $10^{13}$ of them a second would need 50 µs, while going through the operations one
 # by one takes Python some hundred microseconds and more. On such a machine the plain VAE is a small network.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Numbers should not travel\n\nAn A100 could do fifty operations in the time in which it reads *one* number from its memory.\n\n**Predict.** We add 1 to all numbers of an array. How does the speed, in bytes a second, change as it grows from a hundred\nnumbers to sixteen million?"}
 # ## 3 · Memory, or why numbers should not travel
 #
 # A processor computes on its *registers* only. Everything else must travel, and the farther away a number lies, the slower
@@ -271,12 +271,12 @@ jobs = {n: partial(array.add_, 1) for n, array in arrays.items()}
 times = microseconds(jobs, rounds)
 speeds = {4 * n: 8 * n / us / 1e3 for n, us in times.items()}  # bytes: GB/s; each number is read and written
 
-# %% alt="GB moved in a second against the size of the array, both axes logarithmic: a straight rise for small arrays, a summit where they fit into the caches, and a lower level for the largest."
+# %% alt="GB moved in a second against the size of the array, both axes logarithmic: a straight rise for small arrays, a summit where they fit into the caches, and a lower level for the largest." slideshow={"slide_type": "slide"} slide={"text": "## Up, over a summit, and down"}
 figures.bandwidth(list(speeds), list(speeds.values()))
 bytes_per_second = 1e9 * list(speeds.values())[-1]
 print(f"the largest array: {bytes_per_second / 1e9:.1f} GB/s; at the summit: {max(speeds.values()):.1f} GB/s")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Small arrays wait to be started, middling ones fit into a cache, and the largest come from memory."}
 # **Answer.** It rises, and then it falls. Small arrays wait for the operation to be started, as in section 2. Arrays that fit
 # into a cache are moved quickly. The largest must come from memory, and that is the speed that counts for large models.
 
@@ -311,7 +311,7 @@ del arrays, jobs, views  # 67 MB
 # So it matters along which axis a kernel's lanes lie. In ours they will lie along the pixels of one image, which are
 # neighbours in memory.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The roofline\n\nWith the *intensity* $I$, operations for each byte moved, a computation does at most\n\n$$\\min(\\text{peak}, \\; I \\cdot \\text{bandwidth})$$\n\n**Predict.** Adding two arrays: $I = 1/12$. The product of $n \\times n$ matrices: $I = n/6$. Which is limited by memory?\nWhere do small matrices lie?"}
 # ### The roofline
 #
 # How fast can a computation be? It must do its operations and it must move its bytes, and the two can overlap at best. With
@@ -346,11 +346,11 @@ points = {
     "adding two arrays": ([1 / 12], [len(a) / (us / 1e6)]),
 }
 
-# %% alt="Operations a second against operations for each byte, both axes logarithmic. Two roofs rise and then stay level, the A100's far above this machine's. Adding lies low on the rising part; matrix products climb to the level part as they grow, and the smallest lies far below its roof."
+# %% alt="Operations a second against operations for each byte, both axes logarithmic. Two roofs rise and then stay level, the A100's far above this machine's. Adding lies low on the rising part; matrix products climb to the level part as they grow, and the smallest lies far below its roof." slideshow={"slide_type": "slide"} slide={"text": "## Three ways to be slow"}
 figures.roofline(points, max(speed), bytes_per_second)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Adding, by memory; large products, by arithmetic; small ones, by waiting."}
 # **Answer.** Adding is limited by memory, and no faster arithmetic would help it. Large matrix products are limited by
 # arithmetic. Small ones lie far below both: they wait to be started. (A point may lie above the sloping part if its numbers are
 # in a cache already.)
@@ -358,7 +358,7 @@ figures.roofline(points, max(speed), bytes_per_second)
 # The three ways to be slow have three cures. Waiting is cured by a *graph*, moving by a *fused kernel*, and
 # arithmetic by a better processor or a smaller network.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Say it once: a graph\n\nRecord the list of operations and addresses, and let the machine play it: one launch for all.\n\n- A new batch is *copied into* the old one\u2019s memory.\n- What Python did while recording happens never again."}
 # ## 4 · Say it once: a graph
 #
 # If every step is the same list of operations, record the list, and let the machine play it. This is a *CUDA graph*: one
@@ -393,7 +393,7 @@ class Recorder(TorchDispatchMode):
                     old.copy_(new)
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Twenty ordinary steps; and one recorded step with nineteen replays. Are the weights equal?"}
 # **Predict.** We train twice from the same seed: twenty ordinary steps, and one recorded step with nineteen replays. Will the weights be
 # equal? Will each replay draw noise of its own?
 
@@ -415,7 +415,7 @@ def train_twenty(recorded):
     return torch.cat([p.detach().flatten() for p in net.parameters()]), losses, recorder
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## Equal to the last bit", "show": "output"}
 eager, eager_losses, _ = train_twenty(recorded=False)
 graph, losses, recorder = train_twenty(recorded=True)
 apart = float((eager - graph).abs().max())
@@ -426,7 +426,7 @@ print("losses of the first replays:", ", ".join(f"{loss:.2f}" for loss in losses
 assert apart == 0 and losses == eager_losses  # the same operations in the same order: equal to the last bit
 assert len(set(losses)) == 20
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** Yes, and every replay draws its own noise."}
 # **Answer.** The weights agree to the last bit, and every replay draws its own noise.
 #
 # **Why?** The replay does the same operations in the same order, on the same memory, with the same random number generator.
@@ -447,7 +447,7 @@ print(
 # recorded, and all others of full size are replays. What cannot be recorded runs as before, and a sentence says why. An
 # example is `.item()`, which waits for the GPU in the middle of the step.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do it at once: a kernel\n\nA graph removes the waiting. Each operation still reads its input from memory and writes its output there.\n\n**Predict.** From the logits to the loss and back: how often is an array of their size read or written? The least is 3."}
 # ## 5 · Do it at once: a kernel
 #
 # A graph removes the waiting between operations. What remains is that each of them reads its input from memory and writes its
@@ -456,7 +456,7 @@ print(
 # **Predict.** From the decoder's logits to the loss, and back to the gradient with respect to the logits: how many times is an array of
 # the logits' size read or written?
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## Passes over memory", "show": "output"}
 logits = (3 * torch.randn(128, 784)).requires_grad_()
 x = torch.rand(128, 784).round()
 mu, logvar = torch.randn(2, 128, 20).unbind()
@@ -474,7 +474,7 @@ print(f"{moved} times; the least is 3: each logit and each pixel read once, each
 assert moved >= 9  # three times the least or more: it depends on how softplus is written
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** Several times more often than needed. Fewer passes are the only way to be faster."}
 # **Answer.** Several times more often than needed. For each logit there are about a dozen operations to do. With three passes of four
 # bytes that is an intensity of 1, and with more passes it is less: far down on the slope of the roofline. Fewer passes are the only
 # way to be faster.
@@ -492,7 +492,7 @@ assert moved >= 9  # three times the least or more: it depends on how softplus i
 # - A masked lane still takes part in the arithmetic, so it is set to 0 before the sum.
 
 
-# %%
+# %% slideshow={"slide_type": "slide"} slide={"text": "## A kernel, line by line", "show": "code", "lines": "3-10, 11-13"}
 @kernels.jit
 def reconstruction_kernel(logits, x, nats, d_logits, who, D, tiles, BLOCK: tl.constexpr):
     row, tile = tl.program_id(0), tl.program_id(1)  # who am I?
@@ -509,7 +509,7 @@ def reconstruction_kernel(logits, x, nats, d_logits, who, D, tiles, BLOCK: tl.co
     tl.store(who + at, row * tiles + tile, mask=inside)  # my signature
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Four images of 37 pixels, tiles of 16. Which program writes pixel 20 of the last image?"}
 # The square brackets of the call hold the *grid*, 4 × 3 programs. Before they run, all results are set to NaN, so that a
 # pixel that nobody wrote would show.
 #
@@ -526,7 +526,7 @@ if kernels.triton:
 else:
     print("Triton is not available for this system: the pictures of its programs are left out.")
 
-# %% alt="A grid of four images by 37 pixels, cut into twelve tiles of two alternating pale colours. Each tile carries the number of its program, from 0 at the upper left to 11 at the lower right; the last tile of each row is only five pixels wide."
+# %% alt="A grid of four images by 37 pixels, cut into twelve tiles of two alternating pale colours. Each tile carries the number of its program, from 0 at the upper left to 11 at the lower right; the last tile of each row is only five pixels wide." slideshow={"slide_type": "slide"} slide={"text": "## Twelve programs"}
 if kernels.triton:
     figures.programs(who)
     print(f"pixel 20 of the last image was written by program {int(who[-1, 20])}")
@@ -538,7 +538,7 @@ if kernels.triton:
     assert who[-1, 20] == 3 * tiles + 1
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Program 10: $3 \\cdot 3 + 1$.\n\n---\n\n## Without the mask\n\n37 pixels do not divide into tiles of 16.\n\n**Predict.** Leave the mask out. Where do the numbers of a tile that hangs over the edge go?"}
 # **Answer.** Program 10: the last image is row 3, and pixel 20 lies in its second tile, so the number is 3 · 3 + 1. Together
 # the twelve programs have computed $-\log P$ of each image and the gradient with respect to each logit, and the check says that both
 # are right.
@@ -554,7 +554,7 @@ def count_kernel(count, D, MASKED: tl.constexpr, BLOCK: tl.constexpr):
     tl.atomic_add(count + tl.program_id(0) * D + pixel, 1, mask=inside)
 
 
-# %% alt="Two grids of counts, one row an image and one row below that belongs to no image. With the mask each place of an image was written once. Without it the first places of the next rows were written twice, and so were places of the row that is no image's."
+# %% alt="Two grids of counts, one row an image and one row below that belongs to no image. With the mask each place of an image was written once. Without it the first places of the next rows were written twice, and so were places of the row that is no image's." slideshow={"slide_type": "slide"} slide={"text": "## Memory knows no rows"}
 counted = {}
 for title, masked in {"with the mask": True, "without the mask": False}.items():
     counted[title] = torch.zeros(n + 1, D, dtype=torch.int32)  # one row more than there are images
@@ -569,7 +569,7 @@ if kernels.triton:
     assert counted["without the mask"][:n].max() == 2 and counted["without the mask"][n].sum() > 0
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Into the next image, and the last ones into memory that belongs to somebody else."}
 # **Answer.** They go into the next image, and the last ones into memory that belongs to somebody else.
 #
 # **Why?** Memory knows no rows. Behind the last pixel of one image comes the first of the next. Which of two programs wins a place
@@ -657,7 +657,7 @@ assert (grey - draws.mean(0)).abs().max() < 0.16
 # %% [markdown]
 # **Answer.** It is the grey digit again, because each pixel is drawn with its grey level as the probability.
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A sum too large to write down\n\n$$\\log P(x) = \\log \\sum_k \\exp\\left(\\log w_k + \\log N(x \\mid \\mu_k, \\Sigma_k)\\right)$$\n\nA kernel makes a tile of the matrix, uses it, and forgets it: keep the largest *so far*, and rescale."}
 # ## 7 · A sum too large to write down
 #
 # The E-step of [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) computes
@@ -677,7 +677,7 @@ parameters = torch.full((k,), 1 / k), points[:k].clone(), points.var(0).expand(k
 joint = em.log_joint(points[500:501], *parameters, "diag")[0]  # (K,), of one digit
 print(f"exp first: Σ exp = {joint.exp().sum()}; the terms lie near {joint.median():.0f} nats")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each tile adds something positive to the total, which is relative to the largest so far. Can this total fall?"}
 # Keep the largest *so far*. When a tile brings a larger one, the total up to here was taken relative to the old one, so
 # multiply it by exp(old − new). This one line (Milakov & Gimelshein 2018) is also why long contexts fit into a language model's
 # memory (Dao et al. 2022).
@@ -696,7 +696,7 @@ for part in joint.split(tile_size):
     totals.append(total)
 log_px = float(top + total.log())
 
-# %% alt="Left, forty log-densities as grey dots, the largest so far as a staircase, and the log-sum-exp so far, which rises to the dotted line of log P(x). Right, the total relative to the largest so far: it rises, and falls where a larger term came, marked by squares."
+# %% alt="Left, forty log-densities as grey dots, the largest so far as a staircase, and the log-sum-exp so far, which rises to the dotted line of log P(x). Right, the total relative to the largest so far: it rises, and falls where a larger term came, marked by squares." slideshow={"slide_type": "slide"} slide={"text": "## The running maximum"}
 tops, totals = torch.stack(tops), torch.stack(totals)
 figures.running_maximum(joint, tile_size, tops, totals)
 print(
@@ -707,7 +707,7 @@ print(
 assert joint.exp().sum() == 0  # underflow: float32 ends near exp(−104)
 assert abs(log_px - float(joint.logsumexp(0))) < 1e-3  # float32 resolves 3e-5 at 350
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes: when the unit grows, all that was added before counts less."}
 # **Answer.** Yes, it can fall, although log Σ exp so far never does.
 #
 # **Why?** The total is counted in units of the largest term so far. When this unit grows, all that was added before counts
@@ -733,7 +733,7 @@ torch.testing.assert_close(
 )  # sums of 40 grey levels to 255
 
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Microseconds, here and there\n\nImages one by one; a `TensorDataset`; bytes on the device, 128 rows at once.\n\n**Predict.** The arithmetic is the same. How many times as fast is the third loop as the first?"}
 # ## 8 · Microseconds, here and there
 #
 # What does all this bring? We time three loops on your machine. They share network, loss and optimizer, and differ in the way to the
@@ -800,7 +800,7 @@ if device.type == "cuda":
     jobs["our loop, as a graph"] = partial(ours, graph=True)
 here = {name: us / steps for name, us in microseconds(jobs, rounds).items()}
 
-# %% alt="Lying bars of the microseconds a step for three loops on this machine: the loop that converts images one by one has the longest bar, the course's loop the shortest."
+# %% alt="Lying bars of the microseconds a step for three loops on this machine: the loop that converts images one by one has the longest bar, the course's loop the shortest." slideshow={"slide_type": "slide"} slide={"text": "## Three loops"}
 gpu = step_times.shipped()
 name = "this machine's " + ("CPU" if device.type == "cpu" else "GPU")
 figures.bars(here, f"{name}, threads: {torch.get_num_threads()}", gpu)
@@ -811,7 +811,7 @@ gains = {name: here[name] / here["our loop"] for name in ("images one by one", "
 for name, gain in gains.items():
     print(f"our loop is {gain:.1f} times as fast as the one with {name}")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The bars say it, for this machine. The faster the device, the more of a step is waiting."}
 # **Answer.** The cell above says it for this machine; on a busy one the figures may be anything, so they are not asserted.
 #
 # **Why?** The first loop makes 128 small Python objects for each batch while the network waits. With a `TensorDataset` nothing is
@@ -830,7 +830,7 @@ for name, gain in gains.items():
 # The lecture does not speak of machines, so no claim of it is tested here. But its formulas must not depend on how they are
 # computed. The table therefore asks, for each piece of machinery: does it change the answer, and what is it for?
 
-# %% tags=["claims"]
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 by = kernels.ran["fused_elbo"]
 claims = f"""
 | formula | machinery | does it change the answer? | measured |

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from latex2mathml.converter import convert
 from myst_nb.core.render import NbElementRenderer
 from sphinx.application import Sphinx
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from build import ROOT, address, repository  # noqa: E402
+from formulas import formula  # noqa: E402
 
 project = "Deep generative models"
 author = "the course’s authors"
@@ -83,13 +83,6 @@ html_sidebars = {
 
 
 # ---------------------------------------------------------------- formulas
-
-
-def formula(tex: str, display: str = "inline") -> str:
-    """MathML, which browsers draw themselves: no script, and nothing to fetch."""
-    drawn = convert(tex, display=display)
-    # as TeX sets them: a little room before what a function is taken of
-    return re.sub(r"(<mi>(?:log|exp|ln)</mi>)", r'\1<mspace width="0.17em"/>', drawn)
 
 
 def inline_formula(writer: Any, node: nodes.math) -> None:

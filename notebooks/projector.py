@@ -1,0 +1,138 @@
+"""Figures drawn anew for a projector, while a notebook runs.
+
+A figure for a notebook is read from half a metre; on a slide of 1280 × 720 pixels its letters must be 18 pixels
+high at least. So each figure that a slide shows is drawn a second time, on less paper: its type and its lines
+keep their size, so that on the screen they are larger, and Matplotlib lays it out anew. The picture is kept in
+notebooks/images/projector under the hash of the notebook's picture. When a figure changes, the old one is
+found no more.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent / "images" / "projector"
+KEPT = "COURSE_PROJECTOR"  # the variable that names the folder into which a kernel writes
+
+WIDE, HIGH = 1160, 500  # pixels that a slide of 1280 × 720 has for a figure
+SMALLEST = 19  # pixels: the height of type on such a slide
+SHARP = 1.5  # so that the picture is sharp at 1920 × 1080, too
+COLOURS = 128
+TYPE = "type"  # the field of the PNG that says how many pixels high its smallest type is
+
+
+def name_of(png: str) -> str:
+    """The file that holds the projector's version of a picture, given as base64."""
+    return hashlib.sha256(base64.b64decode(png)).hexdigest()[:16] + ".png"
+
+
+# ---------------------------------------------------------------- drawing
+
+
+def shown_type(figure: Any) -> float:
+    """How many pixels high the smallest letters are if the figure fills its place on a slide."""
+    wide, high = shown_inches(figure)
+    scale = min(WIDE / wide, HIGH / high)
+    return smallest_type(figure) * scale / 72
+
+
+def shown_inches(figure: Any) -> tuple[float, float]:
+    """The size of what is drawn, with what stands outside of the axes."""
+    figure.canvas.draw()
+    box = figure.get_tightbbox(figure.canvas.get_renderer())
+    return box.width + 0.2, box.height + 0.2  # with the margin that savefig adds
+
+
+def smallest_type(figure: Any) -> float:
+    """Points."""
+    return min(text.get_fontsize() for text in texts(figure))
+
+
+def texts(figure: Any) -> list[Any]:
+    from matplotlib.text import Text
+
+    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+
+
+def shrink(figure: Any) -> None:
+    """Less paper for the same type, until the type is large enough on a slide."""
+    for _ in range(4):  # legends do not shrink with the paper, so one step may not be enough
+        found = shown_type(figure)
+        if found >= SMALLEST:
+            return
+        factor = max(found / (SMALLEST + 0.5), 0.6)
+        figure.set_size_inches(figure.get_size_inches() * factor)
+
+
+def redrawn(figure: Any) -> bytes:
+    """The figure for a projector, as a PNG. The figure itself is changed by it."""
+    from PIL import Image, PngImagePlugin
+
+    if texts(figure):
+        base = sorted(text.get_fontsize() for text in texts(figure))[len(texts(figure)) // 2]
+        for text in texts(figure):  # what is small beside the rest
+            text.set_fontsize(max(text.get_fontsize(), min(base, 11)))
+        shrink(figure)
+    wide, high = shown_inches(figure)
+    scale = min(WIDE / wide, HIGH / high)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=scale * SHARP, bbox_inches="tight", facecolor="white")
+    note = PngImagePlugin.PngInfo()
+    height = smallest_type(figure) * scale * SHARP / 72 if texts(figure) else 100.0
+    note.add_text(TYPE, f"{height:.1f}")
+    picture = Image.open(file).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    smaller = io.BytesIO()
+    picture.save(smaller, "PNG", optimize=True, pnginfo=note)
+    return smaller.getvalue()
+
+
+# ---------------------------------------------------------------- on disk
+
+
+def store(kept: Path, saved_as: dict[str, str], chapter: str) -> None:
+    """Move a run's pictures into the chapter's folder, in place of older ones.
+
+    saved_as: for each picture as the kernel sent it, in base64, the same as the notebook keeps it.
+    """
+    folder = FOLDER / chapter[:2]
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    for sent, saved in saved_as.items():
+        made = kept / name_of(sent)
+        if made.exists():  # a widget's strip is no figure that was shown
+            shutil.copy(made, folder / name_of(saved))
+
+
+# ---------------------------------------------------------------- in the kernel
+
+
+def keep() -> None:
+    """In a kernel: from now on keep a second picture of each figure that is shown."""
+    from IPython.core import pylabtools
+
+    plain = pylabtools.print_figure
+
+    def print_figure(figure: Any, *arguments: Any, **settings: Any) -> Any:
+        made = plain(figure, *arguments, **settings)
+        if isinstance(made, str):
+            size = figure.get_size_inches().copy()
+            (Path(os.environ[KEPT]) / name_of(made)).write_bytes(redrawn(figure))
+            figure.set_size_inches(size)
+        return made
+
+    pylabtools.print_figure = print_figure
+
+
+def kernel_arguments() -> list[str]:
+    """What a kernel is started with so that it calls `keep`."""
+    here = str(Path(__file__).resolve().parent)
+    return [
+        f"--IPKernelApp.exec_lines=import sys; sys.path.append({here!r}); import projector; projector.keep()"
+    ]

@@ -1,0 +1,128 @@
+"""Slides and handouts from the saved notebooks; nothing is executed.
+
+python tools/slides/build.py [NB ...] [--out FOLDER]             slides into build/slides
+python tools/slides/build.py --handout [NB ...] [--out FOLDER]   PDFs into build/handout
+
+A file of slides is whole: reveal.js, the fonts, the figures and the widgets are in it. reveal.js and the fonts come
+from npm, once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE))
+import deck as decks  # noqa: E402
+import render  # noqa: E402
+import vendor  # noqa: E402
+
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def chosen(names: list[str]) -> list[Path]:
+    """The notebooks whose names begin so; all, without names."""
+    there = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    if not names:
+        return there
+    found = [path for path in there if any(path.stem.startswith(Path(name).stem) for name in names)]
+    if not found:
+        raise decks.SlideError(f"no notebook begins with {names[0]!r}")
+    return found
+
+
+def text(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def environment() -> Environment:
+    return Environment(loader=FileSystemLoader(HERE / "templates"), keep_trailing_newline=True)
+
+
+def icon() -> str:
+    return quote((ROOT / "tools" / "site" / "static" / "favicon.svg").read_text(encoding="utf-8"))
+
+
+def in_script(script: str) -> str:
+    """A script that can stand in a page: nothing in it may look like the script's end."""
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def page(deck: decks.Deck) -> str:
+    return (
+        environment()
+        .get_template("deck.html")
+        .render(
+            title=deck.title,
+            icon=icon(),
+            fonts=vendor.fonts(),
+            reveal_css=vendor.reveal("dist/reveal.css"),
+            code_css=render.code_styles(),
+            css=text("slides.css"),
+            slides=render.sections(deck),
+            reveal_js=in_script(vendor.reveal("dist/reveal.js")),
+            notes_js=in_script(vendor.reveal("dist/plugin/notes.js")),
+            script=text("theme.js") + text("slides.js"),
+        )
+    )
+
+
+def front_page(all_decks: list[decks.Deck]) -> str:
+    shown = [
+        {"name": deck.name, "short": deck.title.partition(" · ")[2], "slides": deck.slides}
+        for deck in all_decks
+    ]
+    return (
+        environment()
+        .get_template("index.html")
+        .render(
+            decks=shown, icon=icon(), fonts=vendor.fonts(), css=text("slides.css"), script=text("theme.js")
+        )
+    )
+
+
+def build(notebooks: list[Path], folder: Path) -> list[decks.Deck]:
+    """Write the slides of these notebooks, and the front page of all that have slides."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = [deck for deck in map(decks.read, notebooks) if deck.slides]
+    for deck in made:
+        (folder / f"{deck.name}.html").write_text(page(deck), encoding="utf-8")
+    everything = [deck for deck in map(decks.read, chosen([])) if deck.slides]
+    (folder / "index.html").write_text(front_page(everything), encoding="utf-8")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NB")
+    parser.add_argument("--handout", action="store_true", help="PDFs for paper")
+    parser.add_argument("--out", type=Path, help="the folder to write into")
+    options = parser.parse_args(arguments)
+    try:
+        notebooks = chosen(options.names)
+        if options.handout:
+            import handout
+
+            handout.build(notebooks, options.out or ROOT / "build" / "handout")
+            return 0
+        folder = options.out or ROOT / "build" / "slides"
+        for deck in build(notebooks, folder):
+            size = (folder / f"{deck.name}.html").stat().st_size / 1e6
+            print(f"{deck.name}: {len(deck.slides)} slides, {size:.1f} MB")
+        print(f"{folder / 'index.html'} is the first page")
+    except (decks.SlideError, vendor.VendorError) as error:
+        print(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

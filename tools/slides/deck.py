@@ -1,0 +1,305 @@
+"""From a notebook to slides: which cells are shown, what of them, and what the speaker sees.
+
+A cell says in its metadata how it takes part. Cells that say nothing are not shown.
+
+    "slideshow": {"slide_type": "slide"}      begins a slide; subslide, fragment, "-", notes and skip as usual
+    "slide": {"text": "## …", …}              what the slide shows of the cell, each key optional:
+        text     Markdown, instead of a cell of prose, or above what a cell of code shows; a line "---" begins
+                 another slide
+        show     of a cell of code: "code", "output" or "both"; without it, the output if it can be looked at
+        lines    of the code, as "3-9" or "1-4, 8-12"; counted from 1
+        below    Markdown below what the cell shows
+
+What the speaker sees are the notebook's own sentences: the full text of cells that show something shorter, and the
+prose up to the next slide or section. Where there is none, it is the prose before.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import nbformat
+from nbformat import NotebookNode
+
+STARTS = ("slide", "subslide")
+SHOWN = (*STARTS, "fragment", "-")
+KEYS = {"text", "show", "lines", "below"}
+CODE_LINES, CODE_WIDTH = 14, 60  # what can be read from the last row
+HEADING = re.compile(r"^#{1,3} ", re.MULTILINE)
+BREAK = re.compile(r"\n+---\n+")
+PREDICT = re.compile(r"^\*\*Predict\.\*\*", re.MULTILINE)
+ANSWER = re.compile(r"^\*\*Answer\.\*\*", re.MULTILINE)
+CLAIMS_CELL = "claims"
+MEASURED = "measured"  # how the heading of the column with the figures begins
+CLAIM_LINES = 16  # of a table that fit on a slide
+CLAIM_WIDTH = 94  # characters in a line, over all columns
+
+
+class SlideError(Exception):
+    """What is wrong with a cell's part in the slides, in one sentence."""
+
+
+@dataclass
+class Part:
+    """One piece of a slide."""
+
+    kind: Literal["text", "code", "picture", "widget", "printed", "claims"]
+    content: str
+    step: bool = False  # does it appear one step later?
+    alt: str = ""
+
+
+@dataclass
+class Slide:
+    parts: list[Part] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # Markdown
+    below: bool = False  # is it a slide under the one before?
+    before: str = ""  # the prose before it in the notebook
+
+    def of(self, kind: str) -> list[Part]:
+        return [part for part in self.parts if part.kind == kind]
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join(part.content for part in self.of("text"))
+
+    @property
+    def title(self) -> str:
+        found = re.search(r"^#+ (.+)$", self.text, re.MULTILINE)
+        return found[1] if found else ""
+
+
+@dataclass
+class Deck:
+    name: str  # 04_vae
+    title: str
+    slides: list[Slide]
+
+
+def role(cell: NotebookNode) -> str:
+    """The cell's part: one of SHOWN, "notes", "skip", or "" if the cell says nothing."""
+    return cell.metadata.get("slideshow", {}).get("slide_type", "") or ""
+
+
+def excerpt(source: str, lines: str) -> str:
+    """Lines of a source, without the indentation that all of them share."""
+    all_lines = source.splitlines()
+    chosen: list[str] = []
+    for part in lines.split(","):
+        first, _, last = part.strip().partition("-")
+        piece = all_lines[int(first) - 1 : int(last or first)]
+        if not piece:
+            raise SlideError(f"there are no lines {part.strip()} in a cell of {len(all_lines)} lines")
+        chosen += piece
+    return textwrap.dedent("\n".join(chosen))
+
+
+@cache
+def readable(source: str) -> str:
+    """Code for a slide: where a line is too long, its comment is left out; if that is not enough, it is broken."""
+    lines = source.strip("\n").splitlines()
+    short = [line if len(line) <= CODE_WIDTH else re.sub(r"\s{2,}# .*", "", line) for line in lines]
+    if max(map(len, short)) > CODE_WIDTH:
+        command = [sys.executable, "-m", "ruff", "format", "--line-length", str(CODE_WIDTH), "-"]
+        done = subprocess.run(command, input="\n".join(short), capture_output=True, text=True)
+        if done.returncode == 0:  # else it is no whole piece of Python, and stays as it is
+            short = done.stdout.splitlines()
+    return "\n".join(short)
+
+
+def outputs(cell: NotebookNode) -> Iterator[Part]:
+    """What the cell has displayed: widgets, pictures, tables, and what was printed."""
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        if "data-course=" in data.get("text/html", ""):
+            kind = data.get("text/plain", "").removesuffix("(…)")
+            yield Part("widget", data["text/html"], alt=kind)
+        elif "image/png" in data:
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
+            yield Part("picture", data["image/png"], alt=alt)
+        elif "text/markdown" in data:
+            is_table_of_claims = CLAIMS_CELL in cell.metadata.get("tags", [])
+            yield Part("claims" if is_table_of_claims else "text", data["text/markdown"])
+        elif output.output_type == "stream":
+            yield Part("printed", output.text.rstrip())
+        elif "text/plain" in data:
+            yield Part("printed", data["text/plain"])
+
+
+def shown(cell: NotebookNode) -> list[Part]:
+    """The pieces of a slide that a cell contributes."""
+    own: dict[str, Any] = cell.metadata.get("slide", {})
+    if unknown := set(own) - KEYS:
+        raise SlideError(
+            f"the key {min(unknown)!r} of `slide` is unknown; known are {', '.join(sorted(KEYS))}"
+        )
+    if cell.cell_type == "markdown":
+        parts = [Part("text", own.get("text", cell.source))]
+    else:
+        made = list(outputs(cell))
+        show = own.get("show", "output" if made else "code")
+        if show not in ("code", "output", "both"):
+            raise SlideError(f"`show` is code, output or both, not {show!r}")
+        parts = [Part("text", own["text"])] if "text" in own else []
+        if show != "output":
+            source = excerpt(cell.source, own["lines"]) if "lines" in own else cell.source
+            parts.append(Part("code", readable(source)))
+        if show != "code":
+            parts += made
+    if "below" in own:
+        parts.append(Part("text", own["below"]))
+    step = role(cell) == "fragment"
+    for part in parts:
+        part.step = step
+    return parts
+
+
+def slides_of(nb: NotebookNode) -> list[Slide]:
+    """All slides of a notebook, each with its notes."""
+    slides: list[Slide] = []
+    prose = ""  # the last that was read
+    speaking = False  # does the prose that comes belong to the slide before it?
+    for number, cell in enumerate(nb.cells):
+        part = role(cell)
+        if part in STARTS:
+            slides.append(Slide(below=part == "subslide", before=prose))
+            speaking = True
+        elif not slides or part == "skip":
+            continue
+        first = len(slides) - 1  # of the slides that this cell is on
+        try:
+            if part in SHOWN:
+                for piece in shown(cell):
+                    add(slides, piece)
+            elif part not in ("", "notes"):
+                raise SlideError(f"there is no slide type {part!r}")
+        except SlideError as error:
+            raise SlideError(f"cell {number}: {error}") from error
+        if cell.cell_type != "markdown":
+            continue
+        prose = cell.source
+        if part == "" and HEADING.search(cell.source):
+            speaking = False
+        if part == "notes" or (part in SHOWN and "text" in cell.metadata.get("slide", {})):
+            for slide in slides[first:]:
+                slide.notes.append(cell.source)
+        elif part == "" and speaking:
+            slides[-1].notes.append(cell.source)
+    for slide in slides:
+        slide.notes = slide.notes or [slide.before]
+        slide.notes += [f"*In the figure:* {part.alt}" for part in slide.of("picture") if part.alt]
+    return [one for slide in slides for one in (claims_slides(slide) if slide.of("claims") else [slide])]
+
+
+def add(slides: list[Slide], piece: Part) -> None:
+    """Put a piece on the last slide. Text with a break in it goes on to another slide."""
+    contents = BREAK.split(piece.content) if piece.kind == "text" else [piece.content]
+    slides[-1].parts.append(replace(piece, content=contents[0]))
+    for content in contents[1:]:
+        slides.append(Slide([replace(piece, content=content, step=False)]))
+
+
+def read(notebook: Path) -> Deck:
+    nb = nbformat.read(notebook, as_version=4)
+    title = nb.cells[0].source.partition("\n")[0].lstrip("# ")
+    try:
+        return Deck(notebook.stem, title, slides_of(nb))
+    except SlideError as error:
+        raise SlideError(f"{notebook.stem}, {error}") from error
+
+
+def problems(deck: Deck) -> list[str]:
+    """What cannot be read from the last row, or would tell an answer before its question."""
+    found = []
+    if not 15 <= len(deck.slides) <= 25:
+        found.append(f"{deck.name}: {len(deck.slides)} slides; a chapter has 15 to 25")
+    asked = 0
+    for number, slide in enumerate(deck.slides, 1):
+        here = f"{deck.name}, slide {number} ({slide.title})"
+        for code in slide.of("code"):
+            lines = code.content.splitlines()
+            if len(lines) > CODE_LINES:
+                found.append(f"{here}: {len(lines)} lines of code, more than {CODE_LINES}")
+            longest = max(map(len, lines))
+            if longest > CODE_WIDTH:
+                found.append(f"{here}: a line of code has {longest} characters, more than {CODE_WIDTH}")
+        if not slide.notes:
+            found.append(f"{here}: the speaker has no notes")
+        if not slide.title:
+            found.append(f"{here}: it has no title")
+        for part in slide.parts:
+            for answer in marks(part):
+                asked += -1 if answer else 1
+                if asked < 0:
+                    found.append(f"{here}: an answer without a question before it")
+                    asked = 0
+                elif asked > 1:
+                    found.append(f"{here}: a question before the last one is answered")
+                    asked = 1
+        if asked and PREDICT.search(slide.text) and slide.of("picture") and not ANSWER.search(slide.text):
+            found.append(f"{here}: the answer stands beside its question")
+    if asked:
+        found.append(f"{deck.name}: the last question has no answer")
+    return found
+
+
+def marks(part: Part) -> list[bool]:
+    """The questions (False) and answers (True) in a piece of text, in order."""
+    if part.kind != "text":
+        return []
+    places = [(m.start(), False) for m in PREDICT.finditer(part.content)]
+    places += [(m.start(), True) for m in ANSWER.finditer(part.content)]
+    return [answer for _, answer in sorted(places)]
+
+
+# ---------------------------------------------------------------- the table of claims
+
+
+def claims_slides(slide: Slide) -> list[Slide]:
+    """The tables of claims on as many slides as they need. Where there is a verdict, the figures go to the notes."""
+    made: list[Slide] = []
+    for header, rows in tables(slide.of("claims")[0].content):
+        measured = next(at for at, name in enumerate(header) if name.startswith(MEASURED))
+        columns = [at for at, name in enumerate(header) if name != "#" and at != measured]
+        if len(columns) == 1:  # the figures are all that there is to say
+            columns = [at for at, name in enumerate(header) if name != "#"]
+        for page in pages(rows, columns):
+            shown = [[row[at] for at in columns] for row in ([*header], ["---"] * len(header), *page)]
+            lines = "\n".join(f"| {' | '.join(row)} |" for row in shown)
+            title = f"## {slide.title}, continued" if made else f"## {slide.title}"
+            figures = [f"*{row[columns[0]]}:* {row[measured]}" for row in page]
+            made.append(
+                Slide([Part("text", title), Part("claims", lines)], figures, slide.below and not made)
+            )
+    made[0].notes += slide.notes
+    return made
+
+
+def pages(rows: list[list[str]], columns: list[int]) -> list[list[list[str]]]:
+    """Rows of a table, as many on each page as there is room for."""
+    made: list[list[list[str]]] = [[]]
+    used = 0.0
+    for row in rows:
+        lines = 0.4 + max(-(-len(row[at]) * len(columns) // CLAIM_WIDTH) for at in columns)
+        if made[-1] and used + lines > CLAIM_LINES:
+            made.append([])
+            used = 0.0
+        made[-1].append(row)
+        used += lines
+    return made
+
+
+def tables(text: str) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """The header and the rows of each table in Markdown. A bar inside a cell is written \\|."""
+    for block in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
+        lines = [line.strip().strip("|") for line in block.strip().splitlines()]
+        cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)] for line in lines]
+        yield cells[0], cells[2:]
