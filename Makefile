@@ -41,7 +41,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test thorough notebooks run site pages lint bench homework release clean address
+.PHONY: help lab test thorough notebooks run site slides handout pages lint bench homework release clean address
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,12 @@ run: $(DEVELOPER)  ## run one notebook in full and save its outputs: make run NB
 
 site: $(DEVELOPER)  ## build the web site into build/site from the saved notebooks; it needs no network
 	$(BIN)/python tools/site/build.py
+
+slides: $(DEVELOPER)  ## write slides into build/slides: make slides [NB=07]; reveal.js comes from npm, once
+	$(BIN)/python tools/slides/make.py $(NB)
+
+handout: $(DEVELOPER)  ## print slides with notes, and each chapter, as PDFs into build/handout: make handout [NB=07]
+	$(BIN)/python tools/slides/make.py --handout $(NB)
 
 pages: site  ## another name for make site
 

@@ -19,8 +19,8 @@ import os
 import re
 import statistics
 import sys
-import time
 import tempfile
+import time
 import tomllib
 import uuid
 from pathlib import Path
@@ -53,8 +53,8 @@ LANGUAGE = {
 }
 PY_FORMAT = "py:percent"
 # What a cell may carry in both twins: its tags, its part in a slide show and what a slide shows of it (see
-# tools/slides/deck.py), its part in an assignment, and the alternative text of its pictures (one text, or a list
-# with one for each picture).
+# tools/slides/deck.py), its part in an assignment, and the alternative text of its pictures (one text, or a
+# list with one for each picture).
 CELL_METADATA = ("tags", "slideshow", "slide", "nbgrader", "alt")
 SHORTEST_ALT = 40  # characters; shorter ones only name the picture and do not say what is seen
 STATED_MEMORY = re.compile(r"(\d+\.\d) GB of memory")

@@ -1,10 +1,10 @@
 """Figures drawn anew for a projector, while a notebook runs.
 
-A figure for a notebook is read from half a metre; on a slide of 1280 × 720 pixels its letters must be 18 pixels
-high at least. So each figure that a slide shows is drawn a second time, on less paper: its type and its lines
-keep their size, so that on the screen they are larger, and Matplotlib lays it out anew. The picture is kept in
-notebooks/images/projector under the hash of the notebook's picture. When a figure changes, the old one is
-found no more.
+A figure in a notebook is read from half a metre. On a slide of 1280 × 720 pixels its letters must be at least
+18 pixels high. So each figure that a slide shows is drawn a second time, on less paper: type and lines keep
+their size, so that they are larger on the screen, and Matplotlib lays the figure out anew. The picture is
+kept in notebooks/images/projector under the hash of the notebook's picture. When a figure changes, the old
+picture is no longer found.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def reparameterize(mu, logvar):
 # pixels and over the numbers of the code, and a mean over images. The factor $\beta$ in front of the KL is 1 in a
 # VAE; section 6 sets it to 0.
 
-# %% slideshow={"slide_type": "slide"} slide={"text": "## The whole loss", "lines": "19-23"}
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The whole loss", "lines": "19-25"}
 variance = 0.25  # s²
 
 

@@ -99,7 +99,7 @@ figures.labelled_rows(rows, shape)
 # can be computed from them without loss of precision. Each network has one hidden layer.
 
 
-# %% slideshow={"slide_type": "slide"} slide={"text": "## The model", "lines": "7-12"}
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The model\n\nThe encoder returns the mean and the log-variance of 20 numbers, the decoder 784 *logits*, one for each pixel.", "lines": "7-12"}
 class DigitVAE(nn.Module):
     def __init__(self, latent=20, hidden=400):
         super().__init__()

@@ -94,7 +94,7 @@ def beside(v, y):
 # VAE of the last chapter.
 
 
-# %% slideshow={"slide_type": "slide"} slide={"text": "## The label, beside x and beside z", "lines": "10-17"}
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The label, beside x and beside z\n\nBoth networks are told, or one of them, or neither.", "lines": "10-17"}
 class LabelledVAE(nn.Module):
     def __init__(self, to_encoder=True, to_decoder=True, latent=2, width=256):
         super().__init__()

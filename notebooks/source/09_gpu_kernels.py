@@ -800,7 +800,7 @@ if device.type == "cuda":
     jobs["our loop, as a graph"] = partial(ours, graph=True)
 here = {name: us / steps for name, us in microseconds(jobs, rounds).items()}
 
-# %% alt="Lying bars of the microseconds a step for three loops on this machine: the loop that converts images one by one has the longest bar, the course's loop the shortest." slideshow={"slide_type": "slide"} slide={"text": "## Three loops"}
+# %% alt="Lying bars of the microseconds a step for three loops on this machine: the loop that converts images one by one has the longest bar, the course's loop the shortest." slideshow={"slide_type": "slide"} slide={"text": "## Three loops", "show": "figure"}
 gpu = step_times.shipped()
 name = "this machine's " + ("CPU" if device.type == "cpu" else "GPU")
 figures.bars(here, f"{name}, threads: {torch.get_num_threads()}", gpu)

@@ -6,12 +6,13 @@ A cell says in its metadata how it takes part. Cells that say nothing are not sh
     "slide": {"text": "## …", …}              what the slide shows of the cell, each key optional:
         text     Markdown, instead of a cell of prose, or above what a cell of code shows; a line "---" begins
                  another slide
-        show     of a cell of code: "code", "output" or "both"; without it, the output if it can be looked at
+        show     of a cell of code: "code", "output", "both", or "figure", which is the output without what was
+                 printed; as long as nothing is said, the output, and the code of a cell that has none
         lines    of the code, as "3-9" or "1-4, 8-12"; counted from 1
         below    Markdown below what the cell shows
 
-What the speaker sees are the notebook's own sentences: the full text of cells that show something shorter, and the
-prose up to the next slide or section. Where there is none, it is the prose before.
+The speaker's notes are the notebook's own sentences: the full text of cells that show something shorter, and
+the prose up to the next slide or section. Where there is none, it is the prose before the slide.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ PREDICT = re.compile(r"^\*\*Predict\.\*\*", re.MULTILINE)
 ANSWER = re.compile(r"^\*\*Answer\.\*\*", re.MULTILINE)
 CLAIMS_CELL = "claims"
 MEASURED = "measured"  # how the heading of the column with the figures begins
-CLAIM_LINES = 16  # of a table that fit on a slide
-CLAIM_WIDTH = 94  # characters in a line, over all columns
+CLAIM_LINES = 17.5  # of a table that fit on a slide
+CLAIM_WIDTH = 102  # characters in a line, over all columns
 
 
 class SlideError(Exception):
@@ -104,7 +105,7 @@ def excerpt(source: str, lines: str) -> str:
 
 @cache
 def readable(source: str) -> str:
-    """Code for a slide: where a line is too long, its comment is left out; if that is not enough, it is broken."""
+    """Code for a slide. Where a line is too long, its comment is left out; if need be, the line is broken."""
     lines = source.strip("\n").splitlines()
     short = [line if len(line) <= CODE_WIDTH else re.sub(r"\s{2,}# .*", "", line) for line in lines]
     if max(map(len, short)) > CODE_WIDTH:
@@ -146,10 +147,12 @@ def shown(cell: NotebookNode) -> list[Part]:
     else:
         made = list(outputs(cell))
         show = own.get("show", "output" if made else "code")
-        if show not in ("code", "output", "both"):
-            raise SlideError(f"`show` is code, output or both, not {show!r}")
+        if show not in ("code", "output", "both", "figure"):
+            raise SlideError(f"`show` is code, output, both or figure, not {show!r}")
+        if show == "figure":
+            made = [part for part in made if part.kind != "printed"]
         parts = [Part("text", own["text"])] if "text" in own else []
-        if show != "output":
+        if show in ("code", "both"):
             source = excerpt(cell.source, own["lines"]) if "lines" in own else cell.source
             parts.append(Part("code", readable(source)))
         if show != "code":
@@ -264,7 +267,7 @@ def marks(part: Part) -> list[bool]:
 
 
 def claims_slides(slide: Slide) -> list[Slide]:
-    """The tables of claims on as many slides as they need. Where there is a verdict, the figures go to the notes."""
+    """The tables of claims on as many slides as they need; beside a verdict, the figures go to the notes."""
     made: list[Slide] = []
     for header, rows in tables(slide.of("claims")[0].content):
         measured = next(at for at, name in enumerate(header) if name.startswith(MEASURED))

@@ -7,6 +7,7 @@ import html
 import importlib.util
 import io
 import json
+import re
 import sys
 from functools import cache, lru_cache
 from pathlib import Path
@@ -26,6 +27,9 @@ sys.path += [str(ROOT), str(ROOT / "notebooks"), str(ROOT / "tools" / "site")]
 import projector  # noqa: E402
 from formulas import formula  # noqa: E402
 
+# A formula and what follows it without a space: no line may end between them.
+FORMULA_AND_MORE = re.compile(r"(<math(?:(?!</math>).)*</math>)([^\s<]+)")
+LONG = 70  # characters of a printed line: longer ones are set smaller
 TYPE_OF_NOTEBOOK = (
     12.5  # pixels: the smallest type of a figure that was drawn for a notebook, 10 points at 90 dpi
 )
@@ -58,9 +62,10 @@ def reader() -> MarkdownIt:
     return markdown.use(dollarmath_plugin, renderer=drawn_formula, double_inline=True)
 
 
-def prose(text: str, chapter: str = "") -> str:
-    """Markdown as HTML. Links between chapters lead to their slides, those to other files to the repository."""
+def prose(text: str) -> str:
+    """Markdown as HTML. Links to chapters lead to their slides, those to other files to the repository."""
     made = reader().render(site().linked(text, "notebooks"))
+    made = FORMULA_AND_MORE.sub(r'<span class="together">\1\2</span>', made)
     return made.replace('.ipynb"', '.html"')
 
 
@@ -89,13 +94,14 @@ def picture_file(png: str, chapter: str) -> tuple[bytes, bool]:
 
 
 def picture(part: Part, chapter: str) -> str:
-    data, _ = picture_file(part.content, chapter)
+    data, anew = picture_file(part.content, chapter)
     image = Image.open(io.BytesIO(data))
     wide, high = image.size
     small = image.text.get(projector.TYPE, TYPE_OF_NOTEBOOK) if hasattr(image, "text") else TYPE_OF_NOTEBOOK
     encoded = base64.b64encode(data).decode()
     return (
-        f'<figure class="picture"><img style="--ratio: {wide / high:.4f}" data-type="{float(small):.1f}" '
+        f'<figure class="picture{" anew" if anew else ""}"><img style="--ratio: {wide / high:.4f}" '
+        f'data-type="{float(small):.1f}" '
         f'alt="{html.escape(part.alt)}" src="data:image/png;base64,{encoded}"></figure>'
     )
 
@@ -115,7 +121,7 @@ def renewed(part: Part) -> str:
 
 
 def widget(part: Part) -> str:
-    """A frame of its own, made when its slide is first shown: its type is scaled, and its keys are its own."""
+    """A frame of its own, made when its slide is first shown: its type is scaled, its keys are its own."""
     state = json.dumps({"kind": part.alt, "html": renewed(part)}).replace("<", "\\u003c")
     return f'<div class="live" data-kind="{part.alt}"><script type="application/json">{state}</script></div>'
 
@@ -129,7 +135,8 @@ def piece(part: Part, chapter: str) -> str:
     elif part.kind == "code":
         return stepped(code(part.content), part)
     elif part.kind == "printed":
-        made = f'<pre class="printed" tabindex="0">{html.escape(part.content)}</pre>'
+        long = " long" if max(map(len, part.content.splitlines() or [""])) > LONG else ""
+        made = f'<pre class="printed{long}" tabindex="0">{html.escape(part.content)}</pre>'
     elif part.kind == "picture":
         return stepped(picture(part, chapter), part)
     elif part.kind == "widget":
@@ -158,7 +165,7 @@ def kinds(slide: Slide, parts: list[Part], chapter: str) -> str:
     found = {f"with-{kind}" for kind in held}
     if slide.text.startswith("# "):
         found.add("opening")
-    elif held == {"text"} and not any("|---" in part.content for part in parts):
+    elif held <= {"text", "printed"} and not any("|---" in part.content for part in parts):
         found.add("words-only")
     shown = [part for part in parts if part.kind == "picture"]
     if len(shown) == 1 and len(held) > 1 and ratio(shown[0], chapter) < BESIDE:

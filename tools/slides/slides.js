@@ -2,28 +2,28 @@
 
 // A widget's type is scaled until the widget fills its place. Its controls stand beside its picture.
 const LARGEST = 1.7;
-const SMALLEST = 1.1;
-const CONTROLS = 292;      // CSS pixels of the widget: the column of controls
+const SMALLEST = 1.2;
+// The width of the column of controls, in CSS pixels of the widget.
+const CONTROLS = { EMStepper: 250, ElboBars: 300, CodeLine: 240, ToyGAN: 372 };
 const PRESENTER = `
 html, body { margin: 0; background: #fff; }
 .course-widget { border: 0; border-radius: 0; max-width: none !important; padding: 4px 6px; min-height: 100vh; }
-.course-widget .said { display: block; }
-.with-column .course-widget > :not(canvas, .said), .with-column .stage > div > :not(canvas) { margin-left: calc(100% - ${CONTROLS}px); }
+.with-column .course-widget > :not(canvas, .said), .with-column .stage > div > :not(canvas) { margin-left: calc(100% - var(--controls)); }
 .with-column .stage, .with-column .stage > div { display: contents !important; }
-.with-column .stage details { margin-left: calc(100% - ${CONTROLS}px); height: auto !important; overflow: visible !important; }
-.with-column canvas { position: absolute; left: 6px; top: 4px; width: calc(100% - ${CONTROLS + 20}px) !important; }
+.with-column .stage details { margin-left: calc(100% - var(--controls)); height: auto !important; overflow: visible !important; }
+.with-column canvas { position: absolute; left: 6px; top: 4px; width: calc(100% - var(--controls) - 20px) !important; }
 .with-column label.wide { flex-wrap: wrap; }
 .with-column .groups { columns: 1 !important; }
-.in-halves .stage { width: 48%; }
+.with-column .layer, .with-column .chip { padding: 1px 8px; }
+.with-column .row { gap: 4px 7px; margin: 3px 0; }
+.with-column p { margin: 3px 0; }
+.in-halves .course-widget > .row, .in-halves .course-widget > .sum, .in-halves .stage { width: 49%; }
 .in-halves .after { position: absolute; left: 51%; top: 8px; width: 48%; }
 `;
 const IN_FRAME = `
 const keys = { PageDown: "next", PageUp: "prev", Escape: "focus" };
 addEventListener("keydown", (event) => { if (keys[event.key]) parent.fromWidget(keys[event.key]); });
 `;
-const LAYOUT = { EMStepper: "with-column", ElboBars: "with-column", CodeLine: "with-column", ToyGAN: "with-column",
-  Quiz: "in-halves" };
-
 // A presenter's clicker sends Page Down, also while the widget has the focus.
 window.fromWidget = (what) => {
   if (what === "focus") window.focus();
@@ -35,7 +35,8 @@ function open(place) {
   const frame = document.createElement("iframe");
   frame.title = `Widget ${kind}`;
   const sharp = `Object.defineProperty(window, "devicePixelRatio", { get: () => parent.devicePixelRatio * ${LARGEST} });`;
-  frame.srcdoc = `<!doctype html><html lang="en" class="${LAYOUT[kind] ?? ""}"><head><meta charset="utf-8"><title>${kind}</title>
+  const layout = CONTROLS[kind] ? "with-column" : kind === "Quiz" ? "in-halves" : "";
+  frame.srcdoc = `<!doctype html><html lang="en" class="${layout}" style="--controls: ${CONTROLS[kind]}px"><head><meta charset="utf-8"><title>${kind}</title>
     <style>${PRESENTER}</style><script>${sharp}${IN_FRAME}<\/script></head><body><main>${html}</main></body></html>`;
   place.replaceChildren(frame);
   const ready = setInterval(() => {
@@ -47,22 +48,40 @@ function open(place) {
   }, 100);
 }
 
-// The largest type with which the whole widget can be seen.
-function fit(place) {
+const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 40)));
+
+// The lowest place, once it has come to rest.
+async function settled(widget) {
+  let [before, low] = [-1, lowest(widget)];
+  for (let n = 0; n < 10 && low !== before; n++) {
+    await painted();
+    await painted();
+    [before, low] = [low, lowest(widget)];
+  }
+  return low;
+}
+
+// The lowest place that the widget takes, without what is folded away.
+function lowest(widget) {
+  const seen = [...widget.querySelectorAll("*")].filter((e) => !e.closest(".said, details:not([open]) > :not(summary)"));
+  return Math.max(...seen.map((e) => e.getBoundingClientRect().bottom));
+}
+
+// The largest type with which the whole widget can be seen. A widget draws anew when its frame has another size.
+async function fit(place) {
   const frame = place.querySelector("iframe");
   const widget = frame?.contentDocument?.querySelector(".course-widget");
   if (!widget || !place.clientWidth) return;
   const unit = Math.min(innerWidth / 1280, innerHeight / 720);
-  for (let k = LARGEST; k >= SMALLEST; k -= 0.05) {
-    const scale = k * unit;
-    Object.assign(frame.style, { width: `${place.clientWidth / scale}px`, height: `${place.clientHeight / scale}px`,
-      transform: `scale(${scale})` });
+  const turn = (place.turn = (place.turn ?? 0) + 1);
+  for (let k = LARGEST; k > SMALLEST - 0.01 && turn === place.turn; k -= 0.05) {
+    const [wide, high] = [place.clientWidth / (k * unit), place.clientHeight / (k * unit)];
+    Object.assign(frame.style, { width: `${wide}px`, height: `${high}px`, transform: `scale(${k * unit})` });
+    const low = await settled(widget);
     place.dataset.scale = k.toFixed(2);
-    const floor = Math.max(...[...widget.querySelectorAll("*")].filter((e) => !e.closest(".said, details:not([open]) > :not(summary)"))
-      .map((e) => e.getBoundingClientRect().bottom));
-    const wide = frame.contentDocument.documentElement.scrollWidth <= place.clientWidth / scale + 1;
-    if (floor <= place.clientHeight / scale + 1 && wide) break;
+    if (low <= high + 1 && frame.contentDocument.documentElement.scrollWidth <= wide + 1) break;
   }
+  place.dataset.fits = "true";
 }
 
 function enliven() {

@@ -80,7 +80,7 @@ def package(name: str) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """The files of an archive. (The early releases of Python 3.11 know no `filter` that would see to this.)"""
+    """Write the files of an archive; early releases of Python 3.11 know no safe `filter` for this."""
     with tarfile.open(archive) as packed:
         for member in packed:
             path = (folder / member.name).resolve()
@@ -118,5 +118,8 @@ def fonts() -> str:
                     continue
                 data = base64.b64encode((folder / file[1]).read_bytes()).decode()
                 source = f"src: url(data:font/woff2;base64,{data}) format('woff2');"
-                faces.append(re.sub(r"src:.*?;\n", source + "\n", face))
+                face = re.sub(r"src:.*?;\n", source + "\n", face)
+                if name.endswith("-math"):  # its file holds all signs, whatever the style sheet says
+                    face = re.sub(r"unicode-range:.*?;\n", "", face)
+                faces.append(face)
     return "\n".join(faces)

@@ -1,10 +1,10 @@
 """Slides and handouts from the saved notebooks; nothing is executed.
 
-python tools/slides/build.py [NB ...] [--out FOLDER]             slides into build/slides
-python tools/slides/build.py --handout [NB ...] [--out FOLDER]   PDFs into build/handout
+python tools/slides/make.py [NB ...] [--out FOLDER]             slides into build/slides
+python tools/slides/make.py --handout [NB ...] [--out FOLDER]   PDFs into build/handout
 
-A file of slides is whole: reveal.js, the fonts, the figures and the widgets are in it. reveal.js and the fonts come
-from npm, once.
+A file of slides is whole: reveal.js, fonts, figures and widgets are in it. reveal.js and the fonts
+come from npm, which is asked once.
 """
 
 from __future__ import annotations
