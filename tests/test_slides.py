@@ -58,10 +58,21 @@ def test_every_widget_of_a_chapter_is_on_a_slide(notebook):
 
 
 def test_the_quiz_is_on_a_slide():
-    kinds = [
-        part.alt for path in NOTEBOOKS for slide in decks.read(path).slides for part in slide.of("widget")
-    ]
-    assert "Quiz" in kinds
+    slides = [slide for path in NOTEBOOKS for slide in decks.read(path).slides]
+    assert "Quiz" in [part.alt for slide in slides for part in slide.of("widget")]
+
+
+def test_the_teaching_guide_names_slides_that_exist():
+    guide = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d \| \d+ \| (\d\d): ([^|]+)\| ([^|]+)\|", guide, re.MULTILINE)
+    assert len(rows) >= 6
+    sizes = {path.stem[:2]: len(decks.read(path).slides) for path in NOTEBOOKS}
+    for chapter, ranges, moment in rows:
+        numbers = [int(n) for n in re.findall(r"\d+", ranges)]
+        assert numbers == sorted(numbers)
+        assert numbers[-1] <= sizes[chapter]
+        named = [int(n) for n in re.findall(r"slide (\d+)", moment)]
+        assert all(numbers[0] <= n <= numbers[-1] for n in named)
 
 
 # ---------------------------------------------------------------- which cells, and what of them

@@ -20,26 +20,30 @@ if THOROUGH:
 
 # What is wrong with the slide that is shown, one sentence each.
 LOOK = """([text, code, figure]) => {
-  const slide = Reveal.getCurrentSlide(), sheet = slide.querySelector(".sheet"), box = sheet.getBoundingClientRect();
+  const sheet = Reveal.getCurrentSlide().querySelector(".sheet"), box = sheet.getBoundingClientRect();
   const u = box.height / 720, wrong = [];
   const say = (e, words) => wrong.push(`${words}: ${e.outerHTML.slice(0, 80)}`);
+  const size = (e) => parseFloat(getComputedStyle(e).fontSize);
   const shown = [...sheet.querySelectorAll("*")].filter((e) => !e.closest("iframe, math *"));
   for (const e of shown) {
     const place = e.getBoundingClientRect();
     if (place.bottom > box.bottom - 4 * u || place.right > box.right + 1) say(e, "cut");
-    if (["PRE", "DIV"].includes(e.tagName) && e.scrollWidth > e.clientWidth + 1 && e.clientWidth) say(e, "too wide");
+    const block = e.matches("pre, div") && e.clientWidth;
+    if (block && e.scrollWidth > e.clientWidth + 1) say(e, "too wide");
     const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
     const least = e.closest("pre, code") ? code : text;
-    if ((own || e.tagName === "math") && parseFloat(getComputedStyle(e).fontSize) < least * u - 0.1) say(e, "small type");
+    if ((own || e.tagName === "math") && size(e) < least * u - 0.1) say(e, "small type");
   }
   for (const e of sheet.querySelectorAll(".anew img")) {
     const type = (e.dataset.type * e.getBoundingClientRect().width) / e.naturalWidth;
     if (type < figure * u) say(e, `type of ${(type / u).toFixed(1)} pixels in a figure`);
   }
-  for (const e of sheet.querySelectorAll("img")) if (!e.alt || !e.complete || !e.naturalWidth) say(e, "no picture or no words");
-  const number = document.querySelector(".slide-number");
-  const low = Math.max(0, ...shown.filter((e) => e.matches(".body *")).map((e) => e.getBoundingClientRect().bottom));
-  if (low > number.getBoundingClientRect().top + 8 * u && !sheet.matches(".with-widget")) say(sheet, "runs into the number");
+  for (const e of sheet.querySelectorAll("img")) {
+    if (!e.alt || !e.complete || !e.naturalWidth) say(e, "no picture or no words");
+  }
+  const number = document.querySelector(".slide-number").getBoundingClientRect();
+  const inside = shown.filter((e) => e.matches(".body *")).map((e) => e.getBoundingClientRect().bottom);
+  if (Math.max(0, ...inside) > number.top + 8 * u && !sheet.matches(".with-widget")) say(sheet, "too low");
   return wrong;
 }"""
 

@@ -6,8 +6,8 @@ A cell says in its metadata how it takes part. Cells that say nothing are not sh
     "slide": {"text": "## …", …}              what the slide shows of the cell, each key optional:
         text     Markdown, instead of a cell of prose, or above what a cell of code shows; a line "---" begins
                  another slide
-        show     of a cell of code: "code", "output", "both", or "figure", which is the output without what was
-                 printed; as long as nothing is said, the output, and the code of a cell that has none
+        show     of a cell of code: "code", "output", "both", or "figure" (output, but not what was printed);
+                 if nothing is said, the output, and the code of a cell that has none
         lines    of the code, as "3-9" or "1-4, 8-12"; counted from 1
         below    Markdown below what the cell shows
 

@@ -1,4 +1,4 @@
-"""Handouts as PDFs on A4, printed by Chromium: the slides with their notes, then the whole text of the chapter."""
+"""Handouts as PDFs on A4, printed by Chromium: the slides with their notes, then the text of the chapter."""
 
 from __future__ import annotations
 

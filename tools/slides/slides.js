@@ -5,6 +5,7 @@ const LARGEST = 1.7;
 const SMALLEST = 1.2;
 // The width of the column of controls, in CSS pixels of the widget.
 const CONTROLS = { EMStepper: 250, ElboBars: 300, CodeLine: 240, ToyGAN: 372 };
+const OTHERS = { Quiz: "in-halves", LatentExplorer: "low-plane" };
 const PRESENTER = `
 html, body { margin: 0; background: #fff; }
 .course-widget { border: 0; border-radius: 0; max-width: none !important; padding: 4px 6px; min-height: 100vh; }
@@ -17,6 +18,7 @@ html, body { margin: 0; background: #fff; }
 .with-column .layer, .with-column .chip { padding: 1px 8px; }
 .with-column .row { gap: 4px 7px; margin: 3px 0; }
 .with-column p { margin: 3px 0; }
+.low-plane .row > div:first-child { flex: 0 0 396px !important; }
 .in-halves .course-widget > .row, .in-halves .course-widget > .sum, .in-halves .stage { width: 49%; }
 .in-halves .after { position: absolute; left: 51%; top: 8px; width: 48%; }
 `;
@@ -35,7 +37,7 @@ function open(place) {
   const frame = document.createElement("iframe");
   frame.title = `Widget ${kind}`;
   const sharp = `Object.defineProperty(window, "devicePixelRatio", { get: () => parent.devicePixelRatio * ${LARGEST} });`;
-  const layout = CONTROLS[kind] ? "with-column" : kind === "Quiz" ? "in-halves" : "";
+  const layout = CONTROLS[kind] ? "with-column" : OTHERS[kind];
   frame.srcdoc = `<!doctype html><html lang="en" class="${layout}" style="--controls: ${CONTROLS[kind]}px"><head><meta charset="utf-8"><title>${kind}</title>
     <style>${PRESENTER}</style><script>${sharp}${IN_FRAME}<\/script></head><body><main>${html}</main></body></html>`;
   place.replaceChildren(frame);
