@@ -2,6 +2,7 @@
 
 python notebooks/build.py run [NB ...]      pair, run in full, save outputs (all notebooks without NB)
 python notebooks/build.py run --fast NB     run with small budgets, save nothing
+python notebooks/build.py draw [NB ...]     run in full, save only its figures as slides show them
 python notebooks/build.py sync [NB ...]     pair only: the one of .ipynb and source/*.py that was changed wins
 python notebooks/build.py check [NB ...]    say what is wrong with the saved notebooks
 python notebooks/build.py address OWNER/NAME    write the repository's public address everywhere
@@ -321,15 +322,15 @@ def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:
     with tempfile.TemporaryDirectory() as work:
         kept = Path(work)
         seconds, memory = execute(nb, notebook.stem, notebook.parent, fast, kept)
-        on_slides = [png for cell in nb.cells if cell.metadata.get("slideshow") for png in figures(cell)]
+        on_slides = shown_on_slides(nb)
         tidy(nb)
         clean_outputs(nb)
+        describe_pictures(nb)
+        problems = output_problems(notebook.stem, nb)
+        if problems:
+            raise NotebookError("\n".join(problems))
         if not fast:
             projector.store(kept, {png: packed(png) for png in on_slides}, notebook.stem)
-    describe_pictures(nb)
-    problems = output_problems(notebook.stem, nb)
-    if problems:
-        raise NotebookError("\n".join(problems))
     if not fast:
         nb.metadata["course"] = nbformat.from_dict(
             {"source_sha256": source_sha256(nb), "seconds": round(seconds), "machine": machine()}
@@ -342,6 +343,28 @@ def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:
         agree(nb)
         save(nb, notebook)
     return seconds, memory
+
+
+def shown_on_slides(nb: NotebookNode) -> list[str]:
+    """The pictures of all cells that take part in the slide show, in base64."""
+    return [png for cell in nb.cells if cell.metadata.get("slideshow") for png in figures(cell)]
+
+
+def draw(notebook: Path) -> int:
+    """Run a notebook in full, and keep of it only the pictures for a projector; returns how many there are.
+
+    The saved notebook stays as it is. A figure stands for the one that the notebook has in its place.
+    """
+    nb = pair(notebook)
+    saved = shown_on_slides(nb)
+    with tempfile.TemporaryDirectory() as work:
+        execute(nb, notebook.stem, notebook.parent, kept=Path(work))
+        drawn = shown_on_slides(nb)
+        if len(drawn) != len(saved):
+            raise NotebookError(
+                f"{notebook.stem}: the run shows {len(drawn)} pictures, the notebook {len(saved)}"
+            )
+        return projector.store(Path(work), dict(zip(drawn, saved, strict=True)), notebook.stem)
 
 
 # ---------------------------------------------------------------- checking
@@ -586,7 +609,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("action", choices=["run", "sync", "check", "address"])
+    parser.add_argument("action", choices=["run", "draw", "sync", "check", "address"])
     parser.add_argument("names", nargs="*", metavar="NB")
     parser.add_argument("--fast", action="store_true", help="small budgets, nothing saved")
     options = parser.parse_intermixed_args(arguments)  # so that --fast may stand before or after NB
@@ -608,6 +631,9 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{notebook.stem}: running …", flush=True)
                 seconds, memory = run(notebook, options.fast)
                 print(f"{notebook.stem}: {seconds:.0f} s, {memory}", flush=True)
+            elif options.action == "draw":
+                print(f"{notebook.stem}: running …", flush=True)
+                print(f"{notebook.stem}: {draw(notebook)} figures for slides", flush=True)
             elif options.action == "sync":
                 pair(notebook)
             else:

@@ -20,7 +20,7 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent / "images" / "projector"
 KEPT = "COURSE_PROJECTOR"  # the variable that names the folder into which a kernel writes
 
-WIDE, HIGH = 1160, 500  # pixels that a slide of 1280 × 720 has for a figure
+WIDE, HIGH = 1160, 440  # pixels that a slide of 1280 × 720 has for a figure with two lines below it
 SMALLEST = 19  # pixels: the height of type on such a slide
 SHARP = 1.5  # so that the picture is sharp at 1920 × 1080, too
 COLOURS = 128
@@ -67,7 +67,16 @@ def shrink(figure: Any) -> None:
         if found >= SMALLEST:
             return
         factor = max(found / (SMALLEST + 0.5), 0.6)
-        figure.set_size_inches(figure.get_size_inches() * factor)
+        wide, high = figure.get_size_inches()
+        shown_wide, shown_high = shown_inches(figure)
+        room = shown_wide / shown_high * HIGH / WIDE  # above 1: there is room above and below
+        stretch = min(room, 1 / factor) if room > 1 and is_elastic(figure) else 1
+        figure.set_size_inches(wide * factor, high * factor * stretch)
+
+
+def is_elastic(figure: Any) -> bool:
+    """Whether its panels may become higher: a picture's pixels must stay squares."""
+    return all(axes.get_aspect() == "auto" for axes in figure.axes)
 
 
 def redrawn(figure: Any) -> bytes:
@@ -95,8 +104,8 @@ def redrawn(figure: Any) -> bytes:
 # ---------------------------------------------------------------- on disk
 
 
-def store(kept: Path, saved_as: dict[str, str], chapter: str) -> None:
-    """Move a run's pictures into the chapter's folder, in place of older ones.
+def store(kept: Path, saved_as: dict[str, str], chapter: str) -> int:
+    """Move a run's pictures into the chapter's folder, in place of older ones; returns how many there are.
 
     saved_as: for each picture as the kernel sent it, in base64, the same as the notebook keeps it.
     """
@@ -108,6 +117,7 @@ def store(kept: Path, saved_as: dict[str, str], chapter: str) -> None:
         made = kept / name_of(sent)
         if made.exists():  # a widget's strip is no figure that was shown
             shutil.copy(made, folder / name_of(saved))
+    return len(list(folder.glob("*.png")))
 
 
 # ---------------------------------------------------------------- in the kernel

@@ -298,3 +298,15 @@ def test_pictures_are_kept_under_the_name_of_what_the_notebook_holds(tmp_path, m
     projector.store(tmp_path, {"c2VudA==": "c2F2ZWQ=", "b3RoZXI=": "b3RoZXI="}, "01_test")
     assert [path.read_bytes() for path in old.parent.iterdir()] == [b"drawn anew"]
     assert next(old.parent.iterdir()).name == projector.name_of("c2F2ZWQ=")
+
+
+def test_a_run_keeps_a_second_picture_of_each_figure(tmp_path):
+    source = (
+        "import matplotlib.pyplot as plt\n"
+        "figure, axes = plt.subplots(1, 4, figsize=(13, 2.8), layout='constrained')\n"
+        "axes[0].set_xlabel('x');"
+    )
+    nb = new_notebook(cells=[marked(new_code_cell(source), "slide")])
+    build.execute(nb, "01_test", tmp_path, kept=tmp_path)
+    (sent,) = build.shown_on_slides(nb)
+    assert (tmp_path / build.projector.name_of(sent)).exists()

@@ -149,11 +149,12 @@ def test_keys_turn_slides_and_the_light(slides, chromium):
         page.wait_for_function("() => document.documentElement.dataset.ready")
         page.keyboard.press("PageDown")
         assert page.evaluate("Reveal.getIndices().h") == 1
+        page.wait_for_function("() => location.hash === '#/1'")  # reveal.js takes a moment
         page.keyboard.press("t")
         assert page.evaluate("document.documentElement.dataset.theme") == "dark"
         page.reload()
         page.wait_for_function("() => document.documentElement.dataset.ready")
-        assert page.evaluate("Reveal.getIndices().h") == 1  # the address knows the slide
+        assert page.evaluate("Reveal.getIndices().h") == 1
     finally:
         page.close()
 
