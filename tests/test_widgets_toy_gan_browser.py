@@ -638,8 +638,12 @@ def test_it_plays_while_a_cell_runs_and_python_is_told_now_and_then(book):
     assert told(book, lambda s: s.get("rounds", 0) > 10)["rounds"] > 10  # and it still plays
     assert data(book)["playing"] == "true"
     session = "jupyterapp.shell.currentWidget.context.sessionContext.session"
-    book.evaluate(f"() => {{ {session}.kernel.requestExecute({{ code: 'import time; time.sleep(600)' }}); }}")
-    book.wait_for_function(f"() => {session}.kernel.status === 'busy'")
+    # The kernel may be busy with a message of the widget, so wait until it has begun with this very code.
+    book.evaluate(
+        f"""() => {{ const sleep = {session}.kernel.requestExecute({{ code: 'import time; time.sleep(600)' }});
+            sleep.onIOPub = m => {{ if (m.header.msg_type === 'execute_input') window.asleep = true; }}; }}"""
+    )
+    book.wait_for_function("() => window.asleep")
     now = int(data(book)["frame"])
     book.wait(f"d.frame > {now + 10}", GAN)
     assert book.evaluate(f"{session}.kernel.status") == "busy"

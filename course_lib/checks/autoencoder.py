@@ -1,6 +1,7 @@
 """Checks for “From auto-encoder to VAE”: the noise and its gradient, the KL term, the loss of a VAE."""
 
 import math
+from dataclasses import dataclass
 from inspect import unwrap
 
 import torch
@@ -128,70 +129,116 @@ def loss_reference(x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, varianc
     return (error + kl_reference(mu, logvar)).mean()
 
 
+@dataclass
+class LossParts:
+    """The two parts of the loss, from which its mistakes are put together."""
+
+    far: Tensor  # (N,) squared distances between images and reconstructions
+    error: Tensor  # (N,) the same over 2 · variance
+    kl: Tensor  # (N,)
+    pixels: int
+    codes: int
+
+
 def loss_mistakes(
     x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor
 ) -> dict[str, Tensor]:
     """What each typical mistake returns, by the sentence that names it."""
-    (n, pixels), d, v = x.shape, mu.shape[1], variance
-    far = ((x - x_hat) ** 2).sum(1)  # (N,)
-    error, kl = far / (2 * v), kl_reference(mu, logvar)  # (N,)
-    kl_of_log_std = kl_reference(mu, 2 * logvar)
-    right = (error + kl).mean()
-    log_2, log_10 = math.log(2), math.log(10)
-    each: dict[str, Tensor] = {}  # (N,), whose mean the mistake returns
-    each["the squared error is averaged over pixels: sum over pixels, average over images."] = (
-        error / pixels + kl
-    )
-    each["averaged over pixels (`mse_loss`), and not divided by 2 · variance."] = far / pixels + kl
-    each["both parts are averaged over their columns: sum over pixels and over z."] = error / pixels + kl / d
-    each["the KL is averaged over dimensions: sum over them."] = error + kl / d
-    each["the factor ½ of the squared error is missing: divide by 2 · variance."] = 2 * error + kl
-    each["the factor ½ of the KL is missing."] = error + 2 * kl
-    each["the factor ½ is missing in both parts."] = 2 * error + 2 * kl
-    each["the KL is halved twice."] = error + kl / 2
-    each["variance is taken as std and squared: divide by 2 · variance."] = error / v + kl
-    each["the root of the variance is taken: divide by 2 · variance."] = error * v.sqrt() + kl
-    each["multiplied by the variance: divide, for a small one makes errors dear."] = error * v**2 + kl
-    each["the variance is ignored: divide the squared error by 2 · variance."] = error * v + kl
-    each["the squared error is not divided by 2 · variance."] = far + kl
-    each["multiplied by 2 · variance: divide by it."] = far * 2 * v + kl
-    each["the KL is divided by 2 · variance too: only the squared error is."] = error + kl / (2 * v)
-    each["the error is not squared."] = (x - x_hat).sum(1) / (2 * v) + kl
-    each["absolute errors in place of squared ones."] = (x - x_hat).abs().sum(1) / (2 * v) + kl
-    each["the root of the squared error is taken: leave it out."] = far.sqrt() / (2 * v) + kl
-    each["the KL is subtracted: the loss is minus L_b, so both parts are added."] = error - kl
-    each["the squared error is subtracted: the loss is minus L_b, so both parts are added."] = kl - error
-    each["the KL is missing."] = error
-    each["the squared error is missing: this is the KL."] = kl
-    each["the sign is turned: this is L_b, the loss is minus that."] = -error - kl
-    each["summed over images: sum over pixels, but average over images."] = n * (error + kl)
-    each["averaged over the images twice."] = (error + kl) / n
-    each["the KL is summed over images: average it over them."] = error + n * kl
-    each["the squared error is summed over images: average it over them."] = n * error + kl
-    each["logvar is taken for the log of the std."] = error + kl_of_log_std
-    each["the KL's −logvar is missing."] = error + kl + logvar.sum(1) / 2
-    each["the KL's mu² is missing."] = error + kl - (mu**2).sum(1) / 2
-    each["the KL's −1 is missing."] = error + kl + d / 2
-    each["the KL's variance exp(logvar) is missing."] = error + kl - logvar.exp().sum(1) / 2
-    each["the constant D/2 · log(2π variance) is in it: leave it out."] = (
-        error + kl + pixels / 2 * (2 * torch.pi * v).log()
-    )
-    each["the constant D/2 · log(variance) is in it: leave it out."] = error + kl + pixels / 2 * v.log()
-    each["the loss is in bits: nats are wanted, so divide by nothing."] = (error + kl) / log_2
-    each["the KL is in bits, the squared error in nats: use nats for both."] = error + kl / log_2
-    each["the loss is to base 10: nats are wanted, so divide by nothing."] = (error + kl) / log_10
-    each["mu and logvar are swapped: mu comes first."] = error + kl_reference(logvar, mu)
+    far = ((x - x_hat) ** 2).sum(1)
+    parts = LossParts(far, far / (2 * variance), kl_reference(mu, logvar), x.shape[1], mu.shape[1])
+    each = wrong_factors(parts, variance) | wrong_sums(parts) | wrong_kls(parts, mu, logvar)
+    each |= wrong_constants(parts, variance)
+    each["the error is not squared."] = (x - x_hat).sum(1) / (2 * variance) + parts.kl
+    each["absolute errors in place of squared ones."] = (x - x_hat).abs().sum(1) / (2 * variance) + parts.kl
     wrong = {says: value.mean() for says, value in each.items()}
-    wrong["both parts are averaged over their columns and summed over the images."] = (
-        n * (error / pixels + kl / d).mean()
-    )
-    wrong["the average over images is missing: one number is wanted."] = error + kl
-    wrong["the squared error is one number, the KL still one per image: average both."] = error.mean() + kl
-    wrong["the KL is one number, the squared error still one per image: average both."] = error + kl.mean()
     wrong["a squared error per pixel comes back: sum over pixels, average over images."] = (
-        (x - x_hat) ** 2 / (2 * v) + right - error.mean()
-    )
-    return wrong
+        x - x_hat
+    ) ** 2 / (2 * variance) + parts.kl.mean()
+    return wrong | wrong_shapes(parts)
+
+
+def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
+    """A factor that is missing or stands in the wrong place: (N,), whose mean the mistake returns."""
+    far, error, kl = parts.far, parts.error, parts.kl
+    return {
+        "the squared error is averaged over pixels: sum over pixels, average over images.": (
+            error / parts.pixels + kl
+        ),
+        "averaged over pixels (`mse_loss`), and not divided by 2 · variance.": far / parts.pixels + kl,
+        "both parts are averaged over their columns: sum over pixels and over z.": (
+            error / parts.pixels + kl / parts.codes
+        ),
+        "the KL is averaged over dimensions: sum over them.": error + kl / parts.codes,
+        "the factor ½ of the squared error is missing: divide by 2 · variance.": 2 * error + kl,
+        "the factor ½ of the KL is missing.": error + 2 * kl,
+        "the factor ½ is missing in both parts.": 2 * error + 2 * kl,
+        "the KL is halved twice.": error + kl / 2,
+        "variance is taken as std and squared: divide by 2 · variance.": error / v + kl,
+        "the root of the variance is taken: divide by 2 · variance.": error * v.sqrt() + kl,
+        "multiplied by the variance: divide, for a small one makes errors dear.": error * v**2 + kl,
+        "the variance is ignored: divide the squared error by 2 · variance.": error * v + kl,
+        "the squared error is not divided by 2 · variance.": far + kl,
+        "multiplied by 2 · variance: divide by it.": far * 2 * v + kl,
+        "the KL is divided by 2 · variance too: only the squared error is.": error + kl / (2 * v),
+        "the root of the squared error is taken: leave it out.": far.sqrt() / (2 * v) + kl,
+    }
+
+
+def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
+    """A sign that is turned, a part that is missing, images that are not averaged: (N,) as above."""
+    n, error, kl = len(parts.error), parts.error, parts.kl
+    return {
+        "the KL is subtracted: the loss is minus L_b, so both parts are added.": error - kl,
+        "the squared error is subtracted: the loss is minus L_b, so both parts are added.": kl - error,
+        "the KL is missing.": error,
+        "the squared error is missing: this is the KL.": kl,
+        "the sign is turned: this is L_b, the loss is minus that.": -error - kl,
+        "summed over images: sum over pixels, but average over images.": n * (error + kl),
+        "averaged over the images twice.": (error + kl) / n,
+        "the KL is summed over images: average it over them.": error + n * kl,
+        "the squared error is summed over images: average it over them.": n * error + kl,
+        "both parts are averaged over their columns and summed over the images.": (
+            n * (error / parts.pixels + kl / parts.codes)
+        ),
+    }
+
+
+def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
+    """A KL with a term that is missing or misread: (N,) as above."""
+    error, kl = parts.error, parts.kl
+    return {
+        "logvar is taken for the log of the std.": error + kl_reference(mu, 2 * logvar),
+        "the KL's −logvar is missing.": error + kl + logvar.sum(1) / 2,
+        "the KL's mu² is missing.": error + kl - (mu**2).sum(1) / 2,
+        "the KL's −1 is missing.": error + kl + parts.codes / 2,
+        "the KL's variance exp(logvar) is missing.": error + kl - logvar.exp().sum(1) / 2,
+        "mu and logvar are swapped: mu comes first.": error + kl_reference(logvar, mu),
+    }
+
+
+def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
+    """A constant that does not belong, or another unit: (N,) as above."""
+    error, kl = parts.error, parts.kl
+    log_2, log_10 = math.log(2), math.log(10)
+    return {
+        "the constant D/2 · log(2π variance) is in it: leave it out.": (
+            error + kl + parts.pixels / 2 * (2 * torch.pi * v).log()
+        ),
+        "the constant D/2 · log(variance) is in it: leave it out.": error + kl + parts.pixels / 2 * v.log(),
+        "the loss is in bits: nats are wanted, so divide by nothing.": (error + kl) / log_2,
+        "the KL is in bits, the squared error in nats: use nats for both.": error + kl / log_2,
+        "the loss is to base 10: nats are wanted, so divide by nothing.": (error + kl) / log_10,
+    }
+
+
+def wrong_shapes(parts: LossParts) -> dict[str, Tensor]:
+    """Right numbers that are not one number."""
+    error, kl = parts.error, parts.kl
+    return {
+        "the average over images is missing: one number is wanted.": error + kl,
+        "the squared error is one number, the KL still one per image: average both.": error.mean() + kl,
+        "the KL is one number, the squared error still one per image: average both.": error + kl.mean(),
+    }
 
 
 def draw_batch(generator: Generator, n: int, pixels: int, d: int) -> dict[str, Tensor]:

@@ -253,16 +253,8 @@ def expect_labels(y: Tensor) -> None:
     expect(is_digit, "a label lies outside 0 to 9.")
 
 
-@exercise
-def style_rows(student: Student) -> None:
-    """each row keeps the code mu of one image, and its ten columns are the labels 0 to 9: (N, 10, D)."""
-    weight = tensor([[1.1, -0.6, 0.3, 0.9, -0.4], [0.4, 0.8, -1.2, 0.2, 0.7]])  # (d, D)
-    encode, decode = Encoder(weight), Decoder(weight)
-    images = plain(call(student, encode, decode, X, Y), "your images")
-    counted = encode.images
-    again = plain(call(student, encode, decode, X, Y), "your images")
-    expect(same(images, again), "two calls differ, so noise is drawn: one mu serves all ten columns.")
-
+def style_answers(encode: "Encoder", decode: "Decoder") -> tuple[Tensor, dict[str, Tensor]]:
+    """The right rows (N, 10, D), and what typical mistakes give in their place."""
     own = Y[:, None].expand(3, LABELS)  # (N, 10)
     labels = arange(LABELS).expand(3, LABELS)  # (N, 10)
     wide = X[:, None].expand(3, LABELS, 5)  # (N, 10, D)
@@ -304,6 +296,20 @@ def style_rows(student: Student) -> None:
     for label in range(LABELS):
         fixed = torch.full_like(labels, label)
         mistakes[f"every column has label {label}: column c is label c."] = decode(mu, fixed)
+    return right, mistakes
+
+
+@exercise
+def style_rows(student: Student) -> None:
+    """each row keeps the code mu of one image, and its ten columns are the labels 0 to 9: (N, 10, D)."""
+    weight = tensor([[1.1, -0.6, 0.3, 0.9, -0.4], [0.4, 0.8, -1.2, 0.2, 0.7]])  # (d, D)
+    encode, decode = Encoder(weight), Decoder(weight)
+    images = plain(call(student, encode, decode, X, Y), "your images")
+    counted = encode.images
+    again = plain(call(student, encode, decode, X, Y), "your images")
+    expect(same(images, again), "two calls differ, so noise is drawn: one mu serves all ten columns.")
+
+    right, mistakes = style_answers(encode, decode)
     Table({}, right, mistakes).judge(images, "your images")
     expect(counted > 0, "`encode` is never called.")
     says = f"right, but {counted} codes are computed for 3 images: encode each once, before the ten labels."

@@ -311,10 +311,13 @@ def precision(student: Student) -> None:
 
 def wrong_shares(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
     """What typical mistakes give in place of the precision."""
+    return wrong_radii(real, fake, k) | wrong_counts(real, fake, k)
+
+
+def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
+    """Balls of a wrong size, or around the wrong points."""
     apart = cdist(fake, real)  # (M, N)
     own = radius(real, k)  # (N,)
-    inside = apart <= own
-    right = share(inside)
     axis_by_axis = (real[:, None] - real).abs().sum(2)  # (N, N)
     along_axes = (fake[:, None] - real).abs().sum(2)  # (M, N)
     among = "each real point has its own."
@@ -334,6 +337,33 @@ def wrong_shares(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
         "the radii are those of the fake points: they belong to the real ones.": (
             share(apart <= radius(fake, k)[:, None])
         ),
+        f"one radius for all, their mean: {among}": share(apart <= own.mean()),
+        f"one radius for all, their largest: {among}": share(apart <= own.max()),
+        f"one radius for all, their smallest: {among}": share(apart <= own.min()),
+        f"one radius for all, their median: {among}": share(apart <= own.median()),
+        "only the nearest real point is asked: any real point may cover it.": (
+            (apart.amin(1) <= own[apart.argmin(1)]).float().mean()
+        ),
+        "a radius is measured to the k-th nearest fake point: it is that to a real one.": (
+            share(apart <= cdist(real, fake).sort(1).values[:, k - 1])
+        ),
+        "the distances are those along the axes, added up: take Euclidean ones.": (
+            share(along_axes <= axis_by_axis.sort(1).values[:, k])
+        ),
+        "distances are squared on one side only.": share(apart.square() <= own),
+        "distances are squared on one side only, that of the radii.": share(apart <= own.square()),
+        "the radii are halved: the whole distance to the k-th neighbour counts.": share(apart <= own / 2),
+        "the radii are doubled: the distance to the k-th neighbour counts.": share(apart <= 2 * own),
+    }
+
+
+def wrong_counts(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
+    """The right balls, but something else is counted than the fake points inside."""
+    apart = cdist(fake, real)  # (M, N)
+    own = radius(real, k)  # (N,)
+    inside = apart <= own
+    right = share(inside)
+    return {
         "every real point must have it inside: one is enough, `any`.": inside.all(1).float().mean(),
         "this counts pairs: a fake point counts once, however many have it inside.": inside.float().mean(),
         "this is the density: a fake point counts once, however many have it inside.": (
@@ -342,10 +372,6 @@ def wrong_shares(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
         "this is the mean number of real points that have it inside: one is enough, `any`.": (
             inside.float().sum(1).mean()
         ),
-        f"one radius for all, their mean: {among}": share(apart <= own.mean()),
-        f"one radius for all, their largest: {among}": share(apart <= own.max()),
-        f"one radius for all, their smallest: {among}": share(apart <= own.min()),
-        f"one radius for all, their median: {among}": share(apart <= own.median()),
         "this is a number of points: divide by how many there are.": inside.any(1).float().sum(),
         "divided by the number of real points: divide by that of the fake ones.": (
             inside.any(1).float().sum() / len(real)
@@ -359,18 +385,5 @@ def wrong_shares(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
         "this is the number of real points that cover a fake one: fake points count.": (
             inside.any(0).float().sum()
         ),
-        "only the nearest real point is asked: any real point may cover it.": (
-            (apart.amin(1) <= own[apart.argmin(1)]).float().mean()
-        ),
-        "a radius is measured to the k-th nearest fake point: it is that to a real one.": (
-            share(apart <= cdist(real, fake).sort(1).values[:, k - 1])
-        ),
-        "the distances are those along the axes, added up: take Euclidean ones.": (
-            share(along_axes <= axis_by_axis.sort(1).values[:, k])
-        ),
         "one value per point: take the mean.": inside.any(1).float(),
-        "distances are squared on one side only.": share(apart.square() <= own),
-        "distances are squared on one side only, that of the radii.": share(apart <= own.square()),
-        "the radii are halved: the whole distance to the k-th neighbour counts.": share(apart <= own / 2),
-        "the radii are doubled: the distance to the k-th neighbour counts.": share(apart <= 2 * own),
     }

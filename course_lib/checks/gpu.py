@@ -458,13 +458,15 @@ def elbo_gradients(student: Student) -> None:
 
 def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
     """What typical mistakes give in place of one of the three gradients."""
-    logits, x, mu, logvar = GIVEN.values()
-    n, pixels, codes = *logits.shape, mu.shape[1]
-    p, variance = logits.sigmoid(), logvar.exp()
-    slope = p * (1 - p)  # of the sigmoid
-    std = (logvar / 2).exp()
+    of_its_own = {"d_logits": wrong_d_logits, "d_mu": wrong_d_mu, "d_logvar": wrong_d_logvar}[name]
+    return of_its_own() | wrong_averages(good)
+
+
+def wrong_averages(good: Tensor) -> dict[str, Tensor]:
+    """Mistakes that can be made with each of the gradients: a sum or a mean in the wrong place, a sign."""
+    n = len(good)
     missing = "the factor 1/N is missing: the loss is the mean over the images."
-    sums = {
+    return {
         missing: good * n,
         "divided by N twice: the loss is the mean over the images once.": good / n,
         "the sign is turned, and the factor 1/N is missing.": -good * n,
@@ -474,7 +476,15 @@ def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
         "one number for each image: every element has a gradient of its own.": good.sum(1),
         "one number: every element has a gradient of its own.": good.sum(),
     }
-    of_logits = {
+
+
+def wrong_d_logits() -> dict[str, Tensor]:
+    """What typical mistakes give in place of the gradient with respect to the logits, (p − x) / N."""
+    logits, x, _, _ = GIVEN.values()
+    n, pixels = logits.shape
+    p = logits.sigmoid()
+    slope = p * (1 - p)  # of the sigmoid
+    return {
         "the sign is turned: it is sigmoid(logits) − x.": (x - p) / n,
         "the sigmoid is missing: compare probabilities with pixels.": (logits - x) / n,
         "averaged over the pixels: the loss is their sum.": (p - x) / n / pixels,
@@ -495,7 +505,14 @@ def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
         "the exponential stands for the sigmoid.": (logits.exp() - x) / n,
         "the softplus stands for its derivative, the sigmoid.": (softplus(logits) - x) / n,
     }
-    of_mu = {
+
+
+def wrong_d_mu() -> dict[str, Tensor]:
+    """What typical mistakes give in place of the gradient with respect to mu, mu / N."""
+    _, _, mu, logvar = GIVEN.values()
+    n, codes = mu.shape
+    std, variance = (logvar / 2).exp(), logvar.exp()
+    return {
         "a factor 2 too much: the KL has ½ mu², whose derivative is mu.": 2 * mu / n,
         "a factor ½ too much: the derivative of ½ mu² is mu.": mu / 2 / n,
         "the sign is turned: the KL grows with mu².": -mu / n,
@@ -507,7 +524,14 @@ def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
         "1 is subtracted: the derivative of ½ mu² is mu.": (mu - 1) / n,
         "the sign of mu alone stands here: the derivative of ½ mu² is mu.": mu.sign() / n,
     }
-    of_logvar = {
+
+
+def wrong_d_logvar() -> dict[str, Tensor]:
+    """What typical mistakes give in place of the gradient with respect to logvar, ½ (exp(logvar) − 1) / N."""
+    _, _, mu, logvar = GIVEN.values()
+    n, codes = mu.shape
+    std, variance = (logvar / 2).exp(), logvar.exp()
+    return {
         "the factor ½ of the KL is missing.": (variance - 1) / n,
         "the factor ½ counts twice.": (variance - 1) / 4 / n,
         "the −1 is missing: the gradient is 0 where the variance is 1.": variance / 2 / n,
@@ -530,4 +554,3 @@ def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
         "averaged over the dimensions: the KL is their sum.": (variance - 1) / 2 / n / codes,
         "only the −1 is left: the derivative of exp(logvar) is exp(logvar).": torch.full_like(mu, -0.5) / n,
     }
-    return {"d_logits": of_logits, "d_mu": of_mu, "d_logvar": of_logvar}[name] | sums

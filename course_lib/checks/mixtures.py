@@ -264,44 +264,82 @@ def sample_mixture(student: Student) -> None:
     n, w, m, s = 6000, tensor([0.55, 0.3, 0.15]), tensor([-20.0, 1.0, 22.0]), tensor([0.4, 2.0, 0.7])
     x = draws(student, {}, (n,), n, w, m, s)
     expect(x.unique().numel() > n / 2, "few different values: draw component and noise for each sample.")
+
+    wrong = wrong_components(w, m, s) | wrong_noise(w, m, s)
+    is_right = apart(x, mixture_cdf(w, m, s)) <= LIMIT
+    nearest = min(wrong, key=lambda says: apart(x, wrong[says]))
+    expect(is_right or apart(x, wrong[nearest]) > LIMIT, nearest)
+    expect_moments(x, w, m, s)
+    says = "your histogram is not the mixture's: the components have the right shape, but not their weights."
+    expect(is_right, says)
+    says = "the draws are not independent: a draw tells which component the next one has. Pick anew for each."
+    z = (x - x.mean()) / x.std()
+    expect((z[1:] * z[:-1]).mean().abs() < 6 / n**0.5, says)
+
+    expect_other_mixtures(student, n)
+    alone = call(student, 1, w, m, s, torch.Generator().manual_seed(1))
+    says = "for n = 1 the result must have the shape (1,): `squeeze` is the usual cause."
+    expect(isinstance(alone, Tensor) and alone.shape == (1,), says)
+
+
+def wrong_components(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
+    """The distributions that come out when a draw's component, its mean or its spread is a wrong one."""
+    cdf, k = mixture_cdf, len(w)
+    everywhere = 0 * s  # (K,)
+    wrong = {
+        "the weights are ignored: pick each component with its own probability.": cdf(0 * w + 1 / k, m, s),
+        "the weights go through a softmax: they are probabilities already.": cdf(w.softmax(0), m, s),
+        "std is read as a variance: multiply the noise by std itself.": cdf(w, m, s.sqrt()),
+        "std is squared: multiply the noise by std itself.": cdf(w, m, s**2),
+        "the noise has scale 1: multiply it by the component's std.": cdf(w, m, everywhere + 1),
+        "all components get the same spread: index `stds` with the component of each draw.": cdf(
+            w, m, everywhere + s.mean()
+        ),
+        "mean and std come from two components: pick one component, use it for both.": cdf(
+            (w[:, None] * w).flatten(), m.repeat_interleave(k), s.repeat(k)
+        ),
+        "the means are missing: add the mean of each draw's component.": cdf(w, 0 * m, s),
+    }
+    for j in range(k):
+        wrong[f"component {j} makes all samples: pick anew for each."] = cdf(tensor([1.0]), m[j], s[j])
+    return wrong
+
+
+def wrong_noise(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
+    """The distributions that come out when draws are averaged, or when the noise is not Gaussian."""
     one = tensor([1.0])
-    mean = (w * m).sum(0, True)  # (1,), as are the next
-    spread = ((w * (s.square() + m.square())).sum(0, True) - mean**2).sqrt()
+    mean, spread = mixture_moments(w, m, s)  # (1,) each
     added = (w * s).square().sum(0, True).sqrt()  # std of a weighted sum of independent draws
     added_one_noise = (w * s).sum(0, True)
     root = 3**0.5  # uniform noise on ±√3 has variance 1
-    cdf = mixture_cdf
-    wrong = {}
-    wrong["the weights are ignored: pick each component with its own probability."] = cdf(0 * w + 1 / 3, m, s)
-    wrong["the weights go through a softmax: they are probabilities already."] = cdf(w.softmax(0), m, s)
-    wrong["std is read as a variance: multiply the noise by std itself."] = cdf(w, m, s.sqrt())
-    wrong["std is squared: multiply the noise by std itself."] = cdf(w, m, s**2)
-    wrong["the noise has scale 1: multiply it by the component's std."] = cdf(w, m, 0 * s + 1)
-    wrong["all components get the same spread: index `stds` with the component of each draw."] = cdf(
-        w, m, 0 * s + s.mean()
-    )
-    pairs_w, pairs_m, pairs_s = (w[:, None] * w).flatten(), m.repeat_interleave(3), s.repeat(3)
-    wrong["mean and std come from two components: pick one component, use it for both."] = cdf(
-        pairs_w, pairs_m, pairs_s
-    )
-    wrong["the means are missing: add the mean of each draw's component."] = cdf(w, 0 * m, s)
     single = "pick one component per sample"
-    wrong[f"weighted draws are added up into one bump: {single}."] = cdf(one, mean, added)
-    wrong[f"weighted means and stds make one Gaussian: {single}."] = cdf(one, mean, added_one_noise)
-    wrong[f"this is one Gaussian with the mixture's mean and spread: {single}."] = cdf(one, mean, spread)
-    wrong["the noise is uniform on [0, 1): use `torch.randn`."] = uniform_cdf(w, m, s, 0, 1)
-    wrong["the noise is uniform on [−1, 1): use `torch.randn`."] = uniform_cdf(w, m, s, -1, 2)
-    wrong["the noise is uniform, though of variance 1: use `torch.randn`."] = uniform_cdf(
-        w, m, s, -root, 2 * root
-    )
-    for k in range(3):
-        wrong[f"component {k} makes all samples: pick anew for each."] = cdf(one, m[k], s[k])
-    is_right = apart(x, cdf(w, m, s)) <= LIMIT
-    nearest = min(wrong, key=lambda says: apart(x, wrong[says]))
-    expect(is_right or apart(x, wrong[nearest]) > LIMIT, nearest)
-    right_mean, right_spread = mean.item(), spread.item()
-    yours = f"its mean is {x.mean():.3f}, expected {right_mean:.3f}"
+    return {
+        f"weighted draws are added up into one bump: {single}.": mixture_cdf(one, mean, added),
+        f"weighted means and stds make one Gaussian: {single}.": mixture_cdf(one, mean, added_one_noise),
+        f"this is one Gaussian with the mixture's mean and spread: {single}.": mixture_cdf(one, mean, spread),
+        "the noise is uniform on [0, 1): use `torch.randn`.": uniform_cdf(w, m, s, 0, 1),
+        "the noise is uniform on [−1, 1): use `torch.randn`.": uniform_cdf(w, m, s, -1, 2),
+        "the noise is uniform, though of variance 1: use `torch.randn`.": uniform_cdf(
+            w, m, s, -root, 2 * root
+        ),
+    }
+
+
+def mixture_moments(w: Tensor, m: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of a mixture: (1,) each."""
+    mean = (w * m).sum(0, True)
+    return mean, ((w * (s.square() + m.square())).sum(0, True) - mean**2).sqrt()
+
+
+def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
+    """The draws' mean, and mean, spread and shape of what each component adds to its own mean.
+
+    Six standard errors: a right answer fails once in 10⁹ times.
+    """
+    n = len(x)
+    right_mean, right_spread = (moment.item() for moment in mixture_moments(w, m, s))
     near = (x.mean() - right_mean).abs() < 6 * max(right_spread, x.std().item()) / n**0.5
+    yours = f"its mean is {x.mean():.3f}, expected {right_mean:.3f}"
     expect(near, f"your histogram is not the mixture's: {yours}.")
     nearest_component = (x[:, None] - m).abs().argmin(1)  # (n,)
     noise = (x - m[nearest_component]) / s[nearest_component]  # (n,)
@@ -311,11 +349,10 @@ def sample_mixture(student: Student) -> None:
     expect((noise.std() - 1).abs() < 6 / (2 * n) ** 0.5, f"the means are right, but not the spread: {says}")
     says = "the noise is not Gaussian: use `torch.randn`."
     expect(apart(noise, Normal(0, 1).cdf) <= LIMIT, says)
-    says = "your histogram is not the mixture's: the components have the right shape, but not their weights."
-    expect(is_right, says)
-    says = "the draws are not independent: a draw tells which component the next one has. Pick anew for each."
-    z = (x - x.mean()) / x.std()
-    expect((z[1:] * z[:-1]).mean().abs() < 6 / n**0.5, says)
+
+
+def expect_other_mixtures(student: Student, n: int) -> None:
+    """The same for parameters drawn anew, of the same size and of another."""
     for k, size, says in ((3, n, OTHER_NUMBERS), (5, 4000, OTHER_SIZE)):
         there = draw_mixture(fresh_generator(), k)
         # side by side, so that a component that is left out is missed, whatever its weight
@@ -326,6 +363,3 @@ def sample_mixture(student: Student) -> None:
         except Mistake as stopped:
             raise Mistake(f"{says} There {stopped}") from None
         expect(apart(x, mixture_cdf(*there.values())) <= LIMIT, says)
-    alone = call(student, 1, w, m, s, torch.Generator().manual_seed(1))
-    says = "for n = 1 the result must have the shape (1,): `squeeze` is the usual cause."
-    expect(isinstance(alone, Tensor) and alone.shape == (1,), says)

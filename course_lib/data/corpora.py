@@ -286,10 +286,16 @@ def _fetch(corpus: Corpus) -> tuple[Splits, str]:
     original = getattr(torchvision.datasets, corpus.folder)
     probe = original.resources[-1][0]  # the smallest file
 
-    def download(folder: Path, live: list[str]) -> object:
-        mirrors = [url.removesuffix(probe) for url in live]
-        # A subclass of the same name, because torchvision makes the folder MNIST/raw from the name.
-        return type(corpus.folder, (original,), {"mirrors": mirrors})(folder, download=True)
+    def download(folder: Path, live: list[str]) -> None:
+        for url in live:
+            # A subclass of the same name, because torchvision makes the folder MNIST/raw from the name.
+            mirrors = {"mirrors": [url.removesuffix(probe)]}
+            try:
+                type(corpus.folder, (original,), mirrors)(folder, download=True)
+                return
+            except (RuntimeError, OSError):  # torchvision 0.26 asks no other mirror after a damaged file
+                if url == live[-1]:
+                    raise
 
     urls = [mirror + probe for mirror in original.mirrors]
     return fetch(corpus.name, _reader(corpus), urls, download)

@@ -37,7 +37,19 @@ def mixture_statistics_twin(x: Tensor, weights: Tensor, means: Tensor, variances
 
 
 @jit
-def _joint(x, c, x_row, n, k, N, K, D, PRECISION: tl.constexpr, DIMS: tl.constexpr, KIND: tl.constexpr):
+def _joint(
+    x,
+    c,
+    x_row,
+    n,
+    k,
+    N,
+    K: tl.constexpr,
+    D: tl.constexpr,
+    PRECISION: tl.constexpr,
+    DIMS: tl.constexpr,
+    KIND: tl.constexpr,
+):
     """A tile of phi(x) @ c: rows n, components k; −∞ where there is no such component."""
     linear = tl.zeros((n.shape[0], k.shape[0]), KIND)
     for start in range(0, D, DIMS):
@@ -60,8 +72,8 @@ def _log_px_kernel(
     log_px,
     x_row,
     N,
-    K,
-    D,
+    K: tl.constexpr,
+    D: tl.constexpr,
     LOWEST: tl.constexpr,
     PRECISION: tl.constexpr,
     ROWS: tl.constexpr,
@@ -88,8 +100,8 @@ def _sums_kernel(
     sums,
     x_row,
     N,
-    K,
-    D,
+    K: tl.constexpr,
+    D: tl.constexpr,
     PRECISION: tl.constexpr,
     ROWS: tl.constexpr,
     COMPONENTS: tl.constexpr,

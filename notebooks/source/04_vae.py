@@ -54,14 +54,14 @@ seed = 0
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Pixels that have a probability\n\nBrightness 0.7 means: white with probability 0.7. Training draws anew each time; the test digits are drawn once."}
 # ## 1 · Pixels that have a probability
 #
-# A VAE assigns a probability to an image. We therefore have to say which images are possible, and the simplest choice is
-# images whose pixels are either black (0) or white (1). The decoder then has one job: to say, for each pixel, how probable
-# white is.
+# A VAE assigns a probability to an image. We therefore have to say which images are possible, and the simplest choice
+# is images whose pixels are either black (0) or white (1). The decoder then has one job, which is to say how probable
+# white is for each pixel.
 #
 # The pixels of MNIST are grey. To make them black or white we treat brightness as a probability: a pixel of brightness
 # 0.7 becomes white with probability 0.7. During training we draw anew each time an image is used, so the model hardly
-# ever sees exactly the same image twice. For the test images we draw once and keep the result, so that every model is measured on
-# the same images.
+# ever sees exactly the same image twice. We draw the test images only once and keep them, so that every model is
+# measured on the same images.
 
 # %%
 train_digits = course_digits(train=True)
@@ -69,8 +69,8 @@ test_digits = course_digits(train=False)
 on_mnist = shipped_models_fit(train_digits)  # some checks below assert what was measured on MNIST
 
 # %% [markdown]
-# The images stay in memory as bytes, one row of 784 for each image. Everything below takes its sizes from the data, so the notebook
-# also runs on other images.
+# The images stay in memory as bytes, one row of 784 for each image. Everything below takes its sizes from the data, so
+# the notebook also runs on other images.
 
 # %%
 shape = train_digits.shape  # (28, 28)
@@ -88,16 +88,15 @@ figures.labelled_rows(rows, shape)
 
 # %% [markdown]
 # You could also feed the grey values into the formula of the loss. Many tutorials do, and the training works, but the
-# number that comes out is not a bound on the negative log-probability of the grey image. [How good is a
-# VAE?](05_how_good.ipynb) measures how much the numbers differ.
+# number that comes out is not a bound on the negative log-probability of the grey image.
+# [How good is a VAE?](05_how_good.ipynb) shows how far apart the numbers are.
 #
 # ## 2 · The model and its loss
 #
-# The model is that of the previous chapter with more pixels. The **encoder** maps an image $x$ to the mean and the
-# log-variance of a Gaussian $q(z|x)$ over codes of 20 numbers. The **decoder** maps a code $z$ to 784 *logits*. The
+# Both networks are larger versions of those in the previous chapter. The **encoder** maps an image $x$ to the mean and
+# the log-variance of a Gaussian $q(z|x)$ over codes of 20 numbers. The **decoder** maps a code $z$ to 784 *logits*. The
 # sigmoid of a logit is the probability that the pixel is white; we keep the logits because logarithms of probabilities
 # can be computed from them without loss of precision. Each network has one hidden layer.
-
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The model\n\nThe encoder returns the mean and the log-variance of 20 numbers, the decoder 784 *logits*, one for each pixel.", "lines": "7-12"}
 class DigitVAE(nn.Module):
@@ -120,10 +119,9 @@ class DigitVAE(nn.Module):
 # $$-L_b = \underbrace{-\,\mathbb{E}_{q(z|x)}\left[\log P(x|z)\right]}_{\text{reconstruction}}
 #   \;+\; \underbrace{\mathrm{KL}\left(q(z|x)\,\|\,P(z)\right)}_{\text{KL}}$$
 #
-# Given $z$ the pixels are independent, so $\log P(x|z)$ is a *sum* over pixels. The dimensions of $z$ are independent
-# under both $q$ and the prior, so the KL is a sum over dimensions. Only over images do we take a mean. The result is in
-# **nats per image**, the unit in which most papers report it.
-
+# Given $z$, the pixels are independent, so $\log P(x|z)$ is a *sum* over pixels. The dimensions of $z$ are independent
+# under both $q$ and the prior, so the KL is a sum over dimensions. We take a mean only over images. The loss is
+# therefore in **nats per image**, the unit in which most papers report it.
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The loss: sums over pixels, a mean over images\n\n$$-L_b = -\\,\\mathbb{E}_{q(z|x)}\\left[\\log P(x|z)\\right] + \\mathrm{KL}\\left(q(z|x)\\,\\|\\,P(z)\\right)$$", "lines": "2-3"}
 def log_bernoulli(logits, x):
@@ -135,7 +133,6 @@ def log_bernoulli(logits, x):
 # For a Gaussian $q$ and a standard normal prior, the KL of each dimension has a closed form, which we used in [From
 # auto-encoder to VAE](03_autoencoder_to_vae.ipynb).
 
-
 # %%
 def kl_to_prior(mu, logvar):
     return 0.5 * (logvar.exp() - 1 - logvar + mu**2)  # (N, 20): one KL for each dimension
@@ -145,7 +142,6 @@ def kl_to_prior(mu, logvar):
 # We estimate the expectation over $q$ from one draw of $z$. The draw is computed from $\mu$, $\sigma$ and independent
 # noise, so that gradients reach $\mu$ and $\sigma$.
 
-
 # %%
 def reparameterize(mu, logvar):
     e = torch.randn_like(mu)  # (N, 20)
@@ -153,8 +149,7 @@ def reparameterize(mu, logvar):
 
 
 # %% [markdown]
-# Put together, these give the two parts of the loss.
-
+# Together, these functions give the two parts of the loss.
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "2-5"}
 def parts_of_loss(model, x):
@@ -166,8 +161,8 @@ def parts_of_loss(model, x):
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Before training\n\n**Predict.** A fresh network gives logits close to 0. How large is its reconstruction term for 784 pixels? And its KL?"}
-# **Predict.** A network with fresh random weights gives logits close to 0. Without running anything: about how large is its
-# reconstruction term for 784 pixels? And its KL?
+# **Predict.** A network with fresh random weights gives logits close to 0. Before you run anything, estimate its
+# reconstruction term for 784 pixels. And what will its KL be?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## A coin for each pixel", "show": "output"}
 torch.manual_seed(seed)
@@ -183,18 +178,18 @@ assert abs(reconstruction - pixels * math.log(2)) < 0.03 * pixels * math.log(2)
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** $784 \\cdot \\log 2 = 543$ nats, and a KL near 0. If your own VAE does not start near $D \\log 2$, its loss is\nprobably not in nats per image.\n\n---\n\n## Training\n\n**Predict.** One of the two parts of the loss rises during training. Which one, and why does an optimizer that minimizes\nthe sum let it?"}
 # **Answer.** The reconstruction is close to $784 \cdot \log 2 = 543$ nats, and the KL is close to 0.
 #
-# **Why?** A logit of 0 means a probability of ½. An untrained decoder tosses a coin for each pixel, and each coin costs
-# $\log 2$ nats. The encoder's outputs are close to 0 as well, so $q(z|x)$ has mean 0 and variance 1, which is the
-# prior. If your own VAE, with $D$ pixels and ordinary initial weights, does not start near $D \log 2$, its loss is
-# probably not in nats per image.
+# **Why?** A logit of 0 means a probability of ½. An untrained decoder tosses a coin for each pixel, and each toss costs
+# $\log 2$ nats. The encoder's outputs are close to 0 as well. They are the mean and the log-variance of $q(z|x)$, which
+# is therefore almost the prior. If your own VAE, with $D$ pixels and ordinary initial weights, does not start near
+# $D \log 2$, its loss is probably not in nats per image.
 #
 # ## 3 · Training
 #
 # Here is the whole training loop. Along the way we record the loss on the test images, but no gradient ever comes from
 # them.
 #
-# **Predict.** One of the two parts of the loss rises during training. Which one, and why would an optimizer that minimizes
-# the sum let it?
+# **Predict.** One of the two parts of the loss rises during training. Which one, and why would an optimizer that
+# minimizes the sum allow it?
 
 # %%
 optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3)
@@ -213,7 +208,7 @@ for _ in range(epochs):
             history.append((step, float(reconstruction), float(kl)))
 
 # %% [markdown]
-# The figure stacks the two parts, so that the upper edge is $-L_b$. The very first values are cut off at the top.
+# The figure stacks the two parts, so its upper edge is $-L_b$. The very first values are cut off at the top.
 
 # %% alt="Two coloured areas stacked over the training steps: the lower one, the KL, grows from nothing and levels off; the upper one, the reconstruction, shrinks quickly at first and then slowly, and so does their sum." slideshow={"slide_type": "slide"} slide={"text": "## The KL is the price of what the code says"}
 figures.loss_parts(history)
@@ -235,21 +230,20 @@ assert reconstruction_end + kl_end < reconstruction_start + kl_start
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A popular mistake\n\n`binary_cross_entropy_with_logits` averages over pixels by default. That is the same as $\\beta = 784$.\n\n**Predict.** What will the KL be after such a training, and what will all the samples look like?"}
-# **Why?** A code that says nothing about $x$ costs nothing, so the KL starts near 0 and the reconstruction is poor. The KL
-# is the price of what the encoder tells the decoder. Each nat of it is worth paying as long as it saves more than one nat
-# of reconstruction, and early in training it saves many.
+# **Why?** The KL is the price of what the encoder tells the decoder. At the start the code says almost nothing about
+# $x$, so the KL is close to 0 and the reconstruction is poor. A nat of KL is worth paying as long as it saves more than
+# a nat of reconstruction, and early in training it saves many.
 #
 # ### A popular mistake
 #
-# By default, `binary_cross_entropy_with_logits` averages over pixels. It is easy to leave that default in place, and no
-# error message appears. The reconstruction is then 784 times too small. Apart from the overall scale of the loss, this
-# is the same as multiplying the KL by $\beta = 784$.
+# By default, `binary_cross_entropy_with_logits` averages over pixels as well as over images. It is easy to leave that
+# default in place, and no error message warns you. The reconstruction is then 784 times too small. Apart from the
+# overall scale of the loss, this is the same as multiplying the KL by $\beta = 784$.
 #
 # To try such variants, we put the loop above into a function, with a factor $\beta$ on the KL. To save time, it uses
 # larger batches and a higher learning rate.
 #
-# **Predict.** What will the KL be after training with $\beta = 784$, and what will all the samples look like?
-
+# **Predict.** What will the KL be after training with $\beta = 784$, and what will the samples look like?
 
 # %%
 def train(beta, epochs, rows=images):
@@ -266,7 +260,7 @@ def train(beta, epochs, rows=images):
     return model
 
 
-# %% alt="Two rows of ten pictures: the ten samples above are all the same blurred grey blob, which looks like the mean of the training images below." slideshow={"slide_type": "slide"} slide={"text": "## Posterior collapse"}
+# %% alt="Two rows of ten pictures: the ten samples above are nearly the same grainy grey blob, which resembles the smooth mean of the training images below." slideshow={"slide_type": "slide"} slide={"text": "## Posterior collapse"}
 averaged = train(beta=pixels, epochs=1, rows=images[:20_000])
 with torch.no_grad():
     _, kl_averaged = parts_of_loss(averaged, x_test)
@@ -280,21 +274,22 @@ print(f"KL after training with the averaged loss: {kl_averaged:.4f} nats")
 # %% tags=["check"]
 assert kl_averaged < 0.1 * kl_end  # three orders of magnitude below on MNIST
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The KL vanishes, and every sample is close to the mean image. A decoder that is told nothing can do no\nbetter.\n\n---\n\n## A loss from one draw\n\nOne $z$ for each image: the loss is an *estimate* of $-L_b$, right on average.\n\n**Predict.** Compute the loss of one fixed image 300 times. By how many nats does it scatter? And the mean over 128\nimages?"}
-# **Answer.** The KL vanishes, and every sample is the same blurred image, close to the mean of the training images.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The KL all but vanishes, and every sample is close to the mean image. A decoder that is told nothing can do no\nbetter.\n\n---\n\n## A loss from one draw\n\nOne $z$ for each image: the loss is an *estimate* of $-L_b$, right on average.\n\n**Predict.** Compute the loss of one fixed image 300 times. By how many nats does it scatter? And the mean over 128\nimages?"}
+# **Answer.** The KL all but vanishes, and every sample is nearly the same blurred image, close to the mean of the
+# training images.
 #
-# **Why?** Each nat of KL would now have to save 784 nats of reconstruction, and it cannot. So the encoder says nothing:
-# $q(z|x)$ is almost exactly the prior for every $x$. This is called **posterior collapse**. A decoder that is told
-# nothing can do no better than the average image. If all the samples of a VAE look alike, first check that the loss is
-# summed over pixels.
+# **Why?** Each nat of KL would now have to save 784 nats of reconstruction, which is impossible. The encoder therefore
+# says nothing, and $q(z|x)$ is almost exactly the prior for every $x$. This is called **posterior collapse**. A decoder
+# that is told nothing can do no better than the average image. If all the samples of a VAE look alike, first check that
+# the loss is summed over pixels.
 #
 # ## 4 · A loss from one draw
 #
-# `parts_of_loss` draws a single $z$ for each image. The sum of its two parts is therefore an *estimate* of $-L_b$:
-# right on average, but different each time you call it.
+# `parts_of_loss` draws a single $z$ for each image. The sum of its two parts is therefore only an *estimate* of $-L_b$.
+# It is right on average, but it differs from call to call.
 #
-# **Predict.** Take one fixed test image and compute its loss 300 times. By how many nats do the values scatter? By how
-# many do they scatter if you average over 128 images, as in a training step?
+# **Predict.** We compute the loss of one test image 300 times. By how many nats will the values scatter? And by how
+# many nats will the mean over a batch of 128 images scatter?
 
 # %%
 one_image = x_test[:1].expand(300, -1)  # the same image 300 times
@@ -330,14 +325,14 @@ display(
 assert single.std() > 5 * batch_losses.std() or not on_mnist
 
 # %% [markdown]
-# **Why?** The errors of different images are independent, so averaging over $n$ of them divides the standard deviation
-# by about $\sqrt n$. One draw per image is enough to *train*, because the next step draws again. It is not enough to
-# *compare* two models that differ by half a nat. For that, average over many draws, as `course_lib.evaluation.elbo`
-# does.
+# **Why?** The errors of different images are independent, so averaging over $n$ images divides the standard deviation
+# by about $\sqrt n$. A batch with one draw per image is good enough to *train* on, because the next step draws again.
+# It is too noisy to *compare* two models that differ by half a nat. To compare models, average over more images and
+# over several draws of each, as `course_lib.evaluation.elbo` does.
 #
 # For a given image, the KL part has no such noise, because there is a formula for the KL of two Gaussians. We can check
-# the formula against sampling: $\mathrm{KL}(q\,\|\,P) = \mathbb{E}_q[\log q(z|x) - \log P(z)]$. Sampling is also all
-# that is left when there is no formula, for instance when the prior is a mixture.
+# the formula by sampling, because $\mathrm{KL}(q\,\|\,P) = \mathbb{E}_q[\log q(z|x) - \log P(z)]$. When there is no
+# formula, for instance because the prior is a mixture, sampling is all that is left.
 
 # %%
 with torch.no_grad():
@@ -359,14 +354,16 @@ print(f"KL by the formula {closed_form:.3f}, by sampling {sampled:.3f} ± {sampl
 assert abs(sampled - closed_form) < 4.5 * sampled_se  # by chance exceeded once in 100,000 runs
 
 # %% [markdown]
-# The lecture calls the other part of $-L_b$ the error of an auto-encoder, whose output should be as close as possible
-# to its input. With a Gaussian decoder of fixed variance $s^2$, this is true up to a factor and a constant: $-\log
-# P(x|z) = \|x - \hat x\|^2 / 2s^2 + \tfrac{D}{2} \log 2\pi s^2$, where $\hat x$ is the output of the decoder. We
-# compute both sides.
+# The two values agree to within the sampling error.
+#
+# According to the lecture, the other part of $-L_b$ asks for what an auto-encoder does, which is to make the output as
+# close as possible to the input. With a Gaussian decoder of fixed variance $s^2$, this part is indeed the squared
+# error, up to a factor and a constant: $-\log P(x|z) = \|x - \hat x\|^2 / 2s^2 + \tfrac{D}{2} \log 2\pi s^2$, where
+# $\hat x$ is the output of the decoder and $D$ the number of pixels. We compute both sides.
 
 # %% [markdown]
-# As inputs we take the ten grey digits from above, for which a Gaussian decoder makes more sense than for black and
-# white.
+# As inputs we take the ten grey digits from above, for which a Gaussian decoder makes more sense than for
+# black-and-white ones.
 
 # %%
 variance = 0.1
@@ -386,14 +383,14 @@ assert difference < 1e-9  # float64: one part in 10¹⁵ of a sum of 784 terms
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What \u201csample\u201d means\n\nTo sample, draw $z$ from the prior, and decode: each pixel gets a probability of white.\n\n**Predict.** Which row will show samples of this model: smooth grey digits, or speckled black-and-white ones?"}
 # ## 5 · Reconstructions, samples, and what "sample" means
 #
-# To **reconstruct** a test digit we encode it, take the mean of $q(z|x)$, and decode. To **sample**, we need no
+# To **reconstruct** a test digit, we encode it, take the mean of $q(z|x)$, and decode. To **sample**, we need no
 # encoder: we draw $z$ from the prior and decode. In both cases the decoder returns the probability of white for each
-# pixel, which we can show as a shade of grey. Or we can do what the model says and *draw* each pixel.
+# pixel, which we can show as a shade of grey. Or we can take the model at its word and *draw* each pixel.
 #
-# **Predict.** The model is a distribution over black-and-white images. Which of the lower two rows shows samples from it:
-# the smooth grey digits or the speckled ones?
+# **Predict.** The model is a distribution over black-and-white images. Below, you see both smooth grey digits and
+# speckled ones. Which are samples from the model?
 
-# %% alt="Four rows of ten digits: test digits in black and white; soft grey reconstructions of the same digits; soft grey samples, some of which are not clear digits; and the same samples in black and white with speckled edges." slideshow={"slide_type": "slide"} slide={"text": "## Means, and draws"}
+# %% alt="Four rows of ten digits: test digits in black and white; soft grey reconstructions of the same digits; soft grey samples, only a few of which are clear digits; and the same samples in black and white with speckled edges." slideshow={"slide_type": "slide"} slide={"text": "## Means, and draws"}
 torch.manual_seed(seed)
 with torch.no_grad():
     reconstructions = torch.sigmoid(vae.decode(vae.encode(x_test[:10])[0]))  # (10, 784)
@@ -408,9 +405,8 @@ figures.labelled_rows(rows, shape)
 # image that the model can produce.
 #
 # **Why the speckles?** Given $z$, each pixel is drawn independently. Where the decoder is unsure, as at the edge of a
-# stroke, each pixel turns out black or white regardless of its neighbours. How ragged are drawn images, compared with
-# the data? We count the pairs of neighbouring pixels that differ.
-
+# stroke, each pixel turns out black or white regardless of its neighbours. Are the drawn images more ragged than the
+# data? To find out, we count the pairs of neighbouring pixels that differ.
 
 # %%
 def edges(x):
@@ -430,20 +426,21 @@ with torch.no_grad():
 print(f"neighbours that differ: {edges(x_test):.0f} in a test digit, {edges(many_drawn):.0f} in a drawn one")
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Between two digits\n\nA straight line from one code to the other; and a cross-fade, which mixes the pixels themselves.\n\n**Predict.** What does each of the two rows show half way?"}
-# Papers mostly show the means, because they look better. When you compare models by their samples, make sure that you
-# compare means with means, or draws with draws.
+# The drawn images are indeed more ragged. Papers mostly show the means, because means look better. When you compare
+# models by their samples, make sure that you compare means with means, or draws with draws.
 #
-# Some of the samples are not digits at all, in either row. Their codes lie where the codes of training images hardly
-# ever fall. [How good is a VAE?](05_how_good.ipynb) shows such places.
+# Many of the samples are not digits at all, whether you look at the means or at the draws. Their codes lie where the
+# codes of training images hardly ever fall. [How good is a VAE?](05_how_good.ipynb) looks for such places on a map of
+# the codes.
 #
 # ## 6 · Between two digits
 #
-# Two test digits have two codes. We walk from one code to the other along a straight line through the 20 dimensions,
-# and decode at each step. Below this walk we show a cross-fade, in which the pixels themselves are mixed.
+# We encode two test digits, walk from the first code to the second along a straight line through the 20 dimensions, and
+# decode at each step. For comparison, a cross-fade mixes the pixels of the two decoded digits.
 #
-# **Predict.** What does each of the two rows show half way?
+# **Predict.** What will you see half way along the walk, and half way through the cross-fade?
 
-# %% alt="Two rows of eleven images that lead from one test digit to another: in the upper row a single shape changes step by step, in the lower row one digit fades out while the other fades in over it." slideshow={"slide_type": "slide"} slide={"text": "## One shape, or two ghosts"}
+# %% alt="Two rows of eleven images that lead from a 7 to a 2: in the upper row a single shape changes step by step and is faint and broken half way; in the lower row the 7 fades out while the 2 fades in over it." slideshow={"slide_type": "slide"} slide={"text": "## One shape, or two ghosts"}
 first = int((y_test == y_test[0]).nonzero()[0])
 second = int((y_test != y_test[0]).nonzero()[0])
 t = torch.linspace(0, 1, 11)[:, None]  # (11, 1)
@@ -457,9 +454,8 @@ figures.labelled_rows({"through the code": decoded, "cross-fade": cross_fade}, s
 
 
 # %% [markdown]
-# One pair proves little. For 500 random pairs we count the *undecided* pixels, those with a probability between 0.3 and 0.7,
-# half way along either path and at the ends.
-
+# One pair proves little. For 500 random pairs we count the *undecided* pixels, those with a probability between 0.3 and
+# 0.7, at the ends and half way along each path.
 
 # %%
 def undecided(p):
@@ -467,8 +463,8 @@ def undecided(p):
 
 
 # %% [markdown]
-# For each pair, we decode the two codes and the point half way between them, and we cross-fade the two decoded images
-# half way.
+# For each pair, we decode the two codes and the point half way between them. Half way through the cross-fade, the image
+# is the average of the two decoded ends.
 
 # %%
 a = torch.randint(len(x_test), (500,))
@@ -493,15 +489,14 @@ display(
 assert in_code < in_pixels or not on_mnist
 
 # %% [markdown]
-# **Why?** The decoder was trained to make sense of every code that the encoder's noise can reach, and it is continuous,
-# so from codes between those of two digits it draws something in between. The cross-fade knows only pixels: wherever
-# the two digits differ, it is undecided.
+# **Why?** The encoder's noise has trained the decoder on whole regions of codes, and the decoder is continuous, so for
+# a code between those of two digits it draws a shape in between. The cross-fade knows only pixels, so it is undecided
+# wherever the two digits differ.
 #
-# Is the straight line a good path, though? In 20 dimensions, nearly all codes from the prior have a length not far from
-# $\sqrt{20} \approx 4.5$: the sum of their 20 squares is 20 on average, and the standard deviation of the length is
-# only about 0.7. The midpoint of two independent draws is shorter: its length is about $\sqrt{10} \approx 3.2$. The
-# density of the prior is *higher* there, yet few draws land so near the centre, because there is so much more room
-# farther out.
+# Is the straight line a good path, though? The squares of the 20 numbers in a code from the prior add up to 20 on
+# average, so the length of the code is about $\sqrt{20} \approx 4.5$, with a standard deviation of only about 0.7. The
+# midpoint of two independent draws is shorter, with a length of about $\sqrt{10} \approx 3.2$. The density of the prior
+# is *higher* there, yet few draws land so near the centre, because there is so much more room farther out.
 
 # %%
 torch.manual_seed(seed)
@@ -513,8 +508,8 @@ print(f"length of a draw {length.mean():.2f} ± {length.std():.2f}, of a midpoin
 print(f"draws that are shorter than the average midpoint: {(length < middle.mean()).float().mean():.1%}")
 
 # %% [markdown]
-# For digits the straight line works well enough. With models that draw sharper images, people often walk along the
-# sphere instead (White 2016), and you now know why.
+# For digits the straight line works well enough. With models that draw sharper images, people often walk along a sphere
+# instead (White 2016), and now you know why.
 #
 # ## 7 · What does a code say?
 #
@@ -523,7 +518,7 @@ print(f"draws that are shorter than the average midpoint: {(length < middle.mean
 # aspects of the image. We let a mixture with ten components and our VAE describe the same test digits, and ask how well
 # the image can be rebuilt from each description.
 #
-# **Predict.** How many nats can the choice of one component in ten carry at most?
+# **Predict.** At most how many nats can the choice of one component in ten carry? Will the VAE's code carry more?
 
 # %%
 black_white = binarize(images[:10_000])
@@ -545,11 +540,11 @@ error_code = float((x_test - from_code).square().sum(1).mean())
 print(f"squared error per image: from the label {error_label:.1f}, from the code {error_code:.1f}")
 
 # %% [markdown]
-# How much does the code really tell? The KL term of the loss does not answer this: averaged over the images, it is only
-# an upper bound on the information that $z$ carries about $x$ (Hoffman & Johnson 2016). But we can measure the
-# information among a *finite* set of images: how well does $z$ tell which of these $N$ images it came from? At best it
-# gives $\log N$ nats. The package's `elbo_surgery` measures it, but expects a model of the package's own class. That
-# class, `VAE`, has the same two networks and the same loss, so we copy our weights into it.
+# How much does the code really tell us about the image? The KL term of the loss does not answer this. Averaged over the
+# images, it is only an upper bound on the information that $z$ carries about $x$ (Hoffman & Johnson 2016). For a
+# *finite* set of $N$ images, however, we can measure how well $z$ tells which of them it came from. At best it gives
+# $\log N$ nats. The package's `elbo_surgery` measures it, but expects a model of the package's own class. That class,
+# `VAE`, has the same two networks and the same loss, so we copy our weights into it.
 
 # %%
 packaged = VAE(shape=shape)
@@ -567,21 +562,20 @@ assert error_code < error_label or not on_mnist
 assert information > math.log(10) or not on_mnist
 
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Distributed is not disentangled\n\nThree properties of the pixels: *ink*, *slant* and *width*. How much of each does one of the 20 dimensions explain?\n\n**Predict.** Will ink be explained by one dimension, or by many?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Distributed is not disentangled\n\nThree properties of the pixels: *ink*, *slant* and *width*. How much of each does one of the 20 dimensions explain?\n\n**Predict.** Will ink be explained by one dimension, or by several?"}
 # **Answer.** A choice of one in ten carries at most $\log 10 = 2.3$ nats. The code tells nearly all the test images
-# apart, which takes about three times as many nats, and the image rebuilt from it has a far smaller error.
+# apart, which takes about three times as many nats, and the images rebuilt from it have a far smaller error.
 #
 # ### Distributed is not disentangled
 #
-# It is tempting to go further, and to expect one dimension for thickness, one for slant, and so on. The lecture says
+# It is tempting to go further and to expect one dimension for thickness, one for slant, and so on. The lecture says
 # that each dimension stands for some attribute. Let us see. We take three properties that we can compute from the
 # pixels: the amount of *ink*, the *slant*, and the *width* of the image. For each of the 20 dimensions we ask how much
-# of the variance of the property it explains by itself ($R^2$, from 0 to 1), and then how much all 20 together explain
+# of the variance of each property it explains by itself ($R^2$, from 0 to 1), and then how much all 20 together explain
 # in a linear regression. (Fitting 20 coefficients to 1,000 images raises $R^2$ by about 0.02 by chance, which does not
 # matter here.)
 #
-# **Predict.** Will ink be explained by one dimension, or by many?
-
+# **Predict.** Will ink be explained by one dimension or by several?
 
 # %%
 def properties(x):
@@ -595,8 +589,7 @@ def properties(x):
 
 
 # %% [markdown]
-# The share of explained variance comes from a linear regression by least squares.
-
+# The share of the variance that is explained comes from a linear regression, which we fit by least squares.
 
 # %%
 def r_squared(features, target):
@@ -619,7 +612,7 @@ for i in range(3):
     for j in range(20):
         alone[i, j] = r_squared(mu[:, j : j + 1], targets[:, i : i + 1])
 
-# %% alt="Three rows of 20 bars, one row each for ink, slant and width: each property is spread over several low bars, and a dashed line far above them shows what all dimensions explain together." slideshow={"slide_type": "slide"} slide={"text": "## By many"}
+# %% alt="Three rows of 20 bars, one row each for ink, slant and width: each property is spread over several low bars, and a dashed line far above them shows what all dimensions explain together." slideshow={"slide_type": "slide"} slide={"text": "## By several"}
 figures.shares(alone, together, names)
 
 # %%
@@ -632,18 +625,22 @@ display(Markdown(table))
 # %% tags=["check"]
 assert (best < together - 0.1).all() or not on_mnist
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** By many. Nothing in the loss asks for one property in each dimension."}
-# **Answer.** By many. No single dimension explains a property nearly as well as all of them together.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** By several. Nothing in the loss asks for one property in each dimension."}
+# **Answer.** By several, and so are slant and width. No single dimension explains a property nearly as well as all of
+# them together.
 #
 # **Why?** Nothing in the loss asks for one property in each dimension. The prior is the same in every direction, and
-# the decoder's first layer can mix the dimensions as it likes. What you get is a **distributed** code: several numbers
-# together describe the image. A code whose dimensions each stand for one property would be **disentangled**, which is a
-# much stronger demand. Locatello et al. (2019) prove that, without further assumptions, unlabelled data alone cannot
-# single out a disentangled code.
+# the decoder's first layer can mix the dimensions as it likes. What you get is a **distributed** code, in which several
+# numbers together describe the image. A code whose dimensions each stand for one property would be **disentangled**,
+# which is much more to ask. Locatello et al. (2019) prove that, without further assumptions, unlabelled data alone
+# cannot single out a disentangled code.
 #
-# Walking along one dimension shows the same in pictures. Which dimensions are worth walking along? Their KL tells us:
-# averaged over images, it is an upper bound on the information in each dimension, so a dimension with a KL of 0 says
-# nothing.
+# What do you see on a walk along a single dimension? We take the code of one test digit, move one of its coordinates
+# from −2.5 to 2.5, and decode. The KL of a dimension, averaged over images, is an upper bound on the information in it,
+# so we walk along the three dimensions with the largest KL and, for comparison, along the one with the smallest.
+#
+# **Predict.** What will change along a row, one property of the digit or several? Will the pictures at the two ends
+# still be digits?
 
 # %% alt="Four rows of eleven images, each a walk along one dimension of the code: in the upper rows the strokes of a digit bend, fade or grow from left to right; in the lowest row hardly anything changes."
 with torch.no_grad():
@@ -659,10 +656,16 @@ for dimension in (order[0], order[1], order[2], order[-1]):
 figures.labelled_rows(walks, shape)
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The price of information\n\nThe factor $\\beta$ makes information cheaper or dearer. We train with $\\beta$ = \u00bc, 1 and 4.\n\n**Predict.** What happens to a dimension that saves less reconstruction than it costs?"}
+# **Answer.** Several properties change at once. In the upper rows, some strokes bend while others grow or fade, and at
+# some of the ends hardly a digit is left. In the lowest row little changes.
+#
+# **Why do the ends go wrong?** Few codes of training images have a coordinate as large as ±2.5, and hardly any have it
+# together with the other 19 coordinates of this digit.
+#
 # ## 8 · The price of information
 #
-# With the factor $\beta$ we can make information cheaper or dearer (Higgins et al. 2017). We train three networks that
-# differ only in $\beta$, and look at the KL of each dimension.
+# The factor $\beta$ makes information cheaper or dearer (Higgins et al. 2017). We train three networks that differ only
+# in $\beta$ and look at the KL of each dimension.
 #
 # **Predict.** What happens to a dimension that saves less reconstruction than it costs?
 
@@ -672,7 +675,7 @@ for beta in (0.25, 1, 4):
     models[beta] = train(beta, beta_epochs)
 
 # %% [markdown]
-# We average the KL of each dimension over the test digits, and sort the dimensions by it.
+# We average the KL of each dimension over the test digits and sort the dimensions by it.
 
 # %%
 kl_sorted = {}
@@ -681,11 +684,11 @@ for beta, model in models.items():
         mu_beta, logvar_beta = model.encode(x_test)
     kl_sorted[beta] = kl_to_prior(mu_beta, logvar_beta).mean(0).sort(descending=True).values  # (20,)
 
-# %% alt="Three falling curves, the KL of the 20 dimensions in descending order: the one for \u03b2 = \u00bc stays highest, the one for \u03b2 = 4 is the lowest and falls almost to zero well before the last dimension." slideshow={"slide_type": "slide"} slide={"text": "## It is given up"}
+# %% alt="Three falling curves, the KL of the 20 dimensions in descending order: the one for \u03b2 = \u00bc stays highest, the one for \u03b2 = 4 is the lowest and falls almost to zero well before the last dimension." slideshow={"slide_type": "slide"} slide={"text": "## It goes unused"}
 figures.kl_by_dimension(kl_sorted)
 
 # %% [markdown]
-# We measure all three models with the same yardstick, the two parts of $-L_b$ with $\beta = 1$.
+# We measure all three models with the same yardstick, $-L_b$ itself, in which the KL has the factor 1.
 
 # %%
 table = "| β | dimensions with a KL above 0.1 nats | KL | reconstruction | $-L_b$ |\n|---|---|---|---|---|\n"
@@ -700,9 +703,10 @@ display(Markdown(table))
 if on_mnist:
     assert kl_sorted[0.25].sum() > kl_sorted[1].sum() > kl_sorted[4].sum()
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Its $q$ becomes the prior, and its KL falls to 0. Only with $\\beta = 1$ is the loss itself $-L_b$.\n\n---\n\n## Can a VAE overfit?\n\nThe KL is often called a regularizer.\n\n**Predict.** One model is trained on all our digits, one on only 1,000. How many nats lie between training and test digits?"}
-# **Answer.** It is given up. Its $q$ becomes the prior, its KL falls to 0, and the decoder learns to ignore it: posterior
-# collapse, one dimension at a time.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Its $q$ stays close to the prior, and the decoder ignores it. Only with $\\beta = 1$ is the loss itself $-L_b$.\n\n---\n\n## Can a VAE overfit?\n\nThe KL is often called a regularizer.\n\n**Predict.** One model is trained on all our digits, one on only 1,000. How many nats lie between training and test digits?"}
+# **Answer.** It goes unused. Its $q$ stays close to the prior, its KL close to 0, and the decoder ignores it. With
+# $\beta = 4$, this is the fate of about half of the dimensions. It is posterior collapse again, one dimension at a
+# time.
 #
 # **Why care about β = 1?** Only with $\beta = 1$ is the training loss itself $-L_b$, a bound on $-\log P(x)$. With
 # $\beta > 1$ the training loss is still an upper bound on $-\log P(x)$, but a looser one. With $\beta < 1$ it need not
@@ -712,8 +716,8 @@ if on_mnist:
 #
 # The KL is often called a regularizer. One might hope that it protects against overfitting.
 #
-# **Predict.** We compare $-L_b$ on training digits and on test digits, for our model and for one that was trained on
-# only 1,000 digits. Where is there a gap between the two, and how many nats wide is it?
+# **Predict.** By how many nats will $-L_b$ be higher on test digits than on training digits? Guess for our model, and
+# for one that is trained on only 1,000 digits.
 
 # %%
 few = images[:n_few]
@@ -721,8 +725,7 @@ overfitted = train(beta=1, epochs=few_epochs, rows=few)
 
 
 # %% [markdown]
-# To compare models we average over 20 draws, as section 4 recommends.
-
+# To compare models, we average over 20 draws of each image, as section 4 recommends.
 
 # %%
 @torch.no_grad()
@@ -750,9 +753,9 @@ assert gap_few > gap_main + 5 or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "The KL limits what a code says about *one* image. It does not limit what the weights remember about all of them."}
 # **Why?** The KL limits how much a code says about *one* image. It does not limit what the weights remember about all
-# of them, and a decoder with more than 300,000 weights can remember a lot about 1,000 images. The exact size of a small
-# gap is partly the luck of the draw: two different sets of 1,000 digits differ by a nat or so just because some digits
-# are easier than others. Always report likelihoods on test images.
+# of them, and two networks with more than 300,000 weights each can remember a lot about 1,000 images. A small gap is
+# partly the luck of the draw, because some digits are easier than others. Even two sets of 1,000 digits that the model
+# has never seen differ by a nat or so. Always report likelihoods on test images.
 #
 # ## What the lecture said, what we measured
 
@@ -773,15 +776,14 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. All logarithms
-# are natural, so that the results are in nats.
+# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. All
+# logarithms are natural, so the results are in nats.
 #
-# **1. The reconstruction, by hand.** Above, PyTorch computed the cross-entropy. Now derive it: pixels are 0 or 1, and the
-# decoder gives logits. A decoder that is very sure of itself gives logits of ±200, whose sigmoid is 0 or 1 to the last
-# digit. The logarithm of that is not your friend, and a clamp only hides the trouble. Nor may `exp` overflow for logits of
-# ±1000. The function is part of a loss and must be differentiable, so stay with torch: `item`, `detach` and NumPy cut the
-# gradient.
-
+# **1. The reconstruction, by hand.** Above, PyTorch computed the cross-entropy. Now compute it yourself, from pixels
+# that are 0 or 1 and from the decoder's logits. A decoder that is very sure of itself gives logits of ±200, whose
+# sigmoid rounds to 0 or 1 in single precision. The logarithm of 0 is not your friend, and a clamp only hides the
+# trouble. Nor may `exp` overflow for logits of ±1000. The function is part of a loss and must be differentiable, so
+# stay with torch: `item`, `detach` and NumPy cut the gradient.
 
 # %%
 def my_log_bernoulli(logits, x):
@@ -796,10 +798,9 @@ checks.log_bernoulli(my_log_bernoulli)
 
 
 # %% [markdown]
-# **2. New images.** No encoder is needed: the prior supplies $z$, and the decoder says what it looks like. `decode` gives
-# logits; it takes all $n$ codes at once, some of them, or a single one of shape (d,). Return the probability of each pixel,
-# not a draw.
-
+# **2. New images.** You need no encoder, because the prior supplies $z$ and the decoder turns it into an image.
+# `decode` accepts all $n$ codes at once, a few of them, or a single code of shape (d,), and returns logits. Your
+# function should return the probability of each pixel, not a draw.
 
 # %%
 def my_generate(decode, n, d):
@@ -813,11 +814,11 @@ def my_generate(decode, n, d):
 checks.generate(my_generate)
 
 # %% [markdown]
-# **3. Design: one nat better.** Raise $L_b$ on the test digits by at least one nat over our model, with training that
-# takes no longer than a minute. You may change the networks, the optimizer, the learning rate and its schedule, the
-# batch size, or the way the decoder's last bias is initialized. Decide with the help of training digits that you set
-# aside: if you try ten designs and pick the one that is best on the test digits, you have tuned on the test set. Assign
-# your model to `my_model`; it needs `encode` and `decode`.
+# **3. Design: one nat better.** In no more than a minute of training, reach an $L_b$ on the test digits that is at
+# least one nat higher than that of our model. You may change the networks, the optimizer, the learning rate and its
+# schedule, the batch size, or the way the decoder's last bias is initialized. Choose among your designs with the help
+# of training digits that you set aside. If you try ten designs and pick the one that is best on the test digits, you
+# have tuned on the test set. Assign your model to `my_model`; it needs `encode` and `decode`.
 
 # %%
 my_model = None  # your trained model

@@ -11,8 +11,8 @@
 #
 # **Time:** three to four minutes to run on a laptop with two cores, an hour and a half to work through.
 #
-# **Prerequisites:** [The VAE on MNIST](04_vae.ipynb), and [The evidence lower bound](02_elbo.ipynb) for importance weights.
-# The notebook needs 1.3 GB of memory and no GPU.
+# **Prerequisites:** [The VAE on MNIST](04_vae.ipynb), and [The evidence lower bound](02_elbo.ipynb) for importance
+# weights. The notebook needs 1.3 GB of memory and no GPU.
 
 # %%
 import sys
@@ -71,9 +71,8 @@ seed = 0
 # For $k = 1$ the right-hand side is $-L_b$. As $k$ grows it falls towards $-\log P(x)$, the **negative log-likelihood**
 # or NLL (Burda et al. 2016).
 #
-# First we need a model. As always, each pixel is drawn black or white anew at each step. The argument `pixels_of` is
-# the function that turns bytes into pixels; section 4 will replace it. All models in this notebook are trained briefly,
-# on 20,000 digits, so that we can afford many of them.
+# First we need a model. In this notebook we train every model only briefly, on 20,000 digits, so that we can afford
+# many of them.
 
 # %%
 train_digits = course_digits(train=True)
@@ -82,7 +81,8 @@ on_mnist = shipped_models_fit(train_digits)  # some checks below assert what was
 
 # %% [markdown]
 # All sizes are taken from the data. The test pixels are drawn once and for all, so that every model is measured on the
-# same images.
+# same images. The training pixels, as always, are drawn black or white anew at each step. In `train`, the argument
+# `pixels_of` is the function that turns bytes into pixels; section 4 will replace it.
 
 # %%
 shape = train_digits.shape  # (28, 28)
@@ -115,7 +115,6 @@ vae = train(seed)
 # Here is the estimator. We work with logarithms until the end, because a weight may be as small as $e^{-200}$, which is
 # 0 in single precision.
 
-
 # %%
 def q_of(model, x):
     mu, logvar = model.encode(x)  # (N, 20) each
@@ -134,7 +133,6 @@ def importance_weighted_nll(model, prior, x, k):
 # %% [markdown]
 # Since $k$ images have to be decoded for each test image, we measure a few test images at a time.
 
-
 # %%
 @torch.no_grad()
 def nll(model, x, k, prior=None):
@@ -146,7 +144,8 @@ def nll(model, x, k, prior=None):
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** How many nats does the bound gain from $k = 1$ to $k = 50$, and how many more from there to the largest $k$?"}
-# **Predict.** How many nats will the bound gain from $k = 1$ to $k = 50$, and how many more from there to the largest $k$?
+# **Predict.** How many nats will the bound gain from $k = 1$ to $k = 50$, and how many more from there to the largest
+# $k$ that we try?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Always state the k", "show": "output"}
 torch.manual_seed(seed)
@@ -173,14 +172,15 @@ display(
 )
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "All three are upper bounds on average: a rare draw that matters most comes later."}
-# **Why?** With one draw the gap is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$, which is positive because our
-# Gaussian $q$ does not have the shape of the true posterior. With many draws, some fall where the true posterior is
-# much larger than $q$, and these contribute most to the mean. Such draws are rare, so each further nat takes many more
-# draws than the one before. On average, all three numbers are upper bounds on $-\log P(x)$. The difference between the
-# first and the last row is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
+# **Why?** With one draw the gap between the bound and $-\log P(x)$ is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$,
+# which is positive because our Gaussian $q$ does not have the shape of the true posterior. With many draws, some fall
+# where the true posterior is much larger than $q$, and these contribute most to the mean. Such draws are rare, so each
+# further nat takes many more draws than the one before. On average, all three numbers are upper bounds on
+# $-\log P(x)$. The difference between the first and the last row is therefore an *underestimate* of the gap between
+# $L_b$ and $\log P(x)$.
 #
-# Papers often go up to $k = 5{,}000$. This notebook has no time for that, but `benchmarks/quality.py` has done it for
-# the course's best plain VAE (80 epochs, three seeds, all 10,000 test digits):
+# Papers often go up to $k = 5{,}000$. This notebook has no time for that, but `benchmarks/quality.py` has measured the
+# course's best plain VAE in this way (80 epochs, three seeds, all 10,000 test digits):
 
 # %%
 quality = json.loads(QUALITY.read_text())
@@ -194,13 +194,14 @@ for row in range(3):
 #
 # ## 2 · Where does the bound end?
 #
-# If the code has only two numbers, we can find out, because the integral over the plane
+# As $k$ grows, how close does the bound come to the truth? If the code has only two numbers, we can find out, because
+# the integral over the plane
 #
 # $$P(x) = \int P(z)\,P(x|z)\,dz$$
 #
-# can be computed on a grid. For a Bernoulli decoder with logits $\ell$, $\log P(x|z) = \sum_j x_j \ell_j - \sum_j
-# \log(1 + e^{\ell_j})$. The first sum is a matrix product, so a grid of 15,000 codes and all the test images take only
-# seconds.
+# can be computed on a grid. For a Bernoulli decoder with logits $\ell$, the log-likelihood is
+# $\log P(x|z) = \sum_j x_j \ell_j - \sum_j \log(1 + e^{\ell_j})$. For all codes and images at once, the first sum is a
+# matrix product, so 15,000 codes and all the test images take only seconds.
 
 # %%
 plane = {"latent": 2, "hidden": (200, 200), "activation": "silu"}
@@ -210,7 +211,6 @@ flat_vae = train(seed, plane_epochs, **plane)
 # %% [markdown]
 # First we compute the log-likelihood of every test image under every code of the grid. The integral is then a sum over
 # the cells of the grid.
-
 
 # %%
 def log_likelihoods(model, z, x):
@@ -231,7 +231,7 @@ def exact_nll(model, x, side=grid_side, reach=4.5):
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** How far above the exact value is the bound with 1 draw, with 50, and with the largest number?"}
-# **Predict.** For this model, how far above the exact value will the bound be with 1 draw, with 50, and with the
+# **Predict.** For this model, how far above the exact value will the bound be with one draw, with 50, and with the
 # largest number?
 
 # %%
@@ -240,7 +240,7 @@ flat_nlls = {}
 for k in (1, 5, 50, many):
     flat_nlls[k] = nll(flat_vae, x_test, k)  # (T,)
 
-# %% alt="The bound on the NLL falls with the number of draws on a logarithmic axis, steeply at first, and flattens out just above a dashed horizontal line, the exact integral." slideshow={"slide_type": "slide"} slide={"text": "## The bound errs on the safe side"}
+# %% alt="The bound on the NLL falls with the number of draws on a logarithmic axis, steeply at first, and flattens out a little above a dashed horizontal line, the exact integral." slideshow={"slide_type": "slide"} slide={"text": "## The bound errs on the safe side"}
 figures.bound_and_integral(flat_nlls, exact)
 
 # %% tags=["check"]
@@ -256,22 +256,24 @@ for k in flat_nlls:
     print(f"k = {k:<3}  {gap.mean():.2f} nats above the integral; more than a nat for {share:.0%} of images")
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A nat or two with one draw, a fraction of a nat with many; a few images keep a large gap.\n\n---\n\n## A mixture of infinitely many\n\nDraw $K$ codes from the *prior*. Each is a distribution over images; together they are a mixture of $K$ components.\n\n**Predict.** How many components do we need to come within a nat of the integral?"}
-# **Answer.** With one draw the bound is too high by a nat or two, and with many draws by a fraction of a nat. Look at
-# the shares, too: with many draws most images have hardly any gap left, while a few keep a large one.
+# **Answer.** With one draw the bound is too high by a nat or two, and with 50 draws or more by less than half a nat.
+# Look at the shares, too: with the largest number of draws, the bound is within a nat of the integral for most images,
+# but for a few it is still further off.
 #
 # **Why?** Our $q$ is a single Gaussian, but the same image may well be explained by codes in two different parts of the
-# plane. If $q$ sits on one of them, its draws hardly ever reach the other, and the weights never learn that it exists.
-# More draws help, but slowly. In 20 dimensions there is no grid to check against, and section 1 showed that there is
-# more to gain. But the bound errs on the safe side: on average, it never makes a model look better than it is.
+# plane. If $q$ covers only one of them, its draws hardly ever reach the other, and the estimate misses what the other
+# part contributes to the integral. More draws help, but slowly. In 20 dimensions there is no grid to check against, and
+# section 1 showed that there is more to gain. But the bound errs on the safe side: on average, it never makes a model
+# look better than it is.
 #
 # ### A mixture of infinitely many
 #
 # The same matrix product shows what the lecture means when it calls the VAE a mixture of infinitely many components.
-# Draw $K$ codes from the prior. Each code gives a distribution over images; with weights $1/K$, these distributions
+# Draw $K$ codes from the prior. Each code gives a distribution over images, and with weights $1/K$ these distributions
 # form a mixture of $K$ components.
 #
-# **Predict.** How many components do we need to come within a nat of the integral? The codes here are drawn from the *prior*,
-# not from $q$.
+# **Predict.** How many components do we need to come within a nat of the integral? Note that the codes are drawn from
+# the *prior*, not from $q$.
 
 # %%
 torch.manual_seed(seed)
@@ -298,12 +300,12 @@ for size in sizes:
 assert distance[10_000] < distance[100] < distance[1] or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Between a hundred and a thousand, in the plane. In 20 dimensions no number would do: that is what $q$ is for.\n\n---\n\n## How sure are we?\n\nEvery NLL is a mean over test images, so it has a standard error.\n\n**Predict.** The NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the difference noise?"}
-# **Answer.** Between a hundred and a thousand, for this model. Two numbers say little about a digit, so the decoded
-# images are blurred, and each code serves many digits.
+# **Answer.** Between a hundred and a thousand, for this model.
 #
-# **Why?** The sum is a Monte Carlo estimate of $\int P(z) P(x|z)\,dz$, and most codes from the prior have nothing to do
-# with a given $x$. In the plane, a thousand of them suffice. In 20 dimensions, no number that we could afford would be
-# enough. That is what $q$ is for: it tells us where to look.
+# **Why?** The mixture is a Monte Carlo estimate of $\int P(z) P(x|z)\,dz$, and most codes from the prior have nothing
+# to do with a given $x$. In the plane, a thousand of them suffice, because two numbers say little about a digit: the
+# decoded images are blurred, and each code serves many digits. In 20 dimensions, no number that we could afford would
+# be enough. That is what $q$ is for: it tells us where to look.
 #
 # ## 3 · How sure are we?
 #
@@ -311,8 +313,8 @@ assert distance[10_000] < distance[100] < distance[1] or not on_mnist
 # images, divided by the square root of their number. We train two more networks that differ from the first only in the
 # seed, and measure all three on the same images.
 #
-# **Predict.** Suppose the NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the difference
-# noise?
+# **Predict.** Suppose the NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the
+# difference noise?
 
 # %%
 seeds = [seed, seed + 1, seed + 2]
@@ -324,7 +326,6 @@ for other in seeds[1:]:
 # %% [markdown]
 # We compute the standard error of the mean, first for each network by itself and then for the image-by-image difference
 # between two networks.
-
 
 # %%
 def standard_error(values):
@@ -341,7 +342,7 @@ for s in seeds[1:]:
 # %% [markdown]
 # A picture shows why the two kinds of error differ so much.
 
-# %% alt="A cloud of points along the diagonal: images that are improbable under one network are improbable under the other, too." slideshow={"slide_type": "slide"} slide={"text": "## Compare image by image"}
+# %% alt="A narrow band of points along the dashed diagonal: images that are improbable under one network are improbable under the other, too." slideshow={"slide_type": "slide"} slide={"text": "## Compare image by image"}
 figures.image_by_image(of_seed[seed], of_seed[seed + 1], f"seed {seed}", f"seed {seed + 1}")
 
 # %% slideshow={"slide_type": "fragment"}
@@ -361,13 +362,12 @@ assert paired_se < single_se / 2 or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the pixels are\n\n- **drawn:** each pixel anew, with its brightness as the probability of white\n- **threshold:** white if brighter than \u00bd\n- **grey:** the grey value, put into the cross-entropy\n\n**Predict.** Which reaches the lowest loss, and does that make it the best model?"}
 # **Why?** Some digits are hard for every network: a thick, unusual 8 may cost a hundred nats more than a plain 1. This
-# variation between images dominates the standard error of each mean, and most of it cancels when we take the difference
+# variation between images dominates the standard error of each mean, but most of it cancels when we take the difference
 # *image by image*. So there are three different uncertainties, and you must state which one you quote:
 #
 # - the standard error over images tells you how far the mean would typically move with another test set;
 # - the paired standard error tells you whether *these two networks* differ;
-# - the spread between seeds tells you whether *these two methods* differ. You can only see it by training several
-#   times.
+# - the spread between seeds tells you whether *two methods* differ. You can only see it by training several times.
 #
 # ## 4 · What the pixels are
 #
@@ -376,10 +376,9 @@ assert paired_se < single_se / 2 or not on_mnist
 #
 # - **drawn**: each pixel is drawn anew, with its brightness as the probability of white (our protocol);
 # - **threshold**: a pixel is white if its brightness exceeds ½;
-# - **grey**: the grey value is put into the formula of the cross-entropy as if it were a black or white pixel.
+# - **grey**: the grey value is put into the formula of the cross-entropy as if it were a 0 or a 1.
 #
 # **Predict.** Which of the three reaches the lowest loss, and does that make it the best model?
-
 
 # %%
 def threshold(images):
@@ -396,8 +395,8 @@ grey_vae = train(seed, pixels_of=as_grey)
 
 
 # %% [markdown]
-# `evaluation.elbo` would refuse grey pixels, and rightly so. We therefore average the loss itself over 20 draws.
-
+# `evaluation.elbo` would refuse grey pixels, and rightly so, as we shall see. We therefore average the loss itself over
+# 20 draws of $z$.
 
 # %%
 @torch.no_grad()
@@ -439,18 +438,18 @@ if on_mnist:
 # **Answer.** The thresholded pixels give by far the lowest number, but that does not make the model better. Measured on
 # drawn pixels, the same network has no advantage left.
 #
-# **Why?** A thresholded image has smooth edges and no randomness, so it is easier to predict. The number measures the data as
-# much as the model.
+# **Why?** Thresholding leaves smooth edges and adds no randomness, so a thresholded image is easier to predict. The
+# number measures the data as much as the model.
 #
 # The grey loss is not a bound on the negative log-probability of the grey image. Because
 # $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a grey image equals the *average* loss over all the
 # ways to draw its pixels, with $q$ always computed from the grey image. It is therefore an upper bound on the average
-# NLL of the drawn images, but a loose one, because $q$ sees only the grey image and cannot adapt to the pixels that
-# were drawn. As a likelihood of *grey* images it means nothing.
+# NLL of the drawn images. But it is looser than the loss measured on these images themselves, because $q$ sees only the
+# grey image and cannot adapt to the pixels that were drawn. As a likelihood of *grey* images it means nothing.
 #
 # So two numbers can be compared only if the test pixels were made in the same way.
 #
-# ## 5 · Beside a paper, and what bought what
+# ## 5 · Next to a published result, and what bought what
 #
 # The usual reference for a VAE on MNIST is Burda et al. (2016). Their protocol is close to ours: pixels drawn anew in
 # training, one layer of latent variables, $k = 5{,}000$, all 10,000 test digits. They trained for 3,280 epochs. The
@@ -461,17 +460,17 @@ if on_mnist:
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: the second layer, a smooth activation, the bias\u2019s start, a falling learning\nrate, the slow start of the KL, a larger batch, or 32 dimensions?"}
-# What makes the model of the second row good? `benchmarks/quality.py` also took its ingredients away, one at a time.
-# One of them is the *slow start of the KL*: the factor of the KL rises from 0 to 1 over the first tenth of the
-# training. The comparison uses *separate* runs of only 30 epochs, in which the learning rate falls, and the factor
-# rises, correspondingly faster. Matrix products are computed in bfloat16. Each variant was run with one seed, and its
-# NLL was measured with $k = 100$.
+# What makes the model of the second row good? To find out, `benchmarks/quality.py` took its ingredients away, one at
+# a time. One of them is the *slow start of the KL*: over the first tenth of the training, the KL term is multiplied by
+# a factor that rises from 0 to 1. The comparison uses *separate* runs of only 30 epochs, in which the learning rate
+# falls, and the factor rises, correspondingly faster. Their matrix products are computed in bfloat16, a 16-bit number
+# format. Each variant was run with one seed, and its NLL was measured with $k = 100$.
 #
 # **Predict.** Which ingredient bought the most: the second hidden layer, the smooth activation (SiLU in place of ReLU),
 # the mean image as the start of the decoder's last bias, a learning rate that falls along a cosine, the slow start of
 # the KL, a larger batch with a higher rate, or 32 dimensions in place of 20?
 
-# %% alt="Horizontal bars show the nats lost when one ingredient is taken away: without the second layer the loss is by far the largest, without four others it is between one and two nats, and with fewer dimensions nothing is lost." slideshow={"slide_type": "slide"} slide={"text": "## Nats lost without each ingredient"}
+# %% alt="Horizontal bars show the nats lost when one ingredient is taken away: without the second layer the loss is by far the largest, without four others it is between one and two nats, with the smaller batch it is a fraction of a nat, and with fewer dimensions nothing is lost." slideshow={"slide_type": "slide"} slide={"text": "## Nats lost without each ingredient"}
 lost = figures.ingredients(quality)
 
 # %% slideshow={"slide_type": "fragment"}
@@ -484,8 +483,8 @@ display(
 )
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A prior like a flower\n\nThe lecture: the prior may have any shape, because the network that follows is powerful enough.\n\n**Predict.** A normal prior or a flower: which gives the better likelihood? Is the difference larger than the spread\nbetween seeds?"}
-# **Why?** With a second layer and a little more width, both networks can represent more complicated functions; most of
-# the other ingredients make such networks easier to train. More dimensions of $z$ buy nothing, because surplus
+# **Why?** With a second layer and a little more width, the encoder and the decoder can represent more complicated
+# functions. Most of the other ingredients make such networks easier to train. More dimensions of $z$ buy nothing, probably because surplus
 # dimensions collapse to the prior.
 #
 # How far can you trust the bars? The NLL of each run has a standard error of about a quarter of a nat, but this error
@@ -495,17 +494,18 @@ display(
 #
 # ## 6 · A prior like a flower
 #
-# Must the prior be normal? The lecture says no: it may have any shape, for instance that of a flower, and a normal prior is no
-# restriction, because the network that follows can represent any function. That can be tested: if the shape does not matter, a
-# normal and a flower-shaped prior must lead to equally good models.
+# Must the prior be normal? The lecture says no. The prior may have any shape, for instance that of a flower. Nor need
+# we worry that a normal prior restricts $P(x)$, because a network with enough neurons can represent any function. Does
+# this hold in practice? If the shape does not matter for a network like ours, a normal and a flower-shaped prior must
+# lead to equally good models.
 #
-# A tempting test is a prior that is uniform on a square. It tests nothing if $q$ is sent through the same map that
-# turns a normal $z$ into a uniform one: that model *is* a VAE with a normal prior whose decoder begins with this fixed
-# map, and its loss is the same up to rounding. Our flower is a real test, because $q$ stays a Gaussian in the very
-# plane in which the prior is a flower.
+# A tempting test is a prior that is uniform on a square. But suppose that a fixed map turns a normal $z$ into a uniform
+# one, and that $q$ is sent through the same map. Then the test is empty: the model *is* a VAE with a normal prior whose
+# decoder begins with this map, and its loss is the same up to rounding. Our flower is a real test, because $q$ stays a
+# Gaussian in the very plane in which the prior is a flower.
 #
-# There is no formula for the KL from a Gaussian to the flower. The loss therefore uses the same draw of $z$ for both of
-# its parts: $\log q(z|x) - \log P(z)$ is an unbiased estimate of the KL.
+# There is no closed form for the KL from a Gaussian to the flower. The loss therefore uses the same draw of $z$ for
+# both of its parts, since $\log q(z|x) - \log P(z)$ is an unbiased estimate of the KL.
 #
 # We train both models with five seeds each and compare *exact* NLLs, computed by the integral over the plane.
 #
@@ -527,7 +527,7 @@ for prior, models in planes.items():
     means = [exact_nll(model, x_test).mean() for model in models]
     exact_means[prior] = torch.stack(means)  # (seeds,)
 
-# %% alt="Two columns of points, the exact NLL for each seed under the normal prior and under the flower-shaped prior, with a bar for each mean." slideshow={"slide_type": "slide"} slide={"text": "## Exact likelihoods, several seeds"}
+# %% alt="Two columns of points, the exact NLL for each seed, with a bar for each mean: all points of the normal prior lie below all those of the flower-shaped prior, and the two means are several nats apart." slideshow={"slide_type": "slide"} slide={"text": "## Exact likelihoods, several seeds"}
 figures.seeds(exact_means)
 
 # %% slideshow={"slide_type": "fragment"}
@@ -544,18 +544,20 @@ display(
 )
 
 # %% [markdown]
-# **Why should there be a difference at all?** The lecture's argument is about what a decoder *can* represent, and for a
-# decoder without limits it is right. The ELBO adds a second demand: the posterior must be close to a Gaussian. Where it
-# is not, the bound is loose, and training pushes the decoder towards posteriors that are closer to Gaussian, even at
-# some cost in likelihood. A flower has thin petals and a hole in the middle, and a Gaussian $q$ fits neither well.
-# Besides, a small network that is trained for a short time cannot come close to every function. Our experiment does not
-# tell these two causes apart.
+# So the normal prior gives the better likelihood, and the difference is larger than the spread between seeds.
+#
+# **Why is there a difference at all?** The lecture's argument is about what a decoder *can* represent, and for a
+# decoder without limits it is right. The ELBO adds a second demand: the true posterior should be close to a Gaussian.
+# Where it is not, the bound is loose, and training pushes the decoder towards posteriors that are closer to Gaussian,
+# even at some cost in likelihood. A flower has thin petals and a hole in the middle, and a Gaussian $q$ fits neither
+# well. Besides, a small network that is trained for a short time cannot come close to every function. Our experiment
+# does not tell these two causes apart.
 #
 # ## 7 · Why samples fail
 #
 # Look at where the codes of real digits lie, and at where the prior draws new ones.
 #
-# **Predict.** Which parts of the prior will produce something that is not a digit?
+# **Predict.** Where in each prior does the decoder draw something that is not a digit?
 
 # %% alt=["Two planes side by side, in which coloured numerals, the codes of test digits, lie over grey points drawn from the prior. In the round cloud the numerals crowd unevenly; in the flower they leave some of the petals nearly empty.", "Two sheets of samples. From the normal prior, a few are digits and many are blurred mixtures of two; from the flower-shaped prior, more are digits, and some are glaring or broken shapes."]
 torch.manual_seed(seed)
@@ -564,8 +566,9 @@ figures.codes_over_prior({"normal": flat_vae, "flower": flower_vae}, x_test, y_t
 figures.sheets({"normal": flat_vae.generate(30), "flower": flower_vae.generate(30)}, shape)
 
 # %% [markdown]
-# Drag through the plane of the first model. Where the numerals are dense you meet digits; where two groups meet, you
-# see hybrids; where there are no numerals, the decoder was never asked to draw anything.
+# Drag through the plane of the first model. Where one digit has a region to itself, you meet clear images of it.
+# Where the regions of several digits overlap, you see hybrids. Where there are no numerals, the decoder was hardly ever
+# asked to draw anything, and it improvises.
 
 # %% alt="On the left, the plane with numerals at the codes of test digits; on the right, a square grid of images decoded from points of the same plane, in which digits turn into one another." slideshow={"slide_type": "slide"} slide={"text": "## Where are the codes, and where does the prior draw?"}
 LatentExplorer(
@@ -575,17 +578,23 @@ LatentExplorer(
 )
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why samples fail\n\nThe decoder is trained on codes from the *aggregate posterior* $q(z)$; samples start from $P(z)$. We fit a mixture to the\ncodes, and use it as the prior.\n\n**Predict.** Will the samples improve visibly? And the NLL?"}
-# **Answer.** Those where the codes of real digits hardly ever fall. The average of $q(z|x)$ over all images is called
-# the **aggregate posterior**, $q(z)$. The decoder is trained on codes from $q(z)$, but samples start from codes from
-# $P(z)$. Wherever the two differ, a sample begins at a place for which the decoder was never trained.
+# **Answer.** In two kinds of places. In the crowded middle, where the codes of different digits overlap, it draws
+# blurred mixtures. Where the codes of real digits hardly ever fall, as in two petals of the flower, it draws glaring or
+# broken shapes.
+#
+# **Why?** In the middle, two numbers are too few to tell the digits apart, so the reconstructions of real digits are
+# blurred there, too. The failures in the empty places have another cause, which more dimensions do not remove. The
+# average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$. The decoder is trained on codes
+# from $q(z)$, but samples start from codes from $P(z)$. Where $P(z)$ is much larger than $q(z)$, many samples begin at
+# places for which the decoder was hardly trained.
 #
 # **Why does the likelihood hardly notice?** Suppose that a third of the prior's probability lies where no code ever
 # falls. If the prior were cut down to the other two thirds, the probability of every digit would grow by a factor of
-# 1.5. That is $\log 1.5 = 0.4$ nats, out of a hundred. Yet without the cut, every third sample fails.
+# 1.5. That is $\log 1.5 = 0.4$ nats, out of about a hundred. Yet without the cut, one sample in three fails.
 #
-# If this explanation is right, the samples must improve when we draw $z$ from something closer to $q(z)$. So we fit a
-# mixture of Gaussians to the codes of the training digits of our 20-dimensional VAE, and use it as the prior (Ghosh et
-# al. 2020). Neither network changes.
+# If this explanation is right, the samples must improve when we draw $z$ from something closer to $q(z)$. We try this
+# with our 20-dimensional VAE. We fit a mixture of Gaussians to its codes of the training digits and use the mixture as
+# the prior (Ghosh et al. 2020). Neither network changes.
 #
 # **Predict.** Will the samples improve visibly? Will the NLL improve, and by how many nats?
 
@@ -643,14 +652,14 @@ if on_mnist:
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The samples improve a great deal, the NLL by only a few nats out of a hundred.\n\n---\n\n## Pixel after pixel\n\n$$P(x) = \\prod_{i=1}^{784} P(x_i \\,|\\, x_1, \\dots, x_{i-1})$$\n\nEach factor is a logistic regression. There is no $z$, no $q$ and no bound."}
 # **Answer.** The samples improve a great deal, while the NLL improves by only a few nats out of a hundred.
 #
-# **Why?** We repaired the mismatch between $P(z)$ and $q(z)$, and nothing else. Such priors can also be learned
+# **Why?** We reduced the mismatch between $P(z)$ and $q(z)$, and changed nothing else. Such priors can also be learned
 # together with the networks (Tomczak & Welling 2018). The lesson for evaluation is that the likelihood and the quality
 # of samples are different things: each can be good while the other is poor (Theis et al. 2016).
 #
 # ## 8 · Pixel after pixel
 #
-# A VAE is not the only way to a likelihood; the lecture mentions PixelRNN. Any distribution over images can be written
-# as a product,
+# A VAE is not the only model with a likelihood. The lecture mentions another one, PixelRNN. Any distribution over
+# images can be written as a product,
 #
 # $$P(x) = \prod_{i=1}^{784} P(x_i \,|\, x_1, \dots, x_{i-1}),$$
 #
@@ -668,7 +677,6 @@ print((weight * mask) @ x)  # pixel 0 sees nothing, pixel 1 sees x[0], pixel 2 s
 # %% [markdown]
 # The product of all factors is the exact likelihood. There is no $z$, no $q$ and no bound. The biases start at the
 # logits of the mean image, so that the model need not learn that corners are black.
-
 
 # %%
 class PixelAfterPixel(nn.Module):
@@ -694,8 +702,8 @@ every_image = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)  # (16, 4)
 assert abs(tiny.log_prob(every_image).exp().sum() - 1) < 1e-5  # float32
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Is its exact NLL better or worse than the bound of our VAE?"}
-# **Predict.** This model has one layer and no code. Will its exact NLL be better or worse than the bound of our VAE, which has
-# four layers, twice as many weights in use, and the same training digits?
+# **Predict.** This model has one layer and no code. Will its exact NLL be better or worse than the bound of our VAE,
+# which has four layers, twice as many weights in use, and the same training digits?
 
 # %%
 torch.manual_seed(seed)
@@ -709,7 +717,7 @@ for _ in range(pixel_epochs):
         optimizer.step()
 
 # %% [markdown]
-# No bound is needed here: we compute the exact NLL of the test images and compare it image by image with the bound of
+# No bound is needed here. We compute the exact NLL of the test images and compare it image by image with the bound of
 # the VAE.
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## A pixel resembles its neighbours", "show": "output"}
@@ -726,8 +734,8 @@ display(
 
 
 # %% [markdown]
-# What do its samples look like? They have to be drawn one pixel after another.
-
+# So the exact NLL is better than the bound of the VAE, by many times the standard error. What do the samples look like?
+# They have to be drawn one pixel after another.
 
 # %%
 @torch.no_grad()
@@ -747,12 +755,16 @@ if on_mnist:
 labelled_rows(rows, shape)
 
 # %% [markdown]
-# **Why?** A pixel resembles its neighbours, and this model sees the neighbours that come before it. The VAE must decide
-# each pixel along the edge of a stroke independently, and that costs nats. What the pixelwise model lacks is an idea of
-# the whole: one layer that looks back cannot plan a digit. The VAE is the opposite: it has an idea of the whole, but
-# given $z$ its pixels are independent. The best model of the course joins the two: $z$ says what to draw, and each
-# pixel also hears from those before it (see the row of the shipped model in section 5). How much use does it then make
-# of its $z$?
+# **Why?** A pixel resembles its neighbours, and this model sees the neighbours that come before it. Once $z$ is given,
+# the VAE must decide each pixel along the edge of a stroke independently, and that costs nats. What the pixelwise model
+# lacks is an idea of the whole, because one layer that looks back cannot plan a digit. The VAE is the opposite: it has
+# an idea of the whole, but no pixel knows what its neighbours have decided. The best model of the course joins the two:
+# $z$ says what to draw, and each pixel also hears from those before it (see the row of the shipped model in section 5).
+#
+# How much use does the joined model make of its $z$? The KL, averaged over images, is an upper bound on the
+# information that $z$ carries about the image.
+#
+# **Predict.** Will the KL of the joined model be larger or smaller than that of our VAE?
 
 # %%
 kl_ours = float(evaluation.elbo(vae, x_test[:100]).kl)
@@ -765,9 +777,11 @@ if on_mnist:
     assert kl_joined < kl_ours
 
 # %% [markdown]
-# It uses $z$ less than our VAE does. What the neighbouring pixels can tell, $z$ need not tell. A decoder that is strong
-# enough by itself may ignore $z$ altogether, which is posterior collapse again. A better likelihood does not always
-# come with a better code.
+# **Answer.** Smaller, by about half. The joined model is larger, was trained for longer and has the better likelihood,
+# but it makes less use of its $z$.
+#
+# **Why?** What the neighbouring pixels can tell, $z$ need not tell. A decoder that is strong enough by itself may even
+# ignore $z$ altogether, which is posterior collapse again.
 #
 # ## What the lecture said, what we measured
 
@@ -804,9 +818,8 @@ display(Markdown(claims))
 # Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake.
 #
 # **1. The bound on the NLL.** You are given, for $k$ draws of $z$ and $N$ images, the three logarithms that make up
-# each weight. Work with logarithms until the end: they may be −5000 for one image and 3000 for another. The result is
-# in nats. Burda et al. *train* with this bound, so your function must be differentiable.
-
+# each weight. Work with logarithms until the end, because they may be −5000 for one image and 3000 for another. The
+# result is in nats. Burda et al. *train* with this bound, so your function must be differentiable.
 
 # %%
 def my_nll_bound(log_px_z, log_pz, log_qz):
@@ -825,7 +838,6 @@ checks.nll_bound(my_nll_bound)
 # **2. A paired error bar.** Two models were measured on the same $N$ images. Return the standard error of the
 # difference between their mean NLLs.
 
-
 # %%
 def my_paired_error(nll_a, nll_b):
     """The standard error of mean(nll_a) − mean(nll_b) for the same images: (N,) and (N,) give a number."""
@@ -839,11 +851,11 @@ def my_paired_error(nll_a, nll_b):
 checks.paired_error(my_paired_error)
 
 # %% [markdown]
-# **3. Derive it: what does a second draw buy?** Let two weights have the logarithms $a$ and $b$. The bound with $k = 2$ uses
-# $\log \frac{e^a + e^b}{2}$, and the average of two bounds with $k = 1$ uses $\frac{a + b}{2}$. Show that the gain, the
-# first minus the second, depends on $d = a - b$ alone, that it is never negative, and that it is close to $d^2/8$ for small $d$.
-# What does this say about the gain if $q$ is the true posterior? Write the gain as a function of $d$; the cell below compares
-# it with the two formulas.
+# **3. Derive it: what does a second draw buy?** Let $a$ and $b$ be the logarithms of two weights. The bound with
+# $k = 2$ uses $\log \frac{e^a + e^b}{2}$, and the average of two bounds with $k = 1$ uses $\frac{a + b}{2}$. Show that
+# the gain, the first minus the second, depends on $d = a - b$ alone, that it is never negative, and that it is close to
+# $d^2/8$ for small $d$. What does this say about the gain if $q$ is the true posterior? Assign the gain, as a function
+# of $d$, to `my_gain`. The cell after it compares your function with the difference between the two formulas.
 
 # %%
 my_gain = None  # a function of d, a tensor
@@ -862,13 +874,13 @@ else:
 #
 # - Burda, Grosse & Salakhutdinov 2016, *Importance Weighted Autoencoders*. Introduces the estimator of section 1, and
 #   trains with it.
-# - Theis, van den Oord & Bethge 2016, *A Note on the Evaluation of Generative Models*. Why likelihood, the look of
-#   samples and usefulness are three different things.
-# - Larochelle & Murray 2011, *The Neural Autoregressive Distribution Estimator*, and Germain et al. 2015, *MADE*. From the single
-#   masked layer of section 8 to deep ones.
+# - Theis, van den Oord & Bethge 2016, *A Note on the Evaluation of Generative Models*. Why a good likelihood does not
+#   imply good samples, nor good samples a good likelihood.
+# - Larochelle & Murray 2011, *The Neural Autoregressive Distribution Estimator*, and Germain et al. 2015, *MADE*. They
+#   add hidden layers to the single masked layer of section 8.
 # - van den Oord, Kalchbrenner & Kavukcuoglu 2016, *Pixel Recurrent Neural Networks*. The model that the lecture
 #   mentions.
 # - Tomczak & Welling 2018, *VAE with a VampPrior*, and Ghosh et al. 2020, *From Variational to Deterministic
 #   Autoencoders*. Two ways to obtain a prior that fits the aggregate posterior.
 # - Nalisnick et al. 2019, *Do Deep Generative Models Know What They Don't Know?* A warning: a model can give images
-#   from another data set a higher probability than those it was trained on.
+#   from another data set a higher probability than those that it was trained on.

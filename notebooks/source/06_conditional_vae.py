@@ -2,17 +2,17 @@
 # # 06 · The conditional VAE
 #
 # After this notebook you will be able to
-# - turn a VAE of $P(x)$ into one of $P(x|y)$, and say what the label is for in each of its two networks;
-# - draw one style in all ten digits, and transfer the style of a real digit to the others;
-# - measure what a code still tells about the label, and how good and how varied samples are;
-# - recover $\log P(x)$ from $\log P(x|y)$, use it as a classifier, and say why it cannot recognise foreign images.
+# - turn a VAE of $P(x)$ into one of $P(x|y)$, and say what the label does in each of its two networks;
+# - draw all ten digits in one style, and transfer the style of a real digit to the other nine;
+# - measure what a code still tells about the label, and how good and how varied the samples are;
+# - recover $\log P(x)$ from $\log P(x|y)$, classify digits by Bayes' rule, and say why $P(x)$ cannot tell digits from
+#   other images.
 #
 # **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb)
 # and [The VAE on MNIST](04_vae.ipynb). No GPU needed.
 #
-# **Time:** about three minutes to run on a laptop with two cores, an hour and a half to work through.
-#
-# **Memory:** the run takes 1.5 GB of memory.
+# **Time:** about three minutes to run on a laptop with two cores, an hour and a half to work through. The notebook needs
+# 1.5 GB of memory.
 
 # %%
 import sys
@@ -60,22 +60,22 @@ seed = 0
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Tell it the label\n\nCondition every term on $y$, and each line of the derivation still holds:\n\n$$\\log P(x|y) \\ge E_{q(z|x,y)}[\\log P(x|z,y)] - \\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))$$\n\nThe label is a *one-hot* vector, appended to $x$ for the encoder and to $z$ for the decoder."}
 # ## 1 · Tell it the label
 #
-# The code $z$ of a VAE must say everything about a digit: which of the ten it is, and how it is written. But often we
-# know which one it is. If we *tell* the networks, $z$ no longer needs to say it, and is free for the rest: the slant,
-# the width of the pen, the loops. The lecture calls this the style.
+# The code $z$ of a VAE must describe everything about a digit: which of the ten it is, and how it is written. Often,
+# however, we know which one it is. If we *tell* the networks, $z$ no longer has to, and is free to describe the rest:
+# the slant, the thickness of the pen, the loops. The lecture calls this the style.
 #
-# The derivation of the evidence lower bound never asked where $P$ came from. Condition every term on the label $y$, and
-# each line of it still holds:
+# The derivation of the evidence lower bound holds for any $P$. Condition every term on the label $y$, and each line of
+# it still holds:
 #
 # $$\log P(x|y) \;\ge\; L_b = E_{q(z|x,y)}[\log P(x|z,y)] - \mathrm{KL}(q(z|x,y) \,\|\, P(z))$$
 #
-# This is the *conditional VAE* (Kingma et al. 2014, Sohn et al. 2015). We let the prior be the same $P(z)$ for all
-# labels, so that label and style are independent before we see an image. Sohn et al. learn a prior $P(z|y)$ for each
-# label instead; section 5 shows what difference that makes.
+# This is the *conditional VAE* (Kingma et al. 2014, Sohn et al. 2015). We use the same prior $P(z)$ for all labels, so
+# label and style are independent before we see an image. Sohn et al. instead learn a prior $P(z|y)$ that depends on the
+# label; section 5 explains what difference that makes.
 #
-# In code, the label becomes a *one-hot* vector: ten numbers, a 1 at the label's place and zeros elsewhere. It is
-# appended to $x$ for the encoder and to $z$ for the decoder. A single number would not do, because it would tell the
-# network that 8 is twice 4.
+# In code, the label becomes a *one-hot* vector, ten numbers of which the one at the label's place is 1 and all others
+# are 0. It is appended to $x$ for the encoder and to $z$ for the decoder. A single number would not do, because it
+# would tell the network that 8 is twice 4.
 
 # %%
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
@@ -90,9 +90,8 @@ def beside(v, y):
 
 
 # %% [markdown]
-# The class below can tell the label to its encoder, to its decoder, to both, or to neither. Without labels it is the
-# VAE of the last chapter.
-
+# The class below can pass the label to its encoder, to its decoder, to both, or to neither. Without the label it is an
+# ordinary VAE.
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The label, beside x and beside z\n\nBoth networks are told, or one of them, or neither.", "lines": "10-17"}
 class LabelledVAE(nn.Module):
@@ -115,9 +114,8 @@ class LabelledVAE(nn.Module):
 
 
 # %% [markdown]
-# The loss is the one you know: nats per image, summed over pixels, averaged over images, estimated from one $z$ per
-# image.
-
+# The loss is the one you know, in nats per image. It is summed over pixels, averaged over images, and estimated from
+# one $z$ per image.
 
 # %%
 def bound(model, x, y, beta=1.0):
@@ -129,10 +127,9 @@ def bound(model, x, y, beta=1.0):
 
 
 # %% [markdown]
-# The only new thing in the training loop is that images and labels are drawn with the same indices. As in the last
-# chapter, β rises from 0 to its final value during the first tenth of the training, and the learning rate falls along
-# half a cosine.
-
+# The only new thing in the training loop is that images and labels are picked with the same indices. As in section 5 of
+# [How good is a VAE?](05_how_good.ipynb), the factor β of the KL rises from 0 to its final value over the first tenth
+# of the training, and the learning rate falls along half a cosine.
 
 # %%
 def train_loop(model, loss, digits, steps, beta=1.0, lr=5e-3, batch_size=128):
@@ -152,8 +149,9 @@ def train_loop(model, loss, digits, steps, beta=1.0, lr=5e-3, batch_size=128):
 
 
 # %% [markdown]
-# Images arrive as bytes. For a Bernoulli likelihood each batch is binarized anew. The decoder begins at the mean image
-# of all training digits, so that training does not have to learn first where there is never any ink.
+# The images are stored as bytes. Our likelihood is a Bernoulli distribution for each pixel, so every batch is binarized
+# afresh. The decoder starts at the mean image of all training digits, so that it need not first learn where there is
+# never any ink.
 
 # %%
 mean_image = torch.logit(train.pixels().mean(0).clamp(1e-3, 1 - 1e-3))  # (784,), as logits
@@ -174,11 +172,11 @@ def train_small(beta=1.0, **arguments):
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which network needs the label?\n\nWe tell it to both, to the decoder only, to the encoder only, or to neither. Their codes have two numbers.\n\n**Predict.** Ask each for rows of the digits from 0 to 9. Whose rows will be right? In whose plane do the labels lie in\nseparate regions?"}
 # ## 2 · Which network needs the label?
 #
-# We train four models with the same networks and the same short training. The label is told to both networks, to the
-# decoder only, to the encoder only, or to neither. Their code has two numbers, so that we can look at it.
+# We train four models with the same architecture and the same short training. The label is given to both networks, to
+# the decoder only, to the encoder only, or to neither. The code has only two numbers, so that we can plot it.
 #
-# **Predict.** Ask each model for rows of the ten digits from 0 to 9. Whose rows will be right? And in whose plane of
-# codes will the labels lie in separate regions?
+# **Predict.** We ask each model for rows of the digits from 0 to 9. Which models will draw the right digits? And in
+# which models will the codes of different labels lie in separate regions of the plane?
 
 # %%
 told = {
@@ -191,18 +189,18 @@ small, losses = {}, {}
 for name, arguments in told.items():
     small[name], losses[name] = train_small(**arguments)
 
-# %% alt="Four curves of the loss over the training steps. All fall steeply at first; the two models whose decoder is told the label end clearly lower than the other two, and each pair nearly coincides."
+# %% alt="Four curves of the loss over the training steps. All fall steeply at first. The two models whose decoder is told the label end clearly lower than the other two, and the two curves of each pair nearly coincide."
 figures.training(losses)
 
 # %% [markdown]
-# Before we compare numbers, we must know what they bound. A decoder that is told the label bounds $-\log P(x|y)$; one
-# that is not told bounds $-\log P(x)$. The two differ. With ten equally probable labels,
-# $P(x) = \frac{1}{10} \sum_{y'} P(x|y') \ge \frac{1}{10} P(x|y)$, and therefore
+# Before we compare the losses, we must know what they bound. If the decoder is told the label, the loss is an upper
+# bound on $-\log P(x|y)$; otherwise it is an upper bound on $-\log P(x)$. The two differ. With ten equally probable
+# labels, $P(x) = \frac{1}{10} \sum_{y'} P(x|y') \ge \frac{1}{10} P(x|y)$, and therefore
 #
 # $$-\log P(x) \;\le\; -\log P(x|y) + \ln 10.$$
 #
-# So we add $\ln 10 = 2.3$ nats, the price of saying which of the ten it is, where the decoder knows the label. Then all
-# four numbers bound the same thing, $-\log P(x)$.
+# So wherever the decoder knows the label, we add $\ln 10 = 2.3$ nats, the price of saying which of the ten it is. Then
+# all four numbers are upper bounds on the same quantity, $-\log P(x)$.
 
 # %%
 x_test, y_test = fixed_binarization(test.images).flatten(1), test.labels  # (N, 784) of 0 and 1, (N,)
@@ -213,7 +211,8 @@ for name, model in small.items():
     comparable[name] = minus_elbo + (math.log(classes) if model.to_decoder else 0.0)
 
 # %% [markdown]
-# A classifier, trained on real digits, reads what was drawn. Each model is asked for the ten digits equally often.
+# A classifier that was trained on real digits reads what the models draw. Each model is asked for all ten digits
+# equally often.
 
 # %%
 referee = classifier_for(train)
@@ -239,7 +238,7 @@ with torch.no_grad():
         rows[name] = model.decode(z, every.repeat(5)).sigmoid()  # (50, 784)
         codes[name] = model.encode(x_test[few], y_test[few])[0]  # mu, (800, 2)
 
-# %% alt="Above: sheets of digits; where the decoder is told, each row shows 0 to 9, otherwise each row repeats one image. Below: codes drawn as numerals; mixed in one cloud where the decoder is told, in regions of their own otherwise, the zeros and ones far out." slideshow={"slide_type": "slide"} slide={"text": "## The decoder draws"}
+# %% alt="Above: sheets of digits. If the decoder is told, each row shows 0 to 9; otherwise each row repeats one image. Below: codes drawn as numerals. If the decoder is told, most labels are mixed in one cloud, with the zeros and the ones near opposite edges; otherwise zeros, ones, and the fours, sevens and nines lie apart from a mixed centre." slideshow={"slide_type": "slide"} slide={"text": "## The decoder draws"}
 figures.told(rows, codes, y_test[few], train.shape)
 
 # %% tags=["check"]
@@ -249,25 +248,27 @@ if on_mnist:
     assert min(right["both"], right["the decoder"]) > 0.5  # in spite of the short training
     assert comparable["both"] < comparable["neither"]  # two numbers have no room for the label
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The rows are right where the *decoder* is told. The labels lie apart where it is not."}
-# **Answer.** The rows are right where the *decoder* is told. The labels lie in regions of their own where it is not, as
-# far as two numbers have room for ten regions.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The rows are right, mostly, where the *decoder* is told. Where it is not, some labels lie apart."}
+# **Answer.** The models whose *decoder* is told the label draw the right digit in most samples; the other two are right
+# one time in ten, by chance. In those two the labels lie in separate regions, as far as a plane has room for ten. Where
+# the decoder is told, nearly all labels share one cloud, although the zeros and the ones keep to its edges.
 
 # %% [markdown]
-# **Why?** Only the decoder draws. Where it does not know the label, $z$ must carry it, and telling the encoder changes
-# nothing about that. Each row then shows whatever digit its $z$ says, ten times the same. Where the decoder knows, the
-# two numbers of $z$ are free for the style, and the bound improves by far more than the 2.3 nats that the label costs.
+# **Why?** Only the decoder draws. If it does not know the label, $z$ must carry it, and telling the encoder does not
+# change that. Each row then shows the digit that its $z$ describes, ten times over. If the decoder does know the label,
+# the two numbers of $z$ are free for the style, and the bound improves by far more than the 2.3 nats that the label
+# costs.
 #
-# Telling the decoder alone works nearly as well as telling both. This is how the lecture describes it: the decoder is
-# told which digit it is. The encoder can mostly *see* which digit it is. But only an encoder that is told the label can
-# be asked for the code of the same picture under *another* label, $q(z|x, y')$, which section 7 needs.
+# Telling the decoder alone works nearly as well as telling both, because the encoder can usually *see* which digit it
+# is. (The lecture, too, speaks only of telling the decoder.) But section 7 will need the code of the same picture under
+# *another* label, $q(z|x, y')$, and only an encoder that is told the label can give it.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # ## 3 · One style, ten digits
 #
-# From here on we use the package's `ConditionalVAE`, which tells both networks. We load a wider one, with two layers of
-# 500 units, which was trained for longer by `python -m course_lib.recipes conditional`. Set `retrain = True` above to
-# train it yourself.
+# From here on our main model is the package's `ConditionalVAE`, which gives the label to both networks. The one that we
+# load is wider, with two hidden layers of 500 units in each network. It was trained for longer, with
+# `python -m course_lib.recipes conditional`. To train it yourself, set `retrain = True` above.
 
 # %%
 recipe = recipes.RECIPES["conditional"]
@@ -280,8 +281,7 @@ print(f"{recipe.epochs:g} epochs, β = {recipe.beta:g}, {d} latent dimensions")
 
 
 # %% [markdown]
-# A small function asks it for one image of each label for each code.
-
+# A small function decodes each code under every label.
 
 # %%
 @torch.no_grad()
@@ -291,31 +291,31 @@ def in_all_labels(model, z):
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## One style, ten digits\n\nEach row is one $z$ from the prior, each column one label.\n\n**Predict.** What will the images of a row have in common? Nobody has told the networks what \u201cstyle\u201d is."}
-# Each row below is one $z$ drawn from the prior, each column one label.
+# In the sheet below, each row has its own $z$, drawn from the prior, and each column its own label.
 #
 # **Predict.** What will the images of a row have in common? Nobody has told the networks what "style" is.
 
-# %% alt="A sheet of eight rows and ten columns of digits. Each column shows one digit from 0 to 9; the digits of a row are alike in slant and thickness." slideshow={"slide_type": "slide"} slide={"text": "## One z a row, one label a column"}
+# %% alt="A sheet of eight rows and ten columns of digits. Each column shows one digit from 0 to 9, and the digits in a row are alike in slant and thickness." slideshow={"slide_type": "slide"} slide={"text": "## One z a row, one label a column"}
 torch.manual_seed(seed)
 figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z a row, one label a column", train.shape)
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Slant, thickness, width: much of what one would call a handwriting."}
-# **Answer.** Slant, thickness, width: much of what one would call a handwriting.
+# **Answer.** They share slant, thickness and width, which is much of what one would call a handwriting.
 
 # %% [markdown]
-# **Why?** The decoder has the label already. To lower the loss, $z$ must say something else, and what can be said about
-# all digits in the same way needs to be learned only once. Nothing *forces* the slant of a 1 and that of an 8 to be
-# coded alike; it is merely cheaper for one network with shared weights. The next section measures how far it goes.
+# **Why?** The decoder already has the label, so $z$ can lower the loss only by describing something else. A property
+# that all digits have, such as slant, needs to be learned only once if it is coded in the same way for all of them.
+# Nothing *forces* the network to code the slant of a 1 like that of an 8; it is merely the easier solution when all
+# labels share the same weights. The next section measures how far this goes.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The style of a real digit\n\nEncode a test digit with its label, then decode this $z$ with each of the ten labels.\n\n**Predict.** A slanted 1 passes its slant on to the other digits. Does a thick 1 make a thick 8?"}
 # ## 4 · The style of a real digit
 #
-# Now let the encoder find the style. We take a test digit $x$ with its label $y$ and encode it. The mean of $q(z|x, y)$
-# is its style. Then we decode this one $z$ with each of the ten labels. The lecture shows such rows.
+# Now the encoder finds the style. We encode a test digit $x$ with its label $y$, take the mean of $q(z|x, y)$ as its
+# style, and decode this one $z$ with each of the ten labels. The lecture shows such rows.
 #
-# **Predict.** A slanted 1 passes its slant on to the other digits. Does a thick 1 make a thick 8?
-
+# **Predict.** Will a slanted 1 pass its slant on to the other digits? And will a thick 1 make a thick 8?
 
 # %%
 @torch.no_grad()
@@ -329,14 +329,13 @@ second = [int((y_test == label).nonzero()[:2][-1]) for label in every]  # the se
 x_ten, y_ten = x_test[second], y_test[second]
 transferred = in_all_labels(cvae, style_of(cvae, x_ten, y_ten))  # (10, 10, 784)
 
-# %% alt="On the left a column of ten test digits, beside each a row of ten decoded digits, 0 to 9, in a similar slant and thickness. An orange frame marks in each row the digit that the original shows." slideshow={"slide_type": "slide"} slide={"text": "## Styles of ten test digits"}
+# %% alt="On the left is a column of ten test digits. Beside each stands a row of decoded digits from 0 to 9 with a similar slant and thickness. In each row an orange frame marks the digit that the original shows." slideshow={"slide_type": "slide"} slide={"text": "## Styles of ten test digits"}
 figures.transfers(test.pixels(second), transferred, y_ten, train.shape)
 
 
 # %% [markdown]
-# The eye is easily pleased, so let us measure. Two aspects of style can be computed from the pixels: the *amount of
-# ink*, a sum, and the *slant*, how far the ink moves sideways from one row to the next.
-
+# The eye is easily pleased, so let us measure. Two aspects of style can be computed from the pixels. The *amount of
+# ink* is their sum. The *slant* says how far the ink moves sideways, on average, from one row to the next.
 
 # %%
 def ink(images):
@@ -355,11 +354,10 @@ def slant(images, shape):
 
 
 # %% [markdown]
-# We transfer the style of a thousand test digits to all *other* labels and ask how well an aspect of the result follows
-# that of the original: a correlation of 1 means perfectly, 0 not at all. Digits differ in slant and ink by nature, and
-# this is not style. So each original is compared with the mean of its own label, and each target label is judged on its
-# own.
-
+# We transfer the style of a thousand test digits to all *other* labels, and correlate each aspect of the results with
+# that of the originals. A correlation of 1 means that the aspect follows the original perfectly, and 0 that it does not
+# follow at all. Some digits slant more, or need more ink, than others by nature, and that is not style. We therefore
+# subtract from each original the mean of its label, and compute the correlation for each target label separately.
 
 # %%
 def follows(before, after, y):
@@ -394,25 +392,25 @@ if on_mnist:
     assert min(kept.values()) > 0.4  # chance would give 0 ± 0.03
     assert obeyed > 0.9
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** Yes: both follow the original closely, though not perfectly, and the digit is the one asked for."}
-# **Answer.** Yes: both aspects follow the original closely, though not perfectly, and the digit is still the one asked
-# for.
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** As a rule, yes: both follow the original closely, though not perfectly, and the digit is the one asked for."}
+# **Answer.** As a rule, yes. Over all pairs of labels, slant and ink follow the original closely, though not perfectly,
+# and nearly every result is still read as the digit asked for. The reason is the one given in section 3.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. One cuts by planes, the other\ncan bend.\n\n**Predict.** From which codes will the linear probe read the label? Will the other one read more?"}
 # ## 5 · What does the code still tell about the label?
 #
 # It is tempting to say that $z$ keeps *only* the style. The lecture does not say so. Is it true?
 #
-# If $z$ told nothing about the label, no classifier could read the label from it better than by guessing. A *probe* is
-# a classifier that gets the codes as its input. It learns from training digits and is judged on test digits. We use
-# two. The *linear* probe, a logistic regression, can only cut the space of codes by planes. The other, a support vector
-# machine with a radial basis kernel, can draw curved borders.
+# If $z$ told nothing about the label, no classifier could read the label from it better than by guessing. A classifier
+# that gets the codes as its input is called a *probe*. It learns from training digits and is judged on test digits. We
+# use two. The *linear* probe, a logistic regression, can only cut the space of codes along planes. The *curved* probe,
+# a support vector machine with a radial basis kernel, can draw curved borders.
 #
-# We probe the code as the decoder receives it, drawn from $q(z|x, y)$, and also the mean of $q$, which no noise hides.
-# For comparison there are the code of a plain VAE with as many dimensions and the same β, trained briefly, and the raw
-# pixels.
+# We probe the code as the decoder receives it, drawn from $q(z|x, y)$, and also the mean of $q$, which is free of
+# noise. For comparison we probe the code of a plain VAE with as many dimensions and the same β, trained briefly, and
+# the raw pixels.
 #
-# **Predict.** From which codes will the linear probe read the label? Will the other one read more?
+# **Predict.** From which of these will the linear probe read the label? Will the curved probe read more?
 
 # %%
 x_fit, y_fit = binarize(train.images[:probe_digits]).flatten(1), train.labels[:probe_digits]
@@ -442,7 +440,7 @@ for name, (fit, held) in pairs.items():
     linear = linear_probe(fit, y_fit, held, y_held)
     read[name] = {"linear probe": linear, "curved probe": curved_probe(fit, held)}
 
-# %% alt="Pairs of bars. Raw pixels and the codes of the plain VAE are read by both probes for most digits. Of the conditional VAE the linear probe reads little more than the dotted line of chance, the curved probe much more from the mean of q and a little more from a drawn z." slideshow={"slide_type": "slide"} slide={"text": "## What a probe can read"}
+# %% alt="Pairs of bars. Both probes read most labels from raw pixels and from the codes of the plain VAE. From the conditional VAE the linear probe reads about as many as chance, shown by a dotted line, or fewer. There the curved probe reads far more than chance from the mean of q, and a little more from a drawn z." slideshow={"slide_type": "slide"} slide={"text": "## What a probe can read"}
 figures.probes(read, chance)
 
 # %% tags=["check"]
@@ -454,33 +452,34 @@ if on_mnist:
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The linear probe almost nothing, the curved one far more than chance: $z$ does *not* keep only the style."}
-# **Answer.** The linear probe reads almost nothing from the conditional code. The curved probe reads far more than
-# chance from the mean of $q$, and a little from a drawn $z$. So $z$ does *not* keep only the style. A linear probe
-# alone would have told us otherwise: it shows what *it* cannot read, not what is not there.
+# **Answer.** The linear probe reads most labels from the pixels and from the plain VAE's codes, but hardly any beyond
+# chance from those of the conditional VAE. The curved probe reads more from each of them. From the conditional VAE it
+# reads far more than chance when given the mean of $q$, and a little more when given a drawn $z$. So $z$ does *not*
+# keep only the style. The linear probe alone would have misled us: its failure shows that *it* cannot read the label,
+# not that the label is absent.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the KL term charges for\n\n$$E_{x|y}\\big[\\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))\\big] = I(z; x|y) + \\mathrm{KL}(q(z|y) \\,\\|\\, P(z))$$\n\n- $I(z; x|y)$ is the style: we want to pay for it.\n- The second part is 0 only if the codes of the label fill the prior exactly. Training has no reason to bring it to 0."}
-# **Why?** Ask what the KL term charges for. Fix a label $y$, average over its images, and call $q(z|y)$ the average of
-# their $q(z|x, y)$. Then
+# **Why?** Consider what the KL term charges for. Fix a label $y$, and let $q(z|y)$ be the average of $q(z|x, y)$ over
+# the images of this label. Then
 #
 # $$E_{x|y}\big[\mathrm{KL}(q(z|x,y) \,\|\, P(z))\big] = I(z; x|y) + \mathrm{KL}(q(z|y) \,\|\, P(z)).$$
 #
-# The first part is the *mutual information*, what $z$ tells about which image of this label it came from. That is the
-# style, and we want to pay for it. The second part is 0 only if the codes of this label, taken together, fill the prior
-# exactly. If that held for all labels, their codes would be distributed alike, and nothing could be read. In general,
-# the second part, averaged over the labels, is $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, so it is an upper limit of
-# what a drawn $z$ can tell about the label.
+# The first part is the *mutual information* of $z$ and $x$ for this label: how much $z$ tells about which of its images
+# it came from. That is the style, and we want to pay for it. The second part is 0 only if the codes of this label,
+# taken together, are distributed exactly like the prior. If that held for all labels, no probe could read the label
+# from a drawn $z$. In general, let $q(z)$ be the average of $q(z|y)$ over the labels. The average of the second part is
+# $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, so it is an upper bound on what a drawn $z$ can tell about the label.
 #
-# The training lowers the sum of both parts, together with the reconstruction. It presses on the second part, but it has
-# no reason to bring it all the way to 0 if a bit of reconstruction can be bought with it. And the mean of $q$ is
-# charged for only together with the noise around it: what the noise hides costs nothing.
+# Training minimizes the sum of both parts and the reconstruction error. This pushes the second part down, but not all
+# the way to 0 if a better reconstruction is worth more than it costs. Moreover, this upper bound holds only for a drawn
+# $z$. Differences between the means of $q$ that are small compared with the noise cost almost nothing, yet a probe that
+# gets the means without the noise can read them.
 #
-# A learned prior $P(z|y)$ (Sohn et al. 2015) replaces $P(z)$ in the second part. Then the codes of each label may lie
-# anywhere at no cost, and one must not expect $z$ to be free of the label.
+# A learned prior $P(z|y)$ (Sohn et al. 2015) takes the place of $P(z)$ in the second part. The codes of each label may
+# then lie anywhere at no extra cost, so we should not expect $z$ to be free of the label.
 #
-# We can measure both parts. Take the codes of many images of one label, and draw one $z$ from each of some of them. The
-# identity is one line of logarithms:
-# $\log \frac{q(z|x,y)}{P(z)} = \log \frac{q(z|x,y)}{q(z|y)} + \log \frac{q(z|y)}{P(z)}$.
-
+# We can measure both parts. For one label, we encode many images, draw one $z$ for each of some of them, and average
+# each term of $\log \frac{q(z|x,y)}{P(z)} = \log \frac{q(z|x,y)}{q(z|y)} + \log \frac{q(z|y)}{P(z)}$.
 
 # %%
 @torch.no_grad()
@@ -498,8 +497,8 @@ def kl_in_two_parts(model, label, draws=500, most=5000):
 
 
 # %% [markdown]
-# We do this for the small model of section 2 that was told to both networks. With its two-dimensional code the estimate
-# is reliable. (From $N$ images, an information above $\log N$ cannot be seen.)
+# We do this for the small model of section 2 in which both networks are told the label. Its code has only two
+# dimensions, so the estimate is reliable. (With $N$ images, the estimated information cannot exceed $\log N$.)
 
 # %%
 torch.manual_seed(seed)
@@ -507,7 +506,7 @@ two_parts = {int(label): kl_in_two_parts(small["both"], label) for label in ever
 total, information, of_label = torch.tensor(list(two_parts.values())).mean(0).tolist()
 print(f"E[KL] {total:.2f} = I(z; x|y) {information:.2f} + KL(q(z|y)‖P(z)) {of_label:.2f} nats")
 
-# %% alt="Stacked bars, one for each label. The plain lower part is the information about the image, the hatched part on top the mismatch between the codes of this label and the prior. It is above zero for every label, and much larger for some than for others." slideshow={"slide_type": "slide"} slide={"text": "## Style, and a little of the label"}
+# %% alt="Stacked bars, one for each label. The plain lower part is the information about the image; the hatched part on top is the mismatch between the codes of this label and the prior. The hatched part is above zero for every label, largest for the ones and second largest for the zeros." slideshow={"slide_type": "slide"} slide={"text": "## Style, and a little of the label"}
 figures.parts(two_parts)
 
 # %% tags=["check"]
@@ -518,20 +517,20 @@ if on_mnist:
 
 
 # %% [markdown]
-# Most of what the code costs is style. But the second part is not 0 for any label.
+# Most of what the code costs is style, but the second part is not 0 for any label. It is largest for the ones and the
+# zeros, which kept to the edges of the plane in section 2.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How good are the samples?\n\n*Accuracy:* for how many does a classifier read the digit asked for? *Diversity:* how far apart are two of a label?"}
 # ## 6 · How good are the samples?
 #
-# Ask a classifier that has never seen a VAE: for how many samples does it read the digit that was asked for? On its own
-# this number is worth nothing. A model that knows a single 7 and draws it again and again gets 100 %. So we measure
-# *diversity* as well: the mean squared distance of two images of the same label, as a share of that of real test
-# digits.
+# Take a classifier that has never seen a VAE's images. In how many of the samples does it read the digit that was asked
+# for? On its own this number is worth nothing. A model that knows a single 7, and draws it whenever it is asked for a
+# 7, gets all its sevens right. So we also measure *diversity*, the mean squared distance between two images of the same
+# label, relative to that of real test digits.
 #
-# Distance in which space? In black and white *pixels* even noise is diverse. So we add a second space, the last hidden
-# layer of the classifier, its *features*. And like must be compared with like: we draw black and white pixels, and
-# compare them with binarized test digits.
-
+# Distance in which space? In black-and-white *pixels* even noise is diverse. So we add a second space, the outputs of
+# the classifier's last hidden layer, which are called its *features*. And like must be compared with like, so we draw
+# black-and-white pixels and compare them with binarized test digits.
 
 # %%
 @torch.no_grad()
@@ -543,11 +542,12 @@ def judge(images, labels):
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each $z$ is multiplied by a *temperature*. What does a lower one do to the accuracy? And to the diversity?"}
-# Two anchors: the test digits themselves, and a "model" without any $z$, which draws each pixel on its own with its
-# mean over the label. Then come samples of the conditional VAE. Each $z$ is multiplied by a *temperature* before it is
-# decoded, so that below 1 it is less extreme.
+# There are two anchors. One is the test digits themselves. The other is a "model" without any $z$, which makes each
+# pixel white independently, with a probability equal to its mean over the training digits of the label. Beside them
+# stand samples of the conditional VAE. Each $z$ is multiplied by a *temperature* before it is decoded; a temperature
+# below 1 makes the codes less extreme.
 #
-# **Predict.** What does a lower temperature do to the accuracy? What to the diversity?
+# **Predict.** What does a lower temperature do to the accuracy? And to the diversity?
 
 # %%
 torch.manual_seed(seed)
@@ -580,18 +580,18 @@ if on_mnist:
     assert verdicts["temperature 0.75"][2] < verdicts["temperature 1.0"][2]
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** A lower temperature raises the accuracy and lowers the diversity."}
-# **Answer.** A lower temperature raises the accuracy and lowers the diversity.
+# **Answer.** A lower temperature raises the accuracy and lowers the diversity, in features more than in pixels.
 
 # %% [markdown]
-# **Why?** The codes of one label do not fill the whole prior: this is the second part of section 5. An extreme $z$
-# often lies where this label had no training digits. Near the middle there are fewer such places, and fewer different
-# digits. Anybody who has such a knob can buy accuracy with diversity, so neither number says anything without the
-# other. The shipped model was trained with β = 3 for the same reason: a higher price for $z$ makes its codes simpler,
-# and they fill the prior better. A worse likelihood is what it costs.
+# **Why?** The codes of one label do not fill the whole prior, as section 5 showed for the small model. An extreme $z$
+# often lies where this label had no training digits. Near the middle there are fewer such gaps, but also fewer
+# different digits. With such a knob anybody can trade diversity for accuracy, so neither number says anything without
+# the other. The shipped model was trained with β = 3 for a similar reason: a higher price on $z$ makes its codes
+# simpler, so that they fill the prior better, at the cost of a worse likelihood.
 #
-# Here are samples, and those that the classifier read as another digit.
+# Here are some samples at temperature 0.9, and then some that the classifier read as another digit.
 
-# %% alt="Fifty black and white samples in five rows: digits from 0 to 9 in every row, most of them clearly legible, with ragged edges." slideshow={"slide_type": "slide"} slide={"text": "## Samples at temperature 0.9"}
+# %% alt="Fifty black-and-white samples in five rows. Every row shows the digits from 0 to 9, most of them clearly legible, with ragged edges." slideshow={"slide_type": "slide"} slide={"text": "## Samples at temperature 0.9"}
 figures.samples(drawn["temperature 0.9"], train.shape)
 
 # %%
@@ -600,25 +600,24 @@ with torch.no_grad():
     read_as = torch.cat([referee(part).argmax(1) for part in parts])  # (M,)
 wrong = read_as != asked
 
-# %% alt="Up to twenty samples under titles such as 4\u21929: the digit asked for and the one that the classifier read. Many of them are ambiguous to the eye as well, with gaps or extra strokes."
+# %% alt="Up to twenty samples under titles such as 4\u21929, which give the digit asked for and the one that the classifier read. Many of them are ambiguous to the eye as well, with gaps or stray dots."
 figures.misread(drawn["temperature 0.9"][wrong], asked[wrong], read_as[wrong], train.shape)
 
 
 # %% [markdown]
 # ## 7 · Back to $\log P(x)$
 #
-# Section 2 used that $P(x)$ is the average of $P(x|y')$ over the ten labels. Bayes' rule then gives the probability of
-# a label,
+# Section 2 used the fact that $P(x)$ is the average of $P(x|y')$ over the ten labels. Bayes' rule then gives the
+# probability of a label,
 #
 # $$P(y|x) = \frac{P(x|y)}{10\, P(x)}, \qquad\text{so that}\qquad -\log P(x|y) + \ln 10 - (-\log P(x)) = -\log P(y|x).$$
 #
-# The slack in the inequality of section 2 is thus $-\log P(y|x)$: how far the model is from certain. And the
-# conditional VAE is a *classifier* that nobody has trained to classify. We evaluate an image under all ten labels and
-# take the one that makes it most probable. Each $\log P(x|y')$ is estimated by importance weighting, as in [The
-# evidence lower bound](02_elbo.ipynb).
+# The slack in the inequality of section 2 is thus $-\log P(y|x)$, which is 0 if the model is certain of the label $y$
+# and grows with its doubt. The conditional VAE is also a *classifier*, although nobody trained it to classify. We
+# evaluate an image under all ten labels and choose the label that makes it most probable. Each $\log P(x|y')$ is
+# estimated by importance weighting, as in [The evidence lower bound](02_elbo.ipynb), section 10.
 #
-# **Predict.** Will it be better or worse at this than a network that was trained to classify?
-
+# **Predict.** Will it classify better or worse than a network that was trained to classify?
 
 # %%
 def log_p_given_each(x):
@@ -643,7 +642,7 @@ print(
     f"of the same {len(x_few)} test digits: by Bayes' rule {by_bayes:.1%} ± {error:.1%}, classifier {by_classifier:.1%}"
 )
 
-# %% alt="A histogram of the difference between the log-probability of each test image under its own label and under the best other label. Nearly all of it lies right of the red line at zero, much of it by tens of nats."
+# %% alt="A histogram of the difference between the log-probability of each test image under its own label and under the best other label. Nearly all of it lies to the right of the vertical line at zero, much of it by tens of nats."
 own = log_p.gather(1, y_few[:, None])[:, 0]
 best_other = log_p.scatter(1, y_few[:, None], -math.inf).amax(1)
 figures.margins(own, best_other)
@@ -653,13 +652,16 @@ if on_mnist:
     assert 0.9 < by_bayes <= by_classifier + 0.01
 
 # %% [markdown]
-# **Answer.** It is a good classifier, but worse than one that was trained for it, on the same binarized digits.
+# **Answer.** A little worse. It is a good classifier, but it reads slightly fewer of the same binarized digits
+# correctly than the network that was trained for it.
 
 # %% [markdown]
-# **Why?** It must account for every pixel, while a trained classifier may attend to the few that matter. In return it
-# can be asked something that a classifier cannot answer: how probable is this image under *any* label?
+# **Why?** The conditional VAE must account for every pixel, while a trained classifier may attend to the few that tell
+# the labels apart. In return, the conditional VAE can answer a question that a classifier cannot: how probable is this
+# image, *whatever* its label?
 #
-# And the slack? We estimate $-\log P(x|y)$ with fresh draws of $z$, so that the inequality is not true by construction.
+# How large is the slack? We estimate $-\log P(x|y)$ with fresh draws of $z$, because with the same draws the inequality
+# would be true by construction.
 
 # %%
 nll_given_y = nll(cvae, x_few, (k,), y=y_few, seed=1, progress=False).per_image[0]
@@ -675,17 +677,17 @@ if on_mnist:
     assert slack.mean() > -3 * slack_error  # it is at least 0, up to the noise of the draws
 
 # %% [markdown]
-# Importance weighting gives a lower bound of each $\log P(x|y')$ on average, so both negative log-likelihoods err
-# upwards, by more for fewer draws. The slack is small: for most images the model is sure of the label, and the
+# On average, importance weighting gives a lower bound on each $\log P(x|y')$, so both negative log-likelihoods err
+# upwards, and more so with fewer draws. The slack is small, because the model is sure of the label for most images. The
 # inequality is nearly tight.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Can it recognize images that are no digits?\n\nA detector rejects whatever is less probable than the test digits are.\n\n**Predict.** A blank page, a short stroke, a frame, and noise: which will be less probable than most test digits?"}
-# ### Can it recognise images that are no digits?
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Can it recognize images that are not digits?\n\nA detector rejects whatever is less probable than the test digits are.\n\n**Predict.** A blank page, a short stroke, a frame, and noise: which will be less probable than most test digits?"}
+# ### Can it recognise images that are not digits?
 #
-# One use of $P(x)$ suggests itself. An image that is not a digit should get a low probability. So let a detector reject
-# whatever is less probable than the test digits are.
+# One use of $P(x)$ suggests itself. An image that is not a digit should have a low probability. So a detector could
+# reject every image that is less probable than most test digits.
 #
-# **Predict.** Here are four images that are no digits: a blank page, a short stroke, a frame, and noise. Which of them
+# **Predict.** Here are four images that are not digits: a blank page, a short stroke, a frame, and noise. Which of them
 # will be less probable than most test digits?
 
 # %%
@@ -706,7 +708,7 @@ for name, value in nll_of.items():
     passes[name] = float((nll_x > value).double().mean())  # test digits that are less probable
     print(f"{name:>12}: −log P(x) {value:6.1f} nats; {passes[name]:.0%} of the test digits are less probable")
 
-# %% alt="Above: a black image, one with a short white stroke, one with a white frame, and noise. Below: a histogram of the negative log-likelihoods of test digits with four vertical lines; blank page and short stroke lie at its left end, frame and noise far to the right." slideshow={"slide_type": "slide"} slide={"text": "## The detector fails"}
+# %% alt="Above: a black image, one with a short white stroke, one with a white frame, and noise. Below: a histogram of the negative log-likelihoods of test digits, with four vertical lines. Those of the blank page and the short stroke lie together near its left end; those of the noise and the frame lie far to its right." slideshow={"slide_type": "slide"} slide={"text": "## The detector fails"}
 figures.foreign({name: image.flatten() for name, image in foreign.items()}, nll_of, nll_x, train.shape)
 
 # %% tags=["check"]
@@ -714,26 +716,27 @@ if on_mnist:
     assert passes["blank page"] > 0.9  # hardly a digit is as probable as no digit
     assert passes["noise"] == 0
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise and the frame. The blank page is *more* probable than nearly all digits."}
-# **Answer.** Noise and the frame are improbable, but the blank page is *more* probable than nearly all digits. The
-# detector fails.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only the frame and the noise. The blank page and the short stroke are *more* probable than nearly all digits."}
+# **Answer.** Only the frame and the noise are. The blank page and the short stroke are *more* probable than nearly all
+# test digits. The detector fails.
 
 # %% [markdown]
-# **Why?** A density is high where images are easy to predict, and nothing is easier to predict than a pixel in a region
-# where the model expects black. A digit pays some nats for every pixel of its edges. The blank page has no edges.
-# Probable is not the same as typical: a blank page is like a sequence of a thousand heads from a coin that favours
-# heads, the most probable sequence of all, which nobody ever sees. Deep generative models fail in this way on real
-# images too: one that was trained on photographs gives pictures of house numbers a *higher* likelihood (Nalisnick et
-# al. 2019).
+# **Why?** An image is probable if its pixels are easy to predict, and nothing is easier to predict than black where the
+# model expects black. A digit pays some nats for the pixels along its edges, and a blank page has no edges. Besides,
+# probable does not mean typical. A blank page is like a thousand heads in a row from a coin that favours heads. It is
+# the most probable sequence of all, and yet nobody ever sees it. Deep generative models fail in this way on real images
+# too. One that was trained on photographs gives a *higher* likelihood to pictures of house numbers (Nalisnick et al.
+# 2019).
 
 # %% [markdown]
 # ## 8 · Another corpus
 #
-# The lecture shows style rows on a second corpus of digits. Ours are the 1,797 digits of UCI, which come with
-# scikit-learn: 8×8 pixels of 17 grey levels. Grey pixels need another likelihood, so we take a Gaussian around the
-# decoder's image, with one variance for all pixels, which is learned with the weights.
+# The lecture shows style rows on a second corpus of digits. Ours is a set of 1,797 digits from the UCI repository that
+# comes with scikit-learn. Each has 8×8 pixels of 17 grey levels. Grey pixels need another likelihood. We take a
+# Gaussian whose mean is the decoder's image and whose variance, the same for all pixels, is learned along with the
+# weights.
 #
-# **Predict.** With only 64 pixels, will ink and slant still be kept as well as on MNIST?
+# **Predict.** With only 64 pixels, will slant and ink follow the original as well as on MNIST?
 
 # %%
 uci, uci_test = uci_digits(train=True), uci_digits(train=False, quiet=True)
@@ -759,14 +762,14 @@ def uci_in_all_labels(x, y):
     return uci_cvae.likelihood(mu[:, None].expand(-1, 10, -1), torch.arange(10)).mean  # (N, 10, 64)
 
 
-# %% alt="A column of six coarse grey digits of 8 by 8 pixels, beside each a row of ten decoded digits from 0 to 9, with an orange frame at the original's label. The rows differ a little in width and darkness."
+# %% alt="A column of six coarse grey digits of 8 by 8 pixels. Beside each stands a row of ten decoded digits from 0 to 9, with an orange frame at the original's label. The rows differ only a little from one another."
 six = slice(0, 6)
 x_six, y_six = uci_test.pixels(six), uci_test.labels[six]
 figures.transfers(x_six, uci_in_all_labels(x_six, y_six), y_six, uci.shape)
 
 # %% [markdown]
-# We measure as in sections 4 and 6, with a classifier for these digits: a support vector machine, trained on the real
-# ones.
+# We measure as in sections 4 and 6. The classifier for these digits is a support vector machine that was trained on the
+# real ones.
 
 # %%
 x_uci, y_uci = uci_test.pixels(), uci_test.labels  # (N, 64), (N,)
@@ -796,12 +799,12 @@ assert uci_kept["slant"] > 0.3  # chance: 0 ± 0.05, from 360 test digits
 
 
 # %% [markdown]
-# **Answer.** The slant is, nearly. The amount of ink is not: it hardly follows the original.
+# **Answer.** No. The slant follows the original clearly, though less closely than on MNIST. The amount of ink hardly
+# follows it at all.
 
 # %% [markdown]
-# **Why?** One reason is that there is less of it to keep. We compare how much the ink of a digit varies within its
-# label, relative to its mean.
-
+# **Why?** For the ink, one reason may be that there is less variation to transfer. Let us compare how much the ink of a
+# digit varies within its label, relative to its mean.
 
 # %%
 def spread_within_label(values, y):
@@ -817,19 +820,20 @@ print(f"ink varies by {spread_within_label(ink(x_test), y_test):.0%} within a la
 print(f"and by {spread_within_label(ink(x_uci), y_uci):.0%} within a label of UCI")
 
 # %% [markdown]
-# An aspect that hardly varies costs little reconstruction when it is ignored, so the code need not say it.
+# Ignoring an aspect that varies little costs little reconstruction, so the code has little reason to describe it.
 #
-# A note on the samples: these are the decoder's images, without the Gaussian's noise. They are smoother than digits
-# that a person wrote, and therefore both easier to read and less diverse.
+# A note on the samples: they are the decoder's images, without the Gaussian's noise. They are therefore smoother than
+# digits that a person wrote, which makes them less diverse and may make them easier to read.
 
 # %% [markdown]
 # ## 9 · A walk through the styles
 #
-# Drag in the plane below. The ten digits keep their labels and change their style together. The plane is that of the
-# two dimensions of $z$ with the largest KL, those that the encoder uses most. The other dimensions stay at 0. The
-# points are test digits.
+# Drag across the plane below, and the ten digits change their style together while keeping their labels. The plane
+# shows the two dimensions of $z$ with the largest KL, which are those that the encoder uses most. The other dimensions
+# stay at 0. The numerals mark the codes of test digits.
 #
-# **Predict.** In the plane of a VAE without labels each digit has a region of its own. Will there be such regions here?
+# **Predict.** In section 2, a VAE without labels gave some digits, such as the zeros and the ones, a region of their
+# own. Will there be such regions here?
 
 # %%
 by_kl = kl_per_dimension(cvae, x_test[:1000], y=y_test[:1000])  # (d,), nats
@@ -844,15 +848,15 @@ def decode(plane):
     return in_all_labels(cvae, z).unflatten(-1, train.shape)
 
 
-# %% alt="The widget: on the left a plane with numerals of all labels mixed in one cloud. On the right two sheets with the ten digits in each row, whose thickness and slant change together along each of the two dimensions." slideshow={"slide_type": "slide"} slide={"text": "## A walk through the styles"}
+# %% alt="The widget. On the left is a plane with numerals of all labels mixed in one cloud. On the right are two sheets with the ten digits in each row. Down the first, all digits turn from slanted to upright and grow wider; down the second, they grow narrower and more upright." slideshow={"slide_type": "slide"} slide={"text": "## A walk through the styles"}
 shown = slice(0, 400)
 points = style_of(cvae, x_test[shown], y_test[shown])[:, top]
 names = tuple(f"z{i + 1}" for i in top.tolist())
 LatentExplorer(decode, points, y_test[shown] if classes <= 10 else None, names=names)
 
 # %% [markdown]
-# **Answer.** No. All labels share one cloud, which lies where the prior is. (What section 5 found of the label is
-# hidden in all dimensions together, and only a probe that can bend reads it.)
+# **Answer.** No. All labels share one cloud around the centre of the prior, because the decoder is told the label and
+# $z$ need not carry it. (The curved probe of section 5 did read labels, but from all dimensions together.)
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -880,14 +884,13 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Write the missing steps, run the cell, then run the check below it. The check says "Correct", or it names the mistake.
-# After the example it also tries inputs of other sizes, drawn anew each time, and extreme ones.
+# Fill in the missing steps, run the cell, then run the check below it. The check says "Correct" or names the mistake.
+# After its example it also tries extreme inputs, and inputs of other sizes that are drawn anew each time.
 #
-# **1. Forward through a conditional VAE.** From images and labels to the decoder's logits. The label goes to *both*
-# networks, one-hot, appended after the other numbers. All randomness comes from `noise`, so that the same noise gives
-# the same $z$. The loss will be built on what you return, so it must be differentiable: both networks learn through
-# logits, mu and logvar.
-
+# **1. Forward through a conditional VAE.** Go from images and labels to the decoder's logits. The label goes to *both*
+# networks as a one-hot vector, appended after the other numbers. All randomness comes from `noise`, so that the same
+# noise gives the same $z$. The loss will be computed from what you return, so gradients must reach both networks
+# through logits, mu and logvar.
 
 # %%
 def my_conditional_forward(encode, decode, x, y, noise):
@@ -904,10 +907,9 @@ checks.conditional_forward(my_conditional_forward)
 
 
 # %% [markdown]
-# **2. Rows of one style.** The sheet of section 4. Here `encode(x, y)` returns mu and logvar, and `decode(z, y)` takes
-# one label for each $z$, an integer like those in `y`, and returns pixels. Encode each image only once, with its own
-# label.
-
+# **2. Rows of one style.** Compute the sheet of section 4. Here `encode(x, y)` returns mu and logvar. `decode(z, y)`
+# takes one label for each $z$, an integer like those in `y`, and returns pixels. Encode each image only once, with its
+# own label.
 
 # %%
 def my_style_rows(encode, decode, x, y):
@@ -923,10 +925,9 @@ checks.style_rows(my_style_rows)
 
 
 # %% [markdown]
-# **3. $\log P(x)$ from $\log P(x|y)$.** Ten log-probabilities become the logarithm of the average probability, in nats.
-# They lie near −90, and for larger images near −900, where `exp` rounds to 0. Some images are far more probable than
-# others, and one label may be more probable than the next by thousands of nats.
-
+# **3. $\log P(x)$ from $\log P(x|y)$.** Turn ten log-probabilities into the logarithm of the average probability, in
+# nats. They lie near −90, or near −900 for larger images, where `exp` rounds to 0. Some images are far more probable
+# than others, and the ten values of one image may differ by thousands of nats.
 
 # %%
 def my_log_marginal(log_px_y):
@@ -941,11 +942,11 @@ checks.log_marginal(my_log_marginal)
 
 
 # %% [markdown]
-# **4. Derive it, then build it.** Give each label a learned prior $P(z|y)$, a Gaussian whose mean and log-variance are
-# two tables of parameters, `(10, d)` each. Only the KL term of the loss changes. Derive it for two diagonal Gaussians,
-# replace the line below, and run the cell after it: both rows must be 0. Then train the model as in section 2 and apply
-# the curved probe. Will it read more of the label, or less? Predict it first, with the argument of section 5.
-
+# **4. Derive it, then build it.** Give each label a learned prior $P(z|y)$, a Gaussian whose mean and log-variance come
+# from two tables of parameters, `(10, d)` each. Only the KL term of the loss changes. Derive it for two diagonal
+# Gaussians, replace the line below, and run the cell after it; both rows must then be 0. Then train the model as in
+# section 2 and apply the curved probe. Will it read more of the label than before, or less? Predict it first, with the
+# argument of section 5.
 
 # %%
 def my_kl(mu, logvar, prior_mu, prior_logvar):
@@ -962,11 +963,11 @@ print("prior equal to q:     ", my_kl(mu, logvar, mu, logvar))
 # ## Further reading
 #
 # - D. P. Kingma, D. J. Rezende, S. Mohamed & M. Welling, *Semi-supervised learning with deep generative models*,
-#   NeurIPS 2014. Its model M2 is this chapter's; the style rows on MNIST and on house numbers are there, and labels may
-#   be missing.
+#   NeurIPS 2014. Its model M2 is the one of this chapter, extended to images whose label is missing. Shows style rows
+#   on MNIST and on house numbers.
 # - K. Sohn, H. Lee & X. Yan, *Learning structured output representation using deep conditional generative models*,
-#   NeurIPS 2015. The conditional VAE under this name, with a learned prior.
+#   NeurIPS 2015. Gives the conditional VAE its name, and a learned prior.
 # - M. D. Hoffman & M. J. Johnson, *ELBO surgery: yet another way to carve up the variational evidence lower bound*,
-#   NIPS workshop 2016. The KL in two parts.
-# - E. Nalisnick et al., *Do deep generative models know what they don't know?*, ICLR 2019. Likelihood as a bad
-#   detector.
+#   NIPS workshop 2016. Splits the KL into two parts, as in section 5.
+# - E. Nalisnick et al., *Do deep generative models know what they don't know?*, ICLR 2019. Shows how badly a likelihood
+#   detects foreign images.

@@ -2,12 +2,12 @@
 # # 07 · A GAN in one dimension
 #
 # After this notebook you will be able to
-# - write both players of a GAN, their losses and their updates, and say what the one `detach` is for;
+# - write both players of a GAN, their losses and their updates, and explain what the single `detach` is for;
 # - derive the best discriminator, and the divergence that the generator lowers when it plays against it;
 # - provoke the best-known failures of a GAN one by one, recognise them, and undo two of them;
-# - explain why the losses of a GAN do not tell how good its generator is.
+# - explain why the losses of a GAN do not tell you how good its generator is.
 #
-# **Prerequisites:** the KL divergence of [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU and no
+# **Prerequisites:** the KL divergence of [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU or
 # data needed.
 #
 # **Time:** about four minutes to run on a laptop with two cores, an hour and a half to work through.
@@ -60,18 +60,19 @@ seed = 0
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two players on a line\n\n- Noise $z$ is uniform on $(-1, 1)$. The **generator** makes a point, $x = G(z)$.\n- The **discriminator** says how probable it is that $x$ is real: $D(x)$, from 0 to 1.\n\n$$\\min_G \\max_D \\; E_{x \\sim p}[\\log D(x)] + E_{z}[\\log(1 - D(G(z)))]$$\n\nNeither ever computes a density: $D$ sees points, and $G$ sees only what $D$ says."}
 # ## 1 · Two players on a line
 #
-# The paper that introduced GANs (Goodfellow et al. 2014) explains them with a picture in which everything is one
-# number. Noise $z$ is drawn uniformly from −1 to 1. The *generator* $G$ turns it into a point $x = G(z)$. The
-# *discriminator* $D$ is shown a point $x$, which may be real or generated, and answers with a number between 0 and 1:
-# how probable it thinks that the point is real. Both are neural networks, and they play a game for one quantity, which
-# $D$ wants high and $G$ wants low:
+# The paper that introduced *generative adversarial networks*, or GANs (Goodfellow et al. 2014), explains them with a
+# picture in which everything is a single number. Noise $z$ is drawn uniformly between −1 and 1. The *generator* $G$
+# turns it into a point $x = G(z)$. The *discriminator* $D$ is shown a point $x$, which may be real or generated, and
+# answers with a number between 0 and 1, the probability that it assigns to the point being real. Both are neural
+# networks, and they play a game over one quantity, which $D$ wants high and $G$ wants low:
 #
 # $$\min_G \max_D V(D, G), \qquad V(D, G) = E_{x \sim p}[\log D(x)] + E_{z}[\log(1 - D(G(z)))]$$
 #
-# Here $p$ is the density of the data. The density of the generated points is called $q$. Neither player ever computes a
-# density: $D$ sees points of both kinds, and $G$ sees only what $D$ says of its own.
+# Here $p$ is the density of the data, and we call the density of the generated points $q$. Neither player ever computes
+# a density. $D$ sees points of both kinds, and $G$ learns only what $D$ says about the points that $G$ has made.
 #
-# Our data come from a Gaussian with mean 2. Both players are the same small network, from one number to one number.
+# Our data come from a Gaussian with mean 2 and standard deviation 1. Both players have the same architecture, a small
+# network that maps one number to one number.
 
 # %%
 line = torch.linspace(-3, 6, 200)[:, None]  # (200, 1), where we look at D
@@ -93,14 +94,13 @@ def player():
 
 
 # %% [markdown]
-# The discriminator's output is a *logit* $a(x)$, any real number, with $D(x) = \sigma(a(x))$. In terms of the logit,
-# $-\log D = \mathrm{softplus}(-a)$ and $-\log(1 - D) = \mathrm{softplus}(a)$, where
-# $\mathrm{softplus}(a) = \log(1 + e^a)$. Written this way, no logarithm of 0 can occur, however sure the discriminator
-# is.
+# The discriminator network outputs a *logit* $a(x)$, which may be any real number, and $D(x) = \sigma(a(x))$, where
+# $\sigma(a) = 1/(1 + e^{-a})$ is the sigmoid function. In terms of the logit, $-\log D = \mathrm{softplus}(-a)$ and
+# $-\log(1 - D) = \mathrm{softplus}(a)$, where $\mathrm{softplus}(a) = \log(1 + e^a)$. In this form we never take the
+# logarithm of 0, however sure the discriminator is.
 #
-# The discriminator's loss is $-V$, estimated from a batch. It is the loss of an ordinary binary classifier that tells
-# real points from generated ones.
-
+# The discriminator's loss is $-V$, estimated from a batch. Up to a factor of 2, it is the cross-entropy of an ordinary
+# binary classifier that tells real points from generated ones.
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Two losses\n\n$D$ returns a logit $a$: $-\\log D = \\mathrm{softplus}(-a)$, and $-\\log(1-D) = \\mathrm{softplus}(a)$."}
 def d_loss(g, d, x, z):
@@ -109,10 +109,9 @@ def d_loss(g, d, x, z):
 
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# The generator could minimize $E_z[\log(1 - D(G(z)))]$, the only term of $V$ that depends on it. Like almost everybody,
-# we let it minimize $-E_z[\log D(G(z))]$ instead, which asks for the same thing: be taken for real. Section 5 shows
-# why.
-
+# The generator could minimize $E_z[\log(1 - D(G(z)))]$, the only term of $V$ that depends on $G$. Like almost everyone,
+# we let it minimize $-E_z[\log D(G(z))]$ instead. Both losses ask that the generated points be taken for real. Section
+# 5 shows why the second is the better choice.
 
 # %% slideshow={"slide_type": "-"}
 def g_loss(g, d, z):
@@ -120,9 +119,8 @@ def g_loss(g, d, z):
 
 
 # %% [markdown]
-# Each player has an optimizer of its own, which holds that player's weights and no others. An update is the usual three
-# lines.
-
+# Each player has an optimizer of its own, which holds that player's weights and no others. An update takes the usual
+# three lines.
 
 # %%
 def adam(network, lr):
@@ -138,7 +136,6 @@ def update(optimizer, loss):
 # %% [markdown] slideshow={"slide_type": "skip"}
 # A *round* of the game is one update of the discriminator, then one of the generator. That is the whole algorithm.
 
-
 # %% slideshow={"slide_type": "slide"} slide={"text": "## One round is one update of each player", "lines": "3-4", "show": "code"}
 def play(g, d, optimizer_g, optimizer_d, rounds, batch=256):
     for _ in range(rounds):
@@ -151,10 +148,10 @@ def look(g, d):
     return g(draw_noise(20_000)), d(line).sigmoid()  # generated points (20000, 1), D on the line (200, 1)
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Data: black dots. Generated points: a green histogram. $D$: dashed blue, from 0 to 1. Where will the\nhistogram be after many rounds, and how high will $D$ be?"}
-# **Predict.** The data are drawn as black dots, the generated points as a green histogram, and $D$ as a dashed blue
-# line whose axis, from 0 to 1, is on the right. What will the green histogram look like after many rounds? And how high
-# will $D$ be?
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Data: dotted black. Generated points: a green histogram. $D$: dashed blue, from 0 to 1. Where will the\nhistogram be after many rounds, and how high will $D$ be?"}
+# **Predict.** The density of the data is drawn as a dotted black curve, the generated points as a green histogram, and
+# $D$ as a dashed blue line, whose axis on the right runs from 0 to 1. What will the green histogram look like after
+# many rounds? And how high will $D$ be?
 
 # %%
 torch.manual_seed(seed)
@@ -167,7 +164,7 @@ for stop in (rounds // 10, rounds // 2, rounds):
     shots[f"round {stop}"] = look(g, d)
     played = stop
 
-# %% alt="Four panels. A narrow green histogram near 0 wanders to the dotted black bell at 2 and widens. The dashed blue curve D, first flat, bends; in the last panel it lies near one half where both kinds of points fall and goes its own way outside." slideshow={"slide_type": "slide"} slide={"text": "## The green histogram moves to the data"}
+# %% alt="Four panels. A narrow green histogram near 0 moves to the dotted black bell at 2 and widens. The dashed blue curve D is flat at first. In the last panel it lies near one half in the middle of the bell, dips at the right end of the histogram, and is close to 1 outside the histogram." slideshow={"slide_type": "slide"} slide={"text": "## The green histogram moves to the data"}
 figures.snapshots(line, density, shots)
 
 # %%
@@ -180,19 +177,19 @@ start, end = shots["before the game"][0], shots[f"round {rounds}"][0]
 assert abs(end.mean() - 2) < 0.7 < abs(start.mean() - 2)
 assert end.std() > 2 * start.std()
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It covers most of the data, and where both kinds of points fall, $D$ ends near \u00bd."}
-# **Answer.** The green histogram moves to the data and spreads until it covers most of them, and where both kinds of
-# points fall, $D$ ends near ½.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It covers most of the data, and in the middle, where both kinds fall, $D$ ends near \u00bd."}
+# **Answer.** The green histogram moves to the data and spreads until it covers most of them. In the middle of the data,
+# where both kinds of points fall, $D$ ends near ½.
 
 # %% [markdown]
-# **Why?** The discriminator learns from points only. While the two kinds lie apart it tells them apart, and its slope
-# shows the generator where to go. Once they lie in the same places, there is little left to tell. Farther out there are
-# hardly any points, nothing corrects $D$, and it may take any value. Note also that the histogram ends abruptly on both
-# sides: $z$ ends at ±1 and $G$ is continuous, so all of $G(z)$ lies in one interval. The tails of the data stay out of
-# reach, unless $G$ stretches the ends of $z$ very far.
+# **Why?** While the two kinds of points lie apart, the discriminator can tell them apart, and its slope shows the
+# generator where to go. Once they lie in the same places, there is little left to tell them apart by. Farther out there
+# are hardly any points to learn from, so nothing corrects $D$ there, and it may take any value. Note also that the
+# histogram ends abruptly on both sides, because $z$ ends at ±1 and $G$ is continuous, so all of $G(z)$ lies in one
+# interval. The tails of the data stay out of reach, unless $G$ stretches the ends of $z$ very far.
 #
-# What is `detach` for? It cuts the path from the discriminator's loss back into the generator. Let us leave it out, and
-# see whether anything arrives there.
+# What is `detach` for? It cuts the path from the discriminator's loss back into the generator. Let us leave it out and
+# see whether a gradient arrives there.
 
 # %%
 g.zero_grad()
@@ -202,23 +199,22 @@ print(f"gradient that arrived in G: up to {g[0].weight.grad.abs().max():.4f}")
 
 
 # %% [markdown]
-# A gradient arrives. It does no harm as long as only $D$'s optimizer takes a step and $G$'s gradients are reset before
-# $G$'s turn, as `update` does. But it is wasted work, and it becomes a bug as soon as somebody moves the `zero_grad`: a
-# step along it would make the generated points *easier* to tell from real ones.
+# A gradient does arrive. It does no harm as long as only $D$'s optimizer takes a step and $G$'s gradients are reset
+# before $G$'s turn, as they are in `update`. But it is wasted work, and it becomes a bug as soon as somebody drops the
+# `zero_grad`, because a step down this gradient makes the generated points *easier* to tell from real ones.
 #
-# From here on we mostly use the package's game. It is the same game, with the same losses and optimizers, but it is
-# measured exactly. On a line we can compute all that the players cannot see: the density $q$ of the generated points,
-# the best possible $D$, and every divergence, without drawing a single sample. A `History` is a game that remembers its
-# past, and `History.column` returns one of the measured quantities at each moment kept.
+# From here on we mostly use the package's game. It has the same losses and optimizers, but it is measured exactly. On a
+# line we can compute everything that the players cannot see: the density $q$ of the generated points, the best possible
+# $D$, and every divergence. None of this needs a single sample. A `History` is a game that remembers its past, and
+# `History.column` returns one of the measured quantities at every moment that was kept.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What is the best discriminator?\n\nHold $G$ still, so that $q$ is fixed, and let $D$ learn for as long as it likes.\n\n**Predict.** At $x$ the densities are $p(x)$ and $q(x)$. Where does $D(x)$ end? Try $p = q$ first, then $p = 3q$."}
 # ## 2 · What is the best discriminator?
 #
 # Let us hold the generator still, so that $q$ is fixed, and let $D$ learn for as long as it likes.
 #
-# **Predict.** At a place $x$ the data have density $p(x)$ and the generated points $q(x)$. Which value $D(x)$ will the
-# discriminator end at? Try $p(x) = q(x)$ first, then $p(x) = 3 q(x)$.
-
+# **Predict.** At some place $x$ the data have density $p(x)$ and the generated points have density $q(x)$. At which
+# value will $D(x)$ end? Try $p(x) = q(x)$ first, then $p(x) = 3 q(x)$.
 
 # %%
 def p(x):
@@ -261,38 +257,38 @@ assert d_error < 0.06  # a small network cannot bend at will, and its data are s
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** \u00bd where $p = q$, and \u00be where $p = 3q$:$\\quad D^*(x) = \\dfrac{p(x)}{p(x) + q(x)}$"}
-# **Answer.** It ends at the share of real points among all points at $x$: ½ where $p = q$, and ¾ where $p = 3q$. (At
-# both ends of the line, where hardly any point falls, nobody corrects it.) The optimal discriminator is
+# **Answer.** It ends at the share of real points among all points near $x$, which is ½ where $p = q$ and ¾ where
+# $p = 3q$. The trained $D$ follows this share closely, except at both ends of the line, where hardly any point falls
+# and nothing corrects it. The optimal discriminator is
 #
 # $$D^*(x) = \frac{p(x)}{p(x) + q(x)}$$
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What does G lower against the best D?\n\nWith $m = (p + q)/2$,\n\n$$V(D^*, G) = E_p\\left[\\log \\frac{p}{2m}\\right] + E_q\\left[\\log \\frac{q}{2m}\\right] = -\\log 4 + 2\\,\\mathrm{JSD}(p, q)$$\n\nso the loss of the **best** $D$ measures how far $q$ is from $p$:\n\n$$2\\,\\mathrm{JSD}(p, q) = \\log 4 - L_D$$\n\nAny other $D$ has a larger loss, and gives only a lower bound."}
 # **Why?** $V$ is an integral, $\int p(x) \log D(x) + q(x) \log(1 - D(x)) \, dx$, and $D$ may choose its value at each
-# $x$ separately. The derivative of the integrand with respect to $D$ is zero where
+# $x$ separately, so we maximize the integrand at each $x$. Its derivative with respect to $D$ is zero where
 #
 # $$\frac{p}{D} = \frac{q}{1 - D},$$
 #
 # that is, where $p (1 - D) = q D$, so that $D = p/(p + q)$. The second derivative, $-p/D^2 - q/(1 - D)^2$, is negative,
 # so this is the maximum.
 #
-# Now put $D^*$ back into $V$. With the mixture $m = (p + q)/2$ of both densities, $D^* = p/2m$ and $1 - D^* = q/2m$, so
-# that
+# Now put $D^*$ back into $V$. With the mixture $m = (p + q)/2$ of the two densities, $D^* = p/(2m)$ and
+# $1 - D^* = q/(2m)$, so that
 #
 # $$V(D^*, G) = E_p\left[\log \frac{p}{2m}\right] + E_q\left[\log \frac{q}{2m}\right] = -\log 4 + \mathrm{KL}(p \,\|\, m) + \mathrm{KL}(q \,\|\, m) = -\log 4 + 2\,\mathrm{JSD}(p, q).$$
 #
 # The last step is the definition of the *Jensen-Shannon divergence*,
-# $\mathrm{JSD} = \frac12 \mathrm{KL}(p \| m) + \frac12 \mathrm{KL}(q \| m)$. It is 0 if $p = q$, and $\log 2$ if the
-# two have nothing in common. The discriminator's loss is $L_D = -V$. So the loss of the best discriminator measures how
-# far the generator is from the data:
+# $\mathrm{JSD} = \frac12 \mathrm{KL}(p \| m) + \frac12 \mathrm{KL}(q \| m)$. It is 0 if $p = q$, and it reaches its
+# maximum, $\log 2$, if $p$ and $q$ do not overlap. The discriminator's loss is $L_D = -V$, so the loss of the best
+# discriminator measures how far the generator is from the data:
 #
 # $$2\,\mathrm{JSD}(p, q) = \log 4 - L_D \qquad \text{at the best } D.$$
 #
-# Any other $D$ has a larger loss, and then $\log 4 - L_D$ is only a lower bound of $2\,\mathrm{JSD}$. Keep this in mind
+# Any other $D$ has a larger loss, and then $\log 4 - L_D$ is only a lower bound on $2\,\mathrm{JSD}$. Keep this in mind
 # for section 6.
 #
-# We check both sides by numerical integration, for $p = N(0, 1)$ and $q = N(2, 1)$. Here the best logit is
+# We compute both sides by numerical integration, for $p = N(0, 1)$ and $q = N(2, 1)$. In this case the best logit is
 # $\log p - \log q = \mu^2/2 - \mu x$ with $\mu = 2$.
-
 
 # %%
 def integral(f):
@@ -349,7 +345,7 @@ before = hill.game.state()
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## One step of the generator\n\n$D$ is held still. It has learned that the data are farther right.\n\n**Predict.** What happens to the generated points if the step is small? What if it is large?"}
 # **Predict.** What happens to the generated points if the step is small? What if it is large?
 #
-# We always return to the same state, take one step of plain gradient descent, and vary only its learning rate.
+# From the same state each time, we take one step of plain gradient descent and vary only its learning rate.
 
 # %%
 lengths = np.logspace(-3, 0.3, 30)
@@ -365,7 +361,7 @@ means = np.array([a["mean"] for a in after])
 jsds = np.array([a["jsd"] for a in after])
 jsd_before = float(hill.column("jsd")[-1])
 
-# %% alt="Left: the mean of the generated points over the learning rate of one step, rising from about minus 2.5 through 0 to far above the data. Right: the JSD falls from the dotted level to a minimum at a middle rate and rises again above it."
+# %% alt="Left: as the learning rate of the one step grows, the mean of the generated points rises from about minus 2.5 through 0 to more than 20. Right: the JSD falls from the dotted level to a minimum at a middle rate, then rises again to slightly above that level."
 figures.lengths_of_step(lengths, means, jsds, jsd_before)
 
 # %% [markdown]
@@ -384,7 +380,7 @@ for length in chosen.values():
     hill.game.update_g()
     hill.keep()
 
-# %% alt="Four panels with the same dashed D, which rises from near 0 on the left to nearly 1. Before the step, and after the short one, the green points lie in a spike on the left. After the best step they overlap the dotted data. After the too long step they lie right of the data, in a spike with a long tail." slideshow={"slide_type": "slide"} slide={"text": "## Short, right, and too long"}
+# %% alt="Four panels with the same dashed D, which rises from near 0 on the left to nearly 1. Before the step, and after the short one, the green points lie in a spike on the left. After the best step they overlap the dotted data. After the step that is too long they lie to the right of the data, in a spike with a long tail." slideshow={"slide_type": "slide"} slide={"text": "## Short, right, and too long"}
 titles = ["before the step"] + [f"{name} step, rate {length:.2g}" for name, length in chosen.items()]
 moments(hill, [2, 3, 4, 5], titles)
 
@@ -397,35 +393,35 @@ assert (np.diff(means[lengths < 0.05]) > 0).all()  # while steps are short, long
 assert means[-1] > 3  # the longest step ends beyond the data, by more than three deviations
 assert jsds[-1] > jsds.min() + 0.2  # and is far worse than the best one
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Towards the data; onto them; or past them, to where neither kind of point has ever been. This is the\n*overshoot*."}
-# **Answer.** A small step moves the points towards the data. A step of the right length puts them onto the data. A
-# large step carries them past the data, to where neither kind of point has ever been.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Towards the data; among them; or far past them, to where hardly any point has ever been. This is the\n*overshoot*."}
+# **Answer.** A small step moves the points towards the data. A step of the right length puts many of them among the
+# data. A large step carries them far past the data, to where hardly any point of either kind has ever been.
 
 # %% [markdown]
-# **Why?** Each point feels the slope of $D$ at its own place and nothing else. The slope says which way is up, and the
-# learning rate decides how far the point goes. $D$ is high far on the right as well, because nothing has taught it
-# otherwise: it has seen no points there. This is what the lecture means by moving too far, the *overshoot*. In its next
-# turn the discriminator will look there, and say "fake".
+# **Why?** Each point feels only the slope of $D$ at its own place. The slope says which way is up, but the learning
+# rate decides how far the point goes. $D$ is high far to the right of the data as well, because it has seen no points
+# there that would have taught it otherwise. This is the *overshoot*, and the lecture warns of it too: the generator may
+# move too far. In its next turn the discriminator will look there, and say "fake".
 #
-# Now play it yourself. **Play** (or space) starts and pauses, **Step** (or →) is one round, **Reset** (or r) begins
-# anew, and the **timeline** rewinds. Choose a preset, read what it promises, and see whether it keeps its promise. You
-# may draw the data yourself.
+# Now play the game yourself. **Play** (or space) starts and pauses it, **Step** (or →) plays one round, **Reset** (or
+# r) starts again from the beginning, and the **timeline** takes you back to earlier rounds. Choose a preset, read what
+# it promises, and see whether it keeps its promise. You can also draw your own data.
 
-# %% alt="The widget: four moments of a game in which the green generator spreads over the two hills of the dotted data while the dashed D bends towards the pink D star, and a chart of the true JSD, which falls." slideshow={"slide_type": "slide"} slide={"text": "## Play it: balanced, overshoot, collapse, rotation"}
+# %% alt="The widget shows four moments of a game in which the green generator spreads over the two hills of the dotted data while the dashed D bends towards the pink D star. Beside them, a chart shows the true JSD falling." slideshow={"slide_type": "slide"} slide={"text": "## Play it: balanced, overshoot, collapse, rotation"}
 ToyGAN()
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why D is frozen while G learns\n\n$G$'s loss falls if the samples get better, or if $D$ calls everything real.\n\n**Predict.** We put $D$'s weights into $G$'s optimizer, too. Does the loss fall faster? Do the samples move farther?"}
 # ## 4 · Why the discriminator is frozen while the generator learns
 #
-# The generator is trained *through* the discriminator. Its loss could therefore be lowered in two ways: by better
-# samples, or by a discriminator that calls everything real. The lecture warns of the second: if $D$'s weights are not
+# The generator is trained *through* the discriminator. Its loss could therefore be lowered in two ways, by better
+# samples or by a discriminator that calls everything real. The lecture warns of the second: if $D$'s weights are not
 # held fixed in this step, $D$ can simply output 1. Our optimizers prevent this, because $G$'s optimizer holds only
-# $G$'s weights. What happens if we forget?
+# $G$'s weights. What happens if we forget to freeze $D$?
 #
-# From the same state we take 40 generator steps twice: once with the discriminator frozen, and once with its weights in
-# the generator's optimizer. Both networks learn at the *same* rate. We repeat this from several random starts.
-
+# From the same state we take 40 generator steps twice, once with the discriminator frozen and once with its weights
+# added to the generator's optimizer. In the second case both networks learn at the *same* rate. We repeat this from
+# several random starts.
 
 # %%
 def middle_of_a_game(seed):
@@ -453,8 +449,8 @@ def generator_steps(g, d, learners, steps=40):
 
 
 # %% [markdown]
-# **Predict.** In which of the two does the generator's loss fall faster? In which do the samples move farther towards
-# the data?
+# **Predict.** In which of the two cases does the generator's loss fall faster? In which do the samples move farther
+# towards the data?
 
 # %%
 paths = {"D frozen": [], "D free": []}
@@ -467,7 +463,7 @@ for s in range(n_seeds):
             learners += list(d.parameters())
         paths[name].append(generator_steps(g, d, learners))
 
-# %% alt="Left: the generator's loss over 40 steps; the dashed lines with D free fall faster than the solid ones with D frozen. Right: the mean of the points moves farther with D frozen than with D free, one line for each seed." slideshow={"slide_type": "slide"} slide={"text": "## A falling loss, and no better samples"}
+# %% alt="Left: the generator's loss over 40 steps, one line for each seed. The dashed lines with D free fall faster than the solid ones with D frozen. Right: the mean of the points moves by about 1 in both cases, and the lines of the two overlap." slideshow={"slide_type": "slide"} slide={"text": "## A falling loss, and no better samples"}
 figures.frozen_and_free(paths)
 
 # %%
@@ -483,19 +479,20 @@ assert (loss_at_10["D free"] < loss_at_10["D frozen"]).all()
 assert moved["D free"].mean() < moved["D frozen"].mean()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The loss falls faster with $D$ free, and the samples move a little less: good news about the wrong player."}
-# **Answer.** The loss falls faster with the discriminator free, on every seed, and the samples move less. But the
-# second difference is small: with equal rates, and in forty steps, the generator loses little.
+# **Answer.** With the discriminator free, the loss falls faster on every seed, and on average the samples move less.
+# But the second difference is small. With equal rates, and in only forty steps, the generator loses little.
 
 # %% [markdown]
 # **Why?** The cheapest way to lower $-\log D$ is to raise $D$ everywhere, which takes little more than a larger bias.
-# As $D$ approaches 1, the loss approaches 0, and with it the gradient that the generator receives. A falling loss is
-# then good news about the wrong player. Here both players push, and neither gets far in forty steps.
+# As $D$ approaches 1, the loss approaches 0, and so does the gradient that the generator receives. A falling loss is
+# then good news about the wrong player. Here, however, the loss stays above $\log 2$ for more than half of the forty
+# steps. Until then $D$ still leans towards "fake", so the generator's gradient stays large.
 #
-# What if we forget it in a whole game? Then $D$ still takes its own steps between those of $G$, and each player pulls
-# it in its own direction.
+# What if we forget it in a whole game? Then $D$ still takes its own steps between those of $G$, and the two losses pull
+# it in different directions.
 #
-# **Predict.** Where does the generator's loss end in a game of 400 rounds, with $D$ frozen and with $D$ free? In a
-# finished game $D = \frac12$, and $-\log D = \log 2 = 0.69$.
+# **Predict.** Where does the generator's loss end in a game of 400 rounds, with $D$ frozen and with $D$ free? (At the
+# ideal end of a game, $D = \frac12$ and $-\log D = \log 2 = 0.69$.)
 
 # %%
 equal = {"data": "two modes", "z": "normal", "lr_d": 1e-3, "lr_g": 1e-3}
@@ -506,7 +503,7 @@ for name, games in whole.items():
         game.play(frames=20, steps=rounds // 50)
         games.append(game)
 
-# %% alt="Left: the generator's loss of the games with D frozen ends near the dotted line at 0.69, with D free it ends well below, near 0.4, on every seed. Right: the JSD of both kinds starts near 0.6 and falls, sooner with D frozen; the lines of both kinds end in the same range."
+# %% alt="Left: with D frozen the generator's loss ends near the dotted line at 0.69. With D free it ends well below, near 0.4, on every seed. Right: the JSD starts near 0.6 in both kinds of game and falls, sooner with D frozen. At the end two lines with D free lie above all the others."
 titles = {"loss_g": "generator's loss (dotted: log 2)", "jsd": "JSD(p, q), nats"}
 figures.runs(whole, titles, levels={"loss_g": math.log(2)})
 
@@ -523,36 +520,35 @@ assert whole_jsd["D free"].mean() > whole_jsd["D frozen"].mean() - 0.05  # and n
 
 
 # %% [markdown]
-# **Answer.** With $D$ free the loss ends near $0.41 = -\log \frac23$, far below that of a finished game, and the
-# samples are no better for it.
+# **Answer.** With $D$ frozen the generator's loss ends near $\log 2$. With $D$ free it ends near
+# $0.41 = -\log \frac23$, far lower, and the samples are no better for it.
 
 # %% [markdown]
-# **Why?** At each $x$ a free discriminator is pulled by three terms instead of two: $p \log D + q \log(1 - D)$ from its
-# own steps, and $q \log D$ from the generator's. As in section 2 we set the derivative to zero,
-# $(p + q)/D = q/(1 - D)$, and find
+# **Why?** At each $x$ a free discriminator is pulled by three terms instead of two. Its own steps raise
+# $p \log D + q \log(1 - D)$, and the generator's steps raise $q \log D$. As in section 2 we set the derivative of the
+# sum to zero, $(p + q)/D = q/(1 - D)$, and find
 #
 # $$D(x) = \frac{p(x) + q(x)}{p(x) + 2 q(x)}.$$
 #
-# It lies between ½ and 1, so this discriminator *never* says "fake", not even where there are no data at all. Where
-# $p = q$ it says $\frac23$. The lecture's warning is right about the direction: $D$ leans towards "real". It ends at 1
-# only if it takes no steps of its own.
+# This lies between ½ and 1, so such a discriminator *never* says "fake", not even where there are no data at all. Where
+# $p = q$ it says $\frac23$. The lecture is right about the direction, because $D$ does lean towards "real". But $D$
+# goes all the way to 1 only if it takes no steps of its own.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which loss for the generator?\n\nSaturating: lower $\\log(1 - D)$. Non-saturating: lower $-\\log D$. Both are lowest at $D = 1$.\n\n**Predict.** $G$ is far off, and $D$ is nearly sure that its points are fake. Which loss has the larger gradient?"}
 # ## 5 · Which loss for the generator?
 #
-# The generator wants $D(G(z))$ to be near 1. The value function $V$ tells it to minimize $\log(1 - D)$. This is called
-# the *minimax* or *saturating* loss. In section 1 we minimized $-\log D$ instead, the *non-saturating* loss. Both are
-# lowest at $D = 1$.
+# The generator wants $D(G(z))$ to be near 1. The value function $V$ tells it to minimize $\log(1 - D)$, which is called
+# the *minimax* or *saturating* loss. In section 1 we minimized $-\log D$ instead, the *non-saturating* loss. Both fall
+# as $D$ rises towards 1.
 #
-# **Predict.** The generator is far off, and the best discriminator is nearly sure that its points are fake. Which loss
-# has the larger gradient?
+# **Predict.** The generator is far off, and the best discriminator is nearly sure that the generated points are fake.
+# Which loss has the larger gradient?
 #
-# Again $p = N(0, 1)$ and $q = N(\mu, 1)$. We hold $D$ at its best, with the logit $a(x) = \mu^2/2 - \mu x$, and move
-# the generated points. A point at $x$ feels the derivative of its loss with respect to $x$. By the chain rule this is
-# the derivative with respect to the logit, times the slope of the logit, $a'(x) = -\mu$:
+# Let $p = N(0, 1)$ and $q = N(\mu, 1)$ again. We hold $D$ at its best, with the logit $a(x) = \mu^2/2 - \mu x$, and
+# move the generated points. A point at $x$ feels the derivative of its loss with respect to $x$. By the chain rule this
+# is the derivative with respect to the logit, times the slope of the logit, $a'(x) = -\mu$:
 #
 # $$\frac{d}{dx} \log(1 - D) = -\sigma(a)\, a' = \mu\, D(x), \qquad \frac{d}{dx} (-\log D) = -(1 - \sigma(a))\, a' = \mu\, (1 - D(x)).$$
-
 
 # %%
 def best_d(x, mu):
@@ -574,7 +570,7 @@ pulls = {
     "lower log(1 − D) (saturating)": [saturating(mu) for mu in distances],
 }
 
-# %% alt="On a logarithmic axis, the solid curve of the non-saturating loss rises steadily with the distance. The dashed curve of the saturating loss rises a little, turns, and falls by orders of magnitude." slideshow={"slide_type": "slide"} slide={"text": "## One gradient vanishes, the other does not"}
+# %% alt="On a logarithmic axis, the solid curve of the non-saturating loss rises steadily with the distance. The dashed curve of the saturating loss rises a little, turns, and falls by more than a factor of ten." slideshow={"slide_type": "slide"} slide={"text": "## One gradient vanishes, the other does not"}
 figures.gradients(distances, pulls)
 
 # %%
@@ -586,26 +582,27 @@ assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The non-saturating loss: its gradient holds the factor $1 - D \\approx 1$, the other one $D \\approx 0$."}
-# **Answer.** The non-saturating loss, and the farther off the generator is, the greater the difference.
+# **Answer.** The non-saturating loss has the larger gradient. At distance 2 it is more than three times as large, and
+# at distance 6 more than four hundred times.
 
 # %% [markdown]
-# **Why?** A point that $D$ is sure about has $D(x)$ near 0. The factor $D$ in the first gradient then nearly vanishes,
-# while the factor $1 - D$ in the second is nearly 1. A generator that is far behind needs the second loss.
+# **Why?** Where $D$ is sure that a point is fake, $D(x)$ is near 0. The factor $D$ in the first gradient then nearly
+# vanishes, while the factor $1 - D$ in the second is nearly 1. A generator that is far behind needs the second loss.
 #
-# What does each of them minimize, when it plays against the best $D$? For the saturating loss we know the answer: the
-# gradient is that of $2\,\mathrm{JSD}(p, q)$. For the other we write
+# What does each loss minimize when the generator plays against the best $D$? For the saturating loss, section 2 gives
+# the answer: its gradient is that of $2\,\mathrm{JSD}(p, q)$. ($D^*$ changes with $G$ too, but at the maximum of $V$
+# over $D$ a small change of $D$ makes no difference to first order.) For the non-saturating loss we write
 #
 # $$-\log D^* = \log\frac{p + q}{p} = \log\frac{q}{p} - \log\frac{q}{p + q} = \log\frac{q}{p} - \log(1 - D^*).$$
 #
-# Averaged over generated points, the first term on the right is $\mathrm{KL}(q \| p)$, and the second has the gradient
-# of $2\,\mathrm{JSD}$. So the non-saturating loss follows the gradient of
+# Averaged over generated points, the first term on the right is $\mathrm{KL}(q \,\|\, p)$, and $\log(1 - D^*)$ has the
+# gradient of $2\,\mathrm{JSD}$. So the non-saturating loss follows the gradient of
 #
 # $$\mathrm{KL}(q \,\|\, p) - 2\,\mathrm{JSD}(p, q),$$
 #
-# as Arjovsky & Bottou (2017) found. This explains two things. The KL has the generator's density first, so it charges
-# dearly for points where there are no data, and nothing for data that are left out. And the JSD stands there with the
-# wrong sign. We check both by finite differences.
-
+# as Arjovsky & Bottou (2017) found. The formula reveals two weaknesses. The KL divergence has the generator's density
+# first, so it charges dearly for points where there are no data, but little for data that are left out. And the JSD has
+# the wrong sign, so this term pushes $q$ away from $p$. We check both gradients by finite differences.
 
 # %%
 def slope(f, mu, h=1e-3):
@@ -623,13 +620,14 @@ assert abs(slope(kl_less_jsd, 2) - non_saturating(2)) < 1e-5
 # %% [markdown]
 # ### When nothing overlaps
 #
-# The saturating loss is in trouble because the JSD itself is. Let the data lie evenly on the interval from 0 to 1, and
-# the generated points on the interval from $\mu$ to $\mu + 1$.
+# The saturating loss is in trouble because the JSD itself is. Let the data be uniform on the interval from 0 to 1, and
+# the generated points uniform on the interval from $\mu$ to $\mu + 1$.
 #
 # **Predict.** How does the JSD change as $\mu$ grows from 0 to 3?
 #
-# Beside it we compute the *Wasserstein distance* $W_1$: the least work needed to carry the mass of $q$ to where $p$ is,
-# where work is mass times distance. On a line it is the area between the two distribution functions.
+# For comparison we compute the *Wasserstein distance* $W_1$, the least work needed to carry the mass of $q$ to where
+# $p$ is. Work here means mass times distance. On a line, $W_1$ is the area between the two cumulative distribution
+# functions.
 
 # %%
 cell = 0.01
@@ -646,7 +644,7 @@ shifts = np.arange(0, 3, 0.1)
 flat_jsd = [float(exact.jsd(block(0), block(mu))) for mu in shifts]
 work = [float(exact.wasserstein(block(0), block(mu), cell)) for mu in shifts]
 
-# %% alt="Left: the JSD of two blocks rises with their shift until they part at shift 1, then stays flat on the dotted level log 2. Right: the Wasserstein distance is a straight line through the origin, before and after."
+# %% alt="Left: the JSD of two blocks rises with their shift until they part at shift 1, then stays flat on the dotted level log 2. Right: the Wasserstein distance is a straight line through the origin, with no bend where the blocks part."
 figures.divergences(shifts, flat_jsd, work)
 
 # %% tags=["check"]
@@ -655,23 +653,24 @@ assert np.allclose(np.array(flat_jsd)[apart], math.log(2), atol=1e-12)  # exact:
 assert np.allclose(work, shifts, atol=cell)  # shifted mass, to a cell's width
 
 # %% [markdown]
-# **Answer.** It rises to $\log 2$ and then stays there, while $W_1 = \mu$ throughout.
+# **Answer.** The JSD rises to $\log 2$ at $\mu = 1$ and then stays there, while $W_1 = \mu$ throughout.
 
 # %% [markdown]
-# **Why?** As soon as the blocks have no point in common, a perfect discriminator exists. Then $m = p/2$ wherever there
-# are data, so that both KL terms are $\log 2$, at any distance. A constant has no gradient: the JSD says *that* $q$ is
-# wrong, but not in which direction it would become better. For images this is the normal case, because digits fill only
-# a thin sheet among all the images with 784 pixels, and two such sheets hardly ever overlap (Arjovsky & Bottou 2017).
+# **Why?** As soon as the two intervals have no point in common, a perfect discriminator exists. Then $m = p/2$ wherever
+# there are data and $m = q/2$ wherever there are generated points, so both KL terms are $\log 2$, whatever the
+# distance. A constant has no gradient. The JSD says *that* $q$ is wrong, but not which way to move it. For images this
+# is the normal case, because digits occupy only a thin sheet in the space of all images with 784 pixels, and two such
+# sheets share almost no points (Arjovsky & Bottou 2017).
 #
-# The *Wasserstein GAN* (Arjovsky, Chintala & Bottou 2017) replaces the discriminator by a *critic* that estimates
-# $W_1$. Its output is any number, and its slope is kept at most 1, by clipping its weights or by a penalty. The widget
-# above has it among its losses.
+# The *Wasserstein GAN* (Arjovsky, Chintala & Bottou 2017) replaces the discriminator with a *critic* that estimates
+# $W_1$. The critic's output may be any number, but its slope should not exceed 1. Clipping its weights, or a penalty on
+# its slope, keeps the slope in check. The widget above offers this loss too.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What do the losses tell?\n\nTwo kinds of game on the same data: one at a good pace; in the other $D$ is fifty times slower and $G$ five times faster.\n\n**Predict.** Can you tell from $D$'s loss which generator is the better one?"}
 # ## 6 · What do the losses tell?
 #
-# We play two kinds of game on the same data. In one the discriminator learns at a good pace. In the other it learns
-# fifty times more slowly, and the generator five times faster.
+# We play two kinds of game on the same data. In the first, the discriminator learns at a good pace. In the second, it
+# learns fifty times more slowly, and the generator five times faster.
 #
 # **Predict.** Can you tell from $D$'s loss which generator is the better one?
 
@@ -684,7 +683,7 @@ for name, changes in paces.items():
         game.play(frames=20, steps=20)
         games[name].append(game)
 
-# %% alt="Left: the discriminator's losses of both kinds of game swing around the dotted line at log 4, those of the weak D more widely. Right: the JSD of the games with a good pace ends near 0, that of the games with a weak D stays far above." slideshow={"slide_type": "slide"} slide={"text": "## The loss does not know"}
+# %% alt="Left: D's loss stays just below the dotted line at log 4 in the games with a good pace, and swings widely on both sides of it with a weak D. Right: the JSD ends near 0 in the games with a good pace and stays far above that in the games with a weak D." slideshow={"slide_type": "slide"} slide={"text": "## The loss does not know"}
 titles = {"loss_d": "D's loss: what you see (dotted: log 4)", "jsd": "JSD(p, q), nats: what is true"}
 figures.runs(games, titles, levels={"loss_d": math.log(4)})
 
@@ -701,26 +700,24 @@ assert late_jsd["weak D"].min() > 2 * late_jsd["good pace"].max()  # on every se
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** No. Both hover around $\\log 4$: a fooled $D$ says \u00bd, and so does one that knows nothing."}
-# **Answer.** No. The loss of the weak $D$ swings more widely, but both losses hover around $\log 4 = 1.39$, and the
-# generators are far from equally good.
+# **Answer.** No. The loss of the weak $D$ swings more widely, but on average both losses are near $\log 4 = 1.39$. The
+# generators, however, are far from equally good. With a weak $D$ the JSD is many times as large.
 
 # %% [markdown]
-# **Why?** A discriminator that has been fooled says ½, and so does one that knows nothing. Both pay
-# $2 \log 2 = \log 4$. Section 2 says it precisely: $\log 4 - L_D$ is a lower bound of $2\,\mathrm{JSD}$, tight only at
-# the best $D$, and nobody tells you how near yours is to the best. So people sit and watch the pictures, as the lecture
-# says; or they measure the samples with something that takes no part in the game, as [GANs on MNIST](08_gan.ipynb)
-# does.
+# **Why?** A discriminator that faces a perfect generator says ½, and so does one that has learned nothing. Both pay
+# $2 \log 2 = \log 4$. By section 2, $\log 4 - L_D$ is a lower bound on $2\,\mathrm{JSD}$. It is tight only at the best
+# $D$, and nobody tells you how near yours is to the best. So people sit and watch the pictures, as the lecture says, or
+# they measure the samples with something that takes no part in the game, as [GANs on MNIST](08_gan.ipynb) does.
 
 # %% [markdown]
 # ## 7 · Well matched, badly matched
 #
-# How carefully must the two learning rates be chosen? We play a few games for each pair of rates. After each game we
-# measure the *total variation* $\frac12 \int |p - q|\, dx$, the share of the mass that lies in the wrong place. Let us
-# call a pair good if less than 0.35 is left.
+# How carefully must the two learning rates be chosen? We play a few games for each pair of rates. Towards the end of
+# each game we measure the *total variation* $\frac12 \int |p - q|\, dx$, the share of the mass that lies in the wrong
+# place. Let us call a pair good if this share is below 0.35, averaged over its games.
 #
 # **Predict.** Where on the map of rates will the good region lie? On the diagonal, where both players learn equally
 # fast?
-
 
 # %%
 def wrong_mass(lr_d, lr_g, seed, rounds):
@@ -737,7 +734,7 @@ for i, lr_g in enumerate(rates):
         for s in range(map_seeds):
             wrong[i, j] += wrong_mass(lr_d, lr_g, s, map_rounds) / map_seeds
 
-# %% alt="A square map of numbers, D's learning rate to the right and G's upwards. The light cells with little wrong mass lie below the diagonal, where D learns faster than G; the upper left corner is dark."
+# %% alt="A square map of numbers, with D's learning rate on the horizontal axis and G's on the vertical axis. The light cells with little wrong mass lie below the diagonal, where D learns faster than G. The upper left corner is dark."
 figures.rate_map(wrong, rates, map_rounds)
 
 # %%
@@ -748,8 +745,8 @@ print(
 )
 
 # %% [markdown]
-# A map like this depends on how long one plays. Pairs of small rates may only need more time. We take the smallest pair
-# of equal rates and play on.
+# A map like this depends on how long the games last. Pairs of small rates may only need more time. We give both players
+# the smallest of our rates and let them play longer.
 
 # %%
 game, slow = History(Settings(seed=seed, lr_d=rates[0], lr_g=rates[0])), {}
@@ -764,28 +761,28 @@ assert 0 < good.mean() < 0.75  # some pairs work, far from all
 assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unfinished
 
 # %% [markdown]
-# **Answer.** The good region lies where the discriminator is the faster player, and it can be faster by far. But the
-# map shows what works *within this number of rounds*: the slow pair that looked bad gets better when it is given more
-# time.
+# **Answer.** The good region lies where the discriminator is the faster player, not on the diagonal, and there $D$ may
+# be many times faster. But the map shows only what works *within this number of rounds*. The slow pair, which looked
+# bad, gets better when it is given more time.
 
 # %% [markdown]
-# **Why?** The generator follows the slope of $D$ as $D$ is now. A slow discriminator still describes where the
-# generated points were some rounds ago, and sends them away from there, wherever the data are. If both take very long
-# steps, $D$ is a different one in every round, and the generator follows none of them for long. If both are slow,
-# nothing is wrong but the patience of whoever stops the game.
+# **Why?** The generator follows the slope that $D$ has now. A slow discriminator still describes where the generated
+# points were some rounds ago, and sends them away from there, wherever the data are. If both players take very long
+# steps, $D$ changes completely from one round to the next, and the generator follows no version of it for long. If both
+# are slow, nothing is missing but the patience of whoever stops the game.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Collapse\n\nThe data have three hills. In the middle of a good game, $D$ is made five times slower and $G$ twenty times faster.\n\n**Predict.** Will all $z$ go to the same place? If so, do they stay there?"}
 # ## 8 · Collapse, and recovery
 #
-# The lecture describes a generator that gives almost the same image whatever $z$ is, and this image fools the
-# discriminator. This is *mode collapse*. Here an image is a number, and the sign of a collapse is that the standard
-# deviation of the generated points falls to nearly 0. We count a moment as collapsed if it is below 0.5; that of the
-# data is 2.7.
+# The lecture describes a generator that gives almost the same image whatever $z$ is, and yet this image fools the
+# discriminator. This is *mode collapse*. Here an image is a single number, and we recognise a collapse by the standard
+# deviation of the generated points, which falls to nearly 0. We count a moment as collapsed if this standard deviation
+# is below 0.5. For the data it is 2.7.
 #
-# The data have three hills. For the first part of the game the rates suit both players. Then we make $D$ five times
+# The data have three hills. In the first part of the game the rates suit both players. Then we make $D$ five times
 # slower and $G$ twenty times faster.
 #
-# **Predict.** Will all $z$ go to the same place? If so, do they stay there?
+# **Predict.** Will every $z$ be sent to the same place? If so, will the points stay there?
 
 # %%
 change = 20 * frames  # the round in which the rates change
@@ -797,7 +794,7 @@ for s in range(n_seeds):
     game.play(frames, steps=20)
     collapsed.append(game)
 
-# %% alt="Left: the standard deviation of the generated points, one line a seed, rises from 0 to about 3 up to the vertical line. After it, it jumps up on some seeds and then falls below the dotted level 0.5 on all. Right: their mean hardly moves before the line and jumps about after it." slideshow={"slide_type": "slide"} slide={"text": "## All of them, to one place that wanders"}
+# %% alt="Left: the standard deviation of the generated points, one line for each seed, rises from 0 to about 3 before the vertical line. After the line it jumps up on some seeds and then falls below the dotted level 0.5 on all of them. Right: their mean moves little before the line and jumps about after it." slideshow={"slide_type": "slide"} slide={"text": "## All of them, to one place that wanders"}
 titles = {"std": "standard deviation of the points", "mean": "their mean"}
 figures.runs({"G made too fast": collapsed}, titles, levels={"std": 0.5}, changes=[change])
 
@@ -818,19 +815,19 @@ assert travel.min() > 1  # no place holds them
 assert abs(fooled.mean() - math.log(4)) < 0.3  # a D that has lost pays log 4
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes, on every seed. But the lump wanders for as long as we watch. $D$'s loss does not show it."}
-# **Answer.** Yes, all $z$ go to one place, on every seed. But they do not stay: the whole lump of points wanders from
-# one place to another, for as long as we watch. (On some seeds the points overshoot first, and lie far apart before
-# they gather.)
+# **Answer.** Yes, every $z$ is sent to nearly the same place, on every seed. But the points do not stay there. The
+# whole lump wanders from place to place for as long as we watch. (On some seeds the points first overshoot and lie far
+# apart before they gather.)
 
 # %% [markdown]
 # **Why?** If $D$ stood still, the best that $G$ could do would be to send *every* $z$ to the one place where $D$ is
-# highest. The faster $G$ is, the closer it comes to playing that game. $D$ then learns that this place is fake and
-# lowers it, and the points leave together, because points in the same place all feel the same slope. Nothing in $G$'s
-# loss asks for variety. Only $D$ can ask for it, by being in time. Meanwhile $D$ is fooled most of the time: it pays
-# nearly as much as in the good game before. (A $D$ that can tell nothing pays 1.39. One that has won pays nearly 0.) So
-# its loss does not show the collapse.
+# highest. The faster $G$ is, the closer it comes to playing that game. $D$ then learns that points at this place are
+# fake and lowers its value there, and the points leave together, because points in the same place all feel the same
+# slope. Nothing in $G$'s loss asks for variety. Only $D$ can enforce it, by keeping up. Meanwhile $D$'s loss stays
+# nearly as high as in the good game before. (A $D$ that cannot tell the two kinds apart pays 1.39, and one that has won
+# pays nearly 0.) So the loss does not show the collapse.
 #
-# Is a collapsed generator lost? We put the rates back to what they were, and play on.
+# Is a collapsed generator lost? We restore the original rates and play on.
 #
 # **Predict.** Will the points spread again, although they all feel the same slope?
 
@@ -839,11 +836,11 @@ for game in collapsed:
     game.change(lr_d=5e-3, lr_g=1e-3)
     game.play(recovery, steps=20)
 
-# %% alt="The standard deviation over all three parts of the games: it rises up to the first vertical line, falls below the dotted level before the second, and rises above it again on every seed."
+# %% alt="The standard deviation over all three parts of the games. It rises before the first vertical line, falls below the dotted level before the second, and rises above that level again on every seed."
 titles = {"std": "standard deviation of the points"}
 figures.runs({"rates put right again": collapsed}, titles, levels={"std": 0.5}, changes=[change, 2 * change])
 
-# %% alt="The generator as a function of z, at three moments: a curve that climbs over the data's range, a nearly flat line at one value, and at the end a bent curve that spans a part of the range again. On the right the dotted density of the data with three hills."
+# %% alt="The generator as a function of z at three moments. At first it climbs over the range of the data, in the collapse it is nearly flat, and at the end it is a bent curve that spans a part of the range again. On the right is the dotted density of the data, with three hills."
 at = {"before the change": frames, "collapsed": 2 * frames + 1, "at the end": collapsed[0].at}
 figures.generators(collapsed[0], at)
 
@@ -859,32 +856,30 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 
 
 # %% [markdown]
-# **Answer.** Yes, they spread again on every seed. But a game need not return to where it was: the last line above
-# counts how many of the three hills each of them reaches.
+# **Answer.** Yes, they spread again on every seed. But a game need not return to where it was. The last printed line
+# counts how many of the three hills each game reaches in the end.
 
 # %% [markdown]
 # **Why?** The points are never in exactly the same place, because $G$ depends on $z$, if only a little. Once $D$ keeps
-# up, it lowers the place where the lump is, and $D$ then has a hollow there. Points on the two sides of the hollow are
-# pushed apart, and $G$ unfolds. On images a collapse is often harder to undo, because there are many more directions in
-# which to be wrong.
+# up, it lowers its value where the lump is, so that a hollow forms there. Points on the two sides of the hollow are
+# pushed apart, and $G$ unfolds. On images a collapse is often harder to undo, perhaps because there are many more
+# directions in which to be wrong.
 #
-# In practice you see a collapse by looking at one batch: the samples resemble each other. The loss of $D$ does not show
-# it.
+# In practice you recognise a collapse by looking at one batch, because its samples resemble each other.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Round and round: the Dirac-GAN\n\nData: a point at 0. Generator: a point at $\\theta$. Discriminator: the logit $\\psi x$.\n\n$$\\dot\\theta = \\sigma(\\psi\\theta)\\, \\psi, \\qquad \\dot\\psi = -\\sigma(\\psi\\theta)\\, \\theta - \\gamma \\psi$$\n\n**Predict.** Starting from $\\theta = 1$, $\\psi = 0$: do they arrive at 0? What does the brake $\\gamma$ (R1) change?"}
 # ## 9 · Round and round
 #
-# The smallest GAN of all is the *Dirac-GAN* (Mescheder et al. 2018). The data are a single point at 0. The generator is
-# a single point at $\theta$. The discriminator has the logit $\psi x$, with one weight $\psi$. Both should end at
-# $\theta = \psi = 0$. On real points $D$ pays $\mathrm{softplus}(0)$, a constant, and on generated ones
+# The smallest GAN of all is the *Dirac-GAN* (Mescheder et al. 2018). The data are a single point at 0. The generator
+# makes a single point, at $\theta$. The discriminator has the logit $\psi x$, with one weight $\psi$. The equilibrium
+# is at $\theta = \psi = 0$. On the real point $D$ pays $\mathrm{softplus}(0)$, a constant, and on the generated one
 # $\mathrm{softplus}(\psi\theta)$. We play minimax, so that $G$'s loss is $-\mathrm{softplus}(\psi\theta)$. Each player
-# goes down its own gradient:
+# descends the gradient of its own loss, with the velocities
 #
 # $$\dot\theta = \sigma(\psi\theta)\, \psi, \qquad \dot\psi = -\sigma(\psi\theta)\, \theta - \gamma \psi.$$
 #
-# The last term is a brake, the penalty *R1*: $\gamma/2$ times the squared slope of $D$'s logit at the data, which is
-# $\gamma/2 \cdot \psi^2$. We first play without it, $\gamma = 0$.
-
+# The last term is a brake. It comes from the penalty *R1*, which is $\gamma/2$ times the squared slope of $D$'s logit
+# at the data. Here this is $\gamma/2 \cdot \psi^2$. We play without the brake, $\gamma = 0$, and with it.
 
 # %%
 def velocity(theta, psi, gamma=0.0):
@@ -904,14 +899,14 @@ def play_dirac(steps, gamma=0.0, in_turns=True, h=0.2):
 
 
 # %% [markdown]
-# **Predict.** Starting from $\theta = 1$, $\psi = 0$: do the two arrive at 0? Does it matter whether they move in turns
+# **Predict.** Starting from $\theta = 1$, $\psi = 0$, do the two arrive at 0? Does it matter whether they move in turns
 # or at the same time? And what does the brake change?
 
 # %%
 dirac_paths = {gamma: play_dirac(400, gamma) for gamma in (0.0, 0.3, 1.0)}
 together = play_dirac(100, in_turns=False)
 
-# %% alt="Three planes of theta and psi with a field of arrows that turns round the centre. Without R1 the path is a closed ring, and a dotted path of simultaneous steps spirals outwards. With gamma 0.3 the path spirals in, with gamma 1 it bends into the centre." slideshow={"slide_type": "slide"} slide={"text": "## They circle, unless they are braked"}
+# %% alt="Three planes of theta and psi, each with a field of arrows that turns round the centre. Without R1 the solid path is a closed ring, and a dotted path of simultaneous steps spirals outwards. With gamma 0.3 the path spirals in, and with gamma 1 it curves into the centre without going round it." slideshow={"slide_type": "slide"} slide={"text": "## They circle, unless they are braked"}
 dirac_planes(dirac_paths, together)
 
 # %%
@@ -925,24 +920,27 @@ assert together[-1].norm() > 1.3  # the spiral goes outwards
 assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** In turns they circle for ever; at the same time they spiral outwards. With the brake they arrive."}
-# **Answer.** If they move in turns, they circle for ever. If they move at the same time, they spiral outwards. With the
-# brake they arrive.
+# **Answer.** Without the brake they never arrive. If they move in turns, they circle for ever, and if they move at the
+# same time, they spiral outwards. With the brake they arrive.
 
 # %% [markdown]
-# **Why?** Each player runs where the other one sends it, a quarter of a turn behind. To see this as a formula, we
-# *linearize*: near the equilibrium, $\sigma(\psi\theta)$ is $\frac12$ up to terms of second order, and the velocities
-# become linear in $(\theta, \psi)$. The matrix of this linear motion is the *Jacobian* of the velocity field, the
-# matrix of all its partial derivatives at the equilibrium:
+# **Why?** Without the brake, each player's velocity is proportional to the other's position, with opposite signs, so
+# they chase each other in a circle. To find out what the brake does, we *linearize* the motion. Near the equilibrium,
+# $\sigma(\psi\theta)$ is $\frac12$ up to terms of second order, and the velocities become linear in $(\theta, \psi)$.
+# The matrix of this linear motion is the *Jacobian* of the velocity field, the matrix of all its partial derivatives at
+# the equilibrium:
 #
 # $$\begin{pmatrix} \dot\theta \\ \dot\psi \end{pmatrix} \approx J \begin{pmatrix} \theta \\ \psi \end{pmatrix}, \qquad
 # J = \begin{pmatrix} 0 & \frac12 \\ -\frac12 & -\gamma \end{pmatrix}, \qquad
 # \lambda = -\frac{\gamma}{2} \pm \sqrt{\frac{\gamma^2}{4} - \frac14}.$$
 #
-# The solutions of a linear motion are sums of terms $e^{\lambda t}$, where $\lambda$ are the eigenvalues of $J$. A
-# negative real part means that the motion dies out, and an imaginary part that it turns. Without R1 the eigenvalues are
-# $\pm\frac{i}{2}$, so the motion turns and does not die out. With R1 the real part is negative. It is most negative at
-# $\gamma = 1$, where the root vanishes. Steps of finite length $h$ add an error of their own: near the centre, each
-# simultaneous step multiplies the squared radius by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare.
+# The solutions of a linear motion are built from terms $e^{\lambda t}$, where $\lambda$ are the eigenvalues of $J$. A
+# negative real part means that the motion dies out, and an imaginary part means that it turns. Without R1 the
+# eigenvalues are $\pm\frac{i}{2}$, so the motion turns and does not die out. With R1 both real parts are negative. The
+# motion dies out fastest at $\gamma = 1$, where the root vanishes. With a stronger brake, one of the eigenvalues
+# returns towards 0. Steps of finite length $h$ add an error of their own: without R1, each simultaneous step near the
+# centre multiplies the squared radius by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare its eigenvalues
+# with the formula.
 
 # %%
 origin = (torch.tensor(0.0), torch.tensor(0.0))
@@ -958,12 +956,12 @@ assert torch.equal(jacobian, expected)
 # %% [markdown]
 # ## 10 · The end of a game
 #
-# The two numbers need a brake to arrive. Do networks need one? We play the same game without R1 and with $\gamma = 1$,
-# the penalty now averaged over the data. The noise is normal, so that $G(z) = z$ would be perfect. For the last part of
-# the game both learning rates are lowered tenfold.
+# The two numbers $\theta$ and $\psi$ need a brake to arrive. Do networks need one? We play a game between networks
+# without R1 and with $\gamma = 1$, where the penalty is now averaged over the data. Data and noise are both standard
+# normal, so $G(z) = z$ would be perfect. In the last part of the game both learning rates are lowered tenfold.
 #
-# **Predict.** In which game does $D$ end closer to ½? In which does $q$ end closer to $p$? And the lecture says that at
-# the end of training the accuracy of $D$ is 0. Is it?
+# **Predict.** In which game does $D$ end closer to ½? In which does $q$ end closer to $p$? And according to the
+# lecture, the accuracy of $D$ at the end of training is 0. Is it?
 
 # %%
 last = {"without R1": [], "with R1, γ = 1": []}
@@ -987,10 +985,10 @@ def distance_from_half(game):
 # %%
 far_from_half = {name: [distance_from_half(game) for game in seeds] for name, seeds in last.items()}
 
-# %% alt="On a logarithmic axis, the largest distance of D from one half over the rounds, one line a seed: the dashed lines with R1 end lower than the solid lines without it."
+# %% alt="On a logarithmic axis, the largest distance of D from one half over the rounds, one line for each seed. The dashed lines with R1 end lower than the solid lines without it."
 figures.curves(far_from_half, "largest |D − ½| where data are", "round", every=20, log=True)
 
-# %% alt="On a logarithmic axis, the JSD over the rounds, one line a seed: both kinds of game fall by more than a factor of ten; at the end the solid lines without R1 lie below the dashed lines with it."
+# %% alt="On a logarithmic axis, the JSD over the rounds, one line for each seed. In both kinds of game it falls by more than a factor of ten, and at the end the solid lines without R1 lie below the dashed lines with it."
 figures.runs(last, {"jsd": "JSD(p, q), nats"}, log=["jsd"])
 
 # %%
@@ -1015,17 +1013,18 @@ assert times > 1  # and costs something
 assert all(abs(value - 0.5) < 0.05 for value in accuracy.values())
 
 # %% [markdown]
-# **Answer.** With R1 the discriminator ends closer to ½. But $q$ ends *farther* from $p$, as the cell above counts. The
-# accuracy is ½, not 0.
+# **Answer.** With R1 the discriminator ends closer to ½, but $q$ ends *farther* from $p$. The accuracy of $D$ is close
+# to ½ in both games, not 0.
 
 # %% [markdown]
 # **Why?** R1 charges the discriminator for every slope where there are data, so it stays flatter there and closer to ½.
-# A flatter discriminator pushes the generator less, and this is the price: after as many rounds the generator has come
-# less far. Networks that alternate and slow down get near the equilibrium without a brake. The two numbers of the
-# Dirac-GAN never do. For images R1 is often worth its price, because there the unbraked game does not come to rest.
+# But a flatter discriminator pushes the generator less, so after the same number of rounds the generator has not come
+# as far. That is the price. Networks that move in turns and slow down come near the equilibrium even without a brake,
+# whereas the two numbers of the Dirac-GAN never do. For images R1 is often worth its price, because there the unbraked
+# game may never come to rest.
 #
-# At the end $p = q$. The best $D$ is then ½ everywhere, so whatever it answers, half of its answers are right, by
-# chance. An accuracy of 0 would require a perfect discriminator with its two answers swapped.
+# At the equilibrium $p = q$, and the best $D$ is ½ everywhere. Whatever $D$ then answers, half of its answers are
+# right, by chance. An accuracy of 0 would require a perfect discriminator with its two answers swapped.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1055,12 +1054,11 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Write the missing steps, run the cell, then run the check below it. The check says "Correct", or it names the mistake.
-# After the example it also tries inputs of other sizes, drawn anew each time, and extreme ones. Here `d` and `g` are
-# networks, and `d` returns logits, which may be as large as ±1000. All losses are in nats.
+# After a fixed example it also tries inputs of other sizes, drawn anew each time, and extreme ones. Here `d` and `g`
+# are networks, and `d` returns logits, which may be as large as ±1000. All losses are in nats.
 #
 # **1. The discriminator's loss.** Return a tensor that is differentiable with respect to all weights of $D$. The
-# generator must not learn from it. Only compute the loss: call no `backward()`, and freeze no weights.
-
+# generator must not learn from it. Only compute the loss. Do not call `backward()`, and do not freeze any weights.
 
 # %%
 def my_discriminator_loss(d, g, x, z):
@@ -1079,7 +1077,6 @@ checks.discriminator_loss(my_discriminator_loss)
 # **2. The generator's step.** Take one step of the given optimizer, which holds $G$'s weights, on the non-saturating
 # loss, and leave $D$ as it was. The step must also work if $D$ is sure that every point is generated.
 
-
 # %%
 def my_generator_step(d, g, optimizer, z):
     """One step of G that lowers −mean log D(G(z)) for noise z (N, 1); D does not change. Returns the loss, ()."""
@@ -1097,7 +1094,6 @@ checks.generator_step(my_generator_step)
 # **3. The value of the best discriminator.** Given two densities on a grid, compute $V(D^*, G)$ in nats. The result is
 # one number.
 
-
 # %%
 def my_best_value(p, q, dx):
     """∫ p·log D* + q·log(1 − D*) for densities p, q (G,), both above 0, on cells of width dx; returns ()."""
@@ -1113,9 +1109,8 @@ checks.best_value(my_best_value)
 
 # %% [markdown]
 # **4. Derive it.** A careless programmer shows the discriminator three generated points for every real one. Which $D$
-# is the best now, and what does it say where $p = q$? Derive it as in section 2, then replace the line below by your
-# formula. The next cell finds the best $D$ by trying all values.
-
+# is the best now, and what does it say where $p = q$? Derive it as in section 2, then replace the line below with your
+# formula. The next cell finds the best $D$ by trying many values.
 
 # %%
 def my_unbalanced_d(p, q):

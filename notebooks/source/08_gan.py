@@ -4,13 +4,13 @@
 # After this notebook you will be able to
 # - write both networks of a GAN, both updates and the loop, and say where the generator's only signal comes from;
 # - stage the arms race of generator and discriminator, and measure who catches whom;
-# - provoke a collapse in which the discriminator is fooled, tell it from a generator that has lost, and cure it;
+# - provoke a collapse that fools the discriminator, tell it from a generator that has simply lost, and cure it;
 # - judge samples whose probability nobody knows, always beside a floor and a ceiling.
 #
 # **Prerequisites:** [A GAN in one dimension](07_toy_gan.ipynb) and [VAEs on MNIST](04_vae.ipynb). No GPU needed.
 #
 # **Time:** four minutes to run on a laptop with two cores, two hours to work through.
-# **Memory:** you need about 1.6 GB of memory.
+# **Memory:** the run takes about 1.6 GB of memory.
 
 # %%
 import sys
@@ -59,17 +59,20 @@ mixed, columns = (6, 60) if FAST else (20, 200)  # images that are mixed, from h
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What pixels cannot see\n\nFive pixels are set to white: all at the end of a stroke, or scattered in the black. Both have the same squared error."}
 # ## 1 · What pixels cannot see
 #
-# A VAE learns by imitation: its decoder's output is compared with the image, pixel by pixel. The lecture's objection is a 7
-# that differs from the original in one pixel. At the end of a stroke the pixel makes the stroke a little longer, and nobody
-# minds. Alone in the black it gives the machine away. Both images have the same squared error.
+# A VAE learns by imitation: its decoder's output is compared with the image, pixel by pixel. The lecture's objection
+# is a 7 that differs from the original in a single pixel. At the end of a stroke, that pixel makes the stroke a
+# little longer, and nobody minds. Alone in the black, it gives the machine away. Yet both images have the same
+# squared error.
 #
-# We make both edits to real digits. One pixel barely moves any of our judges, so we set five pixels to white: all at the
-# edge of a stroke, or scattered where there is no ink. Four judges look at the result:
+# We make both edits to real digits. A single pixel barely moves some of our judges, so we turn five pixels white,
+# either all at the edge of a stroke or scattered where there is no ink. Four judges look at the result:
 # - the squared error;
-# - the $-L_b$ of a trained VAE, in nats ([The evidence lower bound](02_elbo.ipynb));
-# - the logit that the discriminator D of a trained GAN gives to "real". This GAN comes with the course; section 8 says how
-#   it was trained;
-# - the course's classifier, a small network that was trained to name digits: its probability of the right digit.
+# - the $-L_b$ of the VAE that comes with the course, in nats ([The evidence lower bound](02_elbo.ipynb), [How good is
+#   a VAE?](05_how_good.ipynb));
+# - the logit for "real" that the discriminator D of a trained GAN gives. This GAN comes with the course, and section
+#   8 says how it was trained;
+# - the probability of the right digit, according to the course's classifier, a small network that was trained to name
+#   digits.
 
 # %%
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
@@ -82,7 +85,8 @@ shipped, cvae = model_for(train, "gan"), model_for(train, "conditional_vae")
 classes = torch.arange(train.n_classes)
 
 # %% [markdown]
-# The edits need to know which pixels are free. We call a pixel *near the ink* if there is ink in a small square around it.
+# For the edits we need to know which pixels are free. We call a pixel *near the ink* if there is ink in a small
+# square around it.
 
 # %%
 places = torch.cartesian_prod(
@@ -129,8 +133,7 @@ else:
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Four judges\n\nThe squared error; the $-L_b$ of a VAE; the logit of a GAN\u2019s discriminator; a classifier\u2019s $P(7)$.\n\n**Predict.** Which of them will call the scattered pixels worse than those at a stroke?"}
 # **Predict.** Which of the four judges will call the scattered pixels worse than those at a stroke?
 #
-# The VAE models black and white pixels, so it judges the same edits of binarized sevens.
-
+# The VAE is a model of black and white pixels, so it judges the same kinds of edits, made to binarized sevens.
 
 # %%
 @torch.no_grad()
@@ -168,20 +171,23 @@ if on_mnist:  # five pixels from 0 to 1 cost 5 in both edits; the VAE's bound mi
     assert bounds["scattered"] > bounds["at a stroke"]
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** The discriminator and the VAE\u2019s bound do. The squared error is the same to the last digit, and the classifier\nhardly notices: it was never asked."}
-# **Answer.** The squared error is the same to the last digit. The discriminator's mean logit falls farther for the scattered
-# pixels, and so does the VAE's bound. The classifier hardly notices anything.
+# **Answer.** The discriminator and the VAE do. D's mean logit falls much farther for the scattered pixels than for
+# those at a stroke, and $-L_b$ rises much farther. The squared error is 5 for both edits, and the classifier hardly
+# notices either.
 #
-# **Why?** A squared error is a sum over pixels, and a sum does not know which pixels are neighbours. The discriminator is a
-# network that looks at all pixels at once, and it was trained on nothing but the question "real or made?". The classifier
-# was asked another question: which digit is it, never whether it is one.
+# **Why?** A squared error is a sum over pixels, and a sum does not know which pixels are neighbours. The
+# discriminator is a network that looks at all pixels at once, and it was trained to answer a single question: real or
+# made? The classifier was asked a different question. It says which digit it sees, never whether it sees one.
 #
-# Be fair to the VAE. The *loss term* that compares output and image is blind, so its decoder pays the same for both errors.
-# But the *model* knows that scattered pixels are improbable: its bound on $\log P(x)$ says so. It only never learns from
-# the images that it draws itself.
+# Be fair to the VAE. The lecture is right that a wrong pixel in the decoder's *output* costs the same squared error
+# wherever it lies. But an *image* with scattered white pixels is improbable under the model, and the bound on
+# $\log P(x)$ says so: the decoder is nearly sure that pixels far from any stroke are black, so each white one there
+# costs many nats. What the VAE never does is learn from the images that it draws itself.
 #
-# A mean over sevens may hide something. **Predict.** Does the discriminator prefer the edit at a stroke for every digit?
+# So far we have looked only at sevens. **Predict.** Does the discriminator prefer the edit at a stroke for every
+# digit?
 
-# %% alt="For each digit from 0 to 9 a point with an error bar: the share of images whose edit at a stroke D prefers. The shares differ widely between digits, and some lie below the dotted line at one half."
+# %% alt="For each digit from 0 to 9 a point with an error bar: the share of images whose edit at a stroke D prefers. It is about three quarters for 7 and lies between one half and 0.7 for most others; for 0 and 6 it lies below the dotted line at one half."
 shares, errors = [], []
 if on_mnist:
     for digit in range(10):
@@ -193,20 +199,24 @@ if on_mnist:
     figures.preference_by_digit(shares, errors)
 
 # %% [markdown]
-# **Answer.** No. For some digits it prefers the stroke in most images; for others it decides like a coin, or against the
-# human eye. A discriminator is only as good as the fakes it was trained on: this one learned to tell digits from *its
-# generator's* images, which never had five white pixels scattered over the black.
+# **Answer.** No. It prefers the stroke in about three quarters of the sevens. For fives it can hardly decide, and for
+# zeros and sixes it more often prefers the scattered pixels.
+#
+# **Why?** A discriminator is only as good as the fakes it was trained on. This one learned to tell digits from the
+# images of *its own generator*, which had little reason to scatter white pixels over the black.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # ## 2 · Two networks
 #
-# The *generator* G turns a code z, drawn from a standard normal, into an image. It is what the decoder of a VAE is. The
-# *discriminator* D turns an image into one number, the logit of "real": D's probability that x is real is the sigmoid of
-# this logit. Each network here has two convolutions. The generator's run backwards and double the height and width; the
-# discriminator's halve them. (Goodfellow et al. 2014 used fully connected layers; convolutions came with Radford et al. 2016.)
+# The *generator* G turns a code z, drawn from a standard normal distribution, into an image, just as the decoder of a
+# VAE does. The *discriminator* D turns an image x into one number, the logit of "real". The sigmoid of this logit is
+# $D(x)$, the probability that x is real, as D sees it. Each network here has two convolutional layers. The
+# generator's are *transposed* convolutions, which double the height and width; the discriminator's halve them. (On
+# MNIST, Goodfellow et al. 2014 used fully connected layers. Convolutions became the standard with Radford et al.
+# 2016.)
 #
-# *Batch normalization* (Ioffe & Szegedy 2015) gives each channel mean 0 and variance 1 over the batch. It is in the
-# generator only.
+# The generator also has *batch normalization* (Ioffe & Szegedy 2015). It rescales each channel to mean 0 and variance
+# 1 over the batch, and then applies a scale and a shift that are learned. The discriminator does without.
 
 # %%
 CODES = 64  # numbers in a code z
@@ -245,9 +255,8 @@ def make_discriminator():
 
 
 # %% [markdown]
-# Each player has an optimizer of its own. Adam runs without momentum, $\beta_1 = 0$: by the next step the other player has
-# moved, and yesterday's slope misleads.
-
+# Each player has an optimizer of its own. Adam runs without momentum ($\beta_1 = 0$), because by the next step the
+# other player has moved, and yesterday's slope misleads.
 
 # %%
 def make_players(seed, make_g=make_generator, make_d=make_discriminator, g_rate=4e-3, d_rate=2e-3):
@@ -269,12 +278,13 @@ def noise(n):
 # ## 3 · Two updates
 #
 # Both losses are those of [A GAN in one dimension](07_toy_gan.ipynb), in nats. D minimizes
-# $-\log D(x) - \log(1 - D(G(z)))$, which is plain classification of real against made. G minimizes $-\log D(G(z))$.
-# With a logit $a$ we have $-\log D = \log(1 + e^{-a})$, the softplus of $-a$.
+# $-\log D(x) - \log(1 - D(G(z)))$, which is the ordinary loss for classifying images as real or made. G minimizes
+# $-\log D(G(z))$. If D's logit is $a$, then $-\log D = \log(1 + e^{-a})$, which is the softplus of $-a$, and
+# $-\log(1 - D)$ is the softplus of $a$.
 #
-# One `detach` makes the difference. In D's update the images are just images, and no gradient reaches G. In G's update the
-# gradient runs *through* D into G, but the optimizer holds G's weights only: D stays frozen.
-
+# A single `detach` makes the difference between the two updates. In D's update the made images are plain data, and no
+# gradient reaches G. In G's update the gradient runs *through* D into G, but the optimizer holds only G's weights, so
+# D stays frozen.
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "8, 10-11, 14-15, 17, 19-20"}
 def step(optimizer, loss):
@@ -302,13 +312,13 @@ def update_g(players, n):
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The arms race\n\nThe bird eats what is not brown: the butterfly turns brown. The bird eats what has no veins: the butterfly grows veins."}
 # ## 4 · The arms race
 #
-# The lecture tells it with a butterfly. The bird eats what is not brown, so the butterfly turns brown. The bird then eats
-# what has no veins, so the butterfly grows veins like a leaf. In the same way a first generator meets a first discriminator,
-# a second generator fools it, a second discriminator catches that one, and so on.
+# The lecture explains the arms race with a butterfly and a bird. The bird eats whatever is not brown, so the
+# butterfly turns brown. The bird then eats whatever has no veins, so the butterfly grows veins like a leaf. In the
+# same way a first generator meets a first discriminator, a second generator fools it, a second discriminator catches
+# that generator, and so on.
 #
-# Our loop gives each player one update a round, and copies both every few dozen rounds. We play the whole game three
-# times, from three seeds.
-
+# Our loop gives each player one update per round, and copies both players every few dozen rounds. We play the whole
+# game several times, each time from a different seed.
 
 # %%
 def some_digits(n=64):
@@ -331,9 +341,8 @@ games = [play(make_players(seed), rounds, looks) for seed in seeds]
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** One update each, 64 digits a round, less than one pass through MNIST in all. From which version of $G$ on will\nyou recognize digits?"}
-# **Predict.** The first game has used 64 digits in each of its rounds, less than one pass through MNIST in all. From which
-# version on will you recognise digits?
-
+# **Predict.** Each round of the first game uses 64 digits, so the whole game sees less than one pass through MNIST.
+# From which version on will you recognize digits?
 
 # %%
 @torch.no_grad()
@@ -342,27 +351,26 @@ def images_of(g, z):
     return g.eval()(z)
 
 
-# %% alt="Eight rows of sixteen images, one row a version of the generator and one column a code: textures in the first rows, then strokes, which come to resemble digits further down." slideshow={"slide_type": "slide"} slide={"text": "## Versions of the generator"}
+# %% alt="Eight rows of sixteen images, one row per version of the generator and one column per code: grids of grey dots in the first two rows, then thick strokes, which come to resemble digits further down." slideshow={"slide_type": "slide"} slide={"text": "## Versions of the generator"}
 torch.manual_seed(0)
 z = noise(16)
 versions, _ = games[0]
 figures.digit_rows({f"v{i + 1}": images_of(g, z) for i, (g, _) in enumerate(versions)})
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Textures, then strokes, then shapes of which some can be read.\n\n---\n\n## The tournament\n\n*Every* $D$ judges the images of *every* $G$: how often does it rank a real digit above a made one? 1 is caught, 0 is fooled.\n\n**Predict.** Right of the diagonal the judge is newer than the generator. Where will the numbers be large?"}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** First textures, then strokes; from about the fifth on, some shapes can be read.\n\n---\n\n## The tournament\n\n*Every* $D$ judges the images of *every* $G$: how often does it rank a real digit above a made one? 1 is caught, 0 is fooled.\n\n**Predict.** Right of the diagonal the judge is newer than the generator. Where will the numbers be large?"}
 # Each row is a version of the generator, and each column is one code.
 #
-# **Answer.** Textures come first, then strokes, then shapes of which some can be read as digits. They stay rough, because this
-# game is short.
+# **Answer.** The first two versions draw textures, the next ones draw strokes, and from about the fifth on you can
+# read some of the shapes as digits. They stay rough, because this game is short.
 #
-# Now the tournament: *every* D judges the images of *every* G, also of those that it never met. We count how often a D ranks
-# a real digit above an image of G, over all pairs of one and the other. At 1 the generator is caught, at ½ D cannot tell,
-# and at 0 it is fooled. (In statistics this share is the area under the ROC curve.) A ranking does not ask how much D
-# believes of everything, so different versions of D can be compared.
+# Now for the tournament. *Every* D judges the images of *every* G, even those of generators that it never met. Over
+# all pairs of a real digit and an image of G, we count how often D ranks the real digit higher. At 1 the generator is
+# caught, at ½ D cannot tell, and at 0 D is fooled. (In statistics this share is called the area under the ROC curve.)
+# It depends only on the order of D's logits and not on their level, so different versions of D can be compared.
 #
-# **Predict.** Right of the diagonal the judge is newer than the generator; left of it, older. Where will the numbers be
-# large?
-
+# **Predict.** Right of the diagonal the judge is newer than the generator; left of it, older. Where will the numbers
+# be large?
 
 # %%
 @torch.no_grad()
@@ -383,13 +391,13 @@ def tournament(versions, n=200):
     return table
 
 
-# %% alt="A table of eight generators by eight discriminators, coloured from orange through white to purple: the purple, caught side, lies mostly right of the diagonal, where the judge is newer than the generator." slideshow={"slide_type": "slide"} slide={"text": "## Each new D catches the old G"}
+# %% alt="A table of eight generators by eight discriminators, coloured from orange through white to purple. The purple cells, where the generator is caught, lie mostly right of the diagonal, where the judge is newer than the generator; left of it most cells are pale orange." slideshow={"slide_type": "slide"} slide={"text": "## Each new D catches the old G"}
 tables = torch.stack([tournament(versions) for versions, _ in games])  # (seeds, G, D)
 figures.tournament(tables[0])
 
 # %% [markdown]
-# The claim concerns neighbours. Does the next D rank this G's images lower than this D does? Does the next G make images
-# that this D ranks higher than it ranks this G's?
+# The lecture's claim is about neighbouring versions. Does the next D catch a G better than the current D does? Does
+# the next G fool a D better than the current G does?
 
 # %%
 own = tables.diagonal(dim1=1, dim2=2)  # (seeds, versions), D_i on G_i
@@ -401,26 +409,30 @@ print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.nume
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Right of the diagonal. Neither player has met the other\u2019s future."}
-# **Answer.** The numbers are large right of the diagonal, where a newer judge meets an older generator, and small left of it.
-# The counts say how regular this is over all seeds.
+# **Answer.** Right of the diagonal, where a newer judge meets an older generator, nearly all numbers are 0.8 or more.
+# Left of it most are below ½. The first two generators are exceptions, because almost every judge catches them. Over
+# all seeds, the next D catches the old G better in about four of five pairs, and the next G fools the old D better in
+# every pair.
 #
-# **Why?** D has been trained against the generators of the past, so it knows their mistakes. G has been trained against
-# the discriminators of the past, so it knows what they like. Neither has met the other's future.
+# **Why?** D has been trained against the generators of the past, so it knows their mistakes. G has been trained
+# against the discriminators of the past, so it knows what they like. Neither has met the other's future.
 
 # %% [markdown]
 # ## 5 · Do the losses tell?
 #
-# The lecture complains that the losses of a GAN do not say whether the images get better. A good D may only mean a poor G, and
-# a D that cannot tell may be a poor D. So one sits at the computer and looks at pictures.
+# The lecture complains that the losses of a GAN do not say whether the images get better. If D does well, G may
+# simply be poor, and if D cannot tell real from made, D itself may be poor. So people sit at the computer and look at
+# pictures.
 #
-# To test this we need a yardstick. The *Fréchet distance* (Heusel et al. 2017, equation 6) compares two sets of images in
-# the features of a trained network. With the means $\mu, \mu'$ and the covariances $\Sigma, \Sigma'$ of the features it is
+# To test this we need a yardstick. The *Fréchet distance* (Heusel et al. 2017, equation 6) compares two sets of
+# images by the features that a trained network computes from them. If the features have means $\mu, \mu'$ and
+# covariances $\Sigma, \Sigma'$, it is
 #
 # $$ d^2 = \lVert \mu - \mu' \rVert^2 + \operatorname{tr}\left(\Sigma + \Sigma' - 2\,(\Sigma\Sigma')^{1/2}\right). $$
 #
-# It is 0 if means and covariances agree. Published figures ("FID") use the features of the Inception network. Ours are the
-# 64 numbers before the last layer of the course's classifier, so our distances must never be set beside published ones.
-
+# It is 0 if both the means and the covariances agree. Published figures ("FID") use the features of the Inception
+# network. Ours are the 64 numbers that enter the last layer of the course's classifier, so our distances must never
+# be set beside published ones.
 
 # %%
 @torch.no_grad()
@@ -446,9 +458,9 @@ for versions, losses in games:
     )
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do the losses tell?\n\nAs a yardstick, the *Fr\u00e9chet distance* in the features of the course\u2019s classifier.\n\n**Predict.** Within a game the images get better. Will $D$\u2019s loss rise as they do? Will $G$\u2019s loss fall?"}
-# **Predict.** Within a game the images get better. Will D's loss rise as they do? Will G's loss fall?
+# **Predict.** Within a game the images get better. Will D's loss rise meanwhile? Will G's loss fall?
 
-# %% alt="Two panels with one line a seed, each running from large Fr\u00e9chet distances on the right to small ones on the left: D's loss against the distance, with a dotted line at log 4, and G's loss against the distance." slideshow={"slide_type": "slide"} slide={"text": "## Within a healthy game, a little"}
+# %% alt="Two panels with one line per seed, each running from large Fr\u00e9chet distances on the right to small ones on the left. As the distance falls, D's loss rises from about 1 almost to a dotted line at log 4, and G's loss first climbs and then falls to about 0.7." slideshow={"slide_type": "slide"} slide={"text": "## Within a healthy game, a little"}
 figures.losses_against_distance(runs)
 
 # %%
@@ -458,14 +470,15 @@ for key in ("discriminator", "generator"):
     print(f"{key}'s loss, rank correlation with the distance:", ", ".join(f"{v:+.2f}" for v in tells[key]))
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Here both do. But a loss near $\\log 4$ has two readings: the images are good, or $D$ is poor."}
-# **Answer.** Each line runs from right to left as the game goes on, and a circle marks its end. Here the losses go along with the
-# images: as the distance falls, D's loss rises towards $\log 4$ and G's loss falls.
+# **Answer.** Yes to both, though not in every step. Each line runs from right to left as the game goes on, and a
+# circle marks its end. As the distance falls, D's loss rises towards $\log 4$, and G's loss falls.
 #
-# **Why?** When the images get better, D has a harder task. As long as D remains about as good as before, its loss shows this.
-# But the losses measure the *other* player as much as the images. D's loss is $\log 4 - 2\,\mathrm{JSD}$ for the best
-# possible D only. So a value near $\log 4$ has two readings: the images are good, or D is poor. Section 7 shows
-# the second reading: a game with the same two losses as the ends of these, and no digit in sight. Within a healthy game the
-# losses tell something; they do not tell whether the game is healthy. For that we need the pictures, or a yardstick.
+# **Why?** When the images get better, D's task gets harder. As long as D remains about as good as before, its loss
+# shows this. But each loss depends on the *opponent* as much as on the images. Only for the best possible D is D's
+# loss $\log 4 - 2\,\mathrm{JSD}$, with the Jensen-Shannon divergence (JSD) between real and made images. So a value
+# near $\log 4$ can mean two things: the images are good, or D is poor. Section 7 shows the second case, a game whose
+# losses end close to these although it draws no digit at all. Within a healthy game the losses tell something; they
+# do not tell whether the game is healthy. For that we need the pictures, or a yardstick.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The generator\u2019s only signal\n\n$$\\frac{\\partial \\ell}{\\partial \\theta} = \\sum_{\\text{images}} \\frac{\\partial \\ell}{\\partial x}\\,\\frac{\\partial x}{\\partial \\theta}, \\qquad x = G_\\theta(z)$$\n\n$G$ never sees a real image. $D$\u2019s slope says which pixels should be brighter (red) or darker (blue)."}
 # ## 6 · The generator's only signal
@@ -474,8 +487,9 @@ for key in ("discriminator", "generator"):
 #
 # $$ \frac{\partial \ell}{\partial \theta} = \sum_{\text{images}} \frac{\partial \ell}{\partial x}\,\frac{\partial x}{\partial \theta}, \qquad x = G_\theta(z), \quad \ell = -\log D(x). $$
 #
-# The first factor is D's slope: for each pixel of a made image it says whether D would like it brighter or darker. The second
-# factor is G's own. Nothing else enters. We compute the gradient in these two parts, and once as a whole.
+# The first factor comes from D's slope. For each pixel of a made image, it says whether D would like that pixel
+# brighter or darker. The second factor is G's own. Nothing else enters. We compute the gradient once in these two
+# parts and once as a whole.
 
 # %%
 g, d = copy.deepcopy(games[0][0][-1])  # the last version of the first game
@@ -490,12 +504,12 @@ whole = torch.autograd.grad(loss, weights)
 for a, b in zip(in_two_parts, whole):
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)  # float32, in another order
 
-# %% alt="Above sixteen made digits, below them a map of each in red and blue: D asks for more ink in some places, mostly along and beside the strokes, and for less in others." slideshow={"slide_type": "-"}
+# %% alt="Above, sixteen rough digits made by G; below each, a map in red and blue. Red specks lie on and beside the strokes, where D asks for more ink, and the background is mostly blue." slideshow={"slide_type": "-"}
 figures.pull(x.detach(), -slope, shape=train.shape)
 
 # %% [markdown]
-# Red pixels should become brighter and blue ones darker, if G is to please D. And a D that gives every image the same
-# logit has no slope, so that G learns nothing from it:
+# To please D, G should make the red pixels brighter and the blue ones darker. A D that gives every image the same
+# logit has no slope, so G learns nothing from it:
 
 # %%
 nn.init.zeros_(d[-1].weight)  # now the logit is the same for every image
@@ -506,14 +520,14 @@ print("the largest gradient that is left:", left_over_gradient)
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## When G learns, D must be frozen\n\nThree kinds of $G$\u2019s step: $D$ frozen; $D$ free, at its own rate; $D$ free, at $G$\u2019s rate.\n\n**Predict.** In which games will $G$\u2019s loss be lowest? In which will the images be best?"}
-# So the lecture warns: when G learns, D must be frozen. If D's weights took part in G's step, the cheapest way to lower
-# $-\log D(G(z))$ would be a D that says "real" to everything.
+# The lecture also warns that D must be frozen while G learns. If D's weights took part in G's step, the cheapest way
+# to lower $-\log D(G(z))$ would be a D that says "real" to everything.
 #
-# We go on from the last version of each game with three kinds of G's step: D frozen; D free, at the rate of its own updates;
-# and D free, at G's rate, which is twice as large. D's own updates go on as before.
+# We continue each game from its last version in three ways. In G's step, D is either frozen, or free to move at the
+# learning rate of its own updates, or free to move at G's rate, which is twice as large. D's own updates go on as
+# before.
 #
 # **Predict.** In which games will G's loss be lowest? In which will the images be best?
-
 
 # %%
 def go_on(version, d_rate):
@@ -532,7 +546,7 @@ def go_on(version, d_rate):
     return loss, distance(g)
 
 
-# %% alt="Two panels of points, a row a kind of game and a point a seed: with D free at G's rate the points of G's loss lie near 0 and those of the Fr\u00e9chet distance far to the right; the other two rows lie close together." slideshow={"slide_type": "slide"} slide={"text": "## The lowest loss, the worst images"}
+# %% alt="Two panels of points, one row per kind of game and one point per seed. With D free at G's rate, the points of G's loss lie near 0 and those of the Fr\u00e9chet distance far to the right; the other two rows lie close together." slideshow={"slide_type": "slide"} slide={"text": "## The lowest loss, the worst images"}
 last = [versions[-1] for versions, _ in games]
 after = {}
 for name, d_rate in {"D frozen": 0.0, "D free, its own rate": 2e-3, "D free, G's rate": 4e-3}.items():
@@ -545,33 +559,36 @@ if on_mnist and rounds >= 300:  # on every seed: a lower loss, and worse images
     assert (free[:, 0] < fixed[:, 0]).all() and (free[:, 1] > fixed[:, 1]).all()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** With $D$ free at $G$\u2019s rate the loss is lowest of all, and the images are ruined."}
-# **Answer.** With D free at G's rate, G's loss is the lowest of all, and the images are ruined. With D free at its own rate
-# little happens in so few rounds.
+# **Answer.** G's loss is by far the lowest with D free at G's rate, and there the images are ruined. The other two
+# kinds of game differ little after so few rounds: their images are about equally good, and G's loss is a little lower
+# with D free.
 #
-# **Why?** There are two ways to lower $-\log D(G(z))$: better images, or a D that calls made images real. The second needs a
-# few weights only. At equal rates D's two updates pull in opposite directions and nearly cancel on made images. At twice the
-# rate G's step wins. Then D calls everything real, and its slope no longer says anything about digits.
+# **Why?** There are two ways to lower $-\log D(G(z))$: better images, or a D that calls made images real. For the
+# second, changing a few of D's weights is enough. If both updates of D have the same rate, they pull in opposite
+# directions and nearly cancel on made images. At twice the rate, G's step wins. D then calls the made images real,
+# and its slope no longer says anything about digits.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Well matched, fooled, or lost\n\nIf $D$ stands still, the best $G$ maps every $z$ to the one image that $D$ rates highest: *mode collapse*."}
 # ## 7 · Well matched, fooled or lost: collapse
 #
-# The lecture asks that the players stay well matched, and it describes the accident: whatever z is put in, G gives nearly
-# the same image, and somehow this image *fools* D. This is *mode collapse*. Why should it happen? Suppose that D stays
-# as it is while G learns. Then the best answer of G is to map every z to the one image that this D rates highest:
+# The lecture asks that the players stay well matched. It also describes an accident: whatever z is put in, G gives
+# nearly the same image, and somehow this image *fools* D. This is *mode collapse*. Why should it happen? Suppose that
+# D stays as it is while G learns. Then the best G maps every z to the one image that D rates highest:
 #
 # $$ \mathbb{E}_z\left[-\log D(G(z))\right] \;\text{ is smallest for }\; G(z) = \arg\max_x D(x) \;\text{ for all } z. $$
 #
-# Nothing in G's loss asks for two different images. So a G that moves much faster than D should collapse, and D should be
-# fooled by the result.
+# Nothing in G's loss asks for two different images. So a G that moves much faster than D should collapse, and the
+# result should fool D.
 #
-# We play three kinds of games with equal numbers of updates, both players together:
+# We play three kinds of games. The total number of updates, D's and G's together, is the same in all of them:
 # - *well matched*: one update of each, in turn;
-# - *G too fast*: ten updates of G for each one of D;
+# - *G too fast*: ten updates of G for each update of D;
 # - *G too slow*: one update of each, but G has a tenth of its learning rate.
 #
-# Two numbers tell what happened. D's *ranking* is that of the tournament: 0 if D is fooled, 1 if G is caught. The *spread*
-# is the variance of G's pixels, added up, as a share of that of real digits; near 0 all images are alike. To play many games
-# in little time we take smaller, fully connected players, and G without batch normalization.
+# Two numbers tell what happened. D's *ranking*, taken after G's last update, is the number from the tournament: 0 if
+# D is fooled, 1 if G is caught. The *spread* is the variance of G's pixels, summed over the image, as a share of that
+# of real digits; near 0, all images are alike. To save time we use smaller, fully connected players, and no batch
+# normalization.
 
 # %%
 pixels = train.n_pixels
@@ -616,10 +633,10 @@ for name, change in kinds.items():
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** $G$ ten times too fast; $G$ ten times too slow. In which games is $D$ fooled, and in which does it win? Where is\nthe spread near 0?"}
 # **Predict.** In which games will D be fooled, and in which will it win? Where will the spread be near 0?
 
-# %% alt="Three panels with a row for each kind of game and a point for each seed. D's ranking is low where G is too fast and near 1 where it is too slow; the spread is small in both and larger for well matched players; the third panel shows the Fr\u00e9chet distance." slideshow={"slide_type": "slide"} slide={"text": "## Two ways to lose the spread"}
+# %% alt="Three panels with one row per kind of game and one point per seed. D's ranking is near 0 where G is too fast and near 1 where it is too slow. The spread is near 0 in both and about one half for well matched players, who also have the smallest Fr\u00e9chet distances." slideshow={"slide_type": "slide"} slide={"text": "## Two ways to lose the spread"}
 figures.matching(ends)
 
-# %% alt="Three rows of sixteen images from different codes: varied blots that resemble digits for well matched players, one pattern of dots sixteen times where G is too fast, and sixteen faint, nearly equal blots where it is too slow." slideshow={"slide_type": "slide"} slide={"text": "## Collapsed and fooling, or collapsed and caught"}
+# %% alt="Three rows of sixteen images from different codes: varied blots that resemble digits for well matched players, one and the same pattern of dots where G is too fast, and faint, nearly equal blots where it is too slow." slideshow={"slide_type": "slide"} slide={"text": "## Collapsed and fooling, or collapsed and caught"}
 torch.manual_seed(0)
 z = noise(16)
 figures.digit_rows({name: images_of(found[0].g, z) for name, found in played.items()}, shape=train.shape)
@@ -633,19 +650,18 @@ if on_mnist and updates >= 400:
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Both collapse. The fast one has found $D$\u2019s blind spot; the slow one fools nobody."}
-# **Answer.** A G that is too fast collapses: all codes give nearly the same image, and D ranks this image above real digits. It
-# is no digit; it is D's blind spot. A G that is too slow collapses as well, but it fools nobody: D ranks real digits first. Only
-# the well matched players keep a spread.
+# **Answer.** A G that is too fast collapses and fools D: all codes give nearly the same image, and D ranks it above
+# real digits. The image is no digit; it is D's blind spot. A G that is too slow collapses as well, but it fools
+# nobody, because D ranks real digits first. Only the well matched players keep a spread.
 #
-# **Why?** A slow D is a nearly fixed landscape, and G climbs its highest peak with all its codes. When D moves at last the peak is
-# gone, and G runs to the next one. A slow G starts with nearly equal images, and D's slope moves them all in the same direction; by the
-# time it could pull them apart, D knows them all.
+# **Why?** For the fast G, D is a nearly fixed landscape, and G climbs its highest peak with all its codes. When D
+# moves at last, it catches that image, and G runs to the next peak. A slow G starts with nearly equal images, and D's
+# slope moves them all in the same direction. Long before G could pull them apart, D can tell them all from digits.
 #
-# So a small spread alone does not say who won. The first kind of game ends in the lecture's collapse. The second kind has a G
-# that has lost. They want different cures.
+# So a small spread alone does not say who won. The fast G ends in the lecture's collapse, whereas the slow G has
+# simply lost. These are different failures, and we shall cure the first.
 #
 # And the losses? We compare those of the fast G with those at the end of the arms race.
-
 
 # %%
 @torch.no_grad()
@@ -665,22 +681,24 @@ print(f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fr�
 
 
 # %% [markdown]
-# Both games end near $\log 4 = 1.39$ for D and $\log 2 = 0.69$ for G, the values of a perfect generator. One of them draws rough
-# digits, and the other a single pattern of noise. This is what the lecture means: these losses do not tell.
+# Both games end near $\log 4 = 1.39$ for D and $\log 2 = 0.69$ for G, the values for a perfect generator and the best
+# possible D. Yet the arms race draws rough digits, and the fast G draws a single pattern of noise. This is what the
+# lecture means: the losses do not tell.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Cures, one at a time\n\nWe keep the fast $G$, and change one thing: R1; batch normalization in $G$; a faster $D$; a $D$ that sees the spread of its\nbatch; one update of each."}
 # ### Cures, one at a time
 #
-# We keep the fast G, ten updates for one, and change one thing at a time.
-# - *R1* (Mescheder et al. 2018): D pays for a slope at real images, $\frac{\gamma}{2}\,\mathbb{E}\,\lVert \nabla_x a(x) \rVert^2$
-#   with its logit $a$, so that its peaks are less steep. Exercise 1 writes this penalty.
-# - *Batch normalization in G*: each hidden unit gets variance 1 over the batch, so the hidden layer cannot be the same for all
-#   codes.
-# - *A faster D*: ten times its learning rate.
-# - *A D that sees the spread*: one more input tells it how different the images of its batch are (Karras et al. 2018, a
-#   simple form of the minibatch discrimination of Salimans et al. 2016). A batch of equal images then gives itself away.
-# - *One update of each*. This is the well matched game.
-
+# We start from the fast G, with ten updates for each update of D, and change one thing at a time.
+# - *R1* (Mescheder et al. 2018): D pays for the slope of its logit $a$ at real images,
+#   $\frac{\gamma}{2}\,\mathbb{E}\,\lVert \nabla_x a(x) \rVert^2$, so that its peaks are less steep. You write this
+#   penalty in exercise 1.
+# - *Batch normalization in G*: the inputs of the hidden units are rescaled to variance 1 over the batch, so the
+#   hidden layer can hardly be the same for all codes.
+# - *A faster D*: D has ten times its learning rate.
+# - *A D that sees the spread*: one more input tells D how different the images of its batch are (Karras et al. 2018,
+#   a simple form of the minibatch discrimination of Salimans et al. 2016). A batch of equal images then gives itself
+#   away.
+# - *One update of each*: this is the well matched game.
 
 # %%
 class SeesSpread(nn.Module):
@@ -715,7 +733,7 @@ for name, change in cures.items():
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Which of the cures will bring the spread back?"}
 # **Predict.** Which of the cures will bring the spread back?
 
-# %% alt="Three panels with a row for the fast G without a cure, a row for each cure, and a point for each seed: D's ranking, the spread of the images, and their Fr\u00e9chet distance." slideshow={"slide_type": "slide"} slide={"text": "## Two of five"}
+# %% alt="Three panels with one row for the fast G without a cure, one row per cure, and one point per seed. The spread is near 0 in all rows but two, a D that sees the spread and one update of each; only with one update of each does D's ranking reach one half, and there the Fr\u00e9chet distances are smallest." slideshow={"slide_type": "slide"} slide={"text": "## Two of five"}
 rows = {"G too fast, no cure": ends["G too fast"]} | cured | {"one update of each": ends["well matched"]}
 figures.matching(rows)
 
@@ -726,31 +744,37 @@ for name, found in rows.items():
 print(f"(means of {len(small_seeds)} seeds)")
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** One update of each, and the $D$ that sees the spread: for it, a batch of equal images is a mistake."}
-# **Answer.** Two of the five work: one update of each, and the D that sees the spread. With the latter G draws different images
-# again, though D is still fooled, because G is still ten times as busy. Batch normalization helps a little. R1 and a faster D
-# change nothing here.
+# **Answer.** Two of the five do: one update of each, and the D that sees the spread. With the latter G's images
+# differ again, but D is still fooled, and the Fréchet distance is still far above that of the well matched game.
+# Batch normalization helps a little. R1 and a faster D change next to nothing here.
 #
-# **Why?** The collapsed G exploits a D that stands still. Flatter peaks are peaks, and batch normalization fixes the variance of the
-# hidden units, which the last layer can still shrink. A D that judges the whole batch is another matter: for it a batch of equal
-# images is a mistake, so the best answer to a frozen D is no longer a single image.
+# **Why?** The collapsed G exploits a D that stands still for ten updates. R1 makes D's peaks flatter, but a flatter
+# peak is still a peak. A faster D, too, stands still while G climbs. Batch normalization keeps up the variance inside
+# G, but the last layer can still shrink it. A D that judges the whole batch is another matter: a batch of equal
+# images now looks made, so the best answer to a frozen D is no longer a single image.
 #
-# All this holds for these small players and for so few updates. In the recipe of the next section R1 and batch normalization are
-# useful, for other reasons.
+# All this holds for these small players and for so few updates. The recipe of the next section uses R1 and batch
+# normalization all the same, because a collapse is not the only thing that can go wrong.
 
 # %% [markdown]
 # ## 8 · What a good recipe adds
 #
-# The GAN that comes with the course has the same kind of networks, twice as wide, one more layer in D, and some helpers. `course_lib.models.gan` holds them, and
-# `course_lib.training.gan.train_gan` trains them.
-# - *Batch normalization* in G and *R1* in D's loss, as above; R1 is computed in every eighth step, with eight times the weight.
-# - *Kinds.* Besides its normal numbers, z holds a one-hot choice among twenty. The prior is then a mixture, as in [Gaussian
-#   mixtures and EM](01_gaussian_mixtures_em.ipynb), and a continuous G need not tear one cloud into ten separate digits.
-# - *A start at the mean image.* Each pixel has a bias, set so that the first images are near the mean digit instead of grey.
-# - *Averaging (EMA).* The game circles. So samples are drawn from a running average of G's weights,
-#   $\bar\theta \leftarrow \alpha\,\bar\theta + (1 - \alpha)\,\theta$ with $\alpha$ near 1 (Yazıcı et al. 2019).
-# - *Two learning rates* that fall to 0 along half a cosine (two rates: Heusel et al. 2017).
+# The GAN that comes with the course has the same kind of networks, but they are twice as wide, D has one more layer,
+# and training gets some help. The networks are in `course_lib.models.gan`, and `course_lib.training.gan.train_gan`
+# trains them.
+# - *Batch normalization* in G and *R1* in D's loss, as above. R1 is computed only in every eighth step, with eight
+#   times the weight.
+# - *Kinds.* Besides its normal numbers, z holds a one-hot choice among twenty kinds. The prior is then a mixture, as
+#   in [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), and G, which is continuous, need not tear a single
+#   cloud into ten separate digits.
+# - *A start at the mean image.* Each pixel has a bias, which is set so that the first images are near the mean digit
+#   instead of grey.
+# - *Averaging.* The game circles, so samples are drawn with a running average of G's weights,
+#   $\bar\theta \leftarrow \alpha\,\bar\theta + (1 - \alpha)\,\theta$ with $\alpha$ near 1 (Yazıcı et al. 2019). It is
+#   called an exponential moving average, or EMA.
+# - *Two learning rates* (Heusel et al. 2017), which fall to 0 along half a cosine.
 
-# %% alt="Sixteen digits made by the shipped generator, clear and of different classes, beside sixteen rough ones of the game played in this notebook."
+# %% alt="Two rows of sixteen images: above, those of the shipped generator, nearly all of them clear digits of different classes; below, the rough ones of the game played in this notebook."
 recipe = recipes.RECIPES["gan"]
 print(
     f"the shipped GAN: {recipe.epochs} passes through the data, R1 with γ = {recipe.r1}, α = {recipe.average}"
@@ -764,21 +788,25 @@ figures.digit_rows(
 # %% [markdown]
 # ## 9 · How good is a sample?
 #
-# Nobody knows the $P(x)$ of a GAN, so likelihoods are out of reach. All yardsticks of this section ask the classifier instead.
+# Nobody knows the $P(x)$ of a GAN, so likelihoods are out of reach. Instead, all yardsticks of this section ask the
+# classifier.
 # - The *Fréchet distance* of section 5.
-# - The *classifier score*, which is the inception score of Salimans et al. (2016) with our own classifier. Is each image
-#   clearly of one class, and do all classes occur? With $P(y)$ the mean of $P(y|x)$ over the images, it is
-#   $\exp \mathbb{E}_x\,\mathrm{KL}\left(P(y|x) \,\Vert\, P(y)\right)$, from 1 up to the number of classes.
-# - *Precision* and *recall* (Kynkäänniemi et al. 2019). Draw a ball around the features of each real image, up to its $k$-th
-#   nearest real neighbour, $k = 3$. Precision is the share of made images inside at least one ball. Recall is
-#   the same with the roles exchanged: the share of real images inside the balls around made ones.
-# - The *class KL*, $\mathrm{KL}(\text{shares of the classes} \,\Vert\, \text{equal shares})$ in nats, and the smallest share.
-# - *Diversity*: the mean squared distance of two images of one class, in features.
+# - The *classifier score*, which is the inception score of Salimans et al. (2016) with our own classifier. Is each
+#   image clearly of one class, and do all classes occur? If $P(y)$ is the mean of $P(y|x)$ over the images, the score
+#   is $\exp \mathbb{E}_x\,\mathrm{KL}\left(P(y|x) \,\Vert\, P(y)\right)$. It lies between 1 and the number of
+#   classes.
+# - *Precision* and *recall* (Kynkäänniemi et al. 2019). Among the features, draw a ball around each real image, just
+#   large enough to reach its $k$-th nearest real neighbour; here $k = 3$. Precision is the share of made images that
+#   lie inside at least one ball. Recall exchanges the roles: it is the share of real images that lie inside the balls
+#   around made ones.
+# - The *class KL*, $\mathrm{KL}(\text{shares of the classes} \,\Vert\, \text{equal shares})$ in nats, and the
+#   *smallest share*, that of the rarest class.
+# - *Diversity*: the mean squared distance between the features of two images of the same class.
 #
-# No number means anything alone. We judge everything beside digits from one half of the test set. The floor is real digits, from the
-# other half and from the training set: no generator can be expected to do better, and the difference between these two rows shows
-# what chance does to the numbers. The ceiling is nonsense made of real digits, the upper half of one on the lower half of another.
-
+# No number means anything alone. We compare all images with digits from one half of the test set. The floor is real
+# digits, from the other half and from the training set. A perfect generator would score like these two rows, and the
+# difference between them shows what chance does to the numbers. The ceiling is nonsense made of real digits, the
+# upper half of one on the lower half of another.
 
 # %%
 def halves(x, y):
@@ -821,20 +849,21 @@ if on_mnist and samples >= 3_000:  # the shipped GAN draws all ten digits, and l
 
 
 # %% [markdown]
-# Read a row as a whole, because each yardstick sees one side only. Precision alone rewards few and typical images: the
-# conditional VAE's means have more of it than real digits, and little recall. Diversity alone rewards nonsense: halves of two
-# digits have most.
+# Read a row as a whole, because each yardstick sees only one side. In Fréchet distance the shipped GAN lies much
+# nearer the floor than the ceiling, whereas our short game lies even above the ceiling. Precision alone rewards few
+# and typical images: the conditional VAE's means have more of it than real digits, but little recall. Diversity alone
+# rewards nonsense: the halves of two digits have the most.
 
 # %% [markdown]
 # ### A test between two samples
 #
-# There is a yardstick with an anchor of its own. Train a fresh classifier to tell real images from made ones, and
-# look at its accuracy on images that it was not trained on. If both come from one distribution it can only guess: the accuracy
-# is ½. This is the *classifier two-sample test* (Lopez-Paz & Oquab 2017). Ours is a logistic regression on
-# the 64 features and their squares. One half of the test digits against the other half shows the anchor.
+# One yardstick brings its own anchor. Train a fresh classifier to tell real images from made ones, and look at its
+# accuracy on images that it was not trained on. If both kinds come from the same distribution, it can only guess, and
+# its accuracy is ½. This is the *classifier two-sample test* (Lopez-Paz & Oquab 2017). Ours is a logistic regression
+# on the 64 features and their squares. To check the anchor, we also test one half of the test digits against the
+# other.
 #
-# **Predict.** Put the six kinds of images in order: which is easiest to tell from test digits?
-
+# **Predict.** Put the six kinds of images in order. Which is easiest to tell from test digits?
 
 # %%
 def two_sample_accuracy(real, other, seed):
@@ -849,7 +878,7 @@ def two_sample_accuracy(real, other, seed):
     return judge.fit(x[learn], y[learn]).score(x[check], y[check])
 
 
-# %% alt="A row of points for each kind of images: other test digits lie on the dotted line at one half, the made images to the right of it at different distances, our short game and the halves farthest."
+# %% alt="A row of points for each kind of images. Other test digits lie on the dotted line at one half and training digits just beside it; farther and farther to the right lie the shipped GAN, the conditional VAE's means, the halves, and our short game."
 real_side, accuracies = features(beside), {}
 for name, x in made.items():
     other = features(x)
@@ -857,22 +886,23 @@ for name, x in made.items():
 figures.two_sample_test(accuracies)
 
 # %% [markdown]
-# **Answer.** Test digits cannot be told from test digits: the accuracy is ½, as it must be. The shipped GAN lies not far to the
-# right, so with these features its images are hardly told apart. The conditional VAE's means are told more easily, halves
-# and our short game most easily.
+# **Answer.** Our short game is easiest to tell, then come the halves, and then the conditional VAE's means. The
+# shipped GAN lies only a little above ½, so with these features its images can hardly be told from digits. Training
+# digits and other test digits lie at about ½, as they should.
 #
-# The test says whether a difference *can be seen with these features*, not how much a person would mind it. So we do not call
-# a share of these images "taken for real": section 14 asks a person.
+# The test says whether a difference *can be seen with these features*, not how much it would bother a person. So we
+# do not say that people would take so many of these images for real. Section 14 asks a person.
 
 # %% [markdown]
 # ## 10 · Are they copies?
 #
-# The lecture concludes that a generator's images are new, because it never sees a real one. The reason does not hold. On a
-# finite training set the game's optimum is the *empirical distribution*: a G that draws exactly the training images, each
-# equally often, leaves even the best D with ½ (Goodfellow et al. 2014, theorem 1, with the training set as the data).
-# Nothing in the game forbids copying. G would be *shown* how to copy by the slope of a D that has memorised the training set.
+# The lecture concludes that a generator's images are new because it never sees a real one. That reason does not hold.
+# On a finite training set, the optimum of the game is the *empirical distribution*: a G that draws exactly the
+# training images, all equally often, leaves even the best D at ½ (Goodfellow et al. 2014, theorem 1, with the
+# training set as the data). Nothing in the game forbids copying. If D has memorized the training set, its slope
+# *shows* G how to copy.
 #
-# So ask D first. If it knows its training digits it should rank them above test digits, which it has never met.
+# So ask D first. If it knows its training digits, it should rank them above test digits, which it has never met.
 
 # %%
 with torch.no_grad():
@@ -884,12 +914,11 @@ print(
 
 
 # %% [markdown]
-# And then the images. For each sample we look for the nearest of all training digits. A copy that is shifted by a pixel would
-# still be a copy, so we try the nine shifts by up to one pixel in each direction and keep the best. Test digits stand beside: they
-# are no copies, and they show how near new handwriting comes by chance.
+# Now for the images. For each sample we look for the nearest of all training digits. A copy that is shifted by a
+# pixel would still be a copy, so we try the nine shifts by up to one pixel in each direction and keep the best. Test
+# digits serve as a comparison: they are no copies, and they show how near new handwriting comes by chance.
 #
 # **Predict.** Will the samples be nearer to the training digits than the test digits are, or farther?
-
 
 # %%
 def nearest_shifted(x, known):
@@ -906,7 +935,7 @@ def nearest_shifted(x, known):
     return best, index
 
 
-# %% alt="Two rows of digits: of each class the sample that came nearest to a training digit, and below it that training digit, similar in form but not identical."
+# %% alt="Two rows of ten digits: above, for each class the sample that came nearest to a training digit; below it that training digit, which is similar in form but not identical."
 known = train.pixels()  # (60,000, 784) in float32
 images = made["shipped GAN"][:copies]
 gaps, index = nearest_shifted(images, known)
@@ -926,22 +955,24 @@ print(f"smallest distance: samples {gaps.min():.2f}, test digits {test_gaps.min(
 assert gaps.min() > 0.3 or not on_mnist  # a copy would be at a distance of 0, up to grey levels
 
 # %% [markdown]
-# **Answer.** The samples are about as far from the training digits as new handwriting is, and none is a copy.
+# **Answer.** Neither, or hardly: the samples are about as far from the training digits as new handwriting is, and
+# none of them is a copy.
 #
-# **Why?** This D saw each training digit sixteen times, once a pass, and the share above says that it has begun to know them. But
-# it is far from the 100 % of a D that has memorised its training set, and so its slope does not lead G to single images. A larger
-# D, trained longer on fewer images, could.
+# **Why?** This D saw each training digit sixteen times, once in each pass, and its ranking above suggests that it has
+# begun to know them. But it is far from the 100 % of a D that has memorized its training set, so its slope gives G
+# little reason to copy single images. A larger D, trained longer on fewer images, could do so.
 
 # %% [markdown]
 # ## 11 · Linear combinations of training images?
 #
-# The lecture suspects that a VAE at most combines the images that it has seen. So let us try to combine them. For an image we
-# look for the best mixture of training digits, with weights that are not negative and add up to 1, by
-# non-negative least squares among its nearest training digits. What the mixture cannot explain we give as a share of the
-# image's own squared length.
+# The lecture says that a VAE's images are often no more than linear combinations of images that it has seen. So let
+# us try to combine them. With arbitrary weights, thousands of images can be combined into almost anything. So we
+# allow only *mixtures*, whose weights are not negative and add up to 1. Non-negative least squares finds the best
+# mixture of an image's nearest training digits. We report what it cannot explain as a share of the image's own
+# squared length.
 #
-# **Predict.** Order these four by their unexplained share: means of the conditional VAE, GAN samples, test digits, and the same
-# test digits blurred.
+# **Predict.** Order these four by their unexplained share: means of the conditional VAE, GAN samples, test digits,
+# and the same test digits blurred.
 
 # %%
 blurred = avg_pool2d(held_out[:mixed].view(-1, channels, height, width), 3, stride=1, padding=1).flatten(1)
@@ -952,7 +983,7 @@ to_mix = {
     "test digits, blurred": blurred,
 }
 
-# %% alt="Four lying box plots of the share that no mixture explains: the VAE's means and the blurred test digits have small shares, GAN samples and test digits larger ones."
+# %% alt="Four horizontal box plots of the share that no mixture explains: the VAE's means and the blurred test digits have small shares, GAN samples and test digits larger ones."
 left_over = {}
 for name, x in to_mix.items():
     left_over[name] = torch.tensor([unexplained(image, known, columns) for image in x[:mixed]])
@@ -966,20 +997,21 @@ for name, share in left_over.items():
 del known  # 188 MB
 
 # %% [markdown]
-# **Answer.** The VAE's means are nearly mixtures of training digits. But so are real digits that no model has ever seen, once
-# they are blurred. GAN samples are about as hard to mix as test digits.
+# **Answer.** The blurred digits and the VAE's means have the smallest shares, only two or three percent; GAN samples
+# and test digits have about eight. So the VAE's means are indeed nearly mixtures of training digits, but so are real
+# digits once they are blurred, and no model has touched those.
 #
-# **Why?** Averaging blurs, and blurred images are easily mixed from others. A decoder's mean *is* an average, over all
-# images that its z could stand for. A GAN is never asked for an average: D would recognise it by its blur.
+# **Why?** Averaging blurs, and blurred images are easily mixed from others. A decoder's mean *is* an average, over
+# all images that its z could stand for. Nothing asks a GAN for an average, and D would recognize one by its blur.
 
 # %% [markdown]
 # ## 12 · A walk through z
 #
-# In the lecture's example a GAN draws rooms. Between two codes a window slowly becomes something like a television, and every
-# picture on the way is a room. We walk from one code to another in twelve equal steps, the choice of kind included. Beside it we
-# draw a cross-fade, which mixes the pixels of the two end images.
+# In the lecture's example a GAN draws rooms. Between two codes a window slowly becomes something like a television.
+# We walk from one code to another in twelve equal steps, which also change the choice of kind. For comparison we draw
+# a cross-fade, which mixes the pixels of the two end images.
 #
-# **Predict.** Will the walk leap somewhere? What will each of the two show half way?
+# **Predict.** Will the walk leap anywhere? What will each of the two show half way?
 
 # %%
 torch.manual_seed(0)
@@ -989,7 +1021,7 @@ with torch.no_grad():
     walk = shipped.images(torch.lerp(start, end, t), average=True)  # (200, 13, D)
 fade = torch.lerp(walk[:, :1], walk[:, -1:], t)  # (200, 13, D), from the same images to the same
 
-# %% alt="Four rows of thirteen images between the same ends: in the two walks strokes bend and move from one digit to another, in the two cross-fades one digit fades out while the other fades in."
+# %% alt="Four rows of thirteen images, two walks, each above a cross-fade between the same ends. In the walks, strokes bend and move from one digit to the other; in the cross-fades one digit fades out while the other fades in."
 figures.digit_rows(
     {"walk": walk[0], "cross-fade": fade[0], "walk ": walk[1], "cross-fade ": fade[1]}, shape=train.shape
 )
@@ -1007,19 +1039,22 @@ def confidence(paths):
     return torch.stack([referee(x).softmax(1).amax(1).mean() for x in paths.transpose(0, 1)])
 
 
-# %% alt="Left, the lengths of the twelve steps: the walk's are longer than the cross-fade's and rise in the middle. Right, the classifier's confidence along the way, which sags in the middle for both."
+# %% alt="Left, the lengths of the twelve steps: the walks' steps are about two to three times as long as the cross-fade's and longest in the middle. Right, the classifier's confidence along the way, which sags in the middle for both, a little less for the walk."
 sure = {"walk": confidence(walk), "cross-fade": confidence(fade)}
 figures.step_sizes(sizes, sure)
 print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a single leap would give 12")
 
 
 # %% [markdown]
-# **Answer.** The walk does not leap. Its steps are longer than the cross-fade's, since the cross-fade goes straight and the
-# walk goes round. Half way the cross-fade shows both digits at once, and the walk shows one shape that is between them.
+# **Answer.** The walk does not leap: its largest step is only about one and a half times as long as its mean step.
+# Its steps are two to three times as long as those of the cross-fade, because the cross-fade goes straight and the
+# walk takes a detour. Half way, the cross-fade shows both digits at once, and the walk shows a single shape between
+# them, though sometimes a smudged one.
 #
-# **Why?** G is a continuous function of z, so equal small steps give small steps. Half way the classifier is less sure in both
-# cases: most pairs of codes are of different kinds, and the codes between two kinds are ones that D never judged. The
-# classifier is also no strict judge of a cross-fade. It is asked which digit it sees, never whether it sees two.
+# **Why?** G is a continuous function of z, and it is nowhere very steep along these walks, so small steps in z give
+# small steps in the image. Half way the classifier is less sure in both cases. Most pairs of codes are of different
+# kinds, and D never judged an image from between two kinds. The classifier is also no strict judge of a cross-fade.
+# It is asked which digit it sees, never whether it sees two.
 
 # %% [markdown]
 # ## 13 · VAE or GAN? And what came after
@@ -1029,33 +1064,34 @@ print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a s
 # | sharpness | means are averages, and blurred | nothing rewards a blur |
 # | coverage | pays for each training image that it misses | may leave out whole classes |
 # | likelihood | a bound, comparable between models | none |
-# | code of a given image | from the encoder | must be searched |
+# | code of a given image | from the encoder | must be searched for |
 # | training | one loss that falls | a game that must be watched |
 #
-# Take a VAE where you need $P(x)$, a code or peace of mind, and a GAN where you need sharp samples in a single pass.
+# Take a VAE where you need an estimate of $P(x)$, a code, or peace of mind. Take a GAN where you need sharp samples
+# in a single pass.
 #
-# The lecture stands at the beginning of the GANs' decade. Wasserstein GANs (Arjovsky et al. 2017) gave D's loss a meaning
-# and a gradient for distributions that do not overlap. Spectral normalization (Miyato et al. 2018) and R1 tamed D. With
-# progressive growing, BigGAN and StyleGAN (Karras et al. 2018, Brock et al. 2019, Karras et al. 2019) the samples became
-# photographs. Then *diffusion models* took over (Sohl-Dickstein et al. 2015, Ho et al. 2020). They learn to
-# remove noise, step by step, with a squared error and without an opponent. Up to weights their loss is an ELBO with many layers
-# of z, so they are relatives of the VAE, and they cover the data better than GANs do (Dhariwal & Nichol 2021). They pay with many passes
-# through the network for one image. The adversarial loss lives on where one pass must do: as a part of the loss of
-# image compressors and of the auto-encoders in which "latent" diffusion works (Esser et al. 2021, Rombach et al. 2022), and for
-# distilling a diffusion model into a few steps (Sauer et al. 2023).
+# The lecture was given at the beginning of the GANs' decade. Wasserstein GANs (Arjovsky et al. 2017) gave D's loss a
+# meaning, and they gave G a gradient even where the distributions do not overlap. Spectral normalization (Miyato et
+# al. 2018) and R1 tamed D. With progressive growing, BigGAN and StyleGAN (Karras et al. 2018, Brock et al. 2019,
+# Karras et al. 2019) the samples came to look like photographs. Then *diffusion models* took over (Sohl-Dickstein et
+# al. 2015, Ho et al. 2020). They learn to remove noise, step by step, with a squared error and without an opponent.
+# Up to the weights of its terms, their loss is an ELBO with many layers of z, so they are relatives of the VAE. They
+# cover the data better than GANs do (Dhariwal & Nichol 2021), but they need many passes through the network for a
+# single image. The adversarial loss lives on as a part of the loss of image compressors, such as the auto-encoders in
+# whose codes "latent" diffusion works (Esser et al. 2021, Rombach et al. 2022). It also helps to distil a diffusion
+# model into a few steps (Sauer et al. 2023).
 
 # %% [markdown]
 # ## 14 · The quiz: real or made?
 #
-# The lecture reports that 21 % of a generator's images were taken for real by people. And by you? Below are eight test digits and
-# eight images of the shipped generator for each class, as the classifier reads it, so that the digit itself gives nothing
-# away. They are asked one at a time. *Pairs* shows two of one digit side by side, one of them real. *Class mode* is for a
-# projector and counts hands.
+# The lecture reports that people took 21 % of a generator's images for real. And you? For each class, the quiz has
+# eight test digits and eight images of the shipped generator. The classifier decides which class an image belongs to,
+# so the choice of digit gives nothing away. The images are shown one at a time. *Pairs* shows two images of the same
+# digit side by side, one of them real. *Class mode* is for a projector and counts hands.
 #
-# **Predict.** What share of the made ones will you take for real? Then answer at least twenty. You have answered enough when the
-# 95 % interval is narrower than 25 points, so that it can tell guessing (50 %) from the lecture's 21 %; the quiz says how many
-# more that takes.
-
+# **Predict.** What share of the made images will you take for real? Then answer at least twenty questions. You have
+# answered enough when the 95 % interval is narrower than 25 points, because it can then tell guessing (50 %) from the
+# lecture's 21 %. The quiz says how many more answers that takes.
 
 # %%
 @torch.no_grad()
@@ -1065,20 +1101,21 @@ def eight_of_each(images):
     return torch.cat([images[read == label][:8] for label in classes])
 
 
-# %% alt="A strip of six pairs of digits side by side; one of each pair is real and one was made by the generator." slideshow={"slide_type": "slide"} slide={"text": "## Real or made? Show of hands"}
+# %% alt="A strip of six pairs of digits. Both digits of a pair are of the same class; one is real, and the other was made by the generator." slideshow={"slide_type": "slide"} slide={"text": "## Real or made? Show of hands"}
 torch.manual_seed(0)
 real_ones = held_out[torch.randperm(len(held_out))[:2000]]
 quiz = Quiz(eight_of_each(real_ones), eight_of_each(made["shipped GAN"]), seed=0)
 quiz
 
 # %% [markdown]
-# **Answer.** Yours. A share alone says little, so there are two. Whoever cannot tell the two kinds apart says "real" equally
-# often to both, and the shares of mistakes then add up to 100 %, whatever their taste for the word. The farther below 100 %
-# they stay, the better you can tell. The intervals show how little two dozen answers of one person say.
+# **Answer.** Yours. One share alone says little, so the quiz gives two: the made images that you took for real, and
+# the real ones that you called made. People who cannot tell the two kinds apart say "real" equally often to both, so
+# their two shares add up to 100 %, however fond they are of the word. The farther your sum lies below 100 %, the
+# better you can tell. The intervals show how little two dozen answers from one person say.
 #
-# The study is most likely that of Salimans et al. (2016). Its abstract gives 21.3 % as people's *error rate*, on small
-# photographs (CIFAR-10). So it is the mean of your two shares that belongs beside it. Of its
-# GAN's MNIST digits the abstract says that people could not tell them from real ones.
+# The study is most likely that of Salimans et al. (2016). Its abstract gives 21.3 % as people's *error rate*, on
+# small photographs (CIFAR-10). So the number to set beside it is the mean of your two shares. The abstract also says
+# that people could not tell the MNIST digits of its GAN from real ones.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1122,13 +1159,13 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or it names the mistake. After the example the
-# check also tries inputs of other sizes, drawn anew each time, and extreme ones.
+# Fill in the steps, run the cell, and then run the check below it. The check says "Correct" or names the mistake.
+# After the example it also tries inputs of other sizes, drawn anew each time, and extreme ones.
 #
-# **1. A flat D.** Write the R1 penalty of section 7 without its weight: half the mean squared slope of D's logit at real images.
-# It is part of D's loss, so it must be differentiable with respect to D's weights: the gradient must itself have a gradient, and a
-# finite one where D is flat. Leave the `.grad` of D's weights alone.
-
+# **1. A flat D.** Write the R1 penalty of section 7 without its weight $\gamma$: half the mean squared slope of D's
+# logit at real images. The penalty is part of D's loss, so it must be differentiable with respect to D's weights. The
+# gradient must therefore itself have a gradient, and a finite one even where D is flat. Leave the `.grad` of D's
+# weights alone.
 
 # %%
 def my_r1_penalty(score, x):
@@ -1145,9 +1182,9 @@ checks.r1_penalty(my_r1_penalty)
 
 
 # %% [markdown]
-# **2. Which classes are missing?** Write the class KL of section 9: the divergence of the shares of the ten classes from equal
-# shares, $\mathrm{KL}(\text{shares} \,\Vert\, \text{uniform})$, in nats. It must be finite also when a class does not occur.
-
+# **2. Which classes are missing?** Write the class KL of section 9: the divergence of the shares of the ten classes
+# from equal shares, $\mathrm{KL}(\text{shares} \,\Vert\, \text{uniform})$, in nats. It must be finite even when a
+# class does not occur.
 
 # %%
 def my_class_kl(labels):
@@ -1162,9 +1199,8 @@ checks.class_kl(my_class_kl)
 
 
 # %% [markdown]
-# **3. Precision.** Write the precision of section 9: the share of made points that lie within the distance from at least one real
-# point to its $k$-th nearest other real point.
-
+# **3. Precision.** Write the precision of section 9: the share of made points that lie within the radius of at least
+# one real point. This radius is the real point's distance to its $k$-th nearest other real point.
 
 # %%
 def my_precision(real, fake, k):
@@ -1180,18 +1216,20 @@ def my_precision(real, fake, k):
 checks.precision(my_precision)
 
 # %% [markdown]
-# **4. Design it.** The collapse of section 7 was cured by a D that sees how different the images of its batch are. Invent another
-# cure, play it on five seeds with `short_game`, and draw it with `figures.matching` beside ours. Before you run it, write
-# down where you expect its points, and which result would make you give the idea up.
+# **4. Design it.** In section 7, a D that sees how different the images of its batch are cured the collapse. Invent
+# another cure, play it on five seeds with `short_game`, and draw it with `figures.matching` beside ours. Before you
+# run it, write down where you expect its points to lie, and which result would make you give up the idea.
 
 # %% [markdown]
 # ## Further reading
 #
-# - Goodfellow et al. 2014, *Generative Adversarial Nets*. The game, its optimum and the two losses of G, in nine pages.
-# - Salimans et al. 2016, *Improved Techniques for Training GANs*. Minibatch discrimination, the inception score, and the study with
-#   people.
-# - Mescheder et al. 2018, *Which Training Methods for GANs do actually Converge?* Why the game circles, and why R1 stops it.
-# - Heusel et al. 2017, *GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium*. Two learning rates, and
-#   the Fréchet distance.
-# - Kynkäänniemi et al. 2019, *Improved Precision and Recall Metric for Assessing Generative Models*. Why one number is not enough.
-# - Prince 2023, *Understanding Deep Learning*, chapters 15 and 18. GANs and diffusion models side by side, with good pictures.
+# - Goodfellow et al. 2014, *Generative Adversarial Nets*. The game, its optimum and both losses of G, in nine pages.
+# - Salimans et al. 2016, *Improved Techniques for Training GANs*. Minibatch discrimination, the inception score, and
+#   the study with people.
+# - Mescheder et al. 2018, *Which Training Methods for GANs do actually Converge?* Why the game circles, and why R1
+#   stops it.
+# - Heusel et al. 2017, *GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium*. Two
+#   learning rates, and the Fréchet distance.
+# - Kynkäänniemi et al. 2019, *Improved Precision and Recall Metric for Assessing Generative Models*. Why one number
+#   is not enough.
+# - Prince 2023, *Understanding Deep Learning*, chapters 15 and 18. GANs and diffusion models, with good pictures.

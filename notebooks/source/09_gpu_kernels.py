@@ -2,17 +2,17 @@
 # # 09 · Inside the GPU
 #
 # After this notebook you will be able to
-# - read a profile, and say where the time of one training step goes;
-# - say why a small network waits, what a graph does about it, and what it cannot do;
-# - place a computation under its roofline: is it limited by arithmetic, by memory, or by waiting?
-# - read a GPU kernel line by line: programs, tiles, masks, and what never goes to memory;
-# - compute a log-sum-exp in one pass, and make random numbers that nobody has to store.
+# - read a profile and say where the time of a training step goes;
+# - explain why a small network waits, what a graph does about it, and what a graph cannot do;
+# - place a computation under its roofline and say whether arithmetic, memory or waiting limits it;
+# - read a GPU kernel line by line: its programs, its tiles, its masks, and what it never writes to memory;
+# - compute a log-sum-exp in one pass, and draw random numbers that nobody has to store.
 #
-# **Prerequisites:** the loss of [VAEs on MNIST](04_vae.ipynb) and a PyTorch training loop. No GPU needed: the kernels run in an
-# interpreter, on small tiles.
+# **Prerequisites:** the loss of [VAEs on MNIST](04_vae.ipynb) and a PyTorch training loop. No GPU needed: the
+# *kernels*, which are functions written for a GPU, run in an interpreter, on small inputs.
 #
 # **Time:** about a minute to run on a laptop with two cores, an hour to work through.
-# **Memory:** you need about 1.2 GB of memory.
+# **Memory:** the run takes 1.1 GB of memory.
 
 # %%
 import os
@@ -61,9 +61,10 @@ seed = 0
 # %% [markdown]
 # ## 1 · One training step
 #
-# We look into a single training step of the plain VAE: images of 784 pixels, one hidden layer of 400 units, z of 20, batches
-# of 128. The step draws a batch, computes the loss and its gradients, and lets Adam move the weights. You have written it
-# several times. Here it is once more, with a label on each part so that a profiler can show them.
+# We look inside a single training step of the plain VAE, with images of 784 pixels, one hidden layer of 400 units, a
+# $z$ of 20 dimensions, and batches of 128. The step draws a batch, computes the loss and its gradients, and lets Adam
+# update the weights. You have written it several times. Here it is once more, with a label on each part for the
+# *profiler*, a tool that records when each operation ran and how long it took.
 
 # %%
 device = pick_device()
@@ -96,9 +97,10 @@ def step(model, optimizer, data, index):
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** How many operations on tensors is this: ten, a hundred, a thousand? Which part takes longest?"}
-# **Predict.** How many separate operations on tensors is this: ten, a hundred, a thousand? Which part takes longest?
+# **Predict.** How many separate operations on tensors does this step take: ten, a hundred, or a thousand? Which part
+# takes longest?
 
-# %% alt="A profile of one step in two rows. Above, the five parts from batch to Adam, of which forward and backward are the widest. Below, many short bars, the matrix products in blue and all other operations in grey, with white gaps." slideshow={"slide_type": "slide"} slide={"text": "## A profile of one step"}
+# %% alt="A profile of one step in two rows. Above, the five parts from batch to Adam, of which backward is the widest and forward comes next. Below, a few wide blue bars for the matrix products and many narrow grey bars for all other operations, with white gaps between them." slideshow={"slide_type": "slide"} slide={"text": "## A profile of one step"}
 model, optimizer = make()
 index = torch.arange(128, device=device)
 profiles = [step_times.profiled(lambda: step(model, optimizer, images, index)) for _ in range(8)]
@@ -121,26 +123,26 @@ assert 50 < len(operations) < 500  # PyTorch's versions differ a little
 assert phases[-1].name == "Adam"
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Somewhat more than a hundred. Forward and backward hold the matrix products. The gaps are bookkeeping."}
-# **Answer.** The step consists of somewhat more than a hundred operations. Forward and backward take most of the time, because
-# they hold the matrix products.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A little more than a hundred. Backward takes longest, then forward. The gaps are bookkeeping."}
+# **Answer.** It takes a little more than a hundred operations. Backward takes longest, followed by forward, because
+# these two parts contain all the matrix products.
 #
-# Each bar of the lower row is one operation. PyTorch looks at types and shapes, finds the function for this device, asks for
-# memory, and starts the function. On a CPU the function then runs in the same place. On a GPU it is *launched*: it is put
-# into a queue, and Python goes on to the next one. The white gaps are Python and PyTorch's own bookkeeping.
+# Each bar of the lower row is one operation. PyTorch looks at types and shapes, finds the function for this device,
+# allocates memory, and starts the function. A CPU runs it on the spot, and Python waits until it is done. On a GPU
+# the function is *launched*: it is put into a queue, and Python goes on to the next one. The white gaps are
+# bookkeeping by Python and PyTorch.
 #
-# **Why does it matter?** A CPU is slow at multiplying, so matrix products fill much of the picture, and the gaps hardly hurt. Now
-# imagine every coloured bar a hundred times shorter, and the gaps as they are. That is a GPU.
+# **Why does it matter?** A CPU is slow at multiplying, so matrix products fill much of the picture, and the gaps do
+# little harm. Now imagine that every bar is a hundred times shorter, while the gaps stay as they are. That is a GPU.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Small networks wait\n\nHow long does an operation take that has nothing to do?\n\n**Predict.** A network with 4 hidden units has less than a hundredth of the weights of one with 1,024. Is its step a hundred\ntimes as fast?"}
 # ## 2 · Small networks wait
 #
-# How long does an operation take that has nothing to do? And when is a network small? We need no GPU to see it. We take
-# smaller images (8×8), small batches, and networks of different widths.
+# How long does an operation take if it has nothing to do? And when does a network count as small? We need no GPU to
+# find out, only smaller images (8×8), small batches, and networks of different widths.
 #
-# **Predict.** A network with 4 hidden units has less than a hundredth of the weights of one with 1,024. Is its step a hundred
-# times as fast?
-
+# **Predict.** A network with 4 hidden units has less than a hundredth of the weights of a network with 1,024. Is its
+# step a hundred times as fast?
 
 # %%
 def microseconds(jobs, repeats):
@@ -162,7 +164,7 @@ jobs = {width: partial(step, *pair, small, few) for width, pair in pairs.items()
 by_width = microseconds(jobs, repeats)
 
 # %% [markdown]
-# For comparison we time the smallest operation that there is, adding 1 to a single number, and multiply by the number of
+# For comparison we time the smallest operation there is, adding 1 to a single number, and multiply by the number of
 # operations in a step.
 
 # %%
@@ -181,7 +183,7 @@ print(
     f"an operation that does nothing takes {per_operation:.2f} µs, {len(operations)} of them {floor:,.0f} µs"
 )
 
-# %% alt="Microseconds of a step against the number of hidden units, both axes logarithmic: nearly level for narrow networks, then rising. A dashed line for as many operations that do nothing lies below the level part." slideshow={"slide_type": "slide"} slide={"text": "## Left of the bend, smaller is no faster"}
+# %% alt="Microseconds per step against the number of hidden units, both axes logarithmic: nearly level for narrow networks, then rising. A dashed line for the same number of operations that do nothing lies below the level part." slideshow={"slide_type": "slide"} slide={"text": "## Left of the bend, smaller is no faster"}
 figures.step_by_width(by_width, floor)
 
 # %%
@@ -197,11 +199,13 @@ assert (
 )  # doing nothing as often is no slower; ½ because a busy machine may err
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** No, by far: the time is what it takes to *say* what to do, not to do it."}
-# **Answer.** No, by far. Left of the bend a smaller network is no faster: the time is what it takes to *say* what to do, not
-# to do it.
+# **Answer.** No, not remotely. The wide network has 207 times as many weights, but its step takes only a little
+# longer, as the line above shows. Left of the bend, shrinking the network does not make it faster: the time is spent
+# on *saying* what to do, not on doing it.
 #
-# But the dashed line explains only a part of the level stretch. A CPU launches nothing, so what is the rest? We time the
-# narrowest network in pieces: forward without a record for backward, forward with it, forward and backward, and the whole step.
+# The dashed line explains only part of the level stretch, however. A CPU launches nothing, so what is the rest? We
+# time the narrowest network in pieces: forward without keeping a record for backward, forward with that record,
+# forward and backward together, and the whole step.
 
 # %%
 narrow, its_optimizer = pairs[widths[0]]
@@ -224,7 +228,7 @@ def forward_and_backward():
     forward().backward()
 
 
-# %% alt="Four bars, each beginning where the last one ends: forward and loss, recording them for backward, backward, and batch with Adam and labels, with the microseconds of each beside it."
+# %% alt="Four bars, each beginning where the last one ends: forward and loss, recording them for backward, backward, and batch with Adam and labels. The microseconds stand beside each; recording takes the least time by far."
 pieces = {"only": forward_only, "recorded": forward, "backward": forward_and_backward}
 pieces["step"] = partial(step, narrow, its_optimizer, small, few)
 found = microseconds(pieces, repeats)
@@ -237,33 +241,36 @@ parts = {
 figures.parts_of_a_step(parts)
 
 # %% [markdown]
-# The rest is bookkeeping. Autograd notes each operation, with what backward will need, and later walks through its notes;
-# modules call their hooks; memory is asked for and given back; the optimizer collects its tensors; and the labels for the
-# profiler cost something too. On a GPU a launch of a few microseconds comes on top of it.
+# The rest is mostly bookkeeping. Autograd records each operation together with what backward will need, and later
+# walks back through its records. Modules look for hooks, memory is allocated and freed, the optimizer collects its
+# tensors, and even the labels for the profiler cost something. On a GPU each operation also has to be launched, which
+# takes a few microseconds more.
 #
-# Where the bend lies depends on the machine. The step of section 1 needs about half a billion multiplications and
-# additions. A processor that does $10^{13}$ of them a second would need 50 µs, while going through the operations one
-# by one takes Python some hundred microseconds and more. On such a machine the plain VAE is a small network.
+# Where the bend lies depends on the machine. The step of section 1 needs about 0.4 billion multiplications and
+# additions. A processor that does $10^{13}$ of them a second would be done in about 40 µs, while Python needs several
+# hundred microseconds to go through the operations one by one. On such a machine the plain VAE is a small network.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Numbers should not travel\n\nAn A100 could do fifty operations in the time in which it reads *one* number from its memory.\n\n**Predict.** We add 1 to all numbers of an array. How does the speed, in bytes a second, change as it grows from a hundred\nnumbers to sixteen million?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Numbers should not travel\n\nAn A100 could do fifty operations in the time in which it reads *one* number from its memory.\n\n**Predict.** We add 1 to all numbers of an array. How does the speed, in bytes a second, change as it grows from 64\nnumbers to sixteen million?"}
 # ## 3 · Memory, or why numbers should not travel
 #
-# A processor computes on its *registers* only. Everything else must travel, and the farther away a number lies, the slower
-# it comes. This is the *memory hierarchy*. For one GPU, NVIDIA's A100 with 40 GB, its white paper (NVIDIA 2020) says:
+# A processor computes only with the numbers in its *registers*. All others have to travel there, and the farther away
+# a number lies, the longer that takes. This is the *memory hierarchy*. The table shows it for one GPU, NVIDIA's A100
+# with 40 GB, according to its white paper (NVIDIA 2020). This GPU consists of 108 *multiprocessors*, and each of them
+# runs many *programs*, which section 5 explains.
 #
 # | where | how much | who sees it |
 # |---|---|---|
-# | registers | 256 kB in each of 108 multiprocessors | the program that holds them |
+# | registers | 256 kB in each multiprocessor | the program that holds them |
 # | L1 cache and shared memory | 192 kB in each multiprocessor | the programs that run there |
-# | L2 cache | 40 MB | all of them |
-# | the GPU's memory | 40 GB, at 1,555 GB/s | all of them |
-# | the computer's memory | behind PCIe, at most 32 GB/s each way | all of them, by copying |
+# | L2 cache | 40 MB | all programs |
+# | the GPU's memory | 40 GB, at 1,555 GB/s | all programs |
+# | the computer's memory | behind PCIe, at most 32 GB/s each way | all programs, by copying |
 #
-# It computes 19.5 · 10¹² float32 operations a second. So in the time in which it reads *one* number of 4 bytes from its
-# memory, it could do fifty operations. A CPU has the same hierarchy, with other figures. We can see it: add 1 to all
-# numbers of an array in place, and count the bytes that were read and written in a second.
+# This GPU computes up to $19.5 \cdot 10^{12}$ float32 operations a second. In the time that it takes to read *one*
+# number of 4 bytes from its memory, it could do fifty operations. A CPU has the same hierarchy with other figures. To
+# see it, we add 1 to all numbers of an array in place, and count the bytes read and written in a second.
 #
-# **Predict.** How will the speed change as the array grows from a hundred numbers to sixteen million?
+# **Predict.** How will the speed change as the array grows from 64 numbers to sixteen million?
 
 # %%
 arrays = {2**k: torch.zeros(2**k) for k in range(6, largest + 1, 2)}
@@ -271,23 +278,28 @@ jobs = {n: partial(array.add_, 1) for n, array in arrays.items()}
 times = microseconds(jobs, rounds)
 speeds = {4 * n: 8 * n / us / 1e3 for n, us in times.items()}  # bytes: GB/s; each number is read and written
 
-# %% alt="GB moved in a second against the size of the array, both axes logarithmic: a straight rise for small arrays, a summit where they fit into the caches, and a lower level for the largest." slideshow={"slide_type": "slide"} slide={"text": "## Up, over a summit, and down"}
+# %% alt="GB moved in a second against the size of the array, both axes logarithmic: a steep rise for small arrays that flattens out, and nearly the same level for all arrays above 1 MB." slideshow={"slide_type": "slide"} slide={"text": "## Up, and then level"}
 figures.bandwidth(list(speeds), list(speeds.values()))
 bytes_per_second = 1e9 * list(speeds.values())[-1]
 print(f"the largest array: {bytes_per_second / 1e9:.1f} GB/s; at the summit: {max(speeds.values()):.1f} GB/s")
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Small arrays wait to be started, middling ones fit into a cache, and the largest come from memory."}
-# **Answer.** It rises, and then it falls. Small arrays wait for the operation to be started, as in section 2. Arrays that fit
-# into a cache are moved quickly. The largest must come from memory, and that is the speed that counts for large models.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Small arrays wait to be started. On many machines the speed falls again at the end, where arrays leave the cache."}
+# **Answer.** It rises steeply and then levels off. On many machines it falls again at the end.
+#
+# **Why?** Small arrays wait for the operation to be started, as in section 2. Arrays that fit into a cache can move
+# at the cache's speed. The largest must come from memory, and their speed is the one that counts for large models.
+# Where memory is much slower than the caches, the curve has a clear summit. In our run it hardly had one.
 
 # %% [markdown]
 # ### Neighbours should read neighbours
 #
-# Memory is never read one number at a time. A CPU fetches *lines* of 64 bytes, a GPU *sectors* of 32. A GPU computes in *warps*
-# of 32 lanes that do the same instruction at once. If its lanes ask for neighbouring numbers, a few sectors serve all: the
-# reads are *coalesced*. Now let lane i read number s·i instead, with a *stride* s.
+# Memory is never read one number at a time. A typical CPU fetches *lines* of 64 bytes, and a GPU fetches *sectors* of
+# 32. A GPU computes in *warps* of 32 *lanes*. Each lane works on a number of its own, and all of them carry out the
+# same instruction at once. If the lanes of a warp ask for neighbouring numbers, a few sectors serve them all, and the
+# reads are *coalesced*. Now suppose that lane $i$ reads number $s \cdot i$ instead, with a *stride* $s$.
 #
-# **Predict.** A warp reads 32 numbers of 4 bytes with stride s. How many sectors must come? From which stride on does it get no worse?
+# **Predict.** A warp reads 32 numbers of 4 bytes with stride $s$. How many sectors must be fetched? At which stride
+# does it stop getting worse?
 
 # %%
 steps_apart = (1, 2, 4, 8, 16, 32)
@@ -299,31 +311,33 @@ views = {s: arrays[2**largest][::s] for s in steps_apart}  # every s-th number o
 times = microseconds({s: view.sum for s, view in views.items()}, rounds)
 nanoseconds = [1e3 * us / len(views[s]) for s, us in times.items()]  # for each number that is read
 
-# %% alt="Two panels against the stride. Left, counted: the sectors of a warp rise from 4 to 32 at stride 8 and stay there. Right, measured on the CPU: the time for each number read rises with the stride."
+# %% alt="Two panels against the stride. Left, counted: the sectors of a warp rise from 4 at stride 1 to 32 at stride 8 and stay there. Right, measured on the CPU: the time for each number read rises with the stride."
 figures.strides(steps_apart, sectors, nanoseconds)
 del arrays, jobs, views  # 67 MB
 
 # %% [markdown]
-# **Answer.** Four sectors serve a warp that reads neighbours. From a stride of eight on each lane needs a sector of its own, and
-# seven eighths of what travels is thrown away. The CPU shows the same with its own lines: each number read costs more and
-# more, up to the stride at which it fills a line of its own, sixteen.
+# **Answer.** Four sectors serve a warp that reads neighbours. From a stride of 8 on, each lane needs a sector of its
+# own, so 32 must be fetched, and seven eighths of what travels is thrown away. On the CPU, too, a number costs more
+# to read as the stride grows. If only lines counted, the cost would stop rising at a stride of 16, where each number
+# needs its own line. It may go on rising, because it also depends on how well the CPU guesses the next line.
 #
-# So it matters along which axis a kernel's lanes lie. In ours they will lie along the pixels of one image, which are
-# neighbours in memory.
+# This is why it matters along which axis a kernel's lanes lie. In our kernels they will lie along the pixels of one
+# image, which are neighbours in memory.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The roofline\n\nWith the *intensity* $I$, operations for each byte moved, a computation does at most\n\n$$\\min(\\text{peak}, \\; I \\cdot \\text{bandwidth})$$\n\n**Predict.** Adding two arrays: $I = 1/12$. The product of $n \\times n$ matrices: $I = n/6$. Which is limited by memory?\nWhere do small matrices lie?"}
 # ### The roofline
 #
-# How fast can a computation be? It must do its operations and it must move its bytes, and the two can overlap at best. With
-# the *intensity* $I$, the operations for each byte moved, it does at most
+# How fast can a computation be? It must do its operations and it must move its bytes, and at best it does both at the
+# same time. Let the *intensity* $I$ be its operations for each byte moved, *peak* the operations that the processor
+# can do in a second, and *bandwidth* the bytes that memory can deliver in a second. Then the computation does at most
 #
 # $$ \min(\text{peak}, \; I \cdot \text{bandwidth}) $$
 #
-# operations a second. This is the *roofline* (Williams, Waterman & Patterson 2009). Adding two arrays does one operation for
-# twelve bytes, $I = 1/12$. The product of two $n \times n$ matrices does $2n^3$ operations on $3n^2$ numbers of four
-# bytes, $I = n/6$.
+# operations a second. This is the *roofline* (Williams, Waterman & Patterson 2009). Adding two arrays takes one
+# operation for every twelve bytes, so $I = 1/12$. The product of two $n \times n$ matrices takes $2n^3$ operations on
+# $3n^2$ numbers of four bytes, so $I = n/6$.
 #
-# **Predict.** Which of the two is limited by memory? Where will small matrices lie?
+# **Predict.** Which of the two is limited by memory? Where under the roof will small matrices lie?
 
 # %%
 sides = (16, 64, 256, 1024)
@@ -351,25 +365,28 @@ figures.roofline(points, max(speed), bytes_per_second)
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Adding, by memory; large products, by arithmetic; small ones, by waiting."}
-# **Answer.** Adding is limited by memory, and no faster arithmetic would help it. Large matrix products are limited by
-# arithmetic. Small ones lie far below both: they wait to be started. (A point may lie above the sloping part if its numbers are
-# in a cache already.)
+# **Answer.** Adding is limited by memory, and faster arithmetic would not help it. Large matrix products are limited
+# by arithmetic, and the fastest of them serves as this machine's peak. The smallest product lies far below the roof,
+# because it mostly waits to be started. (A point may lie above the sloping part if its numbers are in a cache
+# already.)
 #
-# The three ways to be slow have three cures. Waiting is cured by a *graph*, moving by a *fused kernel*, and
-# arithmetic by a better processor or a smaller network.
+# There are three ways to be slow, and each has its cure. A *graph* cures waiting (section 4), and a *fused kernel*
+# cures moving (section 5). For arithmetic there is only a better processor or a smaller network.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Say it once: a graph\n\nRecord the list of operations and addresses, and let the machine play it: one launch for all.\n\n- A new batch is *copied into* the old one\u2019s memory.\n- What Python did while recording happens never again."}
 # ## 4 · Say it once: a graph
 #
-# If every step is the same list of operations, record the list, and let the machine play it. This is a *CUDA graph*: one
-# launch for all. The list holds operations and addresses of memory, nothing else. Therefore
-# - a new batch must be *copied into* the memory of the recorded one;
-# - what Python did while recording (an `if`, a print, a learning rate that is a Python number) happens never again;
-# - random numbers must come from a generator that the replay moves on.
+# If every step is the same list of operations, we can record the list and let the machine play it back. This is a
+# *CUDA graph*: a single launch starts all the operations. The list holds operations and addresses in memory, and
+# nothing else. Three things follow.
+# - A new batch must be *copied into* the memory of the recorded one.
+# - Whatever Python did during the recording (an `if`, a print) does not happen again, and a learning rate that is a
+#   Python number keeps its recorded value.
+# - Random numbers must come from a generator that each replay advances.
 #
-# A CUDA graph needs a GPU, but we can build one to look at. The recorder below notes each operation that PyTorch runs, and can
-# do them again on the same memory. It makes nothing faster, because it still starts them one by one.
-
+# A CUDA graph needs a GPU, but we can build an imitation to look at. The recorder below notes each operation that
+# PyTorch runs, and it can repeat them on the same memory. It saves no time, because it still starts the operations
+# one by one.
 
 # %%
 class Recorder(TorchDispatchMode):
@@ -394,9 +411,8 @@ class Recorder(TorchDispatchMode):
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Twenty ordinary steps; and one recorded step with nineteen replays. Are the weights equal?"}
-# **Predict.** We train twice from the same seed: twenty ordinary steps, and one recorded step with nineteen replays. Will the weights be
-# equal? Will each replay draw noise of its own?
-
+# **Predict.** We train twice from the same seed, once with twenty ordinary steps, and once with one recorded step and
+# nineteen replays. Will the weights be equal? Will each replay draw noise of its own?
 
 # %%
 def train_twenty(recorded):
@@ -427,10 +443,11 @@ assert apart == 0 and losses == eager_losses  # the same operations in the same 
 assert len(set(losses)) == 20
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** Yes, and every replay draws its own noise."}
-# **Answer.** The weights agree to the last bit, and every replay draws its own noise.
+# **Answer.** Yes to both. The weights agree to the last bit. So do the losses, and since each ordinary step draws
+# fresh noise, each replay must have drawn the same fresh noise.
 #
-# **Why?** The replay does the same operations in the same order, on the same memory, with the same random number generator.
-# Nothing in the arithmetic has changed.
+# **Why?** The replay does the same operations in the same order, on the same memory, with the same random number
+# generator. Nothing in the arithmetic has changed.
 
 # %%
 are_views = sum(function.is_view for function, *_ in recorder.calls)
@@ -439,22 +456,23 @@ print(
 )
 
 # %% [markdown]
-# These are more calls than section 1 counted operations. The profile shows an operation and all that it calls as one bar. The
-# recorder stands further inside, where a `linear` is two calls (a transposed view, and a product with addition), and it also notes
-# the labels of the five parts.
+# That is more than the number of operations in section 1, because the two count differently. The profile shows an
+# operation and everything it calls as one bar. The recorder sits deeper inside PyTorch, where a `linear` is two calls
+# (a transposed view, and a product with an addition). It also notes the labels of the five parts.
 #
-# In the course's loop a graph is one word: `run.train(update, epochs, graph=True)`. The first three steps run as usual, the fourth is
-# recorded, and all others of full size are replays. What cannot be recorded runs as before, and a sentence says why. An
-# example is `.item()`, which waits for the GPU in the middle of the step.
+# In the course's loop a graph takes one argument: `run.train(update, epochs, graph=True)`. The first three steps run
+# as usual, the fourth is recorded, and all later steps with a full batch are replays. An update that cannot be
+# recorded runs as before, and a message says why. A typical culprit is `.item()`, which waits for the GPU in the
+# middle of the step.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do it at once: a kernel\n\nA graph removes the waiting. Each operation still reads its input from memory and writes its output there.\n\n**Predict.** From the logits to the loss and back: how often is an array of their size read or written? The least is 3."}
 # ## 5 · Do it at once: a kernel
 #
-# A graph removes the waiting between operations. What remains is that each of them reads its input from memory and writes its
-# output there, for the next one to read again.
+# A graph removes the waiting between operations. But each operation still reads its input from memory and writes its
+# output there, only for the next one to read it again.
 #
-# **Predict.** From the decoder's logits to the loss, and back to the gradient with respect to the logits: how many times is an array of
-# the logits' size read or written?
+# **Predict.** We go from the decoder's logits to the loss, and back to the gradient with respect to the logits. How
+# many times is an array of the logits' size read or written?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Passes over memory", "show": "output"}
 logits = (3 * torch.randn(128, 784)).requires_grad_()
@@ -474,23 +492,30 @@ print(f"{moved} times; the least is 3: each logit and each pixel read once, each
 assert moved >= 9  # three times the least or more: it depends on how softplus is written
 
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** Several times more often than needed. Fewer passes are the only way to be faster."}
-# **Answer.** Several times more often than needed. For each logit there are about a dozen operations to do. With three passes of four
-# bytes that is an intensity of 1, and with more passes it is less: far down on the slope of the roofline. Fewer passes are the only
-# way to be faster.
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** In our run 25 times. Fewer passes are the only way to be faster."}
+# **Answer.** In our run 25 times, where 3 would do, because each operation reads its inputs and writes its result.
+# (The count depends on how your version of PyTorch computes $\log(1 + e^a)$.)
 #
-# A *kernel* is a function that we write for the GPU itself. It can read a logit and a pixel once, do everything in registers, and
-# write the gradient. The GPU runs it many times at once, and each of these runs is a *program*. All programs have the same
-# text. What differs is their number, `tl.program_id`, and from it each program finds its share of the work, its *tile*. Nobody
-# says in which order they run. The language is Triton (Tillet et al. 2019), a Python that is compiled for the GPU.
+# Each logit takes about a dozen operations. With three passes of four bytes that is an intensity of 1, and with more
+# passes it is lower still, which is well down the slope of the A100's roofline. The only way to be faster is to make
+# fewer passes.
 #
-# Our tile is 16 pixels of one image. Read the kernel line by line:
-# - A tensor arrives as a *pointer*, the address of its first number. `logits + at` are 16 addresses, neighbours in memory.
-# - 37 pixels do not divide into tiles of 16. The last tile hangs over the edge. `inside` is the *mask*: what is masked is
-#   neither read nor written.
-# - $\log(1 + e^a)$ is computed as $\max(a, 0) + \log(1 + e^{-|a|})$, because $e^{500}$ is no number.
-# - A masked lane still takes part in the arithmetic, so it is set to 0 before the sum.
-
+# A *kernel* is a function that runs on the GPU itself. PyTorch has ready-made kernels for its operations, but we can
+# write our own. Ours reads a logit and a pixel once, does everything in registers, and writes the gradient. Such a
+# kernel is called *fused*, because it does the work of many.
+#
+# The GPU runs the kernel many times at once, and each of these runs is a *program*. All programs execute the same
+# code. They differ only in their number, `tl.program_id`, from which each works out its share of the data, its
+# *tile*. They may run in any order. Our language is Triton (Tillet et al. 2019), a dialect of Python that is compiled
+# for the GPU.
+#
+# Our images here have 37 pixels, and a tile is 16 pixels of one image. Read the kernel line by line:
+# - A tensor arrives as a *pointer*, the address of its first number. `logits + at` stands for 16 neighbouring
+#   addresses.
+# - 37 is not a multiple of 16, so the last tile hangs over the edge of the image. `inside` is the *mask*: where it is
+#   False, nothing is read and nothing is written.
+# - $\log(1 + e^a)$ is computed as $\max(a, 0) + \log(1 + e^{-|a|})$, because $e^{500}$ would overflow to infinity.
+# - A masked lane still takes part in the arithmetic, so its term is set to 0 before the sum.
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## A kernel, line by line", "show": "code", "lines": "3-10, 11-13"}
 @kernels.jit
@@ -510,8 +535,8 @@ def reconstruction_kernel(logits, x, nats, d_logits, who, D, tiles, BLOCK: tl.co
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Four images of 37 pixels, tiles of 16. Which program writes pixel 20 of the last image?"}
-# The square brackets of the call hold the *grid*, 4 × 3 programs. Before they run, all results are set to NaN, so that a
-# pixel that nobody wrote would show.
+# The square brackets of the call hold the *grid*, here 4 × 3 programs. Before they run, both results, the nats and
+# the gradient, are filled with NaN, so that a pixel that nobody wrote would show.
 #
 # **Predict.** Which program writes pixel 20 of the last image?
 
@@ -539,12 +564,11 @@ if kernels.triton:
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Program 10: $3 \\cdot 3 + 1$.\n\n---\n\n## Without the mask\n\n37 pixels do not divide into tiles of 16.\n\n**Predict.** Leave the mask out. Where do the numbers of a tile that hangs over the edge go?"}
-# **Answer.** Program 10: the last image is row 3, and pixel 20 lies in its second tile, so the number is 3 · 3 + 1. Together
-# the twelve programs have computed $-\log P$ of each image and the gradient with respect to each logit, and the check says that both
-# are right.
+# **Answer.** Program 10 does. The last image is row 3, and each row has three tiles. Pixel 20 lies in tile 1,
+# counting from 0, so the number is $3 \cdot 3 + 1$. Together the twelve programs have computed $-\log P$ of each
+# image and the gradient with respect to each logit, and the check confirms that both are right.
 #
-# **Predict.** Now leave the mask out. Where do the numbers of a tile that hangs over the edge go?
-
+# **Predict.** Now leave out the mask. Where do the numbers go that a tile writes beyond the edge?
 
 # %%
 @kernels.jit
@@ -554,7 +578,7 @@ def count_kernel(count, D, MASKED: tl.constexpr, BLOCK: tl.constexpr):
     tl.atomic_add(count + tl.program_id(0) * D + pixel, 1, mask=inside)
 
 
-# %% alt="Two grids of counts, one row an image and one row below that belongs to no image. With the mask each place of an image was written once. Without it the first places of the next rows were written twice, and so were places of the row that is no image's." slideshow={"slide_type": "slide"} slide={"text": "## Memory knows no rows"}
+# %% alt="Two grids of counts, with one row for each image and one row below that belongs to no image. With the mask, each place of an image was written once, and the row below never. Without it, the first eleven places of images 1 to 3 were written twice, and those of the row below once." slideshow={"slide_type": "slide"} slide={"text": "## Memory knows no rows"}
 counted = {}
 for title, masked in {"with the mask": True, "without the mask": False}.items():
     counted[title] = torch.zeros(n + 1, D, dtype=torch.int32)  # one row more than there are images
@@ -570,24 +594,25 @@ if kernels.triton:
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Into the next image, and the last ones into memory that belongs to somebody else."}
-# **Answer.** They go into the next image, and the last ones into memory that belongs to somebody else.
+# **Answer.** They go into the next image, and those of the last image go into memory that belongs to somebody else.
 #
-# **Why?** Memory knows no rows. Behind the last pixel of one image comes the first of the next. Which of two programs wins a place
-# is a matter of chance on a GPU. Here, where they run one after the other, the result may even be right: such a mistake shows on
-# another machine.
+# **Why?** Memory knows no rows. The last pixel of one image is followed by the first pixel of the next, so two
+# programs now write to the same place. On a GPU it is a matter of chance which of them wins. Here the programs run
+# one after the other, so the result may even be right, and the mistake shows only on another machine.
 
 # %% [markdown]
 # ### The course's kernel
 #
-# The kernel in `course_lib/kernels/elbo.py` follows the same idea, for whole images and with the KL. It differs in three ways.
-# - One program walks over all tiles of its image, so that the sums never leave the registers.
-# - It computes $\log(1 + s)$ so that a small $s$ is not lost beside the 1 (Kahan's way).
-# - Forward already writes the gradients, for the usual loss: the mean over the images, with its factor 1/N. Backward launches a
-#   second kernel. It compares the factor that really arrives with 1/N and writes the gradients anew only where they differ.
+# The kernel in `course_lib/kernels/elbo.py` follows the same idea, for whole images and with the KL. It differs in
+# three ways.
+# - One program walks over all tiles of its image, so that the running sums never leave the registers.
+# - It computes $\log(1 + s)$ in such a way that a small $s$ is not lost beside the 1 (a trick of Kahan's).
+# - Its forward pass already writes the gradients for the usual loss, which is the mean over the images, with its
+#   factor $1/N$. Backward launches a second kernel, which compares the factor that actually arrives with $1/N$ and
+#   rewrites the gradients only where they differ.
 #
-# Does such a kernel change the answer? We compare it with the course's plain functions, for the mean as the loss and for
-# another loss, a weighted sum.
-
+# Does such a kernel change the answer? We compare it with the course's plain functions for two losses, the mean over
+# the images and a weighted sum.
 
 # %%
 def terms_and_gradients(function, weight):
@@ -612,14 +637,15 @@ for name, weight in {"mean": torch.full((3,), 1 / 3), "weighted sum": torch.tens
 assert max(kernel_errors.values()) < 1e-5  # float32 has 6e-8 a number; sums go in another order
 
 # %% [markdown]
-# **Answer.** It does not: what differs is the rounding of float32, because the sums go in another order.
+# **Answer.** No. The results differ only by the rounding of float32, because the sums are taken in another order.
 
 # %% [markdown]
 # ## 6 · Noise that nobody stores
 #
-# In $z = \mu + \sigma e$ the gradient with respect to $\sigma$ needs the $e$ of the forward pass, so PyTorch keeps it in memory. A
-# kernel can do without. Its random numbers are a *function*: number $i$ of seed $s$ follows from $i$ and $s$ alone, by
-# ten rounds of multiplying and mixing (Philox; Salmon et al. 2011). Whoever knows the seed can make $e$ again, in any order.
+# In $z = \mu + \sigma e$ the gradient with respect to $\sigma$ needs the $e$ of the forward pass, so PyTorch keeps it
+# in memory. A kernel can do without, because its random numbers are a *function*. Number $i$ of seed $s$ follows from
+# $i$ and $s$ alone, by ten rounds of multiplying and mixing (Philox; Salmon et al. 2011). Whoever knows the seed can
+# compute $e$ again, in any order.
 
 # %%
 mu, logvar = torch.zeros(8, 20), torch.zeros(8, 20, requires_grad=True)
@@ -632,10 +658,12 @@ print(f"the noise made again in backward differs from that of forward by {noise_
 assert noise_error < 1e-6  # float32
 
 # %% [markdown]
-# The same trick draws a batch: one byte a pixel comes in, 0 or 1 goes out, and the random number in between is never in memory.
-# PyTorch's integers can compute Philox too, so the kernel and the plain function draw the *same* pixels.
+# The same trick draws a batch. One byte per pixel comes in, a 0 or a 1 goes out, and the random number in between is
+# never in memory. PyTorch can compute Philox too, with integer tensors, so the kernel and the plain function draw the
+# *same* pixels.
 #
-# **Predict.** On the left is a digit, then come three draws of it. What is the mean of two hundred draws?
+# **Predict.** The next figure shows a digit and three random draws of it. What will the mean of two hundred draws
+# look like?
 
 # %%
 byte_image, first = digits.images[:1].cpu(), torch.tensor([0])
@@ -644,7 +672,7 @@ by_function = kernels.gather_binarize_twin(byte_image, first, seed)
 with kernels.twins():  # the interpreter would take long for two hundred
     draws = kernels.gather_binarize(byte_image, first.expand(200), seed).view(200, 28, 28)
 
-# %% alt="A grey digit, three black and white draws of it with ragged edges, and the mean of two hundred draws, which looks like the grey digit again."
+# %% alt="A grey digit, three black-and-white draws of it with ragged edges, and the mean of two hundred draws, which looks like the grey digit again."
 grey = byte_image[0] / 255
 sheet = torch.stack([grey, *draws[:3], draws.mean(0)])
 figures.digits_in_a_row(sheet, ["the digit", "a draw", "another", "a third", "mean of 200"])
@@ -655,7 +683,8 @@ assert torch.equal(by_kernel, by_function)  # bit by bit
 assert (grey - draws.mean(0)).abs().max() < 0.16
 
 # %% [markdown]
-# **Answer.** It is the grey digit again, because each pixel is drawn with its grey level as the probability.
+# **Answer.** It looks like the grey digit again, because the probability that a pixel is drawn white is its grey
+# level.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A sum too large to write down\n\n$$\\log P(x) = \\log \\sum_k \\exp\\left(\\log w_k + \\log N(x \\mid \\mu_k, \\Sigma_k)\\right)$$\n\nA kernel makes a tile of the matrix, uses it, and forgets it: keep the largest *so far*, and rescale."}
 # ## 7 · A sum too large to write down
@@ -664,9 +693,10 @@ assert (grey - draws.mean(0)).abs().max() < 0.16
 #
 # $$ \log P(x) = \log \sum_k \exp\left(\log w_k + \log N(x \mid \mu_k, \Sigma_k)\right) $$
 #
-# for $N$ points and $K$ components. At $N = 60{,}000$ and $K = 512$ the matrix of log-densities takes 123 MB in float32, and the
-# responsibilities as much again. A kernel makes a tile of the matrix, uses it, and forgets it. But a sum of exponentials needs
-# the largest term first, or `exp` underflows to 0. How can we subtract a maximum that is known only at the end?
+# for $N$ points and $K$ components. At $N = 60{,}000$ and $K = 512$ the matrix of log-densities takes 123 MB in
+# float32, and the responsibilities take as much again. A kernel computes one tile of the matrix, uses it, and forgets
+# it. But the largest term has to be subtracted before the exponentials are summed, or `exp` underflows to 0. How can
+# we subtract a maximum that is known only at the end?
 
 # %%
 k, d, tile_size = 40, 50, 4
@@ -678,12 +708,12 @@ joint = em.log_joint(points[500:501], *parameters, "diag")[0]  # (K,), of one di
 print(f"exp first: Σ exp = {joint.exp().sum()}; the terms lie near {joint.median():.0f} nats")
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each tile adds something positive to the total, which is relative to the largest so far. Can this total fall?"}
-# Keep the largest *so far*. When a tile brings a larger one, the total up to here was taken relative to the old one, so
-# multiply it by exp(old − new). This one line (Milakov & Gimelshein 2018) is also why long contexts fit into a language model's
-# memory (Dao et al. 2022).
+# We keep the largest term *so far*, and the total is relative to it. When a tile brings a larger term, we multiply
+# the total by $\exp(\text{old} - \text{new})$. This one line (Milakov & Gimelshein 2018) is also part of the reason
+# why long contexts fit into a language model's memory (Dao et al. 2022).
 #
-# **Predict.** Take one digit, 40 components and tiles of 4. Each tile adds something positive to the total, which is relative
-# to the largest so far. Can this total fall?
+# **Predict.** Take one digit, 40 components and tiles of 4. Each tile adds something positive to the total, which is
+# relative to the largest term so far. Can this total fall?
 
 # %%
 top, total = torch.tensor(-torch.inf), torch.tensor(0.0)
@@ -696,7 +726,7 @@ for part in joint.split(tile_size):
     totals.append(total)
 log_px = float(top + total.log())
 
-# %% alt="Left, forty log-densities as grey dots, the largest so far as a staircase, and the log-sum-exp so far, which rises to the dotted line of log P(x). Right, the total relative to the largest so far: it rises, and falls where a larger term came, marked by squares." slideshow={"slide_type": "slide"} slide={"text": "## The running maximum"}
+# %% alt="Left, forty log-densities as grey dots, the largest so far as a staircase, and the log-sum-exp so far, which rises to the dotted line of log P(x). Right, the total relative to the largest so far. Four squares mark where a larger term came; at two of them the total falls." slideshow={"slide_type": "slide"} slide={"text": "## The running maximum"}
 tops, totals = torch.stack(tops), torch.stack(totals)
 figures.running_maximum(joint, tile_size, tops, totals)
 print(
@@ -708,14 +738,15 @@ assert joint.exp().sum() == 0  # underflow: float32 ends near exp(−104)
 assert abs(log_px - float(joint.logsumexp(0))) < 1e-3  # float32 resolves 3e-5 at 350
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes: when the unit grows, all that was added before counts less."}
-# **Answer.** Yes, it can fall, although log Σ exp so far never does.
+# **Answer.** Yes. Here it falls at two of the nine tiles after the first, although $\log \sum \exp$ of the terms so
+# far never does.
 #
-# **Why?** The total is counted in units of the largest term so far. When this unit grows, all that was added before counts
-# less. What the total loses, the maximum has gained.
+# **Why?** The total is counted in units of the largest term so far. When this unit grows, everything that was added
+# before counts less. What the total loses, the maximum has gained.
 #
-# The kernel `mixture_statistics` walks over the components twice: once for $\log P(x)$, which is one number a point, and once for
-# the sums that the M-step needs. They hold $K(1 + 2d)$ numbers, whatever $N$ is. We run one E-step in the interpreter, on few points, and
-# compare it with the textbook's.
+# The kernel `mixture_statistics` walks over the components twice. The first walk gives $\log P(x)$, one number per
+# point. The second gives the sums that the M-step needs, $K(1 + 2d)$ numbers whatever $N$ is. We run one E-step in
+# the interpreter, on a few points, and compare it with the E-step of the chapter on mixtures.
 
 # %%
 x_few, small_mixture = points[:40], (torch.full((5,), 0.2), points[:5].clone(), parameters[2][:5])
@@ -736,17 +767,17 @@ torch.testing.assert_close(
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Microseconds, here and there\n\nImages one by one; a `TensorDataset`; bytes on the device, 128 rows at once.\n\n**Predict.** The arithmetic is the same. How many times as fast is the third loop as the first?"}
 # ## 8 · Microseconds, here and there
 #
-# What does all this bring? We time three loops on your machine. They share network, loss and optimizer, and differ in the way to the
-# batch:
-# - the loop of many tutorials: a data set of single images, each converted by itself, a `DataLoader`, and `.item()` after each step;
-# - the same with a `TensorDataset` of ready numbers, so that only the `DataLoader`'s own work is left;
+# How much time does all this save? We time three loops on your machine. They share the network, the loss and the
+# optimizer, and differ in how they get each batch:
+# - the loop of many tutorials: a data set of single images, each converted on its own, a `DataLoader`, and `.item()`
+#   in each step;
+# - the same loop with a `TensorDataset` of converted images, so that only the `DataLoader`'s own work is left;
 # - the course's loop, which keeps the bytes on the device and asks for 128 rows at once.
 #
-# With a CUDA GPU there is a fourth row, the same step as a graph. (`DataLoader` can also use worker processes, which hide its work
-# behind the step if there are cores to spare.)
+# With a CUDA GPU there is a fourth loop, the same step as a graph. (`DataLoader` can also use worker processes, which
+# hide its work behind the step if there are cores to spare.)
 #
-# **Predict.** The arithmetic is the same. How many times as fast is the third loop as the first?
-
+# **Predict.** The arithmetic is the same. By what factor will the third loop beat the first?
 
 # %%
 class OneByOne(Dataset):
@@ -800,7 +831,7 @@ if device.type == "cuda":
     jobs["our loop, as a graph"] = partial(ours, graph=True)
 here = {name: us / steps for name, us in microseconds(jobs, rounds).items()}
 
-# %% alt="Lying bars of the microseconds a step for three loops on this machine: the loop that converts images one by one has the longest bar, the course's loop the shortest." slideshow={"slide_type": "slide"} slide={"text": "## Three loops", "show": "figure"}
+# %% alt="Horizontal bars of the microseconds per step for three loops on this machine: the loop that converts images one by one has by far the longest bar, and the course's loop has the shortest, just below that with a TensorDataset." slideshow={"slide_type": "slide"} slide={"text": "## Three loops", "show": "figure"}
 gpu = step_times.shipped()
 name = "this machine's " + ("CPU" if device.type == "cpu" else "GPU")
 figures.bars(here, f"{name}, threads: {torch.get_num_threads()}", gpu)
@@ -811,24 +842,28 @@ gains = {name: here[name] / here["our loop"] for name in ("images one by one", "
 for name, gain in gains.items():
     print(f"our loop is {gain:.1f} times as fast as the one with {name}")
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The bars say it, for this machine. The faster the device, the more of a step is waiting."}
-# **Answer.** The cell above says it for this machine; on a busy one the figures may be anything, so they are not asserted.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The bars say it, for one machine. The faster the device, the more of a step is waiting."}
+# **Answer.** The lines above give the factors for this machine. On the CPU of our run, the third loop was more than
+# twice as fast as the first, but hardly faster than the second. On a busy machine the factors may be anything, so no
+# check asserts them.
 #
-# **Why?** The first loop makes 128 small Python objects for each batch while the network waits. With a `TensorDataset` nothing is
-# converted, but the loader still fetches 128 rows one by one and stacks them. The third asks for them at once. On a CPU the
-# arithmetic of the step itself remains, and it is most of the time. The faster the device, the more of the step is waiting, and
-# the more a graph and fused kernels can take away.
+# **Why?** The first loop makes 128 small Python objects for each batch while the network waits. With a
+# `TensorDataset` nothing is converted, but the loader still fetches 128 rows one by one and stacks them. The third
+# loop asks for all of them at once. On a CPU the arithmetic of the step itself remains, and it takes most of the
+# time. The faster the device, the larger the share of waiting, and the more a graph and fused kernels can save.
 #
-# Whether they do must be measured. `benchmarks/gpu.py` first writes down the two floors, the bytes that a step
-# must move and the launches that it makes. Then it times a tutorial's loop, ours, compiled code, the graph, and the graph with
-# fused kernels, in one run on one machine. The factor in the README belongs to another comparison (`benchmarks/vae.py`), in which
-# the tutorial's loop also has its own loss and Adam as it comes.
+# Whether they do must be measured. `benchmarks/gpu.py` first reports two floors, the time for the bytes that a step
+# must move and the time for the launches that it makes. Then it times a tutorial's loop, ours, compiled code, the
+# graph, and the graph with fused kernels, in one run on one machine. The factors in `docs/measurements.md` were
+# measured on CPUs (`benchmarks/vae.py`). In both programs the tutorial's loop also has its own loss and PyTorch's
+# default Adam.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
 #
-# The lecture does not speak of machines, so no claim of it is tested here. But its formulas must not depend on how they are
-# computed. The table therefore asks, for each piece of machinery: does it change the answer, and what is it for?
+# The lecture does not speak of machines, so no claim of it is tested here. But its formulas must not depend on how
+# they are computed. The first table therefore asks, for each piece of machinery, whether it changes the answer. The
+# second lists what is slow without such machinery.
 
 # %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 by = kernels.ran["fused_elbo"]
@@ -854,20 +889,19 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. It says "Correct", or it names the mistake. After the example the
-# check also tries inputs of other sizes, drawn anew each time, and extreme ones. All three exercises are plain PyTorch; no GPU
-# and no Triton is needed.
+# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. After
+# the example it also tries inputs of other sizes, drawn anew each time, and extreme ones. The first three exercises
+# are plain PyTorch and need neither a GPU nor Triton. The fourth is for paper.
 #
-# **1. A tile and its mask.** Play one program of a kernel: compute the sum of $\log(1 + e^a)$ over the logits $a$ of its own tile, in
-# nats. As in a kernel, there is no tensor of logits to slice:
-# - `logits` is the *address* of the image's first logit, a whole number;
-# - `load(addresses, mask)` is the only way to read memory. A program always has `block` lanes, so it takes `block` addresses at
-#   once and a mask of `block` truth values, both tensors;
-# - where the mask is False nothing is read, and 0 comes back.
+# **1. A tile and its mask.** Play one program of a kernel: compute the sum of $\log(1 + e^a)$ over the logits $a$ of
+# its own tile, in nats. As in a kernel, there is no tensor of logits to slice. This is what you get instead:
+# - `logits` is the *address* of the image's first logit, an integer.
+# - `load(addresses, mask)` is the only way to read memory. A program always has `block` lanes, so `load` takes two
+#   tensors of length `block`, the addresses and a boolean mask.
+# - Where the mask is False, nothing is read, and 0 comes back.
 #
-# On a GPU a read beyond the image gives other people's numbers without a word. This `load` demands the mask, and it stops you at a lane
-# that is not masked and lies outside.
-
+# On a GPU, a read beyond the image silently returns other people's numbers. This `load` insists on the mask, and it
+# stops you if a lane that is not masked reads outside the image.
 
 # %%
 def my_tile_sum(load, logits, D, program, block):
@@ -885,9 +919,9 @@ checks.tile_sum(my_tile_sum)
 
 
 # %% [markdown]
-# **2. Log-sum-exp in one pass.** As in section 7, but for many rows at once. Compute with one tile of `block` columns at a time; the
-# last one may be narrower. The rows may lie far from 0 and far from each other, and so may the numbers of one row.
-
+# **2. Log-sum-exp in one pass.** As in section 7, but for many rows at once. Work on one tile of `block` columns at a
+# time; the last tile may be narrower. The rows may lie far from 0 and far from each other, and so may the numbers
+# within one row.
 
 # %%
 def my_online_logsumexp(joint, block):
@@ -904,9 +938,8 @@ checks.online_logsumexp(my_online_logsumexp)
 
 
 # %% [markdown]
-# **3. Gradients with all their factors.** Write what the fused kernel writes, for a loss that is the mean over images of
-# reconstruction + KL, in nats. Derive the three formulas on paper and write them down: the check refuses autograd.
-
+# **3. Gradients with all their factors.** Write what the fused kernel writes, for a loss that is the mean over images
+# of reconstruction + KL, in nats. Derive the three formulas on paper, and then code them. The check refuses autograd.
 
 # %%
 def my_elbo_gradients(logits, x, mu, logvar):
@@ -921,18 +954,20 @@ def my_elbo_gradients(logits, x, mu, logvar):
 checks.elbo_gradients(my_elbo_gradients)
 
 # %% [markdown]
-# **4. Derive it.** A layer multiplies a batch of $B$ rows of 784 numbers by a matrix of 784 × 400. Count its operations and the bytes that
-# it must move in float32, and write down its intensity as a function of $B$. From which $B$ on is it limited by arithmetic on the A100 of
-# section 3? Is our batch of 128 enough? Then find the same $B$ for your own machine from the roofline that you measured.
+# **4. Derive it.** A layer multiplies a batch of $B$ rows of 784 numbers by a matrix of 784 × 400. Count its
+# operations and the bytes that it must move in float32, and write down its intensity as a function of $B$. From which
+# $B$ on is it limited by arithmetic on the A100 of section 3? Is our batch of 128 enough? Then find the same $B$ for
+# your own machine from the roofline that you measured.
 
 # %% [markdown]
 # ## Further reading
 #
-# - Williams, Waterman & Patterson 2009, *Roofline: An Insightful Visual Performance Model for Multicore Architectures*. The figure of
-#   section 3, with many worked examples.
-# - Tillet, Kung & Cox 2019, *Triton: An Intermediate Language and Compiler for Tiled Neural Network Computations*. The language of our
-#   kernels. Its tutorials, from vector addition on, are the best next step.
-# - Milakov & Gimelshein 2018, *Online normalizer calculation for softmax*. The running maximum, in four pages.
+# - Williams, Waterman & Patterson 2009, *Roofline: An Insightful Visual Performance Model for Multicore
+#   Architectures*. The figure of section 3, with worked examples.
+# - Tillet, Kung & Cox 2019, *Triton: An Intermediate Language and Compiler for Tiled Neural Network Computations*.
+#   The language of our kernels. Its tutorials, starting with vector addition, are the best next step.
+# - Milakov & Gimelshein 2018, *Online normalizer calculation for softmax*. The running maximum of section 7.
 # - Dao et al. 2022, *FlashAttention*. What one pass and good tiles did for language models.
-# - Hwu, Kirk & El Hajj 2022, *Programming Massively Parallel Processors*. The textbook on warps, coalescing and tiling.
-# - Rush, *GPU Puzzles* and *Triton Puzzles* (GitHub). Exercises like the first one above, in an interpreter.
+# - Hwu, Kirk & El Hajj 2022, *Programming Massively Parallel Processors*. The textbook on warps, coalescing and
+#   tiling.
+# - Rush, *GPU Puzzles* and *Triton Puzzles* (GitHub). Exercises like our first one, in an interpreter.
