@@ -489,8 +489,8 @@ display(
 
 # %% [markdown]
 # **Why?** With a second layer and a little more width, the encoder and the decoder can represent more complicated
-# functions. Most of the other ingredients make such networks easier to train. More dimensions of $z$ buy nothing, probably because surplus
-# dimensions collapse to the prior.
+# functions. Most of the other ingredients make such networks easier to train. More dimensions of $z$ buy nothing,
+# probably because surplus dimensions collapse to the prior.
 #
 # How far can you trust the bars? The NLL of each run has a standard error of about a quarter of a nat, but this error
 # comes from the choice of test images, which all runs share. Differences between runs are therefore known more
@@ -509,8 +509,8 @@ display(
 # decoder begins with this map, and its loss is the same up to rounding. Our flower is a real test, because $q$ stays a
 # Gaussian in the very plane in which the prior is a flower.
 #
-# There is no closed form for the KL from a Gaussian to the flower. The loss therefore uses the same draw of $z$ for
-# both of its parts, since $\log q(z|x) - \log P(z)$ is an unbiased estimate of the KL.
+# There is no closed form for the KL from a Gaussian to the flower. The loss therefore estimates it, without bias, as
+# $\log q(z|x) - \log P(z)$ at the same draw of $z$ that the reconstruction uses.
 #
 # We train both models with five seeds each and compare *exact* NLLs, computed by the integral over the plane.
 #
