@@ -330,7 +330,7 @@ def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:
         if problems:
             raise NotebookError("\n".join(problems))
         if not fast:
-            projector.store(kept, {png: packed(png) for png in on_slides}, notebook.stem)
+            projector.store(kept, {png: packed(png) for png in on_slides}, projector.folder_of(notebook))
     if not fast:
         nb.metadata["course"] = nbformat.from_dict(
             {"source_sha256": source_sha256(nb), "seconds": round(seconds), "machine": machine()}
@@ -364,7 +364,9 @@ def draw(notebook: Path) -> int:
             raise NotebookError(
                 f"{notebook.stem}: the run shows {len(drawn)} pictures, the notebook {len(saved)}"
             )
-        return projector.store(Path(work), dict(zip(drawn, saved, strict=True)), notebook.stem)
+        return projector.store(
+            Path(work), dict(zip(drawn, saved, strict=True)), projector.folder_of(notebook)
+        )
 
 
 # ---------------------------------------------------------------- checking

@@ -17,7 +17,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parent / "images" / "projector"
 KEPT = "COURSE_PROJECTOR"  # the variable that names the folder into which a kernel writes
 
 WIDE, HIGH = 1160, 440  # pixels that a slide of 1280 × 720 has for a figure with two lines below it
@@ -104,18 +103,21 @@ def redrawn(figure: Any) -> bytes:
 # ---------------------------------------------------------------- on disk
 
 
-def store(kept: Path, saved_as: dict[str, str], chapter: str) -> int:
-    """Move a run's pictures into the chapter's folder, in place of older ones; returns how many there are.
+def folder_of(notebook: Path) -> Path:
+    return notebook.parent / "images" / "projector" / notebook.stem[:2]
+
+
+def store(kept: Path, saved_as: dict[str, str], folder: Path) -> int:
+    """Move a run's pictures into a chapter's folder, in place of older ones; returns how many there are.
 
     saved_as: for each picture as the kernel sent it, in base64, the same as the notebook keeps it.
     """
-    folder = FOLDER / chapter[:2]
-    folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
     for sent, saved in saved_as.items():
         made = kept / name_of(sent)
         if made.exists():  # a widget's strip is no figure that was shown
+            folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(made, folder / name_of(saved))
     return len(list(folder.glob("*.png")))
 

@@ -287,17 +287,18 @@ def test_a_figure_is_drawn_anew_with_type_for_the_last_row():
     assert float(picture.text[projector.TYPE]) * scale >= 18
 
 
-def test_pictures_are_kept_under_the_name_of_what_the_notebook_holds(tmp_path, monkeypatch):
+def test_pictures_are_kept_under_the_name_of_what_the_notebook_holds(tmp_path):
     import projector
 
-    monkeypatch.setattr(projector, "FOLDER", tmp_path / "projector")
-    old = tmp_path / "projector" / "01" / "old.png"
-    old.parent.mkdir(parents=True)
+    folder = projector.folder_of(tmp_path / "01_test.ipynb")
+    old = folder / "old.png"
+    folder.mkdir(parents=True)
     old.touch()
     (tmp_path / projector.name_of("c2VudA==")).write_bytes(b"drawn anew")
-    projector.store(tmp_path, {"c2VudA==": "c2F2ZWQ=", "b3RoZXI=": "b3RoZXI="}, "01_test")
-    assert [path.read_bytes() for path in old.parent.iterdir()] == [b"drawn anew"]
-    assert next(old.parent.iterdir()).name == projector.name_of("c2F2ZWQ=")
+    assert projector.store(tmp_path, {"c2VudA==": "c2F2ZWQ=", "b3RoZXI=": "b3RoZXI="}, folder) == 1
+    (kept,) = folder.iterdir()
+    assert kept.name == projector.name_of("c2F2ZWQ=")
+    assert kept.read_bytes() == b"drawn anew"
 
 
 def test_a_run_keeps_a_second_picture_of_each_figure(tmp_path):

@@ -99,7 +99,7 @@ CURES = {
 @pytest.mark.parametrize("name", CURES)
 def test_cured_it_shows_no_more(name):
     preset = PRESETS[name]
-    for seed in (0, 1):
+    for seed in some((0, 1), 1):
         cured = dataclasses.replace(preset, settings=preset.settings.change(**CURES[name]))
         assert not SHOWS[name](cured.play(seed))
 

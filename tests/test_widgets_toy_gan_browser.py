@@ -640,7 +640,8 @@ def test_it_plays_while_a_cell_runs_and_python_is_told_now_and_then(book):
     session = "jupyterapp.shell.currentWidget.context.sessionContext.session"
     # The kernel may be busy with a message of the widget, so wait until it has begun with this very code.
     book.evaluate(
-        f"""() => {{ const sleep = {session}.kernel.requestExecute({{ code: 'import time; time.sleep(600)' }});
+        f"""() => {{ const code = 'import time; time.sleep(600)';
+            const sleep = {session}.kernel.requestExecute({{ code }});
             sleep.onIOPub = m => {{ if (m.header.msg_type === 'execute_input') window.asleep = true; }}; }}"""
     )
     book.wait_for_function("() => window.asleep")

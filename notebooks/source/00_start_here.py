@@ -296,6 +296,7 @@ assert abs(loss.item() - math.log(classes)) < 1e-5  # float32
 # A training step draws a batch of images, computes the loss and its gradient, and moves the weights a little in the
 # direction opposite to the gradient.
 
+
 # %% slideshow={"slide_type": "slide"} slide={"text": "## What every chapter repeats\n\nA batch, a loss, its gradient, a step.", "lines": "4-8"}
 def training_step():
     idx = torch.randint(len(x), (batch_size,), generator=generator).to(device)
@@ -420,6 +421,7 @@ display(Markdown(claims))
 # **1. From images to points.** Every chapter that works on images starts with this step. There may be any number of
 # images, even a single one, and a byte must become the same grey value whatever the other pixels are.
 
+
 # %%
 def to_points(images):
     """Images uint8 (N, 28, 28) to points float32 (N, 784), each pixel in [0, 1]."""
@@ -436,6 +438,7 @@ checks.to_points(to_points)
 # **2. Black or white at random.** Toss a fresh coin for every pixel, with its brightness as the probability of a 1.
 # [The VAE on MNIST](04_vae.ipynb) prepares its training images in this way each time it looks at them. All randomness
 # must come from the given `generator`, so that the same seed gives the same draw.
+
 
 # %%
 def binarize(pixels, generator):
@@ -454,6 +457,7 @@ checks.binarize(binarize)
 # Compute the cost of the targets in nats per image. The result is a loss, so it must be differentiable with respect
 # to the logits: use only torch functions, and return the tensor itself. It must also be right for logits such as
 # ±1000, where a careless logarithm gives ∞. You need neither a clamp nor a small constant inside the logarithm.
+
 
 # %%
 def nats_per_image(logits, targets):

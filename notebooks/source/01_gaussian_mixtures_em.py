@@ -98,6 +98,7 @@ figures.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, sa
 # It is zero if the two densities agree and positive otherwise; [The evidence lower bound](02_elbo.ipynb) proves this.
 # The logarithm is natural, so the unit is the nat. We compute the integral on the grid, with the trapezoidal rule.
 
+
 # %%
 def kl_from_data(log_q):
     """KL(data‖model) in nats, from the model's log-density log_q (G,) on the grid."""
@@ -167,6 +168,7 @@ figures.two_ways_to_sample(grid, exact, drawn, averaged)
 # The Kolmogorov–Smirnov test confirms what the picture shows. For each $x$ it compares the fraction of samples below
 # $x$ with the exact probability, and it reports the largest difference.
 
+
 # %%
 def mixture_cdf(t):
     """The exact probability of a number below t."""
@@ -195,6 +197,7 @@ assert distance < 0.0195 < distance_averaged
 # Far from all components every density rounds to 0, and the ratio would be $0/0$. So we work with logarithms and let
 # `logsumexp` compute the logarithm of the sum.
 
+
 # %% slideshow={"slide_type": "-"} slide={"lines": "2-6"}
 def expectation(x, weights, means, variances):
     log_px_k = Normal(means, variances.sqrt()).log_prob(x[:, None])  # (N, K): log P(x|k)
@@ -222,6 +225,7 @@ def expectation(x, weights, means, variances):
 # = \frac{N_k}{\pi_k} - \lambda = 0
 # \quad\Longrightarrow\quad \pi_k = \frac{N_k}{\lambda} = \frac{N_k}{N},$$
 # where the last equality follows from $\sum_k \pi_k = 1$ and $\sum_k N_k = N$. Each formula is one line of code.
+
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "2-4"}
 def maximization(x, resp):
@@ -296,6 +300,7 @@ assert torch.allclose(package_variances, maximization(few, resp_3)[2], atol=1e-1
 # %% [markdown]
 # **Predict.** Do all starts end at the same log-likelihood?
 
+
 # %%
 def end_of_em(x, means, steps=300):
     theta = (torch.full((3,), 1 / 3), means, torch.ones(3))
@@ -333,6 +338,7 @@ figures.where_starts_end({"random points": ends})
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?"}
 # **Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?
+
 
 # %%
 def em(x, theta, steps=150):
@@ -408,6 +414,7 @@ stepper
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** What happens to the colours of the points as $\\sigma$ shrinks?"}
 # **Predict.** What happens to the colours of the points as $\sigma$ shrinks?
 
+
 # %%
 def em_with_fixed_width(x, means, sigma, steps=100):
     for _ in range(steps):
@@ -448,6 +455,7 @@ assert apart_k_means < 1e-6
 
 # %% [markdown]
 # **Predict.** Do all k-means starts find the eight clouds?
+
 
 # %%
 def random_start(generator):
@@ -537,6 +545,7 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 
 # %% [markdown]
 # **Predict.** Which of the two curves falls as `reg_covar` grows, and which one rises?
+
 
 # %%
 def fit_forty(floor, number):
@@ -746,6 +755,7 @@ if on_mnist and sizes[-1] == 512:
 # **Predict.** We draw digits from the single Gaussian and from the best mixture. Which will look better, and what
 # will be wrong even with the better ones?
 
+
 # %%
 def to_images(z):
     """20 coordinates back to pixels: (N, 20) -> (N, 784)."""
@@ -788,6 +798,7 @@ figures.digit_sheets(
 # %% [markdown]
 # **Predict.** With 9 bits each, which code tells us more about the pixels? And which is better when each may have as
 # many bits as it can use?
+
 
 # %%
 def explained(guess):
@@ -886,6 +897,7 @@ display(Markdown(claims))
 # densities round to 0 there, and $0/0$ is not a probability. Work with logarithms throughout. One call may contain
 # both near and far points. Adding a small number to the denominator would only hide the problem.
 
+
 # %%
 def my_responsibilities(x, weights, means, stds):
     """P(component k | x): x (N,), weights, means and stds (K,) give resp (N, K), each row summing to 1."""
@@ -903,6 +915,7 @@ checks.responsibilities(my_responsibilities)
 # %% [markdown]
 # **2. The M-step in $D$ dimensions.** Section 3 derived it for one dimension. In $D$ dimensions the variance becomes
 # the covariance matrix of section 4. Each point is weighted by its responsibility, and the sums are divided by $N_k$.
+
 
 # %%
 def my_m_step(x, resp):
@@ -923,6 +936,7 @@ checks.m_step(my_m_step)
 # **3. Sample from the mixture.** Pick a component, then draw from that Gaussian alone. Averaging random numbers is
 # something else, and the check knows the difference. The samples must be independent of each other. All randomness comes
 # from `generator`, so that the same seed gives the same samples.
+
 
 # %%
 def my_sample_mixture(n, weights, means, stds, generator):

@@ -74,6 +74,7 @@ seed = 0
 # probability density that the whole model assigns to the $x$ we observed. In a VAE the decoder is a neural network.
 # Here it is two lines that we can read.
 
+
 # %%
 def decoder(z):
     mean = 2.2 * torch.tanh(2 * z) + 0.6 * z
@@ -104,6 +105,7 @@ assert abs(torch.trapezoid(p_x, x) - 1) < 1e-10
 # each slice stand for the whole slice.
 #
 # **Predict.** How many Gaussians does it take before you can no longer see the difference?
+
 
 # %%
 def finite_mixture(K):
@@ -457,6 +459,7 @@ assert abs(by_grid.log_px - evidence_at(torch.tensor(0.7))) < 1e-10
 #
 # **Predict.** We move $w$ to where $L_b$ is highest. Does $\log P(x)$ rise or fall?
 
+
 # %%
 def best_w(m, sigma):
     return x_seen * m / (m**2 + sigma**2)
@@ -502,6 +505,7 @@ assert fall < -4
 #
 # **Predict.** We first set $q$ to the posterior, then move $w$ to the new maximum of $L_b$. Which of the two steps can
 # lower $\log P(x)$?
+
 
 # %%
 def posterior_at(w):
@@ -571,6 +575,7 @@ ElboBars()
 #
 # **Predict.** In which versions can $\log P(x)$ fall? Which end at the highest $\log P(x)$?
 
+
 # %%
 def full(w, m, sigma):
     return posterior_at(w)
@@ -587,6 +592,7 @@ def fixed_width(w, m, sigma):
 
 # %% [markdown]
 # The loop is the same for all three. Only the function that improves $q$ differs.
+
 
 # %%
 def alternate_on_line(q_step, n_rounds=20):
@@ -688,6 +694,7 @@ def alternate(q_step):
 # EM's $q$-step is the E-step of the previous chapter. The other two climb $L_b$ by gradient steps. They differ only in
 # where the logits of $q$ come from.
 
+
 # %%
 def exact_q(theta):
     responsibilities, _ = e_step(data, *theta)  # (N, K)
@@ -763,6 +770,7 @@ assert min(final_gap["fitted q"], final_gap["encoder"]) > 1e-6  # a few gradient
 # %% [markdown]
 # To answer the second question we must hold $P$ fixed. We take EM's final mixture, and fit fresh rows and a fresh encoder
 # for many steps.
+
 
 # %%
 def gaps_while_fitting(logits_of, parameters, lr):
@@ -855,6 +863,7 @@ log_sigma = nn.Parameter(torch.zeros(20))
 # integral. Writing the draw as $\mu + \sigma \varepsilon$, with standard normal $\varepsilon$, lets the gradient pass
 # through it to $\mu$ and $\sigma$. The next chapter, [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb), looks at
 # this trick closely. Replace the two linear maps by networks, and this is the loss of a VAE.
+
 
 # %%
 def bound_estimate(x):
@@ -1127,6 +1136,7 @@ display(Markdown(claims))
 # logarithm of the *variance*. Mistaking it for the logarithm of the standard deviation is a slip that even lectures
 # make. Your function must also be right for log-variances such as $\pm 60$, without a clamp or a small added number.
 
+
 # %%
 def my_kl_to_standard_normal(mu, logvar):
     """KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats: mu and logvar are (N, D), the result is (N,)."""
@@ -1146,6 +1156,7 @@ checks.kl_to_standard_normal(my_kl_to_standard_normal)
 # computer returns NaN. Do not clamp $q$ and do not add a small number to it, because either changes the gradient. Do
 # not exponentiate $\log P(x, z)$ either, because it may be near $-1000$.
 
+
 # %%
 def my_lower_bound(log_joint, q):
     """L_b in nats: log_joint is log P(x, z), q is q(z|x), both (N, K); the result is (N,)."""
@@ -1164,6 +1175,7 @@ checks.lower_bound(my_lower_bound)
 # $w = P(x, z) / q(z|x)$, not the mean of the logarithms. For an image, $\log w$ is easily $-110$. In float32 `exp(-110)` is
 # already 0, so stay with logarithms. Your function must be right for any size of $\log w$, even if one image's weights have
 # logarithms near $-5000$ and another's near $3000$.
+
 
 # %%
 def my_importance_weighted_bound(log_w):

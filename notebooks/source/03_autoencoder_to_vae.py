@@ -103,6 +103,7 @@ figures.image_rows({"cross-fade": cross_fade[::10]})
 # Now the auto-encoder. Both networks have one hidden layer. The decoder ends in *logits*, which the sigmoid squashes
 # into pixels between 0 and 1.
 
+
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The auto-encoder", "lines": "2-5, 13-15"}
 class AutoEncoder(nn.Module):
     def __init__(self, pixels=400, hidden=32, latent=1):
@@ -157,6 +158,7 @@ assert errors[-1] < errors[0] / 15  # one number per picture explains nearly all
 # Almost all published code uses other letters, and from here on so do we. The code is $z$, its mean is $\mu = m$, and
 # the encoder outputs the logarithm of the *variance*, `logvar` $= 2\sigma$. Section 8 shows why the factor 2 deserves
 # care.
+
 
 # %%
 def reparameterize(mu, logvar):
@@ -214,6 +216,7 @@ class VAE(nn.Module):
 # The loop is the one from section 1, now written as a function that serves both models. The learning rate falls to 0
 # at the end, so that the last steps are small.
 
+
 # %%
 def train(model, x, watch=None, **options):
     """Adam on all images at once. Returns the loss of every step, or what `watch(model)` says after it."""
@@ -243,6 +246,7 @@ print(f"loss of the VAE: {vae_losses[0]:.0f} at first, {vae_losses[-1]:.1f} at t
 # %% [markdown]
 # Do not compare these two numbers. One is a squared error and the other is in nats. Three small functions make the
 # models comparable.
+
 
 # %%
 @torch.no_grad()
@@ -305,6 +309,7 @@ assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
 #
 # **Predict.** Half way, is the auto-encoder's picture a moon? Is the VAE's?
 
+
 # %%
 def between(model):
     """The pictures at 101 codes between the crescent's and the full moon's: (T, D)."""
@@ -342,6 +347,7 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 #   quickly (Tancik et al. 2020);
 # - **faster waves**: the same with four times the frequency $\omega$;
 # - **waves, far apart**: two changes at once.
+
 
 # %%
 class Waves(nn.Module):
@@ -388,6 +394,7 @@ changes = {
 # Every case is trained with several seeds, as an auto-encoder and as a VAE. We follow the whole line from crescent to
 # full moon, and not only its middle, because a hole can lie anywhere. From now on we say that there is a hole where a
 # picture is more than half as far from the truth as the worst picture of the cross-fade.
+
 
 # %%
 def train_seeds(kind, change, x, **options):
@@ -454,6 +461,7 @@ assert count_holes(lines["waves, far apart"]["AE"]) > 0
 # The VAE changes two things, so we cannot yet say which of them closes the holes. We take the last case, waves and
 # codes far apart, and again change one thing at a time. *Price only* is an auto-encoder that pays $\tfrac12 z^2$ for
 # its code. *Noise only* is a VAE without the KL term.
+
 
 # %%
 class PricedAutoEncoder(AutoEncoder):
@@ -632,6 +640,7 @@ assert cheapest > 1.2  # noise tells the orders apart, and prefers the moons' ow
 #
 # Noise is one reason for order. Is it the only one? We look at the plain networks of section 3, again with nine
 # moons.
+
 
 # %%
 def in_moon_order(model):
@@ -813,6 +822,7 @@ for n, (mean, error) in results.items():
 # One detail needs care. Noise is large or small only *compared with the distances between the codes*. A network can
 # get rid of noise either by shrinking it or by moving the codes apart. We therefore watch the noise divided by the
 # spread of the codes.
+
 
 # %%
 def relative_noise(model):
@@ -1006,6 +1016,7 @@ print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.ma
 #
 # $$\mathrm{KL} = \mathbb E_q\left[\log q(z|x) - \log P(z)\right] \approx \log q(z|x) - \log P(z), \qquad z \sim q(z|x).$$
 
+
 # %%
 def log_two_humps(z):
     left = Normal(-1.5, 0.5).log_prob(z)
@@ -1073,6 +1084,7 @@ for name, z in codes.items():
 # %% [markdown]
 # ## What the lecture said, what we measured
 
+
 # %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 def spread(values):
     return f"{values.mean():.2f} ± {values.std():.2f}"
@@ -1109,6 +1121,7 @@ display(Markdown(claims))
 #
 # **1. The draw.** Draw fresh Gaussian noise for every number at every call. Gradients must reach both inputs.
 
+
 # %%
 def my_reparameterize(mu, logvar):
     """A draw z from N(mu, exp(logvar)): mu and logvar (N, d) give (N, d)."""
@@ -1124,6 +1137,7 @@ checks.reparameterize(my_reparameterize)
 
 # %% [markdown]
 # **2. The price.** Write the KL divergence to the standard normal, in nats and free of both slips.
+
 
 # %%
 def my_kl(mu, logvar):
@@ -1141,6 +1155,7 @@ checks.kl(my_kl)
 # **3. The loss.** Put both parts together, in nats per image. An average over pixels looks harmless in the first
 # part, but it makes the KL 400 times too heavy. Leave out the constant of the Gaussian's log-density. Gradients must
 # reach x_hat, mu and logvar.
+
 
 # %%
 def my_vae_loss(x, x_hat, mu, logvar, variance):

@@ -98,6 +98,7 @@ figures.labelled_rows(rows, shape)
 # sigmoid of a logit is the probability that the pixel is white; we keep the logits because logarithms of probabilities
 # can be computed from them without loss of precision. Each network has one hidden layer.
 
+
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The model\n\nThe encoder returns the mean and the log-variance of 20 numbers, the decoder 784 *logits*, one for each pixel.", "lines": "7-12"}
 class DigitVAE(nn.Module):
     def __init__(self, latent=20, hidden=400):
@@ -123,6 +124,7 @@ class DigitVAE(nn.Module):
 # under both $q$ and the prior, so the KL is a sum over dimensions. We take a mean only over images. The loss is
 # therefore in **nats per image**, the unit in which most papers report it.
 
+
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The loss: sums over pixels, a mean over images\n\n$$-L_b = -\\,\\mathbb{E}_{q(z|x)}\\left[\\log P(x|z)\\right] + \\mathrm{KL}\\left(q(z|x)\\,\\|\\,P(z)\\right)$$", "lines": "2-3"}
 def log_bernoulli(logits, x):
     cross_entropy = binary_cross_entropy_with_logits(logits, x, reduction="none")  # (N, 784)
@@ -133,6 +135,7 @@ def log_bernoulli(logits, x):
 # For a Gaussian $q$ and a standard normal prior, the KL of each dimension has a closed form, which we used in [From
 # auto-encoder to VAE](03_autoencoder_to_vae.ipynb).
 
+
 # %%
 def kl_to_prior(mu, logvar):
     return 0.5 * (logvar.exp() - 1 - logvar + mu**2)  # (N, 20): one KL for each dimension
@@ -142,6 +145,7 @@ def kl_to_prior(mu, logvar):
 # We estimate the expectation over $q$ from one draw of $z$. The draw is computed from $\mu$, $\sigma$ and independent
 # noise, so that gradients reach $\mu$ and $\sigma$.
 
+
 # %%
 def reparameterize(mu, logvar):
     e = torch.randn_like(mu)  # (N, 20)
@@ -150,6 +154,7 @@ def reparameterize(mu, logvar):
 
 # %% [markdown]
 # Together, these functions give the two parts of the loss.
+
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "2-5"}
 def parts_of_loss(model, x):
@@ -244,6 +249,7 @@ assert reconstruction_end + kl_end < reconstruction_start + kl_start
 # larger batches and a higher learning rate.
 #
 # **Predict.** What will the KL be after training with $\beta = 784$, and what will the samples look like?
+
 
 # %%
 def train(beta, epochs, rows=images):
@@ -408,6 +414,7 @@ figures.labelled_rows(rows, shape)
 # stroke, each pixel turns out black or white regardless of its neighbours. Are the drawn images more ragged than the
 # data? To find out, we count the pairs of neighbouring pixels that differ.
 
+
 # %%
 def edges(x):
     image = x.reshape(-1, *shape)  # (N, 28, 28)
@@ -456,6 +463,7 @@ figures.labelled_rows({"through the code": decoded, "cross-fade": cross_fade}, s
 # %% [markdown]
 # One pair proves little. For 500 random pairs we count the *undecided* pixels, those with a probability between 0.3 and
 # 0.7, at the ends and half way along each path.
+
 
 # %%
 def undecided(p):
@@ -577,6 +585,7 @@ assert information > math.log(10) or not on_mnist
 #
 # **Predict.** Will ink be explained by one dimension or by several?
 
+
 # %%
 def properties(x):
     image = x.reshape(-1, *shape)
@@ -590,6 +599,7 @@ def properties(x):
 
 # %% [markdown]
 # The share of the variance that is explained comes from a linear regression, which we fit by least squares.
+
 
 # %%
 def r_squared(features, target):
@@ -727,6 +737,7 @@ overfitted = train(beta=1, epochs=few_epochs, rows=few)
 # %% [markdown]
 # To compare models, we average over 20 draws of each image, as section 4 recommends.
 
+
 # %%
 @torch.no_grad()
 def minus_elbo(model, x, draws=20):
@@ -785,6 +796,7 @@ display(Markdown(claims))
 # trouble. Nor may `exp` overflow for logits of ±1000. The function is part of a loss and must be differentiable, so
 # stay with torch: `item`, `detach` and NumPy cut the gradient.
 
+
 # %%
 def my_log_bernoulli(logits, x):
     """log P(x|z) in nats: logits (N, D) and x (N, D), zeros and ones, give (N,)."""
@@ -801,6 +813,7 @@ checks.log_bernoulli(my_log_bernoulli)
 # **2. New images.** You need no encoder, because the prior supplies $z$ and the decoder turns it into an image.
 # `decode` accepts all $n$ codes at once, a few of them, or a single code of shape (d,), and returns logits. Your
 # function should return the probability of each pixel, not a draw.
+
 
 # %%
 def my_generate(decode, n, d):

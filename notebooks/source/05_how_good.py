@@ -115,6 +115,7 @@ vae = train(seed)
 # Here is the estimator. We work with logarithms until the end, because a weight may be as small as $e^{-200}$, which is
 # 0 in single precision.
 
+
 # %%
 def q_of(model, x):
     mu, logvar = model.encode(x)  # (N, 20) each
@@ -132,6 +133,7 @@ def importance_weighted_nll(model, prior, x, k):
 
 # %% [markdown]
 # Since $k$ images have to be decoded for each test image, we measure a few test images at a time.
+
 
 # %%
 @torch.no_grad()
@@ -211,6 +213,7 @@ flat_vae = train(seed, plane_epochs, **plane)
 # %% [markdown]
 # First we compute the log-likelihood of every test image under every code of the grid. The integral is then a sum over
 # the cells of the grid.
+
 
 # %%
 def log_likelihoods(model, z, x):
@@ -327,6 +330,7 @@ for other in seeds[1:]:
 # We compute the standard error of the mean, first for each network by itself and then for the image-by-image difference
 # between two networks.
 
+
 # %%
 def standard_error(values):
     return float(values.std()) / math.sqrt(len(values))
@@ -380,6 +384,7 @@ assert paired_se < single_se / 2 or not on_mnist
 #
 # **Predict.** Which of the three reaches the lowest loss, and does that make it the best model?
 
+
 # %%
 def threshold(images):
     return (images > 127).float()
@@ -397,6 +402,7 @@ grey_vae = train(seed, pixels_of=as_grey)
 # %% [markdown]
 # `evaluation.elbo` would refuse grey pixels, and rightly so, as we shall see. We therefore average the loss itself over
 # 20 draws of $z$.
+
 
 # %%
 @torch.no_grad()
@@ -484,8 +490,8 @@ display(
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A prior like a flower\n\nThe lecture: the prior may have any shape, because the network that follows is powerful enough.\n\n**Predict.** A normal prior or a flower: which gives the better likelihood? Is the difference larger than the spread\nbetween seeds?"}
 # **Why?** With a second layer and a little more width, the encoder and the decoder can represent more complicated
-# functions. Most of the other ingredients make such networks easier to train. More dimensions of $z$ buy nothing, probably because surplus
-# dimensions collapse to the prior.
+# functions. Most of the other ingredients make such networks easier to train. More dimensions of $z$ buy nothing,
+# probably because surplus dimensions collapse to the prior.
 #
 # How far can you trust the bars? The NLL of each run has a standard error of about a quarter of a nat, but this error
 # comes from the choice of test images, which all runs share. Differences between runs are therefore known more
@@ -504,8 +510,8 @@ display(
 # decoder begins with this map, and its loss is the same up to rounding. Our flower is a real test, because $q$ stays a
 # Gaussian in the very plane in which the prior is a flower.
 #
-# There is no closed form for the KL from a Gaussian to the flower. The loss therefore uses the same draw of $z$ for
-# both of its parts, since $\log q(z|x) - \log P(z)$ is an unbiased estimate of the KL.
+# There is no closed form for the KL from a Gaussian to the flower. The loss therefore estimates it, without bias, as
+# $\log q(z|x) - \log P(z)$ at the same draw of $z$ that the reconstruction uses.
 #
 # We train both models with five seeds each and compare *exact* NLLs, computed by the integral over the plane.
 #
@@ -678,6 +684,7 @@ print((weight * mask) @ x)  # pixel 0 sees nothing, pixel 1 sees x[0], pixel 2 s
 # The product of all factors is the exact likelihood. There is no $z$, no $q$ and no bound. The biases start at the
 # logits of the mean image, so that the model need not learn that corners are black.
 
+
 # %%
 class PixelAfterPixel(nn.Module):
     def __init__(self, mean_image):
@@ -736,6 +743,7 @@ display(
 # %% [markdown]
 # So the exact NLL is better than the bound of the VAE, by many times the standard error. What do the samples look like?
 # They have to be drawn one pixel after another.
+
 
 # %%
 @torch.no_grad()
@@ -821,6 +829,7 @@ display(Markdown(claims))
 # each weight. Work with logarithms until the end, because they may be −5000 for one image and 3000 for another. The
 # result is in nats. Burda et al. *train* with this bound, so your function must be differentiable.
 
+
 # %%
 def my_nll_bound(log_px_z, log_pz, log_qz):
     """A bound of −log P(x), averaged over images, in nats: three times (k, N) give a tensor ()."""
@@ -837,6 +846,7 @@ checks.nll_bound(my_nll_bound)
 # %% [markdown]
 # **2. A paired error bar.** Two models were measured on the same $N$ images. Return the standard error of the
 # difference between their mean NLLs.
+
 
 # %%
 def my_paired_error(nll_a, nll_b):

@@ -93,6 +93,7 @@ def beside(v, y):
 # The class below can pass the label to its encoder, to its decoder, to both, or to neither. Without the label it is an
 # ordinary VAE.
 
+
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The label, beside x and beside z\n\nBoth networks are told, or one of them, or neither.", "lines": "10-17"}
 class LabelledVAE(nn.Module):
     def __init__(self, to_encoder=True, to_decoder=True, latent=2, width=256):
@@ -117,6 +118,7 @@ class LabelledVAE(nn.Module):
 # The loss is the one you know, in nats per image. It is summed over pixels, averaged over images, and estimated from
 # one $z$ per image.
 
+
 # %%
 def bound(model, x, y, beta=1.0):
     mu, logvar = model.encode(x, y)  # (N, d) each
@@ -130,6 +132,7 @@ def bound(model, x, y, beta=1.0):
 # The only new thing in the training loop is that images and labels are picked with the same indices. As in section 5 of
 # [How good is a VAE?](05_how_good.ipynb), the factor β of the KL rises from 0 to its final value over the first tenth
 # of the training, and the learning rate falls along half a cosine.
+
 
 # %%
 def train_loop(model, loss, digits, steps, beta=1.0, lr=5e-3, batch_size=128):
@@ -283,6 +286,7 @@ print(f"{recipe.epochs:g} epochs, β = {recipe.beta:g}, {d} latent dimensions")
 # %% [markdown]
 # A small function decodes each code under every label.
 
+
 # %%
 @torch.no_grad()
 def in_all_labels(model, z):
@@ -317,6 +321,7 @@ figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z a row, one label a 
 #
 # **Predict.** Will a slanted 1 pass its slant on to the other digits? And will a thick 1 make a thick 8?
 
+
 # %%
 @torch.no_grad()
 def style_of(model, x, y):
@@ -336,6 +341,7 @@ figures.transfers(test.pixels(second), transferred, y_ten, train.shape)
 # %% [markdown]
 # The eye is easily pleased, so let us measure. Two aspects of style can be computed from the pixels. The *amount of
 # ink* is their sum. The *slant* says how far the ink moves sideways, on average, from one row to the next.
+
 
 # %%
 def ink(images):
@@ -358,6 +364,7 @@ def slant(images, shape):
 # that of the originals. A correlation of 1 means that the aspect follows the original perfectly, and 0 that it does not
 # follow at all. Some digits slant more, or need more ink, than others by nature, and that is not style. We therefore
 # subtract from each original the mean of its label, and compute the correlation for each target label separately.
+
 
 # %%
 def follows(before, after, y):
@@ -481,6 +488,7 @@ if on_mnist:
 # We can measure both parts. For one label, we encode many images, draw one $z$ for each of some of them, and average
 # each term of $\log \frac{q(z|x,y)}{P(z)} = \log \frac{q(z|x,y)}{q(z|y)} + \log \frac{q(z|y)}{P(z)}$.
 
+
 # %%
 @torch.no_grad()
 def kl_in_two_parts(model, label, draws=500, most=5000):
@@ -531,6 +539,7 @@ if on_mnist:
 # Distance in which space? In black-and-white *pixels* even noise is diverse. So we add a second space, the outputs of
 # the classifier's last hidden layer, which are called its *features*. And like must be compared with like, so we draw
 # black-and-white pixels and compare them with binarized test digits.
+
 
 # %%
 @torch.no_grad()
@@ -618,6 +627,7 @@ figures.misread(drawn["temperature 0.9"][wrong], asked[wrong], read_as[wrong], t
 # estimated by importance weighting, as in [The evidence lower bound](02_elbo.ipynb), section 10.
 #
 # **Predict.** Will it classify better or worse than a network that was trained to classify?
+
 
 # %%
 def log_p_given_each(x):
@@ -806,6 +816,7 @@ assert uci_kept["slant"] > 0.3  # chance: 0 ± 0.05, from 360 test digits
 # **Why?** For the ink, one reason may be that there is less variation to transfer. Let us compare how much the ink of a
 # digit varies within its label, relative to its mean.
 
+
 # %%
 def spread_within_label(values, y):
     ratios = []
@@ -892,6 +903,7 @@ display(Markdown(claims))
 # noise gives the same $z$. The loss will be computed from what you return, so gradients must reach both networks
 # through logits, mu and logvar.
 
+
 # %%
 def my_conditional_forward(encode, decode, x, y, noise):
     """Images x (N, D), labels y (N,) and noise (N, d) give logits (N, D), mu and logvar (N, d)."""
@@ -911,6 +923,7 @@ checks.conditional_forward(my_conditional_forward)
 # takes one label for each $z$, an integer like those in `y`, and returns pixels. Encode each image only once, with its
 # own label.
 
+
 # %%
 def my_style_rows(encode, decode, x, y):
     """Images x (N, D) with labels y (N,) give images (N, 10, D): row n keeps the style of x[n]."""
@@ -928,6 +941,7 @@ checks.style_rows(my_style_rows)
 # **3. $\log P(x)$ from $\log P(x|y)$.** Turn ten log-probabilities into the logarithm of the average probability, in
 # nats. They lie near −90, or near −900 for larger images, where `exp` rounds to 0. Some images are far more probable
 # than others, and the ten values of one image may differ by thousands of nats.
+
 
 # %%
 def my_log_marginal(log_px_y):
@@ -947,6 +961,7 @@ checks.log_marginal(my_log_marginal)
 # Gaussians, replace the line below, and run the cell after it; both rows must then be 0. Then train the model as in
 # section 2 and apply the curved probe. Will it read more of the label than before, or less? Predict it first, with the
 # argument of section 5.
+
 
 # %%
 def my_kl(mu, logvar, prior_mu, prior_logvar):

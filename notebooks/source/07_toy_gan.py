@@ -102,6 +102,7 @@ def player():
 # The discriminator's loss is $-V$, estimated from a batch. Up to a factor of 2, it is the cross-entropy of an ordinary
 # binary classifier that tells real points from generated ones.
 
+
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Two losses\n\n$D$ returns a logit $a$: $-\\log D = \\mathrm{softplus}(-a)$, and $-\\log(1-D) = \\mathrm{softplus}(a)$."}
 def d_loss(g, d, x, z):
     fake = g(z).detach()  # (N, 1): the discriminator learns here, the generator does not
@@ -113,6 +114,7 @@ def d_loss(g, d, x, z):
 # we let it minimize $-E_z[\log D(G(z))]$ instead. Both losses ask that the generated points be taken for real. Section
 # 5 shows why the second is the better choice.
 
+
 # %% slideshow={"slide_type": "-"}
 def g_loss(g, d, z):
     return softplus(-d(g(z))).mean()  # −log D(G(z))
@@ -121,6 +123,7 @@ def g_loss(g, d, z):
 # %% [markdown]
 # Each player has an optimizer of its own, which holds that player's weights and no others. An update takes the usual
 # three lines.
+
 
 # %%
 def adam(network, lr):
@@ -135,6 +138,7 @@ def update(optimizer, loss):
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # A *round* of the game is one update of the discriminator, then one of the generator. That is the whole algorithm.
+
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## One round is one update of each player", "lines": "3-4", "show": "code"}
 def play(g, d, optimizer_g, optimizer_d, rounds, batch=256):
@@ -216,6 +220,7 @@ print(f"gradient that arrived in G: up to {g[0].weight.grad.abs().max():.4f}")
 # **Predict.** At some place $x$ the data have density $p(x)$ and the generated points have density $q(x)$. At which
 # value will $D(x)$ end? Try $p(x) = q(x)$ first, then $p(x) = 3 q(x)$.
 
+
 # %%
 def p(x):
     return 0.5 * norm.pdf(x, -2, 0.7) + 0.5 * norm.pdf(x, 2, 0.7)
@@ -289,6 +294,7 @@ assert d_error < 0.06  # a small network cannot bend at will, and its data are s
 #
 # We compute both sides by numerical integration, for $p = N(0, 1)$ and $q = N(2, 1)$. In this case the best logit is
 # $\log p - \log q = \mu^2/2 - \mu x$ with $\mu = 2$.
+
 
 # %%
 def integral(f):
@@ -423,6 +429,7 @@ ToyGAN()
 # added to the generator's optimizer. In the second case both networks learn at the *same* rate. We repeat this from
 # several random starts.
 
+
 # %%
 def middle_of_a_game(seed):
     torch.manual_seed(seed)
@@ -550,6 +557,7 @@ assert whole_jsd["D free"].mean() > whole_jsd["D frozen"].mean() - 0.05  # and n
 #
 # $$\frac{d}{dx} \log(1 - D) = -\sigma(a)\, a' = \mu\, D(x), \qquad \frac{d}{dx} (-\log D) = -(1 - \sigma(a))\, a' = \mu\, (1 - D(x)).$$
 
+
 # %%
 def best_d(x, mu):
     return norm.pdf(x) / (norm.pdf(x) + norm.pdf(x, mu))
@@ -603,6 +611,7 @@ assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 
 # as Arjovsky & Bottou (2017) found. The formula reveals two weaknesses. The KL divergence has the generator's density
 # first, so it charges dearly for points where there are no data, but little for data that are left out. And the JSD has
 # the wrong sign, so this term pushes $q$ away from $p$. We check both gradients by finite differences.
+
 
 # %%
 def slope(f, mu, h=1e-3):
@@ -718,6 +727,7 @@ assert late_jsd["weak D"].min() > 2 * late_jsd["good pace"].max()  # on every se
 #
 # **Predict.** Where on the map of rates will the good region lie? On the diagonal, where both players learn equally
 # fast?
+
 
 # %%
 def wrong_mass(lr_d, lr_g, seed, rounds):
@@ -880,6 +890,7 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 #
 # The last term is a brake. It comes from the penalty *R1*, which is $\gamma/2$ times the squared slope of $D$'s logit
 # at the data. Here this is $\gamma/2 \cdot \psi^2$. We play without the brake, $\gamma = 0$, and with it.
+
 
 # %%
 def velocity(theta, psi, gamma=0.0):
@@ -1060,6 +1071,7 @@ display(Markdown(claims))
 # **1. The discriminator's loss.** Return a tensor that is differentiable with respect to all weights of $D$. The
 # generator must not learn from it. Only compute the loss. Do not call `backward()`, and do not freeze any weights.
 
+
 # %%
 def my_discriminator_loss(d, g, x, z):
     """−mean log D(x) − mean log(1 − D(G(z))) for real points x (N, 1) and noise z (N, 1); returns a tensor ()."""
@@ -1076,6 +1088,7 @@ checks.discriminator_loss(my_discriminator_loss)
 # %% [markdown]
 # **2. The generator's step.** Take one step of the given optimizer, which holds $G$'s weights, on the non-saturating
 # loss, and leave $D$ as it was. The step must also work if $D$ is sure that every point is generated.
+
 
 # %%
 def my_generator_step(d, g, optimizer, z):
@@ -1094,6 +1107,7 @@ checks.generator_step(my_generator_step)
 # **3. The value of the best discriminator.** Given two densities on a grid, compute $V(D^*, G)$ in nats. The result is
 # one number.
 
+
 # %%
 def my_best_value(p, q, dx):
     """∫ p·log D* + q·log(1 − D*) for densities p, q (G,), both above 0, on cells of width dx; returns ()."""
@@ -1111,6 +1125,7 @@ checks.best_value(my_best_value)
 # **4. Derive it.** A careless programmer shows the discriminator three generated points for every real one. Which $D$
 # is the best now, and what does it say where $p = q$? Derive it as in section 2, then replace the line below with your
 # formula. The next cell finds the best $D$ by trying many values.
+
 
 # %%
 def my_unbalanced_d(p, q):

@@ -87,7 +87,7 @@ def code_styles() -> str:
 @lru_cache(maxsize=512)
 def picture_file(png: str, chapter: str) -> tuple[bytes, bool]:
     """The projector's version of a picture in base64, if there is one; else the notebook's own."""
-    path = projector.FOLDER / chapter[:2] / projector.name_of(png)
+    path = projector.folder_of(ROOT / "notebooks" / chapter) / projector.name_of(png)
     if path.exists():
         return path.read_bytes(), True
     return base64.b64decode(png), False
@@ -200,7 +200,8 @@ def body(slide: Slide, chapter: str) -> str:
 
 
 def notes(slide: Slide) -> str:
-    return "".join(prose(note) for note in slide.notes)
+    """What is said, in which a heading is no larger than the rest."""
+    return "".join(prose(re.sub(r"^#+ (.+)$", r"**\1**", note, flags=re.MULTILINE)) for note in slide.notes)
 
 
 def section(slide: Slide, chapter: str) -> str:

@@ -32,7 +32,7 @@ window.fromWidget = (what) => {
   else Reveal[what]();
 };
 
-function open(place) {
+function bringToLife(place) {
   const { kind, html } = JSON.parse(place.querySelector("script").textContent);
   const frame = document.createElement("iframe");
   frame.title = `Widget ${kind}`;
@@ -90,7 +90,7 @@ function enliven() {
   const slide = Reveal.getCurrentSlide();
   for (const place of slide?.querySelectorAll(".live") ?? []) {
     if (place.querySelector("iframe")) fit(place);
-    else open(place);
+    else bringToLife(place);
   }
 }
 
