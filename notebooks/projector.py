@@ -3,7 +3,7 @@
 A figure in a notebook is read from half a metre. On a slide of 1280 × 720 pixels its letters must be at least
 18 pixels high. So each figure that a slide shows is drawn a second time, on less paper: type and lines keep
 their size, so that they are larger on the screen, and Matplotlib lays the figure out anew. The picture is
-kept in notebooks/images/projector under the hash of the notebook's picture. When a figure changes, the old
+kept in notebooks/slides under the hash of the notebook's picture. When a figure changes, the old
 picture is no longer found.
 """
 
@@ -104,7 +104,7 @@ def redrawn(figure: Any) -> bytes:
 
 
 def folder_of(notebook: Path) -> Path:
-    return notebook.parent / "images" / "projector" / notebook.stem[:2]
+    return notebook.parent / "slides" / notebook.stem[:2]
 
 
 def store(kept: Path, saved_as: dict[str, str], folder: Path) -> int:

@@ -57,6 +57,15 @@ def test_every_widget_of_a_chapter_is_on_a_slide(notebook):
     assert len(on_slides) == len(saved)
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_pictures_for_a_projector_are_those_of_the_figures_that_slides_show(notebook):
+    kept = {path.name for path in build.projector.folder_of(notebook).glob("*.png")}
+    if not kept:
+        pytest.skip(f"not drawn yet: python notebooks/build.py draw {notebook.stem[:2]}")
+    slides = decks.read(notebook).slides
+    assert kept == {build.projector.name_of(part.content) for s in slides for part in s.of("picture")}
+
+
 def test_the_quiz_is_on_a_slide():
     slides = [slide for path in NOTEBOOKS for slide in decks.read(path).slides]
     assert "Quiz" in [part.alt for slide in slides for part in slide.of("widget")]
@@ -256,6 +265,19 @@ def test_a_file_of_slides_has_notes_formulas_and_fonts(whole):
     assert "<math" in whole
     assert "STIX Two Math" in whole
     assert "RevealNotes" in whole
+
+
+def test_a_handout_holds_all_slides_with_their_notes_and_the_chapter_at_rest(whole):
+    import handout
+
+    chapter = next(path for path in NOTEBOOKS if path.stem.endswith("toy_gan"))
+    made = handout.page(chapter)
+    deck = decks.read(chapter)
+    assert made.count("<article>") == len(deck.slides)
+    assert made.count('<figure class="strip">') == 2  # the widget on its slide, and in the chapter
+    assert "<script" not in made
+    assert "Further reading" in made
+    assert "google.colab" not in made
 
 
 def test_questions_stand_in_a_frame():

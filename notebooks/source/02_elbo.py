@@ -795,7 +795,7 @@ figures.closing(gaps)
 assert gaps["fitted q"][-1] < gaps["fitted q"][0] / 10
 assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only EM closes its gap. An encoder cannot beat a $q$ that is fitted to the end, but it serves all points at\nonce."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only EM closes its gap. An encoder cannot beat a $q$ that is fitted to the end, but it serves all points at once."}
 # **Answer.** Only EM closes its gap in every round. For a fixed $P$, an encoder cannot beat a $q$ that has been fitted to
 # the end. While both are still learning, it may be ahead.
 #

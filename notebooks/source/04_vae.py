@@ -180,7 +180,7 @@ print(f"untrained: reconstruction {reconstruction:.1f}, KL {kl:.2f} nats per ima
 # Logits of ±0.1 instead of 0 change log 2 by less than a thousandth; 3 % leaves room for other data.
 assert abs(reconstruction - pixels * math.log(2)) < 0.03 * pixels * math.log(2)
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** $784 \\cdot \\log 2 = 543$ nats, and a KL near 0. If your own VAE does not start near $D \\log 2$, its loss is\nprobably not in nats per image.\n\n---\n\n## Training\n\n**Predict.** One of the two parts of the loss rises during training. Which one, and why does an optimizer that minimizes\nthe sum let it?"}
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** $784 \\cdot \\log 2 = 543$ nats, and a KL near 0. If your own VAE does not start near $D \\log 2$, its loss is probably not in nats per image.\n\n---\n\n## Training\n\n**Predict.** One of the two parts of the loss rises during training. Which one, and why does an optimizer that minimizes the sum let it?"}
 # **Answer.** The reconstruction is close to $784 \cdot \log 2 = 543$ nats, and the KL is close to 0.
 #
 # **Why?** A logit of 0 means a probability of ½. An untrained decoder tosses a coin for each pixel, and each toss costs
@@ -280,7 +280,7 @@ print(f"KL after training with the averaged loss: {kl_averaged:.4f} nats")
 # %% tags=["check"]
 assert kl_averaged < 0.1 * kl_end  # three orders of magnitude below on MNIST
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The KL all but vanishes, and every sample is close to the mean image. A decoder that is told nothing can do no\nbetter.\n\n---\n\n## A loss from one draw\n\nOne $z$ for each image: the loss is an *estimate* of $-L_b$, right on average.\n\n**Predict.** Compute the loss of one fixed image 300 times. By how many nats does it scatter? And the mean over 128\nimages?"}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The KL all but vanishes, and every sample is close to the mean image. A decoder that is told nothing can do no better.\n\n---\n\n## A loss from one draw\n\nOne $z$ for each image: the loss is an *estimate* of $-L_b$, right on average.\n\n**Predict.** Compute the loss of one fixed image 300 times. By how many nats does it scatter? And the mean over 128 images?"}
 # **Answer.** The KL all but vanishes, and every sample is nearly the same blurred image, close to the mean of the
 # training images.
 #

@@ -465,7 +465,7 @@ if on_mnist:
 # %%
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: the second layer, a smooth activation, the bias\u2019s start, a falling learning\nrate, the slow start of the KL, a larger batch, or 32 dimensions?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: the second layer, a smooth activation, the bias\u2019s start, a falling learning rate, the slow start of the KL, a larger batch, or 32 dimensions?"}
 # What makes the model of the second row good? To find out, `benchmarks/quality.py` took its ingredients away, one at
 # a time. One of them is the *slow start of the KL*: over the first tenth of the training, the KL term is multiplied by
 # a factor that rises from 0 to 1. The comparison uses *separate* runs of only 30 epochs, in which the learning rate
@@ -488,7 +488,7 @@ display(
     )
 )
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A prior like a flower\n\nThe lecture: the prior may have any shape, because the network that follows is powerful enough.\n\n**Predict.** A normal prior or a flower: which gives the better likelihood? Is the difference larger than the spread\nbetween seeds?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A prior like a flower\n\nThe lecture: the prior may have any shape, because the network that follows is powerful enough.\n\n**Predict.** A normal prior or a flower: which gives the better likelihood? Is the difference larger than the spread between seeds?"}
 # **Why?** With a second layer and a little more width, the encoder and the decoder can represent more complicated
 # functions. Most of the other ingredients make such networks easier to train. More dimensions of $z$ buy nothing,
 # probably because surplus dimensions collapse to the prior.
@@ -583,7 +583,7 @@ LatentExplorer(
     y_test if train_digits.n_classes <= 10 else None,  # a point is shown as one numeral
 )
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why samples fail\n\nThe decoder is trained on codes from the *aggregate posterior* $q(z)$; samples start from $P(z)$. We fit a mixture to the\ncodes, and use it as the prior.\n\n**Predict.** Will the samples improve visibly? And the NLL?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why samples fail\n\nThe decoder is trained on codes from the *aggregate posterior* $q(z)$; samples start from $P(z)$. We fit a mixture to the codes, and use it as the prior.\n\n**Predict.** Will the samples improve visibly? And the NLL?"}
 # **Answer.** In two kinds of places. In the crowded middle, where the codes of different digits overlap, it draws
 # blurred mixtures. Where the codes of real digits hardly ever fall, as in two petals of the flower, it draws glaring or
 # broken shapes.

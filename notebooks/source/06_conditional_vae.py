@@ -172,7 +172,7 @@ def train_small(beta=1.0, **arguments):
     return model.eval(), history
 
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which network needs the label?\n\nWe tell it to both, to the decoder only, to the encoder only, or to neither. Their codes have two numbers.\n\n**Predict.** Ask each for rows of the digits from 0 to 9. Whose rows will be right? In whose plane do the labels lie in\nseparate regions?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which network needs the label?\n\nWe tell it to both, to the decoder only, to the encoder only, or to neither. Their codes have two numbers.\n\n**Predict.** Ask each for rows of the digits from 0 to 9. Whose rows will be right? In whose plane do the labels lie in separate regions?"}
 # ## 2 · Which network needs the label?
 #
 # We train four models with the same architecture and the same short training. The label is given to both networks, to
@@ -403,7 +403,7 @@ if on_mnist:
 # **Answer.** As a rule, yes. Over all pairs of labels, slant and ink follow the original closely, though not perfectly,
 # and nearly every result is still read as the digit asked for. The reason is the one given in section 3.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. One cuts by planes, the other\ncan bend.\n\n**Predict.** From which codes will the linear probe read the label? Will the other one read more?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. One cuts by planes, the other can bend.\n\n**Predict.** From which codes will the linear probe read the label? Will the other one read more?"}
 # ## 5 · What does the code still tell about the label?
 #
 # It is tempting to say that $z$ keeps *only* the style. The lecture does not say so. Is it true?

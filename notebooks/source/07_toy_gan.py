@@ -152,7 +152,7 @@ def look(g, d):
     return g(draw_noise(20_000)), d(line).sigmoid()  # generated points (20000, 1), D on the line (200, 1)
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Data: dotted black. Generated points: a green histogram. $D$: dashed blue, from 0 to 1. Where will the\nhistogram be after many rounds, and how high will $D$ be?"}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Data: dotted black. Generated points: a green histogram. $D$: dashed blue, from 0 to 1. Where will the histogram be after many rounds, and how high will $D$ be?"}
 # **Predict.** The density of the data is drawn as a dotted black curve, the generated points as a green histogram, and
 # $D$ as a dashed blue line, whose axis on the right runs from 0 to 1. What will the green histogram look like after
 # many rounds? And how high will $D$ be?
@@ -399,7 +399,7 @@ assert (np.diff(means[lengths < 0.05]) > 0).all()  # while steps are short, long
 assert means[-1] > 3  # the longest step ends beyond the data, by more than three deviations
 assert jsds[-1] > jsds.min() + 0.2  # and is far worse than the best one
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Towards the data; among them; or far past them, to where hardly any point has ever been. This is the\n*overshoot*."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Towards the data; among them; or far past them, to where hardly any point has ever been. This is the *overshoot*."}
 # **Answer.** A small step moves the points towards the data. A step of the right length puts many of them among the
 # data. A large step carries them far past the data, to where hardly any point of either kind has ever been.
 

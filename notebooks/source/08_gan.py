@@ -171,7 +171,7 @@ if on_mnist:  # five pixels from 0 to 1 cost 5 in both edits; the VAE's bound mi
     assert all(abs(verdicts[name][0] - 5) < 1e-3 for name in ("at a stroke", "scattered"))
     assert bounds["scattered"] > bounds["at a stroke"]
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** The discriminator and the VAE\u2019s bound do. The squared error is the same to the last digit, and the classifier\nhardly notices: it was never asked."}
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** The discriminator and the VAE\u2019s bound do. The squared error is the same to the last digit, and the classifier hardly notices: it was never asked."}
 # **Answer.** The discriminator and the VAE do. D's mean logit falls much farther for the scattered pixels than for
 # those at a stroke, and $-L_b$ rises much farther. The squared error is 5 for both edits, and the classifier hardly
 # notices either.
@@ -344,7 +344,7 @@ def play(players, rounds, looks):
 games = [play(make_players(seed), rounds, looks) for seed in seeds]
 
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** One update each, 64 digits a round, less than one pass through MNIST in all. From which version of $G$ on will\nyou recognize digits?"}
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** One update each, 64 digits a round, less than one pass through MNIST in all. From which version of $G$ on will you recognize digits?"}
 # **Predict.** Each round of the first game uses 64 digits, so the whole game sees less than one pass through MNIST.
 # From which version on will you recognize digits?
 
@@ -638,7 +638,7 @@ for name, change in kinds.items():
     played[name] = [short_game(seed, **change) for seed in small_seeds]
     ends[name] = [outcome(players) for players in played[name]]
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** $G$ ten times too fast; $G$ ten times too slow. In which games is $D$ fooled, and in which does it win? Where is\nthe spread near 0?"}
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** $G$ ten times too fast; $G$ ten times too slow. In which games is $D$ fooled, and in which does it win? Where is the spread near 0?"}
 # **Predict.** In which games will D be fooled, and in which will it win? Where will the spread be near 0?
 
 # %% alt="Three panels with one row per kind of game and one point per seed. D's ranking is near 0 where G is too fast and near 1 where it is too slow. The spread is near 0 in both and about one half for well matched players, who also have the smallest Fr\u00e9chet distances." slideshow={"slide_type": "slide"} slide={"text": "## Two ways to lose the spread"}
@@ -694,7 +694,7 @@ print(f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fr√
 # possible D. Yet the arms race draws rough digits, and the fast G draws a single pattern of noise. This is what the
 # lecture means: the losses do not tell.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Cures, one at a time\n\nWe keep the fast $G$, and change one thing: R1; batch normalization in $G$; a faster $D$; a $D$ that sees the spread of its\nbatch; one update of each."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Cures, one at a time\n\nWe keep the fast $G$, and change one thing: R1; batch normalization in $G$; a faster $D$; a $D$ that sees the spread of its batch; one update of each."}
 # ### Cures, one at a time
 #
 # We start from the fast G, with ten updates for each update of D, and change one thing at a time.

@@ -135,7 +135,7 @@ assert phases[-1].name == "Adam"
 # **Why does it matter?** A CPU is slow at multiplying, so matrix products fill much of the picture, and the gaps do
 # little harm. Now imagine that every bar is a hundred times shorter, while the gaps stay as they are. That is a GPU.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Small networks wait\n\nHow long does an operation take that has nothing to do?\n\n**Predict.** A network with 4 hidden units has less than a hundredth of the weights of one with 1,024. Is its step a hundred\ntimes as fast?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Small networks wait\n\nHow long does an operation take that has nothing to do?\n\n**Predict.** A network with 4 hidden units has less than a hundredth of the weights of one with 1,024. Is its step a hundred times as fast?"}
 # ## 2 · Small networks wait
 #
 # How long does an operation take if it has nothing to do? And when does a network count as small? We need no GPU to
@@ -251,7 +251,7 @@ figures.parts_of_a_step(parts)
 # additions. A processor that does $10^{13}$ of them a second would be done in about 40 µs, while Python needs several
 # hundred microseconds to go through the operations one by one. On such a machine the plain VAE is a small network.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Numbers should not travel\n\nAn A100 could do fifty operations in the time in which it reads *one* number from its memory.\n\n**Predict.** We add 1 to all numbers of an array. How does the speed, in bytes a second, change as it grows from 64\nnumbers to sixteen million?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Numbers should not travel\n\nAn A100 could do fifty operations in the time in which it reads *one* number from its memory.\n\n**Predict.** We add 1 to all numbers of an array. How does the speed, in bytes a second, change as it grows from 64 numbers to sixteen million?"}
 # ## 3 · Memory, or why numbers should not travel
 #
 # A processor computes only with the numbers in its *registers*. All others have to travel there, and the farther away
@@ -325,7 +325,7 @@ del arrays, jobs, views  # 67 MB
 # This is why it matters along which axis a kernel's lanes lie. In our kernels they will lie along the pixels of one
 # image, which are neighbours in memory.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The roofline\n\nWith the *intensity* $I$, operations for each byte moved, a computation does at most\n\n$$\\min(\\text{peak}, \\; I \\cdot \\text{bandwidth})$$\n\n**Predict.** Adding two arrays: $I = 1/12$. The product of $n \\times n$ matrices: $I = n/6$. Which is limited by memory?\nWhere do small matrices lie?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The roofline\n\nWith the *intensity* $I$, operations for each byte moved, a computation does at most\n\n$$\\min(\\text{peak}, \\; I \\cdot \\text{bandwidth})$$\n\n**Predict.** Adding two arrays: $I = 1/12$. The product of $n \\times n$ matrices: $I = n/6$. Which is limited by memory? Where do small matrices lie?"}
 # ### The roofline
 #
 # How fast can a computation be? It must do its operations and it must move its bytes, and at best it does both at the

@@ -149,9 +149,7 @@ def stage(source: Path) -> None:
         (source / folder).mkdir(parents=True)
     for chapter in chapters():
         nbformat.write(prepared(chapter), source / "notebooks" / chapter.name)
-    pictures = source / "notebooks" / "images"
-    # figures as slides show them are no part of the site
-    shutil.copytree(ROOT / "notebooks" / "images", pictures, ignore=shutil.ignore_patterns("projector"))
+    shutil.copytree(ROOT / "notebooks" / "images", source / "notebooks" / "images")
     for page in (ROOT / "docs").glob("*.md"):
         text = linked(page.read_text(encoding="utf-8"), "docs")
         (source / "docs" / page.name).write_text(text, encoding="utf-8")
