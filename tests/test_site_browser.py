@@ -6,8 +6,10 @@ import functools
 import http.server
 import threading
 
+import numpy as np
 import pytest
 from browser import ROOT, Idleness, Page, violations
+from PIL import Image
 from test_notebooks import build
 from thorough import THOROUGH
 
@@ -212,6 +214,28 @@ def test_an_address_brings_the_same_picture_back(site, chromium):
         other.close()
     finally:
         page.close()
+
+
+def test_the_run_is_saved_as_an_animation(site, chromium, tmp_path):
+    """From the first round to the one that is shown, which is shown again afterwards."""
+    page = toy(chromium, site, accept_downloads=True)
+    try:
+        page.wait("d.kept === '81' && d.at === '80'", WIDGET)
+        with page.expect_download() as started:
+            page.get_by_role("button", name="Save animation").click()
+        path = tmp_path / started.value.suggested_filename
+        started.value.save_as(path)
+        assert page.data(WIDGET)["at"] == "80"
+        assert page.errors == []
+    finally:
+        page.close()
+    with Image.open(path) as animation:
+        assert (path.suffix, animation.format, animation.n_frames) == (".gif", "GIF", 60)
+        first = np.asarray(animation.convert("RGB"), dtype=float)
+        animation.seek(59)
+        last = np.asarray(animation.convert("RGB"), dtype=float)
+    assert np.abs(first - last).mean() > 1  # something moved
+    assert path.stat().st_size < 2e6  # small enough for a mail
 
 
 def test_a_preset_plays_at_once_and_says_when_it_has_happened(site, chromium):

@@ -547,6 +547,12 @@ function build(core) {
   const page = {
     settings: () => settings,
     moment: () => past[at],
+    at: () => at,
+    kept: () => past.length,
+    go(place) {
+      touched = true;         // as if the reader had moved the time line
+      go(place);
+    },
     load: (name) => load(presets.find((p) => p.name === name)),
     set,
     toggle,

@@ -9,6 +9,7 @@ beside them: one file, which can be mailed.
 
 from __future__ import annotations
 
+import io
 import json
 import posixpath
 import re
@@ -17,6 +18,7 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import nbformat
@@ -187,9 +189,11 @@ def toy_gan() -> str:
         "whole": list(WHOLE),
     }
     script = re.sub(r"^export .*;$", "", ToyGAN.source, flags=re.MULTILINE).replace("</script", "<\\/script")
+    gif = (HERE / "vendor" / "gifenc.js").read_text(encoding="utf-8")
     return template.render(
         address=address(),
         style=(HERE / "toygan.css").read_text(encoding="utf-8"),
+        gif=as_constants(gif),
         widget=script,
         state=json.dumps(state, separators=(",", ":")).replace("<", "\\u003c"),
         script=(HERE / "toygan.js").read_text(encoding="utf-8"),
@@ -197,18 +201,46 @@ def toy_gan() -> str:
     )
 
 
-def card(path: Path) -> None:
-    """The picture that stands beside a shared link."""
+def as_constants(module: str) -> str:
+    """A JavaScript module as part of another: what it exports become constants, and all else is its own."""
+    body, listed = re.fullmatch(r"(.*)export\{([^}]*)\};?\s*", module, re.DOTALL).groups()
+    pairs = [pair.split(" as ") for pair in listed.split(",") if not pair.endswith(" as default")]
+    inside = ", ".join(f"{name}: {own}" for own, name in pairs)
+    outside = ", ".join(name for _, name in pairs)
+    return f"const {{ {outside} }} = (() => {{\n{body}\nreturn {{ {inside} }};\n}})();"
+
+
+def card(path: Path, title: str, line: str, picture: Any) -> None:
+    """The picture that stands beside a shared link, 1200×630: two lines of text above an image."""
     from matplotlib.figure import Figure
-    from matplotlib.image import imread
 
     figure = Figure(figsize=(12, 6.3), dpi=100)
-    figure.text(0.04, 0.86, "Deep generative models", size=44, weight="bold")
-    figure.text(0.04, 0.75, "A course to run: mixtures and EM, the ELBO, VAEs, GANs", size=22)
+    figure.text(0.04, 0.86, title, size=44, weight="bold")
+    figure.text(0.04, 0.75, line, size=22)
     axes = figure.add_axes((0.03, 0.04, 0.94, 0.64))
-    axes.imshow(imread(ROOT / "notebooks" / "images" / "course.png"))
+    axes.imshow(picture)
     axes.axis("off")
     figure.savefig(path)
+
+
+def cards(folder: Path) -> None:
+    """The course's card, and one for the toy GAN that shows three moments of a fair game."""
+    from matplotlib.image import imread
+
+    from course_lib.widgets import ToyGAN
+
+    course = imread(ROOT / "notebooks" / "images" / "course.png")
+    card(folder / "card.png", "Deep generative models", "From mixtures and EM to VAEs and GANs", course)
+    game = io.BytesIO()
+    ToyGAN("balanced").strip().savefig(game, dpi=100)
+    game.seek(0)
+    title = "Green tries to look like black"
+    card(
+        folder / "card-toygan.png",
+        title,
+        "A GAN that learns before your eyes, in one dimension",
+        imread(game),
+    )
 
 
 # ---------------------------------------------------------------- all of it
@@ -231,7 +263,7 @@ def build(folder: Path) -> int:
     for chapter in chapters():
         shutil.copy(chapter, folder / "notebooks")
     (folder / "toygan.html").write_text(toy_gan(), encoding="utf-8")
-    card(folder / "_static" / "card.png")
+    cards(folder / "_static")
     (folder / ".nojekyll").touch()  # else GitHub Pages leaves out the folders that begin with _
     for work in (source, folder.with_name("jupyter_execute")):  # the second is where myst-nb keeps pictures
         shutil.rmtree(work, ignore_errors=True)

@@ -141,6 +141,61 @@ document.getElementById("picture").onclick = () => {
   done("Saved as toygan.png.");
 };
 
+// ---- the run up to now as an animation ----
+
+const GIF_FRAMES = 60;        // at most; a file of about a megabyte
+const GIF_WIDTH = 640;        // pixels of the animation
+const GIF_DELAY = 80;         // milliseconds that a frame is shown
+const GIF_REST = 1500;        // and the last one
+
+const nextFrame = () => new Promise((done) => requestAnimationFrame(done));
+
+// The moments of the time line as a GIF, evenly spaced if there are many; the page shows each on the way.
+async function animation() {
+  const { page } = core.widget;
+  const shown = page.at();
+  const count = page.kept();
+  const canvas = place.querySelector("canvas");
+  const height = Math.round((GIF_WIDTH * canvas.height) / canvas.width);
+  const sheet = element("canvas", { width: GIF_WIDTH, height }).getContext("2d", { willReadFrequently: true });
+  const gif = GIFEncoder();
+  const frames = Math.min(GIF_FRAMES, count);
+  for (let frame = 0; frame < frames; frame++) {
+    page.go(frames > 1 ? Math.round((frame * (count - 1)) / (frames - 1)) : 0);
+    await nextFrame();
+    await nextFrame();      // the first of them draws
+    sheet.fillStyle = getComputedStyle(document.body).backgroundColor;
+    sheet.fillRect(0, 0, GIF_WIDTH, height);
+    sheet.drawImage(canvas, 0, 0, GIF_WIDTH, height);
+    const { data } = sheet.getImageData(0, 0, GIF_WIDTH, height);
+    const palette = quantize(data, 64);
+    const delay = frame < frames - 1 ? GIF_DELAY : GIF_REST;
+    gif.writeFrame(applyPalette(data, palette), GIF_WIDTH, height, { palette, delay });
+  }
+  gif.finish();
+  page.go(shown);
+  return new Blob([gif.bytes()], { type: "image/gif" });
+}
+
+document.getElementById("animation").onclick = async (event) => {
+  const button = event.currentTarget;
+  const { page } = core.widget;
+  if (page.kept() < 2) {
+    done("Nothing has happened yet: play first.");
+    return;
+  }
+  if (page.busy()) page.toggle();
+  button.disabled = true;
+  try {
+    const href = URL.createObjectURL(await animation());
+    element("a", { download: "toygan.gif", href }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 60_000);
+    done("Saved as toygan.gif.");
+  } finally {
+    button.disabled = false;
+  }
+};
+
 for (const told of document.querySelectorAll("[data-preset]")) {
   if (told.tagName !== "BUTTON") continue;
   told.onclick = () => {
