@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.device import pick_device
-from course_lib.files import usable, write_whole
+from course_lib.files import check_writable, reason, usable, write_whole
 from course_lib.models.config import Config
 
 RUN = "training run"
@@ -54,7 +55,56 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
     return tensors, facts
 
 
-def read_run(path: Path, identity: dict[str, str]) -> tuple[int, Any, dict[str, Tensor]]:
+Copy = tuple[int, Any, dict[str, Tensor]]  # a run's step, its state as JSON, and the state's tensors
+
+
+class RunFile:
+    """The file of one training run: its last copy, which another run's never replaces.
+
+    identity: what must be the same for a file to be of this run, by name.
+    """
+
+    def __init__(self, path: str | Path, identity: dict[str, str]) -> None:
+        self.path = usable(path)
+        self.written = time.monotonic()
+        self._identity = identity
+        self._was_refused = False
+
+    def read(self) -> Copy | None:
+        """The copy in the file, or None. CheckpointError for a damaged file, and for another run's."""
+        return read_run(self.path, self._identity) if self.path.exists() else None
+
+    def check(self) -> None:
+        """Say now that the file cannot be written later; ValueError if there is not even an old one."""
+        try:
+            check_writable(self.path)
+        except OSError as error:
+            why = f"{self.path} cannot be written ({reason(error)})"
+            if not self.path.exists():
+                raise ValueError(f"{why}: name another file.") from None
+            print(f"{why}; training goes on, but is not saved.")
+            self._was_refused = True
+
+    def save(self, copy: Copy) -> None:
+        """Write the copy, or say once why that cannot be."""
+        self.written = time.monotonic()
+        before = self.path
+        try:
+            self.path = write_run(before, self._identity, *copy)
+        except OSError as error:
+            if not self._was_refused:
+                print(f"{before} cannot be written ({reason(error)}); training goes on.")
+            self._was_refused = True
+            return
+        self._was_refused = False
+        if self.path != before:
+            print(
+                f"Another process has written {before}, which stays as it is: "
+                f"from here on, this run is saved as {self.path}."
+            )
+
+
+def read_run(path: Path, identity: dict[str, str]) -> Copy:
     """The step, the state and its tensors of a training run; CheckpointError if it is another run's."""
     tensors, (there, step, tree) = read(path, RUN)
     keys = [key for key in identity | there if identity.get(key) != there.get(key)]

@@ -156,15 +156,21 @@ def _generators(device: torch.device) -> dict[str, torch.Generator]:
 
 
 def identity(
-    parts: dict[str, Any], data: tuple[Tensor, ...], weights: Tensor | None, facts: dict[str, Any]
+    parts: dict[str, Any],
+    data: tuple[Tensor, ...],
+    weights: Tensor | None,
+    hyperparameters: dict[str, Any],
 ) -> dict[str, str]:
-    """What must be the same for a checkpoint to be of this run, by name: facts, parts, options, data."""
-    same = {name: str(fact) for name, fact in facts.items()}
+    """What must be the same for a checkpoint to be of this run, by name.
+
+    That is: hyperparameters, the parts with their options and shapes, and a checksum of the data.
+    """
+    same = {name: str(value) for name, value in hyperparameters.items()}
     tensors = {f"data[{i}]": rows for i, rows in enumerate(data)}
     if weights is not None:
         tensors["weights"] = weights
     for name, rows in tensors.items():
-        checksum = zlib.crc32(rows.contiguous().view(torch.uint8).numpy().data)
+        checksum = zlib.crc32(rows.cpu().contiguous().view(torch.uint8).numpy().data)
         same[name] = f"{rows.dtype} {tuple(rows.shape)} with checksum {checksum:08x}"
     for name, part in parts.items():
         same[name] = type(part).__name__

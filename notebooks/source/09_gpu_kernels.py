@@ -484,7 +484,7 @@ mu, logvar = torch.randn(2, 128, 20).unbind()
 
 
 def plain_loss():
-    terms = kernels.elbo_twin(logits, x, mu, logvar)
+    terms = kernels.elbo_reference(logits, x, mu, logvar)
     terms.reconstruction.mean().backward()
 
 
@@ -635,7 +635,7 @@ logits, mu, logvar = [torch.randn(3, size).requires_grad_() for size in (37, 5, 
 inputs = (logits, torch.rand(3, 37).round(), mu, logvar)
 kernel_errors = {}
 for name, weight in {"mean": torch.full((3,), 1 / 3), "weighted sum": torch.tensor([1.0, -2.0, 0.5])}.items():
-    fused, plain = [terms_and_gradients(f, weight) for f in (kernels.fused_elbo, kernels.elbo_twin)]
+    fused, plain = [terms_and_gradients(f, weight) for f in (kernels.fused_elbo, kernels.elbo_reference)]
     kernel_errors[name] = float((fused - plain).norm() / plain.norm())
     print(f"loss = {name}: the kernel's numbers differ by {kernel_errors[name]:.1g} of their size")
 
@@ -674,8 +674,8 @@ assert noise_error < 1e-6  # float32
 # %%
 byte_image, first = digits.images[:1].cpu(), torch.tensor([0])
 by_kernel = kernels.gather_binarize(byte_image, first, seed)
-by_function = kernels.gather_binarize_twin(byte_image, first, seed)
-with kernels.twins():  # the interpreter would take long for two hundred
+by_function = kernels.gather_binarize_reference(byte_image, first, seed)
+with kernels.switched_off():  # the interpreter would take long for two hundred
     draws = kernels.gather_binarize(byte_image, first.expand(200), seed).view(200, 28, 28)
 
 # %% alt="A grey digit, three black-and-white draws of it with ragged edges, and the mean of two hundred draws, which looks like the grey digit again."
