@@ -197,35 +197,35 @@ def main() -> None:
         parser.error(f"{asked.out or 'this folder'} cannot be written ({reason(error)}): pass another --out.")
     device = pick_device(asked.device)
     digits, test = mnist(train=True, device=device), mnist(train=False, device=device)
-    facts: dict[str, Any] = {"recipe": asked.recipe, "seed": asked.seed, "torch": torch.__version__}
+    metadata: dict[str, Any] = {"recipe": asked.recipe, "seed": asked.seed, "torch": torch.__version__}
     if asked.recipe == "classifier":
-        facts["epochs"] = 12 if asked.epochs is None else int(asked.epochs)
+        metadata["epochs"] = 12 if asked.epochs is None else int(asked.epochs)
         half = knows_bfloat16(device)
-        model: Any = train_classifier(digits, seed=asked.seed, epochs=facts["epochs"], bf16=half)
-        save_model(model, out, dtype=torch.float16, **facts)
-        facts["test_accuracy"] = model.accuracy(test.images, test.labels)
-        facts["test_accuracy_binarized"] = model.accuracy(fixed_binarization(test.images), test.labels)
+        model: Any = train_classifier(digits, seed=asked.seed, epochs=metadata["epochs"], bf16=half)
+        save_model(model, out, dtype=torch.float16, **metadata)
+        metadata["test_accuracy"] = model.accuracy(test.images, test.labels)
+        metadata["test_accuracy_binarized"] = model.accuracy(fixed_binarization(test.images), test.labels)
     else:
         recipe, going = RECIPES[asked.recipe], out.with_suffix(".run.safetensors")
-        facts["epochs"] = recipe.epochs if asked.epochs is None else asked.epochs
+        metadata["epochs"] = recipe.epochs if asked.epochs is None else asked.epochs
         model, run = train(recipe, digits, asked.seed, asked.epochs, going)
         if not run.finished:
             sys.exit(f"{out} is not written yet: the same command goes on from {run.checkpoint}.")
-        save_model(model, out, dtype=torch.float16, **facts)
+        save_model(model, out, dtype=torch.float16, **metadata)
         if run.checkpoint:  # this run's own file, which has another name if a second run took the first
             run.checkpoint.unlink(missing_ok=True)  # there is none of no epochs
         model = load_model(out, device)  # what is measured is what was saved
         if isinstance(recipe, GANRecipe):
             torch.manual_seed(asked.seed)
             images, real = model.generate(len(test)), test.pixels()
-            facts["test"] = judge(images, real, Classifier.load(device))
+            metadata["test"] = judge(images, real, Classifier.load(device))
         elif asked.k:
             y = test.labels if recipe.model is ConditionalVAE else None
             x = observed_pixels(test.images, likelihood_name(model), fixed=True).flatten(1)  # (N, D)
             found = likelihood_of(model, x, asked.k, y)
-            facts["test_nll"] = {str(k): list(found[k]) for k in found.ks}  # mean, standard error
-    save_model(model, out, dtype=torch.float16, **facts)
-    print(f"{out}: {facts}")
+            metadata["test_nll"] = {str(k): list(found[k]) for k in found.ks}  # mean, standard error
+    save_model(model, out, dtype=torch.float16, **metadata)
+    print(f"{out}: {metadata}")
 
 
 if __name__ == "__main__":

@@ -15,12 +15,17 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from course_lib import kernels
+from course_lib import kernels, recipes
+from course_lib.data import Digits
+from course_lib.models.autoencoder import AutoEncoder
+from course_lib.models.conditional_vae import ConditionalVAE
 from course_lib.models.vae import VAE
-from course_lib.training import cuda_graph
+from course_lib.training import copies, cuda_graph
 from course_lib.training.cuda_graph import reason_against, wants_graph
+from course_lib.training.gan import GANRecipe
 from course_lib.training.history import NotFinite
 from course_lib.training.loop import Run
+from course_lib.training.vae import Recipe
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 SIMULATED = pytest.param("simulated", id="simulated")
@@ -303,6 +308,43 @@ def test_steps_that_launch_different_kernels_have_a_graph_each(place):
     assert len(place.graphs) == 2
     if place.simulated:  # of 40 steps 14 have the penalty; of each kind three are warm-up
         assert sorted(g.replays for g in place.graphs) == [14 - 3, 26 - 3]
+
+
+SMALL = {"latent": 3, "hidden": [8]}
+RECIPES = {
+    "vae": Recipe(VAE, SMALL, batch_size=7, cosine=True, warmup=0.5),
+    "auto-encoder": Recipe(AutoEncoder, SMALL, batch_size=7, cosine=True),
+    "gan": GANRecipe(SMALL | {"network": "plain"}, batch_size=7, r1=0.1, r1_every=3),
+    "wasserstein": GANRecipe(SMALL | {"network": "plain"}, loss="wasserstein", penalty=10.0, batch_size=7),
+    # on a CPU labels are looked at, which a recording does not bear
+    "conditional vae": Recipe(ConditionalVAE, SMALL, batch_size=7, cosine=True, warmup=0.5),
+    "conditional gan": GANRecipe(SMALL | {"network": "plain", "labels": 3}, batch_size=7, r1=0.1, r1_every=3),
+}
+
+
+def by_recipe(name: str, device: torch.device, graph: bool | None):
+    digits = Digits(IMAGES.to(device), torch.arange(70, device=device) % 3, "a test")
+    _, run = recipes.train(RECIPES[name], digits, seed=1, epochs=3, report_every=1, quiet=True, graph=graph)
+    return run, run.history, []
+
+
+@both
+@pytest.mark.parametrize("name", [name for name in RECIPES if "conditional" not in name])
+def test_recipes_train_as_graphs_as_they_do_without(name, place, monkeypatch):
+    if place.simulated:
+        monkeypatch.setattr(Tensor, "aminmax", lambda self: (0, 0))  # nobody looks at pixels on a GPU
+        monkeypatch.setattr(copies, "not_finite", lambda parts: [])
+    eager, graph = by_recipe(name, place.device, False), by_recipe(name, place.device, True)
+    same(eager, graph, exact=place.simulated)
+    assert len(place.graphs) == (2 if name == "gan" else 1)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("place", [ON_CUDA], indirect=True)
+def test_on_a_gpu_recipes_take_the_graph_by_themselves(name, place):
+    eager, graph = by_recipe(name, place.device, False), by_recipe(name, place.device, None)
+    same(eager, graph, exact=False)
+    assert len(place.graphs) == (2 if name.endswith("gan") else 1)
 
 
 def test_reasons_that_are_known_before():

@@ -374,9 +374,8 @@ def test_a_second_interrupt_breaks_the_step_off_and_goes_back_to_the_copy(at, co
 
     run.train(interrupted, 4, quiet=True)
     assert run.step == (11 if at > 11 and copies == 0 else 0)
-    assert f"Interrupted in the middle of a step: the run is as it was after {run.epoch:.4g} epochs" in (
-        capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert said == f"Interrupted in mid-step: back at {run.epoch:.4g} epochs; call train to go on.\n"
     run.train(interrupted, 4, quiet=True)
     same(state(run), trained(4))
 
@@ -550,9 +549,8 @@ def test_an_error_in_a_step_leaves_the_run_at_its_last_copy(copies):
     with pytest.raises(ZeroDivisionError, match="mine") as caught:
         run.train(wrong, 4, quiet=True)
     assert run.step == (11 if copies == 0 else 0)
-    assert caught.value.__notes__ == [
-        f"Because of this error, the run is as it was after {run.epoch:.4g} epochs, step {run.step}."
-    ]
+    note = f"Because of this error, the run is as it was after step {run.step}."
+    assert caught.value.__notes__ == [note]
     run.train(update, 4, quiet=True)
     same(state(run), trained(4))
 
@@ -722,6 +720,23 @@ def test_what_was_infinite_before_the_first_step_is_meant_so(tmp_path):
         run = Run(DATA, batch_size=32, checkpoint=tmp_path / "net", model=model, opt=opt, plateau=plateau)
         run.train(lambda batch: {"loss": 1.0}, epochs, quiet=True)
     assert run.step == 2 * STEPS
+
+
+def test_a_nan_behind_an_error_of_the_next_step_is_named():
+    """As where a GAN checks that what G makes are pixels."""
+    run, update = make()
+
+    def refuse(batch):
+        if not run.parts["model"].head.weight.isfinite().all():
+            raise ValueError("these are no pixels")
+        terms = update(batch)
+        if run.step == 5:
+            run.parts["model"].head.weight.data[0, 0] = math.nan
+        return terms
+
+    with pytest.raises(NotFinite, match=r"The steps up to 6 .* the parameter model\.head\.weight became"):
+        run.train(refuse, 4, quiet=True)
+    assert run.step == 0
 
 
 def test_a_learning_rate_too_high_is_caught_for_real():

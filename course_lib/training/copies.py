@@ -31,13 +31,9 @@ class Copies:
     def take(self, step: int, save: bool = False) -> None:
         """Copy the state after `step` steps, and write it to the file if it is time, or now.
 
-        Raises NotFinite instead, if a number has become NaN or infinite since the copy before.
+        Raises NotFinite instead if a number is bad.
         """
-        self.history.check(step)
-        for name in not_finite(self.parts):
-            if name not in self._bad_before:  # such as a second moment that will freeze its weight
-                undone = f"The steps up to {step:,} were undone"
-                raise NotFinite(step, undone, f"with finite losses, {name}")
+        self.check(step)
         parts = {name: state_of(part) for name, part in self.parts.items()}
         state = {"parts": parts, "noise": get_noise(self.device), **self.history.state_dict()}
         tensors: dict[str, Tensor] = {}
@@ -45,6 +41,28 @@ class Copies:
         self._taken = time.monotonic()
         if self.file and (save or self._taken - self.file.written > SAVE_SECONDS):
             self.file.save(self._last)
+
+    def check(self, step: int) -> None:
+        """Raise NotFinite if a number has become NaN or infinite since the last copy."""
+        self.history.check(step)
+        for name in not_finite(self.parts):
+            if name not in self._bad_before:  # such as a second moment that will freeze its weight
+                undone = f"The steps up to {step:,} were undone"
+                raise NotFinite(step, undone, f"with finite losses, {name}")
+
+    def undo(self, error: BaseException, step: int) -> tuple[int, BaseException]:
+        """Go back to the last copy, whose step is returned, because of an error after `step` steps.
+
+        Returned as well: the NotFinite that is behind it, or else the error itself; with a note.
+        """
+        if isinstance(error, Exception):
+            try:
+                self.check(step)
+            except NotFinite as cause:
+                error = cause
+        back = self.go_back()
+        error.add_note(f"Because of this error, the run is as it was after step {back:,}.")
+        return back, error
 
     def take_if_due(self, step: int) -> None:
         """`take`, if the last copy is a second old."""

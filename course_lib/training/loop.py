@@ -160,13 +160,13 @@ class Run:
                 self._copies.take(self.step, save=True)
             except BaseException as error:
                 stop.breakable = False
-                self.step = self._copies.go_back()
-                where = f"the run is as it was after {self.epoch:.4g} epochs, step {self.step:,}"
+                self.step, cause = self._copies.undo(error, self.step)
+                if cause is not error:
+                    raise cause from None
                 if not isinstance(error, KeyboardInterrupt):
-                    error.add_note(f"Because of this error, {where}.")
                     raise
                 self._copies.take(self.step, save=True)
-                print(f"Interrupted in the middle of a step: {where}; call train to go on.")
+                print(f"Interrupted in mid-step: back at {self.epoch:.4g} epochs; call train to go on.")
             finally:
                 self._copies.keep_noise()
 
