@@ -815,14 +815,14 @@ def ours(**options):
     model, optimizer = make()
     run = Run(images, batch_size=128, model=model, optimizer=optimizer)
 
-    def update(batch):
+    def step(batch):
         losses = model.loss(binarize(batch))
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()
         return losses
 
-    run.train(update, steps / (-(-len(images) // 128)), quiet=True, **options)
+    run.train(step, steps / (-(-len(images) // 128)), quiet=True, **options)
 
 
 # %%
@@ -832,7 +832,7 @@ ready = TensorDataset(pictures[: 128 * steps].float() / 255)
 jobs = {
     "images one by one": partial(with_loader, OneByOne()),
     "TensorDataset": partial(with_loader, ready),
-    "our loop": ours,
+    "our loop": partial(ours, graph=False),
 }
 if device.type == "cuda":
     jobs["our loop, as a graph"] = partial(ours, graph=True)
