@@ -770,7 +770,7 @@ print(f"(means of {len(small_seeds)} seeds)")
 # ## 8 · What a good recipe adds
 #
 # The GAN that comes with the course has the same kind of networks, but they are twice as wide, D has one more layer,
-# and training gets some help. The networks are in `course_lib.models.gan`, and `course_lib.training.gan.train_gan`
+# and training gets some help. The networks are in `course_lib.models.gan`, and `course_lib.recipes.train`
 # trains them.
 # - *Batch normalization* in G and *R1* in D's loss, as above. R1 is computed only in every eighth step, with eight
 #   times the weight.
@@ -787,7 +787,7 @@ print(f"(means of {len(small_seeds)} seeds)")
 # %% alt="Two rows of sixteen images: above, those of the shipped generator, nearly all of them clear digits of different classes; below, the rough ones of the game played in this notebook."
 recipe = recipes.RECIPES["gan"]
 print(
-    f"the shipped GAN: {recipe.epochs} passes through the data, R1 with γ = {recipe.r1}, α = {recipe.average}"
+    f"the shipped GAN: {recipe.epochs} passes through the data, R1 with γ = {recipe.r1}, α = {recipe.ema_decay}"
 )
 torch.manual_seed(0)
 figures.digit_rows(
@@ -1031,7 +1031,7 @@ torch.manual_seed(0)
 start, end = shipped.noise(400).view(2, 200, 1, -1)  # (200, 1, codes) each
 t = torch.linspace(0, 1, 13)[:, None]  # (13, 1)
 with torch.no_grad():
-    walk = shipped.images(torch.lerp(start, end, t), average=True)  # (200, 13, D)
+    walk = shipped.images(torch.lerp(start, end, t), ema=True)  # (200, 13, D)
 fade = torch.lerp(walk[:, :1], walk[:, -1:], t)  # (200, 13, D), from the same images to the same
 
 # %% alt="Four rows of thirteen images, two walks, each above a cross-fade between the same ends. In the walks, strokes bend and move from one digit to the other; in the cross-fades one digit fades out while the other fades in."

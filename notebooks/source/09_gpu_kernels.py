@@ -463,7 +463,7 @@ print(
 # operation and everything it calls as one bar. The recorder sits deeper inside PyTorch, where a `linear` is two calls
 # (a transposed view, and a product with an addition). It also notes the labels of the five parts.
 #
-# In the course's loop a graph takes one argument: `run.train(update, epochs, graph=True)`. The first three steps run
+# In the course's loop a graph takes one argument: `run.train(step, epochs, graph=True)`. The first three steps run
 # as usual, the fourth is recorded, and all later steps with a full batch are replays. An update that cannot be
 # recorded runs as before, and a message says why. A typical culprit is `.item()`, which waits for the GPU in the
 # middle of the step.
