@@ -20,7 +20,7 @@ from torch.distributions import Normal, kl_divergence
 
 from course_lib import kernels, recipes
 from course_lib.data import Digits
-from course_lib.kernels import backend, batch, e_step, elbo, reparameterize
+from course_lib.kernels import backend, batch, e_step, elbo, reparameterize, training
 from course_lib.mixtures import fast_steps
 from course_lib.models import vae
 from course_lib.models.autoencoder import AutoEncoder
@@ -517,6 +517,19 @@ def test_a_model_without_kernels_trains_by_the_plain_functions(name, capsys):
             "Batches and loss: plain PyTorch functions, as there are no kernels for these."
         )
         assert not kernels.ran
+
+
+def test_where_triton_fails_the_plain_functions_serve(capsys, monkeypatch):
+    """A CUDA machine without a C compiler: Triton is there, and cannot make a kernel."""
+
+    def fails(*_, **__):
+        raise RuntimeError("Failed to find C compiler.\nPlease specify one.")
+
+    monkeypatch.setattr(training, "gather_binarize", fails)
+    _, run = recipes.train(SMALL, some_digits(), epochs=1, graph=False)
+    assert run.finished
+    said = "Batches and loss: plain PyTorch functions, as Triton fails here (RuntimeError: Failed to find C"
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_switched_off_kernels_are_not_wired(capsys):

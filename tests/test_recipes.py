@@ -142,6 +142,24 @@ def test_an_interrupted_training_resumes_to_the_same_model(recipe, digits, tmp_p
         train(replace(recipe, beta=7.0), digits, checkpoint=path, quiet=True)
 
 
+@pytest.mark.parametrize("recipe", [FULL, GANRecipe({"latent": 3, "hidden": [4, 5]})], ids=["vae", "gan"])
+def test_what_computes_is_said_once_and_evaluations_get_the_model(recipe, digits, capsys):
+    seen = []
+
+    def look(model):
+        seen.append(model)
+        return {"training": float(model.training)}
+
+    model, run = train(recipe, digits, epochs=2, evaluate=look)
+    said = capsys.readouterr().out
+    assert said.startswith("Batches and loss: plain PyTorch functions, on cpu.\n")
+    assert said.count("Batches") == 1
+    assert seen == [model, model]
+    assert run.evaluations["training"] == [1, 1]
+    train(recipe, digits, epochs=1, quiet=True)
+    assert capsys.readouterr().out == ""
+
+
 def test_no_epochs_are_no_epochs(digits):
     model, run = train(FULL, digits, epochs=0, quiet=True)
     assert run.step == 0

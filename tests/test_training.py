@@ -165,6 +165,22 @@ def test_several_tensors_come_as_a_tuple_of_the_same_rows(kind):
     Run(pairs, batch_size=3, model=nn.Linear(1, 1)).train(update, 2, quiet=True)
 
 
+def test_batches_may_be_made_in_another_way():
+    """As by a kernel that picks rows and binarizes them at once."""
+    ids = torch.arange(7)
+
+    def batch(tensors, index):
+        assert tensors[0] is ids
+        return index, 10 * tensors[0][index]
+
+    def update(made):
+        assert torch.equal(made[1], 10 * made[0])
+        return {"rows": len(made[0])}
+
+    history = Run(ids, batch_size=3, batch=batch, model=nn.Linear(1, 1)).train(update, 2, quiet=True)
+    assert history["rows"] == [25 / 7, 25 / 7]  # 3 and 4 rows, each counted as often as it has rows
+
+
 def test_terms_are_averaged_over_rows_not_over_batches():
     values = torch.rand(103, dtype=torch.float64)  # in batches of 25, 25, 25, 28
     run = Run(values, batch_size=25, model=nn.Linear(1, 1))

@@ -186,17 +186,22 @@ def taken_for_real(
     """
     require.tensors(real, fake)
     half = min(len(real), len(fake)) // 2
-    _check_alike(real, fake, half)
+    _check_sizes(real, fake, half)
     if not require.is_count(steps):
         raise ValueError(f"steps is a whole number, at least 1, not {steps!r}.")
     channels, height, width = image_shape(real, shape)
     for images in (real, fake):
         require.images(images.flatten(1), channels * height * width)
+    if real.dtype != fake.dtype or real.device != fake.device:
+        raise ValueError(
+            f"Real and fake images must be alike: {real.dtype} on {real.device} here, "
+            f"{fake.dtype} on {fake.device} there."
+        )
     _warn_of_other_pixels(real, fake)
     # the judge's convolutions halve an image twice: black rows and columns fill it up
     more = (0, -width % 4, 0, -height % 4)
-    padded = (channels, height + -height % 4, width + -width % 4)
     real, fake = (pad(x.float().reshape(-1, channels, height, width), more).flatten(1) for x in (real, fake))
+    padded = (channels, height + -height % 4, width + -width % 4)
     with seeded(real.device, seed):
         # they may come class by class: then one half would hold classes that the other has not
         real, fake = (x[torch.randperm(len(x), device=x.device)] for x in (real, fake))
@@ -220,19 +225,14 @@ def taken_for_real(
             return float(torch.cat([judge(x) > 0 for x in fake[half:].split(1000)]).cpu().double().mean())
 
 
-def _check_alike(real: Tensor, fake: Tensor, half: int) -> None:
-    """Raise ValueError for too few images, and unless both sets have one size, type and device."""
+def _check_sizes(real: Tensor, fake: Tensor, half: int) -> None:
+    """Raise ValueError for too few images, and unless those of both sets have one size."""
     if half < 2:
         raise ValueError(f"Half of them must be at least two images: {len(real)} real, {len(fake)} fake.")
     if real.shape[1:] != fake.shape[1:]:
         raise ValueError(
             "Real and fake images must have one size: "
             f"real ones are {tuple(real.shape[1:])} here, fake ones {tuple(fake.shape[1:])}."
-        )
-    if real.dtype != fake.dtype or real.device != fake.device:
-        raise ValueError(
-            f"Real and fake images must be alike: {real.dtype} on {real.device} here, "
-            f"{fake.dtype} on {fake.device} there."
         )
 
 

@@ -16,21 +16,36 @@ from course_lib.kernels.vae_loss import fused_loss, reason_against
 
 Batch = Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]
 Loss = Callable[..., dict[str, Tensor]]
+PLAIN = "plain PyTorch functions"
 
 
 def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, str]:
     """The model's batches and its loss by kernels, None where none fits; and one line that says so."""
     computer = which(device)
-    plain = "plain PyTorch functions"
     if not computer.startswith("Triton"):
-        return None, None, f"Batches and loss: {plain} ({computer.removeprefix('PyTorch: ')})."
+        return None, None, f"Batches and loss: {PLAIN} ({computer.removeprefix('PyTorch: ')})."
     batch = batch_for(model)
     loss = loss_for(model)
-    if batch and loss:
-        return batch, loss, f"Batches and loss: kernels, {computer}."
-    if batch:
-        return batch, None, f"Batches: kernels, {computer}; loss: {plain}."
-    return None, None, f"Batches and loss: {plain}, as there are no kernels for these."
+    if not batch:
+        return None, None, f"Batches and loss: {PLAIN}, as there are no kernels for these."
+    trouble = _trouble(device)
+    if trouble:
+        return None, None, f"Batches and loss: {PLAIN}, as Triton fails here ({trouble})."
+    if not loss:
+        return batch, None, f"Batches: kernels, {computer}; loss: {PLAIN}."
+    return batch, loss, f"Batches and loss: kernels, {computer}."
+
+
+def _trouble(device: torch.device) -> str:
+    """Why Triton cannot make a kernel on this machine, such as for lack of a C compiler; "" if it can."""
+    image = torch.zeros(1, 1, dtype=torch.uint8, device=device)
+    index = torch.zeros(1, dtype=torch.int64, device=device)
+    try:
+        gather_binarize(image, index, seed=0)
+    except Exception as error:  # whatever it is, the plain functions serve
+        first_line = str(error).strip().partition("\n")[0]
+        return f"{type(error).__name__}: {first_line}"
+    return ""
 
 
 def batch_for(model: Any) -> Batch | None:
