@@ -243,16 +243,16 @@ def test_training_in_several_calls_is_training_in_one(split):
     for epochs in split:
         run.train(update, epochs, quiet=True)
         torch.rand(7)  # what is drawn between calls changes nothing
-    got = state_of_noise(run)
+    got = state_as_left(run)
     whole = trained(4)
     if 0.5 in split:  # a call that ends within an epoch ends with a report
         got.pop("history"), whole.pop("history")
     same(got, whole)
 
 
-def state_of_noise(run: Run) -> dict:
+def state_as_left(run: Run) -> dict:
     """The state with the generator as `train` left it, whatever was drawn since then."""
-    run._copies.start_noise()
+    run._copies.restore_rng()
     return state(run)
 
 
@@ -416,7 +416,7 @@ def test_without_a_signal_of_its_own_an_interrupt_breaks_the_step_off():
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    same(state_of_noise(ends[0]), trained(1))
+    same(state_as_left(ends[0]), trained(1))
 
 
 def test_somebody_else_s_signal_handler_stays(monkeypatch):
@@ -492,7 +492,7 @@ def test_an_interrupt_outside_of_the_step_loses_nothing_either(name, call, after
     for _ in range(5):
         run.train(update, 3, quiet=True, **options(run))
     assert len(calls) >= (2 if name == "take" else call)  # how many copies there are, time decides
-    same(state_of_noise(run), expected)
+    same(state_as_left(run), expected)
 
 
 HEAD = """
@@ -900,7 +900,7 @@ def two_with_one_name(path, epochs=(1, 1), seeds=(0, 1)):
     runs = [make(path, seed=seed) for seed in seeds]
     for (run, update), length in zip(runs, epochs, strict=True):
         run.train(update, length, quiet=True)
-    return [state_of_noise(run) for run, _ in runs]
+    return [state_as_left(run) for run, _ in runs]
 
 
 def test_two_runs_with_one_name_are_both_kept(tmp_path, often, capsys):
@@ -912,8 +912,8 @@ def test_two_runs_with_one_name_are_both_kept(tmp_path, often, capsys):
         f"from here on, this run is saved as {beside}.\n"
     )
     assert sorted(os.listdir(tmp_path)) == ["net.safetensors", "net_2.safetensors"]
-    same(state_of_noise(make(path)[0]), first)
-    same(state_of_noise(make(beside, seed=1)[0]), second)
+    same(state_as_left(make(path)[0]), first)
+    same(state_as_left(make(beside, seed=1)[0]), second)
     with pytest.raises(CheckpointError, match=r"is of another run \(seed is 1 here, 0 there"):
         make(path, seed=1)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from course_lib.training.checkpoints import RunFile
 from course_lib.training.history import History, NotFinite
-from course_lib.training.state import get_noise, load, not_finite, pack, set_noise, state_of, unpack
+from course_lib.training.state import get_rng_states, load, not_finite, pack, set_rng_states, state_of, unpack
 
 COPY_SECONDS = 1.0  # the most work that going back costs; a copy of a small model takes milliseconds
 SAVE_SECONDS = 15.0  # the most work that a killed run loses
@@ -25,7 +25,7 @@ class Copies:
         self.device = device
         self.seed = seed
         self.file = file
-        self.noise: dict[str, Tensor] = {}  # the generators as the last training left them
+        self.rng_states: dict[str, Tensor] = {}  # the generators as the last training left them
         self._bad_before = set(not_finite(parts))  # no step's doing: a mask of −∞, a NaN that means "not yet"
 
     def take(self, step: int, save: bool = False) -> None:
@@ -35,7 +35,7 @@ class Copies:
         """
         self.check(step)
         parts = {name: state_of(part) for name, part in self.parts.items()}
-        state = {"parts": parts, "noise": get_noise(self.device), **self.history.state_dict()}
+        state = {"parts": parts, "noise": get_rng_states(self.device), **self.history.state_dict()}
         tensors: dict[str, Tensor] = {}
         self._last = (step, pack(state, tensors), tensors)
         self._taken = time.monotonic()
@@ -77,8 +77,8 @@ class Copies:
         for name, part in self.parts.items():
             load(part, state["parts"][name])
         self.history.load_state_dict(state, self.device)
-        self.noise = state["noise"]
-        self.start_noise()
+        self.rng_states = state["noise"]
+        self.restore_rng()
         return step
 
     def resume(self) -> int | None:
@@ -89,10 +89,10 @@ class Copies:
         self._last = found
         return self.go_back()
 
-    def start_noise(self) -> None:
+    def restore_rng(self) -> None:
         """Noise goes on where the last training left it, whatever has been drawn since."""
-        set_noise(self.device, self.noise, self.seed)
+        set_rng_states(self.device, self.rng_states, self.seed)
 
-    def keep_noise(self) -> None:
-        """For the next `start_noise`."""
-        self.noise = get_noise(self.device)
+    def keep_rng(self) -> None:
+        """For the next `restore_rng`."""
+        self.rng_states = get_rng_states(self.device)

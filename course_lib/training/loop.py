@@ -148,7 +148,7 @@ class Run:
     def _train(self, as_graph: Step, one_step: Step, quiet: bool) -> None:
         """The loop, with what happens if it is broken off."""
         with Interrupts() as stop:
-            self._copies.start_noise()
+            self._copies.restore_rng()
             self._copies.take(self.step)
             try:
                 try:
@@ -168,7 +168,7 @@ class Run:
                 self._copies.take(self.step, save=True)
                 print(f"Interrupted in mid-step: back at {self.epoch:.4g} epochs; call train to go on.")
             finally:
-                self._copies.keep_noise()
+                self._copies.keep_rng()
 
     def _loop(self, one_step: Step, stop: Interrupts, quiet: bool) -> None:
         """The heart: draw rows, take a step, note its losses; at times report, evaluate, draw and copy."""

@@ -101,34 +101,34 @@ def _is_bad(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def get_noise(device: torch.device) -> dict[str, Tensor]:
+def get_rng_states(device: torch.device) -> dict[str, Tensor]:
     """The states of torch's global generators that noise on this device can come from."""
     return {name: generator.get_state() for name, generator in _generators(device).items()}
 
 
-def set_noise(device: torch.device, noise: dict[str, Tensor], seed: int) -> None:
-    """Set these generators to `noise`; to the seed if it has none (of another device)."""
+def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -> None:
+    """Set these generators to their states; to the seed where there is none, as for another device."""
     for name, generator in _generators(device).items():
-        if name in noise:
-            generator.set_state(noise[name])
+        if name in states:
+            generator.set_state(states[name])
         else:
             generator.manual_seed(seed)
 
 
 @contextmanager
-def noise_kept(device: torch.device, seed: int) -> Iterator[None]:
+def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
     """Afterwards the generators go on as if nothing had been drawn."""
-    noise = get_noise(device)
+    states = get_rng_states(device)
     try:
         yield
     finally:
-        set_noise(device, noise, seed)
+        set_rng_states(device, states, seed)
 
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
     """Noise from this seed, and none of it is seen afterwards."""
-    with noise_kept(device, seed):
+    with rng_states_kept(device, seed):
         torch.manual_seed(seed)
         yield
 
@@ -138,7 +138,7 @@ def aside(device: torch.device, seed: int, *models: Any) -> Iterator[None]:
     """Without gradients; afterwards noise and training modes are as if nothing had been done in between."""
     modes = {m: m.training for model in models if isinstance(model, nn.Module) for m in model.modules()}
     try:
-        with torch.no_grad(), noise_kept(device, seed):
+        with torch.no_grad(), rng_states_kept(device, seed):
             yield
     finally:
         for module, mode in modes.items():
