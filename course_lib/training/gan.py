@@ -111,4 +111,4 @@ class GANRecipe:
         return lambda: self._has_r1(run)
 
     def _has_r1(self, run: Run) -> bool:
-        return self.r1 > 0 and run.step % self.r1_every == 0
+        return self.r1 != 0 and run.step % self.r1_every == 0
