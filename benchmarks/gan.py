@@ -33,7 +33,6 @@ from course_lib.files import write_whole
 from course_lib.models.gan import GAN
 from course_lib.recipes import GAN_QUALITY, RECIPES, WEIGHTS, train
 from course_lib.training.checkpoints import load_model
-from course_lib.training.gan import train_gan
 
 GOAL, PATIENCE = 8.5, 16  # a classifier score; epochs after which a loop is given up
 SEEDS = range(3)
@@ -65,7 +64,7 @@ def sources(digits: Digits, test: Digits) -> dict[str, tuple[Callable[[int], Ten
 
     @cache
     def quick() -> GAN:
-        return train_gan(RECIPES["gan_four_minutes"], digits, 0, quiet=True)[0]
+        return train(RECIPES["gan_four_minutes"], digits, 0, quiet=True)[0]
 
     return {
         "training digits": (some(digits.pixels()), False),
@@ -151,7 +150,7 @@ def ours(digits: Digits, referee: Classifier, seed: int, epochs: int) -> list[fl
         return {"score": scores[-1]}
 
     recipe = RECIPES["gan_four_minutes"]
-    train_gan(replace(recipe, epochs=min(recipe.epochs, epochs)), digits, seed, evaluate=look, quiet=True)
+    train(replace(recipe, epochs=min(recipe.epochs, epochs)), digits, seed, evaluate=look, quiet=True)
     return scores
 
 
@@ -164,7 +163,7 @@ def pace(digits: Digits, rounds: int = 3, part: float = 0.2) -> dict[str, list[f
     loop = Tutorial(
         replace(digits, images=digits.images[:some], labels=digits.labels[:some]), recipe.config, 0
     )
-    runs = {"ours": lambda: train_gan(recipe, digits, 0, part, quiet=True), "the tutorial's loop": loop.epoch}
+    runs = {"ours": lambda: train(recipe, digits, 0, part, quiet=True), "the tutorial's loop": loop.epoch}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds + 1):
         for name, run in runs.items():

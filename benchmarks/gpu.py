@@ -1,4 +1,4 @@
-"""One training step in five ways, and each kernel beside its twin: the figures of “Inside the GPU”.
+"""One training step in five ways, and each kernel beside its reference: the figures of “Inside the GPU”.
 
     python benchmarks/gpu.py [--quick] [--json FILE]
 
@@ -6,8 +6,8 @@ The plain VAE, 784-400-20, batch 128, Adam at 1e-3, float32, pixels binarized an
 is the difference between a longer and a shorter training, so that compiling and capturing cancel; medians of
 the rounds, all in one process. First the two floors under any step: the bytes that it must move, and the
 launches that the usual way needs. Kernels are timed at a size that fills a GPU: gradients included, beside
-their twins; alone, for their bandwidth against that of a copy. On a CPU the same tables are printed for
-what runs there: the twins.
+their references; alone, for their bandwidth against that of a copy. On a CPU the same tables are printed for
+what runs there: the references.
 --quick: a fraction of the sizes. --json: write the figures with machine, versions and date;
 course_lib/weights/gpu.json is the file that the last chapter draws.
 """
@@ -246,8 +246,9 @@ def kernel_jobs(device: torch.device, n: int) -> dict[str, Job]:
     index, seed = torch.randperm(n, device=device), kernels.new_seed(device)
     wide = [torch.randn(n, pixels, device=device).requires_grad_() for _ in range(2)]
 
-    def ways(job: Callable[[Any], Callable[[], object]], fused: Any, twin: Any) -> dict[str, Any]:
-        return {"kernel": job(fused), "twin": job(twin), "compiled twin": job(torch.compile(twin))}
+    def ways(job: Callable[[Any], Callable[[], object]], fused: Any, reference: Any) -> dict[str, Any]:
+        compiled = torch.compile(reference)
+        return {"kernel": job(fused), "reference": job(reference), "compiled reference": job(compiled)}
 
     def terms(function: Any) -> Callable[[], object]:
         return with_gradients(lambda a, m, v: function(a, x, m, v), leaves)
@@ -263,19 +264,19 @@ def kernel_jobs(device: torch.device, n: int) -> dict[str, Job]:
         "fused ELBO": (
             12 * n * pixels,
             lambda: kernels.fused_elbo(logits, x, mu, logvar),
-            ways(terms, kernels.fused_elbo, kernels.elbo_twin),
+            ways(terms, kernels.fused_elbo, kernels.elbo_reference),
         ),
         # two read, one written
         "reparameterization": (
             12 * n * pixels,
             lambda: kernels.fused_reparameterize(*wide, seed),
-            ways(draw, kernels.fused_reparameterize, kernels.reparameterize_twin),
+            ways(draw, kernels.fused_reparameterize, kernels.reparameterize_reference),
         ),
         # a byte read, a float32 written
         "gather + binarize": (
             5 * n * pixels,
             gather(kernels.gather_binarize),
-            ways(gather, kernels.gather_binarize, kernels.gather_binarize_twin),
+            ways(gather, kernels.gather_binarize, kernels.gather_binarize_reference),
         ),
     }
 
@@ -294,7 +295,7 @@ def measure_kernels(device: torch.device, quick: bool, copy_gb_s: float) -> dict
     for name, (size, alone, ways) in kernel_jobs(device, n).items():
         seconds = {way: attempt(work, device, 3 if quick else 20) for way, work in ways.items()}
         if not has_kernels(device):
-            seconds["kernel"] = None  # the public function was the twin again
+            seconds["kernel"] = None  # the public function was the reference again
         entry: Row = {"rows": n, "ms": {way: s and s * 1e3 for way, s in seconds.items()}}
         if seconds["kernel"]:
             entry["gb_s"] = size / clock(alone, device, 3 if quick else 20) / 1e9
@@ -310,8 +311,12 @@ def has_kernels(device: torch.device) -> bool:
 def measure_e_step(device: torch.device, quick: bool) -> dict[str, Row]:
     """Time, and on a GPU the peak of memory beyond the data."""
     n, k = (60_000, 512) if device.type == "cuda" and not quick else (2_000, 64)
-    twin = kernels.mixture_statistics_twin
-    ways = {"kernel": kernels.mixture_statistics, "twin": twin, "compiled twin": torch.compile(twin)}
+    reference = kernels.mixture_statistics_reference
+    ways = {
+        "kernel": kernels.mixture_statistics,
+        "reference": reference,
+        "compiled reference": torch.compile(reference),
+    }
     found = {}
     for d in (50, 784):
         torch.manual_seed(0)
@@ -368,23 +373,24 @@ def report(found: Row) -> str:
         )
     lines += [
         "",
-        "| a kernel, with its gradients | rows | ms | GB/s | of the copy | twin, ms | compiled twin, ms |",
+        "| a kernel, with its gradients | rows | ms | GB/s | of the copy | reference, ms | compiled, ms |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, entry in found["kernels"].items():
         ms, share, gb_s = entry["ms"], entry.get("share_of_copy"), entry.get("gb_s")
         lines.append(
             f"| {name} | {entry['rows']:,} | {number(ms['kernel'], '.3f')} | {number(gb_s, '.0f')} | "
-            f"{number(share, '.0%')} | {number(ms['twin'], '.3f')} | {number(ms['compiled twin'], '.3f')} |"
+            f"{number(share, '.0%')} | {number(ms['reference'], '.3f')} | "
+            f"{number(ms['compiled reference'], '.3f')} |"
         )
     lines += [
         "",
-        "| E-step | kernel, ms | twin | compiled twin | peak, kernel, MB | twin | compiled twin |",
+        "| E-step | kernel, ms | reference | compiled | peak, kernel, MB | reference | compiled |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for entry in found["e_step"].values():
         ms, peak = (
-            " | ".join(number(entry[key][way]) for way in ("kernel", "twin", "compiled twin"))
+            " | ".join(number(entry[key][way]) for way in ("kernel", "reference", "compiled reference"))
             for key in ("ms", "peak_mb")
         )
         lines.append(f"| N = {entry['n']:,}, d = {entry['d']}, K = {entry['k']} | {ms} | {peak} |")

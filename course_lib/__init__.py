@@ -1,10 +1,10 @@
 """The code that the course's notebooks share: a core to read in an evening, and satellites around it.
 
 The core, in reading order; each room imports only from those before it: require, files, device, palette;
-data; probability; models; plots; training; evaluation; recipes, shipped (`weights` holds what they load).
+data; probability; models; plots; training; evaluation (`weights` holds the shipped networks).
 
-The satellites import the core, and the core never imports them: mixtures, toy_gan, kernels, figures, widgets,
-checks, grading. docs/house.md is the map.
+The satellites import the core, and the core never imports them: mixtures, toy_gan, kernels, recipes, shipped,
+figures, widgets, checks, grading. docs/house.md is the map.
 """
 
 __version__ = "0.1.0"

@@ -1,63 +1,39 @@
 """How the models of the course's tables and files are trained: `python -m course_lib.recipes best`.
 
-A recipe is a model and every number of its training. A VAE of black and white pixels gets its images
-binarized anew at each step, and its figures are taken on the one fixed binarization of the test digits. A VAE
-with a Gaussian likelihood gets the grey images in both places, and a GAN learns the grey images too.
+A recipe is a model and every number of its training. All of them go through the one loop, `training.Run`.
+The figures of a VAE of black and white pixels are taken on the one fixed binarization of the test digits,
+those of one with a Gaussian likelihood on the grey images.
 """
 
 import argparse
-import math
+import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from course_lib import require
 from course_lib.data import as_digits, fixed_binarization, mnist
 from course_lib.device import knows_bfloat16, pick_device
 from course_lib.evaluation.classifier import Classifier, train_classifier
 from course_lib.evaluation.likelihood import NLL, nll
 from course_lib.evaluation.samples import judge
 from course_lib.files import check_writable, reason, usable
-from course_lib.models.autoencoder import AutoEncoder
 from course_lib.models.autoregressive_vae import AutoregressiveVAE
 from course_lib.models.conditional_vae import ConditionalVAE
-from course_lib.models.vae import VAE
 from course_lib.probability.likelihoods import observed_pixels
 from course_lib.training import Run
 from course_lib.training.checkpoints import load_model, save_model
-from course_lib.training.gan import GANRecipe, train_gan
+from course_lib.training.gan import GANRecipe
+from course_lib.training.vae import Recipe, likelihood_name
 
 WEIGHTS = Path(__file__).with_name("weights")  # what is shipped: networks, and
 QUALITY = WEIGHTS / "quality.json"  # the figures that benchmarks/quality.py measured
 GAN_QUALITY = WEIGHTS / "gan_quality.json"  # and those of benchmarks/gan.py
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A model and its training by Adam. warmup: its share in which the KL's factor rises from 0 to beta.
-
-    model: VAE, ConditionalVAE or AutoEncoder, which has no KL, so that warmup and beta say nothing there.
-    """
-
-    model: Callable[..., Any] = VAE
-    config: dict[str, Any] = field(default_factory=dict)
-    epochs: float = 20
-    batch_size: int = 128
-    lr: float = 1e-3
-    cosine: bool = False  # the learning rate falls to 0 along half a cosine
-    warmup: float = 0.0
-    beta: float = 1.0
-    mean_image: bool = False  # the decoder begins at the mean image instead of at grey
-    autocast: bool = False  # products in bfloat16, on a device that knows it
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.warmup <= 1:
-            raise ValueError(f"warmup is a share of the training, from 0 to 1, not {self.warmup}.")
 
 
 WIDE = {"latent": 32, "hidden": [500, 500], "activation": "silu"}
@@ -100,7 +76,7 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
     # recognizable digits on two cores; rates and γ were picked in short runs, on training digits held out
     "gan_four_minutes": GANRecipe(SMALL_GAN, epochs=6, **PLAYERS),
     # the same players for longer, and in half the bits: the shipped gan.safetensors
-    "gan": GANRecipe(SMALL_GAN, epochs=16, average=0.9995, autocast=True, **PLAYERS),
+    "gan": GANRecipe(SMALL_GAN, epochs=16, ema_decay=0.9995, autocast=True, **PLAYERS),
 }
 
 
@@ -112,89 +88,77 @@ def train(
     checkpoint: str | Path | None = None,
     *,
     weights: Tensor | None = None,
+    evaluate: Callable[[Any], dict[str, float]] | None = None,
+    quiet: bool = False,
     **options: Any,
 ) -> tuple[Any, Run]:
     """The recipe's model trained on the digits, in eval mode, and its Run.
 
     digits: Digits, or any map-style data set, such as torchvision's ImageFolder(root), which is read into
     Digits first. epochs: others than the recipe's. checkpoint: a file to resume from. weights: (N,), how
-    often each row is drawn, as for `Run`. options: those of `Run.train`. The model gets the pixels that its
-    likelihood speaks of (`likelihoods.observed_pixels`). A ConditionalVAE gets as many labels as the digits
-    have classes.
+    often each row is drawn, as for `Run`. evaluate(model) returns a dict of numbers. options: those of
+    `Run.train`; autocast goes before the recipe's. On a GPU, kernels make the batches and the loss where they
+    can, and a CUDA graph the steps; what does is printed, unless quiet.
     Interrupted, it returns the model so far: then `run.finished` is False.
     """
     digits = as_digits(digits)
-    if isinstance(recipe, GANRecipe):
-        return train_gan(recipe, digits, seed, epochs, checkpoint, weights=weights, **options)
-    if not isinstance(recipe, Recipe):
+    if not isinstance(recipe, Recipe | GANRecipe):
         raise ValueError(f"train takes a recipe, not {type(recipe).__name__}.")
     torch.manual_seed(seed)
-    images = digits.images.flatten(1)  # (N, D), bytes
-    shape = list(digits.images.shape[1:])
-    config = dict(recipe.config)
-    if recipe.model is ConditionalVAE:
-        config.setdefault("labels", digits.n_classes)
-    model = recipe.model(shape=shape, **config).to(images.device)
-    if isinstance(model, ConditionalVAE):
-        require.labels(digits.labels, model.config.labels)  # a GPU would stop at such a label, with no word
-    likelihood = likelihood_name(model)
-    gaussian = likelihood == "gaussian"
-    if recipe.mean_image:
-        model.decoder.start_at(images.float().mean(0) / 255)
-    graph = bool(options.get("graph")) and images.device.type == "cuda"
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, fused=True, capturable=graph)
-    # a tensor, so that it can change inside a CUDA graph; set here, where it does not change the optimizer's
-    # defaults as well, by which a checkpoint knows its run
-    optimizer.param_groups[0]["lr"] = torch.tensor(recipe.lr, device=images.device)
-    data = (images, digits.labels) if isinstance(model, ConditionalVAE) else (images,)
-    # epochs may be more than they were, and autocast be another machine's; the rest makes the training
-    facts = {name: getattr(recipe, name) for name in ("cosine", "warmup", "beta", "mean_image")}
-    if gaussian:
-        facts["pixels"] = "grey"  # checkpoints of the first edition saw black and white ones
-    drawn = {} if weights is None else {"weights": weights}
+    model = recipe.build(digits)
+    images = digits.images.flatten(1).contiguous()  # (N, D), bytes
+    device = images.device
+    batch, loss, words = ways(recipe, model, device)
+    if not quiet:
+        print(words)
     run = Run(
-        data,
-        batch_size=recipe.batch_size,
+        (images, digits.labels) if getattr(model.config, "labels", 0) else (images,),
+        batch_size=recipe.rows,
         seed=seed,
+        weights=weights,
+        batch=batch,
         checkpoint=checkpoint,
-        facts=facts,
-        model=model,
-        optimizer=optimizer,
-        **drawn,
+        hyperparameters=recipe.hyperparameters(model),
+        **recipe.parts(model, capturable=device.type == "cuda" and options.get("graph") is not False),
     )
-
-    def update(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        if recipe.cosine:
-            lr = optimizer.param_groups[0]["lr"]
-            lr.copy_(recipe.lr * 0.5 * (1 + torch.cos(math.pi * run.progress)))
-        x = observed_pixels(batch[0], likelihood)  # (B, D)
-        if isinstance(model, AutoEncoder):
-            losses = model.loss(x)
-        else:
-            rise = (run.progress / recipe.warmup).clamp(max=1.0) if recipe.warmup else 1.0
-            losses = model.loss(x, *batch[1:], beta=recipe.beta * rise)  # with its labels, if it takes any
-        optimizer.zero_grad()
-        losses["loss"].backward()
-        optimizer.step()
-        return losses
-
-    precision = torch.get_float32_matmul_precision()
-    # oneDNN's products instead of MKL's: on some of AMD's processors twice as fast. A CPU that knows bfloat16
-    # may round the factors to it; their products are added up in float32. A Gaussian divides its errors by a
-    # variance that may be tiny, so what is rounded there would be learned as noise
-    if images.device.type == "cpu" and not gaussian:
-        torch.set_float32_matmul_precision("medium")
-    try:
-        options.setdefault("autocast", recipe.autocast and knows_bfloat16(images.device))
-        run.train(update, recipe.epochs if epochs is None else epochs, **options)
-    finally:
-        torch.set_float32_matmul_precision(precision)
+    options.setdefault("autocast", recipe.autocast and knows_bfloat16(device))
+    with quick_products(device.type == "cpu" and recipe.rounds_products(model)):
+        run.train(
+            recipe.step(run, loss),
+            recipe.epochs if epochs is None else epochs,
+            evaluate=partial(evaluate, model) if evaluate else None,
+            variant=recipe.variant(run),
+            quiet=quiet,
+            **options,
+        )
     return model.eval(), run
 
 
-def likelihood_name(model: Any) -> str:
-    """The model's likelihood. An auto-encoder's squared error is that of a Gaussian, of a fixed variance."""
-    return "gaussian" if isinstance(model, AutoEncoder) else model.config.likelihood
+def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[Any, Any, str]:
+    """What makes the batches, what computes the loss (None: the recipe's own way), and both in words."""
+    batch = recipe.batch(model)
+    loss = getattr(model, "loss", None)
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        return batch, loss, f"Batches and loss: plain PyTorch functions, on {device.type}."
+    from course_lib.kernels.training import fused  # only here, because it loads Triton
+
+    fused_batch, fused_loss, words = fused(model, device)
+    return fused_batch or batch, fused_loss or loss, words
+
+
+@contextmanager
+def quick_products(on: bool) -> Iterator[None]:
+    """oneDNN's products instead of MKL's: on some of AMD's processors twice as fast.
+
+    A CPU that knows bfloat16 may round the factors to it; their products are added up in float32.
+    """
+    before = torch.get_float32_matmul_precision()
+    if on:
+        torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL:
@@ -233,35 +197,35 @@ def main() -> None:
         parser.error(f"{asked.out or 'this folder'} cannot be written ({reason(error)}): pass another --out.")
     device = pick_device(asked.device)
     digits, test = mnist(train=True, device=device), mnist(train=False, device=device)
-    facts: dict[str, Any] = {"recipe": asked.recipe, "seed": asked.seed, "torch": torch.__version__}
+    metadata: dict[str, Any] = {"recipe": asked.recipe, "seed": asked.seed, "torch": torch.__version__}
     if asked.recipe == "classifier":
-        facts["epochs"] = 12 if asked.epochs is None else int(asked.epochs)
+        metadata["epochs"] = 12 if asked.epochs is None else int(asked.epochs)
         half = knows_bfloat16(device)
-        model: Any = train_classifier(digits, seed=asked.seed, epochs=facts["epochs"], bf16=half)
-        save_model(model, out, dtype=torch.float16, **facts)
-        facts["test_accuracy"] = model.accuracy(test.images, test.labels)
-        facts["test_accuracy_binarized"] = model.accuracy(fixed_binarization(test.images), test.labels)
+        model: Any = train_classifier(digits, seed=asked.seed, epochs=metadata["epochs"], bf16=half)
+        save_model(model, out, dtype=torch.float16, **metadata)
+        metadata["test_accuracy"] = model.accuracy(test.images, test.labels)
+        metadata["test_accuracy_binarized"] = model.accuracy(fixed_binarization(test.images), test.labels)
     else:
         recipe, going = RECIPES[asked.recipe], out.with_suffix(".run.safetensors")
-        facts["epochs"] = recipe.epochs if asked.epochs is None else asked.epochs
+        metadata["epochs"] = recipe.epochs if asked.epochs is None else asked.epochs
         model, run = train(recipe, digits, asked.seed, asked.epochs, going)
         if not run.finished:
             sys.exit(f"{out} is not written yet: the same command goes on from {run.checkpoint}.")
-        save_model(model, out, dtype=torch.float16, **facts)
+        save_model(model, out, dtype=torch.float16, **metadata)
         if run.checkpoint:  # this run's own file, which has another name if a second run took the first
             run.checkpoint.unlink(missing_ok=True)  # there is none of no epochs
         model = load_model(out, device)  # what is measured is what was saved
         if isinstance(recipe, GANRecipe):
             torch.manual_seed(asked.seed)
             images, real = model.generate(len(test)), test.pixels()
-            facts["test"] = judge(images, real, Classifier.load(device))
+            metadata["test"] = judge(images, real, Classifier.load(device))
         elif asked.k:
             y = test.labels if recipe.model is ConditionalVAE else None
             x = observed_pixels(test.images, likelihood_name(model), fixed=True).flatten(1)  # (N, D)
             found = likelihood_of(model, x, asked.k, y)
-            facts["test_nll"] = {str(k): list(found[k]) for k in found.ks}  # mean, standard error
-    save_model(model, out, dtype=torch.float16, **facts)
-    print(f"{out}: {facts}")
+            metadata["test_nll"] = {str(k): list(found[k]) for k in found.ks}  # mean, standard error
+    save_model(model, out, dtype=torch.float16, **metadata)
+    print(f"{out}: {metadata}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import matplotlib
@@ -29,3 +30,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         i.path for i in items if i.path.suffix == ".ipynb" or "chromium" in getattr(i, "fixturenames", ())
     }
     items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """A shell's background job ignores Ctrl-C, and so would tests that press it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

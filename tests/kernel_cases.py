@@ -8,20 +8,27 @@ uninitialized memory is NaN here.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch.distributions import Normal, kl_divergence
 
-from course_lib import kernels
-from course_lib.kernels import backend, batch, e_step, elbo, reparameterize
+from course_lib import kernels, recipes
+from course_lib.data import Digits
+from course_lib.kernels import backend, batch, e_step, elbo, reparameterize, training
 from course_lib.mixtures import fast_steps
 from course_lib.models import vae
+from course_lib.models.autoencoder import AutoEncoder
+from course_lib.models.autoregressive_vae import AutoregressiveVAE
+from course_lib.models.conditional_vae import ConditionalVAE
 from course_lib.probability import em
+from course_lib.training.gan import GANRecipe
+from course_lib.training.vae import Recipe
 
 DEVICE = torch.device("cpu" if backend.INTERPRETED else "cuda")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 1e-2}
@@ -202,7 +209,7 @@ def test_a_seed_gives_one_z_and_its_gradients(shape, dtype):
     torch.manual_seed(0)
     mu, logvar, g = (torch.randn(shape).to(DEVICE, dtype) for _ in range(3))
     results = []
-    for function in (kernels.fused_reparameterize, kernels.reparameterize_twin):
+    for function in (kernels.fused_reparameterize, kernels.reparameterize_reference):
         kind = dtype if function is kernels.fused_reparameterize else torch.float64
         m, v = (t.detach().to(kind).requires_grad_() for t in (mu, logvar))
         z = function(m, v, 123456789012345678)
@@ -225,11 +232,11 @@ def test_rows_that_lie_apart():
     for mu, logvar in (wide.chunk(2, -1), (wide[::2, :4], wide[::2].T.contiguous().T[:, 4:])):
         m, v = (t.detach().requires_grad_() for t in (mu, logvar))
         a, b = (t.detach().contiguous().requires_grad_() for t in (mu, logvar))
-        ours, twin = kernels.fused_reparameterize(m, v, 9), kernels.reparameterize_twin(a, b, 9)
-        torch.testing.assert_close(ours, twin, rtol=1e-5, atol=1e-6)
+        ours, reference = kernels.fused_reparameterize(m, v, 9), kernels.reparameterize_reference(a, b, 9)
+        torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-6)
         g = torch.randn(8, len(mu), device=DEVICE).T[:, :4]  # not contiguous either
         ours.backward(g)
-        twin.backward(g)
+        reference.backward(g)
         torch.testing.assert_close(v.grad, b.grad, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(m.grad, a.grad)
 
@@ -275,14 +282,14 @@ def test_without_a_seed_noise_is_new_each_time_and_follows_torchs_generator():
 
 @pytest.mark.parametrize("shape", [(1, 1), (9, 28, 28), (5, 37), (4, 3, 5, 7), (2, 4200)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_a_batch_is_its_twin_bit_by_bit(shape, dtype):
+def test_a_batch_is_its_reference_bit_by_bit(shape, dtype):
     torch.manual_seed(1)
     images = torch.randint(0, 256, shape, dtype=torch.uint8).to(DEVICE)
     for index in (torch.randint(shape[0], (3,)), torch.randperm(shape[0]).repeat(2)[::2], torch.tensor([0])):
         ours = kernels.gather_binarize(images, index.to(DEVICE), 99, dtype)
         assert kernels.ran["gather_binarize"].startswith("Triton")
         assert ours.dtype == dtype
-        assert torch.equal(ours, kernels.gather_binarize_twin(images, index.to(DEVICE), 99, dtype))
+        assert torch.equal(ours, kernels.gather_binarize_reference(images, index.to(DEVICE), 99, dtype))
 
 
 def test_pixels_are_drawn_with_their_grey_level():
@@ -335,7 +342,7 @@ def exact_statistics(x: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_statistics_are_the_textbooks(size, dtype):
     if dtype == torch.float64 and DEVICE.type == "cuda":
-        pytest.skip("float64 goes to the twin on a GPU, which a test below asserts")
+        pytest.skip("float64 goes to the reference on a GPU, which a test below asserts")
     given = mixture(*size, dtype)
     found = kernels.mixture_statistics(*given)
     assert kernels.ran["mixture_statistics"].startswith("Triton")
@@ -385,7 +392,7 @@ def test_the_matrix_of_responsibilities_is_never_there(monkeypatch):
     assert (
         not kernels.mixture_statistics(given[0].double(), *(t.double() for t in given[1:])).sums.isnan().any()
     )
-    assert kernels.ran["mixture_statistics"].startswith("twin: no float64")
+    assert kernels.ran["mixture_statistics"].startswith("PyTorch: no float64")
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     kernels.mixture_statistics(*given)
@@ -400,7 +407,7 @@ def test_the_fused_loss_is_the_models_own(monkeypatch):
     model = vae.VAE((5, 7), 3, (16,)).to(DEVICE)
     x = torch.rand(6, 35, device=DEVICE).round()
     monkeypatch.setattr(
-        vae, "reparameterize", lambda mu, logvar: kernels.reparameterize_twin(mu, logvar, seed)
+        vae, "reparameterize", lambda mu, logvar: kernels.reparameterize_reference(mu, logvar, seed)
     )
     gradients = []
     for beta in (1.0, torch.tensor(0.3, device=DEVICE)):
@@ -419,12 +426,124 @@ def test_the_fused_loss_is_the_models_own(monkeypatch):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_inside_of_twins_no_kernel_runs():
+def test_the_fused_loss_refuses_pixels_that_are_not_independent():
+    model = AutoregressiveVAE((5, 7), 3, (16,)).to(DEVICE)
+    with pytest.raises(ValueError, match="independent given z, not autoregressive"):
+        kernels.fused_loss(model, torch.rand(6, 35, device=DEVICE).round())
+
+
+# ---------------------------------------------------------------- recipes take the kernels by themselves
+
+SMALL = Recipe(
+    config={"latent": 3, "hidden": [16], "activation": "silu"},
+    epochs=2,
+    batch_size=16,
+    lr=4e-3,
+    cosine=True,
+    warmup=0.5,
+    mean_image=True,
+)
+BY_KERNELS = {
+    "vae": (SMALL, "Batches and loss: kernels, Triton"),
+    "conditional": (replace(SMALL, model=ConditionalVAE), "Batches and loss: kernels, Triton"),
+    "autoregressive": (replace(SMALL, model=AutoregressiveVAE), "Batches: kernels, Triton"),
+}
+
+
+def some_digits() -> Digits:
+    generator = torch.Generator().manual_seed(4)
+    images = torch.randint(0, 256, (60, 6, 5), dtype=torch.uint8, generator=generator)
+    return Digits(images.to(DEVICE), torch.arange(60, device=DEVICE) % 3, "a test")
+
+
+def plain_ways(recipe: Recipe, model: nn.Module, device: torch.device) -> tuple:
+    """What a CPU takes, but with pixels drawn by the kernels' random numbers."""
+
+    def batch(data: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
+        return (kernels.gather_binarize_reference(data[0], index), *(y[index] for y in data[1:]))
+
+    return batch, model.loss, "plain"
+
+
+def trained(recipe: Recipe) -> tuple[list[Tensor], dict[str, list[float]]]:
+    # eight steps, the last of each epoch on 12 rows; no graph, whose sums may come in another order
+    model, run = recipes.train(recipe, some_digits(), seed=1, graph=False, report_every=1)
+    return list(model.parameters()), run.history
+
+
+@pytest.mark.parametrize("name", BY_KERNELS)
+def test_a_recipe_trains_by_the_kernels_as_by_the_plain_functions(name, monkeypatch, capsys):
+    recipe, says = BY_KERNELS[name]
+    kernels.ran.clear()
+    weights, history = trained(recipe)
+    assert capsys.readouterr().out.startswith(says)
+    by = {name for name, words in kernels.ran.items() if words.startswith("Triton")}
+    assert by == {"gather_binarize"} | ({"fused_elbo", "fused_reparameterize"} if "loss" in says else set())
+
+    monkeypatch.setattr(recipes, "ways", plain_ways)
+    if "loss" in says:
+        monkeypatch.setattr(vae, "reparameterize", kernels.reparameterize_reference)
+    plain_weights, plain_history = trained(recipe)
+    assert len(history["loss"]) == 8
+    # float32 keeps 24 bits, 6e-8, and sums of tens to thousands of numbers come in another order
+    for key in history:
+        assert history[key] == pytest.approx(plain_history[key], rel=1e-5)
+    # a step of Adam is up to lr = 4e-3, so that one gradient with another sign would be 400 times as far
+    for ours, theirs in zip(weights, plain_weights, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+OTHERS = {
+    "gaussian": Recipe(config={"latent": 2, "hidden": [8], "likelihood": "gaussian"}, epochs=1),
+    "flower": Recipe(config={"latent": 2, "hidden": [8], "prior": "flower"}, epochs=1),
+    "auto-encoder": Recipe(AutoEncoder, {"latent": 2, "hidden": [8]}, epochs=1),
+    "gan": GANRecipe({"latent": 2, "hidden": [8], "network": "plain"}, epochs=1),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_model_without_kernels_trains_by_the_plain_functions(name, capsys):
+    recipe = replace(OTHERS[name], batch_size=30)
+    kernels.ran.clear()
+    _, run = recipes.train(recipe, some_digits(), graph=False)
+    assert run.finished
+    said = capsys.readouterr().out
+    if name == "flower":  # its pixels are black or white too
+        assert said.startswith("Batches: kernels, Triton")
+        assert "; loss: plain PyTorch functions." in said
+        assert set(kernels.ran) == {"gather_binarize"}
+    else:
+        assert said.startswith(
+            "Batches and loss: plain PyTorch functions, as there are no kernels for these."
+        )
+        assert not kernels.ran
+
+
+def test_where_triton_fails_the_plain_functions_serve(capsys, monkeypatch):
+    """A CUDA machine without a C compiler: Triton is there, and cannot make a kernel."""
+
+    def fails(*_, **__):
+        raise RuntimeError("Failed to find C compiler.\nPlease specify one.")
+
+    monkeypatch.setattr(training, "gather_binarize", fails)
+    _, run = recipes.train(SMALL, some_digits(), epochs=1, graph=False)
+    assert run.finished
+    said = "Batches and loss: plain PyTorch functions, as Triton fails here (RuntimeError: Failed to find C"
+    assert capsys.readouterr().out.startswith(said)
+
+
+def test_switched_off_kernels_are_not_wired(capsys):
+    with kernels.switched_off():
+        recipes.train(SMALL, some_digits(), epochs=1, graph=False)
+    assert capsys.readouterr().out.startswith("Batches and loss: plain PyTorch functions (asked for).")
+
+
+def test_inside_of_switched_off_no_kernel_runs():
     given = inputs(2, 37, 3, torch.float32)
-    with kernels.twins():
-        assert kernels.which(DEVICE) == "twin: asked for"
-        twin = kernels.fused_elbo(*given)
-        assert kernels.ran["fused_elbo"] == "twin: asked for"
-    torch.testing.assert_close(kernels.fused_elbo(*given), twin, rtol=1e-5, atol=1e-6)
+    with kernels.switched_off():
+        assert kernels.which(DEVICE) == "PyTorch: asked for"
+        reference = kernels.fused_elbo(*given)
+        assert kernels.ran["fused_elbo"] == "PyTorch: asked for"
+    torch.testing.assert_close(kernels.fused_elbo(*given), reference, rtol=1e-5, atol=1e-6)
     assert kernels.ran["fused_elbo"].startswith("Triton")
     assert reparameterize.triton is kernels.triton is not None

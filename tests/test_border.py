@@ -20,10 +20,18 @@ CORE = [
     "plots",
     "training",
     "evaluation",
+]
+SATELLITES = [
+    "mixtures",
+    "toy_gan",
+    "kernels",
     "recipes",
     "shipped",
+    "figures",
+    "widgets",
+    "checks",
+    "grading",
 ]
-SATELLITES = ["mixtures", "toy_gan", "kernels", "figures", "widgets", "checks", "grading"]
 DEVELOPERS_FOLDERS = ("tests", "benchmarks", "tools", "notebooks")
 
 

@@ -15,11 +15,17 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from course_lib import kernels
+from course_lib import kernels, recipes
+from course_lib.data import Digits
+from course_lib.models.autoencoder import AutoEncoder
+from course_lib.models.conditional_vae import ConditionalVAE
 from course_lib.models.vae import VAE
-from course_lib.training import loop as training
-from course_lib.training.cuda_graph import reason_against
-from course_lib.training.loop import NotFinite, Run
+from course_lib.training import copies, cuda_graph
+from course_lib.training.cuda_graph import reason_against, wants_graph
+from course_lib.training.gan import GANRecipe
+from course_lib.training.history import NotFinite
+from course_lib.training.loop import Run
+from course_lib.training.vae import Recipe
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 SIMULATED = pytest.param("simulated", id="simulated")
@@ -84,7 +90,7 @@ def place(request, monkeypatch):
         graphs.append(Recorder())
         return graphs[-1]
 
-    monkeypatch.setattr(training, "reason_against", lambda run: "")
+    monkeypatch.setattr(cuda_graph, "reason_against", lambda run: "")
     for name, fake in {
         "CUDAGraph": graph,
         "Stream": lambda device: stream,
@@ -119,7 +125,7 @@ def vae_run(device: torch.device, fused: bool = False, **options):
         optimizer.step()
         return losses | {"ink": x.mean(), "constant": 2.5, "progress": run.progress}
 
-    return run, run.train(update, 4, report_every=1, quiet=True, **options), python
+    return run, run.train(update, 4, report_every=1, quiet=True, **{"graph": False, **options}), python
 
 
 def same(a, b, exact):
@@ -174,7 +180,7 @@ def gan_run(device: torch.device, **options):
         optimizer_G.step()
         return {"D": loss_D, "G": loss_G}
 
-    return run, run.train(update, 5, report_every=1, quiet=True, **options), []
+    return run, run.train(update, 5, report_every=1, quiet=True, **{"graph": False, **options}), []
 
 
 @both
@@ -209,7 +215,7 @@ def scheduled(device: torch.device, trouble=None, **options):
             trouble(loss)
         return {"loss": loss}
 
-    return run, run.train(update, 3, report_every=1, quiet=True, **options), []
+    return run, run.train(update, 3, report_every=1, quiet=True, **{"graph": False, **options}), []
 
 
 @both
@@ -223,7 +229,7 @@ def test_an_update_that_cannot_be_recorded_goes_on_eagerly_and_says_why(place, c
             event.synchronize()  # sync_debug_mode does not see it; a capture does not bear it
 
     same(scheduled(place.device), scheduled(place.device, trouble, graph=True), exact=place.simulated)
-    assert "No graph, because update cannot be recorded (" in capsys.readouterr().out
+    assert "No graph, because step cannot be recorded (" in capsys.readouterr().out
 
 
 @both
@@ -241,7 +247,7 @@ def test_an_update_that_waits_for_the_device_goes_on_eagerly_and_says_why(place,
     same(eager, scheduled(place.device, trouble, graph=True), exact=place.simulated)
     said = capsys.readouterr().out
     assert said == (
-        "No graph, because update waits for the device, as .item(), float() and print do: "
+        "No graph, because step waits for the device, as .item(), float() and print do: "
         "the steps run one by one.\n"
     )
     assert len(calls) >= 18 + 1  # 18 steps, and the one that was undone
@@ -267,10 +273,78 @@ def test_a_replay_that_diverges_is_undone(place):
             model.weight.mul_(1e5)
         return {"size": model.weight.abs().sum()}
 
-    with pytest.raises(NotFinite, match="size"):
+    with pytest.raises(NotFinite, match="size") as caught:
         run.train(update, 2, graph=True, quiet=True)
-    assert run.step in (7, 8)  # 10³⁸ is float32's end
+    assert caught.value.step in (8, 9)  # 10³⁸ is float32's end
+    assert run.step == 0
     assert model.weight.isfinite().all()
+
+
+@both
+def test_steps_that_launch_different_kernels_have_a_graph_each(place):
+    """As a GAN with R1 in every third step."""
+
+    def run_it(**options):
+        torch.manual_seed(0)
+        model = nn.Linear(4, 1).to(place.device)
+        optimizer = adam(model, place.device)
+        data = torch.randn(80, 4, generator=torch.Generator().manual_seed(3)).to(place.device)
+        run = Run(data, batch_size=2, model=model, optimizer=optimizer)
+
+        def step(x):
+            loss = (model(x) - 1).square().mean()
+            if run.step % 3 == 0:
+                loss = loss + 0.1 * model.weight.square().sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return {"loss": loss}
+
+        options |= {"variant": lambda: run.step % 3 == 0}
+        return run, run.train(step, 1, report_every=1, quiet=True, **options), []
+
+    eager, graph = run_it(graph=False), run_it(graph=True)
+    same(eager, graph, exact=place.simulated)
+    assert len(place.graphs) == 2
+    if place.simulated:  # of 40 steps 14 have the penalty; of each kind three are warm-up
+        assert sorted(g.replays for g in place.graphs) == [14 - 3, 26 - 3]
+
+
+SMALL = {"latent": 3, "hidden": [8]}
+RECIPES = {
+    "vae": Recipe(VAE, SMALL, batch_size=7, cosine=True, warmup=0.5),
+    "auto-encoder": Recipe(AutoEncoder, SMALL, batch_size=7, cosine=True),
+    "gan": GANRecipe(SMALL | {"network": "plain"}, batch_size=7, r1=0.1, r1_every=3),
+    "wasserstein": GANRecipe(SMALL | {"network": "plain"}, loss="wasserstein", penalty=10.0, batch_size=7),
+    # on a CPU labels are looked at, which a recording does not bear
+    "conditional vae": Recipe(ConditionalVAE, SMALL, batch_size=7, cosine=True, warmup=0.5),
+    "conditional gan": GANRecipe(SMALL | {"network": "plain", "labels": 3}, batch_size=7, r1=0.1, r1_every=3),
+}
+
+
+def by_recipe(name: str, device: torch.device, graph: bool | None):
+    digits = Digits(IMAGES.to(device), torch.arange(70, device=device) % 3, "a test")
+    _, run = recipes.train(RECIPES[name], digits, seed=1, epochs=3, report_every=1, quiet=True, graph=graph)
+    return run, run.history, []
+
+
+@both
+@pytest.mark.parametrize("name", [name for name in RECIPES if "conditional" not in name])
+def test_recipes_train_as_graphs_as_they_do_without(name, place, monkeypatch):
+    if place.simulated:
+        monkeypatch.setattr(Tensor, "aminmax", lambda self: (0, 0))  # nobody looks at pixels on a GPU
+        monkeypatch.setattr(copies, "not_finite", lambda parts: [])
+    eager, graph = by_recipe(name, place.device, False), by_recipe(name, place.device, True)
+    same(eager, graph, exact=place.simulated)
+    assert len(place.graphs) == (2 if name == "gan" else 1)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("place", [ON_CUDA], indirect=True)
+def test_on_a_gpu_recipes_take_the_graph_by_themselves(name, place):
+    eager, graph = by_recipe(name, place.device, False), by_recipe(name, place.device, None)
+    same(eager, graph, exact=False)
+    assert len(place.graphs) == (2 if name.endswith("gan") else 1)
 
 
 def test_reasons_that_are_known_before():
@@ -283,3 +357,28 @@ def test_reasons_that_are_known_before():
     )
     run.parts["optimizer"] = torch.optim.SGD(model.parameters(), 0.1)
     assert reason_against(run) == ""
+
+
+def test_a_graph_is_taken_by_itself_where_all_was_made_for_it(capsys):
+    """And nowhere else: a graph repeats the kernels, and not what a step does in Python."""
+
+    def taken(asked=None, quiet=False, **parts):
+        run = Run(torch.zeros(4, 1), batch_size=2, **parts)
+        run.device = torch.device("cuda")
+        return wants_graph(run, asked, quiet)
+
+    model = nn.Linear(1, 1)
+    capturable = torch.optim.Adam(model.parameters(), capturable=True)
+    scheduler = torch.optim.lr_scheduler.StepLR(capturable, 3)
+    assert taken(model=model, optimizer=capturable)
+    assert capsys.readouterr().out == "A CUDA graph replays the steps; graph=False takes them one by one.\n"
+    assert taken(model=model, optimizer=capturable, quiet=True)
+    assert not taken(False, model=model, optimizer=capturable)
+    assert not taken(model=model, optimizer=torch.optim.Adam(model.parameters()))
+    assert not taken(model=model, optimizer=torch.optim.SGD(model.parameters(), 0.1))
+    assert not taken(model=model, optimizer=capturable, scheduler=scheduler)
+    assert not taken(model=model)
+    assert capsys.readouterr().out == ""
+    run = Run(torch.zeros(4, 1), batch_size=2, model=model, optimizer=capturable)
+    assert not wants_graph(run, None)  # on a CPU
+    assert capsys.readouterr().out == ""

@@ -123,7 +123,7 @@ def test_the_label_stands_beside_z_and_beside_what_d_sees():
     torch.manual_seed(3)
     drawn = gan.generate(5, Y)
     torch.manual_seed(3)
-    torch.testing.assert_close(drawn, gan.images(gan.noise(5), Y, average=True))
+    torch.testing.assert_close(drawn, gan.images(gan.noise(5), Y, ema=True))
 
 
 @pytest.mark.parametrize("labels", [0, 10])
@@ -133,13 +133,13 @@ def test_many_images_are_generated_in_parts_and_are_the_same(labels):
     gan = GAN(shape=(8, 8), latent=3, hidden=(16,), network="plain", labels=labels)
     y = torch.randint(labels, (2_500,)) if labels else None
     rows = []
-    gan.average.register_forward_pre_hook(lambda _, told: rows.append(len(told[0])))
+    gan.ema.register_forward_pre_hook(lambda _, told: rows.append(len(told[0])))
 
     torch.manual_seed(1)
     drawn = gan.generate(2_500, y)
     assert rows == [1_000, 1_000, 500]
     torch.manual_seed(1)
-    together = gan.images(gan.noise(2_500), y, average=True)
+    together = gan.images(gan.noise(2_500), y, ema=True)
     torch.testing.assert_close(drawn, together)
 
 
@@ -205,14 +205,14 @@ def test_a_code_may_be_a_choice_of_kinds_only_but_not_nothing():
 @kinds
 def test_a_saved_gan_is_the_same_again(kind, tmp_path):
     gan = build(**kind)
-    gan.follow(0.3)
+    gan.update_ema(0.3)
     gan.eval()  # spectral norms stop refining their singular vectors
     save_model(gan, tmp_path / "gan.safetensors")
     again = load_model(tmp_path / "gan.safetensors")
     x, z, y = rows(gan), gan.noise(5), labels_of(gan)
     with torch.no_grad():
         assert torch.equal(gan.score(x, y), again.score(x, y))
-        assert torch.equal(gan.images(z, y, average=True), again.images(z, y, average=True))
+        assert torch.equal(gan.images(z, y, ema=True), again.images(z, y, ema=True))
 
 
 def test_spectral_norm_bounds_the_slope():
@@ -386,7 +386,7 @@ def test_each_update_moves_its_own_player_only(kind):
     after = [p.grad for p in gan.discriminator.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(gradients, after, strict=True))  # nothing was collected
     assert {name for name, _ in gan.generator.named_parameters()} <= set(moved(gan.generator, g))
-    assert moved(gan.average, copy_of(build(**kind).average)) == []
+    assert moved(gan.ema, copy_of(build(**kind).ema)) == []
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -466,38 +466,38 @@ def floats(module):
 def test_the_average_follows_in_closed_form():
     """Weights w1, w2, …, started at w0: decay^n · w0 + (1 − decay) Σ decay^(n − i) · wi."""
     gan, decay = build(), 0.8
-    start, seen = floats(gan.average), []
+    start, seen = floats(gan.ema), []
     for i in range(5):
         with torch.no_grad():
             for p in gan.generator.parameters():
                 p.add_(0.1 * i)
         gan.images(gan.noise(6))  # moves batch norm's means and variances
         seen.append(floats(gan.generator))
-        gan.follow(decay)
+        gan.update_ema(decay)
     assert len(start) == 9  # a bias a pixel, two layers, and a batch norm's scale, shift, mean and variance
-    for name, slow in floats(gan.average).items():
+    for name, slow in floats(gan.ema).items():
         expected = decay**5 * start[name]
         expected = expected + sum((1 - decay) * decay ** (4 - i) * w[name] for i, w in enumerate(seen))
         torch.testing.assert_close(slow, expected)
-    assert not any(p.requires_grad for p in gan.average.parameters())
+    assert not any(p.requires_grad for p in gan.ema.parameters())
 
 
 def test_images_come_from_the_average_only_if_asked():
     gan = build().eval()
     z = gan.noise(4)
-    assert not torch.allclose(gan.images(z), gan.images(z, average=True))
-    gan.follow(0.0)
-    assert torch.equal(gan.images(z), gan.images(z, average=True))
+    assert not torch.allclose(gan.images(z), gan.images(z, ema=True))
+    gan.update_ema(0.0)
+    assert torch.equal(gan.images(z), gan.images(z, ema=True))
     gan.start_at(torch.full((16,), 0.9))
-    assert torch.equal(gan.images(z), gan.images(z, average=True))
+    assert torch.equal(gan.images(z), gan.images(z, ema=True))
 
 
 def test_the_average_is_never_in_training_mode():
     """Else a look at its images would move batch norm's numbers, and with them the game."""
     gan = build().train()
     assert gan.generator.training
-    assert not any(module.training for module in gan.average.modules())
-    before = floats(gan.average)
+    assert not any(module.training for module in gan.ema.modules())
+    before = floats(gan.ema)
     gan.generate(50)
-    after = floats(gan.average)
+    after = floats(gan.ema)
     assert all(torch.equal(before[name], after[name]) for name in before)

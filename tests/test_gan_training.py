@@ -1,18 +1,22 @@
 """A GAN in the course's loop: by hand the same, interrupted and resumed the same, and stopped by a NaN."""
 
+import signal
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pytest
 import torch
 
+from course_lib import recipes
 from course_lib.data import Digits, uci_digits
 from course_lib.models.gan import GAN, update_discriminator, update_generator
+from course_lib.recipes import train
+from course_lib.training import copies as copying
 from course_lib.training import gan as gan_training
-from course_lib.training import loop as training
 from course_lib.training.checkpoints import CheckpointError
-from course_lib.training.gan import GANRecipe, train_gan
-from course_lib.training.loop import NotFinite, Run
+from course_lib.training.gan import GANRecipe
+from course_lib.training.history import NotFinite
+from course_lib.training.loop import Run
 
 SMALL = {"latent": 3, "hidden": [4, 5], "activation": "silu"}
 RECIPE = GANRecipe(SMALL, epochs=2, batch_size=32, r1=0.1, r1_every=2)
@@ -30,7 +34,7 @@ def weights(module):
 
 def test_training_is_what_its_recipe_says(digits):
     """Six steps by hand: rates on half a cosine, R1 at twice its weight in every other step, the average."""
-    gan, run = train_gan(RECIPE, digits, seed=3, epochs=1, quiet=True)
+    gan, run = train(RECIPE, digits, seed=3, epochs=1, quiet=True)
     assert run.step == 7  # 200 rows, 32 at a time: six whole batches and one of 8
     assert not gan.training
 
@@ -50,7 +54,7 @@ def test_training_is_what_its_recipe_says(digits):
             )
         terms = update_discriminator(mine, x / 255, d, r1=0.2 if i % 2 == 0 else 0.0)
         terms |= update_generator(mine, len(x), g)
-        mine.follow(min(0.998, (1 + i) / (10 + i)))
+        mine.update_ema(min(0.998, (1 + i) / (10 + i)))
         return terms
 
     log = by_hand.train(update, 1, quiet=True)
@@ -76,9 +80,9 @@ def test_training_is_what_its_recipe_says(digits):
     ids=["plain", "conditional", "spectral", "wasserstein", "autocast"],
 )
 def test_resumed_is_bit_equal(change, digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(gan_training, "knows_bfloat16", lambda device: True)
+    monkeypatch.setattr(recipes, "knows_bfloat16", lambda device: True)
     recipe = replace(RECIPE, **change)
-    whole, run = train_gan(recipe, digits, quiet=True)
+    whole, run = train(recipe, digits, quiet=True)
     saved, whole_log = weights(whole), run.history
 
     class PowerCut(Exception):
@@ -89,15 +93,13 @@ def test_resumed_is_bit_equal(change, digits, tmp_path, monkeypatch):
 
     file = tmp_path / "gan.run.safetensors"
     with pytest.raises(PowerCut):
-        train_gan(recipe, digits, checkpoint=file, evaluate=cut, evaluate_every=0.7, quiet=True)
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(training, "COPY_SECONDS", 0.0)
+        train(recipe, digits, checkpoint=file, evaluate=cut, evaluate_every=0.7, quiet=True)
+    monkeypatch.setattr(copying, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(copying, "COPY_SECONDS", 0.0)
     with pytest.raises(PowerCut):
-        train_gan(
-            recipe, digits, checkpoint=file, evaluate=cut, evaluate_every=1.2, report_every=1, quiet=True
-        )
+        train(recipe, digits, checkpoint=file, evaluate=cut, evaluate_every=1.2, report_every=1, quiet=True)
     assert file.exists()
-    again, run = train_gan(recipe, digits, checkpoint=file, quiet=True)
+    again, run = train(recipe, digits, checkpoint=file, quiet=True)
     assert torch.equal(weights(again), saved)
     assert run.step == whole_log["step"][-1]
 
@@ -112,37 +114,37 @@ def test_the_average_s_decay_is_no_number_that_a_graph_would_keep(digits, monkey
         assert run.step == 0
 
     monkeypatch.setattr(Run, "train", frozen)
-    monkeypatch.setattr(GAN, "follow", lambda gan, decay: decays.append(float(decay)))
-    train_gan(replace(RECIPE, average=0.5), digits)
+    monkeypatch.setattr(GAN, "update_ema", lambda gan, decay: decays.append(float(decay)))
+    train(replace(RECIPE, ema_decay=0.5), digits)
     assert decays == pytest.approx([min(0.5, (1 + i) / (10 + i)) for i in range(12)], rel=1e-6)
 
 
 def test_an_interrupt_loses_nothing(digits, tmp_path, monkeypatch, capsys):
-    whole, _ = train_gan(RECIPE, digits, quiet=True)
-    plain, calls = GAN.follow, []
+    whole, _ = train(RECIPE, digits, quiet=True)
+    plain, calls = GAN.update_ema, []
 
     def interrupted(gan, decay):
         calls.append(decay)
-        if len(calls) == 9:
-            raise KeyboardInterrupt
+        if len(calls) == 8:
+            signal.raise_signal(signal.SIGINT)
         plain(gan, decay)
 
     with monkeypatch.context() as patch:
-        patch.setattr(GAN, "follow", interrupted)
+        patch.setattr(GAN, "update_ema", interrupted)
         file = tmp_path / "gan.run.safetensors"
-        _, run = train_gan(RECIPE, digits, checkpoint=file, quiet=True)
+        _, run = train(RECIPE, digits, checkpoint=file, quiet=True)
     assert run.step == 8
     assert "Interrupted" in capsys.readouterr().out
-    again, _ = train_gan(RECIPE, digits, checkpoint=file, quiet=True)
+    again, _ = train(RECIPE, digits, checkpoint=file, quiet=True)
     assert torch.equal(weights(again), weights(whole))
     with pytest.raises(CheckpointError, match=r"r1 is 0\.7 here"):
-        train_gan(replace(RECIPE, r1=0.7), digits, checkpoint=file, quiet=True)
+        train(replace(RECIPE, r1=0.7), digits, checkpoint=file, quiet=True)
 
 
 def test_a_nan_stops_the_game_at_the_last_good_step(digits):
     wild = replace(RECIPE, lr_discriminator=1e20, cosine=False)
     with pytest.raises(NotFinite, match="was undone"):
-        train_gan(wild, digits, quiet=True)
+        train(wild, digits, quiet=True)
 
 
 def test_pictures_and_evaluations_come_every_few_updates(digits):
@@ -156,13 +158,13 @@ def test_pictures_and_evaluations_come_every_few_updates(digits):
         drawn.append(run.step)
         return plt.figure()
 
-    gan, run = train_gan(
+    gan, run = train(
         RECIPE, digits, evaluate=look, evaluate_every=0.5, picture=draw, picture_every=2 / 7, quiet=True
     )
     assert drawn == [2, 4, 6, 8, 10, 12, 14]
     assert run.evaluations["step"] == [4, 8, 12, 14]
     assert seen[0] == (2, 64)
-    unseen, _ = train_gan(RECIPE, digits, quiet=True)
+    unseen, _ = train(RECIPE, digits, quiet=True)
     assert torch.equal(weights(gan), weights(unseen))  # who looks does not change the game
 
 
@@ -177,7 +179,7 @@ def test_d_takes_its_steps_on_different_images(digits, monkeypatch):
 
     monkeypatch.setattr(module, "update_discriminator", spy)
     recipe = replace(RECIPE, config=SMALL | {"labels": 10}, d_steps=3, batch_size=20)
-    _, run = train_gan(recipe, digits, epochs=1, quiet=True)
+    _, run = train(recipe, digits, epochs=1, quiet=True)
     assert run.step == 4  # 200 rows, 60 at a time, the last 20
     x = torch.cat([part for part, _ in fed])
     assert len(x) == 200
@@ -204,13 +206,13 @@ def test_no_step_is_on_a_single_image(rest, parts, digits, monkeypatch):
     monkeypatch.setattr(gan_training, "update_discriminator", spy)
     some = Digits(digits.images[: 16 + rest], digits.labels[: 16 + rest], digits.source)
     recipe = replace(RECIPE, config=SMALL | {"hidden": [4, 5, 6]}, batch_size=4, d_steps=4)
-    train_gan(recipe, some, epochs=1, quiet=True)
+    train(recipe, some, epochs=1, quiet=True)
     assert fed == [4, 4, 4, 4, *parts]
 
 
 def test_autocast_may_be_given_as_an_option(digits, monkeypatch):
     given = []
-    monkeypatch.setattr(gan_training, "knows_bfloat16", lambda device: True)
+    monkeypatch.setattr(recipes, "knows_bfloat16", lambda device: True)
     monkeypatch.setattr(
         Run, "train", lambda run, update, epochs, **options: given.append(options["autocast"])
     )
@@ -220,14 +222,14 @@ def test_autocast_may_be_given_as_an_option(digits, monkeypatch):
         (False, {"autocast": True}),
         (True, {"autocast": False}),
     ):
-        train_gan(replace(RECIPE, autocast=recipe), digits, **options)
+        train(replace(RECIPE, autocast=recipe), digits, **options)
     assert given == [False, True, True, False]
 
 
 def test_the_mean_image_is_where_g_begins(digits):
     mean = digits.images.flatten(1).float().mean(0) / 255
     for on in (True, False):
-        gan, _ = train_gan(replace(RECIPE, mean_image=on), digits, epochs=0, quiet=True)
+        gan, _ = train(replace(RECIPE, mean_image=on), digits, epochs=0, quiet=True)
         far = float((gan.generate(50).mean(0) - mean).abs().mean())
         assert (far < 0.05) is on
 
@@ -237,8 +239,8 @@ def test_unknown_losses_are_named(digits):
         with pytest.raises(ValueError, match="at least 2, d_steps and r1_every of at least 1"):
             GANRecipe(**wrong)
     with pytest.raises(ValueError, match="below 1, not at 2"):
-        GANRecipe(average=2.0)
+        GANRecipe(ema_decay=2.0)
     with pytest.raises(ValueError, match=r"A Tensor has no labels: make Digits of both"):
-        train_gan(GANRecipe(), torch.zeros(10, 784))
+        train(GANRecipe(), torch.zeros(10, 784))
     with pytest.raises(ValueError, match="no loss"):
-        train_gan(replace(RECIPE, loss="hinge"), digits, quiet=True)
+        train(replace(RECIPE, loss="hinge"), digits, quiet=True)

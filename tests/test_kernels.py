@@ -1,4 +1,4 @@
-"""The twins, which code runs where, and the kernels themselves (`kernel_cases.py`, in its own processes)."""
+"""The plain references, which code runs where, and the kernels themselves (`kernel_cases.py`)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_kernels_agree_with_their_references_on_the_gpu():
 # ---------------------------------------------------------------- which one runs
 
 
-def test_on_a_cpu_the_twins_serve_and_say_why():
+def test_on_a_cpu_the_references_serve_and_say_why():
     torch.manual_seed(0)
     model, x = VAE((4, 4), 2, (8,)), torch.rand(3, 16).round()
     kernels.ran.clear()
@@ -71,7 +71,7 @@ def test_on_a_cpu_the_twins_serve_and_say_why():
     names = {"fused_elbo", "fused_reparameterize", "gather_binarize", "mixture_statistics"}
     assert kernels.ran.keys() == names
     reason = "no code for a tensor on cpu" if kernels.triton else "not installed"
-    assert all(says.startswith("twin: ") and reason in says for says in kernels.ran.values())
+    assert all(says.startswith("PyTorch: ") and reason in says for says in kernels.ran.values())
 
 
 WITHOUT_TRITON = """
@@ -94,16 +94,16 @@ print(float(loss.detach()), float(sums[0, 0]), set(kernels.ran.values()))
 
 
 @pytest.mark.parametrize("environment", [{}, {"TRITON_INTERPRET": "1"}], ids=["", "interpreter asked for"])
-def test_without_triton_the_twins_serve_by_themselves(environment):
+def test_without_triton_the_references_serve_by_themselves(environment):
     done = python("-W", "error", "-c", WITHOUT_TRITON, **environment)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
-    assert first == " | ".join(["twin: Triton is not installed"] * 3)
-    assert second.endswith(" 5.0 {'twin: Triton is not installed'}")
+    assert first == " | ".join(["PyTorch: Triton is not installed"] * 3)
+    assert second.endswith(" 5.0 {'PyTorch: Triton is not installed'}")
     torch.manual_seed(0)  # the numbers are those that a machine with Triton gets
     model = VAE((4, 4), 2, (8,))
     images = torch.randint(0, 256, (5, 4, 4), dtype=torch.uint8)
-    with kernels.twins():
+    with kernels.switched_off():
         loss = kernels.fused_loss(model, kernels.gather_binarize(images, torch.tensor([3, 1])))["loss"]
     assert float(second.split()[0]) == pytest.approx(float(loss.detach()), rel=1e-6)
 
@@ -113,15 +113,15 @@ def test_words_for_what_runs(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
     monkeypatch.setattr(backend, "INTERPRETED", False)
     assert kernels.which("cuda") == "Triton on Some GPU"
-    assert kernels.which("mps") == "twin: Triton has no code for a tensor on mps"
-    with kernels.twins():
-        assert kernels.which("cuda") == "twin: asked for"
+    assert kernels.which("mps") == "PyTorch: Triton has no code for a tensor on mps"
+    with kernels.switched_off():
+        assert kernels.which("cuda") == "PyTorch: asked for"
     assert kernels.which("cuda") == "Triton on Some GPU"
     monkeypatch.setattr(backend, "INTERPRETED", True)
     assert kernels.which("cpu") == "Triton's interpreter"
     assert backend.kernel_runs("a", torch.zeros(1))
     assert not backend.kernel_runs("a", torch.zeros(1), "a reason")
-    assert kernels.ran.pop("a") == "twin: a reason"
+    assert kernels.ran.pop("a") == "PyTorch: a reason"
 
 
 # ---------------------------------------------------------------- random numbers
@@ -138,7 +138,7 @@ def test_philox_gives_its_authors_numbers():
     assert all(0 <= v.min() <= v.max() <= MASK for v in philox(torch.tensor([9]), torch.arange(999)))
 
 
-def test_the_twins_noise_is_uniform_and_normal():
+def test_the_references_noise_is_uniform_and_normal():
     parts = torch.stack(uniform(torch.tensor([3]), torch.arange(20_000)))  # (4, n)
     assert parts.dtype == torch.float32
     assert 0 <= float(parts.min()) <= float(parts.max()) < 1
@@ -162,19 +162,19 @@ def test_seeds():
             as_seed(wrong, torch.device("cpu"))
 
 
-# ---------------------------------------------------------------- the twins are the course's functions
+# ---------------------------------------------------------------- the references are the course's functions
 
 
-def test_the_twins_are_what_the_course_computes():
+def test_the_references_are_what_the_course_computes():
     torch.manual_seed(0)
     logits, mu, logvar, x = torch.randn(4, 9), torch.randn(4, 2), torch.randn(4, 2), torch.rand(4, 9)
-    terms = kernels.elbo_twin(logits, x, mu, logvar)
+    terms = kernels.elbo_reference(logits, x, mu, logvar)
     assert torch.equal(terms.reconstruction, -log_bernoulli(logits, x))
     assert torch.equal(terms.kl, kl_diag(mu, logvar))
     bytes_ = torch.randint(0, 256, (4, 9), dtype=torch.uint8)
-    grey = kernels.elbo_twin(logits, bytes_, mu, logvar).reconstruction
+    grey = kernels.elbo_reference(logits, bytes_, mu, logvar).reconstruction
     torch.testing.assert_close(grey, -log_bernoulli(logits, bytes_ / 255))
-    z = torch.stack([kernels.reparameterize_twin(mu, logvar, s) for s in range(2000)])
+    z = torch.stack([kernels.reparameterize_reference(mu, logvar, s) for s in range(2000)])
     torch.testing.assert_close(z.mean(0), mu, rtol=0, atol=0.25)  # σ up to 3, 2,000 draws: 4 standard errors
     torch.testing.assert_close(z.std(0).log(), logvar / 2, rtol=0, atol=0.08)
 
@@ -182,8 +182,8 @@ def test_the_twins_are_what_the_course_computes():
 def test_both_binarizations_draw_from_one_distribution():
     images = torch.arange(256, dtype=torch.uint8).repeat(300, 1)
     index = torch.arange(300)
-    twin, ours = kernels.gather_binarize_twin(images, index, 0), binarize(images)
-    for drawn in (twin, ours):
+    reference, ours = kernels.gather_binarize_reference(images, index, 0), binarize(images)
+    for drawn in (reference, ours):
         p = torch.arange(256) / 255
         z = (drawn.sum(0) - 300 * p)[1:-1] / (300 * p * (1 - p))[1:-1].sqrt()
         assert scipy.stats.chi2(254).cdf(float((z**2).sum())) < 0.999

@@ -247,7 +247,7 @@ def test_a_gan_in_double_precision_plays(arguments):
     d = torch.optim.Adam(game.discriminator.parameters())
     terms = update_discriminator(game, X.double(), d, y=y, r1=0.1, penalty=0.1)
     terms |= update_generator(game, 5, g, y=y)
-    game.follow(0.9)
+    game.update_ema(0.9)
     assert all(bool(term.isfinite()) for term in terms.values())
 
 

@@ -184,7 +184,7 @@ def train_classifier(
     steps = epochs * math.ceil(len(digits) / batch_size)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps, pct_start=0.2)
 
-    def update(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         images = augment(batch[0])
         with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
             loss = cross_entropy(model(images), batch[1])
@@ -196,7 +196,7 @@ def train_classifier(
 
     data = (digits.images, digits.labels)
     run = Run(data, batch_size=batch_size, seed=seed, model=model, optimizer=optimizer, cycle=cycle)
-    run.train(update, epochs, quiet=quiet)
+    run.train(step, epochs, quiet=quiet)
     if not run.finished:
         raise KeyboardInterrupt  # half a referee must not be taken for one
     return model.to(memory_format=torch.contiguous_format).eval()

@@ -186,15 +186,9 @@ def taken_for_real(
     """
     require.tensors(real, fake)
     half = min(len(real), len(fake)) // 2
-    if half < 2:
-        raise ValueError(f"Half of them must be at least two images: {len(real)} real, {len(fake)} fake.")
+    _check_sizes(real, fake, half)
     if not require.is_count(steps):
         raise ValueError(f"steps is a whole number, at least 1, not {steps!r}.")
-    if real.shape[1:] != fake.shape[1:]:
-        raise ValueError(
-            "Real and fake images must have one size: "
-            f"real ones are {tuple(real.shape[1:])} here, fake ones {tuple(fake.shape[1:])}."
-        )
     channels, height, width = image_shape(real, shape)
     for images in (real, fake):
         require.images(images.flatten(1), channels * height * width)
@@ -214,7 +208,7 @@ def taken_for_real(
         judge = Encoder(padded, 1, (32, 64), "silu", "conv").to(real.device)
         optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
 
-        def update(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        def step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
             loss = softplus(-judge(batch[0])).mean() + softplus(judge(batch[1])).mean()
             optimizer.zero_grad()
             loss.backward()
@@ -224,11 +218,22 @@ def taken_for_real(
         batch = min(64, half)
         run = Run((real[:half], fake[:half]), batch_size=batch, seed=seed, judge=judge, optimizer=optimizer)
         # a Run's epoch ends with what is left over, if that is more than one row
-        run.train(update, steps / (half // batch + (half % batch > 1)), quiet=True)
+        run.train(step, steps / (half // batch + (half % batch > 1)), quiet=True)
         if run.step < steps:
             raise KeyboardInterrupt  # Run returns after one, with a judge that has not learned enough
         with torch.no_grad():
             return float(torch.cat([judge(x) > 0 for x in fake[half:].split(1000)]).cpu().double().mean())
+
+
+def _check_sizes(real: Tensor, fake: Tensor, half: int) -> None:
+    """Raise ValueError for too few images, and unless those of both sets have one size."""
+    if half < 2:
+        raise ValueError(f"Half of them must be at least two images: {len(real)} real, {len(fake)} fake.")
+    if real.shape[1:] != fake.shape[1:]:
+        raise ValueError(
+            "Real and fake images must have one size: "
+            f"real ones are {tuple(real.shape[1:])} here, fake ones {tuple(fake.shape[1:])}."
+        )
 
 
 def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]:

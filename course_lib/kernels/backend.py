@@ -1,8 +1,8 @@
-"""Which code computes: a Triton kernel, or the plain PyTorch function beside it, its twin.
+"""Which code computes: a Triton kernel, or the plain PyTorch function beside it, its reference.
 
-Each kernel of this package has a twin that gives the same numbers. Kernels run on a GPU; with
+Each kernel of this package has a reference that gives the same numbers. Kernels run on a GPU; with
 TRITON_INTERPRET=1 in the environment before Triton is imported, also in Triton's interpreter, which plays
-them in Python, one program after the other. Where Triton is missing (Windows, macOS) the twins serve.
+them in Python, one program after the other. Where Triton is missing (Windows, macOS) the references serve.
 """
 
 import os
@@ -23,7 +23,7 @@ except ImportError:
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # as it was when the kernels were defined
 ran: dict[str, str] = {}  # what computed each function's last result, in words
-_only_twins = False
+_is_off = False
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -32,38 +32,38 @@ def jit(function: Callable[..., Any]) -> Any:
 
 
 @contextmanager
-def twins() -> Iterator[None]:
-    """Inside of `with twins():` no kernel runs, wherever the tensors are."""
-    global _only_twins
-    before, _only_twins = _only_twins, True
+def switched_off() -> Iterator[None]:
+    """Inside of `with switched_off():` no kernel runs, wherever the tensors are."""
+    global _is_off
+    before, _is_off = _is_off, True
     try:
         yield
     finally:
-        _only_twins = before
+        _is_off = before
 
 
 def which(device: torch.device | str) -> str:
-    """What computes on this device, in words: "Triton …", or "twin: " and the reason."""
+    """What computes on this device, in words: "Triton …", or "PyTorch: " and the reason."""
     device = torch.device(device)
-    if _only_twins:
-        return "twin: asked for"
+    if _is_off:
+        return "PyTorch: asked for"
     if triton is None:
-        return "twin: Triton is not installed"
+        return "PyTorch: Triton is not installed"
     if INTERPRETED:
         return "Triton's interpreter"
     if device.type == "cuda":
         return f"Triton on {torch.cuda.get_device_name(device)}"
-    return f"twin: Triton has no code for a tensor on {device.type}"
+    return f"PyTorch: Triton has no code for a tensor on {device.type}"
 
 
 def kernel_runs(name: str, tensor: Tensor, unless: str = "") -> bool:
-    """Whether the kernel computes (else the twin), noted in `ran[name]`. unless: a reason for the twin."""
-    ran[name] = f"twin: {unless}" if unless else which(tensor.device)
+    """Whether the kernel computes, noted in `ran[name]`. unless: a reason for the reference instead."""
+    ran[name] = f"PyTorch: {unless}" if unless else which(tensor.device)
     return ran[name].startswith("Triton")
 
 
 def compute_dtype(tensor: Tensor) -> torch.dtype:
-    """In what a kernel and its twin add up: float64 for float64, else float32."""
+    """In what a kernel and its reference add up: float64 for float64, else float32."""
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 

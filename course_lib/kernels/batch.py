@@ -13,7 +13,7 @@ from course_lib.kernels.backend import check, jit, kernel_runs, tl, triton
 from course_lib.kernels.philox import as_seed, uniform
 
 
-def gather_binarize_twin(
+def gather_binarize_reference(
     images: Tensor, index: Tensor, seed: Tensor | int | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """What `gather_binarize` must equal; from the same seed the same pixels."""
@@ -72,7 +72,7 @@ def gather_binarize(
     check(len(index) * quarter < 2**31, "One seed serves fewer than 2³³ pixels: take a smaller batch.")
     seed = as_seed(seed, index.device)
     if not kernel_runs("gather_binarize", index):
-        return gather_binarize_twin(images, index, seed, dtype)
+        return gather_binarize_reference(images, index, seed, dtype)
     out = torch.empty(len(index), pixels, dtype=dtype, device=index.device)
     block = min(1024, triton.next_power_of_2(quarter))
     programs = (len(index), triton.cdiv(quarter, block))

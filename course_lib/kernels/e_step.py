@@ -27,7 +27,7 @@ class Statistics(NamedTuple):
     log_px: Tensor
 
 
-def mixture_statistics_twin(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Statistics:
+def mixture_statistics_reference(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Statistics:
     """What `mixture_statistics` must equal, with the N×K matrix."""
     x = x if x.dtype == torch.float64 else x.float()
     phi, c = features(x, "diag"), coefficients(weights, means, variances, "diag")  # (N, F), (F, K)
@@ -131,8 +131,8 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
 
     `fast_steps.parameters(sums, D, "diag", reg_covar)` is the M-step. Memory beyond x: K(1 + 2D) + N numbers.
     As in `fast_steps`, center x first: squares far from 0 lose digits. On a GPU the order of addition differs
-    from run to run, and sums in their last digits; float64 goes to the twin there, and nobody looks at the
-    signs.
+    from run to run, and sums in their last digits; float64 goes to the reference there, and nobody looks at
+    the signs.
     Raises ValueError for tensors that do not fit, weights below 0 and variances not above it. Source: Bishop,
     Pattern Recognition and Machine Learning, section 9.2.
     """
@@ -162,7 +162,7 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
         )
     double = "no float64 on a GPU here" if kind == torch.float64 and x.device.type == "cuda" else ""
     if not kernel_runs("mixture_statistics", x, double):
-        return mixture_statistics_twin(x, weights, means, variances)
+        return mixture_statistics_reference(x, weights, means, variances)
     c = coefficients(weights, means, variances, "diag").contiguous()  # (F, K)
     x, (n, dim), k = rows(x), x.shape, len(weights)
     log_px, sums = x.new_empty(n, dtype=kind), x.new_zeros(k, 1 + 2 * dim, dtype=kind)

@@ -23,7 +23,7 @@ class Terms(NamedTuple):
     kl: Tensor
 
 
-def elbo_twin(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
+def elbo_reference(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
     """What `fused_elbo` must equal, from the functions of the course."""
     kind = compute_dtype(logits)
     target = x.to(kind) / 255 if x.dtype == torch.uint8 else x.to(kind)
@@ -222,6 +222,6 @@ def fused_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
         "logits, x, mu and logvar must be on one device.",
     )
     if not kernel_runs("fused_elbo", logits):
-        return elbo_twin(logits, x, mu, logvar)
+        return elbo_reference(logits, x, mu, logvar)
     wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (logits, mu, logvar))
     return Terms(*_FusedElbo.apply(logits, x, mu, logvar, wanted))

@@ -12,7 +12,7 @@ from course_lib.kernels.philox import as_seed, normal
 BLOCK = 1024  # numbers a program
 
 
-def reparameterize_twin(mu: Tensor, logvar: Tensor, seed: Tensor | int | None = None) -> Tensor:
+def reparameterize_reference(mu: Tensor, logvar: Tensor, seed: Tensor | int | None = None) -> Tensor:
     """What `fused_reparameterize` must equal; from the same seed the same z."""
     kind, counter = compute_dtype(mu), torch.arange(mu.numel(), device=mu.device).view(mu.shape)
     e = normal(as_seed(seed, mu.device), counter).to(kind)  # stored for backward
@@ -81,6 +81,6 @@ def fused_reparameterize(mu: Tensor, logvar: Tensor, seed: Tensor | int | None =
     check(0 < mu.numel() < 2**31, f"One seed serves 1 to 2³¹ − 1 numbers, not {mu.numel():,}.")
     seed = as_seed(seed, mu.device)
     if not kernel_runs("fused_reparameterize", mu):
-        return reparameterize_twin(mu, logvar, seed)
+        return reparameterize_reference(mu, logvar, seed)
     flat = (-1, mu.shape[-1]) if mu.ndim else (1, 1)
     return _Reparameterize.apply(mu.reshape(flat), logvar.reshape(flat), seed).view(mu.shape)

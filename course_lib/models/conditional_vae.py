@@ -91,6 +91,7 @@ class Given(LatentImages):
 
     def __init__(self, model: ConditionalVAE, y: Tensor | int) -> None:
         self.model, self.y = model, y
+        self.config = model.config
         self.prior_kind, self.pixels = model.prior_kind, model.pixels
         zeros = model.decoder.bias.new_zeros(model.config.latent)
         self.prior = model.prior_kind.distribution(zeros)

@@ -86,17 +86,17 @@ class GAN(nn.Module):
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
                 if config.spectral:
                     spectral_norm(layer)
-        self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
+        self.ema = copy.deepcopy(self.generator).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "GAN":
-        """As in nn.Module, but the average stays in evaluation mode: it is only ever looked at."""
+        """As in nn.Module, but the average `ema` stays in evaluation mode: it is only ever looked at."""
         super().train(mode)
-        self.average.eval()
+        self.ema.eval()
         return self
 
     def start_at(self, mean: Tensor) -> None:
         """Begin with images that are about `mean` (D,), in [0, 1], as Decoder.start_at."""
-        for network in (self.generator, self.average):
+        for network in (self.generator, self.ema):
             network.start_at(mean)
 
     def noise(self, n: int) -> Tensor:
@@ -113,9 +113,9 @@ class GAN(nn.Module):
         """The generator: G(z), pixels (..., D) in [0, 1], of codes z as by `noise`."""
         return self.images(z, y)
 
-    def images(self, z: Tensor, y: Tensor | None = None, average: bool = False) -> Tensor:
-        """G(z), pixels (..., D) in [0, 1], of codes z as by `noise`; average: by averaged weights."""
-        network = self.average if average else self.generator
+    def images(self, z: Tensor, y: Tensor | None = None, ema: bool = False) -> Tensor:
+        """G(z), pixels (..., D) in [0, 1], of codes z as by `noise`; ema: by averaged weights."""
+        network = self.ema if ema else self.generator
         require.codes(z, self.config.latent + self.config.kinds, network.bias)
         return torch.sigmoid(network(self._told(z, y)).to(z.dtype))
 
@@ -130,17 +130,17 @@ class GAN(nn.Module):
         z = self.noise(n)
         told = self._told(z, y)
         # what the layers hold of all images at once may be far more than the images
-        logits = [self.average(some) for some in told.split(IMAGES_AT_ONCE)]
+        logits = [self.ema(some) for some in told.split(IMAGES_AT_ONCE)]
         return torch.sigmoid(torch.cat(logits).to(z.dtype))
 
     @torch.no_grad()
-    def follow(self, decay: float | Tensor) -> None:
-        """average ← decay · average + (1 − decay) · generator, number by number (Yazıcı et al. 2019).
+    def update_ema(self, decay: float | Tensor) -> None:
+        """ema ← decay · ema + (1 − decay) · generator, number by number (Yazıcı et al. 2019).
 
         decay: as a tensor (), of the weights' dtype and device, it may change within a CUDA graph.
         """
         now = self.generator.state_dict()
-        for name, slow in self.average.state_dict().items():
+        for name, slow in self.ema.state_dict().items():
             if slow.is_floating_point():  # all but batch norm's count of batches
                 slow.lerp_(now[name], 1 - decay)
 

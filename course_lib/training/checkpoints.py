@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.device import pick_device
-from course_lib.files import usable, write_whole
+from course_lib.files import check_writable, reason, usable, write_whole
 from course_lib.models.config import Config
 
 RUN = "training run"
+METADATA = "facts"  # the key in a file's header
 NO_SUM = b"0" * 64  # stands where the SHA-256 goes while it is taken
 
 
@@ -23,14 +25,14 @@ class CheckpointError(ValueError):
 
 
 def write(
-    path: str | Path, kind: str, tensors: dict[str, Tensor], facts: Any, *, replace: bool = True
+    path: str | Path, kind: str, tensors: dict[str, Tensor], metadata: Any, *, replace: bool = True
 ) -> None:
-    """CPU tensors and JSON-able facts into one file. OSError if the disk refuses: the old file stays.
+    """CPU tensors and JSON-able metadata into one file. OSError if the disk refuses: the old file stays.
 
     replace=False: FileExistsError if there is a file.
     """
     blob = safetensors.torch.save(
-        tensors, {"kind": kind, "facts": json.dumps(facts), "sha256": NO_SUM.decode()}
+        tensors, {"kind": kind, METADATA: json.dumps(metadata), "sha256": NO_SUM.decode()}
     )
     digest = hashlib.sha256(blob).hexdigest().encode()
     blob = blob.replace(b'"sha256":"' + NO_SUM, b'"sha256":"' + digest, 1)
@@ -38,23 +40,72 @@ def write(
 
 
 def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
-    """Tensors (on the CPU) and facts. FileNotFoundError; CheckpointError if damaged or of another kind."""
+    """Tensors (on the CPU) and metadata. FileNotFoundError; CheckpointError if damaged or of another kind."""
     blob = usable(path).read_bytes()
     try:
         texts = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])["__metadata__"]
         digest = texts["sha256"].encode()
         if hashlib.sha256(blob.replace(digest, NO_SUM, 1)).hexdigest().encode() != digest:
             raise ValueError
-        found, facts, tensors = texts["kind"], json.loads(texts["facts"]), safetensors.torch.load(blob)
+        found, metadata, tensors = texts["kind"], json.loads(texts[METADATA]), safetensors.torch.load(blob)
     except (ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError):
         why = "was cut short or edited, or is no file of this course: delete it, or name another file."
         raise CheckpointError(f"{path} {why}") from None
     if found != kind:
         raise CheckpointError(f"{path} holds a {found}, and a {kind} was asked for: name another file.")
-    return tensors, facts
+    return tensors, metadata
 
 
-def read_run(path: Path, identity: dict[str, str]) -> tuple[int, Any, dict[str, Tensor]]:
+Copy = tuple[int, Any, dict[str, Tensor]]  # a run's step, its state as JSON, and the state's tensors
+
+
+class RunFile:
+    """The file of one training run: its last copy, which another run's never replaces.
+
+    identity: what must be the same for a file to be of this run, by name.
+    """
+
+    def __init__(self, path: str | Path, identity: dict[str, str]) -> None:
+        self.path = usable(path)
+        self.written = time.monotonic()
+        self._identity = identity
+        self._was_refused = False
+
+    def read(self) -> Copy | None:
+        """The copy in the file, or None. CheckpointError for a damaged file, and for another run's."""
+        return read_run(self.path, self._identity) if self.path.exists() else None
+
+    def check(self) -> None:
+        """Say now that the file cannot be written later; ValueError if there is not even an old one."""
+        try:
+            check_writable(self.path)
+        except OSError as error:
+            why = f"{self.path} cannot be written ({reason(error)})"
+            if not self.path.exists():
+                raise ValueError(f"{why}: name another file.") from None
+            print(f"{why}; training goes on, but is not saved.")
+            self._was_refused = True
+
+    def save(self, copy: Copy) -> None:
+        """Write the copy, or say once why that cannot be."""
+        self.written = time.monotonic()
+        before = self.path
+        try:
+            self.path = write_run(before, self._identity, *copy)
+        except OSError as error:
+            if not self._was_refused:
+                print(f"{before} cannot be written ({reason(error)}); training goes on.")
+            self._was_refused = True
+            return
+        self._was_refused = False
+        if self.path != before:
+            print(
+                f"Another process has written {before}, which stays as it is: "
+                f"from here on, this run is saved as {self.path}."
+            )
+
+
+def read_run(path: Path, identity: dict[str, str]) -> Copy:
     """The step, the state and its tensors of a training run; CheckpointError if it is another run's."""
     tensors, (there, step, tree) = read(path, RUN)
     keys = [key for key in identity | there if identity.get(key) != there.get(key)]
@@ -88,14 +139,16 @@ def _holds_earlier(path: Path, identity: dict[str, str], step: int) -> bool:
     try:
         with safetensors.safe_open(path, "pt") as file:
             texts = file.metadata()
-        there, step_there, _ = json.loads(texts["facts"])
+        there, step_there, _ = json.loads(texts[METADATA])
         return texts["kind"] == RUN and there == identity and step_there <= step
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
         return False  # no file, or one that cannot be told to be of this run
 
 
-def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None, **facts: Any) -> None:
-    """Keep a model of course_lib (its class has `.config`) and JSON-able facts: how it was made and measured.
+def save_model(
+    model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None, **metadata: Any
+) -> None:
+    """Keep a model of course_lib (its class has `.config`), and in JSON how it was made and measured.
 
     dtype=torch.float16 halves the file; loaded, the model is float32 again, as is one that was float64.
     TypeError for other classes, ValueError for a dtype that is too small for the weights.
@@ -119,7 +172,7 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
         "class": f"{cls.__module__}:{cls.__name__}",
         "config": config.to_json() if isinstance(config, Config) else config,
     }
-    write(path, "model", tensors, facts | made)
+    write(path, "model", tensors, metadata | made)
 
 
 def load_model(path: str | Path, device: str | torch.device | None = None) -> nn.Module:
@@ -142,5 +195,5 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> nn
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """What a saved model's file says of itself: "class", "config", and the facts that it was saved with."""
+    """What a model's file says of itself: "class", "config", and the metadata it was saved with."""
     return read(path, "model")[1]

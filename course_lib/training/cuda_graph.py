@@ -1,22 +1,44 @@
-"""Two ways to make a step cheaper on a GPU: one launch for all its kernels, and half the bits."""
+"""Two ways to make a step cheaper on a GPU: one launch for all its kernels, and half the bits.
 
+Both wrap a step from outside; the loop does not know of them. A CUDA graph is a recording of the kernels
+that a step launches. A capture records them without running them, and what Python does happens once, at the
+capture. So a number that changes from step to step is kept in a tensor, and steps that launch different
+kernels are of different variants, each with a graph of its own. Noise comes from CUDA's generator, which a
+replay moves on as usual steps would. Source: PyTorch's notes on CUDA semantics, "CUDA Graphs".
+"""
+
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from course_lib.training.history import Owned
 
 SENTENCE = "No graph, because {}: the steps run one by one."
+WARM_UP = 3  # usual steps before the capture, in which libraries allocate and choose their kernels
 
 
 class NoGraph(Exception):
-    """Why an update cannot become a graph. The step that found out must be undone."""
+    """Why a step cannot become a graph. The step that found out must be undone."""
 
     def __str__(self) -> str:
         return SENTENCE.format(self.args[0])
 
 
-class Owned(dict[str, Any]):
-    """Terms of a step that no later step writes to."""
+def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
+    """Whether the steps of a training.Run become graphs. A choice that nobody asked for is said.
+
+    None: where every optimizer was made with capturable=True, and nothing else counts steps in Python.
+    """
+    against = reason_against(run)
+    if asked and against:
+        print(against)
+    if asked is None:
+        asked = not against and _is_made_for_graphs(list(run.parts.values()))
+        if asked and not quiet:
+            print("A CUDA graph replays the steps; graph=False takes them one by one.")
+    return asked and not against
 
 
 def reason_against(run: Any) -> str:
@@ -29,75 +51,114 @@ def reason_against(run: Any) -> str:
     return ""
 
 
-def captured(update: Any, run: Any) -> Any:
-    """`update` of a training.Run, from row numbers (B,) to terms, as a CUDA graph.
+def _is_made_for_graphs(parts: list[Any]) -> bool:
+    """Whether these are models and optimizers, and who made the optimizers thought of graphs."""
+    optimizers = [part for part in parts if isinstance(part, torch.optim.Optimizer)]
+    others = [part for part in parts if not isinstance(part, torch.optim.Optimizer | nn.Module)]
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    return not others and bool(groups) and all(group.get("capturable") is True for group in groups)
 
-    Three steps as usual, a capture, then replays. A capture records kernels without running them; what Python
-    does happens once. Noise comes from CUDA's generator, which a replay moves on as eager steps would. Raises
-    NoGraph for an update that waits for the device, or that CUDA cannot record.
-    Source: PyTorch's notes on CUDA semantics, "CUDA Graphs".
+
+class CapturedStep:
+    """A step of a training.Run, from row numbers (B,) to losses, as CUDA graphs: one for each variant.
+
+    variant(): which kind of step comes next, for steps that do not all launch the same kernels.
+    The end of an epoch has fewer rows and is taken as usual. Raises NoGraph, see `Graph`.
     """
-    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(run.device)
-    seen = 0
-    static = values = torch.empty(0)
-    # a term that Python computes stays what it was; None: it is in values
-    constants: dict[str, Tensor | None] = {}
 
-    def warm_up(index: Tensor) -> Any:
-        stream.wait_stream(torch.cuda.current_stream())
+    def __init__(
+        self,
+        step: Callable[[Tensor], dict[str, Any]],
+        run: Any,
+        variant: Callable[[], Hashable] | None = None,
+    ) -> None:
+        self.step = step
+        self.rows = run.batch_size
+        self.device = run.device
+        self.variant = variant or (lambda: None)
+        self.graphs: dict[Hashable, Graph] = {}
+
+    def __call__(self, index: Tensor) -> dict[str, Any]:
+        if len(index) != self.rows:
+            return self.step(index)
+        kind = self.variant()
+        if kind not in self.graphs:
+            self.graphs[kind] = Graph(self.step, self.device)
+        return self.graphs[kind](index)
+
+
+class Graph:
+    """A step that is taken three times as usual, then captured, and from then on replayed.
+
+    Raises NoGraph for a step that waits for the device, or that CUDA cannot record.
+    """
+
+    def __init__(self, step: Callable[[Tensor], dict[str, Any]], device: torch.device) -> None:
+        self.step = step
+        self.device = device
+        self.graph = torch.cuda.CUDAGraph()
+        self.stream = torch.cuda.Stream(device)  # neither warm-up nor capture may be on the main stream
+        self.seen = 0
+        self.index = self.values = torch.empty(0)  # what a replay reads, and writes
+        # a loss that Python computes stays what it was; None: it is in values
+        self.constants: dict[str, Tensor | None] = {}
+
+    def __call__(self, index: Tensor) -> dict[str, Any]:
+        self.seen += 1
+        if self.seen <= WARM_UP:
+            return self._warm_up(index)
+        if self.seen == WARM_UP + 1:
+            self._capture(index)
+        self.index.copy_(index)
+        self.graph.replay()
+        now = iter(self.values.clone().unbind())
+        return Owned({name: next(now) if v is None else v for name, v in self.constants.items()})
+
+    def _warm_up(self, index: Tensor) -> dict[str, Any]:
+        is_last = self.seen == WARM_UP
+        self.stream.wait_stream(torch.cuda.current_stream())
         try:
             # what waits would break the capture and leave its generator broken: found out here, it does not
-            torch.cuda.set_sync_debug_mode("error" if seen == 3 else "default")
-            with torch.cuda.stream(stream):  # a capture is never on the main stream either
-                terms = update(index)
+            torch.cuda.set_sync_debug_mode("error" if is_last else "default")
+            with torch.cuda.stream(self.stream):
+                losses = self.step(index)
         except RuntimeError as error:
             if "synchroniz" not in str(error):
                 raise
-            raise NoGraph("update waits for the device, as .item(), float() and print do") from error
+            raise NoGraph("step waits for the device, as .item(), float() and print do") from error
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        torch.cuda.current_stream().wait_stream(stream)
-        return terms
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return losses
 
-    def capture(index: Tensor) -> None:
-        nonlocal static, values
-        static = index.clone()
+    def _capture(self, index: Tensor) -> None:
+        self.index = index.clone()
         try:
-            with torch.cuda.graph(graph):
-                terms = update(static)
-                on_device = [v for v in terms.values() if isinstance(v, Tensor) and v.device == run.device]
-                values = torch.stack([v.detach() for v in on_device]) if on_device else values
+            with torch.cuda.graph(self.graph):
+                losses = self.step(self.index)
+                on_device = [v for v in losses.values() if self._is_here(v)]
+                if on_device:
+                    self.values = torch.stack([v.detach() for v in on_device])
         except RuntimeError as error:
-            generator = torch.cuda.default_generators[run.device.index]
+            generator = torch.cuda.default_generators[self.device.index]
             generator.graphsafe_set_state(generator.clone_state())  # else it waits for the capture's end
-            raise NoGraph(f"update cannot be recorded ({str(error).splitlines()[0]})") from error
-        for name, v in terms.items():
-            here = any(v is other for other in on_device)
-            constants[name] = None if here else torch.tensor(float(v), device=run.device)
+            raise NoGraph(f"step cannot be recorded ({str(error).splitlines()[0]})") from error
+        for name, v in losses.items():
+            constant = None if self._is_here(v) else torch.tensor(float(v), device=self.device)
+            self.constants[name] = constant
 
-    def step(index: Tensor) -> Any:
-        nonlocal seen
-        if len(index) != run.batch_size:  # the end of an epoch has another size
-            return update(index)
-        seen += 1
-        if seen <= 3:
-            return warm_up(index)
-        if seen == 4:
-            capture(index)
-        static.copy_(index)
-        graph.replay()
-        now = iter(values.clone().unbind())
-        return Owned({name: next(now) if v is None else v for name, v in constants.items()})
-
-    return step
+    def _is_here(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and value.device == self.device
 
 
-def in_bfloat16(update: Any, run: Any, graph: bool) -> Any:
-    """`update` of a training.Run with its matrix products and convolutions in bfloat16."""
+def in_bfloat16(
+    step: Callable[[Any], dict[str, Any]], device: torch.device, graph: bool
+) -> Callable[[Any], dict[str, Any]]:
+    """The step with its matrix products and convolutions in bfloat16."""
 
-    def half(batch: Any) -> Any:
+    def half(batch: Any) -> dict[str, Any]:
         # a graph must not use weights that were cast outside of it
-        with torch.autocast(run.device.type, torch.bfloat16, cache_enabled=not graph):
-            return update(batch)
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=not graph):
+            return step(batch)
 
     return half

@@ -9,6 +9,44 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from course_lib.data import Digits
 
 
+class Rows:
+    """The data of a run, and which of its rows make the batch of each step.
+
+    An epoch takes every row once, in an order made from (seed, epoch). A single row left over joins the batch
+    before it. With weights (N,), an epoch draws N rows with replacement.
+    Raises ValueError for data, weights and batch sizes that do not fit.
+    """
+
+    def __init__(self, data: Any, batch_size: int, seed: int, weights: Tensor | None) -> None:
+        self.tensors = as_rows(data)
+        n = len(self.tensors[0])
+        if not 1 <= batch_size <= n or int(batch_size) != batch_size:
+            raise ValueError(f"batch_size must be 1 to {n:,}, the rows of data, not {batch_size}.")
+        self.weights = None if weights is None else as_weights(weights, n)
+        self.batch_size = int(batch_size)
+        self.epoch_steps = n // self.batch_size + (n % self.batch_size > 1)
+        self.device = self.tensors[0].device
+        self._seed = seed
+        self._epoch = -1
+        self._order = torch.empty(0)
+
+    def index(self, step: int) -> Tensor:
+        """The numbers (B,) of the rows that step `step`, counted from 0, is about."""
+        epoch, i = divmod(step, self.epoch_steps)
+        if epoch != self._epoch:
+            rows = order(len(self.tensors[0]), self._seed, epoch, self.weights)
+            self._order = rows.to(self.device)
+            self._epoch = epoch
+        is_last = i + 1 == self.epoch_steps
+        stop = None if is_last else (i + 1) * self.batch_size
+        return self._order[i * self.batch_size : stop]
+
+
+def gather(tensors: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
+    """The rows `index` (B,) of each tensor (N, ...): (B, ...) each."""
+    return tuple(rows.index_select(0, index) for rows in tensors)
+
+
 def as_rows(data: Any) -> tuple[Tensor, ...]:
     """Data as a tuple of tensors with the same number of rows; ValueError for anything else."""
     rows = tuple(data) if isinstance(data, tuple | list) else (data,)

@@ -101,34 +101,34 @@ def _is_bad(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def get_noise(device: torch.device) -> dict[str, Tensor]:
+def get_rng_states(device: torch.device) -> dict[str, Tensor]:
     """The states of torch's global generators that noise on this device can come from."""
     return {name: generator.get_state() for name, generator in _generators(device).items()}
 
 
-def set_noise(device: torch.device, noise: dict[str, Tensor], seed: int) -> None:
-    """Set these generators to `noise`; to the seed if it has none (of another device)."""
+def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -> None:
+    """Set these generators to their states; to the seed where there is none, as for another device."""
     for name, generator in _generators(device).items():
-        if name in noise:
-            generator.set_state(noise[name])
+        if name in states:
+            generator.set_state(states[name])
         else:
             generator.manual_seed(seed)
 
 
 @contextmanager
-def noise_kept(device: torch.device, seed: int) -> Iterator[None]:
+def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
     """Afterwards the generators go on as if nothing had been drawn."""
-    noise = get_noise(device)
+    states = get_rng_states(device)
     try:
         yield
     finally:
-        set_noise(device, noise, seed)
+        set_rng_states(device, states, seed)
 
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
     """Noise from this seed, and none of it is seen afterwards."""
-    with noise_kept(device, seed):
+    with rng_states_kept(device, seed):
         torch.manual_seed(seed)
         yield
 
@@ -138,7 +138,7 @@ def aside(device: torch.device, seed: int, *models: Any) -> Iterator[None]:
     """Without gradients; afterwards noise and training modes are as if nothing had been done in between."""
     modes = {m: m.training for model in models if isinstance(model, nn.Module) for m in model.modules()}
     try:
-        with torch.no_grad(), noise_kept(device, seed):
+        with torch.no_grad(), rng_states_kept(device, seed):
             yield
     finally:
         for module, mode in modes.items():
@@ -156,15 +156,21 @@ def _generators(device: torch.device) -> dict[str, torch.Generator]:
 
 
 def identity(
-    parts: dict[str, Any], data: tuple[Tensor, ...], weights: Tensor | None, facts: dict[str, Any]
+    parts: dict[str, Any],
+    data: tuple[Tensor, ...],
+    weights: Tensor | None,
+    hyperparameters: dict[str, Any],
 ) -> dict[str, str]:
-    """What must be the same for a checkpoint to be of this run, by name: facts, parts, options, data."""
-    same = {name: str(fact) for name, fact in facts.items()}
+    """What must be the same for a checkpoint to be of this run, by name.
+
+    That is: hyperparameters, the parts with their options and shapes, and a checksum of the data.
+    """
+    same = {name: str(value) for name, value in hyperparameters.items()}
     tensors = {f"data[{i}]": rows for i, rows in enumerate(data)}
     if weights is not None:
         tensors["weights"] = weights
     for name, rows in tensors.items():
-        checksum = zlib.crc32(rows.contiguous().view(torch.uint8).numpy().data)
+        checksum = zlib.crc32(rows.cpu().contiguous().view(torch.uint8).numpy().data)
         same[name] = f"{rows.dtype} {tuple(rows.shape)} with checksum {checksum:08x}"
     for name, part in parts.items():
         same[name] = type(part).__name__

@@ -144,7 +144,6 @@ assert phases[-1].name == "Adam"
 # **Predict.** A network with 4 hidden units has less than a hundredth of the weights of a network with 1,024. Is its
 # step a hundred times as fast?
 
-
 # %%
 def microseconds(jobs, repeats):
     """The quickest of each job's repeats. The jobs take turns, and other work on the machine can only add time."""
@@ -389,7 +388,6 @@ figures.roofline(points, max(speed), bytes_per_second)
 # PyTorch runs, and it can repeat them on the same memory. It saves no time, because it still starts the operations
 # one by one.
 
-
 # %%
 class Recorder(TorchDispatchMode):
     """Notes every operation with its tensors; `replay` does them again, and each result goes where it went."""
@@ -415,7 +413,6 @@ class Recorder(TorchDispatchMode):
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Twenty ordinary steps; and one recorded step with nineteen replays. Are the weights equal?"}
 # **Predict.** We train twice from the same seed, once with twenty ordinary steps, and once with one recorded step and
 # nineteen replays. Will the weights be equal? Will each replay draw noise of its own?
-
 
 # %%
 def train_twenty(recorded):
@@ -463,7 +460,7 @@ print(
 # operation and everything it calls as one bar. The recorder sits deeper inside PyTorch, where a `linear` is two calls
 # (a transposed view, and a product with an addition). It also notes the labels of the five parts.
 #
-# In the course's loop a graph takes one argument: `run.train(update, epochs, graph=True)`. The first three steps run
+# In the course's loop a graph takes one argument: `run.train(step, epochs, graph=True)`. The first three steps run
 # as usual, the fourth is recorded, and all later steps with a full batch are replays. An update that cannot be
 # recorded runs as before, and a message says why. A typical culprit is `.item()`, which waits for the GPU in the
 # middle of the step.
@@ -484,7 +481,7 @@ mu, logvar = torch.randn(2, 128, 20).unbind()
 
 
 def plain_loss():
-    terms = kernels.elbo_twin(logits, x, mu, logvar)
+    terms = kernels.elbo_reference(logits, x, mu, logvar)
     terms.reconstruction.mean().backward()
 
 
@@ -519,7 +516,6 @@ assert moved >= 9  # three times the least or more: it depends on how softplus i
 #   False, nothing is read and nothing is written.
 # - $\log(1 + e^a)$ is computed as $\max(a, 0) + \log(1 + e^{-|a|})$, because $e^{500}$ would overflow to infinity.
 # - A masked lane still takes part in the arithmetic, so its term is set to 0 before the sum.
-
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## A kernel, line by line", "show": "code", "lines": "3-10, 11-13"}
 @kernels.jit
@@ -574,7 +570,6 @@ if kernels.triton:
 #
 # **Predict.** Now leave out the mask. Where do the numbers go that a tile writes beyond the edge?
 
-
 # %%
 @kernels.jit
 def count_kernel(count, D, MASKED: tl.constexpr, BLOCK: tl.constexpr):
@@ -619,7 +614,6 @@ if kernels.triton:
 # Does such a kernel change the answer? We compare it with the course's plain functions for two losses, the mean over
 # the images and a weighted sum.
 
-
 # %%
 def terms_and_gradients(function, weight):
     """−log P, KL and all gradients of a weighted sum of both, in one row."""
@@ -635,7 +629,7 @@ logits, mu, logvar = [torch.randn(3, size).requires_grad_() for size in (37, 5, 
 inputs = (logits, torch.rand(3, 37).round(), mu, logvar)
 kernel_errors = {}
 for name, weight in {"mean": torch.full((3,), 1 / 3), "weighted sum": torch.tensor([1.0, -2.0, 0.5])}.items():
-    fused, plain = [terms_and_gradients(f, weight) for f in (kernels.fused_elbo, kernels.elbo_twin)]
+    fused, plain = [terms_and_gradients(f, weight) for f in (kernels.fused_elbo, kernels.elbo_reference)]
     kernel_errors[name] = float((fused - plain).norm() / plain.norm())
     print(f"loss = {name}: the kernel's numbers differ by {kernel_errors[name]:.1g} of their size")
 
@@ -674,8 +668,8 @@ assert noise_error < 1e-6  # float32
 # %%
 byte_image, first = digits.images[:1].cpu(), torch.tensor([0])
 by_kernel = kernels.gather_binarize(byte_image, first, seed)
-by_function = kernels.gather_binarize_twin(byte_image, first, seed)
-with kernels.twins():  # the interpreter would take long for two hundred
+by_function = kernels.gather_binarize_reference(byte_image, first, seed)
+with kernels.switched_off():  # the interpreter would take long for two hundred
     draws = kernels.gather_binarize(byte_image, first.expand(200), seed).view(200, 28, 28)
 
 # %% alt="A grey digit, three black-and-white draws of it with ragged edges, and the mean of two hundred draws, which looks like the grey digit again."
@@ -785,7 +779,6 @@ torch.testing.assert_close(
 #
 # **Predict.** The arithmetic is the same. By what factor will the third loop beat the first?
 
-
 # %%
 class OneByOne(Dataset):
     """The first images, one at a time, each through a picture object, as in many tutorials."""
@@ -815,14 +808,14 @@ def ours(**options):
     model, optimizer = make()
     run = Run(images, batch_size=128, model=model, optimizer=optimizer)
 
-    def update(batch):
+    def step(batch):
         losses = model.loss(binarize(batch))
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()
         return losses
 
-    run.train(update, steps / (-(-len(images) // 128)), quiet=True, **options)
+    run.train(step, steps / (-(-len(images) // 128)), quiet=True, **options)
 
 
 # %%
@@ -832,7 +825,7 @@ ready = TensorDataset(pictures[: 128 * steps].float() / 255)
 jobs = {
     "images one by one": partial(with_loader, OneByOne()),
     "TensorDataset": partial(with_loader, ready),
-    "our loop": ours,
+    "our loop": partial(ours, graph=False),
 }
 if device.type == "cuda":
     jobs["our loop, as a graph"] = partial(ours, graph=True)
@@ -910,7 +903,6 @@ display(Markdown(claims))
 # On a GPU, a read beyond the image silently returns other people's numbers. This `load` insists on the mask, and it
 # stops you if a lane that is not masked reads outside the image.
 
-
 # %%
 def my_tile_sum(load, logits, D, program, block):
     """Of an image of D logits, the first at address `logits`, the sum of softplus over this program's tile, ()."""
@@ -931,7 +923,6 @@ checks.tile_sum(my_tile_sum)
 # time; the last tile may be narrower. The rows may lie far from 0 and far from each other, and so may the numbers
 # within one row.
 
-
 # %%
 def my_online_logsumexp(joint, block):
     """joint (N, K) gives log Σ exp over its columns, (N,), visiting them in tiles of `block`."""
@@ -949,7 +940,6 @@ checks.online_logsumexp(my_online_logsumexp)
 # %% [markdown]
 # **3. Gradients with all their factors.** Write what the fused kernel writes, for a loss that is the mean over images
 # of reconstruction + KL, in nats. Derive the three formulas on paper, and then code them. The check refuses autograd.
-
 
 # %%
 def my_elbo_gradients(logits, x, mu, logvar):
