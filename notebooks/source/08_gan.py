@@ -135,6 +135,7 @@ else:
 #
 # The VAE is a model of black and white pixels, so it judges the same kinds of edits, made to binarized sevens.
 
+
 # %%
 @torch.no_grad()
 def bound(x):
@@ -258,6 +259,7 @@ def make_discriminator():
 # Each player has an optimizer of its own. Adam runs without momentum ($\beta_1 = 0$), because by the next step the
 # other player has moved, and yesterday's slope misleads.
 
+
 # %%
 def make_players(seed, make_g=make_generator, make_d=make_discriminator, g_rate=4e-3, d_rate=2e-3):
     torch.manual_seed(seed)
@@ -285,6 +287,7 @@ def noise(n):
 # A single `detach` makes the difference between the two updates. In D's update the made images are plain data, and no
 # gradient reaches G. In G's update the gradient runs *through* D into G, but the optimizer holds only G's weights, so
 # D stays frozen.
+
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "8, 10-11, 14-15, 17, 19-20"}
 def step(optimizer, loss):
@@ -320,6 +323,7 @@ def update_g(players, n):
 # Our loop gives each player one update per round, and copies both players every few dozen rounds. We play the whole
 # game several times, each time from a different seed.
 
+
 # %%
 def some_digits(n=64):
     return train.pixels(torch.randint(len(train), (n,)))  # (n, D)
@@ -343,6 +347,7 @@ games = [play(make_players(seed), rounds, looks) for seed in seeds]
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** One update each, 64 digits a round, less than one pass through MNIST in all. From which version of $G$ on will you recognize digits?"}
 # **Predict.** Each round of the first game uses 64 digits, so the whole game sees less than one pass through MNIST.
 # From which version on will you recognize digits?
+
 
 # %%
 @torch.no_grad()
@@ -371,6 +376,7 @@ figures.digit_rows({f"v{i + 1}": images_of(g, z) for i, (g, _) in enumerate(vers
 #
 # **Predict.** Right of the diagonal the judge is newer than the generator; left of it, older. Where will the numbers
 # be large?
+
 
 # %%
 @torch.no_grad()
@@ -433,6 +439,7 @@ print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.nume
 # It is 0 if both the means and the covariances agree. Published figures ("FID") use the features of the Inception
 # network. Ours are the 64 numbers that enter the last layer of the course's classifier, so our distances must never
 # be set beside published ones.
+
 
 # %%
 @torch.no_grad()
@@ -528,6 +535,7 @@ print("the largest gradient that is left:", left_over_gradient)
 # before.
 #
 # **Predict.** In which games will G's loss be lowest? In which will the images be best?
+
 
 # %%
 def go_on(version, d_rate):
@@ -663,6 +671,7 @@ if on_mnist and updates >= 400:
 #
 # And the losses? We compare those of the fast G with those at the end of the arms race.
 
+
 # %%
 @torch.no_grad()
 def final_losses(g, d, n=500):
@@ -699,6 +708,7 @@ print(f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fr�
 #   a simple form of the minibatch discrimination of Salimans et al. 2016). A batch of equal images then gives itself
 #   away.
 # - *One update of each*: this is the well matched game.
+
 
 # %%
 class SeesSpread(nn.Module):
@@ -808,6 +818,7 @@ figures.digit_rows(
 # difference between them shows what chance does to the numbers. The ceiling is nonsense made of real digits, the
 # upper half of one on the lower half of another.
 
+
 # %%
 def halves(x, y):
     """The upper half of images x (N, D) on the lower half of images y (N, D)."""
@@ -865,6 +876,7 @@ if on_mnist and samples >= 3_000:  # the shipped GAN draws all ten digits, and l
 #
 # **Predict.** Put the six kinds of images in order. Which is easiest to tell from test digits?
 
+
 # %%
 def two_sample_accuracy(real, other, seed):
     """Accuracy on held-out rows of a classifier that learned to tell real (N, d) from other rows (M, d)."""
@@ -919,6 +931,7 @@ print(
 # digits serve as a comparison: they are no copies, and they show how near new handwriting comes by chance.
 #
 # **Predict.** Will the samples be nearer to the training digits than the test digits are, or farther?
+
 
 # %%
 def nearest_shifted(x, known):
@@ -1093,6 +1106,7 @@ print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a s
 # answered enough when the 95 % interval is narrower than 25 points, because it can then tell guessing (50 %) from the
 # lecture's 21 %. The quiz says how many more answers that takes.
 
+
 # %%
 @torch.no_grad()
 def eight_of_each(images):
@@ -1167,6 +1181,7 @@ display(Markdown(claims))
 # gradient must therefore itself have a gradient, and a finite one even where D is flat. Leave the `.grad` of D's
 # weights alone.
 
+
 # %%
 def my_r1_penalty(score, x):
     """score: images (N, D) to logits (N,). Real images x (N, D) give ½ · mean of ‖∂score/∂x‖², a tensor ()."""
@@ -1186,6 +1201,7 @@ checks.r1_penalty(my_r1_penalty)
 # from equal shares, $\mathrm{KL}(\text{shares} \,\Vert\, \text{uniform})$, in nats. It must be finite even when a
 # class does not occur.
 
+
 # %%
 def my_class_kl(labels):
     """labels (N,), integers 0 to 9, give KL(shares ‖ uniform) in nats, a tensor ()."""
@@ -1201,6 +1217,7 @@ checks.class_kl(my_class_kl)
 # %% [markdown]
 # **3. Precision.** Write the precision of section 9: the share of made points that lie within the radius of at least
 # one real point. This radius is the real point's distance to its $k$-th nearest other real point.
+
 
 # %%
 def my_precision(real, fake, k):

@@ -144,6 +144,7 @@ assert phases[-1].name == "Adam"
 # **Predict.** A network with 4 hidden units has less than a hundredth of the weights of a network with 1,024. Is its
 # step a hundred times as fast?
 
+
 # %%
 def microseconds(jobs, repeats):
     """The quickest of each job's repeats. The jobs take turns, and other work on the machine can only add time."""
@@ -388,6 +389,7 @@ figures.roofline(points, max(speed), bytes_per_second)
 # PyTorch runs, and it can repeat them on the same memory. It saves no time, because it still starts the operations
 # one by one.
 
+
 # %%
 class Recorder(TorchDispatchMode):
     """Notes every operation with its tensors; `replay` does them again, and each result goes where it went."""
@@ -413,6 +415,7 @@ class Recorder(TorchDispatchMode):
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Twenty ordinary steps; and one recorded step with nineteen replays. Are the weights equal?"}
 # **Predict.** We train twice from the same seed, once with twenty ordinary steps, and once with one recorded step and
 # nineteen replays. Will the weights be equal? Will each replay draw noise of its own?
+
 
 # %%
 def train_twenty(recorded):
@@ -517,6 +520,7 @@ assert moved >= 9  # three times the least or more: it depends on how softplus i
 # - $\log(1 + e^a)$ is computed as $\max(a, 0) + \log(1 + e^{-|a|})$, because $e^{500}$ would overflow to infinity.
 # - A masked lane still takes part in the arithmetic, so its term is set to 0 before the sum.
 
+
 # %% slideshow={"slide_type": "slide"} slide={"text": "## A kernel, line by line", "show": "code", "lines": "3-10, 11-13"}
 @kernels.jit
 def reconstruction_kernel(logits, x, nats, d_logits, who, D, tiles, BLOCK: tl.constexpr):
@@ -570,6 +574,7 @@ if kernels.triton:
 #
 # **Predict.** Now leave out the mask. Where do the numbers go that a tile writes beyond the edge?
 
+
 # %%
 @kernels.jit
 def count_kernel(count, D, MASKED: tl.constexpr, BLOCK: tl.constexpr):
@@ -613,6 +618,7 @@ if kernels.triton:
 #
 # Does such a kernel change the answer? We compare it with the course's plain functions for two losses, the mean over
 # the images and a weighted sum.
+
 
 # %%
 def terms_and_gradients(function, weight):
@@ -779,6 +785,7 @@ torch.testing.assert_close(
 #
 # **Predict.** The arithmetic is the same. By what factor will the third loop beat the first?
 
+
 # %%
 class OneByOne(Dataset):
     """The first images, one at a time, each through a picture object, as in many tutorials."""
@@ -903,6 +910,7 @@ display(Markdown(claims))
 # On a GPU, a read beyond the image silently returns other people's numbers. This `load` insists on the mask, and it
 # stops you if a lane that is not masked reads outside the image.
 
+
 # %%
 def my_tile_sum(load, logits, D, program, block):
     """Of an image of D logits, the first at address `logits`, the sum of softplus over this program's tile, ()."""
@@ -923,6 +931,7 @@ checks.tile_sum(my_tile_sum)
 # time; the last tile may be narrower. The rows may lie far from 0 and far from each other, and so may the numbers
 # within one row.
 
+
 # %%
 def my_online_logsumexp(joint, block):
     """joint (N, K) gives log Σ exp over its columns, (N,), visiting them in tiles of `block`."""
@@ -940,6 +949,7 @@ checks.online_logsumexp(my_online_logsumexp)
 # %% [markdown]
 # **3. Gradients with all their factors.** Write what the fused kernel writes, for a loss that is the mean over images
 # of reconstruction + KL, in nats. Derive the three formulas on paper, and then code them. The check refuses autograd.
+
 
 # %%
 def my_elbo_gradients(logits, x, mu, logvar):
