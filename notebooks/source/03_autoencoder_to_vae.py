@@ -10,8 +10,8 @@
 #
 # **Time:** two to four minutes to run on a laptop with two cores, and about 90 minutes to work through.
 #
-# **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU needed, and no data: we
-# draw the moon ourselves. The notebook uses 1.3 GB of memory.
+# **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU needed, and no data,
+# because we draw the moon ourselves. The notebook uses 1.3 GB of memory.
 
 # %%
 import sys
@@ -51,10 +51,10 @@ seed = 0
 # ## 1 · Moons, and a code of one number
 #
 # Here is the moon from new to full: 33 pictures of 20×20 pixels, or 33 points in 400 dimensions. Yet one number, the
-# phase, determines each picture. An *auto-encoder* looks for such a number by itself. One network, the *encoder*,
-# maps a picture $x$ to a short *code* $z$. A second network, the *decoder*, maps the code back to a picture $\hat x$.
-# The loss is the squared error $\lVert x - \hat x \rVert^2$. Nobody tells the networks what a phase is (Hinton &
-# Salakhutdinov 2006).
+# phase, determines each picture. An *auto-encoder* (Hinton & Salakhutdinov 2006) looks for such a number by itself.
+# One network, the *encoder*, maps a picture $x$ to a short *code* $z$. A second network, the *decoder*, maps the code
+# back to a picture $\hat x$. The loss is the squared error $\lVert x - \hat x \rVert^2$. Nobody tells the networks
+# what a phase is.
 
 # %%
 size = 20
@@ -64,9 +64,9 @@ moons = moon_phases(33, size)[0].flatten(1)  # (N, D): 33 pictures of 400 pixels
 figures.image_rows({"every second moon": moons[::2]})
 
 # %% [markdown]
-# We drew these moons ourselves, so we can draw every *true* moon, and this gives us a judge. Whatever picture a
-# decoder shows, we measure its distance from the nearest of 1,001 true moons. The distance is the square root of the
-# sum of the squared pixel differences.
+# We drew these moons ourselves, so we can draw as many *true* moons as we like, and that gives us a judge. Whatever
+# picture a decoder shows, we measure its distance from the nearest of 1,001 true moons. The distance is the square
+# root of the sum of the squared pixel differences.
 
 # %%
 truth = moon_phases(1001, size)[0].flatten(1)  # (M, D)
@@ -155,9 +155,9 @@ assert errors[-1] < errors[0] / 15  # one number per picture explains nearly all
 # added. Why the exponential? A linear layer can output any number, positive or negative, but a scale must be
 # positive. Besides, a step of 0.1 in $\sigma$ changes the scale by about a tenth, whether the scale is 0.01 or 100.
 #
-# Almost all published code uses other letters, and from here on so do we. The code is $z$, its mean is $\mu = m$, and
-# the encoder outputs the logarithm of the *variance*, `logvar` $= 2\sigma$. Section 8 shows why the factor 2 deserves
-# care.
+# Almost all published code uses other letters, and so do we, except where we discuss the lecture's own formulas
+# (sections 7 and 8). The code is $z$, its mean is $\mu = m$, and the encoder outputs the logarithm of the *variance*,
+# `logvar` $= 2\sigma$. Section 8 shows why the factor 2 deserves care.
 
 
 # %%
@@ -175,13 +175,13 @@ def reparameterize(mu, logvar):
 # **The exchange rate.** The squared error becomes a negative log-likelihood if $P(x|z)$ is a Gaussian around the
 # decoder's picture with variance $s^2$ in each pixel: $-\log P(x|z) = \lVert x - \hat x \rVert^2 / 2s^2$ plus a
 # constant, which we leave out. We *fix* $s^2$. Our moons contain no noise at all, so a learned variance would keep
-# shrinking with the error, and the density would grow without limit. A fixed $s$ acts as a ruler. It says how large a
-# pixel difference counts as large (here $s = \tfrac12$, half the way from black to white), and so it sets the
-# exchange rate between squared error and KL.
+# shrinking with the error, and the density would grow without limit. A fixed $s$ acts as a ruler. It says which pixel
+# differences count as large (here $s = \tfrac12$, half a step from black to white), and so it sets the exchange rate
+# between squared error and KL.
 #
-# The loss is the negative evidence lower bound, estimated from one $z$ per image. It is in nats per image: a sum over
-# pixels and over the numbers of the code, and a mean over images. The factor $\beta$ in front of the KL is 1 in a
-# VAE; section 6 sets it to 0.
+# Up to the constant, the loss is the negative evidence lower bound, estimated from one $z$ per image. It is in nats
+# per image: a sum over pixels and over the numbers of the code, and a mean over images. The factor $\beta$ in front
+# of the KL is 1 in a VAE; section 6 sets it to 0.
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The whole loss", "lines": "19-25"}
 variance = 0.25  # s²
@@ -245,7 +245,7 @@ print(f"loss of the VAE: {vae_losses[0]:.0f} at first, {vae_losses[-1]:.1f} at t
 
 # %% [markdown]
 # Do not compare these two numbers. One is a squared error and the other is in nats. Three small functions make the
-# models comparable.
+# models comparable. We call the standard deviation of the codes their *spread*.
 
 
 # %%
@@ -328,25 +328,26 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Both are. Nothing in the loss forbids holes, but a small smooth network has no room for them."}
-# **Answer.** Both are moons, if slightly blurred, and so is every other picture on the two lines. There is no hole.
+# **Answer.** Both are moons, if slightly blurred, and so is every other picture on the two lines. Even the worst of
+# them is only about a quarter as far from the nearest true moon as the middle of the cross-fade. There is no hole.
 #
-# **Why?** Nothing in the auto-encoder's *loss* forbids holes, but its *network* does. The network is not linear, but
-# it is smooth, and the codes of 33 moons lie close together. A small smooth network has no room to do anything
-# strange between two of them.
+# **Why?** Nothing in the auto-encoder's *loss* forbids holes, so we suspect its *network*. The network is not linear,
+# but it is smooth, and the codes of 33 moons lie close together. Between two of them, a smooth network has little
+# room to do anything strange.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What does a hole need?\n\nA decoder that can *turn* quickly. One change at a time: a deep network; codes far apart; waves $\\sin \\omega z$,\n$\\cos \\omega z$; faster waves; waves with codes far apart."}
 # ### What does a hole need?
 #
-# If this is right, a hole needs a decoder that can *turn* quickly: its output must be able to rise and fall on the
-# way from one code to the next. We change one thing at a time:
+# If this suspicion is right, a hole needs a decoder that can *turn* quickly. Its output must be able to rise and fall
+# on the way from one code to the next. We change one thing at a time, and in the last case two:
 #
 # - **plain**: the networks from above;
 # - **deep**: three hidden layers of 64 units in both networks, in place of one of 32;
 # - **far apart**: the encoder starts with codes seven times as far apart;
-# - **waves**: the decoder first turns the code into 32 waves, $\sin \omega z$ and $\cos \omega z$, which lets it turn
-#   quickly (Tancik et al. 2020);
+# - **waves**: the decoder first turns the code into 32 pairs of waves, $\sin \omega z$ and $\cos \omega z$, and so
+#   can turn quickly (Tancik et al. 2020);
 # - **faster waves**: the same with four times the frequency $\omega$;
-# - **waves, far apart**: two changes at once.
+# - **waves, far apart**: both changes at once.
 
 
 # %%
@@ -391,14 +392,14 @@ changes = {
 
 
 # %% [markdown]
-# Every case is trained with several seeds, as an auto-encoder and as a VAE. We follow the whole line from crescent to
+# We train every case with several seeds, as an auto-encoder and as a VAE. We follow the whole line from crescent to
 # full moon, and not only its middle, because a hole can lie anywhere. From now on we say that there is a hole where a
 # picture is more than half as far from the truth as the worst picture of the cross-fade.
 
 
 # %%
 def train_seeds(kind, change, x, **options):
-    """Networks of several seeds, and how far their pictures on the line are from true moons: (seeds, T)."""
+    """Networks from several seeds, and how far their pictures on the line are from true moons: (seeds, T)."""
     trained = []
     for number in range(n_seeds):
         torch.manual_seed(number)
@@ -444,15 +445,15 @@ assert count_holes(lines["waves, far apart"]["AE"]) > 0
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only with waves; and there the VAE hardly ever has one."}
-# **Answer.** Without waves there are no holes, deep or not, and however far apart the codes start. Waves alone make
-# holes on some seeds. Faster waves, and waves with codes that start far apart, make them on nearly all. In the same
-# cases the VAE hardly ever has one.
+# **Answer.** Without waves there are no holes, not even in deep networks or with codes that start far apart. Waves
+# alone make holes on some seeds. Faster waves, and waves with codes that start far apart, make them on nearly all. In
+# the same cases the VAE hardly ever has one.
 #
 # **Why?** What counts is how often the decoder can turn between two neighbouring codes. A wave $\sin \omega z$
 # depends only on the product $\omega z$, so doubling its frequency does the same as moving the codes twice as far
 # apart. If the product changes a lot from one code to the next, the decoder is free to do what it likes in between. A
 # plain network starts with low frequencies, and gradient descent learns low frequencies first (Rahaman et al. 2019),
-# so moving its codes apart is not enough. The lecture's warning is right as a possibility, since nothing in the loss
+# so moving its codes apart was not enough. The lecture's warning is right as a possibility, since nothing in the loss
 # forbids holes. With plain networks it does not come true here.
 
 # %% [markdown]
@@ -519,18 +520,18 @@ def frames(model):
     return decode
 
 
-# %% alt="Two films from crescent to full moon, the auto-encoder's above the VAE's, and below them each model's distance to the nearest true moon along the line." slideshow={"slide_type": "slide"} slide={"text": "## Walk along the line of codes"}
+# %% alt="Two films from crescent to full moon, the auto-encoder's above the VAE's, and below them each model's distance to the nearest true moon along the line. Part of the auto-encoder's film shows a dark disc in a grey sky, and there its curve has a high peak; the VAE's film shows the phases in order, and its curve stays low." slideshow={"slide_type": "slide"} slide={"text": "## Walk along the line of codes"}
 decoders = {name: frames(model) for name, model in shown.items()}
 CodeLine(decoders, truth=truth[::5].reshape(-1, size, size), limits=limits, marks=marks)
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Can noise invent a moon?\n\nWe hide the phases between: five crescents and five moons that are nearly full.\n\n**Predict.** Half way, does the VAE show a phase in between? What would squared error prefer?"}
 # ### Can noise invent a moon?
 #
-# The lecture's picture has only two moons on the line, a crescent and a full moon, and nothing between them. So we
-# now hide the phases in between: the networks see five crescents and five moons that are full or nearly full.
+# The lecture speaks of only two moons on the line, a crescent and a full moon. So we now hide the phases in between.
+# The networks see five crescents and five moons that are full or nearly full.
 #
-# **Predict.** Half way between, does the VAE show a phase in between, as the lecture hopes? What would squared error
-# prefer?
+# **Predict.** Half way between, does the VAE show a phase in between, as the lecture suggests? What would squared
+# error prefer?
 
 # %%
 crescents = moon_phases(5, size, (0.1, 0.15))[0]
@@ -546,7 +547,7 @@ for name, kind in {"AE": AutoEncoder, "VAE": VAE}.items():
 # %% alt="Two panels against the position on the line. With all phases both models stay low. With a gap every curve has one peak nearly as high as the dotted cross-fade's: the VAE's peaks lie together near the middle, while the auto-encoder's are scattered, most of them nearer the crescent." slideshow={"slide_type": "slide"} slide={"text": "## No: the blend is an average"}
 figures.distance_along_line({"all phases": lines["plain"], "a gap": gap_lines}, fade)
 
-# %% alt="Two rows from crescent to full moon, both trained without the phases between. In the VAE's row the disc turns grey in the middle, as in a cross-fade."
+# %% alt="Two rows from crescent to full moon, both trained without the phases between. In both rows the dark part of the disc turns grey and then white, as in a cross-fade, in the VAE's row near the middle and in the auto-encoder's nearer the crescent."
 figures.image_rows({name: between(gap_models[name][0])[::10] for name in ("AE", "VAE")})
 
 # %% tags=["check"]
@@ -555,13 +556,14 @@ for name in ("AE", "VAE"):
     assert gap_lines[name].amax(1).min() > 0.6 * fade.max()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It shows a cross-fade. Noise makes neighbours blend; it cannot know the moons that nobody showed it."}
-# **Answer.** No. Half way, the VAE shows a cross-fade. Somewhere on its line the auto-encoder passes through a
-# cross-fade too, at a place that depends on the seed.
+# **Answer.** No. Half way, the VAE shows a cross-fade, nearly as far from any true moon as the cross-fade of
+# section 1. Somewhere on its line the auto-encoder passes through a cross-fade too, at a place that depends on the
+# seed.
 #
 # **Why?** Where two codes overlap, one picture must serve both moons, and the picture with the least squared error is
-# their *average*. The average of two similar moons is nearly a moon. The average of a crescent and a full moon is a
-# cross-fade. Noise makes neighbours blend; it cannot know the moons that nobody showed it. The lecture says only that
-# the blend *may* be a phase between them, and it is one if the neighbours are similar.
+# a weighted *average* of the two. The average of two similar moons is nearly a moon. The average of a crescent and a
+# full moon is a cross-fade. Noise makes neighbours blend; it cannot know the moons that nobody showed it. The lecture
+# says only that the blend *may* be a phase between them, and it is one if the neighbours are similar.
 
 # %% [markdown]
 # ## 4 · Why neighbours become neighbours
@@ -578,7 +580,7 @@ for name in ("AE", "VAE"):
 # $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
 #
 # So we can ask, without training anything, what it costs to place nine moons along the line in their right order, and
-# what it costs in a shuffled order. We compute the integral as a sum over a fine grid.
+# what it costs in a shuffled order. We compute the integral by *quadrature*, that is, as a sum over a fine grid.
 
 # %%
 nine = moon_phases(9, size)[0].flatten(1).double()  # (9, D)
@@ -589,7 +591,7 @@ grid = torch.linspace(-14, 14, 5601, dtype=torch.float64)  # (G,)
 
 # %%
 def shared(scale):
-    """The part of the line that two codes share, for all pairs: (9, 9)."""
+    """The integral above, the overlap of the codes of every pair: (9, 9)."""
     log_q = Normal(places, scale).log_prob(grid[:, None])  # (G, 9)
     weights = log_q.softmax(1)  # (G, 9), the weights of the best decoder
     return torch.trapezoid(log_q.exp()[:, :, None] * weights[:, None, :], grid, dim=0)
@@ -656,14 +658,14 @@ for name in ("AE", "VAE"):
 
 # %% [markdown]
 # Noise is not the only reason. The auto-encoder has none, and its codes follow the moon's phase as well as the VAE's
-# do. Its order comes from the encoder, a continuous function that gives similar pictures similar codes. What the
-# noise adds is a *cost* of disorder.
+# do. Its order comes from the encoder, which is a continuous function. If no two phases may share a code, a
+# continuous encoder's code can only rise or only fall as the moon grows. What the noise adds is a *cost* of disorder.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A gradient through a draw\n\n- **Reparameterization:** $z = \\mu + s\\,\\varepsilon$. One draw gives $f'(z)$.\n- **Score function:** never look inside $f$. One draw gives $f(z)\\, \\varepsilon / s$."}
 # ## 5 · A gradient through a draw
 #
-# The encoder must learn $\mu$ and $\sigma$, but a random draw stands between them and the loss. There are two ways to
-# estimate the gradient of the expected loss $\mathbb E_q[f(z)]$.
+# The encoder must learn $\mu$ and $\sigma$, but a random draw stands between them and the loss. We compare two ways
+# to estimate the gradient of the expected loss $\mathbb E_q[f(z)]$.
 #
 # - **Reparameterization.** Draw $\varepsilon$ first. Then $z = \mu + s\,\varepsilon$ is an ordinary function of
 #   $\mu$, and the gradient passes through it: one draw gives the estimate $f'(z)$. (Here $s = e^{\sigma}$ is the
@@ -682,7 +684,7 @@ precise = copy.deepcopy(vae).double().requires_grad_(False)
 
 
 def f(z):
-    """The reconstruction's part of the half moon's loss, in nats: (n,) -> (n,)."""
+    """The reconstruction part of the half moon's loss, in nats: (n,) -> (n,)."""
     x_hat = torch.sigmoid(precise.decode(z[:, None]))  # (n, D)
     return (half_moon.double() - x_hat).square().sum(1) / (2 * variance)
 
@@ -720,7 +722,7 @@ for name, g in gradients.items():
 for g in gradients.values():  # within five standard errors of the exact gradient
     assert abs(g.mean() - exact) < 5 * g.std() / math.sqrt(n_draws)
 score_ratio = (gradients["score function"].var() / slopes.var()).item()
-assert score_ratio > 2  # far beyond its own uncertainty of a few percent
+assert score_ratio > 2  # far beyond its own uncertainty of a few per cent
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Slopes are worth more than values\n\n**Answer.** All are right on average. The score function scatters most, and the more dimensions the code has, the more."}
 # **Answer.** All three agree with the exact gradient to within a few standard errors. (They use the same draws, so
@@ -730,10 +732,10 @@ assert score_ratio > 2  # far beyond its own uncertainty of a few percent
 # **Why?** Reparameterization uses the slope of $f$. The score function knows only values, so even a constant in $f$,
 # which has no slope at all, makes its estimates scatter.
 #
-# A code of one number is the score function's best case. With twenty numbers, $f$ also rises and falls with the
-# nineteen that have nothing to do with the one whose gradient we want. Take a bowl,
-# $f(z) = \tfrac12 \lVert z - a \rVert^2$ in $d$ dimensions, with $\mu - a = 1$ in each dimension and noise
-# of scale 1. The exact gradient in the first dimension is 1, whatever $d$ is.
+# A code of one number is the easiest case for the score function. With twenty numbers, $f$ also rises and falls with
+# the nineteen that have nothing to do with the one whose gradient we want. Take a bowl,
+# $f(z) = \tfrac12 \lVert z - a \rVert^2$ in $d$ dimensions, with $\mu - a = 1$ in each dimension and noise of
+# scale 1. The exact gradient in the first dimension is 1, whatever $d$ is.
 
 # %%
 dimensions = (1, 2, 5, 10, 20, 50)
@@ -754,10 +756,11 @@ bowl_ratio = bowl["score function"][4] / bowl["reparameterization"][4]
 print(f"20 dimensions: the score function's variance is {bowl_ratio:.0f} times that of reparameterization")
 
 # %% tags=["check"]
-assert 350 < bowl_ratio < 600  # exactly 473; a heavy-tailed variance is measured to some percent
+assert 350 < bowl_ratio < 600  # exactly 473; heavy tails leave an uncertainty of some per cent
 
 # %% [markdown]
-# This is what made VAEs easy to train. With reparameterization, one draw per image is enough.
+# This is what made VAEs easy to train. With reparameterization, one draw per image and step is enough, and our loop
+# uses no more.
 
 # %% [markdown]
 # ### Two footnotes that matter
@@ -805,12 +808,13 @@ for n, (mean, error) in results.items():
 
 
 # %% [markdown]
-# **Answer.** It does, in small batches. The estimate is too small by the factor $1 - 1/n$.
+# **Answer.** It does, in small batches. On average the estimate is only $1 - 1/n$ times the gradient, which for
+# $n = 2$ is half of it.
 #
 # **Why?** The baseline contains $1/n$ of each draw's own value, so subtracting it removes that share of the signal.
 # The cure is the mean of the *other* draws, which is the same as multiplying by $n/(n-1)$. With the thousands of
-# draws above, nobody could have noticed. The score function still has its place, namely where $f$ has no slope, as
-# with discrete codes, games and language.
+# draws above, nobody could have noticed. The score function still has its place where $f$ has no slope to follow, as
+# with discrete codes, the score of a game, or a reader's verdict on a language model's answer.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Let everyone mark their own exam\n\nThe network chooses its noise, and only the reconstruction counts ($\\beta = 0$)."}
 # ## 6 · Let everyone mark their own exam
@@ -865,10 +869,11 @@ assert last["VAE without KL"].mean() < last["VAE"].mean() / 2
 assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (errors["VAE"] - errors["AE"]).mean()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It keeps falling. What is left of the VAE is an auto-encoder."}
-# **Answer.** The noise keeps falling. It can never *be* 0, because it is an exponential, but in the end the squared
-# error is close to that of the auto-encoder. What is left of the VAE is an auto-encoder.
+# **Answer.** Not quite. Without the KL term, the noise falls far below the usual VAE's, but it can never *be* 0,
+# because it is an exponential. The squared error, however, ends close to the auto-encoder's. What is left of the VAE
+# is an auto-encoder.
 #
-# **Why?** Noise hurts the reconstruction, so every step has a reason to reduce it. The curve flattens all the same,
+# **Why?** Noise hurts the reconstruction, so every step has a reason to reduce it. The curves flatten all the same,
 # for two reasons. The less noise is left, the less there is to gain by reducing it, and our learning rate goes to 0
 # at the end.
 
@@ -900,12 +905,12 @@ assert abs(green.fun) < 1e-12
 # of scale 1 costs nothing. Small noise costs about $-\sigma - 1$, which grows without limit as the noise shrinks. So
 # the noise cannot die.
 #
-# The rest of the price is $m^2$, the squared length of the code: an L2 penalty. Without it the codes would drift
-# apart until noise of scale 1 was nothing beside the distances between them.
+# The rest of the price is $m^2$, the squared length of the code, which is known as an L2 penalty. Without it the
+# codes could drift apart until noise of scale 1 was nothing beside the distances between them.
 #
 # The lecture compares this penalty with the regularization that makes an auto-encoder's codes *sparse*, that is,
 # mostly zeros. Does an L2 penalty do that? Take a single code that would lie at $a$ if it were free, and add a
-# penalty: minimize $\tfrac12 (c - a)^2 + \text{penalty}(c)$ over $c$.
+# penalty, so that the code minimizes $\tfrac12 (c - a)^2 + \text{penalty}(c)$.
 #
 # **Predict.** Which codes become exactly 0 under $\tfrac12 c^2$? Which under $\lvert c \rvert$, the L1 penalty?
 
@@ -925,21 +930,22 @@ l1_zeros = (l1_codes.abs() < 0.0005).float().mean().item()
 print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 
 # %% [markdown]
-# **Answer.** Under L2 no code does, unless it was 0 already. Under L1 all codes with $\lvert a \rvert \le 1$ do.
+# **Answer.** Under L2 no code does, unless it was 0 already. Under L1 all codes with $\lvert a \rvert \le 1$ do, a
+# third of ours.
 #
-# **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code the last bit of the way. The slope of
+# **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code all the way to 0. The slope of
 # $\lvert c \rvert$ is 1 right up to 0. L2 makes codes small; L1 makes them sparse. The lecture's other reasons for a
 # penalty, such as less overfitting, do not depend on this.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two slips\n\nThe sign on the slide of the week before was wrong: $\\; T = \\sum_i \\left( e^{\\sigma_i} - (1 + \\sigma_i) + m_i^2 \\right)$.\n\n$\\sigma$ is a log-*variance* in $T$, and a log-*standard deviation* in $c = e^\\sigma \\varepsilon + m$.\n\n**Predict.** Under one of the two readings $T$ is exactly twice the KL. Which one?"}
 # ## 8 · Two slips
 #
-# All lectures have slips, and this one corrects the first of its two itself. **The sign.** On the slide of the week
-# before, the term had the wrong sign. What is minimized, together with the reconstruction error, is
+# All lectures have slips, and this one corrects the first of its two itself. **The sign.** On the slide of the
+# previous lecture, the term had the wrong sign. What is minimized, together with the reconstruction error, is
 #
 # $$T = \sum_i \left( e^{\sigma_i} - (1 + \sigma_i) + m_i^2 \right).$$
 #
-# **The two meanings of σ.** In $T$, and in words, the lecture reads $e^\sigma$ as a *variance*. But in
+# **The two meanings of σ.** In words, the lecture calls $e^\sigma$ the *variance* of the noise. But in
 # $c = e^\sigma \varepsilon + m$ it multiplies the noise, so there it is a *standard deviation*. Either reading is
 # fine on its own, but the two do not go together. We compute the KL by quadrature for each.
 #
@@ -998,21 +1004,21 @@ print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.ma
 
 
 # %% [markdown]
-# With $T$ the codes pay more than the bound asks, and noise of any scale other than 1 pays less. Both prices are
-# lowest at $m = \sigma = 0$, so a network trains with either, and nobody notices. But with $T$ the loss no longer
-# gives a bound on $\log P(x)$.
+# If $T$ is combined with the lecture's $c$, the codes pay more than the bound asks, and noise of any scale other
+# than 1 pays less. Both prices are lowest at $m = \sigma = 0$, so a network trains with either, and nobody notices.
+# But the loss no longer gives a bound on $\log P(x)$.
 #
-# The factor of 2 is not a slip. The lecture's loss, squared error plus $T$, is twice
-# $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$ with $s^2 = 1$. It is twice the loss of a VAE whose ruler is a whole
-# step from black to white.
+# The factor of 2 is not a slip. Read $\sigma$ as a log-variance, and squared error plus $T$ is twice
+# $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$ with $s^2 = 1$. That is twice the loss of a VAE whose ruler is a
+# whole step from black to white.
 
 # %% [markdown]
 # ## 9 · Where the KL has no formula
 #
-# The closed form needs a Gaussian $q$ and a Gaussian prior. The lecture remarks that the prior may have any shape.
-# Suppose ours has two humps, $P(z) = \tfrac12 N(z; -1.5, (\tfrac12)^2) + \tfrac12 N(z; 1.5, (\tfrac12)^2)$. The KL
-# divergence from this prior has no closed form. But the loss is an expectation anyway, and we already have a draw of
-# $z$ from which to estimate it:
+# The closed form of section 2 needs a Gaussian $q$ and a Gaussian prior. The lecture remarks that the prior may have
+# any shape. Suppose ours has two humps,
+# $P(z) = \tfrac12 N(z; -1.5, (\tfrac12)^2) + \tfrac12 N(z; 1.5, (\tfrac12)^2)$. The KL divergence from this prior has
+# no closed form. But the loss is an expectation anyway, and we already have a draw of $z$ from which to estimate it:
 #
 # $$\mathrm{KL} = \mathbb E_q\left[\log q(z|x) - \log P(z)\right] \approx \log q(z|x) - \log P(z), \qquad z \sim q(z|x).$$
 
@@ -1048,7 +1054,8 @@ print(f"share of draws below 0: {(estimates < 0).float().mean():.0%}")
 assert abs(estimates.mean().item() - by_quadrature) < 5 * error
 
 # %% [markdown]
-# **Answer.** Yes, a single estimate can be negative. The average is right.
+# **Answer.** Yes, a single estimate can be negative, as about a tenth of ours are. Their average agrees with
+# quadrature.
 #
 # **Why?** Only the expectation is a KL divergence. Where $P(z)$ is larger than $q(z|x)$, the estimate
 # $\log q(z|x) - \log P(z)$ is negative. For training it is good enough, because its gradient is right on average, and
@@ -1078,8 +1085,8 @@ for name, z in codes.items():
 # prior whose log-density can be computed, and for any $q$ from which we can draw by reparameterization and whose
 # log-density we know. Its cost is the scatter of the estimate.
 #
-# The package has this class as `course_lib.models.vae.VAE`. It has the encoder, the decoder
-# and the loss that you have just read, and offers a choice of likelihoods and priors.
+# In the package, this class is `course_lib.models.vae.VAE`. It has the encoder, the decoder and the loss that you
+# have just read, and offers a choice of likelihoods and priors.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1098,10 +1105,10 @@ holes = {case: count_holes(next(iter(kinds.values()))) for case, kinds in parts.
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
-| 6 | half way between the codes of two moons, an auto-encoder may show something other than a moon | worst distance to a true moon on the line, AE / VAE: plain {worst["plain", "AE"]} / {worst["plain", "VAE"]}, deep {worst["deep", "AE"]} / {worst["deep", "VAE"]}, far apart {worst["far apart", "AE"]} / {worst["far apart", "VAE"]}, waves {worst["waves", "AE"]} / {worst["waves", "VAE"]}, faster waves {worst["faster waves", "AE"]} / {worst["faster waves", "VAE"]}, waves and far apart {worst[both, "AE"]} / {worst[both, "VAE"]}; cross-fade {fade.max():.1f} | true as a possibility; it needs a decoder that can turn quickly between its codes, and plain networks, deep ones too, have no holes here |
-| 7 | noise makes neighbours overlap, and where they do, the picture may be a phase between | holes with waves and codes far apart, of {n_seeds} seeds: AE {holes["neither"]}, price only {holes["price only"]}, noise only {holes["noise only"]}, VAE {holes["price and noise"]}. With the phases between hidden, half way AE {gap_middle["AE"]}, VAE {gap_middle["VAE"]}, worst place AE {gap_worst["AE"]}, VAE {gap_worst["VAE"]}. The best of {n_orders} random orders costs {cheapest:.1f} times as much as the right one | noise and price together close the holes on nearly all of these seeds, each alone on fewer; a blend is a phase between only if the neighbours are similar. Otherwise it is a cross-fade, against the lecture's hope |
-| 8 | $c = e^\\sigma \\varepsilon + m$; the exponential keeps the scale positive | the gradient agrees with quadrature; the score function's variance is {score_ratio:.0f} times as large in 1 dimension, {bowl_ratio:.0f} times in a bowl of 20; for $\\sin 10z$ a hundredth | holds; usually, not always, the estimator with less variance |
-| 9 | left alone the network picks noise 0 | noise / spread of the codes {last["VAE without KL"].mean():.4f} ± {last["VAE without KL"].std():.4f} without KL, {last["VAE"].mean():.3f} ± {last["VAE"].std():.3f} with; squared error without KL {spread(errors["VAE without KL"])}, AE {spread(errors["AE"])}, VAE {spread(errors["VAE"])} | holds: it tends to 0 but never reaches it |
+| 6 | half way between the codes of two moons, an auto-encoder may show something other than a moon | worst distance to a true moon on the line, AE / VAE: plain {worst["plain", "AE"]} / {worst["plain", "VAE"]}, deep {worst["deep", "AE"]} / {worst["deep", "VAE"]}, far apart {worst["far apart", "AE"]} / {worst["far apart", "VAE"]}, waves {worst["waves", "AE"]} / {worst["waves", "VAE"]}, faster waves {worst["faster waves", "AE"]} / {worst["faster waves", "VAE"]}, waves and far apart {worst[both, "AE"]} / {worst[both, "VAE"]}; cross-fade {fade.max():.1f} | true as a possibility; here it takes a decoder that can turn quickly between its codes, and without waves there are no holes, not even in deep networks |
+| 7 | noise makes neighbours overlap, and where they do, the picture may be a phase between | holes with waves and codes far apart, of {n_seeds} seeds: AE {holes["neither"]}, price only {holes["price only"]}, noise only {holes["noise only"]}, VAE {holes["price and noise"]}. With the phases between hidden, half way AE {gap_middle["AE"]}, VAE {gap_middle["VAE"]}, worst place AE {gap_worst["AE"]}, VAE {gap_worst["VAE"]}. The best of {n_orders} random orders costs {cheapest:.1f} times as much as the right one | noise and price together close the holes on more of these seeds than either does alone; a blend is a phase between only if the neighbours are similar. Otherwise it is a cross-fade, not the phase that the lecture suggests |
+| 8 | $c = e^\\sigma \\varepsilon + m$; the exponential keeps the scale positive | the gradient agrees with quadrature within a few standard errors; the score function's variance is {score_ratio:.0f} times as large in 1 dimension, {bowl_ratio:.0f} times in a bowl of 20; for $\\sin 10z$ a hundredth | holds; it has less variance than the score function in two of these three cases |
+| 9 | left alone the network picks noise 0 | noise / spread of the codes {last["VAE without KL"].mean():.4f} ± {last["VAE without KL"].std():.4f} without KL, {last["VAE"].mean():.3f} ± {last["VAE"].std():.3f} with; squared error without KL {spread(errors["VAE without KL"])}, AE {spread(errors["AE"])}, VAE {spread(errors["VAE"])} | largely holds: the noise falls far below the VAE's but cannot be exactly 0, and the squared error ends close to the auto-encoder's |
 | 10 | $e^\\sigma - (1 + \\sigma)$ is lowest at $\\sigma = 0$ | minimum found at σ = {lowest:.0e} | holds |
 | 10 | $m^2$ is an L2 penalty; such penalties make a code sparse | share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%} | it is an L2 penalty, which makes codes small; L1 makes them sparse |
 | 11 | the term $T = \\sum (e^\\sigma - (1 + \\sigma) + m^2)$ | equal to 2·KL within {off_variance:.0e} if σ is a log-variance; with $c = e^\\sigma \\varepsilon + m$ it is {ratios.min():.2f} to {ratios.max():.2f} times the KL | right with $c = e^{{\\sigma/2}} \\varepsilon + m$ |
@@ -1114,10 +1121,10 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. Your
-# encoder outputs `logvar`, as in all later chapters. A VAE is trained through all three functions, so each must be
-# differentiable: stay with torch, because `item`, `detach` and NumPy cut the gradient. You need no clamp and no small
-# added number, not even for log-variances such as ±60.
+# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. The
+# encoder outputs `logvar`, here and in all later chapters. A VAE is trained through all three functions, so each must
+# be differentiable. Stay with torch, because `item`, `detach` and NumPy cut the gradient. You need neither a clamp
+# nor a small added constant, not even for log-variances such as ±60.
 #
 # **1. The draw.** Draw fresh Gaussian noise for every number at every call. Gradients must reach both inputs.
 
@@ -1136,7 +1143,7 @@ checks.reparameterize(my_reparameterize)
 
 
 # %% [markdown]
-# **2. The price.** Write the KL divergence to the standard normal, in nats and free of both slips.
+# **2. The price.** Write the KL divergence from the standard normal, in nats and free of both slips.
 
 
 # %%
@@ -1174,8 +1181,8 @@ checks.vae_loss(my_vae_loss)
 # draw of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
 # $\cos^2 = \tfrac12 + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
 # score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with
-# respect to $k$. At which $k$ are the two equal? Write your $k$ below. The cell below it then measures both variances
-# a little below and a little above your $k$, where they should change places.
+# respect to $k$. At which $k$ are the two equal? Write your $k$ in the next cell. The cell after it then measures
+# both variances a little below and a little above your $k$, where they should change places.
 
 # %%
 my_k = None  # your answer, a number

@@ -322,7 +322,7 @@ figures.scatter_of_losses(single - single.mean(), batch_losses - batch_losses.me
 display(
     Markdown(
         f"**Answer.** The loss of this one image has a standard deviation of {single.std():.1f} nats. "
-        f"That of the batch has {batch_losses.std():.2f}."
+        f"The mean over a batch of 128 has one of {batch_losses.std():.2f} nats."
     )
 )
 
@@ -384,7 +384,7 @@ difference = float((minus_log_p - squared_error / (2 * variance) - constant).abs
 print(f"largest difference between the two sides: {difference:.0e} nats")
 
 # %% tags=["check"]
-assert difference < 1e-9  # float64: one part in 10¹⁵ of a sum of 784 terms
+assert difference < 1e-9  # rounding in float64 leaves about 1e-13 nats in a sum of 784 terms
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What \u201csample\u201d means\n\nTo sample, draw $z$ from the prior, and decode: each pixel gets a probability of white.\n\n**Predict.** Which row will show samples of this model: smooth grey digits, or speckled black-and-white ones?"}
 # ## 5 · Reconstructions, samples, and what "sample" means
@@ -486,7 +486,7 @@ at_ends, in_code, in_pixels = undecided(end_a), undecided(half_way), undecided((
 # %% slideshow={"slide_type": "fragment"}
 display(
     Markdown(
-        f"**Answer.** Half way through the code there is one shape, if a blurred one; half way through the cross-fade "
+        f"**Answer.** Half way through the code there is one shape, though a blurred one; half way through the cross-fade "
         f"there are two ghosts. "
         f"Undecided pixels: {at_ends:.0f} at the ends, {in_code:.0f} half way through the code, "
         f"{in_pixels:.0f} half way through the cross-fade."
@@ -775,7 +775,7 @@ claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
 | 5 | a cluster label is not enough; a distributed code describes different sides of x | squared error from a label {error_label:.1f}, from the code {error_code:.1f}; information among {len(x_test):,} images {information:.1f} nats, a label at most {math.log(10):.1f} | holds |
-| 5 | each dimension of z stands for some attribute | R² of the best single dimension: ink {best[0]:.2f}, slant {best[1]:.2f}, width {best[2]:.2f}; of all 20 together {together[0]:.2f}, {together[1]:.2f}, {together[2]:.2f} | not confirmed here: the attributes are spread over many dimensions |
+| 5 | each dimension of z stands for some attribute | R² of the best single dimension: ink {best[0]:.2f}, slant {best[1]:.2f}, width {best[2]:.2f}; of all 20 together {together[0]:.2f}, {together[1]:.2f}, {together[2]:.2f} | not confirmed here: each attribute is spread over several dimensions |
 | 17 | L_b is a KL to the prior and a reconstruction | KL by the formula {closed_form:.3f}, by sampling {sampled:.3f} ± {sampled_se:.3f} nats | holds |
 | 18 | without the variance, the reconstruction is the auto-encoder's error | a Gaussian of fixed variance gives the squared error to {difference:.0e} nats | holds; our Bernoulli decoder gives a cross-entropy instead |
 

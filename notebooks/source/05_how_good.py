@@ -160,7 +160,7 @@ for k in (1, 50, many):
 # On average more draws can only tighten the bound; 50 draws gain whole nats, far more than the noise of k = 1.
 assert nlls[50].mean() < nlls[1].mean()
 assert nlls[many].mean() < nlls[50].mean() + 0.1
-# The package's function computes the same from draws of its own, which differ by hundredths of a nat.
+# The package's function computes the same from its own draws; the results differ by hundredths of a nat.
 assert abs(evaluation.nll(vae, x_test, 50, progress=False)[50].mean - nlls[50].mean()) < 0.3
 
 # %% slideshow={"slide_type": "-"}
@@ -355,7 +355,7 @@ single_se = standard_error(of_seed[seed])
 means = torch.stack([values.mean() for values in of_seed.values()])
 display(
     Markdown(
-        f"**Answer.** It need not be. Each NLL has a standard error of {single_se:.2f}, but the difference of two has "
+        f"**Answer.** It need not be. Each NLL has a standard error of {single_se:.2f}, but the difference between two has "
         f"only {paired_se:.2f}. The means of the three seeds have a standard deviation of {means.std():.2f} nats."
     )
 )
@@ -545,7 +545,7 @@ display(
     Markdown(
         f"**Answer.** Exact NLL, mean and standard deviation over {n_seeds} seeds: normal {mean_normal:.1f} "
         f"(± {spread_normal:.1f}), flower {mean_flower:.1f} (± {spread_flower:.1f}). "
-        f"The flower is {prior_gap:+.1f} ± {prior_se:.1f} nats from the normal."
+        f"Flower minus normal: {prior_gap:+.1f} ± {prior_se:.1f} nats."
     )
 )
 
@@ -803,7 +803,7 @@ if on_mnist:
 else:
     sampled = "clear digits are counted on MNIST only"
 verdict = (
-    "the shape matters for a network of this size and training"
+    "here, with networks of this size and training, the shape made a difference"
     if surely
     else "no difference beyond the spread"
 )
@@ -811,11 +811,11 @@ claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
 | 12 | the VAE is a mixture of infinitely many Gaussians (here of Bernoullis) | distance to the exact integral: {distance[10]:.1f} nats with 10 components, {distance[1000]:.1f} with 1,000, {distance[10000]:.1f} with 10,000 | holds |
-| 13 | the prior may have any shape, even a flower; a normal one is no restriction, because the network is powerful | exact NLL, mean (± standard deviation) over {n_seeds} seeds: normal {spread}; difference {prior_gap:+.1f} ± {prior_se:.1f} | any shape can be used; {verdict} |
-| – | no claim of the lecture: does every part of the prior give digits? | {sampled}; NLL gains {gain.mean():.1f} ± {standard_error(gain):.1f} nats | not everywhere: only where codes lie |
+| 13 | the prior may have any shape, even a flower; a normal one hardly restricts P(x), because a network with enough neurons can represent any function | exact NLL, mean (± standard deviation) over {n_seeds} seeds: normal {spread}; flower minus normal {prior_gap:+.1f} ± {prior_se:.1f} | a flower can be used, too; {verdict} |
+| – | no claim of the lecture: does every part of the prior give digits? | {sampled}; NLL (k = 50) gains {gain.mean():.1f} ± {standard_error(gain):.1f} nats | no; a prior fitted to the codes gives far more clear digits |
 | 33 | there are other ways, such as PixelRNN | exact NLL of one masked layer {pixel_nll.mean():.1f}, bound of the VAE {nlls[many].mean():.1f}; paired difference {pixel_difference.mean():+.1f} ± {standard_error(pixel_difference):.1f} | holds |
 
-Protocol: {len(images):,} training digits, drawn black or white anew at each step; {epochs} epochs ({plane_epochs} in the plane, {pixel_epochs} pixel after pixel); {len(x_test):,} test digits in one fixed binarization; k = {many} unless stated; ± is one standard error over images, or over seeds for the priors. One seed for 12 and 33.
+Protocol: {len(images):,} training digits, drawn black or white anew at each step; {epochs} epochs ({plane_epochs} in the plane, {pixel_epochs} pixel after pixel); {len(x_test):,} test digits in one fixed binarization; k = {many} unless stated; ± is one standard error over images, or over seeds for the priors. One seed for every row but 13.
 """
 display(Markdown(claims))
 
@@ -832,7 +832,7 @@ display(Markdown(claims))
 
 # %%
 def my_nll_bound(log_px_z, log_pz, log_qz):
-    """A bound of −log P(x), averaged over images, in nats: three times (k, N) give a tensor ()."""
+    """A bound on −log P(x), averaged over images, in nats: three tensors (k, N) give a tensor ()."""
     # 1. the logarithm of each weight P(x|z) P(z) / q(z|x), (k, N)
     # 2. the logarithm of the mean weight for each image, (N,)
     # 3. minus its mean over the images
@@ -853,7 +853,7 @@ def my_paired_error(nll_a, nll_b):
     """The standard error of mean(nll_a) − mean(nll_b) for the same images: (N,) and (N,) give a number."""
     # 1. what can you subtract before you average? (N,)
     # 2. its standard deviation, estimated from N values whose mean is estimated as well
-    # 3. how does that of a mean of N values follow?
+    # 3. how does the standard error of a mean of N values follow from it?
     raise NotImplementedError
 
 

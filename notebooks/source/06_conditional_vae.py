@@ -48,10 +48,10 @@ from course_lib.widgets import LatentExplorer
 plots.use_style()
 
 # %% tags=["parameters"]
-steps = 250 if FAST else 600  # of training, for each of the small models of sections 2 and 5
-samples = 2_000 if FAST else 10_000  # drawn for the classifier to judge
-probe_digits = 1_000 if FAST else 4_000  # training digits that a probe learns from
-probe_test = 500 if FAST else 2_000  # test digits that it is judged on
+steps = 250 if FAST else 600  # training steps for each of the small models in sections 2 and 5
+samples = 2_000 if FAST else 10_000  # samples that the classifier judges
+probe_digits = 1_000 if FAST else 4_000  # training digits from which a probe learns
+probe_test = 500 if FAST else 2_000  # test digits on which it is judged
 bound_digits, k = (200, 50) if FAST else (500, 100)  # test digits in section 7, and draws of z for each label
 uci_steps = 300 if FAST else 1_500  # for the second corpus
 retrain = False  # True: train the shipped model again, which takes a few minutes
@@ -249,7 +249,7 @@ figures.told(rows, codes, y_test[few], train.shape)
 assert max(right["the encoder"], right["neither"]) < 2 / classes
 if on_mnist:
     assert min(right["both"], right["the decoder"]) > 0.5  # in spite of the short training
-    assert comparable["both"] < comparable["neither"]  # two numbers have no room for the label
+    assert comparable["both"] < comparable["neither"]  # two numbers cannot hold both label and style
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The rows are right, mostly, where the *decoder* is told. Where it is not, some labels lie apart."}
 # **Answer.** The models whose *decoder* is told the label draw the right digit in most samples; the other two are right
@@ -521,7 +521,7 @@ figures.parts(two_parts)
 for all_of_it, style_part, label_part in two_parts.values():
     assert abs(all_of_it - style_part - label_part) < 1e-3  # an identity, up to float32
 if on_mnist:
-    assert 0 < of_label < information  # most is paid for style, some for the label
+    assert 0 < of_label < information  # most of the cost is style, some is the label
 
 
 # %% [markdown]
@@ -631,7 +631,7 @@ figures.misread(drawn["temperature 0.9"][wrong], asked[wrong], read_as[wrong], t
 
 # %%
 def log_p_given_each(x):
-    """log P(x|y') for every label y', by k draws of z each: (N, 784) -> (N, 10)."""
+    """log P(x|y') for every label y', from k draws of z each: (N, 784) -> (N, 10)."""
     columns = []
     for label in every:
         y = torch.full((len(x),), int(label))
@@ -723,7 +723,7 @@ figures.foreign({name: image.flatten() for name, image in foreign.items()}, nll_
 
 # %% tags=["check"]
 if on_mnist:
-    assert passes["blank page"] > 0.9  # hardly a digit is as probable as no digit
+    assert passes["blank page"] > 0.9  # hardly any digit is as probable as a blank page
     assert passes["noise"] == 0
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only the frame and the noise. The blank page and the short stroke are *more* probable than nearly all digits."}
@@ -880,14 +880,14 @@ claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
 | 20 | the decoder is told which digit to draw | the digit asked for is drawn in {right["both"]:.0%} of the samples if both networks are told, {right["the decoder"]:.0%} if only the decoder is, {right["the encoder"]:.0%} if only the encoder is (small models) | supported: what matters is that the decoder is told |
-| 20 | the model draws the other digits in a similar style | transferred to another label, slant follows with correlation {kept["slant"]:.2f}, ink with {kept["ink"]:.2f}; the classifier reads the label asked for in {obeyed:.1%} of the transfers | supported |
-| 20 | (not in the lecture) $z$ keeps *only* the style | from the mean of $q$ a linear probe reads {mean_code["linear probe"]:.0%} of the labels, a curved one {mean_code["curved probe"]:.0%}; from a drawn $z$ {drawn_code["linear probe"]:.0%} and {drawn_code["curved probe"]:.0%}; chance {chance:.0%}. In the small model $\\mathrm{{KL}}(q(z\\vert y) \\Vert P(z))$ is {of_label:.2f} of {total:.2f} nats | answered otherwise: the code also tells about the label, in a way that a linear probe does not see |
-| 20 | (not in the lecture) the samples are good | at temperature 0.9 {accuracy:.1%} are read as asked ({verdicts["temperature 1.0"][0]:.1%} at 1, test digits {real[0]:.1%}), with {in_pixels:.0%} of the test digits' diversity in pixels and {in_features:.0%} in features | legible and varied; each number is bought with the other |
-| 20 | it also works on another corpus of digits | UCI: slant follows with correlation {uci_kept["slant"]:.2f}, ink with {uci_kept["ink"]:.2f}; {uci_right:.1%} of the samples read as asked, with {uci_diverse:.0%} of the diversity | supported for the slant, less for the ink, which varies little there |
-| – | (not in the lecture) a classifier by Bayes' rule | {by_bayes:.1%} ± {error:.1%} of {bound_digits} test digits, the trained classifier {by_classifier:.1%} of the same; slack of $\\ln 10$ {slack.mean():.2f} ± {slack_error:.2f} nats | good, but not as good |
-| – | (not in the lecture) $P(x)$ recognises foreign images | a blank page is more probable than {passes["blank page"]:.0%} of the test digits, noise than {passes["noise"]:.0%} | it does not |
+| 20 | the model draws the other digits in a similar style | after transfer to another label, slant follows with correlation {kept["slant"]:.2f}, ink with {kept["ink"]:.2f}; the classifier reads the label asked for in {obeyed:.1%} of the transfers | supported |
+| 20 | (not in the lecture) $z$ keeps *only* the style | from the mean of $q$ a linear probe reads {mean_code["linear probe"]:.0%} of the labels, a curved one {mean_code["curved probe"]:.0%}; from a drawn $z$ {drawn_code["linear probe"]:.0%} and {drawn_code["curved probe"]:.0%}; chance {chance:.0%}. In the small model $\\mathrm{{KL}}(q(z\\vert y) \\Vert P(z))$ is {of_label:.2f} of {total:.2f} nats | not so: the code also tells about the label, in a way that a linear probe does not see |
+| 20 | (not in the lecture) the samples are good | at temperature 0.9 {accuracy:.1%} are read as asked ({verdicts["temperature 1.0"][0]:.1%} at 1, test digits {real[0]:.1%}), with {in_pixels:.0%} of the test digits' diversity in pixels and {in_features:.0%} in features | legible and varied; a lower temperature trades diversity for accuracy |
+| 20 | it also works on another corpus of digits | UCI: slant follows with correlation {uci_kept["slant"]:.2f}, ink with {uci_kept["ink"]:.2f}; {uci_right:.1%} of the samples read as asked, with {uci_diverse:.0%} of the diversity | supported for the slant; the ink hardly follows, and varies little there |
+| – | (not in the lecture) a classifier by Bayes' rule | {by_bayes:.1%} ± {error:.1%} of {bound_digits} test digits, the trained classifier {by_classifier:.1%} of the same; slack of $\\ln 10$ {slack.mean():.2f} ± {slack_error:.2f} nats | good; slightly fewer right than the trained classifier on these digits |
+| – | (not in the lecture) $P(x)$ recognises images that are not digits | a blank page is more probable than {passes["blank page"]:.0%} of the test digits, noise than {passes["noise"]:.0%} | it does not |
 
-{len(test):,} test digits in the course's fixed binarization. Section 7: {bound_digits} of them, k = {k} draws of $z$ for each label, so that all negative log-likelihoods err upwards. Samples: {samples:,}, equally many of each label, pixels drawn (UCI: the decoder's images). Diversity: mean squared distance within a label. Probes: {probe_digits:,} training digits to learn from, {probe_test:,} test digits to be judged on. One seed each. The small models were trained for {steps} steps; the wide one was {wide}. The numbers count the lecture's claims through the whole course.
+{len(test):,} test digits in the course's fixed binarization. Section 7: {bound_digits} of them, k = {k} draws of $z$ for each label, so that all negative log-likelihoods err upwards. Samples: {samples:,}, equally many of each label, pixels drawn (UCI: the decoder's images). Diversity: mean squared distance within a label. Probes: {probe_digits:,} training digits to learn from, {probe_test:,} test digits to be judged on. One seed each. The small models were trained for {steps} steps; the wide one was {wide}. Claims are numbered across the whole course.
 """
 display(Markdown(claims))
 
@@ -908,7 +908,7 @@ display(Markdown(claims))
 def my_conditional_forward(encode, decode, x, y, noise):
     """Images x (N, D), labels y (N,) and noise (N, d) give logits (N, D), mu and logvar (N, d)."""
     # 1. the labels as one-hot rows, (N, 10), also if some label does not occur in y
-    # 2. append them to x, and encode: mu, logvar = encode(…)
+    # 2. append them to x and encode: mu, logvar = encode(…)
     # 3. z = mu + std · noise, where logvar is the logarithm of the variance
     # 4. append the one-hot rows to z, and decode
     raise NotImplementedError  # return logits, mu, logvar
@@ -945,7 +945,7 @@ checks.style_rows(my_style_rows)
 
 # %%
 def my_log_marginal(log_px_y):
-    """log P(x|y) for every label (N, 10) gives log P(x), (N,), all ten labels being equally likely."""
+    """log P(x|y) for every label, (N, 10), gives log P(x), (N,); all ten labels are equally likely."""
     # 1. the logarithm of the sum over the labels of P(x|y), without leaving the logarithm
     # 2. each label has probability 1/10: what becomes of a factor 1/10 in a logarithm?
     raise NotImplementedError
@@ -966,7 +966,7 @@ checks.log_marginal(my_log_marginal)
 # %%
 def my_kl(mu, logvar, prior_mu, prior_logvar):
     """KL(q(z|x, y) ‖ P(z|y)) of diagonal Gaussians given by mu and logvar, (N, d) each; returns (N,)."""
-    return kl_diag(mu, logvar)  # replace this: it is right for a standard normal prior only
+    return kl_diag(mu, logvar)  # replace this: it holds only for a standard normal prior
 
 
 # %%

@@ -54,7 +54,7 @@ map_seeds = 1 if FAST else 2
 longer = (150, 300) if FAST else (300, 1000, 2000)  # budgets of one slow pair of rates
 n_seeds = 2 if FAST else 5  # of every other experiment
 frames = 10 if FAST else 20  # moments in each part of a game with two parts, 20 rounds apart
-recovery = 50  # moments after the collapse, 20 rounds apart
+recovery = 15 if FAST else 50  # moments after the collapse, 20 rounds apart
 seed = 0
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two players on a line\n\n- Noise $z$ is uniform on $(-1, 1)$. The **generator** makes a point, $x = G(z)$.\n- The **discriminator** says how probable it is that $x$ is real: $D(x)$, from 0 to 1.\n\n$$\\min_G \\max_D \\; E_{x \\sim p}[\\log D(x)] + E_{z}[\\log(1 - D(G(z)))]$$\n\nNeither ever computes a density: $D$ sees points, and $G$ sees only what $D$ says."}
@@ -344,7 +344,7 @@ for mu in (0.5, 2, 5):
 hill = History(Settings(z="normal", start=-3.0, batch=1000, seed=seed))
 hill.play(frames=1, steps=20)  # a few rounds of the game,
 for _ in range(100):
-    hill.game.update_d()  # then D learns on alone
+    hill.game.update_d()  # then D goes on learning alone
 hill.keep()
 before = hill.game.state()
 
@@ -437,7 +437,7 @@ def middle_of_a_game(seed):
     g[-1].bias.data -= 2  # so that G starts on the left of the data
     optimizer_d = adam(d, 5e-3)
     play(g, d, adam(g, 1e-3), optimizer_d, rounds=20)
-    for _ in range(100):  # then D learns on alone
+    for _ in range(100):  # then D goes on learning alone
         update(optimizer_d, d_loss(g, d, draw_data(256), draw_noise(256)))
     return g, d
 
@@ -1049,14 +1049,14 @@ claims = f"""
 |---|---|---|---|
 | 25 | D must be fixed while G learns, or D simply says 1 | all rates 0.001, {n_seeds} seeds. Forty steps of G alone: its loss after 10 is {loss_at_10["D frozen"].mean():.2f} with D frozen, {loss_at_10["D free"].mean():.2f} with D free; the points move by {moved["D frozen"].mean():.2f} and {moved["D free"].mean():.2f}. Whole games: G's loss ends at {whole_loss["D frozen"].mean():.2f} and {whole_loss["D free"].mean():.2f}, the JSD at {whole_jsd["D frozen"].mean():.3f} and {whole_jsd["D free"].mean():.3f} | supported in direction, but milder: a D that also takes its own steps ends at ⅔ where p = q, not at 1 |
 | 26 | the toy example of the GAN paper: G moves to where D is high, and may move too far | the best single step lowers the JSD from {jsd_before:.2f} to {jsds.min():.2f}; the longest carries the mean of the points to {means[-1]:.1f}, where the data's is 0 (one state, {len(lengths)} lengths) | supported |
-| 26 | D says how likely a point is to be real | a trained D is {d_error:.3f} from p/(p + q) on average (one run) | supported: that D is the best one |
+| 26 | D says how likely a point is to be real | a trained D is {d_error:.3f} from p/(p + q) on average (one run) | supported for the best D, which p/(p + q) describes |
 | 27 | a D that cannot tell may be weak, and then G need not be good: the losses do not show it | {n_seeds} seeds each: D's loss {late_loss["good pace"].mean():.2f} and {late_loss["weak D"].mean():.2f}, true JSD {late_jsd["good pace"].mean():.3f} and {late_jsd["weak D"].mean():.3f} | supported |
-| 28 | D and G must be well matched | {pairs} after {map_rounds} rounds, {map_seeds} seeds a pair; the slowest equal pair goes from {slow[longer[0]]:.2f} to {slow[longer[-1]]:.2f} with {longer[-1]} rounds | supported for this budget; equal strength is not what works best here, a faster D is |
+| 28 | D and G must be well matched | {pairs} after {map_rounds} rounds, {map_seeds} seeds a pair; the slowest equal pair goes from {slow[longer[0]]:.2f} to {slow[longer[-1]]:.2f} with {longer[-1]} rounds | supported for this budget; equal learning rates are not what works best here, a faster D is |
 | 29 | collapse: nearly the same image whatever z is, and it fools D | G made too fast in mid-game: collapsed in {narrow.mean():.0%} of the late moments of {n_seeds} seeds, D's loss {fooled.mean():.2f}, before the change {paid_before.mean():.2f} (1.39 if D can tell nothing); the place wanders over at least {travel.min():.1f}. With the rates put right, {20 * recovery} rounds later the standard deviation is at least {recovered.min():.1f}, and {hills.count(3)} of {n_seeds} games reach all three hills | supported, and here it can largely be undone |
 | 30 | at the end D's accuracy is 0 | {accuracy["without R1"]:.2f} without R1, {accuracy["with R1, γ = 1"]:.2f} with it ({n_seeds} seeds each) | a slip: it is ½ |
-| – | (not in the lecture) R1 makes the game converge | D ends {d_end["with R1, γ = 1"].mean():.3f} from ½ with R1, {d_end["without R1"].mean():.3f} without; but the JSD is larger on {worse} of {n_seeds} seeds, {times:.1f} times on average | closer to rest, at the price of a worse generator |
+| – | (not in the lecture) R1 makes the game converge | D ends {d_end["with R1, γ = 1"].mean():.3f} from ½ with R1, {d_end["without R1"].mean():.3f} without; but the JSD is larger on {worse} of {n_seeds} seeds, {times:.1f} times as large on average | closer to rest, at the price of a worse generator |
 
-Divergences are exact for the cells of a grid, in nats; only in section 1 and 4 are they replaced by samples. G lowers −log D, except in section 9. Networks have two layers of 16 tanh units, batches 256 points. Adam has β₁ = 0.5, in section 4's generator steps 0.9. The numbers count the lecture's claims through the whole course.
+Divergences are exact for the cells of a grid, in nats; section 1 and the forty steps of section 4 measure samples instead. G lowers −log D, except in sections 5 (both losses) and 9. Networks have two hidden layers of 16 tanh units. Batches have 256 points, in sections 2 and 3 1,000. Adam has β₁ = 0.5, and 0.9 in the forty generator steps of section 4. The numbers count the lecture's claims through the whole course.
 """
 display(Markdown(claims))
 
@@ -1129,7 +1129,7 @@ checks.best_value(my_best_value)
 
 # %%
 def my_unbalanced_d(p, q):
-    return p + 0 * q  # replace this by your formula for the best D, from densities p and q (G,)
+    return p + 0 * q  # replace this with your formula for the best D, from densities p and q (G,)
 
 
 # %%

@@ -52,9 +52,11 @@ edited = 20 if FAST else 400  # digits of each class that are edited
 rounds, looks = (16, 4) if FAST else (320, 8)  # of the arms race, and how often both players are copied
 frozen_rounds = 8 if FAST else 40  # with D frozen and free in G's step
 updates = 44 if FAST else 440  # of each uneven game, D's and G's together
-samples = 300 if FAST else 3_000  # that are judged
-copies = 20 if FAST else 100  # samples whose nearest training digit is looked for
-mixed, columns = (6, 60) if FAST else (20, 200)  # images that are mixed, from how many training digits
+samples = 300 if FAST else 3_000  # images of each kind that are judged
+copies = 20 if FAST else 100  # samples whose nearest training digit we find
+mixed, columns = (
+    (6, 60) if FAST else (20, 200)
+)  # images to mix, and how many training digits each is mixed from
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What pixels cannot see\n\nFive pixels are set to white: all at the end of a stroke, or scattered in the black. Both have the same squared error."}
 # ## 1 · What pixels cannot see
@@ -103,7 +105,7 @@ def near_ink(x, size):
 
 # %%
 def five_white(x, allowed, order):
-    """x (N, 784) with five more white pixels: of the allowed ones those that come first in `order` (N, 784)."""
+    """x (N, 784) with five more white pixels: the allowed ones with the smallest `order` (N, 784)."""
     order = order.masked_fill(~allowed, torch.inf)
     chosen = order.topk(5, largest=False).indices  # (N, 5)
     return x.scatter(1, chosen, 1.0)
@@ -298,7 +300,7 @@ def step(optimizer, loss):
 
 
 def update_d(players, x, r1=0.0):
-    """One step of D on real images x (N, D) and as many made ones; r1 is the weight of a penalty of section 7."""
+    """One step of D on real images x (N, D) and as many made ones; r1 is the weight of the R1 penalty of section 7."""
     made = players.g(noise(len(x))).detach()  # (N, D), no gradient reaches G
     loss = softplus(-players.d(x)).mean() + softplus(players.d(made)).mean()
     if r1:
@@ -330,7 +332,7 @@ def some_digits(n=64):
 
 
 def play(players, rounds, looks):
-    """The versions (G, D) of both players, one a look, and the mean losses before each look."""
+    """Copies (G, D) of both players, one per look, and the mean losses between looks."""
     versions, losses = [], []
     for i in range(1, rounds + 1):
         losses.append((update_d(players, some_digits()), update_g(players, 64)))
@@ -352,7 +354,7 @@ games = [play(make_players(seed), rounds, looks) for seed in seeds]
 # %%
 @torch.no_grad()
 def images_of(g, z):
-    """Images (N, D) of codes z (N, CODES), with batch normalization as learned."""
+    """Images (N, D) of codes z (N, CODES), with batch normalization in evaluation mode."""
     return g.eval()(z)
 
 
@@ -539,7 +541,7 @@ print("the largest gradient that is left:", left_over_gradient)
 
 # %%
 def go_on(version, d_rate):
-    """More rounds from a version (G, D) where D moves in G's step, too, at `d_rate` (0: frozen): loss, distance."""
+    """Play on from (G, D); D also moves in G's step, at `d_rate` (0: frozen). Gives loss, distance."""
     torch.manual_seed(0)
     g, d = copy.deepcopy(version)
     learners = [{"params": g.train().parameters()}]
@@ -614,7 +616,7 @@ def bare_discriminator():
 def short_game(
     seed, g_steps=1, g_rate=1e-2, d_rate=1e-3, make_g=bare_generator, make_d=bare_discriminator, r1=0.0
 ):
-    """`g_steps` updates of G after each one of D, until there were about `updates` of both together."""
+    """`g_steps` updates of G after each update of D, about `updates` in all."""
     players = make_players(seed, make_g, make_d, g_rate, d_rate)
     for _ in range(updates // (g_steps + 1)):
         update_d(players, some_digits(), r1)
@@ -1153,19 +1155,19 @@ yours = f"{answered['share']:.0%} of {answered['images']}" if answered else "ans
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
-| 21 | pixel distance calls two errors equal that an eye does not (one pixel there, five here) | {two_edits} | holds for the loss; the VAE's bound does see it, and a discriminator sees it for some digits only |
-| 22 | a VAE's images are mostly linear combinations of training images | unexplained: VAE's means {gap["VAE, means"]:.3f}, GAN {gap["GAN"]:.3f}, test digits {gap["test digits"]:.3f}, the same blurred {gap["test digits, blurred"]:.3f} ({mixed} images each) | {"holds for the VAE's means, as for any blurred image" if gap["VAE, means"] < gap["test digits"] / 2 else "not shown"} |
+| 21 | pixel distance calls two errors equal that an eye does not (one pixel there, five here) | {two_edits} | holds for the squared error; the VAE's bound does see it, and a discriminator sees it for some digits only |
+| 22 | a VAE's images are mostly linear combinations of training images | unexplained: VAE's means {gap["VAE, means"]:.3f}, GAN {gap["GAN"]:.3f}, test digits {gap["test digits"]:.3f}, the same blurred {gap["test digits, blurred"]:.3f} ({mixed} images each) | {"holds for the VAE's means, but just as well for blurred test digits" if gap["VAE, means"] < gap["test digits"] / 2 else "not shown"} |
 | 23 | each new D catches the old G; each new G fools the old D | in {int(caught.sum())} and {int(fooled.sum())} of {caught.numel()} pairs of versions | D: {holds[catches > 0.75]}, G: {holds[fools > 0.75]} (asked for: three quarters of the pairs) |
 | 24 | G never sees a real image | its gradient is D's slope times its own, to float32; a flat D leaves {left_over_gradient:g} | holds |
-| 24 | so its images are new | no copy among {copies} samples; but copying would be an optimum of the game | the conclusion holds here, the reason does not |
+| 24 | so its images are new | no copy among {copies} samples; but copying would be an optimum of the game | the conclusion holds for these samples, the reason does not |
 | 25 | D must be frozen in G's step | free, at G's rate: G's loss {free[:, 0].mean():.2f} against {fixed[:, 0].mean():.2f}, Fréchet distance {free[:, 1].mean():.0f} against {fixed[:, 1].mean():.0f}; worse on {worse} of {len(seeds)} seeds. At D's own rate {mild[0]:.2f} and {mild[1]:.0f} | {holds[worse == len(seeds)]}; it shows where G's step moves D farther than D's own |
-| 27 | the losses do not say whether the images get better | within a game they do: rank correlation with the distance {correlations} ({looks} looks a game). Between games they do not: D's loss {in_race[0]:.2f} and {in_collapse[0]:.2f}, G's {in_race[1]:.2f} and {in_collapse[1]:.2f}, Fréchet distance {in_distance:.0f} and {fast[2]:.0f} (arms race; G too fast) | holds between games, answered otherwise within one |
+| 27 | the losses do not say whether the images get better | within a game they do: rank correlation with the distance {correlations} ({looks} looks a game). Between games they do not: D's loss {in_race[0]:.2f} and {in_collapse[0]:.2f}, G's {in_race[1]:.2f} and {in_collapse[1]:.2f}, Fréchet distance {in_distance:.0f} and {fast[2]:.0f} (arms race; G too fast) | holds between games, not within one |
 | 28 | the players must be well matched | Fréchet distance {well[2]:.0f}; with G too fast {fast[2]:.0f}, too slow {slow[2]:.0f} | {holds[bool(well[2] < min(fast[2], slow[2]))]} |
 | 29 | collapse: one image whatever z is, and it fools D | ten updates of G for one of D: spread {fast[1]:.2f} (matched: {well[1]:.2f}), D ranks a real digit first in {fast[0]:.0%} of the pairs; spreads with a cure: {spreads} | {holds[bool(fast[1] < well[1] / 3 and fast[0] < 0.5)]}; a slow G collapses too, but fools nobody ({slow[0]:.0%}) |
-| 31 | a walk through z is smooth | the largest of twelve steps is {leap:.2f} times their mean (a leap: 12); the classifier's confidence falls from {sure["walk"][0]:.2f} to {sure["walk"][6]:.2f} half way | {holds[leap < 3]}: no leap; half way the digits are less sure |
+| 31 | a walk through z is smooth | the largest of twelve steps is {leap:.2f} times their mean (a leap: 12); the classifier's confidence falls from {sure["walk"][0]:.2f} to {sure["walk"][6]:.2f} half way | {holds[leap < 3]}: no leap; half way the classifier is less sure |
 | 32 | people took 21 % of the generated images for real | you: {yours} | you are one person, and these are digits |
 
-Real digits: {train.name}'s {len(held_out):,} test digits. Games of sections 4 to 6: {len(seeds)} seeds; of section 7: {len(small_seeds)}; figures are means over them. {"Loaded" if on_mnist else "Trained briefly, in place of the shipped ones"}: the GAN of section 8, the VAEs and the classifier. The Fréchet distance is in features of the course's own classifier and says nothing beside published FIDs.
+Real digits: {train.name}'s {len(held_out):,} test digits. Games of sections 4 to 6: {len(seeds)} seeds; of section 7: {len(small_seeds)}; figures are means over them. {"Loaded" if on_mnist else "Trained briefly, in place of the shipped ones"}: the GAN of section 8, the VAEs and the classifier. The Fréchet distance is in features of the course's own classifier and must not be compared with published FIDs.
 """
 display(Markdown(claims))
 
@@ -1185,8 +1187,8 @@ display(Markdown(claims))
 # %%
 def my_r1_penalty(score, x):
     """score: images (N, D) to logits (N,). Real images x (N, D) give ½ · mean of ‖∂score/∂x‖², a tensor ()."""
-    # 1. make x a leaf that wants a gradient
-    # 2. the gradient of the sum of the logits with respect to x, (N, D): each row is one image's own;
+    # 1. make x a leaf that requires a gradient
+    # 2. the gradient of the sum of the logits with respect to x, (N, D): row i is the slope at image i;
     #    create_graph=True
     # 3. the squared norm of each row, and half of their mean
     raise NotImplementedError
@@ -1205,7 +1207,7 @@ checks.r1_penalty(my_r1_penalty)
 # %%
 def my_class_kl(labels):
     """labels (N,), integers 0 to 9, give KL(shares ‖ uniform) in nats, a tensor ()."""
-    # 1. the share of each of the ten classes, also of those that do not occur: look at bincount's minlength
+    # 1. the share of each of the ten classes, including those that do not occur (see bincount's minlength)
     # 2. the sum of share · log(share / 0.1), where 0 · log 0 counts as 0
     raise NotImplementedError
 
@@ -1221,7 +1223,7 @@ checks.class_kl(my_class_kl)
 
 # %%
 def my_precision(real, fake, k):
-    """real (N, d) and fake (M, d) give the share of fake points among the real ones, a tensor ()."""
+    """real (N, d) and fake (M, d) give the share of fake points within some real point's radius, a tensor ()."""
     # 1. the distances between real points, (N, N); each point's smallest is 0, to itself
     # 2. each real point's radius: the distance to its k-th nearest other, (N,)
     # 3. the distances from fake to real points, (M, N): is there a real point whose radius covers it?

@@ -24,7 +24,7 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
-os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported: kernels are played in Python, on the CPU
+os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported: kernels run in Python, on the CPU
 
 import time
 from functools import partial
@@ -51,11 +51,13 @@ from course_lib.training import Run
 plots.use_style()
 
 # %% tags=["parameters"]
-repeats = 5 if FAST else 100  # of a step that is timed
-loop_steps = 5 if FAST else 20  # of the loops in the last section
-rounds = 1 if FAST else 10  # of each loop, and of whatever takes longer than a step
+repeats = 5 if FAST else 100  # times that each step is timed
+loop_steps = 5 if FAST else 20  # steps of each loop in the last section
+rounds = 1 if FAST else 10  # times that each loop is timed, and whatever else takes longer than a step
 widths = (4, 32, 256, 1024) if FAST else (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
-largest = 22 if FAST else 24  # of the arrays that are timed, in powers of two: 16 million numbers are 67 MB
+largest = (
+    22 if FAST else 24
+)  # size of the largest array timed, as a power of two: 16 million numbers are 67 MB
 seed = 0
 
 # %% [markdown]
@@ -104,7 +106,7 @@ def step(model, optimizer, data, index):
 model, optimizer = make()
 index = torch.arange(128, device=device)
 profiles = [step_times.profiled(lambda: step(model, optimizer, images, index)) for _ in range(8)]
-operations, phases = min(profiles, key=lambda found: found[1][-1].end)  # the one least disturbed
+operations, phases = min(profiles, key=lambda found: found[1][-1].end)  # the least disturbed one
 figures.timeline(operations, phases)
 
 # %%
@@ -115,7 +117,7 @@ print(
     f"{len(operations)} operations in {end:,.0f} µs: matrix products take {in_products / end:.0%} of the time,"
 )
 print(
-    f"all other operations {(in_operations - in_products) / end:.0%}, and what lies between operations the rest"
+    f"all other operations {(in_operations - in_products) / end:.0%}, and the gaps between operations take the rest"
 )
 
 # %% tags=["check"]
@@ -147,7 +149,7 @@ assert phases[-1].name == "Adam"
 
 # %%
 def microseconds(jobs, repeats):
-    """The quickest of each job's repeats. The jobs take turns, and other work on the machine can only add time."""
+    """The fastest of each job's repeats. The jobs take turns; other work on the machine can only add time."""
     best = dict.fromkeys(jobs, float("inf"))
     for _ in range(repeats):
         for name, work in jobs.items():
@@ -191,13 +193,13 @@ figures.step_by_width(by_width, floor)
 weights = {width: sum(p.numel() for p in pairs[width][0].parameters()) for width in (4, 1024)}
 more = weights[1024] / weights[4]
 slower = by_width[1024] / by_width[4]
-print(f"{more:.0f} times the weights take {slower:.1f} times the time")
+print(f"{more:.0f} times as many weights take {slower:.1f} times the time")
 
 # %% tags=["check"]
 assert slower < more / 10  # far from proportional, on every machine
 assert (
     min(by_width.values()) > floor / 2
-)  # doing nothing as often is no slower; ½ because a busy machine may err
+)  # as many idle operations cannot take longer; ½ leaves room for a busy machine
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** No, by far: the time is what it takes to *say* what to do, not to do it."}
 # **Answer.** No, not remotely. The wide network has 207 times as many weights, but its step takes only a little
@@ -282,7 +284,7 @@ speeds = {4 * n: 8 * n / us / 1e3 for n, us in times.items()}  # bytes: GB/s; ea
 # %% alt="GB moved in a second against the size of the array, both axes logarithmic: a steep rise for small arrays that flattens out, and nearly the same level for all arrays above 1 MB." slideshow={"slide_type": "slide"} slide={"text": "## Up, and then level"}
 figures.bandwidth(list(speeds), list(speeds.values()))
 bytes_per_second = 1e9 * list(speeds.values())[-1]
-print(f"the largest array: {bytes_per_second / 1e9:.1f} GB/s; at the summit: {max(speeds.values()):.1f} GB/s")
+print(f"the largest array: {bytes_per_second / 1e9:.1f} GB/s; the fastest: {max(speeds.values()):.1f} GB/s")
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Small arrays wait to be started. On many machines the speed falls again at the end, where arrays leave the cache."}
 # **Answer.** It rises steeply and then levels off. On many machines it falls again at the end.
@@ -421,7 +423,7 @@ class Recorder(TorchDispatchMode):
 def train_twenty(recorded):
     """The weights after twenty steps on twenty batches, the losses, and the recorder."""
     net, adam = make((8, 8), (32,), 4, "cpu")
-    step(net, adam, small, few)  # Adam makes its memory in the first step
+    step(net, adam, small, few)  # Adam allocates its state in the first step
     static, losses, recorder = few.clone(), [], Recorder()
     for i in range(20):
         static.copy_(few + 16 * i)  # the next batch, into the same memory
@@ -455,7 +457,7 @@ assert len(set(losses)) == 20
 # %%
 are_views = sum(function.is_view for function, *_ in recorder.calls)
 print(
-    f"{len(recorder.calls)} calls were recorded; {are_views} of them are views of memory that is there already and compute nothing"
+    f"{len(recorder.calls)} calls were recorded; {are_views} of them are views of existing memory and compute nothing"
 )
 
 # %% [markdown]
@@ -492,7 +494,7 @@ moved = step_times.passes(plain_loss, logits.numel())
 print(f"{moved} times; the least is 3: each logit and each pixel read once, each gradient written once")
 
 # %% tags=["check"]
-assert moved >= 9  # three times the least or more: it depends on how softplus is written
+assert moved >= 9  # at least three times the minimum; the exact count depends on how softplus is written
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** In our run 25 times. Fewer passes are the only way to be faster."}
@@ -527,7 +529,7 @@ def reconstruction_kernel(logits, x, nats, d_logits, who, D, tiles, BLOCK: tl.co
     row, tile = tl.program_id(0), tl.program_id(1)  # who am I?
     pixel = tile * BLOCK + tl.arange(0, BLOCK)  # my 16 pixels
     inside = pixel < D  # the mask
-    at = row * D + pixel  # where they lie, counted from the first
+    at = row * D + pixel  # their positions, counted from the first pixel of the first image
     a = tl.load(logits + at, mask=inside, other=0.0)
     t = tl.load(x + at, mask=inside, other=0.0)
     small = tl.exp(-tl.abs(a))  # between 0 and 1
@@ -553,7 +555,7 @@ who = torch.full((n, D), -1, dtype=torch.int32)
 if kernels.triton:
     reconstruction_kernel[(n, tiles)](a, t, nats, d_logits, who, D, tiles, BLOCK=block)
 else:
-    print("Triton is not available for this system: the pictures of its programs are left out.")
+    print("Triton is not available for this system: the figures of its programs are left out.")
 
 # %% alt="A grid of four images by 37 pixels, cut into twelve tiles of two alternating pale colours. Each tile carries the number of its program, from 0 at the upper left to 11 at the lower right; the last tile of each row is only five pixels wide." slideshow={"slide_type": "slide"} slide={"text": "## Twelve programs"}
 if kernels.triton:
@@ -586,7 +588,7 @@ def count_kernel(count, D, MASKED: tl.constexpr, BLOCK: tl.constexpr):
 # %% alt="Two grids of counts, with one row for each image and one row below that belongs to no image. With the mask, each place of an image was written once, and the row below never. Without it, the first eleven places of images 1 to 3 were written twice, and those of the row below once." slideshow={"slide_type": "slide"} slide={"text": "## Memory knows no rows"}
 counted = {}
 for title, masked in {"with the mask": True, "without the mask": False}.items():
-    counted[title] = torch.zeros(n + 1, D, dtype=torch.int32)  # one row more than there are images
+    counted[title] = torch.zeros(n + 1, D, dtype=torch.int32)  # one more row than there are images
     if kernels.triton:
         count_kernel[(n, tiles)](counted[title], D, MASKED=masked, BLOCK=block)
 if kernels.triton:
@@ -658,7 +660,7 @@ mu, logvar = torch.zeros(8, 20), torch.zeros(8, 20, requires_grad=True)
 z = kernels.fused_reparameterize(mu, logvar, seed=7)  # σ = 1 and μ = 0, so z is e
 z.sum().backward()
 noise_error = float((2 * logvar.grad - z.detach()).abs().max())  # dz/dlogvar is e/2
-print(f"the noise made again in backward differs from that of forward by {noise_error:.1g}")
+print(f"the noise recomputed in backward differs from forward's by {noise_error:.1g} at most")
 
 # %% tags=["check"]
 assert noise_error < 1e-6  # float32
@@ -675,7 +677,7 @@ assert noise_error < 1e-6  # float32
 byte_image, first = digits.images[:1].cpu(), torch.tensor([0])
 by_kernel = kernels.gather_binarize(byte_image, first, seed)
 by_function = kernels.gather_binarize_reference(byte_image, first, seed)
-with kernels.switched_off():  # the interpreter would take long for two hundred
+with kernels.switched_off():  # the interpreter would be slow for two hundred
     draws = kernels.gather_binarize(byte_image, first.expand(200), seed).view(200, 28, 28)
 
 # %% alt="A grey digit, three black-and-white draws of it with ragged edges, and the mean of two hundred draws, which looks like the grey digit again."
@@ -711,7 +713,7 @@ centred = sample - sample.mean(0)
 points = centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:d].T  # (2000, 50), principal components
 parameters = torch.full((k,), 1 / k), points[:k].clone(), points.var(0).expand(k, d)
 joint = em.log_joint(points[500:501], *parameters, "diag")[0]  # (K,), of one digit
-print(f"exp first: Σ exp = {joint.exp().sum()}; the terms lie near {joint.median():.0f} nats")
+print(f"exp first: Σ exp = {joint.exp().sum()}; the log-terms lie near {joint.median():.0f} nats")
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each tile adds something positive to the total, which is relative to the largest so far. Can this total fall?"}
 # We keep the largest term *so far*, and the total is relative to it. When a tile brings a larger term, we multiply
@@ -827,7 +829,7 @@ def ours(**options):
 
 # %%
 pictures = digits.images.cpu()
-steps = loop_steps * (20 if device.type == "cuda" else 1)  # the graph's row includes recording it
+steps = loop_steps * (20 if device.type == "cuda" else 1)  # the graph's time includes recording it
 ready = TensorDataset(pictures[: 128 * steps].float() / 255)
 jobs = {
     "images one by one": partial(with_loader, OneByOne()),
@@ -878,17 +880,17 @@ claims = f"""
 | formula | machinery | does it change the answer? | measured |
 |---|---|---|---|
 | $L_b$ = reconstruction − KL, and its gradients | the fused kernel | {"no, beyond rounding" if kernels.triton else "not tested: Triton is missing"} | relative difference {kernel_errors["mean"]:.1g} for the mean, {kernel_errors["weighted sum"]:.1g} for a weighted sum, on 3 images |
-| $z = \\mu + \\sigma e$ | noise made again from its seed | {"no, beyond rounding" if kernels.triton else "not tested: Triton is missing"} | forward's and backward's noise differ by {noise_error:.1g} at most |
+| $z = \\mu + \\sigma e$ | noise recomputed from its seed | {"no, beyond rounding" if kernels.triton else "not tested: Triton is missing"} | forward's and backward's noise differ by {noise_error:.1g} at most |
 | $\\log P(x)$ of a mixture | one pass, without the N×K matrix | {"no, beyond rounding" if kernels.triton else "not tested: Triton is missing"} | {e_step_error:.1g} nats at most, on {len(x_few)} points |
 | a training step | recorded and replayed | no, not by one bit | {len(losses) - 1} replays: weights differ by {apart:g} |
 
 | what is slow | measured |
 |---|---|
-| small networks wait | {more:.0f} times the weights take {slower:.1f} times the time |
+| small networks wait | {more:.0f} times as many weights take {slower:.1f} times the time |
 | a plain loss moves more than it must | {moved} arrays of the logits' size read or written, where 3 must be |
-| fetching single images | our loop is {gains["images one by one"]:.1f} times as fast as one by one, {gains["TensorDataset"]:.1f} times as fast as a `TensorDataset` |
+| fetching single images | our loop is {gains["images one by one"]:.1f} times as fast as loading them one by one, {gains["TensorDataset"]:.1f} times as fast as a `TensorDataset` |
 
-Kernels by {by}, on small tiles. Times: the quickest of {repeats} steps, and of {rounds} runs of {steps} steps in the last row (plain VAE, batches of 128; threads: {torch.get_num_threads()}). {step_times.describe(gpu)}
+Kernels by {by}, on small tiles. Times: the fastest of {repeats} steps, and of {rounds} runs of {steps} steps in the last row (plain VAE, batches of 128; threads: {torch.get_num_threads()}). {step_times.describe(gpu)}
 """
 display(Markdown(claims))
 
@@ -917,7 +919,7 @@ def my_tile_sum(load, logits, D, program, block):
     # 1. the numbers of my pixels, (block,): where does my tile begin?
     # 2. the mask, (block,): which of them lie inside the image?
     # 3. load: where does pixel i lie in memory?
-    # 4. torch.nn.functional.softplus of each lane; and what is that of a masked 0?
+    # 4. torch.nn.functional.softplus of each lane. What does it give for a masked 0?
     # 5. the sum over the lanes that count
     raise NotImplementedError
 
@@ -935,7 +937,7 @@ checks.tile_sum(my_tile_sum)
 # %%
 def my_online_logsumexp(joint, block):
     """joint (N, K) gives log Σ exp over its columns, (N,), visiting them in tiles of `block`."""
-    # 1. the largest so far, (N,): what is smaller than every number? and the total so far, (N,)
+    # 1. the largest so far, (N,), which starts below every number; and the total so far, (N,)
     # 2. for each tile joint.split(block, 1): the new largest
     # 3. the total, relative to the new largest, plus the tile's exponentials relative to it
     # 4. at the end: back to the logarithm, and the largest added
