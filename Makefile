@@ -29,8 +29,9 @@ DEVELOPERS_LIST := .[dev,homework]
 # Where `make release` writes, and where you keep your secret. Git ignores it.
 OUT ?= grades
 
-# One thread per worker: with more, two workers on two cores only wait for each other.
-WORKERS ?= 2
+# One thread per worker: with more, workers only wait for each other. Three on two cores, because a worker that
+# waits for a browser or for the network leaves its core to another.
+WORKERS ?= 3
 
 # Where a folder with the data stands beside the course, nothing needs to be downloaded.
 ifndef COURSE_DATA

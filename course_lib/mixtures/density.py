@@ -52,6 +52,22 @@ def softmax(joint: Any) -> Any:
     return parts / parts.sum(1)[:, None]
 
 
+def column_maxima(x: Any) -> Any:
+    """The largest number of each column of x: (N, D) -> (D,).
+
+    Sixty-four rows are laid side by side first, because comparing short rows leaves the processor's vector
+    units idle: with 20 columns it takes six times as long.
+    """
+    xp = library(x)
+    dim = x.shape[1]
+    whole = len(x) // 64 * 64  # rows that can be laid out so
+    if whole == 0:
+        return xp.amax(x, 0)
+    wide = x[:whole].reshape(whole // 64, 64 * dim)
+    largest = xp.amax(xp.amax(wide, 0).reshape(64, dim), 0)  # (D,)
+    return largest if whole == len(x) else xp.maximum(largest, xp.amax(x[whole:], 0))
+
+
 def log_joint_blocks(x: Any, weights: Any, means: Any, factors: Any, covariance_type: str) -> Iterator[Any]:
     """log P(x, k) for x (N, D), in nats, block by block: some (n, K).
 
@@ -124,7 +140,7 @@ def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any
         here = block - centre  # (n, D)
         squares = here * here
         # a log-density adds up numbers as large as these, and each is rounded in its last digit
-        largest = xp.maximum(xp.amax(squares, 0), shift * shift) * inverse_variances  # (K, D)
+        largest = xp.maximum(column_maxima(squares), shift * shift) * inverse_variances  # (K, D)
         narrow = ~(largest.sum(1) <= most)  # (K,)
         products = squares if diagonal else (here[:, :, None] * here[:, None]).reshape(len(here), -1)
         joint = products @ quadratic.T  # (n, K)
