@@ -24,6 +24,7 @@ import tempfile
 import time
 import tomllib
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -426,79 +427,96 @@ def opening(nb: NotebookNode) -> str:
 
 
 def style_problems(name: str, nb: NotebookNode) -> list[str]:
-    """The standards that every notebook of the course keeps."""
-    cells = nb.cells
-    code = [c for c in cells if c.cell_type == "code"]
-    prose = [c for c in cells if c.cell_type == "markdown"]
-    problems = []
+    """The standards that every notebook of the course keeps, each broken one in a sentence."""
+    rules = [*size_rules(nb), *import_rules(nb), *order_rules(name, nb)]
+    broken = [f"{name}: {sentence}" for holds, sentence in rules if not holds]
+    return [*broken, *long_cells(name, nb)]
 
-    def must(holds: bool, sentence: str) -> None:
-        if not holds:
-            problems.append(f"{name}: {sentence}")
 
-    must(len(cells) >= 20, f"{len(cells)} cells; a chapter has at least 20, with one idea in each")
-    share = len(prose) / max(len(cells), 1)
-    must(
+Rule = tuple[bool, str]  # whether it holds, and what to say if it does not
+
+
+def size_rules(nb: NotebookNode) -> Iterator[Rule]:
+    """Many cells, short ones, and prose between them."""
+    count = len(nb.cells)
+    code = [c for c in nb.cells if c.cell_type == "code"]
+    share = (count - len(code)) / max(count, 1)
+    median = statistics.median(code_lines(c) for c in code) if code else 0
+    yield count >= 20, f"{count} cells; a chapter has at least 20, with one idea in each"
+    yield (
         0.25 <= share <= 0.70,
         f"{share:.0%} of the cells are prose; between a quarter and two thirds should be",
     )
-    median = statistics.median(code_lines(c) for c in code) if code else 0
-    must(median <= 9, f"the median code cell has {median} lines; 5 to 8 fit one idea")
-    for i, cell in enumerate(cells):
+    yield median <= 9, f"the median code cell has {median} lines; 5 to 8 fit one idea"
+
+
+def long_cells(name: str, nb: NotebookNode) -> list[str]:
+    """Cells of code that hold more than one idea, and cells that hold none."""
+    problems = []
+    for i, cell in enumerate(nb.cells):
         # Imports are no idea, and neither is the table of claims: both are lists.
-        is_list = "claims" in cell.metadata.get("tags", []) or (cell in code and has_import(cell))
-        if cell.cell_type == "code" and code_lines(cell) > 25 and not is_list:
+        is_code = cell.cell_type == "code"
+        is_list = "claims" in cell.metadata.get("tags", []) or (is_code and has_import(cell))
+        if is_code and code_lines(cell) > 25 and not is_list:
             problems.append(f"{where(name, nb, i)}: {code_lines(cell)} lines of code, more than 25")
         if not cell.source.strip():
             problems.append(f"{name}: cell {i} is empty")
+    return problems
 
+
+def import_rules(nb: NotebookNode) -> Iterator[Rule]:
+    """One cell of imports, one of parameters, and small budgets nowhere else."""
+    code = [c for c in nb.cells if c.cell_type == "code"]
     imports = [c for c in code if has_import(c)]
-    must(len(imports) == 1, f"{len(imports)} cells import something; one does, at the top")
-    must(
+    parameters = [c for c in code if "parameters" in c.metadata.get("tags", [])]
+    elsewhere = [c for c in code if c not in imports + parameters]
+    yield len(imports) == 1, f"{len(imports)} cells import something; one does, at the top"
+    yield (
         all("google.colab" in c.source for c in imports),
         "the import cell must first install the course on Colab",
     )
-    parameters = [c for c in code if "parameters" in c.metadata.get("tags", [])]
-    must(len(parameters) == 1, f"{len(parameters)} cells are tagged `parameters`; one is")
-    stray = [
-        c for c in code if re.search(r"\bFAST\b|COURSE_FAST", c.source) and c not in imports + parameters
-    ]
-    must(not stray, "small budgets are set in the parameters cell only")
+    yield len(parameters) == 1, f"{len(parameters)} cells are tagged `parameters`; one is"
+    yield (
+        not any(re.search(r"\bFAST\b|COURSE_FAST", c.source) for c in elsewhere),
+        "small budgets are set in the parameters cell only",
+    )
 
-    must(bool(cells) and cells[0].source.startswith("# "), "the first cell begins with the title (# …)")
+
+def order_rules(name: str, nb: NotebookNode) -> Iterator[Rule]:
+    """The title and what one needs at the beginning; claims and exercises, with their checks, at the end."""
+    cells = nb.cells
+    yield bool(cells) and cells[0].source.startswith("# "), "the first cell begins with the title (# …)"
     for phrase in ("you will be able to", "minute", "need"):
-        must(
+        yield (
             phrase in opening(nb).lower(),
             f"the opening does not say {phrase!r}: what you will be able to do, how long, what it needs",
         )
-
-    headings = [
-        (i, line.lstrip("# ").strip())
-        for i, c in enumerate(cells)
-        if c.cell_type == "markdown"
-        for line in c.source.splitlines()
-        if re.match(r"#{1,3} ", line)
-    ]
-    claims = [i for i, text in headings if text.startswith(CLAIMS)]
-    exercises = [i for i, text in headings if text.startswith(EXERCISES)]
-    must(len(claims) == 1, f"one heading says {CLAIMS!r}")
-    must(len(exercises) == 1, f"one heading says {EXERCISES!r}")
-    checks = [
-        i
-        for i, c in enumerate(cells)
-        if c.cell_type == "code" and re.search(r"^checks\.\w+\(", c.source, re.M)
-    ]
-    must(2 <= len(checks) <= 4, f"{len(checks)} cells check an exercise; two to four do")
+    claims, exercises = headed(nb, CLAIMS), headed(nb, EXERCISES)
+    yield len(claims) == 1, f"one heading says {CLAIMS!r}"
+    yield len(exercises) == 1, f"one heading says {EXERCISES!r}"
+    code = [i for i, c in enumerate(cells) if c.cell_type == "code"]
+    checks = [i for i in code if re.search(r"^checks\.\w+\(", cells[i].source, re.M)]
+    yield 2 <= len(checks) <= 4, f"{len(checks)} cells check an exercise; two to four do"
     for i in checks:
-        stub = next((c for c in reversed(cells[:i]) if c.cell_type == "code"), None)
-        must(
-            stub is not None and "raise NotImplementedError" in stub.source,
+        before = [cells[j] for j in code if j < i]
+        yield (
+            bool(before) and "raise NotImplementedError" in before[-1].source,
             f"before {where(name, nb, i)} stands a stub that raises NotImplementedError",
         )
     if claims and exercises:
-        must(claims[0] > len(cells) / 3, "the claims table stands at the end")
-        must(all(i > exercises[0] for i in checks), f"the checks stand below {EXERCISES!r}")
-    return problems
+        yield claims[0] > len(cells) / 3, "the claims table stands at the end"
+        yield all(i > exercises[0] for i in checks), f"the checks stand below {EXERCISES!r}"
+
+
+def headed(nb: NotebookNode, words: str) -> list[int]:
+    """The cells that have a heading which begins with these words."""
+    return [
+        i
+        for i, cell in enumerate(nb.cells)
+        if cell.cell_type == "markdown"
+        for line in cell.source.splitlines()
+        if re.match(r"#{1,3} ", line) and line.lstrip("# ").strip().startswith(words)
+    ]
 
 
 def alt_problems(name: str, nb: NotebookNode) -> list[str]:

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from course_lib.mixtures import GaussianMixture, density, estimator, fast_steps
+from course_lib.mixtures import GaussianMixture, density, fast_steps, starts
 
 KINDS = ["full", "tied", "diag", "spherical"]
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
@@ -455,7 +455,7 @@ def test_an_interrupted_fit_keeps_the_steps_so_far(steps, monkeypatch, capsys):
 
 def test_an_interruption_between_starts_keeps_the_best_so_far(monkeypatch, capsys):
     expected = GaussianMixture(3, random_state=0).fit(X)
-    interrupt(monkeypatch, estimator.KMeans, "fit", 2)
+    interrupt(monkeypatch, starts.KMeans, "fit", 2)
     model = GaussianMixture(3, random_state=0, n_init=5).fit(X)
     assert "Interrupted" in capsys.readouterr().out
     assert model.converged_ is False
@@ -463,7 +463,7 @@ def test_an_interruption_between_starts_keeps_the_best_so_far(monkeypatch, capsy
 
 
 def test_an_interruption_before_the_first_start_has_nothing_to_keep(monkeypatch):
-    interrupt(monkeypatch, estimator.KMeans, "fit", 1)
+    interrupt(monkeypatch, starts.KMeans, "fit", 1)
     model = GaussianMixture(3, random_state=0)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)

@@ -3,37 +3,25 @@
 import math
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import numpy as np
 import sklearn.mixture
 import torch
 from sklearn.base import _fit_context
-from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture._gaussian_mixture import _check_means, _check_precisions, _check_weights
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Options
-from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from tqdm import tqdm
 
-from course_lib.mixtures.density import (
-    library,
-    log_joint_blocks,
-    log_sum_exp,
-    precision_factors,
-    softmax,
-)
+from course_lib.mixtures.density import precision_factors
 from course_lib.mixtures.fast_steps import MAX_ROUNDING, FastSteps
-from course_lib.probability.em import Parameters, as_array, as_floats, empty, m_step, narrowness
-from course_lib.probability.gaussians import cholesky
+from course_lib.mixtures.fitted import FittedMixture, as_came
+from course_lib.mixtures.starts import collapsed, last_fit, start
+from course_lib.probability.em import Parameters, empty
 
 __all__ = ["GaussianMixture"]
-
-COLLAPSED = 1e12  # a direction this much narrower (in variance) than the data has collapsed onto a point
 
 
 @dataclass
@@ -47,7 +35,7 @@ class Run:
     held: set[str] = field(default_factory=set)  # sentences about components that EM could not move
 
 
-class GaussianMixture(sklearn.mixture.GaussianMixture):
+class GaussianMixture(FittedMixture):
     """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class of the same name.
 
     Constructor arguments, methods and fitted attributes mean what they mean there. Beyond it:
@@ -112,8 +100,6 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
         self.dtype = dtype
         self.device = device
 
-    # ---- fitting ----
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "GaussianMixture":
         """Fit to X (N, D) by EM: `n_init` starts, the one with the highest log-likelihood is kept."""
@@ -127,9 +113,9 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
         try:
             for _ in range(1 if going_on else self.n_init):
                 if going_on:
-                    runs.append(Run(self._last(x, centre), float(self.lower_bound_)))
+                    runs.append(Run(last_fit(self, x, centre), float(self.lower_bound_)))
                 else:
-                    runs.append(Run(self._start(x, rng, centre)))
+                    runs.append(Run(start(self, x, rng, centre)))
                 self._climb(runs[-1], x)
         except KeyboardInterrupt:
             if not runs:
@@ -171,7 +157,7 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
         empty one. The mean still moves: for a held covariance it is still the best one, so nothing is lost.
         """
         old = run.parameters
-        lost = self._collapsed(new.covariances, variances)  # (K,), or () for tied
+        lost = collapsed(self, new.covariances, variances)  # (K,), or () for tied
         lonely = empty(new.weights)  # (K,)
         if lost.ndim == 0 and lost:
             run.held.add("The shared covariance has lost a direction and is held: set reg_covar > 0.")
@@ -191,11 +177,6 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
         hold = hold.reshape(hold.shape + (1,) * (new.covariances.ndim - hold.ndim))
         covariances = torch.where(hold, old.covariances, new.covariances)
         return Parameters(new.weights, means, covariances)
-
-    def _collapsed(self, covariances: Tensor, variances: Tensor) -> Tensor:
-        """Which components, (K,), or () for tied, have become too narrow for data of these variances."""
-        limit = math.inf if self.reg_covar else COLLAPSED  # reg_covar sets a floor of its own
-        return ~(narrowness(variances, covariances, self.covariance_type) < limit)
 
     def _keep(self, run: Run, centre: Tensor, X: Any) -> None:
         """Set the fitted attributes, in the form that X came in."""
@@ -226,180 +207,3 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
                 ConvergenceWarning,
                 stacklevel=4,
             )
-
-    # ---- where EM starts ----
-
-    def _last(self, x: Tensor, centre: Tensor) -> Parameters:
-        """What the last fit ended with, to go on from."""
-        weights, means = like(x, self.weights_), like(x, self.means_)
-        covariances = like(x, self.covariances_)
-        if means.shape != (self.n_components, x.shape[1]):
-            raise ValueError("warm_start goes on from the last fit: keep n_components and X's columns.")
-        return Parameters(weights, means - centre, covariances)
-
-    def _start(self, x: Tensor, rng: np.random.RandomState, centre: Tensor) -> Parameters:
-        """The first weights, means and covariances: what the caller gave, the rest from `init_params`."""
-        given = self._given(x)
-        if "means" in given:
-            given["means"] = given["means"] - centre
-        if len(given) == 3:
-            return Parameters(**given)
-        return self._guess(x, rng)._replace(**given)
-
-    def _given(self, x: Tensor) -> dict[str, Tensor]:
-        """What the caller gave of the start, after scikit-learn's checks; precisions as covariances."""
-        k, dim = self.n_components, x.shape[1]
-        kind = self.covariance_type
-        given: dict[str, Tensor] = {}
-        if self.weights_init is not None:
-            weights = _check_weights(as_array(self.weights_init), k, xp=np)
-            given["weights"] = like(x, weights)
-        if self.means_init is not None:
-            means = _check_means(as_array(self.means_init), k, dim, xp=np)
-            given["means"] = like(x, means)
-        if self.precisions_init is not None:
-            array = _check_precisions(as_array(self.precisions_init), kind, k, dim, xp=np)
-            precisions = like(x, array)
-            if kind in ("diag", "spherical"):
-                given["covariances"] = 1 / precisions
-            else:
-                given["covariances"] = torch.cholesky_inverse(cholesky(precisions))
-        return given
-
-    def _guess(self, x: Tensor, rng: np.random.RandomState) -> Parameters:
-        k, kind = self.n_components, self.covariance_type
-        if self.init_params == "random":
-            resp = torch.from_numpy(rng.uniform(size=(len(x), k))).to(x)
-            resp = resp / resp.sum(1, keepdim=True)
-        else:
-            nearest = torch.cdist(x, self._centres(x, rng)).argmin(1)
-            resp = torch.nn.functional.one_hot(nearest, k).to(x)  # (N, K)
-        start = m_step(x, resp, kind, self.reg_covar)
-        pooled = m_step(x, torch.ones_like(resp[:, :1]), kind, self.reg_covar).covariances
-        variances = x.var(0, correction=0)
-        if bool(self._collapsed(pooled, variances).any()) and self.precisions_init is None:
-            raise ValueError(
-                "The data have a direction without any spread (a constant column, or one that is a "
-                "combination of others): drop it, or set reg_covar > 0."
-            )
-        # a cluster of too few points starts with the spread of all
-        lost = self._collapsed(start.covariances, variances)
-        lost = lost.reshape(lost.shape + (1,) * (start.covariances.ndim - 1))
-        return start._replace(covariances=torch.where(lost, pooled, start.covariances))
-
-    def _centres(self, x: Tensor, rng: np.random.RandomState) -> Tensor:
-        """The K points that clusters are made around, (K, D)."""
-        data = x.cpu().numpy()
-        if self.init_params == "kmeans":
-            centres = KMeans(self.n_components, n_init=1, random_state=rng).fit(data).cluster_centers_
-        elif self.init_params == "k-means++":
-            centres, _ = kmeans_plusplus(data, self.n_components, random_state=rng)
-        else:
-            centres = data[rng.choice(len(data), self.n_components, replace=False)]
-        return to_tensor(centres).to(x)
-
-    # ---- using a fitted mixture ----
-
-    def score_samples(self, X: Any) -> Any:
-        """log P(x) of each row of X (N, D): (N,), in nats."""
-        return self._of_each(X, log_sum_exp)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean log P(x) over the rows of X (N, D), in nats."""
-        return float(self.score_samples(X).mean())
-
-    def predict_proba(self, X: Any) -> Any:
-        """Responsibilities P(k | x): (N, K), rows adding up to 1."""
-        return self._of_each(X, softmax)
-
-    def predict(self, X: Any) -> Any:
-        """The most responsible component of each row of X: (N,) integers."""
-        return self._of_each(X, lambda joint: joint.argmax(1))
-
-    def bic(self, X: Any) -> float:
-        """Bayesian information criterion on X: −2 log-likelihood + parameters · log N. Lower is better."""
-        return -2 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
-
-    def aic(self, X: Any) -> float:
-        """Akaike's information criterion on X: −2 log-likelihood + 2 · parameters. Lower is better."""
-        return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
-
-    def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
-        """Ancestral sampling: pick k by weight, then draw from that Gaussian. x is (n, D), k is (n,)."""
-        check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"Invalid value for 'n_samples': {n_samples}. It must be at least 1.")
-        weights, means = as_floats(self.weights_), as_floats(self.means_)
-        covariances = as_floats(self.covariances_)
-        rng = check_random_state(self.random_state)
-        p = weights.double().cpu().numpy()  # (K,)
-        k = torch.from_numpy(rng.choice(len(p), n_samples, p=p / p.sum())).to(means.device)  # (n,)
-        noise = torch.from_numpy(rng.standard_normal((n_samples, means.shape[1]))).to(means)  # (n, D)
-        if self.covariance_type == "full":
-            for j, factor in enumerate(cholesky(covariances)):
-                noise[k == j] = noise[k == j] @ factor.T
-        elif self.covariance_type == "tied":
-            noise = noise @ cholesky(covariances).T
-        else:
-            noise = noise * covariances[k].sqrt().reshape(n_samples, -1)
-        return as_came(means[k] + noise, self.means_), as_came(k, self.means_)
-
-    def _of_each(self, X: Any, result: Callable[[Any], Any]) -> Any:
-        """`result` of log P(x, k), block by block: 512 components need no N × K numbers at once."""
-        check_is_fitted(self)
-        x: Any = self._checked(X)  # (N, D)
-        if isinstance(X, Tensor) or self.device is not None:
-            x = self._tensor(x, X)
-        weights, means = like(x, self.weights_), like(x, self.means_)
-        if hasattr(self, "precisions_cholesky_"):
-            factors = like(x, self.precisions_cholesky_)
-        else:  # somebody set the other parameters by hand
-            covariances = as_floats(self.covariances_)
-            factors = like(x, precision_factors(covariances, self.covariance_type))
-        blocks = log_joint_blocks(x, weights, means, factors, self.covariance_type)
-        return as_came(library(x).concat([result(joint) for joint in blocks]), X)
-
-    def _checked(self, X: Any, fitting: bool = False) -> np.ndarray:
-        """X (N, D) after scikit-learn's checks."""
-        x = validate_data(
-            self,
-            as_array(X),
-            reset=fitting,
-            dtype=np.float32 if self.dtype == torch.float32 else np.float64,
-            ensure_min_samples=2 if fitting else 1,
-        )
-        if fitting and len(x) < self.n_components:
-            raise ValueError(
-                "Expected n_samples >= n_components but got "
-                f"n_components = {self.n_components}, n_samples = {len(x)}"
-            )
-        largest = max(x.max(), -x.min())
-        if largest > math.sqrt(np.finfo(x.dtype).max / x.size):
-            raise ValueError(
-                f"X has values of up to {largest:.2g}, whose squares overflow {x.dtype}: rescale its columns."
-            )
-        return x
-
-    def _tensor(self, x: np.ndarray, X: Any) -> Tensor:
-        """x, which was X before it was checked, as a tensor where the steps run."""
-        own_device = X.device if isinstance(X, Tensor) else "cpu"
-        return to_tensor(x).to(self.device or own_device)
-
-
-def to_tensor(array: Any) -> Tensor:
-    """An array as a tensor. torch takes no reversed arrays, and warns about those that are read-only."""
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
-
-
-def like(x: Any, values: Any) -> Any:
-    """A fitted attribute, of whatever make, as a tensor or an array like x."""
-    if isinstance(x, Tensor):
-        return as_floats(values).to(x)
-    return np.asarray(as_array(values), dtype=x.dtype)
-
-
-def as_came(result: Any, X: Any) -> Any:
-    """The result as a tensor beside X if that is a tensor, else as an array."""
-    if isinstance(X, Tensor):
-        return result.to(X.device)
-    return as_array(result)

@@ -1,0 +1,136 @@
+"""A mixture whose parameters are known: densities, responsibilities, samples."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import sklearn.mixture
+import torch
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from course_lib.mixtures.density import (
+    library,
+    log_joint_blocks,
+    log_sum_exp,
+    precision_factors,
+    softmax,
+)
+from course_lib.probability.em import as_array, as_floats
+from course_lib.probability.gaussians import cholesky
+
+
+class FittedMixture(sklearn.mixture.GaussianMixture):
+    """What a fitted mixture answers, with scikit-learn's names; `GaussianMixture` adds how it is fitted.
+
+    Arrays in, arrays out; tensors in, tensors out, where X was.
+    """
+
+    dtype: torch.dtype | None
+    device: str | torch.device | None
+
+    def score_samples(self, X: Any) -> Any:
+        """log P(x) of each row of X (N, D): (N,), in nats."""
+        return self._of_each(X, log_sum_exp)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log P(x) over the rows of X (N, D), in nats."""
+        return float(self.score_samples(X).mean())
+
+    def predict_proba(self, X: Any) -> Any:
+        """Responsibilities P(k | x): (N, K), rows adding up to 1."""
+        return self._of_each(X, softmax)
+
+    def predict(self, X: Any) -> Any:
+        """The most responsible component of each row of X: (N,) integers."""
+        return self._of_each(X, lambda joint: joint.argmax(1))
+
+    def bic(self, X: Any) -> float:
+        """Bayesian information criterion on X: −2 log-likelihood + parameters · log N. Lower is better."""
+        return -2 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
+
+    def aic(self, X: Any) -> float:
+        """Akaike's information criterion on X: −2 log-likelihood + 2 · parameters. Lower is better."""
+        return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
+
+    def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
+        """Ancestral sampling: pick k by weight, then draw from that Gaussian. x is (n, D), k is (n,)."""
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples}. It must be at least 1.")
+        weights, means = as_floats(self.weights_), as_floats(self.means_)
+        covariances = as_floats(self.covariances_)
+        rng = check_random_state(self.random_state)
+        p = weights.double().cpu().numpy()  # (K,)
+        k = torch.from_numpy(rng.choice(len(p), n_samples, p=p / p.sum())).to(means.device)  # (n,)
+        noise = torch.from_numpy(rng.standard_normal((n_samples, means.shape[1]))).to(means)  # (n, D)
+        if self.covariance_type == "full":
+            for j, factor in enumerate(cholesky(covariances)):
+                noise[k == j] = noise[k == j] @ factor.T
+        elif self.covariance_type == "tied":
+            noise = noise @ cholesky(covariances).T
+        else:
+            noise = noise * covariances[k].sqrt().reshape(n_samples, -1)
+        return as_came(means[k] + noise, self.means_), as_came(k, self.means_)
+
+    def _of_each(self, X: Any, result: Callable[[Any], Any]) -> Any:
+        """`result` of log P(x, k), block by block: 512 components need no N × K numbers at once."""
+        check_is_fitted(self)
+        x: Any = self._checked(X)  # (N, D)
+        if isinstance(X, Tensor) or self.device is not None:
+            x = self._tensor(x, X)
+        weights, means = like(x, self.weights_), like(x, self.means_)
+        if hasattr(self, "precisions_cholesky_"):
+            factors = like(x, self.precisions_cholesky_)
+        else:  # somebody set the other parameters by hand
+            covariances = as_floats(self.covariances_)
+            factors = like(x, precision_factors(covariances, self.covariance_type))
+        blocks = log_joint_blocks(x, weights, means, factors, self.covariance_type)
+        return as_came(library(x).concat([result(joint) for joint in blocks]), X)
+
+    def _checked(self, X: Any, fitting: bool = False) -> np.ndarray:
+        """X (N, D) after scikit-learn's checks."""
+        x = validate_data(
+            self,
+            as_array(X),
+            reset=fitting,
+            dtype=np.float32 if self.dtype == torch.float32 else np.float64,
+            ensure_min_samples=2 if fitting else 1,
+        )
+        if fitting and len(x) < self.n_components:
+            raise ValueError(
+                "Expected n_samples >= n_components but got "
+                f"n_components = {self.n_components}, n_samples = {len(x)}"
+            )
+        largest = max(x.max(), -x.min())
+        if largest > math.sqrt(np.finfo(x.dtype).max / x.size):
+            raise ValueError(
+                f"X has values of up to {largest:.2g}, whose squares overflow {x.dtype}: rescale its columns."
+            )
+        return x
+
+    def _tensor(self, x: np.ndarray, X: Any) -> Tensor:
+        """x, which was X before it was checked, as a tensor where the steps run."""
+        own_device = X.device if isinstance(X, Tensor) else "cpu"
+        return to_tensor(x).to(self.device or own_device)
+
+
+def to_tensor(array: Any) -> Tensor:
+    """An array as a tensor. torch takes no reversed arrays, and warns about those that are read-only."""
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
+def like(x: Any, values: Any) -> Any:
+    """A fitted attribute, of whatever make, as a tensor or an array like x."""
+    if isinstance(x, Tensor):
+        return as_floats(values).to(x)
+    return np.asarray(as_array(values), dtype=x.dtype)
+
+
+def as_came(result: Any, X: Any) -> Any:
+    """The result as a tensor beside X if that is a tensor, else as an array."""
+    if isinstance(X, Tensor):
+        return result.to(X.device)
+    return as_array(result)

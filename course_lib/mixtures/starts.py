@@ -1,0 +1,96 @@
+"""Where EM starts: from what the caller gave, from clusters of the data, or from the last fit."""
+
+import math
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.mixture._gaussian_mixture import _check_means, _check_precisions, _check_weights
+from torch import Tensor
+
+from course_lib.mixtures.fitted import FittedMixture, like, to_tensor
+from course_lib.probability.em import Parameters, as_array, m_step, narrowness
+from course_lib.probability.gaussians import cholesky
+
+COLLAPSED = 1e12  # a direction this much narrower (in variance) than the data has collapsed onto a point
+
+
+def collapsed(mixture: FittedMixture, covariances: Tensor, variances: Tensor) -> Tensor:
+    """Which components, (K,), or () for tied, have become too narrow for data of these variances."""
+    limit = math.inf if mixture.reg_covar else COLLAPSED  # reg_covar sets a floor of its own
+    return ~(narrowness(variances, covariances, mixture.covariance_type) < limit)
+
+
+def last_fit(mixture: FittedMixture, x: Tensor, centre: Tensor) -> Parameters:
+    """What the last fit ended with, to go on from."""
+    weights, means = like(x, mixture.weights_), like(x, mixture.means_)
+    covariances = like(x, mixture.covariances_)
+    if means.shape != (mixture.n_components, x.shape[1]):
+        raise ValueError("warm_start goes on from the last fit: keep n_components and X's columns.")
+    return Parameters(weights, means - centre, covariances)
+
+
+def start(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState, centre: Tensor) -> Parameters:
+    """The first weights, means and covariances: what the caller gave, the rest from `init_params`."""
+    given = given_start(mixture, x)
+    if "means" in given:
+        given["means"] = given["means"] - centre
+    if len(given) == 3:
+        return Parameters(**given)
+    return guess(mixture, x, rng)._replace(**given)
+
+
+def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
+    """What the caller gave of the start, after scikit-learn's checks; precisions as covariances."""
+    k, dim = mixture.n_components, x.shape[1]
+    kind = mixture.covariance_type
+    given: dict[str, Tensor] = {}
+    if mixture.weights_init is not None:
+        weights = _check_weights(as_array(mixture.weights_init), k, xp=np)
+        given["weights"] = like(x, weights)
+    if mixture.means_init is not None:
+        means = _check_means(as_array(mixture.means_init), k, dim, xp=np)
+        given["means"] = like(x, means)
+    if mixture.precisions_init is not None:
+        array = _check_precisions(as_array(mixture.precisions_init), kind, k, dim, xp=np)
+        precisions = like(x, array)
+        if kind in ("diag", "spherical"):
+            given["covariances"] = 1 / precisions
+        else:
+            given["covariances"] = torch.cholesky_inverse(cholesky(precisions))
+    return given
+
+
+def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Parameters:
+    """Clusters found by `init_params`, and what the M-step makes of them."""
+    k, kind = mixture.n_components, mixture.covariance_type
+    if mixture.init_params == "random":
+        resp = torch.from_numpy(rng.uniform(size=(len(x), k))).to(x)
+        resp = resp / resp.sum(1, keepdim=True)
+    else:
+        nearest = torch.cdist(x, centres_of_clusters(mixture, x, rng)).argmin(1)
+        resp = torch.nn.functional.one_hot(nearest, k).to(x)  # (N, K)
+    start = m_step(x, resp, kind, mixture.reg_covar)
+    pooled = m_step(x, torch.ones_like(resp[:, :1]), kind, mixture.reg_covar).covariances
+    variances = x.var(0, correction=0)
+    if bool(collapsed(mixture, pooled, variances).any()) and mixture.precisions_init is None:
+        raise ValueError(
+            "The data have a direction without any spread (a constant column, or one that is a "
+            "combination of others): drop it, or set reg_covar > 0."
+        )
+    # a cluster of too few points starts with the spread of all
+    lost = collapsed(mixture, start.covariances, variances)
+    lost = lost.reshape(lost.shape + (1,) * (start.covariances.ndim - 1))
+    return start._replace(covariances=torch.where(lost, pooled, start.covariances))
+
+
+def centres_of_clusters(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Tensor:
+    """The K points that clusters are made around, (K, D)."""
+    data = x.cpu().numpy()
+    if mixture.init_params == "kmeans":
+        centres = KMeans(mixture.n_components, n_init=1, random_state=rng).fit(data).cluster_centers_
+    elif mixture.init_params == "k-means++":
+        centres, _ = kmeans_plusplus(data, mixture.n_components, random_state=rng)
+    else:
+        centres = data[rng.choice(len(data), mixture.n_components, replace=False)]
+    return to_tensor(centres).to(x)
