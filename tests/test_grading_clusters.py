@@ -18,10 +18,22 @@ def kubernetes() -> dict:
     return yaml.safe_load((CLUSTERS / "kubernetes.yaml").read_text(encoding="utf-8"))
 
 
-def test_slurm_gets_a_job_with_a_wall_and_memory_for_every_submission(monkeypatch):
+@pytest.fixture
+def slurm():
     spec = importlib.util.spec_from_file_location("slurm", CLUSTERS / "slurm.py")
-    slurm = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(slurm)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_slurm_is_refused_in_one_sentence_where_there_is_none(slurm, monkeypatch, capsys):
+    monkeypatch.setattr(slurm.shutil, "which", lambda name: None)
+    monkeypatch.setattr(slurm, "make_cluster", lambda: pytest.fail("a cluster was started"))
+    assert slurm.main() == 2
+    assert capsys.readouterr().err.startswith("There is no sbatch here")
+
+
+def test_slurm_gets_a_job_with_a_wall_and_memory_for_every_submission(slurm):
     assert slurm.ALLOWED_DEATHS == ALLOWED_DEATHS
     with slurm.make_cluster() as cluster:
         script = cluster.job_script()

@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +19,12 @@ import psutil
 import pytest
 from test_grading_attacks import HONEST, SETUP, notebook
 
+from course_lib.grading import __main__ as commands
 from course_lib.grading.__main__ import main, read_secret
 from course_lib.grading.assignment import Assignment, AssignmentError, Secret
-from course_lib.grading.engine import Result, Store, grade_all, jobs_for, merged, set_aside
-from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv
-from course_lib.grading.pages import class_page, feedback_page
+from course_lib.grading.engine import ENDINGS, Result, Store, grade_all, jobs_for, key_of, merged, set_aside
+from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv, safe
+from course_lib.grading.pages import class_page, feedback_page, marked
 from course_lib.grading.submissions import NoSubmissions, Submission, find_submissions, whose
 
 HOMEWORK = Path(__file__).parent / "homework_example"
@@ -56,6 +60,35 @@ def grade_words(folder: Path, out: Path, *more: object) -> list[object]:
     return ["grade", "tiny", "--homework", HOMEWORK, "--submissions", folder, "--out", out, *more]
 
 
+def with_secret(out: Path) -> Path:
+    """A folder that `release` has written to, as far as `grade` needs it."""
+    out.mkdir(exist_ok=True)
+    (out / "secret").write_text("ab" * 32)
+    return out
+
+
+@pytest.fixture
+def with_words(tmp_path) -> Path:
+    """Assignments with a question in words: tiny, and a question that a person marks."""
+    homework = tmp_path / "homework"
+    shutil.copytree(HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__"))
+    with (homework / "tiny" / "tiny.py").open("a") as text:
+        text.write("\n# %% [markdown]\n# question: explain\n")
+    (homework / "tiny" / "keys" / "explain.py").write_text(
+        "from course_lib.grading.question import Written\n\n"
+        'QUESTION = Written("explain", 10, "Why logarithms?", "Because exp overflows.")\n'
+    )
+    return homework
+
+
+def answered_in_words(answer: str, *sources: str) -> bytes:
+    """A notebook with code cells, and an answer in the cell that `release` made for it."""
+    document = json.loads(notebook(*sources))
+    about = {"nbgrader": {"grade_id": "explain"}}
+    document["cells"].append({"cell_type": "markdown", "metadata": about, "source": [answer]})
+    return json.dumps(document).encode()
+
+
 def texts(out: Path) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in (out / "tiny" / "results").glob("*.json")}
 
@@ -66,6 +99,7 @@ def texts(out: Path) -> dict[str, str]:
 @needs_wall
 def test_a_class_is_graded_reported_and_given_feedback(class_folder, tmp_path, capsys):
     out = tmp_path / "out"
+    assert main(["release", "tiny", "--homework", str(HOMEWORK), "--out", str(out)]) == 0
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
     results = {result.student: result for result in Store(out / "tiny").all()}
     assert {student: result.points for student, result in results.items()} == {
@@ -114,6 +148,45 @@ def test_a_changed_question_is_asked_again_and_no_other(tmp_path):
         assert result.keys["sgd_step"] != old.keys["sgd_step"]
     assert jobs_for(changed, submissions, SECRET, store) == []
     assert len(jobs_for(changed, submissions, Secret(b"another secret entirely"), store)) == 2
+
+
+@needs_wall
+def test_notes_on_the_run_stay_when_only_words_are_judged_again(with_words, tmp_path, capsys):
+    folder = tmp_path / "submitted"
+    folder.mkdir()
+    (folder / "ada.ipynb").write_bytes(answered_in_words("Because.", SETUP, "1 / 0", LOGSUMEXP, HONEST))
+    out = with_secret(tmp_path / "out")
+    words = ["grade", "tiny", "--homework", with_words, "--submissions", folder, "--out", out, "--workers", 0]
+    words = [str(word) for word in words]
+    assert main(words) == 0
+    assert "Changed" not in capsys.readouterr().out
+    (before,) = Store(out / "tiny").all()
+    assert before.notes == ["Code cell 2 stops with ZeroDivisionError in line 1."]
+    assert before.verdicts["explain"]["answer"] == "Because."
+
+    key = with_words / "tiny" / "keys" / "explain.py"
+    key.write_text(key.read_text().replace("10,", "20,"))
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "Changed since the last time: explain. Nothing else is graded again." in said
+    assert "Nobody's points changed." in said
+    (after,) = Store(out / "tiny").all()
+    assert after.notes == before.notes
+    assert after.verdicts["explain"]["most"] == 20
+
+
+def test_a_question_that_is_asked_no_more_loses_its_points(tmp_path):
+    store = Store(tmp_path)
+    submission = Submission("ada", ANSWERS["ada"][1])
+    (job,) = jobs_for(TINY, [submission], SECRET, store)
+    keys = {name: key_of(TINY, name, SECRET, submission) for name in TINY.questions}
+    given = {"log_mean_exp": verdict(60, "Correct."), "sgd_step": verdict(40, "Correct.")}
+    store.put(merged(job, Result("ada", submission.sha, given, keys, ["A note."]), TINY))
+    shorter = replace(TINY, sources=tuple(one for one in TINY.sources if one[0] == "log_mean_exp"))
+    grade_all(shorter, jobs_for(shorter, [submission], SECRET, store), SECRET, store, None)
+    (result,) = store.all()
+    assert (result.points, result.notes) == (60, ["A note."])
+    assert jobs_for(shorter, [submission], SECRET, store) == []
 
 
 def test_a_submission_that_was_set_aside_is_tried_again(tmp_path):
@@ -190,11 +263,20 @@ def test_killed_workers_and_a_killed_command_change_nothing(tmp_path):
         ("submitted/ada/tiny/tiny.ipynb", "ada", "notebook"),
         ("lovelaceada_12345_67890_tiny.ipynb", "lovelaceada 12345", "notebook"),  # Canvas
         ("lovelaceada_LATE_12345_67890_tiny-1.ipynb", "lovelaceada 12345", "notebook"),
+        ("lovelaceada_12345_67890_design-1.safetensors", "lovelaceada 12345", "design"),  # handed in again
+        ("lovelaceada_12345_67890_handin/tiny.ipynb", "lovelaceada 12345", "notebook"),  # from a zip
         ("Ada Lovelace_815_assignsubmission_file_/tiny.ipynb", "Ada Lovelace 815", "notebook"),  # Moodle
         ("ada/anything.ipynb", "ada", "notebook"),
         ("ada.ipynb", "ada", "notebook"),
         ("ada/design.safetensors", "ada", "design"),
+        ("ada/design (1).safetensors", "ada", "design"),  # downloaded twice
+        ("ada_design.safetensors", "ada", "design"),
+        ("design.safetensors", "", "design"),
+        ("ada/weights.safetensors", None, ""),
         ("notes.txt", None, ""),
+        ("ada/.ipynb_checkpoints/any-checkpoint.ipynb", None, ""),
+        ("__MACOSX/ada/._any.ipynb", None, ""),
+        ("ada/._any.ipynb", None, ""),
     ],
 )
 def test_layouts_of_other_houses_are_understood(path, student, kind):
@@ -207,6 +289,61 @@ def test_folders_and_zips_give_the_same_submissions(class_folder, tmp_path):
         for path in class_folder.iterdir():
             made.write(path, path.name)
     assert find_submissions(archive, "tiny") == find_submissions(class_folder, "tiny")
+
+
+def zip_of(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+def test_what_macos_and_jupyter_add_to_a_zip_is_no_second_notebook(tmp_path):
+    content = ANSWERS["ada"][1]
+    files = {
+        "ada/tiny.ipynb": content,
+        "__MACOSX/ada/._tiny.ipynb": b"a resource fork",
+        "ada/.ipynb_checkpoints/tiny-checkpoint.ipynb": b"an older version",
+    }
+    (tmp_path / "all.zip").write_bytes(zip_of(files))
+    assert find_submissions(tmp_path / "all.zip", "tiny") == [Submission("ada", content)]
+
+
+def test_a_zip_of_a_folder_with_a_whole_class_names_its_students(tmp_path):
+    files = {f"submissions/{name}.ipynb": ANSWERS[name][1] for name in ("ada", "bob")}
+    (tmp_path / "submissions.zip").write_bytes(zip_of(files))
+    found = find_submissions(tmp_path / "submissions.zip", "tiny")
+    assert [(one.student, one.trouble) for one in found] == [("ada", ""), ("bob", "")]
+    (tmp_path / "ada.zip").write_bytes(zip_of({"ada/tiny.ipynb": b"{}"}))
+    assert [one.student for one in find_submissions(tmp_path / "ada.zip", "tiny")] == ["ada"]
+
+
+@pytest.mark.parametrize(
+    ("name", "student"),
+    [
+        ("lovelaceada_12345_67890_handin.zip", "lovelaceada 12345"),
+        ("Ada Lovelace_815_assignsubmission_file_/handin.zip", "Ada Lovelace 815"),
+        ("ada.zip", "ada"),
+    ],
+)
+def test_a_student_s_zip_is_read_in_a_folder_and_in_a_zip(name, student, tmp_path):
+    handed_in = zip_of({"homework/tiny.ipynb": b"{}", "homework/design.safetensors": b"d"})
+    folder = tmp_path / "folder"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_bytes(handed_in)
+    (tmp_path / "all.zip").write_bytes(zip_of({name: handed_in}))
+    for place in (folder, tmp_path / "all.zip"):
+        assert find_submissions(place, "tiny") == [Submission(student, b"{}", b"d")]
+
+
+def test_a_design_that_lies_beside_the_only_notebook_belongs_to_it(tmp_path):
+    (tmp_path / "tiny.ipynb").write_bytes(b"{}")
+    (tmp_path / "design.safetensors").write_bytes(b"d")
+    assert find_submissions(tmp_path, "tiny") == [Submission("tiny", b"{}", b"d")]
+    (tmp_path / "another.ipynb").write_bytes(b"{}")
+    with pytest.raises(NoSubmissions, match="beside several notebooks: rename it"):
+        find_submissions(tmp_path, "tiny")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +367,7 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(words, says, class_folde
     empty.mkdir()
     places = {"EMPTY": str(empty), "FULL": str(class_folder)}
     words = [places.get(word, word) for word in words]
-    out = tmp_path / "out"
+    out = with_secret(tmp_path / "out")
     assert main([*words, "--homework", str(HOMEWORK), "--out", str(out)]) == 2
     said = capsys.readouterr().err
     assert says in said
@@ -239,10 +376,171 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(words, says, class_folde
 
 
 def test_a_damaged_secret_is_refused(tmp_path):
-    path = tmp_path / "secret"
-    path.write_text("not hexadecimal")
+    (tmp_path / "secret").write_text("not hexadecimal")
     with pytest.raises(Exception, match="holds no secret"):
-        read_secret(path, False)
+        read_secret(Namespace(out=tmp_path, secret=None, per_student=False))
+
+
+@needs_wall
+def test_grading_never_draws_a_secret_because_students_have_another_one_s_variants(
+    class_folder, tmp_path, capsys
+):
+    out = tmp_path / "another folder"
+    assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 2
+    assert "there is no secret at" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@needs_wall
+def test_what_was_released_to_each_student_is_not_graded_as_the_class_s(class_folder, tmp_path, capsys):
+    names = tmp_path / "names.txt"
+    names.write_text("ada\nbob\ncyd\n")
+    release = ["release", "tiny", "--homework", str(HOMEWORK)]
+    out, other = tmp_path / "out", tmp_path / "other"
+    assert main([*release, "--out", str(out), "--per-student", "--students", str(names)]) == 0
+    assert "--per-student" in capsys.readouterr().out
+    words = list(map(str, grade_words(class_folder, out, "--workers", 0)))
+    assert main(words) == 2
+    assert "tiny was released with --per-student" in capsys.readouterr().err
+    assert main([*words, "--per-student"]) == 2
+    assert "no copy was released to dan" in capsys.readouterr().err  # a name that is in no list
+    assert main([*release, "--out", str(other)]) == 0
+    words = list(map(str, grade_words(class_folder, other, "--workers", 0)))
+    assert main([*words, "--per-student"]) == 2
+    assert "tiny was released without --per-student" in capsys.readouterr().err
+
+
+@needs_wall
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_graded(
+    class_folder, tmp_path, capsys, monkeypatch
+):
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path.parent))
+
+    monkeypatch.setattr(commands, "check_writable", refuse)  # root may write everywhere
+    monkeypatch.setattr(commands, "grade_all", lambda *words, **options: pytest.fail("it was graded"))
+    out = with_secret(tmp_path / "out")
+    assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 2
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_dask_is_silent_about_workers_that_leave_slowly():
+    pytest.importorskip("distributed")
+    with pytest.raises(commands.Refused, match="no scheduler answers"):
+        commands.cluster(Namespace(scheduler="tcp://127.0.0.1:9", workers=None)).__enter__()
+    assert not logging.getLogger("distributed.nanny").isEnabledFor(logging.WARNING)
+
+
+def test_a_worker_that_does_not_leave_in_time_is_no_failure():
+    closed = []
+
+    class Busy:
+        def close(self) -> None:
+            closed.append(self)
+            raise TimeoutError
+
+    commands.close(Busy(), Busy())
+    assert len(closed) == 2
+
+
+def test_an_error_without_words_is_called_by_its_type(monkeypatch, capsys):
+    monkeypatch.setattr(commands.Assignment, "read", lambda *words: (_ for _ in ()).throw(TimeoutError()))
+    assert main(["report", "tiny", "--out", "results"]) == 2
+    assert capsys.readouterr().err == "report: TimeoutError: results\n"
+
+
+def test_a_command_does_not_load_what_it_does_not_use():
+    """jupytext alone takes ten times as long as all that `report` needs."""
+    code = "import sys, course_lib.grading.__main__; print({'jupytext', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_a_scheduler_without_workers_is_said_to_keep_one_waiting(capsys):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as local:
+        asked = Namespace(scheduler=local.scheduler_address, workers=None)
+        entered = commands.cluster(asked)
+        entered.__enter__()
+        assert "has no workers yet; grading waits" in capsys.readouterr().out
+        entered.__exit__(None, None, None)
+
+
+# ---------------------------------------------------------------- marks of a person
+
+
+@pytest.fixture
+def to_mark(with_words, tmp_path):
+    """A graded class of three, and a function that runs a command on it."""
+    out = tmp_path / "out"
+    store = Store(out / "tiny")
+    for student, answer in {"ada": "Because.", "=bob": "=1+1", "cyd": "*Your answer.*"}.items():
+        verdicts = {"log_mean_exp": verdict(60, "Correct."), "sgd_step": verdict(0, "Not started.")}
+        verdicts["explain"] = verdict(0, "Read by a person.") | {"answer": answer}
+        store.put(Result(student, "sha", verdicts))
+
+    def run(name: str, *more: object) -> int:
+        return main([name, "tiny", "--homework", str(with_words), "--out", str(out), *map(str, more)])
+
+    run.out = out / "tiny"
+    return run
+
+
+def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
+    assert to_mark("report") == 0
+    assert "3 of 3 answers in words have no points yet" in capsys.readouterr().out
+    assert "not marked yet" in (to_mark.out / "class.html").read_text(encoding="utf-8")
+    path = to_mark.out / "marks.csv"
+    rows = rows_of(path.read_text(encoding="utf-8"))
+    assert [row["answer"] for row in rows] == ["'=1+1", "Because.", "*Your answer.*"]
+    assert {row["points"] for row in rows} == {""}
+
+    for row, points in zip(rows, ["4", "10", ""], strict=True):
+        row["points"] = points
+    rows[0]["comment"] = "Not quite."
+    with path.open("w", encoding="utf-8-sig", newline="") as file:  # as a spreadsheet does
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    assert to_mark("report") == 0
+    assert "1 of 3 answers in words have no points yet" in capsys.readouterr().out
+    totals = {row["student"]: row["total"] for row in rows_of((to_mark.out / "points.csv").read_text())}
+    assert totals == {"ada": "70", safe("=bob"): "64", "cyd": "60"}
+    kept = rows_of(path.read_text(encoding="utf-8"))
+    assert [(row["points"], row["comment"]) for row in kept] == [("4", "Not quite."), ("10", ""), ("", "")]
+    assert to_mark("feedback") == 0
+    pages = [page.read_text(encoding="utf-8") for page in (to_mark.out / "feedback").glob("*bob*.html")]
+    assert "Not quite." in pages[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"student,question,points\nzed,explain,1\n", "line 2 of FILE: there is no result of 'zed'"),
+        (b"student,question,points\nada,explain,11\n", "a number from 0 to 10, not '11'"),
+        (b"student,question,points\nada,explain,ten\n", "a number from 0 to 10, not 'ten'"),
+        (b"student,question,points\nada,sgd_step,1\n", "no question in words called 'sgd_step'"),
+        (
+            b"student;question;points\nada;explain;1\n",
+            "separated by commas; it lacks points, question, student",
+        ),
+        (b"student,question,points,comment\nada,explain,1,gro\xdf\n", "save it again as CSV UTF-8"),
+    ],
+)
+def test_marks_that_cannot_be_meant_are_refused(content, says, to_mark, tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(content)
+    assert to_mark("feedback", "--marks", path) == 2
+    assert says.replace("FILE", str(path)) in capsys.readouterr().err
+
+
+def test_a_file_of_marks_of_one_s_own_is_left_alone(to_mark, tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_text("student,question,points\nada,explain,7\n")
+    assert to_mark("report", "--marks", path) == 0
+    assert f"--marks {path}" in capsys.readouterr().out  # the next command needs it as well
+    assert path.read_text() == "student,question,points\nada,explain,7\n"
+    assert not (to_mark.out / "marks.csv").exists()
 
 
 @pytest.mark.parametrize("source", ["x = 1", "QUESTION = 7"])
@@ -257,10 +555,14 @@ def test_a_key_without_a_question_is_named(source, tmp_path):
 
 def test_two_notebooks_of_one_student_are_set_aside(tmp_path):
     (tmp_path / "ada").mkdir()
-    for name in ("a", "b"):
-        (tmp_path / "ada" / f"{name}.ipynb").write_bytes(ANSWERS["ada"][1])
+    for name in ("ada", "bob"):
+        (tmp_path / "ada" / f"{name}.ipynb").write_bytes(ANSWERS[name][1])
     (found,) = find_submissions(tmp_path, "tiny")
     assert "Two notebooks" in found.trouble
+    (tmp_path / "ada" / "bob.ipynb").write_bytes(
+        ANSWERS["ada"][1]
+    )  # a copy: which one is meant does not matter
+    assert find_submissions(tmp_path, "tiny") == [Submission("ada", ANSWERS["ada"][1])]
 
 
 def test_nothing_to_grade_is_said(tmp_path):
@@ -298,6 +600,26 @@ def test_what_a_submission_may_have_written_is_escaped_on_every_page():
         assert "://" not in page  # nothing is fetched from anywhere
 
 
+def test_the_class_page_says_what_is_open_and_who_was_stopped():
+    stopped = Result("ada", "sha", {"log_mean_exp": verdict(30, "Half.")}, {}, [ENDINGS["out of time"]])
+    cell = Result("bob", "sha", {"log_mean_exp": verdict(10, "A bit.")}, {}, ["Code cell 1 stops."])
+    page = class_page(TINY, [stopped, cell])
+    assert "<strong>ada</strong>: The notebook ran out of time" in page
+    assert "<strong>bob</strong>" not in page  # whoever has points needs no look for an error in a cell
+    assert "10 to below 20" in page
+    assert "90 to 100" in page
+    assert page.count('class="bar"') == 2  # none where there is nobody
+
+
+def test_answers_stand_in_the_order_of_the_questions():
+    names = list(TINY.questions)
+    backwards = Result("ada", "sha", {name: verdict(1, "Said.") for name in reversed(names)})
+    result = marked(TINY, backwards, {})
+    assert list(result.verdicts) == names
+    page = feedback_page(TINY, result)
+    assert page.index(names[0]) < page.index(names[1])
+
+
 def test_names_with_odd_characters_get_files_of_their_own(tmp_path):
     store = Store(tmp_path)
     names = ["../up", "a/b", "a_b", "Ä b", "x" * 300, "."]
@@ -319,6 +641,8 @@ def test_tables_for_other_houses_have_their_columns():
     assert rows_of(canvas)[1] == {"Student": "Ada Lovelace", "ID": "815", "Section": "", "tiny": "30"}
     assert rows_of(moodle)[0]["Identifier"] == "Participant 815"
     assert rows_of(moodle)[0]["Maximum Grade"] == "100"
+    # without each of these Moodle refuses the whole file (mod/assign/feedback/offline/importgradeslib.php)
+    assert {"Identifier", "Grade", "Last modified (grade)"} <= set(rows_of(moodle)[0])
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1", "@sum(1)"])

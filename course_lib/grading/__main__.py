@@ -2,17 +2,20 @@
 
 import argparse
 import csv
+import io
+import logging
 import os
 import re
 import secrets
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from course_lib.files import write_whole
+from course_lib.files import check_writable, write_whole
 from course_lib.grading.assignment import HOMEWORK, Assignment, AssignmentError, Secret
 from course_lib.grading.engine import (
     Job,
@@ -22,10 +25,9 @@ from course_lib.grading.engine import (
     grade_submission,
     jobs_for,
 )
-from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv
-from course_lib.grading.pages import class_page, marked, write_feedback
+from course_lib.grading.exports import canvas_csv, gradescope, marks_csv, moodle_csv, plain_csv, safe
+from course_lib.grading.pages import Marks, class_page, marked, write_feedback
 from course_lib.grading.question import Written
-from course_lib.grading.release import release
 from course_lib.grading.sandbox import NoWall, check_wall
 from course_lib.grading.submissions import NoSubmissions, Submission, find_submissions
 
@@ -49,10 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{asked.command}: {why}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(
-            f"{asked.command}: {error.strerror or error}: {error.filename or getattr(asked, 'out', '')}",
-            file=sys.stderr,
-        )
+        what = error.strerror or str(error) or type(error).__name__
+        print(f"{asked.command}: {what}: {error.filename or getattr(asked, 'out', '')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nStopped. What is graded is kept: the same command goes on.", file=sys.stderr)
@@ -91,11 +91,13 @@ def parser() -> argparse.ArgumentParser:
 
     feedback = command(commands, "feedback", run_feedback, "write a page for each student")
     feedback.add_argument(
-        "--marks", type=Path, help="a CSV of your marks: student, question, points, comment"
+        "--marks", type=Path, help="your marks for answers in words (default: OUT/ASSIGNMENT/marks.csv)"
     )
 
     report = command(commands, "report", run_report, "write the class page and the tables of points")
-    report.add_argument("--marks", type=Path, help="a CSV of your marks: student, question, points, comment")
+    report.add_argument(
+        "--marks", type=Path, help="your marks for answers in words (default: OUT/ASSIGNMENT/marks.csv)"
+    )
 
     gradescope = command(
         commands, "gradescope", run_gradescope, "grade one submission as Gradescope's autograder"
@@ -137,15 +139,22 @@ def run_list(asked: argparse.Namespace) -> None:
 
 def run_release(asked: argparse.Namespace) -> None:
     """Write students' copies, copies with solutions, and the keys."""
+    from course_lib.grading.release import release  # takes seconds, which no other command should cost
+
     assignment = Assignment.read(asked.assignment, asked.homework)
     students = read_students(asked)
-    secret = read_secret(asked.secret or asked.out / "secret", asked.per_student)
-    release(assignment, asked.out / "release", secret, students)
+    draw_secret(asked.secret or asked.out / "secret")
+    release(assignment, asked.out / "release", read_secret(asked), students)
     place = asked.out / "release"
-    print(f"Give out {place / 'students'}. The copies with solutions are in {place / 'instructor'}.")
+    if asked.per_student:
+        print(f"Give each student the folder of their name in {place / 'students'}.")
+    else:
+        print(f"Give out the two files in {place / 'students' / assignment.name}.")
+    print(f"The copies with solutions are in {place / 'instructor'}: keep them to yourself.")
+    per_student = " --per-student" if asked.per_student else ""
     print(
         f"Next, when they are back: python -m course_lib.grading grade {assignment.name} "
-        f"--submissions FOLDER --out {asked.out}"
+        f"--submissions FOLDER_OR_ZIP --out {asked.out}{per_student}"
     )
 
 
@@ -155,7 +164,7 @@ def read_students(asked: argparse.Namespace) -> list[str]:
         return []
     if asked.students is None:
         raise Refused("--per-student needs --students, a file with one name a line.")
-    names = [line.strip() for line in asked.students.read_text(encoding="utf-8").splitlines()]
+    names = [line.strip() for line in text_of(asked.students).splitlines()]
     names = [name for name in names if name]
     bad = [name for name in names if not re.fullmatch(r"[\w.@ -]+", name) or name.startswith(".")]
     if bad or not names or len(set(names)) < len(names):
@@ -173,13 +182,15 @@ def run_grade(asked: argparse.Namespace) -> None:
         submissions = chosen(submissions, asked.only)
     if not asked.unsafe:
         check_wall()
-    secret = read_secret(asked.secret or asked.out / "secret", asked.per_student)
+    secret = read_secret(asked)
+    check_release(asked, assignment.name, submissions)
     store = Store(asked.out / assignment.name)
+    check_writable(store.folder / "test")  # now, and not after an hour of grading
     before = {result.student: result.points for result in store.all()}
     jobs = jobs_for(assignment, submissions, secret, store)
-    print(
-        f"{len(submissions)} submissions, {len(submissions) - len(jobs)} graded already, {len(jobs)} to do."
-    )
+    handed_in = f"{len(submissions)} submission{'' if len(submissions) == 1 else 's'}"
+    print(f"{handed_in}, {len(submissions) - len(jobs)} graded already, {len(jobs)} to do.")
+    say_what_is_graded_again(assignment, jobs)
     progress = Progress(len(jobs), before)
     options = {"data": asked.data, "unsafe": asked.unsafe}
     if jobs:
@@ -188,6 +199,37 @@ def run_grade(asked: argparse.Namespace) -> None:
     progress.end()
     print(f"Results are in {store.folder}.")
     print(f"Next: python -m course_lib.grading report {assignment.name} --out {asked.out}")
+
+
+def check_release(asked: argparse.Namespace, name: str, submissions: list[Submission]) -> None:
+    """Raise Refused if students got other variants than those by which they would be graded. What was
+    released into another folder cannot be checked.
+    """
+    copies = asked.out / "release" / "students"
+    to_class = (copies / name / f"{name}.ipynb").exists()
+    to_each = {path.parent.parent.name for path in copies.glob(f"*/{name}/{name}.ipynb")}
+    if to_class == bool(to_each):
+        return  # nothing was released here, or both
+    if bool(to_each) != asked.per_student:
+        how = "with" if to_each else "without"
+        do = "give it to `grade` as well" if to_each else "leave it out"
+        raise Refused(f"{name} was released {how} --per-student: {do}.")
+    unknown = [one.student for one in submissions if to_each and one.student not in to_each]
+    if unknown:
+        raise Refused(
+            f"no copy was released to {', '.join(unknown[:5])}. "
+            f"The names in --students must be the names that submissions carry."
+        )
+
+
+def say_what_is_graded_again(assignment: Assignment, jobs: list[Job]) -> None:
+    """Name the questions that are asked again of submissions that were graded before."""
+    again = {name for job in jobs if job.old for name in job.questions}
+    if again and len(again) == len(assignment.questions):
+        print("All questions are graded again: the keys, the secret or the grader have changed.")
+    elif again:
+        names = ", ".join(name for name in assignment.questions if name in again)
+        print(f"Changed since the last time: {names}. Nothing else is graded again.")
 
 
 def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
@@ -203,61 +245,113 @@ def run_feedback(asked: argparse.Namespace) -> None:
     """Write one page for each student."""
     assignment, store = graded(asked)
     folder = asked.out / assignment.name / "feedback"
-    count = write_feedback(assignment, store, folder, read_marks(asked.marks, assignment))
+    marks = read_marks(asked, assignment, store.all())
+    count = write_feedback(assignment, store, folder, marks)
     print(f"{count} pages are in {folder}: give each student theirs.")
+    say_what_is_open(asked, assignment, store.all(), marks)
 
 
 def run_report(asked: argparse.Namespace) -> None:
     """Write the class page and the tables of points."""
     assignment, store = graded(asked)
-    marks = read_marks(asked.marks, assignment)
-    results = [marked(assignment, result, marks) for result in store.all()]
-    if not results:
+    stored = store.all()
+    if not stored:
         raise Refused("there are no results to report: run `grade` first.")
+    marks = read_marks(asked, assignment, stored)
+    results = [marked(assignment, result, marks) for result in stored]
     folder = asked.out / assignment.name
     write_whole(folder / "class.html", class_page(assignment, results).encode())
     for name, make in {"points": plain_csv, "canvas": canvas_csv, "moodle": moodle_csv}.items():
         write_whole(folder / f"{name}.csv", make(assignment, results).encode())
+    if asked.marks is None:  # a file of one's own is not written to
+        write_whole(marks_file(asked), marks_csv(assignment, stored, marks).encode())
     print(f"The class page is {folder / 'class.html'}; points.csv, canvas.csv and moodle.csv lie beside it.")
-    print(f"Next: python -m course_lib.grading feedback {assignment.name} --out {asked.out}")
+    say_what_is_open(asked, assignment, stored, marks)
+    given = "" if asked.marks is None else f" --marks {asked.marks}"
+    print(f"Next: python -m course_lib.grading feedback {assignment.name} --out {asked.out}{given}")
 
 
-def read_marks(path: Path | None, assignment: Assignment) -> dict[tuple[str, str], tuple[float, str]]:
-    """A person's marks by (student, question), checked against the assignment."""
-    if path is None:
+def say_what_is_open(
+    asked: argparse.Namespace, assignment: Assignment, results: list[Result], marks: Marks
+) -> None:
+    """Say how many answers in words have no points yet, and where to write them."""
+    words = [name for name, question in assignment.questions.items() if isinstance(question, Written)]
+    wanted = [(result.student, name) for result in results for name in words]
+    left = sum(marks.get(key, (None, ""))[0] is None for key in wanted)
+    if left:
+        print(
+            f"{left} of {len(wanted)} answers in words have no points yet: write points and comments into "
+            f"{marks_file(asked)}, then run `report` again."
+        )
+
+
+def marks_file(asked: argparse.Namespace) -> Path:
+    """Where marks are read from: the file of --marks, or the one that `report` writes."""
+    return asked.marks or asked.out / asked.assignment / "marks.csv"
+
+
+def read_marks(
+    asked: argparse.Namespace, assignment: Assignment, results: list[Result]
+) -> dict[tuple[str, str], tuple[float | None, str]]:
+    """A person's marks by (student, question), checked against the assignment and the results."""
+    path = marks_file(asked)
+    if asked.marks is None and not path.exists():
         return {}
+    students = {safe(result.student): result.student for result in results}
+    reader = csv.DictReader(io.StringIO(text_of(path), newline=""))
+    missing = {"student", "question", "points"} - set(reader.fieldnames or [])
+    if missing:
+        raise Refused(
+            f"{path} needs the columns student, question, points, comment, separated by commas; "
+            f"it lacks {', '.join(sorted(missing))}."
+        )
     marks = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = {"student", "question", "points"} - set(reader.fieldnames or [])
-        if missing:
-            raise Refused(
-                f"{path} needs the columns student, question, points, comment; it lacks {sorted(missing)}."
-            )
-        for number, row in enumerate(reader, start=2):
-            question = assignment.questions.get(row["question"])
-            try:
-                points = float(row["points"])
-            except (TypeError, ValueError):
-                raise Refused(f"line {number} of {path}: the points are no number.") from None
-            if not isinstance(question, Written) or not 0 <= points <= question.points:
-                raise Refused(
-                    f"line {number} of {path}: no question in words of this name, or too many points."
-                )
-            marks[row["student"], row["question"]] = (points, row.get("comment") or "")
+    for row in reader:
+        where = f"line {reader.line_num} of {path}"
+        student = students.get(row["student"] or "")
+        if student is None:
+            raise Refused(f"{where}: there is no result of {row['student']!r}; points.csv has all names.")
+        points = read_points(row, assignment, where)
+        marks[student, row["question"]] = (points, row.get("comment") or "")
     return marks
+
+
+def read_points(row: dict[str, str], assignment: Assignment, where: str) -> float | None:
+    """The points in one row of marks; None if it has none yet. Raises Refused if they cannot be."""
+    question = assignment.questions.get(row["question"])
+    if not isinstance(question, Written):
+        raise Refused(f"{where}: {assignment.name} has no question in words called {row['question']!r}.")
+    text = (row["points"] or "").strip()
+    if not text:
+        return None
+    try:
+        points = float(text)
+    except ValueError:
+        points = -1.0
+    if not 0 <= points <= question.points:
+        raise Refused(f"{where}: the points must be a number from 0 to {question.points:g}, not {text!r}.")
+    return points
+
+
+def text_of(path: Path) -> str:
+    """A text file that a person wrote, perhaps with a spreadsheet. Raises Refused if it is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise Refused(f"{path} is not in UTF-8: save it again as CSV UTF-8.") from None
 
 
 def run_gradescope(asked: argparse.Namespace) -> None:
     """Grade one submission and write Gradescope's results.json."""
+    if asked.per_student:
+        raise Refused("Gradescope does not name the student to the grader, so --per-student cannot work.")
     assignment = Assignment.read(asked.assignment, asked.homework)
     found = find_submissions(asked.submissions, assignment.name)
     if len(found) > 1:
         raise Refused(f"{asked.submissions} holds {len(found)} notebooks: Gradescope grades one at a time.")
     if not asked.unsafe:
         check_wall()
-    secret = read_secret(asked.secret or asked.out / "secret", asked.per_student)
-    result = grade_submission(assignment, found[0], secret, unsafe=asked.unsafe)
+    result = grade_submission(assignment, found[0], read_secret(asked), unsafe=asked.unsafe)
     asked.out.mkdir(parents=True, exist_ok=True)
     write_whole(asked.out / "results.json", gradescope(assignment, marked(assignment, result, {})).encode())
     print(f"{asked.out / 'results.json'} is written.")
@@ -272,16 +366,27 @@ def chosen(submissions: list[Submission], students: list[str]) -> list[Submissio
     return [submission for submission in submissions if submission.student in students]
 
 
-def read_secret(path: Path, per_student: bool) -> Secret:
-    """The secret in a file; a new one is drawn and written there, for its owner's eyes only, if
-    there is none.
+def draw_secret(path: Path) -> None:
+    """Draw a secret, for its owner's eyes only, and write it to a file that does not exist yet."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
+    print(f"A new secret was drawn: keep {path}, because variants and inputs are made from it.")
+
+
+def read_secret(asked: argparse.Namespace) -> Secret:
+    """The secret of a release. It is not drawn here: another secret would ask other variants than the
+    students were given.
     """
+    path = asked.secret or asked.out / "secret"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
-        print(f"A new secret was drawn: keep {path}, because variants and inputs are made from it.")
+        raise Refused(
+            f"there is no secret at {path}: name the folder that `release` wrote to with --out, "
+            "or the secret's file with --secret."
+        )
     text = path.read_text().strip()
     try:
         key = bytes.fromhex(text)
@@ -289,9 +394,10 @@ def read_secret(path: Path, per_student: bool) -> Secret:
         key = b""
     if len(key) < 16:
         raise Refused(
-            f"{path} holds no secret: it must be at least 32 hexadecimal digits. Delete it to draw a new one."
+            f"{path} holds no secret: it must be at least 32 hexadecimal digits. "
+            "Take the file that `release` wrote."
         )
-    return Secret(key, per_student)
+    return Secret(key, asked.per_student)
 
 
 @contextmanager
@@ -312,9 +418,12 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
     dask.config.set(
         {
             "distributed.scheduler.allowed-failures": ALLOWED_DEATHS,
-            "distributed.logging.distributed": "critical",
+            "distributed.logging.distributed": "critical",  # in the workers
         }
     )
+    # here Dask has read its settings already; a worker that is slow to leave is no news to an instructor
+    for name in ("distributed", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if asked.scheduler:
         try:
             client = Client(asked.scheduler, timeout=10)
@@ -323,18 +432,36 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
                 f"no scheduler answers at {asked.scheduler}: is it running, and is the address right?"
             ) from None
         with client:
+            if not client.scheduler_info()["workers"]:
+                print(f"The scheduler at {asked.scheduler} has no workers yet; grading waits for the first.")
             yield client
         return
     workers = asked.workers or os.cpu_count() or 1
-    with start_local(LocalCluster, workers) as local, Client(local) as client:
+    local = start_local(LocalCluster, workers)
+    client = Client(local)
+    try:
         yield client
+    finally:
+        close(client, local)
+
+
+def close(*parts: Any) -> None:
+    """Close a client and its cluster. On a busy machine a worker can take too long to leave; the results
+    are stored by then, so this must not look like a failure.
+    """
+    for part in parts:
+        with suppress(OSError):  # a TimeoutError is one, and so is Dask's error for a lost connection
+            part.close()
 
 
 def start_local(kind: Any, workers: int) -> Any:
     """A cluster on this machine. A worker that dies while it starts costs another try."""
     for number in range(1, START_TRIES + 1):
         try:
-            return kind(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0)
+            with warnings.catch_warnings():
+                # any other port does as well; nobody looks at it
+                warnings.filterwarnings("ignore", "Port .* is already in use")
+                return kind(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0)
         except RuntimeError:
             if number == START_TRIES:
                 raise Refused(
@@ -350,6 +477,7 @@ class Progress:
         self.total, self.before = total, before
         self.count = 0
         self.start = time.monotonic()
+        self.again = 0  # how many had points before
         self.changed: list[str] = []
         self.aside: list[str] = []
 
@@ -357,6 +485,7 @@ class Progress:
         """Count one graded submission, and print how far grading is."""
         self.count += 1
         old = self.before.get(result.student)
+        self.again += old is not None
         if old is not None and old != result.points:
             self.changed.append(f"{result.student}: {old:g} → {result.points:g}")
         if result.set_aside:
@@ -374,8 +503,11 @@ class Progress:
         if self.count and sys.stdout.isatty():
             print()
         if self.changed:
-            print(f"Points changed for {len(self.changed)} students:")
+            whom = "1 student" if len(self.changed) == 1 else f"{len(self.changed)} students"
+            print(f"Points changed for {whom}:")
             print("\n".join(f"  {line}" for line in sorted(self.changed)))
+        elif self.again:
+            print("Nobody's points changed.")
         for student in sorted(self.aside):
             print(f"Set aside for a person to look at: {student}")
 

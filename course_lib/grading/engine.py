@@ -24,9 +24,16 @@ from course_lib.grading import sandbox
 from course_lib.grading.assignment import Assignment, Secret
 from course_lib.grading.judge import judge, judge_design
 from course_lib.grading.question import CASES, Arrays, Design, Question, Verdict
-from course_lib.grading.submissions import Submission, read_cells
+from course_lib.grading.submissions import Submission, read_cells, words_of
 
-ENGINE = "1"  # counts up when a change here or in the judge may change a result
+# a run that did not come to its end, as its author and the instructor read it
+ENDINGS = {
+    "out of time": "The notebook ran out of time and was stopped.",
+    "out of memory": "The notebook took too much memory and was stopped.",
+    "too much output": "The notebook gave back too many bytes and was stopped.",
+    "ended early": "The notebook ended its own process before all answers were asked for.",
+}
+ENGINE = "2"  # counts up when a change here or in the judge may change a result
 
 
 @dataclass
@@ -94,7 +101,8 @@ def grade_submission(
         elif isinstance(question, Design):
             verdict = judge_design(question, *read_design(question, submission.design))
         else:
-            verdict = Verdict(0.0, question.points, "Read by a person.")
+            answer = words_of(submission.notebook, name)
+            verdict = Verdict(0.0, question.points, "Read by a person.", answer=answer)
         result.verdicts[name] = asdict(verdict)
     return result
 
@@ -107,14 +115,8 @@ def refused(question: Any, refusal: str) -> Verdict:
 def notes_on(outcome: sandbox.Outcome) -> list[str]:
     """One line for each cell that stopped, and one if the whole run did not come to its end."""
     lines = [f"Code cell {e['cell']} stops with {e['what']} in line {e['line']}." for e in outcome.errors[:5]]
-    endings = {
-        "out of time": "The notebook ran out of time and was stopped.",
-        "out of memory": "The notebook took too much memory and was stopped.",
-        "too much output": "The notebook gave back too many bytes and was stopped.",
-        "ended early": "The notebook ended its own process before all answers were asked for.",
-    }
-    if outcome.ended in endings:
-        lines.append(endings[outcome.ended])
+    if outcome.ended in ENDINGS:
+        lines.append(ENDINGS[outcome.ended])
     return lines
 
 
@@ -194,12 +196,20 @@ class Job:
     questions: list[str]
     before: Result | None
 
+    @property
+    def old(self) -> Result | None:
+        """The result of the same submission that the new verdicts complete; None if there is none."""
+        before = self.before
+        if before is None or before.set_aside or before.submission != self.submission.sha:
+            return None
+        return before
+
 
 def jobs_for(
     assignment: Assignment, submissions: list[Submission], secret: Secret, store: Store
 ) -> list[Job]:
     """The work that is left, which is none for whoever was graded from the same bytes, keys and
-    secret.
+    secret. A question that the assignment asks no more costs a job without questions: its verdict goes.
     """
     jobs = []
     for submission in submissions:
@@ -210,18 +220,23 @@ def jobs_for(
             for name in assignment.questions
             if keys.get(name) != key_of(assignment, name, secret, submission)
         ]
-        if changed:
+        gone = set(keys) - set(assignment.questions)
+        if changed or gone:
             jobs.append(Job(submission, changed, before))
     return jobs
 
 
 def merged(job: Job, new: Result, assignment: Assignment) -> Result:
-    """The new verdicts over the old ones that still hold, in the assignment's order."""
-    old = job.before if job.before and job.before.submission == new.submission else None
+    """The new verdicts over the old ones that still hold, in the assignment's order. The notes on the
+    run stay where only designs and questions in words were judged again, because no code ran for them.
+    """
+    old = job.old
     verdicts = {**(old.verdicts if old else {}), **new.verdicts}
     keys = {**(old.keys if old else {}), **new.keys}
     names = [name for name in assignment.questions if name in verdicts]
-    result = Result(new.student, new.submission, notes=new.notes, set_aside=new.set_aside)
+    ran = any(isinstance(assignment.questions[name], Question) for name in job.questions)
+    notes = new.notes if ran or old is None else old.notes
+    result = Result(new.student, new.submission, notes=notes, set_aside=new.set_aside)
     result.verdicts = {name: verdicts[name] for name in names}
     result.keys = {name: keys[name] for name in names}
     return result

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 
 from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import Result
-from course_lib.grading.question import Design
+from course_lib.grading.pages import Marks
+from course_lib.grading.question import Design, Written
 
 IDENTIFIER = re.compile(r"(?P<name>.*?) (?P<id>\d+)")  # as `submissions` names students of Canvas and Moodle
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute a cell that begins so
@@ -64,16 +65,39 @@ def canvas_csv(assignment: Assignment, results: list[Result]) -> str:
 
 
 def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
-    """Moodle's grading worksheet, with the sentences as feedback comments."""
+    """Moodle's grading worksheet, with the sentences as feedback comments.
+
+    Moodle refuses a worksheet that lacks Identifier, Grade or Last modified (grade). An empty date is
+    older than any grade, so Moodle replaces one that it has only when it is told to.
+    """
     rows: list[list[object]] = [
-        ["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"],
+        [
+            "Identifier",
+            "Full name",
+            "Grade",
+            "Maximum Grade",
+            "Last modified (grade)",
+            "Feedback comments",
+        ],
     ]
     for result in results:
         name, number = name_and_id(result.student)
         comments = "\n".join(f"{question}: {v['sentence']}" for question, v in result.verdicts.items())
-        rows.append(
-            [f"Participant {number}", safe(name), shown(result.points), shown(assignment.points), comments]
-        )
+        points = [shown(result.points), shown(assignment.points)]
+        rows.append([f"Participant {number}", safe(name), *points, "", comments])
+    return table(rows)
+
+
+def marks_csv(assignment: Assignment, results: list[Result], marks: Marks) -> str:
+    """What a person fills in: a row for each answer in words, with the points and comments given so far."""
+    rows: list[list[object]] = [["student", "question", "points", "comment", "answer"]]
+    for name, question in assignment.questions.items():
+        if not isinstance(question, Written):
+            continue
+        for result in results:
+            points, comment = marks.get((result.student, name), (None, ""))
+            answer = result.verdicts.get(name, {}).get("answer", "")
+            rows.append([safe(result.student), name, shown(points), safe(comment), safe(answer)])
     return table(rows)
 
 

@@ -82,7 +82,7 @@ def verdict_of(
     found = named_mistake(variant, inputs, answers, wanted)
     if found is not None:
         mistake = variant.mistakes[found]
-        return mistake.share, mistake.sentence, found
+        return mistake.share, f"Not yet: {mistake.sentence}", found
     if right["small"] and right["large"]:
         return SHARE_UNSTABLE, f"Almost: {UNSTABLE}", None
     if right["small"] or right["large"]:

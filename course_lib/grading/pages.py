@@ -14,13 +14,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from course_lib.files import write_whole
 from course_lib.grading.assignment import Assignment
-from course_lib.grading.engine import Result, Store
+from course_lib.grading.engine import ENDINGS, Result, Store
 from course_lib.grading.question import Design, Written
 
 TEMPLATES = Path(__file__).with_name("templates")
 BOARD = 10  # names on a leaderboard
 STEPS = 10  # rows of the distribution
-Marks = Mapping[tuple[str, str], tuple[float, str]]  # (student, question) to points and comment
+# (student, question) to points and comment; no points where a person has not marked yet
+Marks = Mapping[tuple[str, str], tuple[float | None, str]]
 
 
 def environment() -> Environment:
@@ -37,16 +38,18 @@ def render(template: str, **values: object) -> str:
 
 
 def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
-    """The result with a person's marks for the questions in words; without a mark these stay open."""
-    verdicts = {name: dict(verdict) for name, verdict in result.verdicts.items()}
-    for name, question in assignment.questions.items():
-        if not isinstance(question, Written):
+    """The result with a person's marks for the questions in words; without a mark these stay open.
+
+    The verdicts come in the assignment's order, in which they are not stored.
+    """
+    names = [name for name in assignment.questions if name in result.verdicts]
+    verdicts = {name: dict(result.verdicts[name]) for name in names}
+    for name in names:
+        if not isinstance(assignment.questions[name], Written):
             continue
-        if (result.student, name) in marks:
-            points, comment = marks[result.student, name]
-            verdicts[name] |= {"points": points, "sentence": comment or "Marked."}
-        else:
-            verdicts[name] |= {"points": None, "sentence": "Not marked yet."}
+        points, comment = marks.get((result.student, name), (None, ""))
+        said = "Not marked yet." if points is None else comment or "Marked."
+        verdicts[name] |= {"points": points, "sentence": said}
     return Result(result.student, result.submission, verdicts, result.keys, result.notes, result.set_aside)
 
 
@@ -96,22 +99,24 @@ def class_page(assignment: Assignment, results: list[Result]) -> str:
             {"student": result.student, "note": note}
             for result in results
             for note in result.notes
-            if result.set_aside or not result.points
+            if result.set_aside or not result.points or note in ENDINGS.values()
         ],
+        open=sum(v["points"] is None for result in results for v in result.verdicts.values()),
         distribution=distribution(points, assignment.points),
         questions=[question_rows(assignment, name, results) for name in assignment.questions],
     )
 
 
 def distribution(points: list[float], most: float) -> list[dict]:
-    """The number of students in each tenth of the points; full points stand in the last."""
+    """The number of students in each tenth of the points; the last tenth holds full points as well."""
     width = most / STEPS
     rows = []
     for step in range(STEPS):
         low, high = step * width, (step + 1) * width
         last = step == STEPS - 1
         count = sum(low <= one < high or (last and one >= high) for one in points)
-        rows.append({"range": f"{low:g} to {high:g}", "count": count, "share": 100 * count / len(points)})
+        to = "to" if last else "to below"
+        rows.append({"range": f"{low:g} {to} {high:g}", "count": count, "share": 100 * count / len(points)})
     return rows
 
 
@@ -120,8 +125,9 @@ def question_rows(assignment: Assignment, name: str, results: list[Result]) -> d
     question = assignment.questions[name]
     verdicts = [result.verdicts[name] for result in results if name in result.verdicts]
     given = [verdict["points"] for verdict in verdicts if verdict["points"] is not None]
-    # a design's sentence tells one student's score
-    said = Counter(v["sentence"] for v in verdicts if v["score"] is None)
+    # a design's sentence tells one student's score, and a comment on words is for one student
+    own = isinstance(question, Written)
+    said = Counter(v["sentence"] for v in verdicts if v["score"] is None and not own)
     board = []
     if isinstance(question, Design):
         scored = [
@@ -134,7 +140,10 @@ def question_rows(assignment: Assignment, name: str, results: list[Result]) -> d
     return {
         "name": name,
         "most": question.points,
-        "mean": statistics.fmean(given) if given else 0.0,
+        "mean": statistics.fmean(given) if given else None,
+        "marked": len(given),
+        "count": len(verdicts),
+        "words": own,
         "sentences": [{"count": n, "sentence": s} for s, n in said.most_common()],
         "board": board,
     }

@@ -128,6 +128,7 @@ class Verdict:
     variant: str = ""
     score: float | None = None  # of a design question
     details: dict[str, bool] = field(default_factory=dict)  # by case: right or not
+    answer: str = ""  # to a question in words, for the person who marks it
 
 
 def as_reference_sees(arguments: Arguments) -> Arguments:

@@ -4,7 +4,7 @@ come back.
 Inside there is a read-only system, the interpreter and its packages, `course_lib` and the data.
 There is no network, no home, no other submission, no key and no file that outlives the run. The
 kernel limits memory, processes, file sizes and processor time of each process; from outside, `run`
-watches the clock, the memory of all processes together and the bytes that come back, and ends
+watches the time, the memory of all processes together and the bytes that come back, and ends
 everything at once.
 
 What it does not promise: it is as strong as the Linux kernel. Against an attacker with a kernel
@@ -44,6 +44,7 @@ SYSTEM_LINKS = (
 SYSTEM_FILES = ("/etc/fonts", "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
 FIRST_USER = 1_000_000_000  # user numbers from here on belong to nobody on this machine
 TICK = 0.1  # seconds between two looks at the clock and at the memory
+PATIENCE = 6  # times its seconds that a submission may take on a machine that leaves it no processor
 
 
 class NoWall(RuntimeError):
@@ -54,7 +55,7 @@ class NoWall(RuntimeError):
 class Limits:
     """What one submission may use. The defaults let a right answer finish with room to spare."""
 
-    seconds: int = 300  # for all of it, by the clock, and for each process by the processor
+    seconds: int = 300  # for all of it, without the time that it waits for a processor
     cell_seconds: float = 20.0  # of processor time for each cell of the notebook
     call_seconds: float = 10.0  # of processor time for each call of an answer
     memory: int = 3 * 2**30  # bytes of all processes together; importing torch takes half a gigabyte
@@ -287,7 +288,7 @@ def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str,
     """Read what comes back until the process ends or a limit is passed; returns which it was, and
     the bytes.
     """
-    received, deadline = bytearray(), time.monotonic() + limits.seconds
+    received, started = bytearray(), time.monotonic()
     os.set_blocking(reading, False)
     with selectors.DefaultSelector() as selector:
         selector.register(reading, selectors.EVENT_READ)
@@ -301,7 +302,7 @@ def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str,
                 return ended_by_itself(process), bytes(received)
             if len(received) > limits.answer_bytes:
                 return "too much output", bytes(received)
-            if time.monotonic() > deadline:
+            if is_over(process, time.monotonic() - started, limits):
                 return "out of time", bytes(received)
             if takes_more_than(process, limits.memory):
                 return "out of memory", bytes(received)
@@ -315,6 +316,48 @@ def ended_by_itself(process: subprocess.Popen) -> str:
         return "finished" if process.wait(1.0) == 0 else "ended early"
     except subprocess.TimeoutExpired:
         return "ended early"
+
+
+def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
+    """Whether a submission has had its time, when so many seconds have passed by the clock.
+
+    On a busy machine it may spend minutes waiting for a processor, which must not cost its author
+    points. Sleeping is not waiting, and what all processes compute together counts as well.
+    """
+    if passed <= limits.seconds:
+        return False
+    if passed > PATIENCE * limits.seconds:
+        return True
+    computed, waited = times_of(process)
+    return computed > limits.seconds or passed - waited > limits.seconds
+
+
+def times_of(process: subprocess.Popen) -> tuple[float, float]:
+    """Seconds for which all processes of the sandbox computed, and for which one of them at most
+    waited for a processor.
+    """
+    computed, waited = 0.0, 0.0
+    try:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            try:
+                computed += sum(child.cpu_times()[:4])  # its own, and that of its children that ended
+                waited = max(waited, waiting_time(child.pid))
+            except psutil.Error:  # it ended between two looks
+                continue
+    except psutil.Error:
+        pass
+    return computed, waited
+
+
+def waiting_time(pid: int) -> float:
+    """Seconds for which a process could have run and no processor was free; 0 where the system does
+    not count them.
+    """
+    try:
+        nanoseconds = Path(f"/proc/{pid}/schedstat").read_text().split()[1]
+    except (OSError, IndexError):
+        return 0.0
+    return int(nanoseconds) / 1e9
 
 
 def takes_more_than(process: subprocess.Popen, limit: int) -> bool:

@@ -21,7 +21,13 @@ MAX_DESIGN = 32 * 2**20
 MAX_ZIP = 2 * 2**30
 MAX_CELLS = 1_000
 MAX_CODE = 2 * 2**20  # characters of code in all cells
-NOTEBOOK, DESIGN = ".ipynb", "design.safetensors"
+MAX_WORDS = 10_000  # characters of an answer in words
+NOTEBOOK, DESIGN, ZIP = ".ipynb", "design.safetensors", ".zip"
+# ada_design.safetensors; Canvas makes design-1.safetensors of a file that is handed in again, a browser
+# makes design (1).safetensors of one that is downloaded again
+A_DESIGN = re.compile(r"(?:(?P<student>.*)_)?design(?:-\d+| ?\(\d+\))?\.safetensors")
+# what JupyterLab and macOS add by themselves; a copy in there is not handed in
+ADDED = (".ipynb_checkpoints", "__MACOSX")
 # lastfirst_LATE_12345_67890_name.ipynb
 CANVAS = re.compile(r"(?P<student>[^_/]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<name>[^/]+)")
 # Full Name_12345_assignsubmission_file_/name.ipynb
@@ -65,7 +71,7 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
     """
     if not place.exists():
         raise NoSubmissions(f"{place} does not exist; name the folder or the zip that holds the submissions.")
-    files = zip_files(place) if place.is_file() else folder_files(place, assignment)
+    files = zip_files(place) if place.is_file() else folder_files(place)
     found: dict[str, dict[str, bytes | str]] = {}
     for path, content, trouble in files:
         student, kind = whose(path, assignment)
@@ -74,16 +80,33 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
         mine = found.setdefault(student, {})
         if trouble:
             mine["trouble"] = trouble
-        elif kind in mine:
-            mine["trouble"] = "Two notebooks were handed in: keep one of them."
+        elif mine.get(kind, content) != content:
+            mine["trouble"] = f"Two {kind}s were handed in: keep one of them."
         else:
             mine[kind] = content
+    give_design_to_its_notebook(found, place)
     submissions = [one_submission(student, found[student]) for student in sorted(found)]
     if not submissions:
         raise NoSubmissions(
             f"{place} holds no notebook for {assignment}; see docs/homework.md for the layouts."
         )
     return submissions
+
+
+def give_design_to_its_notebook(found: dict[str, dict[str, bytes | str]], place: Path) -> None:
+    """A design that lies in no folder belongs to the only notebook, as on Gradescope. Raises
+    NoSubmissions if there are several.
+    """
+    loose = found.pop("", None)
+    if loose is None:
+        return
+    if len(found) > 1:
+        raise NoSubmissions(
+            f"{place} holds {DESIGN} beside several notebooks: "
+            f"rename it to STUDENT_{DESIGN}, like STUDENT.ipynb, or remove it."
+        )
+    for mine in found.values():
+        mine.update(loose)
 
 
 def one_submission(student: str, mine: dict) -> Submission:
@@ -95,43 +118,61 @@ def one_submission(student: str, mine: dict) -> Submission:
 
 def whose(path: str, assignment: str) -> tuple[str | None, str]:
     """The student whose file this is, and whether it is a notebook or a design; None for other
-    files.
+    files. A design that lies in no folder and names nobody has the student "".
     """
-    name = PurePosixPath(path).name
-    if name.endswith(NOTEBOOK):
-        kind = "notebook"
-    elif name.endswith(DESIGN):
-        kind = "design"
-    else:
-        return None, ""
     parts = PurePosixPath(path).parts
+    name = PurePosixPath(path).name
+    design = A_DESIGN.fullmatch(name)
+    if not is_handed_in(path) or not (design or name.endswith(NOTEBOOK)):
+        return None, ""
+    kind = "design" if design else "notebook"
     moodle = MOODLE.search(path)
     if moodle:
         return f"{moodle['student']} {moodle['id']}", kind
     if len(parts) >= 3 and parts[-2] == assignment:  # nbgrader's STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb
         return parts[-3], kind
-    canvas = CANVAS.fullmatch(name)
-    if canvas:
-        return f"{canvas['student']} {canvas['id']}", kind
+    for part in reversed(parts[-2:]):  # a zip that a student handed in counts as a folder of its name
+        canvas = CANVAS.fullmatch(part)
+        if canvas:
+            return f"{canvas['student']} {canvas['id']}", kind
     if len(parts) >= 2:
         return parts[-2], kind
-    return name.removesuffix(NOTEBOOK).removesuffix(f"_{DESIGN}"), kind
+    return (design["student"] or "") if design else name.removesuffix(NOTEBOOK), kind
 
 
-def folder_files(folder: Path, assignment: str) -> Iterator[tuple[str, bytes, str]]:
-    """Each notebook or design below a folder: its path in it, its bytes, or why they were not read."""
+def is_handed_in(path: str) -> bool:
+    """Whether a file may be part of a submission: not one that a program has added by itself."""
+    parts = PurePosixPath(path).parts
+    return not any(part in ADDED or part.startswith("._") for part in parts)
+
+
+def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
+    """Each notebook or design below a folder, also in students' zips: its path in it, its bytes, or
+    why they were not read.
+    """
     for where, folders, names in os.walk(folder, followlinks=False):
-        folders[:] = sorted(name for name in folders if name != ".ipynb_checkpoints")
+        folders[:] = sorted(name for name in folders if name not in ADDED)
         for name in sorted(names):
             path = Path(where) / name
-            if name.endswith((NOTEBOOK, DESIGN)):
-                inside = path.relative_to(folder).as_posix()
+            inside = path.relative_to(folder).as_posix()
+            if name.endswith((NOTEBOOK, ".safetensors")):
                 yield inside, *read_file(path)
+            elif name.endswith(ZIP):
+                yield from zip_in_folder(path, inside)
+
+
+def zip_in_folder(path: Path, inside: str) -> Iterator[tuple[str, bytes, str]]:
+    """The files of a zip that a student handed in, found in a folder."""
+    content, trouble = read_file(path)
+    if trouble:
+        yield f"{inside.removesuffix(ZIP)}/unread{NOTEBOOK}", b"", trouble
+    else:
+        yield from inner_entries(content, inside)
 
 
 def read_file(path: Path) -> tuple[bytes, str]:
     """The bytes of an ordinary file, or why they were not read."""
-    limit = MAX_DESIGN if path.name.endswith(DESIGN) else MAX_NOTEBOOK
+    limit = limit_of(path.name)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -145,6 +186,13 @@ def read_file(path: Path) -> tuple[bytes, str]:
         return file.read(limit), ""
 
 
+def limit_of(name: str) -> int:
+    """How many bytes a file of this name may have. A student's zip may hold a notebook and a design."""
+    if name.endswith(NOTEBOOK):
+        return MAX_NOTEBOOK
+    return MAX_NOTEBOOK + MAX_DESIGN if name.endswith(ZIP) else MAX_DESIGN
+
+
 def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
     """The same for the entries of a zip, and of the zips in it that Canvas or Moodle put there."""
     if path.stat().st_size > MAX_ZIP:
@@ -153,17 +201,35 @@ def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            yield from entries(archive, "")
+            top = folder_around(archive, path.stem)
+            for name, content, trouble in entries(archive, ""):
+                yield name.removeprefix(top), content, trouble
     except zipfile.BadZipFile:
-        raise NoSubmissions(f"{path.name} is not a zip, or it is damaged.") from None
+        raise NoSubmissions(
+            f"{path.name} is not a zip, or it is damaged: "
+            "name the folder or the zip that holds the submissions."
+        ) from None
+
+
+def folder_around(archive: zipfile.ZipFile, stem: str) -> str:
+    """The folder that became a zip of the same name, when it holds a whole class; "" otherwise.
+
+    Without it `submissions/ada.ipynb` and `submissions/bob.ipynb` would be two notebooks of a student
+    called submissions. A single notebook in such a folder belongs to the student of the folder's name.
+    """
+    names = [name for name in archive.namelist() if is_handed_in(name)]
+    top = f"{stem}/"
+    inside = [name.removeprefix(top) for name in names]
+    direct = [name for name in inside if "/" not in name and name.endswith(NOTEBOOK)]
+    return top if len(direct) > 1 and all(name.startswith(top) for name in names) else ""
 
 
 def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, str]]:
     """The files of a zip: path, bytes, and a sentence for one that is not read."""
     for entry in archive.infolist():
         name = entry.filename.replace("\\", "/")
-        inner = name.endswith(".zip") and not above
-        if entry.is_dir() or not (name.endswith((NOTEBOOK, DESIGN)) or inner):
+        inner = name.endswith(ZIP) and not above
+        if entry.is_dir() or not (name.endswith((NOTEBOOK, ".safetensors")) or inner):
             continue
         parts = PurePosixPath(name).parts
         link = stat.S_ISLNK(entry.external_attr >> 16)
@@ -174,7 +240,7 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
                 ("The zip holds a file whose name leads out of it, so it was not read."),
             )
             continue
-        limit = MAX_DESIGN if name.endswith(DESIGN) else MAX_NOTEBOOK
+        limit = limit_of(name)
         if entry.file_size > limit:
             yield above + name, b"", f"{parts[-1]} is larger than {limit // 2**20} MB, so it was not read."
             continue
@@ -193,11 +259,13 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
 
 
 def inner_entries(content: bytes, name: str) -> Iterator[tuple[str, bytes, str]]:
-    """The files of a zip inside the zip, whose name is the student."""
-    student = name.removesuffix(".zip")
+    """The files of a zip that a student handed in, as if they lay in a folder of the zip's name."""
+    student = name.removesuffix(ZIP)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            yield from entries(archive, f"{student}/")
+            for inside, found, trouble in entries(archive, f"{student}/"):
+                if is_handed_in(inside):
+                    yield f"{student}/{PurePosixPath(inside).name}", found, trouble
     except zipfile.BadZipFile:
         yield f"{student}/damaged{NOTEBOOK}", b"", f"{PurePosixPath(name).name} is damaged."
 
@@ -243,3 +311,14 @@ def notes_about(document: dict) -> list[str]:
     ids = [cell.get("metadata", {}).get("nbgrader", {}).get("grade_id") for cell in document["cells"]]
     twice = {str(one)[:60] for one in ids if one and ids.count(one) > 1}
     return [f"The cell {one!r} stands in the notebook more than once." for one in sorted(twice)]
+
+
+def words_of(notebook: bytes, question: str) -> str:
+    """The answer in words to a question: the text of the cells that carry its name; "" if there are none."""
+    cells = json.loads(notebook)["cells"]
+    texts = [
+        "".join(cell["source"])
+        for cell in cells
+        if cell.get("metadata", {}).get("nbgrader", {}).get("grade_id") == question
+    ]
+    return "\n\n".join(texts)[:MAX_WORDS]

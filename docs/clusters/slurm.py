@@ -5,6 +5,7 @@
 Before the first time: pip install dask-jobqueue. Put your cluster's own account and partition below.
 """
 
+import shutil
 import subprocess
 import sys
 
@@ -36,6 +37,9 @@ def make_cluster() -> SLURMCluster:
 
 
 def main() -> int:
+    if shutil.which("sbatch") is None:
+        print("There is no sbatch here: run this on a machine from which you submit jobs.", file=sys.stderr)
+        return 2
     with make_cluster() as cluster:
         cluster.scale(jobs=JOBS)
         grade = [sys.executable, "-m", "course_lib.grading", "grade", *sys.argv[1:]]
