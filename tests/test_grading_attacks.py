@@ -286,7 +286,7 @@ def test_another_secret_asks_for_other_numbers():
         (39.0, 0.0, 0.0, False),
         (41.0, 1.0, 0.0, True),  # asleep
         (41.0, 2.0, 38.0, False),  # no processor was free
-        (100.0, 39.0, 60.0, True),
+        (100.0, 39.0, 59.0, True),
         (100.0, 41.0, 99.0, True),  # many processes that wait for each other
         (241.0, 2.0, 238.0, True),  # six times as long, whatever the machine does
     ],
