@@ -101,7 +101,8 @@ def test_codes_stand_below_their_prior():
 def test_the_chapter_s_vae_is_the_package_s():
     """The class that the student writes gives the package's loss for the same weights and the same noise."""
     text = SOURCE.read_text(encoding="utf-8")
-    definitions = re.findall(r"^# %%\n((?:variance|def reparameterize).*?)(?=^# %%)", text, re.M | re.S)
+    cell = r"^# %%(?! \[markdown\])[^\n]*\n((?:variance|def reparameterize).*?)(?=^# %%)"
+    definitions = re.findall(cell, text, re.M | re.S)
     chapter = {"torch": torch, "nn": nn, "mlp": mlp}
     for definition in definitions:
         exec(definition, chapter)
