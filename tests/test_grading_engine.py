@@ -125,7 +125,7 @@ def test_a_class_is_graded_reported_and_given_feedback(class_folder, tmp_path, c
     assert main(["feedback", *more]) == 0
     assert len(list((out / "tiny" / "feedback").glob("*.html"))) == 4
     assert "exp overflows" not in (out / "tiny" / "class.html").read_text(encoding="utf-8")
-    for private in ("secret", "tiny"):  # nobody else may read the secret, the results or the feedback
+    for private in ("secret", "release", "tiny"):  # nobody else may read keys, results or feedback
         assert (out / private).stat().st_mode & 0o077 == 0
 
 

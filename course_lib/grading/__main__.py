@@ -144,8 +144,9 @@ def run_release(asked: argparse.Namespace) -> None:
     assignment = Assignment.read(asked.assignment, asked.homework)
     students = read_students(asked)
     draw_secret(asked.secret or asked.out / "secret")
-    release(assignment, asked.out / "release", read_secret(asked), students)
     place = asked.out / "release"
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)  # nobody else may read model answers
+    release(assignment, place, read_secret(asked), students)
     if asked.per_student:
         print(f"Give each student the folder of their name in {place / 'students'}.")
     else:
@@ -431,18 +432,17 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
             raise Refused(
                 f"no scheduler answers at {asked.scheduler}: is it running, and is the address right?"
             ) from None
-        with client:
-            if not client.scheduler_info()["workers"]:
-                print(f"The scheduler at {asked.scheduler} has no workers yet; grading waits for the first.")
-            yield client
-        return
-    workers = asked.workers or os.cpu_count() or 1
-    local = start_local(LocalCluster, workers)
-    client = Client(local)
+        if not client.scheduler_info()["workers"]:
+            print(f"The scheduler at {asked.scheduler} has no workers yet; grading waits for the first.")
+        parts = [client]
+    else:
+        local = start_local(LocalCluster, asked.workers or os.cpu_count() or 1)
+        client = Client(local)
+        parts = [client, local]
     try:
         yield client
     finally:
-        close(client, local)
+        close(*parts)
 
 
 def close(*parts: Any) -> None:
