@@ -33,6 +33,7 @@ def test_slurm_is_refused_in_one_sentence_where_there_is_none(slurm, monkeypatch
     assert capsys.readouterr().err.startswith("There is no sbatch here")
 
 
+@pytest.mark.filterwarnings("ignore:Port .* is already in use")  # another test's cluster; any port does
 def test_slurm_gets_a_job_with_a_wall_and_memory_for_every_submission(slurm):
     assert slurm.ALLOWED_DEATHS == ALLOWED_DEATHS
     with slurm.make_cluster() as cluster:

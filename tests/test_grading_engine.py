@@ -456,6 +456,7 @@ def test_a_command_does_not_load_what_it_does_not_use():
     assert done.stdout.strip() == "set()", done.stderr
 
 
+@pytest.mark.filterwarnings("ignore:Port .* is already in use")  # another test's cluster; any port does
 def test_a_scheduler_without_workers_is_said_to_keep_one_waiting(capsys):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as local:
