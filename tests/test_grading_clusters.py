@@ -33,10 +33,20 @@ def test_slurm_is_refused_in_one_sentence_where_there_is_none(slurm, monkeypatch
     assert capsys.readouterr().err.startswith("There is no sbatch here")
 
 
+def started(make):
+    """A cluster; one that fails to start costs another try, as in `grade`, since other tests start some too."""
+    for _ in range(2):
+        try:
+            return make()
+        except RuntimeError:
+            continue
+    return make()
+
+
 @pytest.mark.filterwarnings("ignore:Port .* is already in use")  # another test's cluster; any port does
 def test_slurm_gets_a_job_with_a_wall_and_memory_for_every_submission(slurm):
     assert slurm.ALLOWED_DEATHS == ALLOWED_DEATHS
-    with slurm.make_cluster() as cluster:
+    with started(slurm.make_cluster) as cluster:
         script = cluster.job_script()
         assert cluster.scheduler_address.startswith("tcp://")
     assert "#SBATCH --cpus-per-task=8" in script

@@ -1,6 +1,7 @@
 """Grading many: resumable, idempotent, equal to an undisturbed serial run, and readable for other houses."""
 
 import csv
+import functools
 import io
 import json
 import logging
@@ -459,7 +460,8 @@ def test_a_command_does_not_load_what_it_does_not_use():
 @pytest.mark.filterwarnings("ignore:Port .* is already in use")  # another test's cluster; any port does
 def test_a_scheduler_without_workers_is_said_to_keep_one_waiting(capsys):
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as local:
+    in_this_process = functools.partial(distributed.LocalCluster, processes=False)
+    with commands.start_local(in_this_process, 0) as local:
         asked = Namespace(scheduler=local.scheduler_address, workers=None)
         entered = commands.cluster(asked)
         entered.__enter__()
