@@ -34,7 +34,7 @@ def test_slurm_is_refused_in_one_sentence_where_there_is_none(slurm, monkeypatch
 
 
 def started(make):
-    """A cluster; one that fails to start costs another try, as in `grade`, since other tests start some too."""
+    """A cluster. One that fails to start costs another try, as in `grade`: other tests start some too."""
     for _ in range(2):
         try:
             return make()
