@@ -111,13 +111,13 @@ class Tutorial:
             ones, zeros = torch.ones(len(x)), torch.zeros(len(x))
             self.of_d.zero_grad()
             fake = self.gan.images(self.gan.noise(len(x)))
-            loss = self.criterion(self.gan.score(x), ones) + self.criterion(
-                self.gan.score(fake.detach()), zeros
+            loss = self.criterion(self.gan.logit(x), ones) + self.criterion(
+                self.gan.logit(fake.detach()), zeros
             )
             loss.backward()
             self.of_d.step()
             self.of_g.zero_grad()
-            loss = self.criterion(self.gan.score(fake), ones)
+            loss = self.criterion(self.gan.logit(fake), ones)
             loss.backward()
             self.of_g.step()
 

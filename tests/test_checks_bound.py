@@ -561,7 +561,7 @@ WRONG_WEIGHTS = [
     ("sum over images", lambda w: importance_weighted_bound(w).sum(), "summed over the images too"),
     ("all in one", lambda w: w.flatten().logsumexp(0) - math.log(w.numel()), "in one mean"),
     ("weighted mean", lambda w: (w.softmax(0) * w).sum(0), "weighted mean of the logs"),
-    ("log_softmax", lambda w: w.log_softmax(0), "normalised weights' logarithms"),
+    ("log_softmax", lambda w: w.log_softmax(0), "normalized weights' logarithms"),
     ("squared", lambda w: (2 * w).logsumexp(0) - math.log(len(w)), "squared"),
     ("bits", lambda w: importance_weighted_bound(w) / math.log(2), "these are bits"),
     ("log2 k", lambda w: w.logsumexp(0) - math.log2(len(w)), "log k is in bits"),

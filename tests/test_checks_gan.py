@@ -21,96 +21,96 @@ LN10 = math.log(10)
 # ---------------------------------------------------------------- R1
 
 
-def slopes(score, x, of=torch.sum, create_graph=True):
+def slopes(logit, x, of=torch.sum, create_graph=True):
     x = x.clone().requires_grad_()
-    return torch.autograd.grad(of(score(x)), x, create_graph=create_graph)[0]
+    return torch.autograd.grad(of(logit(x)), x, create_graph=create_graph)[0]
 
 
-def r1_penalty(score, x):
+def r1_penalty(logit, x):
     """Reference solution."""
-    return slopes(score, x).square().sum(1).mean() / 2
+    return slopes(logit, x).square().sum(1).mean() / 2
 
 
 def of_slopes(penalty, of=torch.sum):
     """A penalty of the slopes (N, D)."""
-    return lambda score, x: penalty(slopes(score, x, of))
+    return lambda logit, x: penalty(slopes(logit, x, of))
 
 
-def as_taught(score, x):
+def as_taught(logit, x):
     x.requires_grad_(True)
-    (slope,) = torch.autograd.grad(score(x).sum(), x, create_graph=True)
+    (slope,) = torch.autograd.grad(logit(x).sum(), x, create_graph=True)
     return 0.5 * (slope**2).sum(dim=1).mean()
 
 
-def with_grad_outputs(score, x):
+def with_grad_outputs(logit, x):
     x = x.detach().requires_grad_()
-    values = score(x)
+    values = logit(x)
     slope = torch.autograd.grad(values, x, grad_outputs=torch.ones_like(values), create_graph=True)[0]
     return slope.pow(2).flatten(1).sum(1).mean() * 0.5
 
 
-def image_by_image(score, x):
+def image_by_image(logit, x):
     total = 0.0
     for i in range(len(x)):
         one = x[i : i + 1].clone().requires_grad_()
-        (slope,) = torch.autograd.grad(score(one).sum(), one, create_graph=True)
+        (slope,) = torch.autograd.grad(logit(one).sum(), one, create_graph=True)
         total = total + slope.square().sum()
     return total / len(x) / 2
 
 
-def row_by_row(score, x):
+def row_by_row(logit, x):
     penalties = []
     for row in x:
         row = row.clone().requires_grad_()
-        (slope,) = torch.autograd.grad(score(row[None])[0], row, create_graph=True)
+        (slope,) = torch.autograd.grad(logit(row[None])[0], row, create_graph=True)
         penalties.append(slope @ slope / 2)
     return torch.stack(penalties).mean()
 
 
-def in_chunks(score, x):
-    parts = [slopes(score, part).square().sum() for part in x.split(3)]
+def in_chunks(logit, x):
+    parts = [slopes(logit, part).square().sum() for part in x.split(3)]
     return torch.stack(parts).sum() / (2 * len(x))
 
 
-def mapped_gradient(score, x):
-    slope = torch.func.vmap(torch.func.grad(lambda image: score(image[None])[0]))(x)
+def mapped_gradient(logit, x):
+    slope = torch.func.vmap(torch.func.grad(lambda image: logit(image[None])[0]))(x)
     return slope.square().sum(1).mean() / 2
 
 
-def gradient_of_the_sum(score, x):
-    slope = torch.func.grad(lambda images: score(images).sum())(x)
+def gradient_of_the_sum(logit, x):
+    slope = torch.func.grad(lambda images: logit(images).sum())(x)
     return slope.square().sum(1).mean() / 2
 
 
-def by_vjp(score, x):
-    values, pull = torch.func.vjp(score, x)
+def by_vjp(logit, x):
+    values, pull = torch.func.vjp(logit, x)
     (slope,) = pull(torch.ones_like(values))
     return slope.square().sum(1).mean() / 2
 
 
-def by_jacrev(score, x):
-    rows = torch.func.vmap(torch.func.jacrev(lambda image: score(image[None])[0]))(x)
+def by_jacrev(logit, x):
+    rows = torch.func.vmap(torch.func.jacrev(lambda image: logit(image[None])[0]))(x)
     return torch.einsum("nd,nd->n", rows, rows).mean() / 2
 
 
-def whole_jacobian(score, x):
-    jacobian = torch.autograd.functional.jacobian(score, x, create_graph=True)  # (N, N, D)
+def whole_jacobian(logit, x):
+    jacobian = torch.autograd.functional.jacobian(logit, x, create_graph=True)  # (N, N, D)
     return jacobian.sum(0).square().sum(1).mean() / 2
 
 
-def along_each_axis(score, x):
+def along_each_axis(logit, x):
     total = 0.0
     for axis in torch.eye(x.shape[1]):
-        _, slope = torch.func.jvp(score, (x,), (axis.expand_as(x),))  # (N,)
+        _, slope = torch.func.jvp(logit, (x,), (axis.expand_as(x),))  # (N,)
         total = total + slope.square().mean()
     return total / 2
 
 
-def under_no_grad(score, x):
+def under_no_grad(logit, x):
     with torch.no_grad():
         count = len(x)
     with torch.enable_grad():
-        return slopes(score, x).square().sum() / count / 2
+        return slopes(logit, x).square().sum() / count / 2
 
 
 RIGHT_R1 = {
@@ -123,7 +123,7 @@ RIGHT_R1 = {
     "vector_norm": of_slopes(lambda g: (torch.linalg.vector_norm(g, dim=1) ** 2).mean() / 2),
     "batched product": of_slopes(lambda g: torch.bmm(g[:, None], g[:, :, None]).mean() / 2),
     "mean squared error": of_slopes(lambda g: F.mse_loss(g, torch.zeros_like(g)) * g.shape[1] / 2),
-    "float64": lambda score, x: r1_penalty(score, x.double()),
+    "float64": lambda logit, x: r1_penalty(logit, x.double()),
     "in place on a clone": of_slopes(lambda g: g.clone().square_().sum(1).mean() / 2),
     "image by image": image_by_image,
     "row by row": row_by_row,
@@ -138,56 +138,56 @@ RIGHT_R1 = {
 }
 
 
-def with_backward(score, x):
+def with_backward(logit, x):
     x = x.clone().requires_grad_()
-    score(x).sum().backward(create_graph=True)
+    logit(x).sum().backward(create_graph=True)
     return x.grad.square().sum(1).mean() / 2
 
 
-def interpolated(score, x):
-    return r1_penalty(score, x * torch.rand(len(x), 1))
+def interpolated(logit, x):
+    return r1_penalty(logit, x * torch.rand(len(x), 1))
 
 
-def noisy(score, x):
-    return r1_penalty(score, x + 0.1 * torch.randn_like(x))
+def noisy(logit, x):
+    return r1_penalty(logit, x + 0.1 * torch.randn_like(x))
 
 
-def one_factor_detached(score, x):
-    g = slopes(score, x)
+def one_factor_detached(logit, x):
+    g = slopes(logit, x)
     return (g * g.detach()).sum(1).mean() / 2
 
 
-def one_image_detached(score, x):
-    g = slopes(score, x)
+def one_image_detached(logit, x):
+    g = slopes(logit, x)
     return (g[0].detach().square().sum() + g[1:].square().sum()) / len(g) / 2
 
 
-def freezes(score, x):
-    loss = r1_penalty(score, x)
-    score.weight.requires_grad_(False)
+def freezes(logit, x):
+    loss = r1_penalty(logit, x)
+    logit.weight.requires_grad_(False)
     return loss
 
 
-def for_four(score, x):
+def for_four(logit, x):
     x = x.clone().requires_grad_()
-    (g,) = torch.autograd.grad(score(x), x, torch.ones(4), create_graph=True)
+    (g,) = torch.autograd.grad(logit(x), x, torch.ones(4), create_graph=True)
     return g.square().sum(1).mean() / 2
 
 
-def three_pixels(score, x):
-    g = slopes(score, x)
+def three_pixels(logit, x):
+    g = slopes(logit, x)
     return (g[:, 0] ** 2 + g[:, 1] ** 2 + g[:, 2] ** 2).mean() / 2
 
 
-def range_four(score, x):
-    g = slopes(score, x)
+def range_four(logit, x):
+    g = slopes(logit, x)
     return sum(g[i].square().sum() for i in range(4)) / 8
 
 
-def finite_differences(score, x):
+def finite_differences(logit, x):
     h, total = 1.0, 0.0
     for axis in torch.eye(x.shape[1]):
-        total = total + ((score(x + h * axis) - score(x)) / h).square().mean()
+        total = total + ((logit(x + h * axis) - logit(x)) / h).square().mean()
     return total / 2
 
 
@@ -221,11 +221,11 @@ WRONG_R1 = {
     ),
     "the largest": ("the largest slope", of_slopes(lambda g: g.square().sum(1).max() / 2)),
     "gradient of the mean": (
-        "gradient of the mean score, N",
+        "gradient of the mean logit, N",
         of_slopes(lambda g: g.square().sum(1).mean() / 2, torch.mean),
     ),
     "gradient of the mean, summed": (
-        "mean score, and summed",
+        "mean logit, and summed",
         of_slopes(lambda g: g.square().sum() / 2, torch.mean),
     ),
     "slope of 1": ("a slope other than 1", of_slopes(lambda g: (g.norm(dim=1) - 1).square().mean())),
@@ -233,20 +233,20 @@ WRONG_R1 = {
         "The factor ½ is right",
         of_slopes(lambda g: (g.norm(dim=1) - 1).square().mean() / 2),
     ),
-    "the score squared": ("the score itself is penalized", lambda score, x: score(x).square().mean() / 2),
-    "the mean score": ("the mean score comes back", lambda score, x: score(x).mean()),
-    "half the mean score": ("half the mean score", lambda score, x: score(x).mean() / 2),
+    "the logit squared": ("the logit itself is penalized", lambda logit, x: logit(x).square().mean() / 2),
+    "the mean logit": ("the mean logit comes back", lambda logit, x: logit(x).mean()),
+    "half the mean logit": ("half the mean logit", lambda logit, x: logit(x).mean() / 2),
     "slope of the sigmoid": (
         "the slope of D's probability",
-        lambda score, x: r1_penalty(lambda images: score(images).sigmoid(), x),
+        lambda logit, x: r1_penalty(lambda images: logit(images).sigmoid(), x),
     ),
     "slope of log D": (
         "the slope of log D",
-        lambda score, x: r1_penalty(lambda images: F.logsigmoid(score(images)), x),
+        lambda logit, x: r1_penalty(lambda images: F.logsigmoid(logit(images)), x),
     ),
     "slope of the loss": (
         "the slope of D's loss",
-        of_slopes(lambda g: g.square().sum(1).mean() / 2, lambda scores: F.softplus(-scores).mean()),
+        of_slopes(lambda g: g.square().sum(1).mean() / 2, lambda logits: F.softplus(-logits).mean()),
     ),
     "the slopes": ("the gradient itself comes back", of_slopes(lambda g: g)),
     "one value an image": ("one value per image", of_slopes(lambda g: g.square().sum(1) / 2)),
@@ -261,21 +261,21 @@ WRONG_R1 = {
     "finite differences": ("a wrong value", finite_differences),
     "no create_graph": (
         "D cannot learn from it",
-        lambda score, x: slopes(score, x, create_graph=False).square().sum(1).mean() / 2,
+        lambda logit, x: slopes(logit, x, create_graph=False).square().sum(1).mean() / 2,
     ),
     "retain_graph": (
         "create_graph=True",
-        lambda score, x: (
-            torch.autograd.grad(score(x.requires_grad_()).sum(), x, retain_graph=True)[0]
+        lambda logit, x: (
+            torch.autograd.grad(logit(x.requires_grad_()).sum(), x, retain_graph=True)[0]
             .square()
             .sum(1)
             .mean()
             / 2
         ),
     ),
-    "detached": ("D cannot learn from it", lambda score, x: r1_penalty(score, x).detach()),
-    "made anew": ("D cannot learn from it", lambda score, x: torch.tensor(float(r1_penalty(score, x)))),
-    "item": ("`.item()` and `float()` cut the gradient", lambda score, x: r1_penalty(score, x).item()),
+    "detached": ("D cannot learn from it", lambda logit, x: r1_penalty(logit, x).detach()),
+    "made anew": ("D cannot learn from it", lambda logit, x: torch.tensor(float(r1_penalty(logit, x)))),
+    "item": ("`.item()` and `float()` cut the gradient", lambda logit, x: r1_penalty(logit, x).item()),
     "one factor detached": ("another gradient", one_factor_detached),
     "one image detached": ("another gradient", one_image_detached),
     "D frozen": ("D's weights are left frozen", freezes),
@@ -292,14 +292,14 @@ WRONG_R1 = {
     "three pixels": ("is a size written into your code", three_pixels),
     "range of four": ("is a size written into your code", range_four),
     "divided by four": ("is a size written into your code", of_slopes(lambda g: g.square().sum() / 8)),
-    "scores of one pixel": ("`score` wants images", lambda score, x: score(x[:, :1])),
+    "logits of one pixel": ("`logit` wants images", lambda logit, x: logit(x[:, :1])),
     "no gradient wanted": (
         "does not require grad",
-        lambda score, x: torch.autograd.grad(score(x).sum(), x, create_graph=True)[0].norm(),
+        lambda logit, x: torch.autograd.grad(logit(x).sum(), x, create_graph=True)[0].norm(),
     ),
-    "no sum": ("grad can be implicitly created only for scalar", of_slopes(torch.sum, lambda scores: scores)),
-    "a tuple": ("a tuple, but", lambda score, x: (r1_penalty(score, x),)),
-    "no return": ("returns None", lambda score, x: None),
+    "no sum": ("grad can be implicitly created only for scalar", of_slopes(torch.sum, lambda logits: logits)),
+    "a tuple": ("a tuple, but", lambda logit, x: (r1_penalty(logit, x),)),
+    "no return": ("returns None", lambda logit, x: None),
 }
 
 

@@ -143,14 +143,14 @@ def shifted(by):
 
 
 WRONG_RESP = [
-    ("joint", joint, "not normalised"),
+    ("joint", joint, "not normalized"),
     ("log joint", log_joint, "this is log P(x, k)"),
-    ("axis 0", lambda *given: log_joint(*given).softmax(0), "normalised over the points"),
-    ("axis 0 by hand", lambda *given: joint(*given) / joint(*given).sum(0), "normalised over the points"),
+    ("axis 0", lambda *given: log_joint(*given).softmax(0), "normalized over the points"),
+    ("axis 0 by hand", lambda *given: joint(*given) / joint(*given).sum(0), "normalized over the points"),
     ("over all", lambda *given: joint(*given) / joint(*given).sum(), "over all points and components"),
     ("no weights", lambda x, w, m, s: rows(densities(x, m, s)), "weights are forgotten"),
     ("weights twice", lambda x, w, m, s: (w.log() + log_joint(x, w, m, s)).softmax(1), "weights count twice"),
-    ("weights after", lambda x, w, m, s: w * rows(densities(x, m, s)), "after normalising"),
+    ("weights after", lambda x, w, m, s: w * rows(densities(x, m, s)), "after normalizing"),
     ("divided by weights", lambda x, w, m, s: rows(densities(x, m, s) / w), "divided by the weights"),
     ("std as variance", lambda x, w, m, s: responsibilities(x, w, m, s.sqrt()), "read as a variance"),
     ("Normal of the variance", lambda x, w, m, s: responsibilities(x, w, m, s**2), "std is squared where"),
@@ -324,7 +324,7 @@ def with_vmap(x, resp):
     return torch.vmap(one, in_dims=1)(resp)
 
 
-def normalised_first(x, resp):
+def normalized_first(x, resp):
     share = resp / resp.sum(0, keepdim=True)  # (N, K), columns sum to 1
     means = share.T @ x
     d = x.unsqueeze(1) - means.unsqueeze(0)
@@ -362,11 +362,11 @@ RIGHT_M_STEP = {
     "torch.cov": with_torch_cov,
     "roots of resp": with_roots,
     "vmap": with_vmap,
-    "normalised first": normalised_first,
+    "normalized first": normalized_first,
     "moments in float64": moments,
     "chunks": in_chunks,
     "no_grad": torch.no_grad()(m_step),
-    "symmetrised": lambda x, resp: (*m_step(x, resp)[:2], (m_step(x, resp)[2] + m_step(x, resp)[2].mT) / 2),
+    "symmetrized": lambda x, resp: (*m_step(x, resp)[:2], (m_step(x, resp)[2] + m_step(x, resp)[2].mT) / 2),
     "weights of all resp": lambda x, resp: (resp.sum(0) / resp.sum(), *m_step(x, resp)[1:]),
 }
 
@@ -545,7 +545,7 @@ WRONG_M_STEP = [
     ("+ 1e-4", small_number_added, "a small number added to N_k"),
     ("clamped N_k", clamped, "N_k clamped"),
     ("in place", data_centred_in_place, "in place"),
-    ("resp normalised over points", lambda x, r: m_step(x, r / r.sum(0)), "your weights: a wrong value"),
+    ("resp normalized over points", lambda x, r: m_step(x, r / r.sum(0)), "your weights: a wrong value"),
 ]
 
 
@@ -640,7 +640,7 @@ RIGHT_SAMPLE = {
         pick(n, w, g)
     ),
     "no_grad": torch.no_grad()(sample_mixture),
-    "unnormalised weights": lambda n, w, m, s, g: sample_mixture(n, 5 * w, m, s, g),
+    "unnormalized weights": lambda n, w, m, s, g: sample_mixture(n, 5 * w, m, s, g),
     "negative noise": lambda n, w, m, s, g: (lambda z: m[z] - s[z] * noise(n, g))(pick(n, w, g)),
 }
 

@@ -62,7 +62,7 @@ RIGHT_POINTS = {
     "true_divide": lambda images: torch.true_divide(images, 255).reshape(images.shape[0], -1),
     "unfold": lambda images: F.unfold(images[:, None] / 255, (28, 28)).transpose(1, 2).flatten(1),
     "a tensor of lists": lambda images: torch.tensor(images.flatten(1).tolist()) / 255,
-    "normalised by hand": lambda images: (images.flatten(1).float() - 0) / (255 - 0),
+    "normalized by hand": lambda images: (images.flatten(1).float() - 0) / (255 - 0),
 }
 
 
@@ -116,7 +116,7 @@ WRONG_POINTS = [
     ("turned", lambda images: (whole_image(images) / 255).T, "the axes are not"),
     ("cropped", lambda images: images[:, :27].flatten(1) / 255, "a wrong shape"),
     ("−1 to 1", lambda images: whole_image(images) / 127.5 - 1, "scaled to [−1, 1]"),
-    ("standardised", lambda images: (whole_image(images) - 33) / 79, "in [0, 1]"),
+    ("standardized", lambda images: (whole_image(images) - 33) / 79, "in [0, 1]"),
     ("NumPy array", lambda images: images.numpy().reshape(len(images), -1) / 255, ": a ndarray, but"),
     ("list", lambda images: [image.flatten() / 255 for image in images], ": a list, but"),
     ("root", lambda images: (whole_image(images) / 255).sqrt(), "a wrong value"),

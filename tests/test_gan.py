@@ -90,7 +90,7 @@ def test_shapes_and_ranges(kind):
     assert x.shape == (5, pixels)
     assert float(x.min()) > 0
     assert float(x.max()) < 1
-    assert gan.score(x, y).shape == (5,)
+    assert gan.logit(x, y).shape == (5,)
     assert gan.generate(5, y).shape == (5, pixels)
     assert not gan.generate(5, y).requires_grad
     assert gan.images(torch.stack([gan.noise(5), gan.noise(5)]), y).shape == (2, 5, pixels)
@@ -118,8 +118,8 @@ def test_the_label_stands_beside_z_and_beside_what_d_sees():
     gan = build(labels=4)
     z, x, one_hot = gan.noise(5), rows(gan), torch.eye(4)[Y]
     torch.testing.assert_close(gan.images(z, Y), torch.sigmoid(gan.generator(torch.cat([z, one_hot], 1))))
-    torch.testing.assert_close(gan.score(x, Y), gan.discriminator(x, one_hot)[:, 0])
-    assert not torch.allclose(gan.score(x, Y), gan.score(x, Y.flip(0)))
+    torch.testing.assert_close(gan.logit(x, Y), gan.discriminator(x, one_hot)[:, 0])
+    assert not torch.allclose(gan.logit(x, Y), gan.logit(x, Y.flip(0)))
     torch.manual_seed(3)
     drawn = gan.generate(5, Y)
     torch.manual_seed(3)
@@ -160,7 +160,7 @@ def test_labels_that_do_not_fit_are_named(labels, y, sentence):
     gan = build(labels=labels)
     for call in (
         lambda: gan.images(gan.noise(5), y),
-        lambda: gan.score(rows(gan), y),
+        lambda: gan.logit(rows(gan), y),
         lambda: gan.generate(5, y),
     ):
         with pytest.raises(ValueError, match=sentence):
@@ -169,17 +169,17 @@ def test_labels_that_do_not_fit_are_named(labels, y, sentence):
 
 def test_labels_may_be_a_list_or_one_for_all_or_on_another_device_than_the_model():
     gan = build(labels=4)
-    assert torch.equal(gan.score(rows(gan), 2), gan.score(rows(gan), torch.full((5,), 2)))
-    assert torch.equal(gan.score(rows(gan), Y.tolist()), gan.score(rows(gan), Y))
+    assert torch.equal(gan.logit(rows(gan), 2), gan.logit(rows(gan), torch.full((5,), 2)))
+    assert torch.equal(gan.logit(rows(gan), Y.tolist()), gan.logit(rows(gan), Y))
     away = build(labels=4).to("meta")  # a device without numbers
-    assert away.score(rows(gan).to("meta"), Y).device.type == "meta"
+    assert away.logit(rows(gan).to("meta"), Y).device.type == "meta"
     assert away.generate(5, Y).device.type == "meta"
 
 
 @pytest.mark.parametrize(("x", "sentence"), BAD_IMAGES.values(), ids=BAD_IMAGES)
 def test_bad_images_are_named(x, sentence):
     with pytest.raises(ValueError, match=sentence):
-        build().score(x)
+        build().logit(x)
 
 
 def test_a_network_that_there_is_not_is_named():
@@ -211,7 +211,7 @@ def test_a_saved_gan_is_the_same_again(kind, tmp_path):
     again = load_model(tmp_path / "gan.safetensors")
     x, z, y = rows(gan), gan.noise(5), labels_of(gan)
     with torch.no_grad():
-        assert torch.equal(gan.score(x, y), again.score(x, y))
+        assert torch.equal(gan.logit(x, y), again.logit(x, y))
         assert torch.equal(gan.images(z, y, ema=True), again.images(z, y, ema=True))
 
 
@@ -220,19 +220,19 @@ def test_spectral_norm_bounds_the_slope():
     gan = build(spectral=True, size=3.0, hidden=(8, 8))
     x = rows(gan)
     for _ in range(200):  # each call in training mode refines the singular vectors by one power iteration
-        gan.score(x)
+        gan.logit(x)
     for layer in gan.discriminator.modules():
         if isinstance(layer, nn.Linear):
             assert float(torch.linalg.matrix_norm(layer.weight.detach(), 2)) == pytest.approx(1, abs=1e-3)
     a, b = rows(gan, 500, 2), rows(gan, 500, 3)
-    assert ((gan.score(a) - gan.score(b)).abs() <= (a - b).norm(dim=1) * 1.001).all()
+    assert ((gan.logit(a) - gan.logit(b)).abs() <= (a - b).norm(dim=1) * 1.001).all()
     free = build(size=3.0, hidden=(8, 8))
-    assert ((free.score(a) - free.score(b)).abs() > (a - b).norm(dim=1)).any()
+    assert ((free.logit(a) - free.logit(b)).abs() > (a - b).norm(dim=1)).any()
 
 
 # ---- losses ----
 
-FORMULAS = {  # by probabilities, as the papers write them; and their derivatives by the score
+FORMULAS = {  # by probabilities, as the papers write them; and their derivatives with respect to the logit
     "nonsaturating": (
         lambda r, f: -torch.log(torch.special.expit(r)).mean() - torch.log(1 - torch.special.expit(f)).mean(),
         lambda f: -torch.log(torch.special.expit(f)).mean(),
@@ -271,14 +271,14 @@ def test_losses_are_the_papers_formulas(name):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_push_on_g_is_the_closed_form(name):
-    """d loss_G / d score, for each image: what D's verdict does to G."""
+    """d loss_G / d logit, for each image: what D's verdict does to G."""
     fake = SCORES.clone().requires_grad_()
     (push,) = torch.autograd.grad(loss_named(name).generator(fake), fake)
     torch.testing.assert_close(push * len(SCORES), FORMULAS[name][2](SCORES))
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_g_wants_larger_scores_and_d_wants_them_for_real_images_only(name):
+def test_g_wants_larger_logits_and_d_wants_them_for_real_images_only(name):
     real, fake = (torch.full((9,), 0.5, dtype=torch.float64, requires_grad=True) for _ in range(2))
     loss = loss_named(name)
     on_real, on_fake = torch.autograd.grad(loss.discriminator(real, fake), (real, fake))
@@ -304,7 +304,7 @@ def test_values_where_d_knows_nothing():
     assert float(loss_named("minimax").generator(zero)) == pytest.approx(-math.log(2))
 
 
-def test_far_scores_stay_finite():
+def test_far_logits_stay_finite():
     far = torch.tensor([-1e4, 1e4])
     for loss in LOSSES.values():
         assert loss.discriminator(far, far.flip(0)).isfinite()
@@ -332,15 +332,15 @@ def test_penalties_of_a_linear_discriminator():
 
 
 def test_penalties_of_a_quadratic_discriminator_are_taken_where_they_should_be():
-    """score = ½|x|²: the slope at x is x. R1 looks at the real images, the other between the pairs."""
+    """logit = ½|x|²: the slope at x is x. R1 looks at the real images, the other between the pairs."""
     real, fake = torch.rand(50, 2).double() + 3, torch.rand(50, 2).double() - 5
 
-    def score(x):
+    def logit(x):
         return x.square().sum(-1) / 2
 
-    assert float(r1_penalty(score, real).detach()) == pytest.approx(float(real.square().sum(1).mean()) / 2)
+    assert float(r1_penalty(logit, real).detach()) == pytest.approx(float(real.square().sum(1).mean()) / 2)
     torch.manual_seed(0)
-    found = gradient_penalty(score, real, fake).detach()
+    found = gradient_penalty(logit, real, fake).detach()
     torch.manual_seed(0)
     t = torch.rand(50, 1, dtype=torch.float64)
     between = (1 - t) * real + t * fake
@@ -396,7 +396,7 @@ def test_updates_are_plain_steps_of_the_losses(name):
     x = rows(gan)
     torch.manual_seed(5)
     fake = gan.images(gan.noise(5)).detach()
-    loss = loss_named(name).discriminator(gan.score(x), gan.score(fake)) + 0.3 * r1_penalty(gan.score, x)
+    loss = loss_named(name).discriminator(gan.logit(x), gan.logit(fake)) + 0.3 * r1_penalty(gan.logit, x)
     weights = list(gan.discriminator.parameters())
     expected = [w - lr * g for w, g in zip(weights, torch.autograd.grad(loss, weights), strict=True)]
     torch.manual_seed(5)
@@ -406,7 +406,7 @@ def test_updates_are_plain_steps_of_the_losses(name):
     assert terms.keys() == {"discriminator", "D of real", "D of fake"}
 
     torch.manual_seed(6)
-    loss = loss_named(name).generator(gan.score(gan.images(gan.noise(5))))
+    loss = loss_named(name).generator(gan.logit(gan.images(gan.noise(5))))
     weights = list(gan.generator.parameters())
     expected = [w - lr * g for w, g in zip(weights, torch.autograd.grad(loss, weights), strict=True)]
     torch.manual_seed(6)
@@ -421,7 +421,7 @@ def test_the_gradient_penalty_joins_d_s_loss():
     x, before = rows(gan), copy_of(gan.discriminator)
     torch.manual_seed(5)
     with torch.no_grad():
-        plain = loss_named("wasserstein").discriminator(gan.score(x), gan.score(gan.images(gan.noise(5))))
+        plain = loss_named("wasserstein").discriminator(gan.logit(x), gan.logit(gan.images(gan.noise(5))))
     results = {}
     for weight in (0.0, 10.0):
         gan.discriminator.load_state_dict(before)
@@ -438,7 +438,7 @@ def test_the_shares_are_means_of_probabilities():
     x = rows(gan)
     torch.manual_seed(5)
     with torch.no_grad():
-        real, fake = gan.score(x).sigmoid().mean(), gan.score(gan.images(gan.noise(5))).sigmoid().mean()
+        real, fake = gan.logit(x).sigmoid().mean(), gan.logit(gan.images(gan.noise(5))).sigmoid().mean()
     torch.manual_seed(5)
     terms = update_discriminator(gan, x, adam(gan.discriminator))
     torch.testing.assert_close(terms["D of real"], real)

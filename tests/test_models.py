@@ -184,7 +184,7 @@ CALLS = {
     "conditional.loss": lambda x: conditional().loss(x, Y),
     "conditional": lambda x: conditional()(x, Y),
     "auto-encoder": lambda x: auto_encoder()(x),
-    "gan.score": lambda x: gan().score(x),
+    "gan.logit": lambda x: gan().logit(x),
     "autoregressive": lambda x: pixel_after_pixel().log_prob(x),
 }
 

@@ -255,7 +255,7 @@ def test_a_preset_plays_at_once_and_says_when_it_has_happened(site, chromium):
         page.close()
 
 
-def test_what_a_preset_promises_is_recognised_on_ten_seeds(site, chromium):
+def test_what_a_preset_promises_is_recognized_on_ten_seeds(site, chromium):
     page = toy(chromium, site)
     try:
         missed = page.evaluate("toygan.missed(10)")

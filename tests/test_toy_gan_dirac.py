@@ -63,7 +63,7 @@ def test_field_takes_a_grid_and_refuses_an_unknown_loss():
         dirac.field(theta, psi, "hinge")
 
 
-# ---------------------------------------------------------------- the linearised game, f'(0) = ½
+# ---------------------------------------------------------------- the linearized game, f'(0) = ½
 
 
 @pytest.mark.parametrize("h", [0.1, 0.5, 1.0])

@@ -145,7 +145,7 @@ def bound_mistakes(log_joint: Tensor, q: Tensor) -> dict[str, Tensor]:
     wrong["the sign of log q is turned: subtract it."] = cross - entropy
     wrong["this is log P(x) itself, whatever q is: average the logs under q."] = log_px
     wrong["this is the gap, log P(x) − L_b."] = log_px - right
-    wrong["this is L_b − log P(x), minus the gap: do not normalise log_joint."] = right - log_px
+    wrong["this is L_b − log P(x), minus the gap: do not normalize log_joint."] = right - log_px
     wrong["log of a sum in place of a sum of logs: average log P(x, z) under q."] = (
         (q * log_joint.exp()).sum(1).log()
     )
@@ -212,7 +212,7 @@ def lower_bound(student: Student) -> None:
 
 
 def of_softmax(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """The bound with q normalised first, so that an answer may normalise it once more."""
+    """The bound with q normalized first, so that an answer may normalize it once more."""
 
     @wraps(answer)
     def bound(log_joint: Tensor, q: Tensor) -> object:
@@ -283,7 +283,7 @@ def weights_mistakes(log_w: Tensor) -> dict[str, Tensor]:
         (0, 1)
     ) - math.log(k * n)
     wrong["a weighted mean of the logs: take the log of the mean weight."] = (log_w.softmax(0) * log_w).sum(0)
-    wrong["these are the normalised weights' logarithms: add up before normalising."] = log_w.log_softmax(0)
+    wrong["these are the normalized weights' logarithms: add up before normalizing."] = log_w.log_softmax(0)
     wrong["the weights are squared."] = (2 * log_w).logsumexp(0) - math.log(k)
     wrong["log k is in bits, the rest in nats: use the natural logarithm."] = total - math.log2(k)
     wrong["log k is to base 10, the rest in nats: use the natural logarithm."] = total - math.log10(k)

@@ -25,7 +25,7 @@ OLD = 0.25  # the gradient that an earlier step has left in D's weights
 # ---------------------------------------------------------------- R1
 
 
-class Score:
+class Critic:
     """D: images (…, D) to ½ Σ w·x² + 0.7, (…), whose slope at x is w·x."""
 
     def __init__(self, weight: Tensor) -> None:
@@ -34,54 +34,54 @@ class Score:
 
     def __call__(self, images: object) -> Tensor:
         if not isinstance(images, Tensor) or images.shape[-1:] != self.weight.shape:
-            raise Mistake(f"`score` wants images (N, {len(self.weight)}).")
+            raise Mistake(f"`logit` wants images (N, {len(self.weight)}).")
         return (self.weight.to(images.dtype) * images.square()).sum(-1) / 2 + 0.7
 
 
-def r1(score: Score, x: Tensor) -> Tensor:
+def r1(logit: Critic, x: Tensor) -> Tensor:
     """What is wanted of `r1_penalty`, and its gradient with respect to the weights."""
-    return (score.weight * x).square().sum(1).mean() / 2
+    return (logit.weight * x).square().sum(1).mean() / 2
 
 
 @exercise
 def r1_penalty(student: Student) -> None:
     """½ · mean over images of ‖∂D/∂x‖², and D's weights get a gradient from it."""
-    score = Score(tensor([1.1, -0.6, 2.3]))
+    logit = Critic(tensor([1.1, -0.6, 2.3]))
     x = tensor([[0.4, 1.2, 0.9], [1.7, 0.3, 0.2], [0.6, 2.1, 1.4], [0.1, 0.5, 0.8]])  # (N, D)
-    found = call(student, score, x)
-    again = call(student, score, x)
+    found = call(student, logit, x)
+    again = call(student, logit, x)
     if isinstance(found, Tensor) and isinstance(again, Tensor):
         says = "two calls differ, so noise is drawn: R1 asks for the slope at the real images themselves."
         expect(same(found.detach(), again.detach()), says)
     says = "D's weights have got a gradient inside your function: `torch.autograd.grad` leaves `.grad` alone."
-    has_old = score.weight.grad is not None and same(score.weight.grad, torch.full_like(score.weight, OLD))
+    has_old = logit.weight.grad is not None and same(logit.weight.grad, torch.full_like(logit.weight, OLD))
     expect(has_old, says)
     says = "D's weights are left frozen: D must learn from the penalty."
-    expect(score.weight.requires_grad, says)
+    expect(logit.weight.requires_grad, says)
 
-    right = r1(score, x).detach()
-    Table({"x": x}, right, wrong_penalties(score, x), differentiable=True).judge(found)
+    right = r1(logit, x).detach()
+    Table({"x": x}, right, wrong_penalties(logit, x), differentiable=True).judge(found)
 
     def draw(source: torch.Generator, n: int, pixels: int) -> Inputs:
         weight = torch.randn(pixels, generator=source)
-        return {"score": Score(weight), "x": torch.rand(n, pixels, generator=source) + 0.2}
+        return {"logit": Critic(weight), "x": torch.rand(n, pixels, generator=source) + 0.2}
 
     other = 6 + secrets.randbelow(4), 5 + secrets.randbelow(4)
     other_inputs(student, r1, draw, (4, 3), other)
-    expect_d_learns(found, score, x)
-    expect_a_flat_place(student, score, x)
+    expect_d_learns(found, logit, x)
+    expect_a_flat_place(student, logit, x)
 
 
-def wrong_penalties(score: Score, x: Tensor) -> dict[str, Tensor]:
+def wrong_penalties(logit: Critic, x: Tensor) -> dict[str, Tensor]:
     """What typical mistakes give in place of R1."""
-    slopes = (score.weight * x).detach()  # (N, D)
+    slopes = (logit.weight * x).detach()  # (N, D)
     norms = slopes.norm(dim=1)  # (N,)
-    scores = score(x).detach()  # (N,)
+    logits = logit(x).detach()  # (N,)
     right, n, pixels = norms.square().mean() / 2, *x.shape
-    of_d = (scores.sigmoid() * (1 - scores.sigmoid()))[:, None] * slopes  # slopes of the probability
-    of_log_d = (1 - scores.sigmoid())[:, None] * slopes
+    of_d = (logits.sigmoid() * (1 - logits.sigmoid()))[:, None] * slopes  # slopes of the probability
+    of_log_d = (1 - logits.sigmoid())[:, None] * slopes
     of_loss = -of_log_d
-    mean_score = "this is the gradient of the mean score, N times too small: take that of the sum."
+    of_mean = "this is the gradient of the mean logit, N times too small: take that of the sum."
     one = "this penalizes a slope other than 1, as for Wasserstein's loss: R1 wants a slope of 0."
     return {
         "the factor ½ is missing.": 2 * right,
@@ -106,20 +106,20 @@ def wrong_penalties(score: Score, x: Tensor) -> dict[str, Tensor]:
             slopes.sum(0).square().sum() / 2
         ),
         "the largest slope counts alone: take the mean over the images.": norms.square().amax() / 2,
-        mean_score: right / n**2,
-        "this is the gradient of the mean score, and summed over images: take that of the sum.": right / n,
+        of_mean: right / n**2,
+        "this is the gradient of the mean logit, and summed over images: take that of the sum.": right / n,
         one: (norms - 1).square().mean(),
         f"{one} The factor ½ is right.": (norms - 1).square().mean() / 2,
-        "the score itself is penalized: take its gradient with respect to x.": scores.square().mean() / 2,
-        "the mean score comes back: take the gradient with respect to x.": scores.mean(),
-        "half the mean score comes back: take the gradient with respect to x.": scores.mean() / 2,
-        "this is the slope of D's probability, after a sigmoid: R1 takes that of the score.": (
+        "the logit itself is penalized: take its gradient with respect to x.": logits.square().mean() / 2,
+        "the mean logit comes back: take the gradient with respect to x.": logits.mean(),
+        "half the mean logit comes back: take the gradient with respect to x.": logits.mean() / 2,
+        "this is the slope of D's probability, after a sigmoid: R1 takes that of the logit.": (
             of_d.square().sum(1).mean() / 2
         ),
-        "this is the slope of log D: R1 takes that of the score itself.": (
+        "this is the slope of log D: R1 takes that of the logit itself.": (
             of_log_d.square().sum(1).mean() / 2
         ),
-        "this is the slope of D's loss over the batch: R1 takes that of the score.": (
+        "this is the slope of D's loss over the batch: R1 takes that of the logit.": (
             (of_loss / n).square().sum(1).mean() / 2
         ),
         "the gradient itself comes back: half of the mean squared norm is wanted.": slopes,
@@ -134,27 +134,27 @@ def wrong_penalties(score: Score, x: Tensor) -> dict[str, Tensor]:
     }
 
 
-def expect_d_learns(found: Tensor, score: Score, x: Tensor) -> None:
+def expect_d_learns(found: Tensor, logit: Critic, x: Tensor) -> None:
     """Raise Mistake unless D's weights get R1's gradient."""
     says = "the number is right, but D cannot learn from it: `torch.autograd.grad(..., create_graph=True)`."
     expect(found.requires_grad, says)
-    (slope,) = torch.autograd.grad(found, score.weight, allow_unused=True)
+    (slope,) = torch.autograd.grad(found, logit.weight, allow_unused=True)
     expect(slope is not None, says)
-    (wanted,) = torch.autograd.grad(r1(score, x), score.weight)
+    (wanted,) = torch.autograd.grad(r1(logit, x), logit.weight)
     says = (
         "the number is right, but D's weights get another gradient from it: is a part of it cut by `detach`?"
     )
     expect(agrees(slope, wanted), says)
 
 
-def expect_a_flat_place(student: Student, score: Score, x: Tensor) -> None:
+def expect_a_flat_place(student: Student, logit: Critic, x: Tensor) -> None:
     """Raise Mistake unless value and gradient are right where D is flat at one image."""
     flat = x * tensor([[1.0], [0.0], [1.0], [1.0]])  # D's slope at the second image is 0
-    value = call(student, score, flat)
+    value = call(student, logit, flat)
     where = "the penalty where D is flat at one image"
-    Table({}, r1(score, flat).detach()).judge(value, where)
-    (slope,) = torch.autograd.grad(value, score.weight)
-    (wanted,) = torch.autograd.grad(r1(score, flat), score.weight)
+    Table({}, r1(logit, flat).detach()).judge(value, where)
+    (slope,) = torch.autograd.grad(value, logit.weight)
+    (wanted,) = torch.autograd.grad(r1(logit, flat), logit.weight)
     root = "the root of 0 has an infinite slope. Sum the squares, and take no root that is squared again."
     expect(slope.isfinite().all(), f"where D is flat at one image, its weights get NaN: {root}")
     expect(agrees(slope, wanted), f"{where} has a wrong gradient with respect to D's weights.")

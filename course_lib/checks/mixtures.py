@@ -41,14 +41,14 @@ def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> di
     log_joint = log_w + log_p
     joint, right = log_joint.exp(), log_joint.softmax(1)
     wrong = {}
-    wrong["not normalised: each row must sum to 1, so divide by the row's sum."] = joint
+    wrong["not normalized: each row must sum to 1, so divide by the row's sum."] = joint
     wrong["this is log P(x, k): subtract its logsumexp, then take the exponential."] = log_joint
-    wrong["normalised over the points (axis 0): the sum over components must be 1."] = log_joint.softmax(0)
+    wrong["normalized over the points (axis 0): the sum over components must be 1."] = log_joint.softmax(0)
     wrong["divided by the sum over all points and components: each row must sum to 1."] = joint / joint.sum()
     wrong["the weights are forgotten: multiply each density by its component's weight."] = log_p.softmax(1)
     wrong["the weights count twice."] = (log_w + log_joint).softmax(1)
     wrong["divided by the weights: multiply by them."] = (log_p - log_w).softmax(1)
-    wrong["multiplied by the weights after normalising: multiply first."] = weights * log_p.softmax(1)
+    wrong["multiplied by the weights after normalizing: multiply first."] = weights * log_p.softmax(1)
     wrong["std is read as a variance: take no root."] = resp_reference(x, weights, means, stds.sqrt())
     wrong["std is squared where std itself is wanted (`Normal` takes the std)."] = resp_reference(
         x, weights, means, stds**2

@@ -418,7 +418,7 @@ def expect_gaussian(
     """
     n = len(z)
     expect((z != z[0]).any(), "all rows get the same noise: draw it with shape (N, d), one per number.")
-    e = (z - z.mean(0)) / z.std(0).clamp(min=1e-9)  # (N, d), standardised
+    e = (z - z.mean(0)) / z.std(0).clamp(min=1e-9)  # (N, d), standardized
     columns_alike = (e.T @ e / n).fill_diagonal_(0).abs().max()  # largest correlation of two columns
     expect(columns_alike < 0.2, "one noise serves all dimensions of a row: draw it with shape (N, d).")
     for lag in (1, n // 2):  # a row and the next one, a row and its partner in the other half

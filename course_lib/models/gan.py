@@ -1,7 +1,8 @@
 """The generative adversarial network: G makes images, D tells them from real ones, each learns by the other.
 
-G is the class that a VAE decodes with, D an encoder that ends in one number, its *score*: a logit of "real",
-or what else the loss makes of it. Losses are means over images. Source: Goodfellow et al. 2014.
+G is the class that a VAE decodes with, D an encoder that ends in one number, the *logit* of "real"
+(for the Wasserstein loss a critic's value, whose sigmoid means nothing). Losses are means over images.
+Source: Goodfellow et al. 2014.
 """
 
 import copy
@@ -119,8 +120,8 @@ class GAN(nn.Module):
         require.codes(z, self.config.latent + self.config.kinds, network.bias)
         return torch.sigmoid(network(self._told(z, y)).to(z.dtype))
 
-    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """D's number (N,) for images x (N, D) in [0, 1]: larger is more real. ValueError for other x."""
+    def logit(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """D's logits (N,) for images x (N, D) in [0, 1]: larger is more real. ValueError for other x."""
         require.images(x, self.generator.bias.numel(), self.generator.bias)
         return self.discriminator(x, self._beside(x, y)).squeeze(-1).to(x.dtype)
 
@@ -157,14 +158,14 @@ class GAN(nn.Module):
 
 
 class Loss(NamedTuple):
-    """What the two players minimize, given D's scores (N,) of real and of generated images."""
+    """What the two players minimize, given D's logits (N,) of real and of generated images."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake)
     generator: Callable[[Tensor], Tensor]  # (fake)
 
 
 def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
-    """−log D(x) − log(1 − D(G(z))) with D = sigmoid(score), in nats: log 4 where D = ½ everywhere."""
+    """−log D(x) − log(1 − D(G(z))) with D = sigmoid(logit), in nats: log 4 where D = ½ everywhere."""
     return softplus(-real).mean() + softplus(fake).mean()
 
 
@@ -173,12 +174,12 @@ LOSSES = {
     "nonsaturating": Loss(_cross_entropy, lambda fake: softplus(-fake).mean()),
     # G minimizes log(1 − D(G(z))), D's own loss turned round: no gradient where D is sure. Equation 1 there
     "minimax": Loss(_cross_entropy, lambda fake: -softplus(fake).mean()),
-    # real images shall score 1, generated ones 0, and G wants 1. Mao et al. 2017, equation 9
+    # the logit of a real image shall be 1, of a generated one 0; G wants 1. Mao et al. 2017, equation 9
     "least_squares": Loss(
         lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
         lambda fake: (fake - 1).square().mean() / 2,
     ),
-    # the difference of the mean scores; D's slope must be held near 1. Arjovsky et al. 2017, equation 3
+    # the difference of the mean logits; D's slope must be held near 1. Arjovsky et al. 2017, equation 3
     "wasserstein": Loss(lambda real, fake: fake.mean() - real.mean(), lambda fake: -fake.mean()),
 }
 
@@ -190,28 +191,28 @@ def loss_named(name: str) -> Loss:
     return LOSSES[name]
 
 
-def r1_penalty(score: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """½ · mean over images of ‖∂ score(x) / ∂x‖² at real images x (N, D): D shall be flat where the data are.
+def r1_penalty(logit: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """½ · mean over images of ‖∂ logit(x) / ∂x‖² at real images x (N, D): D shall be flat where the data are.
 
     Times γ it joins D's loss. Source: Mescheder et al. 2018, equation 9.
     """
-    return slopes(score, real).square().sum(-1).mean() / 2
+    return slopes(logit, real).square().sum(-1).mean() / 2
 
 
-def gradient_penalty(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """Mean of (‖∂ score / ∂x‖ − 1)² at points drawn on the lines between real and fake, both (N, D).
+def gradient_penalty(logit: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """Mean of (‖∂ logit / ∂x‖ − 1)² at points drawn on the lines between real and fake, both (N, D).
 
     Times 10 it joins D's loss "wasserstein". Source: Gulrajani et al. 2017, equation 3.
     """
     between = torch.lerp(real, fake, torch.rand_like(real[:, :1]))  # one point a pair
-    return (slopes(score, between).norm(dim=-1) - 1).square().mean()
+    return (slopes(logit, between).norm(dim=-1) - 1).square().mean()
 
 
-def slopes(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """∂ score(x) / ∂x, (N, D), through which D's weights still get gradients."""
+def slopes(logit: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """∂ logit(x) / ∂x, (N, D), through which D's weights still get gradients."""
     x = x.detach().requires_grad_()
-    # an image's score depends on that image only, so the sum's gradient holds each one's own
-    return torch.autograd.grad(score(x).sum(), x, create_graph=True)[0]
+    # an image's logit depends on that image only, so the sum's gradient holds each one's own
+    return torch.autograd.grad(logit(x).sum(), x, create_graph=True)[0]
 
 
 def update_discriminator(
@@ -227,16 +228,16 @@ def update_discriminator(
     """One step of D on real images (N, D) in [0, 1] and as many of G's, of the same labels y, if any.
 
     optimizer: of D's weights. r1, penalty: the weights of `r1_penalty` and `gradient_penalty`. Returns D's
-    loss without them, and the mean of sigmoid(score), D's "probability" that an image is real, on both kinds.
+    loss without them, and the mean of sigmoid(logit), D's "probability" that an image is real, on both kinds.
     """
     fake = gan.images(gan.noise(len(real)), y).detach()  # from here on just images: no gradient reaches G
-    on_real, on_fake = gan.score(real, y), gan.score(fake, y)  # (N,) each
+    on_real, on_fake = gan.logit(real, y), gan.logit(fake, y)  # (N,) each
     value = loss_named(loss).discriminator(on_real, on_fake)
     total = value
     if r1:
-        total = total + r1 * r1_penalty(lambda x: gan.score(x, y), real)
+        total = total + r1 * r1_penalty(lambda x: gan.logit(x, y), real)
     if penalty:
-        total = total + penalty * gradient_penalty(lambda x: gan.score(x, y), real, fake)
+        total = total + penalty * gradient_penalty(lambda x: gan.logit(x, y), real, fake)
     optimizer.zero_grad()
     total.backward()
     optimizer.step()
@@ -251,7 +252,7 @@ def update_generator(
 
     The gradient comes to G *through* D, whose weights neither move nor collect a gradient.
     """
-    on_fake = gan.score(gan.images(gan.noise(n), y), y)  # (n,): no detach here, this is G's only teacher
+    on_fake = gan.logit(gan.images(gan.noise(n), y), y)  # (n,): no detach here, this is G's only teacher
     value = loss_named(loss).generator(on_fake)
     optimizer.zero_grad()
     value.backward(inputs=list(gan.generator.parameters()))  # D is frozen: else it would learn to say 1

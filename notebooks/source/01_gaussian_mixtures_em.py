@@ -486,7 +486,6 @@ for start in range(n_starts):
 figures.where_starts_end({"random points": random_ends, "k-means": k_means_ends}, truth=truth_2d)
 
 # %%
-best_end = max(random_ends + k_means_ends)
 print(f"true density: {truth_2d:.3f} nats per point")
 print(f"random starts: {min(random_ends):.3f} to {max(random_ends):.3f}")
 print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")

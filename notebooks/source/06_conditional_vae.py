@@ -692,7 +692,7 @@ if on_mnist:
 # inequality is nearly tight.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Can it recognize images that are not digits?\n\nA detector rejects whatever is less probable than the test digits are.\n\n**Predict.** A blank page, a short stroke, a frame, and noise: which will be less probable than most test digits?"}
-# ### Can it recognise images that are not digits?
+# ### Can it recognize images that are not digits?
 #
 # One use of $P(x)$ suggests itself. An image that is not a digit should have a low probability. So a detector could
 # reject every image that is less probable than most test digits.
@@ -885,7 +885,7 @@ claims = f"""
 | 20 | (not in the lecture) the samples are good | at temperature 0.9 {accuracy:.1%} are read as asked ({verdicts["temperature 1.0"][0]:.1%} at 1, test digits {real[0]:.1%}), with {in_pixels:.0%} of the test digits' diversity in pixels and {in_features:.0%} in features | legible and varied; a lower temperature trades diversity for accuracy |
 | 20 | it also works on another corpus of digits | UCI: slant follows with correlation {uci_kept["slant"]:.2f}, ink with {uci_kept["ink"]:.2f}; {uci_right:.1%} of the samples read as asked, with {uci_diverse:.0%} of the diversity | supported for the slant; the ink hardly follows, and varies little there |
 | – | (not in the lecture) a classifier by Bayes' rule | {by_bayes:.1%} ± {error:.1%} of {bound_digits} test digits, the trained classifier {by_classifier:.1%} of the same; slack of $\\ln 10$ {slack.mean():.2f} ± {slack_error:.2f} nats | good; slightly fewer right than the trained classifier on these digits |
-| – | (not in the lecture) $P(x)$ recognises images that are not digits | a blank page is more probable than {passes["blank page"]:.0%} of the test digits, noise than {passes["noise"]:.0%} | it does not |
+| – | (not in the lecture) $P(x)$ recognizes images that are not digits | a blank page is more probable than {passes["blank page"]:.0%} of the test digits, noise than {passes["noise"]:.0%} | it does not |
 
 {len(test):,} test digits in the course's fixed binarization. Section 7: {bound_digits} of them, k = {k} draws of $z$ for each label, so that all negative log-likelihoods err upwards. Samples: {samples:,}, equally many of each label, pixels drawn (UCI: the decoder's images). Diversity: mean squared distance within a label. Probes: {probe_digits:,} training digits to learn from, {probe_test:,} test digits to be judged on. One seed each. The small models were trained for {steps} steps; the wide one was {wide}. Claims are numbered across the whole course.
 """

@@ -4,7 +4,7 @@
 # After this notebook you will be able to
 # - write both players of a GAN, their losses and their updates, and explain what the single `detach` is for;
 # - derive the best discriminator, and the divergence that the generator lowers when it plays against it;
-# - provoke the best-known failures of a GAN one by one, recognise them, and undo two of them;
+# - provoke the best-known failures of a GAN one by one, recognize them, and undo two of them;
 # - explain why the losses of a GAN do not tell you how good its generator is.
 #
 # **Prerequisites:** the KL divergence of [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU or
@@ -785,7 +785,7 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unf
 # ## 8 · Collapse, and recovery
 #
 # The lecture describes a generator that gives almost the same image whatever $z$ is, and yet this image fools the
-# discriminator. This is *mode collapse*. Here an image is a single number, and we recognise a collapse by the standard
+# discriminator. This is *mode collapse*. Here an image is a single number, and we recognize a collapse by the standard
 # deviation of the generated points, which falls to nearly 0. We count a moment as collapsed if this standard deviation
 # is below 0.5. For the data it is 2.7.
 #
@@ -875,7 +875,7 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 # pushed apart, and $G$ unfolds. On images a collapse is often harder to undo, perhaps because there are many more
 # directions in which to be wrong.
 #
-# In practice you recognise a collapse by looking at one batch, because its samples resemble each other.
+# In practice you recognize a collapse by looking at one batch, because its samples resemble each other.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Round and round: the Dirac-GAN\n\nData: a point at 0. Generator: a point at $\\theta$. Discriminator: the logit $\\psi x$.\n\n$$\\dot\\theta = \\sigma(\\psi\\theta)\\, \\psi, \\qquad \\dot\\psi = -\\sigma(\\psi\\theta)\\, \\theta - \\gamma \\psi$$\n\n**Predict.** Starting from $\\theta = 1$, $\\psi = 0$: do they arrive at 0? What does the brake $\\gamma$ (R1) change?"}
 # ## 9 · Round and round

@@ -150,7 +150,7 @@ def three_judges(x, original):
     """Means over the images: squared error, D's logit, and the classifier's probability of a 7."""
     error = (x - original).square().sum(1).mean()
     seven = referee(x).softmax(1)[:, 7].mean()
-    return float(error), float(shipped.score(x).mean()), float(seven)
+    return float(error), float(shipped.logit(x).mean()), float(seven)
 
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## A sum does not know its neighbours", "show": "output"}
@@ -196,7 +196,7 @@ if on_mnist:
     for digit in range(10):
         x = held_out[test.labels == digit][:edited]
         with torch.no_grad():
-            prefers = (shipped.score(at_a_stroke(x)) > shipped.score(scattered(x))).double()
+            prefers = (shipped.logit(at_a_stroke(x)) > shipped.logit(scattered(x))).double()
         shares.append(float(prefers.mean()))
         errors.append(float(prefers.std() / len(x) ** 0.5))
     figures.preference_by_digit(shares, errors)
@@ -920,7 +920,7 @@ figures.two_sample_test(accuracies)
 
 # %%
 with torch.no_grad():
-    on_train, on_test = shipped.score(some), shipped.score(beside)  # (N,) each
+    on_train, on_test = shipped.logit(some), shipped.logit(beside)  # (N,) each
 knows = float((on_train[:, None] > on_test).double().mean())
 print(
     f"D ranks a training digit above a test digit in {knows:.1%} of the pairs (50 %: it does not know them)"
@@ -1185,8 +1185,8 @@ display(Markdown(claims))
 
 
 # %%
-def my_r1_penalty(score, x):
-    """score: images (N, D) to logits (N,). Real images x (N, D) give ½ · mean of ‖∂score/∂x‖², a tensor ()."""
+def my_r1_penalty(logit, x):
+    """logit: images (N, D) to logits (N,). Real images x (N, D) give ½ · mean of ‖∂logit/∂x‖², a tensor ()."""
     # 1. make x a leaf that requires a gradient
     # 2. the gradient of the sum of the logits with respect to x, (N, D): row i is the slope at image i;
     #    create_graph=True

@@ -208,7 +208,7 @@ for (const told of document.querySelectorAll("[data-preset]")) {
 addEventListener("hashchange", begin);
 begin();
 
-// For the tests: the presets, with their seeds, in which what they promise is not recognised.
+// For the tests: the presets, with their seeds, in which what they promise is not recognized.
 window.toygan = {
   missed(seeds) {
     const found = [];
