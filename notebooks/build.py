@@ -4,6 +4,7 @@ python notebooks/build.py run [NB ...]      pair, run in full, save outputs (all
 python notebooks/build.py run --fast NB     run with small budgets, save nothing
 python notebooks/build.py draw [NB ...]     run in full, save only its figures as slides show them
 python notebooks/build.py sync [NB ...]     pair only: the one of .ipynb and source/*.py that was changed wins
+python notebooks/build.py link [NB ...]     link the first use of each word of the glossary
 python notebooks/build.py check [NB ...]    say what is wrong with the saved notebooks
 python notebooks/build.py address OWNER/NAME    write the repository's public address everywhere
 """
@@ -28,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import glossary_links
 import jupytext
 import nbformat
 import projector
@@ -370,6 +372,25 @@ def draw(notebook: Path) -> int:
         )
 
 
+def link(notebook: Path) -> None:
+    """Link the first use of each word of the glossary, in the text twin and in the notebook."""
+    nb = pair(notebook)
+    before = [cell.source for cell in nb.cells]
+    glossary_links.link(nb, notebook.stem[:2])
+    source = source_of(notebook)
+    text = source.read_text(encoding="utf-8")
+    for old, cell in zip(before, nb.cells, strict=True):
+        if cell.source != old:
+            text = text.replace(commented(old), commented(cell.source), 1)
+    write_atomically(source, text)
+    pair(notebook)
+
+
+def commented(markdown: str) -> str:
+    """How a text twin holds a cell of text."""
+    return "\n".join(f"# {line}".rstrip() for line in markdown.split("\n"))
+
+
 # ---------------------------------------------------------------- checking
 
 
@@ -629,7 +650,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("action", choices=["run", "draw", "sync", "check", "address"])
+    parser.add_argument("action", choices=["run", "draw", "sync", "link", "check", "address"])
     parser.add_argument("names", nargs="*", metavar="NB")
     parser.add_argument("--fast", action="store_true", help="small budgets, nothing saved")
     options = parser.parse_intermixed_args(arguments)  # so that --fast may stand before or after NB
@@ -656,6 +677,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{notebook.stem}: {draw(notebook)} figures for slides", flush=True)
             elif options.action == "sync":
                 pair(notebook)
+            elif options.action == "link":
+                link(notebook)
             else:
                 problems = check(notebook)
                 print("\n".join(problems) or f"{notebook.stem}: all is well")

@@ -235,7 +235,7 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
         "this is half the difference to 1/10, without a logarithm.": (shares - 0.1).abs().sum() / 2,
         "this is the squared difference to 1/10, without a logarithm.": (shares - 0.1).square().sum(),
         "this is chi-square: the logarithm of share / 0.1 is wanted.": ((shares - 0.1).square().sum() / 0.1),
-        "this is the Jensen-Shannon divergence: a KL compares with the uniform shares themselves.": jsd,
+        "this is the Jensen–Shannon divergence: a KL compares with the uniform shares themselves.": jsd,
         "this is the sum of both KLs.": (seen - 0.1).mul((10 * seen).log()).sum(),
         "the exponential of the KL comes back.": right.exp(),
         "the exponential of the entropy comes back: ln 10 minus the entropy is wanted.": (

@@ -21,7 +21,7 @@ def kl(p: Tensor, q: Tensor) -> Tensor:
 
 
 def jsd(p: Tensor, q: Tensor) -> Tensor:
-    """Jensen-Shannon divergence in nats: 0 if p = q, log 2 if they have no cell in common."""
+    """Jensen–Shannon divergence in nats: 0 if p = q, log 2 if they have no cell in common."""
     middle = (p + q) / 2
     return (kl(p, middle) + kl(q, middle)) / 2
 

@@ -3,8 +3,10 @@
 #
 # After this notebook you will be able to
 # - say whether your machine is ready for the course, and how fast it is;
-# - read an image as a point in a space of many dimensions, and a generator as a probability distribution over that space;
-# - measure a model in the course's unit, nats per image, and say what a small number does *not* prove;
+# - read an image as a point in a space of many dimensions, and a [generator](../docs/glossary.md#generator) as a
+#   probability distribution over that space;
+# - measure a model in the course's unit, [nats](../docs/glossary.md#nat) per image, and say what a small number does
+#   *not* prove;
 # - find your way through the course: which chapter needs what, and how a notebook is meant to be used.
 #
 # **Time:** one minute to run on a laptop, forty minutes to read and do the exercises.
@@ -273,9 +275,9 @@ if on_mnist:
 #   cheaper must take the probability from other images, and sooner or later the dust will have to pay.
 #
 # The ranking is fair only between models of the same $x$ in the same unit. Later chapters also model other things: 20
-# numbers that summarize a digit, or grey values instead of black and white. Each table says which of these it
-# measures. The generative adversarial networks near the end of the course have no $P(x)$ that we could compute, so
-# they are judged in other ways.
+# numbers that summarize a digit, or grey values instead of black and white. Each table says which of these it measures.
+# The [generative adversarial networks](../docs/glossary.md#generative-adversarial-network-gan) near the end of the
+# course have no $P(x)$ that we could compute, so they are judged in other ways.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## One training step\n\nSoftmax regression: the loss is the surprise at the right label, $-\\log P(y\\,|\\,x)$.\n\n**Predict.** All weights are 0, and there are ten labels. What is the loss?"}
 # ## 6 · One training step, timed
@@ -351,10 +353,10 @@ figures.course_map()
 # An arrow leads from a chapter to one that builds on it. You need not take every road.
 # - The **blue and green** chapters treat models whose $P(x)$ can be computed. EM turns out to be one way to raise a
 #   lower bound on $\log P(x)$.
-# - The **orange** chapters raise the same bound with neural networks. Their model is the variational auto-encoder,
-#   VAE.
-# - The **pink** chapters give up on computing $P(x)$ and train a second network to act as the judge. Their model is
-#   the generative adversarial network, GAN.
+# - The **orange** chapters raise the same bound with neural networks. Their model is the
+#   [variational auto-encoder](../docs/glossary.md#variational-auto-encoder-vae), VAE.
+# - The **pink** chapters give up on computing $P(x)$ and train a second network to act as the judge. Their model is the
+#   generative adversarial network, GAN.
 # - The last chapter, **grey** like this one, looks inside the GPU and makes a training step fast.
 #
 # | chapter | what you need | time to run | memory |
@@ -459,10 +461,11 @@ checks.binarize(binarize)
 
 
 # %% [markdown]
-# **3. Nats per image.** A network describes each pixel by a *logit* $a$: the probability of a 1 is $1/(1+e^{-a})$.
-# Compute the cost of the targets in nats per image. The result is a loss, so it must be differentiable with respect
-# to the logits: use only torch functions, and return the tensor itself. It must also be right for logits such as
-# ±1000, where a careless logarithm gives ∞. You need neither a clamp nor a small constant inside the logarithm.
+# **3. Nats per image.** A network describes each pixel by a *[logit](../docs/glossary.md#logit)* $a$: the probability
+# of a 1 is $1/(1+e^{-a})$. Compute the cost of the targets in nats per image. The result is a loss, so it must be
+# differentiable with respect to the logits: use only torch functions, and return the tensor itself. It must also be
+# right for logits such as ±1000, where a careless logarithm gives ∞. You need neither a clamp nor a small constant
+# inside the logarithm.
 
 
 # %%

@@ -2,9 +2,11 @@
 # # 01 · Gaussian mixtures and EM
 #
 # After this notebook you will be able to
-# - explain why *generating* images can be reduced to *estimating a probability density*, and do both with a mixture of Gaussians;
+# - explain why *generating* images can be reduced to *estimating a probability density*, and do both with a mixture of
+#   Gaussians;
 # - sample from a mixture, and check the samples against its density;
-# - derive both steps of the EM algorithm, write them from memory, and recognize a plateau and a local optimum;
+# - derive both steps of the [EM algorithm](../docs/glossary.md#em-algorithm-expectation-maximization), write them from
+#   memory, and recognize a plateau and a local optimum;
 # - explain why the likelihood of a mixture has no maximum, and how `reg_covar` keeps EM out of trouble;
 # - choose the number of components, and say what a mixture of even 512 Gaussians cannot do.
 #
@@ -94,11 +96,13 @@ figures.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, sa
 # **Why?** A Gaussian has two adjustable numbers, its mean and its variance. Once they are right, nothing is left to
 # adjust.
 #
-# How wrong is it, in one number? We use the **Kullback–Leibler divergence** from the data's density $p$ to the model's
-# density $q$,
+# How wrong is it, in one number? We use the
+# **[Kullback–Leibler divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence)** from the data's
+# density $p$ to the model's density $q$,
 # $$\mathrm{KL}(p\,\|\,q) \;=\; \int p(x)\,\log\frac{p(x)}{q(x)}\,dx .$$
 # It is zero if the two densities agree and positive otherwise; [The evidence lower bound](02_elbo.ipynb) proves this.
-# The logarithm is natural, so the unit is the nat. We compute the integral on the grid, with the trapezoidal rule.
+# The logarithm is natural, so the unit is the [nat](../docs/glossary.md#nat). We compute the integral on the grid, with
+# the trapezoidal rule.
 
 
 # %%
@@ -112,10 +116,10 @@ def kl_from_data(log_q):
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How wrong, in one number\n\n$$\\mathrm{KL}(p\\,\\|\\,q) = \\int p(x)\\,\\log\\frac{p(x)}{q(x)}\\,dx$$\n\nIt is the expectation of $\\log p(x) - \\log q(x)$ over points from $p$.\n\nSo on held-out points, the model with the higher average log-likelihood is closer to the truth, and we need not know $p$."}
 # We will rarely know $p$. But the same number has a second meaning: KL is the expectation of $\log p(x) - \log q(x)$
-# over points $x$ drawn from $p$. The mean of $\log q(x)$ over given points is the model's *mean log-likelihood* on
-# them. On many points that were not used for fitting, it falls short of the truth's by about KL. Of two models, the
-# one with the higher mean log-likelihood on many such *held-out* points is therefore closer to the truth, and we can
-# find out which one it is without knowing $p$.
+# over points $x$ drawn from $p$. The mean of $\log q(x)$ over given points is the model's *mean
+# [log-likelihood](../docs/glossary.md#log-likelihood)* on them. On many points that were not used for fitting, it falls
+# short of the truth's by about KL. Of two models, the one with the higher mean log-likelihood on many such *held-out*
+# points is therefore closer to the truth, and we can find out which one it is without knowing $p$.
 
 # %% slideshow={"slide_type": "-"} slide={"show": "output"}
 kl_one = kl_from_data(one.log_prob(grid))
@@ -137,7 +141,7 @@ assert abs(shortfall - kl_one) < 0.01
 #
 # The sum is a sum of densities. When we *sample*, we add nothing up. We pick a component $k$ with probability $\pi_k$
 # (from a multinomial distribution, as the lecture says) and then draw $x$ from that one Gaussian. Drawing the causes
-# first, and then whatever depends on them, is called *ancestral sampling*.
+# first, and then whatever depends on them, is called *[ancestral sampling](../docs/glossary.md#ancestral-sampling)*.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** You draw one number from *each* Gaussian and take the weighted average. How many bumps does the histogram have?"}
 # **Predict.** Suppose that you draw one number from *each* Gaussian instead and take the weighted average. How many bumps
@@ -194,7 +198,8 @@ assert distance < 0.0195 < distance_averaged
 # $$\ell \;=\; \frac1N\sum_{n=1}^{N} \log P(x_n), \qquad P(x) = \sum_k \pi_k\,\mathcal N(x;\mu_k,\sigma_k^2).$$
 #
 # **The E-step.** If we knew the parameters, Bayes' rule would tell us how probable it is that component $k$ produced
-# the point $x_n$. This posterior probability is called the *responsibility* of component $k$ for point $n$:
+# the point $x_n$. This [posterior](../docs/glossary.md#posterior) probability is called the
+# *[responsibility](../docs/glossary.md#responsibility)* of component $k$ for point $n$:
 # $$r_{nk} \;=\; P(k\,|\,x_n) \;=\; \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{\sum_j \pi_j\,\mathcal N(x_n;\mu_j,\sigma_j^2)} .$$
 # Far from all components every density rounds to 0, and the ratio would be $0/0$. So we work with logarithms and let
 # `logsumexp` compute the logarithm of the sum.
@@ -636,9 +641,9 @@ assert min(kl.values()) > 0  # KL is never negative
 #
 # The *Bayesian information criterion* charges a price for each parameter (Schwarz 1978),
 # $$\mathrm{BIC} \;=\; -2\sum_n \log P(x_n) \;+\; (\text{number of parameters})\cdot\log N ,$$
-# and we choose the $K$ with the smallest BIC. Divided by $-2$, BIC approximates the logarithm of the probability that
-# the model as a whole gives to the data, that is, the probability averaged over all values that the parameters could
-# have.
+# and we choose the $K$ with the smallest [BIC](../docs/glossary.md#bayesian-information-criterion-bic). Divided by
+# $-2$, BIC approximates the logarithm of the probability that the model as a whole gives to the data, that is, the
+# probability averaged over all values that the parameters could have.
 
 # %% [markdown]
 # **Predict.** We draw 1,000 points from the eight clouds, several times. How often does BIC choose eight? And how
@@ -982,12 +987,14 @@ else:
 # %% [markdown]
 # ## Further reading
 #
-# - A. Dempster, N. Laird & D. Rubin (1977), *Maximum likelihood from incomplete data via the EM algorithm*. The paper that
-#   named EM and showed how general it is; the discussion that follows it is as instructive as the paper.
+# - A. Dempster, N. Laird & D. Rubin (1977), *Maximum likelihood from incomplete data via the EM algorithm*. The paper
+#   that named EM and showed how general it is; the discussion that follows it is as instructive as the paper.
 # - C. Bishop (2006), *Pattern Recognition and Machine Learning*, chapter 9. The standard derivation for mixtures, with
 #   k-means as the limit and the collapsing component; our M-step is his equations 9.24 to 9.26.
 # - D. MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapters 20 and 22. Soft k-means and
-#   maximum likelihood in a few lively pages, including the trap of our section 6; free online.
+#   [maximum likelihood](../docs/glossary.md#maximum-likelihood) in a few lively pages, including the trap of our
+#   section 6; free online.
 # - H. Akaike (1974), *A new look at the statistical model identification*. The price of a parameter on fresh data.
 # - G. Schwarz (1978), *Estimating the dimension of a model*. Four pages that derive BIC.
-# - G. McLachlan & D. Peel (2000), *Finite Mixture Models*. The reference work: starts, local optima, the number of components.
+# - G. McLachlan & D. Peel (2000), *Finite Mixture Models*. The reference work: starts, local optima, the number of
+#   components.

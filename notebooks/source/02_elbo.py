@@ -2,10 +2,13 @@
 # # 02 · The evidence lower bound
 #
 # After this notebook you will be able to
-# - write $P(x)$ as a sum, or an integral, over a latent variable $z$, and compute it;
-# - prove that a KL divergence is never negative, and derive $\log P(x) = L_b + \mathrm{KL}$ line by line;
+# - write $P(x)$ as a sum, or an integral, over a [latent variable](../docs/glossary.md#latent-variable) $z$, and
+#   compute it;
+# - prove that a [KL divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence) is never negative, and
+#   derive $\log P(x) = L_b + \mathrm{KL}$ line by line;
 # - explain why raising $L_b$ through $P$ alone can *lower* the likelihood, and how $q$ prevents it;
-# - say what EM guarantees, what it loses when its E-step is unfinished, and what a VAE therefore cannot promise;
+# - say what EM guarantees, what it loses when its E-step is unfinished, and what a
+#   [VAE](../docs/glossary.md#variational-auto-encoder-vae) therefore cannot promise;
 # - split $L_b$ into a reconstruction and a regularizer, and choose the less noisy way to estimate it from samples.
 #
 # **Time:** about a minute to run on a laptop with two cores, and two hours to work through. Section 6 is a good place for a break.
@@ -69,10 +72,10 @@ seed = 0
 #
 # $$P(x) = \int P(z)\, P(x|z)\, dz$$
 #
-# Each part has a name. $P(z)$ is the *prior*, which says what we believe about $z$ before we see $x$. The function
-# that turns $z$ into a distribution over $x$ is the *decoder*. $P(x)$ is the *evidence*, also called the marginal
-# likelihood. It is the probability density that the whole model assigns to the $x$ we observed. In a VAE the decoder
-# is a neural network. Here it is two lines that we can read.
+# Each part has a name. $P(z)$ is the *[prior](../docs/glossary.md#prior)*, which says what we believe about $z$ before
+# we see $x$. The function that turns $z$ into a distribution over $x$ is the *[decoder](../docs/glossary.md#decoder)*.
+# $P(x)$ is the *evidence*, also called the marginal likelihood. It is the probability density that the whole model
+# assigns to the $x$ we observed. In a VAE the decoder is a neural network. Here it is two lines that we can read.
 
 
 # %%
@@ -128,8 +131,8 @@ assert kl[512] < kl[8] / 100  # what is left lies in the tails, where slices are
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** With 32 the eye sees none. The KL divergence still does, and it keeps falling."}
 # **Answer.** Of the four numbers we tried, 32 is the smallest that suffices. Three Gaussians give three spikes, and
-# eight leave ripples between the peaks, but with 32 the eye sees no difference. The KL divergence still registers
-# 0.004 nats there, and only 0.0001 at $K = 512$.
+# eight leave ripples between the peaks, but with 32 the eye sees no difference. The KL divergence still registers 0.004
+# [nats](../docs/glossary.md#nat) there, and only 0.0001 at $K = 512$.
 #
 # **Why?** Two Gaussians of equal weight and width merge into a single peak if their means are at most two standard
 # deviations apart. With 32 slices, all neighbours are at least that close. The tails take longest to converge,
@@ -142,11 +145,12 @@ assert kl[512] < kl[8] / 100  # what is left lies in the tails, where slices are
 # images the evidence is out of reach, because if $z$ has twenty dimensions, a grid with a hundred points in each has
 # $10^{40}$ points. The derivation below gets around the integral with the help of a second distribution over $z$.
 #
-# Once we have seen $x$, Bayes' rule tells us which $z$ may have produced it. The result is the *posterior*
-# $P(z|x) = P(z)\, P(x|z) / P(x)$. It contains the evidence, so it is out of reach as well. We therefore choose a
-# distribution that we can handle, the *approximate posterior* $q(z|x)$, and try to make it similar to the posterior.
-# For now $q$ may be *any* distribution over $z$; the lecture picks one up from the roadside. The approach is called
-# *variational*, after the calculus of variations, because the unknown that we vary is a whole function, $q$.
+# Once we have seen $x$, Bayes' rule tells us which $z$ may have produced it. The result is the
+# *[posterior](../docs/glossary.md#posterior)* $P(z|x) = P(z)\, P(x|z) / P(x)$. It contains the evidence, so it is out
+# of reach as well. We therefore choose a distribution that we can handle, the
+# *[approximate posterior](../docs/glossary.md#approximate-posterior)* $q(z|x)$, and try to make it similar to the
+# posterior. For now $q$ may be *any* distribution over $z$; the lecture picks one up from the roadside. The approach is
+# called *variational*, after the calculus of variations, because the unknown that we vary is a whole function, $q$.
 #
 # On our grid we know everything, so we can compute both sides of each line. Take $x = 1$ and a $q$ that was chosen
 # without looking at the model.
@@ -272,8 +276,8 @@ assert abs(multiplied_out) < 1e-10
 #
 # $$L_b \le \log P(x) \quad \text{for every } q.$$
 #
-# $L_b$ is the *evidence lower bound*, or ELBO. The difference $\log P(x) - L_b$ is the *gap*, and line 3 has told us what
-# it is: $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$.
+# $L_b$ is the *[evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo)*, or ELBO. The difference
+# $\log P(x) - L_b$ is the *gap*, and line 3 has told us what it is: $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$.
 #
 # **Predict.** We draw a thousand Gaussians $q$ at random. How many of them give an $L_b$ above $\log P(x)$?
 
@@ -417,10 +421,10 @@ assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # gr
 # for one and the same pair, $p$ and the orange $q$, the two directions give different values, 0.51 and 8.59 nats.
 #
 # **Why?** $\mathrm{KL}(q\,\|\,p)$ averages over $q$. Places where $q$ is almost zero do not count, so $q$ may ignore
-# one hump, but it pays heavily wherever it is large and $p$ is small. $\mathrm{KL}(p\,\|\,q)$ averages over $p$, so
-# $q$ must not be small anywhere that $p$ is large (Bishop 2006, section 10.1). The gap of our bound is
-# $\mathrm{KL}(q\,\|\,P(z|x))$, which is of the first kind. A VAE's encoder therefore tends to be too narrow rather
-# than too wide.
+# one hump, but it pays heavily wherever it is large and $p$ is small. $\mathrm{KL}(p\,\|\,q)$ averages over $p$, so $q$
+# must not be small anywhere that $p$ is large (Bishop 2006, section 10.1). The gap of our bound is
+# $\mathrm{KL}(q\,\|\,P(z|x))$, which is of the first kind. A VAE's [encoder](../docs/glossary.md#encoder) therefore
+# tends to be too narrow rather than too wide.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The trap\n\n$z \\sim \\mathcal N(0, 1)$, $x|z \\sim \\mathcal N(wz, \\frac14)$, and one point, $x = 2$. A lazy $q$ has hardly looked at $x$:\n$q = \\mathcal N(0.1, 1)$."}
 # ## 4 · The trap: raising $L_b$ through $P$ alone
@@ -668,10 +672,10 @@ w_best = math.sqrt(2**2 - s**2)
 assert evidence_at(torch.tensor(w_best)) >= evidence_at(ws).max()
 
 # %% [markdown]
-# So here is what a VAE may claim. It raises a lower bound of the log-likelihood. The likelihood itself need not rise
-# with every step, because the VAE's $q$ is both unfinished and restricted, and because even $L_b$ is only estimated,
-# from random samples. Still, the likelihood lies above the bound, so where the bound ends high, the likelihood is
-# high as well.
+# So here is what a VAE may claim. It raises a lower bound of the [log-likelihood](../docs/glossary.md#log-likelihood).
+# The likelihood itself need not rise with every step, because the VAE's $q$ is both unfinished and restricted, and
+# because even $L_b$ is only estimated, from random samples. Still, the likelihood lies above the bound, so where the
+# bound ends high, the likelihood is high as well.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM, a fitted q, an encoder: one idea\n\n- **EM** sets $q$ to the posterior.\n- **A fitted $q$** has a row of numbers for each point, and climbs $L_b$ by gradient steps.\n- **An encoder** is a network that reads $x$ and returns $q$: *amortized* inference."}
 # ## 7 · EM, a fitted $q$, an encoder: one idea
@@ -702,8 +706,8 @@ def alternate(q_step):
 
 
 # %% [markdown]
-# EM's $q$-step is the E-step of the previous chapter. The other two climb $L_b$ in gradient steps. They differ in
-# where the logits of $q$ come from (and in their learning rates).
+# EM's $q$-step is the E-step of the previous chapter. The other two climb $L_b$ in gradient steps. They differ in where
+# the [logits](../docs/glossary.md#logit) of $q$ come from (and in their learning rates).
 
 
 # %%
@@ -978,7 +982,7 @@ assert (
 
 # %% [markdown]
 # **Answer.** It shrinks to about a third of its length, or more precisely to $1/\sqrt{10} \approx 0.32$ of it. With
-# 100,000 samples the standard error is four thousandths of a nat.
+# 100,000 samples the [standard error](../docs/glossary.md#standard-error) is four thousandths of a nat.
 #
 # **Why?** The variance of a mean of $n$ independent draws is the variance of one draw divided by $n$, and the length of the
 # error bar is proportional to the square root of that variance.
@@ -1097,8 +1101,8 @@ if on_mnist:
 #
 # $$\log P(x|z) = -\frac{\|x - \hat x(z)\|^2}{2 s^2} - \frac{D}{2} \log(2 \pi s^2),$$
 #
-# where $\hat x(z)$ is the decoder's mean and $D$ the number of pixels. So raising the reconstruction *is* lowering
-# the squared error of an auto-encoder.
+# where $\hat x(z)$ is the decoder's mean and $D$ the number of pixels. So raising the reconstruction *is* lowering the
+# squared error of an [auto-encoder](../docs/glossary.md#auto-encoder).
 
 # %%
 with torch.no_grad():

@@ -2,7 +2,9 @@
 # # 03 · From auto-encoder to VAE
 #
 # After this notebook you will be able to
-# - train an auto-encoder and a VAE with a loop of ten lines, and name the two ways in which the models differ;
+# - train an [auto-encoder](../docs/glossary.md#auto-encoder) and a
+#   [VAE](../docs/glossary.md#variational-auto-encoder-vae) with a loop of ten lines, and name the two ways in which the
+#   models differ;
 # - say what a hole between two codes is, when it appears, and what noise can and cannot do about it;
 # - explain why the code is drawn as $e^{\sigma} \varepsilon + m$, and when another estimator of the gradient does
 #   better;
@@ -51,10 +53,10 @@ seed = 0
 # ## 1 · Moons, and a code of one number
 #
 # Here is the moon from new to full: 33 pictures of 20×20 pixels, or 33 points in 400 dimensions. Yet one number, the
-# phase, determines each picture. An *auto-encoder* (Hinton & Salakhutdinov 2006) looks for such a number by itself.
-# One network, the *encoder*, maps a picture $x$ to a short *code* $z$. A second network, the *decoder*, maps the code
-# back to a picture $\hat x$. The loss is the squared error $\lVert x - \hat x \rVert^2$. Nobody tells the networks
-# what a phase is.
+# phase, determines each picture. An *auto-encoder* (Hinton & Salakhutdinov 2006) looks for such a number by itself. One
+# network, the *[encoder](../docs/glossary.md#encoder)*, maps a picture $x$ to a short *code* $z$. A second network, the
+# *[decoder](../docs/glossary.md#decoder)*, maps the code back to a picture $\hat x$. The loss is the squared error
+# $\lVert x - \hat x \rVert^2$. Nobody tells the networks what a phase is.
 
 # %%
 size = 20
@@ -100,8 +102,8 @@ figures.image_rows({"cross-fade": cross_fade[::10]})
 # **Why?** The average is a grey disc with a bright edge, and no moon has a grey half. Keep this number in mind: a
 # decoder whose pictures are this far from the truth is doing no better than a cross-fade.
 #
-# Now the auto-encoder. Both networks have one hidden layer. The decoder ends in *logits*, which the sigmoid squashes
-# into pixels between 0 and 1.
+# Now the auto-encoder. Both networks have one hidden layer. The decoder ends in *[logits](../docs/glossary.md#logit)*,
+# which the sigmoid squashes into pixels between 0 and 1.
 
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The auto-encoder", "lines": "2-5, 13-15"}
@@ -166,22 +168,25 @@ def reparameterize(mu, logvar):
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**A price.** With $q(z|x) = N(\\mu, v)$ and the prior $P(z) = N(0, 1)$,\n\n$$\\mathrm{KL} = \\frac12\\left(v - 1 - \\log v + \\mu^2\\right)$$"}
-# **A price.** The encoder now describes a distribution $q(z|x) = N(\mu, v)$ with $v = e^{\text{logvar}}$. We add to
-# the loss the KL divergence of $q$ from the *prior* $P(z) = N(0, 1)$, the regularizer that we derived in
+# **A price.** The encoder now describes a distribution $q(z|x) = N(\mu, v)$ with $v = e^{\text{logvar}}$. We add to the
+# loss the [KL divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence) of $q$ from the
+# *[prior](../docs/glossary.md#prior)* $P(z) = N(0, 1)$, the regularizer that we derived in
 # [The evidence lower bound](02_elbo.ipynb). In one dimension it is
 #
 # $$\mathrm{KL} = \tfrac12\left(v - 1 - \log v + \mu^2\right).$$
 #
-# **The exchange rate.** The squared error becomes a negative log-likelihood if $P(x|z)$ is a Gaussian around the
+# **The exchange rate.** The squared error becomes a
+# [negative log-likelihood](../docs/glossary.md#negative-log-likelihood-nll) if $P(x|z)$ is a Gaussian around the
 # decoder's picture with variance $s^2$ in each pixel: $-\log P(x|z) = \lVert x - \hat x \rVert^2 / 2s^2$ plus a
 # constant, which we leave out. We *fix* $s^2$. Our moons contain no noise at all, so a learned variance would keep
 # shrinking with the error, and the density would grow without limit. A fixed $s$ acts as a ruler. It says which pixel
 # differences count as large (here $s = \tfrac12$, half a step from black to white), and so it sets the exchange rate
 # between squared error and KL.
 #
-# Up to the constant, the loss is the negative evidence lower bound, estimated from one $z$ per image. It is in nats
-# per image: a sum over pixels and over the numbers of the code, and a mean over images. The factor $\beta$ in front
-# of the KL is 1 in a VAE; section 6 sets it to 0.
+# Up to the constant, the loss is the negative [evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo),
+# estimated from one $z$ per image. It is in [nats](../docs/glossary.md#nat) per image: a sum over pixels and over the
+# numbers of the code, and a mean over images. The factor $\beta$ in front of the KL is 1 in a VAE; section 6 sets it to
+# 0.
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The whole loss", "lines": "19-25"}
 variance = 0.25  # s²
@@ -580,7 +585,8 @@ for name in ("AE", "VAE"):
 # $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
 #
 # So we can ask, without training anything, what it costs to place nine moons along the line in their right order, and
-# what it costs in a shuffled order. We compute the integral by *quadrature*, that is, as a sum over a fine grid.
+# what it costs in a shuffled order. We compute the integral by *[quadrature](../docs/glossary.md#quadrature)*, that is,
+# as a sum over a fine grid.
 
 # %%
 nine = moon_phases(9, size)[0].flatten(1).double()  # (9, D)
@@ -725,9 +731,9 @@ score_ratio = (gradients["score function"].var() / slopes.var()).item()
 assert score_ratio > 2  # far beyond its own uncertainty of a few per cent
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Slopes are worth more than values\n\n**Answer.** All are right on average. The score function scatters most, and the more dimensions the code has, the more."}
-# **Answer.** All three agree with the exact gradient to within a few standard errors. (They use the same draws, so
-# they tend to err in the same direction.) The score function scatters most, and a baseline takes away most of the
-# difference.
+# **Answer.** All three agree with the exact gradient to within a few
+# [standard errors](../docs/glossary.md#standard-error). (They use the same draws, so they tend to err in the same
+# direction.) The score function scatters most, and a baseline takes away most of the difference.
 #
 # **Why?** Reparameterization uses the slope of $f$. The score function knows only values, so even a constant in $f$,
 # which has no slope at all, makes its estimates scatter.

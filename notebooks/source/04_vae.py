@@ -2,11 +2,12 @@
 # # 04 · The VAE on MNIST
 #
 # After this notebook you will be able to
-# - write the model, the loss and the training loop of a VAE for digits, with the loss in nats per image;
+# - write the model, the loss and the training loop of a [VAE](../docs/glossary.md#variational-auto-encoder-vae) for
+#   digits, with the loss in [nats](../docs/glossary.md#nat) per image;
 # - follow the two parts of $L_b$ during training, and say how noisy a loss from a single draw of $z$ is;
 # - tell a reconstruction from a sample, and a mean image from an image that the model really draws;
 # - say what a single dimension of the code tells you, and what it does not;
-# - recognize posterior collapse and overfitting when you meet them.
+# - recognize [posterior collapse](../docs/glossary.md#posterior-collapse) and overfitting when you meet them.
 #
 # **Time:** two to four minutes to run on a laptop with two cores, an hour and a half to work through.
 #
@@ -55,8 +56,8 @@ seed = 0
 # ## 1 · Pixels that have a probability
 #
 # A VAE assigns a probability to an image. We therefore have to say which images are possible, and the simplest choice
-# is images whose pixels are either black (0) or white (1). The decoder then has one job, which is to say how probable
-# white is for each pixel.
+# is images whose pixels are either black (0) or white (1). The [decoder](../docs/glossary.md#decoder) then has one job,
+# which is to say how probable white is for each pixel.
 #
 # The pixels of MNIST are grey. To make them black or white we treat brightness as a probability: a pixel of brightness
 # 0.7 becomes white with probability 0.7. During training we draw anew each time an image is used, so the model hardly
@@ -93,10 +94,11 @@ figures.labelled_rows(rows, shape)
 #
 # ## 2 · The model and its loss
 #
-# Both networks are larger versions of those in the previous chapter. The **encoder** maps an image $x$ to the mean and
-# the log-variance of a Gaussian $q(z|x)$ over codes of 20 numbers. The **decoder** maps a code $z$ to 784 *logits*. The
-# sigmoid of a logit is the probability that the pixel is white; we keep the logits because logarithms of probabilities
-# can be computed from them without loss of precision. Each network has one hidden layer.
+# Both networks are larger versions of those in the previous chapter. The **[encoder](../docs/glossary.md#encoder)**
+# maps an image $x$ to the mean and the log-variance of a Gaussian $q(z|x)$ over codes of 20 numbers. The **decoder**
+# maps a code $z$ to 784 *[logits](../docs/glossary.md#logit)*. The sigmoid of a logit is the probability that the pixel
+# is white; we keep the logits because logarithms of probabilities can be computed from them without loss of precision.
+# Each network has one hidden layer.
 
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The model\n\nThe encoder returns the mean and the log-variance of 20 numbers, the decoder 784 *logits*, one for each pixel.", "lines": "7-12"}
@@ -121,8 +123,8 @@ class DigitVAE(nn.Module):
 #   \;+\; \underbrace{\mathrm{KL}\left(q(z|x)\,\|\,P(z)\right)}_{\text{KL}}$$
 #
 # Given $z$, the pixels are independent, so $\log P(x|z)$ is a *sum* over pixels. The dimensions of $z$ are independent
-# under both $q$ and the prior, so the KL is a sum over dimensions. We take a mean only over images. The loss is
-# therefore in **nats per image**, the unit in which most papers report it.
+# under both $q$ and the [prior](../docs/glossary.md#prior), so the KL is a sum over dimensions. We take a mean only
+# over images. The loss is therefore in **nats per image**, the unit in which most papers report it.
 
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The loss: sums over pixels, a mean over images\n\n$$-L_b = -\\,\\mathbb{E}_{q(z|x)}\\left[\\log P(x|z)\\right] + \\mathrm{KL}\\left(q(z|x)\\,\\|\\,P(z)\\right)$$", "lines": "2-3"}
@@ -167,7 +169,7 @@ def parts_of_loss(model, x):
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Before training\n\n**Predict.** A fresh network gives logits close to 0. How large is its reconstruction term for 784 pixels? And its KL?"}
 # **Predict.** A network with fresh random weights gives logits close to 0. Before you run anything, estimate its
-# reconstruction term for 784 pixels. And what will its KL be?
+# [reconstruction term](../docs/glossary.md#reconstruction-term) for 784 pixels. And what will its KL be?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## A coin for each pixel", "show": "output"}
 torch.manual_seed(seed)
@@ -362,10 +364,11 @@ assert abs(sampled - closed_form) < 4.5 * sampled_se  # by chance exceeded once 
 # %% [markdown]
 # The two values agree to within the sampling error.
 #
-# According to the lecture, the other part of $-L_b$ asks for what an auto-encoder does, which is to make the output as
-# close as possible to the input. With a Gaussian decoder of fixed variance $s^2$, this part is indeed the squared
-# error, up to a factor and a constant: $-\log P(x|z) = \|x - \hat x\|^2 / 2s^2 + \tfrac{D}{2} \log 2\pi s^2$, where
-# $\hat x$ is the output of the decoder and $D$ the number of pixels. We compute both sides.
+# According to the lecture, the other part of $-L_b$ asks for what an [auto-encoder](../docs/glossary.md#auto-encoder)
+# does, which is to make the output as close as possible to the input. With a Gaussian decoder of fixed variance $s^2$,
+# this part is indeed the squared error, up to a factor and a constant:
+# $-\log P(x|z) = \|x - \hat x\|^2 / 2s^2 + \tfrac{D}{2} \log 2\pi s^2$, where $\hat x$ is the output of the decoder and
+# $D$ the number of pixels. We compute both sides.
 
 # %% [markdown]
 # As inputs we take the ten grey digits from above, for which a Gaussian decoder makes more sense than for
@@ -846,11 +849,13 @@ else:
 # %% [markdown]
 # ## Further reading
 #
-# - Kingma & Welling 2014, *Auto-Encoding Variational Bayes*. The paper that introduced the VAE; appendix B derives the KL.
-# - Rezende, Mohamed & Wierstra 2014, *Stochastic Backpropagation and Approximate Inference in Deep Generative Models*. The
-#   same idea, found independently, with several layers of latent variables.
+# - Kingma & Welling 2014, *Auto-Encoding Variational Bayes*. The paper that introduced the VAE; appendix B derives the
+#   KL.
+# - Rezende, Mohamed & Wierstra 2014, *Stochastic Backpropagation and Approximate Inference in Deep Generative Models*.
+#   The same idea, found independently, with several layers of [latent variables](../docs/glossary.md#latent-variable).
 # - Higgins et al. 2017, *β-VAE*. Where the factor β comes from, and what it was hoped to do.
-# - Locatello et al. 2019, *Challenging Common Assumptions in the Unsupervised Learning of Disentangled Representations*. Why
-#   disentangled codes do not come for free.
-# - Hoffman & Johnson 2016, *ELBO surgery*. What the KL term is made of, and why it only bounds the information.
+# - Locatello et al. 2019, *Challenging Common Assumptions in the Unsupervised Learning of Disentangled
+#   Representations*. Why disentangled codes do not come for free.
+# - Hoffman & Johnson 2016, *[ELBO](../docs/glossary.md#evidence-lower-bound-elbo) surgery*. What the KL term is made
+#   of, and why it only bounds the information.
 # - Prince 2023, *Understanding Deep Learning*, chapter 17. A patient textbook treatment with many figures.

@@ -2,11 +2,13 @@
 # # 05 · How good is a VAE?
 #
 # After this notebook you will be able to
-# - measure $-\log P(x)$ of a VAE by importance weighting, in five lines, and say on which side of the truth the result
-#   errs;
+# - measure $-\log P(x)$ of a [VAE](../docs/glossary.md#variational-auto-encoder-vae) by
+#   [importance weighting](../docs/glossary.md#importance-weighting), in five lines, and say on which side of the truth
+#   the result errs;
 # - put an honest error bar on a comparison of two models;
 # - name the protocol behind a number in a paper, and say which numbers it must not be compared with;
-# - change the shape of the prior, and explain why samples can fail while the likelihood hardly notices;
+# - change the shape of the [prior](../docs/glossary.md#prior), and explain why samples can fail while the likelihood
+#   hardly notices;
 # - build a model with an exact likelihood, pixel after pixel, and compare it with the VAE.
 #
 # **Time:** three to four minutes to run on a laptop with two cores, an hour and a half to work through.
@@ -68,8 +70,8 @@ seed = 0
 # $$w_i = \frac{P(x|z_i)\,P(z_i)}{q(z_i|x)}, \qquad
 #   -\log P(x) \;\le\; -\,\mathbb{E}\Big[\log \frac1k \sum_{i=1}^k w_i\Big] .$$
 #
-# For $k = 1$ the right-hand side is $-L_b$. As $k$ grows it falls towards $-\log P(x)$, the **negative log-likelihood**
-# or NLL (Burda et al. 2016).
+# For $k = 1$ the right-hand side is $-L_b$. As $k$ grows it falls towards $-\log P(x)$, the
+# **[negative log-likelihood](../docs/glossary.md#negative-log-likelihood-nll)** or NLL (Burda et al. 2016).
 #
 # First we need a model. In this notebook we train every model only briefly, on 20,000 digits, so that we can afford
 # many of them.
@@ -146,8 +148,8 @@ def nll(model, x, k, prior=None):
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** How many nats does the bound gain from $k = 1$ to $k = 50$, and how many more from there to the largest $k$?"}
-# **Predict.** How many nats will the bound gain from $k = 1$ to $k = 50$, and how many more from there to the largest
-# $k$ that we try?
+# **Predict.** How many [nats](../docs/glossary.md#nat) will the bound gain from $k = 1$ to $k = 50$, and how many more
+# from there to the largest $k$ that we try?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Always state the k", "show": "output"}
 torch.manual_seed(seed)
@@ -175,11 +177,11 @@ display(
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "All three are upper bounds on average: a rare draw that matters most comes later."}
 # **Why?** With one draw the gap between the bound and $-\log P(x)$ is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$,
-# which is positive because our Gaussian $q$ does not have the shape of the true posterior. With many draws, some fall
-# where the true posterior is much larger than $q$, and these contribute most to the mean. Such draws are rare, so each
-# further nat takes many more draws than the one before. On average, all three numbers are upper bounds on
-# $-\log P(x)$. The difference between the first and the last row is therefore an *underestimate* of the gap between
-# $L_b$ and $\log P(x)$.
+# which is positive because our Gaussian $q$ does not have the shape of the true
+# [posterior](../docs/glossary.md#posterior). With many draws, some fall where the true posterior is much larger than
+# $q$, and these contribute most to the mean. Such draws are rare, so each further nat takes many more draws than the
+# one before. On average, all three numbers are upper bounds on $-\log P(x)$. The difference between the first and the
+# last row is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
 #
 # Papers often go up to $k = 5{,}000$. This notebook has no time for that, but `benchmarks/quality.py` has measured the
 # course's best plain VAE in this way (80 epochs, three seeds, all 10,000 test digits):
@@ -201,7 +203,8 @@ for row in range(3):
 #
 # $$P(x) = \int P(z)\,P(x|z)\,dz$$
 #
-# can be computed on a grid. For a Bernoulli decoder with logits $\ell$, the log-likelihood is
+# can be computed on a grid. For a Bernoulli [decoder](../docs/glossary.md#decoder) with
+# [logits](../docs/glossary.md#logit) $\ell$, the [log-likelihood](../docs/glossary.md#log-likelihood) is
 # $\log P(x|z) = \sum_j x_j \ell_j - \sum_j \log(1 + e^{\ell_j})$. For all codes and images at once, the first sum is a
 # matrix product, so 15,000 codes and all the test images take only seconds.
 
@@ -305,16 +308,17 @@ assert distance[10_000] < distance[100] < distance[1] or not on_mnist
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Between a hundred and a thousand, in the plane. In 20 dimensions no number would do: that is what $q$ is for.\n\n---\n\n## How sure are we?\n\nEvery NLL is a mean over test images, so it has a standard error.\n\n**Predict.** The NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the difference noise?"}
 # **Answer.** Between a hundred and a thousand, for this model.
 #
-# **Why?** The mixture is a Monte Carlo estimate of $\int P(z) P(x|z)\,dz$, and most codes from the prior have nothing
-# to do with a given $x$. In the plane, a thousand of them suffice, because two numbers say little about a digit: the
-# decoded images are blurred, and each code serves many digits. In 20 dimensions, no number that we could afford would
-# be enough. That is what $q$ is for: it tells us where to look.
+# **Why?** The mixture is a [Monte Carlo estimate](../docs/glossary.md#monte-carlo-estimate) of $\int P(z) P(x|z)\,dz$,
+# and most codes from the prior have nothing to do with a given $x$. In the plane, a thousand of them suffice, because
+# two numbers say little about a digit: the decoded images are blurred, and each code serves many digits. In 20
+# dimensions, no number that we could afford would be enough. That is what $q$ is for: it tells us where to look.
 #
 # ## 3 · How sure are we?
 #
-# Every NLL here is a mean over a few hundred test images, so it has a **standard error**: the standard deviation over
-# images, divided by the square root of their number. We train two more networks that differ from the first only in the
-# seed, and measure all three on the same images.
+# Every NLL here is a mean over a few hundred test images, so it has a
+# **[standard error](../docs/glossary.md#standard-error)**: the standard deviation over images, divided by the square
+# root of their number. We train two more networks that differ from the first only in the seed, and measure all three on
+# the same images.
 #
 # **Predict.** Suppose the NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the
 # difference noise?
@@ -458,9 +462,10 @@ if on_mnist:
 # ## 5 · Next to a published result, and what bought what
 #
 # The usual reference for a VAE on MNIST is Burda et al. (2016). Their protocol is close to ours: pixels drawn anew in
-# training, one layer of latent variables, $k = 5{,}000$, all 10,000 test digits. They trained for 3,280 epochs. The
-# course's models were trained on 60,000 digits and measured on all 10,000 test digits in one fixed binarization. The
-# numbers in the first two rows come from `benchmarks/quality.py`; those in the third are stored with the shipped model.
+# training, one layer of [latent variables](../docs/glossary.md#latent-variable), $k = 5{,}000$, all 10,000 test digits.
+# They trained for 3,280 epochs. The course's models were trained on 60,000 digits and measured on all 10,000 test
+# digits in one fixed [binarization](../docs/glossary.md#binarization). The numbers in the first two rows come from
+# `benchmarks/quality.py`; those in the third are stored with the shipped model.
 
 # %%
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
@@ -489,9 +494,9 @@ display(
 )
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A prior like a flower\n\nThe lecture: the prior may have any shape, because the network that follows is powerful enough.\n\n**Predict.** A normal prior or a flower: which gives the better likelihood? Is the difference larger than the spread between seeds?"}
-# **Why?** With a second layer and a little more width, the encoder and the decoder can represent more complicated
-# functions. Most of the other ingredients make such networks easier to train. More dimensions of $z$ buy nothing,
-# probably because surplus dimensions collapse to the prior.
+# **Why?** With a second layer and a little more width, the [encoder](../docs/glossary.md#encoder) and the decoder can
+# represent more complicated functions. Most of the other ingredients make such networks easier to train. More
+# dimensions of $z$ buy nothing, probably because surplus dimensions collapse to the prior.
 #
 # How far can you trust the bars? The NLL of each run has a standard error of about a quarter of a nat, but this error
 # comes from the choice of test images, which all runs share. Differences between runs are therefore known more
@@ -553,11 +558,11 @@ display(
 # So the normal prior gives the better likelihood, and the difference is larger than the spread between seeds.
 #
 # **Why is there a difference at all?** The lecture's argument is about what a decoder *can* represent, and for a
-# decoder without limits it is right. The ELBO adds a second demand: the true posterior should be close to a Gaussian.
-# Where it is not, the bound is loose, and training pushes the decoder towards posteriors that are closer to Gaussian,
-# even at some cost in likelihood. A flower has thin petals and a hole in the middle, and a Gaussian $q$ fits neither
-# well. Besides, a small network that is trained for a short time cannot come close to every function. Our experiment
-# does not tell these two causes apart.
+# decoder without limits it is right. The [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) adds a second demand:
+# the true posterior should be close to a Gaussian. Where it is not, the bound is loose, and training pushes the decoder
+# towards posteriors that are closer to Gaussian, even at some cost in likelihood. A flower has thin petals and a hole
+# in the middle, and a Gaussian $q$ fits neither well. Besides, a small network that is trained for a short time cannot
+# come close to every function. Our experiment does not tell these two causes apart.
 #
 # ## 7 · Why samples fail
 #
@@ -789,7 +794,7 @@ if on_mnist:
 # but it makes less use of its $z$.
 #
 # **Why?** What the neighbouring pixels can tell, $z$ need not tell. A decoder that is strong enough by itself may even
-# ignore $z$ altogether, which is posterior collapse again.
+# ignore $z$ altogether, which is [posterior collapse](../docs/glossary.md#posterior-collapse) again.
 #
 # ## What the lecture said, what we measured
 

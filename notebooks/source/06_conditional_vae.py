@@ -2,7 +2,8 @@
 # # 06 · The conditional VAE
 #
 # After this notebook you will be able to
-# - turn a VAE of $P(x)$ into one of $P(x|y)$, and say what the label does in each of its two networks;
+# - turn a [VAE](../docs/glossary.md#variational-auto-encoder-vae) of $P(x)$ into one of $P(x|y)$, and say what the
+#   label does in each of its two networks;
 # - draw all ten digits in one style, and transfer the style of a real digit to the other nine;
 # - measure what a code still tells about the label, and how good and how varied the samples are;
 # - recover $\log P(x)$ from $\log P(x|y)$, classify digits by Bayes' rule, and say why $P(x)$ cannot tell digits from
@@ -64,18 +65,20 @@ seed = 0
 # however, we know which one it is. If we *tell* the networks, $z$ no longer has to, and is free to describe the rest:
 # the slant, the thickness of the pen, the loops. The lecture calls this the style.
 #
-# The derivation of the evidence lower bound holds for any $P$. Condition every term on the label $y$, and each line of
-# it still holds:
+# The derivation of the [evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo) holds for any $P$.
+# Condition every term on the label $y$, and each line of it still holds:
 #
 # $$\log P(x|y) \;\ge\; L_b = E_{q(z|x,y)}[\log P(x|z,y)] - \mathrm{KL}(q(z|x,y) \,\|\, P(z))$$
 #
-# This is the *conditional VAE* (Kingma et al. 2014, Sohn et al. 2015). We use the same prior $P(z)$ for all labels, so
-# label and style are independent before we see an image. Sohn et al. instead learn a prior $P(z|y)$ that depends on the
-# label; section 5 explains what difference that makes.
+# This is the *[conditional VAE](../docs/glossary.md#conditional-vae)* (Kingma et al. 2014, Sohn et al. 2015). We use
+# the same [prior](../docs/glossary.md#prior) $P(z)$ for all labels, so label and style are independent before we see an
+# image. Sohn et al. instead learn a prior $P(z|y)$ that depends on the label; section 5 explains what difference that
+# makes.
 #
 # In code, the label becomes a *one-hot* vector, ten numbers of which the one at the label's place is 1 and all others
-# are 0. It is appended to $x$ for the encoder and to $z$ for the decoder. A single number would not do, because it
-# would tell the network that 8 is twice 4.
+# are 0. It is appended to $x$ for the [encoder](../docs/glossary.md#encoder) and to $z$ for the
+# [decoder](../docs/glossary.md#decoder). A single number would not do, because it would tell the network that 8 is
+# twice 4.
 
 # %%
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
@@ -115,8 +118,8 @@ class LabelledVAE(nn.Module):
 
 
 # %% [markdown]
-# The loss is the one you know, in nats per image. It is summed over pixels, averaged over images, and estimated from
-# one $z$ per image.
+# The loss is the one you know, in [nats](../docs/glossary.md#nat) per image. It is summed over pixels, averaged over
+# images, and estimated from one $z$ per image.
 
 
 # %%
@@ -624,7 +627,8 @@ figures.misread(drawn["temperature 0.9"][wrong], asked[wrong], read_as[wrong], t
 # The slack in the inequality of section 2 is thus $-\log P(y|x)$, which is 0 if the model is certain of the label $y$
 # and grows with its doubt. The conditional VAE is also a *classifier*, although nobody trained it to classify. We
 # evaluate an image under all ten labels and choose the label that makes it most probable. Each $\log P(x|y')$ is
-# estimated by importance weighting, as in [The evidence lower bound](02_elbo.ipynb), section 10.
+# estimated by [importance weighting](../docs/glossary.md#importance-weighting), as in
+# [The evidence lower bound](02_elbo.ipynb), section 10.
 #
 # **Predict.** Will it classify better or worse than a network that was trained to classify?
 
@@ -687,9 +691,9 @@ if on_mnist:
     assert slack.mean() > -3 * slack_error  # it is at least 0, up to the noise of the draws
 
 # %% [markdown]
-# On average, importance weighting gives a lower bound on each $\log P(x|y')$, so both negative log-likelihoods err
-# upwards, and more so with fewer draws. The slack is small, because the model is sure of the label for most images. The
-# inequality is nearly tight.
+# On average, importance weighting gives a lower bound on each $\log P(x|y')$, so both
+# [negative log-likelihoods](../docs/glossary.md#negative-log-likelihood-nll) err upwards, and more so with fewer draws.
+# The slack is small, because the model is sure of the label for most images. The inequality is nearly tight.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Can it recognize images that are not digits?\n\nA detector rejects whatever is less probable than the test digits are.\n\n**Predict.** A blank page, a short stroke, a frame, and noise: which will be less probable than most test digits?"}
 # ### Can it recognize images that are not digits?
@@ -898,10 +902,10 @@ display(Markdown(claims))
 # Fill in the missing steps, run the cell, then run the check below it. The check says "Correct" or names the mistake.
 # After its example it also tries extreme inputs, and inputs of other sizes that are drawn anew each time.
 #
-# **1. Forward through a conditional VAE.** Go from images and labels to the decoder's logits. The label goes to *both*
-# networks as a one-hot vector, appended after the other numbers. All randomness comes from `noise`, so that the same
-# noise gives the same $z$. The loss will be computed from what you return, so gradients must reach both networks
-# through logits, mu and logvar.
+# **1. Forward through a conditional VAE.** Go from images and labels to the decoder's
+# [logits](../docs/glossary.md#logit). The label goes to *both* networks as a one-hot vector, appended after the other
+# numbers. All randomness comes from `noise`, so that the same noise gives the same $z$. The loss will be computed from
+# what you return, so gradients must reach both networks through logits, mu and logvar.
 
 
 # %%

@@ -2,13 +2,15 @@
 # # 07 · A GAN in one dimension
 #
 # After this notebook you will be able to
-# - write both players of a GAN, their losses and their updates, and explain what the single `detach` is for;
-# - derive the best discriminator, and the divergence that the generator lowers when it plays against it;
+# - write both players of a [GAN](../docs/glossary.md#generative-adversarial-network-gan), their losses and their
+#   updates, and explain what the single `detach` is for;
+# - derive the best [discriminator](../docs/glossary.md#discriminator), and the divergence that the
+#   [generator](../docs/glossary.md#generator) lowers when it plays against it;
 # - provoke the best-known failures of a GAN one by one, recognize them, and undo two of them;
 # - explain why the losses of a GAN do not tell you how good its generator is.
 #
-# **Prerequisites:** the KL divergence of [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU or
-# data needed.
+# **Prerequisites:** the [KL divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence) of
+# [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU or data needed.
 #
 # **Time:** about four minutes to run on a laptop with two cores, an hour and a half to work through.
 #
@@ -94,10 +96,11 @@ def player():
 
 
 # %% [markdown]
-# The discriminator network outputs a *logit* $a(x)$, which may be any real number, and $D(x) = \sigma(a(x))$, where
-# $\sigma(a) = 1/(1 + e^{-a})$ is the sigmoid function. In terms of the logit, $-\log D = \mathrm{softplus}(-a)$ and
-# $-\log(1 - D) = \mathrm{softplus}(a)$, where $\mathrm{softplus}(a) = \log(1 + e^a)$. In this form we never take the
-# logarithm of 0, however sure the discriminator is.
+# The discriminator network outputs a *[logit](../docs/glossary.md#logit)* $a(x)$, which may be any real number, and
+# $D(x) = \sigma(a(x))$, where $\sigma(a) = 1/(1 + e^{-a})$ is the sigmoid function. In terms of the logit,
+# $-\log D = \mathrm{softplus}(-a)$ and $-\log(1 - D) = \mathrm{softplus}(a)$, where
+# $\mathrm{softplus}(a) = \log(1 + e^a)$. In this form we never take the logarithm of 0, however sure the discriminator
+# is.
 #
 # The discriminator's loss is $-V$, estimated from a batch. Up to a factor of 2, it is the cross-entropy of an ordinary
 # binary classifier that tells real points from generated ones.
@@ -282,7 +285,7 @@ assert d_error < 0.06  # a small network cannot bend at will, and its data are s
 #
 # $$V(D^*, G) = E_p\left[\log \frac{p}{2m}\right] + E_q\left[\log \frac{q}{2m}\right] = -\log 4 + \mathrm{KL}(p \,\|\, m) + \mathrm{KL}(q \,\|\, m) = -\log 4 + 2\,\mathrm{JSD}(p, q).$$
 #
-# The last step is the definition of the *Jensen-Shannon divergence*,
+# The last step is the definition of the *Jensen–Shannon divergence*,
 # $\mathrm{JSD} = \frac12 \mathrm{KL}(p \| m) + \frac12 \mathrm{KL}(q \| m)$. It is 0 if $p = q$, and it reaches its
 # maximum, $\log 2$, if $p$ and $q$ do not overlap. The discriminator's loss is $L_D = -V$, so the loss of the best
 # discriminator measures how far the generator is from the data:
@@ -590,8 +593,8 @@ assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The non-saturating loss: its gradient holds the factor $1 - D \\approx 1$, the other one $D \\approx 0$."}
-# **Answer.** The non-saturating loss has the larger gradient. At distance 2 it is more than three times as large, and
-# at distance 6 more than four hundred times.
+# **Answer.** The [non-saturating loss](../docs/glossary.md#non-saturating-loss) has the larger gradient. At distance 2
+# it is more than three times as large, and at distance 6 more than four hundred times.
 
 # %% [markdown]
 # **Why?** Where $D$ is sure that a point is fake, $D(x)$ is near 0. The factor $D$ in the first gradient then nearly
@@ -609,8 +612,9 @@ assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 
 # $$\mathrm{KL}(q \,\|\, p) - 2\,\mathrm{JSD}(p, q),$$
 #
 # as Arjovsky & Bottou (2017) found. The formula reveals two weaknesses. The KL divergence has the generator's density
-# first, so it charges dearly for points where there are no data, but little for data that are left out. And the JSD has
-# the wrong sign, so this term pushes $q$ away from $p$. We check both gradients by finite differences.
+# first, so it charges dearly for points where there are no data, but little for data that are left out. And the
+# [JSD](../docs/glossary.md#jensenshannon-divergence-jsd) has the wrong sign, so this term pushes $q$ away from $p$. We
+# check both gradients by finite differences.
 
 
 # %%
@@ -785,9 +789,9 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unf
 # ## 8 · Collapse, and recovery
 #
 # The lecture describes a generator that gives almost the same image whatever $z$ is, and yet this image fools the
-# discriminator. This is *mode collapse*. Here an image is a single number, and we recognize a collapse by the standard
-# deviation of the generated points, which falls to nearly 0. We count a moment as collapsed if this standard deviation
-# is below 0.5. For the data it is 2.7.
+# discriminator. This is *[mode collapse](../docs/glossary.md#mode-collapse)*. Here an image is a single number, and we
+# recognize a collapse by the standard deviation of the generated points, which falls to nearly 0. We count a moment as
+# collapsed if this standard deviation is below 0.5. For the data it is 2.7.
 #
 # The data have three hills. In the first part of the game the rates suit both players. Then we make $D$ five times
 # slower and $G$ twenty times faster.
@@ -1066,7 +1070,8 @@ display(Markdown(claims))
 #
 # Write the missing steps, run the cell, then run the check below it. The check says "Correct", or it names the mistake.
 # After a fixed example it also tries inputs of other sizes, drawn anew each time, and extreme ones. Here `d` and `g`
-# are networks, and `d` returns logits, which may be as large as ±1000. All losses are in nats.
+# are networks, and `d` returns logits, which may be as large as ±1000. All losses are in
+# [nats](../docs/glossary.md#nat).
 #
 # **1. The discriminator's loss.** Return a tensor that is differentiable with respect to all weights of $D$. The
 # generator must not learn from it. Only compute the loss. Do not call `backward()`, and do not freeze any weights.

@@ -2,8 +2,10 @@
 # # 08 · GANs on MNIST
 #
 # After this notebook you will be able to
-# - write both networks of a GAN, both updates and the loop, and say where the generator's only signal comes from;
-# - stage the arms race of generator and discriminator, and measure who catches whom;
+# - write both networks of a [GAN](../docs/glossary.md#generative-adversarial-network-gan), both updates and the loop,
+#   and say where the [generator](../docs/glossary.md#generator)'s only signal comes from;
+# - stage the arms race of generator and [discriminator](../docs/glossary.md#discriminator), and measure who catches
+#   whom;
 # - provoke a collapse that fools the discriminator, tell it from a generator that has simply lost, and cure it;
 # - judge samples whose probability nobody knows, always beside a floor and a ceiling.
 #
@@ -61,18 +63,18 @@ mixed, columns = (
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What pixels cannot see\n\nFive pixels are set to white: all at the end of a stroke, or scattered in the black. Both have the same squared error."}
 # ## 1 · What pixels cannot see
 #
-# A VAE learns by imitation: its decoder's output is compared with the image, pixel by pixel. The lecture's objection
-# is a 7 that differs from the original in a single pixel. At the end of a stroke, that pixel makes the stroke a
-# little longer, and nobody minds. Alone in the black, it gives the machine away. Yet both images have the same
-# squared error.
+# A [VAE](../docs/glossary.md#variational-auto-encoder-vae) learns by imitation: its
+# [decoder](../docs/glossary.md#decoder)'s output is compared with the image, pixel by pixel. The lecture's objection is
+# a 7 that differs from the original in a single pixel. At the end of a stroke, that pixel makes the stroke a little
+# longer, and nobody minds. Alone in the black, it gives the machine away. Yet both images have the same squared error.
 #
 # We make both edits to real digits. A single pixel barely moves some of our judges, so we turn five pixels white,
 # either all at the edge of a stroke or scattered where there is no ink. Four judges look at the result:
 # - the squared error;
-# - the $-L_b$ of the VAE that comes with the course, in nats ([The evidence lower bound](02_elbo.ipynb), [How good is
-#   a VAE?](05_how_good.ipynb));
-# - the logit for "real" that the discriminator D of a trained GAN gives. This GAN comes with the course, and section
-#   8 says how it was trained;
+# - the $-L_b$ of the VAE that comes with the course, in [nats](../docs/glossary.md#nat)
+#   ([The evidence lower bound](02_elbo.ipynb), [How good is a VAE?](05_how_good.ipynb));
+# - the [logit](../docs/glossary.md#logit) for "real" that the discriminator D of a trained GAN gives. This GAN comes
+#   with the course, and section 8 says how it was trained;
 # - the probability of the right digit, according to the course's classifier, a small network that was trained to name
 #   digits.
 
@@ -432,9 +434,9 @@ print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.nume
 # simply be poor, and if D cannot tell real from made, D itself may be poor. So people sit at the computer and look at
 # pictures.
 #
-# To test this we need a yardstick. The *Fréchet distance* (Heusel et al. 2017, equation 6) compares two sets of
-# images by the features that a trained network computes from them. If the features have means $\mu, \mu'$ and
-# covariances $\Sigma, \Sigma'$, it is
+# To test this we need a yardstick. The *[Fréchet distance](../docs/glossary.md#fréchet-distance)* (Heusel et al. 2017,
+# equation 6) compares two sets of images by the features that a trained network computes from them. If the features
+# have means $\mu, \mu'$ and covariances $\Sigma, \Sigma'$, it is
 #
 # $$ d^2 = \lVert \mu - \mu' \rVert^2 + \operatorname{tr}\left(\Sigma + \Sigma' - 2\,(\Sigma\Sigma')^{1/2}\right). $$
 #
@@ -483,11 +485,12 @@ for key in ("discriminator", "generator"):
 # circle marks its end. As the distance falls, D's loss rises towards $\log 4$, and G's loss falls.
 #
 # **Why?** When the images get better, D's task gets harder. As long as D remains about as good as before, its loss
-# shows this. But each loss depends on the *opponent* as much as on the images. Only for the best possible D is D's
-# loss $\log 4 - 2\,\mathrm{JSD}$, with the Jensen-Shannon divergence (JSD) between real and made images. So a value
-# near $\log 4$ can mean two things: the images are good, or D is poor. Section 7 shows the second case, a game whose
-# losses end close to these although it draws no digit at all. Within a healthy game the losses tell something; they
-# do not tell whether the game is healthy. For that we need the pictures, or a yardstick.
+# shows this. But each loss depends on the *opponent* as much as on the images. Only for the best possible D is D's loss
+# $\log 4 - 2\,\mathrm{JSD}$, with the [Jensen–Shannon divergence](../docs/glossary.md#jensenshannon-divergence-jsd)
+# (JSD) between real and made images. So a value near $\log 4$ can mean two things: the images are good, or D is poor.
+# Section 7 shows the second case, a game whose losses end close to these although it draws no digit at all. Within a
+# healthy game the losses tell something; they do not tell whether the game is healthy. For that we need the pictures,
+# or a yardstick.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The generator\u2019s only signal\n\n$$\\frac{\\partial \\ell}{\\partial \\theta} = \\sum_{\\text{images}} \\frac{\\partial \\ell}{\\partial x}\\,\\frac{\\partial x}{\\partial \\theta}, \\qquad x = G_\\theta(z)$$\n\n$G$ never sees a real image. $D$\u2019s slope says which pixels should be brighter (red) or darker (blue)."}
 # ## 6 · The generator's only signal
@@ -582,8 +585,9 @@ if on_mnist and rounds >= 300:  # on every seed: a lower loss, and worse images
 # ## 7 · Well matched, fooled or lost: collapse
 #
 # The lecture asks that the players stay well matched. It also describes an accident: whatever z is put in, G gives
-# nearly the same image, and somehow this image *fools* D. This is *mode collapse*. Why should it happen? Suppose that
-# D stays as it is while G learns. Then the best G maps every z to the one image that D rates highest:
+# nearly the same image, and somehow this image *fools* D. This is *[mode collapse](../docs/glossary.md#mode-collapse)*.
+# Why should it happen? Suppose that D stays as it is while G learns. Then the best G maps every z to the one image that
+# D rates highest:
 #
 # $$ \mathbb{E}_z\left[-\log D(G(z))\right] \;\text{ is smallest for }\; G(z) = \arg\max_x D(x) \;\text{ for all } z. $$
 #
@@ -772,13 +776,13 @@ print(f"(means of {len(small_seeds)} seeds)")
 # ## 8 · What a good recipe adds
 #
 # The GAN that comes with the course has the same kind of networks, but they are twice as wide, D has one more layer,
-# and training gets some help. The networks are in `course_lib.models.gan`, and `course_lib.recipes.train`
-# trains them.
+# and training gets some help. The networks are in `course_lib.models.gan`, and `course_lib.recipes.train` trains them.
 # - *Batch normalization* in G and *R1* in D's loss, as above. R1 is computed only in every eighth step, with eight
 #   times the weight.
-# - *Kinds.* Besides its normal numbers, z holds a one-hot choice among twenty kinds. The prior is then a mixture, as
-#   in [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), and G, which is continuous, need not tear a single
-#   cloud into ten separate digits.
+# - *Kinds.* Besides its normal numbers, z holds a one-hot choice among twenty kinds. The
+#   [prior](../docs/glossary.md#prior) is then a mixture, as in
+#   [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), and G, which is continuous, need not tear a single cloud
+#   into ten separate digits.
 # - *A start at the mean image.* Each pixel has a bias, which is set so that the first images are near the mean digit
 #   instead of grey.
 # - *Averaging.* The game circles, so samples are drawn with a running average of G's weights,
@@ -862,19 +866,19 @@ if on_mnist and samples >= 3_000:  # the shipped GAN draws all ten digits, and l
 
 
 # %% [markdown]
-# Read a row as a whole, because each yardstick sees only one side. In Fréchet distance the shipped GAN lies much
-# nearer the floor than the ceiling, whereas our short game lies even above the ceiling. Precision alone rewards few
-# and typical images: the conditional VAE's means have more of it than real digits, but little recall. Diversity alone
-# rewards nonsense: the halves of two digits have the most.
+# Read a row as a whole, because each yardstick sees only one side. In Fréchet distance the shipped GAN lies much nearer
+# the floor than the ceiling, whereas our short game lies even above the ceiling. Precision alone rewards few and
+# typical images: the [conditional VAE](../docs/glossary.md#conditional-vae)'s means have more of it than real digits,
+# but little recall. Diversity alone rewards nonsense: the halves of two digits have the most.
 
 # %% [markdown]
 # ### A test between two samples
 #
 # One yardstick brings its own anchor. Train a fresh classifier to tell real images from made ones, and look at its
 # accuracy on images that it was not trained on. If both kinds come from the same distribution, it can only guess, and
-# its accuracy is ½. This is the *classifier two-sample test* (Lopez-Paz & Oquab 2017). Ours is a logistic regression
-# on the 64 features and their squares. To check the anchor, we also test one half of the test digits against the
-# other.
+# its accuracy is ½. This is the *[classifier two-sample test](../docs/glossary.md#classifier-two-sample-test-c2st)*
+# (Lopez-Paz & Oquab 2017). Ours is a logistic regression on the 64 features and their squares. To check the anchor, we
+# also test one half of the test digits against the other.
 #
 # **Predict.** Put the six kinds of images in order. Which is easiest to tell from test digits?
 
@@ -1086,15 +1090,16 @@ print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a s
 # in a single pass.
 #
 # The lecture was given at the beginning of the GANs' decade. Wasserstein GANs (Arjovsky et al. 2017) gave D's loss a
-# meaning, and they gave G a gradient even where the distributions do not overlap. Spectral normalization (Miyato et
-# al. 2018) and R1 tamed D. With progressive growing, BigGAN and StyleGAN (Karras et al. 2018, Brock et al. 2019,
-# Karras et al. 2019) the samples came to look like photographs. Then *diffusion models* took over (Sohl-Dickstein et
-# al. 2015, Ho et al. 2020). They learn to remove noise, step by step, with a squared error and without an opponent.
-# Up to the weights of its terms, their loss is an ELBO with many layers of z, so they are relatives of the VAE. They
-# cover the data better than GANs do (Dhariwal & Nichol 2021), but they need many passes through the network for a
-# single image. The adversarial loss lives on as a part of the loss of image compressors, such as the auto-encoders in
-# whose codes "latent" diffusion works (Esser et al. 2021, Rombach et al. 2022). It also helps to distil a diffusion
-# model into a few steps (Sauer et al. 2023).
+# meaning, and they gave G a gradient even where the distributions do not overlap. Spectral normalization (Miyato et al.
+# 2018) and R1 tamed D. With progressive growing, BigGAN and StyleGAN (Karras et al. 2018, Brock et al. 2019, Karras et
+# al. 2019) the samples came to look like photographs. Then *diffusion models* took over (Sohl-Dickstein et al. 2015, Ho
+# et al. 2020). They learn to remove noise, step by step, with a squared error and without an opponent. Up to the
+# weights of its terms, their loss is an [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) with many layers of z, so
+# they are relatives of the VAE. They cover the data better than GANs do (Dhariwal & Nichol 2021), but they need many
+# passes through the network for a single image. The adversarial loss lives on as a part of the loss of image
+# compressors, such as the [auto-encoders](../docs/glossary.md#auto-encoder) in whose codes "latent" diffusion works
+# (Esser et al. 2021, Rombach et al. 2022). It also helps to distil a diffusion model into a few steps (Sauer et al.
+# 2023).
 
 # %% [markdown]
 # ## 14 · The quiz: real or made?
@@ -1178,10 +1183,10 @@ display(Markdown(claims))
 # Fill in the steps, run the cell, and then run the check below it. The check says "Correct" or names the mistake.
 # After the example it also tries inputs of other sizes, drawn anew each time, and extreme ones.
 #
-# **1. A flat D.** Write the R1 penalty of section 7 without its weight $\gamma$: half the mean squared slope of D's
-# logit at real images. The penalty is part of D's loss, so it must be differentiable with respect to D's weights. The
-# gradient must therefore itself have a gradient, and a finite one even where D is flat. Leave the `.grad` of D's
-# weights alone.
+# **1. A flat D.** Write the [R1 penalty](../docs/glossary.md#r1-penalty) of section 7 without its weight $\gamma$: half
+# the mean squared slope of D's logit at real images. The penalty is part of D's loss, so it must be differentiable with
+# respect to D's weights. The gradient must therefore itself have a gradient, and a finite one even where D is flat.
+# Leave the `.grad` of D's weights alone.
 
 
 # %%

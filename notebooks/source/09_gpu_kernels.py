@@ -5,7 +5,8 @@
 # - read a profile and say where the time of a training step goes;
 # - explain why a small network waits, what a graph does about it, and what a graph cannot do;
 # - place a computation under its roofline and say whether arithmetic, memory or waiting limits it;
-# - read a GPU kernel line by line: its programs, its tiles, its masks, and what it never writes to memory;
+# - read a [GPU kernel](../docs/glossary.md#gpu-kernel) line by line: its programs, its tiles, its masks, and what it
+#   never writes to memory;
 # - compute a log-sum-exp in one pass, and draw random numbers that nobody has to store.
 #
 # **Prerequisites:** the loss of [VAEs on MNIST](04_vae.ipynb) and a PyTorch training loop. No GPU needed: the
@@ -63,10 +64,11 @@ seed = 0
 # %% [markdown]
 # ## 1 · One training step
 #
-# We look inside a single training step of the plain VAE, with images of 784 pixels, one hidden layer of 400 units, a
-# $z$ of 20 dimensions, and batches of 128. The step draws a batch, computes the loss and its gradients, and lets Adam
-# update the weights. You have written it several times. Here it is once more, with a label on each part for the
-# *profiler*, a tool that records when each operation ran and how long it took.
+# We look inside a single training step of the plain [VAE](../docs/glossary.md#variational-auto-encoder-vae), with
+# images of 784 pixels, one hidden layer of 400 units, a $z$ of 20 dimensions, and batches of 128. The step draws a
+# batch, computes the loss and its gradients, and lets Adam update the weights. You have written it several times. Here
+# it is once more, with a label on each part for the *profiler*, a tool that records when each operation ran and how
+# long it took.
 
 # %%
 device = pick_device()
@@ -380,8 +382,8 @@ figures.roofline(points, max(speed), bytes_per_second)
 # ## 4 · Say it once: a graph
 #
 # If every step is the same list of operations, we can record the list and let the machine play it back. This is a
-# *CUDA graph*: a single launch starts all the operations. The list holds operations and addresses in memory, and
-# nothing else. Three things follow.
+# *[CUDA graph](../docs/glossary.md#cuda-graph)*: a single launch starts all the operations. The list holds operations
+# and addresses in memory, and nothing else. Three things follow.
 # - A new batch must be *copied into* the memory of the recorded one.
 # - Whatever Python did during the recording (an `if`, a print) does not happen again, and a learning rate that is a
 #   Python number keeps its recorded value.
@@ -476,8 +478,8 @@ print(
 # A graph removes the waiting between operations. But each operation still reads its input from memory and writes its
 # output there, only for the next one to read it again.
 #
-# **Predict.** We go from the decoder's logits to the loss, and back to the gradient with respect to the logits. How
-# many times is an array of the logits' size read or written?
+# **Predict.** We go from the [decoder](../docs/glossary.md#decoder)'s [logits](../docs/glossary.md#logit) to the loss,
+# and back to the gradient with respect to the logits. How many times is an array of the logits' size read or written?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Passes over memory", "show": "output"}
 logits = (3 * torch.randn(128, 784)).requires_grad_()
@@ -541,8 +543,8 @@ def reconstruction_kernel(logits, x, nats, d_logits, who, D, tiles, BLOCK: tl.co
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Four images of 37 pixels, tiles of 16. Which program writes pixel 20 of the last image?"}
-# The square brackets of the call hold the *grid*, here 4 × 3 programs. Before they run, both results, the nats and
-# the gradient, are filled with NaN, so that a pixel that nobody wrote would show.
+# The square brackets of the call hold the *grid*, here 4 × 3 programs. Before they run, both results, the
+# [nats](../docs/glossary.md#nat) and the gradient, are filled with NaN, so that a pixel that nobody wrote would show.
 #
 # **Predict.** Which program writes pixel 20 of the last image?
 

@@ -35,6 +35,7 @@ TEACH = ("installing", "teaching", "homework", "measurements", "accessibility", 
 LOOK_UP = ("glossary", "errata")
 
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?(?=\))")
+TO_GLOSSARY = re.compile(r"\[([^]]*)\]\(\.\./docs/glossary\.md#[^)]*\)")
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 FOLDED = {"parameters": "the settings", "check": "the check", "claims": "how the table is made"}
 
@@ -111,7 +112,10 @@ def renew_widgets(nb: NotebookNode) -> None:
 
 
 def linked(text: str, folder: str) -> str:
-    """Markdown whose links to files outside the site lead to the repository."""
+    """Markdown whose links to files outside the site lead to the repository.
+
+    A chapter's links to the glossary become plain words: the site and the slides mark these themselves.
+    """
 
     def lead(match: re.Match[str]) -> str:
         path = posixpath.normpath(posixpath.join(folder, match[1]))
@@ -120,7 +124,7 @@ def linked(text: str, folder: str) -> str:
             return match[0]
         return f"https://github.com/{repository()}/blob/main/{path}{match[2] or ''}"
 
-    return LINK.sub(lead, text)
+    return LINK.sub(lead, TO_GLOSSARY.sub(r"\1", text))
 
 
 def prepared(chapter: Path) -> NotebookNode:

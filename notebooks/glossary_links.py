@@ -1,0 +1,125 @@
+"""Links from a chapter's words to the glossary: each word of the glossary, where the chapter first uses it.
+
+    python notebooks/build.py link [NB]
+
+writes them into the text twin and the notebook. A test holds that none is missing. The site and the slides
+have links of their own, with the explanation in a bubble, so they take these away.
+"""
+
+import re
+import textwrap
+from functools import cache
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+GLOSSARY = Path(__file__).resolve().parent.parent / "docs" / "glossary.md"
+ADDRESS = "../docs/glossary.md#"
+LINK_TO = re.compile(rf"\]\({re.escape(ADDRESS)}([^)]*)\)")  # finds the anchors of a text's links
+
+# Where no word may be turned into a link.
+NOT_IN = re.compile(
+    "|".join(
+        (
+            r"```.*?```",  # code
+            r"`[^`]*`",
+            r"\$\$.*?\$\$",  # formulas
+            r"\$[^$]*\$",
+            r"!?\[[^]]*\]\([^)]*\)",  # links
+            r"https?://\S+",
+            r"<[^>]*>",  # HTML
+            r"^[#|].*?$",  # headings and tables
+            r"(?<!\*)\*[A-Z][^*]{23,}\*(?!\*)",  # the titles of books and papers
+        )
+    ),
+    re.DOTALL | re.MULTILINE,
+)
+# Words that mean something else in a chapter.
+OTHERWISE = {"09": {"generator"}}  # of random numbers
+# What must stay on one line when a paragraph is wrapped anew.
+WHOLE = re.compile(r"`[^`\n]*`|\$[^$\n]*\$|!?\[[^]]*\]\([^)]*\)")
+ITEM = re.compile(r"(?:[-*]|\d+\.) +")  # of a list
+WIDTH = 118  # columns of a paragraph in a text twin, without the "# " before it
+
+
+def headings() -> list[str]:
+    return re.findall(r"^### (.+)$", GLOSSARY.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """The address of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@cache
+def word_pattern() -> re.Pattern[str]:
+    either = "|".join(sorted(map(re.escape, words()), key=len, reverse=True))  # the longest first
+    return re.compile(rf"(?<![\w-])({either})(?:s|es)?(?![\w-])", re.IGNORECASE)
+
+
+@cache
+def words() -> dict[str, str]:
+    """Each word in lower case, with its anchor: `evidence lower bound (ELBO)` stands for two words."""
+    found = {}
+    for heading in headings():
+        for word in re.split(r"[(),]", heading):
+            if word.strip():
+                found[word.strip().lower()] = anchor(heading)
+    return found
+
+
+def link(nb: NotebookNode, chapter: str) -> None:
+    """Link the first use of each word of the glossary in the text of a chapter, given as "04"."""
+    text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    wanted = set(words().values()) - OTHERWISE.get(chapter, set())
+    wanted -= set(LINK_TO.findall(text))
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            paragraphs = re.split(r"(\n\s*\n)", cell.source)
+            cell.source = "".join(link_paragraph(paragraph, wanted) for paragraph in paragraphs)
+
+
+def link_paragraph(paragraph: str, wanted: set[str]) -> str:
+    """The paragraph with links to the anchors in `wanted`, from which they are removed."""
+    made = paragraph
+    while (match := first_use(made, wanted)) is not None:
+        where = words()[match[1].lower()]
+        made = f"{made[: match.start()]}[{match[0]}]({ADDRESS}{where}){made[match.end() :]}"
+        wanted.remove(where)
+    return made if made == paragraph else wrapped(made)
+
+
+def first_use(text: str, wanted: set[str]) -> re.Match[str] | None:
+    """The first word of the glossary in a text whose anchor is wanted. In "posterior collapse" the
+    longer word counts, not "posterior"."""
+    closed = [match.span() for match in NOT_IN.finditer(text)]
+    for match in word_pattern().finditer(text):
+        is_open = not any(start <= match.start() < end for start, end in closed)
+        if is_open and words()[match[1].lower()] in wanted:
+            return match
+    return None
+
+
+def wrapped(paragraph: str) -> str:
+    """The lines of a paragraph filled anew up to WIDTH. What is set off stays as it is."""
+    filled, open_lines = [], []
+    for line in [*paragraph.split("\n"), None]:
+        is_apart = line is None or line.startswith(("|", "$$", ">", "<", "#", "![", "```"))
+        if open_lines and (is_apart or ITEM.match(line)):
+            filled += fill(open_lines)
+            open_lines = []
+        if is_apart:
+            filled += [] if line is None else [line]
+        else:
+            open_lines.append(line)
+    return "\n".join(filled)
+
+
+def fill(lines: list[str]) -> list[str]:
+    item = ITEM.match(lines[0])
+    indent = " " * len(item[0]) if item else ""
+    kept = WHOLE.sub(lambda match: match[0].replace(" ", "\0"), " ".join(line.strip() for line in lines))
+    made = textwrap.wrap(
+        kept, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\0", " ") for line in made]
