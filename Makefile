@@ -103,7 +103,7 @@ address: $(DEVELOPER)  ## write your copy's address everywhere: make address REP
 define install
 	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11, 3.12, 3.13 or 3.14, and none of them was found. Install Python 3.13 from python.org, or name your own: make lab PYTHON=/path/to/python3.13" >&2; exit 1; }
 	@"$(PYTHON)" -c '$(RIGHT_PYTHON)' || { echo "The course needs Python 3.11, 3.12, 3.13 or 3.14; $(PYTHON) is $$("$(PYTHON)" -c 'import sys; print(sys.version.split()[0])'). Name another: make lab PYTHON=/path/to/python3.13" >&2; exit 1; }
-	@! "$(PYTHON)" -c '$(INTEL_MAC)' || { echo "PyTorch 2.11, which the course needs, has no build for Macs with an Intel processor. Run the course on Colab or Binder (README, \"In the browser\")." >&2; exit 1; }
+	@! "$(PYTHON)" -c '$(INTEL_MAC)' || { echo "PyTorch 2.11, which the course needs, has no build for Macs with an Intel processor. Run the course on Colab or Binder (docs/installing.md, \"In the browser\")." >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make virtual environments. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv .venv
 	@$(BIN)/python -c '$(RIGHT_PYTHON)' || { echo "The folder .venv was made by a Python that the course does not run on. Remove it with make clean, then repeat the command." >&2; exit 1; }

@@ -162,7 +162,7 @@ def quick_products(on: bool) -> Iterator[None]:
 
 
 def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL:
-    """`metrics.nll` with 1, 50 and k draws, its matrix products in bfloat16 on a device that knows it.
+    """`evaluation.nll` with 1, 50 and k draws, its matrix products in bfloat16 on a device that knows it.
 
     Half the time on such a CPU; on 100 digits the figures moved by 0.003 nats at most. A Gaussian's stay in
     float32, because it divides what was rounded by its variance.

@@ -1,4 +1,4 @@
-"""Chapter 03's checks: right answers of any style pass, and each wrong one is named."""
+"""The checks of "From auto-encoder to VAE": right answers of any style pass, and each wrong one is named."""
 
 import math
 import random

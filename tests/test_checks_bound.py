@@ -1,4 +1,4 @@
-"""Chapter 02's checks: right answers of any style pass, and each wrong one is named."""
+"""The checks of "The evidence lower bound": right answers of any style pass, and each wrong one is named."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Chapter 08's checks: right answers of any style pass, and each wrong one is called by its own name.
+"""The checks of "Inside the GPU": right answers of any style pass, and each wrong one is named.
 
 The tables were written from the notebook's text. A row of a table of wrong answers reads:
 what the student did, the words that the message must contain, the answer.

@@ -1,4 +1,4 @@
-"""Chapter 01's checks: right answers of any style pass, and each wrong one is named."""
+"""The checks of "Gaussian mixtures and EM": right answers of any style pass, and each wrong one is named."""
 
 import math
 

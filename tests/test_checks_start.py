@@ -1,4 +1,4 @@
-"""Chapter 00's checks: right answers of any style pass, and each wrong one is named."""
+"""The checks of "Start here": right answers of any style pass, and each wrong one is named."""
 
 import numpy as np
 import pytest

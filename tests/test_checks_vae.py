@@ -1,4 +1,4 @@
-"""Chapter 04's checks: right answers of any style pass, and each wrong one is named."""
+"""The checks of "The VAE on MNIST": right answers of any style pass, and each wrong one is named."""
 
 import math
 

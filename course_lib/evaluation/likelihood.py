@@ -1,4 +1,4 @@
-"""The yardsticks: how probable a model makes the test images, and what it does with its code. All in nats.
+"""The yardsticks: how probable a model makes the test images, and what it does with its code.
 
 A model is anything with `prior`, `likelihood(z)` and `approximate_posterior(x)`. All three are distributions
 whose event is one z or one image: Independent(…, 1). z comes as (S, N, d), S draws per image, or (N, d). A

@@ -1,4 +1,5 @@
 """The models, each the class that a chapter builds: auto-encoder, VAE, conditional VAE, pixel by pixel, GAN.
 
-A model maps images in [0, 1] to what its loss needs, and does not train itself. A new one is a new file here.
+A model maps images in [0, 1] to what its loss needs, and does not train itself; `gan` alone also has one step
+of each player. A new one is a new file here.
 """

@@ -1,7 +1,7 @@
 """The generative adversarial network: G makes images, D tells them from real ones, each learns by the other.
 
 G is the class that a VAE decodes with, D an encoder that ends in one number, the *logit* of "real"
-(for the Wasserstein loss a critic's value, whose sigmoid means nothing). Losses are means over images.
+(for least squares and Wasserstein any number, whose sigmoid is no probability). Losses are means over images.
 Source: Goodfellow et al. 2014.
 """
 
@@ -56,7 +56,7 @@ class GANConfig(Config):
                 f"latent, kinds and labels are whole numbers, and each is 0 or more, not {given}."
             )
         for name in ("latent", "kinds", "labels"):
-            self._make_int(name, 0, f"{name} is a whole number, 0 or more")
+            object.__setattr__(self, name, int(getattr(self, name)))
         require.shape(self.shape)
         self._make_tuple("shape")
         require.widths(self.hidden)
@@ -77,10 +77,10 @@ class GAN(nn.Module):
         super().__init__()
         self.config = config = GANConfig(*arguments, **named)
         inputs = config.latent + config.kinds + config.labels
-        judge = config.hidden if config.discriminator is None else config.discriminator
-        kind = config.activation, config.network
-        self.generator = Decoder(inputs, config.shape, config.hidden, *kind, config.norm)
-        self.discriminator = Encoder(config.shape, 1, judge, *kind, config.labels)
+        hidden_of_d = config.hidden if config.discriminator is None else config.discriminator
+        layers = config.activation, config.network
+        self.generator = Decoder(inputs, config.shape, config.hidden, *layers, config.norm)
+        self.discriminator = Encoder(config.shape, 1, hidden_of_d, *layers, config.labels)
         for layer in list(self.discriminator.modules()):
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 # torch's own start shrinks what passes by √6 a layer, and so what G hears (He et al. 2015)
@@ -118,20 +118,20 @@ class GAN(nn.Module):
         """G(z), pixels (..., D) in [0, 1], of codes z as by `noise`; ema: by averaged weights."""
         network = self.ema if ema else self.generator
         require.codes(z, self.config.latent + self.config.kinds, network.bias)
-        return torch.sigmoid(network(self._told(z, y)).to(z.dtype))
+        return torch.sigmoid(network(self._with_labels(z, y)).to(z.dtype))
 
     def logit(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """D's logits (N,) for images x (N, D) in [0, 1]: larger is more real. ValueError for other x."""
         require.images(x, self.generator.bias.numel(), self.generator.bias)
-        return self.discriminator(x, self._beside(x, y)).squeeze(-1).to(x.dtype)
+        return self.discriminator(x, self._one_hot(x, y)).squeeze(-1).to(x.dtype)
 
     @torch.no_grad()
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
         """n new images (n, D) by the averaged weights; of a conditional GAN one of each label y (n,)."""
         z = self.noise(n)
-        told = self._told(z, y)
+        z = self._with_labels(z, y)
         # what the layers hold of all images at once may be far more than the images
-        logits = [self.ema(some) for some in told.split(IMAGES_AT_ONCE)]
+        logits = [self.ema(some) for some in z.split(IMAGES_AT_ONCE)]
         return torch.sigmoid(torch.cat(logits).to(z.dtype))
 
     @torch.no_grad()
@@ -145,13 +145,13 @@ class GAN(nn.Module):
             if slow.is_floating_point():  # all but batch norm's count of batches
                 slow.lerp_(now[name], 1 - decay)
 
-    def _told(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """What G is told: codes z (..., latent + kinds), and the labels beside them if this GAN takes any."""
-        label = self._beside(z, y)
+    def _with_labels(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """Codes z (..., latent + kinds), with the one-hot labels appended if this GAN is conditional."""
+        label = self._one_hot(z, y)
         return z if label is None else torch.cat([z, label], -1)
 
-    def _beside(self, rows: Tensor, y: Tensor | None) -> Tensor | None:
-        """The labels as what stands beside rows (..., N, d), if this GAN takes any."""
+    def _one_hot(self, rows: Tensor, y: Tensor | None) -> Tensor | None:
+        """Labels y as one-hot rows to append to `rows` (..., N, d); None if this GAN is not conditional."""
         if (y is not None) != (self.config.labels > 0):
             raise ValueError("A conditional GAN needs labels y, and only such a GAN takes them: labels=10.")
         return None if y is None else labels_beside(rows, y, self.config.labels, self.generator.bias)
@@ -160,27 +160,30 @@ class GAN(nn.Module):
 class Loss(NamedTuple):
     """What the two players minimize, given D's logits (N,) of real and of generated images."""
 
-    discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake)
-    generator: Callable[[Tensor], Tensor]  # (fake)
+    discriminator: Callable[[Tensor, Tensor], Tensor]  # (on_real, on_fake)
+    generator: Callable[[Tensor], Tensor]  # (on_fake)
 
 
-def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+def _cross_entropy(on_real: Tensor, on_fake: Tensor) -> Tensor:
     """−log D(x) − log(1 − D(G(z))) with D = sigmoid(logit), in nats: log 4 where D = ½ everywhere."""
-    return softplus(-real).mean() + softplus(fake).mean()
+    return softplus(-on_real).mean() + softplus(on_fake).mean()
 
 
 LOSSES = {
     # G minimizes −log D(G(z)): strong gradients just where D is sure. Goodfellow et al. 2014, section 3
-    "nonsaturating": Loss(_cross_entropy, lambda fake: softplus(-fake).mean()),
+    "nonsaturating": Loss(_cross_entropy, lambda on_fake: softplus(-on_fake).mean()),
     # G minimizes log(1 − D(G(z))), D's own loss turned round: no gradient where D is sure. Equation 1 there
-    "minimax": Loss(_cross_entropy, lambda fake: -softplus(fake).mean()),
+    "minimax": Loss(_cross_entropy, lambda on_fake: -softplus(on_fake).mean()),
     # the logit of a real image shall be 1, of a generated one 0; G wants 1. Mao et al. 2017, equation 9
     "least_squares": Loss(
-        lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
-        lambda fake: (fake - 1).square().mean() / 2,
+        lambda on_real, on_fake: ((on_real - 1).square().mean() + on_fake.square().mean()) / 2,
+        lambda on_fake: (on_fake - 1).square().mean() / 2,
     ),
     # the difference of the mean logits; D's slope must be held near 1. Arjovsky et al. 2017, equation 3
-    "wasserstein": Loss(lambda real, fake: fake.mean() - real.mean(), lambda fake: -fake.mean()),
+    "wasserstein": Loss(
+        lambda on_real, on_fake: on_fake.mean() - on_real.mean(),
+        lambda on_fake: -on_fake.mean(),
+    ),
 }
 
 
@@ -255,6 +258,6 @@ def update_generator(
     on_fake = gan.logit(gan.images(gan.noise(n), y), y)  # (n,): no detach here, this is G's only teacher
     value = loss_named(loss).generator(on_fake)
     optimizer.zero_grad()
-    value.backward(inputs=list(gan.generator.parameters()))  # D is frozen: else it would learn to say 1
+    value.backward(inputs=list(gan.generator.parameters()))  # D's weights get none
     optimizer.step()
     return {"generator": value.detach()}

@@ -1,6 +1,7 @@
-"""The variational auto-encoder: P(x) = ∫ P(z) P(x|z) dz, with networks for P(x|z) and q(z|x), trained on L_b.
+"""The variational auto-encoder: P(x) = ∫ P(z) P(x|z) dz, with networks for P(x|z) and q(z|x).
 
-The encoder gives mu and logvar, the logarithm of the *variance*, of a Gaussian q(z|x). Every loss is in nats
+It is trained on L_b, the lower bound of log P(x), or ELBO (`probability.elbo` measures it term by term). The
+encoder gives mu and logvar, the logarithm of the *variance*, of a Gaussian q(z|x). Every loss is in nats
 per image: a sum over pixels and over z, a mean over images. Source: Kingma & Welling 2014.
 """
 
@@ -27,11 +28,11 @@ def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 class LatentImages:
-    """What a VAE can do once it has a prior, `encode` and `decode`; to `elbo` it is a LatentModel."""
+    """All that follows from a prior, `encode` and `decode`: a LatentModel, which `elbo` can measure."""
 
-    prior: Any  # P(z): a Distribution over codes (d,)
-    prior_kind: Prior  # knows the KL from q(z|x) to P(z)
-    pixels: Any  # knows what logits say about pixels: BernoulliPixels or GaussianPixels
+    prior: Any  # P(z): a Distribution over codes (d,), on the model's device
+    prior_kind: Prior  # makes `prior`, and knows the KL from q(z|x) to P(z)
+    pixels: Any  # the likelihood, what logits say about pixels: BernoulliPixels or GaussianPixels
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """mu and logvar, (N, d) each, of q(z|x) for images x (N, D) in [0, 1]."""
@@ -45,8 +46,8 @@ class LatentImages:
         """−L_b of images x (N, D), estimated from one z per image, in nats per image.
 
         Returns "reconstruction" = −E_q[log P(x|z)], "kl" = KL(q(z|x) ‖ P(z)), and "loss" =
-        reconstruction + beta · kl. With beta = 1 the loss is the bound (Kingma & Welling 2014, equation 10),
-        otherwise that of a β-VAE (Higgins et al. 2017).
+        reconstruction + beta · kl. With beta = 1 "loss" is −L_b (Kingma & Welling 2014, equation 10),
+        otherwise it is the loss of a β-VAE (Higgins et al. 2017).
         """
         mu, logvar = self.encode(x)  # (N, d) each
         z = reparameterize(mu, logvar)  # (N, d)

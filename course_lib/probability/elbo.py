@@ -182,6 +182,7 @@ def importance_weighted_bound(
 ) -> Tensor:
     """log mean of k importance weights P(x|z) P(z) / q(z|x), z drawn from q: (N,), in nats.
 
+    For a few images, with gradients; `evaluation.nll` measures test images, at several k from the same draws.
     For k=1 a draw of L_b; it rises with k towards log P(x) (Burda et al. 2016, equation 8). `at_once` draws
     pass through the model together. Raises ValueError for k < 1.
     """

@@ -1,7 +1,7 @@
 """The 1-D GAN of the GAN paper's figure 1, small enough that everything about it can be known exactly.
 
-`Game` computes what the widget's engine in JavaScript computes as well: change both, and the parity test says
-whether they still agree.
+`Game` computes what the widget's engine in JavaScript computes as well: change both, and
+`tests/test_widgets_toy_gan.py` says whether they still agree.
 """
 
 from course_lib.toy_gan.game import HEAD, ROWS, SIZE, Game, State

@@ -1,4 +1,4 @@
-"""The four losses, as what each player pays for one output a of D, and what keeps D smooth.
+"""The four losses of the 1-D game, as what each player pays for one output a of D, and what keeps D smooth.
 
 D's output a is a number without limits. Minimax and non-saturating (Goodfellow et al. 2014, equation 1 and
 section 3): a is a logit, D(x) = σ(a). Least squares (Mao et al. 2017, equation 9): D(x) = a + ½, with labels

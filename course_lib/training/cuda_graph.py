@@ -1,10 +1,13 @@
 """Two ways to make a step cheaper on a GPU: one launch for all its kernels, and half the bits.
 
-Both wrap a step from outside; the loop does not know of them. A CUDA graph is a recording of the kernels
-that a step launches. A capture records them without running them, and what Python does happens once, at the
-capture. So a number that changes from step to step is kept in a tensor, and steps that launch different
-kernels are of different variants, each with a graph of its own. Noise comes from CUDA's generator, which a
-replay moves on as usual steps would. Source: PyTorch's notes on CUDA semantics, "CUDA Graphs".
+Both wrap a step, and `Run.train` chooses them; `Run._loop` is the same for all. A step that cannot be
+recorded raises NoGraph: the run goes back to its last copy and takes the steps one by one.
+
+A CUDA graph is a recording of the kernels that a step launches. A capture records them without running them,
+and what Python does happens once, at the capture. So a number that changes from step to step is kept in a
+tensor, and steps that launch different kernels are of different variants, each with a graph of its own. Noise
+comes from CUDA's generator, which a replay moves on as usual steps would. Source: PyTorch's notes on CUDA
+semantics, "CUDA Graphs".
 """
 
 from collections.abc import Callable, Hashable

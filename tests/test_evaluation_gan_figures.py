@@ -1,4 +1,4 @@
-"""Chapter 07's pictures show the numbers that they were given: read back from the axes."""
+"""The pictures of GANs show the numbers that they were given: read back from the axes."""
 
 import matplotlib.pyplot as plt
 import numpy as np
