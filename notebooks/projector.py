@@ -43,8 +43,8 @@ def shown_type(figure: Any) -> float:
 
 def shown_inches(figure: Any) -> tuple[float, float]:
     """The size of what is drawn, with what stands outside of the axes."""
-    figure.canvas.draw()
-    box = figure.get_tightbbox(figure.canvas.get_renderer())
+    figure.draw_without_rendering()  # not every canvas has a renderer
+    box = figure.get_tightbbox()
     return box.width + 0.2, box.height + 0.2  # with the margin that savefig adds
 
 

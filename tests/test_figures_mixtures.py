@@ -42,7 +42,7 @@ def test_both_ways_to_sample_stand_beside_each_other():
 def test_steps_of_em_say_their_number_and_their_log_likelihood():
     trace = [(HALF, POINTS[:2, 0], HALF, RESP)] * 4
     figures.em_steps_1d(POINTS[:, 0], trace, [-4.0, -3.0, -2.5, -2.0], steps=(0, 1, 2, 3))
-    assert axes()[0].get_title() == "after 0 steps: −4.000 nats per point"
+    assert axes()[0].get_title() == "step 0: −4.000 nats"
     flat = [(HALF, POINTS[:2], torch.eye(2).double().expand(2, 2, 2), RESP)] * 3
     figures.em_steps_2d(POINTS, flat, [-4.0, -3.0, -2.5], steps=(0, 2))
     assert [ax.get_title() for ax in axes()] == ["step 0: −4.000 nats", "step 2: −2.500 nats"]

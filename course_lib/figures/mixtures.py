@@ -42,7 +42,7 @@ def em_steps_1d(
     _, axes = plt.subplots(2, 2, figsize=(11, 5.8), sharex=True)
     for ax, step in zip(axes.flat, steps, strict=True):
         plots.mixture_1d(x, *trace[step], ax=ax)
-        ax.set_title(f"after {step} steps: {log_likelihoods[step]:.3f} nats per point".replace("-", "−"))
+        ax.set_title(f"step {step}: {log_likelihoods[step]:.3f} nats".replace("-", "−"))
     plt.show()
 
 
