@@ -362,15 +362,15 @@ figures.course_map()
 # | chapter | what you need | time to run | memory |
 # |---|---|---|---|
 # | Start here | a little Python and probability | 1 min | 1.4 GB |
-# | [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) | Start here; Gaussians, Bayes' rule, derivatives | 2 to 3 min | 1.6 GB |
-# | [The evidence lower bound](02_elbo.ipynb) | Gaussian mixtures and EM; expectations, a little calculus | 1 min | 1.3 GB |
+# | [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) | Start here; Gaussians, Bayes' rule, derivatives | 3 min | 1.7 GB |
+# | [The evidence lower bound](02_elbo.ipynb) | Gaussian mixtures and EM; expectations, a little calculus | 1 min | 1.5 GB |
 # | [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb) | The evidence lower bound; a little PyTorch | 4 min | 1.3 GB |
-# | [The VAE on MNIST](04_vae.ipynb) | The evidence lower bound; From auto-encoder to VAE | 4 min | 1.2 GB |
-# | [How good is a VAE?](05_how_good.ipynb) | The VAE on MNIST | 4 min | 1.3 GB |
+# | [The VAE on MNIST](04_vae.ipynb) | The evidence lower bound; From auto-encoder to VAE | 2 min | 1.3 GB |
+# | [How good is a VAE?](05_how_good.ipynb) | The VAE on MNIST | 3 min | 1.4 GB |
 # | [The conditional VAE](06_conditional_vae.ipynb) | The VAE on MNIST | 3 min | 1.5 GB |
 # | [A GAN in one dimension](07_toy_gan.ipynb) | The evidence lower bound (for KL); a little PyTorch | 4 min | 1.0 GB |
 # | [GANs on MNIST](08_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 4 min | 1.6 GB |
-# | [Inside the GPU](09_gpu_kernels.ipynb) | The VAE on MNIST; a PyTorch training loop | 1 min | 1.1 GB |
+# | [Inside the GPU](09_gpu_kernels.ipynb) | The VAE on MNIST; a PyTorch training loop | 1 min | 1.2 GB |
 #
 # Times are for two CPU cores without a GPU. *Working through* a chapter takes longer: one to two hours for every
 # chapter after this one. About half of the memory is taken by PyTorch itself.

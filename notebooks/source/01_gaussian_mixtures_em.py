@@ -13,7 +13,7 @@
 # **Time:** two to three minutes to run on a laptop with two cores, ninety minutes to work through.
 #
 # **Prerequisites:** [Start here](00_start_here.ipynb), Gaussians, Bayes' rule and derivatives. No GPU needed; the
-# notebook takes 1.6 GB of memory.
+# notebook takes 1.7 GB of memory.
 #
 # The first cell imports everything. The second holds all settings that you may want to change.
 

@@ -14,7 +14,7 @@
 # **Time:** about a minute to run on a laptop with two cores, and two hours to work through. Section 6 is a good place for a break.
 #
 # **Prerequisites:** [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), expectations and a little calculus. You
-# need 1.3 GB of memory and no GPU.
+# need 1.5 GB of memory and no GPU.
 
 # %%
 import sys

@@ -9,10 +9,10 @@
 # - say what a single dimension of the code tells you, and what it does not;
 # - recognize [posterior collapse](../docs/glossary.md#posterior-collapse) and overfitting when you meet them.
 #
-# **Time:** two to four minutes to run on a laptop with two cores, an hour and a half to work through.
+# **Time:** about two minutes to run on a laptop with two cores, an hour and a half to work through.
 #
 # **Prerequisites:** [The evidence lower bound](02_elbo.ipynb) and
-# [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb). The notebook needs 1.2 GB of memory and no GPU.
+# [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb). The notebook needs 1.3 GB of memory and no GPU.
 
 # %%
 import sys

@@ -11,10 +11,10 @@
 #   hardly notices;
 # - build a model with an exact likelihood, pixel after pixel, and compare it with the VAE.
 #
-# **Time:** three to four minutes to run on a laptop with two cores, an hour and a half to work through.
+# **Time:** two to three minutes to run on a laptop with two cores, an hour and a half to work through.
 #
 # **Prerequisites:** [The VAE on MNIST](04_vae.ipynb), and [The evidence lower bound](02_elbo.ipynb) for importance
-# weights. The notebook needs 1.3 GB of memory and no GPU.
+# weights. The notebook needs 1.4 GB of memory and no GPU.
 
 # %%
 import sys

@@ -13,7 +13,7 @@
 # *kernels*, which are functions written for a GPU, run in an interpreter, on small inputs.
 #
 # **Time:** about a minute to run on a laptop with two cores, an hour to work through.
-# **Memory:** the run takes 1.1 GB of memory.
+# **Memory:** the run takes 1.2 GB of memory.
 
 # %%
 import os
