@@ -43,7 +43,7 @@ from course_lib.widgets import CodeLine
 plots.use_style()
 
 # %% tags=["parameters"]
-steps = 400 if FAST else 600  # of each training
+steps = 250 if FAST else 600  # of each training
 n_seeds = 2 if FAST else 8  # trainings of each kind in sections 3 and 6
 n_draws = 5_000 if FAST else 20_000  # for the variance of a gradient
 n_orders = 50 if FAST else 300  # ways to shuffle the codes

@@ -51,8 +51,8 @@ plots.use_style()
 # %% tags=["parameters"]
 n_train = 3_000 if FAST else 20_000  # digits to train on
 n_test = 100 if FAST else 500  # test digits
-epochs = 15 if FAST else 5  # of each VAE with 20 dimensions
-plane_epochs = 15 if FAST else 3  # of each VAE with 2 dimensions
+epochs = 10 if FAST else 5  # of each VAE with 20 dimensions
+plane_epochs = 10 if FAST else 3  # of each VAE with 2 dimensions
 n_seeds = 2 if FAST else 5  # networks for each prior
 pixel_epochs = 8 if FAST else 6  # of the model without a code
 grid_side = 101 if FAST else 121  # points along each side of the grid for the exact integral

@@ -49,11 +49,11 @@ from course_lib.widgets import LatentExplorer
 plots.use_style()
 
 # %% tags=["parameters"]
-steps = 250 if FAST else 600  # training steps for each of the small models in sections 2 and 5
-samples = 2_000 if FAST else 10_000  # samples that the classifier judges
+steps = 150 if FAST else 600  # training steps for each of the small models in sections 2 and 5
+samples = 500 if FAST else 10_000  # samples that the classifier judges
 probe_digits = 1_000 if FAST else 4_000  # training digits from which a probe learns
 probe_test = 500 if FAST else 2_000  # test digits on which it is judged
-bound_digits, k = (200, 50) if FAST else (500, 100)  # test digits in section 7, and draws of z for each label
+bound_digits, k = (100, 30) if FAST else (500, 100)  # test digits in section 7, and draws of z for each label
 uci_steps = 300 if FAST else 1_500  # for the second corpus
 retrain = False  # True: train the shipped model again, which takes a few minutes
 seed = 0

@@ -49,12 +49,12 @@ torch.set_num_threads(1)  # for networks this small a second thread only waits
 
 # %% tags=["parameters"]
 rounds = 400 if FAST else 1000  # of the game that is played by hand
-d_steps = 600 if FAST else 2000  # to train one discriminator to its end
+d_steps = 400 if FAST else 2000  # to train one discriminator to its end
 rates = (1e-4, 1e-3, 1e-2) if FAST else (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of the map, for both players
-map_rounds = 150 if FAST else 300  # of each game of the map
+map_rounds = 100 if FAST else 300  # of each game of the map
 map_seeds = 1 if FAST else 2
-longer = (150, 300) if FAST else (300, 1000, 2000)  # budgets of one slow pair of rates
-n_seeds = 2 if FAST else 5  # of every other experiment
+longer = (100, 200) if FAST else (300, 1000, 2000)  # budgets of one slow pair of rates
+n_seeds = 1 if FAST else 5  # of every other experiment
 frames = 10 if FAST else 20  # moments in each part of a game with two parts, 20 rounds apart
 recovery = 15 if FAST else 50  # moments after the collapse, 20 rounds apart
 seed = 0

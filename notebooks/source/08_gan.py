@@ -52,9 +52,9 @@ seeds = range(2) if FAST else range(3)  # of the arms race
 small_seeds = range(2) if FAST else range(5)  # of the small games of section 7
 edited = 20 if FAST else 400  # digits of each class that are edited
 rounds, looks = (16, 4) if FAST else (320, 8)  # of the arms race, and how often both players are copied
-frozen_rounds = 8 if FAST else 40  # with D frozen and free in G's step
+frozen_rounds = 4 if FAST else 40  # with D frozen and free in G's step
 updates = 44 if FAST else 440  # of each uneven game, D's and G's together
-samples = 300 if FAST else 3_000  # images of each kind that are judged
+samples = 200 if FAST else 3_000  # images of each kind that are judged
 copies = 20 if FAST else 100  # samples whose nearest training digit we find
 mixed, columns = (
     (6, 60) if FAST else (20, 200)
