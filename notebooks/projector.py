@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -78,6 +79,16 @@ def is_elastic(figure: Any) -> bool:
     return all(axes.get_aspect() == "auto" for axes in figure.axes)
 
 
+def hide_crowded(axes: Any) -> None:
+    """Hide the numbers written into a grid's cells if they have no room: from afar the colours say it."""
+    numbers = [text for text in axes.texts if text.get_visible() and text.get_text().strip()]
+    boxes = [text.get_window_extent() for text in numbers]
+    pairs = itertools.combinations(boxes, 2)
+    if axes.images and any(one.overlaps(other) for one, other in pairs):
+        for text in numbers:
+            text.set_visible(False)
+
+
 def redrawn(figure: Any) -> bytes:
     """The figure for a projector, as a PNG. The figure itself is changed by it."""
     from PIL import Image, PngImagePlugin
@@ -87,6 +98,8 @@ def redrawn(figure: Any) -> bytes:
         for text in texts(figure):  # what is small beside the rest
             text.set_fontsize(max(text.get_fontsize(), min(base, 11)))
         shrink(figure)
+        for axes in figure.axes:
+            hide_crowded(axes)
     wide, high = shown_inches(figure)
     scale = min(WIDE / wide, HIGH / high)
     file = io.BytesIO()

@@ -309,6 +309,28 @@ def test_a_figure_is_drawn_anew_with_type_for_the_last_row():
     assert float(picture.text[projector.TYPE]) * scale >= 18
 
 
+def test_numbers_in_a_grid_that_has_no_room_for_them_are_not_drawn():
+    import matplotlib.pyplot as plt
+    import projector
+
+    for cells, is_shown in ((3, True), (30, False)):
+        figure, ax = plt.subplots(figsize=(5, 4))
+        ax.imshow([[0] * cells] * cells)
+        numbers = [ax.annotate("0.50", (i, i)) for i in range(cells)]
+        numbers += [ax.annotate("0.50", (i + 1, i)) for i in range(cells - 1)]
+        projector.redrawn(figure)
+        plt.close(figure)
+        assert all(number.get_visible() == is_shown for number in numbers)
+
+
+def test_what_follows_a_formula_stays_on_its_line():
+    import render
+
+    made = render.prose("Will $G$'s loss fall, or $D$?")
+    assert re.findall(r"</math></span>([^<]+)</span>", made) == ["’s", "?"]
+    assert made.count('<span class="together">') == 2
+
+
 def test_pictures_are_kept_under_the_name_of_what_the_notebook_holds(tmp_path):
     import projector
 

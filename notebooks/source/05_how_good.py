@@ -656,7 +656,9 @@ if on_mnist:
         print(f"{name:<21} {sure[name]:.1%} of the samples are clear digits")
 
 # %% tags=["check"]
-if on_mnist and len(train_digits) == 60_000:  # the few digits that serve without a network decide nothing here
+if (
+    on_mnist and len(train_digits) == 60_000
+):  # the few digits that serve without a network decide nothing here
     assert sure["normal prior"] < sure["mixture"]
     assert gain.mean() > 0
 
