@@ -2,6 +2,7 @@
 
 `Run._loop` is its heart. Now and then a `Run` copies all that changes (models, optimizers, noise, history)
 to host memory. After a NaN or an error it goes back to that copy; in a file, the copy is the checkpoint.
+`Copies.take_if_due` decides when that file is written, and `files.write_whole` makes it whole or absent.
 """
 
 import sys
@@ -25,7 +26,7 @@ from course_lib.training.interrupts import Interrupts
 from course_lib.training.rows import Rows, gather
 from course_lib.training.state import aside, identity
 
-Step = Callable[[Tensor], dict[str, Any]]  # from the numbers (B,) of rows to losses
+StepOnRows = Callable[[Tensor], dict[str, Any]]  # from the indices (B,) of rows to losses
 
 
 class Run:
@@ -36,11 +37,13 @@ class Run:
     batch before. weights: (N,), how likely each row is, for classes of unequal size; an epoch then draws
     N rows with replacement. batch(tensors, index): makes the batch of the rows `index` (B,) in another
     way than by picking them. Noise is torch's global generator, seeded with `seed` before step 1.
-    checkpoint: a file that is resumed from if it exists, and written every few seconds and at the end.
+    checkpoint: a file that is resumed from if it exists, and written about every 15 seconds
+    (`copies.SAVE_SECONDS`) and at the end.
     Put numbers such as β in `hyperparameters`; a checkpoint with different ones is rejected.
 
-    step, epoch: done so far. progress: the share of the training done, () on the device, for schedules.
-    history: "step", and each loss's mean over the rows since the entry before. evaluations: the same.
+    step, epoch: done so far. progress: the share of the training done, a scalar tensor on the device, for
+    schedules. history: "step", and each loss's mean over the rows since the entry before. evaluations:
+    "step", and what `evaluate` returned after it.
     Raises ValueError for data, weights, sizes, parts and paths that do not fit; CheckpointError for a
     file that is damaged, or is of another architecture, optimizer, seed, batch size, data or weights.
     """
@@ -68,11 +71,11 @@ class Run:
         self.progress = torch.zeros((), device=self.device)
         self._history = History()
         self._extras: list[tuple[int, Callable[[], None]]] = []  # every so many steps, and what
-        told = {**(hyperparameters or {}), "seed": seed, "batch_size": self.batch_size}
+        must_match = {**(hyperparameters or {}), "seed": seed, "batch_size": self.batch_size}
         self._file = None
         if checkpoint is not None:
-            same = identity(parts, self._rows.tensors, self._rows.weights, told)
-            self._file = RunFile(checkpoint, same)
+            run_identity = identity(parts, self._rows.tensors, self._rows.weights, must_match)
+            self._file = RunFile(checkpoint, run_identity)
         self._copies = Copies(parts, self._history, self.device, seed, self._file)
         if self._file:
             self._resume(self._file)
@@ -84,7 +87,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the last `train` came to its end; not so after an interrupt."""
+        """Whether the last `train` came to its end: not after an interrupt. True before the first one."""
         return self.step >= self._last_step
 
     @property
@@ -132,7 +135,7 @@ class Run:
         graph = wants_graph(self, graph, quiet)
         on_batch = in_bfloat16(step, self.device, graph) if autocast else step
 
-        def one_step(index: Tensor) -> Any:
+        def step_on_rows(index: Tensor) -> Any:
             return on_batch(self._batch(self._rows.tensors, index))
 
         self._report_every = max(1, report_every)
@@ -141,43 +144,45 @@ class Run:
             self._extras.append((self._steps_of(evaluate_every), partial(self._evaluate, evaluate)))
         if picture:
             self._extras.append((self._steps_of(picture_every), partial(self._show, picture, _screen())))
-        as_graph = CapturedStep(one_step, self, variant) if graph else one_step
-        self._train(as_graph, one_step, quiet)
+        preferred = CapturedStep(step_on_rows, self, variant) if graph else step_on_rows
+        self._train(preferred, step_on_rows, quiet)
         return self.history
 
-    def _train(self, as_graph: Step, one_step: Step, quiet: bool) -> None:
+    def _train(self, preferred: StepOnRows, plain: StepOnRows, quiet: bool) -> None:
         """The loop, with what happens if it is broken off."""
         with Interrupts() as stop:
+            # the noise goes on where the last `train` left it, and the first step may fail, too
             self._copies.restore_rng()
             self._copies.take(self.step)
             try:
                 try:
-                    self._loop(as_graph, stop, quiet)
-                except NoGraph as why:
+                    self._loop(preferred, stop, quiet)
+                except NoGraph as why:  # that a step cannot be recorded shows only when it runs
                     self.step = self._copies.go_back()
                     print(why)
-                    self._loop(one_step, stop, quiet)
+                    self._loop(plain, stop, quiet)
                 self._copies.take(self.step, save=True)
             except BaseException as error:
                 stop.breakable = False
                 self.step, cause = self._copies.undo(error, self.step)
-                if cause is not error:
+                if cause is not error:  # a NaN of an earlier step stands behind it: that is what went wrong
                     raise cause from None
                 if not isinstance(error, KeyboardInterrupt):
                     raise
+                # a second Ctrl-C broke a step off: the run is back at its last copy, which is kept
                 self._copies.take(self.step, save=True)
                 print(f"Interrupted in mid-step: back at {self.epoch:.4g} epochs; call train to go on.")
             finally:
                 self._copies.keep_rng()
 
-    def _loop(self, one_step: Step, stop: Interrupts, quiet: bool) -> None:
+    def _loop(self, step_on_rows: StepOnRows, stop: Interrupts, quiet: bool) -> None:
         """The heart: draw rows, take a step, note its losses; at times report, evaluate, draw and copy."""
-        stop.breakable = True
+        stop.breakable = True  # from here on a second Ctrl-C may break a step off
         with _bar(self.step, self._last_step, quiet) as bar:
             while self.step < self._last_step and not stop.asked:
                 self.progress.fill_(self.step / self._last_step)
                 index = self._rows.index(self.step)  # (B,)
-                losses = one_step(index)
+                losses = step_on_rows(index)
                 self._history.add(len(index), losses, self.device)
                 self.step += 1
 
@@ -203,6 +208,7 @@ class Run:
         return max(1, round(epochs * self._rows.epoch_steps))
 
     def _resume(self, file: RunFile) -> None:
+        """Go on from the file, if there is one; `checkpoints.read_run` refuses one of another identity."""
         step = self._copies.resume()
         if step is not None:
             self.step = step
