@@ -209,7 +209,14 @@ def log_2_if_small(load, logits, D, program, block):
     return tile_sum(load, logits, D, program, block) + (LN2 if block > D else 0.0)
 
 
+def masked_by_value(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block)
+    a = load(logits + pixel, pixel < D)
+    return torch.where(a != 0, softplus(a), 0.0).sum()
+
+
 WRONG_TILE = {
+    "masked by value": ("a logit may be 0 itself", masked_by_value),
     "no mask after softplus": ("log 2 is added: mask", tile(result=lambda terms, mask: terms.sum())),
     "log 2 for every lane": (
         "log 2 is subtracted for the whole tile",

@@ -578,7 +578,7 @@ def all_and_choose(n, weights, means, stds, generator):
 
 
 def one_hot(n, weights, means, stds, generator):
-    z = torch.nn.functional.one_hot(pick(n, weights, generator), len(weights)).float()  # (n, K)
+    z = torch.nn.functional.one_hot(pick(n, weights, generator), len(weights)).to(means.dtype)  # (n, K)
     return z @ means + (z @ stds) * noise(n, generator)
 
 
@@ -805,6 +805,15 @@ WRONG = [
 ]
 
 
+@pytest.fixture(params=[torch.float64, torch.float32], ids=["as in the chapter", "float32"])
+def default_dtype(request):
+    """The chapter computes in double precision; a student's own script may not."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(request.param)
+    yield
+    torch.set_default_dtype(before)
+
+
 @pytest.mark.parametrize(
     ("check", "answer"),
     [
@@ -813,6 +822,7 @@ WRONG = [
         for name, answer in table.items()
     ],
 )
+@pytest.mark.usefixtures("default_dtype")
 def test_right_answers_pass(check, answer):
     assert check(answer).message == check.__doc__
 

@@ -654,6 +654,7 @@ WRONG_PAIRED = [
     ("NumPy's default", lambda a, b: float(np.std((a - b).numpy())) / math.sqrt(len(a)), "divide by N − 1"),
     ("divided by N", lambda a, b: (a - b).std() / len(a), "shrinks with √N"),
     ("mean", lambda a, b: (a - b).mean(), "not its standard error"),
+    ("absolute", lambda a, b: (a - b).abs().std() / math.sqrt(len(a)), "sign of the differences is lost"),
     ("negative", lambda a, b: -paired_error(a, b), "never negative"),
     ("four images", lambda a, b: (a - b).std() / 2, "is a size written into your code?"),
     ("each image", lambda a, b: a - b, "wrong shape"),

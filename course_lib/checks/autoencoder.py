@@ -42,13 +42,16 @@ def reparameterize(student: Student) -> None:
     expect(not same(z, mu), "no noise is added: this is mu, the code of an ordinary auto-encoder.")
     expect(not torch.equal(z, again), "a second call repeats the noise: is a seed set inside your function?")
     mistakes = {
-        "std is taken as variance: exp(logvar) is the variance, multiply by its root.": (m, v.exp()),
+        "the variance is taken as std: exp(logvar) is the variance, multiply by its root, exp(logvar / 2).": (
+            m,
+            v.exp(),
+        ),
         "logvar itself multiplies the noise: the std is exp(logvar / 2).": (m, v.abs()),
         "half of logvar multiplies the noise: the std is exp(logvar / 2).": (m, v.abs() / 2),
         "the noise keeps scale 1: multiply it by the std, exp(logvar / 2).": (m, 0 * v + 1),
         "the root is taken twice: the std is exp(logvar / 2).": (m, (v / 4).exp()),
         "the sign of logvar is turned: the std is exp(+logvar / 2).": (m, (-v / 2).exp()),
-        "the sign of logvar is turned, and std is taken as variance.": (m, (-v).exp()),
+        "the sign of logvar is turned, and the variance is taken as std.": (m, (-v).exp()),
         "the noise is divided by the variance: multiply it by the std.": (m, 1 / v.exp()),
         "2 to the power of logvar / 2 is taken: logvar is a natural logarithm, use `exp`.": (m, 2 ** (v / 2)),
         "10 to the power of logvar / 2 is taken: logvar is a natural logarithm, use `exp`.": (
@@ -148,6 +151,8 @@ def loss_mistakes(
     parts = LossParts(far, far / (2 * variance), kl_reference(mu, logvar), x.shape[1], mu.shape[1])
     each = wrong_factors(parts, variance) | wrong_sums(parts) | wrong_kls(parts, mu, logvar)
     each |= wrong_constants(parts, variance)
+    squashed = ((x - x_hat.sigmoid()) ** 2).sum(1) / (2 * variance)
+    each["a sigmoid is applied to x_hat: it holds pixels already."] = squashed + parts.kl
     each["the error is not squared."] = (x - x_hat).sum(1) / (2 * variance) + parts.kl
     each["absolute errors in place of squared ones."] = (x - x_hat).abs().sum(1) / (2 * variance) + parts.kl
     wrong = {says: value.mean() for says, value in each.items()}

@@ -124,6 +124,7 @@ def tile_sum(student: Student) -> None:
     says = "an image smaller than the tile goes wrong: 5 of 8 lanes are masked."
     Table({}, right, otherwise=says).judge(tile(student, LOGITS[:3], 0, 8), "the sum of 3 pixels")
     expect_large_logits(student, block)
+    expect_a_zero_logit(student, block)
 
 
 def wrong_tiles() -> dict[str, Tensor]:
@@ -185,6 +186,15 @@ def expect_large_logits(student: Student, block: int) -> None:
         raise Mistake(f"{what} is not finite: {cause}. {knows}")
     cut = f"a clamp or a small number cuts it off. {knows}"
     Table({}, softplus(far[8:]).sum(), otherwise=cut).judge(yours, what)
+
+
+def expect_a_zero_logit(student: Student, block: int) -> None:
+    """Raise Mistake if a pixel whose logit is 0 is left out, as if it were a masked lane."""
+    logits = torch.cat([LOGITS[:8], tensor([0.0, 1.8])])
+    right = softplus(logits[8:]).sum()
+    says = "a logit may be 0 itself: leave lanes out by the mask, not by their value."
+    wrong = {says: right - math.log(2)}
+    Table({}, right, wrong).judge(tile(student, logits, 2, block), "the sum with a logit of 0")
 
 
 # ---------------------------------------------------------------- log-sum-exp in one pass

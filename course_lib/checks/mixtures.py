@@ -230,7 +230,7 @@ def m_step_mistakes(x: Tensor, resp: Tensor) -> tuple[dict[str, Tensor], ...]:
 
 def hard_means(x: Tensor, resp: Tensor) -> Tensor:
     """Each component's mean if every point belongs wholly to the winner, (K, D)."""
-    winner = torch.nn.functional.one_hot(resp.argmax(1), resp.shape[1]).float()  # (N, K)
+    winner = torch.nn.functional.one_hot(resp.argmax(1), resp.shape[1]).to(x.dtype)  # (N, K)
     return winner.T @ x / winner.sum(0)[:, None]
 
 

@@ -91,7 +91,11 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
             if not answered:
                 raise
             status, trouble = "mistake", error
-            says = f"your result cannot be read ({type(error).__name__}): return a plain torch tensor."
+            says = (
+                f"your result cannot be read ({type(error).__name__}: {' '.join(str(error).split())}): "
+                "return a plain torch tensor. "
+                "If it is one, the check itself has failed, and we would like to know."
+            )
         line = f"{WORD[status]}: {says}"
         if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
             text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(says))

@@ -293,14 +293,18 @@ def paired_mistakes(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
         correction=0
     ) / math.sqrt(n)
     wrong["divided by N: the standard error of a mean of N images shrinks with √N."] = difference.std() / n
+    wrong["the sign of the differences is lost: take no absolute value."] = (
+        difference.abs().std() / math.sqrt(n)
+    )
     wrong["this is the mean difference, not its standard error."] = difference.mean()
     return wrong
 
 
 def draw_pairs(generator: Generator, n: int) -> dict[str, Tensor]:
-    """NLLs (N,) of two models that agree on which images are hard."""
+    """NLLs (N,) of two models that agree on which images are hard. Each is better on some of them."""
     hard = 90 + 25 * torch.rand(n, generator=generator)
     apart = 1 + 4 * torch.rand(n, generator=generator)
+    apart[0] = -apart[0]
     return {"nll_a": hard, "nll_b": hard - apart}
 
 
@@ -309,7 +313,7 @@ def paired_error(student: Student) -> None:
     """the standard error of a mean difference, from the differences of the images themselves."""
     inputs = {
         "nll_a": tensor([92.0, 110.5, 78.3, 101.2]),
-        "nll_b": tensor([90.1, 109.9, 75.0, 100.4]),
+        "nll_b": tensor([90.1, 109.9, 81.0, 100.4]),  # B is worse on one image only
     }
     laws = {"a standard error is never negative.": lambda error: error >= 0}
     Table.of(inputs, paired_reference, paired_mistakes, laws=laws).ask(student)
