@@ -191,8 +191,9 @@ assert abs(coin - pixels * math.log(2)) < 1e-2  # rounding of a float32 sum of 7
 # **Why?** Each pixel has probability ½, whatever its colour, and costs $-\ln \tfrac12 = \ln 2$.
 #
 # A better model gives each pixel its own probability of being white. This is the pixel's *rate*, which we estimate by
-# counting over the training images. We add one all-white and one all-black image to the count, so that no rate is 0
-# or 1. At a pixel with rate 0, a single white dot would cost infinitely many nats.
+# counting over the training images. We add one all-white and one all-black image to the count, so that no rate is 0 or
+# 1. (Hence the 1 and the 2 in the next cell.) At a pixel with rate 0, a single white dot would cost infinitely many
+# nats.
 #
 # **Predict.** How much cheaper do test digits become? And what do samples from this model look like?
 
@@ -385,10 +386,10 @@ figures.course_map()
 # - **Why?** Read the reason after you have tried to give one yourself. Then change something: each notebook has a cell
 #   with its settings near the top.
 #
-# The **exercises** at the end have checks. A check says "Correct", or it names the mistake that your answer most
-# likely contains. Cells tagged *check* hold the notebook's own tests. They verify that what your machine has computed
-# agrees with what the text says, and you may skip them as you read. A table near the end compares what the lecture
-# said with what we measured.
+# The **exercises** at the end have checks. A check says "Correct", or it names the mistake that your answer most likely
+# contains. Cells tagged *check* hold the notebook's own tests. They verify that what your machine has computed agrees
+# with what the text says, and you need not read them. But do run them, because some later cells use what they compute.
+# A table near the end compares what the lecture said with what we measured.
 #
 # | convention | in this course | reason |
 # |---|---|---|
@@ -421,10 +422,10 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Replace `raise NotImplementedError` with your own code, run the cell, and then run the check below it. The check
-# says "Correct" or names the mistake. It calls your function on a small example, then on random inputs of other
-# sizes, drawn anew each time, and on extreme inputs. So read the sizes off the inputs, and do not change the inputs
-# themselves.
+# Replace `raise NotImplementedError` with your own code, run the cell, and then run the check below it. The check says
+# "Correct" or names the mistake. It calls your function on a small example, then on random inputs of other sizes, drawn
+# anew each time, and on extreme inputs. So read the sizes off the inputs, and do not change the inputs themselves.
+# Inputs and results are torch tensors.
 #
 # **1. From images to points.** Every chapter that works on images starts with this step. There may be any number of
 # images, even a single one, and a byte must become the same grey value whatever the other pixels are.

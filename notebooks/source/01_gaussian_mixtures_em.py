@@ -227,7 +227,8 @@ def expectation(x, weights, means, variances):
 #
 # $$\sum_n r_{nk}\left[\frac{(x_n-\mu_k)^2}{2\sigma_k^4} - \frac{1}{2\sigma_k^2}\right] = 0
 # \quad\Longrightarrow\quad \sigma_k^2 = \frac{1}{N_k}\sum_n r_{nk}\,(x_n-\mu_k)^2 .$$
-# The weights must add up to 1, so they need a Lagrange multiplier $\lambda$:
+# The weights must add up to 1, so they need a Lagrange multiplier $\lambda$. Since
+# $\partial \log P(x_n) / \partial \pi_k = \mathcal N(x_n;\mu_k,\sigma_k^2) / P(x_n) = r_{nk} / \pi_k$,
 # $$\frac{\partial}{\partial \pi_k}\Big[\sum_n \log P(x_n) + \lambda\big(1-\textstyle\sum_j \pi_j\big)\Big]
 # = \frac{N_k}{\pi_k} - \lambda = 0
 # \quad\Longrightarrow\quad \pi_k = \frac{N_k}{\lambda} = \frac{N_k}{N},$$
@@ -278,6 +279,7 @@ figures.log_likelihood(history)
 gains = torch.tensor(history).diff()
 for first, last in ((0, 1), (1, 10), (10, 30), (30, 50), (50, 100), (100, 150)):
     print(f"steps {first:3d} to {last:3d}: gain {history[last] - history[first]:.6f} nats per point")
+weights_3, means_3, variances_3, resp_3 = trace[-1]  # where EM has ended
 
 # %% tags=["check"]
 # the log-likelihood never falls; float64 keeps 16 digits, and a sum of 400 terms may lose four of them
@@ -285,7 +287,6 @@ assert (gains > -1e-12).all()
 # the plateau: these twenty steps gain less than a quarter of what the next fifty gain
 assert history[50] - history[30] < (history[100] - history[50]) / 4
 # the package's steps, written for any number of dimensions, agree with those above
-weights_3, means_3, variances_3, resp_3 = trace[-1]
 package_resp, _ = e_step(few[:, None], weights_3, means_3[:, None], variances_3[:, None, None])
 assert torch.allclose(package_resp, resp_3, atol=1e-12)
 package_variances = m_step(few[:, None], resp_3).covariances.flatten()
@@ -966,11 +967,11 @@ checks.sample_mixture(my_sample_mixture)
 
 # %% [markdown]
 # **4. Derive a constrained M-step.** Suppose that all components must share *one* variance $\sigma^2$. Derive the
-# M-step for it on paper, starting from $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$, the function of
-# the means and the variance that the M-step maximizes while the responsibilities are fixed. Then replace `None` with
-# your formula. The second cell differentiates that function with respect to the variance, at your value. If your
-# derivation is right, the slope is 0 up to rounding. Which familiar method do you get if you also keep the weights
-# equal, fix $\sigma^2$ and let it tend to 0?
+# M-step for it on paper, starting from $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$, the function of the
+# means and the variance that the M-step maximizes while the responsibilities are fixed. Then replace `None` with your
+# formula. The second cell differentiates that function with respect to the variance, at your value. If your derivation
+# is right, the slope is 0 up to rounding, which is about $10^{-13}$ here. Which familiar method do you get if you also
+# keep the weights equal, fix $\sigma^2$ and let it tend to 0?
 
 # %%
 my_shared_variance = None  # your formula, from few (N,), resp_3 (N, K) and means_3 (K,)

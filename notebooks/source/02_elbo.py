@@ -269,8 +269,9 @@ assert abs(with_tangent - multiplied_out) < 1e-10
 assert abs(multiplied_out) < 1e-10
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "So $L_b \\le \\log P(x)$ for every $q$: the *evidence lower bound*. The gap is $\\mathrm{KL}(q(z|x)\\,\\|\\,P(z|x))$.\n\n**Predict.** We draw a thousand Gaussians $q$ at random. How many give an $L_b$ above $\\log P(x)$?"}
-# So $-\mathrm{KL} \le 0$, which is what we wanted. Equality needs $p/q = 1$ wherever $q > 0$, so the divergence is
-# zero only if the two distributions are the same. The same proof works for sums in place of integrals.
+# So $-\mathrm{KL} \le 0$, which is what we wanted. Equality needs $p/q = 1$ wherever $q > 0$, so the divergence is zero
+# only if the two distributions are the same. (Where $q > 0$, $p$ has then used up its mass, and nothing is left for
+# elsewhere.) The same proof works for sums in place of integrals.
 #
 # Now line 3 says that $\log P(x)$ is $L_b$ plus something that is never negative. Hence
 #
@@ -542,12 +543,12 @@ states = {
     "from the start:\nq first": heights(w_start, m_post, sigma_post),
     "… then P": heights(w_next, m_post, sigma_post),
 }
+start, trap, q_first, then_p = states.values()
 
 # %% alt="Four states, each with a solid level for log P(x), a dashed level for the bound, and the gap shaded between. At the start the gap is large. P alone lifts the bound a little and drops log P(x). With q first the two levels coincide; then P lifts both, leaving a thin gap." slideshow={"slide_type": "slide"} slide={"text": "## q first, then P"}
 figures.levels(states)
 
 # %% tags=["check"]
-start, trap, q_first, then_p = states.values()
 assert abs(q_first[0] - start[0]) < 1e-10  # q has no say in log P(x)
 assert abs(q_first[0] - q_first[1]) < 1e-10  # the gap is closed
 assert then_p[0] >= then_p[1] > q_first[0]  # L_b rose from the old log P(x); the new one lies above it
@@ -656,9 +657,10 @@ assert settled < -0.2
 #
 # **Why?** An unfinished step costs us time. The procedure comes to rest only where neither step changes anything, and
 # there $q$ is the posterior. A restricted $q$ costs us the destination. The decoder settles where the *bound* is
-# highest, and there its posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can even
-# compute both places. The bound is highest at $w^2 = xs - s^2$, which gives $w \approx 0.87$. The likelihood is
-# highest at $w^2 = x^2 - s^2$, which gives $w \approx 1.94$.
+# highest, and there its posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can even compute
+# both places. With $\sigma = 1$ and the best $m$, the part of the bound that depends on $w$ is
+# $-\frac{x^2}{2(w^2 + s^2)} - \frac{w^2}{2s^2}$. It is highest where $w^2 + s^2 = xs$, which gives $w \approx 0.87$.
+# The likelihood is highest at $w^2 = x^2 - s^2$, which gives $w \approx 1.94$.
 
 # %% [markdown]
 # A check compares the first of these with the end of the last run, and the second with the curve of section 4.
@@ -1045,18 +1047,21 @@ assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 #
 # and when $q$ is the posterior, it equals $\log P(x)$ for *every* $z$. The closed form replaces
 # $\log P(z) - \log q(z|x)$ with its mean, so nothing is left to cancel the noise of $\log P(x|z)$. If $q$ is very
-# narrow, $z$ hardly varies and neither does $\log P(x|z)$. But $\log q(z|x)$ has a standard deviation of $\sqrt{d/2}$
-# nats in $d$ dimensions, however narrow $q$ is. (In this model the lines cross near the width $1/\sqrt 2$.) The same
-# choice arises for the gradient (Roeder, Wu & Duvenaud 2017).
+# narrow, $z$ hardly varies and neither does $\log P(x|z)$. But $\log q(z|x)$ is a constant minus
+# $\frac12 \lVert \varepsilon \rVert^2$, so it has a standard deviation of $\sqrt{d/2}$ nats in $d$ dimensions, however
+# narrow $q$ is. (In this model the quadratic terms scatter by about $r^2 \sqrt{d/2}$ with the closed form and by
+# $|1 - r^2| \sqrt{d/2}$ when sampled, where $r$ is the width in units of the posterior's, so the lines cross near
+# $r = 1/\sqrt 2$.) The same choice arises for the gradient (Roeder, Wu & Duvenaud 2017).
 
 # %% [markdown]
 # ## 10 · A tighter bound, and where the squared error comes from
 #
 # With a deep decoder the $q$ that we find is never perfect, and $\log P(x)$ is out of reach. It then helps to draw
 # several $z$ for each $x$. Each draw from $q$ has an importance weight $P(x, z) / q(z|x)$, and the mean of these
-# weights under $q$ is exactly $P(x)$. On average, the logarithm of the mean of $k$ weights is a lower bound, too. For
-# $k = 1$ it is $L_b$, and the larger $k$ is, the tighter the bound becomes (Burda, Grosse & Salakhutdinov 2016). To
-# see this, we spoil $q$ by making it 1.5 times as wide as the posterior.
+# weights under $q$ is exactly $P(x)$. On average, the logarithm of the mean of $k$ weights is a lower bound, too: the
+# logarithm is concave, so the mean of a logarithm is at most the logarithm of the mean, which is $\log P(x)$ (Jensen's
+# inequality). For $k = 1$ it is $L_b$, and the larger $k$ is, the tighter the bound becomes (Burda, Grosse &
+# Salakhutdinov 2016). To see this, we spoil $q$ by making it 1.5 times as wide as the posterior.
 #
 # **Predict.** How much of the gap at $k = 1$ is left at $k = 10$, and how much at $k = 1000$?
 

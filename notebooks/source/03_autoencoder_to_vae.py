@@ -579,8 +579,9 @@ for name in ("AE", "VAE"):
 #
 # $$\hat x(z) = \frac{\sum_n q(z|x_n)\, x_n}{\sum_n q(z|x_n)}.$$
 #
-# Its squared error has a short form too. Every pair $(n, k)$ of moons pays half the squared distance between the two,
-# times the overlap of their codes:
+# Its squared error has a short form too. At each $z$ the shares $q(z|x_n) / \sum_j q(z|x_j)$ add up to 1, and the mean
+# squared distance from a mean is half the mean squared distance between two draws. So every pair $(n, k)$ of moons pays
+# half the squared distance between the two, times the overlap of their codes:
 #
 # $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
 #
@@ -639,8 +640,9 @@ assert cheapest > 1.2  # noise tells the orders apart, and prefers the moons' ow
 
 # %% [markdown]
 # **Answer.** The order does not matter when there is very little noise. Then no order costs anything, as in an
-# auto-encoder. Once the noise reaches the neighbouring codes, the moons' own order is cheaper than any shuffled order
-# we tried.
+# auto-encoder. (With far more noise than the figure shows, it stops mattering again: all places then look alike, and
+# every order costs the variance of the moons.) Once the noise reaches the neighbouring codes, the moons' own order is
+# cheaper than any shuffled order we tried.
 #
 # **Why?** Without noise every code has its own place, and the loss has no reason to prefer one order to another. With
 # noise, two neighbours share part of the line, where the decoder can only show a blend, and a blend of two *similar*
@@ -673,12 +675,12 @@ for name in ("AE", "VAE"):
 # The encoder must learn $\mu$ and $\sigma$, but a random draw stands between them and the loss. We compare two ways
 # to estimate the gradient of the expected loss $\mathbb E_q[f(z)]$.
 #
-# - **Reparameterization.** Draw $\varepsilon$ first. Then $z = \mu + s\,\varepsilon$ is an ordinary function of
-#   $\mu$, and the gradient passes through it: one draw gives the estimate $f'(z)$. (Here $s = e^{\sigma}$ is the
-#   scale of the noise, not the ruler of section 2.)
+# - **Reparameterization.** Draw $\varepsilon$ first. Then $z = \mu + s\,\varepsilon$ is an ordinary function of $\mu$,
+#   and the gradient passes through it: one draw gives the estimate $f'(z)$. (Here $s = e^{\sigma}$ is the scale of the
+#   noise, not the ruler of section 2.)
 # - **Score function**, or REINFORCE (Williams 1992). Never look inside $f$, and use only its value: one draw gives
 #   $f(z)\, \partial \log q(z) / \partial \mu = f(z)\, \varepsilon / s$. One may subtract a constant from $f$, a
-#   *baseline*, which does not change the mean of the estimate.
+#   *baseline*, which does not change the mean of the estimate, because $\mathbb E\,\varepsilon = 0$.
 #
 # As $f$ we take the trained VAE's reconstruction loss for a half moon. Because $z$ is a single number, we can compute
 # the exact gradient as an integral on a grid.
@@ -946,8 +948,8 @@ print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two slips\n\nThe sign on the slide of the week before was wrong: $\\; T = \\sum_i \\left( e^{\\sigma_i} - (1 + \\sigma_i) + m_i^2 \\right)$.\n\n$\\sigma$ is a log-*variance* in $T$, and a log-*standard deviation* in $c = e^\\sigma \\varepsilon + m$.\n\n**Predict.** Under one of the two readings $T$ is exactly twice the KL. Which one?"}
 # ## 8 · Two slips
 #
-# All lectures have slips, and this one corrects the first of its two itself. **The sign.** On the slide of the
-# previous lecture, the term had the wrong sign. What is minimized, together with the reconstruction error, is
+# The lecture has two slips here, and corrects the first of them itself. **The sign.** On the slide of the previous
+# lecture, the term had the wrong sign. What is minimized, together with the reconstruction error, is
 #
 # $$T = \sum_i \left( e^{\sigma_i} - (1 + \sigma_i) + m_i^2 \right).$$
 #
@@ -1172,7 +1174,7 @@ checks.kl(my_kl)
 
 # %%
 def my_vae_loss(x, x_hat, mu, logvar, variance):
-    """‖x − x_hat‖² / (2 variance) + KL: x, x_hat (N, D), mu, logvar (N, d), variance a number; result ()."""
+    """‖x − x_hat‖² / (2 variance) + KL: x, x_hat (N, D) pixels, mu, logvar (N, d), variance a number; result ()."""
     # 1. the squared error of each image, (N,), divided by twice the variance
     # 2. the KL of each image, (N,): exercise 2
     # 3. their sum, averaged over the images: one number
@@ -1183,12 +1185,13 @@ def my_vae_loss(x, x_hat, mu, logvar, variance):
 checks.vae_loss(my_vae_loss)
 
 # %% [markdown]
-# **4. Derive it: where the estimators change places.** Take $f(z) = \sin kz$ with $z \sim N(0, 1)$. Show that one
-# draw of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
+# **4. Derive it: where the estimators change places.** Take $f(z) = \sin kz$ with $z \sim N(0, 1)$. Show that one draw
+# of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
 # $\cos^2 = \tfrac12 + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
-# score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with
-# respect to $k$. At which $k$ are the two equal? Write your $k$ in the next cell. The cell after it then measures
-# both variances a little below and a little above your $k$, where they should change places.
+# score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with respect
+# to $k$. At which $k > 0$ are the two equal? There is no formula for it: plot both variances, or let
+# `scipy.optimize.brentq` find it, to two digits. Write your $k$ in the next cell. The cell after it then measures both
+# variances a little below and a little above your $k$, where they should change places.
 
 # %%
 my_k = None  # your answer, a number

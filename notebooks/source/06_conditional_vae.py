@@ -256,8 +256,8 @@ if on_mnist:
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The rows are right, mostly, where the *decoder* is told. Where it is not, some labels lie apart."}
 # **Answer.** The models whose *decoder* is told the label draw the right digit in most samples; the other two are right
-# one time in ten, by chance. In those two the labels lie in separate regions, as far as a plane has room for ten. Where
-# the decoder is told, nearly all labels share one cloud, although the zeros and the ones keep to its edges.
+# one time in ten, by chance. In those two the labels lie in separate regions, as well as ten regions fit into a plane.
+# Where the decoder is told, nearly all labels share one cloud, although the zeros and the ones keep to its edges.
 
 # %% [markdown]
 # **Why?** Only the decoder draws. If it does not know the label, $z$ must carry it, and telling the encoder does not
@@ -962,9 +962,10 @@ checks.log_marginal(my_log_marginal)
 # %% [markdown]
 # **4. Derive it, then build it.** Give each label a learned prior $P(z|y)$, a Gaussian whose mean and log-variance come
 # from two tables of parameters, `(10, d)` each. Only the KL term of the loss changes. Derive it for two diagonal
-# Gaussians, replace the line below, and run the cell after it; both rows must then be 0. Then train the model as in
-# section 2 and apply the curved probe. Will it read more of the label than before, or less? Predict it first, with the
-# argument of section 5.
+# Gaussians, replace the line below, and run the cell after it; all three rows must then be 0, up to rounding. Then
+# train the model as in section 2, with a subclass of `LabelledVAE` that holds the two tables, and with a loss of your
+# own for `train_loop`. Apply the curved probe to its codes and to those of `small["both"]`. From which will it read
+# more of the label? Predict it first, with the argument of section 5.
 
 
 # %%
@@ -977,6 +978,10 @@ def my_kl(mu, logvar, prior_mu, prior_logvar):
 mu, logvar, zero = torch.randn(3, 4), torch.randn(3, 4), torch.zeros(3, 4)
 print("standard normal prior:", my_kl(mu, logvar, zero, zero) - kl_diag(mu, logvar))
 print("prior equal to q:     ", my_kl(mu, logvar, mu, logvar))
+q = torch.distributions.Normal(mu, (logvar / 2).exp())
+other = torch.distributions.Normal(zero + 1, (zero + 0.25).exp())  # mean 1, log-variance ½
+right = torch.distributions.kl_divergence(q, other).sum(1)  # (N,)
+print("another prior:        ", my_kl(mu, logvar, zero + 1, zero + 0.5) - right)
 
 # %% [markdown]
 # ## Further reading

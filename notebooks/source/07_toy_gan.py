@@ -124,7 +124,8 @@ def g_loss(g, d, z):
 
 
 # %% [markdown]
-# Each player has an optimizer of its own, which holds that player's weights and no others. An update takes the usual
+# Each player has an optimizer of its own, which holds that player's weights and no others. Adam gets less momentum than
+# usual ($\beta_1 = 0.5$), because the other player moves too, so that old slopes mislead. An update takes the usual
 # three lines.
 
 
@@ -340,8 +341,8 @@ for mu in (0.5, 2, 5):
 # %% [markdown]
 # ## 3 · One step of the generator
 #
-# Now the discriminator is held still, and the generator takes *one* step. The generated points start on the left, and
-# $D$ has learned that the data are farther right.
+# Now the discriminator is held still, and the generator takes *one* step. The data are now standard normal, the
+# package's default. The generated points start on the left, and $D$ has learned that the data are farther right.
 
 # %%
 hill = History(Settings(z="normal", start=-3.0, batch=1000, seed=seed))
@@ -682,8 +683,8 @@ assert np.allclose(work, shifts, atol=cell)  # shifted mass, to a cell's width
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What do the losses tell?\n\nTwo kinds of game on the same data: one at a good pace; in the other $D$ is fifty times slower and $G$ five times faster.\n\n**Predict.** Can you tell from $D$'s loss which generator is the better one?"}
 # ## 6 · What do the losses tell?
 #
-# We play two kinds of game on the same data. In the first, the discriminator learns at a good pace. In the second, it
-# learns fifty times more slowly, and the generator five times faster.
+# We play two kinds of game on the same data, a standard normal distribution. In the first, the discriminator learns at
+# a good pace. In the second, it learns fifty times more slowly, and the generator five times faster.
 #
 # **Predict.** Can you tell from $D$'s loss which generator is the better one?
 
@@ -1115,7 +1116,7 @@ checks.generator_step(my_generator_step)
 
 # %%
 def my_best_value(p, q, dx):
-    """∫ p·log D* + q·log(1 − D*) for densities p, q (G,), both above 0, on cells of width dx; returns ()."""
+    """∫ p·log D* + q·log(1 − D*) for tensors p, q (G,), densities above 0, on cells of width dx; ()."""
     # 1. the best D at each place, (G,)
     # 2. the integrand at each place, (G,)
     # 3. the integral: a sum over the cells, times their width

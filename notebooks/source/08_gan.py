@@ -821,8 +821,9 @@ figures.digit_rows(
 #
 # No number means anything alone. We compare all images with digits from one half of the test set. The floor is real
 # digits, from the other half and from the training set. A perfect generator would score like these two rows, and the
-# difference between them shows what chance does to the numbers. The ceiling is nonsense made of real digits, the
-# upper half of one on the lower half of another.
+# difference between them shows what chance does to the numbers. (For precision, recall and the classifier score higher
+# is better, so there the floor is the larger number.) The ceiling is nonsense made of real digits, the upper half of
+# one on the lower half of another.
 
 
 # %%
@@ -1241,8 +1242,16 @@ checks.precision(my_precision)
 
 # %% [markdown]
 # **4. Design it.** In section 7, a D that sees how different the images of its batch are cured the collapse. Invent
-# another cure, play it on five seeds with `short_game`, and draw it with `figures.matching` beside ours. Before you
-# run it, write down where you expect its points to lie, and which result would make you give up the idea.
+# another cure, play it on five seeds with `short_game`, and draw it with `figures.matching` beside ours. A cure that is
+# a network goes in as `make_g` or `make_d`. One that changes a loss needs an `update_d` or `update_g` of your own, under
+# the same name. Five games take some ten seconds. If `Mine` is your network, this draws them:
+#
+# ```python
+# mine = [outcome(short_game(seed, g_steps=10, make_d=Mine)) for seed in small_seeds]
+# figures.matching(rows | {"mine": mine})
+# ```
+#
+# Before you run it, write down where you expect its points to lie, and which result would make you give up the idea.
 
 # %% [markdown]
 # ## Further reading

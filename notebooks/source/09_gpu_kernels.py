@@ -396,7 +396,7 @@ figures.roofline(points, max(speed), bytes_per_second)
 
 # %%
 class Recorder(TorchDispatchMode):
-    """Notes every operation with its tensors; `replay` does them again, and each result goes where it went."""
+    """Notes every operation with its tensors; `replay` does them again, each result into the memory of the recorded one."""
 
     def __init__(self):
         super().__init__()
@@ -550,7 +550,7 @@ def reconstruction_kernel(logits, x, nats, d_logits, who, D, tiles, BLOCK: tl.co
 
 # %%
 n, D, block = 4, 37, 16
-tiles = -(-D // block)  # 3, rounded up
+tiles = -(-D // block)  # 3: −(−D // block) rounds up
 a, t = 3 * torch.randn(n, D), torch.rand(n, D).round()
 nats, d_logits = torch.full((n, tiles), torch.nan), torch.full((n, D), torch.nan)
 who = torch.full((n, D), -1, dtype=torch.int32)
