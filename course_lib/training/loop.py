@@ -38,6 +38,7 @@ class Run:
     way than by picking them. Noise is torch's global generator, seeded with `seed` before step 1.
     checkpoint: a file that is resumed from if it exists, and written every few seconds and at the end.
     Put numbers such as β in `hyperparameters`; a checkpoint with different ones is rejected.
+    run_file: the class that reads and writes the checkpoint; see `distributed.SharedFile`.
 
     step, epoch: done so far. progress: the share of the training done, () on the device, for schedules.
     history: "step", and each loss's mean over the rows since the entry before. evaluations: the same.
@@ -55,6 +56,7 @@ class Run:
         batch: Callable[[tuple[Tensor, ...], Tensor], Any] | None = None,
         checkpoint: str | Path | None = None,
         hyperparameters: Mapping[str, Any] | None = None,
+        run_file: type[RunFile] = RunFile,
         **parts: Any,
     ) -> None:
         if not parts or not all(hasattr(part, "load_state_dict") for part in parts.values()):
@@ -72,7 +74,7 @@ class Run:
         self._file = None
         if checkpoint is not None:
             same = identity(parts, self._rows.tensors, self._rows.weights, told)
-            self._file = RunFile(checkpoint, same)
+            self._file = run_file(checkpoint, same)
         self._copies = Copies(parts, self._history, self.device, seed, self._file)
         if self._file:
             self._resume(self._file)
