@@ -1,6 +1,7 @@
 """How the models of the course's tables and files are trained: `python -m course_lib.recipes best`.
 
 A recipe is a model and every number of its training. All of them go through the one loop, `training.Run`.
+Several processes share a VAE's training: `torchrun --nproc-per-node=2 -m course_lib.recipes best`.
 The figures of a VAE of black and white pixels are taken on the one fixed binarization of the test digits,
 those of one with a Gaussian likelihood on the grey images.
 """
@@ -17,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.data import as_digits, fixed_binarization, mnist
-from course_lib.device import knows_bfloat16, pick_device
+from course_lib.data import Digits, as_digits, fixed_binarization, mnist
+from course_lib.device import knows_bfloat16
 from course_lib.evaluation.classifier import Classifier, train_classifier
 from course_lib.evaluation.likelihood import NLL, nll
 from course_lib.evaluation.samples import judge
@@ -28,7 +29,9 @@ from course_lib.models.conditional_vae import ConditionalVAE
 from course_lib.probability.likelihoods import observed_pixels
 from course_lib.training import Run
 from course_lib.training.checkpoints import load_model, save_model
+from course_lib.training.distributed import SharedFile, shared
 from course_lib.training.gan import GANRecipe
+from course_lib.training.processes import count, first, group, is_first, is_shared, own_device
 from course_lib.training.vae import Recipe, likelihood_name
 
 WEIGHTS = Path(__file__).with_name("weights")  # what is shipped: networks, and
@@ -99,11 +102,20 @@ def train(
     often each row is drawn, as for `Run`. evaluate(model) returns a dict of numbers. options: those of
     `Run.train`; autocast goes before the recipe's. On a GPU, kernels make the batches and the loss where they
     can, and a CUDA graph the steps; what does is printed, unless quiet.
-    Interrupted, it returns the model so far: then `run.finished` is False.
+    In a `processes.group` all processes call it alike and get the same model, and process 0 alone evaluates,
+    draws and writes. Interrupted, it returns the model so far: then `run.finished` is False.
+    Raises ValueError for what is no recipe, and for one that the group's processes cannot share.
     """
     digits = as_digits(digits)
     if not isinstance(recipe, Recipe | GANRecipe):
         raise ValueError(f"train takes a recipe, not {type(recipe).__name__}.")
+    against = reason_against(recipe)
+    if against:
+        raise ValueError(against)
+    if is_shared():
+        options["graph"] = False  # it would have to record the messages between the processes as well
+    if not is_first():
+        evaluate = options["picture"] = None
     torch.manual_seed(seed)
     model = recipe.build(digits)
     images = digits.images.flatten(1).contiguous()  # (N, D), bytes
@@ -119,12 +131,14 @@ def train(
         batch=batch,
         checkpoint=checkpoint,
         hyperparameters=recipe.hyperparameters(model),
+        run_file=SharedFile,
         **recipe.parts(model, capturable=device.type == "cuda" and options.get("graph") is not False),
     )
     options.setdefault("autocast", recipe.autocast and knows_bfloat16(device))
-    with quick_products(device.type == "cpu" and recipe.rounds_products(model)):
+    quick = quick_products(device.type == "cpu" and recipe.rounds_products(model))
+    with quick, shared(recipe.step(run, loss), run) as step:
         run.train(
-            recipe.step(run, loss),
+            step,
             recipe.epochs if epochs is None else epochs,
             evaluate=partial(evaluate, model) if evaluate else None,
             variant=recipe.variant(run),
@@ -134,10 +148,26 @@ def train(
     return model.eval(), run
 
 
+def reason_against(recipe: Any) -> str:
+    """Why the processes of a group cannot share this recipe's training; "" if they can, and for one alone."""
+    if not is_shared():
+        return ""
+    if not isinstance(recipe, Recipe):
+        return (
+            "A GAN and the classifier normalize over all rows of a batch, and a process that shares it sees "
+            "only its own: train them in one process, without torchrun."
+        )
+    if recipe.rows < count():
+        return f"{count()} processes cannot share a batch of {recipe.rows} rows: start no more than these."
+    return ""
+
+
 def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[Any, Any, str]:
     """What makes the batches, what computes the loss (None: the recipe's own way), and both in words."""
     batch = recipe.batch(model)
     loss = getattr(model, "loss", None)
+    if is_shared():  # a kernel's noise is that of a whole batch: all processes would draw the same
+        return batch, loss, f"Batches and loss: plain PyTorch functions, on {device.type}, in each process."
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return batch, loss, f"Batches and loss: plain PyTorch functions, on {device.type}."
     from course_lib.kernels.training import fused  # only here, because it loads Triton
@@ -173,8 +203,8 @@ def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL
         return nll(model, x, (1, 50, k), y=y, rows_at_once=rows)
 
 
-def main() -> None:
-    """The command line: one recipe, from MNIST to a file that says how it was made and what it reaches."""
+def command_line() -> argparse.Namespace:
+    """What was asked for, with `out` a file that can be written. Ends the program for what cannot be done."""
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.recipes", description="Train a model, save it."
     )
@@ -188,44 +218,68 @@ def main() -> None:
     whole = asked.epochs is None or (asked.epochs >= 1 and asked.epochs % 1 == 0)
     if asked.recipe == "classifier" and not whole:
         parser.error(f"the classifier takes a whole number of epochs, at least 1, not {asked.epochs:g}.")
+    against = reason_against(RECIPES.get(asked.recipe))
+    if against:
+        parser.error(against)
     try:
+        own_device(asked.device)
         out = usable(asked.out or f"{asked.recipe}.safetensors")
         check_writable(out)
     except ValueError as error:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"{asked.out or 'this folder'} cannot be written ({reason(error)}): pass another --out.")
-    device = pick_device(asked.device)
-    digits, test = mnist(train=True, device=device), mnist(train=False, device=device)
-    metadata: dict[str, Any] = {"recipe": asked.recipe, "seed": asked.seed, "torch": torch.__version__}
-    if asked.recipe == "classifier":
-        metadata["epochs"] = 12 if asked.epochs is None else int(asked.epochs)
-        half = knows_bfloat16(device)
-        model: Any = train_classifier(digits, seed=asked.seed, epochs=metadata["epochs"], bf16=half)
-        save_model(model, out, dtype=torch.float16, **metadata)
-        metadata["test_accuracy"] = model.accuracy(test.images, test.labels)
-        metadata["test_accuracy_binarized"] = model.accuracy(fixed_binarization(test.images), test.labels)
-    else:
-        recipe, going = RECIPES[asked.recipe], out.with_suffix(".run.safetensors")
+    asked.out = out
+    return asked
+
+
+def main() -> None:
+    """The command line: one recipe, from MNIST to a file that says how it was made and what it reaches."""
+    with group():  # of the processes that torchrun has started, if it has
+        asked = first(command_line)
+        speaks = is_first()
+        device = own_device(asked.device)
+        digits, test = (half.to(device) for half in first(lambda: (mnist(train=True), mnist(train=False))))
+        metadata: dict[str, Any] = {"recipe": asked.recipe, "seed": asked.seed, "torch": torch.__version__}
+        if asked.recipe == "classifier":
+            make_classifier(asked, digits, test, metadata)
+            return
+        recipe, going = RECIPES[asked.recipe], asked.out.with_suffix(".run.safetensors")
         metadata["epochs"] = recipe.epochs if asked.epochs is None else asked.epochs
         model, run = train(recipe, digits, asked.seed, asked.epochs, going)
-        if not run.finished:
-            sys.exit(f"{out} is not written yet: the same command goes on from {run.checkpoint}.")
-        save_model(model, out, dtype=torch.float16, **metadata)
-        if run.checkpoint:  # this run's own file, which has another name if a second run took the first
-            run.checkpoint.unlink(missing_ok=True)  # there is none of no epochs
-        model = load_model(out, device)  # what is measured is what was saved
-        if isinstance(recipe, GANRecipe):
-            torch.manual_seed(asked.seed)
-            images, real = model.generate(len(test)), test.pixels()
-            metadata["test"] = judge(images, real, Classifier.load(device))
-        elif asked.k:
-            y = test.labels if recipe.model is ConditionalVAE else None
-            x = observed_pixels(test.images, likelihood_name(model), fixed=True).flatten(1)  # (N, D)
-            found = likelihood_of(model, x, asked.k, y)
-            metadata["test_nll"] = {str(k): list(found[k]) for k in found.ks}  # mean, standard error
-    save_model(model, out, dtype=torch.float16, **metadata)
-    print(f"{out}: {metadata}")
+    if not speaks:
+        return
+    if not run.finished:
+        sys.exit(f"{asked.out} is not written yet: the same command goes on from {run.checkpoint}.")
+    save_model(model, asked.out, dtype=torch.float16, **metadata)
+    if run.checkpoint:  # this run's own file, which has another name if a second run took the first
+        run.checkpoint.unlink(missing_ok=True)  # there is none of no epochs
+    model = load_model(asked.out, device)  # what is measured is what was saved
+    if isinstance(recipe, GANRecipe):
+        torch.manual_seed(asked.seed)
+        images, real = model.generate(len(test)), test.pixels()
+        metadata["test"] = judge(images, real, Classifier.load(device))
+    elif asked.k:
+        y = test.labels if recipe.model is ConditionalVAE else None
+        x = observed_pixels(test.images, likelihood_name(model), fixed=True).flatten(1)  # (N, D)
+        found = likelihood_of(model, x, asked.k, y)
+        metadata["test_nll"] = {str(k): list(found[k]) for k in found.ks}  # mean, standard error
+    save_model(model, asked.out, dtype=torch.float16, **metadata)
+    print(f"{asked.out}: {metadata}")
+
+
+def make_classifier(
+    asked: argparse.Namespace, digits: Digits, test: Digits, metadata: dict[str, Any]
+) -> None:
+    """The classifier into the file `asked.out`, with the metadata and its accuracies on the test digits."""
+    metadata["epochs"] = 12 if asked.epochs is None else int(asked.epochs)
+    half = knows_bfloat16(digits.images.device)
+    model = train_classifier(digits, seed=asked.seed, epochs=metadata["epochs"], bf16=half)
+    save_model(model, asked.out, dtype=torch.float16, **metadata)
+    metadata["test_accuracy"] = model.accuracy(test.images, test.labels)
+    metadata["test_accuracy_binarized"] = model.accuracy(fixed_binarization(test.images), test.labels)
+    save_model(model, asked.out, dtype=torch.float16, **metadata)
+    print(f"{asked.out}: {metadata}")
 
 
 if __name__ == "__main__":

@@ -126,6 +126,10 @@ class Digits:
         chosen = self.images if idx is None else self.images[idx]
         return chosen.reshape(-1, self.n_pixels).to(dtype).div_(255)  # (n, D)
 
+    def to(self, device: Device) -> "Digits":
+        """The same images on another device."""
+        return Digits(self.images.to(device), self.labels, self.source, self.classes, self.name)
+
     def subset(self, idx: torch.Tensor | slice | list[int]) -> "Digits":
         """The images `idx`, of the same name and with the same classes."""
         return Digits(self.images[idx], self.labels[idx], self.source, self.classes, self.name)

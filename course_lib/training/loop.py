@@ -40,6 +40,7 @@ class Run:
     checkpoint: a file that is resumed from if it exists, and written about every 15 seconds
     (`copies.SAVE_SECONDS`) and at the end.
     Put numbers such as β in `hyperparameters`; a checkpoint with different ones is rejected.
+    run_file: the class that reads and writes the checkpoint; see `distributed.SharedFile`.
 
     step, epoch: done so far. progress: the share of the training done, a scalar tensor on the device, for
     schedules. history: "step", and each loss's mean over the rows since the entry before. evaluations:
@@ -58,6 +59,7 @@ class Run:
         batch: Callable[[tuple[Tensor, ...], Tensor], Any] | None = None,
         checkpoint: str | Path | None = None,
         hyperparameters: Mapping[str, Any] | None = None,
+        run_file: type[RunFile] = RunFile,
         **parts: Any,
     ) -> None:
         if not parts or not all(hasattr(part, "load_state_dict") for part in parts.values()):
@@ -75,7 +77,7 @@ class Run:
         self._file = None
         if checkpoint is not None:
             run_identity = identity(parts, self._rows.tensors, self._rows.weights, must_match)
-            self._file = RunFile(checkpoint, run_identity)
+            self._file = run_file(checkpoint, run_identity)
         self._copies = Copies(parts, self._history, self.device, seed, self._file)
         if self._file:
             self._resume(self._file)
