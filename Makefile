@@ -26,6 +26,10 @@ STUDENT := .venv/.installed
 DEVELOPER := .venv/.installed-dev
 DEVELOPERS_LIST := .[dev,homework]
 
+# A third, because few start a hub. Its proxy is no Python package: npm installs it beside them.
+HUB := .venv/.installed-hub
+PROXY := configurable-http-proxy@5.3.0
+
 # Where `make release` writes, and where you keep your secret. Git ignores it.
 OUT ?= grades
 
@@ -42,7 +46,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test thorough notebooks run site slides handout pages lint bench homework release clean address
+.PHONY: help lab test thorough hub notebooks run site slides handout pages lint bench homework release clean address
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -55,6 +59,9 @@ test: $(DEVELOPER)  ## run all tests and, with small budgets, all notebooks
 
 thorough: $(DEVELOPER)  ## run the tests with every costly case, which takes an hour
 	@COURSE_THOROUGH=1 $(MAKE) test
+
+hub: $(HUB)  ## start a real JupyterHub, let three students work on it, and measure their memory
+	COURSE_HUB=1 COURSE_FAST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/test_hub.py
 
 notebooks: $(DEVELOPER)  ## run all notebooks in full and save their outputs
 	$(BIN)/python notebooks/build.py run
@@ -118,3 +125,9 @@ $(STUDENT): pyproject.toml constraints.txt
 $(DEVELOPER): pyproject.toml constraints.txt
 	$(call install,$(DEVELOPERS_LIST))
 	@touch $(STUDENT) $(DEVELOPER)
+
+$(HUB): $(DEVELOPER)
+	@command -v npm >/dev/null || { echo "The hub's proxy comes from npm, which was not found: install Node.js 20 or newer." >&2; exit 1; }
+	$(BIN)/python -m pip install $(if $(CI),,-q) -c constraints.txt -e '.[dev,homework,hub]'
+	npm install --silent --no-fund --no-audit --no-save --prefix .venv $(PROXY)
+	@touch $(HUB)

@@ -29,6 +29,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):.*?## ", MAKEFILE, re.M))
 
 TORCH = ("torch", "torchvision")
+OF_DEVELOPERS = [extra for extra in PROJECT["optional-dependencies"] if extra != "hub"]  # few start a hub
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -123,7 +124,7 @@ def test_conda_environment_agrees_with_pyproject():
 
 
 def test_developers_are_told_to_install_all_extras():
-    everything = ".[" + ",".join(PROJECT["optional-dependencies"]) + "]"
+    everything = ".[" + ",".join(OF_DEVELOPERS) + "]"
     assert f"DEVELOPERS_LIST := {everything}\n" in MAKEFILE
     for page in (INSTALLING, (ROOT / "environment.yml").read_text(encoding="utf-8")):
         assert f'-c constraints.txt -e "{everything}"' in page
@@ -188,9 +189,21 @@ def test_a_student_installs_the_course_and_a_developer_its_tools(fresh):
     assert "-c constraints.txt -e '.'\n" in plan(fresh, "lab")
     stamp(fresh, ".installed")
     assert "pip install" not in plan(fresh, "lab")
-    extras = ",".join(PROJECT["optional-dependencies"])
+    extras = ",".join(OF_DEVELOPERS)
     for target in TARGETS - {"lab", "clean"}:
         assert f"-c constraints.txt -e '.[{extras}]'\n" in plan(fresh, target), target
+
+
+@needs_make
+def test_a_hub_is_installed_beside_the_developers_tools(fresh):
+    everything = ",".join(PROJECT["optional-dependencies"])
+    for name in (".installed", ".installed-dev"):
+        stamp(fresh, name)
+    assert f"-c constraints.txt -e '.[{everything}]'\n" in plan(fresh, "hub")
+    assert "npm install" in plan(fresh, "hub")
+    assert "npm install" not in plan(fresh, "test")
+    stamp(fresh, ".installed-hub")
+    assert "npm install" not in plan(fresh, "hub")
 
 
 def fake_python(path: Path, version: str, machine: str = "x86_64", platform: str = "linux") -> Path:

@@ -31,12 +31,13 @@ UNREACHABLE = re.compile(r"error sending request|failed to fetch|connect|dns err
 
 @dataclass(frozen=True)
 class Target:
-    """A Python and a machine to choose versions for, with all extras or as a student installs the course."""
+    """A Python and a machine to choose versions for, with all extras, with one, or with none."""
 
     python: str = "3.12.0"
     machine: str = "x86_64-manylinux_2_28"
     macos: str = "14.0"
     extras: bool = False
+    extra: str = ""
     also: tuple[str, ...] = ()  # requirements beside the course's own
 
 
@@ -57,11 +58,12 @@ OLDER_TORCH = {
     "the GPU machine's torch": Target("3.12.0", also=OLDEST_TORCH),
     "the oldest torch on the newest Python": Target("3.14.0", also=OLDEST_TORCH),
 }
+IMAGE = {"the image of a hub": Target("3.13.0", extra="hub")}  # see binder/Dockerfile
 REFUSED = {
     "Python 3.15": Target("3.15.0"),
     "Intel Mac": Target(machine="x86_64-apple-darwin"),
 }
-TARGETS = PYTHONS | NEWEST_TORCH | OLDER_TORCH | REFUSED
+TARGETS = PYTHONS | NEWEST_TORCH | OLDER_TORCH | IMAGE | REFUSED
 
 
 def index_of_pip() -> dict[str, str]:
@@ -81,6 +83,8 @@ def resolve(target: Target, **settings: str) -> subprocess.CompletedProcess:
     command += ["--quiet", "--no-header", "--no-annotate", "--no-config"]
     if target.extras:
         command.append("--all-extras")
+    if target.extra:
+        command += ["--extra", target.extra]
     environment = os.environ | index_of_pip() | {"MACOSX_DEPLOYMENT_TARGET": target.macos} | settings
     return subprocess.run(
         command, input="\n".join(target.also), cwd=ROOT, env=environment, capture_output=True, text=True
@@ -137,12 +141,25 @@ def test_what_is_refused_cannot_be_had_yet(resolved, target):
     assert resolved[target].returncode != 0
 
 
+PARTS_OF_JUPYTER = {"nbclient", "nbconvert", "nbformat", "packaging", "psutil", "pyyaml"}
+
+
+def names_of(extra: str) -> set[str]:
+    return {canonicalize_name(Requirement(row).name) for row in PROJECT["optional-dependencies"][extra]}
+
+
 def test_a_student_gets_none_of_the_developers_tools(resolved):
     chosen = versions(resolved["Linux"])
-    parts_of_jupyter = {"nbclient", "nbconvert", "nbformat", "packaging", "psutil", "pyyaml"}
-    for extra in PROJECT["optional-dependencies"].values():
-        names = {canonicalize_name(Requirement(row).name) for row in extra}
-        assert names & set(chosen) <= parts_of_jupyter
+    for extra in PROJECT["optional-dependencies"]:
+        assert names_of(extra) & set(chosen) <= PARTS_OF_JUPYTER
+
+
+def test_the_image_of_a_hub_has_none_of_the_developers_tools(resolved):
+    (target,) = IMAGE
+    chosen = versions(resolved[target])
+    assert names_of("hub") <= set(chosen)
+    for extra in ("dev", "homework"):
+        assert names_of(extra) & set(chosen) <= PARTS_OF_JUPYTER
 
 
 # ---------------------------------------------------------------- the skip
