@@ -12,8 +12,13 @@ from hypothesis import HealthCheck, settings
 matplotlib.use("Agg")
 
 # derandomize: a red test is red again for the next person. No deadline: two workers share two cores.
+# No database: the same examples need none, and whoever tests a folder of somebody else cannot write one.
 settings.register_profile(
-    "course", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "course",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("course")
 

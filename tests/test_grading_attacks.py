@@ -12,7 +12,7 @@ import threading
 import time
 import types
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -72,39 +72,50 @@ def server():
         thread.join()
 
 
-def processes_of_submissions(sandboxes: set[int]) -> list[int]:
-    """Processes on this machine that belong to the users of these sandboxes, whoever their parent is now.
-
-    Other tests may grade at the same time, so only our own users count.
+@dataclass
+class Sandboxes:
+    """How a test's sandboxes are known. Root gives each a user of its own; anybody else runs them as
+    themselves, and a mark in the environment tells.
     """
-    found = []
-    for process in psutil.process_iter(["uids"]):
-        uids = process.info["uids"]
-        if uids is not None and uids.real in sandboxes:
-            found.append(process.pid)
-    return found
+
+    mark: str
+    users: set[int] = field(default_factory=set)
+
+    def own(self, process: psutil.Process) -> bool:
+        """Whether a process was started in one of these sandboxes, whoever its parent is now.
+
+        Other tests may grade at the same time, so only our own count.
+        """
+        try:
+            if os.getuid() == 0:
+                return process.uids().real in self.users
+            return process.uids().real == os.getuid() and self.mark in process.environ().values()
+        except psutil.Error:  # it ended, or is none of our business
+            return False
 
 
-def wait_for_the_end(sandboxes: set[int], seconds: float = 20) -> list[int]:
+def wait_for_the_end(sandboxes: Sandboxes, seconds: float = 20) -> list[int]:
     """What is still there after some seconds: a busy kernel takes a moment to end what was killed."""
     give_up = time.monotonic() + seconds
-    while (left := processes_of_submissions(sandboxes)) and time.monotonic() < give_up:
+    while (left := [p.pid for p in psutil.process_iter() if sandboxes.own(p)]) and time.monotonic() < give_up:
         time.sleep(0.1)
     return left
 
 
 @pytest.fixture
-def sandboxes(monkeypatch) -> set[int]:
-    """The users whom this test's submissions have, one each."""
-    users: set[int] = set()
+def sandboxes(monkeypatch) -> Sandboxes:
+    """The sandboxes of this test's submissions."""
+    known = Sandboxes(secrets.token_hex(8))
+    environment = sandbox.environment
 
     def draw(below: int) -> int:
         number = secrets.randbelow(below)
-        users.add(sandbox.FIRST_USER + number)
+        known.users.add(sandbox.FIRST_USER + number)
         return number
 
     monkeypatch.setattr(sandbox, "secrets", types.SimpleNamespace(randbelow=draw))
-    return users
+    monkeypatch.setattr(sandbox, "environment", lambda *given: environment(*given) | {"MARK": known.mark})
+    return known
 
 
 def snapshot(folder: Path) -> dict[str, float]:
@@ -129,10 +140,22 @@ def test_an_attack_gains_nothing_and_harms_nobody(attack: Attack, server, sandbo
     assert canary.read_text() == "untouched"
     assert reached == []
     assert snapshot(Path(sandbox.course_folder())) == before
-    assert sandboxes or os.getuid() != 0  # only root gives each sandbox a user of its own
+    assert sandboxes.users or os.getuid() != 0  # only root gives each sandbox a user of its own
     assert wait_for_the_end(sandboxes) == []
     # however it tries to last; on a busy machine it may wait for a processor as well
     assert time.monotonic() - started < sandbox.PATIENCE * LIMITS.seconds + 60
+
+
+@pytest.mark.parametrize("lasts", [True, False])
+def test_a_process_that_outlived_its_sandbox_would_be_found(lasts, sandboxes):
+    """Without this, the test above could pass because it looks in the wrong place."""
+    user = sandbox.FIRST_USER + sandbox.secrets.randbelow(1_000_000_000) if os.getuid() == 0 else None
+    with subprocess.Popen(["sleep", "60"], env=sandbox.environment(None, True), user=user) as process:
+        if not lasts:
+            process.kill()
+            process.wait()
+        assert wait_for_the_end(sandboxes, seconds=0.2) == ([process.pid] if lasts else [])
+        process.kill()
 
 
 def test_an_honest_notebook_keeps_its_points_beside_the_attacks():

@@ -23,7 +23,10 @@ from course_lib.grading.question import (
 )
 from course_lib.grading.sandbox import Answer
 
-UNSTABLE = "right on ordinary inputs, wrong on extreme ones: look for an overflow, or the logarithm of 0."
+UNSTABLE = (
+    "right on ordinary inputs, wrong on extreme ones: look for an overflow, the logarithm of 0, "
+    "or a small difference of large numbers."
+)
 ONE_SIZE = "right on one size of input, wrong on another: is a size written into your code?"
 SHARE_UNSTABLE = 0.6  # the mathematics is understood, the computer's numbers are not
 SHARE_ONE_SIZE = 0.3
