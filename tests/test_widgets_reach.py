@@ -1,10 +1,16 @@
-"""The widgets for everybody: silent while they play, still on request, plain in forced colours."""
+"""The widgets for everybody: by keyboard alone, silent while they play, still on request, on full screens."""
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import re
+import threading
 import time
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import pytest
@@ -17,6 +23,7 @@ pytest_plugins = ["browser"]
 
 CARD = ".course-widget"
 PLAYED = ["CodeLine", "EMStepper", "ElboBars", "ToyGAN"]
+ALL = ["CodeLine", "EMStepper", "ElboBars", "LatentExplorer", "Quiz", "ToyGAN"]
 
 
 def greys(z):
@@ -342,5 +349,309 @@ def test_the_settings_stand_beside_the_picture_where_there_is_room(chromium, she
         assert whole["width"] > 0.95 * width  # no third of the screen stays blank
         plot = json.loads(data(found)["plot"])
         assert plot["w"] < picture["width"]
+    finally:
+        page.close()
+
+
+def test_the_plane_and_its_pictures_stand_side_by_side_from_640_pixels_on(chromium, shelf):
+    page = opened(chromium, shelf, 1280)
+    try:
+        found = card(page, shelf, "LatentExplorer")
+        for width, beside in ((640, True), (560, False), (1100, True)):
+            found.evaluate("(e, width) => { e.style.width = `${width}px`; }", width)
+            time.sleep(0.3)  # until it is drawn anew
+            plane, pictures = (found.locator("canvas").nth(n).bounding_box() for n in (0, 1))
+            assert (plane["x"] + plane["width"] <= pictures["x"]) == beside
+            assert (plane["y"] == pictures["y"]) == beside
+            assert found.evaluate("e => e.scrollWidth <= e.clientWidth")
+    finally:
+        page.close()
+
+
+# ---- the whole screen ----
+
+ALONE = "e => e.matches(':fullscreen') && e.currentCSSZoom > 1"
+
+
+def fill(page, found) -> None:
+    """Press the button, and wait until the type has grown."""
+    press(found, "Full screen")
+    page.wait_for_function(ALONE, arg=found.element_handle())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_full_screen_is_filled_with_large_type_and_left_as_it_was(chromium, shelf, name):
+    page = opened(chromium, shelf, 1440)
+    try:
+        found = card(page, shelf, name)
+        before = found.bounding_box()
+        fill(page, found)
+        box, screen = found.bounding_box(), page.evaluate("[innerWidth, innerHeight]")
+        assert [box["x"], box["y"], box["width"], box["height"]] == pytest.approx([0, 0, *screen], abs=1)
+        assert found.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
+        low = "e => Math.max(...[...e.children].map((c) => c.getBoundingClientRect().bottom))"
+        assert found.evaluate(low) > 0.75 * screen[1]
+        # As sharp as before: a pixel of the picture is a pixel of the screen.
+        sharp = """e => [...e.querySelectorAll("canvas")].filter((c) => !c.closest(".frame"))
+            .map((c) => c.width / c.getBoundingClientRect().width)"""
+        assert all(part == pytest.approx(1, abs=0.01) for part in found.evaluate(sharp))
+        press(found, "Leave full screen")
+        page.wait_for_function("() => document.fullscreenElement === null")
+        page.wait_for_function("e => e.currentCSSZoom === 1", arg=found.element_handle())
+        assert found.bounding_box()["width"] == before["width"]
+        assert found.get_by_role("button", name="Full screen, in large type").count() == 1
+        assert page.errors == []
+    finally:
+        page.close()
+
+
+def test_the_mouse_finds_its_place_on_a_filled_screen(chromium, shelf):
+    page = opened(chromium, shelf, 1440)
+    try:
+        found = card(page, shelf, "LatentExplorer")
+        fill(page, found)
+        plane = found.locator("canvas").first.bounding_box()
+        zoom = found.evaluate("e => e.currentCSSZoom")
+        box = json.loads(data(found)["box"])
+        x, y, side = (zoom * box[name] for name in ("x", "y", "w"))
+        page.mouse.click(plane["x"] + x + 0.75 * side, plane["y"] + y + 0.75 * side)
+        until(page, found, "JSON.parse(d.z)[0] !== 0")
+        assert json.loads(data(found)["z"]) == pytest.approx([1.5, -1.5], abs=0.02)
+    finally:
+        page.close()
+
+
+def test_settings_that_are_folded_out_shrink_the_type_until_all_is_seen(chromium, shelf):
+    page = opened(chromium, shelf, 1440)
+    try:
+        found = card(page, shelf, "ToyGAN")
+        fill(page, found)
+        found.locator("summary").click()
+        page.wait_for_function("e => e.classList.contains('beside')", arg=found.element_handle())
+        assert found.evaluate("e => e.scrollHeight <= e.clientHeight + 1")
+    finally:
+        page.close()
+
+
+def test_where_the_screen_may_not_be_filled_there_is_no_button(chromium, shelf):
+    places, address = shelf
+    page = Page(chromium, 1280, 900)
+    try:
+        page.add_init_script("Object.defineProperty(document, 'fullscreenEnabled', { value: false });")
+        page.goto(address, wait_until="load")
+        page.wait_for_function(f"() => document.querySelectorAll('{CARD}').length === {len(places)}")
+        assert page.get_by_role("button", name="Full screen").count() == 0
+        assert page.errors == []
+    finally:
+        page.close()
+
+
+# ---- other interfaces ----
+
+# What Colab allows the frame of an output, which is of another site (its issue 240), and what VS Code allows
+# the outputs of a notebook (backLayerWebView.ts, when notebook.experimental.enableCsp is on): no worker.
+COLAB = "allow-forms allow-scripts allow-popups allow-same-origin allow-pointer-lock"
+VSCODE = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
+)
+VSCODE += "connect-src https:; child-src https: data:"
+
+
+@pytest.fixture
+def framed(chromium, shelf, tmp_path):
+    """Opens all widgets in a frame of another site, under a policy; returns the page and the frame."""
+    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(quiet, directory=str(tmp_path))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    opened = []
+
+    def opening(policy):
+        places, address = shelf
+        html = Path(url2pathname(urlsplit(address).path)).read_text(encoding="utf-8")
+        rule = f'<meta http-equiv="Content-Security-Policy" content="{policy}">' if policy else ""
+        (tmp_path / "frame.html").write_text(html.replace("<head>", f"<head>{rule}"), encoding="utf-8")
+        page = Page(chromium, 1100, 900)
+        opened.append(page)
+        page.set_content(
+            f'<iframe sandbox="{COLAB}" style="width: 1000px; height: 6000px" title="outputs"'
+            f' src="http://127.0.0.1:{server.server_port}/frame.html"></iframe>'
+        )
+        frame = page.frames[1]
+        frame.wait_for_function(f"() => document.querySelectorAll('{CARD}').length === {len(places)}")
+        return page, frame
+
+    yield opening
+    for page in opened:
+        page.close()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("policy", ["", VSCODE], ids=["as in Colab", "as in VS Code"])
+def test_in_the_frame_of_another_interface_all_widgets_live(framed, policy):
+    page, frame = framed(policy)
+    for name in PLAYED:
+        found = frame.locator(CARD).nth(ALL.index(name))
+        found.scroll_into_view_if_needed()
+        press(found, "Play")
+        until(frame, found, "d.playing === 'true' && d.drawn > 5")
+        press(found, "Pause")
+        until(frame, found, "d.playing === 'false'")
+    assert int(data(found)["step"]) > 0  # ToyGAN has played, in a worker or in the page
+    quiz = frame.locator(CARD).nth(ALL.index("Quiz"))
+    quiz.get_by_role("button", name="Real (R)").click()
+    until(frame, quiz, "d.answers === '1'")
+    plane = frame.locator(CARD).nth(ALL.index("LatentExplorer"))
+    plane.locator("canvas").first.press("ArrowRight")
+    until(frame, plane, "d.from === 'grid' && JSON.parse(d.z)[0] > 0")
+    assert frame.get_by_role("button", name="Full screen").count() == 0  # a frame may not fill the screen
+    assert [error for error in page.errors if "Creating a worker" not in error] == []
+
+
+# ---- by keyboard alone ----
+
+# The controls of a widget that can be used now, in the order of the page.
+CONTROLS = """e => [...e.querySelectorAll("button, select, input, summary, [tabindex='0']")]
+    .filter((c) => !c.disabled && c.checkVisibility())"""
+# What a person hears of the element that has the focus.
+HEARD = """() => {
+    const e = document.activeElement;
+    return e.ariaLabel || e.labels?.[0]?.textContent || e.textContent;
+}"""
+
+
+def first(found) -> None:
+    """Put the focus on the first control."""
+    found.evaluate(f"e => ({CONTROLS})(e)[0].focus()")
+
+
+def walk(page, found, words: str) -> None:
+    """Press Tab until what has the focus begins with these words."""
+    first(found)
+    heard = []
+    for _ in range(90):
+        heard.append(page.evaluate(HEARD))
+        if heard[-1].startswith(words):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{words!r} is not reached: {heard}")
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("name", ALL)
+def test_tab_reaches_every_control_in_order(chromium, shelf, name, full):
+    """And goes on to what follows; on a full screen, where nothing follows, it begins anew."""
+    page = opened(chromium, shelf, 1280)
+    try:
+        found = card(page, shelf, name)
+        found.evaluate("e => e.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        if full:
+            fill(page, found)
+        count = found.evaluate(f"e => ({CONTROLS})(e).length")
+        first(found)
+        index = f"e => ({CONTROLS})(e).indexOf(document.activeElement)"
+        seen = []
+        for _ in range(count):
+            seen.append(found.evaluate(index))
+            page.keyboard.press("Tab")
+        assert seen == list(range(count))
+        assert found.evaluate(index) == -1
+        if full:  # after the browser's own controls it begins anew
+            page.keyboard.press("Tab")
+            assert found.evaluate(index) == 0
+    finally:
+        page.close()
+
+
+# Which keys are pressed on what, and what holds afterwards; d and b are the widget's data-* after and before.
+PLAY = [("Play", "Enter", "d.playing === 'true'"), ("Pause", "Space", "d.playing === 'false'")]
+WALKS = {
+    "CodeLine": [
+        ("Step", "Enter", "Number(d.at) === Number(b.at) + 1"),
+        ("Line of codes", "End", "d.t === '1'"),
+        ("Line of codes", "ArrowLeft", "Number(d.t) < 1"),
+        ("Timeline", "Home", "d.t === '0'"),
+        *PLAY,
+        ("Reset", "Enter", "d.t === '0.5'"),
+    ],
+    "EMStepper": [
+        ("Reset", "Enter", "d.step === '0'"),
+        ("Step", "Space", "d.step === '1'"),
+        ("M-step", "Enter", "d.step === '2'"),
+        ("Timeline", "Home", "d.step === '0'"),
+        ("New start", "Enter", "d.start !== b.start"),
+        ("Number of components", "ArrowUp", "Number(d.k) === Number(b.k) - 1"),
+        ("CANVAS", "2", "true"),
+        ("CANVAS", "ArrowRight", "d.means !== b.means"),
+        ("CANVAS", "e", "d.step === '1'"),
+        *PLAY,
+    ],
+    "ElboBars": [
+        ("Reset", "Enter", "d.at === '0'"),
+        ("q is normal", "ArrowRight", "Number(d.m) > Number(b.m)"),
+        ("q is normal", "ArrowUp", "Number(d.sigma) > Number(b.sigma)"),
+        ("Decoder weight w", "ArrowRight", "Number(d.w) > Number(b.w)"),
+        ("fit q", "Enter", "d.last === 'fit q' && d.busy === 'false'"),
+        ("Preset: the trap", "Enter", "d.w !== b.w || d.m !== b.m"),
+        *PLAY,
+        ("Timeline", "Home", "d.at === '0'"),
+    ],
+    "LatentExplorer": [
+        ("Latent plane", "ArrowRight", "JSON.parse(d.z)[0] > JSON.parse(b.z)[0]"),
+        ("Latent plane", "Shift+ArrowDown", "JSON.parse(d.z)[1] < JSON.parse(b.z)[1]"),
+        ("Reset", "Enter", "d.z === '[0,0]'"),
+    ],
+    "Quiz": [
+        ("Image 1", "m", "d.answers === '1' && d.revealed === 'true'"),
+        ("Next", "Enter", "d.revealed === 'false' && d.at === '1'"),
+        ("Real (R)", "Space", "d.answers === '2'"),
+        ("Ask", "ArrowDown", "d.quiz === 'pairs'"),
+        ("class mode", "Space", "d.classroom === 'true'"),
+        ("hands for left", "3", "true"),
+        ("hands for right", "2", "true"),
+        ("hands for right", "Enter", "d.answers === '3' && d.revealed === 'true'"),
+        ("Clear", "Enter Enter", "d.answers === '0'"),
+    ],
+    "ToyGAN": [
+        ("Preset: collapse", "Enter", "d.preset === 'collapse' && d.step === '0'"),
+        ("D step", "Enter", "Number(d.dupdates) > Number(b.dupdates)"),
+        ("Step", "Space", "d.step === '1'"),
+        ("Speed", "ArrowUp", "d.speed !== b.speed"),
+        ("The game of", "g", "Number(d.gupdates) > Number(b.gupdates)"),
+        ("Timeline", "Home", "d.at === '0'"),
+        *PLAY,
+        ("More settings", "Enter", "true"),
+        ("loss", "ArrowDown", "d.loss !== b.loss"),
+        ("Keep this run", "Enter", "d.runs === '1'"),
+        ("Forget run 1", "Enter", "d.runs === '0'"),
+        ("Draw data", "Enter", "d.drawing === 'true'"),
+        ("The game of", "Escape", "d.drawing === 'false'"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_keyboard_is_enough(chromium, shelf, name):
+    """From the first control by Tab to what is wanted, then one key; never a mouse."""
+    page = opened(chromium, shelf, 1280)
+    try:
+        found = card(page, shelf, name)
+        drawing = found.locator("canvas[tabindex]")
+        for words, key, holds in WALKS[name]:
+            begins = drawing.get_attribute("aria-label") if words == "CANVAS" else words
+            walk(page, found, begins)
+            before = json.dumps(data(found))
+            for one in key.split():
+                page.keyboard.press(one)
+            until(page, found, f"(() => {{ const b = {before}; return {holds}; }})()")
+        walk(page, found, "Full screen")
+        page.keyboard.press("Enter")
+        page.wait_for_function(ALONE, arg=found.element_handle())
+        walk(page, found, "Leave full screen")
+        page.keyboard.press("Space")
+        page.wait_for_function("() => document.fullscreenElement === null")
+        assert page.errors == []
     finally:
         page.close()

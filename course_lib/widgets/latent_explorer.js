@@ -185,8 +185,9 @@ function build(core) {
     const plane = element("canvas", { tabIndex: 0, role: "application", style: "touch-action: none" });
     const image = element("canvas", { role: "img" });
     const [sum, source] = ["sum", "parts"].map((className) => element("p", { className }));
-    const halves = [[plane, `0 1 ${size + 48}px`], [image, "1 1 300px"]].map(([canvas, flex]) =>
-      element("div", { style: `min-width: 300px; flex: ${flex}` }, canvas));
+    // From a width of 640 pixels on they stand side by side.
+    const halves = [[plane, `${size + 48}px`], [image, "none"]].map(([canvas, most]) =>
+      element("div", { style: `flex: 1 1 290px; min-width: 0; max-width: ${most}` }, canvas));
     const reset = button("Reset", `Reset: back to ${names.join(" = ")} = 0`, () => { go([0, 0]); share(); });
     root.append(element("div", { className: "row" }, reset, sum), element("div", { className: "row", style: "align-items: flex-start" }, ...halves), source);
 

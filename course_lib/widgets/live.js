@@ -33,6 +33,8 @@ const STYLE = `
 .course-widget .status { min-height: 1.4em; color: #444; margin: 2px 0 0; }
 .course-widget .status.wrong { color: #B34700; font-weight: 600; }
 .course-widget sub { font-size: .72em; line-height: 0; }
+.course-widget .full-screen { margin-left: auto; }
+.course-widget:fullscreen { border: 0; border-radius: 0; overflow: auto; }
 .course-widget .said { position: absolute; top: 0; left: 0; width: 1px; height: 1px; margin: 0; overflow: hidden;
   clip-path: inset(50%); }
 @media (prefers-reduced-motion: reduce) {
@@ -175,6 +177,7 @@ class Core {
     view.said = element("p", { className: "said" });        // what a screen reader is told
     view.said.setAttribute("role", "status");
     root.append(view.status, view.said);
+    const closeScreen = fullScreen(view);
     // Else JupyterLab takes the arrow keys from a slider, to walk through the notebook. With Ctrl or ⌘ they are its own.
     const keys = ({ target, ctrlKey, metaKey }) => {
       if (root.contains(target)) target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey));
@@ -191,6 +194,7 @@ class Core {
     size.observe(root);
     this.draw(view);                    // once at any rate, so that a printed page is not blank
     return () => {
+      closeScreen();
       sight.disconnect();
       size.disconnect();
       window.removeEventListener("keydown", keys, true);
@@ -416,13 +420,77 @@ const number = (value, digits = 3) => {
   return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "\u2212");
 };
 
+// ---- full screen ---------------------------------------------------------------------------------------------
+
+const NARROW = 640;       // CSS pixels: no type is so large that less than this is left for the widget's width
+const SMALLER = 0.96;     // from one size of type to the next
+
+// A button, at the end of the first row, that shows the widget alone on the screen, in the largest type with which all of
+// it can be seen. The button or Escape ends it. A page that may not fill the screen, such as a frame of another site or an
+// iPhone, gets no button. Returns what takes it away.
+function fullScreen(view) {
+  const { root } = view;
+  if (!document.fullscreenEnabled) return () => {};
+  const alone = () => root.matches(":fullscreen");
+  // Browsers that do not know this measure what is enlarged in other ways; there the type keeps its size.
+  const canZoom = "currentCSSZoom" in root;
+  const leave = () => document.exitFullscreen();
+  const enter = () => root.requestFullscreen().catch(() => { made.hidden = true; });
+  const made = button("Full screen", "Full screen, in large type", () => (alone() ? leave() : enter()), "full-screen");
+  root.querySelector(".row").append(made);
+
+  function scale(k) {
+    root.style.zoom = k > 1 ? k : "";
+    view.paint();
+  }
+
+  function shrink(k) {
+    while (k > 1 && root.scrollHeight > root.clientHeight) {
+      k *= SMALLER;
+      scale(k);
+    }
+  }
+
+  function fit() {
+    if (!alone() || !canZoom) return;
+    const most = window.innerWidth / NARROW;
+    scale(most);
+    shrink(most);
+  }
+
+  function change() {
+    made.textContent = alone() ? "Leave full screen" : "Full screen";
+    entitle(made, alone() ? "Leave full screen (Escape)" : "Full screen, in large type");
+    if (alone()) fit();
+    else scale(1);
+  }
+
+  // The page behind is still there for the Tab key, though nobody sees it.
+  const back = ({ target }) => {
+    if (alone() && !root.contains(target)) made.focus();
+  };
+  // What has been pressed may have made the widget higher.
+  const grown = () => {
+    if (alone() && canZoom) requestAnimationFrame(() => shrink(zoomOf(root)));
+  };
+  const end = new AbortController();
+  root.addEventListener("fullscreenchange", change);
+  root.addEventListener("toggle", fit, true);       // settings that are folded out or away
+  for (const kind of ["click", "change"]) root.addEventListener(kind, grown);
+  window.addEventListener("resize", fit, { signal: end.signal });
+  document.addEventListener("focusin", back, { signal: end.signal });
+  return () => end.abort();
+}
+
+const zoomOf = (part) => part.currentCSSZoom ?? 1;
+
 // ---- drawing -------------------------------------------------------------------------------------------------
 
 // Fits the canvas to its place and the screen's pixels; returns {g, width, height} in CSS pixels.
 function prepare(canvas, heightFor) {
-  const width = Math.max(canvas.clientWidth || 680, 300);
+  const width = Math.max(canvas.clientWidth || 680, 280);
   const height = heightFor(width);
-  const ratio = window.devicePixelRatio || 1;
+  const ratio = (window.devicePixelRatio || 1) * zoomOf(canvas);
   const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
   canvas.style.height = `${height}px`;
   if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
@@ -528,7 +596,7 @@ function draggable(canvas, { start, move, end, hover = () => "default" }) {
   let caught = null;
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
+    return [event.clientX - box.left, event.clientY - box.top].map((far) => far / zoomOf(canvas));
   };
   canvas.addEventListener("pointerdown", (event) => {
     caught = start(...at(event));

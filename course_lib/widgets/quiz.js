@@ -270,7 +270,8 @@ function build(core) {
       question.textContent = !q ? `All ${s.asked.length} ${one ? "images" : "pairs"} were shown.`
         : `${one ? "Image" : "Pair"} ${s.at + 1} of ${s.asked.length}: ${one ? "real or made?" : "which one is real?"}`;
       const room = root.clientWidth - 40;
-      const side = Math.max(100, Math.min(one ? room : (room - 30) / 2, classroom ? 0.4 * window.innerHeight : 220, 480));
+      const high = classroom ? (0.4 * window.innerHeight) / zoomOf(root) : 220;
+      const side = Math.max(100, Math.min(one ? room : (room - 30) / 2, high, 480));
       cards.forEach(({ canvas, frame, word, card }, k) => {
         card.hidden = !kinds[k];
         if (!kinds[k]) return;

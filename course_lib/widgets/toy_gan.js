@@ -462,7 +462,7 @@ function build(core) {
       lesson, element("div", { className: "stage" }, element("div", {}, canvas, now, element("div", { className: "row" }, time.label)), more));
     more.append(element("div", { className: "groups" }, ...Object.values(groups), picture), help);
 
-    let boxes = layout(680, 1);
+    let boxes = layout(680, 1, false, window.innerHeight);
     draggable(canvas, pointer(hands, () => boxes));
     for (const kind of ["pointerdown", "keydown", "input"]) {
       root.addEventListener(kind, () => { touched = true; }, { capture: true });
@@ -484,8 +484,9 @@ function build(core) {
     let synced = -1;
     return function paint() {
       const k = large ? 1.4 : 1;
+      const room = window.innerHeight / zoomOf(root);
       root.classList.toggle("beside", more.open && root.clientWidth >= BESIDE * k);
-      const { g } = prepare(canvas, (width) => (boxes = layout(width, k, !theory)).height);
+      const { g } = prepare(canvas, (width) => (boxes = layout(width, k, !theory, room)).height);
       const drawn = drawing ? { low: -8, high: 8, p: drawing } : table;
       const scene = { now: shown, past, at, last: hands.last(), table: drawn, zs: settings.z === "normal" ? [-3, 3] : [-1, 1],
         layers, k, lens, loss: settings.loss, settings, slow, drawing, kls, ghosts: runs.filter(Boolean).map((r) => r.curve) };

@@ -8,13 +8,13 @@ const INK = { data: COLOUR.data, g: COLOUR.boundText, d: COLOUR.model, push: COL
 const FLOOR = -Math.log(4);       // the value of the game where q = p and D = D* = ½
 const CEILING = Math.log(2);      // the JSD of densities that share no point
 
-// `plain`: without the value of the game, which has a chart of its own.
-function layout(width, k, plain = false) {
+// `plain`: without the value of the game, which has a chart of its own; `room`: the height of the window.
+function layout(width, k, plain, room) {
   const wide = width / k >= 620;
   const left = Math.round(40 * k);
   const inner = { x: left, w: width - left - Math.round(48 * k) };
-  const low = window.innerHeight < 850;              // a laptop, or a projector: all of it on one screen
-  const most = low ? 170 : plain && window.innerHeight > 1000 ? 440 : 250;      // a page of its own fills a large screen
+  const low = room < 850;              // a laptop, or a projector: all of it on one screen
+  const most = low ? 170 : plain && room > 1000 ? 440 : 250;      // a page of its own fills a large screen
   const plot = { ...inner, y: 8, h: Math.round(Math.max(170, Math.min(most, 0.27 * width))) };
   const ticksY = plot.y + plot.h;
   const line = { ...inner, y: ticksY + Math.round(19 * k), h: 34 };         // where the generated points are

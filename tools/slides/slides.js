@@ -8,6 +8,7 @@ const CONTROLS = { EMStepper: 250, ElboBars: 300, CodeLine: 240, ToyGAN: 372 };
 const OTHERS = { Quiz: "in-halves", LatentExplorer: "low-plane" };
 const PRESENTER = `
 html, body { margin: 0; background: #fff; }
+.course-widget .full-screen { display: none; }
 .course-widget { border: 0; border-radius: 0; max-width: none !important; padding: 4px 6px; min-height: 100vh; }
 .with-column .course-widget > :not(canvas, .said), .with-column .stage > div > :not(canvas) { margin-left: calc(100% - var(--controls)); }
 .with-column .stage, .with-column .stage > div { display: contents !important; }

@@ -1,0 +1,189 @@
+"""The toy GAN's page beside other pages that explain a network: what is loaded, and what is seen how soon.
+
+    python benchmarks/doorstep.py [ganlab=FOLDER] [playground=FOLDER] [--elsewhere FOLDER] [--pictures FOLDER]
+
+A FOLDER holds the page as it is published: the branch gh-pages of github.com/poloclub/ganlab, or of
+github.com/tensorflow/playground. Ours is written anew. All of them come from this machine, with an empty
+cache, and nothing else can be reached. What they ask of others is counted, and answered from the files of
+`--elsewhere` that have the same name, as if the network were there. Chromium computes WebGL on the processor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gzip
+import http.server
+import importlib.util
+import statistics
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Request, Route, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from browser import FLAGS, ROOT, Page, find_chromium
+
+ROUNDS = 5
+WATCHED = 30.0  # seconds after the first click
+# The picture is there, with what it shows first; the button that starts it; how far it has come.
+READY = {
+    "toygan": "document.querySelector('.course-widget')?.dataset.step === '80'",
+    "ganlab": "document.querySelector('#vis-true-samples')?.childElementCount > 0",
+    "playground": "document.querySelector('#heatmap canvas') && window['loss-test'].innerText",
+}
+PLAY = {"toygan": "button.main", "ganlab": "#play-pause-button", "playground": "#play-pause-button"}
+COUNT = {
+    "toygan": "document.querySelector('.course-widget').dataset.step",
+    "ganlab": "document.querySelector('#iteration-count').innerText",
+    "playground": "document.querySelector('#iter-number').innerText",
+}
+PHONE = {"is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+# The width for which the page is laid out, how wide it is, and the size of its letters: the median over all
+# letters that are seen at first.
+LETTERS = """() => {
+    const sizes = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const text = walker.currentNode.textContent.trim();
+        const parent = walker.currentNode.parentElement;
+        if (!text || !parent.checkVisibility()) continue;
+        const top = parent.getBoundingClientRect().top;
+        if (top < 0 || top > innerHeight) continue;
+        const size = parseFloat(getComputedStyle(parent).fontSize);
+        for (const letter of text) sizes.push(size);
+    }
+    sizes.sort((a, b) => a - b);
+    return [innerWidth, document.documentElement.scrollWidth, sizes[Math.floor(sizes.length / 2)]];
+}"""
+
+
+class Visit:
+    """One page, opened with an empty cache: what it asked for, and a way to answer for other machines."""
+
+    def __init__(self, browser: Browser, address: str, elsewhere: Path | None, width: int, **options) -> None:
+        self.page = Page(browser, width, 844 if width < 1000 else 800, **options)
+        self.address = address
+        self.elsewhere = elsewhere
+        self.own: dict[str, int] = {}
+        self.packed: dict[str, int] = {}
+        self.others: dict[str, int] = {}
+        self.page.on("requestfinished", self.count)
+        self.page.on("request", self.count_other)
+        self.page.route(lambda url: not url.startswith(address) and url.startswith("http"), self.answer)
+
+    def count(self, request: Request) -> None:
+        if request.url.startswith(self.address):
+            body = request.response().body()
+            self.own[request.url] = len(body)
+            self.packed[request.url] = len(gzip.compress(body))
+
+    def count_other(self, request: Request) -> None:
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            host = urlsplit(request.url).hostname
+            self.others[host] = self.others.get(host, 0) + 1
+
+    def answer(self, route: Route) -> None:
+        name = Path(urlsplit(route.request.url).path).name
+        if self.elsewhere and name and (self.elsewhere / name).is_file():
+            route.fulfill(path=self.elsewhere / name)
+        else:
+            route.abort()
+
+    def open(self, ready: str) -> tuple[float, float]:
+        """Milliseconds to the load event, and until the picture is there."""
+        self.page.add_init_script(
+            f"""const look = () => {{
+                if ({ready}) window.readyAt = performance.now();
+                else requestAnimationFrame(look);
+            }};
+            addEventListener("DOMContentLoaded", look);"""
+        )
+        self.page.goto(self.address, wait_until="load", timeout=120_000)
+        self.page.wait_for_function("() => window.readyAt", timeout=120_000)
+        loaded = self.page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+        return loaded, self.page.evaluate("readyAt")
+
+
+def served(folder: Path) -> tuple[http.server.ThreadingHTTPServer, str]:
+    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(quiet, directory=str(folder))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"http://127.0.0.1:{server.server_port}/"
+
+
+def own_page(folder: Path) -> None:
+    spec = importlib.util.spec_from_file_location("site_build", ROOT / "tools" / "site" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (folder / "index.html").write_text(module.toy_gan(), encoding="utf-8")
+
+
+def first_seen(browser: Browser, name: str, address: str, elsewhere: Path | None) -> Visit:
+    """Print what the page loads and how soon it shows its picture; returns the last visit."""
+    visit = Visit(browser, address, elsewhere, 1280)
+    times = [visit.open(READY[name])]
+    while len(times) < ROUNDS:
+        visit.page.close()
+        visit = Visit(browser, address, elsewhere, 1280)
+        times.append(visit.open(READY[name]))
+    loaded, seen = (statistics.median(column) for column in zip(*times, strict=True))
+    whole, packed = (sum(sizes.values()) for sizes in (visit.own, visit.packed))
+    print(f"{name}: {len(visit.own)} files, {whole:,} bytes ({packed:,} with gzip)")
+    print(f"  asked of others: {visit.others or 'nothing'}")
+    print(f"  loaded after {loaded:.0f} ms, picture after {seen:.0f} ms: medians of {ROUNDS}")
+    print(f"  slowest: {max(times)}")
+    return visit
+
+
+def measure(browser: Browser, name: str, address: str, elsewhere: Path | None, pictures: Path) -> None:
+    """Print what one page loads and shows."""
+    page = first_seen(browser, name, address, elsewhere).page
+    page.screenshot(path=pictures / f"{name}_first.png")
+    before = page.evaluate(COUNT[name])
+    page.locator(PLAY[name]).first.click()
+    page.wait_for_timeout(1000 * WATCHED)
+    print(f"  begins at {before}; {WATCHED:.0f} s after the first click at {page.evaluate(COUNT[name])}")
+    page.screenshot(path=pictures / f"{name}_played.png")
+    print(f"  errors: {page.errors[:3]}")
+    page.close()
+    phone = Visit(browser, address, elsewhere, 390, **PHONE).page
+    phone.goto(address, wait_until="load", timeout=120_000)
+    phone.wait_for_function(f"() => {READY[name]}", timeout=120_000)
+    width, wide, letters = phone.evaluate(LETTERS)
+    print(f"  on a phone of 390 pixels: laid out for {width}, {wide} wide, letters of {letters} pixels,")
+    print(f"  which are {letters * 390 / width:.1f} on its screen")
+    phone.screenshot(path=pictures / f"{name}_phone.png")
+    phone.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pages", nargs="*", metavar="NAME=FOLDER")
+    parser.add_argument("--elsewhere", type=Path)
+    parser.add_argument("--pictures", type=Path)
+    asked = parser.parse_args()
+    flags = [flag for flag in FLAGS if flag != "--disable-gpu"]
+    flags += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        own_page(Path(folder))
+        pages = {"toygan": Path(folder)} | {
+            name: Path(where) for name, _, where in (page.partition("=") for page in asked.pages)
+        }
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=flags)
+        for name, where in pages.items():
+            server, address = served(where)
+            measure(browser, name, address, asked.elsewhere, asked.pictures or Path(folder))
+            server.shutdown()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
