@@ -21,6 +21,7 @@ import pytest
 from test_grading_attacks import HONEST, SETUP, notebook
 
 from course_lib.grading import __main__ as commands
+from course_lib.grading import runner
 from course_lib.grading.__main__ import main, read_secret
 from course_lib.grading.assignment import Assignment, AssignmentError, Secret
 from course_lib.grading.engine import ENDINGS, Result, Store, grade_all, jobs_for, key_of, merged, set_aside
@@ -663,3 +664,45 @@ def test_gradescope_gets_its_documented_fields():
         assert {"name", "score", "max_score", "status", "output", "output_format"} <= set(test)
         assert 0 <= test["score"] <= test["max_score"]
         assert test["status"] in ("passed", "failed")
+
+
+# ---------------------------------------------------------------- a busy machine
+
+
+@pytest.fixture
+def alarms():
+    """The runner's alarms in this process; how things were comes back afterwards."""
+    before = [(which, signal.signal(which, runner.alarm)) for which in (signal.SIGALRM, signal.SIGPROF)]
+    yield
+    runner.set_alarm(0)
+    for which, handler in before:
+        signal.signal(which, handler)
+
+
+def test_sleeping_uses_an_answer_s_time_up(alarms):
+    runner.set_alarm(0.05)  # 0.3 seconds by the clock
+    with pytest.raises(runner.OutOfTime):
+        time.sleep(5)
+
+
+def test_waiting_for_a_processor_does_not(alarms, monkeypatch):
+    begin = time.monotonic()
+    monkeypatch.setattr(runner, "waiting_time", lambda: time.monotonic() - begin)  # all of it is waiting
+    runner.set_alarm(0.05)
+    time.sleep(1)
+
+
+def test_the_system_counts_the_waiting():
+    """On Linux: two processes at once on one processor wait for each other."""
+    if not Path("/proc/self/schedstat").exists():
+        pytest.skip("this system does not count how long a process waits for a processor")
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("processes cannot be held on one processor here")
+    code = (
+        "import os, sys, time; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "end = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass\n"
+        "sys.path.insert(0, sys.argv[1]); import runner; print(runner.waiting_time())"
+    )
+    command = [sys.executable, "-c", code, str(Path(runner.__file__).parent)]
+    two = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert sum(float(one.communicate()[0]) for one in two) > 0.5
