@@ -42,7 +42,7 @@ def torchrun(folder: Path, *, kill: str = "", others: str = "") -> subprocess.Co
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=os.environ | environment, **pipes) as process:
         try:
-            said, errors = process.communicate(timeout=400)
+            said, errors = process.communicate(timeout=800)
         except subprocess.TimeoutExpired:
             process.terminate()  # not kill, which would leave its processes behind
             raise

@@ -1,12 +1,18 @@
 """The files for SLURM and Kubernetes are well-formed, and their commands exist."""
 
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from torch.distributed.run import get_args_parser
 
+from course_lib import recipes
 from course_lib.grading import sandbox
 from course_lib.grading.__main__ import ALLOWED_DEATHS, parser
 
@@ -97,3 +103,63 @@ def test_the_image_holds_what_a_worker_needs():
     for copied in re.findall(r"^COPY (.*) \S+$", text, re.M):
         for name in copied.split():
             assert (CLUSTERS.parent.parent / name).exists(), name
+
+
+# What SLURM's programs do for a job of two nodes, as far as train.slurm uses them.
+SCONTROL = r"""#!/bin/bash
+[ "$*" = "show hostnames node[7-8]" ] && printf 'node7\nnode8\n'
+"""
+SRUN = """#!/bin/bash
+[ "$1" = --cpus-per-task=8 ] && shift
+for SLURM_NODEID in 0 1; do
+    export SLURM_NODEID
+    "$@"
+done
+"""
+TORCHRUN = r"""#!/bin/bash
+printf '%s\n' "$OMP_NUM_THREADS" "$@" > "node$SLURM_NODEID.txt"
+"""
+
+
+def executable(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_slurm_starts_a_torchrun_on_each_node_that_meets_the_others_on_the_first(tmp_path, monkeypatch):
+    executable(tmp_path / "bin" / "scontrol", SCONTROL)
+    executable(tmp_path / "bin" / "srun", SRUN)
+    executable(tmp_path / ".venv" / "bin" / "torchrun", TORCHRUN)
+    slurm = {
+        "SLURM_CPUS_PER_TASK": "8",
+        "SLURM_JOB_ID": "654321",
+        "SLURM_JOB_NODELIST": "node[7-8]",
+        "SLURM_NNODES": "2",
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+    }
+    words = ["best", "--out", "my models/best.safetensors", "--seed", "3"]
+    command = ["bash", str(CLUSTERS / "train.slurm"), *words]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | slurm, check=True, timeout=60)
+    monkeypatch.chdir(tmp_path)
+    for node in (0, 1):
+        threads, *arguments = Path(f"node{node}.txt").read_text(encoding="utf-8").splitlines()
+        asked = get_args_parser().parse_args(arguments)
+        assert int(threads) * int(asked.nproc_per_node) == 8
+        assert (asked.nnodes, asked.node_rank) == ("2", node)
+        assert (asked.master_addr, asked.master_port) == ("node7", 24321)
+        assert asked.module
+        assert asked.training_script == "course_lib.recipes"
+        monkeypatch.setattr(sys, "argv", ["recipes", *asked.training_script_args])
+        assert recipes.command_line().out == Path("my models/best.safetensors")
+
+
+def test_slurm_has_one_torchrun_a_node_and_is_told_before_the_time_is_up():
+    text = (CLUSTERS / "train.slurm").read_text(encoding="utf-8")
+    options = dict(re.findall(r"^#SBATCH --([a-z-]+)=(\S+)$", text, re.M))
+    assert len(options) == len(re.findall(r"^#SBATCH", text, re.M))
+    assert options["ntasks-per-node"] == "1"
+    signal, seconds = options["signal"].split("@")
+    assert signal == "INT"  # torchrun passes it on, and a shared training stops at its checkpoint
+    assert int(seconds) > 30  # as long as torchrun waits before it kills its processes

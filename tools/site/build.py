@@ -37,6 +37,7 @@ TEACH = (
     "homework",
     "hub",
     "measurements",
+    "training_on_many",
     "accessibility",
     "contributing",
     "house",
