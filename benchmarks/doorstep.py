@@ -1,6 +1,6 @@
 """The toy GAN's page beside other pages that explain a network: what is loaded, and what is seen how soon.
 
-    python benchmarks/doorstep.py [ganlab=FOLDER] [playground=FOLDER] [--elsewhere FOLDER] [--pictures FOLDER]
+    python benchmarks/doorstep.py [ganlab=FOLDER] [playground=FOLDER] [--elsewhere FOLDER]
 
 A FOLDER holds the page as it is published: the branch gh-pages of github.com/poloclub/ganlab, or of
 github.com/tensorflow/playground. Ours is written anew. All of them come from this machine, with an empty
@@ -27,8 +27,8 @@ from playwright.sync_api import Browser, Request, Route, sync_playwright
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from browser import FLAGS, ROOT, Page, find_chromium
 
-ROUNDS = 5
 WATCHED = 30.0  # seconds after the first click
+PATIENCE = 300_000  # milliseconds until a page must have shown its picture
 # The picture is there, with what it shows first; the button that starts it; how far it has come.
 READY = {
     "toygan": "document.querySelector('.course-widget')?.dataset.step === '80'",
@@ -102,8 +102,8 @@ class Visit:
             }};
             addEventListener("DOMContentLoaded", look);"""
         )
-        self.page.goto(self.address, wait_until="load", timeout=120_000)
-        self.page.wait_for_function("() => window.readyAt", timeout=120_000)
+        self.page.goto(self.address, wait_until="load", timeout=PATIENCE)
+        self.page.wait_for_function("() => window.readyAt", timeout=PATIENCE)
         loaded = self.page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
         return loaded, self.page.evaluate("readyAt")
 
@@ -124,11 +124,11 @@ def own_page(folder: Path) -> None:
     (folder / "index.html").write_text(module.toy_gan(), encoding="utf-8")
 
 
-def first_seen(browser: Browser, name: str, address: str, elsewhere: Path | None) -> Visit:
+def first_seen(browser: Browser, name: str, address: str, elsewhere: Path | None, rounds: int) -> Visit:
     """Print what the page loads and how soon it shows its picture; returns the last visit."""
     visit = Visit(browser, address, elsewhere, 1280)
     times = [visit.open(READY[name])]
-    while len(times) < ROUNDS:
+    while len(times) < rounds:
         visit.page.close()
         visit = Visit(browser, address, elsewhere, 1280)
         times.append(visit.open(READY[name]))
@@ -136,14 +136,15 @@ def first_seen(browser: Browser, name: str, address: str, elsewhere: Path | None
     whole, packed = (sum(sizes.values()) for sizes in (visit.own, visit.packed))
     print(f"{name}: {len(visit.own)} files, {whole:,} bytes ({packed:,} with gzip)")
     print(f"  asked of others: {visit.others or 'nothing'}")
-    print(f"  loaded after {loaded:.0f} ms, picture after {seen:.0f} ms: medians of {ROUNDS}")
+    print(f"  loaded after {loaded:.0f} ms, picture after {seen:.0f} ms: medians of {rounds}")
     print(f"  slowest: {max(times)}")
     return visit
 
 
-def measure(browser: Browser, name: str, address: str, elsewhere: Path | None, pictures: Path) -> None:
+def measure(browser: Browser, name: str, address: str, asked: argparse.Namespace) -> None:
     """Print what one page loads and shows."""
-    page = first_seen(browser, name, address, elsewhere).page
+    elsewhere, pictures = asked.elsewhere, asked.pictures
+    page = first_seen(browser, name, address, elsewhere, asked.rounds).page
     page.screenshot(path=pictures / f"{name}_first.png")
     before = page.evaluate(COUNT[name])
     page.locator(PLAY[name]).first.click()
@@ -153,8 +154,8 @@ def measure(browser: Browser, name: str, address: str, elsewhere: Path | None, p
     print(f"  errors: {page.errors[:3]}")
     page.close()
     phone = Visit(browser, address, elsewhere, 390, **PHONE).page
-    phone.goto(address, wait_until="load", timeout=120_000)
-    phone.wait_for_function(f"() => {READY[name]}", timeout=120_000)
+    phone.goto(address, wait_until="load", timeout=PATIENCE)
+    phone.wait_for_function(f"() => {READY[name]}", timeout=PATIENCE)
     width, wide, letters = phone.evaluate(LETTERS)
     print(f"  on a phone of 390 pixels: laid out for {width}, {wide} wide, letters of {letters} pixels,")
     print(f"  which are {letters * 390 / width:.1f} on its screen")
@@ -168,11 +169,13 @@ def main() -> None:
     )
     parser.add_argument("pages", nargs="*", metavar="NAME=FOLDER")
     parser.add_argument("--elsewhere", type=Path)
-    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--pictures", type=Path, help="where photographs of the pages are put")
+    parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     flags = [flag for flag in FLAGS if flag != "--disable-gpu"]
     flags += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        asked.pictures = asked.pictures or Path(folder)
         own_page(Path(folder))
         pages = {"toygan": Path(folder)} | {
             name: Path(where) for name, _, where in (page.partition("=") for page in asked.pages)
@@ -180,7 +183,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=flags)
         for name, where in pages.items():
             server, address = served(where)
-            measure(browser, name, address, asked.elsewhere, asked.pictures or Path(folder))
+            measure(browser, name, address, asked)
             server.shutdown()
         browser.close()
 

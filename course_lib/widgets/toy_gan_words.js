@@ -42,7 +42,7 @@ const MORE = `
   .course-widget .layer i { forced-color-adjust: none; background: #fff; box-shadow: 0 0 0 4px #fff; }
 }
 @media (max-height: 800px) { .course-widget .slow li:not([aria-current]) { display: none; } }
-.course-widget .reached { display: inline-block; min-width: 7em; color: #595959; font-size: .87em; }
+.course-widget .reached { color: #595959; font-size: .87em; }
 
 .course-widget.large .groups { columns: 400px; }
 .course-widget.large button, .course-widget.large select { min-height: 44px; }
