@@ -1180,9 +1180,10 @@ checks.kl_to_standard_normal(my_kl_to_standard_normal)
 
 # %% [markdown]
 # **2. The lower bound.** For a discrete $z$, all of $L_b$ is a single sum, whatever $q$ is. A $q$ that rules out some
-# values of $z$ contains zeros. There $0 \cdot \log 0$ must count as 0, because $t \log t$ goes to 0 with $t$, but
-# your computer returns NaN. Do not clamp $q$ and do not add a small number to it, because either changes the
-# gradient. Do not exponentiate $\log P(x, z)$ either, because it may be near $-1000$.
+# values of $z$ contains zeros. There $0 \cdot \log 0$ must count as 0, because $t \log t$ goes to 0 with $t$, but your
+# computer returns NaN. (At $q = 0$ itself the slope is infinite, so there the check asks for the value only.) Do not
+# clamp $q$ and do not add a small number to it, because either changes the gradient. Do not exponentiate $\log P(x, z)$
+# either, because it may be near $-1000$.
 
 
 # %%
