@@ -18,6 +18,8 @@ const STYLE = `
   border-radius: 8px; background: #fff; color: #222; color-scheme: light; font: 15px/1.4 ${FONT}; }
 .course-widget * { box-sizing: border-box; }
 .course-widget .row { display: flex; flex-wrap: wrap; gap: 6px 10px; align-items: center; margin: 4px 0; }
+/* Bootstrap, which comes with nbgrader, puts something before and after each row of every page. */
+.course-widget .row::before, .course-widget .row::after { content: none; }
 .course-widget button, .course-widget select { font: inherit; color: #222; background: #f4f4f4; margin: 0;
   border: 1px solid #8a8a8a; border-radius: 6px; min-height: 34px; padding: 2px 12px; cursor: pointer; }
 .course-widget button:hover, .course-widget select:hover { background: #e6eef5; }
