@@ -177,6 +177,7 @@ def test_both_hubs_set_the_same_limits():
     assert alone.Spawner.environment == many["extraEnv"]
     assert alone.Spawner.cmd + alone.Spawner.args == many["cmd"]
     assert alone.Spawner.default_url == many["defaultUrl"]
+    assert alone.Spawner.http_timeout == values()["hub"]["config"]["KubeSpawner"]["http_timeout"]
     assert alone.Spawner.environment["OMP_NUM_THREADS"] == "1"
     image = [word for name, words in STEPS if name == "ENV" for word in words]
     assert "OMP_NUM_THREADS=1" in image
@@ -269,3 +270,42 @@ def recorded(field: str) -> dict[str, float]:
         course = json.loads(path.read_text(encoding="utf-8"))["metadata"]["course"]
         found[path.stem[:2]] = course["memory"]["peak"] if field == "peak" else course[field]
     return found
+
+
+def row(words: str) -> list[float]:
+    """The numbers of the row of the table "What a class needs" that begins with these words."""
+    (found,) = re.findall(rf"^\| {re.escape(words)} \|(.*)\|$", PAGE, re.M)
+    return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", found)]
+
+
+def test_the_page_states_the_memory_that_the_chapters_recorded():
+    peaks = recorded("peak")
+    worst = max(peaks, key=lambda chapter: peaks[chapter])
+    (said,) = re.findall(r"A full run of chapter (\d\d) takes most, (\d\.\d) GB", PAGE)
+    assert said == (worst, f"{peaks[worst]:.1f}")
+    mean = sum(peaks.values()) / len(peaks)
+    assert f"they take {mean:.1f} GB on average" in PAGE
+
+
+def test_the_limit_holds_the_greediest_chapter_a_server_and_a_second_kernel():
+    chapter = max(recorded("peak").values())
+    second = min(recorded("peak").values())  # little more than its imports
+    (server,) = re.findall(r"A student's server takes (0\.\d+) GB", PAGE)
+    needed = chapter + float(server)
+    limit = gigabytes(settings().Spawner.mem_limit)
+    assert limit > needed + second
+    assert row("limit of memory (`3G`)") == [pytest.approx(limit, abs=0.05)]
+    student, everybody = row("memory at the peak of chapter 01")
+    assert student == pytest.approx(needed, abs=0.1)
+    assert everybody == pytest.approx(STUDENTS * student, abs=1)
+
+
+def test_the_page_states_how_many_cores_the_chapters_need():
+    """Those of a machine with two cores, as if every chapter had used both all the time."""
+    seconds = recorded("seconds")
+    lecture = 90 * 60
+    cores = {chapter: STUDENTS * 2 * took / lecture for chapter, took in seconds.items()}
+    sentence = r"(\d+) cores are enough for every\s+chapter but (\d\d), which would\s+need (\d+)"
+    ((stated, greedy, more),) = re.findall(sentence, PAGE)
+    assert float(stated) >= max(each for chapter, each in cores.items() if chapter != greedy)
+    assert float(more) == pytest.approx(cores[greedy], abs=3)

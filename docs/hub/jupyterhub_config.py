@@ -32,7 +32,8 @@ c.Spawner.args = [
     "--MappingKernelManager.cull_idle_timeout=1800",
     "--MappingKernelManager.cull_connected=True",
 ]
-c.Spawner.start_timeout = 120
+c.Spawner.start_timeout = 300
+c.Spawner.http_timeout = 120  # when a lecture begins, 200 servers start at once, and each takes its time
 
 # ---------------------------------------------------------------- where it runs
 
