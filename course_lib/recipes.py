@@ -254,17 +254,17 @@ def main() -> None:
     save_model(model, asked.out, dtype=torch.float16, **metadata)
     if run.checkpoint:  # this run's own file, which has another name if a second run took the first
         run.checkpoint.unlink(missing_ok=True)  # there is none of no epochs
-    model = load_model(asked.out, device)  # what is measured is what was saved
+    saved: Any = load_model(asked.out, device)  # what is measured is what was saved
     if isinstance(recipe, GANRecipe):
         torch.manual_seed(asked.seed)
-        images, real = model.generate(len(test)), test.pixels()
+        images, real = saved.generate(len(test)), test.pixels()
         metadata["test"] = judge(images, real, Classifier.load(device))
     elif asked.k:
         y = test.labels if recipe.model is ConditionalVAE else None
-        x = observed_pixels(test.images, likelihood_name(model), fixed=True).flatten(1)  # (N, D)
-        found = likelihood_of(model, x, asked.k, y)
+        x = observed_pixels(test.images, likelihood_name(saved), fixed=True).flatten(1)  # (N, D)
+        found = likelihood_of(saved, x, asked.k, y)
         metadata["test_nll"] = {str(k): list(found[k]) for k in found.ks}  # mean, standard error
-    save_model(model, asked.out, dtype=torch.float16, **metadata)
+    save_model(saved, asked.out, dtype=torch.float16, **metadata)
     print(f"{asked.out}: {metadata}")
 
 
