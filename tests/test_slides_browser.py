@@ -40,6 +40,7 @@ LOOK = """([text, code, figure]) => {
   }
   for (const e of sheet.querySelectorAll("img")) {
     if (!e.alt || !e.complete || !e.naturalWidth) say(e, "no picture or no words");
+    if (!e.closest(".anew, .live")) say(e, "drawn for a notebook, not for a projector");
   }
   const number = document.querySelector(".slide-number").getBoundingClientRect();
   const inside = shown.filter((e) => e.matches(".body *")).map((e) => e.getBoundingClientRect().bottom);
