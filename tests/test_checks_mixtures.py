@@ -703,7 +703,15 @@ def other_generator(n, w, m, s, g):
     return sample_mixture(n, w, m, s, torch.Generator().manual_seed(0))
 
 
+def of_fixed_counts(n, weights, means, stds, generator):
+    counts = (n * weights).round().long()
+    counts[0] += n - counts.sum()
+    z = torch.arange(len(weights)).repeat_interleave(counts)[torch.randperm(n, generator=generator)]
+    return means[z] + stds[z] * noise(n, generator)
+
+
 WRONG_SAMPLE = [
+    ("fixed counts", of_fixed_counts, "the same number of draws"),
     (
         "equal weights",
         lambda n, w, m, s, g: sample_mixture(n, torch.ones_like(w), m, s, g),

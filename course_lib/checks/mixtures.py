@@ -277,9 +277,24 @@ def sample_mixture(student: Student) -> None:
     expect((z[1:] * z[:-1]).mean().abs() < 6 / n**0.5, says)
 
     expect_other_mixtures(student, n)
+    expect_varying_counts(student, w, m, s)
     alone = call(student, 1, w, m, s, torch.Generator().manual_seed(1))
     says = "for n = 1 the result must have the shape (1,): `squeeze` is the usual cause."
     expect(isinstance(alone, Tensor) and alone.shape == (1,), says)
+
+
+def expect_varying_counts(student: Student, w: Tensor, m: Tensor, s: Tensor) -> None:
+    """Raise Mistake if every call draws equally many from a component, apart from rounding.
+
+    Of 40 independent draws the first component gets 22 ± 3, so twenty calls agree by chance less than once
+    in 10¹⁰ times.
+    """
+    counts = []
+    for seed in range(20):
+        x = numbers(call(student, 40, w, m, s, torch.Generator().manual_seed(seed)), "your draws", (40,))
+        counts.append(int((x < (m[0] + m[1]) / 2).sum()))
+    says = "each component gets the same number of draws in every call: let each draw pick its own component."
+    expect(max(counts) - min(counts) > 1, says)
 
 
 def wrong_components(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
