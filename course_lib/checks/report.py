@@ -9,6 +9,7 @@ import random
 import re
 import secrets
 import sys
+import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,9 +92,9 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
             if not answered:
                 raise
             status, trouble = "mistake", error
+            reason = textwrap.shorten(str(error), 120, placeholder=" …")
             says = (
-                f"your result cannot be read ({type(error).__name__}: {' '.join(str(error).split())}): "
-                "return a plain torch tensor. "
+                f"your result cannot be read ({type(error).__name__}: {reason}): return a plain torch tensor. "
                 "If it is one, the check itself has failed, and we would like to know."
             )
         line = f"{WORD[status]}: {says}"
