@@ -94,8 +94,8 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
             status, trouble = "mistake", error
             reason = textwrap.shorten(str(error), 120, placeholder=" …")
             says = (
-                f"your result cannot be read ({type(error).__name__}: {reason}): return a plain torch tensor. If "
-                "it is one, the check itself has failed, and we would like to know."
+                f"your result cannot be read ({type(error).__name__}: {reason}): return a plain torch "
+                "tensor. If it is one, the check itself has failed, and we would like to know."
             )
         line = f"{WORD[status]}: {says}"
         if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
