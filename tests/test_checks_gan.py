@@ -482,7 +482,7 @@ WRONG_KL = {
     "total variation": ("half the difference", of_shares(lambda s: (s - 0.1).abs().sum() / 2)),
     "squared difference": ("the squared difference", of_shares(lambda s: (s - 0.1).square().sum())),
     "chi-square": ("chi-square", of_shares(lambda s: ((s - 0.1) ** 2 / 0.1).sum())),
-    "Jensen-Shannon": ("Jensen-Shannon", of_shares(jensen_shannon)),
+    "Jensen-Shannon": ("Jensen–Shannon", of_shares(jensen_shannon)),
     "both KLs": ("the sum of both KLs", of_seen(lambda s: ((s - 0.1) * (10 * s).log()).sum())),
     "exp of the KL": ("exponential of the KL", lambda labels: class_kl(labels).exp()),
     "perplexity": ("exponential of the entropy", of_shares(lambda s: torch.special.entr(s).sum().exp())),

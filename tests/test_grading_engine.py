@@ -1,5 +1,6 @@
 """Grading many: resumable, idempotent, equal to an undisturbed serial run, and readable for other houses."""
 
+import contextlib
 import csv
 import functools
 import io
@@ -211,6 +212,17 @@ def test_old_verdicts_do_not_outlive_the_submission_that_earned_them():
 
 
 @needs_wall
+def workers_of(pid: int) -> list[psutil.Process]:
+    """The Dask workers below a command, without those that end at this moment."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one, too
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.append(child)
+    return found
+
+
 def test_killed_workers_and_a_killed_command_change_nothing(tmp_path):
     """Workers are killed in turn, the command itself once; the results equal an undisturbed serial run's."""
     folder = tmp_path / "submitted"
@@ -240,11 +252,7 @@ def test_killed_workers_and_a_killed_command_change_nothing(tmp_path):
                     if child.is_running():
                         child.kill()
                 break
-            workers = [
-                child
-                for child in psutil.Process(process.pid).children(recursive=True)
-                if "spawn_main" in " ".join(child.cmdline())
-            ]
+            workers = workers_of(process.pid)
             if workers and killed < 3:
                 workers[killed % len(workers)].kill()
                 killed += 1
