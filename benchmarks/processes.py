@@ -22,7 +22,7 @@ EPOCHS = 4
 
 def train_and_time() -> None:
     """Print images a second of each epoch but the first."""
-    from course_lib.data import mnist  # here, because whoever only starts processes needs no PyTorch
+    from course_lib.data import mnist  # here, because the process that only starts others needs no PyTorch
     from course_lib.recipes import RECIPES, train
     from course_lib.training.processes import first, group, own_device
 

@@ -45,7 +45,7 @@ def shape(shape: Sequence[int]) -> None:
 
 
 def widths(hidden: Sequence[int]) -> None:
-    """Raise ValueError unless these are the widths of hidden layers: whole numbers above 0, none or more."""
+    """Raise ValueError unless these are widths of hidden layers, any number of whole numbers above 0."""
     if not isinstance(hidden, Iterable):
         raise ValueError(f"The hidden layers are a row, one number each: write ({hidden},), not {hidden}.")
     if not all(is_count(width) for width in hidden):

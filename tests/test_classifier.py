@@ -19,7 +19,7 @@ LEARNT = 0.95  # of 1,000 test digits, after 2,000 and 4 epochs: measured 0.976,
 
 
 @pytest.fixture(scope="module")
-def test_digits() -> Digits:
+def digits_to_test() -> Digits:
     return mnist(train=False, quiet=True)
 
 
@@ -40,11 +40,11 @@ def test_the_shipped_file_is_small_and_says_how_it_was_made():
     assert facts["test_accuracy_binarized"] >= 0.99
 
 
-def test_the_shipped_classifier_is_as_accurate_as_its_file_says(referee, test_digits):
-    grey = referee.accuracy(test_digits.images, test_digits.labels)
-    binary = referee.accuracy(fixed_binarization(test_digits.images), test_digits.labels)
+def test_the_shipped_classifier_is_as_accurate_as_its_file_says(referee, digits_to_test):
+    grey = referee.accuracy(digits_to_test.images, digits_to_test.labels)
+    binary = referee.accuracy(fixed_binarization(digits_to_test.images), digits_to_test.labels)
     facts = describe(SHIPPED)
-    if len(test_digits) == 10_000:
+    if len(digits_to_test) == 10_000:
         assert grey >= 0.993
         assert binary >= 0.99
         # the same images: only sums in another order could turn an answer, three of them at most
@@ -55,9 +55,9 @@ def test_the_shipped_classifier_is_as_accurate_as_its_file_says(referee, test_di
         assert binary >= 0.985
 
 
-def test_it_also_reads_what_a_vae_draws(referee, test_digits):
+def test_it_also_reads_what_a_vae_draws(referee, digits_to_test):
     """Means are soft and thresholded ones hard: it was shown neither, and reads both."""
-    pixels, labels = test_digits.pixels(slice(1000)).reshape(-1, 28, 28), test_digits.labels[:1000]
+    pixels, labels = digits_to_test.pixels(slice(1000)).reshape(-1, 28, 28), digits_to_test.labels[:1000]
     soft = torch.from_numpy(ndimage.gaussian_filter(pixels.numpy(), (0, 0.7, 0.7)))
     assert referee.accuracy(soft, labels) >= 0.98
     assert referee.accuracy(pixels.round(), labels) >= 0.98
@@ -66,8 +66,8 @@ def test_it_also_reads_what_a_vae_draws(referee, test_digits):
 # ---- what it does ----
 
 
-def test_shapes_and_the_last_hidden_layer(referee, test_digits):
-    x = test_digits.pixels(slice(0, 7))
+def test_shapes_and_the_last_hidden_layer(referee, digits_to_test):
+    x = digits_to_test.pixels(slice(0, 7))
     logits, features = referee(x), referee.features(x)
     assert logits.shape == (7, 10)
     assert features.shape == (7, 64)
@@ -80,15 +80,19 @@ def test_shapes_and_the_last_hidden_layer(referee, test_digits):
     assert Classifier(**referee.config.to_json()).load_state_dict(referee.state_dict())
 
 
-def test_gradients_reach_the_image(referee, test_digits):
-    x = test_digits.pixels(slice(0, 2)).requires_grad_()
+def test_gradients_reach_the_image(referee, digits_to_test):
+    x = digits_to_test.pixels(slice(0, 2)).requires_grad_()
     referee(x)[:, 3].sum().backward()
     assert float(x.grad.abs().max()) > 0
 
 
-def test_accuracy_is_scikit_learns(test_digits):
+def test_accuracy_is_scikit_learns(digits_to_test):
     torch.manual_seed(0)
-    model, images, labels = Classifier().eval(), test_digits.images[:1500], test_digits.labels[:1500].clone()
+    model, images, labels = (
+        Classifier().eval(),
+        digits_to_test.images[:1500],
+        digits_to_test.labels[:1500].clone(),
+    )
     guesses = model(images.float() / 255).argmax(1)
     labels[:500] = guesses[:500]
     expected = accuracy_score(labels, guesses)
@@ -125,8 +129,8 @@ def test_labels_that_do_not_fit_are_refused(referee):
 # ---- how it is made ----
 
 
-def test_augmenting_is_scipys_affine_map_of_each_image(test_digits):
-    images = test_digits.images[:60]
+def test_augmenting_is_scipys_affine_map_of_each_image(digits_to_test):
+    images = digits_to_test.images[:60]
     torch.manual_seed(5)
     draw = torch.rand(5, 60) * 2 - 1
     torch.manual_seed(5)
@@ -166,11 +170,11 @@ def few(digits: Digits, rows: slice) -> Digits:
     return Digits(digits.images[rows], digits.labels[rows], digits.source)
 
 
-def test_the_recipe_learns_from_2000_digits(test_digits):
+def test_the_recipe_learns_from_2000_digits(digits_to_test):
     digits = few(mnist(quiet=True), slice(2000))
     model = train_classifier(digits, epochs=4, batch_size=64, quiet=True)
     assert not model.training
-    images, labels = test_digits.images[:1000], test_digits.labels[:1000]
+    images, labels = digits_to_test.images[:1000], digits_to_test.labels[:1000]
     assert model.accuracy(images, labels) >= LEARNT
     assert model.accuracy(fixed_binarization(images), labels) >= LEARNT - 0.02
 
@@ -303,11 +307,11 @@ def test_the_shipped_one_says_what_it_reads(referee, x, words):
     assert referee(torch.rand(3, 1, 28, 28)).shape == (3, 10)
 
 
-def test_accuracy_is_of_evaluation_mode(test_digits):
+def test_accuracy_is_of_evaluation_mode(digits_to_test):
     """Else a batch's own statistics would be used, and the model's would drift."""
     torch.manual_seed(0)
     model = Classifier()
-    images, labels = test_digits.images[:200], test_digits.labels[:200]
+    images, labels = digits_to_test.images[:200], digits_to_test.labels[:200]
     with torch.no_grad():
         model(images / 255)
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -332,16 +336,16 @@ def test_labels_of_another_kind_are_refused(referee, labels, words):
         referee.accuracy(torch.zeros(3, 784), labels)
 
 
-def test_classifiers_that_cannot_be(test_digits):
+def test_classifiers_that_cannot_be(digits_to_test):
     for classes in (0, 2.5, True):
         with pytest.raises(ValueError, match="classes is a whole number, at least 1, not"):
             Classifier(classes=classes)
     with pytest.raises(ValueError, match="The sides of an image are whole numbers"):
         Classifier(shape=(28.0, 28))
-    some = few(test_digits, slice(20))
+    some = few(digits_to_test, slice(20))
     for epochs in (0, 1.5):
         with pytest.raises(ValueError, match="epochs is a whole number, at least 1, not"):
             train_classifier(some, epochs=epochs)
-    for digits, batch_size in ((some, 1), (few(test_digits, slice(1)), 2)):
+    for digits, batch_size in ((some, 1), (few(digits_to_test, slice(1)), 2)):
         with pytest.raises(ValueError, match="Batch norm knows no variance of one image"):
             train_classifier(digits, batch_size=batch_size)

@@ -698,6 +698,7 @@ def test_waiting_for_a_processor_does_not(alarms, monkeypatch):
     monkeypatch.setattr(runner, "waiting_time", lambda: time.monotonic() - begin)  # all of it is waiting
     runner.set_alarm(0.05)
     time.sleep(1)
+    assert runner.Clock.left() == pytest.approx(0.3, abs=0.05)  # all of it is left
 
 
 def test_the_system_counts_the_waiting():

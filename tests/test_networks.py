@@ -172,7 +172,7 @@ def test_good_images_pass():
         torch.rand(2, 16).double(),
         torch.rand(2, 16).bfloat16(),
     ):
-        require.images(x.requires_grad_(), 16)
+        assert require.images(x.requires_grad_(), 16) is None
 
 
 @pytest.mark.parametrize("kind", [PLAIN, CONV], ids=["plain", "conv"])

@@ -95,7 +95,7 @@ def state(run: Run) -> dict:
     return {k: v.detach().cpu().clone() for k, v in tensors.items()} | plain
 
 
-def same(a: dict, b: dict) -> None:
+def assert_same(a: dict, b: dict) -> None:
     assert a.keys() == b.keys()
     for key in a:
         equal = torch.equal(a[key], b[key]) if isinstance(a[key], torch.Tensor) else a[key] == b[key]
@@ -231,7 +231,7 @@ def test_the_seed_decides_and_nothing_before_the_run_does():
     torch.manual_seed(123)
     first = trained(2)
     torch.rand(1000)
-    same(first, trained(2))
+    assert_same(first, trained(2))
     run, update = make(seed=1)
     run.train(update, 2, quiet=True)
     assert not torch.equal(state(run)["head.weight"], first["head.weight"])
@@ -247,7 +247,7 @@ def test_training_in_several_calls_is_training_in_one(split):
     whole = trained(4)
     if 0.5 in split:  # a call that ends within an epoch ends with a report
         got.pop("history"), whole.pop("history")
-    same(got, whole)
+    assert_same(got, whole)
 
 
 def state_as_left(run: Run) -> dict:
@@ -280,7 +280,7 @@ def test_evaluation_and_pictures_leave_no_trace():
     run.train(update, 3, evaluate=nosy, evaluate_every=0.4, picture=nosy, picture_every=0.2, quiet=True)
     assert run.evaluations["step"] == [4, 8, 12, 16, 20, 24, 28, 32, 33]
     assert len(set(run.evaluations["chance"])) == 9
-    same(state(run) | {"evaluations": {}}, plain)
+    assert_same(state(run) | {"evaluations": {}}, plain)
     assert run.parts["model"].training
 
 
@@ -330,7 +330,7 @@ def test_a_graph_without_cuda_is_said_and_changes_nothing(capsys):
     run, update = make()
     run.train(update, 2, graph=True, quiet=True)
     assert capsys.readouterr().out == "A graph needs CUDA: on cpu the steps run one by one.\n"
-    same(state(run), trained(2))
+    assert_same(state(run), trained(2))
 
 
 # ---------------------------------------------------------------- interrupts
@@ -371,7 +371,7 @@ def test_an_interrupt_lets_the_step_finish_and_loses_nothing(where, at, copies, 
     assert history["step"][-1] == at + 1  # the history reaches to the last step
     torch.rand(3)
     run.train(interrupted, 4, report_every=4, quiet=True)
-    same(state(run), trained(4, report_every=4))
+    assert_same(state(run), trained(4, report_every=4))
     with pytest.raises(KeyboardInterrupt):  # outside of a training, an interrupt is what it was
         press_stop()
 
@@ -393,7 +393,7 @@ def test_a_second_interrupt_breaks_the_step_off_and_goes_back_to_the_copy(at, co
     said = capsys.readouterr().out
     assert said == f"Interrupted in mid-step: back at {run.epoch:.4g} epochs; call train to go on.\n"
     run.train(interrupted, 4, quiet=True)
-    same(state(run), trained(4))
+    assert_same(state(run), trained(4))
 
 
 def test_without_a_signal_of_its_own_an_interrupt_breaks_the_step_off():
@@ -416,7 +416,7 @@ def test_without_a_signal_of_its_own_an_interrupt_breaks_the_step_off():
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    same(state_as_left(ends[0]), trained(1))
+    assert_same(state_as_left(ends[0]), trained(1))
 
 
 def test_somebody_else_s_signal_handler_stays(monkeypatch):
@@ -492,7 +492,7 @@ def test_an_interrupt_outside_of_the_step_loses_nothing_either(name, call, after
     for _ in range(5):
         run.train(update, 3, quiet=True, **options(run))
     assert len(calls) >= (2 if name == "take" else call)  # how many copies there are, time decides
-    same(state_as_left(run), expected)
+    assert_same(state_as_left(run), expected)
 
 
 HEAD = """
@@ -550,7 +550,7 @@ def test_interrupts_at_any_moment_end_bit_equal(tmp_path, root):
     assert int(out.split()[-1]) > 20
     assert "nothing is lost" in out
     run, _ = make(tmp_path / "net")
-    same(state(run), trained(25, report_every=3))
+    assert_same(state(run), trained(25, report_every=3))
 
 
 def test_an_error_in_a_step_leaves_the_run_at_its_last_copy(copies):
@@ -568,7 +568,7 @@ def test_an_error_in_a_step_leaves_the_run_at_its_last_copy(copies):
     note = f"Because of this error, the run is as it was after step {run.step}."
     assert caught.value.__notes__ == [note]
     run.train(update, 4, quiet=True)
-    same(state(run), trained(4))
+    assert_same(state(run), trained(4))
 
 
 # ---------------------------------------------------------------- NaN and infinity
@@ -595,9 +595,9 @@ def test_a_bad_term_stops_at_its_step_and_keeps_the_last_good_state(step, value,
     if run.step:
         good, update = make()
         good.train(update, run.step / STEPS, report_every=5, quiet=True)
-        same(state(run), state(good))
+        assert_same(state(run), state(good))
     run.train(update_of(run), 4, report_every=5, quiet=True)  # with the cause removed it goes on
-    same(state(run), trained(4, report_every=5))
+    assert_same(state(run), trained(4, report_every=5))
 
 
 def test_all_terms_that_broke_together_are_named():
@@ -635,7 +635,7 @@ def test_a_parameter_spoilt_by_a_step_with_finite_terms_is_noticed_and_undone(st
     assert run.step < step
     assert all(p.isfinite().all() for p in run.parts["model"].parameters())
     run.train(update, 4, quiet=True)
-    same(state(run), trained(4))
+    assert_same(state(run), trained(4))
 
 
 SPOILT = {
@@ -666,7 +666,7 @@ def test_numbers_beside_the_parameters_are_watched_too(name, value, step, copies
     assert str(caught.value).startswith(by_itself) or by_losses in str(caught.value)
     assert run.step < step
     run.train(update, 4, quiet=True)
-    same(state(run), trained(4))
+    assert_same(state(run), trained(4))
 
 
 @pytest.mark.parametrize("name", ["lr of opt", "base_lrs of scheduler", "gamma of scheduler"])
@@ -689,7 +689,7 @@ def test_a_rate_that_becomes_nan_is_named_and_undone(name, copies):
     with pytest.raises(NotFinite, match=f"were undone: with finite losses, {name}|{by_losses}"):
         run.train(spoil, 4, quiet=True)
     run.train(update, 4, quiet=True)
-    same(state(run), trained(4))
+    assert_same(state(run), trained(4))
 
 
 def test_a_gradient_whose_square_overflows_is_caught_for_real():
@@ -795,7 +795,7 @@ def test_a_new_process_resumes_at_the_end_of_the_last_call(tmp_path, capsys):
     assert capsys.readouterr().out == f"Resumed from {path} after 2 epochs, step 22.\n"
     torch.rand(5)
     run.train(update, 4, quiet=True, evaluate=lambda: {"two": 2.0})
-    same(state(run), trained(4, evaluate=lambda: {"two": 2.0}))
+    assert_same(state(run), trained(4, evaluate=lambda: {"two": 2.0}))
     assert os.listdir(path.parent) == [path.name]
 
 
@@ -811,7 +811,7 @@ def test_what_an_interrupt_keeps_is_in_the_file(tmp_path):
     run, update = make(tmp_path / "a")
     assert run.step == 18
     run.train(update, 4, quiet=True)
-    same(state(run), trained(4))
+    assert_same(state(run), trained(4))
 
 
 KILLED = """
@@ -854,7 +854,7 @@ def test_killed_at_many_moments_it_ends_bit_equal(tmp_path, root):
     assert "while writing" in out
     assert out.count("Resumed") >= 5
     run, update = make(path)
-    same(state(run), trained(12, report_every=3))
+    assert_same(state(run), trained(12, report_every=3))
     for left in tmp_path.glob(".net.*.tmp"):
         os.utime(left, (0, 0))  # as if it were decades old
     run.train(update, 13, quiet=True)
@@ -879,7 +879,7 @@ def test_a_full_disk_is_said_once_and_costs_nothing_but_the_file(tmp_path, often
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["net"]
     run.train(update, 4, quiet=True)
-    same(state(run) | {"history": 0}, trained(4) | {"history": 0})
+    assert_same(state(run) | {"history": 0}, trained(4) | {"history": 0})
     assert make(path)[0].step == 44
 
 
@@ -912,8 +912,8 @@ def test_two_runs_with_one_name_are_both_kept(tmp_path, often, capsys):
         f"from here on, this run is saved as {beside}.\n"
     )
     assert sorted(os.listdir(tmp_path)) == ["net.safetensors", "net_2.safetensors"]
-    same(state_as_left(make(path)[0]), first)
-    same(state_as_left(make(beside, seed=1)[0]), second)
+    assert_same(state_as_left(make(path)[0]), first)
+    assert_same(state_as_left(make(beside, seed=1)[0]), second)
     with pytest.raises(CheckpointError, match=r"is of another run \(seed is 1 here, 0 there"):
         make(path, seed=1)
 
@@ -949,7 +949,7 @@ def test_a_checkpoint_in_a_locked_folder_is_resumed_from(tmp_path, often, capsys
         f"{path} cannot be written (Permission denied); training goes on, but is not saved.\n"
     )
     assert path.read_bytes() == before
-    same(state(run), trained(3))
+    assert_same(state(run), trained(3))
 
 
 def test_a_new_checkpoint_in_a_locked_folder_is_refused_before_training(tmp_path, locked):
@@ -1022,7 +1022,7 @@ def test_a_weighted_run_resumes_bit_equal(tmp_path):
     for epochs in (0.5, 1.7, 4):
         run, update = weighted(path)
         run.train(update, epochs, quiet=True)
-    same(state(run) | {"history": 0}, state(whole) | {"history": 0})
+    assert_same(state(run) | {"history": 0}, state(whole) | {"history": 0})
     with pytest.raises(
         CheckpointError, match=r"weights is torch\.float64 \(330,\) with checksum .* here, torch"
     ):

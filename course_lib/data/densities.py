@@ -173,17 +173,41 @@ def _of(family: Callable[..., Distribution], *parameters: float) -> Distribution
     return family(*(torch.tensor(p, dtype=torch.float64) for p in parameters), validate_args=False)
 
 
-# fmt: off
 normal = Density("normal", 1, (-4, 4), _mixture([1.0], _of(Normal, 0, 1)))
 two_modes = Density("two modes", 1, (-5, 5), _mixture([0.4, 0.6], _of(Normal, -2, 0.5), _of(Normal, 1.5, 1)))
-three_modes = Density("three modes", 1, (-6, 6), _mixture(
-    [0.3, 0.25, 0.45], _of(Normal, -3.5, 0.6), _of(Normal, -0.5, 0.3), _of(Normal, 2.5, 1)))
+three_modes = Density(
+    "three modes",
+    1,
+    (-6, 6),
+    _mixture([0.3, 0.25, 0.45], _of(Normal, -3.5, 0.6), _of(Normal, -0.5, 0.3), _of(Normal, 2.5, 1)),
+)
 uniform = Density("uniform", 1, (-3, 3), _mixture([1.0], _of(Uniform, -2, 2)), (-2, 2))
 log_normal = Density("log-normal", 1, (-0.5, 6), _mixture([1.0], _of(LogNormal, 0, 0.6)), (0, math.inf))
-skyline = Density("skyline", 1, (-6.5, 6.5), _curve(  # the lecture's black curve: lopsided, uneven bumps
-    [-6, -5.2, -4.9, -4.1, -3.6, -3.4, -2.6, -2.3, -2, -1.2, -0.9, -0.2, 0.4, 0.8, 1, 2, 2.7, 3.6, 4, 4.3, 6],
-    [0, 0.4, 0.3, 1, 0.9, 0.3, 0.2, 0.7, 0.6, 1.7, 0.4, 0.3, 0.6, 0.5, 1.2, 0.1, 0.2, 0.9, 0.4, 0.5, 0]
-), (-6, 6))
+# The lecture's black curve, with lopsided and uneven bumps: where its corners are, and how high each is.
+_CORNERS = {
+    -6: 0,
+    -5.2: 0.4,
+    -4.9: 0.3,
+    -4.1: 1,
+    -3.6: 0.9,
+    -3.4: 0.3,
+    -2.6: 0.2,
+    -2.3: 0.7,
+    -2: 0.6,
+    -1.2: 1.7,
+    -0.9: 0.4,
+    -0.2: 0.3,
+    0.4: 0.6,
+    0.8: 0.5,
+    1: 1.2,
+    2: 0.1,
+    2.7: 0.2,
+    3.6: 0.9,
+    4: 0.4,
+    4.3: 0.5,
+    6: 0,
+}
+skyline = Density("skyline", 1, (-6.5, 6.5), _curve(list(_CORNERS), list(_CORNERS.values())), (-6, 6))
 ring = Density("ring", 2, (-3.2, 3.2), _flower(1, 0, _of(LogNormal, math.log(2), 0.1)))
 flower = Density("flower", 2, (-4.5, 4.5), _flower(5, 0.6, _of(Weibull, 2, 4)))
 pinwheel = Density("pinwheel", 2, (-4.5, 4.5), _pinwheel(5, turn=0.6, radius=2, along=0.6, across=0.2))

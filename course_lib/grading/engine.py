@@ -208,7 +208,7 @@ class Job:
 def jobs_for(
     assignment: Assignment, submissions: list[Submission], secret: Secret, store: Store
 ) -> list[Job]:
-    """The work that is left, which is none for whoever was graded from the same bytes, keys and
+    """The work that is left. There is none for a student who was graded from the same bytes, keys and
     secret. A question that the assignment asks no more costs a job without questions: its verdict goes.
     """
     jobs = []

@@ -39,7 +39,7 @@ def profiled(work: Callable[[], object]) -> tuple[list[Span], list[Span]]:
 
     An operation that is part of another is left out. Both lists are in order of their beginning.
     """
-    # acc_events: there is one cycle, but torch 2.11 warns whoever does not ask to keep the events
+    # acc_events: there is one cycle, but torch 2.11 warns unless it is asked to keep the events
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
         work()
     events = sorted(profiler.events(), key=lambda event: event.time_range.start)

@@ -105,7 +105,7 @@ class History:
 
 
 def _append(log: Log, step: int, values: dict[str, float]) -> Log:
-    """A new log with one entry more. Raises ValueError for other names than the log has."""
+    """The log with one more entry, as a new dict. Raises ValueError if the names differ from the log's."""
     if log:
         _check_names(log.keys() - {"step"}, values)
     row = {**values, "step": step}

@@ -20,7 +20,7 @@ class Asking(Live):
     """
 
     def __init__(self, **traits: Any) -> None:
-        # Answers may run on another thread than the cells do, so whoever touches the state holds this lock.
+        # Answers may run on another thread than the cells do, so the state is guarded by this lock.
         self.lock = threading.RLock()
         self.error: Exception | None = None  # the last one: `raise widget.error` shows where it came from
         super().__init__(**traits)

@@ -26,7 +26,7 @@ function build(core) {
     core.redraw();
   }
 
-  // Where the walk has stopped, for the kernel and for whoever does not see it.
+  // Where the walk has stopped, for the kernel and for readers who cannot see it.
   function tell() {
     core.share({ t });
     core.say(`${sentence()}.`);

@@ -192,7 +192,7 @@ function build(core) {
   let picked = 0;                   // the mean that the arrow keys move
   let lens = null;                  // the bar's axis, which follows the numbers smoothly
 
-  // Glides from what is drawn to a frame; at once for whoever wants no motion.
+  // Glides from what is drawn to a frame; at once for readers who want no motion.
   function glide(frame, wanted) {
     const seconds = CALM.matches ? 0 : wanted;
     const job = duration > 0;

@@ -200,7 +200,7 @@ function build(core) {
       end: share,
       hover: (x, y) => (inside(x, y) ? "crosshair" : "default"),
     });
-    // Whoever comes near is about to move: the lattice is fetched from then on, and not for those who scroll past.
+    // A pointer that comes near is about to move: the lattice is fetched from then on, and not for those who scroll past.
     plane.onpointerenter = plane.onfocus = () => { warm = true; follow(); };
     plane.onkeydown = (event) => {
       const by = (limits / 50) * (event.shiftKey ? 5 : 1);

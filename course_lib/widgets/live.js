@@ -362,7 +362,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-// The label holds the words on the button, so that whoever speaks to the computer can say what they see.
+// The label holds the words on the button, so that people who use voice control can say what they see.
 function button(text, label, onclick, className = "") {
   const made = element("button", { type: "button", textContent: text, onclick, className });
   entitle(made, label);

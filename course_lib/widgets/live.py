@@ -14,7 +14,7 @@ import traitlets
 
 from course_lib import palette
 
-if TYPE_CHECKING:  # Matplotlib is loaded by whoever draws a strip
+if TYPE_CHECKING:  # only drawing a strip needs Matplotlib
     from matplotlib.figure import Figure
 
 LIVE = Path(__file__).with_name("live.js")

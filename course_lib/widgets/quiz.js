@@ -89,7 +89,7 @@ function build(core) {
 
   function restart() {
     set({ seed: (core.get("seed") + 1) % 2 ** 31, revealed: false });
-    core.say("The same images in another order: whoever remembers some of them is harder to fool now.");
+    core.say("The same images in another order: if you remember some of them, you are harder to fool now.");
   }
 
   function clear() {
@@ -139,14 +139,14 @@ function build(core) {
     }
     if (called) {
       lines.push(`${who} called the real image made: ${of(called, "real image")}`
-        + "Look at both shares: they add up to 100 % for whoever cannot tell, or says “real” to everything.");
+        + "Look at both shares: they add up to 100 % for a person who cannot tell, or who says “real” to everything.");
     }
     if (classroom) lines.push("Hands of one class on one image are not independent, so n is the number of images.");
     lines.push(mode === "one"
       ? "The lecture’s 21 % is of the first kind. If it was an error rate, the mean of both shares belongs beside it."
       : "Do not set this share beside the lecture’s 21 %: of two images, one of them real, a guess finds it in 50 %.");
     if (answers.length > rows.length) {
-      lines.push("Some of these images were answered in another round: whoever remembers them is harder to fool.");
+      lines.push("You saw some of these images in another round: if you remember them, you are harder to fool.");
     }
     return lines;
   }

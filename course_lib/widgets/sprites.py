@@ -16,7 +16,7 @@ from PIL import Image
 from course_lib.widgets.arrays import as_array
 from course_lib.widgets.asking import sentence
 
-if TYPE_CHECKING:  # PyTorch is loaded by whoever has a decoder
+if TYPE_CHECKING:  # only a caller with a decoder needs PyTorch
     from torch import Tensor
 
 Decoder: TypeAlias = "Callable[[Tensor], Any]"

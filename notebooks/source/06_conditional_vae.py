@@ -406,15 +406,15 @@ if on_mnist:
 # **Answer.** As a rule, yes. Over all pairs of labels, slant and ink follow the original closely, though not perfectly,
 # and nearly every result is still read as the digit asked for. The reason is the one given in section 3.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. One cuts by planes, the other can bend.\n\n**Predict.** From which codes will the linear probe read the label? Will the other one read more?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. A *linear* probe separates the codes by planes, a *curved* one by curved surfaces.\n\n**Predict.** From which codes will the linear probe read the label? Will the curved probe read more?"}
 # ## 5 · What does the code still tell about the label?
 #
 # It is tempting to say that $z$ keeps *only* the style. The lecture does not say so. Is it true?
 #
 # If $z$ told nothing about the label, no classifier could read the label from it better than by guessing. A classifier
 # that gets the codes as its input is called a *probe*. It learns from training digits and is judged on test digits. We
-# use two. The *linear* probe, a logistic regression, can only cut the space of codes along planes. The *curved* probe,
-# a support vector machine with a radial basis kernel, can draw curved borders.
+# use two. The *linear* probe, a logistic regression, separates the codes by planes. The *curved* probe, a support
+# vector machine with a radial basis kernel, separates them by curved surfaces.
 #
 # We probe the code as the decoder receives it, drawn from $q(z|x, y)$, and also the mean of $q$, which is free of
 # noise. For comparison we probe the code of a plain VAE with as many dimensions and the same β, trained briefly, and

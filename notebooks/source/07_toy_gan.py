@@ -784,7 +784,7 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unf
 # **Why?** The generator follows the slope that $D$ has now. A slow discriminator still describes where the generated
 # points were some rounds ago, and sends them away from there, wherever the data are. If both players take very long
 # steps, $D$ changes completely from one round to the next, and the generator follows no version of it for long. If both
-# are slow, nothing is missing but the patience of whoever stops the game.
+# are slow, nothing is missing but the patience of the person who stops the game.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Collapse\n\nThe data have three hills. In the middle of a good game, $D$ is made five times slower and $G$ twenty times faster.\n\n**Predict.** Will all $z$ go to the same place? If so, do they stay there?"}
 # ## 8 · Collapse, and recovery

@@ -654,7 +654,7 @@ assert max(kernel_errors.values()) < 1e-5  # float32 has 6e-8 a number; sums go 
 #
 # In $z = \mu + \sigma e$ the gradient with respect to $\sigma$ needs the $e$ of the forward pass, so PyTorch keeps it
 # in memory. A kernel can do without, because its random numbers are a *function*. Number $i$ of seed $s$ follows from
-# $i$ and $s$ alone, by ten rounds of multiplying and mixing (Philox; Salmon et al. 2011). Whoever knows the seed can
+# $i$ and $s$ alone, by ten rounds of multiplying and mixing (Philox; Salmon et al. 2011). Anyone who knows the seed can
 # compute $e$ again, in any order.
 
 # %%
