@@ -1,4 +1,6 @@
-"""The code that the course's notebooks share: a core to read in an evening, and satellites around it.
+"""The code that the course's notebooks share: a core, and satellites around it.
+
+docs/house.md says what of it to read in an evening.
 
 The core, in reading order; each room imports only from those before it: require, files, device, palette;
 data; probability; models; plots; training; evaluation (`weights` holds the shipped networks).

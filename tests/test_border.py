@@ -1,6 +1,7 @@
 """The border of the house: a core that is read by itself, satellites that only import downward."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,16 @@ def test_the_map_names_every_file_of_the_core_and_every_satellite():
             assert path.stem in text, f"docs/house.md does not say what {path.stem} is"
     assert all(name in text for name in SATELLITES)
     assert len(text.splitlines()) <= 90, "the map is one screen, or two at most"
+
+
+def test_what_is_to_be_read_in_an_evening_is_there_and_short_enough():
+    """The list leads to files that exist, and the page says how long they are together."""
+    page = (ROOT / "docs" / "house.md").read_text(encoding="utf-8")
+    listed = page.partition("## An evening's reading")[2].partition("\n## ")[0]
+    lines = 0
+    for room, names in re.findall(r"From `(\w+)/`: ([^.]+)\.", listed):
+        for name in re.findall(r"`(\w+)`", names):
+            lines += len((PACKAGE / room / f"{name}.py").read_text(encoding="utf-8").splitlines())
+    (stated,) = re.findall(r"some ([\d,]+) lines", listed)
+    assert lines == pytest.approx(int(stated.replace(",", "")), abs=60)
+    assert lines < 3_000
