@@ -109,7 +109,7 @@ def test_what_is_to_be_read_in_an_evening_is_there_and_short_enough():
     page = (ROOT / "docs" / "house.md").read_text(encoding="utf-8")
     listed = page.partition("## An evening's reading")[2].partition("\n## ")[0]
     lines = 0
-    for room, names in re.findall(r"From `(\w+)/`: ([^.]+)\.", listed):
+    for room, names in re.findall(r"From\s+`(\w+)/`: ([^.]+)\.", listed):
         for name in re.findall(r"`(\w+)`", names):
             lines += len((PACKAGE / room / f"{name}.py").read_text(encoding="utf-8").splitlines())
     (stated,) = re.findall(r"Some ([\d,]+) of them", listed)
