@@ -475,26 +475,24 @@ def long_cells(name: str, nb: NotebookNode) -> list[str]:
     """Cells of code that hold more than one idea, and cells that hold none."""
     problems = []
     for i, cell in enumerate(nb.cells):
-        # Imports are no idea, and neither is the table of claims: both are lists.
-        is_code = cell.cell_type == "code"
-        is_list = "claims" in cell.metadata.get("tags", []) or (is_code and has_import(cell))
-        if is_code and code_lines(cell) > 25 and not is_list:
-            problems.append(f"{where(name, nb, i)}: {code_lines(cell)} lines of code, more than 25")
+        if cell.cell_type == "code" and code_lines(cell) > 20:
+            problems.append(f"{where(name, nb, i)}: {code_lines(cell)} lines of code, more than 20")
         if not cell.source.strip():
             problems.append(f"{name}: cell {i} is empty")
     return problems
 
 
 def import_rules(nb: NotebookNode) -> Iterator[Rule]:
-    """One cell of imports, one of parameters, and small budgets nowhere else."""
+    """Imports at the top, one cell of parameters, and small budgets nowhere else."""
     code = [c for c in nb.cells if c.cell_type == "code"]
-    imports = [c for c in code if has_import(c)]
+    imports = [c for c in code if "imports" in c.metadata.get("tags", [])]
     parameters = [c for c in code if "parameters" in c.metadata.get("tags", [])]
     elsewhere = [c for c in code if c not in imports + parameters]
-    yield len(imports) == 1, f"{len(imports)} cells import something; one does, at the top"
+    yield imports == code[: len(imports)], "the cells tagged `imports` are the first cells of code"
+    yield not any(map(has_import, elsewhere)), "a cell imports something and is not tagged `imports`"
     yield (
-        all("google.colab" in c.source for c in imports),
-        "the import cell must first install the course on Colab",
+        bool(imports) and "google.colab" in imports[0].source,
+        "the first cell tagged `imports` must install the course on Colab",
     )
     yield len(parameters) == 1, f"{len(parameters)} cells are tagged `parameters`; one is"
     yield (

@@ -16,7 +16,7 @@
 # The course follows one recorded lecture, called *the lecture* throughout, and turns its claims into experiments. Run
 # the cells from top to bottom with Shift + Enter. The first cell imports everything that the notebook uses.
 
-# %%
+# %% tags=["imports"]
 import sys
 
 if "google.colab" in sys.modules:  # Colab has no copy of the course yet
@@ -25,6 +25,7 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
+# %% tags=["imports"]
 import math
 import os
 import platform
@@ -35,6 +36,7 @@ import torch
 from IPython.display import Markdown, display
 from torch.nn import functional as F
 
+# %% tags=["imports"]
 from course_lib import checks, plots
 from course_lib.data import course_digits, shipped_models_fit
 from course_lib.device import FAST, pick_device

@@ -17,7 +17,7 @@
 #
 # The first cell imports everything. The second holds all settings that you may want to change.
 
-# %%
+# %% tags=["imports"]
 import sys
 
 if "google.colab" in sys.modules:  # Colab has no copy of the course yet
@@ -26,6 +26,7 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
+# %% tags=["imports"]
 import math
 import warnings
 
@@ -38,6 +39,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnMixture
 from torch.distributions import Normal
 
+# %% tags=["imports"]
 from course_lib import checks, plots
 from course_lib.data import course_digits, eight_modes, shipped_models_fit, skyline
 from course_lib.device import FAST

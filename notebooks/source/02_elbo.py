@@ -16,7 +16,7 @@
 # **Prerequisites:** [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), expectations and a little calculus. You
 # need 1.5 GB of memory and no GPU.
 
-# %%
+# %% tags=["imports"]
 import sys
 
 if "google.colab" in sys.modules:  # Colab has no copy of the course yet
@@ -25,6 +25,7 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
+# %% tags=["imports"]
 import math
 from itertools import pairwise
 
@@ -34,6 +35,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 from torch.distributions import Categorical, Independent, MultivariateNormal, Normal, kl_divergence
 
+# %% tags=["imports"]
 from course_lib import checks, plots
 from course_lib.data import course_digits, pinwheel, shipped_models_fit
 from course_lib.device import FAST

@@ -15,7 +15,7 @@
 # **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU needed, and no data,
 # because we draw the moon ourselves. The notebook uses 1.3 GB of memory.
 
-# %%
+# %% tags=["imports"]
 import sys
 
 if "google.colab" in sys.modules:  # Colab has no copy of the course yet
@@ -24,6 +24,7 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
+# %% tags=["imports"]
 import copy
 import math
 
@@ -33,6 +34,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 from torch.distributions import Normal
 
+# %% tags=["imports"]
 from course_lib import checks, plots
 from course_lib.data import draw_moon, moon_phases
 from course_lib.device import FAST

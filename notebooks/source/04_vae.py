@@ -14,7 +14,7 @@
 # **Prerequisites:** [The evidence lower bound](02_elbo.ipynb) and
 # [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb). The notebook needs 1.3 GB of memory and no GPU.
 
-# %%
+# %% tags=["imports"]
 import sys
 
 if "google.colab" in sys.modules:  # Colab has no copy of the course yet
@@ -23,6 +23,7 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
+# %% tags=["imports"]
 import math
 
 import torch
@@ -32,6 +33,7 @@ from torch import nn
 from torch.distributions import Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+# %% tags=["imports"]
 from course_lib import checks, plots
 from course_lib.data import binarize, course_digits, fixed_binarization, shipped_models_fit
 from course_lib.device import FAST

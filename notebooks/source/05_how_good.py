@@ -16,7 +16,7 @@
 # **Prerequisites:** [The VAE on MNIST](04_vae.ipynb), and [The evidence lower bound](02_elbo.ipynb) for importance
 # weights. The notebook needs 1.4 GB of memory and no GPU.
 
-# %%
+# %% tags=["imports"]
 import sys
 
 if "google.colab" in sys.modules:  # Colab has no copy of the course yet
@@ -25,6 +25,7 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
+# %% tags=["imports"]
 import json
 import math
 
@@ -34,6 +35,7 @@ from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 from torch.nn.functional import softplus
 
+# %% tags=["imports"]
 from course_lib import checks, evaluation, plots
 from course_lib.data import binarize, course_digits, fixed_binarization, shipped_models_fit
 from course_lib.device import FAST
@@ -802,7 +804,7 @@ if on_mnist:
 #
 # ## What the lecture said, what we measured
 
-# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
+# %% tags=["claims"]
 spread = f"{mean_normal:.1f} (± {spread_normal:.1f}), flower {mean_flower:.1f} (± {spread_flower:.1f})"
 surely = abs(prior_gap) > 3 * prior_se
 if on_mnist:
@@ -816,6 +818,8 @@ verdict = (
     if surely
     else "no difference beyond the spread"
 )
+
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|

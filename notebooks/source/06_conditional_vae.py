@@ -15,7 +15,7 @@
 # **Time:** about three minutes to run on a laptop with two cores, an hour and a half to work through. The notebook needs
 # 1.5 GB of memory.
 
-# %%
+# %% tags=["imports"]
 import sys
 
 if "google.colab" in sys.modules:  # Colab has no copy of the course yet
@@ -24,6 +24,7 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
+# %% tags=["imports"]
 import math
 
 import torch
@@ -33,6 +34,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import nn
 
+# %% tags=["imports"]
 from course_lib import checks, plots, recipes
 from course_lib.data import binarize, course_digits, fixed_binarization, shipped_models_fit, uci_digits
 from course_lib.device import FAST

@@ -16,7 +16,7 @@
 #
 # **Memory:** the run takes 1.0 GB of memory.
 
-# %%
+# %% tags=["imports"]
 import sys
 
 if "google.colab" in sys.modules:  # Colab has no copy of the course yet
@@ -25,6 +25,7 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
+# %% tags=["imports"]
 import copy
 import math
 from functools import partial
@@ -37,6 +38,7 @@ from scipy.stats import norm
 from torch import nn
 from torch.nn.functional import softplus
 
+# %% tags=["imports"]
 from course_lib import checks, plots
 from course_lib.device import FAST
 from course_lib.figures import toy_gan as figures

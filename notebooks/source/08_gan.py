@@ -14,7 +14,7 @@
 # **Time:** four minutes to run on a laptop with two cores, two hours to work through.
 # **Memory:** the run takes about 1.6 GB of memory.
 
-# %%
+# %% tags=["imports"]
 import sys
 
 if "google.colab" in sys.modules:  # Colab has no copy of the course yet
@@ -23,6 +23,7 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
 
+# %% tags=["imports"]
 import copy
 from types import SimpleNamespace
 
@@ -35,6 +36,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn.functional import avg_pool2d, max_pool2d, softplus
 
+# %% tags=["imports"]
 from course_lib import checks, evaluation, plots, recipes
 from course_lib.data import course_digits, fixed_binarization, shipped_models_fit
 from course_lib.device import FAST
@@ -1142,7 +1144,7 @@ quiz
 # %% [markdown]
 # ## What the lecture said, what we measured
 
-# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
+# %% tags=["claims"]
 gap = {name: share.mean() for name, share in left_over.items()}
 two_edits = "skipped: it was measured on MNIST only"
 if on_mnist:
@@ -1156,6 +1158,8 @@ correlations = "; ".join(f"{key}'s {min(found):+.2f} to {max(found):+.2f}" for k
 worse = int((free[:, 1] > fixed[:, 1]).sum())
 mild = torch.tensor(after["D free, its own rate"]).mean(0)
 spreads = ", ".join(f"{name} {torch.tensor(found)[:, 1].mean():.2f}" for name, found in cured.items())
+
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 answered = quiz.score("one")["made_taken_for_real"]
 yours = f"{answered['share']:.0%} of {answered['images']}" if answered else "answer it, then run this cell"
 claims = f"""

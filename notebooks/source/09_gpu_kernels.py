@@ -15,8 +15,7 @@
 # **Time:** about a minute to run on a laptop with two cores, an hour to work through.
 # **Memory:** the run takes 1.2 GB of memory.
 
-# %%
-import os
+# %% tags=["imports"]
 import sys
 
 if "google.colab" in sys.modules:  # Colab has no copy of the course yet
@@ -24,6 +23,9 @@ if "google.colab" in sys.modules:  # Colab has no copy of the course yet
 
     course = "git+https://github.com/OWNER/deep-generative-course"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", course], check=True)
+
+# %% tags=["imports"]
+import os
 
 os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported: kernels run in Python, on the CPU
 
@@ -38,6 +40,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision.transforms.functional import to_pil_image, to_tensor
 
+# %% tags=["imports"]
 from course_lib import checks, kernels, plots
 from course_lib.data import binarize, mnist, uci_digits
 from course_lib.device import FAST, pick_device

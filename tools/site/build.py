@@ -47,7 +47,12 @@ LOOK_UP = ("glossary", "errata")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?(?=\))")
 TO_GLOSSARY = re.compile(r"\[([^]]*)\]\(\.\./docs/glossary\.md#[^)]*\)")
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
-FOLDED = {"parameters": "the settings", "check": "the check", "claims": "how the table is made"}
+FOLDED = {
+    "imports": "the imports",
+    "parameters": "the settings",
+    "check": "the check",
+    "claims": "how the table is made",
+}
 
 
 def repository() -> str:
@@ -84,14 +89,20 @@ def fold(cell: NotebookNode) -> None:
     """Fold away what a reader can do without: imports, settings and checks."""
     tags = cell.metadata.get("tags", [])
     named = next((words for tag, words in FOLDED.items() if tag in tags), None)
-    if named is None and "google.colab" in cell.source:
-        named = "the imports"
     if named is None:
         return
     hide = "hide-cell" if "check" in tags else "hide-input"
     cell.metadata["tags"] = [*tags, hide]
     prompts = {"code_prompt_show": f"Show {named}", "code_prompt_hide": f"Hide {named}"}
     cell.metadata["mystnb"] = prompts
+
+
+def join_imports(nb: NotebookNode) -> None:
+    """Make one cell of those with imports, so that one line on the page stands for all of them."""
+    imports = [cell for cell in nb.cells if "imports" in cell.metadata.get("tags", [])]
+    for cell in imports[1:]:
+        imports[0].source += f"\n\n{cell.source}"
+        nb.cells.remove(cell)
 
 
 def describe(nb: NotebookNode) -> None:
@@ -142,6 +153,7 @@ def prepared(chapter: Path) -> NotebookNode:
     nb = nbformat.read(chapter, as_version=4)
     title, _, rest = nb.cells[0].source.partition("\n")
     nb.cells[0].source = f"{title}\n\n{launch(chapter)}\n{rest}"
+    join_imports(nb)
     describe(nb)
     renew_widgets(nb)
     for cell in nb.cells:

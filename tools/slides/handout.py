@@ -14,7 +14,7 @@ import vendor
 from deck import Part, Slide
 from make import environment, text
 
-HIDDEN = ("check", "parameters")  # tags of cells that a reader on paper can do without
+HIDDEN = ("check", "imports", "parameters")  # tags of cells that a reader on paper can do without
 
 
 class HandoutError(Exception):
@@ -66,7 +66,7 @@ def chapter_text(notebook: Path) -> str:
     nb = nbformat.read(notebook, as_version=4)
     made = []
     for cell in nb.cells:
-        if set(cell.metadata.get("tags", [])) & set(HIDDEN) or "google.colab" in cell.source:
+        if set(cell.metadata.get("tags", [])) & set(HIDDEN):
             continue
         if cell.cell_type == "markdown":
             made.append(render.prose(cell.source))
