@@ -266,7 +266,7 @@ def execute(
         extra_arguments=[] if kept is None else projector.kernel_arguments(),
     )
     meter = Meter()
-    client.on_cell_executed = lambda **_: meter.read(client.km.provisioner.pid)
+    client.on_cell_executed = lambda cell, **_: meter.read(client.km.provisioner.pid, cell)
     start = time.perf_counter()
     try:
         client.execute(env=environment)

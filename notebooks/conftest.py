@@ -21,7 +21,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
         return
     if not hasattr(chapter, "meter"):
         chapter.meter = Meter()
-    chapter.meter.read(kernel.km.provisioner.pid)
+    chapter.meter.read(kernel.km.provisioner.pid, item.cell)
     beyond, limit = chapter.meter.beyond_imports, limit_of(chapter.path.stem)
     if beyond > limit:
         raise MemoryLimitError(

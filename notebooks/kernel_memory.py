@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from nbformat import NotebookNode
+
 LIMIT = 1.0  # GB beyond the imports; a GB is 10**9 bytes
 # Chapters that may take more in their full run, and how much. There is none; add none.
 STILL_MORE: dict[str, float] = {}
@@ -30,19 +32,19 @@ def gigabytes(pid: int, field: str) -> float | None:
 
 
 class Meter:
-    """Follows one kernel through a chapter, whose first code cell holds the imports.
+    """Follows one kernel through a chapter, whose first code cells, tagged `imports`, hold the imports.
 
-    `imports` is what the kernel holds after that cell, `peak` the most it has held up to now. Both are in GB,
-    and None as long as nothing was measured.
+    `imports` is what the kernel holds after the last of them, or after the first code cell if none is tagged;
+    `peak` is the most it has held up to now. Both are in GB, and None as long as nothing was measured.
     """
 
     def __init__(self) -> None:
         self.imports: float | None = None
         self.peak: float | None = None
 
-    def read(self, pid: int) -> None:
-        """Measure the kernel; to be called after each code cell."""
-        if self.imports is None:
+    def read(self, pid: int, cell: NotebookNode) -> None:
+        """Measure the kernel; to be called after each code cell, with that cell."""
+        if self.imports is None or "imports" in cell.metadata.get("tags", []):
             self.imports = gigabytes(pid, "VmRSS")
         self.peak = gigabytes(pid, "VmHWM")
 
