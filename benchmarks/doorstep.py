@@ -68,18 +68,16 @@ class Visit:
         self.page = Page(browser, width, 844 if width < 1000 else 800, **options)
         self.address = address
         self.elsewhere = elsewhere
-        self.own: dict[str, int] = {}
-        self.packed: dict[str, int] = {}
+        self.finished: list[Request] = []
         self.others: dict[str, int] = {}
-        self.page.on("requestfinished", self.count)
+        self.page.on("requestfinished", self.finished.append)
         self.page.on("request", self.count_other)
         self.page.route(lambda url: not url.startswith(address) and url.startswith("http"), self.answer)
 
-    def count(self, request: Request) -> None:
-        if request.url.startswith(self.address):
-            body = request.response().body()
-            self.own[request.url] = len(body)
-            self.packed[request.url] = len(gzip.compress(body))
+    def own_files(self) -> dict[str, bytes]:
+        """What came from the page's own host; to be asked while the page is open."""
+        own = [request for request in self.finished if request.url.startswith(self.address)]
+        return {request.url: request.response().body() for request in own}
 
     def count_other(self, request: Request) -> None:
         if not request.url.startswith((self.address, "data:", "blob:")):
@@ -133,8 +131,10 @@ def first_seen(browser: Browser, name: str, address: str, elsewhere: Path | None
         visit = Visit(browser, address, elsewhere, 1280)
         times.append(visit.open(READY[name]))
     loaded, seen = (statistics.median(column) for column in zip(*times, strict=True))
-    whole, packed = (sum(sizes.values()) for sizes in (visit.own, visit.packed))
-    print(f"{name}: {len(visit.own)} files, {whole:,} bytes ({packed:,} with gzip)")
+    files = visit.own_files().values()
+    whole = sum(len(body) for body in files)
+    packed = sum(len(gzip.compress(body)) for body in files)
+    print(f"{name}: {len(files)} files, {whole:,} bytes ({packed:,} with gzip)")
     print(f"  asked of others: {visit.others or 'nothing'}")
     print(f"  loaded after {loaded:.0f} ms, picture after {seen:.0f} ms: medians of {rounds}")
     print(f"  slowest: {max(times)}")

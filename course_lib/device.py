@@ -9,7 +9,7 @@ FAST: bool = os.environ.get("COURSE_FAST", "") not in ("", "0")  # small budgets
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
-    """The device to compute on: `name`, else $COURSE_DEVICE, else the first there is of CUDA, MPS, CPU.
+    """The device to compute on: `name`, else $COURSE_DEVICE, else the first available of CUDA, MPS, CPU.
 
     MPS (Apple's GPU) has no float64: mixtures, densities and exact bounds, which need it, stay on the CPU.
     Raises ValueError for a name that torch does not know and for a device that this machine lacks.
@@ -21,14 +21,14 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     try:
         device = torch.device(asked)
     except (RuntimeError, TypeError):  # TypeError: for what is no name at all, such as 2.5
-        raise ValueError(f"{asked!r} is no device of torch: use cpu, cuda, cuda:1 or mps.") from None
+        raise ValueError(f"{asked!r} is not a torch device: use cpu, cuda, cuda:1 or mps.") from None
     if (device.type == "cuda" and (device.index or 0) >= gpus) or (device.type == "mps" and not mps):
         raise ValueError(f"{str(asked)!r} was asked for, but torch finds no such device here: use cpu.")
     return device
 
 
 def knows_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 itself. Others imitate it, a CPU at an eighth of its speed."""
+    """Whether the device multiplies bfloat16 itself. Others emulate it, a CPU at an eighth of its speed."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -55,7 +55,7 @@ def as_pixels(images: Any, shape: Sequence[int] | None = None) -> Tensor:
 
     images: a tensor or an array (N, H, W), (N, C, H, W) or (N, D): square, grey or RGB, unless `shape`,
     (H, W) or (C, H, W), says otherwise. Bytes (uint8) are divided by 255; bits (bool) become black and white.
-    Raises ValueError for pixels outside [0, 1] and for what is no image.
+    Raises ValueError for pixels outside [0, 1] and for anything but images.
     """
     if not isinstance(images, Tensor):
         try:

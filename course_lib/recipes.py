@@ -101,10 +101,10 @@ def train(
     Digits first. epochs: others than the recipe's. checkpoint: a file to resume from. weights: (N,), how
     often each row is drawn, as for `Run`. evaluate(model) returns a dict of numbers. options: those of
     `Run.train`; autocast goes before the recipe's. On a GPU, kernels make the batches and the loss where they
-    can, and a CUDA graph the steps; what does is printed, unless quiet.
+    can, and a CUDA graph the steps; which of them do is printed, unless quiet.
     In a `processes.group` all processes call it alike and get the same model, and process 0 alone evaluates,
     draws and writes. Interrupted, it returns the model so far: then `run.finished` is False.
-    Raises ValueError for what is no recipe, and for one that the group's processes cannot share.
+    Raises ValueError for anything but a recipe, and for one that the group's processes cannot share.
     """
     digits = as_digits(digits)
     check_recipe(recipe)
@@ -209,7 +209,7 @@ def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL
 
 
 def command_line() -> argparse.Namespace:
-    """What was asked for, with `out` a file that can be written. Ends the program for what cannot be done."""
+    """What was asked for, with `out` a file that can be written. Ends the program if it cannot be done."""
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.recipes", description="Train a model, save it."
     )
@@ -255,7 +255,7 @@ def main() -> None:
     if not speaks:
         return
     if not run.finished:
-        sys.exit(f"{asked.out} is not written yet: the same command goes on from {run.checkpoint}.")
+        sys.exit(f"{asked.out} is not written yet: the same command continues from {run.checkpoint}.")
     save_model(model, asked.out, dtype=torch.float16, **metadata)
     if run.checkpoint:  # this run's own file, which has another name if a second run took the first
         run.checkpoint.unlink(missing_ok=True)  # there is none of no epochs

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def is_count(value: object, least: int = 1) -> bool:
-    """Whether value is a whole number of at least `least`; True and False are no numbers here."""
+    """Whether value is a whole number of at least `least`; True and False do not count."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
@@ -25,7 +25,7 @@ def all_finite(x: Tensor) -> bool:
 
 
 def tensors(*values: object) -> None:
-    """Raise ValueError, in one sentence, for the first that is no torch tensor."""
+    """Raise ValueError, in one sentence, for the first that is not a torch tensor."""
     for value in values:
         if not isinstance(value, torch.Tensor):
             raise ValueError(f"Pass torch tensors, not {type(value).__name__}: torch.as_tensor makes one.")

@@ -1,6 +1,6 @@
 """The networks that come with the course, and what a chapter trains in their place on other data than MNIST.
 
-The shipped networks learned MNIST and know nothing else. Chapters 05 and 07 need a classifier, a conditional
+The shipped networks learned MNIST and know nothing else. Chapters 06 and 08 need a classifier, a conditional
 VAE and a GAN of the data that they run on, so on another data set these are trained on the spot, briefly.
 """
 

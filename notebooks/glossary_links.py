@@ -46,6 +46,11 @@ def headings() -> list[str]:
     return re.findall(r"^### (.+)$", GLOSSARY.read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def forms(heading: str) -> list[str]:
+    """The words that stand for a heading: `evidence lower bound (ELBO)` has two."""
+    return [part.strip() for part in re.split(r"[(),]", heading) if part.strip()]
+
+
 def anchor(heading: str) -> str:
     """The address of a heading, as GitHub makes it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
@@ -59,13 +64,8 @@ def word_pattern() -> re.Pattern[str]:
 
 @cache
 def words() -> dict[str, str]:
-    """Each word in lower case, with its anchor: `evidence lower bound (ELBO)` stands for two words."""
-    found = {}
-    for heading in headings():
-        for word in re.split(r"[(),]", heading):
-            if word.strip():
-                found[word.strip().lower()] = anchor(heading)
-    return found
+    """Each word in lower case, with the anchor of its entry."""
+    return {word.lower(): anchor(heading) for heading in headings() for word in forms(heading)}
 
 
 def link(nb: NotebookNode, chapter: str) -> None:

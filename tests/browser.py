@@ -51,9 +51,16 @@ FLAGS = [
 ]
 
 
-def find_chromium() -> str | None:
-    """Path of the browser: $COURSE_CHROMIUM, or chromium, chromium-browser, google-chrome on the path."""
-    names = [os.environ.get("COURSE_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
+def find_chromium(windowless: bool = False) -> str | None:
+    """Path of the browser: $COURSE_CHROMIUM, or chromium, chromium-browser, google-chrome on the path.
+
+    With `windowless`, chromium-headless-shell goes before the last three: it has no windows, and does the
+    same with half the processor time.
+    """
+    names = [os.environ.get("COURSE_CHROMIUM")]
+    if windowless:
+        names.append("chromium-headless-shell")
+    names += ["chromium", "chromium-browser", "google-chrome"]
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
@@ -62,6 +69,7 @@ class Lab:
 
     def __init__(self, folder: Path):
         self.root = folder / "root"
+        self.spare: list[Page] = []  # loading JupyterLab takes half a minute of processor time
         self.token = secrets.token_hex(16)
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
@@ -117,6 +125,7 @@ class Lab:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
+        self.spare.clear()
         for kernel in psutil.wait_procs(kernels, timeout=5)[1]:
             kernel.kill()
 
@@ -128,7 +137,7 @@ class Lab:
         height: int = 900,
         interface: str = "lab",
     ):
-        """Open a notebook in a fresh workspace; returns a Page.
+        """Open a notebook; returns a Page: of JupyterLab a closed one, where there is one, with nothing open.
 
         `cells` are sources, or an .ipynb file: copied, unless it lies in this server's root already.
         `interface` is "lab" (JupyterLab) or "notebook" (Notebook 7).
@@ -146,18 +155,38 @@ class Lab:
                 "language": "python",
             }
             nbformat.write(book, self.root / name)
-        page = Page(browser, width, height)
-        space = {"lab": f"lab/workspaces/{secrets.token_hex(4)}/tree", "notebook": "notebooks"}[interface]
-        page.goto(f"{self.url}/{space}/{name}?token={self.token}&reset", timeout=90_000)
+        if interface == "lab" and self.spare:
+            page = self.spare.pop()
+            Page.all_open.append(page)
+            page.set_viewport_size({"width": width, "height": height})
+            opening = "path => jupyterapp.commands.execute('docmanager:open', { path }).then(() => 0)"
+            page.evaluate(opening, name)
+        else:
+            page = Page(browser, width, height)
+            space = {"lab": f"lab/workspaces/{secrets.token_hex(4)}/tree", "notebook": "notebooks"}[interface]
+            page.goto(f"{self.url}/{space}/{name}?token={self.token}&reset", timeout=90_000)
         page.wait_for_function(
-            "() => window.jupyterapp?.shell?.currentWidget?.context?.isReady"
+            "name => window.jupyterapp?.shell?.currentWidget?.context?.isReady"
+            " && jupyterapp.shell.currentWidget.context.path === name"
             " && document.querySelector('.jp-NotebookPanel')",
+            arg=name,
             timeout=90_000,
         )
         page.evaluate("async () => { await jupyterapp.restored; jupyterapp.shell.collapseLeft(); }")
+        page.lab = self if interface == "lab" else None
         page.errors.clear()  # the interface throws errors of its own while it loads
         page.path = self.root / name
         return page
+
+
+# Ends the kernels and closes the tabs, without asking whether to save them.
+EMPTY = """async () => {
+    for (const tab of [...jupyterapp.shell.widgets("main")].filter((tab) => tab.context)) {
+        await tab.context.sessionContext.shutdown();
+        tab.context.model.dirty = false;
+    }
+    await jupyterapp.commands.execute("application:close-all");
+}"""
 
 
 class Page:
@@ -169,6 +198,7 @@ class Page:
     def __init__(self, browser, width: int = 1100, height: int = 900, **options):
         """`options` are the context's, as color_scheme="dark" or reduced_motion="reduce"."""
         Page.all_open.append(self)
+        self.lab: Lab | None = None  # the server that may use this page again
         self.context = browser.new_context(viewport={"width": width, "height": height}, **options)
         self.page = self.context.new_page()
         self.errors: list[str] = []
@@ -248,9 +278,14 @@ class Page:
         return notebook
 
     def close(self) -> None:
-        """Close the tab and forget its profile."""
+        """Close the tab and forget its profile, or give the page back to its server, with nothing open."""
         if self in Page.all_open:
             Page.all_open.remove(self)
+        if self.lab:
+            with contextlib.suppress(Exception):  # a page that cannot be emptied is not used again
+                self.page.evaluate(EMPTY)
+                self.lab.spare.append(self)
+                return
         self.context.close()
 
 
@@ -269,7 +304,7 @@ def chromium(tmp_path_factory):
     """A headless Chromium without a network."""
     Page.pictures = tmp_path_factory.mktemp("screenshots")
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    path = find_chromium()
+    path = find_chromium(windowless=True)
     if path is None:
         pytest.skip("no Chromium found; install one or set COURSE_CHROMIUM to its path")
     with playwright.sync_playwright() as p:

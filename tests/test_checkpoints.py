@@ -121,7 +121,7 @@ def test_a_device_that_is_not_here_is_named(saved, monkeypatch):
     for device in ("cuda", torch.device("cuda"), "cuda:3"):
         with pytest.raises(ValueError, match="was asked for, but torch finds no such device here: use cpu"):
             load_model(path, device)
-    with pytest.raises(ValueError, match="'gpu' is no device of torch"):
+    with pytest.raises(ValueError, match="'gpu' is not a torch device"):
         load_model(path, "gpu")
 
 
@@ -172,14 +172,14 @@ def test_a_byte_changed_anywhere_is_noticed(saved):
 )
 def test_another_kind_of_file_is_refused(tmp_path, content):
     (tmp_path / "other").write_bytes(content)
-    with pytest.raises(CheckpointError, match="other was cut short or edited, or is no file of this course"):
+    with pytest.raises(CheckpointError, match="other was cut short or edited, or is not a file of this"):
         load_model(tmp_path / "other")
 
 
 def test_a_safetensors_file_from_elsewhere_is_refused(tmp_path):
     for metadata in (None, {"format": "pt"}, {"sha256": ""}):
         safetensors.torch.save_file({"a": torch.ones(2)}, tmp_path / "foreign", metadata)
-        with pytest.raises(CheckpointError, match="no file of this course"):
+        with pytest.raises(CheckpointError, match="not a file of this course"):
             load_model(tmp_path / "foreign")
 
 

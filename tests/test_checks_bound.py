@@ -154,7 +154,7 @@ def changes_input(mu, logvar):
 
 
 WRONG_KL = [
-    ("sign", lambda mu, lv: half(1 + lv - mu**2 - lv.exp()), "sign is turned: a KL"),
+    ("sign", lambda mu, lv: half(1 + lv - mu**2 - lv.exp()), "sign is flipped: a KL"),
     ("no ½", lambda mu, lv: (lv.exp() + mu**2 - 1 - lv).sum(1), "½ is missing"),
     ("¼", lambda mu, lv: half(lv.exp() + mu**2 - 1 - lv) / 2, "halved twice"),
     (
@@ -180,7 +180,7 @@ WRONG_KL = [
     ),
     ("std for variance", lambda mu, lv: half((lv / 2).exp() + mu**2 - 1 - lv), "std stands for the variance"),
     ("log std", lambda mu, lv: half(lv.exp() + mu**2 - 1 - lv / 2), "logvar is halved"),
-    ("direction", lambda mu, lv: half(lv + (1 + mu**2) / lv.exp() - 1), "direction is turned"),
+    ("direction", lambda mu, lv: half(lv + (1 + mu**2) / lv.exp() - 1), "direction is reversed"),
     ("logvar as variance", lambda mu, lv: half(lv - 1 - lv + mu**2), "where the variance belongs"),
     ("log of logvar", lambda mu, lv: half(lv + mu**2 - 1 - lv.log()), "taken for the variance itself"),
     ("overwritten", lambda mu, lv: half(lv.exp().add_(mu**2).sub_(1) - lv), "An in-place operation"),
@@ -190,7 +190,7 @@ WRONG_KL = [
     ("−mu²", lambda mu, lv: half(lv.exp() - mu**2 - 1 - lv), "mu² is subtracted"),
     ("mu² not halved", lambda mu, lv: half(lv.exp() - 1 - lv) + (mu**2).sum(1), "mu is not halved"),
     ("no logvar", lambda mu, lv: half(lv.exp() + mu**2 - 1), "−logvar is missing"),
-    ("+ logvar", lambda mu, lv: half(lv.exp() + mu**2 - 1 + lv), "sign of logvar is turned"),
+    ("+ logvar", lambda mu, lv: half(lv.exp() + mu**2 - 1 + lv), "sign of logvar is flipped"),
     ("no 1", lambda mu, lv: half(lv.exp() + mu**2 - lv), "−1 is missing"),
     ("+ 1", lambda mu, lv: half(lv.exp() + mu**2 + 1 - lv), "sign of the 1"),
     ("one 1 a row", lambda mu, lv: ((lv.exp() + mu**2 - lv).sum(1) - 1) / 2, "once a row"),
@@ -357,7 +357,7 @@ def bound_numpy(log_joint, q):
 
 
 WRONG_BOUND = [
-    ("sign", lambda a, q: -lower_bound(a, q), "sign is turned: log P"),
+    ("sign", lambda a, q: -lower_bound(a, q), "sign is flipped: log P"),
     ("no entropy", lambda a, q: (q * a).sum(1), "−log q is forgotten"),
     ("entropy alone", lambda a, q: -torch.xlogy(q, q).sum(1), "entropy of q alone"),
     ("+ log q", lambda a, q: (q * (a + q.log())).sum(1), "sign of log q"),

@@ -194,7 +194,7 @@ def finite_differences(logit, x):
 WRONG_R1 = {
     "no half": ("the factor ½ is missing", of_slopes(lambda g: g.square().sum(1).mean())),
     "a quarter": ("½ counts twice", of_slopes(lambda g: g.square().sum(1).mean() / 4)),
-    "minus": ("the sign is turned", of_slopes(lambda g: -g.square().sum(1).mean() / 2)),
+    "minus": ("the sign is flipped", of_slopes(lambda g: -g.square().sum(1).mean() / 2)),
     "sum over images": ("summed over the images: take", of_slopes(lambda g: g.square().sum() / 2)),
     "mean over pixels": ("averaged over the pixels too: ", of_slopes(lambda g: g.square().mean() / 2)),
     "mean over all, no half": ("pixels too, and the factor", of_slopes(lambda g: g.square().mean())),
@@ -434,15 +434,15 @@ def stops_at_zero(labels):
 
 WRONG_KL = {
     "turned round": (
-        "turned round, KL(uniform ‖ shares): it is",
+        "the wrong way round: KL(uniform ‖ shares) is",
         of_shares(lambda s: (0.1 * (0.1 / s).log()).sum()),
     ),
     "kl_div turned": (
-        "turned round, KL(uniform",
+        "the wrong way round: KL(uniform",
         of_shares(lambda s: F.kl_div(s.log(), torch.full((10,), 0.1), reduction="sum")),
     ),
     "turned, seen only": (
-        "turned round, KL(uniform ‖ shares), and",
+        "the wrong way round: KL(uniform ‖ shares), and",
         of_seen(lambda s: (0.1 * (0.1 / s).log()).sum()),
     ),
     "0 · log 0": ("0 · log 0", of_shares(lambda s: (s * (10 * s).log()).sum())),
@@ -476,7 +476,7 @@ WRONG_KL = {
     "counts": ("the counts are not divided", of_counts(lambda c: torch.xlogy(c, 10.0 * c).sum())),
     "weights are counts": ("the weights are counts", lambda labels: class_kl(labels) * len(labels)),
     "no weights": ("the weights of the logarithms are missing", of_seen(lambda s: (10 * s).log().sum())),
-    "weights of a tenth": ("weighed by 1/10", of_seen(lambda s: (0.1 * (10 * s).log()).sum())),
+    "weights of a tenth": ("weighted by 1/10", of_seen(lambda s: (0.1 * (10 * s).log()).sum())),
     "smoothed": ("the counts are smoothed", smoothed),
     "absolute difference": ("this is the difference to 1/10", of_shares(lambda s: (s - 0.1).abs().sum())),
     "total variation": ("half the difference", of_shares(lambda s: (s - 0.1).abs().sum() / 2)),
@@ -503,8 +503,8 @@ WRONG_KL = {
         of_seen(lambda s: s * (10 * s).log()),
     ),
     "shares": ("the shares come back", of_shares(lambda s: s)),
-    "minus": ("the sign is turned", lambda labels: -class_kl(labels)),
-    "uniform turned": ("the sign is turned", of_seen(lambda s: (s * (0.1 / s).log()).sum())),
+    "minus": ("the sign is flipped", lambda labels: -class_kl(labels)),
+    "uniform turned": ("the sign is flipped", of_seen(lambda s: (s * (0.1 / s).log()).sum())),
     "no minlength": ("one over the largest label", up_to_the_largest),
     "math.log of 0": ("with ValueError", stops_at_zero),
     "twelve labels": (

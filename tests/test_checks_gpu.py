@@ -228,7 +228,7 @@ WRONG_TILE = {
         "one lane too few, and log 2",
         tile(inside=lambda pixel, D, block: pixel < D - 1, result=lambda terms, mask: terms.sum()),
     ),
-    "mask turned": ("the mask is turned", tile(inside=lambda pixel, D, block: pixel >= D)),
+    "mask turned": ("the mask is inverted", tile(inside=lambda pixel, D, block: pixel >= D)),
     "mask by the block": (
         "the mask compares with the block: ",
         tile(inside=lambda pixel, D, block: pixel < block),
@@ -563,7 +563,7 @@ def at_least_one_block(joint, block):
 
 WRONG_ONLINE = {
     "not rescaled": ("not rescaled", online(rescale=lambda old, new: 1.0)),
-    "factor turned": ("the factor is turned", online(start=None, rescale=lambda old, new: (new - old).exp())),
+    "factor turned": ("factor is inverted", online(start=None, rescale=lambda old, new: (new - old).exp())),
     "factor turned, from −∞": (
         "not by exp(new − old), infinite",
         online(rescale=lambda old, new: (new - old).exp()),
@@ -629,7 +629,7 @@ WRONG_ONLINE = {
         "subtract one maximum in all tiles",
         relative_to_its_own_largest_added,
     ),
-    "minus": ("the sign is turned", lambda joint, block: -online_logsumexp(joint, block)),
+    "minus": ("the sign is flipped", lambda joint, block: -online_logsumexp(joint, block)),
     "exp first": ("exp of 900 is infinity", no_maximum),
     "exp first, float64": ("exp of 900 is infinity", lambda joint, block: no_maximum(joint.double(), block)),
     "starts at 0": ("must begin below every number", online(start=0.0)),
@@ -838,9 +838,9 @@ def scaled(factor):
 WRONG_GRADIENTS = {
     "no 1/N": ("the factor 1/N is missing: ", scaled(lambda given: len(given[0]))),
     "1/N twice": ("divided by N twice", scaled(lambda given: 1 / len(given[0]))),
-    "minus, no 1/N": ("the sign is turned, and the factor", scaled(lambda given: -len(given[0]))),
+    "minus, no 1/N": ("the sign is flipped, and the factor", scaled(lambda given: -len(given[0]))),
     "bits": ("these are bits", scaled(lambda given: 1 / LN2)),
-    "minus": ("the sign is turned: it is sigmoid(logits) − x", scaled(lambda given: -1)),
+    "minus": ("the sign is flipped: it is sigmoid(logits) − x", scaled(lambda given: -1)),
     "mean over images": (
         "averaged over the images",
         lambda *given: tuple(g.mean(0) for g in elbo_gradients(*given)),
@@ -876,18 +876,18 @@ WRONG_GRADIENTS = {
     "no p": ("this is −x alone", gradients(lambda a, x, m, v: -x)),
     "sigmoid of −a": ("the sigmoid of the other sign", gradients(lambda a, x, m, v: (-a).sigmoid() - x)),
     "twice": (
-        "a factor 2 too much: the derivative is p",
+        "an extra factor 2: the derivative is p",
         gradients(lambda a, x, m, v: 2 * (a.sigmoid() - x)),
     ),
-    "half": ("a factor ½ too much: the derivative is p", gradients(lambda a, x, m, v: (a.sigmoid() - x) / 2)),
+    "half": ("an extra factor ½: the derivative is p", gradients(lambda a, x, m, v: (a.sigmoid() - x) / 2)),
     "no sign": ("with no sign", gradients(lambda a, x, m, v: (a.sigmoid() - x).abs())),
     "the loss": ("the loss of each pixel", gradients(lambda a, x, m, v: softplus(a) - x * a)),
     "less the mean pixel": ("less the mean pixel", gradients(lambda a, x, m, v: a.sigmoid() - x.mean())),
     "tanh for sigmoid": ("the tanh stands", gradients(lambda a, x, m, v: a.tanh() - x)),
     "exp for sigmoid": ("the exponential stands", gradients(lambda a, x, m, v: a.exp() - x)),
     "softplus for sigmoid": ("the softplus stands", gradients(lambda a, x, m, v: softplus(a) - x)),
-    "2 mu": ("a factor 2 too much: the KL", gradients(d_mu=lambda a, x, m, v: 2 * m)),
-    "½ mu": ("a factor ½ too much: the derivative of", gradients(d_mu=lambda a, x, m, v: m / 2)),
+    "2 mu": ("an extra factor 2: the KL", gradients(d_mu=lambda a, x, m, v: 2 * m)),
+    "½ mu": ("an extra factor ½: the derivative of", gradients(d_mu=lambda a, x, m, v: m / 2)),
     "−mu": ("the KL grows with mu²", gradients(d_mu=lambda a, x, m, v: -m)),
     "mu²": ("this is mu²", gradients(d_mu=lambda a, x, m, v: m**2)),
     "½ mu²": ("this is ½ mu²", gradients(d_mu=lambda a, x, m, v: m**2 / 2)),

@@ -125,7 +125,7 @@ WRONG_BERNOULLI = [
     ("mean", lambda a, x: each(a, x).mean(1), "averaged over pixels"),
     ("sigmoid twice", lambda a, x: log_bernoulli(a.sigmoid(), x), "sigmoid is applied twice"),
     ("no sigmoid", lambda a, x: (a * x).sum(1), "the sigmoid is missing"),
-    ("sign", lambda a, x: -log_bernoulli(a, x), "sign is turned"),
+    ("sign", lambda a, x: -log_bernoulli(a, x), "sign is flipped"),
     ("swapped", lambda a, x: log_bernoulli(x, a), "arguments are swapped"),
     ("only ink", lambda a, x: (x * a.sigmoid().log()).sum(1), "only pixels with x = 1"),
     ("only paper", lambda a, x: ((1 - x) * F.logsigmoid(-a)).sum(1), "only pixels with x = 0"),
@@ -136,7 +136,7 @@ WRONG_BERNOULLI = [
     ("mean of all", lambda a, x: each(a, x).mean(), "averaged over all pixels"),
     ("axis 0", lambda a, x: each(a, x).sum(0), "summed over the images"),
     ("no sum", each, "one number per pixel: sum"),
-    ("no sum, sign", lambda a, x: -each(a, x), "and the sign is turned"),
+    ("no sum, sign", lambda a, x: -each(a, x), "and the sign is flipped"),
     ("probability", lambda a, x: log_bernoulli(a, x).exp(), "this is the probability of the image"),
     ("sum of probabilities", lambda a, x: each(a, x).exp().sum(1), "sum of the pixels' probabilities"),
     ("bits", lambda a, x: log_bernoulli(a, x) / math.log(2), "these are bits"),
@@ -501,7 +501,7 @@ def range_of_3(px, pz, qz):
 
 
 WRONG_NLL = [
-    ("mean of logs", lambda px, pz, qz: -(px + pz - qz).mean(), "a mean of logs: this is"),
+    ("mean of logs", lambda px, pz, qz: -(px + pz - qz).mean(), "a mean of logs, which gives"),
     ("ELBO", lambda px, pz, qz: (px + pz - qz).mean(), "a mean of logs, and the sign"),
     ("no log k", lambda px, pz, qz: -weight(px, pz, qz).logsumexp(0).mean(), "log k is forgotten"),
     (
@@ -529,7 +529,7 @@ WRONG_NLL = [
         lambda px, pz, qz: math.log(len(px)) - weight(px, pz, qz).amax(0).mean(),
         "largest weight divided by k",
     ),
-    ("sign", lambda *given: -nll_bound(*given), "sign is turned: this bounds"),
+    ("sign", lambda *given: -nll_bound(*given), "sign is flipped: this bounds"),
     ("sum over images", lambda px, pz, qz: px.shape[1] * nll_bound(px, pz, qz), "summed over the images"),
     (
         "one an image",
@@ -539,7 +539,7 @@ WRONG_NLL = [
     (
         "one an image, sign",
         lambda px, pz, qz: weight(px, pz, qz).logsumexp(0) - math.log(len(px)),
-        "missing, and the sign is turned",
+        "missing, and the sign is flipped",
     ),
     ("mean weight", lambda px, pz, qz: weight(px, pz, qz).exp().mean(), "this is the mean weight"),
     ("minus mean weight", lambda px, pz, qz: -weight(px, pz, qz).exp().mean(), "minus the mean weight"),
@@ -551,7 +551,7 @@ WRONG_NLL = [
     ("no prior, no q", lambda px, pz, qz: nll_bound(px, 0 * pz, 0 * qz), "prior and q are both forgotten"),
     ("no likelihood", lambda px, pz, qz: nll_bound(0 * px, pz, qz), "P(x|z) is forgotten"),
     ("− likelihood", lambda px, pz, qz: nll_bound(-px, pz, qz), "sign of log P(x|z)"),
-    ("turned round", lambda px, pz, qz: nll_bound(-px, -pz, -qz), "weight is turned round"),
+    ("turned round", lambda px, pz, qz: nll_bound(-px, -pz, -qz), "weight is upside down"),
     (
         "weighted mean",
         lambda px, pz, qz: -(weight(px, pz, qz).softmax(0) * weight(px, pz, qz)).sum(0).mean(),

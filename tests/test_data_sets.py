@@ -111,9 +111,7 @@ def test_an_unknown_data_set_is_described(mine):
 
 def test_files_of_other_names_are_another_data_set_too(mine):
     write(mine, {f"emnist-{name}": data for name, data in OTHERS.items()})
-    with pytest.raises(
-        AnotherDataSet, match="holds emnist-t10k-images-idx3-ubyte, which is no file of MNIST"
-    ):
+    with pytest.raises(AnotherDataSet, match="holds emnist-t10k-images-idx3-ubyte, not a file of MNIST"):
         mnist()
 
 

@@ -43,14 +43,14 @@ def test_wishes(machine, monkeypatch):
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "laptop"])
 def test_unknown_name(machine, name):
     machine()
-    with pytest.raises(ValueError, match=f"'{name}' is no device of torch: use cpu"):
+    with pytest.raises(ValueError, match=f"'{name}' is not a torch device: use cpu"):
         pick_device(name)
 
 
 @pytest.mark.parametrize("name", [2.5, 1j, [1]])
 def test_what_is_no_name_at_all(machine, name):
     machine()
-    with pytest.raises(ValueError, match="is no device of torch: use cpu"):
+    with pytest.raises(ValueError, match="is not a torch device: use cpu"):
         pick_device(name)
 
 

@@ -368,7 +368,7 @@ def test_what_a_fresh_discriminator_cannot_compare_is_named():
     x = torch.rand(8, 16)
     for wrong, sentence in (
         ((x, torch.rand(8, 4, 4)), "Real and fake images must have one size: real ones are"),
-        ((torch.rand(8, 10), torch.rand(8, 10)), "10 pixels are no square image, grey or RGB: pass shape="),
+        ((torch.rand(8, 10), torch.rand(8, 10)), "10 pixels do not make a square image, grey or RGB"),
         ((x * 255, x), r"Pixels lie in \[0, 1\]"),
         ((x, (x * 255).byte()), r"Pixels are numbers in \[0, 1\], not torch.uint8"),
         ((x, x.double()), r"Real and fake images must be alike: torch.float32 on cpu here, torch.float64"),

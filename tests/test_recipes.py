@@ -474,7 +474,7 @@ def test_a_command_that_is_stopped_goes_on_and_writes_nothing_half_done(command,
         return loss(*args, **options)
 
     monkeypatch.setattr(VAE, "loss", struck)
-    with pytest.raises(SystemExit, match=r"plain.safetensors is not written yet: the same command goes on"):
+    with pytest.raises(SystemExit, match=r"plain.safetensors is not written yet: the same command continues"):
         command("plain", "--epochs", "2", "--k", "0", "--device", "cpu")
     assert {p.name for p in tmp_path.iterdir()} == {"whole.safetensors", "plain.run.safetensors"}
     assert "Resumed" in command("plain", "--epochs", "2", "--k", "0", "--device", "cpu")

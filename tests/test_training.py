@@ -391,7 +391,7 @@ def test_a_second_interrupt_breaks_the_step_off_and_goes_back_to_the_copy(at, co
     run.train(interrupted, 4, quiet=True)
     assert run.step == (11 if at > 11 and copies == 0 else 0)
     said = capsys.readouterr().out
-    assert said == f"Interrupted in mid-step: back at {run.epoch:.4g} epochs; call train to go on.\n"
+    assert said == f"Interrupted mid-step: back at {run.epoch:.4g} epochs; call train to go on.\n"
     run.train(interrupted, 4, quiet=True)
     assert_same(state(run), trained(4))
 

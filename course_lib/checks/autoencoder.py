@@ -50,8 +50,8 @@ def reparameterize(student: Student) -> None:
         "half of logvar multiplies the noise: the std is exp(logvar / 2).": (m, v.abs() / 2),
         "the noise keeps scale 1: multiply it by the std, exp(logvar / 2).": (m, 0 * v + 1),
         "the root is taken twice: the std is exp(logvar / 2).": (m, (v / 4).exp()),
-        "the sign of logvar is turned: the std is exp(+logvar / 2).": (m, (-v / 2).exp()),
-        "the sign of logvar is turned, and the variance is taken as std.": (m, (-v).exp()),
+        "the sign of logvar is flipped: the std is exp(+logvar / 2).": (m, (-v / 2).exp()),
+        "the sign of logvar is flipped, and the variance is taken as std.": (m, (-v).exp()),
         "the noise is divided by the variance: multiply it by the std.": (m, 1 / v.exp()),
         "2 to the power of logvar / 2 is taken: logvar is a natural logarithm, use `exp`.": (m, 2 ** (v / 2)),
         "10 to the power of logvar / 2 is taken: logvar is a natural logarithm, use `exp`.": (
@@ -180,7 +180,7 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
         "the KL is halved twice.": error + kl / 2,
         "variance is taken as std and squared: divide by 2 · variance.": error / v + kl,
         "the root of the variance is taken: divide by 2 · variance.": error * v.sqrt() + kl,
-        "multiplied by the variance: divide, for a small one makes errors dear.": error * v**2 + kl,
+        "multiplied by the variance: divide, because a small one makes errors costly.": error * v**2 + kl,
         "the variance is ignored: divide the squared error by 2 · variance.": error * v + kl,
         "the squared error is not divided by 2 · variance.": far + kl,
         "multiplied by 2 · variance: divide by it.": far * 2 * v + kl,
@@ -190,14 +190,14 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
-    """A sign that is turned, a part that is missing, images that are not averaged: (N,) as above."""
+    """A sign that is flipped, a part that is missing, images that are not averaged: (N,) as above."""
     n, error, kl = len(parts.error), parts.error, parts.kl
     return {
         "the KL is subtracted: the loss is minus L_b, so both parts are added.": error - kl,
         "the squared error is subtracted: the loss is minus L_b, so both parts are added.": kl - error,
         "the KL is missing.": error,
         "the squared error is missing: this is the KL.": kl,
-        "the sign is turned: this is L_b, the loss is minus that.": -error - kl,
+        "the sign is flipped: this is L_b, and the loss is −L_b.": -error - kl,
         "summed over images: sum over pixels, but average over images.": n * (error + kl),
         "averaged over the images twice.": (error + kl) / n,
         "the KL is summed over images: average it over them.": error + n * kl,

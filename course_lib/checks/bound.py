@@ -37,7 +37,7 @@ def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
     turned_round = (logvar + (1 + square) / var - 1) / 2
     right = each.sum(1)
     wrong = {}
-    wrong["the sign is turned: a KL is never negative."] = -right
+    wrong["the sign is flipped: a KL is never negative."] = -right
     wrong["the factor ½ is missing. This is the lecture's T, twice the KL."] = 2 * right
     wrong["halved twice: the KL has one factor ½."] = right / 2
     wrong["averaged over dimensions: sum over them."] = each.mean(1)
@@ -56,7 +56,7 @@ def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
         var.sqrt() + square - 1 - logvar
     ).sum(1) / 2
     wrong["logvar is halved: log σ² is logvar itself."] = (var + square - 1 - logvar / 2).sum(1) / 2
-    wrong["the direction is turned, KL(p‖q) in place of KL(q‖p)."] = turned_round.sum(1)
+    wrong["the direction is reversed, KL(p‖q) in place of KL(q‖p)."] = turned_round.sum(1)
     wrong["logvar is taken for the variance itself: take its exponential."] = (
         logvar + square - 1 - logvar.log()
     ).sum(1) / 2
@@ -68,14 +68,14 @@ def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
     wrong["mu² is missing: a code far from 0 must cost something."] = (var - 1 - logvar).sum(1) / 2
     wrong["mu² is subtracted: add it."] = (var - square - 1 - logvar).sum(1) / 2
     wrong["−logvar is missing: without it noise 0 is the cheapest."] = (var + square - 1).sum(1) / 2
-    wrong["the sign of logvar is turned: subtract it."] = (var + square - 1 + logvar).sum(1) / 2
+    wrong["the sign of logvar is flipped: subtract it."] = (var + square - 1 + logvar).sum(1) / 2
     wrong["the −1 is missing: KL must be 0 at mu = 0, logvar = 0."] = (var + square - logvar).sum(1) / 2
-    wrong["the sign of the 1 is turned: KL must be 0 at mu = 0, logvar = 0."] = (
+    wrong["the sign of the 1 is flipped: KL must be 0 at mu = 0, logvar = 0."] = (
         var + square + 1 - logvar
     ).sum(1) / 2
     wrong["the 1 is subtracted once a row: once per dimension."] = ((var + square - logvar).sum(1) - 1) / 2
     wrong["the variance is missing: exp(logvar) must be added."] = (square - 1 - logvar).sum(1) / 2
-    wrong["the sign of the variance is turned: add exp(logvar)."] = (-var + square - 1 - logvar).sum(1) / 2
+    wrong["the sign of the variance is flipped: add exp(logvar)."] = (-var + square - 1 - logvar).sum(1) / 2
     wrong["mu is not halved: the factor ½ goes with every term."] = (var + 2 * square - 1 - logvar).sum(1) / 2
     wrong["mu and logvar are swapped: mu comes first."] = (mu.exp() + logvar**2 - 1 - mu).sum(1) / 2
     wrong["the root of the KL: leave it out."] = right.sqrt()
@@ -139,10 +139,10 @@ def bound_mistakes(log_joint: Tensor, q: Tensor) -> dict[str, Tensor]:
     cross, entropy = (q * log_joint).sum(1), -(q * log_q).sum(1)  # (N,)
     right = terms.sum(1)
     wrong = {}
-    wrong["the sign is turned: log P(x, z) counts plus, log q counts minus."] = -right
+    wrong["the sign is flipped: log P(x, z) has a plus, log q a minus."] = -right
     wrong["−log q is forgotten: the entropy of q belongs to the bound."] = cross
     wrong["log P(x, z) is forgotten: this is the entropy of q alone."] = entropy
-    wrong["the sign of log q is turned: subtract it."] = cross - entropy
+    wrong["the sign of log q is flipped: subtract it."] = cross - entropy
     wrong["this is log P(x) itself, whatever q is: average the logs under q."] = log_px
     wrong["this is the gap, log P(x) − L_b."] = log_px - right
     wrong["this is L_b − log P(x), minus the gap: do not normalize log_joint."] = right - log_px
@@ -274,7 +274,7 @@ def weights_mistakes(log_w: Tensor) -> dict[str, Tensor]:
     wrong["this is the largest weight divided by k: `logsumexp` adds them all."] = log_w.amax(0) - math.log(k)
     wrong["the logarithm is missing: this is the mean weight."] = right.exp()
     wrong["the logarithm is missing: this is the sum of the weights."] = total.exp()
-    wrong["the sign is turned: this is minus the bound."] = -right
+    wrong["the sign is flipped: this is minus the bound."] = -right
     wrong["reduced over the images (axis 1): the k samples are axis 0."] = weights_reference(log_w.T)
     wrong["reduced over the images (axis 1), and log k taken of axis 0."] = log_w.logsumexp(1) - math.log(k)
     wrong["averaged over the images too: one number per image is wanted."] = right.mean()

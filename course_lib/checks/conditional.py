@@ -105,7 +105,7 @@ def conditional_forward(student: Student) -> None:
     label_first = encode(cat([label, X], 1))[0]
     returned = {
         "z comes back in place of mu: return mu itself.": z,
-        "the label stands before x: append it behind.": label_first,
+        "the label comes before x: append it after x.": label_first,
     }
     why = "a wrong value. Does `encode` get x and, behind it, the one-hot row of each label?"
     Table({}, mu, returned, otherwise=why).judge(yours_mu, "your mu")
@@ -117,7 +117,7 @@ def conditional_forward(student: Student) -> None:
     Table({}, logvar, scales).judge(yours_logvar, "your logvar")
     wrong = {
         "apply no sigmoid: return logits.": right_logits.sigmoid(),
-        "the label stands before z: append it behind.": decode(cat([label, z], 1)),
+        "the label comes before z: append it after z.": decode(cat([label, z], 1)),
     }
     for says, code in wrong_codes(mu, logvar, noise).items():
         wrong[says] = decode(cat([code, label], 1))
@@ -160,7 +160,7 @@ def wrong_codes(mu: Tensor, logvar: Tensor, noise: Tensor) -> dict[str, Tensor]:
         f"logvar itself scales the noise: {root}": mu + logvar * noise,
         f"the exponential is missing, logvar / 2 scales the noise: {root}": mu + logvar / 2 * noise,
         f"the noise is not scaled: {root}": mu + noise,
-        f"the sign of the exponent is turned: {root}": mu + noise / std,
+        f"the sign of the exponent is flipped: {root}": mu + noise / std,
         f"logvar is halved by a factor 2 the wrong way: {root}": mu + std.pow(4) * noise,
         "the noise is subtracted: z = mu + exp(logvar / 2) · noise.": mu - std * noise,
         "the standard deviation is added, without noise: z = mu + exp(logvar / 2) · noise.": mu + std,
@@ -343,7 +343,7 @@ def log_marginal(student: Student) -> None:
     tiny = log_p.exp()
     mistakes = {
         "ln 10 is forgotten: each label has probability 1/10.": total,
-        f"the sign of ln 10 is turned: {minus}.": total + ten,
+        f"the sign of ln 10 is flipped: {minus}.": total + ten,
         f"divided by 10 after the logarithm: {minus}.": total / 10,
         f"10 itself is subtracted: {minus}.": total - 10,
         f"1/10 itself is subtracted: {minus}.": total - 0.1,
@@ -370,7 +370,7 @@ def log_marginal(student: Student) -> None:
         "summed over labels and images together: the labels are axis 1.": log_p.logsumexp((0, 1)) - ten,
         "the logarithm is missing: this is P(x) itself.": right.exp(),
         "the logarithm is missing, and so is the 1/10: this is the sum of P(x|y).": total.exp(),
-        "the sign is turned: log P(x), not −log P(x).": -right,
+        "the sign is flipped: log P(x), not −log P(x).": -right,
         "this is log P(y|x): the label is to be summed away.": log_p - total[:, None],
         "this is P(y|x): the label is to be summed away.": tiny / tiny.sum(1, keepdim=True),
         "this is log P(x, y) of each label: sum over the labels.": log_p - ten,

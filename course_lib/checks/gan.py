@@ -86,7 +86,7 @@ def wrong_penalties(logit: Critic, x: Tensor) -> dict[str, Tensor]:
     return {
         "the factor ½ is missing.": 2 * right,
         "½ counts twice.": right / 2,
-        "the sign is turned: D pays for its slope.": -right,
+        "the sign is flipped: D pays for its slope.": -right,
         "summed over the images: take the mean over them.": n * right,
         "averaged over the pixels too: ‖·‖² is a sum over an image's pixels.": right / pixels,
         "averaged over the pixels too, and the factor ½ is missing.": 2 * right / pixels,
@@ -207,10 +207,10 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
     middle = (shares + 0.1) / 2
     jsd = (torch.xlogy(shares, shares / middle).sum() + (0.1 * (0.1 / middle).log()).sum()) / 2
     return {
-        "turned round, KL(uniform ‖ shares): it is infinite if one class is missing.": right * torch.inf,
+        "the wrong way round: KL(uniform ‖ shares) is infinite if one class is missing.": right * torch.inf,
         "0 · log 0 counts as 0 but is NaN in floating point: leave missing classes out.": right * torch.nan,
         "the logarithm of a share of 0 is minus infinity: leave missing classes out.": -right * torch.inf,
-        "turned round, KL(uniform ‖ shares), and missing classes are left out.": (
+        "the wrong way round: KL(uniform ‖ shares), and missing classes are left out.": (
             0.1 * (0.1 / seen).log()
         ).sum(),
         "this is the entropy of the shares: ln 10 minus it is wanted.": ten.log() - right,
@@ -227,7 +227,7 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
         "the counts are not divided by N: shares add up to 1.": torch.xlogy(counts, counts * ten).sum(),
         "the logarithm is of shares, the weights are counts: both are shares.": n * right,
         "the weights of the logarithms are missing: share · log(share / 0.1).": (10 * seen).log().sum(),
-        "the logarithms are weighed by 1/10: the shares weigh them.": (0.1 * (10 * seen).log()).sum(),
+        "the logarithms are weighted by 1/10: weight them by the shares.": (0.1 * (10 * seen).log()).sum(),
         "the counts are smoothed by 1: a class that does not occur has a share of 0.": (
             smooth * (10 * smooth).log()
         ).sum(),
@@ -251,7 +251,7 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
         "one value a class: sum them.": torch.xlogy(shares, 10 * shares),
         "one value for each class that occurs: sum them.": seen * (10 * seen).log(),
         "the shares come back: sum share · log(share / 0.1).": shares,
-        "the sign is turned: a KL is never negative.": -right,
+        "the sign is flipped: a KL is never negative.": -right,
     }
 
 

@@ -72,7 +72,7 @@ class Memory:
         strays = mask & ~inside
         if not strays.any():
             return
-        expect(not torch.equal(mask, ~inside), "the mask is turned: True is inside.")
+        expect(not torch.equal(mask, ~inside), "the mask is inverted: True means inside.")
         pixel = int(pixels[strays][0])
         says = "one lane too many: the last pixel has number D − 1, so inside is `< D`."
         expect(not (pixel == self.size and strays.sum() == 1 and inside.any() and not mask.all()), says)
@@ -159,10 +159,10 @@ def wrong_tiles() -> dict[str, Tensor]:
         ),
         "the sigmoid is summed: take log(1 + e^logit).": mine.sigmoid().sum(),
         "the logarithm of the sigmoid is summed: take log(1 + e^logit).": (mine - terms).sum(),
-        "the sign of the logit is turned: log(1 + e^logit).": softplus(-mine).sum(),
+        "the sign of the logit is flipped: log(1 + e^logit).": softplus(-mine).sum(),
         "this is max(logit, 0) alone: log(1 + e^−|logit|) is missing.": mine.relu().sum(),
         "max(logit, 0) is missing: it is added to log(1 + e^−|logit|).": softplus(-mine.abs()).sum(),
-        "the sign of the sum is turned.": -right,
+        "the sign of the sum is flipped.": -right,
         "averaged over the lanes: sum.": right / block,
         "averaged over the lanes, with log 2 for a masked one: sum, and mask.": (right + 2 * log_2) / block,
         "averaged over the pixels: sum.": terms.mean(),
@@ -276,7 +276,7 @@ def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
 
     return {
         "the total so far is not rescaled: multiply it by exp(old maximum − new maximum).": run(rescale=keep),
-        f"the factor is turned: {FACTOR}.": run(rescale=lambda old, new: (new - old).exp()),
+        f"the factor is inverted: {FACTOR}.": run(rescale=lambda old, new: (new - old).exp()),
         "the factor is there twice: the total is multiplied by exp(old maximum − new maximum) once.": (
             run(rescale=lambda old, new: (2 * (old - new)).exp())
         ),
@@ -314,7 +314,7 @@ def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
         "the tiles' totals are relative to different maxima: subtract one maximum in all tiles.": (
             largest + (of_tiles - maxima).exp().sum(0).log()
         ),
-        "the sign is turned.": -right,
+        "the sign is flipped.": -right,
     }
 
 
@@ -479,7 +479,7 @@ def wrong_averages(good: Tensor) -> dict[str, Tensor]:
     return {
         missing: good * n,
         "divided by N twice: the loss is the mean over the images once.": good / n,
-        "the sign is turned, and the factor 1/N is missing.": -good * n,
+        "the sign is flipped, and the factor 1/N is missing.": -good * n,
         "these are bits: the loss is in nats.": good / math.log(2),
         "averaged over the images: each image has a gradient of its own.": good.mean(0),
         "summed over the images: each image has a gradient of its own.": good.sum(0),
@@ -495,19 +495,19 @@ def wrong_d_logits() -> dict[str, Tensor]:
     p = logits.sigmoid()
     slope = p * (1 - p)  # of the sigmoid
     return {
-        "the sign is turned: it is sigmoid(logits) − x.": (x - p) / n,
+        "the sign is flipped: it is sigmoid(logits) − x.": (x - p) / n,
         "the sigmoid is missing: compare probabilities with pixels.": (logits - x) / n,
         "averaged over the pixels: the loss is their sum.": (p - x) / n / pixels,
         "averaged over the pixels, and not over the images: the loss is a sum over pixels.": (p - x) / pixels,
-        "a factor p(1 − p) too much: the derivative with respect to the logit is plainly p − x.": (
+        "an extra factor p(1 − p): the derivative with respect to the logit is plainly p − x.": (
             (p - x) * slope / n
         ),
         "this is the derivative with respect to the probability, not to the logit.": (p - x) / slope / n,
         "x is missing: where the pixel is right, the gradient is small.": p / n,
         "this is −x alone: the derivative of log(1 + eᵃ) is missing.": -x / n,
         "the sigmoid of the other sign stands here: it is sigmoid(logits) − x.": (1 - p - x) / n,
-        "a factor 2 too much: the derivative is p − x.": 2 * (p - x) / n,
-        "a factor ½ too much: the derivative is p − x.": (p - x) / 2 / n,
+        "an extra factor 2: the derivative is p − x.": 2 * (p - x) / n,
+        "an extra factor ½: the derivative is p − x.": (p - x) / 2 / n,
         "the pixel's probability of its own value stands here, with no sign.": (p - x).abs() / n,
         "this is the loss of each pixel, not its derivative.": (softplus(logits) - x * logits) / n,
         "these are probabilities less the mean pixel: subtract each pixel.": (p - x.mean()) / n,
@@ -523,9 +523,9 @@ def wrong_d_mu() -> dict[str, Tensor]:
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()
     return {
-        "a factor 2 too much: the KL has ½ mu², whose derivative is mu.": 2 * mu / n,
-        "a factor ½ too much: the derivative of ½ mu² is mu.": mu / 2 / n,
-        "the sign is turned: the KL grows with mu².": -mu / n,
+        "an extra factor 2: the KL has ½ mu², whose derivative is mu.": 2 * mu / n,
+        "an extra factor ½: the derivative of ½ mu² is mu.": mu / 2 / n,
+        "the sign is flipped: the KL grows with mu².": -mu / n,
         "this is mu², the derivative is mu.": mu**2 / n,
         "this is ½ mu², the derivative is mu.": mu**2 / 2 / n,
         "averaged over the dimensions: the KL is their sum.": mu / n / codes,
@@ -546,8 +546,8 @@ def wrong_d_logvar() -> dict[str, Tensor]:
         "the factor ½ counts twice.": (variance - 1) / 4 / n,
         "the −1 is missing: the gradient is 0 where the variance is 1.": variance / 2 / n,
         "the −1 is missing, and so is the factor ½.": variance / n,
-        "the sign is turned: it is ½ (exp(logvar) − 1).": (1 - variance) / 2 / n,
-        "the sign of the −1 is turned: it is ½ (exp(logvar) − 1).": (variance + 1) / 2 / n,
+        "the sign is flipped: it is ½ (exp(logvar) − 1).": (1 - variance) / 2 / n,
+        "the sign of the −1 is flipped: it is ½ (exp(logvar) − 1).": (variance + 1) / 2 / n,
         "−1 stands outside the factor ½: it is ½ (exp(logvar) − 1).": (variance / 2 - 1) / n,
         "logvar is taken as log-std: the variance is exp(logvar).": (variance.square() - 1) / 2 / n,
         "the derivative is taken with respect to log-std, with the variance exp(2 · logvar).": (

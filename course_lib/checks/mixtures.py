@@ -60,7 +60,7 @@ def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> di
     wrong["the density is multiplied by std: divide by it."] = (log_joint + 2 * log_s).softmax(1)
     wrong["the factor ½ in the exponent is missing."] = (log_w - log_s - square).softmax(1)
     wrong["the exponent's square is missing."] = (log_w - log_s - square.sqrt() / 2).softmax(1)
-    wrong["the exponent's sign is turned: a far component must be improbable."] = (
+    wrong["the exponent's sign is flipped: a far component must be improbable."] = (
         log_joint + square
     ).softmax(1)
     wrong["these are log-responsibilities: take the exponential."] = right.log()
@@ -224,7 +224,7 @@ def m_step_mistakes(x: Tensor, resp: Tensor) -> tuple[dict[str, Tensor], ...]:
     )
     wrong["these are precisions, the inverses of the covariances."] = torch.linalg.inv(covs)
     wrong["these are Cholesky factors of the covariances."] = torch.linalg.cholesky(covs)
-    wrong["the sign is turned: a variance is never negative."] = -covs
+    wrong["the sign is flipped: a variance is never negative."] = -covs
     return of_weights, of_means, wrong
 
 

@@ -24,7 +24,7 @@ Student = Callable[..., object]
 Reference = Callable[..., Any]  # the right function: inputs to a tensor, or to a tuple of tensors
 Mistakes = Callable[..., Mapping[str, Tensor]]  # the same inputs to {sentence: what this mistake gives}
 Inputs = Mapping[str, Any]  # an exercise's arguments by name, in the order in which they are passed
-NOT_STARTED = "replace `raise NotImplementedError` by your steps, then run this again."
+NOT_STARTED = "replace `raise NotImplementedError` with your steps, then run this again."
 WORD = {"correct": "✓ Correct", "mistake": "✗ Not yet", "not started": "○ Not started"}
 # safe for colour-blind eyes, and read on white and on black
 # 4.5 : 1 on white at least, and 3 : 1 on a dark theme's #212121
@@ -95,7 +95,7 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
             reason = textwrap.shorten(str(error), 120, placeholder=" …")
             says = (
                 f"your result cannot be read ({type(error).__name__}: {reason}): return a plain torch "
-                "tensor. If it is one, the check itself has failed, and we would like to know."
+                "tensor. If it is one, the check itself has failed: please report it."
             )
         line = f"{WORD[status]}: {says}"
         if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
@@ -402,7 +402,7 @@ class Network:
 
 
 def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...], *inputs: object) -> Tensor:
-    """One seeded draw: the same seed must repeat it, the generator's next must not, nor be a frozen one."""
+    """One seeded draw. The same seed must repeat it, the generator's next draw must not; nor is it frozen."""
     one, two = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     draw, again, after = (plain(call(student, *inputs, g), "your draw") for g in (one, two, one))
     numbers(draw, "your draw", shape)

@@ -143,7 +143,7 @@ def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     wrong["averaged over pixels (784 times too small): sum over pixels, average over images."] = each.mean()
     wrong["summed over images: sum over pixels, but average over images."] = each.sum()
     wrong["pixels and images are swapped: sum over pixels, average over images."] = each.sum(0).mean()
-    wrong["the sign is turned: this is the log-likelihood, the loss is minus that."] = -right
+    wrong["the sign is flipped: this is the log-likelihood, the loss is minus that."] = -right
     wrong["the average over images is missing: one number is wanted."] = each.sum(1)
     wrong["one number per pixel: sum over pixels, average over images."] = each
     wrong["the sigmoid is applied twice: `..._with_logits` does it already."] = nats_reference(
@@ -168,7 +168,7 @@ def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     wrong["the logarithm is missing: this is the sum of the probabilities of what was seen."] = (
         (-each).exp().sum(1).mean()
     )
-    wrong["a logit is no probability, its logarithm is NaN: take the sigmoid first."] = right * torch.nan
+    wrong["a logit is not a probability: its logarithm is NaN. Take the sigmoid first."] = right * torch.nan
     return wrong | other_units(right)
 
 

@@ -142,13 +142,13 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
     right = yes(real) + no(fake)
     return {
         "the labels are swapped: real points want −log D, generated ones −log(1 − D).": no(real) + yes(fake),
-        "the sign is turned: this is the value that D raises, its loss is minus that.": -right,
+        "the sign is flipped: this is the value that D raises, its loss is minus that.": -right,
         "both kinds are taken as real: generated points want −log(1 − D).": yes(real) + yes(fake),
         "both kinds are taken as fake: real points want −log D.": no(real) + no(fake),
         "the generated points are missing.": yes(real),
         "the real points are missing.": no(fake),
         "the two means are subtracted: add them.": yes(real) - no(fake),
-        "the two means are subtracted, and the sign is turned: add them.": no(fake) - yes(real),
+        "the two means are subtracted, and the sign is flipped: add them.": no(fake) - yes(real),
         "the two means are multiplied: add them.": yes(real) * no(fake),
         "summed over the batch: take means.": right * len(REAL),
         "the real points are summed: take their mean.": yes(real) * len(REAL) + no(fake),
@@ -163,7 +163,7 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
             -says_real.mean().log() - (1 - says_fake.mean()).log()
         ),
         "this is Wasserstein's loss: a logit goes through softplus.": fake.mean() - real.mean(),
-        "this is Wasserstein's loss with its sign turned: a logit goes through softplus.": (
+        "this is Wasserstein's loss with its sign flipped: a logit goes through softplus.": (
             real.mean() - fake.mean()
         ),
         "this is the hinge loss: −log D is softplus(−logit).": (
@@ -183,7 +183,7 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
 
 
 def expect_still_learning(d: nn.Module, g: nn.Module) -> None:
-    """Raise Mistake unless weights, and the gradients that they want and have, are as before."""
+    """Raise Mistake unless the weights are as before, and also their `requires_grad` and gradients."""
     for network, name in ((d, "D"), (g, "G")):
         wants = all(weight.requires_grad for weight in network.parameters())
         frozen = f"{name}'s weights are left frozen (`requires_grad_(False)`)"
@@ -291,7 +291,7 @@ def generator_step(student: Student) -> None:
             logits.sigmoid().mean()
         ),
         "the step is right, but the mean logit comes back: return the loss.": logits.mean(),
-        "the step is right, but the loss you return has its sign turned.": -right,
+        "the step is right, but the loss you return has its sign flipped.": -right,
     }
     Table({}, right, returned | other_units(right)).judge(value, "the loss you return")
     other_inputs(outcome(student), outcome(g_step), draw_players, (4, 1), other_size())
@@ -303,14 +303,14 @@ def wrong_g_losses() -> dict[str, Callable[[Tensor], Tensor]]:
     return {
         "the loss is log(1 − D), which is flat where D is sure: lower −log D.": lambda a: -no(a),
         "generated points are taken as fake: that is D's loss, G wants the opposite.": no,
-        "the sign is turned: G climbs where it should go down.": lambda a: -yes(a),
+        "the sign is flipped: G climbs where it should go down.": lambda a: -yes(a),
         "summed over the batch: take the mean.": lambda a: softplus(-a).sum(),
         "the loss is halved: −mean log D is wanted.": lambda a: yes(a) / 2,
         "the sigmoid is applied twice: D gives logits.": lambda a: yes(a.sigmoid()),
         "this is Wasserstein's loss: a logit goes through softplus.": lambda a: -a.mean(),
-        "this is Wasserstein's loss with its sign turned: lower −log D.": lambda a: a.mean(),
+        "this is Wasserstein's loss with its sign flipped: lower −log D.": lambda a: a.mean(),
         "the logarithm is missing: lower −log D.": lambda a: -a.sigmoid().mean(),
-        "the logarithm is missing, and the sign is turned: lower −log D.": lambda a: a.sigmoid().mean(),
+        "the logarithm is missing, and the sign is flipped: lower −log D.": lambda a: a.sigmoid().mean(),
         "the logarithm is taken of the mean probability: take the mean of the logarithms.": (
             lambda a: -a.sigmoid().mean().log()
         ),
@@ -437,20 +437,20 @@ def wrong_values(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
         "the trapezoidal rule halves the first and the last cell: sum over all cells.": (
             torch.trapezoid(played, dx=float(dx))
         ),
-        "D* is turned round: it is high where p is, p/(p + q).": dx * (p * log_not + q * log_d).sum(),
+        "D* is the wrong way round: it is high where p is, p/(p + q).": dx * (p * log_not + q * log_d).sum(),
         "D* is ½ everywhere: that holds only where p = q.": dx * (p + q).sum() * math.log(0.5),
         "this is the JSD: the value is −log 4 + 2·JSD.": (right + math.log(4)) / 2,
         "−log 4 is missing: D* is p/(p + q), not p over their mean.": right + math.log(4),
         "−log 4 is subtracted once more: the integral holds it already.": right - math.log(4),
         "this is −log 4 + JSD: the JSD counts twice.": (right - math.log(4)) / 2,
-        "the sign is turned: this is D's loss.": -right,
+        "the sign is flipped: this is D's loss.": -right,
         "q's part is missing.": dx * (p * log_d).sum(),
         "p's part is missing.": dx * (q * log_not).sum(),
         "q's part is subtracted: add the two.": dx * (p * log_d - q * log_not).sum(),
-        "the densities do not weigh: p·log D* + q·log(1 − D*).": dx * (log_d + log_not).sum(),
-        "both parts are weighed by p: the second one by q.": dx * (p * (log_d + log_not)).sum(),
-        "both parts are weighed by q: the first one by p.": dx * (q * (log_d + log_not)).sum(),
-        "both parts are weighed by p + q: log D* by p, log(1 − D*) by q.": (
+        "the densities must be the weights: p·log D* + q·log(1 − D*).": dx * (log_d + log_not).sum(),
+        "both parts are weighted by p: the second one by q.": dx * (p * (log_d + log_not)).sum(),
+        "both parts are weighted by q: the first one by p.": dx * (q * (log_d + log_not)).sum(),
+        "both parts are weighted by p + q: log D* by p, log(1 − D*) by q.": (
             dx * ((p + q) * (log_d + log_not)).sum()
         ),
         "both parts have log D*: q's has log(1 − D*).": dx * ((p + q) * log_d).sum(),
@@ -465,7 +465,7 @@ def wrong_values(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
             -dx * (p * softplus(q - p) + q * softplus(p - q)).sum()
         ),
         "halved: the value is the whole integral.": right / 2,
-        "this is the integral of D* itself: log D* and log(1 − D*) are weighed by p and q.": (
+        "this is the integral of D* itself: log D* and log(1 − D*) are weighted by p and q.": (
             dx * (p / (p + q)).sum()
         ),
         "one number is wanted: sum over the cells.": dx * played,

@@ -40,7 +40,7 @@ def bernoulli_mistakes(logits: Tensor, x: Tensor) -> dict[str, Tensor]:
     wrong["the sigmoid is missing: the logits are taken as logarithms of probabilities."] = (x * logits).sum(
         1
     )
-    wrong["the sign is turned: the logarithm of a probability is never positive."] = -right
+    wrong["the sign is flipped: the logarithm of a probability is never positive."] = -right
     wrong["the arguments are swapped: the logits come first, then x."] = bernoulli_reference(x, logits)
     wrong["only pixels with x = 1 count: (1 − x) · log(1 − p) is missing."] = (x * each).sum(1)
     wrong["only pixels with x = 0 count: x · log p is missing."] = ((1 - x) * each).sum(1)
@@ -50,7 +50,7 @@ def bernoulli_mistakes(logits: Tensor, x: Tensor) -> dict[str, Tensor]:
     wrong["averaged over all pixels of all images: one sum per image is wanted."] = each.mean()
     wrong["summed over the images: sum over the pixels, axis 1."] = each.sum(0)
     wrong["one number per pixel: sum over the pixels of each image."] = each
-    wrong["one number per pixel, and the sign is turned."] = -each
+    wrong["one number per pixel, and the sign is flipped."] = -each
     wrong["the logarithm is missing: this is the probability of the image."] = right.exp()
     wrong["the logarithm is missing: this is a sum of the pixels' probabilities."] = each.exp().sum(1)
     wrong["this is the squared error, not a log-probability."] = (p - x).square().sum(1)
@@ -58,7 +58,7 @@ def bernoulli_mistakes(logits: Tensor, x: Tensor) -> dict[str, Tensor]:
     wrong["this is minus half the squared error, a Gaussian's log-probability."] = (
         -(p - x).square().sum(1) / 2
     )
-    wrong["a logit is no probability, its logarithm is NaN: take the sigmoid first."] = right * torch.nan
+    wrong["a logit is not a probability: its logarithm is NaN. Take the sigmoid first."] = right * torch.nan
     return wrong | other_units(right)
 
 
@@ -207,29 +207,29 @@ def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, 
     right = log_k - total.mean()
     zero = 0 * px
     wrong = {}
-    wrong["a mean of logs: this is the ELBO's, take the log of the mean weight."] = -log_w.mean()
-    wrong["a mean of logs, and the sign is turned: take the log of the mean weight, then minus."] = (
+    wrong["a mean of logs, which gives the ELBO: take the log of the mean weight."] = -log_w.mean()
+    wrong["a mean of logs, and the sign is flipped: take the log of the mean weight, then minus."] = (
         log_w.mean()
     )
     wrong["log k is forgotten: a mean of k weights is their sum divided by k."] = right - log_k
     wrong["log k has the wrong sign: −log of a sum / k is log k − logsumexp."] = right - 2 * log_k
     wrong["divided by k after the logarithm: subtract log k."] = -(total / k).mean()
     wrong["log N is taken in place of log k: the mean is over the k draws."] = right - log_k + math.log(n)
-    wrong["averaged over images inside the logarithm: each has its own."] = -log_w.exp().mean().log()
+    wrong["averaged over images inside the logarithm: each image has its own."] = -log_w.exp().mean().log()
     wrong["averaged over images inside the logarithm, and log k is forgotten."] = -log_w.logsumexp((0, 1))
     wrong["reduced over the images (axis 1): the k draws are axis 0."] = nll_reference(px.T, pz.T, qz.T)
     wrong["this is the largest weight only: `logsumexp` adds them all."] = -log_w.amax(0).mean()
     wrong["this is the largest weight divided by k: `logsumexp` adds them all."] = (
         log_k - log_w.amax(0).mean()
     )
-    wrong["the sign is turned: this bounds log P(x), the NLL is minus that."] = -right
+    wrong["the sign is flipped: this bounds log P(x), the NLL is minus that."] = -right
     wrong["summed over the images: average over them."] = n * right
     wrong["the average over images is missing: one number is wanted."] = log_k - total
-    wrong["the average over images is missing, and the sign is turned."] = total - log_k
+    wrong["the average over images is missing, and the sign is flipped."] = total - log_k
     wrong["the logarithm is missing: this is minus the mean weight."] = -(total - log_k).exp().mean()
     wrong["the logarithm is missing: this is the mean weight."] = (total - log_k).exp().mean()
-    wrong["the prior's sign is turned: add log_pz."] = nll_reference(px, -pz, qz)
-    wrong["q's sign is turned: subtract log_qz."] = nll_reference(px, pz, -qz)
+    wrong["the prior's sign is flipped: add log_pz."] = nll_reference(px, -pz, qz)
+    wrong["q's sign is flipped: subtract log_qz."] = nll_reference(px, pz, -qz)
     wrong["q is forgotten: z was drawn from q, so divide by it."] = nll_reference(px, pz, zero)
     wrong["the prior is forgotten: add log_pz."] = nll_reference(px, zero, qz)
     wrong["prior and q are swapped: add log_pz, subtract log_qz."] = nll_reference(px, qz, pz)
@@ -237,8 +237,8 @@ def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, 
         px, zero, zero
     )
     wrong["P(x|z) is forgotten: the weight is P(x|z) P(z) / q(z|x)."] = nll_reference(zero, pz, qz)
-    wrong["the sign of log P(x|z) is turned: add it."] = nll_reference(-px, pz, qz)
-    wrong["the weight is turned round: it is P(x|z) P(z) / q(z|x)."] = nll_reference(-px, -pz, -qz)
+    wrong["the sign of log P(x|z) is flipped: add it."] = nll_reference(-px, pz, qz)
+    wrong["the weight is upside down: it is P(x|z) P(z) / q(z|x)."] = nll_reference(-px, -pz, -qz)
     wrong["a weighted mean of the logs: take the log of the mean weight."] = (
         -(log_w.softmax(0) * log_w).sum(0).mean()
     )

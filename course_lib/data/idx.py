@@ -37,7 +37,7 @@ def read_idx_with_md5(path: str | Path) -> tuple[np.ndarray, str]:
     dimensions = data[3] if len(data) > 3 else 0
     start = 4 + 4 * dimensions
     if len(data) > 3 and (data[:2] != b"\0\0" or data[2] not in TYPES or not 1 <= dimensions <= 4):
-        problem = f"has the wrong magic number 0x{data[:4].hex()}, so it is no IDX file"
+        problem = f"has the wrong magic number 0x{data[:4].hex()}, so it is not an IDX file"
         raise ValueError(f"{path.name} {problem}; fetch it again.")
     if len(data) < max(start, 8):
         problem = f"is truncated in its header: it has {len(data)} bytes"

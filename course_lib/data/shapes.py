@@ -45,6 +45,6 @@ def _square(pixels: int) -> tuple[int, int, int]:
         if side and channels * side * side == pixels:
             return channels, side, side
     raise ValueError(
-        f"{pixels} pixels are no square image, grey or RGB: pass shape=(H, W) or (C, H, W), "
+        f"{pixels} pixels do not make a square image, grey or RGB: pass shape=(H, W) or (C, H, W), "
         "or images (N, H, W)."
     )

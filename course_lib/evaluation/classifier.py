@@ -175,7 +175,7 @@ def train_classifier(
         raise ValueError(f"epochs is a whole number, at least 1, not {epochs!r}.")
     if not require.is_count(batch_size, 2) or len(digits) < 2:
         raise ValueError(
-            "Batch norm knows no variance of one image: pass at least two, and a batch_size of at least 2."
+            "Batch norm needs more than one image: pass at least two, and a batch_size of at least 2."
         )
     torch.manual_seed(seed)
     model = Classifier(digits.shape, digits.n_classes)

@@ -47,7 +47,7 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class NLL:
-    """Upper bounds of −log P(x), one a k: `per_image` (len(ks), N), and `nll[k]`, their mean over the images.
+    """Upper bounds of −log P(x), by k: `per_image` (len(ks), N), and `nll[k]`, their mean over the images.
 
     The standard error is that of another sample of N images; the noise of the z's is a small part of it.
     """
@@ -223,7 +223,7 @@ def _measuring(model, x, y, seed=0, size=1000, exact=False):
 
 
 def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
-    """The labels (n,) that the model is to be given, or None. Raises ValueError for what does not fit."""
+    """The labels (n,) that the model is to be given, or None. Raises ValueError for any that do not fit."""
     if y is None:
         return None
     y = torch.as_tensor(y)

@@ -75,7 +75,7 @@ def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
 def kl_to_uniform(shares: Tensor) -> float:
     """KL(shares ‖ uniform) in nats: 0 for equal shares, log(classes) if there is one class only.
 
-    Raises ValueError for numbers that are no shares.
+    Raises ValueError for numbers that are not shares.
     """
     require.tensors(shares)
     if shares.ndim != 1 or not bool((shares >= 0).all()) or abs(float(shares.sum()) - 1) > 1e-3:
@@ -88,7 +88,7 @@ def classifier_score(logits: Tensor) -> float:
 
     High if each image is clearly of one class and all classes are there. What varies inside a class does not
     count. Source: the inception score of Salimans et al. 2016, with the course's classifier.
-    Raises ValueError for what are no logits: none, other axes, whole numbers, NaN or infinity.
+    Raises ValueError for anything else: no rows, other axes, whole numbers, NaN or infinity.
     """
     require.tensors(logits)
     if logits.ndim != 2 or 0 in logits.shape or not logits.is_floating_point():
@@ -104,7 +104,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     """Precision: the share of fake features (M, d) that lie among the real ones (N, d); recall: the reverse.
 
     "Among": within the distance from some point of the other set to its own k-th nearest neighbour there.
-    Both sets should be of one size. Real against real stays below 1: set it beside.
+    Both sets should be of one size. Real against real stays below 1, so report it too.
     Raises ValueError for fewer than k + 1 rows. Source: Kynkäänniemi et al. 2019, equations 1 and 2.
     """
     require.tensors(real, fake)
@@ -228,7 +228,7 @@ def taken_for_real(
 def _check_sizes(real: Tensor, fake: Tensor, half: int) -> None:
     """Raise ValueError for too few images, and unless those of both sets have one size."""
     if half < 2:
-        raise ValueError(f"Half of them must be at least two images: {len(real)} real, {len(fake)} fake.")
+        raise ValueError(f"Half of each must be at least two images: {len(real)} real, {len(fake)} fake.")
     if real.shape[1:] != fake.shape[1:]:
         raise ValueError(
             "Real and fake images must have one size: "

@@ -82,7 +82,7 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
 
 
 def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: float) -> Figure:
-    """The best decoder's error against the noise: in_order (S,) a curve, shuffled (S, orders) a band."""
+    """The best decoder's error against the noise: in_order (S,): a curve; shuffled (S, orders): a band."""
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.fill_between(
         scales, shuffled.amin(1), shuffled.amax(1), color=plots.PRIOR, alpha=0.4, label="shuffled orders"

@@ -105,7 +105,7 @@ def margins(right: Tensor, wrong: Tensor) -> None:
 
 
 def foreign(images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor, shape: Shape) -> None:
-    """Images (D,) that are no digits above; below, their −log P(x) as lines over that of test images (N,)."""
+    """Images (D,) other than digits above; below, their −log P(x) as lines over that of test images (N,)."""
     figure = plt.figure(figsize=(8, 4.6))
     grid = figure.add_gridspec(2, len(images), height_ratios=(1, 1.6))
     below = figure.add_subplot(grid[1, :])

@@ -175,6 +175,6 @@ def digits_in_a_row(images: Tensor, titles: Sequence[str]) -> None:
 
 
 def bars(here: dict[str, float], name: str, gpu: dict[str, Any] | None = None) -> None:
-    """Microseconds a step of each way on this machine, and beside it a GPU's if there are any."""
+    """Microseconds per step of each way on this machine and, if there are any, a GPU's beside them."""
     step_times.bars(here, name, gpu)
     plt.show()

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{asked.command}: {what}: {error.filename or getattr(asked, 'out', '')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. What is graded is kept: the same command goes on.", file=sys.stderr)
+        print("\nStopped. What is graded is kept, and the same command continues.", file=sys.stderr)
         return 130
     return 0
 
@@ -74,16 +74,16 @@ def parser() -> argparse.ArgumentParser:
 
     release = command(commands, "release", run_release, "write copies for students and for you, and the keys")
     release.add_argument(
-        "--students", type=Path, help="a file with one name a line; needed with --per-student"
+        "--students", type=Path, help="a file with one name per line; needed with --per-student"
     )
 
-    grade = command(commands, "grade", run_grade, "grade all submissions; what is graded already stays")
+    grade = command(commands, "grade", run_grade, "grade all submissions; what is already graded is kept")
     grade.add_argument("--submissions", type=Path, required=True, help="a folder or a zip")
     grade.add_argument("--only", nargs="+", metavar="STUDENT", help="these students alone")
     grade.add_argument(
         "--scheduler", metavar="ADDRESS", help="a running Dask scheduler, such as tcp://host:8786"
     )
-    grade.add_argument("--workers", type=int, help="processes here (default: one a core; 0: without Dask)")
+    grade.add_argument("--workers", type=int, help="processes here (default: one per core; 0: without Dask)")
     grade.add_argument("--data", type=Path, help="a folder that notebooks find as $COURSE_DATA, read-only")
     grade.add_argument(
         "--unsafe", action="store_true", help="without bubblewrap: notebooks can do anything here"
@@ -164,13 +164,13 @@ def read_students(asked: argparse.Namespace) -> list[str]:
     if not asked.per_student:
         return []
     if asked.students is None:
-        raise Refused("--per-student needs --students, a file with one name a line.")
+        raise Refused("--per-student needs --students, a file with one name per line.")
     names = [line.strip() for line in text_of(asked.students).splitlines()]
     names = [name for name in names if name]
     bad = [name for name in names if not re.fullmatch(r"[\w.@ -]+", name) or name.startswith(".")]
     if bad or not names or len(set(names)) < len(names):
         raise Refused(
-            f"{asked.students} must hold different plain names, one a line; look at {bad[:3] or names[:3]}."
+            f"{asked.students} must hold different plain names, one per line; look at {bad[:3] or names[:3]}."
         )
     return names
 

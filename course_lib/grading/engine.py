@@ -209,7 +209,7 @@ def jobs_for(
     assignment: Assignment, submissions: list[Submission], secret: Secret, store: Store
 ) -> list[Job]:
     """The work that is left. There is none for a student who was graded from the same bytes, keys and
-    secret. A question that the assignment asks no more costs a job without questions: its verdict goes.
+    secret. If the assignment has dropped a question, the job asks nothing and removes its verdict.
     """
     jobs = []
     for submission in submissions:

@@ -1,4 +1,4 @@
-"""Points for other houses: CSV for everybody, for Canvas and for Moodle, and results.json for
+"""Points for other systems: CSV for everybody, for Canvas and for Moodle, and results.json for
 Gradescope.
 
 Canvas: Gradebook CSV import. Moodle: the assignment's grading worksheet. Gradescope: the

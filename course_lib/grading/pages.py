@@ -54,7 +54,7 @@ def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
 
 
 def feedback_page(assignment: Assignment, result: Result) -> str:
-    """One student's page: points, a sentence a question, and notes on how the notebook ran."""
+    """One student's page: points, a sentence for each question, and notes on how the notebook ran."""
     rows = []
     for name, verdict in result.verdicts.items():
         points = "–" if verdict["points"] is None else f"{verdict['points']:g}"

@@ -84,12 +84,13 @@ class Clock:
         return cls.seconds - passed + (waiting_time() - cls.waited)
 
 
-def waiting_time() -> float:
-    """Seconds for which this process could have run and no processor was free; 0 where nobody counts them."""
+def waiting_time(pid: int | str = "self") -> float:
+    """Seconds for which a process could have run and no processor was free; 0 where nobody counts them."""
     try:
-        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
+        nanoseconds = Path(f"/proc/{pid}/schedstat").read_text().split()[1]
+    except (OSError, IndexError):
         return 0.0
+    return int(nanoseconds) / 1e9
 
 
 def alarm(signum: int, frame: object) -> None:

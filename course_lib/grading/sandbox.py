@@ -32,6 +32,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 import course_lib
+from course_lib.grading.runner import waiting_time
 
 RUNNER = Path(__file__).with_name("runner.py")
 INSIDE = "/grading"  # where the runner and its task lie in the sandbox
@@ -347,17 +348,6 @@ def times_of(process: subprocess.Popen) -> tuple[float, float]:
     except psutil.Error:
         pass
     return computed, waited
-
-
-def waiting_time(pid: int) -> float:
-    """Seconds for which a process could have run and no processor was free; 0 where the system does
-    not count them.
-    """
-    try:
-        nanoseconds = Path(f"/proc/{pid}/schedstat").read_text().split()[1]
-    except (OSError, IndexError):
-        return 0.0
-    return int(nanoseconds) / 1e9
 
 
 def takes_more_than(process: subprocess.Popen, limit: int) -> bool:

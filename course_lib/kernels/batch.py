@@ -46,7 +46,7 @@ def gather_binarize(
 
     A pixel is 1 with probability byte/255, to 2⁻²³: "dynamic binarization" (see `data.binarize`). seed: one
     int64 number, on the device if it is a tensor; None draws one from torch's global generator. Rows that
-    `index` names must exist; on a GPU nobody looks. Raises ValueError for what does not fit.
+    `index` names must exist; on a GPU this is not checked. Raises ValueError for arguments that do not fit.
     """
     kinds = f"{type(images).__name__} and {type(index).__name__}"
     both = isinstance(images, Tensor) and isinstance(index, Tensor)

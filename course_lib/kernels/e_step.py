@@ -131,8 +131,8 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
 
     `fast_steps.parameters(sums, D, "diag", reg_covar)` is the M-step. Memory beyond x: K(1 + 2D) + N numbers.
     As in `fast_steps`, center x first: squares far from 0 lose digits. On a GPU the order of addition differs
-    from run to run, and sums in their last digits; float64 goes to the reference there, and nobody looks at
-    the signs.
+    from run to run, and sums in their last digits; float64 goes to the reference there, and the signs
+    are not checked.
     Raises ValueError for tensors that do not fit, weights below 0 and variances not above it. Source: Bishop,
     Pattern Recognition and Machine Learning, section 9.2.
     """

@@ -25,7 +25,7 @@ def new_seed(device: torch.device | str) -> Tensor:
 
 
 def as_seed(seed: Tensor | int | None, device: torch.device) -> Tensor:
-    """The seed as (1,) int64 on the device; None draws a new one. ValueError for what is no seed."""
+    """The seed as (1,) int64 on the device; None draws a new one. ValueError for anything but a seed."""
     if seed is None:
         return new_seed(device)
     tensor = torch.as_tensor(seed, device=device).reshape(-1)

@@ -139,7 +139,7 @@ def counts(count: Tensor, title: str, ax: Axes) -> Axes:
 
 
 def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
-    """The figures of a GPU that come with the course; None as long as nobody has measured any.
+    """The figures of a GPU that come with the course; None until somebody has measured some.
 
     Raises ValueError for a file that `benchmarks/gpu.py` did not write, or did not write on a GPU.
     """
@@ -172,7 +172,7 @@ def describe(found: dict[str, Any] | None) -> str:
 
 
 def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None) -> Any:
-    """Microseconds a step: this machine's (by way), and beside it a GPU's if there are any. The figure."""
+    """Microseconds per step: this machine's (by way) and, if there are any, a GPU's beside it. The figure."""
     there = {k: row["us"] for k, row in (found or {}).get("steps", {}).items() if "us" in row}
     panels = [(name, here, plots.Q)] + ([(found["machine"], there, plots.MODEL)] if found else [])
     rows = max(len(values) for _, values, _ in panels)

@@ -1,4 +1,4 @@
-"""What of a model's training the kernels do: batches of black and white pixels, and the loss of a VAE.
+"""What the kernels do of a model's training: batches of black and white pixels, and the loss of a VAE.
 
 `course_lib.recipes` asks here on a GPU, and takes the plain functions wherever the answer is None. The third
 piece, the CUDA graph, fits every model and is the loop's own (`course_lib.training.cuda_graph`).

@@ -1,4 +1,4 @@
-"""The loss of a VAE out of the fused kernels: what `VAE.loss` computes, in fewer passes and launches."""
+"""The loss of a VAE from the fused kernels: what `VAE.loss` computes, in fewer passes and launches."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ MANY_DIMENSIONS = 89  # beyond, the products of a block need too much memory
 def precision_factors(covariances: Tensor, covariance_type: str) -> Tensor:
     """scikit-learn's `precisions_cholesky_`; for diag and spherical, 1 / the standard deviations.
 
-    Raises ValueError for what is no covariance.
+    Raises ValueError for anything but a covariance.
     """
     if covariance_type in ("diag", "spherical"):
         return covariances.rsqrt()

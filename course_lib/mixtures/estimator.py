@@ -46,7 +46,7 @@ class GaussianMixture(FittedMixture):
       given.
     - `init_params="k-means++"` assigns every point to the nearest of the chosen seeds (in scikit-learn a
       seed stands alone, with no spread of its own); so does "random_from_data".
-    - `verbose` ≥ 1 shows a progress bar; verbose_interval is not looked at.
+    - `verbose` ≥ 1 shows a progress bar; verbose_interval is ignored.
     - a component that collapses onto a point (possible with reg_covar=0) or loses all its points does not
       end the fit: its covariance (and an empty one's mean) is held at its last good value, and a
       ConvergenceWarning names it. Held values keep EM's promise: the log-likelihood never falls.

@@ -1,8 +1,8 @@
 """The generative adversarial network: G makes images, D tells them from real ones, each learns by the other.
 
 G is the class that a VAE decodes with, D an encoder that ends in one number, the *logit* of "real"
-(for least squares and Wasserstein any number, whose sigmoid is no probability). Losses are means over images.
-Source: Goodfellow et al. 2014.
+(for least squares and Wasserstein any number, whose sigmoid is not a probability). Losses are means over
+images. Source: Goodfellow et al. 2014.
 """
 
 import copy
@@ -28,7 +28,7 @@ class GANConfig(Config):
     """What a GAN is made of.
 
     shape, hidden, activation, network: as in `networks`. latent: how many numbers of z come from N(0, I).
-    kinds: above 0, z goes on with a one-hot choice among so many, times 3: the prior is then a mixture, and
+    kinds: if above 0, z ends in a one-hot choice among so many, times 3. The prior is then a mixture, and
     G need not tear one cloud into separate digits. What a kind stands for is G's own choice.
     discriminator: D's `hidden`, if it differs from G's. norm: batch normalization in G (Radford et al. 2016).
     spectral: each layer of D is divided by its largest singular value, which bounds D's slope (Miyato et al.
@@ -111,11 +111,11 @@ class GAN(nn.Module):
         return torch.cat([z, 3.0 * choice.to(z.dtype)], 1)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """The generator: G(z), pixels (..., D) in [0, 1], of codes z as by `noise`."""
+        """The generator: G(z), pixels (..., D) in [0, 1], of codes z such as `noise` draws."""
         return self.images(z, y)
 
     def images(self, z: Tensor, y: Tensor | None = None, ema: bool = False) -> Tensor:
-        """G(z), pixels (..., D) in [0, 1], of codes z as by `noise`; ema: by averaged weights."""
+        """G(z), pixels (..., D) in [0, 1], of codes z such as `noise` draws; ema: by averaged weights."""
         network = self.ema if ema else self.generator
         require.codes(z, self.config.latent + self.config.kinds, network.bias)
         return torch.sigmoid(network(self._with_labels(z, y)).to(z.dtype))

@@ -87,7 +87,7 @@ class VAEConfig(Config):
     likelihood: "bernoulli" for black and white pixels; "gaussian" for grey ones, whose `variance` is a
     number, or None for one that is learned. prior: "normal", or "flower" (latent=2).
 
-    Raises ValueError, in one sentence, for what is none of these.
+    Raises ValueError, in one sentence, for anything else.
     """
 
     shape: Sequence[int] = (28, 28)

@@ -1,4 +1,4 @@
-"""Chapter 06's figures: moments of a game, games side by side, a map of rates, the Dirac-GAN's plane."""
+"""Figures of the toy GAN: moments of a game, games side by side, a map of rates, the Dirac-GAN's plane."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -28,7 +28,7 @@ class History:
         self.keep()
 
     def keep(self) -> np.ndarray:
-        """Put down the present as the moment after `at`, in place of what came there; returns its frame."""
+        """Truncate the history after `at` and append the current state; returns its frame."""
         del self.states[self.at + 1 :], self.frames[self.at + 1 :]
         state, frame = self.game.state(), self.game.frame()
         size = frame.nbytes + sum(t.nbytes for t in state.tensors)
@@ -86,7 +86,7 @@ class History:
 
     @classmethod
     def load(cls, path: str | Path) -> "History":
-        """What `save` wrote, at the same moment. FileNotFoundError; CheckpointError if it is no such file."""
+        """What `save` wrote, at the same moment. FileNotFoundError; CheckpointError if it is another file."""
         tensors, facts = checkpoints.read(path, KIND)
         settings = {i: Settings(**s) for i, s in facts["settings"]}
         history, now = cls(settings[0]), settings[0]

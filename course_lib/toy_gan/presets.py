@@ -8,7 +8,7 @@ from course_lib.toy_gan.settings import Settings
 
 @dataclass(frozen=True)
 class Preset:
-    """A game worth watching: for `rounds` rounds, `steps` of them a frame."""
+    """A game worth watching for `rounds` rounds, with `steps` of them per frame."""
 
     name: str
     sentence: str  # what to look at

@@ -117,7 +117,7 @@ class Settings:
         return dataclasses.replace(self, **changes)
 
     def restarts(self, other: "Settings") -> bool:
-        """Whether going over to `other` means to begin anew."""
+        """Whether changing to `other` starts a new game."""
         return any(getattr(self, name) != getattr(other, name) for name in STRUCTURE)
 
     def to_json(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Settings:
 
 
 def row(heights: Any) -> tuple[float, ...]:
-    """Heights (n,) as floats; none for what is no row of numbers, so that `drawn` says what a row is."""
+    """Heights (n,) as floats; none for anything but a row of numbers, so that `drawn` says what a row is."""
     try:
         h = np.asarray(heights)
     except (TypeError, ValueError, RuntimeError):  # rows of unequal length, tensors that numpy cannot read

@@ -49,7 +49,7 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
             raise ValueError
         found, metadata, tensors = texts["kind"], json.loads(texts[METADATA]), safetensors.torch.load(blob)
     except (ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError):
-        why = "was cut short or edited, or is no file of this course: delete it, or name another file."
+        why = "was cut short or edited, or is not a file of this course: delete it, or name another file."
         raise CheckpointError(f"{path} {why}") from None
     if found != kind:
         raise CheckpointError(f"{path} holds a {found}, and a {kind} was asked for: name another file.")
@@ -118,7 +118,7 @@ def read_run(path: Path, identity: dict[str, str]) -> Copy:
 def write_run(path: Path, identity: dict[str, str], step: int, tree: Any, tensors: dict[str, Tensor]) -> Path:
     """Write the state of a training run, and return where.
 
-    The file there is looked at again, because another process may have written it since. It is replaced if it
+    The file there is checked again, because another process may have written it since. It is replaced if it
     holds an earlier state of this run. Everything else stays, and this run takes the next free name: two
     processes with one name lose nothing.
     """

@@ -1,4 +1,4 @@
-"""The last sound copy of a run: what a training goes back to, and what its checkpoint holds."""
+"""The last sound copy of a run: what training goes back to, and what its checkpoint holds."""
 
 import time
 from typing import Any

@@ -87,7 +87,7 @@ class SharedStep:
         return [part.view_as(mean) for part, mean in zip(parts, means, strict=True)]
 
     def average_gradients(self, optimizer: Optimizer, *_: Any) -> None:
-        """Between `backward` and the step of the optimizer, which calls this."""
+        """Average the gradients. The optimizer calls this after `backward`, before its step."""
         weights = [p for group in optimizer.param_groups for p in group["params"]]
         gradients = [p.grad for p in weights if p.grad is not None]
         for gradient, mean in zip(gradients, self._average(gradients), strict=True):

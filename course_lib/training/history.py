@@ -37,7 +37,7 @@ class History:
         self.pending: list[tuple[int, dict[str, Tensor]]] = []  # (rows, losses) since the last report
 
     def add(self, rows: int, losses: Any, device: torch.device) -> None:
-        """Keep what a step on so many rows returned. Raises TypeError for what is no dict of numbers."""
+        """Keep what a step on so many rows returned. Raises TypeError for anything but a dict of numbers."""
         if not isinstance(losses, dict) or not losses:
             raise TypeError(f"step must return a dict of numbers, not {losses}.")
         if not isinstance(losses, Owned):
@@ -59,7 +59,7 @@ class History:
         return _append(self.log, step, self.means(step)) if self.pending else self.log
 
     def add_evaluation(self, step: int, found: Any) -> None:
-        """Keep what `evaluate` returned after a step. Raises TypeError for what is no dict."""
+        """Keep what `evaluate` returned after a step. Raises TypeError for anything but a dict."""
         if not isinstance(found, dict):
             raise TypeError(f"evaluate must return a dict of numbers, not {found}.")
         self.evaluations = _append(self.evaluations, step, found)

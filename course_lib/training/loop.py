@@ -30,7 +30,7 @@ StepOnRows = Callable[[Tensor], dict[str, Any]]  # from the indices (B,) of rows
 
 
 class Run:
-    """One training: data, the parts that change, how far it is. A checkpoint holds all but the data.
+    """One training run: data, the parts that change, how far it is. A checkpoint holds all but the data.
 
     data: tensors of N rows, on the device. parts: models, optimizers, schedulers, all that steps change.
     An epoch takes every row once, in an order made from (seed, epoch); a single row left over joins the
@@ -173,7 +173,7 @@ class Run:
                     raise
                 # a second Ctrl-C broke a step off: the run is back at its last copy, which is kept
                 self._copies.take(self.step, save=True)
-                print(f"Interrupted in mid-step: back at {self.epoch:.4g} epochs; call train to go on.")
+                print(f"Interrupted mid-step: back at {self.epoch:.4g} epochs; call train to go on.")
             finally:
                 self._copies.keep_rng()
 

@@ -76,7 +76,7 @@ def _how_to_make_tensors(data: Any) -> str:
 
 
 def as_weights(weights: Any, n: int) -> Tensor:
-    """The weights of n rows (n,), in float64 on the CPU; ValueError for what cannot be weights."""
+    """The weights of n rows (n,), in float64 on the CPU; ValueError for numbers that cannot be weights."""
     if not isinstance(weights, Tensor):
         kind = type(weights).__name__
         raise ValueError(f"weights are a tensor of {n:,} numbers, not {kind}: torch.as_tensor makes one.")

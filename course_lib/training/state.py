@@ -17,7 +17,7 @@ HOW = ("capturable", "foreach", "fused")  # options of how an optimizer computes
 
 
 def pack(tree: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
-    """JSON for a state_dict; copies of its tensors go to `tensors`. TypeError for what is no number."""
+    """JSON for a state_dict; copies of its tensors go to `tensors`. TypeError for anything but a number."""
     if isinstance(tree, Tensor):
         tensors[name] = tree.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         return {"tensor": name}

@@ -29,7 +29,7 @@ class Quiz(Asking):
 
     `answers` follows the browser: a list of {"mode", "class", "seed", "image", "shown" or "left", "votes"}.
     votes are [said real, said made] of one image, [left, right] of a pair; a person alone has one vote.
-    ValueError: one sentence for what cannot be shown.
+    Raises ValueError, in one sentence, for what cannot be shown.
     """
 
     script = (ASKING, *(Path(__file__).with_name(name) for name in ("quiz_score.js", "quiz.js")))

@@ -29,7 +29,7 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
     decode returns (n, H, W) or (n, 1, H, W), grey; (n, 3, H, W), colour; (n, m, H, W), m grey images; or
     (n, m, C, H, W), m images of one or three channels.
 
-    Raises ValueError with one sentence for what is no picture: another shape, NaN, pixels outside [0, 1].
+    Raises ValueError, in one sentence, for anything but pictures: another shape, NaN, pixels outside [0, 1].
     """
     import torch
 

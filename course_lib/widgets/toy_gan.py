@@ -52,7 +52,7 @@ class ToyGAN(Live):
 
     @traitlets.validate("settings")
     def _complete(self, proposal: Any) -> dict[str, Any]:
-        """What is left out has its default. ValueError for what is no setting."""
+        """What is left out has its default. ValueError for an unknown setting."""
         from course_lib.toy_gan import Settings
 
         return Settings(**proposal["value"]).to_json()

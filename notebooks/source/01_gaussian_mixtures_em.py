@@ -1,4 +1,4 @@
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# Gaussian mixtures and EM\n\n- To generate is to know $P(x)$.\n- A complicated density is many Gaussians, added up.\n- EM: two steps, derived, then watched\n- How many components? And what can even 512 of them not do?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# Gaussian mixtures and EM\n\n- To generate is to know $P(x)$.\n- A complicated density is many Gaussians, added up.\n- EM: two steps, derived, then watched\n- How many components? And what can even 512 of them still not do?"}
 # # 01 · Gaussian mixtures and EM
 #
 # After this notebook you will be able to
@@ -8,14 +8,14 @@
 # - derive both steps of the [EM algorithm](../docs/glossary.md#em-algorithm-expectation-maximization), write them from
 #   memory, and recognize a plateau and a local optimum;
 # - explain why the likelihood of a mixture has no maximum, and how `reg_covar` keeps EM out of trouble;
-# - choose the number of components, and say what a mixture of even 512 Gaussians cannot do.
+# - choose the number of components, and say what even a mixture of 512 Gaussians cannot do.
 #
 # **Time:** two to three minutes to run on a laptop with two cores, ninety minutes to work through.
 #
 # **Prerequisites:** [Start here](00_start_here.ipynb), Gaussians, Bayes' rule and derivatives. No GPU needed; the
 # notebook takes 1.7 GB of memory.
 #
-# The first cell imports everything. The second holds all settings that you may want to change.
+# The first cells import everything. The cell after them holds all settings that you may want to change.
 
 # %% tags=["imports"]
 import sys
@@ -71,8 +71,8 @@ seed = 0
 #
 # We begin where everything can be seen, with an $x$ that is a single number. The lecture's slide shows a complicated
 # black curve as an example of $P(x)$. We do not have that curve, so we have made up one of our own, `skyline`. We
-# know it exactly, so we can tell how well a model does. For a continuous $x$, $P(x)$ is a *probability density*: a
-# probability per unit of length. A density may well exceed 1; only the area under it must be 1.
+# know it exactly, so we can tell how well a model does. For a continuous $x$, $P(x)$ is a *probability density*,
+# that is, a probability per unit of length. A density may well exceed 1; only the area under it must be 1.
 #
 # We draw points from `skyline`. Our first model is a single Gaussian with the mean and the standard deviation of
 # these points.
@@ -119,9 +119,10 @@ def kl_from_data(log_q):
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How wrong, in one number\n\n$$\\mathrm{KL}(p\\,\\|\\,q) = \\int p(x)\\,\\log\\frac{p(x)}{q(x)}\\,dx$$\n\nIt is the expectation of $\\log p(x) - \\log q(x)$ over points from $p$.\n\nSo on held-out points, the model with the higher average log-likelihood is closer to the truth, and we need not know $p$."}
 # We will rarely know $p$. But the same number has a second meaning: KL is the expectation of $\log p(x) - \log q(x)$
 # over points $x$ drawn from $p$. The mean of $\log q(x)$ over given points is the model's *mean
-# [log-likelihood](../docs/glossary.md#log-likelihood)* on them. On many points that were not used for fitting, it falls
-# short of the truth's by about KL. Of two models, the one with the higher mean log-likelihood on many such *held-out*
-# points is therefore closer to the truth, and we can find out which one it is without knowing $p$.
+# [log-likelihood](../docs/glossary.md#log-likelihood)* on them. On many points that were not used for fitting, the
+# model's mean log-likelihood is lower than that of the true density by about KL. Of two models, the one with the
+# higher mean log-likelihood on many such *held-out* points is therefore closer to the truth, and we can find out
+# which one it is without knowing $p$.
 
 # %% slideshow={"slide_type": "-"} slide={"show": "output"}
 kl_one = kl_from_data(one.log_prob(grid))
@@ -188,7 +189,7 @@ distance_averaged = kstest(averaged, mixture_cdf).statistic
 print(f"largest difference: {distance:.4f} for ancestral samples, {distance_averaged:.3f} for averages")
 
 # %% tags=["check"]
-# 10,000 samples of the right density exceed 0.0195 once in a thousand times
+# with 10,000 samples of the right density, the difference exceeds 0.0195 once in a thousand runs
 assert distance < 0.0195 < distance_averaged
 
 
@@ -281,7 +282,7 @@ figures.log_likelihood(history)
 gains = torch.tensor(history).diff()
 for first, last in ((0, 1), (1, 10), (10, 30), (30, 50), (50, 100), (100, 150)):
     print(f"steps {first:3d} to {last:3d}: gain {history[last] - history[first]:.6f} nats per point")
-weights_3, means_3, variances_3, resp_3 = trace[-1]  # where EM has ended
+weights_3, means_3, variances_3, resp_3 = trace[-1]  # where EM ended
 
 # %% tags=["check"]
 # the log-likelihood never falls; float64 keeps 16 digits, and a sum of 400 terms may lose four of them
@@ -306,7 +307,7 @@ assert torch.allclose(package_variances, maximization(few, resp_3)[2], atol=1e-1
 # little, and it takes many steps to divide them up. A small gain therefore does not prove that EM has converged. This
 # is why we run 150 steps here, and why programs that stop at a small gain sometimes stop too early.
 #
-# Next we run EM from other starts, each with the three means on three data points chosen at random.
+# Next we run EM from other starts. Each of them places the three means on three data points chosen at random.
 
 # %% [markdown]
 # **Predict.** Do all starts end at the same log-likelihood?
@@ -335,8 +336,8 @@ figures.where_starts_end({"random points": ends})
 # **Answer.** No. The starts end at several different values.
 #
 # **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. So it usually ends in a
-# *local optimum*, which no small move can improve, and the start decides which one. That need not even be the optimum
-# nearest to the start.
+# *local optimum*, which no small move can improve, and the start decides which one it is. It need not even be the
+# optimum nearest to the start.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## In two dimensions\n\n$$\\Sigma_k = \\frac1{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)(x_n-\\mu_k)^{\\!\\top}$$"}
 # ## 4 · In two dimensions
@@ -456,7 +457,7 @@ assert apart_k_means < 1e-6
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The colours become pure, and the result is that of k-means, which is a good *start* for EM."}
-# **Answer.** The colours become pure: every responsibility tends to 0 or 1, and the result is that of k-means. For a
+# **Answer.** The colours become pure. Every responsibility tends to 0 or 1, and the result is that of k-means. For a
 # large $\sigma$, in contrast, all components share all points, and their means coincide.
 #
 # **Why?** As $\sigma \to 0$, the softmax gives all the responsibility to the nearest mean. The M-step then averages
@@ -502,8 +503,8 @@ print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")
 assert sum(k_means_ends) > sum(random_ends)  # better on average, over the starts tried here
 
 # %% [markdown]
-# **Answer.** All those that we tried do. They end at one value, at the right of the figure, while the ends of the
-# random starts are scattered. On these data a start from k-means is far more reliable.
+# **Answer.** All those that we tried do. They end at the same value, at the right of the figure, whereas the random
+# starts end at various values. On these data a start from k-means is far more reliable.
 #
 # **Why?** After k-means, EM starts with means that are far apart, and each component has a covariance that fits its
 # group. But k-means has local optima of its own (the panel for $\sigma = 0.01$ above shows one), so there is no
@@ -550,8 +551,8 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 # Taken literally, *maximum* likelihood has no solution here. The useful solutions are all local optima, and a mixture
 # with a sufficiently narrow spike on a single point has a higher likelihood than any of them.
 #
-# EM falls into this trap when a component is left with one point: the formula for $\sigma_k^2$ then gives 0. To
-# prevent this, the M-step adds a small number to every variance; scikit-learn and our package both call it
+# EM falls into this trap when a component is left with a single point, because its variance then becomes 0.
+# To prevent this, the M-step adds a small number to every variance; scikit-learn and our package both call it
 # `reg_covar`. No variance can fall below this number, so the likelihood is bounded. How large should it be? We fit
 # eight components to 40 points, for several values of `reg_covar` and five sets of points, and measure the
 # log-likelihood of these points and of fresh ones.
@@ -640,7 +641,7 @@ assert min(kl.values()) > 0  # KL is never negative
 #
 # The likelihood of the fitted points cannot answer the question. A mixture of $K+1$ components can imitate any
 # mixture of $K$, so the *highest possible* likelihood (with a floor under the variances) never falls as $K$ grows.
-# What EM finds is a local optimum, and its likelihood may well fall.
+# What EM finds, however, is a local optimum, and its likelihood may well fall.
 #
 # The *Bayesian information criterion* charges a price for each parameter (Schwarz 1978),
 # $$\mathrm{BIC} \;=\; -2\sum_n \log P(x_n) \;+\; (\text{number of parameters})\cdot\log N ,$$
@@ -679,12 +680,12 @@ print(
 assert all(K == 8 for K in chosen_by_bic)
 
 # %% [markdown]
-# **Answer.** BIC chooses eight on every one of these data sets. Its task is easy: the clouds are well separated, and
-# EM has three starts for each $K$. With a single start, an extra component rarely lowers the likelihood, but it can;
-# the second printed line says how often it did.
+# **Answer.** BIC chooses eight on every one of these data sets. Its task is easy, because the clouds are well
+# separated and EM has three starts for each $K$. With a single start, an extra component rarely lowers the
+# likelihood, but it can; the second printed line says how often it did.
 #
 # **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth has
-# nothing left to describe and gains less than the price of its six parameters. Where the likelihood falls, EM had an
+# nothing left to describe and gains less than the price of its six parameters. Where the likelihood fell, EM had an
 # unlucky start. A comparison of models is only as good as the optima that EM has found for them.
 
 # %% [markdown]
@@ -736,7 +737,7 @@ on_fitted, held_out, bic_per_digit = {}, {}, {}
 for K, model in models.items():
     on_fitted[K] = model.score(z[fit])
     held_out[K] = model.score(z[validation])
-    bic_per_digit[K] = model.bic(z[fit]) / (2 * len(fit))  # divided so that it fits the axis
+    bic_per_digit[K] = model.bic(z[fit]) / (2 * len(fit))  # in nats per digit, like the others
 
 # %% alt="\u2212log P per digit against the number of components. The curve of the fitted digits keeps falling; that of held-out digits parts from it, flattens and rises at the end; the dashed BIC curve lies above both from 16 components on and turns up earlier." slideshow={"slide_type": "slide"} slide={"text": "## Held-out digits turn back"}
 figures.digit_likelihoods(on_fitted, held_out, bic_per_digit)
@@ -755,8 +756,8 @@ if on_mnist and sizes[-1] == 512:
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not all the way (the figure shows $-\\log P$: lower is better). Each component sees only its share of the digits."}
 # **Answer.** It rises for a long time, but not all the way to 512. (The figure shows $-\log P$, so lower is better.)
 # Judged by the fitted digits, more components are always better. The curve of the held-out digits parts from theirs
-# as the mixture begins to describe accidents of the digits that it has seen, and in the end it turns back. BIC sees
-# only the fitted digits, yet it prefers an even smaller $K$.
+# as the mixture begins to describe accidents of the digits that it has seen, and in the end it turns upwards. BIC
+# sees only the fitted digits, yet it prefers an even smaller $K$.
 #
 # **Why?** Every component has 231 parameters and sees only its share of the digits. With 512 components, that is
 # about a hundred digits each. We should therefore expect the best $K$ to grow with the amount of data. It also
@@ -804,8 +805,8 @@ figures.digit_sheets(
 # describes a digit by little more than *one label*. The lecture holds that a cluster label is not enough, and that a
 # vector that describes different aspects of $x$ is better. Such a description is called a *distributed
 # representation*. To compare the two fairly, we count bits. A label with $K$ values carries at most $\log_2 K$ bits,
-# so 512 components give 9 bits. Our vector has one bit for each of PCA's directions, which says whether the digit
-# lies above or below the mean in this direction.
+# so 512 components give 9 bits. Our vector has one bit for each of PCA's directions. This bit says whether the
+# digit lies above or below the mean in that direction.
 #
 # From each of the two codes we guess the pixels, and we measure the fraction of the test pixels' variance that the
 # guess explains. For the label, the guess is the mean image of the fitted digits with that label; for the vector, it

@@ -11,7 +11,8 @@
 #   [VAE](../docs/glossary.md#variational-auto-encoder-vae) therefore cannot promise;
 # - split $L_b$ into a reconstruction and a regularizer, and choose the less noisy way to estimate it from samples.
 #
-# **Time:** about a minute to run on a laptop with two cores, and two hours to work through. Section 6 is a good place for a break.
+# **Time:** about a minute to run on a laptop with two cores, and two hours to work through,
+# or ninety minutes without section 8 and the last exercise. Section 6 is a good place for a break.
 #
 # **Prerequisites:** [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), expectations and a little calculus. You
 # need 1.5 GB of memory and no GPU.
@@ -63,14 +64,14 @@ n_train = 2_000 if FAST else 20_000  # digits used for training
 seed = 0
 
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Infinitely many Gaussians\n\nReplace the label $k$ by a *number* $z \\sim \\mathcal N(0, 1)$, and the sum by an integral:\n\n$$P(x) = \\int P(z)\\, P(x|z)\\, dz$$\n\n*Prior* $P(z)$, *decoder* $z \\mapsto P(x|z)$, *evidence* $P(x)$."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Infinitely many Gaussians\n\nReplace the label $k$ with a *number* $z \\sim \\mathcal N(0, 1)$, and the sum with an integral:\n\n$$P(x) = \\int P(z)\\, P(x|z)\\, dz$$\n\n*Prior* $P(z)$, *decoder* $z \\mapsto P(x|z)$, *evidence* $P(x)$."}
 # ## 1 · Infinitely many Gaussians
 #
-# In a mixture, each point $x$ has a label $k$ that says which Gaussian it came from. We never observe the label: it is
-# a *latent variable*. Let us now replace the label by a *number* $z$, drawn from a standard normal distribution $P(z)$.
-# Two functions of $z$, a mean and a standard deviation, say which Gaussian it stands for:
-# $x|z \sim \mathcal N(\mu(z), \sigma(z)^2)$. Neighbouring values of $z$ stand for neighbouring Gaussians, and there are
-# infinitely many of them. The sum over $k$ becomes an integral:
+# In a mixture, each point $x$ has a label $k$ that says which Gaussian it came from. We never observe this label,
+# so it is called a *latent variable*. Let us now replace it with a *number* $z$, drawn from a standard normal
+# distribution $P(z)$. Two functions of $z$, a mean and a standard deviation, say which Gaussian it stands for:
+# $x|z \sim \mathcal N(\mu(z), \sigma(z)^2)$. Neighbouring values of $z$ stand for neighbouring Gaussians, and there
+# are infinitely many of them. The sum over $k$ becomes an integral:
 #
 # $$P(x) = \int P(z)\, P(x|z)\, dz$$
 #
@@ -225,13 +226,13 @@ assert abs(line_2 - (bound + gap)) < 1e-10  # rounding, as above
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A KL divergence is never negative\n\nThe logarithm lies below its tangent: $\\log t \\le t - 1$. With $t = p/q$,\n\n$$-\\mathrm{KL}(q\\,\\|\\,p) = \\int q \\log \\frac{p}{q}\\, dz \\le \\int q \\left(\\frac{p}{q} - 1\\right) dz = 1 - 1 = 0$$"}
 # ### Why a KL divergence is never negative
 #
-# The lecture asks you to remember this fact. The proof takes three steps, and it needs only one property of the
-# logarithm. Its graph lies below its tangent at $t = 1$,
+# The lecture asks you to remember that a KL divergence is never negative. The proof takes three steps, and it needs
+# only one property of the logarithm, namely that its graph lies below the tangent at $t = 1$,
 #
 # $$\log t \le t - 1,$$
 #
-# and touches it only there. (The slope of $t - 1 - \log t$ is $1 - 1/t$, which is negative before $t = 1$ and
-# positive after it. The smallest value is therefore the one at $t = 1$, and it is 0.)
+# and touches the tangent only there. (The slope of $t - 1 - \log t$ is $1 - 1/t$, which is negative before $t = 1$
+# and positive after it. The smallest value is therefore the one at $t = 1$, and it is 0.)
 
 # %% alt="The curve log t lies below the dashed straight line t minus 1 everywhere and touches it in one marked point at t = 1."
 t = torch.linspace(0.05, 4, 396)  # t[95] is 1
@@ -272,7 +273,7 @@ assert abs(multiplied_out) < 1e-10
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "So $L_b \\le \\log P(x)$ for every $q$: the *evidence lower bound*. The gap is $\\mathrm{KL}(q(z|x)\\,\\|\\,P(z|x))$.\n\n**Predict.** We draw a thousand Gaussians $q$ at random. How many give an $L_b$ above $\\log P(x)$?"}
 # So $-\mathrm{KL} \le 0$, which is what we wanted. Equality needs $p/q = 1$ wherever $q > 0$, so the divergence is zero
-# only if the two distributions are the same. (Where $q > 0$, $p$ has then used up its mass, and nothing is left for
+# only if the two distributions are the same. (Where $q > 0$, $p$ has then used up all its mass, and none is left for
 # elsewhere.) The same proof works for sums in place of integrals.
 #
 # Now line 3 says that $\log P(x)$ is $L_b$ plus something that is never negative. Hence
@@ -299,8 +300,8 @@ assert many.gap.min() >= -1e-10  # no q gets above it; 1e-10 allows for rounding
 # **Answer.** None of them does, and no other $q$ could. The best one comes within a tenth of a nat of $\log P(x)$.
 # The worst is more than a hundred nats below.
 #
-# **Why?** The gap is never negative. It is large for a $q$ that puts mass where $P(z, x)$ is tiny, because there the
-# logarithm has a large negative value.
+# **Why?** The gap is never negative. It is large for a $q$ that puts mass where $P(z, x)$ is tiny, because there
+# $\log P(z, x)$ has a large negative value.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Line 4** is the form in which a VAE is trained:\n\n$$L_b = \\underbrace{\\int q(z|x) \\log P(x|z)\\, dz}_{\\text{reconstruction}} - \\underbrace{\\mathrm{KL}(q(z|x) \\,\\|\\, P(z))}_{\\text{regularizer}}$$"}
 # **Line 4.** Write $P(z, x) = P(x|z)\, P(z)$ and split the logarithm once more:
@@ -324,10 +325,10 @@ assert abs(kl_prior - kl_divergence(Normal(0.7, 0.4), prior)) < 1e-10  # torch h
 # %% [markdown]
 # ### Nothing needed $z$ to be one number
 #
-# If $z$ is a label, the integrals are sums. If the decoder is linear and all distributions are Gaussian, they have
-# closed forms. The package's `elbo` handles both cases as well as the grid, and returns the parts for every $x$ at
-# once. We test the identity of line 3 on random models with random $q$, and let PyTorch compute the KL divergence on
-# its own.
+# If $z$ is a label, the integrals are sums. If the decoder is linear and all distributions are Gaussian, the
+# integrals have closed forms. The package's `elbo` handles both cases as well as the grid, and returns the terms of
+# line 3 for every $x$ at once. We test the identity on random models with random $q$, and let PyTorch compute the KL
+# divergence independently.
 
 # %%
 weights = torch.rand(4).softmax(0)  # (K,)
@@ -426,8 +427,8 @@ assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # gr
 # **Why?** $\mathrm{KL}(q\,\|\,p)$ averages over $q$. Places where $q$ is almost zero do not count, so $q$ may ignore
 # one hump, but it pays heavily wherever it is large and $p$ is small. $\mathrm{KL}(p\,\|\,q)$ averages over $p$, so $q$
 # must not be small anywhere that $p$ is large (Bishop 2006, section 10.1). The gap of our bound is
-# $\mathrm{KL}(q\,\|\,P(z|x))$, which is of the first kind. A VAE's [encoder](../docs/glossary.md#encoder) therefore
-# tends to be too narrow rather than too wide.
+# $\mathrm{KL}(q\,\|\,P(z|x))$, which is of the first kind. The $q$ of a VAE's
+# [encoder](../docs/glossary.md#encoder) therefore tends to be too narrow rather than too wide.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The trap\n\n$z \\sim \\mathcal N(0, 1)$, $x|z \\sim \\mathcal N(wz, \\frac14)$, and one point, $x = 2$. A lazy $q$ has hardly looked at $x$:\n$q = \\mathcal N(0.1, 1)$."}
 # ## 4 · The trap: raising $L_b$ through $P$ alone
@@ -553,7 +554,7 @@ figures.levels(states)
 # %% tags=["check"]
 assert abs(q_first[0] - start[0]) < 1e-10  # q has no say in log P(x)
 assert abs(q_first[0] - q_first[1]) < 1e-10  # the gap is closed
-assert then_p[0] >= then_p[1] > q_first[0]  # L_b rose from the old log P(x); the new one lies above it
+assert then_p[0] >= then_p[1] > q_first[0]  # L_b rose from the old log P(x) and does not exceed the new one
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Neither: $\\;\\log P_{\\text{old}}(x) = L_b^{\\text{old}} \\le L_b^{\\text{new}} \\le \\log P_{\\text{new}}(x)$. This is EM."}
 # **Answer.** Neither can. Here the first step leaves $\log P(x)$ at −2.63, and the second raises it to −2.41.
@@ -657,10 +658,10 @@ assert settled < -0.2
 # nats lower. With the fixed width it sinks, and settles 0.3 nats below its start. Yet no step of any version lowered
 # $L_b$.
 #
-# **Why?** An unfinished step costs us time. The procedure comes to rest only where neither step changes anything, and
-# there $q$ is the posterior. A restricted $q$ costs us the destination. The decoder settles where the *bound* is
-# highest, and there its posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can even compute
-# both places. With $\sigma = 1$ and the best $m$, the part of the bound that depends on $w$ is
+# **Why?** An unfinished step costs us only time. The procedure comes to rest only where neither step changes
+# anything, and there $q$ is the posterior. A restricted $q$ costs us the destination. The decoder settles where the
+# *bound* is highest, and there its posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can
+# even compute both places. With $\sigma = 1$ and the best $m$, the part of the bound that depends on $w$ is
 # $-\frac{x^2}{2(w^2 + s^2)} - \frac{w^2}{2s^2}$. It is highest where $w^2 + s^2 = xs$, which gives $w \approx 0.87$.
 # The likelihood is highest at $w^2 = x^2 - s^2$, which gives $w \approx 1.94$.
 
@@ -676,10 +677,10 @@ w_best = math.sqrt(2**2 - s**2)
 assert evidence_at(torch.tensor(w_best)) >= evidence_at(ws).max()
 
 # %% [markdown]
-# So here is what a VAE may claim. It raises a lower bound of the [log-likelihood](../docs/glossary.md#log-likelihood).
-# The likelihood itself need not rise with every step, because the VAE's $q$ is both unfinished and restricted, and
-# because even $L_b$ is only estimated, from random samples. Still, the likelihood lies above the bound, so where the
-# bound ends high, the likelihood is high as well.
+# So here is what a VAE may claim. It raises a lower bound on the
+# [log-likelihood](../docs/glossary.md#log-likelihood). The likelihood itself need not rise with every step, because
+# the VAE's $q$ is both unfinished and restricted, and because even $L_b$ is only estimated, from random samples.
+# Still, the likelihood lies above the bound, so where the bound ends high, the likelihood is high as well.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM, a fitted q, an encoder: one idea\n\n- **EM** sets $q$ to the posterior.\n- **A fitted $q$** has a row of numbers for each point, and climbs $L_b$ by gradient steps.\n- **An encoder** is a network that reads $x$ and returns $q$: *amortized* inference."}
 # ## 7 · EM, a fitted $q$, an encoder: one idea
@@ -869,7 +870,8 @@ assert abs(log_p - library) < 1e-6 * abs(library)  # two routes through a covari
 # compared with the likelihood of black-and-white pixels.
 #
 # The encoder is linear, too. It returns the mean of $q(z|x)$; the standard deviations are twenty more parameters, the
-# same for all images. At first $q$ is the prior, because the encoder has not looked at any $x$ yet.
+# same for all images. At first $q$ is the prior, because every mean starts at 0 and every standard
+# deviation at 1.
 
 # %%
 torch.manual_seed(seed)
@@ -880,8 +882,8 @@ log_sigma = nn.Parameter(torch.zeros(20))
 
 
 # %% [markdown]
-# The loss is the negative of the $L_b$ in line 4, with one draw of $z$ for each image in place of the
-# reconstruction's integral. If we write the draw as $\mu + \sigma \varepsilon$, with a standard normal $\varepsilon$,
+# The loss is $-L_b$, written as in line 4, with one draw of $z$ for each image in place of the integral in the
+# reconstruction. If we write the draw as $\mu + \sigma \varepsilon$, with a standard normal $\varepsilon$,
 # the gradient can pass through it to $\mu$ and $\sigma$. The next chapter,
 # [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb), takes a close look at this trick. Replace the two linear
 # maps with networks, and you have the loss of a VAE.
@@ -943,9 +945,9 @@ assert gap_last < gap_first / 100 or not on_mnist  # at least 99 percent of the 
 #
 # **Why?** At first $q$ is the prior. Its KL is zero, but the decoder has to reproduce every image from random codes.
 # Learning pays nats of KL to buy nats of reconstruction, as long as it gets more than it pays. A perfect encoder exists
-# here: the true posterior is Gaussian, its mean is linear in $x$, and its covariance is the same for all $x$ and
-# diagonal, because the columns of $W$ are orthogonal. With a deep decoder none of this is true in general, and a gap
-# remains.
+# here, because the true posterior is Gaussian, its mean is linear in $x$, and its covariance is diagonal and the
+# same for all $x$. (It is diagonal because the columns of $W$ are orthogonal.) With a deep decoder none of this is
+# true in general, and a gap remains.
 
 # %% [markdown]
 # ## 9 · Estimating the bound from samples
@@ -985,8 +987,8 @@ assert (
 )  # in standard errors; chance exceeds this in one run out of 30,000. Ten draws are too few to tell
 
 # %% [markdown]
-# **Answer.** It shrinks to about a third of its length, or more precisely to $1/\sqrt{10} \approx 0.32$ of it. With
-# 100,000 samples the [standard error](../docs/glossary.md#standard-error) is four thousandths of a nat.
+# **Answer.** It shrinks to about a third of its length, more precisely by a factor of $\sqrt{10} \approx 3.16$. With
+# 100,000 samples the [standard error](../docs/glossary.md#standard-error) is about four thousandths of a nat.
 #
 # **Why?** The variance of a mean of $n$ independent draws is the variance of one draw divided by $n$, and the length of the
 # error bar is proportional to the square root of that variance.
@@ -1033,7 +1035,7 @@ print(
 )
 
 # %% tags=["check"]
-assert noise_sampled < 1e-9  # a constant, up to rounding in sums over all pixels of up to 1e3
+assert noise_sampled < 1e-9  # a constant, up to rounding in sums over all pixels, which reach 1e3
 assert noise_closed > 1
 assert with_closed_form[0] < fully_sampled[0]  # a narrow q: the closed form is quieter
 assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
@@ -1051,19 +1053,21 @@ assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 # $\log P(z) - \log q(z|x)$ with its mean, so nothing is left to cancel the noise of $\log P(x|z)$. If $q$ is very
 # narrow, $z$ hardly varies and neither does $\log P(x|z)$. But $\log q(z|x)$ is a constant minus
 # $\frac12 \lVert \varepsilon \rVert^2$, so it has a standard deviation of $\sqrt{d/2}$ nats in $d$ dimensions, however
-# narrow $q$ is. (In this model the quadratic terms scatter by about $r^2 \sqrt{d/2}$ with the closed form and by
-# $|1 - r^2| \sqrt{d/2}$ when sampled, where $r$ is the width in units of the posterior's, so the lines cross near
-# $r = 1/\sqrt 2$.) The same choice arises for the gradient (Roeder, Wu & Duvenaud 2017).
+# narrow $q$ is. (In this model the terms that are quadratic in $z$ have a standard deviation of about
+# $r^2 \sqrt{d/2}$ with the closed form and of about $|1 - r^2| \sqrt{d/2}$ when sampled, where $r$ is the width of
+# $q$ divided by that of the posterior. So the lines cross near $r = 1/\sqrt 2$.) The same choice arises for the
+# gradient (Roeder, Wu & Duvenaud 2017).
 
 # %% [markdown]
 # ## 10 · A tighter bound, and where the squared error comes from
 #
 # With a deep decoder the $q$ that we find is never perfect, and $\log P(x)$ is out of reach. It then helps to draw
 # several $z$ for each $x$. Each draw from $q$ has an importance weight $P(x, z) / q(z|x)$, and the mean of these
-# weights under $q$ is exactly $P(x)$. On average, the logarithm of the mean of $k$ weights is a lower bound, too: the
-# logarithm is concave, so the mean of a logarithm is at most the logarithm of the mean, which is $\log P(x)$ (Jensen's
-# inequality). For $k = 1$ it is $L_b$, and the larger $k$ is, the tighter the bound becomes (Burda, Grosse &
-# Salakhutdinov 2016). To see this, we spoil $q$ by making it 1.5 times as wide as the posterior.
+# weights under $q$ is exactly $P(x)$. On average, the logarithm of the mean of $k$ weights is a lower bound, too. The
+# reason is that the logarithm is concave, so that the mean of a logarithm is at most the logarithm of the mean, which
+# is $\log P(x)$ (Jensen's inequality). For $k = 1$ the bound is $L_b$, and the larger $k$ is, the tighter the bound
+# becomes (Burda, Grosse & Salakhutdinov 2016). To see this, we spoil $q$ by making it 1.5 times as wide as the
+# posterior.
 #
 # **Predict.** How much of the gap at $k = 1$ is left at $k = 10$, and how much at $k = 1000$?
 
@@ -1128,8 +1132,9 @@ size = train.n_pixels + from_error.abs().max()
 assert error_difference < 1e-13 * size  # rounding of a sum over all pixels, each term about 1
 
 # %% [markdown]
-# The second term is a constant. But $s^2$ matters all the same, because it is the exchange rate between squared error
-# and nats of KL. If you minimize squared error plus KL without mentioning $s^2$, you have set it to one half.
+# The second term of the formula is a constant. But $s^2$ matters all the same, because it is the exchange rate
+# between squared error and nats of KL. If you minimize squared error plus KL without mentioning $s^2$, you have set
+# it to one half.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1156,9 +1161,9 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. One can
-# train with any of the three functions, so each must be differentiable with respect to all its inputs. Stay with
-# torch, because `item`, `detach` and NumPy cut the gradient. All logarithms are natural, so results are in nats.
+# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. Any of
+# the three functions may be used for training, so each must be differentiable with respect to all its inputs. Stay
+# with torch, because `item`, `detach` and NumPy cut the gradient. All logarithms are natural, so results are in nats.
 #
 # **1. The KL divergence to the prior.** This is the regularizer of every VAE in the following chapters. For a
 # Gaussian $q$ and a standard normal prior it has a closed form, so nothing needs to be sampled. The encoder returns
@@ -1232,11 +1237,11 @@ lowest_change = None  # your formula of gap_before and rise
 # %%
 if lowest_change is not None:
     gap_after = trap[0] - trap[1]
-    assert lowest_change <= fall, "the trap falls farther than your formula allows"
+    assert lowest_change <= fall, "in the trap log P(x) falls farther than your formula allows"
     assert abs(fall - lowest_change - gap_after) < 1e-10, (
-        "too low: even a step that ends with a closed gap falls less far"
+        "too low: log P(x) never falls this far, even if the step ends with a closed gap"
     )
-    print("It agrees with the trap. A step that ends with a closed gap falls exactly this far.")
+    print("It agrees with the trap. In a step that ends with a closed gap, log P(x) falls exactly this far.")
 
 # %% [markdown]
 # ## Further reading

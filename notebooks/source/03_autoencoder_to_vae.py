@@ -8,7 +8,8 @@
 # - say what a hole between two codes is, when it appears, and what noise can and cannot do about it;
 # - explain why the code is drawn as $e^{\sigma} \varepsilon + m$, and when another estimator of the gradient does
 #   better;
-# - show that the noise dies without the KL term, write that term correctly, and estimate it where it has no formula.
+# - show that the noise dies down without the KL term, write that term correctly, and estimate it where it has no
+#   formula.
 #
 # **Time:** two to four minutes to run on a laptop with two cores, and about 90 minutes to work through.
 #
@@ -45,8 +46,8 @@ from course_lib.widgets import CodeLine
 plots.use_style()
 
 # %% tags=["parameters"]
-steps = 250 if FAST else 600  # of each training
-n_seeds = 2 if FAST else 8  # trainings of each kind in sections 3 and 6
+steps = 250 if FAST else 600  # of each training run
+n_seeds = 2 if FAST else 8  # training runs of each kind in sections 3 and 6
 n_draws = 5_000 if FAST else 20_000  # for the variance of a gradient
 n_orders = 50 if FAST else 300  # ways to shuffle the codes
 seed = 0
@@ -140,7 +141,7 @@ for _ in range(steps):
 print(f"squared error per image: {errors[0]:.1f} at first, {errors[-1]:.2f} after {steps} steps")
 
 # %% tags=["check"]
-assert errors[-1] < errors[0] / 15  # one number per picture explains nearly all of it
+assert errors[-1] < errors[0] / 15  # little of the error is left
 
 
 # %% [markdown]
@@ -181,7 +182,7 @@ def reparameterize(mu, logvar):
 # [negative log-likelihood](../docs/glossary.md#negative-log-likelihood-nll) if $P(x|z)$ is a Gaussian around the
 # decoder's picture with variance $s^2$ in each pixel: $-\log P(x|z) = \lVert x - \hat x \rVert^2 / 2s^2$ plus a
 # constant, which we leave out. We *fix* $s^2$. Our moons contain no noise at all, so a learned variance would keep
-# shrinking with the error, and the density would grow without limit. A fixed $s$ acts as a ruler. It says which pixel
+# shrinking with the error, and the density could grow without limit. A fixed $s$ acts as a ruler. It says which pixel
 # differences count as large (here $s = \tfrac12$, half a step from black to white), and so it sets the exchange rate
 # between squared error and KL.
 #
@@ -226,7 +227,7 @@ class VAE(nn.Module):
 
 # %%
 def train(model, x, watch=None, **options):
-    """Adam on all images at once. Returns the loss of every step, or what `watch(model)` says after it."""
+    """Adam on all images at once. Returns the loss of every step, or what `watch(model)` returns after each step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)  # fused: faster, the same steps
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     history = []
@@ -279,7 +280,7 @@ def squared_error(model, x, draws=100):
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Which has the smaller squared error, the auto-encoder or the VAE? Whose codes lie farther apart?"}
-# **Predict.** Which of the two has the smaller squared error? Whose codes lie farther apart?
+# **Predict.** Which of the two models has the smaller squared error? Whose codes lie farther apart?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Noise costs reconstruction", "show": "output"}
 for name, model in {"AE": ae, "VAE": vae}.items():
@@ -351,8 +352,8 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 # - **plain**: the networks from above;
 # - **deep**: three hidden layers of 64 units in both networks, in place of one of 32;
 # - **far apart**: the encoder starts with codes seven times as far apart;
-# - **waves**: the decoder first turns the code into 32 pairs of waves, $\sin \omega z$ and $\cos \omega z$, and so
-#   can turn quickly (Tancik et al. 2020);
+# - **waves**: the decoder first maps the code to 32 pairs of waves, $\sin \omega z$ and $\cos \omega z$, so its
+#   output can turn quickly (Tancik et al. 2020);
 # - **faster waves**: the same with four times the frequency $\omega$;
 # - **waves, far apart**: both changes at once.
 
@@ -581,15 +582,15 @@ for name in ("AE", "VAE"):
 #
 # $$\hat x(z) = \frac{\sum_n q(z|x_n)\, x_n}{\sum_n q(z|x_n)}.$$
 #
-# Its squared error has a short form too. At each $z$ the shares $q(z|x_n) / \sum_j q(z|x_j)$ add up to 1, and the mean
-# squared distance from a mean is half the mean squared distance between two draws. So every pair $(n, k)$ of moons pays
-# half the squared distance between the two, times the overlap of their codes:
+# Its squared error has a short form too. At each $z$ the shares $q(z|x_n) / \sum_j q(z|x_j)$ add up to 1, and the
+# mean squared distance from the mean is half the mean squared distance between two independent draws. So every pair
+# $(n, k)$ of moons pays half the squared distance between the two, times the overlap of their codes:
 #
 # $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
 #
-# So we can ask, without training anything, what it costs to place nine moons along the line in their right order, and
-# what it costs in a shuffled order. We compute the integral by *[quadrature](../docs/glossary.md#quadrature)*, that is,
-# as a sum over a fine grid.
+# So we can ask, without training anything, how large the error is when nine moons lie along the line in their right
+# order, and how large it is when they are shuffled. We compute the integral by
+# *[quadrature](../docs/glossary.md#quadrature)*, that is, as a sum over a fine grid.
 
 # %%
 nine = moon_phases(9, size)[0].flatten(1).double()  # (9, D)
@@ -674,15 +675,16 @@ for name in ("AE", "VAE"):
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A gradient through a draw\n\n- **Reparameterization:** $z = \\mu + s\\,\\varepsilon$. One draw gives $f'(z)$.\n- **Score function:** never look inside $f$. One draw gives $f(z)\\, \\varepsilon / s$."}
 # ## 5 · A gradient through a draw
 #
-# The encoder must learn $\mu$ and $\sigma$, but a random draw stands between them and the loss. We compare two ways
-# to estimate the gradient of the expected loss $\mathbb E_q[f(z)]$.
+# The encoder must learn the mean $\mu$ of the code and the scale $s = \sqrt v$ of its noise, but a random draw stands
+# between them and the loss. We compare two ways to estimate the gradient of the expected loss $\mathbb E_q[f(z)]$
+# with respect to $\mu$.
 #
-# - **Reparameterization.** Draw $\varepsilon$ first. Then $z = \mu + s\,\varepsilon$ is an ordinary function of $\mu$,
-#   and the gradient passes through it: one draw gives the estimate $f'(z)$. (Here $s = e^{\sigma}$ is the scale of the
+# - **Reparameterization.** Draw $\varepsilon$ first. Then $z = \mu + s\,\varepsilon$ is an ordinary function of
+#   $\mu$, and the gradient passes through it, so one draw gives the estimate $f'(z)$. (This $s$ is the scale of the
 #   noise, not the ruler of section 2.)
-# - **Score function**, or REINFORCE (Williams 1992). Never look inside $f$, and use only its value: one draw gives
-#   $f(z)\, \partial \log q(z) / \partial \mu = f(z)\, \varepsilon / s$. One may subtract a constant from $f$, a
-#   *baseline*, which does not change the mean of the estimate, because $\mathbb E\,\varepsilon = 0$.
+# - **Score function**, or REINFORCE (Williams 1992). Never look inside $f$; use only its value. One draw then gives
+#   the estimate $f(z)\, \partial \log q(z) / \partial \mu = f(z)\, \varepsilon / s$. One may subtract a constant from
+#   $f$, a *baseline*, which does not change the mean of the estimate, because $\mathbb E\,\varepsilon = 0$.
 #
 # As $f$ we take the trained VAE's reconstruction loss for a half moon. Because $z$ is a single number, we can compute
 # the exact gradient as an integral on a grid.
@@ -758,7 +760,7 @@ for d in dimensions:
     bowl["score function"].append((value * eps[:, 0]).var().item())
     bowl["score function, baseline"].append(((value - value.mean()) * eps[:, 0]).var().item())
 
-# %% alt="Against 1 to 50 dimensions on logarithmic axes: the variance of reparameterization stays at 1, the score function's climbs to over a thousand, and more slowly with a baseline." slideshow={"slide_type": "-"}
+# %% alt="Against 1 to 50 dimensions on logarithmic axes: the variance of reparameterization stays at 1, the score function's climbs to over a thousand, or to about eighty with a baseline." slideshow={"slide_type": "-"}
 figures.estimator_variances(dimensions, bowl, xlabel="dimensions of the code")
 
 # %%
@@ -766,7 +768,7 @@ bowl_ratio = bowl["score function"][4] / bowl["reparameterization"][4]
 print(f"20 dimensions: the score function's variance is {bowl_ratio:.0f} times that of reparameterization")
 
 # %% tags=["check"]
-assert 350 < bowl_ratio < 600  # exactly 473; heavy tails leave an uncertainty of some per cent
+assert 350 < bowl_ratio < 600  # exactly 473; heavy tails leave an uncertainty of several per cent
 
 # %% [markdown]
 # This is what made VAEs easy to train. With reparameterization, one draw per image and step is enough, and our loop
@@ -795,8 +797,8 @@ assert abs(sine_scores.var() - 0.5) < 0.05
 #
 # **Why?** The values of this $f$ stay between −1 and 1, while its slopes reach 10. The slope at one draw says little
 # about how the expected value changes if slopes change sign many times within the width of the noise. A decoder that
-# is smooth on the scale of the noise has no such slopes. Exercise 4 finds the frequency at which the two change
-# places (see also Mohamed et al. 2020).
+# is smooth on the scale of the noise has no such slopes. Exercise 4 finds the frequency at which the two estimators
+# change places (see also Mohamed et al. 2020).
 #
 # **Predict.** A baseline must not depend on the draw that it is subtracted from. Above, it was the mean over all
 # draws, the draw itself included. Does that matter? Try batches of $n$ draws for the one-dimensional bowl, whose
@@ -822,9 +824,9 @@ for n, (mean, error) in results.items():
 # $n = 2$ is half of it.
 #
 # **Why?** The baseline contains $1/n$ of each draw's own value, so subtracting it removes that share of the signal.
-# The cure is the mean of the *other* draws, which is the same as multiplying by $n/(n-1)$. With the thousands of
-# draws above, nobody could have noticed. The score function still has its place where $f$ has no slope to follow, as
-# with discrete codes, the score of a game, or a reader's verdict on a language model's answer.
+# The cure is to use the mean of the *other* draws, which amounts to multiplying the estimate by $n/(n-1)$. With the
+# thousands of draws above, nobody could have noticed. The score function still has its place where $f$ has no slope
+# to follow, as with discrete codes, the score of a game, or a reader's verdict on a language model's answer.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Let everyone mark their own exam\n\nThe network chooses its noise, and only the reconstruction counts ($\\beta = 0$)."}
 # ## 6 · Let everyone mark their own exam
@@ -878,7 +880,7 @@ assert last["VAE without KL"].mean() < last["VAE"].mean() / 2
 # what noise is left costs little: the error is nearer to the auto-encoder's than to the VAE's
 assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (errors["VAE"] - errors["AE"]).mean()
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It keeps falling. What is left of the VAE is an auto-encoder."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not quite, but it falls far below the usual VAE's. What is left of the VAE is an auto-encoder."}
 # **Answer.** Not quite. Without the KL term, the noise falls far below the usual VAE's, but it can never *be* 0,
 # because it is an exponential. The squared error, however, ends close to the auto-encoder's. What is left of the VAE
 # is an auto-encoder.
@@ -908,10 +910,10 @@ figures.price_of_noise(sigma, sigma.exp(), 1 + sigma, lowest)
 assert abs(lowest) < 1e-6  # the curve is flat at its minimum, so σ is found to about the root of 1e-16
 assert abs(green.fun) < 1e-12
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** At $\\sigma = 0$. The red line is a tangent of the blue curve. The rest of the price is $m^2$."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** At $\\sigma = 0$. The red line is tangent to the blue curve. The rest of the price is $m^2$."}
 # **Answer.** It is lowest at $\sigma = 0$, which means noise of scale 1.
 #
-# **Why?** The red line is the tangent of the blue curve at 0, and an exponential lies above all its tangents. Noise
+# **Why?** The red line is the tangent to the blue curve at 0, and an exponential lies above all its tangents. Noise
 # of scale 1 costs nothing. Small noise costs about $-\sigma - 1$, which grows without limit as the noise shrinks. So
 # the noise cannot die.
 #
@@ -1095,8 +1097,8 @@ for name, z in codes.items():
 # prior whose log-density can be computed, and for any $q$ from which we can draw by reparameterization and whose
 # log-density we know. Its cost is the scatter of the estimate.
 #
-# In the package, this class is `course_lib.models.vae.VAE`. It has the encoder, the decoder and the loss that you
-# have just read, and offers a choice of likelihoods and priors.
+# In the package, the VAE is the class `course_lib.models.vae.VAE`. It has the encoder, the decoder and the loss that
+# you have just read, and offers a choice of likelihoods and priors.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1136,7 +1138,7 @@ display(Markdown(claims))
 # be differentiable. Stay with torch, because `item`, `detach` and NumPy cut the gradient. You need neither a clamp
 # nor a small added constant, not even for log-variances such as ±60.
 #
-# **1. The draw.** Draw fresh Gaussian noise for every number at every call. Gradients must reach both inputs.
+# **1. The draw.** Draw fresh Gaussian noise for every number on every call. Gradients must reach both inputs.
 
 
 # %%
@@ -1159,7 +1161,7 @@ checks.reparameterize(my_reparameterize)
 # %%
 def my_kl(mu, logvar):
     """KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats: mu and logvar (N, d) give (N,)."""
-    # 1. the KL of each dimension, (N, d): which reading of section 8 is meant by logvar?
+    # 1. the KL of each dimension, (N, d): which reading of section 8 does logvar follow?
     # 2. the sum over dimensions, (N,)
     raise NotImplementedError
 
@@ -1187,12 +1189,12 @@ def my_vae_loss(x, x_hat, mu, logvar, variance):
 checks.vae_loss(my_vae_loss)
 
 # %% [markdown]
-# **4. Derive it: where the estimators change places.** Take $f(z) = \sin kz$ with $z \sim N(0, 1)$. Show that one draw
-# of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
-# $\cos^2 = \tfrac12 + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
-# score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with respect
-# to $k$. At which $k > 0$ are the two equal? There is no formula for it: plot both variances, or let
-# `scipy.optimize.brentq` find it, to two digits. Write your $k$ in the next cell. The cell after it then measures both
+# **4. Derive it: where the estimators change places.** Take $f(z) = \sin kz$ with $z \sim N(0, 1)$. Show that one
+# draw of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
+# $\cos^2 kz = \tfrac12 + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
+# score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with
+# respect to $k$. At which $k > 0$ are the two equal? There is no formula for this $k$, so plot both variances, or let
+# `scipy.optimize.brentq` find it to two digits. Write your $k$ in the next cell. The cell below it then measures both
 # variances a little below and a little above your $k$, where they should change places.
 
 # %%

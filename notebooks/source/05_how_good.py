@@ -11,7 +11,7 @@
 #   hardly notices;
 # - build a model with an exact likelihood, pixel after pixel, and compare it with the VAE.
 #
-# **Time:** two to three minutes to run on a laptop with two cores, an hour and a half to work through.
+# **Time:** two to three minutes to run on a laptop with two cores, and an hour and a half to work through.
 #
 # **Prerequisites:** [The VAE on MNIST](04_vae.ipynb), and [The evidence lower bound](02_elbo.ipynb) for importance
 # weights. The notebook needs 1.4 GB of memory and no GPU.
@@ -268,11 +268,11 @@ for k in flat_nlls:
 # Look at the shares, too: with the largest number of draws, the bound is within a nat of the integral for most images,
 # but for a few it is still further off.
 #
-# **Why?** Our $q$ is a single Gaussian, but the same image may well be explained by codes in two different parts of the
-# plane. If $q$ covers only one of them, its draws hardly ever reach the other, and the estimate misses what the other
-# part contributes to the integral. More draws help, but slowly. In 20 dimensions there is no grid to check against, and
-# section 1 showed that there is more to gain. But the bound errs on the safe side: on average, it never makes a model
-# look better than it is.
+# **Why?** Our $q$ is a single Gaussian, but the same image may well be explained by codes in two different parts of
+# the plane. If $q$ covers only one of them, its draws hardly ever reach the other, and the estimate misses what the
+# other part contributes to the integral. More draws help, but slowly. In 20 dimensions there is no grid to check
+# against, and section 1 showed that extra draws gain more nats there than in the plane. But the bound errs on the
+# safe side: on average, it never makes a model look better than it is.
 #
 # ### A mixture of infinitely many
 #
@@ -386,7 +386,7 @@ assert paired_se < single_se / 2 or not on_mnist
 #
 # - **drawn**: each pixel is drawn anew, with its brightness as the probability of white (our protocol);
 # - **threshold**: a pixel is white if its brightness exceeds ½;
-# - **grey**: the grey value is put into the formula of the cross-entropy as if it were a 0 or a 1.
+# - **grey**: the grey value is put into the formula for the cross-entropy as if it were a 0 or a 1.
 #
 # **Predict.** Which of the three reaches the lowest loss, and does that make it the best model?
 
@@ -473,15 +473,15 @@ if on_mnist:
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: the second layer, a smooth activation, the bias\u2019s start, a falling learning rate, the slow start of the KL, a larger batch, or 32 dimensions?"}
-# What makes the model of the second row good? To find out, `benchmarks/quality.py` took its ingredients away, one at
-# a time. One of them is the *slow start of the KL*: over the first tenth of the training, the KL term is multiplied by
-# a factor that rises from 0 to 1. The comparison uses *separate* runs of only 30 epochs, in which the learning rate
-# falls, and the factor rises, correspondingly faster. Their matrix products are computed in bfloat16, a 16-bit number
-# format. Each variant was run with one seed, and its NLL was measured with $k = 100$.
+# What makes the model of the second row good? To find out, we took its ingredients away, one at a time
+# (`benchmarks/quality.py`). One of them is the *slow start of the KL*: over the first tenth of the training, the KL
+# term is multiplied by a factor that rises from 0 to 1. The comparison uses *separate* runs of only 30 epochs, in
+# which the learning rate falls, and the factor rises, correspondingly faster. Their matrix products are computed in
+# bfloat16, a 16-bit number format. Each variant was run with one seed, and its NLL was measured with $k = 100$.
 #
-# **Predict.** Which ingredient bought the most: the second hidden layer, the smooth activation (SiLU in place of ReLU),
-# the mean image as the start of the decoder's last bias, a learning rate that falls along a cosine, the slow start of
-# the KL, a larger batch with a higher rate, or 32 dimensions in place of 20?
+# **Predict.** Which ingredient bought the most: the second hidden layer, the smooth activation (SiLU in place of
+# ReLU), the mean image as the start of the decoder's last bias, a learning rate that falls along a cosine, the slow
+# start of the KL, a larger batch with a higher learning rate, or 32 dimensions in place of 20?
 
 # %% alt="Horizontal bars show the nats lost when one ingredient is taken away: without the second layer the loss is by far the largest, without four others it is between one and two nats, with the smaller batch it is a fraction of a nat, and with fewer dimensions nothing is lost." slideshow={"slide_type": "slide"} slide={"text": "## Nats lost without each ingredient"}
 lost = figures.ingredients(quality)
@@ -508,14 +508,14 @@ display(
 # ## 6 · A prior like a flower
 #
 # Must the prior be normal? The lecture says no. The prior may have any shape, for instance that of a flower. Nor need
-# we worry that a normal prior restricts $P(x)$, because a network with enough neurons can represent any function. Does
-# this hold in practice? If the shape does not matter for a network like ours, a normal and a flower-shaped prior must
-# lead to equally good models.
+# we worry that a normal prior restricts $P(x)$, because a network with enough neurons can represent any function.
+# Does this hold in practice? If the shape does not matter for a network like ours, a normal and a flower-shaped prior
+# should lead to equally good models.
 #
 # A tempting test is a prior that is uniform on a square, made by sending a normal $z$ through a fixed map. But if $q$
-# is sent through the same map, that test is empty: the model *is* a VAE with a normal prior whose decoder begins with
-# this map, and its loss is the same up to rounding. Our flower is a real test, because $q$ stays a Gaussian in the very
-# plane in which the prior is a flower.
+# is sent through the same map, that test is empty, because the model *is* a VAE with a normal prior whose decoder
+# begins with this map, and its loss is the same up to rounding. Our flower is a real test, because $q$ stays a
+# Gaussian in the very plane in which the prior is a flower.
 #
 # There is no closed form for the KL from a Gaussian to the flower. The loss therefore estimates it, without bias, as
 # $\log q(z|x) - \log P(z)$ at the same draw of $z$ that the reconstruction uses.
@@ -570,7 +570,7 @@ display(
 #
 # Look at where the codes of real digits lie, and at where the prior draws new ones.
 #
-# **Predict.** Where in each prior does the decoder draw something that is not a digit?
+# **Predict.** In which regions of each prior does the decoder draw something that is not a digit?
 
 # %% alt=["Two planes side by side, in which coloured numerals, the codes of test digits, lie over grey points drawn from the prior. In the round cloud the numerals crowd unevenly; in the flower they leave some of the petals nearly empty.", "Two sheets of samples. From the normal prior, a few are digits and many are blurred mixtures of two; from the flower-shaped prior, more are digits, and some are glaring or broken shapes."]
 torch.manual_seed(seed)
@@ -579,8 +579,8 @@ figures.codes_over_prior({"normal": flat_vae, "flower": flower_vae}, x_test, y_t
 figures.sheets({"normal": flat_vae.generate(30), "flower": flower_vae.generate(30)}, shape)
 
 # %% [markdown]
-# Drag through the plane of the first model. Where one digit has a region to itself, you meet clear images of it.
-# Where the regions of several digits overlap, you see hybrids. Where there are no numerals, the decoder was hardly ever
+# Drag through the plane of the first model. Where one digit has a region to itself, you see clear images of it. Where
+# the regions of several digits overlap, you see hybrids. Where there are no numerals, the decoder was hardly ever
 # asked to draw anything, and it improvises.
 
 # %% alt="On the left, the plane with numerals at the codes of test digits; on the right, a square grid of images decoded from points of the same plane, in which digits turn into one another." slideshow={"slide_type": "slide"} slide={"text": "## Where are the codes, and where does the prior draw?"}
@@ -598,16 +598,16 @@ LatentExplorer(
 # **Why?** In the middle, two numbers are too few to tell the digits apart, so the reconstructions of real digits are
 # blurred there, too. The failures in the empty places have another cause, which more dimensions do not remove. The
 # average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$. The decoder is trained on codes
-# from $q(z)$, but samples start from codes from $P(z)$. Where $P(z)$ is much larger than $q(z)$, many samples begin at
-# places for which the decoder was hardly trained.
+# from $q(z)$, but to sample we draw the codes from $P(z)$. Where $P(z)$ is much larger than $q(z)$, many samples
+# start from codes on which the decoder was hardly trained.
 #
 # **Why does the likelihood hardly notice?** Suppose that a third of the prior's probability lies where no code ever
 # falls. If the prior were cut down to the other two thirds, the probability of every digit would grow by a factor of
 # 1.5. That is $\log 1.5 = 0.4$ nats, out of about a hundred. Yet without the cut, one sample in three fails.
 #
-# If this explanation is right, the samples must improve when we draw $z$ from something closer to $q(z)$. We try this
-# with our 20-dimensional VAE. We fit a mixture of Gaussians to its codes of the training digits and use the mixture as
-# the prior (Ghosh et al. 2020). Neither network changes.
+# If this explanation is right, the samples should improve when we draw $z$ from something closer to $q(z)$. We try
+# this with our 20-dimensional VAE. We fit a mixture of Gaussians to its codes of the training digits and use the
+# mixture as the prior (Ghosh et al. 2020). Neither network changes.
 #
 # **Predict.** Will the samples improve visibly? Will the NLL improve, and by how many nats?
 
@@ -636,16 +636,16 @@ with torch.no_grad():
 figures.sheets({"z from the normal prior": from_normal[:30], "z from the mixture": from_mixture[:30]}, shape)
 
 # %% [markdown]
-# The new prior also gives a new $P(x)$, which the same five lines measure.
+# The new prior also gives a new $P(x)$, which we measure with the same five lines.
 
 # %%
 gain = nlls[50] - nll(vae, x_test, 50, prior=mixture_prior)  # (T,), image by image
 print(f"the mixture prior gains {gain.mean():.2f} ± {standard_error(gain):.2f} nats")
 
 # %% [markdown]
-# To put a number on the quality of the samples, we ask the course's classifier how often it is more than 90 % sure of a
-# digit. For reference we also decode codes of real test digits: a prior that matched $q(z)$ perfectly would do about as
-# well as they do.
+# To put a number on the quality of the samples, we ask the course's classifier how often it is more than 90 % sure of
+# a digit. For reference we also decode codes of real test digits, because a prior that matched $q(z)$ perfectly would
+# do about as well as they do.
 
 # %%
 sure = {}
@@ -658,16 +658,14 @@ if on_mnist:
         print(f"{name:<21} {sure[name]:.1%} of the samples are clear digits")
 
 # %% tags=["check"]
-if (
-    on_mnist and len(train_digits) == 60_000
-):  # the few digits that serve without a network decide nothing here
+if on_mnist and len(train_digits) == 60_000:  # the small set of digits used offline cannot decide this
     assert sure["normal prior"] < sure["mixture"]
     assert gain.mean() > 0
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The samples improve a great deal, the NLL by only a few nats out of a hundred.\n\n---\n\n## Pixel after pixel\n\n$$P(x) = \\prod_{i=1}^{784} P(x_i \\,|\\, x_1, \\dots, x_{i-1})$$\n\nEach factor is a logistic regression. There is no $z$, no $q$ and no bound."}
-# **Answer.** The samples improve a great deal, while the NLL improves by only a few nats out of a hundred. (These are
-# more than the 0.4 nats of the sum above, because the mixture does not only leave out empty places. It also follows the
-# shape of $q(z)$ elsewhere.)
+# **Answer.** The samples improve a great deal, while the NLL improves by only a few nats out of a hundred. (This is
+# more than the 0.4 nats calculated above, because the mixture not only leaves out the empty places but also follows
+# the shape of $q(z)$ elsewhere.)
 #
 # **Why?** We reduced the mismatch between $P(z)$ and $q(z)$, and changed nothing else. Such priors can also be learned
 # together with the networks (Tomczak & Welling 2018). The lesson for evaluation is that the likelihood and the quality
@@ -693,7 +691,7 @@ print((weight * mask) @ x)  # pixel 0 sees nothing, pixel 1 sees x[0], pixel 2 s
 
 # %% [markdown]
 # The product of all factors is the exact likelihood. There is no $z$, no $q$ and no bound. The biases start at the
-# logits of the mean image, so that the model need not learn that corners are black.
+# logits of the mean image, so that the model need not learn that the corners are black.
 
 
 # %%
@@ -721,7 +719,7 @@ assert abs(tiny.log_prob(every_image).exp().sum() - 1) < 1e-5  # float32
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Is its exact NLL better or worse than the bound of our VAE?"}
 # **Predict.** This model has one layer and no code. Will its exact NLL be better or worse than the bound of our VAE,
-# which has four layers, twice as many weights in use, and the same training digits?
+# which has four layers and twice as many weights in use, and was trained on the same digits?
 
 # %%
 torch.manual_seed(seed)
@@ -796,11 +794,11 @@ if on_mnist:
     assert kl_joined < kl_ours
 
 # %% [markdown]
-# **Answer.** Smaller, by about half. The joined model is larger, was trained for longer and has the better likelihood,
-# but it makes less use of its $z$.
+# **Answer.** Smaller, by about half. The joined model is larger, was trained for longer and has the better
+# likelihood, but it spends far fewer nats on its $z$.
 #
-# **Why?** What the neighbouring pixels can tell, $z$ need not tell. A decoder that is strong enough by itself may even
-# ignore $z$ altogether, which is [posterior collapse](../docs/glossary.md#posterior-collapse) again.
+# **Why?** The code $z$ need not carry what the neighbouring pixels already tell. A decoder that is strong enough by
+# itself may even ignore $z$ altogether, which is [posterior collapse](../docs/glossary.md#posterior-collapse) again.
 #
 # ## What the lecture said, what we measured
 
@@ -875,10 +873,11 @@ checks.paired_error(my_paired_error)
 
 # %% [markdown]
 # **3. Derive it: what does a second draw buy?** Let $a$ and $b$ be the logarithms of two weights. The bound with
-# $k = 2$ uses $\log \frac{e^a + e^b}{2}$, and the average of two bounds with $k = 1$ uses $\frac{a + b}{2}$. Show that
-# the gain, the first minus the second, depends on $d = a - b$ alone, that it is never negative, and that it is close to
-# $d^2/8$ for small $d$. What does this say about the gain if $q$ is the true posterior? Assign the gain, as a function
-# of $d$, to `my_gain`. The cell after it compares your function with the difference between the two formulas.
+# $k = 2$ uses $\log \frac{e^a + e^b}{2}$, and the average of two bounds with $k = 1$ uses $\frac{a + b}{2}$. Show
+# that the gain, the first minus the second, depends on $d = a - b$ alone, that it is never negative, and that it is
+# close to $d^2/8$ for small $d$. What does this say about the gain if $q$ is the true posterior? Assign the gain, as
+# a function of $d$, to `my_gain` in the next cell. The cell below it compares your function with the difference
+# between the two formulas.
 
 # %%
 my_gain = None  # a function of d, a tensor

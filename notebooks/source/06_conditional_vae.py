@@ -5,7 +5,7 @@
 # - turn a [VAE](../docs/glossary.md#variational-auto-encoder-vae) of $P(x)$ into one of $P(x|y)$, and say what the
 #   label does in each of its two networks;
 # - draw all ten digits in one style, and transfer the style of a real digit to the other nine;
-# - measure what a code still tells about the label, and how good and how varied the samples are;
+# - measure what a code still says about the label, and how good and how varied the samples are;
 # - recover $\log P(x)$ from $\log P(x|y)$, classify digits by Bayes' rule, and say why $P(x)$ cannot tell digits from
 #   other images.
 #
@@ -135,8 +135,8 @@ def bound(model, x, y, beta=1.0):
 
 # %% [markdown]
 # The only new thing in the training loop is that images and labels are picked with the same indices. As in section 5 of
-# [How good is a VAE?](05_how_good.ipynb), the factor β of the KL rises from 0 to its final value over the first tenth
-# of the training, and the learning rate falls along half a cosine.
+# [How good is a VAE?](05_how_good.ipynb), the factor β of the KL term rises from 0 to its final value over the first
+# tenth of the training, and the learning rate falls along half a cosine.
 
 
 # %%
@@ -258,8 +258,9 @@ if on_mnist:
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The rows are right, mostly, where the *decoder* is told. Where it is not, some labels lie apart."}
 # **Answer.** The models whose *decoder* is told the label draw the right digit in most samples; the other two are right
-# one time in ten, by chance. In those two the labels lie in separate regions, as well as ten regions fit into a plane.
-# Where the decoder is told, nearly all labels share one cloud, although the zeros and the ones keep to its edges.
+# one time in ten, by chance. In those two, some labels, such as the zeros and the ones, have regions of their own,
+# while others overlap. Where the decoder is told, nearly all labels share one cloud, although the zeros and the ones
+# keep to its edges.
 
 # %% [markdown]
 # **Why?** Only the decoder draws. If it does not know the label, $z$ must carry it, and telling the encoder does not
@@ -405,22 +406,22 @@ if on_mnist:
     assert obeyed > 0.9
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** As a rule, yes: both follow the original closely, though not perfectly, and the digit is the one asked for."}
-# **Answer.** As a rule, yes. Over all pairs of labels, slant and ink follow the original closely, though not perfectly,
-# and nearly every result is still read as the digit asked for. The reason is the one given in section 3.
+# **Answer.** As a rule, yes. On average over the target labels, slant and ink follow the original closely, though not
+# perfectly, and nearly every result is still read as the digit asked for. The reason is the one given in section 3.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. A *linear* probe separates the codes by planes, a *curved* one by curved surfaces.\n\n**Predict.** From which codes will the linear probe read the label? Will the curved probe read more?"}
 # ## 5 · What does the code still tell about the label?
 #
 # It is tempting to say that $z$ keeps *only* the style. The lecture does not say so. Is it true?
 #
-# If $z$ told nothing about the label, no classifier could read the label from it better than by guessing. A classifier
-# that gets the codes as its input is called a *probe*. It learns from training digits and is judged on test digits. We
-# use two. The *linear* probe, a logistic regression, separates the codes by planes. The *curved* probe, a support
-# vector machine with a radial basis kernel, separates them by curved surfaces.
+# If $z$ said nothing about the label, no classifier could read the label from it better than by guessing. A
+# classifier that gets the codes as its input is called a *probe*. It learns from training digits and is judged on
+# test digits. We use two. The *linear* probe, a logistic regression, separates the codes by planes. The *curved*
+# probe, a support vector machine with a radial basis kernel, separates them by curved surfaces.
 #
 # We probe the code as the decoder receives it, drawn from $q(z|x, y)$, and also the mean of $q$, which is free of
-# noise. For comparison we probe the code of a plain VAE with as many dimensions and the same β, trained briefly, and
-# the raw pixels.
+# noise. For comparison we probe the raw pixels, and the code of a plain VAE with as many dimensions and the same β,
+# which we train briefly.
 #
 # **Predict.** From which of these will the linear probe read the label? Will the curved probe read more?
 
@@ -463,7 +464,7 @@ if on_mnist:
     assert read["plain VAE, drawn z"]["linear probe"] > 0.6
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The linear probe almost nothing, the curved one far more than chance: $z$ does *not* keep only the style."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The linear probe reads almost nothing. From the mean of $q$, the curved one reads far more than chance: $z$ does *not* keep only the style."}
 # **Answer.** The linear probe reads most labels from the pixels and from the plain VAE's codes, but hardly any beyond
 # chance from those of the conditional VAE. The curved probe reads more from each of them. From the conditional VAE it
 # reads far more than chance when given the mean of $q$, and a little more when given a drawn $z$. So $z$ does *not*
@@ -476,11 +477,12 @@ if on_mnist:
 #
 # $$E_{x|y}\big[\mathrm{KL}(q(z|x,y) \,\|\, P(z))\big] = I(z; x|y) + \mathrm{KL}(q(z|y) \,\|\, P(z)).$$
 #
-# The first part is the *mutual information* of $z$ and $x$ for this label: how much $z$ tells about which of its images
-# it came from. That is the style, and we want to pay for it. The second part is 0 only if the codes of this label,
-# taken together, are distributed exactly like the prior. If that held for all labels, no probe could read the label
-# from a drawn $z$. In general, let $q(z)$ be the average of $q(z|y)$ over the labels. The average of the second part is
-# $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, so it is an upper bound on what a drawn $z$ can tell about the label.
+# The first part is the *mutual information* of $z$ and $x$ for this label: how much $z$ says about which of its
+# images it came from. That is the style, and we want to pay for it. The second part is 0 only if the codes of this
+# label, taken together, are distributed exactly like the prior. If that held for all labels, no probe could read the
+# label from a drawn $z$. In general, let $q(z)$ be the average of $q(z|y)$ over the labels. The second part then
+# averages to $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, which is an upper bound on what a drawn $z$ can reveal about
+# the label.
 #
 # Training minimizes the sum of both parts and the reconstruction error. This pushes the second part down, but not all
 # the way to 0 if a better reconstruction is worth more than it costs. Moreover, this upper bound holds only for a drawn
@@ -490,8 +492,8 @@ if on_mnist:
 # A learned prior $P(z|y)$ (Sohn et al. 2015) takes the place of $P(z)$ in the second part. The codes of each label may
 # then lie anywhere at no extra cost, so we should not expect $z$ to be free of the label.
 #
-# We can measure both parts. For one label, we encode many images, draw one $z$ for each of some of them, and average
-# each term of $\log \frac{q(z|x,y)}{P(z)} = \log \frac{q(z|x,y)}{q(z|y)} + \log \frac{q(z|y)}{P(z)}$.
+# We can measure both parts. For each label we encode up to 5,000 images, draw one $z$ for each of the first 500, and
+# average each term of $\log \frac{q(z|x,y)}{P(z)} = \log \frac{q(z|x,y)}{q(z|y)} + \log \frac{q(z|y)}{P(z)}$.
 
 
 # %%
@@ -589,19 +591,21 @@ for name, (accuracy, in_pixels, in_features) in verdicts.items():
 accuracy, in_pixels, in_features = verdicts["temperature 0.9"]
 noise = verdicts["no z, each pixel on its own"]
 if on_mnist:
-    assert accuracy > 0.97 and min(in_pixels, in_features) > 0.8  # 2,000 samples: a standard error of 0.3 %
+    assert (
+        accuracy > 0.97 and min(in_pixels, in_features) > 0.8
+    )  # 10,000 samples: a standard error below 0.2 %
     assert noise[1] > 0.95 and noise[2] < 0.8  # noise is diverse in pixels, not in features
     assert verdicts["temperature 0.75"][2] < verdicts["temperature 1.0"][2]
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** A lower temperature raises the accuracy and lowers the diversity."}
-# **Answer.** A lower temperature raises the accuracy and lowers the diversity, in features more than in pixels.
+# **Answer.** A lower temperature raises the accuracy and lowers the diversity, more in features than in pixels.
 
 # %% [markdown]
 # **Why?** The codes of one label do not fill the whole prior, as section 5 showed for the small model. An extreme $z$
-# often lies where this label had no training digits. Near the middle there are fewer such gaps, but also fewer
-# different digits. With such a knob anybody can trade diversity for accuracy, so neither number says anything without
-# the other. The shipped model was trained with β = 3 for a similar reason: a higher price on $z$ makes its codes
-# simpler, so that they fill the prior better, at the cost of a worse likelihood.
+# often lies where no training digit of this label has its code. Near the middle there are fewer such gaps, but also
+# less variety. With such a knob anybody can trade diversity for accuracy, so neither number says anything without the
+# other. The shipped model was trained with β = 3 for a similar reason: a higher price on $z$ makes the codes simpler,
+# so that they fill the prior better, at the cost of a worse likelihood.
 #
 # Here are some samples at temperature 0.9, and then some that the classifier read as another digit.
 
@@ -741,14 +745,14 @@ if on_mnist:
 # model expects black. A digit pays some nats for the pixels along its edges, and a blank page has no edges. Besides,
 # probable does not mean typical. A blank page is like a thousand heads in a row from a coin that favours heads. It is
 # the most probable sequence of all, and yet nobody ever sees it. Deep generative models fail in this way on real images
-# too. One that was trained on photographs gives a *higher* likelihood to pictures of house numbers (Nalisnick et al.
-# 2019).
+# too. One that was trained on photographs gives a *higher* likelihood to pictures of house numbers than to
+# photographs (Nalisnick et al. 2019).
 
 # %% [markdown]
 # ## 8 · Another corpus
 #
 # The lecture shows style rows on a second corpus of digits. Ours is a set of 1,797 digits from the UCI repository that
-# comes with scikit-learn. Each has 8×8 pixels of 17 grey levels. Grey pixels need another likelihood. We take a
+# comes with scikit-learn. Each has 8×8 pixels with 17 grey levels. Grey pixels need another likelihood. We take a
 # Gaussian whose mean is the decoder's image and whose variance, the same for all pixels, is learned along with the
 # weights.
 #
@@ -837,10 +841,10 @@ print(f"ink varies by {spread_within_label(ink(x_test), y_test):.0%} within a la
 print(f"and by {spread_within_label(ink(x_uci), y_uci):.0%} within a label of UCI")
 
 # %% [markdown]
-# Ignoring an aspect that varies little costs little reconstruction, so the code has little reason to describe it.
+# Ignoring an aspect that varies little costs little in reconstruction, so the code has little reason to describe it.
 #
 # A note on the samples: they are the decoder's images, without the Gaussian's noise. They are therefore smoother than
-# digits that a person wrote, which makes them less diverse and may make them easier to read.
+# handwritten digits, which makes them less diverse and may make them easier to read.
 
 # %% [markdown]
 # ## 9 · A walk through the styles
@@ -913,7 +917,7 @@ display(Markdown(claims))
 # %%
 def my_conditional_forward(encode, decode, x, y, noise):
     """Images x (N, D), labels y (N,) and noise (N, d) give logits (N, D), mu and logvar (N, d)."""
-    # 1. the labels as one-hot rows, (N, 10), also if some label does not occur in y
+    # 1. the labels as one-hot rows, (N, 10), even if some label does not occur in y
     # 2. append them to x and encode: mu, logvar = encode(…)
     # 3. z = mu + std · noise, where logvar is the logarithm of the variance
     # 4. append the one-hot rows to z, and decode
@@ -967,7 +971,7 @@ checks.log_marginal(my_log_marginal)
 # Gaussians, replace the line below, and run the cell after it; all three rows must then be 0, up to rounding. Then
 # train the model as in section 2, with a subclass of `LabelledVAE` that holds the two tables, and with a loss of your
 # own for `train_loop`. Apply the curved probe to its codes and to those of `small["both"]`. From which will it read
-# more of the label? Predict it first, with the argument of section 5.
+# more of the label? Predict first, using the argument of section 5.
 
 
 # %%
@@ -989,8 +993,8 @@ print("another prior:        ", my_kl(mu, logvar, zero + 1, zero + 0.5) - right)
 # ## Further reading
 #
 # - D. P. Kingma, D. J. Rezende, S. Mohamed & M. Welling, *Semi-supervised learning with deep generative models*,
-#   NeurIPS 2014. Its model M2 is the one of this chapter, extended to images whose label is missing. Shows style rows
-#   on MNIST and on house numbers.
+#   NeurIPS 2014. Its model M2 is the model of this chapter, extended to images whose label is missing. Shows style
+#   rows on MNIST and on house numbers.
 # - K. Sohn, H. Lee & X. Yan, *Learning structured output representation using deep conditional generative models*,
 #   NeurIPS 2015. Gives the conditional VAE its name, and a learned prior.
 # - M. D. Hoffman & M. J. Johnson, *ELBO surgery: yet another way to carve up the variational evidence lower bound*,

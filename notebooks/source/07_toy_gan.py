@@ -51,7 +51,7 @@ torch.set_num_threads(1)  # for networks this small a second thread only waits
 
 # %% tags=["parameters"]
 rounds = 400 if FAST else 1000  # of the game that is played by hand
-d_steps = 400 if FAST else 2000  # to train one discriminator to its end
+d_steps = 400 if FAST else 2000  # updates that train one discriminator to convergence
 rates = (1e-4, 1e-3, 1e-2) if FAST else (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of the map, for both players
 map_rounds = 100 if FAST else 300  # of each game of the map
 map_seeds = 1 if FAST else 2
@@ -68,7 +68,7 @@ seed = 0
 # picture in which everything is a single number. Noise $z$ is drawn uniformly between −1 and 1. The *generator* $G$
 # turns it into a point $x = G(z)$. The *discriminator* $D$ is shown a point $x$, which may be real or generated, and
 # answers with a number between 0 and 1, the probability that it assigns to the point being real. Both are neural
-# networks, and they play a game over one quantity, which $D$ wants high and $G$ wants low:
+# networks, and they play a game over one quantity, which $D$ tries to raise and $G$ tries to lower:
 #
 # $$\min_G \max_D V(D, G), \qquad V(D, G) = E_{x \sim p}[\log D(x)] + E_{z}[\log(1 - D(G(z)))]$$
 #
@@ -127,8 +127,8 @@ def g_loss(g, d, z):
 
 # %% [markdown]
 # Each player has an optimizer of its own, which holds that player's weights and no others. Adam gets less momentum than
-# usual ($\beta_1 = 0.5$), because the other player moves too, so that old slopes mislead. An update takes the usual
-# three lines.
+# usual ($\beta_1 = 0.5$), because the other player moves too, and old slopes mislead. An update takes the usual three
+# lines.
 
 
 # %%
@@ -192,11 +192,12 @@ assert end.std() > 2 * start.std()
 # where both kinds of points fall, $D$ ends near ½.
 
 # %% [markdown]
-# **Why?** While the two kinds of points lie apart, the discriminator can tell them apart, and its slope shows the
-# generator where to go. Once they lie in the same places, there is little left to tell them apart by. Farther out there
-# are hardly any points to learn from, so nothing corrects $D$ there, and it may take any value. Note also that the
-# histogram ends abruptly on both sides, because $z$ ends at ±1 and $G$ is continuous, so all of $G(z)$ lies in one
-# interval. The tails of the data stay out of reach, unless $G$ stretches the ends of $z$ very far.
+# **Why?** While the two kinds of points lie in different places, the discriminator can tell them apart, and its slope
+# shows the generator where to go. Once they lie in the same places, there is little left to tell them apart by.
+# Farther out there are hardly any points to learn from, so nothing corrects $D$ there, and it may take any value.
+# Note also that the histogram ends abruptly on both sides. Since $z$ ends at ±1 and $G$ is continuous, all of $G(z)$
+# lies in one bounded interval. The tails of the data stay out of reach, unless $G$ stretches the ends of $z$ very
+# far.
 #
 # What is `detach` for? It cuts the path from the discriminator's loss back into the generator. Let us leave it out and
 # see whether a gradient arrives there.
@@ -343,7 +344,7 @@ for mu in (0.5, 2, 5):
 # %% [markdown]
 # ## 3 · One step of the generator
 #
-# Now the discriminator is held still, and the generator takes *one* step. The data are now standard normal, the
+# Now the discriminator is held still, and the generator takes *one* step. The data are standard normal here, the
 # package's default. The generated points start on the left, and $D$ has learned that the data are farther right.
 
 # %%
@@ -413,7 +414,7 @@ assert jsds[-1] > jsds.min() + 0.2  # and is far worse than the best one
 # **Why?** Each point feels only the slope of $D$ at its own place. The slope says which way is up, but the learning
 # rate decides how far the point goes. $D$ is high far to the right of the data as well, because it has seen no points
 # there that would have taught it otherwise. This is the *overshoot*, and the lecture warns of it too: the generator may
-# move too far. In its next turn the discriminator will look there, and say "fake".
+# move too far. On its next turn the discriminator sees points there, and learns to say "fake".
 #
 # Now play the game yourself. **Play** (or space) starts and pauses it, **Step** (or →) plays one round, **Reset** (or
 # r) starts again from the beginning, and the **timeline** takes you back to earlier rounds. Choose a preset, read what
@@ -499,10 +500,10 @@ assert moved["D free"].mean() < moved["D frozen"].mean()
 # **Why?** The cheapest way to lower $-\log D$ is to raise $D$ everywhere, which takes little more than a larger bias.
 # As $D$ approaches 1, the loss approaches 0, and so does the gradient that the generator receives. A falling loss is
 # then good news about the wrong player. Here, however, the loss stays above $\log 2$ for more than half of the forty
-# steps. Until then $D$ still leans towards "fake", so the generator's gradient stays large.
+# steps. During these steps $D$ still leans towards "fake", so the generator's gradient stays large.
 #
-# What if we forget it in a whole game? Then $D$ still takes its own steps between those of $G$, and the two losses pull
-# it in different directions.
+# What if we forget to freeze $D$ throughout a whole game? Then $D$ still takes its own steps between those of $G$,
+# and the two losses pull it in different directions.
 #
 # **Predict.** Where does the generator's loss end in a game of 400 rounds, with $D$ frozen and with $D$ free? (At the
 # ideal end of a game, $D = \frac12$ and $-\log D = \log 2 = 0.69$.)
@@ -699,7 +700,7 @@ for name, changes in paces.items():
         game.play(frames=20, steps=20)
         games[name].append(game)
 
-# %% alt="Left: D's loss stays just below the dotted line at log 4 in the games with a good pace, and swings widely on both sides of it with a weak D. Right: the JSD ends near 0 in the games with a good pace and stays far above that in the games with a weak D." slideshow={"slide_type": "slide"} slide={"text": "## The loss does not know"}
+# %% alt="Left: D's loss settles just below the dotted line at log 4 in the games with a good pace, and swings widely on both sides of it with a weak D. Right: the JSD ends near 0 in the games with a good pace and stays far above that in the games with a weak D." slideshow={"slide_type": "slide"} slide={"text": "## The loss does not know"}
 titles = {"loss_d": "D's loss: what you see (dotted: log 4)", "jsd": "JSD(p, q), nats: what is true"}
 figures.runs(games, titles, levels={"loss_d": math.log(4)})
 
@@ -728,7 +729,7 @@ assert late_jsd["weak D"].min() > 2 * late_jsd["good pace"].max()  # on every se
 # %% [markdown]
 # ## 7 · Well matched, badly matched
 #
-# How carefully must the two learning rates be chosen? We play a few games for each pair of rates. Towards the end of
+# How carefully must the two learning rates be chosen? We play two games for each pair of rates. Towards the end of
 # each game we measure the *total variation* $\frac12 \int |p - q|\, dx$, the share of the mass that lies in the wrong
 # place. Let us call a pair good if this share is below 0.35, averaged over its games.
 #
@@ -823,7 +824,7 @@ fooled = np.array([game.column("loss_d")[late].mean() for game in collapsed])
 paid_before = np.array([game.column("loss_d")[frames - 5 : frames + 1].mean() for game in collapsed])
 print(f"collapsed in {narrow.mean():.0%} of the late moments")
 print(f"D's loss: {paid_before.mean():.2f} before the change, {fooled.mean():.2f} in these moments")
-print(f"the mean travels over {travel.min():.1f} or more of x")
+print(f"the mean travels at least {travel.min():.1f} units along x")
 
 # %% tags=["check"]
 spread_before = np.array([game.column("std")[frames] for game in collapsed])
@@ -882,7 +883,7 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 # pushed apart, and $G$ unfolds. On images a collapse is often harder to undo, perhaps because there are many more
 # directions in which to be wrong.
 #
-# In practice you recognize a collapse by looking at one batch, because its samples resemble each other.
+# In practice one batch is enough to recognize a collapse, because its samples look alike.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Round and round: the Dirac-GAN\n\nData: a point at 0. Generator: a point at $\\theta$. Discriminator: the logit $\\psi x$.\n\n$$\\dot\\theta = \\sigma(\\psi\\theta)\\, \\psi, \\qquad \\dot\\psi = -\\sigma(\\psi\\theta)\\, \\theta - \\gamma \\psi$$\n\n**Predict.** Starting from $\\theta = 1$, $\\psi = 0$: do they arrive at 0? What does the brake $\\gamma$ (R1) change?"}
 # ## 9 · Round and round
@@ -890,8 +891,8 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 # The smallest GAN of all is the *Dirac-GAN* (Mescheder et al. 2018). The data are a single point at 0. The generator
 # makes a single point, at $\theta$. The discriminator has the logit $\psi x$, with one weight $\psi$. The equilibrium
 # is at $\theta = \psi = 0$. On the real point $D$ pays $\mathrm{softplus}(0)$, a constant, and on the generated one
-# $\mathrm{softplus}(\psi\theta)$. We play minimax, so that $G$'s loss is $-\mathrm{softplus}(\psi\theta)$. Each player
-# descends the gradient of its own loss, with the velocities
+# $\mathrm{softplus}(\psi\theta)$. We play the minimax game, so $G$'s loss is $-\mathrm{softplus}(\psi\theta)$. Each
+# player descends the gradient of its own loss, with the velocities
 #
 # $$\dot\theta = \sigma(\psi\theta)\, \psi, \qquad \dot\psi = -\sigma(\psi\theta)\, \theta - \gamma \psi.$$
 #
@@ -952,10 +953,10 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 # J = \begin{pmatrix} 0 & \frac12 \\ -\frac12 & -\gamma \end{pmatrix}, \qquad
 # \lambda = -\frac{\gamma}{2} \pm \sqrt{\frac{\gamma^2}{4} - \frac14}.$$
 #
-# The solutions of a linear motion are built from terms $e^{\lambda t}$, where $\lambda$ are the eigenvalues of $J$. A
+# The solutions of a linear motion are built from terms $e^{\lambda t}$, where $\lambda$ is an eigenvalue of $J$. A
 # negative real part means that the motion dies out, and an imaginary part means that it turns. Without R1 the
-# eigenvalues are $\pm\frac{i}{2}$, so the motion turns and does not die out. With R1 both real parts are negative. The
-# motion dies out fastest at $\gamma = 1$, where the root vanishes. With a stronger brake, one of the eigenvalues
+# eigenvalues are $\pm\frac{i}{2}$, so the motion turns and does not die out. With R1 both real parts are negative.
+# The motion dies out fastest at $\gamma = 1$, where the root vanishes. With a stronger brake, one of the eigenvalues
 # returns towards 0. Steps of finite length $h$ add an error of their own: without R1, each simultaneous step near the
 # centre multiplies the squared radius by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare its eigenvalues
 # with the formula.
@@ -1063,7 +1064,7 @@ claims = f"""
 | 30 | at the end D's accuracy is 0 | {accuracy["without R1"]:.2f} without R1, {accuracy["with R1, γ = 1"]:.2f} with it ({n_seeds} seeds each) | a slip: it is ½ |
 | – | (not in the lecture) R1 makes the game converge | D ends {d_end["with R1, γ = 1"].mean():.3f} from ½ with R1, {d_end["without R1"].mean():.3f} without; but the JSD is larger on {worse} of {n_seeds} seeds, {times:.1f} times as large on average | closer to rest, at the price of a worse generator |
 
-Divergences are exact for the cells of a grid, in nats; section 1 and the forty steps of section 4 measure samples instead. G lowers −log D, except in sections 5 (both losses) and 9. Networks have two hidden layers of 16 tanh units. Batches have 256 points, in sections 2 and 3 1,000. Adam has β₁ = 0.5, and 0.9 in the forty generator steps of section 4. The numbers count the lecture's claims through the whole course.
+Divergences are exact for the cells of a grid, in nats; section 1 and the forty steps of section 4 measure samples instead. G lowers −log D, except in sections 5 (both losses) and 9. Networks have two hidden layers of 16 tanh units. Batches have 256 points, in sections 2 and 3 1,000. Adam has β₁ = 0.5, and 0.9 in the forty generator steps of section 4. Claims are numbered across the whole course.
 """
 display(Markdown(claims))
 
@@ -1118,7 +1119,7 @@ checks.generator_step(my_generator_step)
 
 # %%
 def my_best_value(p, q, dx):
-    """∫ p·log D* + q·log(1 − D*) for tensors p, q (G,), densities above 0, on cells of width dx; ()."""
+    """∫ p·log D* + q·log(1 − D*) for tensors p, q (G,), densities above 0, on cells of width dx: a tensor ()."""
     # 1. the best D at each place, (G,)
     # 2. the integrand at each place, (G,)
     # 3. the integral: a sum over the cells, times their width
@@ -1131,7 +1132,7 @@ checks.best_value(my_best_value)
 
 # %% [markdown]
 # **4. Derive it.** A careless programmer shows the discriminator three generated points for every real one. Which $D$
-# is the best now, and what does it say where $p = q$? Derive it as in section 2, then replace the line below with your
+# is best now, and what does it say where $p = q$? Derive it as in section 2, then replace the line below with your
 # formula. The next cell finds the best $D$ by trying many values.
 
 

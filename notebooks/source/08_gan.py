@@ -9,9 +9,10 @@
 # - provoke a collapse that fools the discriminator, tell it from a generator that has simply lost, and cure it;
 # - judge samples whose probability nobody knows, always beside a floor and a ceiling.
 #
-# **Prerequisites:** [A GAN in one dimension](07_toy_gan.ipynb) and [VAEs on MNIST](04_vae.ipynb). No GPU needed.
+# **Prerequisites:** [A GAN in one dimension](07_toy_gan.ipynb) and [The VAE on MNIST](04_vae.ipynb). No GPU needed.
 #
-# **Time:** four minutes to run on a laptop with two cores, two hours to work through.
+# **Time:** four minutes to run on a laptop with two cores, two hours to work through, or ninety
+# minutes without sections 10 to 12 and the last exercise.
 # **Memory:** the run takes about 1.6 GB of memory.
 
 # %% tags=["imports"]
@@ -351,8 +352,8 @@ games = [play(make_players(seed), rounds, looks) for seed in seeds]
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** One update each, 64 digits a round, less than one pass through MNIST in all. From which version of $G$ on will you recognize digits?"}
-# **Predict.** Each round of the first game uses 64 digits, so the whole game sees less than one pass through MNIST.
-# From which version on will you recognize digits?
+# **Predict.** Each round uses 64 digits, so a whole game sees less than one pass through MNIST. Look at the first
+# game: from which version of G on will you recognize digits?
 
 
 # %%
@@ -422,8 +423,8 @@ print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.nume
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Right of the diagonal. Neither player has met the other\u2019s future."}
 # **Answer.** Right of the diagonal, where a newer judge meets an older generator, nearly all numbers are 0.8 or more.
-# Left of it most are below ½. The first two generators are exceptions, because almost every judge catches them. Over
-# all seeds, the next D catches the old G better in about four of five pairs, and the next G fools the old D better in
+# Left of it most are below ½. The first two generators draw so poorly that almost every judge catches them. Over all
+# seeds, the next D catches the old G better in about four of five pairs, and the next G fools the old D better in
 # every pair.
 #
 # **Why?** D has been trained against the generators of the past, so it knows their mistakes. G has been trained
@@ -491,8 +492,8 @@ for key in ("discriminator", "generator"):
 # $\log 4 - 2\,\mathrm{JSD}$, with the [Jensen–Shannon divergence](../docs/glossary.md#jensenshannon-divergence-jsd)
 # (JSD) between real and made images. So a value near $\log 4$ can mean two things: the images are good, or D is poor.
 # Section 7 shows the second case, a game whose losses end close to these although it draws no digit at all. Within a
-# healthy game the losses tell something; they do not tell whether the game is healthy. For that we need the pictures,
-# or a yardstick.
+# healthy game the losses tell you something, but they do not tell you whether the game is healthy. For that we need
+# the pictures, or a yardstick.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The generator\u2019s only signal\n\n$$\\frac{\\partial \\ell}{\\partial \\theta} = \\sum_{\\text{images}} \\frac{\\partial \\ell}{\\partial x}\\,\\frac{\\partial x}{\\partial \\theta}, \\qquad x = G_\\theta(z)$$\n\n$G$ never sees a real image. $D$\u2019s slope says which pixels should be brighter (red) or darker (blue)."}
 # ## 6 · The generator's only signal
@@ -523,7 +524,7 @@ figures.pull(x.detach(), -slope, shape=train.shape)
 
 # %% [markdown]
 # To please D, G should make the red pixels brighter and the blue ones darker. A D that gives every image the same
-# logit has no slope, so G learns nothing from it:
+# logit has no slope, so G learns nothing from it. We check this by setting the weights of D's last layer to 0.
 
 # %%
 nn.init.zeros_(d[-1].weight)  # now the logit is the same for every image
@@ -546,7 +547,7 @@ print("the largest gradient that is left:", left_over_gradient)
 
 # %%
 def go_on(version, d_rate):
-    """Play on from (G, D); D also moves in G's step, at `d_rate` (0: frozen). Gives loss, distance."""
+    """Play on from (G, D); D also moves in G's step, at `d_rate` (0: frozen). Returns G's loss and the distance."""
     torch.manual_seed(0)
     g, d = copy.deepcopy(version)
     learners = [{"params": g.train().parameters()}]
@@ -700,7 +701,7 @@ print(f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fr�
 # %% [markdown]
 # Both games end near $\log 4 = 1.39$ for D and $\log 2 = 0.69$ for G, the values for a perfect generator and the best
 # possible D. Yet the arms race draws rough digits, and the fast G draws a single pattern of noise. This is what the
-# lecture means: the losses do not tell.
+# lecture means: the losses do not tell you how good the images are.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Cures, one at a time\n\nWe keep the fast $G$, and change one thing: R1; batch normalization in $G$; a faster $D$; a $D$ that sees the spread of its batch; one update of each."}
 # ### Cures, one at a time
@@ -751,7 +752,7 @@ for name, change in cures.items():
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Which of the cures will bring the spread back?"}
 # **Predict.** Which of the cures will bring the spread back?
 
-# %% alt="Three panels with one row for the fast G without a cure, one row per cure, and one point per seed. The spread is near 0 in all rows but two, a D that sees the spread and one update of each; only with one update of each does D's ranking reach one half, and there the Fr\u00e9chet distances are smallest." slideshow={"slide_type": "slide"} slide={"text": "## Two of five"}
+# %% alt="Three panels with one row for the fast G without a cure, one row per cure, and one point per seed. The spread stays below 0.2 in all rows but two, a D that sees the spread and one update of each; only with one update of each does D's ranking reach one half, and there the Fr\u00e9chet distances are smallest." slideshow={"slide_type": "slide"} slide={"text": "## Two of five"}
 rows = {"G too fast, no cure": ends["G too fast"]} | cured | {"one update of each": ends["well matched"]}
 figures.matching(rows)
 
@@ -762,7 +763,7 @@ for name, found in rows.items():
 print(f"(means of {len(small_seeds)} seeds)")
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** One update of each, and the $D$ that sees the spread: for it, a batch of equal images is a mistake."}
-# **Answer.** Two of the five do: one update of each, and the D that sees the spread. With the latter G's images
+# **Answer.** Two of the five do: one update of each, and the D that sees the spread. With the latter, G's images
 # differ again, but D is still fooled, and the Fréchet distance is still far above that of the well matched game.
 # Batch normalization helps a little. R1 and a faster D change next to nothing here.
 #
@@ -781,10 +782,10 @@ print(f"(means of {len(small_seeds)} seeds)")
 # and training gets some help. The networks are in `course_lib.models.gan`, and `course_lib.recipes.train` trains them.
 # - *Batch normalization* in G and *R1* in D's loss, as above. R1 is computed only in every eighth step, with eight
 #   times the weight.
-# - *Kinds.* Besides its normal numbers, z holds a one-hot choice among twenty kinds. The
+# - *Kinds.* Besides its normally distributed numbers, z holds a one-hot choice among twenty kinds. The
 #   [prior](../docs/glossary.md#prior) is then a mixture, as in
-#   [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), and G, which is continuous, need not tear a single cloud
-#   into ten separate digits.
+#   [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), and G, which is continuous, need not tear a single
+#   cloud into ten separate digits.
 # - *A start at the mean image.* Each pixel has a bias, which is set so that the first images are near the mean digit
 #   instead of grey.
 # - *Averaging.* The game circles, so samples are drawn with a running average of G's weights,
@@ -806,26 +807,26 @@ figures.digit_rows(
 # %% [markdown]
 # ## 9 · How good is a sample?
 #
-# Nobody knows the $P(x)$ of a GAN, so likelihoods are out of reach. Instead, all yardsticks of this section ask the
-# classifier.
+# Nobody knows the $P(x)$ of a GAN, so likelihoods are out of reach. Instead, all yardsticks in this section rely on
+# the classifier.
 # - The *Fréchet distance* of section 5.
 # - The *classifier score*, which is the inception score of Salimans et al. (2016) with our own classifier. Is each
 #   image clearly of one class, and do all classes occur? If $P(y)$ is the mean of $P(y|x)$ over the images, the score
 #   is $\exp \mathbb{E}_x\,\mathrm{KL}\left(P(y|x) \,\Vert\, P(y)\right)$. It lies between 1 and the number of
 #   classes.
-# - *Precision* and *recall* (Kynkäänniemi et al. 2019). Among the features, draw a ball around each real image, just
-#   large enough to reach its $k$-th nearest real neighbour; here $k = 3$. Precision is the share of made images that
-#   lie inside at least one ball. Recall exchanges the roles: it is the share of real images that lie inside the balls
-#   around made ones.
+# - *Precision* and *recall* (Kynkäänniemi et al. 2019). In the space of features, draw a ball around each real image,
+#   just large enough to reach its $k$-th nearest real neighbour; here $k = 3$. Precision is the share of made images
+#   that lie inside at least one ball. Recall exchanges the roles: it is the share of real images that lie inside the
+#   balls around made ones.
 # - The *class KL*, $\mathrm{KL}(\text{shares of the classes} \,\Vert\, \text{equal shares})$ in nats, and the
 #   *smallest share*, that of the rarest class.
 # - *Diversity*: the mean squared distance between the features of two images of the same class.
 #
-# No number means anything alone. We compare all images with digits from one half of the test set. The floor is real
-# digits, from the other half and from the training set. A perfect generator would score like these two rows, and the
-# difference between them shows what chance does to the numbers. (For precision, recall and the classifier score higher
-# is better, so there the floor is the larger number.) The ceiling is nonsense made of real digits, the upper half of
-# one on the lower half of another.
+# No number means anything alone. We compare all images with digits from one half of the test set. The floor is set by
+# real digits, from the other half and from the training set. A perfect generator would score like these two rows, and
+# the difference between them shows what chance does to the numbers. (For precision, recall and the classifier score
+# higher is better, so there the floor is the larger number.) The ceiling is set by nonsense made of real digits: the
+# upper half of one on the lower half of another.
 
 
 # %%
@@ -870,9 +871,9 @@ if on_mnist and samples >= 3_000:  # the shipped GAN draws all ten digits, and l
 
 # %% [markdown]
 # Read a row as a whole, because each yardstick sees only one side. In Fréchet distance the shipped GAN lies much nearer
-# the floor than the ceiling, whereas our short game lies even above the ceiling. Precision alone rewards few and
+# the floor than the ceiling, whereas our short game lies even above the ceiling. Precision alone rewards a few
 # typical images: the [conditional VAE](../docs/glossary.md#conditional-vae)'s means have more of it than real digits,
-# but little recall. Diversity alone rewards nonsense: the halves of two digits have the most.
+# but much less recall. Diversity alone rewards nonsense: the halves of two digits have the most.
 
 # %% [markdown]
 # ### A test between two samples
@@ -911,8 +912,8 @@ figures.two_sample_test(accuracies)
 # shipped GAN lies only a little above ½, so with these features its images can hardly be told from digits. Training
 # digits and other test digits lie at about ½, as they should.
 #
-# The test says whether a difference *can be seen with these features*, not how much it would bother a person. So we
-# do not say that people would take so many of these images for real. Section 14 asks a person.
+# The test says whether a difference *can be seen with these features*, not how much it would bother a person. Nor
+# does it say how many of these images people would take for real. Section 14 asks a person.
 
 # %% [markdown]
 # ## 10 · Are they copies?
@@ -977,8 +978,8 @@ print(f"smallest distance: samples {gaps.min():.2f}, test digits {test_gaps.min(
 assert gaps.min() > 0.3 or not on_mnist  # a copy would be at a distance of 0, up to grey levels
 
 # %% [markdown]
-# **Answer.** Neither, or hardly: the samples are about as far from the training digits as new handwriting is, and
-# none of them is a copy.
+# **Answer.** Neither by much. The samples are about as far from the training digits as new handwriting is, and none
+# of them is a copy.
 #
 # **Why?** This D saw each training digit sixteen times, once in each pass, and its ranking above suggests that it has
 # begun to know them. But it is far from the 100 % of a D that has memorized its training set, so its slope gives G
@@ -988,10 +989,10 @@ assert gaps.min() > 0.3 or not on_mnist  # a copy would be at a distance of 0, u
 # ## 11 · Linear combinations of training images?
 #
 # The lecture says that a VAE's images are often no more than linear combinations of images that it has seen. So let
-# us try to combine them. With arbitrary weights, thousands of images can be combined into almost anything. So we
-# allow only *mixtures*, whose weights are not negative and add up to 1. Non-negative least squares finds the best
-# mixture of an image's nearest training digits. We report what it cannot explain as a share of the image's own
-# squared length.
+# us try to combine them. With arbitrary weights, thousands of images can be combined into almost anything. We
+# therefore allow only *mixtures*, whose weights are not negative and add up to 1. Non-negative least squares finds
+# the best mixture of an image's nearest training digits. We report what it cannot explain as a share of the image's
+# own squared length.
 #
 # **Predict.** Order these four by their unexplained share: means of the conditional VAE, GAN samples, test digits,
 # and the same test digits blurred.
@@ -1137,9 +1138,9 @@ quiz
 # their two shares add up to 100 %, however fond they are of the word. The farther your sum lies below 100 %, the
 # better you can tell. The intervals show how little two dozen answers from one person say.
 #
-# The study is most likely that of Salimans et al. (2016). Its abstract gives 21.3 % as people's *error rate*, on
-# small photographs (CIFAR-10). So the number to set beside it is the mean of your two shares. The abstract also says
-# that people could not tell the MNIST digits of its GAN from real ones.
+# The study behind the lecture's 21 % is most likely that of Salimans et al. (2016). Its abstract gives 21.3 % as
+# people's *error rate*, on small photographs (CIFAR-10). So the number to set beside it is the mean of your two
+# shares. The abstract also says that people could not tell the MNIST digits of its GAN from real ones.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1248,7 +1249,7 @@ checks.precision(my_precision)
 # **4. Design it.** In section 7, a D that sees how different the images of its batch are cured the collapse. Invent
 # another cure, play it on five seeds with `short_game`, and draw it with `figures.matching` beside ours. A cure that is
 # a network goes in as `make_g` or `make_d`. One that changes a loss needs an `update_d` or `update_g` of your own, under
-# the same name. Five games take some ten seconds. If `Mine` is your network, this draws them:
+# the same name. Five games take about ten seconds. If `Mine` is your network, this draws them:
 #
 # ```python
 # mine = [outcome(short_game(seed, g_steps=10, make_d=Mine)) for seed in small_seeds]

@@ -9,7 +9,7 @@
 #   never writes to memory;
 # - compute a log-sum-exp in one pass, and draw random numbers that nobody has to store.
 #
-# **Prerequisites:** the loss of [VAEs on MNIST](04_vae.ipynb) and a PyTorch training loop. No GPU needed: the
+# **Prerequisites:** the loss of [The VAE on MNIST](04_vae.ipynb) and a PyTorch training loop. No GPU needed: the
 # *kernels*, which are functions written for a GPU, run in an interpreter, on small inputs.
 #
 # **Time:** about a minute to run on a laptop with two cores, an hour to work through.
@@ -57,7 +57,7 @@ plots.use_style()
 # %% tags=["parameters"]
 repeats = 5 if FAST else 100  # times that each step is timed
 loop_steps = 5 if FAST else 20  # steps of each loop in the last section
-rounds = 1 if FAST else 10  # times that each loop is timed, and whatever else takes longer than a step
+rounds = 1 if FAST else 10  # times that each loop, or any other job longer than a step, is timed
 widths = (4, 32, 256, 1024) if FAST else (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 largest = (
     22 if FAST else 24
@@ -126,7 +126,7 @@ print(
 )
 
 # %% tags=["check"]
-assert 50 < len(operations) < 500  # PyTorch's versions differ a little
+assert 50 < len(operations) < 500  # versions of PyTorch differ a little
 assert phases[-1].name == "Adam"
 
 
@@ -206,14 +206,14 @@ assert (
     min(by_width.values()) > floor / 2
 )  # as many idle operations cannot take longer; ½ leaves room for a busy machine
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** No, by far: the time is what it takes to *say* what to do, not to do it."}
-# **Answer.** No, not remotely. The wide network has 207 times as many weights, but its step takes only a little
-# longer, as the line above shows. Left of the bend, shrinking the network does not make it faster: the time is spent
-# on *saying* what to do, not on doing it.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not even close. The time goes into *saying* what to do, not into doing it."}
+# **Answer.** No, not remotely. The wide network has 207 times as many weights, but in our run its step took less than
+# twice as long. Left of the bend, shrinking the network does not make the step faster, because the time is spent on
+# *saying* what to do, not on doing it.
 #
-# The dashed line explains only part of the level stretch, however. A CPU launches nothing, so what is the rest? We
-# time the narrowest network in pieces: forward without keeping a record for backward, forward with that record,
-# forward and backward together, and the whole step.
+# The dashed line accounts for only part of this time, however. A CPU launches nothing, so what is the rest? We time
+# the narrowest network in pieces: forward without keeping a record for backward, forward with that record, forward
+# and backward together, and the whole step.
 
 # %%
 narrow, its_optimizer = pairs[widths[0]]
@@ -274,7 +274,7 @@ figures.parts_of_a_step(parts)
 # | the GPU's memory | 40 GB, at 1,555 GB/s | all programs |
 # | the computer's memory | behind PCIe, at most 32 GB/s each way | all programs, by copying |
 #
-# This GPU computes up to $19.5 \cdot 10^{12}$ float32 operations a second. In the time that it takes to read *one*
+# This GPU performs up to $19.5 \cdot 10^{12}$ float32 operations a second. In the time that it takes to read *one*
 # number of 4 bytes from its memory, it could do fifty operations. A CPU has the same hierarchy with other figures. To
 # see it, we add 1 to all numbers of an array in place, and count the bytes read and written in a second.
 #
@@ -296,7 +296,7 @@ print(f"the largest array: {bytes_per_second / 1e9:.1f} GB/s; the fastest: {max(
 #
 # **Why?** Small arrays wait for the operation to be started, as in section 2. Arrays that fit into a cache can move
 # at the cache's speed. The largest must come from memory, and their speed is the one that counts for large models.
-# Where memory is much slower than the caches, the curve has a clear summit. In our run it hardly had one.
+# Where memory is much slower than the caches, the curve has a clear summit. In our run it had none.
 
 # %% [markdown]
 # ### Neighbours should read neighbours
@@ -399,7 +399,7 @@ figures.roofline(points, max(speed), bytes_per_second)
 
 # %%
 class Recorder(TorchDispatchMode):
-    """Notes every operation with its tensors; `replay` does them again, each result into the memory of the recorded one."""
+    """Notes every operation with its tensors; `replay` repeats them, writing each result over the recorded one."""
 
     def __init__(self):
         super().__init__()
@@ -647,7 +647,7 @@ for name, weight in {"mean": torch.full((3,), 1 / 3), "weighted sum": torch.tens
     print(f"loss = {name}: the kernel's numbers differ by {kernel_errors[name]:.1g} of their size")
 
 # %% tags=["check"]
-assert max(kernel_errors.values()) < 1e-5  # float32 has 6e-8 a number; sums go in another order
+assert max(kernel_errors.values()) < 1e-5  # float32 rounds by up to 6e-8; sums are taken in another order
 
 # %% [markdown]
 # **Answer.** No. The results differ only by the rounding of float32, because the sums are taken in another order.
@@ -758,7 +758,7 @@ assert abs(log_px - float(joint.logsumexp(0))) < 1e-3  # float32 resolves 3e-5 a
 # before counts less. What the total loses, the maximum has gained.
 #
 # The kernel `mixture_statistics` walks over the components twice. The first walk gives $\log P(x)$, one number per
-# point. The second gives the sums that the M-step needs, $K(1 + 2d)$ numbers whatever $N$ is. We run one E-step in
+# point. The second gives the sums that the M-step needs, $K(1 + 2d)$ numbers, whatever $N$ is. We run one E-step in
 # the interpreter, on a few points, and compare it with the E-step of the chapter on mixtures.
 
 # %%
@@ -771,10 +771,10 @@ print(f"at N = 60,000 and K = 512 the matrix takes {60_000 * 512 * 4 / 1e6:.0f} 
 print(f"the sums and log P(x) {(512 * (1 + 2 * d) + 60_000) * 4 / 1e6:.1f} MB")
 
 # %% tags=["check"]
-torch.testing.assert_close(log_px, expected, rtol=1e-4, atol=1e-3)  # float32 at some hundred nats
+torch.testing.assert_close(log_px, expected, rtol=1e-4, atol=1e-3)  # float32 at several hundred nats
 torch.testing.assert_close(
     sums[:, 1 : d + 1], resp.T @ x_few, rtol=1e-3, atol=0.1
-)  # sums of 40 grey levels to 255
+)  # sums over 40 points, in units of grey levels
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Microseconds, here and there\n\nImages one by one; a `TensorDataset`; bytes on the device, 128 rows at once.\n\n**Predict.** The arithmetic is the same. How many times as fast is the third loop as the first?"}
@@ -905,7 +905,7 @@ display(Markdown(claims))
 #
 # Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. After
 # the example it also tries inputs of other sizes, drawn anew each time, and extreme ones. The first three exercises
-# are plain PyTorch and need neither a GPU nor Triton. The fourth is for paper.
+# are plain PyTorch and need neither a GPU nor Triton. The fourth is done on paper.
 #
 # **1. A tile and its mask.** Play one program of a kernel: compute the sum of $\log(1 + e^a)$ over the logits $a$ of
 # its own tile, in nats. As in a kernel, there is no tensor of logits to slice. This is what you get instead:
@@ -920,7 +920,7 @@ display(Markdown(claims))
 
 # %%
 def my_tile_sum(load, logits, D, program, block):
-    """Of an image of D logits, the first at address `logits`, the sum of softplus over this program's tile, ()."""
+    """The sum of softplus over this program's tile, (), in an image of D logits, the first at address `logits`."""
     # 1. the numbers of my pixels, (block,): where does my tile begin?
     # 2. the mask, (block,): which of them lie inside the image?
     # 3. load: where does pixel i lie in memory?

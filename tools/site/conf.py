@@ -20,6 +20,9 @@ sys.path.insert(0, str(HERE))
 from build import ROOT, address, repository  # noqa: E402
 from formulas import formula  # noqa: E402
 
+sys.path.append(str(ROOT / "notebooks"))  # at the end, for that folder has a build.py of its own
+from glossary_links import forms  # noqa: E402
+
 project = "Deep generative models"
 author = "the course’s authors"
 language = "en"
@@ -116,11 +119,6 @@ NAME = r"(?:(?:van den|van der|von|de) )?[A-Z][\w’'-]+"
 AUTHORS = rf"{NAME}(?: et al\.|(?:, {NAME})*,? (?:&|and) {NAME})?"
 CITED = re.compile(rf"\b({AUTHORS}),? \(?(\d{{4}})\b")
 NOT_IN = (nodes.reference, nodes.literal, nodes.literal_block, nodes.title, nodes.raw, nodes.citation)
-
-
-def forms(term: str) -> list[str]:
-    """The words that stand for a heading of the glossary: `evidence lower bound (ELBO)` has two."""
-    return [part.strip() for part in re.split(r"[(),]", term) if part.strip()]
 
 
 def slug(heading: str) -> str:

@@ -23,8 +23,8 @@ class HandoutError(Exception):
 
 def chromium() -> str:
     """The path of the browser: $COURSE_CHROMIUM, or what is found on the path."""
-    names = (os.environ.get("COURSE_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    for name in names:
+    names = ["chromium", "chromium-browser", "google-chrome", "chromium-headless-shell"]
+    for name in (os.environ.get("COURSE_CHROMIUM"), *names):
         if name and (path := shutil.which(name)):
             return path
     raise HandoutError("The handout is printed by Chromium, which was not found: set COURSE_CHROMIUM to it.")

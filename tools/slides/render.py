@@ -28,7 +28,7 @@ import projector  # noqa: E402
 from formulas import formula  # noqa: E402
 
 # A formula and what follows it without a space: no line may end between them.
-FORMULA_AND_MORE = re.compile(r"""(<span class="math inline">(?:(?!</span>).)*</span>)([^\s<]+)""")
+FORMULA_AND_MORE = re.compile(r'(<span class="math inline">(?:(?!</span>).)*</span>)([^\s<]+)')
 LONG = 70  # characters of a printed line: longer ones are set smaller
 TYPE_OF_NOTEBOOK = (
     12.5  # pixels: the smallest type of a figure that was drawn for a notebook, 10 points at 90 dpi

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Homework: the bound and the VAE
 #
-# Seven questions, 100 points, two to three hours. Prerequisites: the chapters *The lower bound*, *From auto-encoder to
-# VAE* and *The VAE on MNIST*, and pencil and paper.
+# Seven questions, 100 points, two to three hours. Prerequisites: the chapters *The evidence lower bound*, *From
+# auto-encoder to VAE* and *The VAE on MNIST*, and pencil and paper.
 #
 # - Write each function in its own cell. Keep its name, its arguments and the order of what it returns.
 # - The cell below each function tries it on one public example and names common mistakes. The grader uses other inputs,

@@ -111,7 +111,7 @@ GAUSSIAN = Variant(
 
 So far the prior of the code has been N(0, I) for every label. Now each label gets a prior of its own, whose parameters
 are learned: P(z|y) is a Gaussian with mean `prior_mu[y]` and log-variance `prior_logvar[y]`, diagonal like q(z|x, y).
-The derivation of chapter 02 still holds, line by line:
+The derivation in *The evidence lower bound* still holds, line by line:
 
 log P(x|y) ≥ E_q[log P(x|z, y)] − KL(q(z|x, y) ‖ P(z|y)).
 

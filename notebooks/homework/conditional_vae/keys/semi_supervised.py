@@ -92,7 +92,7 @@ AVERAGE = Variant(
     """## 3. An image without a label
 
 Labels are expensive, images are cheap. For an image without a label, y is one more latent variable, and the encoder
-gets a second part: a classifier q(y|x). The bound of chapter 02, with the pair (y, z) in place of z, becomes
+gets a second part: a classifier q(y|x). The evidence lower bound, with the pair (y, z) in place of z, becomes
 
 log P(x) ≥ U(x) = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ],
 

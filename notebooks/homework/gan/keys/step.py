@@ -1,6 +1,6 @@
 """Question 5: one training step of a linear game, weights in and weights out.
 
-The Dirac-GAN of chapter 06, in d dimensions and with samples: D's logit is ψ·x, and G adds θ to its noise,
+The Dirac-GAN of chapter 07, in d dimensions and with samples: D's logit is ψ·x, and G adds θ to its noise,
 G(z) = θ + z. The slopes follow from d softplus(u)/du = σ(u):
 
     D's loss: ∂/∂ψ = −mean σ(−ψ·x) x + mean σ(ψ·(θ + z)) (θ + z)
@@ -220,8 +220,8 @@ EXTRAGRADIENT = Variant(
     "extragradient",
     f"""## 5. One step of a game: look ahead
 
-Two players who step at the same time spiral outwards, as chapter 06 showed. The *extragradient* method looks ahead
-before it steps.
+Two players who step at the same time spiral outwards, as the chapter *A GAN in one dimension* showed. The
+*extragradient* method looks ahead before it steps.
 
 {GAME}
 
@@ -388,8 +388,9 @@ OPTIMISTIC = Variant(
     "optimistic",
     f"""## 5. One step of a game: predict the next slope
 
-Two players who step at the same time spiral outwards, as chapter 06 showed. *Optimistic* gradient descent predicts the
-next slope: if the slope was g_last in the last step and is g now, then it may be g + (g − g_last) in the next.
+Two players who step at the same time spiral outwards, as the chapter *A GAN in one dimension* showed. *Optimistic*
+gradient descent predicts the next slope: if the slope was g_last in the last step and is g now, then it may be
+g + (g − g_last) in the next.
 
 {GAME}
 
