@@ -91,6 +91,16 @@ def g_frozen_and_freed(d, g, x, z):
     return yes(d(x)) + no(d(fake))
 
 
+def g_in_evaluation_mode(d, g, x, z):
+    return discriminator_loss(d, g.eval(), x, z)
+
+
+def g_for_a_moment_in_evaluation_mode(d, g, x, z):
+    fake = g.eval()(z).detach()
+    g.train()
+    return yes(d(x)) + no(d(fake))
+
+
 def mapped_over_points(d, g, x, z):
     def one(real, fake):
         return F.softplus(-d(real)) + F.softplus(d(fake))
@@ -151,6 +161,7 @@ RIGHT_D = {
     "softplus by hand": by_hand,
     "no_grad round G": cut_by_no_grad,
     "G frozen for the moment": g_frozen_and_freed,
+    "G in evaluation mode for the moment": g_for_a_moment_in_evaluation_mode,
     "functional_call of G": functional_call,
     "both in one batch": one_batch_of_both,
     "both in one batch, split": split_after_d,
@@ -314,6 +325,7 @@ WRONG_D = {
     "gradients cleared": ("gradients are cleared", clears_gradients),
     "G left frozen": ("G's weights are left frozen", freezes_g),
     "D left frozen": ("D's weights are left frozen", freezes_d),
+    "G left in evaluation mode": ("G is left in evaluation mode", g_in_evaluation_mode),
     "D trained": ("D's weights have changed", trained_d),
     "logarithm of the sigmoid": (
         "a sigmoid rounds to 0",
@@ -523,6 +535,11 @@ def g_frozen_afterwards(d, g, optimizer, z):
     return loss
 
 
+def d_in_evaluation_mode(d, g, optimizer, z):
+    d.eval()
+    return generator_step(d, g, optimizer, z)
+
+
 def old_gradients_only(d, g, optimizer, z):
     optimizer.step()
     return yes(d(g(z)))
@@ -617,6 +634,7 @@ WRONG_G = {
     "D steps too": ("D's weights have changed", both_step),
     "D frozen for ever": ("D stays frozen for ever", frozen_for_ever),
     "G frozen afterwards": ("G's weights are left frozen", g_frozen_afterwards),
+    "D left in evaluation mode": ("D is left in evaluation mode", d_in_evaluation_mode),
     "saturating loss": ("lower −log D", stepping(lambda a: -no(a))),
     "saturating loss of probabilities": ("log(1 − D)", stepping(lambda a: (1 - a.sigmoid()).log().mean())),
     "points taken as made": ("G wants the opposite", stepping(lambda a: bce(a, 0.0))),

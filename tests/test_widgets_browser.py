@@ -312,3 +312,4 @@ def test_em_plays_on_after_the_kernel_is_gone(book):
     book.wait("d.step > 2", EM)
     press(book, EM, "Pause")
     book.wait("d.playing === 'false'", EM)
+    assert int(book.data(EM)["step"]) > 2

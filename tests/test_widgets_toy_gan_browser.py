@@ -744,3 +744,4 @@ def test_it_plays_on_after_the_kernel_is_gone(book):
     book.wait("d.step > 10", GAN)
     press(book, "Pause")
     book.wait("d.playing === 'false'", GAN)
+    assert int(data(book)["step"]) > 10

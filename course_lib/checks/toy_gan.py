@@ -182,8 +182,16 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def expect_training_mode(d: nn.Module, g: nn.Module) -> None:
+    """Raise Mistake if a player is left in evaluation mode, in which batch normalization learns nothing."""
+    for network, name in ((d, "D"), (g, "G")):
+        says = f"{name} is left in evaluation mode (`{name.lower()}.eval()`): both players train on."
+        expect(network.training, says)
+
+
 def expect_still_learning(d: nn.Module, g: nn.Module) -> None:
-    """Raise Mistake unless the weights are as before, and also their `requires_grad` and gradients."""
+    """Raise Mistake unless the players are as before: their mode, weights, `requires_grad` and gradients."""
+    expect_training_mode(d, g)
     for network, name in ((d, "D"), (g, "G")):
         wants = all(weight.requires_grad for weight in network.parameters())
         frozen = f"{name}'s weights are left frozen (`requires_grad_(False)`)"
@@ -270,6 +278,7 @@ def generator_step(student: Student) -> None:
     next(d.parameters()).register_hook(lambda _: seen.add("to D"))
     value = call(student, d, g, optimizer, NOISE)
 
+    expect_training_mode(d, g)
     says = "D's weights have changed: only G's optimizer may step."
     expect(same(flat(d), D_WEIGHTS), says)
     says = "D stays frozen for ever: let its parameters require gradients again after the step."

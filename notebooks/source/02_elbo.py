@@ -1235,7 +1235,9 @@ gap_before = start[0] - start[1]
 lowest_change = None  # your formula of gap_before and rise
 
 # %%
-if lowest_change is not None:
+if lowest_change is None:
+    print("Write your formula in the cell above.")
+else:
     gap_after = trap[0] - trap[1]
     assert lowest_change <= fall, "in the trap log P(x) falls farther than your formula allows"
     assert abs(fall - lowest_change - gap_after) < 1e-10, (

@@ -1205,10 +1205,16 @@ if my_k is None:
     print("Write your k in the cell above.")
 else:
     z = torch.randn(1_000_000)
+    slope_is_better = []  # below your k, and above it
     for k in (0.9 * my_k, 1.1 * my_k):
         by_slope = (k * torch.cos(k * z)).var()
         by_score = (z * torch.sin(k * z)).var()
+        slope_is_better.append(bool(by_slope < by_score))
         print(f"k = {k:.2f}: reparameterization {by_slope:.3f}, score function {by_score:.3f}")
+    if slope_is_better == [True, False]:
+        print("They change places near your k.")
+    else:
+        print("They do not change places near your k.")
 
 # %% [markdown]
 # ## Further reading
