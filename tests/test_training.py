@@ -496,7 +496,7 @@ def test_an_interrupt_outside_of_the_step_loses_nothing_either(name, call, after
 
 
 HEAD = """
-import os, random, signal, sys, time
+import os, random, signal, sys, threading, time
 sys.path[:0] = {paths!r}
 import torch
 torch.set_num_threads(1)
@@ -504,6 +504,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's back
 from course_lib.training import copies as copying, loop
 import test_training as t
 dice, path = random.Random(4), {path!r}
+# The bar's lock is shared with forked processes: one that is killed while it holds it would stop all others.
+from tqdm import tqdm
+tqdm.monitor_interval = 0  # no thread, which could hold it at the moment of a fork
+tqdm.set_lock(threading.RLock())
 t.trained(1)  # torch imports much at the first step
 """
 

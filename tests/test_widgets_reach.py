@@ -70,6 +70,23 @@ def page(chromium, shelf):
     page.close()
 
 
+@pytest.fixture(scope="module")
+def unfolded(chromium, shelf):
+    """A page on which all settings are folded out."""
+    page = opened(chromium, shelf)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def screen(chromium, shelf):
+    """A page whose widgets fill the screen one after the other."""
+    page = opened(chromium, shelf, 1440)
+    yield page
+    page.close()
+
+
 def card(page, shelf, name):
     """The widget of this name, in sight."""
     found = page.locator(CARD).nth(shelf[0][name])
@@ -381,29 +398,26 @@ def fill(page, found) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_full_screen_is_filled_with_large_type_and_left_as_it_was(chromium, shelf, name):
-    page = opened(chromium, shelf, 1440)
-    try:
-        found = card(page, shelf, name)
-        before = found.bounding_box()
-        fill(page, found)
-        box, screen = found.bounding_box(), page.evaluate("[innerWidth, innerHeight]")
-        assert [box["x"], box["y"], box["width"], box["height"]] == pytest.approx([0, 0, *screen], abs=1)
-        assert found.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
-        low = "e => Math.max(...[...e.children].map((c) => c.getBoundingClientRect().bottom))"
-        assert found.evaluate(low) > 0.75 * screen[1]
-        # As sharp as before: a pixel of the picture is a pixel of the screen.
-        sharp = """e => [...e.querySelectorAll("canvas")].filter((c) => !c.closest(".frame"))
-            .map((c) => c.width / c.getBoundingClientRect().width)"""
-        assert all(part == pytest.approx(1, abs=0.01) for part in found.evaluate(sharp))
-        press(found, "Leave full screen")
-        page.wait_for_function("() => document.fullscreenElement === null")
-        page.wait_for_function("e => e.currentCSSZoom === 1", arg=found.element_handle())
-        assert found.bounding_box()["width"] == before["width"]
-        assert found.get_by_role("button", name="Full screen, in large type").count() == 1
-        assert page.errors == []
-    finally:
-        page.close()
+def test_full_screen_is_filled_with_large_type_and_left_as_it_was(screen, shelf, name):
+    page = screen
+    found = card(page, shelf, name)
+    before = found.bounding_box()
+    fill(page, found)
+    box, whole = found.bounding_box(), page.evaluate("[innerWidth, innerHeight]")
+    assert [box["x"], box["y"], box["width"], box["height"]] == pytest.approx([0, 0, *whole], abs=1)
+    assert found.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
+    low = "e => Math.max(...[...e.children].map((c) => c.getBoundingClientRect().bottom))"
+    assert found.evaluate(low) > 0.75 * whole[1]
+    # As sharp as before: a pixel of the picture is a pixel of the screen.
+    sharp = """e => [...e.querySelectorAll("canvas")].filter((c) => !c.closest(".frame"))
+        .map((c) => c.width / c.getBoundingClientRect().width)"""
+    assert all(part == pytest.approx(1, abs=0.01) for part in found.evaluate(sharp))
+    press(found, "Leave full screen")
+    page.wait_for_function("() => document.fullscreenElement === null")
+    page.wait_for_function("e => e.currentCSSZoom === 1", arg=found.element_handle())
+    assert found.bounding_box()["width"] == before["width"]
+    assert found.get_by_role("button", name="Full screen, in large type").count() == 1
+    assert page.errors == []
 
 
 def test_the_mouse_finds_its_place_on_a_filled_screen(chromium, shelf):
@@ -542,12 +556,11 @@ def walk(page, found, words: str) -> None:
 
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("name", ALL)
-def test_tab_reaches_every_control_in_order(chromium, shelf, name, full):
+def test_tab_reaches_every_control_in_order(unfolded, shelf, name, full):
     """And goes on to what follows; on a full screen, where nothing follows, it begins anew."""
-    page = opened(chromium, shelf, 1280)
+    page = unfolded
     try:
         found = card(page, shelf, name)
-        found.evaluate("e => e.querySelectorAll('details').forEach((d) => { d.open = true; })")
         if full:
             fill(page, found)
         count = found.evaluate(f"e => ({CONTROLS})(e).length")
@@ -563,7 +576,7 @@ def test_tab_reaches_every_control_in_order(chromium, shelf, name, full):
             page.keyboard.press("Tab")
             assert found.evaluate(index) == 0
     finally:
-        page.close()
+        page.evaluate("document.fullscreenElement && document.exitFullscreen()")
 
 
 # Which keys are pressed on what, and what holds afterwards; d and b are the widget's data-* after and before.

@@ -106,7 +106,7 @@ def margins(right: Tensor, wrong: Tensor) -> None:
 
 def foreign(images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor, shape: Shape) -> None:
     """Images (D,) other than digits above; below, their −log P(x) as lines over that of test images (N,)."""
-    figure = plt.figure(figsize=(8, 4.6))
+    figure = plt.figure(figsize=(8, 4.8))
     grid = figure.add_gridspec(2, len(images), height_ratios=(1, 1.6))
     below = figure.add_subplot(grid[1, :])
     ends = [float(test.min()), float(test.max()), *nll.values()]
@@ -116,7 +116,7 @@ def foreign(images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor
     colours = (GAP, Q, BOUND, DATA)
     for k, (name, image) in enumerate(images.items()):
         ax = figure.add_subplot(grid[0, k])
-        plots.digits(image[None], columns=1, ax=ax, title=name, shape=shape)
+        plots.digits(image[None], columns=1, ax=ax, title=name.replace(" ", "\n"), shape=shape)
         below.axvline(nll[name], color=colours[k % 4], lw=2.5, ls=("-", "--", "-.", ":")[k % 4], label=name)
     below.set(xlabel="−log P(x), nats (improbable images on the right)", ylabel="test images")
     below.legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -12,7 +12,7 @@ GREY, BLUE, GREEN, ORANGE, PINK = "#7F7F7F", "#0072B2", "#009E73", "#E69F00", "#
 CHAPTERS = {  # place on the map (x, y), colour of the family
     "Start here": (0, 1, GREY),
     "Gaussian\nmixtures\nand EM": (1, 1, BLUE),
-    "The evidence\nlower bound": (2, 1, GREEN),
+    "The\nevidence\nlower bound": (2, 1, GREEN),
     "From auto-\nencoder\nto VAE": (3, 2, ORANGE),
     "The VAE\non MNIST": (4, 2, ORANGE),
     "How good\nis a VAE?": (5, 2.4, ORANGE),

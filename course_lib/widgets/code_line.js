@@ -59,7 +59,7 @@ function build(core) {
   function layout(width) {
     const wide = width >= 640;
     const n = names.length;
-    const s = Math.min(wide ? 0.17 * width : (width - 10) / 2, 170);      // a picture's side
+    const s = Math.min(wide ? 0.2 * width : (width - 10) / 2, 170);      // a picture's side
     const left = 2 * s + 8;
     const x = wide ? left + 62 : 48;
     const w = width - x - 4;

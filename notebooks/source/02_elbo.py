@@ -206,7 +206,7 @@ compare(line_1, line_2)
 # %% tags=["check"]
 assert abs(line_1 - line_2) < 1e-10  # rounding, as above
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "$$= \\underbrace{\\int q(z|x) \\log \\frac{P(z, x)}{q(z|x)}\\, dz}_{L_b} + \\underbrace{\\int q(z|x) \\log \\frac{q(z|x)}{P(z|x)}\\, dz}_{\\mathrm{KL}(q(z|x)\\, \\|\\, P(z|x))}$$"}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "$$\\phantom{\\log P(x)} = \\underbrace{\\int q(z|x) \\log \\frac{P(z, x)}{q(z|x)}\\, dz}_{L_b} + \\underbrace{\\int q(z|x) \\log \\frac{q(z|x)}{P(z|x)}\\, dz}_{\\mathrm{KL}(q(z|x)\\, \\|\\, P(z|x))}$$"}
 # **Line 3.** Multiply and divide by $q$ inside the logarithm, and split the logarithm of the product into a sum:
 #
 # $$\phantom{\log P(x)} = \underbrace{\int q(z|x) \log \frac{P(z, x)}{q(z|x)}\, dz}_{L_b} + \underbrace{\int q(z|x) \log \frac{q(z|x)}{P(z|x)}\, dz}_{\mathrm{KL}(q(z|x)\, \|\, P(z|x))}$$

@@ -635,7 +635,7 @@ def short_game(
 @torch.no_grad()
 def outcome(players, n=500):
     """D's ranking, the spread of G's images and their Fréchet distance, after the last update of G."""
-    real, made = held_out[:n], players.g(noise(n))
+    real, made = held_out[:n], images_of(players.g, noise(n))
     spread = made.var(0).sum() / held_out.var(0).sum()
     return ranking(players.d, real, made), float(spread), frechet_distance(features(made), real_features)
 
@@ -685,7 +685,7 @@ if on_mnist and updates >= 400:
 @torch.no_grad()
 def final_losses(g, d, n=500):
     """D's loss on n test digits and n images of G, and G's loss on these images, in nats."""
-    on_real, on_made = d(held_out[:n]), d(g(noise(n)))
+    on_real, on_made = d(held_out[:n]), d(images_of(g, noise(n)))
     of_d = softplus(-on_real).mean() + softplus(on_made).mean()
     return float(of_d), float(softplus(-on_made).mean())
 

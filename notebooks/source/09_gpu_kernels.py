@@ -892,7 +892,7 @@ claims = f"""
 | what is slow | measured |
 |---|---|
 | small networks wait | {more:.0f} times as many weights take {slower:.1f} times the time |
-| a plain loss moves more than it must | {moved} arrays of the logits' size read or written, where 3 must be |
+| a plain loss moves more than it must | {moved} arrays of the logits' size read or written, where 3 would do |
 | fetching single images | our loop is {gains["images one by one"]:.1f} times as fast as loading them one by one, {gains["TensorDataset"]:.1f} times as fast as a `TensorDataset` |
 
 Kernels by {by}, on small tiles. Times: the fastest of {repeats} steps, and of {rounds} runs of {steps} steps in the last row (plain VAE, batches of 128; threads: {torch.get_num_threads()}). {step_times.describe(gpu)}

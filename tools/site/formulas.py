@@ -7,8 +7,24 @@ import re
 from latex2mathml.converter import convert
 
 
+# What the converter makes of TeX, and what browsers need to draw it as TeX does.
+MENDED = [
+    # a little room before what a function is taken of
+    (r"(<mi>(?:log|exp|ln)</mi>)", r'\1<mspace width="0.17em"/>'),
+    # a prime is a raised sign already
+    (r"<msup>(<mi>[^<]*</mi>)<mi>(&#x02032;)</mi></msup>", r'\1<mo lspace="0em" rspace="0em">\2</mo>'),
+    # "is distributed as" is a relation, with room on both sides
+    (r"<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>"),
+    # Chromium leaves out parts of a long brace; the style sheets draw one below what has this class
+    (r"<munder><munder><mrow>", '<munder><mrow class="braced">'),
+    (r"<mo>&#x23DF;</mo></munder>", ""),
+]
+
+
 def formula(tex: str, display: str = "inline") -> str:
     """MathML, which browsers draw themselves: no script, and nothing to fetch."""
-    drawn = convert(tex, display=display)
-    # as TeX sets them: a little room before what a function is taken of
-    return re.sub(r"(<mi>(?:log|exp|ln)</mi>)", r'\1<mspace width="0.17em"/>', drawn)
+    # The bars of a norm keep their height, for the second one often stands alone below an exponent.
+    drawn = convert(re.sub(r"\\[lr]Vert\b", r"\\|", tex), display=display)
+    for found, mended in MENDED:
+        drawn = re.sub(found, mended, drawn)
+    return drawn

@@ -1,8 +1,8 @@
 // Starts reveal.js, and brings a slide's widget to life when the slide is first shown.
 
 // A widget's type is scaled until the widget fills its place. Its controls stand beside its picture.
-const LARGEST = 1.7;
-const SMALLEST = 1.2;
+const SCALES = [1.2, 1.25, 1.3, 1.35, 1.4, 1.45, 1.5, 1.55, 1.6, 1.65, 1.7];
+const LARGEST = SCALES.at(-1);
 // The width of the column of controls, in CSS pixels of the widget.
 const CONTROLS = { EMStepper: 250, ElboBars: 300, CodeLine: 240, ToyGAN: 372 };
 const OTHERS = { Quiz: "in-halves", LatentExplorer: "low-plane" };
@@ -77,13 +77,24 @@ async function fit(place) {
   if (!widget || !place.clientWidth) return;
   const unit = Math.min(innerWidth / 1280, innerHeight / 720);
   const turn = (place.turn = (place.turn ?? 0) + 1);
-  for (let k = LARGEST; k > SMALLEST - 0.01 && turn === place.turn; k -= 0.05) {
-    const [wide, high] = [place.clientWidth / (k * unit), place.clientHeight / (k * unit)];
-    Object.assign(frame.style, { width: `${wide}px`, height: `${high}px`, transform: `scale(${k * unit})` });
+  async function isSeenWhole(scale) {
+    const [wide, high] = [place.clientWidth / (scale * unit), place.clientHeight / (scale * unit)];
+    Object.assign(frame.style, { width: `${wide}px`, height: `${high}px`, transform: `scale(${scale * unit})` });
     const low = await settled(widget);
-    place.dataset.scale = k.toFixed(2);
-    if (low <= high + 1 && frame.contentDocument.documentElement.scrollWidth <= wide + 1) break;
+    return low <= high + 1 && frame.contentDocument.documentElement.scrollWidth <= wide + 1;
   }
+  // Halving takes four tries. What fits in large type fits in smaller type too.
+  let [fits, tooLarge] = [0, SCALES.length];
+  while (tooLarge - fits > 1) {
+    const middle = (fits + tooLarge) >> 1;
+    const seen = await isSeenWhole(SCALES[middle]);
+    if (turn !== place.turn) return;       // the window has changed again, and another call measures
+    if (seen) fits = middle;
+    else tooLarge = middle;
+  }
+  await isSeenWhole(SCALES[fits]);
+  if (turn !== place.turn) return;
+  place.dataset.scale = SCALES[fits].toFixed(2);
   place.dataset.fits = "true";
 }
 
