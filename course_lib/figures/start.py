@@ -80,7 +80,7 @@ def course_map() -> None:
     ax.axis("off")
     boxes = []
     for title, (x, y, colour) in CHAPTERS.items():
-        box = Rectangle((x - 0.4, y - 0.36), 0.8, 0.72, facecolor="white", edgecolor=colour, lw=2.5)
+        box = Rectangle((x - 0.43, y - 0.36), 0.86, 0.72, facecolor="white", edgecolor=colour, lw=2.5)
         boxes.append((ax.add_patch(box), (x, y)))
         ax.text(x, y, title, ha="center", va="center", fontsize=11)
     for first, second in ARROWS:
