@@ -185,6 +185,18 @@ def test_formulas_are_mathml(site):
     assert sum((site / name).read_text(encoding="utf-8").count("<math") for name in CHAPTERS) > 50
 
 
+def test_no_formula_is_left_as_tex(site):
+    """A formula in the middle of a paragraph leaves dollar signs, and takes the text behind it along."""
+    left = {}
+    for page in sorted((site / "notebooks").glob("*.html")):
+        article = page.read_text(encoding="utf-8").partition("<article")[2].partition("</article>")[0]
+        prose = re.sub(r"<(pre|code|script|style|math)\b.*?</\1>", "", article, flags=re.DOTALL)
+        prose = re.sub(r"<[^>]*>", "", prose)
+        if at := [prose[max(0, m.start() - 40) : m.start() + 40] for m in re.finditer(r"\$", prose)]:
+            left[page.stem] = at[:3]
+    assert left == {}
+
+
 def test_whoever_is_cited_is_in_the_bibliography(site):
     """An author and a year that a chapter names lead to the bibliography."""
     missing = []

@@ -80,7 +80,7 @@ def widget_fits(page):
     place = "Reveal.getCurrentSlide().querySelector('.live')"
     if not page.evaluate(f"Boolean({place})"):
         return None
-    page.wait_for_function(f"() => {place}.dataset.fits")
+    page.wait_for_function(f"() => {place}.dataset.fits && {place}.dataset.scale")
     return float(page.evaluate(f"{place}.dataset.scale"))
 
 
@@ -186,6 +186,37 @@ def test_a_clicker_turns_the_slide_while_a_widget_has_the_focus(slides, chromium
         before = page.evaluate("Reveal.getIndices().h")
         page.keyboard.press("PageDown")
         page.wait_for_function("h => Reveal.getIndices().h === h + 1", arg=before)
+        assert page.errors == []
+    finally:
+        page.close()
+
+
+def test_a_widget_that_says_more_is_fitted_again(slides, chromium):
+    """The quiz in class mode: after the first answer its text is longer, and stays in its half."""
+    path = next(path for path in NOTEBOOKS if path.stem.endswith("_gan") and "toy" not in path.stem)
+    deck = decks.read(path)
+    number = next(k for k, slide in enumerate(deck.slides) if "Real or made?" in slide.title)
+    page = opened(chromium, slides / f"{path.stem}.html")
+    try:
+        page.wait_for_function("() => document.documentElement.dataset.ready")
+        page.evaluate(f"Reveal.slide({number})")
+        before = widget_fits(page)
+        quiz = page.frames[-1]
+        for box, typed in enumerate(("12", "30")):
+            quiz.locator("input.count:visible").nth(box).fill(typed)
+        quiz.get_by_role("button", name="Reveal").click()
+        place = "Reveal.getCurrentSlide().querySelector('.live')"
+        page.wait_for_function(f"before => Number({place}.dataset.scale) < before", arg=before)
+        low, high, left, right = quiz.evaluate(
+            """() => {
+                const after = document.querySelector(".after").getBoundingClientRect();
+                const parts = [...document.querySelectorAll(".course-widget > :not(.after, .said, style)")];
+                const right = Math.max(...parts.map((e) => e.getBoundingClientRect().right));
+                return [after.bottom, document.documentElement.clientHeight, after.left, right];
+            }"""
+        )
+        assert low <= high + 1
+        assert right <= left
         assert page.errors == []
     finally:
         page.close()

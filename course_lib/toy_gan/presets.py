@@ -28,7 +28,7 @@ PRESETS = {
     for p in (
         Preset(
             "balanced",
-            "D is a little ahead of G all the time: the green curve finds both bumps, and D sinks to ½.",
+            "D is a little ahead of G all the time: the green curve finds both bumps, and D can hardly tell.",
             Settings(data="two modes", z="normal", lr_d=1e-2, lr_g=2e-3, d_steps=3),
             400,
             4,

@@ -101,7 +101,9 @@ figures.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, sa
 # How wrong is it, in one number? We use the
 # **[Kullback–Leibler divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence)** from the data's
 # density $p$ to the model's density $q$,
+#
 # $$\mathrm{KL}(p\,\|\,q) \;=\; \int p(x)\,\log\frac{p(x)}{q(x)}\,dx .$$
+#
 # It is zero if the two densities agree and positive otherwise; [The evidence lower bound](02_elbo.ipynb) proves this.
 # The logarithm is natural, so the unit is the [nat](../docs/glossary.md#nat). We compute the integral on the grid, with
 # the trapezoidal rule.
@@ -139,7 +141,9 @@ assert abs(shortfall - kl_one) < 0.01
 # ## 2 · Sampling from a mixture
 #
 # A *mixture* of $K$ Gaussians, called its *components*, has the density
+#
 # $$P(x) \;=\; \sum_{k=1}^{K} \pi_k\, \mathcal N(x;\,\mu_k,\,\sigma_k^2), \qquad \pi_k \ge 0, \quad \sum_k \pi_k = 1 .$$
+#
 # The weight $\pi_k$ is $P(k)$, the probability of component $k$, and the Gaussian is $P(x\,|\,k)$.
 #
 # The sum is a sum of densities. When we *sample*, we add nothing up. We pick a component $k$ with probability $\pi_k$
@@ -198,12 +202,15 @@ assert distance < 0.0195 < distance_averaged
 #
 # We now go in the opposite direction. Given points $x_1,\dots,x_N$ and the number of components, which weights, means
 # and variances produced them? We choose those that maximize the mean log-likelihood of the points,
+#
 # $$\ell \;=\; \frac1N\sum_{n=1}^{N} \log P(x_n), \qquad P(x) = \sum_k \pi_k\,\mathcal N(x;\mu_k,\sigma_k^2).$$
 #
 # **The E-step.** If we knew the parameters, Bayes' rule would tell us how probable it is that component $k$ produced
 # the point $x_n$. This [posterior](../docs/glossary.md#posterior) probability is called the
 # *[responsibility](../docs/glossary.md#responsibility)* of component $k$ for point $n$:
+#
 # $$r_{nk} \;=\; P(k\,|\,x_n) \;=\; \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{\sum_j \pi_j\,\mathcal N(x_n;\mu_j,\sigma_j^2)} .$$
+#
 # Far from all components every density rounds to 0, and the ratio would be $0/0$. So we work with logarithms and let
 # `logsumexp` compute the logarithm of the sum.
 
@@ -219,22 +226,28 @@ def expectation(x, weights, means, variances):
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The M-step: derivatives set to zero\n\n$$\\mu_k = \\frac{1}{N_k}\\sum_n r_{nk}\\,x_n, \\quad \\sigma_k^2 = \\frac{1}{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)^2, \\quad \\pi_k = \\frac{N_k}{N}$$\n\nEach point counts for a component as much as the component is responsible for it: $N_k = \\sum_n r_{nk}$."}
 # **The M-step.** We set the derivatives of $\ell$ to zero. For the mean of component $k$, the chain rule gives
+#
 # $$\frac{\partial \log P(x_n)}{\partial \mu_k}
 # = \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{P(x_n)}\;\frac{\partial \log \mathcal N(x_n;\mu_k,\sigma_k^2)}{\partial \mu_k}
 # = r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2}.$$
+#
 # The first factor is the responsibility: each point counts for a component only as much as the component is
 # responsible for it. The derivative with respect to the variance is found in the same way. We sum both over the
 # points, set the sums to zero, and write $N_k = \sum_n r_{nk}$:
+#
 # $$\sum_n r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2} = 0
 # \quad\Longrightarrow\quad \mu_k = \frac{1}{N_k}\sum_n r_{nk}\,x_n ,$$
 #
 # $$\sum_n r_{nk}\left[\frac{(x_n-\mu_k)^2}{2\sigma_k^4} - \frac{1}{2\sigma_k^2}\right] = 0
 # \quad\Longrightarrow\quad \sigma_k^2 = \frac{1}{N_k}\sum_n r_{nk}\,(x_n-\mu_k)^2 .$$
+#
 # The weights must add up to 1, so they need a Lagrange multiplier $\lambda$. Since
 # $\partial \log P(x_n) / \partial \pi_k = \mathcal N(x_n;\mu_k,\sigma_k^2) / P(x_n) = r_{nk} / \pi_k$,
+#
 # $$\frac{\partial}{\partial \pi_k}\Big[\sum_n \log P(x_n) + \lambda\big(1-\textstyle\sum_j \pi_j\big)\Big]
 # = \frac{N_k}{\pi_k} - \lambda = 0
 # \quad\Longrightarrow\quad \pi_k = \frac{N_k}{\lambda} = \frac{N_k}{N},$$
+#
 # where the last equality follows from $\sum_k \pi_k = 1$ and $\sum_k N_k = N$. Each formula is one line of code.
 
 
@@ -344,7 +357,9 @@ figures.where_starts_end({"random points": ends})
 #
 # If $x$ is a point in the plane, each component has a mean vector and a covariance matrix. The M-step computes the
 # latter as
+#
 # $$\Sigma_k \;=\; \frac1{N_k}\sum_n r_{nk}\,(x_n-\mu_k)(x_n-\mu_k)^{\!\top},$$
+#
 # and everything else stays as it was. From here on we use `e_step` and `m_step` from the package, which are our two
 # functions, written for any number of dimensions. The data are 600 points in eight clouds, and we give EM eight
 # Gaussians.
@@ -422,6 +437,7 @@ stepper
 # means, moves every mean to the average of its points, and repeats. This sounds like EM with the uncertainty removed, and it
 # is. Keep all weights equal and give all components the same fixed covariance $\sigma^2 I$. Then the weights and the
 # normalizing factors cancel, and the E-step becomes a softmax of squared distances,
+#
 # $$r_{nk} \;=\; \frac{\exp\!\big(-\lVert x_n-\mu_k\rVert^2 / 2\sigma^2\big)}{\sum_j \exp\!\big(-\lVert x_n-\mu_j\rVert^2 / 2\sigma^2\big)} .$$
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** What happens to the colours of the points as $\\sigma$ shrinks?"}
@@ -546,7 +562,9 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 # **Why?** At its own point the narrow Gaussian has the density $1/(s\sqrt{2\pi})$, which grows without limit. The
 # other points lose at most $\log 2$ nats each, because the mixture still gives them at least half of the broad
 # Gaussian's density. So as $s \to 0$,
+#
 # $$\ell \;\ge\; \frac1{20}\log\frac{1}{2 s\sqrt{2\pi}} + \text{constant} \;\longrightarrow\; \infty .$$
+#
 # The likelihood of two or more Gaussians, each with a variance of its own, is unbounded (Day 1969, *Biometrika*).
 # Taken literally, *maximum* likelihood has no solution here. The useful solutions are all local optima, and a mixture
 # with a sufficiently narrow spike on a single point has a higher likelihood than any of them.
@@ -644,7 +662,9 @@ assert min(kl.values()) > 0  # KL is never negative
 # What EM finds, however, is a local optimum, and its likelihood may well fall.
 #
 # The *Bayesian information criterion* charges a price for each parameter (Schwarz 1978),
+#
 # $$\mathrm{BIC} \;=\; -2\sum_n \log P(x_n) \;+\; (\text{number of parameters})\cdot\log N ,$$
+#
 # and we choose the $K$ with the smallest [BIC](../docs/glossary.md#bayesian-information-criterion-bic). Divided by
 # $-2$, BIC approximates the logarithm of the probability that the model as a whole gives to the data, that is, the
 # probability averaged over all values that the parameters could have.

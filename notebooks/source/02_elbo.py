@@ -1144,10 +1144,10 @@ claims = f"""
 | # | the lecture's idea | measured here | verdict |
 |---|---|---|---|
 | 12 | a VAE is a mixture of infinitely many Gaussians | KL from the integral to 8 Gaussians {kl[8]:.2f} nats, to 512 of them {kl[512]:.0e} | holds, for a one-dimensional $z$ |
-| 14 | $\\log P(x) = L_b + \\mathrm{{KL}}(q(z\\|x)\\,\\|\\,P(z\\|x))$ for any $q$ | largest difference over 100 random points and $q$, in a mixture and a linear model: {identity:.0e} | holds exactly |
+| 14 | $\\log P(x) = L_b + \\mathrm{{KL}}(q(z\\mid x)\\,\\Vert\\,P(z\\mid x))$ for any $q$ | largest difference over 100 random points and $q$, in a mixture and a linear model: {identity:.0e} | holds exactly |
 | 15 | raising $L_b$ through $P$ alone may lower the likelihood | one model, $w$ from 1.0 to {w_trap:.1f}: $L_b$ {rise:+.2f}, $\\log P(x)$ {fall:+.2f} nats | confirmed: the likelihood may fall |
 | 16 | raising $L_b$ through $q$ leaves $\\log P(x)$ alone and closes the gap; then raising it through $P$ must raise $\\log P(x)$ | {rounds} rounds of EM on a mixture: E-steps move $\\log P(x)$ by at most {q_moves:.0e} nats, and it never falls. In the one-point model, with a tenth of an E-step it falls by {-dip:.2f} nats in the first round; with a $q$ of fixed width it ends {-settled:.2f} nats below its start | holds if the gap is *fully* closed in each round, as in EM; a VAE has no such guarantee |
-| 17 | $L_b$ is a reconstruction minus $\\mathrm{{KL}}(q(z\\|x)\\,\\|\\,P(z))$ | the two sides differ by {float(abs(bound - reconstruction + kl_prior)):.0e}; a KL in closed form {exact_kl:.4f}, from 100,000 samples {estimated[-1]:.4f} ± {errors[-1]:.4f} nats | holds |
+| 17 | $L_b$ is a reconstruction minus $\\mathrm{{KL}}(q(z\\mid x)\\,\\Vert\\,P(z))$ | the two sides differ by {float(abs(bound - reconstruction + kl_prior)):.0e}; a KL in closed form {exact_kl:.4f}, from 100,000 samples {estimated[-1]:.4f} ± {errors[-1]:.4f} nats | holds |
 | 18 | with the variance ignored, raising the reconstruction is what an auto-encoder does | with $s^2$ fixed, the reconstruction of 100 test digits is minus the squared error, up to a constant and the factor $1/2s^2$; largest difference {error_difference:.0e} nats | holds; $s^2$ still sets the weight against the KL |
 | 19 | the KL divergence is a distance between distributions | never negative (proved); one pair: {there:.2f} nats one way, {back:.2f} the other | not a distance in the strict sense, because it is not symmetric |
 

@@ -370,7 +370,7 @@ versions, _ = games[0]
 figures.digit_rows({f"v{i + 1}": images_of(g, z) for i, (g, _) in enumerate(versions)})
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** First textures, then strokes; from about the fifth on, some shapes can be read.\n\n---\n\n## The tournament\n\n*Every* $D$ judges the images of *every* $G$: how often does it rank a real digit above a made one? 1 is caught, 0 is fooled.\n\n**Predict.** Right of the diagonal the judge is newer than the generator. Where will the numbers be large?"}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** First textures, then strokes; from about the fifth on, some shapes can be read.\n\n---\n\n## The tournament\n\n*Every* $D$ judges the images of *every* $G$: how often does it rank a real digit above a made one? 1 is caught, 0 is fooled.\n\n**Predict.** Right of the diagonal the judge is newer than the generator. Where will it be caught?"}
 # Each row is a version of the generator, and each column is one code.
 #
 # **Answer.** The first two versions draw textures, the next ones draw strokes, and from about the fifth on you can

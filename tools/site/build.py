@@ -32,8 +32,8 @@ sys.path.insert(0, str(ROOT))  # where the course is not installed, its widgets 
 # The pages in docs/ in the order in which they are offered. Those that do not exist are left out, and one
 # that is not named here comes last.
 TEACH = (
-    "installing",
     "teaching",
+    "installing",
     "homework",
     "hub",
     "measurements",

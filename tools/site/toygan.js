@@ -74,13 +74,13 @@ function play() {
 
 // {preset: [has it happened?, what to say]} for a moment m and what was seen before.
 const HAPPENS = {
-  "balanced": [(m) => m.modes === m.all_modes && m.jsd < 0.05, "Green has found both bumps, and blue has sunk to one half."],
+  "balanced": [(m) => m.modes === m.all_modes && m.jsd < 0.05, "Green has found both bumps, and blue can hardly tell the two apart."],
   "overshoot": [(m) => m.mean > 0.8, "Green has run past the data."],
   "collapse": [(m) => m.step > 30 && m.modes === 1 && m.std < 0.6, "Collapse: all of green sits on one bump."],
   "D too strong": [(m) => m.step > 5 && m.accuracy > 0.97, "Blue is sure, so it is flat under green: green is not pushed."],
   "D too weak": [(m) => m.step > 60 && Math.abs(m.value - FLOOR) < 0.08 && m.jsd > 0.2, "Blue’s loss says “finished”. The true distance says “far away”."],
   "rotation": [(m, seen) => m.step > 20 && seen.turns >= 2, "Once round the centre, and no nearer to it."],
-  "unfrozen D": [(m) => m.loss_g < 0.5 && m.jsd > 0.1, "Green’s loss is low because blue helps it, and its points are still wrong."],
+  "unfrozen D": [(m) => m.loss_g < 0.5 && m.jsd > 0.1, "Green’s loss is low because blue helps it. That does not mean that green is right."],
 };
 let seen = { turns: 0, side: 0, preset: "" };
 
@@ -201,7 +201,7 @@ for (const told of document.querySelectorAll("[data-preset]")) {
   told.onclick = () => {
     core.widget.page.load(told.dataset.preset);
     play();
-    place.scrollIntoView({ block: "nearest" });
+    place.scrollIntoView({ block: "start" });      // with the row of Play, which "nearest" may cut off
   };
 }
 

@@ -15,12 +15,13 @@ html, body { margin: 0; background: #fff; }
 .with-column .stage details { margin-left: calc(100% - var(--controls)); height: auto !important; overflow: visible !important; }
 .with-column canvas { position: absolute; left: 6px; top: 4px; width: calc(100% - var(--controls) - 20px) !important; }
 .with-column label.wide { flex-wrap: wrap; }
+.with-column .reached { display: none; }
 .with-column .groups { columns: 1 !important; }
 .with-column .layer, .with-column .chip { padding: 1px 8px; }
 .with-column .row { gap: 4px 7px; margin: 3px 0; }
 .with-column p { margin: 3px 0; }
 .low-plane .row > div:first-child { flex: 0 0 396px !important; }
-.in-halves .course-widget > .row, .in-halves .course-widget > .sum, .in-halves .stage { width: 49%; }
+.in-halves .course-widget > :not(.after) { max-width: 49%; }
 .in-halves .after { position: absolute; left: 51%; top: 8px; width: 48%; }
 `;
 const IN_FRAME = `
@@ -77,6 +78,7 @@ async function fit(place) {
   if (!widget || !place.clientWidth) return;
   const unit = Math.min(innerWidth / 1280, innerHeight / 720);
   const turn = (place.turn = (place.turn ?? 0) + 1);
+  delete place.dataset.scale;
   async function isSeenWhole(scale) {
     const [wide, high] = [place.clientWidth / (scale * unit), place.clientHeight / (scale * unit)];
     Object.assign(frame.style, { width: `${wide}px`, height: `${high}px`, transform: `scale(${scale * unit})` });
@@ -96,6 +98,15 @@ async function fit(place) {
   if (turn !== place.turn) return;
   place.dataset.scale = SCALES[fits].toFixed(2);
   place.dataset.fits = "true";
+}
+
+// What a widget says later may need more room than its start: a result, settings that are folded out.
+function fitAgain() {
+  const place = Reveal.getCurrentSlide()?.querySelector(".live[data-fits]");
+  const inside = place?.querySelector("iframe")?.contentDocument;
+  const widget = inside?.querySelector(".course-widget");
+  if (!widget || Number(place.dataset.scale) <= SCALES[0]) return;
+  if (lowest(widget) > inside.documentElement.clientHeight + 1) fit(place);
 }
 
 function enliven() {
@@ -120,6 +131,7 @@ Reveal.initialize({
 }).then(() => {
   enliven();
   Reveal.on("slidechanged", enliven);
+  setInterval(fitAgain, 1000);
   Reveal.addKeyBinding({ keyCode: 84, key: "T", description: "Light or dark" }, changeTheme);
   document.documentElement.dataset.ready = "true";
 });

@@ -28,6 +28,19 @@ for (const kind of ["mouseout", "focusout"]) document.addEventListener(kind, lea
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") leave(event); });
 addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
 
+// From disk, no page may be read for the excerpts of what a search has found.
+if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+// The theme's icons that open the contents are labels, which the Tab key passes by.
+for (const icon of document.querySelectorAll("label.toc-overlay-icon, label.nav-overlay-icon")) {
+  Object.assign(icon, { tabIndex: 0, role: "button" });
+  icon.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    icon.click();
+  });
+}
+
 // What scrolls sideways can be scrolled with the keys, too.
 function reachable() {
   for (const e of document.querySelectorAll("article :is(pre, .table-wrapper, math, .math, .output)")) {
