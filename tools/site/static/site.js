@@ -33,7 +33,8 @@ if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) DOCUMENTATION
 
 // The theme's icons that open the contents are labels, which the Tab key passes by.
 for (const icon of document.querySelectorAll("label.toc-overlay-icon, label.nav-overlay-icon")) {
-  Object.assign(icon, { tabIndex: 0, role: "button" });
+  const opens = icon.classList.contains("toc-overlay-icon") ? "On this page" : "All pages";
+  Object.assign(icon, { tabIndex: 0, role: "button", ariaLabel: opens });
   icon.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
