@@ -14,6 +14,14 @@ import vendor
 from deck import Part, Slide
 from make import environment, text
 
+PAPER = 688  # pixels: A4 without its margins, at 96 to the inch
+# A formula that is wider than its column is set in smaller type: paper cannot be scrolled.
+NARROWER = """() => {
+    for (const box of document.querySelectorAll(".formula")) {
+        const times = box.clientWidth / box.scrollWidth;
+        if (times < 1) box.style.fontSize = `${0.97 * times * parseFloat(getComputedStyle(box).fontSize)}px`;
+    }
+}"""
 HIDDEN = ("check", "imports", "parameters")  # tags of cells that a reader on paper can do without
 
 
@@ -98,9 +106,11 @@ def build(notebooks: list[Path], folder: Path) -> list[Path]:
         for notebook in notebooks:
             source = Path(work) / f"{notebook.stem}.html"
             source.write_text(page(notebook), encoding="utf-8")
-            shown = browser.new_page()
+            shown = browser.new_page(viewport={"width": PAPER, "height": 1000})
+            shown.emulate_media(media="print")
             shown.goto(source.as_uri(), wait_until="load")
             shown.evaluate("document.fonts.ready.then(() => 0)")
+            shown.evaluate(NARROWER)
             target = folder / f"{notebook.stem}.pdf"
             shown.pdf(path=target, format="A4", print_background=True, prefer_css_page_size=True)
             shown.close()
