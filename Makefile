@@ -92,9 +92,12 @@ bench: $(DEVELOPER)  ## measure the course's code beside its named references
 homework: $(DEVELOPER)  ## list the assignments and what to do with them
 	@$(BIN)/python -m course_lib.grading list
 
-release: $(DEVELOPER)  ## write students' and instructors' copies and the keys: make release [NB=mixtures] [OUT=grades]
+release: $(DEVELOPER)  ## write students' and instructors' copies, and keys: make release [NB=mixtures] [OUT=grades]
 	@for name in $(or $(NB),$$($(BIN)/python -m course_lib.grading list --names)); do \
 		$(BIN)/python -m course_lib.grading release $$name --out $(OUT) || exit; done
+ifndef NB
+	@$(BIN)/python notebooks/student_copies.py $(OUT)/release/students/chapters
+endif
 
 clean:  ## remove .venv and all caches (the data in data/ stays)
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info

@@ -609,12 +609,17 @@ def check(notebook: Path) -> list[str]:
 # ---------------------------------------------------------------- the address
 
 
+def repository_address(root: Path = ROOT) -> str:
+    """The address of the repository, from the one place that holds it."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["urls"]["Repository"]
+
+
 def set_address(new: str, root: Path = ROOT) -> list[Path]:
     """Write owner/name for the present address in every file that shows it; returns the files changed."""
     if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+", new) or new.endswith(".git"):
         raise NotebookError(f"an address looks like owner/name, not {new!r}")
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    old = project["urls"]["Repository"].removeprefix("https://github.com/")
+    old = repository_address(root).removeprefix("https://github.com/")
     pattern = re.compile(rf"(?<![\w.-]){re.escape(old)}(?![\w-])")
     files = [root / name for name in ("README.md", "CITATION.cff", "pyproject.toml")]
     files += sorted((root / "notebooks" / "source").glob("*.py"))
