@@ -3,9 +3,9 @@
     python benchmarks/processes.py [--processes 2] [--rounds 2] [--batch 128 1024]
 
 In turn: one process without torchrun, in one thread and in as many as the group has processes; a group of
-one; and the whole group. Each process of a group computes in one thread. All that for each size of batch.
-They train four epochs of MNIST. The first warms up; of the other three, which process 0 times, the median
-counts.
+one; and the whole group. Each process of a group computes in one thread. All of this is done for each batch
+size. Each run trains for four epochs on MNIST. The first warms up; of the other three, which process 0
+times, the median counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EPOCHS = 4
 
 
 def train_and_time(batch_size: int) -> None:
-    """Print images a second of each epoch but the first."""
+    """Print the images per second of every epoch but the first."""
     from course_lib.data import mnist  # here, because the process that only starts others needs no PyTorch
     from course_lib.recipes import RECIPES, train
     from course_lib.training.processes import first, group, own_device
@@ -39,7 +39,7 @@ def train_and_time(batch_size: int) -> None:
 
 
 def rates(launcher: list[str], batch_size: int, threads: int) -> list[float]:
-    """Images a second, an epoch each, of a training started this way."""
+    """Images per second, epoch by epoch, of a training run started this way."""
     command = [sys.executable, *launcher, __file__, "--train", str(batch_size)]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)

@@ -2,8 +2,8 @@
 
     python notebooks/student_copies.py FOLDER [NB …]
 
-writes them into a folder, as `make release` does. A click on "Answer" unfolds it. The chapters themselves
-keep their answers and outputs.
+writes them into a folder, as `make release` does. A click on "Answer" unfolds it. The code that
+prints an answer is collapsed. The chapters themselves keep their answers and outputs.
 """
 
 import re
@@ -16,6 +16,7 @@ import nbformat
 from nbformat import NotebookNode
 
 ANSWER = re.compile(r"^\*\*Answer\.\*\*", re.MULTILINE)
+ANSWER_IN_CODE = '"**Answer.** '
 # Where an answer and its reason end: a heading, or the next question.
 ENDS = re.compile(r"^(?:#{1,6} |\*\*Predict\.\*\*)", re.MULTILINE)
 FOLDED = "<details>\n<summary>Answer</summary>\n\n{}\n\n</details>"
@@ -35,20 +36,23 @@ def folded(text: str) -> str:
 def student_copy(nb: NotebookNode) -> NotebookNode:
     """A copy of a chapter as a student gets it. Its links to the glossary lead to the course's repository."""
     copy = nbformat.from_dict(nb)
-    copy.metadata.pop("course", None)  # what it says about outputs holds no longer
+    copy.metadata.pop("course", None)  # what it says about outputs no longer holds
     glossary = f"{build.repository_address()}/blob/main/docs/glossary.md#"
     for cell in copy.cells:
         for name in ("slide", "slideshow", "alt"):  # a student's copy is not lectured from
             cell.metadata.pop(name, None)
         if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
+            cell.outputs = []
+            cell.execution_count = None
+            if ANSWER_IN_CODE in cell.source:  # its numbers are computed: Jupyter collapses the code
+                cell.metadata["jupyter"] = {"source_hidden": True}
         else:
             cell.source = folded(cell.source).replace(glossary_links.ADDRESS, glossary)
     return copy
 
 
 def write(folder: Path, names: list[str]) -> list[Path]:
-    """Write the copies of these chapters, or of all; returns their paths."""
+    """Write the copies of these chapters, or of all of them, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for chapter in build.choose(names):

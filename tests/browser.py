@@ -137,7 +137,7 @@ class Lab:
         height: int = 900,
         interface: str = "lab",
     ):
-        """Open a notebook; returns a Page: of JupyterLab a closed one, where there is one, with nothing open.
+        """Open a notebook; returns a Page. A JupyterLab page that a test has closed is used again.
 
         `cells` are sources, or an .ipynb file: copied, unless it lies in this server's root already.
         `interface` is "lab" (JupyterLab) or "notebook" (Notebook 7).

@@ -1,4 +1,4 @@
-"""Students' copies of the chapters: nothing is given away, and nothing else is missing."""
+"""Students' copies of the chapters: no answer is given away, and none of the text is missing."""
 
 import re
 import sys
@@ -29,6 +29,8 @@ def test_a_copy_shows_no_output_and_no_answer(copies, chapter):
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None
+            hidden = cell.metadata.get("jupyter", {}).get("source_hidden", False)
+            assert hidden == ("**Answer.**" in cell.source)
         else:
             assert not student_copies.ANSWER.search(FOLD.sub("", cell.source))
     assert sum(len(FOLD.findall(cell.source)) for cell in copy.cells) >= 5

@@ -9,7 +9,6 @@ import re
 import secrets
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -458,10 +457,9 @@ def start_local(kind: Any, workers: int) -> Any:
     """A cluster on this machine. A worker that dies while it starts costs another try."""
     for number in range(1, START_TRIES + 1):
         try:
-            with warnings.catch_warnings():
-                # any other port does as well; nobody looks at it
-                warnings.filterwarnings("ignore", "Port .* is already in use")
-                return kind(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0)
+            # a free port, and for this machine alone: nobody looks at Dask's own page
+            own_page = "127.0.0.1:0"
+            return kind(n_workers=workers, threads_per_worker=1, dashboard_address=own_page, memory_limit=0)
         except RuntimeError:
             if number == START_TRIES:
                 raise Refused(

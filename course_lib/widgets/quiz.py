@@ -24,8 +24,8 @@ class Quiz(Asking):
     """Is it real or made? Asked one image at a time, as in the lecture's study, or of two side by side.
 
     real, made: (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if square, pixels in [0, 1]; real[i] and
-    made[i] are a pair. If one holds more images than the other, the surplus is ignored. `seed` decides the
-    order and which side is real. mode: "one" or "pairs". file: where `save` writes.
+    made[i] form a pair. If there are more images of one kind, its last ones are not used. `seed` decides the
+    order of the pairs and which side is real. mode: "one" or "pairs". file: where `save` writes.
 
     `answers` follows the browser: a list of {"mode", "class", "seed", "image", "shown" or "left", "votes"}.
     votes are [said real, said made] of one image, [left, right] of a pair; a person alone has one vote.

@@ -8,18 +8,18 @@ from latex2mathml.converter import convert
 
 # What the converter makes of TeX, and what browsers need to draw it as TeX does.
 MENDED = [
-    # a little room before a function, and before what it is taken of
+    # a little room before a function, and before its argument
     (
         r"(</mi>|</mn>|</msub>|&#x00029;</mo>)(<mi>(?:log|exp|ln|sin|cos)</mi>)",
         r'\1<mspace width="0.17em"/>\2',
     ),
     (r"(<mi>(?:log|exp|ln)</mi>)", r'\1<mspace width="0.17em"/>'),
-    # the minus before a number stands close to it
+    # a leading minus sign stands close to what follows it
     (
         r"(&#x00028;</mo>|&#x0003D;</mo>|&#x0002C;</mo>)<mo>&#x02212;</mo>",
         r'\1<mo form="prefix">&#x02212;</mo>',
     ),
-    # a prime is a raised sign already
+    # a prime is already raised
     (r"<msup>(<mi>[^<]*</mi>)<mi>(&#x02032;)</mi></msup>", r'\1<mo lspace="0em" rspace="0em">\2</mo>'),
     # "is distributed as" is a relation, with room on both sides
     (r"<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>"),

@@ -79,7 +79,7 @@ const HAPPENS = {
   "collapse": [(m) => m.step > 30 && m.modes === 1 && m.std < 0.6, "Collapse: all of green sits on one bump."],
   "D too strong": [(m) => m.step > 5 && m.accuracy > 0.97, "Blue is sure, so it is flat under green: green is not pushed."],
   "D too weak": [(m) => m.step > 60 && Math.abs(m.value - FLOOR) < 0.08 && m.jsd > 0.2, "Blue’s loss says “finished”. The true distance says “far away”."],
-  "rotation": [(m, seen) => m.step > 20 && seen.turns >= 2, "Once round the centre, and no nearer to it."],
+  "rotation": [(m, seen) => m.step > 20 && seen.turns >= 2, "Round and round the centre."],
   "unfrozen D": [(m) => m.loss_g < 0.5 && m.jsd > 0.1, "Green’s loss is low because blue helps it. That does not mean that green is right."],
 };
 let seen = { turns: 0, side: 0, preset: "" };

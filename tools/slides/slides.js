@@ -71,7 +71,7 @@ function lowest(widget) {
   return Math.max(...seen.map((e) => e.getBoundingClientRect().bottom));
 }
 
-// The largest type with which the whole widget can be seen. A widget draws anew when its frame has another size.
+// The largest type at which the whole widget can be seen. A widget redraws itself when its frame changes size.
 async function fit(place) {
   const frame = place.querySelector("iframe");
   const widget = frame?.contentDocument?.querySelector(".course-widget");
@@ -85,12 +85,12 @@ async function fit(place) {
     const low = await settled(widget);
     return low <= high + 1 && frame.contentDocument.documentElement.scrollWidth <= wide + 1;
   }
-  // Halving takes four tries. What fits in large type fits in smaller type too.
+  // Bisection takes at most four tries. What fits in large type fits in smaller type too.
   let [fits, tooLarge] = [0, SCALES.length];
   while (tooLarge - fits > 1) {
     const middle = (fits + tooLarge) >> 1;
     const seen = await isSeenWhole(SCALES[middle]);
-    if (turn !== place.turn) return;       // the window has changed again, and another call measures
+    if (turn !== place.turn) return;       // a newer call has taken over
     if (seen) fits = middle;
     else tooLarge = middle;
   }
@@ -100,12 +100,13 @@ async function fit(place) {
   place.dataset.fits = "true";
 }
 
-// What a widget says later may need more room than its start: a result, settings that are folded out.
+// What a widget says later may need more room than its start: a result, settings that are unfolded.
 function fitAgain() {
   const place = Reveal.getCurrentSlide()?.querySelector(".live[data-fits]");
   const inside = place?.querySelector("iframe")?.contentDocument;
   const widget = inside?.querySelector(".course-widget");
-  if (!widget || Number(place.dataset.scale) <= SCALES[0]) return;
+  const scale = place?.dataset.scale;       // there is none while `fit` is looking for it
+  if (!widget || !scale || Number(scale) <= SCALES[0]) return;
   if (lowest(widget) > inside.documentElement.clientHeight + 1) fit(place);
 }
 

@@ -1,6 +1,6 @@
-// What the theme does not do: explanations of words, and keys for what scrolls sideways.
+// What the theme does not do: explanations of words, keyboard access, search from disk, printing.
 
-// One box for all explanations. It shows while a word has the pointer or the focus, and goes with Escape.
+// One box for all explanations. It shows while a word has the pointer or the focus, and Escape hides it.
 const tip = Object.assign(document.createElement("div"), { id: "tip", role: "tooltip", hidden: true });
 document.body.append(tip);
 
@@ -28,10 +28,10 @@ for (const kind of ["mouseout", "focusout"]) document.addEventListener(kind, lea
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") leave(event); });
 addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
 
-// From disk, no page may be read for the excerpts of what a search has found.
+// A page opened from disk may not read others, so search shows no excerpts.
 if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
-// The theme's icons that open the contents are labels, which the Tab key passes by.
+// The theme's icons that open the contents are labels, which the Tab key skips.
 for (const icon of document.querySelectorAll("label.toc-overlay-icon, label.nav-overlay-icon")) {
   const opens = icon.classList.contains("toc-overlay-icon") ? "On this page" : "All pages";
   Object.assign(icon, { tabIndex: 0, role: "button", ariaLabel: opens });
