@@ -185,6 +185,12 @@ def test_formulas_are_mathml(site):
     assert sum((site / name).read_text(encoding="utf-8").count("<math") for name in CHAPTERS) > 50
 
 
+def test_numbers_that_code_has_written_get_a_true_minus_sign(builder):
+    text = "The gap is -8.9 (-0.1 to -3) in pages 3-9 of a two-digit k-1, $x -1$ and `y -1`."
+    made = "The gap is \u22128.9 (\u22120.1 to \u22123) in pages 3-9 of a two-digit k-1, $x -1$ and `y -1`."
+    assert builder.with_minus_signs(text) == made
+
+
 def test_whoever_is_cited_is_in_the_bibliography(site):
     """An author and a year that a chapter names lead to the bibliography."""
     missing = []

@@ -75,6 +75,26 @@ def test_a_chapter_on_disk_is_whole_without_a_network(site, chromium, name):
         page.close()
 
 
+def test_widgets_and_figures_follow_the_theme(site, chromium):
+    page = opened(chromium, site, f"notebooks/{NAMES[1]}.html", 1100, color_scheme="light")
+    try:
+        page.wait_for_selector(".course-widget canvas")
+        look = """() => [document.querySelectorAll('.course-widget').length ===
+            document.querySelectorAll('.course-widget.dark').length,
+            getComputedStyle(document.querySelector('article img')).filter]"""
+        assert page.evaluate(look) == [False, "none"]
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(f"({look})()[0]")
+        assert page.evaluate(look) == [True, "brightness(0.88)"]
+        for theme, dark in (("light", False), ("dark", True)):  # the reader's own choice, against the system
+            page.emulate_media(color_scheme="light" if dark else "dark")
+            page.evaluate("theme => { document.body.dataset.theme = theme; }", theme)
+            page.wait_for_function(f"dark => ({look})()[0] === dark", arg=dark)
+            assert page.evaluate(look)[1] == ("brightness(0.88)" if dark else "none")
+    finally:
+        page.close()
+
+
 def test_lines_of_prose_can_be_read(site, chromium):
     """Letters in a full line: the text of the longest paragraph over the number of its lines."""
     page = opened(chromium, site, f"notebooks/{NAMES[2]}.html", 1920, 1080)

@@ -160,6 +160,26 @@ def test_keys_turn_slides_and_the_light(slides, chromium):
         page.close()
 
 
+def test_a_widget_and_a_figure_follow_the_light(slides, chromium):
+    page = opened(chromium, slides / f"{NAMES[1]}.html", color_scheme="light")
+    try:
+        page.wait_for_function("() => document.documentElement.dataset.ready")
+        page.evaluate("Reveal.slide(Reveal.getSlides().findIndex((e) => e.querySelector('.live')))")
+        widget = page.frame_locator(".present .live iframe").locator(".course-widget")
+        widget.wait_for()
+        look = """() => {
+            const inside = document.querySelector('.present .live iframe').contentDocument;
+            const dark = inside.querySelector('.course-widget').classList.contains('dark');
+            return [dark, getComputedStyle(document.querySelector('.picture img')).filter];
+        }"""
+        assert page.evaluate(look) == [False, "none"]
+        page.evaluate("changeTheme()")
+        page.wait_for_function(f"({look})()[0]")
+        assert page.evaluate(look) == [True, "brightness(0.88)"]
+    finally:
+        page.close()
+
+
 def test_the_speaker_sees_the_notes(slides, chromium):
     page = opened(chromium, slides / f"{NAMES[1]}.html")
     try:

@@ -300,6 +300,17 @@ def test_a_reload_shows_the_same_moment(book):
     assert book.data(EM)["means"] == before["means"]
 
 
+def test_a_widget_follows_the_theme_of_jupyterlab(book):
+    change = "theme => jupyterapp.commands.execute('apputils:change-theme', { theme }).then(() => 0)"
+    try:
+        for theme, dark in (("JupyterLab Dark", True), ("JupyterLab Light", False)):
+            book.evaluate(change, theme)
+            shown = "dark => document.querySelector('.course-widget').classList.contains('dark') === dark"
+            book.wait_for_function(shown, arg=dark)
+    finally:
+        book.evaluate(change, "JupyterLab Light")
+
+
 def test_em_plays_on_after_the_kernel_is_gone(book):
     """The last test of `book`."""
     show(book, EM)

@@ -306,12 +306,43 @@ RING = """e => {
 }"""
 
 
+# As a page with a dark theme looks: dark ground, light letters.
+DARK = "Object.assign(document.body.style, { background: '#131416', color: '#ceced0' })"
+LIGHT = "document.body.removeAttribute('style')"
+
+
+def test_a_widget_is_as_dark_as_its_page_and_its_picture_stays_white_paper(chromium, shelf):
+    page = opened(chromium, shelf)
+    try:
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        for change, dark in ((DARK, True), (LIGHT, False), (DARK, True)):
+            page.evaluate(change)
+            page.wait_for_function(
+                f"() => document.querySelectorAll('{CARD}.dark').length === {dark * len(ALL)}"
+            )
+            assert violations(page) == []
+            for name in ALL:
+                found = card(page, shelf, name)
+                ground, ink = found.evaluate(
+                    "e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).color]"
+                )
+                assert (max(numbers(ground)) < 60) == dark
+                assert contrast(numbers(ground), numbers(ink)) >= 12
+                if name != "Quiz":  # whose canvases are images, full of ink
+                    corner = (
+                        "e => [...e.querySelector('canvas').getContext('2d').getImageData(1, 1, 1, 1).data]"
+                    )
+                    assert found.evaluate(corner) == [255, 255, 255, 255]
+    finally:
+        page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_focus_ring_stands_out_from_both_its_neighbours(chromium, shelf, scheme):
     page = opened(chromium, shelf, color_scheme=scheme)
     try:
         if scheme == "dark":
-            page.evaluate("document.body.style.background = '#111111'")
+            page.evaluate(DARK)
         for name in shelf[0]:
             card(page, shelf, name).locator("button, canvas[tabindex]").first.focus()
             for _ in range(6):  # the keys show the ring, the mouse does not

@@ -436,7 +436,7 @@ function build(core) {
       const bold = (string, colour) => {
         const part = element("b");
         typeset(part, string);
-        part.style.color = colour;
+        inColour(part, colour);
         return part;
       };
       sum.replaceChildren(

@@ -541,7 +541,7 @@ function build(core) {
       sum.replaceChildren(...parts.flatMap(([name, value, colour], i) => {
         const part = element("b");
         typeset(part, `${name} ${number(value, 4)}`);
-        part.style.color = colour;
+        inColour(part, colour);
         return [["", " = ", " + "][i], part];
       }), " nats per point");
       play.sync(player.playing);

@@ -10,30 +10,39 @@
 const COLOUR = { ...PALETTE, ink: "#222222", faint: "#D9D9D9" };
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
-// The card is white under dark themes too: the course's colours have fixed roles, and black is the data. So the ring
-// around what has the focus (#004B7A, 9 : 1 on white) stands out under every theme: it lies within the card, and the gap
-// before it is white as well.
+// A widget is dark on a dark page. What is drawn stays on white paper, only less bright: the course's colours have fixed
+// roles which its texts name, and black is the data. The ring around what has the focus stands out from the card, within
+// which it lies, by 9 : 1.
 const STYLE = `
-.course-widget { box-sizing: border-box; position: relative; max-width: 1200px; padding: 10px 12px; border: 1px solid #c8c8c8;
-  border-radius: 8px; background: #fff; color: #222; color-scheme: light; font: 15px/1.4 ${FONT}; }
+.course-widget { --paper: #fff; --ink: #222; --quiet: #595959; --frame: #c8c8c8; --line: #8a8a8a; --button: #f4f4f4;
+  --over: #e6eef5; --pressed: #dcecf8; --chosen: ${COLOUR.model}; --ring: #004b7a; --wrong: #b34700; --note: #f2f8fc; }
+.course-widget.dark { --paper: #1b1f24; --ink: #e6e9ed; --quiet: #a9b1ba; --frame: #4a525b; --line: #7d8792; --button: #2a3038;
+  --over: #37424e; --pressed: #1d4a69; --chosen: #7cc4f0; --ring: #9ed6fb; --wrong: #ffa366; --note: #20303c; color-scheme: dark; }
+.course-widget { box-sizing: border-box; position: relative; max-width: 1200px; padding: 10px 12px; border: 1px solid var(--frame);
+  border-radius: 8px; background: var(--paper); color: var(--ink); font: 15px/1.4 ${FONT}; }
+.course-widget:not(.dark) { color-scheme: light; }
+.course-widget.dark canvas { filter: brightness(.88); box-shadow: 0 0 0 4px #fff; }
+/* Words in one of the course's colours, which were chosen for white. */
+.course-widget .role { color: var(--role); }
+.course-widget.dark .role { color: color-mix(in srgb, var(--role) 45%, white); }
 .course-widget * { box-sizing: border-box; }
 .course-widget .row { display: flex; flex-wrap: wrap; gap: 6px 10px; align-items: center; margin: 4px 0; }
 /* Bootstrap, which comes with nbgrader, puts something before and after each row of every page. */
 .course-widget .row::before, .course-widget .row::after { content: none; }
-.course-widget button, .course-widget select { font: inherit; color: #222; background: #f4f4f4; margin: 0;
-  border: 1px solid #8a8a8a; border-radius: 6px; min-height: 34px; padding: 2px 12px; cursor: pointer; }
-.course-widget button:hover, .course-widget select:hover { background: #e6eef5; }
+.course-widget button, .course-widget select { font: inherit; color: var(--ink); background: var(--button); margin: 0;
+  border: 1px solid var(--line); border-radius: 6px; min-height: 34px; padding: 2px 12px; cursor: pointer; }
+.course-widget button:hover, .course-widget select:hover { background: var(--over); }
 .course-widget button.main { font-weight: 600; }
-.course-widget :focus-visible { outline: 3px solid #004B7A; outline-offset: 2px; }
-.course-widget label { display: inline-flex; gap: 6px; align-items: center; font: inherit; color: #222; margin: 0; }
-.course-widget input[type=range] { width: 120px; margin: 0; accent-color: ${COLOUR.model}; }
+.course-widget :focus-visible { outline: 3px solid var(--ring); outline-offset: 2px; }
+.course-widget label { display: inline-flex; gap: 6px; align-items: center; font: inherit; color: var(--ink); margin: 0; }
+.course-widget input[type=range] { width: 120px; margin: 0; accent-color: var(--chosen); }
 .course-widget label.wide, .course-widget label.wide input { flex: 1 1 200px; }
 .course-widget .value { font: inherit; white-space: nowrap; min-width: 3.2em; font-variant-numeric: tabular-nums; }
 .course-widget canvas { display: block; width: 100%; touch-action: pan-y; border-radius: 4px; }
 .course-widget .sum { font-size: 17px; font-variant-numeric: tabular-nums; margin: 2px 0; }
 .course-widget .parts { margin: 2px 0 8px; font-variant-numeric: tabular-nums; }
-.course-widget .status { min-height: 1.4em; color: #444; margin: 2px 0 0; }
-.course-widget .status.wrong { color: #B34700; font-weight: 600; }
+.course-widget .status { min-height: 1.4em; color: var(--quiet); margin: 2px 0 0; }
+.course-widget .status.wrong { color: var(--wrong); font-weight: 600; }
 .course-widget sub { font-size: .72em; line-height: 0; }
 .course-widget .full-screen { margin-left: auto; }
 .course-widget:fullscreen { border: 0; border-radius: 0; overflow: auto; }
@@ -46,6 +55,29 @@ const STYLE = `
 @media (forced-colors: active) {
   .course-widget [aria-pressed=true] { border: 3px double; text-decoration: underline; font-weight: 600; }
 }`;
+
+// Keeps `root` as dark as its page, which is told by the letters around it: light ones stand on a dark ground. Returns what
+// ends it.
+function matchPage(root) {
+  const look = () => {
+    const rgb = getComputedStyle(root.parentElement).color.match(/[\d.]+/g);       // none before it is in the page
+    if (!rgb) return;
+    const [red, green, blue] = rgb.map(Number);
+    root.classList.toggle("dark", 0.3 * red + 0.6 * green + 0.1 * blue > 127);
+  };
+  const system = window.matchMedia("(prefers-color-scheme: dark)");
+  const page = new MutationObserver(look);      // JupyterLab, the site and the slides mark their theme there
+  const arrival = new IntersectionObserver(look);
+  for (const part of [document.documentElement, document.body]) page.observe(part, { attributes: true });
+  arrival.observe(root);
+  system.addEventListener("change", look);
+  look();
+  return () => {
+    page.disconnect();
+    arrival.disconnect();
+    system.removeEventListener("change", look);
+  };
+}
 
 // Who asks for reduced motion gets no motion that nobody ordered: steps do not glide, axes do not follow slowly, a climb
 // jumps to its end. Play is an explicit choice, so it still plays, picture by picture.
@@ -174,6 +206,7 @@ class Core {
     const view = { root, seen: false, drawn: 0 };
     root.append(element("style", { textContent: STYLE }));
     el.append(root);
+    const release = matchPage(root);
     view.paint = this.widget.view(view);
     view.status = element("p", { className: "status" });
     view.said = element("p", { className: "said" });        // what a screen reader is told
@@ -197,6 +230,7 @@ class Core {
     this.draw(view);                    // once at any rate, so that a printed page is not blank
     return () => {
       closeScreen();
+      release();
       sight.disconnect();
       size.disconnect();
       window.removeEventListener("keydown", keys, true);
@@ -397,6 +431,12 @@ function typeset(place, string) {
 
 // The same text for a screen reader.
 const spoken = (string) => string.replaceAll("L_b", "L b");
+
+// Writes the words of `part` in one of the course's colours.
+function inColour(part, colour) {
+  part.classList.add("role");
+  part.style.setProperty("--role", colour);
+}
 
 // {label, input, output}: a labelled slider; `oninput(value)` while it moves, `onchange(value)` on release.
 function slider(name, { min, max, step, label, oninput, onchange = () => {} }) {

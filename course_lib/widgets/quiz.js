@@ -10,11 +10,11 @@ const LOOK = `
 .course-widget .stage { border-radius: 6px; padding: 4px; }
 .course-widget .stage .row, .course-widget .cards { justify-content: center; }
 .course-widget .cards { display: flex; gap: 16px; text-align: center; font-weight: 600; }
-.course-widget .cards canvas { image-rendering: pixelated; border-radius: 0; }
+.course-widget .cards canvas { image-rendering: pixelated; border-radius: 0; box-shadow: none !important; }
 .course-widget .cards span { display: block; min-height: 1.4em; }
-.course-widget .frame { border: 5px solid #D9D9D9; }
-.course-widget input.count { font: inherit; color: #222; background: #fff; width: 4em; min-height: 34px; margin: 0;
-  padding: 2px 8px; border: 1px solid #8a8a8a; border-radius: 6px; }
+.course-widget .frame { border: 5px solid var(--frame); }
+.course-widget input.count { font: inherit; color: var(--ink); background: var(--paper); width: 4em; min-height: 34px; margin: 0;
+  padding: 2px 8px; border: 1px solid var(--line); border-radius: 6px; }
 /* the verdict, which live.js puts last, stands under the images */
 .course-widget.quiz { display: flex; flex-direction: column; }
 .course-widget.quiz > .status { order: 1; }
@@ -280,9 +280,10 @@ function build(core) {
         pen.clearRect(0, 0, W, H);
         const [x, y] = [(cell % columns) * W, Math.floor(cell / columns) * H];
         if (sprite.naturalWidth) pen.drawImage(sprite, x, y, W, H, 0, 0, W, H);
-        const [text, border, colour] = revealed ? WORDS[kinds[k]] : ["", "", ""];
+        const [text, border, colour] = revealed ? WORDS[kinds[k]] : ["", "", COLOUR.ink];
         Object.assign(frame.style, { border, width: `${side}px`, cursor: one || classroom || revealed ? "" : "pointer" });
-        [word.textContent, word.style.color] = [text, colour];
+        word.textContent = text;
+        inColour(word, colour);
         const place = one ? "The image" : k ? "Right image" : "Left image";
         canvas.setAttribute("aria-label", revealed ? `${place}: ${kinds[k]}` : place);
       });

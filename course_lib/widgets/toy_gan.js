@@ -474,8 +474,11 @@ function build(core) {
     });
 
     function tell() {
-      now.replaceChildren(...facts(past[at], settings).map(([words, colour]) =>
-        element("span", { textContent: words, style: colour ? `color: ${colour}; font-weight: 600` : "" })));
+      now.replaceChildren(...facts(past[at], settings).map(([words, colour]) => {
+        const fact = element("span", { textContent: words });
+        if (colour) inColour(fact, colour);
+        return fact;
+      }));
       time.output.textContent = `round ${past[at].step}`;
       core.describe(canvas, `The game of G and D. ${sentence()} ` +
         "Keys: space plays and pauses, arrow keys play a round and rewind, r resets.");

@@ -4,15 +4,16 @@ const BESIDE = 980;       // CSS pixels, times the size of the type: from there 
 const MORE = `
 .course-widget.toy-gan { max-width: 1880px; }       /* a screen of 1,920 is filled */
 .course-widget .chip { border-radius: 17px; padding: 2px 11px; }
-.course-widget .chip[aria-pressed=true] { background: #dcecf8; border-color: ${COLOUR.model}; font-weight: 600; }
+.course-widget .chip[aria-pressed=true] { background: var(--pressed); border-color: var(--chosen); font-weight: 600; }
 .course-widget .layer { padding: 2px 9px; min-height: 30px; font-size: .93em; display: inline-flex; gap: 7px; align-items: center; }
-.course-widget .layer[aria-pressed=false] { color: #767676; background: #fff; border-style: dashed; }
+.course-widget .layer[aria-pressed=false] { color: var(--quiet); background: var(--paper); border-style: dashed; }
 .course-widget .layer[aria-pressed=false] i { opacity: .25; }
 .course-widget .layer[aria-pressed=true]::before { content: "✓"; content: "✓" / ""; }
 .course-widget .layer i { display: inline-block; width: 24px; height: 0; border-top: 0 solid; font-style: normal; }
 .course-widget .layer i.sign { width: auto; height: auto; line-height: 1; font-weight: 700; }
 .course-widget .watch { margin: 4px 0; min-height: 1.4em; }
 .course-widget .now { margin: 2px 0; font-variant-numeric: tabular-nums; display: flex; flex-wrap: wrap; gap: 0 16px; }
+.course-widget .now .role { font-weight: 600; }
 .course-widget details { margin: 4px 0 0; }
 .course-widget summary { cursor: pointer; padding: 5px 2px; font-weight: 600; }
 .course-widget .groups { columns: 280px; column-gap: 8px; }
@@ -21,28 +22,29 @@ const MORE = `
 .course-widget.beside .stage { display: grid; grid-template-columns: minmax(0, 1fr) 322px; column-gap: 12px; }
 .course-widget.beside.large .stage { grid-template-columns: minmax(0, 1fr) 420px; }
 .course-widget.beside details { height: 0; min-height: 100%; overflow: auto; padding: 0 6px; }   /* as high as the picture */
-.course-widget fieldset { border: 1px solid #d5d5d5; border-radius: 6px; margin: 0 0 8px; padding: 2px 10px 8px; min-width: 0;
+.course-widget fieldset { border: 1px solid var(--frame); border-radius: 6px; margin: 0 0 8px; padding: 2px 10px 8px; min-width: 0;
   break-inside: avoid; }
-.course-widget legend { font: inherit; font-weight: 600; width: auto; margin: 0; padding: 0 4px; border: 0; color: #222; }
+.course-widget legend { font: inherit; font-weight: 600; width: auto; margin: 0; padding: 0 4px; border: 0; color: var(--ink); }
 .course-widget fieldset label { display: flex; justify-content: space-between; margin: 3px 0; min-height: 30px; }
 .course-widget fieldset select { max-width: 60%; }
 .course-widget fieldset label.tick { justify-content: flex-start; }
 .course-widget fieldset input[type=range] { flex-shrink: 9; min-width: 56px; }     /* before its name is broken */
-.course-widget input[type=checkbox] { width: 18px; height: 18px; margin: 0; accent-color: ${COLOUR.model}; }
-.course-widget input[type=number] { font: inherit; width: 6.5em; min-height: 30px; padding: 1px 6px; color: #222; background: #fff;
-  border: 1px solid #8a8a8a; border-radius: 6px; }
+.course-widget input[type=checkbox] { width: 18px; height: 18px; margin: 0; accent-color: var(--chosen); }
+.course-widget input[type=number] { font: inherit; width: 6.5em; min-height: 30px; padding: 1px 6px; color: var(--ink); background: var(--paper);
+  border: 1px solid var(--line); border-radius: 6px; }
 .course-widget [disabled] { opacity: .45; }
-.course-widget .slow { border-left: 4px solid ${COLOUR.sky}; background: #F2F8FC; padding: 6px 12px; margin: 6px 0; border-radius: 0 6px 6px 0; }
+.course-widget .slow { border-left: 4px solid ${COLOUR.sky}; background: var(--note); padding: 6px 12px; margin: 6px 0; border-radius: 0 6px 6px 0; }
 .course-widget .slow ol { margin: 4px 0; padding-left: 1.5em; }
-.course-widget .slow li { color: #595959; margin: 1px 0; }
-.course-widget .slow li[aria-current] { color: #222; font-weight: 600; }
-.course-widget .slow small { color: #595959; }
+.course-widget .slow li { color: var(--quiet); margin: 1px 0; }
+.course-widget .slow li[aria-current] { color: var(--ink); font-weight: 600; }
+.course-widget .slow small { color: var(--quiet); }
 /* the samples are those of the picture, which keeps its colours and its white */
+.course-widget.dark .layer i { background: #fff; box-shadow: 0 0 0 4px #fff; border-radius: 1px; }
 @media (forced-colors: active) {
   .course-widget .layer i { forced-color-adjust: none; background: #fff; box-shadow: 0 0 0 4px #fff; }
 }
 @media (max-height: 800px) { .course-widget .slow li:not([aria-current]) { display: none; } }
-.course-widget .reached { color: #595959; font-size: .87em; }
+.course-widget .reached { color: var(--quiet); font-size: .87em; }
 
 .course-widget.large .groups { columns: 400px; }
 .course-widget.large button, .course-widget.large select { min-height: 44px; }

@@ -9,6 +9,7 @@ beside them: one file, which can be mailed.
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import posixpath
@@ -46,6 +47,8 @@ LOOK_UP = ("glossary", "errata")
 
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?(?=\))")
 TO_GLOSSARY = re.compile(r"\[([^]]*)\]\(\.\./docs/glossary\.md#[^)]*\)")
+VERBATIM = re.compile(r"(\$[^$]*\$|`[^`]*`)")  # formulas and code
+HYPHEN = re.compile(r"(?<=[\s(])-(?=\d)")
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 FOLDED = {
     "imports": "the imports",
@@ -148,6 +151,13 @@ def linked(text: str, folder: str) -> str:
     return LINK.sub(lead, TO_GLOSSARY.sub(r"\1", text))
 
 
+def with_minus_signs(text: str) -> str:
+    """Markdown in which negative numbers that code has written with a hyphen have a true minus sign."""
+    parts = VERBATIM.split(text)
+    parts[::2] = [HYPHEN.sub("\N{MINUS SIGN}", part) for part in parts[::2]]
+    return "".join(parts)
+
+
 def prepared(chapter: Path) -> NotebookNode:
     """A chapter as the site shows it."""
     nb = nbformat.read(chapter, as_version=4)
@@ -159,6 +169,10 @@ def prepared(chapter: Path) -> NotebookNode:
     for cell in nb.cells:
         if cell.cell_type == "code":
             fold(cell)
+            for output in cell.outputs:
+                data = output.get("data", {})
+                if "text/markdown" in data:
+                    data["text/markdown"] = with_minus_signs(data["text/markdown"])
         else:
             cell.source = linked(cell.source, "notebooks")
     return nb
@@ -297,7 +311,9 @@ def build(folder: Path) -> int:
 
 
 def main() -> int:
-    folder = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT / "build" / "site"
+    parser = argparse.ArgumentParser(description="Build the site.")
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "site", help="is made anew")
+    folder = parser.parse_args().folder.resolve()
     began = time.perf_counter()
     status = build(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

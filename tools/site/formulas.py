@@ -21,6 +21,11 @@ MENDED = [
     ),
     # a prime is already raised
     (r"<msup>(<mi>[^<]*</mi>)<mi>(&#x02032;)</mi></msup>", r'\1<mo lspace="0em" rspace="0em">\2</mo>'),
+    # what is varied stands below min and max, where there is room
+    (
+        r"<msub><mo>(min|max)</mo>(<mi>[^<]*</mi>)</msub>",
+        r'<munder><mo movablelimits="true" lspace="0em" rspace="0.17em">\1</mo>\2</munder>',
+    ),
     # "is distributed as" is a relation, with room on both sides
     (r"<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>"),
     # Chromium leaves out parts of a long brace; the style sheets draw one below what has this class

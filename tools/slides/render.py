@@ -64,7 +64,7 @@ def reader() -> MarkdownIt:
 
 def prose(text: str) -> str:
     """Markdown as HTML. Links to chapters lead to their slides, those to other files to the repository."""
-    made = reader().render(site().linked(text, "notebooks"))
+    made = reader().render(site().with_minus_signs(site().linked(text, "notebooks")))
     made = FORMULA_AND_MORE.sub(r'<span class="together">\1\2</span>', made)
     return made.replace('.ipynb"', '.html"')
 

@@ -7,13 +7,14 @@ const LARGEST = SCALES.at(-1);
 const CONTROLS = { EMStepper: 250, ElboBars: 300, CodeLine: 240, ToyGAN: 372 };
 const OTHERS = { Quiz: "in-halves", LatentExplorer: "low-plane" };
 const PRESENTER = `
-html, body { margin: 0; background: #fff; }
+html, body { margin: 0; background: #fff; color: #1d1d1d; }
+[data-theme=dark], [data-theme=dark] body { background: #1b1f24; color: #f0f0f0; }
 .course-widget .full-screen { display: none; }
 .course-widget { border: 0; border-radius: 0; max-width: none !important; padding: 4px 6px; min-height: 100vh; }
 .with-column .course-widget > :not(canvas, .said), .with-column .stage > div > :not(canvas) { margin-left: calc(100% - var(--controls)); }
 .with-column .stage, .with-column .stage > div { display: contents !important; }
 .with-column .stage details { margin-left: calc(100% - var(--controls)); height: auto !important; overflow: visible !important; }
-.with-column canvas { position: absolute; left: 6px; top: 4px; width: calc(100% - var(--controls) - 20px) !important; }
+.with-column canvas { position: absolute; left: 6px; top: 4px; width: calc(100% - var(--controls) - 30px) !important; }
 .with-column label.wide { flex-wrap: wrap; }
 .with-column .reached { display: none; }
 .with-column .groups { columns: 1 !important; }
@@ -27,6 +28,11 @@ html, body { margin: 0; background: #fff; }
 const IN_FRAME = `
 const keys = { PageDown: "next", PageUp: "prev", Escape: "focus" };
 addEventListener("keydown", (event) => { if (keys[event.key]) parent.fromWidget(keys[event.key]); });
+// The frame has the theme of the slides around it.
+const [root, slides] = [document.documentElement, parent.document.documentElement];
+const wear = () => { root.dataset.theme = slides.dataset.theme; };
+new MutationObserver(wear).observe(slides, { attributeFilter: ["data-theme"] });
+wear();
 `;
 // A presenter's clicker sends Page Down, also while the widget has the focus.
 window.fromWidget = (what) => {
