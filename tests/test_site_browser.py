@@ -75,6 +75,20 @@ def test_a_chapter_on_disk_is_whole_without_a_network(site, chromium, name):
         page.close()
 
 
+def test_a_figure_on_a_telephone_opens_in_full_size(site, chromium):
+    page = opened(chromium, site, f"notebooks/{NAMES[1]}.html", 390)
+    try:
+        figure = page.locator("article a.whole img").first
+        words = figure.get_attribute("alt")
+        assert figure.locator("..").get_attribute("aria-label") == f"In full size: {words}"
+        inside = figure.evaluate("e => e.clientWidth")
+        figure.click()
+        page.wait_for_url("**/_images/*.png")
+        assert page.evaluate("document.images[0].naturalWidth") > 2 * inside
+    finally:
+        page.close()
+
+
 def test_widgets_and_figures_follow_the_theme(site, chromium):
     page = opened(chromium, site, f"notebooks/{NAMES[1]}.html", 1100, color_scheme="light")
     try:

@@ -42,6 +42,15 @@ for (const icon of document.querySelectorAll("label.toc-overlay-icon, label.nav-
   });
 }
 
+// On a telephone the words in a figure are small. A tap opens it by itself, in full size, and there it can be enlarged.
+for (const picture of document.querySelectorAll("article .cell_output img")) {
+  if (picture.closest("[data-course]")) continue;     // a widget's picture, which makes room for the widget
+  const link = Object.assign(document.createElement("a"), { href: picture.src, className: "whole" });
+  link.setAttribute("aria-label", `In full size: ${picture.alt}`);
+  picture.replaceWith(link);
+  link.append(picture);
+}
+
 // What scrolls sideways can be scrolled with the keys, too.
 function reachable() {
   for (const e of document.querySelectorAll("article :is(pre, .table-wrapper, math, .math, .output)")) {
