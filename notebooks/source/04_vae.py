@@ -80,7 +80,7 @@ shape = train_digits.shape  # (28, 28)
 pixels = train_digits.n_pixels  # 784
 images = train_digits.images[:n_train].flatten(1)  # (N, 784), bytes
 x_test = fixed_binarization(test_digits.images[:n_test]).flatten(1)  # (T, 784), zeros and ones
-y_test = test_digits.labels[:n_test]  # (T,), used for colouring and choosing only
+y_test = test_digits.labels[:n_test]  # (T,), used only to choose two different digits
 
 # %% alt="Three rows of ten digits: smooth grey ones, then two rows in pure black and white whose edges are ragged and differ between the rows." slideshow={"slide_type": "-"}
 torch.manual_seed(seed)
@@ -96,11 +96,11 @@ figures.labelled_rows(rows, shape)
 #
 # ## 2 · The model and its loss
 #
-# Both networks are larger versions of those in the previous chapter. The **[encoder](../docs/glossary.md#encoder)**
-# maps an image $x$ to the mean and the log-variance of a Gaussian $q(z|x)$ over codes of 20 numbers. The **decoder**
-# maps a code $z$ to 784 *[logits](../docs/glossary.md#logit)*. The sigmoid of a logit is the probability that the pixel
-# is white; we keep the logits because logarithms of probabilities can be computed from them without loss of precision.
-# Each network has one hidden layer.
+# Both networks are larger versions of those in the previous chapter, with ReLU in place of tanh. The
+# **[encoder](../docs/glossary.md#encoder)** maps an image $x$ to the mean and the log-variance of a Gaussian $q(z|x)$
+# over codes of 20 numbers. The **decoder** maps a code $z$ to 784 *[logits](../docs/glossary.md#logit)*. The sigmoid
+# of a logit is the probability that the pixel is white; we keep the logits because logarithms of probabilities can be
+# computed from them without loss of precision. Each network has one hidden layer.
 
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The model\n\nThe encoder returns the mean and the log-variance of 20 numbers, the decoder 784 *logits*, one for each pixel.", "lines": "7-12"}

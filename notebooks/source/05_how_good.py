@@ -375,9 +375,9 @@ assert paired_se < single_se / 2 or not on_mnist
 # variation between images dominates the standard error of each mean, but most of it cancels when we take the difference
 # *image by image*. So there are three different uncertainties, and you must state which one you quote:
 #
-# - the standard error over images tells you how far the mean would typically move with another test set;
+# - the standard error over images tells you how much the mean typically varies from one test set to another;
 # - the paired standard error tells you whether *these two networks* differ;
-# - the spread between seeds tells you whether *two methods* differ. You can only see it by training several times.
+# - the spread between seeds tells you whether *two methods* differ. You can see it only by training several times.
 #
 # ## 4 · What the pixels are
 #
@@ -719,7 +719,7 @@ assert abs(tiny.log_prob(every_image).exp().sum() - 1) < 1e-5  # float32
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Is its exact NLL better or worse than the bound of our VAE?"}
 # **Predict.** This model has one layer and no code. Will its exact NLL be better or worse than the bound of our VAE,
-# which has four layers and twice as many weights in use, and was trained on the same digits?
+# which has four layers and twice as many weights (masked ones not counted), and was trained on the same digits?
 
 # %%
 torch.manual_seed(seed)
@@ -797,7 +797,7 @@ if on_mnist:
 # **Answer.** Smaller, by about half. The joined model is larger, was trained for longer and has the better
 # likelihood, but it spends far fewer nats on its $z$.
 #
-# **Why?** The code $z$ need not carry what the neighbouring pixels already tell. A decoder that is strong enough by
+# **Why?** The code $z$ need not carry what the neighbouring pixels already reveal. A decoder that is strong enough by
 # itself may even ignore $z$ altogether, which is [posterior collapse](../docs/glossary.md#posterior-collapse) again.
 #
 # ## What the lecture said, what we measured

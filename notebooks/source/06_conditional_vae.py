@@ -6,8 +6,8 @@
 #   label does in each of its two networks;
 # - draw all ten digits in one style, and transfer the style of a real digit to the other nine;
 # - measure what a code still says about the label, and how good and how varied the samples are;
-# - recover $\log P(x)$ from $\log P(x|y)$, classify digits by Bayes' rule, and say why $P(x)$ cannot tell digits from
-#   other images.
+# - recover $\log P(x)$ from $\log P(x|y)$, classify digits by Bayes' rule, and say why $P(x)$ cannot reliably tell
+#   digits from other images.
 #
 # **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb)
 # and [The VAE on MNIST](04_vae.ipynb). No GPU needed.
@@ -64,8 +64,8 @@ seed = 0
 # ## 1 · Tell it the label
 #
 # The code $z$ of a VAE must describe everything about a digit: which of the ten it is, and how it is written. Often,
-# however, we know which one it is. If we *tell* the networks, $z$ no longer has to, and is free to describe the rest:
-# the slant, the thickness of the pen, the loops. The lecture calls this the style.
+# however, we know which one it is. If we *tell* the networks, $z$ no longer has to carry this information, and is
+# free to describe the rest: the slant, the thickness of the pen, the loops. The lecture calls this the style.
 #
 # The derivation of the [evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo) holds for any $P$.
 # Condition every term on the label $y$, and each line of it still holds:
@@ -207,8 +207,8 @@ figures.training(losses)
 #
 # $$-\log P(x) \;\le\; -\log P(x|y) + \ln 10.$$
 #
-# So wherever the decoder knows the label, we add $\ln 10 = 2.3$ nats, the price of saying which of the ten it is. Then
-# all four numbers are upper bounds on the same quantity, $-\log P(x)$.
+# So wherever the decoder knows the label, we add $\ln 10 = 2.3$ nats, the price of naming the digit. Then all four
+# numbers are upper bounds on the same quantity, $-\log P(x)$.
 
 # %%
 x_test, y_test = fixed_binarization(test.images).flatten(1), test.labels  # (N, 784) of 0 and 1, (N,)
@@ -310,14 +310,14 @@ torch.manual_seed(seed)
 figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z a row, one label a column", train.shape)
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Slant, thickness, width: much of what one would call a handwriting."}
-# **Answer.** They share slant, thickness and width, which is much of what one would call a handwriting.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Slant, thickness, width: much of a person's handwriting."}
+# **Answer.** They share slant, thickness and width, which is much of what we would call a person's handwriting.
 
 # %% [markdown]
 # **Why?** The decoder already has the label, so $z$ can lower the loss only by describing something else. A property
 # that all digits have, such as slant, needs to be learned only once if it is coded in the same way for all of them.
-# Nothing *forces* the network to code the slant of a 1 like that of an 8; it is merely the easier solution when all
-# labels share the same weights. The next section measures how far this goes.
+# Nothing *forces* the network to code the slant of a 1 like that of an 8; doing so is merely the easier solution when
+# all labels share the same weights. The next section measures how far this goes.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The style of a real digit\n\nEncode a test digit with its label, then decode this $z$ with each of the ten labels.\n\n**Predict.** A slanted 1 passes its slant on to the other digits. Does a thick 1 make a thick 8?"}
 # ## 4 · The style of a real digit
@@ -477,17 +477,17 @@ if on_mnist:
 #
 # $$E_{x|y}\big[\mathrm{KL}(q(z|x,y) \,\|\, P(z))\big] = I(z; x|y) + \mathrm{KL}(q(z|y) \,\|\, P(z)).$$
 #
-# The first part is the *mutual information* of $z$ and $x$ for this label: how much $z$ says about which of its
-# images it came from. That is the style, and we want to pay for it. The second part is 0 only if the codes of this
-# label, taken together, are distributed exactly like the prior. If that held for all labels, no probe could read the
-# label from a drawn $z$. In general, let $q(z)$ be the average of $q(z|y)$ over the labels. The second part then
+# The first part is the *mutual information* of $z$ and $x$ for this label: how much $z$ says about which of this
+# label's images it came from. That is the style, and we want to pay for it. The second part is 0 only if the codes of
+# this label, taken together, are distributed exactly like the prior. If that held for all labels, no probe could read
+# the label from a drawn $z$. In general, let $q(z)$ be the average of $q(z|y)$ over the labels. The second part then
 # averages to $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, which is an upper bound on what a drawn $z$ can reveal about
 # the label.
 #
 # Training minimizes the sum of both parts and the reconstruction error. This pushes the second part down, but not all
-# the way to 0 if a better reconstruction is worth more than it costs. Moreover, this upper bound holds only for a drawn
-# $z$. Differences between the means of $q$ that are small compared with the noise cost almost nothing, yet a probe that
-# gets the means without the noise can read them.
+# the way to 0 if removing the rest would cost more in reconstruction than it saves. Moreover, this upper bound holds
+# only for a drawn $z$. Differences between the means of $q$ that are small compared with the noise cost almost
+# nothing, yet a probe that gets the means without the noise can read them.
 #
 # A learned prior $P(z|y)$ (Sohn et al. 2015) takes the place of $P(z)$ in the second part. The codes of each label may
 # then lie anywhere at no extra cost, so we should not expect $z$ to be free of the label.
@@ -559,9 +559,9 @@ def judge(images, labels):
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each $z$ is multiplied by a *temperature*. What does a lower one do to the accuracy? And to the diversity?"}
 # There are two anchors. One is the test digits themselves. The other is a "model" without any $z$, which makes each
-# pixel white independently, with a probability equal to its mean over the training digits of the label. Beside them
-# stand samples of the conditional VAE. Each $z$ is multiplied by a *temperature* before it is decoded; a temperature
-# below 1 makes the codes less extreme.
+# pixel white independently, with a probability equal to its mean over the training digits of the label. We compare
+# samples of the conditional VAE with both. Each $z$ is multiplied by a *temperature* before it is decoded; a
+# temperature below 1 makes the codes less extreme.
 #
 # **Predict.** What does a lower temperature do to the accuracy? And to the diversity?
 
@@ -636,7 +636,7 @@ figures.misread(drawn["temperature 0.9"][wrong], asked[wrong], read_as[wrong], t
 # estimated by [importance weighting](../docs/glossary.md#importance-weighting), as in
 # [The evidence lower bound](02_elbo.ipynb), section 10.
 #
-# **Predict.** Will it classify better or worse than a network that was trained to classify?
+# **Predict.** Will the conditional VAE classify better or worse than a network that was trained to classify?
 
 
 # %%
@@ -673,7 +673,7 @@ if on_mnist:
 
 # %% [markdown]
 # **Answer.** A little worse. It is a good classifier, but it reads slightly fewer of the same binarized digits
-# correctly than the network that was trained for it.
+# correctly than the network that was trained to classify.
 
 # %% [markdown]
 # **Why?** The conditional VAE must account for every pixel, while a trained classifier may attend to the few that tell
@@ -751,8 +751,8 @@ if on_mnist:
 # %% [markdown]
 # ## 8 · Another corpus
 #
-# The lecture shows style rows on a second corpus of digits. Ours is a set of 1,797 digits from the UCI repository that
-# comes with scikit-learn. Each has 8×8 pixels with 17 grey levels. Grey pixels need another likelihood. We take a
+# The lecture shows style rows on a second corpus of digits. Ours comes with scikit-learn and consists of 1,797 digits
+# from the UCI repository. Each has 8×8 pixels with 17 grey levels. Grey pixels need another likelihood. We take a
 # Gaussian whose mean is the decoder's image and whose variance, the same for all pixels, is learned along with the
 # weights.
 #

@@ -502,8 +502,8 @@ assert moved["D free"].mean() < moved["D frozen"].mean()
 # then good news about the wrong player. Here, however, the loss stays above $\log 2$ for more than half of the forty
 # steps. During these steps $D$ still leans towards "fake", so the generator's gradient stays large.
 #
-# What if we forget to freeze $D$ throughout a whole game? Then $D$ still takes its own steps between those of $G$,
-# and the two losses pull it in different directions.
+# What if $D$ stays free for a whole game? Then $D$ still takes its own steps between those of $G$, and the two losses
+# pull it in different directions.
 #
 # **Predict.** Where does the generator's loss end in a game of 400 rounds, with $D$ frozen and with $D$ free? (At the
 # ideal end of a game, $D = \frac12$ and $-\log D = \log 2 = 0.69$.)
@@ -545,8 +545,8 @@ assert whole_jsd["D free"].mean() > whole_jsd["D frozen"].mean() - 0.05  # and n
 # $$D(x) = \frac{p(x) + q(x)}{p(x) + 2 q(x)}.$$
 #
 # This lies between ½ and 1, so such a discriminator *never* says "fake", not even where there are no data at all. Where
-# $p = q$ it says $\frac23$. The lecture is right about the direction, because $D$ does lean towards "real". But $D$
-# goes all the way to 1 only if it takes no steps of its own.
+# $p = q$ it says $\frac23$. The lecture is right about the direction, because $D$ does lean towards "real". But with
+# equal rates, as here, $D$ does not go all the way to 1 as long as it also takes steps of its own.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which loss for the generator?\n\nSaturating: lower $\\log(1 - D)$. Non-saturating: lower $-\\log D$. Both are lowest at $D = 1$.\n\n**Predict.** $G$ is far off, and $D$ is nearly sure that its points are fake. Which loss has the larger gradient?"}
 # ## 5 · Which loss for the generator?
@@ -792,10 +792,10 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unf
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Collapse\n\nThe data have three hills. In the middle of a good game, $D$ is made five times slower and $G$ twenty times faster.\n\n**Predict.** Will all $z$ go to the same place? If so, do they stay there?"}
 # ## 8 · Collapse, and recovery
 #
-# The lecture describes a generator that gives almost the same image whatever $z$ is, and yet this image fools the
-# discriminator. This is *[mode collapse](../docs/glossary.md#mode-collapse)*. Here an image is a single number, and we
-# recognize a collapse by the standard deviation of the generated points, which falls to nearly 0. We count a moment as
-# collapsed if this standard deviation is below 0.5. For the data it is 2.7.
+# The lecture describes a generator that gives almost the same image whatever $z$ is, an image that nevertheless fools
+# the discriminator. This is *[mode collapse](../docs/glossary.md#mode-collapse)*. Here an image is a single number,
+# and we recognize a collapse by the standard deviation of the generated points, which falls to nearly 0. We count a
+# moment as collapsed if this standard deviation is below 0.5. For the data it is 2.7.
 #
 # The data have three hills. In the first part of the game the rates suit both players. Then we make $D$ five times
 # slower and $G$ twenty times faster.

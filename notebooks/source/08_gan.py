@@ -600,7 +600,7 @@ if on_mnist and rounds >= 300:  # on every seed: a lower loss, and worse images
 # We play three kinds of games. The total number of updates, D's and G's together, is the same in all of them:
 # - *well matched*: one update of each, in turn;
 # - *G too fast*: ten updates of G for each update of D;
-# - *G too slow*: one update of each, but G has a tenth of its learning rate.
+# - *G too slow*: one update of each, but with a tenth of the usual learning rate for G.
 #
 # Two numbers tell what happened. D's *ranking*, taken after G's last update, is the number from the tournament: 0 if
 # D is fooled, 1 if G is caught. The *spread* is the variance of G's pixels, summed over the image, as a share of that
@@ -712,7 +712,7 @@ print(f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fr�
 #   penalty in exercise 1.
 # - *Batch normalization in G*: the inputs of the hidden units are rescaled to variance 1 over the batch, so the
 #   hidden layer can hardly be the same for all codes.
-# - *A faster D*: D has ten times its learning rate.
+# - *A faster D*: D's learning rate is ten times as large.
 # - *A D that sees the spread*: one more input tells D how different the images of its batch are (Karras et al. 2018,
 #   a simple form of the minibatch discrimination of Salimans et al. 2016). A batch of equal images then gives itself
 #   away.
@@ -938,7 +938,7 @@ print(
 # %% [markdown]
 # Now for the images. For each sample we look for the nearest of all training digits. A copy that is shifted by a
 # pixel would still be a copy, so we try the nine shifts by up to one pixel in each direction and keep the best. Test
-# digits serve as a comparison: they are no copies, and they show how near new handwriting comes by chance.
+# digits serve as a comparison: they are not copies, and they show how near new handwriting comes by chance.
 #
 # **Predict.** Will the samples be nearer to the training digits than the test digits are, or farther?
 
@@ -982,8 +982,8 @@ assert gaps.min() > 0.3 or not on_mnist  # a copy would be at a distance of 0, u
 # of them is a copy.
 #
 # **Why?** This D saw each training digit sixteen times, once in each pass, and its ranking above suggests that it has
-# begun to know them. But it is far from the 100 % of a D that has memorized its training set, so its slope gives G
-# little reason to copy single images. A larger D, trained longer on fewer images, could do so.
+# begun to know them. But the ranking is far from the 100 % that a D would reach if it had memorized its training set,
+# so D's slope gives G little reason to copy single images. A larger D, trained longer on fewer images, could do so.
 
 # %% [markdown]
 # ## 11 · Linear combinations of training images?
@@ -1101,9 +1101,9 @@ print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a s
 # weights of its terms, their loss is an [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) with many layers of z, so
 # they are relatives of the VAE. They cover the data better than GANs do (Dhariwal & Nichol 2021), but they need many
 # passes through the network for a single image. The adversarial loss lives on as a part of the loss of image
-# compressors, such as the [auto-encoders](../docs/glossary.md#auto-encoder) in whose codes "latent" diffusion works
-# (Esser et al. 2021, Rombach et al. 2022). It also helps to distil a diffusion model into a few steps (Sauer et al.
-# 2023).
+# compressors, such as the [auto-encoders](../docs/glossary.md#auto-encoder) on whose codes "latent" diffusion
+# operates (Esser et al. 2021, Rombach et al. 2022). It also helps to distil a diffusion model into a few steps (Sauer
+# et al. 2023).
 
 # %% [markdown]
 # ## 14 · The quiz: real or made?
@@ -1136,7 +1136,7 @@ quiz
 # **Answer.** Yours. One share alone says little, so the quiz gives two: the made images that you took for real, and
 # the real ones that you called made. People who cannot tell the two kinds apart say "real" equally often to both, so
 # their two shares add up to 100 %, however fond they are of the word. The farther your sum lies below 100 %, the
-# better you can tell. The intervals show how little two dozen answers from one person say.
+# better you can tell them apart. The intervals show how little two dozen answers from one person say.
 #
 # The study behind the lecture's 21 % is most likely that of Salimans et al. (2016). Its abstract gives 21.3 % as
 # people's *error rate*, on small photographs (CIFAR-10). So the number to set beside it is the mean of your two

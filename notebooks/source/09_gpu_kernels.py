@@ -140,7 +140,8 @@ assert phases[-1].name == "Adam"
 # bookkeeping by Python and PyTorch.
 #
 # **Why does it matter?** A CPU is slow at multiplying, so matrix products fill much of the picture, and the gaps do
-# little harm. Now imagine that every bar is a hundred times shorter, while the gaps stay as they are. That is a GPU.
+# comparatively little harm. Now imagine that every bar is a hundred times shorter, while the gaps stay as they are.
+# That is a GPU.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Small networks wait\n\nHow long does an operation take that has nothing to do?\n\n**Predict.** A network with 4 hidden units has less than a hundredth of the weights of one with 1,024. Is its step a hundred times as fast?"}
 # ## 2 · Small networks wait
@@ -208,8 +209,8 @@ assert (
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not even close. The time goes into *saying* what to do, not into doing it."}
 # **Answer.** No, not remotely. The wide network has 207 times as many weights, but in our run its step took less than
-# twice as long. Left of the bend, shrinking the network does not make the step faster, because the time is spent on
-# *saying* what to do, not on doing it.
+# twice as long. Left of the bend in the curve, shrinking the network does not make the step faster, because the time
+# is spent on *saying* what to do, not on doing it.
 #
 # The dashed line accounts for only part of this time, however. A CPU launches nothing, so what is the rest? We time
 # the narrowest network in pieces: forward without keeping a record for backward, forward with that record, forward
@@ -466,9 +467,10 @@ print(
 )
 
 # %% [markdown]
-# That is more than the number of operations in section 1, because the two count differently. The profile shows an
-# operation and everything it calls as one bar. The recorder sits deeper inside PyTorch, where a `linear` is two calls
-# (a transposed view, and a product with an addition). It also notes the labels of the five parts.
+# That is more than the number of operations in section 1, because the profiler and the recorder count differently.
+# The profile shows an operation and everything it calls as one bar. The recorder sits deeper inside PyTorch, where a
+# `linear` is two calls (a transposed view, and a product with an addition). It also notes the labels of the five
+# parts.
 #
 # In the course's loop a graph takes one argument: `run.train(step, epochs, graph=True)`. The first three steps run
 # as usual, the fourth is recorded, and all later steps with a full batch are replays. An update that cannot be
@@ -506,8 +508,8 @@ assert moved >= 9  # at least three times the minimum; the exact count depends o
 # **Answer.** In our run 25 times, where 3 would do, because each operation reads its inputs and writes its result.
 # (The count depends on how your version of PyTorch computes $\log(1 + e^a)$.)
 #
-# Each logit takes about a dozen operations. With three passes of four bytes that is an intensity of 1, and with more
-# passes it is lower still, which is well down the slope of the A100's roofline. The only way to be faster is to make
+# Each logit takes about a dozen operations. With three passes of four bytes, the intensity is about 1, and with more
+# passes it is lower still. Both lie well down the slope of the A100's roofline. The only way to be faster is to make
 # fewer passes.
 #
 # A *kernel* is a function that runs on the GPU itself. PyTorch has ready-made kernels for its operations, but we can
@@ -721,7 +723,7 @@ joint = em.log_joint(points[500:501], *parameters, "diag")[0]  # (K,), of one di
 print(f"exp first: Σ exp = {joint.exp().sum()}; the log-terms lie near {joint.median():.0f} nats")
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each tile adds something positive to the total, which is relative to the largest so far. Can this total fall?"}
-# We keep the largest term *so far*, and the total is relative to it. When a tile brings a larger term, we multiply
+# We keep the largest term *so far*, and a total that is relative to it. When a tile brings a larger term, we multiply
 # the total by $\exp(\text{old} - \text{new})$. This one line (Milakov & Gimelshein 2018) is also part of the reason
 # why long contexts fit into a language model's memory (Dao et al. 2022).
 #
@@ -845,7 +847,7 @@ if device.type == "cuda":
     jobs["our loop, as a graph"] = partial(ours, graph=True)
 here = {name: us / steps for name, us in microseconds(jobs, rounds).items()}
 
-# %% alt="Horizontal bars of the microseconds per step for three loops on this machine: the loop that converts images one by one has by far the longest bar, and the course's loop has the shortest, just below that with a TensorDataset." slideshow={"slide_type": "slide"} slide={"text": "## Three loops", "show": "figure"}
+# %% alt="Horizontal bars of the microseconds per step for three loops on this machine: the loop that converts images one by one has by far the longest bar, and the course's loop has the shortest, only a little shorter than that of the TensorDataset." slideshow={"slide_type": "slide"} slide={"text": "## Three loops", "show": "figure"}
 gpu = step_times.shipped()
 name = "this machine's " + ("CPU" if device.type == "cpu" else "GPU")
 figures.bars(here, f"{name}, threads: {torch.get_num_threads()}", gpu)
@@ -875,9 +877,9 @@ for name, gain in gains.items():
 # %% [markdown]
 # ## What the lecture said, what we measured
 #
-# The lecture does not speak of machines, so no claim of it is tested here. But its formulas must not depend on how
-# they are computed. The first table therefore asks, for each piece of machinery, whether it changes the answer. The
-# second lists what is slow without such machinery.
+# The lecture does not speak of machines, so none of its claims is tested here. But its formulas must not depend on
+# how they are computed. The first table therefore asks, for each piece of machinery, whether it changes the answer.
+# The second lists what is slow without such machinery.
 
 # %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 by = kernels.ran["fused_elbo"]
@@ -907,8 +909,9 @@ display(Markdown(claims))
 # the example it also tries inputs of other sizes, drawn anew each time, and extreme ones. The first three exercises
 # are plain PyTorch and need neither a GPU nor Triton. The fourth is done on paper.
 #
-# **1. A tile and its mask.** Play one program of a kernel: compute the sum of $\log(1 + e^a)$ over the logits $a$ of
-# its own tile, in nats. As in a kernel, there is no tensor of logits to slice. This is what you get instead:
+# **1. A tile and its mask.** Play the part of one program of a kernel: compute the sum of $\log(1 + e^a)$ over the
+# logits $a$ of its own tile, in nats. As in a kernel, there is no tensor of logits to slice. This is what you get
+# instead:
 # - `logits` is the *address* of the image's first logit, an integer.
 # - `load(addresses, mask)` is the only way to read memory. A program always has `block` lanes, so `load` takes two
 #   tensors of length `block`, the addresses and a boolean mask.
