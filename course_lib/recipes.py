@@ -98,9 +98,9 @@ def train(
     """The recipe's model trained on the digits, in eval mode, and its Run.
 
     digits: Digits, or any map-style data set, such as torchvision's ImageFolder(root), which is read into
-    Digits first. epochs: others than the recipe's. checkpoint: a file to resume from. weights: (N,), how
+    Digits first. epochs: in place of the recipe's. checkpoint: a file to resume from. weights: (N,), how
     often each row is drawn, as for `Run`. evaluate(model) returns a dict of numbers. options: those of
-    `Run.train`; autocast goes before the recipe's. On a GPU, kernels make the batches and the loss where they
+    `Run.train`; `autocast` overrides the recipe's. On a GPU, kernels make the batches and the loss where they
     can, and a CUDA graph the steps; which of them do is printed, unless quiet.
     In a `processes.group` all processes call it alike and get the same model, and process 0 alone evaluates,
     draws and writes. Interrupted, it returns the model so far: then `run.finished` is False.
@@ -154,7 +154,7 @@ def check_recipe(recipe: Any) -> None:
 
 
 def reason_against(recipe: Any) -> str:
-    """Why the processes of a group cannot share this recipe's training; "" if they can, and for one alone."""
+    """Why the processes of a group cannot share this recipe's training; "" if they can, or for one alone."""
     if not is_shared():
         return ""
     if not isinstance(recipe, Recipe):

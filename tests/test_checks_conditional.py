@@ -236,7 +236,7 @@ WRONG_FORWARD = {
         forward(code=lambda mu, logvar, noise: mu + (-logvar / 2).exp() * noise),
     ),
     "twice logvar": (
-        "factor 2 the wrong way",
+        "doubled, not halved",
         forward(code=lambda mu, logvar, noise: mu + (2 * logvar).exp() * noise),
     ),
     "noise subtracted": (

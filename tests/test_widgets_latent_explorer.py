@@ -242,7 +242,7 @@ def test_what_is_no_picture_is_named(decode, message):
     ("points", "labels", "message"),
     [
         (torch.zeros(4, 3), None, r"1 to 3,000 finite points \(N, 2\), not \(4, 3\)"),
-        (torch.zeros(3001, 2), None, r"not \(3001, 2\): pass a part of them"),
+        (torch.zeros(3001, 2), None, r"not \(3001, 2\): pass some of them"),
         (torch.zeros(0, 2), None, "1 to 3,000"),
         (torch.tensor([[0.0, NAN]]), None, "finite"),
         (torch.zeros(4, 2), [1, 2, 3], r"one label, 0 to 9, for each of 4 points, not \(3,\)"),

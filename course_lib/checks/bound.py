@@ -73,7 +73,7 @@ def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
     wrong["the sign of the 1 is flipped: KL must be 0 at mu = 0, logvar = 0."] = (
         var + square + 1 - logvar
     ).sum(1) / 2
-    wrong["the 1 is subtracted once a row: once per dimension."] = ((var + square - logvar).sum(1) - 1) / 2
+    wrong["the 1 is subtracted once per row, not per dimension."] = ((var + square - logvar).sum(1) - 1) / 2
     wrong["the variance is missing: exp(logvar) must be added."] = (square - 1 - logvar).sum(1) / 2
     wrong["the sign of the variance is flipped: add exp(logvar)."] = (-var + square - 1 - logvar).sum(1) / 2
     wrong["mu is not halved: the factor ½ goes with every term."] = (var + 2 * square - 1 - logvar).sum(1) / 2

@@ -161,7 +161,7 @@ def wrong_codes(mu: Tensor, logvar: Tensor, noise: Tensor) -> dict[str, Tensor]:
         f"the exponential is missing, logvar / 2 scales the noise: {root}": mu + logvar / 2 * noise,
         f"the noise is not scaled: {root}": mu + noise,
         f"the sign of the exponent is flipped: {root}": mu + noise / std,
-        f"logvar is halved by a factor 2 the wrong way: {root}": mu + std.pow(4) * noise,
+        f"logvar is doubled, not halved: {root}": mu + std.pow(4) * noise,
         "the noise is subtracted: z = mu + exp(logvar / 2) · noise.": mu - std * noise,
         "the standard deviation is added, without noise: z = mu + exp(logvar / 2) · noise.": mu + std,
         "mu and noise have changed places: z = mu + exp(logvar / 2) · noise.": noise + std * mu,

@@ -102,7 +102,7 @@ def tile(student: Student, logits: Tensor, program: int, block: int) -> object:
 
 @exercise
 def tile_sum(student: Student) -> None:
-    """each program sums its own tile, lanes beyond the image are neither read nor counted."""
+    """each program sums its own tile, and lanes beyond the image are neither read nor counted."""
     block = 4  # tiles of 4, 4 and 2 pixels
     last, right = tile(student, LOGITS, 2, block), softplus(LOGITS[8:]).sum()
     Table({}, right, wrong_tiles() | other_units(right)).judge(last, "the last program's sum")
@@ -150,7 +150,7 @@ def wrong_tiles() -> dict[str, Tensor]:
         "this is the sum up to the end of the tile before: one program has one tile.": bits[:8].sum(),
         "the softplus is missing: this is the sum of the logits.": mine.sum(),
         "the exponential is summed: take log(1 + e^logit) of each pixel first.": mine.exp().sum(),
-        "the exponential is summed, of masked lanes, too: take log(1 + e^logit) first.": (
+        "the exponential is summed, of masked lanes as well: take log(1 + e^logit) first.": (
             mine.exp().sum() + 2
         ),
         "the softplus is taken of the sum: take it of each pixel.": softplus(mine.sum()),

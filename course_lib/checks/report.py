@@ -417,9 +417,9 @@ def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...]
 def expect_gaussian(
     z: Tensor, mean: Tensor, std: Tensor, mistakes: Mapping[str, tuple[Tensor, Tensor]]
 ) -> None:
-    """Raise Mistake unless z (N, d) are independent draws of N(mean, std²); a mistake gives others.
+    """Raise Mistake unless z (N, d) are independent draws of N(mean, std²); a mistake gives other ones.
 
-    Each statistic may be 5 or more standard errors off: a right function is refused once in a million times.
+    Each statistic may be 5 standard errors off, or more: a right function fails once in a million times.
     """
     n = len(z)
     expect((z != z[0]).any(), "all rows get the same noise: draw it with shape (N, d), one per number.")

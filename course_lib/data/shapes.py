@@ -33,7 +33,7 @@ def image_shape(images: Tensor, shape: Sequence[int] | None = None) -> tuple[int
     if len(found) not in (2, 3) or 0 in found:
         raise ValueError(
             "Images are (N, H, W), (N, C, H, W) or rows of pixels (N, D), "
-            f"not {tuple(images.shape)}: a single image is image[None]."
+            f"not {tuple(images.shape)}: for a single image pass image[None]."
         )
     return (1, *found) if len(found) == 2 else found  # type: ignore[return-value]
 

@@ -93,7 +93,7 @@ def classes(cases: Mapping[str, tuple[Tensor, Tensor, str]], *, shape: Sequence[
 
 
 def boxes(values: Mapping[str, Tensor], xlabel: str) -> Axes:
-    """A lying box plot for each name's values (N,)."""
+    """A horizontal box plot of each name's values (N,)."""
     options: dict[str, Any] = {"orientation": "horizontal", "tick_labels": list(values)}
     ax = plt.subplots(figsize=(7.5, 0.5 * len(values) + 1))[1]
     ax.boxplot([list(v) for v in values.values()], **options)

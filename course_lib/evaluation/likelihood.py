@@ -5,8 +5,8 @@ whose event is one z or one image: Independent(…, 1). z comes as (S, N, d), S 
 model that needs labels gets them as `y=`, (N,) or one for all, through its `given(y)`. Images are float
 rows x (N, D), N > 1. The model and torch's random state stay as they were.
 
-Nats of a Bernoulli and of a Gaussian are not comparable: the first are of a probability, the second of a
-density, which may be negative. Each is measured on the pixels that the model was trained on.
+Nats of a Bernoulli and of a Gaussian are not comparable: the first measure a probability, the second a
+density, and may be negative. Each is measured on the pixels that the model was trained on.
 """
 
 import math

@@ -31,7 +31,8 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     """‖μa − μb‖² + tr(A + B − 2 (AB)^½) of the Gaussians with the means and covariances of a and b, (N, d).
 
     The squared Wasserstein distance of these Gaussians, in squared units of the features. It falls with N:
-    compare equal numbers of samples. Raises ValueError below two rows. Source: Heusel et al. 2017, eq. 6.
+    compare equal numbers of samples. Raises ValueError for fewer than two rows. Source: Heusel et al.
+    2017, eq. 6.
     """
     _check_sets(a, b, 2)
     a, b = a.cpu().double(), b.cpu().double()  # Apple's GPU has no float64
@@ -239,10 +240,10 @@ def _check_sizes(real: Tensor, fake: Tensor, half: int) -> None:
 def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]:
     """All that the referee says of images (M, D) beside real ones (N, D), pixels in [0, 1], by name.
 
-    "frechet", "precision" and "recall" are to `real`, the others of the images alone; "diversity" is the mean
-    squared distance of two images of a class, in features, NaN if no class has two. Put `judge` of other real
-    images beside it. The referee tells how large the images are and how many classes there could be: the
-    shipped one knows MNIST, `train_classifier` makes others.
+    "frechet", "precision" and "recall" compare with `real`, the others use the images alone; "diversity" is
+    the mean squared distance of two images of a class, in features, NaN if no class has two. Put `judge`
+    of other real images beside it. The referee tells how large the images are and how many classes there
+    could be: the shipped one knows MNIST, `train_classifier` makes others.
     """
     require.tensors(images, real)
     with aside(images.device, 0, referee):

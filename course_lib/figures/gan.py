@@ -55,7 +55,7 @@ def tournament(ranking: Tensor) -> None:
 def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> None:
     """Each run's losses against its samples' Fréchet distance: a line a run, D's on the left.
 
-    A run holds "discriminator", "generator" and "distance", one number a look each.
+    A run holds "discriminator", "generator" and "distance", each with one number per look.
     """
     _, axes = plt.subplots(1, 2, figsize=(10.5, 3.6), sharex=True)
     names = {"discriminator": "D's loss, nats", "generator": "G's loss, nats"}
@@ -141,7 +141,7 @@ def two_sample_test(accuracies: Mapping[str, Sequence[float]]) -> None:
 
 
 def boxes(values: Mapping[str, Tensor], xlabel: str) -> None:
-    """A lying box plot for each name's values (N,)."""
+    """A horizontal box plot of each name's values (N,)."""
     gan_figures.boxes(values, xlabel)
     plt.show()
 

@@ -159,7 +159,7 @@ def write_student_copy(assignment: Assignment, folder: Path, choose: Choose = fi
 def release(assignment: Assignment, out: Path, secret: Secret, students: list[str]) -> list[Path]:
     """Write copies for students, for the instructor, and the keys; returns the folders written.
 
-    With a secret per student each name in `students` gets a folder of its own.
+    With variants per student, each name in `students` gets a folder of its own.
     """
     written = []
     whom = students if secret.per_student else [""]

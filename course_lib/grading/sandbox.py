@@ -7,7 +7,7 @@ kernel limits memory, processes, file sizes and processor time of each process; 
 watches the time, the memory of all processes together and the bytes that come back, and ends
 everything at once.
 
-What it does not promise: it is as strong as the Linux kernel. Against an attacker with a kernel
+What it does not promise: it is only as strong as the Linux kernel. Against an attacker with a kernel
 exploit, put a virtual machine around it (docs/homework.md says how).
 """
 
@@ -165,7 +165,7 @@ def run(
 def write_task(
     folder: Path, cells: Sequence[Mapping], calls: Sequence[Call], limits: Limits, pipe: int, unsafe: bool
 ) -> None:
-    """The runner, its task and the inputs, as the only files that a sandbox gets of ours."""
+    """The runner, its task and the inputs, as the only files of ours that a sandbox gets."""
     tensors: dict[str, np.ndarray] = {}
     described = []
     for number, call in enumerate(calls):
@@ -334,8 +334,8 @@ def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
 
 
 def times_of(process: subprocess.Popen) -> tuple[float, float]:
-    """Seconds for which all processes of the sandbox computed, and for which one of them at most
-    waited for a processor.
+    """Seconds for which all processes of the sandbox computed, and the longest time for which one
+    of them waited for a processor.
     """
     computed, waited = 0.0, 0.0
     try:
@@ -381,7 +381,7 @@ def resident_size(process: psutil.Process) -> int:
 
 
 def own_share(process: psutil.Process) -> int:
-    """Bytes of a process in memory, of each shared page its part; all of them where that is hidden."""
+    """Bytes of a process in memory, with its part of each shared page, or all of it where that is hidden."""
     try:
         return process.memory_full_info().pss
     except (psutil.AccessDenied, AttributeError):  # AttributeError: systems other than Linux

@@ -38,7 +38,7 @@ class Run:
 class GaussianMixture(FittedMixture):
     """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class of the same name.
 
-    Constructor arguments, methods and fitted attributes mean what they mean there. Beyond it:
+    Constructor arguments, methods and fitted attributes mean what they mean there, except that:
 
     - tensors are taken as well. Arrays in, arrays out; tensors in, tensors out, where X was. What `sample`
       returns and what the fitted attributes are was decided by the X that `fit` saw.

@@ -46,9 +46,9 @@ class ConditionalVAE(nn.Module):
         return self.given(y).reconstruct(x)
 
     def given(self, y: Tensor | int) -> "Given":
-        """The VAE that this is for one image of each label y (N,), or for any number of one label.
+        """The VAE that this is for given labels: y (N,) for N images, or one label for any number of them.
 
-        Where it is used it raises ValueError for labels that are not integers 0 … labels − 1, one a row.
+        In use, it raises ValueError for labels that are not integers 0 … labels − 1, one per row.
         """
         return Given(self, y)
 

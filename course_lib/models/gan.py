@@ -28,7 +28,7 @@ class GANConfig(Config):
     """What a GAN is made of.
 
     shape, hidden, activation, network: as in `networks`. latent: how many numbers of z come from N(0, I).
-    kinds: if above 0, z ends in a one-hot choice among so many, times 3. The prior is then a mixture, and
+    kinds: if above 0, z ends in a one-hot choice among that many, times 3. The prior is then a mixture, and
     G need not tear one cloud into separate digits. What a kind stands for is G's own choice.
     discriminator: D's `hidden`, if it differs from G's. norm: batch normalization in G (Radford et al. 2016).
     spectral: each layer of D is divided by its largest singular value, which bounds D's slope (Miyato et al.
@@ -195,9 +195,9 @@ def loss_named(name: str) -> Loss:
 
 
 def r1_penalty(logit: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """½ · mean over images of ‖∂ logit(x) / ∂x‖² at real images x (N, D): D shall be flat where the data are.
+    """½ · mean over images of ‖∂ logit(x) / ∂x‖² at real images x (N, D): D is to be flat where the data are.
 
-    Times γ it joins D's loss. Source: Mescheder et al. 2018, equation 9.
+    Multiplied by γ, it is added to D's loss. Source: Mescheder et al. 2018, equation 9.
     """
     return slopes(logit, real).square().sum(-1).mean() / 2
 
@@ -205,7 +205,7 @@ def r1_penalty(logit: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
 def gradient_penalty(logit: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
     """Mean of (‖∂ logit / ∂x‖ − 1)² at points drawn on the lines between real and fake, both (N, D).
 
-    Times 10 it joins D's loss "wasserstein". Source: Gulrajani et al. 2017, equation 3.
+    Multiplied by 10, it is added to D's loss "wasserstein". Source: Gulrajani et al. 2017, equation 3.
     """
     between = torch.lerp(real, fake, torch.rand_like(real[:, :1]))  # one point a pair
     return (slopes(logit, between).norm(dim=-1) - 1).square().mean()

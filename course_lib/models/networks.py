@@ -118,9 +118,9 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, mean: Tensor) -> None:
-        """Set the bias so that before any training each pixel is about `mean` (D,) in [0, 1], squashed.
+        """Set the bias so that, before training, each pixel's sigmoid is about `mean` (D,), in [0, 1].
 
-        Raises ValueError for a mean outside, and for one of another length.
+        Raises ValueError for a mean outside [0, 1], and for one of another length.
         """
         if mean.shape != self.bias.shape:
             raise ValueError(

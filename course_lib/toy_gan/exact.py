@@ -34,8 +34,8 @@ def total_variation(p: Tensor, q: Tensor) -> Tensor:
 def wasserstein(p: Tensor, q: Tensor, dx: float, beyond: Tensor | float = 0.0) -> Tensor:
     """W1(p, q) = ∫ |P − Q| dx for cells of width dx, P and Q the distribution functions.
 
-    beyond: the outermost cells stand for all that lies further out, where p is nothing; so much further, on
-    average over q, than those cells' middles (`Grid.beyond`).
+    beyond: the outermost cells stand for all that lies farther out, where p is nothing. This is how much
+    farther out than those cells' middles that mass lies, on average over q (`Grid.beyond`).
     """
     return (p - q).cumsum(0).abs().sum() * dx + beyond
 

@@ -42,7 +42,7 @@ SIZE = len(HEAD) + sum(ROWS.values())
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """For vectors this small: two threads wait for each other, up to five times as long on a busy machine."""
+    """One thread: for vectors this small, two would wait for each other, up to five times as long."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -64,8 +64,8 @@ class Game:
     """A game of these settings. The same settings play the same game, on any machine, to rounding.
 
     `step` plays rounds; `update_d` and `update_g` are the two halves: a round counts as soon as G has moved
-    after `d_steps` updates of D. All is float64 on the CPU: vectors this
-    small would only wait for a GPU. Raises ValueError when the weights blow up; the game then stands still.
+    after `d_steps` updates of D. All is float64 on the CPU, because vectors this small would only wait for a
+    GPU. Raises ValueError when the weights blow up; the game then stands still.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -81,7 +81,7 @@ class Game:
 
     @one_thread()
     def step(self, n: int = 1) -> None:
-        """n rounds: `d_steps` of D, then `g_steps` of G; not alternating: D's last and G's first at once."""
+        """n rounds: `d_steps` of D, then `g_steps` of G; not alternating: D's last with G's first."""
         s = self.settings
         for _ in range(n):
             for _ in range(s.d_steps - (not s.alternating)):

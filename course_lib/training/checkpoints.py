@@ -76,7 +76,7 @@ class RunFile:
         return read_run(self.path, self._identity) if self.path.exists() else None
 
     def check(self) -> None:
-        """Say now that the file cannot be written later; ValueError if there is not even an old one."""
+        """Say now if the file could not be written later; ValueError if there is not even an old one."""
         try:
             check_writable(self.path)
         except OSError as error:

@@ -94,5 +94,5 @@ class Copies:
         set_rng_states(self.device, self.rng_states, self.seed)
 
     def keep_rng(self) -> None:
-        """For the next `restore_rng`."""
+        """Keep the state of the noise for the next `restore_rng`."""
         self.rng_states = get_rng_states(self.device)

@@ -30,7 +30,7 @@ class NoGraph(Exception):
 
 
 def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
-    """Whether the steps of a training.Run become graphs. A choice that nobody asked for is said.
+    """Whether the steps of a training.Run become graphs. A choice that nobody asked for is printed.
 
     None: where every optimizer was made with capturable=True, and nothing else counts steps in Python.
     """

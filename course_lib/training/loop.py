@@ -126,7 +126,7 @@ class Run:
 
         step(batch): does a step on the rows drawn (a tensor, or the tuple), and returns a dict of numbers,
         which are read every `report_every` steps. evaluate() returns a dict of numbers, picture(run) a
-        figure or axes: every so many epochs, without gradients or a trace in noise or training mode.
+        figure or axes: every so many epochs, without gradients, and with no trace in noise or training mode.
         autocast: in bfloat16. graph, variant: see `cuda_graph`. quiet: no bar.
         An interrupt lets a step finish. Raises NotFinite; after an error the run is at its last copy.
         """

@@ -23,7 +23,7 @@ def is_shared() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this is process 0 of the group, which prints, evaluates and writes. Alone, a process is."""
+    """Whether this is process 0 of the group, which prints, evaluates and writes. A lone process counts."""
     return not is_shared() or dist.get_rank() == 0
 
 

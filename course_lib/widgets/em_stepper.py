@@ -18,7 +18,7 @@ class EMStepper(Live):
     """EM, one half-step at a time: responsibilities, ellipses, and log P(x) = L_b + gap.
 
     x: 8 to 2,000 points (N,), (N, 1) or (N, 2), an array or a tensor; None draws 240 of its own.
-    n_components: 1 to 8. seed: fixes the twenty starts that "another start" walks through.
+    n_components: 1 to 8. seed: fixes the twenty starts that "New start" walks through.
     reg_covar: added to every variance, so that no component can shrink onto one point.
 
     The browser computes. `n_components` and `start` follow it and may be set. Whenever it is paused, stepped

@@ -18,7 +18,7 @@ PIXELS = 700_000  # of all decoded images together: in so many bytes a picture o
 
 
 class LatentExplorer(Asking):
-    """Drag in a latent plane and the decoded image follows; of m images a code, all of them do.
+    """Drag in a latent plane and the decoded image follows, or all m images where a code has m.
 
     decode: z (n, 2), float32 on `device` -> pixels in [0, 1]: (n, H, W); (n, 3, H, W) in colour; (n, m, H, W)
     for m grey images side by side, or (n, m, 3, H, W) for m in colour.

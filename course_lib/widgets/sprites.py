@@ -133,7 +133,7 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
     z = as_array(points)  # (N, 2)
     if z.ndim != 2 or z.shape[1] != 2 or not 1 <= len(z) <= 3000 or not np.isfinite(z).all():
         raise ValueError(
-            f"The plane takes 1 to 3,000 finite points (N, 2), not {z.shape}: pass a part of them."
+            f"The plane takes 1 to 3,000 finite points (N, 2), not {z.shape}: pass some of them."
         )
     if labels is None:
         return {"points": z.round(3).tolist(), "labels": []}

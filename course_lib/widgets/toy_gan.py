@@ -103,7 +103,7 @@ class ToyGAN(Live):
 
 
 def draw_course(axes: Any, past: "History") -> None:
-    """The JSD over time; of the Dirac-GAN, whose JSD is log 2 for ever, the way of its two weights."""
+    """The JSD over time; of the Dirac-GAN, whose JSD is log 2 for ever, the path of its two weights."""
     if past.game.settings.players == "dirac":
         theta, psi = past.column("theta"), past.column("psi")
         axes.plot(theta, psi, color=GAP, lw=1.5)

@@ -38,7 +38,7 @@ const SETTINGS = {
     ["depth_g", "G: hidden layers", "choice", [[0], [1], [2], [3]], (s) => s.players === "network"],
     ["width_d", "D: units in a layer", "choice", [[2], [4], [8], [16], [32]], (s) => s.players === "network"],
     ["depth_d", "D: hidden layers", "choice", [[1], [2], [3]], (s) => s.players === "network"],
-    ["start", "G begins moved by", "real", -10, 10, 0.5, (s) => s.players === "network"],
+    ["start", "shift of G’s start", "real", -10, 10, 0.5, (s) => s.players === "network"],
   ],
 };
 

@@ -70,7 +70,7 @@ print(f"device   {device}")
 # %% tags=["check"]
 assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It stands above. Every chapter is made for two cores and `cpu`. A GPU is welcome but never required."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** See the output above. Every chapter is made for two cores and `cpu`. A GPU is welcome but never required."}
 # **Answer.** The lines above are your answer. Two cores and `cpu` are enough, because every chapter is made for such
 # a machine. A GPU is welcome but never required.
 #

@@ -452,7 +452,7 @@ for case in ("plain", "deep", "far apart"):  # slow decoders, whatever the seed
 assert count_holes(lines["waves, far apart"]["AE"]) > 0
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only with waves; and there the VAE hardly ever has one."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only with waves; and there the VAE hardly ever has any."}
 # **Answer.** Without waves there are no holes, not even in deep networks or with codes that start far apart. Waves
 # alone make holes on some seeds. Faster waves, and waves with codes that start far apart, make them on nearly all. In
 # the same cases the VAE hardly ever has one.

@@ -305,7 +305,7 @@ def in_all_labels(model, z):
 #
 # **Predict.** What will the images of a row have in common? Nobody has told the networks what "style" is.
 
-# %% alt="A sheet of eight rows and ten columns of digits. Each column shows one digit from 0 to 9, and the digits in a row are alike in slant and thickness." slideshow={"slide_type": "slide"} slide={"text": "## One z a row, one label a column"}
+# %% alt="A sheet of eight rows and ten columns of digits. Each column shows one digit from 0 to 9, and the digits in a row are alike in slant and thickness." slideshow={"slide_type": "slide"} slide={"text": "## One z per row, one label per column"}
 torch.manual_seed(seed)
 figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z a row, one label a column", train.shape)
 
@@ -535,7 +535,7 @@ if on_mnist:
 # Most of what the code costs is style, but the second part is not 0 for any label. It is largest for the ones and the
 # zeros, which kept to the edges of the plane in section 2.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How good are the samples?\n\n*Accuracy:* for how many does a classifier read the digit asked for? *Diversity:* how far apart are two of a label?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How good are the samples?\n\n*Accuracy:* in how many samples does a classifier read the digit asked for? *Diversity:* how far apart are two samples of one label?"}
 # ## 6 · How good are the samples?
 #
 # Take a classifier that has never seen a VAE's images. In how many of the samples does it read the digit that was asked

@@ -938,7 +938,7 @@ assert 0.8 < dirac_paths[0.0][-1].norm() < 1.25  # the ring is an ellipse with a
 assert together[-1].norm() > 1.3  # the spiral goes outwards
 assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** In turns they circle for ever; at the same time they spiral outwards. With the brake they arrive."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** If they move in turns, they circle for ever; if they move at the same time, they spiral outwards. With the brake they arrive."}
 # **Answer.** Without the brake they never arrive. If they move in turns, they circle for ever, and if they move at the
 # same time, they spiral outwards. With the brake they arrive.
 

@@ -762,7 +762,7 @@ for name, found in rows.items():
     print(f"{name:>24}: D's ranking {rank:.2f}, spread {spread:.2f}, Fréchet distance {apart:.0f}")
 print(f"(means of {len(small_seeds)} seeds)")
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** One update of each, and the $D$ that sees the spread: for it, a batch of equal images is a mistake."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** One update of each, and the $D$ that sees the spread: to it, a batch of equal images gives itself away."}
 # **Answer.** Two of the five do: one update of each, and the D that sees the spread. With the latter, G's images
 # differ again, but D is still fooled, and the Fréchet distance is still far above that of the well matched game.
 # Batch normalization helps a little. R1 and a faster D change next to nothing here.

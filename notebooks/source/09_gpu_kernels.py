@@ -259,7 +259,7 @@ figures.parts_of_a_step(parts)
 # additions. A processor that does $10^{13}$ of them a second would be done in about 40 µs, while Python needs several
 # hundred microseconds to go through the operations one by one. On such a machine the plain VAE is a small network.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Numbers should not travel\n\nAn A100 could do fifty operations in the time in which it reads *one* number from its memory.\n\n**Predict.** We add 1 to all numbers of an array. How does the speed, in bytes a second, change as it grows from 64 numbers to sixteen million?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Numbers should not travel\n\nAn A100 could do fifty operations in the time it takes to read *one* number from its memory.\n\n**Predict.** We add 1 to all numbers of an array. How does the speed, in bytes a second, change as it grows from 64 numbers to sixteen million?"}
 # ## 3 · Memory, or why numbers should not travel
 #
 # A processor computes only with the numbers in its *registers*. All others have to travel there, and the farther away
@@ -858,7 +858,7 @@ gains = {name: here[name] / here["our loop"] for name in ("images one by one", "
 for name, gain in gains.items():
     print(f"our loop is {gain:.1f} times as fast as the one with {name}")
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The bars say it, for one machine. The faster the device, the more of a step is waiting."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The bars show it, for one machine. The faster the device, the more of a step is waiting."}
 # **Answer.** The lines above give the factors for this machine. On the CPU of our run, the third loop was more than
 # twice as fast as the first, but hardly faster than the second. On a busy machine the factors may be anything, so no
 # check asserts them.

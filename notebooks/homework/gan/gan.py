@@ -2,13 +2,13 @@
 # # Homework: generative adversarial networks
 #
 # Seven questions, 100 points, about three hours. You need the chapters *A GAN in one dimension* and *GANs on MNIST*,
-# pencil, and paper.
+# and pencil and paper.
 #
 # - Write each function in its own cell. Keep its name, its arguments and what it returns.
 # - The cell below each function tries it on one public example and names common mistakes. The grader uses other inputs,
-#   of other sizes and sometimes extreme, so an answer that fits only the example earns little.
-# - Every way of writing a right answer is right: loops, einsum, NumPy, automatic differentiation. Only the numbers
-#   count.
+#   of other sizes and with extreme values, so an answer that works only on the example earns little.
+# - Any correct implementation is accepted: loops, einsum, NumPy, automatic differentiation. Only the numbers are
+#   compared.
 # - Real points come from the data, generated points from the generator G. The discriminator D gives each point a
 #   *logit*: the larger it is, the more real the point looks to D. A *slope* is a gradient, as in the chapters.
 # - All logarithms are natural, so losses are in nats.

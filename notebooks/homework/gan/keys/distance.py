@@ -395,9 +395,9 @@ KID = Variant(
     "kid",
     """## 3. Measure a distance without bias: the kernel inception distance
 
-The Fréchet distance of the chapter *GANs on MNIST* is biased: even for a perfect generator, it falls as the samples
-grow. The *kernel inception distance* is not. For features x of real images and y of generated ones, all rows of d
-numbers, it estimates
+The Fréchet distance of the chapter *GANs on MNIST* is biased: even for a perfect generator, it falls as the
+number of samples grows. The *kernel inception distance* is not. For features x of real images and y of generated
+ones, all rows of d numbers, it estimates
 
 E k(x, x′) + E k(y, y′) − 2 E k(x, y), with the cubic kernel k(x, y) = (x·y / d + 1)³,
 
