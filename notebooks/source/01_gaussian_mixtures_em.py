@@ -860,7 +860,7 @@ def with_constant(bits):
 
 def explained_by_bits(count):
     bits, test_bits = codes[fit, :count] > 0, test_codes[:, :count] > 0  # (N, B), (M, B)
-    line = torch.linalg.lstsq(with_constant(bits), pixels).solution  # (B + 1, 784)
+    line = torch.linalg.pinv(with_constant(bits)) @ pixels  # (B + 1, 784), by least squares
     return explained(with_constant(test_bits) @ line)
 
 
