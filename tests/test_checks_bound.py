@@ -193,7 +193,7 @@ WRONG_KL = [
     ("+ logvar", lambda mu, lv: half(lv.exp() + mu**2 - 1 + lv), "sign of logvar is flipped"),
     ("no 1", lambda mu, lv: half(lv.exp() + mu**2 - lv), "−1 is missing"),
     ("+ 1", lambda mu, lv: half(lv.exp() + mu**2 + 1 - lv), "sign of the 1"),
-    ("one 1 a row", lambda mu, lv: ((lv.exp() + mu**2 - lv).sum(1) - 1) / 2, "once a row"),
+    ("one 1 a row", lambda mu, lv: ((lv.exp() + mu**2 - lv).sum(1) - 1) / 2, "once per row"),
     ("no variance", lambda mu, lv: half(mu**2 - 1 - lv), "the variance is missing"),
     ("− variance", lambda mu, lv: half(-lv.exp() + mu**2 - 1 - lv), "sign of the variance"),
     ("swapped", lambda mu, lv: kl_to_standard_normal(lv, mu), "mu and logvar are swapped"),

@@ -281,10 +281,10 @@ def row(words: str) -> list[float]:
 def test_the_page_states_the_memory_that_the_chapters_recorded():
     peaks = recorded("peak")
     worst = max(peaks, key=lambda chapter: peaks[chapter])
-    (said,) = re.findall(r"A full run of chapter (\d\d) takes most, (\d\.\d) GB", PAGE)
+    (said,) = re.findall(r"A full run of chapter (\d\d) takes the most, (\d\.\d) GB", PAGE)
     assert said == (worst, f"{peaks[worst]:.1f}")
     mean = sum(peaks.values()) / len(peaks)
-    assert f"they take {mean:.1f} GB on average" in PAGE
+    assert f"the average over all chapters is {mean:.1f} GB" in PAGE
 
 
 def test_the_limit_holds_the_greediest_chapter_a_server_and_a_second_kernel():
@@ -294,7 +294,7 @@ def test_the_limit_holds_the_greediest_chapter_a_server_and_a_second_kernel():
     needed = chapter + float(server)
     limit = gigabytes(settings().Spawner.mem_limit)
     assert limit > needed + second
-    assert row("limit of memory (`3G`)") == [pytest.approx(limit, abs=0.05)]
+    assert row("memory limit (`3G`)") == [pytest.approx(limit, abs=0.05)]
     student, everybody = row("memory at the peak of chapter 01")
     assert student == pytest.approx(needed, abs=0.1)
     assert everybody == pytest.approx(STUDENTS * student, abs=1)

@@ -446,7 +446,7 @@ def test_the_shape_of_images_is_found():
         ((5, 32, 32, 1), None, r"images.permute\(0, 3, 1, 2\)"),
         ((5, 32, 32, 4), None, r"images.permute\(0, 3, 1, 2\)"),
         ((5, 10), None, r"10 pixels do not make a square image, grey or RGB: pass shape=\(H, W\)"),
-        ((5,), None, r"Images are .*, not \(5,\): a single image is image\[None\]"),
+        ((5,), None, r"Images are .*, not \(5,\): for a single image pass image\[None\]"),
         ((2, 5, 3, 8, 8), None, r"not \(2, 5, 3, 8, 8\)"),
         ((5, 0, 8), None, r"not \(5, 0, 8\)"),
         ((5, 33), (8, 4), r"Each image has shape \(33,\), which is not shape=\(8, 4\)"),

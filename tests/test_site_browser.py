@@ -84,7 +84,7 @@ def test_a_figure_on_a_telephone_opens_in_full_size(site, chromium):
         inside = figure.evaluate("e => e.clientWidth")
         figure.click()
         page.wait_for_url("**/_images/*.png")
-        assert page.evaluate("document.images[0].naturalWidth") > 2 * inside
+        assert page.evaluate("document.images[0].naturalWidth") > 1.5 * inside
     finally:
         page.close()
 
