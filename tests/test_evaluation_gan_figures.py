@@ -30,6 +30,7 @@ def test_the_tournament_has_generators_in_rows():
     np.testing.assert_array_equal(ax.images[0].get_array(), belief.numpy())
     assert [label.get_text() for label in ax.get_xticklabels()] == ["v1", "v2", "v3", "v4"]
     assert len(ax.get_yticklabels()) == 3
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("judged by D", "images of G")
     assert ax.images[0].get_clim() == (0, 1)
 
 

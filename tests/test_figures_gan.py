@@ -28,6 +28,9 @@ def test_preference_has_a_point_a_digit_and_the_line_of_no_preference():
     figures.preference_by_digit([0.4, 0.7], [0.02, 0.02])
     (ax,) = axes()
     assert list(ax.lines[0].get_ydata()) == [0.4, 0.7]
+    (bars,) = ax.collections
+    ends = [segment[:, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(ends, [(0.36, 0.44), (0.66, 0.74)])  # two standard errors each way
     assert any(set(line.get_ydata()) == {0.5} for line in ax.lines)
     assert "no preference" in ax.texts[0].get_text()
 

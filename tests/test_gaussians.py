@@ -175,3 +175,13 @@ def test_a_matrix_that_is_no_covariance_is_named(matrix, words):
     for call in calls:
         with pytest.raises(ValueError, match=words):
             call()
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_symmetry_is_judged_beside_the_matrix_s_own_numbers(scale):
+    """In a large covariance rounding is no slip, and in a small one a slip is no rounding."""
+    rounded = scale * torch.tensor([[2.0, 0.5], [0.5 + 1e-6, 1.0]]).double()
+    slip = scale * torch.tensor([[2.0, 0.5], [0.4, 1.0]]).double()
+    cholesky(rounded)
+    with pytest.raises(ValueError, match="not symmetric"):
+        cholesky(slip)

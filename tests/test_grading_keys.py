@@ -180,6 +180,47 @@ def test_every_known_mistake_gets_its_name_and_its_share(question, variant, monk
     assert not wrong
 
 
+# A slip in a model answer, and how the judge must call it. A key says itself what its mistakes compute, so
+# only code that was written apart from it can tell whether a sentence belongs to its numbers.
+SLIPS = {
+    "vae/kl/circle": ("each.sum(1)", "each.mean(1)", "averaged over the d angles"),
+    "vae/objective/free_bits": (
+        "clamp(min=floor).sum()",
+        "clamp(min=floor).mean()",
+        "averaged over the dimensions",
+    ),
+    "vae/reparameterize/weibull": ("slope = -z", "slope = z", "the slope has the wrong sign"),
+    "vae/estimator/leave_one_out": (
+        "(f.sum(0) - f) / (k - 1)",
+        "f.mean(0)",
+        "includes the draw's own value",
+    ),
+    "vae/optimum/decoder": ("(w**2).T", "w.T", "W is not squared"),
+    "conditional_vae/conditional_bound/gaussian": ("log_p - kl", "log_p + kl", "the KL is added"),
+    "conditional_vae/condition/soft": (
+        "(logits, dim=1)",
+        "(logits, dim=0)",
+        "the softmax runs over the rows",
+    ),
+    "conditional_vae/semi_supervised/average": ("- log_q", "+ log_q", "the entropy of q(y|x) is subtracted"),
+    "conditional_vae/predict/unequal": ("log_sum - drawn.log()", "log_sum", "added, not averaged"),
+    "gan/distance/energy": ("2 * lengths(x, y)", "lengths(x, y)", "an x and a y is used once"),
+    "mixtures/m_step/bernoulli": ("2 * (b - 1)", "(b - 1)", "the denominator grows by 2(b − 1)"),
+}
+
+
+@pytest.mark.parametrize("place", SLIPS)
+def test_a_slip_in_a_model_answer_is_called_what_it_is(place):
+    assignment, name, form = place.split("/")
+    old, new, words = SLIPS[place]
+    question = ASSIGNMENTS[assignment].questions[name]
+    (variant,) = [variant for variant in question.variants if variant.name == form]
+    assert variant.solution.count(old) == 1
+    function = function_from(variant.solution.replace(old, new), question.function)
+    for seed in FEW_SEEDS:
+        assert words in verdict_on(question, variant, function, seed).sentence
+
+
 @pytest.mark.parametrize(("question", "variant"), VARIANTS)
 def test_an_untouched_stub_is_not_started_and_nothing_is_right_by_chance(question, variant):
     stub = function_from(variant.stub, question.function)

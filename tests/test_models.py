@@ -451,6 +451,7 @@ def test_the_shape_of_images_is_found():
         ((5, 0, 8), None, r"not \(5, 0, 8\)"),
         ((5, 33), (8, 4), r"Each image has shape \(33,\), which is not shape=\(8, 4\)"),
         ((5, 4, 8), (8, 4), r"which is not shape=\(8, 4\)"),
+        ((5, 8, 4), (3, 8, 4), r"which is not shape=\(3, 8, 4\)"),  # grey where colour was promised
         ((5, 32), (8.0, 4), r"The sides of an image are whole numbers"),
         ((5, 32), 8, r"The shape of an image is \(H, W\) or \(C, H, W\), not 8"),
     ],

@@ -1,5 +1,6 @@
 """Recipes: their numbers arrive where they belong, a seed gives always the same model; the command line."""
 
+import copy
 import math
 import signal
 import sys
@@ -122,6 +123,16 @@ def test_the_same_seed_gives_the_same_model(recipe, digits):
     assert torch.equal(weights(train(recipe, digits, seed=1, quiet=True)[0]), first)
     assert not torch.allclose(weights(train(recipe, digits, seed=2, quiet=True)[0]), first)
     assert not torch.allclose(weights(train(recipe, digits, seed=1, epochs=1, quiet=True)[0]), first)
+
+
+def test_the_seed_also_decides_the_order_and_the_noise(digits, monkeypatch):
+    """Two seeds differ in more than the first weights: given equal ones, they still part."""
+    recipe = replace(FULL, epochs=1, mean_image=False, autocast=False)
+    start, _ = train(recipe, digits, epochs=0, quiet=True)
+    monkeypatch.setattr(Recipe, "build", lambda self, digits: copy.deepcopy(start).train())
+    first = weights(train(recipe, digits, seed=1, quiet=True)[0])
+    assert torch.equal(weights(train(recipe, digits, seed=1, quiet=True)[0]), first)
+    assert not torch.allclose(weights(train(recipe, digits, seed=2, quiet=True)[0]), first)
 
 
 @pytest.mark.parametrize("recipe", [FULL, CONDITIONAL], ids=["vae", "conditional"])

@@ -191,6 +191,18 @@ def test_numbers_that_code_has_written_get_a_true_minus_sign(builder):
     assert builder.with_minus_signs(text) == made
 
 
+def test_a_link_out_of_the_site_keeps_its_anchor(builder):
+    """Files that have no page here are shown by the repository, at the same place."""
+    text = "[a](../course_lib/plots.py#L3) [b](../README.md) "
+    text += "[c](glossary.md#elbo) [d](../notebooks/04_vae.ipynb#loss)"
+    made = builder.linked(text, "docs")
+    address = f"https://github.com/{slug()}/blob/main"
+    assert f"[a]({address}/course_lib/plots.py#L3)" in made
+    assert f"[b]({address}/README.md)" in made
+    assert "[c](glossary.md#elbo)" in made
+    assert "[d](../notebooks/04_vae.ipynb#loss)" in made
+
+
 def test_whoever_is_cited_is_in_the_bibliography(site):
     """An author and a year that a chapter names lead to the bibliography."""
     missing = []

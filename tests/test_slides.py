@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 import sys
@@ -177,7 +178,11 @@ def test_claims_take_as_many_slides_as_they_need_and_figures_are_said():
     slides = shown(marked(cell, "slide", text="## Claims"))
     assert [slide.title for slide in slides] == ["Claims"] + ["Claims, continued"] * (len(slides) - 1)
     assert len(slides) > 1
-    assert sum(slide.of("claims")[0].content.count("claim ") for slide in slides) == 9
+    rows = [slide.of("claims")[0].content.count("claim ") for slide in slides]
+    assert sum(rows) == 9
+    assert len(rows) > 2
+    assert set(rows[:-1]) == {rows[0]}  # rows of one height fill each slide but the last alike
+    assert 1 < rows[0] >= rows[-1]
     assert "nats" not in "".join(slide.text + slide.of("claims")[0].content for slide in slides)
     assert slides[0].notes[0] == "*claim 0:* 0 nats"
 
@@ -260,6 +265,16 @@ def test_a_file_of_slides_asks_for_nothing(whole):
     assert not re.search(r'\ssrc="(?!data:)', markup)
 
 
+def test_a_script_in_a_page_cannot_end_it():
+    from make import in_script
+
+    script = 'const a = "</script><script>"; // <!-- no comment'
+    made = in_script(script)
+    assert "</script" not in made
+    assert "<!--" not in made
+    assert made.replace("<\\", "<") == script  # in JavaScript's strings \/ and \! are / and !
+
+
 def test_a_file_of_slides_has_notes_formulas_and_fonts(whole):
     assert whole.count('<aside class="notes">') == whole.count('<div class="sheet ')
     assert "<math" in whole
@@ -278,6 +293,19 @@ def test_a_handout_holds_all_slides_with_their_notes_and_the_chapter_at_rest(who
     assert "<script" not in made
     assert "Further reading" in made
     assert "google.colab" not in made
+
+
+def test_the_words_for_a_picture_may_hold_any_sign():
+    words = 'L_b < log P(x), the "gap" & its end'
+    made = render.picture(decks.Part("picture", PICTURE, alt=words), "00_test")
+    (alt,) = re.findall(r' alt="([^"]*)" src=', made)
+    assert html.unescape(alt) == words
+
+
+def test_the_bars_of_a_norm_keep_their_height_however_they_are_written():
+    plain = render.formula(r"\|x\|^2")
+    for left, right in ((r"\lVert ", r"\rVert"), (r"\Vert ", r"\Vert")):
+        assert render.formula(f"{left}x{right}^2") == plain
 
 
 def test_questions_stand_in_a_frame():

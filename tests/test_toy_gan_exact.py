@@ -183,6 +183,15 @@ def test_affine_g_of_a_normal_z(scale, shift):
     check(pushed(lambda z: scale * z + shift, NORMAL_Z), stats.norm(shift, abs(scale)).cdf, 3e-6)
 
 
+def test_the_spread_of_a_cell_of_z_counts():
+    """Within a cell of z, G runs straight: the last cell's mass lies evenly from 0 to FINE."""
+    x = torch.zeros(FINE + 1).double()
+    x[-1] = FINE
+    mean, std = LINE.moments(x)
+    assert float(mean) == pytest.approx(1 / 2)
+    assert float(std) == pytest.approx(math.sqrt(FINE / 3 - 1 / 4))  # E[x²] = FINE² / 3 · 1 / FINE
+
+
 def test_folding_g():
     """x = 2z² − 1: two branches, and a density that is infinite at −1, where G' = 0."""
     check(pushed(lambda z: 2 * z**2 - 1), lambda x: np.sqrt(np.clip((x + 1) / 2, 0, 1)), 1e-5)

@@ -17,7 +17,7 @@ from course_lib.models.autoregressive_vae import AutoregressiveVAE
 from course_lib.models.vae import VAE, reparameterize
 from course_lib.probability.elbo import LatentModel, elbo, importance_weighted_bound
 from course_lib.probability.likelihoods import GaussianPixels
-from course_lib.probability.priors import Flower
+from course_lib.probability.priors import Flower, FlowerPrior
 from course_lib.training.checkpoints import load_model, save_model
 
 SMALL = {"shape": (2, 2), "latent": 1, "hidden": (6,), "activation": "tanh"}
@@ -206,6 +206,14 @@ def test_a_flowers_kl_is_that_of_quadrature_in_the_plane():
         lambda: importance_weighted_bound(vae, vae.approximate_posterior(x), x, 1000, 1000).exp(), 20
     )
     assert (found[0] - log_px.exp()).abs() < 4.5 * found[1] + 1e-4
+
+
+def test_a_flowers_kl_reads_logvar_as_the_logarithm_of_the_variance():
+    """Draw by draw, for spreads far from 1, where a mean over draws could hide a wrong one."""
+    mu, logvar, z = (torch.tensor([row]).double() for row in ([0.5, -0.3], [-3.0, 1.5], [0.6, 1.1]))
+    expected = stats.multivariate_normal.logpdf(z[0], mu[0], np.diag(logvar[0].exp()))
+    expected = torch.tensor([expected]) - flower.log_prob(z)
+    torch.testing.assert_close(FlowerPrior().kl(mu, logvar, z), expected)
 
 
 def test_the_flower_is_the_density_that_it_is_drawn_from():

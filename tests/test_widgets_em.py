@@ -43,12 +43,13 @@ def played(javascript, widget, before, mean, after):
     return javascript(EMStepper.source, PLAY, argument)
 
 
+@pytest.mark.parametrize("to", [(0.5, 0.25), (1e3, -1e3)], ids=["near", "so far that it loses all points"])
 @pytest.mark.parametrize("dim", [1, 2])
-def test_the_page_makes_the_steps_of_em(javascript, points, dim):
+def test_the_page_makes_the_steps_of_em(javascript, points, dim, to):
     """Twenty half-steps, a dragged mean and ten more, against the course's own functions."""
     x = torch.from_numpy(points[:, :dim].copy())
     widget = EMStepper(x, n_components=3, seed=4)
-    mean = [0.5, 0.25][:dim]
+    mean = list(to[:dim])
     found = played(javascript, widget, "EM" * 10, mean, "EM" * 5)
     parameters = first_parameters(x, widget.starts[0], 3)
     resp = x.new_full((len(x), 3), 1 / 3)

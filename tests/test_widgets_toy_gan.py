@@ -246,6 +246,24 @@ def test_a_game_that_blows_up_says_so_and_can_be_rewound(javascript):
     assert counts(found[2]) == [(1, 1, 1), (2, 2, 2), (3, 3, 3)]
 
 
+def test_one_number_that_is_none_stops_a_step_wherever_it_stands(javascript):
+    code = """(m, { settings, tables }) => {
+        const { d } = new (m.toyGanEngine().Game)(settings, tables);
+        const before = [...d.weights];
+        return before.map((_, place) => {
+            try {
+                d.move(Float64Array.from(before, (_, i) => (i === place ? NaN : 1)), "sgd", 0.1, 0, 0);
+            } catch (error) {
+                return d.weights.every((v, i) => v === before[i]) && error.message;
+            }
+            return "moved";
+        });
+    }"""
+    said = javascript(ToyGAN.source, code, {"settings": SMALL.to_json(), "tables": tables()})
+    assert len(said) > 2
+    assert all("smaller learning rates" in words for words in said)
+
+
 def test_a_slow_machine_gets_fewer_rounds_a_frame_and_fewer_frames_at_once(javascript):
     """The clock jumps by ten milliseconds whenever it is looked at."""
     (frames,) = asked(javascript, {"frames": 60, "steps": 50, "slow": 10})

@@ -345,7 +345,9 @@ def relaxed_inputs(rng, case):
     if case == "extreme":
         temperature = float(rng.uniform(0.01, 0.02))
         logits[:, 1] = -logit(u[:, 1]) + rng.normal(size=n) * temperature  # so that z is neither 0 nor 1
-        logits[:, 2] = rng.permutation(np.resize([-60.0, 60.0], n))  # both signs: e^(…/τ) must overflow somewhere
+        logits[:, 2] = rng.permutation(
+            np.resize([-60.0, 60.0], n)
+        )  # both signs: e^(…/τ) must overflow somewhere
     return {"u": u, "logits": logits, "temperature": temperature}
 
 
