@@ -187,7 +187,9 @@ def test_formulas_are_mathml(site):
 
 def test_numbers_that_code_has_written_get_a_true_minus_sign(builder):
     text = "The gap is -8.9 (-0.1 to -3) in pages 3-9 of a two-digit k-1, $x -1$ and `y -1`."
+    text += "\n\n$$a = -1$$\n\n```\nb = -1\n```\n\nand -1e-09"
     made = "The gap is \u22128.9 (\u22120.1 to \u22123) in pages 3-9 of a two-digit k-1, $x -1$ and `y -1`."
+    made += "\n\n$$a = -1$$\n\n```\nb = -1\n```\n\nand \u22121e\u221209"
     assert builder.with_minus_signs(text) == made
 
 

@@ -301,11 +301,12 @@ def test_a_reload_shows_the_same_moment(book):
 
 
 def test_a_widget_follows_the_theme_of_jupyterlab(book):
+    show(book, EM)
     change = "theme => jupyterapp.commands.execute('apputils:change-theme', { theme }).then(() => 0)"
     try:
         for theme, dark in (("JupyterLab Dark", True), ("JupyterLab Light", False)):
             book.evaluate(change, theme)
-            shown = "dark => document.querySelector('.course-widget').classList.contains('dark') === dark"
+            shown = "dark => document.querySelector('.course-widget')?.classList.contains('dark') === dark"
             book.wait_for_function(shown, arg=dark)
     finally:
         book.evaluate(change, "JupyterLab Light")

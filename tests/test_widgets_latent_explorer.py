@@ -555,7 +555,7 @@ def test_a_drag_in_an_exported_page_is_smooth_and_says_what_it_shows(book, chrom
     assert seen(page) == pytest.approx(json.loads(page.data(ONE)["z"]), abs=2 * GREY)
     said = page.locator(f"{ONE} .parts").first.text_content()
     assert said == (
-        "No kernel: shown is a blend of the nearest of 25 × 25 images decoded beforehand, 0.25 apart."
+        "No kernel: this is a blend of the nearest of 25 × 25 images decoded beforehand, 0.25 apart."
     )
     shown = set()
     page.mouse.move(*place(page, (-2.8, -2.8)))

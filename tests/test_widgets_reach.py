@@ -302,7 +302,9 @@ RING = """e => {
     const behind = (x) => { const c = getComputedStyle(x).backgroundColor;
         return c.startsWith("rgba(0, 0, 0, 0") && x.parentElement ? behind(x.parentElement) : c; };
     const [ring, width] = [style.outlineColor, parseFloat(style.outlineWidth)];
-    return { ring, width, inside: behind(e), outside: behind(e.parentElement) };
+    const edge = Number(/(\\d+)px$/.exec(style.boxShadow)?.[1] ?? 0);
+    const offset = parseFloat(style.outlineOffset);
+    return { ring, width, edge, offset, inside: behind(e), outside: behind(e.parentElement) };
 }"""
 
 
@@ -354,6 +356,8 @@ def test_the_focus_ring_stands_out_from_both_its_neighbours(chromium, shelf, sch
                 assert seen["width"] >= 2
                 for side in ("inside", "outside"):
                     assert contrast(numbers(seen["ring"]), numbers(seen[side])) >= 3, (name, seen)
+                # around a picture in the dark lies an edge of white paper, and the ring lies beyond it
+                assert seen["offset"] >= seen["edge"], (name, seen)
     finally:
         page.close()
 

@@ -363,7 +363,7 @@ def standstill(seen: set[str], g: nn.Module, optimizer: CountedSGD) -> str:
         order = "`zero_grad()` stands between `backward()` and `step()`: it belongs before `backward()`."
         return order if is_cleared and optimizer.steps else "`optimizer.step()` is missing."
     if "called" not in seen:
-        return "it is not called at all, but the loss is computed from `d(g(z))`."
+        return "it is not called at all: the loss must be computed from `d(g(z))`."
     cut = "the gradient is cut before it reaches G, by `detach` or `no_grad`."
     return cut if "to D" in seen else "`backward()` is missing."
 

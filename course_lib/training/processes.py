@@ -23,7 +23,7 @@ def is_shared() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this is process 0 of the group, which prints, evaluates and writes. A lone process counts."""
+    """Whether this is process 0, which prints, evaluates and writes. A process without a group is one."""
     return not is_shared() or dist.get_rank() == 0
 
 

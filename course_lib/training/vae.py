@@ -21,8 +21,9 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model and its training by Adam. warmup: its first share, in which the KL's factor rises to beta.
+    """A model and its training by Adam.
 
+    warmup: the share of the training, at its start, in which the KL's factor rises from 0 to beta.
     model: VAE, ConditionalVAE or AutoEncoder, which has no KL, so that warmup and beta say nothing there.
     A VAE of black and white pixels gets its images binarized anew at each step, one with a Gaussian
     likelihood gets the grey images.

@@ -218,7 +218,7 @@ function build(core) {
       drawPlane(g, box, layer, width, height);
       if (shown) drawPictures(prepare(image, (w) => arrange(w, box.w).height), box.w);
       const place = (at) => at.map((v, d) => `${names[d]} = ${number(v, 2)}`).join(", ");
-      const stand = core.live ? "Waiting for the kernel; shown until then" : "No kernel: shown";
+      const stand = core.live ? "Waiting for the kernel; until then, this" : "No kernel: this";
       sum.textContent = place(z);
       source.textContent = { kernel: "Decoded by the kernel for this very z.",
         near: `Decoded by the kernel no farther than ${number(spacing / 2, 2)} from here along an axis.` }[shown?.from] ??

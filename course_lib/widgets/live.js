@@ -11,20 +11,22 @@ const COLOUR = { ...PALETTE, ink: "#222222", faint: "#D9D9D9" };
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
 // A widget is dark on a dark page. What is drawn stays on white paper, only less bright: the course's colours have fixed
-// roles which its texts name, and black is the data. The ring around what has the focus stands out from the card, within
-// which it lies, by 9 : 1.
+// roles which its texts name, and black is the data. The ring around what has the focus lies on the card and
+// stands out from it by 8 : 1 at least. On paper everything is light.
 const STYLE = `
 .course-widget { --paper: #fff; --ink: #222; --quiet: #595959; --frame: #c8c8c8; --line: #8a8a8a; --button: #f4f4f4;
   --over: #e6eef5; --pressed: #dcecf8; --chosen: ${COLOUR.model}; --ring: #004b7a; --wrong: #b34700; --note: #f2f8fc; }
-.course-widget.dark { --paper: #1b1f24; --ink: #e6e9ed; --quiet: #a9b1ba; --frame: #4a525b; --line: #7d8792; --button: #2a3038;
-  --over: #37424e; --pressed: #1d4a69; --chosen: #7cc4f0; --ring: #9ed6fb; --wrong: #ffa366; --note: #20303c; color-scheme: dark; }
 .course-widget { box-sizing: border-box; position: relative; max-width: 1200px; padding: 10px 12px; border: 1px solid var(--frame);
-  border-radius: 8px; background: var(--paper); color: var(--ink); font: 15px/1.4 ${FONT}; }
-.course-widget:not(.dark) { color-scheme: light; }
-.course-widget.dark canvas { filter: brightness(.88); box-shadow: 0 0 0 4px #fff; }
+  border-radius: 8px; background: var(--paper); color: var(--ink); color-scheme: light; font: 15px/1.4 ${FONT}; }
 /* Words in one of the course's colours, which were chosen for white. */
 .course-widget .role { color: var(--role); }
-.course-widget.dark .role { color: color-mix(in srgb, var(--role) 45%, white); }
+@media not print {
+  .course-widget.dark { --paper: #1b1f24; --ink: #e6e9ed; --quiet: #a9b1ba; --frame: #4a525b; --line: #7d8792; --button: #2a3038;
+    --over: #37424e; --pressed: #1d4a69; --chosen: #7cc4f0; --ring: #9ed6fb; --wrong: #ffa366; --note: #20303c; color-scheme: dark; }
+  .course-widget.dark canvas { filter: brightness(.88); box-shadow: 0 0 0 4px #fff; }
+  .course-widget.dark canvas:focus-visible { outline-offset: 6px; }       /* beyond the paper's white edge */
+  .course-widget.dark .role { color: color-mix(in srgb, var(--role) 45%, white); }
+}
 .course-widget * { box-sizing: border-box; }
 .course-widget .row { display: flex; flex-wrap: wrap; gap: 6px 10px; align-items: center; margin: 4px 0; }
 /* Bootstrap, which comes with nbgrader, puts something before and after each row of every page. */
@@ -57,10 +59,11 @@ const STYLE = `
 }`;
 
 // Keeps `root` as dark as its page, which is told by the letters around it: light ones stand on a dark ground. Returns what
-// ends it.
+// ends it. A colour that is not given as rgb(…) counts as dark letters, so that such a page has a light widget.
 function matchPage(root) {
   const look = () => {
-    const rgb = getComputedStyle(root.parentElement).color.match(/[\d.]+/g);       // none before it is in the page
+    const letters = root.isConnected ? getComputedStyle(root.parentElement).color : "";     // it is built before it is shown
+    const rgb = letters.startsWith("rgb") && letters.match(/[\d.]+/g);
     if (!rgb) return;
     const [red, green, blue] = rgb.map(Number);
     root.classList.toggle("dark", 0.3 * red + 0.6 * green + 0.1 * blue > 127);

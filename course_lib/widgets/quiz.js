@@ -144,7 +144,7 @@ function build(core) {
     if (classroom) lines.push("Hands of one class on one image are not independent, so n is the number of images.");
     lines.push(mode === "one"
       ? "The lecture’s 21 % is of the first kind. If it was an error rate, the mean of both shares belongs beside it."
-      : "Do not set this share beside the lecture’s 21 %: of two images, a guess takes the made one for real in 50 %.");
+      : "Do not set this share beside the lecture’s 21 %: with two images, a mere guess takes the made one for real in 50 % of the pairs.");
     if (answers.length > rows.length) {
       lines.push("You saw some of these images in another round: if you remember them, you are harder to fool.");
     }

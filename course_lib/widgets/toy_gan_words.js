@@ -39,7 +39,9 @@ const MORE = `
 .course-widget .slow li[aria-current] { color: var(--ink); font-weight: 600; }
 .course-widget .slow small { color: var(--quiet); }
 /* the samples are those of the picture, which keeps its colours and its white */
-.course-widget.dark .layer i { background: #fff; box-shadow: 0 0 0 4px #fff; border-radius: 1px; }
+@media not print {
+  .course-widget.dark .layer i { background: #fff; box-shadow: 0 0 0 4px #fff; border-radius: 1px; }
+}
 @media (forced-colors: active) {
   .course-widget .layer i { forced-color-adjust: none; background: #fff; box-shadow: 0 0 0 4px #fff; }
 }

@@ -47,8 +47,8 @@ LOOK_UP = ("glossary", "errata")
 
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?(?=\))")
 TO_GLOSSARY = re.compile(r"\[([^]]*)\]\(\.\./docs/glossary\.md#[^)]*\)")
-VERBATIM = re.compile(r"(\$[^$]*\$|`[^`]*`)")  # formulas and code
-HYPHEN = re.compile(r"(?<=[\s(])-(?=\d)")
+VERBATIM = re.compile(r"(```.*?```|``.*?``|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`)", re.DOTALL)  # code and formulas
+HYPHEN = re.compile(r"(?<=[\s(])-(?=\d)|(?<=\de)-(?=\d)")
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 FOLDED = {
     "imports": "the imports",
