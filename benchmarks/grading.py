@@ -9,6 +9,9 @@ comparison has none, because nbgrader's own kernels have no wall.
 """
 
 import argparse
+import ast
+import dataclasses
+import json
 import os
 import platform
 import random
@@ -19,6 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,14 +33,15 @@ import nbformat
 import psutil
 from nbformat import NotebookNode
 
-from course_lib.grading.assignment import Assignment, Secret
-from course_lib.grading.question import Question, Variant
+from course_lib.grading.assignment import Assignment, Secret, draw
+from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 from course_lib.grading.release import student_notebook, write_student_copy
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # the attacks, which the tests hold
 
 NAME = "mixtures"
+QUESTIONS = Assignment.read(NAME).questions
 KEY = bytes(range(32))  # the secret of a class that does not exist
 
 # ---------------------------------------------------------------- a class
@@ -46,16 +52,90 @@ def choose(question: Question) -> Variant:
 
 
 def catalogued(assignment: Assignment, question: Question, number: int) -> str:
-    """A cell whose function makes the catalogued mistake of this number, by the key's own code."""
-    source = dict(assignment.sources)[question.name]
-    which = question.variants.index(choose(question))
-    return f"""{source}
+    """A cell whose function makes the catalogued mistake of this number, by the key's own code.
+
+    The key runs in names of its own, because the key of another question may define the same ones.
+    """
+    variant = choose(question)
+    key = as_a_student_has_it(dict(assignment.sources)[question.name], variant.mistakes[number].function)
+    which = question.variants.index(variant)
+    names = list(draw(variant, "small", 0))
+    return f"""import numpy as np
+
+key_of_{question.name} = {{}}
+exec({key!r}, key_of_{question.name})
 
 def {question.function}(*arguments):
     given = [[np.asarray(a) for a in one] if isinstance(one, list) else one for one in arguments]
     given = [one.numpy() if isinstance(one, torch.Tensor) else one for one in given]
-    return QUESTION.variants[{which}].mistakes[{number}].function(*given)
+    mistakes = key_of_{question.name}["QUESTION"].variants[{which}].mistakes
+    return mistakes[{number}].function(**dict(zip({names}, given)))
 """
+
+
+def as_a_student_has_it(key: str, mistake: Callable) -> str:
+    """A key's text with what a sandbox has: no grader, and no import that this mistake does without.
+
+    The classes of the grader, which no student has, become plain tuples of the same fields.
+    """
+    tree = ast.parse(key)
+    needed = names_used_by(mistake) | names_used_outside_functions(tree) | {"np", "torch"}
+    kept: list[ast.stmt] = []
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom) and statement.module == "course_lib.grading.question":
+            kept += ast.parse(AS_TUPLES).body
+        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            statement.names = [one for one in statement.names if (one.asname or one.name) in needed]
+            kept += [statement] if statement.names else []
+        else:
+            kept.append(statement)
+    return ast.unparse(ast.Module(kept, []))
+
+
+def names_used_by(function: Callable) -> set[str]:
+    """The names that a key's function looks up in the key, and so do the key's functions that it calls."""
+    found: set[str] = set()
+    seen: list[object] = []
+    left: list[object] = [function]
+    while left:
+        one = left.pop()
+        if one in seen:
+            continue
+        seen.append(one)
+        if isinstance(one, types.FunctionType) and one.__globals__ is function.__globals__:
+            left += [one.__code__, *(cell.cell_contents for cell in one.__closure__ or ())]
+        elif isinstance(one, types.CodeType):
+            found |= set(one.co_names)
+            left += [constant for constant in one.co_consts if isinstance(constant, types.CodeType)]
+            left += [function.__globals__.get(name) for name in one.co_names]
+    return found
+
+
+def names_used_outside_functions(tree: ast.Module) -> set[str]:
+    """The names that a module looks up while it is imported."""
+    found: set[str] = set()
+    left: list[ast.AST] = list(tree.body)
+    while left:
+        one = left.pop()
+        if isinstance(one, ast.Name):
+            found.add(one.id)
+        elif isinstance(one, ast.FunctionDef | ast.Lambda):
+            continue  # looked up when it is called
+        left += ast.iter_child_nodes(one)
+    return found
+
+
+def as_tuple(kind: type) -> str:
+    """One of the grader's classes as a tuple with the same fields and defaults of None."""
+    fields = dataclasses.fields(kind)
+    names = [one.name for one in fields]
+    optional = sum(one.default is not dataclasses.MISSING for one in fields)
+    return f"{kind.__name__} = namedtuple({kind.__name__!r}, {names}, defaults={[None] * optional})"
+
+
+AS_TUPLES = "\n".join(
+    ["from collections import namedtuple", *map(as_tuple, (Mistake, Question, Tolerance, Variant))]
+)
 
 
 def an_answer(assignment: Assignment, question: Question, chance: random.Random) -> str | None:
@@ -193,6 +273,27 @@ def results(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.json")}
 
 
+def verdicts_in_words(found: dict[str, bytes]) -> str:
+    """How many answers got which kind of verdict, so that everybody sees what the class was."""
+    counts = Counter(
+        kind_of_verdict(verdict)
+        for result in found.values()
+        for name, verdict in json.loads(result)["verdicts"].items()
+        if isinstance(QUESTIONS[name], Question)
+    )
+    return "Verdicts: " + ", ".join(f"{number} {kind}" for kind, number in counts.most_common()) + "."
+
+
+def kind_of_verdict(verdict: dict) -> str:
+    if verdict["sentence"] == "Correct.":
+        return "correct"
+    if verdict["mistake"] is not None:
+        return "with a catalogued mistake"
+    if verdict["sentence"] == "Not started.":
+        return "not started"
+    return "stopped" if "stops with" in verdict["sentence"] else "other"
+
+
 # ---------------------------------------------------------------- beside nbgrader
 
 
@@ -281,8 +382,9 @@ def compare(students: int) -> None:
                 ours = watched(grading(submissions, out, "--scheduler", address), helpers)
             print(ours.row(f"ours, a scheduler by address, {processes} workers", students), flush=True)
             assert results(out) == first, "a cluster by address gave other results"
+    print(f"\n{verdicts_in_words(first)}")
     print(
-        f"\nWith two workers ours grades {ratio:.1f} times as many a minute. nbgrader came to the end of "
+        f"With two workers ours grades {ratio:.1f} times as many a minute. nbgrader came to the end of "
         f"{len(graded)} of {students} notebooks."
     )
 
@@ -358,7 +460,7 @@ def faults(students: int) -> None:
         apart = sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
         print(
             f"One after the other and undisturbed: {undisturbed.seconds:.0f} s. {len(two) - len(apart)} of "
-            f"{len(two)} results are equal to the last byte."
+            f"{len(two)} results are equal to the last byte. {verdicts_in_words(two)}"
         )
         if apart:
             keep = Path(tempfile.mkdtemp(prefix="grading-apart-"))
