@@ -185,3 +185,10 @@ def test_symmetry_is_judged_beside_the_matrix_s_own_numbers(scale):
     cholesky(rounded)
     with pytest.raises(ValueError, match="not symmetric"):
         cholesky(slip)
+
+
+def test_symmetry_is_judged_in_each_matrix_for_itself():
+    large = torch.tensor([[1e4, 0.0], [0.0, 1e4]])
+    slip = torch.tensor([[2.0, 0.5], [0.4, 1.0]])
+    with pytest.raises(ValueError, match="not symmetric"):
+        cholesky(torch.stack([large, slip]))

@@ -211,7 +211,6 @@ def test_old_verdicts_do_not_outlive_the_submission_that_earned_them():
 # ---------------------------------------------------------------- on a cluster, disturbed
 
 
-@needs_wall
 def workers_of(pid: int) -> list[psutil.Process]:
     """The Dask workers below a command, without those that end at this moment."""
     found = []
@@ -223,6 +222,7 @@ def workers_of(pid: int) -> list[psutil.Process]:
     return found
 
 
+@needs_wall
 def test_killed_workers_and_a_killed_command_change_nothing(tmp_path):
     """Workers are killed in turn, the command itself once; the results equal an undisturbed serial run's."""
     folder = tmp_path / "submitted"

@@ -221,6 +221,22 @@ def test_a_slip_in_a_model_answer_is_called_what_it_is(place):
         assert words in verdict_on(question, variant, function, seed).sentence
 
 
+def test_a_mistake_that_overflows_only_in_float32_gets_its_name():
+    """e^200 is infinity in float32 and a number in float64, where the same formula is right."""
+    example = Assignment.read("tiny", Path(__file__).parent / "homework_example")
+    question = example.questions["log_mean_exp"]
+    (variant,) = question.variants
+    inputs = inputs_of(variant, 0)
+    inputs["extreme"] = {"x": np.float32([[200, 199, 198]])}
+
+    def said_of(function: Callable[..., Any]) -> str:
+        answers = {case: answer(function, inputs[case], variant.returns) for case in CASES}
+        return judge(question, variant, inputs, answers, "finished").sentence
+
+    assert "exp overflows" in said_of(lambda x: x.exp().mean(1).log())
+    assert said_of(lambda x: x.double().exp().mean(1).log()) == "Correct."
+
+
 @pytest.mark.parametrize(("question", "variant"), VARIANTS)
 def test_an_untouched_stub_is_not_started_and_nothing_is_right_by_chance(question, variant):
     stub = function_from(variant.stub, question.function)

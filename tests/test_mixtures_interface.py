@@ -401,6 +401,31 @@ def test_narrow_components_are_scored_with_all_their_digits(kind, monkeypatch):
     assert np.abs(model.score_samples(x) - exact).max() > 1e-3  # what the guard is there for
 
 
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_thin_components_with_means_far_from_the_data_are_scored_with_all_their_digits(kind, monkeypatch):
+    """Lines through the origin, where all points lie: close to every component, and far from every mean."""
+    k, n = 20, 4000
+    length, width = 300.0, 1e-4
+    slopes = np.full(k, 0.7) if kind == "tied" else np.repeat(np.linspace(0.1, 1.3, k // 2), 2)
+    ends = np.tile([-length, length], k // 2)  # x_1 of each mean; the mixture's mean is the origin
+    x = width * np.random.default_rng(0).normal(size=(n, 2))
+    factors = np.zeros((k, 2, 2))  # (x − mean) @ factor is `along` and `across` below
+    factors[:, 0, 0] = 1 / length
+    factors[:, 0, 1] = -slopes / width
+    factors[:, 1, 1] = 1 / width
+    model = GaussianMixture(k, covariance_type=kind)
+    model.weights_, model.means_ = np.full(k, 1 / k), np.stack([ends, slopes * ends], axis=1)
+    model.precisions_cholesky_ = factors[0] if kind == "tied" else factors
+    along = (x[:, :1] - ends) / length  # (N, K)
+    across = (x[:, 1:] - slopes * x[:, :1]) / width
+    exact = special.logsumexp(-(along**2 + across**2) / 2, axis=1) - np.log(2 * np.pi * length * width * k)
+    # x − mean is rounded by 1e-16 of 300; over the width and squared that is some 1e-9
+    np.testing.assert_allclose(model.score_samples(x), exact, atol=1e-8)
+    np.testing.assert_allclose(model.score_samples(torch.tensor(x)), exact, atol=1e-8)
+    monkeypatch.setattr(density, "MAX_ROUNDING", {torch.float64: np.inf})
+    assert np.abs(model.score_samples(x) - exact).max() > 1e-5  # what the guard is there for
+
+
 @pytest.mark.parametrize("k", [3, 20])
 @pytest.mark.parametrize("kind", KINDS)
 def test_tensors_and_arrays_are_scored_alike(kind, k):

@@ -125,8 +125,8 @@ def test_the_same_seed_gives_the_same_model(recipe, digits):
     assert not torch.allclose(weights(train(recipe, digits, seed=1, epochs=1, quiet=True)[0]), first)
 
 
-def test_the_seed_also_decides_the_order_and_the_noise(digits, monkeypatch):
-    """Two seeds differ in more than the first weights: given equal ones, they still part."""
+def test_the_seed_decides_more_than_the_first_weights(digits, monkeypatch):
+    """Given equal first weights, two seeds still part: the run has its order and its noise from the seed."""
     recipe = replace(FULL, epochs=1, mean_image=False, autocast=False)
     start, _ = train(recipe, digits, epochs=0, quiet=True)
     monkeypatch.setattr(Recipe, "build", lambda self, digits: copy.deepcopy(start).train())

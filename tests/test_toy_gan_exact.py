@@ -229,6 +229,14 @@ def test_constant_g_and_mass_outside():
     assert q[[0, -1]].tolist() == pytest.approx([0.5, 0.5], abs=1e-3)
 
 
+def test_wasserstein_s_best_value_counts_how_far_outside_the_mass_lies():
+    """All of q lies to the right of p, so W1 is the distance between their means."""
+    x = 100 + LINE.z_edges
+    q = LINE.push_forward(x)
+    best = exact.best_value("wasserstein", LINE.p, q, LINE.dx, LINE.beyond(x, q))
+    assert float(best) == pytest.approx(100)
+
+
 def test_nothing_is_exactly_nothing():
     """Between two islands there is no trace of rounding: KL(p ‖ q) must come out as ∞."""
     q = pushed(lambda z: 3 * torch.sign(z) + 0.9 * z)[1:-1]

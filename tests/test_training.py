@@ -152,6 +152,14 @@ def test_the_order_follows_from_seed_and_epoch_alone():
     assert not torch.equal(order(3, 1), order(4, 1))
 
 
+def test_the_noise_follows_from_the_seed():
+    drawn = []
+    run = Run(torch.arange(8), batch_size=8, seed=3, model=nn.Linear(1, 1))
+    torch.manual_seed(123)
+    run.train(lambda ids: drawn.append(torch.rand(5)) or {"one": 1.0}, 1, quiet=True)
+    assert torch.equal(drawn[0], torch.rand(5, generator=torch.Generator().manual_seed(3)))
+
+
 @pytest.mark.parametrize("kind", [tuple, list])
 def test_several_tensors_come_as_a_tuple_of_the_same_rows(kind):
     pairs = kind([torch.arange(7), torch.arange(7) * 10])

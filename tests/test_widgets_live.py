@@ -145,12 +145,30 @@ def test_html_export_without_widget_state_takes_the_page():
     assert choose(data) == ["text/html"]
 
 
+def state_in(page):
+    """The traits of a saved widget."""
+    call = re.search(r"mount\((.*), definition\);", page).group(1)
+    return json.loads(f"[{call}]")[1]
+
+
 def test_state_in_the_page_cannot_break_out_of_its_script(counter):
     counter.uid = "</script><b>"
     page = counter._repr_mimebundle_()[0]["text/html"]
     assert page.count("</script") == 2  # the closing tag, and the attribute, which is not inside the script
-    call = re.search(r"mount\((.*), definition\);", page).group(1)
-    assert json.loads(f"[{call}]")[1]["uid"] == "</script><b>"
+    assert state_in(page)["uid"] == "</script><b>"
+
+
+def test_a_renewed_page_keeps_the_state_that_was_saved():
+    """Only what the widget did not know yet, when it was saved, has its default."""
+    widget = EMStepper(np.linspace(-1, 1, 20) ** 3, n_components=2, reg_covar=0.01)
+    page = widget._repr_mimebundle_()[0]["text/html"]
+    saved = state_in(page)
+    assert state_in(EMStepper.renewed(page)) == saved
+
+    known = {name: value for name, value in saved.items() if name != "reg_covar"}
+    older = page.replace(json.dumps(saved), json.dumps(known))
+    assert state_in(older) == known
+    assert state_in(EMStepper.renewed(older)) == saved | {"reg_covar": 1e-6}
 
 
 def test_a_widget_without_a_strip_says_so():

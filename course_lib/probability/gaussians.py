@@ -23,7 +23,8 @@ def cholesky(covariance: Tensor) -> Tensor:
     Raises ValueError when a matrix is no covariance: not symmetric positive definite, or not finite.
     """
     # cholesky_ex reads the lower half only; sums over many points differ across the diagonal by some 1e-6
-    if bool((covariance - covariance.mT).abs().amax() > 1e-4 * covariance.abs().amax()):
+    asymmetry = (covariance - covariance.mT).abs().amax((-2, -1))  # (...), one a matrix
+    if bool((asymmetry > 1e-4 * covariance.abs().amax((-2, -1))).any()):
         raise ValueError("A covariance matrix is not symmetric: use (C + Cᵀ) / 2, or look for the slip.")
     factor, info = torch.linalg.cholesky_ex(covariance)
     if bool((info > 0).any()) or not bool(torch.isfinite(factor).all()):
