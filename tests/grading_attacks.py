@@ -7,9 +7,9 @@ and no more.
 
 from dataclasses import dataclass
 
-SETUP = "import torch\n"
+SETUP = "import numpy as np\n"
 HONEST = "def sgd_step(weights, gradient, rate):\n    return weights - rate * gradient\n"
-WRONG = "def log_mean_exp(x):\n    return torch.full((len(x),), 0.25)\n"
+WRONG = "def log_mean_exp(x):\n    return np.full(len(x), 0.25)\n"
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,11 @@ class Attack:
     tries: str
     cells: tuple[str, ...]
     earns: float = 0.0
+
+    @property
+    def wants_tensors(self) -> bool:
+        """Whether it is aimed at torch, so that it needs a question that gives tensors."""
+        return "torch" in "".join(self.cells)
 
 
 def attack(name: str, tries: str, code: str, earns: float = 0.0) -> Attack:
@@ -39,12 +44,12 @@ PATCHES = [
     attack(
         "patched_torch",
         "makes torch's comparisons always true",
-        "torch.allclose = torch.equal = lambda *a, **k: True\ntorch.Tensor.__eq__ = lambda *a: True",
+        "import torch\ntorch.allclose = torch.equal = lambda *a, **k: True\ntorch.Tensor.__eq__ = lambda *a: True",
     ),
     attack(
         "patched_numpy",
         "makes numpy's comparisons always true",
-        "import numpy as np\nnp.allclose = np.array_equal = np.isclose = lambda *a, **k: True",
+        "np.allclose = np.array_equal = np.isclose = lambda *a, **k: True",
     ),
     attack(
         "patched_builtins",
@@ -80,7 +85,7 @@ FORGERIES = [
     attack(
         "forged_frames",
         "writes answers of its own into every open pipe",
-        "import os, struct, numpy as np\nfrom safetensors.numpy import save\n"
+        "import os, struct\nfrom safetensors.numpy import save\n"
         "for case in ('small', 'large', 'extreme'):\n"
         "    about = {'about': 'call', 'question': 'log_mean_exp', 'case': case, 'status': 'answered'}\n"
         "    frame = save({'value': np.zeros(3)}, metadata=about)\n"
@@ -140,22 +145,22 @@ OBJECTS = [
         "tensor_subclass",
         "returns a tensor whose every operation says yes",
         "return x.mean(1).as_subclass(Yes)",
-        "class Yes(torch.Tensor):\n    @classmethod\n    def __torch_function__(cls, f, types, args=(), kwargs=None):\n"
+        "import torch\n\nclass Yes(torch.Tensor):\n    @classmethod\n    def __torch_function__(cls, f, types, args=(), kwargs=None):\n"
         "        return True if 'eq' in f.__name__ or 'close' in f.__name__ else super().__torch_function__(f, types, args, kwargs or {})",
     ),
     answering(
         "array_subclass",
         "returns a numpy array that compares as it likes",
         "return np.zeros(len(x)).view(Yes)",
-        "import numpy as np\nclass Yes(np.ndarray):\n    def __array_ufunc__(self, *a, **k): return True\n"
+        "class Yes(np.ndarray):\n    def __array_ufunc__(self, *a, **k): return True\n"
         "    def __array_function__(self, *a, **k): return True",
     ),
     answering(
         "endless_iterator", "returns an iterator without an end", "import itertools\nreturn itertools.count()"
     ),
-    answering("huge_answer", "returns a gigabyte", "return torch.zeros(2**27, dtype=torch.float64)"),
+    answering("huge_answer", "returns a gigabyte", "return np.zeros(2**27)"),
     answering("text_answer", "returns a script", "return '<script>alert(1)</script>'"),
-    answering("complex_answer", "returns complex numbers", "return torch.fft.fft(x)[:, 0]"),
+    answering("complex_answer", "returns complex numbers", "return np.fft.fft(x)[:, 0]"),
     answering(
         "named_error",
         "raises an error whose name and text are a script",
@@ -217,7 +222,7 @@ DAMAGE = [
     attack(
         "course_edited",
         "edits the course on disk for the next student",
-        "import course_lib.probability.em\nfor path in (course_lib.probability.em.__file__, torch.__file__):\n"
+        "import torch, course_lib.probability.em\nfor path in (course_lib.probability.em.__file__, torch.__file__):\n"
         "    try:\n        open(path, 'a').write('\\nraise SystemExit\\n')\n    except OSError:\n        pass",
     ),
     attack(

@@ -21,14 +21,18 @@ from grading_attacks import ALL, HONEST, SETUP, WRONG, Attack
 
 from course_lib.grading import sandbox
 from course_lib.grading.assignment import Assignment, Secret
-from course_lib.grading.engine import grade_submission
+from course_lib.grading.engine import Result, grade_submission
 from course_lib.grading.submissions import Submission, find_submissions, read_cells
 
 HOMEWORK = Path(__file__).parent / "homework_example"
 TINY = Assignment.read("tiny", HOMEWORK)
+# the same questions with tensors, as the course's own homework gives them
+TENSORS = replace(
+    TINY, sources=tuple((name, key.replace('"arrays"', '"tensors"')) for name, key in TINY.sources)
+)
 SECRET = Secret(b"a secret that the tests may know")
 # an attack on the clock must not hold up the tests; a right answer here takes milliseconds
-LIMITS = sandbox.Limits(seconds=40, cell_seconds=2, call_seconds=2, memory=2 * 2**30, disk=64 * 2**20)
+LIMITS = sandbox.Limits(seconds=40, cell_seconds=2, call_seconds=1, memory=2 * 2**30, disk=64 * 2**20)
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/usr/bin/bwrap"), reason="bubblewrap is not installed")
 
@@ -41,11 +45,9 @@ def notebook(*sources: str, **metadata: object) -> bytes:
     return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 
-def grade(content: bytes, **options) -> dict:
+def grade(content: bytes, assignment: Assignment = TINY, **options) -> Result:
     options.setdefault("limits", LIMITS)
-    result = grade_submission(
-        TINY, Submission("mallory", content, **options.pop("more", {})), SECRET, **options
-    )
+    result = grade_submission(assignment, Submission("mallory", content), SECRET, **options)
     assert set(result.verdicts) == {"log_mean_exp", "sgd_step"}
     return result
 
@@ -132,7 +134,8 @@ def test_an_attack_gains_nothing_and_harms_nobody(attack: Attack, server, sandbo
     cells = [source.replace("PORT", str(port)) for source in attack.cells if source]
     started = time.monotonic()
     lasting = attack.name in ("endless_stubborn", "alarm_disarmed")  # only the judge's own clock ends these
-    result = grade(notebook(*cells), limits=replace(LIMITS, seconds=15) if lasting else LIMITS)
+    limits = replace(LIMITS, seconds=6) if lasting else LIMITS
+    result = grade(notebook(*cells), TENSORS if attack.wants_tensors else TINY, limits=limits)
     assert result.points == attack.earns, result.verdicts
     assert all(verdict["sentence"] for verdict in result.verdicts.values())
     texts = " ".join([*result.notes, *(verdict["sentence"] for verdict in result.verdicts.values())])
@@ -158,9 +161,13 @@ def test_a_process_that_outlived_its_sandbox_would_be_found(lasts, sandboxes):
         process.kill()
 
 
-def test_an_honest_notebook_keeps_its_points_beside_the_attacks():
-    right = "def log_mean_exp(x):\n    return torch.logsumexp(x, 1) - torch.tensor(x.shape[1]).log()\n"
-    result = grade(notebook(SETUP, right, HONEST))
+RIGHT = "def log_mean_exp(x):\n    top = x.max(1)\n    return top + np.log(np.exp(x.T - top).mean(0))\n"
+BY_TORCH = "import math\ndef log_mean_exp(x):\n    return x.logsumexp(1) - math.log(x.shape[1])\n"
+
+
+@pytest.mark.parametrize(("assignment", "right"), [(TINY, RIGHT), (TENSORS, BY_TORCH)])
+def test_an_honest_notebook_keeps_its_points_beside_the_attacks(assignment, right):
+    result = grade(notebook(SETUP, right, HONEST), assignment)
     assert result.points == 100
     assert result.notes == []
 

@@ -35,11 +35,12 @@ TINY = Assignment.read("tiny", HOMEWORK)
 SECRET = Secret(b"a secret that the tests may know")
 ROOT = Path(__file__).parent.parent
 
-LOGSUMEXP = "def log_mean_exp(x):\n    return torch.logsumexp(x, 1) - torch.tensor(float(x.shape[1])).log()\n"
+LOGSUMEXP = "def log_mean_exp(x):\n    top = x.max(1)\n    return top + np.log(np.exp(x.T - top).mean(0))\n"
+SUM = "def log_mean_exp(x):\n    top = x.max(1)\n    return top + np.log(np.exp(x.T - top).sum(0))\n"
 ANSWERS = {
     "ada": (100, notebook(SETUP, LOGSUMEXP, HONEST)),
     "bob": (40, notebook(SETUP, HONEST)),
-    "cyd": (70, notebook(SETUP, "def log_mean_exp(x):\n    return x.logsumexp(1)\n", HONEST)),
+    "cyd": (70, notebook(SETUP, SUM, HONEST)),
     "dan": (0, b"no notebook"),
 }
 

@@ -48,7 +48,8 @@ class Practice:
 
 def try_example(example: Mapping[str, Any], student: Any) -> None:
     """Raise Mistake unless the student's function returns the example's numbers."""
-    arguments = {name: argument(value) for name, value in example["arguments"].items()}
+    given_as = example.get("given_as", "tensors")
+    arguments = {name: argument(value, given_as) for name, value in example["arguments"].items()}
     value = call(student, *arguments.values())
     names = example["returns"]
     if isinstance(value, Mapping) and set(names) <= set(value):
@@ -58,7 +59,11 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
         isinstance(parts, list | tuple) and len(parts) == len(names),
         f"your function should return {len(names)} results: {', '.join(names)}.",
     )
-    shown = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
+    shown = {
+        name: torch.as_tensor(value)
+        for name, value in arguments.items()
+        if isinstance(value, Tensor | np.ndarray)
+    }
     for name, part in zip(names, parts, strict=True):
         mistakes = {sentence: array(values[name]) for sentence, values in example["mistakes"].items()}
         right = array(example["right"][name])
@@ -68,14 +73,15 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
         )
 
 
-def argument(value: Any) -> Any:
-    """An argument as the function gets it: a float32 tensor, an integer tensor, a list of them, or
-    a number.
+def argument(value: Any, given_as: str = "tensors") -> Any:
+    """An argument as the function gets it: a tensor or an array, float32 or of integers, a list of
+    them, or a number.
     """
     if isinstance(value, dict) and "array" in value:
-        return torch.tensor(np.array(value["array"], dtype=value["dtype"]).reshape(value["shape"]))
+        array = np.array(value["array"], dtype=value["dtype"]).reshape(value["shape"])
+        return array if given_as == "arrays" else torch.tensor(array)
     if isinstance(value, list):
-        return [argument(part) for part in value]
+        return [argument(part, given_as) for part in value]
     return value
 
 

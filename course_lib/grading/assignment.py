@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from course_lib.grading.question import CASES, Arguments, Design, Question, Variant, Written
+from course_lib.grading.question import CASES, GIVEN_AS, Arguments, Design, Question, Variant, Written
 
 HOMEWORK = Path(__file__).resolve().parents[2] / "notebooks" / "homework"
 AnyQuestion = Question | Design | Written
@@ -96,6 +96,8 @@ def load_key(name: str, source: str) -> AnyQuestion:
         raise AssignmentError(f"keys/{name}.py must define QUESTION as a Question, a Design or a Written.")
     if question.name != name:
         raise AssignmentError(f"keys/{name}.py defines a question of another name, {question.name!r}.")
+    if isinstance(question, Question) and question.given_as not in GIVEN_AS:
+        raise AssignmentError(f"keys/{name}.py: given_as must be one of {', '.join(GIVEN_AS)}.")
     return question
 
 

@@ -88,7 +88,7 @@ def grade_submission(
         name: secret.inputs(assignment.name, q, variants[name], submission.sha) for name, q in asked.items()
     }
     calls = [
-        sandbox.Call(name, case, q.function, inputs[name][case], variants[name].returns)
+        sandbox.Call(name, case, q.function, inputs[name][case], variants[name].returns, q.given_as)
         for name, q in asked.items()
         for case in CASES
     ]

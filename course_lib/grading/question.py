@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 CASES = ("small", "large", "extreme")
+GIVEN_AS = ("tensors", "arrays")
 Arguments = dict[str, Any]  # by name: float32 or integer arrays, lists of arrays, or plain Python numbers
 Arrays = dict[str, np.ndarray]
 
@@ -73,12 +74,17 @@ class Variant:
 class Question:
     """A function that a student writes, worth some points. `function` is the name it must have in
     the notebook.
+
+    given_as: what the function gets for an array, a tensor of PyTorch or an array of NumPy. Where every
+    question of an assignment gives arrays, a notebook that does without PyTorch need not wait for its
+    import, which takes most of the time of grading it.
     """
 
     name: str
     function: str
     points: float
     variants: tuple[Variant, ...]
+    given_as: str = "tensors"  # or "arrays"
 
 
 @dataclass(frozen=True)

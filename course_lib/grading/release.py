@@ -125,6 +125,7 @@ def practice_examples(assignment: Assignment, choose: Choose = first_variants) -
         gives = {m.sentence: results_of(m.function, arguments, variant.returns) for m in variant.mistakes}
         found[name] = {
             "arguments": {key: as_json(value) for key, value in arguments.items()},
+            "given_as": question.given_as,
             "returns": list(variant.returns),
             "right": {key: as_json(value) for key, value in right.items()},
             "mistakes": {

@@ -69,7 +69,7 @@ class Limits:
 @dataclass(frozen=True)
 class Call:
     """One function of the notebook on one set of inputs; `returns` names what it gives back, in
-    order.
+    order. `given_as`: whether it gets tensors of PyTorch or arrays of NumPy.
     """
 
     question: str
@@ -77,6 +77,7 @@ class Call:
     function: str
     arguments: Mapping[str, object]
     returns: Sequence[str]
+    given_as: str = "tensors"
 
 
 @dataclass
@@ -166,11 +167,11 @@ def write_task(
     folder: Path, cells: Sequence[Mapping], calls: Sequence[Call], limits: Limits, pipe: int, unsafe: bool
 ) -> None:
     """The runner, its task and the inputs, as the only files of ours that a sandbox gets."""
-    tensors: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     described = []
     for number, call in enumerate(calls):
         arguments = {
-            name: describe(value, f"{number}.{name}", tensors) for name, value in call.arguments.items()
+            name: describe(value, f"{number}.{name}", arrays) for name, value in call.arguments.items()
         }
         described.append(asdict(call) | {"arguments": arguments, "returns": list(call.returns)})
     own_user = os.getuid() == 0 and not unsafe
@@ -184,20 +185,20 @@ def write_task(
         "import_from": [str(course_folder().parent)] if unsafe else ["/course"],
     }
     (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
-    (folder / "inputs.safetensors").write_bytes(save(tensors))
+    (folder / "inputs.safetensors").write_bytes(save(arrays))
     shutil.copyfile(RUNNER, folder / "runner.py")
     folder.chmod(0o755)
 
 
-def describe(value: object, name: str, tensors: dict[str, np.ndarray]) -> dict:
-    """An argument in words that JSON knows; its arrays go into `tensors`."""
+def describe(value: object, name: str, arrays: dict[str, np.ndarray]) -> dict:
+    """An argument in words that JSON knows; its arrays go into `arrays`."""
     if isinstance(value, np.ndarray):
-        tensors[name] = np.ascontiguousarray(value)
-        return {"tensors": [name], "many": False}
+        arrays[name] = np.ascontiguousarray(value)
+        return {"arrays": [name], "many": False}
     if isinstance(value, list | tuple):
         names = [f"{name}.{i}" for i in range(len(value))]
-        tensors.update({part: np.ascontiguousarray(array) for part, array in zip(names, value, strict=True)})
-        return {"tensors": names, "many": True}
+        arrays.update({part: np.ascontiguousarray(array) for part, array in zip(names, value, strict=True)})
+        return {"arrays": names, "many": True}
     return {"value": value}
 
 

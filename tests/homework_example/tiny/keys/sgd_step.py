@@ -41,4 +41,5 @@ QUESTION = Question(
             Tolerance(1e-4, 1e-5, "one product and one difference in float32"),
         ),
     ),
+    given_as="arrays",
 )
