@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from thorough import THOROUGH
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -63,6 +64,16 @@ REFUSED = {
     "Python 3.15": Target("3.15.0"),
     "Intel Mac": Target(machine="x86_64-apple-darwin"),
 }
+
+
+def of_these(targets: dict[str, Target], *few: str) -> dict[str, Target]:
+    """All of them in a thorough run, else a few: each one costs a fresh machine seconds of processor time."""
+    return targets if THOROUGH else {name: targets[name] for name in few}
+
+
+PYTHONS = of_these(PYTHONS, "3.11.0", "3.14.0")
+NEWEST_TORCH = of_these(NEWEST_TORCH, "Linux", "macOS 14")
+OLDER_TORCH = of_these(OLDER_TORCH, "the oldest torch on the newest Python")
 TARGETS = PYTHONS | NEWEST_TORCH | OLDER_TORCH | IMAGE | REFUSED
 
 

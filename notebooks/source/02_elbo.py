@@ -12,7 +12,7 @@
 # - split $L_b$ into a reconstruction and a regularizer, and choose the less noisy way to estimate it from samples.
 #
 # **Time:** about a minute to run on a laptop with two cores, and two hours to work through,
-# or ninety minutes without section 8 and the last exercise. Section 6 is a good place for a break.
+# or ninety minutes if you only run section 8, on which the later sections build, and leave out the last exercise. Section 6 is a good place for a break.
 #
 # **Prerequisites:** [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), expectations and a little calculus. You
 # need 1.5 GB of memory and no GPU.
@@ -658,7 +658,7 @@ assert settled < -0.2
 # nats lower. With the fixed width it sinks, and settles 0.3 nats below its start. Yet no step of any version lowered
 # $L_b$.
 #
-# **Why?** An unfinished step costs us only time. The procedure comes to rest only where neither step changes
+# **Why?** Here an unfinished step costs us only time. The procedure comes to rest only where neither step changes
 # anything, and there $q$ is the posterior. A restricted $q$ costs us the destination. The decoder settles where the
 # *bound* is highest, and there its posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can
 # even compute both places. With $\sigma = 1$ and the best $m$, the part of the bound that depends on $w$ is
@@ -823,10 +823,10 @@ assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 #
 # **Why?** The E-step jumps to the posterior. A row of numbers for each point can represent the posterior exactly, so
 # its gap goes to zero if you give it enough steps. The encoder is one function for all points, and it has to be right
-# for all of them at once. Part of its gap is due to unfinished learning. The part that would remain after endless
-# training is called the *amortization gap* (Cremer, Li & Duvenaud 2018). In return, every step teaches the encoder
-# something about all points, and a new point costs a single pass through the network. That is why a VAE has an
-# encoder.
+# for all of them at once. What it loses against the best $q$ of its family, fitted to each point by
+# itself, is called the *amortization gap* (Cremer, Li & Duvenaud 2018). Part of it is due to unfinished learning, and
+# part would remain after endless training. In return, every step teaches the encoder something about all points, and a
+# new point costs a single pass through the network. That is why a VAE has an encoder.
 
 # %% [markdown]
 # ## 8 · On digits, still exact

@@ -1093,8 +1093,8 @@ for name, z in codes.items():
 
 # %% [markdown]
 # Nothing else had to change. Under both priors the codes crowd together at the two ends, where the moon hardly
-# changes. Between the ends, the normal prior draws them together near 0, whereas the two humps spread them out there,
-# in the valley where the prior is small. They cannot leave the valley altogether. The encoder is continuous, and the
+# changes. Between the ends, in this one training, the normal prior draws them together near 0, whereas the two humps spread
+# them out there, in the valley where the prior is small. They cannot leave the valley altogether. The encoder is continuous, and the
 # moons form one line without a break, so the codes of some phases must lie in between. The same trick works for any
 # prior whose log-density can be computed, and for any $q$ from which we can draw by reparameterization and whose
 # log-density we know. Its cost is the scatter of the estimate.

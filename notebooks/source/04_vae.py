@@ -503,9 +503,9 @@ display(
 assert in_code < in_pixels or not on_mnist
 
 # %% [markdown]
-# **Why?** The encoder's noise has trained the decoder on whole regions of codes, and the decoder is continuous, so for
-# a code between those of two digits it draws a shape in between. The cross-fade knows only pixels, so it is undecided
-# wherever the two digits differ.
+# **Why?** The decoder is continuous, and the encoder's noise has trained it on whole regions of codes. Either may be why it
+# draws one shape in between: *From auto-encoder to VAE* found that a plain decoder can manage without the noise, and here
+# we have not trained one. The cross-fade knows only pixels, so it is undecided wherever the two digits differ.
 #
 # Is the straight line a good path, though? The squares of the 20 numbers in a code from the prior add up to 20 on
 # average, so the length of the code is about $\sqrt{20} \approx 4.5$, with a standard deviation of only about 0.7. The
@@ -780,7 +780,7 @@ assert gap_few > gap_main + 5 or not on_mnist
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
-| 5 | a cluster label is not enough; a distributed code describes different sides of x | squared error from a label {error_label:.1f}, from the code {error_code:.1f}; information among {len(x_test):,} images {information:.1f} nats, a label at most {math.log(10):.1f} | holds |
+| 5 | a cluster label is not enough; a distributed code describes different sides of x | squared error from a label {error_label:.1f}, from the code {error_code:.1f}; information among {len(x_test):,} images {information:.1f} nats, a label at most {math.log(10):.1f} | holds against a label of ten, which carries far less information; bit for bit a label can tell more (*Gaussian mixtures and EM*) |
 | 5 | each dimension of z stands for some attribute | R² of the best single dimension: ink {best[0]:.2f}, slant {best[1]:.2f}, width {best[2]:.2f}; of all 20 together {together[0]:.2f}, {together[1]:.2f}, {together[2]:.2f} | not confirmed here: each attribute is spread over several dimensions |
 | 17 | L_b is a KL to the prior and a reconstruction | KL by the formula {closed_form:.3f}, by sampling {sampled:.3f} ± {sampled_se:.3f} nats | holds |
 | 18 | without the variance, the reconstruction is the auto-encoder's error | a Gaussian of fixed variance gives the squared error to {difference:.0e} nats | holds; our Bernoulli decoder gives a cross-entropy instead |

@@ -15,8 +15,8 @@ sentences: What has happened, and why is it the best that this loss allows? Why 
 Suppose now that the cross-entropy is summed over the pixels. For which of the following changes is the negative loss
 still a lower bound on log P(x): the KL multiplied by β = 4, the KL multiplied by β = ¼, or free bits?""",
     """Taking the mean over the pixels divides the reconstruction term by 784 but not the KL, so this is a β-VAE with β = 784:
-a nat of information in z costs 784 times what it can save, the cheapest code says nothing, and q becomes the prior in
-every dimension (posterior collapse). Without information about x, the best that a decoder can do is to give each pixel
+a nat of information in z would have to save 784 nats of reconstruction, far more than it can. So the cheapest code says
+nothing, and q becomes the prior in every dimension (posterior collapse). Without information about x, the best that a decoder can do is to give each pixel
 its average over all digits, which is the grey blob; a larger network would draw the same one. The 0.27 is in nats per
 pixel and the 90 is in nats per image: 784 · 0.27 is about 210 nats, far worse than 90. With β = 4 the negative loss is
 still a lower bound on log P(x), because the KL is never negative, but it is a looser one. With β = ¼ it need not be a
