@@ -161,12 +161,21 @@ def test_a_process_that_outlived_its_sandbox_would_be_found(lasts, sandboxes):
         process.kill()
 
 
-RIGHT = "def log_mean_exp(x):\n    top = x.max(1)\n    return top + np.log(np.exp(x.T - top).mean(0))\n"
-BY_TORCH = "import math\ndef log_mean_exp(x):\n    return x.logsumexp(1) - math.log(x.shape[1])\n"
+BY_NUMPY = """import sys
+def log_mean_exp(x):
+    assert "torch" not in sys.modules  # nobody waits for its import
+    top = x.max(1)
+    return top + np.log(np.exp(x.T - top).mean(0))
+"""
+BY_TORCH = """import sys, math
+def log_mean_exp(x):
+    assert isinstance(x, sys.modules["torch"].Tensor)
+    return x.logsumexp(1) - math.log(x.shape[1])
+"""
 
 
-@pytest.mark.parametrize(("assignment", "right"), [(TINY, RIGHT), (TENSORS, BY_TORCH)])
-def test_an_honest_notebook_keeps_its_points_beside_the_attacks(assignment, right):
+@pytest.mark.parametrize(("assignment", "right"), [(TINY, BY_NUMPY), (TENSORS, BY_TORCH)])
+def test_an_honest_notebook_keeps_its_points_and_torch_is_imported_where_tensors_are_given(assignment, right):
     result = grade(notebook(SETUP, right, HONEST), assignment)
     assert result.points == 100
     assert result.notes == []

@@ -2,9 +2,9 @@
 every style pass, known mistakes get their names, and nothing else is taken for right.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +19,31 @@ from sklearn.datasets import load_digits
 from thorough import THOROUGH
 
 from course_lib.checks.practice import hand_in
-from course_lib.grading import judge as judging
-from course_lib.grading import runner
-from course_lib.grading.assignment import HOMEWORK, Assignment, draw
+from course_lib.grading import runner, trial
+from course_lib.grading.assignment import HOMEWORK, Assignment
 from course_lib.grading.engine import read_design
-from course_lib.grading.judge import judge, judge_design
-from course_lib.grading.question import (
-    CASES,
-    Arguments,
-    Design,
-    Question,
-    Variant,
-    agree,
-    copied,
-    results_of,
-)
+from course_lib.grading.judge import judge_design
+from course_lib.grading.question import Design, Question, Variant, agree, results_of
 from course_lib.grading.release import instructor_notebook, student_notebook, write_student_copy
-from course_lib.grading.sandbox import Answer
+from course_lib.grading.trial import Inputs, function_from, inputs_of, verdict_on
 
 NAMES = sorted(path.parent.name for path in HOMEWORK.glob("*/keys"))
 ASSIGNMENTS = {name: Assignment.read(name) for name in NAMES}
-VARIANTS = [
-    pytest.param(question, variant, id=f"{name}-{question.name}-{variant.name}")
+# what a student's code finds in each starter, and what some of them import themselves
+IMPORTED = {"F": torch.nn.functional, "nn": torch.nn}
+NAMES_IN = {name: trial.starter_names(assignment)[0] for name, assignment in ASSIGNMENTS.items()}
+IN_NOTEBOOKS = [
+    pytest.param(question, variant, NAMES_IN[name], id=f"{name}-{question.name}-{variant.name}")
     for name, assignment in ASSIGNMENTS.items()
     for question in assignment.questions.values()
     if isinstance(question, Question)
     for variant in question.variants
 ]
+VARIANTS = [pytest.param(*case.values[:2], id=case.id) for case in IN_NOTEBOOKS]
 ANSWERED = [
-    pytest.param(question, variant, code, id=f"{name}-{question.name}-{variant.name}-{number}")
+    pytest.param(
+        question, variant, NAMES_IN[name], code, id=f"{name}-{question.name}-{variant.name}-{number}"
+    )
     for name, assignment in ASSIGNMENTS.items()
     for question in assignment.questions.values()
     if isinstance(question, Question)
@@ -62,122 +58,35 @@ SEEDS = range(200 if THOROUGH else 3)
 FEW_SEEDS = range(3)  # where a formula is checked, and not the luck of the draw
 
 
-def inputs_of(variant: Variant, seed: int) -> dict[str, dict[str, Any]]:
-    return {case: draw(variant, case, 1000 * seed + number) for number, case in enumerate(CASES)}
-
-
-def as_tensors(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(value.copy())
-    if isinstance(value, list):
-        return [as_tensors(part) for part in value]
-    return value
-
-
-def answer(function: Callable[..., Any], arguments: dict[str, Any], returns: tuple[str, ...]) -> Answer:
-    """What the sandbox would send back, without a sandbox."""
-    given = {name: as_tensors(value) for name, value in copied(arguments).items()}
-    try:
-        return Answer("answered", runner.to_arrays(function(*given.values()), list(returns)))
-    except Exception as error:
-        return Answer("error", what=type(error).__name__)
-
-
-def function_from(code: str, name: str) -> Callable[..., Any]:
-    space: dict[str, Any] = {"torch": torch, "math": math, "F": torch.nn.functional, "nn": torch.nn}
-    exec(code, space)
-    return space[name]
-
-
-def verdict_on(question: Question, variant: Variant, function: Callable[..., Any], seed: int):
-    inputs = inputs_of(variant, seed)
-    answers = {case: answer(function, inputs[case], variant.returns) for case in CASES}
-    return judge(question, variant, inputs, answers, "finished")
+def seen(faults: Callable[[Inputs], list[str]], variant: Variant, seeds: range = SEEDS) -> Counter[str]:
+    """The faults of a key, and on how many seeds each of them is seen."""
+    return Counter(fault for seed in seeds for fault in faults(inputs_of(variant, seed)))
 
 
 @pytest.mark.parametrize(("question", "variant"), VARIANTS)
 def test_the_reference_agrees_with_an_independent_formula(question, variant):
     assert variant.independent is not None
-    for seed in FEW_SEEDS:
-        for case, arguments in inputs_of(variant, seed).items():
-            one = results_of(variant.reference, arguments, variant.returns)
-            two = results_of(variant.independent, arguments, variant.returns)
-            assert one is not None, case
-            assert all(np.isfinite(values).all() for values in one.values()), case
-            assert two is not None, case
-            for name in variant.returns:
-                np.testing.assert_allclose(
-                    one[name], two[name], rtol=1e-7, atol=1e-9, err_msg=f"{case} {name}"
-                )
+    assert not seen(partial(trial.faults_of_reference, question, variant), variant, FEW_SEEDS)
 
 
-def refusals(question: Question, variant: Variant, code: str) -> Counter[str]:
-    """What the judge says of a right answer that does not get all points, and on how many seeds."""
-    function = function_from(code, question.function)
-    verdicts = [verdict_on(question, variant, function, seed) for seed in SEEDS]
-    return Counter(found.sentence for found in verdicts if found.points != question.points)
-
-
-@pytest.mark.parametrize(("question", "variant"), VARIANTS)
-def test_right_answers_in_every_style_get_all_points(question, variant):
+@pytest.mark.parametrize(("question", "variant", "names"), IN_NOTEBOOKS)
+def test_right_answers_in_every_style_get_all_points(question, variant, names):
     assert len(variant.styles) >= 4
-    for number, code in enumerate((variant.solution, *variant.styles)):
-        assert not refusals(question, variant, code), f"style {number}"
+    assert not seen(partial(trial.faults_of_right_answers, question, variant, names), variant)
 
 
-@pytest.mark.parametrize(("question", "variant", "code"), ANSWERED)
-def test_right_answers_that_no_author_of_a_key_has_seen_get_all_points(question, variant, code):
-    assert not refusals(question, variant, code)
-
-
-class Remembered:
-    """What our functions return, computed once for the same inputs: with hundreds of seeds this saves
-    most of the time.
-    """
-
-    def __init__(self) -> None:
-        self.found: dict[tuple[int, int, bool], tuple[Arguments, Any]] = {}
-
-    def __call__(self, function, arguments, returns, narrow=False):
-        key = (id(function), id(arguments), narrow)
-        if key not in self.found:  # the arguments are kept as well, so that no others get their id
-            self.found[key] = (arguments, results_of(function, arguments, returns, narrow))
-        return self.found[key][1]
-
-
-def misnamed(question: Question, variant: Variant, seed: int, remembered: Remembered) -> list[str]:
-    """The known mistakes that do not get their own sentence and share with the inputs of one seed.
-
-    Each is answered in float64 and in float32, as students may compute.
-    """
-    inputs = inputs_of(variant, seed)
-    found = []
-    for number, mistake in enumerate(variant.mistakes):
-        for narrow in (False, True):
-            answers = {}
-            for case in CASES:
-                gives = remembered(mistake.function, inputs[case], variant.returns, narrow)
-                answers[case] = Answer("error", what="ValueError")
-                if gives is not None:
-                    copies = {name: values.copy() for name, values in gives.items()}
-                    answers[case] = Answer("answered", copies)
-            verdict = judge(question, variant, inputs, answers, "finished")
-            points = round(mistake.share * question.points, 2)
-            if (verdict.mistake, verdict.points) != (number, points) or points >= question.points:
-                found.append(f"{mistake.sentence} was called: {verdict.sentence}")
-    return found
+@pytest.mark.parametrize(("question", "variant", "names", "code"), ANSWERED)
+def test_right_answers_that_no_author_of_a_key_has_seen_get_all_points(question, variant, names, code):
+    function = function_from(code, question.function, IMPORTED | names)
+    verdicts = [verdict_on(question, variant, function, inputs_of(variant, seed)) for seed in SEEDS]
+    assert not Counter(found.sentence for found in verdicts if found.points != question.points)
 
 
 @pytest.mark.parametrize(("question", "variant"), VARIANTS)
-def test_every_known_mistake_gets_its_name_and_its_share(question, variant, monkeypatch):
+def test_every_known_mistake_gets_its_name_and_its_share(question, variant):
     assert len(variant.mistakes) >= 5
-    assert len({mistake.sentence for mistake in variant.mistakes}) == len(variant.mistakes)
-    wrong: Counter[str] = Counter()
-    for seed in SEEDS:
-        remembered = Remembered()
-        monkeypatch.setattr(judging, "results_of", remembered)
-        wrong.update(misnamed(question, variant, seed, remembered))
-    assert not wrong
+    assert trial.faults_of_form(variant) == []
+    assert not seen(partial(trial.faults_of_mistakes, question, variant), variant)
 
 
 # A slip in a model answer, and how the judge must call it. A key says itself what its mistakes compute, so
@@ -216,9 +125,9 @@ def test_a_slip_in_a_model_answer_is_called_what_it_is(place):
     question = ASSIGNMENTS[assignment].questions[name]
     (variant,) = [variant for variant in question.variants if variant.name == form]
     assert variant.solution.count(old) == 1
-    function = function_from(variant.solution.replace(old, new), question.function)
+    function = function_from(variant.solution.replace(old, new), question.function, NAMES_IN[assignment])
     for seed in FEW_SEEDS:
-        assert words in verdict_on(question, variant, function, seed).sentence
+        assert words in verdict_on(question, variant, function, inputs_of(variant, seed)).sentence
 
 
 def test_a_mistake_that_overflows_only_in_float32_gets_its_name():
@@ -230,18 +139,16 @@ def test_a_mistake_that_overflows_only_in_float32_gets_its_name():
     inputs["extreme"] = {"x": np.float32([[200, 199, 198]])}
 
     def said_of(function: Callable[..., Any]) -> str:
-        answers = {case: answer(function, inputs[case], variant.returns) for case in CASES}
-        return judge(question, variant, inputs, answers, "finished").sentence
+        with np.errstate(all="ignore"):
+            return verdict_on(question, variant, function, inputs).sentence
 
-    assert "exp overflows" in said_of(lambda x: x.exp().mean(1).log())
-    assert said_of(lambda x: x.double().exp().mean(1).log()) == "Correct."
+    assert "exp overflows" in said_of(lambda x: np.log(np.exp(x).mean(1)))
+    assert said_of(lambda x: np.log(np.exp(x.astype(np.float64)).mean(1))) == "Correct."
 
 
-@pytest.mark.parametrize(("question", "variant"), VARIANTS)
-def test_an_untouched_stub_is_not_started_and_nothing_is_right_by_chance(question, variant):
-    stub = function_from(variant.stub, question.function)
-    with pytest.raises(NotImplementedError):
-        stub(*[None] * len(inputs_of(variant, 0)["small"]))
+@pytest.mark.parametrize(("question", "variant", "names"), IN_NOTEBOOKS)
+def test_an_untouched_stub_is_not_started_and_nothing_is_right_by_chance(question, variant, names):
+    assert trial.faults_of_stub(question, variant, names, inputs_of(variant, 0)) == []
     for seed in FEW_SEEDS:
         small, large = (
             results_of(variant.reference, inputs_of(variant, s)["small"], variant.returns)
@@ -317,7 +224,8 @@ def test_a_starter_runs_from_top_to_bottom_and_model_answers_pass_its_practice(
     for question in assignment.questions.values():
         if isinstance(question, Question):
             others = ANSWERS[f"{name}/{question.name}/{choose(question).name}"]
-            given = [solved[question.function], *(function_from(code, question.function) for code in others)]
+            given = [function_from(code, question.function, IMPORTED | NAMES_IN[name]) for code in others]
+            given.append(solved[question.function])
             for function in given:
                 result = solved["practice"].check(question.name, function)
                 assert result.status == "correct", f"{question.name}: {result.message}"

@@ -9,6 +9,7 @@ import re
 import secrets
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ from course_lib.grading.submissions import NoSubmissions, Submission, find_submi
 ALLOWED_DEATHS = 8
 START_TRIES = 5  # to start the workers of a local cluster
 
-Run = Callable[[argparse.Namespace], None]
+Run = Callable[[argparse.Namespace], int | None]  # the exit status, if it is not 0
 
 
 class Refused(Exception):
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     asked = parser().parse_args(arguments)
     try:
-        asked.run(asked)
+        return asked.run(asked) or 0
     except (Refused, AssignmentError, NoSubmissions, NoWall) as why:
         print(f"{asked.command}: {why}", file=sys.stderr)
         return 2
@@ -56,7 +57,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped. What is graded is kept, and the same command continues.", file=sys.stderr)
         return 130
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,6 +70,13 @@ def parser() -> argparse.ArgumentParser:
     there.add_argument("--names", action="store_true", help="their names alone")
     there.add_argument("--homework", type=Path, default=HOMEWORK, help="where assignments and keys lie")
     there.set_defaults(run=run_list)
+
+    does = "try an assignment's own keys, before students do"
+    check = commands.add_parser("check", help=does, description=does)
+    check.add_argument("assignment", help="its name, such as mixtures")
+    check.add_argument("--homework", type=Path, default=HOMEWORK, help="where assignments and keys lie")
+    check.add_argument("--seeds", type=int, default=3, help="how often inputs are drawn (default: 3)")
+    check.set_defaults(run=run_check)
 
     release = command(commands, "release", run_release, "write copies for students and for you, and the keys")
     release.add_argument(
@@ -136,6 +143,34 @@ def run_list(asked: argparse.Namespace) -> None:
     )
 
 
+def run_check(asked: argparse.Namespace) -> int:
+    """Try an assignment's own keys and say what is wrong with them; 1 if anything is."""
+    from course_lib.grading.trial import findings  # takes seconds, as release does
+
+    if asked.seeds < 1:
+        raise Refused("--seeds must be at least 1.")
+    assignment = Assignment.read(asked.assignment, asked.homework)
+    count = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mistakes overflow on purpose
+        for line, faults in findings(assignment, asked.seeds):
+            print("\n".join(faults or [line]), flush=True)
+            count += len(faults)
+    if count:
+        faults_found = "1 fault was found" if count == 1 else f"{count} faults were found"
+        print(f"{faults_found}: mend the keys and run `check` again.")
+        return 1
+    print(
+        f"Next: python -m course_lib.grading release {assignment.name}{own_homework(asked)} --out YOUR_FOLDER"
+    )
+    return 0
+
+
+def own_homework(asked: argparse.Namespace) -> str:
+    """The option that the next command needs as well, if the assignment is not one of the course's."""
+    return "" if asked.homework == HOMEWORK else f" --homework {asked.homework}"
+
+
 def run_release(asked: argparse.Namespace) -> None:
     """Write students' copies, copies with solutions, and the keys."""
     from course_lib.grading.release import release  # takes seconds, which no other command should cost
@@ -154,7 +189,7 @@ def run_release(asked: argparse.Namespace) -> None:
     per_student = " --per-student" if asked.per_student else ""
     print(
         f"Next, when they are back: python -m course_lib.grading grade {assignment.name} "
-        f"--submissions FOLDER_OR_ZIP --out {asked.out}{per_student}"
+        f"--submissions FOLDER_OR_ZIP --out {asked.out}{own_homework(asked)}{per_student}"
     )
 
 
@@ -198,7 +233,9 @@ def run_grade(asked: argparse.Namespace) -> None:
             grade_all(assignment, jobs, secret, store, client, progress.done, **options)
     progress.end()
     print(f"Results are in {store.folder}.")
-    print(f"Next: python -m course_lib.grading report {assignment.name} --out {asked.out}")
+    print(
+        f"Next: python -m course_lib.grading report {assignment.name} --out {asked.out}{own_homework(asked)}"
+    )
 
 
 def check_release(asked: argparse.Namespace, name: str, submissions: list[Submission]) -> None:
@@ -267,7 +304,7 @@ def run_report(asked: argparse.Namespace) -> None:
         write_whole(marks_file(asked), marks_csv(assignment, stored, marks).encode())
     print(f"The class page is {folder / 'class.html'}; points.csv, canvas.csv and moodle.csv lie beside it.")
     say_what_is_open(asked, assignment, stored, marks)
-    given = "" if asked.marks is None else f" --marks {asked.marks}"
+    given = own_homework(asked) + ("" if asked.marks is None else f" --marks {asked.marks}")
     print(f"Next: python -m course_lib.grading feedback {assignment.name} --out {asked.out}{given}")
 
 

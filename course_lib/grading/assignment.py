@@ -9,6 +9,7 @@ no shared disk.
 
 import hashlib
 import hmac
+import traceback
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,9 +89,15 @@ class Assignment:
 
 @lru_cache(maxsize=64)
 def load_key(name: str, source: str) -> AnyQuestion:
-    """Run a key's text, which is the instructor's own code, and take its QUESTION."""
+    """Run a key's text, which is the instructor's own code, and take its QUESTION. Raises
+    AssignmentError if the text cannot be run, or does not define the question.
+    """
     module = types.ModuleType(f"key_{name}")
-    exec(compile(source, f"keys/{name}.py", "exec"), module.__dict__)
+    file = f"keys/{name}.py"
+    try:
+        exec(compile(source, file, "exec"), module.__dict__)
+    except Exception as error:
+        raise AssignmentError(f"{file} stops with {told(error, file)}.") from error
     question = getattr(module, "QUESTION", None)
     if not isinstance(question, Question | Design | Written):
         raise AssignmentError(f"keys/{name}.py must define QUESTION as a Question, a Design or a Written.")
@@ -99,6 +106,19 @@ def load_key(name: str, source: str) -> AnyQuestion:
     if isinstance(question, Question) and question.given_as not in GIVEN_AS:
         raise AssignmentError(f"keys/{name}.py: given_as must be one of {', '.join(GIVEN_AS)}.")
     return question
+
+
+def told(error: Exception, file: str) -> str:
+    """An error in its author's own code, with the line of `file`: "NameError in line 3 (…)"."""
+    if isinstance(error, SyntaxError):
+        line, what = error.lineno, error.msg
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == file]
+        line, what = lines[-1] if lines else None, str(error)
+    where = f" in line {line}" if line else ""
+    why = f" ({what.splitlines()[0]})" if what else ""
+    return f"{type(error).__name__}{where}{why}"
 
 
 @dataclass(frozen=True)

@@ -119,11 +119,11 @@ def named_mistake(
             is_wrong, is_same = False, bool(answered)
             for case in answered:
                 gives = results_of(mistake.function, inputs[case], variant.returns, narrow)
-                if gives is None:  # the mistake stops with an error here, and the student's code did not
-                    is_same = False
+                # None: the mistake stops with an error here, and the student's code did not
+                is_same = gives is not None and agree(answers[case].arrays, gives, variant.tolerance)
+                if gives is None or not is_same:
                     break
                 is_wrong = is_wrong or not agree(gives, wanted[case], variant.tolerance)
-                is_same = is_same and agree(answers[case].arrays, gives, variant.tolerance)
             if is_wrong and is_same:
                 return number
     return None

@@ -1,0 +1,352 @@
+"""Tries an assignment's own keys before students do: `python -m course_lib.grading check NAME`.
+
+All of it is the author's own code, so it runs in this process, without a sandbox. The sentences are for
+the author. They quote error messages and names, which no sentence for a student may do.
+"""
+
+import hashlib
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import jupytext
+import numpy as np
+
+from course_lib.grading import runner
+from course_lib.grading.assignment import Assignment, AssignmentError, draw, load_key, told
+from course_lib.grading.judge import judge
+from course_lib.grading.question import (
+    CASES,
+    STOPS,
+    Arguments,
+    Arrays,
+    Design,
+    Question,
+    Tolerance,
+    Variant,
+    Verdict,
+    agree,
+    as_reference_sees,
+    by_name,
+    results_of,
+)
+from course_lib.grading.sandbox import Answer
+
+Inputs = Mapping[str, Arguments]  # by case
+Names = Mapping[str, Any]  # what a student's code finds defined in the notebook
+
+AGREEMENT = Tolerance(1e-7, 1e-9, "two formulas for the same numbers, both in float64")
+CELL = "<cell>"  # the file name of an answer's code
+
+
+# ---------------------------------------------------------------- an answer without a sandbox
+
+
+def inputs_of(variant: Variant, seed: int) -> dict[str, Arguments]:
+    """One draw of inputs for each case."""
+    return {case: draw(variant, case, 1000 * seed + number) for number, case in enumerate(CASES)}
+
+
+def as_given(value: Any, given_as: str) -> Any:
+    """An argument as the student's function gets it, in memory of its own."""
+    if isinstance(value, list):
+        return [as_given(part, given_as) for part in value]
+    if not isinstance(value, np.ndarray):
+        return value
+    if given_as == "arrays":
+        return value.copy()
+    import torch
+
+    return torch.from_numpy(value.copy())
+
+
+def function_from(code: str, name: str, names: Names) -> Callable[..., Any]:
+    """The function that the code of an answer defines."""
+    space = dict(names)
+    exec(compile(code, CELL, "exec"), space)
+    if name not in space:
+        raise NameError(f"it defines no function {name!r}")
+    return space[name]
+
+
+def answer(
+    question: Question, variant: Variant, function: Callable[..., Any], arguments: Arguments
+) -> Answer:
+    """What the sandbox would send back."""
+    given = [as_given(value, question.given_as) for value in arguments.values()]
+    try:
+        return Answer("answered", runner.to_arrays(function(*given), list(variant.returns)))
+    except NotImplementedError:
+        return Answer("not started")
+    except Exception as error:
+        return Answer("error", what=told(error, CELL))
+
+
+def verdict_on(question: Question, variant: Variant, function: Callable[..., Any], inputs: Inputs) -> Verdict:
+    """What the judge says of a function."""
+    answers = {case: answer(question, variant, function, inputs[case]) for case in CASES}
+    return judge(question, remembered(variant), inputs, answers, "finished")
+
+
+@lru_cache(maxsize=8)
+def remembered(variant: Variant) -> Variant:
+    """The variant with functions that compute once for equal arguments: the judge calls all of them again
+    for each answer, which takes most of a trial's time.
+    """
+    mistakes = tuple(replace(mistake, function=remembering(mistake.function)) for mistake in variant.mistakes)
+    return replace(variant, reference=remembering(variant.reference), mistakes=mistakes)
+
+
+def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, which computes once for equal arguments."""
+    found: dict[bytes, Any] = {}
+
+    def once(**arguments: Any) -> Any:
+        key = hashlib.sha256(pickle.dumps(arguments)).digest()
+        if key not in found:
+            found[key] = function(**arguments)
+        return found[key]
+
+    return once
+
+
+# ---------------------------------------------------------------- what can be wrong with a key
+
+
+def faults_of_form(variant: Variant) -> list[str]:
+    """What can be said of a variant without calling anything."""
+    for field in ("mistakes", "returns", "styles"):
+        if not isinstance(getattr(variant, field), tuple):
+            return [f"`{field}` is no tuple: is a comma missing before the closing parenthesis?"]
+    faults = []
+    if not variant.mistakes:
+        faults.append("there is no mistake: list at least one, with its sentence.")
+    for sentence, count in Counter(mistake.sentence for mistake in variant.mistakes).items():
+        if count > 1:
+            faults.append(f"{count} mistakes have the same sentence, “{sentence}”")
+    for number, mistake in enumerate(variant.mistakes):
+        if not 0 <= mistake.share < 1:
+            faults.append(f"{label(variant, number)} must have a share from 0 to below 1.")
+    return faults
+
+
+def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
+    """On which cases the reference stops, is not finite, or differs from the independent formula."""
+    faults = []
+    for case, arguments in inputs.items():
+        right = computed(question, variant, variant.reference, arguments)
+        if isinstance(right, str):
+            faults.append(f"the reference stops with {right} on the {case} case.")
+            continue
+        if not all(np.isfinite(values).all() for values in right.values()):
+            faults.append(f"the reference is not finite on the {case} case.")
+        if variant.independent is None:
+            continue
+        again = computed(question, variant, variant.independent, arguments)
+        if isinstance(again, str):
+            faults.append(f"`independent` stops with {again} on the {case} case.")
+        elif not agree(again, right, AGREEMENT):
+            faults.append(f"the reference and `independent` do not agree to seven digits on the {case} case.")
+    return faults
+
+
+def computed(
+    question: Question, variant: Variant, function: Callable[..., Any], arguments: Arguments
+) -> Arrays | str:
+    """What a function of a key returns, in float64, or the error that it stops with."""
+    try:
+        with np.errstate(all="ignore"):
+            return by_name(function(**as_reference_sees(arguments)), variant.returns)
+    except Exception as error:
+        return told(error, file_of(question))
+
+
+def faults_of_stub(question: Question, variant: Variant, names: Names, inputs: Inputs) -> list[str]:
+    """Whether a student who leaves the stub as it is has not started."""
+    said = judged(question, variant, variant.stub, names, inputs)
+    if said.endswith("Not started."):
+        return []
+    return [f"the stub must do nothing but raise NotImplementedError: it {said or 'gets all points.'}"]
+
+
+def faults_of_right_answers(question: Question, variant: Variant, names: Names, inputs: Inputs) -> list[str]:
+    """The model answer and the styles that do not get all points."""
+    answers = {"the model answer": variant.solution}
+    for number, code in enumerate(variant.styles, start=1):
+        answers[f"style {number}"] = code
+    said = {who: judged(question, variant, code, names, inputs) for who, code in answers.items()}
+    return [f"{who} {what}" for who, what in said.items() if what]
+
+
+def judged(question: Question, variant: Variant, code: str, names: Names, inputs: Inputs) -> str:
+    """What is said of an answer's code; nothing if it gets all points."""
+    try:
+        function = function_from(code, question.function, names)
+    except Exception as error:
+        return f"stops with {told(error, CELL)}."
+    found = verdict_on(question, variant, function, inputs)
+    if found.points == question.points:
+        return ""
+    return f"gets {found.points:g} of {question.points:g} points: {found.sentence}"
+
+
+def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
+    """The mistakes that the judge cannot compute: they stop on every case, or with an error that is none of
+    numbers, such as a NameError.
+    """
+    faults = []
+    for number, mistake in enumerate(variant.mistakes):
+        errors = [error_of(mistake.function, variant, arguments) for arguments in inputs.values()]
+        stops = [error for error in errors if error is not None]
+        fatal = [error for error in stops if not isinstance(error, STOPS)]
+        if fatal or len(stops) == len(errors):
+            error = (fatal or stops)[0]
+            faults.append(f"{label(variant, number)} stops with {told(error, file_of(question))}.")
+    return faults
+
+
+def error_of(function: Callable[..., Any], variant: Variant, arguments: Arguments) -> Exception | None:
+    """The error that a function of a key stops with, if any."""
+    try:
+        with np.errstate(all="ignore"):
+            by_name(function(**as_reference_sees(arguments)), variant.returns)
+    except Exception as error:
+        return error
+    return None
+
+
+def faults_of_mistakes(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
+    """The mistakes that do not get their own sentence, in float64 or in float32, as students may compute."""
+    known = remembered(variant)
+    faults = []
+    for number in range(len(known.mistakes)):
+        said = {}
+        for precision, narrow in {"float64": False, "float32": True}.items():
+            answers = {case: mistaken(known, number, inputs[case], narrow) for case in CASES}
+            verdict = judge(question, known, inputs, answers, "finished")
+            if verdict.mistake != number:
+                said[precision] = called(variant, verdict)
+        if len(said) == 2 and len(set(said.values())) == 1:
+            faults.append(f"{label(variant, number)} {said['float64']}")
+        else:
+            faults += [f"in {precision}, {label(variant, number)} {what}" for precision, what in said.items()]
+    return faults
+
+
+def mistaken(variant: Variant, number: int, arguments: Arguments, narrow: bool) -> Answer:
+    """The answer of a student who makes a mistake."""
+    gives = results_of(variant.mistakes[number].function, arguments, variant.returns, narrow)
+    return Answer("error", what="ValueError") if gives is None else Answer("answered", gives)
+
+
+def called(variant: Variant, verdict: Verdict) -> str:
+    """What the judge calls a mistake that it does not call by its name."""
+    if verdict.mistake is not None:
+        return f"gives the numbers of {label(variant, verdict.mistake)}, which takes its name."
+    if verdict.points == verdict.most:
+        return "gives the right numbers on all cases, so it is no mistake."
+    return f"does not get its sentence, but this one: {verdict.sentence}"
+
+
+def label(variant: Variant, number: int) -> str:
+    """A mistake as its author finds it in the key."""
+    return f"mistake {number + 1} (“{variant.mistakes[number].sentence}”)"
+
+
+def file_of(question: Question) -> str:
+    """The file of a question's key, as errors in it name it."""
+    return f"keys/{question.name}.py"
+
+
+# ---------------------------------------------------------------- all of an assignment
+
+
+def faults_with(question: Question, variant: Variant, names: Names, seed: int) -> list[str]:
+    """What is wrong with a variant on one draw of inputs. A fault that brings others about is said alone."""
+    try:
+        inputs = inputs_of(variant, seed)
+    except Exception as error:
+        return [f"`inputs` stops with {told(error, file_of(question))}."]
+    return (
+        faults_of_reference(question, variant, inputs)
+        or faults_of_calls(question, variant, inputs)
+        or [
+            *faults_of_stub(question, variant, names, inputs),
+            *faults_of_right_answers(question, variant, names, inputs),
+            *faults_of_mistakes(question, variant, inputs),
+        ]
+    )
+
+
+def faults_of(question: Question, variant: Variant, names: Names, seeds: int) -> list[str]:
+    """What is wrong with a variant, each fault once, and how often it was seen if not always."""
+    faults = faults_of_form(variant)
+    if faults:
+        return faults
+    seen: Counter[str] = Counter()
+    for seed in range(seeds):
+        seen.update(faults_with(question, variant, names, seed))
+    return [
+        fault if count == seeds else f"on {count} of {seeds} draws, {fault}" for fault, count in seen.items()
+    ]
+
+
+def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str]]]:
+    """For each question and variant a line to print if all is well, and the faults to print if it is not."""
+    names, remarks = starter_names(assignment)
+    questions = []
+    for name, source in assignment.sources:
+        try:
+            question = load_key(name, source)
+        except AssignmentError as why:
+            yield "", [str(why)]
+            continue
+        questions.append(question)
+        if not isinstance(question, Question):
+            yield said_of_others(question), []
+        elif not isinstance(question.variants, tuple) or not question.variants:
+            yield "", [f"{file_of(question)}: `variants` must be a tuple that holds at least one Variant."]
+        else:
+            for variant in question.variants:
+                faults = faults_of(question, variant, names, seeds)
+                where = f"{file_of(question)}, {variant.name}"
+                yield said_of(question, variant), [f"{where}: {fault}" for fault in faults]
+    points = sum(question.points for question in questions)
+    if points != 100 and len(questions) == len(assignment.sources):
+        remarks.append(f"Remark: the questions are worth {points:g} points together, not 100.")
+    for remark in remarks:
+        yield remark, []
+
+
+def starter_names(assignment: Assignment) -> tuple[dict[str, Any], list[str]]:
+    """What the starter's own cells define, and a remark on each cell that stops."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    remarks = []
+    for cell in jupytext.reads(assignment.starter, fmt="py:percent").cells:
+        if cell.cell_type != "code" or "practice" in cell.metadata.get("tags", []):
+            continue
+        lines = [line for line in cell.source.splitlines() if not line.startswith(("%", "!"))]  # for Jupyter
+        try:
+            exec(compile("\n".join(lines), CELL, "exec"), names)
+        except Exception as error:
+            remarks.append(f"Remark: a cell of {assignment.name}.py stops with {told(error, CELL)}.")
+    return names, remarks
+
+
+def said_of(question: Question, variant: Variant) -> str:
+    """The line for a variant with which all is well."""
+    right = 1 + len(variant.styles)
+    answers = f"{right} right answer{'s' if right > 1 else ''}"
+    wrong = len(variant.mistakes)
+    mistakes = f"{wrong} mistake{'s' if wrong > 1 else ''}"
+    return f"{question.name}, {variant.name}: {answers}, {mistakes}, all as they should be"
+
+
+def said_of_others(question: Any) -> str:
+    """The line for a question that has no function to try."""
+    if isinstance(question, Design):
+        return f"{question.name}: a design; its model answer was not run, because that may take minutes"
+    return f"{question.name}: a question in words, which a person marks"

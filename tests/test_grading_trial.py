@@ -1,0 +1,329 @@
+"""`check` tries an author's keys before students do, and the page tells an author how to write them."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from course_lib.checks.practice import Practice
+from course_lib.grading import trial
+from course_lib.grading.__main__ import main
+from course_lib.grading.assignment import Assignment, AssignmentError
+from course_lib.grading.engine import Store
+from course_lib.grading.question import Tolerance, close
+from course_lib.grading.release import write_student_copy
+
+EXAMPLE = Path(__file__).parent / "homework_example"
+PAGE = (Path(__file__).parent.parent / "docs" / "homework.md").read_text(encoding="utf-8")
+KEY = "log_mean_exp.py"
+
+needs_wall = pytest.mark.skipif(not os.path.exists("/usr/bin/bwrap"), reason="bubblewrap is not installed")
+
+
+@pytest.fixture
+def homework(tmp_path) -> Path:
+    """A folder with the example assignment, to be changed."""
+    folder = tmp_path / "homework"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def change(homework: Path, old: str, new: str, file: str = f"keys/{KEY}") -> None:
+    path = homework / "tiny" / file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, old
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def check(homework: Path, *more: str) -> int:
+    return main(["check", "tiny", "--homework", str(homework), *more])
+
+
+def test_good_keys_get_a_line_for_each_variant_and_the_next_command(homework, capsys):
+    assert check(homework) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "log_mean_exp, rows: 1 right answer, 5 mistakes, all as they should be",
+        "sgd_step, plain: 1 right answer, 3 mistakes, all as they should be",
+        f"Next: python -m course_lib.grading release tiny --homework {homework} --out YOUR_FOLDER",
+    ]
+
+
+STYLE = 'styles=("def log_mean_exp(x):\\n    return {}",),\n            independent=independent'
+BROKEN = {
+    "a wrong reference": (
+        "return logsumexp(x, axis=1) - np.log(x.shape[1])",
+        "return logsumexp(x, axis=1) - np.log(len(x))",
+        "the reference and `independent` do not agree to seven digits on the small case.",
+    ),
+    "a reference that stops": (
+        "return logsumexp(x, axis=1) - np.log(x.shape[1])",
+        "return logsumexp(x, axis=2)",
+        "the reference stops with AxisError in line 16 (axis 2 is out of bounds",
+    ),
+    "a reference that is not finite": (
+        "return logsumexp(x, axis=1) - np.log(x.shape[1])",
+        "return np.log(np.mean(np.exp(x), axis=1))",
+        "the reference is not finite on the extreme case.",
+    ),
+    "inputs that lack a case": (
+        ', "extreme": (5, 6)',
+        "",
+        "`inputs` stops with KeyError in line 10 ('extreme').",
+    ),
+    "a wrong model answer": (
+        "np.log(np.exp(x - top[:, None]).mean(1))",
+        "np.log(np.exp(x - top[:, None]).sum(1))",
+        "the model answer gets 30 of 60 points: Not yet: this is the sum, not the mean",
+    ),
+    "a style that is wrong": (
+        "independent=independent",
+        STYLE.format("x.mean(1)"),
+        "style 1 gets 0 of 60 points: Not yet: this is the mean of x",
+    ),
+    "a style that stops": (
+        "independent=independent",
+        STYLE.format("F.relu(x)"),
+        "style 1 gets 0 of 60 points: Not yet: your function stops with NameError in line 2 (name 'F'",
+    ),
+    "a style that is no Python": (
+        "independent=independent",
+        STYLE.format("("),
+        "style 1 stops with SyntaxError in line 2 ('(' was never closed).",
+    ),
+    "a style with a name of its own": (
+        "independent=independent",
+        STYLE.replace("log_mean_exp", "mine").format("1"),
+        "style 1 stops with NameError (it defines no function 'log_mean_exp').",
+    ),
+    "styles without a comma": (
+        "independent=independent",
+        STYLE.replace('",)', '")').format("x.mean(1)"),
+        "`styles` is no tuple: is a comma missing before the closing parenthesis?",
+    ),
+    "a mistake that is right": (
+        "lambda x: -reference(x)",
+        "lambda x: independent(x)",
+        "mistake 5 (“the sign is turned.”) gives the right numbers on all cases, so it is no mistake.",
+    ),
+    "two mistakes with the same numbers": (
+        "lambda x: -reference(x)",
+        "lambda x: x.sum(1) / x.shape[1]",
+        "mistake 5 (“the sign is turned.”) gives the numbers of mistake 3 (“this is the mean of x",
+    ),
+    "two mistakes with one sentence": (
+        "the sign is turned.",
+        "exp overflows: subtract each row's maximum first.",
+        "2 mistakes have the same sentence, “exp overflows",
+    ),
+    "a mistake that is only seen in float32": (
+        "lambda x: -reference(x)",
+        "lambda x: reference(x) + (x.dtype == np.float32)",
+        "in float64, mistake 5 (“the sign is turned.”) gives the right numbers on all cases",
+    ),
+    "a mistake that stops": (
+        "lambda x: -reference(x)",
+        "lambda x: -reverence(x)",
+        "mistake 5 (“the sign is turned.”) stops with NameError in line 54 (name 'reverence'",
+    ),
+    "a mistake that earns all points": (
+        "lambda x: logsumexp(x, axis=1), 0.5",
+        "lambda x: logsumexp(x, axis=1), 50",
+        "mistake 1 (“this is the sum, not the mean: subtract log d.”) must have a share from 0 to below 1.",
+    ),
+    "a stub that does something": (
+        "def log_mean_exp(x):\\n    raise NotImplementedError",
+        "def log_mean_exp(x):\\n    return 0",
+        "the stub must do nothing but raise NotImplementedError: it gets 0 of 60 points: Not yet: ",
+    ),
+    "a stub that is right": (
+        "def log_mean_exp(x):\\n    raise NotImplementedError",
+        "def log_mean_exp(x):\\n    return np.log(np.mean(np.exp(x - x.max()), 1)) + x.max()",
+        "the stub must do nothing but raise NotImplementedError: it gets",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_wrong_with_a_key_is_said_with_its_file_and_its_variant(name, homework, capsys):
+    old, new, says = BROKEN[name]
+    change(homework, old, new)
+    assert check(homework, "--seeds", "1") == 1
+    said = capsys.readouterr()
+    assert f"keys/{KEY}, rows: {says}" in said.out
+    assert "log_mean_exp, rows:" not in said.out
+    assert "sgd_step, plain: 1 right answer" in said.out  # the other keys are tried all the same
+    assert "found: mend the keys and run `check` again." in said.out
+    assert said.err == ""
+
+
+def test_a_fault_that_not_every_draw_shows_is_counted(homework, capsys):
+    change(homework, "scale = 2000.0 if", "scale = 2000.0 * (x_is_extreme := rng.uniform() < 0.6) + 2 if")
+    assert check(homework, "--seeds", "5") == 1
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "exp overflows" in line]
+    assert re.search(r", rows: on [1-4] of 5 draws, mistake 2 ", said)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("def inputs(:\n", "keys/log_mean_exp.py stops with SyntaxError in line 1 (invalid syntax)."),
+        ("import nowhere\n", "keys/log_mean_exp.py stops with ModuleNotFoundError in line 1 (No module"),
+        ("x = 1\n", "keys/log_mean_exp.py must define QUESTION"),
+    ],
+)
+def test_a_key_that_cannot_be_loaded_is_named_by_every_command(source, says, homework, tmp_path, capsys):
+    (homework / "tiny" / "keys" / KEY).write_text(source)
+    assert check(homework, "--seeds", "1") == 1
+    said = capsys.readouterr()
+    assert said.out.startswith(says)
+    assert "sgd_step, plain: 1 right answer" in said.out
+    assert "1 fault was found" in said.out
+    assert main(["release", "tiny", "--homework", str(homework), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith(f"release: {says}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "            (\n                Mistake(",
+            "            () and (\n                Mistake(",
+            "there is no mistake",
+        ),
+        (
+            "    (\n        Variant(",
+            "    () and (\n        Variant(",
+            "`variants` must be a tuple that holds at least one Variant",
+        ),
+    ],
+)
+def test_a_question_needs_a_variant_and_a_mistake(old, new, says, homework, capsys):
+    change(homework, old, new)
+    assert check(homework, "--seeds", "1") == 1
+    assert says in capsys.readouterr().out
+
+
+def test_what_is_no_fault_is_remarked(homework, capsys):
+    """Points that do not add up to 100, a cell of the starter that stops, questions without a function."""
+    with (homework / "tiny" / "tiny.py").open("a") as text:
+        text.write("\n# %%\n%matplotlib inline\nx = 1 / 0\n")
+        text.write("\n# %% [markdown]\n# question: explain\n\n# %% [markdown]\n# question: design\n")
+    keys = homework / "tiny" / "keys"
+    (keys / "explain.py").write_text(
+        'from course_lib.grading.question import Written\nQUESTION = Written("explain", 5, "Why?")\n'
+    )
+    (keys / "design.py").write_text(
+        "from course_lib.grading.question import Design\n"
+        'QUESTION = Design("design", 5, "Draw.", {}, float, str, 0, 1, "nats", "raise SystemExit")\n'
+    )
+    assert check(homework, "--seeds", "1") == 0
+    said = capsys.readouterr().out
+    assert "design: a design; its model answer was not run, because that may take minutes\n" in said
+    assert "explain: a question in words, which a person marks\n" in said
+    assert "Remark: the questions are worth 110 points together, not 100.\n" in said
+    assert "Remark: a cell of tiny.py stops with ZeroDivisionError in line 1 (division by zero).\n" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["tiny", "--seeds", "0"], "--seeds must be at least 1."),
+        (["nope"], "There is no assignment 'nope'; there are: tiny."),
+    ],
+)
+def test_a_check_that_cannot_be_made_is_refused_in_one_sentence(words, says, capsys):
+    assert main(["check", *words, "--homework", str(EXAMPLE)]) == 2
+    assert capsys.readouterr().err == f"check: {says}\n"
+
+
+NUMBERS = [0.0, 1.0, 1.0 + 9e-5, 1.0 + 3e-4, -1.0, 1e30, np.inf, -np.inf, np.nan]
+
+
+def test_numbers_are_close_as_numpy_says():
+    yours, wanted = (values.ravel() for values in np.meshgrid(NUMBERS, NUMBERS))
+    for a, b in zip(yours, wanted, strict=True):
+        assert close(np.array(a), np.array(b), Tolerance(1e-4, 1e-5, "")) == np.allclose(
+            a, b, rtol=1e-4, atol=1e-5, equal_nan=True
+        ), (a, b)
+
+
+# ---------------------------------------------------------------- arrays or tensors
+
+
+def test_an_unknown_kind_of_array_is_refused(homework):
+    change(homework, 'given_as="arrays"', 'given_as="lists"')
+    says = r"^keys/log_mean_exp\.py: given_as must be one of tensors, arrays\.$"
+    with pytest.raises(AssignmentError, match=says):
+        _ = Assignment.read("tiny", homework).questions
+
+
+@pytest.mark.parametrize("given_as", ["arrays", "tensors"])
+def test_practice_and_the_trial_give_what_the_sandbox_will_give(given_as, homework, tmp_path, capsys):
+    change(homework, 'given_as="arrays"', f'given_as="{given_as}"')
+    assignment = Assignment.read("tiny", homework)
+    write_student_copy(assignment, tmp_path)
+    question = assignment.questions["log_mean_exp"]
+    (variant,) = question.variants
+    kinds = []
+
+    def function(x):
+        kinds.append(type(x).__name__)
+        return variant.reference(np.asarray(x, dtype=np.float64))
+
+    assert Practice("tiny", tmp_path).check("log_mean_exp", function).status == "correct"
+    assert trial.verdict_on(question, variant, function, trial.inputs_of(variant, 0)).points == 60
+    assert kinds == ["ndarray" if given_as == "arrays" else "Tensor"] * 4
+
+
+# ---------------------------------------------------------------- the page for authors
+
+SECTION = PAGE.partition("## Questions of your own")[2].partition("\n## ")[0]
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch) -> Path:
+    """The folder into which an author has written the files of the page."""
+    files = re.findall(r"all of\n?\s?`(\S+\.py)`:\n\n```python\n(.*?)```", SECTION, re.S)
+    assert [name for name, _ in files] == [
+        "my_homework/sampling/sampling.py",
+        "my_homework/sampling/keys/sample_size.py",
+    ]
+    for name, text in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@needs_wall
+def test_the_page_s_own_question_is_checked_released_and_graded(written, capsys):
+    commands = re.findall(r"^\.venv/bin/python -m course_lib\.grading (.+)$", SECTION, re.M)
+    assert [line.split()[0] for line in commands] == ["check", "release"]
+    for line in commands:
+        assert main(line.split()) == 0
+    assert "sample_size, plain: 2 right answers, 4 mistakes, all as they" in capsys.readouterr().out
+
+    notebook = nbformat.read("grades/release/instructor/sampling/sampling.ipynb", as_version=4)
+    submitted = written / "submitted"
+    submitted.mkdir()
+    nbformat.write(notebook, submitted / "ada.ipynb")
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("return 1 / (weights**2)", "return (weights**2)")
+    nbformat.write(notebook, submitted / "bob.ipynb")
+    words = "grade sampling --homework my_homework --submissions submitted --out grades --workers 0"
+    assert main(words.split()) == 0
+    ada, bob = Store(written / "grades" / "sampling").all()
+    assert (ada.points, ada.notes) == (100, [])
+    assert bob.points == 50
+    assert "sum of the squared weights" in bob.verdicts["sample_size"]["sentence"]
+
+
+def test_the_page_says_what_each_field_of_a_variant_is_for():
+    rows = "".join(re.findall(r"^\| (`.*) \|", SECTION, re.M))
+    for field in trial.Variant.__dataclass_fields__:
+        assert f"`{field}`" in rows, field
