@@ -180,7 +180,7 @@ display(
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "All three are upper bounds on average: a rare draw that matters most comes later."}
 # **Why?** With one draw the gap between the bound and $-\log P(x)$ is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$,
 # which is positive because our Gaussian $q$ does not have the shape of the true
-# [posterior](../docs/glossary.md#posterior). With many draws, some fall where the true posterior is much larger than
+# [posterior](../docs/glossary.md#posterior), and because one encoder has to serve all images. With many draws, some fall where the true posterior is much larger than
 # $q$, and these contribute most to the mean. Such draws are rare, so each further nat takes many more draws than the
 # one before. On average, all three numbers are upper bounds on $-\log P(x)$. The difference between the first and the
 # last row is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
@@ -307,7 +307,7 @@ for size in sizes:
 # %% tags=["check"]
 assert distance[10_000] < distance[100] < distance[1] or not on_mnist
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Between a hundred and a thousand, in the plane. In 20 dimensions no number would do: that is what $q$ is for.\n\n---\n\n## How sure are we?\n\nEvery NLL is a mean over test images, so it has a standard error.\n\n**Predict.** The NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the difference noise?"}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Between a hundred and a thousand, in the plane. In 20 dimensions no number that we can afford would do: that is what $q$ is for.\n\n---\n\n## How sure are we?\n\nEvery NLL is a mean over test images, so it has a standard error.\n\n**Predict.** The NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the difference noise?"}
 # **Answer.** Between a hundred and a thousand, for this model.
 #
 # **Why?** The mixture is a [Monte Carlo estimate](../docs/glossary.md#monte-carlo-estimate) of $\int P(z) P(x|z)\,dz$,
@@ -467,7 +467,8 @@ if on_mnist:
 # training, one layer of [latent variables](../docs/glossary.md#latent-variable), $k = 5{,}000$, all 10,000 test digits.
 # They trained for 3,280 epochs. The course's models were trained on 60,000 digits and measured on all 10,000 test
 # digits in one fixed [binarization](../docs/glossary.md#binarization). The numbers in the first two rows come from
-# `benchmarks/quality.py`; those in the third are stored with the shipped model.
+# `benchmarks/quality.py`, and ± is the standard deviation over three seeds there; those in the third are stored with the
+# shipped model.
 
 # %%
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
@@ -495,7 +496,7 @@ display(
     )
 )
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A prior like a flower\n\nThe lecture: the prior may have any shape, because the network that follows is powerful enough.\n\n**Predict.** A normal prior or a flower: which gives the better likelihood? Is the difference larger than the spread between seeds?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A prior like a flower\n\nThe lecture: the prior may have any shape; and a normal one hardly restricts $P(x)$, because the network is powerful.\n\n**Predict.** A normal prior or a flower: which gives the better likelihood? Is the difference larger than the spread between seeds?"}
 # **Why?** With a second layer and a little more width, the [encoder](../docs/glossary.md#encoder) and the decoder can
 # represent more complicated functions. Most of the other ingredients make such networks easier to train. More
 # dimensions of $z$ buy nothing, probably because surplus dimensions collapse to the prior.
@@ -564,7 +565,8 @@ display(
 # the true posterior should be close to a Gaussian. Where it is not, the bound is loose, and training pushes the decoder
 # towards posteriors that are closer to Gaussian, even at some cost in likelihood. A flower has thin petals and a hole
 # in the middle, and a Gaussian $q$ fits neither well. Besides, a small network that is trained for a short time cannot
-# come close to every function. Our experiment does not tell these two causes apart.
+# come close to every function, and with the flower its gradients are noisier, because the KL is estimated from one draw.
+# Our experiment does not tell these causes apart.
 #
 # ## 7 · Why samples fail
 #

@@ -471,7 +471,7 @@ if on_mnist:
 # keep only the style. The linear probe alone would have misled us: its failure shows that *it* cannot read the label,
 # not that the label is absent.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the KL term charges for\n\n$$E_{x|y}\\big[\\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))\\big] = I(z; x|y) + \\mathrm{KL}(q(z|y) \\,\\|\\, P(z))$$\n\n- $I(z; x|y)$ is the style: we want to pay for it.\n- The second part is 0 only if the codes of the label fill the prior exactly. Training has no reason to bring it to 0."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the KL term charges for\n\n$$E_{x|y}\\big[\\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))\\big] = I(z; x|y) + \\mathrm{KL}(q(z|y) \\,\\|\\, P(z))$$\n\n- $I(z; x|y)$ is the style: we want to pay for it.\n- The second part is 0 only if the codes of the label fill the prior exactly. Training pushes it down, but not to 0 if the rest would cost more in reconstruction than it saves."}
 # **Why?** Consider what the KL term charges for. Fix a label $y$, and let $q(z|y)$ be the average of $q(z|x, y)$ over
 # the images of this label. Then
 #

@@ -63,7 +63,7 @@ mixed, columns = (
     (6, 60) if FAST else (20, 200)
 )  # images to mix, and how many training digits each is mixed from
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What pixels cannot see\n\nFive pixels are set to white: all at the end of a stroke, or scattered in the black. Both have the same squared error."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What pixels cannot see\n\nFive pixels are set to white: all at the edge of a stroke, or scattered in the black. Both have the same squared error."}
 # ## 1 · What pixels cannot see
 #
 # A [VAE](../docs/glossary.md#variational-auto-encoder-vae) learns by imitation: its
@@ -75,7 +75,8 @@ mixed, columns = (
 # either all at the edge of a stroke or scattered where there is no ink. Four judges look at the result:
 # - the squared error;
 # - the $-L_b$ of the VAE that comes with the course, in [nats](../docs/glossary.md#nat)
-#   ([The evidence lower bound](02_elbo.ipynb), [How good is a VAE?](05_how_good.ipynb));
+#   ([The evidence lower bound](02_elbo.ipynb)). It is the joined model of
+#   [How good is a VAE?](05_how_good.ipynb), section 8, in which pixels also see earlier pixels;
 # - the [logit](../docs/glossary.md#logit) for "real" that the discriminator D of a trained GAN gives. This GAN comes
 #   with the course, and section 8 says how it was trained;
 # - the probability of the right digit, according to the course's classifier, a small network that was trained to name
@@ -1161,8 +1162,8 @@ mild = torch.tensor(after["D free, its own rate"]).mean(0)
 spreads = ", ".join(f"{name} {torch.tensor(found)[:, 1].mean():.2f}" for name, found in cured.items())
 
 # %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
-answered = quiz.score("one")["made_taken_for_real"]
-yours = f"{answered['share']:.0%} of {answered['images']}" if answered else "answer it, then run this cell"
+wrong = [quiz.score("one")[kind] for kind in ("made_taken_for_real", "real_called_made")]
+yours = f"{sum(w['share'] for w in wrong) / 2:.0%}" if all(wrong) else "answer the quiz, then run this cell"
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
@@ -1176,7 +1177,7 @@ claims = f"""
 | 28 | the players must be well matched | Fréchet distance {well[2]:.0f}; with G too fast {fast[2]:.0f}, too slow {slow[2]:.0f} | {holds[bool(well[2] < min(fast[2], slow[2]))]} |
 | 29 | collapse: one image whatever z is, and it fools D | ten updates of G for one of D: spread {fast[1]:.2f} (matched: {well[1]:.2f}), D ranks a real digit first in {fast[0]:.0%} of the pairs; spreads with a cure: {spreads} | {holds[bool(fast[1] < well[1] / 3 and fast[0] < 0.5)]}; a slow G collapses too, but fools nobody ({slow[0]:.0%}) |
 | 31 | a walk through z is smooth | the largest of twelve steps is {leap:.2f} times their mean (a leap: 12); the classifier's confidence falls from {sure["walk"][0]:.2f} to {sure["walk"][6]:.2f} half way | {holds[leap < 3]}: no leap; half way the classifier is less sure |
-| 32 | people took 21 % of the generated images for real | you: {yours} | you are one person, and these are digits |
+| 32 | people took 21 % of the generated images for real | your error rate: {yours} | you are one person, these are digits, and the 21 % was most likely an error rate |
 
 Real digits: {train.name}'s {len(held_out):,} test digits. Games of sections 4 to 6: {len(seeds)} seeds; of section 7: {len(small_seeds)}; figures are means over them. {"Loaded" if on_mnist else "Trained briefly, in place of the shipped ones"}: the GAN of section 8, the VAEs and the classifier. The Fréchet distance is in features of the course's own classifier and must not be compared with published FIDs.
 """
