@@ -360,7 +360,10 @@ def test_a_design_that_lies_beside_the_only_notebook_belongs_to_it(tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["grade", "nope", "--submissions", "."], "There is no assignment 'nope'; there are: tiny"),
+        (
+            ["grade", "nope", "--submissions", "."],
+            f"There is no assignment 'nope' in {HOMEWORK}; there are: tiny",
+        ),
         (["grade", "tiny", "--submissions", "/nowhere"], "does not exist"),
         (["grade", "tiny", "--submissions", "EMPTY"], "holds no notebook"),
         (["grade", "tiny", "--submissions", "FULL", "--only", "zed"], "no submission of zed"),

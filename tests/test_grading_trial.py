@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from course_lib.checks.practice import Practice
+from course_lib.grading import assignment as assignment_module
 from course_lib.grading import trial
 from course_lib.grading.__main__ import main
 from course_lib.grading.assignment import Assignment, AssignmentError
@@ -46,8 +47,8 @@ def check(homework: Path, *more: str) -> int:
 def test_good_keys_get_a_line_for_each_variant_and_the_next_command(homework, capsys):
     assert check(homework) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "log_mean_exp, rows: 1 right answer, 5 mistakes, all as they should be",
-        "sgd_step, plain: 1 right answer, 3 mistakes, all as they should be",
+        "log_mean_exp, rows: 1 right answer and 5 mistakes were tried, and all is well",
+        "sgd_step, plain: 1 right answer and 3 mistakes were tried, and all is well",
         f"Next: python -m course_lib.grading release tiny --homework {homework} --out YOUR_FOLDER",
     ]
 
@@ -77,22 +78,23 @@ BROKEN = {
     "a wrong model answer": (
         "np.log(np.exp(x - top[:, None]).mean(1))",
         "np.log(np.exp(x - top[:, None]).sum(1))",
-        "the model answer gets 30 of 60 points: Not yet: this is the sum, not the mean",
+        "the model answer gets 30 of 60 points, with the sentence “Not yet: this is the sum, not the mean",
     ),
     "a style that is wrong": (
         "independent=independent",
         STYLE.format("x.mean(1)"),
-        "style 1 gets 0 of 60 points: Not yet: this is the mean of x",
+        "style 1 gets 0 of 60 points, with the sentence “Not yet: this is the mean of x",
     ),
     "a style that stops": (
         "independent=independent",
         STYLE.format("F.relu(x)"),
-        "style 1 gets 0 of 60 points: Not yet: your function stops with NameError in line 2 (name 'F'",
+        "style 1 gets 0 of 60 points, with the sentence “Not yet: your function stops with "
+        "NameError in line 2 of its code (name 'F'",
     ),
     "a style that is no Python": (
         "independent=independent",
         STYLE.format("("),
-        "style 1 stops with SyntaxError in line 2 ('(' was never closed).",
+        "style 1 stops with SyntaxError in line 2 of its code ('(' was never closed).",
     ),
     "a style with a name of its own": (
         "independent=independent",
@@ -102,17 +104,19 @@ BROKEN = {
     "styles without a comma": (
         "independent=independent",
         STYLE.replace('",)', '")').format("x.mean(1)"),
-        "`styles` is no tuple: is a comma missing before the closing parenthesis?",
+        "`styles` is not a tuple: is a comma missing before the closing parenthesis?",
     ),
     "a mistake that is right": (
         "lambda x: -reference(x)",
         "lambda x: independent(x)",
-        "mistake 5 (“the sign is turned.”) gives the right numbers on all cases, so it is no mistake.",
+        "mistake 5 (“the sign is turned.”) gives the right numbers, within the tolerance, on all cases, "
+        "so it is not a mistake.",
     ),
     "two mistakes with the same numbers": (
         "lambda x: -reference(x)",
         "lambda x: x.sum(1) / x.shape[1]",
-        "mistake 5 (“the sign is turned.”) gives the numbers of mistake 3 (“this is the mean of x",
+        "mistake 5 (“the sign is turned.”) gives the same numbers as mistake 3 (“this is the mean of x: "
+        "Jensen's inequality stands between the two.”), so students would read that sentence instead.",
     ),
     "two mistakes with one sentence": (
         "the sign is turned.",
@@ -122,27 +126,34 @@ BROKEN = {
     "a mistake that is only seen in float32": (
         "lambda x: -reference(x)",
         "lambda x: reference(x) + (x.dtype == np.float32)",
-        "in float64, mistake 5 (“the sign is turned.”) gives the right numbers on all cases",
+        "in float64, mistake 5 (“the sign is turned.”) gives the right numbers, within the tolerance, on all",
     ),
     "a mistake that stops": (
         "lambda x: -reference(x)",
         "lambda x: -reverence(x)",
         "mistake 5 (“the sign is turned.”) stops with NameError in line 54 (name 'reverence'",
     ),
+    "a mistake that stops on every case": (
+        "lambda x: -reference(x)",
+        "lambda x: -reference(x.reshape(3))",
+        "mistake 5 (“the sign is turned.”) stops on every case with ValueError in line 54 (cannot reshape",
+    ),
     "a mistake that earns all points": (
         "lambda x: logsumexp(x, axis=1), 0.5",
         "lambda x: logsumexp(x, axis=1), 50",
-        "mistake 1 (“this is the sum, not the mean: subtract log d.”) must have a share from 0 to below 1.",
+        "mistake 1 (“this is the sum, not the mean: subtract log d.”) must have a share of at least 0 and "
+        "less than 1.",
     ),
     "a stub that does something": (
         "def log_mean_exp(x):\\n    raise NotImplementedError",
         "def log_mean_exp(x):\\n    return 0",
-        "the stub must do nothing but raise NotImplementedError: it gets 0 of 60 points: Not yet: ",
+        "the stub must do nothing but raise NotImplementedError, but it gets 0 of 60 points, with the "
+        "sentence “Not yet: ",
     ),
     "a stub that is right": (
         "def log_mean_exp(x):\\n    raise NotImplementedError",
         "def log_mean_exp(x):\\n    return np.log(np.mean(np.exp(x - x.max()), 1)) + x.max()",
-        "the stub must do nothing but raise NotImplementedError: it gets",
+        "the stub must do nothing but raise NotImplementedError, but it gets",
     ),
 }
 
@@ -156,7 +167,7 @@ def test_what_is_wrong_with_a_key_is_said_with_its_file_and_its_variant(name, ho
     assert f"keys/{KEY}, rows: {says}" in said.out
     assert "log_mean_exp, rows:" not in said.out
     assert "sgd_step, plain: 1 right answer" in said.out  # the other keys are tried all the same
-    assert "found: mend the keys and run `check` again." in said.out
+    assert "found: fix the keys and run `check` again." in said.out
     assert said.err == ""
 
 
@@ -192,7 +203,7 @@ def test_a_key_that_cannot_be_loaded_is_named_by_every_command(source, says, hom
         (
             "            (\n                Mistake(",
             "            () and (\n                Mistake(",
-            "there is no mistake",
+            "`mistakes` is empty: list at least one known mistake with its sentence.",
         ),
         (
             "    (\n        Variant(",
@@ -222,22 +233,43 @@ def test_what_is_no_fault_is_remarked(homework, capsys):
     )
     assert check(homework, "--seeds", "1") == 0
     said = capsys.readouterr().out
-    assert "design: a design; its model answer was not run, because that may take minutes\n" in said
-    assert "explain: a question in words, which a person marks\n" in said
-    assert "Remark: the questions are worth 110 points together, not 100.\n" in said
-    assert "Remark: a cell of tiny.py stops with ZeroDivisionError in line 1 (division by zero).\n" in said
+    assert (
+        "design: this is a design, and its model answer was not run, because that may take minutes\n" in said
+    )
+    assert "explain: this is a question in words, which you mark\n" in said
+    assert "Remark: the questions are worth 110 points in total, not 100.\n" in said
+    assert (
+        "Remark: the cell of tiny.py that begins with “%matplotlib inline” stops with ZeroDivisionError "
+        "in line 2 of the cell (division by zero).\n"
+    ) in said
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["tiny", "--seeds", "0"], "--seeds must be at least 1."),
-        (["nope"], "There is no assignment 'nope'; there are: tiny."),
+        (["nope"], f"There is no assignment 'nope' in {EXAMPLE}; there are: tiny."),
     ],
 )
 def test_a_check_that_cannot_be_made_is_refused_in_one_sentence(words, says, capsys):
     assert main(["check", *words, "--homework", str(EXAMPLE)]) == 2
     assert capsys.readouterr().err == f"check: {says}\n"
+
+
+def test_an_assignment_without_a_starter_is_named_by_its_folder(homework, capsys):
+    (homework / "tiny" / "tiny.py").unlink()
+    assert check(homework) == 2
+    says = f"{homework / 'tiny'} has no file tiny.py, which holds the starter's text."
+    assert capsys.readouterr().err == f"check: {says}\n"
+
+
+def test_the_course_s_own_folder_is_not_in_a_message(homework, monkeypatch):
+    monkeypatch.setattr(assignment_module, "HOMEWORK", homework)
+    with pytest.raises(AssignmentError, match=r"^There is no assignment 'nope'; there are: tiny\.$"):
+        Assignment.read("nope", homework)
+    (homework / "tiny" / "tiny.py").unlink()
+    with pytest.raises(AssignmentError, match=r"^tiny has no file tiny\.py, which"):
+        Assignment.read("tiny", homework)
 
 
 NUMBERS = [0.0, 1.0, 1.0 + 9e-5, 1.0 + 3e-4, -1.0, 1e30, np.inf, -np.inf, np.nan]
@@ -306,7 +338,10 @@ def test_the_page_s_own_question_is_checked_released_and_graded(written, capsys)
     assert [line.split()[0] for line in commands] == ["check", "release"]
     for line in commands:
         assert main(line.split()) == 0
-    assert "sample_size, plain: 2 right answers, 4 mistakes, all as they" in capsys.readouterr().out
+    assert (
+        "sample_size, plain: 2 right answers and 4 mistakes were tried, and all is well"
+        in capsys.readouterr().out
+    )
 
     notebook = nbformat.read("grades/release/instructor/sampling/sampling.ipynb", as_version=4)
     submitted = written / "submitted"

@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     there.add_argument("--homework", type=Path, default=HOMEWORK, help="where assignments and keys lie")
     there.set_defaults(run=run_list)
 
-    does = "try an assignment's own keys, before students do"
+    does = "try an assignment's keys before students do"
     check = commands.add_parser("check", help=does, description=does)
     check.add_argument("assignment", help="its name, such as mixtures")
     check.add_argument("--homework", type=Path, default=HOMEWORK, help="where assignments and keys lie")
@@ -158,7 +158,7 @@ def run_check(asked: argparse.Namespace) -> int:
             count += len(faults)
     if count:
         faults_found = "1 fault was found" if count == 1 else f"{count} faults were found"
-        print(f"{faults_found}: mend the keys and run `check` again.")
+        print(f"{faults_found}: fix the keys and run `check` again.")
         return 1
     print(
         f"Next: python -m course_lib.grading release {assignment.name}{own_homework(asked)} --out YOUR_FOLDER"

@@ -1,6 +1,7 @@
-"""An assignment: a folder with the starter's text and its keys, one question a file.
+"""An assignment is a folder with the starter's text and one key file for each question.
 
-    notebooks/homework/NAME/NAME.py          the starter's text; a cell `# question: e_step` is where one goes
+    notebooks/homework/NAME/NAME.py          the starter's text; a cell `# question: e_step` marks a
+                                             question's place
     notebooks/homework/NAME/keys/e_step.py   QUESTION = Question(...), or Design(...), or Written(...)
 
 Keys never reach a student or a sandbox. They travel to the graders as text, so that a cluster needs
@@ -46,8 +47,13 @@ class Assignment:
         folder = homework / name
         starter = folder / f"{name}.py"
         if not starter.is_file():
+            courses_own = homework == HOMEWORK  # whose path nobody has given, so no message names it
+            if folder.is_dir():
+                which = name if courses_own else folder
+                raise AssignmentError(f"{which} has no file {name}.py, which holds the starter's text.")
+            where = "" if courses_own else f" in {homework}"
             there = ", ".join(sorted(path.parent.name for path in homework.glob("*/keys"))) or "none"
-            raise AssignmentError(f"There is no assignment {name!r}; there are: {there}.")
+            raise AssignmentError(f"There is no assignment {name!r}{where}; there are: {there}.")
         text = starter.read_text(encoding="utf-8")
         names = [
             line.removeprefix("# question:").strip()
@@ -58,16 +64,16 @@ class Assignment:
         for question in names:
             key = folder / "keys" / f"{question}.py"
             if not key.is_file():
-                raise AssignmentError(f"{name} asks {question!r}, but its key keys/{question}.py is missing.")
+                raise AssignmentError(
+                    f"{name}.py asks the question {question!r}, but its key, keys/{question}.py, is missing."
+                )
             sources.append((question, key.read_text(encoding="utf-8")))
         if not sources:
-            raise AssignmentError(
-                f"{name} asks no question: its text has no line that begins with `# question:`."
-            )
+            raise AssignmentError(f"{name}.py asks no question: none of its lines begins with `# question:`.")
         return cls(name, text, tuple(sources))
 
     def __getstate__(self) -> dict:
-        """What travels to a worker: the keys as text. It makes the questions from them once, and
+        """What travels to a worker: the keys as text. The worker makes the questions from it once, and
         keeps them.
         """
         return {"name": self.name, "starter": self.starter, "sources": self.sources}
@@ -78,7 +84,7 @@ class Assignment:
         return {name: load_key(name, source) for name, source in self.sources}
 
     def version_of(self, question: str) -> str:
-        """Changes when the question's key changes, and only then."""
+        """A short hash that changes when the question's key changes, and only then."""
         return hashlib.sha256(dict(self.sources)[question].encode()).hexdigest()[:12]
 
     @property
@@ -102,29 +108,33 @@ def load_key(name: str, source: str) -> AnyQuestion:
     if not isinstance(question, Question | Design | Written):
         raise AssignmentError(f"keys/{name}.py must define QUESTION as a Question, a Design or a Written.")
     if question.name != name:
-        raise AssignmentError(f"keys/{name}.py defines a question of another name, {question.name!r}.")
+        raise AssignmentError(
+            f"keys/{name}.py defines a question named {question.name!r}: its name must be {name!r}."
+        )
     if isinstance(question, Question) and question.given_as not in GIVEN_AS:
         raise AssignmentError(f"keys/{name}.py: given_as must be one of {', '.join(GIVEN_AS)}.")
     return question
 
 
-def told(error: Exception, file: str) -> str:
-    """An error in its author's own code, with the line of `file`: "NameError in line 3 (…)"."""
+def told(error: Exception, file: str, of: str = "") -> str:
+    """Describe an error in an author's own code by its type, its line in `file` and its message, such as
+    "NameError in line 3 (…)". `of`: words after the line that say what it is a line of.
+    """
     if isinstance(error, SyntaxError):
         line, what = error.lineno, error.msg
     else:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == file]
         line, what = lines[-1] if lines else None, str(error)
-    where = f" in line {line}" if line else ""
+    where = f" in line {line}{of}" if line else ""
     why = f" ({what.splitlines()[0]})" if what else ""
     return f"{type(error).__name__}{where}{why}"
 
 
 @dataclass(frozen=True)
 class Secret:
-    """The instructor's secret: it chooses variants and draws inputs, and nobody else can repeat
-    either.
+    """The instructor's secret: it chooses variants and draws inputs, and nobody can do either without
+    it.
     """
 
     key: bytes
@@ -144,7 +154,7 @@ class Secret:
         return hashlib.sha256(b"id of " + self.key + mode.encode()).hexdigest()[:8]
 
     def variant(self, assignment: str, question: Question, student: str) -> Variant:
-        """The form of the question that this class, or this student, gets."""
+        """The variant of the question that this class, or this student, gets."""
         whom = [student] if self.per_student else []
         chosen = self.number("variant", assignment, question.name, *whom) % len(question.variants)
         return question.variants[chosen]
@@ -152,15 +162,13 @@ class Secret:
     def inputs(
         self, assignment: str, question: Question, variant: Variant, submission: str
     ) -> Mapping[str, Arguments]:
-        """Inputs by case, drawn for this one submission: handing in again asks for other numbers."""
+        """Inputs by case, drawn for this one submission: a new submission gets other numbers."""
         words = ("inputs", assignment, question.name, variant.name, submission)
         return {case: draw(variant, case, self.number(*words, case)) for case in CASES}
 
 
 def draw(variant: Variant, case: str, seed: int) -> Arguments:
-    """A variant's inputs of one case. Floating-point arrays become float32, as students' tensors
-    are.
-    """
+    """A variant's inputs for one case. Floating-point arrays become float32, like students' tensors."""
 
     def narrowed(value):
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":

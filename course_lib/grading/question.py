@@ -74,12 +74,12 @@ class Variant:
 
 @dataclass(frozen=True)
 class Question:
-    """A function that a student writes, worth some points. `function` is the name it must have in
-    the notebook.
+    """A question that asks for a function. `name` is also the name of the key's file, and `function` is
+    the name that the function must have in the notebook.
 
-    given_as: what the function gets for an array, a tensor of PyTorch or an array of NumPy. Where every
-    question of an assignment gives arrays, a notebook that does without PyTorch need not wait for its
-    import, which takes most of the time of grading it.
+    given_as: how the function gets arrays, as "tensors" of PyTorch or as "arrays" of NumPy. If every
+    question of an assignment uses arrays, the sandbox does not import PyTorch. For a notebook that does
+    without PyTorch, that import would take most of the grading time.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Tries an assignment's own keys before students do: `python -m course_lib.grading check NAME`.
 
-All of it is the author's own code, so it runs in this process, without a sandbox. The sentences are for
-the author. They quote error messages and names, which no sentence for a student may do.
+All of it is the author's own code, so it runs in this process, without a sandbox. Its messages are for the
+author, so they quote error messages and names. A message for a student must not.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ def inputs_of(variant: Variant, seed: int) -> dict[str, Arguments]:
 
 
 def as_given(value: Any, given_as: str) -> Any:
-    """An argument as the student's function gets it, in memory of its own."""
+    """A copy of an argument, as the student's function gets it."""
     if isinstance(value, list):
         return [as_given(part, given_as) for part in value]
     if not isinstance(value, np.ndarray):
@@ -82,26 +82,26 @@ def answer(
     except NotImplementedError:
         return Answer("not started")
     except Exception as error:
-        return Answer("error", what=told(error, CELL))
+        return Answer("error", what=told(error, CELL, " of its code"))
 
 
 def verdict_on(question: Question, variant: Variant, function: Callable[..., Any], inputs: Inputs) -> Verdict:
-    """What the judge says of a function."""
+    """The judge's verdict on a function."""
     answers = {case: answer(question, variant, function, inputs[case]) for case in CASES}
     return judge(question, remembered(variant), inputs, answers, "finished")
 
 
 @lru_cache(maxsize=8)
 def remembered(variant: Variant) -> Variant:
-    """The variant with functions that compute once for equal arguments: the judge calls all of them again
-    for each answer, which takes most of a trial's time.
+    """The variant with functions that remember their results. The judge calls all of them for each answer,
+    and computing them anew would take most of a trial's time.
     """
     mistakes = tuple(replace(mistake, function=remembering(mistake.function)) for mistake in variant.mistakes)
     return replace(variant, reference=remembering(variant.reference), mistakes=mistakes)
 
 
 def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, which computes once for equal arguments."""
+    """The same function, which remembers its result for arguments that it has seen."""
     found: dict[bytes, Any] = {}
 
     def once(**arguments: Any) -> Any:
@@ -117,24 +117,24 @@ def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def faults_of_form(variant: Variant) -> list[str]:
-    """What can be said of a variant without calling anything."""
+    """What is wrong with a variant, as far as it shows without calling a function."""
     for field in ("mistakes", "returns", "styles"):
         if not isinstance(getattr(variant, field), tuple):
-            return [f"`{field}` is no tuple: is a comma missing before the closing parenthesis?"]
+            return [f"`{field}` is not a tuple: is a comma missing before the closing parenthesis?"]
     faults = []
     if not variant.mistakes:
-        faults.append("there is no mistake: list at least one, with its sentence.")
+        faults.append("`mistakes` is empty: list at least one known mistake with its sentence.")
     for sentence, count in Counter(mistake.sentence for mistake in variant.mistakes).items():
         if count > 1:
             faults.append(f"{count} mistakes have the same sentence, “{sentence}”")
     for number, mistake in enumerate(variant.mistakes):
         if not 0 <= mistake.share < 1:
-            faults.append(f"{label(variant, number)} must have a share from 0 to below 1.")
+            faults.append(f"{label(variant, number)} must have a share of at least 0 and less than 1.")
     return faults
 
 
 def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
-    """On which cases the reference stops, is not finite, or differs from the independent formula."""
+    """The cases on which the reference stops, is not finite, or differs from the independent formula."""
     faults = []
     for case, arguments in inputs.items():
         right = computed(question, variant, variant.reference, arguments)
@@ -165,11 +165,11 @@ def computed(
 
 
 def faults_of_stub(question: Question, variant: Variant, names: Names, inputs: Inputs) -> list[str]:
-    """Whether a student who leaves the stub as it is has not started."""
+    """A fault if the unchanged stub does not count as not started."""
     said = judged(question, variant, variant.stub, names, inputs)
-    if said.endswith("Not started."):
+    if said.endswith("Not started.”"):
         return []
-    return [f"the stub must do nothing but raise NotImplementedError: it {said or 'gets all points.'}"]
+    return [f"the stub must do nothing but raise NotImplementedError, but it {said or 'gets all points.'}"]
 
 
 def faults_of_right_answers(question: Question, variant: Variant, names: Names, inputs: Inputs) -> list[str]:
@@ -182,20 +182,20 @@ def faults_of_right_answers(question: Question, variant: Variant, names: Names, 
 
 
 def judged(question: Question, variant: Variant, code: str, names: Names, inputs: Inputs) -> str:
-    """What is said of an answer's code; nothing if it gets all points."""
+    """What is wrong with the code of an answer; "" if it gets all points."""
     try:
         function = function_from(code, question.function, names)
     except Exception as error:
-        return f"stops with {told(error, CELL)}."
+        return f"stops with {told(error, CELL, ' of its code')}."
     found = verdict_on(question, variant, function, inputs)
     if found.points == question.points:
         return ""
-    return f"gets {found.points:g} of {question.points:g} points: {found.sentence}"
+    return f"gets {found.points:g} of {question.points:g} points, with the sentence “{found.sentence}”"
 
 
 def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
-    """The mistakes that the judge cannot compute: they stop on every case, or with an error that is none of
-    numbers, such as a NameError.
+    """The mistakes that the judge cannot compute, because they stop on every case, or with an error that has
+    nothing to do with numbers, such as a NameError.
     """
     faults = []
     for number, mistake in enumerate(variant.mistakes):
@@ -204,7 +204,8 @@ def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> lis
         fatal = [error for error in stops if not isinstance(error, STOPS)]
         if fatal or len(stops) == len(errors):
             error = (fatal or stops)[0]
-            faults.append(f"{label(variant, number)} stops with {told(error, file_of(question))}.")
+            where = "" if fatal else " on every case"
+            faults.append(f"{label(variant, number)} stops{where} with {told(error, file_of(question))}.")
     return faults
 
 
@@ -219,7 +220,7 @@ def error_of(function: Callable[..., Any], variant: Variant, arguments: Argument
 
 
 def faults_of_mistakes(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
-    """The mistakes that do not get their own sentence, in float64 or in float32, as students may compute."""
+    """The mistakes that do not get their own sentence, in float64 or in float32; students may use either."""
     known = remembered(variant)
     faults = []
     for number in range(len(known.mistakes)):
@@ -237,18 +238,19 @@ def faults_of_mistakes(question: Question, variant: Variant, inputs: Inputs) -> 
 
 
 def mistaken(variant: Variant, number: int, arguments: Arguments, narrow: bool) -> Answer:
-    """The answer of a student who makes a mistake."""
+    """The answer of a student who makes this mistake."""
     gives = results_of(variant.mistakes[number].function, arguments, variant.returns, narrow)
     return Answer("error", what="ValueError") if gives is None else Answer("answered", gives)
 
 
 def called(variant: Variant, verdict: Verdict) -> str:
-    """What the judge calls a mistake that it does not call by its name."""
+    """What the judge says of a mistake, where that is not the mistake's own sentence."""
     if verdict.mistake is not None:
-        return f"gives the numbers of {label(variant, verdict.mistake)}, which takes its name."
+        other = label(variant, verdict.mistake)
+        return f"gives the same numbers as {other}, so students would read that sentence instead."
     if verdict.points == verdict.most:
-        return "gives the right numbers on all cases, so it is no mistake."
-    return f"does not get its sentence, but this one: {verdict.sentence}"
+        return "gives the right numbers, within the tolerance, on all cases, so it is not a mistake."
+    return f"does not get its own sentence; the judge says “{verdict.sentence}”"
 
 
 def label(variant: Variant, number: int) -> str:
@@ -257,7 +259,7 @@ def label(variant: Variant, number: int) -> str:
 
 
 def file_of(question: Question) -> str:
-    """The file of a question's key, as errors in it name it."""
+    """The file of a question's key, as messages name it."""
     return f"keys/{question.name}.py"
 
 
@@ -265,7 +267,9 @@ def file_of(question: Question) -> str:
 
 
 def faults_with(question: Question, variant: Variant, names: Names, seed: int) -> list[str]:
-    """What is wrong with a variant on one draw of inputs. A fault that brings others about is said alone."""
+    """What is wrong with a variant on one draw of inputs. A fault that would cause others is reported
+    alone.
+    """
     try:
         inputs = inputs_of(variant, seed)
     except Exception as error:
@@ -282,7 +286,9 @@ def faults_with(question: Question, variant: Variant, names: Names, seed: int) -
 
 
 def faults_of(question: Question, variant: Variant, names: Names, seeds: int) -> list[str]:
-    """What is wrong with a variant, each fault once, and how often it was seen if not always."""
+    """What is wrong with a variant. Each fault is named once, with the number of draws that show it unless
+    all do.
+    """
     faults = faults_of_form(variant)
     if faults:
         return faults
@@ -316,7 +322,7 @@ def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str
                 yield said_of(question, variant), [f"{where}: {fault}" for fault in faults]
     points = sum(question.points for question in questions)
     if points != 100 and len(questions) == len(assignment.sources):
-        remarks.append(f"Remark: the questions are worth {points:g} points together, not 100.")
+        remarks.append(f"Remark: the questions are worth {points:g} points in total, not 100.")
     for remark in remarks:
         yield remark, []
 
@@ -328,25 +334,28 @@ def starter_names(assignment: Assignment) -> tuple[dict[str, Any], list[str]]:
     for cell in jupytext.reads(assignment.starter, fmt="py:percent").cells:
         if cell.cell_type != "code" or "practice" in cell.metadata.get("tags", []):
             continue
-        lines = [line for line in cell.source.splitlines() if not line.startswith(("%", "!"))]  # for Jupyter
+        # lines for Jupyter become empty ones, so that the others keep their numbers
+        lines = ["" if line.startswith(("%", "!")) else line for line in cell.source.splitlines()]
         try:
             exec(compile("\n".join(lines), CELL, "exec"), names)
         except Exception as error:
-            remarks.append(f"Remark: a cell of {assignment.name}.py stops with {told(error, CELL)}.")
+            which = f"the cell of {assignment.name}.py that begins with “{cell.source.splitlines()[0]}”"
+            remarks.append(f"Remark: {which} stops with {told(error, CELL, ' of the cell')}.")
     return names, remarks
 
 
 def said_of(question: Question, variant: Variant) -> str:
-    """The line for a variant with which all is well."""
+    """The line for a variant without faults."""
     right = 1 + len(variant.styles)
     answers = f"{right} right answer{'s' if right > 1 else ''}"
     wrong = len(variant.mistakes)
     mistakes = f"{wrong} mistake{'s' if wrong > 1 else ''}"
-    return f"{question.name}, {variant.name}: {answers}, {mistakes}, all as they should be"
+    return f"{question.name}, {variant.name}: {answers} and {mistakes} were tried, and all is well"
 
 
 def said_of_others(question: Any) -> str:
     """The line for a question that has no function to try."""
     if isinstance(question, Design):
-        return f"{question.name}: a design; its model answer was not run, because that may take minutes"
-    return f"{question.name}: a question in words, which a person marks"
+        why = "because that may take minutes"
+        return f"{question.name}: this is a design, and its model answer was not run, {why}"
+    return f"{question.name}: this is a question in words, which you mark"
