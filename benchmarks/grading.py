@@ -1,11 +1,12 @@
 """Grading a class: as fast beside nbgrader's own, and as steady while workers are killed.
 
     python benchmarks/grading.py [--quick]               our grade and `nbgrader autograde`, side by side
+    python benchmarks/grading.py --arrays [--quick]      the same with a homework in NumPy, without PyTorch
     python benchmarks/grading.py --faults [--students N]  N submissions, workers and the command killed
 
-A class is made from the mixtures assignment: right answers in many styles, catalogued mistakes, stubs
-that nobody touched, code that stops. The fault run also has an attack in every tenth notebook; the
-comparison has none, because nbgrader's own kernels have no wall.
+A class is made from the mixtures assignment, or with --arrays from the tests' example: right answers in
+many styles, catalogued mistakes, stubs that nobody touched, code that stops. The fault run also has an
+attack in every tenth notebook; the comparison has none, because nbgrader's own kernels have no wall.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -40,15 +42,16 @@ from course_lib.grading.release import student_notebook, write_student_copy
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # the attacks, which the tests hold
 
-NAME = "mixtures"
-QUESTIONS = Assignment.read(NAME).questions
+MIXTURES = Assignment.read("mixtures")
+EXAMPLE = ROOT / "tests" / "homework_example"
+ARRAYS = Assignment.read("tiny", EXAMPLE)  # its questions give arrays of NumPy
 KEY = bytes(range(32))  # the secret of a class that does not exist
 
 # ---------------------------------------------------------------- a class
 
 
-def choose(question: Question) -> Variant:
-    return Secret(KEY).variant(NAME, question, "")
+def choose(assignment: Assignment, question: Question) -> Variant:
+    return Secret(KEY).variant(assignment.name, question, "")
 
 
 def catalogued(assignment: Assignment, question: Question, number: int) -> str:
@@ -56,7 +59,7 @@ def catalogued(assignment: Assignment, question: Question, number: int) -> str:
 
     The key runs in names of its own, because the key of another question may define the same ones.
     """
-    variant = choose(question)
+    variant = choose(assignment, question)
     key = as_a_student_has_it(dict(assignment.sources)[question.name], variant.mistakes[number].function)
     which = question.variants.index(variant)
     names = list(draw(variant, "small", 0))
@@ -67,7 +70,7 @@ exec({key!r}, key_of_{question.name})
 
 def {question.function}(*arguments):
     given = [[np.asarray(a) for a in one] if isinstance(one, list) else one for one in arguments]
-    given = [one.numpy() if isinstance(one, torch.Tensor) else one for one in given]
+    given = [one.numpy() if hasattr(one, "numpy") else one for one in given]
     mistakes = key_of_{question.name}["QUESTION"].variants[{which}].mistakes
     return mistakes[{number}].function(**dict(zip({names}, given)))
 """
@@ -140,7 +143,7 @@ AS_TUPLES = "\n".join(
 
 def an_answer(assignment: Assignment, question: Question, chance: random.Random) -> str | None:
     """The code of an answer cell, right or wrong; None leaves the stub as it was given out."""
-    variant, kind = choose(question), chance.random()
+    variant, kind = choose(assignment, question), chance.random()
     if kind < 0.60:
         return chance.choice((variant.solution, *variant.styles))
     if kind < 0.85:
@@ -152,7 +155,7 @@ def an_answer(assignment: Assignment, question: Question, chance: random.Random)
 
 def a_submission(assignment: Assignment, number: int, with_attacks: bool) -> NotebookNode:
     chance = random.Random(number)
-    notebook = student_notebook(assignment, choose)
+    notebook = student_notebook(assignment, partial(choose, assignment))
     for cell in notebook.cells:
         name = cell.metadata.get("nbgrader", {}).get("grade_id", "").removeprefix("answer-")
         question = assignment.questions.get(name)
@@ -167,13 +170,13 @@ def a_submission(assignment: Assignment, number: int, with_attacks: bool) -> Not
     return notebook
 
 
-def make_class(folder: Path, students: int, with_attacks: bool = False) -> None:
-    """Submissions STUDENT/mixtures/mixtures.ipynb, the same ones at every call."""
-    assignment = Assignment.read(NAME)
+def make_class(assignment: Assignment, folder: Path, students: int, with_attacks: bool = False) -> None:
+    """Submissions STUDENT/NAME/NAME.ipynb, the same ones at every call."""
+    name = assignment.name
     for number in range(students):
-        place = folder / f"student{number:04}" / NAME
-        write_student_copy(assignment, place, choose)
-        nbformat.write(a_submission(assignment, number, with_attacks), place / f"{NAME}.ipynb")
+        place = folder / f"student{number:04}" / name
+        write_student_copy(assignment, place, partial(choose, assignment))
+        nbformat.write(a_submission(assignment, number, with_attacks), place / f"{name}.ipynb")
 
 
 # ---------------------------------------------------------------- measuring a command
@@ -257,29 +260,32 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PATH": path} | more
 
 
-def grading(submissions: Path, out: Path, *more: object) -> Callable[[], subprocess.Popen]:
+def grading(
+    assignment: Assignment, submissions: Path, out: Path, *more: object
+) -> Callable[[], subprocess.Popen]:
     """Starts our `grade`, with the class's secret."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "secret").write_text(KEY.hex())
-    words = ["grade", NAME, "--submissions", submissions, "--out", out, *more]
+    words = ["grade", assignment.name, "--submissions", submissions, "--out", out, *more]
+    words += ["--homework", EXAMPLE] if assignment is ARRAYS else []
     command = [sys.executable, "-m", "course_lib.grading", *map(str, words)]
     return lambda: subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True
     )
 
 
-def results(out: Path) -> dict[str, bytes]:
-    folder = out / NAME / "results"
+def results(assignment: Assignment, out: Path) -> dict[str, bytes]:
+    folder = out / assignment.name / "results"
     return {path.name: path.read_bytes() for path in folder.glob("*.json")}
 
 
-def verdicts_in_words(found: dict[str, bytes]) -> str:
+def verdicts_in_words(assignment: Assignment, found: dict[str, bytes]) -> str:
     """How many answers got which kind of verdict, so that everybody sees what the class was."""
     counts = Counter(
         kind_of_verdict(verdict)
         for result in found.values()
         for name, verdict in json.loads(result)["verdicts"].items()
-        if isinstance(QUESTIONS[name], Question)
+        if isinstance(assignment.questions[name], Question)
     )
     return "Verdicts: " + ", ".join(f"{number} {kind}" for kind, number in counts.most_common()) + "."
 
@@ -297,17 +303,16 @@ def kind_of_verdict(verdict: dict) -> str:
 # ---------------------------------------------------------------- beside nbgrader
 
 
-def nbgrader_course(folder: Path, students: int) -> None:
+def nbgrader_course(assignment: Assignment, folder: Path, students: int) -> None:
     """A course as nbgrader has it, with nbgrader's own execution: no judge of ours, no wall."""
-    assignment = Assignment.read(NAME)
     (folder / "nbgrader_config.py").write_text(
         "c = get_config()\nc.CourseDirectory.course_id = 'course'\n"
         "c.Execute.kernel_name = 'python3'\nc.Execute.timeout = 120\n"
     )
-    write_student_copy(assignment, folder / "source" / NAME, choose)
-    make_class(folder / "submitted", students)
+    write_student_copy(assignment, folder / "source" / assignment.name, partial(choose, assignment))
+    make_class(assignment, folder / "submitted", students)
     done = subprocess.run(
-        [sys.executable, "-m", "nbgrader", "generate_assignment", NAME],
+        [sys.executable, "-m", "nbgrader", "generate_assignment", assignment.name],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -317,10 +322,10 @@ def nbgrader_course(folder: Path, students: int) -> None:
         raise SystemExit(done.stdout + done.stderr)
 
 
-def autograde(course: Path) -> subprocess.Popen:
+def autograde(assignment: Assignment, course: Path) -> subprocess.Popen:
     log = (course / "log.txt").open("w")
     # status 1 only says that some notebook stopped with an error, which some of these must
-    command = f'"{sys.executable}" -m nbgrader autograde {NAME} || true'
+    command = f'"{sys.executable}" -m nbgrader autograde {assignment.name} || true'
     return subprocess.Popen(command, shell=True, cwd=course, env=environment(), stdout=log, stderr=log)
 
 
@@ -351,11 +356,12 @@ def dask_on_loopback(processes: int) -> Iterator[tuple[str, tuple[psutil.Process
                 one.wait()
 
 
-def compare(students: int) -> None:
+def compare(assignment: Assignment, students: int) -> None:
     print(
-        f"\n{students} submissions of the assignment {NAME!r}. {os.cpu_count()} cores, {platform.system()} "
-        f"{platform.machine()}, Python {platform.python_version()}. One thread a process. nbgrader grades "
-        f"one notebook after the other, in a kernel of its own and without a wall.\n"
+        f"\n{students} submissions of the assignment {assignment.name!r}. {os.cpu_count()} cores, "
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}. "
+        "One thread a process. nbgrader grades one notebook after the other, in a kernel of its own "
+        "and without a wall.\n"
     )
     print("| grader | submissions a minute | processor time a submission | memory at the peak |")
     print("|---|---:|---:|---:|")
@@ -363,26 +369,26 @@ def compare(students: int) -> None:
         folder = Path(temporary)
         course = folder / "course"
         course.mkdir()
-        nbgrader_course(course, students)
-        theirs = watched(lambda: autograde(course))
+        nbgrader_course(assignment, course, students)
+        theirs = watched(lambda: autograde(assignment, course))
         print(theirs.row("nbgrader autograde", students), flush=True)
-        graded = list((course / "autograded").glob(f"*/{NAME}/{NAME}.ipynb"))
+        graded = list((course / "autograded").glob(f"*/{assignment.name}/{assignment.name}.ipynb"))
         submissions, first = course / "submitted", None
         for workers in (1, 2, 4):
             out = folder / f"out{workers}"
-            ours = watched(grading(submissions, out, "--workers", workers))
+            ours = watched(grading(assignment, submissions, out, "--workers", workers))
             print(ours.row(f"ours, {workers} workers", students), flush=True)
-            first = first or results(out)
-            assert results(out) == first, "another number of workers gave other results"
+            first = first or results(assignment, out)
+            assert results(assignment, out) == first, "another number of workers gave other results"
             if workers == 2:
                 ratio = theirs.seconds / ours.seconds
         for processes in (1, 2):
             out = folder / f"address{processes}"
             with dask_on_loopback(processes) as (address, helpers):
-                ours = watched(grading(submissions, out, "--scheduler", address), helpers)
+                ours = watched(grading(assignment, submissions, out, "--scheduler", address), helpers)
             print(ours.row(f"ours, a scheduler by address, {processes} workers", students), flush=True)
-            assert results(out) == first, "a cluster by address gave other results"
-    print(f"\n{verdicts_in_words(first)}")
+            assert results(assignment, out) == first, "a cluster by address gave other results"
+    print(f"\n{verdicts_in_words(assignment, first)}")
     print(
         f"With two workers ours grades {ratio:.1f} times as many a minute. nbgrader came to the end of "
         f"{len(graded)} of {students} notebooks."
@@ -420,11 +426,11 @@ def disturbed_run(submissions: Path, out: Path, students: int, kills: int, resta
     """Grade while workers are killed at random and the command a few times; returns how often each was."""
     chance = random.Random(0)
     killed = restarted = 0
-    start = grading(submissions, out, "--workers", 2)
+    start = grading(MIXTURES, submissions, out, "--workers", 2)
     process = start()
     while True:
         time.sleep(chance.uniform(1, 5))
-        done = len(results(out))
+        done = len(results(MIXTURES, out))
         if process.poll() is not None:
             if process.returncode != 0:
                 raise SystemExit(f"grade ended with status {process.returncode}.")
@@ -445,7 +451,7 @@ def faults(students: int) -> None:
     kills, restarts = 25, 3
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        make_class(folder / "submitted", students, with_attacks=True)
+        make_class(MIXTURES, folder / "submitted", students, with_attacks=True)
         submitted, disturbed = folder / "submitted", folder / "disturbed"
         begin = time.perf_counter()
         killed, restarted = disturbed_run(submitted, disturbed, students, kills, restarts)
@@ -455,12 +461,12 @@ def faults(students: int) -> None:
             f"which were killed {killed} times, the command itself {restarted} times.",
             flush=True,
         )
-        undisturbed = watched(grading(submitted, folder / "serial", "--workers", 0))
-        one, two = results(disturbed), results(folder / "serial")
+        undisturbed = watched(grading(MIXTURES, submitted, folder / "serial", "--workers", 0))
+        one, two = results(MIXTURES, disturbed), results(MIXTURES, folder / "serial")
         apart = sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
         print(
             f"One after the other and undisturbed: {undisturbed.seconds:.0f} s. {len(two) - len(apart)} of "
-            f"{len(two)} results are equal to the last byte. {verdicts_in_words(two)}"
+            f"{len(two)} results are equal to the last byte. {verdicts_in_words(MIXTURES, two)}"
         )
         if apart:
             keep = Path(tempfile.mkdtemp(prefix="grading-apart-"))
@@ -475,6 +481,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="ten submissions instead of fifty")
+    parser.add_argument("--arrays", action="store_true", help="a homework in NumPy")
     parser.add_argument("--faults", action="store_true", help="kill workers and the command while it grades")
     parser.add_argument("--students", type=int, help="how many submissions")
     asked = parser.parse_args()
@@ -484,7 +491,7 @@ def main() -> None:
     if asked.faults:
         faults(asked.students or 1_000)
     else:
-        compare(asked.students or (10 if asked.quick else 50))
+        compare(ARRAYS if asked.arrays else MIXTURES, asked.students or (10 if asked.quick else 50))
 
 
 if __name__ == "__main__":
