@@ -83,7 +83,7 @@ def test_right_answers_that_no_author_of_a_key_has_seen_get_all_points(question,
 
 
 @pytest.mark.parametrize(("question", "variant"), VARIANTS)
-def test_every_known_mistake_gets_its_name_and_its_share(question, variant):
+def test_every_known_mistake_gets_its_name(question, variant):
     assert len(variant.mistakes) >= 5
     assert trial.faults_of_form(variant) == []
     assert not seen(partial(trial.faults_of_mistakes, question, variant), variant)

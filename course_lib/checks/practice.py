@@ -78,8 +78,8 @@ def argument(value: Any, given_as: str = "tensors") -> Any:
     them, or a number.
     """
     if isinstance(value, dict) and "array" in value:
-        array = np.array(value["array"], dtype=value["dtype"]).reshape(value["shape"])
-        return array if given_as == "arrays" else torch.tensor(array)
+        numbers = np.array(value["array"], dtype=value["dtype"]).reshape(value["shape"])
+        return numbers if given_as == "arrays" else torch.tensor(numbers)
     if isinstance(value, list):
         return [argument(part, given_as) for part in value]
     return value

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from course_lib.files import check_writable, write_whole
@@ -168,7 +169,7 @@ def run_check(asked: argparse.Namespace) -> int:
 
 def own_homework(asked: argparse.Namespace) -> str:
     """The option that the next command needs as well, if the assignment is not one of the course's."""
-    return "" if asked.homework == HOMEWORK else f" --homework {asked.homework}"
+    return "" if asked.homework == HOMEWORK else f" --homework {quote(str(asked.homework))}"
 
 
 def run_release(asked: argparse.Namespace) -> None:
@@ -189,7 +190,7 @@ def run_release(asked: argparse.Namespace) -> None:
     per_student = " --per-student" if asked.per_student else ""
     print(
         f"Next, when they are back: python -m course_lib.grading grade {assignment.name} "
-        f"--submissions FOLDER_OR_ZIP --out {asked.out}{own_homework(asked)}{per_student}"
+        f"--submissions FOLDER_OR_ZIP --out {quote(str(asked.out))}{own_homework(asked)}{per_student}"
     )
 
 
@@ -233,9 +234,8 @@ def run_grade(asked: argparse.Namespace) -> None:
             grade_all(assignment, jobs, secret, store, client, progress.done, **options)
     progress.end()
     print(f"Results are in {store.folder}.")
-    print(
-        f"Next: python -m course_lib.grading report {assignment.name} --out {asked.out}{own_homework(asked)}"
-    )
+    where = quote(str(asked.out)) + own_homework(asked)
+    print(f"Next: python -m course_lib.grading report {assignment.name} --out {where}")
 
 
 def check_release(asked: argparse.Namespace, name: str, submissions: list[Submission]) -> None:
@@ -304,8 +304,10 @@ def run_report(asked: argparse.Namespace) -> None:
         write_whole(marks_file(asked), marks_csv(assignment, stored, marks).encode())
     print(f"The class page is {folder / 'class.html'}; points.csv, canvas.csv and moodle.csv lie beside it.")
     say_what_is_open(asked, assignment, stored, marks)
-    given = own_homework(asked) + ("" if asked.marks is None else f" --marks {asked.marks}")
-    print(f"Next: python -m course_lib.grading feedback {assignment.name} --out {asked.out}{given}")
+    given = own_homework(asked) + ("" if asked.marks is None else f" --marks {quote(str(asked.marks))}")
+    print(
+        f"Next: python -m course_lib.grading feedback {assignment.name} --out {quote(str(asked.out))}{given}"
+    )
 
 
 def say_what_is_open(

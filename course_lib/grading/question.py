@@ -27,7 +27,8 @@ class Tolerance:
     """How far an answer may be from the reference, |a − b| ≤ absolute + relative·|b|, and why this
     far.
 
-    For answers of several elements `absolute` is taken relative to the reference's largest element.
+    For answers of several elements `absolute` is multiplied by the reference's largest absolute value,
+    if that is above 1.
     """
 
     relative: float
@@ -54,9 +55,9 @@ class Variant:
     text, stub: the markdown and the code cell that a student gets. solution: the code of a model
     answer. inputs: from a random generator and a case of CASES to the function's arguments, in
     order. reference: from the same arguments, as float64 arrays, to the right answer: an array, or
-    a tuple in the order of `returns`. independent: the same answer by another formula or a library,
-    for the tests. styles: more right answers, as code, written in other ways; the tests grade each
-    of them.
+    a tuple in the order of `returns`. independent: the same answer by another formula or a library.
+    styles: more right answers, as code, written in other ways. `check` compares the one with the
+    reference, and grades the others.
     """
 
     name: str

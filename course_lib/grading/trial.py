@@ -24,6 +24,7 @@ from course_lib.grading.question import (
     Arguments,
     Arrays,
     Design,
+    Mistake,
     Question,
     Tolerance,
     Variant,
@@ -121,6 +122,10 @@ def faults_of_form(variant: Variant) -> list[str]:
     for field in ("mistakes", "returns", "styles"):
         if not isinstance(getattr(variant, field), tuple):
             return [f"`{field}` is not a tuple: is a comma missing before the closing parenthesis?"]
+    if not all(isinstance(mistake, Mistake) for mistake in variant.mistakes):
+        return ["`mistakes` must hold nothing but Mistake(sentence, function, share)."]
+    if not isinstance(variant.tolerance, Tolerance):
+        return ["`tolerance` must be a Tolerance(relative, absolute, reason)."]
     faults = []
     if not variant.mistakes:
         faults.append("`mistakes` is empty: list at least one known mistake with its sentence.")
@@ -188,7 +193,7 @@ def judged(question: Question, variant: Variant, code: str, names: Names, inputs
     except Exception as error:
         return f"stops with {told(error, CELL, ' of its code')}."
     found = verdict_on(question, variant, function, inputs)
-    if found.points == question.points:
+    if all(found.details.values()):
         return ""
     return f"gets {found.points:g} of {question.points:g} points, with the sentence “{found.sentence}”"
 
@@ -248,7 +253,7 @@ def called(variant: Variant, verdict: Verdict) -> str:
     if verdict.mistake is not None:
         other = label(variant, verdict.mistake)
         return f"gives the same numbers as {other}, so students would read that sentence instead."
-    if verdict.points == verdict.most:
+    if all(verdict.details.values()):
         return "gives the right numbers, within the tolerance, on all cases, so it is not a mistake."
     return f"does not get its own sentence; the judge says “{verdict.sentence}”"
 

@@ -12,7 +12,8 @@
 # - split $L_b$ into a reconstruction and a regularizer, and choose the less noisy way to estimate it from samples.
 #
 # **Time:** about a minute to run on a laptop with two cores, and two hours to work through,
-# or ninety minutes if you only run section 8, on which the later sections build, and leave out the last exercise. Section 6 is a good place for a break.
+# or ninety minutes if you run section 8 without working through it, and leave out the last exercise. Section 6 is a good
+# place for a break.
 #
 # **Prerequisites:** [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), expectations and a little calculus. You
 # need 1.5 GB of memory and no GPU.

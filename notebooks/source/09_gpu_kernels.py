@@ -257,7 +257,7 @@ figures.parts_of_a_step(parts)
 #
 # Where the bend lies depends on the machine. The step of section 1 needs about 0.4 billion multiplications and
 # additions. A processor that does $10^{13}$ of them a second would be done in about 40 µs, while Python and PyTorch need a
-# thousand microseconds or more to go through the operations one by one. On such a machine the plain VAE is a small network.
+# millisecond or more to go through the operations one by one. On such a machine the plain VAE is a small network.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Numbers should not travel\n\nAn A100 could do fifty operations in the time it takes to read *one* number from its memory.\n\n**Predict.** We add 1 to all numbers of an array. How does the speed, in bytes a second, change as it grows from 64 numbers to sixteen million?"}
 # ## 3 · Memory, or why numbers should not travel
