@@ -38,6 +38,7 @@ TEACH = (
     "homework",
     "hub",
     "measurements",
+    "time_to_likelihood",
     "training_on_many",
     "accessibility",
     "contributing",
