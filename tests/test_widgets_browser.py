@@ -308,6 +308,7 @@ def test_a_widget_follows_the_theme_of_jupyterlab(book):
             book.evaluate(change, theme)
             shown = "dark => document.querySelector('.course-widget')?.classList.contains('dark') === dark"
             book.wait_for_function(shown, arg=dark)
+            assert book.evaluate(shown, dark)
     finally:
         book.evaluate(change, "JupyterLab Light")
 

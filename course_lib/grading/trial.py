@@ -142,31 +142,29 @@ def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) ->
     """The cases on which the reference stops, is not finite, or differs from the independent formula."""
     faults = []
     for case, arguments in inputs.items():
-        right = computed(question, variant, variant.reference, arguments)
-        if isinstance(right, str):
-            faults.append(f"the reference stops with {right} on the {case} case.")
+        right = computed(variant, variant.reference, arguments)
+        if isinstance(right, Exception):
+            faults.append(f"the reference stops with {told(right, file_of(question))} on the {case} case.")
             continue
         if not all(np.isfinite(values).all() for values in right.values()):
             faults.append(f"the reference is not finite on the {case} case.")
         if variant.independent is None:
             continue
-        again = computed(question, variant, variant.independent, arguments)
-        if isinstance(again, str):
-            faults.append(f"`independent` stops with {again} on the {case} case.")
+        again = computed(variant, variant.independent, arguments)
+        if isinstance(again, Exception):
+            faults.append(f"`independent` stops with {told(again, file_of(question))} on the {case} case.")
         elif not agree(again, right, AGREEMENT):
             faults.append(f"the reference and `independent` do not agree to seven digits on the {case} case.")
     return faults
 
 
-def computed(
-    question: Question, variant: Variant, function: Callable[..., Any], arguments: Arguments
-) -> Arrays | str:
+def computed(variant: Variant, function: Callable[..., Any], arguments: Arguments) -> Arrays | Exception:
     """What a function of a key returns, in float64, or the error that it stops with."""
     try:
         with np.errstate(all="ignore"):
             return by_name(function(**as_reference_sees(arguments)), variant.returns)
     except Exception as error:
-        return told(error, file_of(question))
+        return error
 
 
 def faults_of_stub(question: Question, variant: Variant, names: Names, inputs: Inputs) -> list[str]:
@@ -204,24 +202,14 @@ def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> lis
     """
     faults = []
     for number, mistake in enumerate(variant.mistakes):
-        errors = [error_of(mistake.function, variant, arguments) for arguments in inputs.values()]
-        stops = [error for error in errors if error is not None]
+        found = [computed(variant, mistake.function, arguments) for arguments in inputs.values()]
+        stops = [one for one in found if isinstance(one, Exception)]
         fatal = [error for error in stops if not isinstance(error, STOPS)]
-        if fatal or len(stops) == len(errors):
+        if fatal or len(stops) == len(found):
             error = (fatal or stops)[0]
             where = "" if fatal else " on every case"
             faults.append(f"{label(variant, number)} stops{where} with {told(error, file_of(question))}.")
     return faults
-
-
-def error_of(function: Callable[..., Any], variant: Variant, arguments: Arguments) -> Exception | None:
-    """The error that a function of a key stops with, if any."""
-    try:
-        with np.errstate(all="ignore"):
-            by_name(function(**as_reference_sees(arguments)), variant.returns)
-    except Exception as error:
-        return error
-    return None
 
 
 def faults_of_mistakes(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
