@@ -61,13 +61,13 @@ def test_noise_is_uniform_and_independent():
 
 
 def test_z_and_data_follow_their_densities():
-    game = Game(Settings(data="two modes", z="normal"))
+    game = Game(Settings(data="two modes"))
     u = noise.uniform(1, [noise.D_Z, noise.D_Z2, noise.D_DATA], 0, 20_000)
-    assert stats.kstest(game._z(u[:2]).numpy(), "norm").statistic * math.sqrt(20_000) < 2.3
+    assert stats.kstest(noise.codes("normal", u[:2]).numpy(), "norm").statistic * math.sqrt(20_000) < 2.3
     x = game._data(u[2])
     cdf = 0.4 * stats.norm(-2, 0.5).cdf(x) + 0.6 * stats.norm(1.5, 1).cdf(x)
     assert stats.kstest(cdf, "uniform").statistic * math.sqrt(20_000) < 2.3
-    flat = Game(Settings())._z(u[:2]).numpy()
+    flat = noise.codes("uniform", u[:2]).numpy()
     assert stats.kstest(flat, stats.uniform(-1, 2).cdf).statistic * math.sqrt(20_000) < 2.3
 
 
@@ -83,7 +83,7 @@ def test_every_use_of_noise_has_numbers_of_its_own(monkeypatch):
     monkeypatch.setattr(noise, "uniform", watched)
     real, fake = [], []
     monkeypatch.setattr(game, "_data", lambda u: real.append(u) or torch.from_numpy(u.copy()))
-    monkeypatch.setattr(game, "_z", lambda u: fake.extend(u) or torch.from_numpy(u[0].copy()))
+    monkeypatch.setattr(noise, "codes", lambda _, u: fake.extend(u) or torch.from_numpy(u[0].copy()))
     monkeypatch.setattr(losses, "gradient_penalty", lambda d, r, f, mix, w: fake.append(mix.numpy()) or 0)
     game.step(2)
     numbers = np.array(real + fake)  # twice: data, mix, and two rows for z to each player

@@ -109,7 +109,7 @@ class Game:
         s = self.settings
         u = noise.uniform(s.seed, [noise.D_DATA, noise.D_MIX, noise.D_Z, noise.D_Z2], self.d_updates, s.batch)
         real = self._data(u[0])  # (N,)
-        fake = self.g(self._z(u[2:])).detach()  # detach: D's loss is not to teach G
+        fake = self.g(noise.codes(s.z, u[2:])).detach()  # detach: D's loss is not to teach G
         a_real, a_fake = self.d(torch.cat([real, fake])).chunk(2)
         loss = losses.d_loss(s.loss, a_real, a_fake)
         if s.r1:
@@ -124,7 +124,7 @@ class Game:
         """The gradient of G's loss on a new batch: for G's weights (P,), and for D's unless D is frozen."""
         s = self.settings
         u = noise.uniform(s.seed, [noise.G_Z, noise.G_Z2], self.g_updates, s.batch)
-        loss = losses.g_loss(s.loss, self.d(self.g(self._z(u))))
+        loss = losses.g_loss(s.loss, self.d(self.g(noise.codes(s.z, u))))
         self.loss_g = float(loss.detach())
         # D is frozen: the gradient goes through it to G, but D's own weights are not asked for theirs
         for_g, *for_d = gradients(loss, self.g) if s.freeze_d else gradients(loss, self.g, self.d)
@@ -156,12 +156,6 @@ class Game:
         if self.settings.players == "dirac":
             return torch.zeros(len(u), dtype=torch.float64)
         return torch.from_numpy(np.interp(u, *self.table))
-
-    def _z(self, u: np.ndarray) -> Tensor:
-        """z (N,) from u (2, N): uniform on (−1, 1), or normal by Box and Muller."""
-        if self.settings.z == "uniform":
-            return torch.from_numpy(2 * u[0] - 1)
-        return torch.from_numpy(np.sqrt(-2 * np.log(u[0])) * np.cos(2 * np.pi * u[1]))
 
     def change(self, **changes: Any) -> bool:
         """Change settings while the game goes on. True: the game itself is another one, and begins anew."""

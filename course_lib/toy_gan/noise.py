@@ -6,6 +6,8 @@ page without Python computes the same numbers with 32-bit integers. Source of th
 """
 
 import numpy as np
+import torch
+from torch import Tensor
 
 # One stream for each use. Steps count the updates of the player named.
 G_WEIGHTS, D_WEIGHTS, D_DATA, D_Z, D_Z2, D_MIX, G_Z, G_Z2 = range(8)
@@ -25,3 +27,10 @@ def uniform(seed: int, streams: list[int], step: int, n: int) -> np.ndarray:
     for word in (seed, np.array(streams, np.uint32)[:, None], step, np.arange(n, dtype=np.uint32)):
         h = mix(h ^ np.uint32(word))
     return (h + 0.5) / 2.0**32
+
+
+def codes(kind: str, u: np.ndarray) -> Tensor:
+    """z (N,) from u (2, N): of kind "uniform" on (−1, 1), or "normal" by Box and Muller (1958)."""
+    if kind == "uniform":
+        return torch.from_numpy(2 * u[0] - 1)
+    return torch.from_numpy(np.sqrt(-2 * np.log(u[0])) * np.cos(2 * np.pi * u[1]))

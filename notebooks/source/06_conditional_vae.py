@@ -307,7 +307,7 @@ def in_all_labels(model, z):
 
 # %% alt="A sheet of eight rows and ten columns of digits. Each column shows one digit from 0 to 9, and the digits in a row are alike in slant and thickness." slideshow={"slide_type": "slide"} slide={"text": "## One z per row, one label per column"}
 torch.manual_seed(seed)
-figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z a row, one label a column", train.shape)
+figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z per row, one label per column", train.shape)
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Slant, thickness, width: much of a person's handwriting."}

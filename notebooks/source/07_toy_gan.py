@@ -860,7 +860,7 @@ titles = {"std": "standard deviation of the points"}
 figures.runs({"rates put right again": collapsed}, titles, levels={"std": 0.5}, changes=[change, 2 * change])
 
 # %% alt="The generator as a function of z at three moments. At first it climbs over the range of the data, in the collapse it is nearly flat, and at the end it is a bent curve that spans a part of the range again. On the right is the dotted density of the data, with three hills."
-at = {"before the change": frames, "collapsed": 2 * frames + 1, "at the end": collapsed[0].at}
+at = {"before the change": frames, "collapsed": 2 * frames, "at the end": collapsed[0].at}
 figures.generators(collapsed[0], at)
 
 # %%
