@@ -179,11 +179,52 @@ def test_notes_on_the_run_stay_when_only_words_are_judged_again(with_words, tmp_
     assert after.verdicts["explain"]["most"] == 20
 
 
+@needs_wall
+def test_an_older_submission_does_not_undo_a_newer_one(class_folder, tmp_path, capsys):
+    """A question changes after a student handed in again: the folder with everybody's first submissions
+    is graded again, and then the one with the newer.
+    """
+    late, out = tmp_path / "late", with_secret(tmp_path / "out")
+    late.mkdir()
+    (late / "bob.ipynb").write_bytes(ANSWERS["ada"][1] + b" ")
+    first = [*grade_words(class_folder, out), "--workers", 0]
+    newer = [*grade_words(late, out), "--workers", 0]
+    for words in (first, newer):
+        assert main(list(map(str, words))) == 0
+    before = texts(out)
+    capsys.readouterr()
+
+    assert main(list(map(str, first))) == 0
+    said = capsys.readouterr().out
+    assert "4 graded already, 0 to do" in said
+    assert "Kept, because a newer submission was graded since: bob." in said
+    assert "Still to be graded again" not in said
+    assert texts(out) == before
+
+    homework = tmp_path / "homework"
+    shutil.copytree(HOMEWORK, homework)
+    with (homework / "tiny" / "keys" / "sgd_step.py").open("a") as key:
+        key.write("# a change\n")
+    more = ["--homework", str(homework)]
+    assert main([*map(str, first), *more]) == 0
+    said = capsys.readouterr().out
+    assert "Still to be graded again, from the folder that holds their submissions: bob." in said
+    assert main([*map(str, newer), *more]) == 0
+    assert "Still to be graded again" not in capsys.readouterr().out
+    results = {result.student: result for result in Store(out / "tiny").all()}
+    assert results["bob"].points == 100
+
+    assert main([*map(str, first), *more, "--replace"]) == 0
+    assert "bob: 100 → 40" in capsys.readouterr().out
+    assert main([*map(str, newer), *more]) == 0  # which is the older one now
+    assert "Kept" in capsys.readouterr().out
+
+
 def test_a_question_that_is_asked_no_more_loses_its_points(tmp_path):
     store = Store(tmp_path)
     submission = Submission("ada", ANSWERS["ada"][1])
     (job,) = jobs_for(TINY, [submission], SECRET, store)
-    keys = {name: key_of(TINY, name, SECRET, submission) for name in TINY.questions}
+    keys = {name: key_of(TINY, name, SECRET, submission.sha) for name in TINY.questions}
     given = {"log_mean_exp": verdict(60, "Correct."), "sgd_step": verdict(40, "Correct.")}
     store.put(merged(job, Result("ada", submission.sha, given, keys, ["A note."]), TINY))
     shorter = replace(TINY, sources=tuple(one for one in TINY.sources if one[0] == "log_mean_exp"))

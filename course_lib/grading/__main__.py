@@ -25,6 +25,8 @@ from course_lib.grading.engine import (
     grade_all,
     grade_submission,
     jobs_for,
+    older_ones,
+    outdated,
 )
 from course_lib.grading.exports import canvas_csv, gradescope, marks_csv, moodle_csv, plain_csv, safe
 from course_lib.grading.pages import Marks, class_page, marked, write_feedback
@@ -87,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
     grade = command(commands, "grade", run_grade, "grade all submissions; what is already graded is kept")
     grade.add_argument("--submissions", type=Path, required=True, help="a folder or a zip")
     grade.add_argument("--only", nargs="+", metavar="STUDENT", help="these students alone")
+    grade.add_argument(
+        "--replace", action="store_true", help="take these submissions even in place of newer ones"
+    )
     grade.add_argument(
         "--scheduler", metavar="ADDRESS", help="a running Dask scheduler, such as tcp://host:8786"
     )
@@ -223,9 +228,15 @@ def run_grade(asked: argparse.Namespace) -> None:
     store = Store(asked.out / assignment.name)
     check_writable(store.folder / "test")  # now, and not after an hour of grading
     before = {result.student: result.points for result in store.all()}
-    jobs = jobs_for(assignment, submissions, secret, store)
+    older = [] if asked.replace else older_ones(submissions, store)
+    jobs = jobs_for(assignment, [one for one in submissions if one not in older], secret, store)
     handed_in = f"{len(submissions)} submission{'' if len(submissions) == 1 else 's'}"
     print(f"{handed_in}, {len(submissions) - len(jobs)} graded already, {len(jobs)} to do.")
+    if older:
+        print(
+            f"Kept, because a newer submission was graded since: {some([one.student for one in older])}. "
+            f"To go back to those in {asked.submissions}, give --replace."
+        )
     say_what_is_graded_again(assignment, jobs)
     progress = Progress(len(jobs), before)
     options = {"data": asked.data, "unsafe": asked.unsafe}
@@ -233,9 +244,21 @@ def run_grade(asked: argparse.Namespace) -> None:
         with cluster(asked) as client:
             grade_all(assignment, jobs, secret, store, client, progress.done, **options)
     progress.end()
+    left = [] if asked.only else outdated(assignment, secret, store.all())
+    if left:
+        print(
+            f"Still to be graded again, from the folder that holds their submissions: {some(left)}. "
+            "They were graded before the questions, the secret or the grader changed."
+        )
     print(f"Results are in {store.folder}.")
     where = quote(str(asked.out)) + own_homework(asked)
     print(f"Next: python -m course_lib.grading report {assignment.name} --out {where}")
+
+
+def some(names: list[str], most: int = 10) -> str:
+    """Names as a sentence lists them, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def check_release(asked: argparse.Namespace, name: str, submissions: list[Submission]) -> None:

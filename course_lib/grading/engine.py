@@ -46,6 +46,7 @@ class Result:
     keys: dict[str, str] = field(default_factory=dict)  # by question: what its verdict depends on
     notes: list[str] = field(default_factory=list)
     set_aside: bool = False  # it killed its grader, so a person must look
+    replaced: list[str] = field(default_factory=list)  # the student's older submissions, as `submission`
 
     @property
     def points(self) -> float:
@@ -57,9 +58,11 @@ class Result:
         return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def key_of(assignment: Assignment, question: str, secret: Secret, submission: Submission) -> str:
-    """What a stored verdict was made from; another key means that it must be made again."""
-    return "-".join([ENGINE, assignment.version_of(question), secret.id, submission.sha[:16]])
+def key_of(assignment: Assignment, question: str, secret: Secret, submission: str) -> str:
+    """What a stored verdict was made from; another key means that it must be made again. `submission` is
+    its hash.
+    """
+    return "-".join([ENGINE, assignment.version_of(question), secret.id, submission[:16]])
 
 
 def grade_submission(
@@ -74,7 +77,7 @@ def grade_submission(
     """One submission's result, for the questions in `only` (all when None)."""
     result = Result(submission.student, submission.sha)
     chosen = {name: q for name, q in assignment.questions.items() if only is None or name in set(only)}
-    result.keys = {name: key_of(assignment, name, secret, submission) for name in chosen}
+    result.keys = {name: key_of(assignment, name, secret, submission.sha) for name in chosen}
     cells = read_cells(submission.notebook)
     refusal = submission.trouble or cells.refusal
     if refusal:
@@ -204,6 +207,34 @@ class Job:
             return None
         return before
 
+    @property
+    def replaced(self) -> list[str]:
+        """The student's older submissions once this one is graded."""
+        before = self.before
+        if before is None:
+            return []
+        return [sha for sha in [*before.replaced, before.submission] if sha != self.submission.sha]
+
+
+def older_ones(submissions: list[Submission], store: Store) -> list[Submission]:
+    """The submissions in whose place a newer one of the same student has been graded since."""
+    found = []
+    for submission in submissions:
+        result = store.get(submission.student)
+        if result is not None and submission.sha in result.replaced:
+            found.append(submission)
+    return found
+
+
+def outdated(assignment: Assignment, secret: Secret, results: list[Result]) -> list[str]:
+    """The students whose result was made with other keys, another secret or another grader."""
+    found = []
+    for result in results:
+        keys = {name: key_of(assignment, name, secret, result.submission) for name in assignment.questions}
+        if result.keys != keys:
+            found.append(result.student)
+    return found
+
 
 def jobs_for(
     assignment: Assignment, submissions: list[Submission], secret: Secret, store: Store
@@ -218,7 +249,7 @@ def jobs_for(
         changed = [
             name
             for name in assignment.questions
-            if keys.get(name) != key_of(assignment, name, secret, submission)
+            if keys.get(name) != key_of(assignment, name, secret, submission.sha)
         ]
         gone = set(keys) - set(assignment.questions)
         if changed or gone:
@@ -247,7 +278,7 @@ def set_aside(job: Job, assignment: Assignment, secret: Secret, sentence: str) -
     result = Result(job.submission.student, job.submission.sha, notes=[sentence], set_aside=True)
     for name, question in assignment.questions.items():
         result.verdicts[name] = asdict(refused(question, sentence))
-        result.keys[name] = key_of(assignment, name, secret, job.submission)
+        result.keys[name] = key_of(assignment, name, secret, job.submission.sha)
     return result
 
 
@@ -308,5 +339,6 @@ def grade_all(
 def finish(assignment: Assignment, job: Job, new: Result, store: Store, done: Callable) -> None:
     """Store a new result and report it."""
     result = new if new.set_aside else merged(job, new, assignment)
+    result.replaced = job.replaced
     store.put(result)
     done(job, result)
