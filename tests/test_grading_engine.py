@@ -25,8 +25,19 @@ from course_lib.grading import __main__ as commands
 from course_lib.grading import runner
 from course_lib.grading.__main__ import main, read_secret
 from course_lib.grading.assignment import Assignment, AssignmentError, Secret
-from course_lib.grading.engine import ENDINGS, Result, Store, grade_all, jobs_for, key_of, merged, set_aside
+from course_lib.grading.engine import (
+    ENDINGS,
+    Result,
+    Store,
+    grade_all,
+    grade_submission,
+    jobs_for,
+    key_of,
+    merged,
+    set_aside,
+)
 from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv, safe
+from course_lib.grading.judge import stopped
 from course_lib.grading.pages import class_page, feedback_page, marked
 from course_lib.grading.submissions import NoSubmissions, Submission, find_submissions, whose
 
@@ -165,7 +176,7 @@ def test_notes_on_the_run_stay_when_only_words_are_judged_again(with_words, tmp_
     assert main(words) == 0
     assert "Changed" not in capsys.readouterr().out
     (before,) = Store(out / "tiny").all()
-    assert before.notes == ["Code cell 2 stops with ZeroDivisionError in line 1."]
+    assert before.notes == ["The cell that begins with `1 / 0` stops with ZeroDivisionError in line 1."]
     assert before.verdicts["explain"]["answer"] == "Because."
 
     key = with_words / "tiny" / "keys" / "explain.py"
@@ -218,6 +229,32 @@ def test_an_older_submission_does_not_undo_a_newer_one(class_folder, tmp_path, c
     assert "bob: 100 → 40" in capsys.readouterr().out
     assert main([*map(str, newer), *more]) == 0  # which is the older one now
     assert "Kept" in capsys.readouterr().out
+
+
+@needs_wall
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("def log_mean_exp(x)\n    return x", "has a syntax error in line 1 (expected ':')."),
+        ("def log_mean_exp(x):\nreturn x", "has a syntax error in line 2 (expected an indented block after"),
+        ("1 / 0\ndef log_mean_exp(x):\n    return x", "stops with ZeroDivisionError in line 1."),
+        ("exec('raise SyntaxError(\"<mine>\")')\ndef log_mean_exp(x): 0", "has a syntax error."),
+    ],
+)
+def test_the_author_of_a_broken_cell_reads_what_broke_it(answer, says):
+    """The function is in the notebook, so nobody is told that it is not."""
+    stub = TINY.questions["log_mean_exp"].variants[0].stub
+    result = grade_submission(TINY, Submission("ada", notebook(SETUP, stub, answer, HONEST)), SECRET)
+    found = result.verdicts["log_mean_exp"]["sentence"]
+    assert found.startswith(f"Not yet: the cell with your answer {says}")
+    assert result.notes[0].startswith(f"The cell that begins with `{answer.splitlines()[0][:4]}")
+    assert "mine" not in result.notes[0].replace("raise SyntaxError", "")
+    assert result.points == 40
+
+
+def test_a_function_that_takes_too_long_ran_out_of_time():
+    assert stopped("out of time", 2, of=" of its cell") == "ran out of time in line 2 of its cell"
+    assert stopped("NameError", 0) == "stops with NameError"
 
 
 def test_a_question_that_is_asked_no_more_loses_its_points(tmp_path):

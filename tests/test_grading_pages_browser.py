@@ -34,7 +34,11 @@ def a_class() -> list[Result]:
                 "details": {},
             }
         student = {3: EVIL, 4: LONG, 5: "李 雷 4711"}.get(number, f"Student Number {number}")
-        notes = ["Code cell 3 stops with NameError in line 2."] if number in (0, 10) else []
+        notes = (
+            ["The cell that begins with `import numpy` stops with NameError in line 2."]
+            if number in (0, 10)
+            else []
+        )
         results.append(Result(student, "sha", verdicts, {}, notes, set_aside=number == 10))
     return results
 

@@ -22,7 +22,7 @@ from safetensors.numpy import load
 from course_lib.files import write_whole
 from course_lib.grading import sandbox
 from course_lib.grading.assignment import Assignment, Secret
-from course_lib.grading.judge import judge, judge_design
+from course_lib.grading.judge import judge, judge_design, stopped
 from course_lib.grading.question import CASES, Arrays, Design, Question, Verdict
 from course_lib.grading.submissions import Submission, read_cells, words_of
 
@@ -33,7 +33,7 @@ ENDINGS = {
     "too much output": "The notebook gave back too many bytes and was stopped.",
     "ended early": "The notebook ended its own process before all answers were asked for.",
 }
-ENGINE = "2"  # counts up when a change here or in the judge may change a result
+ENGINE = "3"  # counts up when a change here or in the judge may change a result
 
 
 @dataclass
@@ -96,11 +96,13 @@ def grade_submission(
         for case in CASES
     ]
     outcome = sandbox.run(cells.code, calls, limits, data, unsafe) if calls else sandbox.Outcome()
-    result.notes += cells.notes + notes_on(outcome)
+    sources = {cell["number"]: cell["source"] for cell in cells.code}
+    result.notes += cells.notes + notes_on(outcome, sources)
     for name, question in chosen.items():
         if isinstance(question, Question):
             answers = {case: outcome.answers[name, case] for case in CASES}
-            verdict = judge(question, variants[name], inputs[name], answers, outcome.ended)
+            broken = broken_cell(question.function, outcome, sources)
+            verdict = judge(question, variants[name], inputs[name], answers, outcome.ended, broken)
         elif isinstance(question, Design):
             verdict = judge_design(question, *read_design(question, submission.design))
         else:
@@ -115,12 +117,33 @@ def refused(question: Any, refusal: str) -> Verdict:
     return Verdict(0.0, question.points, f"Not graded: {refusal}")
 
 
-def notes_on(outcome: sandbox.Outcome) -> list[str]:
+def broken_cell(function: str, outcome: sandbox.Outcome, sources: dict[int, str]) -> str:
+    """What stopped the cell that should define a function, as `stopped` says it; "" if none did."""
+    defines = re.compile(rf"\bdef\s+{function}\b|\b{function}\s*=(?!=)")
+    for error in outcome.errors:
+        if defines.search(sources.get(error["cell"], "")):
+            return stopped(error["what"], error["line"], error["says"])
+    return ""
+
+
+def notes_on(outcome: sandbox.Outcome, sources: dict[int, str]) -> list[str]:
     """One line for each cell that stopped, and one if the whole run did not come to its end."""
-    lines = [f"Code cell {e['cell']} stops with {e['what']} in line {e['line']}." for e in outcome.errors[:5]]
+    lines = []
+    for error in outcome.errors[:5]:
+        cell = beginning(sources.get(error["cell"], ""))
+        lines.append(f"{cell} {stopped(error['what'], error['line'], error['says'])}.")
     if outcome.ended in ENDINGS:
         lines.append(ENDINGS[outcome.ended])
     return lines
+
+
+def beginning(source: str) -> str:
+    """A cell named by the start of its first line, since notebooks show no numbers that last. It stops at
+    the first character that could mean something to whoever shows it, such as a browser.
+    """
+    first_line = source.strip().split("\n")[0]
+    start = re.split(r"[^\w .,:=+/()\[\]'#-]", first_line)[0][:40].strip()
+    return f"The cell that begins with `{start}`" if start else "A cell"
 
 
 def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None, str]:

@@ -28,6 +28,7 @@ UNSTABLE = (
     "or a small difference of large numbers."
 )
 ONE_SIZE = "right on one size of input, wrong on another: is a size written into your code?"
+SYNTAX_ERRORS = ("SyntaxError", "IndentationError", "TabError")
 SHARE_UNSTABLE = 0.6  # the mathematics is understood, the computer's numbers are not
 SHARE_ONE_SIZE = 0.3
 
@@ -38,13 +39,17 @@ def judge(
     inputs: Mapping[str, Arguments],
     answers: Mapping[str, Answer],
     ended: str,
+    broken: str = "",
 ) -> Verdict:
     """The verdict on one question from its answers by case; `ended` tells how the submission's run
-    ended.
+    ended, and `broken` what stopped the cell that should define the function, as `stopped` says it.
     """
     wanted = {case: reference_of(variant, inputs[case]) for case in CASES}
     right = {case: is_right(answers[case], wanted[case], variant) for case in CASES}
-    share, sentence, mistake = verdict_of(question, variant, inputs, answers, wanted, right, ended)
+    if broken and {answer.status for answer in answers.values()} <= {"missing", "not started"}:
+        share, sentence, mistake = 0.0, f"Not yet: the cell with your answer {broken}.", None
+    else:
+        share, sentence, mistake = verdict_of(question, variant, inputs, answers, wanted, right, ended)
     return Verdict(
         round(share * question.points, 2), question.points, sentence, mistake, variant.name, None, right
     )
@@ -134,8 +139,7 @@ def what_is_seen(answers: Mapping[str, Answer], wanted: Mapping[str, Arrays]) ->
     for case in CASES:
         answer = answers[case]
         if answer.status == "error":
-            where = f" in line {answer.line} of its cell" if answer.line else ""
-            return f"your function stops with {answer.what}{where}."
+            return f"your function {stopped(answer.what, answer.line, of=' of its cell')}."
         if answer.status == "missing":
             return "your function was gone when it was called a second time."
         if answer.status != "answered":
@@ -148,6 +152,18 @@ def what_is_seen(answers: Mapping[str, Answer], wanted: Mapping[str, Arrays]) ->
             if np.isfinite(right).all() and not np.isfinite(yours).all():
                 return f"{label} holds NaN or infinity."
     return "the numbers are wrong, and none of the known mistakes explains them."
+
+
+def stopped(what: str, line: int, says: str = "", of: str = "") -> str:
+    """What stopped a cell or a function, as the rest of a sentence about it. `says`: Python's own words
+    about a syntax error. `of`: words after the line that say what it is a line of.
+    """
+    where = f" in line {line}{of}" if line else ""
+    if what == "out of time":
+        return f"ran out of time{where}"
+    if what in SYNTAX_ERRORS:
+        return f"has a syntax error{where}" + (f" ({says})" if says else "")
+    return f"stops with {what}{where}"
 
 
 def judge_design(design: Design, arrays: Arrays | None, trouble: str) -> Verdict:

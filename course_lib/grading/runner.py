@@ -139,7 +139,9 @@ def run_cells(shell: Any, cells: list[dict], limits: dict) -> list[dict]:
         finally:
             set_alarm(0)
         if trouble is not None:
-            errors.append({"cell": cell["number"], "what": kind_of(trouble), "line": line_of(trouble)})
+            says = str(trouble.msg) if isinstance(trouble, SyntaxError) else ""
+            about = {"what": kind_of(trouble), "line": line_of(trouble), "says": says}
+            errors.append({"cell": cell["number"], **about})
     return errors
 
 

@@ -14,6 +14,7 @@ exploit, put a virtual machine around it (docs/homework.md says how).
 import contextlib
 import json
 import os
+import re
 import secrets
 import selectors
 import shutil
@@ -45,6 +46,24 @@ SYSTEM_LINKS = (
 SYSTEM_FILES = ("/etc/fonts", "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
 FIRST_USER = 1_000_000_000  # user numbers from here on belong to nobody on this machine
 TICK = 0.1  # seconds between two looks at the clock and at the memory
+# Python's words about the syntax errors that students make; a text that is none of these is not repeated,
+# because a notebook can raise a SyntaxError with words of its own
+SYNTAX_SENTENCES = (
+    r"invalid syntax(\. Perhaps you forgot a comma\?|\. Maybe you meant '==' or ':=' instead of '='\?)?",
+    r"expected '[:(]'",
+    r"'[(\[{]' was never closed",
+    r"unmatched '[)\]}]'",
+    r"closing parenthesis '[)\]}]' does not match opening parenthesis '[(\[{]'( on line \d+)?",
+    r"unexpected indent",
+    r"unindent does not match any outer indentation level",
+    r"expected an indented block after ('[a-z]+' statement|function definition) on line \d+",
+    r"inconsistent use of tabs and spaces in indentation",
+    r"unterminated (triple-quoted )?(f-)?string literal \(detected at line \d+\)",
+    r"invalid (decimal|hexadecimal) literal",
+    r"invalid( non-printable)? character( '\w')? \?U\+[0-9A-F]{4,6}\)?",
+    r"cannot assign to [a-z]+( call)?( here\. Maybe you meant '==' instead of '='\?)?",
+    r"'(return|yield|await)' outside (async )?function",
+)
 PATIENCE = 6  # times its seconds that a submission may take on a machine that leaves it no processor
 
 
@@ -456,12 +475,22 @@ def read_answer(about: dict[str, str], arrays: dict[str, np.ndarray], names: set
     )
 
 
+def python_s_words(text: str) -> str:
+    """What Python says of a syntax error; nothing if the text may be a student's own."""
+    return text if any(re.fullmatch(pattern, text) for pattern in SYNTAX_SENTENCES) else ""
+
+
 def read_errors(text: str) -> list[dict]:
     """The cells' errors as plain numbers and short words, whatever a forged frame says."""
     try:
         rows = json.loads(text)[:50]
         return [
-            {"cell": int(row["cell"]), "what": str(row["what"])[:40], "line": int(row["line"])}
+            {
+                "cell": int(row["cell"]),
+                "what": str(row["what"])[:40],
+                "line": int(row["line"]),
+                "says": python_s_words(str(row["says"])),
+            }
             for row in rows
         ]
     except (ValueError, TypeError, KeyError):
