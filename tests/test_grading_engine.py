@@ -135,10 +135,16 @@ def test_a_class_is_graded_reported_and_given_feedback(class_folder, tmp_path, c
     assert "1 to do" in said
     assert "bob: 40 → 100" in said
 
+    (class_folder / "eve.ipynb").write_bytes(notebook(SETUP))
+    assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
     more = ["tiny", "--homework", str(HOMEWORK), "--out", str(out)]
     assert main(["report", *more]) == 0
     assert main(["feedback", *more]) == 0
-    assert len(list((out / "tiny" / "feedback").glob("*.html"))) == 4
+    pages = {page.name[:3]: page.read_text() for page in (out / "tiny" / "feedback").glob("*.html")}
+    assert sorted(pages) == [*ANSWERS, "eve"]
+    for student, page in pages.items():  # dan's file is no notebook, and eve has answered nothing
+        assert ("Every function was tried on inputs" in page) is (student not in ("dan", "eve"))
+        assert "Seen while your notebook ran" not in page
     assert "exp overflows" not in (out / "tiny" / "class.html").read_text(encoding="utf-8")
     for private in ("secret", "release", "tiny"):  # nobody else may read keys, results or feedback
         assert (out / private).stat().st_mode & 0o077 == 0

@@ -33,6 +33,7 @@ ENDINGS = {
     "too much output": "The notebook gave back too many bytes and was stopped.",
     "ended early": "The notebook ended its own process before all answers were asked for.",
 }
+NOT_GRADED = "Not graded: "  # begins each verdict on a submission that cannot be graded
 ENGINE = "3"  # counts up when a change here or in the judge may change a result
 
 
@@ -114,7 +115,7 @@ def grade_submission(
 
 def refused(question: Any, refusal: str) -> Verdict:
     """The verdict on a question of a submission that cannot be graded."""
-    return Verdict(0.0, question.points, f"Not graded: {refusal}")
+    return Verdict(0.0, question.points, f"{NOT_GRADED}{refusal}")
 
 
 def broken_cell(function: str, outcome: sandbox.Outcome, sources: dict[int, str]) -> str:

@@ -50,9 +50,9 @@ def judge(
         share, sentence, mistake = 0.0, f"Not yet: the cell with your answer {broken}.", None
     else:
         share, sentence, mistake = verdict_of(question, variant, inputs, answers, wanted, right, ended)
-    return Verdict(
-        round(share * question.points, 2), question.points, sentence, mistake, variant.name, None, right
-    )
+    points = round(share * question.points, 2)
+    tried = any(answer.status in ("answered", "error") for answer in answers.values())
+    return Verdict(points, question.points, sentence, mistake, variant.name, None, right, tried=tried)
 
 
 def reference_of(variant: Variant, arguments: Arguments) -> Arrays:

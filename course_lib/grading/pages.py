@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from course_lib.files import write_whole
 from course_lib.grading.assignment import Assignment
-from course_lib.grading.engine import ENDINGS, Result, Store
+from course_lib.grading.engine import ENDINGS, NOT_GRADED, Result, Store
 from course_lib.grading.question import Design, Written
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -70,7 +70,14 @@ def feedback_page(assignment: Assignment, result: Result) -> str:
         open=[row["name"] for row in rows if row["points"] == "–"],
         rows=rows,
         notes=result.notes,
+        ran=not is_refused(result),
+        tried=any(verdict.get("tried") for verdict in result.verdicts.values()),
     )
+
+
+def is_refused(result: Result) -> bool:
+    """Whether the submission could not be graded at all; each verdict says then why."""
+    return any(verdict["sentence"].startswith(NOT_GRADED) for verdict in result.verdicts.values())
 
 
 def write_feedback(assignment: Assignment, store: Store, folder: Path, marks: Marks) -> int:

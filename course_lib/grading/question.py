@@ -138,6 +138,7 @@ class Verdict:
     score: float | None = None  # of a design question
     details: dict[str, bool] = field(default_factory=dict)  # by case: right or not
     answer: str = ""  # to a question in words, for the person who marks it
+    tried: bool = False  # whether the judge's inputs came to the student's code
 
 
 def as_reference_sees(arguments: Arguments) -> Arguments:
