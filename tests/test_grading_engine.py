@@ -450,7 +450,7 @@ def test_a_design_that_lies_beside_the_only_notebook_belongs_to_it(tmp_path):
         ),
         (["grade", "tiny", "--submissions", "/nowhere"], "does not exist"),
         (["grade", "tiny", "--submissions", "EMPTY"], "holds no notebook"),
-        (["grade", "tiny", "--submissions", "FULL", "--only", "zed"], "no submission of zed"),
+        (["grade", "tiny", "--submissions", "FULL", "--only", "zed"], "there are: ada, bob, cyd, dan.\n"),
         (
             ["grade", "tiny", "--submissions", "FULL", "--scheduler", "tcp://127.0.0.1:9"],
             "no scheduler answers",
@@ -471,6 +471,30 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(words, says, class_folde
     assert says in said
     assert "Traceback" not in said
     assert not (out / "tiny" / "class.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("Ada\nBob\nCara\nBob\n", "names Bob twice"),
+        ("Ada\nB/b\n", "Look at B/b."),
+        ("\n", "is empty"),
+    ],
+)
+def test_the_name_that_cannot_be_meant_is_pointed_at(content, says, tmp_path, capsys):
+    names = tmp_path / "names.txt"
+    names.write_text(content)
+    words = ["release", "tiny", "--homework", str(HOMEWORK), "--out", str(tmp_path / "out")]
+    assert main([*words, "--per-student", "--students", str(names)]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_negative_tolerance_is_named(tmp_path):
+    shutil.copytree(HOMEWORK, tmp_path / "homework")
+    key = tmp_path / "homework" / "tiny" / "keys" / "log_mean_exp.py"
+    key.write_text(key.read_text().replace("Tolerance(1e-4, 1e-5", "Tolerance(-1e-4, 1e-5"))
+    with pytest.raises(AssignmentError, match="a tolerance cannot be negative"):
+        _ = Assignment.read("tiny", tmp_path / "homework").questions
 
 
 def test_a_damaged_secret_is_refused(tmp_path):

@@ -142,7 +142,8 @@ def run_list(asked: argparse.Namespace) -> None:
     for name in names:
         assignment = Assignment.read(name, asked.homework)
         title = assignment.starter.split("\n# # ", 1)[-1].splitlines()[0].removeprefix("Homework: ")
-        questions = f"{len(assignment.questions)} questions, {assignment.points:g} points"
+        many = len(assignment.questions)
+        questions = f"{many} question{'' if many == 1 else 's'}, {assignment.points:g} points"
         print(f"{name:16} {title:36} {questions}")
     print(
         "Next: make release NB=NAME writes students' copies and yours; docs/homework.md goes on from there."
@@ -208,10 +209,16 @@ def read_students(asked: argparse.Namespace) -> list[str]:
     names = [line.strip() for line in text_of(asked.students).splitlines()]
     names = [name for name in names if name]
     bad = [name for name in names if not re.fullmatch(r"[\w.@ -]+", name) or name.startswith(".")]
-    if bad or not names or len(set(names)) < len(names):
+    if bad:
         raise Refused(
-            f"{asked.students} must hold different plain names, one per line; look at {bad[:3] or names[:3]}."
+            f"{asked.students} must hold plain names, one per line: letters, digits, spaces and the signs "
+            f". _ @ - only. Look at {some(bad, 3)}."
         )
+    twice = sorted(name for name in set(names) if names.count(name) > 1)
+    if twice:
+        raise Refused(f"{asked.students} names {some(twice, 3)} twice: names must differ.")
+    if not names:
+        raise Refused(f"{asked.students} is empty: it must hold one name per line.")
     return names
 
 
@@ -424,7 +431,7 @@ def chosen(submissions: list[Submission], students: list[str]) -> list[Submissio
     there = {submission.student for submission in submissions}
     unknown = sorted(set(students) - there)
     if unknown:
-        raise Refused(f"no submission of {', '.join(unknown)}; there are: {', '.join(sorted(there)[:10])} …")
+        raise Refused(f"no submission of {', '.join(unknown)}; there are: {some(sorted(there))}.")
     return [submission for submission in submissions if submission.student in students]
 
 

@@ -35,6 +35,11 @@ class Tolerance:
     absolute: float
     reason: str
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a tolerance that not even the right numbers would keep to."""
+        if self.relative < 0 or self.absolute < 0:
+            raise ValueError(f"a tolerance cannot be negative: {self.relative:g} and {self.absolute:g}")
+
 
 @dataclass(frozen=True)
 class Mistake:
