@@ -25,6 +25,7 @@ from course_lib.grading import __main__ as commands
 from course_lib.grading import runner
 from course_lib.grading.__main__ import main, read_secret
 from course_lib.grading.assignment import Assignment, AssignmentError, Secret
+from course_lib.grading.empty_handed import without_notebook
 from course_lib.grading.engine import (
     ENDINGS,
     Result,
@@ -39,7 +40,12 @@ from course_lib.grading.engine import (
 from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv, safe
 from course_lib.grading.judge import stopped
 from course_lib.grading.pages import class_page, feedback_page, marked
-from course_lib.grading.submissions import NoSubmissions, Submission, find_submissions, whose
+from course_lib.grading.submissions import (
+    NoSubmissions,
+    Submission,
+    find_submissions,
+    whose,
+)
 
 HOMEWORK = Path(__file__).parent / "homework_example"
 TINY = Assignment.read("tiny", HOMEWORK)
@@ -439,6 +445,72 @@ def test_a_design_that_lies_beside_the_only_notebook_belongs_to_it(tmp_path):
     (tmp_path / "another.ipynb").write_bytes(b"{}")
     with pytest.raises(NoSubmissions, match="beside several notebooks: rename it"):
         find_submissions(tmp_path, "tiny")
+
+
+OTHER_FILES = {
+    # what was handed in, to the student without a notebook and what is said of it
+    "Kim/": ("Kim", "No notebook was handed in."),
+    "Max/tiny.pdf": ("Max", "No notebook was handed in, only tiny.pdf."),
+    "Nia Xu_7_assignsubmission_onlinetext_/onlinetext.html": (
+        "Nia Xu 7",
+        "No notebook was handed in, only onlinetext.html.",
+    ),
+    "Oda_8_assignsubmission_file_/": ("Oda 8", "No notebook was handed in."),
+    "popepat_9_10_tiny.pdf": ("popepat 9", "No notebook was handed in, only tiny.pdf."),
+    "rea.zip": ("rea", "No notebook was handed in, only rea.zip."),
+    "quy/tiny/timestamp.txt": ("quy", "No notebook was handed in, only timestamp.txt."),
+}
+HANDED_IN = {
+    "ada/any.ipynb": b"{}",
+    "ada/pictures/one.png": b"",
+    "bob/tiny/tiny.ipynb": b"{}",
+    "bob/tiny/pictures/one.png": b"",
+    "bob/feedback/page.html": b"",
+    "bob/data_2024_10_x.csv": b"",  # which looks like a file of Canvas
+    "cyd.ipynb": b"{}",
+    "dan.zip": zip_of({"any.ipynb": b"{}"}),
+    "names.txt": b"",
+    "__MACOSX/ada/._any.ipynb": b"",
+    ".DS_Store": b"",
+}
+
+
+@pytest.mark.parametrize("wrapped", ["", "wrapped/"])
+def test_students_without_a_notebook_are_named(wrapped, tmp_path):
+    folder, archive = tmp_path / "folder", tmp_path / "all.zip"
+    files = HANDED_IN | dict.fromkeys(OTHER_FILES, b"") | {"rea.zip": zip_of({"a.pdf": b""})}
+    if wrapped:
+        del files["cyd.ipynb"], files["names.txt"]
+    for name, content in files.items():
+        path = folder / wrapped / name
+        (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            path.write_bytes(content)
+    archive.write_bytes(zip_of({wrapped + name: content for name, content in files.items()}))
+    for place in (folder, archive):
+        found = find_submissions(place, "tiny")
+        empty_handed, loose = without_notebook(place, "tiny", found)
+        said = {one.student: one.trouble for one in empty_handed}
+        for name, (student, trouble) in OTHER_FILES.items():
+            shown = trouble if "popepat" not in name else trouble.replace("tiny.pdf", name)
+            assert said.pop(student) == shown
+        assert said == {}
+        assert loose == ([] if wrapped else ["names.txt"])
+
+
+@needs_wall
+def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsys):
+    (class_folder / "kim").mkdir()
+    (class_folder / "max").mkdir()
+    (class_folder / "max" / "tiny.pdf").write_bytes(b"")
+    out = with_secret(tmp_path / "out")
+    assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
+    said = capsys.readouterr().out
+    assert "Without a notebook: kim, max." in said
+    assert "6 submissions" in said
+    assert main(["report", "tiny", "--homework", str(HOMEWORK), "--out", str(out)]) == 0
+    page = (out / "tiny" / "class.html").read_text(encoding="utf-8")
+    assert "<strong>max</strong>: No notebook was handed in, only tiny.pdf." in page
 
 
 @pytest.mark.parametrize(

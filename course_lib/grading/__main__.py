@@ -18,6 +18,7 @@ from typing import Any
 
 from course_lib.files import check_writable, write_whole
 from course_lib.grading.assignment import HOMEWORK, Assignment, AssignmentError, Secret
+from course_lib.grading.empty_handed import without_notebook
 from course_lib.grading.engine import (
     Job,
     Result,
@@ -32,7 +33,12 @@ from course_lib.grading.exports import canvas_csv, gradescope, marks_csv, moodle
 from course_lib.grading.pages import Marks, class_page, marked, write_feedback
 from course_lib.grading.question import Written
 from course_lib.grading.sandbox import NoWall, check_wall
-from course_lib.grading.submissions import NoSubmissions, Submission, find_submissions
+from course_lib.grading.submissions import (
+    NO_NOTEBOOK,
+    NoSubmissions,
+    Submission,
+    find_submissions,
+)
 
 # an innocent submission can lose its worker by chance; one that loses eight does it itself
 ALLOWED_DEATHS = 8
@@ -225,9 +231,7 @@ def read_students(asked: argparse.Namespace) -> list[str]:
 def run_grade(asked: argparse.Namespace) -> None:
     """Grade what is not graded yet, and say whose points changed."""
     assignment = Assignment.read(asked.assignment, asked.homework)
-    submissions = find_submissions(asked.submissions, assignment.name)
-    if asked.only:
-        submissions = chosen(submissions, asked.only)
+    submissions = read_submissions(asked, assignment)
     if not asked.unsafe:
         check_wall()
     secret = read_secret(asked)
@@ -260,6 +264,21 @@ def run_grade(asked: argparse.Namespace) -> None:
     print(f"Results are in {store.folder}.")
     where = quote(str(asked.out)) + own_homework(asked)
     print(f"Next: python -m course_lib.grading report {assignment.name} --out {where}")
+
+
+def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[Submission]:
+    """The submissions to grade, also of students who handed in no notebook; says who these are."""
+    found = find_submissions(asked.submissions, assignment.name)
+    empty_handed, loose = without_notebook(asked.submissions, assignment.name, found)
+    submissions = sorted([*found, *empty_handed], key=lambda submission: submission.student)
+    if asked.only:
+        return chosen(submissions, asked.only)
+    nothing = [one.student for one in submissions if one.trouble.startswith(NO_NOTEBOOK)]
+    if nothing:
+        print(f"Without a notebook: {some(nothing)}.")
+    if loose:
+        print(f"Left out, because nothing says whose they are: {some(loose)}.")
+    return submissions
 
 
 def some(names: list[str], most: int = 10) -> str:

@@ -27,11 +27,12 @@ NOTEBOOK, DESIGN, ZIP = ".ipynb", "design.safetensors", ".zip"
 # makes design (1).safetensors of one that is downloaded again
 A_DESIGN = re.compile(r"(?:(?P<student>.*)_)?design(?:-\d+| ?\(\d+\))?\.safetensors")
 # what JupyterLab and macOS add by themselves; a copy in there is not handed in
-ADDED = (".ipynb_checkpoints", "__MACOSX")
+ADDED = (".ipynb_checkpoints", "__MACOSX", ".DS_Store")
 # lastfirst_LATE_12345_67890_name.ipynb
 CANVAS = re.compile(r"(?P<student>[^_/]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<name>[^/]+)")
 # Full Name_12345_assignsubmission_file_/name.ipynb
 MOODLE = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_file_?/(?P<name>[^/]+)")
+NO_NOTEBOOK = "No notebook was handed in"
 
 
 class NoSubmissions(Exception):
@@ -112,7 +113,7 @@ def give_design_to_its_notebook(found: dict[str, dict[str, bytes | str]], place:
 def one_submission(student: str, mine: dict) -> Submission:
     """A submission from the files of one student."""
     if "trouble" not in mine and "notebook" not in mine:
-        mine["trouble"] = "No notebook was handed in."
+        mine["trouble"] = f"{NO_NOTEBOOK}."
     return Submission(student, mine.get("notebook", b""), mine.get("design"), mine.get("trouble", ""))
 
 

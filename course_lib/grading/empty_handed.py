@@ -1,0 +1,103 @@
+"""Students who handed in something, but no notebook, such as an empty folder or a PDF: nobody is lost."""
+
+import os
+import re
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from course_lib.grading.submissions import (
+    CANVAS,
+    NO_NOTEBOOK,
+    NOTEBOOK,
+    ZIP,
+    Submission,
+    folder_around,
+    is_handed_in,
+    whose,
+)
+
+# the folder that Moodle makes of a student's files or text, also when nothing is in it
+MOODLE_FOLDER = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_[a-z]+_?")
+
+
+def without_notebook(
+    place: Path, assignment: str, found: list[Submission]
+) -> tuple[list[Submission], list[str]]:
+    """A submission with its trouble for each student who handed in other files, or an empty folder; and
+    the files of which nothing says whose they are. `found`: the submissions that `find_submissions` found.
+    """
+    names = [name for name in names_in(place) if is_handed_in(name)]
+    students = {submission.student for submission in found}
+    homes, above = folders_of_students(names, assignment, students)
+    others: dict[str, list[str]] = {}
+    loose = []
+    for name in names:
+        student = whose_other(name, assignment, homes, above)
+        if student is not None and student not in students:
+            others.setdefault(student, []).extend([] if name.endswith("/") else [PurePosixPath(name).name])
+        elif student is None and "/" not in name and whose(name, assignment)[0] is None:
+            loose.append(name)
+    empty_handed = []
+    for student, files in sorted(others.items()):
+        only = f", only {files[0][:60]}" if files else ""
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        empty_handed.append(Submission(student, trouble=f"{NO_NOTEBOOK}{only}{more}."))
+    return empty_handed, loose
+
+
+def names_in(place: Path) -> list[str]:
+    """The paths of all files in a folder or a zip, and those of its folders, which end with a slash."""
+    if place.is_file():
+        with zipfile.ZipFile(place) as archive:
+            top = folder_around(archive, place.stem)
+            names = [name.replace("\\", "/").removeprefix(top) for name in archive.namelist()]
+        return [name for name in names if name and not name.startswith("/") and ".." not in name.split("/")]
+    names = []
+    for where, folders, files in os.walk(place, followlinks=False):
+        inside = Path(where).relative_to(place)
+        names += [f"{(inside / folder).as_posix()}/" for folder in sorted(folders)]
+        names += [(inside / file).as_posix() for file in sorted(files)]
+    return names
+
+
+def folders_of_students(
+    names: list[str], assignment: str, students: set[str]
+) -> tuple[set[PurePosixPath], set[PurePosixPath]]:
+    """The folders of the students whose notebook or design was found, and all folders above those."""
+    homes: set[PurePosixPath] = set()
+    above: set[PurePosixPath] = set()
+    for name in names:
+        path = PurePosixPath(name)
+        inside = f"{path.with_suffix('')}/any{NOTEBOOK}"  # a zip that was handed in counts as a folder
+        if name.endswith(ZIP) and whose(inside, assignment)[0] in students:
+            above.update(path.parents)
+        elif whose(name, assignment)[0] in students:
+            in_nbgrader = path.parent.name == assignment and len(path.parts) > 2
+            home = path.parent.parent if in_nbgrader else path.parent
+            homes.add(home)
+            above.update(home.parents)
+    return homes, above
+
+
+def whose_other(
+    name: str, assignment: str, homes: set[PurePosixPath], above: set[PurePosixPath]
+) -> str | None:
+    """The student whose folder, or whose file of another kind, this is; None if nothing says so, or if it
+    lies in the folder of a student whose notebook was found.
+    """
+    path = PurePosixPath(name)
+    folder = PurePosixPath()
+    for part in path.parts if name.endswith("/") else path.parts[:-1]:
+        folder /= part
+        if folder in homes:
+            return None
+        if folder not in above:  # the first below which there is no notebook
+            parent = folder.parent.name
+            return named_in(part) or (parent if part == assignment and parent else part)
+    return named_in(path.name) or (path.stem if name.endswith(ZIP) else None)
+
+
+def named_in(part: str) -> str | None:
+    """The student whom Canvas or Moodle names in a folder or a file name."""
+    found = MOODLE_FOLDER.fullmatch(part) or CANVAS.fullmatch(part)
+    return f"{found['student']} {found['id']}" if found else None
