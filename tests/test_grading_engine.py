@@ -43,8 +43,11 @@ from course_lib.grading.pages import class_page, feedback_page, marked
 from course_lib.grading.submissions import (
     NoSubmissions,
     Submission,
+    answers_any,
     find_submissions,
+    read_cells,
     whose,
+    words_of,
 )
 
 HOMEWORK = Path(__file__).parent / "homework_example"
@@ -150,7 +153,7 @@ def test_a_class_is_graded_reported_and_given_feedback(class_folder, tmp_path, c
     assert sorted(pages) == [*ANSWERS, "eve"]
     for student, page in pages.items():  # dan's file is no notebook, and eve has answered nothing
         assert ("Every function was tried on inputs" in page) is (student not in ("dan", "eve"))
-        assert "Seen while your notebook ran" not in page
+        assert ("Seen while your notebook ran" in page) is (student == "eve")
     assert "exp overflows" not in (out / "tiny" / "class.html").read_text(encoding="utf-8")
     for private in ("secret", "release", "tiny"):  # nobody else may read keys, results or feedback
         assert (out / private).stat().st_mode & 0o077 == 0
@@ -445,6 +448,44 @@ def test_a_design_that_lies_beside_the_only_notebook_belongs_to_it(tmp_path):
     (tmp_path / "another.ipynb").write_bytes(b"{}")
     with pytest.raises(NoSubmissions, match="beside several notebooks: rename it"):
         find_submissions(tmp_path, "tiny")
+
+
+@needs_wall
+def test_notebooks_of_another_assignment_are_not_graded(tmp_path, capsys):
+    folder, out = tmp_path / "submitted", with_secret(tmp_path / "out")
+    folder.mkdir()
+    (folder / "ada.ipynb").write_bytes(notebook(SETUP, "def e_step(x):\n    return x"))
+    (folder / "bob.ipynb").write_bytes(b"no notebook")
+    words = list(map(str, grade_words(folder, out, "--workers", 0)))
+    assert main(words) == 2
+    assert "is tiny the right assignment?" in capsys.readouterr().err
+    assert texts(out) == {}
+
+    (folder / "cyd.ipynb").write_bytes(ANSWERS["ada"][1])
+    assert main(words) == 0
+    notes = {result.student: result.notes for result in Store(out / "tiny").all()}
+    assert notes["ada"] == ["The notebook has no answer to a question of tiny: is it the right file?"]
+    assert notes["cyd"] == []
+
+
+@pytest.mark.parametrize("metadata", [None, [], {"nbgrader": 7}, {"nbgrader": {"grade_id": []}}])
+def test_odd_metadata_of_a_cell_harms_nobody(metadata):
+    cells = [{"cell_type": "markdown", "metadata": metadata, "source": 7}]
+    content = json.dumps({"cells": cells}).encode()
+    assert read_cells(content).notes == []
+    assert words_of(content, "explain") == ""
+    assert not answers_any(content, {"explain": ""})
+
+
+def test_a_copy_as_it_was_given_out_is_one_of_the_assignment():
+    import nbformat
+
+    from course_lib.grading.release import student_notebook
+
+    content = nbformat.writes(student_notebook(TINY)).encode()
+    assert answers_any(content, {"sgd_step": ""})
+    assert answers_any(content, {"": "log_mean_exp"})
+    assert not answers_any(content, {"e_step": "e_step", "explain": ""})
 
 
 OTHER_FILES = {

@@ -37,7 +37,9 @@ from course_lib.grading.submissions import (
     NO_NOTEBOOK,
     NoSubmissions,
     Submission,
+    answers_any,
     find_submissions,
+    read_cells,
 )
 
 # an innocent submission can lose its worker by chance; one that loses eight does it itself
@@ -273,12 +275,31 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
     submissions = sorted([*found, *empty_handed], key=lambda submission: submission.student)
     if asked.only:
         return chosen(submissions, asked.only)
+    check_assignment(asked, assignment, found)
     nothing = [one.student for one in submissions if one.trouble.startswith(NO_NOTEBOOK)]
     if nothing:
         print(f"Without a notebook: {some(nothing)}.")
     if loose:
         print(f"Left out, because nothing says whose they are: {some(loose)}.")
     return submissions
+
+
+def check_assignment(
+    asked: argparse.Namespace, assignment: Assignment, submissions: list[Submission]
+) -> None:
+    """Raise Refused if these are the notebooks of another assignment: everybody would get 0 points."""
+    seen = False
+    for submission in submissions:
+        if submission.trouble or read_cells(submission.notebook).refusal:
+            continue
+        if answers_any(submission.notebook, assignment.functions):
+            return
+        seen = True
+    if seen:
+        raise Refused(
+            f"no notebook in {asked.submissions} has an answer to a question of {assignment.name}: is "
+            f"{assignment.name} the right assignment? If it is, name the students with --only."
+        )
 
 
 def some(names: list[str], most: int = 10) -> str:

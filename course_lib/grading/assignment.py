@@ -83,6 +83,14 @@ class Assignment:
         """The questions by name, in order."""
         return {name: load_key(name, source) for name, source in self.sources}
 
+    @property
+    def functions(self) -> dict[str, str]:
+        """The function that each question asks for; "" for a design and a question in words."""
+        return {
+            name: question.function if isinstance(question, Question) else ""
+            for name, question in self.questions.items()
+        }
+
     def version_of(self, question: str) -> str:
         """A short hash that changes when the question's key changes, and only then."""
         return hashlib.sha256(dict(self.sources)[question].encode()).hexdigest()[:12]

@@ -24,7 +24,7 @@ from course_lib.grading import sandbox
 from course_lib.grading.assignment import Assignment, Secret
 from course_lib.grading.judge import judge, judge_design, stopped
 from course_lib.grading.question import CASES, Arrays, Design, Question, Verdict
-from course_lib.grading.submissions import Submission, read_cells, words_of
+from course_lib.grading.submissions import Submission, answers_any, read_cells, words_of
 
 # a run that did not come to its end, as its author and the instructor read it
 ENDINGS = {
@@ -86,6 +86,10 @@ def grade_submission(
         result.verdicts = {name: asdict(refused(q, refusal)) for name, q in chosen.items()}
         return result
 
+    if not answers_any(submission.notebook, assignment.functions):
+        result.notes.append(
+            f"The notebook has no answer to a question of {assignment.name}: is it the right file?"
+        )
     asked = {name: q for name, q in chosen.items() if isinstance(q, Question)}
     variants = {name: secret.variant(assignment.name, q, submission.student) for name, q in asked.items()}
     inputs = {

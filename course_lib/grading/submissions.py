@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -309,17 +309,46 @@ def language_of(document: dict) -> str:
 
 def notes_about(document: dict) -> list[str]:
     """What a person should know: cells with one grade id, as happens when a student copies a cell."""
-    ids = [cell.get("metadata", {}).get("nbgrader", {}).get("grade_id") for cell in document["cells"]]
-    twice = {str(one)[:60] for one in ids if one and ids.count(one) > 1}
+    ids = [grade_id_of(cell) for cell in document["cells"]]
+    twice = {one[:60] for one in ids if one and ids.count(one) > 1}
     return [f"The cell {one!r} stands in the notebook more than once." for one in sorted(twice)]
+
+
+def grade_id_of(cell: dict) -> str:
+    """The name that nbgrader, or `release`, gave a cell; "" for other cells, and whatever a student made of
+    it.
+    """
+    try:
+        name = cell["metadata"]["nbgrader"]["grade_id"]
+    except (KeyError, TypeError):
+        return ""
+    return name if isinstance(name, str) else ""
+
+
+def source_of(cell: dict) -> str:
+    """The text of a cell, which is stored as one string or as a list of lines."""
+    source = cell.get("source", "")
+    if isinstance(source, list):
+        return "".join(map(str, source))
+    return source if isinstance(source, str) else ""
+
+
+def answers_any(notebook: bytes, functions: Mapping[str, str]) -> bool:
+    """Whether a notebook that `read_cells` can read holds the cell of a question, or at least the name of
+    a question's function. `functions`: by question; "" where a question asks for none.
+    """
+    wanted = {*functions, *(f"answer-{name}" for name in functions)}
+    for cell in json.loads(notebook)["cells"]:
+        if grade_id_of(cell) in wanted:
+            return True
+        code = source_of(cell) if cell.get("cell_type") == "code" else ""
+        if any(function and re.search(rf"\b{function}\b", code) for function in functions.values()):
+            return True
+    return False
 
 
 def words_of(notebook: bytes, question: str) -> str:
     """The answer in words to a question: the text of the cells that carry its name; "" if there are none."""
     cells = json.loads(notebook)["cells"]
-    texts = [
-        "".join(cell["source"])
-        for cell in cells
-        if cell.get("metadata", {}).get("nbgrader", {}).get("grade_id") == question
-    ]
+    texts = [source_of(cell) for cell in cells if grade_id_of(cell) == question]
     return "\n\n".join(texts)[:MAX_WORDS]
