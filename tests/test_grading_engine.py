@@ -22,7 +22,7 @@ import pytest
 from test_grading_attacks import HONEST, SETUP, notebook
 
 from course_lib.grading import __main__ as commands
-from course_lib.grading import runner
+from course_lib.grading import engine, runner
 from course_lib.grading.__main__ import main, read_secret
 from course_lib.grading.assignment import Assignment, AssignmentError, Secret
 from course_lib.grading.empty_handed import without_notebook
@@ -284,6 +284,30 @@ def test_a_question_that_is_asked_no_more_loses_its_points(tmp_path):
     (result,) = store.all()
     assert (result.points, result.notes) == (60, ["A note."])
     assert jobs_for(shorter, [submission], SECRET, store) == []
+
+
+@needs_wall
+def test_grade_says_why_it_grades_again(class_folder, tmp_path, capsys, monkeypatch):
+    out, homework = with_secret(tmp_path / "out"), tmp_path / "homework"
+    shutil.copytree(HOMEWORK, homework)
+
+    def said(*more: object) -> str:
+        words = [*grade_words(class_folder, out, "--workers", 0), "--homework", homework, *more]
+        assert main(list(map(str, words))) == 0
+        return capsys.readouterr().out
+
+    assert "again" not in said()
+    assert "All questions are graded again: --per-student was not given the last time." in said(
+        "--per-student"
+    )
+    assert "All questions are graded again: --per-student was given the last time." in said()
+    (out / "secret").write_text("cd" * 32)
+    assert "All questions are graded again: the secret is another one." in said()
+    monkeypatch.setattr(engine, "ENGINE", "another")
+    assert "All questions are graded again: the grader has changed." in said()
+    starter = homework / "tiny" / "tiny.py"
+    starter.write_text(starter.read_text().replace("# question: log_mean_exp", ""))
+    assert "4 to do.\nAsked no more: log_mean_exp. Points given there no longer count." in said()
 
 
 def test_a_submission_that_was_set_aside_is_tried_again(tmp_path):

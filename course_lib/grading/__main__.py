@@ -28,6 +28,7 @@ from course_lib.grading.engine import (
     jobs_for,
     older_ones,
     outdated,
+    why_everything,
 )
 from course_lib.grading.exports import canvas_csv, gradescope, marks_csv, moodle_csv, plain_csv, safe
 from course_lib.grading.pages import Marks, class_page, marked, write_feedback
@@ -250,7 +251,7 @@ def run_grade(asked: argparse.Namespace) -> None:
             f"Kept, because a newer submission was graded since: {some([one.student for one in older])}. "
             f"To go back to those in {asked.submissions}, give --replace."
         )
-    say_what_is_graded_again(assignment, jobs)
+    say_what_is_graded_again(assignment, jobs, secret)
     progress = Progress(len(jobs), before)
     options = {"data": asked.data, "unsafe": asked.unsafe}
     if jobs:
@@ -329,14 +330,21 @@ def check_release(asked: argparse.Namespace, name: str, submissions: list[Submis
         )
 
 
-def say_what_is_graded_again(assignment: Assignment, jobs: list[Job]) -> None:
-    """Name the questions that are asked again of submissions that were graded before."""
-    again = {name for job in jobs if job.old for name in job.questions}
-    if again and len(again) == len(assignment.questions):
-        print("All questions are graded again: the keys, the secret or the grader have changed.")
-    elif again:
-        names = ", ".join(name for name in assignment.questions if name in again)
+def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Secret) -> None:
+    """Say which questions are asked again of submissions that were graded before, or are asked no more,
+    and why.
+    """
+    again = [(job, job.old) for job in jobs if job.old]
+    why = {reason for _, old in again for reason in why_everything(old, secret)}
+    changed = {name for job, _ in again for name in job.questions}
+    gone = {name for _, old in again for name in old.keys if name not in assignment.questions}
+    if why:
+        print(f"All questions are graded again: {' and '.join(sorted(why))}.")
+    elif changed:
+        names = ", ".join(name for name in assignment.questions if name in changed)
         print(f"Changed since the last time: {names}. Nothing else is graded again.")
+    if gone:
+        print(f"Asked no more: {', '.join(sorted(gone))}. Points given there no longer count.")
 
 
 def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:

@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,22 @@ def key_of(assignment: Assignment, question: str, secret: Secret, submission: st
     its hash.
     """
     return "-".join([ENGINE, assignment.version_of(question), secret.id, submission[:16]])
+
+
+def why_everything(old: Result, secret: Secret) -> list[str]:
+    """Why no verdict of a stored result holds any more; nothing if at most some questions have changed."""
+    why = []
+    for key in list(old.keys.values())[:1]:
+        engine, _, secret_id, _ = key.split("-")
+        other_mode = replace(secret, per_student=not secret.per_student)
+        if engine != ENGINE:
+            why.append("the grader has changed")
+        if secret_id == other_mode.id:
+            before = "was not" if secret.per_student else "was"
+            why.append(f"--per-student {before} given the last time")
+        elif secret_id != secret.id:
+            why.append("the secret is another one")
+    return why
 
 
 def grade_submission(
