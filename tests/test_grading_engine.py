@@ -501,6 +501,10 @@ def test_odd_metadata_of_a_cell_harms_nobody(metadata):
     assert not answers_any(content, {"explain": ""})
 
 
+def test_an_answer_with_half_a_character_can_be_stored():
+    assert words_of(answered_in_words("\ud800 Because."), "explain") == "? Because."
+
+
 def test_a_copy_as_it_was_given_out_is_one_of_the_assignment():
     import nbformat
 
@@ -749,11 +753,14 @@ def to_mark(with_words, tmp_path):
 
 def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
     assert to_mark("report") == 0
-    assert "3 of 3 answers in words have no points yet" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 of 3 questions in words was not answered and counts 0." in said
+    assert "2 answers in words have no points yet" in said
+    assert "Then run `report` again." in said
     assert "not marked yet" in (to_mark.out / "class.html").read_text(encoding="utf-8")
     path = to_mark.out / "marks.csv"
     rows = rows_of(path.read_text(encoding="utf-8"))
-    assert [row["answer"] for row in rows] == ["'=1+1", "Because.", "*Your answer.*"]
+    assert [row["answer"] for row in rows] == ["'=1+1", "Because.", "(not answered)"]
     assert {row["points"] for row in rows} == {""}
 
     for row, points in zip(rows, ["4", "10", ""], strict=True):
@@ -764,7 +771,7 @@ def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
         writer.writeheader()
         writer.writerows(rows)
     assert to_mark("report") == 0
-    assert "1 of 3 answers in words have no points yet" in capsys.readouterr().out
+    assert "no points yet" not in capsys.readouterr().out
     totals = {row["student"]: row["total"] for row in rows_of((to_mark.out / "points.csv").read_text())}
     assert totals == {"ada": "70", safe("=bob"): "64", "cyd": "60"}
     kept = rows_of(path.read_text(encoding="utf-8"))
@@ -777,13 +784,17 @@ def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"student,question,points\nzed,explain,1\n", "line 2 of FILE: there is no result of 'zed'"),
+        (b"student,question,points\nzed,explain,1\n", "FILE: there is no result of 'zed'"),
         (b"student,question,points\nada,explain,11\n", "a number from 0 to 10, not '11'"),
         (b"student,question,points\nada,explain,ten\n", "a number from 0 to 10, not 'ten'"),
-        (b"student,question,points\nada,sgd_step,1\n", "no question in words called 'sgd_step'"),
         (
-            b"student;question;points\nada;explain;1\n",
-            "separated by commas; it lacks points, question, student",
+            b"student,question,points\nada,sgd_step,1\n",
+            "ada's answer to sgd_step: the judge marks this question",
+        ),
+        (b"student points\nada 1\n", "it lacks points, question, student"),
+        (
+            b"student,question,points\nada,explain,5\nada,explain,3\n",
+            "ada's answer to explain: there are two rows for it; keep one",
         ),
         (b"student,question,points,comment\nada,explain,1,gro\xdf\n", "save it again as CSV UTF-8"),
     ],
@@ -793,6 +804,76 @@ def test_marks_that_cannot_be_meant_are_refused(content, says, to_mark, tmp_path
     path.write_bytes(content)
     assert to_mark("feedback", "--marks", path) == 2
     assert says.replace("FILE", str(path)) in capsys.readouterr().err
+
+
+def test_whoever_answered_nothing_gets_0_points_and_is_told_so(to_mark):
+    (to_mark.out / "results").mkdir(exist_ok=True)
+    refused = verdict(0, "Not graded: The file is not a notebook that can be read.")
+    names = ("log_mean_exp", "sgd_step", "explain")
+    Store(to_mark.out).put(Result("dan", "sha", dict.fromkeys(names, refused)))
+    assert to_mark("report") == 0
+    totals = {row["student"]: row["explain"] for row in rows_of((to_mark.out / "points.csv").read_text())}
+    assert totals == {"'=bob": "", "ada": "", "cyd": "0", "dan": "0"}
+    assert "Marked by you: 0 of 2 answers." in (to_mark.out / "class.html").read_text()
+    assert to_mark("feedback") == 0
+    pages = {page.name[:3]: page.read_text() for page in (to_mark.out / "feedback").glob("*.html")}
+    assert "Not answered." in pages["cyd"]
+    assert "Not answered." not in pages["dan"]
+
+
+def test_a_mark_for_an_older_answer_is_named_until_a_person_has_looked(to_mark, capsys):
+    assert to_mark("report") == 0
+    path = to_mark.out / "marks.csv"
+
+    def change(**cells: str) -> None:
+        rows = rows_of(path.read_text(encoding="utf-8"))
+        rows[1] |= cells
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[1]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def said() -> str:
+        capsys.readouterr()
+        assert to_mark("report") == 0
+        return capsys.readouterr().out
+
+    change(points="7")
+    assert "Handed in again" not in said()
+    store = Store(to_mark.out)
+    result = store.get("ada")
+    result.verdicts["explain"]["answer"] = "Because of underflow."
+    store.put(result)
+    for _ in "12":  # the first report writes the new answer into the table
+        assert "Handed in again after you had marked it: ada (explain)." in said()
+    change(**{"look again": ""})
+    assert "Handed in again" not in said()
+    assert rows_of(path.read_text(encoding="utf-8"))[1]["points"] == "7"
+
+
+def test_marks_for_a_question_that_is_asked_no_more_stay_in_the_file(to_mark, with_words, capsys):
+    assert to_mark("report") == 0
+    path = to_mark.out / "marks.csv"
+    text = path.read_text(encoding="utf-8").replace("ada,explain,,", "ada,explain,7,Good.")
+    path.write_text(text, encoding="utf-8")
+    starter = with_words / "tiny" / "tiny.py"
+    asks = starter.read_text()
+    starter.write_text(asks.replace("# question: explain", ""))
+    for name in ("report", "feedback", "report"):
+        assert to_mark(name) == 0
+        assert f"{path} has marks for explain, which tiny does not ask." in capsys.readouterr().out
+    starter.write_text(asks)
+    assert to_mark("report") == 0
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_german_spreadsheet_s_marks_are_read_and_kept_in_its_manner(to_mark):
+    path = to_mark.out / "marks.csv"
+    path.write_text("student;question;points;comment\nada;explain;4,5;Good, but short\n;;;\n")
+    assert to_mark("report") == 0
+    totals = {row["student"]: row["explain"] for row in rows_of((to_mark.out / "points.csv").read_text())}
+    assert totals["ada"] == "4.5"
+    assert "ada;explain;4,5;Good, but short;;Because." in path.read_text(encoding="utf-8")
 
 
 def test_a_file_of_marks_of_one_s_own_is_left_alone(to_mark, tmp_path, capsys):

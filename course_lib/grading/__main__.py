@@ -1,8 +1,6 @@
 """The command line: `python -m course_lib.grading grade mixtures --submissions DIR --out DIR`."""
 
 import argparse
-import csv
-import io
 import logging
 import os
 import re
@@ -30,9 +28,9 @@ from course_lib.grading.engine import (
     outdated,
     why_everything,
 )
-from course_lib.grading.exports import canvas_csv, gradescope, marks_csv, moodle_csv, plain_csv, safe
-from course_lib.grading.pages import Marks, class_page, marked, write_feedback
-from course_lib.grading.question import Written
+from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv
+from course_lib.grading.marks import Marking, MarksError, marks_csv, read_marks, what_is_open
+from course_lib.grading.pages import class_page, marked, write_feedback
 from course_lib.grading.sandbox import NoWall, check_wall
 from course_lib.grading.submissions import (
     NO_NOTEBOOK,
@@ -59,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     try:
         return asked.run(asked) or 0
-    except (Refused, AssignmentError, NoSubmissions, NoWall) as why:
+    except (Refused, AssignmentError, MarksError, NoSubmissions, NoWall) as why:
         print(f"{asked.command}: {why}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -360,10 +358,13 @@ def run_feedback(asked: argparse.Namespace) -> None:
     """Write one page for each student."""
     assignment, store = graded(asked)
     folder = asked.out / assignment.name / "feedback"
-    marks = read_marks(asked, assignment, store.all())
-    count = write_feedback(assignment, store, folder, marks)
+    marking = marking_of(asked, assignment, store.all())
+    count = write_feedback(assignment, store, folder, marking.marks)
     print(f"{count} pages are in {folder}: give each student theirs.")
-    say_what_is_open(asked, assignment, store.all(), marks)
+    for sentence in what_is_open(
+        assignment, store.all(), marking, marks_file(asked), "`report` and `feedback`"
+    ):
+        print(sentence)
 
 
 def run_report(asked: argparse.Namespace) -> None:
@@ -372,34 +373,21 @@ def run_report(asked: argparse.Namespace) -> None:
     stored = store.all()
     if not stored:
         raise Refused("there are no results to report: run `grade` first.")
-    marks = read_marks(asked, assignment, stored)
-    results = [marked(assignment, result, marks) for result in stored]
+    marking = marking_of(asked, assignment, stored)
+    results = [marked(assignment, result, marking.marks) for result in stored]
     folder = asked.out / assignment.name
     write_whole(folder / "class.html", class_page(assignment, results).encode())
     for name, make in {"points": plain_csv, "canvas": canvas_csv, "moodle": moodle_csv}.items():
         write_whole(folder / f"{name}.csv", make(assignment, results).encode())
     if asked.marks is None:  # a file of one's own is not written to
-        write_whole(marks_file(asked), marks_csv(assignment, stored, marks).encode())
+        write_whole(marks_file(asked), marks_csv(assignment, stored, marking).encode())
     print(f"The class page is {folder / 'class.html'}; points.csv, canvas.csv and moodle.csv lie beside it.")
-    say_what_is_open(asked, assignment, stored, marks)
+    for sentence in what_is_open(assignment, stored, marking, marks_file(asked), "`report`"):
+        print(sentence)
     given = own_homework(asked) + ("" if asked.marks is None else f" --marks {quote(str(asked.marks))}")
     print(
         f"Next: python -m course_lib.grading feedback {assignment.name} --out {quote(str(asked.out))}{given}"
     )
-
-
-def say_what_is_open(
-    asked: argparse.Namespace, assignment: Assignment, results: list[Result], marks: Marks
-) -> None:
-    """Say how many answers in words have no points yet, and where to write them."""
-    words = [name for name, question in assignment.questions.items() if isinstance(question, Written)]
-    wanted = [(result.student, name) for result in results for name in words]
-    left = sum(marks.get(key, (None, ""))[0] is None for key in wanted)
-    if left:
-        print(
-            f"{left} of {len(wanted)} answers in words have no points yet: write points and comments into "
-            f"{marks_file(asked)}, then run `report` again."
-        )
 
 
 def marks_file(asked: argparse.Namespace) -> Path:
@@ -407,47 +395,12 @@ def marks_file(asked: argparse.Namespace) -> Path:
     return asked.marks or asked.out / asked.assignment / "marks.csv"
 
 
-def read_marks(
-    asked: argparse.Namespace, assignment: Assignment, results: list[Result]
-) -> dict[tuple[str, str], tuple[float | None, str]]:
-    """A person's marks by (student, question), checked against the assignment and the results."""
+def marking_of(asked: argparse.Namespace, assignment: Assignment, results: list[Result]) -> Marking:
+    """A person's marks so far."""
     path = marks_file(asked)
     if asked.marks is None and not path.exists():
-        return {}
-    students = {safe(result.student): result.student for result in results}
-    reader = csv.DictReader(io.StringIO(text_of(path), newline=""))
-    missing = {"student", "question", "points"} - set(reader.fieldnames or [])
-    if missing:
-        raise Refused(
-            f"{path} needs the columns student, question, points, comment, separated by commas; "
-            f"it lacks {', '.join(sorted(missing))}."
-        )
-    marks = {}
-    for row in reader:
-        where = f"line {reader.line_num} of {path}"
-        student = students.get(row["student"] or "")
-        if student is None:
-            raise Refused(f"{where}: there is no result of {row['student']!r}; points.csv has all names.")
-        points = read_points(row, assignment, where)
-        marks[student, row["question"]] = (points, row.get("comment") or "")
-    return marks
-
-
-def read_points(row: dict[str, str], assignment: Assignment, where: str) -> float | None:
-    """The points in one row of marks; None if it has none yet. Raises Refused if they cannot be."""
-    question = assignment.questions.get(row["question"])
-    if not isinstance(question, Written):
-        raise Refused(f"{where}: {assignment.name} has no question in words called {row['question']!r}.")
-    text = (row["points"] or "").strip()
-    if not text:
-        return None
-    try:
-        points = float(text)
-    except ValueError:
-        points = -1.0
-    if not 0 <= points <= question.points:
-        raise Refused(f"{where}: the points must be a number from 0 to {question.points:g}, not {text!r}.")
-    return points
+        return Marking()
+    return read_marks(text_of(path), path, assignment, results)
 
 
 def text_of(path: Path) -> str:

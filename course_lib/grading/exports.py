@@ -13,8 +13,7 @@ from collections.abc import Iterable
 
 from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import Result
-from course_lib.grading.pages import Marks
-from course_lib.grading.question import Design, Written
+from course_lib.grading.question import Design
 
 IDENTIFIER = re.compile(r"(?P<name>.*?) (?P<id>\d+)")  # as `submissions` names students of Canvas and Moodle
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute a cell that begins so
@@ -33,10 +32,10 @@ def safe(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
-def table(rows: Iterable[list[object]]) -> str:
+def table(rows: Iterable[list[object]], delimiter: str = ",") -> str:
     """Rows as CSV text. What a student may have written must have gone through `safe`."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(rows)
+    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
     return out.getvalue()
 
 
@@ -85,19 +84,6 @@ def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
         comments = "\n".join(f"{question}: {v['sentence']}" for question, v in result.verdicts.items())
         points = [shown(result.points), shown(assignment.points)]
         rows.append([f"Participant {number}", safe(name), *points, "", comments])
-    return table(rows)
-
-
-def marks_csv(assignment: Assignment, results: list[Result], marks: Marks) -> str:
-    """What a person fills in: a row for each answer in words, with the points and comments given so far."""
-    rows: list[list[object]] = [["student", "question", "points", "comment", "answer"]]
-    for name, question in assignment.questions.items():
-        if not isinstance(question, Written):
-            continue
-        for result in results:
-            points, comment = marks.get((result.student, name), (None, ""))
-            answer = result.verdicts.get(name, {}).get("answer", "")
-            rows.append([safe(result.student), name, shown(points), safe(comment), safe(answer)])
     return table(rows)
 
 

@@ -16,8 +16,10 @@ from course_lib.files import write_whole
 from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import ENDINGS, NOT_GRADED, Result, Store
 from course_lib.grading.question import Design, Written
+from course_lib.grading.submissions import is_answered
 
 TEMPLATES = Path(__file__).with_name("templates")
+NOT_ANSWERED = "Not answered."
 BOARD = 10  # names on a leaderboard
 STEPS = 10  # rows of the distribution
 # (student, question) to points and comment; no points where a person has not marked yet
@@ -38,7 +40,8 @@ def render(template: str, **values: object) -> str:
 
 
 def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
-    """The result with a person's marks for the questions in words; without a mark these stay open.
+    """The result with a person's marks for the questions in words; without a mark an answer stays open,
+    and a question without an answer counts 0.
 
     The verdicts come in the assignment's order, in which they are not stored.
     """
@@ -49,6 +52,9 @@ def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
             continue
         points, comment = marks.get((result.student, name), (None, ""))
         said = "Not marked yet." if points is None else comment or "Marked."
+        if points is None and not is_answered(verdicts[name].get("answer", "")):
+            points = 0.0
+            said = verdicts[name]["sentence"] if is_refused(result) else NOT_ANSWERED
         verdicts[name] |= {"points": points, "sentence": said}
     return Result(result.student, result.submission, verdicts, result.keys, result.notes, result.set_aside)
 
@@ -135,6 +141,7 @@ def question_rows(assignment: Assignment, name: str, results: list[Result]) -> d
     # a design's sentence tells one student's score, and a comment on words is for one student
     own = isinstance(question, Written)
     said = Counter(v["sentence"] for v in verdicts if v["score"] is None and not own)
+    blank = sum(v["sentence"] == NOT_ANSWERED or v["sentence"].startswith(NOT_GRADED) for v in verdicts)
     board = []
     if isinstance(question, Design):
         scored = [
@@ -148,8 +155,8 @@ def question_rows(assignment: Assignment, name: str, results: list[Result]) -> d
         "name": name,
         "most": question.points,
         "mean": statistics.fmean(given) if given else None,
-        "marked": len(given),
-        "count": len(verdicts),
+        "marked": len(given) - blank,
+        "count": len(verdicts) - blank,
         "words": own,
         "sentences": [{"count": n, "sentence": s} for s, n in said.most_common()],
         "board": board,

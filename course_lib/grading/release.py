@@ -16,6 +16,7 @@ from course_lib.files import write_whole
 from course_lib.grading.assignment import AnyQuestion, Assignment, Secret, draw
 from course_lib.grading.judge import reference_of
 from course_lib.grading.question import Design, Question, Variant, agree, results_of
+from course_lib.grading.submissions import ANSWER_HERE
 
 PUBLIC_SEED = 2014  # of the practice examples, which are no secret
 MARK = "question:"
@@ -107,7 +108,7 @@ def question_cells(
             new_cell("code", f"# hand_in({names})", "practice", **test),
         ]
     written = {**test, "solution": True, "locked": False}
-    text = question.solution if solved else "*Your answer.*"
+    text = question.solution if solved else ANSWER_HERE
     return [new_cell("markdown", f"{question.text}\n\n*{heading}*"), new_cell("markdown", text, **written)]
 
 

@@ -21,6 +21,7 @@ MAX_DESIGN = 32 * 2**20
 MAX_ZIP = 2 * 2**30
 MAX_CELLS = 1_000
 MAX_CODE = 2 * 2**20  # characters of code in all cells
+ANSWER_HERE = "*Your answer.*"  # stands in the cell for an answer in words
 MAX_WORDS = 10_000  # characters of an answer in words
 NOTEBOOK, DESIGN, ZIP = ".ipynb", "design.safetensors", ".zip"
 # ada_design.safetensors; Canvas makes design-1.safetensors of a file that is handed in again, a browser
@@ -351,4 +352,10 @@ def words_of(notebook: bytes, question: str) -> str:
     """The answer in words to a question: the text of the cells that carry its name; "" if there are none."""
     cells = json.loads(notebook)["cells"]
     texts = [source_of(cell) for cell in cells if grade_id_of(cell) == question]
-    return "\n\n".join(texts)[:MAX_WORDS]
+    text = "\n\n".join(texts)[:MAX_WORDS]
+    return text.encode("utf-8", "replace").decode()  # JSON can spell characters that no file can hold
+
+
+def is_answered(answer: str) -> bool:
+    """Whether an answer in words is more than what `release` wrote into its cell."""
+    return answer.strip() not in ("", ANSWER_HERE)
