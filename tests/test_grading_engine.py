@@ -381,6 +381,35 @@ def test_killed_workers_and_a_killed_command_change_nothing(tmp_path):
     assert texts(disturbed) == texts(serial)
 
 
+@needs_wall
+def test_ctrl_c_ends_grading_in_one_sentence(tmp_path):
+    """A terminal sends the signal to all processes of the command, so the workers get it as well."""
+    pytest.importorskip("distributed")
+    folder, out = tmp_path / "submitted", with_secret(tmp_path / "out")
+    folder.mkdir()
+    (folder / "ada.ipynb").write_bytes(ANSWERS["ada"][1])
+    for student in ("bob", "cyd", "dan"):
+        sleeps = f"import time  # {student}\ntime.sleep(60)"
+        (folder / f"{student}.ipynb").write_bytes(notebook(SETUP, sleeps, HONEST))
+    words = command(*grade_words(folder, out, "--workers", 2))
+    with subprocess.Popen(
+        words,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        give_up = time.monotonic() + 120
+        while not texts(out) and time.monotonic() < give_up:
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=120)[1]
+    assert said == "\nStopped. What is graded is kept, and the same command continues.\n"
+    assert process.returncode == 130
+    assert len(texts(out)) == 1
+
+
 # ---------------------------------------------------------------- what comes in
 
 

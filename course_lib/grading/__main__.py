@@ -45,6 +45,13 @@ from course_lib.grading.submissions import (
 ALLOWED_DEATHS = 8
 START_TRIES = 5  # to start the workers of a local cluster
 
+# What a worker runs first. Ctrl-C in a terminal reaches every process, but only this command answers it, and
+# then ends the workers.
+QUIET = """import logging, signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+logging.getLogger("distributed").setLevel(logging.CRITICAL)
+"""
+
 Run = Callable[[argparse.Namespace], int | None]  # the exit status, if it is not 0
 
 
@@ -488,7 +495,7 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
     dask.config.set(
         {
             "distributed.scheduler.allowed-failures": ALLOWED_DEATHS,
-            "distributed.logging.distributed": "critical",  # in the workers
+            "distributed.worker.preload": [QUIET],
         }
     )
     # here Dask has read its settings already; a worker that is slow to leave is no news to an instructor
