@@ -694,12 +694,36 @@ def test_what_was_released_to_each_student_is_not_graded_as_the_class_s(class_fo
     words = list(map(str, grade_words(class_folder, out, "--workers", 0)))
     assert main(words) == 2
     assert "tiny was released with --per-student" in capsys.readouterr().err
-    assert main([*words, "--per-student"]) == 2
-    assert "no copy was released to dan" in capsys.readouterr().err  # a name that is in no list
+    assert main([*words, "--per-student", "--only", "dan"]) == 2  # a name that is in no list
+    assert "no copy was released to dan" in capsys.readouterr().err
+    assert main([*release, "--out", str(out)]) == 0
+    for more in ([], ["--per-student"]):
+        assert main([*words, *more]) == 2
+        assert "tiny was released both with and without --per-student" in capsys.readouterr().err
     assert main([*release, "--out", str(other)]) == 0
     words = list(map(str, grade_words(class_folder, other, "--workers", 0)))
     assert main([*words, "--per-student"]) == 2
     assert "tiny was released without --per-student" in capsys.readouterr().err
+
+
+@needs_wall
+def test_a_student_without_a_copy_does_not_hold_up_the_others(class_folder, tmp_path, capsys):
+    names, out = tmp_path / "names.txt", tmp_path / "out"
+    each = ["--per-student"]
+    release = ["release", "tiny", "--homework", str(HOMEWORK), "--out", str(out), "--students", str(names)]
+    words = [*map(str, grade_words(class_folder, out, "--workers", 0)), *each]
+    names.write_text("ada\ncyd\ndan\n")
+    assert main([*release, *each]) == 0
+    assert main(words) == 0
+    assert "because no copy was released under this name: bob. Add the name" in capsys.readouterr().out
+    results = {result.student: result for result in Store(out / "tiny").all()}
+    assert (results["ada"].points, results["bob"].points) == (100, 0)
+    assert results["bob"].notes == ["No copy was released under this name."]
+
+    names.write_text("ada\nbob\ncyd\ndan\n")
+    assert main([*release, *each]) == 0
+    assert main(words) == 0
+    assert "bob: 0 → 40" in capsys.readouterr().out
 
 
 @needs_wall

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -243,7 +244,7 @@ def run_grade(asked: argparse.Namespace) -> None:
     if not asked.unsafe:
         check_wall()
     secret = read_secret(asked)
-    check_release(asked, assignment.name, submissions)
+    submissions = without_strangers(asked, assignment.name, submissions)
     store = Store(asked.out / assignment.name)
     check_writable(store.folder / "test")  # now, and not after an hour of grading
     before = {result.student: result.points for result in store.all()}
@@ -314,25 +315,39 @@ def some(names: list[str], most: int = 10) -> str:
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
-def check_release(asked: argparse.Namespace, name: str, submissions: list[Submission]) -> None:
-    """Raise Refused if students got other variants than those by which they would be graded. What was
+def without_strangers(
+    asked: argparse.Namespace, name: str, submissions: list[Submission]
+) -> list[Submission]:
+    """The submissions; those of students to whom no copy was released under this name cannot be graded, and
+    say so. Raises Refused if students got other variants than those by which they would be graded. What was
     released into another folder cannot be checked.
     """
     copies = asked.out / "release" / "students"
     to_class = (copies / name / f"{name}.ipynb").exists()
     to_each = {path.parent.parent.name for path in copies.glob(f"*/{name}/{name}.ipynb")}
-    if to_class == bool(to_each):
-        return  # nothing was released here, or both
-    if bool(to_each) != asked.per_student:
+    if to_class and to_each:
+        raise Refused(
+            f"{name} was released both with and without --per-student, so nobody can tell which copies the "
+            f"students got: in {copies}, remove {name} if each got their own, or else the students' folders."
+        )
+    if (to_class or to_each) and bool(to_each) != asked.per_student:
         how = "with" if to_each else "without"
         do = "give it to `grade` as well" if to_each else "leave it out"
         raise Refused(f"{name} was released {how} --per-student: {do}.")
-    unknown = [one.student for one in submissions if to_each and one.student not in to_each]
-    if unknown:
+    strangers = [one.student for one in submissions if to_each and one.student not in to_each]
+    if not strangers:
+        return submissions
+    if len(strangers) == len(submissions):
         raise Refused(
-            f"no copy was released to {', '.join(unknown[:5])}. "
+            f"no copy was released to {some(strangers)}. "
             f"The names in --students must be the names that submissions carry."
         )
+    print(
+        f"Not graded, because no copy was released under this name: {some(strangers)}. "
+        "Add the name to the file of --students, run `release` again, and then `grade`."
+    )
+    trouble = "No copy was released under this name."
+    return [replace(one, trouble=trouble) if one.student in strangers else one for one in submissions]
 
 
 def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Secret) -> None:
