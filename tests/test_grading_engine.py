@@ -1057,6 +1057,30 @@ def test_gradescope_gets_its_documented_fields():
         assert test["status"] in ("passed", "failed")
 
 
+@needs_wall
+@pytest.mark.parametrize(
+    ("files", "says", "points"),
+    [
+        ([], "No notebook was handed in.", 0),
+        (["report.pdf"], "No notebook was handed in.", 0),
+        (["one.ipynb", "two.ipynb"], "Several notebooks were handed in: keep one of them.", 0),
+        (["one.ipynb", "two.ipynb", "design.safetensors"], "Several notebooks were handed in", 0),
+        (["one.ipynb", "pictures/one.png"], "The notebook ran to its end.", 100),
+    ],
+)
+def test_gradescope_gets_results_whatever_was_handed_in(files, says, points, tmp_path):
+    folder, out = tmp_path / "submission", with_secret(tmp_path / "out")
+    (folder / "pictures").mkdir(parents=True)
+    for name in files:
+        (folder / name).write_bytes(ANSWERS["ada"][1] + (b" " if name == "two.ipynb" else b""))
+    (out / "results.json").write_text("of an earlier submission")
+    words = ["gradescope", "tiny", "--homework", HOMEWORK, "--submissions", folder, "--out", out]
+    assert main(list(map(str, words))) == 0
+    found = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert found["output"].startswith(says)
+    assert sum(test["score"] for test in found["tests"]) == points
+
+
 # ---------------------------------------------------------------- a busy machine
 
 

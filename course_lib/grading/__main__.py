@@ -35,7 +35,9 @@ from course_lib.grading.pages import class_page, marked, write_feedback
 from course_lib.grading.sandbox import NoWall, check_wall
 from course_lib.grading.submissions import (
     NO_NOTEBOOK,
+    NoNotebook,
     NoSubmissions,
+    SeveralNotebooks,
     Submission,
     answers_any,
     find_submissions,
@@ -438,15 +440,25 @@ def run_gradescope(asked: argparse.Namespace) -> None:
     if asked.per_student:
         raise Refused("Gradescope does not name the student to the grader, so --per-student cannot work.")
     assignment = Assignment.read(asked.assignment, asked.homework)
-    found = find_submissions(asked.submissions, assignment.name)
-    if len(found) > 1:
-        raise Refused(f"{asked.submissions} holds {len(found)} notebooks: Gradescope grades one at a time.")
+    submission = only_submission(asked.submissions, assignment.name)
     if not asked.unsafe:
         check_wall()
-    result = grade_submission(assignment, found[0], read_secret(asked), unsafe=asked.unsafe)
+    result = grade_submission(assignment, submission, read_secret(asked), unsafe=asked.unsafe)
     asked.out.mkdir(parents=True, exist_ok=True)
     write_whole(asked.out / "results.json", gradescope(assignment, marked(assignment, result, {})).encode())
     print(f"{asked.out / 'results.json'} is written.")
+
+
+def only_submission(folder: Path, name: str) -> Submission:
+    """What a student handed in on Gradescope, who must be told when it is no notebook, or several."""
+    try:
+        found = find_submissions(folder, name)
+    except NoNotebook:
+        return Submission("", trouble=f"{NO_NOTEBOOK}.")
+    except SeveralNotebooks:
+        found = []
+    several = Submission("", trouble="Several notebooks were handed in: keep one of them.")
+    return found[0] if len(found) == 1 else several
 
 
 def chosen(submissions: list[Submission], students: list[str]) -> list[Submission]:

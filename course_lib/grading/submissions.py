@@ -40,6 +40,14 @@ class NoSubmissions(Exception):
     """There is nothing to grade, in one sentence."""
 
 
+class NoNotebook(NoSubmissions):
+    """A folder or a zip holds neither a notebook nor a design."""
+
+
+class SeveralNotebooks(NoSubmissions):
+    """A design lies beside several notebooks, and nothing says whose it is."""
+
+
 @dataclass(frozen=True)
 class Submission:
     """One student's notebook and arrays, as bytes; `trouble` says in one sentence why it cannot be
@@ -68,8 +76,8 @@ class Cells:
 
 
 def find_submissions(place: Path, assignment: str) -> list[Submission]:
-    """All submissions in a folder or a zip, sorted by student. Raises NoSubmissions if there are
-    none.
+    """All submissions in a folder or a zip, sorted by student. Raises NoNotebook if there are none, and
+    another kind of NoSubmissions if they cannot be read.
     """
     if not place.exists():
         raise NoSubmissions(f"{place} does not exist; name the folder or the zip that holds the submissions.")
@@ -89,21 +97,19 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
     give_design_to_its_notebook(found, place)
     submissions = [one_submission(student, found[student]) for student in sorted(found)]
     if not submissions:
-        raise NoSubmissions(
-            f"{place} holds no notebook for {assignment}; see docs/homework.md for the layouts."
-        )
+        raise NoNotebook(f"{place} holds no notebook for {assignment}; see docs/homework.md for the layouts.")
     return submissions
 
 
 def give_design_to_its_notebook(found: dict[str, dict[str, bytes | str]], place: Path) -> None:
     """A design that lies in no folder belongs to the only notebook, as on Gradescope. Raises
-    NoSubmissions if there are several.
+    SeveralNotebooks if there are more.
     """
     loose = found.pop("", None)
     if loose is None:
         return
     if len(found) > 1:
-        raise NoSubmissions(
+        raise SeveralNotebooks(
             f"{place} holds {DESIGN} beside several notebooks: "
             f"rename it to STUDENT_{DESIGN}, like STUDENT.ipynb, or remove it."
         )
