@@ -667,6 +667,14 @@ def test_a_negative_tolerance_is_named(tmp_path):
         _ = Assignment.read("tiny", tmp_path / "homework").questions
 
 
+def test_one_question_is_listed_as_one(tmp_path, capsys):
+    shutil.copytree(HOMEWORK, tmp_path / "homework")
+    starter = tmp_path / "homework" / "tiny" / "tiny.py"
+    starter.write_text(starter.read_text().replace("# question: sgd_step", ""))
+    assert main(["list", "--homework", str(tmp_path / "homework")]) == 0
+    assert "1 question, 60 points" in capsys.readouterr().out
+
+
 def test_a_damaged_secret_is_refused(tmp_path):
     (tmp_path / "secret").write_text("not hexadecimal")
     with pytest.raises(Exception, match="holds no secret"):
@@ -738,6 +746,23 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_graded
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 2
     assert "Permission denied" in capsys.readouterr().err
+
+
+def test_the_time_left_is_told_only_while_it_can_be_known(monkeypatch, capsys):
+    monkeypatch.setattr(commands.time, "monotonic", lambda: 0.0)
+    progress = commands.Progress(6, {})
+    progress.workers = 2
+    monkeypatch.setattr(commands.time, "monotonic", lambda: 10.0)
+    for _ in range(6):
+        progress.done(None, Result("ada", "sha"))
+    assert capsys.readouterr().out.splitlines() == [
+        "1 of 6 graded, about 50 s left",
+        "2 of 6 graded, about 20 s left",
+        "3 of 6 graded, about 10 s left",
+        "4 of 6 graded, the last 2 are running",
+        "5 of 6 graded, the last one is running",
+        "6 of 6 graded",
+    ]
 
 
 def test_dask_is_silent_about_workers_that_leave_slowly():

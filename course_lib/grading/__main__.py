@@ -264,6 +264,7 @@ def run_grade(asked: argparse.Namespace) -> None:
     options = {"data": asked.data, "unsafe": asked.unsafe}
     if jobs:
         with cluster(asked) as client:
+            progress.workers = 1 if client is None else max(1, len(client.nthreads()))
             grade_all(assignment, jobs, secret, store, client, progress.done, **options)
     progress.end()
     left = [] if asked.only else outdated(assignment, secret, store.all())
@@ -578,6 +579,7 @@ class Progress:
     def __init__(self, total: int, before: dict[str, float]) -> None:
         self.total, self.before = total, before
         self.count = 0
+        self.workers = 1  # how many grade at the same time
         self.start = time.monotonic()
         self.again = 0  # how many had points before
         self.changed: list[str] = []
@@ -592,13 +594,23 @@ class Progress:
             self.changed.append(f"{result.student}: {old:g} → {result.points:g}")
         if result.set_aside:
             self.aside.append(result.student)
-        left = (time.monotonic() - self.start) / self.count * (self.total - self.count)
-        line = f"{self.count} of {self.total} graded, {spell(left)} left"
+        line = f"{self.count} of {self.total} graded{self.left()}"
         print(
             f"\r{line:60}" if sys.stdout.isatty() else line,
             end="" if sys.stdout.isatty() else "\n",
             flush=True,
         )
+
+    def left(self) -> str:
+        """How long it will take, as far as that can be known: once the last submissions are running, nobody
+        knows whether one of them will use its time up.
+        """
+        left = self.total - self.count
+        if left == 0:
+            return ""
+        if left <= self.workers:
+            return ", the last one is running" if left == 1 else f", the last {left} are running"
+        return f", about {spell((time.monotonic() - self.start) / self.count * left)} left"
 
     def end(self) -> None:
         """Print whose points changed, and who needs to be looked at."""
