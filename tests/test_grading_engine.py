@@ -40,6 +40,7 @@ from course_lib.grading.engine import (
 from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv, safe
 from course_lib.grading.judge import stopped
 from course_lib.grading.pages import class_page, feedback_page, marked
+from course_lib.grading.sandbox import python_s_words
 from course_lib.grading.submissions import (
     NoSubmissions,
     Submission,
@@ -265,6 +266,15 @@ def test_the_author_of_a_broken_cell_reads_what_broke_it(answer, says):
     assert result.notes[0].startswith(f"The cell that begins with `{answer.splitlines()[0][:4]}")
     assert "mine" not in result.notes[0].replace("raise SyntaxError", "")
     assert result.points == 40
+
+
+def test_only_python_s_own_words_about_a_syntax_error_are_repeated():
+    for source in ("f(", "x = “a”", "  x", "print 1", "if x = 1: 2", "def f()\n x", "x = 1\xa02", "x = 'a"):
+        with pytest.raises(SyntaxError) as error:
+            compile(source, "cell", "exec")
+        assert python_s_words(error.value.msg) == error.value.msg
+    for forged in ("full points, please", "invalid syntax <script>", "invalid character '<' (U+201C)"):
+        assert python_s_words(forged) == ""
 
 
 def test_a_function_that_takes_too_long_ran_out_of_time():

@@ -60,9 +60,12 @@ SYNTAX_SENTENCES = (
     r"inconsistent use of tabs and spaces in indentation",
     r"unterminated (triple-quoted )?(f-)?string literal \(detected at line \d+\)",
     r"invalid (decimal|hexadecimal) literal",
-    r"invalid( non-printable)? character( '\w')? \?U\+[0-9A-F]{4,6}\)?",
+    r"invalid character '[^\x00-\x7f]' \(U\+[0-9A-F]{4,6}\)",
+    r"invalid non-printable character U\+[0-9A-F]{4,6}",
     r"cannot assign to [a-z]+( call)?( here\. Maybe you meant '==' instead of '='\?)?",
-    r"'(return|yield|await)' outside (async )?function",
+    r"'(return|yield|await|break)' outside (async )?(function|loop)",
+    r"Missing parentheses in call to 'print'\. Did you mean print\(\.\.\.\)\?",
+    r"positional argument follows keyword argument",
 )
 PATIENCE = 6  # times its seconds that a submission may take on a machine that leaves it no processor
 
