@@ -22,7 +22,7 @@ import pytest
 from test_grading_attacks import HONEST, SETUP, notebook
 
 from course_lib.grading import __main__ as commands
-from course_lib.grading import engine, runner
+from course_lib.grading import engine, progress, runner
 from course_lib.grading.__main__ import main, read_secret
 from course_lib.grading.assignment import Assignment, AssignmentError, Secret
 from course_lib.grading.empty_handed import without_notebook
@@ -153,7 +153,7 @@ def test_a_class_is_graded_reported_and_given_feedback(class_folder, tmp_path, c
     pages = {page.name[:3]: page.read_text() for page in (out / "tiny" / "feedback").glob("*.html")}
     assert sorted(pages) == [*ANSWERS, "eve"]
     for student, page in pages.items():  # dan's file is no notebook, and eve has answered nothing
-        assert ("Every function was tried on inputs" in page) is (student not in ("dan", "eve"))
+        assert ("Your functions were tried on inputs" in page) is (student not in ("dan", "eve"))
         assert ("Seen while your notebook ran" in page) is (student == "eve")
     assert "exp overflows" not in (out / "tiny" / "class.html").read_text(encoding="utf-8")
     for private in ("secret", "release", "tiny"):  # nobody else may read keys, results or feedback
@@ -759,12 +759,12 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_graded
 
 
 def test_the_time_left_is_told_only_while_it_can_be_known(monkeypatch, capsys):
-    monkeypatch.setattr(commands.time, "monotonic", lambda: 0.0)
-    progress = commands.Progress(6, {})
-    progress.workers = 2
-    monkeypatch.setattr(commands.time, "monotonic", lambda: 10.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 0.0)
+    shown = progress.Progress(6, {})
+    shown.workers = 2
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 10.0)
     for _ in range(6):
-        progress.done(None, Result("ada", "sha"))
+        shown.done(None, Result("ada", "sha"))
     assert capsys.readouterr().out.splitlines() == [
         "1 of 6 graded, about 50 s left",
         "2 of 6 graded, about 20 s left",

@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +18,6 @@ from course_lib.files import check_writable, write_whole
 from course_lib.grading.assignment import HOMEWORK, Assignment, AssignmentError, Secret
 from course_lib.grading.empty_handed import without_notebook
 from course_lib.grading.engine import (
-    Job,
     Result,
     Store,
     grade_all,
@@ -27,11 +25,11 @@ from course_lib.grading.engine import (
     jobs_for,
     older_ones,
     outdated,
-    why_everything,
 )
 from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv
 from course_lib.grading.marks import Marking, MarksError, marks_csv, read_marks, what_is_open
 from course_lib.grading.pages import class_page, marked, write_feedback
+from course_lib.grading.progress import Progress, say_what_is_graded_again, some
 from course_lib.grading.sandbox import NoWall, check_wall
 from course_lib.grading.submissions import (
     NO_NOTEBOOK,
@@ -312,12 +310,6 @@ def check_assignment(
         )
 
 
-def some(names: list[str], most: int = 10) -> str:
-    """Names as a sentence lists them, and how many more there are."""
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
-
-
 def without_strangers(
     asked: argparse.Namespace, name: str, submissions: list[Submission]
 ) -> list[Submission]:
@@ -351,23 +343,6 @@ def without_strangers(
     )
     trouble = "No copy was released under this name."
     return [replace(one, trouble=trouble) if one.student in strangers else one for one in submissions]
-
-
-def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Secret) -> None:
-    """Say which questions are asked again of submissions that were graded before, or are asked no more,
-    and why.
-    """
-    again = [(job, job.old) for job in jobs if job.old]
-    why = {reason for _, old in again for reason in why_everything(old, secret)}
-    changed = {name for job, _ in again for name in job.questions}
-    gone = {name for _, old in again for name in old.keys if name not in assignment.questions}
-    if why:
-        print(f"All questions are graded again: {' and '.join(sorted(why))}.")
-    elif changed:
-        names = ", ".join(name for name in assignment.questions if name in changed)
-        print(f"Changed since the last time: {names}. Nothing else is graded again.")
-    if gone:
-        print(f"Asked no more: {', '.join(sorted(gone))}. Points given there no longer count.")
 
 
 def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
@@ -571,65 +546,6 @@ def start_local(kind: Any, workers: int) -> Any:
                     "the workers do not start on this machine: is it out of memory? "
                     "--workers 0 grades without them."
                 ) from None
-
-
-class Progress:
-    """One line that says how far grading is and how long it will take, and who changed at the end."""
-
-    def __init__(self, total: int, before: dict[str, float]) -> None:
-        self.total, self.before = total, before
-        self.count = 0
-        self.workers = 1  # how many grade at the same time
-        self.start = time.monotonic()
-        self.again = 0  # how many had points before
-        self.changed: list[str] = []
-        self.aside: list[str] = []
-
-    def done(self, job: Job, result: Result) -> None:
-        """Count one graded submission, and print how far grading is."""
-        self.count += 1
-        old = self.before.get(result.student)
-        self.again += old is not None
-        if old is not None and old != result.points:
-            self.changed.append(f"{result.student}: {old:g} → {result.points:g}")
-        if result.set_aside:
-            self.aside.append(result.student)
-        line = f"{self.count} of {self.total} graded{self.left()}"
-        print(
-            f"\r{line:60}" if sys.stdout.isatty() else line,
-            end="" if sys.stdout.isatty() else "\n",
-            flush=True,
-        )
-
-    def left(self) -> str:
-        """How long it will take, as far as that can be known: once the last submissions are running, nobody
-        knows whether one of them will use its time up.
-        """
-        left = self.total - self.count
-        if left == 0:
-            return ""
-        if left <= self.workers:
-            return ", the last one is running" if left == 1 else f", the last {left} are running"
-        return f", about {spell((time.monotonic() - self.start) / self.count * left)} left"
-
-    def end(self) -> None:
-        """Print whose points changed, and who needs to be looked at."""
-        if self.count and sys.stdout.isatty():
-            print()
-        if self.changed:
-            whom = "1 student" if len(self.changed) == 1 else f"{len(self.changed)} students"
-            print(f"Points changed for {whom}:")
-            print("\n".join(f"  {line}" for line in sorted(self.changed)))
-        elif self.again:
-            print("Nobody's points changed.")
-        for student in sorted(self.aside):
-            print(f"Set aside for a person to look at: {student}")
-
-
-def spell(seconds: float) -> str:
-    """Seconds as a person says them."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 if __name__ == "__main__":
