@@ -37,8 +37,8 @@ from course_lib.grading.submissions import (
     NoSubmissions,
     SeveralNotebooks,
     Submission,
-    answers_any,
     find_submissions,
+    holds_half,
     read_cells,
 )
 
@@ -300,12 +300,12 @@ def check_assignment(
     for submission in submissions:
         if submission.trouble or read_cells(submission.notebook).refusal:
             continue
-        if answers_any(submission.notebook, assignment.functions):
+        if holds_half(submission.notebook, assignment.functions):
             return
         seen = True
     if seen:
         raise Refused(
-            f"no notebook in {asked.submissions} has an answer to a question of {assignment.name}: is "
+            f"no notebook in {asked.submissions} has even half of {assignment.name}'s questions: is "
             f"{assignment.name} the right assignment? If it is, name the students with --only."
         )
 

@@ -24,7 +24,7 @@ from course_lib.grading import sandbox
 from course_lib.grading.assignment import Assignment, Secret
 from course_lib.grading.judge import judge, judge_design, stopped
 from course_lib.grading.question import CASES, Arrays, Design, Question, Verdict
-from course_lib.grading.submissions import Submission, answers_any, read_cells, words_of
+from course_lib.grading.submissions import Submission, defines, holds_half, read_cells, words_of
 
 # a run that did not come to its end, as its author and the instructor read it
 ENDINGS = {
@@ -102,10 +102,9 @@ def grade_submission(
         result.verdicts = {name: asdict(refused(q, refusal)) for name, q in chosen.items()}
         return result
 
-    if not answers_any(submission.notebook, assignment.functions):
-        result.notes.append(
-            f"The notebook has no answer to a question of {assignment.name}: is it the right file?"
-        )
+    if not holds_half(submission.notebook, assignment.functions):
+        name = assignment.name
+        result.notes.append(f"The notebook has less than half of {name}'s questions: is it the right file?")
     asked = {name: q for name, q in chosen.items() if isinstance(q, Question)}
     variants = {name: secret.variant(assignment.name, q, submission.student) for name, q in asked.items()}
     inputs = {
@@ -140,9 +139,8 @@ def refused(question: Any, refusal: str) -> Verdict:
 
 def broken_cell(function: str, outcome: sandbox.Outcome, sources: dict[int, str]) -> str:
     """What stopped the cell that should define a function, as `stopped` says it; "" if none did."""
-    defines = re.compile(rf"\bdef\s+{function}\b|\b{function}\s*=(?!=)")
     for error in outcome.errors:
-        if defines.search(sources.get(error["cell"], "")):
+        if defines(sources.get(error["cell"], ""), function):
             return stopped(error["what"], error["line"], error["says"])
     return ""
 

@@ -340,18 +340,24 @@ def source_of(cell: dict) -> str:
     return source if isinstance(source, str) else ""
 
 
-def answers_any(notebook: bytes, functions: Mapping[str, str]) -> bool:
-    """Whether a notebook that `read_cells` can read holds the cell of a question, or at least the name of
-    a question's function. `functions`: by question; "" where a question asks for none.
+def holds_half(notebook: bytes, functions: Mapping[str, str]) -> bool:
+    """Whether a notebook that `read_cells` can read holds at least half of an assignment's questions: their
+    cells, or definitions of their functions. Half, because assignments have some names in common.
+    `functions`: by question; "" where a question asks for none.
     """
-    wanted = {*functions, *(f"answer-{name}" for name in functions)}
-    for cell in json.loads(notebook)["cells"]:
-        if grade_id_of(cell) in wanted:
-            return True
-        code = source_of(cell) if cell.get("cell_type") == "code" else ""
-        if any(function and re.search(rf"\b{function}\b", code) for function in functions.values()):
-            return True
-    return False
+    cells = json.loads(notebook)["cells"]
+    ids = {grade_id_of(cell) for cell in cells}
+    code = "\n".join(source_of(cell) for cell in cells if cell.get("cell_type") == "code")
+    found = 0
+    for name, function in functions.items():
+        if ids & {name, f"answer-{name}"} or (function and defines(code, function)):
+            found += 1
+    return 2 * found >= len(functions)
+
+
+def defines(code: str, function: str) -> bool:
+    """Whether code looks as if it defined a function of this name."""
+    return re.search(rf"\bdef\s+{function}\b|\b{function}\s*=(?!=)", code) is not None
 
 
 def words_of(notebook: bytes, question: str) -> str:
