@@ -16,7 +16,7 @@ from course_lib.grading.__main__ import main
 from course_lib.grading.assignment import Assignment, AssignmentError
 from course_lib.grading.engine import Store
 from course_lib.grading.question import Tolerance, close
-from course_lib.grading.release import write_student_copy
+from course_lib.grading.release import student_notebook, write_student_copy
 
 EXAMPLE = Path(__file__).parent / "homework_example"
 PAGE = (Path(__file__).parent.parent / "docs" / "homework.md").read_text(encoding="utf-8")
@@ -242,6 +242,85 @@ def test_what_is_no_fault_is_remarked(homework, capsys):
         "Remark: the cell of tiny.py that begins with “%matplotlib inline” stops with ZeroDivisionError "
         "in line 2 of the cell (division by zero).\n"
     ) in said
+
+
+LAST = "# %% [markdown]\n# question: sgd_step\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        (
+            "# %% [markdown]\n# Now the second one.\n#\n# question: sgd_step\n",
+            "a cell holds more than `question: sgd_step`; keep the marker alone in its cell.",
+        ),
+        (
+            "# %% [markdown]\n# question: sgd_step\n#\n# Some text.\n",
+            "a cell holds more than `question: sgd_step`; keep the marker alone in its cell.",
+        ),
+        (
+            "# %% [markdown]\n# question: sgd_step\n# question: explain\n",
+            "a cell holds more than `question: sgd_step`; keep the marker alone in its cell.",
+        ),
+        (
+            "# %% [markdown]\n# Question: sgd_step\n",
+            "`Question: sgd_step` marks no question; write `question: sgd_step`.",
+        ),
+        (
+            "# %% [markdown]\n# # question: sgd_step\n",
+            "`# question: sgd_step` marks no question; write `question: sgd_step`.",
+        ),
+        (f"{LAST}\n{LAST}", "asks `sgd_step` twice."),
+    ],
+)
+def test_a_marker_that_release_would_not_read_is_refused_by_every_command(
+    cell, says, homework, tmp_path, capsys
+):
+    """Students would see such a marker as text, and have neither the question nor a cell for its answer."""
+    change(homework, LAST, cell, "tiny.py")
+    out = tmp_path / "out"
+    assert check(homework) == 2
+    assert main(["release", "tiny", "--homework", str(homework), "--out", str(out)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition("tiny.py")[2].lstrip(": ") for line in said] == [says, says]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '# %% [markdown]\n"""\nquestion: sgd_step\n"""\n',
+        "# %% [markdown]\nr'''question: sgd_step'''\n",
+        '# %% The last one [md] tags=["last"]\n#question:  sgd_step \n',
+        "#%% [markdown]\n# question: sgd_step\n",
+        f"# %% [markdown]\n# A text that asks a\n# question: is this right?\n\n{LAST}",
+        f"# %% [markdown]\n# ## Question: sgd_step\n#\n# This is its heading.\n\n{LAST}",
+        f"# %%\n# question: is this right?\n\n{LAST}",
+    ],
+)
+def test_a_marker_is_read_as_jupytext_reads_it(text, homework):
+    change(homework, LAST, text, "tiny.py")
+    assignment = Assignment.read("tiny", homework)
+    assert list(assignment.questions) == ["log_mean_exp", "sgd_step"]
+    ids = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in student_notebook(assignment).cells]
+    assert [name for name in ids if name in assignment.questions] == ["log_mean_exp", "sgd_step"]
+
+
+def test_a_starter_that_jupytext_divides_otherwise_is_refused(homework, tmp_path, capsys):
+    change(homework, LAST, LAST.replace("%% [", "%%["), "tiny.py")
+    out = tmp_path / "out"
+    words = ["--homework", str(homework)]
+    assert main(["check", "tiny", *words]) == 2
+    assert main(["release", "tiny", *words, "--out", str(out)]) == 2
+    says = "jupytext does not find the questions of tiny.py: begin each cell with a line `# %%`"
+    assert capsys.readouterr().err.count(says) == 2
+
+
+def test_a_key_whose_question_is_not_asked_is_remarked(homework, capsys):
+    change(homework, LAST, "", "tiny.py")
+    assert check(homework, "--seeds", "1") == 0
+    says = "Remark: keys/sgd_step.py has no cell in tiny.py, so its question is not asked."
+    assert says in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize(

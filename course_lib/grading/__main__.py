@@ -167,7 +167,7 @@ def run_list(asked: argparse.Namespace) -> None:
 
 def run_check(asked: argparse.Namespace) -> int:
     """Try an assignment's own keys and say what is wrong with them; 1 if anything is."""
-    from course_lib.grading.trial import findings  # takes seconds, as release does
+    from course_lib.grading.trial import findings, keys_not_asked  # takes seconds, as release does
 
     if asked.seeds < 1:
         raise Refused("--seeds must be at least 1.")
@@ -178,6 +178,8 @@ def run_check(asked: argparse.Namespace) -> int:
         for line, faults in findings(assignment, asked.seeds):
             print("\n".join(faults or [line]), flush=True)
             count += len(faults)
+    for remark in keys_not_asked(assignment, asked.homework):
+        print(remark)
     if count:
         faults_found = "1 fault was found" if count == 1 else f"{count} faults were found"
         print(f"{faults_found}: fix the keys and run `check` again.")

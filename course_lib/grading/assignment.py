@@ -1,7 +1,7 @@
 """An assignment is a folder with the starter's text and one key file for each question.
 
-    notebooks/homework/NAME/NAME.py          the starter's text; a cell `# question: e_step` marks a
-                                             question's place
+    notebooks/homework/NAME/NAME.py          the starter's text; a Markdown cell that holds only
+                                             `question: e_step` marks a question's place
     notebooks/homework/NAME/keys/e_step.py   QUESTION = Question(...), or Design(...), or Written(...)
 
 Keys never reach a student or a sandbox. They travel to the graders as text, so that a cluster needs
@@ -10,6 +10,7 @@ no shared disk.
 
 import hashlib
 import hmac
+import re
 import traceback
 import types
 from collections.abc import Mapping
@@ -23,6 +24,12 @@ from course_lib.grading.question import CASES, GIVEN_AS, Arguments, Design, Ques
 
 HOMEWORK = Path(__file__).resolve().parents[2] / "notebooks" / "homework"
 AnyQuestion = Question | Design | Written
+MARK = "question:"
+MARKDOWN = re.compile(r"# ?%%.*\[(markdown|md)\]")  # the first line of a Markdown cell
+QUOTED = re.compile(r"""r?(?P<quotes>\"{3}|'{3})(?P<text>.*)(?P=quotes)""", re.DOTALL)
+# a line of prose may begin with the same word, but goes on after the next one
+MARKER = re.compile(r"question:\s*[\w-]+\s*")
+ALMOST = re.compile(r"[#\s]*question:\s*(?P<name>[\w-]+)", re.IGNORECASE)
 
 
 class AssignmentError(Exception):
@@ -55,11 +62,7 @@ class Assignment:
             there = ", ".join(sorted(path.parent.name for path in homework.glob("*/keys"))) or "none"
             raise AssignmentError(f"There is no assignment {name!r}{where}; there are: {there}.")
         text = starter.read_text(encoding="utf-8")
-        names = [
-            line.removeprefix("# question:").strip()
-            for line in text.splitlines()
-            if line.startswith("# question:")
-        ]
+        names = questions_in(f"{name}.py", text)
         sources = []
         for question in names:
             key = folder / "keys" / f"{question}.py"
@@ -69,7 +72,9 @@ class Assignment:
                 )
             sources.append((question, key.read_text(encoding="utf-8")))
         if not sources:
-            raise AssignmentError(f"{name}.py asks no question: none of its lines begins with `# question:`.")
+            raise AssignmentError(
+                f"{name}.py asks no question: none of its Markdown cells holds only `question: NAME`."
+            )
         return cls(name, text, tuple(sources))
 
     def __getstate__(self) -> dict:
@@ -99,6 +104,59 @@ class Assignment:
     def points(self) -> float:
         """The points of all questions together."""
         return sum(question.points for question in self.questions.values())
+
+
+def markdown_cells(starter: str) -> list[str]:
+    """The texts of a starter's Markdown cells. `release` reads the starter with jupytext and refuses it if
+    jupytext finds other questions; here jupytext would take ten times as long as all the rest of `report`.
+    """
+    cells = []
+    for part in re.split(r"^(?=# ?%%)", starter, flags=re.MULTILINE):
+        header, _, body = part.partition("\n")
+        if not MARKDOWN.match(header):
+            continue
+        quoted = QUOTED.fullmatch(body.strip())
+        lines = body.strip().splitlines()
+        text = quoted["text"] if quoted else "\n".join(re.sub("^# ?", "", line) for line in lines)
+        cells.append(text.strip())
+    return cells
+
+
+def asked_in(text: str) -> str | None:
+    """The question whose place a Markdown cell with this text marks."""
+    text = text.strip()
+    alone = text.startswith(MARK) and "\n" not in text
+    return text.removeprefix(MARK).strip() if alone else None
+
+
+def questions_in(file: str, starter: str) -> list[str]:
+    """The questions that a starter asks, in order. Raises AssignmentError for one that is asked twice, and
+    for a cell that seems to mark a question and would be given out as it is.
+    """
+    names: list[str] = []
+    for text in markdown_cells(starter):
+        name = asked_in(text)
+        if name in names:
+            raise AssignmentError(f"{file} asks `{name}` twice.")
+        if name is None:
+            refuse_what_is_meant(file, text)
+        else:
+            names.append(name)
+    return names
+
+
+def refuse_what_is_meant(file: str, text: str) -> None:
+    """Raise AssignmentError if a Markdown cell that marks no question was meant to mark one."""
+    almost = ALMOST.fullmatch(text)
+    if almost:
+        raise AssignmentError(f"{file}: `{text}` marks no question; write `{MARK} {almost['name']}`.")
+    lines = text.splitlines()
+    markers = [line for line in lines if MARKER.fullmatch(line)]
+    if text.startswith(MARK):
+        markers.insert(0, lines[0])
+    if markers:
+        alone = "keep the marker alone in its cell"
+        raise AssignmentError(f"{file}: a cell holds more than `{markers[0].strip()}`; {alone}.")
 
 
 @lru_cache(maxsize=64)

@@ -13,13 +13,19 @@ import numpy as np
 from nbformat import NotebookNode
 
 from course_lib.files import write_whole
-from course_lib.grading.assignment import AnyQuestion, Assignment, Secret, draw
+from course_lib.grading.assignment import (
+    AnyQuestion,
+    Assignment,
+    AssignmentError,
+    Secret,
+    asked_in,
+    draw,
+)
 from course_lib.grading.judge import reference_of
 from course_lib.grading.question import Design, Question, Variant, agree, results_of
 from course_lib.grading.submissions import ANSWER_HERE
 
 PUBLIC_SEED = 2014  # of the practice examples, which are no secret
-MARK = "question:"
 Choose = Callable[[Question], Variant]
 
 
@@ -40,10 +46,9 @@ def instructor_notebook(assignment: Assignment, choose: Choose = first_variants)
 
 def build(assignment: Assignment, choose: Choose, solved: bool) -> NotebookNode:
     """A copy of the starter with the questions' cells in their places."""
-    template = jupytext.reads(assignment.starter, fmt="py:percent")
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
-    for cell in template.cells:
-        name = asked_in(cell)
+    for cell in cells_of(assignment):
+        name = asked_in_cell(cell)
         new = (
             question_cells(assignment, assignment.questions[name], choose, solved) if name else [plain(cell)]
         )
@@ -57,10 +62,21 @@ def build(assignment: Assignment, choose: Choose, solved: bool) -> NotebookNode:
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
-def asked_in(cell: NotebookNode) -> str | None:
-    """The question whose place a cell of the template holds."""
-    text = cell.source.strip()
-    return text.removeprefix(MARK).strip() if cell.cell_type == "markdown" and text.startswith(MARK) else None
+def cells_of(assignment: Assignment) -> list[NotebookNode]:
+    """The starter's cells. Raises AssignmentError if jupytext finds other questions than the grader."""
+    cells = jupytext.reads(assignment.starter, fmt="py:percent").cells
+    found = [name for name in map(asked_in_cell, cells) if name]
+    if found != [name for name, _ in assignment.sources]:
+        raise AssignmentError(
+            f"jupytext does not find the questions of {assignment.name}.py: "
+            "begin each cell with a line `# %%` or `# %% [markdown]`."
+        )
+    return cells
+
+
+def asked_in_cell(cell: NotebookNode) -> str | None:
+    """The question whose place a cell marks."""
+    return asked_in(cell.source) if cell.cell_type == "markdown" else None
 
 
 def plain(cell: NotebookNode) -> NotebookNode:

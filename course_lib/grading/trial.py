@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-import jupytext
 import numpy as np
 
 from course_lib.grading import runner
@@ -34,6 +34,7 @@ from course_lib.grading.question import (
     by_name,
     results_of,
 )
+from course_lib.grading.release import cells_of
 from course_lib.grading.sandbox import Answer
 
 Inputs = Mapping[str, Arguments]  # by case
@@ -320,11 +321,22 @@ def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str
         yield remark, []
 
 
+def keys_not_asked(assignment: Assignment, homework: Path) -> list[str]:
+    """A remark on each key whose question the starter does not ask."""
+    asked = dict(assignment.sources)
+    keys = sorted((homework / assignment.name / "keys").glob("*.py"))
+    return [
+        f"Remark: keys/{key.name} has no cell in {assignment.name}.py, so its question is not asked."
+        for key in keys
+        if key.stem not in asked
+    ]
+
+
 def starter_names(assignment: Assignment) -> tuple[dict[str, Any], list[str]]:
     """What the starter's own cells define, and a remark on each cell that stops."""
     names: dict[str, Any] = {"__name__": "__main__"}
     remarks = []
-    for cell in jupytext.reads(assignment.starter, fmt="py:percent").cells:
+    for cell in cells_of(assignment):
         if cell.cell_type != "code" or "practice" in cell.metadata.get("tags", []):
             continue
         # lines for Jupyter become empty ones, so that the others keep their numbers
