@@ -705,6 +705,36 @@ def test_a_damaged_secret_is_refused(tmp_path):
         read_secret(Namespace(out=tmp_path, secret=None, per_student=False))
 
 
+@pytest.mark.parametrize("made", ["release", "results"])
+def test_a_lost_secret_is_not_replaced(made, tmp_path, capsys):
+    """Students hold copies that were made with it, and would be graded on other variants."""
+    out = tmp_path / "out"
+    words = ["release", "tiny", "--homework", str(HOMEWORK), "--out", str(out)]
+    assert main(words) == 0
+    if made == "results":
+        Store(out / "tiny").put(evil_result())
+        shutil.rmtree(out / "release")
+    (out / "secret").rename(tmp_path / "elsewhere")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main(words) == 2
+    what = {"release": f"{out / 'release'}", "results": f"what is graded in {out}"}[made]
+    assert capsys.readouterr().err == (
+        f"release: {what} was made with a secret that is not here: "
+        f"put it back as {out / 'secret'}, or release to a new folder.\n"
+    )
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert main([*words, "--secret", str(tmp_path / "elsewhere")]) == 0
+
+
+def test_a_release_that_fails_leaves_nothing_behind(with_words, tmp_path, capsys):
+    (with_words / "tiny" / "keys" / "explain.py").write_text("import nowhere\n")
+    out = tmp_path / "out"
+    assert main(["release", "tiny", "--homework", str(with_words), "--out", str(out)]) == 2
+    assert "keys/explain.py stops with ModuleNotFoundError" in capsys.readouterr().err
+    assert not out.exists()
+
+
 @needs_wall
 def test_grading_never_draws_a_secret_because_students_have_another_one_s_variants(
     class_folder, tmp_path, capsys

@@ -197,14 +197,20 @@ def own_homework(asked: argparse.Namespace) -> str:
 
 def run_release(asked: argparse.Namespace) -> None:
     """Write students' copies, copies with solutions, and the keys."""
-    from course_lib.grading.release import release  # takes seconds, which no other command should cost
+    from course_lib.grading.release import (
+        copies,
+        write_all,
+    )  # takes seconds, which no other command should cost
 
     assignment = Assignment.read(asked.assignment, asked.homework)
     students = read_students(asked)
-    draw_secret(asked.secret or asked.out / "secret")
+    path = asked.secret or asked.out / "secret"
+    secret = read_secret(asked) if path.exists() else draw_secret(asked, path)
+    files = copies(assignment, secret, students)  # all of them before anything is written
+    keep_secret(path, secret)
     place = asked.out / "release"
     place.mkdir(mode=0o700, parents=True, exist_ok=True)  # nobody else may read model answers
-    release(assignment, place, read_secret(asked), students)
+    write_all(files, place)
     if asked.per_student:
         print(f"Give each student the folder of their name in {place / 'students'}.")
     else:
@@ -448,14 +454,26 @@ def chosen(submissions: list[Submission], students: list[str]) -> list[Submissio
     return [submission for submission in submissions if submission.student in students]
 
 
-def draw_secret(path: Path) -> None:
-    """Draw a secret, for its owner's eyes only, and write it to a file that does not exist yet."""
+def draw_secret(asked: argparse.Namespace, path: Path) -> Secret:
+    """A new secret. Raises Refused if there was another one, which students' copies were made with."""
+    released = (asked.out / "release" / "keys").exists()
+    if released or any(asked.out.glob("*/results/*.json")):
+        what = asked.out / "release" if released else f"what is graded in {asked.out}"
+        raise Refused(
+            f"{what} was made with a secret that is not here: put it back as {path}, "
+            "or release to a new folder."
+        )
+    return Secret(secrets.token_bytes(32), asked.per_student)
+
+
+def keep_secret(path: Path, secret: Secret) -> None:
+    """Write a new secret to its file, for its owner's eyes only."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32) + "\n")
+        file.write(secret.key.hex() + "\n")
     print(f"A new secret was drawn: keep {path}, because variants and inputs are made from it.")
 
 

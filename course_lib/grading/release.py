@@ -3,7 +3,7 @@ the instructor.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -163,38 +163,49 @@ def as_json(value: Any) -> Any:
     return value
 
 
+def as_bytes(notebook: NotebookNode) -> bytes:
+    """A notebook as its file holds it."""
+    return (nbformat.writes(notebook) + "\n").encode()
+
+
+def student_copy(assignment: Assignment, choose: Choose = first_variants) -> dict[str, bytes]:
+    """What a student gets, by file name: the notebook and its practice examples."""
+    examples = json.dumps(practice_examples(assignment, choose), ensure_ascii=False) + "\n"
+    return {
+        f"{assignment.name}.ipynb": as_bytes(student_notebook(assignment, choose)),
+        f"{assignment.name}.practice.json": examples.encode(),
+    }
+
+
 def write_student_copy(assignment: Assignment, folder: Path, choose: Choose = first_variants) -> None:
     """Write the notebook and its practice examples into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(
-        folder / f"{assignment.name}.ipynb",
-        (nbformat.writes(student_notebook(assignment, choose)) + "\n").encode(),
-    )
-    text = json.dumps(practice_examples(assignment, choose), ensure_ascii=False) + "\n"
-    write_whole(folder / f"{assignment.name}.practice.json", text.encode())
+    write_all(student_copy(assignment, choose), folder)
 
 
-def release(assignment: Assignment, out: Path, secret: Secret, students: list[str]) -> list[Path]:
-    """Write copies for students, for the instructor, and the keys; returns the folders written.
+def copies(assignment: Assignment, secret: Secret, students: list[str]) -> dict[str, bytes]:
+    """Copies for students and for the instructor, and the keys, by their paths in the release.
 
     With variants per student, each name in `students` gets a folder of its own.
     """
-    written = []
+    name = assignment.name
+    files = {}
     whom = students if secret.per_student else [""]
     for student in whom:
 
         def choose(question: Question, student: str = student) -> Variant:
-            return secret.variant(assignment.name, question, student)
+            return secret.variant(name, question, student)
 
-        folder = out / "students" / student / assignment.name
-        write_student_copy(assignment, folder, choose)
-        solved = out / "instructor" / student / assignment.name
-        solved.mkdir(parents=True, exist_ok=True)
-        text = nbformat.writes(instructor_notebook(assignment, choose)) + "\n"
-        write_whole(solved / f"{assignment.name}.ipynb", text.encode())
-        written += [folder, solved]
-    keys = out / "keys" / assignment.name
-    keys.mkdir(parents=True, exist_ok=True)
-    for name, source in assignment.sources:
-        write_whole(keys / f"{name}.py", source.encode())
-    return [*written, keys]
+        for file, content in student_copy(assignment, choose).items():
+            files[f"students/{student}/{name}/{file}"] = content
+        solved = as_bytes(instructor_notebook(assignment, choose))
+        files[f"instructor/{student}/{name}/{name}.ipynb"] = solved
+    for question, source in assignment.sources:
+        files[f"keys/{name}/{question}.py"] = source.encode()
+    return files
+
+
+def write_all(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write files, given by their paths in a folder."""
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / path, content)
