@@ -3,6 +3,8 @@
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -12,7 +14,7 @@ import pytest
 from course_lib.checks.practice import Practice
 from course_lib.grading import assignment as assignment_module
 from course_lib.grading import trial
-from course_lib.grading.__main__ import main
+from course_lib.grading.__main__ import main, this_python
 from course_lib.grading.assignment import Assignment, AssignmentError
 from course_lib.grading.engine import Store
 from course_lib.grading.question import Tolerance, close
@@ -49,8 +51,43 @@ def test_good_keys_get_a_line_for_each_variant_and_the_next_command(homework, ca
     assert capsys.readouterr().out.splitlines() == [
         "log_mean_exp, rows: 1 right answer and 5 mistakes were tried, and all is well",
         "sgd_step, plain: 1 right answer and 3 mistakes were tried, and all is well",
-        f"Next: python -m course_lib.grading release tiny --homework {homework} --out YOUR_FOLDER",
+        f"Next: {this_python()} -m course_lib.grading release tiny --homework {homework} --out grades",
     ]
+
+
+def test_the_next_commands_can_be_pasted(homework, tmp_path, monkeypatch, capsys):
+    """From the list of one's own assignments to the release."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(trial.__file__).parents[2]))
+    assert main(["list", "--homework", str(homework)]) == 0
+    said = capsys.readouterr().out
+    for name in ("check", "release"):
+        line = said.splitlines()[-1].removeprefix("Next: ").replace("NAME", "tiny")
+        assert f"grading {name} tiny" in line
+        said = subprocess.run(line, shell=True, check=True, capture_output=True, text=True).stdout
+    assert (tmp_path / "grades" / "release" / "students" / "tiny" / "tiny.ipynb").exists()
+    last = said.splitlines()[-1]
+    assert last.startswith("Next, when they are back: ")
+    assert last.endswith(f" --submissions FOLDER_OR_ZIP --out grades --homework {homework}")
+
+
+@pytest.mark.parametrize(
+    ("running", "typed"),
+    [
+        ("here/.venv/bin/python", ".venv/bin/python"),
+        ("here/my env/bin/python", "'my env/bin/python'"),
+        ("elsewhere/bin/python", "python"),  # the first on the path
+        ("another/bin/python", "TMP/another/bin/python"),
+    ],
+)
+def test_the_interpreter_is_named_as_one_types_it(running, typed, tmp_path, monkeypatch):
+    for folder in ("here", "elsewhere/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "elsewhere/bin/python").touch(mode=0o700)
+    monkeypatch.setenv("PATH", str(tmp_path / "elsewhere/bin"))
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / running))
+    assert this_python() == typed.replace("TMP", str(tmp_path))
 
 
 STYLE = 'styles=("def log_mean_exp(x):\\n    return {}",),\n            independent=independent'

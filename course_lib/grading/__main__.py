@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import secrets
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -160,9 +161,10 @@ def run_list(asked: argparse.Namespace) -> None:
         many = len(assignment.questions)
         questions = f"{many} question{'' if many == 1 else 's'}, {assignment.points:g} points"
         print(f"{name:16} {title:36} {questions}")
-    print(
-        "Next: make release NB=NAME writes students' copies and yours; docs/homework.md goes on from there."
-    )
+    if asked.homework == HOMEWORK:
+        print("Next: make release NB=NAME writes students' copies and yours; docs/homework.md says more.")
+    else:
+        say_next(f"check NAME{own_homework(asked)}")
 
 
 def run_check(asked: argparse.Namespace) -> int:
@@ -184,10 +186,21 @@ def run_check(asked: argparse.Namespace) -> int:
         faults_found = "1 fault was found" if count == 1 else f"{count} faults were found"
         print(f"{faults_found}: fix the keys and run `check` again.")
         return 1
-    print(
-        f"Next: python -m course_lib.grading release {assignment.name}{own_homework(asked)} --out YOUR_FOLDER"
-    )
+    say_next(f"release {assignment.name}{own_homework(asked)} --out grades")
     return 0
+
+
+def say_next(words: str, when: str = "") -> None:
+    """Print the next command, as it can be pasted into the shell that this one was typed into."""
+    print(f"Next{when}: {this_python()} -m course_lib.grading {words}")
+
+
+def this_python() -> str:
+    """The running interpreter, as a person would type it."""
+    running = Path(sys.executable)
+    if running.is_relative_to(Path.cwd()):
+        return quote(str(running.relative_to(Path.cwd())))
+    return "python" if shutil.which("python") == str(running) else quote(str(running))
 
 
 def own_homework(asked: argparse.Namespace) -> str:
@@ -217,9 +230,11 @@ def run_release(asked: argparse.Namespace) -> None:
         print(f"Give out the two files in {place / 'students' / assignment.name}.")
     print(f"The copies with solutions are in {place / 'instructor'}: keep them to yourself.")
     per_student = " --per-student" if asked.per_student else ""
-    print(
-        f"Next, when they are back: python -m course_lib.grading grade {assignment.name} "
-        f"--submissions FOLDER_OR_ZIP --out {quote(str(asked.out))}{own_homework(asked)}{per_student}"
+    own_secret = f" --secret {quote(str(asked.secret))}" if asked.secret else ""
+    given = f"{own_homework(asked)}{own_secret}{per_student}"
+    say_next(
+        f"grade {assignment.name} --submissions FOLDER_OR_ZIP --out {quote(str(asked.out))}{given}",
+        when=", when they are back",
     )
 
 
@@ -281,7 +296,7 @@ def run_grade(asked: argparse.Namespace) -> None:
         )
     print(f"Results are in {store.folder}.")
     where = quote(str(asked.out)) + own_homework(asked)
-    print(f"Next: python -m course_lib.grading report {assignment.name} --out {where}")
+    say_next(f"report {assignment.name} --out {where}")
 
 
 def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[Submission]:
@@ -393,9 +408,7 @@ def run_report(asked: argparse.Namespace) -> None:
     for sentence in what_is_open(assignment, stored, marking, marks_file(asked), "`report`"):
         print(sentence)
     given = own_homework(asked) + ("" if asked.marks is None else f" --marks {quote(str(asked.marks))}")
-    print(
-        f"Next: python -m course_lib.grading feedback {assignment.name} --out {quote(str(asked.out))}{given}"
-    )
+    say_next(f"feedback {assignment.name} --out {quote(str(asked.out))}{given}")
 
 
 def marks_file(asked: argparse.Namespace) -> Path:
