@@ -259,6 +259,7 @@ def test_what_is_no_fault_is_remarked(homework, capsys):
     """Points that do not add up to 100, a cell of the starter that stops, questions without a function."""
     with (homework / "tiny" / "tiny.py").open("a") as text:
         text.write("\n# %%\n%matplotlib inline\nx = 1 / 0\n")
+        text.write('\n# %% tags=["practice"]\nfrom course_lib.checks.practice import hand_in\n')
         text.write("\n# %% [markdown]\n# question: explain\n\n# %% [markdown]\n# question: design\n")
     keys = homework / "tiny" / "keys"
     (keys / "explain.py").write_text(
@@ -279,6 +280,44 @@ def test_what_is_no_fault_is_remarked(homework, capsys):
         "Remark: the cell of tiny.py that begins with “%matplotlib inline” stops with ZeroDivisionError "
         "in line 2 of the cell (division by zero).\n"
     ) in said
+
+
+CELL = 'from course_lib.checks.practice import Practice\n\npractice = Practice("tiny")\n'
+DESIGN = (
+    "from course_lib.grading.question import Design\n"
+    'QUESTION = Design("design", 0, "Draw.", {}, float, str, 0, 1, "nats")\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        (
+            "",
+            'tiny.py defines no `practice`, which students need: put `practice = Practice("tiny")` '
+            "into a cell with the tag `practice`.",
+        ),
+        (
+            CELL.replace('"tiny"', '"tinny"'),
+            "the cell of tiny.py that begins with “from course_lib.checks.practice import Practice” stops "
+            "with FileNotFoundError in line 3 of the cell (tinny.practice.json is missing: it belongs",
+        ),
+        (
+            CELL,
+            "tiny.py defines no `hand_in`, which students need: "
+            "put `from course_lib.checks.practice import Practice, hand_in` into a cell with the tag",
+        ),
+        (CELL.replace("Practice\n", "Practice, hand_in\n", 1), ""),
+    ],
+)
+def test_a_practice_cell_that_would_fail_a_student_is_a_fault(cell, says, homework, capsys):
+    change(homework, CELL, cell, "tiny.py")
+    with (homework / "tiny" / "tiny.py").open("a") as text:
+        text.write("\n# %% [markdown]\n# question: design\n")
+    (homework / "tiny" / "keys" / "design.py").write_text(DESIGN)
+    assert check(homework, "--seeds", "1") == bool(says)
+    said = capsys.readouterr().out
+    assert ("\n" + says) in said if says else "fault" not in said
 
 
 LAST = "# %% [markdown]\n# question: sgd_step\n"

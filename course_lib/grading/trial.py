@@ -8,15 +8,17 @@ import hashlib
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from course_lib.grading import runner
-from course_lib.grading.assignment import Assignment, AssignmentError, draw, load_key, told
+from course_lib.grading.assignment import AnyQuestion, Assignment, AssignmentError, draw, load_key, told
 from course_lib.grading.judge import judge
 from course_lib.grading.question import (
     CASES,
@@ -314,6 +316,9 @@ def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str
                 faults = faults_of(question, variant, names, seeds)
                 where = f"{file_of(question)}, {variant.name}"
                 yield said_of(question, variant), [f"{where}: {fault}" for fault in faults]
+    faults = faults_of_practice(assignment, names, questions)
+    if faults:
+        yield "", faults
     points = sum(question.points for question in questions)
     if points != 100 and len(questions) == len(assignment.sources):
         remarks.append(f"Remark: the questions are worth {points:g} points in total, not 100.")
@@ -335,9 +340,15 @@ def keys_not_asked(assignment: Assignment, homework: Path) -> list[str]:
 def starter_names(assignment: Assignment) -> tuple[dict[str, Any], list[str]]:
     """What the starter's own cells define, and a remark on each cell that stops."""
     names: dict[str, Any] = {"__name__": "__main__"}
-    remarks = []
+    stops = run_cells(assignment, names, practice=False)
+    return names, [f"Remark: {what}" for what in stops]
+
+
+def run_cells(assignment: Assignment, names: dict[str, Any], practice: bool) -> list[str]:
+    """Run the starter's cells that are tagged `practice`, or all others; says which of them stop."""
+    stops = []
     for cell in cells_of(assignment):
-        if cell.cell_type != "code" or "practice" in cell.metadata.get("tags", []):
+        if cell.cell_type != "code" or ("practice" in cell.metadata.get("tags", [])) != practice:
             continue
         # lines for Jupyter become empty ones, so that the others keep their numbers
         lines = ["" if line.startswith(("%", "!")) else line for line in cell.source.splitlines()]
@@ -345,8 +356,33 @@ def starter_names(assignment: Assignment) -> tuple[dict[str, Any], list[str]]:
             exec(compile("\n".join(lines), CELL, "exec"), names)
         except Exception as error:
             which = f"the cell of {assignment.name}.py that begins with “{cell.source.splitlines()[0]}”"
-            remarks.append(f"Remark: {which} stops with {told(error, CELL, ' of the cell')}.")
-    return names, remarks
+            stops.append(f"{which} stops with {told(error, CELL, ' of the cell')}.")
+    return stops
+
+
+def faults_of_practice(assignment: Assignment, names: Names, questions: list[AnyQuestion]) -> list[str]:
+    """What students would run into in the cells that the grader does not run.
+
+    names: what the other cells define.
+    """
+    file = f"{assignment.name}.practice.json"
+    names = dict(names)
+    with TemporaryDirectory() as folder, chdir(folder):
+        Path(file).write_text("{}")  # as beside a student's notebook
+        faults = run_cells(assignment, names, practice=True)
+    if faults:
+        return faults
+    needed = {}
+    if any(isinstance(question, Question) for question in questions):
+        needed["practice"] = f'`practice = Practice("{assignment.name}")`'
+    if any(isinstance(question, Design) for question in questions):
+        needed["hand_in"] = "`from course_lib.checks.practice import Practice, hand_in`"
+    return [
+        f"{assignment.name}.py defines no `{name}`, which students need: "
+        f"put {line} into a cell with the tag `practice`."
+        for name, line in needed.items()
+        if name not in names
+    ]
 
 
 def said_of(question: Question, variant: Variant) -> str:

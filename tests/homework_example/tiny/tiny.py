@@ -4,6 +4,11 @@
 # %%
 import numpy as np
 
+# %% tags=["practice"]
+from course_lib.checks.practice import Practice
+
+practice = Practice("tiny")
+
 # %% [markdown]
 # question: log_mean_exp
 
