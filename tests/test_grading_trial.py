@@ -112,6 +112,17 @@ BROKEN = {
         "",
         "`inputs` stops with KeyError in line 10 ('extreme').",
     ),
+    "inputs that are drawn from another generator": (
+        "rng.normal(size=(n, d))",
+        "np.random.normal(size=(n, d))",
+        "`inputs` gives other values when it is called again: draw all random numbers from `rng`.",
+    ),
+    "ordinary cases of one size": (
+        '"large": (7, 11)',
+        '"large": (3, 4)',
+        "`inputs` gives arrays of the same sizes in the small and the large case, so a size written into the "
+        "code would not be noticed.",
+    ),
     "a wrong model answer": (
         "np.log(np.exp(x - top[:, None]).mean(1))",
         "np.log(np.exp(x - top[:, None]).sum(1))",
@@ -206,6 +217,39 @@ def test_what_is_wrong_with_a_key_is_said_with_its_file_and_its_variant(name, ho
     assert "sgd_step, plain: 1 right answer" in said.out  # the other keys are tried all the same
     assert "found: fix the keys and run `check` again." in said.out
     assert said.err == ""
+
+
+def test_two_variants_need_two_names(homework, capsys):
+    path = homework / "tiny" / "keys" / KEY
+    path.write_text(
+        path.read_text() + "\nfrom dataclasses import replace\n"
+        "QUESTION = replace(QUESTION, variants=QUESTION.variants * 2)\n"
+    )
+    assert check(homework, "--seeds", "1") == 1
+    assert "keys/log_mean_exp.py: 2 variants are called 'rows'." in capsys.readouterr().out.splitlines()
+
+
+def test_two_questions_need_two_functions(homework, capsys):
+    change(
+        homework, '    "sgd_step",\n    "sgd_step"', '    "sgd_step",\n    "log_mean_exp"', "keys/sgd_step.py"
+    )
+    assert check(homework, "--seeds", "1") == 1
+    assert (
+        "the questions 'log_mean_exp' and 'sgd_step' ask for the same function, 'log_mean_exp', "
+        "so a student's last definition of it would answer them all."
+    ) in capsys.readouterr().out.splitlines()
+
+
+def test_a_key_that_cannot_be_loaded_does_not_hide_the_other_assignments(homework, capsys):
+    shutil.copytree(EXAMPLE / "tiny", homework / "other")
+    (homework / "other" / "tiny.py").rename(homework / "other" / "other.py")
+    (homework / "tiny" / "keys" / KEY).write_text("import nowhere\n")
+    change(homework, LAST, "", "../other/other.py")
+    assert main(["list", "--homework", str(homework)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"other +A tiny assignment, for the tests +1 question, 60 points", said[0])
+    says = r"tiny +cannot be read: keys/log_mean_exp\.py stops with ModuleNotFoundError in line 1 \(.*\)\."
+    assert re.fullmatch(says, said[1])
 
 
 def test_a_fault_that_not_every_draw_shows_is_counted(homework, capsys):

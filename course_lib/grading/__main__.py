@@ -156,15 +156,22 @@ def run_list(asked: argparse.Namespace) -> None:
     if not names:
         raise Refused(f"{asked.homework} holds no assignment: each is a folder NAME with NAME.py and keys.")
     for name in names:
-        assignment = Assignment.read(name, asked.homework)
-        title = assignment.starter.split("\n# # ", 1)[-1].splitlines()[0].removeprefix("Homework: ")
-        many = len(assignment.questions)
-        questions = f"{many} question{'' if many == 1 else 's'}, {assignment.points:g} points"
-        print(f"{name:16} {title:36} {questions}")
+        try:
+            print(f"{name:16} {described(Assignment.read(name, asked.homework))}")
+        except AssignmentError as why:  # no reason to be silent about the others
+            print(f"{name:16} cannot be read: {why}")
     if asked.homework == HOMEWORK:
         print("Next: make release NB=NAME writes students' copies and yours; docs/homework.md says more.")
     else:
         say_next(f"check NAME{own_homework(asked)}")
+
+
+def described(assignment: Assignment) -> str:
+    """An assignment's title, and how many questions and points it has."""
+    title = assignment.starter.split("\n# # ", 1)[-1].splitlines()[0].removeprefix("Homework: ")
+    count = len(assignment.questions)
+    questions = "1 question" if count == 1 else f"{count} questions"
+    return f"{title:36} {questions}, {assignment.points:g} points"
 
 
 def run_check(asked: argparse.Namespace) -> int:

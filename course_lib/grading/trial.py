@@ -141,6 +141,32 @@ def faults_of_form(variant: Variant) -> list[str]:
     return faults
 
 
+def faults_of_draws(variant: Variant, inputs: Inputs, seed: int) -> list[str]:
+    """A fault if the same seed does not give the same inputs again."""
+    try:
+        np.testing.assert_equal(inputs_of(variant, seed), inputs)
+    except AssertionError:
+        return ["`inputs` gives other values when it is called again: draw all random numbers from `rng`."]
+    return []
+
+
+def faults_of_sizes(inputs: Inputs) -> list[str]:
+    """A fault if the two ordinary cases cannot show that a size is written into the code."""
+    small, large = shapes(inputs["small"]), shapes(inputs["large"])
+    if not small or small != large:
+        return []
+    return [
+        "`inputs` gives arrays of the same sizes in the small and the large case, "
+        "so a size written into the code would not be noticed."
+    ]
+
+
+def shapes(arguments: Arguments) -> list[tuple[int, ...]]:
+    """The shapes of all arrays among a function's arguments."""
+    lists = [value if isinstance(value, list) else [value] for value in arguments.values()]
+    return [part.shape for parts in lists for part in parts if isinstance(part, np.ndarray)]
+
+
 def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
     """The cases on which the reference stops, is not finite, or differs from the independent formula."""
     faults = []
@@ -271,9 +297,11 @@ def faults_with(question: Question, variant: Variant, names: Names, seed: int) -
     except Exception as error:
         return [f"`inputs` stops with {told(error, file_of(question))}."]
     return (
-        faults_of_reference(question, variant, inputs)
+        faults_of_draws(variant, inputs, seed)
+        or faults_of_reference(question, variant, inputs)
         or faults_of_calls(question, variant, inputs)
         or [
+            *faults_of_sizes(inputs),
             *faults_of_stub(question, variant, names, inputs),
             *faults_of_right_answers(question, variant, names, inputs),
             *faults_of_mistakes(question, variant, inputs),
@@ -312,11 +340,13 @@ def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str
         elif not isinstance(question.variants, tuple) or not question.variants:
             yield "", [f"{file_of(question)}: `variants` must be a tuple that holds at least one Variant."]
         else:
+            if faults_of_names(question):
+                yield "", faults_of_names(question)
             for variant in question.variants:
                 faults = faults_of(question, variant, names, seeds)
                 where = f"{file_of(question)}, {variant.name}"
                 yield said_of(question, variant), [f"{where}: {fault}" for fault in faults]
-    faults = faults_of_practice(assignment, names, questions)
+    faults = faults_of_functions(questions) + faults_of_practice(assignment, names, questions)
     if faults:
         yield "", faults
     points = sum(question.points for question in questions)
@@ -324,6 +354,30 @@ def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str
         remarks.append(f"Remark: the questions are worth {points:g} points in total, not 100.")
     for remark in remarks:
         yield remark, []
+
+
+def faults_of_names(question: Question) -> list[str]:
+    """A fault for each name that several variants have."""
+    counts = Counter(variant.name for variant in question.variants)
+    return [
+        f"{file_of(question)}: {count} variants are called {name!r}."
+        for name, count in counts.items()
+        if count > 1
+    ]
+
+
+def faults_of_functions(questions: list[AnyQuestion]) -> list[str]:
+    """A fault for each function that several questions ask for."""
+    asking: dict[str, list[str]] = {}
+    for question in questions:
+        if isinstance(question, Question):
+            asking.setdefault(question.function, []).append(repr(question.name))
+    return [
+        f"the questions {' and '.join(names)} ask for the same function, {function!r}, "
+        "so a student's last definition of it would answer them all."
+        for function, names in asking.items()
+        if len(names) > 1
+    ]
 
 
 def keys_not_asked(assignment: Assignment, homework: Path) -> list[str]:
