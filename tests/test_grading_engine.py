@@ -652,6 +652,10 @@ def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsy
         (["report", "tiny"], "nothing is graded yet"),
         (["feedback", "tiny"], "nothing is graded yet"),
         (["release", "tiny", "--per-student"], "--per-student needs --students"),
+        (
+            ["release", "tiny", "--students", "names.txt"],
+            "--students is for variants per student: give --per-student as well, or neither.",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_sentence(words, says, class_folder, tmp_path, capsys):
@@ -681,6 +685,15 @@ def test_the_name_that_cannot_be_meant_is_pointed_at(content, says, tmp_path, ca
     words = ["release", "tiny", "--homework", str(HOMEWORK), "--out", str(tmp_path / "out")]
     assert main([*words, "--per-student", "--students", str(names)]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_name_may_have_an_apostrophe(tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("Ada Lovelace 815\nSinéad O'Connor 77\n", encoding="utf-8")
+    words = ["release", "tiny", "--homework", str(HOMEWORK), "--out", str(tmp_path / "out")]
+    assert main([*words, "--per-student", "--students", str(names)]) == 0
+    copies = tmp_path / "out" / "release" / "students"
+    assert (copies / "Sinéad O'Connor 77" / "tiny" / "tiny.ipynb").exists()
 
 
 def test_a_negative_tolerance_is_named(tmp_path):

@@ -248,16 +248,18 @@ def run_release(asked: argparse.Namespace) -> None:
 def read_students(asked: argparse.Namespace) -> list[str]:
     """The names in the file of --students. Raises Refused if they cannot name folders."""
     if not asked.per_student:
+        if asked.students:
+            raise Refused("--students is for variants per student: give --per-student as well, or neither.")
         return []
     if asked.students is None:
         raise Refused("--per-student needs --students, a file with one name per line.")
     names = [line.strip() for line in text_of(asked.students).splitlines()]
     names = [name for name in names if name]
-    bad = [name for name in names if not re.fullmatch(r"[\w.@ -]+", name) or name.startswith(".")]
+    bad = [name for name in names if not re.fullmatch(r"[\w.@' -]+", name) or name.startswith(".")]
     if bad:
         raise Refused(
             f"{asked.students} must hold plain names, one per line: letters, digits, spaces and the signs "
-            f". _ @ - only. Look at {some(bad, 3)}."
+            f". _ @ ' - only. Look at {some(bad, 3)}."
         )
     twice = sorted(name for name in set(names) if names.count(name) > 1)
     if twice:
