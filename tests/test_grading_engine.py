@@ -39,7 +39,7 @@ from course_lib.grading.engine import (
 )
 from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv, safe
 from course_lib.grading.judge import stopped
-from course_lib.grading.pages import class_page, feedback_page, marked
+from course_lib.grading.pages import class_page, feedback_page, marked, page_name
 from course_lib.grading.sandbox import python_s_words
 from course_lib.grading.submissions import (
     NoSubmissions,
@@ -1113,6 +1113,11 @@ def test_names_with_odd_characters_get_files_of_their_own(tmp_path):
     paths = {store.path(name) for name in names}
     assert len(paths) == len(names)
     assert {path.parent for path in paths} == {tmp_path / "results"}
+    pages = {page_name(name) for name in names}
+    assert len(pages) == len(names)
+    assert all("/" not in page and not page.startswith(".") for page in pages)
+    longest = page_name("\U00020000" * 300)  # a letter of four bytes
+    assert len(longest.encode()) <= 255
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -1130,6 +1135,44 @@ def test_tables_for_other_houses_have_their_columns():
     assert rows_of(moodle)[0]["Maximum Grade"] == "100"
     # without each of these Moodle refuses the whole file (mod/assign/feedback/offline/importgradeslib.php)
     assert {"Identifier", "Grade", "Last modified (grade)"} <= set(rows_of(moodle)[0])
+
+
+def moodle_reads(path: str) -> tuple[str, str] | None:
+    """Whose file Moodle takes this for, and its name there, by the rule of importziplib.php."""
+    parts = path.split("/")
+    if parts[-1].startswith((".", "~")):
+        return None
+    while parts:
+        about = parts.pop(0).split("_", 4)
+        if len(about) >= 4 and about[1].isdecimal() and about[2:4] == ["assignsubmission", "file"]:
+            rest = [*about[4:], *parts]
+            return about[1], "/".join(part for part in rest if part)
+    return None
+
+
+def test_pages_are_returned_through_moodle(tmp_path, capsys):
+    """The student's folder in the zip has the name that Moodle gave it, and its number is the student's."""
+    out = with_secret(tmp_path / "out")
+    store = Store(out / "tiny")
+    names = ["Élodie and_friends 77", "Ada Lovelace 815", "../../up 5", "bob"]
+    for name in names:
+        store.put(replace(evil_result(), student=name))
+    assert main(["feedback", "tiny", "--homework", str(HOMEWORK), "--out", str(out)]) == 0
+    path = out / "tiny" / "moodle_feedback.zip"
+    assert f"If the submissions came from Moodle, upload {path} there." in capsys.readouterr().out
+    with zipfile.ZipFile(path) as archive:
+        found = {moodle_reads(entry): archive.read(entry) for entry in archive.namelist()}
+        assert "Ada Lovelace_815_assignsubmission_file_/tiny_feedback.html" in archive.namelist()
+    assert sorted(found) == [(number, "tiny_feedback.html") for number in ("5", "77", "815")]
+    page = next((out / "tiny" / "feedback").glob("Élodie_and_friends_77-*.html"))
+    assert page.read_bytes() == found["77", "tiny_feedback.html"]
+
+
+def test_without_a_student_of_moodle_there_is_no_zip_for_it(tmp_path):
+    out = with_secret(tmp_path / "out")
+    Store(out / "tiny").put(replace(evil_result(), student="bob"))
+    assert main(["feedback", "tiny", "--homework", str(HOMEWORK), "--out", str(out)]) == 0
+    assert not (out / "tiny" / "moodle_feedback.zip").exists()
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1", "@sum(1)"])

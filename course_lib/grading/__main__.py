@@ -27,7 +27,7 @@ from course_lib.grading.engine import (
     older_ones,
     outdated,
 )
-from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv
+from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, moodle_zip, plain_csv
 from course_lib.grading.marks import Marking, MarksError, marks_csv, read_marks, what_is_open
 from course_lib.grading.pages import class_page, marked, write_feedback
 from course_lib.grading.progress import Progress, say_what_is_graded_again, some
@@ -391,8 +391,13 @@ def run_feedback(asked: argparse.Namespace) -> None:
     assignment, store = graded(asked)
     folder = asked.out / assignment.name / "feedback"
     marking = marking_of(asked, assignment, store.all())
-    count = write_feedback(assignment, store, folder, marking.marks)
-    print(f"{count} pages are in {folder}: give each student theirs.")
+    pages = write_feedback(assignment, store, folder, marking.marks)
+    print(f"{len(pages)} pages are in {folder}: give each student theirs.")
+    for_moodle = moodle_zip(assignment, pages)
+    if for_moodle:
+        path = asked.out / assignment.name / "moodle_feedback.zip"
+        write_whole(path, for_moodle)
+        print(f"If the submissions came from Moodle, upload {path} there.")
     for sentence in what_is_open(
         assignment, store.all(), marking, marks_file(asked), "`report` and `feedback`"
     ):

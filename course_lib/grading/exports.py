@@ -1,15 +1,16 @@
 """Points for other systems: CSV for everybody, for Canvas and for Moodle, and results.json for
 Gradescope.
 
-Canvas: Gradebook CSV import. Moodle: the assignment's grading worksheet. Gradescope: the
-autograder's results.json.
+Canvas: Gradebook CSV import. Moodle: the assignment's grading worksheet, and its zip of feedback files.
+Gradescope: the autograder's results.json.
 """
 
 import csv
 import io
 import json
 import re
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Mapping
 
 from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import Result
@@ -85,6 +86,24 @@ def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
         points = [shown(result.points), shown(assignment.points)]
         rows.append([f"Participant {number}", safe(name), *points, "", comments])
     return table(rows)
+
+
+def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
+    """The pages that Moodle takes by "Upload multiple feedback files in a zip", which are those of students
+    who have Moodle's number; b"" if nobody has one.
+
+    Moodle finds the student in a folder's name, by the number between its first two underscores
+    (mod/assign/feedback/file/importziplib.php). So no underscore may be in the student's name.
+    """
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for student, page in pages.items():
+            name, number = name_and_id(student)
+            if name != student:
+                plain = re.sub(r"[_/\\]", " ", name)
+                folder = f"{plain}_{number}_assignsubmission_file_"
+                archive.writestr(f"{folder}/{assignment.name}_feedback.html", page)
+    return made.getvalue() if archive.namelist() else b""
 
 
 def shown(points: float | None) -> str:

@@ -5,7 +5,9 @@ Everything that a submission could have written is escaped, or was never taken o
 place.
 """
 
+import re
 import statistics
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from course_lib.files import write_whole
 from course_lib.grading.assignment import Assignment
-from course_lib.grading.engine import ENDINGS, NOT_GRADED, Result, Store
+from course_lib.grading.engine import ENDINGS, NOT_GRADED, Result, Store, fingerprint
 from course_lib.grading.question import Design, Written
 from course_lib.grading.submissions import is_answered
 
@@ -22,6 +24,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 NOT_ANSWERED = "Not answered."
 BOARD = 10  # names on a leaderboard
 STEPS = 10  # rows of the distribution
+NAME_LENGTH = 50  # characters, of up to four bytes; a file's name has 255 bytes at most
 # (student, question) to points and comment; no points where a person has not marked yet
 Marks = Mapping[tuple[str, str], tuple[float | None, str]]
 
@@ -86,14 +89,24 @@ def is_refused(result: Result) -> bool:
     return any(verdict["sentence"].startswith(NOT_GRADED) for verdict in result.verdicts.values())
 
 
-def write_feedback(assignment: Assignment, store: Store, folder: Path, marks: Marks) -> int:
-    """A page for each student, in `folder`; returns how many."""
+def write_feedback(assignment: Assignment, store: Store, folder: Path, marks: Marks) -> dict[str, bytes]:
+    """Write a page for each student into a folder; returns the pages by student."""
     folder.mkdir(parents=True, exist_ok=True)
-    results = store.all()
-    for result in results:
-        page = feedback_page(assignment, marked(assignment, result, marks))
-        write_whole(folder / store.path(result.student).with_suffix(".html").name, page.encode())
-    return len(results)
+    pages = {
+        result.student: feedback_page(assignment, marked(assignment, result, marks)).encode()
+        for result in store.all()
+    }
+    for student, page in pages.items():
+        write_whole(folder / page_name(student), page)
+    return pages
+
+
+def page_name(student: str) -> str:
+    """The file name of a student's page, for a person to read: it keeps the letters of all languages. As in
+    the store, two students cannot share one.
+    """
+    plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", student))[:NAME_LENGTH].lstrip(".")
+    return f"{plain or 'student'}-{fingerprint(student)}.html"
 
 
 def class_page(assignment: Assignment, results: list[Result]) -> str:
