@@ -190,8 +190,8 @@ def run_check(asked: argparse.Namespace) -> int:
     for remark in keys_not_asked(assignment, asked.homework):
         print(remark)
     if count:
-        faults_found = "1 fault was found" if count == 1 else f"{count} faults were found"
-        print(f"{faults_found}: fix the keys and run `check` again.")
+        found = "1 fault was found: fix it" if count == 1 else f"{count} faults were found: fix them"
+        print(f"{found} and run `check` again.")
         return 1
     say_next(f"release {assignment.name}{own_homework(asked)} --out grades")
     return 0
