@@ -492,6 +492,8 @@ def test_a_zip_of_a_folder_with_a_whole_class_names_its_students(tmp_path):
         ("lovelaceada_12345_67890_handin.zip", "lovelaceada 12345"),
         ("Ada Lovelace_815_assignsubmission_file_/handin.zip", "Ada Lovelace 815"),
         ("ada.zip", "ada"),
+        ("ada/handin.zip", "ada"),
+        ("ada/tiny/handin.zip", "ada"),
     ],
 )
 def test_a_student_s_zip_is_read_in_a_folder_and_in_a_zip(name, student, tmp_path):
@@ -502,6 +504,35 @@ def test_a_student_s_zip_is_read_in_a_folder_and_in_a_zip(name, student, tmp_pat
     (tmp_path / "all.zip").write_bytes(zip_of({name: handed_in}))
     for place in (folder, tmp_path / "all.zip"):
         assert find_submissions(place, "tiny") == [Submission(student, b"{}", b"d")]
+
+
+def test_several_zips_in_one_folder_are_of_several_students(tmp_path):
+    handed_in = {f"class/{student}.zip": zip_of({"tiny.ipynb": b"{}"}) for student in ("ada", "bob")}
+    for name, content in handed_in.items():
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).write_bytes(content)
+    (tmp_path / "all.zip").write_bytes(zip_of(handed_in))
+    for place in (tmp_path / "folder", tmp_path / "all.zip"):
+        assert [one.student for one in find_submissions(place, "tiny")] == ["ada", "bob"]
+
+
+def test_a_course_of_nbgrader_holds_other_assignments_too(tmp_path):
+    """Their folders are no students: who has handed in nothing but these has not handed in this one."""
+    files = {
+        "ada/tiny/tiny.ipynb": b"{}",
+        "ada/other/other.ipynb": b'{"cells": []}',
+        "bob/other/other.ipynb": b"{}",
+        "late.ipynb": b"{}",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    found = find_submissions(tmp_path, "tiny")
+    assert found == [Submission("ada", b"{}"), Submission("late", b"{}")]
+    others, _ = without_notebook(tmp_path, "tiny", found)
+    assert [(one.student, one.trouble) for one in others] == [
+        ("bob", "No notebook was handed in, only other.ipynb.")
+    ]
 
 
 def test_a_design_that_lies_beside_the_only_notebook_belongs_to_it(tmp_path):

@@ -81,7 +81,9 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
     """
     if not place.exists():
         raise NoSubmissions(f"{place} does not exist; name the folder or the zip that holds the submissions.")
-    files = zip_files(place) if place.is_file() else folder_files(place)
+    files = list(zip_files(place) if place.is_file() else folder_files(place))
+    if any(is_in_course(path, assignment) for path, _, _ in files):
+        files = [file for file in files if not is_of_another_assignment(file[0], assignment)]
     found: dict[str, dict[str, bytes | str]] = {}
     for path, content, trouble in files:
         student, kind = whose(path, assignment)
@@ -137,7 +139,7 @@ def whose(path: str, assignment: str) -> tuple[str | None, str]:
     moodle = MOODLE.search(path)
     if moodle:
         return f"{moodle['student']} {moodle['id']}", kind
-    if len(parts) >= 3 and parts[-2] == assignment:  # nbgrader's STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb
+    if is_in_course(path, assignment):
         return parts[-3], kind
     for part in reversed(parts[-2:]):  # a zip that a student handed in counts as a folder of its name
         canvas = CANVAS.fullmatch(part)
@@ -146,6 +148,18 @@ def whose(path: str, assignment: str) -> tuple[str | None, str]:
     if len(parts) >= 2:
         return parts[-2], kind
     return (design["student"] or "") if design else name.removesuffix(NOTEBOOK), kind
+
+
+def is_in_course(path: str, assignment: str) -> bool:
+    """Whether a file lies as in a course of nbgrader: STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb."""
+    parts = PurePosixPath(path).parts
+    return len(parts) >= 3 and parts[-2] == assignment
+
+
+def is_of_another_assignment(path: str, assignment: str) -> bool:
+    """Whether a file in a course of nbgrader lies in STUDENT/OTHER: its student is not called OTHER."""
+    parts = PurePosixPath(path).parts
+    return len(parts) >= 3 and parts[-2] != assignment and not MOODLE.search(path)
 
 
 def is_handed_in(path: str) -> bool:
@@ -166,16 +180,26 @@ def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
             if name.endswith((NOTEBOOK, ".safetensors")):
                 yield inside, *read_file(path)
             elif name.endswith(ZIP):
-                yield from zip_in_folder(path, inside)
+                siblings = [(Path(where) / other).relative_to(folder).as_posix() for other in names]
+                yield from zip_in_folder(path, stands_for(inside, siblings))
 
 
-def zip_in_folder(path: Path, inside: str) -> Iterator[tuple[str, bytes, str]]:
-    """The files of a zip that a student handed in, found in a folder."""
+def zip_in_folder(path: Path, home: str) -> Iterator[tuple[str, bytes, str]]:
+    """The files of a zip that a student handed in, found in a folder, as if they lay in the folder `home`."""
     content, trouble = read_file(path)
     if trouble:
-        yield f"{inside.removesuffix(ZIP)}/unread{NOTEBOOK}", b"", trouble
+        yield f"{home}/unread{NOTEBOOK}", b"", trouble
     else:
-        yield from inner_entries(content, inside)
+        yield from inner_entries(content, home, path.name)
+
+
+def stands_for(zip_path: str, names: list[str]) -> str:
+    """The folder whose files those of a student's zip are: the one that it lies in, if no other zip among
+    `names` lies there, or else a folder of the zip's own name.
+    """
+    home = PurePosixPath(zip_path).parent
+    zips = [name for name in names if name.endswith(ZIP) and PurePosixPath(name).parent == home]
+    return str(home) if len(zips) == 1 and home.name else zip_path.removesuffix(ZIP)
 
 
 def read_file(path: Path) -> tuple[bytes, str]:
@@ -261,21 +285,20 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
         if len(content) > limit:
             yield above + name, b"", f"{parts[-1]} is larger than {limit // 2**20} MB, so it was not read."
         elif inner:
-            yield from inner_entries(content, name)
+            yield from inner_entries(content, stands_for(name, archive.namelist()), parts[-1])
         else:
             yield above + name, content, ""
 
 
-def inner_entries(content: bytes, name: str) -> Iterator[tuple[str, bytes, str]]:
-    """The files of a zip that a student handed in, as if they lay in a folder of the zip's name."""
-    student = name.removesuffix(ZIP)
+def inner_entries(content: bytes, home: str, name: str) -> Iterator[tuple[str, bytes, str]]:
+    """The files of a zip of this name that a student handed in, as if they lay in the folder `home`."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for inside, found, trouble in entries(archive, f"{student}/"):
+            for inside, found, trouble in entries(archive, f"{home}/"):
                 if is_handed_in(inside):
-                    yield f"{student}/{PurePosixPath(inside).name}", found, trouble
+                    yield f"{home}/{PurePosixPath(inside).name}", found, trouble
     except zipfile.BadZipFile:
-        yield f"{student}/damaged{NOTEBOOK}", b"", f"{PurePosixPath(name).name} is damaged."
+        yield f"{home}/damaged{NOTEBOOK}", b"", f"{name} is damaged."
 
 
 def read_cells(notebook: bytes) -> Cells:
