@@ -1,5 +1,6 @@
 """Grading many: resumable, idempotent, equal to an undisturbed serial run, and readable for other houses."""
 
+import codecs
 import contextlib
 import csv
 import functools
@@ -535,6 +536,25 @@ def test_a_course_of_nbgrader_holds_other_assignments_too(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "students"),
+    [
+        (("ada/hw1/tiny.ipynb", "bob/hw1/tiny.ipynb"), ["ada", "bob"]),
+        (("ada/work/tiny.ipynb", "bob/tiny.ipynb"), ["ada", "bob"]),
+        (("class/ada/hw1/tiny.ipynb", "class/bob/hw1/tiny.ipynb"), ["ada", "bob"]),
+        (("morning/ada/tiny.ipynb", "evening/bob/tiny.ipynb"), ["ada", "bob"]),
+        (("ada/hw1/tiny.ipynb", "bob/hw1/tiny.ipynb", "eve.ipynb"), ["ada", "bob", "eve"]),
+    ],
+)
+def test_notebooks_in_deeper_folders_find_their_students(names, students, tmp_path):
+    for number, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"[%d]" % number)
+    found = find_submissions(tmp_path, "tiny")
+    assert [(one.student, one.trouble) for one in found] == [(student, "") for student in students]
+    assert without_notebook(tmp_path, "tiny", found) == ([], [])
+
+
 def test_a_design_that_lies_beside_the_only_notebook_belongs_to_it(tmp_path):
     (tmp_path / "tiny.ipynb").write_bytes(b"{}")
     (tmp_path / "design.safetensors").write_bytes(b"d")
@@ -649,6 +669,18 @@ def test_students_without_a_notebook_are_named(wrapped, tmp_path):
             assert said.pop(student) == shown
         assert said == {}
         assert loose == ([] if wrapped else ["names.txt"])
+
+
+@needs_wall
+def test_two_notebooks_and_a_folder_of_one_student_are_named_at_once(class_folder, tmp_path, capsys):
+    (class_folder / "kim").mkdir()
+    for name, student in {"kim/one": "ada", "kim/two": "bob", "tiny": "ada"}.items():
+        (class_folder / f"{name}.ipynb").write_bytes(ANSWERS[student][1])
+    out = with_secret(tmp_path / "out")
+    assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
+    said = capsys.readouterr().out
+    assert "Two notebooks or designs, so that neither is graded: kim." in said
+    assert "A student is called tiny here, like the assignment" in said
 
 
 @needs_wall
@@ -930,11 +962,14 @@ def to_mark(with_words, tmp_path):
 def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
     assert to_mark("report") == 0
     said = capsys.readouterr().out
-    assert "1 of 3 questions in words was not answered and counts 0." in said
+    assert "1 of 3 answers in words is missing and counts 0." in said
     assert "2 answers in words have no points yet" in said
-    assert "Then run `report` again." in said
+    assert "Next, when you have marked the answers: " in said
+    assert "course_lib.grading report tiny" in said
     assert "not marked yet" in (to_mark.out / "class.html").read_text(encoding="utf-8")
     path = to_mark.out / "marks.csv"
+    for table in (path, to_mark.out / "points.csv"):
+        assert table.read_bytes().startswith(codecs.BOM_UTF8)  # else Excel takes it for another encoding
     rows = rows_of(path.read_text(encoding="utf-8"))
     assert [row["answer"] for row in rows] == ["'=1+1", "Because.", "(not answered)"]
     assert {row["points"] for row in rows} == {""}
@@ -1015,15 +1050,15 @@ def test_a_mark_for_an_older_answer_is_named_until_a_person_has_looked(to_mark, 
         return capsys.readouterr().out
 
     change(points="7")
-    assert "Handed in again" not in said()
+    assert "not the one handed in last" not in said()
     store = Store(to_mark.out)
     result = store.get("ada")
     result.verdicts["explain"]["answer"] = "Because of underflow."
     store.put(result)
     for _ in "12":  # the first report writes the new answer into the table
-        assert "Handed in again after you had marked it: ada (explain)." in said()
+        assert "The answer that you marked is not the one handed in last: ada (explain)." in said()
     change(**{"look again": ""})
-    assert "Handed in again" not in said()
+    assert "not the one handed in last" not in said()
     assert rows_of(path.read_text(encoding="utf-8"))[1]["points"] == "7"
 
 
@@ -1118,6 +1153,14 @@ def test_what_a_submission_may_have_written_is_escaped_on_every_page():
         assert "://" not in page  # nothing is fetched from anywhere
 
 
+def test_pages_show_code_as_code_and_nothing_else_as_html():
+    shown = verdict(0, "`return <b>` was reached, but `a\nb` and <i> were not.")
+    result = Result("ada", "sha", dict.fromkeys(("log_mean_exp", "sgd_step"), shown))
+    for page in (feedback_page(TINY, result), class_page(TINY, [result])):
+        assert "<code>return &lt;b&gt;</code> was reached" in page
+        assert "`a\nb` and &lt;i&gt; were not." in page
+
+
 def test_the_class_page_says_what_is_open_and_who_was_stopped():
     stopped = Result("ada", "sha", {"log_mean_exp": verdict(30, "Half.")}, {}, [ENDINGS["out of time"]])
     cell = Result("bob", "sha", {"log_mean_exp": verdict(10, "A bit.")}, {}, ["Code cell 1 stops."])
@@ -1152,7 +1195,7 @@ def test_names_with_odd_characters_get_files_of_their_own(tmp_path):
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
+    return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
 
 
 def test_tables_for_other_houses_have_their_columns():

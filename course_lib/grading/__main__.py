@@ -27,8 +27,15 @@ from course_lib.grading.engine import (
     older_ones,
     outdated,
 )
-from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, moodle_zip, plain_csv
-from course_lib.grading.marks import Marking, MarksError, marks_csv, read_marks, what_is_open
+from course_lib.grading.exports import canvas_csv, gradescope, has_number, moodle_csv, moodle_zip, plain_csv
+from course_lib.grading.marks import (
+    Marking,
+    MarksError,
+    is_complete,
+    marks_csv,
+    read_marks,
+    what_is_open,
+)
 from course_lib.grading.pages import class_page, marked, write_feedback
 from course_lib.grading.progress import Progress, say_what_is_graded_again, some
 from course_lib.grading.sandbox import NoWall, check_wall
@@ -319,6 +326,14 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
     nothing = [one.student for one in submissions if one.trouble.startswith(NO_NOTEBOOK)]
     if nothing:
         print(f"Without a notebook: {some(nothing)}.")
+    twice = [one.student for one in submissions if one.trouble.startswith("Two ")]
+    if twice:
+        print(f"Two notebooks or designs, so that neither is graded: {some(twice)}.")
+    if assignment.name in [one.student for one in found]:
+        print(
+            f"A student is called {assignment.name} here, like the assignment: "
+            "does --submissions name one student's folder instead of all students'?"
+        )
     if loose:
         print(f"Left out, because nothing says whose they are: {some(loose)}.")
     return submissions
@@ -398,10 +413,10 @@ def run_feedback(asked: argparse.Namespace) -> None:
         path = asked.out / assignment.name / "moodle_feedback.zip"
         write_whole(path, for_moodle)
         print(f"If the submissions came from Moodle, upload {path} there.")
-    for sentence in what_is_open(
-        assignment, store.all(), marking, marks_file(asked), "`report` and `feedback`"
-    ):
+    for sentence in what_is_open(assignment, store.all(), marking, marks_file(asked)):
         print(sentence)
+    if not is_complete(assignment, store.all(), marking):
+        print("Then run `report` and `feedback` again.")
 
 
 def run_report(asked: argparse.Namespace) -> None:
@@ -414,15 +429,23 @@ def run_report(asked: argparse.Namespace) -> None:
     results = [marked(assignment, result, marking.marks) for result in stored]
     folder = asked.out / assignment.name
     write_whole(folder / "class.html", class_page(assignment, results).encode())
-    for name, make in {"points": plain_csv, "canvas": canvas_csv, "moodle": moodle_csv}.items():
-        write_whole(folder / f"{name}.csv", make(assignment, results).encode())
+    # tables for people begin with the mark by which Excel knows UTF-8; Canvas and Moodle do not want it
+    write_whole(folder / "points.csv", plain_csv(assignment, results).encode("utf-8-sig"))
+    write_whole(folder / "canvas.csv", canvas_csv(assignment, results).encode())
+    write_whole(folder / "moodle.csv", moodle_csv(assignment, results).encode())
     if asked.marks is None:  # a file of one's own is not written to
-        write_whole(marks_file(asked), marks_csv(assignment, stored, marking).encode())
+        write_whole(marks_file(asked), marks_csv(assignment, stored, marking).encode("utf-8-sig"))
     print(f"The class page is {folder / 'class.html'}; points.csv, canvas.csv and moodle.csv lie beside it.")
-    for sentence in what_is_open(assignment, stored, marking, marks_file(asked), "`report`"):
+    for sentence in what_is_open(assignment, stored, marking, marks_file(asked)):
         print(sentence)
+    if not any(has_number(result.student) for result in stored):
+        print("No name has a number of Canvas or Moodle, so canvas.csv and moodle.csv are of no use here.")
     given = own_homework(asked) + ("" if asked.marks is None else f" --marks {quote(str(asked.marks))}")
-    say_next(f"feedback {assignment.name} --out {quote(str(asked.out))}{given}")
+    where = f"{assignment.name} --out {quote(str(asked.out))}{given}"
+    if is_complete(assignment, stored, marking):
+        say_next(f"feedback {where}")
+    else:
+        say_next(f"report {where}", when=", when you have marked the answers")
 
 
 def marks_file(asked: argparse.Namespace) -> Path:

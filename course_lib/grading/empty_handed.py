@@ -13,6 +13,7 @@ from course_lib.grading.submissions import (
     Submission,
     folder_around,
     is_handed_in,
+    students_of,
     whose,
 )
 
@@ -66,14 +67,15 @@ def folders_of_students(
     """The folders of the students whose notebook or design was found, and all folders above those."""
     homes: set[PurePosixPath] = set()
     above: set[PurePosixPath] = set()
+    by_file = students_of(names, assignment)
     for name in names:
         path = PurePosixPath(name)
         inside = f"{path.with_suffix('')}/any{NOTEBOOK}"  # a zip that was handed in counts as a folder
         if name.endswith(ZIP) and whose(inside, assignment)[0] in students:
             above.update(path.parents)
-        elif whose(name, assignment)[0] in students:
-            in_nbgrader = path.parent.name == assignment and len(path.parts) > 2
-            home = path.parent.parent if in_nbgrader else path.parent
+        elif by_file[name][0] in students:
+            named_so = (folder for folder in path.parents if folder.name == by_file[name][0])
+            home = next(named_so, path.parent)
             homes.add(home)
             above.update(home.parents)
     return homes, above

@@ -28,6 +28,11 @@ def name_and_id(student: str) -> tuple[str, str]:
     return (found["name"], found["id"]) if found else (student, student)
 
 
+def has_number(student: str) -> bool:
+    """Whether a student's name carries the number of a learning platform."""
+    return IDENTIFIER.fullmatch(student) is not None
+
+
 def safe(text: str) -> str:
     """Text that no spreadsheet takes for a formula."""
     return f"'{text}" if text.startswith(FORMULA) else text
@@ -99,7 +104,7 @@ def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         for student, page in pages.items():
             name, number = name_and_id(student)
-            if name != student:
+            if has_number(student):
                 plain = re.sub(r"[_/\\]", " ", name)
                 folder = f"{plain}_{number}_assignsubmission_file_"
                 archive.writestr(f"{folder}/{assignment.name}_feedback.html", page)

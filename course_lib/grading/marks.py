@@ -123,12 +123,19 @@ def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -
     return table(rows, marking.delimiter)
 
 
-def what_is_open(
-    assignment: Assignment, results: list[Result], marking: Marking, path: Path, again: str
-) -> list[str]:
-    """Sentences about what a person has yet to do in the table of marks. `path` is where it is, and `again`
-    the commands that are to be run afterwards.
-    """
+def is_complete(assignment: Assignment, results: list[Result], marking: Marking) -> bool:
+    """Whether every answer in words has its mark, and none is newer than that."""
+    answers = answers_in_words(assignment, results)
+    waiting = [
+        key
+        for key, answer in answers.items()
+        if answer != NOT_ANSWERED and marking.marks.get(key, (None, ""))[0] is None
+    ]
+    return not waiting and not marking.look_again
+
+
+def what_is_open(assignment: Assignment, results: list[Result], marking: Marking, path: Path) -> list[str]:
+    """Sentences about what a person has yet to do in the table of marks, which lies at `path`."""
     answers = answers_in_words(assignment, results)
     unmarked = [key for key in answers if marking.marks.get(key, (None, ""))[0] is None]
     blank = sum(answers[key] == NOT_ANSWERED for key in unmarked)
@@ -137,15 +144,16 @@ def what_is_open(
     gone = sorted({row["question"] or "" for row in marking.dropped})
     said = []
     if blank:
-        was = "was not answered and counts" if blank == 1 else "were not answered and count"
-        said.append(f"{blank} of {len(answers)} questions in words {was} 0.")
+        are = "is missing and counts" if blank == 1 else "are missing and count"
+        said.append(f"{blank} of {len(answers)} answers in words {are} 0.")
     if gone:
         said.append(f"{path} has marks for {', '.join(gone)}, which {assignment.name} does not ask.")
     if look:
-        said.append(f"Handed in again after you had marked it: {look}. Look again at the marks in {path}.")
+        said.append(
+            f"The answer that you marked is not the one handed in last: {look}. "
+            f"Look again at the marks in {path}."
+        )
     if left:
         have = "answer in words has" if left == 1 else "answers in words have"
         said.append(f"{left} {have} no points yet: write points and comments into {path}.")
-    if look or left:
-        said.append(f"Then run {again} again.")
     return said

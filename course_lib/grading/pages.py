@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from course_lib.files import write_whole
 from course_lib.grading.assignment import Assignment
@@ -31,9 +32,16 @@ Marks = Mapping[tuple[str, str], tuple[float | None, str]]
 
 def environment() -> Environment:
     """Templates in which everything that is put in is escaped."""
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    made.filters["with_code"] = with_code
+    return made
+
+
+def with_code(sentence: str) -> Markup:
+    """A sentence as HTML, escaped, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
 def render(template: str, **values: object) -> str:
@@ -155,7 +163,7 @@ def question_rows(assignment: Assignment, name: str, results: list[Result]) -> d
     own = isinstance(question, Written)
     said = Counter(v["sentence"] for v in verdicts if v["score"] is None and not own)
     blank = sum(v["sentence"] == NOT_ANSWERED or v["sentence"].startswith(NOT_GRADED) for v in verdicts)
-    board = []
+    board, scored = [], []
     if isinstance(question, Design):
         scored = [
             {"student": r.student, "score": r.verdicts[name]["score"]}
@@ -167,10 +175,11 @@ def question_rows(assignment: Assignment, name: str, results: list[Result]) -> d
     return {
         "name": name,
         "most": question.points,
-        "mean": statistics.fmean(given) if given else None,
+        "mean": statistics.fmean(given) if given and not (own and len(given) == blank) else None,
         "marked": len(given) - blank,
         "count": len(verdicts) - blank,
         "words": own,
         "sentences": [{"count": n, "sentence": s} for s, n in said.most_common()],
         "board": board,
+        "scored": len(scored),
     }

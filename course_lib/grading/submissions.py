@@ -82,11 +82,12 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
     if not place.exists():
         raise NoSubmissions(f"{place} does not exist; name the folder or the zip that holds the submissions.")
     files = list(zip_files(place) if place.is_file() else folder_files(place))
-    if any(is_in_course(path, assignment) for path, _, _ in files):
-        files = [file for file in files if not is_of_another_assignment(file[0], assignment)]
+    others = of_other_assignments([path for path, _, _ in files], assignment)
+    files = [file for file in files if file[0] not in others]
     found: dict[str, dict[str, bytes | str]] = {}
+    students = students_of([path for path, _, _ in files], assignment)
     for path, content, trouble in files:
-        student, kind = whose(path, assignment)
+        student, kind = students[path]
         if student is None:
             continue
         mine = found.setdefault(student, {})
@@ -126,6 +127,29 @@ def one_submission(student: str, mine: dict) -> Submission:
     return Submission(student, mine.get("notebook", b""), mine.get("design"), mine.get("trouble", ""))
 
 
+def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None, str]]:
+    """For each file the student and the kind, as `whose` says them, but for files in deeper folders.
+
+    A notebook in a folder belongs to the student of the folder's name. That cannot be meant if several
+    folders have this name, as in ada/work and bob/work, or if some folders lie deeper than others. Then the
+    first folder below the one that they all share is the student's.
+    """
+    found = {path: whose(path, assignment) for path in paths}
+    folders = {
+        path: PurePosixPath(path).parent
+        for path, (student, _) in found.items()
+        if student and student == PurePosixPath(path).parent.name
+    }
+    different = set(folders.values())
+    depths = {len(folder.parts) for folder in different}
+    names = {folder.name for folder in different}
+    if len(depths) > 1 or len(names) < len(different):
+        shared = len(PurePosixPath(os.path.commonpath(different)).parts)
+        for path, folder in folders.items():
+            found[path] = folder.parts[min(shared, len(folder.parts) - 1)], found[path][1]
+    return found
+
+
 def whose(path: str, assignment: str) -> tuple[str | None, str]:
     """The student whose file this is, and whether it is a notebook or a design; None for other
     files. A design that lies in no folder and names nobody has the student "".
@@ -156,10 +180,13 @@ def is_in_course(path: str, assignment: str) -> bool:
     return len(parts) >= 3 and parts[-2] == assignment
 
 
-def is_of_another_assignment(path: str, assignment: str) -> bool:
-    """Whether a file in a course of nbgrader lies in STUDENT/OTHER: its student is not called OTHER."""
-    parts = PurePosixPath(path).parts
-    return len(parts) >= 3 and parts[-2] != assignment and not MOODLE.search(path)
+def of_other_assignments(paths: list[str], assignment: str) -> set[str]:
+    """The files of other assignments in a course of nbgrader. They lie as deep as those of this one, but in
+    STUDENT/OTHER, and their student is not called OTHER.
+    """
+    paths = [path for path in paths if not MOODLE.search(path)]
+    depths = {path.count("/") for path in paths if is_in_course(path, assignment)}
+    return {path for path in paths if path.count("/") in depths and not is_in_course(path, assignment)}
 
 
 def is_handed_in(path: str) -> bool:
@@ -180,8 +207,9 @@ def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
             if name.endswith((NOTEBOOK, ".safetensors")):
                 yield inside, *read_file(path)
             elif name.endswith(ZIP):
-                siblings = [(Path(where) / other).relative_to(folder).as_posix() for other in names]
-                yield from zip_in_folder(path, stands_for(inside, siblings))
+                beside = [*names, *(f"{other}/any" for other in folders)]
+                around = PurePosixPath(inside).parent
+                yield from zip_in_folder(path, stands_for(inside, [str(around / other) for other in beside]))
 
 
 def zip_in_folder(path: Path, home: str) -> Iterator[tuple[str, bytes, str]]:
@@ -194,12 +222,14 @@ def zip_in_folder(path: Path, home: str) -> Iterator[tuple[str, bytes, str]]:
 
 
 def stands_for(zip_path: str, names: list[str]) -> str:
-    """The folder whose files those of a student's zip are: the one that it lies in, if no other zip among
-    `names` lies there, or else a folder of the zip's own name.
+    """The folder whose files those of a student's zip are: the one that it lies in, if `names` has neither
+    another zip nor a folder in it, or else a folder of the zip's own name.
     """
     home = PurePosixPath(zip_path).parent
-    zips = [name for name in names if name.endswith(ZIP) and PurePosixPath(name).parent == home]
-    return str(home) if len(zips) == 1 and home.name else zip_path.removesuffix(ZIP)
+    paths = [PurePosixPath(name) for name in names]
+    beside = [path for path in paths if home in path.parents and str(path) != zip_path]
+    others = any(path.parent != home or path.suffix == ZIP for path in beside)
+    return zip_path.removesuffix(ZIP) if others or not home.name else str(home)
 
 
 def read_file(path: Path) -> tuple[bytes, str]:
