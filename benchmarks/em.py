@@ -1,6 +1,7 @@
 """One iteration of EM, the course's and scikit-learn's, side by side: MNIST on 20 principal components.
 
     python benchmarks/em.py [--quick]
+    python benchmarks/em.py --peers [--quick] [--components K ...]    beside other packages
 
 Both get the same weights, means and precisions, full covariance, float64, reg_covar 1e-6 and tol 0, and run
 alternately in one process. The time of an iteration is the difference between a longer and a shorter fit, so
@@ -8,6 +9,10 @@ that start and end cancel; the median over the rounds is reported. Memory: what 
 
 The second table is for a fitted mixture: both classes hold the same parameters. score_samples, predict and
 predict_proba are called alternately on all the digits, for every covariance type.
+
+With --peers, the packages that em_peers/ adapts run alternately in one process, for every covariance type, in
+float64 and in float32, from the same start, with reg_covar 0. A row says how far the parameters after one
+iteration are from those of scikit-learn in float64, relative to the largest of their kind.
 """
 
 from __future__ import annotations
@@ -21,13 +26,19 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
+from types import ModuleType
 from typing import Any
 
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported: scikit-learn on torch asks for it
+
+import em_peers
 import numpy as np
 import psutil
 import sklearn
 import sklearn.mixture
 import torch
+from em_peers import METHODS
 
 from course_lib.data import mnist
 from course_lib.mixtures import GaussianMixture
@@ -37,8 +48,11 @@ FULL = {20: (5, 4), 100: (3, 2), 512: (2, 1)}
 OURS = 10  # times as many of ours: the difference between the two fits must stand out from the noise
 QUICK = {20: (3, 2), 100: (2, 1), 512: (1, 1)}
 SCORED = (3, 20, 100)  # components: from a figure in two dimensions to a model of all digits
-METHODS = ("score_samples", "predict", "predict_proba")
 COVARIANCES = ("full", "tied", "diag", "spherical")
+DTYPES = ("float64", "float32")
+ROUNDS = {20: 3, 100: 3, 512: 1}  # components: rounds beside the other packages
+LONGER = 0.3  # seconds that the longer fit should take more than the shorter,
+MOST = 10  # but not for more iterations than these: on the way, components could collapse
 
 
 def projected() -> np.ndarray:
@@ -50,7 +64,7 @@ def projected() -> np.ndarray:
     return (pixels.double() @ basis).numpy()
 
 
-def timed(run: Callable[[], Any]) -> tuple[Any, float, float]:
+def timed(run: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> tuple[Any, float, float]:
     """What `run` returns, its seconds, and the megabytes by which the process grew meanwhile, at most."""
     process, done = psutil.Process(), threading.Event()
     before = peak = process.memory_info().rss
@@ -62,10 +76,10 @@ def timed(run: Callable[[], Any]) -> tuple[Any, float, float]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    begin = time.perf_counter()
+    begin = clock()
     with warnings.catch_warnings(record=True):  # tol = 0 never converges, and both say so
         result = run()
-    seconds = time.perf_counter() - begin
+    seconds = clock() - begin
     done.set()
     watcher.join()
     return result, seconds, (peak - before) / 1e6
@@ -145,20 +159,135 @@ def compare_scoring(x: np.ndarray, k: int, covariance_type: str, rounds: int) ->
     return f"| {k} | {covariance_type} | {' | '.join(ratios)} | {apart:.0e} |"
 
 
+class PeerTables:
+    """The course beside other packages, in two tables: an iteration of EM, and a fitted mixture's methods."""
+
+    def __init__(self, x: np.ndarray, peers: list[ModuleType], clock: Callable[[], float]):
+        self.x, self.peers, self.clock = x, peers, clock
+        self.reference: dict[tuple[int, str], em_peers.Parameters] = {}  # scikit-learn's, in float64
+
+    def print(self, components: list[int]) -> None:
+        titles = {
+            self.iterations: "An iteration of EM: its seconds, times ours, and a fit's memory",
+            self.methods: "A fitted mixture: score_samples / predict / predict_proba, in milliseconds",
+        }
+        names = " | ".join(peer.NAME for peer in self.peers)
+        for table, title in titles.items():
+            print(f"\n{title}:\n\n| components | covariances | dtype | {names} | apart, at most |")
+            print("|---:|---|---|" + "---:|" * (len(self.peers) + 1))
+            for k in components:
+                for covariance_type in COVARIANCES:
+                    for dtype in DTYPES:
+                        cells, apart = table(k, covariance_type, dtype)
+                        columns = " | ".join(cells.get(peer.NAME, "–") for peer in self.peers)
+                        print(f"| {k} | {covariance_type} | {dtype} | {columns} | {apart:.0e} |", flush=True)
+
+    def able(self, covariance_type: str, dtype: str) -> list[ModuleType]:
+        """The packages that know this covariance and this dtype."""
+        return [peer for peer in self.peers if covariance_type in peer.COVARIANCES and dtype in peer.DTYPES]
+
+    def iterations(self, k: int, covariance_type: str, dtype: str) -> tuple[dict[str, str], float]:
+        """A cell for each package, and how far apart the parameters after one iteration are."""
+        x = self.x.astype(dtype)
+        start = em_peers.start_at(x, k, covariance_type)
+        peers = self.able(covariance_type, dtype)
+        seconds: dict[str, list[float]] = {peer.NAME: [] for peer in peers}
+        memory = {peer.NAME: 0.0 for peer in peers}
+        more: dict[str, int] = {}  # iterations of the longer fit
+        found = {}
+        for _ in range(ROUNDS[k]):
+            for peer in peers:
+                name = peer.NAME
+                fit = peer.prepare(x, start, covariance_type, 1)
+                model, short, grown = timed(fit, self.clock)
+                found[name] = peer.parameters(model)
+                if name not in more:
+                    more[name] = min(MOST, max(1, round(LONGER / short)))
+                fit = peer.prepare(x, start, covariance_type, 1 + more[name])
+                _, long, grown_longer = timed(fit, self.clock)
+                seconds[name].append((long - short) / more[name])
+                memory[name] = max(memory[name], grown, grown_longer)
+        if dtype == "float64":
+            self.reference[k, covariance_type] = found["scikit-learn"]
+        reference = self.reference[k, covariance_type]
+        apart = max(em_peers.apart(parameters, reference) for parameters in found.values())
+        ours = statistics.median(seconds["ours"])
+        cells = {}
+        for name in found:
+            time_taken = statistics.median(seconds[name])
+            cells[name] = f"{time_taken:.3f} s, {time_taken / ours:.1f}×, {memory[name]:.0f} MB"
+        return cells, apart
+
+    def methods(self, k: int, covariance_type: str, dtype: str) -> tuple[dict[str, str], float]:
+        """A cell for each package that has the methods, and how far apart the log-likelihoods are."""
+        x = self.x.astype(dtype)
+        start = em_peers.start_at(x, k, covariance_type)
+        peers = [peer for peer in self.able(covariance_type, dtype) if hasattr(peer, METHODS[0])]
+        models = {}
+        for peer in peers:
+            models[peer.NAME], _, _ = timed(peer.prepare(x, start, covariance_type, 1))
+        milliseconds: dict[str, list[str]] = {peer.NAME: [] for peer in peers}  # one for each method
+        apart = 0.0
+        for method in METHODS:
+            calls = {
+                peer.NAME: functools.partial(getattr(peer, method), models[peer.NAME], x) for peer in peers
+            }
+            values = {name: call() for name, call in calls.items()}  # the first call compiles in JAX
+            if method == "score_samples":
+                apart = max(float(np.abs(each - values["ours"]).max()) for each in values.values())
+            seconds: dict[str, list[float]] = {name: [] for name in calls}
+            for _ in range(ROUNDS[k]):
+                for name, call in calls.items():
+                    begin = self.clock()
+                    call()
+                    seconds[name].append(self.clock() - begin)
+            for name, all_seconds in seconds.items():
+                milliseconds[name].append(f"{1000 * statistics.median(all_seconds):.0f}")
+        return {name: " / ".join(of_methods) for name, of_methods in milliseconds.items()}, apart
+
+
+def installed_peers() -> list[ModuleType]:
+    """The packages that are here. Prints their versions, and a sentence for each that is missing."""
+    peers, versions = [], []
+    for name in em_peers.NAMES:
+        peer, missing = em_peers.load(name)
+        if peer is None:
+            print(missing)
+        else:
+            peers.append(peer)
+            versions += [f"{package} {version(package)}" for package in peer.PACKAGES]
+    print("Beside " + ", ".join(dict.fromkeys(versions)) + ".")
+    return peers
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a minute instead of three")
-    quick = parser.parse_args().quick
+    parser.add_argument("--peers", action="store_true", help="compare with other packages instead")
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="with --peers: seconds of processor time, for a machine that does other work; use one thread",
+    )
+    parser.add_argument("--components", type=int, nargs="+", choices=ROUNDS, help="with --peers: only these")
+    args = parser.parse_args()
+    quick = args.quick
     plan = QUICK if quick else FULL
     x = projected()
     print(
-        f"\nEM on {len(x):,} digits of 20 dimensions, full covariance, float64. {os.cpu_count()} cores, "
+        f"\nEM on {len(x):,} digits of 20 dimensions. {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} threads, {platform.system()} {platform.machine()}; Python "
         f"{platform.python_version()}, torch {torch.__version__}, scikit-learn {sklearn.__version__}, "
         f"numpy {np.__version__}.\n"
     )
+    if args.peers:
+        clock = time.process_time if args.processor_time else time.perf_counter
+        components = args.components or ([20] if quick else list(ROUNDS))
+        PeerTables(x, installed_peers(), clock).print(components)
+        return
+    print("Full covariance, float64:\n")
     print(
         "| components | ours, an iteration | scikit-learn | ratio | log-likelihood apart | our memory | its |"
     )
