@@ -267,6 +267,19 @@ def test_one_fast_iteration_is_one_plain_iteration(kind, rows, cached, monkeypat
     assert_same(steps.iterate(p), plain(x, p, kind, 1e-6), 1e-10)
 
 
+@pytest.mark.parametrize("many", [16, 1])
+@pytest.mark.parametrize("k", [15, 16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_and_many_components_take_the_same_step(kind, k, many, monkeypatch):
+    monkeypatch.setattr(fast_steps, "MANY_COMPONENTS", many)
+    x, p = mixture(5, kind, k=k)
+    steps = FastSteps(x, kind, 1e-6)
+    assert_same(steps.iterate(p), plain(x, p, kind, 1e-6), 1e-10)
+    assert not steps.narrow
+    steps.narrow = set(range(k)) if kind == "tied" else {1, 14}
+    assert_same(steps.iterate(p), plain(x, p, kind, 1e-6), 1e-10)
+
+
 @given(seed=st.integers(0, 10**6), dim=st.integers(1, 6), kind=st.sampled_from(KINDS), scale=st.floats(-4, 1))
 def test_narrowness_says_how_much_the_fast_density_is_rounded(seed, dim, kind, scale):
     x, p = mixture(seed, kind, n=50, dim=dim)

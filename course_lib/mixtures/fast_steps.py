@@ -23,6 +23,8 @@ from course_lib.probability.gaussians import LOG_2PI
 
 CACHE_BYTES = 400e6  # features kept between iterations up to here (60,000 rows of 20 dimensions: 111 MB)
 CPU_ROWS = 2048  # a block of features and responsibilities that stays in the processor's cache
+# from here on, a block's log-densities are quicker to make and to add up with a row for each component
+MANY_COMPONENTS = 16
 MAX_FEATURES = 4096  # beyond (full covariance of more than 89 dimensions) the plain steps need less memory
 # nats that rounding may cost a log-density in the fast steps; beyond, the plain steps take over
 MAX_ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-2}
@@ -144,19 +146,20 @@ class FastSteps:
         narrow = sorted(self.narrow)
         resp_narrow = self.x.new_empty(len(self.x), len(narrow))
         alone = Parameters(now.weights[narrow], now.means[narrow], now.covariances[narrow]) if narrow else now
+        many = len(now.means) >= MANY_COMPONENTS
         for start in range(0, len(self.x), rows):
             block = slice(start, start + rows)
             phi = features(self.x[block], kind) if self.cached is None else self.cached[block]
-            joint = phi @ c  # (n, K): the E-step's one product
+            joint = c.T @ phi.T if many else (phi @ c).T  # (K, n): the E-step's one product
             if narrow:
-                joint[:, narrow] = log_joint(self.x[block], *alone, kind)
-            peak = joint.amax(1, keepdim=True)
+                joint[narrow] = log_joint(self.x[block], *alone, kind).T
+            peak = joint.amax(0)  # (n,)
             # in place, since N×K numbers would otherwise be written four times over
             resp = joint.sub_(peak).clamp_(min=lowest).exp_()
-            total = resp.sum(1, keepdim=True)
+            total = resp.sum(0)
             log_likelihood += (peak + total.log()).sum()
-            statistics.addmm_(resp.div_(total).T, phi)  # (K, F): the M-step's one product
-            resp_narrow[block] = resp[:, narrow]
+            statistics.addmm_(resp.div_(total), phi)  # (K, F): the M-step's one product
+            resp_narrow[block] = resp[narrow].T
         new = parameters(statistics, dim, kind, self.reg_covar)
         if narrow:
             new.covariances[narrow] = m_step(self.x, resp_narrow, kind, self.reg_covar).covariances
