@@ -51,7 +51,7 @@ SCORED = (3, 20, 100)  # components: from a figure in two dimensions to a model 
 COVARIANCES = ("full", "tied", "diag", "spherical")
 DTYPES = ("float64", "float32")
 ROUNDS = {20: 3, 100: 3, 512: 1}  # components: rounds beside the other packages
-LONGER = 0.3  # seconds that the longer fit should take more than the shorter,
+LONGER = 1.0  # seconds that the longer fit should take more than the shorter,
 MOST = 10  # but not for more iterations than these: on the way, components could collapse
 
 

@@ -21,7 +21,6 @@ from sklearn.mixture import GaussianMixture as Theirs
 
 from course_lib.data import mnist
 from course_lib.mixtures import GaussianMixture, fast_steps
-from course_lib.mixtures.density import column_maxima
 from course_lib.probability.em import e_step, m_step
 
 KINDS = ["full", "tied", "diag", "spherical"]
@@ -620,10 +619,3 @@ def test_mnist_test_log_likelihood_is_the_known_figure(k, known, band):
     model = GaussianMixture(k, random_state=0, tol=1e-3, max_iter=200).fit(train)
     assert model.converged_
     assert model.score(test) == pytest.approx(known, abs=band)
-
-
-@pytest.mark.parametrize("library", [np.asarray, torch.from_numpy], ids=["NumPy", "torch"])
-@pytest.mark.parametrize("rows", [1, 63, 64, 65, 1000])
-def test_column_maxima_are_those_of_the_library(library, rows):
-    x = np.random.default_rng(rows).normal(size=(rows, 7))
-    assert np.array_equal(column_maxima(library(x)), x.max(0))

@@ -38,6 +38,11 @@ def library(x: Any) -> Any:
     return torch if isinstance(x, Tensor) else np
 
 
+def transposed(x: Any) -> Any:
+    """x.T with its rows, not its columns, one after another in memory."""
+    return x.T.contiguous() if isinstance(x, Tensor) else np.ascontiguousarray(x.T)
+
+
 def log_sum_exp(joint: Any) -> Any:
     """log P(x) from log P(x, k): (n, K) -> (n,)."""
     xp = library(joint)
@@ -49,23 +54,8 @@ def softmax(joint: Any) -> Any:
     """P(k | x) from log P(x, k): (n, K) -> (n, K)."""
     xp = library(joint)
     parts = xp.exp(joint - xp.amax(joint, 1)[:, None])
-    return parts / parts.sum(1)[:, None]
-
-
-def column_maxima(x: Any) -> Any:
-    """The largest number of each column of x: (N, D) -> (D,).
-
-    Sixty-four rows are laid side by side first, because comparing short rows leaves the processor's vector
-    units idle: with 20 columns it takes six times as long.
-    """
-    xp = library(x)
-    dim = x.shape[1]
-    whole = len(x) // 64 * 64  # rows that can be laid out so
-    if whole == 0:
-        return xp.amax(x, 0)
-    wide = x[:whole].reshape(whole // 64, 64 * dim)
-    largest = xp.amax(xp.amax(wide, 0).reshape(64, dim), 0)  # (D,)
-    return largest if whole == len(x) else xp.maximum(largest, xp.amax(x[whole:], 0))
+    parts /= parts.sum(1)[:, None]
+    return transposed(parts.T)  # whichever way the block was laid out
 
 
 def log_joint_blocks(x: Any, weights: Any, means: Any, factors: Any, covariance_type: str) -> Iterator[Any]:
@@ -118,7 +108,7 @@ def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any
     are narrow beside the distances from there take the definition.
     """
     xp = library(x)
-    k = len(means)
+    k, dim = means.shape
     diagonal = factors.ndim == 2
     centre = weights @ means  # (D,)
     shift = means - centre  # (K, D)
@@ -130,23 +120,28 @@ def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any
         precisions = factors @ factors.mT  # (K, D, D)
         inverse_variances = xp.diagonal(precisions, 0, 1, 2)  # (K, D)
         linear = (precisions @ shift[:, :, None])[:, :, 0]  # (K, D)
-    quadratic = -0.5 * precisions.reshape(k, -1)  # (K, D) or (K, D²)
+    if diagonal:
+        quadratic = -0.5 * precisions  # (K, D)
+    else:
+        # x_i x_j and x_j x_i are one product, so an off-diagonal entry counts twice
+        halves = -0.5 * (xp.triu(precisions) + xp.triu(precisions, 1))
+        quadratic = xp.concat([halves[:, i, i:] for i in range(dim)], 1)  # (K, D (D + 1) / 2)
     constant = _log_peak(weights, factors) - 0.5 * (linear * shift).sum(1)  # (K,)
     precision = torch.float64 if x.itemsize == 8 else torch.float32
     most = MAX_ROUNDING[precision] / torch.finfo(precision).eps
     rows = max(1, CACHED // (k + quadratic.shape[1]))
     for start in range(0, len(x), rows):
         block = x[start : start + rows]
-        here = block - centre  # (n, D)
+        here = transposed(block - centre)  # (D, n): long rows, which the processor's vector units like
         squares = here * here
         # a log-density adds up numbers as large as these, and each is rounded in its last digit
-        largest = xp.maximum(column_maxima(squares), shift * shift) * inverse_variances  # (K, D)
+        largest = xp.maximum(xp.amax(squares, 1), shift * shift) * inverse_variances  # (K, D)
         narrow = ~(largest.sum(1) <= most)  # (K,)
-        products = squares if diagonal else (here[:, :, None] * here[:, None]).reshape(len(here), -1)
-        joint = products @ quadratic.T  # (n, K)
-        joint += here @ linear.T
-        joint += constant
+        products = squares if diagonal else xp.concat([here[i] * here[i:] for i in range(dim)])
+        joint = quadratic @ products  # (K, n)
+        joint += linear @ here
+        joint += constant[:, None]
         if narrow.any():
             parts = _by_definition(block, weights[narrow], means[narrow], factors[narrow])
-            joint[:, narrow] = xp.concat(list(parts))
-        yield joint
+            joint[narrow] = xp.concat(list(parts)).T
+        yield joint.T
