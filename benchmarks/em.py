@@ -52,6 +52,7 @@ COVARIANCES = ("full", "tied", "diag", "spherical")
 DTYPES = ("float64", "float32")
 ROUNDS = {20: 3, 100: 3, 512: 1}  # components: rounds beside the other packages
 LONGER = 1.0  # seconds that the longer fit should take more than the shorter,
+LEAST = 3  # iterations more, because one is lost among what fits differ by,
 MOST = 10  # but not for more iterations than these: on the way, components could collapse
 
 
@@ -192,21 +193,22 @@ class PeerTables:
         start = em_peers.start_at(x, k, covariance_type)
         peers = self.able(covariance_type, dtype)
         seconds: dict[str, list[float]] = {peer.NAME: [] for peer in peers}
-        memory = {peer.NAME: 0.0 for peer in peers}
+        memory: dict[str, float] = {}
         more: dict[str, int] = {}  # iterations of the longer fit
         found = {}
+        for peer in peers:  # a first fit must have its memory mapped, which takes longer than an iteration
+            fit = peer.prepare(x, start, covariance_type, 1)
+            model, short, memory[peer.NAME] = timed(fit, self.clock)
+            found[peer.NAME] = peer.parameters(model)
+            more[peer.NAME] = min(MOST, max(LEAST, round(LONGER / short)))
         for _ in range(ROUNDS[k]):
             for peer in peers:
                 name = peer.NAME
-                fit = peer.prepare(x, start, covariance_type, 1)
-                model, short, grown = timed(fit, self.clock)
-                found[name] = peer.parameters(model)
-                if name not in more:
-                    more[name] = min(MOST, max(1, round(LONGER / short)))
+                _, short, _ = timed(peer.prepare(x, start, covariance_type, 1), self.clock)
                 fit = peer.prepare(x, start, covariance_type, 1 + more[name])
-                _, long, grown_longer = timed(fit, self.clock)
+                _, long, grown = timed(fit, self.clock)
                 seconds[name].append((long - short) / more[name])
-                memory[name] = max(memory[name], grown, grown_longer)
+                memory[name] = max(memory[name], grown)
         if dtype == "float64":
             self.reference[k, covariance_type] = found["scikit-learn"]
         reference = self.reference[k, covariance_type]
