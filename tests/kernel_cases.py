@@ -13,15 +13,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.stats
+import sklearn.mixture
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch.distributions import Normal, kl_divergence
 
 from course_lib import kernels, recipes
 from course_lib.data import Digits
-from course_lib.kernels import backend, batch, e_step, elbo, reparameterize, training
+from course_lib.kernels import backend, batch, e_step, elbo, full_e_step, reparameterize, training
 from course_lib.mixtures import fast_steps
+from course_lib.mixtures.density import precision_factors
 from course_lib.models import vae
 from course_lib.models.autoencoder import AutoEncoder
 from course_lib.models.autoregressive_vae import AutoregressiveVAE
@@ -42,6 +45,9 @@ def poison(monkeypatch):
     torch.use_deterministic_algorithms(True, warn_only=True)
     assert torch.empty(3, device=DEVICE).isnan().all()
     monkeypatch.setattr(e_step, "TILE", {"ROWS": 16, "COMPONENTS": 16, "DIMS": 16})
+    small = {"ROWS": 16, "num_warps": 4}
+    monkeypatch.setattr(full_e_step, "TILES", {16: small, 32: small})
+    monkeypatch.setattr(full_e_step, "PROGRAMS", 4)  # so that a few tiles make spans of several
     yield
     torch.use_deterministic_algorithms(False)
 
@@ -397,6 +403,200 @@ def test_the_matrix_of_responsibilities_is_never_there(monkeypatch):
     before = torch.cuda.memory_allocated()
     kernels.mixture_statistics(*given)
     assert torch.cuda.max_memory_allocated() - before < n * k * 4 / 10
+
+
+# ---------------------------------------------------------------- the E-step with full covariances
+
+
+def full_mixture(n: int, d: int, k: int, dtype: torch.dtype) -> list[Tensor]:
+    torch.manual_seed(n + d + k)
+    x, means = 2 * torch.randn(n, d), 2 * torch.randn(k, d)
+    roots = torch.randn(k, d, d)
+    factors = precision_factors(roots @ roots.mT / d + 0.5 * torch.eye(d), "full")
+    weights = torch.rand(k) + 0.1
+    kind = torch.float64 if dtype == torch.float64 else torch.float32
+    return [x.to(DEVICE, dtype), *(t.to(DEVICE, kind) for t in (weights / weights.sum(), means, factors))]
+
+
+def textbook(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
+    """Responsibilities, log P(x), and the statistics without log P(x), in float64 from covariances."""
+    x, weights, means, factors = (t.double().cpu() for t in (x, weights, means, factors))
+    resp, log_px = em.e_step(x, weights, means, torch.linalg.inv(factors @ factors.mT), "full")
+    centred = x[:, None] - means  # (N, K, D)
+    first = torch.einsum("nk,nki->ki", resp, centred)
+    second = torch.einsum("nk,nki,nkj->kij", resp, centred, centred)
+    return resp, log_px, (resp.sum(0), first, second)
+
+
+FULL_SIZES = [(1, 1, 1), (37, 1, 4), (50, 2, 3), (50, 3, 6), (33, 4, 2), (33, 5, 1), (49, 5, 3), (40, 20, 5)]
+
+
+@pytest.mark.parametrize("size", FULL_SIZES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_full_statistics_are_the_textbooks(size, dtype):
+    if dtype == torch.float64 and DEVICE.type == "cuda":
+        pytest.skip("float64 goes to the reference on a GPU, which a test below asserts")
+    given = full_mixture(*size, dtype)
+    found = kernels.full_mixture_statistics(*given)
+    assert kernels.ran["full_mixture_statistics"].startswith("Triton")
+    _, log_px, sums = textbook(*given)
+    # bfloat16 x is rounded before either side sees it, and added in float32
+    precision = torch.float32 if dtype == torch.bfloat16 else dtype
+    for ours, reference in zip(found, (*sums, log_px), strict=True):
+        close(ours, reference, precision)
+    assert float(found.log_likelihood) == pytest.approx(float(log_px.sum()), rel=TOLERANCE[precision])
+    by_reference = kernels.full_mixture_statistics_reference(*given)
+    for ours, reference in zip(found, by_reference, strict=True):
+        assert ours.dtype == reference.dtype
+        close(ours, reference.double().cpu(), precision)
+
+
+def test_the_reference_is_the_same_for_blocks_of_any_size(monkeypatch):
+    given = full_mixture(50, 3, 6, torch.float64)
+    whole = kernels.full_mixture_statistics_reference(*given)
+    monkeypatch.setattr(full_e_step, "REFERENCE_NUMBERS", 7 * 3 * 6)  # seven rows at a time
+    for ours, reference in zip(kernels.full_mixture_statistics_reference(*given), whole, strict=True):
+        close(ours, reference.cpu(), torch.float64)
+
+
+def test_the_m_step_out_of_the_full_statistics_and_the_plain_sums():
+    given = full_mixture(60, 4, 5, torch.float32)
+    found = kernels.full_mixture_statistics(*given)
+    x = given[0].double().cpu()
+    resp, _, _ = textbook(*given)
+    expected = em.m_step(x, resp, "full", 1e-3)
+    for ours, reference in zip(found.parameters(given[2], 1e-3), expected, strict=True):
+        close(ours, reference, torch.float32)
+    # what the docstring says about sums of x itself
+    close(found.first + found.counts[:, None] * given[2], resp.T @ x, torch.float32)
+
+
+@pytest.mark.parametrize("far", [0.0, 1000.0])
+def test_covariances_far_from_the_origin_keep_their_digits(far):
+    """Σ x xᵀ of x near 1,000 is a million, of which float32 keeps 0.06: as much as a tenth of a variance."""
+    x, weights, means, factors = full_mixture(60, 3, 2, torch.float32)
+    given = x + far, weights, means + far, factors
+    expected = em.m_step(given[0].double().cpu(), textbook(*given)[0], "full")
+    found = kernels.full_mixture_statistics(*given).parameters(given[2])
+    close(found.covariances, expected.covariances, torch.float32)
+
+
+def test_a_component_that_owns_nothing_has_sums_of_exactly_0():
+    x, weights, means, factors = full_mixture(20, 3, 5, torch.float32)
+    weights[1] = 0
+    weights /= weights.sum()
+    means[3] = 1000.0  # its densities lie 10⁵ nats below the others
+    found = kernels.full_mixture_statistics(x, weights, means, factors)
+    _, log_px, sums = textbook(x, weights, means, factors)
+    for ours, reference in zip(found, (*sums, log_px), strict=True):
+        close(ours, reference, torch.float32)
+    for alone in (1, 3):
+        assert found.counts[alone] == 0
+        assert not found.first[alone].any()
+        assert not found.second[alone].any()
+    new = found.parameters(means, reg_covar=0.25)
+    assert torch.equal(new.means[3], means[3])  # nothing pulls at it
+    assert torch.equal(new.covariances[3].cpu(), 0.25 * torch.eye(3))
+    assert all(part.isfinite().all() for part in new)
+
+
+def test_densities_too_small_for_float32_are_still_compared():
+    """Thirty standard deviations away, e^−450 is 0 in float32; the components' ratios are of order 1."""
+    _, weights, _, _ = full_mixture(1, 5, 3, torch.float32)
+    torch.manual_seed(0)
+    means = (0.02 * torch.randn(3, 5)).to(DEVICE)
+    factors = torch.eye(5).repeat(3, 1, 1).to(DEVICE)
+    direction = torch.nn.functional.normalize(torch.randn(20, 5), dim=1)
+    given = (30 * direction).to(DEVICE), weights, means, factors
+    resp, log_px, sums = textbook(*given)
+    assert log_px.float().exp().eq(0).all()
+    assert 0.02 < float(resp.min()) < float(resp.max()) < 0.98
+    found = kernels.full_mixture_statistics(*given)
+    close(found.log_px, log_px, torch.float32)
+    # 450 nats are known to 24 bits, which is 3e-5 nats for each of a few roundings, and so are ratios
+    for ours, reference in zip(found[:3], sums, strict=True):
+        torch.testing.assert_close(
+            ours.double().cpu() / reference.norm(), reference / reference.norm(), rtol=0, atol=2e-4
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_em_by_the_full_statistics_is_scikit_learns(dtype):
+    if dtype == torch.float64 and DEVICE.type == "cuda":
+        pytest.skip("float64 goes to the reference on a GPU, which a test below asserts")
+    x, weights, means, factors = full_mixture(90, 3, 3, dtype)
+    start = {
+        "weights_init": weights,
+        "means_init": means,
+        "precisions_init": factors.double() @ factors.double().mT,
+    }
+    start = {name: value.double().cpu().numpy() for name, value in start.items()}
+    theirs = sklearn.mixture.GaussianMixture(3, reg_covar=1e-6, max_iter=4, tol=0, **start)
+    with pytest.warns(ConvergenceWarning):  # four iterations are no convergence
+        theirs.fit(x.double().cpu().numpy())
+    for _ in range(4):
+        found = kernels.full_mixture_statistics(x, weights, means, factors)
+        weights, means, covariances = found.parameters(means, reg_covar=1e-6)
+        factors = precision_factors(covariances, "full")
+    assert float(found.log_likelihood) / len(x) == pytest.approx(theirs.lower_bound_, rel=TOLERANCE[dtype])
+    expected = theirs.weights_, theirs.means_, theirs.covariances_
+    for ours, reference in zip((weights, means, covariances), expected, strict=True):
+        close(ours, torch.from_numpy(reference), dtype)
+
+
+def test_the_same_data_give_the_same_bits_and_nothing_is_written_beside_them():
+    n, d, k = 40, 3, 2
+    x, weights, means, factors = full_mixture(n, d, k, torch.float32)
+    first, second = (kernels.full_mixture_statistics(x, weights, means, factors) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one, other)
+    given = x, means, factors, full_e_step._log_peak(weights, factors)
+    settings = {"PRECISION": "ieee", "DIMS": 16, "KIND": backend.tl.float32, "ROWS": 16}
+    numbers = 2 * k * (1 + d + d * d)  # two spans of two tiles, the last of which has no row
+    log_px, sums = (torch.full((size + 64,), math.nan, device=DEVICE) for size in (n, numbers))
+    lowest = full_e_step.LOWEST
+    full_e_step._full_log_px_kernel[(3,)](*given, log_px, d, n, k, d, LOWEST=lowest, **settings)
+    full_e_step._full_sums_kernel[(k, 2)](*given, log_px, sums, d, n, k, d, SPAN=32, **settings)
+    for buffer in (log_px, sums):
+        assert buffer[:-64].isfinite().all()
+        assert buffer[-64:].isnan().all()
+    assert torch.equal(log_px[:n], first.log_px)
+
+
+def test_full_statistics_of_points_whose_rows_lie_apart():
+    x, *parameters = full_mixture(20, 6, 3, torch.float32)
+    expected = kernels.full_mixture_statistics(x, *parameters)
+    for view in (torch.cat([x, x], 1)[:, :6], x.T.contiguous().T):
+        assert not view.is_contiguous()
+        for ours, same in zip(kernels.full_mixture_statistics(view, *parameters), expected, strict=True):
+            assert torch.equal(ours, same)
+
+
+def test_more_dimensions_than_fit_go_to_the_reference():
+    given = full_mixture(4, 33, 2, torch.float32)  # the tests' tiles reach to 32
+    found = kernels.full_mixture_statistics(*given)
+    assert kernels.ran["full_mixture_statistics"] == "PyTorch: no more than 32 dimensions here"
+    close(found.log_px, textbook(*given)[1], torch.float32)
+
+
+@pytest.mark.skipif(DEVICE.type != "cuda", reason="memory of a GPU is measured on a GPU")
+def test_full_responsibilities_are_never_there(monkeypatch):
+    monkeypatch.undo()  # the tiles and spans that a user gets
+    n, d, k = 60_000, 20, 512
+    given = full_mixture(n, d, k, torch.float32)
+    assert (
+        not kernels.full_mixture_statistics(given[0][:99].double(), *(t.double() for t in given[1:]))
+        .first.isnan()
+        .any()
+    )
+    assert kernels.ran["full_mixture_statistics"].startswith("PyTorch: no float64")
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    found = kernels.full_mixture_statistics(*given)
+    # four spans of 512 · 421 numbers are 3.4 MB, their sum and its parts 1.7 MB: the matrix is 123 MB
+    assert torch.cuda.max_memory_allocated() - before < n * k * 4 / 10
+    for ours, reference in zip(found, kernels.full_mixture_statistics_reference(*given), strict=True):
+        close(ours, reference.double().cpu(), torch.float32)
 
 
 # ---------------------------------------------------------------- the loss of a VAE

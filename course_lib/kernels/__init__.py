@@ -1,8 +1,8 @@
 """Fused kernels for the GPU, each with the plain PyTorch function that it must equal beside it.
 
-One file a kernel: `elbo`, `reparameterize`, `batch`, `e_step`, `full_e_step`. The public functions choose by themselves
-between the kernel and its reference; `ran` says which of them computed each function's last result,
-`which(device)` which would, and inside of `with switched_off():` no kernel runs.
+One file a kernel: `elbo`, `reparameterize`, `batch`, `e_step`, `full_e_step`. The public functions choose by
+themselves between the kernel and its reference; `ran` says which of them computed each function's last
+result, `which(device)` which would, and inside of `with switched_off():` no kernel runs.
 """
 
 from course_lib.kernels.backend import jit, ran, switched_off, tl, triton, which

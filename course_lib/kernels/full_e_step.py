@@ -50,8 +50,8 @@ from course_lib.kernels.backend import check, compute_dtype, jit, kernel_runs, r
 from course_lib.probability.em import Parameters
 from course_lib.probability.gaussians import LOG_2PI
 
-# For each padded number of dimensions, the rows that a program works on at a time and how many times 32 threads
-# share the work: as many rows as their registers hold (`tests/test_kernels.py` asks the compiler).
+# For each padded number of dimensions, the rows that a program works on at a time and how many times 32
+# threads share the work: as many rows as their registers hold (`tests/test_kernels.py` asks the compiler).
 TILES = {
     16: {"ROWS": 64, "num_warps": 4},
     32: {"ROWS": 64, "num_warps": 4},
