@@ -6,8 +6,10 @@ The plain VAE, 784-400-20, batch 128, Adam at 1e-3, float32, pixels binarized an
 is the difference between a longer and a shorter training, so that compiling and capturing cancel; medians of
 the rounds, all in one process. First the two floors under any step: the bytes that it must move, and the
 launches that the usual way needs. Kernels are timed at a size that fills a GPU: gradients included, beside
-their references; alone, for their bandwidth against that of a copy. On a CPU the same tables are printed for
-what runs there: the references.
+their references; alone, for their bandwidth against that of a copy. An iteration of EM with full covariances
+stands beside its two floors, bytes and operations, and beside scikit-learn's on the same device, for which
+SCIPY_ARRAY_API=1 must be set; cuML has no mixture of Gaussians (its issue 2034). On a CPU the same tables are
+printed for what runs there: the references.
 --quick: a fraction of the sizes. --json: write the figures with machine, versions and date;
 course_lib/weights/gpu.json is the file that the last chapter draws.
 """
@@ -17,14 +19,18 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import sklearn
 import torch
+from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -35,7 +41,11 @@ from course_lib.data import Digits, binarize, fixed_binarization, mnist
 from course_lib.device import pick_device
 from course_lib.evaluation.likelihood import elbo
 from course_lib.files import usable, write_whole
+from course_lib.kernels import full_e_step
+from course_lib.mixtures.density import precision_factors
+from course_lib.mixtures.fast_steps import FastSteps
 from course_lib.models.vae import VAE
+from course_lib.probability.em import Parameters
 from course_lib.training import Run
 
 BATCH = 128
@@ -330,13 +340,107 @@ def measure_e_step(device: torch.device, quick: bool) -> dict[str, Row]:
                 if way == "kernel" and not has_kernels(device)
                 else attempt(work, device, 3 if quick else 10)
             )
-            entry["ms"][way], entry["peak_mb"][way] = taken and taken * 1e3, None
-            if taken and device.type == "cuda":
-                before = torch.cuda.memory_allocated()
-                torch.cuda.reset_peak_memory_stats()
-                work()
-                entry["peak_mb"][way] = (torch.cuda.max_memory_allocated() - before) / 1e6
+            entry["ms"][way] = taken and taken * 1e3
+            entry["peak_mb"][way] = taken and peak_mb(work, device)
         found[f"d = {d}"] = entry
+    return found
+
+
+def peak_mb(work: Callable[[], object], device: torch.device) -> float | None:
+    """The most memory that `work` needs beside what is there already; None on a CPU, where nobody counts."""
+    if device.type != "cuda":
+        return None
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    return (torch.cuda.max_memory_allocated() - before) / 1e6
+
+
+# ---------------------------------------------------------------- EM with full covariances
+
+KERNEL, TENSOR_CORES, REFERENCE = "kernel", "kernel on tensor cores", "reference"
+PRODUCTS, SCIKIT_LEARN = "two products", "scikit-learn"
+Statistics = Callable[[], kernels.FullStatistics]
+
+
+def product_rate(device: torch.device, size: int) -> float:
+    """Operations a second of a product of two square float32 matrices, the yardstick for a kernel's."""
+    a = torch.ones(size, size, device=device)
+    return 2 * size**3 / clock(lambda: a @ a, device, 10)
+
+
+def full_statistics(x: Tensor, start: Parameters, factors: Tensor) -> dict[str, Statistics]:
+    """The E-step in the ways that return statistics."""
+    given = x, start.weights, start.means, factors
+
+    def on_tensor_cores() -> kernels.FullStatistics:
+        # three products of 10-bit numbers in place of one of 24 bits
+        with mock.patch.object(full_e_step, "PRECISION", "tf32x3"):
+            return kernels.full_mixture_statistics(*given)
+
+    found: dict[str, Statistics] = {REFERENCE: lambda: kernels.full_mixture_statistics_reference(*given)}
+    if has_kernels(x.device):
+        found |= {KERNEL: lambda: kernels.full_mixture_statistics(*given), TENSOR_CORES: on_tensor_cores}
+    return found
+
+
+def iteration(statistics: Statistics, means: Tensor) -> Callable[[], object]:
+    """An iteration of EM by these statistics: the E-step, the M-step, and the factors for the next."""
+
+    def work() -> Tensor:
+        new = statistics().parameters(means, reg_covar=1e-6)
+        return precision_factors(new.covariances, "full")
+
+    return work
+
+
+def by_scikit_learn(x: Tensor, start: Parameters, factors: Tensor) -> Callable[[], None]:
+    """An iteration of EM by scikit-learn on x's device."""
+    mixture = GaussianMixture(len(start.weights))
+
+    def work() -> None:
+        if os.environ.get("SCIPY_ARRAY_API") != "1":
+            raise RuntimeError("scikit-learn takes tensors only with SCIPY_ARRAY_API=1 in the environment.")
+        mixture.weights_, mixture.means_, mixture.covariances_ = start
+        mixture.precisions_cholesky_ = factors
+        with sklearn.config_context(array_api_dispatch=True):
+            _, log_resp = mixture._e_step(x)
+            mixture._m_step(x, log_resp)
+
+    return work
+
+
+def measure_full_em(device: torch.device, quick: bool, copy_gb_s: float) -> dict[str, Row]:
+    """An iteration of EM, its floors, its memory, and how far log P(x) is from float64's."""
+    n, d, sizes = (60_000, 20, (20, 100, 512)) if device.type == "cuda" and not quick else (2_000, 20, (20,))
+    rate = product_rate(device, 4096 if device.type == "cuda" else 1024)
+    coefficients = 1 + d + d * (d + 1) // 2  # of a component's quadratic: see kernels/full_e_step.py
+    found = {}
+    for k in sizes:
+        torch.manual_seed(0)
+        x = torch.randn(n, d, device=device)
+        eyes = torch.eye(d, device=device).repeat(k, 1, 1)
+        start = Parameters(torch.full((k,), 1 / k, device=device), x[:k].clone(), eyes)
+        statistics = full_statistics(x, start, eyes)  # the factors of eyes are eyes
+        ways = {name: iteration(way, start.means) for name, way in statistics.items()}
+        steps = FastSteps(x, "full", reg_covar=1e-6)
+        ways[PRODUCTS] = lambda steps=steps, start=start: steps.iterate(start)
+        ways[SCIKIT_LEARN] = by_scikit_learn(x, start, eyes)
+        in_float64 = (t.double() for t in (x, start.weights, start.means, eyes))
+        exact = kernels.full_mixture_statistics_reference(*in_float64).log_px
+        entry: Row = {"n": n, "d": d, "k": k, "ms": {}, "peak_mb": {}, "nats_off": {}}
+        entry["floor_bytes_ms"] = (4 * n * d + 8 * coefficients * k) / copy_gb_s / 1e6
+        entry["floor_operations_ms"] = 4 * coefficients * n * k / rate * 1e3
+        for name, work in ways.items():
+            taken = attempt(work, device, 3 if quick else 10)
+            entry["ms"][name] = taken and taken * 1e3
+            entry["peak_mb"][name] = taken and peak_mb(work, device)
+            if entry["peak_mb"][name] and name == PRODUCTS and steps.cached is not None:
+                # the features are kept between iterations, and so were there before
+                entry["peak_mb"][name] += steps.cached.nbytes / 1e6
+            if taken and name in statistics:
+                entry["nats_off"][name] = float((statistics[name]().log_px - exact).abs().max())
+        found[f"K = {k}"] = entry
     return found
 
 
@@ -394,6 +498,19 @@ def report(found: Row) -> str:
             for key in ("ms", "peak_mb")
         )
         lines.append(f"| N = {entry['n']:,}, d = {entry['d']}, K = {entry['k']} | {ms} | {peak} |")
+    lines += [
+        "",
+        "| EM with full covariances, one iteration | ms | peak, MB | log P(x) off by, nats |",
+        "|---|---:|---:|---:|",
+    ]
+    for entry in found["full_em"].values():
+        size = f"N = {entry['n']:,}, d = {entry['d']}, K = {entry['k']}"
+        lines.append(f"| {size}: floor, bytes | {entry['floor_bytes_ms']:.4f} | | |")
+        lines.append(f"| {size}: floor, operations | {entry['floor_operations_ms']:.3f} | | |")
+        for name, taken in entry["ms"].items():
+            off = number(entry["nats_off"].get(name), ".1e")
+            peak = number(entry["peak_mb"][name], ".1f")
+            lines.append(f"| {size}: {name} | {number(taken, '.3f') or 'left out'} | {peak} | {off} |")
     return "\n".join(lines)
 
 
@@ -424,6 +541,7 @@ def measure(device: torch.device, quick: bool) -> Row:
         found["hundred_epochs"] = {k: hundred_epochs(digits, x, loss, device) for k, loss in ways.items()}
     found["kernels"] = measure_kernels(device, quick, found["floors"]["copy_gb_s"])
     found["e_step"] = measure_e_step(device, quick)
+    found["full_em"] = measure_full_em(device, quick, found["floors"]["copy_gb_s"])
     return found
 
 
