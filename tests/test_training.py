@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from course_lib import files
 from course_lib.training import copies as copying
+from course_lib.training import loop
 from course_lib.training.checkpoints import CheckpointError
 from course_lib.training.history import NotFinite
 from course_lib.training.loop import Run
@@ -484,7 +485,7 @@ def test_an_interrupt_outside_of_the_step_loses_nothing_either(name, call, after
     whole.train(update, 3, quiet=True, **options(whole))
     expected = state(whole)
     run, update = make()
-    owner = {"report": run._history, "take": run._copies}.get(name, run)
+    owner = {"report": run._history, "take": run._copies, "_show": loop}.get(name, run)
     real, calls = getattr(owner, name), []
 
     def strike(*args, **kwargs):

@@ -232,11 +232,37 @@ def full_mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, factors: 
     Raises ValueError for tensors that do not fit, weights below 0, and factors that are no such triangles.
     Source: Bishop, Pattern Recognition and Machine Learning, section 9.2.
     """
+    _check_arguments(x, weights, means, factors)
+    if not kernel_runs("full_mixture_statistics", x, _reason_against(x)):
+        return full_mixture_statistics_reference(x, weights, means, factors)
+    (n, dim), k = x.shape, len(weights)
+    kind, padded = compute_dtype(x), _padded(dim)
+    settings: dict[str, Any] = TILES[padded] | {
+        "PRECISION": PRECISION,
+        "DIMS": padded,
+        "KIND": tl.float64 if kind == torch.float64 else tl.float32,
+    }
+    tiles = triton.cdiv(n, settings["ROWS"])
+    tiles_of_span = triton.cdiv(tiles, triton.cdiv(PROGRAMS, k))  # fewer components, shorter spans
+    spans = triton.cdiv(tiles, tiles_of_span)
+    x = rows(x)
+    given = x, means.contiguous(), factors.contiguous(), _log_peak(weights, factors)
+    log_px = x.new_empty(n, dtype=kind)
+    sums = x.new_empty(spans, k, 1 + dim + dim * dim, dtype=kind)
+    _full_log_px_kernel[(tiles,)](*given, log_px, x.stride(0), n, k, dim, LOWEST=LOWEST, **settings)
+    span = tiles_of_span * settings["ROWS"]
+    _full_sums_kernel[(k, spans)](*given, log_px, sums, x.stride(0), n, k, dim, SPAN=span, **settings)
+    counts, first, second = sums.sum(0).split([1, dim, dim * dim], dim=1)
+    return FullStatistics(counts[:, 0], first, second.reshape(k, dim, dim), log_px)
+
+
+def _check_arguments(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor) -> None:
+    """Raise ValueError for what `full_mixture_statistics` cannot take."""
     check(
         x.ndim == 2 and 0 not in x.shape and x.is_floating_point(),
         f"x is (N, D) of a floating type with at least one number, not {x.dtype} {tuple(x.shape)}.",
     )
-    n, dim = x.shape
+    dim = x.shape[1]
     check(
         weights.ndim == 1
         and len(weights) > 0
@@ -265,27 +291,6 @@ def full_mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, factors: 
             not factors.tril(-1).any(),
             "Factors are upper triangular, as scikit-learn's `precisions_cholesky_`: pass factors.mT?",
         )
-    if not kernel_runs("full_mixture_statistics", x, _reason_against(x)):
-        return full_mixture_statistics_reference(x, weights, means, factors)
-    k = len(weights)
-    padded = _padded(dim)
-    settings: dict[str, Any] = TILES[padded] | {
-        "PRECISION": PRECISION,
-        "DIMS": padded,
-        "KIND": tl.float64 if kind == torch.float64 else tl.float32,
-    }
-    tiles = triton.cdiv(n, settings["ROWS"])
-    tiles_of_span = triton.cdiv(tiles, triton.cdiv(PROGRAMS, k))  # fewer components, shorter spans
-    spans = triton.cdiv(tiles, tiles_of_span)
-    x = rows(x)
-    given = x, means.contiguous(), factors.contiguous(), _log_peak(weights, factors)
-    log_px = x.new_empty(n, dtype=kind)
-    sums = x.new_empty(spans, k, 1 + dim + dim * dim, dtype=kind)
-    _full_log_px_kernel[(tiles,)](*given, log_px, x.stride(0), n, k, dim, LOWEST=LOWEST, **settings)
-    span = tiles_of_span * settings["ROWS"]
-    _full_sums_kernel[(k, spans)](*given, log_px, sums, x.stride(0), n, k, dim, SPAN=span, **settings)
-    counts, first, second = sums.sum(0).split([1, dim, dim * dim], dim=1)
-    return FullStatistics(counts[:, 0], first, second.reshape(k, dim, dim), log_px)
 
 
 def _padded(dim: int) -> int:

@@ -145,7 +145,7 @@ class Run:
         if evaluate:
             self._extras.append((self._steps_of(evaluate_every), partial(self._evaluate, evaluate)))
         if picture:
-            self._extras.append((self._steps_of(picture_every), partial(self._show, picture, _screen())))
+            self._extras.append((self._steps_of(picture_every), partial(_show, self, picture, _screen())))
         preferred = CapturedStep(step_on_rows, self, variant) if graph else step_on_rows
         self._train(preferred, step_on_rows, quiet)
         return self.history
@@ -222,15 +222,6 @@ class Run:
             found = evaluate()
         self._history.add_evaluation(self.step, found)
 
-    def _show(self, picture: Callable[["Run"], Any], screen: Any) -> None:
-        with aside(self.device, self.seed, *self.parts.values()):
-            drawn = picture(self)
-        drawn = getattr(drawn, "figure", drawn)  # axes stand for their figure
-        if screen:
-            screen.update(drawn)
-        if hasattr(drawn, "canvas"):
-            plt.close(drawn)  # else the notebook shows it a second time
-
     def plot(self, ax: Any = None) -> Any:
         """Losses and evaluations against the epoch, on `ax` or new axes, which are returned."""
         ax = plt.subplots(figsize=(7, 3))[1] if ax is None else ax
@@ -248,6 +239,17 @@ def _screen() -> Any:
     if hasattr(get_ipython(), "kernel"):
         return display({"text/plain": ""}, raw=True, display_id=True)
     return None
+
+
+def _show(run: Run, picture: Callable[[Run], Any], screen: Any) -> None:
+    """Draw the picture in its place."""
+    with aside(run.device, run.seed, *run.parts.values()):
+        drawn = picture(run)
+    drawn = getattr(drawn, "figure", drawn)  # axes stand for their figure
+    if screen:
+        screen.update(drawn)
+    if hasattr(drawn, "canvas"):
+        plt.close(drawn)  # else the notebook shows it a second time
 
 
 def _bar(step: int, last_step: int, quiet: bool) -> tqdm:
