@@ -18,8 +18,10 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from safetensors.numpy import save
 from test_grading_attacks import HONEST, SETUP, notebook
 
 from course_lib.grading import __main__ as commands
@@ -327,6 +329,73 @@ def test_a_submission_that_was_set_aside_is_tried_again(tmp_path):
     store.put(set_aside(job, TINY, SECRET, "It stopped its grader."))
     (again,) = jobs_for(TINY, [Submission("eve", b"x")], SECRET, store)
     assert again.questions == ["log_mean_exp", "sgd_step"]
+
+
+DESIGN = """from course_lib.grading.question import Design
+def measure(arrays):
+    return TRU
+QUESTION = Design("design", 10, "", {"p": ("float32", (2,))}, measure, lambda arrays: "", 0, 1, "points")
+"""
+
+
+@needs_wall
+def test_a_key_that_fails_costs_no_other_question(class_folder, tmp_path, capsys):
+    """The student is told nothing of the key, and its author where it failed. Once it is mended, only that
+    question is asked again.
+    """
+    homework = tmp_path / "homework"
+    shutil.copytree(HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__"))
+    with (homework / "tiny" / "tiny.py").open("a") as text:
+        text.write("\n# %% [markdown]\n# question: design\n")
+    key = homework / "tiny" / "keys" / "design.py"
+    key.write_text(DESIGN)
+    (class_folder / "ada_design.safetensors").write_bytes(save({"p": np.zeros(2, dtype=np.float32)}))
+    out = with_secret(tmp_path / "out")
+    words = grade_words(class_folder, out, "--workers", 0)
+    words[words.index(HOMEWORK)] = homework
+
+    def ada() -> Result:
+        (result,) = [result for result in Store(out / "tiny").all() if result.student == "ada"]
+        return result
+
+    says = (
+        "The question design counts 0 so far for ada, because its key stops with NameError in line 3 of "
+        "keys/design.py (name 'TRU' is not defined). Correct the key, and run the same command again."
+    )
+    assert main(list(map(str, words))) == 0
+    assert says in capsys.readouterr().out.splitlines()
+    assert ada().points == 100
+    assert not ada().set_aside
+    assert ada().notes == []
+    sentence = "The grader failed on this question, so a person will look at it."
+    assert ada().verdicts["design"]["sentence"] == sentence
+
+    assert main(list(map(str, words))) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "4 submissions, 3 graded already, 1 to do." in said
+    assert "Tried again, because the key failed the last time: design." in said
+    assert says in said
+    assert not [line for line in said if line.startswith(("Changed", "Still"))]
+
+    key.write_text(DESIGN.replace("TRU", "True"))
+    assert main(list(map(str, words))) == 0
+    said = capsys.readouterr().out
+    assert "  ada: 100 → 110" in said
+    assert "counts 0" not in said
+    assert ada().faults == {}
+
+
+@needs_wall
+def test_a_key_whose_inputs_fail_costs_no_other_question(tmp_path):
+    homework = tmp_path / "homework"
+    shutil.copytree(HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__"))
+    key = homework / "tiny" / "keys" / "log_mean_exp.py"
+    key.write_text(key.read_text().replace("rng.normal(size=(n, d))", "rng.normaal(size=(n, d))"))
+    submission = Submission("ada", ANSWERS["ada"][1])
+    result = grade_submission(Assignment.read("tiny", homework), submission, SECRET)
+    assert result.points == 40
+    assert list(result.verdicts) == ["log_mean_exp", "sgd_step"]
+    assert result.faults["log_mean_exp"].startswith("AttributeError in line 12 of keys/log_mean_exp.py (")
 
 
 def test_old_verdicts_do_not_outlive_the_submission_that_earned_them():

@@ -310,14 +310,14 @@ def test_what_is_no_fault_is_remarked(homework, capsys):
         'from course_lib.grading.question import Written\nQUESTION = Written("explain", 5, "Why?")\n'
     )
     (keys / "design.py").write_text(
-        "from course_lib.grading.question import Design\n"
-        'QUESTION = Design("design", 5, "Draw.", {}, float, str, 0, 1, "nats", "raise SystemExit")\n'
+        DESIGN.replace('"design", 0', '"design", 5').replace("; q = None", "; q = None; raise SystemExit")
     )
     assert check(homework, "--seeds", "1") == 0
     said = capsys.readouterr().out
     assert (
-        "design: this is a design, and its model answer was not run, because that may take minutes\n" in said
-    )
+        "design: `guard` and `measure` were tried on random arrays, and all is well; "
+        "the model answer was not run, because that may take minutes\n"
+    ) in said
     assert "explain: this is a question in words, which you mark\n" in said
     assert "Remark: the questions are worth 110 points in total, not 100.\n" in said
     assert (
@@ -327,10 +327,88 @@ def test_what_is_no_fault_is_remarked(homework, capsys):
 
 
 CELL = 'from course_lib.checks.practice import Practice\n\npractice = Practice("tiny")\n'
-DESIGN = (
-    "from course_lib.grading.question import Design\n"
-    'QUESTION = Design("design", 0, "Draw.", {}, float, str, 0, 1, "nats")\n'
+DESIGN = """import numpy as np
+from course_lib.grading.question import Design
+
+def guard(arrays):
+    return "" if len(arrays["p"]) == len(arrays["q"]) else "Two lengths."
+
+def measure(arrays):
+    return -np.abs(arrays["p"] - arrays["q"]).sum()
+
+ARRAYS = {"p": ("float32", (-1,)), "q": ("float32", (-1,))}
+QUESTION = Design("design", 0, "Draw.", ARRAYS, measure, guard, 0, 1, "nats", "p = None; q = None")
+"""
+
+
+def with_design(homework: Path, key: str) -> None:
+    """Let the tiny assignment ask for a design as well."""
+    (homework / "tiny" / "keys" / "design.py").write_text(key)
+    with (homework / "tiny" / "tiny.py").open("a") as text:
+        text.write('\n# %% tags=["practice"]\nfrom course_lib.checks.practice import hand_in\n')
+        text.write("\n# %% [markdown]\n# question: design\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "-np.abs(",
+            "-np.abbs(",
+            "`measure` stops with AttributeError in line 8 (module 'numpy' has no attribute 'abbs'",
+        ),
+        (
+            'return "" if len',
+            "return TRU if len",
+            "`guard` stops with NameError in line 5 (name 'TRU' is not defined) "
+            "on random arrays (p (3,), q (3,)).",
+        ),
+        (
+            'len(arrays["p"]) == len(arrays["q"])',
+            "True",
+            "`measure` stops with ValueError in line 8 (operands could not be broadcast together with shapes "
+            "(3,) (4,) ) on random arrays (p (3,), q (4,)), which `guard` accepts.",
+        ),
+        (
+            "return -np.abs",
+            "-np.abs",
+            "`measure` must return a number, not NoneType.",
+        ),
+        (
+            'else "Two lengths."',
+            "else True",
+            "`guard` must return a sentence, or an empty string if no rule is broken, not True.",
+        ),
+        (
+            '"p": ("float32", (-1,))',
+            '"p": ("float", (-1,))',
+            "'p' has the dtype 'float', which cannot be handed in: take one of float16, float32, ",
+        ),
+        (
+            '"p": ("float32", (-1,))',
+            '"p": ("float32", -1)',
+            "`arrays` must give 'p' a dtype and a shape, such as ('float32', (-1, 64)), not ('float32', -1).",
+        ),
+        ("guard, 0, 1,", "guard, 1, 1,", "`none_at` and `full_at` must differ."),
+        ("; q = None", "; r = None", "the model answer never assigns 'q', which is to be handed in."),
+        ("; q = None", "; q = (", "the model answer stops with SyntaxError in line 1 of its code ('(' was"),
+    ],
 )
+def test_a_design_is_tried_on_random_arrays(old, new, says, homework, capsys):
+    assert DESIGN.count(old) == 1
+    with_design(homework, DESIGN.replace(old, new))
+    assert check(homework, "--seeds", "1") == 1
+    said = capsys.readouterr()
+    (line,) = [line for line in said.out.splitlines() if line.startswith("keys/design.py: ")]
+    assert line.startswith(f"keys/design.py: {says}")
+    assert said.err == ""
+
+
+def test_a_design_may_refuse_arrays_that_it_cannot_measure(homework):
+    """Random arrays break most designs' rules, and then an error that they cause is no fault."""
+    key = DESIGN.replace('return "" if', 'return "No." if').replace("-np.abs(", "-np.linalg.inv(")
+    with_design(homework, key)
+    assert check(homework, "--seeds", "1") == 0
 
 
 @pytest.mark.parametrize(

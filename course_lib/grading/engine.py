@@ -10,7 +10,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from safetensors.numpy import load
 
 from course_lib.files import write_whole
 from course_lib.grading import sandbox
-from course_lib.grading.assignment import Assignment, Secret
+from course_lib.grading.assignment import Assignment, Secret, told
 from course_lib.grading.judge import judge, judge_design, stopped
 from course_lib.grading.question import CASES, Arrays, Design, Question, Verdict
 from course_lib.grading.submissions import Submission, defines, holds_half, read_cells, words_of
@@ -34,6 +35,7 @@ ENDINGS = {
     "ended early": "The notebook ended its own process before all answers were asked for.",
 }
 NOT_GRADED = "Not graded: "  # begins each verdict on a submission that cannot be graded
+FAILED = "The grader failed on this question, so a person will look at it."
 ENGINE = "3"  # counts up when a change here or in the judge may change a result
 
 
@@ -48,6 +50,7 @@ class Result:
     notes: list[str] = field(default_factory=list)
     set_aside: bool = False  # it killed its grader, so a person must look
     replaced: list[str] = field(default_factory=list)  # the student's older submissions, as `submission`
+    faults: dict[str, str] = field(default_factory=dict)  # by question: how its key failed, for its author
 
     @property
     def points(self) -> float:
@@ -107,29 +110,48 @@ def grade_submission(
         result.notes.append(f"The notebook has less than half of {name}'s questions: is it the right file?")
     asked = {name: q for name, q in chosen.items() if isinstance(q, Question)}
     variants = {name: secret.variant(assignment.name, q, submission.student) for name, q in asked.items()}
-    inputs = {
-        name: secret.inputs(assignment.name, q, variants[name], submission.sha) for name, q in asked.items()
-    }
+    inputs = {}
+    for name, one in asked.items():
+        with noted_faults(result, name):
+            inputs[name] = secret.inputs(assignment.name, one, variants[name], submission.sha)
     calls = [
-        sandbox.Call(name, case, q.function, inputs[name][case], variants[name].returns, q.given_as)
-        for name, q in asked.items()
+        sandbox.Call(
+            name, case, asked[name].function, given[case], variants[name].returns, asked[name].given_as
+        )
+        for name, given in inputs.items()
         for case in CASES
     ]
     outcome = sandbox.run(cells.code, calls, limits, data, unsafe) if calls else sandbox.Outcome()
     sources = {cell["number"]: cell["source"] for cell in cells.code}
     result.notes += cells.notes + notes_on(outcome, sources)
+    found = {}
     for name, question in chosen.items():
-        if isinstance(question, Question):
-            answers = {case: outcome.answers[name, case] for case in CASES}
-            broken = broken_cell(question.function, outcome, sources)
-            verdict = judge(question, variants[name], inputs[name], answers, outcome.ended, broken)
-        elif isinstance(question, Design):
-            verdict = judge_design(question, *read_design(question, submission.design))
-        else:
-            answer = words_of(submission.notebook, name)
-            verdict = Verdict(0.0, question.points, "Read by a person.", answer=answer)
+        if name in result.faults:
+            continue
+        with noted_faults(result, name):
+            if isinstance(question, Question):
+                answers = {case: outcome.answers[name, case] for case in CASES}
+                broken = broken_cell(question.function, outcome, sources)
+                found[name] = judge(question, variants[name], inputs[name], answers, outcome.ended, broken)
+            elif isinstance(question, Design):
+                found[name] = judge_design(question, *read_design(question, submission.design))
+            else:
+                answer = words_of(submission.notebook, name)
+                found[name] = Verdict(0.0, question.points, "Read by a person.", answer=answer)
+    for name, question in chosen.items():
+        verdict = found.get(name) or Verdict(0.0, question.points, FAILED)
         result.verdicts[name] = asdict(verdict)
     return result
+
+
+@contextmanager
+def noted_faults(result: Result, question: str) -> Iterator[None]:
+    """Note an error of a question's key, so that it costs the student no other question."""
+    file = f"keys/{question}.py"
+    try:
+        yield
+    except Exception as error:
+        result.faults[question] = told(error, file, f" of {file}")
 
 
 def refused(question: Any, refusal: str) -> Verdict:
@@ -286,7 +308,8 @@ def jobs_for(
     assignment: Assignment, submissions: list[Submission], secret: Secret, store: Store
 ) -> list[Job]:
     """The work that is left. There is none for a student who was graded from the same bytes, keys and
-    secret. If the assignment has dropped a question, the job asks nothing and removes its verdict.
+    secret, unless a key failed. If the assignment has dropped a question, the job asks nothing and removes
+    its verdict.
     """
     jobs = []
     for submission in submissions:
@@ -296,6 +319,7 @@ def jobs_for(
             name
             for name in assignment.questions
             if keys.get(name) != key_of(assignment, name, secret, submission.sha)
+            or (before is not None and name in before.faults)
         ]
         gone = set(keys) - set(assignment.questions)
         if changed or gone:
@@ -316,6 +340,7 @@ def merged(job: Job, new: Result, assignment: Assignment) -> Result:
     result = Result(new.student, new.submission, notes=notes, set_aside=new.set_aside)
     result.verdicts = {name: verdicts[name] for name in names}
     result.keys = {name: keys[name] for name in names}
+    result.faults = new.faults  # a question that failed before is asked again by every job
     return result
 
 
@@ -374,7 +399,7 @@ def grade_all(
         elif isinstance(error, KilledWorker):
             sentence = "This submission stopped its grader several times, so a person will look at it."
             finish(assignment, job, set_aside(job, assignment, secret, sentence), store, done)
-        else:  # a fault in a key or in the grader: it must not hold up everybody else
+        else:  # a fault in the grader: it must not hold up everybody else
             sentence = (
                 f"The grader failed on this submission ({type(error).__name__}), so a person will look at it."
             )

@@ -19,13 +19,16 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
     """
     again = [(job, job.old) for job in jobs if job.old]
     why = {reason for _, old in again for reason in why_everything(old, secret)}
-    changed = {name for job, _ in again for name in job.questions}
+    failed = {name for _, old in again for name in old.faults if name in assignment.questions}
+    changed = {name for job, _ in again for name in job.questions} - failed
     gone = {name for _, old in again for name in old.keys if name not in assignment.questions}
     if why:
         print(f"All questions are graded again: {' and '.join(sorted(why))}.")
     elif changed:
         names = ", ".join(name for name in assignment.questions if name in changed)
         print(f"Changed since the last time: {names}. Nothing else is graded again.")
+    if failed and not why:
+        print(f"Tried again, because the key failed the last time: {', '.join(sorted(failed))}.")
     if gone:
         print(f"Asked no more: {', '.join(sorted(gone))}. Points given there no longer count.")
 
@@ -41,6 +44,8 @@ class Progress:
         self.again = 0  # how many had points before
         self.changed: list[str] = []
         self.aside: list[str] = []
+        # by question and by how its key failed, the students
+        self.faults: dict[tuple[str, str], list[str]] = {}
 
     def done(self, job: Job, result: Result) -> None:
         """Count one graded submission, and print how far grading is."""
@@ -51,6 +56,8 @@ class Progress:
             self.changed.append(f"{result.student}: {old:g} → {result.points:g}")
         if result.set_aside:
             self.aside.append(result.student)
+        for fault in result.faults.items():
+            self.faults.setdefault(fault, []).append(result.student)
         line = f"{self.count} of {self.total} graded{self.left()}"
         print(
             f"\r{line:60}" if sys.stdout.isatty() else line,
@@ -81,6 +88,12 @@ class Progress:
             print("Nobody's points changed.")
         for student in sorted(self.aside):
             print(f"Set aside for a person to look at: {student}")
+        for (question, what), students in sorted(self.faults.items()):
+            whose = some(sorted(students))
+            print(
+                f"The question {question} counts 0 so far for {whose}, because its key stops with {what}. "
+                "Correct the key, and run the same command again."
+            )
 
 
 def spell(seconds: float) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 
 from course_lib.grading import runner
 from course_lib.grading.assignment import AnyQuestion, Assignment, AssignmentError, draw, load_key, told
+from course_lib.grading.design_trial import faults_of_design
 from course_lib.grading.judge import judge
 from course_lib.grading.question import (
     CASES,
@@ -31,6 +32,7 @@ from course_lib.grading.question import (
     Tolerance,
     Variant,
     Verdict,
+    Written,
     agree,
     as_reference_sees,
     by_name,
@@ -280,7 +282,7 @@ def label(variant: Variant, number: int) -> str:
     return f"mistake {number + 1} (“{variant.mistakes[number].sentence}”)"
 
 
-def file_of(question: Question) -> str:
+def file_of(question: AnyQuestion) -> str:
     """The file of a question's key, as messages name it."""
     return f"keys/{question.name}.py"
 
@@ -335,8 +337,11 @@ def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str
             yield "", [str(why)]
             continue
         questions.append(question)
-        if not isinstance(question, Question):
-            yield said_of_others(question), []
+        if isinstance(question, Design):
+            faults = faults_of_design(question)
+            yield said_of_design(question), [f"{file_of(question)}: {fault}" for fault in faults]
+        elif isinstance(question, Written):
+            yield f"{question.name}: this is a question in words, which you mark", []
         elif not isinstance(question.variants, tuple) or not question.variants:
             yield "", [f"{file_of(question)}: `variants` must be a tuple that holds at least one Variant."]
         else:
@@ -448,9 +453,9 @@ def said_of(question: Question, variant: Variant) -> str:
     return f"{question.name}, {variant.name}: {answers} and {mistakes} were tried, and all is well"
 
 
-def said_of_others(question: Any) -> str:
-    """The line for a question that has no function to try."""
-    if isinstance(question, Design):
-        why = "because that may take minutes"
-        return f"{question.name}: this is a design, and its model answer was not run, {why}"
-    return f"{question.name}: this is a question in words, which you mark"
+def said_of_design(design: Design) -> str:
+    """The line for a design without faults."""
+    return (
+        f"{design.name}: `guard` and `measure` were tried on random arrays, and all is well; "
+        "the model answer was not run, because that may take minutes"
+    )

@@ -1,0 +1,140 @@
+"""Tries the key of a design before students hand in arrays: the part of `check` that knows designs."""
+
+import ast
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from course_lib.grading.assignment import told
+from course_lib.grading.question import Arrays, Design
+
+# what `hand_in` can write and the judge can read
+DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
+# what `measure` may stop with on arrays that `guard` refuses, such as a matrix that has no inverse
+STOPS_ON_NUMBERS = (ArithmeticError, ValueError, IndexError)
+
+
+def faults_of_design(design: Design) -> list[str]:
+    """What is wrong with a design. A fault that would cause others is reported alone."""
+    faults = faults_of_declaration(design)
+    if faults:
+        return faults
+    return [*faults_of_calls(design), *faults_of_model_answer(design)]
+
+
+def faults_of_declaration(design: Design) -> list[str]:
+    """What is wrong with the arrays and the scores that a design declares."""
+    if not design.arrays:
+        return ["`arrays` is empty: name each array that students hand in, with its dtype and shape."]
+    faults = []
+    for name, declared in design.arrays.items():
+        if not is_dtype_and_shape(declared):
+            faults.append(
+                f"`arrays` must give {name!r} a dtype and a shape, such as ('float32', (-1, 64)), "
+                f"not {declared!r}."
+            )
+        elif declared[0] not in DTYPES:
+            faults.append(
+                f"{name!r} has the dtype {declared[0]!r}, which cannot be handed in: "
+                f"take one of {', '.join(DTYPES)}."
+            )
+    if design.none_at == design.full_at:
+        faults.append("`none_at` and `full_at` must differ.")
+    return faults
+
+
+def is_dtype_and_shape(declared: Any) -> bool:
+    """Whether this is what `arrays` says of one array: the name of a dtype, and a tuple of lengths."""
+    if not isinstance(declared, tuple) or len(declared) != 2:
+        return False
+    dtype, shape = declared
+    if not isinstance(dtype, str) or not isinstance(shape, tuple):
+        return False
+    return all(isinstance(length, int) and length >= -1 for length in shape)
+
+
+def faults_of_calls(design: Design) -> list[str]:
+    """The first error of `guard` or `measure`, or result that the judge cannot use, on random arrays."""
+    for arrays in random_arrays(design):
+        fault = fault_on(design, arrays)
+        if fault:
+            return [fault]  # other arrays would show the same fault in other words
+    return []
+
+
+def fault_on(design: Design, arrays: Arrays) -> str:
+    """What goes wrong when the judge gets these arrays; "" if nothing does."""
+    file = f"keys/{design.name}.py"
+    shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
+    on = f"on random arrays ({shapes})"
+    try:
+        said = design.guard(copied(arrays))
+    except Exception as error:
+        return f"`guard` stops with {told(error, file)} {on}."
+    if not isinstance(said, str):
+        return f"`guard` must return a sentence, or an empty string if no rule is broken, not {said!r}."
+    try:
+        score = design.measure(copied(arrays))
+    except Exception as error:
+        if said and isinstance(error, STOPS_ON_NUMBERS):
+            return ""  # the judge does not measure arrays that `guard` refuses
+        return f"`measure` stops with {told(error, file)} {on}" + (
+            "." if said else ", which `guard` accepts."
+        )
+    try:
+        float(score)
+    except (TypeError, ValueError):
+        return f"`measure` must return a number, not {type(score).__name__}."
+    return ""
+
+
+def copied(arrays: Arrays) -> Arrays:
+    """Arrays of their own, for a function that may change them."""
+    return {name: values.copy() for name, values in arrays.items()}
+
+
+def random_arrays(design: Design) -> Iterator[Arrays]:
+    """Arrays of the declared dtypes and shapes, as students may hand them in. Where any length is allowed,
+    the lengths are equal at first, then unequal, and then 0.
+    """
+    rng = np.random.default_rng(0)
+    for is_signed in (False, True):
+        for start, step in ((3, 0), (3, 1), (0, 0)):
+            lengths = count(start, step)
+            yield {
+                name: drawn(rng, dtype, sizes(shape, lengths, design.most), is_signed)
+                for name, (dtype, shape) in design.arrays.items()
+            }
+
+
+def sizes(shape: tuple[int, ...], lengths: Iterator[int], most: int) -> tuple[int, ...]:
+    """A shape in which each −1 has become the next length, if that is allowed."""
+    return tuple(min(next(lengths), most) if length == -1 else length for length in shape)
+
+
+def drawn(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], is_signed: bool) -> np.ndarray:
+    """Random numbers from 0 to 1, or of both signs; integers are 0 and 1."""
+    if not dtype.startswith("float"):
+        return rng.integers(0, 2, shape).astype(dtype)
+    numbers = rng.normal(size=shape) if is_signed else rng.uniform(size=shape)
+    return numbers.astype(dtype)
+
+
+def faults_of_model_answer(design: Design) -> list[str]:
+    """The arrays that the model answer, which is not run, never assigns."""
+    if not design.solution:
+        return []
+    try:
+        tree = ast.parse(design.solution)
+    except SyntaxError as error:
+        return [f"the model answer stops with {told(error, '', ' of its code')}."]
+    assigned = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    return [
+        f"the model answer never assigns {name!r}, which is to be handed in."
+        for name in design.arrays
+        if name not in assigned
+    ]
