@@ -21,9 +21,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import torch
 from safetensors.numpy import save
 from test_grading_attacks import HONEST, SETUP, notebook
 
+from course_lib.checks.practice import hand_in
 from course_lib.grading import __main__ as commands
 from course_lib.grading import engine, progress, runner
 from course_lib.grading.__main__ import main, read_secret
@@ -38,11 +40,13 @@ from course_lib.grading.engine import (
     jobs_for,
     key_of,
     merged,
+    read_design,
     set_aside,
 )
 from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv, safe
 from course_lib.grading.judge import stopped
 from course_lib.grading.pages import class_page, feedback_page, marked, page_name
+from course_lib.grading.question import Design
 from course_lib.grading.sandbox import python_s_words
 from course_lib.grading.submissions import (
     NoSubmissions,
@@ -383,6 +387,53 @@ def test_a_key_that_fails_costs_no_other_question(class_folder, tmp_path, capsys
     assert "  ada: 100 → 110" in said
     assert "counts 0" not in said
     assert ada().faults == {}
+
+
+def design_of(**arrays: tuple[str, tuple[int, ...]]) -> Design:
+    return Design("design", 10, "", arrays, lambda arrays: 1.0, lambda arrays: "", 0, 1, "points", most=5)
+
+
+@pytest.mark.parametrize(
+    "values", [np.array([8, 4, 2, 2]) / 16, torch.tensor([8, 4, 2, 2]).bfloat16() / 16, np.ones(4, "float16")]
+)
+def test_floating_point_numbers_of_any_precision_are_taken(values, tmp_path, monkeypatch):
+    """NumPy computes in float64 unless it is told otherwise."""
+    monkeypatch.chdir(tmp_path)
+    hand_in(p=values)
+    arrays, says = read_design(design_of(p=("float32", (4,))), Path("design.safetensors").read_bytes())
+    assert says == ""
+    assert arrays["p"].dtype == np.float32
+    np.testing.assert_array_equal(arrays["p"], np.asarray(torch.as_tensor(values).float()))
+
+
+@pytest.mark.parametrize(
+    ("declared", "values", "says"),
+    [
+        (
+            ("float32", (4,)),
+            np.zeros(4, "int64"),
+            "'p' must have dtype float32 and shape (4,); yours has dtype int64 and shape (4,).",
+        ),
+        (
+            ("int64", (4,)),
+            np.zeros(4),
+            "'p' must have dtype int64 and shape (4,); yours has dtype float64 and shape (4,).",
+        ),
+        (
+            ("float32", (-1, 2)),
+            np.zeros((6, 2), "float32"),
+            "'p' must have dtype float32 and shape (-1, 2), where -1 is any length up to 5; "
+            "yours has dtype float32 and shape (6, 2).",
+        ),
+        (
+            ("float32", (1,)),
+            np.array([1e300]),
+            "'p' holds NaN, infinity, or numbers too large for float32.",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_arrays_of_a_design_is_said(declared, values, says):
+    assert read_design(design_of(p=declared), save({"p": values})) == (None, says)
 
 
 @needs_wall

@@ -109,6 +109,8 @@ def hand_in(**arrays: Tensor | np.ndarray) -> None:
     both files.
     """
     tensors = {name: torch.as_tensor(value).detach().cpu().contiguous() for name, value in arrays.items()}
+    # the judge reads arrays of NumPy, which knows no bfloat16
+    tensors = {name: v.float() if v.dtype == torch.bfloat16 else v for name, v in tensors.items()}
     part = Path(f".{DESIGN}.part")
     save_file(tensors, part)
     part.replace(DESIGN)

@@ -36,7 +36,7 @@ ENDINGS = {
 }
 NOT_GRADED = "Not graded: "  # begins each verdict on a submission that cannot be graded
 FAILED = "The grader failed on this question, so a person will look at it."
-ENGINE = "3"  # counts up when a change here or in the judge may change a result
+ENGINE = "4"  # counts up when a change here or in the judge may change a result
 
 
 @dataclass
@@ -195,22 +195,33 @@ def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None,
         arrays = load(handed_in)
     except (SafetensorError, ValueError, TypeError, KeyError):
         return None, "design.safetensors is damaged: make it with `hand_in`."
+    read = {}
     for name, (dtype, shape) in design.arrays.items():
         if name not in arrays:
             return None, f"design.safetensors holds no array {name!r}."
-        found = arrays[name]
+        found = in_precision(arrays[name], dtype)
         fits = found.ndim == len(shape) and all(
             (want == have) or (want == -1 and have <= design.most)
             for want, have in zip(shape, found.shape, strict=True)
         )
         if str(found.dtype) != dtype or not fits:
-            return (
-                None,
-                f"{name!r} must have dtype {dtype} and shape {shape}, where −1 is up to {design.most:,}.",
-            )
+            most = f", where -1 is any length up to {design.most:,}" if -1 in shape else ""
+            yours = f"yours has dtype {found.dtype} and shape {found.shape}"
+            return None, f"{name!r} must have dtype {dtype} and shape {shape}{most}; {yours}."
         if found.dtype.kind == "f" and not np.isfinite(found).all():
-            return None, f"{name!r} holds NaN or infinity."
-    return {name: arrays[name] for name in design.arrays}, ""
+            return None, f"{name!r} holds NaN, infinity, or numbers too large for {dtype}."
+        read[name] = found
+    return read, ""
+
+
+def in_precision(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Floating-point numbers in the declared precision, because NumPy's own is float64; other arrays as they
+    are.
+    """
+    if values.dtype.kind != "f" or not dtype.startswith("float"):
+        return values
+    with np.errstate(over="ignore"):  # infinity is refused afterwards
+        return values.astype(dtype)
 
 
 # ---------------------------------------------------------------- the store
