@@ -281,6 +281,49 @@ def test_a_key_that_cannot_be_loaded_is_named_by_every_command(source, says, hom
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
+        ("    60,\n", '    "60",\n', ": `points` must be a number, not '60'."),
+        ("    60,\n", '    float("nan"),\n', ": `points` must be a number, not nan."),
+        ("    60,\n", "    -60,\n", ": `points` cannot be negative."),
+        (
+            '"log_mean_exp",\n    60',
+            "len,\n    60",
+            ": `function` must be a string, not <built-in function len>.",
+        ),
+        (
+            "Tolerance(1e-4,",
+            'Tolerance("1e-4",',
+            " stops with ValueError in line 56 (in a tolerance, `relative` ",
+        ),
+        (
+            'Tolerance(1e-4, 1e-5, "float32 sums of a dozen terms")',
+            "1e-4",
+            ", rows: `tolerance` must be a Tolerance(relative, absolute, reason).",
+        ),
+        ('"rows",', "7,", ", 7: `name` must be a string, not 7."),
+        (
+            " x: -reference(x)",
+            ' x: -reference(x), "0.5"',
+            ", rows: in a mistake, `share` must be a number, not",
+        ),
+        ("        Variant(\n", "        dict(\n", " stops with TypeError in line"),
+        (
+            "    (\n        Variant(",
+            "    (7,) + (\n        Variant(",
+            ": `variants` must hold nothing but Variants.",
+        ),
+    ],
+)
+def test_a_field_of_another_type_is_named_in_one_sentence(old, new, says, homework, capsys):
+    change(homework, old, new)
+    assert check(homework, "--seeds", "1") == 1
+    said = capsys.readouterr()
+    assert said.out.startswith(f"keys/{KEY}{says}")
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
         (
             "            (\n                Mistake(",
             "            () and (\n                Mistake(",
@@ -389,6 +432,8 @@ def with_design(homework: Path, key: str) -> None:
             '"p": ("float32", -1)',
             "`arrays` must give 'p' a dtype and a shape, such as ('float32', (-1, 64)), not ('float32', -1).",
         ),
+        ("ARRAYS, ", "{}, ", "`arrays` must be a dict that names each array, with its dtype and shape."),
+        ("guard, 0, 1,", 'guard, "0", 1,', "`none_at` must be a number, not '0'."),
         ("guard, 0, 1,", "guard, 1, 1,", "`none_at` and `full_at` must differ."),
         ("; q = None", "; r = None", "the model answer never assigns 'q', which is to be handed in."),
         ("; q = None", "; q = (", "the model answer stops with SyntaxError in line 1 of its code ('(' was"),

@@ -20,7 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
-from course_lib.grading.question import CASES, GIVEN_AS, Arguments, Design, Question, Variant, Written
+from course_lib.grading.question import (
+    CASES,
+    GIVEN_AS,
+    Arguments,
+    Design,
+    Question,
+    Variant,
+    Written,
+    fault_of_type,
+)
 
 HOMEWORK = Path(__file__).resolve().parents[2] / "notebooks" / "homework"
 AnyQuestion = Question | Design | Written
@@ -177,6 +186,11 @@ def load_key(name: str, source: str) -> AnyQuestion:
         raise AssignmentError(
             f"keys/{name}.py defines a question named {question.name!r}: its name must be {name!r}."
         )
+    fault = fault_of_type(question)
+    if fault:
+        raise AssignmentError(f"{file}: {fault}.")
+    if question.points < 0:
+        raise AssignmentError(f"{file}: `points` cannot be negative.")
     if isinstance(question, Question) and question.given_as not in GIVEN_AS:
         raise AssignmentError(f"keys/{name}.py: given_as must be one of {', '.join(GIVEN_AS)}.")
     return question

@@ -1,7 +1,7 @@
 """Tries the key of a design before students hand in arrays: the part of `check` that knows designs."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -26,8 +26,8 @@ def faults_of_design(design: Design) -> list[str]:
 
 def faults_of_declaration(design: Design) -> list[str]:
     """What is wrong with the arrays and the scores that a design declares."""
-    if not design.arrays:
-        return ["`arrays` is empty: name each array that students hand in, with its dtype and shape."]
+    if not isinstance(design.arrays, Mapping) or not design.arrays:
+        return ["`arrays` must be a dict that names each array, with its dtype and shape."]
     faults = []
     for name, declared in design.arrays.items():
         if not is_dtype_and_shape(declared):

@@ -9,7 +9,8 @@ numbers count.
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,9 @@ class Tolerance:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a tolerance that not even the right numbers would keep to."""
+        fault = fault_of_type(self)
+        if fault:
+            raise ValueError(f"in a tolerance, {fault}")
         if self.relative < 0 or self.absolute < 0:
             raise ValueError(f"a tolerance cannot be negative: {self.relative:g} and {self.absolute:g}")
 
@@ -144,6 +148,18 @@ class Verdict:
     details: dict[str, bool] = field(default_factory=dict)  # by case: right or not
     answer: str = ""  # to a question in words, for the person who marks it
     tried: bool = False  # whether the judge's inputs came to the student's code
+
+
+def fault_of_type(part: Any) -> str:
+    """The first text or number of a key's part, such as a variant, that is something else; "" if none is."""
+    for one in fields(part):
+        value = getattr(part, one.name)
+        if one.type is str and not isinstance(value, str):
+            return f"`{one.name}` must be a string, not {value!r}"
+        is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        if one.type in (float, int) and not is_number:
+            return f"`{one.name}` must be a number, not {value!r}"
+    return ""
 
 
 def as_reference_sees(arguments: Arguments) -> Arguments:

@@ -36,6 +36,7 @@ from course_lib.grading.question import (
     agree,
     as_reference_sees,
     by_name,
+    fault_of_type,
     results_of,
 )
 from course_lib.grading.release import cells_of
@@ -129,6 +130,11 @@ def faults_of_form(variant: Variant) -> list[str]:
             return [f"`{field}` is not a tuple: is a comma missing before the closing parenthesis?"]
     if not all(isinstance(mistake, Mistake) for mistake in variant.mistakes):
         return ["`mistakes` must hold nothing but Mistake(sentence, function, share)."]
+    for part in (variant, *variant.mistakes):
+        fault = fault_of_type(part)
+        if fault:
+            where = "" if part is variant else "in a mistake, "
+            return [f"{where}{fault}."]
     if not isinstance(variant.tolerance, Tolerance):
         return ["`tolerance` must be a Tolerance(relative, absolute, reason)."]
     faults = []
@@ -344,6 +350,8 @@ def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str
             yield f"{question.name}: this is a question in words, which you mark", []
         elif not isinstance(question.variants, tuple) or not question.variants:
             yield "", [f"{file_of(question)}: `variants` must be a tuple that holds at least one Variant."]
+        elif not all(isinstance(variant, Variant) for variant in question.variants):
+            yield "", [f"{file_of(question)}: `variants` must hold nothing but Variants."]
         else:
             if faults_of_names(question):
                 yield "", faults_of_names(question)
