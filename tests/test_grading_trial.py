@@ -1,5 +1,6 @@
 """`check` tries an author's keys before students do, and the page tells an author how to write them."""
 
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from course_lib.grading.__main__ import main, this_python
 from course_lib.grading.assignment import Assignment, AssignmentError
 from course_lib.grading.engine import Store
 from course_lib.grading.question import Tolerance, close
-from course_lib.grading.release import student_notebook, write_student_copy
+from course_lib.grading.release import as_json, student_notebook, write_student_copy
 
 EXAMPLE = Path(__file__).parent / "homework_example"
 PAGE = (Path(__file__).parent.parent / "docs" / "homework.md").read_text(encoding="utf-8")
@@ -631,6 +632,37 @@ def test_practice_and_the_trial_give_what_the_sandbox_will_give(given_as, homewo
     assert Practice("tiny", tmp_path).check("log_mean_exp", function).status == "correct"
     assert trial.verdict_on(question, variant, function, trial.inputs_of(variant, 0)).points == 60
     assert kinds == ["ndarray" if given_as == "arrays" else "Tensor"] * 4
+
+
+def practice_message(tmp_path: Path, right: np.ndarray, yours: np.ndarray, **arguments: object) -> str:
+    """What practice says of an answer to a question with these arguments."""
+    example = {
+        "arguments": {name: as_json(value) for name, value in arguments.items()},
+        "given_as": "arrays",
+        "returns": ["value"],
+        "right": {"value": as_json(right)},
+        "mistakes": {},
+    }
+    (tmp_path / "one.practice.json").write_text(json.dumps({"f": example}))
+    return Practice("one", tmp_path).check("f", lambda *inputs: yours).message
+
+
+def test_practice_shows_inputs_whole(tmp_path):
+    """An element of a softmax depends on all of its input."""
+    logits, right = np.array([0.0, 1.0]), np.array([0.25, 0.75])
+    says = practice_message(tmp_path, right, 2 * right, logits=logits, rate=0.5)
+    assert says == (
+        "your result: a wrong value. "
+        "For logits = (0.0, 1.0), rate = 0.5: your element [0] is 0.5, expected 0.25."
+    )
+
+
+def test_practice_says_that_there_are_inputs_too_long_to_show(tmp_path):
+    theta, real = np.array([0.0, 1.0]), np.zeros((5, 2))
+    says = practice_message(tmp_path, theta, theta + 1, theta=theta, real=real)
+    assert "For theta = (0.0, 1.0) and longer inputs: your element [0] is 1.0, expected 0.0." in says
+    says = practice_message(tmp_path, np.zeros(2), np.ones(2), real=np.zeros((2, 5)))
+    assert says.endswith("a wrong value. Your element [0] is 1.0, expected 0.0.")
 
 
 # ---------------------------------------------------------------- the page for authors

@@ -62,15 +62,15 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
     shown = {
         name: torch.as_tensor(value)
         for name, value in arguments.items()
-        if isinstance(value, Tensor | np.ndarray)
+        if isinstance(value, Tensor | np.ndarray | float | int)
     }
     for name, part in zip(names, parts, strict=True):
         mistakes = {sentence: array(values[name]) for sentence, values in example["mistakes"].items()}
         right = array(example["right"][name])
         mistakes = {says: wrong for says, wrong in mistakes.items() if not same(wrong, right)}
-        Table(shown, right, mistakes).judge(
-            as_tensor(part), "your result" if len(names) == 1 else f"`{name}`"
-        )
+        what = "your result" if len(names) == 1 else f"`{name}`"
+        # whole, because an element of the answer may depend on all of an input, as with a softmax
+        Table(shown, right, mistakes, inputs_whole=True).judge(as_tensor(part), what)
 
 
 def argument(value: Any, given_as: str = "tensors") -> Any:

@@ -183,6 +183,8 @@ class Table:
     otherwise: str = "a wrong value."  # said of a finite wrong value that nothing above names
     dtype: torch.dtype | None = None  # None: any floating type
     differentiable: bool = False  # True refuses a Python float, through which no gradient flows
+    # False: of an input with a row for each row of the answer, a message shows only the wrong element's row
+    inputs_whole: bool = False
 
     @classmethod
     def of(cls, inputs: Inputs, reference: Reference, mistakes: Mistakes, **more: Any) -> "Table":
@@ -229,7 +231,11 @@ class Table:
             return "The numbers themselves are right."
         at = apart.nonzero()[0].tolist()
         rows = {n: v[at[0]] if at and v.ndim and len(v) == len(yours) else v for n, v in self.inputs.items()}
-        given = ", ".join(f"{name} = {show(row)}" for name, row in rows.items() if row.numel() <= 9)
+        shown = self.inputs if self.inputs_whole else rows
+        short = {name: value for name, value in shown.items() if value.numel() <= 9}
+        given = ", ".join(f"{name} = {show(value)}" for name, value in short.items())
+        if self.inputs_whole and short and len(short) < len(shown):
+            given += " and longer inputs"
         says = f"{f'your element {at}' if at else 'yours'} is {show(yours[tuple(at)])}"
         says = f"For {given}: {says}" if given else says.capitalize()
         return f"{says}, expected {show(self.right[tuple(at)])}."
