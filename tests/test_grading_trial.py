@@ -18,7 +18,7 @@ from course_lib.grading import trial
 from course_lib.grading.__main__ import main, this_python
 from course_lib.grading.assignment import Assignment, AssignmentError
 from course_lib.grading.engine import Store
-from course_lib.grading.question import Tolerance, close
+from course_lib.grading.question import Design, Tolerance, close
 from course_lib.grading.release import as_json, student_notebook, write_student_copy
 
 EXAMPLE = Path(__file__).parent / "homework_example"
@@ -712,8 +712,15 @@ def test_the_page_s_own_question_is_checked_released_and_graded(written, capsys)
     assert "sum of the squared weights" in bob.verdicts["sample_size"]["sentence"]
 
 
+def test_the_page_says_what_each_field_of_a_design_is_for():
+    table = SECTION.partition("| field of a design |")[2].partition("\n\n")[0]
+    for field in Design.__dataclass_fields__:
+        assert f"`{field}`" in table, field
+
+
 def test_the_page_says_what_each_field_of_a_variant_is_for():
-    first = "".join(re.findall(r"^\| (`[^|]*) \|", SECTION, re.M))
+    table = SECTION.partition("| field of a variant |")[2].partition("\n\n")[0]
+    first = "".join(re.findall(r"^\| (`[^|]*) \|", table, re.M))
     for field in trial.Variant.__dataclass_fields__:
         # a function that returns several results is an exception, which the row of `reference` explains
         assert f"`{field}`" in first or field == "returns", field
