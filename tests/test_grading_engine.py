@@ -1292,6 +1292,13 @@ def test_the_class_page_says_what_is_open_and_who_was_stopped():
     assert page.count('class="bar"') == 2  # none where there is nobody
 
 
+def test_the_class_page_names_students_whom_a_failing_key_cost_points():
+    verdicts = {"log_mean_exp": verdict(60, "Correct."), "sgd_step": verdict(0, "Later.")}
+    failed = Result("ada", "sha", verdicts, faults={"sgd_step": "NameError in line 3 of keys/sgd_step.py"})
+    page = class_page(TINY, [marked(TINY, failed, {})])
+    assert "<strong>ada</strong>: The key of sgd_step stops with NameError in line 3" in page
+
+
 def test_answers_stand_in_the_order_of_the_questions():
     names = list(TINY.questions)
     backwards = Result("ada", "sha", {name: verdict(1, "Said.") for name in reversed(names)})

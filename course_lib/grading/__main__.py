@@ -481,6 +481,8 @@ def run_gradescope(asked: argparse.Namespace) -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     write_whole(asked.out / "results.json", gradescope(assignment, marked(assignment, result, {})).encode())
     print(f"{asked.out / 'results.json'} is written.")
+    for question, what in result.faults.items():
+        print(f"The question {question} counts 0, because its key stops with {what}.", file=sys.stderr)
 
 
 def only_submission(folder: Path, name: str) -> Submission:

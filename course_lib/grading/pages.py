@@ -10,6 +10,7 @@ import statistics
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -67,7 +68,7 @@ def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
             points = 0.0
             said = verdicts[name]["sentence"] if is_refused(result) else NOT_ANSWERED
         verdicts[name] |= {"points": points, "sentence": said}
-    return Result(result.student, result.submission, verdicts, result.keys, result.notes, result.set_aside)
+    return replace(result, verdicts=verdicts)
 
 
 def feedback_page(assignment: Assignment, result: Result) -> str:
@@ -130,15 +131,21 @@ def class_page(assignment: Assignment, results: list[Result]) -> str:
         median=statistics.median(points),
         most=assignment.points,
         looks=[
-            {"student": result.student, "note": note}
-            for result in results
-            for note in result.notes
-            if result.set_aside or not result.points or note in ENDINGS.values()
+            {"student": result.student, "note": note} for result in results for note in to_look_at(result)
         ],
         open=sum(v["points"] is None for result in results for v in result.verdicts.values()),
         distribution=distribution(points, assignment.points),
         questions=[question_rows(assignment, name, results) for name in assignment.questions],
     )
+
+
+def to_look_at(result: Result) -> list[str]:
+    """What a person should look at: questions on which a key failed, and the notes on a submission that was
+    stopped or that has no points.
+    """
+    failed = [f"The key of {question} stops with {what}." for question, what in result.faults.items()]
+    stopped = result.set_aside or not result.points
+    return failed + [note for note in result.notes if stopped or note in ENDINGS.values()]
 
 
 def distribution(points: list[float], most: float) -> list[dict]:
