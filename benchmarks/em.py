@@ -266,7 +266,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: a minute instead of three")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer rounds, a minute instead of three; with --peers: 20 components only",
+    )
     parser.add_argument("--peers", action="store_true", help="compare with other packages instead")
     parser.add_argument(
         "--processor-time",

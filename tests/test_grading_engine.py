@@ -231,7 +231,7 @@ def test_an_older_submission_does_not_undo_a_newer_one(class_folder, tmp_path, c
     assert main(list(map(str, first))) == 0
     said = capsys.readouterr().out
     assert "4 graded already, 0 to do" in said
-    assert "Kept, because a newer submission was graded since: bob." in said
+    assert "Kept, because a newer submission has been graded since: bob." in said
     assert "Still to be graded again" not in said
     assert texts(out) == before
 
@@ -324,7 +324,7 @@ def test_grade_says_why_it_grades_again(class_folder, tmp_path, capsys, monkeypa
     assert "All questions are graded again: the grader has changed." in said()
     starter = homework / "tiny" / "tiny.py"
     starter.write_text(starter.read_text().replace("# question: log_mean_exp", ""))
-    assert "4 to do.\nAsked no more: log_mean_exp. Points given there no longer count." in said()
+    assert "4 to do.\nlog_mean_exp is no longer asked: points given there no longer count." in said()
 
 
 def test_a_submission_that_was_set_aside_is_tried_again(tmp_path):
@@ -664,6 +664,7 @@ def test_a_course_of_nbgrader_holds_other_assignments_too(tmp_path):
         (("class/ada/hw1/tiny.ipynb", "class/bob/hw1/tiny.ipynb"), ["ada", "bob"]),
         (("morning/ada/tiny.ipynb", "evening/bob/tiny.ipynb"), ["ada", "bob"]),
         (("ada/hw1/tiny.ipynb", "bob/hw1/tiny.ipynb", "eve.ipynb"), ["ada", "bob", "eve"]),
+        (("ada/tiny/a.ipynb", "bob/hw1/a.ipynb"), ["ada", "bob"]),
     ],
 )
 def test_notebooks_in_deeper_folders_find_their_students(names, students, tmp_path):
@@ -791,6 +792,60 @@ def test_students_without_a_notebook_are_named(wrapped, tmp_path):
         assert loose == ([] if wrapped else ["names.txt"])
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Ada_12_assignsubmission_file_/hw.zip",),
+        ("class/ada/hw.zip", "class/bob/hw.zip"),
+        ("ada/hw.zip", "bob/tiny.zip", "eve.zip"),
+    ],
+)
+def test_a_zip_with_a_notebook_makes_no_second_student(names, tmp_path):
+    handed_in = {name: zip_of({"any.ipynb": b"{}"}) for name in names}
+    for name, content in handed_in.items():
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).write_bytes(content)
+    (tmp_path / "all.zip").write_bytes(zip_of(handed_in))
+    for place in (tmp_path / "folder", tmp_path / "all.zip"):
+        found = find_submissions(place, "tiny")
+        assert len(found) == len(names)
+        assert without_notebook(place, "tiny", found) == ([], [])
+
+
+@needs_wall
+def test_a_folder_without_any_notebook_is_graded_too(tmp_path, capsys):
+    (tmp_path / "late" / "max").mkdir(parents=True)
+    (tmp_path / "late" / "max" / "tiny.pdf").write_bytes(b"")
+    words = grade_words(tmp_path / "late", with_secret(tmp_path / "out"), "--workers", 0)
+    assert main([*map(str, words), "--only", "max"]) == 0
+    (result,) = Store(tmp_path / "out" / "tiny").all()
+    assert result.student == "max"
+    assert result.points == 0
+
+
+def test_what_a_person_adds_to_the_table_of_marks_stays_there(to_mark):
+    path = to_mark.out / "marks.csv"
+    path.write_text(
+        "student,question,points,comment,marked by\nada,explain,4,-1 for the sign,Grace\n", encoding="utf-8"
+    )
+    assert to_mark("report") == 0
+    assert to_mark("report") == 0
+    rows = {row["student"]: row for row in rows_of(path.read_text(encoding="utf-8"))}
+    assert rows["ada"]["marked by"] == "Grace"
+    assert to_mark("feedback") == 0
+    page = next((to_mark.out / "feedback").glob("ada*.html")).read_text(encoding="utf-8")
+    assert "<p>-1 for the sign</p>" in page
+
+
+def test_an_answer_cannot_break_the_table_of_marks():
+    cell = {
+        "cell_type": "markdown",
+        "metadata": {"nbgrader": {"grade_id": "explain"}},
+        "source": "one\rtwo\r\nthree",
+    }
+    assert words_of(json.dumps({"cells": [cell]}).encode(), "explain") == "one\ntwo\nthree"
+
+
 @needs_wall
 def test_two_notebooks_and_a_folder_of_one_student_are_named_at_once(class_folder, tmp_path, capsys):
     (class_folder / "kim").mkdir()
@@ -799,7 +854,7 @@ def test_two_notebooks_and_a_folder_of_one_student_are_named_at_once(class_folde
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
     said = capsys.readouterr().out
-    assert "Two notebooks or designs, so that neither is graded: kim." in said
+    assert "These students handed in several notebooks or designs, so none is graded: kim." in said
     assert "A student is called tiny here, like the assignment" in said
 
 
@@ -811,7 +866,7 @@ def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsy
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
     said = capsys.readouterr().out
-    assert "Without a notebook: kim, max." in said
+    assert "These students handed in no notebook: kim, max." in said
     assert "6 submissions" in said
     assert main(["report", "tiny", "--homework", str(HOMEWORK), "--out", str(out)]) == 0
     page = (out / "tiny" / "class.html").read_text(encoding="utf-8")
@@ -1192,7 +1247,7 @@ def test_marks_for_a_question_that_is_asked_no_more_stay_in_the_file(to_mark, wi
     starter.write_text(asks.replace("# question: explain", ""))
     for name in ("report", "feedback", "report"):
         assert to_mark(name) == 0
-        assert f"{path} has marks for explain, which tiny does not ask." in capsys.readouterr().out
+        assert f"{path} has marks for explain, which tiny no longer asks." in capsys.readouterr().out
     starter.write_text(asks)
     assert to_mark("report") == 0
     assert path.read_text(encoding="utf-8") == text
@@ -1231,7 +1286,7 @@ def test_two_notebooks_of_one_student_are_set_aside(tmp_path):
     for name in ("ada", "bob"):
         (tmp_path / "ada" / f"{name}.ipynb").write_bytes(ANSWERS[name][1])
     (found,) = find_submissions(tmp_path, "tiny")
-    assert "Two notebooks" in found.trouble
+    assert "Several notebooks" in found.trouble
     (tmp_path / "ada" / "bob.ipynb").write_bytes(
         ANSWERS["ada"][1]
     )  # a copy: which one is meant does not matter

@@ -41,6 +41,7 @@ from course_lib.grading.progress import Progress, say_what_is_graded_again, some
 from course_lib.grading.sandbox import NoWall, check_wall
 from course_lib.grading.submissions import (
     NO_NOTEBOOK,
+    SEVERAL,
     NoNotebook,
     NoSubmissions,
     SeveralNotebooks,
@@ -224,10 +225,8 @@ def own_homework(asked: argparse.Namespace) -> str:
 
 def run_release(asked: argparse.Namespace) -> None:
     """Write students' copies, copies with solutions, and the keys."""
-    from course_lib.grading.release import (
-        copies,
-        write_all,
-    )  # takes seconds, which no other command should cost
+    # it takes seconds, which `grade` and `report` should not cost
+    from course_lib.grading.release import copies, write_all
 
     assignment = Assignment.read(asked.assignment, asked.homework)
     students = read_students(asked)
@@ -292,8 +291,9 @@ def run_grade(asked: argparse.Namespace) -> None:
     handed_in = f"{len(submissions)} submission{'' if len(submissions) == 1 else 's'}"
     print(f"{handed_in}, {len(submissions) - len(jobs)} graded already, {len(jobs)} to do.")
     if older:
+        names = some([one.student for one in older])
         print(
-            f"Kept, because a newer submission was graded since: {some([one.student for one in older])}. "
+            f"Kept, because a newer submission has been graded since: {names}. "
             f"To go back to those in {asked.submissions}, give --replace."
         )
     say_what_is_graded_again(assignment, jobs, secret)
@@ -317,18 +317,25 @@ def run_grade(asked: argparse.Namespace) -> None:
 
 def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[Submission]:
     """The submissions to grade, also of students who handed in no notebook; says who these are."""
-    found = find_submissions(asked.submissions, assignment.name)
+    found: list[Submission] = []
+    nothing_found = None
+    try:
+        found = find_submissions(asked.submissions, assignment.name)
+    except NoNotebook as why:  # but somebody may have handed in something else
+        nothing_found = why
     empty_handed, loose = without_notebook(asked.submissions, assignment.name, found)
     submissions = sorted([*found, *empty_handed], key=lambda submission: submission.student)
+    if nothing_found and not submissions:
+        raise nothing_found
     if asked.only:
         return chosen(submissions, asked.only)
     check_assignment(asked, assignment, found)
     nothing = [one.student for one in submissions if one.trouble.startswith(NO_NOTEBOOK)]
     if nothing:
-        print(f"Without a notebook: {some(nothing)}.")
-    twice = [one.student for one in submissions if one.trouble.startswith("Two ")]
-    if twice:
-        print(f"Two notebooks or designs, so that neither is graded: {some(twice)}.")
+        print(f"These students handed in no notebook: {some(nothing)}.")
+    several = [one.student for one in submissions if one.trouble in SEVERAL.values()]
+    if several:
+        print(f"These students handed in several notebooks or designs, so none is graded: {some(several)}.")
     if assignment.name in [one.student for one in found]:
         print(
             f"A student is called {assignment.name} here, like the assignment: "

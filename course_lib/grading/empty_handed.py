@@ -13,6 +13,7 @@ from course_lib.grading.submissions import (
     Submission,
     folder_around,
     is_handed_in,
+    stands_for,
     students_of,
     whose,
 )
@@ -70,15 +71,23 @@ def folders_of_students(
     by_file = students_of(names, assignment)
     for name in names:
         path = PurePosixPath(name)
-        inside = f"{path.with_suffix('')}/any{NOTEBOOK}"  # a zip that was handed in counts as a folder
-        if name.endswith(ZIP) and whose(inside, assignment)[0] in students:
-            above.update(path.parents)
+        if name.endswith(ZIP):
+            home = PurePosixPath(stands_for(name, names))
+            if home in path.parents and is_of(home, assignment, students):
+                homes.add(home)
+            if is_of(home, assignment, students):
+                above.update(home.parents)
         elif by_file[name][0] in students:
             named_so = (folder for folder in path.parents if folder.name == by_file[name][0])
             home = next(named_so, path.parent)
             homes.add(home)
             above.update(home.parents)
     return homes, above
+
+
+def is_of(folder: PurePosixPath, assignment: str, students: set[str]) -> bool:
+    """Whether a notebook in this folder would be that of one of the students."""
+    return whose(f"{folder}/any{NOTEBOOK}", assignment)[0] in students
 
 
 def whose_other(

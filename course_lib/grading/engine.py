@@ -34,6 +34,7 @@ ENDINGS = {
     "too much output": "The notebook gave back too many bytes and was stopped.",
     "ended early": "The notebook ended its own process before all answers were asked for.",
 }
+RIGHT_FILE = "is it the right file?"  # ends the note on a notebook of another assignment
 NOT_GRADED = "Not graded: "  # begins each verdict on a submission that cannot be graded
 FAILED = "The grader failed on this question, so a person will look at it."
 ENGINE = "4"  # counts up when a change here or in the judge may change a result
@@ -107,7 +108,7 @@ def grade_submission(
 
     if not holds_half(submission.notebook, assignment.functions):
         name = assignment.name
-        result.notes.append(f"The notebook has less than half of {name}'s questions: is it the right file?")
+        result.notes.append(f"The notebook has less than half of {name}'s questions: {RIGHT_FILE}")
     asked = {name: q for name, q in chosen.items() if isinstance(q, Question)}
     variants = {name: secret.variant(assignment.name, q, submission.student) for name, q in asked.items()}
     inputs = {}

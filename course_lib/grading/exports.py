@@ -38,6 +38,11 @@ def safe(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
+def unsafe(text: str) -> str:
+    """The text that `safe` was given."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
+
 def table(rows: Iterable[list[object]], delimiter: str = ",") -> str:
     """Rows as CSV text. What a student may have written must have gone through `safe`."""
     out = io.StringIO()

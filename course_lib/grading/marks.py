@@ -7,12 +7,13 @@ from pathlib import Path
 
 from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import Result
-from course_lib.grading.exports import safe, shown, table
+from course_lib.grading.exports import safe, shown, table, unsafe
 from course_lib.grading.question import Written
 from course_lib.grading.submissions import is_answered
 
 NEEDED = ("student", "question", "points")
 LOOK = "look again"  # a column; whoever has looked empties the cell
+COLUMNS = ["student", "question", "points", "comment", LOOK, "answer"]
 NEW_ANSWER = "This answer is newer than the mark. Empty this cell when you have looked."
 NOT_ANSWERED = "(not answered)"
 
@@ -29,6 +30,8 @@ class Marking:
     look_again: list[tuple[str, str]] = field(default_factory=list)  # marked before the answer was changed
     dropped: list[dict[str, str]] = field(default_factory=list)  # rows of questions that are asked no more
     delimiter: str = ","
+    own_columns: list[str] = field(default_factory=list)  # that the person has added
+    own: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # what is in them
 
 
 def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tuple[str, str], str]:
@@ -56,6 +59,7 @@ def read_marks(text: str, path: Path, assignment: Assignment, results: list[Resu
             f"{path} needs the columns student, question, points, comment, separated by commas or "
             f"semicolons; it lacks {', '.join(sorted(missing))}."
         )
+    marking.own_columns = [name for name in reader.fieldnames or [] if name and name not in COLUMNS]
     students = {safe(result.student): result.student for result in results}
     answers = answers_in_words(assignment, results)
     for row in reader:
@@ -73,7 +77,8 @@ def read_marks(text: str, path: Path, assignment: Assignment, results: list[Resu
         if key in marking.marks:
             raise MarksError(f"{where}: there are two rows for it; keep one.")
         points = read_points(row, assignment, where)
-        marking.marks[key] = points, row.get("comment") or ""
+        marking.marks[key] = points, unsafe(row.get("comment") or "")
+        marking.own[key] = [row.get(column) or "" for column in marking.own_columns]
         if points is not None and is_newer(row, answers[key]):
             marking.look_again.append(key)
     return marking
@@ -109,17 +114,17 @@ def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -
     """What a person fills in: a row for each answer in words, with the points and comments given so far.
     Rows of questions that are asked no more stay at the end.
     """
-    rows: list[list[object]] = [["student", "question", "points", "comment", LOOK, "answer"]]
+    rows: list[list[object]] = [[*COLUMNS, *marking.own_columns]]
     for (student, name), answer in answers_in_words(assignment, results).items():
         points, comment = marking.marks.get((student, name), (None, ""))
         number = shown(points)
         if marking.delimiter == ";":
             number = number.replace(".", ",")  # to a spreadsheet that separates so, 4.5 is the fourth of May
         look = NEW_ANSWER if (student, name) in marking.look_again else ""
-        rows.append([safe(student), name, number, safe(comment), look, answer])
+        own = marking.own.get((student, name), [""] * len(marking.own_columns))
+        rows.append([safe(student), name, number, safe(comment), look, answer, *own])
     for row in marking.dropped:
-        rows.append([row.get(column) or "" for column in ("student", "question", "points", "comment")])
-        rows[-1] += [row.get(LOOK) or "", row.get("answer") or ""]
+        rows.append([row.get(column) or "" for column in [*COLUMNS, *marking.own_columns]])
     return table(rows, marking.delimiter)
 
 
@@ -147,7 +152,7 @@ def what_is_open(assignment: Assignment, results: list[Result], marking: Marking
         are = "is missing and counts" if blank == 1 else "are missing and count"
         said.append(f"{blank} of {len(answers)} answers in words {are} 0.")
     if gone:
-        said.append(f"{path} has marks for {', '.join(gone)}, which {assignment.name} does not ask.")
+        said.append(f"{path} has marks for {', '.join(gone)}, which {assignment.name} no longer asks.")
     if look:
         said.append(
             f"The answer that you marked is not the one handed in last: {look}. "

@@ -30,7 +30,8 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
     if failed and not why:
         print(f"Tried again, because the key failed the last time: {', '.join(sorted(failed))}.")
     if gone:
-        print(f"Asked no more: {', '.join(sorted(gone))}. Points given there no longer count.")
+        are = "is" if len(gone) == 1 else "are"
+        print(f"{', '.join(sorted(gone))} {are} no longer asked: points given there no longer count.")
 
 
 class Progress:

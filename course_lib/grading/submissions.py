@@ -34,6 +34,7 @@ CANVAS = re.compile(r"(?P<student>[^_/]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<name>[^/
 # Full Name_12345_assignsubmission_file_/name.ipynb
 MOODLE = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_file_?/(?P<name>[^/]+)")
 NO_NOTEBOOK = "No notebook was handed in"
+SEVERAL = {kind: f"Several {kind}s were handed in: keep one of them." for kind in ("notebook", "design")}
 
 
 class NoSubmissions(Exception):
@@ -94,7 +95,7 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
         if trouble:
             mine["trouble"] = trouble
         elif mine.get(kind, content) != content:
-            mine["trouble"] = f"Two {kind}s were handed in: keep one of them."
+            mine["trouble"] = SEVERAL[kind]
         else:
             mine[kind] = content
     give_design_to_its_notebook(found, place)
@@ -135,6 +136,10 @@ def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None
     first folder below the one that they all share is the student's.
     """
     found = {path: whose(path, assignment) for path in paths}
+    for path in paths:
+        student, kind = found[path]
+        if student and path.count("/") in course_depths(paths, assignment) and not MOODLE.search(path):
+            found[path] = PurePosixPath(path).parts[-3], kind
     folders = {
         path: PurePosixPath(path).parent
         for path, (student, _) in found.items()
@@ -180,13 +185,23 @@ def is_in_course(path: str, assignment: str) -> bool:
     return len(parts) >= 3 and parts[-2] == assignment
 
 
+def course_depths(paths: list[str], assignment: str) -> set[int]:
+    """How deep the files of this assignment lie in a course of nbgrader; nothing for other layouts."""
+    return {path.count("/") for path in paths if is_in_course(path, assignment) and not MOODLE.search(path)}
+
+
 def of_other_assignments(paths: list[str], assignment: str) -> set[str]:
-    """The files of other assignments in a course of nbgrader. They lie as deep as those of this one, but in
-    STUDENT/OTHER, and their student is not called OTHER.
+    """The files of other assignments in a course of nbgrader: those in STUDENT/OTHER, if the student has a
+    folder of this assignment too, or if the notebook is called OTHER.ipynb.
     """
-    paths = [path for path in paths if not MOODLE.search(path)]
-    depths = {path.count("/") for path in paths if is_in_course(path, assignment)}
-    return {path for path in paths if path.count("/") in depths and not is_in_course(path, assignment)}
+    depths = course_depths(paths, assignment)
+    students = {PurePosixPath(path).parts[:-2] for path in paths if is_in_course(path, assignment)}
+    others = set()
+    for path in map(PurePosixPath, paths):
+        at_depth = len(path.parts) - 1 in depths and not is_in_course(str(path), assignment)
+        if at_depth and (path.parts[:-2] in students or path.stem == path.parent.name):
+            others.add(str(path))
+    return {path for path in others if not MOODLE.search(path)}
 
 
 def is_handed_in(path: str) -> bool:
@@ -207,9 +222,12 @@ def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
             if name.endswith((NOTEBOOK, ".safetensors")):
                 yield inside, *read_file(path)
             elif name.endswith(ZIP):
-                beside = [*names, *(f"{other}/any" for other in folders)]
-                around = PurePosixPath(inside).parent
-                yield from zip_in_folder(path, stands_for(inside, [str(around / other) for other in beside]))
+                around = inside.removesuffix(name)
+                beside = [
+                    *(f"{around}{other}" for other in names),
+                    *(f"{around}{other}/" for other in folders),
+                ]
+                yield from zip_in_folder(path, stands_for(inside, beside))
 
 
 def zip_in_folder(path: Path, home: str) -> Iterator[tuple[str, bytes, str]]:
@@ -223,13 +241,15 @@ def zip_in_folder(path: Path, home: str) -> Iterator[tuple[str, bytes, str]]:
 
 def stands_for(zip_path: str, names: list[str]) -> str:
     """The folder whose files those of a student's zip are: the one that it lies in, if `names` has neither
-    another zip nor a folder in it, or else a folder of the zip's own name.
+    another zip nor a folder in it, or else a folder of the zip's own name. Names of folders end with a slash.
     """
     home = PurePosixPath(zip_path).parent
-    paths = [PurePosixPath(name) for name in names]
-    beside = [path for path in paths if home in path.parents and str(path) != zip_path]
-    others = any(path.parent != home or path.suffix == ZIP for path in beside)
-    return zip_path.removesuffix(ZIP) if others or not home.name else str(home)
+    for name in names:
+        path = PurePosixPath(name)
+        is_file_beside = path.parent == home and not name.endswith(("/", ZIP))
+        if home in path.parents and name != zip_path and not is_file_beside:
+            return zip_path.removesuffix(ZIP)
+    return str(home) if home.name else zip_path.removesuffix(ZIP)
 
 
 def read_file(path: Path) -> tuple[bytes, str]:
@@ -417,7 +437,7 @@ def words_of(notebook: bytes, question: str) -> str:
     """The answer in words to a question: the text of the cells that carry its name; "" if there are none."""
     cells = json.loads(notebook)["cells"]
     texts = [source_of(cell) for cell in cells if grade_id_of(cell) == question]
-    text = "\n\n".join(texts)[:MAX_WORDS]
+    text = "\n\n".join(texts)[:MAX_WORDS].replace("\r\n", "\n").replace("\r", "\n")
     return text.encode("utf-8", "replace").decode()  # JSON can spell characters that no file can hold
 
 
