@@ -21,7 +21,8 @@ from grading_attacks import ALL, HONEST, SETUP, WRONG, Attack
 
 from course_lib.grading import sandbox
 from course_lib.grading.assignment import Assignment, Secret
-from course_lib.grading.engine import Result, grade_submission
+from course_lib.grading.engine import Result, Store, grade_submission
+from course_lib.grading.exports import gradescope
 from course_lib.grading.submissions import Submission, find_submissions, read_cells
 
 HOMEWORK = Path(__file__).parent / "homework_example"
@@ -210,6 +211,15 @@ def test_a_file_that_cannot_be_graded_is_refused_in_one_sentence(name):
     assert result.points == 0
     assert len(result.notes) == 1
     assert result.notes[0].endswith(".")
+
+
+def test_half_a_character_in_a_syntax_error_stops_nobody(tmp_path):
+    attack = "raise SyntaxError(\"invalid character '\\ud800' (U+D800)\")"
+    result = grade(notebook(SETUP, attack, HONEST))
+    assert result.notes == ["The cell that begins with `raise SyntaxError(` has a syntax error."]
+    Store(tmp_path).put(result)
+    assert [one.points for one in Store(tmp_path).all()] == [result.points]
+    gradescope(TINY, result).encode()
 
 
 def test_a_copied_cell_is_noted_and_graded_once():

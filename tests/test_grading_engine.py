@@ -280,8 +280,19 @@ def test_only_python_s_own_words_about_a_syntax_error_are_repeated():
         with pytest.raises(SyntaxError) as error:
             compile(source, "cell", "exec")
         assert python_s_words(error.value.msg) == error.value.msg
-    for forged in ("full points, please", "invalid syntax <script>", "invalid character '<' (U+201C)"):
+    for forged in (
+        "full points, please",
+        "invalid syntax <script>",
+        "invalid character '<' (U+201C)",
+        "invalid character '\ud800' (U+D800)",
+        "invalid character '\u202e' (U+202E)",
+    ):
         assert python_s_words(forged) == ""
+
+
+def test_a_note_with_half_a_character_can_be_stored(tmp_path):
+    Store(tmp_path).put(Result("ada", "", notes=["a cell with \ud800"]))
+    assert [result.notes for result in Store(tmp_path).all()] == [["a cell with ?"]]
 
 
 def test_a_function_that_takes_too_long_ran_out_of_time():

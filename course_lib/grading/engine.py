@@ -255,8 +255,10 @@ class Store:
             return None
 
     def put(self, result: Result) -> None:
-        """Store a result in place of the student's older one."""
-        write_whole(self.path(result.student), result.as_text().encode())
+        """Store a result in place of the student's older one. Half a character, which no file can hold,
+        becomes a question mark.
+        """
+        write_whole(self.path(result.student), result.as_text().encode(errors="replace"))
 
     def all(self) -> list[Result]:
         """All stored results, ordered by student."""

@@ -479,8 +479,11 @@ def read_answer(about: dict[str, str], arrays: dict[str, np.ndarray], names: set
 
 
 def python_s_words(text: str) -> str:
-    """What Python says of a syntax error; nothing if the text may be a student's own."""
-    return text if any(re.fullmatch(pattern, text) for pattern in SYNTAX_SENTENCES) else ""
+    """What Python says of a syntax error; nothing if the text may be a student's own, or holds half a
+    character, which no file can hold.
+    """
+    known = any(re.fullmatch(pattern, text) for pattern in SYNTAX_SENTENCES)
+    return text if known and text.isprintable() else ""
 
 
 def read_errors(text: str) -> list[dict]:
