@@ -638,6 +638,56 @@ def test_a_student_s_zip_is_read_in_a_folder_and_in_a_zip(name, student, tmp_pat
         assert find_submissions(place, "tiny") == [Submission(student, b"{}", b"d")]
 
 
+def damaged_zips() -> dict[str, bytes]:
+    """Zips of one notebook, each damaged in its own way."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("tïny.ipynb", b"{}" * 100)  # a name that is flagged as UTF-8
+    whole = made.getvalue()
+    name = "tïny.ipynb".encode()
+    start = 30 + len(name)  # of the packed bytes, behind the local header
+    directory = whole.index(b"PK\x01\x02")
+    lzma_entry = bytearray(whole)
+    lzma_entry[8] = lzma_entry[directory + 10] = zipfile.ZIP_LZMA
+
+    def with_bytes(at: int, *values: int) -> bytes:
+        return whole[:at] + bytes(values) + whole[at + len(values) :]
+
+    return {
+        "a damaged deflate stream": with_bytes(start, 0xFF, 0xFF, 0xFF),
+        "a name that is no UTF-8": whole.replace(name, name.replace("ï".encode(), b"\xff\xff")),
+        "a version that does not exist": with_bytes(directory + 6, 99),
+        "an unknown kind of packing": with_bytes(directory + 10, 77),
+        "deflated bytes that are called LZMA": bytes(lzma_entry),
+        "an entry that is encrypted": with_bytes(directory + 8, whole[directory + 8] | 1),
+        "a header that lies elsewhere": with_bytes(directory + 42, 0xF0, 0xFF, 0xFF, 0x7F),
+        "the first half": whole[: len(whole) // 2],
+    }
+
+
+@pytest.mark.parametrize("damage", damaged_zips())
+def test_a_damaged_zip_costs_nobody_else_anything(damage, tmp_path):
+    files = {"ada.zip": damaged_zips()[damage], "bob.ipynb": b"{}"}
+    (tmp_path / "folder").mkdir()
+    for name, content in files.items():
+        (tmp_path / "folder" / name).write_bytes(content)
+    (tmp_path / "all.zip").write_bytes(zip_of(files))
+    for place in (tmp_path / "folder", tmp_path / "all.zip"):
+        ada, bob = find_submissions(place, "tiny")
+        assert "damaged" in ada.trouble
+        assert bob == Submission("bob", b"{}")
+
+
+@pytest.mark.parametrize("damage", damaged_zips())
+def test_a_damaged_zip_of_a_class_is_refused_in_one_sentence(damage, tmp_path):
+    (tmp_path / "ada.zip").write_bytes(damaged_zips()[damage])
+    try:
+        (ada,) = find_submissions(tmp_path / "ada.zip", "tiny")
+        assert "damaged" in ada.trouble
+    except NoSubmissions as why:
+        assert "is not a zip, or it is damaged" in str(why)
+
+
 def test_several_zips_in_one_folder_are_of_several_students(tmp_path):
     handed_in = {f"class/{student}.zip": zip_of({"tiny.ipynb": b"{}"}) for student in ("ada", "bob")}
     for name, content in handed_in.items():

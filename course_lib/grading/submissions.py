@@ -8,10 +8,13 @@ zip's entries only if their names stay inside the zip.
 import hashlib
 import io
 import json
+import lzma
 import os
 import re
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -35,6 +38,18 @@ CANVAS = re.compile(r"(?P<student>[^_/]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<name>[^/
 MOODLE = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_file_?/(?P<name>[^/]+)")
 NO_NOTEBOOK = "No notebook was handed in"
 SEVERAL = {kind: f"Several {kind}s were handed in: keep one of them." for kind in ("notebook", "design")}
+# what Python raises for a zip that is damaged or encrypted, or packed in a way that it does not know
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,  # NotImplementedError is one
+    ValueError,  # UnicodeDecodeError is one
+    OverflowError,
+)
 
 
 class NoSubmissions(Exception):
@@ -281,16 +296,17 @@ def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
         raise NoSubmissions(
             f"{path.name} is larger than {MAX_ZIP // 2**30} GB; unpack it and name the folder."
         )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            top = folder_around(archive, path.stem)
-            for name, content, trouble in entries(archive, ""):
-                yield name.removeprefix(top), content, trouble
-    except zipfile.BadZipFile:
-        raise NoSubmissions(
-            f"{path.name} is not a zip, or it is damaged: "
-            "name the folder or the zip that holds the submissions."
-        ) from None
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                top = folder_around(archive, path.stem)
+                for name, content, trouble in entries(archive, ""):
+                    yield name.removeprefix(top), content, trouble
+        except DAMAGED:
+            raise NoSubmissions(
+                f"{path.name} is not a zip, or it is damaged: "
+                "name the folder or the zip that holds the submissions."
+            ) from None
 
 
 def folder_around(archive: zipfile.ZipFile, stem: str) -> str:
@@ -329,7 +345,7 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
         try:
             with archive.open(entry) as file:
                 content = file.read(limit + 1)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError):
+        except DAMAGED:
             yield above + name, b"", f"{parts[-1]} in the zip is damaged or encrypted."
             continue
         if len(content) > limit:
@@ -347,7 +363,7 @@ def inner_entries(content: bytes, home: str, name: str) -> Iterator[tuple[str, b
             for inside, found, trouble in entries(archive, f"{home}/"):
                 if is_handed_in(inside):
                     yield f"{home}/{PurePosixPath(inside).name}", found, trouble
-    except zipfile.BadZipFile:
+    except DAMAGED:
         yield f"{home}/damaged{NOTEBOOK}", b"", f"{name} is damaged."
 
 
