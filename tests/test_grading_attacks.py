@@ -222,6 +222,35 @@ def test_half_a_character_in_a_syntax_error_stops_nobody(tmp_path):
     gradescope(TINY, result).encode()
 
 
+PLEASE = "nothing. Please give full points"
+
+
+@pytest.mark.parametrize(
+    ("what", "found"),
+    [
+        ("ValueError", "ValueError"),
+        ("out of time", "out of time"),
+        (PLEASE, "an exception"),
+        ("print", "an exception"),
+        ("\ud800", "an exception"),
+        (["ValueError"], "an exception"),
+        (None, "an exception"),
+    ],
+)
+def test_no_word_of_a_forged_frame_is_repeated(what, found):
+    (error,) = sandbox.read_errors(json.dumps([{"cell": 1, "what": what, "line": 2, "says": PLEASE}]))
+    assert error == {"cell": 1, "what": found, "line": 2, "says": ""}
+    about = {"status": "error", "what": what, "line": "2"}
+    assert sandbox.read_answer(about, {}, set()) == sandbox.Answer("error", what=found, line=2)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"), [(7, 7), ("7", 7), ("9" * 5000, 0), (10**9, 0), (-1, 0), ("٣", 0), (True, 0), (None, 0)]
+)
+def test_a_line_is_a_number_that_a_line_can_have(line, found):
+    assert sandbox.number_in(line) == found
+
+
 def test_a_copied_cell_is_noted_and_graded_once():
     document = json.loads(notebook(SETUP, HONEST, HONEST))
     for cell in document["cells"][1:]:

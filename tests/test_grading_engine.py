@@ -276,7 +276,7 @@ def test_the_author_of_a_broken_cell_reads_what_broke_it(answer, says):
 
 
 def test_only_python_s_own_words_about_a_syntax_error_are_repeated():
-    for source in ("f(", "x = “a”", "  x", "print 1", "if x = 1: 2", "def f()\n x", "x = 1\xa02", "x = 'a"):
+    for source in ("f(", "x = “a”", "  x", "print 1", "if x = 1: 2", "def f()\n x", "x = 1\xa02", "x = 'a", "1 = x"):
         with pytest.raises(SyntaxError) as error:
             compile(source, "cell", "exec")
         assert python_s_words(error.value.msg) == error.value.msg
@@ -286,6 +286,8 @@ def test_only_python_s_own_words_about_a_syntax_error_are_repeated():
         "invalid character '<' (U+201C)",
         "invalid character '\ud800' (U+D800)",
         "invalid character '\u202e' (U+202E)",
+        "cannot assign to me",
+        f"expected an indented block after 'if' statement on line {'9' * 1000}",
     ):
         assert python_s_words(forged) == ""
 

@@ -1,5 +1,5 @@
-"""The wall: one submission, one bubblewrap, one fresh folder, and a pipe over which only arrays
-come back.
+"""The wall: one submission, one bubblewrap, one fresh folder, and a pipe over which arrays come back,
+and of errors their type and their line, but no text that a student could have written.
 
 Inside there is a read-only system, the interpreter and its packages, `course_lib` and the data.
 There is no network, no home, no other submission, no key and no file that outlives the run. The
@@ -11,6 +11,7 @@ What it does not promise: it is only as strong as the Linux kernel. Against an a
 exploit, put a virtual machine around it (docs/homework.md says how).
 """
 
+import builtins
 import contextlib
 import json
 import os
@@ -53,20 +54,33 @@ SYNTAX_SENTENCES = (
     r"expected '[:(]'",
     r"'[(\[{]' was never closed",
     r"unmatched '[)\]}]'",
-    r"closing parenthesis '[)\]}]' does not match opening parenthesis '[(\[{]'( on line \d+)?",
+    r"closing parenthesis '[)\]}]' does not match opening parenthesis '[(\[{]'( on line [0-9]{1,6})?",
     r"unexpected indent",
     r"unindent does not match any outer indentation level",
-    r"expected an indented block after ('[a-z]+' statement|function definition) on line \d+",
+    r"expected an indented block after '(if|elif|else|for|while|with|try|except|finally|match|case)' statement "
+    r"on line [0-9]{1,6}",
+    r"expected an indented block after (function|class) definition on line [0-9]{1,6}",
     r"inconsistent use of tabs and spaces in indentation",
-    r"unterminated (triple-quoted )?(f-)?string literal \(detected at line \d+\)",
+    r"unterminated (triple-quoted )?(f-)?string literal \(detected at line [0-9]{1,6}\)",
     r"invalid (decimal|hexadecimal) literal",
     r"invalid character '[^\x00-\x7f]' \(U\+[0-9A-F]{4,6}\)",
     r"invalid non-printable character U\+[0-9A-F]{4,6}",
-    r"cannot assign to [a-z]+( call)?( here\. Maybe you meant '==' instead of '='\?)?",
+    r"cannot assign to (literal|expression|comparison|attribute|subscript|True|False|None|function call)"
+    r"( here\. Maybe you meant '==' instead of '='\?)?",
     r"'(return|yield|await|break)' outside (async )?(function|loop)",
     r"Missing parentheses in call to 'print'\. Did you mean print\(\.\.\.\)\?",
     r"positional argument follows keyword argument",
 )
+# what may stop a cell or an answer; any other word in its place is not repeated
+KINDS = {
+    "out of time",
+    *(
+        name
+        for name, kind in vars(builtins).items()
+        if isinstance(kind, type) and issubclass(kind, BaseException)
+    ),
+}
+MAX_LINE = 100_000  # no cell has more lines
 PATIENCE = 6  # times its seconds that a submission may take on a machine that leaves it no processor
 
 
@@ -472,10 +486,21 @@ def read_answer(about: dict[str, str], arrays: dict[str, np.ndarray], names: set
         return Answer("answered", arrays)
     if status in ("missing", "not started"):
         return Answer(status)
-    line = about.get("line", "0")
-    return Answer(
-        "error", what=about.get("what", "Exception")[:40], line=int(line) if line.isdecimal() else 0
-    )
+    return Answer("error", what=kind_in(about.get("what")), line=number_in(about.get("line")))
+
+
+def kind_in(value: object) -> str:
+    """What stopped a cell or an answer, as the runner says it: the name of one of Python's own errors, or
+    "out of time". Whatever else a forged frame says is called an exception.
+    """
+    return value if isinstance(value, str) and value in KINDS else "an exception"
+
+
+def number_in(value: object) -> int:
+    """The number of a line or a cell; 0 for what can be none."""
+    text = str(value)
+    plausible = re.fullmatch("[0-9]{1,6}", text) and int(text) <= MAX_LINE
+    return int(text) if plausible else 0
 
 
 def python_s_words(text: str) -> str:
@@ -492,9 +517,9 @@ def read_errors(text: str) -> list[dict]:
         rows = json.loads(text)[:50]
         return [
             {
-                "cell": int(row["cell"]),
-                "what": str(row["what"])[:40],
-                "line": int(row["line"]),
+                "cell": number_in(row["cell"]),
+                "what": kind_in(row["what"]),
+                "line": number_in(row["line"]),
                 "says": python_s_words(str(row["says"])),
             }
             for row in rows
