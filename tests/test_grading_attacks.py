@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -249,6 +250,41 @@ def test_no_word_of_a_forged_frame_is_repeated(what, found):
 )
 def test_a_line_is_a_number_that_a_line_can_have(line, found):
     assert sandbox.number_in(line) == found
+
+
+def frame_of(about: object) -> bytes:
+    """A frame without arrays, with any JSON text in place of the metadata."""
+    text = about if isinstance(about, str) else json.dumps(about)
+    head = f'{{"__metadata__": {text}}}'.encode()
+    head += b" " * (-len(head) % 8)
+    body = struct.pack("<Q", len(head)) + head
+    return struct.pack(">Q", len(body)) + body
+
+
+CELL_ERROR = '[{"cell": 1, "what": "ValueError", "line": 1, "says": ""}]'
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        "null",
+        {"about": "cells", "errors": "[" * 9_000},
+        {"about": "cells", "errors": CELL_ERROR.replace('"line": 1', '"line": Infinity')},
+        {"about": "cells", "errors": CELL_ERROR.replace('"cell": 1', '"cell": Infinity')},
+        {"about": "cells", "errors": CELL_ERROR.replace('"line": 1', '"line": ' + "9" * 5_000)},
+        {"about": "cells", "errors": '{"cell": 1}'},
+        {"about": "cells", "errors": "[null]"},
+        {"about": "call", "question": "q", "case": "small", "status": "error", "line": "9" * 5_000},
+    ],
+    ids=lambda about: str(about)[:60],
+)
+def test_a_forged_frame_raises_nothing(about):
+    calls = [sandbox.Call("q", case, "f", {}, ["value"]) for case in ("small", "large")]
+    honest = frame_of({"about": "call", "question": "q", "case": "large", "status": "missing"})
+    outcome = sandbox.read_outcome("finished", honest + frame_of(about), calls)
+    assert outcome.answers["q", "large"].status == "missing"
+    assert outcome.answers["q", "small"].status in ("silent", "error")
+    assert {error["line"] for error in outcome.errors} <= {0}
 
 
 def test_a_copied_cell_is_noted_and_graded_once():

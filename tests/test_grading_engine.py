@@ -15,6 +15,7 @@ import sys
 import time
 import zipfile
 from argparse import Namespace
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from test_grading_attacks import HONEST, SETUP, notebook
 
 from course_lib.checks.practice import hand_in
 from course_lib.grading import __main__ as commands
-from course_lib.grading import engine, progress, runner
+from course_lib.grading import engine, progress, runner, sandbox
 from course_lib.grading.__main__ import main, read_secret
 from course_lib.grading.assignment import Assignment, AssignmentError, Secret
 from course_lib.grading.empty_handed import without_notebook
@@ -343,9 +344,27 @@ def test_grade_says_why_it_grades_again(class_folder, tmp_path, capsys, monkeypa
 def test_a_submission_that_was_set_aside_is_tried_again(tmp_path):
     store = Store(tmp_path)
     (job,) = jobs_for(TINY, [Submission("eve", b"x")], SECRET, store)
-    store.put(set_aside(job, TINY, SECRET, "It stopped its grader."))
+    store.put(set_aside(TINY, job.submission, SECRET, "It stopped its grader."))
     (again,) = jobs_for(TINY, [Submission("eve", b"x")], SECRET, store)
     assert again.questions == ["log_mean_exp", "sgd_step"]
+
+
+def test_a_fault_in_the_grader_sets_one_submission_aside_and_holds_up_nobody(tmp_path, monkeypatch):
+    def run(cells, *rest):
+        if "eve" in cells[0]["source"]:
+            raise ZeroDivisionError
+        return sandbox.Outcome(answers=defaultdict(lambda: sandbox.Answer("missing")))
+
+    monkeypatch.setattr(sandbox, "run", run)
+    submissions = [Submission(name, notebook(f"name = {name!r}", HONEST)) for name in ("eve", "fay")]
+    store = Store(tmp_path)
+    grade_all(TINY, jobs_for(TINY, submissions, SECRET, store), SECRET, store, client=None)
+    eve, fay = store.all()
+    assert eve.set_aside
+    sentence = "The grader failed on this submission (ZeroDivisionError), so a person will look at it."
+    assert eve.notes == [sentence]
+    assert not fay.set_aside
+    assert fay.verdicts["sgd_step"]["sentence"] == "There is no function `sgd_step` in your notebook."
 
 
 DESIGN = """from course_lib.grading.question import Design

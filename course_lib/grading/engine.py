@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from course_lib.files import write_whole
 from course_lib.grading import sandbox
-from course_lib.grading.assignment import Assignment, Secret, told
+from course_lib.grading.assignment import Assignment, AssignmentError, Secret, told
 from course_lib.grading.judge import judge, judge_design, stopped
 from course_lib.grading.question import CASES, Arrays, Design, Question, Verdict
 from course_lib.grading.submissions import Submission, defines, holds_half, read_cells, words_of
@@ -95,7 +94,27 @@ def grade_submission(
     unsafe: bool = False,
     limits: sandbox.Limits | None = None,
 ) -> Result:
-    """One submission's result, for the questions in `only` (all when None)."""
+    """One submission's result, for the questions in `only` (all when None). A fault in the grader sets the
+    submission aside, because it must not hold up everybody else. Raises NoWall if there is no sandbox.
+    """
+    try:
+        return found_result(assignment, submission, secret, only, data, unsafe, limits)
+    except (AssignmentError, sandbox.NoWall):  # which are about all submissions
+        raise
+    except Exception as error:
+        return set_aside(assignment, submission, secret, failed(error))
+
+
+def found_result(
+    assignment: Assignment,
+    submission: Submission,
+    secret: Secret,
+    only: Iterable[str] | None,
+    data: Path | None,
+    unsafe: bool,
+    limits: sandbox.Limits | None,
+) -> Result:
+    """The result as long as nothing fails in the grader itself."""
     result = Result(submission.student, submission.sha)
     chosen = {name: q for name, q in assignment.questions.items() if only is None or name in set(only)}
     result.keys = {name: key_of(assignment, name, secret, submission.sha) for name in chosen}
@@ -194,7 +213,7 @@ def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None,
         return None, "Not started: no design.safetensors was handed in."
     try:
         arrays = load(handed_in)
-    except (SafetensorError, ValueError, TypeError, KeyError):
+    except sandbox.UNREADABLE:
         return None, "design.safetensors is damaged: make it with `hand_in`."
     read = {}
     for name, (dtype, shape) in design.arrays.items():
@@ -358,13 +377,18 @@ def merged(job: Job, new: Result, assignment: Assignment) -> Result:
     return result
 
 
-def set_aside(job: Job, assignment: Assignment, secret: Secret, sentence: str) -> Result:
+def set_aside(assignment: Assignment, submission: Submission, secret: Secret, sentence: str) -> Result:
     """The result of a submission that could not be graded. It is tried again by the next command."""
-    result = Result(job.submission.student, job.submission.sha, notes=[sentence], set_aside=True)
+    result = Result(submission.student, submission.sha, notes=[sentence], set_aside=True)
     for name, question in assignment.questions.items():
         result.verdicts[name] = asdict(refused(question, sentence))
-        result.keys[name] = key_of(assignment, name, secret, job.submission.sha)
+        result.keys[name] = key_of(assignment, name, secret, submission.sha)
     return result
+
+
+def failed(error: BaseException) -> str:
+    """The sentence on a submission on which the grader failed."""
+    return f"The grader failed on this submission ({type(error).__name__}), so a person will look at it."
 
 
 def grade_all(
@@ -381,13 +405,8 @@ def grade_all(
     """
     if client is None:
         for job in jobs:
-            finish(
-                assignment,
-                job,
-                grade_submission(assignment, job.submission, secret, job.questions, **options),
-                store,
-                done,
-            )
+            new = grade_submission(assignment, job.submission, secret, job.questions, **options)
+            finish(assignment, job, new, store, done)
         return
     from distributed import KilledWorker, as_completed
 
@@ -412,12 +431,10 @@ def grade_all(
             finish(assignment, job, future.result(), store, done)
         elif isinstance(error, KilledWorker):
             sentence = "This submission stopped its grader several times, so a person will look at it."
-            finish(assignment, job, set_aside(job, assignment, secret, sentence), store, done)
-        else:  # a fault in the grader: it must not hold up everybody else
-            sentence = (
-                f"The grader failed on this submission ({type(error).__name__}), so a person will look at it."
-            )
-            finish(assignment, job, set_aside(job, assignment, secret, sentence), store, done)
+            finish(assignment, job, set_aside(assignment, job.submission, secret, sentence), store, done)
+        else:  # it failed on the way to the worker or back
+            new = set_aside(assignment, job.submission, secret, failed(error))
+            finish(assignment, job, new, store, done)
         future.release()
 
 

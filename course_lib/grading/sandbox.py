@@ -81,6 +81,16 @@ KINDS = {
     ),
 }
 MAX_LINE = 100_000  # no cell has more lines
+# what reading the bytes of a stranger may raise, such as "__metadata__": null, Infinity or a thousand brackets
+UNREADABLE = (
+    SafetensorError,
+    ValueError,
+    TypeError,
+    KeyError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+)
 PATIENCE = 6  # times its seconds that a submission may take on a machine that leaves it no processor
 
 
@@ -466,7 +476,7 @@ def frames(received: bytes) -> Iterator[tuple[dict[str, str], dict[str, np.ndarr
         try:
             arrays = load(body)
             about = metadata(body)
-        except (SafetensorError, ValueError, TypeError, KeyError):
+        except UNREADABLE:
             return
         yield about, arrays
         at += 8 + length
@@ -524,5 +534,5 @@ def read_errors(text: str) -> list[dict]:
             }
             for row in rows
         ]
-    except (ValueError, TypeError, KeyError):
+    except UNREADABLE:
         return []
