@@ -246,7 +246,8 @@ def test_no_word_of_a_forged_frame_is_repeated(what, found):
 
 
 @pytest.mark.parametrize(
-    ("line", "found"), [(7, 7), ("7", 7), ("9" * 5000, 0), (10**9, 0), (-1, 0), ("٣", 0), (True, 0), (None, 0)]
+    ("line", "found"),
+    [(7, 7), ("7", 7), ("9" * 5000, 0), (10**9, 0), (-1, 0), ("٣", 0), (True, 0), (None, 0)],
 )
 def test_a_line_is_a_number_that_a_line_can_have(line, found):
     assert sandbox.number_in(line) == found

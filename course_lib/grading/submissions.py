@@ -233,16 +233,29 @@ def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
         folders[:] = sorted(name for name in folders if name not in ADDED)
         for name in sorted(names):
             path = Path(where) / name
-            inside = path.relative_to(folder).as_posix()
+            inside = readable(path.relative_to(folder).as_posix())
             if name.endswith((NOTEBOOK, ".safetensors")):
                 yield inside, *read_file(path)
             elif name.endswith(ZIP):
-                around = inside.removesuffix(name)
-                beside = [
-                    *(f"{around}{other}" for other in names),
-                    *(f"{around}{other}/" for other in folders),
-                ]
-                yield from zip_in_folder(path, stands_for(inside, beside))
+                around = PurePosixPath(inside).parent
+                files = [str(around / readable(other)) for other in names]
+                subfolders = [f"{around / readable(other)}/" for other in folders]
+                yield from zip_in_folder(path, stands_for(inside, files + subfolders))
+
+
+def readable(path: str) -> str:
+    """A path in characters that every file can hold, where a name in it is not in UTF-8: such names come
+    from older systems, which wrote Latin-1.
+    """
+
+    def decoded(name: str) -> str:
+        written = os.fsencode(name)
+        try:
+            return written.decode()
+        except UnicodeDecodeError:
+            return written.decode("latin-1")
+
+    return "/".join(decoded(name) for name in path.split("/"))
 
 
 def zip_in_folder(path: Path, home: str) -> Iterator[tuple[str, bytes, str]]:
@@ -251,7 +264,7 @@ def zip_in_folder(path: Path, home: str) -> Iterator[tuple[str, bytes, str]]:
     if trouble:
         yield f"{home}/unread{NOTEBOOK}", b"", trouble
     else:
-        yield from inner_entries(content, home, path.name)
+        yield from inner_entries(content, home, readable(path.name))
 
 
 def stands_for(zip_path: str, names: list[str]) -> str:
@@ -269,17 +282,18 @@ def stands_for(zip_path: str, names: list[str]) -> str:
 
 def read_file(path: Path) -> tuple[bytes, str]:
     """The bytes of an ordinary file, or why they were not read."""
-    limit = limit_of(path.name)
+    name = readable(path.name)
+    limit = limit_of(name)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return b"", f"{path.name} is no ordinary file, so it was not read."
+        return b"", f"{name} is no ordinary file, so it was not read."
     with os.fdopen(descriptor, "rb") as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
-            return b"", f"{path.name} is no ordinary file, so it was not read."
+            return b"", f"{name} is no ordinary file, so it was not read."
         if about.st_size > limit:
-            return b"", f"{path.name} is larger than {limit // 2**20} MB, so it was not read."
+            return b"", f"{name} is larger than {limit // 2**20} MB, so it was not read."
         return file.read(limit), ""
 
 
