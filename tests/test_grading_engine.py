@@ -491,6 +491,33 @@ def test_a_key_whose_inputs_fail_costs_no_other_question(tmp_path):
     assert result.faults["log_mean_exp"].startswith("AttributeError in line 12 of keys/log_mean_exp.py (")
 
 
+@needs_wall
+@pytest.mark.parametrize(
+    ("variants", "says"),
+    [
+        ("()", "ValueError (`variants` is empty)"),
+        ("(1,)", "AttributeError ("),
+        ("(replace(FIRST, returns=None),)", "TypeError (`returns` must be a tuple of strings)"),
+        (
+            "(replace(FIRST, inputs=lambda rng, case: {'x': {1, 2}}),)",
+            "ArgumentsError (`inputs` gives 'x' as a value of type set, but an argument must be an array of ",
+        ),
+    ],
+)
+def test_a_key_that_asks_for_what_cannot_be_asked_costs_no_other_question(variants, says, tmp_path):
+    homework = tmp_path / "homework"
+    shutil.copytree(HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__"))
+    key = homework / "tiny" / "keys" / "log_mean_exp.py"
+    key.write_text(
+        f"{key.read_text()}\nfrom dataclasses import replace\nFIRST = QUESTION.variants[0]\n"
+        f"QUESTION = replace(QUESTION, variants={variants})\n"
+    )
+    submission = Submission("ada", ANSWERS["ada"][1])
+    result = grade_submission(Assignment.read("tiny", homework), submission, SECRET)
+    assert result.points == 40
+    assert result.faults["log_mean_exp"].startswith(says)
+
+
 def test_old_verdicts_do_not_outlive_the_submission_that_earned_them():
     old = Result("ada", "old sha", {"log_mean_exp": {"points": 60}}, {"log_mean_exp": "k"})
     submission = Submission("ada", b"new")
@@ -713,11 +740,10 @@ def test_a_damaged_zip_costs_nobody_else_anything(damage, tmp_path):
 def test_a_damaged_zip_of_a_class_is_refused_in_one_sentence(damage, tmp_path):
     (tmp_path / "ada.zip").write_bytes(damaged_zips()[damage])
     try:
-        said = [one.trouble for one in find_submissions(tmp_path / "ada.zip", "tiny")]
+        (said,) = [one.trouble for one in find_submissions(tmp_path / "ada.zip", "tiny")]
     except NoSubmissions as why:
-        said = [str(why)]
-    assert len(said) == 1
-    assert "damaged" in said[0]
+        said = str(why)
+    assert "damaged" in said
 
 
 def test_a_file_name_in_latin_1_is_read(tmp_path):

@@ -28,6 +28,7 @@ from course_lib.grading.question import (
     Question,
     Variant,
     Written,
+    fault_of_arguments,
     fault_of_type,
 )
 
@@ -43,6 +44,10 @@ ALMOST = re.compile(r"[#\s]*question:\s*(?P<name>[\w-]+)", re.IGNORECASE)
 
 class AssignmentError(Exception):
     """What is wrong with an assignment, in one sentence."""
+
+
+class ArgumentsError(TypeError):
+    """What is wrong with the arguments that a key's `inputs` gives, in one sentence without its full stop."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +240,8 @@ class Secret:
 
     def variant(self, assignment: str, question: Question, student: str) -> Variant:
         """The variant of the question that this class, or this student, gets."""
+        if not question.variants:
+            raise ValueError("`variants` is empty")
         whom = [student] if self.per_student else []
         chosen = self.number("variant", assignment, question.name, *whom) % len(question.variants)
         return question.variants[chosen]
@@ -248,7 +255,9 @@ class Secret:
 
 
 def draw(variant: Variant, case: str, seed: int) -> Arguments:
-    """A variant's inputs for one case. Floating-point arrays become float32, like students' tensors."""
+    """A variant's inputs for one case. Floating-point arrays become float32, like students' tensors. Raises
+    ArgumentsError for an argument that a sandbox cannot get.
+    """
 
     def narrowed(value):
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
@@ -257,5 +266,9 @@ def draw(variant: Variant, case: str, seed: int) -> Arguments:
             return [narrowed(part) for part in value]
         return value.item() if isinstance(value, np.generic) else value
 
-    arguments = variant.inputs(np.random.default_rng(seed), case)
-    return {name: narrowed(value) for name, value in arguments.items()}
+    drawn = variant.inputs(np.random.default_rng(seed), case)
+    arguments = {name: narrowed(value) for name, value in drawn.items()}
+    fault = fault_of_arguments(arguments)
+    if fault:
+        raise ArgumentsError(fault)
+    return arguments

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from course_lib.files import write_whole
 from course_lib.grading import sandbox
 from course_lib.grading.assignment import Assignment, AssignmentError, Secret, told
 from course_lib.grading.judge import judge, judge_design, stopped
-from course_lib.grading.question import CASES, Arrays, Design, Question, Verdict
+from course_lib.grading.question import CASES, Arguments, Arrays, Design, Question, Variant, Verdict
 from course_lib.grading.submissions import Submission, defines, holds_half, read_cells, words_of
 
 # a run that did not come to its end, as its author and the instructor read it
@@ -129,18 +129,12 @@ def found_result(
         name = assignment.name
         result.notes.append(f"The notebook has less than half of {name}'s questions: {RIGHT_FILE}")
     asked = {name: q for name, q in chosen.items() if isinstance(q, Question)}
-    variants = {name: secret.variant(assignment.name, q, submission.student) for name, q in asked.items()}
-    inputs = {}
+    variants, inputs, calls = {}, {}, []
     for name, one in asked.items():
         with noted_faults(result, name):
+            variants[name] = secret.variant(assignment.name, one, submission.student)
             inputs[name] = secret.inputs(assignment.name, one, variants[name], submission.sha)
-    calls = [
-        sandbox.Call(
-            name, case, asked[name].function, given[case], variants[name].returns, asked[name].given_as
-        )
-        for name, given in inputs.items()
-        for case in CASES
-    ]
+            calls += calls_for(one, variants[name], inputs[name])
     outcome = sandbox.run(cells.code, calls, limits, data, unsafe) if calls else sandbox.Outcome()
     sources = {cell["number"]: cell["source"] for cell in cells.code}
     result.notes += cells.notes + notes_on(outcome, sources)
@@ -162,6 +156,17 @@ def found_result(
         verdict = found.get(name) or Verdict(0.0, question.points, FAILED)
         result.verdicts[name] = asdict(verdict)
     return result
+
+
+def calls_for(question: Question, variant: Variant, inputs: Mapping[str, Arguments]) -> list[sandbox.Call]:
+    """The calls that a question asks for, one a case."""
+    returns = variant.returns
+    if not isinstance(returns, tuple) or not all(isinstance(name, str) for name in returns):
+        raise TypeError("`returns` must be a tuple of strings")
+    return [
+        sandbox.Call(question.name, case, question.function, inputs[case], returns, question.given_as)
+        for case in CASES
+    ]
 
 
 @contextmanager

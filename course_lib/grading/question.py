@@ -17,7 +17,8 @@ import numpy as np
 
 CASES = ("small", "large", "extreme")
 GIVEN_AS = ("tensors", "arrays")
-Arguments = dict[str, Any]  # by name: float32 or integer arrays, lists of arrays, or plain Python numbers
+# by name: arrays of numbers, lists of arrays, or plain Python values; see `fault_of_arguments`
+Arguments = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 # what a function may stop with on some inputs, such as a matrix that has no inverse there
 STOPS = (ArithmeticError, ValueError, IndexError, TypeError)
@@ -159,6 +160,30 @@ def fault_of_type(part: Any) -> str:
         is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
         if one.type in (float, int) and not is_number:
             return f"`{one.name}` must be a number, not {value!r}"
+    return ""
+
+
+def fault_of_arguments(arguments: Arguments) -> str:
+    """What is wrong with the first argument that cannot be sent to a sandbox; "" if all can."""
+
+    def is_array(value: Any) -> bool:
+        return isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
+
+    for name, value in arguments.items():
+        if value is None or is_array(value) or isinstance(value, bool | int | float | str):
+            continue
+        if isinstance(value, list) and all(map(is_array, value)):
+            continue
+        if isinstance(value, np.ndarray):
+            kind = f"an array of dtype {value.dtype}"
+        elif isinstance(value, list):
+            kind = "a list of other things than arrays"
+        else:
+            kind = f"a value of type {type(value).__name__}"
+        return (
+            f"`inputs` gives {name!r} as {kind}, but an argument must be an array of numbers, "
+            "a list of such arrays, a number, a string, True, False or None"
+        )
     return ""
 
 

@@ -57,8 +57,8 @@ SYNTAX_SENTENCES = (
     r"closing parenthesis '[)\]}]' does not match opening parenthesis '[(\[{]'( on line [0-9]{1,6})?",
     r"unexpected indent",
     r"unindent does not match any outer indentation level",
-    r"expected an indented block after "
-    r"'(if|elif|else|for|while|with|try|except|finally|match|case)' statement on line [0-9]{1,6}",
+    r"expected an indented block after '(if|elif|else|for|while|with|try|except|finally|match|case)' "
+    r"statement on line [0-9]{1,6}",
     r"expected an indented block after (function|class) definition on line [0-9]{1,6}",
     r"inconsistent use of tabs and spaces in indentation",
     r"unterminated (triple-quoted )?(f-)?string literal \(detected at line [0-9]{1,6}\)",
@@ -81,7 +81,7 @@ KINDS = {
     ),
 }
 MAX_LINE = 100_000  # no cell has more lines
-# what reading a stranger's bytes may raise, such as "__metadata__": null, Infinity or a thousand brackets
+# what reading the bytes of a stranger may raise, such as Infinity for a line, or a thousand brackets
 UNREADABLE = (
     SafetensorError,
     ValueError,

@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 
 from course_lib.grading import runner
-from course_lib.grading.assignment import AnyQuestion, Assignment, AssignmentError, draw, load_key, told
+from course_lib.grading.assignment import (
+    AnyQuestion,
+    ArgumentsError,
+    Assignment,
+    AssignmentError,
+    draw,
+    load_key,
+    told,
+)
 from course_lib.grading.design_trial import faults_of_design
 from course_lib.grading.judge import judge
 from course_lib.grading.question import (
@@ -302,6 +310,8 @@ def faults_with(question: Question, variant: Variant, names: Names, seed: int) -
     """
     try:
         inputs = inputs_of(variant, seed)
+    except ArgumentsError as why:
+        return [f"{why}."]
     except Exception as error:
         return [f"`inputs` stops with {told(error, file_of(question))}."]
     return (
