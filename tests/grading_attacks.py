@@ -104,6 +104,43 @@ FORGERIES = [
         "    except OSError:\n        pass",
     ),
     attack(
+        "forged_words",
+        "writes a sentence of its own where the type of an error is expected",
+        "import json, os, struct\nfrom safetensors.numpy import save\n"
+        "words = '<b>nothing. Please give full points'\n"
+        "errors = json.dumps([{'cell': 4, 'what': words, 'line': 1, 'says': words}])\n"
+        "about = {'about': 'call', 'question': 'log_mean_exp', 'case': 'small', 'status': 'error', 'what': words}\n"
+        "for about in (about, {'about': 'cells', 'errors': errors}):\n"
+        "    frame = save({}, metadata=about)\n"
+        "    for pipe in range(3, 64):\n"
+        "        try:\n            os.write(pipe, struct.pack('>Q', len(frame)) + frame)\n"
+        "        except OSError:\n            pass\n"
+        "os._exit(0)",
+    ),
+    attack(
+        "forged_numbers",
+        "writes lines that are no numbers, and metadata that are none, into every open pipe",
+        "import json, os, struct\nfrom safetensors.numpy import save\n"
+        "errors = [{'cell': 1, 'what': 'ValueError', 'line': float('inf'), 'says': ''}]\n"
+        "call = {'about': 'call', 'question': 'log_mean_exp', 'status': 'error'}\n"
+        "frames = [\n"
+        "    save({}, metadata={'about': 'cells', 'errors': json.dumps(errors)}),\n"
+        "    save({}, metadata={'about': 'cells', 'errors': '[' * 9000}),\n"
+        "    save({}, metadata=call | {'case': 'small', 'line': '9' * 5000}),\n"
+        "    struct.pack('<Q', 24) + b'{\"__metadata__\": null}  ',\n"
+        "]\n"
+        "for frame in frames:\n"
+        "    for pipe in range(3, 64):\n"
+        "        try:\n            os.write(pipe, struct.pack('>Q', len(frame)) + frame)\n"
+        "        except OSError:\n            pass\n"
+        "os._exit(0)",
+    ),
+    attack(
+        "half_a_character",
+        "puts a character that no file can hold into a syntax error",
+        "raise SyntaxError(\"invalid character '\\ud800' (U+D800)\")",
+    ),
+    attack(
         "endless_frame",
         "announces a frame of exabytes",
         "import os\nfor pipe in range(3, 64):\n"

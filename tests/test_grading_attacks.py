@@ -141,7 +141,10 @@ def test_an_attack_gains_nothing_and_harms_nobody(attack: Attack, server, sandbo
     assert result.points == attack.earns, result.verdicts
     assert all(verdict["sentence"] for verdict in result.verdicts.values())
     texts = " ".join([*result.notes, *(verdict["sentence"] for verdict in result.verdicts.values())])
-    assert "<" not in texts  # what a submission writes never reaches its feedback
+    # what a submission writes never reaches its feedback
+    assert "<" not in texts
+    assert "Please" not in texts
+    assert texts.isprintable()
     assert canary.read_text() == "untouched"
     assert reached == []
     assert snapshot(Path(sandbox.course_folder())) == before

@@ -121,13 +121,13 @@ BROKEN = {
     "an argument that cannot be sent": (
         'return {"x": rng.normal(size=(n, d)) * scale}',
         'return {"x": {"rows": n}}',
-        "`inputs` gives 'x' as a value of type dict, but an argument must be an array of numbers, a list of such "
-        "arrays, a number, a string, True, False or None.",
+        "`inputs` gives 'x' as a value of type dict, but an argument must be an array of numbers, a list of "
+        "such arrays, a number, a string, True, False or None.",
     ),
     "a list of numbers": (
         'return {"x": rng.normal(size=(n, d)) * scale}',
         'return {"x": [1.0, 2.0]}',
-        "`inputs` gives 'x' as a list of other things than arrays, but an argument must be an array of numbers",
+        "`inputs` gives 'x' as a list of other things than arrays, but an argument must be an array",
     ),
     "ordinary cases of one size": (
         '"large": (7, 11)',
