@@ -751,6 +751,15 @@ def test_a_damaged_zip_costs_nobody_else_anything(damage, tmp_path):
         assert bob == Submission("bob", b"{}")
 
 
+def test_an_entry_without_a_name_does_not_hide_the_notebook(tmp_path):
+    nameless = zip_of({"nameless": b"", "tiny.ipynb": b"{}"}).replace(b"nameless", b"\0ameless")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "ada.zip").write_bytes(nameless)
+    (tmp_path / "all.zip").write_bytes(zip_of({"ada.zip": nameless}))
+    for place in (tmp_path / "folder", tmp_path / "all.zip"):
+        assert find_submissions(place, "tiny") == [Submission("ada", b"{}")]
+
+
 @pytest.mark.parametrize("damage", damaged_zips())
 def test_a_damaged_zip_of_a_class_is_refused_in_one_sentence(damage, tmp_path):
     (tmp_path / "ada.zip").write_bytes(damaged_zips()[damage])

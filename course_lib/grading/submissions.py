@@ -49,6 +49,8 @@ DAMAGED = (
     RuntimeError,  # NotImplementedError is one
     ValueError,  # UnicodeDecodeError is one
     OverflowError,
+    LookupError,
+    MemoryError,  # packed bytes can ask for gigabytes to be unpacked with
 )
 
 
@@ -341,7 +343,7 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
     for entry in archive.infolist():
         name = entry.filename.replace("\\", "/")
         inner = name.endswith(ZIP) and not above
-        if entry.is_dir() or not (name.endswith((NOTEBOOK, ".safetensors")) or inner):
+        if not (name.endswith((NOTEBOOK, ".safetensors")) or inner):  # a folder's name ends with a slash
             continue
         parts = PurePosixPath(name).parts
         link = stat.S_ISLNK(entry.external_attr >> 16)
