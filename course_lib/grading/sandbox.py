@@ -239,7 +239,7 @@ def write_task(
 def describe(value: object, name: str, arrays: dict[str, np.ndarray]) -> dict:
     """An argument in words that JSON knows; its arrays go into `arrays`."""
     if isinstance(value, np.ndarray):
-        arrays[name] = np.ascontiguousarray(value)
+        arrays[name] = np.asarray(value, order="C")  # np.ascontiguousarray gives a number a dimension
         return {"arrays": [name], "many": False}
     if isinstance(value, list | tuple):
         names = [f"{name}.{i}" for i in range(len(value))]
