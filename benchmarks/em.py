@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import os
 import platform
 import statistics
@@ -167,21 +168,22 @@ class PeerTables:
         self.x, self.peers, self.clock = x, peers, clock
         self.reference: dict[tuple[int, str], em_peers.Parameters] = {}  # scikit-learn's, in float64
 
-    def print(self, components: list[int]) -> None:
-        titles = {
-            self.iterations: "An iteration of EM: its seconds, times ours, and a fit's memory",
-            self.methods: "A fitted mixture: score_samples / predict / predict_proba, in milliseconds",
-        }
+    def print_tables(self, components: list[int]) -> None:
+        """Both tables, row by row as they are measured."""
+        title = "An iteration of EM: its seconds, times ours, and a fit's memory"
+        self.print_table(title, self.iterations, components)
+        title = "A fitted mixture: score_samples / predict / predict_proba, in milliseconds"
+        self.print_table(title, self.methods, components)
+
+    def print_table(self, title: str, measure: Callable[..., Any], components: list[int]) -> None:
+        """One table. measure: `iterations` or `methods`, which returns a row's cells and its last column."""
         names = " | ".join(peer.NAME for peer in self.peers)
-        for table, title in titles.items():
-            print(f"\n{title}:\n\n| components | covariances | dtype | {names} | apart, at most |")
-            print("|---:|---|---|" + "---:|" * (len(self.peers) + 1))
-            for k in components:
-                for covariance_type in COVARIANCES:
-                    for dtype in DTYPES:
-                        cells, apart = table(k, covariance_type, dtype)
-                        columns = " | ".join(cells.get(peer.NAME, "–") for peer in self.peers)
-                        print(f"| {k} | {covariance_type} | {dtype} | {columns} | {apart:.0e} |", flush=True)
+        print(f"\n{title}:\n\n| components | covariances | dtype | {names} | apart, at most |")
+        print("|---:|---|---|" + "---:|" * (len(self.peers) + 1))
+        for k, covariance_type, dtype in itertools.product(components, COVARIANCES, DTYPES):
+            cells, apart = measure(k, covariance_type, dtype)
+            columns = " | ".join(cells.get(peer.NAME, "–") for peer in self.peers)
+            print(f"| {k} | {covariance_type} | {dtype} | {columns} | {apart:.0e} |", flush=True)
 
     def able(self, covariance_type: str, dtype: str) -> list[ModuleType]:
         """The packages that know this covariance and this dtype."""
@@ -291,7 +293,7 @@ def main() -> None:
     if args.peers:
         clock = time.process_time if args.processor_time else time.perf_counter
         components = args.components or ([20] if quick else list(ROUNDS))
-        PeerTables(x, installed_peers(), clock).print(components)
+        PeerTables(x, installed_peers(), clock).print_tables(components)
         return
     print("Full covariance, float64:\n")
     print(
