@@ -828,7 +828,7 @@ def test_a_course_of_nbgrader_holds_other_assignments_too(tmp_path):
     ("names", "students"),
     [
         (("ada/hw1/tiny.ipynb", "bob/hw1/tiny.ipynb"), ["ada", "bob"]),
-        (("ada/work/tiny.ipynb", "bob/tiny.ipynb"), ["ada", "bob"]),
+        (("ada/mine/tiny.ipynb", "bob/tiny.ipynb"), ["ada", "bob"]),
         (("class/ada/hw1/tiny.ipynb", "class/bob/hw1/tiny.ipynb"), ["ada", "bob"]),
         (("morning/ada/tiny.ipynb", "evening/bob/tiny.ipynb"), ["ada", "bob"]),
         (("ada/hw1/tiny.ipynb", "bob/hw1/tiny.ipynb", "eve.ipynb"), ["ada", "bob", "eve"]),

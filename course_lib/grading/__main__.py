@@ -211,7 +211,7 @@ def say_next(words: str, when: str = "") -> None:
 
 
 def this_python() -> str:
-    """The running interpreter, as a person would type it."""
+    """The command that starts the interpreter now running, with the shortest path that works from here."""
     running = Path(sys.executable)
     if running.is_relative_to(Path.cwd()):
         return quote(str(running.relative_to(Path.cwd())))
@@ -500,7 +500,7 @@ def only_submission(folder: Path, name: str) -> Submission:
         return Submission("", trouble=f"{NO_NOTEBOOK}.")
     except SeveralNotebooks:
         found = []
-    several = Submission("", trouble="Several notebooks were handed in: keep one of them.")
+    several = Submission("", trouble=SEVERAL["notebook"])
     return found[0] if len(found) == 1 else several
 
 

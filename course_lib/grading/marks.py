@@ -12,7 +12,7 @@ from course_lib.grading.question import Written
 from course_lib.grading.submissions import is_answered
 
 NEEDED = ("student", "question", "points")
-LOOK = "look again"  # a column; whoever has looked empties the cell
+LOOK = "look again"  # a column that the instructor clears after looking at the new answer
 COLUMNS = ["student", "question", "points", "comment", LOOK, "answer"]
 NEW_ANSWER = "This answer is newer than the mark. Empty this cell when you have looked."
 NOT_ANSWERED = "(not answered)"
@@ -128,15 +128,18 @@ def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -
     return table(rows, marking.delimiter)
 
 
-def is_complete(assignment: Assignment, results: list[Result], marking: Marking) -> bool:
-    """Whether every answer in words has its mark, and none is newer than that."""
-    answers = answers_in_words(assignment, results)
-    waiting = [
+def waiting(assignment: Assignment, results: list[Result], marking: Marking) -> list[tuple[str, str]]:
+    """The answers in words, as (student, question), that have no mark yet."""
+    return [
         key
-        for key, answer in answers.items()
+        for key, answer in answers_in_words(assignment, results).items()
         if answer != NOT_ANSWERED and marking.marks.get(key, (None, ""))[0] is None
     ]
-    return not waiting and not marking.look_again
+
+
+def is_complete(assignment: Assignment, results: list[Result], marking: Marking) -> bool:
+    """Whether every answer in words has its mark, and none is newer than that."""
+    return not waiting(assignment, results, marking) and not marking.look_again
 
 
 def what_is_open(assignment: Assignment, results: list[Result], marking: Marking, path: Path) -> list[str]:
@@ -144,7 +147,7 @@ def what_is_open(assignment: Assignment, results: list[Result], marking: Marking
     answers = answers_in_words(assignment, results)
     unmarked = [key for key in answers if marking.marks.get(key, (None, ""))[0] is None]
     blank = sum(answers[key] == NOT_ANSWERED for key in unmarked)
-    left = len(unmarked) - blank
+    left = len(waiting(assignment, results, marking))
     look = ", ".join(f"{student} ({name})" for student, name in marking.look_again)
     gone = sorted({row["question"] or "" for row in marking.dropped})
     said = []

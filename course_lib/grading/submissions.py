@@ -149,13 +149,14 @@ def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None
     """For each file the student and the kind, as `whose` says them, but for files in deeper folders.
 
     A notebook in a folder belongs to the student of the folder's name. That cannot be meant if several
-    folders have this name, as in ada/work and bob/work, or if some folders lie deeper than others. Then the
+    folders have this name, as in ada/hw1 and bob/hw1, or if some folders lie deeper than others. Then the
     first folder below the one that they all share is the student's.
     """
     found = {path: whose(path, assignment) for path in paths}
+    depths = course_depths(paths, assignment)
     for path in paths:
         student, kind = found[path]
-        if student and path.count("/") in course_depths(paths, assignment) and not MOODLE.search(path):
+        if student and path.count("/") in depths and not MOODLE.search(path):
             found[path] = PurePosixPath(path).parts[-3], kind
     folders = {
         path: PurePosixPath(path).parent
@@ -273,13 +274,16 @@ def stands_for(zip_path: str, names: list[str]) -> str:
     """The folder whose files those of a student's zip are: the one that it lies in, if `names` has neither
     another zip nor a folder in it, or else a folder of the zip's own name. Names of folders end with a slash.
     """
-    home = PurePosixPath(zip_path).parent
+    home, own = str(PurePosixPath(zip_path).parent), zip_path.removesuffix(ZIP)
+    if home == ".":
+        return own
     for name in names:
-        path = PurePosixPath(name)
-        is_file_beside = path.parent == home and not name.endswith(("/", ZIP))
-        if home in path.parents and name != zip_path and not is_file_beside:
-            return zip_path.removesuffix(ZIP)
-    return str(home) if home.name else zip_path.removesuffix(ZIP)
+        inside = name.removeprefix(f"{home}/")
+        if inside in (name, "") or name == zip_path:
+            continue  # it lies elsewhere
+        if "/" in inside or inside.endswith(ZIP):
+            return own
+    return home
 
 
 def read_file(path: Path) -> tuple[bytes, str]:
