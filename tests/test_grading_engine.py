@@ -434,7 +434,7 @@ def test_a_key_that_fails_costs_no_other_question(class_folder, tmp_path, capsys
     assert main(list(map(str, words))) == 0
     said = capsys.readouterr().out.splitlines()
     assert "4 submissions, 3 graded already, 1 to do." in said
-    assert "Tried again, because the key failed the last time: design." in said
+    assert "Tried again, because the question's key failed last time: design." in said
     assert says in said
     assert not [line for line in said if line.startswith(("Changed", "Still"))]
 

@@ -182,7 +182,7 @@ NAN = float("nan")
         ({"made": MADE[:, None, None]}, r"made must hold images .*not \(6, 1, 1, 4, 6\)"),
         ({"made": None}, r"made must hold images \(N, H, W\).*not NoneType"),
         ({"real": [[1.0], [1.0, 0.5]]}, r"real must hold images \(N, H, W\).*not list"),
-        ({"made": MADE[:, :3]}, "one size, not 4 × 6 and 3 × 6"),
+        ({"made": MADE[:, :3]}, "same size, not 4 × 6 and 3 × 6"),
         ({"real": 255 * REAL}, r"real holds pixels from 5.00 to 85.00, outside \[0, 1\].*bytes"),
         ({"made": MADE * 4 - 2}, r"made holds pixels from .*logits"),
         ({"made": MADE.where(MADE < 0.9, NAN)}, "made holds NaN or infinity in image 5"),
@@ -368,7 +368,7 @@ def test_colour_stays_colour():
     assert picture[2, 2].tolist() == [255, 0, 0]
     assert picture[-2, 2].tolist() == [0, 0, 255]
     assert len(quiz.strip().axes) == 6
-    with pytest.raises(ValueError, match="one size, not 5 × 6 in colour and 5 × 6"):
+    with pytest.raises(ValueError, match="same size, not 5 × 6 in colour and 5 × 6"):
         Quiz(red, blue[:, 0])
 
 

@@ -1,4 +1,4 @@
-"""Checks for “Inside the GPU”: a tile and its mask, log-sum-exp in one pass, all factors of gradients."""
+"""Checks for “Inside the GPU”: a tile and its mask, log-sum-exp in one pass, each factor of a gradient."""
 
 import math
 import secrets

@@ -181,7 +181,7 @@ def draw_logits(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
 
 @exercise
 def nats_per_image(student: Student) -> None:
-    """logits and targets (N, D) give nats per image: summed over pixels, averaged over images, any logit."""
+    """logits and targets (N, D) give nats per image: summed over pixels, averaged over images."""
     inputs = {
         "logits": tensor([[0.5, -1.0, 2.0], [-0.3, 1.5, -2.5]]),
         "targets": tensor([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]]),

@@ -49,7 +49,7 @@ MOVE = {
 
 
 class Watch(TorchDispatchMode):
-    """Notes what PyTorch computes: the first operation that breaks, and the largest input of any."""
+    """Notes what PyTorch computes: the first operation that breaks, and the largest input to any of them."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -51,7 +51,9 @@ def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -
     """
     channels, height, width = image_shape(images, shape)
     if slope.shape != images.shape:
-        raise ValueError(f"Images {tuple(images.shape)} need a slope as large, not {tuple(slope.shape)}.")
+        raise ValueError(
+            f"The slope must have the images' shape, {tuple(images.shape)}, not {tuple(slope.shape)}."
+        )
     pixels = plots.as_pixels(images[:16], shape)  # (n, C, H, W)
     n = len(pixels)
     _, (top, bottom) = plt.subplots(2, 1, figsize=(8.5, 1.9))

@@ -253,7 +253,7 @@ def _check_model(model: Any, one: Any) -> None:
 
 
 def _check_pixels(support: Any, x: Tensor) -> None:
-    """Raise ValueError for x outside of the support; warn where it is a continuous one, and x are 0 and 1."""
+    """Raise ValueError for x outside the support; warn if it is continuous but every pixel is 0 or 1."""
     if not support.check(x).all():
         raise ValueError("This likelihood cannot produce such x: use fixed_binarization(images).")
     black_and_white = bool(((x == 0) | (x == 1)).all()) and bool(x.min() < x.max())

@@ -18,7 +18,7 @@ MARKERS = "osD^vPX"  # a shape for each group, so that colour is never alone
 
 
 def digit_rows(rows: Mapping[str, Tensor], *, shape: Sequence[int] | None = None) -> None:
-    """One row of images (N, D) for each name, which stands to its left; at most 16 of each are shown."""
+    """One row of images (N, D) per name, labelled on the left; at most 16 images per row are shown."""
     gan_figures.digit_rows(rows, shape=shape)
     plt.show()
 

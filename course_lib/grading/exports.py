@@ -21,8 +21,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute a cell
 
 
 def name_and_id(student: str) -> tuple[str, str]:
-    """The name and the learning platform's number of a student; without a number the name stands
-    for both.
+    """A student's name and number on the learning platform; without a number, the name is used for
+    both.
     """
     found = IDENTIFIER.fullmatch(student)
     return (found["name"], found["id"]) if found else (student, student)

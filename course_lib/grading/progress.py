@@ -28,7 +28,7 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
         names = ", ".join(name for name in assignment.questions if name in changed)
         print(f"Changed since the last time: {names}. Nothing else is graded again.")
     if failed and not why:
-        print(f"Tried again, because the key failed the last time: {', '.join(sorted(failed))}.")
+        print(f"Tried again, because the question's key failed last time: {', '.join(sorted(failed))}.")
     if gone:
         are = "is" if len(gone) == 1 else "are"
         print(f"{', '.join(sorted(gone))} {are} no longer asked: points given there no longer count.")

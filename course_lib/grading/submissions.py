@@ -262,7 +262,7 @@ def readable(path: str) -> str:
 
 
 def zip_in_folder(path: Path, home: str) -> Iterator[tuple[str, bytes, str]]:
-    """The files of a zip that a student handed in, found in a folder, as if they lay in the folder `home`."""
+    """The files inside a student's zip, with paths as if they were in the folder `home`."""
     content, trouble = read_file(path)
     if trouble:
         yield f"{home}/unread{NOTEBOOK}", b"", trouble

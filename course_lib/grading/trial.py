@@ -258,7 +258,7 @@ def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> lis
 
 
 def faults_of_mistakes(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
-    """The mistakes that do not get their own sentence, in float64 or in float32; students may use either."""
+    """Faults for mistakes that do not get their own sentence, in float64 and float32: students use both."""
     known = remembered(variant)
     faults = []
     for number in range(len(known.mistakes)):

@@ -69,7 +69,7 @@ def fused_reparameterize(mu: Tensor, logvar: Tensor, seed: Tensor | int | None =
     """z = mu + exp(logvar / 2) · e with e ~ N(0, I), all of one shape: a draw that gradients pass through.
 
     seed: one int64 number, on the device if it is a tensor; None draws one from torch's global generator. The
-    noise is float32 whatever the type. Raises ValueError for tensors that do not fit.
+    noise is float32 whatever the dtype. Raises ValueError for tensors that do not fit.
     Source: Kingma & Welling 2014, section 2.4; the numbers: `kernels.philox`.
     """
     check(

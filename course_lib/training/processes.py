@@ -34,7 +34,7 @@ def count() -> int:
 
 @contextmanager
 def group() -> Iterator[None]:
-    """Inside, the processes that torchrun has started are a group, of which only process 0 prints.
+    """In this context, the processes started by torchrun form a group in which only process 0 prints.
 
     A process that torchrun has not started stays alone.
     """

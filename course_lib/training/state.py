@@ -117,7 +117,7 @@ def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -
 
 @contextmanager
 def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
-    """Afterwards the generators go on as if nothing had been drawn."""
+    """On exit, the random generators continue as if nothing had been drawn."""
     states = get_rng_states(device)
     try:
         yield

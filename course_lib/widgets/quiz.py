@@ -54,7 +54,8 @@ class Quiz(Asking):
             kinds = (f"{x.shape[1]} × {x.shape[2]}{' in colour' * (x.shape[3] == 3)}" for x in both)
             sizes = " and ".join(kinds)
             raise ValueError(
-                f"Real and made images must have one size, not {sizes}: it gives the truth away."
+                f"Real and made images must have the same size, not {sizes}: "
+                "a difference gives the answer away."
             )
         n = min(map(len, both))
         self.pairs = np.stack([x[:n] for x in both])  # (2, N, H, W, C)
