@@ -186,37 +186,37 @@ def fresh(mu):
 
 
 WRONG_FORWARD = {
-    "no label for z": ("given to `encode` only", forward(join_z=unlabelled)),
-    "no label for x": ("given to `decode` only", forward(join_x=unlabelled)),
-    "no label at all": ("given to neither network", forward(join_x=unlabelled, join_z=unlabelled)),
+    "no label for z": ("only `encode` gets the label", forward(join_z=unlabelled)),
+    "no label for x": ("only `decode` gets the label", forward(join_x=unlabelled)),
+    "no label at all": ("neither network gets the label", forward(join_x=unlabelled, join_z=unlabelled)),
     "no label for z, no noise": (
-        "append it to z too",
+        "only `encode` gets the label",
         forward(join_z=unlabelled, code=lambda mu, logvar, noise: mu),
     ),
     "label before x": ("comes before x", forward(join_x=label_first)),
     "label before z": ("comes before z", forward(join_z=label_first)),
     "label before both": ("comes before x", forward(join_x=label_first, join_z=label_first)),
-    "label as one float": ("the label is one number", forward(label=lambda y: y[:, None].float())),
-    "label as one integer": ("make it one-hot", forward(label=lambda y: y[:, None])),
-    "label as a share of ten": ("the label is one number", forward(label=lambda y: y[:, None] / 10)),
+    "label as one float": ("the label is a single number", forward(label=lambda y: y[:, None].float())),
+    "label as one integer": ("the label is a single number", forward(label=lambda y: y[:, None])),
+    "label as a share of ten": ("the label is a single number", forward(label=lambda y: y[:, None] / 10)),
     "one_hot without its number": ("num_classes=10", forward(label=F.one_hot)),
-    "eleven classes": ("a one-hot label of 10 are wanted", forward(label=lambda y: F.one_hot(y, 11))),
+    "eleven classes": ("numbers and a one-hot label of length 10", forward(label=lambda y: F.one_hot(y, 11))),
     "nine classes from 1": ("num_classes=10", forward(label=lambda y: F.one_hot((y - 1).clamp(0), 9))),
     "label twice": (
-        "a one-hot label of 10 are wanted",
+        "numbers and a one-hot label of length 10",
         forward(label=lambda y: F.one_hot(y, 10).repeat(1, 2)),
     ),
-    "labels backwards": ("Does `encode` get x and, behind it", forward(label=lambda y: F.one_hot(9 - y, 10))),
+    "labels backwards": ("a value is wrong", forward(label=lambda y: F.one_hot(9 - y, 10))),
     "labels shifted": (
-        "Does `encode` get x and, behind it",
+        "a value is wrong",
         forward(label=lambda y: F.one_hot((y + 1) % 10, 10)),
     ),
     "one-hot of zeros": (
-        "Does `encode` get x and, behind it",
+        "a value is wrong",
         forward(label=lambda y: torch.zeros(len(y), 10)),
     ),
     "one-hot of equal shares": (
-        "Does `encode` get x and, behind it",
+        "a value is wrong",
         forward(label=lambda y: torch.full((len(y), 10), 0.1)),
     ),
     "no noise": ("the noise is not used", forward(code=lambda mu, logvar, noise: mu)),
@@ -225,7 +225,10 @@ WRONG_FORWARD = {
         forward(code=lambda mu, logvar, noise: mu + logvar.exp() * noise),
     ),
     "mu forgotten": ("mu is missing", forward(code=lambda mu, logvar, noise: (logvar / 2).exp() * noise)),
-    "logvar as it is": ("logvar itself scales", forward(code=lambda mu, logvar, noise: mu + logvar * noise)),
+    "logvar as it is": (
+        "the noise is scaled by logvar itself",
+        forward(code=lambda mu, logvar, noise: mu + logvar * noise),
+    ),
     "half of logvar": (
         "the exponential is missing",
         forward(code=lambda mu, logvar, noise: mu + logvar / 2 * noise),
@@ -243,15 +246,18 @@ WRONG_FORWARD = {
         "the noise is subtracted",
         forward(code=lambda mu, logvar, noise: mu - (logvar / 2).exp() * noise),
     ),
-    "std added": ("added, without noise", forward(code=lambda mu, logvar, noise: mu + (logvar / 2).exp())),
+    "std added": (
+        "the standard deviation is added without noise",
+        forward(code=lambda mu, logvar, noise: mu + (logvar / 2).exp()),
+    ),
     "mu and noise exchanged": (
-        "changed places",
+        "mu and noise are swapped",
         forward(code=lambda mu, logvar, noise: noise + (logvar / 2).exp() * mu),
     ),
     "noise alone": ("the noise alone", forward(code=lambda mu, logvar, noise: noise)),
     "logvar decoded": ("logvar is decoded", forward(code=lambda mu, logvar, noise: logvar)),
     "noise drawn anew": (
-        "noise is drawn",
+        "function draws noise",
         forward(code=lambda mu, logvar, noise: mu + (logvar / 2).exp() * fresh(mu)),
     ),
     "logvar clamped": (
@@ -267,7 +273,7 @@ WRONG_FORWARD = {
         forward(code=lambda mu, logvar, noise: mu + (logvar.exp() + 1e-6).sqrt() * noise),
     ),
     "noise added on top": (
-        "noise is drawn",
+        "function draws noise",
         forward(code=lambda mu, logvar, noise: mu + (logvar / 2).exp() * noise + fresh(mu)),
     ),
     "logvar clamped from above": (
@@ -279,28 +285,34 @@ WRONG_FORWARD = {
         forward(code=lambda mu, logvar, noise: mu + (logvar.exp() + 0.1).sqrt() * noise),
     ),
     "probabilities": (
-        "apply no sigmoid",
+        "a sigmoid is applied to the logits",
         forward(result=lambda logits, mu, logvar, z: (logits.sigmoid(), mu, logvar)),
     ),
-    "z for mu": ("z comes back", forward(result=lambda logits, mu, logvar, z: (logits, z, logvar))),
+    "z for mu": (
+        "z is returned in place of mu",
+        forward(result=lambda logits, mu, logvar, z: (logits, z, logvar)),
+    ),
     "std for logvar": (
-        "the standard deviation comes back",
+        "the standard deviation is returned in place of logvar",
         forward(result=lambda logits, mu, logvar, z: (logits, mu, (logvar / 2).exp())),
     ),
     "variance for logvar": (
-        "the variance comes back",
+        "the variance is returned in place of logvar",
         forward(result=lambda logits, mu, logvar, z: (logits, mu, logvar.exp())),
     ),
     "half of logvar back": (
-        "half of logvar comes back",
+        "half of logvar is returned",
         forward(result=lambda logits, mu, logvar, z: (logits, mu, logvar / 2)),
     ),
     "logits only": ("return 3 tensors", forward(result=lambda logits, mu, logvar, z: logits)),
     "mu and logvar only": ("return 3 tensors", forward(result=lambda logits, mu, logvar, z: (mu, logvar))),
     "z as well": ("return 3 tensors", forward(result=lambda logits, mu, logvar, z: (logits, mu, logvar, z))),
-    "logits last": ("another order", forward(result=lambda logits, mu, logvar, z: (mu, logvar, logits))),
-    "logvar before mu": ("another order", forward(result=lambda logits, mu, logvar, z: (logits, logvar, mu))),
-    "mu first": ("another order", forward(result=lambda logits, mu, logvar, z: (mu, logits, logvar))),
+    "logits last": ("the wrong order", forward(result=lambda logits, mu, logvar, z: (mu, logvar, logits))),
+    "logvar before mu": (
+        "the wrong order",
+        forward(result=lambda logits, mu, logvar, z: (logits, logvar, mu)),
+    ),
+    "mu first": ("the wrong order", forward(result=lambda logits, mu, logvar, z: (mu, logits, logvar))),
     "sum of the logits": (
         "your logits: a wrong shape",
         forward(result=lambda logits, mu, logvar, z: (logits.sum(1), mu, logvar)),
@@ -308,25 +320,25 @@ WRONG_FORWARD = {
     "encode is not called": ("`encode` is never called", never_encoded),
     "decode is not called": ("`decode` is never called", never_decoded),
     "two tensors, not joined": (
-        "wants one tensor",
+        "` takes a single tensor",
         lambda encode, decode, x, y, noise: encode((x, F.one_hot(y, 10))),
     ),
     "labels not one-hot and flat": ("with RuntimeError", forward(label=lambda y: y.float())),
-    "three images": ("is a size written into your code", three_images),
+    "three images": ("Is a size hard-coded", three_images),
     "noise of three": (
-        "is a size written into your code",
+        "Is a size hard-coded",
         forward(label=lambda y: F.one_hot(y, 10).float() * torch.ones(3, 1)),
     ),
     "pixels counted as 5": (
-        "is a size written into your code",
+        "Is a size hard-coded",
         forward(join_x=lambda x, label: beside(x[:, :5], label)),
     ),
     "two codes": (
-        "is a size written into your code",
+        "Is a size hard-coded",
         forward(code=lambda mu, logvar, noise: mu[:, :2] + (logvar[:, :2] / 2).exp() * noise[:, :2]),
     ),
     "the example's labels": (
-        "does your code fit only the example",
+        "Does it fit only the example",
         forward(label=lambda y: F.one_hot(torch.tensor([4, 0, 7]), 10)),
     ),
     "z detached": (
@@ -334,11 +346,11 @@ WRONG_FORWARD = {
         forward(code=lambda mu, logvar, noise: (mu + (logvar / 2).exp() * noise).detach()),
     ),
     "mu detached in z": (
-        "a part of the way there cut",
+        "The problem is in your",
         forward(code=lambda mu, logvar, noise: mu.detach() + (logvar / 2).exp() * noise),
     ),
     "std detached in z": (
-        "a part of the way there cut",
+        "The problem is in your",
         forward(code=lambda mu, logvar, noise: mu + (logvar / 2).exp().detach() * noise),
     ),
     "logits detached": (
@@ -530,8 +542,8 @@ def two_numbers_of_the_code(encode, decode, x, y):
 
 
 WRONG_STYLE = {
-    "noise in every cell": ("noise is drawn", from_codes(noisy)),
-    "one noise a row": ("noise is drawn", one_noise_a_row),
+    "noise in every cell": ("function draws noise", from_codes(noisy)),
+    "one noise a row": ("function draws noise", one_noise_a_row),
     "own label in all columns": (
         "has the image's own label",
         from_codes(lambda decode, mu, logvar, label: decode(mu, torch.tensor([4, 0, 7]))),
@@ -577,13 +589,13 @@ WRONG_STYLE = {
         ).reshape(len(x), 10, -1),
     ),
     "a second sigmoid": ("the sigmoid is applied twice", of_the_reference(torch.sigmoid)),
-    "logits": ("logits come back", of_the_reference(torch.logit)),
+    "logits": ("logits are returned", of_the_reference(torch.logit)),
     "labels from 9 to 0": (
-        "run backwards",
+        "the labels are in reverse order",
         from_codes(lambda decode, mu, logvar, label: decode(mu, 9 - label)),
     ),
     "labels from 1": (
-        "a label lies outside 0 to 9",
+        "a label is not between 0 and 9",
         from_codes(lambda decode, mu, logvar, label: decode(mu, label + 1)),
     ),
     "labels from 1, and 0 last": (
@@ -591,10 +603,10 @@ WRONG_STYLE = {
         from_codes(lambda decode, mu, logvar, label: decode(mu, (label + 1) % 10)),
     ),
     "labels from −1": (
-        "a label lies outside 0 to 9",
+        "a label is not between 0 and 9",
         from_codes(lambda decode, mu, logvar, label: decode(mu, label - 1)),
     ),
-    "images backwards": ("the images run backwards", of_the_reference(lambda images: images.flip(0))),
+    "images backwards": ("the images are in reverse order", of_the_reference(lambda images: images.flip(0))),
     "the first image in all rows": (
         "all rows show the first image",
         of_the_reference(lambda images: images[:1].expand(3, 10, 5)),
@@ -607,18 +619,21 @@ WRONG_STYLE = {
         "codes are averaged over the images",
         from_codes(lambda decode, mu, logvar, label: decode(mu.mean(0).expand_as(mu), label)),
     ),
-    "images averaged": ("averaged over the images", of_the_reference(lambda images: images.mean(0))),
+    "images averaged": (
+        "the mean is over the images (axis 0)",
+        of_the_reference(lambda images: images.mean(0)),
+    ),
     "columns averaged": ("the columns are averaged", of_the_reference(lambda images: images.mean(1))),
     "cat along axis 0": (
         "joined along an existing axis",
         of_the_reference(lambda images: torch.cat(list(images.unbind(1)))),
     ),
     "not reshaped": (
-        "the axes of images and labels are one",
+        "the axes of images and labels are merged",
         of_the_reference(lambda images: images.flatten(0, 1)),
     ),
     "cat along axis 1": (
-        "joined into one",
+        "the ten images of a row are joined",
         of_the_reference(lambda images: torch.cat(list(images.unbind(1)), 1)),
     ),
     "nine columns": ("label 9 is missing", of_the_reference(lambda images: images[:, :9])),
@@ -629,7 +644,7 @@ WRONG_STYLE = {
         "every column has label 3",
         from_codes(lambda decode, mu, logvar, label: decode(mu, 0 * label + 3)),
     ),
-    "drawn pixels": ("noise is drawn", of_the_reference(torch.bernoulli)),
+    "drawn pixels": ("function draws noise", of_the_reference(torch.bernoulli)),
     "a label as a number": (
         "one label for each z",
         from_codes(lambda decode, mu, logvar, label: decode(mu, 3)),
@@ -651,15 +666,15 @@ WRONG_STYLE = {
         from_codes(lambda decode, mu, logvar, label: decode(mu, F.one_hot(label, 10))),
     ),
     "float labels": (
-        "whole numbers",
+        "but a one-hot label requires integers, `torch.int64`",
         from_codes(lambda decode, mu, logvar, label: decode(mu, label.float())),
     ),
     "labels from torch.full of a float": (
-        "whole numbers",
+        "but a one-hot label requires integers, `torch.int64`",
         from_codes(lambda decode, mu, logvar, label: decode(mu, torch.full(label.shape, 3.0))),
     ),
     "labels like the pixels": (
-        "whole numbers",
+        "but a one-hot label requires integers, `torch.int64`",
         lambda encode, decode, x, y: torch.stack(
             [decode(encode(x, y)[0], torch.full_like(x[:, 0], c)) for c in range(10)], 1
         ),
@@ -675,20 +690,23 @@ WRONG_STYLE = {
     "a tuple of ten": ("a tuple, but", of_the_reference(lambda images: tuple(images.unbind(1)))),
     "a list of lists": ("a list, but", of_the_reference(lambda images: images.tolist())),
     "encoded in the loop": (
-        "encode each once",
+        "codes are computed for 3 images",
         columns(lambda encode, decode, x, y, label: decode(encode(x, y)[0], label)),
     ),
-    "encoded for every cell at once": ("encode each once", encoded_for_every_cell),
-    "encoded for each image and label": ("encode each once", encoded_image_by_image_for_each_label),
-    "three rows": ("is a size written into your code", first_three),
-    "five pixels": ("is a size written into your code", reshaped_to_five),
+    "encoded for every cell at once": ("codes are computed for 3 images", encoded_for_every_cell),
+    "encoded for each image and label": (
+        "codes are computed for 3 images",
+        encoded_image_by_image_for_each_label,
+    ),
+    "three rows": ("Is a size hard-coded", first_three),
+    "five pixels": ("Is a size hard-coded", reshaped_to_five),
     "a label for each of three": (
-        "is a size written into your code",
+        "Is a size hard-coded",
         from_codes(lambda decode, mu, logvar, label: decode(mu, torch.full((3,), int(label[0])))),
     ),
-    "two numbers of the code": ("is a size written into your code", two_numbers_of_the_code),
+    "two numbers of the code": ("Is a size hard-coded", two_numbers_of_the_code),
     "the example's labels": (
-        "does your code fit only the example",
+        "Does it fit only the example",
         lambda encode, decode, x, y: style_rows(encode, decode, x, torch.tensor([4, 0, 7])),
     ),
 }
@@ -763,38 +781,47 @@ RIGHT_MARGINAL = {
     ),
 }
 WRONG_MARGINAL = {
-    "no ln 10": ("ln 10 is forgotten", lambda v: v.logsumexp(1)),
+    "no ln 10": ("ln 10 is not subtracted", lambda v: v.logsumexp(1)),
     "ln 10 added": ("the sign of ln 10 is flipped", lambda v: v.logsumexp(1) + LN10),
     "divided by ten": ("divided by 10 after the logarithm", lambda v: v.logsumexp(1) / 10),
     "ten subtracted": ("10 itself is subtracted", lambda v: v.logsumexp(1) - 10),
     "a tenth subtracted": ("1/10 itself is subtracted", lambda v: v.logsumexp(1) - 0.1),
     "times ten": ("multiplied by 10", lambda v: v.logsumexp(1) * 10),
-    "times ln 10": ("ln 10 is a factor", lambda v: v.logsumexp(1) * LN10),
+    "times ln 10": ("the logarithm is multiplied by ln 10", lambda v: v.logsumexp(1) * LN10),
     "ln 10 twice": ("subtracted twice", lambda v: v.logsumexp(1) - math.log(100)),
-    "bits": ("these are bits", lambda v: log_marginal(v) / math.log(2)),
+    "bits": ("is in bits", lambda v: log_marginal(v) / math.log(2)),
     "base 10": ("logarithms to base 10", lambda v: log_marginal(v) / LN10),
     "log2 of ten": ("bits and nats are mixed", lambda v: v.logsumexp(1) - math.log2(10)),
     "log10 of ten": ("log10(10) = 1", lambda v: v.logsumexp(1) - math.log10(10)),
-    "mean of the logs": ("a mean of logs", lambda v: v.mean(1)),
-    "sum of the logs": ("a sum of logs", lambda v: v.sum(1)),
-    "sum of logs less ln 10": ("a sum that adds logarithms", lambda v: (v - LN10).sum(1)),
-    "the maximum": ("only the likeliest label counts: ", lambda v: v.max(1).values),
+    "mean of the logs": ("the mean of the logs is taken", lambda v: v.mean(1)),
+    "sum of the logs": ("the sum of the logs is taken", lambda v: v.sum(1)),
+    "sum of logs less ln 10": (
+        "ln 10 is subtracted from each label, and the logarithms are added",
+        lambda v: (v - LN10).sum(1),
+    ),
+    "the maximum": ("only the most likely label counts", lambda v: v.max(1).values),
     "the maximum less ln 10": ("ln 10 is right", lambda v: v.amax(1) - LN10),
-    "over the images": ("summed over the images (axis 0): the labels", lambda v: v.logsumexp(0) - LN10),
+    "over the images": ("the sum is over the images (axis 0)", lambda v: v.logsumexp(0) - LN10),
     "over the images, by their number": (
-        "averaged over the images",
+        "the mean is over the images (axis 0)",
         lambda v: v.logsumexp(0) - math.log(len(v)),
     ),
-    "over the images, no ln 10": ("summed over the images (axis 0), without", lambda v: v.logsumexp(0)),
-    "summed over the batch": ("summed over the batch too", lambda v: log_marginal(v).sum()),
-    "averaged over the batch": ("averaged over the batch too", lambda v: log_marginal(v).mean()),
-    "over both axes": ("labels and images together", lambda v: v.logsumexp((0, 1)) - LN10),
-    "P(x)": ("this is P(x) itself", lambda v: v.exp().mean(1)),
+    "over the images, no ln 10": (
+        "the sum is over the images (axis 0), without ln 10",
+        lambda v: v.logsumexp(0),
+    ),
+    "summed over the batch": ("the result is also summed over the batch", lambda v: log_marginal(v).sum()),
+    "averaged over the batch": (
+        "the result is also averaged over the batch",
+        lambda v: log_marginal(v).mean(),
+    ),
+    "over both axes": ("labels and images are summed together", lambda v: v.logsumexp((0, 1)) - LN10),
+    "P(x)": ("the logarithm is missing", lambda v: v.exp().mean(1)),
     "the sum of P(x|y)": ("the sum of P(x|y)", lambda v: v.exp().sum(1)),
     "minus log P(x)": ("the sign is flipped", lambda v: LN10 - v.logsumexp(1)),
-    "log P(y|x)": ("this is log P(y|x)", lambda v: v.log_softmax(1)),
-    "P(y|x)": ("this is P(y|x)", lambda v: v.softmax(1)),
-    "log P(x, y)": ("this is log P(x, y)", lambda v: v - LN10),
+    "log P(y|x)": ("the result is log P(y|x)", lambda v: v.log_softmax(1)),
+    "P(y|x)": ("the result is P(y|x)", lambda v: v.softmax(1)),
+    "log P(x, y)": ("the result is log P(x, y) for each label", lambda v: v - LN10),
     "ln of the number of images": ("the number of images", lambda v: v.logsumexp(1) - math.log(len(v))),
     "exp first": ("exp of −900 rounds to 0, and the logarithm of 0", lambda v: v.exp().mean(1).log()),
     "exp first, in float64": (
@@ -844,12 +871,12 @@ WRONG_MARGINAL = {
         lambda v: by_hand(v.double(), lambda v: v.mean(1, keepdim=True)),
     ),
     "two rows": (
-        "is a size written into your code",
+        "Is a size hard-coded",
         lambda v: torch.stack([log_marginal(v)[i] for i in range(2)]),
     ),
-    "zeros for two": ("is a size written into your code", lambda v: torch.zeros(2) + log_marginal(v)),
+    "zeros for two": ("Is a size hard-coded", lambda v: torch.zeros(2) + log_marginal(v)),
     "the example's answer": (
-        "does your code fit only the example",
+        "Does it fit only the example",
         lambda v: torch.tensor([-2.652373, -2.262114]),
     ),
     "kept axis": ("the axes are not", lambda v: log_marginal(v)[:, None]),

@@ -479,7 +479,7 @@ def test_a_design_may_refuse_arrays_that_it_cannot_measure(homework):
         (
             CELL.replace('"tiny"', '"tinny"'),
             "the cell of tiny.py that begins with “from course_lib.checks.practice import Practice” stops "
-            "with FileNotFoundError in line 3 of the cell (tinny.practice.json is missing: it belongs",
+            "with FileNotFoundError in line 3 of the cell (tinny.practice.json is missing. Put the file",
         ),
         (
             CELL,
@@ -663,17 +663,17 @@ def test_practice_shows_inputs_whole(tmp_path):
     logits, right = np.array([0.0, 1.0]), np.array([0.25, 0.75])
     says = practice_message(tmp_path, right, 2 * right, logits=logits, rate=0.5)
     assert says == (
-        "your result: a wrong value. "
-        "For logits = (0.0, 1.0), rate = 0.5: your element [0] is 0.5, expected 0.25."
+        "your result: a value is wrong. "
+        "For logits = (0.0, 1.0), rate = 0.5: your element [0] is 0.5 but should be 0.25."
     )
 
 
 def test_practice_says_that_there_are_inputs_too_long_to_show(tmp_path):
     theta, real = np.array([0.0, 1.0]), np.zeros((5, 2))
     says = practice_message(tmp_path, theta, theta + 1, theta=theta, real=real)
-    assert "For theta = (0.0, 1.0) and longer inputs: your element [0] is 1.0, expected 0.0." in says
+    assert "For theta = (0.0, 1.0) and longer inputs: your element [0] is 1.0 but should be 0.0." in says
     says = practice_message(tmp_path, np.zeros(2), np.ones(2), real=np.zeros((2, 5)))
-    assert says.endswith("a wrong value. Your element [0] is 1.0, expected 0.0.")
+    assert says.endswith("a value is wrong. Your element [0] is 1.0 but should be 0.0.")
 
 
 # ---------------------------------------------------------------- the page for authors

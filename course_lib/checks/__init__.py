@@ -1,19 +1,20 @@
-"""Exercise checks that name the mistake: `checks.responsibilities(my_responsibilities)` shows one line.
+"""Exercise checks that name the mistake: `checks.responsibilities(my_responsibilities)` prints one line.
 
-It says "Not started", "Correct", or which typical mistake was made and where to look. A check compares known
-answers and properties on small inputs, stores no hash of a solution, and never shows a traceback. Reference
-solutions, and the wrong answers that each check must name, are in tests/test_checks_*.py.
-A check also draws inputs of another size anew at each call (`other_inputs`), tries extreme ones, and compares
-gradients where they matter (`gradients`): see report.py.
-A new check in five lines (`Table`: small input, known answer, what each typical mistake gives; its sentences
-end with a period, and the first element that is wrong is said after them):
+The line says "Not started" or "Correct", or it names the typical mistake and says where to look. A check
+compares known answers and properties on small inputs, stores no hash of a solution, and never shows a
+traceback. The reference solutions, and the wrong answers that each check must name, are in
+tests/test_checks_*.py.
+Each time a check runs, it also draws new inputs of other sizes (`other_inputs`), tries extreme inputs, and
+compares gradients where they matter (`gradients`). See report.py.
+A new check takes five lines. A `Table` contains a small input, the known answer, and the result of each
+typical mistake. Each sentence ends with a period, and the first wrong element is shown after it:
 
     import torch
     from course_lib.checks.report import Student, Table, exercise
 
     @exercise
     def square(student: Student) -> None:
-        '''x (N,) to its square (N,).'''  # the praise: "Correct: x (N,) to its square (N,)."
+        '''The square of each element of x (N,).'''  # shown as "Correct: The square of each element …"
         x = torch.tensor([1.5, -3.0])
         Table({"x": x}, x**2, {"the numbers are doubled, not squared.": 2 * x}).ask(student)
 """

@@ -34,36 +34,45 @@ from course_lib.checks.report import (
 
 @exercise
 def reparameterize(student: Student) -> None:
-    """z = mu + exp(logvar / 2) · noise, fresh for every number, and the gradient reaches mu and logvar."""
+    """z = mu + exp(logvar / 2) · noise, with independent noise, and the gradient reaches mu and logvar."""
     n, m, v = 6000, tensor([-2.0, 0.5, 3.0]), tensor([-1.2, 0.8, 1.6])
     mu, logvar, std = m.repeat(n, 1), v.repeat(n, 1), (v / 2).exp()
     z = numbers(call(student, mu, logvar), "your z", mu.shape)
     again = numbers(call(student, mu, logvar), "your z", mu.shape)
-    expect(not same(z, mu), "no noise is added: this is mu, the code of an ordinary auto-encoder.")
-    expect(not torch.equal(z, again), "a second call repeats the noise: is a seed set inside your function?")
+    expect(not same(z, mu), "no noise is added. The result is mu, the code of an ordinary auto-encoder.")
+    expect(not torch.equal(z, again), "a second call repeats the noise. Is a seed set inside your function?")
     mistakes = {
-        "the variance is taken as std: exp(logvar) is the variance, multiply by its root, exp(logvar / 2).": (
+        "the variance is used as the std. Multiply the noise by the std, exp(logvar / 2).": (
             m,
             v.exp(),
         ),
-        "logvar itself multiplies the noise: the std is exp(logvar / 2).": (m, v.abs()),
-        "half of logvar multiplies the noise: the std is exp(logvar / 2).": (m, v.abs() / 2),
-        "the noise keeps scale 1: multiply it by the std, exp(logvar / 2).": (m, 0 * v + 1),
-        "the root is taken twice: the std is exp(logvar / 2).": (m, (v / 4).exp()),
-        "the sign of logvar is flipped: the std is exp(+logvar / 2).": (m, (-v / 2).exp()),
-        "the sign of logvar is flipped, and the variance is taken as std.": (m, (-v).exp()),
-        "the noise is divided by the variance: multiply it by the std.": (m, 1 / v.exp()),
-        "2 to the power of logvar / 2 is taken: logvar is a natural logarithm, use `exp`.": (m, 2 ** (v / 2)),
-        "10 to the power of logvar / 2 is taken: logvar is a natural logarithm, use `exp`.": (
+        "the noise is multiplied by logvar itself. The std is exp(logvar / 2).": (m, v.abs()),
+        "the noise is multiplied by half of logvar. The std is exp(logvar / 2).": (m, v.abs() / 2),
+        "the noise keeps scale 1. Multiply the noise by the std, exp(logvar / 2).": (m, 0 * v + 1),
+        "the square root is taken twice. The std is exp(logvar / 2).": (m, (v / 4).exp()),
+        "the sign of logvar is flipped. The std is exp(+logvar / 2).": (m, (-v / 2).exp()),
+        "the sign of logvar is flipped, and the variance is used as the std.": (m, (-v).exp()),
+        "the noise is divided by the variance. Multiply the noise by the std.": (m, 1 / v.exp()),
+        "2 is raised to the power of logvar / 2, but logvar is a natural logarithm. Use `exp`.": (
+            m,
+            2 ** (v / 2),
+        ),
+        "10 is raised to the power of logvar / 2, but logvar is a natural logarithm. Use `exp`.": (
             m,
             10 ** (v / 2),
         ),
-        "1 is added to the std: it is exp(logvar / 2).": (m, std + 1),
-        "mu is missing: add it to the scaled noise.": (0 * m, std),
-        "mu is subtracted: add it.": (-m, std),
-        "the noise multiplies mu too: only the std is multiplied by it.": (0 * m, (m + std).abs()),
-        "the noise has no std: the std itself is added, and the noise has scale 1.": (m + std, 0 * std + 1),
-        "mu and logvar are swapped: mu comes first.": (v, (m / 2).exp()),
+        "1 is added to the std. The std is exp(logvar / 2).": (m, std + 1),
+        "mu is missing. Add mu to the scaled noise.": (0 * m, std),
+        "mu is subtracted. Add mu instead.": (-m, std),
+        "mu is multiplied by the noise as well. Only the std is multiplied by the noise.": (
+            0 * m,
+            (m + std).abs(),
+        ),
+        "the noise is not multiplied by the std. The std is added, and the noise has scale 1.": (
+            m + std,
+            0 * std + 1,
+        ),
+        "mu and logvar are swapped. The first argument is mu.": (v, (m / 2).exp()),
     }
     expect_gaussian(z, m, std, mistakes)
     rows_differ(student)
@@ -72,24 +81,24 @@ def reparameterize(student: Student) -> None:
 
 
 def rows_differ(student: Student) -> None:
-    """Raise Mistake unless z is right where every row has its own mu and logvar, of two sizes."""
+    """Raise Mistake unless z is right for two sizes when each row has its own mu and logvar."""
     for shape, says in (((6000, 3), OTHER_NUMBERS), ((3000, 5), OTHER_SIZE), ((1, 8000), OTHER_SIZE)):
         mu, logvar = draw_codes(fresh_generator(), *shape).values()
         try:
             z = numbers(call(student, mu, logvar), "your z", mu.shape)
-            e = (z - mu) / (logvar / 2).exp()  # N(0, 1), if right
+            e = (z - mu) / (logvar / 2).exp()  # N(0, 1) if the answer is right
             e = e.reshape(-1, shape[1] if shape[0] > 1 else 1)
             expect_gaussian(e, torch.zeros(e.shape[1]), torch.ones(e.shape[1]), {})
         except Mistake as stopped:
             own = "" if "size" in says else " Here each row has its own mu and logvar."
-            stopped_there = "" if "column" in str(stopped) else f" There {stopped}"
+            stopped_there = "" if "column" in str(stopped) else f" On that input, {stopped}"
             raise Mistake(f"{says}{own}{stopped_there}") from None
 
 
 def extreme_spread(student: Student) -> None:
     """Raise Mistake unless the spread is right for log-variances of ±60."""
     why = {
-        -60.0: "Is a small number added to the variance or the std, or logvar clamped?",
+        -60.0: "Is a small number added to the variance or the std, or is logvar clamped?",
         60.0: "Is logvar or the std clamped, or does something overflow? exp(30) is an ordinary number.",
     }
     for value, hint in why.items():
@@ -104,7 +113,7 @@ def extreme_spread(student: Student) -> None:
 def slopes(student: Student) -> None:
     """Raise Mistake unless the gradient of Σ weight · z reaches mu and logvar.
 
-    The noise is the student's own. So the right slopes, weight and weight · (z − mu) / 2, follow from z.
+    The student draws the noise. The right gradients, weight and weight · (z − mu) / 2, are computed from z.
     """
     mu, logvar = draw_codes(torch.Generator().manual_seed(0), 4, 3).values()
     mu, logvar = mu.requires_grad_(), logvar.requires_grad_()
@@ -112,32 +121,39 @@ def slopes(student: Student) -> None:
 
     z = call(student, mu, logvar)
     rights = {"mu": weight, "logvar": weight * (numbers(z, "your z", (4, 3)) - mu.detach()) / 2}
-    cut = "the gradient to {} is cut: no `detach`, `.data`, `no_grad`, `torch.normal` or `.sample()`."
-    expect(mu.grad is None and logvar.grad is None, "`backward()` is called inside: only return z.")
-    # adding 0 · inputs keeps autograd quiet where z does not depend on them
+    cut = (
+        "the gradient with respect to {} is cut. Avoid `detach`, `.data`, `no_grad`, "
+        "`torch.normal` and `.sample()`."
+    )
+    expect(
+        mu.grad is None and logvar.grad is None, "`backward()` is called inside your function. Only return z."
+    )
+    # adding 0 · inputs prevents an autograd error if z does not depend on an input
     found = pulled_back((weight * (z + 0 * mu + 0 * logvar)).sum(), [mu, logvar])
     for name, slope in zip(rights, found, strict=True):
-        Table({}, rights[name], {cut.format(name): 0 * slope}).judge(slope, f"the slope of z in {name}")
+        Table({}, rights[name], {cut.format(name): 0 * slope}).judge(
+            slope, f"the gradient of z with respect to {name}"
+        )
 
 
 @exercise
 def kl(student: Student) -> None:
-    """mu and logvar (N, d) give KL(N(mu, exp(logvar)) ‖ N(0, I)), one number per image (N,), in nats."""
-    unwrap(kl_to_standard_normal)(student)  # the same exercise again, after a chapter
+    """mu and logvar (N, d) give KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats, one number per image (N,)."""
+    unwrap(kl_to_standard_normal)(student)  # the same exercise again, one chapter later
 
 
 def loss_reference(x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor) -> Tensor:
-    """The right answer: Gaussian reconstruction plus KL, in nats per image: ()."""
+    """Return the correct loss () in nats per image: the Gaussian reconstruction error plus the KL."""
     error = ((x - x_hat) ** 2).sum(1) / (2 * variance)  # (N,)
     return (error + kl_reference(mu, logvar)).mean()
 
 
 @dataclass
 class LossParts:
-    """The two parts of the loss, from which its mistakes are put together."""
+    """The two parts of the loss, which are combined to compute the results of typical mistakes."""
 
     far: Tensor  # (N,) squared distances between images and reconstructions
-    error: Tensor  # (N,) the same over 2 · variance
+    error: Tensor  # (N,) the squared distances divided by 2 · variance
     kl: Tensor  # (N,)
     pixels: int
     codes: int
@@ -146,62 +162,70 @@ class LossParts:
 def loss_mistakes(
     x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor
 ) -> dict[str, Tensor]:
-    """What each typical mistake returns, by the sentence that names it."""
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
     far = ((x - x_hat) ** 2).sum(1)
     parts = LossParts(far, far / (2 * variance), kl_reference(mu, logvar), x.shape[1], mu.shape[1])
     each = wrong_factors(parts, variance) | wrong_sums(parts) | wrong_kls(parts, mu, logvar)
     each |= wrong_constants(parts, variance)
     squashed = ((x - x_hat.sigmoid()) ** 2).sum(1) / (2 * variance)
-    each["a sigmoid is applied to x_hat: it holds pixels already."] = squashed + parts.kl
+    each["a sigmoid is applied to x_hat, which already contains pixels."] = squashed + parts.kl
     each["the error is not squared."] = (x - x_hat).sum(1) / (2 * variance) + parts.kl
-    each["absolute errors in place of squared ones."] = (x - x_hat).abs().sum(1) / (2 * variance) + parts.kl
+    each["the errors are absolute. Use squared errors."] = (x - x_hat).abs().sum(1) / (
+        2 * variance
+    ) + parts.kl
     wrong = {says: value.mean() for says, value in each.items()}
-    wrong["a squared error per pixel comes back: sum over pixels, average over images."] = (
+    wrong["the result has one squared error per pixel. Sum over pixels and average over images."] = (
         x - x_hat
     ) ** 2 / (2 * variance) + parts.kl.mean()
     return wrong | wrong_shapes(parts)
 
 
 def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
-    """A factor that is missing or stands in the wrong place: (N,), whose mean the mistake returns."""
+    """Return the losses (N,) of mistakes with a missing or misplaced factor, before averaging."""
     far, error, kl = parts.far, parts.error, parts.kl
     return {
-        "the squared error is averaged over pixels: sum over pixels, average over images.": (
+        "the squared error is averaged over pixels. Sum over pixels and average over images.": (
             error / parts.pixels + kl
         ),
-        "averaged over pixels (`mse_loss`), and not divided by 2 · variance.": far / parts.pixels + kl,
-        "both parts are averaged over their columns: sum over pixels and over z.": (
+        "the squared error is averaged over pixels (`mse_loss`) and not divided by 2 · variance.": (
+            far / parts.pixels + kl
+        ),
+        "both parts are averaged over their columns. Sum over pixels and over the dimensions of z.": (
             error / parts.pixels + kl / parts.codes
         ),
-        "the KL is averaged over dimensions: sum over them.": error + kl / parts.codes,
-        "the factor ½ of the squared error is missing: divide by 2 · variance.": 2 * error + kl,
+        "the KL is averaged over dimensions. Sum over the dimensions.": error + kl / parts.codes,
+        "the factor ½ of the squared error is missing. Divide by 2 · variance.": 2 * error + kl,
         "the factor ½ of the KL is missing.": error + 2 * kl,
         "the factor ½ is missing in both parts.": 2 * error + 2 * kl,
         "the KL is halved twice.": error + kl / 2,
-        "variance is taken as std and squared: divide by 2 · variance.": error / v + kl,
-        "the root of the variance is taken: divide by 2 · variance.": error * v.sqrt() + kl,
-        "multiplied by the variance: divide, because a small one makes errors costly.": error * v**2 + kl,
-        "the variance is ignored: divide the squared error by 2 · variance.": error * v + kl,
+        "the variance is treated as a std and squared. Divide by 2 · variance.": error / v + kl,
+        "the square root of the variance is taken. Divide by 2 · variance.": error * v.sqrt() + kl,
+        "the error is multiplied by the variance. Divide the squared error by 2 · variance.": (
+            error * v**2 + kl
+        ),
+        "the variance is ignored. Divide the squared error by 2 · variance.": error * v + kl,
         "the squared error is not divided by 2 · variance.": far + kl,
-        "multiplied by 2 · variance: divide by it.": far * 2 * v + kl,
-        "the KL is divided by 2 · variance too: only the squared error is.": error + kl / (2 * v),
-        "the root of the squared error is taken: leave it out.": far.sqrt() / (2 * v) + kl,
+        "the squared error is multiplied by 2 · variance. Divide instead.": far * 2 * v + kl,
+        "the KL is divided by 2 · variance as well. Divide only the squared error.": error + kl / (2 * v),
+        "the square root of the squared error is taken. Leave the square root out.": (
+            far.sqrt() / (2 * v) + kl
+        ),
     }
 
 
 def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
-    """A sign that is flipped, a part that is missing, images that are not averaged: (N,) as above."""
+    """Return the losses (N,) of mistakes with a flipped sign, a missing part or a wrong average."""
     n, error, kl = len(parts.error), parts.error, parts.kl
     return {
-        "the KL is subtracted: the loss is minus L_b, so both parts are added.": error - kl,
-        "the squared error is subtracted: the loss is minus L_b, so both parts are added.": kl - error,
+        "the KL is subtracted. The loss is minus L_b, so both parts are added.": error - kl,
+        "the squared error is subtracted. The loss is minus L_b, so both parts are added.": kl - error,
         "the KL is missing.": error,
-        "the squared error is missing: this is the KL.": kl,
-        "the sign is flipped: this is L_b, and the loss is −L_b.": -error - kl,
-        "summed over images: sum over pixels, but average over images.": n * (error + kl),
-        "averaged over the images twice.": (error + kl) / n,
-        "the KL is summed over images: average it over them.": error + n * kl,
-        "the squared error is summed over images: average it over them.": n * error + kl,
+        "the squared error is missing. The result is the KL alone.": kl,
+        "the sign is flipped. The result is L_b, but the loss is −L_b.": -error - kl,
+        "the loss is summed over images. Sum over pixels, but average over images.": n * (error + kl),
+        "the loss is averaged over images twice.": (error + kl) / n,
+        "the KL is summed over images. Average the KL over images.": error + n * kl,
+        "the squared error is summed over images. Average the squared error over images.": n * error + kl,
         "both parts are averaged over their columns and summed over the images.": (
             n * (error / parts.pixels + kl / parts.codes)
         ),
@@ -209,45 +233,49 @@ def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
 
 
 def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """A KL with a term that is missing or misread: (N,) as above."""
+    """Return the losses (N,) of mistakes with a missing or misread term of the KL."""
     error, kl = parts.error, parts.kl
     return {
-        "logvar is taken for the log of the std.": error + kl_reference(mu, 2 * logvar),
-        "the KL's −logvar is missing.": error + kl + logvar.sum(1) / 2,
-        "the KL's mu² is missing.": error + kl - (mu**2).sum(1) / 2,
-        "the KL's −1 is missing.": error + kl + parts.codes / 2,
-        "the KL's variance exp(logvar) is missing.": error + kl - logvar.exp().sum(1) / 2,
-        "mu and logvar are swapped: mu comes first.": error + kl_reference(logvar, mu),
+        "logvar is treated as the logarithm of the std.": error + kl_reference(mu, 2 * logvar),
+        "the term −logvar of the KL is missing.": error + kl + logvar.sum(1) / 2,
+        "the term mu² of the KL is missing.": error + kl - (mu**2).sum(1) / 2,
+        "the term −1 of the KL is missing.": error + kl + parts.codes / 2,
+        "the variance exp(logvar) is missing in the KL.": error + kl - logvar.exp().sum(1) / 2,
+        "mu and logvar are swapped. The first argument is mu.": error + kl_reference(logvar, mu),
     }
 
 
 def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
-    """A constant that does not belong, or another unit: (N,) as above."""
+    """Return the losses (N,) of mistakes with an extra constant or in other units."""
     error, kl = parts.error, parts.kl
     log_2, log_10 = math.log(2), math.log(10)
     return {
-        "the constant D/2 · log(2π variance) is in it: leave it out.": (
+        "the loss contains the constant D/2 · log(2π variance). Leave the constant out.": (
             error + kl + parts.pixels / 2 * (2 * torch.pi * v).log()
         ),
-        "the constant D/2 · log(variance) is in it: leave it out.": error + kl + parts.pixels / 2 * v.log(),
-        "the loss is in bits: nats are wanted, so divide by nothing.": (error + kl) / log_2,
-        "the KL is in bits, the squared error in nats: use nats for both.": error + kl / log_2,
-        "the loss is to base 10: nats are wanted, so divide by nothing.": (error + kl) / log_10,
+        "the loss contains the constant D/2 · log(variance). Leave the constant out.": (
+            error + kl + parts.pixels / 2 * v.log()
+        ),
+        "the loss is in bits, but it must be in nats. Do not divide by log 2.": (error + kl) / log_2,
+        "the KL is in bits and the squared error is in nats. Use nats for both.": error + kl / log_2,
+        "the loss uses logarithms to base 10, but it must be in nats. Do not divide by log 10.": (
+            (error + kl) / log_10
+        ),
     }
 
 
 def wrong_shapes(parts: LossParts) -> dict[str, Tensor]:
-    """Right numbers that are not one number."""
+    """Return the results of mistakes that leave more than one number."""
     error, kl = parts.error, parts.kl
     return {
-        "the average over images is missing: one number is wanted.": error + kl,
-        "the squared error is one number, the KL still one per image: average both.": error.mean() + kl,
-        "the KL is one number, the squared error still one per image: average both.": error + kl.mean(),
+        "the average over images is missing. Return one number.": error + kl,
+        "the squared error is one number, but there is one KL per image. Average both.": error.mean() + kl,
+        "the KL is one number, but there is one squared error per image. Average both.": error + kl.mean(),
     }
 
 
 def draw_batch(generator: Generator, n: int, pixels: int, d: int) -> dict[str, Tensor]:
-    """Images, reconstructions, mu, logvar and a variance."""
+    """Draw images, reconstructions, mu, logvar and a variance."""
     x = torch.rand(n, pixels, generator=generator)
     x_hat = torch.rand(n, pixels, generator=generator)
     variance = 0.2 + 0.5 * torch.rand((), generator=generator)
@@ -256,8 +284,8 @@ def draw_batch(generator: Generator, n: int, pixels: int, d: int) -> dict[str, T
 
 @exercise
 def vae_loss(student: Student) -> None:
-    """‖x − x_hat‖² / (2 variance) + KL, summed over pixels, averaged over images: nats per image."""
-    # three images, four pixels and five dimensions, so that no average looks like another or like a ½
+    """‖x − x_hat‖² / (2 variance) + KL is summed over pixels and averaged over images, in nats per image."""
+    # three images, four pixels and five dimensions, so that no average can be mistaken for another or for a ½
     inputs = {
         "x": tensor([[0.0, 0.9, 0.3, 0.6], [1.0, 0.2, 0.7, 0.0], [0.1, 0.8, 0.0, 0.5]]),
         "x_hat": tensor([[0.2, 0.4, 0.3, 1.0], [0.5, 0.3, 0.0, 0.4], [0.3, 0.2, 0.6, 0.1]]),
@@ -274,8 +302,11 @@ def vae_loss(student: Student) -> None:
     Table(
         sharp,
         loss_reference(*sharp.values()),
-        otherwise="a wrong value for variance = 10⁻¹⁰. Is a small number added to it, or is it clamped?",
-        not_finite="Here the variance is 10⁻¹⁰. Is its square, or its exponential, taken?",
+        otherwise=(
+            "a value is wrong for variance = 10⁻¹⁰. Is a small number added to the variance, or is "
+            "it clamped?"
+        ),
+        not_finite="Here the variance is 10⁻¹⁰. Do you take its square or its exponential?",
         differentiable=True,
     ).ask(student)
     gradients(student, loss_reference, inputs, ["x_hat", "mu", "logvar"])

@@ -1,9 +1,7 @@
-"""Practice for homework: each function is tried on one public example, and a known mistake gets its
-name.
+"""Practice checks for homework: try each function on one public example, and name known mistakes.
 
-The example lies beside the notebook as NAME.practice.json: inputs, the right numbers, and the
-numbers that each known mistake would give. It holds no solution, and the grader asks about other
-inputs.
+The example is stored next to the notebook as NAME.practice.json. The file contains the inputs, the right
+results, and the result of each known mistake. It contains no solution, and the grader uses other inputs.
 """
 
 import json
@@ -22,32 +20,37 @@ DESIGN = "design.safetensors"
 
 
 class Practice:
-    """The public examples of an assignment, from the file NAME.practice.json in the current folder.
+    """The public examples of an assignment, read from the file NAME.practice.json in the given folder.
 
-    Raises FileNotFoundError, in one sentence, when the file is not there.
+    Raises FileNotFoundError with a one-sentence message if the file does not exist.
     """
 
     def __init__(self, name: str, folder: str | Path = ".") -> None:
         path = Path(folder).expanduser() / f"{name}.practice.json"
         if not path.is_file():
-            raise FileNotFoundError(f"{path.name} is missing: it belongs in the folder of this notebook.")
+            raise FileNotFoundError(
+                f"{path.name} is missing. Put the file in the same folder as this notebook."
+            )
         self.examples: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
 
     def check(self, question: str, function: Any) -> Result:
-        """Try a function on the public example of a question and say in one line how it went."""
+        """Try a function on the public example of a question and print the result in one line."""
         if question not in self.examples:
-            raise ValueError(f"There is no example for {question!r}; there are: {', '.join(self.examples)}.")
+            raise ValueError(
+                f"There is no example for {question!r}. Choose one of these questions: "
+                f"{', '.join(self.examples)}."
+            )
         example = self.examples[question]
 
         def on_the_example(student: Any) -> None:
-            """right on the public example. The grader asks about other inputs, also extreme ones."""
+            """Your function is right on the public example. The grader uses other inputs, some extreme."""
             try_example(example, student)
 
         return exercise(on_the_example)(function)
 
 
 def try_example(example: Mapping[str, Any], student: Any) -> None:
-    """Raise Mistake unless the student's function returns the example's numbers."""
+    """Raise Mistake unless the student's function returns the results of the example."""
     given_as = example.get("given_as", "tensors")
     arguments = {name: argument(value, given_as) for name, value in example["arguments"].items()}
     value = call(student, *arguments.values())
@@ -57,7 +60,7 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
     parts = [value] if len(names) == 1 else value
     expect(
         isinstance(parts, list | tuple) and len(parts) == len(names),
-        f"your function should return {len(names)} results: {', '.join(names)}.",
+        f"your function must return {len(names)} results: {', '.join(names)}.",
     )
     shown = {
         name: torch.as_tensor(value)
@@ -69,13 +72,14 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
         right = array(example["right"][name])
         mistakes = {says: wrong for says, wrong in mistakes.items() if not same(wrong, right)}
         what = "your result" if len(names) == 1 else f"`{name}`"
-        # whole, because an element of the answer may depend on all of an input, as with a softmax
+        # show whole inputs, because an element of the answer may depend on the entire input, as in a softmax
         Table(shown, right, mistakes, inputs_whole=True).judge(as_tensor(part), what)
 
 
 def argument(value: Any, given_as: str = "tensors") -> Any:
-    """An argument as the function gets it: a tensor or an array, float32 or of integers, a list of
-    them, or a number.
+    """Return an argument as the function receives it: a tensor, an array, a number, or a list of these.
+
+    Tensors and arrays contain float32 numbers or integers.
     """
     if isinstance(value, dict) and "array" in value:
         numbers = np.array(value["array"], dtype=value["dtype"]).reshape(value["shape"])
@@ -86,12 +90,12 @@ def argument(value: Any, given_as: str = "tensors") -> Any:
 
 
 def array(value: Mapping[str, Any]) -> Tensor:
-    """The numbers that a practice file holds, as a float64 tensor of their shape."""
+    """Return an array of a practice file as a float64 tensor with the stored shape."""
     return torch.tensor(np.array(value["array"], dtype=np.float64).reshape(value["shape"]))
 
 
 def as_tensor(value: object) -> object:
-    """Numbers, arrays and lists of them become float tensors, because the grader takes them all."""
+    """Convert numbers, arrays and lists of them to floating-point tensors, as the grader does."""
     if isinstance(value, Tensor):
         return value if value.is_floating_point() or value.is_complex() else value.double()
     if isinstance(value, list | tuple):
@@ -105,14 +109,15 @@ def as_tensor(value: object) -> object:
 
 
 def hand_in(**arrays: Tensor | np.ndarray) -> None:
-    """Write the arrays of a design question beside this notebook, as design.safetensors; hand in
-    both files.
+    """Write the arrays of a design question to design.safetensors in the current folder.
+
+    Hand in this file together with the notebook.
     """
     tensors = {name: torch.as_tensor(value).detach().cpu().contiguous() for name, value in arrays.items()}
-    # the judge reads arrays of NumPy, which knows no bfloat16
+    # the judge reads NumPy arrays, and NumPy does not support bfloat16
     tensors = {name: v.float() if v.dtype == torch.bfloat16 else v for name, v in tensors.items()}
     part = Path(f".{DESIGN}.part")
     save_file(tensors, part)
     part.replace(DESIGN)
     sizes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in tensors.items())
-    print(f"{DESIGN} is written ({sizes}): hand it in together with this notebook.")
+    print(f"{DESIGN} has been written ({sizes}). Hand it in together with this notebook.")

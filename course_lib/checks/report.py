@@ -1,4 +1,4 @@
-"""What the checks share: call a student's function safely, compare its answer, say one line."""
+"""Tools shared by the checks: call a student's function safely, compare its answer, and print one line."""
 
 import html
 import inspect
@@ -21,25 +21,25 @@ import torch
 from torch import Tensor
 
 Student = Callable[..., object]
-Reference = Callable[..., Any]  # the right function: inputs to a tensor, or to a tuple of tensors
-Mistakes = Callable[..., Mapping[str, Tensor]]  # the same inputs to {sentence: what this mistake gives}
+Reference = Callable[..., Any]  # the reference solution, which returns one or more tensors
+Mistakes = Callable[..., Mapping[str, Tensor]]  # maps the inputs to {sentence: result of this mistake}
 Inputs = Mapping[str, Any]  # an exercise's arguments by name, in the order in which they are passed
-NOT_STARTED = "replace `raise NotImplementedError` with your steps, then run this again."
+NOT_STARTED = "replace `raise NotImplementedError` with your code, then run this check again."
 WORD = {"correct": "✓ Correct", "mistake": "✗ Not yet", "not started": "○ Not started"}
-# safe for colour-blind eyes, and read on white and on black
-# 4.5 : 1 on white at least, and 3 : 1 on a dark theme's #212121
+# colours that colour-blind readers can tell apart, legible on white and on black
+# the contrast is at least 4.5 : 1 on white, and 3 : 1 on #212121, the background of a dark theme
 COLOUR = {"correct": "#1F74B5", "mistake": "#C25200", "not started": "#757575"}
 
 
 class Mistake(Exception):
-    """Ends a check; its text is what the student reads."""
+    """The exception that ends a check. Its message is shown to the student."""
 
 
 @dataclass
 class Result:
-    """A verdict: `status` is "not started", "correct" or "mistake"; `message` is the sentence.
+    """The verdict of a check: `status` is "not started", "correct" or "mistake"; `message` is the text shown.
 
-    error: what a result that cannot be read ran into; an author who tries a new check looks here.
+    error: the exception raised by a result that cannot be read, for authors who test a new check.
     """
 
     status: str
@@ -47,14 +47,14 @@ class Result:
     error: Exception | None = None
 
     def _ipython_display_(self) -> None:
-        """Nothing, because the check has written its line already."""
+        """Display nothing, because the check has already printed its line."""
 
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Seed torch, NumPy and Python, and put all three generators back afterwards; gradients are switched on.
+    """Seed PyTorch, NumPy and Python, enable gradients, and restore all three generators afterwards.
 
-    So the same answer gets the same verdict each time, and the notebook's random numbers stay as they were.
+    The same answer always gets the same verdict, and the notebook's random numbers are not affected.
     """
     of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
@@ -69,9 +69,9 @@ def repeatable() -> Iterator[None]:
 
 
 def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
-    """Turn a function that raises Mistake into a check that shows one line; its docstring is the praise.
+    """Turn a function that raises Mistake into a check that prints one line, with its docstring as praise.
 
-    An error of the check itself, before it has called the student's function, is raised as it is.
+    An error that the check raises before it calls the student's function is passed on unchanged.
     """
 
     @wraps(check)
@@ -88,14 +88,14 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
                 check(wraps(student)(noted) if callable(student) else student)
         except Mistake as found:
             status, says = "not started" if str(found) == NOT_STARTED else "mistake", str(found)
-        except Exception as error:  # whatever a student returns, no traceback of ours
+        except Exception as error:  # whatever a student returns, no traceback of the course is shown
             if not answered:
                 raise
             status, trouble = "mistake", error
             reason = textwrap.shorten(str(error), 120, placeholder=" …")
             says = (
-                f"your result cannot be read ({type(error).__name__}: {reason}): return a plain torch "
-                "tensor. If it is one, the check itself has failed: please report it."
+                f"your result cannot be read ({type(error).__name__}: {reason}). Return a plain torch "
+                "tensor. If you already do, the check itself has failed, so please report the error."
             )
         line = f"{WORD[status]}: {says}"
         if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
@@ -104,7 +104,7 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
             both = {"text/plain": line, "text/html": f"<div>{mark} {text}</div>"}
             sys.modules["IPython"].display.display(both, raw=True)
         else:
-            encoding = sys.stdout.encoding or "utf-8"  # an old Windows console has no ✓
+            encoding = sys.stdout.encoding or "utf-8"  # an old Windows console cannot print ✓
             print(line.encode(encoding, "replace").decode(encoding))
         return Result(status, says, trouble)
 
@@ -112,91 +112,97 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
 
 
 def expect(good: object, otherwise: str) -> None:
-    """Raise Mistake(otherwise) unless good."""
+    """Raise Mistake(otherwise) unless `good` is true."""
     if not good:
         raise Mistake(otherwise)
 
 
 def call(student: Student, *inputs: Any) -> Any:
-    """Call on copies of the inputs; an error inside becomes one sentence with the student's own line."""
-    expect(callable(student), "pass the function itself, without calling it: its name, no brackets after it.")
+    """Call the function on copies of the inputs, and report an error in one sentence with its line."""
+    expect(
+        callable(student),
+        "pass the function itself without calling it: write its name with no parentheses after it.",
+    )
     copies = [v.clone() if isinstance(v, Tensor) else v for v in inputs]
     try:
         value = student(*copies)
-    except Mistake:  # said by a network of ours that the student's function was given
+    except Mistake:  # raised by a network of the check that was passed to the student's function
         raise
     except (Exception, SystemExit) as error:
         line, trace = "", error.__traceback__
         file = getattr(getattr(inspect.unwrap(student), "__code__", None), "co_filename", "")
-        while trace:  # to the innermost line of the student's own file or cell
+        while trace:  # find the innermost line in the student's own file or cell
             if file == trace.tb_frame.f_code.co_filename:
                 line = linecache.getline(file, trace.tb_lineno).strip()
             trace = trace.tb_next
-        # torch raises NotImplementedError too ("not implemented for 'Byte'"): that is no stub
+        # torch also raises NotImplementedError ("not implemented for 'Byte'"), but that is not a stub
         stub = isinstance(error, NotImplementedError) and "raise " in (line or "raise ")
         says = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".rstrip(":. ")
         says = f"your function stops{f' in `{line}`' if line else ''} with {says}."
         raise Mistake(NOT_STARTED if stub else says) from None
     kept = all(torch.equal(v, c) for v, c in zip(inputs, copies, strict=True) if isinstance(v, Tensor))
-    expect(kept, "your function changes its input in place: look for `+=`, `/=`, or a method ending in `_`.")
+    expect(
+        kept,
+        "your function changes its input in place. Look for `+=`, `/=` or a method whose name ends in `_`.",
+    )
     expect(value is not None, "your function returns None, so its `return` line is missing.")
     return value
 
 
 def plain(value: object, what: str) -> Tensor:
-    """The value, detached and on the CPU, if it is a real tensor."""
+    """Return the value, detached and on the CPU, or raise Mistake if it is not a tensor of real numbers."""
     if not isinstance(value, Tensor) or value.is_complex():
-        raise Mistake(f"{what}: a {type(value).__name__}, but a torch tensor of real numbers is wanted.")
+        raise Mistake(f"{what} must be a torch tensor of real numbers, but got {type(value).__name__}.")
     return value.detach().to_dense().cpu()
 
 
 def number_or_tensor(value: object, what: str, differentiable: bool) -> Tensor:
-    """Like `plain`, for one number: a Python or NumPy float will do where no gradient is wanted."""
+    """Like `plain`, but for one number: a Python or NumPy float is accepted if no gradient is needed."""
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         return plain(value, what)
     if differentiable:
-        says = "but a torch tensor is wanted: `.item()` and `float()` cut the gradient. Return the tensor."
-        raise Mistake(f"{what}: a {type(value).__name__}, {says}")
+        says = "because `.item()` and `float()` cut the gradient. Return the tensor itself."
+        raise Mistake(f"{what} must be a torch tensor, not {type(value).__name__}, {says}")
     return torch.tensor(float(value), dtype=torch.float64)
 
 
 def show(value: Tensor) -> str:
-    """The numbers, rounded, in round brackets."""
+    """Format the rounded numbers in parentheses."""
     return str(value.double().round(decimals=4).tolist()).replace("[", "(").replace("]", ")")
 
 
 def same(a: Tensor, b: Tensor) -> bool:
-    """Equal shapes and numbers; 1e-4 is far above float32 rounding, far below a typical mistake."""
+    """Return whether two tensors agree; 1e-4 is far above float32 rounding, far below typical mistakes."""
     return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 @dataclass
 class Table:
-    """An exercise's small input, its known answer, and what each typical mistake gives on that input."""
+    """An exercise's small input, its known answer, and the result of each typical mistake on that input."""
 
     inputs: Mapping[str, Tensor]
     right: Tensor
-    mistakes: Mapping[str, Tensor] = field(default_factory=dict)  # sentence: what this mistake computes
-    laws: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)  # sentence: what must hold
-    # said after "NaN or infinity."
-    not_finite: str = "Look for a division by 0, or the logarithm of 0 or less."
-    otherwise: str = "a wrong value."  # said of a finite wrong value that nothing above names
-    dtype: torch.dtype | None = None  # None: any floating type
-    differentiable: bool = False  # True refuses a Python float, through which no gradient flows
-    # False: of an input with a row for each row of the answer, a message shows only the wrong element's row
+    mistakes: Mapping[str, Tensor] = field(default_factory=dict)  # sentence: the result of this mistake
+    laws: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)  # sentence: property
+    # shown after the sentence about NaN and infinity
+    not_finite: str = "Look for a division by 0, or for the logarithm of a number that is not positive."
+    otherwise: str = "a value is wrong."  # shown for a finite wrong value that no sentence above describes
+    dtype: torch.dtype | None = None  # None: any floating-point dtype
+    differentiable: bool = False  # True: a Python float is an error, because no gradient flows through it
+    # False: if an input has one row per row of the answer, a message shows only the row of the wrong element
     inputs_whole: bool = False
 
     @classmethod
     def of(cls, inputs: Inputs, reference: Reference, mistakes: Mistakes, **more: Any) -> "Table":
-        """The table of a reference and of a function that makes all typical mistakes, on these inputs."""
+        """Build the table from inputs, a reference solution, and a function that computes the mistakes."""
         return cls(inputs, reference(*inputs.values()), mistakes(*inputs.values()), **more)
 
     def ask(self, student: Student) -> None:
-        """Call the student's function on the inputs and judge what it returns."""
+        """Call the student's function on the inputs and judge its result."""
         self.judge(call(student, *self.inputs.values()))
 
     def judge(self, value: object, what: str = "your result") -> None:
-        """Raise Mistake unless right: mistakes, then dtype, shape, finite, properties, values."""
+        """Raise Mistake if the value matches a mistake or has a wrong dtype, shape, property or number."""
         right = self.right.detach()
         one_number = right.ndim == 0
         yours = number_or_tensor(value, what, self.differentiable) if one_number else plain(value, what)
@@ -204,13 +210,18 @@ class Table:
         if named:
             says = named[0]
         elif yours.dtype != self.dtype if self.dtype else not yours.is_floating_point():
-            says = f"{what}: dtype {yours.dtype}, but {self.dtype or 'a floating type'} is wanted."
+            says = (
+                f"{what} must have {f'dtype {self.dtype}' if self.dtype else 'a floating-point dtype'}, "
+                f"not {yours.dtype}."
+            )
         elif yours.shape != right.shape:
             turned = same(yours.squeeze(), right.squeeze()) or (yours.ndim == 2 and same(yours.T, right))
-            hint = "the numbers are right, the axes are not." if turned else "which axis do you reduce over?"
-            says = f"{what}: a wrong shape, {hint}"
+            hint = (
+                "The numbers are right, but the axes are not." if turned else "Which axis do you reduce over?"
+            )
+            says = f"{what}: the shape is wrong. {hint}"
         elif not yours.isfinite().all():
-            says = f"{what}: NaN or infinity. {self.not_finite}"
+            says = f"{what} must not contain NaN or infinity. {self.not_finite}"
         elif same(yours, right):
             return
         else:
@@ -222,9 +233,9 @@ class Table:
         raise Mistake(f"{says} {self.example(yours)}")
 
     def example(self, yours: Tensor, where: Tensor | None = None) -> str:
-        """The first element that disagrees, or the first one of `where`: the input, yours, expected."""
+        """Describe the first wrong element, or the first element selected by `where`, in one sentence."""
         if yours.shape != self.right.shape:
-            return f"Yours has shape {tuple(yours.shape)}, expected {tuple(self.right.shape)}."
+            return f"Your shape is {tuple(yours.shape)}, but it should be {tuple(self.right.shape)}."
         right = self.right.detach().double()
         apart = ~torch.isclose(yours.double(), right, rtol=1e-4, atol=1e-6) if where is None else where
         if not apart.any():
@@ -238,50 +249,52 @@ class Table:
             given += " and longer inputs"
         says = f"{f'your element {at}' if at else 'yours'} is {show(yours[tuple(at)])}"
         says = f"For {given}: {says}" if given else says.capitalize()
-        return f"{says}, expected {show(self.right[tuple(at)])}."
+        return f"{says} but should be {show(self.right[tuple(at)])}."
 
 
 def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
-    """The value as a plain tensor, if it has this shape, a floating type, and neither NaN nor infinity."""
+    """Return the value as a plain tensor if it has this shape, a floating-point dtype and finite numbers."""
     yours = plain(value, what)
-    expect(yours.shape == shape, f"{what}: shape {tuple(yours.shape)}, expected {tuple(shape)}.")
-    expect(yours.is_floating_point(), f"{what}: dtype {yours.dtype}, but a floating type is wanted.")
-    expect(yours.isfinite().all(), f"{what}: NaN or infinity.")
+    expect(yours.shape == shape, f"{what} must have shape {tuple(shape)}, not {tuple(yours.shape)}.")
+    expect(yours.is_floating_point(), f"{what} must have a floating-point dtype, not {yours.dtype}.")
+    expect(yours.isfinite().all(), f"{what} must not contain NaN or infinity.")
     return yours
 
 
 def other_units(right: Tensor) -> dict[str, Tensor]:
-    """What the right answer in nats would be with another logarithm: entries for a Table's mistakes."""
-    bits = "these are bits (logarithms to base 2): nats are wanted, so use the natural logarithm."
-    tens = "these are logarithms to base 10: nats are wanted, so use the natural logarithm."
+    """Convert the right answer from nats to bits and to base 10, as entries for the mistakes of a Table."""
+    bits = "the result is in bits (logarithms to base 2), but it must be in nats. Use the natural logarithm."
+    tens = "the result uses logarithms to base 10, but it must be in nats. Use the natural logarithm."
     return {bits: right / math.log(2), tens: right / math.log(10)}
 
 
 def fresh_generator() -> torch.Generator:
-    """A generator whose seed comes from the operating system; torch's own generator is left alone."""
+    """Return a generator with a seed from the operating system; torch's default generator is not touched."""
     return torch.Generator().manual_seed(secrets.randbits(62))
 
 
 def parts(answer: object, names: Sequence[str], right: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors of an answer that returns several, if they come in the order of `names`."""
+    """Return the tensors of an answer with several parts, provided that they are in the order of `names`."""
     order = ", ".join(names)
     if not isinstance(answer, tuple | list) or len(answer) != len(names):
-        raise Mistake(f"return {len(names)} tensors: {order}.")
+        raise Mistake(f"your function must return {len(names)} tensors: {order}.")
     yours = [plain(part, f"your {name}") for part, name in zip(answer, names, strict=True)]
     for turned in itertools.permutations(right):
         if all(good is own for good, own in zip(turned, right, strict=True)):
             continue
         values = all(same(part, good) for part, good in zip(yours, turned, strict=True))
-        # different shapes tell the order even where the numbers are wrong, too
+        # different shapes reveal the order even if the numbers are also wrong
         shapes = [part.shape for part in yours]
         by_shape = shapes == [good.shape for good in turned] and shapes != [good.shape for good in right]
-        expect(not (values or by_shape), f"the results come in another order: return {order}.")
+        expect(not (values or by_shape), f"the results are in the wrong order. Return {order}.")
     return yours
 
 
-OTHER_NUMBERS = "Right on the example, wrong on other numbers: does your code fit only the example?"
-OTHER_SIZE = "Right on the example, wrong on another size: is a size written into your code?"
-DRAWN_ANEW = " (The input is drawn anew at each check.)"
+OTHER_NUMBERS = (
+    "your function is right on the example but wrong for other numbers. Does it fit only the example?"
+)
+OTHER_SIZE = "your function is right on the example but wrong for another input size. Is a size hard-coded?"
+DRAWN_ANEW = " (This input is drawn at random each time the check runs.)"
 
 
 def other_inputs(
@@ -292,12 +305,12 @@ def other_inputs(
     other: tuple[int, ...],
     mistakes: Mistakes | None = None,
 ) -> None:
-    """Raise Mistake unless the student agrees with the reference on two inputs that nobody has seen.
+    """Raise Mistake unless the student's function agrees with the reference on two newly drawn inputs.
 
-    draw(generator, *sizes) gives the inputs by name. The first draw has the example's sizes, the second
-    one others, so that the message can tell a number that fits only the example from a size that is written
-    into the code. The expected value is never shown.
-    mistakes: gives for the same inputs what each typical mistake computes; its sentence is said then.
+    draw(generator, *sizes) returns the inputs by name. The first draw has the sizes of the example, and the
+    second has other sizes, so that the message can distinguish code that fits only the example from a
+    hard-coded size. The expected value is never shown.
+    mistakes(*inputs) returns the result of each typical mistake; if one matches, its sentence is shown.
     """
     generator = fresh_generator()
     for sizes, says in ((example, OTHER_NUMBERS), (other, OTHER_SIZE)):
@@ -306,7 +319,7 @@ def other_inputs(
         try:
             yours = call(student, *inputs)
         except Mistake as stopped:
-            raise Mistake(f"{says} There {stopped}") from None
+            raise Mistake(f"{says} On that input, {stopped}") from None
         if agrees(yours, right):
             continue
         for named, wrong in (mistakes(*inputs) if mistakes else {}).items():
@@ -315,9 +328,9 @@ def other_inputs(
 
 
 def agrees(yours: object, right: Tensor | Sequence[Tensor]) -> bool:
-    """Equal shapes and numbers, for one tensor or several; a Python float stands for a tensor ().
+    """Return whether two answers agree; a Python float counts as a tensor of shape ().
 
-    1e-5 of the largest number: float32 sums of a few hundred terms stay far below that.
+    The tolerance is 1e-5 of the largest number. Float32 sums of a few hundred terms stay far below it.
     """
     if not isinstance(right, Tensor):
         if not isinstance(yours, tuple | list) or len(yours) != len(right):
@@ -338,11 +351,12 @@ def gradients(
     reference: Reference,
     inputs: Inputs,
     to: Collection[str],
-    otherwise: str = "Is a part of it cut by `detach`, or changed by a clamp or a rounding?",
+    otherwise: str = "Is a part of the result cut off by `detach`, or changed by clamping or rounding?",
 ) -> None:
-    """Raise Mistake unless the student's result has the reference's gradient with respect to the inputs `to`.
+    """Raise Mistake unless the result has the right gradients with respect to the inputs named in `to`.
 
-    Call it last: the value must be right already. A result of several numbers is summed with unequal weights.
+    Call this function last, because the value must already be right. If the result contains several numbers,
+    they are summed with unequal weights.
     """
     leaves = {}
     for name, value in inputs.items():
@@ -350,14 +364,17 @@ def gradients(
     try:
         yours = call(student, *leaves.values())
     except Mistake as stopped:
-        says = "NumPy passes no gradient on, but your function must be differentiable: stay with torch."
+        says = (
+            "your function must be differentiable, but NumPy passes no gradient on. Use only torch "
+            "operations."
+        )
         expect("numpy()" not in str(stopped), says)
         raise
     expect(
         all(leaves[name].grad is None for name in to),
-        "`backward()` is called inside your function: only return the value, and leave `.grad` alone.",
+        "`backward()` is called inside your function. Only return the value, and leave `.grad` alone.",
     )
-    cut = "is cut: look for `detach`, `item`, `.data`, `no_grad`, or a new tensor made from numbers."
+    cut = "is cut. Look for `detach`, `item`, `.data`, `no_grad`, or a new tensor built from numbers."
     right = reference(*leaves.values())
     wanted = weighted_gradients(right, leaves, to)
     found = weighted_gradients(yours, leaves, to)
@@ -371,7 +388,7 @@ def gradients(
 
 
 def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> list[Tensor]:
-    """The gradients of Σ (1 + i/n) · value[i]; zeros where none arrives."""
+    """Return the gradients of Σ (1 + i/n) · value[i], with zeros for inputs that no gradient reaches."""
     if not isinstance(value, Tensor) or not value.requires_grad:
         return [torch.zeros_like(leaves[name]) for name in to]
     weights = 1 + torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape) / value.numel()
@@ -379,13 +396,13 @@ def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> li
 
 
 def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """The gradients of a student's number with respect to the inputs; zeros where none arrives."""
+    """Return the gradients of a student's number, with zeros for inputs that no gradient reaches."""
     try:
         found = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
     except RuntimeError as error:
-        says = f"Autograd says: {' '.join(str(error).split())[:160]}"
+        says = f"PyTorch reports: {' '.join(str(error).split())[:160]}"
         if "inplace" in says:
-            says = "An in-place operation (`+=`, `add_`) overwrites what the gradient needs."
+            says = "An in-place operation (`+=`, `add_`) overwrites a value that the gradient needs."
         raise Mistake(f"the value is right, but it has no gradient. {says}") from None
     zeros = [torch.zeros_like(given) for given in inputs]
     return [zero if slope is None else slope for slope, zero in zip(found, zeros, strict=True)]
@@ -393,29 +410,32 @@ def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 @dataclass
 class Network:
-    """A network handed to a student's function: always one answer, and it keeps what it was shown."""
+    """A network passed to a student's function. It always returns the same answer and records its inputs."""
 
     name: str
     answer: tuple[Tensor, ...]
     seen: list[Tensor] = field(default_factory=list)
 
     def __call__(self, given: object) -> Tensor | tuple[Tensor, ...]:
-        self.seen.append(plain(given, f"what `{self.name}` gets"))
+        self.seen.append(plain(given, f"the input of `{self.name}`"))
         whole = self.seen[-1].shape[:1] == self.answer[0].shape[:1]
-        expect(whole, f"give `{self.name}` the whole batch at once: one row for each image.")
+        expect(whole, f"pass the whole batch to `{self.name}` at once, with one row per image.")
         copies = tuple(part.clone() for part in self.answer)
         return copies if len(copies) > 1 else copies[0]
 
 
 def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...], *inputs: object) -> Tensor:
-    """One seeded draw. The same seed must repeat it, the generator's next draw must not; nor is it frozen."""
+    """Return one draw, after checking that the same seed repeats it and that successive draws differ."""
     one, two = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     draw, again, after = (plain(call(student, *inputs, g), "your draw") for g in (one, two, one))
     numbers(draw, "your draw", shape)
     for says, wrong in frozen.items():
         expect(not same(draw, wrong), says)
-    expect(torch.equal(draw, again), "same seed, other draw: use `generator=generator` in every random call.")
-    says = "a second call with the same generator repeats the first draw: is a seed set inside your function?"
+    expect(
+        torch.equal(draw, again),
+        "two calls with the same seed give different draws. Use `generator=generator` in every random call.",
+    )
+    says = "a second call with the same generator repeats the first draw. Is a seed set inside your function?"
     expect(not torch.equal(draw, after), says)
     return draw
 
@@ -423,25 +443,35 @@ def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...]
 def expect_gaussian(
     z: Tensor, mean: Tensor, std: Tensor, mistakes: Mapping[str, tuple[Tensor, Tensor]]
 ) -> None:
-    """Raise Mistake unless z (N, d) are independent draws of N(mean, std²); a mistake gives other ones.
+    """Raise Mistake unless z (N, d) contains independent draws of N(mean, std²), and name known mistakes.
 
-    Each statistic may be 5 standard errors off, or more: a right function fails once in a million times.
+    Each statistic may deviate by at least 5 standard errors. A right function fails once in a million runs.
     """
     n = len(z)
-    expect((z != z[0]).any(), "all rows get the same noise: draw it with shape (N, d), one per number.")
-    e = (z - z.mean(0)) / z.std(0).clamp(min=1e-9)  # (N, d), standardized
-    columns_alike = (e.T @ e / n).fill_diagonal_(0).abs().max()  # largest correlation of two columns
-    expect(columns_alike < 0.2, "one noise serves all dimensions of a row: draw it with shape (N, d).")
-    for lag in (1, n // 2):  # a row and the next one, a row and its partner in the other half
-        rows_alike = (e[lag:] * e[:-lag]).mean(0).abs().max()
-        expect(rows_alike < 0.2, "rows share their noise: draw it with shape (N, d), one per number.")
-    says = "the noise is not Gaussian: use `torch.randn`; `torch.rand` is uniform on [0, 1)."
-    fourth = e.pow(4).mean()  # Gaussian 3, uniform 1.8, Laplace 6
-    # its standard error is √(24 / numbers)
-    expect((fourth - 3).abs() < max(0.3, 6 * (24 / e.numel()) ** 0.5), says)
-    beyond = (e.abs() > 3.2).any()  # of 15,000 Gaussian numbers twenty are
     expect(
-        beyond or e.numel() < 15_000, "the noise is cut off: a Gaussian has no limits, so do not clamp it."
+        (z != z[0]).any(),
+        "all rows get the same noise. Draw the noise with shape (N, d), one value per number.",
+    )
+    e = (z - z.mean(0)) / z.std(0).clamp(min=1e-9)  # (N, d), standardized
+    columns_alike = (e.T @ e / n).fill_diagonal_(0).abs().max()  # the largest correlation between two columns
+    expect(
+        columns_alike < 0.2,
+        "all dimensions of a row share one noise value. Draw the noise with shape (N, d).",
+    )
+    for lag in (1, n // 2):  # a row and the next row; a row and its partner in the other half
+        rows_alike = (e[lag:] * e[:-lag]).mean(0).abs().max()
+        expect(
+            rows_alike < 0.2,
+            "rows share their noise. Draw the noise with shape (N, d), one value per number.",
+        )
+    says = "the noise is not Gaussian. Use `torch.randn`, because `torch.rand` is uniform on [0, 1)."
+    fourth = e.pow(4).mean()  # 3 for a Gaussian, 1.8 for a uniform and 6 for a Laplace distribution
+    # the standard error is √(24 / number of values)
+    expect((fourth - 3).abs() < max(0.3, 6 * (24 / e.numel()) ** 0.5), says)
+    beyond = (e.abs() > 3.2).any()  # true for about twenty of 15,000 Gaussian numbers
+    expect(
+        beyond or e.numel() < 15_000,
+        "the noise is cut off. A Gaussian variable is unbounded, so do not clamp the noise.",
     )
 
     def mean_off(mean: Tensor, std: Tensor) -> Tensor:  # in standard errors, (d,)
@@ -454,10 +484,10 @@ def expect_gaussian(
         far = torch.maximum(mean_off(other_mean, other_std), std_off(other_std))
         expect(far.max() > 5, says)
     k = int(mean_off(mean, std).argmax())
-    says = f"column {k} of z has a wrong mean, {z[:, k].mean():.3f} in place of {mean[k]:.3f}."
-    # with a wrong spread the mean of the draws strays farther, too
+    says = f"column {k} of z has a wrong mean: {z[:, k].mean():.3f} instead of {mean[k]:.3f}."
+    # if the spread is wrong, the mean of the draws deviates more as well
     expect((z[:, k].mean() - mean[k]).abs() < 5.5 * torch.maximum(std, z.std(0))[k] / n**0.5, says)
     k = int(std_off(std).argmax())
     says = f"column {k} of z has the right mean but a wrong spread"
-    says = f"{says}: its standard deviation is {z[:, k].std():.3f} in place of {std[k]:.3f}."
+    says = f"{says}: its standard deviation is {z[:, k].std():.3f} instead of {std[k]:.3f}."
     expect(std_off(std)[k] < 5.5, says)

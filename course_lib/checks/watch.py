@@ -1,4 +1,4 @@
-"""Looks over a student's shoulder: which operations run, on how many numbers, and where one breaks."""
+"""Watch what a student's function computes: its operations, the size of their inputs, and what breaks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from course_lib.checks.report import Mistake
 
-# operations that make new tensors, and those that only move numbers to another place, type or shape
+# operations that create tensors, and operations that only change the place, dtype or shape of numbers
 MAKE = {
     "arange",
     "empty",
@@ -49,12 +49,12 @@ MOVE = {
 
 
 class Watch(TorchDispatchMode):
-    """Notes what PyTorch computes: the first operation that breaks, and the largest input to any of them."""
+    """A dispatch mode that records the first operation that breaks and the largest input of any operation."""
 
     def __init__(self) -> None:
         super().__init__()
         self.broken_by = ""  # the first operation with finite inputs and an infinite or undefined result
-        self.most = 0  # the most numbers that one operation has taken to compute with
+        self.most = 0  # the largest number of elements that a single operation has read
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -72,31 +72,31 @@ class Watch(TorchDispatchMode):
 
 
 def real_tensors(values: Any) -> list[Tensor]:
-    """The tensors of real numbers among them, however they are nested; indices and masks are left out."""
+    """Return the floating-point tensors in a nested structure; indices and masks are left out."""
     return [part for part in tree_leaves(values) if isinstance(part, Tensor) and part.is_floating_point()]
 
 
 def finite(value: Tensor) -> bool:
-    """No number of it is infinite or undefined."""
+    """Return whether all numbers of the tensor are finite."""
     return bool(value.isfinite().all())
 
 
 def watched(work: Callable[[], object]) -> Watch:
-    """What happened while work() ran; an error in it ends the watching, and is not passed on."""
+    """Run work() and return what was recorded; an error in work() ends the recording and is not raised."""
     watch = Watch()
     try:
         with torch.no_grad(), watch:
             work()
-    except Exception:  # some ways of computing, such as `torch.func`, cannot be watched: then nobody knows
+    except Exception:  # some operations, such as those of `torch.func`, cannot be recorded
         pass
     return watch
 
 
 def without_autograd(work: Callable[[], Any], says: str) -> Any:
-    """The result of work(); Mistake(says) if a derivative was computed by PyTorch, forwards or backwards."""
+    """Return the result of work(), or raise Mistake(says) if PyTorch computes a derivative in either mode."""
     was_used = False
 
-    def note(saved: Tensor) -> Tensor:  # PyTorch calls it for what the backward pass will need
+    def note(saved: Tensor) -> Tensor:  # called for each tensor saved for the backward pass
         nonlocal was_used
         was_used = True
         return saved
@@ -112,7 +112,7 @@ def without_autograd(work: Callable[[], Any], says: str) -> Any:
         with saved_tensors_hooks(note, lambda saved: saved):
             answer = work()
     except Mistake as stopped:
-        # `torch.func.grad` and its kin refuse to run under hooks
+        # `torch.func.grad` and similar functions raise an error under these hooks
         raise Mistake(says if "saved tensor hooks" in str(stopped) else str(stopped)) from None
     finally:
         forward_ad.make_dual = make_dual
