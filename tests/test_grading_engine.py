@@ -143,14 +143,14 @@ def test_a_class_is_graded_reported_and_given_feedback(class_folder, tmp_path, c
     # the same again: nothing is left to do, and nothing changes
     before = texts(out)
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
-    assert "4 graded already, 0 to do" in capsys.readouterr().out
+    assert "4 already graded, 0 left to grade" in capsys.readouterr().out
     assert texts(out) == before
 
     # one student hands in again: she alone is graded, and the change is said
     (class_folder / "bob.ipynb").write_bytes(ANSWERS["ada"][1] + b"\n")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0, "--only", "bob")))) == 0
     said = capsys.readouterr().out
-    assert "1 to do" in said
+    assert "1 left to grade" in said
     assert "bob: 40 → 100" in said
 
     (class_folder / "eve.ipynb").write_bytes(notebook(SETUP))
@@ -161,8 +161,8 @@ def test_a_class_is_graded_reported_and_given_feedback(class_folder, tmp_path, c
     pages = {page.name[:3]: page.read_text() for page in (out / "tiny" / "feedback").glob("*.html")}
     assert sorted(pages) == [*ANSWERS, "eve"]
     for student, page in pages.items():  # dan's file is no notebook, and eve has answered nothing
-        assert ("Your functions were tried on inputs" in page) is (student not in ("dan", "eve"))
-        assert ("Seen while your notebook ran" in page) is (student == "eve")
+        assert ("Your functions were tested on inputs" in page) is (student not in ("dan", "eve"))
+        assert ("What happened while your notebook ran" in page) is (student == "eve")
     assert "exp overflows" not in (out / "tiny" / "class.html").read_text(encoding="utf-8")
     for private in ("secret", "release", "tiny"):  # nobody else may read keys, results or feedback
         assert (out / private).stat().st_mode & 0o077 == 0
@@ -198,7 +198,7 @@ def test_notes_on_the_run_stay_when_only_words_are_judged_again(with_words, tmp_
     words = ["grade", "tiny", "--homework", with_words, "--submissions", folder, "--out", out, "--workers", 0]
     words = [str(word) for word in words]
     assert main(words) == 0
-    assert "Changed" not in capsys.readouterr().out
+    assert "graded again" not in capsys.readouterr().out
     (before,) = Store(out / "tiny").all()
     assert before.notes == ["The cell that begins with `1 / 0` stops with ZeroDivisionError in line 1."]
     assert before.verdicts["explain"]["answer"] == "Because."
@@ -207,7 +207,7 @@ def test_notes_on_the_run_stay_when_only_words_are_judged_again(with_words, tmp_
     key.write_text(key.read_text().replace("10,", "20,"))
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "Changed since the last time: explain. Nothing else is graded again." in said
+    assert "Only changed questions are graded again: explain." in said
     assert "Nobody's points changed." in said
     (after,) = Store(out / "tiny").all()
     assert after.notes == before.notes
@@ -231,9 +231,9 @@ def test_an_older_submission_does_not_undo_a_newer_one(class_folder, tmp_path, c
 
     assert main(list(map(str, first))) == 0
     said = capsys.readouterr().out
-    assert "4 graded already, 0 to do" in said
-    assert "Kept, because a newer submission has been graded since: bob." in said
-    assert "Still to be graded again" not in said
+    assert "4 already graded, 0 left to grade" in said
+    assert "Skipped, because a newer submission has already been graded: bob." in said
+    assert "since these students were graded" not in said
     assert texts(out) == before
 
     homework = tmp_path / "homework"
@@ -243,16 +243,18 @@ def test_an_older_submission_does_not_undo_a_newer_one(class_folder, tmp_path, c
     more = ["--homework", str(homework)]
     assert main([*map(str, first), *more]) == 0
     said = capsys.readouterr().out
-    assert "Still to be graded again, from the folder that holds their submissions: bob." in said
+    assert (
+        "The questions, the secret or the grader has changed since these students were graded: bob." in said
+    )
     assert main([*map(str, newer), *more]) == 0
-    assert "Still to be graded again" not in capsys.readouterr().out
+    assert "since these students were graded" not in capsys.readouterr().out
     results = {result.student: result for result in Store(out / "tiny").all()}
     assert results["bob"].points == 100
 
     assert main([*map(str, first), *more, "--replace"]) == 0
     assert "bob: 100 → 40" in capsys.readouterr().out
     assert main([*map(str, newer), *more]) == 0  # which is the older one now
-    assert "Kept" in capsys.readouterr().out
+    assert "Skipped" in capsys.readouterr().out
 
 
 @needs_wall
@@ -353,17 +355,18 @@ def test_grade_says_why_it_grades_again(class_folder, tmp_path, capsys, monkeypa
         return capsys.readouterr().out
 
     assert "again" not in said()
-    assert "All questions are graded again: --per-student was not given the last time." in said(
+    assert "All questions are graded again, because --per-student was not used last time." in said(
         "--per-student"
     )
-    assert "All questions are graded again: --per-student was given the last time." in said()
+    assert "All questions are graded again, because --per-student was used last time." in said()
     (out / "secret").write_text("cd" * 32)
-    assert "All questions are graded again: the secret is another one." in said()
+    assert "All questions are graded again, because the secret has changed." in said()
     monkeypatch.setattr(engine, "ENGINE", "another")
-    assert "All questions are graded again: the grader has changed." in said()
+    assert "All questions are graded again, because the grader has changed." in said()
     starter = homework / "tiny" / "tiny.py"
     starter.write_text(starter.read_text().replace("# question: log_mean_exp", ""))
-    assert "4 to do.\nlog_mean_exp is no longer asked: points given there no longer count." in said()
+    gone = "Points for log_mean_exp no longer count, because the question is no longer asked."
+    assert f"4 left to grade.\n{gone}" in said()
 
 
 def test_a_submission_that_was_set_aside_is_tried_again(tmp_path):
@@ -420,7 +423,7 @@ def test_a_key_that_fails_costs_no_other_question(class_folder, tmp_path, capsys
         return result
 
     says = (
-        "The question design counts 0 so far for ada, because its key stops with NameError in line 3 of "
+        "The question design earns 0 points for ada, because its key failed with NameError in line 3 of "
         "keys/design.py (name 'TRU' is not defined). Correct the key, and run the same command again."
     )
     assert main(list(map(str, words))) == 0
@@ -433,16 +436,16 @@ def test_a_key_that_fails_costs_no_other_question(class_folder, tmp_path, capsys
 
     assert main(list(map(str, words))) == 0
     said = capsys.readouterr().out.splitlines()
-    assert "4 submissions, 3 graded already, 1 to do." in said
-    assert "Tried again, because the question's key failed last time: design." in said
+    assert "4 submissions: 3 already graded, 1 left to grade." in said
+    assert "Graded again, because the key failed last time: design." in said
     assert says in said
-    assert not [line for line in said if line.startswith(("Changed", "Still"))]
+    assert not [line for line in said if line.startswith(("Only changed", "The questions,"))]
 
     key.write_text(DESIGN.replace("TRU", "True"))
     assert main(list(map(str, words))) == 0
     said = capsys.readouterr().out
     assert "  ada: 100 → 110" in said
-    assert "counts 0" not in said
+    assert "earns 0" not in said
     assert ada().faults == {}
 
 
@@ -469,23 +472,23 @@ def test_floating_point_numbers_of_any_precision_are_taken(values, tmp_path, mon
         (
             ("float32", (4,)),
             np.zeros(4, "int64"),
-            "'p' must have dtype float32 and shape (4,); yours has dtype int64 and shape (4,).",
+            "The array 'p' must have dtype float32 and shape (4,), but it has dtype int64 and shape (4,).",
         ),
         (
             ("int64", (4,)),
             np.zeros(4),
-            "'p' must have dtype int64 and shape (4,); yours has dtype float64 and shape (4,).",
+            "The array 'p' must have dtype int64 and shape (4,), but it has dtype float64 and shape (4,).",
         ),
         (
             ("float32", (-1, 2)),
             np.zeros((6, 2), "float32"),
-            "'p' must have dtype float32 and shape (-1, 2), where -1 is any length up to 5; "
-            "yours has dtype float32 and shape (6, 2).",
+            "The array 'p' must have dtype float32 and shape (-1, 2), where -1 means any length up to 5, "
+            "but it has dtype float32 and shape (6, 2).",
         ),
         (
             ("float32", (1,)),
             np.array([1e300]),
-            "'p' holds NaN, infinity, or numbers too large for float32.",
+            "The array 'p' contains NaN, infinity, or numbers too large for float32.",
         ),
     ],
 )
@@ -620,7 +623,7 @@ def test_ctrl_c_ends_grading_in_one_sentence(tmp_path):
             time.sleep(0.2)
         os.killpg(process.pid, signal.SIGINT)
         said = process.communicate(timeout=120)[1]
-    assert said == "\nStopped. What is graded is kept, and the same command continues.\n"
+    assert said == "\nStopped. All results so far are kept; run the same command again to continue.\n"
     assert process.returncode == 130
     assert len(texts(out)) == 1
 
@@ -788,7 +791,7 @@ def test_a_file_name_in_latin_1_is_read(tmp_path):
     assert {one.student: one.trouble for one in found} == {
         "Adü": "",
         "Handü": "",
-        "Linkü": "Linkü.ipynb is no ordinary file, so it was not read.",
+        "Linkü": "Linkü.ipynb is not a regular file, so it was not read.",
         "Zipü": "",
         "Zutü": "Zutü.zip is damaged.",
     }
@@ -849,7 +852,7 @@ def test_a_design_that_lies_beside_the_only_notebook_belongs_to_it(tmp_path):
     (tmp_path / "design.safetensors").write_bytes(b"d")
     assert find_submissions(tmp_path, "tiny") == [Submission("tiny", b"{}", b"d")]
     (tmp_path / "another.ipynb").write_bytes(b"{}")
-    with pytest.raises(NoSubmissions, match="beside several notebooks: rename it"):
+    with pytest.raises(NoSubmissions, match=r"and several notebooks\. Rename design\.safetensors"):
         find_submissions(tmp_path, "tiny")
 
 
@@ -861,13 +864,15 @@ def test_notebooks_of_another_assignment_are_not_graded(tmp_path, capsys):
     (folder / "bob.ipynb").write_bytes(b"no notebook")
     words = list(map(str, grade_words(folder, out, "--workers", 0)))
     assert main(words) == 2
-    assert "is tiny the right assignment?" in capsys.readouterr().err
+    assert "Is tiny the right assignment?" in capsys.readouterr().err
     assert texts(out) == {}
 
     (folder / "cyd.ipynb").write_bytes(ANSWERS["ada"][1])
     assert main(words) == 0
     notes = {result.student: result.notes for result in Store(out / "tiny").all()}
-    assert notes["ada"] == ["The notebook has less than half of tiny's questions: is it the right file?"]
+    assert notes["ada"] == [
+        "The notebook contains fewer than half of the questions in tiny. Is it the right file?"
+    ]
     assert notes["cyd"] == []
 
 
@@ -1022,8 +1027,8 @@ def test_two_notebooks_and_a_folder_of_one_student_are_named_at_once(class_folde
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
     said = capsys.readouterr().out
-    assert "These students handed in several notebooks or designs, so none is graded: kim." in said
-    assert "A student is called tiny here, like the assignment" in said
+    assert "Not graded, because several notebooks or designs were handed in: kim." in said
+    assert "One student appears to be called tiny, like the assignment" in said
 
 
 @needs_wall
@@ -1034,7 +1039,7 @@ def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsy
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
     said = capsys.readouterr().out
-    assert "These students handed in no notebook: kim, max." in said
+    assert "Not graded, because no notebook was handed in: kim, max." in said
     assert "6 submissions" in said
     assert main(["report", "tiny", "--homework", str(HOMEWORK), "--out", str(out)]) == 0
     page = (out / "tiny" / "class.html").read_text(encoding="utf-8")
@@ -1049,18 +1054,21 @@ def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsy
             f"There is no assignment 'nope' in {HOMEWORK}; there are: tiny",
         ),
         (["grade", "tiny", "--submissions", "/nowhere"], "does not exist"),
-        (["grade", "tiny", "--submissions", "EMPTY"], "holds no notebook"),
-        (["grade", "tiny", "--submissions", "FULL", "--only", "zed"], "there are: ada, bob, cyd, dan.\n"),
+        (["grade", "tiny", "--submissions", "EMPTY"], "contains no notebook"),
+        (
+            ["grade", "tiny", "--submissions", "FULL", "--only", "zed"],
+            "no submission from zed, only from ada, bob, cyd, dan.\n",
+        ),
         (
             ["grade", "tiny", "--submissions", "FULL", "--scheduler", "tcp://127.0.0.1:9"],
-            "no scheduler answers",
+            "no scheduler responds",
         ),
-        (["report", "tiny"], "nothing is graded yet"),
-        (["feedback", "tiny"], "nothing is graded yet"),
-        (["release", "tiny", "--per-student"], "--per-student needs --students"),
+        (["report", "tiny"], "nothing has been graded in"),
+        (["feedback", "tiny"], "nothing has been graded in"),
+        (["release", "tiny", "--per-student"], "--per-student requires --students"),
         (
             ["release", "tiny", "--students", "names.txt"],
-            "--students is for variants per student: give --per-student as well, or neither.",
+            "--students works only with --per-student: give both or neither.",
         ),
     ],
 )
@@ -1080,8 +1088,8 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(words, says, class_folde
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("Ada\nBob\nCara\nBob\n", "names Bob twice"),
-        ("Ada\nB/b\n", "Look at B/b."),
+        ("Ada\nBob\nCara\nBob\n", "lists Bob more than once"),
+        ("Ada\nB/b\n", "contains a name that cannot be used: B/b."),
         ("\n", "is empty"),
     ],
 )
@@ -1120,7 +1128,7 @@ def test_one_question_is_listed_as_one(tmp_path, capsys):
 
 def test_a_damaged_secret_is_refused(tmp_path):
     (tmp_path / "secret").write_text("not hexadecimal")
-    with pytest.raises(Exception, match="holds no secret"):
+    with pytest.raises(Exception, match="does not contain a valid secret"):
         read_secret(Namespace(out=tmp_path, secret=None, per_student=False))
 
 
@@ -1137,10 +1145,10 @@ def test_a_lost_secret_is_not_replaced(made, tmp_path, capsys):
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     capsys.readouterr()
     assert main(words) == 2
-    what = {"release": f"{out / 'release'}", "results": f"what is graded in {out}"}[made]
+    what = {"release": f"copies in {out / 'release'}", "results": f"results in {out}"}[made]
     assert capsys.readouterr().err == (
-        f"release: {what} was made with a secret that is not here: "
-        f"put it back as {out / 'secret'}, or release to a new folder.\n"
+        f"release: the {what} were made with a secret that is missing. "
+        f"Restore that secret as {out / 'secret'}, or release to a new folder.\n"
     )
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert main([*words, "--secret", str(tmp_path / "elsewhere")]) == 0
@@ -1176,7 +1184,7 @@ def test_what_was_released_to_each_student_is_not_graded_as_the_class_s(class_fo
     assert main(words) == 2
     assert "tiny was released with --per-student" in capsys.readouterr().err
     assert main([*words, "--per-student", "--only", "dan"]) == 2  # a name that is in no list
-    assert "no copy was released to dan" in capsys.readouterr().err
+    assert "no copy was released for dan" in capsys.readouterr().err
     assert main([*release, "--out", str(out)]) == 0
     for more in ([], ["--per-student"]):
         assert main([*words, *more]) == 2
@@ -1196,7 +1204,7 @@ def test_a_student_without_a_copy_does_not_hold_up_the_others(class_folder, tmp_
     names.write_text("ada\ncyd\ndan\n")
     assert main([*release, *each]) == 0
     assert main(words) == 0
-    assert "because no copy was released under this name: bob. Add the name" in capsys.readouterr().out
+    assert "because no copy was released for: bob. Add every missing name" in capsys.readouterr().out
     results = {result.student: result for result in Store(out / "tiny").all()}
     assert (results["ada"].points, results["bob"].points) == (100, 0)
     assert results["bob"].notes == ["No copy was released under this name."]
@@ -1232,15 +1240,15 @@ def test_the_time_left_is_told_only_while_it_can_be_known(monkeypatch, capsys):
         "1 of 6 graded, about 50 s left",
         "2 of 6 graded, about 20 s left",
         "3 of 6 graded, about 10 s left",
-        "4 of 6 graded, the last 2 are running",
-        "5 of 6 graded, the last one is running",
+        "4 of 6 graded, the last 2 still running",
+        "5 of 6 graded, the last one still running",
         "6 of 6 graded",
     ]
 
 
 def test_dask_is_silent_about_workers_that_leave_slowly():
     pytest.importorskip("distributed")
-    with pytest.raises(commands.Refused, match="no scheduler answers"):
+    with pytest.raises(commands.Refused, match="no scheduler responds"):
         commands.cluster(Namespace(scheduler="tcp://127.0.0.1:9", workers=None)).__enter__()
     assert not logging.getLogger("distributed.nanny").isEnabledFor(logging.WARNING)
 
@@ -1278,7 +1286,7 @@ def test_a_scheduler_without_workers_is_said_to_keep_one_waiting(capsys):
         asked = Namespace(scheduler=local.scheduler_address, workers=None)
         entered = commands.cluster(asked)
         entered.__enter__()
-        assert "has no workers yet; grading waits" in capsys.readouterr().out
+        assert "has no workers yet. Grading starts" in capsys.readouterr().out
         entered.__exit__(None, None, None)
 
 
@@ -1292,7 +1300,7 @@ def to_mark(with_words, tmp_path):
     store = Store(out / "tiny")
     for student, answer in {"ada": "Because.", "=bob": "=1+1", "cyd": "*Your answer.*"}.items():
         verdicts = {"log_mean_exp": verdict(60, "Correct."), "sgd_step": verdict(0, "Not started.")}
-        verdicts["explain"] = verdict(0, "Read by a person.") | {"answer": answer}
+        verdicts["explain"] = verdict(0, "A person marks this answer.") | {"answer": answer}
         store.put(Result(student, "sha", verdicts))
 
     def run(name: str, *more: object) -> int:
@@ -1305,7 +1313,7 @@ def to_mark(with_words, tmp_path):
 def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
     assert to_mark("report") == 0
     said = capsys.readouterr().out
-    assert "1 of 3 answers in words is missing and counts 0." in said
+    assert "1 of 3 answers in words is missing and counts as 0 points." in said
     assert "2 answers in words have no points yet" in said
     assert "Next, when you have marked the answers: " in said
     assert "course_lib.grading report tiny" in said
@@ -1338,19 +1346,19 @@ def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"student,question,points\nzed,explain,1\n", "FILE: there is no result of 'zed'"),
+        (b"student,question,points\nzed,explain,1\n", "FILE: there is no result for 'zed'"),
         (b"student,question,points\nada,explain,11\n", "a number from 0 to 10, not '11'"),
         (b"student,question,points\nada,explain,ten\n", "a number from 0 to 10, not 'ten'"),
         (
             b"student,question,points\nada,sgd_step,1\n",
-            "ada's answer to sgd_step: the judge marks this question",
+            "ada's answer to sgd_step: this question is graded by the judge",
         ),
         (b"student points\nada 1\n", "it lacks points, question, student"),
         (
             b"student,question,points\nada,explain,5\nada,explain,3\n",
-            "ada's answer to explain: there are two rows for it; keep one",
+            "ada's answer to explain: the table has two rows for this answer; keep only one",
         ),
-        (b"student,question,points,comment\nada,explain,1,gro\xdf\n", "save it again as CSV UTF-8"),
+        (b"student,question,points,comment\nada,explain,1,gro\xdf\n", "Save the file as UTF-8"),
     ],
 )
 def test_marks_that_cannot_be_meant_are_refused(content, says, to_mark, tmp_path, capsys):
@@ -1362,17 +1370,17 @@ def test_marks_that_cannot_be_meant_are_refused(content, says, to_mark, tmp_path
 
 def test_whoever_answered_nothing_gets_0_points_and_is_told_so(to_mark):
     (to_mark.out / "results").mkdir(exist_ok=True)
-    refused = verdict(0, "Not graded: The file is not a notebook that can be read.")
+    refused = verdict(0, "Not graded: The file cannot be read as a notebook.")
     names = ("log_mean_exp", "sgd_step", "explain")
     Store(to_mark.out).put(Result("dan", "sha", dict.fromkeys(names, refused)))
     assert to_mark("report") == 0
     totals = {row["student"]: row["explain"] for row in rows_of((to_mark.out / "points.csv").read_text())}
     assert totals == {"'=bob": "", "ada": "", "cyd": "0", "dan": "0"}
-    assert "Marked by you: 0 of 2 answers." in (to_mark.out / "class.html").read_text()
+    assert "You have marked 0 of 2 answers." in (to_mark.out / "class.html").read_text()
     assert to_mark("feedback") == 0
     pages = {page.name[:3]: page.read_text() for page in (to_mark.out / "feedback").glob("*.html")}
-    assert "Not answered." in pages["cyd"]
-    assert "Not answered." not in pages["dan"]
+    assert "This question was not answered." in pages["cyd"]
+    assert "This question was not answered." not in pages["dan"]
 
 
 def test_a_mark_for_an_older_answer_is_named_until_a_person_has_looked(to_mark, capsys):
@@ -1393,15 +1401,15 @@ def test_a_mark_for_an_older_answer_is_named_until_a_person_has_looked(to_mark, 
         return capsys.readouterr().out
 
     change(points="7")
-    assert "not the one handed in last" not in said()
+    assert "since you marked the old one" not in said()
     store = Store(to_mark.out)
     result = store.get("ada")
     result.verdicts["explain"]["answer"] = "Because of underflow."
     store.put(result)
     for _ in "12":  # the first report writes the new answer into the table
-        assert "The answer that you marked is not the one handed in last: ada (explain)." in said()
+        assert "A new answer has been handed in since you marked the old one: ada (explain)." in said()
     change(**{"look again": ""})
-    assert "not the one handed in last" not in said()
+    assert "since you marked the old one" not in said()
     assert rows_of(path.read_text(encoding="utf-8"))[1]["points"] == "7"
 
 
@@ -1415,7 +1423,10 @@ def test_marks_for_a_question_that_is_asked_no_more_stay_in_the_file(to_mark, wi
     starter.write_text(asks.replace("# question: explain", ""))
     for name in ("report", "feedback", "report"):
         assert to_mark(name) == 0
-        assert f"{path} has marks for explain, which tiny no longer asks." in capsys.readouterr().out
+        said = (
+            f"The marks for explain in {path} do not count, because this question is no longer part of tiny."
+        )
+        assert said in capsys.readouterr().out
     starter.write_text(asks)
     assert to_mark("report") == 0
     assert path.read_text(encoding="utf-8") == text
@@ -1462,7 +1473,7 @@ def test_two_notebooks_of_one_student_are_set_aside(tmp_path):
 
 
 def test_nothing_to_grade_is_said(tmp_path):
-    with pytest.raises(NoSubmissions, match="holds no notebook"):
+    with pytest.raises(NoSubmissions, match="contains no notebook"):
         find_submissions(tmp_path, "tiny")
 
 
@@ -1519,7 +1530,7 @@ def test_the_class_page_names_students_whom_a_failing_key_cost_points():
     verdicts = {"log_mean_exp": verdict(60, "Correct."), "sgd_step": verdict(0, "Later.")}
     failed = Result("ada", "sha", verdicts, faults={"sgd_step": "NameError in line 3 of keys/sgd_step.py"})
     page = class_page(TINY, [marked(TINY, failed, {})])
-    assert "<strong>ada</strong>: The key of sgd_step stops with NameError in line 3" in page
+    assert "<strong>ada</strong>: The key of sgd_step failed with NameError in line 3" in page
 
 
 def test_answers_stand_in_the_order_of_the_questions():
@@ -1622,9 +1633,9 @@ def test_gradescope_gets_its_documented_fields():
     [
         ([], "No notebook was handed in.", 0),
         (["report.pdf"], "No notebook was handed in.", 0),
-        (["one.ipynb", "two.ipynb"], "Several notebooks were handed in: keep one of them.", 0),
+        (["one.ipynb", "two.ipynb"], "Several notebooks were handed in, but only one is allowed.", 0),
         (["one.ipynb", "two.ipynb", "design.safetensors"], "Several notebooks were handed in", 0),
-        (["one.ipynb", "pictures/one.png"], "The notebook ran to its end.", 100),
+        (["one.ipynb", "pictures/one.png"], "The notebook ran to the end.", 100),
     ],
 )
 def test_gradescope_gets_results_whatever_was_handed_in(files, says, points, tmp_path):

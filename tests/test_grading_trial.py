@@ -68,7 +68,7 @@ def test_the_next_commands_can_be_pasted(homework, tmp_path, monkeypatch, capsys
         said = subprocess.run(line, shell=True, check=True, capture_output=True, text=True).stdout
     assert (tmp_path / "grades" / "release" / "students" / "tiny" / "tiny.ipynb").exists()
     last = said.splitlines()[-1]
-    assert last.startswith("Next, when they are back: ")
+    assert last.startswith("Next, when the submissions are in: ")
     assert last.endswith(f" --submissions FOLDER_OR_ZIP --out grades --homework {homework}")
 
 

@@ -1,6 +1,6 @@
-"""Homework that grades itself: questions, a judge, a wall around each submission, and the engine.
+"""Automatic grading of homework: questions, the judge, the sandbox around each submission, and the engine.
 
-`question` and `assignment` are what a homework author fills; `sandbox` and `runner` are the wall.
-Nothing in here knows an answer: references, mistakes and solutions live in the keys beside each
-assignment.
+`question` and `assignment` define what a homework author writes; `sandbox` and `runner` isolate each
+submission. The package itself contains no answers: reference functions, known mistakes and model answers
+are in the keys of each assignment.
 """

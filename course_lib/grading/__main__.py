@@ -1,4 +1,7 @@
-"""The command line: `python -m course_lib.grading grade mixtures --submissions DIR --out DIR`."""
+"""The command line of the grader.
+
+python -m course_lib.grading grade mixtures --submissions DIR --out DIR
+"""
 
 import argparse
 import logging
@@ -51,26 +54,26 @@ from course_lib.grading.submissions import (
     read_cells,
 )
 
-# an innocent submission can lose its worker by chance; one that loses eight does it itself
+# a harmless submission can lose a worker by chance, but one that loses eight workers is itself the cause
 ALLOWED_DEATHS = 8
-START_TRIES = 5  # to start the workers of a local cluster
+START_TRIES = 5  # attempts to start the workers of a local cluster
 
-# What a worker runs first. Ctrl-C in a terminal reaches every process, but only this command answers it, and
-# then ends the workers.
+# The code that each worker runs first. Ctrl-C in a terminal reaches every process, but only the main process
+# handles the signal and then stops the workers.
 QUIET = """import logging, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 logging.getLogger("distributed").setLevel(logging.CRITICAL)
 """
 
-Run = Callable[[argparse.Namespace], int | None]  # the exit status, if it is not 0
+Run = Callable[[argparse.Namespace], int | None]  # returns the exit status, or None for 0
 
 
 class Refused(Exception):
-    """A command that cannot be carried out, in one sentence that says what to do."""
+    """Raised for a command that cannot be carried out; the message says what to do."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run one command and return the exit status."""
     asked = parser().parse_args(arguments)
     try:
         return asked.run(asked) or 0
@@ -82,100 +85,106 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{asked.command}: {what}: {error.filename or getattr(asked, 'out', '')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. What is graded is kept, and the same command continues.", file=sys.stderr)
+        print(
+            "\nStopped. All results so far are kept; run the same command again to continue.", file=sys.stderr
+        )
         return 130
 
 
 def parser() -> argparse.ArgumentParser:
-    """The commands and their options."""
+    """Return the parser of the commands and their options."""
     top = argparse.ArgumentParser(
-        prog="python -m course_lib.grading", description="Homework that grades itself."
+        prog="python -m course_lib.grading", description="Grade homework automatically."
     )
     commands = top.add_subparsers(dest="command", required=True)
 
     there = commands.add_parser("list", help="list the assignments", description="List the assignments.")
-    there.add_argument("--names", action="store_true", help="their names alone")
-    there.add_argument("--homework", type=Path, default=HOMEWORK, help="where assignments and keys lie")
+    there.add_argument("--names", action="store_true", help="print only the names")
+    there.add_argument("--homework", type=Path, default=HOMEWORK, help="the folder with assignments and keys")
     there.set_defaults(run=run_list)
 
-    does = "try an assignment's keys before students do"
+    does = "test the keys of an assignment before you release it"
     check = commands.add_parser("check", help=does, description=does)
-    check.add_argument("assignment", help="its name, such as mixtures")
-    check.add_argument("--homework", type=Path, default=HOMEWORK, help="where assignments and keys lie")
-    check.add_argument("--seeds", type=int, default=3, help="how often inputs are drawn (default: 3)")
+    check.add_argument("assignment", help="the name of the assignment, such as mixtures")
+    check.add_argument("--homework", type=Path, default=HOMEWORK, help="the folder with assignments and keys")
+    check.add_argument("--seeds", type=int, default=3, help="the number of draws of inputs (default: 3)")
     check.set_defaults(run=run_check)
 
-    release = command(commands, "release", run_release, "write copies for students and for you, and the keys")
+    release = command(commands, "release", run_release, "write the students' and the instructor's copies")
     release.add_argument(
-        "--students", type=Path, help="a file with one name per line; needed with --per-student"
+        "--students", type=Path, help="a file with one name per line; required with --per-student"
     )
 
-    grade = command(commands, "grade", run_grade, "grade all submissions; what is already graded is kept")
-    grade.add_argument("--submissions", type=Path, required=True, help="a folder or a zip")
-    grade.add_argument("--only", nargs="+", metavar="STUDENT", help="these students alone")
+    grade = command(commands, "grade", run_grade, "grade all submissions that have no up-to-date result")
     grade.add_argument(
-        "--replace", action="store_true", help="take these submissions even in place of newer ones"
+        "--submissions", type=Path, required=True, help="a folder or zip file with submissions"
+    )
+    grade.add_argument("--only", nargs="+", metavar="STUDENT", help="grade only these students")
+    grade.add_argument(
+        "--replace", action="store_true", help="grade these submissions even if newer ones have been graded"
     )
     grade.add_argument(
-        "--scheduler", metavar="ADDRESS", help="a running Dask scheduler, such as tcp://host:8786"
+        "--scheduler", metavar="ADDRESS", help="the address of a Dask scheduler, such as tcp://host:8786"
     )
-    grade.add_argument("--workers", type=int, help="processes here (default: one per core; 0: without Dask)")
-    grade.add_argument("--data", type=Path, help="a folder that notebooks find as $COURSE_DATA, read-only")
+    grade.add_argument("--workers", type=int, help="number of processes (default: one per core; 0: no Dask)")
+    grade.add_argument("--data", type=Path, help="a read-only folder that notebooks find as $COURSE_DATA")
     grade.add_argument(
-        "--unsafe", action="store_true", help="without bubblewrap: notebooks can do anything here"
+        "--unsafe", action="store_true", help="grade without bubblewrap and without any protection"
     )
 
-    feedback = command(commands, "feedback", run_feedback, "write a page for each student")
+    feedback = command(commands, "feedback", run_feedback, "write a feedback page for each student")
     feedback.add_argument(
-        "--marks", type=Path, help="your marks for answers in words (default: OUT/ASSIGNMENT/marks.csv)"
+        "--marks", type=Path, help="the file with your marks (default: OUT/ASSIGNMENT/marks.csv)"
     )
 
     report = command(commands, "report", run_report, "write the class page and the tables of points")
     report.add_argument(
-        "--marks", type=Path, help="your marks for answers in words (default: OUT/ASSIGNMENT/marks.csv)"
+        "--marks", type=Path, help="the file with your marks (default: OUT/ASSIGNMENT/marks.csv)"
     )
 
     gradescope = command(
-        commands, "gradescope", run_gradescope, "grade one submission as Gradescope's autograder"
+        commands, "gradescope", run_gradescope, "grade one submission in Gradescope's autograder"
     )
     gradescope.add_argument("--submissions", type=Path, required=True, help="Gradescope's submission folder")
-    gradescope.add_argument("--unsafe", action="store_true", help="Gradescope's container is the only wall")
+    gradescope.add_argument("--unsafe", action="store_true", help="rely only on Gradescope's container")
     return top
 
 
 def command(commands: Any, name: str, run: Run, does: str) -> argparse.ArgumentParser:
-    """A command with what all of them take."""
+    """Add a command with the arguments that all commands except `list` and `check` share."""
     one = commands.add_parser(name, help=does, description=does)
-    one.add_argument("assignment", help="its name, such as mixtures")
-    one.add_argument("--out", type=Path, required=True, help="your folder for results; keep it to yourself")
-    one.add_argument("--homework", type=Path, default=HOMEWORK, help="where assignments and keys lie")
+    one.add_argument("assignment", help="the name of the assignment, such as mixtures")
+    one.add_argument("--out", type=Path, required=True, help="the folder for results; keep it private")
+    one.add_argument("--homework", type=Path, default=HOMEWORK, help="the folder with assignments and keys")
     one.add_argument("--secret", type=Path, help="the file with your secret (default: OUT/secret)")
-    one.add_argument("--per-student", action="store_true", help="each student has variants of their own")
+    one.add_argument("--per-student", action="store_true", help="each student gets their own variants")
     one.set_defaults(run=run)
     return one
 
 
 def run_list(asked: argparse.Namespace) -> None:
-    """Print what assignments there are."""
+    """Print all assignments, or only their names."""
     names = sorted(path.parent.name for path in asked.homework.glob("*/keys"))
     if asked.names:
         print("\n".join(names))
         return
     if not names:
-        raise Refused(f"{asked.homework} holds no assignment: each is a folder NAME with NAME.py and keys.")
+        raise Refused(
+            f"{asked.homework} contains no assignments. An assignment is a folder NAME with NAME.py and keys."
+        )
     for name in names:
         try:
             print(f"{name:16} {described(Assignment.read(name, asked.homework))}")
-        except AssignmentError as why:  # no reason to be silent about the others
+        except AssignmentError as why:  # the other assignments are still listed
             print(f"{name:16} cannot be read: {why}")
     if asked.homework == HOMEWORK:
-        print("Next: make release NB=NAME writes students' copies and yours; docs/homework.md says more.")
+        print("Next: `make release NB=NAME` writes the students' copies and yours; see docs/homework.md.")
     else:
         say_next(f"check NAME{own_homework(asked)}")
 
 
 def described(assignment: Assignment) -> str:
-    """An assignment's title, and how many questions and points it has."""
+    """Return an assignment's title, its number of questions and its points as one line of text."""
     title = assignment.starter.split("\n# # ", 1)[-1].splitlines()[0].removeprefix("Homework: ")
     count = len(assignment.questions)
     questions = "1 question" if count == 1 else f"{count} questions"
@@ -183,22 +192,22 @@ def described(assignment: Assignment) -> str:
 
 
 def run_check(asked: argparse.Namespace) -> int:
-    """Try an assignment's own keys and say what is wrong with them; 1 if anything is."""
-    from course_lib.grading.trial import findings, keys_not_asked  # takes seconds, as release does
+    """Test the keys of an assignment and print every fault. Return 1 if a fault was found, else 0."""
+    from course_lib.grading.trial import findings, keys_not_asked  # this import takes seconds
 
     if asked.seeds < 1:
         raise Refused("--seeds must be at least 1.")
     assignment = Assignment.read(asked.assignment, asked.homework)
     count = 0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # mistakes overflow on purpose
+        warnings.simplefilter("ignore")  # some known mistakes overflow on purpose
         for line, faults in findings(assignment, asked.seeds):
             print("\n".join(faults or [line]), flush=True)
             count += len(faults)
     for remark in keys_not_asked(assignment, asked.homework):
         print(remark)
     if count:
-        found = "1 fault was found: fix it" if count == 1 else f"{count} faults were found: fix them"
+        found = "1 fault was found. Fix it" if count == 1 else f"{count} faults were found. Fix them"
         print(f"{found} and run `check` again.")
         return 1
     say_next(f"release {assignment.name}{own_homework(asked)} --out grades")
@@ -206,12 +215,12 @@ def run_check(asked: argparse.Namespace) -> int:
 
 
 def say_next(words: str, when: str = "") -> None:
-    """Print the next command, as it can be pasted into the shell that this one was typed into."""
+    """Print the next command in a form that can be pasted into the current shell."""
     print(f"Next{when}: {this_python()} -m course_lib.grading {words}")
 
 
 def this_python() -> str:
-    """The command that starts the interpreter now running, with the shortest path that works from here."""
+    """Return the shortest command that starts the current Python interpreter from the current folder."""
     running = Path(sys.executable)
     if running.is_relative_to(Path.cwd()):
         return quote(str(running.relative_to(Path.cwd())))
@@ -219,64 +228,65 @@ def this_python() -> str:
 
 
 def own_homework(asked: argparse.Namespace) -> str:
-    """The option that the next command needs as well, if the assignment is not one of the course's."""
+    """Return the --homework option for the next command; "" if the assignment is one of the course's own."""
     return "" if asked.homework == HOMEWORK else f" --homework {quote(str(asked.homework))}"
 
 
 def run_release(asked: argparse.Namespace) -> None:
-    """Write students' copies, copies with solutions, and the keys."""
-    # it takes seconds, which `grade` and `report` should not cost
+    """Write the students' copies, the copies with solutions, and the keys."""
+    # imported here because the import takes seconds, which `grade` and `report` need not spend
     from course_lib.grading.release import copies, write_all
 
     assignment = Assignment.read(asked.assignment, asked.homework)
     students = read_students(asked)
     path = asked.secret or asked.out / "secret"
     secret = read_secret(asked) if path.exists() else draw_secret(asked, path)
-    files = copies(assignment, secret, students)  # all of them before anything is written
+    files = copies(assignment, secret, students)  # make all copies before writing the first file
     keep_secret(path, secret)
     place = asked.out / "release"
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)  # nobody else may read model answers
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users must not see model answers
     write_all(files, place)
     if asked.per_student:
-        print(f"Give each student the folder of their name in {place / 'students'}.")
+        print(f"Give each student the folder with their name from {place / 'students'}.")
     else:
-        print(f"Give out the two files in {place / 'students' / assignment.name}.")
-    print(f"The copies with solutions are in {place / 'instructor'}: keep them to yourself.")
+        print(f"Hand out the two files in {place / 'students' / assignment.name}.")
+    print(f"The copies with solutions are in {place / 'instructor'}. Do not share these copies.")
     per_student = " --per-student" if asked.per_student else ""
     own_secret = f" --secret {quote(str(asked.secret))}" if asked.secret else ""
     given = f"{own_homework(asked)}{own_secret}{per_student}"
     say_next(
         f"grade {assignment.name} --submissions FOLDER_OR_ZIP --out {quote(str(asked.out))}{given}",
-        when=", when they are back",
+        when=", when the submissions are in",
     )
 
 
 def read_students(asked: argparse.Namespace) -> list[str]:
-    """The names in the file of --students. Raises Refused if they cannot name folders."""
+    """Return the names in the --students file. Raises Refused if they cannot be folder names."""
     if not asked.per_student:
         if asked.students:
-            raise Refused("--students is for variants per student: give --per-student as well, or neither.")
+            raise Refused("--students works only with --per-student: give both or neither.")
         return []
     if asked.students is None:
-        raise Refused("--per-student needs --students, a file with one name per line.")
+        raise Refused("--per-student requires --students, a file with one name per line.")
     names = [line.strip() for line in text_of(asked.students).splitlines()]
     names = [name for name in names if name]
     bad = [name for name in names if not re.fullmatch(r"[\w.@' -]+", name) or name.startswith(".")]
     if bad:
+        which = "a name" if len(bad) == 1 else "names"
         raise Refused(
-            f"{asked.students} must hold plain names, one per line: letters, digits, spaces and the signs "
-            f". _ @ ' - only. Look at {some(bad, 3)}."
+            f"{asked.students} contains {which} that cannot be used: {some(bad, 3)}. A name may contain only "
+            "letters, digits, spaces and the characters . _ @ ' -, and must not begin with a dot."
         )
     twice = sorted(name for name in set(names) if names.count(name) > 1)
     if twice:
-        raise Refused(f"{asked.students} names {some(twice, 3)} twice: names must differ.")
+        raise Refused(f"{asked.students} lists {some(twice, 3)} more than once. Every name must be unique.")
     if not names:
-        raise Refused(f"{asked.students} is empty: it must hold one name per line.")
+        raise Refused(f"{asked.students} is empty: the file must contain one name per line.")
     return names
 
 
 def run_grade(asked: argparse.Namespace) -> None:
-    """Grade what is not graded yet, and say whose points changed."""
+    """Grade all submissions that have no up-to-date result, and print whose points changed."""
     assignment = Assignment.read(asked.assignment, asked.homework)
     submissions = read_submissions(asked, assignment)
     if not asked.unsafe:
@@ -284,17 +294,17 @@ def run_grade(asked: argparse.Namespace) -> None:
     secret = read_secret(asked)
     submissions = without_strangers(asked, assignment.name, submissions)
     store = Store(asked.out / assignment.name)
-    check_writable(store.folder / "test")  # now, and not after an hour of grading
+    check_writable(store.folder / "test")  # fail now rather than after an hour of grading
     before = {result.student: result.points for result in store.all()}
     older = [] if asked.replace else older_ones(submissions, store)
     jobs = jobs_for(assignment, [one for one in submissions if one not in older], secret, store)
     handed_in = f"{len(submissions)} submission{'' if len(submissions) == 1 else 's'}"
-    print(f"{handed_in}, {len(submissions) - len(jobs)} graded already, {len(jobs)} to do.")
+    print(f"{handed_in}: {len(submissions) - len(jobs)} already graded, {len(jobs)} left to grade.")
     if older:
         names = some([one.student for one in older])
         print(
-            f"Kept, because a newer submission has been graded since: {names}. "
-            f"To go back to those in {asked.submissions}, give --replace."
+            f"Skipped, because a newer submission has already been graded: {names}. "
+            f"To grade the submissions in {asked.submissions} instead, add --replace."
         )
     say_what_is_graded_again(assignment, jobs, secret)
     progress = Progress(len(jobs), before)
@@ -307,21 +317,24 @@ def run_grade(asked: argparse.Namespace) -> None:
     left = [] if asked.only else outdated(assignment, secret, store.all())
     if left:
         print(
-            f"Still to be graded again, from the folder that holds their submissions: {some(left)}. "
-            "They were graded before the questions, the secret or the grader changed."
+            "The questions, the secret or the grader has changed since these students were graded: "
+            f"{some(left)}. Run `grade` again on the folder that contains their submissions."
         )
-    print(f"Results are in {store.folder}.")
+    print(f"The results are in {store.folder}.")
     where = quote(str(asked.out)) + own_homework(asked)
     say_next(f"report {assignment.name} --out {where}")
 
 
 def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[Submission]:
-    """The submissions to grade, also of students who handed in no notebook; says who these are."""
+    """Return the submissions to grade, including those without a notebook.
+
+    Print the names of students whose submissions cannot be graded, and the files that belong to no student.
+    """
     found: list[Submission] = []
     nothing_found = None
     try:
         found = find_submissions(asked.submissions, assignment.name)
-    except NoNotebook as why:  # but somebody may have handed in something else
+    except NoNotebook as why:  # somebody may still have handed in another file
         nothing_found = why
     empty_handed, loose = without_notebook(asked.submissions, assignment.name, found)
     submissions = sorted([*found, *empty_handed], key=lambda submission: submission.student)
@@ -332,24 +345,24 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
     check_assignment(asked, assignment, found)
     nothing = [one.student for one in submissions if one.trouble.startswith(NO_NOTEBOOK)]
     if nothing:
-        print(f"These students handed in no notebook: {some(nothing)}.")
+        print(f"Not graded, because no notebook was handed in: {some(nothing)}.")
     several = [one.student for one in submissions if one.trouble in SEVERAL.values()]
     if several:
-        print(f"These students handed in several notebooks or designs, so none is graded: {some(several)}.")
+        print(f"Not graded, because several notebooks or designs were handed in: {some(several)}.")
     if assignment.name in [one.student for one in found]:
         print(
-            f"A student is called {assignment.name} here, like the assignment: "
-            "does --submissions name one student's folder instead of all students'?"
+            f"One student appears to be called {assignment.name}, like the assignment. "
+            "Is --submissions the folder of one student instead of the folder of the whole class?"
         )
     if loose:
-        print(f"Left out, because nothing says whose they are: {some(loose)}.")
+        print(f"Ignored, because no student could be identified: {some(loose)}.")
     return submissions
 
 
 def check_assignment(
     asked: argparse.Namespace, assignment: Assignment, submissions: list[Submission]
 ) -> None:
-    """Raise Refused if these are the notebooks of another assignment: everybody would get 0 points."""
+    """Raise Refused if all notebooks belong to another assignment, because everybody would get 0 points."""
     seen = False
     for submission in submissions:
         if submission.trouble or read_cells(submission.notebook).refusal:
@@ -359,62 +372,66 @@ def check_assignment(
         seen = True
     if seen:
         raise Refused(
-            f"no notebook in {asked.submissions} has even half of {assignment.name}'s questions: is "
-            f"{assignment.name} the right assignment? If it is, name the students with --only."
+            f"no notebook in {asked.submissions} contains at least half of {assignment.name}'s questions. "
+            f"Is {assignment.name} the right assignment? If so, name the students with --only."
         )
 
 
 def without_strangers(
     asked: argparse.Namespace, name: str, submissions: list[Submission]
 ) -> list[Submission]:
-    """The submissions; those of students to whom no copy was released under this name cannot be graded, and
-    say so. Raises Refused if students got other variants than those by which they would be graded. What was
-    released into another folder cannot be checked.
+    """Return the submissions, with `trouble` set for each student for whom no copy was released.
+
+    Raises Refused if nobody has a copy, or if --per-student does not match the release, because students
+    would otherwise be graded on variants that they did not get. Copies that were released to another folder
+    are not checked.
     """
     copies = asked.out / "release" / "students"
     to_class = (copies / name / f"{name}.ipynb").exists()
     to_each = {path.parent.parent.name for path in copies.glob(f"*/{name}/{name}.ipynb")}
     if to_class and to_each:
         raise Refused(
-            f"{name} was released both with and without --per-student, so nobody can tell which copies the "
-            f"students got: in {copies}, remove {name} if each got their own, or else the students' folders."
+            f"{name} was released both with and without --per-student, so it is unclear which copies the "
+            f"students received. In {copies}, delete the folder {name} if each student received their own "
+            "copy; otherwise, delete the students' folders."
         )
     if (to_class or to_each) and bool(to_each) != asked.per_student:
         how = "with" if to_each else "without"
-        do = "give it to `grade` as well" if to_each else "leave it out"
+        do = "add this option to `grade` as well" if to_each else "leave this option out"
         raise Refused(f"{name} was released {how} --per-student: {do}.")
     strangers = [one.student for one in submissions if to_each and one.student not in to_each]
     if not strangers:
         return submissions
     if len(strangers) == len(submissions):
         raise Refused(
-            f"no copy was released to {some(strangers)}. "
-            f"The names in --students must be the names that submissions carry."
+            f"no copy was released for {some(strangers)}. "
+            "The names in the --students file must match the students' names in the submissions."
         )
     print(
-        f"Not graded, because no copy was released under this name: {some(strangers)}. "
-        "Add the name to the file of --students, run `release` again, and then `grade`."
+        f"Not graded, because no copy was released for: {some(strangers)}. "
+        "Add every missing name to the --students file, then run `release` and `grade` again."
     )
     trouble = "No copy was released under this name."
     return [replace(one, trouble=trouble) if one.student in strangers else one for one in submissions]
 
 
 def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
-    """The assignment and its stored results. Raises Refused if nothing was graded."""
+    """Return the assignment and the store of its results. Raises Refused if nothing has been graded."""
     assignment = Assignment.read(asked.assignment, asked.homework)
     folder = asked.out / assignment.name
     if not (folder / "results").is_dir():
-        raise Refused(f"nothing is graded yet in {folder}: run `grade` first, with the same --out.")
+        raise Refused(f"nothing has been graded in {folder} yet: run `grade` first, with the same --out.")
     return assignment, Store(folder)
 
 
 def run_feedback(asked: argparse.Namespace) -> None:
-    """Write one page for each student."""
+    """Write one feedback page for each student."""
     assignment, store = graded(asked)
     folder = asked.out / assignment.name / "feedback"
     marking = marking_of(asked, assignment, store.all())
     pages = write_feedback(assignment, store, folder, marking.marks)
-    print(f"{len(pages)} pages are in {folder}: give each student theirs.")
+    pages_are = "1 page is" if len(pages) == 1 else f"{len(pages)} pages are"
+    print(f"{pages_are} in {folder}. Give each student their own page.")
     for_moodle = moodle_zip(assignment, pages)
     if for_moodle:
         path = asked.out / assignment.name / "moodle_feedback.zip"
@@ -423,7 +440,7 @@ def run_feedback(asked: argparse.Namespace) -> None:
     for sentence in what_is_open(assignment, store.all(), marking, marks_file(asked)):
         print(sentence)
     if not is_complete(assignment, store.all(), marking):
-        print("Then run `report` and `feedback` again.")
+        print("When you have marked every answer, run `report` and `feedback` again.")
 
 
 def run_report(asked: argparse.Namespace) -> None:
@@ -436,17 +453,18 @@ def run_report(asked: argparse.Namespace) -> None:
     results = [marked(assignment, result, marking.marks) for result in stored]
     folder = asked.out / assignment.name
     write_whole(folder / "class.html", class_page(assignment, results).encode())
-    # tables for people begin with the mark by which Excel knows UTF-8; Canvas and Moodle do not want it
+    # points.csv and marks.csv begin with a byte order mark, which Excel needs to recognize UTF-8
     write_whole(folder / "points.csv", plain_csv(assignment, results).encode("utf-8-sig"))
     write_whole(folder / "canvas.csv", canvas_csv(assignment, results).encode())
     write_whole(folder / "moodle.csv", moodle_csv(assignment, results).encode())
-    if asked.marks is None:  # a file of one's own is not written to
+    if asked.marks is None:  # a file given with --marks is never overwritten
         write_whole(marks_file(asked), marks_csv(assignment, stored, marking).encode("utf-8-sig"))
-    print(f"The class page is {folder / 'class.html'}; points.csv, canvas.csv and moodle.csv lie beside it.")
+    print(f"The class page is {folder / 'class.html'}.")
+    print("The files points.csv, canvas.csv and moodle.csv are in the same folder.")
     for sentence in what_is_open(assignment, stored, marking, marks_file(asked)):
         print(sentence)
     if not any(has_number(result.student) for result in stored):
-        print("No name has a number of Canvas or Moodle, so canvas.csv and moodle.csv are of no use here.")
+        print("No student has a Canvas or Moodle number, so canvas.csv and moodle.csv are of no use here.")
     given = own_homework(asked) + ("" if asked.marks is None else f" --marks {quote(str(asked.marks))}")
     where = f"{assignment.name} --out {quote(str(asked.out))}{given}"
     if is_complete(assignment, stored, marking):
@@ -456,12 +474,12 @@ def run_report(asked: argparse.Namespace) -> None:
 
 
 def marks_file(asked: argparse.Namespace) -> Path:
-    """Where marks are read from: the file of --marks, or the one that `report` writes."""
+    """Return the path of the table of marks: the --marks file, or else the file that `report` writes."""
     return asked.marks or asked.out / asked.assignment / "marks.csv"
 
 
 def marking_of(asked: argparse.Namespace, assignment: Assignment, results: list[Result]) -> Marking:
-    """A person's marks so far."""
+    """Return the marks that a person has given so far."""
     path = marks_file(asked)
     if asked.marks is None and not path.exists():
         return Marking()
@@ -469,17 +487,25 @@ def marking_of(asked: argparse.Namespace, assignment: Assignment, results: list[
 
 
 def text_of(path: Path) -> str:
-    """A text file that a person wrote, perhaps with a spreadsheet. Raises Refused if it is not UTF-8."""
+    """Return the text of a file that a person wrote by hand or with a spreadsheet program.
+
+    Raises Refused if the file is not encoded in UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise Refused(f"{path} is not in UTF-8: save it again as CSV UTF-8.") from None
+        raise Refused(
+            f"{path} is not encoded in UTF-8. Save the file as UTF-8; Excel calls this format CSV UTF-8."
+        ) from None
 
 
 def run_gradescope(asked: argparse.Namespace) -> None:
     """Grade one submission and write Gradescope's results.json."""
     if asked.per_student:
-        raise Refused("Gradescope does not name the student to the grader, so --per-student cannot work.")
+        raise Refused(
+            "--per-student cannot be used here, because Gradescope does not tell the grader who the "
+            "student is."
+        )
     assignment = Assignment.read(asked.assignment, asked.homework)
     submission = only_submission(asked.submissions, assignment.name)
     if not asked.unsafe:
@@ -487,13 +513,15 @@ def run_gradescope(asked: argparse.Namespace) -> None:
     result = grade_submission(assignment, submission, read_secret(asked), unsafe=asked.unsafe)
     asked.out.mkdir(parents=True, exist_ok=True)
     write_whole(asked.out / "results.json", gradescope(assignment, marked(assignment, result, {})).encode())
-    print(f"{asked.out / 'results.json'} is written.")
+    print(f"The result is in {asked.out / 'results.json'}.")
     for question, what in result.faults.items():
-        print(f"The question {question} counts 0, because its key stops with {what}.", file=sys.stderr)
+        print(f"The question {question} earns 0 points, because its key failed with {what}.", file=sys.stderr)
 
 
 def only_submission(folder: Path, name: str) -> Submission:
-    """What a student handed in on Gradescope, who must be told when it is no notebook, or several."""
+    """Return what a student uploaded to Gradescope. If there is no notebook or more than one, `trouble`
+    says so to the student.
+    """
     try:
         found = find_submissions(folder, name)
     except NoNotebook:
@@ -505,46 +533,48 @@ def only_submission(folder: Path, name: str) -> Submission:
 
 
 def chosen(submissions: list[Submission], students: list[str]) -> list[Submission]:
-    """The submissions of these students. Raises Refused for a student who handed in nothing."""
+    """Return the submissions of these students. Raises Refused if a student has no submission."""
     there = {submission.student for submission in submissions}
     unknown = sorted(set(students) - there)
     if unknown:
-        raise Refused(f"no submission of {', '.join(unknown)}; there are: {some(sorted(there))}.")
+        raise Refused(f"there is no submission from {', '.join(unknown)}, only from {some(sorted(there))}.")
     return [submission for submission in submissions if submission.student in students]
 
 
 def draw_secret(asked: argparse.Namespace, path: Path) -> Secret:
-    """A new secret. Raises Refused if there was another one, which students' copies were made with."""
+    """Draw a new secret. Raises Refused if copies or results were already made with another secret."""
     released = (asked.out / "release" / "keys").exists()
     if released or any(asked.out.glob("*/results/*.json")):
-        what = asked.out / "release" if released else f"what is graded in {asked.out}"
+        what = f"copies in {asked.out / 'release'}" if released else f"results in {asked.out}"
         raise Refused(
-            f"{what} was made with a secret that is not here: put it back as {path}, "
+            f"the {what} were made with a secret that is missing. Restore that secret as {path}, "
             "or release to a new folder."
         )
     return Secret(secrets.token_bytes(32), asked.per_student)
 
 
 def keep_secret(path: Path, secret: Secret) -> None:
-    """Write a new secret to its file, for its owner's eyes only."""
+    """Write a new secret to a file that only its owner can read. An existing file is kept."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(secret.key.hex() + "\n")
-    print(f"A new secret was drawn: keep {path}, because variants and inputs are made from it.")
+    print(
+        f"A new secret was written to {path}. Keep this file, because it determines the variants and inputs."
+    )
 
 
 def read_secret(asked: argparse.Namespace) -> Secret:
-    """The secret of a release. It is not drawn here: another secret would ask other variants than the
-    students were given.
+    """Return the secret of a release. A missing secret is not replaced, because a new one would select
+    different variants from those that the students received.
     """
     path = asked.secret or asked.out / "secret"
     if not path.exists():
         raise Refused(
-            f"there is no secret at {path}: name the folder that `release` wrote to with --out, "
-            "or the secret's file with --secret."
+            f"there is no secret at {path}: pass the folder that `release` wrote to as --out, "
+            "or the file with the secret as --secret."
         )
     text = path.read_text().strip()
     try:
@@ -553,16 +583,16 @@ def read_secret(asked: argparse.Namespace) -> Secret:
         key = b""
     if len(key) < 16:
         raise Refused(
-            f"{path} holds no secret: it must be at least 32 hexadecimal digits. "
-            "Take the file that `release` wrote."
+            f"{path} does not contain a valid secret. A secret has at least 32 hexadecimal digits. "
+            "Use the file that `release` wrote."
         )
     return Secret(key, asked.per_student)
 
 
 @contextmanager
 def cluster(asked: argparse.Namespace) -> Iterator[Any]:
-    """A Dask client: of the scheduler at an address, or of processes on this machine; None without
-    a cluster.
+    """Yield a Dask client for the --scheduler address, or for processes on this machine. Yield None if
+    --workers is 0 and no scheduler is given.
     """
     if asked.workers == 0 and not asked.scheduler:
         yield None
@@ -572,7 +602,7 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
         from distributed import Client, LocalCluster
     except ImportError:
         raise Refused(
-            "Dask is not installed: pip install 'deep-generative-course[homework]', or --workers 0."
+            "Dask is not installed. Run pip install 'deep-generative-course[homework]', or use --workers 0."
         ) from None
     dask.config.set(
         {
@@ -580,7 +610,7 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
             "distributed.worker.preload": [QUIET],
         }
     )
-    # here Dask has read its settings already; a worker that is slow to leave is no news to an instructor
+    # Dask has read its settings by now; an instructor need not be told about workers that are slow to stop
     for name in ("distributed", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if asked.scheduler:
@@ -588,10 +618,10 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
             client = Client(asked.scheduler, timeout=10)
         except (OSError, ValueError, TimeoutError):
             raise Refused(
-                f"no scheduler answers at {asked.scheduler}: is it running, and is the address right?"
+                f"no scheduler responds at {asked.scheduler}. Is it running, and is the address correct?"
             ) from None
         if not client.scheduler_info()["workers"]:
-            print(f"The scheduler at {asked.scheduler} has no workers yet; grading waits for the first.")
+            print(f"The scheduler at {asked.scheduler} has no workers yet. Grading starts when one connects.")
         parts = [client]
     else:
         local = start_local(LocalCluster, asked.workers or os.cpu_count() or 1)
@@ -604,26 +634,26 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
 
 
 def close(*parts: Any) -> None:
-    """Close a client and its cluster. On a busy machine a worker can take too long to leave; the results
-    are stored by then, so this must not look like a failure.
+    """Close a client and its cluster. A worker on a busy machine may take too long to stop. All results have
+    been stored by then, so such an error is ignored.
     """
     for part in parts:
-        with suppress(OSError):  # a TimeoutError is one, and so is Dask's error for a lost connection
+        with suppress(OSError):  # including TimeoutError and Dask's error for a lost connection
             part.close()
 
 
 def start_local(kind: Any, workers: int) -> Any:
-    """A cluster on this machine. A worker that dies while it starts costs another try."""
+    """Start a cluster on this machine, and try again if a worker dies during startup."""
     for number in range(1, START_TRIES + 1):
         try:
-            # a free port, and for this machine alone: nobody looks at Dask's own page
+            # any free port, visible only on this machine, because nobody needs Dask's dashboard
             own_page = "127.0.0.1:0"
             return kind(n_workers=workers, threads_per_worker=1, dashboard_address=own_page, memory_limit=0)
         except RuntimeError:
             if number == START_TRIES:
                 raise Refused(
-                    "the workers do not start on this machine: is it out of memory? "
-                    "--workers 0 grades without them."
+                    "the workers could not be started. Is this machine out of memory? "
+                    "To grade without workers, use --workers 0."
                 ) from None
 
 

@@ -1,4 +1,4 @@
-"""Students who handed in something, but no notebook, such as an empty folder or a PDF: nobody is lost."""
+"""Find the students who handed in no notebook, for example only a PDF or an empty folder."""
 
 import os
 import re
@@ -18,15 +18,15 @@ from course_lib.grading.submissions import (
     whose,
 )
 
-# the folder that Moodle makes of a student's files or text, also when nothing is in it
+# the folder that Moodle creates for a student's files or text, even if it is empty
 MOODLE_FOLDER = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_[a-z]+_?")
 
 
 def without_notebook(
     place: Path, assignment: str, found: list[Submission]
 ) -> tuple[list[Submission], list[str]]:
-    """A submission with its trouble for each student who handed in other files, or an empty folder; and
-    the files of which nothing says whose they are. `found`: the submissions that `find_submissions` found.
+    """Return a submission with `trouble` for each student who handed in only other files or an empty folder,
+    and the files that cannot be assigned to a student. `found`: the submissions from `find_submissions`.
     """
     names = [name for name in names_in(place) if is_handed_in(name)]
     students = {submission.student for submission in found}
@@ -48,7 +48,7 @@ def without_notebook(
 
 
 def names_in(place: Path) -> list[str]:
-    """The paths of all files in a folder or a zip, and those of its folders, which end with a slash."""
+    """Return the paths of all files and folders in a folder or zip file. Folder paths end with a slash."""
     if place.is_file():
         with zipfile.ZipFile(place) as archive:
             top = folder_around(archive, place.stem)
@@ -65,7 +65,7 @@ def names_in(place: Path) -> list[str]:
 def folders_of_students(
     names: list[str], assignment: str, students: set[str]
 ) -> tuple[set[PurePosixPath], set[PurePosixPath]]:
-    """The folders of the students whose notebook or design was found, and all folders above those."""
+    """Return the folders of students whose notebook or design was found, and all parents of these folders."""
     homes: set[PurePosixPath] = set()
     above: set[PurePosixPath] = set()
     by_file = students_of(names, assignment)
@@ -86,15 +86,15 @@ def folders_of_students(
 
 
 def is_of(folder: PurePosixPath, assignment: str, students: set[str]) -> bool:
-    """Whether a notebook in this folder would be that of one of the students."""
+    """Whether a notebook in this folder would belong to one of the students."""
     return whose(f"{folder}/any{NOTEBOOK}", assignment)[0] in students
 
 
 def whose_other(
     name: str, assignment: str, homes: set[PurePosixPath], above: set[PurePosixPath]
 ) -> str | None:
-    """The student whose folder, or whose file of another kind, this is; None if nothing says so, or if it
-    lies in the folder of a student whose notebook was found.
+    """Return the student to whom a folder or another kind of file belongs. Return None if the student
+    cannot be identified, or if the path is in the folder of a student whose notebook was found.
     """
     path = PurePosixPath(name)
     folder = PurePosixPath()
@@ -102,13 +102,13 @@ def whose_other(
         folder /= part
         if folder in homes:
             return None
-        if folder not in above:  # the first below which there is no notebook
+        if folder not in above:  # the first folder on the path that contains no notebook at any depth
             parent = folder.parent.name
             return named_in(part) or (parent if part == assignment and parent else part)
     return named_in(path.name) or (path.stem if name.endswith(ZIP) else None)
 
 
 def named_in(part: str) -> str | None:
-    """The student whom Canvas or Moodle names in a folder or a file name."""
+    """Return the student named in a folder or file name from Canvas or Moodle; None for other names."""
     found = MOODLE_FOLDER.fullmatch(part) or CANVAS.fullmatch(part)
     return f"{found['student']} {found['id']}" if found else None

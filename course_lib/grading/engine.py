@@ -1,9 +1,8 @@
-"""Grading: each submission once, on any Dask cluster, resumable, with equal results whatever
-happens on the way.
+"""Grade submissions on any Dask cluster. An interruption or a crashed worker does not change the results.
 
-A result depends only on the submission's bytes, the questions' keys and the secret. So it can be
-stored under a hash of these, taken up after an interruption, and computed again after a changed
-question for that question alone.
+A result depends only on the bytes of the submission, the keys of the questions and the secret. Hashes
+of these are stored with each verdict, so that grading can be resumed and only changed questions are graded
+again.
 """
 
 import hashlib
@@ -26,51 +25,51 @@ from course_lib.grading.judge import judge, judge_design, stopped
 from course_lib.grading.question import CASES, Arguments, Arrays, Design, Question, Variant, Verdict
 from course_lib.grading.submissions import Submission, defines, holds_half, read_cells, words_of
 
-# a run that did not come to its end, as its author and the instructor read it
+# what students and instructors read about a run that did not finish
 ENDINGS = {
     "out of time": "The notebook ran out of time and was stopped.",
-    "out of memory": "The notebook took too much memory and was stopped.",
-    "too much output": "The notebook gave back too many bytes and was stopped.",
-    "ended early": "The notebook ended its own process before all answers were asked for.",
+    "out of memory": "The notebook used too much memory and was stopped.",
+    "too much output": "The notebook returned too much data and was stopped.",
+    "ended early": "The notebook ended its own process before all functions had been called.",
 }
-RIGHT_FILE = "is it the right file?"  # ends the note on a notebook of another assignment
-NOT_GRADED = "Not graded: "  # begins each verdict on a submission that cannot be graded
+RIGHT_FILE = "Is it the right file?"  # ends the note on a notebook that may belong to another assignment
+NOT_GRADED = "Not graded: "  # begins every verdict on a submission that cannot be graded
 FAILED = "The grader failed on this question, so a person will look at it."
-ENGINE = "4"  # counts up when a change here or in the judge may change a result
+ENGINE = "4"  # increase this number when a change here or in the judge may change a result
 
 
 @dataclass
 class Result:
-    """All that is known of one student's submission: a verdict a question, and notes for a person."""
+    """Everything known about one student's submission: a verdict for each question, and notes."""
 
     student: str
     submission: str
     verdicts: dict[str, dict] = field(default_factory=dict)
-    keys: dict[str, str] = field(default_factory=dict)  # by question: what its verdict depends on
+    keys: dict[str, str] = field(default_factory=dict)  # for each question: what the verdict depends on
     notes: list[str] = field(default_factory=list)
-    set_aside: bool = False  # it killed its grader, so a person must look
-    replaced: list[str] = field(default_factory=list)  # the student's older submissions, as `submission`
-    faults: dict[str, str] = field(default_factory=dict)  # by question: how its key failed, for its author
+    set_aside: bool = False  # whether the grader failed, so that a person must look at the submission
+    replaced: list[str] = field(default_factory=list)  # the hashes of the student's older submissions
+    faults: dict[str, str] = field(default_factory=dict)  # for each key that failed: the error
 
     @property
     def points(self) -> float:
-        """All points of this submission; a question that nobody has marked yet counts 0."""
+        """The total points of this submission; a question that has not been marked yet counts as 0."""
         return round(sum(verdict["points"] or 0 for verdict in self.verdicts.values()), 2)
 
     def as_text(self) -> str:
-        """The result as JSON, the same text for the same result."""
+        """Return the result as JSON text; equal results give the same text."""
         return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def key_of(assignment: Assignment, question: str, secret: Secret, submission: str) -> str:
-    """What a stored verdict was made from; another key means that it must be made again. `submission` is
-    its hash.
+    """Return a string that identifies everything a verdict depends on. A stored verdict with a different
+    string is out of date. `submission` is the hash of the submission.
     """
     return "-".join([ENGINE, assignment.version_of(question), secret.id, submission[:16]])
 
 
 def why_everything(old: Result, secret: Secret) -> list[str]:
-    """Why no verdict of a stored result holds any more; nothing if at most some questions have changed."""
+    """Return the reasons why every verdict of a stored result is out of date. The list may be empty."""
     why = []
     for key in list(old.keys.values())[:1]:
         engine, _, secret_id, _ = key.split("-")
@@ -79,9 +78,9 @@ def why_everything(old: Result, secret: Secret) -> list[str]:
             why.append("the grader has changed")
         if secret_id == other_mode.id:
             before = "was not" if secret.per_student else "was"
-            why.append(f"--per-student {before} given the last time")
+            why.append(f"--per-student {before} used last time")
         elif secret_id != secret.id:
-            why.append("the secret is another one")
+            why.append("the secret has changed")
     return why
 
 
@@ -94,12 +93,14 @@ def grade_submission(
     unsafe: bool = False,
     limits: sandbox.Limits | None = None,
 ) -> Result:
-    """One submission's result, for the questions in `only` (all when None). A fault in the grader sets the
-    submission aside, because it must not hold up everybody else. Raises NoWall if there is no sandbox.
+    """Grade one submission on the questions in `only`, or on all questions if `only` is None.
+
+    If the grader itself fails, the submission is set aside, so that the others can still be graded. Raises
+    NoWall if there is no sandbox.
     """
     try:
         return found_result(assignment, submission, secret, only, data, unsafe, limits)
-    except (AssignmentError, sandbox.NoWall):  # which are about all submissions
+    except (AssignmentError, sandbox.NoWall):  # these errors concern all submissions
         raise
     except Exception as error:
         return set_aside(assignment, submission, secret, failed(error))
@@ -114,7 +115,7 @@ def found_result(
     unsafe: bool,
     limits: sandbox.Limits | None,
 ) -> Result:
-    """The result as long as nothing fails in the grader itself."""
+    """Grade one submission without catching errors in the grader itself; see `grade_submission`."""
     result = Result(submission.student, submission.sha)
     chosen = {name: q for name, q in assignment.questions.items() if only is None or name in set(only)}
     result.keys = {name: key_of(assignment, name, secret, submission.sha) for name in chosen}
@@ -127,7 +128,7 @@ def found_result(
 
     if not holds_half(submission.notebook, assignment.functions):
         name = assignment.name
-        result.notes.append(f"The notebook has less than half of {name}'s questions: {RIGHT_FILE}")
+        result.notes.append(f"The notebook contains fewer than half of the questions in {name}. {RIGHT_FILE}")
     asked = {name: q for name, q in chosen.items() if isinstance(q, Question)}
     variants, inputs, calls = {}, {}, []
     for name, one in asked.items():
@@ -151,7 +152,7 @@ def found_result(
                 found[name] = judge_design(question, *read_design(question, submission.design))
             else:
                 answer = words_of(submission.notebook, name)
-                found[name] = Verdict(0.0, question.points, "Read by a person.", answer=answer)
+                found[name] = Verdict(0.0, question.points, "A person marks this answer.", answer=answer)
     for name, question in chosen.items():
         verdict = found.get(name) or Verdict(0.0, question.points, FAILED)
         result.verdicts[name] = asdict(verdict)
@@ -159,7 +160,7 @@ def found_result(
 
 
 def calls_for(question: Question, variant: Variant, inputs: Mapping[str, Arguments]) -> list[sandbox.Call]:
-    """The calls that a question asks for, one a case."""
+    """Return the calls that a question requires, one for each case."""
     returns = variant.returns
     if not isinstance(returns, tuple) or not all(isinstance(name, str) for name in returns):
         raise TypeError("`returns` must be a tuple of strings")
@@ -171,7 +172,7 @@ def calls_for(question: Question, variant: Variant, inputs: Mapping[str, Argumen
 
 @contextmanager
 def noted_faults(result: Result, question: str) -> Iterator[None]:
-    """Note an error of a question's key, so that it costs the student no other question."""
+    """Record an error in the key of a question, so that the other questions can still be graded."""
     file = f"keys/{question}.py"
     try:
         yield
@@ -180,12 +181,14 @@ def noted_faults(result: Result, question: str) -> Iterator[None]:
 
 
 def refused(question: Any, refusal: str) -> Verdict:
-    """The verdict on a question of a submission that cannot be graded."""
+    """Return the verdict on a question if the submission cannot be graded."""
     return Verdict(0.0, question.points, f"{NOT_GRADED}{refusal}")
 
 
 def broken_cell(function: str, outcome: sandbox.Outcome, sources: dict[int, str]) -> str:
-    """What stopped the cell that should define a function, as `stopped` says it; "" if none did."""
+    """Return what stopped the cell that should define a function, as worded by `stopped`; "" if nothing
+    did.
+    """
     for error in outcome.errors:
         if defines(sources.get(error["cell"], ""), function):
             return stopped(error["what"], error["line"], error["says"])
@@ -193,7 +196,7 @@ def broken_cell(function: str, outcome: sandbox.Outcome, sources: dict[int, str]
 
 
 def notes_on(outcome: sandbox.Outcome, sources: dict[int, str]) -> list[str]:
-    """One line for each cell that stopped, and one if the whole run did not come to its end."""
+    """Return a line for each of the first five cells that stopped, and one more if the run did not finish."""
     lines = []
     for error in outcome.errors[:5]:
         cell = beginning(sources.get(error["cell"], ""))
@@ -204,8 +207,9 @@ def notes_on(outcome: sandbox.Outcome, sources: dict[int, str]) -> list[str]:
 
 
 def beginning(source: str) -> str:
-    """A cell named by the start of its first line, since notebooks show no numbers that last. It stops at
-    the first character that could mean something to whoever shows it, such as a browser.
+    """Name a cell by the beginning of its first line, because cell numbers in notebooks change. The quoted
+    text ends before the first character that could have a special meaning where the text is shown, such as
+    in HTML.
     """
     first_line = source.strip().split("\n")[0]
     start = re.split(r"[^\w .,:=+/()\[\]'#-]", first_line)[0][:40].strip()
@@ -213,39 +217,39 @@ def beginning(source: str) -> str:
 
 
 def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None, str]:
-    """The arrays that were handed in, or the sentence that says what is wrong with them."""
+    """Return the arrays that were handed in and "", or None and a sentence that says what is wrong."""
     if handed_in is None:
         return None, "Not started: no design.safetensors was handed in."
     try:
         arrays = load(handed_in)
     except sandbox.UNREADABLE:
-        return None, "design.safetensors is damaged: make it with `hand_in`."
+        return None, "design.safetensors is damaged: write the file with `hand_in`."
     read = {}
     for name, (dtype, shape) in design.arrays.items():
         if name not in arrays:
-            return None, f"design.safetensors holds no array {name!r}."
+            return None, f"design.safetensors does not contain an array named {name!r}."
         found = in_precision(arrays[name], dtype)
         fits = found.ndim == len(shape) and all(
             (want == have) or (want == -1 and have <= design.most)
             for want, have in zip(shape, found.shape, strict=True)
         )
         if str(found.dtype) != dtype or not fits:
-            most = f", where -1 is any length up to {design.most:,}" if -1 in shape else ""
-            yours = f"yours has dtype {found.dtype} and shape {found.shape}"
-            return None, f"{name!r} must have dtype {dtype} and shape {shape}{most}; {yours}."
+            most = f", where -1 means any length up to {design.most:,}" if -1 in shape else ""
+            yours = f"but it has dtype {found.dtype} and shape {found.shape}"
+            return None, f"The array {name!r} must have dtype {dtype} and shape {shape}{most}, {yours}."
         if found.dtype.kind == "f" and not np.isfinite(found).all():
-            return None, f"{name!r} holds NaN, infinity, or numbers too large for {dtype}."
+            return None, f"The array {name!r} contains NaN, infinity, or numbers too large for {dtype}."
         read[name] = found
     return read, ""
 
 
 def in_precision(values: np.ndarray, dtype: str) -> np.ndarray:
-    """Floating-point numbers in the declared precision, because NumPy's own is float64; other arrays as they
-    are.
+    """Convert floating-point numbers to the declared precision, because NumPy's default is float64. Other
+    arrays are returned unchanged.
     """
     if values.dtype.kind != "f" or not dtype.startswith("float"):
         return values
-    with np.errstate(over="ignore"):  # infinity is refused afterwards
+    with np.errstate(over="ignore"):  # infinity is rejected by the caller
         return values.astype(dtype)
 
 
@@ -253,39 +257,39 @@ def in_precision(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def fingerprint(student: str) -> str:
-    """What tells the files of two students apart whose names look alike once they name files."""
+    """Return a short hash that distinguishes students whose names would lead to the same file name."""
     return hashlib.sha256(student.encode()).hexdigest()[:8]
 
 
 class Store:
-    """Results on disk, one file a student, each written whole or not at all."""
+    """The results on disk, one file per student. Each file is written completely or not at all."""
 
     def __init__(self, folder: Path) -> None:
-        # marks are nobody else's business on a shared machine
+        # other users of the machine must not see the results
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = folder / "results"
         self.folder.mkdir(exist_ok=True)
 
     def path(self, student: str) -> Path:
-        """A file name that two students cannot share, whatever characters their names have."""
+        """Return the path of a student's file, which is unique whatever characters the name contains."""
         plain = re.sub(r"[^A-Za-z0-9.-]+", "_", student)[:60].lstrip(".") or "student"
         return self.folder / f"{plain}-{fingerprint(student)}.json"
 
     def get(self, student: str) -> Result | None:
-        """The stored result of a student; None if there is none that can be read."""
+        """Return the stored result of a student, or None if there is no readable result."""
         try:
             return Result(**json.loads(self.path(student).read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def put(self, result: Result) -> None:
-        """Store a result in place of the student's older one. Half a character, which no file can hold,
-        becomes a question mark.
+        """Store a result in place of the student's older one. A lone surrogate, which UTF-8 cannot encode,
+        is replaced by a question mark.
         """
         write_whole(self.path(result.student), result.as_text().encode(errors="replace"))
 
     def all(self) -> list[Result]:
-        """All stored results, ordered by student."""
+        """Return all stored results, sorted by student."""
         found = [
             Result(**json.loads(p.read_text(encoding="utf-8"))) for p in sorted(self.folder.glob("*.json"))
         ]
@@ -297,9 +301,7 @@ class Store:
 
 @dataclass
 class Job:
-    """What has to be done for one submission: the questions whose stored verdict does not hold any
-    more.
-    """
+    """The work for one submission: the questions whose stored verdict is missing or out of date."""
 
     submission: Submission
     questions: list[str]
@@ -307,7 +309,7 @@ class Job:
 
     @property
     def old(self) -> Result | None:
-        """The result of the same submission that the new verdicts complete; None if there is none."""
+        """The earlier result of the same submission, to be merged with the new verdicts, if there is one."""
         before = self.before
         if before is None or before.set_aside or before.submission != self.submission.sha:
             return None
@@ -315,7 +317,7 @@ class Job:
 
     @property
     def replaced(self) -> list[str]:
-        """The student's older submissions once this one is graded."""
+        """The hashes of the student's earlier submissions, which this submission replaces."""
         before = self.before
         if before is None:
             return []
@@ -323,7 +325,7 @@ class Job:
 
 
 def older_ones(submissions: list[Submission], store: Store) -> list[Submission]:
-    """The submissions in whose place a newer one of the same student has been graded since."""
+    """Return the submissions that have been replaced by a newer, graded submission of the same student."""
     found = []
     for submission in submissions:
         result = store.get(submission.student)
@@ -333,7 +335,7 @@ def older_ones(submissions: list[Submission], store: Store) -> list[Submission]:
 
 
 def outdated(assignment: Assignment, secret: Secret, results: list[Result]) -> list[str]:
-    """The students whose result was made with other keys, another secret or another grader."""
+    """Return the students whose results were made with other keys, another secret or another grader."""
     found = []
     for result in results:
         keys = {name: key_of(assignment, name, secret, result.submission) for name in assignment.questions}
@@ -345,9 +347,11 @@ def outdated(assignment: Assignment, secret: Secret, results: list[Result]) -> l
 def jobs_for(
     assignment: Assignment, submissions: list[Submission], secret: Secret, store: Store
 ) -> list[Job]:
-    """The work that is left. There is none for a student who was graded from the same bytes, keys and
-    secret, unless a key failed. If the assignment has dropped a question, the job asks nothing and removes
-    its verdict.
+    """Return the work that is left to do.
+
+    A submission that has already been graded with the same keys and secret gets no job, unless a key
+    failed. If the only change is that a question was removed, the job grades nothing and only removes the
+    old verdict.
     """
     jobs = []
     for submission in submissions:
@@ -366,8 +370,9 @@ def jobs_for(
 
 
 def merged(job: Job, new: Result, assignment: Assignment) -> Result:
-    """The new verdicts over the old ones that still hold, in the assignment's order. The notes on the
-    run stay where only designs and questions in words were judged again, because no code ran for them.
+    """Merge the new verdicts into the old ones that are still valid, in the assignment's order. If only
+    designs and questions in words were graded again, no code was run, and the old notes on the run are
+    kept.
     """
     old = job.old
     verdicts = {**(old.verdicts if old else {}), **new.verdicts}
@@ -378,12 +383,12 @@ def merged(job: Job, new: Result, assignment: Assignment) -> Result:
     result = Result(new.student, new.submission, notes=notes, set_aside=new.set_aside)
     result.verdicts = {name: verdicts[name] for name in names}
     result.keys = {name: keys[name] for name in names}
-    result.faults = new.faults  # a question that failed before is asked again by every job
+    result.faults = new.faults  # every job grades a question again if its key failed before
     return result
 
 
 def set_aside(assignment: Assignment, submission: Submission, secret: Secret, sentence: str) -> Result:
-    """The result of a submission that could not be graded. It is tried again by the next command."""
+    """Return the result of a submission that could not be graded. The next `grade` command tries again."""
     result = Result(submission.student, submission.sha, notes=[sentence], set_aside=True)
     for name, question in assignment.questions.items():
         result.verdicts[name] = asdict(refused(question, sentence))
@@ -392,7 +397,7 @@ def set_aside(assignment: Assignment, submission: Submission, secret: Secret, se
 
 
 def failed(error: BaseException) -> str:
-    """The sentence on a submission on which the grader failed."""
+    """Return the sentence about a submission on which the grader failed."""
     return f"The grader failed on this submission ({type(error).__name__}), so a person will look at it."
 
 
@@ -405,8 +410,8 @@ def grade_all(
     done: Callable[[Job, Result], None] = lambda job, result: None,
     **options: Any,
 ) -> None:
-    """Grade all jobs on a Dask client (or here, one after the other, when it is None); store each
-    as it comes.
+    """Grade all jobs with a Dask client, or one after another in this process if `client` is None. Each
+    result is stored as soon as it is available.
     """
     if client is None:
         for job in jobs:
@@ -435,16 +440,16 @@ def grade_all(
         if error is None:
             finish(assignment, job, future.result(), store, done)
         elif isinstance(error, KilledWorker):
-            sentence = "This submission stopped its grader several times, so a person will look at it."
+            sentence = "This submission crashed the grader several times, so a person will look at it."
             finish(assignment, job, set_aside(assignment, job.submission, secret, sentence), store, done)
-        else:  # it failed on the way to the worker or back
+        else:  # the job or its result was lost on the way
             new = set_aside(assignment, job.submission, secret, failed(error))
             finish(assignment, job, new, store, done)
         future.release()
 
 
 def finish(assignment: Assignment, job: Job, new: Result, store: Store, done: Callable) -> None:
-    """Store a new result and report it."""
+    """Store a new result and pass it to `done`."""
     result = new if new.set_aside else merged(job, new, assignment)
     result.replaced = job.replaced
     store.put(result)

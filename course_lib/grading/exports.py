@@ -1,8 +1,7 @@
-"""Points for other systems: CSV for everybody, for Canvas and for Moodle, and results.json for
-Gradescope.
+"""Export points to plain CSV and to the formats of Canvas, Moodle and Gradescope.
 
-Canvas: Gradebook CSV import. Moodle: the assignment's grading worksheet, and its zip of feedback files.
-Gradescope: the autograder's results.json.
+Canvas imports a gradebook CSV file. Moodle imports a grading worksheet and a zip file with feedback files.
+Gradescope reads the results.json of an autograder.
 """
 
 import csv
@@ -16,42 +15,41 @@ from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import Result
 from course_lib.grading.question import Design
 
-IDENTIFIER = re.compile(r"(?P<name>.*?) (?P<id>\d+)")  # as `submissions` names students of Canvas and Moodle
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute a cell that begins so
+IDENTIFIER = re.compile(r"(?P<name>.*?) (?P<id>\d+)")  # a student's name from Canvas or Moodle
+# a spreadsheet treats a cell that begins with one of these characters as a formula
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def name_and_id(student: str) -> tuple[str, str]:
-    """A student's name and number on the learning platform; without a number, the name is used for
-    both.
-    """
+    """Split a student's name and number on the learning platform; without a number, use the name twice."""
     found = IDENTIFIER.fullmatch(student)
     return (found["name"], found["id"]) if found else (student, student)
 
 
 def has_number(student: str) -> bool:
-    """Whether a student's name carries the number of a learning platform."""
+    """Whether a student's name includes a number from a learning platform."""
     return IDENTIFIER.fullmatch(student) is not None
 
 
 def safe(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
+    """Put an apostrophe before text that a spreadsheet would treat as a formula."""
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def unsafe(text: str) -> str:
-    """The text that `safe` was given."""
+    """Remove the apostrophe that `safe` added."""
     return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
 
 
 def table(rows: Iterable[list[object]], delimiter: str = ",") -> str:
-    """Rows as CSV text. What a student may have written must have gone through `safe`."""
+    """Return rows as CSV text. Text that a student may have written must be passed through `safe` first."""
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
     return out.getvalue()
 
 
 def plain_csv(assignment: Assignment, results: list[Result]) -> str:
-    """student, total, one column a question, and the notes."""
+    """Return a CSV table with the student, the total, the points for each question, and the notes."""
     names = list(assignment.questions)
     rows: list[list[object]] = [["student", "total", *names, "notes"]]
     for result in results:
@@ -61,8 +59,8 @@ def plain_csv(assignment: Assignment, results: list[Result]) -> str:
 
 
 def canvas_csv(assignment: Assignment, results: list[Result]) -> str:
-    """What Canvas imports: the student, the number that Canvas put into the file's name, and the
-    points.
+    """Return the CSV table that Canvas imports: the student, the number that Canvas put into the file name,
+    and the points.
     """
     rows: list[list[object]] = [
         ["Student", "ID", "Section", assignment.name],
@@ -75,10 +73,10 @@ def canvas_csv(assignment: Assignment, results: list[Result]) -> str:
 
 
 def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
-    """Moodle's grading worksheet, with the sentences as feedback comments.
+    """Return Moodle's grading worksheet, with the judge's sentences as feedback comments.
 
-    Moodle refuses a worksheet that lacks Identifier, Grade or Last modified (grade). An empty date is
-    older than any grade, so Moodle replaces one that it has only when it is told to.
+    Moodle rejects a worksheet without the columns Identifier, Grade and Last modified (grade). An empty date
+    counts as older than any grade, so Moodle overwrites an existing grade only if the user allows it.
     """
     rows: list[list[object]] = [
         [
@@ -99,11 +97,11 @@ def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
 
 
 def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
-    """The pages that Moodle takes by "Upload multiple feedback files in a zip", which are those of students
-    who have Moodle's number; b"" if nobody has one.
+    """Return a zip file for Moodle's "Upload multiple feedback files in a zip". It contains the pages of
+    students with a Moodle number; b"" if no student has one.
 
-    Moodle finds the student in a folder's name, by the number between its first two underscores
-    (mod/assign/feedback/file/importziplib.php). So no underscore may be in the student's name.
+    Moodle identifies the student by the number between the first two underscores of a folder's name
+    (mod/assign/feedback/file/importziplib.php), so underscores in students' names are replaced by spaces.
     """
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -117,12 +115,12 @@ def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
 
 
 def shown(points: float | None) -> str:
-    """Points as a cell shows them; nothing where a person has not marked yet."""
+    """Return points as the text of a cell; "" if a person has not marked the answer yet."""
     return "" if points is None else f"{points:g}"
 
 
 def gradescope(assignment: Assignment, result: Result) -> str:
-    """One submission's results.json, a test a question."""
+    """Return the results.json of one submission, with one test for each question."""
     tests, board = [], []
     for name, verdict in result.verdicts.items():
         points = verdict["points"] or 0
@@ -142,7 +140,7 @@ def gradescope(assignment: Assignment, result: Result) -> str:
             order = "desc" if question.full_at > question.none_at else "asc"
             board.append({"name": name, "value": round(verdict["score"], 3), "order": order})
     about = {
-        "output": "\n".join(result.notes) or "The notebook ran to its end.",
+        "output": "\n".join(result.notes) or "The notebook ran to the end.",
         "output_format": "text",
         "visibility": "visible",
         "tests": tests,

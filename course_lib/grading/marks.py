@@ -1,4 +1,4 @@
-"""A person's marks for the answers in words, and the table in which they are written."""
+"""The marks that a person gives for answers in words, and the table that contains these marks."""
 
 import csv
 import io
@@ -12,30 +12,30 @@ from course_lib.grading.question import Written
 from course_lib.grading.submissions import is_answered
 
 NEEDED = ("student", "question", "points")
-LOOK = "look again"  # a column that the instructor clears after looking at the new answer
+LOOK = "look again"  # the instructor clears this column after looking at the new answer
 COLUMNS = ["student", "question", "points", "comment", LOOK, "answer"]
-NEW_ANSWER = "This answer is newer than the mark. Empty this cell when you have looked."
+NEW_ANSWER = "This answer is newer than the mark. Clear this cell when you have checked the mark."
 NOT_ANSWERED = "(not answered)"
 
 
 class MarksError(Exception):
-    """What is wrong with a table of marks, in one sentence."""
+    """Raised for an invalid table of marks; the message says what is wrong."""
 
 
 @dataclass
 class Marking:
-    """A table of marks, as a person left it."""
+    """The contents of a table of marks that a person has edited."""
 
     marks: dict[tuple[str, str], tuple[float | None, str]] = field(default_factory=dict)
-    look_again: list[tuple[str, str]] = field(default_factory=list)  # marked before the answer was changed
-    dropped: list[dict[str, str]] = field(default_factory=list)  # rows of questions that are asked no more
+    look_again: list[tuple[str, str]] = field(default_factory=list)  # answers that changed after marking
+    dropped: list[dict[str, str]] = field(default_factory=list)  # rows for questions that are no longer asked
     delimiter: str = ","
-    own_columns: list[str] = field(default_factory=list)  # that the person has added
-    own: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # what is in them
+    own_columns: list[str] = field(default_factory=list)  # columns that the person has added
+    own: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # the contents of these columns
 
 
 def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tuple[str, str], str]:
-    """All answers in words by student and question, as the table shows them."""
+    """Return all answers in words by student and question, in the form that the table shows."""
     found = {}
     for name, question in assignment.questions.items():
         if isinstance(question, Written):
@@ -46,18 +46,19 @@ def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tupl
 
 
 def read_marks(text: str, path: Path, assignment: Assignment, results: list[Result]) -> Marking:
-    """A person's marks, checked against the assignment and the results; `path` is where the text was
-    read. Raises MarksError.
+    """Read a person's marks from the text of a table, and check them against the assignment and the results.
+
+    Error messages name the file of the table, `path`. Raises MarksError if the table is not valid.
     """
     header = text.split("\n")[0]
-    # German and French spreadsheets separate by semicolons
+    # German and French spreadsheets use semicolons as separators
     marking = Marking(delimiter=";" if header.count(";") > header.count(",") else ",")
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=marking.delimiter)
     missing = set(NEEDED) - set(reader.fieldnames or [])
     if missing:
         raise MarksError(
-            f"{path} needs the columns student, question, points, comment, separated by commas or "
-            f"semicolons; it lacks {', '.join(sorted(missing))}."
+            f"{path} must have the columns student, question and points, separated by commas or semicolons, "
+            f"but it lacks {', '.join(sorted(missing))}."
         )
     marking.own_columns = [name for name in reader.fieldnames or [] if name and name not in COLUMNS]
     students = {safe(result.student): result.student for result in results}
@@ -67,7 +68,9 @@ def read_marks(text: str, path: Path, assignment: Assignment, results: list[Resu
             continue  # spreadsheets leave empty rows
         student = students.get(row["student"] or "")
         if student is None:
-            raise MarksError(f"{path}: there is no result of {row['student']!r}; points.csv has all names.")
+            raise MarksError(
+                f"{path}: there is no result for {row['student']!r}. See points.csv for all names."
+            )
         name = row["question"] or ""
         if name not in assignment.questions:
             marking.dropped.append(row)
@@ -75,7 +78,7 @@ def read_marks(text: str, path: Path, assignment: Assignment, results: list[Resu
         key = student, name
         where = f"{path}, {student}'s answer to {name}"
         if key in marking.marks:
-            raise MarksError(f"{where}: there are two rows for it; keep one.")
+            raise MarksError(f"{where}: the table has two rows for this answer; keep only one.")
         points = read_points(row, assignment, where)
         marking.marks[key] = points, unsafe(row.get("comment") or "")
         marking.own[key] = [row.get(column) or "" for column in marking.own_columns]
@@ -85,19 +88,19 @@ def read_marks(text: str, path: Path, assignment: Assignment, results: list[Resu
 
 
 def is_newer(row: dict[str, str], answer: str) -> bool:
-    """Whether an answer is newer than the mark in its row, and nobody has looked since."""
+    """Whether an answer is newer than the mark in its row and nobody has checked the mark since."""
     if (row.get(LOOK) or "").strip():
         return True
-    marked = row.get("answer")  # a table of one's own may do without the answers
-    # spreadsheets change line ends, and some take away the sign by which `safe` stops a formula
+    marked = row.get("answer")  # a table that a person made may have no column for the answers
+    # spreadsheets change line endings, and some remove the apostrophe that `safe` puts before a formula
     return marked is not None and marked.lstrip("'").split() != answer.lstrip("'").split()
 
 
 def read_points(row: dict[str, str], assignment: Assignment, where: str) -> float | None:
-    """The points in one row of marks; None if it has none yet. Raises MarksError if they cannot be."""
+    """Return the points in one row, or None if there are none yet. Raises MarksError for invalid points."""
     question = assignment.questions[row["question"]]
     if not isinstance(question, Written):
-        raise MarksError(f"{where}: the judge marks this question, not a person.")
+        raise MarksError(f"{where}: this question is graded by the judge, so it cannot be marked by hand.")
     text = (row["points"] or "").strip()
     if not text:
         return None
@@ -111,15 +114,15 @@ def read_points(row: dict[str, str], assignment: Assignment, where: str) -> floa
 
 
 def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -> str:
-    """What a person fills in: a row for each answer in words, with the points and comments given so far.
-    Rows of questions that are asked no more stay at the end.
+    """Return the table that a person fills in. It contains a row for each answer in words, with the points
+    and comments given so far. Rows for questions that are no longer asked are kept at the end.
     """
     rows: list[list[object]] = [[*COLUMNS, *marking.own_columns]]
     for (student, name), answer in answers_in_words(assignment, results).items():
         points, comment = marking.marks.get((student, name), (None, ""))
         number = shown(points)
         if marking.delimiter == ";":
-            number = number.replace(".", ",")  # to a spreadsheet that separates so, 4.5 is the fourth of May
+            number = number.replace(".", ",")  # a spreadsheet that uses semicolons reads 4.5 as 4 May
         look = NEW_ANSWER if (student, name) in marking.look_again else ""
         own = marking.own.get((student, name), [""] * len(marking.own_columns))
         rows.append([safe(student), name, number, safe(comment), look, answer, *own])
@@ -129,7 +132,7 @@ def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -
 
 
 def waiting(assignment: Assignment, results: list[Result], marking: Marking) -> list[tuple[str, str]]:
-    """The answers in words, as (student, question), that have no mark yet."""
+    """Return the answers in words, as (student, question), that have not been marked yet."""
     return [
         key
         for key, answer in answers_in_words(assignment, results).items()
@@ -138,12 +141,12 @@ def waiting(assignment: Assignment, results: list[Result], marking: Marking) -> 
 
 
 def is_complete(assignment: Assignment, results: list[Result], marking: Marking) -> bool:
-    """Whether every answer in words has its mark, and none is newer than that."""
+    """Whether every answer in words has been marked and none is newer than its mark."""
     return not waiting(assignment, results, marking) and not marking.look_again
 
 
 def what_is_open(assignment: Assignment, results: list[Result], marking: Marking, path: Path) -> list[str]:
-    """Sentences about what a person has yet to do in the table of marks, which lies at `path`."""
+    """Return sentences about what a person still has to do in the table of marks at `path`."""
     answers = answers_in_words(assignment, results)
     unmarked = [key for key in answers if marking.marks.get(key, (None, ""))[0] is None]
     blank = sum(answers[key] == NOT_ANSWERED for key in unmarked)
@@ -153,15 +156,19 @@ def what_is_open(assignment: Assignment, results: list[Result], marking: Marking
     said = []
     if blank:
         are = "is missing and counts" if blank == 1 else "are missing and count"
-        said.append(f"{blank} of {len(answers)} answers in words {are} 0.")
+        said.append(f"{blank} of {len(answers)} answers in words {are} as 0 points.")
     if gone:
-        said.append(f"{path} has marks for {', '.join(gone)}, which {assignment.name} no longer asks.")
+        are = "this question is" if len(gone) == 1 else "these questions are"
+        said.append(
+            f"The marks for {', '.join(gone)} in {path} do not count, because {are} no longer part of "
+            f"{assignment.name}."
+        )
     if look:
         said.append(
-            f"The answer that you marked is not the one handed in last: {look}. "
-            f"Look again at the marks in {path}."
+            f"A new answer has been handed in since you marked the old one: {look}. "
+            f"Check the marks in {path} again."
         )
     if left:
         have = "answer in words has" if left == 1 else "answers in words have"
-        said.append(f"{left} {have} no points yet: write points and comments into {path}.")
+        said.append(f"{left} {have} no points yet. Enter points and comments in {path}.")
     return said

@@ -1,13 +1,13 @@
-"""The judge inside nbgrader: its gradebook, formgrader and feedback show the judge's points and sentences.
+"""Run the judge in nbgrader: the gradebook, formgrader and feedback show the judge's points and sentences.
 
-In the course folder's nbgrader_config.py:
+Put this into nbgrader_config.py in the course folder:
 
     from course_lib.grading.nbgrader import configure
 
     configure(get_config(), secret="/home/me/grades/secret")
 
-`nbgrader autograde` then runs each notebook behind the wall instead of in a kernel of its own. The judge's
-points become the partial credit of each question's test cell, and its sentence stands above them.
+`nbgrader autograde` then runs each notebook in the sandbox instead of in a Jupyter kernel. The judge's points
+become the partial credit of each question's test cell, and the judge's sentence appears above the points.
 """
 
 from pathlib import Path
@@ -33,14 +33,14 @@ from course_lib.grading.submissions import DESIGN, Submission, read_file
 
 
 class Judge(NbGraderPreprocessor):
-    """Stands where nbgrader's Execute does, and writes points and sentences into the notebook's cells."""
+    """A replacement for nbgrader's Execute that writes points and sentences into the notebook's cells."""
 
-    secret = Unicode(help="the file with the instructor's secret, as `release` wrote it").tag(config=True)
+    secret = Unicode(help="the file with the instructor's secret, written by `release`").tag(config=True)
     homework = Unicode(str(HOMEWORK), help="the folder with the assignments and their keys").tag(config=True)
-    per_student = Bool(False, help="each student has variants of their own").tag(config=True)
+    per_student = Bool(False, help="whether each student gets their own variants").tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
-        """Grade one submission. The folder of its notebook may hold design.safetensors as well."""
+        """Grade one submission. The folder of the notebook may also contain design.safetensors."""
         about = resources["nbgrader"]
         assignment = Assignment.read(about["assignment"], Path(self.homework))
         key = bytes.fromhex(Path(self.secret).read_text(encoding="utf-8").strip())
@@ -61,7 +61,7 @@ class Judge(NbGraderPreprocessor):
         return nb, resources
 
     def design(self, folder: Path) -> bytes | None:
-        """The bytes of design.safetensors in this folder; None if there is none that can be read."""
+        """Return the bytes of design.safetensors in a folder; None if the file is missing or unreadable."""
         path = folder / DESIGN
         if not path.exists():
             return None
@@ -69,7 +69,7 @@ class Judge(NbGraderPreprocessor):
         return None if trouble else content
 
     def note(self, nb: NotebookNode, assignment: Assignment, notes: list[str]) -> None:
-        """Say above the first question's points how the notebook ran."""
+        """Insert the notes on the notebook's run above the points of the first question."""
         first = next(
             name for name, question in assignment.questions.items() if isinstance(question, Question)
         )
@@ -81,7 +81,7 @@ class Judge(NbGraderPreprocessor):
 
 
 def outputs(verdict: dict[str, Any]) -> list[NotebookNode]:
-    """A sentence that nbgrader shows, and a number that it takes for partial credit."""
+    """Return two cell outputs: the sentence that nbgrader shows, and the points as partial credit."""
     sentence = nbformat.v4.new_output("stream", name="stdout", text=verdict["sentence"] + "\n")
     points = nbformat.v4.new_output(
         "execute_result", {"text/plain": repr(float(verdict["points"] or 0))}, execution_count=1
@@ -92,7 +92,7 @@ def outputs(verdict: dict[str, Any]) -> list[NotebookNode]:
 def configure(
     config: Any, secret: str | Path, per_student: bool = False, homework: str | Path = HOMEWORK
 ) -> None:
-    """Put the judge in place of nbgrader's own execution; the rest of nbgrader stays as it is."""
+    """Replace nbgrader's own execution of notebooks with the judge; the rest of nbgrader is unchanged."""
     config.Autograde.autograde_preprocessors = [
         Judge,
         ClearMetadataPreprocessor,

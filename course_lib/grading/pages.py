@@ -1,8 +1,6 @@
-"""What people read: a page of feedback for each student, and one page about the class. Both work
-offline.
+"""Write HTML pages that work offline: a feedback page for each student, and one page about the class.
 
-Everything that a submission could have written is escaped, or was never taken over in the first
-place.
+Any text that may come from a submission is either escaped or left out.
 """
 
 import re
@@ -23,16 +21,16 @@ from course_lib.grading.question import Design, Written
 from course_lib.grading.submissions import is_answered
 
 TEMPLATES = Path(__file__).with_name("templates")
-NOT_ANSWERED = "Not answered."
-BOARD = 10  # names on a leaderboard
-STEPS = 10  # rows of the distribution
-NAME_LENGTH = 50  # characters, of up to four bytes; a file's name has 255 bytes at most
-# (student, question) to points and comment; no points where a person has not marked yet
+NOT_ANSWERED = "This question was not answered."
+BOARD = 10  # the number of students on a leaderboard
+STEPS = 10  # the number of rows in the distribution
+NAME_LENGTH = 50  # characters of up to four bytes each; a file name has at most 255 bytes
+# from (student, question) to points and comment; the points are None if there is no mark yet
 Marks = Mapping[tuple[str, str], tuple[float | None, str]]
 
 
 def environment() -> Environment:
-    """Templates in which everything that is put in is escaped."""
+    """Return the environment for the templates, in which inserted text is escaped."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -41,21 +39,21 @@ def environment() -> Environment:
 
 
 def with_code(sentence: str) -> Markup:
-    """A sentence as HTML, escaped, with what stands between backticks as code."""
+    """Return a sentence as escaped HTML, with the text between backticks as code."""
     return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
 def render(template: str, **values: object) -> str:
-    """A page from a template, with its style inside."""
+    """Render a template as a page that includes its style sheet."""
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     return environment().get_template(template).render(style=style, **values)
 
 
 def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
-    """The result with a person's marks for the questions in words; without a mark an answer stays open,
-    and a question without an answer counts 0.
+    """Return the result with a person's marks for the questions in words. An answer without a mark stays
+    open, and a question without an answer counts as 0.
 
-    The verdicts come in the assignment's order, in which they are not stored.
+    The verdicts are returned in the assignment's order, because they are not stored in that order.
     """
     names = [name for name in assignment.questions if name in result.verdicts]
     verdicts = {name: dict(result.verdicts[name]) for name in names}
@@ -63,7 +61,11 @@ def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
         if not isinstance(assignment.questions[name], Written):
             continue
         points, comment = marks.get((result.student, name), (None, ""))
-        said = "Not marked yet." if points is None else comment or "Marked."
+        said = (
+            "This answer has not been marked yet."
+            if points is None
+            else comment or "This answer has been marked."
+        )
         if points is None and not is_answered(verdicts[name].get("answer", "")):
             points = 0.0
             said = verdicts[name]["sentence"] if is_refused(result) else NOT_ANSWERED
@@ -72,7 +74,7 @@ def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
 
 
 def feedback_page(assignment: Assignment, result: Result) -> str:
-    """One student's page: points, a sentence for each question, and notes on how the notebook ran."""
+    """Return one student's page: the points, a sentence for each question, and notes on the run."""
     rows = []
     for name, verdict in result.verdicts.items():
         points = "–" if verdict["points"] is None else f"{verdict['points']:g}"
@@ -94,12 +96,12 @@ def feedback_page(assignment: Assignment, result: Result) -> str:
 
 
 def is_refused(result: Result) -> bool:
-    """Whether the submission could not be graded at all; each verdict says then why."""
+    """Whether the submission could not be graded at all. If so, each verdict says why."""
     return any(verdict["sentence"].startswith(NOT_GRADED) for verdict in result.verdicts.values())
 
 
 def write_feedback(assignment: Assignment, store: Store, folder: Path, marks: Marks) -> dict[str, bytes]:
-    """Write a page for each student into a folder; returns the pages by student."""
+    """Write a page for each student into a folder, and return the pages by student."""
     folder.mkdir(parents=True, exist_ok=True)
     pages = {
         result.student: feedback_page(assignment, marked(assignment, result, marks)).encode()
@@ -111,16 +113,16 @@ def write_feedback(assignment: Assignment, store: Store, folder: Path, marks: Ma
 
 
 def page_name(student: str) -> str:
-    """The file name of a student's page, for a person to read: it keeps the letters of all languages. As in
-    the store, two students cannot share one.
+    """Return the file name of a student's page. The name keeps the letters of all languages, so that people
+    can read it, and a hash makes it unique.
     """
     plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", student))[:NAME_LENGTH].lstrip(".")
     return f"{plain or 'student'}-{fingerprint(student)}.html"
 
 
 def class_page(assignment: Assignment, results: list[Result]) -> str:
-    """How the class did: the distribution, each question's mistakes, who needs a look, the
-    leaderboards.
+    """Return the class page: the distribution of the points, the mistakes in each question, the submissions
+    that need a look, and the leaderboards.
     """
     points = [result.points for result in results]
     return render(
@@ -140,17 +142,19 @@ def class_page(assignment: Assignment, results: list[Result]) -> str:
 
 
 def to_look_at(result: Result) -> list[str]:
-    """What a person should look at: questions on which a key failed, and the notes on a submission that was
-    stopped, that has no points, or that may be of another assignment.
+    """Return what a person should look at: the questions whose key failed, and the notes on a submission
+    that was stopped, has no points, or may belong to another assignment.
     """
-    failed = [f"The key of {question} stops with {what}." for question, what in result.faults.items()]
+    failed = [f"The key of {question} failed with {what}." for question, what in result.faults.items()]
     stopped = result.set_aside or not result.points
-    telling = (*ENDINGS.values(), RIGHT_FILE)  # whatever the points are
+    telling = (*ENDINGS.values(), RIGHT_FILE)  # these notes are shown whatever the points are
     return failed + [note for note in result.notes if stopped or note.endswith(telling)]
 
 
 def distribution(points: list[float], most: float) -> list[dict]:
-    """The number of students in each tenth of the points; the last tenth holds full points as well."""
+    """Return the number of students in each tenth of the range of points. The last tenth includes full
+    points.
+    """
     width = most / STEPS
     rows = []
     for step in range(STEPS):
@@ -163,11 +167,11 @@ def distribution(points: list[float], most: float) -> list[dict]:
 
 
 def question_rows(assignment: Assignment, name: str, results: list[Result]) -> dict:
-    """What the class page says of one question: the mean, the sentences, the leaderboard."""
+    """Return what the class page shows for one question: the mean, the sentences and the leaderboard."""
     question = assignment.questions[name]
     verdicts = [result.verdicts[name] for result in results if name in result.verdicts]
     given = [verdict["points"] for verdict in verdicts if verdict["points"] is not None]
-    # a design's sentence tells one student's score, and a comment on words is for one student
+    # the sentence about a design contains one student's score, and a comment is meant for one student
     own = isinstance(question, Written)
     said = Counter(v["sentence"] for v in verdicts if v["score"] is None and not own)
     blank = sum(v["sentence"] == NOT_ANSWERED or v["sentence"].startswith(NOT_GRADED) for v in verdicts)

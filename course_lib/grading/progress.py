@@ -1,4 +1,4 @@
-"""What `grade` tells while it works: what is graded again and why, how far it is, and whose points change."""
+"""Messages of `grade`: what is graded again and why, how much is done, and whose points have changed."""
 
 import sys
 import time
@@ -8,14 +8,14 @@ from course_lib.grading.engine import Job, Result, why_everything
 
 
 def some(names: list[str], most: int = 10) -> str:
-    """Names as a sentence lists them, and how many more there are."""
+    """Join names with commas. After `most` names, only the number of the remaining names is given."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Secret) -> None:
-    """Say which questions are asked again of submissions that were graded before, or are asked no more,
-    and why.
+    """Print which questions are graded again for submissions that already have a result, and why. Also print
+    which questions are no longer part of the assignment.
     """
     again = [(job, job.old) for job in jobs if job.old]
     why = {reason for _, old in again for reason in why_everything(old, secret)}
@@ -23,33 +23,33 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
     changed = {name for job, _ in again for name in job.questions} - failed
     gone = {name for _, old in again for name in old.keys if name not in assignment.questions}
     if why:
-        print(f"All questions are graded again: {' and '.join(sorted(why))}.")
+        print(f"All questions are graded again, because {' and '.join(sorted(why))}.")
     elif changed:
         names = ", ".join(name for name in assignment.questions if name in changed)
-        print(f"Changed since the last time: {names}. Nothing else is graded again.")
+        print(f"Only changed questions are graded again: {names}.")
     if failed and not why:
-        print(f"Tried again, because the question's key failed last time: {', '.join(sorted(failed))}.")
+        print(f"Graded again, because the key failed last time: {', '.join(sorted(failed))}.")
     if gone:
-        are = "is" if len(gone) == 1 else "are"
-        print(f"{', '.join(sorted(gone))} {are} no longer asked: points given there no longer count.")
+        are = "question is" if len(gone) == 1 else "questions are"
+        print(f"Points for {', '.join(sorted(gone))} no longer count, because the {are} no longer asked.")
 
 
 class Progress:
-    """One line that says how far grading is and how long it will take, and who changed at the end."""
+    """The progress of grading: the submissions done, the time left and, at the end, whose points changed."""
 
     def __init__(self, total: int, before: dict[str, float]) -> None:
         self.total, self.before = total, before
         self.count = 0
-        self.workers = 1  # how many grade at the same time
+        self.workers = 1  # the number of submissions graded at the same time
         self.start = time.monotonic()
-        self.again = 0  # how many had points before
+        self.again = 0  # the number of students who had a result before
         self.changed: list[str] = []
         self.aside: list[str] = []
-        # by question and by how its key failed, the students
+        # the students affected by each error in the key of a question
         self.faults: dict[tuple[str, str], list[str]] = {}
 
     def done(self, job: Job, result: Result) -> None:
-        """Count one graded submission, and print how far grading is."""
+        """Count one graded submission, and print the number done and the time left."""
         self.count += 1
         old = self.before.get(result.student)
         self.again += old is not None
@@ -67,18 +67,18 @@ class Progress:
         )
 
     def left(self) -> str:
-        """How long it will take, as far as that can be known: once the last submissions are running, nobody
-        knows whether one of them will use its time up.
+        """Return an estimate of the time left, as text. No estimate is given once the last submissions are
+        running, because any of them may take the maximum time.
         """
         left = self.total - self.count
         if left == 0:
             return ""
         if left <= self.workers:
-            return ", the last one is running" if left == 1 else f", the last {left} are running"
+            return ", the last one still running" if left == 1 else f", the last {left} still running"
         return f", about {spell((time.monotonic() - self.start) / self.count * left)} left"
 
     def end(self) -> None:
-        """Print whose points changed, and who needs to be looked at."""
+        """Print whose points have changed, and which submissions and keys a person must look at."""
         if self.count and sys.stdout.isatty():
             print()
         if self.changed:
@@ -88,16 +88,16 @@ class Progress:
         elif self.again:
             print("Nobody's points changed.")
         for student in sorted(self.aside):
-            print(f"Set aside for a person to look at: {student}")
+            print(f"The submission of {student} was set aside for a person to look at.")
         for (question, what), students in sorted(self.faults.items()):
             whose = some(sorted(students))
             print(
-                f"The question {question} counts 0 so far for {whose}, because its key stops with {what}. "
+                f"The question {question} earns 0 points for {whose}, because its key failed with {what}. "
                 "Correct the key, and run the same command again."
             )
 
 
 def spell(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Format a duration in seconds as minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,8 +1,7 @@
-"""What students hand in: found in the layouts of nbgrader, Canvas and Moodle, in folders and zips,
-and never trusted.
+"""Find students' submissions in folders and zip files, in the layouts of nbgrader, Canvas and Moodle.
 
-Nothing is unpacked to disk. A file is read only if it is an ordinary file of a sensible size, and a
-zip's entries only if their names stay inside the zip.
+Submissions are not trusted. Nothing is unpacked to disk, only regular files of a reasonable size are read,
+and an entry of a zip file is read only if its path does not lead out of the zip file.
 """
 
 import hashlib
@@ -19,26 +18,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-MAX_NOTEBOOK = 20 * 2**20  # bytes; a notebook with all its pictures has one or two million
+MAX_NOTEBOOK = 20 * 2**20  # bytes; a notebook with all its figures has one or two million
 MAX_DESIGN = 32 * 2**20
 MAX_ZIP = 2 * 2**30
 MAX_CELLS = 1_000
-MAX_CODE = 2 * 2**20  # characters of code in all cells
-ANSWER_HERE = "*Your answer.*"  # stands in the cell for an answer in words
+MAX_CODE = 2 * 2**20  # characters of code in all cells together
+ANSWER_HERE = "*Your answer.*"  # the initial text of a cell for an answer in words
 MAX_WORDS = 10_000  # characters of an answer in words
 NOTEBOOK, DESIGN, ZIP = ".ipynb", "design.safetensors", ".zip"
-# ada_design.safetensors; Canvas makes design-1.safetensors of a file that is handed in again, a browser
-# makes design (1).safetensors of one that is downloaded again
+# ada_design.safetensors, design-1.safetensors (a file handed in again on Canvas) or design (1).safetensors
+# (a file that a browser downloaded again)
 A_DESIGN = re.compile(r"(?:(?P<student>.*)_)?design(?:-\d+| ?\(\d+\))?\.safetensors")
-# what JupyterLab and macOS add by themselves; a copy in there is not handed in
+# folders and files that JupyterLab and macOS add; notebooks in them do not count as handed in
 ADDED = (".ipynb_checkpoints", "__MACOSX", ".DS_Store")
 # lastfirst_LATE_12345_67890_name.ipynb
 CANVAS = re.compile(r"(?P<student>[^_/]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<name>[^/]+)")
 # Full Name_12345_assignsubmission_file_/name.ipynb
 MOODLE = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_file_?/(?P<name>[^/]+)")
 NO_NOTEBOOK = "No notebook was handed in"
-SEVERAL = {kind: f"Several {kind}s were handed in: keep one of them." for kind in ("notebook", "design")}
-# what Python raises for a zip that is damaged or encrypted, or packed in a way that it does not know
+SEVERAL = {
+    kind: f"Several {kind}s were handed in, but only one is allowed." for kind in ("notebook", "design")
+}
+# what Python raises for a zip file that is damaged, encrypted or compressed by an unsupported method
 DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -46,30 +47,30 @@ DAMAGED = (
     struct.error,
     EOFError,
     OSError,
-    RuntimeError,  # NotImplementedError is one
-    ValueError,  # UnicodeDecodeError is one
+    RuntimeError,  # including NotImplementedError
+    ValueError,  # including UnicodeDecodeError
     OverflowError,
     LookupError,
-    MemoryError,  # packed bytes can ask for gigabytes to be unpacked with
+    MemoryError,  # damaged data can request gigabytes of memory for decompression
 )
 
 
 class NoSubmissions(Exception):
-    """There is nothing to grade, in one sentence."""
+    """Raised if the submissions cannot be found or read; the message says why in one sentence."""
 
 
 class NoNotebook(NoSubmissions):
-    """A folder or a zip holds neither a notebook nor a design."""
+    """Raised if a folder or zip file contains neither a notebook nor a design."""
 
 
 class SeveralNotebooks(NoSubmissions):
-    """A design lies beside several notebooks, and nothing says whose it is."""
+    """Raised if there is a design that could belong to any of several notebooks."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One student's notebook and arrays, as bytes; `trouble` says in one sentence why it cannot be
-    graded.
+    """One student's notebook and design, as bytes. If the submission cannot be graded, `trouble` says why
+    in one sentence.
     """
 
     student: str
@@ -79,14 +80,14 @@ class Submission:
 
     @property
     def sha(self) -> str:
-        """A hash of all that was handed in."""
+        """A hash of everything that was handed in."""
         parts = [self.notebook, self.design or b"", self.trouble.encode()]
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 @dataclass
 class Cells:
-    """A notebook's code cells to be run, and what is to be said about it."""
+    """The code cells to run, notes about the notebook, and the reason if the notebook cannot be graded."""
 
     code: list[dict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -94,11 +95,11 @@ class Cells:
 
 
 def find_submissions(place: Path, assignment: str) -> list[Submission]:
-    """All submissions in a folder or a zip, sorted by student. Raises NoNotebook if there are none, and
-    another kind of NoSubmissions if they cannot be read.
+    """Return all submissions in a folder or zip file, sorted by student. Raises NoNotebook if there are none,
+    and another kind of NoSubmissions if they cannot be read.
     """
     if not place.exists():
-        raise NoSubmissions(f"{place} does not exist; name the folder or the zip that holds the submissions.")
+        raise NoSubmissions(f"{place} does not exist: pass the folder or zip file with the submissions.")
     files = list(zip_files(place) if place.is_file() else folder_files(place))
     others = of_other_assignments([path for path, _, _ in files], assignment)
     files = [file for file in files if file[0] not in others]
@@ -118,39 +119,41 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
     give_design_to_its_notebook(found, place)
     submissions = [one_submission(student, found[student]) for student in sorted(found)]
     if not submissions:
-        raise NoNotebook(f"{place} holds no notebook for {assignment}; see docs/homework.md for the layouts.")
+        raise NoNotebook(
+            f"{place} contains no notebook for {assignment}. See docs/homework.md for the supported layouts."
+        )
     return submissions
 
 
 def give_design_to_its_notebook(found: dict[str, dict[str, bytes | str]], place: Path) -> None:
-    """A design that lies in no folder belongs to the only notebook, as on Gradescope. Raises
-    SeveralNotebooks if there are more.
+    """Assign a design that is not in a student's folder to the only notebook, as on Gradescope. Raises
+    SeveralNotebooks if there is more than one notebook.
     """
     loose = found.pop("", None)
     if loose is None:
         return
     if len(found) > 1:
         raise SeveralNotebooks(
-            f"{place} holds {DESIGN} beside several notebooks: "
-            f"rename it to STUDENT_{DESIGN}, like STUDENT.ipynb, or remove it."
+            f"{place} contains {DESIGN} and several notebooks. Rename {DESIGN} to STUDENT_{DESIGN} to match "
+            "STUDENT.ipynb, or remove it."
         )
     for mine in found.values():
         mine.update(loose)
 
 
 def one_submission(student: str, mine: dict) -> Submission:
-    """A submission from the files of one student."""
+    """Return a submission made from the files of one student."""
     if "trouble" not in mine and "notebook" not in mine:
         mine["trouble"] = f"{NO_NOTEBOOK}."
     return Submission(student, mine.get("notebook", b""), mine.get("design"), mine.get("trouble", ""))
 
 
 def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None, str]]:
-    """For each file the student and the kind, as `whose` says them, but for files in deeper folders.
+    """Return the student and the kind of each file, as `whose` does, but also handle deeper folders.
 
-    A notebook in a folder belongs to the student of the folder's name. That cannot be meant if several
-    folders have this name, as in ada/hw1 and bob/hw1, or if some folders lie deeper than others. Then the
-    first folder below the one that they all share is the student's.
+    A notebook in a folder normally belongs to the student after whom the folder is named. This cannot be
+    right if several folders have the same name, as in ada/hw1 and bob/hw1, or if some folders are deeper
+    than others. In these cases, the first folder below the shared parent folder has the student's name.
     """
     found = {path: whose(path, assignment) for path in paths}
     depths = course_depths(paths, assignment)
@@ -174,8 +177,8 @@ def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None
 
 
 def whose(path: str, assignment: str) -> tuple[str | None, str]:
-    """The student whose file this is, and whether it is a notebook or a design; None for other
-    files. A design that lies in no folder and names nobody has the student "".
+    """Return the student to whom a file belongs, and the kind "notebook" or "design". The student is None for
+    other files, and "" for a design that is in no folder and has no student's name in its file name.
     """
     parts = PurePosixPath(path).parts
     name = PurePosixPath(path).name
@@ -188,7 +191,7 @@ def whose(path: str, assignment: str) -> tuple[str | None, str]:
         return f"{moodle['student']} {moodle['id']}", kind
     if is_in_course(path, assignment):
         return parts[-3], kind
-    for part in reversed(parts[-2:]):  # a zip that a student handed in counts as a folder of its name
+    for part in reversed(parts[-2:]):  # a student's zip file counts as a folder with the same name
         canvas = CANVAS.fullmatch(part)
         if canvas:
             return f"{canvas['student']} {canvas['id']}", kind
@@ -198,19 +201,19 @@ def whose(path: str, assignment: str) -> tuple[str | None, str]:
 
 
 def is_in_course(path: str, assignment: str) -> bool:
-    """Whether a file lies as in a course of nbgrader: STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb."""
+    """Whether a path follows the layout of an nbgrader course, STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb."""
     parts = PurePosixPath(path).parts
     return len(parts) >= 3 and parts[-2] == assignment
 
 
 def course_depths(paths: list[str], assignment: str) -> set[int]:
-    """How deep the files of this assignment lie in a course of nbgrader; nothing for other layouts."""
+    """Return the depths of this assignment's files in an nbgrader course; an empty set for other layouts."""
     return {path.count("/") for path in paths if is_in_course(path, assignment) and not MOODLE.search(path)}
 
 
 def of_other_assignments(paths: list[str], assignment: str) -> set[str]:
-    """The files of other assignments in a course of nbgrader: those in STUDENT/OTHER, if the student has a
-    folder of this assignment too, or if the notebook is called OTHER.ipynb.
+    """Return the files of other assignments in an nbgrader course: the files in STUDENT/OTHER if the student
+    also has a folder for this assignment, or if the notebook is called OTHER.ipynb.
     """
     depths = course_depths(paths, assignment)
     students = {PurePosixPath(path).parts[:-2] for path in paths if is_in_course(path, assignment)}
@@ -223,14 +226,14 @@ def of_other_assignments(paths: list[str], assignment: str) -> set[str]:
 
 
 def is_handed_in(path: str) -> bool:
-    """Whether a file may be part of a submission: not one that a program has added by itself."""
+    """Whether a file may be part of a submission, that is, was not added by JupyterLab or macOS."""
     parts = PurePosixPath(path).parts
     return not any(part in ADDED or part.startswith("._") for part in parts)
 
 
 def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
-    """Each notebook or design below a folder, also in students' zips: its path in it, its bytes, or
-    why they were not read.
+    """Yield the relative path and the bytes of each notebook or design in a folder and its subfolders, and
+    a sentence if the file was not read. Students' zip files are searched too.
     """
     for where, folders, names in os.walk(folder, followlinks=False):
         folders[:] = sorted(name for name in folders if name not in ADDED)
@@ -247,8 +250,8 @@ def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
 
 
 def readable(path: str) -> str:
-    """A path in characters that every file can hold, where a name in it is not in UTF-8: such names come
-    from older systems, which wrote Latin-1.
+    """Return a path that can be encoded in UTF-8. A name that is not valid UTF-8 is decoded as Latin-1, which
+    older systems used.
     """
 
     def decoded(name: str) -> str:
@@ -262,7 +265,7 @@ def readable(path: str) -> str:
 
 
 def zip_in_folder(path: Path, home: str) -> Iterator[tuple[str, bytes, str]]:
-    """The files inside a student's zip, with paths as if they were in the folder `home`."""
+    """Yield the files in a student's zip file, with paths that begin with the folder `home`."""
     content, trouble = read_file(path)
     if trouble:
         yield f"{home}/unread{NOTEBOOK}", b"", trouble
@@ -271,8 +274,9 @@ def zip_in_folder(path: Path, home: str) -> Iterator[tuple[str, bytes, str]]:
 
 
 def stands_for(zip_path: str, names: list[str]) -> str:
-    """The folder whose files those of a student's zip are: the one that it lies in, if `names` has neither
-    another zip nor a folder in it, or else a folder of the zip's own name. Names of folders end with a slash.
+    """Return the folder to which the files of a student's zip file are assigned. This is the folder that
+    contains the zip file if `names` lists no other zip file and no subfolder there; otherwise, it is a folder
+    with the zip file's own name. In `names`, folders end with a slash.
     """
     home, own = str(PurePosixPath(zip_path).parent), zip_path.removesuffix(ZIP)
     if home == ".":
@@ -280,41 +284,41 @@ def stands_for(zip_path: str, names: list[str]) -> str:
     for name in names:
         inside = name.removeprefix(f"{home}/")
         if inside in (name, "") or name == zip_path:
-            continue  # it lies elsewhere
+            continue  # not inside the folder, or the zip file itself
         if "/" in inside or inside.endswith(ZIP):
             return own
     return home
 
 
 def read_file(path: Path) -> tuple[bytes, str]:
-    """The bytes of an ordinary file, or why they were not read."""
+    """Return the bytes of a regular file and "", or b"" and the reason why the file was not read."""
     name = readable(path.name)
     limit = limit_of(name)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return b"", f"{name} is no ordinary file, so it was not read."
+        return b"", f"{name} is not a regular file, so it was not read."
     with os.fdopen(descriptor, "rb") as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
-            return b"", f"{name} is no ordinary file, so it was not read."
+            return b"", f"{name} is not a regular file, so it was not read."
         if about.st_size > limit:
             return b"", f"{name} is larger than {limit // 2**20} MB, so it was not read."
         return file.read(limit), ""
 
 
 def limit_of(name: str) -> int:
-    """How many bytes a file of this name may have. A student's zip may hold a notebook and a design."""
+    """Return the maximum size of a file in bytes. A zip file may contain a notebook and a design."""
     if name.endswith(NOTEBOOK):
         return MAX_NOTEBOOK
     return MAX_NOTEBOOK + MAX_DESIGN if name.endswith(ZIP) else MAX_DESIGN
 
 
 def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
-    """The same for the entries of a zip, and of the zips in it that Canvas or Moodle put there."""
+    """Yield the files of a zip file as `folder_files` does, including the files of students' zip files."""
     if path.stat().st_size > MAX_ZIP:
         raise NoSubmissions(
-            f"{path.name} is larger than {MAX_ZIP // 2**30} GB; unpack it and name the folder."
+            f"{path.name} is larger than {MAX_ZIP // 2**30} GB. Unpack the file and pass the folder."
         )
     with path.open("rb") as file:
         try:
@@ -324,16 +328,18 @@ def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
                     yield name.removeprefix(top), content, trouble
         except DAMAGED:
             raise NoSubmissions(
-                f"{path.name} is not a zip, or it is damaged: "
-                "name the folder or the zip that holds the submissions."
+                f"{path.name} is not a zip file, or it is damaged. "
+                "Pass the folder or zip file with the submissions."
             ) from None
 
 
 def folder_around(archive: zipfile.ZipFile, stem: str) -> str:
-    """The folder that became a zip of the same name, when it holds a whole class; "" otherwise.
+    """Return the top folder of a zip file if the folder has the zip file's name and contains a whole class;
+    "" otherwise.
 
-    Without it `submissions/ada.ipynb` and `submissions/bob.ipynb` would be two notebooks of a student
-    called submissions. A single notebook in such a folder belongs to the student of the folder's name.
+    Callers remove this folder from the paths, so that `submissions/ada.ipynb` and `submissions/bob.ipynb`
+    do not count as two notebooks of a student called submissions. If the folder contains only one notebook,
+    the name of the folder is the student's name.
     """
     names = [name for name in archive.namelist() if is_handed_in(name)]
     top = f"{stem}/"
@@ -343,7 +349,7 @@ def folder_around(archive: zipfile.ZipFile, stem: str) -> str:
 
 
 def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, str]]:
-    """The files of a zip: path, bytes, and a sentence for one that is not read."""
+    """Yield the path and the bytes of each file in a zip file, and a sentence if the file was not read."""
     for entry in archive.infolist():
         name = entry.filename.replace("\\", "/")
         inner = name.endswith(ZIP) and not above
@@ -355,7 +361,7 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
             yield (
                 above + "/".join(part for part in parts if part not in ("/", "..")),
                 b"",
-                ("The zip holds a file whose name leads out of it, so it was not read."),
+                ("The path of a file in the zip leads outside the zip, so the file was not read."),
             )
             continue
         limit = limit_of(name)
@@ -366,7 +372,7 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
             with archive.open(entry) as file:
                 content = file.read(limit + 1)
         except DAMAGED:
-            yield above + name, b"", f"{parts[-1]} in the zip is damaged or encrypted."
+            yield above + name, b"", f"The file {parts[-1]} in the zip is damaged or encrypted."
             continue
         if len(content) > limit:
             yield above + name, b"", f"{parts[-1]} is larger than {limit // 2**20} MB, so it was not read."
@@ -377,7 +383,7 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
 
 
 def inner_entries(content: bytes, home: str, name: str) -> Iterator[tuple[str, bytes, str]]:
-    """The files of a zip of this name that a student handed in, as if they lay in the folder `home`."""
+    """Yield the files of a student's zip file called `name`, with paths that begin with the folder `home`."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for inside, found, trouble in entries(archive, f"{home}/"):
@@ -388,8 +394,8 @@ def inner_entries(content: bytes, home: str, name: str) -> Iterator[tuple[str, b
 
 
 def read_cells(notebook: bytes) -> Cells:
-    """The code cells of a notebook, in order, without those tagged `practice`; or a refusal in one
-    sentence.
+    """Return the code cells of a notebook in order, except those tagged `practice`, or a sentence that says
+    why the notebook cannot be graded.
     """
     try:
         document = json.loads(notebook)
@@ -399,13 +405,13 @@ def read_cells(notebook: bytes) -> Cells:
         tags = [set(cell.get("metadata", {}).get("tags", [])) for cell in code]
         language = language_of(document)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return Cells(refusal="The file is not a notebook that can be read.")
+        return Cells(refusal="The file cannot be read as a notebook.")
     if language != "python":
-        return Cells(refusal="The notebook is not written for Python.")
+        return Cells(refusal="The notebook is not a Python notebook.")
     if len(cells) > MAX_CELLS:
-        return Cells(refusal=f"The notebook has more than {MAX_CELLS:,} cells.")
+        return Cells(refusal=f"The notebook contains more than {MAX_CELLS:,} cells.")
     if sum(map(len, sources)) > MAX_CODE:
-        return Cells(refusal=f"The notebook holds more than {MAX_CODE:,} characters of code.")
+        return Cells(refusal=f"The notebook contains more than {MAX_CODE:,} characters of code.")
     wanted = [
         {"number": number, "source": source}
         for number, (source, tag) in enumerate(zip(sources, tags, strict=True), start=1)
@@ -415,7 +421,7 @@ def read_cells(notebook: bytes) -> Cells:
 
 
 def language_of(document: dict) -> str:
-    """The notebook's programming language, in lower case."""
+    """Return the programming language of a notebook in lower case."""
     about = document.get("metadata", {})
     named = (
         about.get("language_info", {}).get("name") or about.get("kernelspec", {}).get("language") or "python"
@@ -424,16 +430,14 @@ def language_of(document: dict) -> str:
 
 
 def notes_about(document: dict) -> list[str]:
-    """What a person should know: cells with one grade id, as happens when a student copies a cell."""
+    """Return notes for a person about cells with the same grade id, as when a student has copied a cell."""
     ids = [grade_id_of(cell) for cell in document["cells"]]
     twice = {one[:60] for one in ids if one and ids.count(one) > 1}
-    return [f"The cell {one!r} stands in the notebook more than once." for one in sorted(twice)]
+    return [f"The cell {one!r} appears in the notebook more than once." for one in sorted(twice)]
 
 
 def grade_id_of(cell: dict) -> str:
-    """The name that nbgrader, or `release`, gave a cell; "" for other cells, and whatever a student made of
-    it.
-    """
+    """Return the grade id that nbgrader or `release` gave a cell, or "" if the cell has no valid grade id."""
     try:
         name = cell["metadata"]["nbgrader"]["grade_id"]
     except (KeyError, TypeError):
@@ -442,7 +446,7 @@ def grade_id_of(cell: dict) -> str:
 
 
 def source_of(cell: dict) -> str:
-    """The text of a cell, which is stored as one string or as a list of lines."""
+    """Return the text of a cell, which is stored as one string or as a list of lines."""
     source = cell.get("source", "")
     if isinstance(source, list):
         return "".join(map(str, source))
@@ -450,9 +454,11 @@ def source_of(cell: dict) -> str:
 
 
 def holds_half(notebook: bytes, functions: Mapping[str, str]) -> bool:
-    """Whether a notebook that `read_cells` can read holds at least half of an assignment's questions: their
-    cells, or definitions of their functions. Half, because assignments have some names in common.
-    `functions`: by question; "" where a question asks for none.
+    """Whether a notebook that `read_cells` can read contains at least half of an assignment's questions.
+
+    A question counts if the notebook contains its cell or defines its function. Half are required
+    because some names occur in several assignments. `functions`: the function of each question, or "" for a
+    question without a function.
     """
     cells = json.loads(notebook)["cells"]
     ids = {grade_id_of(cell) for cell in cells}
@@ -465,18 +471,18 @@ def holds_half(notebook: bytes, functions: Mapping[str, str]) -> bool:
 
 
 def defines(code: str, function: str) -> bool:
-    """Whether code looks as if it defined a function of this name."""
+    """Whether the code appears to define a function of this name."""
     return re.search(rf"\bdef\s+{function}\b|\b{function}\s*=(?!=)", code) is not None
 
 
 def words_of(notebook: bytes, question: str) -> str:
-    """The answer in words to a question: the text of the cells that carry its name; "" if there are none."""
+    """Return the answer in words to a question: the text of all cells with the question's grade id."""
     cells = json.loads(notebook)["cells"]
     texts = [source_of(cell) for cell in cells if grade_id_of(cell) == question]
     text = "\n\n".join(texts)[:MAX_WORDS].replace("\r\n", "\n").replace("\r", "\n")
-    return text.encode("utf-8", "replace").decode()  # JSON can spell characters that no file can hold
+    return text.encode("utf-8", "replace").decode()  # JSON may contain surrogates, which UTF-8 cannot encode
 
 
 def is_answered(answer: str) -> bool:
-    """Whether an answer in words is more than what `release` wrote into its cell."""
+    """Whether an answer in words is neither empty nor the text that `release` wrote into the cell."""
     return answer.strip() not in ("", ANSWER_HERE)
