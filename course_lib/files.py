@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name of their own, and then renamed."""
+"""Write files atomically: each file is written under a temporary name and then renamed."""
 
 import contextlib
 import glob
@@ -8,24 +8,24 @@ import stat
 import time
 from pathlib import Path
 
-# No write takes an hour, so an older temporary file belongs to a process that was killed. Its age can be
-# told on every machine, whereas a process id means nothing on another host or in another container.
+# No write takes an hour, so an older temporary file was left behind by a process that was killed. The age of
+# a file has the same meaning everywhere; a process ID has none on another host or in another container.
 STALE_SECONDS = 3600.0
 
 
 def usable(path: str | Path) -> Path:
-    """The path, with ~ replaced by the home folder. ValueError, in one sentence, where no file can be."""
+    """Return the path with ~ expanded. Raise ValueError if the path cannot be that of a regular file."""
     if not str(path):
-        raise ValueError("The name of the file is empty: pass one, such as model.safetensors.")
+        raise ValueError("The file name is empty: pass one, such as model.safetensors.")
     shown = str(path)[:200]
     shown = shown if shown.isprintable() else repr(shown)
     try:
         found = Path(path).expanduser()
         mode = found.stat().st_mode
     except FileNotFoundError:
-        return found  # there is none yet
+        return found  # the file does not exist yet
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{shown} cannot be a file ({reason(error)}): pass another name.") from None
+        raise ValueError(f"{shown} cannot be used as a file ({reason(error)}): pass another name.") from None
     if stat.S_ISDIR(mode):
         raise ValueError(f"{shown} is a folder: pass the name of a file in it.")
     if not stat.S_ISREG(mode):
@@ -34,12 +34,12 @@ def usable(path: str | Path) -> Path:
 
 
 def reason(error: Exception) -> str:
-    """Why the system refused, in its own words, without a number or the name of a temporary file."""
+    """Return the system's own description of an error, without its number or the name of a temporary file."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def check_writable(path: Path) -> None:
-    """Make the folder of a file, and raise OSError now if the file could not be written later."""
+    """Create the parent folder of `path`. Raise OSError right away if no file can be written there."""
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -48,20 +48,20 @@ def check_writable(path: Path) -> None:
 
 
 def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
-    """Write a file at a `usable` path, so that no moment leaves half of it; a symbolic link stays a link.
+    """Write a file at a `usable` path, without ever leaving it half-written. A symbolic link stays a link.
 
-    replace: whether it may take the place of an older file; if not, FileExistsError. Two processes can write
-    to one path: each has a temporary file of its own, and a reader meets one's bytes or the other's.
-    Raises OSError if the disk refuses; the older file then stays as it was.
+    replace: whether an existing file may be replaced; if not, raise FileExistsError. Two processes may write
+    to the same path: each uses a separate temporary file, and a reader gets all the bytes of one process.
+    Raises OSError if the file cannot be written; an existing file then stays unchanged.
     """
     path = Path(os.path.realpath(path))
     _clear_stale(path)
     temporary = _temporary(path)
     try:
-        with temporary.open("xb") as file:  # not tempfile's mkstemp, whose files only their owner may read
+        with temporary.open("xb") as file:  # files from tempfile.mkstemp are readable only by their owner
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())  # on the disk before it takes the name
+            os.fsync(file.fileno())  # the data must be on disk before the file is renamed
         if replace:
             os.replace(temporary, path)
         else:
@@ -72,25 +72,25 @@ def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    """A name beside `path` that no other process takes; 40 characters of it keep within the system's 255."""
+    """Return a unique name in the folder of `path`, short enough for the system's limit of 255 bytes."""
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
 
 
 def _take_free_name(temporary: Path, path: Path) -> None:
-    """Rename, but never over a file that has come to be there; FileExistsError then."""
+    """Rename the temporary file to `path`. Raise FileExistsError if another file has taken that name."""
     try:
-        os.link(temporary, path)  # unlike a rename, it fails if the name is taken
+        os.link(temporary, path)  # unlike renaming, linking fails if the name is taken
     except FileExistsError:
         raise
-    except OSError:  # a file system without links, such as FAT
+    except OSError:  # a file system without hard links, such as FAT
         if path.exists():
-            raise FileExistsError(f"{path} exists.") from None
+            raise FileExistsError(f"{path} already exists.") from None
         os.replace(temporary, path)
 
 
 def _clear_stale(path: Path) -> None:
-    """Delete the temporary files of killed processes, and no other's: those that are old."""
+    """Delete old temporary files of `path`, which killed processes have left behind."""
     for left in path.parent.glob(f".{glob.escape(path.name[:40])}.*.tmp"):
-        with contextlib.suppress(OSError):  # another process may clear it at the same time
+        with contextlib.suppress(OSError):  # another process may delete the file first
             if time.time() - left.stat().st_mtime > STALE_SECONDS:
                 left.unlink()

@@ -1,19 +1,21 @@
-"""The course's colours: one meaning each, wherever data, models and bounds are drawn.
+"""The course's colours, each with one meaning wherever data, models and bounds are drawn.
 
-Nothing is imported here, so that the widgets know their colours without PyTorch and Matplotlib.
+This module imports nothing, so the widgets can use its colours without loading PyTorch or Matplotlib.
 """
 
-# Okabe & Ito's palette: told apart with every common kind of colour blindness, and in grey print by label
+# Okabe and Ito's palette. Its colours differ with every common kind of colour blindness, but grey prints need
+# labels.
 DATA, MODEL, Q, BOUND, GAP, PRIOR = "#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
-# Darker, for words on white: a contrast of 4 to 1 at least
+# Darker shades for text on white, with a contrast of at least 4 to 1
 Q_TEXT, BOUND_TEXT, GAP_TEXT = "#A86F00", "#007A59", "#B34700"
-# For what has no name of its own
+# For anything that has no colour of its own
 PURPLE, SKY, YELLOW = "#CC79A7", "#56B4E9", "#F0E442"
-# Eight of equal rank, after Okabe and Ito; their green, vermilion, yellow and grey are changed, so that any
-# two differ by 20 in CIELAB at least with every common kind of colour blindness (tests/test_widgets_em.py)
+# Eight colours of equal rank, adapted from Okabe and Ito. Their green, vermilion, yellow and grey are changed
+# so that any two colours differ by at least 20 in CIELAB with every common kind of colour blindness
+# (tests/test_widgets_em.py).
 COMPONENTS = ("#0072B2", "#E69F00", "#006B50", "#CC79A7", "#56B4E9", "#C65500", "#F5EE80", "#222222")
 
-# For the widgets' scripts, under the names that they use
+# The colours under the names that the widgets' scripts use
 FOR_SCRIPTS = {
     "data": DATA,
     "model": MODEL,

@@ -1,7 +1,8 @@
-"""One figure a function, in colours that are safe for colour-blind eyes.
+"""Functions that draw one figure each, in colours that colour-blind readers can distinguish.
 
-Named colours have one meaning wherever data, models and bounds are drawn; curves that are none of these take
-what is left. Every function draws on the axes it is given, or on new ones, and returns the axes.
+The named colours have the same meaning wherever data, models and bounds are drawn; other curves use the
+remaining colours. A function with an argument `ax` draws on those axes, or on new axes by default, and
+returns them.
 """
 
 from collections.abc import Sequence
@@ -24,14 +25,14 @@ from course_lib.probability.elbo import Bound
 
 
 def use_style() -> None:
-    """Matplotlib's settings for the course: for a laptop; for a projector raise `figure.dpi`."""
+    """Apply the course's Matplotlib settings, which suit a laptop. For a projector, increase `figure.dpi`."""
     plt.rcParams.update(
         {
             "font.size": 11,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 12,
-            "figure.constrained_layout.use": True,  # nothing is cut off, whatever the labels
+            "figure.constrained_layout.use": True,  # keeps long labels from being cut off
             "figure.dpi": 90,
             "legend.frameon": False,
             "image.cmap": "gray",
@@ -44,18 +45,19 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
 
 
 def plain_numbers(*axes: Axis) -> None:
-    """On logarithmic axes of few decades: 600 instead of 6 × 10²."""
+    """Label logarithmic axes that span few decades with plain numbers, such as 600 instead of 6 × 10²."""
     for axis in axes:
         axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def as_pixels(images: Any, shape: Sequence[int] | None = None) -> Tensor:
-    """Images as float32 pixels (N, C, H, W) in [0, 1] on the CPU, C = 1 for grey or 3 for RGB.
+    """Convert images to float32 pixels of shape (N, C, H, W) in [0, 1] on the CPU; C is 1 (grey) or 3 (RGB).
 
-    images: a tensor or an array (N, H, W), (N, C, H, W) or (N, D): square, grey or RGB, unless `shape`,
-    (H, W) or (C, H, W), says otherwise. Bytes (uint8) are divided by 255; bits (bool) become black and white.
-    Raises ValueError for pixels outside [0, 1] and for anything but images.
+    images: a tensor or an array of shape (N, H, W), (N, C, H, W) or (N, D). Images of shape (N, D) are taken
+    as square, grey or RGB, unless `shape`, (H, W) or (C, H, W), says otherwise. Bytes (uint8) are divided by
+    255; Boolean values become black and white.
+    Raises ValueError for pixels outside [0, 1] and for values that are not images.
     """
     if not isinstance(images, Tensor):
         try:
@@ -66,23 +68,23 @@ def as_pixels(images: Any, shape: Sequence[int] | None = None) -> Tensor:
     images = images.detach().cpu()
     channels, height, width = image_shape(images, shape)
     if channels not in (1, 3):
-        raise ValueError(f"An image has 1 channel (grey) or 3 (RGB), not {channels}.")
+        raise ValueError(f"Images must have 1 channel (grey) or 3 channels (RGB), not {channels}.")
     if len(images) == 0:
-        raise ValueError("There is no image to draw: pass at least one.")
+        raise ValueError("There are no images to draw: pass at least one.")
     if images.dtype == torch.uint8:
         pixels = images.float() / 255
     elif images.is_floating_point() or images.dtype == torch.bool:
         pixels = images.float()
     else:
         raise ValueError(
-            f"Pixels are bytes (uint8, 0 to 255) or floats in [0, 1], not {images.dtype}: "
+            f"Pixels must be bytes (uint8, 0 to 255) or floats in [0, 1], not {images.dtype}: "
             "use images.to(torch.uint8) or images.float()."
         )
     low, high = (float(v) for v in pixels.aminmax())
-    if not (low >= -1e-3 and high <= 1 + 1e-3):  # less than a grey level is rounding; NaN is caught as well
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # tolerates rounding errors, but catches NaN
         raise ValueError(
-            f"Pixels lie in [0, 1]; these reach from {low:.4g} to {high:.4g}: "
-            "divide bytes by 255, or cut off with .clamp(0, 1)."
+            f"Pixels must be in [0, 1], but these range from {low:.4g} to {high:.4g}: "
+            "divide bytes by 255, or clip the values with .clamp(0, 1)."
         )
     return pixels.clamp(0, 1).reshape(-1, channels, height, width)
 
@@ -95,16 +97,16 @@ def digits(
     *,
     shape: Sequence[int] | None = None,
 ) -> Axes:
-    """A sheet of images, grey or RGB, in rows of `columns`; images and shape as for `as_pixels`."""
+    """Draw a grid of images, grey or RGB, with `columns` images per row. images, shape: see `as_pixels`."""
     pixels = as_pixels(images, shape)  # (N, C, H, W)
     if not require.is_count(columns):
-        raise ValueError(f"columns is a whole number, at least 1, not {columns!r}.")
+        raise ValueError(f"columns must be a positive integer, not {columns!r}.")
     n, channels, height, width = pixels.shape
     rows = -(-n // columns)
-    framed = torch.ones(rows * columns, channels, height + 2, width + 2)  # white, one pixel round each
+    framed = torch.ones(rows * columns, channels, height + 2, width + 2)  # a white border of one pixel
     framed[:n, :, 1:-1, 1:-1] = pixels
     grid = framed.reshape(rows, columns, channels, height + 2, width + 2)
-    # rows of images and their rows of pixels first, then columns, then the channels, as matplotlib has them
+    # Matplotlib expects the rows (of images and of their pixels) first, then the columns, then the channels
     sheet = grid.permute(0, 3, 1, 4, 2).reshape(rows * (height + 2), columns * (width + 2), channels)
     ax = _axes(ax, figsize=(0.62 * columns, 0.62 * rows * height / width + 0.4))
     ax.imshow(sheet.squeeze(2).numpy(), vmin=0, vmax=1, interpolation="nearest")
@@ -120,7 +122,10 @@ def density(
     ax: Axes | None = None,
     title: str = "",
 ) -> Axes:
-    """1-D densities over x (G,) by label, the first (the truth) in black; samples (N,) as a histogram."""
+    """Draw 1-D densities over x of shape (G,), and optionally a histogram of samples of shape (N,).
+
+    curves: the densities by label. The first one, the true density, is black.
+    """
     ax = _axes(ax, figsize=(7, 3))
     if samples is not None:
         limits = (float(x[0]), float(x[-1]))
@@ -133,7 +138,7 @@ def density(
 
 
 def blend(resp: Tensor) -> np.ndarray:
-    """The colour of each point (N, 3): its components' colours, mixed by the responsibilities (N, K)."""
+    """Return one colour per point, (N, 3): the components' colours, weighted by responsibilities (N, K)."""
     palette = np.array([plt.matplotlib.colors.to_rgb(COMPONENTS[k % 8]) for k in range(resp.shape[1])])
     return np.clip(np.asarray(resp) @ palette, 0, 1)
 
@@ -141,7 +146,7 @@ def blend(resp: Tensor) -> np.ndarray:
 def mixture_1d(
     x: Tensor, weights: Tensor, means: Tensor, variances: Tensor, resp: Tensor, ax: Axes | None = None
 ) -> Axes:
-    """Points x (N,) coloured by responsibility (N, K), the K weighted Gaussians above them, and their sum."""
+    """Draw points x of shape (N,), coloured by responsibility, below K weighted Gaussians and their sum."""
     ax = _axes(ax, figsize=(7, 3))
     grid = torch.linspace(float(x.min()) - 1, float(x.max()) + 1, 400, dtype=x.dtype)
     each = torch.distributions.Normal(means, variances.sqrt())
@@ -158,14 +163,14 @@ def mixture_1d(
 def mixture_2d(
     x: Tensor, means: ArrayLike, covariances: ArrayLike, resp: Tensor | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Points (N, 2), coloured by responsibility (N, K), with each Gaussian's ellipses at 1 and 2 sigma.
+    """Draw points of shape (N, 2), coloured by responsibility, and each Gaussian's ellipses at 1 and 2 sigma.
 
-    means (K, 2) and covariances (K, 2, 2) are tensors or arrays.
+    The means (K, 2), the covariances (K, 2, 2) and the responsibilities (N, K) may be tensors or arrays.
     """
     ax = _axes(ax, figsize=(4.2, 4))
     ax.scatter(x[:, 0], x[:, 1], c=DATA if resp is None else blend(resp), s=8, alpha=0.7, linewidths=0)
     for k, (mean, covariance) in enumerate(zip(np.asarray(means), np.asarray(covariances), strict=True)):
-        # (2,), (2, 2): the ellipse's axes in columns; a mixture fitted to arrays has arrays
+        # (2,) and (2, 2), with the ellipse's axes as columns; as_tensor also takes NumPy covariances
         spread, axes = torch.linalg.eigh(torch.as_tensor(covariance))
         angle = float(torch.rad2deg(torch.atan2(axes[1, 1], axes[0, 1])))
         for sigmas in (1, 2):
@@ -182,7 +187,7 @@ def mixture_2d(
 def bound_history(
     bounds: Sequence[Bound], steps: Sequence[int] | None = None, ax: Axes | None = None, xlabel: str = "step"
 ) -> Axes:
-    """log P(x) above L_b, the gap shaded between: one `Bound.mean()` a step."""
+    """Draw log P(x) and L_b, with the gap between them shaded. bounds: one `Bound.mean()` per step."""
     ax = _axes(ax, figsize=(7, 3))
     steps = range(len(bounds)) if steps is None else steps
     log_px = np.array([float(b.elbo + b.gap) for b in bounds])
@@ -196,22 +201,22 @@ def bound_history(
 
 
 def bound_histories(histories: dict[str, Sequence[Bound]]) -> None:
-    """Methods that alternate q and P, side by side: `bound_history` above, the gap in logs below."""
+    """Compare methods that alternate between q and P: `bound_history` above, the gap on a log scale below."""
     count = len(histories)
     _, axes = plt.subplots(
         2, count, figsize=(4.3 * count, 5), sharex=True, sharey="row", height_ratios=(3, 2)
     )
     for (top, bottom), (name, history) in zip(axes.T, histories.items(), strict=True):
         bound_history(history, ax=top, xlabel="").set_title(name)
-        gaps = [max(float(b.gap), 1e-16) for b in history]  # rounding can bring a closed gap below 0
+        gaps = [max(float(b.gap), 1e-16) for b in history]  # rounding can make a closed gap negative
         bottom.semilogy(gaps, color=GAP, lw=1)
         bottom.semilogy(range(0, len(gaps), 2), gaps[::2], "o", color=Q, ms=4, label="after a q-step")
         bottom.set_xlabel("half rounds: q, P, q, P, …")
         top.set_ylabel("")
-    start = min(float(h[len(h) // 8].elbo) for h in histories.values())  # the first leaps would hide the rest
+    start = min(float(h[len(h) // 8].elbo) for h in histories.values())  # large first steps hide the rest
     top.set_ylim(start, max(float(b.elbo + b.gap) for h in histories.values() for b in h) + 0.05)
     bottom.legend()
-    for ax in axes[0, 1:]:  # the first panel explains the lines of all
+    for ax in axes[0, 1:]:  # the legend of the first panel is enough
         ax.get_legend().remove()
     axes[0, 0].set_ylabel("nats per point")
     axes[1, 0].set_ylabel("gap, nats")
@@ -220,7 +225,7 @@ def bound_histories(histories: dict[str, Sequence[Bound]]) -> None:
 def bound_parts(
     bounds: Sequence[Bound], steps: Sequence[int], ax: Axes | None = None, xlabel: str = "step"
 ) -> Axes:
-    """The reconstruction and the KL to the prior, one `Bound.mean()` a step."""
+    """Draw the reconstruction term and the KL to the prior. bounds: one `Bound.mean()` per step."""
     ax = _axes(ax, figsize=(7, 3))
     ax.plot(steps, [float(b.reconstruction) for b in bounds], color=BOUND, lw=2, label="reconstruction")
     ax.plot(steps, [float(b.kl) for b in bounds], color=Q, lw=2, ls="--", label="KL(q‖P(z))")
@@ -230,11 +235,11 @@ def bound_parts(
 
 
 def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
-    """The lecture's picture: for each label one bar, L_b below and the gap above, together log P(x)."""
+    """Draw one bar per label, as in the lecture: L_b with the gap on top, which together make log P(x)."""
     ax = _axes(ax, figsize=(1.6 * len(bounds) + 2.2, 3.4))
     elbo = np.array([float(b.elbo) for b in bounds.values()])
     log_px = np.array([float(b.elbo + b.gap) for b in bounds.values()])
-    # bars need a foot: log-densities have none
+    # bars need a baseline, and log-densities have no natural one
     floor = elbo.min() - 0.35 * max(log_px.max() - elbo.min(), 0.5)
     places = np.arange(len(bounds))
     ax.bar(places, elbo - floor, 0.6, bottom=floor, color=BOUND, label="$L_b$")
@@ -249,14 +254,18 @@ def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
 
 
 def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str = "") -> Axes:
-    """Codes (N, 2) of images with labels (N,), integers from 0: each a point that is its label's numeral."""
+    """Draw codes z of shape (N, 2), each as the numeral of its label.
+
+    labels: non-negative integers of shape (N,).
+    """
     if z.ndim != 2 or z.shape[1] != 2 or len(labels) != len(z):
         raise ValueError(
-            f"A plane shows codes (N, 2) with a label each, not {tuple(z.shape)} with {len(labels)} labels."
+            f"The codes must have shape (N, 2), with one label each, not {tuple(z.shape)} "
+            f"with {len(labels)} labels."
         )
-    require.labels(labels, 100)  # numerals of more digits could not be read
+    require.labels(labels, 100)  # numerals of more than two digits would be illegible
     ax = _axes(ax, figsize=(4.4, 4.2))
-    colours = (*COMPONENTS[:6], "#A89B00", "#999999", "#7A3B10", DATA)  # this yellow can be read
+    colours = (*COMPONENTS[:6], "#A89B00", "#999999", "#7A3B10", DATA)  # with a yellow that is dark enough
     for label in labels.unique().tolist():
         x, y = z[labels == label].detach().cpu().T
         ax.scatter(x, y, s=22, color=colours[label % len(colours)], marker=f"${label}$", linewidths=0.2)
@@ -271,7 +280,10 @@ def rate_map(
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """found (G, D): what games with each pair of learning rates came to; dark is much, log: in decades."""
+    """Draw a map of `found`, of shape (G, D): the result of a game for each pair of learning rates.
+
+    Darker cells have larger values. log: use a logarithmic colour scale.
+    """
     ax, values = _axes(ax, figsize=(4.8, 4.2)), np.asarray(found)
     picture = ax.imshow(values, cmap="cividis_r", norm="log" if log else "linear", origin="lower")
     shade = np.asarray(picture.norm(values))

@@ -1,9 +1,9 @@
-"""How the models of the course's tables and files are trained: `python -m course_lib.recipes best`.
+"""Train the course's own models, as in `python -m course_lib.recipes best`.
 
-A recipe is a model and every number of its training. All of them go through the one loop, `training.Run`.
-Several processes share a VAE's training: `torchrun --nproc-per-node=2 -m course_lib.recipes best`.
-The figures of a VAE of black and white pixels are taken on the one fixed binarization of the test digits,
-those of one with a Gaussian likelihood on the grey images.
+A recipe specifies a model and all settings of its training. One loop, `training.Run`, trains every recipe.
+Several processes can share the training of a VAE: `torchrun --nproc-per-node=2 -m course_lib.recipes best`.
+VAEs of black-and-white pixels are evaluated on the fixed binarization of the test digits, and VAEs with a
+Gaussian likelihood on the grey images.
 """
 
 import argparse
@@ -34,23 +34,23 @@ from course_lib.training.gan import GANRecipe
 from course_lib.training.processes import count, first, group, is_first, is_shared, own_device
 from course_lib.training.vae import Recipe, likelihood_name
 
-WEIGHTS = Path(__file__).with_name("weights")  # what is shipped: networks, and
-QUALITY = WEIGHTS / "quality.json"  # the figures that benchmarks/quality.py measured
-GAN_QUALITY = WEIGHTS / "gan_quality.json"  # and those of benchmarks/gan.py
+WEIGHTS = Path(__file__).with_name("weights")  # the shipped networks and their measured quality
+QUALITY = WEIGHTS / "quality.json"  # measured by benchmarks/quality.py
+GAN_QUALITY = WEIGHTS / "gan_quality.json"  # measured by benchmarks/gan.py
 
 
 WIDE = {"latent": 32, "hidden": [500, 500], "activation": "silu"}
-# D sees more with a hidden layer; with one of its own, G collapsed. The kinds halved the Fréchet distance
+# A hidden layer improves D; with a hidden layer in G, G collapsed. The kinds halved the Fréchet distance.
 SMALL_GAN = {"latent": 32, "kinds": 20, "hidden": [32, 64], "discriminator": [32, 64, 256]}
 PLAYERS: dict[str, Any] = {"lr_generator": 4e-3, "lr_discriminator": 2e-3, "r1": 0.05, "r1_every": 8}
 RECIPES: dict[str, Recipe | GANRecipe] = {
-    # the network of the usual tutorials, and of Kingma & Welling 2014 but for its activation
+    # the network of most tutorials, and of Kingma & Welling (2014) except for the activation
     "plain": Recipe(),
-    # what two cores make in four minutes; benchmarks/quality.py takes each ingredient away once
+    # takes four minutes on two cores; benchmarks/quality.py removes each ingredient in turn
     "four_minutes": Recipe(
         config=WIDE, epochs=80, batch_size=256, lr=2e-3, cosine=True, warmup=0.1, mean_image=True
     ),
-    # pixels that also hear from those before them: the shipped vae.safetensors
+    # each pixel also depends on the pixels before it; this recipe made the shipped vae.safetensors
     "best": Recipe(
         AutoregressiveVAE,
         WIDE | {"before": 504},
@@ -62,8 +62,9 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
         mean_image=True,
         autocast=True,
     ),
-    # beta above 1 pulls the codes of every label towards the one prior: a worse likelihood, but better
-    # samples and less of the label in z (beta=1: 89 % read as asked, probe 18 %; beta=3: 96 %, 13 %)
+    # With beta above 1, the codes of every label are closer to the common prior. The likelihood is worse, but
+    # more samples show the requested label (96 % for beta=3, 89 % for beta=1), and a probe finds less of the
+    # label in z (accuracy 13 % instead of 18 %).
     "conditional": Recipe(
         ConditionalVAE,
         WIDE | {"latent": 16},
@@ -76,9 +77,9 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
         mean_image=True,
         autocast=True,
     ),
-    # recognizable digits on two cores; rates and γ were picked in short runs, on training digits held out
+    # recognizable digits on two cores; the rates and γ were chosen in short runs on held-out training digits
     "gan_four_minutes": GANRecipe(SMALL_GAN, epochs=6, **PLAYERS),
-    # the same players for longer, and in half the bits: the shipped gan.safetensors
+    # the same players, trained longer and in bfloat16; this recipe made the shipped gan.safetensors
     "gan": GANRecipe(SMALL_GAN, epochs=16, ema_decay=0.9995, autocast=True, **PLAYERS),
 }
 
@@ -95,21 +96,22 @@ def train(
     quiet: bool = False,
     **options: Any,
 ) -> tuple[Any, Run]:
-    """The recipe's model trained on the digits, in eval mode, and its Run.
+    """Train the recipe's model on the digits. Return the model, in eval mode, and its Run.
 
-    digits: Digits, or any map-style data set, such as torchvision's ImageFolder(root), which is read into
-    Digits first. epochs: in place of the recipe's. checkpoint: a file to resume from. weights: (N,), how
-    often each row is drawn, as for `Run`. evaluate(model) returns a dict of numbers. options: those of
-    `Run.train`; `autocast` overrides the recipe's. On a GPU, kernels make the batches and the loss where they
-    can, and a CUDA graph the steps; which of them do is printed, unless quiet.
-    In a `processes.group` all processes call it alike and get the same model, and process 0 alone evaluates,
-    draws and writes. Interrupted, it returns the model so far: then `run.finished` is False.
-    Raises ValueError for anything but a recipe, and for one that the group's processes cannot share.
+    digits: Digits or a map-style data set, such as torchvision's ImageFolder(root), which is first read into
+    Digits. epochs: replaces the recipe's number of epochs. checkpoint: a file to write to and resume from.
+    weights: how often each row is drawn, of shape (N,). evaluate: maps the model to a dict of numbers.
+    options: passed to `Run.train`; `autocast` overrides the recipe's value.
+    On a GPU, kernels make the batches and compute the loss where possible, and a CUDA graph runs the steps.
+    Unless `quiet`, a printed line says what is used. In a `processes.group`, all processes must make the same
+    call and get the same model; only process 0 evaluates the model, draws pictures and writes files.
+    If training is interrupted, the model so far is returned, and `run.finished` is False.
+    Raises ValueError if `recipe` is not a recipe, or if the group's processes cannot share its training.
     """
     digits = as_digits(digits)
     check_recipe(recipe)
     if is_shared():
-        options["graph"] = False  # it would have to record the messages between the processes as well
+        options["graph"] = False  # a graph would have to record the communication, too
     if not is_first():
         evaluate = options["picture"] = None
     torch.manual_seed(seed)
@@ -145,37 +147,37 @@ def train(
 
 
 def check_recipe(recipe: Any) -> None:
-    """Raise ValueError unless this is a recipe that the processes at hand can train."""
+    """Raise ValueError unless `recipe` is a recipe that the running processes can train."""
     if not isinstance(recipe, Recipe | GANRecipe):
-        raise ValueError(f"train takes a recipe, not {type(recipe).__name__}.")
+        raise ValueError(f"train takes a recipe, such as RECIPES['plain'], not {type(recipe).__name__}.")
     against = reason_against(recipe)
     if against:
         raise ValueError(against)
 
 
 def reason_against(recipe: Any) -> str:
-    """Why the processes of a group cannot share this recipe's training; "" if they can, or for one alone."""
+    """Return the reason why several processes cannot share a recipe's training, or "" if they can."""
     if not is_shared():
         return ""
     if not isinstance(recipe, Recipe):
         return (
-            "A GAN and the classifier normalize over all rows of a batch, and a process that shares it sees "
-            "only its own: train them in one process, without torchrun."
+            "GANs and the classifier normalize over all rows of a batch, so several processes cannot share "
+            "their training: use a single process, without torchrun."
         )
     if recipe.rows < count():
-        return f"{count()} processes cannot share a batch of {recipe.rows} rows: start no more than these."
+        return f"{count()} processes cannot share a batch of {recipe.rows} rows: start fewer processes."
     return ""
 
 
 def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[Any, Any, str]:
-    """What makes the batches, what computes the loss (None: the recipe's own way), and both in words."""
+    """Return a function for the batches, one for the loss (None: the recipe's own), and a description."""
     batch = recipe.batch(model)
     loss = getattr(model, "loss", None)
-    if is_shared():  # a kernel's noise is that of a whole batch: all processes would draw the same
+    if is_shared():  # kernels draw noise for a whole batch, so all processes would draw the same noise
         return batch, loss, f"Batches and loss: plain PyTorch functions, on {device.type}, in each process."
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return batch, loss, f"Batches and loss: plain PyTorch functions, on {device.type}."
-    from course_lib.kernels.training import fused  # only here, because it loads Triton
+    from course_lib.kernels.training import fused  # imported here because it loads Triton
 
     fused_batch, fused_loss, words = fused(model, device)
     return fused_batch or batch, fused_loss or loss, words
@@ -183,9 +185,9 @@ def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[
 
 @contextmanager
 def quick_products(on: bool) -> Iterator[None]:
-    """oneDNN's products instead of MKL's: on some of AMD's processors twice as fast.
+    """Compute matrix products with oneDNN, which is twice as fast as MKL on some AMD processors.
 
-    A CPU that knows bfloat16 may round the factors to it; their products are added up in float32.
+    A CPU that supports bfloat16 may round the factors to bfloat16; their products are summed in float32.
     """
     before = torch.get_float32_matmul_precision()
     if on:
@@ -197,32 +199,38 @@ def quick_products(on: bool) -> Iterator[None]:
 
 
 def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL:
-    """`evaluation.nll` with 1, 50 and k draws, its matrix products in bfloat16 on a device that knows it.
+    """Return `evaluation.nll` for 1, 50 and k draws, using bfloat16 where the device supports it.
 
-    Half the time on such a CPU; on 100 digits the figures moved by 0.003 nats at most. A Gaussian's stay in
-    float32, because it divides what was rounded by its variance.
+    On a CPU, bfloat16 halves the time; on 100 digits, the results changed by at most 0.003 nats. A Gaussian
+    likelihood is computed in float32, because dividing by its variance would amplify rounding errors.
     """
-    rows = 250 if isinstance(model, AutoregressiveVAE) else 1000  # what a CPU's cache takes
+    rows = 250 if isinstance(model, AutoregressiveVAE) else 1000  # as many as fit into a CPU's cache
     half = knows_bfloat16(x.device) and likelihood_name(model) != "gaussian"
     with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
         return nll(model, x, (1, 50, k), y=y, rows_at_once=rows)
 
 
 def command_line() -> argparse.Namespace:
-    """What was asked for, with `out` a file that can be written. Ends the program if it cannot be done."""
+    """Return the parsed arguments, after checking them and the file to write. Exit if they are invalid."""
     parser = argparse.ArgumentParser(
-        prog="python -m course_lib.recipes", description="Train a model, save it."
+        prog="python -m course_lib.recipes", description="Train a model and save it."
     )
     parser.add_argument("recipe", choices=[*RECIPES, "classifier"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=float, help="other than the recipe's")
-    parser.add_argument("--out", type=Path, help="the file to write (default: RECIPE.safetensors, here)")
-    parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
-    parser.add_argument("--k", type=int, default=5000, help="draws for each test digit's likelihood; 0: none")
+    parser.add_argument("--epochs", type=float, help="number of epochs (default: the recipe's)")
+    parser.add_argument(
+        "--out", type=Path, help="the file to write (default: RECIPE.safetensors in the current folder)"
+    )
+    parser.add_argument("--device", help="cpu, cuda or mps (default: the best one available)")
+    parser.add_argument(
+        "--k", type=int, default=5000, help="draws per test digit for its likelihood (default: 5000; 0: none)"
+    )
     asked = parser.parse_args()
     whole = asked.epochs is None or (asked.epochs >= 1 and asked.epochs % 1 == 0)
     if asked.recipe == "classifier" and not whole:
-        parser.error(f"the classifier takes a whole number of epochs, at least 1, not {asked.epochs:g}.")
+        parser.error(
+            f"the number of epochs of the classifier must be a positive integer, not {asked.epochs:g}."
+        )
     against = reason_against(RECIPES.get(asked.recipe))
     if against:
         parser.error(against)
@@ -239,8 +247,8 @@ def command_line() -> argparse.Namespace:
 
 
 def main() -> None:
-    """The command line: one recipe, from MNIST to a file that says how it was made and what it reaches."""
-    with group():  # of the processes that torchrun has started, if it has
+    """Train one recipe on MNIST, evaluate the model, and save it with its settings and results."""
+    with group():  # of the processes that torchrun started, if any
         asked = first(command_line)
         speaks = is_first()
         device = own_device(asked.device)
@@ -255,11 +263,13 @@ def main() -> None:
     if not speaks:
         return
     if not run.finished:
-        sys.exit(f"{asked.out} is not written yet: the same command continues from {run.checkpoint}.")
+        sys.exit(
+            f"{asked.out} is not written yet: run the same command again to continue from {run.checkpoint}."
+        )
     save_model(model, asked.out, dtype=torch.float16, **metadata)
-    if run.checkpoint:  # this run's own file, which has another name if a second run took the first
-        run.checkpoint.unlink(missing_ok=True)  # there is none of no epochs
-    saved: Any = load_model(asked.out, device)  # what is measured is what was saved
+    if run.checkpoint:  # its name differs from `going` if another run uses that file
+        run.checkpoint.unlink(missing_ok=True)  # after 0 epochs, the file does not exist
+    saved: Any = load_model(asked.out, device)  # evaluate the model as it was saved
     if isinstance(recipe, GANRecipe):
         torch.manual_seed(asked.seed)
         images, real = saved.generate(len(test)), test.pixels()
@@ -276,7 +286,7 @@ def main() -> None:
 def make_classifier(
     asked: argparse.Namespace, digits: Digits, test: Digits, metadata: dict[str, Any]
 ) -> None:
-    """The classifier into the file `asked.out`, with the metadata and its accuracies on the test digits."""
+    """Train the classifier and save it to `asked.out`, with the metadata and its test accuracies."""
     metadata["epochs"] = 12 if asked.epochs is None else int(asked.epochs)
     half = knows_bfloat16(digits.images.device)
     model = train_classifier(digits, seed=asked.seed, epochs=metadata["epochs"], bf16=half)

@@ -1,7 +1,7 @@
-"""What is refused, each with one sentence that says what was wrong and what to do.
+"""Checks of arguments. Each check raises ValueError with a sentence that says what was wrong and what to do.
 
-The package asks here where something comes in from outside; inside, nothing is checked twice. A sentence is
-made only when it is needed.
+The package checks the values that a caller passes; internal code does not check them again. A message is
+built only when it is needed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,78 +12,83 @@ from torch import Tensor
 
 
 def is_count(value: object, least: int = 1) -> bool:
-    """Whether value is a whole number of at least `least`; True and False do not count."""
+    """Return whether `value` is an integer of at least `least`. True and False do not count as integers."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def all_finite(x: Tensor) -> bool:
-    """Whether no number of x is NaN or infinite. `x.isfinite()` would need a copy of x.
+    """Return whether all elements of x are finite, without the copy of x that `x.isfinite()` would make.
 
-    One pass: if one number is NaN, the least and the greatest are.
+    One pass over x is enough, because its minimum and its maximum are NaN if any element is NaN.
     """
     return x.numel() == 0 or bool(torch.stack(torch.aminmax(x.detach())).isfinite().all())
 
 
 def tensors(*values: object) -> None:
-    """Raise ValueError, in one sentence, for the first that is not a torch tensor."""
+    """Raise ValueError if any of the values is not a torch tensor."""
     for value in values:
         if not isinstance(value, torch.Tensor):
-            raise ValueError(f"Pass torch tensors, not {type(value).__name__}: torch.as_tensor makes one.")
+            raise ValueError(f"Pass torch tensors, not {type(value).__name__}: convert with torch.as_tensor.")
 
 
 def shape(shape: Sequence[int]) -> None:
-    """Raise ValueError unless shape is that of an image: (H, W) or (C, H, W), whole numbers above 0."""
+    """Raise ValueError unless `shape` is an image shape, (H, W) or (C, H, W), of positive integers."""
     if not isinstance(shape, Iterable):
-        raise ValueError(f"The shape of an image is (H, W) or (C, H, W), not {shape!r}.")
+        raise ValueError(f"The shape of an image must be (H, W) or (C, H, W), not {shape!r}.")
     sides = tuple(shape)
     if len(sides) not in (2, 3):
-        raise ValueError(f"The shape of an image is (H, W) or (C, H, W), not {sides}.")
+        raise ValueError(f"The shape of an image must be (H, W) or (C, H, W), not {sides}.")
     if not all(is_count(side) for side in sides):
         raise ValueError(
-            f"The sides of an image are whole numbers above 0, as in shape=(28, 28), not {sides}."
+            f"The dimensions of an image must be positive integers, as in shape=(28, 28), not {sides}."
         )
 
 
 def widths(hidden: Sequence[int]) -> None:
-    """Raise ValueError unless these are widths of hidden layers, any number of whole numbers above 0."""
+    """Raise ValueError unless `hidden` is a sequence, possibly empty, of positive integers."""
     if not isinstance(hidden, Iterable):
-        raise ValueError(f"The hidden layers are a row, one number each: write ({hidden},), not {hidden}.")
+        raise ValueError(f"Pass the widths of the layers as a sequence: write ({hidden},), not {hidden}.")
     if not all(is_count(width) for width in hidden):
-        raise ValueError(f"Each layer has a whole number of units or channels, above 0, not {list(hidden)}.")
+        raise ValueError(
+            f"Each layer needs a positive whole number of units or channels, not {list(hidden)}."
+        )
 
 
 def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
-    """Raise ValueError unless x is (N, pixels), N > 0, floating point and in [0, 1].
+    """Raise ValueError unless x is a non-empty floating-point tensor of shape (N, pixels) in [0, 1].
 
-    weights: some of the model's, whose dtype and device x must have. The pixels' range is looked at on the
-    CPU always, on a GPU in the first batch that a model gets.
+    weights: one of the model's weight tensors; x must have the same device and, except under autocast, the
+    same dtype. On the CPU, the range of the pixels is always checked; on a GPU, only in a model's first
+    batch.
     """
     tensors(x)
     if x.ndim != 2 or x.shape[1] != pixels:
         raise ValueError(
-            f"This model takes images as rows of {pixels} pixels, (N, {pixels}), not {tuple(x.shape)}: "
+            f"The images must have shape (N, {pixels}), one row of pixels per image, not {tuple(x.shape)}: "
             f"use digits.pixels() or images.flatten(1){' / 255' if x.dtype == torch.uint8 else ''}."
         )
     if len(x) == 0:
-        raise ValueError("There is no image in this batch: pass at least one.")
+        raise ValueError("The batch contains no images: pass at least one.")
     if not x.is_floating_point():
-        raise ValueError(f"Pixels are numbers in [0, 1], not {x.dtype}: use digits.pixels() or binarize().")
+        raise ValueError(
+            f"Pixels must be floats in [0, 1], not {x.dtype}: use digits.pixels() or binarize()."
+        )
     if weights is not None:
         like("images", x, weights)
     if _may_look(x, weights):
         low, high = (float(v) for v in x.detach().aminmax())
-        if not (low >= 0 and high <= 1):  # so written, NaN is caught as well
-            raise ValueError(f"Pixels lie in [0, 1]; these reach from {low:.8g} to {high:.8g}.")
+        if not (low >= 0 and high <= 1):  # written this way, the test also catches NaN
+            raise ValueError(f"Pixels must be in [0, 1], but these range from {low:.8g} to {high:.8g}.")
 
 
 def _may_look(x: Tensor, weights: Tensor | None) -> bool:
-    """Whether the pixels' range is to be looked at: compiled code would break in two there."""
+    """Return whether to check the range of the pixels, which would cause a graph break in compiled code."""
     kind = x.device.type
     if torch.compiler.is_compiling() or kind not in ("cpu", "cuda", "mps"):
         return False
     if kind == "cpu":
         return True
-    # a GPU's answer has to be waited for, so there it is asked for once a model, and not in a CUDA graph
+    # the check makes the CPU wait for the GPU, so it runs once per model, and never during graph capture
     recording = kind == "cuda" and torch.cuda.is_current_stream_capturing()
     if weights is None or recording or getattr(weights, "has_seen_images", False):
         return False
@@ -92,7 +97,7 @@ def _may_look(x: Tensor, weights: Tensor | None) -> bool:
 
 
 def like(what: str, values: Tensor, weights: Tensor) -> None:
-    """Raise ValueError unless the values have the weights' device and, but under autocast, their dtype."""
+    """Raise ValueError unless the values have the weights' device and, except under autocast, their dtype."""
     if values.device != weights.device:
         raise ValueError(
             f"The {what} are on {values.device} and the model is on {weights.device}: "
@@ -100,46 +105,51 @@ def like(what: str, values: Tensor, weights: Tensor) -> None:
         )
     if values.dtype == weights.dtype:
         return
-    # autocast converts between the shorter kinds; float64 it leaves as it is
+    # autocast converts between the shorter floating-point types, but leaves float64 unchanged
     short = torch.float64 not in (values.dtype, weights.dtype) and values.is_floating_point()
     if not (short and torch.is_autocast_enabled(values.device.type)):
         raise ValueError(
-            f"The {what} are {values.dtype} and the model's weights {weights.dtype}: "
+            f"The {what} are {values.dtype} and the model's weights are {weights.dtype}: "
             f"use {what}.to({weights.dtype})."
         )
 
 
 def codes(z: Tensor, numbers: int, weights: Tensor) -> None:
-    """Raise ValueError unless z is (..., numbers), with the weights' dtype and device."""
+    """Raise ValueError unless z has shape (..., numbers) and the dtype and device of the weights."""
     tensors(z)
     if z.ndim == 0 or z.shape[-1] != numbers:
-        raise ValueError(f"A code z has {numbers} numbers here, (..., {numbers}), not {tuple(z.shape)}.")
+        raise ValueError(f"The codes z must have shape (..., {numbers}), not {tuple(z.shape)}.")
     like("codes", z, weights)
 
 
 def number_of_images(n: int) -> None:
-    """Raise ValueError unless n is a whole number, 0 or more."""
+    """Raise ValueError unless n is a non-negative integer."""
     if not is_count(n, 0):
-        raise ValueError(f"The number of images is a whole number, 0 or more, not {n!r}.")
+        raise ValueError(f"The number of images must be a non-negative integer, not {n!r}.")
 
 
 def labels(y: Tensor, classes: int) -> None:
-    """Raise ValueError unless y are labels (N,): integers in 0 … classes − 1."""
+    """Raise ValueError unless y contains labels of shape (N,), integers from 0 to classes − 1."""
     tensors(y)
     label_type(y, classes)
     if y.ndim != 1:
-        raise ValueError(f"Labels are one integer a row, (N,), not {tuple(y.shape)}.")
+        raise ValueError(f"Labels must have shape (N,), one integer per row, not {tuple(y.shape)}.")
     label_range(y, classes)
 
 
 def label_type(y: Tensor, classes: int) -> None:
-    """Raise ValueError unless y holds integers, (N,) or one for all."""
+    """Raise ValueError unless y is a tensor of integers of shape (N,), or one integer for all rows."""
     if y.is_floating_point() or y.is_complex() or y.ndim > 1:
-        hint = ": of one-hot rows take .argmax(1)" if y.shape[1:] == (classes,) else ""
-        raise ValueError(f"Labels are integers, (N,) or one for all, not {y.dtype} {tuple(y.shape)}{hint}.")
+        hint = ": convert one-hot rows with .argmax(1)" if y.shape[1:] == (classes,) else ""
+        raise ValueError(
+            f"Labels must be integers of shape (N,), or one integer for all rows, not {y.dtype} of shape "
+            f"{tuple(y.shape)}{hint}."
+        )
 
 
 def label_range(y: Tensor, classes: int) -> None:
-    """Raise ValueError unless the labels y lie in 0 … classes − 1."""
+    """Raise ValueError unless all labels y are between 0 and classes − 1."""
     if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < classes:
-        raise ValueError(f"Labels lie in 0 … {classes - 1}; these reach from {y.min()} to {y.max()}.")
+        raise ValueError(
+            f"Labels must be from 0 to {classes - 1}, but these range from {y.min()} to {y.max()}."
+        )

@@ -1,7 +1,7 @@
-"""The networks that come with the course, and what a chapter trains in their place on other data than MNIST.
+"""The shipped networks, and the replacements that a chapter trains on data sets other than MNIST.
 
-The shipped networks learned MNIST and know nothing else. Chapters 06 and 08 need a classifier, a conditional
-VAE and a GAN of the data that they run on, so on another data set these are trained on the spot, briefly.
+The shipped networks were trained on MNIST only. Chapters 06 and 08 need a classifier, a conditional VAE and a
+GAN for the data in use. On another data set, these models are trained briefly when the chapter runs.
 """
 
 import math
@@ -17,15 +17,15 @@ from course_lib.device import FAST
 from course_lib.evaluation.classifier import Classifier, train_classifier
 from course_lib.training.checkpoints import load_model
 
-STEPS = 200 if FAST else 2_000  # of a stand-in's training: half a minute to some minutes on two cores
-# The shipped file, and the recipe of what stands in for it. VAE and GAN: those that two cores can train.
+STEPS = 200 if FAST else 2_000  # to train a replacement: half a minute to a few minutes on two cores
+# From each shipped file to the recipe of its replacement. Two cores are enough to train the VAE and the GAN.
 STAND_INS = {"vae": "four_minutes", "conditional_vae": "conditional", "gan": "gan_four_minutes"}
 
 
 def model_for(digits: Digits, name: str, steps: int = STEPS, seed: int = 0) -> nn.Module:
-    """The shipped "vae", "conditional_vae" or "gan"; for other digits than MNIST's, one trained on them.
+    """Return the shipped "vae", "conditional_vae" or "gan", or one trained on `digits` if they are not MNIST.
 
-    steps: of that training, at least; no more epochs than its recipe has.
+    steps: the least number of training steps, unless the recipe's number of epochs is reached first.
     """
     if digits.name == MNIST.name:
         return load_model(recipes.WEIGHTS / f"{name}.safetensors", digits.images.device)
@@ -33,19 +33,22 @@ def model_for(digits: Digits, name: str, steps: int = STEPS, seed: int = 0) -> n
     recipe = replace(recipe, batch_size=min(recipe.batch_size, len(digits)))
     epochs = min(recipe.epochs, _epochs(digits, recipe.batch_size, steps))
     model, _ = recipes.train(recipe, digits, seed, epochs, quiet=True)
-    print(f"The shipped {name} knows MNIST only; in its place one was trained for {epochs:.3g} epochs.")
+    print(f"The shipped {name} was trained on MNIST only, so a new one was trained (epochs: {epochs:.3g}).")
     return model
 
 
 def classifier_for(digits: Digits, steps: int = STEPS, seed: int = 0) -> Classifier:
-    """The shipped classifier; for other digits than MNIST's, one trained on them for at least `steps`."""
+    """Return the shipped classifier, or one trained on `digits` if they are not MNIST.
+
+    steps: the least number of training steps.
+    """
     if digits.name == MNIST.name:
         return Classifier.load(digits.images.device)
     batch_size = min(256, len(digits))
     epochs = math.ceil(_epochs(digits, batch_size, steps))
     options: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "quiet": True}
     model = train_classifier(digits, **options)
-    print(f"The shipped classifier knows MNIST only; in its place one was trained for {epochs} epochs.")
+    print(f"The shipped classifier was trained on MNIST only, so a new one was trained (epochs: {epochs}).")
     return model
 
 

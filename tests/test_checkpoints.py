@@ -119,7 +119,9 @@ def test_a_device_that_is_not_here_is_named(saved, monkeypatch):
     _, path = saved
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for device in ("cuda", torch.device("cuda"), "cuda:3"):
-        with pytest.raises(ValueError, match="was asked for, but torch finds no such device here: use cpu"):
+        with pytest.raises(
+            ValueError, match="was requested, but torch finds no such device on this machine: use cpu"
+        ):
             load_model(path, device)
     with pytest.raises(ValueError, match="'gpu' is not a torch device"):
         load_model(path, "gpu")
@@ -274,13 +276,13 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_taken(library, tmp_path, 
 
 
 WRONG_PATHS = {
-    "": "The name of the file is empty: pass one",
+    "": "The file name is empty: pass one",
     "folder": "folder is a folder: pass the name of a file in it",
     ".": r"\. is a folder",
-    "plain file/m": r"plain file/m cannot be a file \(Not a directory\): pass another name",
-    "m" * 300: r"m cannot be a file \(File name too long\): pass another name",
-    "a\0b": r"'a\\x00b' cannot be a file \((stat: )?embedded null .*\): pass another name",
-    "~nobody-has-this-name/m": r"~nobody-has-this-name/m cannot be a file \(Could not determine home",
+    "plain file/m": r"plain file/m cannot be used as a file \(Not a directory\): pass another name",
+    "m" * 300: r"m cannot be used as a file \(File name too long\): pass another name",
+    "a\0b": r"'a\\x00b' cannot be used as a file \((stat: )?embedded null .*\): pass another name",
+    "~nobody-has-this-name/m": r"~nobody-has-this-name/m cannot be used as a file \(Could not determine home",
 }
 
 

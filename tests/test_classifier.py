@@ -325,9 +325,9 @@ def test_accuracy_is_of_evaluation_mode(digits_to_test):
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (torch.tensor([0, 1, 10]), "Labels lie in 0 … 9; these reach from 0 to 10"),
-        (torch.tensor([0.0, 1, 2]), "Labels are integers"),
-        (torch.eye(10)[:3].long(), r"of one-hot rows take .argmax\(1\)"),
+        (torch.tensor([0, 1, 10]), "Labels must be from 0 to 9, but these range from 0 to 10"),
+        (torch.tensor([0.0, 1, 2]), "Labels must be integers"),
+        (torch.eye(10)[:3].long(), r"convert one-hot rows with .argmax\(1\)"),
         ([0, 1, 2], "Pass torch tensors, not list"),
     ],
 )
@@ -340,7 +340,7 @@ def test_classifiers_that_cannot_be(digits_to_test):
     for classes in (0, 2.5, True):
         with pytest.raises(ValueError, match="classes is a whole number, at least 1, not"):
             Classifier(classes=classes)
-    with pytest.raises(ValueError, match="The sides of an image are whole numbers"):
+    with pytest.raises(ValueError, match="The dimensions of an image must be positive integers"):
         Classifier(shape=(28.0, 28))
     some = few(digits_to_test, slice(20))
     for epochs in (0, 1.5):

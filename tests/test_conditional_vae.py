@@ -217,15 +217,15 @@ def test_images_that_cannot_be(x, sentence):
 @pytest.mark.parametrize(
     ("y", "sentence"),
     [
-        (torch.tensor([0, 1, 3, 0, 0]), r"Labels lie in 0 … 2; these reach from 0 to 3"),
-        (torch.tensor([0, -1, 2, 0, 0]), r"these reach from -1 to 2"),
-        (7, r"these reach from 7 to 7"),
+        (torch.tensor([0, 1, 3, 0, 0]), r"Labels must be from 0 to 2, but these range from 0 to 3"),
+        (torch.tensor([0, -1, 2, 0, 0]), r"these range from -1 to 2"),
+        (7, r"these range from 7 to 7"),
         (
             torch.tensor([0.0, 1, 2, 0, 0]),
-            r"Labels are integers, \(N,\) or one for all, not torch.float32 \(5,\)",
+            r"Labels must be integers of shape \(N,\), .* not torch.float32 of shape \(5,\)",
         ),
-        (torch.zeros(5, 3, dtype=torch.int64), r"\(5, 3\): of one-hot rows take .argmax\(1\)"),
-        (torch.zeros(5, 1, dtype=torch.int64), r"not torch.int64 \(5, 1\)\."),
+        (torch.zeros(5, 3, dtype=torch.int64), r"\(5, 3\): convert one-hot rows with .argmax\(1\)"),
+        (torch.zeros(5, 1, dtype=torch.int64), r"not torch.int64 of shape \(5, 1\)\."),
         (torch.tensor([0, 1, 2]), r"These are 3 labels, for rows of shape \(5, .*: pass one a row"),
         (torch.tensor([1]), r"These are 1 labels, for rows of shape \(5, "),
         (torch.zeros(0, dtype=torch.int64), r"These are 0 labels"),

@@ -32,14 +32,14 @@ def test_on_other_data_a_model_is_trained_in_place_of_the_shipped_one(shapes, ca
     if name == "conditional_vae":
         assert model.config.labels == 3
     assert capsys.readouterr().out == (
-        f"The shipped {name} knows MNIST only; in its place one was trained for 2 epochs.\n"
+        f"The shipped {name} was trained on MNIST only, so a new one was trained (epochs: 2).\n"
     )
 
 
 def test_on_other_data_a_classifier_is_trained_in_place_of_the_shipped_one(shapes, capsys):
     referee = classifier_for(shapes, steps=2)
     assert referee(shapes.pixels()).shape == (30, 3)
-    assert "The shipped classifier knows MNIST only" in capsys.readouterr().out
+    assert "The shipped classifier was trained on MNIST only" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["vae", "conditional_vae", "gan"])

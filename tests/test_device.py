@@ -60,7 +60,7 @@ def test_a_device_may_be_given_as_one(machine):
     assert pick_device(0) == torch.device("cuda:0")
     machine()
     with pytest.raises(
-        ValueError, match="'cuda' was asked for, but torch finds no such device here: use cpu"
+        ValueError, match="'cuda' was requested, but torch finds no such device on this machine: use cpu"
     ):
         pick_device(torch.device("cuda"))
 
@@ -69,7 +69,9 @@ def test_a_device_may_be_given_as_one(machine):
 def test_missing_device(machine, monkeypatch, name):
     machine(gpus=name == "cuda:1")  # one GPU: cuda:0 only
     monkeypatch.setenv("COURSE_DEVICE", name)
-    with pytest.raises(ValueError, match=f"'{name}' was asked for, but torch finds no such device here"):
+    with pytest.raises(
+        ValueError, match=f"'{name}' was requested, but torch finds no such device on this machine"
+    ):
         pick_device()
 
 

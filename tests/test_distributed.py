@@ -225,7 +225,7 @@ def refused(monkeypatch, capsys, *words: str) -> str:
 
 @pytest.mark.parametrize("name", ["gan", "classifier"])
 def test_what_one_process_must_train_is_refused(name, group_of_one, monkeypatch, capsys):
-    sentence = "train them in one process, without torchrun."
+    sentence = "use a single process, without torchrun."
     assert sentence in refused(monkeypatch, capsys, name, "--device=cpu")
     with pytest.raises(ValueError, match=sentence):
         train(GANRecipe(), digits())
@@ -234,7 +234,7 @@ def test_what_one_process_must_train_is_refused(name, group_of_one, monkeypatch,
 def test_a_batch_smaller_than_the_processes_is_refused(group_of_one, monkeypatch, capsys):
     monkeypatch.setattr(recipes, "count", lambda: 200)
     said = refused(monkeypatch, capsys, "plain", "--device=cpu")
-    assert "200 processes cannot share a batch of 128 rows: start no more than these." in said
+    assert "200 processes cannot share a batch of 128 rows: start fewer processes." in said
 
 
 @pytest.fixture

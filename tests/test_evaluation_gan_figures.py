@@ -87,7 +87,7 @@ def test_what_cannot_be_drawn_leaves_no_half_figure():
         lambda: gan_figures.pull(bad, slope),
         lambda: gan_figures.classes({"bad": (bad, shares, "")}),
     ):
-        with pytest.raises(ValueError, match=r"Pixels lie in \[0, 1\]; these reach from 255 to 255"):
+        with pytest.raises(ValueError, match=r"Pixels must be in \[0, 1\], but these range from 255 to 255"):
             draw()
         assert plt.get_fignums() == []
     with pytest.raises(ValueError, match=r"must have the images' shape, \(3, 784\), not \(2, 784\)"):

@@ -265,11 +265,11 @@ def test_labels_are_asked_for_and_only_where_there_are_any():
         with pytest.raises(ValueError, match="Only a conditional model takes labels y, and VAE is none"):
             measure(plain, y=y)
         for wrong, sentence in (
-            (y.float(), "Labels are integers"),
-            (y + 1, "Labels lie in 0 … 2; these reach from 1 to 3"),
-            (torch.eye(5).long()[:, :3], "of one-hot rows take .argmax"),
+            (y.float(), "Labels must be integers"),
+            (y + 1, "Labels must be from 0 to 2, but these range from 1 to 3"),
+            (torch.eye(5).long()[:, :3], "convert one-hot rows with .argmax"),
             (y[:3], "5 images need as many labels, not 3"),
-            (3, "Labels lie in 0 … 2"),
+            (3, "Labels must be from 0 to 2"),
         ):
             with pytest.raises(ValueError, match=sentence):
                 measure(model, y=wrong)

@@ -113,7 +113,7 @@ def test_class_shares_and_their_kl():
     assert kl_to_uniform(class_shares(torch.full((9,), 3))) == pytest.approx(math.log(10))
     with pytest.raises(ValueError, match="no label"):
         class_shares(torch.tensor([]).long())
-    with pytest.raises(ValueError, match="Labels lie in 0 … 2; these reach from 0 to 9"):
+    with pytest.raises(ValueError, match="Labels must be from 0 to 2, but these range from 0 to 9"):
         class_shares(torch.arange(10), 3)
     for wrong in (torch.tensor([6, 0, 2]), torch.tensor([1.5, -0.5]), torch.tensor([1.0, math.nan])):
         with pytest.raises(ValueError, match="Shares are 0 or more and add up to 1"):
@@ -369,8 +369,8 @@ def test_what_a_fresh_discriminator_cannot_compare_is_named():
     for wrong, sentence in (
         ((x, torch.rand(8, 4, 4)), "Real and fake images must have one size: real ones are"),
         ((torch.rand(8, 10), torch.rand(8, 10)), "10 pixels do not make a square image, grey or RGB"),
-        ((x * 255, x), r"Pixels lie in \[0, 1\]"),
-        ((x, (x * 255).byte()), r"Pixels are numbers in \[0, 1\], not torch.uint8"),
+        ((x * 255, x), r"Pixels must be in \[0, 1\]"),
+        ((x, (x * 255).byte()), r"Pixels must be floats in \[0, 1\], not torch.uint8"),
         ((x, x.double()), r"Real and fake images must be alike: torch.float32 on cpu here, torch.float64"),
         ((x.numpy(), x), "Pass torch tensors, not ndarray"),
     ):
@@ -417,10 +417,10 @@ def test_images_of_which_no_two_are_of_a_class_have_no_diversity(digits):
     [
         ([0, 1, 2], "Pass torch tensors, not list"),
         (np.array([0, 1]), "Pass torch tensors, not ndarray"),
-        (torch.tensor([0.0, 1.0]), "Labels are integers"),
-        (torch.eye(10).long(), r"of one-hot rows take .argmax\(1\)"),
-        (torch.tensor(3), r"one integer a row, \(N,\), not \(\)"),
-        (torch.tensor([-1, 0]), "Labels lie in 0 … 9; these reach from -1 to 0"),
+        (torch.tensor([0.0, 1.0]), "Labels must be integers"),
+        (torch.eye(10).long(), r"convert one-hot rows with .argmax\(1\)"),
+        (torch.tensor(3), r"shape \(N,\), one integer per row, not \(\)"),
+        (torch.tensor([-1, 0]), "Labels must be from 0 to 9, but these range from -1 to 0"),
     ],
 )
 def test_labels_that_cannot_be_counted(labels, sentence):

@@ -150,7 +150,7 @@ def test_many_images_are_generated_in_parts_and_are_the_same(labels):
         (0, Y, "only such a GAN"),
         (4, Y.float(), "integers"),
         (4, Y[None], "integers"),
-        (3, Y, "0 … 2; these reach from 0 to 3"),
+        (3, Y, "0 to 2, but these range from 0 to 3"),
         (4, Y[:3], r"3 labels, for rows of shape \(5, \d+\): pass one a row"),
         (4, Y[:1], "1 labels"),
         (4, [0, 1], "2 labels"),

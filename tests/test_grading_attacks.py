@@ -311,7 +311,9 @@ def test_points_in_a_notebook_s_metadata_are_not_believed():
 
 def test_deleted_and_stripped_cells_cost_their_own_points_only():
     result = grade(notebook(SETUP, HONEST))
-    assert result.verdicts["log_mean_exp"]["sentence"].startswith("There is no function")
+    assert result.verdicts["log_mean_exp"]["sentence"].startswith(
+        "Your notebook does not define the function"
+    )
     assert result.points == 40
 
 

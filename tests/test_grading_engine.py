@@ -392,7 +392,7 @@ def test_a_fault_in_the_grader_sets_one_submission_aside_and_holds_up_nobody(tmp
     sentence = "The grader failed on this submission (ZeroDivisionError), so a person will look at it."
     assert eve.notes == [sentence]
     assert not fay.set_aside
-    assert fay.verdicts["sgd_step"]["sentence"] == "There is no function `sgd_step` in your notebook."
+    assert fay.verdicts["sgd_step"]["sentence"] == "Your notebook does not define the function `sgd_step`."
 
 
 DESIGN = """from course_lib.grading.question import Design
@@ -518,7 +518,7 @@ def test_a_key_whose_inputs_fail_costs_no_other_question(tmp_path):
         ("(replace(FIRST, returns=None),)", "TypeError (`returns` must be a tuple of strings)"),
         (
             "(replace(FIRST, inputs=lambda rng, case: {'x': {1, 2}}),)",
-            "ArgumentsError (`inputs` gives 'x' as a value of type set, but an argument must be an array of ",
+            "ArgumentsError (`inputs` returns 'x' as a value of type set, but an argument must be an array ",
         ),
     ],
 )
@@ -1051,7 +1051,7 @@ def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsy
     [
         (
             ["grade", "nope", "--submissions", "."],
-            f"There is no assignment 'nope' in {HOMEWORK}; there are: tiny",
+            f"There is no assignment 'nope' in {HOMEWORK}; the available assignments are: tiny",
         ),
         (["grade", "tiny", "--submissions", "/nowhere"], "does not exist"),
         (["grade", "tiny", "--submissions", "EMPTY"], "contains no notebook"),

@@ -50,8 +50,8 @@ def check(homework: Path, *more: str) -> int:
 def test_good_keys_get_a_line_for_each_variant_and_the_next_command(homework, capsys):
     assert check(homework) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "log_mean_exp, rows: 1 right answer and 5 mistakes were tried, and all is well",
-        "sgd_step, plain: 1 right answer and 3 mistakes were tried, and all is well",
+        "log_mean_exp, rows: 1 right answer and 5 mistakes were tried, and no faults were found",
+        "sgd_step, plain: 1 right answer and 3 mistakes were tried, and no faults were found",
         f"Next: {this_python()} -m course_lib.grading release tiny --homework {homework} --out grades",
     ]
 
@@ -96,7 +96,7 @@ BROKEN = {
     "a wrong reference": (
         "return logsumexp(x, axis=1) - np.log(x.shape[1])",
         "return logsumexp(x, axis=1) - np.log(len(x))",
-        "the reference and `independent` do not agree to seven digits on the small case.",
+        "the reference and `independent` do not agree to seven digits in the small case.",
     ),
     "a reference that stops": (
         "return logsumexp(x, axis=1) - np.log(x.shape[1])",
@@ -106,7 +106,7 @@ BROKEN = {
     "a reference that is not finite": (
         "return logsumexp(x, axis=1) - np.log(x.shape[1])",
         "return np.log(np.mean(np.exp(x), axis=1))",
-        "the reference is not finite on the extreme case.",
+        "the reference is not finite in the extreme case.",
     ),
     "inputs that lack a case": (
         ', "extreme": (5, 6)',
@@ -116,24 +116,24 @@ BROKEN = {
     "inputs that are drawn from another generator": (
         "rng.normal(size=(n, d))",
         "np.random.normal(size=(n, d))",
-        "`inputs` gives other values when it is called again: draw all random numbers from `rng`.",
+        "`inputs` returns different values when it is called again: draw all random numbers from `rng`.",
     ),
     "an argument that cannot be sent": (
         'return {"x": rng.normal(size=(n, d)) * scale}',
         'return {"x": {"rows": n}}',
-        "`inputs` gives 'x' as a value of type dict, but an argument must be an array of numbers, a list of "
-        "such arrays, a number, a string, True, False or None.",
+        "`inputs` returns 'x' as a value of type dict, but an argument must be an array of numbers, a list "
+        "of such arrays, a number, a string, True, False or None.",
     ),
     "a list of numbers": (
         'return {"x": rng.normal(size=(n, d)) * scale}',
         'return {"x": [1.0, 2.0]}',
-        "`inputs` gives 'x' as a list of other things than arrays, but an argument must be an array",
+        "`inputs` returns 'x' as a list that contains something other than arrays, but an argument must be",
     ),
     "ordinary cases of one size": (
         '"large": (7, 11)',
         '"large": (3, 4)',
-        "`inputs` gives arrays of the same sizes in the small and the large case, so a size written into the "
-        "code would not be noticed.",
+        "`inputs` returns arrays of the same shapes for the small and the large case, so a hard-coded size "
+        "would go unnoticed.",
     ),
     "a wrong model answer": (
         "np.log(np.exp(x - top[:, None]).mean(1))",
@@ -159,17 +159,17 @@ BROKEN = {
     "a style with a name of its own": (
         "independent=independent",
         STYLE.replace("log_mean_exp", "mine").format("1"),
-        "style 1 stops with NameError (it defines no function 'log_mean_exp').",
+        "style 1 stops with NameError (the code does not define a function named 'log_mean_exp').",
     ),
     "styles without a comma": (
         "independent=independent",
         STYLE.replace('",)', '")').format("x.mean(1)"),
-        "`styles` is not a tuple: is a comma missing before the closing parenthesis?",
+        "`styles` must be a tuple: is a comma missing before the closing parenthesis?",
     ),
     "a mistake that is right": (
         "lambda x: -reference(x)",
         "lambda x: independent(x)",
-        "mistake 5 (“the sign is turned.”) gives the right numbers, within the tolerance, on all cases, "
+        "mistake 5 (“the sign is turned.”) gives the right numbers, within the tolerance, in all cases, "
         "so it is not a mistake.",
     ),
     "two mistakes with the same numbers": (
@@ -186,7 +186,7 @@ BROKEN = {
     "a mistake that is only seen in float32": (
         "lambda x: -reference(x)",
         "lambda x: reference(x) + (x.dtype == np.float32)",
-        "in float64, mistake 5 (“the sign is turned.”) gives the right numbers, within the tolerance, on all",
+        "in float64, mistake 5 (“the sign is turned.”) gives the right numbers, within the tolerance, in all",
     ),
     "a mistake that stops": (
         "lambda x: -reference(x)",
@@ -196,7 +196,7 @@ BROKEN = {
     "a mistake that stops on every case": (
         "lambda x: -reference(x)",
         "lambda x: -reference(x.reshape(3))",
-        "mistake 5 (“the sign is turned.”) stops on every case with ValueError in line 54 (cannot reshape",
+        "mistake 5 (“the sign is turned.”) stops in every case with ValueError in line 54 (cannot reshape",
     ),
     "a mistake that earns all points": (
         "lambda x: logsumexp(x, axis=1), 0.5",
@@ -207,13 +207,13 @@ BROKEN = {
     "a stub that does something": (
         "def log_mean_exp(x):\\n    raise NotImplementedError",
         "def log_mean_exp(x):\\n    return 0",
-        "the stub must do nothing but raise NotImplementedError, but it gets 0 of 60 points, with the "
+        "the stub must only raise NotImplementedError, but it gets 0 of 60 points, with the "
         "sentence “Not yet: ",
     ),
     "a stub that is right": (
         "def log_mean_exp(x):\\n    raise NotImplementedError",
         "def log_mean_exp(x):\\n    return np.log(np.mean(np.exp(x - x.max()), 1)) + x.max()",
-        "the stub must do nothing but raise NotImplementedError, but it gets",
+        "the stub must only raise NotImplementedError, but it gets",
     ),
 }
 
@@ -268,7 +268,7 @@ def test_a_fault_that_not_every_draw_shows_is_counted(homework, capsys):
     change(homework, "scale = 2000.0 if", "scale = rng.choice([2.0, 2000.0]) if")
     assert check(homework, "--seeds", "5") == 1
     (said,) = [line for line in capsys.readouterr().out.splitlines() if "exp overflows" in line]
-    assert re.search(r", rows: on [1-4] of 5 draws, mistake 2 ", said)
+    assert re.search(r", rows: in [1-4] of 5 draws, mistake 2 ", said)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_a_key_that_cannot_be_loaded_is_named_by_every_command(source, says, hom
         (
             "    (\n        Variant(",
             "    (7,) + (\n        Variant(",
-            ": `variants` must hold nothing but Variants.",
+            ": `variants` must contain only Variants.",
         ),
     ],
 )
@@ -344,7 +344,7 @@ def test_a_field_of_another_type_is_named_in_one_sentence(old, new, says, homewo
         (
             "    (\n        Variant(",
             "    () and (\n        Variant(",
-            "`variants` must be a tuple that holds at least one Variant",
+            "`variants` must be a tuple that contains at least one Variant",
         ),
     ],
 )
@@ -370,10 +370,10 @@ def test_what_is_no_fault_is_remarked(homework, capsys):
     assert check(homework, "--seeds", "1") == 0
     said = capsys.readouterr().out
     assert (
-        "design: `guard` and `measure` were tried on random arrays, and all is well; "
+        "design: `guard` and `measure` were tried on random arrays, and no faults were found; "
         "the model answer was not run, because that may take minutes\n"
     ) in said
-    assert "explain: this is a question in words, which you mark\n" in said
+    assert "explain: this question is answered in words, so you mark it yourself\n" in said
     assert "Remark: the questions are worth 110 points in total, not 100.\n" in said
     assert (
         "Remark: the cell of tiny.py that begins with “%matplotlib inline” stops with ZeroDivisionError "
@@ -437,17 +437,21 @@ def with_design(homework: Path, key: str) -> None:
         (
             '"p": ("float32", (-1,))',
             '"p": ("float", (-1,))',
-            "'p' has the dtype 'float', which cannot be handed in: take one of float16, float32, ",
+            "'p' has the dtype 'float', which cannot be handed in: choose one of float16, float32, ",
         ),
         (
             '"p": ("float32", (-1,))',
             '"p": ("float32", -1)',
             "`arrays` must give 'p' a dtype and a shape, such as ('float32', (-1, 64)), not ('float32', -1).",
         ),
-        ("ARRAYS, ", "{}, ", "`arrays` must be a dict that names each array, with its dtype and shape."),
+        (
+            "ARRAYS, ",
+            "{}, ",
+            "`arrays` must be a dict that maps the name of each array to its dtype and shape.",
+        ),
         ("guard, 0, 1,", 'guard, "0", 1,', "`none_at` must be a number, not '0'."),
         ("guard, 0, 1,", "guard, 1, 1,", "`none_at` and `full_at` must differ."),
-        ("; q = None", "; r = None", "the model answer never assigns 'q', which is to be handed in."),
+        ("; q = None", "; r = None", "the model answer never assigns 'q', which must be handed in."),
         ("; q = None", "; q = (", "the model answer stops with SyntaxError in line 1 of its code ('(' was"),
     ],
 )
@@ -473,7 +477,7 @@ def test_a_design_may_refuse_arrays_that_it_cannot_measure(homework):
     [
         (
             "",
-            'tiny.py defines no `practice`, which students need: put `practice = Practice("tiny")` '
+            'tiny.py does not define `practice`, which students need: put `practice = Practice("tiny")` '
             "into a cell with the tag `practice`.",
         ),
         (
@@ -483,7 +487,7 @@ def test_a_design_may_refuse_arrays_that_it_cannot_measure(homework):
         ),
         (
             CELL,
-            "tiny.py defines no `hand_in`, which students need: "
+            "tiny.py does not define `hand_in`, which students need: "
             "put `from course_lib.checks.practice import Practice, hand_in` into a cell with the tag",
         ),
         (CELL.replace("Practice\n", "Practice, hand_in\n", 1), ""),
@@ -507,23 +511,23 @@ LAST = "# %% [markdown]\n# question: sgd_step\n"
     [
         (
             "# %% [markdown]\n# Now the second one.\n#\n# question: sgd_step\n",
-            "a cell holds more than `question: sgd_step`; keep the marker alone in its cell.",
+            "a cell contains more than `question: sgd_step`; move the marker to a cell of its own.",
         ),
         (
             "# %% [markdown]\n# question: sgd_step\n#\n# Some text.\n",
-            "a cell holds more than `question: sgd_step`; keep the marker alone in its cell.",
+            "a cell contains more than `question: sgd_step`; move the marker to a cell of its own.",
         ),
         (
             "# %% [markdown]\n# question: sgd_step\n# question: explain\n",
-            "a cell holds more than `question: sgd_step`; keep the marker alone in its cell.",
+            "a cell contains more than `question: sgd_step`; move the marker to a cell of its own.",
         ),
         (
             "# %% [markdown]\n# Question: sgd_step\n",
-            "`Question: sgd_step` marks no question; write `question: sgd_step`.",
+            "`Question: sgd_step` does not mark a question; write `question: sgd_step` instead.",
         ),
         (
             "# %% [markdown]\n# # question: sgd_step\n",
-            "`# question: sgd_step` marks no question; write `question: sgd_step`.",
+            "`# question: sgd_step` does not mark a question; write `question: sgd_step` instead.",
         ),
         (f"{LAST}\n{LAST}", "asks `sgd_step` twice."),
     ],
@@ -574,7 +578,7 @@ def test_a_starter_that_jupytext_divides_otherwise_is_refused(homework, tmp_path
 def test_a_key_whose_question_is_not_asked_is_remarked(homework, capsys):
     change(homework, LAST, "", "tiny.py")
     assert check(homework, "--seeds", "1") == 0
-    says = "Remark: keys/sgd_step.py has no cell in tiny.py, so its question is not asked."
+    says = "Remark: tiny.py does not ask the question in keys/sgd_step.py."
     assert says in capsys.readouterr().out.splitlines()
 
 
@@ -582,7 +586,7 @@ def test_a_key_whose_question_is_not_asked_is_remarked(homework, capsys):
     ("words", "says"),
     [
         (["tiny", "--seeds", "0"], "--seeds must be at least 1."),
-        (["nope"], f"There is no assignment 'nope' in {EXAMPLE}; there are: tiny."),
+        (["nope"], f"There is no assignment 'nope' in {EXAMPLE}; the available assignments are: tiny."),
     ],
 )
 def test_a_check_that_cannot_be_made_is_refused_in_one_sentence(words, says, capsys):
@@ -593,16 +597,18 @@ def test_a_check_that_cannot_be_made_is_refused_in_one_sentence(words, says, cap
 def test_an_assignment_without_a_starter_is_named_by_its_folder(homework, capsys):
     (homework / "tiny" / "tiny.py").unlink()
     assert check(homework) == 2
-    says = f"{homework / 'tiny'} has no file tiny.py, which holds the starter's text."
+    says = f"{homework / 'tiny'} does not contain tiny.py, the file with the starter's text."
     assert capsys.readouterr().err == f"check: {says}\n"
 
 
 def test_the_course_s_own_folder_is_not_in_a_message(homework, monkeypatch):
     monkeypatch.setattr(assignment_module, "HOMEWORK", homework)
-    with pytest.raises(AssignmentError, match=r"^There is no assignment 'nope'; there are: tiny\.$"):
+    with pytest.raises(
+        AssignmentError, match=r"^There is no assignment 'nope'; the available assignments are: tiny\.$"
+    ):
         Assignment.read("nope", homework)
     (homework / "tiny" / "tiny.py").unlink()
-    with pytest.raises(AssignmentError, match=r"^tiny has no file tiny\.py, which"):
+    with pytest.raises(AssignmentError, match=r"^tiny does not contain tiny\.py, the file"):
         Assignment.read("tiny", homework)
 
 
@@ -704,7 +710,7 @@ def test_the_page_s_own_question_is_checked_released_and_graded(written, capsys)
     for line in commands:
         assert main(line.split()) == 0
     assert (
-        "sample_size, plain: 2 right answers and 4 mistakes were tried, and all is well"
+        "sample_size, plain: 2 right answers and 4 mistakes were tried, and no faults were found"
         in capsys.readouterr().out
     )
 

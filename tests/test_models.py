@@ -194,7 +194,7 @@ def test_images_of_another_precision_are_named(call):
     array = torch.from_numpy(np.round(np.random.default_rng(0).random((5, 16))))  # float64, as numpy's are
     with pytest.raises(
         ValueError,
-        match=r"images are torch.float64 and the model's weights torch.float32: "
+        match=r"images are torch.float64 and the model's weights are torch.float32: "
         r"use images.to\(torch.float32\)",
     ):
         call(array)
@@ -296,19 +296,19 @@ def test_codes_of_a_wrong_length_are_named():
     }
     for call in calls.values():
         for z in (torch.zeros(5, 2), torch.zeros(5, 4), torch.zeros(2), torch.zeros(5, 1), torch.zeros(())):
-            with pytest.raises(ValueError, match=r"A code z has 3 numbers here, \(..., 3\), not \("):
+            with pytest.raises(ValueError, match=r"The codes z must have shape \(..., 3\), not \("):
                 call(z)
         with pytest.raises(ValueError, match="Pass torch tensors, not ndarray"):
             call(np.zeros((5, 3)))
     # a conditional GAN's code has no place for the label: y says it
-    with pytest.raises(ValueError, match=r"A code z has 5 numbers here"):
+    with pytest.raises(ValueError, match=r"The codes z must have shape \(..., 5\)"):
         gan(kinds=2, labels=3).images(torch.zeros(5, 8), Y)
 
 
 @pytest.mark.parametrize("n", [-1, 2.5, True, "3", None])
 def test_numbers_of_images_that_cannot_be(n):
     for call in (vae().generate, gan().generate, gan().noise, pixel_after_pixel().sample):
-        with pytest.raises(ValueError, match="The number of images is a whole number, 0 or more, not"):
+        with pytest.raises(ValueError, match="The number of images must be a non-negative integer, not"):
             call(n)
 
 
@@ -323,7 +323,7 @@ def test_no_images_are_no_images():
 @pytest.mark.parametrize("shape", [(28.0, 28.0), (True, 28), (28, -28), ("28", "28"), (None, 28), (0, 28)])
 def test_sides_of_images_that_cannot_be(model, shape):
     with pytest.raises(
-        ValueError, match=r"The sides of an image are whole numbers above 0, as in shape=\(28, 28\)"
+        ValueError, match=r"The dimensions of an image must be positive integers, as in shape=\(28, 28\)"
     ):
         model(shape=shape)
 
@@ -342,7 +342,7 @@ def test_lengths_of_codes_that_cannot_be(latent):
 @pytest.mark.parametrize("model", [VAE, AutoEncoder, GAN])
 @pytest.mark.parametrize("hidden", [(400.0,), (True,), ("400",), (400, None)])
 def test_widths_that_cannot_be(model, hidden):
-    with pytest.raises(ValueError, match="Each layer has a whole number of units or channels, above 0"):
+    with pytest.raises(ValueError, match="Each layer needs a positive whole number of units or channels"):
         model(hidden=hidden)
 
 
@@ -397,11 +397,11 @@ def test_a_conditional_model_asks_for_labels():
     ("y", "sentence"),
     [
         ([0, 1, 2], "Pass torch tensors, not list"),
-        (torch.tensor([0.0, 1.0]), r"Labels are integers, .*, not torch.float32 \(2,\)"),
-        (torch.eye(3).long(), r"of one-hot rows take .argmax\(1\)"),
-        (torch.tensor(1), r"one integer a row, \(N,\), not \(\)"),
-        (torch.tensor([1j]), "Labels are integers"),
-        (torch.tensor([0, 3]), "Labels lie in 0 … 2; these reach from 0 to 3"),
+        (torch.tensor([0.0, 1.0]), r"Labels must be integers .*, not torch.float32 of shape \(2,\)"),
+        (torch.eye(3).long(), r"convert one-hot rows with .argmax\(1\)"),
+        (torch.tensor(1), r"shape \(N,\), one integer per row, not \(\)"),
+        (torch.tensor([1j]), "Labels must be integers"),
+        (torch.tensor([0, 3]), "Labels must be from 0 to 2, but these range from 0 to 3"),
     ],
 )
 def test_labels_that_cannot_be(y, sentence):
@@ -452,8 +452,8 @@ def test_the_shape_of_images_is_found():
         ((5, 33), (8, 4), r"Each image has shape \(33,\), which is not shape=\(8, 4\)"),
         ((5, 4, 8), (8, 4), r"which is not shape=\(8, 4\)"),
         ((5, 8, 4), (3, 8, 4), r"which is not shape=\(3, 8, 4\)"),  # grey where colour was promised
-        ((5, 32), (8.0, 4), r"The sides of an image are whole numbers"),
-        ((5, 32), 8, r"The shape of an image is \(H, W\) or \(C, H, W\), not 8"),
+        ((5, 32), (8.0, 4), r"The dimensions of an image must be positive integers"),
+        ((5, 32), 8, r"The shape of an image must be \(H, W\) or \(C, H, W\), not 8"),
     ],
 )
 def test_images_without_a_shape_are_named(size, shape, sentence):

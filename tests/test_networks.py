@@ -113,13 +113,13 @@ def test_a_decoder_starts_at_the_mean_image(kind):
         ((28, 28), {"network": "conv"}, r"hidden=\(channels, channels, widths…\), not \(400,\)"),
         ((30, 28), CONV, r"30×28 cannot be divided by 4: pad the images, or take network='plain'"),
         ((3, 32, 33), CONV, r"32×33 cannot be divided by 4"),
-        ((784,), {}, r"The shape of an image is \(H, W\) or \(C, H, W\), not \(784,\)"),
+        ((784,), {}, r"The shape of an image must be \(H, W\) or \(C, H, W\), not \(784,\)"),
         ((1, 3, 28, 28), {}, r"not \(1, 3, 28, 28\)"),
         ((0, 28), {}, r"not \(0, 28\)"),
-        ((28, 28), {"hidden": (400, 0)}, r"a whole number of units or channels, above 0, not \[400, 0\]"),
+        ((28, 28), {"hidden": (400, 0)}, r"a positive whole number of units or channels, not \[400, 0\]"),
         ((28, 28), {"hidden": (2.5,)}, r"not \[2.5\]"),
-        ((28, 28), {"hidden": 400}, r"The hidden layers are a row, one number each: write \(400,\), not 400"),
-        (32, {}, r"The shape of an image is \(H, W\) or \(C, H, W\), not 32"),
+        ((28, 28), {"hidden": 400}, r"Pass the widths of the layers as a sequence: write \(400,\), not 400"),
+        (32, {}, r"The shape of an image must be \(H, W\) or \(C, H, W\), not 32"),
         ((8, 8), CONV | {"hidden": (4, 0, 8)}, r"not \[4, 0, 8\]"),
     ],
 )
@@ -131,23 +131,23 @@ def test_networks_that_cannot_be(shape, arguments, sentence):
 
 def test_no_code_is_no_network():
     for build in (lambda: Encoder((8, 8), 0), lambda: Decoder(0, (8, 8)), lambda: Decoder(-1, (8, 8))):
-        with pytest.raises(ValueError, match="a whole number of units or channels, above 0"):
+        with pytest.raises(ValueError, match="a positive whole number of units or channels"):
             build()
 
 
 BAD_IMAGES = {  # of 16 pixels: what is wrong, and the words that say so
-    "above 1": (torch.full((3, 16), 1.01), r"Pixels lie in \[0, 1\]; these reach from 1.01 to 1.01"),
-    "0 to 255": (torch.linspace(0, 255, 32).view(2, 16), r"these reach from 0 to 255"),
-    "a hair above 1": (torch.full((3, 16), 1 + 1e-6), r"these reach from 1.000001 to 1.000001"),
-    "below 0": (torch.linspace(-0.5, 1, 32).view(2, 16), r"these reach from -0.5 to 1"),
+    "above 1": (torch.full((3, 16), 1.01), r"Pixels must be in \[0, 1\], but these range from 1.01 to 1.01"),
+    "0 to 255": (torch.linspace(0, 255, 32).view(2, 16), r"these range from 0 to 255"),
+    "a hair above 1": (torch.full((3, 16), 1 + 1e-6), r"these range from 1.000001 to 1.000001"),
+    "below 0": (torch.linspace(-0.5, 1, 32).view(2, 16), r"these range from -0.5 to 1"),
     "one NaN": (torch.zeros(2, 16).index_fill(1, torch.tensor([3]), torch.nan), r"from nan to nan"),
     "infinite": (torch.full((2, 16), torch.inf), r"from inf to inf"),
     "not flat": (
         torch.rand(3, 4, 4),
-        r"rows of 16 pixels, \(N, 16\), not \(3, 4, 4\): use digits.pixels\(\)",
+        r"shape \(N, 16\), one row of pixels per image, not \(3, 4, 4\): use digits.pixels\(\)",
     ),
-    "another size": (torch.rand(3, 15), r"rows of 16 pixels, .* not \(3, 15\)"),
-    "one image without its batch": (torch.rand(16), r"\(N, 16\), not \(16,\)"),
+    "another size": (torch.rand(3, 15), r"shape \(N, 16\), .* not \(3, 15\)"),
+    "one image without its batch": (torch.rand(16), r"shape \(N, 16\), .* not \(16,\)"),
     "bytes": (
         torch.zeros(3, 16, dtype=torch.uint8),
         r"not torch.uint8: use digits.pixels\(\) or binarize\(\)",
@@ -155,7 +155,7 @@ BAD_IMAGES = {  # of 16 pixels: what is wrong, and the words that say so
     "bytes, not flat": (torch.zeros(3, 4, 4, dtype=torch.uint8), r"or images.flatten\(1\) / 255\."),
     "an array": (torch.rand(3, 16).numpy(), "Pass torch tensors, not ndarray"),
     "integers": (torch.zeros(3, 16, dtype=torch.int64), r"not torch.int64"),
-    "no images": (torch.zeros(0, 16), r"no image in this batch: pass at least one"),
+    "no images": (torch.zeros(0, 16), r"The batch contains no images: pass at least one"),
 }
 
 

@@ -84,22 +84,26 @@ def test_one_channel_is_grey_and_any_size_can_be_told():
 @pytest.mark.parametrize(
     ("images", "options", "sentence"),
     [
-        (torch.rand(2, 3, 3) * 255, {}, r"Pixels lie in \[0, 1\]; these reach from .*: divide bytes by 255"),
-        (torch.rand(2, 3, 3) * 2 - 1, {}, r"or cut off with .clamp\(0, 1\)"),
-        (torch.full((2, 3, 3), torch.nan), {}, r"these reach from nan to nan"),
+        (
+            torch.rand(2, 3, 3) * 255,
+            {},
+            r"Pixels must be in \[0, 1\], but these range from .*: divide bytes by 255",
+        ),
+        (torch.rand(2, 3, 3) * 2 - 1, {}, r"or clip the values with .clamp\(0, 1\)"),
+        (torch.full((2, 3, 3), torch.nan), {}, r"these range from nan to nan"),
         (
             torch.zeros(2, 3, 3).long(),
             {},
             r"bytes \(uint8, 0 to 255\) or floats in \[0, 1\], not torch.int64",
         ),
         (torch.zeros(2, 3, 3).to(torch.complex64), {}, r"not torch.complex64"),
-        (torch.rand(2, 2, 5, 5), {}, r"An image has 1 channel \(grey\) or 3 \(RGB\), not 2"),
+        (torch.rand(2, 2, 5, 5), {}, r"Images must have 1 channel \(grey\) or 3 channels \(RGB\), not 2"),
         (torch.rand(2, 5, 5, 3), {}, r"use images.permute\(0, 3, 1, 2\)"),
         (torch.rand(2, 32), {}, r"32 pixels do not make a square image, grey or RGB: pass shape="),
         (torch.rand(2, 32), {"shape": (4, 4)}, r"which is not shape=\(4, 4\)"),
-        (torch.rand(0, 3, 3), {}, r"There is no image to draw: pass at least one"),
-        (torch.rand(2, 3, 3), {"columns": 0}, r"columns is a whole number, at least 1, not 0"),
-        (torch.rand(2, 3, 3), {"columns": 2.0}, r"columns is a whole number, at least 1, not 2.0"),
+        (torch.rand(0, 3, 3), {}, r"There are no images to draw: pass at least one"),
+        (torch.rand(2, 3, 3), {"columns": 0}, r"columns must be a positive integer, not 0"),
+        (torch.rand(2, 3, 3), {"columns": 2.0}, r"columns must be a positive integer, not 2.0"),
         ("digits.png", {}, r"Pass images as a tensor or an array, not as str"),
         (object(), {}, r"Pass images as a tensor or an array, not as object"),
     ],
@@ -125,9 +129,9 @@ def test_a_plane_shows_every_class(classes):
 def test_points_that_no_plane_can_show_are_named():
     z, labels = torch.randn(5, 2), torch.zeros(5).long()
     for wrong in ((z[:, :1], labels), (z, labels[:4]), (z[0], labels)):
-        with pytest.raises(ValueError, match=r"A plane shows codes \(N, 2\) with a label each"):
+        with pytest.raises(ValueError, match=r"The codes must have shape \(N, 2\), with one label each"):
             plots.latent_plane(*wrong)
-    with pytest.raises(ValueError, match="Labels are integers"):
+    with pytest.raises(ValueError, match="Labels must be integers"):
         plots.latent_plane(z, labels.float())
 
 

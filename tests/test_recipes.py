@@ -305,10 +305,10 @@ def test_a_conditional_model_has_as_many_labels_as_the_digits(digits):
     assert train(CONDITIONAL, digits, epochs=0, quiet=True)[0].config.labels == 10
     told = replace(CONDITIONAL, config=FULL.config | {"labels": 7})
     assert train(told, few, epochs=0, quiet=True)[0].config.labels == 7
-    with pytest.raises(ValueError, match="Labels lie in 0 … 6; these reach from 0 to 9"):
+    with pytest.raises(ValueError, match="Labels must be from 0 to 6, but these range from 0 to 9"):
         train(told, digits, epochs=0, quiet=True)
     game = GANRecipe({"latent": 3, "hidden": [4, 5], "labels": 7})
-    with pytest.raises(ValueError, match="Labels lie in 0 … 6; these reach from 0 to 9"):
+    with pytest.raises(ValueError, match="Labels must be from 0 to 6, but these range from 0 to 9"):
         train(game, digits, epochs=0, quiet=True)
 
 
@@ -332,7 +332,7 @@ def test_weights_of_the_rows_reach_the_run(recipe, digits, monkeypatch):
 def test_what_a_recipe_cannot_train_is_named(digits):
     with pytest.raises(ValueError, match="A Tensor has no labels: make Digits of both"):
         train(FULL, digits.images)
-    with pytest.raises(ValueError, match="train takes a recipe, not str"):
+    with pytest.raises(ValueError, match=r"train takes a recipe, such as RECIPES\['plain'\], not str"):
         train("plain", digits)
     with pytest.raises(ValueError, match="NoneType"):
         train(FULL, None)
@@ -485,7 +485,7 @@ def test_a_command_that_is_stopped_goes_on_and_writes_nothing_half_done(command,
         return loss(*args, **options)
 
     monkeypatch.setattr(VAE, "loss", struck)
-    with pytest.raises(SystemExit, match=r"plain.safetensors is not written yet: the same command continues"):
+    with pytest.raises(SystemExit, match=r"plain.safetensors is not written yet: run the same command again"):
         command("plain", "--epochs", "2", "--k", "0", "--device", "cpu")
     assert {p.name for p in tmp_path.iterdir()} == {"whole.safetensors", "plain.run.safetensors"}
     assert "Resumed" in command("plain", "--epochs", "2", "--k", "0", "--device", "cpu")
@@ -538,7 +538,7 @@ def test_products_are_quick_while_training_and_as_before_afterwards():
     ("out", "says"),
     [
         ("folder", "folder is a folder: pass the name of a file in it."),
-        ("plain/model", "plain/model cannot be a file (Not a directory): pass another name."),
+        ("plain/model", "plain/model cannot be used as a file (Not a directory): pass another name."),
         ("", ". is a folder: pass the name of a file in it."),
     ],
 )

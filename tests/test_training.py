@@ -971,12 +971,12 @@ def test_a_new_checkpoint_in_a_locked_folder_is_refused_before_training(tmp_path
 
 
 WRONG_PATHS = {
-    "": "The name of the file is empty",
+    "": "The file name is empty",
     "folder": "folder is a folder: pass the name of a file in it",
-    "plain/net": r"net cannot be a file \(Not a directory\): pass another name",
-    "plain/deeper/net": r"net cannot be a file \(Not a directory\): pass another name",
-    "n" * 300: r"n cannot be a file \(File name too long\): pass another name",
-    "n\0": r"'n\\x00' cannot be a file \((stat: )?embedded null .*\): pass another name",
+    "plain/net": r"net cannot be used as a file \(Not a directory\): pass another name",
+    "plain/deeper/net": r"net cannot be used as a file \(Not a directory\): pass another name",
+    "n" * 300: r"n cannot be used as a file \(File name too long\): pass another name",
+    "n\0": r"'n\\x00' cannot be used as a file \((stat: )?embedded null .*\): pass another name",
 }
 
 

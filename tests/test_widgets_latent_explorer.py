@@ -213,7 +213,7 @@ NAN = float("nan")
         (lambda z: z @ torch.ones(5, 64), r"must take z \(2, 2\) .*; it stopped with RuntimeError: .*mat1"),
         (
             VAE((8, 8), 2),
-            r"as lambda z: vae\.likelihood\(z\)\.mean.* images as rows of 64 pixels",
+            r"as lambda z: vae\.likelihood\(z\)\.mean.* images must have shape \(N, 64\)",
         ),  # a VAE itself maps images, not codes
         (lambda z: two_greys(z)[:1], r"must return images \(2, H, W\).*not \(1, 5, 8\)"),
         (lambda z: two_greys(z)[None, None], "must return images"),

@@ -1,11 +1,11 @@
-"""An assignment is a folder with the starter's text and one key file for each question.
+"""An assignment is a folder that contains the starter's text and one key file per question.
 
-    notebooks/homework/NAME/NAME.py          the starter's text; a Markdown cell that holds only
-                                             `question: e_step` marks a question's place
+    notebooks/homework/NAME/NAME.py          the starter's text; a Markdown cell that contains only
+                                             `question: e_step` marks the place of a question
     notebooks/homework/NAME/keys/e_step.py   QUESTION = Question(...), or Design(...), or Written(...)
 
-Keys never reach a student or a sandbox. They travel to the graders as text, so that a cluster needs
-no shared disk.
+Keys never reach a student or a sandbox. They are sent to the graders as text, so a cluster needs no
+shared disk.
 """
 
 import hashlib
@@ -37,23 +37,24 @@ AnyQuestion = Question | Design | Written
 MARK = "question:"
 MARKDOWN = re.compile(r"# ?%%.*\[(markdown|md)\]")  # the first line of a Markdown cell
 QUOTED = re.compile(r"""r?(?P<quotes>\"{3}|'{3})(?P<text>.*)(?P=quotes)""", re.DOTALL)
-# a line of prose may begin with the same word, but goes on after the next one
+# a line of prose may begin with the same word, but a marker ends after the question's name
 MARKER = re.compile(r"question:\s*[\w-]+\s*")
 ALMOST = re.compile(r"[#\s]*question:\s*(?P<name>[\w-]+)", re.IGNORECASE)
 
 
 class AssignmentError(Exception):
-    """What is wrong with an assignment, in one sentence."""
+    """Raised with one sentence that says what is wrong with an assignment."""
 
 
 class ArgumentsError(TypeError):
-    """What is wrong with the arguments that a key's `inputs` gives, in one sentence without its full stop."""
+    """Raised if a key's `inputs` returns invalid arguments. The message has no full stop at the end."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A name, the starter's text, and the keys' texts by question, in the order in which the
-    starter asks them.
+    """The name of an assignment, the starter's text, and the text of each question's key.
+
+    sources: pairs of a question's name and its key's text, in the order of the starter.
     """
 
     name: str
@@ -62,19 +63,24 @@ class Assignment:
 
     @classmethod
     def read(cls, name: str, homework: Path = HOMEWORK) -> "Assignment":
-        """The assignment in homework/NAME. Raises AssignmentError if it is not there or a key is
-        missing.
+        """Read the assignment in homework/NAME.
+
+        Raises AssignmentError if the starter or a key is missing, or if the starter asks no question.
         """
         folder = homework / name
         starter = folder / f"{name}.py"
         if not starter.is_file():
-            courses_own = homework == HOMEWORK  # whose path nobody has given, so no message names it
+            courses_own = homework == HOMEWORK  # the user gave no path, so no message names one
             if folder.is_dir():
                 which = name if courses_own else folder
-                raise AssignmentError(f"{which} has no file {name}.py, which holds the starter's text.")
+                raise AssignmentError(
+                    f"{which} does not contain {name}.py, the file with the starter's text."
+                )
             where = "" if courses_own else f" in {homework}"
             there = ", ".join(sorted(path.parent.name for path in homework.glob("*/keys"))) or "none"
-            raise AssignmentError(f"There is no assignment {name!r}{where}; there are: {there}.")
+            raise AssignmentError(
+                f"There is no assignment {name!r}{where}; the available assignments are: {there}."
+            )
         text = starter.read_text(encoding="utf-8")
         names = questions_in(f"{name}.py", text)
         sources = []
@@ -87,14 +93,12 @@ class Assignment:
             sources.append((question, key.read_text(encoding="utf-8")))
         if not sources:
             raise AssignmentError(
-                f"{name}.py asks no question: none of its Markdown cells holds only `question: NAME`."
+                f"{name}.py asks no question: none of its Markdown cells contains only `question: NAME`."
             )
         return cls(name, text, tuple(sources))
 
     def __getstate__(self) -> dict:
-        """What travels to a worker: the keys as text. The worker makes the questions from it once, and
-        keeps them.
-        """
+        """Return what is sent to a worker: the keys as text. The worker builds the questions once."""
         return {"name": self.name, "starter": self.starter, "sources": self.sources}
 
     @cached_property
@@ -104,25 +108,27 @@ class Assignment:
 
     @property
     def functions(self) -> dict[str, str]:
-        """The function that each question asks for; "" for a design and a question in words."""
+        """The name of the function that each question asks for, or "" if a question asks for none."""
         return {
             name: question.function if isinstance(question, Question) else ""
             for name, question in self.questions.items()
         }
 
     def version_of(self, question: str) -> str:
-        """A short hash that changes when the question's key changes, and only then."""
+        """Return a short hash that changes only when the question's key changes."""
         return hashlib.sha256(dict(self.sources)[question].encode()).hexdigest()[:12]
 
     @property
     def points(self) -> float:
-        """The points of all questions together."""
+        """The total number of points of all questions."""
         return sum(question.points for question in self.questions.values())
 
 
 def markdown_cells(starter: str) -> list[str]:
-    """The texts of a starter's Markdown cells. `release` reads the starter with jupytext and refuses it if
-    jupytext finds other questions; here jupytext would take ten times as long as all the rest of `report`.
+    """Return the texts of a starter's Markdown cells, without the help of jupytext.
+
+    Using jupytext would take ten times as long as the rest of `report`. `release` does use jupytext, and
+    raises an error if jupytext finds different questions.
     """
     cells = []
     for part in re.split(r"^(?=# ?%%)", starter, flags=re.MULTILINE):
@@ -137,15 +143,16 @@ def markdown_cells(starter: str) -> list[str]:
 
 
 def asked_in(text: str) -> str | None:
-    """The question whose place a Markdown cell with this text marks."""
+    """Return the question whose place is marked by a Markdown cell with this text, or None."""
     text = text.strip()
     alone = text.startswith(MARK) and "\n" not in text
     return text.removeprefix(MARK).strip() if alone else None
 
 
 def questions_in(file: str, starter: str) -> list[str]:
-    """The questions that a starter asks, in order. Raises AssignmentError for one that is asked twice, and
-    for a cell that seems to mark a question and would be given out as it is.
+    """Return the questions that a starter asks, in order.
+
+    Raises AssignmentError if a question is asked twice, or if a cell seems to mark a question but does not.
     """
     names: list[str] = []
     for text in markdown_cells(starter):
@@ -160,23 +167,26 @@ def questions_in(file: str, starter: str) -> list[str]:
 
 
 def refuse_what_is_meant(file: str, text: str) -> None:
-    """Raise AssignmentError if a Markdown cell that marks no question was meant to mark one."""
+    """Raise AssignmentError if a Markdown cell does not mark a question but was probably meant to."""
     almost = ALMOST.fullmatch(text)
     if almost:
-        raise AssignmentError(f"{file}: `{text}` marks no question; write `{MARK} {almost['name']}`.")
+        raise AssignmentError(
+            f"{file}: `{text}` does not mark a question; write `{MARK} {almost['name']}` instead."
+        )
     lines = text.splitlines()
     markers = [line for line in lines if MARKER.fullmatch(line)]
     if text.startswith(MARK):
         markers.insert(0, lines[0])
     if markers:
-        alone = "keep the marker alone in its cell"
-        raise AssignmentError(f"{file}: a cell holds more than `{markers[0].strip()}`; {alone}.")
+        alone = "move the marker to a cell of its own"
+        raise AssignmentError(f"{file}: a cell contains more than `{markers[0].strip()}`; {alone}.")
 
 
 @lru_cache(maxsize=64)
 def load_key(name: str, source: str) -> AnyQuestion:
-    """Run a key's text, which is the instructor's own code, and take its QUESTION. Raises
-    AssignmentError if the text cannot be run, or does not define the question.
+    """Run the text of a key, which is the instructor's own code, and return its QUESTION.
+
+    Raises AssignmentError if the text cannot be run or does not define a valid question of this name.
     """
     module = types.ModuleType(f"key_{name}")
     file = f"keys/{name}.py"
@@ -203,7 +213,7 @@ def load_key(name: str, source: str) -> AnyQuestion:
 
 def told(error: Exception, file: str, of: str = "") -> str:
     """Describe an error in an author's own code by its type, its line in `file` and its message, such as
-    "NameError in line 3 (…)". `of`: words after the line that say what it is a line of.
+    "NameError in line 3 (…)". `of`: words that follow the line number, such as " of its code".
     """
     if isinstance(error, SyntaxError):
         line, what = error.lineno, error.msg
@@ -218,28 +228,27 @@ def told(error: Exception, file: str, of: str = "") -> str:
 
 @dataclass(frozen=True)
 class Secret:
-    """The instructor's secret: it chooses variants and draws inputs, and nobody can do either without
-    it.
+    """The instructor's secret. Without the secret, nobody can predict the variants and the inputs.
+
+    per_student: whether variants are chosen for each student rather than for the whole class.
     """
 
     key: bytes
     per_student: bool = False
 
     def number(self, *parts: str) -> int:
-        """A number that depends on the secret and on these words, and cannot be guessed without the
-        secret.
-        """
+        """Return a number that depends on `parts` and cannot be guessed without the secret."""
         message = "\0".join(parts).encode()
         return int.from_bytes(hmac.digest(self.key, message, "sha256")[:8], "big")
 
     @property
     def id(self) -> str:
-        """A name for the secret that does not reveal it."""
+        """An identifier that does not reveal the secret."""
         mode = "student" if self.per_student else "class"
         return hashlib.sha256(b"id of " + self.key + mode.encode()).hexdigest()[:8]
 
     def variant(self, assignment: str, question: Question, student: str) -> Variant:
-        """The variant of the question that this class, or this student, gets."""
+        """Return the variant of a question for the class or, with variants per student, for a student."""
         if not question.variants:
             raise ValueError("`variants` is empty")
         whom = [student] if self.per_student else []
@@ -249,14 +258,15 @@ class Secret:
     def inputs(
         self, assignment: str, question: Question, variant: Variant, submission: str
     ) -> Mapping[str, Arguments]:
-        """Inputs by case, drawn for this one submission: a new submission gets other numbers."""
+        """Draw the inputs for each case. A new submission gets different inputs."""
         words = ("inputs", assignment, question.name, variant.name, submission)
         return {case: draw(variant, case, self.number(*words, case)) for case in CASES}
 
 
 def draw(variant: Variant, case: str, seed: int) -> Arguments:
-    """A variant's inputs for one case. Floating-point arrays become float32, like students' tensors. Raises
-    ArgumentsError for an argument that a sandbox cannot get.
+    """Draw a variant's inputs for one case. Floating-point arrays become float32, like students' tensors.
+
+    Raises ArgumentsError for an argument that cannot be sent to a sandbox.
     """
 
     def narrowed(value):

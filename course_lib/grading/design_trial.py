@@ -1,4 +1,4 @@
-"""Tries the key of a design before students hand in arrays: the part of `check` that knows designs."""
+"""The part of `check` that tries out the key of a design before students hand in arrays."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ from course_lib.grading.question import Arrays, Design
 
 # what `hand_in` can write and the judge can read
 DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
-# what `measure` may stop with on arrays that `guard` refuses, such as a matrix that has no inverse
+# errors that `measure` may raise for arrays that `guard` rejects, such as a singular matrix
 STOPS_ON_NUMBERS = (ArithmeticError, ValueError, IndexError)
 
 
 def faults_of_design(design: Design) -> list[str]:
-    """What is wrong with a design. A fault that would cause others is reported alone."""
+    """Return the faults of a design. A fault that would cause others is reported alone."""
     faults = faults_of_declaration(design)
     if faults:
         return faults
@@ -25,9 +25,9 @@ def faults_of_design(design: Design) -> list[str]:
 
 
 def faults_of_declaration(design: Design) -> list[str]:
-    """What is wrong with the arrays and the scores that a design declares."""
+    """Return the faults in the arrays and the scores that a design declares."""
     if not isinstance(design.arrays, Mapping) or not design.arrays:
-        return ["`arrays` must be a dict that names each array, with its dtype and shape."]
+        return ["`arrays` must be a dict that maps the name of each array to its dtype and shape."]
     faults = []
     for name, declared in design.arrays.items():
         if not is_dtype_and_shape(declared):
@@ -38,7 +38,7 @@ def faults_of_declaration(design: Design) -> list[str]:
         elif declared[0] not in DTYPES:
             faults.append(
                 f"{name!r} has the dtype {declared[0]!r}, which cannot be handed in: "
-                f"take one of {', '.join(DTYPES)}."
+                f"choose one of {', '.join(DTYPES)}."
             )
     if design.none_at == design.full_at:
         faults.append("`none_at` and `full_at` must differ.")
@@ -46,7 +46,7 @@ def faults_of_declaration(design: Design) -> list[str]:
 
 
 def is_dtype_and_shape(declared: Any) -> bool:
-    """Whether this is what `arrays` says of one array: the name of a dtype, and a tuple of lengths."""
+    """Return whether `declared` consists of the name of a dtype and a tuple of lengths."""
     if not isinstance(declared, tuple) or len(declared) != 2:
         return False
     dtype, shape = declared
@@ -56,7 +56,7 @@ def is_dtype_and_shape(declared: Any) -> bool:
 
 
 def faults_of_calls(design: Design) -> list[str]:
-    """The first error of `guard` or `measure`, or result that the judge cannot use, on random arrays."""
+    """Return the first fault of `guard` or `measure` on random arrays: an error or an invalid result."""
     for arrays in random_arrays(design):
         fault = fault_on(design, arrays)
         if fault:
@@ -65,7 +65,7 @@ def faults_of_calls(design: Design) -> list[str]:
 
 
 def fault_on(design: Design, arrays: Arrays) -> str:
-    """What goes wrong when the judge gets these arrays; "" if nothing does."""
+    """Return what goes wrong when the judge gets these arrays, or "" if nothing does."""
     file = f"keys/{design.name}.py"
     shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
     on = f"on random arrays ({shapes})"
@@ -79,7 +79,7 @@ def fault_on(design: Design, arrays: Arrays) -> str:
         score = design.measure(copied(arrays))
     except Exception as error:
         if said and isinstance(error, STOPS_ON_NUMBERS):
-            return ""  # the judge does not measure arrays that `guard` refuses
+            return ""  # the judge does not measure arrays that `guard` rejects
         return f"`measure` stops with {told(error, file)} {on}" + (
             "." if said else ", which `guard` accepts."
         )
@@ -91,13 +91,14 @@ def fault_on(design: Design, arrays: Arrays) -> str:
 
 
 def copied(arrays: Arrays) -> Arrays:
-    """Arrays of their own, for a function that may change them."""
+    """Return copies of the arrays, for a function that may change its arguments."""
     return {name: values.copy() for name, values in arrays.items()}
 
 
 def random_arrays(design: Design) -> Iterator[Arrays]:
-    """Arrays of the declared dtypes and shapes, as students may hand them in. Where any length is allowed,
-    the lengths are equal at first, then unequal, and then 0.
+    """Yield arrays of the declared dtypes and shapes, like those that students may hand in.
+
+    Where any length is allowed, the lengths are first equal, then unequal, and then 0.
     """
     rng = np.random.default_rng(0)
     for is_signed in (False, True):
@@ -110,12 +111,12 @@ def random_arrays(design: Design) -> Iterator[Arrays]:
 
 
 def sizes(shape: tuple[int, ...], lengths: Iterator[int], most: int) -> tuple[int, ...]:
-    """A shape in which each −1 has become the next length, if that is allowed."""
+    """Return the shape with each −1 replaced by the next length, or by `most` if that length is too large."""
     return tuple(min(next(lengths), most) if length == -1 else length for length in shape)
 
 
 def drawn(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], is_signed: bool) -> np.ndarray:
-    """Random numbers from 0 to 1, or of both signs; integers are 0 and 1."""
+    """Draw random floats, from 0 to 1 or of both signs, or random integers, which are 0 or 1."""
     if not dtype.startswith("float"):
         return rng.integers(0, 2, shape).astype(dtype)
     numbers = rng.normal(size=shape) if is_signed else rng.uniform(size=shape)
@@ -123,7 +124,7 @@ def drawn(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], is_signe
 
 
 def faults_of_model_answer(design: Design) -> list[str]:
-    """The arrays that the model answer, which is not run, never assigns."""
+    """Return a fault for each array that the model answer never assigns. The model answer is not run."""
     if not design.solution:
         return []
     try:
@@ -134,7 +135,7 @@ def faults_of_model_answer(design: Design) -> list[str]:
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
     return [
-        f"the model answer never assigns {name!r}, which is to be handed in."
+        f"the model answer never assigns {name!r}, which must be handed in."
         for name in design.arrays
         if name not in assigned
     ]

@@ -1,8 +1,7 @@
-"""The judge: compares what came over the wall with the reference and with each known mistake. It
-runs no student code.
+"""The judge compares students' answers with the reference and with known mistakes. It runs no student code.
 
-It never tells the secret inputs or the expected numbers: a sentence names the mistake, and where to
-look.
+The judge's sentences never reveal the secret inputs or the expected numbers. They name the mistake and say
+where to look.
 """
 
 from collections.abc import Mapping
@@ -24,12 +23,12 @@ from course_lib.grading.question import (
 from course_lib.grading.sandbox import Answer
 
 UNSTABLE = (
-    "right on ordinary inputs, wrong on extreme ones: look for an overflow, the logarithm of 0, "
-    "or a small difference of large numbers."
+    "your function is right for ordinary inputs, but wrong for extreme ones. Look for an overflow, "
+    "the logarithm of 0, or a small difference between large numbers."
 )
-ONE_SIZE = "right on one size of input, wrong on another: is a size written into your code?"
+ONE_SIZE = "your function is right for one size of input, but wrong for another. Is a size hard-coded?"
 SYNTAX_ERRORS = ("SyntaxError", "IndentationError", "TabError")
-SHARE_UNSTABLE = 0.6  # the mathematics is understood, the computer's numbers are not
+SHARE_UNSTABLE = 0.6  # the mathematics is right, but the computation is unstable
 SHARE_ONE_SIZE = 0.3
 
 
@@ -41,8 +40,10 @@ def judge(
     ended: str,
     broken: str = "",
 ) -> Verdict:
-    """The verdict on one question from its answers by case; `ended` tells how the submission's run
-    ended, and `broken` what stopped the cell that should define the function, as `stopped` says it.
+    """Return the verdict on one question, from its answers by case.
+
+    ended: how the submission's run ended. broken: what stopped the cell that should define the function, in
+    the words of `stopped`.
     """
     wanted = {case: reference_of(variant, inputs[case]) for case in CASES}
     right = {case: is_right(answers[case], wanted[case], variant) for case in CASES}
@@ -56,7 +57,7 @@ def judge(
 
 
 def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
-    """The right answer. Raises ValueError if the reference stops with an error, an author's fault."""
+    """Return the right answer. Raise ValueError if the reference itself stops with an error."""
     found = results_of(variant.reference, arguments, variant.returns)
     if found is None:
         raise ValueError(f"The reference of variant {variant.name!r} stops with an error on its inputs.")
@@ -64,7 +65,7 @@ def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
 
 
 def is_right(answer: Answer, wanted: Arrays, variant: Variant) -> bool:
-    """Whether the answer's numbers are the right ones, within the tolerance."""
+    """Return whether the numbers of the answer are right, within the tolerance."""
     return answer.status == "answered" and agree(answer.arrays, wanted, variant.tolerance)
 
 
@@ -77,16 +78,16 @@ def verdict_of(
     right: Mapping[str, bool],
     ended: str,
 ) -> tuple[float, str, int | None]:
-    """Share of the points, sentence, and the known mistake's number."""
+    """Return the share of the points, a sentence, and the number of the known mistake, if there is one."""
     if all(right.values()):
         return 1.0, "Correct.", None
     states = {answer.status for answer in answers.values()}
     if states == {"missing"}:
-        return 0.0, f"There is no function `{question.function}` in your notebook.", None
+        return 0.0, f"Your notebook does not define the function `{question.function}`.", None
     if states == {"not started"}:
         return 0.0, "Not started.", None
     if states == {"silent"}:
-        return 0.0, f"No answer came back: {ENDED.get(ended, ENDED['ended early'])}", None
+        return 0.0, f"No answer was received: {ENDED.get(ended, ENDED['ended early'])}", None
     found = named_mistake(variant, inputs, answers, wanted)
     if found is not None:
         mistake = variant.mistakes[found]
@@ -100,10 +101,10 @@ def verdict_of(
 
 ENDED = {
     "out of time": "your notebook ran out of time.",
-    "out of memory": "your notebook took too much memory.",
-    "too much output": "your notebook gave back too many bytes.",
+    "out of memory": "your notebook used too much memory.",
+    "too much output": "your notebook returned too much data.",
     "ended early": "your notebook ended its own process.",
-    "finished": "your notebook kept the grader from asking.",
+    "finished": "your notebook prevented the grader from calling your function.",
 }
 
 
@@ -113,10 +114,9 @@ def named_mistake(
     answers: Mapping[str, Answer],
     wanted: Mapping[str, Arrays],
 ) -> int | None:
-    """The first known mistake that gives the student's numbers wherever an answer came back.
+    """Return the number of the first known mistake that explains every answer received, or None.
 
-    A mistake is computed in float64 and in float32, because an overflow comes at other numbers in
-    each.
+    Each mistake is computed in float64 and in float32, because a mistake may overflow in only one of them.
     """
     answered = [case for case in CASES if answers[case].status == "answered"]
     for number, mistake in enumerate(variant.mistakes):
@@ -124,7 +124,7 @@ def named_mistake(
             is_wrong, is_same = False, bool(answered)
             for case in answered:
                 gives = results_of(mistake.function, inputs[case], variant.returns, narrow)
-                # None: the mistake stops with an error here, and the student's code did not
+                # None: the mistake stops with an error here, but the student's code did not
                 is_same = gives is not None and agree(answers[case].arrays, gives, variant.tolerance)
                 if gives is None or not is_same:
                     break
@@ -135,28 +135,30 @@ def named_mistake(
 
 
 def what_is_seen(answers: Mapping[str, Answer], wanted: Mapping[str, Arrays]) -> str:
-    """What can be said of a wrong answer that no known mistake explains, without telling a number."""
+    """Describe a wrong answer that no known mistake explains, without revealing a number."""
     for case in CASES:
         answer = answers[case]
         if answer.status == "error":
             return f"your function {stopped(answer.what, answer.line, of=' of its cell')}."
         if answer.status == "missing":
-            return "your function was gone when it was called a second time."
+            return "your function no longer existed when the grader called it again."
         if answer.status != "answered":
             continue
         for name, right in wanted[case].items():
             yours = answer.arrays[name]
             label = "the result" if name == "value" else f"`{name}`"
             if yours.shape != right.shape and yours.size != right.size:
-                return f"{label} has a wrong shape: over which axis is the sum or the mean?"
+                return f"{label} has the wrong shape: over which axis should the sum or the mean be taken?"
             if np.isfinite(right).all() and not np.isfinite(yours).all():
-                return f"{label} holds NaN or infinity."
-    return "the numbers are wrong, and none of the known mistakes explains them."
+                return f"{label} contains NaN or infinity."
+    return "the numbers are wrong, and no known mistake explains them."
 
 
 def stopped(what: str, line: int, says: str = "", of: str = "") -> str:
-    """What stopped a cell or a function, as the rest of a sentence about it. `says`: Python's own words
-    about a syntax error. `of`: words after the line that say what it is a line of.
+    """Describe what stopped a cell or a function, in words that continue a sentence such as "Your function
+    …".
+
+    says: Python's own message about a syntax error. of: words after the line number, such as " of its cell".
     """
     where = f" in line {line}{of}" if line else ""
     if what == "out of time":
@@ -167,7 +169,7 @@ def stopped(what: str, line: int, says: str = "", of: str = "") -> str:
 
 
 def judge_design(design: Design, arrays: Arrays | None, trouble: str) -> Verdict:
-    """The verdict on arrays handed in; `trouble` says why there are none."""
+    """Return the verdict on the arrays handed in; if there are none, `trouble` says why."""
     if arrays is None:
         return Verdict(0.0, design.points, trouble)
     broken = design.guard(arrays)
@@ -175,5 +177,7 @@ def judge_design(design: Design, arrays: Arrays | None, trouble: str) -> Verdict
         return Verdict(0.0, design.points, broken)
     score = float(design.measure(arrays))
     share = share_of_score(design, score)
-    sentence = f"Your score is {score:.3f} {design.unit}; all points are given from {design.full_at:g} on."
+    sentence = (
+        f"Your score is {score:.3f} {design.unit}; a score of {design.full_at:g} or better earns all points."
+    )
     return Verdict(round(share * design.points, 2), design.points, sentence, score=score)

@@ -1,9 +1,9 @@
-"""What a homework author writes: a question, its variants, and what each known mistake computes.
+"""The classes that a homework author uses: questions, their variants, and known mistakes.
 
-A question is graded by numbers. The judge draws inputs that nobody has seen, of two sizes and of an
-extreme kind, and compares what the student's function returns with the reference, in float64, and
-with what each known mistake would return. A right answer in any style passes, because only its
-numbers count.
+Questions are graded by comparing numbers. The judge draws inputs that nobody has seen, in two sizes and with
+extreme values. It compares the results of the student's function with the results of the reference, in
+float64, and with those of each known mistake. A right answer passes in any style, because only its numbers
+count.
 """
 
 import copy
@@ -17,20 +17,19 @@ import numpy as np
 
 CASES = ("small", "large", "extreme")
 GIVEN_AS = ("tensors", "arrays")
-# by name: arrays of numbers, lists of arrays, or plain Python values; see `fault_of_arguments`
+# by name: arrays of numbers, lists of such arrays, or plain Python values (see `fault_of_arguments`)
 Arguments = dict[str, Any]
 Arrays = dict[str, np.ndarray]
-# what a function may stop with on some inputs, such as a matrix that has no inverse there
+# errors that a function may raise for some inputs, such as a singular matrix
 STOPS = (ArithmeticError, ValueError, IndexError, TypeError)
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an answer may be from the reference, |a − b| ≤ absolute + relative·|b|, and why this
-    far.
+    """How far an answer a may differ from the reference b, |a − b| ≤ absolute + relative·|b|, and the reason.
 
-    For answers of several elements `absolute` is multiplied by the reference's largest absolute value,
-    if that is above 1.
+    If the answer has several elements, `absolute` is multiplied by the largest absolute value of the
+    reference, provided that this value is above 1.
     """
 
     relative: float
@@ -38,19 +37,19 @@ class Tolerance:
     reason: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a tolerance that not even the right numbers would keep to."""
+        """Raise ValueError if a field has the wrong type or is negative."""
         fault = fault_of_type(self)
         if fault:
             raise ValueError(f"in a tolerance, {fault}")
         if self.relative < 0 or self.absolute < 0:
-            raise ValueError(f"a tolerance cannot be negative: {self.relative:g} and {self.absolute:g}")
+            raise ValueError(
+                f"a tolerance cannot be negative: relative={self.relative:g}, absolute={self.absolute:g}"
+            )
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A known mistake: the sentence a student reads, the function it amounts to, its share of the
-    points.
-    """
+    """A known mistake: a sentence for the student, a function that makes it, and a share of the points."""
 
     sentence: str
     function: Callable[..., Any]
@@ -59,15 +58,14 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Variant:
-    """One form of a question. Which one a class or a student gets is decided by the instructor's
-    secret.
+    """One form of a question. The instructor's secret decides which form a class or a student gets.
 
-    text, stub: the markdown and the code cell that a student gets. solution: the code of a model
-    answer. inputs: from a random generator and a case of CASES to the function's arguments, in
-    order. reference: from the same arguments, as float64 arrays, to the right answer: an array, or
-    a tuple in the order of `returns`. independent: the same answer by another formula or a library.
-    styles: more right answers, as code, written in other ways. `check` compares the one with the
-    reference, and grades the others.
+    text, stub: the Markdown text and the code cell that a student gets. solution: the code of a model answer.
+    inputs: a function that takes a random generator and a case from CASES and returns the arguments of the
+    student's function, by name and in order. reference: a function that takes these arguments, with float64
+    arrays, and returns the right answer, an array or a tuple in the order of `returns`. independent: a
+    function that computes the same answer with another formula or a library; `check` compares it with the
+    reference. styles: more right answers, as code written in other ways; `check` grades them.
     """
 
     name: str
@@ -85,12 +83,12 @@ class Variant:
 
 @dataclass(frozen=True)
 class Question:
-    """A question that asks for a function. `name` is also the name of the key's file, and `function` is
-    the name that the function must have in the notebook.
+    """A question that asks for a function.
 
-    given_as: how the function gets arrays, as "tensors" of PyTorch or as "arrays" of NumPy. If every
-    question of an assignment uses arrays, the sandbox does not import PyTorch. For a notebook that does
-    without PyTorch, that import would take most of the grading time.
+    name: the name of the question and of its key's file. function: the name that the function must have in
+    the notebook. given_as: whether the function gets PyTorch tensors ("tensors") or NumPy arrays ("arrays").
+    If every question of an assignment uses arrays, the sandbox does not import PyTorch. For a notebook that
+    does not use PyTorch, that import would take most of the grading time.
     """
 
     name: str
@@ -102,13 +100,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Design:
-    """An open question: the student hands in arrays, and a number that is measured on them decides
-    the points.
+    """An open question: the student hands in arrays, and a score measured on them determines the points.
 
-    arrays: the name, dtype and shape of each array in the file `design.safetensors`; −1 is any
-    length up to `most`. measure: from those arrays to a score. guard: from those arrays to a
-    sentence when they break a rule, else "". none_at, full_at: the scores that give no points and
-    all points; in between they rise in a straight line.
+    arrays: the name, dtype and shape of each array in the file `design.safetensors`; −1 allows any length up
+    to `most`. measure: a function that takes the arrays and returns a score. guard: a function that takes the
+    arrays and returns a sentence if they break a rule, else "". none_at, full_at: the scores that earn no
+    points and all points; between these scores, the points increase linearly.
     """
 
     name: str
@@ -126,7 +123,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Written:
-    """A question answered in words, which a person reads and marks."""
+    """A question that is answered in words and marked by a person."""
 
     name: str
     points: float
@@ -136,23 +133,24 @@ class Written:
 
 @dataclass
 class Verdict:
-    """What the judge says of one question: its points, one sentence, and the mistake's number if it
-    has a name.
-    """
+    """The judge's verdict on one question: the points, one sentence and, for a known mistake, its number."""
 
     points: float
     most: float
     sentence: str
     mistake: int | None = None
     variant: str = ""
-    score: float | None = None  # of a design question
-    details: dict[str, bool] = field(default_factory=dict)  # by case: right or not
-    answer: str = ""  # to a question in words, for the person who marks it
-    tried: bool = False  # whether the judge's inputs came to the student's code
+    score: float | None = None  # only for a design
+    details: dict[str, bool] = field(default_factory=dict)  # by case: whether the answer is right
+    answer: str = ""  # the answer in words, for the person who marks it
+    tried: bool = False  # whether the student's code was run on the judge's inputs
 
 
 def fault_of_type(part: Any) -> str:
-    """The first text or number of a key's part, such as a variant, that is something else; "" if none is."""
+    """Describe the first field that should be a string or a number but is not; "" if there is none.
+
+    part: a part of a key, such as a variant.
+    """
     for one in fields(part):
         value = getattr(part, one.name)
         if one.type is str and not isinstance(value, str):
@@ -164,7 +162,7 @@ def fault_of_type(part: Any) -> str:
 
 
 def fault_of_arguments(arguments: Arguments) -> str:
-    """What is wrong with the first argument that cannot be sent to a sandbox; "" if all can."""
+    """Describe the first argument that cannot be sent to a sandbox, or return "" if all can."""
 
     def is_array(value: Any) -> bool:
         return isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
@@ -177,18 +175,18 @@ def fault_of_arguments(arguments: Arguments) -> str:
         if isinstance(value, np.ndarray):
             kind = f"an array of dtype {value.dtype}"
         elif isinstance(value, list):
-            kind = "a list of other things than arrays"
+            kind = "a list that contains something other than arrays"
         else:
             kind = f"a value of type {type(value).__name__}"
         return (
-            f"`inputs` gives {name!r} as {kind}, but an argument must be an array of numbers, "
+            f"`inputs` returns {name!r} as {kind}, but an argument must be an array of numbers, "
             "a list of such arrays, a number, a string, True, False or None"
         )
     return ""
 
 
 def as_reference_sees(arguments: Arguments) -> Arguments:
-    """The same arguments with float64 arrays, so that the reference loses nothing to rounding."""
+    """Return copies of the arguments with float64 arrays, so that the reference has small rounding errors."""
 
     def widened(value: Any) -> Any:
         if isinstance(value, np.ndarray):
@@ -201,17 +199,16 @@ def as_reference_sees(arguments: Arguments) -> Arguments:
 
 
 def copied(arguments: Arguments) -> Arguments:
-    """The arguments as a student's code gets them, in arrays of their own."""
+    """Return a deep copy of the arguments, because a student's code may change them."""
     return copy.deepcopy(arguments)
 
 
 def results_of(
     function: Callable[..., Any], arguments: Arguments, returns: tuple[str, ...], narrow: bool = False
 ) -> Arrays | None:
-    """What a function of ours returns, as float64 arrays by name; None if it stops with an error.
+    """Return the results of an author's function as float64 arrays by name, or None if the function stops.
 
-    narrow: compute in float32, as a student's code does; a mistake that overflows does so at other
-    numbers there.
+    narrow: compute in float32, as a student's code does. In float32, a mistake overflows at smaller numbers.
     """
     try:
         with np.errstate(all="ignore"):
@@ -222,29 +219,30 @@ def results_of(
 
 
 def by_name(found: Any, returns: tuple[str, ...]) -> Arrays:
-    """What a function of ours has returned, as float64 arrays by name."""
+    """Convert the results of an author's function to float64 arrays by name."""
     parts = (found,) if len(returns) == 1 else tuple(found)
     return {name: np.asarray(part, dtype=np.float64) for name, part in zip(returns, parts, strict=True)}
 
 
 def agree(yours: Arrays, wanted: Arrays, tolerance: Tolerance) -> bool:
-    """Whether all arrays have equal shapes and numbers within the tolerance; infinities and NaN
-    must coincide.
+    """Return whether all arrays agree in shape and, within the tolerance, in their numbers.
+
+    Infinities and NaN must be in the same places.
     """
     return all(close(yours[name], wanted[name], tolerance) for name in wanted)
 
 
 def close(yours: np.ndarray, wanted: np.ndarray, tolerance: Tolerance) -> bool:
-    """Whether two arrays agree within the tolerance; see `agree`."""
+    """Return whether two arrays agree within the tolerance; see `agree`."""
     if yours.shape != wanted.shape:
-        # a scalar may come back as (), (1,) or a Python number: these differ in style, not in mathematics
+        # a scalar may be returned as (), (1,) or a Python number; the difference is only one of style
         if not (yours.size == wanted.size == 1):
             return False
         yours = yours.reshape(wanted.shape)
     is_finite = np.isfinite(wanted)
     finite = wanted[is_finite]
     scale = max(1.0, float(np.abs(finite).max())) if finite.size > 1 else 1.0
-    # as np.allclose, which takes several times as long, and a judge does little else
+    # like np.allclose, but several times as fast; the judge spends most of its time here
     with np.errstate(invalid="ignore"):
         near = np.abs(yours - wanted) <= tolerance.absolute * scale + tolerance.relative * np.abs(wanted)
     same = (yours == wanted) | (np.isnan(yours) & np.isnan(wanted))
@@ -252,7 +250,7 @@ def close(yours: np.ndarray, wanted: np.ndarray, tolerance: Tolerance) -> bool:
 
 
 def share_of_score(design: Design, score: float) -> float:
-    """The share of a design question's points that a score earns, from 0 to 1."""
+    """Return the share of a design's points that a score earns, from 0 to 1."""
     if not math.isfinite(score):
         return 0.0
     share = (score - design.none_at) / (design.full_at - design.none_at)

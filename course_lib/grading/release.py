@@ -1,5 +1,6 @@
-"""What is given out: copies for students, with the variants that the secret chose, and copies for
-the instructor.
+"""Make the files of a release: the copies for students and those for the instructor.
+
+The instructor's secret chooses the variants of the questions.
 """
 
 import json
@@ -25,27 +26,27 @@ from course_lib.grading.judge import reference_of
 from course_lib.grading.question import Design, Question, Variant, agree, results_of
 from course_lib.grading.submissions import ANSWER_HERE
 
-PUBLIC_SEED = 2014  # of the practice examples, which are no secret
+PUBLIC_SEED = 2014  # for the practice examples, which are not secret
 Choose = Callable[[Question], Variant]
 
 
 def first_variants(question: Question) -> Variant:
-    """The choice of the copies that anybody may see: the first variant of each question."""
+    """Choose the first variant of a question, for copies that anybody may see."""
     return question.variants[0]
 
 
 def student_notebook(assignment: Assignment, choose: Choose = first_variants) -> NotebookNode:
-    """The starter, with the chosen variants' texts and stubs, and no outputs."""
+    """Return the starter with the texts and stubs of the chosen variants, without outputs."""
     return build(assignment, choose, solved=False)
 
 
 def instructor_notebook(assignment: Assignment, choose: Choose = first_variants) -> NotebookNode:
-    """The same notebook with model answers in place of the stubs."""
+    """Return the student's notebook with model answers in place of the stubs."""
     return build(assignment, choose, solved=True)
 
 
 def build(assignment: Assignment, choose: Choose, solved: bool) -> NotebookNode:
-    """A copy of the starter with the questions' cells in their places."""
+    """Return a copy of the starter with the cells of each question in place of its marker."""
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
     for cell in cells_of(assignment):
         name = asked_in_cell(cell)
@@ -54,7 +55,7 @@ def build(assignment: Assignment, choose: Choose, solved: bool) -> NotebookNode:
         )
         notebook.cells += new
     for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"{assignment.name}-{number}"  # the same in every copy, whatever variants it has
+        cell["id"] = f"{assignment.name}-{number}"  # the same in every copy, whichever variants it contains
     nbformat.validate(notebook)
     return notebook
 
@@ -63,7 +64,7 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 
 
 def cells_of(assignment: Assignment) -> list[NotebookNode]:
-    """The starter's cells. Raises AssignmentError if jupytext finds other questions than the grader."""
+    """Return the starter's cells. Raise AssignmentError if jupytext finds different questions in them."""
     cells = jupytext.reads(assignment.starter, fmt="py:percent").cells
     found = [name for name in map(asked_in_cell, cells) if name]
     if found != [name for name, _ in assignment.sources]:
@@ -75,18 +76,18 @@ def cells_of(assignment: Assignment) -> list[NotebookNode]:
 
 
 def asked_in_cell(cell: NotebookNode) -> str | None:
-    """The question whose place a cell marks."""
+    """Return the question whose place a cell marks, or None."""
     return asked_in(cell.source) if cell.cell_type == "markdown" else None
 
 
 def plain(cell: NotebookNode) -> NotebookNode:
-    """A cell of the starter, with its tags and without an id."""
+    """Return a copy of a cell of the starter, with its tags but without its ID."""
     tags = cell.metadata.get("tags", [])
     return new_cell(cell.cell_type, cell.source, *tags)
 
 
 def new_cell(kind: str, source: str, *tags: str, **nbgrader: Any) -> NotebookNode:
-    """A cell with tags, and with nbgrader's metadata if any is given."""
+    """Return a new cell with the given tags and the given metadata for nbgrader."""
     make = nbformat.v4.new_markdown_cell if kind == "markdown" else nbformat.v4.new_code_cell
     cell = make(source)
     if tags:
@@ -99,7 +100,10 @@ def new_cell(kind: str, source: str, *tags: str, **nbgrader: Any) -> NotebookNod
 def question_cells(
     assignment: Assignment, question: AnyQuestion, choose: Choose, solved: bool
 ) -> list[NotebookNode]:
-    """A question's text, the cell for the answer, and a cell that tries it or hands it in."""
+    """Return the cells of a question: its text, the answer, and a cell that tries the answer or hands it in.
+
+    A question that is answered in words does not need the third cell.
+    """
     heading = f"({question.points:g} points)"
     answer = {"grade_id": f"answer-{question.name}", "solution": True, "grade": False, "locked": False}
     test = {
@@ -129,8 +133,9 @@ def question_cells(
 
 
 def practice_examples(assignment: Assignment, choose: Choose = first_variants) -> dict[str, Any]:
-    """For each question one public example: inputs, right numbers, and what each known mistake
-    gives.
+    """Return one public example per question: its inputs, the right numbers, and those of each known mistake.
+
+    Only questions that ask for a function have examples.
     """
     found = {}
     for name, question in assignment.questions.items():
@@ -155,7 +160,7 @@ def practice_examples(assignment: Assignment, choose: Choose = first_variants) -
 
 
 def as_json(value: Any) -> Any:
-    """An argument or a result as a practice file stores it."""
+    """Return an argument or a result in the form in which a practice file stores it."""
     if isinstance(value, np.ndarray):
         return {"array": value.ravel().tolist(), "shape": list(value.shape), "dtype": str(value.dtype)}
     if isinstance(value, list | tuple):
@@ -164,12 +169,12 @@ def as_json(value: Any) -> Any:
 
 
 def as_bytes(notebook: NotebookNode) -> bytes:
-    """A notebook as its file holds it."""
+    """Return the bytes of a notebook's file."""
     return (nbformat.writes(notebook) + "\n").encode()
 
 
 def student_copy(assignment: Assignment, choose: Choose = first_variants) -> dict[str, bytes]:
-    """What a student gets, by file name: the notebook and its practice examples."""
+    """Return the files that a student gets, by name: the notebook and its practice examples."""
     examples = json.dumps(practice_examples(assignment, choose), ensure_ascii=False) + "\n"
     return {
         f"{assignment.name}.ipynb": as_bytes(student_notebook(assignment, choose)),
@@ -183,9 +188,9 @@ def write_student_copy(assignment: Assignment, folder: Path, choose: Choose = fi
 
 
 def copies(assignment: Assignment, secret: Secret, students: list[str]) -> dict[str, bytes]:
-    """Copies for students and for the instructor, and the keys, by their paths in the release.
+    """Return the files of a release by their paths: copies for students and for the instructor, and the keys.
 
-    With variants per student, each name in `students` gets a folder of its own.
+    With variants per student, each student in `students` gets a separate folder.
     """
     name = assignment.name
     files = {}
@@ -205,7 +210,7 @@ def copies(assignment: Assignment, secret: Secret, students: list[str]) -> dict[
 
 
 def write_all(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write files, given by their paths in a folder."""
+    """Write files to a folder. `files` maps each path in the folder to the contents of the file."""
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(folder / path, content)

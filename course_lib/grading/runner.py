@@ -1,13 +1,12 @@
-"""The program inside the wall: it runs a student's notebook, calls the functions asked for, writes
-plain arrays.
+"""The program inside the sandbox: it runs a student's notebook, calls its functions, and writes plain arrays.
 
-It runs alone, as a script, in a sandbox that holds no reference, no expected number and no key.
-Everything that it writes is untrusted: the judge, another process, reads the arrays and compares. A
-student who forges this program's output gains nothing without the right numbers.
+This program runs alone, as a script, in a sandbox that contains no reference, no expected number and no key.
+Everything that the program writes is untrusted: the judge, in another process, reads the arrays and compares
+them. A student who forges this program's output gains nothing without the right numbers.
 
-Each answer leaves as one frame on a pipe: eight bytes of length, then safetensors. A frame is
-written as soon as its call is done, so a submission that ends its own process keeps what it had
-answered before.
+Each answer is written to a pipe as one frame: an 8-byte length, then safetensors. A frame is written as soon
+as its call has returned, so a submission that ends its own process keeps the answers that it has already
+given.
 """
 
 import gc
@@ -26,11 +25,11 @@ FOLDER = Path(__file__).parent
 
 
 class OutOfTime(BaseException):
-    """Raised by the alarm. It is no Exception, so that a student's `except Exception` lets it pass."""
+    """Raised by the alarm. This is not an Exception, so a student's `except Exception` does not catch it."""
 
 
 def main() -> None:
-    """Run the task that lies beside this file."""
+    """Run the task in the folder of this file."""
     task = json.loads((FOLDER / "task.json").read_text(encoding="utf-8"))
     give_up_privileges(task["uid"])
     set_limits(task["limits"])
@@ -40,7 +39,7 @@ def main() -> None:
     pipe = task["pipe"]
     shell = make_shell()
     if any(call["given_as"] == "tensors" for call in task["calls"]):
-        import_torch()  # which must not count as a student's time
+        import_torch()  # before any time limit starts, because importing torch is slow
     inputs = read_inputs()
     send(pipe, {"about": "cells", "errors": json.dumps(run_cells(shell, task["cells"], task["limits"]))})
     for call in task["calls"]:
@@ -49,9 +48,7 @@ def main() -> None:
 
 
 def give_up_privileges(uid: int | None) -> None:
-    """Become a user of no rights. When root builds the wall, every submission gets a user number of
-    its own.
-    """
+    """Switch to a user without privileges. As root, use a different user ID for each submission."""
     if uid is None:
         return
     os.setgroups([])
@@ -60,9 +57,7 @@ def give_up_privileges(uid: int | None) -> None:
 
 
 def set_limits(limits: dict) -> None:
-    """Hard limits that the kernel keeps; the judge watches the clock and the sum of all memory as
-    well.
-    """
+    """Set hard limits, which the kernel enforces. `sandbox.run` also limits elapsed time and total memory."""
     hard = {
         resource.RLIMIT_DATA: limits["memory"],
         resource.RLIMIT_NPROC: limits["processes"],
@@ -75,19 +70,19 @@ def set_limits(limits: dict) -> None:
 
 
 class Clock:
-    """What the alarm goes by: how much time there is, when it began, and how long was waited until then."""
+    """The alarm: its length, its start, and the time spent waiting for a processor before the start."""
 
     seconds = began = waited = 0.0
 
     @classmethod
     def left(cls) -> float:
-        """Seconds that are left. On a busy machine, waiting for a processor takes none of them."""
+        """Return the seconds left. Time spent waiting for a processor on a busy machine does not count."""
         passed = monotonic() - cls.began
         return cls.seconds - passed + (waiting_time() - cls.waited)
 
 
 def waiting_time(pid: int | str = "self") -> float:
-    """Seconds for which a process could have run and no processor was free; 0 where nobody counts them."""
+    """Return the seconds that a process has waited for a processor, or 0 if the system keeps no count."""
     try:
         nanoseconds = Path(f"/proc/{pid}/schedstat").read_text().split()[1]
     except (OSError, IndexError):
@@ -96,7 +91,10 @@ def waiting_time(pid: int | str = "self") -> float:
 
 
 def alarm(signum: int, frame: object) -> None:
-    """What the timers call when an answer has taken too long by its processor time, or by the clock."""
+    """Raise OutOfTime when a timer expires.
+
+    If the process has spent time waiting for a processor, restart the timer of elapsed time instead.
+    """
     if signum == signal.SIGALRM and Clock.left() > 0:
         signal.setitimer(signal.ITIMER_REAL, max(Clock.left(), 0.01))
         return
@@ -104,11 +102,10 @@ def alarm(signum: int, frame: object) -> None:
 
 
 def set_alarm(seconds: float) -> None:
-    """Raise OutOfTime after so many seconds of processor time, or six times as many by the clock; 0
-    for never.
+    """Raise OutOfTime after `seconds` of processor time, or after six times as much elapsed time.
 
-    Processor time, because a busy machine must not cost anybody points; the clock, because sleeping
-    takes none.
+    With seconds=0, the alarm is turned off. Processor time is limited because a busy machine must not cost
+    anybody points. Elapsed time is limited because sleeping takes no processor time.
     """
     Clock.seconds, Clock.began, Clock.waited = 6 * seconds, monotonic(), waiting_time()
     signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -116,18 +113,16 @@ def set_alarm(seconds: float) -> None:
 
 
 def make_shell() -> Any:
-    """IPython without a kernel: magics, `display` and `!` work, and no socket is needed."""
+    """Return an IPython shell without a kernel: magics, `display` and `!` work, and no socket is needed."""
     from IPython.core.interactiveshell import InteractiveShell
 
     shell: Any = InteractiveShell.instance()
-    shell.enable_gui = lambda gui=None: None  # `%matplotlib inline` asks for one
+    shell.enable_gui = lambda gui=None: None  # called by `%matplotlib inline`
     return shell
 
 
 def run_cells(shell: Any, cells: list[dict], limits: dict) -> list[dict]:
-    """Run all cells in order, past errors, as a grader must; return where the first error of each
-    cell stood.
-    """
+    """Run all cells in order, even after errors. Return the error of each cell that failed, and its line."""
     errors = []
     for cell in cells:
         set_alarm(limits["cell_seconds"])
@@ -169,7 +164,7 @@ def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float)
 
 
 def import_torch() -> None:
-    """Import torch, without looking for garbage meanwhile: there is none, and looking takes time."""
+    """Import torch with garbage collection disabled, because collecting takes time and would find nothing."""
     gc.disable()
     import torch  # noqa: F401
 
@@ -177,15 +172,16 @@ def import_torch() -> None:
 
 
 def read_inputs() -> dict:
-    """The arrays that the grader drew, by name."""
+    """Return the arrays that the grader drew, by name."""
     from safetensors.numpy import load_file
 
     return load_file(FOLDER / "inputs.safetensors")
 
 
 def build(spec: dict, inputs: dict, given_as: str) -> Any:
-    """An argument from its description: a plain value, one array or tensor, or a list of them;
-    always fresh copies.
+    """Build an argument from its description: a plain value, an array or tensor, or a list of these.
+
+    Arrays and tensors are always new copies.
     """
     if "value" in spec:
         return spec["value"]
@@ -198,8 +194,9 @@ def build(spec: dict, inputs: dict, given_as: str) -> Any:
 
 
 def to_arrays(value: Any, names: list[str]) -> dict:
-    """What a student returned as numpy arrays by name: tensors, arrays, numbers, tuples, lists and
-    dicts are taken.
+    """Convert what a student returned to NumPy arrays by name.
+
+    Tensors, arrays, numbers, and tuples, lists and dicts of these are accepted.
     """
     if len(names) == 1 and not isinstance(value, dict):
         value = [value]
@@ -207,15 +204,15 @@ def to_arrays(value: Any, names: list[str]) -> dict:
         value = [value[name] for name in names]
     parts = list(value)
     if len(parts) != len(names):
-        raise ValueError(f"{len(names)} results are wanted")
+        raise ValueError(f"expected {len(names)} results, but got {len(parts)}")
     return {name: to_array(part) for name, part in zip(names, parts, strict=True)}
 
 
 def to_array(value: Any) -> Any:
-    """One result as a float64 array: a tensor, an array, a number, or a list of them."""
+    """Convert one result to a float64 array: a tensor, an array, a number, or a list of these."""
     import numpy as np
 
-    torch = sys.modules.get("torch")  # without it, no value is a tensor
+    torch = sys.modules.get("torch")  # if torch has not been imported, no value is a tensor
     if torch is not None and isinstance(value, torch.Tensor):
         value = value.detach().to_dense().cpu().resolve_conj().resolve_neg()
         value = value.float().numpy() if value.dtype in (torch.bfloat16, torch.float16) else value.numpy()
@@ -223,8 +220,8 @@ def to_array(value: Any) -> Any:
         value = [to_array(part) for part in value]
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
-        raise TypeError("real numbers are wanted")
-    # np.ascontiguousarray would make a number a row of one
+        raise TypeError("the results must be real numbers")
+    # np.ascontiguousarray would give a number the shape (1,)
     return np.array(array, dtype=np.float64, order="C")
 
 
@@ -239,8 +236,9 @@ def send(pipe: int, about: dict[str, str], arrays: dict | None = None) -> None:
 
 
 def kind_of(error: BaseException) -> str:
-    """The error's type, if Python itself defines it; a name that a student made up is not repeated
-    to anybody.
+    """Return the name of the error's type, or of its first built-in base class if a student defined the type.
+
+    A name that a student chose is never passed on.
     """
     for kind in type(error).__mro__:
         if kind is OutOfTime:
@@ -251,9 +249,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def line_of(error: BaseException) -> int:
-    """The line, within its cell, of the innermost frame that belongs to the notebook; 0 if there is
-    none.
-    """
+    """Return the line, within its cell, of the notebook's innermost frame, or 0 if there is no such frame."""
     if isinstance(error, SyntaxError):
         return error.lineno or 0
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,14 +1,15 @@
-"""The wall: one submission, one bubblewrap, one fresh folder, and a pipe over which arrays come back,
-and of errors their type and their line, but no text that a student could have written.
+"""The sandbox: each submission runs in bubblewrap, in a new folder, and returns its arrays through a pipe.
 
-Inside there is a read-only system, the interpreter and its packages, `course_lib` and the data.
-There is no network, no home, no other submission, no key and no file that outlives the run. The
-kernel limits memory, processes, file sizes and processor time of each process; from outside, `run`
-watches the time, the memory of all processes together and the bytes that come back, and ends
-everything at once.
+A submission can return the type and the line of an error, but never text that a student could have written.
 
-What it does not promise: it is only as strong as the Linux kernel. Against an attacker with a kernel
-exploit, put a virtual machine around it (docs/homework.md says how).
+A submission has access to a read-only system, the interpreter and its packages, `course_lib` and the data,
+but not to the network, a home folder, other submissions or keys. No file remains after the run. The kernel
+limits the memory, the number of processes, the size of files and the processor time of each process. From
+outside, `run` watches the elapsed time, the total memory of all processes and the number of bytes returned,
+and kills all processes if one of these exceeds its limit.
+
+The sandbox is only as strong as the Linux kernel. For protection against attackers with a kernel exploit,
+grade in a virtual machine (see docs/homework.md).
 """
 
 import builtins
@@ -37,18 +38,18 @@ import course_lib
 from course_lib.grading.runner import waiting_time
 
 RUNNER = Path(__file__).with_name("runner.py")
-INSIDE = "/grading"  # where the runner and its task lie in the sandbox
+INSIDE = "/grading"  # the folder of the runner and its task in the sandbox
 SYSTEM_LINKS = (
     "/bin",
     "/sbin",
     "/lib",
     "/lib64",
-)  # links into /usr on today's systems, folders on older ones
+)  # links into /usr on current systems, folders on older ones
 SYSTEM_FILES = ("/etc/fonts", "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
-FIRST_USER = 1_000_000_000  # user numbers from here on belong to nobody on this machine
-TICK = 0.1  # seconds between two looks at the clock and at the memory
-# Python's words about the syntax errors that students make; a text that is none of these is not repeated,
-# because a notebook can raise a SyntaxError with words of its own
+FIRST_USER = 1_000_000_000  # user IDs from this number on belong to nobody on this machine
+TICK = 0.1  # seconds between two checks of the time and the memory
+# Python's messages about the syntax errors that students make. Any other message is dropped, because a
+# notebook can raise a SyntaxError with a message of its own.
 SYNTAX_SENTENCES = (
     r"invalid syntax(\. Perhaps you forgot a comma\?|\. Maybe you meant '==' or ':=' instead of '='\?)?",
     r"expected '[:(]'",
@@ -71,7 +72,7 @@ SYNTAX_SENTENCES = (
     r"Missing parentheses in call to 'print'\. Did you mean print\(\.\.\.\)\?",
     r"positional argument follows keyword argument",
 )
-# what may stop a cell or an answer; any other word in its place is not repeated
+# what may stop a cell or an answer; any other text in its place is dropped
 KINDS = {
     "out of time",
     *(
@@ -81,7 +82,7 @@ KINDS = {
     ),
 }
 MAX_LINE = 100_000  # no cell has more lines
-# what reading the bytes of a stranger may raise, such as Infinity for a line, or a thousand brackets
+# errors from reading untrusted bytes, which may contain Infinity as a line number or a thousand brackets
 UNREADABLE = (
     SafetensorError,
     ValueError,
@@ -91,31 +92,33 @@ UNREADABLE = (
     AttributeError,
     RecursionError,
 )
-PATIENCE = 6  # times its seconds that a submission may take on a machine that leaves it no processor
+PATIENCE = 6  # even on a busy machine, the elapsed time is limited to this many times `Limits.seconds`
 
 
 class NoWall(RuntimeError):
-    """There is no bubblewrap on this machine, or it cannot build a wall here."""
+    """Raised if bubblewrap is not installed or cannot build a sandbox on this machine."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use. The defaults let a right answer finish with room to spare."""
+    """The limits of one submission. The defaults leave ample room for a right answer."""
 
-    seconds: int = 300  # for all of it, without the time that it waits for a processor
+    seconds: int = 300  # for the whole run, not counting the time spent waiting for a processor
     cell_seconds: float = 20.0  # of processor time for each cell of the notebook
     call_seconds: float = 10.0  # of processor time for each call of an answer
-    memory: int = 3 * 2**30  # bytes of all processes together; importing torch takes half a gigabyte
+    memory: int = 3 * 2**30  # bytes, for all processes together; importing torch takes half a gigabyte
     processes: int = 96  # threads count too
-    file_bytes: int = 64 * 2**20  # for each file
-    disk: int = 256 * 2**20  # for all files together, which lie in memory
-    answer_bytes: int = 64 * 2**20  # for all that comes back
+    file_bytes: int = 64 * 2**20  # bytes, for each file
+    disk: int = 256 * 2**20  # bytes, for all files together, which are kept in memory
+    answer_bytes: int = 64 * 2**20  # bytes, for everything that is returned
 
 
 @dataclass(frozen=True)
 class Call:
-    """One function of the notebook on one set of inputs; `returns` names what it gives back, in
-    order. `given_as`: whether it gets tensors of PyTorch or arrays of NumPy.
+    """One call of a function of the notebook on one set of inputs.
+
+    returns: the names of the function's results, in order. given_as: "tensors" for PyTorch tensors or
+    "arrays" for NumPy arrays.
     """
 
     question: str
@@ -128,11 +131,9 @@ class Call:
 
 @dataclass
 class Answer:
-    """What came back of one call: `status` is "answered", "missing", "not started", "error" or
-    "silent".
-    """
+    """The answer to one call. `status` is "answered", "missing", "not started", "error" or "silent"."""
 
-    status: str = "silent"  # no frame at all came back
+    status: str = "silent"  # no frame was received
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     what: str = ""  # the error's type
     line: int = 0
@@ -140,7 +141,7 @@ class Answer:
 
 @dataclass
 class Outcome:
-    """How a submission's run ended, its cells' errors, and its answers by (question, case)."""
+    """How the run of a submission ended, the errors of its cells, and its answers by (question, case)."""
 
     ended: str = "finished"
     errors: list[dict] = field(default_factory=list)
@@ -148,13 +149,13 @@ class Outcome:
 
 
 def check_wall() -> None:
-    """Raise NoWall, in one sentence, unless a sandbox can be built on this machine."""
+    """Raise NoWall unless a sandbox can be built on this machine."""
     if shutil.which("bwrap") is None:
         raise NoWall(
             "bubblewrap is not installed, and without it a submission could read and change "
-            "everything here: install it (Debian, Ubuntu: apt install bubblewrap; Fedora: "
-            "dnf install bubblewrap), or grade in a virtual machine that you can throw away, "
-            "with --unsafe."
+            "everything on this machine. Install it with `apt install bubblewrap` (Debian, Ubuntu) or "
+            "`dnf install bubblewrap` (Fedora), or grade with --unsafe in a virtual machine that you can "
+            "throw away."
         )
     trial = [*wall(None), "true"]
     done = subprocess.run(trial, capture_output=True, text=True, env={}, timeout=20)
@@ -172,12 +173,11 @@ def run(
     data: Path | None = None,
     unsafe: bool = False,
 ) -> Outcome:
-    """Run a notebook's code cells ({"number", "source"}) behind the wall and make the calls; never
-    raises for them.
+    """Run a notebook's code cells in a sandbox and make the calls. Errors in the notebook are not raised.
 
-    data: a folder that the notebook finds as $COURSE_DATA, read-only. unsafe: no wall at all, only
-    the limits; for a machine that holds nothing else. Raises NoWall if bubblewrap is missing and
-    unsafe is not set.
+    cells: dicts with a "number" and a "source". data: a folder that the notebook can read as $COURSE_DATA.
+    unsafe: apply only the limits, without a sandbox; meant for a machine with nothing else on it. Raises
+    NoWall if bubblewrap is missing and `unsafe` is False.
     """
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="grading-") as folder:
@@ -188,7 +188,7 @@ def run(
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # endless output costs its author time, and nobody else anything
+                stdout=subprocess.DEVNULL,  # endless output costs only its author time
                 stderr=subprocess.DEVNULL,
                 env=environment(data, unsafe),
                 cwd="/",
@@ -212,7 +212,7 @@ def run(
 def write_task(
     folder: Path, cells: Sequence[Mapping], calls: Sequence[Call], limits: Limits, pipe: int, unsafe: bool
 ) -> None:
-    """The runner, its task and the inputs, as the only files of ours that a sandbox gets."""
+    """Write the runner, its task and the inputs to a folder. A sandbox gets no other files of the grader."""
     arrays: dict[str, np.ndarray] = {}
     described = []
     for number, call in enumerate(calls):
@@ -226,7 +226,7 @@ def write_task(
         "calls": described,
         "limits": asdict(limits),
         "pipe": pipe,
-        # one that no other sandbox has, so that the kernel counts this submission's processes alone
+        # a unique user ID, so that the kernel counts only the processes of this submission
         "uid": FIRST_USER + secrets.randbelow(1_000_000_000) if own_user else None,
         "import_from": [str(course_folder().parent)] if unsafe else ["/course"],
     }
@@ -237,9 +237,9 @@ def write_task(
 
 
 def describe(value: object, name: str, arrays: dict[str, np.ndarray]) -> dict:
-    """An argument in words that JSON knows; its arrays go into `arrays`."""
+    """Describe an argument as a dict that can be written as JSON, and add its arrays to `arrays`."""
     if isinstance(value, np.ndarray):
-        arrays[name] = np.asarray(value, order="C")  # np.ascontiguousarray gives a number a dimension
+        arrays[name] = np.asarray(value, order="C")  # np.ascontiguousarray adds a dimension to a number
         return {"arrays": [name], "many": False}
     if isinstance(value, list | tuple):
         names = [f"{name}.{i}" for i in range(len(value))]
@@ -249,12 +249,12 @@ def describe(value: object, name: str, arrays: dict[str, np.ndarray]) -> dict:
 
 
 def course_folder() -> Path:
-    """The folder of the package, which is mounted read-only."""
+    """Return the folder of the package, which is mounted read-only."""
     return Path(course_lib.__file__).resolve().parent
 
 
 def command_behind_wall(folder: str, limits: Limits, data: Path | None) -> list[str]:
-    """bubblewrap's command line: what is mounted, and then Python on the runner."""
+    """Return the command that starts the runner in bubblewrap, with everything mounted that it needs."""
     course = [part for name in sorted(os.listdir(course_folder())) for part in course_mount(name)]
     mounts = ["--dir", "/course/course_lib", *course, "--ro-bind", folder, INSIDE]
     mounts += ["--size", str(limits.disk), "--perms", "1777", "--tmpfs", "/tmp"]
@@ -266,20 +266,18 @@ def command_behind_wall(folder: str, limits: Limits, data: Path | None) -> list[
 
 
 def course_mount(name: str) -> list[str]:
-    """One file or folder of the package, read-only; the grader itself stays outside."""
+    """Return the options that mount part of the package read-only. The grader itself is not mounted."""
     if name in ("grading", "__pycache__"):
         return []
     return ["--ro-bind", str(course_folder() / name), f"/course/course_lib/{name}"]
 
 
 def wall(limits: Limits | None) -> list[str]:
-    """The part of the command line that every sandbox shares: no network, no home, a read-only
-    system.
-    """
+    """Return the options that all sandboxes share: no network, no home folder, a read-only system."""
     command = ["bwrap", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.getuid() == 0:
-        # Root needs no user namespace, and within one it could not take another user's number.
-        # The runner gives up both capabilities, with all other rights, before it reads the notebook.
+        # Root needs no user namespace, and inside one it could not switch to another user ID.
+        # The runner gives up both capabilities, and all other privileges, before it runs the notebook.
         command += [
             "--unshare-pid",
             "--unshare-net",
@@ -301,19 +299,20 @@ def wall(limits: Limits | None) -> list[str]:
         command += ["--ro-bind-try", place, place]
     for prefix in sorted({sys.prefix, sys.base_prefix, os.path.realpath(sys.prefix)}):
         if not prefix.startswith("/usr/"):
-            # bubblewrap would make the folder above for its own user only
+            # otherwise, bubblewrap would create a parent folder that only its own user can read
             command += ["--dir", os.path.dirname(prefix), "--ro-bind", prefix, prefix]
     return [*command, "--proc", "/proc", "--dev", "/dev"]
 
 
 def command_without_wall(folder: str) -> list[str]:
-    """The command for --unsafe: the runner as an ordinary process."""
+    """Return the command for --unsafe, which starts the runner as an ordinary process."""
     return [sys.executable, "-I", "-B", f"{folder}/runner.py"]
 
 
 def environment(data: Path | None, unsafe: bool) -> dict[str, str]:
-    """All that a submission sees of the environment; bubblewrap itself gets no more, since /proc
-    shows it.
+    """Return the environment variables of a submission.
+
+    bubblewrap gets no other variables, because a submission could read them in /proc.
     """
     found = {
         "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
@@ -323,7 +322,7 @@ def environment(data: Path | None, unsafe: bool) -> dict[str, str]:
         "MPLBACKEND": "agg",
         "MPLCONFIGDIR": "/tmp",
         "IPYTHONDIR": "/tmp",
-        "OMP_NUM_THREADS": "1",  # submissions run side by side, one a core
+        "OMP_NUM_THREADS": "1",  # submissions run in parallel, one per core
         "COURSE_FAST": "1",
         "COURSE_OFFLINE": "1",
     }
@@ -333,9 +332,7 @@ def environment(data: Path | None, unsafe: bool) -> dict[str, str]:
 
 
 def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str, bytes]:
-    """Read what comes back until the process ends or a limit is passed; returns which it was, and
-    the bytes.
-    """
+    """Read until the process ends or exceeds a limit. Return how the process ended and the bytes received."""
     received, started = bytearray(), time.monotonic()
     os.set_blocking(reading, False)
     with selectors.DefaultSelector() as selector:
@@ -344,7 +341,7 @@ def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str,
             if selector.select(TICK):
                 chunk = os.read(reading, 1 << 20)
                 received += chunk
-                if not chunk:  # the last process that could write is gone
+                if not chunk:  # no process can write to the pipe any more
                     return ended_by_itself(process), bytes(received)
             elif process.poll() is not None:
                 return ended_by_itself(process), bytes(received)
@@ -357,8 +354,9 @@ def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str,
 
 
 def ended_by_itself(process: subprocess.Popen) -> str:
-    """Whether the runner came to its end; a submission that closes the pipe is given a second to
-    finish.
+    """Return "finished" if the runner has completed its task, else "ended early".
+
+    A submission that has closed the pipe gets one more second to finish.
     """
     try:
         return "finished" if process.wait(1.0) == 0 else "ended early"
@@ -367,10 +365,11 @@ def ended_by_itself(process: subprocess.Popen) -> str:
 
 
 def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
-    """Whether a submission has had its time, when so many seconds have passed by the clock.
+    """Return whether a submission has used up its time after `passed` seconds of elapsed time.
 
-    On a busy machine it may spend minutes waiting for a processor, which must not cost its author
-    points. Sleeping is not waiting, and what all processes compute together counts as well.
+    On a busy machine, a submission may spend minutes waiting for a processor. This must not cost its author
+    points, so time spent waiting does not count. Sleeping counts, and so does the total processor time of all
+    processes.
     """
     if passed <= limits.seconds:
         return False
@@ -381,16 +380,14 @@ def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
 
 
 def times_of(process: subprocess.Popen) -> tuple[float, float]:
-    """Seconds for which all processes of the sandbox computed, and the longest time for which one
-    of them waited for a processor.
-    """
+    """Return a sandbox's total processor time, and the longest time that a process waited for a processor."""
     computed, waited = 0.0, 0.0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
             try:
-                computed += sum(child.cpu_times()[:4])  # its own, and that of its children that ended
+                computed += sum(child.cpu_times()[:4])  # its own time and that of its ended children
                 waited = max(waited, waiting_time(child.pid))
-            except psutil.Error:  # it ended between two looks
+            except psutil.Error:  # the process has ended in the meantime
                 continue
     except psutil.Error:
         pass
@@ -398,24 +395,24 @@ def times_of(process: subprocess.Popen) -> tuple[float, float]:
 
 
 def takes_more_than(process: subprocess.Popen, limit: int) -> bool:
-    """Whether all processes of the sandbox together hold more than `limit` bytes.
+    """Return whether all processes of the sandbox together use more than `limit` bytes of memory.
 
-    Resident sizes are quick to read, but they count a page that several processes share once for
-    each of them: five forks of a process that imported torch would seem to take six times its
-    memory. So a sum above the limit is computed again from proportional sizes, which count each
-    shared page once.
+    Resident sizes are quick to read, but they count a shared page once for each process that shares it: a
+    process that imported torch and its five forks would seem to use six times the memory of one process. A
+    sum above the limit is therefore computed again from proportional sizes, which count each shared page
+    once.
     """
     return memory_of(process, resident_size) > limit and memory_of(process, own_share) > limit
 
 
 def memory_of(process: subprocess.Popen, size: Callable[[psutil.Process], int]) -> int:
-    """Bytes of memory that all processes of the sandbox hold together."""
+    """Return the number of bytes of memory that all processes of the sandbox use together."""
     total = 0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
             try:
                 total += size(child)
-            except psutil.Error:  # it ended between two looks
+            except psutil.Error:  # the process has ended in the meantime
                 continue
     except psutil.Error:
         return 0
@@ -423,12 +420,15 @@ def memory_of(process: subprocess.Popen, size: Callable[[psutil.Process], int]) 
 
 
 def resident_size(process: psutil.Process) -> int:
-    """Bytes of a process that are in memory, shared pages included."""
+    """Return the number of bytes that a process has in memory, including shared pages."""
     return process.memory_info().rss
 
 
 def own_share(process: psutil.Process) -> int:
-    """Bytes of a process in memory, with its part of each shared page, or all of it where that is hidden."""
+    """Return the number of bytes that a process has in memory, counting only its part of each shared page.
+
+    Where that part is not available, shared pages count in full.
+    """
     try:
         return process.memory_full_info().pss
     except (psutil.AccessDenied, AttributeError):  # AttributeError: systems other than Linux
@@ -436,18 +436,14 @@ def own_share(process: psutil.Process) -> int:
 
 
 def end(process: subprocess.Popen) -> None:
-    """End the sandbox and everything in it: when bubblewrap dies, the kernel kills its whole
-    process tree.
-    """
+    """End the sandbox and everything in it. When bubblewrap dies, the kernel kills its whole process tree."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
     process.wait()
 
 
 def read_outcome(ended: str, received: bytes, calls: Sequence[Call]) -> Outcome:
-    """The frames that came back, read as data of a stranger: what is damaged or not asked for is
-    left out.
-    """
+    """Read received frames as untrusted data. Frames that are damaged or were not requested are ignored."""
     outcome = Outcome(ended)
     asked = {(call.question, call.case): set(call.returns) for call in calls}
     outcome.answers = {key: Answer() for key in asked}
@@ -466,7 +462,7 @@ def read_outcome(ended: str, received: bytes, calls: Sequence[Call]) -> Outcome:
 
 
 def frames(received: bytes) -> Iterator[tuple[dict[str, str], dict[str, np.ndarray]]]:
-    """Each frame's metadata and arrays, up to the first that is damaged."""
+    """Yield the metadata and the arrays of each frame, up to the first damaged frame."""
     at = 0
     while at + 8 <= len(received):
         (length,) = struct.unpack_from(">Q", received, at)
@@ -483,14 +479,14 @@ def frames(received: bytes) -> Iterator[tuple[dict[str, str], dict[str, np.ndarr
 
 
 def metadata(body: bytes) -> dict[str, str]:
-    """The header's strings; safetensors has checked the header already."""
+    """Return the strings in the header of a frame. safetensors has already checked the header."""
     (length,) = struct.unpack_from("<Q", body)
     found = json.loads(body[8 : 8 + length]).get("__metadata__", {})
     return {str(key): str(value)[:10_000] for key, value in found.items()}
 
 
 def read_answer(about: dict[str, str], arrays: dict[str, np.ndarray], names: set[str]) -> Answer:
-    """One frame as an answer; whatever is not what was asked for counts as an error."""
+    """Return the answer in one frame. Anything other than the requested arrays counts as an error."""
     status = about.get("status", "")
     if status == "answered" and set(arrays) == names and all(a.dtype == np.float64 for a in arrays.values()):
         return Answer("answered", arrays)
@@ -500,29 +496,31 @@ def read_answer(about: dict[str, str], arrays: dict[str, np.ndarray], names: set
 
 
 def kind_in(value: object) -> str:
-    """What stopped a cell or an answer, as the runner says it: the name of one of Python's own errors, or
-    "out of time". Whatever else a forged frame says is called an exception.
+    """Return what stopped a cell or an answer: the name of a built-in error, or "out of time".
+
+    Anything else, which only a forged frame can contain, becomes "an exception".
     """
     return value if isinstance(value, str) and value in KINDS else "an exception"
 
 
 def number_in(value: object) -> int:
-    """The number of a line or a cell; 0 for what can be none."""
+    """Return the number of a line or a cell, or 0 if the value cannot be such a number."""
     text = str(value)
     plausible = re.fullmatch("[0-9]{1,6}", text) and int(text) <= MAX_LINE
     return int(text) if plausible else 0
 
 
 def python_s_words(text: str) -> str:
-    """What Python says of a syntax error; nothing if the text may be a student's own, or holds half a
-    character, which no file can hold.
+    """Return Python's message about a syntax error, or "" if a student may have written the text.
+
+    Text that cannot be printed, such as half a surrogate pair, also becomes "", because no file can store it.
     """
     known = any(re.fullmatch(pattern, text) for pattern in SYNTAX_SENTENCES)
     return text if known and text.isprintable() else ""
 
 
 def read_errors(text: str) -> list[dict]:
-    """The cells' errors as plain numbers and short words, whatever a forged frame says."""
+    """Return the errors of the cells as plain numbers and short texts, whatever a forged frame contains."""
     try:
         rows = json.loads(text)[:50]
         return [

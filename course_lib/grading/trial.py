@@ -1,7 +1,7 @@
-"""Tries an assignment's own keys before students do: `python -m course_lib.grading check NAME`.
+"""Try out the keys of an assignment before its release: `python -m course_lib.grading check NAME`.
 
-All of it is the author's own code, so it runs in this process, without a sandbox. Its messages are for the
-author, so they quote error messages and names. A message for a student must not.
+All of the code in the keys is the author's own, so it runs in this process, without a sandbox. The messages
+here are for the author, so they may quote error messages and names. Messages for students must not.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ from course_lib.grading.release import cells_of
 from course_lib.grading.sandbox import Answer
 
 Inputs = Mapping[str, Arguments]  # by case
-Names = Mapping[str, Any]  # what a student's code finds defined in the notebook
+Names = Mapping[str, Any]  # what the notebook defines for a student's code
 
 AGREEMENT = Tolerance(1e-7, 1e-9, "two formulas for the same numbers, both in float64")
 CELL = "<cell>"  # the file name of an answer's code
@@ -61,12 +61,12 @@ CELL = "<cell>"  # the file name of an answer's code
 
 
 def inputs_of(variant: Variant, seed: int) -> dict[str, Arguments]:
-    """One draw of inputs for each case."""
+    """Draw one set of inputs for each case."""
     return {case: draw(variant, case, 1000 * seed + number) for number, case in enumerate(CASES)}
 
 
 def as_given(value: Any, given_as: str) -> Any:
-    """A copy of an argument, as the student's function gets it."""
+    """Return a copy of an argument, in the form in which the student's function gets it."""
     if isinstance(value, list):
         return [as_given(part, given_as) for part in value]
     if not isinstance(value, np.ndarray):
@@ -79,18 +79,18 @@ def as_given(value: Any, given_as: str) -> Any:
 
 
 def function_from(code: str, name: str, names: Names) -> Callable[..., Any]:
-    """The function that the code of an answer defines."""
+    """Return the function that the code of an answer defines."""
     space = dict(names)
     exec(compile(code, CELL, "exec"), space)
     if name not in space:
-        raise NameError(f"it defines no function {name!r}")
+        raise NameError(f"the code does not define a function named {name!r}")
     return space[name]
 
 
 def answer(
     question: Question, variant: Variant, function: Callable[..., Any], arguments: Arguments
 ) -> Answer:
-    """What the sandbox would send back."""
+    """Return the answer that the sandbox would send back."""
     given = [as_given(value, question.given_as) for value in arguments.values()]
     try:
         return Answer("answered", runner.to_arrays(function(*given), list(variant.returns)))
@@ -101,22 +101,24 @@ def answer(
 
 
 def verdict_on(question: Question, variant: Variant, function: Callable[..., Any], inputs: Inputs) -> Verdict:
-    """The judge's verdict on a function."""
+    """Return the judge's verdict on a function."""
     answers = {case: answer(question, variant, function, inputs[case]) for case in CASES}
     return judge(question, remembered(variant), inputs, answers, "finished")
 
 
 @lru_cache(maxsize=8)
 def remembered(variant: Variant) -> Variant:
-    """The variant with functions that remember their results. The judge calls all of them for each answer,
-    and computing them anew would take most of a trial's time.
+    """Return the variant with functions that remember their results.
+
+    The judge calls all functions of a variant for each answer. Recomputing their results would take most of
+    the time.
     """
     mistakes = tuple(replace(mistake, function=remembering(mistake.function)) for mistake in variant.mistakes)
     return replace(variant, reference=remembering(variant.reference), mistakes=mistakes)
 
 
 def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, which remembers its result for arguments that it has seen."""
+    """Return the function with a cache of its results for arguments that have occurred before."""
     found: dict[bytes, Any] = {}
 
     def once(**arguments: Any) -> Any:
@@ -132,12 +134,12 @@ def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def faults_of_form(variant: Variant) -> list[str]:
-    """What is wrong with a variant, as far as it shows without calling a function."""
+    """Return the faults of a variant that can be found without calling its functions."""
     for field in ("mistakes", "returns", "styles"):
         if not isinstance(getattr(variant, field), tuple):
-            return [f"`{field}` is not a tuple: is a comma missing before the closing parenthesis?"]
+            return [f"`{field}` must be a tuple: is a comma missing before the closing parenthesis?"]
     if not all(isinstance(mistake, Mistake) for mistake in variant.mistakes):
-        return ["`mistakes` must hold nothing but Mistake(sentence, function, share)."]
+        return ["`mistakes` must contain only Mistake(sentence, function, share) objects."]
     for part in (variant, *variant.mistakes):
         fault = fault_of_type(part)
         if fault:
@@ -158,53 +160,58 @@ def faults_of_form(variant: Variant) -> list[str]:
 
 
 def faults_of_draws(variant: Variant, inputs: Inputs, seed: int) -> list[str]:
-    """A fault if the same seed does not give the same inputs again."""
+    """Return a fault if the same seed does not give the same inputs again."""
     try:
         np.testing.assert_equal(inputs_of(variant, seed), inputs)
     except AssertionError:
-        return ["`inputs` gives other values when it is called again: draw all random numbers from `rng`."]
+        return [
+            "`inputs` returns different values when it is called again: draw all random numbers from `rng`."
+        ]
     return []
 
 
 def faults_of_sizes(inputs: Inputs) -> list[str]:
-    """A fault if the two ordinary cases cannot show that a size is written into the code."""
+    """Return a fault if the two ordinary cases cannot reveal that a size is hard-coded."""
     small, large = shapes(inputs["small"]), shapes(inputs["large"])
     if not small or small != large:
         return []
     return [
-        "`inputs` gives arrays of the same sizes in the small and the large case, "
-        "so a size written into the code would not be noticed."
+        "`inputs` returns arrays of the same shapes for the small and the large case, "
+        "so a hard-coded size would go unnoticed."
     ]
 
 
 def shapes(arguments: Arguments) -> list[tuple[int, ...]]:
-    """The shapes of all arrays among a function's arguments."""
+    """Return the shapes of all arrays among the arguments of a function."""
     lists = [value if isinstance(value, list) else [value] for value in arguments.values()]
     return [part.shape for parts in lists for part in parts if isinstance(part, np.ndarray)]
 
 
 def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
-    """The cases on which the reference stops, is not finite, or differs from the independent formula."""
+    """Return the faults of the reference, by case.
+
+    The reference must not stop with an error, must be finite, and must agree with `independent`.
+    """
     faults = []
     for case, arguments in inputs.items():
         right = computed(variant, variant.reference, arguments)
         if isinstance(right, Exception):
-            faults.append(f"the reference stops with {told(right, file_of(question))} on the {case} case.")
+            faults.append(f"the reference stops with {told(right, file_of(question))} in the {case} case.")
             continue
         if not all(np.isfinite(values).all() for values in right.values()):
-            faults.append(f"the reference is not finite on the {case} case.")
+            faults.append(f"the reference is not finite in the {case} case.")
         if variant.independent is None:
             continue
         again = computed(variant, variant.independent, arguments)
         if isinstance(again, Exception):
-            faults.append(f"`independent` stops with {told(again, file_of(question))} on the {case} case.")
+            faults.append(f"`independent` stops with {told(again, file_of(question))} in the {case} case.")
         elif not agree(again, right, AGREEMENT):
-            faults.append(f"the reference and `independent` do not agree to seven digits on the {case} case.")
+            faults.append(f"the reference and `independent` do not agree to seven digits in the {case} case.")
     return faults
 
 
 def computed(variant: Variant, function: Callable[..., Any], arguments: Arguments) -> Arrays | Exception:
-    """What a function of a key returns, in float64, or the error that it stops with."""
+    """Return the results of a function from a key, in float64, or the error that it raises."""
     try:
         with np.errstate(all="ignore"):
             return by_name(function(**as_reference_sees(arguments)), variant.returns)
@@ -213,15 +220,15 @@ def computed(variant: Variant, function: Callable[..., Any], arguments: Argument
 
 
 def faults_of_stub(question: Question, variant: Variant, names: Names, inputs: Inputs) -> list[str]:
-    """A fault if the unchanged stub does not count as not started."""
+    """Return a fault if the unchanged stub does not get the verdict “Not started.”"""
     said = judged(question, variant, variant.stub, names, inputs)
     if said.endswith("Not started.”"):
         return []
-    return [f"the stub must do nothing but raise NotImplementedError, but it {said or 'gets all points.'}"]
+    return [f"the stub must only raise NotImplementedError, but it {said or 'gets all points.'}"]
 
 
 def faults_of_right_answers(question: Question, variant: Variant, names: Names, inputs: Inputs) -> list[str]:
-    """The model answer and the styles that do not get all points."""
+    """Return a fault for each right answer, the model answer or a style, that does not get all points."""
     answers = {"the model answer": variant.solution}
     for number, code in enumerate(variant.styles, start=1):
         answers[f"style {number}"] = code
@@ -230,7 +237,7 @@ def faults_of_right_answers(question: Question, variant: Variant, names: Names, 
 
 
 def judged(question: Question, variant: Variant, code: str, names: Names, inputs: Inputs) -> str:
-    """What is wrong with the code of an answer; "" if it gets all points."""
+    """Return what is wrong with the code of an answer, or "" if it gets all points."""
     try:
         function = function_from(code, question.function, names)
     except Exception as error:
@@ -242,8 +249,10 @@ def judged(question: Question, variant: Variant, code: str, names: Names, inputs
 
 
 def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
-    """The mistakes that the judge cannot compute, because they stop on every case, or with an error that has
-    nothing to do with numbers, such as a NameError.
+    """Return a fault for each mistake that the judge cannot compute.
+
+    Such a mistake fails in every case, or fails with an error that has nothing to do with numbers, such as a
+    NameError.
     """
     faults = []
     for number, mistake in enumerate(variant.mistakes):
@@ -252,13 +261,16 @@ def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> lis
         fatal = [error for error in stops if not isinstance(error, STOPS)]
         if fatal or len(stops) == len(found):
             error = (fatal or stops)[0]
-            where = "" if fatal else " on every case"
+            where = "" if fatal else " in every case"
             faults.append(f"{label(variant, number)} stops{where} with {told(error, file_of(question))}.")
     return faults
 
 
 def faults_of_mistakes(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
-    """Faults for mistakes that do not get their own sentence, in float64 and float32: students use both."""
+    """Return a fault for each mistake that does not get its own sentence.
+
+    Mistakes are tried in float64 and in float32, because students use both.
+    """
     known = remembered(variant)
     faults = []
     for number in range(len(known.mistakes)):
@@ -276,37 +288,38 @@ def faults_of_mistakes(question: Question, variant: Variant, inputs: Inputs) -> 
 
 
 def mistaken(variant: Variant, number: int, arguments: Arguments, narrow: bool) -> Answer:
-    """The answer of a student who makes this mistake."""
+    """Return the answer of a student who makes this mistake."""
     gives = results_of(variant.mistakes[number].function, arguments, variant.returns, narrow)
     return Answer("error", what="ValueError") if gives is None else Answer("answered", gives)
 
 
 def called(variant: Variant, verdict: Verdict) -> str:
-    """What the judge says of a mistake, where that is not the mistake's own sentence."""
+    """Describe the verdict on a mistake that does not get its own sentence."""
     if verdict.mistake is not None:
         other = label(variant, verdict.mistake)
         return f"gives the same numbers as {other}, so students would read that sentence instead."
     if all(verdict.details.values()):
-        return "gives the right numbers, within the tolerance, on all cases, so it is not a mistake."
+        return "gives the right numbers, within the tolerance, in all cases, so it is not a mistake."
     return f"does not get its own sentence; the judge says “{verdict.sentence}”"
 
 
 def label(variant: Variant, number: int) -> str:
-    """A mistake as its author finds it in the key."""
+    """Return the number and the sentence of a mistake, for messages to the author."""
     return f"mistake {number + 1} (“{variant.mistakes[number].sentence}”)"
 
 
 def file_of(question: AnyQuestion) -> str:
-    """The file of a question's key, as messages name it."""
+    """Return the name of a question's key file, for messages."""
     return f"keys/{question.name}.py"
 
 
-# ---------------------------------------------------------------- all of an assignment
+# ---------------------------------------------------------------- a whole assignment
 
 
 def faults_with(question: Question, variant: Variant, names: Names, seed: int) -> list[str]:
-    """What is wrong with a variant on one draw of inputs. A fault that would cause others is reported
-    alone.
+    """Return the faults of a variant for one draw of inputs.
+
+    A fault that would cause others is reported alone.
     """
     try:
         inputs = inputs_of(variant, seed)
@@ -328,8 +341,9 @@ def faults_with(question: Question, variant: Variant, names: Names, seed: int) -
 
 
 def faults_of(question: Question, variant: Variant, names: Names, seeds: int) -> list[str]:
-    """What is wrong with a variant. Each fault is named once, with the number of draws that show it unless
-    all do.
+    """Return the faults of a variant, each listed once.
+
+    A fault that appears in only some of the draws is listed with the number of those draws.
     """
     faults = faults_of_form(variant)
     if faults:
@@ -338,12 +352,12 @@ def faults_of(question: Question, variant: Variant, names: Names, seeds: int) ->
     for seed in range(seeds):
         seen.update(faults_with(question, variant, names, seed))
     return [
-        fault if count == seeds else f"on {count} of {seeds} draws, {fault}" for fault, count in seen.items()
+        fault if count == seeds else f"in {count} of {seeds} draws, {fault}" for fault, count in seen.items()
     ]
 
 
 def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str]]]:
-    """For each question and variant a line to print if all is well, and the faults to print if it is not."""
+    """Yield, for each question and variant, a line to print if there are no faults, and a list of faults."""
     names, remarks = starter_names(assignment)
     questions = []
     for name, source in assignment.sources:
@@ -357,11 +371,11 @@ def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str
             faults = faults_of_design(question)
             yield said_of_design(question), [f"{file_of(question)}: {fault}" for fault in faults]
         elif isinstance(question, Written):
-            yield f"{question.name}: this is a question in words, which you mark", []
+            yield f"{question.name}: this question is answered in words, so you mark it yourself", []
         elif not isinstance(question.variants, tuple) or not question.variants:
-            yield "", [f"{file_of(question)}: `variants` must be a tuple that holds at least one Variant."]
+            yield "", [f"{file_of(question)}: `variants` must be a tuple that contains at least one Variant."]
         elif not all(isinstance(variant, Variant) for variant in question.variants):
-            yield "", [f"{file_of(question)}: `variants` must hold nothing but Variants."]
+            yield "", [f"{file_of(question)}: `variants` must contain only Variants."]
         else:
             if faults_of_names(question):
                 yield "", faults_of_names(question)
@@ -380,7 +394,7 @@ def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str
 
 
 def faults_of_names(question: Question) -> list[str]:
-    """A fault for each name that several variants have."""
+    """Return a fault for each name that several variants share."""
     counts = Counter(variant.name for variant in question.variants)
     return [
         f"{file_of(question)}: {count} variants are called {name!r}."
@@ -390,7 +404,7 @@ def faults_of_names(question: Question) -> list[str]:
 
 
 def faults_of_functions(questions: list[AnyQuestion]) -> list[str]:
-    """A fault for each function that several questions ask for."""
+    """Return a fault for each function that several questions ask for."""
     asking: dict[str, list[str]] = {}
     for question in questions:
         if isinstance(question, Question):
@@ -404,30 +418,30 @@ def faults_of_functions(questions: list[AnyQuestion]) -> list[str]:
 
 
 def keys_not_asked(assignment: Assignment, homework: Path) -> list[str]:
-    """A remark on each key whose question the starter does not ask."""
+    """Return a remark for each key whose question the starter does not ask."""
     asked = dict(assignment.sources)
     keys = sorted((homework / assignment.name / "keys").glob("*.py"))
     return [
-        f"Remark: keys/{key.name} has no cell in {assignment.name}.py, so its question is not asked."
+        f"Remark: {assignment.name}.py does not ask the question in keys/{key.name}."
         for key in keys
         if key.stem not in asked
     ]
 
 
 def starter_names(assignment: Assignment) -> tuple[dict[str, Any], list[str]]:
-    """What the starter's own cells define, and a remark on each cell that stops."""
+    """Return what the starter's own cells define, and a remark for each cell that stops with an error."""
     names: dict[str, Any] = {"__name__": "__main__"}
     stops = run_cells(assignment, names, practice=False)
     return names, [f"Remark: {what}" for what in stops]
 
 
 def run_cells(assignment: Assignment, names: dict[str, Any], practice: bool) -> list[str]:
-    """Run the starter's cells that are tagged `practice`, or all others; says which of them stop."""
+    """Run the cells with the tag `practice`, or all others. Return a message for each cell that fails."""
     stops = []
     for cell in cells_of(assignment):
         if cell.cell_type != "code" or ("practice" in cell.metadata.get("tags", [])) != practice:
             continue
-        # lines for Jupyter become empty ones, so that the others keep their numbers
+        # lines for Jupyter are replaced by empty lines, so that the other lines keep their numbers
         lines = ["" if line.startswith(("%", "!")) else line for line in cell.source.splitlines()]
         try:
             exec(compile("\n".join(lines), CELL, "exec"), names)
@@ -438,14 +452,14 @@ def run_cells(assignment: Assignment, names: dict[str, Any], practice: bool) -> 
 
 
 def faults_of_practice(assignment: Assignment, names: Names, questions: list[AnyQuestion]) -> list[str]:
-    """What students would run into in the cells that the grader does not run.
+    """Return the faults that students would meet in the cells that the grader does not run.
 
-    names: what the other cells define.
+    names: the names that the other cells define.
     """
     file = f"{assignment.name}.practice.json"
     names = dict(names)
     with TemporaryDirectory() as folder, chdir(folder):
-        Path(file).write_text("{}")  # as beside a student's notebook
+        Path(file).write_text("{}")  # students have such a file next to the notebook
         faults = run_cells(assignment, names, practice=True)
     if faults:
         return faults
@@ -455,7 +469,7 @@ def faults_of_practice(assignment: Assignment, names: Names, questions: list[Any
     if any(isinstance(question, Design) for question in questions):
         needed["hand_in"] = "`from course_lib.checks.practice import Practice, hand_in`"
     return [
-        f"{assignment.name}.py defines no `{name}`, which students need: "
+        f"{assignment.name}.py does not define `{name}`, which students need: "
         f"put {line} into a cell with the tag `practice`."
         for name, line in needed.items()
         if name not in names
@@ -463,17 +477,17 @@ def faults_of_practice(assignment: Assignment, names: Names, questions: list[Any
 
 
 def said_of(question: Question, variant: Variant) -> str:
-    """The line for a variant without faults."""
+    """Return the line to print for a variant without faults."""
     right = 1 + len(variant.styles)
     answers = f"{right} right answer{'s' if right > 1 else ''}"
     wrong = len(variant.mistakes)
     mistakes = f"{wrong} mistake{'s' if wrong > 1 else ''}"
-    return f"{question.name}, {variant.name}: {answers} and {mistakes} were tried, and all is well"
+    return f"{question.name}, {variant.name}: {answers} and {mistakes} were tried, and no faults were found"
 
 
 def said_of_design(design: Design) -> str:
-    """The line for a design without faults."""
+    """Return the line to print for a design without faults."""
     return (
-        f"{design.name}: `guard` and `measure` were tried on random arrays, and all is well; "
+        f"{design.name}: `guard` and `measure` were tried on random arrays, and no faults were found; "
         "the model answer was not run, because that may take minutes"
     )
