@@ -398,7 +398,7 @@ def test_the_matrix_of_responsibilities_is_never_there(monkeypatch):
     assert (
         not kernels.mixture_statistics(given[0].double(), *(t.double() for t in given[1:])).sums.isnan().any()
     )
-    assert kernels.ran["mixture_statistics"].startswith("PyTorch: no float64")
+    assert kernels.ran["mixture_statistics"].startswith("PyTorch: no support for float64")
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     kernels.mixture_statistics(*given)
@@ -575,7 +575,7 @@ def test_full_statistics_of_points_whose_rows_lie_apart():
 def test_more_dimensions_than_fit_go_to_the_reference():
     given = full_mixture(4, 33, 2, torch.float32)  # the tests' tiles reach to 32
     found = kernels.full_mixture_statistics(*given)
-    assert kernels.ran["full_mixture_statistics"] == "PyTorch: no more than 32 dimensions here"
+    assert kernels.ran["full_mixture_statistics"] == "PyTorch: no support for more than 32 dimensions"
     close(found.log_px, textbook(*given)[1], torch.float32)
 
 
@@ -589,7 +589,7 @@ def test_full_responsibilities_are_never_there(monkeypatch):
         .first.isnan()
         .any()
     )
-    assert kernels.ran["full_mixture_statistics"].startswith("PyTorch: no float64")
+    assert kernels.ran["full_mixture_statistics"].startswith("PyTorch: no support for float64")
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     found = kernels.full_mixture_statistics(*given)
@@ -644,9 +644,9 @@ SMALL = Recipe(
     mean_image=True,
 )
 BY_KERNELS = {
-    "vae": (SMALL, "Batches and loss: kernels, Triton"),
-    "conditional": (replace(SMALL, model=ConditionalVAE), "Batches and loss: kernels, Triton"),
-    "autoregressive": (replace(SMALL, model=AutoregressiveVAE), "Batches: kernels, Triton"),
+    "vae": (SMALL, "Batches and loss: kernels (Triton"),
+    "conditional": (replace(SMALL, model=ConditionalVAE), "Batches and loss: kernels (Triton"),
+    "autoregressive": (replace(SMALL, model=AutoregressiveVAE), "Batches: kernels (Triton"),
 }
 
 
@@ -709,12 +709,12 @@ def test_a_model_without_kernels_trains_by_the_plain_functions(name, capsys):
     assert run.finished
     said = capsys.readouterr().out
     if name == "flower":  # its pixels are black or white too
-        assert said.startswith("Batches: kernels, Triton")
-        assert "; loss: plain PyTorch functions." in said
+        assert said.startswith("Batches: kernels (Triton")
+        assert " Loss: plain PyTorch functions." in said
         assert set(kernels.ran) == {"gather_binarize"}
     else:
         assert said.startswith(
-            "Batches and loss: plain PyTorch functions, as there are no kernels for these."
+            "Batches and loss: plain PyTorch functions, because there are no kernels for this model."
         )
         assert not kernels.ran
 
@@ -728,22 +728,23 @@ def test_where_triton_fails_the_plain_functions_serve(capsys, monkeypatch):
     monkeypatch.setattr(training, "gather_binarize", fails)
     _, run = recipes.train(SMALL, some_digits(), epochs=1, graph=False)
     assert run.finished
-    said = "Batches and loss: plain PyTorch functions, as Triton fails here (RuntimeError: Failed to find C"
+    said = "Batches and loss: plain PyTorch functions, because Triton fails on this machine (RuntimeError"
     assert capsys.readouterr().out.startswith(said)
 
 
 def test_switched_off_kernels_are_not_wired(capsys):
     with kernels.switched_off():
         recipes.train(SMALL, some_digits(), epochs=1, graph=False)
-    assert capsys.readouterr().out.startswith("Batches and loss: plain PyTorch functions (asked for).")
+    said = "Batches and loss: plain PyTorch functions (the kernels are switched off)."
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_inside_of_switched_off_no_kernel_runs():
     given = inputs(2, 37, 3, torch.float32)
     with kernels.switched_off():
-        assert kernels.which(DEVICE) == "PyTorch: asked for"
+        assert kernels.which(DEVICE) == "PyTorch: the kernels are switched off"
         reference = kernels.fused_elbo(*given)
-        assert kernels.ran["fused_elbo"] == "PyTorch: asked for"
+        assert kernels.ran["fused_elbo"] == "PyTorch: the kernels are switched off"
     torch.testing.assert_close(kernels.fused_elbo(*given), reference, rtol=1e-5, atol=1e-6)
     assert kernels.ran["fused_elbo"].startswith("Triton")
     assert reparameterize.triton is kernels.triton is not None

@@ -147,7 +147,9 @@ def test_a_saved_model_is_the_same_model(tmp_path):
 
 @pytest.mark.parametrize(("shape", "hidden"), [((3, 32, 32), 112), ((4, 4), 3), ((16,), 112)])
 def test_networks_that_cannot_be(shape, hidden):
-    with pytest.raises(ValueError, match=r"images \(H, W\) and at least one hidden unit a column, not"):
+    with pytest.raises(
+        ValueError, match=r"needs shape=\(H, W\) and at least one hidden unit per column, but got"
+    ):
         Autoregressive(shape, hidden=hidden)
 
 

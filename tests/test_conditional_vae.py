@@ -226,9 +226,12 @@ def test_images_that_cannot_be(x, sentence):
         ),
         (torch.zeros(5, 3, dtype=torch.int64), r"\(5, 3\): convert one-hot rows with .argmax\(1\)"),
         (torch.zeros(5, 1, dtype=torch.int64), r"not torch.int64 of shape \(5, 1\)\."),
-        (torch.tensor([0, 1, 2]), r"These are 3 labels, for rows of shape \(5, .*: pass one a row"),
-        (torch.tensor([1]), r"These are 1 labels, for rows of shape \(5, "),
-        (torch.zeros(0, dtype=torch.int64), r"These are 0 labels"),
+        (
+            torch.tensor([0, 1, 2]),
+            r"Labels y of shape \(3,\) do not match rows of shape \(5, .*: pass one label per row",
+        ),
+        (torch.tensor([1]), r"Labels y of shape \(1,\) do not match rows of shape \(5, "),
+        (torch.zeros(0, dtype=torch.int64), r"Labels y of shape \(0,\)"),
     ],
 )
 def test_labels_that_cannot_be(y, sentence):
@@ -240,8 +243,8 @@ def test_labels_that_cannot_be(y, sentence):
 
 
 def test_models_that_cannot_be():
-    with pytest.raises(ValueError, match=r"A likelihood is .*, not 'poisson'"):
+    with pytest.raises(ValueError, match=r"likelihood must be .*, not 'poisson'"):
         build(likelihood="poisson")
     for labels in (0, -1, (8, 8)):
-        with pytest.raises(ValueError, match=r"labels is a number of classes, .* goes in as shape=\(8, 8\)"):
+        with pytest.raises(ValueError, match=r"labels, the number of classes, .* use shape=\(8, 8\)"):
             ConditionalVAE(labels)

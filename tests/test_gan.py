@@ -147,13 +147,13 @@ def test_many_images_are_generated_in_parts_and_are_the_same(labels):
     ("labels", "y", "sentence"),
     [
         (4, None, "needs labels"),
-        (0, Y, "only such a GAN"),
+        (0, Y, "if and only if the GAN is conditional"),
         (4, Y.float(), "integers"),
         (4, Y[None], "integers"),
         (3, Y, "0 to 2, but these range from 0 to 3"),
-        (4, Y[:3], r"3 labels, for rows of shape \(5, \d+\): pass one a row"),
-        (4, Y[:1], "1 labels"),
-        (4, [0, 1], "2 labels"),
+        (4, Y[:3], r"y of shape \(3,\) do not match rows of shape \(5, \d+\): pass one label per row"),
+        (4, Y[:1], r"y of shape \(1,\)"),
+        (4, [0, 1], r"y of shape \(2,\)"),
     ],
 )
 def test_labels_that_do_not_fit_are_named(labels, y, sentence):
@@ -192,7 +192,7 @@ def test_a_network_that_there_is_not_is_named():
 
 @pytest.mark.parametrize("name", ["latent", "kinds", "labels"])
 def test_counts_below_0_are_named(name):
-    with pytest.raises(ValueError, match=f"each is 0 or more, not .*{name}=-1"):
+    with pytest.raises(ValueError, match=f"must be integers of at least 0, but got .*{name}=-1"):
         GAN(**{name: -1})
 
 
@@ -312,7 +312,7 @@ def test_far_logits_stay_finite():
 
 
 def test_an_unknown_loss_is_named():
-    with pytest.raises(ValueError, match="no loss 'hinge' here: take one of nonsaturating, minimax"):
+    with pytest.raises(ValueError, match="Unknown loss 'hinge': choose one of nonsaturating, minimax"):
         loss_named("hinge")
 
 

@@ -136,9 +136,9 @@ def test_words_for_what_runs(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
     monkeypatch.setattr(backend, "INTERPRETED", False)
     assert kernels.which("cuda") == "Triton on Some GPU"
-    assert kernels.which("mps") == "PyTorch: Triton has no code for a tensor on mps"
+    assert kernels.which("mps") == "PyTorch: Triton does not support tensors on mps"
     with kernels.switched_off():
-        assert kernels.which("cuda") == "PyTorch: asked for"
+        assert kernels.which("cuda") == "PyTorch: the kernels are switched off"
     assert kernels.which("cuda") == "Triton on Some GPU"
     monkeypatch.setattr(backend, "INTERPRETED", True)
     assert kernels.which("cpu") == "Triton's interpreter"
@@ -181,7 +181,7 @@ def test_seeds():
     assert as_seed(None, torch.device("cpu")) == first
     assert as_seed(7, torch.device("cpu")).tolist() == [7]
     for wrong in (1.5, torch.tensor([1, 2]), torch.tensor([True])):
-        with pytest.raises(ValueError, match="A seed is one whole number"):
+        with pytest.raises(ValueError, match="A seed must be a single integer"):
             as_seed(wrong, torch.device("cpu"))
 
 
@@ -224,48 +224,78 @@ full = kernels.full_mixture_statistics
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: kernels.fused_elbo(A, A[:1], M, M), r"\(N, D\) both, not \(2, 9\) and \(1, 9\)"),
-        (lambda: kernels.fused_elbo(A[0], A[0], M, M), r"\(N, D\) both, not \(9,\)"),
-        (lambda: kernels.fused_elbo(A, A, M, M[:, :2]), r"\(N, d\) both with N = 2, not \(2, 3\)"),
-        (lambda: kernels.fused_elbo(A, A, M[:1], M[:1]), r"with N = 2, not \(1, 3\)"),
+        (
+            lambda: kernels.fused_elbo(A, A[:1], M, M),
+            r"both have shape \(N, D\), but got \(2, 9\) and \(1, 9\)",
+        ),
+        (lambda: kernels.fused_elbo(A[0], A[0], M, M), r"both have shape \(N, D\), but got \(9,\)"),
+        (
+            lambda: kernels.fused_elbo(A, A, M, M[:, :2]),
+            r"both have shape \(N, d\) with N = 2, but got \(2, 3\)",
+        ),
+        (lambda: kernels.fused_elbo(A, A, M[:1], M[:1]), r"with N = 2, but got \(1, 3\)"),
         (lambda: kernels.fused_elbo(A[:0], A[:0], M[:0], M[:0]), "pass at least one"),
-        (lambda: kernels.fused_elbo(A, A, M.double(), M.double()), "one floating type, not torch.float32"),
-        (lambda: kernels.fused_elbo(A, A.long(), M, M), r"or bytes \(uint8\), not torch.int64"),
+        (
+            lambda: kernels.fused_elbo(A, A, M.double(), M.double()),
+            "same floating-point dtype, but got torch.float32",
+        ),
+        (lambda: kernels.fused_elbo(A, A.long(), M, M), r"or bytes \(uint8\), but got torch.int64"),
         (lambda: kernels.fused_elbo(A, A.clone().requires_grad_(), M, M), "pass x.detach()"),
-        (lambda: kernels.fused_elbo(A, A.to("meta"), M, M), "must be on one device"),
-        (lambda: kernels.fused_reparameterize(M, M[:1]), "one shape and floating type"),
-        (lambda: kernels.fused_reparameterize(M.long(), M.long()), "one shape and floating type"),
-        (lambda: kernels.fused_reparameterize(M, M.to("meta")), "must be on one device"),
-        (lambda: kernels.fused_reparameterize(M[:0], M[:0]), "1 to 2³¹ − 1 numbers, not 0"),
-        (lambda: kernels.fused_reparameterize(M, M, 0.5), "A seed is one whole number"),
-        (lambda: kernels.gather_binarize(X8, [0], 1), "are torch tensors, not Tensor and list"),
-        (lambda: kernels.gather_binarize([[0]], torch.tensor([0])), "are torch tensors, not list and Tensor"),
-        (lambda: kernels.gather_binarize(X8.float(), torch.tensor([0])), "contiguous bytes"),
-        (lambda: kernels.gather_binarize(X8.mT, torch.tensor([0])), "contiguous bytes"),
-        (lambda: kernels.gather_binarize(X8, torch.tensor([0.5])), "at least one row number, int64"),
+        (lambda: kernels.fused_elbo(A, A.to("meta"), M, M), "must be on the same device"),
+        (lambda: kernels.fused_reparameterize(M, M[:1]), "same shape and the same floating-point dtype"),
+        (
+            lambda: kernels.fused_reparameterize(M.long(), M.long()),
+            "same shape and the same floating-point dtype",
+        ),
+        (lambda: kernels.fused_reparameterize(M, M.to("meta")), "must be on the same device"),
+        (lambda: kernels.fused_reparameterize(M[:0], M[:0]), "1 to 2³¹ − 1 numbers, but got 0"),
+        (lambda: kernels.fused_reparameterize(M, M, 0.5), "A seed must be a single integer"),
+        (lambda: kernels.gather_binarize(X8, [0], 1), "must be torch tensors, but got Tensor and list"),
+        (
+            lambda: kernels.gather_binarize([[0]], torch.tensor([0])),
+            "must be torch tensors, but got list and Tensor",
+        ),
+        (lambda: kernels.gather_binarize(X8.float(), torch.tensor([0])), "contiguous tensor of bytes"),
+        (lambda: kernels.gather_binarize(X8.mT, torch.tensor([0])), "contiguous tensor of bytes"),
+        (lambda: kernels.gather_binarize(X8, torch.tensor([0.5])), "index must be an int64 tensor"),
         (lambda: kernels.gather_binarize(X8, torch.tensor([], dtype=torch.int64)), "at least one row number"),
-        (lambda: kernels.gather_binarize(X8, torch.tensor([0, 2])), "from 0 to 2, but there are 2 images"),
+        (
+            lambda: kernels.gather_binarize(X8, torch.tensor([0, 2])),
+            "from 0 to 1, but these range from 0 to 2",
+        ),
         (lambda: kernels.gather_binarize(X8, torch.tensor([-1])), "from -1 to -1"),
-        (lambda: kernels.gather_binarize(X8, torch.tensor([0]), dtype=torch.uint8), "has a floating type"),
-        (lambda: kernels.mixture_statistics(A.long(), W, V, V), "of a floating type"),
-        (lambda: kernels.mixture_statistics(A, W, V[:, :3], V), r"means and variances \(K, 9\), not"),
-        (lambda: kernels.mixture_statistics(A, W.double(), V, V), "means and variances are torch.float32"),
-        (lambda: kernels.mixture_statistics(A, W, V, -V), "the smallest are -1 and 1"),
-        (lambda: kernels.mixture_statistics(A, W, V, 0 * V), "Variances are above 0"),
-        (lambda: kernels.mixture_statistics(A, W, V, V * torch.nan), "the smallest are nan and 1"),
-        (lambda: kernels.mixture_statistics(A, -W, V, V), "the smallest are 1 and -1"),
-        (lambda: kernels.mixture_statistics(A, W, V, V.to("meta")), "must be on one device"),
-        (lambda: full(A.long(), W, V, U), "of a floating type"),
-        (lambda: full(A, W, V, U[:, :3]), r"and factors \(K, 9, 9\), not \(1,\), \(1, 9\) and \(1, 3, 9\)"),
-        (lambda: full(A, W[:0], V[:0], U[:0]), r"not \(0,\), \(0, 9\) and \(0, 9, 9\)"),
-        (lambda: full(A, W, V, U.double()), "means and factors are torch.float32"),
-        (lambda: full(A, W, V, U.to("meta")), "must be on one device"),
-        (lambda: full(A, W, V, -U), "the smallest are -1 and 1"),
-        (lambda: full(A, W, V, U * torch.nan), "the smallest are nan and 1"),
-        (lambda: full(A, -W, V, U), "the smallest are 1 and -1"),
-        (lambda: full(A, W, V, torch.ones_like(U).tril()), r"upper triangular, .* pass factors.mT\?"),
-        (lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), likelihood="gaussian"), A), "not gaussian"),
-        (lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), prior="flower"), A), "not bernoulli and flower"),
+        (
+            lambda: kernels.gather_binarize(X8, torch.tensor([0]), dtype=torch.uint8),
+            "must be a floating-point type",
+        ),
+        (lambda: kernels.mixture_statistics(A.long(), W, V, V), "non-empty floating-point tensor"),
+        (lambda: kernels.mixture_statistics(A, W, V[:, :3], V), r"means and variances \(K, 9\), but got"),
+        (
+            lambda: kernels.mixture_statistics(A, W.double(), V, V),
+            "means and variances must be torch.float32",
+        ),
+        (lambda: kernels.mixture_statistics(A, W, V, -V), "variance is -1 and .* weight is 1"),
+        (lambda: kernels.mixture_statistics(A, W, V, 0 * V), "Variances must be positive"),
+        (lambda: kernels.mixture_statistics(A, W, V, V * torch.nan), "variance is nan and .* weight is 1"),
+        (lambda: kernels.mixture_statistics(A, -W, V, V), "variance is 1 and .* weight is -1"),
+        (lambda: kernels.mixture_statistics(A, W, V, V.to("meta")), "must be on the same device"),
+        (lambda: full(A.long(), W, V, U), "non-empty floating-point tensor"),
+        (
+            lambda: full(A, W, V, U[:, :3]),
+            r"and factors \(K, 9, 9\), but got \(1,\), \(1, 9\) and \(1, 3, 9\)",
+        ),
+        (lambda: full(A, W[:0], V[:0], U[:0]), r"but got \(0,\), \(0, 9\) and \(0, 9, 9\)"),
+        (lambda: full(A, W, V, U.double()), "means and factors must be torch.float32"),
+        (lambda: full(A, W, V, U.to("meta")), "must be on the same device"),
+        (lambda: full(A, W, V, -U), "entry is -1 and .* weight is 1"),
+        (lambda: full(A, W, V, U * torch.nan), "entry is nan and .* weight is 1"),
+        (lambda: full(A, -W, V, U), "entry is 1 and .* weight is -1"),
+        (lambda: full(A, W, V, torch.ones_like(U).tril()), r"upper triangular, .* pass factors.mT\."),
+        (
+            lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), likelihood="gaussian"), A),
+            "not 'gaussian' and 'normal'",
+        ),
+        (lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), prior="flower"), A), "not 'bernoulli' and 'flower'"),
     ],
 )
 def test_what_does_not_fit_is_said(call, sentence):

@@ -454,7 +454,9 @@ def test_components_that_collapse_are_held_and_named(kind):
     model, said = fit(GaussianMixture(3, covariance_type=kind, reg_covar=0, random_state=0), three)
     collapsed = [s for s in said if "held" in s]
     if kind == "tied":
-        assert collapsed == ["The shared covariance has lost a direction and is held: set reg_covar > 0."]
+        assert collapsed == [
+            "The shared covariance has become singular and is held at its last good value: set reg_covar > 0."
+        ]
     else:
         assert [s[:27] for s in collapsed] == [f"Component {k} has collapsed onto"[:27] for k in range(3)]
         assert all("fewer components, reg_covar > 0, or another start" in s for s in collapsed)
@@ -552,8 +554,8 @@ BAD = [
     ),
     ({}, [[1.0, 2.0], [3.0]], "inhomogeneous shape"),
     ({}, np.array([["a", "b"]] * 3), "could not convert string to float"),
-    ({"reg_covar": 0}, FLAT, "direction without any spread"),
-    ({"reg_covar": 0, "covariance_type": "tied"}, FLAT, "drop it, or set reg_covar > 0"),
+    ({"reg_covar": 0}, FLAT, "no spread in some direction"),
+    ({"reg_covar": 0, "covariance_type": "tied"}, FLAT, "drop that column, or set reg_covar > 0"),
     (
         {"reg_covar": 0, "covariance_type": "diag"},
         FLAT,
@@ -578,7 +580,7 @@ def test_what_cannot_be_used_is_named(options, x, words):
 def test_a_constant_column_is_seen_whatever_its_mean_is_rounded_to(value):
     for n in (500, 1000, 3000):
         x = np.column_stack([np.random.default_rng(0).normal(size=(n, 2)), np.full(n, value)])
-        with pytest.raises(ValueError, match="direction without any spread"):
+        with pytest.raises(ValueError, match="no spread in some direction"):
             GaussianMixture(2, random_state=0, reg_covar=0).fit(x)
 
 

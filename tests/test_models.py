@@ -330,12 +330,16 @@ def test_sides_of_images_that_cannot_be(model, shape):
 
 @pytest.mark.parametrize("latent", [2.5, 0, True, "20", None])
 def test_lengths_of_codes_that_cannot_be(latent):
-    with pytest.raises(ValueError, match="latent counts the numbers of z, at least 1, not"):
+    with pytest.raises(
+        ValueError, match="latent, the number of dimensions of z, must be an integer of at least 1, not"
+    ):
         VAE(latent=latent)
-    with pytest.raises(ValueError, match="latent counts the numbers of a code, at least 1, not"):
+    with pytest.raises(
+        ValueError, match="latent, the number of dimensions of z, must be an integer of at least 1, not"
+    ):
         AutoEncoder(latent=latent)
     if latent != 0:
-        with pytest.raises(ValueError, match="latent, kinds and labels are whole numbers"):
+        with pytest.raises(ValueError, match="latent, kinds and labels must be integers"):
             GAN(latent=latent)
 
 
@@ -347,23 +351,25 @@ def test_widths_that_cannot_be(model, hidden):
 
 
 def test_other_arguments_that_cannot_be():
-    with pytest.raises(ValueError, match="Only likelihood='gaussian' has a variance, not 'bernoulli'"):
+    with pytest.raises(ValueError, match="only for likelihood='gaussian', not for 'bernoulli'"):
         VAE(variance=0.1)  # silently it would be forgotten
     for variance in (float("nan"), float("inf"), True, "0.1"):
-        with pytest.raises(ValueError, match="A variance is a number above 0, or None to be learned"):
+        with pytest.raises(ValueError, match="variance must be a number above 0, or None to learn it"):
             VAE(likelihood="gaussian", variance=variance)
-    with pytest.raises(ValueError, match=r"before counts .*at least 1, not 2.5"):
+    with pytest.raises(ValueError, match=r"before, .*at least 1, not 2.5"):
         AutoregressiveVAE(before=2.5)
     with pytest.raises(TypeError, match="before"):
         VAE(before=9)
     for labels in (2.5, True, "3"):
-        with pytest.raises(ValueError, match="labels is a number of classes, at least 1"):
+        with pytest.raises(
+            ValueError, match="labels, the number of classes, must be an integer of at least 1"
+        ):
             ConditionalVAE(labels)
-        with pytest.raises(ValueError, match="latent, kinds and labels are whole numbers"):
+        with pytest.raises(ValueError, match="latent, kinds and labels must be integers"):
             GAN(labels=labels)
-    with pytest.raises(ValueError, match="above counts the rows that a pixel hears, at least 1, not 0"):
+    with pytest.raises(ValueError, match=r"above, .* must be an integer of at least 1, not 0"):
         Autoregressive(above=0)
-    with pytest.raises(ValueError, match=r"The mean image is a row of 16 pixels, not \(4, 4\)"):
+    with pytest.raises(ValueError, match=r"The mean image must have shape \(16,\), but got \(4, 4\)"):
         vae().decoder.start_at(torch.rand(4, 4))
 
 
@@ -389,7 +395,7 @@ def test_a_conditional_model_asks_for_labels():
     ):
         with pytest.raises(ValueError, match=r"pass y"):
             call()
-    with pytest.raises(ValueError, match="These are 5 labels, for rows of shape"):
+    with pytest.raises(ValueError, match=r"Labels y of shape \(5,\) do not match rows of shape"):
         gan(labels=3).generate(4, Y)
 
 
@@ -413,7 +419,7 @@ def test_pixel_after_pixel_reads_whole_rows():
     """Twice as many pixels would be read as twice as many images."""
     for call in (pixel_after_pixel().logits, vae("autoregressive").likelihood(torch.zeros(3)).log_prob):
         for x in (torch.zeros(5, 32), torch.zeros(5, 8), torch.zeros(())):
-            with pytest.raises(ValueError, match=r"Images are rows of 16 pixels, \(N, 16\), not \("):
+            with pytest.raises(ValueError, match=r"Images must have shape \(N, 16\), but got \("):
                 call(x)
 
 

@@ -450,20 +450,23 @@ def test_images_that_cannot_be(x, sentence):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"likelihood": "poisson"}, r"'bernoulli' or 'gaussian', not 'poisson'; .* an AutoregressiveVAE"),
-        ({"prior": "cauchy"}, r"'normal' or 'flower' \(of latent=2\), not 'cauchy' of latent=20"),
-        ({"prior": "flower"}, r"not 'flower' of latent=20"),
-        ({"likelihood": "gaussian", "variance": 0.0}, r"A variance is a number above 0, or None .*, not 0.0"),
+        ({"likelihood": "poisson"}, r"'bernoulli' or 'gaussian', not 'poisson'\. .* an AutoregressiveVAE"),
+        ({"prior": "cauchy"}, r"'flower' with latent=2, but got 'cauchy' with latent=20"),
+        ({"prior": "flower"}, r"but got 'flower' with latent=20"),
+        (
+            {"likelihood": "gaussian", "variance": 0.0},
+            r"variance must be a number above 0, or None .*, not 0.0",
+        ),
         ({"likelihood": "gaussian", "variance": -1}, r"not -1"),
-        ({"before": 300, "shape": (3, 32, 32)}, r"images \(H, W\) .* \(3, 32, 32\)"),
-        ({"before": 300, "likelihood": "gaussian"}, r"black or white, not 'gaussian'"),
-        ({"before": 0}, r"before counts the hidden units of a row, at least 1, not 0"),
-        ({"activation": "gelu"}, r"no activation 'gelu'"),
-        ({"network": "conv", "shape": (30, 30), "hidden": (4, 4)}, r"30×30 cannot be divided by 4"),
+        ({"before": 300, "shape": (3, 32, 32)}, r"needs shape=\(H, W\) .* shape=\(3, 32, 32\)"),
+        ({"before": 300, "likelihood": "gaussian"}, r"needs likelihood='bernoulli' .*, not 'gaussian'"),
+        ({"before": 0}, r"before, .* must be an integer of at least 1, not 0"),
+        ({"activation": "gelu"}, r"Unknown activation 'gelu'"),
+        ({"network": "conv", "shape": (30, 30), "hidden": (4, 4)}, r"divisible by 4, not 30×30"),
         ({"shape": (784,)}, r"The shape of an image"),
         ({"shape": 32}, r"The shape of an image .*, not 32"),
         ({"hidden": 400}, r"write \(400,\), not 400"),
-        ({"latent": -1}, "latent counts the numbers of z, at least 1, not -1"),
+        ({"latent": -1}, "latent, .* must be an integer of at least 1, not -1"),
     ],
 )
 def test_models_that_cannot_be(arguments, sentence):

@@ -1,8 +1,9 @@
-"""Fused kernels for the GPU, each with the plain PyTorch function that it must equal beside it.
+"""Fused kernels for the GPU, each with a plain PyTorch function that defines its results.
 
-One file a kernel: `elbo`, `reparameterize`, `batch`, `e_step`, `full_e_step`. The public functions choose by
-themselves between the kernel and its reference; `ran` says which of them computed each function's last
-result, `which(device)` which would, and inside of `with switched_off():` no kernel runs.
+Each kernel has its own file: `elbo`, `reparameterize`, `batch`, `e_step` and `full_e_step`. The public
+functions choose automatically between the kernel and its reference. `ran` records which of them computed each
+function's last result, and `which(device)` describes what would compute on a device. No kernel runs inside a
+`with switched_off():` block.
 """
 
 from course_lib.kernels.backend import jit, ran, switched_off, tl, triton, which

@@ -1,8 +1,8 @@
-"""Which code computes: a Triton kernel, or the plain PyTorch function beside it, its reference.
+"""The choice between a Triton kernel and its reference, a plain PyTorch function with the same results.
 
-Each kernel of this package has a reference that gives the same numbers. Kernels run on a GPU; with
-TRITON_INTERPRET=1 in the environment before Triton is imported, also in Triton's interpreter, which plays
-them in Python, one program after the other. Where Triton is missing (Windows, macOS) the references serve.
+Kernels run on a GPU. If TRITON_INTERPRET=1 is set before Triton is imported, kernels run in Triton's
+interpreter instead, which executes their programs one after another in Python. Where Triton is missing
+(Windows, macOS), the references are used.
 """
 
 import os
@@ -19,21 +19,21 @@ try:
 except ImportError:
     from types import SimpleNamespace
 
-    triton, tl = None, SimpleNamespace(constexpr=int)  # enough to define a kernel that nobody can start
+    triton, tl = None, SimpleNamespace(constexpr=int)  # enough to define kernels, but not to launch them
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # as it was when the kernels were defined
-ran: dict[str, str] = {}  # what computed each function's last result, in words
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # the setting when the kernels were defined
+ran: dict[str, str] = {}  # for each function, a description of what computed its last result
 _is_off = False
 
 
 def jit(function: Callable[..., Any]) -> Any:
-    """`triton.jit`, or the function as it is where Triton is missing."""
+    """Apply `triton.jit`, or return the function unchanged if Triton is missing."""
     return triton.jit(function) if triton else function
 
 
 @contextmanager
 def switched_off() -> Iterator[None]:
-    """Inside of `with switched_off():` no kernel runs, wherever the tensors are."""
+    """Disable all kernels inside the `with` block, on every device."""
     global _is_off
     before, _is_off = _is_off, True
     try:
@@ -43,36 +43,39 @@ def switched_off() -> Iterator[None]:
 
 
 def which(device: torch.device | str) -> str:
-    """What computes on this device, in words: "Triton …", or "PyTorch: " and the reason."""
+    """Describe what computes on this device: "Triton …", or "PyTorch: " followed by the reason."""
     device = torch.device(device)
     if _is_off:
-        return "PyTorch: asked for"
+        return "PyTorch: the kernels are switched off"
     if triton is None:
         return "PyTorch: Triton is not installed"
     if INTERPRETED:
         return "Triton's interpreter"
     if device.type == "cuda":
         return f"Triton on {torch.cuda.get_device_name(device)}"
-    return f"PyTorch: Triton has no code for a tensor on {device.type}"
+    return f"PyTorch: Triton does not support tensors on {device.type}"
 
 
 def kernel_runs(name: str, tensor: Tensor, unless: str = "") -> bool:
-    """Whether the kernel computes, noted in `ran[name]`. unless: a reason for the reference instead."""
+    """Return whether the kernel runs, and record in `ran[name]` what computes the result.
+
+    unless: a reason for using the reference, if there is one.
+    """
     ran[name] = f"PyTorch: {unless}" if unless else which(tensor.device)
     return ran[name].startswith("Triton")
 
 
 def compute_dtype(tensor: Tensor) -> torch.dtype:
-    """In what a kernel and its reference add up: float64 for float64, else float32."""
+    """Return the dtype in which sums are computed: float64 for float64, and float32 otherwise."""
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 
 def rows(tensor: Tensor) -> Tensor:
-    """The tensor with neighbours in a row next to each other in memory; the rows may lie anywhere."""
+    """Return the tensor with the elements of each row contiguous in memory, at any distance between rows."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
 def check(condition: bool, sentence: str) -> None:
-    """Raise ValueError(sentence) unless the condition holds."""
+    """Raise ValueError(sentence) unless the condition is true."""
     if not condition:
         raise ValueError(sentence)

@@ -1,9 +1,10 @@
-"""The E-step of a mixture of diagonal Gaussians without the N×K responsibilities in memory.
+"""The E-step of a mixture of diagonal Gaussians, without storing the N×K matrix of responsibilities.
 
 A Gaussian's log-density is linear in phi(x) = [1, x, x²] (see `fast_steps`), so a tile of log-densities is a
-small matrix product. A first kernel adds their exponentials up as it walks over the components, keeping the
-largest so far: log P(x), one number a row. A second makes each tile again, divides by P(x), and adds the
-responsibilities' products with [1, x, x²] to the statistics. What is computed twice is never stored.
+small matrix product. The first kernel loops over the components, sums their densities relative to a running
+maximum, and stores log P(x), one number per row. The second kernel computes each tile again, divides it by
+P(x), and adds the products of the responsibilities and [1, x, x²] to the statistics. Tiles are computed twice
+so that they never have to be stored.
 Source of the running maximum: Milakov & Gimelshein 2018, "Online normalizer calculation for softmax".
 """
 
@@ -15,20 +16,23 @@ from torch import Tensor
 from course_lib.kernels.backend import check, jit, kernel_runs, rows, tl, triton
 from course_lib.mixtures.fast_steps import coefficients, features
 
-TILE = {"ROWS": 64, "COMPONENTS": 64, "DIMS": 32}  # a tile of log-densities: 16 KB, kept in registers
-PRECISION = "ieee"  # tensor cores' "tf32" has 10 bits, too few for a difference of large squares
-LOWEST = -3.0e38  # stands for log 0: minus infinity less itself is no number
+TILE = {"ROWS": 64, "COMPONENTS": 64, "DIMS": 32}  # a tile of log-densities: 16 KB, in registers
+PRECISION = "ieee"  # "tf32" on tensor cores has a 10-bit mantissa: too short for differences of large squares
+LOWEST = -3.0e38  # used in place of log 0 = −∞, because −∞ − (−∞) is NaN
 
 
 class Statistics(NamedTuple):
-    """What the M-step needs: sums (K, 1 + 2D) = Σ_n resp_nk · [1, x_n, x_n²]; and log P(x_n), (N,), nats."""
+    """The statistics for the M-step, and log P(x) of each row.
+
+    sums (K, 1 + 2D): Σ_n resp_nk · [1, x_n, x_n²]. log_px (N,): log P(x_n) in nats.
+    """
 
     sums: Tensor
     log_px: Tensor
 
 
 def mixture_statistics_reference(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Statistics:
-    """What `mixture_statistics` must equal, with the N×K matrix."""
+    """The PyTorch reference for `mixture_statistics`, which stores the N×K matrix."""
     x = x if x.dtype == torch.float64 else x.float()
     phi, c = features(x, "diag"), coefficients(weights, means, variances, "diag")  # (N, F), (F, K)
     joint = phi @ c  # (N, K): log weight_k + log N(x_n | k)
@@ -50,7 +54,7 @@ def _joint(
     DIMS: tl.constexpr,
     KIND: tl.constexpr,
 ):
-    """A tile of phi(x) @ c: rows n, components k; −∞ where there is no such component."""
+    """Return a tile of phi(x) @ c for rows n and components k, with −∞ for components beyond K."""
     linear = tl.zeros((n.shape[0], k.shape[0]), KIND)
     for start in range(0, D, DIMS):
         d = start + tl.arange(0, DIMS)
@@ -111,9 +115,9 @@ def _sums_kernel(
     n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     k = tl.program_id(1) * COMPONENTS + tl.arange(0, COMPONENTS)
     joint = _joint(x, c, x_row, n, k, N, K, D, PRECISION, DIMS, KIND)
-    log_p = tl.load(log_px + n, mask=n < N, other=float("inf"))  # rows beyond the end get no responsibility
+    log_p = tl.load(log_px + n, mask=n < N, other=float("inf"))  # rows past the end get responsibility 0
     resp = tl.exp(joint - log_p[:, None])
-    row = sums + k * (1 + 2 * D)  # many programs add to the same sums: each addition is atomic
+    row = sums + k * (1 + 2 * D)  # many programs add to the same sums, so each addition is atomic
     tl.atomic_add(row, tl.sum(resp, 0), mask=k < K)
     for start in range(0, D, DIMS):
         d = start + tl.arange(0, DIMS)
@@ -127,40 +131,41 @@ def _sums_kernel(
 
 
 def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Statistics:
-    """One E-step: x (N, D), weights (K,), means, variances (K, D) give Σ_n resp_nk [1, x, x²], log P(x_n).
+    """Perform one E-step: return Σ_n resp_nk · [1, x_n, x_n²] and log P(x_n) for x of shape (N, D).
 
-    `fast_steps.parameters(sums, D, "diag", reg_covar)` is the M-step. Memory beyond x: K(1 + 2D) + N numbers.
-    As in `fast_steps`, center x first: squares far from 0 lose digits. On a GPU the order of addition differs
-    from run to run, and sums in their last digits; float64 goes to the reference there, and the signs
-    are not checked.
-    Raises ValueError for tensors that do not fit, weights below 0 and variances not above it. Source: Bishop,
-    Pattern Recognition and Machine Learning, section 9.2.
+    weights: shape (K,). means, variances: shape (K, D). The M-step is `fast_steps.parameters(sums, D, "diag",
+    reg_covar)`. Additional memory: K(1 + 2D) + N numbers. As in `fast_steps`, center x first, because squares
+    of large numbers lose digits. On a GPU, the reference is used for float64, signs are not checked, and the
+    last digits of the sums vary between runs because the order of the additions varies.
+    Raises ValueError for arguments that do not fit together, negative weights, and variances that are not
+    positive. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2.
     """
     check(
         x.ndim == 2 and 0 not in x.shape and x.is_floating_point(),
-        f"x is (N, D) of a floating type with at least one number, not {x.dtype} {tuple(x.shape)}.",
+        f"x must be a non-empty floating-point tensor of shape (N, D), but got {x.dtype} {tuple(x.shape)}.",
     )
     check(
         means.shape == variances.shape == (len(weights), x.shape[1]) and weights.ndim == 1,
-        f"For x (N, {x.shape[1]}), weights are (K,), means and variances (K, {x.shape[1]}), not "
-        f"{tuple(weights.shape)}, {tuple(means.shape)} and {tuple(variances.shape)}.",
+        f"For x of shape (N, {x.shape[1]}), weights must have shape (K,), and means and variances "
+        f"(K, {x.shape[1]}), but got {tuple(weights.shape)}, {tuple(means.shape)} and "
+        f"{tuple(variances.shape)}.",
     )
     kind = torch.float64 if x.dtype == torch.float64 else torch.float32
     check(
         weights.dtype == means.dtype == variances.dtype == kind,
-        f"For x of {x.dtype}, weights, means and variances are {kind}.",
+        f"For x of dtype {x.dtype}, weights, means and variances must be {kind}.",
     )
     check(
         x.device == weights.device == means.device == variances.device,
-        "x, weights, means and variances must be on one device.",
+        "x, weights, means and variances must be on the same device.",
     )
-    if x.device.type == "cpu":  # on a GPU, looking would make each step wait
+    if x.device.type == "cpu":  # on a GPU, this check would stall every step
         check(
             bool((variances > 0).all() and (weights >= 0).all()),
-            f"Variances are above 0, and weights not below it: the smallest are {float(variances.min()):.3g} "
-            f"and {float(weights.min()):.3g}.",
+            "Variances must be positive and weights non-negative, but the smallest variance is "
+            f"{float(variances.min()):.3g} and the smallest weight is {float(weights.min()):.3g}.",
         )
-    double = "no float64 on a GPU here" if kind == torch.float64 and x.device.type == "cuda" else ""
+    double = "no support for float64 on a GPU" if kind == torch.float64 and x.device.type == "cuda" else ""
     if not kernel_runs("mixture_statistics", x, double):
         return mixture_statistics_reference(x, weights, means, variances)
     c = coefficients(weights, means, variances, "diag").contiguous()  # (F, K)

@@ -1,8 +1,8 @@
-"""The two terms of −L_b and all their gradients, in one pass over the logits.
+"""Both terms of −L_b and all their gradients, in one pass over the logits.
 
-Written with PyTorch's functions, the loss of a VAE reads and writes arrays of the images' size many times.
-The kernel reads each logit and each pixel once, and writes one number back: the gradient with respect to the
-logit. An image's two sums stay in the processor. One program computes one image.
+Written with PyTorch functions, the loss of a VAE reads and writes image-sized arrays many times. The kernel
+reads each logit and each pixel once, and writes one number per pixel: the gradient with respect to the logit.
+The two sums over an image stay in the processor. Each program computes one image.
 """
 
 from typing import Any, NamedTuple
@@ -17,29 +17,32 @@ from course_lib.probability.likelihoods import log_bernoulli
 
 
 class Terms(NamedTuple):
-    """reconstruction = −log P(x|z) and KL(q(z|x) ‖ N(0, I)) of each image, (N,) each, in nats."""
+    """The two terms of −L_b for each image, in nats.
+
+    reconstruction (N,): −log P(x|z). kl (N,): KL(q(z|x) ‖ N(0, I)).
+    """
 
     reconstruction: Tensor
     kl: Tensor
 
 
 def elbo_reference(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
-    """What `fused_elbo` must equal, from the functions of the course."""
+    """The PyTorch reference for `fused_elbo`, written with functions of the course."""
     kind = compute_dtype(logits)
     target = x.to(kind) / 255 if x.dtype == torch.uint8 else x.to(kind)
     return Terms(-log_bernoulli(logits.to(kind), target), kl_diag(mu.to(kind), logvar.to(kind)))
 
 
 @jit
-def _log1p(s):  # log(1 + s) for 0 ≤ s ≤ 1 without losing a small s beside the 1 (Kahan)
+def _log1p(s):  # log(1 + s) for 0 ≤ s ≤ 1, accurate even for a small s (Kahan)
     one = 1.0 + s
-    kept = one - 1.0  # what rounding left of s
+    kept = one - 1.0  # the part of s that is left after rounding 1 + s
     return tl.where(kept == 0, s, tl.log(one) * s / tl.where(kept == 0, 1.0, kept))
 
 
 @jit
 def _pixels(logits, x, pixel, inside, BYTES: tl.constexpr, KIND: tl.constexpr):
-    """Logits, targets in [0, 1] and exp(−|logit|), which never overflows, of some pixels of one image."""
+    """Return logits, targets in [0, 1] and exp(−|logit|), which never overflows, for pixels of one image."""
     logit = tl.load(logits + pixel, mask=inside, other=0.0).to(KIND)
     target = tl.load(x + pixel, mask=inside, other=0).to(KIND)
     if BYTES:
@@ -62,7 +65,7 @@ def _elbo_kernel(
     x_row,
     mu_row,
     logvar_row,
-    D: tl.constexpr,  # constants, as the loops run to them; an image's size does not change
+    D: tl.constexpr,  # constexpr because D and d bound the loops; the size of images does not change
     d: tl.constexpr,
     share,
     GRADIENTS: tl.constexpr,
@@ -71,13 +74,13 @@ def _elbo_kernel(
     BLOCK: tl.constexpr,
     Z: tl.constexpr,
 ):
-    n = tl.program_id(0).to(tl.int64)  # the image; its rows begin at logits + n · logits_row and so on
+    n = tl.program_id(0).to(tl.int64)  # the image; its logits begin at logits + n · logits_row, and so on
     total = tl.zeros((BLOCK,), KIND)
     for start in range(0, D, BLOCK):
         pixel = start + tl.arange(0, BLOCK)
-        inside = pixel < D  # the last block reaches beyond the image
+        inside = pixel < D  # the last block may extend past the image
         a, t, small = _pixels(logits + n * logits_row, x + n * x_row, pixel, inside, BYTES, KIND)
-        # log(1 + eᵃ) is max(a, 0) + log(1 + e^−|a|), which never overflows
+        # log(1 + eᵃ) equals max(a, 0) + log(1 + e^−|a|), which never overflows
         total += tl.where(inside, tl.maximum(a, 0.0) - t * a + _log1p(small), 0.0)
         if GRADIENTS:
             p = tl.where(a >= 0, 1.0, small) / (1.0 + small)  # sigmoid(a)
@@ -121,7 +124,7 @@ def _other_gradients_kernel(
 ):
     n = tl.program_id(0).to(tl.int64)
     g = tl.load(g_reconstruction + n)
-    if g != written:  # mostly equal: then this program has nothing to read or to write
+    if g != written:  # if they are equal, as in most cases, the gradients in memory are already correct
         for start in range(0, D, BLOCK):
             pixel = start + tl.arange(0, BLOCK)
             inside = pixel < D
@@ -139,7 +142,7 @@ def _other_gradients_kernel(
 
 
 def _settings(logits: Tensor, x: Tensor, mu: Tensor) -> dict[str, Any]:
-    # a block is a power of 2; beyond 1,024 numbers a program takes several
+    # block sizes are powers of 2; a row of more than 1,024 numbers is split into several blocks
     return {
         "BYTES": x.dtype == torch.uint8,
         "KIND": tl.float64 if logits.dtype == torch.float64 else tl.float32,
@@ -149,7 +152,7 @@ def _settings(logits: Tensor, x: Tensor, mu: Tensor) -> dict[str, Any]:
 
 
 class _FusedElbo(torch.autograd.Function):
-    """Forward writes the gradients too, for the mean over images as the loss; backward mends what differs."""
+    """Forward also writes the gradients for the mean over images; backward corrects those that differ."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, gradients: bool) -> Any:
@@ -178,7 +181,7 @@ class _FusedElbo(torch.autograd.Function):
     def backward(ctx: Any, g_reconstruction: Tensor, g_kl: Tensor) -> Any:
         logits, x, mu, _ = given = ctx.saved_tensors
         found, share = ctx.written, 1 / len(logits)
-        if found is None:  # given away by an earlier backward; nothing equals NaN, so all is written anew
+        if found is None:  # returned by an earlier backward; nothing equals NaN, so all are recomputed
             found, share = [logits.new_empty(t.shape) for t in (logits, mu, mu)], float("nan")
         ctx.written = None
         upstream = [g.contiguous() for g in (g_reconstruction, g_kl)]
@@ -190,36 +193,41 @@ class _FusedElbo(torch.autograd.Function):
 
 
 def fused_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
-    """−log P(x|z) and KL(q(z|x) ‖ N(0, I)) of each image, (N,) each in nats; −L_b is their sum.
+    """Compute −log P(x|z) and KL(q(z|x) ‖ N(0, I)) of each image, (N,) each, in nats; −L_b is their sum.
 
-    logits (N, D): the decoder's. x (N, D): pixels in [0, 1], or bytes, where 255 stands for 1 as in
-    `Digits.images`; no gradient reaches it. mu, logvar (N, d): q's. Their gradients come from the same pass,
-    ready for a loss that is the mean of the sum; for any other they are computed again. Sums are in float32,
-    for float64 in float64. Finite for every finite logit. Raises ValueError for tensors that do not fit.
+    logits (N, D): the output of the decoder. x (N, D): pixels in [0, 1], or bytes in which 255 means 1, as in
+    `Digits.images`; no gradient is computed for x. mu, logvar (N, d): the parameters of q(z|x). The same pass
+    computes the gradients of a loss that is the mean of the sum over images; for any other loss, the
+    gradients are computed again. Sums are in float32, or in float64 for float64 logits. Large logits do not
+    overflow. Raises ValueError for arguments that do not fit together.
     Source: Kingma & Welling 2014, equation 10 and appendix C.1.
     """
     check(
         logits.ndim == 2 and logits.shape == x.shape,
-        f"logits and x are (N, D) both, not {tuple(logits.shape)} and {tuple(x.shape)}.",
+        f"logits and x must both have shape (N, D), but got {tuple(logits.shape)} and {tuple(x.shape)}.",
     )
     check(
         mu.ndim == 2 and mu.shape == logvar.shape and len(mu) == len(logits),
-        f"mu and logvar are (N, d) both with N = {len(logits)}, not {tuple(mu.shape)} and "
+        f"mu and logvar must both have shape (N, d) with N = {len(logits)}, but got {tuple(mu.shape)} and "
         f"{tuple(logvar.shape)}.",
     )
-    check(0 not in (*logits.shape, *mu.shape), "There is no image, pixel or code here: pass at least one.")
+    check(
+        0 not in (*logits.shape, *mu.shape),
+        "The tensors must not be empty: pass at least one image, one pixel and one dimension of z.",
+    )
     check(
         logits.is_floating_point() and logits.dtype == mu.dtype == logvar.dtype,
-        f"logits, mu and logvar have one floating type, not {logits.dtype}, {mu.dtype}, {logvar.dtype}.",
+        "logits, mu and logvar must have the same floating-point dtype, but got "
+        f"{logits.dtype}, {mu.dtype} and {logvar.dtype}.",
     )
     check(
         x.dtype == torch.uint8 or x.is_floating_point(),
-        f"x holds pixels in [0, 1] or bytes (uint8), not {x.dtype}.",
+        f"x must contain floating-point pixels in [0, 1] or bytes (uint8), but got {x.dtype}.",
     )
-    check(not x.requires_grad, "No gradient reaches the target: pass x.detach().")
+    check(not x.requires_grad, "x is a target and must not require gradients: pass x.detach().")
     check(
         logits.device == x.device == mu.device == logvar.device,
-        "logits, x, mu and logvar must be on one device.",
+        "logits, x, mu and logvar must be on the same device.",
     )
     if not kernel_runs("fused_elbo", logits):
         return elbo_reference(logits, x, mu, logvar)

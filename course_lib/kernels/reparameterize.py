@@ -1,4 +1,4 @@
-"""z = mu + exp(logvar / 2) · e whose noise is never stored: backward makes it again from the seed."""
+"""Draw z = mu + exp(logvar / 2) · e without storing the noise e: backward recomputes e from its seed."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from torch.autograd.function import once_differentiable
 from course_lib.kernels.backend import check, compute_dtype, jit, kernel_runs, rows, tl, triton
 from course_lib.kernels.philox import as_seed, normal
 
-BLOCK = 1024  # numbers a program
+BLOCK = 1024  # elements per program
 
 
 def reparameterize_reference(mu: Tensor, logvar: Tensor, seed: Tensor | int | None = None) -> Tensor:
-    """What `fused_reparameterize` must equal; from the same seed the same z."""
+    """The PyTorch reference for `fused_reparameterize`. The same seed gives the same z."""
     kind, counter = compute_dtype(mu), torch.arange(mu.numel(), device=mu.device).view(mu.shape)
-    e = normal(as_seed(seed, mu.device), counter).to(kind)  # stored for backward
+    e = normal(as_seed(seed, mu.device), counter).to(kind)  # autograd stores e for backward
     return (mu.to(kind) + torch.exp(0.5 * logvar.to(kind)) * e).to(mu.dtype)
 
 
@@ -24,8 +24,8 @@ def _forward_kernel(
     mu, logvar, seed, z, mu_row, logvar_row, size, d, KIND: tl.constexpr, BLOCK: tl.constexpr
 ):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    e = tl.randn(tl.load(seed), i).to(KIND)  # number i's noise follows from the seed and from i alone
-    row = (i // d).to(tl.int64)  # the rows of a slice may lie farther apart than 32 bits count
+    e = tl.randn(tl.load(seed), i).to(KIND)  # the noise of element i depends only on the seed and on i
+    row = (i // d).to(tl.int64)  # the offset of a row in a slice may exceed 32 bits
     m = tl.load(mu + row * mu_row + i % d, mask=i < size, other=0.0).to(KIND)
     v = tl.load(logvar + row * logvar_row + i % d, mask=i < size, other=0.0).to(KIND)
     tl.store(z + i, m + tl.exp(0.5 * v) * e, mask=i < size)
@@ -36,7 +36,7 @@ def _backward_kernel(
     g, logvar, seed, d_logvar, g_row, logvar_row, size, d, KIND: tl.constexpr, BLOCK: tl.constexpr
 ):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    e = tl.randn(tl.load(seed), i).to(KIND)  # the same numbers once more
+    e = tl.randn(tl.load(seed), i).to(KIND)  # the same noise as in the forward pass
     row = (i // d).to(tl.int64)
     v = tl.load(logvar + row * logvar_row + i % d, mask=i < size, other=0.0).to(KIND)
     upstream = tl.load(g + row * g_row + i % d, mask=i < size, other=0.0).to(KIND)
@@ -44,7 +44,7 @@ def _backward_kernel(
 
 
 def _launch(kernel: Any, first: Tensor, logvar: Tensor, seed: Tensor) -> Tensor:
-    """`kernel` on two tensors (R, d), the rows of which may lie apart; what it writes."""
+    """Run `kernel` on two tensors of shape (R, d), with any row stride, and return its output."""
     out = torch.empty(logvar.shape, dtype=logvar.dtype, device=logvar.device)
     kind = tl.float64 if out.dtype == torch.float64 else tl.float32
     programs, steps = (triton.cdiv(out.numel(), BLOCK),), (first.stride(0), logvar.stride(0))
@@ -66,19 +66,20 @@ class _Reparameterize(torch.autograd.Function):
 
 
 def fused_reparameterize(mu: Tensor, logvar: Tensor, seed: Tensor | int | None = None) -> Tensor:
-    """z = mu + exp(logvar / 2) · e with e ~ N(0, I), all of one shape: a draw that gradients pass through.
+    """Draw z = mu + exp(logvar / 2) · e with e ~ N(0, I); gradients reach mu and logvar.
 
-    seed: one int64 number, on the device if it is a tensor; None draws one from torch's global generator. The
-    noise is float32 whatever the dtype. Raises ValueError for tensors that do not fit.
-    Source: Kingma & Welling 2014, section 2.4; the numbers: `kernels.philox`.
+    mu, logvar: tensors of the same shape and dtype. seed: an int, or an int64 tensor with one element on the
+    same device; None draws a seed from torch's global generator. The noise is generated in float32 for every
+    dtype. Raises ValueError for arguments that do not fit together.
+    Source: Kingma & Welling 2014, section 2.4; `kernels.philox` describes the random numbers.
     """
     check(
         mu.shape == logvar.shape and mu.dtype == logvar.dtype and mu.is_floating_point(),
-        f"mu and logvar have one shape and floating type, not {tuple(mu.shape)} {mu.dtype} and "
-        f"{tuple(logvar.shape)} {logvar.dtype}.",
+        "mu and logvar must have the same shape and the same floating-point dtype, but got "
+        f"{tuple(mu.shape)} {mu.dtype} and {tuple(logvar.shape)} {logvar.dtype}.",
     )
-    check(mu.device == logvar.device, "mu and logvar must be on one device.")
-    check(0 < mu.numel() < 2**31, f"One seed serves 1 to 2³¹ − 1 numbers, not {mu.numel():,}.")
+    check(mu.device == logvar.device, "mu and logvar must be on the same device.")
+    check(0 < mu.numel() < 2**31, f"mu must contain 1 to 2³¹ − 1 numbers, but got {mu.numel():,}.")
     seed = as_seed(seed, mu.device)
     if not kernel_runs("fused_reparameterize", mu):
         return reparameterize_reference(mu, logvar, seed)

@@ -1,4 +1,4 @@
-"""Where a training step's time goes: a profile as a picture, and this machine's figures beside a GPU's."""
+"""Plots that show where a training step spends its time, on this machine and on a GPU."""
 
 import json
 import os
@@ -17,17 +17,15 @@ from torch.utils._pytree import tree_leaves
 
 from course_lib import plots
 
-SHIPPED = (
-    Path(__file__).parents[1] / "weights" / "gpu.json"
-)  # written by `benchmarks/gpu.py --json`, on a GPU
+SHIPPED = Path(__file__).parents[1] / "weights" / "gpu.json"  # created by `benchmarks/gpu.py --json` on a GPU
 PRODUCTS = ("linear", "addmm", "mm", "matmul", "bmm", "convolution", "convolution_backward")
-# none is an operation's colour; orange and vermilion, too alike for some eyes, are not both there
+# No operation has one of these colours. Orange and vermilion look alike to some readers, so only one is used.
 PHASE_COLOURS = (*plots.COMPONENTS[1:5], plots.COMPONENTS[6])
-os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # else the profiler says on stderr that there is no GPU
+os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # otherwise the profiler prints to stderr that there is no GPU
 
 
 class Span(NamedTuple):
-    """Something that took a while: microseconds from the beginning of the profile."""
+    """A named interval, in microseconds from the beginning of the profile."""
 
     name: str
     begin: float
@@ -35,11 +33,11 @@ class Span(NamedTuple):
 
 
 def profiled(work: Callable[[], object]) -> tuple[list[Span], list[Span]]:
-    """What happens on the CPU in one call of `work`: torch's operations, and the `record_function` blocks.
+    """Profile one call of `work` on the CPU; return torch's operations and the `record_function` blocks.
 
-    An operation that is part of another is left out. Both lists are in order of their beginning.
+    Operations inside other operations are left out. Both lists are sorted by start time.
     """
-    # acc_events: there is one cycle, but torch 2.11 warns unless it is asked to keep the events
+    # acc_events=True avoids a warning of torch 2.11, although there is only one cycle of events to keep
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
         work()
     events = sorted(profiler.events(), key=lambda event: event.time_range.start)
@@ -61,7 +59,7 @@ def _inside_operation(event: Any) -> bool:
 
 
 def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None) -> Axes:
-    """The profile as a picture: phases above, operations below, matrix products darker than the rest."""
+    """Plot a profile: phases above, operations below, with matrix products darker than the rest."""
     ax = plt.subplots(figsize=(12, 2.4))[1] if ax is None else ax
     for i, phase in enumerate(phases):
         length = phase.end - phase.begin
@@ -91,21 +89,21 @@ class _Passes(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = function(*args, **(kwargs or {}))
-        if not function.is_view and "detach" not in str(function):  # a view moves nothing
+        if not function.is_view and "detach" not in str(function):  # a view moves no data
             touched = tree_leaves((args, kwargs or {}, out))
             self.n += sum(isinstance(t, Tensor) and t.numel() == self.size for t in touched)
         return out
 
 
 def passes(work: Callable[[], object], size: int) -> int:
-    """How often the operations of `work` read or write a tensor of `size` numbers."""
+    """Count how often the operations of `work` read or write a tensor with `size` elements."""
     with _Passes(size) as counter:
         work()
     return counter.n
 
 
 def programs(who: Tensor, ax: Axes | None = None) -> Axes:
-    """Which program of a grid wrote each number of who (rows, columns): a colour and its id a tile."""
+    """Show which program of a grid wrote each element of `who` (rows, columns), by colour and by number."""
     ax = plt.subplots(figsize=(11, 2.3))[1] if ax is None else ax
     ids = who.unique().tolist()
     place = torch.searchsorted(torch.tensor(ids), who.long()).numpy()
@@ -121,14 +119,15 @@ def programs(who: Tensor, ax: Axes | None = None) -> Axes:
             va="center",
             bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1.5},
         )
-    ax.set(
-        xlabel="pixel", ylabel="image", yticks=range(len(who)), title="number of the program that wrote it"
-    )
+    ax.set(xlabel="pixel", ylabel="image", yticks=range(len(who)), title="program that wrote each pixel")
     return ax
 
 
 def counts(count: Tensor, title: str, ax: Axes) -> Axes:
-    """How often each place of count (rows, columns) was written, 0 to 2; the last row is no image's."""
+    """Show how often each element of `count` (rows, columns) was written, from 0 to 2 times.
+
+    Each row of `count` belongs to one image, except the last row, which belongs to none.
+    """
     shown = ListedColormap(["white", plots.BOUND, plots.GAP])
     ax.imshow(count.numpy(), cmap=shown, vmin=-0.5, vmax=2.5, aspect="auto", interpolation="nearest")
     for r, c in ((r, c) for r in range(len(count)) for c in range(0, count.shape[1], 4)):
@@ -139,9 +138,9 @@ def counts(count: Tensor, title: str, ax: Axes) -> Axes:
 
 
 def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
-    """The figures of a GPU that come with the course; None until somebody has measured some.
+    """Return the GPU timings that come with the course, or None if there are none yet.
 
-    Raises ValueError for a file that `benchmarks/gpu.py` did not write, or did not write on a GPU.
+    Raises ValueError for a file that was not created by `benchmarks/gpu.py` on a GPU.
     """
     path = path.expanduser()
     if not path.exists():
@@ -154,25 +153,29 @@ def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
         fit = False
     if not fit:
         raise ValueError(
-            f"{path.name} holds no GPU's figures: write it with benchmarks/gpu.py --json, on a GPU."
+            f"{path.name} contains no GPU timings: create it on a GPU with "
+            "`python benchmarks/gpu.py --json FILE`."
         )
     return found
 
 
 def describe(found: dict[str, Any] | None) -> str:
-    """One sentence: the machine, versions and date of the figures, or that none were measured."""
+    """Describe the machine, the versions and the date of the timings, or say that there are none yet."""
     if found is None:
         return (
-            "No GPU has been measured for this page yet, so it shows none. `python benchmarks/gpu.py --json "
-            "course_lib/weights/gpu.json` on a machine with a CUDA GPU measures it; then its bars stand here."
+            "No GPU has been measured for this page yet, so no GPU timings are shown. To add them, run "
+            "`python benchmarks/gpu.py --json course_lib/weights/gpu.json` on a machine with a CUDA GPU."
         )
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
-    quick = " (a quick run: rough figures)" if found.get("quick") else ""
+    quick = " (a quick run, so the timings are rough)" if found.get("quick") else ""
     return f"Measured on {found['machine']}, {versions}, {found['date']}{quick}."
 
 
 def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None) -> Any:
-    """Microseconds per step: this machine's (by way) and, if there are any, a GPU's beside it. The figure."""
+    """Plot microseconds per step on this machine and, if `found` contains any, on a GPU; return the figure.
+
+    here: the time of each way to compute the step. name: the title of the plot for this machine.
+    """
     there = {k: row["us"] for k, row in (found or {}).get("steps", {}).items() if "us" in row}
     panels = [(name, here, plots.Q)] + ([(found["machine"], there, plots.MODEL)] if found else [])
     rows = max(len(values) for _, values, _ in panels)
@@ -183,6 +186,7 @@ def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None)
         ax.barh(list(values), list(values.values()), color=colour, height=0.6)
         for place, us in enumerate(values.values()):
             ax.annotate(f" {us:,.0f} µs", (us, place), va="center")
-        ax.set(xlabel="microseconds a step", title=title, ylim=(rows - 0.4, -0.6))
-        ax.set_xlim(0, 1.25 * max([*here.values(), *there.values()]))  # from 0, else a length says nothing
+        ax.set(xlabel="microseconds per step", title=title, ylim=(rows - 0.4, -0.6))
+        # start at 0, so that the lengths of bars can be compared
+        ax.set_xlim(0, 1.25 * max([*here.values(), *there.values()]))
     return figure

@@ -1,7 +1,7 @@
-"""What the kernels do of a model's training: batches of black and white pixels, and the loss of a VAE.
+"""The parts of training that kernels can do: batches of black and white pixels, and the loss of a VAE.
 
-`course_lib.recipes` asks here on a GPU, and takes the plain functions wherever the answer is None. The third
-piece, the CUDA graph, fits every model and is the loop's own (`course_lib.training.cuda_graph`).
+On a GPU, `course_lib.recipes` calls `fused`, and uses plain functions in place of each part that is None.
+CUDA graphs work for every model and belong to the training loop (`course_lib.training.cuda_graph`).
 """
 
 from collections.abc import Callable
@@ -20,36 +20,42 @@ PLAIN = "plain PyTorch functions"
 
 
 def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, str]:
-    """The model's batches and its loss by kernels, None where none fits; and one line that says so."""
+    """Return kernel versions of the model's batches and of its loss, and a line that describes the choice.
+
+    The batches or the loss are None if the plain functions must be used.
+    """
     computer = which(device)
     if not computer.startswith("Triton"):
         return None, None, f"Batches and loss: {PLAIN} ({computer.removeprefix('PyTorch: ')})."
     batch = batch_for(model)
     loss = loss_for(model)
     if not batch:
-        return None, None, f"Batches and loss: {PLAIN}, as there are no kernels for these."
+        return None, None, f"Batches and loss: {PLAIN}, because there are no kernels for this model."
     trouble = _trouble(device)
     if trouble:
-        return None, None, f"Batches and loss: {PLAIN}, as Triton fails here ({trouble})."
+        return None, None, f"Batches and loss: {PLAIN}, because Triton fails on this machine ({trouble})."
     if not loss:
-        return batch, None, f"Batches: kernels, {computer}; loss: {PLAIN}."
-    return batch, loss, f"Batches and loss: kernels, {computer}."
+        return batch, None, f"Batches: kernels ({computer}). Loss: {PLAIN}."
+    return batch, loss, f"Batches and loss: kernels ({computer})."
 
 
 def _trouble(device: torch.device) -> str:
-    """Why Triton cannot make a kernel on this machine, such as for lack of a C compiler; "" if it can."""
+    """Return why Triton cannot compile here, for example because there is no C compiler, or "" if it can."""
     image = torch.zeros(1, 1, dtype=torch.uint8, device=device)
     index = torch.zeros(1, dtype=torch.int64, device=device)
     try:
         gather_binarize(image, index, seed=0)
-    except Exception as error:  # whatever it is, the plain functions serve
+    except Exception as error:  # whatever the error is, the plain functions can be used
         first_line = str(error).strip().partition("\n")[0]
         return f"{type(error).__name__}: {first_line}"
     return ""
 
 
 def batch_for(model: Any) -> Batch | None:
-    """`gather_binarize` of the images, and the labels as they are; None for a model of grey pixels."""
+    """Return a function that draws batches with `gather_binarize`, or None for a model of grey pixels.
+
+    Labels, if there are any, are selected without change.
+    """
     if getattr(model.config, "likelihood", "") != "bernoulli":
         return None
 
@@ -61,7 +67,7 @@ def batch_for(model: Any) -> Batch | None:
 
 
 def loss_for(model: Any) -> Loss | None:
-    """`fused_loss` in the form of the model's own loss; None where that is another one."""
+    """Return `fused_loss` with the signature of the model's loss, or None if it cannot compute that loss."""
     if reason_against(model):
         return None
 

@@ -1,4 +1,4 @@
-"""The loss of a VAE from the fused kernels: what `VAE.loss` computes, in fewer passes and launches."""
+"""The loss of a VAE computed by fused kernels: the terms of `VAE.loss` with fewer passes and launches."""
 
 from typing import Any
 
@@ -12,26 +12,26 @@ from course_lib.models.vae import LatentImages
 
 
 def reason_against(model: Any) -> str:
-    """Why the kernels do not compute this model's loss; "" if they do."""
+    """Return why the kernels cannot compute the loss of this model, or "" if they can."""
     config = model.config
     if not hasattr(config, "likelihood"):
-        return f"The kernels know the loss of a VAE, not that of a model such as {type(model).__name__}."
+        return f"The kernels can only compute the loss of a VAE, not that of {type(model).__name__}."
     kind = config.likelihood, config.prior
     if kind != ("bernoulli", "normal"):
         return (
-            "The kernels know a bernoulli likelihood and a normal prior, "
-            f"not {' and '.join(kind)}: use model.loss."
+            "The kernels need likelihood='bernoulli' and prior='normal', "
+            f"not {kind[0]!r} and {kind[1]!r}: use model.loss."
         )
     if isinstance(model, AutoregressiveVAE):
-        return "The kernels know pixels that are independent given z, not autoregressive: use model.loss."
+        return "The kernels need pixels that are independent given z, not autoregressive: use model.loss."
     return ""
 
 
 def fused_loss(model: LatentImages, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
-    """−L_b of images x (N, D), in nats per image: {"loss", "reconstruction", "kl"}, as `VAE.loss`.
+    """Compute −L_b of images x (N, D) in nats per image: {"loss", "reconstruction", "kl"}, as in `VAE.loss`.
 
-    model: a VAE, or `given(y)` of a ConditionalVAE. Raises ValueError for a model with another loss: whose
-    pixels are not black or white, or not independent, or whose prior is not normal.
+    model: a VAE, or `given(y)` of a ConditionalVAE. Raises ValueError unless the model is a VAE with a normal
+    prior and with black and white pixels that are independent given z.
     """
     against = reason_against(model)
     check(not against, against)

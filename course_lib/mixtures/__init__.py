@@ -1,8 +1,8 @@
-"""Gaussian mixtures as an estimator of scikit-learn's kind, with EM's steps as large matrix products.
+"""Gaussian mixtures as a scikit-learn estimator, with the steps of EM computed as large matrix products.
 
-`estimator` is the class that users meet, `starts` is where its fit begins, and `fitted` is what it answers
-afterwards. `fast_steps` and `density` may be changed as long as both agree with course_lib.probability.em,
-which is the version to read.
+`estimator` contains the public class, `starts` computes the initial parameters of a fit, and `fitted`
+contains the methods of a fitted mixture. `fast_steps` and `density` may be changed as long as their results
+agree with those of `course_lib.probability.em`, the version that is easiest to read.
 """
 
 from course_lib.mixtures.estimator import GaussianMixture

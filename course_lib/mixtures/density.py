@@ -1,8 +1,8 @@
-"""log P(x, k) under a fitted mixture, for arrays and for tensors.
+"""log P(x, k) under a fitted mixture, for NumPy arrays and torch tensors.
 
-The parameters are scikit-learn's: weights (K,), means (K, D), and `precisions_cholesky_`, upper triangular
-factors U with U Uᵀ = covariance⁻¹, which turn a Gaussian into a standard normal. NumPy computes for arrays
-and torch for tensors; the functions used here have the same names in both.
+The parameters are those of scikit-learn: weights (K,), means (K, D), and `precisions_cholesky_`, the upper
+triangular factors U with U Uᵀ = covariance⁻¹ that whiten the data. NumPy processes arrays and torch processes
+tensors; the functions used here have the same names in both.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from torch import Tensor
 from course_lib.mixtures.fast_steps import MAX_ROUNDING
 from course_lib.probability.gaussians import LOG_2PI, cholesky
 
-CACHED = 2**17  # numbers that stay in the processor's cache: 1 MB
-FEW = 2**12  # differences x − mean that are squared in the time in which products are prepared
-MANY_COMPONENTS = 16  # from here on, a point's D²/2 products cost less than whitening it K times
-MANY_DIMENSIONS = 89  # beyond, the products of a block need too much memory
+CACHED = 2**17  # numbers that stay in the processor's cache: 1 MB in float64
+FEW = 2**12  # up to this many differences x − mean, squaring them is faster than preparing products
+MANY_COMPONENTS = 16  # from this K on, the D²/2 products of a point cost less than K whitenings
+MANY_DIMENSIONS = 89  # with more dimensions, the products of a block need too much memory
 
 
 def precision_factors(covariances: Tensor, covariance_type: str) -> Tensor:
-    """scikit-learn's `precisions_cholesky_`; for diag and spherical, 1 / the standard deviations.
+    """Return scikit-learn's `precisions_cholesky_`; for diag and spherical, 1 / the standard deviations.
 
-    Raises ValueError for anything but a covariance.
+    Raises ValueError for full and tied covariances that are not symmetric and positive definite.
     """
     if covariance_type in ("diag", "spherical"):
         return covariances.rsqrt()
@@ -34,34 +34,35 @@ def precision_factors(covariances: Tensor, covariance_type: str) -> Tensor:
 
 
 def library(x: Any) -> Any:
-    """torch for a tensor, NumPy for an array."""
+    """Return torch for a tensor and NumPy for an array."""
     return torch if isinstance(x, Tensor) else np
 
 
 def transposed(x: Any) -> Any:
-    """x.T with its rows, not its columns, one after another in memory."""
+    """Return x.T with the elements of each row contiguous in memory."""
     return x.T.contiguous() if isinstance(x, Tensor) else np.ascontiguousarray(x.T)
 
 
 def log_sum_exp(joint: Any) -> Any:
-    """log P(x) from log P(x, k): (n, K) -> (n,)."""
+    """Return log P(x) given log P(x, k): (n, K) → (n,)."""
     xp = library(joint)
     peak = xp.amax(joint, 1)  # (n,)
     return peak + xp.log(xp.exp(joint - peak[:, None]).sum(1))
 
 
 def softmax(joint: Any) -> Any:
-    """P(k | x) from log P(x, k): (n, K) -> (n, K)."""
+    """Return P(k | x) given log P(x, k): (n, K) → (n, K)."""
     xp = library(joint)
     parts = xp.exp(joint - xp.amax(joint, 1)[:, None])
     parts /= parts.sum(1)[:, None]
-    return transposed(parts.T)  # whichever way the block was laid out
+    return transposed(parts.T)  # contiguous rows, whatever the memory layout of the block
 
 
 def log_joint_blocks(x: Any, weights: Any, means: Any, factors: Any, covariance_type: str) -> Iterator[Any]:
-    """log P(x, k) for x (N, D), in nats, block by block: some (n, K).
+    """Yield log P(x, k) in nats for x of shape (N, D), in blocks of shape (n, K).
 
-    By the definition; for many points and components by matrix products, as in `fast_steps`.
+    For many points and components, the blocks are computed by matrix products, as in `fast_steps`; otherwise,
+    they are computed by the definition.
     """
     k, dim = means.shape
     xp = library(x)
@@ -81,7 +82,7 @@ def log_joint_blocks(x: Any, weights: Any, means: Any, factors: Any, covariance_
 
 
 def _log_peak(weights: Any, factors: Any) -> Any:
-    """log P(x, k) where x is mean_k: (K,), from factors (K, D, D) or (K, D)."""
+    """Return log P(x, k) at x = mean_k, (K,), from factors (K, D, D) or (K, D)."""
     xp = library(weights)
     scales = factors if factors.ndim == 2 else xp.diagonal(factors, 0, 1, 2)  # (K, D)
     with np.errstate(divide="ignore"):  # a component may have weight 0
@@ -90,7 +91,7 @@ def _log_peak(weights: Any, factors: Any) -> Any:
 
 
 def _by_definition(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
-    """Subtract the mean, whiten, square: factors (K, D, D) or (K, D)."""
+    """Yield log P(x, k) by the definition, from factors (K, D, D) or (K, D): subtract, whiten, square."""
     k, dim = means.shape
     log_peak = _log_peak(weights, factors)
     rows = max(1, CACHED // (k * dim))
@@ -102,10 +103,10 @@ def _by_definition(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[A
 
 
 def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
-    """A quadratic in x for every component, as matrix products: factors (K, D, D) or (K, D).
+    """Yield log P(x, k), a quadratic in x, by matrix products, from factors (K, D, D) or (K, D).
 
-    Subtracting large squares loses digits. So x is measured from the mixture's mean, and components that
-    are narrow beside the distances from there take the definition.
+    Subtracting large squares loses digits. Therefore, x is measured from the mean of the mixture, and the
+    definition is used for components that are narrow compared with the distances from that mean.
     """
     xp = library(x)
     k, dim = means.shape
@@ -132,9 +133,9 @@ def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any
     rows = max(1, CACHED // (k + quadratic.shape[1]))
     for start in range(0, len(x), rows):
         block = x[start : start + rows]
-        here = transposed(block - centre)  # (D, n): long rows, which the processor's vector units like
+        here = transposed(block - centre)  # (D, n): long rows, which suit the processor's vector units
         squares = here * here
-        # a log-density adds up numbers as large as these, and each is rounded in its last digit
+        # a log-density is a sum of numbers of this size, each of which is rounded in its last digit
         largest = xp.maximum(xp.amax(squares, 1), shift * shift) * inverse_variances  # (K, D)
         narrow = ~(largest.sum(1) <= most)  # (K,)
         products = squares if diagonal else xp.concat([here[i] * here[i:] for i in range(dim)])

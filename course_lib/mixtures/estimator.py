@@ -1,4 +1,4 @@
-"""A mixture of Gaussians as an estimator: scikit-learn's class with the course's two steps of EM inside."""
+"""A Gaussian mixture estimator: scikit-learn's class, fitted with the course's implementation of EM."""
 
 import math
 import sys
@@ -26,33 +26,36 @@ __all__ = ["GaussianMixture"]
 
 @dataclass
 class Run:
-    """One start of EM, and how far it has come. Means are relative to the data's mean."""
+    """One run of EM and its progress so far. Means are relative to the mean of the data."""
 
     parameters: Parameters
     lower_bound: float = -math.inf  # mean log P(x) before the last M-step, in nats
     lower_bounds: list[float] = field(default_factory=list)
     converged: bool = False
-    held: set[str] = field(default_factory=set)  # sentences about components that EM could not move
+    held: set[str] = field(default_factory=set)  # warnings about components that were held at earlier values
 
 
 class GaussianMixture(FittedMixture):
     """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class of the same name.
 
-    Constructor arguments, methods and fitted attributes mean what they mean there, except that:
+    Constructor arguments, methods and fitted attributes have the same meaning as in scikit-learn, except
+    that:
 
-    - tensors are taken as well. Arrays in, arrays out; tensors in, tensors out, where X was. What `sample`
-      returns and what the fitted attributes are was decided by the X that `fit` saw.
-    - `dtype` is what the steps compute in, torch.float64 unless given; `device` is where, X's own unless
-      given.
-    - `init_params="k-means++"` assigns every point to the nearest of the chosen seeds (in scikit-learn a
-      seed stands alone, with no spread of its own); so does "random_from_data".
-    - `verbose` ≥ 1 shows a progress bar; verbose_interval is ignored.
-    - a component that collapses onto a point (possible with reg_covar=0) or loses all its points does not
-      end the fit: its covariance (and an empty one's mean) is held at its last good value, and a
-      ConvergenceWarning names it. Held values keep EM's promise: the log-likelihood never falls.
-    - interrupting `fit` keeps the steps made so far, with `converged_` False.
+    - Tensors are accepted as well as arrays. Methods return arrays for arrays, and tensors on the device of X
+      for tensors. The type of X in `fit` determines the type of the fitted attributes and of what `sample`
+      returns.
+    - `dtype` is the dtype of the computations (default: torch.float64), and `device` is their device
+      (default: the device of X).
+    - `init_params="k-means++"` and "random_from_data" assign every point to the nearest of the chosen seeds.
+      In scikit-learn, each seed is a cluster with a single point and therefore has no spread.
+    - `verbose` ≥ 1 shows a progress bar, and `verbose_interval` is ignored.
+    - A component that collapses onto a point (possible with reg_covar=0) or loses all its points does not end
+      the fit. Its covariance is held at the last good value, as is the mean of an empty component, and a
+      ConvergenceWarning names the component. The log-likelihood still never decreases.
+    - Interrupting `fit` keeps the steps made so far, with `converged_` set to False.
 
-    Raises ValueError with one sentence, mostly scikit-learn's, for data or settings that cannot be used.
+    Raises ValueError with a one-sentence message, usually scikit-learn's, for data or settings that cannot be
+    used.
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -102,11 +105,11 @@ class GaussianMixture(FittedMixture):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "GaussianMixture":
-        """Fit to X (N, D) by EM: `n_init` starts, the one with the highest log-likelihood is kept."""
+        """Fit to X (N, D) by EM with `n_init` starts, and keep the one with the highest log-likelihood."""
         x = self._tensor(self._checked(X, fitting=True), X)  # (N, D)
         rng = check_random_state(self.random_state)
         centre = x.mean(0)  # (D,)
-        x = x - centre  # the fast steps lose fewer digits around 0
+        x = x - centre  # the fast steps lose fewer digits near 0
         going_on = self.warm_start and hasattr(self, "converged_")
         runs: list[Run] = []
         interrupted = False
@@ -119,27 +122,30 @@ class GaussianMixture(FittedMixture):
                 self._climb(runs[-1], x)
         except KeyboardInterrupt:
             if not runs:
-                raise  # not even a start to keep
+                raise  # there are no parameters to keep
             interrupted = True
         best = max(runs, key=lambda run: run.lower_bound)
         self._keep(best, centre, X)
         self.converged_ = best.converged and not interrupted
         if interrupted:
-            print(f"Interrupted after {self.n_iter_} steps of EM; the fit so far is kept.")
+            print(f"Interrupted after EM step {self.n_iter_}. The fit so far is kept.")
         else:
             self._warn(best)
         return self
 
     def fit_predict(self, X: Any, y: Any = None) -> Any:
-        """`fit(X)`, then the most responsible component of each point, (N,)."""
+        """Fit to X, then return the index of the most responsible component for each point, (N,)."""
         return self.fit(X).predict(X)
 
     def _climb(self, run: Run, x: Tensor) -> None:
-        """EM from where `run` is until the mean log-likelihood gains less than `tol`; x is centred."""
+        """Run EM from the parameters in `run` until the mean log-likelihood gains less than `tol`.
+
+        x must be centred. There are at most `max_iter` steps.
+        """
         steps = FastSteps(x, self.covariance_type, self.reg_covar)
         variances = x.var(0, correction=0)  # (D,)
-        name = f"EM, {self.n_components} components"
-        # on stdout, and gone when done: a saved notebook keeps neither a broken widget nor a wall of bars
+        name = f"EM, K = {self.n_components}"
+        # the bar is on stdout and disappears at the end, so that a saved notebook contains no trace of it
         with tqdm(range(self.max_iter), name, disable=not self.verbose, file=sys.stdout, leave=False) as bar:
             for _ in bar:
                 new, mean_log_px = steps.iterate(run.parameters)
@@ -153,24 +159,29 @@ class GaussianMixture(FittedMixture):
                     break
 
     def _hold(self, new: Parameters, run: Run, variances: Tensor) -> Parameters:
-        """`new`, but with the last good covariance where a component collapsed, and the last place of an
-        empty one. The mean still moves: for a held covariance it is still the best one, so nothing is lost.
+        """Return `new`, with collapsed and empty components held at their last good covariance.
+
+        Empty components also keep their mean. The mean of a collapsed component still moves: the new mean is
+        the best one for the held covariance as well.
         """
         old = run.parameters
         lost = collapsed(self, new.covariances, variances)  # (K,), or () for tied
         lonely = empty(new.weights)  # (K,)
         if lost.ndim == 0 and lost:
-            run.held.add("The shared covariance has lost a direction and is held: set reg_covar > 0.")
+            run.held.add(
+                "The shared covariance has become singular and is held at its last good value: "
+                "set reg_covar > 0."
+            )
         for k in range(self.n_components):
             if lonely[k]:
                 run.held.add(
                     f"Component {k} has lost all its points and stays empty: "
-                    "use fewer components, or another start (n_init, random_state)."
+                    "use fewer components, or try another start (n_init, random_state)."
                 )
             elif lost.ndim and lost[k]:
                 run.held.add(
-                    f"Component {k} has collapsed onto too few points; its covariance is held at its "
-                    "last good value: use fewer components, reg_covar > 0, or another start."
+                    f"Component {k} has collapsed onto too few points, and its covariance is held at its "
+                    "last good value: use fewer components, set reg_covar > 0, or try another start."
                 )
         means = torch.where(lonely[:, None], old.means, new.means)
         hold = lost | lonely if lost.ndim else lost
@@ -179,7 +190,7 @@ class GaussianMixture(FittedMixture):
         return Parameters(new.weights, means, covariances)
 
     def _keep(self, run: Run, centre: Tensor, X: Any) -> None:
-        """Set the fitted attributes, in the form that X came in."""
+        """Set the fitted attributes, as arrays or as tensors to match X."""
         weights, means, covariances = run.parameters
         factors = precision_factors(covariances, self.covariance_type)
         if self.covariance_type in ("diag", "spherical"):
@@ -200,7 +211,7 @@ class GaussianMixture(FittedMixture):
             warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
         if not run.converged and self.max_iter > 0 and self.tol > 0:
             warnings.warn(
-                # scikit-learn's sentence, because users filter by it, and what happened
+                # scikit-learn's message, which users filter by, followed by what happened
                 "Best performing initialization did not converge. Try different init parameters, or "
                 "increase max_iter, tol, or check for degenerate data. EM stopped after "
                 f"max_iter={self.max_iter} steps, before the gain fell below tol={self.tol}.",

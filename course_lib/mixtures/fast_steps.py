@@ -1,16 +1,16 @@
-"""EM's two steps as two matrix products.
+"""The two steps of EM as two matrix products.
 
 A Gaussian's log-density is a quadratic in x, so it is *linear* in phi(x) = [1, x, every product x_i x_j]:
 
     log weight_k + log N(x | mu_k, Sigma_k) = phi(x) · c_k
 
-and what the M-step needs of the data, Σ_n resp_nk · [1, x_n, x_n x_nᵀ], is linear in phi(x) as well. With
-the features of all points in one matrix, the E-step is `phi @ c` and the M-step is `resp.T @ phi`: one large
-product each for all K components, where the textbook loops over components.
+The sums that the M-step needs, Σ_n resp_nk · [1, x_n, x_n x_nᵀ], are linear in phi(x) as well. With the
+features of all points in one matrix, the E-step is `phi @ c` and the M-step is `resp.T @ phi`: each is one
+large product for all K components, where the textbook loops over components.
 
-The price: Σ x xᵀ / N − mu muᵀ subtracts two large numbers when a component is narrow and far from the origin.
-Centring the data keeps that small, `narrowness` tells what is left, and a component for which it is too much
-takes the textbook's way.
+The price is accuracy, because Σ x xᵀ / N − mu muᵀ subtracts two large numbers when a component is narrow and
+far from the origin. Centring the data keeps the error small, `narrowness` measures the rest, and the formulas
+of the textbook are used for a component with too large an error.
 """
 
 import math
@@ -21,22 +21,26 @@ from torch import Tensor
 from course_lib.probability.em import Parameters, e_step, empty, log_joint, m_step, narrowness
 from course_lib.probability.gaussians import LOG_2PI
 
-CACHE_BYTES = 400e6  # features kept between iterations up to here (60,000 rows of 20 dimensions: 111 MB)
-CPU_ROWS = 2048  # a block of features and responsibilities that stays in the processor's cache
-# from here on, a block's log-densities are quicker to make and to add up with a row for each component
+CACHE_BYTES = 400e6  # features up to this size are kept (60,000 rows of 20 dimensions take 111 MB)
+CPU_ROWS = 2048  # rows per block, so that features and responsibilities stay in the processor's cache
+# from this K on, log-densities are computed and added up faster with one row per component
 MANY_COMPONENTS = 16
-MAX_FEATURES = 4096  # beyond (full covariance of more than 89 dimensions) the plain steps need less memory
-# nats that rounding may cost a log-density in the fast steps; beyond, the plain steps take over
+MAX_FEATURES = 4096  # with more (full covariances, over 89 dimensions), the plain steps need less memory
+# the largest rounding error of a log-density, in nats, for which the fast steps are used
 MAX_ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-2}
 
 
 def n_features(dim: int, covariance_type: str) -> int:
-    """The length F of phi(x) for x of `dim` numbers."""
+    """Return F, the length of phi(x), for x of `dim` numbers."""
     return 1 + dim + {"spherical": 1, "diag": dim}.get(covariance_type, dim * (dim + 1) // 2)
 
 
 def features(x: Tensor, covariance_type: str) -> Tensor:
-    """phi(x): (N, D) -> (N, F). Full, tied: every product i ≤ j; diag: the squares; spherical: their sum."""
+    """Return phi(x): x (N, D) → (N, F).
+
+    The last features are all products x_i x_j with i ≤ j for full and tied covariances, the squares for diag,
+    and the sum of the squares for spherical.
+    """
     n, dim = x.shape
     phi = x.new_empty(n, n_features(dim, covariance_type))
     phi[:, 0] = 1
@@ -47,7 +51,7 @@ def features(x: Tensor, covariance_type: str) -> Tensor:
         phi[:, dim + 1 :] = x**2
     else:
         start = dim + 1
-        for i in range(dim):  # x_i times x_i, …, x_D: slices are several times as fast as indices
+        for i in range(dim):  # x_i times x_i, …, x_D; slices are several times faster than indices
             end = start + dim - i
             phi[:, start:end] = x[:, i : i + 1] * x[:, i:]
             start = end
@@ -55,13 +59,13 @@ def features(x: Tensor, covariance_type: str) -> Tensor:
 
 
 def coefficients(weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str) -> Tensor:
-    """c (F, K) with phi(x) @ c = log weight_k + log N(x | mean_k, covariance_k), in nats."""
+    """Return c (F, K), in nats, with phi(x) @ c = log weight_k + log N(x | mean_k, covariance_k)."""
     dim = means.shape[1]
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances).reshape(len(means), -1)  # (K, D) or (K, 1)
         linear = precisions * means  # (K, D)
         second = -0.5 * precisions
-        log_det = precisions.expand(-1, dim).log().sum(1)  # of the precision
+        log_det = precisions.expand(-1, dim).log().sum(1)  # of the precision matrix
     else:
         factors = torch.linalg.cholesky(covariances)  # (K, D, D) or (D, D)
         precisions = torch.cholesky_inverse(factors).expand(len(means), dim, dim)
@@ -75,8 +79,8 @@ def coefficients(weights: Tensor, means: Tensor, covariances: Tensor, covariance
 
 
 def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: float) -> Parameters:
-    """Weights, means, covariances from `statistics` = resp.T @ phi, (K, F): the end of the M-step."""
-    # ten units in the last place keep an empty component from dividing by 0 (as scikit-learn does)
+    """Complete the M-step: return weights, means and covariances for `statistics` = resp.T @ phi, (K, F)."""
+    # ten times the machine epsilon avoids a division by 0 for an empty component, as in scikit-learn
     counts = statistics[:, 0] + 10 * torch.finfo(statistics.dtype).eps  # (K,)
     means = statistics[:, 1 : dim + 1] / counts[:, None]  # (K, D)
     second = statistics[:, dim + 1 :] / counts[:, None]
@@ -96,38 +100,42 @@ def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: fl
 
 
 class FastSteps:
-    """The data's features, ready for many iterations of EM: `iterate` is one E-step and one M-step.
+    """The features of the data, prepared for many iterations of EM; `iterate` performs one of them.
 
-    x is (N, D), already centred. Memory beyond x stays under half a gigabyte, but for the N responsibilities
-    of each narrow component: the features are kept if they fit in `CACHE_BYTES`, else made anew by blocks.
+    x has shape (N, D) and must be centred. The features are kept if they fit in `CACHE_BYTES`; otherwise,
+    they are computed again, block by block. Additional memory stays below half a gigabyte, apart from N
+    responsibilities for each narrow component.
     """
 
     def __init__(self, x: Tensor, covariance_type: str, reg_covar: float = 0.0):
         self.x, self.covariance_type, self.reg_covar = x, covariance_type, reg_covar
         self.largest_square = (x**2).amax(0)  # (D,)
-        self.narrow: set[int] = set()  # components for the plain steps
+        self.narrow: set[int] = set()  # components that need the plain steps
         self.cached = None
         length = n_features(x.shape[1], covariance_type)
         if length <= MAX_FEATURES and length * x.element_size() * len(x) < CACHE_BYTES:
             self.cached = x.new_empty(len(x), length)
-            for start in range(0, len(x), CPU_ROWS):  # making them all at once would hold four copies
+            for start in range(0, len(x), CPU_ROWS):  # all of them at once would need four times the memory
                 self.cached[start : start + CPU_ROWS] = features(x[start : start + CPU_ROWS], covariance_type)
 
     def iterate(self, now: Parameters) -> tuple[Parameters, Tensor]:
-        """One E-step and one M-step: the new parameters, and the mean log P(x) before them."""
+        """Perform one E-step and one M-step.
+
+        Returns the new parameters, and the mean of log P(x) under the old parameters.
+        """
         self.narrow |= self._too_narrow(now)
         new, mean_log_px = self._step(now)
         late = self._too_narrow(new) - self.narrow
-        if late:  # narrow from this very step on: take it again, carefully
+        if late:  # components have just become narrow: repeat the step, using the plain steps for them
             self.narrow |= late
             new, mean_log_px = self._step(now)
         return new, mean_log_px
 
     def _too_narrow(self, p: Parameters) -> set[int]:
-        # a log-density adds up numbers as large as this, so it is off by this times 1e-16
+        # a log-density is a sum of numbers of this size, so its error is about eps times this size
         largest = narrowness(self.largest_square, p.covariances, self.covariance_type)
         fine = largest * torch.finfo(self.x.dtype).eps <= MAX_ROUNDING[self.x.dtype]
-        if self.covariance_type != "tied":  # one covariance for all: then all are narrow or none
+        if self.covariance_type != "tied":  # with a tied covariance, either all components are narrow or none
             fine = fine | empty(p.weights)
         return set((~fine).expand(len(p.weights)).nonzero().flatten().tolist())
 
@@ -140,7 +148,7 @@ class FastSteps:
         c = coefficients(*now, kind)  # (F, K)
         on_device = max(1, int(CACHE_BYTES / 4 / (sum(c.shape) * c.element_size())))
         rows = CPU_ROWS if c.device.type == "cpu" else on_device
-        # exp below this makes denormal numbers: as good as 0 in every sum, but they halve the speed of all
+        # below this, exp returns denormal numbers: negligible in every sum, but they halve the speed
         lowest = 0.7 * math.log(torch.finfo(c.dtype).tiny)
         statistics, log_likelihood = torch.zeros_like(c.T), c.new_zeros(())
         narrow = sorted(self.narrow)
@@ -150,15 +158,15 @@ class FastSteps:
         for start in range(0, len(self.x), rows):
             block = slice(start, start + rows)
             phi = features(self.x[block], kind) if self.cached is None else self.cached[block]
-            joint = c.T @ phi.T if many else (phi @ c).T  # (K, n): the E-step's one product
+            joint = c.T @ phi.T if many else (phi @ c).T  # (K, n): the only product of the E-step
             if narrow:
                 joint[narrow] = log_joint(self.x[block], *alone, kind).T
             peak = joint.amax(0)  # (n,)
-            # in place, since N×K numbers would otherwise be written four times over
+            # in place, because otherwise N×K numbers would be written four times
             resp = joint.sub_(peak).clamp_(min=lowest).exp_()
             total = resp.sum(0)
             log_likelihood += (peak + total.log()).sum()
-            statistics.addmm_(resp.div_(total), phi)  # (K, F): the M-step's one product
+            statistics.addmm_(resp.div_(total), phi)  # (K, F): the only product of the M-step
             resp_narrow[block] = resp[narrow].T
         new = parameters(statistics, dim, kind, self.reg_covar)
         if narrow:

@@ -1,4 +1,4 @@
-"""A mixture whose parameters are known: densities, responsibilities, samples."""
+"""A mixture with known parameters: densities, responsibilities and samples."""
 
 import math
 from collections.abc import Callable
@@ -23,40 +23,49 @@ from course_lib.probability.gaussians import cholesky
 
 
 class FittedMixture(sklearn.mixture.GaussianMixture):
-    """What a fitted mixture answers, with scikit-learn's names; `GaussianMixture` adds how it is fitted.
+    """The methods of a fitted mixture, with scikit-learn's names; its subclass `GaussianMixture` adds `fit`.
 
-    Arrays in, arrays out; tensors in, tensors out, where X was.
+    Methods return arrays for arrays, and tensors on the device of X for tensors.
     """
 
     dtype: torch.dtype | None
     device: str | torch.device | None
 
     def score_samples(self, X: Any) -> Any:
-        """log P(x) of each row of X (N, D): (N,), in nats."""
+        """Return log P(x) of each row of X (N, D), in nats: (N,)."""
         return self._of_each(X, log_sum_exp)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean log P(x) over the rows of X (N, D), in nats."""
+        """Return the mean of log P(x) over the rows of X (N, D), in nats."""
         return float(self.score_samples(X).mean())
 
     def predict_proba(self, X: Any) -> Any:
-        """Responsibilities P(k | x): (N, K), rows adding up to 1."""
+        """Return the responsibilities P(k | x), (N, K); each row sums to 1."""
         return self._of_each(X, softmax)
 
     def predict(self, X: Any) -> Any:
-        """The most responsible component of each row of X: (N,) integers."""
+        """Return the index of the most responsible component for each row of X: (N,) integers."""
         return self._of_each(X, lambda joint: joint.argmax(1))
 
     def bic(self, X: Any) -> float:
-        """Bayesian information criterion on X: −2 log-likelihood + parameters · log N. Lower is better."""
+        """Return the Bayesian information criterion on X: −2 log-likelihood + parameters · log N.
+
+        The lower the criterion, the better.
+        """
         return -2 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
 
     def aic(self, X: Any) -> float:
-        """Akaike's information criterion on X: −2 log-likelihood + 2 · parameters. Lower is better."""
+        """Return Akaike's information criterion on X: −2 log-likelihood + 2 · parameters.
+
+        The lower the criterion, the better.
+        """
         return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
-        """Ancestral sampling: pick k by weight, then draw from that Gaussian. x is (n, D), k is (n,)."""
+        """Draw samples by ancestral sampling: pick k by weight, then draw x from that component's Gaussian.
+
+        Returns x (n, D) and k (n,).
+        """
         check_is_fitted(self)
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. It must be at least 1.")
@@ -76,7 +85,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return as_came(means[k] + noise, self.means_), as_came(k, self.means_)
 
     def _of_each(self, X: Any, result: Callable[[Any], Any]) -> Any:
-        """`result` of log P(x, k), block by block: 512 components need no N × K numbers at once."""
+        """Apply `result` to log P(x, k) block by block, without storing log P(x, k) for all rows at once."""
         check_is_fitted(self)
         x: Any = self._checked(X)  # (N, D)
         if isinstance(X, Tensor) or self.device is not None:
@@ -84,14 +93,14 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         weights, means = like(x, self.weights_), like(x, self.means_)
         if hasattr(self, "precisions_cholesky_"):
             factors = like(x, self.precisions_cholesky_)
-        else:  # somebody set the other parameters by hand
+        else:  # the parameters were set by hand, and not by `fit`
             covariances = as_floats(self.covariances_)
             factors = like(x, precision_factors(covariances, self.covariance_type))
         blocks = log_joint_blocks(x, weights, means, factors, self.covariance_type)
         return as_came(library(x).concat([result(joint) for joint in blocks]), X)
 
     def _checked(self, X: Any, fitting: bool = False) -> np.ndarray:
-        """X (N, D) after scikit-learn's checks."""
+        """Return X as an array (N, D), after scikit-learn's checks."""
         x = validate_data(
             self,
             as_array(X),
@@ -107,30 +116,33 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         largest = max(x.max(), -x.min())
         if largest > math.sqrt(np.finfo(x.dtype).max / x.size):
             raise ValueError(
-                f"X has values of up to {largest:.2g}, whose squares overflow {x.dtype}: rescale its columns."
+                f"X contains values of up to {largest:.2g}, and their squares overflow {x.dtype}: rescale X."
             )
         return x
 
     def _tensor(self, x: np.ndarray, X: Any) -> Tensor:
-        """x, which was X before it was checked, as a tensor where the steps run."""
+        """Return x, the checked version of X, as a tensor on the device of the computation."""
         own_device = X.device if isinstance(X, Tensor) else "cpu"
         return to_tensor(x).to(self.device or own_device)
 
 
 def to_tensor(array: Any) -> Tensor:
-    """An array as a tensor. torch takes no reversed arrays, and warns about those that are read-only."""
+    """Convert an array to a tensor.
+
+    Reversed arrays, which torch does not accept, and read-only arrays, about which torch warns, are copied.
+    """
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
 def like(x: Any, values: Any) -> Any:
-    """A fitted attribute, of whatever make, as a tensor or an array like x."""
+    """Convert a fitted attribute, an array or a tensor, to the type, dtype and device of x."""
     if isinstance(x, Tensor):
         return as_floats(values).to(x)
     return np.asarray(as_array(values), dtype=x.dtype)
 
 
 def as_came(result: Any, X: Any) -> Any:
-    """The result as a tensor beside X if that is a tensor, else as an array."""
+    """Return the result as a tensor on the device of X if X is a tensor, and as an array otherwise."""
     if isinstance(X, Tensor):
         return result.to(X.device)
     return as_array(result)

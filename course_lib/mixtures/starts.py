@@ -1,4 +1,4 @@
-"""Where EM starts: from what the caller gave, from clusters of the data, or from the last fit."""
+"""The start of EM: parameters from the caller, from clusters of the data, or from the last fit."""
 
 import math
 
@@ -12,26 +12,29 @@ from course_lib.mixtures.fitted import FittedMixture, like, to_tensor
 from course_lib.probability.em import Parameters, as_array, m_step, narrowness
 from course_lib.probability.gaussians import cholesky
 
-COLLAPSED = 1e12  # a direction this much narrower (in variance) than the data has collapsed onto a point
+COLLAPSED = 1e12  # a component has collapsed if it is this many times narrower (in variance) than the data
 
 
 def collapsed(mixture: FittedMixture, covariances: Tensor, variances: Tensor) -> Tensor:
-    """Which components, (K,), or () for tied, have become too narrow for data of these variances."""
-    limit = math.inf if mixture.reg_covar else COLLAPSED  # reg_covar sets a floor of its own
+    """Return which components, (K,), or () for tied, are too narrow for data with these variances."""
+    limit = math.inf if mixture.reg_covar else COLLAPSED  # reg_covar > 0 already sets a lower limit
     return ~(narrowness(variances, covariances, mixture.covariance_type) < limit)
 
 
 def last_fit(mixture: FittedMixture, x: Tensor, centre: Tensor) -> Parameters:
-    """What the last fit ended with, to go on from."""
+    """Return the parameters of the last fit, for a warm start."""
     weights, means = like(x, mixture.weights_), like(x, mixture.means_)
     covariances = like(x, mixture.covariances_)
     if means.shape != (mixture.n_components, x.shape[1]):
-        raise ValueError("warm_start goes on from the last fit: keep n_components and X's columns.")
+        raise ValueError("With warm_start=True, n_components and the number of columns of X must not change.")
     return Parameters(weights, means - centre, covariances)
 
 
 def start(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState, centre: Tensor) -> Parameters:
-    """The first weights, means and covariances: what the caller gave, the rest from `init_params`."""
+    """Return the initial weights, means and covariances.
+
+    Parameters that the caller did not give are computed according to `init_params`.
+    """
     given = given_start(mixture, x)
     if "means" in given:
         given["means"] = given["means"] - centre
@@ -41,7 +44,10 @@ def start(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState, centre:
 
 
 def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
-    """What the caller gave of the start, after scikit-learn's checks; precisions as covariances."""
+    """Return the initial parameters that the caller gave, after scikit-learn's checks.
+
+    Precisions are converted to covariances.
+    """
     k, dim = mixture.n_components, x.shape[1]
     kind = mixture.covariance_type
     given: dict[str, Tensor] = {}
@@ -62,7 +68,7 @@ def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
 
 
 def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Parameters:
-    """Clusters found by `init_params`, and what the M-step makes of them."""
+    """Cluster the data according to `init_params`, and return the result of an M-step for the clusters."""
     k, kind = mixture.n_components, mixture.covariance_type
     if mixture.init_params == "random":
         resp = torch.from_numpy(rng.uniform(size=(len(x), k))).to(x)
@@ -75,17 +81,17 @@ def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Para
     variances = x.var(0, correction=0)
     if bool(collapsed(mixture, pooled, variances).any()) and mixture.precisions_init is None:
         raise ValueError(
-            "The data have a direction without any spread (a constant column, or one that is a "
-            "combination of others): drop it, or set reg_covar > 0."
+            "The data have no spread in some direction, because a column is constant or a linear "
+            "combination of others: drop that column, or set reg_covar > 0."
         )
-    # a cluster of too few points starts with the spread of all
+    # a cluster with too few points starts with the covariance of all points
     lost = collapsed(mixture, start.covariances, variances)
     lost = lost.reshape(lost.shape + (1,) * (start.covariances.ndim - 1))
     return start._replace(covariances=torch.where(lost, pooled, start.covariances))
 
 
 def centres_of_clusters(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Tensor:
-    """The K points that clusters are made around, (K, D)."""
+    """Return the centres (K, D) of the initial clusters."""
     data = x.cpu().numpy()
     if mixture.init_params == "kmeans":
         centres = KMeans(mixture.n_components, n_init=1, random_state=rng).fit(data).cluster_centers_

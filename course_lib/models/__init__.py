@@ -1,5 +1,5 @@
-"""The models, each the class that a chapter builds: auto-encoder, VAE, conditional VAE, pixel by pixel, GAN.
+"""The models that the chapters build: auto-encoder, VAE, conditional VAE, autoregressive models and GAN.
 
-A model maps images in [0, 1] to what its loss needs, and does not train itself; `gan` alone also has one step
-of each player. A new one is a new file here.
+The models compute their losses from images in [0, 1] and do not train themselves; only `gan` also contains an
+update step for each player. To add a model, add a file to this folder.
 """

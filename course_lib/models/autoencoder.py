@@ -1,4 +1,4 @@
-"""The auto-encoder: an image to a short code and back, with nothing said about the codes in between."""
+"""The auto-encoder: it maps an image to a short code and back, and imposes no distribution on the codes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from course_lib.models.networks import Decoder, Encoder
 
 @dataclass(frozen=True)
 class AutoEncoderConfig(Config):
-    """What an auto-encoder is made of: see Encoder and Decoder in `networks`."""
+    """The configuration of an AutoEncoder. Encoder and Decoder in `networks` describe the fields."""
 
     shape: Sequence[int] = (28, 28)
     latent: int = 20
@@ -23,7 +23,7 @@ class AutoEncoderConfig(Config):
     network: str = "plain"
 
     def __post_init__(self) -> None:
-        self._make_int("latent", 1, "latent counts the numbers of a code, at least 1")
+        self._make_int("latent", 1, "latent, the number of dimensions of z, must be an integer of at least 1")
         require.shape(self.shape)
         require.widths(self.hidden)
         self._make_tuple("shape")
@@ -31,9 +31,9 @@ class AutoEncoderConfig(Config):
 
 
 class AutoEncoder(nn.Module):
-    """An encoder to a code of `latent` numbers, and a decoder back to pixels.
+    """An encoder that maps images to codes of `latent` numbers, and a decoder that maps codes to images.
 
-    Its arguments are the fields of AutoEncoderConfig. Source: Hinton & Salakhutdinov 2006.
+    The arguments are the fields of AutoEncoderConfig. Source: Hinton & Salakhutdinov 2006.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -44,19 +44,19 @@ class AutoEncoder(nn.Module):
         self.decoder = Decoder(config.latent, config.shape, *layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The reconstruction (N, D), in [0, 1], of images x (N, D) in [0, 1]."""
+        """Return the reconstructions (N, D), in [0, 1], of images x (N, D) in [0, 1]."""
         return self.decode(self.encode(x))
 
     def encode(self, x: Tensor) -> Tensor:
-        """The code (N, latent) of images x (N, D) in [0, 1]."""
+        """Return the codes (N, latent) of images x (N, D) in [0, 1]."""
         require.images(x, self.decoder.bias.numel(), self.decoder.bias)
         return self.encoder(x)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Pixels (..., D) in [0, 1] of codes z (..., latent)."""
+        """Return pixels (..., D) in [0, 1] for codes z (..., latent)."""
         require.codes(z, self.config.latent, self.decoder.bias)
         return torch.sigmoid(self.decoder(z))
 
     def loss(self, x: Tensor) -> dict[str, Tensor]:
-        """{"loss"}: the squared error, summed over an image's pixels, averaged over the images x (N, D)."""
+        """Return {"loss"}: the squared error summed over pixels and averaged over the images x (N, D)."""
         return {"loss": (x - self(x)).square().sum(-1).mean()}

@@ -1,7 +1,8 @@
-"""Another way to a likelihood: pixel after pixel, P(x) = Π P(x_i | x_1 … x_{i−1}), exact and without a z.
+"""An exact likelihood without latent variables, one pixel after another: P(x) = Π P(x_i | x_1 … x_{i−1}).
 
-A pixel is told the rows above it and the pixels to its left. One small network does so for every row, in the
-manner of MADE: each hidden unit has a column, sees what is left of it, and speaks to what is not.
+Each pixel depends on the rows above it and on the pixels to its left. All rows share one small masked network
+in the manner of MADE: each hidden unit is assigned a column; the unit depends on the pixels to the left of
+that column, and affects the logits in that column and to the right of it.
 Sources: van den Oord, Kalchbrenner & Kavukcuoglu 2016 (PixelRNN); Germain et al. 2015 (MADE).
 """
 
@@ -21,10 +22,13 @@ from course_lib.probability.likelihoods import log_bernoulli
 
 @dataclass(frozen=True)
 class AutoregressiveConfig(Config):
-    """shape: (H, W). above: how many rows above a pixel are seen. hidden: units per row.
+    """The configuration of an Autoregressive network.
 
-    Raises ValueError for images of several channels, for fewer hidden units than columns, and for numbers of
-    rows and units that are not whole.
+    shape: (H, W). above: the number of rows above a pixel that it depends on. hidden: the number of hidden
+    units per row.
+
+    Raises ValueError for images with several channels, for fewer hidden units than columns, and for values of
+    `above` and `hidden` that are not positive integers.
     """
 
     shape: Sequence[int] = (28, 28)
@@ -37,18 +41,23 @@ class AutoregressiveConfig(Config):
             require.shape(self.shape)
         if not two or not require.is_count(self.hidden, int(self.shape[1])):
             raise ValueError(
-                "Pixel after pixel takes images (H, W) and at least one hidden unit a column, "
-                f"not {self.shape} and {self.hidden!r}."
+                "An Autoregressive network needs shape=(H, W) and at least one hidden unit per column, "
+                f"but got shape={self.shape} and hidden={self.hidden!r}."
             )
-        self._make_int("above", 1, "above counts the rows that a pixel hears, at least 1")
-        self._make_int("hidden", 1, "hidden counts the units of a row, at least 1")
+        self._make_int(
+            "above",
+            1,
+            "above, the number of rows used above a pixel, must be an integer of at least 1",
+        )
+        self._make_int("hidden", 1, "hidden, the number of units per row, must be an integer of at least 1")
         self._make_tuple("shape")
 
 
 class Autoregressive(nn.Module):
-    """P(x) of black and white images, exactly; with `told` numbers for each, P(x|told).
+    """An exact model of black and white images: P(x), or P(x|told) given additional inputs `told`.
 
-    `told` (..., hidden) shifts the hidden units. Its arguments are the fields of AutoregressiveConfig.
+    told (..., hidden) is added to the inputs of the hidden units. The constructor's arguments are the fields
+    of AutoregressiveConfig.
     """
 
     left_of: Tensor
@@ -62,40 +71,46 @@ class Autoregressive(nn.Module):
         self.above = above
         self.from_above = nn.Linear(above * self.width, hidden)
         self.from_left = nn.Linear(self.width, hidden, bias=False)
-        self.row = nn.Parameter(torch.zeros(self.height, hidden))  # rows share all weights but these
+        self.row = nn.Parameter(torch.zeros(self.height, hidden))  # the rows share all other weights
         self.out = nn.Linear(hidden, self.width, bias=False)
-        nn.init.zeros_(self.out.weight)  # at first nothing is added to the logits that a decoder gives
+        nn.init.zeros_(self.out.weight)  # at first, nothing is added to the logits of a decoder
         self.bias = nn.Parameter(torch.zeros(self.height * self.width))
         unit, pixel = torch.arange(hidden)[:, None] % self.width, torch.arange(self.width)
         self.register_buffer("left_of", (pixel < unit).float(), persistent=False)  # (hidden, W)
         self.register_buffer("not_left_of", (unit <= pixel).float().T, persistent=False)  # (W, hidden)
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        """The probability of a 1, (..., N, D), of each pixel of x (N, D) given those before it."""
+        """Return the probability (..., N, D) that each pixel of x (N, D) is 1, given the pixels before it."""
         require.images(x, self.bias.numel(), self.bias)
         return torch.sigmoid(self.logits(x, told))
 
     def logits(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        """Logits (..., N, D) of each pixel of x (N, D), given those before it; told: (..., N, hidden)."""
+        """Return the logit (..., N, D) of each pixel of x (N, D), given the pixels before it.
+
+        told: (..., N, hidden).
+        """
         if x.ndim == 0 or x.shape[-1] != self.bias.numel():
             pixels = self.bias.numel()
-            raise ValueError(f"Images are rows of {pixels} pixels, (N, {pixels}), not {tuple(x.shape)}.")
+            raise ValueError(f"Images must have shape (N, {pixels}), but got {tuple(x.shape)}.")
         image = x.reshape(-1, self.height, self.width)  # (N, H, W)
         return self._rows(self._windows(image), image, self.row, told).flatten(-2) + self.bias
 
     def log_prob(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        """log P(x) in nats, exact: x (N, D) of zeros and ones → (..., N)."""
+        """Return the exact log P(x) in nats: x (N, D) of zeros and ones → (..., N)."""
         require.images(x, self.bias.numel(), self.bias)
         return log_bernoulli(self.logits(x, told).to(x.dtype), x)
 
     @torch.no_grad()
     def sample(self, n: int = 1, base: Tensor | float = 0.0, told: Tensor | None = None) -> Tensor:
-        """n images (n, D), pixel after pixel; `base` (n, D) is added to the logits; told: (n, hidden)."""
+        """Draw n images (n, D), one pixel after another.
+
+        base (n, D) is added to the logits. told: (n, hidden).
+        """
         require.number_of_images(n)
         base = (self.bias + base).expand(n, -1)  # (n, D)
         image = base.new_zeros(n, self.height, self.width)
         for r in range(self.height):
-            # what is above stays as it is while the row is drawn
+            # the rows above do not change while this row is drawn
             windows = self._windows(image)[:, r : r + 1]
             for c in range(self.width):
                 added = self._rows(windows, image[:, r : r + 1], self.row[r : r + 1], told)[:, 0, c]  # (n,)
@@ -103,20 +118,23 @@ class Autoregressive(nn.Module):
         return image.flatten(1)
 
     def _windows(self, image: Tensor) -> Tensor:
-        """The `above` rows over each row, white where the image ends: (N, H, W) → (N, H, W·above)."""
+        """Return the `above` rows above each row, zero outside the image: (N, H, W) → (N, H, W·above)."""
         return pad(image, (0, 0, self.above, 0)).unfold(1, self.above, 1)[:, :-1].flatten(2)
 
     def _rows(self, windows: Tensor, row: Tensor, own: Tensor, told: Tensor | None) -> Tensor:
-        """Logits (..., N, R, W) of R rows (N, R, W), from the windows above and the pixels to the left."""
+        """Return logits (..., N, R, W) of R rows (N, R, W), given the windows and the pixels to the left."""
         seen = self.from_above(windows) + linear(row, self.from_left.weight * self.left_of)  # (N, R, hidden)
-        seen = seen + own.to(seen.dtype)  # under autocast the rest is done in half the bytes
+        seen = seen + own.to(seen.dtype)  # under autocast, the rest is computed in half precision
         if told is not None:
             seen = seen + told[..., None, :]  # (..., N, R, hidden)
         return linear(silu(seen), self.out.weight * self.not_left_of)
 
 
 class PixelAfterPixel(Distribution):
-    """Images (D,) of an Autoregressive, given logits to add, `base` (..., D), and `told` (..., hidden)."""
+    """The distribution of images (D,) under an Autoregressive network.
+
+    base (..., D) is added to the logits of the network. told (..., hidden) is its additional input.
+    """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
     support = constraints.independent(constraints.boolean, 1)
@@ -126,11 +144,11 @@ class PixelAfterPixel(Distribution):
         super().__init__(base.shape[:-1], base.shape[-1:], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log P(x) in nats: value (N, D), N the last dimension of the batch → (..., N)."""
+        """Return log P(x) in nats: value (N, D) → (..., N), with N as the last batch dimension."""
         return log_bernoulli(self.base + self.network.logits(value, self.told), value)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Images (*sample_shape, ..., D)."""
+        """Draw images of shape (*sample_shape, ..., D)."""
         shape = (*sample_shape, *self.batch_shape)
         base, told = (t.expand(*shape, -1).reshape(-1, t.shape[-1]) for t in (self.base, self.told))
         return self.network.sample(len(base), base, told).reshape(*shape, base.shape[-1])

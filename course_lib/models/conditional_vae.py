@@ -1,4 +1,4 @@
-"""The conditional VAE: encoder and decoder are both told the label, so that z need only keep the style."""
+"""The conditional VAE: the encoder and the decoder both receive the label, so z only describes the style."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,21 +15,23 @@ from course_lib.probability.priors import PRIORS
 
 @dataclass(frozen=True)
 class ConditionalVAEConfig(VAEConfig):
-    """A VAEConfig, and the number of classes, `labels`."""
+    """The configuration of a ConditionalVAE: a VAEConfig, and `labels`, the number of classes."""
 
     labels: int = 10
 
     def __post_init__(self) -> None:
-        sentence = "labels is a number of classes, at least 1; a shape goes in as shape=(8, 8)"
+        sentence = (
+            "labels, the number of classes, must be an integer of at least 1 (for a shape, use shape=(8, 8))"
+        )
         self._make_int("labels", 1, sentence)
         super().__post_init__()
 
 
 class ConditionalVAE(nn.Module):
-    """A VAE of P(x|y): y, one of `labels` classes, stands as a one-hot vector beside x and beside z.
+    """A VAE for P(x|y): the one-hot label y is an additional input of the encoder and of the decoder.
 
-    The other arguments are the fields of VAEConfig. Source: Sohn, Lee & Yan 2015; Kingma et al. 2014 (M2,
-    all labels known).
+    labels: the number of classes. The other arguments are the fields of VAEConfig. Sources: Sohn, Lee & Yan
+    2015; Kingma et al. 2014 (model M2 with all labels observed).
     """
 
     def __init__(self, labels: int = 10, **settings: Any) -> None:
@@ -42,52 +44,57 @@ class ConditionalVAE(nn.Module):
         self.pixels = config.pixels()
 
     def forward(self, x: Tensor, y: Tensor | int) -> Tensor:
-        """The reconstruction (N, D), in [0, 1], of images x (N, D) with labels y."""
+        """Return the reconstructions (N, D), in [0, 1], of images x (N, D) with labels y."""
         return self.given(y).reconstruct(x)
 
     def given(self, y: Tensor | int) -> "Given":
-        """The VAE that this is for given labels: y (N,) for N images, or one label for any number of them.
+        """Return a VAE for fixed labels: y (N,) for N images, or one label for any number of images.
 
-        In use, it raises ValueError for labels that are not integers 0 … labels − 1, one per row.
+        The methods of that VAE raise ValueError unless labels are integers in 0 … labels − 1, one per row.
         """
         return Given(self, y)
 
     def encode(self, x: Tensor, y: Tensor | int) -> tuple[Tensor, Tensor]:
-        """mu and logvar (N, latent) of images x (N, D) with labels y."""
+        """Return mu and logvar, (N, latent) each, of q(z|x, y) for images x (N, D) with labels y."""
         require.images(x, self.decoder.bias.numel(), self.decoder.bias)
         mu, logvar = self.encoder(x, self._one_hot(x, y)).to(x.dtype).chunk(2, -1)
         return mu, logvar
 
     def decode(self, z: Tensor, y: Tensor | int) -> Tensor:
-        """Logits (..., N, D) of codes z (..., N, latent) and labels y (N,)."""
+        """Return logits (..., N, D) for codes z (..., N, latent) and labels y (N,)."""
         require.codes(z, self.config.latent, self.decoder.bias)
         return self.decoder(torch.cat([z, self._one_hot(z, y)], -1)).to(z.dtype)
 
     def _one_hot(self, rows: Tensor, y: Tensor | int) -> Tensor:
-        """The labels one-hot, (..., N, labels), to stand beside rows (..., N, D) or (..., N, latent)."""
+        """Return one-hot labels (..., N, labels) to append to rows (..., N, D) or (..., N, latent)."""
         return labels_beside(rows, y, self.config.labels, self.decoder.bias)
 
     def approximate_posterior(self, x: Tensor, y: Tensor | int) -> Distribution:
-        """q(z|x, y)."""
+        """Return q(z|x, y) for images x (N, D) with labels y."""
         return self.given(y).approximate_posterior(x)
 
     def likelihood(self, z: Tensor, y: Tensor | int) -> Distribution:
-        """P(x|z, y) of codes z (..., N, latent) and labels y (N,)."""
+        """Return P(x|z, y) for codes z (..., N, latent) and labels y (N,)."""
         return self.given(y).likelihood(z)
 
     def loss(self, x: Tensor, y: Tensor | int, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
-        """−L_b of log P(x|y) in nats per image, as VAE.loss: {"loss", "reconstruction", "kl"}."""
+        """Estimate −L_b for log P(x|y), in nats per image, with one z per image.
+
+        Returns "loss", "reconstruction" and "kl", as in VAE.loss.
+        """
         return self.given(y).loss(x, beta)
 
     def generate(self, y: Tensor | int) -> Tensor:
-        """A new image of each label y (N,), as pixels' means (N, D) in [0, 1]."""
+        """Generate one image for each label y (N,): the means (N, D) of the pixels, in [0, 1]."""
         if y is None:
-            raise ValueError("A conditional model generates one image of each label: pass y.")
+            raise ValueError(
+                "A conditional model needs labels to generate images: pass y, one label per image."
+            )
         return self.given(y).generate(torch.as_tensor(y).numel())
 
 
 class Given(LatentImages):
-    """A ConditionalVAE whose labels are settled: for images of these labels it is a VAE."""
+    """A ConditionalVAE with fixed labels: a VAE for images with these labels."""
 
     def __init__(self, model: ConditionalVAE, y: Tensor | int) -> None:
         self.model, self.y = model, y
@@ -97,9 +104,9 @@ class Given(LatentImages):
         self.prior = model.prior_kind.distribution(zeros)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """mu and logvar, (N, latent) each, of q(z|x, y) for images x (N, D) in [0, 1]."""
+        """Return mu and logvar, (N, latent) each, of q(z|x, y) for images x (N, D) in [0, 1]."""
         return self.model.encode(x, self.y)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Logits (..., D) for codes z (..., latent) and the labels of this object."""
+        """Return logits (..., D) for codes z (..., latent) and the labels of this object."""
         return self.model.decode(z, self.y)

@@ -1,8 +1,8 @@
-"""The generative adversarial network: G makes images, D tells them from real ones, each learns by the other.
+"""The generative adversarial network: G generates images, and D learns to distinguish them from real ones.
 
-G is the class that a VAE decodes with, D an encoder that ends in one number, the *logit* of "real"
-(for least squares and Wasserstein any number, whose sigmoid is not a probability). Losses are means over
-images. Source: Goodfellow et al. 2014.
+G is a Decoder, the same class as in a VAE. D is an Encoder with a single output, the *logit* of
+"real"; for the least-squares and Wasserstein losses, the output is an arbitrary number, and its sigmoid is
+not a probability. Losses are means over images. Source: Goodfellow et al. 2014.
 """
 
 import copy
@@ -20,22 +20,23 @@ from course_lib import require
 from course_lib.models.config import Config
 from course_lib.models.networks import Decoder, Encoder, labels_beside
 
-IMAGES_AT_ONCE = 1_000  # that are generated together
+IMAGES_AT_ONCE = 1_000  # the number of images that `generate` computes at a time
 
 
 @dataclass(frozen=True)
 class GANConfig(Config):
-    """What a GAN is made of.
+    """The configuration of a GAN.
 
-    shape, hidden, activation, network: as in `networks`. latent: how many numbers of z come from N(0, I).
-    kinds: if above 0, z ends in a one-hot choice among that many, times 3. The prior is then a mixture, and
-    G need not tear one cloud into separate digits. What a kind stands for is G's own choice.
-    discriminator: D's `hidden`, if it differs from G's. norm: batch normalization in G (Radford et al. 2016).
-    spectral: each layer of D is divided by its largest singular value, which bounds D's slope (Miyato et al.
-    2018). labels: above 0, the number of classes of a conditional GAN; both networks are then told y (N,) as
-    a one-hot vector (Mirza & Osindero 2014).
+    shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z that are drawn
+    from N(0, I). kinds: if above 0, z also contains a one-hot vector, scaled by 3, that selects one of
+    `kinds` at random. The prior is then a mixture, so G need not split one cloud into separate digits; what
+    each kind represents is learned. discriminator: D's `hidden`, if it differs from G's. norm: whether G uses
+    batch normalization (Radford et al. 2016). spectral: whether each layer of D is divided by its largest
+    singular value, to bound D's slope (Miyato et al. 2018). labels: the number of classes of a conditional
+    GAN, or 0 for an unconditional one; both networks of a conditional GAN receive y (N,) as a one-hot vector
+    (Mirza & Osindero 2014).
 
-    Raises ValueError for a number below 0.
+    Raises ValueError for negative numbers, and for invalid shapes and widths.
     """
 
     shape: Sequence[int] = (28, 28)
@@ -52,9 +53,7 @@ class GANConfig(Config):
     def __post_init__(self) -> None:
         if not all(require.is_count(number, 0) for number in (self.latent, self.kinds, self.labels)):
             given = f"latent={self.latent!r}, kinds={self.kinds!r}, labels={self.labels!r}"
-            raise ValueError(
-                f"latent, kinds and labels are whole numbers, and each is 0 or more, not {given}."
-            )
+            raise ValueError(f"latent, kinds and labels must be integers of at least 0, but got {given}.")
         for name in ("latent", "kinds", "labels"):
             object.__setattr__(self, name, int(getattr(self, name)))
         require.shape(self.shape)
@@ -67,10 +66,11 @@ class GANConfig(Config):
 
 
 class GAN(nn.Module):
-    """A generator, its discriminator, and the running average of the generator's weights.
+    """A generator, its discriminator, and a running average of the generator's weights.
 
-    Its arguments are the fields of GANConfig. Raises ValueError as GANConfig and the networks do; each call,
-    for labels that are not one a row, integers 0 … labels − 1. Labels may lie on another device.
+    The arguments are the fields of GANConfig. GANConfig and the networks raise ValueError for invalid
+    arguments. The methods raise ValueError unless labels are integers in 0 … labels − 1, one per row. Labels
+    may be on a different device from the model.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -83,25 +83,28 @@ class GAN(nn.Module):
         self.discriminator = Encoder(config.shape, 1, hidden_of_d, *layers, config.labels)
         for layer in list(self.discriminator.modules()):
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                # torch's own start shrinks what passes by √6 a layer, and so what G hears (He et al. 2015)
+                # torch's default shrinks signals, and so G's gradients, by √6 per layer (He et al. 2015)
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
                 if config.spectral:
                     spectral_norm(layer)
         self.ema = copy.deepcopy(self.generator).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "GAN":
-        """As in nn.Module, but the average `ema` stays in evaluation mode: it is only ever looked at."""
+        """Set the mode as in nn.Module, but always keep the average `ema` in evaluation mode."""
         super().train(mode)
         self.ema.eval()
         return self
 
     def start_at(self, mean: Tensor) -> None:
-        """Begin with images that are about `mean` (D,), in [0, 1], as Decoder.start_at."""
+        """Set the bias so that the first images are about `mean` (D,), in [0, 1]; see Decoder.start_at."""
         for network in (self.generator, self.ema):
             network.start_at(mean)
 
     def noise(self, n: int) -> Tensor:
-        """n codes z, (n, latent + kinds), like G's weights, from torch's global generator."""
+        """Draw n codes z (n, latent + kinds) from torch's global generator.
+
+        The codes have the dtype and device of G's weights.
+        """
         require.number_of_images(n)
         weights, kinds = self.generator.bias, self.config.kinds
         z = torch.randn(n, self.config.latent, device=weights.device, dtype=weights.dtype)
@@ -111,75 +114,87 @@ class GAN(nn.Module):
         return torch.cat([z, 3.0 * choice.to(z.dtype)], 1)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """The generator: G(z), pixels (..., D) in [0, 1], of codes z such as `noise` draws."""
+        """Return G(z), pixels (..., D) in [0, 1], for codes z such as those that `noise` draws."""
         return self.images(z, y)
 
     def images(self, z: Tensor, y: Tensor | None = None, ema: bool = False) -> Tensor:
-        """G(z), pixels (..., D) in [0, 1], of codes z such as `noise` draws; ema: by averaged weights."""
+        """Return G(z), pixels (..., D) in [0, 1], for codes z such as those that `noise` draws.
+
+        ema: whether to use the averaged weights.
+        """
         network = self.ema if ema else self.generator
         require.codes(z, self.config.latent + self.config.kinds, network.bias)
         return torch.sigmoid(network(self._with_labels(z, y)).to(z.dtype))
 
     def logit(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """D's logits (N,) for images x (N, D) in [0, 1]: larger is more real. ValueError for other x."""
+        """Return D's logits (N,) for images x (N, D) in [0, 1]; larger logits mean more realistic images.
+
+        Raises ValueError for any other x.
+        """
         require.images(x, self.generator.bias.numel(), self.generator.bias)
         return self.discriminator(x, self._one_hot(x, y)).squeeze(-1).to(x.dtype)
 
     @torch.no_grad()
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
-        """n new images (n, D) by the averaged weights; of a conditional GAN one of each label y (n,)."""
+        """Generate n images (n, D) with the averaged weights.
+
+        A conditional GAN needs one label per image, y (n,).
+        """
         z = self.noise(n)
         z = self._with_labels(z, y)
-        # what the layers hold of all images at once may be far more than the images
+        # for all images at once, the activations of the layers may be far larger than the images
         logits = [self.ema(some) for some in z.split(IMAGES_AT_ONCE)]
         return torch.sigmoid(torch.cat(logits).to(z.dtype))
 
     @torch.no_grad()
     def update_ema(self, decay: float | Tensor) -> None:
-        """ema ← decay · ema + (1 − decay) · generator, number by number (Yazıcı et al. 2019).
+        """Update the average: ema ← decay · ema + (1 − decay) · generator (Yazıcı et al. 2019).
 
-        decay: as a tensor (), of the weights' dtype and device, it may change within a CUDA graph.
+        decay: a number, or a tensor of shape () with the dtype and device of the weights, which may change
+        within a CUDA graph.
         """
         now = self.generator.state_dict()
         for name, slow in self.ema.state_dict().items():
-            if slow.is_floating_point():  # all but batch norm's count of batches
+            if slow.is_floating_point():  # everything except batch norm's counter of batches
                 slow.lerp_(now[name], 1 - decay)
 
     def _with_labels(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """Codes z (..., latent + kinds), with the one-hot labels appended if this GAN is conditional."""
+        """Return codes z (..., latent + kinds), with one-hot labels appended if this GAN is conditional."""
         label = self._one_hot(z, y)
         return z if label is None else torch.cat([z, label], -1)
 
     def _one_hot(self, rows: Tensor, y: Tensor | None) -> Tensor | None:
-        """Labels y as one-hot rows to append to `rows` (..., N, d); None if this GAN is not conditional."""
+        """Return labels y as one-hot rows to append to `rows` (..., N, d); None for an unconditional GAN."""
         if (y is not None) != (self.config.labels > 0):
-            raise ValueError("A conditional GAN needs labels y, and only such a GAN takes them: labels=10.")
+            raise ValueError(
+                "Labels y must be passed if and only if the GAN is conditional, such as GAN(labels=10)."
+            )
         return None if y is None else labels_beside(rows, y, self.config.labels, self.generator.bias)
 
 
 class Loss(NamedTuple):
-    """What the two players minimize, given D's logits (N,) of real and of generated images."""
+    """The losses of the two players, given D's logits (N,) for real and for generated images."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (on_real, on_fake)
     generator: Callable[[Tensor], Tensor]  # (on_fake)
 
 
 def _cross_entropy(on_real: Tensor, on_fake: Tensor) -> Tensor:
-    """−log D(x) − log(1 − D(G(z))) with D = sigmoid(logit), in nats: log 4 where D = ½ everywhere."""
+    """Return −log D(x) − log(1 − D(G(z))) with D = sigmoid(logit), in nats: log 4 if D is ½ everywhere."""
     return softplus(-on_real).mean() + softplus(on_fake).mean()
 
 
 LOSSES = {
-    # G minimizes −log D(G(z)): strong gradients just where D is sure. Goodfellow et al. 2014, section 3
+    # G minimizes −log D(G(z)): the gradient is strong where D is sure. Goodfellow et al. 2014, section 3
     "nonsaturating": Loss(_cross_entropy, lambda on_fake: softplus(-on_fake).mean()),
-    # G minimizes log(1 − D(G(z))), D's own loss turned round: no gradient where D is sure. Equation 1 there
+    # G minimizes log(1 − D(G(z))): the gradient vanishes where D is sure. Goodfellow et al. 2014, equation 1
     "minimax": Loss(_cross_entropy, lambda on_fake: -softplus(on_fake).mean()),
-    # the logit of a real image shall be 1, of a generated one 0; G wants 1. Mao et al. 2017, equation 9
+    # D's target is 1 for real images and 0 for generated ones; G's is 1. Mao et al. 2017, equation 9
     "least_squares": Loss(
         lambda on_real, on_fake: ((on_real - 1).square().mean() + on_fake.square().mean()) / 2,
         lambda on_fake: (on_fake - 1).square().mean() / 2,
     ),
-    # the difference of the mean logits; D's slope must be held near 1. Arjovsky et al. 2017, equation 3
+    # the difference of the mean logits; D's slope must stay near 1. Arjovsky et al. 2017, equation 3
     "wasserstein": Loss(
         lambda on_real, on_fake: on_fake.mean() - on_real.mean(),
         lambda on_fake: -on_fake.mean(),
@@ -188,33 +203,37 @@ LOSSES = {
 
 
 def loss_named(name: str) -> Loss:
-    """LOSSES[name]. Raises ValueError for an unknown loss."""
+    """Return LOSSES[name].
+
+    Raises ValueError for an unknown name.
+    """
     if name not in LOSSES:
-        raise ValueError(f"There is no loss {name!r} here: take one of {', '.join(LOSSES)}.")
+        raise ValueError(f"Unknown loss {name!r}: choose one of {', '.join(LOSSES)}.")
     return LOSSES[name]
 
 
 def r1_penalty(logit: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """½ · mean over images of ‖∂ logit(x) / ∂x‖² at real images x (N, D): D is to be flat where the data are.
+    """Return half of the mean of ‖∂ logit(x) / ∂x‖² over real images x (N, D), to make D flat at the data.
 
-    Multiplied by γ, it is added to D's loss. Source: Mescheder et al. 2018, equation 9.
+    The penalty is multiplied by γ and added to D's loss. Source: Mescheder et al. 2018, equation 9.
     """
     return slopes(logit, real).square().sum(-1).mean() / 2
 
 
 def gradient_penalty(logit: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """Mean of (‖∂ logit / ∂x‖ − 1)² at points drawn on the lines between real and fake, both (N, D).
+    """Return the mean of (‖∂ logit / ∂x‖ − 1)² at random points on the lines from real to fake, both (N, D).
 
-    Multiplied by 10, it is added to D's loss "wasserstein". Source: Gulrajani et al. 2017, equation 3.
+    The penalty is multiplied by 10 and added to D's loss "wasserstein". Source: Gulrajani et al. 2017,
+    equation 3.
     """
-    between = torch.lerp(real, fake, torch.rand_like(real[:, :1]))  # one point a pair
+    between = torch.lerp(real, fake, torch.rand_like(real[:, :1]))  # one point per pair
     return (slopes(logit, between).norm(dim=-1) - 1).square().mean()
 
 
 def slopes(logit: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """∂ logit(x) / ∂x, (N, D), through which D's weights still get gradients."""
+    """Return ∂ logit(x) / ∂x, (N, D), with a graph through which gradients reach D's weights."""
     x = x.detach().requires_grad_()
-    # an image's logit depends on that image only, so the sum's gradient holds each one's own
+    # each logit depends on its own image only, so the gradient of the sum contains all the gradients
     return torch.autograd.grad(logit(x).sum(), x, create_graph=True)[0]
 
 
@@ -228,12 +247,13 @@ def update_discriminator(
     r1: float = 0.0,
     penalty: float = 0.0,
 ) -> dict[str, Tensor]:
-    """One step of D on real images (N, D) in [0, 1] and as many of G's, of the same labels y, if any.
+    """Update D once, on real images (N, D) in [0, 1] and as many generated ones with the same labels y.
 
-    optimizer: of D's weights. r1, penalty: the weights of `r1_penalty` and `gradient_penalty`. Returns D's
-    loss without them, and the mean of sigmoid(logit), D's "probability" that an image is real, on both kinds.
+    optimizer: the optimizer of D's weights. y: the labels (N,) for a conditional GAN. r1, penalty: the
+    weights of `r1_penalty` and `gradient_penalty`. Returns D's loss without the penalties, and the mean of
+    sigmoid(logit), D's "probability" that an image is real, for real and for generated images.
     """
-    fake = gan.images(gan.noise(len(real)), y).detach()  # from here on just images: no gradient reaches G
+    fake = gan.images(gan.noise(len(real)), y).detach()  # detached, so that no gradient reaches G
     on_real, on_fake = gan.logit(real, y), gan.logit(fake, y)  # (N,) each
     value = loss_named(loss).discriminator(on_real, on_fake)
     total = value
@@ -251,13 +271,14 @@ def update_discriminator(
 def update_generator(
     gan: GAN, n: int, optimizer: Optimizer, loss: str = "nonsaturating", *, y: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """One step of G on n codes z, of labels y (n,), if any. It sees no real image. optimizer: of G's weights.
+    """Update G once, on n codes z; real images are not used.
 
-    The gradient comes to G *through* D, whose weights neither move nor collect a gradient.
+    optimizer: the optimizer of G's weights. y: the labels (n,) for a conditional GAN. The gradient reaches G
+    *through* D, but D's weights neither change nor accumulate gradients.
     """
-    on_fake = gan.logit(gan.images(gan.noise(n), y), y)  # (n,): no detach here, this is G's only teacher
+    on_fake = gan.logit(gan.images(gan.noise(n), y), y)  # (n,): not detached, because G learns only through D
     value = loss_named(loss).generator(on_fake)
     optimizer.zero_grad()
-    value.backward(inputs=list(gan.generator.parameters()))  # D's weights get none
+    value.backward(inputs=list(gan.generator.parameters()))  # no gradients for D's weights
     optimizer.step()
     return {"generator": value.detach()}

@@ -1,8 +1,8 @@
-"""The networks behind every model of the course: from an image to a few numbers, and back.
+"""The networks of all models in the course: from an image to a few numbers, and back.
 
-Two kinds: "plain", fully connected layers; "conv", with two convolutions at the image's end. A decoder ends
-in one number a pixel, not yet squashed into [0, 1]: likelihoods are computed from it without rounding. A
-GAN's generator is a Decoder too.
+There are two kinds: "plain" has only fully connected layers, and "conv" also has two convolutions next to the
+image. A decoder returns one number per pixel without a final sigmoid, because likelihoods can be computed
+from logits without rounding errors. The generator of a GAN is also a Decoder.
 """
 
 import math
@@ -19,9 +19,10 @@ ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
 def mlp(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
-    """Linear layers of these widths with an activation between them: (..., widths[0]) → (..., widths[-1]).
+    """Build linear layers of these widths, separated by activations: (..., widths[0]) → (..., widths[-1]).
 
-    Raises ValueError for an activation that is not in ACTIVATIONS, and for a layer without units.
+    Raises ValueError for an activation that is not in ACTIVATIONS, and for widths that are not positive
+    integers.
     """
     require.widths(widths)
     act = _activation(activation)
@@ -32,10 +33,11 @@ def mlp(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Images (N, D), flattened from `shape`, and `beside` more numbers each, to (N, outputs).
+    """Map images (N, D), flattened from `shape`, and extra inputs (N, beside) to outputs (N, outputs).
 
-    hidden: the widths of the layers between; for "conv" the channels of the two convolutions come first.
-    Raises ValueError for an unknown kind of network, and for images that it cannot take.
+    hidden: the widths of the hidden layers; for "conv", the channels of the two convolutions come first.
+    beside: the number of extra inputs per image, such as the length of a one-hot label. Raises ValueError for
+    an unknown kind of network, and for a shape that the network cannot process.
     """
 
     def __init__(
@@ -67,16 +69,17 @@ class Encoder(nn.Module):
         self.layers = mlp([features + beside, *hidden, outputs], activation)
 
     def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
-        """Images x (N, D), and what stands beside them (N, beside), to (N, outputs)."""
+        """Map images x (N, D), with the extra inputs `beside` (N, beside), to (N, outputs)."""
         features = self.convolutions(x)  # (N, features)
         return self.layers(features if beside is None else torch.cat([features, beside], -1))
 
 
 class Decoder(nn.Module):
-    """Codes (..., inputs) to one number a pixel (..., D): an Encoder of the same arguments, turned round.
+    """Map codes (..., inputs) to one number per pixel, (..., D): an Encoder in reverse order.
 
-    norm: batch normalization before each activation; in training mode an image then hears a little from the
-    others of its batch (Ioffe & Szegedy 2015). Raises ValueError as Encoder does.
+    norm: whether to use batch normalization before each activation; in training mode, each image then also
+    depends on the other images in its batch (Ioffe & Szegedy 2015). Raises ValueError for the same arguments
+    as Encoder.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class Decoder(nn.Module):
         self.convolutions: nn.Module = nn.Identity()
         conv = _is_conv(network, shape, hidden)
         features = math.prod(shape)
-        # every pixel has a bias of its own, also behind convolutions: an image's mean can be put there
+        # each pixel has its own bias, even after convolutions, so the bias can represent a mean image
         self.bias = nn.Parameter(torch.zeros(features))
         if conv:
             c, h, w = _channels(shape)
@@ -112,29 +115,34 @@ class Decoder(nn.Module):
             self.layers, self.convolutions = _normalized(self.layers), _normalized(self.convolutions)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Codes z (..., inputs) to one number a pixel: (..., D)."""
+        """Map codes z (..., inputs) to one number per pixel, (..., D)."""
         rows = self.convolutions(self.layers(z.reshape(-1, z.shape[-1])))  # (rows, D)
         return (rows + self.bias).reshape(*z.shape[:-1], len(self.bias))  # (..., D)
 
     @torch.no_grad()
     def start_at(self, mean: Tensor) -> None:
-        """Set the bias so that, before training, each pixel's sigmoid is about `mean` (D,), in [0, 1].
+        """Set the bias so that, before training, the sigmoid of each output is about `mean` (D,), in [0, 1].
 
-        Raises ValueError for a mean outside [0, 1], and for one of another length.
+        Raises ValueError for a mean with the wrong shape or with values outside [0, 1].
         """
         if mean.shape != self.bias.shape:
             raise ValueError(
-                f"The mean image is a row of {len(self.bias)} pixels, not {tuple(mean.shape)}: "
+                f"The mean image must have shape ({len(self.bias)},), but got {tuple(mean.shape)}: "
                 "use digits.pixels().mean(0)."
             )
         low, high = (float(v) for v in mean.aminmax())
-        if not (low >= -1e-3 and high <= 1 + 1e-3):  # what rounding adds is clamped
-            raise ValueError(f"Pixels' means lie in [0, 1]; these reach from {low:.4g} to {high:.4g}.")
-        self.bias.copy_(torch.logit(mean.clamp(1e-3, 1 - 1e-3)))  # a pixel that is never inked has no logit
+        if not (low >= -1e-3 and high <= 1 + 1e-3):  # rounding errors are clamped below
+            raise ValueError(
+                f"Means of pixels must be in [0, 1], but these range from {low:.4g} to {high:.4g}."
+            )
+        self.bias.copy_(torch.logit(mean.clamp(1e-3, 1 - 1e-3)))  # the logits of 0 and 1 are infinite
 
 
 def _normalized(layers: nn.Module) -> nn.Sequential:
-    """These layers with a batch norm before each activation, one mean and variance a unit or channel."""
+    """Return these layers with batch normalization before each activation.
+
+    There is one mean and one variance per unit or channel.
+    """
     found, norm = list[nn.Module](), nn.Module()
     for layer in layers.children():
         if isinstance(layer, nn.Linear):
@@ -151,7 +159,7 @@ def _normalized(layers: nn.Module) -> nn.Sequential:
 
 def _activation(name: str) -> type[nn.Module]:
     if name not in ACTIVATIONS:
-        raise ValueError(f"There is no activation {name!r} here: take one of {', '.join(ACTIVATIONS)}.")
+        raise ValueError(f"Unknown activation {name!r}: choose one of {', '.join(ACTIVATIONS)}.")
     return ACTIVATIONS[name]
 
 
@@ -159,9 +167,12 @@ def _is_conv(network: str, shape: Sequence[int], hidden: Sequence[int]) -> bool:
     require.widths(hidden)
     require.shape(shape)
     if network not in ("plain", "conv"):
-        raise ValueError(f"A network is 'plain' or 'conv', not {network!r}.")
+        raise ValueError(f"network must be 'plain' or 'conv', not {network!r}.")
     if network == "conv" and len(hidden) < 2:
-        raise ValueError(f"A conv network needs hidden=(channels, channels, widths…), not {tuple(hidden)}.")
+        raise ValueError(
+            "network='conv' needs hidden=(channels, channels, widths…) with at least two numbers, "
+            f"not {tuple(hidden)}."
+        )
     return network == "conv"
 
 
@@ -169,28 +180,29 @@ def _channels(shape: Sequence[int]) -> tuple[int, int, int]:
     channels, height, width = (1, *shape) if len(shape) == 2 else tuple(shape)
     if height % 4 or width % 4:
         raise ValueError(
-            f"The conv network halves an image twice, and {height}×{width} cannot be divided by 4: "
-            "pad the images, or take network='plain'."
+            "network='conv' needs images with a height and a width that are divisible by 4, "
+            f"not {height}×{width}: pad the images, or use network='plain'."
         )
     return channels, height, width
 
 
 def labels_beside(rows: Tensor, y: Tensor | int, classes: int, weights: Tensor) -> Tensor:
-    """Labels y (N,), or one for all, one-hot beside rows (..., N, d): (..., N, classes).
+    """Return one-hot labels (..., N, classes) to append to rows (..., N, d).
 
-    Raises ValueError unless they are integers 0 … classes − 1, one a row. They may lie on another device.
+    y: labels (N,), or one label for all rows, on any device. Raises ValueError unless the labels are integers
+    in 0 … classes − 1, one per row.
     """
     if y is None:
-        raise ValueError("This model needs labels: pass y, one integer a row, or one for all.")
+        raise ValueError("This model needs labels: pass y, one integer per row, or one integer for all rows.")
     y = torch.as_tensor(y)
     batch = rows.shape[:-1]
     require.label_type(y, classes)
     if y.ndim and y.shape != batch[-1:]:
         raise ValueError(
-            f"These are {len(y)} labels, for rows of shape {tuple(rows.shape)}: "
-            "pass one a row, or one number for all."
+            f"Labels y of shape {tuple(y.shape)} do not match rows of shape {tuple(rows.shape)}: "
+            "pass one label per row, or one label for all rows."
         )
-    # looking at them is free on the CPU; on a GPU it would stop the queue at every step
+    # this check is cheap on the CPU; on a GPU, it would stall every step
     if y.device.type == "cpu":
         require.label_range(y, classes)
     return one_hot(y.to(weights.device).long(), classes).to(weights.dtype).expand(*batch, -1)

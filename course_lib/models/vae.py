@@ -1,8 +1,9 @@
 """The variational auto-encoder: P(x) = ∫ P(z) P(x|z) dz, with networks for P(x|z) and q(z|x).
 
-It is trained on L_b, the lower bound of log P(x), or ELBO (`probability.elbo` measures it term by term). The
-encoder gives mu and logvar, the logarithm of the *variance*, of a Gaussian q(z|x). Every loss is in nats
-per image: a sum over pixels and over z, a mean over images. Source: Kingma & Welling 2014.
+A VAE is trained on L_b, the evidence lower bound (ELBO) of log P(x); `probability.elbo` measures the terms of
+L_b. The encoder returns mu and logvar, the mean and the logarithm of the *variance* of a Gaussian q(z|x).
+Every loss is in nats per image: a sum over pixels and over the dimensions of z, and a mean over images.
+Source: Kingma & Welling 2014.
 """
 
 import math
@@ -23,31 +24,31 @@ from course_lib.probability.priors import PRIORS, Prior
 
 
 def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
-    """z = mu + exp(logvar / 2) · e with e ~ N(0, I), all (N, d): a draw that gradients can pass through."""
+    """Draw z = mu + exp(logvar / 2) · e with e ~ N(0, I), all (N, d); gradients reach mu and logvar."""
     return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
 
 
 class LatentImages:
-    """All that follows from a prior, `encode` and `decode`: a LatentModel, which `elbo` can measure."""
+    """The methods that follow from a prior, `encode` and `decode`; `probability.elbo` accepts such models."""
 
     prior: Any  # P(z): a Distribution over codes (d,), on the model's device
-    prior_kind: Prior  # makes `prior`, and knows the KL from q(z|x) to P(z)
-    pixels: Any  # the likelihood, what logits say about pixels: BernoulliPixels or GaussianPixels
+    prior_kind: Prior  # creates `prior`, and computes the KL from q(z|x) to P(z)
+    pixels: Any  # the likelihood of pixels given logits: BernoulliPixels or GaussianPixels
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """mu and logvar, (N, d) each, of q(z|x) for images x (N, D) in [0, 1]."""
+        """Return mu and logvar, (N, d) each, of q(z|x) for images x (N, D) in [0, 1]."""
         raise NotImplementedError
 
     def decode(self, z: Tensor) -> Tensor:
-        """Logits (..., D) for codes z (..., d)."""
+        """Return logits (..., D) for codes z (..., d)."""
         raise NotImplementedError
 
     def loss(self, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
-        """−L_b of images x (N, D), estimated from one z per image, in nats per image.
+        """Estimate −L_b of images x (N, D), in nats per image, with one z per image.
 
-        Returns "reconstruction" = −E_q[log P(x|z)], "kl" = KL(q(z|x) ‖ P(z)), and "loss" =
-        reconstruction + beta · kl. With beta = 1 "loss" is −L_b (Kingma & Welling 2014, equation 10),
-        otherwise it is the loss of a β-VAE (Higgins et al. 2017).
+        Returns "reconstruction" = −E_q[log P(x|z)], "kl" = KL(q(z|x) ‖ P(z)), and "loss" = reconstruction +
+        beta · kl. With beta = 1, "loss" is −L_b (Kingma & Welling 2014, equation 10); otherwise, it is the
+        loss of a β-VAE (Higgins et al. 2017).
         """
         mu, logvar = self.encode(x)  # (N, d) each
         z = reparameterize(mu, logvar)  # (N, d)
@@ -56,38 +57,38 @@ class LatentImages:
         return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log P(x|z) in nats, (N,), of images x (N, D) given one code each, z (N, d)."""
+        """Return log P(x|z) in nats, (N,), for images x (N, D) and one code per image, z (N, d)."""
         return self.pixels.log_prob(x, self.decode(z))
 
     def approximate_posterior(self, x: Tensor) -> Distribution:
-        """q(z|x) of images x (N, D): batch shape (N,), one z its event."""
+        """Return q(z|x) for images x (N, D): batch shape (N,), event shape (d,)."""
         mu, logvar = self.encode(x)  # (N, d)
         return Independent(Normal(mu, torch.exp(0.5 * logvar), validate_args=False), 1)
 
     def likelihood(self, z: Tensor) -> Distribution:
-        """P(x|z) of codes z (..., d): batch shape (...), one image (D,) its event, `mean` in [0, 1]."""
+        """Return P(x|z) for codes z (..., d): batch shape (...), event shape (D,), `mean` in [0, 1]."""
         return self.pixels.distribution(self.decode(z))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The means (N, D), in [0, 1], of P(x|z) for one z per image x (N, D), drawn from q(z|x)."""
+        """Return the means (N, D), in [0, 1], of P(x|z) for one z per image x (N, D), drawn from q(z|x)."""
         return torch.sigmoid(self.decode(reparameterize(*self.encode(x))))
 
     @torch.no_grad()
     def generate(self, n: int) -> Tensor:
-        """n new images (n, D): the means, in [0, 1], of P(x|z) for codes z from the prior."""
+        """Generate n images (n, D): the means, in [0, 1], of P(x|z) for codes z drawn from the prior."""
         require.number_of_images(n)
         return self.likelihood(self.prior.sample((n,))).mean
 
 
 @dataclass(frozen=True)
 class VAEConfig(Config):
-    """What a VAE is made of.
+    """The configuration of a VAE.
 
-    shape, hidden, activation, network: as in `networks`. latent: how many dimensions z has.
-    likelihood: "bernoulli" for black and white pixels; "gaussian" for grey ones, whose `variance` is a
-    number, or None for one that is learned. prior: "normal", or "flower" (latent=2).
+    shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z. likelihood:
+    "bernoulli" for black and white pixels, or "gaussian" for grey ones. variance: the variance of the
+    Gaussian likelihood, or None to learn it. prior: "normal", or "flower" for latent=2.
 
-    Raises ValueError, in one sentence, for anything else.
+    Raises ValueError with a one-sentence message for anything else.
     """
 
     shape: Sequence[int] = (28, 28)
@@ -100,11 +101,12 @@ class VAEConfig(Config):
     prior: str = "normal"
 
     def __post_init__(self) -> None:
-        self._make_int("latent", 1, "latent counts the numbers of z, at least 1")
+        self._make_int("latent", 1, "latent, the number of dimensions of z, must be an integer of at least 1")
         self._check_likelihood()
         if self.prior not in PRIORS or (self.prior == "flower" and self.latent != 2):
             raise ValueError(
-                f"A prior is 'normal' or 'flower' (of latent=2), not {self.prior!r} of latent={self.latent}."
+                "prior must be 'normal', or 'flower' with latent=2, "
+                f"but got {self.prior!r} with latent={self.latent}."
             )
         require.shape(self.shape)
         require.widths(self.hidden)
@@ -114,27 +116,32 @@ class VAEConfig(Config):
     def _check_likelihood(self) -> None:
         if self.likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(
-                f"A likelihood is 'bernoulli' or 'gaussian', not {self.likelihood!r}; for pixels that also "
-                "depend on those before them take an AutoregressiveVAE."
+                f"likelihood must be 'bernoulli' or 'gaussian', not {self.likelihood!r}. For pixels that "
+                "also depend on the pixels before them, use an AutoregressiveVAE."
             )
         if self.variance is None:
             return
         number = isinstance(self.variance, Real) and not isinstance(self.variance, bool)
         if not number or not 0 < self.variance < math.inf:
-            raise ValueError(f"A variance is a number above 0, or None to be learned, not {self.variance!r}.")
+            raise ValueError(
+                f"variance must be a number above 0, or None to learn it, not {self.variance!r}."
+            )
         if self.likelihood != "gaussian":
-            raise ValueError(f"Only likelihood='gaussian' has a variance, not {self.likelihood!r}.")
+            raise ValueError(
+                f"variance can be set only for likelihood='gaussian', not for {self.likelihood!r}."
+            )
         object.__setattr__(self, "variance", float(self.variance))
 
     def pixels(self) -> BernoulliPixels | GaussianPixels:
-        """The likelihood of pixels that this configuration names, with fresh parameters."""
+        """Return the likelihood of pixels for this configuration, with newly initialized parameters."""
         return BernoulliPixels() if self.likelihood == "bernoulli" else GaussianPixels(self.variance)
 
 
 class VAE(LatentImages, nn.Module):
-    """A VAE with a Gaussian q(z|x), for images of any shape. Its arguments are the fields of VAEConfig.
+    """A VAE with a Gaussian q(z|x), for images of any shape.
 
-    Its `loss` is above, in LatentImages. Raises ValueError as VAEConfig and the networks do.
+    The arguments are the fields of VAEConfig, and `loss` is inherited from LatentImages. VAEConfig and the
+    networks raise ValueError for invalid arguments.
     """
 
     config: VAEConfig
@@ -150,7 +157,7 @@ class VAE(LatentImages, nn.Module):
 
     @staticmethod
     def configure(*arguments: Any, **named: Any) -> VAEConfig:
-        """The configuration that these arguments make."""
+        """Return the configuration for these arguments."""
         return VAEConfig(*arguments, **named)
 
     @property
@@ -159,21 +166,24 @@ class VAE(LatentImages, nn.Module):
         return self.prior_kind.distribution(self.decoder.bias.new_zeros(self.config.latent))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The reconstruction (N, D), in [0, 1], of images x (N, D).
+        """Return the reconstructions (N, D), in [0, 1], of images x (N, D).
 
-        DistributedDataParallel averages only the gradients of what `forward` computes. To train L_b with it,
-        wrap a module whose forward returns `model.loss(x)["loss"]`.
+        DistributedDataParallel averages the gradients only of what `forward` computes. To train on L_b with
+        DistributedDataParallel, wrap a module with a `forward` method that returns `model.loss(x)["loss"]`.
         """
         return self.reconstruct(x)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """mu and logvar, (N, latent) each, of images x (N, D) in [0, 1]. Raises ValueError for other x."""
+        """Return mu and logvar, (N, latent) each, of q(z|x) for images x (N, D) in [0, 1].
+
+        Raises ValueError for any other x.
+        """
         require.images(x, self.decoder.bias.numel(), self.decoder.bias)
-        # Under autocast the KL is still computed in the precision of x.
+        # Under autocast, the KL is still computed in the precision of x.
         mu, logvar = self.encoder(x).to(x.dtype).chunk(2, -1)
         return mu, logvar
 
     def decode(self, z: Tensor) -> Tensor:
-        """Logits (..., D) of codes z (..., latent): sigmoid makes them the pixels' means."""
+        """Return logits (..., D) for codes z (..., latent); their sigmoids are the means of the pixels."""
         require.codes(z, self.config.latent, self.decoder.bias)
         return self.decoder(z).to(z.dtype)
