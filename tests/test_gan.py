@@ -146,7 +146,7 @@ def test_many_images_are_generated_in_parts_and_are_the_same(labels):
 @pytest.mark.parametrize(
     ("labels", "y", "sentence"),
     [
-        (4, None, "needs labels"),
+        (4, None, "if and only if the GAN is conditional"),
         (0, Y, "if and only if the GAN is conditional"),
         (4, Y.float(), "integers"),
         (4, Y[None], "integers"),

@@ -316,7 +316,7 @@ def test_many_dimensions_take_the_plain_steps():
 def test_a_bar_shows_the_progress(capsys):
     fit(GaussianMixture(3, random_state=0, verbose=1, max_iter=4, tol=0), blobs())
     shown = capsys.readouterr().out
-    assert "EM, 3 components" in shown
+    assert "EM, K = 3" in shown
     assert "nats" in shown
     fit(GaussianMixture(3, random_state=0), blobs())
     assert capsys.readouterr().out == ""
@@ -459,7 +459,7 @@ def test_components_that_collapse_are_held_and_named(kind):
         ]
     else:
         assert [s[:27] for s in collapsed] == [f"Component {k} has collapsed onto"[:27] for k in range(3)]
-        assert all("fewer components, reg_covar > 0, or another start" in s for s in collapsed)
+        assert all("fewer components, set reg_covar > 0, or try another start" in s for s in collapsed)
     assert never_falls([*model.lower_bounds_, model.score(three)])
     assert sorted(model.predict(three)) == [0] * 10 + [1] * 10 + [2] * 10
     # a held covariance may be as wide as a tenth of the distances, so that neighbours pull a little
@@ -559,13 +559,13 @@ BAD = [
     (
         {"reg_covar": 0, "covariance_type": "diag"},
         FLAT,
-        "a constant column, or one that is a combination of others",
+        "a column is constant or a linear combination of others",
     ),
     ({"reg_covar": 0}, blobs()[:, [0, 1, 1]], "combination of others"),
     (
         {"reg_covar": 0, "covariance_type": "spherical", "init_params": "random"},
         np.ones((9, 2)),
-        "without any spread",
+        "have no spread in some direction",
     ),
 ]
 
@@ -589,7 +589,7 @@ def test_what_a_fitted_mixture_cannot_be_asked():
     with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3 features"):
         model.predict(blobs(dim=2))
     for other in (lambda: model.fit(blobs(dim=2)), lambda: model.set_params(n_components=3).fit(blobs())):
-        with pytest.raises(ValueError, match="keep n_components and X's columns"):
+        with pytest.raises(ValueError, match="n_components and the number of columns of X must not change"):
             other()
 
 
