@@ -229,7 +229,7 @@ def test_an_update_that_cannot_be_recorded_goes_on_eagerly_and_says_why(place, c
             event.synchronize()  # sync_debug_mode does not see it; a capture does not bear it
 
     same(scheduled(place.device), scheduled(place.device, trouble, graph=True), exact=place.simulated)
-    assert "No graph, because step cannot be recorded (" in capsys.readouterr().out
+    assert "No CUDA graph is used, because step cannot be captured (" in capsys.readouterr().out
 
 
 @both
@@ -247,7 +247,7 @@ def test_an_update_that_waits_for_the_device_goes_on_eagerly_and_says_why(place,
     same(eager, scheduled(place.device, trouble, graph=True), exact=place.simulated)
     said = capsys.readouterr().out
     assert said == (
-        "No graph, because step waits for the device, as .item(), float() and print do: "
+        "No CUDA graph is used, because step waits for the device, as .item(), float() and print do. "
         "the steps run one by one.\n"
     )
     assert len(calls) >= 18 + 1  # 18 steps, and the one that was undone
@@ -350,10 +350,11 @@ def test_on_a_gpu_recipes_take_the_graph_by_themselves(name, place):
 def test_reasons_that_are_known_before():
     model = nn.Linear(1, 1)
     run = Run(torch.zeros(4, 1), batch_size=2, model=model, optimizer=torch.optim.Adam(model.parameters()))
-    assert reason_against(run) == "A graph needs CUDA: on cpu the steps run one by one."
+    assert reason_against(run) == "A CUDA graph needs a CUDA device. On cpu, the steps run one by one."
     run.device = torch.device("cuda")
     assert reason_against(run) == (
-        "No graph, because optimizer was made without capturable=True: the steps run one by one."
+        "No CUDA graph is used, because optimizer was created without capturable=True. "
+        "The steps run one by one."
     )
     run.parts["optimizer"] = torch.optim.SGD(model.parameters(), 0.1)
     assert reason_against(run) == ""
@@ -371,7 +372,10 @@ def test_a_graph_is_taken_by_itself_where_all_was_made_for_it(capsys):
     capturable = torch.optim.Adam(model.parameters(), capturable=True)
     scheduler = torch.optim.lr_scheduler.StepLR(capturable, 3)
     assert taken(model=model, optimizer=capturable)
-    assert capsys.readouterr().out == "A CUDA graph replays the steps; graph=False takes them one by one.\n"
+    assert (
+        capsys.readouterr().out
+        == "The steps are replayed as a CUDA graph. Pass graph=False to run them one by one.\n"
+    )
     assert taken(model=model, optimizer=capturable, quiet=True)
     assert not taken(False, model=model, optimizer=capturable)
     assert not taken(model=model, optimizer=torch.optim.Adam(model.parameters()))

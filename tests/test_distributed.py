@@ -147,7 +147,10 @@ def test_noise_is_the_rows_of_the_whole_batch_s_noise():
 def test_what_cannot_be_shared_is_named(use):
     """Else each process would drop the same places of its rows, or know the mean of these only."""
     x = torch.rand(4, 3)
-    with NoiseOfTheBatch(8, slice(0, 4)), pytest.raises(NotImplementedError, match="share cannot use"):
+    with (
+        NoiseOfTheBatch(8, slice(0, 4)),
+        pytest.raises(NotImplementedError, match="shared by several processes cannot use"),
+    ):
         use(x)
 
 
@@ -160,7 +163,7 @@ def test_torchrun_ends_all_when_one_is_killed(killed):
 
 
 def test_the_command_goes_on_and_ends_as_if_nobody_had_been_killed(both, finished, folder):
-    assert f"Resumed from {folder / 'model.run.safetensors'} after 1 epochs, step {EPOCH}." in finished.stdout
+    assert f"Resumed from {folder / 'model.run.safetensors'} at epoch 1, step {EPOCH}." in finished.stdout
     resumed = torch.load(folder / "result.pt", weights_only=False)
     undisturbed = both[0]["plain"]
     assert torch.equal(resumed["weights"], undisturbed["weights"])
@@ -189,7 +192,7 @@ def test_an_interrupt_stops_all_at_one_step(group_of_one, tmp_path, monkeypatch,
     assert not run.finished
     assert EPOCH < LOOK_EVERY < 2 * EPOCH
     assert run.step == EPOCH
-    assert "call train to go on" in capsys.readouterr().out
+    assert "call train to continue" in capsys.readouterr().out
     model, run = train(SMALL, digits(), checkpoint=path, quiet=True)
     assert run.finished
     assert torch.equal(outcome(model, run)["weights"], whole["weights"])
@@ -251,13 +254,13 @@ def test_each_process_gets_a_gpu_of_its_own(group_of_one, two_gpus, monkeypatch,
     assert processes.own_device("cpu") == torch.device("cpu")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     said = refused(monkeypatch, capsys, "plain")
-    assert "3 processes need as many GPUs, and this machine has 2: pass --nproc-per-node=2" in said
+    assert "3 processes need 3 GPUs, but this machine has only 2. Pass --nproc-per-node=2" in said
 
 
 def test_a_device_that_processes_cannot_share_is_refused(group_of_one, monkeypatch, capsys):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     said = refused(monkeypatch, capsys, "plain", "--device=mps")
-    assert "on CPUs or CUDA's GPUs, not on mps: use cpu." in said
+    assert "can train on CPUs or CUDA GPUs, but not on mps. Use cpu." in said
 
 
 def test_without_torchrun_a_process_is_alone():

@@ -236,9 +236,9 @@ def test_the_mean_image_is_where_g_begins(digits):
 
 def test_unknown_losses_are_named(digits):
     for wrong in ({"d_steps": 0}, {"r1_every": 0}, {"batch_size": 1}):
-        with pytest.raises(ValueError, match="at least 2, d_steps and r1_every of at least 1"):
+        with pytest.raises(ValueError, match="at least 2, and d_steps and r1_every must be at least 1"):
             GANRecipe(**wrong)
-    with pytest.raises(ValueError, match="below 1, not at 2"):
+    with pytest.raises(ValueError, match="below 1, but got 2"):
         GANRecipe(ema_decay=2.0)
     with pytest.raises(ValueError, match=r"A Tensor has no labels: make Digits of both"):
         train(GANRecipe(), torch.zeros(10, 784))

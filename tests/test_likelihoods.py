@@ -113,10 +113,10 @@ def test_bytes_are_no_pixels_yet():
         -torch.ones(2, 3).int(),
     ):
         with pytest.raises(
-            ValueError, match=r"Pixels lie in \[0, 1\]; these torch.u?int.* reach from .*: use"
+            ValueError, match=r"Pixels must be in \[0, 1\], but got torch.u?int.* from .* Use"
         ):
             log_bernoulli(logits, x)
-        with pytest.raises(ValueError, match=r"Pixels lie in \[0, 1\]"):
+        with pytest.raises(ValueError, match=r"Pixels must be in \[0, 1\]"):
             Pixels(logits).log_prob(x)
     assert log_bernoulli(torch.zeros(0, 3), torch.zeros(0, 3).byte()).shape == (0,)
 
@@ -134,7 +134,5 @@ def test_observed_pixels_are_what_the_likelihood_speaks_of():
         assert not torch.equal(drawn, observed_pixels(images, likelihood))
         assert torch.equal(observed_pixels(images, likelihood, fixed=True), fixed_binarization(images))
     for likelihood in ("gaussian", "bernoulli"):
-        with pytest.raises(
-            ValueError, match=r"Pixels are observed from bytes \(uint8\), .*, not torch.float32"
-        ):
+        with pytest.raises(ValueError, match=r"images must be bytes \(uint8\), .*, not torch.float32"):
             observed_pixels(images / 255, likelihood)

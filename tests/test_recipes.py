@@ -149,7 +149,7 @@ def test_an_interrupted_training_resumes_to_the_same_model(recipe, digits, tmp_p
     assert "Resumed from" in capsys.readouterr().out
     assert run.step == 22
     assert torch.equal(weights(model), whole)
-    with pytest.raises(CheckpointError, match=f"beta is 7.0 here, {recipe.beta} there"):
+    with pytest.raises(CheckpointError, match=f"beta is 7.0 here but {recipe.beta} in the file"):
         train(replace(recipe, beta=7.0), digits, checkpoint=path, quiet=True)
 
 
@@ -274,7 +274,7 @@ def test_a_checkpoint_of_other_pixels_is_of_another_run(digits, tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(recipes, "Run", FirstEdition)
         train(recipe, digits, epochs=1, checkpoint=path, quiet=True)
-    with pytest.raises(CheckpointError, match="pixels is grey here, None there"):
+    with pytest.raises(CheckpointError, match="pixels is grey here but None in the file"):
         train(recipe, digits, epochs=2, checkpoint=path, quiet=True)
     assert "pixels" in made[0]
 
@@ -337,11 +337,11 @@ def test_what_a_recipe_cannot_train_is_named(digits):
     with pytest.raises(ValueError, match="NoneType"):
         train(FULL, None)
     for warmup in (-0.1, 1.5, math.nan):
-        with pytest.raises(ValueError, match="warmup is a share of the training, from 0 to 1, not"):
+        with pytest.raises(ValueError, match="warmup must be a fraction of the training from 0 to 1, not"):
             replace(FULL, warmup=warmup)
     for name in ("d_steps", "r1_every", "batch_size"):
         with pytest.raises(
-            ValueError, match="whole number of at least 2, d_steps and r1_every of at least 1"
+            ValueError, match="integer of at least 2, and d_steps and r1_every must be at least 1"
         ):
             GANRecipe(**{name: 2.5})
 

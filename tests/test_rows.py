@@ -24,24 +24,24 @@ class Pairs(Dataset):
         return PIXELS[i], int(LABELS[i])
 
 
-OF_A_DATASET = "Digits.from_dataset makes Digits, whose .images.flatten(1) are such a tensor."
-OF_ARRAYS = "torch.as_tensor makes a tensor of an array, torch.stack one tensor of many single rows."
+OF_A_DATASET = "Convert the data set with Digits.from_dataset, and pass digits.images.flatten(1)."
+OF_ARRAYS = "Convert arrays with torch.as_tensor, and combine single rows with torch.stack."
 HINTS = [
-    (PIXELS.numpy(), "not ndarray: torch.as_tensor makes a tensor of an array or of a list of numbers."),
-    ([PIXELS.numpy(), LABELS.numpy()], f"not ndarray: {OF_ARRAYS}"),
-    ([row.numpy() for row in PIXELS], f"not ndarray: {OF_ARRAYS}"),
-    ((PIXELS, LABELS.tolist()), f"not Tensor, list: {OF_ARRAYS}"),
-    (PIXELS.tolist(), f"not list: {OF_ARRAYS}"),
-    (list(Pairs()), f"not tuple: {OF_ARRAYS}"),
-    (Pairs(), f"not Pairs: {OF_A_DATASET}"),
-    (TensorDataset(PIXELS, LABELS), "not TensorDataset: pass its .tensors."),
+    (PIXELS.numpy(), "not ndarray. Convert an array or a list of numbers with torch.as_tensor."),
+    ([PIXELS.numpy(), LABELS.numpy()], f"not ndarray. {OF_ARRAYS}"),
+    ([row.numpy() for row in PIXELS], f"not ndarray. {OF_ARRAYS}"),
+    ((PIXELS, LABELS.tolist()), f"not Tensor, list. {OF_ARRAYS}"),
+    (PIXELS.tolist(), f"not list. {OF_ARRAYS}"),
+    (list(Pairs()), f"not tuple. {OF_ARRAYS}"),
+    (Pairs(), f"not Pairs. {OF_A_DATASET}"),
+    (TensorDataset(PIXELS, LABELS), "not TensorDataset. Pass dataset.tensors."),
     (
         DataLoader(Pairs()),
-        f"not DataLoader: Run makes the batches itself; of the loader's .dataset, {OF_A_DATASET}",
+        f"not DataLoader. Run makes the batches, so use the loader's dataset. {OF_A_DATASET}",
     ),
     (
         Digits(PIXELS, LABELS, "mine"),
-        "not Digits: pass their .images.flatten(1), or these and their .labels as a tuple.",
+        "not Digits. Pass digits.images.flatten(1), or the tuple (digits.images.flatten(1), digits.labels).",
     ),
 ]
 
@@ -50,7 +50,7 @@ HINTS = [
 def test_what_is_no_tensor_is_named_with_the_way_to_make_one(data, hint):
     with pytest.raises(ValueError) as refused:
         as_rows(data)
-    assert str(refused.value) == f"data are a tensor of N rows or a tuple of such, {hint}"
+    assert str(refused.value) == f"data must be a tensor with N rows or a tuple of such tensors, {hint}"
 
 
 def test_the_hints_hold():
@@ -61,21 +61,21 @@ def test_the_hints_hold():
 
 
 def test_a_single_number_has_no_rows():
-    with pytest.raises(ValueError, match="All data need the same number of rows, above 0, not \\[0\\]"):
+    with pytest.raises(ValueError, match="the same positive number of rows, but got \\[0\\]"):
         as_rows(torch.tensor(3.0))
 
 
 WRONG_WEIGHTS = [
-    ([1.0, 2.0, 3.0], "weights are a tensor of 3 numbers, not list: torch.as_tensor makes one"),
-    (np.ones(3), "weights are a tensor of 3 numbers, not ndarray: torch.as_tensor makes one"),
-    (torch.ones(2), r"weights need one number a row, shape \(3,\), not \(2,\)"),
-    (torch.ones(3, 1), r"weights need one number a row, shape \(3,\), not \(3, 1\)"),
-    (torch.ones(3, dtype=torch.complex64), "weights are real numbers, not complex ones"),
-    (torch.tensor([1, 2, -0.5]), "finite and not negative, but that of row 2 is -0.5"),
-    (torch.tensor([1, math.nan, -1]), "finite and not negative, but that of row 1 is nan"),
-    (torch.tensor([math.inf, 1, 1]), "finite and not negative, but that of row 0 is inf"),
-    (torch.zeros(3), "weights must have a sum above 0 and below infinity, not 0"),
-    (torch.full((3,), 1e308, dtype=torch.float64), "above 0 and below infinity, not inf"),
+    ([1.0, 2.0, 3.0], "weights must be a tensor, not list. Convert the weights with torch.as_tensor"),
+    (np.ones(3), "weights must be a tensor, not ndarray. Convert the weights with torch.as_tensor"),
+    (torch.ones(2), r"weights must have shape \(3,\), one per row, but got \(2,\)"),
+    (torch.ones(3, 1), r"weights must have shape \(3,\), one per row, but got \(3, 1\)"),
+    (torch.ones(3, dtype=torch.complex64), "weights must be real, not complex. Did you mean"),
+    (torch.tensor([1, 2, -0.5]), "finite and not negative, but row 2 has -0.5"),
+    (torch.tensor([1, math.nan, -1]), "finite and not negative, but row 1 has nan"),
+    (torch.tensor([math.inf, 1, 1]), "finite and not negative, but row 0 has inf"),
+    (torch.zeros(3), "The sum of weights must be positive and finite, but it is 0"),
+    (torch.full((3,), 1e308, dtype=torch.float64), "positive and finite, but it is inf"),
 ]
 
 

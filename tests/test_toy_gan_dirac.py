@@ -59,7 +59,7 @@ def test_jacobian_is_the_field_s_derivative(loss):
 def test_field_takes_a_grid_and_refuses_an_unknown_loss():
     theta, psi = torch.meshgrid(torch.linspace(-1, 1, 4), torch.linspace(-1, 1, 5), indexing="ij")
     assert all(part.shape == (4, 5) for part in dirac.field(theta, psi))
-    with pytest.raises(ValueError, match="loss is one of"):
+    with pytest.raises(ValueError, match="loss must be one of"):
         dirac.field(theta, psi, "hinge")
 
 

@@ -53,7 +53,7 @@ def test_the_plane_shows_each_path_and_its_eigenvalues():
     figures.dirac_planes(paths, paths[0.0][:5])
     first, second = plt.gcf().axes
     np.testing.assert_allclose(second.lines[0].get_xydata(), paths[1.0])
-    assert first.get_title() == "R1 of γ = 0\neigenvalues ± 0.50i"
-    assert second.get_title() == "R1 of γ = 1\neigenvalues −0.50 and −0.50"
+    assert first.get_title() == "R1 with γ = 0\neigenvalues ± 0.50i"
+    assert second.get_title() == "R1 with γ = 1\neigenvalues −0.50 and −0.50"
     assert figures.both(*dirac.eigenvalues(0.3)) == "−0.15 ± 0.48i"
     assert first.get_legend() is second.get_legend() is None  # it lies on no ring

@@ -625,25 +625,25 @@ def test_a_long_evening_stays_small(monkeypatch):
 # ---------------------------------------------------------------- kind when wrong
 
 BAD = [
-    ({"data": "cats"}, "data is one of 'normal'"),
-    ({"data": np.zeros(9)}, "your own density is data='drawn' with heights"),
-    ({"loss": "hinge"}, "loss is one of"),
-    ({"z": "cauchy"}, "z is one of"),
-    ({"lr_d": -1.0}, "lr_d is a number from 0"),
-    ({"lr_g": math.nan}, "lr_g is a number from 0"),
-    ({"lr_g": "fast"}, "lr_g is a number"),
-    ({"beta1": 1.0}, "beta1 is a number"),
-    ({"batch": 0}, "batch is a whole number from 1"),
-    ({"batch": 2.5}, "batch is a whole number"),
-    ({"d_steps": True}, "d_steps is a whole number"),
-    ({"g_steps": 0}, "g_steps is a whole number from 1 to 100, not 0"),
-    ({"width_g": 10**6}, "width_g is a whole number from 1 to 256"),
-    ({"seed": -1}, "seed is a whole number from 0 to 4294967295, not -1"),
-    ({"lr_g": np.float32(20)}, "lr_g is a number from 0 to 10, not 20.0"),
-    ({"alternating": 1}, "alternating is True or False"),
-    ({"freeze_d": "no"}, "freeze_d is True or False"),
-    ({"data": "drawn"}, "heights together with data='drawn'"),
-    ({"heights": (1.0, 2.0)}, "heights together with data='drawn'"),
+    ({"data": "cats"}, "data must be one of 'normal'"),
+    ({"data": np.zeros(9)}, "For your own density, pass data='drawn' and heights"),
+    ({"loss": "hinge"}, "loss must be one of"),
+    ({"z": "cauchy"}, "z must be one of"),
+    ({"lr_d": -1.0}, "lr_d must be a number from 0"),
+    ({"lr_g": math.nan}, "lr_g must be a number from 0"),
+    ({"lr_g": "fast"}, "lr_g must be a number"),
+    ({"beta1": 1.0}, "beta1 must be a number"),
+    ({"batch": 0}, "batch must be a whole number from 1"),
+    ({"batch": 2.5}, "batch must be a whole number"),
+    ({"d_steps": True}, "d_steps must be a whole number"),
+    ({"g_steps": 0}, "g_steps must be a whole number from 1 to 100, not 0"),
+    ({"width_g": 10**6}, "width_g must be a whole number from 1 to 256"),
+    ({"seed": -1}, "seed must be a whole number from 0 to 4294967295, not -1"),
+    ({"lr_g": np.float32(20)}, "lr_g must be a number from 0 to 10, not 20.0"),
+    ({"alternating": 1}, "alternating must be True or False"),
+    ({"freeze_d": "no"}, "freeze_d must be True or False"),
+    ({"data": "drawn"}, "Pass heights if data='drawn', and only then"),
+    ({"heights": (1.0, 2.0)}, "Pass heights if data='drawn', and only then"),
     ({"data": "drawn", "heights": (0.0, 0.0)}, "drawn density is a row"),
     ({"data": "drawn", "heights": (1.0, -1.0)}, "none below 0"),
     ({"data": "drawn", "heights": (1.0, math.inf)}, "finite heights"),
@@ -676,16 +676,16 @@ def test_numbers_of_numpy_are_numbers():
 
 
 def test_unknown_names_are_listed():
-    with pytest.raises(ValueError, match=r"no setting 'lrd'; there are data, "):
+    with pytest.raises(ValueError, match=r"no setting 'lrd'\. The settings are data, "):
         Settings(lrd=1)
     for wrong in ("collapse", {"lr_g": 0.1}):
-        with pytest.raises(ValueError, match=r"A game is of Settings\(…\), not of "):
+        with pytest.raises(ValueError, match=r"settings must be Settings\(…\), not "):
             Game(wrong)
-    with pytest.raises(ValueError, match=r"no setting 'learning_rate'; there are data, "):
+    with pytest.raises(ValueError, match=r"no setting 'learning_rate'\. The settings are data, "):
         Settings().change(learning_rate=1)
-    with pytest.raises(ValueError, match="A frame holds step, "):
+    with pytest.raises(ValueError, match="Choose one of step, "):
         History(Settings(**SMALL)).column("jds")
-    with pytest.raises(ValueError, match="moments 0 to 0, not 3"):
+    with pytest.raises(ValueError, match="a moment from 0 to 0, but got 3"):
         History(Settings(**SMALL)).seek(3)
 
 
@@ -699,7 +699,7 @@ def test_drawn_and_named_data_take_turns():
 def test_a_game_that_blows_up_says_so_and_stands_still():
     fast = {"optimizer_d": "sgd", "optimizer_g": "sgd", "lr_d": 10.0, "lr_g": 10.0}
     game = Game(Settings(**SMALL, **fast, loss="least_squares"))
-    with pytest.raises(ValueError, match="blown up: take smaller learning rates"):
+    with pytest.raises(ValueError, match="Start a new game with smaller learning rates"):
         game.step(200)
     assert bool(game.d.weights.isfinite().all())
     assert bool(game.g.weights.isfinite().all())

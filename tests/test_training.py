@@ -273,7 +273,7 @@ def test_progress_is_the_share_done_and_epochs_that_are_done_are_not_done_again(
     assert history["one"] == [1.5 / 8, 5.5 / 8]  # progress is written in place; each step's value was kept
     for epochs in (2, 1, 0, -1):
         assert run.train(lambda x: {"one": 1.0}, epochs) == history
-    assert capsys.readouterr().out.count("Nothing to do: 2 epochs are done") == 4
+    assert capsys.readouterr().out.count("Nothing to do: the run is already at epoch 2 ") == 4
     assert run.step == 8
 
 
@@ -338,7 +338,7 @@ def test_autocast_computes_in_bfloat16_and_still_learns():
 def test_a_graph_without_cuda_is_said_and_changes_nothing(capsys):
     run, update = make()
     run.train(update, 2, graph=True, quiet=True)
-    assert capsys.readouterr().out == "A graph needs CUDA: on cpu the steps run one by one.\n"
+    assert capsys.readouterr().out == "A CUDA graph needs a CUDA device. On cpu, the steps run one by one.\n"
     assert_same(state(run), trained(2))
 
 
@@ -376,7 +376,7 @@ def test_an_interrupt_lets_the_step_finish_and_loses_nothing(where, at, copies, 
     assert not todo
     assert run.step == at + 1
     said = capsys.readouterr().out
-    assert said.startswith(f"Interrupted after {run.epoch:.4g} epochs; nothing is lost, call train")
+    assert said.startswith(f"Interrupted at epoch {run.epoch:.4g}. Nothing is lost; call train")
     assert history["step"][-1] == at + 1  # the history reaches to the last step
     torch.rand(3)
     run.train(interrupted, 4, report_every=4, quiet=True)
@@ -400,7 +400,7 @@ def test_a_second_interrupt_breaks_the_step_off_and_goes_back_to_the_copy(at, co
     run.train(interrupted, 4, quiet=True)
     assert run.step == (11 if at > 11 and copies == 0 else 0)
     said = capsys.readouterr().out
-    assert said == f"Interrupted mid-step: back at {run.epoch:.4g} epochs; call train to go on.\n"
+    assert said == f"Interrupted during a step. Back at epoch {run.epoch:.4g}; call train to continue.\n"
     run.train(interrupted, 4, quiet=True)
     assert_same(state(run), trained(4))
 
@@ -561,7 +561,7 @@ def test_interrupts_at_any_moment_end_bit_equal(tmp_path, root):
     """A timer interrupts wherever the code happens to be, every other time more than once."""
     out = in_a_process(root, tmp_path / "net", INTERRUPTED)
     assert int(out.split()[-1]) > 20
-    assert "nothing is lost" in out
+    assert "Nothing is lost" in out
     run, _ = make(tmp_path / "net")
     assert_same(state(run), trained(25, report_every=3))
 
@@ -578,7 +578,7 @@ def test_an_error_in_a_step_leaves_the_run_at_its_last_copy(copies):
     with pytest.raises(ZeroDivisionError, match="mine") as caught:
         run.train(wrong, 4, quiet=True)
     assert run.step == (11 if copies == 0 else 0)
-    note = f"Because of this error, the run is as it was after step {run.step}."
+    note = f"Because of this error, the run was reset to its state after step {run.step}."
     assert caught.value.__notes__ == [note]
     run.train(update, 4, quiet=True)
     assert_same(state(run), trained(4))
@@ -601,7 +601,7 @@ def test_a_bad_term_stops_at_its_step_and_keeps_the_last_good_state(step, value,
         run.train(bad, 4, report_every=5, quiet=True)
     assert caught.value.step == step
     assert str(caught.value).startswith(
-        f"Step {step} was undone: error became NaN or infinite; usual causes:"
+        f"Step {step} was undone because error became NaN or infinite. Common causes are"
     )
     reports = [s for s in range(step) if s % STEPS % 5 == 0]  # the last before the bad step
     assert run.step == (reports[-1] if copies == 0 else 0)
@@ -624,7 +624,7 @@ def test_all_terms_that_broke_together_are_named():
             else dict.fromkeys(("loss", "kl", "rec"), 1)
         )
 
-    with pytest.raises(NotFinite, match="Step 7 was undone: loss and kl became NaN or infinite"):
+    with pytest.raises(NotFinite, match="Step 7 was undone because loss and kl became NaN or infinite"):
         run.train(update, 1, quiet=True)
 
 
@@ -641,8 +641,8 @@ def test_a_parameter_spoilt_by_a_step_with_finite_terms_is_noticed_and_undone(st
 
     with pytest.raises(NotFinite) as caught:
         run.train(spoil, 4, quiet=True)
-    by_terms = f"Step {step + 1} was undone: loss and error and weights became"
-    by_itself = f"The steps up to {step} were undone: with finite losses, the parameter model.head.weight"
+    by_terms = f"Step {step + 1} was undone because loss and error and weights became"
+    by_itself = f"the steps up to {step} were undone because the parameter model.head.weight"
     assert str(caught.value).startswith((by_terms, by_itself))
     assert caught.value.step in (step, step + 1)
     assert run.step < step
@@ -674,7 +674,7 @@ def test_numbers_beside_the_parameters_are_watched_too(name, value, step, copies
     with pytest.raises(NotFinite) as caught:
         run.train(spoil, 4, quiet=True)
     noticed = -(-step // STEPS) * STEPS if copies == 0 else 44  # at the next copy
-    by_itself = f"The steps up to {noticed} were undone: with finite losses, {name} became"
+    by_itself = f"the steps up to {noticed} were undone because {name} became"
     by_losses = "loss and error and weights became"  # a NaN reaches the weights, and the next losses
     assert str(caught.value).startswith(by_itself) or by_losses in str(caught.value)
     assert run.step < step
@@ -698,8 +698,8 @@ def test_a_rate_that_becomes_nan_is_named_and_undone(name, copies):
                 scheduler.gamma = math.nan
         return terms
 
-    by_losses = r"Step 1\d was undone: loss and error and weights became"  # in which the rate shows
-    with pytest.raises(NotFinite, match=f"were undone: with finite losses, {name}|{by_losses}"):
+    by_losses = r"Step 1\d was undone because loss and error and weights became"  # in which the rate shows
+    with pytest.raises(NotFinite, match=f"were undone because {name}|{by_losses}"):
         run.train(spoil, 4, quiet=True)
     run.train(update, 4, quiet=True)
     assert_same(state(run), trained(4))
@@ -718,7 +718,7 @@ def test_a_gradient_whose_square_overflows_is_caught_for_real():
         opt.step()
         return {"loss": loss}
 
-    with pytest.raises(NotFinite, match=r"were undone: .* exp_avg_sq of opt for model\.weight became"):
+    with pytest.raises(NotFinite, match=r"were undone because .*exp_avg_sq of opt for model\.weight became"):
         run.train(update, 1, quiet=True)
     assert all(value.isfinite().all() for value in opt.state[model.weight].values())
 
@@ -734,7 +734,7 @@ def test_an_average_of_weights_is_watched(kind):
             next(average.parameters()).data += math.nan
         return {"loss": model(batch.float()).mean()}
 
-    with pytest.raises(NotFinite, match=r"were undone: .* the parameter average\.(module\.)?weight"):
+    with pytest.raises(NotFinite, match=r"were undone because .*the parameter average\.(module\.)?weight"):
         run.train(update, 1, quiet=True)
     assert all(p.isfinite().all() for p in average.parameters())
 
@@ -764,14 +764,14 @@ def test_a_nan_behind_an_error_of_the_next_step_is_named():
             run.parts["model"].head.weight.data[0, 0] = math.nan
         return terms
 
-    with pytest.raises(NotFinite, match=r"The steps up to 6 .* the parameter model\.head\.weight became"):
+    with pytest.raises(NotFinite, match=r"the steps up to 6 .* the parameter model\.head\.weight became"):
         run.train(refuse, 4, quiet=True)
     assert run.step == 0
 
 
 def test_a_learning_rate_too_high_is_caught_for_real():
     run, update = make(lr=1e38, optimizer=torch.optim.SGD)
-    with pytest.raises(FloatingPointError, match="a learning rate too high"):
+    with pytest.raises(FloatingPointError, match="a learning rate that is too high"):
         run.train(update, 4, quiet=True)
     assert all(p.isfinite().all() for p in run.parts["model"].parameters())
 
@@ -785,7 +785,7 @@ def test_an_interrupt_after_a_nan_does_not_hide_it():
             press_stop()
         return {**terms, "loss": terms["loss"] * math.nan} if run.step >= 5 else terms
 
-    with pytest.raises(NotFinite, match="Step 6 was undone: loss"):
+    with pytest.raises(NotFinite, match="Step 6 was undone because loss"):
         run.train(bad, 4, quiet=True)
     assert run.step == 0
 
@@ -805,7 +805,7 @@ def test_a_new_process_resumes_at_the_end_of_the_last_call(tmp_path, capsys):
     assert capsys.readouterr().out == ""
     run.train(update, 2, quiet=True, evaluate=lambda: {"two": 2.0})
     run, update = make(path)
-    assert capsys.readouterr().out == f"Resumed from {path} after 2 epochs, step 22.\n"
+    assert capsys.readouterr().out == f"Resumed from {path} at epoch 2, step 22.\n"
     torch.rand(5)
     run.train(update, 4, quiet=True, evaluate=lambda: {"two": 2.0})
     assert_same(state(run), trained(4, evaluate=lambda: {"two": 2.0}))
@@ -887,7 +887,7 @@ def test_a_full_disk_is_said_once_and_costs_nothing_but_the_file(tmp_path, often
         with monkeypatch.context() as patch:
             patch.setattr(files.os, "fsync", full)
             run.train(update, epochs, report_every=3, quiet=True)
-    says = f"{path} cannot be written (No space left on device); training goes on.\n"
+    says = f"{path} cannot be written (No space left on device). Training continues.\n"
     assert capsys.readouterr().out == says
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["net"]
@@ -921,13 +921,13 @@ def test_two_runs_with_one_name_are_both_kept(tmp_path, often, capsys):
     first, second = two_with_one_name(path)
     beside = tmp_path / "net_2.safetensors"
     assert capsys.readouterr().out == (
-        f"Another process has written {path}, which stays as it is: "
-        f"from here on, this run is saved as {beside}.\n"
+        f"Another process has written {path}. That file is left unchanged, "
+        f"and this run is saved as {beside} from now on.\n"
     )
     assert sorted(os.listdir(tmp_path)) == ["net.safetensors", "net_2.safetensors"]
     assert_same(state_as_left(make(path)[0]), first)
     assert_same(state_as_left(make(beside, seed=1)[0]), second)
-    with pytest.raises(CheckpointError, match=r"is of another run \(seed is 1 here, 0 there"):
+    with pytest.raises(CheckpointError, match=r"belongs to another run \(seed is 1 here but 0 in the file"):
         make(path, seed=1)
 
 
@@ -958,15 +958,15 @@ def test_a_checkpoint_in_a_locked_folder_is_resumed_from(tmp_path, often, capsys
     run.train(update, 2, quiet=True)
     run.train(update, 3, quiet=True)
     assert capsys.readouterr().out == (
-        f"Resumed from {path} after 1 epochs, step 11.\n"
-        f"{path} cannot be written (Permission denied); training goes on, but is not saved.\n"
+        f"Resumed from {path} at epoch 1, step 11.\n"
+        f"{path} cannot be written (Permission denied). Training continues, but is not saved.\n"
     )
     assert path.read_bytes() == before
     assert_same(state(run), trained(3))
 
 
 def test_a_new_checkpoint_in_a_locked_folder_is_refused_before_training(tmp_path, locked):
-    with pytest.raises(ValueError, match=r"net cannot be written \(Permission denied\): name another file"):
+    with pytest.raises(ValueError, match=r"net cannot be written \(Permission denied\). Choose another file"):
         make(tmp_path / "net")
 
 
@@ -1037,29 +1037,29 @@ def test_a_weighted_run_resumes_bit_equal(tmp_path):
         run.train(update, epochs, quiet=True)
     assert_same(state(run) | {"history": 0}, state(whole) | {"history": 0})
     with pytest.raises(
-        CheckpointError, match=r"weights is torch\.float64 \(330,\) with checksum .* here, torch"
+        CheckpointError, match=r"weights is torch\.float64 \(330,\) with checksum .* here but torch"
     ):
         weighted(path, WEIGHTS.flip(0))
-    with pytest.raises(CheckpointError, match=r"weights is None here, torch\.float64"):
+    with pytest.raises(CheckpointError, match=r"weights is None here but torch\.float64"):
         make(path)
 
 
 def test_weights_that_do_not_fit_are_refused_before_training():
-    with pytest.raises(ValueError, match=r"weights need one number a row, shape \(330,\), not \(3,\)"):
+    with pytest.raises(ValueError, match=r"weights must have shape \(330,\), one per row, but got \(3,\)"):
         Run(DATA, weights=torch.ones(3), model=nn.Linear(1, 1))
 
 
 OTHER = {
-    "seed is 1 here, 0 there": {"seed": 1},
-    "batch_size is 30 here, 32 there": {"batch_size": 30},
-    "beta is 2 here, 1 there": {"beta": 2},
+    "seed is 1 here but 0 in the file": {"seed": 1},
+    "batch_size is 30 here but 32 in the file": {"batch_size": 30},
+    "beta is 2 here but 1 in the file": {"beta": 2},
     "data[0] is torch.uint8 (330, 6) with checksum": {"data": DATA.flip(0)},
     "data[0] is torch.uint8 (329, 6) with checksum": {"data": DATA[:-1]},
     "model.body.0 is Linear(in_features=6, out_features=9": {"width": 9},
-    "model.body.2 is ReLU() here, SiLU() there": {"act": nn.ReLU},
+    "model.body.2 is ReLU() here but SiLU() in the file": {"act": nn.ReLU},
     "model.body.3 is Dropout(p=0.5": {"p": 0.5},
-    "opt is SGD here, Adam there": {"optimizer": torch.optim.SGD},
-    "opt.lr is 0.02 here, 0.01 there": {"lr": 0.02},
+    "opt is SGD here but Adam in the file": {"optimizer": torch.optim.SGD},
+    "opt.lr is 0.02 here but 0.01 in the file": {"lr": 0.02},
 }
 
 
@@ -1073,8 +1073,8 @@ def test_a_checkpoint_of_another_run_is_refused_and_left_alone(says, tmp_path):
         make(path, **OTHER[says])
     message = str(refused.value)
     assert says in message
-    assert message.startswith(f"{path} is of another run (")
-    assert message.endswith("): delete it, or name another file.")
+    assert message.startswith(f"{path} belongs to another run (")
+    assert message.endswith("). Delete it or choose another file.")
     assert path.read_bytes() == before
 
 
@@ -1095,7 +1095,7 @@ def test_a_file_cut_short_is_named_and_left_alone(cut, tmp_path):
     path.write_bytes(path.read_bytes()[:cut])
     before = path.read_bytes()
     with pytest.raises(
-        CheckpointError, match=r"net was cut short or edited.*: delete it, or name another file"
+        CheckpointError, match=r"net is truncated, modified.* Delete the file or choose another one"
     ):
         make(path)
     assert path.read_bytes() == before
@@ -1103,14 +1103,14 @@ def test_a_file_cut_short_is_named_and_left_alone(cut, tmp_path):
 
 @pytest.mark.parametrize("wrong", [{"data": (DATA, DATA[1:])}, {"data": DATA[:0]}, {"data": ()}])
 def test_data_that_do_not_fit_are_refused(wrong):
-    with pytest.raises(ValueError, match="All data need the same number of rows, above 0"):
+    with pytest.raises(ValueError, match="All data must have the same positive number of rows"):
         Run(**wrong, model=nn.Linear(1, 1))
 
 
 @pytest.mark.parametrize("data", [DATA.numpy(), (DATA, DATA.numpy()), [DATA.tolist()], None])
 def test_data_that_are_no_tensors_are_named(data):
     with pytest.raises(
-        ValueError, match=r"data are a tensor of N rows or a tuple of such, not (Tensor, )?[nlN]"
+        ValueError, match=r"data must be a tensor with N rows or a tuple of .*, not (Tensor, )?[nlN]"
     ):
         Run(data, model=nn.Linear(1, 1))
 
@@ -1124,13 +1124,13 @@ def test_an_evaluation_without_names_is_told(found):
 
 @pytest.mark.parametrize("size", [0, -3, 331, 31.5])
 def test_a_batch_size_that_does_not_fit_is_refused(size):
-    with pytest.raises(ValueError, match=f"batch_size must be 1 to 330, the rows of data, not {size}"):
+    with pytest.raises(ValueError, match=f"batch_size must be an integer from 1 to 330, .* but got {size}"):
         Run(DATA, batch_size=size, model=nn.Linear(1, 1))
 
 
 @pytest.mark.parametrize("parts", [{}, {"model": nn.Linear(1, 1), "lr": 0.1}])
 def test_parts_without_a_state_are_refused(parts):
-    with pytest.raises(ValueError, match="Name the models, optimizers and schedulers"):
+    with pytest.raises(ValueError, match="Pass the models and optimizers by name"):
         Run(DATA, **parts)
 
 
@@ -1153,7 +1153,7 @@ def test_an_update_that_returns_no_numbers_is_told(terms, says):
 def test_terms_that_change_their_names_are_refused():
     run = Run(DATA, batch_size=30, model=nn.Linear(1, 1))
     run.train(lambda batch: {"loss": 1.0}, 1, quiet=True)
-    with pytest.raises(ValueError, match="The numbers were loss and are now cost, loss: begin a new Run"):
+    with pytest.raises(ValueError, match="The numbers changed from loss to cost, loss"):
         run.train(lambda batch: {"loss": 1.0, "cost": 2.0}, 2, quiet=True)
     with pytest.raises(ValueError, match="numbers"):
         run.train(lambda batch: {"loss": 1.0} if run.step % 2 else {"cost": 1.0}, 2, quiet=True)
@@ -1183,7 +1183,7 @@ def test_a_part_that_cannot_be_kept_is_named():
             pass
 
     run = Run(DATA, odd=Odd())
-    with pytest.raises(TypeError, match=r"A checkpoint cannot hold /parts/odd/inner/1, a object"):
+    with pytest.raises(TypeError, match=r"A checkpoint cannot contain /parts/odd/inner/1 of type object"):
         run.train(lambda batch: {"one": 1.0}, 1, quiet=True)
 
 
@@ -1285,7 +1285,7 @@ def test_a_graph_equals_the_eager_run(autocast):
 @needs_cuda
 def test_an_optimizer_that_cannot_be_captured_steps_eagerly(capsys):
     _, history = on_cuda(True, capturable=False)
-    assert "No graph, because opt was made without capturable=True" in capsys.readouterr().out
+    assert "No CUDA graph is used, because opt was created without capturable=True" in capsys.readouterr().out
     assert history["loss"] == pytest.approx(on_cuda(False)[1]["loss"], rel=1e-4)
 
 

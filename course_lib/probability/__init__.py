@@ -1,4 +1,4 @@
-"""Probabilities that every model is made of: Gaussians, likelihoods of pixels, EM's two steps, the bound.
+"""Probabilities for all models: Gaussians, pixel likelihoods, priors, the steps of EM, and the lower bound.
 
-Nothing here has weights or learns; a function takes tensors and returns log-densities in nats.
+Almost everything here is a plain function of tensors. All log-probabilities are in nats.
 """

@@ -1,10 +1,11 @@
-"""The lower bound L_b of log P(x), its two parts and its gap, for any model and any q. All in nats.
+"""The lower bound L_b on log P(x), its two terms and its gap, for any model and any q, in nats.
 
     log P(x)  =  L_b + KL(q(z|x) ‖ P(z|x)),        L_b  =  E_q[log P(x|z)] − KL(q(z|x) ‖ P(z))
 
-The first line holds for every q. The expectation over z is taken exactly where z is one of K classes or where
-model and q are linear and Gaussian, by quadrature where z is one number, by Monte Carlo otherwise. Sources:
-Kingma & Welling 2014, equations 1–3; Neal & Hinton 1998 for EM as the same bound.
+The first equation is true for every q. The expectation over z is exact if z is one of K classes, or if the
+model and q are linear and Gaussian. For a scalar z, the expectation can be computed by quadrature. In all
+other cases, the expectation is estimated by Monte Carlo. Sources: Kingma & Welling 2014, equations 1–3;
+Neal & Hinton 1998 for EM as the maximization of the same bound.
 """
 
 import math
@@ -19,17 +20,18 @@ from torch.nn.functional import pad
 
 from course_lib import require
 
-MASS_TOLERANCE = 1e-6  # a grid that misses more of q or of the prior than this is not worth integrating on
+MASS_TOLERANCE = 1e-6  # the largest error allowed when q or the prior is integrated over the grid
 DRAWS_AT_ONCE = 50
-NUMBERS_AT_ONCE = 500_000  # of all draws' x together: 4 MB in float64, which a processor's cache holds
+NUMBERS_AT_ONCE = 500_000  # values of x over all draws at once: 4 MB in float64, which fits in a CPU cache
 
 
 @dataclass(frozen=True)
 class LatentModel:
-    """P(x) = ∫ P(z) P(x|z) dz: a prior over z and the distribution of x that each z stands for.
+    """A model P(x) = ∫ P(z) P(x|z) dz, given by a prior over z and the likelihood of x given z.
 
-    `likelihood` maps z (..., [d]) to a torch distribution with batch shape (...) and one x as its event. The
-    prior may be Categorical (then P is a finite mixture), one-dimensional, or any torch distribution.
+    `likelihood` maps z of shape (..., [d]) to a torch distribution with batch shape (...) and the shape of
+    one x as its event shape. The prior may be any torch distribution; a Categorical prior gives a finite
+    mixture.
     """
 
     prior: Distribution
@@ -38,10 +40,10 @@ class LatentModel:
 
 @dataclass(frozen=True)
 class Bound:
-    """L_b of each x, in parts: everything (N,), in nats.
+    """The bound L_b for each x, split into its two terms. All fields have shape (N,) and are in nats.
 
-    `reconstruction` is E_q[log P(x|z)], `kl` is KL(q(z|x) ‖ P(z)). `log_px` is log P(x), or None where only
-    Monte Carlo could tell. `se` is the standard error of L_b, 0 where nothing was drawn at random.
+    `reconstruction` is E_q[log P(x|z)], and `kl` is KL(q(z|x) ‖ P(z)). `log_px` is log P(x), or None if the
+    bound is a Monte Carlo estimate. `se` is the standard error of L_b, which is 0 if nothing was sampled.
     """
 
     reconstruction: Tensor
@@ -51,35 +53,40 @@ class Bound:
 
     @property
     def elbo(self) -> Tensor:
-        """L_b = reconstruction − kl, (N,)."""
+        """The bound L_b = reconstruction − kl, of shape (N,)."""
         return self.reconstruction - self.kl
 
     @property
     def gap(self) -> Tensor:
-        """log P(x) − L_b = KL(q(z|x) ‖ P(z|x)), (N,). Raises ValueError where log P(x) is not known."""
+        """The gap log P(x) − L_b = KL(q(z|x) ‖ P(z|x)), (N,). Raises ValueError if log P(x) is unknown."""
         if self.log_px is None:
             raise ValueError(
-                "The gap needs log P(x), which Monte Carlo does not give: pass a grid, or bound it."
+                "The gap needs log P(x), but a Monte Carlo estimate of the bound does not provide log P(x). "
+                "If z is a scalar, pass a grid; otherwise, bound log P(x) with importance_weighted_bound."
             )
         return self.log_px - self.elbo
 
     def mean(self) -> "Bound":
-        """The same, averaged over the N points: what is plotted and what is trained."""
+        """Return the bound averaged over the N points, with scalar fields."""
         se = self.se.square().sum().sqrt() / self.se.numel()
         log_px = None if self.log_px is None else self.log_px.mean()
         return Bound(self.reconstruction.mean(), self.kl.mean(), log_px, se)
 
 
 def mixture_model(weights: Tensor, means: Tensor, covariances: Tensor) -> LatentModel:
-    """A Gaussian mixture, z its component: weights (K,), means (K, D), full covariances (K, D, D)."""
+    """Return the Gaussian mixture with the given weights (K,), means (K, D) and full covariances (K, D, D).
+
+    The latent variable z is the index of the component.
+    """
     return LatentModel(Categorical(weights), lambda k: MultivariateNormal(means[k], covariances[k]))
 
 
 @dataclass(frozen=True)
 class LinearGaussian(LatentModel):
-    """z ~ N(0, I) of d numbers, x ~ N(weight z + bias, variance I): the one decoder with everything exact.
+    """A linear-Gaussian model: z ~ N(0, I) in d dimensions, and x ~ N(weight z + bias, variance I).
 
-    weight (D, d), bias (D,), variance a number. Source: probabilistic PCA, Tipping & Bishop 1999.
+    All terms of the bound have closed forms if q is Gaussian. weight has shape (D, d), bias has shape (D,),
+    and variance is a scalar. Source: probabilistic PCA, Tipping & Bishop 1999.
     """
 
     weight: Tensor
@@ -88,7 +95,7 @@ class LinearGaussian(LatentModel):
 
     @classmethod
     def create(cls, weight: Tensor, bias: Tensor, variance: Tensor | float) -> "LinearGaussian":
-        """The model with these parameters (prior and likelihood follow from them)."""
+        """Return the model with these parameters, which determine its prior and its likelihood."""
         variance = torch.as_tensor(variance, dtype=weight.dtype, device=weight.device)
         prior = Independent(Normal(weight.new_zeros(weight.shape[1]), weight.new_ones(())), 1)
 
@@ -98,12 +105,12 @@ class LinearGaussian(LatentModel):
         return cls(prior, likelihood, weight, bias, variance)
 
     def log_px(self, x: Tensor) -> Tensor:
-        """log P(x) of x (N, D): x is Gaussian with covariance weight weightᵀ + variance I."""
+        """Return log P(x) for x (N, D), which is Gaussian with covariance weight weightᵀ + variance I."""
         eye = torch.eye(len(self.bias)).to(self.weight)
         return MultivariateNormal(self.bias, self.weight @ self.weight.T + self.variance * eye).log_prob(x)
 
     def true_posterior(self, x: Tensor) -> MultivariateNormal:
-        """P(z|x) for x (N, D): Gaussian, with one covariance (d, d) for all x."""
+        """Return P(z|x) for x of shape (N, D): a Gaussian with the same covariance (d, d) for every x."""
         eye = torch.eye(self.weight.shape[1]).to(self.weight)
         covariance = torch.linalg.inv(eye + self.weight.T @ self.weight / self.variance)
         return MultivariateNormal((x - self.bias) @ self.weight @ covariance / self.variance, covariance)
@@ -112,18 +119,19 @@ class LinearGaussian(LatentModel):
 def elbo(
     model: LatentModel, q: Distribution, x: Tensor, *, grid: Tensor | None = None, samples: int | None = None
 ) -> Bound:
-    """L_b of each x under q(z|x), in parts; differentiable in the parameters of both q and the model.
+    """Return the bound L_b for each x under q(z|x), differentiable in the parameters of q and of the model.
 
-    x is (N, ...); q is a torch distribution over z with batch shape (N,), or () for one q for all. How:
+    x has shape (N, ...). q is a torch distribution over z with batch shape (N,), or () to use the same q for
+    every x. The method depends on the arguments:
 
-    - Categorical prior and q: the sum over z, exact.
-    - LinearGaussian and a Gaussian q: closed form.
-    - `grid` (G,), increasing: z is one number, integrals by the trapezoid rule on the grid.
-    - `samples` S: S draws from q per x (torch's global generator), with a standard error; the KL to the
-      prior is taken in closed form where torch knows one.
+    - Categorical prior and q: the exact sum over z.
+    - LinearGaussian and a Gaussian q: the closed form.
+    - `grid`, an increasing tensor (G,): integrals over a scalar z by the trapezoid rule.
+    - `samples`, a number S: S draws from q for each x (with torch's global generator) and a standard error.
+      The KL divergence from the prior is computed in closed form if torch implements one.
 
-    Raises ValueError when none of these applies, when prior, q and likelihood do not fit together, or when
-    the grid misses a part of q or of the prior.
+    Raises ValueError if none of these methods applies, if the prior, q and the likelihood are incompatible,
+    or if the grid misses part of the mass of q or of the prior.
     """
     _check(model, q, x)
     if samples is not None:
@@ -132,13 +140,14 @@ def elbo(
         return _closed_form(model, q, x)
     log_joint, log_prior, log_lik, log_width, z = _on_points(model, x, grid)
     log_q = q.log_prob(z).expand_as(log_lik)  # (S, N)
-    mass = torch.exp(log_q + log_width)  # (S, N): how much of q each point stands for
+    mass = torch.exp(log_q + log_width)  # (S, N): the mass of q at each point
     for name, total in (("q", mass.sum(0)), ("the prior", torch.exp(log_prior + log_width).sum(0))):
         worst = total.flatten()[(total - 1).abs().argmax()]
         if abs(float(worst.detach()) - 1) > MASS_TOLERANCE:
             raise ValueError(
-                f"On this grid {name} adds up to {float(worst.detach()):.6g}, not 1: make the grid wider "
-                "or finer, or give q and the prior more spread (a uniform one: end the grid where it ends)."
+                f"On this grid, {name} integrates to {float(worst.detach()):.6g} instead of 1. "
+                "Make the grid wider or finer, or make q and the prior broader. "
+                "For a uniform distribution, start and end the grid at the limits of the distribution."
             )
 
     def average(values: Tensor) -> Tensor:  # E_q, with 0 · (−∞) = 0
@@ -149,9 +158,10 @@ def elbo(
 
 
 def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) -> Tensor:
-    """log P(z|x) at every class z (K, N), or as a density at every point of the grid (G, N), for x (N, ...).
+    """Return log P(z|x) for x of shape (N, ...), at each class z (K, N) or at each point of the grid (G, N).
 
-    For a mixture, `Categorical(logits=log_posterior(model, x).T)` is the E-step: the q without a gap.
+    On a grid, the values are log-densities. For a mixture, `Categorical(logits=log_posterior(model, x).T)` is
+    the result of the E-step: the q that closes the gap.
     """
     log_joint, _, _, log_width, _ = _on_points(model, x, grid)
     return log_joint - torch.logsumexp(log_joint + log_width, 0)
@@ -160,13 +170,13 @@ def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) 
 def log_importance_weights(
     model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int | None = None
 ) -> Tensor:
-    """log P(x|z) + log P(z) − log q(z|x) for k draws of z from q: (k, N), in nats.
+    """Return log P(x|z) + log P(z) − log q(z|x) for k draws of z from q, of shape (k, N), in nats.
 
-    `at_once` draws pass through the model together: unless told, 50, or fewer where x is large. Raises
-    ValueError for k < 1.
+    `at_once` is the number of draws that pass through the model together. The default is 50, or fewer if x is
+    large. Raises ValueError for k < 1.
     """
     if not require.is_count(k):
-        raise ValueError(f"The bound needs a whole number of draws, at least one draw, k={k}.")
+        raise ValueError(f"k, the number of draws, must be an integer of at least 1, but got k={k}.")
     _check(model, q, x)
     if at_once is None:
         at_once = max(1, min(DRAWS_AT_ONCE, NUMBERS_AT_ONCE // max(1, x.numel())))
@@ -180,28 +190,31 @@ def log_importance_weights(
 def importance_weighted_bound(
     model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int | None = None
 ) -> Tensor:
-    """log mean of k importance weights P(x|z) P(z) / q(z|x), z drawn from q: (N,), in nats.
+    """Return the importance-weighted lower bound on log P(x) for each x, of shape (N,), in nats.
 
-    For a few images, with gradients; `evaluation.nll` measures test images, at several k from the same draws.
-    For k=1 a draw of L_b; it rises with k towards log P(x) (Burda et al. 2016, equation 8). `at_once` draws
-    pass through the model together. Raises ValueError for k < 1.
+    The bound is the log of the mean of k importance weights P(x|z) P(z) / q(z|x), with z drawn from q. For
+    k=1, the result is an unbiased estimate of L_b. The expected value increases with k towards log P(x)
+    (Burda et al. 2016, equation 8). Use this function for a few images or if gradients are needed;
+    `evaluation.nll` evaluates test images, at several values of k from the same draws. `at_once` is the
+    number of draws that pass through the model together. Raises ValueError for k < 1.
     """
     log_w = log_importance_weights(model, q, x, k, at_once)  # (k, N)
-    return torch.logsumexp(log_w, 0) - math.log(k)  # log w is averaged as w: the logarithm comes last
+    return torch.logsumexp(log_w, 0) - math.log(k)  # average the weights, then take the log
 
 
 def _check(model: LatentModel, q: Distribution, x: Tensor) -> None:
     if q.event_shape != model.prior.event_shape or math.prod(model.prior.batch_shape) != 1:
         shapes = [tuple(s) for s in (q.event_shape, model.prior.event_shape, model.prior.batch_shape)]
         raise ValueError(
-            "One z has shape {} for q, {} for the prior, whose batch shape is {}: a z of several numbers "
-            "needs Independent(…, 1) around q and around the prior.".format(*shapes)
+            "q and the prior are incompatible: q has event shape {}, and the prior has event shape {} "
+            "and batch shape {}. If z is a vector, wrap q and the prior in Independent(…, 1).".format(*shapes)
         )
     if x.dtype == torch.uint8 and x.numel() and int(x.max()) > 1:
-        raise ValueError("These x are bytes, up to 255: pass pixels in [0, 1], as digits.pixels() are.")
+        raise ValueError("x must contain pixels in [0, 1], but got bytes above 1. Use digits.pixels().")
     if q.batch_shape not in ((), (len(x),)):
         raise ValueError(
-            f"q must have batch shape ({len(x)},), one q for each x, not {tuple(q.batch_shape)}."
+            f"q must have batch shape ({len(x)},), with one distribution per x, or (), "
+            f"but got {tuple(q.batch_shape)}."
         )
 
 
@@ -209,8 +222,8 @@ def _log_lik(model: LatentModel, z: Tensor, x: Tensor) -> Tensor:
     likelihood = model.likelihood(z)
     if likelihood.event_shape != x.shape[1:]:
         raise ValueError(
-            f"The likelihood describes an x of shape {tuple(likelihood.event_shape)}, but one x has shape "
-            f"{tuple(x.shape[1:])}: put Independent(…, {x.ndim - 1}) around it."
+            f"The likelihood has event shape {tuple(likelihood.event_shape)}, but each x has shape "
+            f"{tuple(x.shape[1:])}. Wrap the likelihood in Independent(…, {x.ndim - 1})."
         )
     return likelihood.log_prob(x)
 
@@ -222,34 +235,37 @@ def _is_gaussian(q: Distribution) -> bool:
 
 
 def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tensor, ...]:
-    """log P(x, z), log P(z), log P(x|z), log of the width each z stands for, and z: (S, N) or (S, 1)."""
+    """Return log P(x, z), log P(z), log P(x|z), the log width of each point, and the points z.
+
+    Each tensor has shape (S, N) or (S, 1). The width of a point is its weight in the integral over z.
+    """
     if isinstance(model.prior, Categorical):
         z = torch.arange(model.prior.probs.shape[-1], device=x.device)[:, None]  # (K, 1)
         log_width = x.new_zeros(len(z), 1)
     elif grid is not None:
         steps = grid.diff()
         if grid.ndim != 1 or model.prior.event_shape != () or not bool((steps > 0).all()):
-            raise ValueError("A grid is for z of one number: (G,), increasing from one point to the next.")
-        # torch's Uniform excludes its upper end: stay a hair below
+            raise ValueError("grid must be strictly increasing, of shape (G,), and z must be a scalar.")
+        # stay just below the upper end, which torch's Uniform excludes from its support
         z = torch.cat([grid[:-1], torch.nextafter(grid[-1:], grid[:1])])[:, None]  # (G, 1)
-        # trapezoid rule: half a step on either side of every point
+        # trapezoid rule: each point gets half of the step on either side
         log_width = ((pad(steps, (1, 0)) + pad(steps, (0, 1))) / 2).log()[:, None]  # (G, 1)
     else:
-        raise ValueError("This model has no exact bound: pass grid=… (z of one number) or samples=….")
+        raise ValueError("There is no closed form for this bound. Pass grid=… (for a scalar z) or samples=….")
     log_prior = model.prior.log_prob(z)  # (S, 1)
     log_lik = _log_lik(model, z, x)  # (S, N)
     return log_prior + log_lik, log_prior, log_lik, log_width, z
 
 
 def _draw(q: Distribution, samples: int, n: int) -> Tensor:
-    """z (S, N, [d]), by the reparameterization where q has one, so that gradients reach q."""
+    """Draw z of shape (S, N, [d]). If q can be reparameterized, gradients flow through z to q."""
     shape = (samples,) if len(q.batch_shape) else (samples, n)
     return q.rsample(shape) if q.has_rsample else q.sample(shape)
 
 
 def _monte_carlo(model: LatentModel, q: Distribution, x: Tensor, samples: int) -> Bound:
     if not require.is_count(samples, 2):
-        raise ValueError(f"A standard error needs at least 2 samples, not {samples}.")
+        raise ValueError(f"A standard error requires samples to be at least 2, but got {samples}.")
     z = _draw(q, samples, len(x))
     log_lik = _log_lik(model, z, x)  # (S, N)
     try:
@@ -262,7 +278,10 @@ def _monte_carlo(model: LatentModel, q: Distribution, x: Tensor, samples: int) -
 
 
 def _closed_form(model: LinearGaussian, q: Any, x: Tensor) -> Bound:
-    """E_q[log N(x; W z + b, v)] = log N(x; W m + b, v) − tr(W C Wᵀ) / 2v for q = N(m, C)."""
+    """Return the exact bound for q = N(m, C).
+
+    The reconstruction is E_q[log N(x; W z + b, v)] = log N(x; W m + b, v) − tr(W C Wᵀ) / 2v.
+    """
     spread = getattr(q, "covariance_matrix", None)
     spread = torch.diag_embed(q.variance) if spread is None else spread  # (N, d, d)
     scatter = (model.weight.T @ model.weight * spread).sum((-1, -2))

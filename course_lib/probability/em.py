@@ -1,9 +1,9 @@
-"""EM's two steps for a mixture of Gaussians, as plain functions.
+"""The E-step and the M-step of EM for a mixture of Gaussians, as plain functions.
 
-P(x) = Σ_k weight_k N(x | mean_k, covariance_k). Covariances come in scikit-learn's four shapes: "full"
-(K, D, D), "tied" (D, D), "diag" (K, D), "spherical" (K,). The steps take tensors or arrays, and return what
-they were given. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2 (E-step: 9.23,
-M-step: 9.24–9.26). All logarithms are natural, so the unit is the nat.
+P(x) = Σ_k weight_k N(x | mean_k, covariance_k). The covariances have one of scikit-learn's four shapes:
+"full" (K, D, D), "tied" (D, D), "diag" (K, D) or "spherical" (K,). Both steps accept tensors or NumPy arrays,
+and return the same kind. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2 (E-step:
+equation 9.23; M-step: equations 9.24–9.26). All log-probabilities are in nats.
 """
 
 import functools
@@ -22,7 +22,7 @@ FLOATS = (torch.float64, torch.float32)
 
 
 class Parameters(NamedTuple):
-    """A mixture's weights (K,), means (K, D) and covariances."""
+    """The weights (K,), means (K, D) and covariances of a mixture."""
 
     weights: Tensor
     means: Tensor
@@ -30,31 +30,32 @@ class Parameters(NamedTuple):
 
 
 def as_array(values: Any) -> Any:
-    """A tensor as an array; anything else as it is, for scikit-learn to check and convert."""
+    """Convert a tensor to a NumPy array; return any other value unchanged for scikit-learn to validate."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         if values.is_floating_point() and values.dtype not in FLOATS:
-            values = values.double()  # NumPy has no bfloat16
+            values = values.double()  # NumPy does not support bfloat16
         return values.numpy()
     if np.ma.is_masked(values):
         raise ValueError(
-            "A masked array's mask would be lost: drop its rows first, with np.ma.compress_rows."
+            "Masked arrays are not supported, because their mask would be lost. Remove the masked rows with "
+            "np.ma.compress_rows."
         )
     return values
 
 
 def as_floats(values: Any) -> Tensor:
-    """Numbers of any make as a tensor of float64, or of float32 if that is what they are.
+    """Convert numeric values to a tensor: float32 is kept, and every other type becomes float64.
 
-    Raises scikit-learn's ValueError or TypeError for what holds no numbers.
+    Raises the ValueError or TypeError of scikit-learn if the values are not numeric.
     """
     if isinstance(values, Tensor) and not values.is_complex():
         return values if values.dtype in FLOATS else values.double()
     array = check_array(
         as_array(values),
         dtype=(np.float64, np.float32),
-        order="C",  # torch takes no reversed arrays,
-        force_writeable=True,  # and warns about arrays that cannot be written to
+        order="C",  # torch does not support negative strides
+        force_writeable=True,  # torch warns about read-only arrays
         ensure_2d=False,
         allow_nd=True,
         ensure_all_finite=False,
@@ -65,9 +66,9 @@ def as_floats(values: Any) -> Tensor:
 
 
 def arrays_too(step: Callable) -> Callable:
-    """Let a step that is written for tensors take arrays as well: arrays in, arrays out.
+    """Let a step that is written for tensors also accept NumPy arrays, and return arrays if x is an array.
 
-    x decides: parameters and responsibilities are brought to its dtype and device.
+    The parameters and responsibilities are converted to the dtype and device of x.
     """
 
     @functools.wraps(step)
@@ -93,7 +94,7 @@ def arrays_too(step: Callable) -> Callable:
 
 
 def check_type(covariance_type: str) -> None:
-    """Raise ValueError for an unknown covariance_type, which the steps would take for "full"."""
+    """Raise ValueError for an unknown covariance_type, which the steps would otherwise treat as "full"."""
     if covariance_type not in COVARIANCE_TYPES:
         names = ", ".join(COVARIANCE_TYPES)
         raise ValueError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
@@ -103,9 +104,9 @@ def check_type(covariance_type: str) -> None:
 def log_joint(
     x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str = "full"
 ) -> Tensor:
-    """log weight_k + log N(x_n | mean_k, covariance_k): x (N, D) -> (N, K), in nats.
+    """Return log weight_k + log N(x_n | mean_k, covariance_k), in nats: x (N, D) → (N, K).
 
-    Raises ValueError, as both steps do, for an unknown covariance_type.
+    Raises ValueError for an unknown covariance_type.
     """
     check_type(covariance_type)
     log_px_k = x.new_empty(len(means), len(x))  # (K, N)
@@ -122,7 +123,10 @@ def log_joint(
 def e_step(
     x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str = "full"
 ) -> tuple[Tensor, Tensor]:
-    """Responsibilities P(k | x_n) (N, K), rows adding up to 1, and log P(x_n) (N,) in nats, for x (N, D)."""
+    """Return the responsibilities P(k | x_n) (N, K), and log P(x_n) (N,) in nats, for x of shape (N, D).
+
+    Each row of the responsibilities sums to 1.
+    """
     joint = log_joint(x, weights, means, covariances, covariance_type)  # (N, K)
     log_px = torch.logsumexp(joint, dim=1)  # (N,)
     return torch.exp(joint - log_px[:, None]), log_px
@@ -130,15 +134,16 @@ def e_step(
 
 @arrays_too
 def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: float = 0.0) -> Parameters:
-    """The weights, means and covariances that fit x (N, D) best under the responsibilities resp (N, K).
+    """Return the weights, means and covariances that best fit x (N, D) under responsibilities resp (N, K).
 
-    `reg_covar` is added to every variance. A component without any responsibility gets mean 0, covariance 0.
+    `reg_covar` is added to every variance. A component without any responsibility gets a mean of 0 and,
+    before `reg_covar` is added, a covariance of 0.
     """
     check_type(covariance_type)
     counts = resp.sum(0) + 10 * torch.finfo(x.dtype).eps  # (K,), never exactly 0
     means = resp.T @ x / counts[:, None]  # (K, D)
     diagonal = covariance_type in ("diag", "spherical")
-    # one tensor from the start: 512 small ones, made between large temporaries, leave holes of 5 GB
+    # one tensor, allocated first: many small tensors between large temporaries would fragment the memory
     covariances = x.new_empty(means.shape if diagonal else (*means.shape, x.shape[1]))
     for k, mean in enumerate(means):
         centred = x - mean  # (N, D)
@@ -158,15 +163,16 @@ def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: fl
 
 
 def empty(weights: Tensor) -> Tensor:
-    """Which components have lost all their points: weights (K,) -> (K,) booleans."""
+    """Return a boolean mask (K,) of the components that have lost all their points, for weights (K,)."""
     return weights < 100 * torch.finfo(weights.dtype).eps
 
 
 def narrowness(spread: Tensor, covariances: Tensor, covariance_type: str) -> Tensor:
-    """Σ_d spread_d · precision_dd: (K,), or () for tied; infinite where a covariance has lost a direction.
+    """Return Σ_d spread_d · precision_dd, of shape (K,), or () for "tied"; ∞ for a singular covariance.
 
-    With the data's variances as `spread` (D,): how much narrower than the data a component's thinnest
-    direction is. (A pivot of the Cholesky factor would not tell: behind a small one it may be all rounding.)
+    If `spread` (D,) contains the variances of the data, the result measures how much narrower than the data
+    each component is in its thinnest direction. The pivots of the Cholesky factor cannot replace this
+    measure: after one small pivot, the others may consist entirely of rounding errors.
     """
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances.clamp_min(0)).reshape(len(covariances), -1)

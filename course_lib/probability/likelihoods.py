@@ -1,4 +1,4 @@
-"""P(x|z): what a decoder's logits say about the pixels, and which pixels a likelihood is about."""
+"""The likelihoods P(x|z) of pixels given a decoder's logits, and the pixels that each likelihood models."""
 
 import math
 from typing import Any
@@ -12,30 +12,32 @@ from course_lib.data.digits import binarize, fixed_binarization
 
 
 def observed_pixels(images: Tensor, likelihood: str, *, fixed: bool = False) -> Tensor:
-    """Bytes (..., H, W), 0 to 255, as the float pixels that a model of this likelihood is to explain.
+    """Convert images (..., H, W) in bytes, 0 to 255, to the float pixels that a likelihood models.
 
-    For "gaussian" they are grey, the bytes over 255. For "bernoulli" and "autoregressive" they are black or
-    white: drawn anew at each call, as for training, or fixed for good, as for test figures. Raises ValueError
-    for images that are not uint8.
+    For "gaussian", the pixels are grey: the bytes divided by 255. For "bernoulli" and "autoregressive", the
+    pixels are black or white. By default, the images are binarized again at each call, as for training. If
+    `fixed` is True, the binarization is always the same, as for test results. Raises ValueError for images
+    that are not uint8.
     """
     if images.dtype != torch.uint8:
-        raise ValueError(f"Pixels are observed from bytes (uint8), as in digits.images, not {images.dtype}.")
+        raise ValueError(f"images must be bytes (uint8), as in digits.images, not {images.dtype}.")
     if likelihood == "gaussian":
         return images.float() / 255
     return fixed_binarization(images) if fixed else binarize(images)
 
 
 def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
-    """log P(x), in nats, of pixels that are 1 with probability sigmoid(logits): both (..., D), result (...).
+    """Return log P(x) in nats for pixels that are 1 with probability sigmoid(logits).
 
-    It is a sum over the image's pixels: x·log p + (1 − x)·log(1 − p), which with p = sigmoid(l) is
-    x·l − log(1 + eˡ), finite whatever the logit. For grey x it is a cross-entropy and no likelihood. Raises
-    ValueError for x of whole numbers beyond 0 and 1: bytes are not pixels yet.
+    x and logits have shape (..., D), and the result has shape (...). The log-likelihood is the sum over
+    pixels of x·log p + (1 − x)·log(1 − p). With p = sigmoid(l), each term equals x·l − log(1 + eˡ), which
+    is finite for every logit l. For grey x, the result is a negative cross-entropy rather than a
+    log-likelihood. Raises ValueError if x contains integers other than 0 and 1, such as bytes.
     """
     if not x.is_floating_point() and x.numel() and not 0 <= int(x.min()) <= int(x.max()) <= 1:
         raise ValueError(
-            f"Pixels lie in [0, 1]; these {x.dtype} reach from {int(x.min())} to {int(x.max())}: "
-            "use digits.pixels() or binarize(images)."
+            f"Pixels must be in [0, 1], but got {x.dtype} values from {int(x.min())} to {int(x.max())}. "
+            "Use digits.pixels() or binarize(images)."
         )
     if logits.device.type == "cpu":
         kind = torch.result_type(logits, x)
@@ -44,13 +46,13 @@ def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
 
 
 class _LogBernoulli(torch.autograd.Function):
-    # on a CPU torch's softplus spends its time in log1p, for digits of tiny values that no sum over pixels
-    # shows, and its backward in p, which is known here: together a tenth of a training step of the plain VAE
+    # On a CPU, torch's softplus computes log1p to an accuracy that is lost in the sum over pixels, and its
+    # backward pass computes p again. Avoiding both saves a tenth of a training step of the plain VAE.
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
         p = torch.sigmoid(logits)
         ctx.save_for_backward(logits, x, p)
-        # log(1 + eˡ) = max(l, 0) − log max(p, 1 − p), whose logarithm is of a number in [½, 1]
+        # log(1 + eˡ) = max(l, 0) − log max(p, 1 − p), and max(p, 1 − p) is in [½, 1]
         larger = torch.rsub(p, 1)
         torch.maximum(p, larger, out=larger)
         return larger.log_().addcmul_(logits, x).sub_(torch.relu(logits)).sum(-1)
@@ -58,39 +60,39 @@ class _LogBernoulli(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None]:
         logits, x, p = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph: the gradient shall have derivatives of its own
+        if torch.is_grad_enabled():  # create_graph=True: the gradient must be differentiable
             p = torch.sigmoid(logits)
         grad = grads[0][..., None]
         return torch.sub(x, p).mul_(grad), grad * logits if ctx.needs_input_grad[1] else None
 
 
 class Pixels(Independent):
-    """Images (D,) of independent pixels, each 1 with probability sigmoid(logits), as a torch distribution."""
+    """A torch distribution over images (D,) of independent Bernoulli pixels with the given logits."""
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__(Bernoulli(logits=logits, validate_args=False), 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log P(x) in nats: value and logits broadcast to (..., D), the result is (...)."""
+        """Return log P(x) in nats; value and logits broadcast to (..., D), and the result has shape (...)."""
         return log_bernoulli(self.base_dist.logits, value)
 
 
 class BernoulliPixels(nn.Module):
-    """Black and white pixels: each is 1 with probability sigmoid(logit)."""
+    """The Bernoulli likelihood of black-and-white pixels: each pixel is 1 with probability sigmoid(logit)."""
 
     def distribution(self, logits: Tensor) -> Distribution:
-        """P(x|z) for logits (..., D): batch shape (...), one image (D,) its event."""
+        """Return P(x|z) for logits (..., D), with batch shape (...) and event shape (D,)."""
         return Pixels(logits)
 
     def log_prob(self, x: Tensor, logits: Tensor) -> Tensor:
-        """log P(x|z) in nats: images x and logits (N, D) give (N,)."""
+        """Return log P(x|z) in nats, of shape (N,), for images x and logits of shape (N, D)."""
         return log_bernoulli(logits, x)
 
 
 class GaussianPixels(nn.Module):
-    """Grey pixels: each is Gaussian around sigmoid(logit), with one variance for all.
+    """The Gaussian likelihood of grey pixels, with mean sigmoid(logit) and the same variance for all pixels.
 
-    variance: a number, or None for one that is learned, from 0.05 on.
+    variance: a number, or None to learn the variance, starting from 0.05.
     """
 
     log_variance: Tensor
@@ -101,14 +103,14 @@ class GaussianPixels(nn.Module):
         if variance is None:
             self.log_variance = nn.Parameter(start)
         else:
-            # It is no part of the saved weights, where it might be rounded: the configuration keeps it.
+            # The configuration stores a fixed variance; in the saved weights, it might be rounded.
             self.register_buffer("log_variance", start, persistent=False)
 
     def distribution(self, logits: Tensor) -> Distribution:
-        """P(x|z) for logits (..., D): batch shape (...), one image (D,) its event."""
+        """Return P(x|z) for logits (..., D), with batch shape (...) and event shape (D,)."""
         scale = torch.exp(0.5 * self.log_variance)
         return Independent(Normal(torch.sigmoid(logits), scale, validate_args=False), 1)
 
     def log_prob(self, x: Tensor, logits: Tensor) -> Tensor:
-        """log P(x|z) in nats: images x and logits (N, D) give (N,)."""
+        """Return log P(x|z) in nats, of shape (N,), for images x and logits of shape (N, D)."""
         return self.distribution(logits).log_prob(x)

@@ -1,4 +1,4 @@
-"""P(z): the priors of a VAE. Each knows its distribution and its KL from a Gaussian q(z|x)."""
+"""The priors P(z) of a VAE. Each prior provides its distribution and KL(q(z|x) ‖ P(z)) for a Gaussian q."""
 
 import math
 from collections.abc import Sequence
@@ -13,55 +13,55 @@ from course_lib.probability.gaussians import kl_diag, log_prob_diag
 
 
 class Prior(Protocol):
-    """What a VAE needs of its prior."""
+    """The interface that a VAE requires of its prior."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """P(z) over codes like `zeros` (d,): in its precision and on its device."""
+        """Return P(z) over codes with the shape (d,), dtype and device of `zeros`."""
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
-        """KL(q ‖ P(z)) of each Gaussian q, (N,), in nats; mu, logvar and a draw z of it are (N, d)."""
+        """Return KL(q ‖ P(z)), (N,), in nats, for Gaussians q given by mu and logvar, and draws z from q."""
 
 
 class NormalPrior:
-    """P(z) = N(0, I), in any number of dimensions."""
+    """The standard normal prior P(z) = N(0, I), in any number of dimensions."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """P(z) over codes like `zeros` (d,)."""
+        """Return P(z) over codes with the shape (d,), dtype and device of `zeros`."""
         return Independent(Normal(zeros, 1.0, validate_args=False), 1)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
-        """KL(q ‖ P(z)), (N,), exactly: Kingma & Welling 2014, appendix B."""
+        """Return the exact KL(q ‖ P(z)), of shape (N,); see Kingma & Welling 2014, appendix B."""
         return kl_diag(mu, logvar)
 
 
 class FlowerPrior:
-    """A flower in the plane: `course_lib.data.flower`."""
+    """A flower-shaped prior in the plane; see `course_lib.data.flower`."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """P(z) over codes like `zeros` (2,)."""
+        """Return P(z) over codes with the shape (2,), dtype and device of `zeros`."""
         return Flower(zeros)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
-        """log q(z|x) − log P(z), (N,): there is no closed form, so the draw z estimates it."""
+        """Estimate KL(q ‖ P(z)), which has no closed form, by log q(z|x) − log P(z) at the draw z, (N,)."""
         return log_prob_diag(z, mu, logvar) - Flower(mu).log_prob(z)
 
 
 class Flower(Distribution):
-    """The flower as a torch distribution over two numbers, with its exact density, in nats."""
+    """The flower as a torch distribution over the plane, with an exact density."""
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, like: Tensor) -> None:  # codes are drawn in its precision and on its device
+    def __init__(self, like: Tensor) -> None:  # samples get the dtype and device of `like`
         self.like = like
         super().__init__(event_shape=torch.Size((2,)), validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log P(z): (..., 2) → (...)."""
-        # The density is computed in float64, which Apple's GPU does not have.
+        """Return log P(z) in nats: z (..., 2) → (...)."""
+        # The density is computed in float64, which Apple's GPU does not support.
         return flower.log_prob(value.cpu() if value.device.type == "mps" else value).to(value)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """z (*sample_shape, 2), from torch's global generator."""
+        """Draw z of shape (*sample_shape, 2) from torch's global generator."""
         return flower.sample(math.prod(sample_shape)).reshape(*sample_shape, 2).to(self.like)
 
 

@@ -1,7 +1,7 @@
-"""The 1-D GAN of the GAN paper's figure 1, small enough that everything about it can be known exactly.
+"""The one-dimensional GAN in figure 1 of the GAN paper, small enough to be measured exactly.
 
-`Game` computes what the widget's engine in JavaScript computes as well: change both, and
-`tests/test_widgets_toy_gan.py` says whether they still agree.
+`Game` and the JavaScript engine of the widget perform the same computations. A change to one of them must
+also be made to the other; `tests/test_widgets_toy_gan.py` checks that the two agree.
 """
 
 from course_lib.toy_gan.game import HEAD, ROWS, SIZE, Game, State

@@ -1,7 +1,9 @@
-"""The Dirac-GAN: data a point at 0, G a point at θ, D(x) = ψ·x; a GAN of two numbers, solved on paper.
+"""The Dirac-GAN, a GAN with two parameters that can be analysed by hand.
 
-Both players go down their losses as if time were continuous: (θ, ψ)' = v(θ, ψ). Near the equilibrium (0, 0)
-v is a matrix, whose eigenvalues say what happens. Source: Mescheder, Geiger & Nowozin 2018, sections 2 and 4.
+All real data are at the point 0, G generates the point θ, and D(x) = ψ·x. In continuous time, both players
+descend the gradients of their losses: (θ, ψ)' = v(θ, ψ). Near the equilibrium (0, 0), v is approximately
+linear, and the eigenvalues of its Jacobian determine how the game evolves. Source: Mescheder, Geiger &
+Nowozin 2018, sections 2 and 4.
 """
 
 import cmath
@@ -15,24 +17,33 @@ from course_lib.toy_gan.settings import CHOICES
 
 
 def field(theta: Tensor, psi: Tensor, loss: str = "nonsaturating", r1: float = 0.0) -> tuple[Tensor, Tensor]:
-    """v(θ, ψ) = (−dL_G/dθ, −dL_D/dψ), for θ and ψ of one shape; r1 is γ. ValueError for an unknown loss."""
+    """Return v(θ, ψ) = (−dL_G/dθ, −dL_D/dψ) for θ and ψ of the same shape; r1 is the weight γ.
+
+    Raises ValueError for an unknown loss.
+    """
     if loss not in CHOICES["loss"]:
-        raise ValueError(f"loss is one of {', '.join(map(repr, CHOICES['loss']))}, not {loss!r}.")
-    a = theta * psi  # D's output for the generated point; for the real one it is 0
+        raise ValueError(f"loss must be one of {', '.join(map(repr, CHOICES['loss']))}, not {loss!r}.")
+    a = theta * psi  # D's output for the generated point; the output for the real point is 0
     if loss in ("minimax", "nonsaturating"):
-        paid = torch.sigmoid(a)  # d/da of what D pays for a generated point: f'
+        paid = torch.sigmoid(a)  # f', the derivative of D's loss for a generated point
     else:
         paid = a + 0.5 if loss == "least_squares" else torch.ones_like(a)
     return losses.push(loss, a, psi), -theta * paid - r1 * psi
 
 
 def jacobian(r1: float = 0.0, slope: float = 0.5) -> Tensor:
-    """v's matrix (2, 2) at (0, 0); slope is f'(0): ½ for every loss here but Wasserstein's, which has 1."""
+    """Return the Jacobian (2, 2) of v at (0, 0).
+
+    slope: f'(0), which is 1 for the Wasserstein loss and ½ for the other losses.
+    """
     return torch.tensor([[0, slope], [-slope, -r1]], dtype=torch.float64)
 
 
 def eigenvalues(r1: float = 0.0, slope: float = 0.5) -> tuple[complex, complex]:
-    """−γ/2 ± √(γ²/4 − f'(0)²): ±i·f'(0) without R1, a rotation for ever; γ = 2f'(0) is critical damping."""
+    """Return the eigenvalues −γ/2 ± √(γ²/4 − f'(0)²) of the Jacobian.
+
+    Without R1, they are ±i·f'(0), which means a rotation without damping. γ = 2f'(0) gives critical damping.
+    """
     root = cmath.sqrt(r1**2 / 4 - slope**2)
     return -r1 / 2 + root, -r1 / 2 - root
 
@@ -46,9 +57,10 @@ def trajectory(
     alternating: bool = True,
     linear: bool = False,
 ) -> Tensor:
-    """(θ, ψ) at each of `steps` steps of size h from `start` on: (steps + 1, 2), float64.
+    """Return (θ, ψ) at `start` and after each of `steps` steps of size h, as float64 (steps + 1, 2).
 
-    alternating: D moves first, and G sees the D that has moved. linear: by the matrix at (0, 0) instead of v.
+    alternating: D moves first, and G then moves against the new D. linear: v is replaced by its linearization
+    at (0, 0).
     """
     matrix = jacobian(r1, 1.0 if loss == "wasserstein" else 0.5)
 
@@ -70,9 +82,9 @@ def trajectory(
 
 
 def invariant(theta: Tensor, psi: Tensor, h: float, slope: float = 0.5) -> Tensor:
-    """θ² + ψ² − h·f'(0)·θψ: what alternating steps of the linear game keep, to rounding, for ever.
+    """Return θ² + ψ² − h·f'(0)·θψ, which alternating steps of the linear game conserve, up to rounding.
 
-    Thus they go round an ellipse: the radius returns, and stays between √((1 − c)/(1 + c)) and the inverse
-    times its first value, with c = h·f'(0)/2.
+    The steps therefore stay on an ellipse. With c = h·f'(0)/2, the radius stays between √((1 − c)/(1 + c))
+    and √((1 + c)/(1 − c)) times the initial radius.
     """
     return theta**2 + psi**2 - h * slope * theta * psi

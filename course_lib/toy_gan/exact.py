@@ -1,7 +1,8 @@
-"""What the players cannot see: divergences, the best D and its value, from the exact masses of cells of x.
+"""Divergences, the best D and its value, computed from the exact masses of cells of x.
 
-p and q are masses of the same cells (C,), each adding up to 1. Everything is a plain sum over cells: exact
-for densities that are constant on each cell; for smooth ones it errs by the cells' width squared. Nats.
+p and q are the masses of the same cells (C,), and each sums to 1. Every quantity is a plain sum over cells.
+The sum is exact for densities that are constant on each cell; for smooth densities, the error is proportional
+to the square of the cell width.
 """
 
 import torch
@@ -11,48 +12,53 @@ from course_lib.toy_gan.losses import FLOOR
 
 
 def best_d(p: Tensor, q: Tensor) -> Tensor:
-    """D* = p / (p + q), NaN where neither has mass (Goodfellow et al. 2014, proposition 1)."""
+    """Return D* = p / (p + q), with NaN where both p and q are 0 (Goodfellow et al. 2014, proposition 1)."""
     return p / (p + q)
 
 
 def kl(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p ‖ q) in nats; ∞ where p has mass and q has none."""
+    """Return KL(p ‖ q) in nats, which is ∞ if q is 0 in any cell where p is not."""
     return torch.special.xlogy(p, torch.where(p > 0, p / q, 1.0)).sum()
 
 
 def jsd(p: Tensor, q: Tensor) -> Tensor:
-    """Jensen–Shannon divergence in nats: 0 if p = q, log 2 if they have no cell in common."""
+    """Return the Jensen–Shannon divergence in nats: 0 if p = q, and log 2 if p and q do not overlap."""
     middle = (p + q) / 2
     return (kl(p, middle) + kl(q, middle)) / 2
 
 
 def total_variation(p: Tensor, q: Tensor) -> Tensor:
-    """½ Σ |p − q|: the mass that is in the wrong place."""
+    """Return the total variation ½ Σ |p − q|, the share of the mass that is in the wrong cells."""
     return (p - q).abs().sum() / 2
 
 
 def wasserstein(p: Tensor, q: Tensor, dx: float, beyond: Tensor | float = 0.0) -> Tensor:
-    """W1(p, q) = ∫ |P − Q| dx for cells of width dx, P and Q the distribution functions.
+    """Return W1(p, q) = ∫ |P − Q| dx for cells of width dx, where P and Q are the distribution functions.
 
-    beyond: the outermost cells stand for all that lies farther out, where p is nothing. This is how much
-    farther out than those cells' middles that mass lies, on average over q (`Grid.beyond`).
+    The outermost cells contain all the mass outside the grid, where p is 0. beyond: how far this mass is
+    beyond the centres of these cells, averaged over q; see `Grid.beyond`.
     """
     return (p - q).cumsum(0).abs().sum() * dx + beyond
 
 
 def best_critic(p: Tensor, q: Tensor, dx: float) -> Tensor:
-    """The critic of slope ±1 that tells p and q best apart, at the cells' middles, 0 on average over both.
+    """Return the critic of slope ±1 that best separates p and q, at the centres of the cells.
 
-    E_p[f] − E_q[f] = −∫ f' (P − Q) dx is greatest, and equal to W1, where f' = −sign(P − Q).
+    E_p[f] − E_q[f] = −∫ f' (P − Q) dx is maximal, and equal to W1, for f' = −sign(P − Q). The mean of the
+    critic over p and q is 0.
     """
-    gap = (p - q).cumsum(0)[:-1]  # P − Q at the borders between cells
-    slope = -torch.where(gap.abs() < 1e-12, 0, gap.sign())  # the sign of a rounding error is none
+    gap = (p - q).cumsum(0)[:-1]  # P − Q at the boundaries between cells
+    slope = -torch.where(gap.abs() < 1e-12, 0, gap.sign())  # treat rounding errors as 0
     f = torch.nn.functional.pad(dx * slope, (1, 0)).cumsum(0)
     return f - ((p + q) * f).sum() / 2
 
 
 def best_value(loss: str, p: Tensor, q: Tensor, dx: float, beyond: Tensor | float = 0.0) -> Tensor:
-    """V(D*, G), the most that D can reach: −log 4 + 2·JSD; −½∫pq/(p+q) for least squares; W1."""
+    """Return V(D*, G), the maximum of V over D.
+
+    The value is −log 4 + 2·JSD for the minimax and non-saturating losses, −½∫pq/(p+q) for least squares, and
+    W1 for the Wasserstein loss.
+    """
     if loss == "least_squares":
         return -torch.nan_to_num(p * q / (p + q)).sum() / 2
     return wasserstein(p, q, dx, beyond) if loss == "wasserstein" else FLOOR[loss] + 2 * jsd(p, q)

@@ -1,4 +1,4 @@
-"""Figures of the toy GAN: moments of a game, games side by side, a map of rates, the Dirac-GAN's plane."""
+"""Figures of the toy GAN: moments of a game, comparisons of games, and the phase plane of the Dirac-GAN."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,11 +12,11 @@ from course_lib.toy_gan import History, dirac
 
 Lines = Mapping[str, tuple[Any, Any]]  # label -> x (T,), y (T,) or (T, n)
 LOOKS = ((BOUND, "-"), (GAP, "--"), (MODEL, "-."))
-BEST = "#CC79A7"  # the best D, which is no player: a colour of its own
+BEST = "#CC79A7"  # the best D has a separate colour because it is not a player
 
 
 def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> None:
-    """Some moments of a game side by side: data, generator, D and D*, as `draw_moment` draws them."""
+    """Draw several moments of a game side by side, each with the data, the generator, D and D*."""
     figure, axes = plt.subplots(1, len(at), figsize=(3 * len(at), 2.8))
     for ax, moment in zip(axes, at, strict=True):
         curves, names = draw_moment(ax, history, moment)
@@ -28,7 +28,10 @@ def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> 
 
 
 def draw_moment(axes: Any, past: History, at: int) -> tuple[list[Any], list[str]]:
-    """Data black and dotted, G green, D blue and dashed on the right axis, D* thin; returns the legend."""
+    """Draw a moment of a game, and return the curves and the names for its legend.
+
+    The data are black and dotted, and G is green. D is blue, dashed and on the right axis, and D* is thin.
+    """
     line, now = past.game.grid, {name: past.column(name)[at] for name in ("q", "d", "d_star", "step", "jsd")}
     p = line.p[1:-1] / line.dx
     axes.fill_between(line.x, now["q"], color=BOUND, alpha=0.15, lw=0)
@@ -55,19 +58,21 @@ def compare(
     marks: Mapping[str, float] | None = None,
     xlog: bool = False,
 ) -> Any:
-    """A panel a title, a line a label, the same look for the same place in each panel; returns the axes (P,).
+    """Draw one panel per title and one line per label, and return the axes (P,).
 
-    log: titles whose y is logarithmic; xlog: whether x is; marks: title -> a dotted level.
+    Lines at the same position in their panels have the same style. log: the titles of the panels with a
+    logarithmic y-axis. xlog: whether all x-axes are logarithmic. marks: maps titles to the heights of dotted
+    lines.
     """
     axes = plt.subplots(1, len(panels), figsize=(4.3 * len(panels), 2.8), squeeze=False)[1][0]
     for ax, (title, lines) in zip(axes, panels.items(), strict=True):
         for (label, (x, y)), (colour, dash) in zip(lines.items(), LOOKS, strict=False):
-            ax.plot(x, y, dash, color=colour)[0].set_label(label)  # once, where y is several lines (T, n)
+            ax.plot(x, y, dash, color=colour)[0].set_label(label)  # label only the first line if y is (T, n)
         ax.set(title=title, xlabel=xlabel, yscale="log" if title in log else "linear")
         if xlog:
             ax.set_xscale("log")
         else:
-            ax.locator_params(axis="x", nbins=6)  # else their numbers touch
+            ax.locator_params(axis="x", nbins=6)  # otherwise, the tick labels touch
         if marks and title in marks:
             ax.axhline(marks[title], color=PRIOR, lw=1.2, ls=":")
     if len(panels[next(iter(panels))]) > 1:
@@ -76,7 +81,10 @@ def compare(
 
 
 def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
-    """The Dirac-GAN's field and path (T, 2) for each γ of R1; in the first, also steps at the same time."""
+    """Draw the field of the Dirac-GAN and a path (T, 2) of alternating steps for each weight γ of R1.
+
+    together: a path of simultaneous steps, which is drawn in the first panel only.
+    """
     figure, axes = plt.subplots(1, len(paths), figsize=(3.2 * len(paths), 3.6), squeeze=False)
     axes = axes[0]
     theta, psi = torch.meshgrid(*[torch.linspace(-1.6, 1.6, 8).double()] * 2, indexing="xy")
@@ -85,8 +93,8 @@ def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
         ax.plot(*path.T, color=MODEL, lw=1.5, label="in turns")
         ax.plot(1, 0, "o", color=BOUND)
         ax.plot(0, 0, "x", color=DATA, ms=9)
-        title = f"R1 of γ = {gamma:g}\neigenvalues {both(*dirac.eigenvalues(gamma))}"
-        ax.set(xlabel="θ, where G's point is", title=title, aspect="equal")
+        title = f"R1 with γ = {gamma:g}\neigenvalues {both(*dirac.eigenvalues(gamma))}"
+        ax.set(xlabel="θ, the position of G's point", title=title, aspect="equal")
         ax.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7))
     axes[0].plot(*together.T, ":", color=GAP, lw=1.5, label="at the same time")
     axes[0].set_ylabel("ψ, D's slope")
@@ -94,6 +102,6 @@ def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
 
 
 def both(a: complex, b: complex) -> str:
-    """Two eigenvalues: a conjugate pair, or two real numbers."""
+    """Format two eigenvalues, which are either a conjugate pair or two real numbers."""
     real = f"{a.real:.2f} " if abs(a.real) > 0.005 else ""
     return (f"{real}± {abs(a.imag):.2f}i" if a.imag else f"{a.real:.2f} and {b.real:.2f}").replace("-", "−")

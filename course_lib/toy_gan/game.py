@@ -1,4 +1,4 @@
-"""The game: D learns to tell, G learns to be taken for real, and after every step all is measured exactly."""
+"""The game of the toy GAN: the training steps of D and G, and exact measurements after any step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,23 +18,23 @@ HEAD = (
     "d_updates",
     "g_updates",
     "loss_d",
-    "loss_g",  # of the last batch, with its penalties: what a training loop prints; NaN before
-    "value",  # V(D, G), what D raises: −(what D pays), without penalties, on all of p and q
+    "loss_g",  # both losses: on the last batch, with penalties, as in a training log; NaN at the start
+    "value",  # V(D, G), which D maximizes: −(D's loss) without penalties, on all of p and q
     "best_value",  # V(D*, G)
     "jsd",
     "kl_pq",
-    "kl_qp",  # KL(p ‖ q) is ∞ if G leaves out a cell, KL(q ‖ p) if it has one of its own
+    "kl_qp",  # KL(p ‖ q) is ∞ if G misses a cell with data; KL(q ‖ p) is ∞ if G fills a cell without data
     "tv",
     "w1",
-    "accuracy",  # D's, half of the points being real; Wasserstein's critic is cut half way between the means
-    "modes",  # reached: on their hill lies at least a quarter of the mass that is due there
+    "accuracy",  # of D, if half of the points are real; a critic's threshold is midway between its two means
+    "modes",  # the number of modes on whose hill G puts at least a quarter of the data's mass
     "all_modes",
     "mean",
-    "std",  # of G's points, also of those outside the grid
-    "push",  # E_q|dL_G/dx|: how hard G's points are pushed
+    "std",  # of all of G's points, including those outside the grid
+    "push",  # E_q|dL_G/dx|, the average strength of the push on G's points
     "outside",  # G's mass outside the grid
     "theta",
-    "psi",  # the Dirac-GAN's two weights; NaN otherwise
+    "psi",  # theta and psi: the two weights of the Dirac-GAN; NaN in other games
 )
 ROWS = {"q": CELLS, "d": CELLS, "d_star": CELLS, "z": POINTS, "x": POINTS, "push_x": POINTS}
 SIZE = len(HEAD) + sum(ROWS.values())
@@ -42,7 +42,7 @@ SIZE = len(HEAD) + sum(ROWS.values())
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread: for vectors this small, two would wait for each other, up to five times as long."""
+    """Use a single thread: for vectors this small, two threads take up to five times as long."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -52,42 +52,45 @@ def one_thread() -> Iterator[None]:
 
 
 class State(NamedTuple):
-    """Where a game is: its settings, its counts, and of G and D the weights and Adam's memory."""
+    """The state of a game: its settings, its counters, and the weights and Adam moments of G and D."""
 
     settings: Settings
-    numbers: tuple[int, ...]  # rounds, D's and G's updates, G's and D's Adam steps, counted
+    numbers: tuple[int, ...]  # rounds, updates of D and G, Adam steps of G and D, and `Game.counted`
     losses: tuple[float, float]
-    tensors: tuple[Tensor, ...]  # G's weights, m, v, then D's
+    tensors: tuple[Tensor, ...]  # G's weights, m and v, then D's
 
 
 class Game:
-    """A game of these settings. The same settings play the same game, on any machine, to rounding.
+    """A game with the given settings. Equal settings give equal games on any machine, up to rounding.
 
-    `step` plays rounds; `update_d` and `update_g` are the two halves: a round counts as soon as G has moved
-    after `d_steps` updates of D. All is float64 on the CPU, because vectors this small would only wait for a
-    GPU. Raises ValueError when the weights blow up; the game then stands still.
+    `step` plays whole rounds, and `update_d` and `update_g` play single updates. A round is complete as soon
+    as G has moved after `d_steps` updates of D. All computations are in float64 on the CPU, because a GPU
+    gains nothing on vectors this small. Raises ValueError, and leaves the weights unchanged, if they blow up.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
         if not isinstance(settings, Settings | None):
-            raise ValueError(f"A game is of Settings(…), not of {settings!r}.")
+            raise ValueError(f"settings must be Settings(…), not {settings!r}.")
         self.settings = s = settings or Settings()
         self.grid = grid(s)
         self.g, self.d = players(s)
         self.rounds = self.d_updates = self.g_updates = 0
-        self.counted = 0  # D's updates that belong to complete rounds
+        self.counted = 0  # the number of D's updates in complete rounds
         self.loss_d = self.loss_g = float("nan")
         self.table = self.grid.cdf.numpy(), self.grid.edges.numpy()
 
     @one_thread()
     def step(self, n: int = 1) -> None:
-        """n rounds: `d_steps` of D, then `g_steps` of G; not alternating: D's last with G's first."""
+        """Play n rounds, each with `d_steps` updates of D and then `g_steps` updates of G.
+
+        Without `alternating`, D's last update and G's first update are simultaneous.
+        """
         s = self.settings
         for _ in range(n):
             for _ in range(s.d_steps - (not s.alternating)):
                 self.update_d()
             if not s.alternating:
-                # both gradients from the weights before either moves
+                # compute both gradients before either player moves
                 for_d, for_g = self.d_gradient(), self.g_gradient()
                 self._move_d(for_d)
                 self._move_g(*for_g)
@@ -96,20 +99,20 @@ class Game:
 
     @one_thread()
     def update_d(self) -> None:
-        """One step of D down its loss."""
+        """Take one optimizer step on D's loss."""
         self._move_d(self.d_gradient())
 
     @one_thread()
     def update_g(self) -> None:
-        """One step of G down its loss."""
+        """Take one optimizer step on G's loss."""
         self._move_g(*self.g_gradient())
 
     def d_gradient(self) -> Tensor:
-        """The gradient (P,) of D's loss on a new batch."""
+        """Return the gradient (P,) of D's loss on a new batch."""
         s = self.settings
         u = noise.uniform(s.seed, [noise.D_DATA, noise.D_MIX, noise.D_Z, noise.D_Z2], self.d_updates, s.batch)
         real = self._data(u[0])  # (N,)
-        fake = self.g(noise.codes(s.z, u[2:])).detach()  # detach: D's loss is not to teach G
+        fake = self.g(noise.codes(s.z, u[2:])).detach()  # detach: D's loss must not train G
         a_real, a_fake = self.d(torch.cat([real, fake])).chunk(2)
         loss = losses.d_loss(s.loss, a_real, a_fake)
         if s.r1:
@@ -121,12 +124,12 @@ class Game:
         return gradients(loss, self.d)[0]
 
     def g_gradient(self) -> tuple[Tensor, Tensor | None]:
-        """The gradient of G's loss on a new batch: for G's weights (P,), and for D's unless D is frozen."""
+        """Return the gradients of G's loss on a new batch: for G's weights (P,), and D's unless frozen."""
         s = self.settings
         u = noise.uniform(s.seed, [noise.G_Z, noise.G_Z2], self.g_updates, s.batch)
         loss = losses.g_loss(s.loss, self.d(self.g(noise.codes(s.z, u))))
         self.loss_g = float(loss.detach())
-        # D is frozen: the gradient goes through it to G, but D's own weights are not asked for theirs
+        # if D is frozen, the gradient passes through D to G, but D's own weights get no gradient
         for_g, *for_d = gradients(loss, self.g) if s.freeze_d else gradients(loss, self.g, self.d)
         return for_g, for_d[0] if for_d else None
 
@@ -145,20 +148,20 @@ class Game:
             self.counted = self.d_updates
 
     def _change_d(self, gradient: Tensor) -> None:
-        """D's weights down a gradient (P,), in whoever's step: a critic that is clipped stays in its box."""
+        """Update D's weights with a gradient (P,), in either player's step, and clip a critic if required."""
         s = self.settings
         self.d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
         if s.loss == "wasserstein" and s.constraint == "clip":
             self.d.weights.clamp_(-s.clip, s.clip)
 
     def _data(self, u: np.ndarray) -> Tensor:
-        """Points of the data (N,), by the inverse distribution function of u (N,)."""
+        """Return data points (N,): the inverse distribution function at u (N,)."""
         if self.settings.players == "dirac":
             return torch.zeros(len(u), dtype=torch.float64)
         return torch.from_numpy(np.interp(u, *self.table))
 
     def change(self, **changes: Any) -> bool:
-        """Change settings while the game goes on. True: the game itself is another one, and begins anew."""
+        """Change settings during the game; return True if the changes start a new game."""
         new = self.settings.change(**changes)
         if new.restarts(self.settings):
             self.__init__(new)  # type: ignore[misc]
@@ -167,13 +170,13 @@ class Game:
         return False
 
     def state(self) -> State:
-        """A copy of all that the next step depends on."""
+        """Return a copy of everything that the next step depends on."""
         tensors = tuple(v.clone() for p in (self.g, self.d) for v in (p.weights, p.m, p.v))
         numbers = (self.rounds, self.d_updates, self.g_updates, self.g.t, self.d.t, self.counted)
         return State(self.settings, numbers, (self.loss_d, self.loss_g), tensors)
 
     def restore(self, state: State) -> None:
-        """Go back (or on) to a state: what is played from there is bit for bit what was played then."""
+        """Restore an earlier or later state, from which the game continues bit for bit as it did before."""
         if state.settings.restarts(self.settings):
             self.__init__(state.settings)  # type: ignore[misc]
         self.settings = state.settings
@@ -185,7 +188,7 @@ class Game:
 
     @one_thread()
     def measure(self) -> dict[str, Any]:
-        """Everything a frame shows, float64: the numbers of HEAD as floats, the rows of ROWS as arrays."""
+        """Return a frame in float64: the numbers of HEAD as floats, the rows of ROWS as tensors."""
         s, line = self.settings, self.grid
         with torch.no_grad():
             x = self.g(torch.cat([line.z_edges, line.z_points])).detach()  # (FINE + 1 + POINTS,)
@@ -207,7 +210,7 @@ class Game:
         }
 
     def _centre(self, q: Tensor, a: Tensor) -> float:
-        """A critic is right up to a constant: taken off, so that it is 0 on average over p and q."""
+        """Return the mean of a critic over p and q, to be subtracted from the critic; 0 for other losses."""
         if self.settings.loss != "wasserstein":
             return 0.0
         return float(((self.grid.p + q) * ends(a)).sum()) / 2
@@ -217,7 +220,7 @@ class Game:
         outside = q[0] + q[-1]
         beyond = self.grid.beyond(x, q) if outside else 0.0
         real, fake = losses.d_pays(s.loss, edge)
-        above = ((edge - self._centre(q, a)).sign() + 1) / 2  # 1 where D says real, ½ where it cannot say
+        above = ((edge - self._centre(q, a)).sign() + 1) / 2  # 1 for "real", ½ where D is undecided
         modes = self.grid.modes
         due, there = (torch.bincount(self.grid.hill, v, modes + 1)[:modes] for v in (p, q))
         dirac = s.players == "dirac"
@@ -246,24 +249,24 @@ class Game:
         return {name: float(value) for name, value in zip(HEAD, values, strict=True)}
 
     def record(self) -> dict[str, float]:
-        """The numbers of HEAD, now."""
+        """Return the current values of the numbers in HEAD."""
         measured = self.measure()
         return {name: measured[name] for name in HEAD}
 
     def frame(self) -> np.ndarray:
-        """`measure` as one float32 vector (SIZE,): HEAD, then the rows of ROWS, for the browser."""
+        """Return the result of `measure` as one float32 vector (SIZE,) for the browser: HEAD, then ROWS."""
         measured = self.measure()
         head = np.array([measured[name] for name in HEAD])
-        with np.errstate(over="ignore"):  # a game that is blowing up: then ∞ is what is to be seen
+        with np.errstate(over="ignore"):  # a game that is blowing up is shown with ∞
             return np.concatenate([head, *(measured[name].numpy() for name in ROWS)]).astype(np.float32)
 
 
 def gradients(loss: Tensor, *asked: Player) -> list[Tensor]:
-    """The gradient of a loss in the weights (P,) of each player asked."""
+    """Return the gradient of a loss with respect to the weights (P,) of each of the given players."""
     parts = torch.autograd.grad(loss, [w for player in asked for w in player.parameters])
     return list(torch.cat([part.reshape(-1) for part in parts]).split([len(p.weights) for p in asked]))
 
 
 def ends(v: Tensor) -> Tensor:
-    """Values of the cells (CELLS,) with the outermost repeated outside: (C,)."""
+    """Repeat the first and the last of the values (CELLS,) for the cells outside the grid; return (C,)."""
     return torch.cat([v[:1], v, v[-1:]])

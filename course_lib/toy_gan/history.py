@@ -1,4 +1,4 @@
-"""A game's past: replayed, rewound, saved."""
+"""The history of a game, which can be replayed, rewound and saved."""
 
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,14 @@ from course_lib.toy_gan.settings import Settings
 from course_lib.training import checkpoints
 
 KIND = "a toy GAN's history"
-MOST, BYTES = 600, 30e6  # what is kept at most; then every second moment goes: ten minutes of play add 20 MB
+MOST, BYTES = 600, 30e6  # the most moments and bytes; at this limit, every second moment is dropped
 
 
 class History:
-    """A game, and what it was at each moment kept: a frame to look at, and a state to go on from.
+    """A game and its recorded moments, each with a frame to display and a state to continue from.
 
-    `play` goes on from the moment `at`, and forgets what was after it; `seek` moves `at`, back or on.
+    `play` continues from the moment `at` and discards all later moments. `seek` moves `at` backwards or
+    forwards.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -28,7 +29,7 @@ class History:
         self.keep()
 
     def keep(self) -> np.ndarray:
-        """Truncate the history after `at` and append the current state; returns its frame."""
+        """Discard the moments after `at`, append the current state, and return its frame."""
         del self.states[self.at + 1 :], self.frames[self.at + 1 :]
         state, frame = self.game.state(), self.game.frame()
         size = frame.nbytes + sum(t.nbytes for t in state.tensors)
@@ -40,7 +41,7 @@ class History:
         return self.frames[-1]
 
     def play(self, frames: int = 1, steps: int = 1) -> np.ndarray:
-        """Play on for so many frames, of `steps` rounds each: (frames, SIZE)."""
+        """Play on for `frames` frames of `steps` rounds each, and return the frames (frames, SIZE)."""
         new = []
         for _ in range(frames):
             self.game.step(steps)
@@ -48,32 +49,35 @@ class History:
         return np.stack(new)
 
     def seek(self, at: int) -> np.ndarray:
-        """Rewind, or go forward, to the moment `at` (negative: from the end); returns its frame."""
+        """Move to the moment `at`, where negative values count from the end, and return its frame."""
         if not -len(self.states) <= at < len(self.states):
-            raise ValueError(f"There are moments 0 to {len(self.states) - 1}, not {at}.")
+            raise ValueError(f"at must be a moment from 0 to {len(self.states) - 1}, but got {at}.")
         self.at = at % len(self.states)
         self.game.restore(self.states[self.at])
         return self.frames[self.at]
 
     def change(self, **changes: Any) -> bool:
-        """Change settings from here on. True: another game has begun, and the past is empty."""
+        """Change settings from now on; return True if the changes start a new game with an empty history."""
         anew = self.game.change(**changes)
         self.at = -1 if anew else self.at - 1
-        self.keep()  # in place of the present with the old settings: who comes back to it, goes on with these
+        self.keep()  # replace the current moment, so that returning to it uses the new settings
         return anew
 
     def column(self, name: str) -> np.ndarray:
-        """One number of HEAD at each moment (T,), or one row of ROWS (T, length)."""
+        """Return one number of HEAD at each moment, (T,), or one row of ROWS, (T, length)."""
         frames = np.stack(self.frames)
         if name in HEAD:
             return frames[:, HEAD.index(name)]
         if name not in ROWS:
-            raise ValueError(f"A frame holds {', '.join([*HEAD, *ROWS])}, not {name!r}.")
+            raise ValueError(f"There is no column {name!r}. Choose one of {', '.join([*HEAD, *ROWS])}.")
         start = len(HEAD) + sum(list(ROWS.values())[: list(ROWS).index(name)])
         return frames[:, start : start + ROWS[name]]
 
     def save(self, path: str | Path) -> None:
-        """Everything into one safetensors file. OSError if the disk refuses: an older file stays."""
+        """Save the history in one safetensors file.
+
+        Raises OSError if the file cannot be written; an existing file is then left unchanged.
+        """
         names = range(len(self.states[0].tensors))
         tensors = {str(i): torch.stack([s.tensors[i] for s in self.states]) for i in names}
         tensors["frames"] = torch.from_numpy(np.stack(self.frames))  # (T, SIZE)
@@ -86,7 +90,10 @@ class History:
 
     @classmethod
     def load(cls, path: str | Path) -> "History":
-        """What `save` wrote, at the same moment. FileNotFoundError; CheckpointError if it is another file."""
+        """Load a saved history, positioned at the same moment as when the history was saved.
+
+        Raises FileNotFoundError if there is no file, and CheckpointError if the file is not a saved history.
+        """
         tensors, facts = checkpoints.read(path, KIND)
         settings = {i: Settings(**s) for i, s in facts["settings"]}
         history, now = cls(settings[0]), settings[0]

@@ -1,8 +1,9 @@
-"""The four losses of the 1-D game, as what each player pays for one output a of D, and what keeps D smooth.
+"""The four losses of the one-dimensional game, and two penalties that keep D smooth.
 
-D's output a is a number without limits. Minimax and non-saturating (Goodfellow et al. 2014, equation 1 and
-section 3): a is a logit, D(x) = σ(a). Least squares (Mao et al. 2017, equation 9): D(x) = a + ½, with labels
-1 and 0; so a = 0 says "I do not know" in every loss. Wasserstein (Arjovsky et al. 2017): a is the critic.
+The output a of D is an unbounded number. For the minimax and non-saturating losses (Goodfellow et al. 2014,
+equation 1 and section 3), a is a logit, and D(x) = σ(a). For the least-squares loss (Mao et al. 2017,
+equation 9), D(x) = a + ½ with labels 1 and 0, so a = 0 again means that D is undecided. For the Wasserstein
+loss (Arjovsky et al. 2017), a is the value of the critic.
 """
 
 import math
@@ -16,12 +17,12 @@ from course_lib.models.gan import slopes
 
 Network = Callable[[Tensor], Tensor]
 
-# V at the best D where p = q: what the value falls to once G is done
+# V(D*, G) if p = q: the lowest value, which a perfect G reaches
 FLOOR = {"minimax": -math.log(4), "nonsaturating": -math.log(4), "least_squares": -0.25, "wasserstein": 0.0}
 
 
 def d_pays(loss: str, a: Tensor) -> tuple[Tensor, Tensor]:
-    """What D pays for outputs a (...), if the points are real, and if they are generated: (...) each."""
+    """Return D's loss for outputs a (...) if the points are real, and if they are generated, both (...)."""
     if loss in ("minimax", "nonsaturating"):
         return softplus(-a), softplus(a)  # −log D, −log(1 − D)
     if loss == "least_squares":
@@ -30,7 +31,7 @@ def d_pays(loss: str, a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def g_pays(loss: str, a: Tensor) -> Tensor:
-    """What G pays for generated points with outputs a (...)."""
+    """Return G's loss for generated points with outputs a (...)."""
     if loss == "minimax":
         return -softplus(a)  # log(1 − D): flat where D is sure that the point is generated
     if loss == "nonsaturating":
@@ -39,7 +40,7 @@ def g_pays(loss: str, a: Tensor) -> Tensor:
 
 
 def push(loss: str, a: Tensor, slope: Tensor) -> Tensor:
-    """−d(what G pays)/dx where D's output is a and its slope a'(x): which way x is pushed, and how hard."""
+    """Return −d(G's loss)/dx, the push on x, for output a and slope a'(x) of D."""
     if loss == "minimax":
         return torch.sigmoid(a) * slope
     if loss == "nonsaturating":
@@ -48,32 +49,33 @@ def push(loss: str, a: Tensor, slope: Tensor) -> Tensor:
 
 
 def shown(loss: str, a: Tensor) -> Tensor:
-    """D(x) as it is drawn: a probability, for least squares near one, for Wasserstein the critic."""
+    """Return D(x) as it is plotted: σ(a), or a + ½ for least squares, or the critic a for Wasserstein."""
     if loss in ("minimax", "nonsaturating"):
         return torch.sigmoid(a)
     return a + 0.5 if loss == "least_squares" else a
 
 
 def d_loss(loss: str, real: Tensor, fake: Tensor) -> Tensor:
-    """D's loss on a batch: outputs for real points (N,) and for generated ones (N,)."""
+    """Return D's loss on a batch, given D's outputs for real points (N,) and for generated points (N,)."""
     return d_pays(loss, real)[0].mean() + d_pays(loss, fake)[1].mean()
 
 
 def g_loss(loss: str, fake: Tensor) -> Tensor:
-    """G's loss on a batch: D's outputs (N,) for generated points."""
+    """Return G's loss on a batch, given D's outputs (N,) for generated points."""
     return g_pays(loss, fake).mean()
 
 
 def r1(d: Network, real: Tensor, gamma: float) -> Tensor:
-    """γ/2 · E_p[a'(x)²]: D is to be flat where the data are (Mescheder et al. 2018, equation 9)."""
+    """Return γ/2 · E_p[a'(x)²], which flattens D at the data (Mescheder et al. 2018, equation 9)."""
     return gamma / 2 * (slopes(d, real) ** 2).mean()
 
 
 def gradient_penalty(d: Network, real: Tensor, fake: Tensor, mix: Tensor, weight: float) -> Tensor:
-    """weight · E[(|a'(x)| − 1)²] at x = mix·real + (1 − mix)·fake, all (N,) (Gulrajani et al. 2017).
+    """Return weight · E[(|a'(x)| − 1)²] at x = mix·real + (1 − mix)·fake, all (N,) (Gulrajani et al. 2017).
 
-    On a line a slope can only turn round through 0, over a hill of height `weight`: with the usual 10 the
-    critic still sends G on when it has long run past the data, until it is 2·weight away. So take less; the
-    slope, and V, then grow well beyond 1 and W1.
+    In one dimension, the slope can change its sign only by passing through 0, where the penalty equals
+    `weight`. With the usual weight of 10, the critic keeps pushing G away long after G has passed the data,
+    up to a distance of 2·weight. A smaller weight avoids this problem, but the slope then grows well above 1,
+    and V well above W1.
     """
     return weight * ((slopes(d, mix * real + (1 - mix) * fake).abs() - 1) ** 2).mean()

@@ -1,28 +1,28 @@
-"""Noise that is a function of where it is used, so that a game can be rewound, and played elsewhere, exactly.
+"""Noise that depends only on where it is used, so that a game can be rewound or reproduced exactly elsewhere.
 
-u(seed, stream, step, i) is a hash of four whole numbers: there is no generator whose state could be lost. A
-page without Python computes the same numbers with 32-bit integers. Source of the mixing step: Wellons,
-"Prospecting for Hash Functions" (lowbias32).
+u(seed, stream, step, i) is a hash of four integers, so no generator state needs to be saved. A page without
+Python computes the same numbers with 32-bit integers. Source of the mixing step: Wellons, "Prospecting for
+Hash Functions" (lowbias32).
 """
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# One stream for each use. Steps count the updates of the player named.
+# Each use of noise has its own stream. The step is the number of updates of the player in the stream's name.
 G_WEIGHTS, D_WEIGHTS, D_DATA, D_Z, D_Z2, D_MIX, G_Z, G_Z2 = range(8)
-START = np.uint32(0x9E3779B9)  # any number but 0, which the mixing leaves as it is
+START = np.uint32(0x9E3779B9)  # any nonzero number, because mix(0) is 0
 
 
 def mix(h: np.ndarray) -> np.ndarray:
-    """A permutation of the 32-bit numbers in which every input bit changes about half of the output bits."""
+    """Permute the 32-bit integers so that each input bit affects about half of the output bits."""
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
     h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
     return h ^ (h >> np.uint32(16))
 
 
 def uniform(seed: int, streams: list[int], step: int, n: int) -> np.ndarray:
-    """u in (0, 1), float64 (len(streams), n): the hash of seed, stream, step and i, in this order."""
+    """Return u in (0, 1), float64 (len(streams), n), a hash of seed, stream, step and i in this order."""
     h = np.array([[START]])
     for word in (seed, np.array(streams, np.uint32)[:, None], step, np.arange(n, dtype=np.uint32)):
         h = mix(h ^ np.uint32(word))
@@ -30,7 +30,7 @@ def uniform(seed: int, streams: list[int], step: int, n: int) -> np.ndarray:
 
 
 def codes(kind: str, u: np.ndarray) -> Tensor:
-    """z (N,) from u (2, N): of kind "uniform" on (−1, 1), or "normal" by Box and Muller (1958)."""
+    """Return z (N,) from u (2, N): "uniform" on (−1, 1), or "normal" by the Box–Muller method (1958)."""
     if kind == "uniform":
         return torch.from_numpy(2 * u[0] - 1)
     return torch.from_numpy(np.sqrt(-2 * np.log(u[0])) * np.cos(2 * np.pi * u[1]))

@@ -1,4 +1,4 @@
-"""The players: small networks from a number to a number, or the Dirac-GAN's two weights; their optimizers."""
+"""The players G and D, which are small networks or the two weights of the Dirac-GAN, and their optimizers."""
 
 import math
 from itertools import pairwise
@@ -13,7 +13,10 @@ from course_lib.toy_gan.settings import Settings
 
 
 class MLP(nn.Module):
-    """depth hidden layers of `width` tanh units, from x (N,) to (N,). Smooth, so that slopes have slopes."""
+    """A network from x (N,) to (N,) with `depth` hidden layers of `width` tanh units.
+
+    The tanh makes the network smooth, so that penalties on its slope have gradients.
+    """
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
@@ -21,7 +24,7 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b, dtype=torch.float64) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """One number for each point x (N,): (N,)."""
+        """Return one number for each point x: (N,) → (N,)."""
         *hidden, last = self.layers
         h = x[:, None]  # (N, 1)
         for layer in hidden:
@@ -30,68 +33,68 @@ class MLP(nn.Module):
 
 
 class Theta(nn.Module):
-    """The Dirac-GAN's generator: θ, whatever z is."""
+    """The generator of the Dirac-GAN, which returns θ for every z."""
 
     def __init__(self) -> None:
         super().__init__()
         self.theta = nn.Parameter(torch.zeros(1, dtype=torch.float64))
 
     def forward(self, z: Tensor) -> Tensor:
-        """θ for each z (N,): (N,)."""
+        """Return θ for each z: (N,) → (N,)."""
         return self.theta.expand(len(z))
 
 
 class Psi(nn.Module):
-    """The Dirac-GAN's discriminator: a(x) = ψ·x."""
+    """The discriminator of the Dirac-GAN, a(x) = ψ·x."""
 
     def __init__(self) -> None:
         super().__init__()
         self.psi = nn.Parameter(torch.zeros(1, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
-        """ψ·x for points x (N,): (N,)."""
+        """Return ψ·x for points x: (N,) → (N,)."""
         return self.psi * x
 
 
 class Player:
-    """A network whose weights are one vector (P,), and the optimizer that moves it; m and v are Adam's."""
+    """A network with its weights in one vector (P,), and its optimizer; m and v are Adam's moments."""
 
     def __init__(self, network: nn.Module, start: np.ndarray) -> None:
         self.network = network
         self.parameters = list(network.parameters())
         self.weights = torch.from_numpy(start)  # (P,)
         self.m, self.v, self.t = torch.zeros_like(self.weights), torch.zeros_like(self.weights), 0
-        vector_to_parameters(self.weights, self.parameters)  # the network's parameters are views of it now
+        vector_to_parameters(self.weights, self.parameters)  # the parameters become views of the vector
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.network(x)
 
     def move(self, gradient: Tensor, optimizer: str, lr: float, beta1: float, beta2: float) -> None:
-        """One step down the gradient (P,). Adam: Kingma & Ba 2015, algorithm 1.
+        """Take one optimizer step with the gradient (P,). Source for Adam: Kingma & Ba 2015, algorithm 1.
 
-        Raises ValueError, and leaves everything as it was, if the weights would not be finite any more.
+        Raises ValueError and changes nothing if the new weights would be NaN or too large.
         """
         m, v, t, step = self.m, self.v, self.t, gradient
         if optimizer == "adam":
             m, v, t = torch.lerp(gradient, m, beta1), torch.lerp(gradient**2, v, beta2), t + 1
             step = m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + 1e-8)
         new = self.weights - lr * step
-        if not bool(new.abs().max() < 1e100):  # NaN as well
-            raise ValueError("The game has blown up: take smaller learning rates, and begin anew.")
+        if not bool(new.abs().max() < 1e100):  # also true for NaN
+            raise ValueError("The game has blown up. Start a new game with smaller learning rates.")
         self.weights.copy_(new)
         self.m, self.v, self.t = m, v, t
 
 
 def first_weights(sizes: list[int], seed: int, stream: int) -> np.ndarray:
-    """Weights and biases, layer by layer, uniform within ±1/√(inputs), as PyTorch draws them: (P,)."""
+    """Return initial weights and biases (P,), layer by layer, uniform within ±1/√(inputs) as in PyTorch."""
     bounds = [np.full(b * (a + 1), 1 / math.sqrt(a)) for a, b in pairwise(sizes)]
     bound = np.concatenate(bounds)
     return bound * (2 * noise.uniform(seed, [stream], 0, len(bound))[0] - 1)
 
 
 def players(s: Settings) -> tuple[Player, Player]:
-    """G and D of these settings, before their first step."""
-    if s.players == "dirac":  # on the unit circle about the equilibrium; the seed says where
+    """Return G and D for the given settings, before their first step."""
+    if s.players == "dirac":  # on the unit circle around the equilibrium, at an angle given by the seed
         turn = math.tau * noise.uniform(s.seed, [noise.G_WEIGHTS], 0, 1)[0, 0]
         return Player(Theta(), np.array([math.cos(turn)])), Player(Psi(), np.array([math.sin(turn)]))
 

@@ -1,7 +1,8 @@
-"""The loop that trains every model, checkpoints that resume to the last bit, and the steps of the models.
+"""The training loop for all models, checkpoints that resume a run bit for bit, and the training steps.
 
-`Run` is all that a chapter needs. `vae` and `gan` say what a step of each model is; the other files say how a
-run is kept, stopped and gone on with, how a GPU takes its steps as a graph, and how processes share them.
+A chapter needs only `Run`. The modules `vae` and `gan` define the training steps of the models. The other
+modules save, interrupt and resume runs, replay steps as CUDA graphs on a GPU, and share steps among
+processes.
 """
 
 from course_lib.training.loop import Run

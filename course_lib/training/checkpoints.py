@@ -1,4 +1,4 @@
-"""Files that hold a model or a training run: safetensors with a checksum of their own bytes, no pickle."""
+"""Save and load models and training runs as safetensors files with a checksum, without pickle."""
 
 import hashlib
 import importlib
@@ -16,20 +16,21 @@ from course_lib.files import check_writable, reason, usable, write_whole
 from course_lib.models.config import Config
 
 RUN = "training run"
-METADATA = "facts"  # the key in a file's header
-NO_SUM = b"0" * 64  # stands where the SHA-256 goes while it is taken
+METADATA = "facts"  # the key of the metadata in a file's header
+NO_SUM = b"0" * 64  # a placeholder for the SHA-256 hash while the hash is computed
 
 
 class CheckpointError(ValueError):
-    """A file that cannot be used, and why."""
+    """Raised if a checkpoint cannot be used; the message gives the reason."""
 
 
 def write(
     path: str | Path, kind: str, tensors: dict[str, Tensor], metadata: Any, *, replace: bool = True
 ) -> None:
-    """CPU tensors and JSON-able metadata into one file. OSError if the disk refuses: the old file stays.
+    """Write CPU tensors and JSON-serializable metadata to one file.
 
-    replace=False: FileExistsError if there is a file.
+    Raises OSError if the file cannot be written; an existing file is then left unchanged. With replace=False,
+    raises FileExistsError if the file exists.
     """
     blob = safetensors.torch.save(
         tensors, {"kind": kind, METADATA: json.dumps(metadata), "sha256": NO_SUM.decode()}
@@ -40,7 +41,11 @@ def write(
 
 
 def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
-    """Tensors (on the CPU) and metadata. FileNotFoundError; CheckpointError if damaged or of another kind."""
+    """Read the tensors, on the CPU, and the metadata of a file.
+
+    Raises FileNotFoundError if there is no file, and CheckpointError if the file is damaged or of another
+    kind.
+    """
     blob = usable(path).read_bytes()
     try:
         texts = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])["__metadata__"]
@@ -49,20 +54,20 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
             raise ValueError
         found, metadata, tensors = texts["kind"], json.loads(texts[METADATA]), safetensors.torch.load(blob)
     except (ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError):
-        why = "was cut short or edited, or is not a file of this course: delete it, or name another file."
+        why = "is truncated, modified, or not a file of this course. Delete the file or choose another one."
         raise CheckpointError(f"{path} {why}") from None
     if found != kind:
-        raise CheckpointError(f"{path} holds a {found}, and a {kind} was asked for: name another file.")
+        raise CheckpointError(f"{path} is a file of kind {found!r}, not {kind!r}. Choose another file.")
     return tensors, metadata
 
 
-Copy = tuple[int, Any, dict[str, Tensor]]  # a run's step, its state as JSON, and the state's tensors
+Copy = tuple[int, Any, dict[str, Tensor]]  # the step of a run, its state as JSON, and the state's tensors
 
 
 class RunFile:
-    """The file of one training run: its last copy, which another run's never replaces.
+    """The checkpoint file of one training run; the file of another run is never replaced.
 
-    identity: what must be the same for a file to be of this run, by name.
+    identity: the named values that must match for a file to belong to this run.
     """
 
     def __init__(self, path: str | Path, identity: dict[str, str]) -> None:
@@ -72,55 +77,63 @@ class RunFile:
         self._was_refused = False
 
     def read(self) -> Copy | None:
-        """The copy in the file, or None. CheckpointError for a damaged file, and for another run's."""
+        """Return the copy in the file, or None if there is no file.
+
+        Raises CheckpointError if the file is damaged or belongs to another run.
+        """
         return read_run(self.path, self._identity) if self.path.exists() else None
 
     def check(self) -> None:
-        """Say now if the file could not be written later; ValueError if there is not even an old one."""
+        """Print a warning if the file cannot be written, or raise ValueError if no file exists yet."""
         try:
             check_writable(self.path)
         except OSError as error:
             why = f"{self.path} cannot be written ({reason(error)})"
             if not self.path.exists():
-                raise ValueError(f"{why}: name another file.") from None
-            print(f"{why}; training goes on, but is not saved.")
+                raise ValueError(f"{why}. Choose another file.") from None
+            print(f"{why}. Training continues, but is not saved.")
             self._was_refused = True
 
     def save(self, copy: Copy) -> None:
-        """Write the copy, or say once why that cannot be."""
+        """Write the copy to the file; if that fails, print the reason once."""
         self.written = time.monotonic()
         before = self.path
         try:
             self.path = write_run(before, self._identity, *copy)
         except OSError as error:
             if not self._was_refused:
-                print(f"{before} cannot be written ({reason(error)}); training goes on.")
+                print(f"{before} cannot be written ({reason(error)}). Training continues.")
             self._was_refused = True
             return
         self._was_refused = False
         if self.path != before:
             print(
-                f"Another process has written {before}, which stays as it is: "
-                f"from here on, this run is saved as {self.path}."
+                f"Another process has written {before}. That file is left unchanged, "
+                f"and this run is saved as {self.path} from now on."
             )
 
 
 def read_run(path: Path, identity: dict[str, str]) -> Copy:
-    """The step, the state and its tensors of a training run; CheckpointError if it is another run's."""
+    """Read the step, the state and the tensors of a training run.
+
+    Raises CheckpointError if the file belongs to another run.
+    """
     tensors, (there, step, tree) = read(path, RUN)
     keys = [key for key in identity | there if identity.get(key) != there.get(key)]
     if keys:
-        differ = "; ".join(f"{key} is {identity.get(key)} here, {there.get(key)} there" for key in keys[:3])
-        raise CheckpointError(f"{path} is of another run ({differ}): delete it, or name another file.")
+        differ = "; ".join(
+            f"{key} is {identity.get(key)} here but {there.get(key)} in the file" for key in keys[:3]
+        )
+        raise CheckpointError(f"{path} belongs to another run ({differ}). Delete it or choose another file.")
     return step, tree, tensors
 
 
 def write_run(path: Path, identity: dict[str, str], step: int, tree: Any, tensors: dict[str, Tensor]) -> Path:
-    """Write the state of a training run, and return where.
+    """Write the state of a training run, and return the path of the file.
 
-    The file there is checked again, because another process may have written it since. It is replaced if it
-    holds an earlier state of this run. Everything else stays, and this run takes the next free name: two
-    processes with one name lose nothing.
+    An existing file is checked again, because another process may have written the file in the meantime. The
+    file is replaced if it contains an earlier state of this run. Any other file is left unchanged, and the
+    state is written under the next free name. Two processes that use the same name therefore lose nothing.
     """
     target = path
     number = 1
@@ -135,39 +148,40 @@ def write_run(path: Path, identity: dict[str, str], step: int, tree: Any, tensor
 
 
 def _holds_earlier(path: Path, identity: dict[str, str], step: int) -> bool:
-    """Whether a file holds a state of this run, none later than `step`. Only its header is read."""
+    """Return whether a file contains a state of this run from `step` or earlier; read only the header."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             texts = file.metadata()
         there, step_there, _ = json.loads(texts[METADATA])
         return texts["kind"] == RUN and there == identity and step_there <= step
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
-        return False  # no file, or one that cannot be told to be of this run
+        return False  # no file, or a file that cannot be identified as one of this run
 
 
 def save_model(
     model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None, **metadata: Any
 ) -> None:
-    """Keep a model of course_lib (its class has `.config`), and in JSON how it was made and measured.
+    """Save a model of course_lib that has a `.config`, together with JSON-serializable metadata.
 
-    dtype=torch.float16 halves the file; loaded, the model is float32 again, as is one that was float64.
-    TypeError for other classes, ValueError for a dtype that is too small for the weights.
+    dtype=torch.float16 halves the size of the file. A loaded model is always float32, even if the saved model
+    was float64. Raises TypeError for a model of another package, and ValueError if the weights are too large
+    for dtype.
     """
     if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"Weights are saved as floating numbers, such as torch.float16, not {dtype}.")
+        raise ValueError(f"dtype must be a floating-point type, such as torch.float16, not {dtype}.")
     cls = type(model)
     config = getattr(model, "config", None)
     if not (cls.__module__.startswith("course_lib.") and isinstance(config, Config | dict)):
         raise TypeError(
-            f"Only models of course_lib with a .config can be rebuilt, not {cls.__qualname__}: keep its "
-            "state_dict() with checkpoints.write, and load that into a model that you make yourself."
+            f"Only course_lib models with a .config can be saved this way, not {cls.__qualname__}. Save the "
+            "state_dict() with checkpoints.write, and load the state_dict into a model that you create."
         )
     tensors: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
         kind = dtype if dtype and value.is_floating_point() else value.dtype
         tensors[name] = value.to("cpu", kind, copy=True, memory_format=torch.contiguous_format)
         if kind != value.dtype and bool((tensors[name].isinf() & value.cpu().isfinite()).any()):
-            raise ValueError(f"{name} holds numbers too large for {kind}: save the model without dtype.")
+            raise ValueError(f"{name} contains numbers too large for {kind}. Save the model without dtype.")
     made = {
         "class": f"{cls.__module__}:{cls.__name__}",
         "config": config.to_json() if isinstance(config, Config) else config,
@@ -176,24 +190,25 @@ def save_model(
 
 
 def load_model(path: str | Path, device: str | torch.device | None = None) -> nn.Module:
-    """The model of `save_model`, in evaluation mode, on the device (None: the CPU).
+    """Load a model saved by `save_model`, in evaluation mode, on the given device (None means the CPU).
 
-    Raises CheckpointError when file and class do not fit, ValueError for a device that is not here.
+    Raises CheckpointError if the file and the class do not match, and ValueError if the device is not
+    available.
     """
     place = None if device is None else pick_device(device)
     tensors, made = read(path, "model")
     module, name = made["class"].split(":")
     try:
         if not module.startswith("course_lib."):
-            raise ValueError(f"{module} is not a part of course_lib.")
+            raise ValueError(f"{module} is not part of course_lib.")
         model = getattr(importlib.import_module(module), name)(**made["config"])
         model.load_state_dict(tensors)
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         why = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"{path} does not fit the class {made['class']} of today: {why}") from None
+        raise CheckpointError(f"{path} does not fit the current class {made['class']}: {why}") from None
     return model.to(place).eval()
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """What a model's file says of itself: "class", "config", and the metadata it was saved with."""
+    """Return the "class" and "config" of a saved model, and the metadata saved with the model."""
     return read(path, "model")[1]

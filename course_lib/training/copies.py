@@ -1,4 +1,4 @@
-"""The last sound copy of a run: what training goes back to, and what its checkpoint holds."""
+"""The last valid copy of a run, which is restored after an error and written to the checkpoint."""
 
 import time
 from typing import Any
@@ -10,12 +10,12 @@ from course_lib.training.checkpoints import RunFile
 from course_lib.training.history import History, NotFinite
 from course_lib.training.state import get_rng_states, load, not_finite, pack, set_rng_states, state_of, unpack
 
-COPY_SECONDS = 1.0  # the most work that going back costs; a copy of a small model takes milliseconds
-SAVE_SECONDS = 15.0  # the most work that a killed run loses
+COPY_SECONDS = 1.0  # about how much work is lost by going back; copying a small model takes milliseconds
+SAVE_SECONDS = 15.0  # about how much work is lost if the process is killed
 
 
 class Copies:
-    """The last copy of models, optimizers, schedulers, noise and history, in host memory and in a file."""
+    """The last copy of a run's models, optimizers, schedulers, noise and history, in memory and in a file."""
 
     def __init__(
         self, parts: dict[str, Any], history: History, device: torch.device, seed: int, file: RunFile | None
@@ -25,13 +25,13 @@ class Copies:
         self.device = device
         self.seed = seed
         self.file = file
-        self.rng_states: dict[str, Tensor] = {}  # the generators as the last training left them
-        self._bad_before = set(not_finite(parts))  # no step's doing: a mask of −∞, a NaN that means "not yet"
+        self.rng_states: dict[str, Tensor] = {}  # the generators' states after the last training
+        self._bad_before = set(not_finite(parts))  # not caused by a step, such as a mask of −∞
 
     def take(self, step: int, save: bool = False) -> None:
-        """Copy the state after `step` steps, and write it to the file if it is time, or now.
+        """Copy the state after `step` steps; write the copy to the file if `save` is True or a write is due.
 
-        Raises NotFinite instead if a number is bad.
+        Raises NotFinite, and makes no copy, if a number has become NaN or infinite.
         """
         self.check(step)
         parts = {name: state_of(part) for name, part in self.parts.items()}
@@ -46,14 +46,15 @@ class Copies:
         """Raise NotFinite if a number has become NaN or infinite since the last copy."""
         self.history.check(step)
         for name in not_finite(self.parts):
-            if name not in self._bad_before:  # such as a second moment that will freeze its weight
-                undone = f"The steps up to {step:,} were undone"
-                raise NotFinite(step, undone, f"with finite losses, {name}")
+            if name not in self._bad_before:  # such as a second moment that would freeze a weight
+                undone = f"All losses were finite, but the steps up to {step:,} were undone"
+                raise NotFinite(step, undone, name)
 
     def undo(self, error: BaseException, step: int) -> tuple[int, BaseException]:
-        """Go back to the last copy, whose step is returned, because of an error after `step` steps.
+        """Go back to the last copy because of an error after `step` steps.
 
-        Returned as well: the NotFinite that is behind it, or else the error itself; with a note.
+        Returns the step of the copy and an error with a note about the copy. The returned error is the
+        NotFinite that caused the given error, or else the given error.
         """
         if isinstance(error, Exception):
             try:
@@ -61,17 +62,17 @@ class Copies:
             except NotFinite as cause:
                 error = cause
         back = self.go_back()
-        error.add_note(f"Because of this error, the run is as it was after step {back:,}.")
+        error.add_note(f"Because of this error, the run was reset to its state after step {back:,}.")
         return back, error
 
     def take_if_due(self, step: int) -> None:
-        """`take`, if the last copy is a second old."""
+        """Take a copy if the last copy is more than a second old."""
         if time.monotonic() - self._taken > COPY_SECONDS:
             self.take(step)
 
     def go_back(self) -> int:
-        """Set everything to the last copy; return its step."""
-        torch.set_grad_enabled(True)  # an interrupt in the first line of a no_grad() would leave it off
+        """Restore everything from the last copy, and return the step of the copy."""
+        torch.set_grad_enabled(True)  # an interrupt on entry to no_grad() can leave gradients disabled
         step, tree, tensors = self._last
         state = unpack(tree, tensors)
         for name, part in self.parts.items():
@@ -82,7 +83,7 @@ class Copies:
         return step
 
     def resume(self) -> int | None:
-        """Set everything to what the file holds, and return its step; None if there is no file."""
+        """Restore everything from the file, and return the step of the copy, or None if there is no file."""
         found = self.file.read() if self.file else None
         if found is None:
             return None
@@ -90,9 +91,9 @@ class Copies:
         return self.go_back()
 
     def restore_rng(self) -> None:
-        """Noise goes on where the last training left it, whatever has been drawn since."""
+        """Reset the random generators to their states at the end of the last training."""
         set_rng_states(self.device, self.rng_states, self.seed)
 
     def keep_rng(self) -> None:
-        """Keep the state of the noise for the next `restore_rng`."""
+        """Store the states of the random generators for the next `restore_rng`."""
         self.rng_states = get_rng_states(self.device)

@@ -1,13 +1,13 @@
-"""Two ways to make a step cheaper on a GPU: one launch for all its kernels, and half the bits.
+"""Two ways to make a training step cheaper on a GPU: CUDA graphs and bfloat16.
 
-Both wrap a step, and `Run.train` chooses them; `Run._loop` is the same for all. A step that cannot be
-recorded raises NoGraph: the run goes back to its last copy and takes the steps one by one.
+Both methods wrap a step, and `Run.train` selects them; `Run._loop` is the same in all cases. A step that
+cannot be captured raises NoGraph. The run then goes back to its last copy and takes the steps one by one.
 
-A CUDA graph is a recording of the kernels that a step launches. A capture records them without running them,
-and what Python does happens once, at the capture. So a number that changes from step to step is kept in a
-tensor, and steps that launch different kernels are of different variants, each with a graph of its own. Noise
-comes from CUDA's generator, which a replay moves on as usual steps would. Source: PyTorch's notes on CUDA
-semantics, "CUDA Graphs".
+A CUDA graph is a recording of the kernels that a step launches. A capture records the kernels without running
+them, and Python code runs only once, during the capture. A number that changes from step to step must
+therefore be stored in a tensor, and steps that launch different kernels need different graphs, called
+variants. Noise comes from the CUDA generator, which a replay advances in the same way as an ordinary step.
+Source: PyTorch's notes on CUDA semantics, "CUDA Graphs".
 """
 
 from collections.abc import Callable, Hashable
@@ -18,21 +18,22 @@ from torch import Tensor, nn
 
 from course_lib.training.history import Owned
 
-SENTENCE = "No graph, because {}: the steps run one by one."
-WARM_UP = 3  # usual steps before the capture, in which libraries allocate and choose their kernels
+SENTENCE = "No CUDA graph is used, because {}. The steps run one by one."
+WARM_UP = 3  # ordinary steps before the capture, in which libraries allocate memory and choose kernels
 
 
 class NoGraph(Exception):
-    """Why a step cannot become a graph. The step that found out must be undone."""
+    """Raised if a step cannot be captured as a CUDA graph. The step that raises NoGraph must be undone."""
 
     def __str__(self) -> str:
         return SENTENCE.format(self.args[0])
 
 
 def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
-    """Whether the steps of a training.Run become graphs. A choice that nobody asked for is printed.
+    """Return whether to use CUDA graphs in a training.Run, and print a decision that differs from `asked`.
 
-    None: where every optimizer was made with capturable=True, and nothing else counts steps in Python.
+    With asked=None, graphs are used if every optimizer was created with capturable=True and all other parts
+    are models, so that nothing else counts steps in Python.
     """
     against = reason_against(run)
     if asked and against:
@@ -40,22 +41,22 @@ def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
     if asked is None:
         asked = not against and _is_made_for_graphs(list(run.parts.values()))
         if asked and not quiet:
-            print("A CUDA graph replays the steps; graph=False takes them one by one.")
+            print("The steps are replayed as a CUDA graph. Pass graph=False to run them one by one.")
     return asked and not against
 
 
 def reason_against(run: Any) -> str:
-    """A sentence if the steps of a training.Run cannot become a graph; "" if nothing is known against it."""
+    """Return a sentence that says why a training.Run cannot use CUDA graphs, or "" if no reason is known."""
     if run.device.type != "cuda":
-        return f"A graph needs CUDA: on {run.device.type} the steps run one by one."
+        return f"A CUDA graph needs a CUDA device. On {run.device.type}, the steps run one by one."
     for name, part in run.parts.items():
         if any(group.get("capturable") is False for group in getattr(part, "param_groups", [])):
-            return SENTENCE.format(f"{name} was made without capturable=True")
+            return SENTENCE.format(f"{name} was created without capturable=True")
     return ""
 
 
 def _is_made_for_graphs(parts: list[Any]) -> bool:
-    """Whether these are models and optimizers, and who made the optimizers thought of graphs."""
+    """Return whether the parts are models and optimizers, and every optimizer has capturable=True."""
     optimizers = [part for part in parts if isinstance(part, torch.optim.Optimizer)]
     others = [part for part in parts if not isinstance(part, torch.optim.Optimizer | nn.Module)]
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
@@ -63,10 +64,11 @@ def _is_made_for_graphs(parts: list[Any]) -> bool:
 
 
 class CapturedStep:
-    """A step of a training.Run, from row numbers (B,) to losses, as CUDA graphs: one for each variant.
+    """A step of a training.Run, from row indices (B,) to losses, with one CUDA graph for each variant.
 
-    variant(): which kind of step comes next, for steps that do not all launch the same kernels.
-    The end of an epoch has fewer rows and is taken as usual. Raises NoGraph, see `Graph`.
+    variant(): returns the kind of the next step, for steps that do not all launch the same kernels.
+    A batch of another size, at the end of an epoch, is processed without a graph. Raises NoGraph; see
+    `Graph`.
     """
 
     def __init__(
@@ -91,19 +93,19 @@ class CapturedStep:
 
 
 class Graph:
-    """A step that is taken three times as usual, then captured, and from then on replayed.
+    """A step that runs three times as usual, is then captured, and is replayed from then on.
 
-    Raises NoGraph for a step that waits for the device, or that CUDA cannot record.
+    Raises NoGraph if the step waits for the device or cannot be captured by CUDA.
     """
 
     def __init__(self, step: Callable[[Tensor], dict[str, Any]], device: torch.device) -> None:
         self.step = step
         self.device = device
         self.graph = torch.cuda.CUDAGraph()
-        self.stream = torch.cuda.Stream(device)  # neither warm-up nor capture may be on the main stream
+        self.stream = torch.cuda.Stream(device)  # the warm-up must not be on the main stream
         self.seen = 0
-        self.index = self.values = torch.empty(0)  # what a replay reads, and writes
-        # a loss that Python computes stays what it was; None: it is in values
+        self.index = self.values = torch.empty(0)  # what a replay reads, and what it writes
+        # losses that Python computed during the capture, or None for losses in `values`
         self.constants: dict[str, Tensor | None] = {}
 
     def __call__(self, index: Tensor) -> dict[str, Any]:
@@ -121,7 +123,7 @@ class Graph:
         is_last = self.seen == WARM_UP
         self.stream.wait_stream(torch.cuda.current_stream())
         try:
-            # what waits would break the capture and leave its generator broken: found out here, it does not
+            # detect code that waits for the device here, because in a capture it would corrupt the generator
             torch.cuda.set_sync_debug_mode("error" if is_last else "default")
             with torch.cuda.stream(self.stream):
                 losses = self.step(index)
@@ -144,8 +146,8 @@ class Graph:
                     self.values = torch.stack([v.detach() for v in on_device])
         except RuntimeError as error:
             generator = torch.cuda.default_generators[self.device.index]
-            generator.graphsafe_set_state(generator.clone_state())  # else it waits for the capture's end
-            raise NoGraph(f"step cannot be recorded ({str(error).splitlines()[0]})") from error
+            generator.graphsafe_set_state(generator.clone_state())  # leaves capture mode
+            raise NoGraph(f"step cannot be captured ({str(error).splitlines()[0]})") from error
         for name, v in losses.items():
             constant = None if self._is_here(v) else torch.tensor(float(v), device=self.device)
             self.constants[name] = constant
@@ -157,10 +159,10 @@ class Graph:
 def in_bfloat16(
     step: Callable[[Any], dict[str, Any]], device: torch.device, graph: bool
 ) -> Callable[[Any], dict[str, Any]]:
-    """The step with its matrix products and convolutions in bfloat16."""
+    """Return the step with matrix products and convolutions computed in bfloat16."""
 
     def half(batch: Any) -> dict[str, Any]:
-        # a graph must not use weights that were cast outside of it
+        # a graph must not use weights that were converted outside the graph
         with torch.autocast(device.type, torch.bfloat16, cache_enabled=not graph):
             return step(batch)
 

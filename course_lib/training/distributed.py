@@ -1,13 +1,15 @@
-"""A step that several processes share: each does its rows of the batch, and all come to the same weights.
+"""Training steps shared by several processes: each process computes on its rows of the batch.
 
-Every process holds the whole model and all the data, and computes the loss and its gradient on its own rows
-of a batch. Then the gradients are averaged, and all processes take the same step of the optimizer. So their
-weights stay equal. Up to rounding, one process would make the same ones from the same batches, because
+Every process has the whole model and all the data, and computes the loss and the gradient on its own rows of
+a batch. The gradients are then averaged, and all processes take the same optimizer step, so their weights
+stay equal. Up to rounding, a single process would reach the same weights with the same batches, for two
+reasons:
 
-- loss and gradient are means over rows: the batch's is the mean of the processes' own, weighted by rows;
-- every process draws the noise of the whole batch, from a generator in the same state, and keeps its rows.
+- The loss and the gradient are means over rows. The loss of the batch is therefore the mean of the
+  losses of the processes, weighted by their numbers of rows, and so is its gradient.
+- Every process draws the noise for the whole batch from a generator in the same state, and uses its own rows.
 
-The loop does not know of this: `shared` wraps a step from outside, as `cuda_graph` does.
+The training loop contains no code for this: `shared` wraps a step from outside, as `cuda_graph` does.
 """
 
 import signal
@@ -26,19 +28,19 @@ from course_lib.training.checkpoints import Copy, RunFile
 from course_lib.training.processes import first, is_first, is_shared
 
 Step = Callable[[tuple[Tensor, ...]], dict[str, Tensor]]
-LOOK_EVERY = 10  # steps between two looks for interrupts, each of which waits for the device
-# Noise that would be the same for the rows of every process, and what looks at all rows of a batch.
+LOOK_EVERY = 10  # steps between checks for interrupts, each of which waits for the device
+# Functions that would draw the same noise in every process, or that depend on all rows of a batch.
 NOT_SHARED = {torch.rand, torch.randn, torch.rand_like, torch.randint, torch.normal, torch.bernoulli}
 NOT_SHARED |= {Tensor.normal_, Tensor.uniform_, Tensor.random_, Tensor.bernoulli_, F.dropout, F.batch_norm}
 
 
 def own_rows(rows: int, rank: int, processes: int) -> slice:
-    """Which of a batch's rows process `rank` takes. No process takes two more than another."""
+    """Return the slice of a batch's rows for process `rank`; slice lengths differ by at most one."""
     return slice(rows * rank // processes, rows * (rank + 1) // processes)
 
 
 class NoiseOfTheBatch(TorchFunctionMode):
-    """Inside, torch.randn_like draws for all `rows` of a batch, and returns those of this process, `mine`."""
+    """A context in which torch.randn_like draws for all `rows` of a batch and returns the rows `mine`."""
 
     def __init__(self, rows: int, mine: slice) -> None:
         super().__init__()
@@ -48,7 +50,7 @@ class NoiseOfTheBatch(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if function in NOT_SHARED:
-            raise NotImplementedError(f"A step that processes share cannot use {function.__name__}.")
+            raise NotImplementedError(f"A step shared by several processes cannot use {function.__name__}.")
         if function is torch.randn_like:
             like = args[0]  # (b, …)
             whole = like.new_empty(self.rows, *like.shape[1:])  # (B, …)
@@ -57,9 +59,9 @@ class NoiseOfTheBatch(TorchFunctionMode):
 
 
 class SharedStep:
-    """A step on a batch, tensors (B, …), that does this process's rows of it and returns the batch's losses.
+    """A step that uses only this process's rows of a batch (B, …) but returns the losses of the whole batch.
 
-    step: one for a batch of any size, whose losses and gradients are means over its rows.
+    step: a step for batches of any size, with losses and gradients that are means over rows.
     """
 
     def __init__(self, step: Step, run: Any) -> None:
@@ -73,28 +75,28 @@ class SharedStep:
         rows = len(batch[0])
         mine = own_rows(rows, dist.get_rank(), dist.get_world_size())
         self.weight = (mine.stop - mine.start) / rows
-        if self.weight == 0:  # an epoch's last batch may be small
-            mine = slice(0, 1)  # no rows have no mean, but 0 times that of any row is nothing
+        if self.weight == 0:  # the last batch of an epoch may have fewer rows than there are processes
+            mine = slice(0, 1)  # the mean over no rows is undefined, but any row can be used with weight 0
         with NoiseOfTheBatch(rows, mine):
             losses = self.step(tuple(part[mine] for part in batch))
         return dict(zip(losses, self._average(list(losses.values())), strict=True))
 
     def _average(self, means: list[Tensor]) -> list[Tensor]:
-        """Of means over this process's rows, tensors of any shapes, the means over the whole batch."""
+        """Return the means over the whole batch, given the means over this process's rows (of any shapes)."""
         flat = torch.cat([mean.detach().flatten() for mean in means]) * self.weight
-        dist.all_reduce(flat)  # the sum over processes, the same in each of them to the last bit
+        dist.all_reduce(flat)  # the sum over processes, bit for bit the same in each process
         parts = flat.split([mean.numel() for mean in means])
         return [part.view_as(mean) for part, mean in zip(parts, means, strict=True)]
 
     def average_gradients(self, optimizer: Optimizer, *_: Any) -> None:
-        """Average the gradients. The optimizer calls this after `backward`, before its step."""
+        """Average the gradients over the processes. The optimizer calls this hook before each step."""
         weights = [p for group in optimizer.param_groups for p in group["params"]]
         gradients = [p.grad for p in weights if p.grad is not None]
         for gradient, mean in zip(gradients, self._average(gradients), strict=True):
             gradient.copy_(mean)
 
     def note_interrupt(self, *_: Any) -> None:
-        """What a signal does here: only its own process gets it, and all must stop before the same step."""
+        """Record a signal that may reach only this process; all processes must stop before the same step."""
         self.was_interrupted = True
 
     def _stop_if_interrupted(self) -> None:
@@ -107,7 +109,7 @@ class SharedStep:
 
 @contextmanager
 def shared(step: Step, run: Any) -> Iterator[Step]:
-    """The step of a training.Run, to be shared by the processes of a group; the step itself for one alone."""
+    """Yield a step of a training.Run that the processes of a group share, or `step` if there is no group."""
     if not is_shared():
         yield step
         return
@@ -124,17 +126,17 @@ def shared(step: Step, run: Any) -> Iterator[Step]:
 
 
 class SharedFile(RunFile):
-    """The file of a run, which process 0 reads and writes for all: no other machine needs to have it."""
+    """The file of a run. Process 0 reads and writes the file for all, so no other machine needs the file."""
 
     def read(self) -> Copy | None:
-        """What process 0 reads, for every process."""
+        """Read the file in process 0, and return the copy in every process."""
         return first(super().read)
 
     def check(self) -> None:
-        """Process 0's check, for every process."""
+        """Check the file in process 0, and stop every process if the check fails."""
         first(super().check)
 
     def save(self, copy: Copy) -> None:
-        """Process 0's copy is all processes' copy."""
+        """Save the copy in process 0; the copies of all processes are equal."""
         if is_first():
             super().save(copy)

@@ -1,4 +1,4 @@
-"""What the steps of a run returned: on the device until the next report, then as means over rows."""
+"""The losses that the steps of a run return: kept on the device until the next report, then averaged."""
 
 from typing import Any
 
@@ -10,25 +10,25 @@ Log = dict[str, list[float]]  # "step", and a list of the same length for each n
 
 
 class NotFinite(FloatingPointError):
-    """A loss became NaN or infinite at `step`, counted from 1, or by then a number of a model or optimizer.
+    """Raised if a loss became NaN or infinite at `step`, or a value in a model or optimizer did by `step`.
 
-    undone: which steps were, in words.
+    step: counted from 1. undone: a clause that says which steps were undone. what: the names of the values.
     """
 
     def __init__(self, step: int, undone: str, what: str) -> None:
-        causes = "a learning rate too high, exp of a large log-variance, log or sqrt at 0"
-        super().__init__(f"{undone}: {what} became NaN or infinite; usual causes: {causes}.")
+        causes = "a learning rate that is too high, exp of a large log-variance, and log or sqrt at 0"
+        super().__init__(f"{undone} because {what} became NaN or infinite. Common causes are {causes}.")
         self.step = step
 
 
 class Owned(dict[str, Any]):
-    """Losses of a step that no later step writes to, on the device, without gradients."""
+    """The losses of a step, on the device and without gradients, that no later step overwrites."""
 
 
 class History:
-    """The losses that steps returned, and the evaluations between them.
+    """The losses that the steps returned, and the evaluations between the steps.
 
-    Reading a loss makes a GPU wait for its steps, so that is done at reports only.
+    Losses are read only at reports, because reading a loss forces the CPU to wait for the GPU.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class History:
         self.pending: list[tuple[int, dict[str, Tensor]]] = []  # (rows, losses) since the last report
 
     def add(self, rows: int, losses: Any, device: torch.device) -> None:
-        """Keep what a step on so many rows returned. Raises TypeError for anything but a dict of numbers."""
+        """Record the losses of a step on `rows` rows. Raises TypeError if losses is not a dict of numbers."""
         if not isinstance(losses, dict) or not losses:
             raise TypeError(f"step must return a dict of numbers, not {losses}.")
         if not isinstance(losses, Owned):
@@ -50,26 +50,26 @@ class History:
         self.pending = []
 
     def check(self, step: int) -> None:
-        """Raise NotFinite if one of the losses since the last report is bad."""
+        """Raise NotFinite if a loss since the last report is NaN or infinite."""
         if self.pending:
             self.means(step)
 
     def so_far(self, step: int) -> Log:
-        """The log, with a last entry for the steps since the last report."""
+        """Return the log, with a final entry for the steps since the last report."""
         return _append(self.log, step, self.means(step)) if self.pending else self.log
 
     def add_evaluation(self, step: int, found: Any) -> None:
-        """Keep what `evaluate` returned after a step. Raises TypeError for anything but a dict."""
+        """Record the result of `evaluate` after a step. Raises TypeError if the result is not a dict."""
         if not isinstance(found, dict):
             raise TypeError(f"evaluate must return a dict of numbers, not {found}.")
         self.evaluations = _append(self.evaluations, step, found)
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, as `load_state_dict` takes it."""
+        """Return the whole state, for `load_state_dict`."""
         return {"pending": self.pending, "log": self.log, "evaluations": self.evaluations}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Go on from a state."""
+        """Restore a state returned by `state_dict`."""
         self.log = state["log"]
         self.evaluations = state["evaluations"]
         self.pending = [
@@ -78,7 +78,7 @@ class History:
         ]
 
     def plot(self, ax: Axes, step: int, epoch_steps: int) -> None:
-        """Losses as lines, evaluations as dots, against the epoch."""
+        """Plot the losses as solid lines and the evaluations as dashed lines with dots, against the epoch."""
         for log, style in ((self.so_far(step), "-"), (self.evaluations, "o--")):
             epochs = [step / epoch_steps for step in log.get("step", [])]
             for name in [name for name in log if name != "step"]:
@@ -87,13 +87,16 @@ class History:
         ax.legend()
 
     def means(self, step: int) -> dict[str, float]:
-        """Each loss's mean over the pending rows. Raises NotFinite for the first step with a bad one."""
+        """Return the mean of each loss over the pending rows.
+
+        Raises NotFinite for the first step with a loss that is NaN or infinite.
+        """
         rows = torch.tensor([n for n, _ in self.pending]).double()  # (k,)
         names = list(self.pending[0][1])
         for _, losses in self.pending:
             _check_names(names, losses)
         on_device = torch.stack([losses[name] for name in names for _, losses in self.pending])
-        values = on_device.cpu().double().view(len(names), -1)  # (names, k): here the device is waited for
+        values = on_device.cpu().double().view(len(names), -1)  # (names, k); this waits for the device
         is_good = values.isfinite()
         if not is_good.all():
             first = int(is_good.all(0).int().argmin())
@@ -105,7 +108,7 @@ class History:
 
 
 def _append(log: Log, step: int, values: dict[str, float]) -> Log:
-    """The log with one more entry, as a new dict. Raises ValueError if the names differ from the log's."""
+    """Return a new log with one more entry. Raises ValueError if the names differ from those in the log."""
     if log:
         _check_names(log.keys() - {"step"}, values)
     row = {**values, "step": step}
@@ -116,12 +119,13 @@ def _owned(name: str, loss: Any, device: torch.device) -> Tensor:
     if not isinstance(loss, Tensor):
         return torch.tensor(float(loss), device=device)
     if loss.ndim:
-        raise TypeError(f"step must return numbers, but {name} has shape {tuple(loss.shape)}: take its mean.")
-    # what was not computed in this step may be written to in place, as run.progress and a parameter are
+        raise TypeError(f"step must return numbers, but {name} has shape {tuple(loss.shape)}. Use the mean.")
+    # copy what was not computed in this step, such as run.progress, because later steps may modify it in
+    # place
     return loss.detach() if loss.grad_fn is not None else loss.detach().to(device, copy=True)
 
 
 def _check_names(before: Any, now: Any) -> None:
     if set(before) != set(now):
         names = ", ".join(sorted(before)), ", ".join(sorted(now))
-        raise ValueError(f"The numbers were {names[0]} and are now {names[1]}: begin a new Run for that.")
+        raise ValueError(f"The numbers changed from {names[0]} to {names[1]}. Create a new Run for them.")

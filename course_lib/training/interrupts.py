@@ -1,4 +1,4 @@
-"""Ctrl-C and a notebook's stop button: the step under way is finished first, so that nothing is half done."""
+"""Handle Ctrl-C and the stop button of a notebook: training stops only after the current step."""
 
 import signal
 import threading
@@ -6,10 +6,10 @@ from types import FrameType
 
 
 class Interrupts:
-    """Inside of `with Interrupts() as interrupts:` an interrupt only sets `asked`.
+    """A context in which an interrupt only sets `asked`: `with Interrupts() as interrupts:`.
 
-    While `breakable` is True, a second one raises KeyboardInterrupt at once, and later ones do nothing. In a
-    thread, and where somebody else handles the signal, interrupts arrive as they always do.
+    While `breakable` is True, a second interrupt raises KeyboardInterrupt at once, and later interrupts do
+    nothing. Outside the main thread, or if other code handles the signal, interrupts have their usual effect.
     """
 
     def __enter__(self) -> "Interrupts":

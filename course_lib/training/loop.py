@@ -1,8 +1,9 @@
-"""The one training loop of the course, for any model: `step(batch)` does a step and returns its losses.
+"""The training loop of the course, for any model: `step(batch)` takes a training step and returns the losses.
 
-`Run._loop` is its heart. Now and then a `Run` copies all that changes (models, optimizers, noise, history)
-to host memory. After a NaN or an error it goes back to that copy; in a file, the copy is the checkpoint.
-`Copies.take_if_due` decides when that file is written, and `files.write_whole` makes it whole or absent.
+The core of the loop is `Run._loop`. From time to time, a `Run` copies everything that changes (models,
+optimizers, noise, history) to host memory. After a NaN or an error, the run goes back to that copy. A copy in
+a file is a checkpoint. `Copies.take` decides when the file is written, and `files.write_whole` never leaves a
+partial file.
 """
 
 import sys
@@ -26,27 +27,26 @@ from course_lib.training.interrupts import Interrupts
 from course_lib.training.rows import Rows, gather
 from course_lib.training.state import aside, identity
 
-StepOnRows = Callable[[Tensor], dict[str, Any]]  # from the indices (B,) of rows to losses
+StepOnRows = Callable[[Tensor], dict[str, Any]]  # from row indices (B,) to losses
 
 
 class Run:
-    """One training run: data, the parts that change, how far it is. A checkpoint holds all but the data.
+    """A training run: the data, the parts that change, and the progress. A checkpoint omits only the data.
 
-    data: tensors of N rows, on the device. parts: models, optimizers, schedulers, all that steps change.
-    An epoch takes every row once, in an order made from (seed, epoch); a single row left over joins the
-    batch before. weights: (N,), how likely each row is, for classes of unequal size; an epoch then draws
-    N rows with replacement. batch(tensors, index): makes the batch of the rows `index` (B,) in another
-    way than by picking them. Noise is torch's global generator, seeded with `seed` before step 1.
-    checkpoint: a file that is resumed from if it exists, and written about every 15 seconds
-    (`copies.SAVE_SECONDS`) and at the end.
-    Put numbers such as β in `hyperparameters`; a checkpoint with different ones is rejected.
+    data: tensors with N rows, on the device. parts: the models, optimizers and schedulers that steps change.
+    An epoch uses every row once, in an order given by (seed, epoch); a single remaining row joins the last
+    batch. weights: (N,), the relative probability of each row, for example for classes of unequal size; an
+    epoch then draws N rows with replacement. batch(tensors, index): returns the batch for the row indices
+    (B,); by default, the rows are selected. Noise comes from torch's global generator, seeded before step 1.
+    checkpoint: a file to resume from if it exists, written about every 15 seconds (`copies.SAVE_SECONDS`) and
+    at the end. hyperparameters: values such as β; a checkpoint with different values is rejected.
     run_file: the class that reads and writes the checkpoint; see `distributed.SharedFile`.
 
-    step, epoch: done so far. progress: the share of the training done, a scalar tensor on the device, for
-    schedules. history: "step", and each loss's mean over the rows since the entry before. evaluations:
-    "step", and what `evaluate` returned after it.
-    Raises ValueError for data, weights, sizes, parts and paths that do not fit; CheckpointError for a
-    file that is damaged, or is of another architecture, optimizer, seed, batch size, data or weights.
+    step, epoch: the progress so far. progress: the completed fraction of the training, a scalar tensor on the
+    device, for schedules. history: "step", and the mean of each loss over the rows since the previous entry.
+    evaluations: "step", and what `evaluate` returned after that step.
+    Raises ValueError for invalid data, weights, sizes, parts or paths, and CheckpointError for a file that is
+    damaged or has another architecture, optimizer, seed, batch size, data or weights.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Run:
         **parts: Any,
     ) -> None:
         if not parts or not all(hasattr(part, "load_state_dict") for part in parts.values()):
-            raise ValueError("Name the models, optimizers and schedulers: Run(data, model=…, optimizer=…).")
+            raise ValueError("Pass the models and optimizers by name: Run(data, model=…, optimizer=…).")
         self._rows = Rows(data, batch_size, seed, weights)
         pick = _pick_single if isinstance(data, Tensor) else gather
         self._batch = batch or pick
@@ -72,7 +72,7 @@ class Run:
         self.step = self._last_step = 0
         self.progress = torch.zeros((), device=self.device)
         self._history = History()
-        self._extras: list[tuple[int, Callable[[], None]]] = []  # every so many steps, and what
+        self._extras: list[tuple[int, Callable[[], None]]] = []  # (steps between calls, function)
         must_match = {**(hyperparameters or {}), "seed": seed, "batch_size": self.batch_size}
         self._file = None
         if checkpoint is not None:
@@ -84,27 +84,27 @@ class Run:
 
     @property
     def epoch(self) -> float:
-        """Epochs done so far."""
+        """The number of epochs completed so far."""
         return self.step / self._rows.epoch_steps
 
     @property
     def finished(self) -> bool:
-        """Whether the last `train` came to its end: not after an interrupt. True before the first one."""
+        """Whether the last call of `train` was completed without an interrupt; True before the first call."""
         return self.step >= self._last_step
 
     @property
     def history(self) -> Log:
-        """What was reported, and a last entry for the steps since then."""
+        """The reported losses, with a final entry for the steps since the last report."""
         return self._history.so_far(self.step)
 
     @property
     def evaluations(self) -> Log:
-        """What `evaluate` returned, and after which step."""
+        """The results of `evaluate`, and the steps after which they were computed."""
         return self._history.evaluations
 
     @property
     def checkpoint(self) -> Path | None:
-        """The file that this run is saved in, if there is one."""
+        """The file in which this run is saved, or None."""
         return self._file.path if self._file else None
 
     def train(
@@ -122,17 +122,17 @@ class Run:
         autocast: bool = False,
         quiet: bool = False,
     ) -> Log:
-        """Train until `epochs` epochs are done in all; return the history. Call it again to go on.
+        """Train until `epochs` epochs are completed in total, and return the history. Call again to continue.
 
-        step(batch): does a step on the rows drawn (a tensor, or the tuple), and returns a dict of numbers,
-        which are read every `report_every` steps. evaluate() returns a dict of numbers, picture(run) a
-        figure or axes: every so many epochs, without gradients, and with no trace in noise or training mode.
-        autocast: in bfloat16. graph, variant: see `cuda_graph`. quiet: no bar.
-        An interrupt lets a step finish. Raises NotFinite; after an error the run is at its last copy.
+        step(batch): takes a step on a batch (a tensor or a tuple), and returns a dict of numbers, which are
+        read every `report_every` steps. evaluate() returns a dict of numbers, and picture(run) returns a
+        figure or axes; both are called at intervals in epochs and cannot change the noise or training mode.
+        autocast: use bfloat16. graph, variant: see `cuda_graph`. quiet: show no progress bar.
+        An interrupt lets the current step finish. Raises NotFinite; an error resets the run to its last copy.
         """
         self._last_step = round(epochs * self._rows.epoch_steps)
         if self.step >= self._last_step:
-            print(f"Nothing to do: {self.epoch:.4g} epochs are done, {epochs:.4g} were asked for.")
+            print(f"Nothing to do: the run is already at epoch {self.epoch:.4g} (requested: {epochs:.4g}).")
             return self.history
         graph = wants_graph(self, graph, quiet)
         on_batch = in_bfloat16(step, self.device, graph) if autocast else step
@@ -151,15 +151,15 @@ class Run:
         return self.history
 
     def _train(self, preferred: StepOnRows, plain: StepOnRows, quiet: bool) -> None:
-        """The loop, with what happens if it is broken off."""
+        """Run the loop, and handle errors and interrupts."""
         with Interrupts() as stop:
-            # the noise goes on where the last `train` left it, and the first step may fail, too
+            # continue the noise of the last `train`, and take a copy because even the first step may fail
             self._copies.restore_rng()
             self._copies.take(self.step)
             try:
                 try:
                     self._loop(preferred, stop, quiet)
-                except NoGraph as why:  # that a step cannot be recorded shows only when it runs
+                except NoGraph as why:  # only running a step shows whether it can be captured
                     self.step = self._copies.go_back()
                     print(why)
                     self._loop(plain, stop, quiet)
@@ -167,19 +167,19 @@ class Run:
             except BaseException as error:
                 stop.breakable = False
                 self.step, cause = self._copies.undo(error, self.step)
-                if cause is not error:  # a NaN of an earlier step stands behind it: that is what went wrong
+                if cause is not error:  # a NaN in an earlier step is the real cause
                     raise cause from None
                 if not isinstance(error, KeyboardInterrupt):
                     raise
-                # a second Ctrl-C broke a step off: the run is back at its last copy, which is kept
+                # a second Ctrl-C aborted a step: the run is back at its last copy, which is saved
                 self._copies.take(self.step, save=True)
-                print(f"Interrupted mid-step: back at {self.epoch:.4g} epochs; call train to go on.")
+                print(f"Interrupted during a step. Back at epoch {self.epoch:.4g}; call train to continue.")
             finally:
                 self._copies.keep_rng()
 
     def _loop(self, step_on_rows: StepOnRows, stop: Interrupts, quiet: bool) -> None:
-        """The heart: draw rows, take a step, note its losses; at times report, evaluate, draw and copy."""
-        stop.breakable = True  # from here on a second Ctrl-C may break a step off
+        """Draw rows, take a step and record its losses; at intervals, report, evaluate, draw and copy."""
+        stop.breakable = True  # from here on, a second Ctrl-C may abort a step
         with _bar(self.step, self._last_step, quiet) as bar:
             while self.step < self._last_step and not stop.asked:
                 self.progress.fill_(self.step / self._last_step)
@@ -190,7 +190,7 @@ class Run:
 
                 is_report = self._is_report()
                 if is_report:
-                    self._history.report(self.step)  # only here is the device waited for
+                    self._history.report(self.step)  # the only place that waits for the device
                 for every, extra in self._extras:
                     if self.step % every == 0 or self.step == self._last_step:
                         extra()
@@ -199,10 +199,10 @@ class Run:
                     self._copies.take_if_due(self.step)
         stop.breakable = False
         if self.step < self._last_step:
-            print(f"Interrupted after {self.epoch:.4g} epochs; nothing is lost, call train to go on.")
+            print(f"Interrupted at epoch {self.epoch:.4g}. Nothing is lost; call train to continue.")
 
     def _is_report(self) -> bool:
-        """Whether it is time to read the losses. A report ends with the epoch: no mean is of two epochs."""
+        """Return whether to report the losses. Each epoch ends with a report, so no mean spans two epochs."""
         in_epoch = self.step % self._rows.epoch_steps
         return in_epoch % self._report_every == 0 or self.step == self._last_step
 
@@ -210,11 +210,11 @@ class Run:
         return max(1, round(epochs * self._rows.epoch_steps))
 
     def _resume(self, file: RunFile) -> None:
-        """Go on from the file, if there is one; `checkpoints.read_run` refuses one of another identity."""
+        """Resume from the file if it exists; `checkpoints.read_run` rejects a file with another identity."""
         step = self._copies.resume()
         if step is not None:
             self.step = step
-            print(f"Resumed from {file.path} after {self.epoch:.4g} epochs, step {step:,}.")
+            print(f"Resumed from {file.path} at epoch {self.epoch:.4g}, step {step:,}.")
         file.check()
 
     def _evaluate(self, evaluate: Callable[[], dict[str, float]]) -> None:
@@ -223,33 +223,33 @@ class Run:
         self._history.add_evaluation(self.step, found)
 
     def plot(self, ax: Any = None) -> Any:
-        """Losses and evaluations against the epoch, on `ax` or new axes, which are returned."""
+        """Plot the losses and evaluations against the epoch, on `ax` or on new axes, and return the axes."""
         ax = plt.subplots(figsize=(7, 3))[1] if ax is None else ax
         self._history.plot(ax, self.step, self._rows.epoch_steps)
         return ax
 
 
 def _pick_single(tensors: tuple[Tensor, ...], index: Tensor) -> Tensor:
-    """The rows of data that are one tensor, not a tuple of some."""
+    """Return the rows `index` of data that consist of a single tensor."""
     return gather(tensors, index)[0]
 
 
 def _screen() -> Any:
-    """In a notebook a place of its own, before the bar begins: a picture below it would cut it in two."""
+    """Return a display above the progress bar in a notebook: a picture below would split the bar in two."""
     if hasattr(get_ipython(), "kernel"):
         return display({"text/plain": ""}, raw=True, display_id=True)
     return None
 
 
 def _show(run: Run, picture: Callable[[Run], Any], screen: Any) -> None:
-    """Draw the picture in its place."""
+    """Draw the picture, and show the picture on `screen`, if there is one."""
     with aside(run.device, run.seed, *run.parts.values()):
         drawn = picture(run)
-    drawn = getattr(drawn, "figure", drawn)  # axes stand for their figure
+    drawn = getattr(drawn, "figure", drawn)  # for axes, use their figure
     if screen:
         screen.update(drawn)
     if hasattr(drawn, "canvas"):
-        plt.close(drawn)  # else the notebook shows it a second time
+        plt.close(drawn)  # otherwise, the notebook shows the figure twice
 
 
 def _bar(step: int, last_step: int, quiet: bool) -> tqdm:

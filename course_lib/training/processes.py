@@ -1,6 +1,7 @@
-"""The processes that torchrun has started for one training: who speaks for them, and where each computes.
+"""The processes that torchrun starts for one training run: which process prints, and which device each uses.
 
-Without torchrun a process is alone, and all of this does nothing. Source: PyTorch's `torch.distributed`.
+Without torchrun there is only one process, and these functions have no effect. Source: PyTorch's
+`torch.distributed`.
 """
 
 import os
@@ -18,17 +19,17 @@ T = TypeVar("T")
 
 
 def is_shared() -> bool:
-    """Whether this process is one of a group."""
+    """Return whether this process belongs to a group."""
     return dist.is_available() and dist.is_initialized()
 
 
 def is_first() -> bool:
-    """Whether this is process 0, which prints, evaluates and writes. A process without a group is one."""
+    """Return whether this is process 0, which prints, evaluates and writes; True if there is no group."""
     return not is_shared() or dist.get_rank() == 0
 
 
 def count() -> int:
-    """How many processes the group has."""
+    """Return the number of processes in the group, or 1 if there is no group."""
     return dist.get_world_size() if is_shared() else 1
 
 
@@ -36,7 +37,7 @@ def count() -> int:
 def group() -> Iterator[None]:
     """In this context, the processes started by torchrun form a group in which only process 0 prints.
 
-    A process that torchrun has not started stays alone.
+    A process that was not started by torchrun does not form a group.
     """
     if is_shared() or not dist.is_torchelastic_launched():
         yield
@@ -49,7 +50,10 @@ def group() -> Iterator[None]:
 
 
 def first(work: Callable[[], T]) -> T:
-    """What `work()` returns in process 0, in every process. If it fails there, the others end silently."""
+    """Run `work()` in process 0, and return the result in every process.
+
+    If `work()` fails, the other processes exit without a message.
+    """
     if not is_shared():
         return work()
     found: list[Any] = [work() if is_first() else None]
@@ -58,25 +62,25 @@ def first(work: Callable[[], T]) -> T:
     except RuntimeError:
         if is_first():
             raise
-        sys.exit(1)  # process 0 has ended, and has said why
+        sys.exit(1)  # process 0 has exited with an error message
     return found[0]
 
 
 def own_device(name: str | None = None) -> torch.device:
-    """The device of this process, as by `pick_device`, but each process of a machine gets a GPU of its own.
+    """Return the device of this process, chosen like `pick_device`, but with a separate GPU for each process.
 
-    Raises ValueError as `pick_device` does, and where a machine has more processes than GPUs.
+    Raises ValueError in the same cases as `pick_device`, and if a machine has more processes than GPUs.
     """
     device = pick_device(name)
     if not is_shared() or device.type == "cpu":
         return device
     if device.type != "cuda":
-        raise ValueError(f"Processes share a training on CPUs or CUDA's GPUs, not on {device}: use cpu.")
+        raise ValueError(f"Several processes can train on CPUs or CUDA GPUs, but not on {device}. Use cpu.")
     processes, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
     if processes > gpus:
         raise ValueError(
-            f"{processes} processes need as many GPUs, and this machine has {gpus}: "
-            f"pass --nproc-per-node={gpus} to torchrun, or train on cpu."
+            f"{processes} processes need {processes} GPUs, but this machine has only {gpus}. "
+            f"Pass --nproc-per-node={gpus} to torchrun, or train on the CPU."
         )
     own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     torch.cuda.set_device(own)

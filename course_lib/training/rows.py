@@ -1,4 +1,4 @@
-"""The rows of data that a training run draws: what they may be, how likely each is, and their order."""
+"""The rows of data that a training run draws: their validation, their weights, and their order."""
 
 from typing import Any
 
@@ -10,18 +10,20 @@ from course_lib.data import Digits
 
 
 class Rows:
-    """The data of a run, and which of its rows make the batch of each step.
+    """The data of a run, and the choice of rows for the batch of each step.
 
-    An epoch takes every row once, in an order made from (seed, epoch). A single row left over joins the batch
-    before it. With weights (N,), an epoch draws N rows with replacement.
-    Raises ValueError for data, weights and batch sizes that do not fit.
+    An epoch uses every row once, in an order given by (seed, epoch). A single remaining row joins the last
+    batch. With weights (N,), an epoch draws N rows with replacement instead.
+    Raises ValueError for invalid data, weights or batch sizes.
     """
 
     def __init__(self, data: Any, batch_size: int, seed: int, weights: Tensor | None) -> None:
         self.tensors = as_rows(data)
         n = len(self.tensors[0])
         if not 1 <= batch_size <= n or int(batch_size) != batch_size:
-            raise ValueError(f"batch_size must be 1 to {n:,}, the rows of data, not {batch_size}.")
+            raise ValueError(
+                f"batch_size must be an integer from 1 to {n:,}, the number of rows, but got {batch_size}."
+            )
         self.weights = None if weights is None else as_weights(weights, n)
         self.batch_size = int(batch_size)
         self.epoch_steps = n // self.batch_size + (n % self.batch_size > 1)
@@ -31,7 +33,7 @@ class Rows:
         self._order = torch.empty(0)
 
     def index(self, step: int) -> Tensor:
-        """The numbers (B,) of the rows that step `step`, counted from 0, is about."""
+        """Return the row indices (B,) for step `step`, counted from 0."""
         epoch, i = divmod(step, self.epoch_steps)
         if epoch != self._epoch:
             rows = order(len(self.tensors[0]), self._seed, epoch, self.weights)
@@ -43,61 +45,62 @@ class Rows:
 
 
 def gather(tensors: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
-    """The rows `index` (B,) of each tensor (N, ...): (B, ...) each."""
+    """Return the rows `index` (B,) of each tensor (N, ...), each with shape (B, ...)."""
     return tuple(rows.index_select(0, index) for rows in tensors)
 
 
 def as_rows(data: Any) -> tuple[Tensor, ...]:
-    """Data as a tuple of tensors with the same number of rows; ValueError for anything else."""
+    """Return the data as a tuple of tensors with equally many rows. Raises ValueError for other data."""
     rows = tuple(data) if isinstance(data, tuple | list) else (data,)
     if not all(isinstance(part, Tensor) for part in rows):
         kinds = ", ".join(dict.fromkeys(type(part).__name__ for part in rows))
         raise ValueError(
-            f"data are a tensor of N rows or a tuple of such, not {kinds}: {_how_to_make_tensors(data)}."
+            f"data must be a tensor with N rows or a tuple of such tensors, not {kinds}. "
+            f"{_how_to_make_tensors(data)}."
         )
     counts = sorted({len(part) if part.ndim else 0 for part in rows})
     if len(counts) != 1 or counts == [0]:
-        raise ValueError(f"All data need the same number of rows, above 0, not {counts or 'nothing'}.")
+        raise ValueError(f"All data must have the same positive number of rows, but got {counts or 'none'}.")
     return rows
 
 
 def _how_to_make_tensors(data: Any) -> str:
     if isinstance(data, Digits):
-        return "pass their .images.flatten(1), or these and their .labels as a tuple"
+        return "Pass digits.images.flatten(1), or the tuple (digits.images.flatten(1), digits.labels)"
     if isinstance(data, DataLoader):
-        return f"Run makes the batches itself; of the loader's .dataset, {_how_to_make_tensors(data.dataset)}"
+        return f"Run makes the batches, so use the loader's dataset. {_how_to_make_tensors(data.dataset)}"
     if isinstance(data, TensorDataset):
-        return "pass its .tensors"
+        return "Pass dataset.tensors"
     if isinstance(data, Dataset):
-        return "Digits.from_dataset makes Digits, whose .images.flatten(1) are such a tensor"
+        return "Convert the data set with Digits.from_dataset, and pass digits.images.flatten(1)"
     if isinstance(data, tuple | list):
-        return "torch.as_tensor makes a tensor of an array, torch.stack one tensor of many single rows"
-    return "torch.as_tensor makes a tensor of an array or of a list of numbers"
+        return "Convert arrays with torch.as_tensor, and combine single rows with torch.stack"
+    return "Convert an array or a list of numbers with torch.as_tensor"
 
 
 def as_weights(weights: Any, n: int) -> Tensor:
-    """The weights of n rows (n,), in float64 on the CPU; ValueError for numbers that cannot be weights."""
+    """Return the weights (n,) of n rows, in float64 on the CPU. Raises ValueError for invalid weights."""
     if not isinstance(weights, Tensor):
         kind = type(weights).__name__
-        raise ValueError(f"weights are a tensor of {n:,} numbers, not {kind}: torch.as_tensor makes one.")
+        raise ValueError(f"weights must be a tensor, not {kind}. Convert the weights with torch.as_tensor.")
     if weights.shape != (n,):
-        raise ValueError(f"weights need one number a row, shape ({n},), not {tuple(weights.shape)}.")
+        raise ValueError(f"weights must have shape ({n},), one per row, but got {tuple(weights.shape)}.")
     if weights.is_complex():
-        raise ValueError("weights are real numbers, not complex ones: pass their .abs()?")
+        raise ValueError("weights must be real, not complex. Did you mean weights.abs()?")
     weights = weights.detach().cpu().double()
     wrong = ~(weights.isfinite() & (weights >= 0))
     if wrong.any():
         row = int(wrong.int().argmax())
-        raise ValueError(f"weights are finite and not negative, but that of row {row} is {weights[row]:g}.")
+        raise ValueError(f"weights must be finite and not negative, but row {row} has {weights[row]:g}.")
     if not 0 < weights.sum() < float("inf"):
-        raise ValueError(f"weights must have a sum above 0 and below infinity, not {weights.sum():g}.")
+        raise ValueError(f"The sum of weights must be positive and finite, but it is {weights.sum():g}.")
     return weights
 
 
 def order(n: int, seed: int, epoch: int, weights: Tensor | None) -> Tensor:
-    """The numbers (n,) of the rows of an epoch, the same whenever and wherever it is asked for.
+    """Return the row indices (n,) of an epoch, which are the same at every call and on every machine.
 
-    Without weights each row comes once; with them every draw takes a row with its weight's probability.
+    Without weights, each row appears once. With weights, rows are drawn in proportion to their weights.
     """
     generator = torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch)
     if weights is None:

@@ -1,4 +1,4 @@
-"""Optimizers whose learning rate is a tensor, so that a schedule also works within a CUDA graph."""
+"""Optimizers with a tensor as their learning rate, so that schedules also work in a CUDA graph."""
 
 import math
 from collections.abc import Iterable
@@ -16,13 +16,13 @@ def adam(
     device: torch.device,
     capturable: bool = False,
 ) -> Adam:
-    """An Adam for `set_rate`. capturable: its steps may become a CUDA graph."""
+    """Return an Adam optimizer for use with `set_rate`. capturable: allow CUDA graphs."""
     optimizer = Adam(parameters, lr, betas, fused=True, capturable=capturable)
-    # set here, where it does not change the optimizer's defaults as well, by which a checkpoint knows its run
+    # set the tensor here, because the optimizer's defaults are part of the identity of a checkpoint
     optimizer.param_groups[0]["lr"] = torch.tensor(lr, device=device)
     return optimizer
 
 
 def set_rate(optimizer: Adam, lr: float, progress: Tensor) -> None:
-    """From lr to 0 along half a cosine, as progress () goes from 0 to 1."""
+    """Set the learning rate, which falls from lr to 0 along half a cosine as progress goes from 0 to 1."""
     optimizer.param_groups[0]["lr"].copy_(lr * 0.5 * (1 + torch.cos(math.pi * progress)))

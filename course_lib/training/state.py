@@ -1,4 +1,4 @@
-"""What a training run consists of, as numbers and tensors: its parts, its noise, and what makes it itself."""
+"""The state of a training run as numbers and tensors: its parts, its noise and its identity."""
 
 import math
 import zlib
@@ -13,25 +13,27 @@ from torch.utils._pytree import tree_leaves
 from course_lib import require
 from course_lib.models.config import Config
 
-HOW = ("capturable", "foreach", "fused")  # options of how an optimizer computes, not of what
+HOW = ("capturable", "foreach", "fused")  # options for how an optimizer computes, not for what it computes
 
 
 def pack(tree: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
-    """JSON for a state_dict; copies of its tensors go to `tensors`. TypeError for anything but a number."""
+    """Convert a state_dict to JSON, and copy its tensors to `tensors`. Raises TypeError for other objects."""
     if isinstance(tree, Tensor):
         tensors[name] = tree.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         return {"tensor": name}
-    if isinstance(tree, dict):  # as pairs: JSON would turn the key 0 into "0"
+    if isinstance(tree, dict):  # as pairs, because JSON would turn the key 0 into "0"
         return {"dict": [[key, pack(value, tensors, f"{name}/{key}")] for key, value in tree.items()]}
     if isinstance(tree, list | tuple):
         return {type(tree).__name__: [pack(value, tensors, f"{name}/{i}") for i, value in enumerate(tree)]}
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
-    raise TypeError(f"A checkpoint cannot hold {name}, a {type(tree).__name__}: use numbers and tensors.")
+    raise TypeError(
+        f"A checkpoint cannot contain {name} of type {type(tree).__name__}. Use numbers and tensors."
+    )
 
 
 def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """What `pack` was given, with fresh copies of the tensors, on the CPU."""
+    """Return the state_dict that was given to `pack`, with new copies of the tensors on the CPU."""
     if not isinstance(tree, dict):
         return tree
     ((kind, inside),) = tree.items()
@@ -43,7 +45,7 @@ def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def state_of(part: Any) -> dict[str, Any]:
-    """What changes in a model, an optimizer or a scheduler; of a model all buffers, also unsaved ones."""
+    """Return what changes in a model, an optimizer or a scheduler; for a model, this includes all buffers."""
     if isinstance(part, nn.Module):
         return dict(part.named_parameters()) | dict(part.named_buffers())
     return part.state_dict()
@@ -51,33 +53,33 @@ def state_of(part: Any) -> dict[str, Any]:
 
 @torch.no_grad()
 def load(part: Any, state: dict[str, Any]) -> None:
-    """Set a part to what `state_of` gave, in place; how an optimizer computes stays as it is here."""
+    """Restore a part in place from a result of `state_of`, without changing how an optimizer computes."""
     if isinstance(part, nn.Module):
-        part.zero_grad(set_to_none=True)  # a step that broke off may have left half a gradient
+        part.zero_grad(set_to_none=True)  # an aborted step may have left part of a gradient
         for name, tensor in state_of(part).items():
             tensor.copy_(state[name])
         return
     how = [{key: group[key] for key in HOW if key in group} for group in getattr(part, "param_groups", [])]
     part.load_state_dict(state)
     for group, here in zip(getattr(part, "param_groups", []), how, strict=True):
-        device = group["params"][0].device  # where a learning rate that is a tensor belongs
+        device = group["params"][0].device  # the device for a learning rate that is a tensor
         group |= {k: v.to(device) for k, v in group.items() if isinstance(v, Tensor)} | here
-        for p in group["params"]:  # fused kernels read averages in the order in memory of their weights
+        for p in group["params"]:  # fused kernels need averages with the memory layout of the weights
             for key, value in part.state.get(p, {}).items():
                 if isinstance(value, Tensor) and value.shape == p.shape:
                     part.state[p][key] = torch.empty_like(p).copy_(value)
 
 
 def not_finite(parts: dict[str, Any]) -> Iterator[str]:
-    """The names of the numbers that would spoil the steps to come: those that are NaN or infinite."""
+    """Yield the names of the values that are NaN or infinite and would spoil the following steps."""
     for name, value in _numbers(parts):
         if any(_is_bad(leaf) for leaf in tree_leaves(value)):
             yield name
 
 
 def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """All that `state_of` gives, each with a name for a message."""
-    names: dict[Any, str] = {}  # of the parameters, by which an optimizer keeps its averages
+    """Yield all values in `state_of`, each with a name for error messages."""
+    names: dict[Any, str] = {}  # from a parameter, the key of an optimizer's averages, to its name
     for name, part in parts.items():
         if isinstance(part, nn.Module):
             names |= {p: f"{name}.{key}" for key, p in part.named_parameters()}
@@ -95,19 +97,22 @@ def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _is_bad(value: Any) -> bool:
-    """NaN or infinity in a tensor, NaN as a number; a scheduler's best loss so far may begin at infinity."""
+    """Return whether a tensor contains NaN or infinity, or a number is NaN.
+
+    A number may be infinite, because the best loss in a scheduler may start at infinity.
+    """
     if isinstance(value, Tensor):
         return value.is_floating_point() and not require.all_finite(value)
     return isinstance(value, float) and math.isnan(value)
 
 
 def get_rng_states(device: torch.device) -> dict[str, Tensor]:
-    """The states of torch's global generators that noise on this device can come from."""
+    """Return the states of torch's global generators that can produce noise for this device."""
     return {name: generator.get_state() for name, generator in _generators(device).items()}
 
 
 def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -> None:
-    """Set these generators to their states; to the seed where there is none, as for another device."""
+    """Restore the generators' states; seed a generator without a state, as after a change of device."""
     for name, generator in _generators(device).items():
         if name in states:
             generator.set_state(states[name])
@@ -117,7 +122,7 @@ def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -
 
 @contextmanager
 def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
-    """On exit, the random generators continue as if nothing had been drawn."""
+    """A context that restores the states of the random generators on exit."""
     states = get_rng_states(device)
     try:
         yield
@@ -127,7 +132,7 @@ def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Noise from this seed, and none of it is seen afterwards."""
+    """A context with noise from the given seed; on exit, the states of the generators are restored."""
     with rng_states_kept(device, seed):
         torch.manual_seed(seed)
         yield
@@ -135,7 +140,7 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def aside(device: torch.device, seed: int, *models: Any) -> Iterator[None]:
-    """Without gradients; afterwards noise and training modes are as if nothing had been done in between."""
+    """A context without gradients; on exit, the random generators and the training modes are restored."""
     modes = {m: m.training for model in models if isinstance(model, nn.Module) for m in model.modules()}
     try:
         with torch.no_grad(), rng_states_kept(device, seed):
@@ -146,7 +151,7 @@ def aside(device: torch.device, seed: int, *models: Any) -> Iterator[None]:
 
 
 def _generators(device: torch.device) -> dict[str, torch.Generator]:
-    """The global generators that noise can come from."""
+    """Return the global generators that can produce noise for this device."""
     found = {"cpu": torch.default_generator}
     if device.type == "cuda":
         found["cuda"] = torch.cuda.default_generators[device.index]
@@ -161,9 +166,10 @@ def identity(
     weights: Tensor | None,
     hyperparameters: dict[str, Any],
 ) -> dict[str, str]:
-    """What must be the same for a checkpoint to be of this run, by name.
+    """Return the named values that must match for a checkpoint to belong to this run.
 
-    That is: hyperparameters, the parts with their options and shapes, and a checksum of the data.
+    These are the hyperparameters, the parts with their options and shapes, and checksums of the data and
+    weights.
     """
     same = {name: str(value) for name, value in hyperparameters.items()}
     tensors = {f"data[{i}]": rows for i, rows in enumerate(data)}

@@ -1,4 +1,4 @@
-"""How a VAE, a conditional VAE or an auto-encoder is trained in the course's one loop."""
+"""How the training loop of the course trains a VAE, a conditional VAE or an auto-encoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model and its training by Adam.
+    """A model and its training with Adam.
 
-    warmup: the share of the training, at its start, in which the KL's factor rises from 0 to beta.
-    model: VAE, ConditionalVAE or AutoEncoder, which has no KL, so that warmup and beta say nothing there.
-    A VAE of black and white pixels gets its images binarized anew at each step, one with a Gaussian
-    likelihood gets the grey images.
+    warmup: the initial fraction of the training in which the weight of the KL rises from 0 to beta.
+    model: VAE, ConditionalVAE or AutoEncoder. An AutoEncoder has no KL, so warmup and beta have no effect on
+    it. A VAE of black-and-white pixels is trained on images that are binarized again at each step. A VAE with
+    a Gaussian likelihood is trained on grey images.
     """
 
     model: Callable[..., Any] = VAE
@@ -37,55 +37,56 @@ class Recipe:
     cosine: bool = False  # the learning rate falls to 0 along half a cosine
     warmup: float = 0.0
     beta: float = 1.0
-    mean_image: bool = False  # the decoder begins at the mean image instead of at grey
-    autocast: bool = False  # products in bfloat16, on a device that knows it
+    mean_image: bool = False  # the decoder's first output is the mean image instead of a grey image
+    autocast: bool = False  # matrix products in bfloat16, on devices that support it
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup <= 1:
-            raise ValueError(f"warmup is a share of the training, from 0 to 1, not {self.warmup}.")
+            raise ValueError(f"warmup must be a fraction of the training from 0 to 1, not {self.warmup}.")
 
     @property
     def rows(self) -> int:
-        """How many rows of the data a step takes."""
+        """The number of rows of data per step."""
         return self.batch_size
 
     def build(self, digits: Digits) -> Any:
-        """The model as the training begins with it. A ConditionalVAE has a label for each class."""
+        """Return the model in its initial state. By default, a ConditionalVAE has one label per class."""
         images = digits.images
         config = dict(self.config)
         if self.model is ConditionalVAE:
             config.setdefault("labels", digits.n_classes)
         model = self.model(shape=list(images.shape[1:]), **config).to(images.device)
         if isinstance(model, ConditionalVAE):
-            # a GPU would stop at a label that is too large, with no word
+            # a GPU would stop without a clear message if a label were too large
             require.labels(digits.labels, model.config.labels)
         if self.mean_image:
             model.decoder.start_at(images.flatten(1).float().mean(0) / 255)
         return model
 
     def parts(self, model: Any, capturable: bool) -> dict[str, Any]:
-        """All that a step changes, by name."""
+        """Return everything that a step changes, by name."""
         device = model.decoder.bias.device
         optimizer = adam(model.parameters(), self.lr, device=device, capturable=capturable)
         return {"model": model, "optimizer": optimizer}
 
     def hyperparameters(self, model: Any) -> dict[str, Any]:
-        """What must be the same in a checkpoint, beside config and lr, which the parts have."""
+        """Return the values that a checkpoint must match, apart from those stored with the parts."""
         names = ("cosine", "warmup", "beta", "mean_image")
         told = {name: getattr(self, name) for name in names}
         if likelihood_name(model) == "gaussian":
-            told["pixels"] = "grey"  # checkpoints of the first edition saw black and white ones
+            told["pixels"] = "grey"  # the first edition used black-and-white pixels
         return told
 
     def rounds_products(self, model: Any) -> bool:
-        """Whether a CPU may round the factors of products.
+        """Return whether a CPU may round the factors of matrix products.
 
-        A Gaussian divides its errors by a variance that may be tiny: rounding would be learned as noise.
+        A Gaussian likelihood divides squared errors by a variance that may be tiny, so a model would learn
+        the rounding errors as noise.
         """
         return likelihood_name(model) != "gaussian"
 
     def batch(self, model: Any) -> Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]:
-        """A function that makes pixels of the rows `index` (B,) of images (N, D) in bytes; labels stay."""
+        """Return a function that selects rows `index` (B,) of the data and converts the images to pixels."""
         likelihood = likelihood_name(model)
 
         def batch(data: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
@@ -95,7 +96,7 @@ class Recipe:
         return batch
 
     def step(self, run: Run, loss: Callable[..., Losses]) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """A step of Adam on `loss`: the model's own, or what computes the same on a GPU."""
+        """Return an Adam step on `loss`, which is the loss of the model or an equivalent for the GPU."""
         optimizer = run.parts["optimizer"]
         has_kl = not isinstance(run.parts["model"], AutoEncoder)
 
@@ -116,9 +117,12 @@ class Recipe:
         return step
 
     def variant(self, run: Run) -> None:
-        """All steps launch the same kernels."""
+        """Return None, because all steps launch the same kernels."""
 
 
 def likelihood_name(model: Any) -> str:
-    """The model's likelihood. An auto-encoder's squared error is that of a Gaussian, of a fixed variance."""
+    """Return the name of the model's likelihood.
+
+    The squared error of an auto-encoder corresponds to a Gaussian likelihood with a fixed variance.
+    """
     return "gaussian" if isinstance(model, AutoEncoder) else model.config.likelihood

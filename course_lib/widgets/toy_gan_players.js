@@ -263,7 +263,7 @@ function toyGanPlayers() {
         finite = finite && Math.abs(next.weights[i]) < 1e100;
       }
       gradient.fill(0);
-      if (!finite) throw new Error("The game has blown up: take smaller learning rates, and begin anew.");
+      if (!finite) throw new Error("The game has blown up. Start a new game with smaller learning rates.");
       this.accept(optimizer === "adam");
     }
 
