@@ -105,12 +105,12 @@ def test_accuracy_is_scikit_learns(digits_to_test):
 @pytest.mark.parametrize(
     ("x", "words"),
     [
-        (torch.zeros(3, 28), r"Pass float pixels \(N, 784\) or \(N, 28, 28\), not torch.float32 \(3, 28\)"),
-        (torch.zeros(784), r"not torch.float32 \(784,\)"),
-        (torch.zeros(3, 784, dtype=torch.uint8), r"not torch.uint8 \(3, 784\)"),
-        (torch.full((3, 784), 255.0), r"Pass pixels in \[0, 1\]"),
-        (torch.full((3, 784), -1.0), r"Pass pixels in \[0, 1\]"),
-        (torch.full((3, 784), math.nan), r"Pass pixels in \[0, 1\]"),
+        (torch.zeros(3, 28), r"Pass float pixels of shape \(N, 784\) or \(N, 28, 28\), .* \(3, 28\)"),
+        (torch.zeros(784), r"not torch.float32 of shape \(784,\)"),
+        (torch.zeros(3, 784, dtype=torch.uint8), r"not torch.uint8 of shape \(3, 784\)"),
+        (torch.full((3, 784), 255.0), r"pixels must be in \[0, 1\]"),
+        (torch.full((3, 784), -1.0), r"pixels must be in \[0, 1\]"),
+        (torch.full((3, 784), math.nan), r"pixels must be in \[0, 1\]"),
     ],
 )
 def test_what_is_no_digit_is_refused(referee, x, words):
@@ -122,7 +122,7 @@ def test_what_is_no_digit_is_refused(referee, x, words):
 
 def test_labels_that_do_not_fit_are_refused(referee):
     for n in (2, 0):
-        with pytest.raises(ValueError, match=f"as many labels as images, not {n} for"):
+        with pytest.raises(ValueError, match=f"one label per image, but .* are {3 if n else 0} and {n}"):
             referee.accuracy(torch.zeros(3 if n else 0, 784), torch.zeros(n))
 
 
@@ -294,9 +294,15 @@ def test_augmenting_turns_without_stretching():
 @pytest.mark.parametrize(
     ("x", "words"),
     [
-        (torch.rand(3, 64), r"\(3, 64\); for other images make a classifier by train_classifier\(digits\)\."),
-        (torch.rand(3, 3, 32, 32), r"Pass float pixels .*; for other images make a classifier by"),
-        (torch.rand(3, 28, 28, 1), r"Pass float pixels \(N, 784\) or \(N, 28, 28\), not torch.float32"),
+        (
+            torch.rand(3, 64),
+            r"\(3, 64\); for other images, train a classifier with train_classifier\(digits\)\.",
+        ),
+        (torch.rand(3, 3, 32, 32), r"Pass float pixels .*; for other images, train a classifier with"),
+        (
+            torch.rand(3, 28, 28, 1),
+            r"Pass float pixels of shape \(N, 784\) or \(N, 28, 28\), not torch.float32",
+        ),
         (torch.rand(3, 784).double(), r"images are torch.float64 .*: use images.to\(torch.float32\)"),
         (np.zeros((3, 784)), r"Pass torch tensors, not ndarray"),
     ],
@@ -338,14 +344,14 @@ def test_labels_of_another_kind_are_refused(referee, labels, words):
 
 def test_classifiers_that_cannot_be(digits_to_test):
     for classes in (0, 2.5, True):
-        with pytest.raises(ValueError, match="classes is a whole number, at least 1, not"):
+        with pytest.raises(ValueError, match="classes must be a whole number of at least 1, not"):
             Classifier(classes=classes)
     with pytest.raises(ValueError, match="The dimensions of an image must be positive integers"):
         Classifier(shape=(28.0, 28))
     some = few(digits_to_test, slice(20))
     for epochs in (0, 1.5):
-        with pytest.raises(ValueError, match="epochs is a whole number, at least 1, not"):
+        with pytest.raises(ValueError, match="epochs must be a whole number of at least 1, not"):
             train_classifier(some, epochs=epochs)
     for digits, batch_size in ((some, 1), (few(digits_to_test, slice(1)), 2)):
-        with pytest.raises(ValueError, match="Batch norm needs more than one image"):
+        with pytest.raises(ValueError, match="Batch normalization needs more than one image"):
             train_classifier(digits, batch_size=batch_size)

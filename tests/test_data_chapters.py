@@ -69,7 +69,7 @@ def test_a_chapter_runs_on_another_data_set(monkeypatch, shapes, chapter, data):
     name = "UCI" if data == "uci" else "shapes"
     lines = [line for line in text.splitlines() if line.startswith(f"{name}: ")]
     assert lines, "the data set is named"
-    skipped = f"The shipped models know MNIST only, and so do the bounds asserted below: on {name} what rests"
+    skipped = f"apply only to MNIST, so everything that depends on them is skipped for {name}."
     assert text.count(skipped) == 1
     assert "MNIST: " not in text
     if chapter in ("05", "07"):

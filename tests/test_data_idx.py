@@ -39,16 +39,16 @@ def test_equals_torchvision(tmp_path):
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"", "is truncated in its header: it has 0 bytes"),
-        (WHOLE[:3], "is truncated in its header: it has 3 bytes"),
-        (WHOLE[:10], "is truncated in its header: it has 10 bytes"),
-        (WHOLE[:-1], "is truncated: its header promises 140 bytes of data, 139 follow"),
-        (WHOLE + b"x", "is too long: its header promises 140 bytes of data, 141 follow"),
+        (b"", "is truncated in its header (size in bytes: 0)"),
+        (WHOLE[:3], "is truncated in its header (size in bytes: 3)"),
+        (WHOLE[:10], "is truncated in its header (size in bytes: 10)"),
+        (WHOLE[:-1], "is truncated: its header declares 140 bytes of data, but 139 follow"),
+        (WHOLE + b"x", "is too long: its header declares 140 bytes of data, but 141 follow"),
         (b"<!DOCTYPE html>", "has the wrong magic number 0x3c21444f"),  # a login page in place of the file
         (b"\0\0\x0a\x03" + WHOLE[4:], "has the wrong magic number 0x00000a03"),  # no type of IDX
         (
             b"\0\0\x0d\x03" + WHOLE[4:],
-            "is truncated: its header promises 560 bytes",
+            "is truncated: its header declares 560 bytes",
         ),  # floats
         (b"\0\0\x08\x00", "has the wrong magic number 0x00000800"),  # no dimension
         (gzip.compress(WHOLE)[:-9], "is truncated or damaged"),
@@ -61,7 +61,7 @@ def test_damage_is_named(tmp_path, data, sentence):
     with pytest.raises(ValueError) as caught:
         read_idx(path)
     assert str(caught.value).startswith(f"digits {sentence}")
-    assert str(caught.value).endswith("; fetch it again.")
+    assert str(caught.value).endswith("; download the file again.")
     assert str(caught.value).count(". ") == 0  # one sentence
 
 

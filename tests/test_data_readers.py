@@ -62,7 +62,9 @@ def test_the_test_images_are_numbered_as_the_training_images(root):
     (root / "2").rename(root.parent / "elsewhere")
     assert Digits.from_folder(root).labels.tolist() == [0, 0]
     assert Digits.from_folder(root, classes=("2", "10")).labels.tolist() == [1, 1]
-    with pytest.raises(ValueError, match="mine has a subfolder 10, which is none of the classes a, b"):
+    with pytest.raises(
+        ValueError, match="mine contains a subfolder 10, which is not one of the classes a, b"
+    ):
         Digits.from_folder(root, classes=("a", "b"))
 
 
@@ -89,7 +91,7 @@ def test_size_scales_and_cuts_off_what_does_not_fit(tmp_path):
     assert digits.images.min() > 230  # bicubic scaling hears a little of what was cut off
     assert Digits.from_folder(tmp_path, size=(4, 8)).shape == (4, 8)
     for wrong in (0, -3, 2.5, "28", (1, 2, 3)):
-        with pytest.raises(ValueError, match="size is a number of pixels, or"):
+        with pytest.raises(ValueError, match="size must be a positive number of pixels or"):
             Digits.from_folder(tmp_path, size=wrong)
 
 
@@ -130,44 +132,44 @@ def test_opaque_pictures_with_alpha_are_read_and_transparent_ones_refused(tmp_pa
     )
     array[1, 1, 3] = 0
     save(tmp_path / "a" / "1.png", array)
-    with pytest.raises(ValueError, match=r"a/1\.png has transparent pixels: put it on a background"):
+    with pytest.raises(ValueError, match=r"pixels of a/1\.png are transparent: put the image on an opaque"):
         Digits.from_folder(tmp_path)
 
 
 def nested(root):
     save(root / "training" / "0" / "1.png", random_bytes(6, 5))
-    return "folders inside its subfolder training: pass the one .* such as mine/training"
+    return "subfolder training of mine contains nested folders: pass the folder .* such as mine/training"
 
 
 def loose(root):
     save(root / "1.png", random_bytes(6, 5))
-    return "images beside its subfolders, so their class is unknown"
+    return r"mine contains both subfolders and loose images\. The loose images have no class: move them"
 
 
 def empty_class(root):
     (root / "3").mkdir()
-    return "The subfolder 3 of mine holds no image: remove it"
+    return "The subfolder 3 of mine contains no images: remove the subfolder"
 
 
 def other_size(root):
     save(root / "2" / "9.png", random_bytes(7, 5))
-    return r"one size, but 2/0.png is 6×5 and 2/9.png is 7×5: pass a size"
+    return r"the same size, but 2/0.png is 6×5 and 2/9.png is 7×5: pass a size"
 
 
 def truncated(root):
     path = root / "2" / "1.png"
     path.write_bytes(path.read_bytes()[:-40])
-    return "2/1.png is truncated, damaged or no image: replace or remove it"
+    return "2/1.png is truncated, damaged or not an image: replace or remove the file"
 
 
 def no_image(root):
     (root / "2" / "1.png").write_text("hello")
-    return "2/1.png is truncated, damaged or no image"
+    return "2/1.png is truncated, damaged or not an image"
 
 
 def wide_pixels(root):
     Image.fromarray(np.ones((6, 5), np.float32)).save(root / "2" / "1.tiff")
-    return "2/1.tiff has pixels of 32 bits: save it with 8 bits a channel"
+    return "The pixels of 2/1.tiff have 32 bits: save the image with 8 bits per channel"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_what_a_folder_may_not_hold_is_named(root, spoil):
 
 def test_an_empty_folder_and_none_at_all(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty holds no images, and no subfolders"):
+    with pytest.raises(ValueError, match="empty contains neither images nor subfolders"):
         Digits.from_folder(tmp_path / "empty")
     with pytest.raises(FileNotFoundError, match=r"There is no folder .*nowhere"):
         Digits.from_folder(tmp_path / "nowhere")
@@ -223,7 +225,7 @@ def test_a_table_of_images_that_are_not_square(tmp_path):
     assert Digits.from_csv(path, shape=(2, 8)).shape == (2, 8)
     colour = table(tmp_path / "colour.csv", random_bytes(6, 3, 4, 4), LABELS)
     assert Digits.from_csv(colour, shape=(3, 4, 4)).shape == (3, 4, 4)
-    with pytest.raises(ValueError, match="48 columns beside the label, which make no image of 6×6"):
+    with pytest.raises(ValueError, match=r"size 6×6 has 36 pixels, .* is 48: pass the shape"):
         Digits.from_csv(colour)
 
 
@@ -238,7 +240,7 @@ def test_labels_of_a_table_are_numbered_and_keep_their_names(tmp_path):
     named = Digits.from_csv(table(tmp_path / "clothes.csv", IMAGES, LABELS), classes=clothes)
     assert named.classes == clothes
     np.testing.assert_array_equal(named.labels, LABELS)
-    with pytest.raises(ValueError, match="The label 4 is none of the 4 classes shirt, coat, bag, boot"):
+    with pytest.raises(ValueError, match="The label 4 is not one of the 4 classes shirt, coat, bag, boot"):
         Digits.from_csv(path, classes=clothes)
 
 
@@ -252,15 +254,15 @@ def test_black_and_white_tables_are_not_nearly_black(tmp_path):
     [
         (
             "pixel0,pixel1,pixel2,pixel3\n0,1,2,3\n",
-            "test.csv has no column named label, as Kaggle's test.csv",
+            "test.csv has no column named label: read a file that contains labels",
         ),
-        ("", "test.csv holds no images|no table of numbers"),
-        ("label,pixel0\n", "holds no images|no table of numbers"),
-        ("1,2,3,4,5\n1,2,3\n", "is truncated, damaged or no table of numbers"),
-        ("1,2,3,x,5\n", "is truncated, damaged or no table of numbers"),
-        ("1,2,3,4,500\n", "reach from 2 to 500, and should be whole numbers from 0 to 255"),
-        ("1,2,3,4,-5\n", "reach from -5 to 4"),
-        ("0.5,2,3,4,5\n", "labels of test.csv must be whole numbers in the first column"),
+        ("", "test.csv contains no images|not a table of numbers"),
+        ("label,pixel0\n", "contains no images|not a table of numbers"),
+        ("1,2,3,4,5\n1,2,3\n", "is truncated, damaged or not a table of numbers"),
+        ("1,2,3,x,5\n", "is truncated, damaged or not a table of numbers"),
+        ("1,2,3,4,500\n", "range from 2 to 500, but they must be whole numbers from 0 to 255"),
+        ("1,2,3,4,-5\n", "range from -5 to 4"),
+        ("0.5,2,3,4,5\n", "labels in test.csv must be whole numbers in the first column"),
     ],
 )
 def test_what_a_table_may_not_hold_is_named(tmp_path, text, sentence):
@@ -274,7 +276,7 @@ def test_what_a_table_may_not_hold_is_named(tmp_path, text, sentence):
 def test_damaged_and_missing_tables(tmp_path):
     path = table(tmp_path / "train.csv.gz", IMAGES, LABELS)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ValueError, match=r"train.csv.gz is truncated, damaged or no table"):
+    with pytest.raises(ValueError, match=r"train.csv.gz is truncated, damaged or not a table"):
         Digits.from_csv(path)
     with pytest.raises(FileNotFoundError, match="There is no file"):
         Digits.from_csv(tmp_path / "nothing.csv")
@@ -345,27 +347,27 @@ class Stream(torch.utils.data.IterableDataset):
 @pytest.mark.parametrize(
     ("dataset", "sentence"),
     [
-        (NORMALIZED, "pixels of image 0 reach from .* leave out what normalizes them"),
-        (DataLoader(NORMALIZED), r"DataLoader has no items .* pass its \.dataset"),
+        (NORMALIZED, "pixels of image 0 range from .* remove any normalization"),
+        (DataLoader(NORMALIZED), r"items of a DataLoader .* pass its \.dataset"),
         (
             torch.zeros(3, 4, 4),
-            r"A Tensor has no labels: make Digits of both",
+            r"Data of type Tensor has no labels: pass Digits\(images, labels, source\)",
         ),
-        (Stream(), "A Stream is neither Digits nor a map-style data set"),
-        (None, "A NoneType is neither Digits nor a map-style data set"),
-        ([], "This data set holds no images"),
-        ([(IMAGES[0], "cat")], "label must be a whole number, and that of item 0 is 'cat'"),
-        ([(IMAGES[0], 0.5)], "label must be a whole number, and that of item 0 is 0.5"),
+        (Stream(), "must be Digits or a map-style data set .* not Stream"),
+        (None, "must be Digits or a map-style data set .* not NoneType"),
+        ([], "The data set contains no images"),
+        ([(IMAGES[0], "cat")], "label must be a whole number, but the label of item 0 is 'cat'"),
+        ([(IMAGES[0], 0.5)], "label must be a whole number, but the label of item 0 is 0.5"),
         ([(IMAGES[0], torch.eye(3)[0])], "label must be a whole number"),
-        ([IMAGES[0]], r"must be a pair \(image, label\), and item 0 is a ndarray"),
-        ([{"image": IMAGES[0], "label": 1}], "must be a pair .* and item 0 is a dict"),
+        ([IMAGES[0]], r"must be a pair \(image, label\), but item 0 has type ndarray"),
+        ([{"image": IMAGES[0], "label": 1}], "must be a pair .* but item 0 has type dict"),
         (
             [(random_bytes(8, 8, 3), 0)],
-            r"image 0 has shape \(8, 8, 3\), its channels last: .* permute",
+            r"The shape of image 0 is \(8, 8, 3\), with the channels last, .* permute",
         ),
-        ([(random_bytes(16), 0)], r"image 0 has shape \(16,\), and images are \(H, W\)"),
+        ([(random_bytes(16), 0)], r"The shape of image 0 is \(16,\), but images must have shape \(H, W\)"),
         ([(IMAGES[0], 0), (random_bytes(4, 5), 0)], "image 0 is 4×4 and image 1 is 4×5"),
-        ([(IMAGES[0], -1)], "smallest of these is -1"),
+        ([(IMAGES[0], -1)], "smallest label is -1"),
     ],
 )
 def test_what_is_no_set_of_images_with_labels_is_named(dataset, sentence):
@@ -400,5 +402,5 @@ def test_gans_train_on_any_data_set(folder):
 
 
 def test_recipes_name_what_is_no_data_set():
-    with pytest.raises(ValueError, match=r"DataLoader has no items to be read in order: pass its \.dataset"):
+    with pytest.raises(ValueError, match=r"a DataLoader cannot be read in order: pass its \.dataset"):
         train(Recipe(), DataLoader(NORMALIZED), epochs=1)

@@ -227,7 +227,9 @@ def test_grey_pixels_have_no_likelihood_under_a_bernoulli():
     vae = VAE(shape=(4, 4), latent=2, hidden=(8,))
     grey = torch.rand(5, 16)
     for measure in (nll, elbo):
-        with pytest.raises(ValueError, match=r"cannot produce such x: use fixed_binarization\(images\)"):
+        with pytest.raises(
+            ValueError, match=r"cannot produce these pixels: use fixed_binarization\(images\)"
+        ):
             measure(vae, grey)
     assert math.isfinite(nll(vae, grey.round(), ks=(2,), progress=False)[2].mean)
     gaussian = VAE(shape=(4, 4), latent=2, hidden=(8,), likelihood="gaussian")
@@ -239,7 +241,7 @@ def test_a_density_at_black_and_white_pixels_is_warned_of():
     gaussian = VAE(shape=(4, 4), latent=2, hidden=(8,), likelihood="gaussian")
     grey = torch.rand(5, 16)
     for measure in (lambda x: nll(gaussian, x, ks=(2,), progress=False), lambda x: elbo(gaussian, x)):
-        with pytest.warns(UserWarning, match=r"all black or white, .* pass digits.pixels\(\)") as caught:
+        with pytest.warns(UserWarning, match=r"are black or white, .* pass digits.pixels\(\)") as caught:
             measure(grey.round())
         assert caught[0].filename == __file__  # the line that asked for it
         measure(grey)
@@ -260,24 +262,24 @@ def test_labels_are_asked_for_and_only_where_there_are_any():
     plain = VAE(shape=(4, 4), latent=2, hidden=(8,))
     for measure in measures:
         measure(model, y=y)
-        with pytest.raises(ValueError, match="ConditionalVAE needs the images' labels: pass y, one a row"):
+        with pytest.raises(ValueError, match="ConditionalVAE needs the labels of the images: pass y"):
             measure(model)
-        with pytest.raises(ValueError, match="Only a conditional model takes labels y, and VAE is none"):
+        with pytest.raises(
+            ValueError, match="Only a conditional model takes labels y, but VAE is not conditional"
+        ):
             measure(plain, y=y)
         for wrong, sentence in (
             (y.float(), "Labels must be integers"),
             (y + 1, "Labels must be from 0 to 2, but these range from 1 to 3"),
             (torch.eye(5).long()[:, :3], "convert one-hot rows with .argmax"),
-            (y[:3], "5 images need as many labels, not 3"),
+            (y[:3], "must equal the number of images, 5, but it is 3"),
             (3, "Labels must be from 0 to 2"),
         ):
             with pytest.raises(ValueError, match=sentence):
                 measure(model, y=wrong)
-        with pytest.raises(
-            ValueError, match=r"Measuring needs a model with .*, and AutoEncoder has no prior"
-        ):
+        with pytest.raises(ValueError, match=r"The model must have prior, .*, but AutoEncoder has no prior"):
             measure(AutoEncoder((4, 4), 2, (8,)))
-        with pytest.raises(ValueError, match="and GAN has no prior"):
+        with pytest.raises(ValueError, match="but GAN has no prior"):
             measure(GAN((4, 4), 2, (8,), network="plain"))
     one, same = (nll(model, x, ks=(2,), progress=False, y=label)[2] for label in (1, torch.ones(5).long()))
     assert one == same
@@ -301,18 +303,20 @@ def test_what_cannot_be_measured_is_named():
     model = Linear()
     x = model.draw(4)
     for ks in ((), (0, 5), (2.5,), 2.5, True, ("5",)):
-        with pytest.raises(ValueError, match="ks are numbers of draws, each at least 1"):
+        with pytest.raises(ValueError, match="ks must be numbers of draws, each at least 1"):
             nll(model, x, ks=ks)
     for wrong in (x[:0], x[:1], x[0], x.to(torch.uint8)):
         for measure in (nll, elbo, kl_per_dimension, active_units, aggregate_posterior, elbo_surgery):
-            with pytest.raises(ValueError, match=r"x must be float rows \(N, D\), at least two, not"):
+            with pytest.raises(
+                ValueError, match=r"x must contain at least two rows of floats, \(N, D\), not"
+            ):
                 measure(model, wrong)
     for measure in (nll, elbo, kl_per_dimension, active_units, aggregate_posterior, elbo_surgery):
         with pytest.raises(ValueError, match="Pass torch tensors, not ndarray"):
             measure(model, x.numpy())
-    with pytest.raises(ValueError, match="4 images need as many labels, not 3"):
+    with pytest.raises(ValueError, match="must equal the number of images, 4, but it is 3"):
         nll(model, x, y=torch.zeros(3, dtype=torch.long))
-    with pytest.raises(ValueError, match="no bound of k=50 here, only of 1, 5"):
+    with pytest.raises(ValueError, match="No bound was computed for k = 50: choose k from 1, 5"):
         nll(model, x, ks=(1, 5), progress=False)[50]
     assert nll(model, x, np.int64(5), progress=False)[5].mean > 0
     assert nll(model, x, 5, progress=False)[5] == nll(model, x, (5,), progress=False)[5]  # one k is as good
@@ -374,7 +378,7 @@ def test_kl_per_dimension_by_quadrature():
 
 def test_a_kl_that_has_no_dimensions_is_refused():
     full = code(lambda i: MultivariateNormal(torch.zeros(len(i), LATENT), torch.eye(LATENT)))
-    with pytest.raises(ValueError, match=r"dimensions are Independent\(…, 1\)"):
+    with pytest.raises(ValueError, match=r"both q and the prior are Independent\(…, 1\)"):
         kl_per_dimension(full, rows(3))
     cauchy = Independent(Cauchy(torch.zeros(LATENT), 1.0), 1)
     with pytest.raises(NotImplementedError):
@@ -550,13 +554,13 @@ def test_diversity_is_the_mean_over_pairs_and_then_over_classes(sizes):
 def test_diversity_needs_labels_that_fit():
     x = torch.rand(6, 3)
     for labels in (torch.zeros(5), torch.zeros(6, 3), torch.tensor(0)):
-        with pytest.raises(ValueError, match=r"6 images need a label each, not labels of \("):
+        with pytest.raises(ValueError, match=r"Labels must have shape \(6,\), one label per image, not \("):
             within_class_diversity(x, labels)
-    with pytest.raises(ValueError, match=r"floating numbers, not torch.uint8: use digits.pixels\(\)"):
+    with pytest.raises(ValueError, match=r"floating-point numbers, not torch.uint8: use digits.pixels\(\)"):
         within_class_diversity(x.byte(), torch.zeros(6))
 
 
 def test_diversity_needs_pairs():
     for n in (0, 1):
-        with pytest.raises(ValueError, match="A distance needs two images of a class"):
+        with pytest.raises(ValueError, match="Each class must contain at least two images"):
             within_class_diversity(torch.rand(n, 4), torch.zeros(n))

@@ -76,7 +76,7 @@ def test_the_spike_shrinks_to_the_right():
 
 def test_fitted_and_fresh_points_are_told_apart():
     figures.price_of_narrowness([1e-6, 1.0], -torch.rand(2, 3), -2 - torch.rand(2, 3))
-    assert labels(axes()[0]) == ["the points it was fitted to", "fresh points"]
+    assert labels(axes()[0]) == ["points used for the fit", "fresh points"]
 
 
 def test_densities_of_several_sizes_keep_the_truth_in_sight():

@@ -448,16 +448,20 @@ def test_the_shape_of_images_is_found():
 @pytest.mark.parametrize(
     ("size", "shape", "sentence"),
     [
-        ((5, 32, 32, 3), None, r"Channels come before .*\(5, 32, 32, 3\): use images.permute\(0, 3, 1, 2\)"),
+        (
+            (5, 32, 32, 3),
+            None,
+            r"channels must come before .*\(5, 32, 32, 3\): use images.permute\(0, 3, 1, 2\)",
+        ),
         ((5, 32, 32, 1), None, r"images.permute\(0, 3, 1, 2\)"),
         ((5, 32, 32, 4), None, r"images.permute\(0, 3, 1, 2\)"),
-        ((5, 10), None, r"10 pixels do not make a square image, grey or RGB: pass shape=\(H, W\)"),
-        ((5,), None, r"Images are .*, not \(5,\): for a single image pass image\[None\]"),
+        ((5, 10), None, r"10 pixels do not form a square image, .*: pass shape=\(H, W\)"),
+        ((5,), None, r"Images must .*, not \(5,\): for a single image, pass image\[None\]"),
         ((2, 5, 3, 8, 8), None, r"not \(2, 5, 3, 8, 8\)"),
         ((5, 0, 8), None, r"not \(5, 0, 8\)"),
-        ((5, 33), (8, 4), r"Each image has shape \(33,\), which is not shape=\(8, 4\)"),
-        ((5, 4, 8), (8, 4), r"which is not shape=\(8, 4\)"),
-        ((5, 8, 4), (3, 8, 4), r"which is not shape=\(3, 8, 4\)"),  # grey where colour was promised
+        ((5, 33), (8, 4), r"Each image has shape \(33,\), which does not match shape=\(8, 4\)"),
+        ((5, 4, 8), (8, 4), r"which does not match shape=\(8, 4\)"),
+        ((5, 8, 4), (3, 8, 4), r"which does not match shape=\(3, 8, 4\)"),  # grey where colour was promised
         ((5, 32), (8.0, 4), r"The dimensions of an image must be positive integers"),
         ((5, 32), 8, r"The shape of an image must be \(H, W\) or \(C, H, W\), not 8"),
     ],

@@ -330,7 +330,7 @@ def test_weights_of_the_rows_reach_the_run(recipe, digits, monkeypatch):
 
 
 def test_what_a_recipe_cannot_train_is_named(digits):
-    with pytest.raises(ValueError, match="A Tensor has no labels: make Digits of both"):
+    with pytest.raises(ValueError, match="Data of type Tensor has no labels: pass Digits"):
         train(FULL, digits.images)
     with pytest.raises(ValueError, match=r"train takes a recipe, such as RECIPES\['plain'\], not str"):
         train("plain", digits)

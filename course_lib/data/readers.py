@@ -1,8 +1,8 @@
-"""Other people's images as arrays: folders of pictures, tables like Kaggle's, data sets in torch's manner.
+"""Readers that convert folders of images, tables like Kaggle's and map-style data sets to arrays.
 
-Each reader returns images, uint8 (N, H, W) or (N, 3, H, W), labels, int64 (N,), and the classes' names. What
-would train on something else than a person sees (transparent pixels, a normalized image, folders of folders)
-is refused, in one sentence that says what to do.
+Each reader returns the images as uint8 (N, H, W) or (N, 3, H, W), the labels as int64 (N,), and the class
+names. Input that would not look the same to a model as to a person (transparent pixels, normalized images,
+nested folders) raises a ValueError that says what to do.
 """
 
 import gzip
@@ -19,22 +19,22 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
 Read = tuple[np.ndarray, np.ndarray, list[str]]
-Size = int | tuple[int, int] | None  # one number for a square, (height, width), or as the images are
+Size = int | tuple[int, int] | None  # the side of a square, (height, width), or None for the original size
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
-# Folders of pictures.
+# Folders of images.
 
 
 def read_folder(path: str | Path, size: Size, colour: bool, classes: Sequence[str] | None) -> Read:
-    """The pictures of a folder whose subfolders are the classes; without subfolders all are of one class."""
+    """Read the images of a folder with one subfolder per class, or with no subfolders and a single class."""
     root = Path(path).expanduser()
     groups = _pictures_by_class(root)
     names = _in_order(groups) if classes is None else list(classes)
     unknown = [name for name in groups if name not in names]
     if unknown:
         raise ValueError(
-            f"The folder {root.name} has a subfolder {unknown[0]}, which is none of the classes "
+            f"The folder {root.name} contains a subfolder {unknown[0]}, which is not one of the classes "
             f"{', '.join(names)}."
         )
     paths = [picture for name in names for picture in groups.get(name, [])]
@@ -52,26 +52,28 @@ def _pictures_by_class(root: Path) -> dict[str, list[Path]]:
     loose = _pictures(root)
     if loose and folders:
         raise ValueError(
-            f"The folder {root.name} has images beside its subfolders, so their class is unknown: "
-            "move them into a subfolder."
+            f"The folder {root.name} contains both subfolders and loose images. "
+            "The loose images have no class: move them into a subfolder."
         )
     if loose:
         return {root.resolve().name: loose}
     for folder in folders:
         if subfolders(folder):
             raise ValueError(
-                f"The folder {root.name} has folders inside its subfolder {folder.name}: "
-                f"pass the one whose subfolders are the classes, such as {root.name}/{folder.name}."
+                f"The subfolder {folder.name} of {root.name} contains nested folders: "
+                f"pass the folder with one subfolder per class, such as {root.name}/{folder.name}."
             )
         if not _pictures(folder):
-            raise ValueError(f"The subfolder {folder.name} of {root.name} holds no image: remove it.")
+            raise ValueError(
+                f"The subfolder {folder.name} of {root.name} contains no images: remove the subfolder."
+            )
     if not folders:
-        raise ValueError(f"The folder {root.name} holds no images, and no subfolders with images.")
+        raise ValueError(f"The folder {root.name} contains neither images nor subfolders with images.")
     return {folder.name: _pictures(folder) for folder in folders}
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in it, without hidden ones and what archives leave behind."""
+    """Return the sorted subfolders, except hidden folders and the folders that archives leave behind."""
     found = [path for path in folder.iterdir() if path.is_dir()]
     return sorted(path for path in found if not path.name.startswith((".", "__")))
 
@@ -82,7 +84,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _in_order(names: Any) -> list[str]:
-    """Names sorted; numbers by value, so that 10 comes after 9 and the label of the folder 7 is 7."""
+    """Sort the names, by value if all of them are numbers, so that 10 comes after 9 and not after 1."""
     if all(name.isdecimal() for name in names):
         return sorted(names, key=int)
     return sorted(names)
@@ -92,23 +94,27 @@ def _open(path: Path, size: Size, colour: bool) -> np.ndarray:
     name = f"{path.parent.name}/{path.name}"
     try:
         with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file)  # a telephone's photographs lie on their side
+            picture = ImageOps.exif_transpose(file)  # phones store many photographs sideways
             picture.load()
-    except Exception as error:  # Pillow's decoders raise a dozen types
-        raise ValueError(f"{name} is truncated, damaged or no image: replace or remove it.") from error
+    except Exception as error:  # Pillow's decoders raise a dozen exception types
+        raise ValueError(
+            f"{name} is truncated, damaged or not an image: replace or remove the file."
+        ) from error
     return _picture_bytes(picture, size, colour, name)
 
 
 def _picture_bytes(picture: Image.Image, size: Size, colour: bool, name: str) -> np.ndarray:
-    """One picture as uint8 (H, W) or (3, H, W)."""
+    """Convert a Pillow image to uint8 of shape (H, W) or (3, H, W)."""
     if picture.mode.startswith("I;16"):
         picture = Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8))  # 65,535 is white
-    if picture.mode in ("I", "F"):  # Pillow would cut these off at 255
-        raise ValueError(f"{name} has pixels of 32 bits: save it with 8 bits a channel.")
+    if picture.mode in ("I", "F"):  # Pillow would clip these pixels at 255
+        raise ValueError(f"The pixels of {name} have 32 bits: save the image with 8 bits per channel.")
     if "A" in picture.getbands() or "transparency" in picture.info:
         alpha = np.asarray(picture.convert("RGBA"))[..., 3]
-        if alpha.min() < 255:  # what lies behind is often black, as the ink is
-            raise ValueError(f"{name} has transparent pixels: put it on a background first.")
+        if alpha.min() < 255:  # the hidden colour is often black, like the ink
+            raise ValueError(
+                f"Some pixels of {name} are transparent: put the image on an opaque background first."
+            )
     picture = picture.convert("RGB" if colour else "L")
     if size is not None:
         height, width = _height_and_width(size)
@@ -120,7 +126,7 @@ def _picture_bytes(picture: Image.Image, size: Size, colour: bool, name: str) ->
 def _height_and_width(size: Any) -> tuple[int, int]:
     pair = [size, size] if isinstance(size, int) else size
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(_is_side(side) for side in pair):
-        raise ValueError(f"size is a number of pixels, or (height, width), not {size!r}.")
+        raise ValueError(f"size must be a positive number of pixels or (height, width), not {size!r}.")
     return pair[0], pair[1]
 
 
@@ -129,7 +135,7 @@ def _is_side(side: object) -> bool:
 
 
 class _Stack:
-    """N images of one size, put one after another into one array."""
+    """An array that is filled with images of the same size, one after another."""
 
     def __init__(self, count: int) -> None:
         self.count, self.filled = count, 0
@@ -143,8 +149,8 @@ class _Stack:
         if image.shape != self.images.shape[1:]:
             sizes = [_by(shape) for shape in (self.images.shape[1:], image.shape)]
             raise ValueError(
-                f"All images need one size, but {self.first} is {sizes[0]} and {name} is {sizes[1]}: "
-                "pass a size, such as size=28."
+                f"All images must have the same size, but {self.first} is {sizes[0]} and "
+                f"{name} is {sizes[1]}: pass a size, such as size=28."
             )
         self.images[self.filled] = image
         self.filled += 1
@@ -158,7 +164,7 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[str] | None) -> Read:
-    """A row an image, its label first or under the heading "label", then its pixels, 0 … 255."""
+    """Read one image per row: the label is in the first column or in the column named label."""
     path = Path(path).expanduser()
     heading, table = _table(path)
     at = 0
@@ -166,8 +172,8 @@ def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[st
         names = [name.strip().strip('"').lower() for name in heading]
         if "label" not in names:
             raise ValueError(
-                f"{path.name} has no column named label, as Kaggle's test.csv has none: "
-                "read the file with the labels, train.csv."
+                f"{path.name} has no column named label: "
+                "read a file that contains labels, such as Kaggle's train.csv instead of test.csv."
             )
         at = names.index("label")
     values = table[:, at]
@@ -177,40 +183,42 @@ def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[st
         shape = (side, side)
     if math.prod(shape) != pixels.shape[1]:
         raise ValueError(
-            f"{path.name} has {pixels.shape[1]} columns beside the label, which make no image of "
-            f"{_by(shape)}: pass the shape of the images, such as shape=(28, 28)."
+            f"An image of size {_by(shape)} has {math.prod(shape)} pixels, but the number of pixel columns "
+            f"in {path.name} is {pixels.shape[1]}: pass the shape of the images, such as shape=(28, 28)."
         )
     if pixels.max() > 1 and bool((pixels == pixels.round()).all()):
-        pixels = pixels.astype(np.int32)  # whole numbers were read as floats; only these are in [0, 1]
+        pixels = pixels.astype(np.int32)  # `as_bytes` takes only floats in [0, 1]
     images = as_bytes(pixels, path.name).reshape(-1, *shape)
     if not np.array_equal(values, values.round()):
-        raise ValueError(f"The labels of {path.name} must be whole numbers in the first column.")
+        raise ValueError(
+            f"The labels in {path.name} must be whole numbers in the first column or in a column named label."
+        )
     labels, names = number_labels([values.astype(np.int64)], classes)
     return images, labels[0], names
 
 
 def _table(path: Path) -> tuple[list[str], np.ndarray]:
-    """The heading, empty if there is none, and the numbers, (N, columns)."""
+    """Return the column names (empty if there is no header row) and the numbers (N, columns)."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     try:
         with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
             first = file.readline()
         heading = [] if _is_number(first.split(",")[0]) else first.rstrip().split(",")
-        # float32 holds every whole number up to 16 million, and a row of 784 in 3 KB
+        # float32 represents every whole number up to 16 million, and a row of 784 pixels takes 3 KB
         form: dict[str, Any] = {
             "delimiter": ",",
             "skiprows": int(bool(heading)),
             "ndmin": 2,
             "quotechar": '"',
         }
-        with warnings.catch_warnings(action="ignore"):  # for an empty table there is a sentence below
+        with warnings.catch_warnings(action="ignore"):  # an empty table is reported below
             table = np.loadtxt(path, np.float32, **form)
     except (ValueError, OSError, EOFError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise ValueError(f"{path.name} is truncated, damaged or no table of numbers ({reason}).") from None
+        raise ValueError(f"{path.name} is truncated, damaged or not a table of numbers ({reason}).") from None
     if table.size == 0:
-        raise ValueError(f"{path.name} holds no images.")
+        raise ValueError(f"{path.name} contains no images.")
     return heading, table
 
 
@@ -225,10 +233,11 @@ def _is_number(text: str) -> bool:
 def number_labels(
     splits: Sequence[np.ndarray], classes: Sequence[str] | None = None
 ) -> tuple[list[np.ndarray], list[str]]:
-    """Labels of any whole numbers, as 0, 1, 2, … in the order of their values, and the values as names.
+    """Renumber integer labels as 0, 1, 2, … in the order of their values; return the labels and class names.
 
-    splits: for training and test together, so that both are numbered alike. classes: the names, if known,
-    which may be the values themselves, or stand for 0, 1, 2, … in this order.
+    splits: the labels of the training and test images, which are renumbered in the same way. classes: the
+    names, if known: either the label values themselves or the names of the labels 0, 1, 2, … in this order.
+    By default, the label values are the names.
     """
     values = np.unique(np.concatenate(splits))
     names = [str(value) for value in values.tolist()]
@@ -240,29 +249,30 @@ def number_labels(
         at = values
     else:
         odd = values[0] if values[0] < 0 else values[-1]
-        raise ValueError(f"The label {odd} is none of the {len(classes)} classes {', '.join(classes)}.")
+        raise ValueError(f"The label {odd} is not one of the {len(classes)} classes {', '.join(classes)}.")
     numbered = [at[np.searchsorted(values, labels)] for labels in splits]
     return numbered, names if classes is None else list(classes)
 
 
-# Data sets in torch's manner.
+# Map-style data sets, as in torch.utils.data.
 
 
 def read_dataset(dataset: Any, size: Size, colour: bool | None) -> Read:
-    """Every item (image, label) of a map-style data set: pictures of Pillow, or arrays and tensors."""
+    """Read every item (image, label) of a map-style data set of Pillow images, arrays or tensors."""
     if isinstance(dataset, DataLoader):
-        raise ValueError("A DataLoader has no items to be read in order: pass its .dataset.")
+        raise ValueError("The items of a DataLoader cannot be read in order: pass its .dataset instead.")
     if isinstance(dataset, torch.Tensor | np.ndarray):
         raise ValueError(
-            f"A {type(dataset).__name__} has no labels: make Digits of both, Digits(images, labels, source)."
+            f"Data of type {type(dataset).__name__} has no labels: "
+            "pass Digits(images, labels, source) instead."
         )
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise ValueError(
-            f"A {type(dataset).__name__} is neither Digits nor a map-style data set, whose items are pairs "
-            "(image, label)."
+            "The data must be Digits or a map-style data set of pairs (image, label), "
+            f"not {type(dataset).__name__}."
         )
     if len(dataset) == 0:
-        raise ValueError("This data set holds no images.")
+        raise ValueError("The data set contains no images.")
     stack, labels = _Stack(len(dataset)), []
     for i in range(len(dataset)):
         image, label = _image_and_label(dataset[i], i)
@@ -275,12 +285,14 @@ def read_dataset(dataset: Any, size: Size, colour: bool | None) -> Read:
 
 def _image_and_label(item: Any, i: int) -> tuple[Any, int]:
     if not isinstance(item, tuple | list) or len(item) != 2:
-        raise ValueError(f"Each item must be a pair (image, label), and item {i} is a {type(item).__name__}.")
+        raise ValueError(
+            f"Each item must be a pair (image, label), but item {i} has type {type(item).__name__}."
+        )
     image, label = item
     if isinstance(label, torch.Tensor | np.ndarray) and label.ndim == 0:
         label = label.item()
     if not isinstance(label, Integral):
-        raise ValueError(f"Each label must be a whole number, and that of item {i} is {label!r}.")
+        raise ValueError(f"Each label must be a whole number, but the label of item {i} is {label!r}.")
     return image, int(label)
 
 
@@ -293,11 +305,14 @@ def _image_bytes(image: Any, size: Size, colour: bool | None, name: str) -> np.n
     array = np.asarray(image)
     if array.ndim == 3 and array.shape[0] not in (1, 3) and array.shape[-1] in (1, 3, 4):
         raise ValueError(
-            f"{name} has shape {array.shape}, its channels last: images are (H, W), (1, H, W) or (3, H, W), "
-            "so permute(2, 0, 1) it."
+            f"The shape of {name} is {array.shape}, with the channels last, but images must have shape "
+            "(H, W), (1, H, W) or (3, H, W): move the channels to the front, as with permute(2, 0, 1)."
         )
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[0] not in (1, 3)):
-        raise ValueError(f"{name} has shape {array.shape}, and images are (H, W), (1, H, W) or (3, H, W).")
+        raise ValueError(
+            f"The shape of {name} is {array.shape}, but images must have shape "
+            "(H, W), (1, H, W) or (3, H, W)."
+        )
     array = as_bytes(array, name)
     array = array[0] if array.shape[0] == 1 and array.ndim == 3 else array
     if size is None and colour in (None, array.ndim == 3):
@@ -307,9 +322,9 @@ def _image_bytes(image: Any, size: Size, colour: bool | None, name: str) -> np.n
 
 
 def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
-    """Pixels as uint8: whole numbers 0 … 255 as they are, truth values and floats in [0, 1] times 255.
+    """Convert pixels to uint8: keep integers from 0 to 255; multiply Booleans and floats in [0, 1] by 255.
 
-    Raises ValueError for other numbers.
+    Raises ValueError for any other numbers.
     """
     if array.dtype == np.uint8 or array.size == 0:
         return array.astype(np.uint8, copy=False)
@@ -321,13 +336,13 @@ def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind == "f" and low >= 0 and high <= 1:
         return np.round(array * 255).astype(np.uint8)
     raise ValueError(
-        f"The pixels of {name} reach from {low:.4g} to {high:.4g}, and should be whole numbers from 0 to 255 "
-        "or floats in [0, 1]: leave out what normalizes them."
+        f"The pixels of {name} range from {low:.4g} to {high:.4g}, but they must be whole numbers from 0 to "
+        "255 or floats in [0, 1]: remove any normalization."
     )
 
 
 def _class_names(dataset: Any, labels: list[int]) -> list[str]:
-    """The data set's own names, also behind a Subset; the numbers where there are none."""
+    """Return the class names of the data set (also inside a Subset), or the label numbers if it has none."""
     whole = dataset
     while not hasattr(whole, "classes") and hasattr(whole, "dataset"):
         whole = whole.dataset

@@ -1,4 +1,4 @@
-"""The shape of an image: (C, H, W), whichever way a batch of images holds it."""
+"""The shape (C, H, W) of an image, inferred from a batch of images in any of the common layouts."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from course_lib import require
 
 
 def image_shape(images: Tensor, shape: Sequence[int] | None = None) -> tuple[int, int, int]:
-    """(C, H, W) of images (N, H, W), (N, C, H, W) or flattened (N, D).
+    """Return the shape (C, H, W) of images (N, H, W), (N, C, H, W) or flattened (N, D).
 
-    Flattened images are taken as square, grey or RGB, unless `shape`, (H, W) or (C, H, W), says otherwise.
-    Raises ValueError for anything else, and for a `shape` that the images do not have.
+    Flattened images are assumed to be square, and either greyscale or RGB, unless `shape` is given as (H, W)
+    or (C, H, W). Raises ValueError for any other images, and for a `shape` that does not match the images.
     """
     found = tuple(images.shape[1:])
     if shape is not None:
@@ -21,30 +21,30 @@ def image_shape(images: Tensor, shape: Sequence[int] | None = None) -> tuple[int
         rows = (channels * height * width,)
         same = [rows, (channels, height, width)] + ([(height, width)] if channels == 1 else [])
         if found not in same:
-            raise ValueError(f"Each image has shape {found}, which is not shape={tuple(shape)}.")
+            raise ValueError(f"Each image has shape {found}, which does not match shape={tuple(shape)}.")
         return channels, height, width
     if len(found) == 1:
         return _square(found[0])
     if len(found) == 3 and found[2] in (1, 3, 4) and found[0] > found[2]:
         raise ValueError(
-            f"Channels come before rows and columns, (N, C, H, W), not last as in {tuple(images.shape)}: "
-            "use images.permute(0, 3, 1, 2)."
+            f"The channels must come before the rows and columns, as in (N, C, H, W), not last as in "
+            f"{tuple(images.shape)}: use images.permute(0, 3, 1, 2)."
         )
     if len(found) not in (2, 3) or 0 in found:
         raise ValueError(
-            "Images are (N, H, W), (N, C, H, W) or rows of pixels (N, D), "
-            f"not {tuple(images.shape)}: for a single image pass image[None]."
+            "Images must have shape (N, H, W), (N, C, H, W) or (N, D), "
+            f"not {tuple(images.shape)}: for a single image, pass image[None]."
         )
     return (1, *found) if len(found) == 2 else found  # type: ignore[return-value]
 
 
 def _square(pixels: int) -> tuple[int, int, int]:
-    # s² and 3·s² are never the same number, so a row of pixels says which of the two it is
+    # no number of pixels is both s² and 3·t², so it determines the number of channels
     for channels in (1, 3):
         side = math.isqrt(pixels // channels)
         if side and channels * side * side == pixels:
             return channels, side, side
     raise ValueError(
-        f"{pixels} pixels do not make a square image, grey or RGB: pass shape=(H, W) or (C, H, W), "
-        "or images (N, H, W)."
+        f"{pixels} pixels do not form a square image, either greyscale or RGB: pass shape=(H, W) or "
+        "shape=(C, H, W), or pass images of shape (N, H, W)."
     )

@@ -1,6 +1,6 @@
-"""How good is a model? Likelihoods of test images, the quality of samples, a classifier as referee.
+"""Measures of how good a model is: likelihoods of test images, sample quality, and a classifier as a referee.
 
-A new yardstick is a function here that takes images or a model, and says its unit.
+To add a measure, write a function that takes images or a model, and document the unit of its result.
 """
 
 from course_lib.evaluation.classifier import Classifier

@@ -1,9 +1,9 @@
-"""A small network that tells classes of images apart: the referee who judges what the models draw.
+"""A small image classifier, used as a referee for the images that the models generate.
 
-The shipped one tells MNIST's ten digits apart; `train_classifier` makes one for images of any other size,
-channels and classes. It is trained on grey and on binarized images, because a VAE's samples come as either.
-Its last hidden layer is the space of the course's own Fréchet distance, which is never set beside published
-Inception FIDs.
+The shipped classifier recognizes the ten digits of MNIST; `train_classifier` trains a classifier for images
+with another size, other channels or other classes. Each classifier is trained on both grey and binarized
+images, because the samples of a VAE may be either. The course computes its Fréchet distance on the last
+hidden layer, so the distance must not be compared with published Inception FIDs.
 """
 
 import math
@@ -32,7 +32,7 @@ def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[
 
 
 def _halved(height: int, width: int) -> tuple[nn.Module, int, int]:
-    """A layer that halves both sides, rounded down, but leaves a side of one pixel alone; and the sides."""
+    """Return a layer that halves each side of more than one pixel, rounding down, and the new sides."""
     by_height = min(2, height)
     by_width = min(2, width)
     return nn.MaxPool2d((by_height, by_width)), height // by_height, width // by_width
@@ -40,7 +40,7 @@ def _halved(height: int, width: int) -> tuple[nn.Module, int, int]:
 
 @dataclass(frozen=True)
 class ClassifierConfig(Config):
-    """shape: of the images, (H, W) or (C, H, W). classes: how many there are."""
+    """The shape of the images, (H, W) or (C, H, W), and the number of classes."""
 
     shape: Sequence[int] = (28, 28)
     classes: int = 10
@@ -48,25 +48,25 @@ class ClassifierConfig(Config):
     def __post_init__(self) -> None:
         require.shape(self.shape)
         self._make_tuple("shape")
-        self._make_int("classes", 1, "classes is a whole number, at least 1")
+        self._make_int("classes", 1, "classes must be a whole number of at least 1")
 
 
 class Classifier(nn.Module):
-    """Convolutions down to an eighth of each side, then 64 features, then the logits of the classes.
+    """A classifier: convolutions down to an eighth of each side, 64 features, and the logits of the classes.
 
-    shape: of the images, (H, W) or (C, H, W). For MNIST's 28×28 and ten digits that makes 192,000 weights.
-    Takes float pixels in [0, 1], (N, D) or (N, *shape), and raises ValueError for anything else.
+    shape: the shape of the images, (H, W) or (C, H, W). The classifier for MNIST has 192,000 weights. The
+    input must be float pixels in [0, 1] of shape (N, D) or (N, *shape); any other input raises ValueError.
     """
 
     def __init__(self, shape: Sequence[int] = (28, 28), classes: int = 10) -> None:
         super().__init__()
         self.config = ClassifierConfig(shape, classes)
         channels, height, width = self.image
-        height, width = -(-height // 2), -(-width // 2)  # as the first stride leaves them: 14×14 for MNIST
+        height, width = -(-height // 2), -(-width // 2)  # after the first stride: 14×14 for MNIST
         first_pool, height, width = _halved(height, width)  # 7×7
         second_pool, height, width = _halved(height, width)  # 3×3
         self.body = nn.Sequential(
-            *_convolution(channels, 24, 5, stride=2),  # four times the work without the stride
+            *_convolution(channels, 24, 5, stride=2),  # the stride saves three quarters of the work
             *_convolution(24, 48, 3),
             first_pool,
             *_convolution(48, 96, 3),
@@ -81,46 +81,50 @@ class Classifier(nn.Module):
 
     @property
     def image(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images that it reads."""
+        """The shape (C, H, W) of the input images."""
         shape = self.config.shape
         channels, height, width = (1, *shape) if len(shape) == 2 else shape
         return channels, height, width
 
     @staticmethod
     def load(device: str | torch.device | None = None) -> "Classifier":
-        """The one that comes with the course, trained on MNIST, in evaluation mode."""
+        """Load the shipped classifier, trained on MNIST, in evaluation mode."""
         return cast(Classifier, load_model(SHIPPED, device))
 
     def features(self, x: Tensor) -> Tensor:
-        """The last hidden layer, (N, 64): what the network sees in x before it decides."""
+        """Return the last hidden layer, (N, 64): the features from which the logits are computed."""
         require.tensors(x)
         shape = tuple(self.config.shape)
         pixels = math.prod(shape)
         if tuple(x.shape[1:]) not in ((pixels,), shape, self.image) or not x.is_floating_point():
             others = x.ndim < 2 or math.prod(x.shape[1:]) != pixels
-            hint = "; for other images make a classifier by train_classifier(digits)" if others else ""
+            hint = "; for other images, train a classifier with train_classifier(digits)" if others else ""
             sides = ", ".join(map(str, shape))
             raise ValueError(
-                f"Pass float pixels (N, {pixels}) or (N, {sides}), not {x.dtype} {tuple(x.shape)}{hint}."
+                f"Pass float pixels of shape (N, {pixels}) or (N, {sides}), "
+                f"not {x.dtype} of shape {tuple(x.shape)}{hint}."
             )
         require.like("images", x, self.head.weight)
-        if not self.training and not bool(((x >= 0) & (x <= 1)).all()):  # training would wait for this
-            raise ValueError("Pass pixels in [0, 1]: some of these lie outside.")
+        if not self.training and not bool(((x >= 0) & (x <= 1)).all()):  # this check would slow training down
+            raise ValueError("All pixels must be in [0, 1], but some pixels are outside this range.")
         return self.body(x.reshape(-1, *self.image))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of the classes, (N, classes)."""
+        """Return the logits of the classes, (N, classes)."""
         return self.head(self.features(x))
 
     @torch.no_grad()
     def accuracy(self, images: Tensor, labels: Tensor) -> float:
-        """The share of images, bytes or pixels in [0, 1], whose largest logit is that of their label.
+        """Return the share of images, as bytes or as pixels in [0, 1], that the model classifies correctly.
 
-        It is measured in evaluation mode; the model stays in the mode that it was in.
+        The accuracy is computed in evaluation mode; the previous mode of the model is restored afterwards.
         """
         require.tensors(images, labels)
         if not len(images) == len(labels) > 0:
-            raise ValueError(f"Pass as many labels as images, not {len(labels):,} for {len(images):,}.")
+            raise ValueError(
+                "Pass at least one image and one label per image, "
+                f"but the numbers of images and labels are {len(images):,} and {len(labels):,}."
+            )
         require.labels(labels, self.config.classes)
         guesses = []
         with aside(images.device, 0, self):
@@ -133,20 +137,21 @@ class Classifier(nn.Module):
 
 
 def augment(images: Tensor) -> Tensor:
-    """Bytes (N, H, W) or (N, C, H, W) to pixels: turned, scaled and shifted a little, half of them binary.
+    """Convert bytes (N, H, W) or (N, C, H, W) to pixels of slightly rotated, scaled and shifted images.
 
-    One affine map an image, all images at once. In a binary image a pixel's grey is its probability of a 1.
+    Each image gets its own random affine map, and all images are processed at once. On average, half of the
+    images are binary: each pixel is 1 with a probability equal to its grey level.
     """
     n = len(images)
     shape = (n, *images.shape[-3:]) if images.ndim == 4 else (n, 1, *images.shape[1:])  # (N, C, H, W)
     height, width = shape[2:]
     draw = torch.rand(5, n, device=images.device) * 2 - 1  # (5, N) in [−1, 1]
-    angle = draw[0] * math.radians(12)  # no more than people's hands differ
+    angle = draw[0] * math.radians(12)  # no more than handwriting varies
     scale = 1 + 0.12 * draw[1]
-    shift = draw[2:4] * 2.5 / 14  # of 28×28 at most 2.5 pixels: its digits lie in the middle 20×20
+    shift = draw[2:4] * 2.5 / 14  # at most 2.5 of 28 pixels; MNIST's digits fill the central 20×20
     cos = scale * angle.cos()
     sin = scale * angle.sin()
-    # torch's coordinates reach from −1 to 1 along both sides; a turn is one only where both have one unit
+    # torch's coordinates run from −1 to 1 along both sides, so a rotation must correct for unequal sides
     rows = [cos, -sin * (height / width), shift[0], sin * (width / height), cos, shift[1]]
     affine = torch.stack(rows, 1).view(n, 2, 3)
     grid = affine_grid(affine, list(shape), align_corners=False)
@@ -164,18 +169,20 @@ def train_classifier(
     bf16: bool = False,
     quiet: bool = False,
 ) -> Classifier:
-    """The recipe of the shipped network: on MNIST's 60,000 training digits it takes minutes on a CPU.
+    """Train a classifier with the recipe of the shipped network, which takes minutes on a CPU for MNIST.
 
-    The images' shape and the number of classes are those of the digits.
-    AdamW, one cycle of the learning rate. bf16: twice as fast on chips that multiply bfloat16 themselves. The
-    settings were chosen on 5,000 of MNIST's training digits held out; its test digits gave the final figure
-    only. Raises KeyboardInterrupt if it is stopped, as it leaves nothing to go on from.
+    The image shape and the number of classes are taken from the data set. The optimizer is AdamW with one
+    cycle of the learning rate. bf16: compute in bfloat16, which is twice as fast on hardware with native
+    support. The settings were chosen on 5,000 held-out training digits of MNIST; the test digits were used
+    only for the final accuracy. Raises KeyboardInterrupt if training is stopped, because training cannot be
+    resumed.
     """
     if not require.is_count(epochs):
-        raise ValueError(f"epochs is a whole number, at least 1, not {epochs!r}.")
+        raise ValueError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
     if not require.is_count(batch_size, 2) or len(digits) < 2:
         raise ValueError(
-            "Batch norm needs more than one image: pass at least two, and a batch_size of at least 2."
+            "Batch normalization needs more than one image: "
+            "pass at least two images and a batch_size of at least 2."
         )
     torch.manual_seed(seed)
     model = Classifier(digits.shape, digits.n_classes)
@@ -198,5 +205,5 @@ def train_classifier(
     run = Run(data, batch_size=batch_size, seed=seed, model=model, optimizer=optimizer, cycle=cycle)
     run.train(step, epochs, quiet=quiet)
     if not run.finished:
-        raise KeyboardInterrupt  # half a referee must not be taken for one
+        raise KeyboardInterrupt  # a partly trained classifier must not be returned
     return model.to(memory_format=torch.contiguous_format).eval()

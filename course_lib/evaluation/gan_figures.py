@@ -1,4 +1,4 @@
-"""The pictures of GANs on MNIST: rows of digits, who fools whom, how a game went. See `plots`."""
+"""Figures of GANs on MNIST: rows of digits, tournaments between versions, and training histories."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ def digit_rows(
     *,
     shape: Sequence[int] | None = None,
 ) -> Sequence[Axes]:
-    """One row of images for each name, which stands to its left; at most 16 of each are shown.
+    """Draw one row of images per name, labelled on the left; at most 16 images per row are shown.
 
-    images and shape: as for `plots.as_pixels`.
+    The images and `shape` are the same as for `plots.as_pixels`.
     """
     pixels = {name: plots.as_pixels(images[:16], shape) for name, images in rows.items()}  # (n, C, H, W)
     _, axes = plt.subplots(len(rows), 1, figsize=(width, 0.55 * len(rows) + 0.3), squeeze=False)
@@ -33,7 +33,7 @@ def digit_rows(
 
 
 def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
-    """belief (G, D): the mean probability "real" that each version of D gives to each version of G."""
+    """Draw belief (G, D): the mean probability "real" that each version of D assigns to each version of G."""
     ax = plt.subplots(figsize=(5.4, 4.6))[1] if ax is None else ax
     picture = ax.imshow(belief.detach().cpu().numpy(), vmin=0, vmax=1, cmap="cividis")
     names = [f"v{i + 1}" for i in range(max(belief.shape))]
@@ -45,29 +45,31 @@ def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
 
 
 def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
-    """Images above, and below them where a slope of their size wants more (red) or less (blue) ink.
+    """Draw images and, below them, where a slope of the same shape is positive (red) or negative (blue).
 
-    images and shape: as for `plots.as_pixels`. Of a colour image the slope's channels are added up.
+    A positive slope means that D favours more ink. The images and `shape` are the same as for
+    `plots.as_pixels`. For colour images, the slope is summed over the channels.
     """
     channels, height, width = image_shape(images, shape)
     if slope.shape != images.shape:
         raise ValueError(
-            f"The slope must have the images' shape, {tuple(images.shape)}, not {tuple(slope.shape)}."
+            "The slope must have the same shape as the images, "
+            f"{tuple(images.shape)}, not {tuple(slope.shape)}."
         )
     pixels = plots.as_pixels(images[:16], shape)  # (n, C, H, W)
     n = len(pixels)
     _, (top, bottom) = plt.subplots(2, 1, figsize=(8.5, 1.9))
-    title = "made by G, and where D wants more ink (red) or less (blue)"
+    title = "images from G, and where D favours more ink (red) or less ink (blue)"
     plots.digits(pixels, columns=n, ax=top, title=title)
     rows = slope[:n].detach().cpu().reshape(n, channels, height, width).sum(1)  # (n, H, W)
     sheet = rows.transpose(0, 1).flatten(1)  # (H, n·W)
-    largest = float(sheet.abs().max()) / 2  # the strongest pixels may saturate, so that the others show
+    largest = float(sheet.abs().max()) / 2  # the strongest pixels saturate, so that the others are visible
     bottom.imshow(sheet.numpy(), cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
     bottom.set_axis_off()
 
 
 def game(log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: Sequence[float]) -> None:
-    """Both players' losses from a run's history, and beside them the Fréchet distance at some steps."""
+    """Draw the losses of both players over the history of a run, and the Fréchet distance at some steps."""
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 3))
     left.plot(log["step"], log["discriminator"], color=plots.MODEL, label="D's loss")
     left.plot(log["step"], log["generator"], "--", color=plots.Q, label="G's loss")
@@ -80,9 +82,9 @@ def game(log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: 
 
 
 def classes(cases: Mapping[str, tuple[Tensor, Tensor, str]], *, shape: Sequence[int] | None = None) -> None:
-    """For each name (images, shares of the classes (classes,), a caption): some images and the shares.
+    """Draw some images and the class shares of each named case: (images, shares (classes,), caption).
 
-    images and shape: as for `plots.as_pixels`.
+    The images and `shape` are the same as for `plots.as_pixels`.
     """
     pixels = [plots.as_pixels(images[:24], shape) for images, _, _ in cases.values()]  # (n, C, H, W) each
     _, axes = plt.subplots(len(cases), 2, figsize=(10, 2.1 * len(cases)), width_ratios=(3, 2), squeeze=False)
@@ -95,7 +97,7 @@ def classes(cases: Mapping[str, tuple[Tensor, Tensor, str]], *, shape: Sequence[
 
 
 def boxes(values: Mapping[str, Tensor], xlabel: str) -> Axes:
-    """A horizontal box plot of each name's values (N,)."""
+    """Draw a horizontal box plot of the values (N,) of each name."""
     options: dict[str, Any] = {"orientation": "horizontal", "tick_labels": list(values)}
     ax = plt.subplots(figsize=(7.5, 0.5 * len(values) + 1))[1]
     ax.boxplot([list(v) for v in values.values()], **options)

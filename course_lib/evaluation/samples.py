@@ -1,10 +1,11 @@
-"""The yardsticks for samples whose probability nobody knows: what images look like to a trained classifier.
+"""Measures for samples of unknown probability, based on the features of a trained classifier.
 
-`features` are the rows (N, 64) of Classifier.features. A Fréchet distance in this space is never set beside
-published Inception FIDs: it stands between its floor, real against real, and its ceiling, damaged digits.
+The features are the rows (N, 64) returned by Classifier.features. A Fréchet distance in this space must
+not be compared with published Inception FIDs. Compare it instead with a floor, the distance between two
+sets of real digits, and with a ceiling, the distance between real and damaged digits.
 
-Compare like with like: black and white images beside a fixed binarization, grey ones beside grey ones. Where
-one set is grey and the other black and white, a warning says so.
+Compare images of the same kind: black and white images with a fixed binarization, and grey images with grey
+images. A warning is issued if one set is grey and the other is black and white.
 """
 
 import math
@@ -28,17 +29,18 @@ DISTANCES_AT_ONCE = 8_000_000  # 32 MB in float32
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """‖μa − μb‖² + tr(A + B − 2 (AB)^½) of the Gaussians with the means and covariances of a and b, (N, d).
+    """Return the Fréchet distance ‖μa − μb‖² + tr(A + B − 2 (AB)^½) between features a and b, each (N, d).
 
-    The squared Wasserstein distance of these Gaussians, in squared units of the features. It falls with N:
-    compare equal numbers of samples. Raises ValueError for fewer than two rows. Source: Heusel et al.
-    2017, eq. 6.
+    The two Gaussians have the means μa and μb and the covariances A and B of the features. The result is the
+    squared Wasserstein distance between these Gaussians, in squared units of the features. The distance falls
+    as N grows, so compare sets of equal size. Raises ValueError for fewer than two rows.
+    Source: Heusel et al. 2017, eq. 6.
     """
     _check_sets(a, b, 2)
-    a, b = a.cpu().double(), b.cpu().double()  # Apple's GPU has no float64
+    a, b = a.cpu().double(), b.cpu().double()  # Apple's GPUs do not support float64
     values, vectors = torch.linalg.eigh(torch.cov(a.T).reshape(a.shape[1], -1))
-    root = vectors * values.clamp(min=0).sqrt()  # (d, d), root @ root.T is the covariance of a
-    # AB has the eigenvalues of rootᵀ B root, which is symmetric: no complex numbers from rounding
+    root = vectors * values.clamp(min=0).sqrt()  # (d, d); root @ root.T is the covariance of a
+    # AB has the eigenvalues of the symmetric matrix rootᵀ B root, so rounding cannot make them complex
     inner = torch.linalg.eigvalsh(root.T @ torch.cov(b.T).reshape(b.shape[1], -1) @ root)
     spread = a.var(0).sum() + b.var(0).sum() - 2 * inner.clamp(min=0).sqrt().sum()
     return max(0.0, float((a.mean(0) - b.mean(0)).square().sum() + spread))
@@ -48,92 +50,103 @@ def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
     require.tensors(a, b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < least:
         raise ValueError(
-            f"Pass two sets of features (N, d), or images.flatten(1), N at least {least}: "
-            f"not {tuple(a.shape)}, {tuple(b.shape)}."
+            f"Pass two sets of features of shape (N, d), or images.flatten(1), with N at least {least}, "
+            f"not {tuple(a.shape)} and {tuple(b.shape)}."
         )
     if not a.is_floating_point() or not b.is_floating_point():
         raise ValueError(
-            f"Features and pixels are floating numbers, not {a.dtype}, {b.dtype}: use digits.pixels()."
+            "Features and pixels must be floating-point numbers, "
+            f"not {a.dtype} and {b.dtype}: use digits.pixels()."
         )
     if not (require.all_finite(a) and require.all_finite(b)):
-        raise ValueError("Some feature is NaN or infinite: look at the images, or at the network.")
+        raise ValueError("Some features are NaN or infinite: check the images and the network.")
 
 
 def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
-    """The share of each class among labels (N,): (classes,), float64. Its minimum shows a lost mode.
+    """Return the share of each class among labels (N,), as float64 (classes,); 0 means a lost mode.
 
-    classes: how many there could be, which the labels alone cannot tell. Raises ValueError for anything but
-    integer labels 0 … classes − 1, one a row.
+    classes: the number of possible classes, which the labels alone do not determine. Raises ValueError unless
+    the labels are integers from 0 to classes − 1 of shape (N,), with N > 0.
     """
     if not require.is_count(classes):
-        raise ValueError(f"classes is a whole number, at least 1, not {classes!r}.")
+        raise ValueError(f"classes must be a whole number of at least 1, not {classes!r}.")
     require.labels(labels, classes)
     if len(labels) == 0:
-        raise ValueError("There is no label to count.")
+        raise ValueError("There are no labels to count: pass at least one label.")
     return torch.bincount(labels.long(), minlength=classes).cpu().double() / len(labels)
 
 
 def kl_to_uniform(shares: Tensor) -> float:
-    """KL(shares ‖ uniform) in nats: 0 for equal shares, log(classes) if there is one class only.
+    """Return KL(shares ‖ uniform) in nats: 0 for equal shares, and log(classes) if only one class occurs.
 
-    Raises ValueError for numbers that are not shares.
+    Raises ValueError unless the shares are non-negative and sum to 1.
     """
     require.tensors(shares)
     if shares.ndim != 1 or not bool((shares >= 0).all()) or abs(float(shares.sum()) - 1) > 1e-3:
-        raise ValueError("Shares are 0 or more and add up to 1: use class_shares(labels).")
+        raise ValueError("Shares must be non-negative and sum to 1: use class_shares(labels).")
     return float(torch.xlogy(shares, shares * len(shares)).sum())
 
 
 def classifier_score(logits: Tensor) -> float:
-    """exp of the mean KL(P(y|x) ‖ P(y)) of logits (N, classes): from 1 up to the number of classes.
+    """Return the exponential of the mean KL(P(y|x) ‖ P(y)) for logits (N, classes).
 
-    High if each image is clearly of one class and all classes are there. What varies inside a class does not
-    count. Source: the inception score of Salimans et al. 2016, with the course's classifier.
-    Raises ValueError for anything else: no rows, other axes, whole numbers, NaN or infinity.
+    The score ranges from 1 to the number of classes. The score is high if each image clearly belongs to one
+    class and all classes occur; variation within a class has no effect. Raises ValueError unless the logits
+    are finite floating-point numbers of shape (N, classes), with N > 0.
+    Source: the inception score of Salimans et al. 2016, with the course's classifier.
     """
     require.tensors(logits)
     if logits.ndim != 2 or 0 in logits.shape or not logits.is_floating_point():
-        raise ValueError(f"Pass logits (N, classes), not {logits.dtype} {tuple(logits.shape)}.")
+        raise ValueError(
+            "Pass floating-point logits of shape (N, classes), "
+            f"not {logits.dtype} of shape {tuple(logits.shape)}."
+        )
     if not bool(logits.isfinite().all()):
-        raise ValueError("Some logit is NaN or infinite: look at the images, or at the network.")
+        raise ValueError("Some logits are NaN or infinite: check the images and the network.")
     log_p = logits.cpu().double().log_softmax(1)  # (N, classes)
     log_mean = log_p.logsumexp(0) - torch.tensor(float(len(log_p))).double().log()
     return float((log_p.exp() * (log_p - log_mean)).sum(1).mean().exp())
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """Precision: the share of fake features (M, d) that lie among the real ones (N, d); recall: the reverse.
+    """Return the precision and the recall of fake features (M, d) with respect to real features (N, d).
 
-    "Among": within the distance from some point of the other set to its own k-th nearest neighbour there.
-    Both sets should be of one size. Real against real stays below 1, so report it too.
-    Raises ValueError for fewer than k + 1 rows. Source: Kynkäänniemi et al. 2019, equations 1 and 2.
+    Precision is the share of fake features inside the real set, and recall is the share of real features
+    inside the fake set. A point is inside a set if it is at least as close to some point of the set as the
+    k-th nearest neighbour of that point in the set. Both sets should have the same size. Two sets of real
+    images also have values below 1, so report these values for comparison. Raises ValueError for fewer than
+    k + 1 rows. Source: Kynkäänniemi et al. 2019, equations 1 and 2.
     """
     require.tensors(real, fake)
     if not require.is_count(k) or min(len(real), len(fake)) <= k:
-        raise ValueError(f"Neighbour k = {k} needs sets of more than {k} rows, and k of at least 1.")
+        raise ValueError(
+            "k must be a whole number of at least 1 and less than the number of rows in each set, "
+            f"not {k!r} for sets of {len(real)} and {len(fake)} rows."
+        )
     return _share_inside(fake, real, k), _share_inside(real, fake, k)
 
 
 def _share_inside(points: Tensor, centres: Tensor, k: int) -> float:
-    # k + 1, because the nearest of all is the point itself
+    # k + 1, because the nearest neighbour of each point is the point itself
     radii = torch.cat([d.topk(k + 1, 1, largest=False).values[:, k] for d in _distances(centres, centres)])
     return float(torch.cat([(d <= radii).any(1) for d in _distances(points, centres)]).cpu().double().mean())
 
 
 def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Euclidean distance (M,) from each image (M, D) to the nearest of `among` (N, D), and its index (M,).
+    """Return the distance (M,) from each image (M, D) to the nearest in `among` (N, D), and its index (M,).
 
-    Copies of training images show as distances far below those of real images that were never trained on.
+    The distance is Euclidean. The distances of copied training images are far smaller than those of real
+    images that were not used for training.
     """
     index = torch.cat([d.argmin(1) for d in _distances(images, among)])
-    return (images - among[index]).norm(dim=1), index  # anew, because the fast distances are rounded
+    return (images - among[index]).norm(dim=1), index  # recomputed, because the fast distances are rounded
 
 
 def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
-    """Rows of the matrix of distances, some of `a` at a time: whole, it would not fit into memory.
+    """Yield the distance matrix in blocks of rows of `a`, because the full matrix may not fit into memory.
 
-    By |a|² + |b|² − 2ab, much faster than differences; of a point to itself it is not quite 0. torch.cdist
-    can compute the same, but it copies all of `b` for each part.
+    The formula |a|² + |b|² − 2ab is much faster than computing differences, but the distance from a point to
+    itself is not exactly 0. torch.cdist gives the same result, but copies all of `b` for each block.
     """
     _check_sets(a, b)
     b_squared = torch.linalg.vector_norm(b, dim=1).square()  # (N,)
@@ -147,22 +160,23 @@ def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
 
 
 def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
-    """The share of |image|² that the best mixture of the nearest images leaves: image (D,), among (N, D).
+    """Return the share of |image|² not explained by the best mixture from `among`: image (D,), among (N, D).
 
-    A mixture has weights that are not negative and add up to 1, here over the `columns` nearest only: over
-    all it would be a little better, for every image. By non-negative least squares, with a row for the sum.
-    Raises ValueError for a blank image, of which there is nothing to explain.
+    The weights of a mixture are non-negative and sum to 1. Only the `columns` nearest images are used; using
+    all images would give slightly smaller shares. The weights are found by non-negative least squares with an
+    extra row for their sum. Raises ValueError for a blank image, because there is nothing to explain.
     """
     require.tensors(image, among)
     if image.ndim != 1 or not require.is_count(columns):
         raise ValueError(
-            f"Pass one image (D,), and columns of at least 1, not {tuple(image.shape)} and {columns!r}."
+            "Pass one image of shape (D,) and a whole number of columns of at least 1, "
+            f"not shape {tuple(image.shape)} and columns={columns!r}."
         )
     if not bool(image.any()):
-        raise ValueError("A blank image leaves no share: there is nothing to explain.")
+        raise ValueError("All pixels of the image are 0, so there is nothing to explain: pass another image.")
     closest = next(_distances(image[None], among))[0].topk(min(columns, len(among)), largest=False).indices
-    basis, image = among[closest].cpu(), image.cpu()  # scipy solves it
-    heavy = 100 * float(image.norm()) + 1  # the sum of the weights is off by about one over its square
+    basis, image = among[closest].cpu(), image.cpu()  # scipy works on the CPU
+    heavy = 100 * float(image.norm()) + 1  # the sum of the weights has an error of about 1 / heavy²
     rows = torch.cat([basis, torch.full((len(basis), 1), heavy)], 1).T.double()  # (D + 1, columns)
     target = torch.cat([image, image.new_tensor([heavy])]).double()  # (D + 1,)
     weights = torch.from_numpy(nnls(rows.numpy(), target.numpy())[0])
@@ -177,34 +191,35 @@ def taken_for_real(
     steps: int = 400,
     shape: Sequence[int] | None = None,
 ) -> float:
-    """The share of fake images that a fresh discriminator takes for real: 0.5 if it cannot tell.
+    """Return the share of fake images that a new discriminator takes for real; 0.5 means indistinguishable.
 
-    It learns from half of the real and half of the fake ones, as many of each, and judges the rest of the
-    fake; chance decides which half an image is in. More steps make a stricter judge. Pixels in [0, 1]: images
-    (N, H, W), (N, C, H, W) or (N, D), square, grey or RGB, unless `shape`, (H, W) or (C, H, W), says
-    otherwise. Raises ValueError for fewer than four. torch's random state stays as it was. An interrupt gives
-    no number: it is a KeyboardInterrupt.
+    The discriminator is trained on random real and fake images, as many of each as half of the smaller
+    set, and then judges the remaining fake images. More steps give a stricter judge. The images are pixels
+    in [0, 1] of shape (N, H, W), (N, C, H, W) or (N, D). Flattened images are assumed to be square, and
+    either greyscale or RGB, unless `shape` is given as (H, W) or (C, H, W). Raises ValueError for fewer
+    than four real or fake images, and KeyboardInterrupt if training is interrupted. torch's random state
+    is restored.
     """
     require.tensors(real, fake)
     half = min(len(real), len(fake)) // 2
     _check_sizes(real, fake, half)
     if not require.is_count(steps):
-        raise ValueError(f"steps is a whole number, at least 1, not {steps!r}.")
+        raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}.")
     channels, height, width = image_shape(real, shape)
     for images in (real, fake):
         require.images(images.flatten(1), channels * height * width)
     if real.dtype != fake.dtype or real.device != fake.device:
         raise ValueError(
-            f"Real and fake images must be alike: {real.dtype} on {real.device} here, "
-            f"{fake.dtype} on {fake.device} there."
+            "Real and fake images must have the same type and device, but the real images are "
+            f"{real.dtype} on {real.device} and the fake images are {fake.dtype} on {fake.device}."
         )
     _warn_of_other_pixels(real, fake)
-    # the judge's convolutions halve an image twice: black rows and columns fill it up
+    # the judge halves each side twice, so black rows and columns pad the images to multiples of 4
     more = (0, -width % 4, 0, -height % 4)
     real, fake = (pad(x.float().reshape(-1, channels, height, width), more).flatten(1) for x in (real, fake))
     padded = (channels, height + -height % 4, width + -width % 4)
     with seeded(real.device, seed):
-        # they may come class by class: then one half would hold classes that the other has not
+        # if the images are sorted by class, the two halves would otherwise contain different classes
         real, fake = (x[torch.randperm(len(x), device=x.device)] for x in (real, fake))
         judge = Encoder(padded, 1, (32, 64), "silu", "conv").to(real.device)
         optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
@@ -218,32 +233,36 @@ def taken_for_real(
 
         batch = min(64, half)
         run = Run((real[:half], fake[:half]), batch_size=batch, seed=seed, judge=judge, optimizer=optimizer)
-        # a Run's epoch ends with what is left over, if that is more than one row
+        # the last batch of an epoch contains the remaining rows, if there is more than one
         run.train(step, steps / (half // batch + (half % batch > 1)), quiet=True)
         if run.step < steps:
-            raise KeyboardInterrupt  # Run returns after one, with a judge that has not learned enough
+            raise KeyboardInterrupt  # Run returns early after an interrupt
         with torch.no_grad():
             return float(torch.cat([judge(x) > 0 for x in fake[half:].split(1000)]).cpu().double().mean())
 
 
 def _check_sizes(real: Tensor, fake: Tensor, half: int) -> None:
-    """Raise ValueError for too few images, and unless those of both sets have one size."""
+    """Raise ValueError unless both sets contain enough images and all images have the same size."""
     if half < 2:
-        raise ValueError(f"Half of each must be at least two images: {len(real)} real, {len(fake)} fake.")
+        raise ValueError(
+            "Pass at least four real and four fake images, "
+            f"but the numbers of real and fake images are {len(real)} and {len(fake)}."
+        )
     if real.shape[1:] != fake.shape[1:]:
         raise ValueError(
-            "Real and fake images must have one size: "
-            f"real ones are {tuple(real.shape[1:])} here, fake ones {tuple(fake.shape[1:])}."
+            "Real and fake images must have the same size, but real images have shape "
+            f"{tuple(real.shape[1:])} and fake images have shape {tuple(fake.shape[1:])}."
         )
 
 
 def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]:
-    """All that the referee says of images (M, D) beside real ones (N, D), pixels in [0, 1], by name.
+    """Return all measures of images (M, D) against real images (N, D), with pixels in [0, 1], by name.
 
-    "frechet", "precision" and "recall" compare with `real`, the others use the images alone; "diversity" is
-    the mean squared distance of two images of a class, in features, NaN if no class has two. Put `judge`
-    of other real images beside it. The referee tells how large the images are and how many classes there
-    could be: the shipped one knows MNIST, `train_classifier` makes others.
+    "frechet", "precision" and "recall" compare the images with `real`; the other measures use the images
+    alone. "diversity" is the mean squared distance between the features of two images of a class, or NaN
+    if no class has two images. For comparison, also judge a second set of real images. The referee
+    determines the image size and the possible classes: the shipped classifier is for MNIST, and
+    `train_classifier` trains classifiers for other data sets.
     """
     require.tensors(images, real)
     with aside(images.device, 0, referee):
@@ -271,12 +290,12 @@ def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]
 
 
 def _warn_of_other_pixels(real: Tensor, fake: Tensor) -> None:
-    """Warn if one of the two sets is black and white and the other grey: that alone sets them apart."""
+    """Warn if one set is black and white and the other is grey, because this alone distinguishes the sets."""
     found = ["black and white" if bool(((x == 0) | (x == 1)).all()) else "grey" for x in (real, fake)]
     if found[0] != found[1]:
         warnings.warn(
-            f"The real images are {found[0]} and the others {found[1]}, which alone sets them apart: "
-            "put black and white ones beside fixed_binarization(digits.images), grey ones beside "
-            "digits.pixels().",
+            f"The real images are {found[0]}, but the other images are {found[1]}, and this alone makes the "
+            "sets different: compare black and white images with fixed_binarization(digits.images), and grey "
+            "images with digits.pixels().",
             stacklevel=3,
         )

@@ -1,6 +1,6 @@
-"""Figures of the chapter From auto-encoder to VAE: moons on a line of codes, and the price of the noise.
+"""Figures of the chapter "From auto-encoder to VAE": moons on a line of codes, and the price of the noise.
 
-Every function takes numbers that the chapter has computed, draws one new figure, and returns it.
+Every function takes numbers computed in the chapter, draws one new figure, and returns the figure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ from torch import Tensor
 from course_lib import plots
 from course_lib.data.shapes import image_shape
 
-# One colour, one dash and one marker for each kind of model, in every figure of the chapter
+# The colour, line style and marker of each kind of model in every figure of the chapter
 COLOURS = {"AE": plots.COMPONENTS[3], "VAE": plots.MODEL, "VAE without KL": plots.GAP}
 DASHES = {"AE": "--", "VAE": "-", "VAE without KL": "-."}
 MARKERS = {"AE": "D", "VAE": "o", "VAE without KL": "^"}
 
 
 def _finished(figure: Figure) -> Figure:
-    """The figure, for a cell to show as its value: pyplot shall not show it a second time."""
+    """Close the figure in pyplot and return it, so that a notebook cell shows the figure only once."""
     plt.close(figure)
     return figure
 
 
 def image_rows(rows: Mapping[str, Tensor]) -> Figure:
-    """Rows of images (N, D), each row with its name on the left, as `plots.digits` draws them."""
+    """Draw one row of images (N, D) per name with `plots.digits`, labelled on the left."""
     columns = max(len(images) for images in rows.values())
     figure, axes = plt.subplots(
         len(rows), 1, squeeze=False, figsize=(0.6 * columns + 1.3, 0.66 * len(rows) + 0.2)
@@ -39,10 +39,10 @@ def image_rows(rows: Mapping[str, Tensor]) -> Figure:
 
 
 def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
-    """Distance to the nearest true moon along the line of codes, one panel a case, one curve a seed.
+    """Draw the distance to the nearest true moon along the line of codes: a panel per case, a curve per seed.
 
-    lines: case -> kind -> (seeds, T), from crescent (0) to full moon (1). fade (T,): the same for a
-    pixelwise cross-fade.
+    lines: case -> kind -> distances (seeds, T) from crescent (0) to full moon (1). fade: the distances (T,)
+    of a pixelwise cross-fade.
     """
     figure, axes = plt.subplots(
         1, len(lines), sharey=True, squeeze=False, figsize=(3.4 * len(lines) + 1, 3.5)
@@ -60,9 +60,10 @@ def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor)
 
 
 def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
-    """The largest distance to a true moon anywhere on the line: a point for each seed, case and kind.
+    """Draw the largest distance to a true moon along the line, with one point per seed, case and kind.
 
-    Arguments as for `distance_along_line`; the dotted line is the cross-fade's largest distance.
+    The arguments are the same as for `distance_along_line`. The dotted line is the largest distance of the
+    cross-fade.
     """
     figure, ax = plt.subplots(figsize=(1.2 * len(lines) + 2.5, 3.6))
     labelled: set[str] = set()
@@ -82,7 +83,7 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
 
 
 def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: float) -> Figure:
-    """The best decoder's error against the noise: in_order (S,): a curve; shuffled (S, orders): a band."""
+    """Draw the best decoder's error over the noise: a curve in_order (S,) and a band shuffled (S, orders)."""
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.fill_between(
         scales, shuffled.amin(1), shuffled.amax(1), color=plots.PRIOR, alpha=0.4, label="shuffled orders"
@@ -98,7 +99,7 @@ def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: 
 
 
 def estimator_variances(x: Sequence[float], variances: Mapping[str, Sequence[float]], xlabel: str) -> Figure:
-    """The variance of one draw of each gradient estimator, over x, on logarithmic axes."""
+    """Draw the variance of a single draw of each gradient estimator against x, on logarithmic axes."""
     looks = ((plots.MODEL, "o-"), (plots.GAP, "s--"), (plots.Q, "^-."))
     figure, ax = plt.subplots(figsize=(7, 3.3))
     for (name, values), (colour, mark) in zip(variances.items(), looks, strict=False):
@@ -111,7 +112,7 @@ def estimator_variances(x: Sequence[float], variances: Mapping[str, Sequence[flo
 
 
 def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
-    """The noise divided by the spread of the codes during training: for each name one curve a seed."""
+    """Draw the noise divided by the spread of the codes during training, with one curve per name and seed."""
     figure, ax = plt.subplots(figsize=(7, 3.3))
     for name, curves in noise.items():
         for number, values in enumerate(curves):
@@ -124,7 +125,7 @@ def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
 
 
 def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: float) -> Figure:
-    """The lecture's three curves over σ, the blue, the red and their difference in green, and its minimum."""
+    """Draw the lecture's three curves over σ (blue, red, and green for the difference), and the minimum."""
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.plot(sigma, exponential, color=plots.MODEL, lw=2, label=r"blue: $e^\sigma$")
     ax.plot(sigma, line, "--", color=plots.GAP, lw=2, label=r"red: $1 + \sigma$")
@@ -136,7 +137,7 @@ def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: flo
 
 
 def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
-    """Where a penalty moves a code, against where it would lie without one: (n,) each."""
+    """Draw the codes (n,) with each penalty against the codes (n,) without a penalty."""
     figure, ax = plt.subplots(figsize=(5.6, 3.4))
     ax.plot(free, free, ":", color=plots.PRIOR, lw=2, label="no penalty")
     looks = ((plots.MODEL, "-"), (plots.GAP, "--"))
@@ -148,7 +149,7 @@ def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
 
 
 def codes_and_prior(z: Tensor, priors: Mapping[str, Tensor], codes: Mapping[str, Tensor]) -> Figure:
-    """For each name the prior's density over z (G,), and the means of the codes (N,) as ticks below."""
+    """Draw the prior's density over z (G,) for each name, with the means of the codes (N,) as ticks below."""
     figure, axes = plt.subplots(1, len(priors), sharey=True, squeeze=False, figsize=(4.2 * len(priors), 2.9))
     for ax, (name, density) in zip(axes[0], priors.items(), strict=True):
         ax.plot(z, density, color=plots.PRIOR, lw=2, label="prior")

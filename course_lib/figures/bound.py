@@ -1,6 +1,6 @@
-"""The figures of the chapter on the evidence lower bound. Everything is in nats.
+"""Figures of the chapter "The evidence lower bound"; all values are in nats.
 
-Blue is log P(x), green is the bound L_b, vermilion is the gap between them, orange is q, grey is the prior.
+Blue marks log P(x), green the bound L_b, vermilion the gap between them, orange q, and grey the prior.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from course_lib import plots
 from course_lib.plots import BOUND, DATA, GAP, MODEL, PRIOR, Q
 from course_lib.probability.elbo import Bound
 
-CLOSED = 1e-10  # nats: a gap below this is rounding
-DARK_GREEN = "#00704F"  # for small type, which needs more contrast than a line
-METHODS = (DATA, Q, "#CC79A7")  # colours of the methods that find q, each with a marker of its own
+CLOSED = 1e-10  # nats; a gap below this value is rounding error
+DARK_GREEN = "#00704F"  # for small text, because text needs more contrast than lines
+METHODS = (DATA, Q, "#CC79A7")  # colours of the methods that find q; MARKERS are their markers
 MARKERS = ("o", "s", "^")
 
 
 def finite_mixtures(x: Tensor, p: Tensor, mixtures: dict[int, Tensor], kl: dict[int, float]) -> None:
-    """The density p (X,) beside each mixture of K Gaussians (X,), with KL(p‖mixture) in the titles."""
+    """Draw the density p (X,) with each mixture of K Gaussians (X,), and KL(p‖mixture) in the titles."""
     _, axes = plt.subplots(1, len(mixtures), figsize=(9.5, 2.9), sharey=True)
     for ax, (count, density) in zip(axes, mixtures.items(), strict=True):
         ax.plot(x, p, color=DATA, lw=2.5, label="integral")
@@ -33,7 +33,7 @@ def finite_mixtures(x: Tensor, p: Tensor, mixtures: dict[int, Tensor], kl: dict[
 
 
 def distributions_of_z(z: Tensor, prior: Tensor, posterior: Tensor, q: Tensor) -> None:
-    """Three densities of z on a grid (G,): the prior, the posterior and an approximate posterior q."""
+    """Draw three densities of z on a grid (G,): the prior, the posterior and an approximate posterior q."""
     ax = plt.subplots(figsize=(8, 2.9))[1]
     ax.plot(z, prior, color=PRIOR, lw=2, ls=":", label="prior P(z)")
     ax.plot(z, posterior, color=MODEL, lw=2.5, label="posterior P(z|x)")
@@ -44,7 +44,7 @@ def distributions_of_z(z: Tensor, prior: Tensor, posterior: Tensor, q: Tensor) -
 
 
 def tangent(t: Tensor) -> None:
-    """log t below its tangent t − 1, which it touches at t = 1."""
+    """Draw log t and its tangent t − 1 at t = 1."""
     ax = plt.subplots(figsize=(6, 2.9))[1]
     ax.plot(t, t - 1, color=BOUND, lw=2, ls="--", label="t − 1")
     ax.plot(t, t.log(), color=MODEL, lw=2.5, label="log t")
@@ -56,7 +56,7 @@ def tangent(t: Tensor) -> None:
 
 
 def two_directions(z: Tensor, p: Tensor, least_q_to_p: Tensor, least_p_to_q: Tensor) -> None:
-    """A density p with two humps, and the Gaussians nearest to it in each direction of KL: all (G,)."""
+    """Draw a density p with two modes, and the best Gaussian q for each direction of the KL: (G,) each."""
     ax = plt.subplots(figsize=(8, 2.9))[1]
     ax.plot(z, p, color=DATA, lw=2.5, label="p")
     ax.plot(z, least_q_to_p, color=Q, lw=2, label="q with the least KL(q‖p)")
@@ -67,7 +67,7 @@ def two_directions(z: Tensor, p: Tensor, least_q_to_p: Tensor, least_p_to_q: Ten
 
 
 def over_w(w: Tensor, log_evidence: Tensor, bound: Tensor, start: float, end: float, y_min: float) -> None:
-    """log P(x) and L_b against the parameter w (G,), with the values at the start and at the end marked."""
+    """Draw log P(x) and L_b against the parameter w (G,), and mark the values at the start and at the end."""
     ax = plt.subplots(figsize=(8, 3.4))[1]
     for values, colour, style, label in (
         (log_evidence, MODEL, "-", "log P(x)"),
@@ -89,14 +89,14 @@ def over_w(w: Tensor, log_evidence: Tensor, bound: Tensor, start: float, end: fl
 
 
 def _number(value: float) -> str:
-    """Two decimals, with a minus sign as long as matplotlib's own."""
+    """Format a number with two decimals and with the same minus sign as matplotlib."""
     return f"{value:.2f}".replace("-", "−")
 
 
 def levels(states: dict[str, tuple[float, float]]) -> None:
-    """log P(x) and L_b as levels, for each state (log P(x), L_b), with the gap shaded between them.
+    """Draw log P(x) and L_b of each state (log P(x), L_b) as levels, with the gap between them shaded.
 
-    Log-densities have no natural zero, so nothing here stands on a floor: the shaded length alone is a size.
+    Log-densities have no natural zero, so no bar starts at 0: only the length of a shaded gap has a meaning.
     """
     ax = plt.subplots(figsize=(1.9 * len(states) + 2.4, 3.6))[1]
     centred: dict[str, Any] = {"textcoords": "offset points", "ha": "center"}
@@ -116,7 +116,7 @@ def levels(states: dict[str, tuple[float, float]]) -> None:
 
 
 def half_rounds(runs: dict[str, Sequence[tuple[float, float]]], y_min: float) -> None:
-    """One panel a run: (log P(x), L_b) after every half round; the first log P(x) is dotted."""
+    """Draw (log P(x), L_b) after every half round, one panel per run, with the first log P(x) dotted."""
     _, axes = plt.subplots(1, len(runs), figsize=(9.5, 3.2), sharey=True)
     for ax, (name, history) in zip(axes, runs.items(), strict=True):
         log_px, bound = np.array(history).T
@@ -133,10 +133,10 @@ def half_rounds(runs: dict[str, Sequence[tuple[float, float]]], y_min: float) ->
 
 
 def methods(histories: dict[str, Sequence[Bound]]) -> None:
-    """log P(x) after each P-step, and the gap after each q-step, of several ways to find q.
+    """Draw log P(x) after each P-step and the gap after each q-step, for several methods of finding q.
 
-    A history holds one `Bound.mean()` after every half round: q, P, q, P, … A gap below CLOSED is only
-    rounding; it is drawn on a line of its own at the bottom, so that the open gaps fill the scale.
+    A history contains one `Bound.mean()` after every half round: q, P, q, P, and so on. A gap below CLOSED is
+    rounding error and is drawn on a separate line at the bottom, so that larger gaps fill the scale.
     """
     _, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.5))
     gaps = {name: np.array([float(b.gap) for b in history[::2]]) for name, history in histories.items()}
@@ -157,7 +157,7 @@ def methods(histories: dict[str, Sequence[Bound]]) -> None:
 
 
 def closing(gaps: dict[str, Sequence[float]]) -> None:
-    """The gap against the number of gradient steps on q, for a P that is held fixed."""
+    """Draw the gap against the number of gradient steps on q, for a fixed P."""
     ax = plt.subplots(figsize=(7, 3))[1]
     # the first colour and marker belong to EM, which takes no gradient steps
     for (name, values), colour, marker in zip(gaps.items(), METHODS[1:], MARKERS[1:], strict=False):
@@ -169,9 +169,9 @@ def closing(gaps: dict[str, Sequence[float]]) -> None:
 
 
 def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) -> None:
-    """An encoder's training: the gap on a logarithmic scale on the left, L_b's two parts on the right.
+    """Draw the training of an encoder: the gap on the left (logarithmic), the two parts of L_b on the right.
 
-    The right axis begins `below` nats under 0, so that a bad start does not flatten the rest.
+    The right axis starts `below` nats below 0, so that a bad start does not flatten the rest of the curves.
     """
     _, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.5))
     xlabel = "training step of the encoder"
@@ -184,7 +184,7 @@ def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) 
 
 
 def estimates(counts: Sequence[int], means: Sequence[float], errors: Sequence[float], exact: float) -> None:
-    """Averages over more and more samples, each with two standard errors, and the exact value."""
+    """Draw averages over more and more samples, with two standard errors each, and the exact value."""
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]
     ax.errorbar(
@@ -197,7 +197,7 @@ def estimates(counts: Sequence[int], means: Sequence[float], errors: Sequence[fl
 
 
 def estimator_noise(widths: Sequence[float], closed_form: Sequence[float], sampled: Sequence[float]) -> None:
-    """Deviations of one-draw estimates of L_b, against the width of q in units of the posterior's."""
+    """Draw the standard deviations of one-draw estimates of L_b against the width of q (posterior = 1)."""
     ax = plt.subplots(figsize=(7.5, 3.2))[1]
     ax.plot(widths, closed_form, "o-", color=BOUND, lw=1.8, label="KL in closed form")
     ax.plot(widths, sampled, "s--", color=Q, lw=1.8, label="KL sampled, too")
@@ -209,7 +209,7 @@ def estimator_noise(widths: Sequence[float], closed_form: Sequence[float], sampl
 
 
 def tightening(ks: Sequence[int], shortfalls: Sequence[float], errors: Sequence[float]) -> None:
-    """How far importance-weighted bounds stay below log P(x), for growing k, with two standard errors."""
+    """Draw how far importance-weighted bounds are below log P(x) for growing k, with two standard errors."""
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]
     ax.errorbar(ks, shortfalls, bars, fmt="o-", color=GAP, capsize=4, lw=1.8)

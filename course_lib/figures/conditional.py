@@ -1,4 +1,4 @@
-"""Figures of the chapter "The conditional VAE": sheets of digits side by side, probes, margins."""
+"""Figures of the chapter "The conditional VAE": sheets of digits, probes and margins."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ Shape = Sequence[int]
 
 
 def training(losses: Mapping[str, Sequence[float]], smooth: int = 20) -> None:
-    """The loss of every step for each model, as a running mean over `smooth` steps, in nats per image."""
+    """Draw the training loss of each model as a running mean over `smooth` steps, in nats per image."""
     _, ax = plt.subplots(figsize=(6.5, 3.2))
     for (name, values), colour, dash in zip(
         losses.items(), (MODEL, BOUND, GAP, DATA), ("-", "--", "-.", ":"), strict=False
@@ -28,7 +28,7 @@ def training(losses: Mapping[str, Sequence[float]], smooth: int = 20) -> None:
 
 
 def told(rows: Mapping[str, Tensor], codes: Mapping[str, Tensor], labels: Tensor, shape: Shape) -> None:
-    """For each model its rows of samples (R·C, D), and below its codes (N, 2), each drawn as its label."""
+    """Draw each model's samples (R·C, D) and, below them, its codes (N, 2) as numerals of the labels (N,)."""
     _, axes = plt.subplots(
         2, len(rows), figsize=(3.3 * len(rows), 5.4), height_ratios=(1, 1.8), squeeze=False
     )
@@ -40,26 +40,26 @@ def told(rows: Mapping[str, Tensor], codes: Mapping[str, Tensor], labels: Tensor
 
 
 def sheet(images: Tensor, title: str, shape: Shape) -> None:
-    """Images (R, C, D): one row for each of the R, one column for each of the C."""
+    """Draw images (R, C, D) as a sheet with R rows and C columns."""
     plots.digits(images.flatten(0, 1), columns=images.shape[1], title=title, shape=shape)
 
 
 def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -> None:
-    """Originals (R, D), beside each its style in all labels (R, C, D), with a frame around its own label."""
+    """Draw each original (R, D) and its style in all labels (R, C, D), with a frame around its own label."""
     rows, columns = images.shape[:2]
     _, (left, right) = plt.subplots(
         1, 2, figsize=(0.64 * (columns + 1.4), 0.64 * rows + 0.5), width_ratios=(1, columns)
     )
     plots.digits(originals, columns=1, ax=left, title="original", shape=shape)
     plots.digits(images.flatten(0, 1), columns, right, "its style, in all labels", shape=shape)
-    height, width = shape[-2] + 2, shape[-1] + 2  # of an image and its frame
+    height, width = shape[-2] + 2, shape[-1] + 2  # of an image with its frame
     for row, label in enumerate(labels.tolist()):
         corner = label * width, row * height
         right.add_patch(plt.Rectangle(corner, width - 1, height - 1, fill=False, ec=Q, lw=2.5))
 
 
 def probes(read: Mapping[str, Mapping[str, float]], chance: float) -> None:
-    """A group of bars for each code, a bar for each probe: the share of labels that it reads."""
+    """Draw the share of labels that each probe predicts correctly, with one group of bars per code."""
     _, ax = plt.subplots(figsize=(8, 0.75 * len(read) + 1.3))
     kinds = list(next(iter(read.values())))
     height = 0.8 / len(kinds)
@@ -70,18 +70,18 @@ def probes(read: Mapping[str, Mapping[str, float]], chance: float) -> None:
         ax.bar_label(bars, fmt="{:.0%}", padding=3)
     ax.axvline(chance, color=PRIOR, ls=":", lw=1.5, label="chance")
     ax.set_yticks(places, list(read))
-    ax.set(xlim=(0, 1.12), xlabel="share of held-out digits whose label the probe reads")
+    ax.set(xlim=(0, 1.12), xlabel="share of held-out digits with a correctly predicted label")
     ax.invert_yaxis()
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def samples(drawn: Tensor, shape: Shape) -> None:
-    """The first fifty of some samples (N, D), as they come."""
-    plots.digits(drawn[:50], columns=10, title="samples as they come", shape=shape)
+    """Draw the first fifty samples of (N, D), without selection."""
+    plots.digits(drawn[:50], columns=10, title="samples, not selected", shape=shape)
 
 
 def misread(images: Tensor, asked: Tensor, read: Tensor, shape: Shape, most: int = 20) -> None:
-    """Samples (N, D) that were read as another label than was asked for: each under the title asked→read."""
+    """Draw samples (N, D) that were classified as another label than requested, each titled asked→read."""
     pictures = []
     if len(images):
         pictures = list(plots.as_pixels(images[:most], shape).movedim(1, -1).squeeze(-1).numpy())
@@ -96,16 +96,16 @@ def misread(images: Tensor, asked: Tensor, read: Tensor, shape: Shape, most: int
 
 
 def margins(right: Tensor, wrong: Tensor) -> None:
-    """How much more probable images (N,) are under their own label than under the best of the others."""
+    """Draw a histogram of log P(x|own label) − log P(x|best other label) for N images."""
     _, ax = plt.subplots(figsize=(7, 3))
     ax.hist((right - wrong).numpy(), 60, color=MODEL)
-    ax.axvline(0, color=GAP, lw=2, label="left of the line another label wins")
+    ax.axvline(0, color=GAP, lw=2, label="left of the line: another label wins")
     ax.set(xlabel="log P(x|own label) − log P(x|best other label), nats", ylabel="test images")
     ax.legend()
 
 
 def foreign(images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor, shape: Shape) -> None:
-    """Images (D,) other than digits above; below, their −log P(x) as lines over that of test images (N,)."""
+    """Draw foreign images (D,), and their −log P(x) as lines over the histogram of the test images' (N,)."""
     figure = plt.figure(figsize=(8, 4.8))
     grid = figure.add_gridspec(2, len(images), height_ratios=(1, 1.6))
     below = figure.add_subplot(grid[1, :])
@@ -123,7 +123,7 @@ def foreign(images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor
 
 
 def parts(table: Mapping[Any, tuple[float, float, float]]) -> None:
-    """For each label the two parts of its mean KL, stacked: what z tells of the image, what of the label."""
+    """Draw the two parts of the mean KL of each label as stacked bars: I(z; x|y) and KL(q(z|y)‖P(z))."""
     _, ax = plt.subplots(figsize=(7, 3.2))
     labels = [str(label) for label in table]
     information = np.array([row[1] for row in table.values()])

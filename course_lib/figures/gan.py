@@ -1,6 +1,6 @@
-"""Figures of the chapter "GANs on MNIST": one function a figure.
+"""Figures of the chapter "GANs on MNIST", with one function per figure.
 
-Every function takes what the chapter has computed, draws one figure, shows it and returns nothing.
+Every function takes results computed in the chapter, shows one figure or table, and returns None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,17 @@ from torch import Tensor
 from course_lib import plots
 from course_lib.evaluation import gan_figures
 
-MARKERS = "osD^vPX"  # a shape for each group, so that colour is never alone
+MARKERS = "osD^vPX"  # one shape per group, so that groups differ not only in colour
 
 
 def digit_rows(rows: Mapping[str, Tensor], *, shape: Sequence[int] | None = None) -> None:
-    """One row of images (N, D) per name, labelled on the left; at most 16 images per row are shown."""
+    """Draw one row of images (N, D) per name, labelled on the left; at most 16 images per row are shown."""
     gan_figures.digit_rows(rows, shape=shape)
     plt.show()
 
 
 def preference_by_digit(shares: Sequence[float], errors: Sequence[float]) -> None:
-    """For each digit the share of images whose edit at a stroke D prefers, with two standard errors."""
+    """Draw, for each digit, how often D prefers the edit at a stroke, with two standard errors."""
     _, ax = plt.subplots(figsize=(7, 3))
     digits = range(len(shares))
     ax.errorbar(digits, shares, 2 * np.asarray(errors), fmt="o", color=plots.MODEL, capsize=4, ms=7)
@@ -37,7 +37,7 @@ def preference_by_digit(shares: Sequence[float], errors: Sequence[float]) -> Non
 
 
 def tournament(ranking: Tensor) -> None:
-    """ranking (G, D): how often the D of a column ranks a real digit above an image of the row's G."""
+    """Draw ranking (G, D): how often the column's D ranks a real digit above an image from the row's G."""
     table = ranking.detach().cpu().numpy()
     _, ax = plt.subplots(figsize=(6.6, 5.2))
     picture = ax.imshow(table, vmin=0, vmax=1, cmap="PuOr")
@@ -53,9 +53,9 @@ def tournament(ranking: Tensor) -> None:
 
 
 def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> None:
-    """Each run's losses against its samples' Fréchet distance: a line a run, D's on the left.
+    """Draw the losses of each run against the Fréchet distance of its samples: D on the left, G on the right.
 
-    A run holds "discriminator", "generator" and "distance", each with one number per look.
+    Each run contains "discriminator", "generator" and "distance", with one number per evaluation.
     """
     _, axes = plt.subplots(1, 2, figsize=(10.5, 3.6), sharex=True)
     names = {"discriminator": "D's loss, nats", "generator": "G's loss, nats"}
@@ -68,7 +68,7 @@ def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> No
         plots.plain_numbers(ax.xaxis)
     axes[0].axhline(np.log(4), color=plots.PRIOR, ls=":")
     axes[0].annotate(
-        "log 4: D says ½ to all",
+        "log 4: D gives ½ to every image",
         (0.98, np.log(4)),
         xycoords=("axes fraction", "data"),
         ha="right",
@@ -80,13 +80,13 @@ def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> No
 
 
 def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
-    """Images (N, D) above, and below them where a slope (N, D) wants more ink (red) or less (blue)."""
+    """Draw images (N, D) and, below them, where a slope (N, D) is positive (red) or negative (blue)."""
     gan_figures.pull(images, slope, shape=shape)
     plt.show()
 
 
 def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """Pairs (G's loss, Fréchet distance) of each kind of run, a point a seed, on two scales side by side."""
+    """Draw G's loss and the Fréchet distance of each kind of run in two panels, with one point per seed."""
     _, axes = plt.subplots(1, 2, figsize=(9.5, 2.6), sharey=True)
     labels = ("G's loss, nats (what G minimizes)", "Fréchet distance (lower is better)")
     for i, (ax, label) in enumerate(zip(axes, labels, strict=True)):
@@ -100,9 +100,9 @@ def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
 
 
 def matching(cases: Mapping[str, Sequence[tuple[float, float, float]]]) -> None:
-    """For each kind of game (D's ranking, spread, Fréchet distance) a seed: three panels, a row a kind."""
+    """Draw D's ranking, the spread and the Fréchet distance in three panels, one row per kind of game."""
     _, axes = plt.subplots(1, 3, figsize=(12, 0.5 * len(cases) + 1.3), sharey=True)
-    labels = ("0: fooled, ½: cannot tell, 1: caught", "0: all alike, 1: as digits", "lower is better")
+    labels = ("0: fooled, ½: cannot tell, 1: caught", "0: all the same, 1: like digits", "lower is better")
     titles = ("D ranks the real one first", "spread of G's images", "Fréchet distance")
     for i, (ax, title, label) in enumerate(zip(axes, titles, labels, strict=True)):
         for row, values in enumerate(cases.values()):
@@ -120,7 +120,7 @@ def matching(cases: Mapping[str, Sequence[tuple[float, float, float]]]) -> None:
 
 
 def judgements(rows: Mapping[str, Mapping[str, float]]) -> None:
-    """What `evaluation.judge` says of each kind of images, as a table: a row a kind, a column a yardstick."""
+    """Show the results of `evaluation.judge` as a table, with one row per kind of image."""
     head = list(next(iter(rows.values())))
     lines = ["| | " + " | ".join(head) + " |", "|---|" + "---:|" * len(head)]
     for name, row in rows.items():
@@ -129,25 +129,25 @@ def judgements(rows: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def two_sample_test(accuracies: Mapping[str, Sequence[float]]) -> None:
-    """Accuracies of a two-sample test on each kind of images, a point a repetition, beside chance."""
+    """Draw the accuracies of a two-sample test on each kind of image, with one point per repetition."""
     _, ax = plt.subplots(figsize=(8, 0.45 * len(accuracies) + 1.2))
     for row, values in enumerate(accuracies.values()):
         ax.plot(list(values), [row] * len(values), "o", color=plots.MODEL, ms=8, alpha=0.6)
     ax.axvline(0.5, color=plots.PRIOR, ls=":")
     ax.set_yticks(range(len(accuracies)), list(accuracies))
     ax.set(xlim=(0.4, 1.02), ylim=(len(accuracies) - 0.5, -0.5))
-    ax.set_xlabel("accuracy on images not trained on (½: it cannot tell)")
+    ax.set_xlabel("accuracy on held-out images (½: cannot tell)")
     plt.show()
 
 
 def boxes(values: Mapping[str, Tensor], xlabel: str) -> None:
-    """A horizontal box plot of each name's values (N,)."""
+    """Draw a horizontal box plot of the values (N,) of each name."""
     gan_figures.boxes(values, xlabel)
     plt.show()
 
 
 def step_sizes(walk: ArrayLike, confidence: Mapping[str, ArrayLike]) -> None:
-    """Left: step lengths of walks (N, steps) in units of the cross-fade's; right: confidence on the way."""
+    """Draw the step lengths of walks (N, steps) relative to the cross-fade, and the confidence on the way."""
     sizes = np.asarray(walk)
     _, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.2))
     steps = np.arange(1, sizes.shape[1] + 1)
@@ -155,12 +155,12 @@ def step_sizes(walk: ArrayLike, confidence: Mapping[str, ArrayLike]) -> None:
     left.fill_between(steps, low, high, color=plots.MODEL, alpha=0.25, label="80 % of the walks")
     left.plot(steps, middle, "o-", color=plots.MODEL, label="median walk")
     left.axhline(1, color=plots.GAP, ls="--", label="cross-fade")
-    left.set(xlabel="step", ylabel="length of the step", ylim=(0, None))
+    left.set(xlabel="step", ylabel="step length", ylim=(0, None))
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     for (name, values), (colour, line) in zip(
         confidence.items(), ((plots.MODEL, "o-"), (plots.GAP, "s--")), strict=False
     ):
         right.plot(np.asarray(values), line, color=colour, label=name)
-    right.set(xlabel="place on the way", ylabel="classifier's largest probability", ylim=(0, 1.02))
+    right.set(xlabel="step along the path", ylabel="classifier's largest probability", ylim=(0, 1.02))
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     plt.show()

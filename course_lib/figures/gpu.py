@@ -1,6 +1,6 @@
-"""Figures of the chapter "Inside the GPU": one function a figure.
+"""Figures of the chapter "Inside the GPU", with one function per figure.
 
-Every function takes what the chapter has computed, draws one figure, shows it and returns nothing.
+Every function takes results computed in the chapter, shows one figure, and returns None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,25 +17,25 @@ from torch import Tensor
 from course_lib import plots
 from course_lib.kernels import step_times
 
-PALE = ("#CFE3F2", "#F6E3B8")  # two neighbours that are never alike, pale enough for black type
-# NVIDIA's A100 (40 GB), from its white paper of 2020: 19.5 Tflop/s in float32, 1,555 GB/s from memory
+PALE = ("#CFE3F2", "#F6E3B8")  # alternating colours of neighbours, pale enough for black text
+# NVIDIA A100 (40 GB), from its white paper of 2020: 19.5 Tflop/s in float32, 1,555 GB/s from memory
 A100_FLOPS, A100_BYTES = 19.5e12, 1.555e12
 
 
 def _ticks(axis: Any, values: Sequence[float], labels: Sequence[str] | None = None) -> None:
-    """Exactly these ticks on a logarithmic axis, so that no two labels can collide."""
+    """Set exactly these ticks on a logarithmic axis, so that no labels overlap."""
     axis.set_ticks(list(values), list(labels) if labels else [f"{value:,g}" for value in values])
     axis.set_minor_locator(NullLocator())
 
 
 def timeline(operations: list[step_times.Span], phases: list[step_times.Span]) -> None:
-    """A profile as a picture: phases above, operations below, matrix products darker than the rest."""
+    """Draw a profile: phases above and operations below, with matrix products darker than the rest."""
     step_times.timeline(operations, phases)
     plt.show()
 
 
 def step_by_width(times: Mapping[int, float], floor: float) -> None:
-    """Microseconds a step for each width of the hidden layer, above the time of as many idle operations."""
+    """Draw the microseconds per step for each hidden width, and the time of as many idle operations."""
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(list(times), list(times.values()), "o-", color=plots.MODEL, label="one training step")
     ax.axhline(floor, color=plots.GAP, ls="--", label="as many operations that do nothing")
@@ -50,7 +50,7 @@ def step_by_width(times: Mapping[int, float], floor: float) -> None:
 
 
 def parts_of_a_step(parts: Mapping[str, float]) -> None:
-    """What the parts of a step cost: one bar, in microseconds, that grows from part to part."""
+    """Draw the microseconds of each part of a step, with each bar starting where the previous bar ends."""
     _, ax = plt.subplots(figsize=(9, 0.45 * len(parts) + 1))
     begin = 0.0
     for row, us in enumerate(parts.values()):
@@ -64,10 +64,10 @@ def parts_of_a_step(parts: Mapping[str, float]) -> None:
 
 
 def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
-    """Bytes moved in a second against the bytes of the arrays: both axes logarithmic."""
+    """Draw the bytes moved per second against the size of the arrays in bytes, on logarithmic axes."""
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(sizes, speeds, "o-", color=plots.MODEL)
-    ax.set(xscale="log", yscale="log", xlabel="bytes of one array", ylabel="GB moved in a second")
+    ax.set(xscale="log", yscale="log", xlabel="bytes of one array", ylabel="GB moved per second")
     names = {1e3: "1 kB", 1e4: "10 kB", 1e5: "100 kB", 1e6: "1 MB", 1e7: "10 MB", 1e8: "100 MB"}
     _ticks(ax.xaxis, list(names), list(names.values()))
     low, high = min(speeds), max(speeds)
@@ -77,7 +77,7 @@ def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
 
 
 def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float]) -> None:
-    """What it costs to read every s-th number: on a GPU sectors a warp, on this machine time a number."""
+    """Draw the cost of reading every s-th number: sectors per warp on a GPU, time per number on this CPU."""
     _, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.2))
     left.plot(steps, sectors, "o-", color=plots.GAP)
     left.set(title="GPU, counted: 32 neighbouring lanes", ylabel="sectors of 32 bytes")
@@ -93,9 +93,9 @@ def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float])
 def roofline(
     points: Mapping[str, tuple[ArrayLike, ArrayLike]], peak_flops: float, bytes_per_second: float
 ) -> None:
-    """Operations a second against operations a byte: this machine's roof, an A100's, and measured points.
+    """Draw operations per second against operations per byte, with the roofs of this machine and an A100.
 
-    points: for each kind of work its intensities and speeds. Peaks in flop/s and bytes/s.
+    points: the measured intensities and speeds of each kind of work. peak_flops: operations per second.
     """
     _, ax = plt.subplots(figsize=(8.5, 4.2))
     intensity = np.logspace(-2, 3, 200)
@@ -106,14 +106,16 @@ def roofline(
     for i, (name, (x, y)) in enumerate(points.items()):
         style: dict[str, Any] = {"marker": "osD^v"[i % 5], "color": plots.COMPONENTS[i % 8]}
         ax.plot(np.asarray(x), np.asarray(y), ls="none", ms=8, label=name, **style)
-    ax.set(xscale="log", yscale="log", xlabel="operations for each byte moved", ylabel="operations a second")
+    ax.set(
+        xscale="log", yscale="log", xlabel="operations for each byte moved", ylabel="operations per second"
+    )
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     plt.show()
 
 
 def programs(who: Tensor) -> None:
-    """Which program of a grid wrote each number of who (rows, columns): its number stands in its tile."""
+    """Draw which program of a grid wrote each element of who (rows, columns); each tile shows the program."""
     rows, columns = who.shape
     shade = np.zeros((rows, columns))
     _, ax = plt.subplots(figsize=(11, 0.5 * rows + 1))
@@ -129,7 +131,7 @@ def programs(who: Tensor) -> None:
 
 
 def counts(found: Mapping[str, Tensor]) -> None:
-    """For each title how often each place of count (rows, columns) was written; the last row is nobody's."""
+    """Draw how often each element of count (rows, columns) was written; the last row belongs to no image."""
     shown = ListedColormap(["white", plots.BOUND, plots.GAP])
     _, axes = plt.subplots(len(found), 1, figsize=(11, 2.3 * len(found)), squeeze=False)
     for ax, (title, count) in zip(axes[:, 0], found.items(), strict=True):
@@ -148,10 +150,10 @@ def _write_counts(ax: Axes, row_of_counts: Tensor, row: int) -> None:
 
 
 def running_maximum(joint: Tensor, block: int, largest: Tensor, total: Tensor) -> None:
-    """Left, log-densities (K,) as they come, the largest so far and log Σ exp so far; right, the total."""
+    """Draw log-densities (K,), their running maximum and running log Σ exp (left), and the total (right)."""
     _, (left, right) = plt.subplots(1, 2, figsize=(12, 3.8))
     ends = np.arange(block, len(joint) + 1, block)
-    left.plot(range(1, len(joint) + 1), joint, ".", color=plots.PRIOR, label="log-densities, as they come")
+    left.plot(range(1, len(joint) + 1), joint, ".", color=plots.PRIOR, label="log-densities, in order")
     left.step(ends, largest, where="post", color=plots.Q, label="largest so far")
     left.plot(ends, largest + total.log(), "o--", color=plots.MODEL, label="log Σ exp so far")
     left.axhline(float(joint.logsumexp(0)), color=plots.DATA, lw=1, ls=":", label="log P(x)")
@@ -167,7 +169,7 @@ def running_maximum(joint: Tensor, block: int, largest: Tensor, total: Tensor) -
 
 
 def digits_in_a_row(images: Tensor, titles: Sequence[str]) -> None:
-    """Images (N, H, W) side by side, a title above each."""
+    """Draw images (N, H, W) side by side, with a title above each image."""
     _, axes = plt.subplots(1, len(images), figsize=(1.7 * len(images), 2.1))
     for ax, image, title in zip(axes, images, titles, strict=True):
         plots.digits(image[None], columns=1, ax=ax, title=title)
@@ -175,6 +177,6 @@ def digits_in_a_row(images: Tensor, titles: Sequence[str]) -> None:
 
 
 def bars(here: dict[str, float], name: str, gpu: dict[str, Any] | None = None) -> None:
-    """Microseconds per step of each way on this machine and, if there are any, a GPU's beside them."""
+    """Draw the microseconds per step of each method on this machine and, if given, on a GPU."""
     step_times.bars(here, name, gpu)
     plt.show()

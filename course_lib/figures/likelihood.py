@@ -1,4 +1,4 @@
-"""The figures and tables of the chapter "How good is a VAE?": each function draws and shows one figure."""
+"""Figures and tables of the chapter "How good is a VAE?", with one function per figure or table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,10 +10,10 @@ from torch import Tensor
 from course_lib import plots
 from course_lib.models.vae import reparameterize
 
-Quality = Mapping[str, Mapping[str, Any]]  # weights/quality.json: what was measured for each training
+Quality = Mapping[str, Mapping[str, Any]]  # weights/quality.json: the measurements of each training run
 
 EVERYTHING = "30 epochs, everything"
-INGREDIENTS = {  # in quality.json, and as the figure names them
+INGREDIENTS = {  # the name in quality.json: the name in the figure
     "two layers of 500 (one of 400)": "the second hidden layer",
     "KL warm-up": "the slow start of the KL",
     "SiLU (ReLU)": "the smooth activation",
@@ -25,12 +25,12 @@ INGREDIENTS = {  # in quality.json, and as the figure names them
 
 
 def bound_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
-    """Bounds on the NLL (T,) against the number of draws, with the exact integral (T,) as a dashed line."""
+    """Draw the mean bound on the NLL (T,) against the number of draws, and the exact integral (T,)."""
     _against_integral(nlls, exact, "draws of $z$ from $q(z|x)$, $k$", "bound with $k$ draws", plots.BOUND)
 
 
 def mixture_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
-    """NLLs (T,) of mixtures against the number of components, with the exact integral (T,) as a line."""
+    """Draw the mean NLL (T,) of mixtures against the number of components, and the exact integral (T,)."""
     label = "mixture of $K$ components"
     _against_integral(nlls, exact, "components drawn from the prior, $K$", label, plots.COMPONENTS[3])
 
@@ -51,7 +51,7 @@ def _against_integral(
 
 
 def image_by_image(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
-    """The NLL of each image (T,) under one network against that under another one."""
+    """Draw the NLL of each image (T,) under one network against its NLL under another network."""
     _, ax = plt.subplots(figsize=(4.4, 4.2))
     ax.scatter(a, b, s=10, color=plots.MODEL, alpha=0.5, linewidths=0)
     ends = [float(torch.minimum(a, b).min()), float(torch.maximum(a, b).max())]
@@ -62,7 +62,7 @@ def image_by_image(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
 
 
 def protocols(as_trained: Mapping[str, float], on_drawn: Mapping[str, float]) -> None:
-    """Two bars for each way to treat pixels: the loss on pixels made in that way, and on drawn pixels."""
+    """Draw two bars per treatment of the pixels: the loss on pixels treated this way, and on drawn pixels."""
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     places = torch.arange(len(as_trained)).double()
     for shift, values, colour, hatch, label in (
@@ -80,11 +80,11 @@ def protocols(as_trained: Mapping[str, float], on_drawn: Mapping[str, float]) ->
 
 
 def beside_a_paper(quality: Quality, best: Mapping[str, Any]) -> str:
-    """A Markdown table: the course's models, measured on MNIST, and the rows of Burda et al. 2016."""
+    """Return a Markdown table that compares the course's models on MNIST with those of Burda et al. 2016."""
     rows = [("plain VAE of the previous chapter, 784-400-20", 20, *_average(quality, "plain, seed {}"))]
     rows.append(("two layers of 500, 32 dimensions", 80, *_average(quality, "four minutes, seed {}")))
     elbo, nll = best["test_nll"]["1"][0], best["test_nll"]["5000"][0]
-    rows.append(("shipped model: the same, and pixel after pixel", 200, f"{elbo:.2f}", f"{nll:.2f}"))
+    rows.append(("shipped model: the same, with a pixel-by-pixel decoder", 200, f"{elbo:.2f}", f"{nll:.2f}"))
     rows.append(("Burda et al. 2016: VAE, two layers of 200, 50 dimensions", 3_280, "", "86.76"))
     rows.append(("Burda et al. 2016: the same, trained with the k = 50 bound", 3_280, "", "84.78"))
     table = "| MNIST, all 10,000 test digits | epochs | $-L_b$ | NLL, k = 5,000 |\n|---|---|---|---|\n"
@@ -94,7 +94,7 @@ def beside_a_paper(quality: Quality, best: Mapping[str, Any]) -> str:
 
 
 def _average(quality: Quality, name: str) -> tuple[str, str]:
-    """−L_b and the NLL with k = 5,000, each a mean over three seeds with its standard deviation."""
+    """Return −L_b and the NLL for k = 5,000, each as a mean over three seeds with its standard deviation."""
     rows = [quality[name.format(seed)] for seed in range(3)]
     found = [torch.tensor([row["minus_elbo"][0] for row in rows])]
     if all("nll" in row for row in rows):
@@ -104,7 +104,7 @@ def _average(quality: Quality, name: str) -> tuple[str, str]:
 
 
 def ingredients(quality: Quality) -> dict[str, float]:
-    """Bars: the nats of NLL (k = 100) that are lost without each ingredient; the same numbers by name."""
+    """Draw the nats of NLL (k = 100) lost without each ingredient, and return the same numbers by name."""
     whole = quality[EVERYTHING]["nll"]["100"][0]
     lost = {}
     for name, shown in INGREDIENTS.items():
@@ -114,13 +114,13 @@ def ingredients(quality: Quality) -> dict[str, float]:
     bars = ax.barh(order, [lost[shown] for shown in order], color=plots.MODEL)
     ax.bar_label(bars, fmt="%+.1f", padding=3)
     ax.axvline(0, color=plots.DATA, lw=1)
-    ax.set(xlabel="nats of NLL lost without it", xlim=(-0.6, 1.15 * max(lost.values())))
+    ax.set(xlabel="nats of NLL lost without the ingredient", xlim=(-0.6, 1.15 * max(lost.values())))
     plt.show()
     return lost
 
 
 def seeds(nlls: Mapping[str, Tensor]) -> None:
-    """The exact NLL for each seed (S,), one column of points for each prior, a bar at each mean."""
+    """Draw the exact NLL of each seed (S,), with one column of points per prior and a bar at each mean."""
     _, ax = plt.subplots(figsize=(5, 3.4))
     for place, (values, colour) in enumerate(zip(nlls.values(), (plots.MODEL, plots.Q), strict=False)):
         ax.plot([place] * len(values), values.tolist(), "o", ms=8, color=colour, alpha=0.8)
@@ -132,7 +132,7 @@ def seeds(nlls: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def codes_over_prior(models: Mapping[str, Any], x: Tensor, y: Tensor) -> None:
-    """For each model with a code in the plane: draws from the prior in grey, codes of x (T, D) on them."""
+    """Draw the codes of x (T, D) over samples of the prior, for each model with a two-dimensional code."""
     _, axes = plt.subplots(1, len(models), figsize=(5 * len(models), 4.8), squeeze=False)
     for ax, (name, model) in zip(axes[0], models.items(), strict=True):
         cloud = model.prior.sample((4_000,))  # (4000, 2)
@@ -143,7 +143,7 @@ def codes_over_prior(models: Mapping[str, Any], x: Tensor, y: Tensor) -> None:
 
 
 def sheets(images: Mapping[str, Tensor], shape: Sequence[int], columns: int = 10) -> None:
-    """Sheets of images (N, D), side by side, each under its name."""
+    """Draw sheets of images (N, D) side by side, each below its name."""
     count = len(images)
     rows = max(-(-len(sheet) // columns) for sheet in images.values())
     size = (0.5 * columns * count, 0.5 * rows * shape[-2] / shape[-1] + 0.5)

@@ -1,6 +1,6 @@
-"""Figures of the chapter "Gaussian mixtures and EM": one function a figure.
+"""Figures of the chapter "Gaussian mixtures and EM", with one function per figure.
 
-Every function takes what the chapter has computed, draws one figure, shows it and returns nothing.
+Every function takes results computed in the chapter, shows one figure, and returns None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ Mixture2D = tuple[ArrayLike, ArrayLike, ArrayLike, Tensor]  # (K,), (K, 2), (K, 
 
 
 def density(grid: Tensor, curves: Mapping[str, Tensor], samples: Tensor) -> None:
-    """Densities over a grid, the first one black, above the histogram of the samples."""
+    """Draw densities over a grid, the first one in black, and a histogram of the samples."""
     plots.density(grid, dict(curves), samples=samples)
     plt.show()
 
 
 def two_ways_to_sample(grid: Tensor, exact: Tensor, ancestral: Tensor, averaged: Tensor) -> None:
-    """The exact density of a mixture over histograms of ancestral samples and of averaged draws."""
+    """Draw the exact density of a mixture over histograms of ancestral samples and of averaged draws."""
     _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2), sharex=True)
     plots.density(grid, {"exact density": exact}, samples=ancestral, ax=left, title="ancestral sampling")
     plots.density(
@@ -38,7 +38,7 @@ def two_ways_to_sample(grid: Tensor, exact: Tensor, ancestral: Tensor, averaged:
 def em_steps_1d(
     x: Tensor, trace: Sequence[Mixture1D], log_likelihoods: Sequence[float], steps: Sequence[int]
 ) -> None:
-    """Four moments of EM in one dimension: the weighted Gaussians, their sum, and the coloured points."""
+    """Draw four steps of EM in one dimension: the weighted Gaussians, their sum, and the coloured points."""
     _, axes = plt.subplots(2, 2, figsize=(11, 5.8), sharex=True)
     for ax, step in zip(axes.flat, steps, strict=True):
         plots.mixture_1d(x, *trace[step], ax=ax)
@@ -49,7 +49,7 @@ def em_steps_1d(
 def em_steps_2d(
     x: Tensor, trace: Sequence[Mixture2D], log_likelihoods: Sequence[float], steps: Sequence[int]
 ) -> None:
-    """Moments of EM in the plane, side by side, with the ellipses of each Gaussian."""
+    """Draw steps of EM in the plane side by side, with the ellipses of each Gaussian."""
     _, axes = plt.subplots(1, len(steps), figsize=(3.1 * len(steps), 3.5), sharex=True, sharey=True)
     for ax, step in zip(axes, steps, strict=True):
         _, means, covariances, resp = trace[step]
@@ -60,7 +60,7 @@ def em_steps_2d(
 
 
 def log_likelihood(history: Sequence[float], skip: int = 1, truth: float | None = None) -> None:
-    """The log-likelihood after each step but the first `skip`, whose leap would hide the rest."""
+    """Draw the log-likelihood after each step, without the first `skip` values that would hide the rest."""
     _, ax = plt.subplots(figsize=(7, 3))
     steps = range(skip, len(history))
     ax.plot(steps, history[skip:], color=plots.MODEL, lw=2, label="mixture")
@@ -72,10 +72,10 @@ def log_likelihood(history: Sequence[float], skip: int = 1, truth: float | None 
 
 
 def where_starts_end(ends: Mapping[str, Sequence[float]], truth: float | None = None) -> None:
-    """The log-likelihood at which each start of EM ended: one row of dots for each kind of start."""
+    """Draw the final log-likelihood of EM from each start, with one row of dots per kind of start."""
     _, ax = plt.subplots(figsize=(7.5, 1.2 + 0.6 * len(ends)))
     for row, values in enumerate(ends.values()):
-        heights = row + np.linspace(-0.18, 0.18, len(values))  # apart, so that equal ends can be counted
+        heights = row + np.linspace(-0.18, 0.18, len(values))  # offsets, so that equal values can be counted
         ax.plot(values, heights, "o", color=plots.COMPONENTS[row], ms=7, alpha=0.8)
     if truth is not None:
         ax.axvline(truth, color=plots.DATA, ls="--", lw=1.5)
@@ -86,7 +86,7 @@ def where_starts_end(ends: Mapping[str, Sequence[float]], truth: float | None = 
 
 
 def hardening(x: Tensor, found: Mapping[float, tuple[Tensor, Tensor]]) -> None:
-    """Means (K, 2) and responsibilities (N, K) for each common standard deviation, side by side."""
+    """Draw the means (K, 2) and responsibilities (N, K) for each common standard deviation, side by side."""
     _, axes = plt.subplots(1, len(found), figsize=(3.3 * len(found), 3.6), sharex=True, sharey=True)
     for ax, (sigma, (means, resp)) in zip(axes, found.items(), strict=True):
         ax.scatter(x[:, 0], x[:, 1], c=plots.blend(resp), s=10, linewidths=0)
@@ -99,7 +99,7 @@ def hardening(x: Tensor, found: Mapping[float, tuple[Tensor, Tensor]]) -> None:
 
 
 def spike(widths: Tensor, log_likelihoods: Tensor) -> None:
-    """The log-likelihood of a mixture one of whose Gaussians shrinks onto a point, over its width."""
+    """Draw the log-likelihood of a mixture against the width of a Gaussian that shrinks onto one point."""
     _, ax = plt.subplots(figsize=(7, 3))
     ax.semilogx(widths, log_likelihoods, color=plots.MODEL, lw=2)
     ax.set_xticks([10.0**power for power in range(0, -101, -20)])
@@ -111,10 +111,10 @@ def spike(widths: Tensor, log_likelihoods: Tensor) -> None:
 
 
 def price_of_narrowness(floors: Sequence[float], fitted: Tensor, fresh: Tensor) -> None:
-    """Log-likelihoods of fitted and of fresh points (floors, seeds) over the floor of the variances."""
+    """Draw the log-likelihoods of fitted and of fresh points (floors, seeds) against the variance floor."""
     _, ax = plt.subplots(figsize=(7, 3.2))
     for values, colour, marker, label in (
-        (fitted, plots.DATA, "o", "the points it was fitted to"),
+        (fitted, plots.DATA, "o", "points used for the fit"),
         (fresh, plots.GAP, "s", "fresh points"),
     ):
         ax.semilogx(floors, values, marker, color=colour, ms=4, alpha=0.35)
@@ -125,7 +125,7 @@ def price_of_narrowness(floors: Sequence[float], fitted: Tensor, fresh: Tensor) 
 
 
 def fitted_densities(grid: Tensor, truth: Tensor, log_densities: Mapping[int, Tensor]) -> None:
-    """The fitted mixtures side by side, each over the true density, by the number of components."""
+    """Draw the fitted mixtures side by side, each over the true density, by number of components."""
     _, axes = plt.subplots(1, len(log_densities), figsize=(4 * len(log_densities), 3.2), sharey=True)
     for ax, (components, log_q) in zip(axes, log_densities.items(), strict=True):
         ax.fill_between(grid, truth, color="#D0D0D0", label="truth")
@@ -137,7 +137,7 @@ def fitted_densities(grid: Tensor, truth: Tensor, log_densities: Mapping[int, Te
 
 
 def kl_and_price(kl: Mapping[int, float], price: Sequence[float]) -> None:
-    """KL(data‖mixture) over the number of components, and what estimating the parameters costs."""
+    """Draw KL(data‖mixture) and the cost of estimating the parameters against the number of components."""
     _, ax = plt.subplots(figsize=(6.5, 3.4))
     ax.loglog(list(kl), list(kl.values()), "o-", color=plots.GAP, label="KL(data‖mixture)")
     ax.loglog(list(kl), price, ":", color=plots.PRIOR, lw=2, label="rule of thumb: (3K − 1) / 2N")
@@ -149,7 +149,7 @@ def kl_and_price(kl: Mapping[int, float], price: Sequence[float]) -> None:
 
 
 def bic_curves(candidates: Sequence[int], bics: Sequence[Sequence[float]], truth: int) -> None:
-    """BIC above its lowest value over the number of components, one curve for each data set."""
+    """Draw the BIC above its lowest value against the number of components, with one curve per data set."""
     _, ax = plt.subplots(figsize=(6.5, 3.2))
     for values in bics:
         lowest = int(np.argmin(values))
@@ -163,11 +163,11 @@ def bic_curves(candidates: Sequence[int], bics: Sequence[Sequence[float]], truth
 def digit_likelihoods(
     fitted: Mapping[int, float], held_out: Mapping[int, float], bic: Mapping[int, float]
 ) -> None:
-    """−log P per digit over the number of components: digits fitted, digits held out, and BIC / 2N."""
+    """Draw −log P per digit (fitted and held out) and BIC / 2N against the number of components."""
     _, ax = plt.subplots(figsize=(7, 3.6))
     sizes = list(fitted)
-    ax.plot(sizes, [-v for v in fitted.values()], "o-", color=plots.DATA, label="digits it was fitted to")
-    ax.plot(sizes, [-v for v in held_out.values()], "s-", color=plots.GAP, label="digits held out")
+    ax.plot(sizes, [-v for v in fitted.values()], "o-", color=plots.DATA, label="digits used for the fit")
+    ax.plot(sizes, [-v for v in held_out.values()], "s-", color=plots.GAP, label="held-out digits")
     ax.plot(sizes, list(bic.values()), "^--", color=plots.MODEL, label="BIC / 2N")
     ax.set_xscale("log", base=2)
     ax.set_xticks(sizes, [str(k) for k in sizes])
@@ -177,7 +177,7 @@ def digit_likelihoods(
 
 
 def digit_sheets(rows: Mapping[str, Tensor]) -> None:
-    """One row of images for each title; pixels beyond black and white are cut off."""
+    """Draw one row of images per title; pixel values outside [0, 1] are clipped."""
     _, axes = plt.subplots(len(rows), 1, figsize=(9, 1.25 * len(rows)))
     for ax, (title, images) in zip(axes, rows.items(), strict=True):
         plots.digits(images.clamp(0, 1), columns=len(images), ax=ax, title=title)
@@ -185,7 +185,7 @@ def digit_sheets(rows: Mapping[str, Tensor]) -> None:
 
 
 def bits_with_bits(label: Mapping[float, float], vector: Mapping[int, float], limit: float) -> None:
-    """Share of variance explained over the number of bits: one label, and a vector of bits."""
+    """Draw the share of variance explained against the number of bits, for one label and a vector of bits."""
     _, ax = plt.subplots(figsize=(7, 3.6))
     ax.plot(list(label), list(label.values()), "o-", color=plots.Q, label="one label of K")
     ax.plot(list(vector), list(vector.values()), "s-", color=plots.MODEL, label="a vector of bits")
@@ -196,7 +196,7 @@ def bits_with_bits(label: Mapping[float, float], vector: Mapping[int, float], li
 
 
 def _limit_to(ax: Axes, x: Tensor) -> None:
-    """Keep the axes on the points, whatever the ellipses reach for."""
+    """Limit the axes to the range of the points, even if the ellipses are larger."""
     margin = 0.1 * float(x.max() - x.min())
     ax.set(xlim=(float(x[:, 0].min()) - margin, float(x[:, 0].max()) + margin))
     ax.set(ylim=(float(x[:, 1].min()) - margin, float(x[:, 1].max()) + margin))

@@ -1,4 +1,4 @@
-"""Figures of the chapter "Start here": one function a figure, which shows it and returns nothing."""
+"""Figures of the chapter "Start here"; each function shows one figure and returns None."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from course_lib import plots
 
 GREY, BLUE, GREEN, ORANGE, PINK = "#7F7F7F", "#0072B2", "#009E73", "#E69F00", "#CC79A7"
-CHAPTERS = {  # place on the map (x, y), colour of the family
+CHAPTERS = {  # position on the map (x, y) and colour of the group
     "Start here": (0, 1, GREY),
     "Gaussian\nmixtures\nand EM": (1, 1, BLUE),
     "The\nevidence\nlower bound": (2, 1, GREEN),
@@ -21,7 +21,7 @@ CHAPTERS = {  # place on the map (x, y), colour of the family
     "GANs\non MNIST": (4, 0, PINK),
     "Inside\nthe GPU": (5, 0.15, GREY),
 }
-ARROWS = (  # places in CHAPTERS: the second leans on the first
+ARROWS = (  # positions in CHAPTERS: the second chapter builds on the first
     (0, 1),
     (1, 2),
     (2, 3),
@@ -36,7 +36,7 @@ ARROWS = (  # places in CHAPTERS: the second leans on the first
 
 
 def image_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
-    """One row of images (N, D) for each title; shape is that of one image."""
+    """Draw one row of images (N, D) per title; `shape` is the shape of one image."""
     _, axes = plt.subplots(len(rows), 1, figsize=(8.5, 1.25 * len(rows)), squeeze=False)
     for ax, (title, images) in zip(axes[:, 0], rows.items(), strict=True):
         plots.digits(images, columns=len(images), ax=ax, title=title, shape=shape)
@@ -44,12 +44,12 @@ def image_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
 
 
 def image_as_point(image: Tensor, shape: Sequence[int]) -> None:
-    """An image (D,), and beside it the D numbers that are its coordinates."""
+    """Draw an image (D,) and, on the right, the D numbers that are its coordinates."""
     _, (left, right) = plt.subplots(1, 2, figsize=(11, 2.8), width_ratios=(1, 3))
     plots.digits(image[None], columns=1, ax=left, title="as a picture", shape=shape)
     right.bar(range(len(image)), image.tolist(), width=1.0, color=plots.DATA)
     right.set(
-        xlabel="number of the pixel",
+        xlabel="pixel index",
         ylabel="brightness",
         title="as a point: its coordinates",
         xlim=(0, len(image)),
@@ -58,7 +58,7 @@ def image_as_point(image: Tensor, shape: Sequence[int]) -> None:
 
 
 def surprise(costs: Mapping[str, Tensor], marks: Mapping[str, float]) -> None:
-    """Histograms of −log P for each kind of image, and a vertical line for each single image."""
+    """Draw a histogram of −log P for each kind of image, and a vertical line for each single image."""
     _, ax = plt.subplots(figsize=(8.5, 3.4))
     low = min([float(c.min()) for c in costs.values()] + list(marks.values())) - 10
     high = max(float(c.max()) for c in costs.values()) + 10
@@ -74,7 +74,7 @@ def surprise(costs: Mapping[str, Tensor], marks: Mapping[str, float]) -> None:
 
 
 def course_map() -> None:
-    """The chapters as boxes; an arrow leads from a chapter to one that builds on it."""
+    """Draw the chapters as boxes, with arrows from each chapter to the chapters that build on it."""
     _, ax = plt.subplots(figsize=(11, 5))
     ax.set(xlim=(-0.5, 5.5), ylim=(-0.5, 2.9))
     ax.axis("off")

@@ -1,4 +1,4 @@
-"""Figures of the chapter "A GAN in one dimension"; more of them are in `course_lib.toy_gan.figures`."""
+"""Figures of the chapter "A GAN in one dimension"; further figures are in `course_lib.toy_gan.figures`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ PROBABILITY = {"ylim": (-0.03, 1.03), "yticks": [0, 0.5, 1], "yticklabels": ["0"
 
 
 def snapshots(line: Any, density: ArrayLike, shots: Mapping[str, Shot]) -> None:
-    """Moments of a game, one a panel: the data's density on the line (G,), a histogram of points, and D."""
+    """Draw moments of a game, one per panel: the data density on the line (G,), generated points, and D."""
     x, p = np.asarray(line).ravel(), np.asarray(density).ravel()
     figure, axes = plt.subplots(1, len(shots), figsize=(2.5 * len(shots), 2.8), sharey=True)
     for ax, (title, (points, d)) in zip(axes, shots.items(), strict=True):
@@ -35,7 +35,7 @@ def snapshots(line: Any, density: ArrayLike, shots: Mapping[str, Shot]) -> None:
 
 
 def best_discriminator(x: ArrayLike, p: ArrayLike, q: ArrayLike, d: ArrayLike) -> None:
-    """Two densities (G,) on the left; on the right the D (G,) that learned to tell them apart, and D*."""
+    """Draw two densities (G,) on the left, and the trained D (G,) and the best D on the right."""
     p, q = np.asarray(p), np.asarray(q)
     _, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.8))
     left.plot(x, p, ":", color=DATA, lw=2.2, label="data p(x)")
@@ -50,14 +50,14 @@ def best_discriminator(x: ArrayLike, p: ArrayLike, q: ArrayLike, d: ArrayLike) -
 
 
 def lengths_of_step(lengths: ArrayLike, means: ArrayLike, jsds: ArrayLike, before: float) -> None:
-    """Where one generator step of each length (L,) takes the points' mean, and the JSD after it."""
+    """Draw the mean of the points and the JSD after one generator step of each length (L,)."""
     mean, jsd = "mean of the generated points (data: 0)", "JSD(p, q), nats (dotted: before the step)"
     panels = {mean: {"": (lengths, means)}, jsd: {"": (lengths, jsds)}}
     compare(panels, "learning rate of the one step", marks={mean: 0, jsd: before}, xlog=True)
 
 
 def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) -> None:
-    """Generator steps of each kind, a line a seed: the loss (T,), and how far the points' mean moved (T,)."""
+    """Draw the loss (T,) and the shift of the mean (T,) over generator steps, one line per kind and seed."""
     _, axes = plt.subplots(1, 2, figsize=(7.6, 2.7))
     for (name, seeds), (colour, dash) in zip(paths.items(), LOOKS, strict=False):
         for number, curves in enumerate(seeds):
@@ -70,14 +70,14 @@ def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) 
 
 
 def gradients(distances: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
-    """The generator's gradient (M,) over the distance between data and generator, a line a loss."""
+    """Draw the generator's gradient (M,) against its distance from the data, with one line per loss."""
     title = "gradient against the best D, nats per unit of x"
     compare({title: {name: (distances, curve) for name, curve in curves.items()}}, "distance μ", log=[title])
     plt.gcf().set_size_inches(5.6, 3)
 
 
 def divergences(shifts: ArrayLike, jsds: ArrayLike, works: ArrayLike) -> None:
-    """The JSD and the Wasserstein distance (M,) of two blocks of width 1 over the shift between them."""
+    """Draw the JSD and the Wasserstein distance (M,) of two blocks of width 1 against the shift (M,)."""
     titles = "JSD(p, q), nats (dotted: log 2)", "Wasserstein distance $W_1$(p, q)"
     panels = {titles[0]: {"": (shifts, jsds)}, titles[1]: {"": (shifts, works)}}
     for ax in compare(panels, "shift μ between the two blocks", marks={titles[0]: float(np.log(2))}):
@@ -92,10 +92,11 @@ def runs(
     levels: Mapping[str, float] | None = None,
     changes: Sequence[float] = (),
 ) -> None:
-    """A panel for each column of the histories, a colour for each kind of game, a line for each seed.
+    """Draw one panel per column of the histories, with one colour per kind of game and one line per seed.
 
-    columns: a name of `toy_gan.HEAD` -> the panel's title; log: columns on a logarithmic axis; levels:
-    column -> a dotted horizontal line; changes: rounds at which a rate was changed, as vertical lines.
+    columns: a name in `toy_gan.HEAD` -> the title of the panel. log: the columns with a logarithmic axis.
+    levels: column -> the height of a dotted horizontal line. changes: the rounds at which a rate was changed,
+    drawn as vertical lines.
     """
     _, axes = plt.subplots(1, len(columns), figsize=(3.9 * len(columns), 2.6), squeeze=False)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
@@ -113,14 +114,14 @@ def runs(
 
 
 def rate_map(wrong: ArrayLike, rates: Sequence[float], rounds: int) -> None:
-    """The mass in the wrong place (G, D) after games with each pair of rates; a dark cell has much of it."""
+    """Draw the mass in the wrong place (G, D) for each pair of learning rates; dark cells have more of it."""
     plots.rate_map(np.asarray(wrong), rates, f"mass in the wrong place after {rounds} rounds")
 
 
 def curves(
     kinds: Mapping[str, Sequence[ArrayLike]], title: str, xlabel: str, every: int = 1, log: bool = False
 ) -> None:
-    """One panel: a colour for each kind of game, a line (T,) for each seed, a point every so many rounds."""
+    """Draw one line (T,) per seed and one colour per kind of game; points are `every` rounds apart."""
     _, ax = plt.subplots(figsize=(4.4, 2.6))
     for (kind, seeds), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
         for number, values in enumerate(seeds):
@@ -133,7 +134,7 @@ def curves(
 
 
 def generators(history: History, moments: Mapping[str, int], ax_title: str = "x = G(z)") -> None:
-    """G as a function of z at some moments of a game, one a panel, beside the data's density."""
+    """Draw G as a function of z at some moments of a game, one per panel, and then the data density."""
     grid = history.game.grid
     _, axes = plt.subplots(1, len(moments) + 1, figsize=(2.4 * (len(moments) + 1), 2.7), sharey=True)
     for ax, (title, at) in zip(axes, moments.items(), strict=False):
@@ -145,7 +146,7 @@ def generators(history: History, moments: Mapping[str, int], ax_title: str = "x 
 
 
 def _axis_of_d(ax: Any) -> Any:
-    """A second axis for probabilities, on the right."""
+    """Add a second axis for probabilities on the right."""
     right = ax.twinx()
     right.tick_params(axis="y", colors=MODEL, length=0)
     right.axhline(0.5, color=MODEL, lw=0.8, alpha=0.3)

@@ -1,4 +1,4 @@
-"""The figures of the chapter "The VAE on MNIST": each function draws and shows one."""
+"""Figures of the chapter "The VAE on MNIST"; each function shows one figure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from course_lib import plots
 
 
 def labelled_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
-    """One row of images for each label; images (N, D) or (N, H, W), all rows of the same N."""
+    """Draw one row of images per label; images are (N, D) or (N, H, W), with the same N in all rows."""
     count = len(next(iter(rows.values())))
     height, width = shape[-2:]
     row_height = 0.78 * height / width
@@ -23,7 +23,7 @@ def labelled_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
 
 
 def loss_parts(history: Sequence[tuple[int, float, float]]) -> None:
-    """(step, reconstruction, KL), stacked, so that the upper edge is −L_b; nats for each test image."""
+    """Draw (step, reconstruction, KL) in nats per test image, stacked so that the upper edge is −L_b."""
     steps = [row[0] for row in history]
     reconstruction = torch.tensor([row[1] for row in history])
     kl = torch.tensor([row[2] for row in history])
@@ -32,7 +32,7 @@ def loss_parts(history: Sequence[tuple[int, float, float]]) -> None:
     ax.fill_between(steps, kl, color=plots.Q, alpha=0.75, lw=0, label="KL")
     ax.fill_between(steps, kl, total, color=plots.BOUND, alpha=0.45, lw=0, label="reconstruction")
     ax.plot(steps, total, color=plots.MODEL, lw=2, label="$-L_b$, their sum")
-    top = 2.2 * float(total[-1])  # the start, 784 log 2, would flatten the rest
+    top = 2.2 * float(total[-1])  # the first value, 784 log 2, would flatten the rest
     ax.set(xlabel="step", ylabel="nats per test image", xlim=(0, steps[-1]), ylim=(0, top))
     ax.set_title(f"starts at {float(total[0]):.0f}, ends at {float(total[-1]):.0f} nats")
     ax.legend(loc="upper right")
@@ -40,7 +40,7 @@ def loss_parts(history: Sequence[tuple[int, float, float]]) -> None:
 
 
 def scatter_of_losses(single: Tensor, batch: Tensor) -> None:
-    """Deviations (S,) of the loss of one image, and of one batch, from their means: two histograms."""
+    """Draw histograms of the deviations (S,) of the loss from its mean, for one image and for one batch."""
     _, ax = plt.subplots(figsize=(7.5, 2.8))
     ax.hist(single, bins=40, color=plots.Q, alpha=0.7, density=True, label="one image")
     ax.hist(batch, bins=10, color=plots.MODEL, alpha=0.7, density=True, label="a batch of 128")
@@ -50,7 +50,7 @@ def scatter_of_losses(single: Tensor, batch: Tensor) -> None:
 
 
 def shares(alone: Tensor, together: Tensor, names: Sequence[str]) -> None:
-    """R² of each property, by each dimension of the code alone (P, d), and by all of them together (P,)."""
+    """Draw R² of each property, for each dimension of the code alone (P, d) and for all dimensions (P,)."""
     count, dimensions = alone.shape
     _, axes = plt.subplots(count, 1, figsize=(7.5, 1.5 * count + 0.5), sharex=True, sharey=True)
     for ax, bars, total, name in zip(axes, alone, together, names, strict=True):
@@ -63,12 +63,12 @@ def shares(alone: Tensor, together: Tensor, names: Sequence[str]) -> None:
 
 
 def kl_by_dimension(kl_sorted: Mapping[float, Tensor]) -> None:
-    """The KL of each dimension (d,), in falling order, one curve for each β."""
+    """Draw the KL of each dimension (d,) in descending order, with one curve per β."""
     _, ax = plt.subplots(figsize=(7.5, 3.2))
     styles = zip((plots.Q, plots.MODEL, plots.GAP), "so^", strict=True)
     for (beta, kl), (colour, marker) in zip(kl_sorted.items(), styles, strict=True):
         ax.plot(kl, color=colour, marker=marker, ms=5, label=f"β = {beta:g}")
-    ax.set(xlabel="dimension of $z$, in falling order", ylabel="KL, nats", xticks=range(0, len(kl), 2))
+    ax.set(xlabel="dimension of $z$, sorted by KL", ylabel="KL, nats", xticks=range(0, len(kl), 2))
     ax.set_ylim(bottom=0)
     ax.legend()
     plt.show()

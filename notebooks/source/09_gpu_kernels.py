@@ -287,7 +287,7 @@ jobs = {n: partial(array.add_, 1) for n, array in arrays.items()}
 times = microseconds(jobs, rounds)
 speeds = {4 * n: 8 * n / us / 1e3 for n, us in times.items()}  # bytes: GB/s; each number is read and written
 
-# %% alt="GB moved in a second against the size of the array, both axes logarithmic: a steep rise for small arrays that flattens out, and nearly the same level for all arrays above 1 MB." slideshow={"slide_type": "slide"} slide={"text": "## Up, and then level"}
+# %% alt="GB moved per second against the size of the array, both axes logarithmic: a steep rise for small arrays that flattens out, and nearly the same level for all arrays above 1 MB." slideshow={"slide_type": "slide"} slide={"text": "## Up, and then level"}
 figures.bandwidth(list(speeds), list(speeds.values()))
 bytes_per_second = 1e9 * list(speeds.values())[-1]
 print(f"the largest array: {bytes_per_second / 1e9:.1f} GB/s; the fastest: {max(speeds.values()):.1f} GB/s")
