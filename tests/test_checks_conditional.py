@@ -277,11 +277,11 @@ WRONG_FORWARD = {
         forward(code=lambda mu, logvar, noise: mu + (logvar / 2).exp() * noise + fresh(mu)),
     ),
     "logvar clamped from above": (
-        "your logits: a wrong value",
+        "your logits: a value is wrong",
         forward(code=lambda mu, logvar, noise: mu + (logvar.clamp(max=0.0) / 2).exp() * noise),
     ),
     "a small number under the root": (
-        "your logits: a wrong value",
+        "your logits: a value is wrong",
         forward(code=lambda mu, logvar, noise: mu + (logvar.exp() + 0.1).sqrt() * noise),
     ),
     "probabilities": (
@@ -314,7 +314,7 @@ WRONG_FORWARD = {
     ),
     "mu first": ("the wrong order", forward(result=lambda logits, mu, logvar, z: (mu, logits, logvar))),
     "sum of the logits": (
-        "your logits: a wrong shape",
+        "your logits: the shape is wrong",
         forward(result=lambda logits, mu, logvar, z: (logits.sum(1), mu, logvar)),
     ),
     "encode is not called": ("`encode` is never called", never_encoded),
@@ -366,7 +366,7 @@ WRONG_FORWARD = {
         forward(result=lambda logits, mu, logvar, z: (logits, mu, torch.tensor(logvar.tolist()))),
     ),
     "encoder without gradient": ("the encoder's weights is cut", encoder_frozen),
-    "mu spoilt in place": ("your mu: a wrong value", spoils_mu),
+    "mu spoilt in place": ("your mu: a value is wrong", spoils_mu),
 }
 
 
@@ -620,7 +620,7 @@ WRONG_STYLE = {
         from_codes(lambda decode, mu, logvar, label: decode(mu.mean(0).expand_as(mu), label)),
     ),
     "images averaged": (
-        "the mean is over the images (axis 0)",
+        "the result is averaged over the images",
         of_the_reference(lambda images: images.mean(0)),
     ),
     "columns averaged": ("the columns are averaged", of_the_reference(lambda images: images.mean(1))),
@@ -687,8 +687,8 @@ WRONG_STYLE = {
         "with AttributeError",
         columns(lambda encode, decode, x, y, label: decode(encode(x, y).mu, label)),
     ),
-    "a tuple of ten": ("a tuple, but", of_the_reference(lambda images: tuple(images.unbind(1)))),
-    "a list of lists": ("a list, but", of_the_reference(lambda images: images.tolist())),
+    "a tuple of ten": ("but got tuple", of_the_reference(lambda images: tuple(images.unbind(1)))),
+    "a list of lists": ("but got list", of_the_reference(lambda images: images.tolist())),
     "encoded in the loop": (
         "codes are computed for 3 images",
         columns(lambda encode, decode, x, y, label: decode(encode(x, y)[0], label)),
@@ -823,9 +823,9 @@ WRONG_MARGINAL = {
     "P(y|x)": ("the result is P(y|x)", lambda v: v.softmax(1)),
     "log P(x, y)": ("the result is log P(x, y) for each label", lambda v: v - LN10),
     "ln of the number of images": ("the number of images", lambda v: v.logsumexp(1) - math.log(len(v))),
-    "exp first": ("exp of −900 rounds to 0, and the logarithm of 0", lambda v: v.exp().mean(1).log()),
+    "exp first": ("exp(−900) rounds to 0, and the logarithm of 0", lambda v: v.exp().mean(1).log()),
     "exp first, in float64": (
-        "exp of −900 rounds to 0, and the log",
+        "exp(−900) rounds to 0, and the log",
         lambda v: (v.double().exp().sum(1) / 10).log(),
     ),
     "a small number inside": ("a clamp or a small number inside", lambda v: (v.exp().mean(1) + 1e-30).log()),
@@ -880,7 +880,7 @@ WRONG_MARGINAL = {
         lambda v: torch.tensor([-2.652373, -2.262114]),
     ),
     "kept axis": ("the axes are not", lambda v: log_marginal(v)[:, None]),
-    "a list": ("a list, but", lambda v: log_marginal(v).tolist()),
+    "a list": ("but got list", lambda v: log_marginal(v).tolist()),
     "log_softmax of nothing": ("returns None", lambda v: None),
 }
 

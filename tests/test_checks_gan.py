@@ -313,7 +313,7 @@ WRONG_R1 = {
         lambda logit, x: torch.autograd.grad(logit(x).sum(), x, create_graph=True)[0].norm(),
     ),
     "no sum": ("grad can be implicitly created only for scalar", of_slopes(torch.sum, lambda logits: logits)),
-    "a tuple": ("a tuple, but", lambda logit, x: (r1_penalty(logit, x),)),
+    "a tuple": ("but got tuple", lambda logit, x: (r1_penalty(logit, x),)),
     "no return": ("returns None", lambda logit, x: None),
 }
 
@@ -542,7 +542,7 @@ WRONG_KL = {
         of_counts(lambda c: torch.xlogy(c / 12, c / 1.2).sum()),
     ),
     "the first twelve": ("Is a size hard-coded", lambda labels: class_kl(labels[:12])),
-    "a list": ("a list, but", lambda labels: [class_kl(labels)]),
+    "a list": ("but got list", lambda labels: [class_kl(labels)]),
     "no return": ("returns None", lambda labels: None),
     "kept axis": ("the shape is wrong", lambda labels: class_kl(labels)[None]),
     "whole numbers": ("dtype, not torch.int64", lambda labels: labels.sum()),
@@ -786,7 +786,7 @@ WRONG_PRECISION = {
         "your function is right on the example but wrong for another input size",
         lambda real, fake, k: precision(real, fake, min(k, 2)),
     ),
-    "a list": ("a list, but", lambda real, fake, k: [precision(real, fake, k)]),
+    "a list": ("but got list", lambda real, fake, k: [precision(real, fake, k)]),
     "a kept axis": ("the shape is wrong", lambda real, fake, k: precision(real, fake, k)[None]),
     "no return": ("returns None", lambda real, fake, k: None),
     "a wrong number of axes": ("with IndexError", lambda real, fake, k: precision(real, fake, k).sum(1)),

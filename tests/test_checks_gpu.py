@@ -335,7 +335,7 @@ WRONG_TILE = {
     "four lanes": ("Is a size hard-coded", four_lanes),
     "ten pixels": ("your function is right on the example but wrong for another input size", ten_pixels),
     "log 2 if the image is small": ("a value is wrong if the image is smaller than the tile", log_2_if_small),
-    "a list": ("a list, but", lambda *given: [tile_sum(*given)]),
+    "a list": ("but got list", lambda *given: [tile_sum(*given)]),
     "kept axis": ("the shape is wrong", lambda *given: tile_sum(*given)[None]),
     "no return": ("returns None", lambda *given: None),
 }
@@ -592,7 +592,7 @@ WRONG_ONLINE = {
     "not rescaled": ("not rescaled", online(rescale=lambda old, new: 1.0)),
     "factor turned": ("factor is inverted", online(start=None, rescale=lambda old, new: (new - old).exp())),
     "factor turned, from −∞": (
-        "not by exp(new − old), infinite",
+        "not by exp(new − old), which is infinite",
         online(rescale=lambda old, new: (new - old).exp()),
     ),
     "factor twice": ("the factor is applied twice", online(rescale=lambda old, new: (2 * (old - new)).exp())),
@@ -741,8 +741,8 @@ WRONG_ONLINE = {
     "the first two rows": ("Is a size hard-coded", first_two_rows),
     "few columns": ("the result is wrong if K is smaller than the block", at_least_one_block),
     "kept axis": ("the axes are not", lambda joint, block: online_logsumexp(joint, block)[:, None]),
-    "a list": ("a list, but", lambda joint, block: online_logsumexp(joint, block).tolist()),
-    "largest and total": ("a tuple, but", online(end=lambda largest, total: (largest, total))),
+    "a list": ("but got list", lambda joint, block: online_logsumexp(joint, block).tolist()),
+    "largest and total": ("but got tuple", online(end=lambda largest, total: (largest, total))),
     "no return": ("returns None", lambda joint, block: None),
 }
 
@@ -1004,7 +1004,7 @@ WRONG_GRADIENTS = {
         "the result still contains −logvar",
         gradients(d_logvar=lambda a, x, m, v: (v.exp() - 1 - v) / 2),
     ),
-    "a cube": ("d_logvar: a wrong value", gradients(d_logvar=lambda a, x, m, v: v**3)),
+    "a cube": ("d_logvar: a value is wrong", gradients(d_logvar=lambda a, x, m, v: v**3)),
     "one result": ("return 3 tensors", gradients(result=lambda parts: parts[0])),
     "two results": ("return 3 tensors", gradients(result=lambda parts: parts[:2])),
     "logits last": ("the wrong order", gradients(result=lambda parts: (parts[1], parts[2], parts[0]))),

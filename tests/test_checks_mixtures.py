@@ -484,11 +484,11 @@ WRONG_M_STEP = [
         lambda x, r: (r.mean(1), *m_step(x, r)[1:]),
         "the sum is over the components",
     ),
-    ("weights (1, K)", lambda x, r: (r.mean(0, True), *m_step(x, r)[1:]), "your weights: a wrong shape"),
+    ("weights (1, K)", lambda x, r: (r.mean(0, True), *m_step(x, r)[1:]), "your weights: the shape is wrong"),
     (
         "softmax of weights",
         lambda x, r: (r.mean(0).softmax(0), *m_step(x, r)[1:]),
-        "your weights: a wrong value",
+        "your weights: a value is wrong",
     ),
     ("means over N", with_means(lambda x, r: r.T @ x / len(x)), "the means are divided by N"),
     ("means not divided", with_means(lambda x, r: r.T @ x), "means are not divided by N_k"),
@@ -499,8 +499,8 @@ WRONG_M_STEP = [
         "divided by the weights N_k / N",
     ),
     ("hard means", with_means(lambda x, r: hard(x, r)[1]), "each point is assigned to a single component"),
-    ("means turned", with_means(lambda x, r: m_step(x, r)[1].T), "your means: a wrong shape"),
-    ("hard labels", hard, "your weights: a wrong value"),
+    ("means turned", with_means(lambda x, r: m_step(x, r)[1].T), "your means: the shape is wrong"),
+    ("hard labels", hard, "your weights: a value is wrong"),
     (
         "not centred",
         with_covariances(lambda x, r, m, c: torch.einsum("nk,ni,nj->kij", r, x, x) / n_k(r)),
@@ -523,7 +523,7 @@ WRONG_M_STEP = [
     (
         "torch.cov's default",
         with_covariances(lambda x, r, m, c: torch.stack([torch.cov(x.T, aweights=k) for k in r.T])),
-        "your covariances: a wrong value",
+        "your covariances: a value is wrong",
     ),
     (
         "cov not divided",
@@ -579,14 +579,14 @@ WRONG_M_STEP = [
     (
         "ridge",
         with_covariances(lambda x, r, m, c: c + 1e-2 * torch.eye(len(c[0]))),
-        "your covariances: a wrong value",
+        "your covariances: a value is wrong",
     ),
     (
         "cov (D, D, K)",
         with_covariances(lambda x, r, m, c: c.permute(1, 2, 0)),
-        "your covariances: a wrong shape",
+        "your covariances: the shape is wrong",
     ),
-    ("one covariance", with_covariances(lambda x, r, m, c: c.sum(0)), "your covariances: a wrong shape"),
+    ("one covariance", with_covariances(lambda x, r, m, c: c.sum(0)), "your covariances: the shape is wrong"),
     ("sign", with_covariances(lambda x, r, m, c: -c), "never negative"),
     ("two results", lambda x, r: m_step(x, r)[:2], "return 3 tensors: weights, means, covariances"),
     ("means first", lambda x, r: (m_step(x, r)[1], m_step(x, r)[0], m_step(x, r)[2]), "in the wrong order"),
@@ -594,14 +594,18 @@ WRONG_M_STEP = [
     ("backwards and wrong", lambda x, r: (m_step(x, r)[2] + 1, *m_step(x, r)[:2]), "in the wrong order"),
     ("dict", lambda x, r: dict(zip("wmc", m_step(x, r), strict=True)), "return 3 tensors"),
     ("None", lambda x, r: None, "`return` line"),
-    ("a NumPy part", lambda x, r: (m_step(x, r)[0].numpy(), *m_step(x, r)[1:]), "your weights: a ndarray"),
+    (
+        "a NumPy part",
+        lambda x, r: (m_step(x, r)[0].numpy(), *m_step(x, r)[1:]),
+        "your weights must be a torch tensor of real numbers, but got ndarray",
+    ),
     ("N = 7", lambda x, r: (r.sum(0) / 7, *m_step(x, r)[1:]), "Is a size hard-coded?"),
     ("range(3)", three_components, "Is a size hard-coded?"),
     ("D = 2", with_covariances(lambda x, r, m, c: c.reshape(-1, 2, 2)), "Is a size hard-coded?"),
     ("+ 1e-4", small_number_added, "a small number added to N_k"),
     ("clamped N_k", clamped, "N_k clamped"),
     ("in place", data_centred_in_place, "in place"),
-    ("resp normalized over points", lambda x, r: m_step(x, r / r.sum(0)), "your weights: a wrong value"),
+    ("resp normalized over points", lambda x, r: m_step(x, r / r.sum(0)), "your weights: a value is wrong"),
 ]
 
 
@@ -799,12 +803,12 @@ WRONG_SAMPLE = [
         lambda n, w, m, s, g: w @ m + (w @ s) * noise(n, g),
         "weighted means and stds make a single Gaussian",
     ),
-    ("one Gaussian", one_gaussian, "mixture's mean and spread: pick"),
+    ("one Gaussian", one_gaussian, "mixture's mean and spread. Pick"),
     ("one component", one_seeded_component, "produces all samples"),
     (
         "likeliest component",
         lambda n, w, m, s, g: m[w.argmax()] + s[w.argmax()] * noise(n, g),
-        "component 0 makes all samples",
+        "component 0 produces all samples",
     ),
     ("one noise", one_noise, "few different values"),
     ("no noise", lambda n, w, m, s, g: m[pick(n, w, g)], "few different values"),
@@ -869,7 +873,7 @@ WRONG_SAMPLE = [
     (
         "densities",
         lambda n, w, m, s, g: (w * Normal(m, s).log_prob(noise(n, g)[:, None]).exp()).sum(1),
-        "your histogram is not the mixture's: its mean",
+        "your histogram differs from the mixture. The mean",
     ),
 ]
 

@@ -478,11 +478,11 @@ def mean_and_rows(student):
 @pytest.mark.parametrize(
     ("answer", "fragment"),
     [
-        (lambda x: (x.sum(1), x.mean(0)), "in another order: return mean, rows"),
-        (lambda x: (x.sum(1) + 1, x.mean(0)), "in another order: return mean, rows"),
+        (lambda x: (x.sum(1), x.mean(0)), "in the wrong order. Return mean, rows"),
+        (lambda x: (x.sum(1) + 1, x.mean(0)), "in the wrong order. Return mean, rows"),
         (lambda x: x.mean(0), "return 2 tensors: mean, rows"),
         (lambda x: (x.mean(0), x.sum(1), x), "return 2 tensors: mean, rows"),
-        (lambda x: (x.mean(0), 3.0), "your rows: a float, but"),
+        (lambda x: (x.mean(0), 3.0), "your rows must be a torch tensor of real numbers, but got float"),
     ],
     ids=["swapped", "swapped and wrong", "all dimensions of a row share one noise value", "three", "a float"],
 )

@@ -413,7 +413,11 @@ WRONG_GENERATE = [
         "must have shape (4000, 4), not (4001, 4)",
     ),
     ("absolute tanh", lambda decode, n, d: decode(torch.randn(n, d)).tanh().abs(), "a value is wrong"),
-    ("mean over images", lambda decode, n, d: generate(decode, n, d).mean(0), "your images: a wrong shape"),
+    (
+        "mean over images",
+        lambda decode, n, d: generate(decode, n, d).mean(0),
+        "your images: the shape is wrong",
+    ),
     ("turned", lambda decode, n, d: generate(decode, n, d).T, "the axes are not"),
     (
         "randn(n, 2)",
@@ -661,7 +665,7 @@ WRONG_NLL = [
         lambda px, pz, qz: -((px + pz - qz).exp().mean(0) + 1e-30).log().mean(),
         "Is a small number added",
     ),
-    ("item", lambda *given: nll_bound(*given).item(), "but got float"),
+    ("item", lambda *given: nll_bound(*given).item(), "not float, because"),
     ("detached", lambda *given: nll_bound(*given).detach(), "gradient with respect to log_px_z is cut"),
     ("no_grad", nll_no_grad, "gradient with respect to log_px_z is cut"),
     (
@@ -694,7 +698,7 @@ WRONG_NLL = [
         lambda px, pz, qz: (2 * math.log(len(px)) - weight(px, pz, qz).logsumexp(0).sum()) / 2,
         "Is a size hard-coded?",
     ),
-    ("minus one", lambda *given: nll_bound(*given) - 1, "a wrong value. For log_px_z"),
+    ("minus one", lambda *given: nll_bound(*given) - 1, "a value is wrong. For log_px_z"),
     ("in place", lambda px, pz, qz: nll_bound(px.add_(pz), 0 * pz, qz), "in place"),
 ]
 
