@@ -533,7 +533,7 @@ def test_what_does_not_fit_together_is_named():
     with pytest.raises(ValueError, match="z must be a scalar"):
         elbo(lin, q, x5, grid=GRID)
     for samples in (1, 0):
-        with pytest.raises(ValueError, match=f"samples to be at least 2, but got {samples}"):
+        with pytest.raises(ValueError, match=f"samples must be an integer of at least 2, but got {samples}"):
             elbo(lin, q, x5, samples=samples)
     with pytest.raises(ValueError, match="at least 1, but got k=0"):
         importance_weighted_bound(lin, q, x5, 0)
@@ -548,7 +548,7 @@ def test_bytes_and_parts_of_draws_are_named():
         with pytest.raises(ValueError, match=r"x must contain pixels in \[0, 1\], but got bytes above 1"):
             measure()
     for samples in (1, 2.5, True):
-        with pytest.raises(ValueError, match=f"requires samples to be at least 2, but got {samples}"):
+        with pytest.raises(ValueError, match=f"samples must be an integer of at least 2, but got {samples}"):
             elbo(model, q, x / 255, samples=samples)
     for k in (0, 2.5):
         with pytest.raises(ValueError, match=f"at least 1, but got k={k}"):

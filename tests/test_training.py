@@ -1153,7 +1153,7 @@ def test_an_update_that_returns_no_numbers_is_told(terms, says):
 def test_terms_that_change_their_names_are_refused():
     run = Run(DATA, batch_size=30, model=nn.Linear(1, 1))
     run.train(lambda batch: {"loss": 1.0}, 1, quiet=True)
-    with pytest.raises(ValueError, match="The numbers changed from loss to cost, loss"):
+    with pytest.raises(ValueError, match="numbers changed from loss to cost, loss"):
         run.train(lambda batch: {"loss": 1.0, "cost": 2.0}, 2, quiet=True)
     with pytest.raises(ValueError, match="numbers"):
         run.train(lambda batch: {"loss": 1.0} if run.step % 2 else {"cost": 1.0}, 2, quiet=True)

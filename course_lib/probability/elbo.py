@@ -265,7 +265,7 @@ def _draw(q: Distribution, samples: int, n: int) -> Tensor:
 
 def _monte_carlo(model: LatentModel, q: Distribution, x: Tensor, samples: int) -> Bound:
     if not require.is_count(samples, 2):
-        raise ValueError(f"A standard error requires samples to be at least 2, but got {samples}.")
+        raise ValueError(f"samples must be an integer of at least 2, but got {samples}.")
     z = _draw(q, samples, len(x))
     log_lik = _log_lik(model, z, x)  # (S, N)
     try:

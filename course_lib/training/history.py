@@ -10,9 +10,10 @@ Log = dict[str, list[float]]  # "step", and a list of the same length for each n
 
 
 class NotFinite(FloatingPointError):
-    """Raised if a loss became NaN or infinite at `step`, or a value in a model or optimizer did by `step`.
+    """Raised if a loss, or a value in a model or an optimizer, has become NaN or infinite.
 
-    step: counted from 1. undone: a clause that says which steps were undone. what: the names of the values.
+    step: the first step with a bad loss, or the step at which the bad value was found, counted from 1.
+    undone: a clause that says which steps were undone. what: the names of the bad values.
     """
 
     def __init__(self, step: int, undone: str, what: str) -> None:
@@ -128,4 +129,4 @@ def _owned(name: str, loss: Any, device: torch.device) -> Tensor:
 def _check_names(before: Any, now: Any) -> None:
     if set(before) != set(now):
         names = ", ".join(sorted(before)), ", ".join(sorted(now))
-        raise ValueError(f"The numbers changed from {names[0]} to {names[1]}. Create a new Run for them.")
+        raise ValueError(f"The returned numbers changed from {names[0]} to {names[1]}. Create a new Run.")

@@ -34,10 +34,10 @@ class Run:
     """A training run: the data, the parts that change, and the progress. A checkpoint omits only the data.
 
     data: tensors with N rows, on the device. parts: the models, optimizers and schedulers that steps change.
-    An epoch uses every row once, in an order given by (seed, epoch); a single remaining row joins the last
-    batch. weights: (N,), the relative probability of each row, for example for classes of unequal size; an
-    epoch then draws N rows with replacement. batch(tensors, index): returns the batch for the row indices
-    (B,); by default, the rows are selected. Noise comes from torch's global generator, seeded before step 1.
+    An epoch uses every row once, in an order given by (seed, epoch); a single leftover row is added to the
+    last batch. weights: (N,), the relative probability of each row, for example to balance classes; an epoch
+    then draws N rows with replacement. batch(tensors, index): returns the batch for the row indices (B,); by
+    default, the rows are selected. Noise comes from torch's global generator, seeded before step 1.
     checkpoint: a file to resume from if it exists, written about every 15 seconds (`copies.SAVE_SECONDS`) and
     at the end. hyperparameters: values such as β; a checkpoint with different values is rejected.
     run_file: the class that reads and writes the checkpoint; see `distributed.SharedFile`.

@@ -12,8 +12,8 @@ from course_lib.data import Digits
 class Rows:
     """The data of a run, and the choice of rows for the batch of each step.
 
-    An epoch uses every row once, in an order given by (seed, epoch). A single remaining row joins the last
-    batch. With weights (N,), an epoch draws N rows with replacement instead.
+    An epoch uses every row once, in an order given by (seed, epoch). A single leftover row is added to the
+    last batch. With weights (N,), an epoch draws N rows with replacement instead.
     Raises ValueError for invalid data, weights or batch sizes.
     """
 
