@@ -1,11 +1,12 @@
-"""The toy GAN's page beside other pages that explain a network: what is loaded, and what is seen how soon.
+"""Compare the toy GAN's page with other pages that explain a network: what loads, and when it is shown.
 
     python benchmarks/doorstep.py [ganlab=FOLDER] [playground=FOLDER] [--elsewhere FOLDER]
 
-A FOLDER holds the page as it is published: the branch gh-pages of github.com/poloclub/ganlab, or of
-github.com/tensorflow/playground. Ours is written anew. All of them come from this machine, with an empty
-cache, and nothing else can be reached. What they ask of others is counted, and answered from the files of
-`--elsewhere` that have the same name, as if the network were there. Chromium computes WebGL on the processor.
+A FOLDER contains the published page, which is the branch gh-pages of github.com/poloclub/ganlab or of
+github.com/tensorflow/playground. Our own page is built for the benchmark. All pages are served by this
+machine to a browser with an empty cache and without a network. Requests to other hosts are counted, and are
+answered with the files of the same name in `--elsewhere`, as a network would. Chromium computes WebGL on the
+CPU.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from browser import FLAGS, ROOT, Page, find_chromium
 
 WATCHED = 30.0  # seconds after the first click
-PATIENCE = 300_000  # milliseconds until a page must have shown its picture
-# The picture is there, with what it shows first; the button that starts it; how far it has come.
+PATIENCE = 300_000  # milliseconds within which a page must show its picture
+# Conditions that are true when the picture is shown; the buttons that start a page; and the progress of each
+# page.
 READY = {
     "toygan": "document.querySelector('.course-widget')?.dataset.step === '80'",
     "ganlab": "document.querySelector('#vis-true-samples')?.childElementCount > 0",
@@ -42,8 +44,8 @@ COUNT = {
     "playground": "document.querySelector('#iter-number').innerText",
 }
 PHONE = {"is_mobile": True, "has_touch": True, "device_scale_factor": 2}
-# The width for which the page is laid out, how wide it is, and the size of its letters: the median over all
-# letters that are seen at first.
+# The layout width of the page, its full width, and its font size: the median over all characters that are
+# visible at first.
 LETTERS = """() => {
     const sizes = [];
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -62,7 +64,7 @@ LETTERS = """() => {
 
 
 class Visit:
-    """One page, opened with an empty cache: what it asked for, and a way to answer for other machines."""
+    """A page opened with an empty cache. Records its requests, and answers those to other hosts."""
 
     def __init__(self, browser: Browser, address: str, elsewhere: Path | None, width: int, **options) -> None:
         self.page = Page(browser, width, 844 if width < 1000 else 800, **options)
@@ -75,7 +77,7 @@ class Visit:
         self.page.route(lambda url: not url.startswith(address) and url.startswith("http"), self.answer)
 
     def own_files(self) -> dict[str, bytes]:
-        """What came from the page's own host; to be asked while the page is open."""
+        """Return the files from the page's own host. Call this while the page is open."""
         own = [request for request in self.finished if request.url.startswith(self.address)]
         return {request.url: request.response().body() for request in own}
 
@@ -92,7 +94,7 @@ class Visit:
             route.abort()
 
     def open(self, ready: str) -> tuple[float, float]:
-        """Milliseconds to the load event, and until the picture is there."""
+        """Open the page. Returns the milliseconds to the load event and until the picture is shown."""
         self.page.add_init_script(
             f"""const look = () => {{
                 if ({ready}) window.readyAt = performance.now();
@@ -123,7 +125,7 @@ def own_page(folder: Path) -> None:
 
 
 def first_seen(browser: Browser, name: str, address: str, elsewhere: Path | None, rounds: int) -> Visit:
-    """Print what the page loads and how soon it shows its picture; returns the last visit."""
+    """Print what the page loads and when it shows its picture. Returns the last visit."""
     visit = Visit(browser, address, elsewhere, 1280)
     times = [visit.open(READY[name])]
     while len(times) < rounds:
@@ -135,21 +137,21 @@ def first_seen(browser: Browser, name: str, address: str, elsewhere: Path | None
     whole = sum(len(body) for body in files)
     packed = sum(len(gzip.compress(body)) for body in files)
     print(f"{name}: {len(files)} files, {whole:,} bytes ({packed:,} with gzip)")
-    print(f"  asked of others: {visit.others or 'nothing'}")
-    print(f"  loaded after {loaded:.0f} ms, picture after {seen:.0f} ms: medians of {rounds}")
+    print(f"  requests to other hosts: {visit.others or 'none'}")
+    print(f"  loaded after {loaded:.0f} ms, picture after {seen:.0f} ms (medians of {rounds})")
     print(f"  slowest: {max(times)}")
     return visit
 
 
 def measure(browser: Browser, name: str, address: str, asked: argparse.Namespace) -> None:
-    """Print what one page loads and shows."""
+    """Print the measurements of one page."""
     elsewhere, pictures = asked.elsewhere, asked.pictures
     page = first_seen(browser, name, address, elsewhere, asked.rounds).page
     page.screenshot(path=pictures / f"{name}_first.png")
     before = page.evaluate(COUNT[name])
     page.locator(PLAY[name]).first.click()
     page.wait_for_timeout(1000 * WATCHED)
-    print(f"  begins at {before}; {WATCHED:.0f} s after the first click at {page.evaluate(COUNT[name])}")
+    print(f"  starts at {before}; {WATCHED:.0f} s after the first click: {page.evaluate(COUNT[name])}")
     page.screenshot(path=pictures / f"{name}_played.png")
     print(f"  errors: {page.errors[:3]}")
     page.close()
@@ -157,8 +159,10 @@ def measure(browser: Browser, name: str, address: str, asked: argparse.Namespace
     phone.goto(address, wait_until="load", timeout=PATIENCE)
     phone.wait_for_function(f"() => {READY[name]}", timeout=PATIENCE)
     width, wide, letters = phone.evaluate(LETTERS)
-    print(f"  on a phone of 390 pixels: laid out for {width}, {wide} wide, letters of {letters} pixels,")
-    print(f"  which are {letters * 390 / width:.1f} on its screen")
+    print(
+        f"  on a phone of 390 pixels: laid out for {width} pixels, {wide} pixels wide, {letters}-pixel type,"
+    )
+    print(f"  shown as {letters * 390 / width:.1f} pixels on the screen")
     phone.screenshot(path=pictures / f"{name}_phone.png")
     phone.close()
 
@@ -169,7 +173,7 @@ def main() -> None:
     )
     parser.add_argument("pages", nargs="*", metavar="NAME=FOLDER")
     parser.add_argument("--elsewhere", type=Path)
-    parser.add_argument("--pictures", type=Path, help="where photographs of the pages are put")
+    parser.add_argument("--pictures", type=Path, help="the folder for screenshots of the pages")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     flags = [flag for flag in FLAGS if flag != "--disable-gpu"]

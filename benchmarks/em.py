@@ -1,18 +1,20 @@
-"""One iteration of EM, the course's and scikit-learn's, side by side: MNIST on 20 principal components.
+"""Compare one iteration of EM with scikit-learn's, on MNIST projected to 20 principal components.
 
     python benchmarks/em.py [--quick]
-    python benchmarks/em.py --peers [--quick] [--components K ...]    beside other packages
+    python benchmarks/em.py --peers [--quick] [--components K ...]    compare with other packages as well
 
-Both get the same weights, means and precisions, full covariance, float64, reg_covar 1e-6 and tol 0, and run
-alternately in one process. The time of an iteration is the difference between a longer and a shorter fit, so
-that start and end cancel; the median over the rounds is reported. Memory: what the process grew by in a fit.
+Both implementations start from the same weights, means and full precisions, with float64, reg_covar=1e-6 and
+tol=0, and run alternately in one process. The time per iteration is the difference between a longer and a
+shorter fit, so that setup costs cancel; the median over the rounds is reported. Memory is the growth of the
+process during a fit.
 
-The second table is for a fitted mixture: both classes hold the same parameters. score_samples, predict and
-predict_proba are called alternately on all the digits, for every covariance type.
+The second table is for fitted mixtures with the same parameters. score_samples, predict and predict_proba are
+called alternately on all digits, for every covariance type.
 
 With --peers, the packages that em_peers/ adapts run alternately in one process, for every covariance type, in
-float64 and in float32, from the same start, with reg_covar 0. A row says how far the parameters after one
-iteration are from those of scikit-learn in float64, relative to the largest of their kind.
+float64 and in float32, from the same start, with reg_covar=0. Each row contains the largest difference
+between the parameters after one iteration and those of scikit-learn in float64, relative to the largest of
+their kind.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
-os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported: scikit-learn on torch asks for it
+os.environ.setdefault(
+    "SCIPY_ARRAY_API", "1"
+)  # must be set before SciPy is imported; scikit-learn needs it for tensors
 
 import em_peers
 import numpy as np
@@ -44,21 +48,22 @@ from em_peers import METHODS
 from course_lib.data import mnist
 from course_lib.mixtures import GaussianMixture
 
-# components: rounds, iterations more in the longer fit. scikit-learn takes some 8 s an iteration for 512.
+# components: (rounds, extra iterations of the longer fit). With 512, scikit-learn needs about 8 s per
+# iteration.
 FULL = {20: (5, 4), 100: (3, 2), 512: (2, 1)}
-OURS = 10  # times as many of ours: the difference between the two fits must stand out from the noise
+OURS = 10  # times as many for our fits, so that the difference between the two fits is larger than the noise
 QUICK = {20: (3, 2), 100: (2, 1), 512: (1, 1)}
-SCORED = (3, 20, 100)  # components: from a figure in two dimensions to a model of all digits
+SCORED = (3, 20, 100)  # components, from a two-dimensional figure to a model of all digits
 COVARIANCES = ("full", "tied", "diag", "spherical")
 DTYPES = ("float64", "float32")
-ROUNDS = {20: 3, 100: 3, 512: 1}  # components: rounds beside the other packages
-LONGER = 1.0  # seconds that the longer fit should take more than the shorter,
-LEAST = 3  # iterations more, because one is lost among what fits differ by,
-MOST = 10  # but not for more iterations than these: on the way, components could collapse
+ROUNDS = {20: 3, 100: 3, 512: 1}  # components: rounds of the comparison with other packages
+LONGER = 1.0  # seconds by which the longer fit should exceed the shorter one
+LEAST = 3  # extra iterations at least, because the time of one is lost in the noise
+MOST = 10  # extra iterations at most, because components could collapse in a longer fit
 
 
 def projected() -> np.ndarray:
-    """The training digits (N, 784), pixels in [0, 1], on their first 20 principal components: (N, 20)."""
+    """Project the training digits, with pixels in [0, 1], to their first 20 principal components: (N, 20)."""
     pixels = mnist(True).pixels()
     pixels = pixels - pixels.mean(0)
     scatter = sum(block.double().T @ block.double() for block in pixels.split(10_000))
@@ -67,7 +72,7 @@ def projected() -> np.ndarray:
 
 
 def timed(run: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> tuple[Any, float, float]:
-    """What `run` returns, its seconds, and the megabytes by which the process grew meanwhile, at most."""
+    """Return the result of `run`, its seconds, and the peak growth of the process in megabytes."""
     process, done = psutil.Process(), threading.Event()
     before = peak = process.memory_info().rss
 
@@ -79,7 +84,7 @@ def timed(run: Callable[[], Any], clock: Callable[[], float] = time.perf_counter
     watcher = threading.Thread(target=watch)
     watcher.start()
     begin = clock()
-    with warnings.catch_warnings(record=True):  # tol = 0 never converges, and both say so
+    with warnings.catch_warnings(record=True):  # fits with tol=0 never converge, and both packages warn
         result = run()
     seconds = clock() - begin
     done.set()
@@ -88,7 +93,7 @@ def timed(run: Callable[[], Any], clock: Callable[[], float] = time.perf_counter
 
 
 def compare(x: np.ndarray, k: int, rounds: int, more: int) -> str:
-    """One row of the table: K components, the same start for both."""
+    """Return one row of the first table, for k components and the same start in both packages."""
     shared = np.linalg.inv(np.cov(x.T))
     start = {
         "weights_init": np.full(k, 1 / k),
@@ -120,7 +125,7 @@ def compare(x: np.ndarray, k: int, rounds: int, more: int) -> str:
 def fitted(
     x: np.ndarray, k: int, covariance_type: str
 ) -> tuple[GaussianMixture, sklearn.mixture.GaussianMixture]:
-    """Our mixture and scikit-learn's, both with the parameters of one iteration from the same k digits."""
+    """Fit our mixture and scikit-learn's with one iteration from the same k digits."""
     variance = x.var(0)
     precisions: dict[str, np.ndarray] = {
         "full": np.broadcast_to(np.diag(1 / variance), (k, x.shape[1], x.shape[1])),
@@ -136,14 +141,14 @@ def fitted(
         "max_iter": 1,
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one iteration does not converge, and both say so
+        warnings.simplefilter("ignore")  # one iteration does not converge, and both packages warn
         ours = GaussianMixture(k, **start).fit(x)
         theirs = sklearn.mixture.GaussianMixture(k, **start).fit(x)
     return ours, theirs
 
 
 def compare_scoring(x: np.ndarray, k: int, covariance_type: str, rounds: int) -> str:
-    """One row of the second table: how many times as fast as scikit-learn's each method is."""
+    """Return one row of the second table: the speed of each method relative to scikit-learn's."""
     ours, theirs = fitted(x, k, covariance_type)
     ratios, apart = [], 0.0
     for method in METHODS:
@@ -162,23 +167,25 @@ def compare_scoring(x: np.ndarray, k: int, covariance_type: str, rounds: int) ->
 
 
 class PeerTables:
-    """The course beside other packages, in two tables: an iteration of EM, and a fitted mixture's methods."""
+    """Compare the course with other packages in two tables: EM iterations, and methods of fitted mixtures."""
 
     def __init__(self, x: np.ndarray, peers: list[ModuleType], clock: Callable[[], float]):
         self.x, self.peers, self.clock = x, peers, clock
-        self.reference: dict[tuple[int, str], em_peers.Parameters] = {}  # scikit-learn's, in float64
+        self.reference: dict[
+            tuple[int, str], em_peers.Parameters
+        ] = {}  # scikit-learn's parameters in float64
 
     def print_tables(self, components: list[int]) -> None:
-        """Both tables, row by row as they are measured."""
-        title = "An iteration of EM: its seconds, times ours, and a fit's memory"
+        """Print both tables, each row as soon as it has been measured."""
+        title = "An iteration of EM: seconds, the ratio to ours, and the memory of a fit"
         self.print_table(title, self.iterations, components)
         title = "A fitted mixture: score_samples / predict / predict_proba, in milliseconds"
         self.print_table(title, self.methods, components)
 
     def print_table(self, title: str, measure: Callable[..., Any], components: list[int]) -> None:
-        """One table. measure: `iterations` or `methods`, which returns a row's cells and its last column."""
+        """Print one table. measure: `iterations` or `methods`, which returns cells and the last column."""
         names = " | ".join(peer.NAME for peer in self.peers)
-        print(f"\n{title}:\n\n| components | covariances | dtype | {names} | apart, at most |")
+        print(f"\n{title}:\n\n| components | covariances | dtype | {names} | largest difference |")
         print("|---:|---|---|" + "---:|" * (len(self.peers) + 1))
         for k, covariance_type, dtype in itertools.product(components, COVARIANCES, DTYPES):
             cells, apart = measure(k, covariance_type, dtype)
@@ -186,19 +193,19 @@ class PeerTables:
             print(f"| {k} | {covariance_type} | {dtype} | {columns} | {apart:.0e} |", flush=True)
 
     def able(self, covariance_type: str, dtype: str) -> list[ModuleType]:
-        """The packages that know this covariance and this dtype."""
+        """Return the packages that support this covariance type and this dtype."""
         return [peer for peer in self.peers if covariance_type in peer.COVARIANCES and dtype in peer.DTYPES]
 
     def iterations(self, k: int, covariance_type: str, dtype: str) -> tuple[dict[str, str], float]:
-        """A cell for each package, and how far apart the parameters after one iteration are."""
+        """Return a cell for each package, and the largest difference of parameters after one iteration."""
         x = self.x.astype(dtype)
         start = em_peers.start_at(x, k, covariance_type)
         peers = self.able(covariance_type, dtype)
         seconds: dict[str, list[float]] = {peer.NAME: [] for peer in peers}
         memory: dict[str, float] = {}
-        more: dict[str, int] = {}  # iterations of the longer fit
+        more: dict[str, int] = {}  # extra iterations of the longer fit
         found = {}
-        for peer in peers:  # a first fit must have its memory mapped, which takes longer than an iteration
+        for peer in peers:  # not counted, because mapping memory makes a first fit slower than an iteration
             fit = peer.prepare(x, start, covariance_type, 1)
             model, short, memory[peer.NAME] = timed(fit, self.clock)
             found[peer.NAME] = peer.parameters(model)
@@ -223,7 +230,7 @@ class PeerTables:
         return cells, apart
 
     def methods(self, k: int, covariance_type: str, dtype: str) -> tuple[dict[str, str], float]:
-        """A cell for each package that has the methods, and how far apart the log-likelihoods are."""
+        """Return a cell for each package that has the methods, and the largest log-likelihood difference."""
         x = self.x.astype(dtype)
         start = em_peers.start_at(x, k, covariance_type)
         peers = [peer for peer in self.able(covariance_type, dtype) if hasattr(peer, METHODS[0])]
@@ -236,7 +243,7 @@ class PeerTables:
             calls = {
                 peer.NAME: functools.partial(getattr(peer, method), models[peer.NAME], x) for peer in peers
             }
-            values = {name: call() for name, call in calls.items()}  # the first call compiles in JAX
+            values = {name: call() for name, call in calls.items()}  # JAX compiles during the first call
             if method == "score_samples":
                 apart = max(float(np.abs(each - values["ours"]).max()) for each in values.values())
             seconds: dict[str, list[float]] = {name: [] for name in calls}
@@ -251,7 +258,7 @@ class PeerTables:
 
 
 def installed_peers() -> list[ModuleType]:
-    """The packages that are here. Prints their versions, and a sentence for each that is missing."""
+    """Return the installed packages. Prints their versions, and a message for each missing package."""
     peers, versions = [], []
     for name in em_peers.NAMES:
         peer, missing = em_peers.load(name)
@@ -260,7 +267,7 @@ def installed_peers() -> list[ModuleType]:
         else:
             peers.append(peer)
             versions += [f"{package} {version(package)}" for package in peer.PACKAGES]
-    print("Beside " + ", ".join(dict.fromkeys(versions)) + ".")
+    print("Compared with " + ", ".join(dict.fromkeys(versions)) + ".")
     return peers
 
 
@@ -271,21 +278,27 @@ def main() -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="fewer rounds, a minute instead of three; with --peers: 20 components only",
+        help="fewer rounds (about one minute instead of three); with --peers, only 20 components",
     )
-    parser.add_argument("--peers", action="store_true", help="compare with other packages instead")
+    parser.add_argument("--peers", action="store_true", help="compare with several other packages instead")
     parser.add_argument(
         "--processor-time",
         action="store_true",
-        help="with --peers: seconds of processor time, for a machine that does other work; use one thread",
+        help="with --peers, measure CPU time, for a busy machine; use a single thread",
     )
-    parser.add_argument("--components", type=int, nargs="+", choices=ROUNDS, help="with --peers: only these")
+    parser.add_argument(
+        "--components",
+        type=int,
+        nargs="+",
+        choices=ROUNDS,
+        help="with --peers, only these numbers of components",
+    )
     args = parser.parse_args()
     quick = args.quick
     plan = QUICK if quick else FULL
     x = projected()
     print(
-        f"\nEM on {len(x):,} digits of 20 dimensions. {os.cpu_count()} cores, "
+        f"\nEM on {len(x):,} digits in 20 dimensions. {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} threads, {platform.system()} {platform.machine()}; Python "
         f"{platform.python_version()}, torch {torch.__version__}, scikit-learn {sklearn.__version__}, "
         f"numpy {np.__version__}.\n"
@@ -297,23 +310,26 @@ def main() -> None:
         return
     print("Full covariance, float64:\n")
     print(
-        "| components | ours, an iteration | scikit-learn | ratio | log-likelihood apart | our memory | its |"
+        "| components | ours, per iteration | scikit-learn | ratio | log-likelihood difference "
+        "| memory, ours | memory, scikit-learn |"
     )
     print("|---:|---:|---:|---:|---:|---:|---:|")
-    timed(functools.partial(GaussianMixture(20, max_iter=1, tol=0, random_state=0).fit, x))  # libraries load
+    timed(
+        functools.partial(GaussianMixture(20, max_iter=1, tol=0, random_state=0).fit, x)
+    )  # load the libraries first
     for k, (rounds, more) in plan.items():
-        if 50 * k <= len(x):  # the 5,000 digits that serve without MNIST are too few for 100 components
+        if 50 * k <= len(x):  # the 5,000 digits used without MNIST are too few for 512 components
             print(compare(x, k, rounds, more), flush=True)
     k = min(512, len(x) // 50)
     model = GaussianMixture(k, max_iter=20, tol=0, random_state=0)
     model, seconds, grown = timed(functools.partial(model.fit, x))
     print(
-        f"\n{model.n_iter_} iterations with {k} components, k-means start included: {seconds:.0f} s, "
-        f"{grown:.0f} MB, {model.lower_bound_:.3f} nats a digit."
+        f"\n{model.n_iter_} iterations with {k} components, including the k-means start: {seconds:.0f} s, "
+        f"{grown:.0f} MB, {model.lower_bound_:.3f} nats per digit."
     )
     rounds = 3 if quick else 11
-    print("\nA fitted mixture, ours / scikit-learn's, and how many times as fast ours is:\n")
-    print("| components | covariances | score_samples | predict | predict_proba | values apart, at most |")
+    print("\nThe methods of a fitted mixture, ours / scikit-learn's, and how many times as fast ours are:\n")
+    print("| components | covariances | score_samples | predict | predict_proba | largest difference |")
     print("|---:|---|---:|---:|---:|---:|")
     for k in SCORED:
         for covariance_type in COVARIANCES:

@@ -1,14 +1,14 @@
-"""What the GANs of the course reach on MNIST, beside its VAEs and real digits, and how fast they get there.
+"""Compare the GANs of the course on MNIST with its VAEs and with real digits, in quality and in speed.
 
-    python benchmarks/gan.py               prints the figures as they were measured
-    python benchmarks/gan.py --make        measures what is missing (half an hour on one core; can be stopped)
-    python benchmarks/gan.py --quick       three epochs of each loop, printed and not kept
+    python benchmarks/gan.py               print the stored figures
+    python benchmarks/gan.py --make        measure missing figures (half an hour on one core; can be stopped)
+    python benchmarks/gan.py --quick       train each loop for three epochs, and store nothing
 
-Quality: 10,000 samples beside the 10,000 test digits, on the course's classifier, three seeds of the samples.
-Images of black and white pixels are judged beside the test digits' fixed binarization, grey ones beside the
-grey digits. Speed: epochs until 5,000 samples have a classifier score of 8.5, looked at after each,
-times the seconds of an epoch, measured alternately for the tutorial's loop and for ours. Both train the same
-networks.
+Quality: 10,000 samples are compared with the 10,000 test digits, using the course's classifier, for three
+seeds of the samples. Black-and-white images are compared with the fixed binarization of the test digits, and
+grey images with the grey digits. Speed: the number of epochs until 5,000 samples have a classifier score of
+8.5, checked after each epoch, times the seconds per epoch, measured alternately for the tutorial's loop and
+for ours. Both train the same networks.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from course_lib.models.gan import GAN
 from course_lib.recipes import GAN_QUALITY, RECIPES, WEIGHTS, train
 from course_lib.training.checkpoints import load_model
 
-GOAL, PATIENCE = 8.5, 16  # a classifier score; epochs after which a loop is given up
+GOAL, PATIENCE = 8.5, 16  # a classifier score; the largest number of epochs to reach it
 SEEDS = range(3)
 
 
 def chimeras(digits: Digits) -> Tensor:
-    """The ceiling: the upper half of one digit on the lower half of the next, every stroke real."""
+    """Join the upper half of each digit to the lower half of another digit, so that all strokes are real."""
     x = digits.pixels().reshape(-1, 28, 28)
     return torch.cat([x[:, :14], x.roll(1, 0)[:, 14:]], 1).flatten(1)
 
 
 def sources(digits: Digits, test: Digits) -> dict[str, tuple[Callable[[int], Tensor], bool]]:
-    """Name: n images of a source, and whether they are black and white."""
+    """Map the name of a source to a function that returns n images, and to whether these are binary."""
 
     def some(images: Tensor) -> Callable[[int], Tensor]:
         return lambda n: images[torch.randperm(len(images))[:n]]
@@ -80,7 +80,7 @@ def sources(digits: Digits, test: Digits) -> dict[str, tuple[Callable[[int], Ten
 
 
 def quality(generate: Callable[[int], Tensor], real: Tensor, referee: Classifier) -> dict[str, list[float]]:
-    """Each yardstick's value for each seed."""
+    """Return the value of each measure for each seed."""
     rows = []
     for seed in SEEDS:
         torch.manual_seed(seed)
@@ -92,9 +92,10 @@ def quality(generate: Callable[[int], Tensor], real: Tensor, referee: Classifier
 
 
 class Tutorial:
-    """The loop of the usual DCGAN tutorials: their Adam, their batches, their labels of ones and zeros.
+    """The loop of the usual DCGAN tutorials, with their Adam settings, batches, and labels of ones and zeros.
 
-    Their start, N(0, 0.02²), is left out, to their good: with it this network draws nothing for five epochs.
+    Their initialization, N(0, 0.02²), is left out in their favour: with it, this network draws nothing for
+    five epochs.
     """
 
     def __init__(self, digits: Digits, config: dict[str, Any], seed: int) -> None:
@@ -133,7 +134,7 @@ def score_of(images: Tensor, referee: Classifier) -> float:
 
 
 def tutorials(digits: Digits, referee: Classifier, seed: int, epochs: int) -> list[float]:
-    """The score after each epoch, until the goal is reached."""
+    """Return the tutorial's score after each epoch, until the goal is reached."""
     loop, scores = Tutorial(digits, RECIPES["gan_four_minutes"].config, seed), [0.0]
     while scores[-1] < GOAL and len(scores) <= epochs:
         loop.epoch()
@@ -142,7 +143,7 @@ def tutorials(digits: Digits, referee: Classifier, seed: int, epochs: int) -> li
 
 
 def ours(digits: Digits, referee: Classifier, seed: int, epochs: int) -> list[float]:
-    """The same of the four-minute recipe, whose schedule ends after its own number of epochs."""
+    """Return the score of the four-minute recipe after each epoch of its schedule."""
     scores: list[float] = []
 
     def look(gan: GAN) -> dict[str, float]:
@@ -158,7 +159,7 @@ LOOPS = {"ours": ours, "the tutorial's loop": tutorials}
 
 
 def pace(digits: Digits, rounds: int = 3, part: float = 0.2) -> dict[str, list[float]]:
-    """Seconds of an epoch, from a part of it: both loops alternate, so that the machine treats them alike."""
+    """Measure the seconds per epoch on a part of the digits. The loops alternate, for a fair comparison."""
     recipe, some = RECIPES["gan_four_minutes"], round(part * len(digits))
     loop = Tutorial(
         replace(digits, images=digits.images[:some], labels=digits.labels[:some]), recipe.config, 0
@@ -188,7 +189,7 @@ def show() -> None:
             cells = (f"{statistics.mean(row[c]):.3f} ± {statistics.stdev(row[c]):.3f}" for c in columns)
             print(f"| {name} |", " | ".join(cells), "|")
     paces = rows.get("seconds an epoch", {})
-    print(f"\n| to a classifier score of {GOAL} | epochs | last score | seconds an epoch | seconds |")
+    print(f"\n| to a classifier score of {GOAL} | epochs | last score | seconds per epoch | seconds |")
     print("|---|---:|---:|---:|---:|")
     for name, row in rows.items():
         if "scores" in row:
@@ -200,8 +201,8 @@ def show() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--make", nargs="*", metavar="NAME", help="measure these, or all that is missing")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--make", nargs="*", metavar="NAME", help="measure these rows, or all missing rows")
+    parser.add_argument("--quick", action="store_true", help="train for three epochs, store nothing")
     asked = parser.parse_args()
     digits, test, referee = mnist(True, quiet=True), mnist(False, quiet=True), Classifier.load()
     if asked.quick:

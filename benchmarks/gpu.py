@@ -1,17 +1,19 @@
-"""One training step in five ways, and each kernel beside its reference: the figures of “Inside the GPU”.
+"""Measure a training step in several ways, and each kernel and its reference, for “Inside the GPU”.
 
     python benchmarks/gpu.py [--quick] [--json FILE]
 
-The plain VAE, 784-400-20, batch 128, Adam at 1e-3, float32, pixels binarized anew at each step. A step's time
-is the difference between a longer and a shorter training, so that compiling and capturing cancel; medians of
-the rounds, all in one process. First the two floors under any step: the bytes that it must move, and the
-launches that the usual way needs. Kernels are timed at a size that fills a GPU: gradients included, beside
-their references; alone, for their bandwidth against that of a copy. An iteration of EM with full covariances
-stands beside its two floors, bytes and operations, and beside scikit-learn's on the same device, for which
-SCIPY_ARRAY_API=1 must be set; cuML has no mixture of Gaussians (its issue 2034). On a CPU the same tables are
-printed for what runs there: the references.
---quick: a fraction of the sizes. --json: write the figures with machine, versions and date;
-course_lib/weights/gpu.json is the file that the last chapter draws.
+The plain VAE, 784-400-20, batch 128, Adam with learning rate 1e-3, float32, pixels binarized anew at each
+step. The time of a step is the difference between a longer and a shorter training run, so that the costs of
+compilation and capture cancel. All times are medians over the rounds, in one process. The first figures are
+two floors for any step: the bytes that it must move, and the launches that the usual way needs. Kernels
+are timed at a size that fills a GPU: with their gradients, to compare them with their references, and alone,
+to compare their bandwidth with that of a copy. An iteration of EM with full covariances is compared with its
+lower bounds, bytes and operations, and with scikit-learn's on the same device, which needs SCIPY_ARRAY_API=1
+in the environment; cuML has no Gaussian mixture (its issue 2034). On a CPU the same tables are printed for
+the references, which run there.
+
+--quick: a fraction of the sizes. --json: write the figures with the machine, versions and date; the last
+chapter plots the file course_lib/weights/gpu.json.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ from course_lib.training import Run
 BATCH = 128
 TUTORIAL, EAGER, COMPILE, GRAPH = "the tutorial's loop", "our eager loop", "compile", "graph"
 BOTH, FUSED, FUSED_GRAPH = "graph + compile", "fused kernels", "graph + fused kernels"
-WAYS = {  # name: which loss, and whether the step is one graph
+WAYS = {  # name: (loss, whether the step is one graph)
     EAGER: ("plain", False),
     COMPILE: ("compiled", False),
     FUSED: ("fused", False),
@@ -68,7 +70,7 @@ def wait(device: torch.device) -> None:
 
 
 def clock(work: Callable[[], object], device: torch.device, rounds: int) -> float:
-    """The median seconds of `work`, after three runs that compile, allocate and warm up."""
+    """Return the median seconds of `work`, after three runs that compile, allocate and warm up."""
     taken = []
     for i in range(rounds + 3):
         wait(device)
@@ -76,20 +78,20 @@ def clock(work: Callable[[], object], device: torch.device, rounds: int) -> floa
         work()
         wait(device)
         taken.append(time.perf_counter() - begin)
-        if i < 3 and sum(taken) > 20:  # a CPU at the full size: once is warm
+        if i < 3 and sum(taken) > 20:  # on a slow CPU one run is enough to warm up
             break
     return statistics.median(taken[3:] or taken[-1:])
 
 
 def copy_bandwidth(device: torch.device, size: int) -> float:
-    """Bytes a second, read and written, of copying `size` bytes: the yardstick for a kernel's bandwidth."""
+    """Measure the bytes per second, read and written, of a copy, as a reference for kernels."""
     source = torch.ones(size // 4, device=device)
     target = torch.empty_like(source)
     return 2 * size / clock(lambda: target.copy_(source), device, 10)
 
 
 def launch_seconds(device: torch.device) -> float:
-    """Of the smallest operation there is, one number plus 1, in a row of a thousand."""
+    """Measure the seconds per launch of a minimal operation, adding 1 to one number a thousand times."""
     one = torch.zeros(1, device=device)
 
     def thousand() -> None:
@@ -103,14 +105,14 @@ def launch_seconds(device: torch.device) -> float:
 
 
 def setup(digits: Digits, loss: str, device: torch.device) -> tuple[Run, Callable[[Any], dict[str, Tensor]]]:
-    """A run of the plain VAE, and its whole update."""
+    """Return a run of the plain VAE, and its complete update function."""
     torch.manual_seed(0)
     images = digits.images.flatten(1)
     model = VAE().to(device)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True, capturable=device.type == "cuda")
     terms = {"plain": model.loss, "fused": lambda x: kernels.fused_loss(model, x)}
     compute = torch.compile(model.loss) if loss == "compiled" else terms[loss]
-    # for the fused kernels the data are row numbers: gathering and binarizing are one kernel
+    # with the fused kernels the data are row indices, because one kernel gathers and binarizes
     data = torch.arange(len(images), device=device) if loss == "fused" else images
 
     def update(batch: Tensor) -> dict[str, Tensor]:
@@ -125,9 +127,9 @@ def setup(digits: Digits, loss: str, device: torch.device) -> tuple[Run, Callabl
 
 
 def step_seconds(digits: Digits, loss: str, graph: bool, steps: int, rounds: int, device: Any) -> float:
-    """(time of a long training − time of a short one) / (steps more), the median of the rounds."""
+    """Return the median of (time of a long training − time of a short one) / (number of extra steps)."""
     run, update = setup(digits, loss, device)
-    epoch = -(-len(digits) // BATCH)  # steps; a batch that is not full counts as one
+    epoch = -(-len(digits) // BATCH)  # steps per epoch, including an incomplete batch
 
     def more(count: int) -> float:
         wait(device)
@@ -136,14 +138,14 @@ def step_seconds(digits: Digits, loss: str, graph: bool, steps: int, rounds: int
         wait(device)
         return time.perf_counter() - begin
 
-    # what is compiled stays compiled, for the smaller batch at an epoch's end as well
+    # compile first, also for the smaller batch at the end of an epoch
     more(epoch + 1 if loss == "compiled" or device.type == "cuda" else 8)
     short = max(8, steps // 5)
     return statistics.median((more(short + steps) - more(short)) / steps for _ in range(rounds))
 
 
 class Counter(TorchDispatchMode):
-    """Counts operations: on a CPU nothing is launched, but each is called by itself as well."""
+    """Count the operations called, which on a CPU correspond to the launches on a GPU."""
 
     n = 0
 
@@ -153,7 +155,7 @@ class Counter(TorchDispatchMode):
 
 
 def operations(digits: Digits, loss: str, device: torch.device) -> int:
-    """Kernels that one eager step launches on a GPU; on a CPU, operations called."""
+    """Count the kernels that one eager step launches on a GPU, or the operations that it calls on a CPU."""
     _, update = setup(digits, loss, device)
     index = torch.arange(BATCH, device=device)
     batch = index if loss == "fused" else digits.images.flatten(1)[:BATCH]
@@ -170,10 +172,10 @@ def operations(digits: Digits, loss: str, device: torch.device) -> int:
 
 
 def floors(digits: Digits, device: torch.device, quick: bool) -> Row:
-    """What no way of computing this step can go below, and what the usual way needs."""
+    """Compute lower bounds for the time of a step, and the launches of the usual way."""
     weights = sum(p.numel() for p in VAE().parameters())
-    # float32: forward and backward read the weights once each; the gradient is written; Adam reads the
-    # weights, the gradient and two moments, and writes all but the gradient
+    # float32: the forward and the backward pass each read the weights once, and the gradient is written. Adam
+    # reads the weights, the gradient and two moments, and writes all of them except the gradient.
     moved = 4 * weights * (1 + 1 + 1 + 4 + 3) + BATCH * 784
     bandwidth = copy_bandwidth(device, 2**26 if quick or device.type != "cuda" else 2**30)
     launch, count = launch_seconds(device), {k: operations(digits, k, device) for k in ("plain", "fused")}
@@ -202,7 +204,7 @@ def steps(digits: Digits, device: torch.device, quick: bool) -> dict[str, Row]:
             continue
         try:
             rows[name] = row(step_seconds(digits, loss, graph, count, rounds, device))
-        except Exception as error:  # a machine without a compiler: the other rows are still worth having
+        except Exception as error:  # without a compiler, the other rows are still useful
             rows[name] = {"left_out": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"}
         if loss == "fused" and "us" in rows[name]:
             rows[name]["ran"] = sorted({kernels.ran["fused_elbo"], kernels.ran["gather_binarize"]})
@@ -214,7 +216,7 @@ def row(seconds: float) -> Row:
 
 
 def hundred_epochs(digits: Digits, test: Tensor, loss: str, device: torch.device) -> Row:
-    """All of a training of 100 epochs, from the first step to the last, and what it reached."""
+    """Time a training of 100 epochs from the first step to the last, and compute its test −ELBO."""
     run, update = setup(digits, loss, device)
     wait(device)
     begin = time.perf_counter()
@@ -230,7 +232,7 @@ def hundred_epochs(digits: Digits, test: Tensor, loss: str, device: torch.device
 
 
 def with_gradients(function: Any, leaves: list[Tensor], *others: Any) -> Callable[[], None]:
-    """A call, the mean of all that it returns, and the gradients of it."""
+    """Return a function that calls `function`, averages all its results, and computes the gradients."""
 
     def work() -> None:
         for leaf in leaves:
@@ -246,7 +248,7 @@ Job = tuple[int, Callable[[], object], dict[str, Callable[[], object]]]
 
 
 def kernel_jobs(device: torch.device, n: int) -> dict[str, Job]:
-    """For each: bytes that the kernel cannot avoid, the kernel alone, and the ways to all it computes."""
+    """Return, per kernel: the bytes it must move, the kernel alone, and all ways to compute its results."""
     torch.manual_seed(0)
     pixels, d = 784, 20
     logits, x = torch.randn(n, pixels, device=device), torch.rand(n, pixels, device=device)
@@ -270,19 +272,19 @@ def kernel_jobs(device: torch.device, n: int) -> dict[str, Job]:
         return lambda: function(images, index, seed)
 
     return {
-        # reads logits and pixels, writes the gradient with respect to the logits
+        # reads logits and pixels, and writes the gradient with respect to the logits
         "fused ELBO": (
             12 * n * pixels,
             lambda: kernels.fused_elbo(logits, x, mu, logvar),
             ways(terms, kernels.fused_elbo, kernels.elbo_reference),
         ),
-        # two read, one written
+        # reads two arrays, and writes one
         "reparameterization": (
             12 * n * pixels,
             lambda: kernels.fused_reparameterize(*wide, seed),
             ways(draw, kernels.fused_reparameterize, kernels.reparameterize_reference),
         ),
-        # a byte read, a float32 written
+        # reads one byte and writes one float32 per pixel
         "gather + binarize": (
             5 * n * pixels,
             gather(kernels.gather_binarize),
@@ -305,7 +307,7 @@ def measure_kernels(device: torch.device, quick: bool, copy_gb_s: float) -> dict
     for name, (size, alone, ways) in kernel_jobs(device, n).items():
         seconds = {way: attempt(work, device, 3 if quick else 20) for way, work in ways.items()}
         if not has_kernels(device):
-            seconds["kernel"] = None  # the public function was the reference again
+            seconds["kernel"] = None  # the public function has used the reference
         entry: Row = {"rows": n, "ms": {way: s and s * 1e3 for way, s in seconds.items()}}
         if seconds["kernel"]:
             entry["gb_s"] = size / clock(alone, device, 3 if quick else 20) / 1e9
@@ -319,7 +321,7 @@ def has_kernels(device: torch.device) -> bool:
 
 
 def measure_e_step(device: torch.device, quick: bool) -> dict[str, Row]:
-    """Time, and on a GPU the peak of memory beyond the data."""
+    """Measure the time, and on a GPU the peak memory in addition to the data."""
     n, k = (60_000, 512) if device.type == "cuda" and not quick else (2_000, 64)
     reference = kernels.mixture_statistics_reference
     ways = {
@@ -347,7 +349,7 @@ def measure_e_step(device: torch.device, quick: bool) -> dict[str, Row]:
 
 
 def peak_mb(work: Callable[[], object], device: torch.device) -> float | None:
-    """The most memory that `work` needs beside what is there already; None on a CPU, where nobody counts."""
+    """Measure the peak memory that `work` allocates, in MB; None on a CPU, where it is not tracked."""
     if device.type != "cuda":
         return None
     before = torch.cuda.memory_allocated()
@@ -364,17 +366,17 @@ Statistics = Callable[[], kernels.FullStatistics]
 
 
 def product_rate(device: torch.device, size: int) -> float:
-    """Operations a second of a product of two square float32 matrices, the yardstick for a kernel's."""
+    """Measure the operations per second of a square float32 matrix product, as a reference for kernels."""
     a = torch.ones(size, size, device=device)
     return 2 * size**3 / clock(lambda: a @ a, device, 10)
 
 
 def full_statistics(x: Tensor, start: Parameters, factors: Tensor) -> dict[str, Statistics]:
-    """The E-step in the ways that return statistics."""
+    """Return the implementations of the E-step that return sufficient statistics."""
     given = x, start.weights, start.means, factors
 
     def on_tensor_cores() -> kernels.FullStatistics:
-        # three products of 10-bit numbers in place of one of 24 bits
+        # three products of 10-bit numbers instead of one of 24-bit numbers
         with mock.patch.object(full_e_step, "PRECISION", "tf32x3"):
             return kernels.full_mixture_statistics(*given)
 
@@ -385,7 +387,7 @@ def full_statistics(x: Tensor, start: Parameters, factors: Tensor) -> dict[str, 
 
 
 def iteration(statistics: Statistics, means: Tensor) -> Callable[[], object]:
-    """An iteration of EM by these statistics: the E-step, the M-step, and the factors for the next."""
+    """Return a function for one iteration of EM: the E-step, the M-step, and the next Cholesky factors."""
 
     def work() -> Tensor:
         new = statistics().parameters(means, reg_covar=1e-6)
@@ -395,12 +397,12 @@ def iteration(statistics: Statistics, means: Tensor) -> Callable[[], object]:
 
 
 def by_scikit_learn(x: Tensor, start: Parameters, factors: Tensor) -> Callable[[], None]:
-    """An iteration of EM by scikit-learn on x's device."""
+    """Return a function for one iteration of EM by scikit-learn on the device of x."""
     mixture = GaussianMixture(len(start.weights))
 
     def work() -> None:
         if os.environ.get("SCIPY_ARRAY_API") != "1":
-            raise RuntimeError("scikit-learn takes tensors only with SCIPY_ARRAY_API=1 in the environment.")
+            raise RuntimeError("scikit-learn accepts tensors only with SCIPY_ARRAY_API=1 in the environment.")
         mixture.weights_, mixture.means_, mixture.covariances_ = start
         mixture.precisions_cholesky_ = factors
         with sklearn.config_context(array_api_dispatch=True):
@@ -411,17 +413,19 @@ def by_scikit_learn(x: Tensor, start: Parameters, factors: Tensor) -> Callable[[
 
 
 def measure_full_em(device: torch.device, quick: bool, copy_gb_s: float) -> dict[str, Row]:
-    """An iteration of EM, its floors, its memory, and how far log P(x) is from float64's."""
+    """Measure an iteration of EM: time, lower bounds, memory, and the error of log P(x)."""
     n, d, sizes = (60_000, 20, (20, 100, 512)) if device.type == "cuda" and not quick else (2_000, 20, (20,))
     rate = product_rate(device, 4096 if device.type == "cuda" else 1024)
-    coefficients = 1 + d + d * (d + 1) // 2  # of a component's quadratic: see kernels/full_e_step.py
+    coefficients = 1 + d + d * (d + 1) // 2  # of the quadratic of a component; see kernels/full_e_step.py
     found = {}
     for k in sizes:
         torch.manual_seed(0)
         x = torch.randn(n, d, device=device)
         eyes = torch.eye(d, device=device).repeat(k, 1, 1)
         start = Parameters(torch.full((k,), 1 / k, device=device), x[:k].clone(), eyes)
-        statistics = full_statistics(x, start, eyes)  # the factors of eyes are eyes
+        statistics = full_statistics(
+            x, start, eyes
+        )  # the Cholesky factors of identity matrices are identity matrices
         ways = {name: iteration(way, start.means) for name, way in statistics.items()}
         steps = FastSteps(x, "full", reg_covar=1e-6)
         ways[PRODUCTS] = lambda steps=steps, start=start: steps.iterate(start)
@@ -436,7 +440,7 @@ def measure_full_em(device: torch.device, quick: bool, copy_gb_s: float) -> dict
             entry["ms"][name] = taken and taken * 1e3
             entry["peak_mb"][name] = taken and peak_mb(work, device)
             if entry["peak_mb"][name] and name == PRODUCTS and steps.cached is not None:
-                # the features are kept between iterations, and so were there before
+                # the features are kept between iterations, so they were allocated before
                 entry["peak_mb"][name] += steps.cached.nbytes / 1e6
             if taken and name in statistics:
                 entry["nats_off"][name] = float((statistics[name]().log_px - exact).abs().max())
@@ -455,12 +459,12 @@ def report(found: Row) -> str:
     f, rows = found["floors"], found["steps"]
     names = {"cpu": "operations called", "cuda": "launches"}
     lines = [
-        "Two floors under a step:",
+        "Two floors (lower bounds) for the time of a step:",
         f"- bytes: {f['bytes'] / 1e6:.1f} MB at {f['copy_gb_s']:.0f} GB/s (copy) = {f['bytes_us']:.1f} µs",
         f"- {names[found['device']]}: {f['operations']} ({f['operations_fused']} with the fused functions) "
         f"at {f['launch_us']:.2f} µs each = {f['launches_us']:.0f} µs",
         "",
-        "| a step of the plain VAE, batch 128 | µs | images a second | times the tutorial's loop |",
+        "| one step of the plain VAE, batch 128 | µs | images per second | speed-up over tutorial |",
         "|---|---:|---:|---:|",
     ]
     for name, entry in rows.items():
@@ -473,11 +477,11 @@ def report(found: Row) -> str:
     for name, entry in found["hundred_epochs"].items():
         lines.append(
             f"\n100 epochs, {name}: {entry['seconds']:.2f} s, "
-            f"to a test −ELBO of {entry['minus_elbo']:.2f} nats."
+            f"reaching a test −ELBO of {entry['minus_elbo']:.2f} nats."
         )
     lines += [
         "",
-        "| a kernel, with its gradients | rows | ms | GB/s | of the copy | reference, ms | compiled, ms |",
+        "| kernel, with its gradients | rows | ms | GB/s | share of copy | reference, ms | compiled, ms |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, entry in found["kernels"].items():
@@ -505,7 +509,7 @@ def report(found: Row) -> str:
 def full_em_table(found: Row) -> list[str]:
     lines = [
         "",
-        "| EM with full covariances, one iteration | ms | peak, MB | log P(x) off by, nats |",
+        "| EM with full covariances, one iteration | ms | peak, MB | error of log P(x), nats |",
         "|---|---:|---:|---:|",
     ]
     for entry in found.values():
@@ -552,7 +556,9 @@ def measure(device: torch.device, quick: bool) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a fraction of the sizes: does everything run?")
+    parser.add_argument(
+        "--quick", action="store_true", help="use a fraction of the sizes, to test that everything runs"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     asked = parser.parse_args()
     target = usable(asked.json) if asked.json else None

@@ -1,12 +1,13 @@
-"""Grading a class: as fast beside nbgrader's own, and as steady while workers are killed.
+"""Measure how fast a class is graded, compared with nbgrader, and whether results survive killed workers.
 
-    python benchmarks/grading.py [--quick]               our grade and `nbgrader autograde`, side by side
-    python benchmarks/grading.py --arrays [--quick]      the same with a homework in NumPy, without PyTorch
-    python benchmarks/grading.py --faults [--students N]  N submissions, workers and the command killed
+    python benchmarks/grading.py [--quick]                compare our `grade` with `nbgrader autograde`
+    python benchmarks/grading.py --arrays [--quick]       the same for homework in NumPy, without PyTorch
+    python benchmarks/grading.py --faults [--students N]  grade N submissions while processes are killed
 
-A class is made from the mixtures assignment, or with --arrays from the tests' example: right answers in
-many styles, catalogued mistakes, stubs that nobody touched, code that stops. The fault run also has an
-attack in every tenth notebook; the comparison has none, because nbgrader's own kernels have no wall.
+The submissions of a class are generated from the mixtures assignment, or with --arrays from the example in
+the tests. They contain correct answers in many styles, catalogued mistakes, unchanged stubs, and code that
+raises errors. In the fault run every tenth notebook also contains an attack. The comparison contains no
+attacks, because nbgrader runs notebooks without a sandbox.
 """
 
 import argparse
@@ -40,12 +41,12 @@ from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 from course_lib.grading.release import student_notebook, write_student_copy
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))  # the attacks, which the tests hold
+sys.path.insert(0, str(ROOT / "tests"))  # for the attacks, which are part of the tests
 
 MIXTURES = Assignment.read("mixtures")
 EXAMPLE = ROOT / "tests" / "homework_example"
-ARRAYS = Assignment.read("tiny", EXAMPLE)  # its questions give arrays of NumPy
-KEY = bytes(range(32))  # the secret of a class that does not exist
+ARRAYS = Assignment.read("tiny", EXAMPLE)  # its questions use NumPy arrays
+KEY = bytes(range(32))  # the secret of an imaginary class
 
 # ---------------------------------------------------------------- a class
 
@@ -55,9 +56,9 @@ def choose(assignment: Assignment, question: Question) -> Variant:
 
 
 def catalogued(assignment: Assignment, question: Question, number: int) -> str:
-    """A cell whose function makes the catalogued mistake of this number, by the key's own code.
+    """Return a cell whose function makes the catalogued mistake with this number, using the key's code.
 
-    The key runs in names of its own, because the key of another question may define the same ones.
+    The key runs in its own namespace, because the key of another question may define the same names.
     """
     variant = choose(assignment, question)
     key = as_a_student_has_it(dict(assignment.sources)[question.name], variant.mistakes[number].function)
@@ -77,9 +78,10 @@ def {question.function}(*arguments):
 
 
 def as_a_student_has_it(key: str, mistake: Callable) -> str:
-    """A key's text with what a sandbox has: no grader, and no import that this mistake does without.
+    """Rewrite a key's source for a sandbox, without the grader and without unnecessary imports.
 
-    The classes of the grader, which no student has, become plain tuples of the same fields.
+    The grader's classes, which are not available to students, are replaced by named tuples with the same
+    fields.
     """
     tree = ast.parse(key)
     needed = names_used_by(mistake) | names_used_outside_functions(tree) | {"np", "torch"}
@@ -96,7 +98,7 @@ def as_a_student_has_it(key: str, mistake: Callable) -> str:
 
 
 def names_used_by(function: Callable) -> set[str]:
-    """The names that a key's function looks up in the key, and so do the key's functions that it calls."""
+    """Return the global names that a function of a key uses, directly or through functions of the key."""
     found: set[str] = set()
     seen: list[object] = []
     left: list[object] = [function]
@@ -115,7 +117,7 @@ def names_used_by(function: Callable) -> set[str]:
 
 
 def names_used_outside_functions(tree: ast.Module) -> set[str]:
-    """The names that a module looks up while it is imported."""
+    """Return the names that a module uses during its import."""
     found: set[str] = set()
     left: list[ast.AST] = list(tree.body)
     while left:
@@ -123,13 +125,13 @@ def names_used_outside_functions(tree: ast.Module) -> set[str]:
         if isinstance(one, ast.Name):
             found.add(one.id)
         elif isinstance(one, ast.FunctionDef | ast.Lambda):
-            continue  # looked up when it is called
+            continue  # its names are looked up only when it is called
         left += ast.iter_child_nodes(one)
     return found
 
 
 def as_tuple(kind: type) -> str:
-    """One of the grader's classes as a tuple with the same fields and defaults of None."""
+    """Return code for a named tuple with the fields of one of the grader's classes, and defaults of None."""
     fields = dataclasses.fields(kind)
     names = [one.name for one in fields]
     optional = sum(one.default is not dataclasses.MISSING for one in fields)
@@ -142,7 +144,7 @@ AS_TUPLES = "\n".join(
 
 
 def an_answer(assignment: Assignment, question: Question, chance: random.Random) -> str | None:
-    """The code of an answer cell, right or wrong; None leaves the stub as it was given out."""
+    """Return the code of an answer cell, correct or wrong, or None to leave the stub unchanged."""
     variant, kind = choose(assignment, question), chance.random()
     if kind < 0.60:
         return chance.choice((variant.solution, *variant.styles))
@@ -166,12 +168,12 @@ def a_submission(assignment: Assignment, number: int, with_attacks: bool) -> Not
 
         attack = ALL[number // 10 % len(ALL)]
         notebook.cells += [nbformat.v4.new_code_cell(source) for source in attack.cells if source]
-    notebook.metadata["student_number"] = number  # so that no two submissions are the same bytes
+    notebook.metadata["student_number"] = number  # so that no two submissions are identical files
     return notebook
 
 
 def make_class(assignment: Assignment, folder: Path, students: int, with_attacks: bool = False) -> None:
-    """Submissions STUDENT/NAME/NAME.ipynb, the same ones at every call."""
+    """Write the submissions STUDENT/NAME/NAME.ipynb, which are the same in every call."""
     name = assignment.name
     for number in range(students):
         place = folder / f"student{number:04}" / name
@@ -184,11 +186,11 @@ def make_class(assignment: Assignment, folder: Path, students: int, with_attacks
 
 @dataclass
 class Measured:
-    """What a command took, all its processes together."""
+    """The resources that a command used, over all its processes."""
 
     seconds: float
-    cpu: float  # seconds of processor time
-    memory: float  # GB at the peak; shared pages count once
+    cpu: float  # seconds of CPU time
+    memory: float  # peak in GB; shared pages count once
 
     def row(self, name: str, students: int) -> str:
         return (
@@ -198,10 +200,10 @@ class Measured:
 
 
 def watched(start: Callable[[], subprocess.Popen], also: tuple[psutil.Process, ...] = ()) -> Measured:
-    """Run a command to its end. `also`: processes that work for it without being its children.
+    """Run a command to its end and measure it. also: processes that work for it but are not its children.
 
-    Processor time is looked up four times a second in each process itself: what a sandbox used is lost with
-    it, because it is killed once its answers are there. So up to a quarter of a second of each is missing.
+    The CPU time of each process is read four times per second, because the CPU time of a sandbox is lost when
+    the sandbox is killed after its answers have arrived. Up to a quarter of a second per process is missed.
     """
     begin = time.perf_counter()
     before = {one.pid: cpu_of(one) for helper in also for one in tree(helper)}
@@ -214,7 +216,7 @@ def watched(start: Callable[[], subprocess.Popen], also: tuple[psutil.Process, .
         for one in family:
             which = one.pid, born(one)
             spent[which] = max(spent.get(which, 0.0), cpu_of(one) - before.get(one.pid, 0.0))
-        if int(4 * (time.perf_counter() - begin)) % 8 == 0:  # summing up its pages costs a process time
+        if int(4 * (time.perf_counter() - begin)) % 8 == 0:  # summing the pages of a process takes time
             peak = max(peak, sum(memory_of(one) for one in family))
         time.sleep(0.25)
     if process.returncode != 0:
@@ -231,7 +233,7 @@ def tree(process: psutil.Process) -> list[psutil.Process]:
 
 
 def born(process: psutil.Process) -> float:
-    """When it started: a number that it does not share with a later process of the same pid."""
+    """Return the start time of a process, which distinguishes it from a later process with the same pid."""
     try:
         return process.create_time()
     except psutil.Error:
@@ -239,7 +241,7 @@ def born(process: psutil.Process) -> float:
 
 
 def cpu_of(process: psutil.Process) -> float:
-    """Seconds of processor time of the process itself."""
+    """Return the CPU time of the process itself, in seconds."""
     try:
         times = process.cpu_times()
         return times.user + times.system
@@ -255,7 +257,7 @@ def memory_of(process: psutil.Process) -> float:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """One thread a process, as both graders should have it: two of them share two cores."""
+    """Return an environment with one thread per process, for both graders."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PATH": path} | more
 
@@ -263,7 +265,7 @@ def environment(**more: str) -> dict[str, str]:
 def grading(
     assignment: Assignment, submissions: Path, out: Path, *more: object
 ) -> Callable[[], subprocess.Popen]:
-    """Starts our `grade`, with the class's secret."""
+    """Return a function that starts our `grade` with the secret of the class."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "secret").write_text(KEY.hex())
     words = ["grade", assignment.name, "--submissions", submissions, "--out", out, *more]
@@ -280,7 +282,7 @@ def results(assignment: Assignment, out: Path) -> dict[str, bytes]:
 
 
 def verdicts_in_words(assignment: Assignment, found: dict[str, bytes]) -> str:
-    """How many answers got which kind of verdict, so that everybody sees what the class was."""
+    """Count the answers with each kind of verdict, to describe the class."""
     counts = Counter(
         kind_of_verdict(verdict)
         for result in found.values()
@@ -300,11 +302,11 @@ def kind_of_verdict(verdict: dict) -> str:
     return "stopped" if "stops with" in verdict["sentence"] else "other"
 
 
-# ---------------------------------------------------------------- beside nbgrader
+# ---------------------------------------------------------------- compared with nbgrader
 
 
 def nbgrader_course(assignment: Assignment, folder: Path, students: int) -> None:
-    """A course as nbgrader has it, with nbgrader's own execution: no judge of ours, no wall."""
+    """Create an nbgrader course that uses nbgrader's own execution, without our judge and sandbox."""
     (folder / "nbgrader_config.py").write_text(
         "c = get_config()\nc.CourseDirectory.course_id = 'course'\n"
         "c.Execute.kernel_name = 'python3'\nc.Execute.timeout = 120\n"
@@ -324,14 +326,14 @@ def nbgrader_course(assignment: Assignment, folder: Path, students: int) -> None
 
 def autograde(assignment: Assignment, course: Path) -> subprocess.Popen:
     log = (course / "log.txt").open("w")
-    # status 1 only says that some notebook stopped with an error, which some of these must
+    # status 1 only means that a notebook raised an error, as some of these must
     command = f'"{sys.executable}" -m nbgrader autograde {assignment.name} || true'
     return subprocess.Popen(command, shell=True, cwd=course, env=environment(), stdout=log, stderr=log)
 
 
 @contextmanager
 def dask_on_loopback(processes: int) -> Iterator[tuple[str, tuple[psutil.Process, ...]]]:
-    """A scheduler and workers as commands of their own, as a cluster has them; gives the address."""
+    """Run a scheduler and workers as separate commands, as on a cluster. Yields address and processes."""
     settings = environment(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="8")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "scheduler.json"
@@ -360,10 +362,10 @@ def compare(assignment: Assignment, students: int) -> None:
     print(
         f"\n{students} submissions of the assignment {assignment.name!r}. {os.cpu_count()} cores, "
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}. "
-        "One thread a process. nbgrader grades one notebook after the other, in a kernel of its own "
-        "and without a wall.\n"
+        "One thread per process. nbgrader grades one notebook after another, each in its own kernel "
+        "and without a sandbox.\n"
     )
-    print("| grader | submissions a minute | processor time a submission | memory at the peak |")
+    print("| grader | submissions per minute | CPU time per submission | peak memory |")
     print("|---|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -379,18 +381,22 @@ def compare(assignment: Assignment, students: int) -> None:
             ours = watched(grading(assignment, submissions, out, "--workers", workers))
             print(ours.row(f"ours, {workers} workers", students), flush=True)
             first = first or results(assignment, out)
-            assert results(assignment, out) == first, "another number of workers gave other results"
+            assert results(assignment, out) == first, "the results depend on the number of workers"
             if workers == 2:
                 ratio = theirs.seconds / ours.seconds
         for processes in (1, 2):
             out = folder / f"address{processes}"
             with dask_on_loopback(processes) as (address, helpers):
                 ours = watched(grading(assignment, submissions, out, "--scheduler", address), helpers)
-            print(ours.row(f"ours, a scheduler by address, {processes} workers", students), flush=True)
-            assert results(assignment, out) == first, "a cluster by address gave other results"
+            print(
+                ours.row(f"ours, a scheduler given by its address, {processes} workers", students), flush=True
+            )
+            assert results(assignment, out) == first, (
+                "a cluster given by its address produced different results"
+            )
     print(f"\n{verdicts_in_words(assignment, first)}")
     print(
-        f"With two workers ours grades {ratio:.1f} times as many a minute. nbgrader came to the end of "
+        f"With two workers, ours grades {ratio:.1f} times as many submissions per minute. nbgrader finished "
         f"{len(graded)} of {students} notebooks."
     )
 
@@ -399,7 +405,7 @@ def compare(assignment: Assignment, students: int) -> None:
 
 
 def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
-    """The Dask workers of a `grade` command: the processes that multiprocessing spawned."""
+    """Return the Dask workers of a `grade` command, which are the processes that multiprocessing spawned."""
     found = []
     for child in tree(psutil.Process(process.pid))[1:]:
         try:
@@ -411,7 +417,7 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
 
 
 def kill_all(process: subprocess.Popen) -> None:
-    """What a power cut does: the command and everything below it end at once."""
+    """Kill the command and all its descendants at once, as a power cut would."""
     family = tree(psutil.Process(process.pid))
     process.send_signal(signal.SIGKILL)
     for child in family[1:]:
@@ -423,7 +429,7 @@ def kill_all(process: subprocess.Popen) -> None:
 
 
 def disturbed_run(submissions: Path, out: Path, students: int, kills: int, restarts: int) -> tuple[int, int]:
-    """Grade while workers are killed at random and the command a few times; returns how often each was."""
+    """Grade while workers and the command are killed. Returns how often workers and the command were."""
     chance = random.Random(0)
     killed = restarted = 0
     start = grading(MIXTURES, submissions, out, "--workers", 2)
@@ -441,7 +447,7 @@ def disturbed_run(submissions: Path, out: Path, students: int, kills: int, resta
             process = start()
         elif killed < kills or chance.random() < 0.1:
             workers = workers_of(process)
-            # kills are spread over the whole run
+            # spread the kills over the whole run
             if workers and killed <= kills * done / students:
                 chance.choice(workers).kill()
                 killed += 1
@@ -457,23 +463,23 @@ def faults(students: int) -> None:
         killed, restarted = disturbed_run(submitted, disturbed, students, kills, restarts)
         seconds = time.perf_counter() - begin
         print(
-            f"{students} submissions, an attack in every tenth: graded in {seconds:.0f} s by two workers, "
-            f"which were killed {killed} times, the command itself {restarted} times.",
+            f"{students} submissions, with an attack in every tenth, were graded in {seconds:.0f} s by two "
+            f"workers. Workers were killed {killed} times, and the command itself {restarted} times.",
             flush=True,
         )
         undisturbed = watched(grading(MIXTURES, submitted, folder / "serial", "--workers", 0))
         one, two = results(MIXTURES, disturbed), results(MIXTURES, folder / "serial")
         apart = sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
         print(
-            f"One after the other and undisturbed: {undisturbed.seconds:.0f} s. {len(two) - len(apart)} of "
-            f"{len(two)} results are equal to the last byte. {verdicts_in_words(MIXTURES, two)}"
+            f"One after another and undisturbed: {undisturbed.seconds:.0f} s. {len(two) - len(apart)} of "
+            f"{len(two)} results are identical to the last byte. {verdicts_in_words(MIXTURES, two)}"
         )
         if apart:
             keep = Path(tempfile.mkdtemp(prefix="grading-apart-"))
             for name in apart:
                 for which, found in {"disturbed": one, "serial": two}.items():
                     (keep / f"{name}.{which}").write_bytes(found.get(name, b""))
-            raise SystemExit(f"These differ, see {keep}: {', '.join(apart[:10])}")
+            raise SystemExit(f"These results differ (see {keep}): {', '.join(apart[:10])}")
 
 
 def main() -> None:
@@ -481,12 +487,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="ten submissions instead of fifty")
-    parser.add_argument("--arrays", action="store_true", help="a homework in NumPy")
-    parser.add_argument("--faults", action="store_true", help="kill workers and the command while it grades")
-    parser.add_argument("--students", type=int, help="how many submissions")
+    parser.add_argument("--arrays", action="store_true", help="use homework in NumPy")
+    parser.add_argument("--faults", action="store_true", help="kill workers and the command during grading")
+    parser.add_argument("--students", type=int, help="the number of submissions")
     asked = parser.parse_args()
     if not shutil.which("bwrap"):
-        print("Not measured: bubblewrap is not installed.")
+        print("Nothing was measured, because bubblewrap is not installed.")
         return
     if asked.faults:
         faults(asked.students or 1_000)

@@ -1,11 +1,11 @@
-"""How many images a second the plain VAE trains on in one process, and in processes that share the training.
+"""Measure the images per second in training the plain VAE, in one process and in a group of processes.
 
     python benchmarks/processes.py [--processes 2] [--rounds 2] [--batch 128 1024]
 
-In turn: one process without torchrun, in one thread and in as many as the group has processes; a group of
-one; and the whole group. Each process of a group computes in one thread. All of this is done for each batch
-size. Each run trains for four epochs on MNIST. The first warms up; of the other three, which process 0
-times, the median counts.
+For each batch size, these runs alternate: one process without torchrun, with one thread and with as many
+threads as the group has processes; a group of one process; and the whole group. Each process of a group uses
+one thread. Each run trains for four epochs on MNIST. The first epoch is a warm-up. Process 0 times the other
+three, and their median is reported.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ EPOCHS = 4
 
 
 def train_and_time(batch_size: int) -> None:
-    """Print the images per second of every epoch but the first."""
-    from course_lib.data import mnist  # here, because the process that only starts others needs no PyTorch
+    """Train, and print the images per second of every epoch except the first."""
+    from course_lib.data import mnist  # imported here, because the parent process does not need PyTorch
     from course_lib.recipes import RECIPES, train
     from course_lib.training.processes import first, group, own_device
 
@@ -39,7 +39,7 @@ def train_and_time(batch_size: int) -> None:
 
 
 def rates(launcher: list[str], batch_size: int, threads: int) -> list[float]:
-    """Images per second, epoch by epoch, of a training run started this way."""
+    """Start a training run, and return its images per second for each epoch."""
     command = [sys.executable, *launcher, __file__, "--train", str(batch_size)]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -48,9 +48,9 @@ def rates(launcher: list[str], batch_size: int, threads: int) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--batch", type=int, nargs="+", default=[128, 1024])
+    parser.add_argument("--processes", type=int, default=2, help="the size of the group (default: 2)")
+    parser.add_argument("--rounds", type=int, default=2, help="how often each run is repeated (default: 2)")
+    parser.add_argument("--batch", type=int, nargs="+", default=[128, 1024], help="the batch sizes")
     parser.add_argument("--train", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.train:
@@ -58,7 +58,7 @@ def main() -> None:
         return
     processes = asked.processes
     torchrun = ["-m", "torch.distributed.run", "--standalone"]
-    ways = {  # in words: the launcher, the threads of each process
+    ways = {  # description: (launcher, threads per process)
         "one process": ([], 1),
         f"one process, {processes} threads": ([], processes),
         "a group of 1": ([*torchrun, "--nproc-per-node=1"], 1),
@@ -69,12 +69,12 @@ def main() -> None:
         for i in range(asked.rounds):
             for name, (launcher, threads) in ways.items():
                 found[name].append(statistics.median(rates(launcher, batch_size, threads)))
-                rate = f"{found[name][-1]:,.0f} images a second"
+                rate = f"{found[name][-1]:,.0f} images per second"
                 print(f"batches of {batch_size}, round {i + 1}, {name}: {rate}", flush=True)
         base = statistics.mean(found["one process"])
         for name, values in found.items():
-            rate = f"{statistics.mean(values):,.0f} images a second"
-            times = f"{statistics.mean(values) / base:.2f} times one process"
+            rate = f"{statistics.mean(values):,.0f} images per second"
+            times = f"{statistics.mean(values) / base:.2f} times the rate of one process"
             print(f"batches of {batch_size}, {name}: {rate}, {times}")
 
 

@@ -1,10 +1,11 @@
-"""What the VAEs of the course reach on MNIST, and what bought what: tables of docs/measurements.md.
+"""Measure the VAEs of the course on MNIST, and the effect of each choice, for docs/measurements.md.
 
-    python benchmarks/quality.py               prints the figures as they were measured
-    python benchmarks/quality.py --make        measures what is missing (hours on two cores; can be stopped)
+    python benchmarks/quality.py               print the stored figures
+    python benchmarks/quality.py --make        measure missing figures (hours on two cores; can be stopped)
 
-Training on the 60,000, pixels binarized anew at each step; figures on the one fixed binarization of all
-10,000 test digits, with standard errors. Each figure is kept as soon as it is there.
+The models are trained on the 60,000 training digits, with pixels binarized anew at each step. The figures are
+for the fixed binarization of all 10,000 test digits, with standard errors. Each figure is stored as soon as
+it has been measured.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from course_lib.files import write_whole
 from course_lib.recipes import QUALITY, RECIPES, WIDE, Recipe, likelihood_of, train
 
 FOUR = RECIPES["four_minutes"]
-FAST = dataclasses.replace(FOUR, epochs=30, autocast=True)  # the comparisons: a third of the epochs, bfloat16
+FAST = dataclasses.replace(
+    FOUR, epochs=30, autocast=True
+)  # for the comparisons: a third of the epochs, bfloat16
 WITHOUT = {
     "30 epochs, everything": FAST,
     "two layers of 500 (one of 400)": dataclasses.replace(FAST, config=WIDE | {"hidden": [400]}),
@@ -34,7 +37,7 @@ WITHOUT = {
     "KL warm-up": dataclasses.replace(FAST, warmup=0.0),
     "bias at the mean image": dataclasses.replace(FAST, mean_image=False),
 }
-JOBS: dict[str, tuple[Recipe, int, int]] = {  # recipe, seed, k of the likelihood
+JOBS: dict[str, tuple[Recipe, int, int]] = {  # recipe, seed, number of importance samples k
     **{f"plain, seed {s}": (RECIPES["plain"], s, 0) for s in range(3)},
     **{f"four minutes, seed {s}": (FOUR, s, 5000) for s in range(3)},
     **{
@@ -45,7 +48,7 @@ JOBS: dict[str, tuple[Recipe, int, int]] = {  # recipe, seed, k of the likelihoo
 
 
 def measure(recipe: Recipe, seed: int, k: int) -> dict[str, Any]:
-    """Train and measure: epochs, seconds of training, threads, −ELBO and NLL as [mean, standard error]."""
+    """Train and measure a recipe. −ELBO and NLL are given as [mean, standard error]."""
     digits, test = mnist(True, quiet=True), mnist(False, quiet=True)
     x = fixed_binarization(test.images).flatten(1)
     begin = time.perf_counter()
@@ -61,15 +64,17 @@ def measure(recipe: Recipe, seed: int, k: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--make", nargs="*", metavar="NAME", help="measure these, or all that is missing")
-    parser.add_argument("--quick", action="store_true", help="only print, as without arguments")
+    parser.add_argument("--make", nargs="*", metavar="NAME", help="measure these rows, or all missing rows")
+    parser.add_argument(
+        "--quick", action="store_true", help="only print the stored figures, as without arguments"
+    )
     asked = parser.parse_args().make
     rows = json.loads(QUALITY.read_text()) if QUALITY.exists() else {}
     for name in asked if asked else JOBS if asked is not None else ():
         if asked or name not in rows:
             row = measure(*JOBS[name])
             rows = (json.loads(QUALITY.read_text()) if QUALITY.exists() else {}) | {name: row}
-            rows = {name: rows[name] for name in JOBS if name in rows}  # the tables' order
+            rows = {name: rows[name] for name in JOBS if name in rows}  # in the order of the tables
             write_whole(QUALITY, f"{json.dumps(rows, indent=1)}\n".encode())
     print("| | epochs | seconds (threads) | −ELBO | NLL (k) |\n|---|---|---|---|---|")
     for name, row in rows.items():

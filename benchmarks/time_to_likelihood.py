@@ -1,8 +1,8 @@
 """Measure how long a VAE must train to reach a given likelihood on MNIST's test digits.
 
-    python benchmarks/time_to_likelihood.py                        prints the stored table
+    python benchmarks/time_to_likelihood.py                        print the stored table
     python benchmarks/time_to_likelihood.py benchmarks/entries/ours.py [--seeds 0 1 2]
-                                                                   measures an entry and stores its row
+                                                                   measure an entry and store its row
 
 The rules, and how to write an entry, are in docs/time_to_likelihood.md.
 """
@@ -30,12 +30,12 @@ from course_lib.evaluation.likelihood import nll
 from course_lib.files import write_whole
 
 GOALS = (90.0, 88.0, 86.3, 85.0)  # nats
-DRAWS = 50  # of z for each digit
+DRAWS = 50  # samples of z per digit
 THREADS = 2
 LIMIT = 5 * 60  # seconds of training
 SEEDS = 3
-PREVIEW = 1_000  # digits of a first look
-MARGIN = 1.5  # nats by which this first look may be wrong: its standard error is 0.7
+PREVIEW = 1_000  # digits used for the preview of a measurement
+MARGIN = 1.5  # nats allowed for the error of the preview, whose standard error is 0.7
 TABLE = Path(__file__).with_suffix(".json")
 
 
@@ -50,14 +50,15 @@ class Race:
         self.test, self.limit = test, limit  # test: (N, D), zeros and ones
         self.seconds = 0.0  # of training
         self.reached: dict[float, float] = {}  # by goal: seconds of training
-        self.best = float("inf")  # of the measurements on all digits
-        self.unmeasured: Any = None  # the last model, if only a first look was taken at it
+        self.best = float("inf")  # the best measurement on all digits
+        self.unmeasured: Any = None  # the last model, if it has not been measured on all digits
         self.since = time.perf_counter()
 
     def checkpoint(self, model: Any) -> None:
         """Stop the clock, measure the model, and record the goals that it reaches.
 
-        The model must have what `course_lib.evaluation.nll` asks for. Raises Enough when the run is over.
+        The model must have the attributes that `course_lib.evaluation.nll` needs. Raises Enough when the run
+        is over.
         """
         self.seconds += time.perf_counter() - self.since
         self.unmeasured = model
@@ -72,7 +73,7 @@ class Race:
         self.since = time.perf_counter()
 
     def measure(self, model: Any) -> float:
-        """The likelihood bound on all test digits, which is printed and may be the best so far."""
+        """Print and return the likelihood bound on all test digits, and update the best value."""
         value = likelihood_bound(model, self.test)
         self.best = min(self.best, value)
         self.unmeasured = None
@@ -81,7 +82,7 @@ class Race:
 
 
 def likelihood_bound(model: Any, x: Tensor) -> float:
-    """An upper bound of −log P(x) by importance weighting: the mean over the images x (N, D), in nats."""
+    """Return the importance-weighted upper bound of −log P(x), averaged over the images x (N, D), in nats."""
     half = knows_bfloat16(x.device)
     with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=half):
         return float(nll(model, x, DRAWS, rows_at_once=500, progress=False)[DRAWS].mean)
@@ -92,7 +93,7 @@ def load_entry(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise SystemExit(
-            f"There is no Python file {path}: give the path of an entry, such as benchmarks/entries/ours.py."
+            f"{path} is not a Python file. Give the path of an entry, such as benchmarks/entries/ours.py."
         )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -100,15 +101,17 @@ def load_entry(path: Path) -> Any:
     if not module.__doc__:
         missing.append("docstring")
     if missing:
-        raise SystemExit(f"{path} has no {' and no '.join(missing)}: see docs/time_to_likelihood.md.")
+        raise SystemExit(f"{path} has no {' and no '.join(missing)}. See docs/time_to_likelihood.md.")
     return module
 
 
 def run(
     train: Callable[..., None], digits: Any, test: Tensor, seed: int, limit: float = LIMIT
 ) -> dict[str, Any]:
-    """Train an entry once. Returns the seconds to each goal (None if it was not reached), the seconds of the
-    whole training, and the best value.
+    """Train an entry once.
+
+    Returns the seconds to each goal (None if the goal was not reached), the seconds of the whole training,
+    and the best value.
     """
     race = Race(test, limit)
     with contextlib.suppress(Enough):
@@ -116,7 +119,7 @@ def run(
     if race.unmeasured is not None:
         race.measure(race.unmeasured)
     elif race.best == float("inf"):
-        raise SystemExit("The entry's train has returned without a single call of checkpoint.")
+        raise SystemExit("The train function of the entry returned without calling checkpoint.")
     return {
         "seed": seed,
         "reached": {str(goal): race.reached.get(goal) for goal in GOALS},
@@ -126,7 +129,7 @@ def run(
 
 
 def row_of(name: str, entry: dict[str, Any]) -> str:
-    """An entry's row of the table: for each goal, the median and the slowest time of its seeds."""
+    """Return the table row of an entry: for each goal, the median and the slowest time over the seeds."""
     runs = entry["runs"]
     cells = []
     for goal in map(str, GOALS):
@@ -157,14 +160,14 @@ def measure(path: Path, seeds: list[int]) -> None:
     torch.set_num_threads(THREADS)
     digits, test = mnist(True, "cpu", quiet=True), mnist(False, "cpu", quiet=True)
     if (len(digits), len(test)) != (60_000, 10_000):
-        raise SystemExit("The table is about the whole of MNIST, and it was not found: see data/README.md.")
+        raise SystemExit("The table needs all of MNIST, which was not found. See data/README.md.")
     x = fixed_binarization(test.images).flatten(1)  # (10,000, 784)
     runs: list[dict[str, Any]] = []
     for seed in seeds:
         print(f"{entry.NAME}, seed {seed}")
         runs.append(run(entry.train, digits, x, seed))
     if len(runs) < SEEDS and any(one["reached"][str(GOALS[0])] for one in runs):
-        print(f"Not stored: a row with a time in it is of {SEEDS} seeds.")
+        print(f"Not stored, because a row with times needs at least {SEEDS} seeds.")
         print(row_of(entry.NAME, {"runs": runs}))
         return
     known = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {}
@@ -183,17 +186,17 @@ def main() -> None:
         "entries",
         nargs="*",
         type=Path,
-        help="files of the entries to measure; without any, the stored table is printed",
+        help="the files of the entries to measure; if none is given, the stored table is printed",
     )
     parser.add_argument(
         "--seeds", nargs="+", type=int, default=[0, 1, 2], help="the seeds to train with (default: 0 1 2)"
     )
-    parser.add_argument("--quick", action="store_true", help="measure nothing, only print the stored table")
+    parser.add_argument("--quick", action="store_true", help="only print the stored table")
     asked = parser.parse_args()
     entries = [] if asked.quick else asked.entries
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows does not tell
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # not available on Windows
     if entries and load > 0.5:
-        print(f"The machine is busy (load {load:.1f}): other programs would make the times too long.")
+        print(f"The machine is busy (load {load:.1f}), so the measured times will be too long.")
     for path in entries:
         measure(path, asked.seeds)
     if TABLE.exists():

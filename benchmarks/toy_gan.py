@@ -1,13 +1,13 @@
-"""The widget ToyGAN: how fast its engine is by itself, and in a page that paints as well.
+"""Measure how fast the engine of the ToyGAN widget is alone, and in a page that also draws.
 
     python benchmarks/toy_gan.py [--minutes 1]
 
-Rounds a second of the preset "balanced": in node, which does nothing else, and in Chromium, in a page from
-disk and in JupyterLab, where 300 are asked for. Frames a second are counted in half seconds of play. A pause
-is timed from the click to the moment the page says so, with no frame after it. "1+1" is how much longer a
-cell's answer takes while the widget plays than while it rests. Memory: what kernel and page (garbage
-collected) hold more after so many minutes of play than after the first ten seconds. The last column says what
-is wanted. Run it on a quiet machine.
+The rounds per second of the preset "balanced" are measured in Node.js, which does nothing else, and in
+Chromium, in a page opened from disk and in JupyterLab, at a requested speed of 300. Frames per second are
+counted over half-second intervals of play. A pause is timed from the click until the page reports it, and no
+frame may follow. "1+1" is the additional time that a cell needs while the widget plays. Memory is the growth
+of the kernel and of the page (after garbage collection) from the first ten seconds of play to the given
+number of minutes later. The last column contains the targets. Run the benchmark on an idle machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GAN = ".course-widget"
 CELLS = ["from course_lib.widgets import ToyGAN\ngame = ToyGAN()\ngame", "print('all ' + 'ran')"]
 BY_ITSELF = """(m, { settings, tables }) => {
     const game = new (m.toyGanEngine().Game)(settings, tables);
-    game.step(100);                      // by now the machine code is there
+    game.step(100);                      // by now the code has been compiled
     return Array.from({ length: 7 }, () => {
         const began = performance.now();
         game.step(200);
@@ -71,23 +71,23 @@ Row = tuple[str, str, str]
 
 
 def by_itself() -> Row:
-    """Rounds a second in node."""
+    """Measure the rounds per second in Node.js."""
     if shutil.which("node") is None:
-        return "rounds a second, in node", "node is not installed", "≥ 600"
+        return "rounds per second, in Node.js", "Node.js is not installed", "≥ 600"
     widget = ToyGAN("balanced")
     with tempfile.TemporaryDirectory() as folder:
         argument = {"settings": widget.settings, "tables": widget.tables}
         rates = run_node(Path(folder), ToyGAN.source, BY_ITSELF, argument)
-    return "rounds a second, in node", f"{statistics.median(rates):.0f}", "≥ 600"
+    return "rounds per second, in Node.js", f"{statistics.median(rates):.0f}", "≥ 600"
 
 
 def rates(page: Page, key: str, seconds: float) -> list[float]:
-    """How fast data-<key> counts up, in each half second."""
+    """Return the rate at which data-<key> increases, for each half-second interval."""
     return page.eval_on_selector(GAN, RATES, [key, int(2 * seconds)])
 
 
 def play(page: Page, speed: str) -> None:
-    """Choose a speed, and play on for a second."""
+    """Choose a speed, and play for a second."""
     page.get_by_label("Speed", exact=True).select_option(speed)
     button = page.get_by_role("button", name="Play", exact=True)
     if button.count():
@@ -97,14 +97,14 @@ def play(page: Page, speed: str) -> None:
 
 
 def painting(page: Page, where: str) -> list[Row]:
-    """Frames and rounds a second while the page paints, and how soon a pause holds."""
+    """Measure frames and rounds per second while the page draws, and the delay of a pause."""
     play(page, "2")
     fps = rates(page, "frame", 10)
-    found = f"{statistics.median(fps):.1f} (lowest half second {min(fps):.1f})"
-    rows = [(f"frames a second, 60 asked for, {where}", found, "≥ 55")]
+    found = f"{statistics.median(fps):.1f} (lowest half-second: {min(fps):.1f})"
+    rows = [(f"frames per second, 60 requested, {where}", found, "≥ 55")]
     play(page, "10")
     rounds = statistics.median(rates(page, "step", 10))
-    rows.append((f"rounds a second, 300 asked for, {where}", f"{rounds:.0f}", "300"))
+    rows.append((f"rounds per second, 300 requested, {where}", f"{rounds:.0f}", "300"))
     paused = np.percentile(page.eval_on_selector(GAN, PAUSES, 30), 95)
     rows.append((f"pause, {where}: 95th percentile", f"{paused:.0f} ms", "≤ 50 ms"))
     assert page.errors == []
@@ -112,7 +112,7 @@ def painting(page: Page, where: str) -> list[Row]:
 
 
 def answers(page: Page, n: int = 30) -> float:
-    """Milliseconds until the kernel has answered 1+1: the median."""
+    """Return the median milliseconds until the kernel has answered 1+1."""
     out = []
     for _ in range(n):
         began = time.perf_counter()
@@ -123,7 +123,7 @@ def answers(page: Page, n: int = 30) -> float:
 
 
 def memory(page: Page) -> tuple[float, float]:
-    """Megabytes of the kernel and of the page's objects."""
+    """Return the memory of the kernel and of the page's objects, in megabytes."""
     kernel = float(page.run_code("import psutil; print(psutil.Process().memory_info().rss / 1e6)"))
     session = page.context.new_cdp_session(page.page)
     session.send("HeapProfiler.collectGarbage")
@@ -133,24 +133,24 @@ def memory(page: Page) -> tuple[float, float]:
 
 
 def beside_a_kernel(page: Page, minutes: float) -> list[Row]:
-    """What a cell notices of a widget that plays, and what remains in memory."""
+    """Measure the effect of a playing widget on the kernel, and the growth of memory."""
     page.wait("d.drawn > 0", timeout=60)
     resting = answers(page)
     play(page, "10")
     playing = answers(page)
     found = f"{resting:.0f} ms, and {playing - resting:+.0f} ms"
-    rows = [("1+1 while the widget rests, and the difference while it plays", found, "≤ +20 ms")]
+    rows = [("1+1 while the widget is paused, and the additional time while it plays", found, "≤ +20 ms")]
     time.sleep(10)
     before = memory(page)
     time.sleep(60 * minutes)
     for where, after, start in zip(("kernel", "page"), memory(page), before, strict=True):
-        words = f"memory after {minutes:g} minutes more of play: {where}"
+        words = f"memory growth in {minutes:g} more minutes of play: {where}"
         rows.append((words, f"{after - start:+.1f} MB", "< 50 MB"))
     return rows
 
 
 def from_disk(folder: Path) -> str:
-    """The address of a page without a kernel."""
+    """Write a page without a kernel, and return its URL."""
     path = folder / "toy_gan.html"
     html = ToyGAN()._repr_mimebundle_()[0]["text/html"]
     path.write_text(f'<meta charset="utf-8"><title>ToyGAN</title>{html}', encoding="utf-8")
@@ -161,12 +161,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=1, help="of play, for memory (default 1)")
-    parser.add_argument("--no-lab", action="store_true", help="leave JupyterLab out")
+    parser.add_argument(
+        "--minutes", type=float, default=1, help="minutes of play for the memory test (default: 1)"
+    )
+    parser.add_argument("--no-lab", action="store_true", help="skip JupyterLab")
     options = parser.parse_args()
     path = find_chromium()
     if path is None:
-        sys.exit("No Chromium found; install one or set COURSE_CHROMIUM to its path.")
+        sys.exit("Chromium was not found. Install it, or set COURSE_CHROMIUM to its path.")
     rows = [by_itself()]
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
@@ -189,10 +191,10 @@ def main() -> None:
         version = browser.version
         browser.close()
     print(
-        f"\nToyGAN, its default game, headless Chromium {version}, {os.cpu_count()} cores, "
+        f"\nToyGAN with its default game, headless Chromium {version}, {os.cpu_count()} cores, "
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}.\n"
     )
-    print("| measured | found | wanted |\n|---|---:|---:|")
+    print("| measured | found | target |\n|---|---:|---:|")
     for row in rows:
         print("| " + " | ".join(row) + " |")
 

@@ -1,12 +1,12 @@
-"""Run the notebooks and save them in a form that is the same on every machine.
+"""Run the notebooks and save them in a form that does not depend on the machine.
 
-python notebooks/build.py run [NB ...]      pair, run in full, save outputs (all notebooks without NB)
-python notebooks/build.py run --fast NB     run with small budgets, save nothing
-python notebooks/build.py draw [NB ...]     run in full, save only its figures as slides show them
-python notebooks/build.py sync [NB ...]     pair only: the one of .ipynb and source/*.py that was changed wins
-python notebooks/build.py link [NB ...]     link the first use of each word of the glossary
-python notebooks/build.py check [NB ...]    say what is wrong with the saved notebooks
-python notebooks/build.py address OWNER/NAME    write the repository's public address everywhere
+python notebooks/build.py run [NB ...]      pair, run in full, and save outputs (without NB: all notebooks)
+python notebooks/build.py run --fast NB     run with small budgets, and save nothing
+python notebooks/build.py draw [NB ...]     run in full, and save only the figures for slides
+python notebooks/build.py sync [NB ...]     only pair: copy changes between .ipynb and source/*.py
+python notebooks/build.py link [NB ...]     link the first use of each glossary term
+python notebooks/build.py check [NB ...]    list the problems of the saved notebooks
+python notebooks/build.py address OWNER/NAME    write the public address of the repository into all files
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from course_lib.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-MAX_BYTES = 1_500_000  # GitHub stops drawing a notebook that is much larger
+MAX_BYTES = 1_500_000  # GitHub does not render much larger notebooks
 CELL_SECONDS = 1800
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -56,17 +56,17 @@ LANGUAGE = {
     "pygments_lexer": "ipython3",
 }
 PY_FORMAT = "py:percent"
-# What a cell may carry in both twins: its tags, its part in a slide show and what a slide shows of it (see
-# tools/slides/deck.py), its part in an assignment, and the alternative text of its pictures (one text, or a
-# list with one for each picture).
+# The metadata that a cell has in both twins: its tags, its role in a slide show and what a slide shows of the
+# cell (see tools/slides/deck.py), its role in an assignment, and the alternative text of its pictures (one
+# text, or a list with one text per picture).
 CELL_METADATA = ("tags", "slideshow", "slide", "nbgrader", "alt")
-SHORTEST_ALT = 40  # characters; shorter ones only name the picture and do not say what is seen
+SHORTEST_ALT = 40  # characters; a shorter text only names the picture and does not describe it
 STATED_MEMORY = re.compile(r"(\d+\.\d) GB of memory")
-MEMORY_TOLERANCE = 0.3  # GB; the imports alone differ by as much between builds of PyTorch
+MEMORY_TOLERANCE = 0.3  # GB; the imports alone vary by this much between builds of PyTorch
 CLAIMS = "What the lecture said, what we measured"
 EXERCISES = "Exercises"
 
-# A long run of base64 is a picture; by chance it may spell a path.
+# A long base64 string is a picture, in which a path may occur by chance.
 BASE64 = re.compile(r"[A-Za-z0-9+/=]{200,}")
 MACHINE = re.compile(
     r"(?<![\w.])/(?:home|root|Users|work|tmp|private|opt|mnt|content)/|[A-Za-z]:\\+Users|site-packages"
@@ -75,26 +75,26 @@ ADDRESS_IN_MEMORY = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 
 
 class NotebookError(Exception):
-    """What is wrong with a notebook, in one sentence that names the cell."""
+    """Raised with one sentence that says what is wrong with a notebook, and in which cell."""
 
 
 # ---------------------------------------------------------------- files
 
 
 def source_of(notebook: Path) -> Path:
-    """The text twin of notebooks/NN_name.ipynb."""
+    """Return the path of the text twin of notebooks/NN_name.ipynb."""
     return notebook.parent / "source" / f"{notebook.stem}.py"
 
 
 def all_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
-    """Every chapter, in order, whether it exists as a notebook, as text, or as both."""
+    """Return the paths of all chapters, in order, that exist as a notebook, as text, or as both."""
     names = {p.stem for p in folder.glob("[0-9][0-9]_*.ipynb")}
     names |= {p.stem for p in (folder / "source").glob("[0-9][0-9]_*.py")}
     return [folder / f"{name}.ipynb" for name in sorted(names)]
 
 
 def choose(wanted: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
-    """The notebooks whose names begin so ("04", "04_vae", "notebooks/04_vae.ipynb"); all, without names."""
+    """Return the notebooks named ("04", "04_vae", "notebooks/04_vae.ipynb"), or all if no name is given."""
     there = all_notebooks(folder)
     if not wanted:
         return there
@@ -104,14 +104,14 @@ def choose(wanted: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
         found = [p for p in there if p.stem == stem or p.stem.startswith(f"{stem}_")]
         if not found:
             raise NotebookError(
-                f"no notebook begins with {name!r}; there are: {', '.join(p.stem for p in there)}"
+                f"no notebook begins with {name!r}; the notebooks are {', '.join(p.stem for p in there)}"
             )
         chosen += found
     return chosen
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """An interruption leaves the old file, never half of the new one."""
+    """Write a file so that an interruption leaves the old file intact."""
     write_whole(path, text.encode())
 
 
@@ -128,7 +128,7 @@ def read_source(path: Path) -> NotebookNode:
 
 
 def as_source(nb: NotebookNode) -> str:
-    """The notebook as py:percent text with CELL_METADATA; outputs and everything else left behind."""
+    """Convert a notebook to py:percent text with CELL_METADATA, without outputs and other metadata."""
     bare = nbformat.from_dict(nb)
     kept = ",".join((*CELL_METADATA, "-all"))
     bare.metadata = nbformat.from_dict(
@@ -138,7 +138,7 @@ def as_source(nb: NotebookNode) -> str:
 
 
 def tidy(nb: NotebookNode) -> NotebookNode:
-    """Drop what differs from machine to machine or from run to run: timings, versions, view settings."""
+    """Remove metadata that depend on the machine or the run: timings, versions, view settings."""
     course = nb.metadata.get("course")
     nb.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": LANGUAGE})
     if course:
@@ -151,12 +151,12 @@ def tidy(nb: NotebookNode) -> NotebookNode:
 
 
 def carried(cell: NotebookNode) -> dict[str, Any]:
-    """The part of a cell's metadata that both twins keep."""
+    """Return the part of a cell's metadata that both twins have."""
     return {key: cell.metadata[key] for key in CELL_METADATA if cell.metadata.get(key)}
 
 
 def pairable(nb: NotebookNode) -> list[tuple[Any, ...]]:
-    """What the two twins must agree on: each cell's type, text, tags and other metadata of CELL_METADATA."""
+    """Return what both twins must share: each cell's type, text, tags and other CELL_METADATA."""
     cells = []
     for cell in nb.cells:
         tags = tuple(cell.metadata.get("tags", ()))
@@ -166,17 +166,17 @@ def pairable(nb: NotebookNode) -> list[tuple[Any, ...]]:
 
 
 def pictures(cell: NotebookNode) -> list[NotebookNode]:
-    """The outputs of a cell that show a picture."""
+    """Return the outputs of a cell that contain a picture."""
     return [o for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
 
 
 def figures(cell: NotebookNode) -> list[str]:
-    """The pictures of a cell, in base64."""
+    """Return the pictures of a cell, in base64."""
     return [output.data["image/png"] for output in pictures(cell)]
 
 
 def describe_pictures(nb: NotebookNode) -> None:
-    """Give each picture the alternative text of its cell, where nbconvert and MyST look for it."""
+    """Copy the alternative text of a cell to its pictures, where nbconvert and MyST look for the text."""
     for cell in nb.cells:
         alt = cell.metadata.get("alt", [])
         texts = [alt] if isinstance(alt, str) else alt
@@ -185,7 +185,7 @@ def describe_pictures(nb: NotebookNode) -> None:
 
 
 def text_sha256(nb: NotebookNode) -> str:
-    """A hash of what the twins agree on; the notebook carries that of the text on which they last agreed."""
+    """Return a hash of what both twins share. The notebook stores the hash of the last shared version."""
     return hashlib.sha256(json.dumps(pairable(nb), sort_keys=True).encode()).hexdigest()
 
 
@@ -196,10 +196,11 @@ def agree(nb: NotebookNode) -> None:
 
 
 def pair(notebook: Path) -> NotebookNode:
-    """Bring the two twins in step and return the notebook; cell ids and outputs stay.
+    """Synchronize the two twins and return the notebook, with its cell ids and outputs.
 
-    The one that was changed since they last agreed wins. Their times would not tell: JupyterLab saves a
-    notebook whose cells were only run. Raises NotebookError if both were changed.
+    The twin that has changed since the last synchronization wins. Modification times are not reliable,
+    because JupyterLab also saves a notebook whose cells were only run. Raises NotebookError if both have
+    changed.
     """
     source, there = source_of(notebook), notebook.exists()
     nb = tidy(nbformat.read(notebook, as_version=4)) if there else read_source(source)
@@ -208,8 +209,8 @@ def pair(notebook: Path) -> NotebookNode:
     if text is not None and pairable(text) != pairable(nb):
         if agreed not in (None, text_sha256(nb), text_sha256(text)):
             raise NotebookError(
-                f"{notebook.stem}: both {notebook.name} and source/{source.name} were changed since they "
-                "last agreed: copy what is new in one into the other, then move the one away"
+                f"{notebook.stem}: both {notebook.name} and source/{source.name} have changed since they "
+                "were last synchronized. Copy the changes from one into the other, then move the first away"
             )
         newer = source.stat().st_mtime >= notebook.stat().st_mtime
         if agreed == text_sha256(nb) or (agreed is None and newer):
@@ -227,7 +228,7 @@ def pair(notebook: Path) -> NotebookNode:
 
 
 def source_sha256(nb: NotebookNode) -> str:
-    """A hash of the code that outputs are made from; prose may be mended without running it again."""
+    """Return a hash of the code that produced the outputs. Prose can be changed without running the code."""
     code = [c.source.rstrip() for c in nb.cells if c.cell_type == "code"]
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
@@ -236,7 +237,7 @@ def source_sha256(nb: NotebookNode) -> str:
 
 
 def kernel_settings() -> Config:
-    """Messages to and from the kernel are encrypted; else every kernel warns that others can read them."""
+    """Return settings that encrypt the kernel's messages; otherwise each kernel prints a warning."""
     settings = Config()
     settings.KernelManager.transport_encryption = "auto"
     return settings
@@ -245,9 +246,9 @@ def kernel_settings() -> Config:
 def execute(
     nb: NotebookNode, name: str, folder: Path, fast: bool = False, kept: Path | None = None
 ) -> tuple[float, Meter]:
-    """Run all cells in a fresh kernel, outputs into nb; returns the seconds taken and the memory.
+    """Run all cells in a new kernel and store the outputs in nb. Returns the seconds and the memory used.
 
-    kept: the folder for the projector's version of each figure; without it, none is drawn.
+    kept: the folder for the projector's version of each figure; None to draw no such versions.
     """
     environment = {k: v for k, v in os.environ.items() if k not in ("COURSE_FAST", "MPLBACKEND")}
     if fast:
@@ -271,9 +272,9 @@ def execute(
     try:
         client.execute(env=environment)
     except CellTimeoutError as error:
-        raise NotebookError(f"{name}: a cell ran longer than {CELL_SECONDS} s") from error
+        raise NotebookError(f"{name}: a cell ran for more than {CELL_SECONDS} s") from error
     except DeadKernelError as error:
-        raise NotebookError(f"{name}: the kernel died, perhaps for lack of memory") from error
+        raise NotebookError(f"{name}: the kernel died, perhaps because it ran out of memory") from error
     except CellExecutionError as error:
         number = next(
             i
@@ -285,7 +286,7 @@ def execute(
 
 
 def machine() -> str:
-    """The kind of machine, without its name."""
+    """Describe the machine without its name."""
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
@@ -293,34 +294,34 @@ def machine() -> str:
 
 
 def clean_outputs(nb: NotebookNode) -> None:
-    """Keep of each output what a reader without a kernel can see."""
+    """Reduce each output to what a reader without a kernel can see."""
     for cell in nb.cells:
         for output in cell.get("outputs", []):
             output.pop("transient", None)
             output.get("metadata", {}).pop(WIDGET_VIEW, None)
             data = output.get("data", {})
-            # beside a picture, a view of a widget that is gone would only say "Error displaying widget"
+            # without a kernel, the widget view would only show "Error displaying widget" with the picture
             if "image/png" in data or "text/html" in data:
                 data.pop(WIDGET_VIEW, None)
             if "image/png" in data:
                 data["image/png"] = packed(data["image/png"])
-            if output.output_type == "stream":  # a progress bar redraws its line; the last state is enough
+            if output.output_type == "stream":  # keep only the last state of a progress bar
                 output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
 
 
 def packed(png: str) -> str:
-    """A PNG in base64, the same pixels in fewer bytes where that can be."""
+    """Compress a PNG in base64 without loss, if possible."""
     smaller = io.BytesIO()
     try:
         Image.open(io.BytesIO(base64.b64decode(png))).save(smaller, "PNG", optimize=True)
-    except (ValueError, UnidentifiedImageError):  # it is no picture: whoever looks at it will say so
+    except (ValueError, UnidentifiedImageError):  # not a picture, which is reported elsewhere
         return png
     found = base64.b64encode(smaller.getvalue()).decode()
     return min(png, found, key=len)
 
 
 def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:
-    """Pair, run, tidy, check and save one notebook. With fast: run with small budgets and save nothing."""
+    """Pair, run, tidy, check and save one notebook. fast: run with small budgets and save nothing."""
     nb = pair(notebook)
     with tempfile.TemporaryDirectory() as work:
         kept = Path(work)
@@ -349,14 +350,14 @@ def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:
 
 
 def shown_on_slides(nb: NotebookNode) -> list[str]:
-    """The pictures of all cells that take part in the slide show, in base64."""
+    """Return the pictures of all cells that appear in the slide show, in base64."""
     return [png for cell in nb.cells if cell.metadata.get("slideshow") for png in figures(cell)]
 
 
 def draw(notebook: Path) -> int:
-    """Run a notebook in full, and keep of it only the pictures for a projector; returns how many there are.
+    """Run a notebook in full and store only the pictures for a projector. Returns the number of pictures.
 
-    The saved notebook stays as it is. A figure stands for the one that the notebook has in its place.
+    The saved notebook is not changed. Each new picture is assigned to the saved picture in the same position.
     """
     nb = pair(notebook)
     saved = shown_on_slides(nb)
@@ -365,7 +366,7 @@ def draw(notebook: Path) -> int:
         drawn = shown_on_slides(nb)
         if len(drawn) != len(saved):
             raise NotebookError(
-                f"{notebook.stem}: the run shows {len(drawn)} pictures, the notebook {len(saved)}"
+                f"{notebook.stem}: the run has {len(drawn)} pictures, but the saved notebook has {len(saved)}"
             )
         return projector.store(
             Path(work), dict(zip(drawn, saved, strict=True)), projector.folder_of(notebook)
@@ -373,7 +374,7 @@ def draw(notebook: Path) -> int:
 
 
 def link(notebook: Path) -> None:
-    """Link the first use of each word of the glossary, in the text twin and in the notebook."""
+    """Link the first use of each glossary term, in the text twin and in the notebook."""
     nb = pair(notebook)
     before = [cell.source for cell in nb.cells]
     glossary_links.link(nb, notebook.stem[:2])
@@ -387,7 +388,7 @@ def link(notebook: Path) -> None:
 
 
 def commented(markdown: str) -> str:
-    """How a text twin holds a cell of text."""
+    """Return a Markdown cell as it is written in a text twin."""
     return "\n".join(f"# {line}".rstrip() for line in markdown.split("\n"))
 
 
@@ -400,7 +401,7 @@ def where(name: str, nb: NotebookNode, number: int) -> str:
 
 
 def output_text(output: NotebookNode) -> str:
-    """All text of an output, pictures left out."""
+    """Return all text of an output, without pictures."""
     parts = [output.get("text", ""), *output.get("traceback", [])]
     for kind, value in output.get("data", {}).items():
         if not kind.startswith("image/") or kind == "image/svg+xml":
@@ -409,7 +410,7 @@ def output_text(output: NotebookNode) -> str:
 
 
 def output_problems(name: str, nb: NotebookNode) -> list[str]:
-    """What a reader should not see in saved outputs, each with its cell."""
+    """List what readers should not see in saved outputs, with the cells."""
     problems = []
     for i, cell in enumerate(nb.cells):
         here = where(name, nb, i)
@@ -422,14 +423,14 @@ def output_problems(name: str, nb: NotebookNode) -> list[str]:
             elif found := MACHINE.search(text):
                 problems.append(f"{here}: shows a path of this machine: {text[found.start() :][:60]}")
             elif ADDRESS_IN_MEMORY.search(text):
-                problems.append(f"{here}: shows an address in memory, which differs in every run")
+                problems.append(f"{here}: shows a memory address, which differs in every run")
             if WIDGET_VIEW in output.get("data", {}):
-                problems.append(f"{here}: shows a widget that has no picture for a reader without a kernel")
+                problems.append(f"{here}: shows a widget without a picture for readers without a kernel")
     size = len(nbformat.writes(nb).encode())
     if size > MAX_BYTES:
         big = max(range(len(nb.cells)), key=lambda i: len(json.dumps(nb.cells[i])))
         problems.append(
-            f"{name}: {size:,} bytes, more than {MAX_BYTES:,}; the largest is {where(name, nb, big)}"
+            f"{name}: {size:,} bytes, more than {MAX_BYTES:,}; the largest cell is {where(name, nb, big)}"
         )
     return problems
 
@@ -443,36 +444,36 @@ def has_import(cell: NotebookNode) -> bool:
 
 
 def opening(nb: NotebookNode) -> str:
-    """The prose before the work begins: what you will be able to do, how long it takes, what it needs."""
+    """Return the prose at the beginning of a chapter: its aims, its duration, and what it needs."""
     return " ".join(c.source for c in nb.cells[:3] if c.cell_type == "markdown")
 
 
 def style_problems(name: str, nb: NotebookNode) -> list[str]:
-    """The standards that every notebook of the course keeps, each broken one in a sentence."""
+    """List the standards of the course's notebooks that are not met, one sentence each."""
     rules = [*size_rules(nb), *import_rules(nb), *order_rules(name, nb)]
     broken = [f"{name}: {sentence}" for holds, sentence in rules if not holds]
     return [*broken, *long_cells(name, nb)]
 
 
-Rule = tuple[bool, str]  # whether it holds, and what to say if it does not
+Rule = tuple[bool, str]  # whether the rule is met, and the message if it is not
 
 
 def size_rules(nb: NotebookNode) -> Iterator[Rule]:
-    """Many cells, short ones, and prose between them."""
+    """Yield the rules for the number of cells, their length, and the share of prose."""
     count = len(nb.cells)
     code = [c for c in nb.cells if c.cell_type == "code"]
     share = (count - len(code)) / max(count, 1)
     median = statistics.median(code_lines(c) for c in code) if code else 0
-    yield count >= 20, f"{count} cells; a chapter has at least 20, with one idea in each"
+    yield count >= 20, f"{count} cells; a chapter must have at least 20, with one idea in each"
     yield (
         0.25 <= share <= 0.70,
-        f"{share:.0%} of the cells are prose; between a quarter and two thirds should be",
+        f"{share:.0%} of the cells are prose; the share should be between 25% and 70%",
     )
-    yield median <= 9, f"the median code cell has {median} lines; 5 to 8 fit one idea"
+    yield median <= 9, f"the median code cell has {median} lines; one idea should need 5 to 8"
 
 
 def long_cells(name: str, nb: NotebookNode) -> list[str]:
-    """Cells of code that hold more than one idea, and cells that hold none."""
+    """List code cells that are too long for one idea, and empty cells."""
     problems = []
     for i, cell in enumerate(nb.cells):
         if cell.cell_type == "code" and code_lines(cell) > 20:
@@ -483,52 +484,52 @@ def long_cells(name: str, nb: NotebookNode) -> list[str]:
 
 
 def import_rules(nb: NotebookNode) -> Iterator[Rule]:
-    """Imports at the top, one cell of parameters, and small budgets nowhere else."""
+    """Yield the rules for imports, the parameters cell, and small budgets."""
     code = [c for c in nb.cells if c.cell_type == "code"]
     imports = [c for c in code if "imports" in c.metadata.get("tags", [])]
     parameters = [c for c in code if "parameters" in c.metadata.get("tags", [])]
     elsewhere = [c for c in code if c not in imports + parameters]
-    yield imports == code[: len(imports)], "the cells tagged `imports` are the first cells of code"
-    yield not any(map(has_import, elsewhere)), "a cell imports something and is not tagged `imports`"
+    yield imports == code[: len(imports)], "the cells tagged `imports` must be the first code cells"
+    yield not any(map(has_import, elsewhere)), "a cell contains an import but is not tagged `imports`"
     yield (
         bool(imports) and "google.colab" in imports[0].source,
         "the first cell tagged `imports` must install the course on Colab",
     )
-    yield len(parameters) == 1, f"{len(parameters)} cells are tagged `parameters`; one is"
+    yield len(parameters) == 1, f"cells tagged `parameters`: {len(parameters)}; there must be exactly one"
     yield (
         not any(re.search(r"\bFAST\b|COURSE_FAST", c.source) for c in elsewhere),
-        "small budgets are set in the parameters cell only",
+        "small budgets must be set only in the parameters cell",
     )
 
 
 def order_rules(name: str, nb: NotebookNode) -> Iterator[Rule]:
-    """The title and what one needs at the beginning; claims and exercises, with their checks, at the end."""
+    """Yield the rules for the beginning of a chapter, and for the claims and exercises at its end."""
     cells = nb.cells
-    yield bool(cells) and cells[0].source.startswith("# "), "the first cell begins with the title (# …)"
+    yield bool(cells) and cells[0].source.startswith("# "), "the first cell must begin with the title (# …)"
     for phrase in ("you will be able to", "minute", "need"):
         yield (
             phrase in opening(nb).lower(),
-            f"the opening does not say {phrase!r}: what you will be able to do, how long, what it needs",
+            f"the opening must contain {phrase!r}: it states the aims, the duration, and what is needed",
         )
     claims, exercises = headed(nb, CLAIMS), headed(nb, EXERCISES)
-    yield len(claims) == 1, f"one heading says {CLAIMS!r}"
-    yield len(exercises) == 1, f"one heading says {EXERCISES!r}"
+    yield len(claims) == 1, f"there must be exactly one heading {CLAIMS!r}"
+    yield len(exercises) == 1, f"there must be exactly one heading {EXERCISES!r}"
     code = [i for i, c in enumerate(cells) if c.cell_type == "code"]
     checks = [i for i in code if re.search(r"^checks\.\w+\(", cells[i].source, re.M)]
-    yield 2 <= len(checks) <= 4, f"{len(checks)} cells check an exercise; two to four do"
+    yield 2 <= len(checks) <= 4, f"cells that check an exercise: {len(checks)}; there must be two to four"
     for i in checks:
         before = [cells[j] for j in code if j < i]
         yield (
             bool(before) and "raise NotImplementedError" in before[-1].source,
-            f"before {where(name, nb, i)} stands a stub that raises NotImplementedError",
+            f"the code cell before {where(name, nb, i)} must be a stub that raises NotImplementedError",
         )
     if claims and exercises:
-        yield claims[0] > len(cells) / 3, "the claims table stands at the end"
-        yield all(i > exercises[0] for i in checks), f"the checks stand below {EXERCISES!r}"
+        yield claims[0] > len(cells) / 3, "the claims table must be at the end"
+        yield all(i > exercises[0] for i in checks), f"the checks must be below {EXERCISES!r}"
 
 
 def headed(nb: NotebookNode, words: str) -> list[int]:
-    """The cells that have a heading which begins with these words."""
+    """Return the indices of the cells with a heading that begins with these words."""
     return [
         i
         for i, cell in enumerate(nb.cells)
@@ -539,7 +540,7 @@ def headed(nb: NotebookNode, words: str) -> list[int]:
 
 
 def alt_problems(name: str, nb: NotebookNode) -> list[str]:
-    """Whether every picture says in words what is seen in it, and no two say the same."""
+    """List pictures without a description as alternative text, and pictures with the same text."""
     if not any("alt" in cell.metadata for cell in nb.cells):
         return []
     problems, seen = [], set()
@@ -547,9 +548,7 @@ def alt_problems(name: str, nb: NotebookNode) -> list[str]:
         for output in pictures(cell):
             text = output.metadata.get("image/png", {}).get("alt", "")
             if len(text) < SHORTEST_ALT:
-                problems.append(
-                    f"{where(name, nb, i)}: a picture has no alternative text that says what is seen"
-                )
+                problems.append(f"{where(name, nb, i)}: a picture has no alternative text that describes it")
             elif text in seen:
                 problems.append(f"{where(name, nb, i)}: two pictures have the same alternative text")
             seen.add(text)
@@ -557,26 +556,26 @@ def alt_problems(name: str, nb: NotebookNode) -> list[str]:
 
 
 def memory_problems(name: str, nb: NotebookNode) -> list[str]:
-    """Whether the last full run kept to the limit, and to what the opening says of it."""
+    """Check the memory of the last full run against the limit and against the opening."""
     memory = nb.metadata.get("course", {}).get("memory")
-    if memory is None:  # run where nothing tells the peak of another process
+    if memory is None:  # the system does not report the peak memory of another process
         return []
     problems = []
     if memory["beyond_imports"] > limit_of(name):
-        beyond = f"{memory['beyond_imports']:.1f} GB beyond its imports"
-        problems.append(f"{name}: takes {beyond}; a chapter may take {limit_of(name):.1f}")
+        beyond = f"{memory['beyond_imports']:.1f} GB of memory in addition to its imports"
+        problems.append(f"{name}: uses {beyond}; the limit is {limit_of(name):.1f} GB")
     stated = STATED_MEMORY.search(opening(nb))
     if stated is None:
-        problems.append(f"{name}: the opening does not say how many GB of memory it takes")
+        problems.append(f"{name}: the opening does not state the memory that the chapter needs, in GB")
     elif abs(float(stated[1]) - memory["peak"]) > MEMORY_TOLERANCE:
         problems.append(
-            f"{name}: the opening says {stated[1]} GB of memory, but the run took {memory['peak']:.1f}"
+            f"{name}: the opening states {stated[1]} GB of memory, but the run used {memory['peak']:.1f} GB"
         )
     return problems
 
 
 def check(notebook: Path) -> list[str]:
-    """Everything that is wrong with a saved notebook; an empty list when all is well."""
+    """List all problems of a saved notebook. The list is empty if there are none."""
     name, source = notebook.stem, source_of(notebook)
     for path in (notebook, source):
         if not path.exists():
@@ -591,18 +590,18 @@ def check(notebook: Path) -> list[str]:
     try:
         nbformat.validate(nb)
     except nbformat.ValidationError as error:
-        problems.append(f"{name}: is not a valid notebook: {error.message}")
+        problems.append(f"{name}: not a valid notebook: {error.message}")
     ids = [c.get("id") for c in nb.cells]
     if None in ids or len(set(ids)) < len(ids):
-        problems.append(f"{name}: every cell has an id of its own")
+        problems.append(f"{name}: every cell must have a unique id")
     if pairable(read_source(source)) != pairable(nb):
         problems.append(f"{name}: notebook and source/{source.name} differ; run `make run NB={name[:2]}`")
     if nb.metadata.get("course", {}).get("source_sha256") != source_sha256(nb):
-        problems.append(f"{name}: the outputs come from an older text; run `make run NB={name[:2]}`")
+        problems.append(f"{name}: the outputs are from older code; run `make run NB={name[:2]}`")
     if nb != tidy(nbformat.from_dict(nb)) or "widgets" in nb.metadata:
-        problems.append(f"{name}: carries metadata of one run; run `make run NB={name[:2]}`")
+        problems.append(f"{name}: contains metadata of a run; run `make run NB={name[:2]}`")
     if not any(c.get("outputs") for c in nb.cells):
-        problems.append(f"{name}: carries no outputs; run `make run NB={name[:2]}`")
+        problems.append(f"{name}: has no outputs; run `make run NB={name[:2]}`")
     return problems
 
 
@@ -610,20 +609,20 @@ def check(notebook: Path) -> list[str]:
 
 
 def repository_address(root: Path = ROOT) -> str:
-    """The address of the repository, from the one place that holds it."""
+    """Return the URL of the repository from pyproject.toml."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project["urls"]["Repository"]
 
 
 def set_address(new: str, root: Path = ROOT) -> list[Path]:
-    """Write owner/name for the present address in every file that shows it; returns the files changed."""
+    """Replace the current address by owner/name in all files. Returns the changed files."""
     if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+", new) or new.endswith(".git"):
-        raise NotebookError(f"an address looks like owner/name, not {new!r}")
+        raise NotebookError(f"the address must have the form owner/name, not {new!r}")
     old = repository_address(root).removeprefix("https://github.com/")
     pattern = re.compile(rf"(?<![\w.-]){re.escape(old)}(?![\w-])")
     files = [root / name for name in ("README.md", "CITATION.cff", "pyproject.toml")]
     files += sorted((root / "notebooks" / "source").glob("*.py"))
-    files += sorted((root / "docs").glob("*.md"))  # the site itself takes the address from pyproject.toml
+    files += sorted((root / "docs").glob("*.md"))  # the site reads the address from pyproject.toml
     changed = []
     for path in files:
         text = path.read_text(encoding="utf-8")
@@ -637,9 +636,11 @@ def set_address(new: str, root: Path = ROOT) -> list[Path]:
         for cell in nb.cells:
             cell.source = pattern.sub(new, cell.source)
         if pairable(nb) != before:
-            if fresh:  # the address changes no output
+            if fresh:  # the address does not affect outputs
                 nb.metadata["course"]["source_sha256"] = source_sha256(nb)
-            if nb.metadata.get("course", {}).get("text_sha256") == agreed:  # it is changed in both twins
+            if (
+                nb.metadata.get("course", {}).get("text_sha256") == agreed
+            ):  # the address is changed in both twins
                 agree(nb)
             save(nb, path)
             changed.append(path)
@@ -655,15 +656,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("action", choices=["run", "draw", "sync", "link", "check", "address"])
     parser.add_argument("names", nargs="*", metavar="NB")
-    parser.add_argument("--fast", action="store_true", help="small budgets, nothing saved")
-    options = parser.parse_intermixed_args(arguments)  # so that --fast may stand before or after NB
+    parser.add_argument("--fast", action="store_true", help="run with small budgets and save nothing")
+    options = parser.parse_intermixed_args(arguments)  # so that --fast can be given before or after NB
     failed = False
     try:
         if options.action == "address":
             if len(options.names) != 1:
-                raise NotebookError("give one address: owner/name")
+                raise NotebookError("give exactly one address, in the form owner/name")
             for path in set_address(options.names[0]):
-                print(f"changed {path.relative_to(ROOT)}")
+                print(f"Changed {path.relative_to(ROOT)}.")
             return 0
         chosen = choose(options.names)
     except NotebookError as error:
@@ -684,7 +685,7 @@ def main(arguments: list[str] | None = None) -> int:
                 link(notebook)
             else:
                 problems = check(notebook)
-                print("\n".join(problems) or f"{notebook.stem}: all is well")
+                print("\n".join(problems) or f"{notebook.stem}: no problems")
                 failed |= bool(problems)
         except NotebookError as error:
             print(error)

@@ -1,4 +1,4 @@
-"""While nbval runs a chapter: the cell that takes its kernel beyond the limit of memory fails."""
+"""Make the cell fail that takes its kernel above the memory limit while nbval runs a chapter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kernel_memory import Meter, limit_of
 
 
 class MemoryLimitError(Exception):
-    """A chapter takes more memory than a class can share."""
+    """Raised if a chapter uses more memory than a shared server can give each student."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -17,7 +17,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     yield
     chapter = item.parent
     kernel = getattr(chapter, "kernel", None)
-    if kernel is None:  # this is no cell of a notebook
+    if kernel is None:  # the item is not a cell of a notebook
         return
     if not hasattr(chapter, "meter"):
         chapter.meter = Meter()
@@ -25,6 +25,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     beyond, limit = chapter.meter.beyond_imports, limit_of(chapter.path.stem)
     if beyond > limit:
         raise MemoryLimitError(
-            f"up to this cell the kernel takes {beyond:.1f} GB beyond its imports, and a chapter may take "
-            f"{limit:.1f}. Work through the data in parts, and keep bytes or float32 where they will do."
+            f"Up to this cell the kernel uses {beyond:.1f} GB in addition to its imports, but the limit is "
+            f"{limit:.1f} GB. Process the data in parts, and store bytes or float32 where they are enough."
         )

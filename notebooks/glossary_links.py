@@ -1,9 +1,9 @@
-"""Links from a chapter's words to the glossary: each word of the glossary, where the chapter first uses it.
+"""Link the first use of each glossary term in a chapter to the glossary.
 
     python notebooks/build.py link [NB]
 
-writes them into the text twin and the notebook. A test holds that none is missing. The site and the slides
-have links of their own, with the explanation in a bubble, so they take these away.
+writes the links into the text twin and the notebook. A test checks that no link is missing. The site and the
+slides remove these links, because they have their own links with the explanation in a tooltip.
 """
 
 import re
@@ -15,9 +15,9 @@ from nbformat import NotebookNode
 
 GLOSSARY = Path(__file__).resolve().parent.parent / "docs" / "glossary.md"
 ADDRESS = "../docs/glossary.md#"
-LINK_TO = re.compile(rf"\]\({re.escape(ADDRESS)}([^)]*)\)")  # finds the anchors of a text's links
+LINK_TO = re.compile(rf"\]\({re.escape(ADDRESS)}([^)]*)\)")  # matches the anchors of glossary links
 
-# Where no word may be turned into a link.
+# Parts of a text in which no links are made.
 NOT_IN = re.compile(
     "|".join(
         (
@@ -34,12 +34,12 @@ NOT_IN = re.compile(
     ),
     re.DOTALL | re.MULTILINE,
 )
-# Words that mean something else in a chapter.
+# Terms that have a different meaning in a chapter.
 OTHERWISE = {"09": {"generator"}}  # of random numbers
-# What must stay on one line when a paragraph is wrapped anew.
+# Parts that must stay on one line when a paragraph is wrapped again.
 WHOLE = re.compile(r"`[^`\n]*`|\$[^$\n]*\$|!?\[[^]]*\]\([^)]*\)")
-ITEM = re.compile(r"(?:[-*]|\d+\.) +")  # of a list
-WIDTH = 118  # columns of a paragraph in a text twin, without the "# " before it
+ITEM = re.compile(r"(?:[-*]|\d+\.) +")  # the start of a list item
+WIDTH = 118  # the width of a paragraph in a text twin, without the leading "# "
 
 
 def headings() -> list[str]:
@@ -47,29 +47,29 @@ def headings() -> list[str]:
 
 
 def forms(heading: str) -> list[str]:
-    """The words that stand for a heading: `evidence lower bound (ELBO)` has two."""
+    """Split a heading into its terms; `evidence lower bound (ELBO)` has two."""
     return [part.strip() for part in re.split(r"[(),]", heading) if part.strip()]
 
 
 def anchor(heading: str) -> str:
-    """The address of a heading, as GitHub makes it."""
+    """Return the anchor that GitHub generates for a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 @cache
 def word_pattern() -> re.Pattern[str]:
-    either = "|".join(sorted(map(re.escape, words()), key=len, reverse=True))  # the longest first
+    either = "|".join(sorted(map(re.escape, words()), key=len, reverse=True))  # the longest term first
     return re.compile(rf"(?<![\w-])({either})(?:s|es)?(?![\w-])", re.IGNORECASE)
 
 
 @cache
 def words() -> dict[str, str]:
-    """Each word in lower case, with the anchor of its entry."""
+    """Map each term, in lower case, to the anchor of its entry."""
     return {word.lower(): anchor(heading) for heading in headings() for word in forms(heading)}
 
 
 def link(nb: NotebookNode, chapter: str) -> None:
-    """Link the first use of each word of the glossary in the text of a chapter, given as "04"."""
+    """Link the first use of each glossary term in a chapter. chapter: its number, such as "04"."""
     text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
     wanted = set(words().values()) - OTHERWISE.get(chapter, set())
     wanted -= set(LINK_TO.findall(text))
@@ -80,7 +80,7 @@ def link(nb: NotebookNode, chapter: str) -> None:
 
 
 def link_paragraph(paragraph: str, wanted: set[str]) -> str:
-    """The paragraph with links to the anchors in `wanted`, from which they are removed."""
+    """Add links to the anchors in `wanted` to a paragraph, and remove the linked anchors from `wanted`."""
     made = paragraph
     while (match := first_use(made, wanted)) is not None:
         where = words()[match[1].lower()]
@@ -90,8 +90,10 @@ def link_paragraph(paragraph: str, wanted: set[str]) -> str:
 
 
 def first_use(text: str, wanted: set[str]) -> re.Match[str] | None:
-    """The first word of the glossary in a text whose anchor is wanted. In "posterior collapse" the
-    longer word counts, not "posterior"."""
+    """Find the first glossary term in a text whose anchor is wanted.
+
+    In "posterior collapse" the longer term is found, not "posterior".
+    """
     closed = [match.span() for match in NOT_IN.finditer(text)]
     for match in word_pattern().finditer(text):
         is_open = not any(start <= match.start() < end for start, end in closed)
@@ -101,7 +103,7 @@ def first_use(text: str, wanted: set[str]) -> re.Match[str] | None:
 
 
 def wrapped(paragraph: str) -> str:
-    """The lines of a paragraph filled anew up to WIDTH. What is set off stays as it is."""
+    """Wrap the lines of a paragraph again at WIDTH. Headings, tables, formulas and the like are kept."""
     filled, open_lines = [], []
     for line in [*paragraph.split("\n"), None]:
         is_apart = line is None or line.startswith(("|", "$$", ">", "<", "#", "![", "```"))

@@ -1,8 +1,8 @@
-"""How much memory a chapter's kernel takes, measured while the chapter runs.
+"""Measure the memory of a chapter's kernel while the chapter runs.
 
-A class may start two hundred kernels on one server. So a chapter may take LIMIT beyond what its imports
-take, and its opening says what it takes in all. Only Linux tells the peak of another process; elsewhere
-nothing is measured.
+A class may start two hundred kernels on one server. A chapter may therefore use at most LIMIT in addition to
+the memory of its imports, and its opening states the total. Only Linux reports the peak memory of another
+process; on other systems nothing is measured.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-LIMIT = 1.0  # GB beyond the imports; a GB is 10**9 bytes
-# Chapters that may take more in their full run, and how much. There is none; add none.
+LIMIT = 1.0  # GB in addition to the imports; a GB is 10**9 bytes
+# Chapters that may use more in a full run, with their limits. There are none, and none should be added.
 STILL_MORE: dict[str, float] = {}
 
 
 def limit_of(chapter: str) -> float:
-    """The GB that a chapter may take beyond its imports."""
+    """Return the memory, in GB, that a chapter may use in addition to its imports."""
     return STILL_MORE.get(chapter, LIMIT)
 
 
 def gigabytes(pid: int, field: str) -> float | None:
-    """What a process holds now (field VmRSS) or the most it has held (VmHWM); None where nothing tells."""
+    """Return the current (VmRSS) or peak (VmHWM) memory of a process in GB, or None if not available."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return None
@@ -32,10 +32,10 @@ def gigabytes(pid: int, field: str) -> float | None:
 
 
 class Meter:
-    """Follows one kernel through a chapter, whose first code cells, tagged `imports`, hold the imports.
+    """Measures the memory of a kernel during a chapter whose first code cells are tagged `imports`.
 
-    `imports` is what the kernel holds after the last of them, or after the first code cell if none is tagged;
-    `peak` is the most it has held up to now. Both are in GB, and None as long as nothing was measured.
+    `imports` is the memory after the last cell with this tag, or after the first code cell if there is no
+    such cell; `peak` is the peak memory so far. Both are in GB, and None before the first measurement.
     """
 
     def __init__(self) -> None:
@@ -43,14 +43,14 @@ class Meter:
         self.peak: float | None = None
 
     def read(self, pid: int, cell: NotebookNode) -> None:
-        """Measure the kernel; to be called after each code cell, with that cell."""
+        """Measure the kernel. Call this after each code cell, with that cell."""
         if self.imports is None or "imports" in cell.metadata.get("tags", []):
             self.imports = gigabytes(pid, "VmRSS")
         self.peak = gigabytes(pid, "VmHWM")
 
     @property
     def beyond_imports(self) -> float:
-        """The peak without the imports, in GB; 0 where nothing was measured."""
+        """The peak memory minus the memory of the imports, in GB, or 0 if nothing was measured."""
         if self.imports is None or self.peak is None:
             return 0.0
         return self.peak - self.imports

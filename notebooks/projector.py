@@ -1,10 +1,10 @@
-"""Figures drawn anew for a projector, while a notebook runs.
+"""Draw a second version of each figure for a projector, while a notebook runs.
 
-A figure in a notebook is read from half a metre. On a slide of 1280 × 720 pixels its letters must be at least
-18 pixels high. So each figure that a slide shows is drawn a second time, on less paper: type and lines keep
-their size, so that they are larger on the screen, and Matplotlib lays the figure out anew. The picture is
-kept in notebooks/slides under the hash of the notebook's picture. When a figure changes, the old
-picture is no longer found.
+A figure in a notebook is read from a distance of half a metre. On a slide of 1280 × 720 pixels, text must be
+at least 18 pixels high. Each figure that a slide shows is therefore drawn a second time at a smaller size,
+where text and lines keep their absolute size and appear larger on the screen. Matplotlib lays the figure out
+again. The picture is stored in notebooks/slides under the hash of the notebook's picture, so a picture is not
+used any more after its figure has changed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-KEPT = "COURSE_PROJECTOR"  # the variable that names the folder into which a kernel writes
+KEPT = "COURSE_PROJECTOR"  # the environment variable with the folder into which a kernel writes
 
-WIDE, HIGH = 1160, 440  # pixels that a slide of 1280 × 720 has for a figure with two lines below it
-SMALLEST = 19  # pixels: the height of type on such a slide
+WIDE, HIGH = 1160, 440  # pixels on a slide of 1280 × 720 for a figure with two lines of text below it
+SMALLEST = 19  # pixels; the smallest type on such a slide
 SHARP = 1.5  # so that the picture is sharp at 1920 × 1080, too
 COLOURS = 128
-TYPE = "type"  # the field of the PNG that says how many pixels high its smallest type is
+TYPE = "type"  # the field of the PNG with the height of its smallest type in pixels
 
 
 def name_of(png: str) -> str:
-    """The file that holds the projector's version of a picture, given as base64."""
+    """Return the file name of the projector's version of a picture, which is given in base64."""
     return hashlib.sha256(base64.b64decode(png)).hexdigest()[:16] + ".png"
 
 
@@ -36,21 +36,21 @@ def name_of(png: str) -> str:
 
 
 def shown_type(figure: Any) -> float:
-    """How many pixels high the smallest letters are if the figure fills its place on a slide."""
+    """Return the height of the smallest type, in pixels, if the figure fills its space on a slide."""
     wide, high = shown_inches(figure)
     scale = min(WIDE / wide, HIGH / high)
     return smallest_type(figure) * scale / 72
 
 
 def shown_inches(figure: Any) -> tuple[float, float]:
-    """The size of what is drawn, with what stands outside of the axes."""
+    """Return the size of the drawing, including everything outside the axes."""
     figure.draw_without_rendering()  # not every canvas has a renderer
     box = figure.get_tightbbox()
     return box.width + 0.2, box.height + 0.2  # with the margin that savefig adds
 
 
 def smallest_type(figure: Any) -> float:
-    """Points."""
+    """Return the smallest font size in a figure, in points."""
     return min(text.get_fontsize() for text in texts(figure))
 
 
@@ -61,26 +61,26 @@ def texts(figure: Any) -> list[Any]:
 
 
 def shrink(figure: Any) -> None:
-    """Less paper for the same type, until the type is large enough on a slide."""
-    for _ in range(4):  # legends do not shrink with the paper, so one step may not be enough
+    """Reduce the size of the figure, but not of its text, until the text is large enough on a slide."""
+    for _ in range(4):  # legends do not shrink with the figure, so one step may not be enough
         found = shown_type(figure)
         if found >= SMALLEST:
             return
         factor = max(found / (SMALLEST + 0.5), 0.6)
         wide, high = figure.get_size_inches()
         shown_wide, shown_high = shown_inches(figure)
-        room = shown_wide / shown_high * HIGH / WIDE  # above 1: there is room above and below
+        room = shown_wide / shown_high * HIGH / WIDE  # above 1 if there is space above and below
         stretch = min(room, 1 / factor) if room > 1 and is_elastic(figure) else 1
         figure.set_size_inches(wide * factor, high * factor * stretch)
 
 
 def is_elastic(figure: Any) -> bool:
-    """Whether its panels may become higher: a picture's pixels must stay squares."""
+    """Return whether the panels may become taller; the pixels of an image must stay square."""
     return all(axes.get_aspect() == "auto" for axes in figure.axes)
 
 
 def hide_crowded(axes: Any) -> None:
-    """Hide the numbers written into a grid's cells if they have no room: from afar the colours say it."""
+    """Hide the numbers in the cells of a grid if they overlap; from a distance the colours are enough."""
     numbers = [text for text in axes.texts if text.get_visible() and text.get_text().strip()]
     boxes = [text.get_window_extent() for text in numbers]
     pairs = itertools.combinations(boxes, 2)
@@ -90,12 +90,12 @@ def hide_crowded(axes: Any) -> None:
 
 
 def redrawn(figure: Any) -> bytes:
-    """The figure for a projector, as a PNG. The figure itself is changed by it."""
+    """Return the figure for a projector as a PNG. The figure itself is changed."""
     from PIL import Image, PngImagePlugin
 
     if texts(figure):
         base = sorted(text.get_fontsize() for text in texts(figure))[len(texts(figure)) // 2]
-        for text in texts(figure):  # what is small beside the rest
+        for text in texts(figure):  # enlarge text that is smaller than the rest
             text.set_fontsize(max(text.get_fontsize(), min(base, 11)))
         shrink(figure)
         for axes in figure.axes:
@@ -121,15 +121,15 @@ def folder_of(notebook: Path) -> Path:
 
 
 def store(kept: Path, saved_as: dict[str, str], folder: Path) -> int:
-    """Move a run's pictures into a chapter's folder, in place of older ones; returns how many there are.
+    """Replace the pictures in a chapter's folder with those of a run. Returns the number of pictures.
 
-    saved_as: for each picture as the kernel sent it, in base64, the same as the notebook keeps it.
+    saved_as: maps each picture that the kernel sent to the picture that the notebook stores, both in base64.
     """
     for old in folder.glob("*.png"):
         old.unlink()
     for sent, saved in saved_as.items():
         made = kept / name_of(sent)
-        if made.exists():  # a widget's strip is no figure that was shown
+        if made.exists():  # missing for a widget's strip, which is not displayed as a figure
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(made, folder / name_of(saved))
     return len(list(folder.glob("*.png")))
@@ -139,7 +139,7 @@ def store(kept: Path, saved_as: dict[str, str], folder: Path) -> int:
 
 
 def keep() -> None:
-    """In a kernel: from now on keep a second picture of each figure that is shown."""
+    """Make this kernel store a second picture of each figure that it displays from now on."""
     from IPython.core import pylabtools
 
     plain = pylabtools.print_figure
@@ -156,7 +156,7 @@ def keep() -> None:
 
 
 def kernel_arguments() -> list[str]:
-    """What a kernel is started with so that it calls `keep`."""
+    """Return the arguments with which a kernel must be started so that it calls `keep`."""
     here = str(Path(__file__).resolve().parent)
     return [
         f"--IPKernelApp.exec_lines=import sys; sys.path.append({here!r}); import projector; projector.keep()"

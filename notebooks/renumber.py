@@ -1,8 +1,8 @@
-"""Put a chapter at another place in the sequence: `python notebooks/renumber.py how_good 05`.
+"""Move a chapter to another position in the sequence: `python notebooks/renumber.py how_good 05`.
 
-The chapter gets this number, and the others move up or down. Files, titles and every link in notebooks, docs,
-README and tests follow. Texts link to chapters by name, so no sentence has to change. Outputs stay: a name is
-no reason to run a notebook again.
+The chapter gets the new number, and the others move up or down. Files, titles and all links in notebooks,
+docs, README and tests are updated. Texts refer to chapters by name, so no sentence has to change. Outputs are
+kept, because a new name does not require running a notebook again.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ TEXTS += (
 
 
 def topic(stem: str) -> str:
-    """A chapter's name without its number: "04_vae" is about "vae"."""
+    """Return the name of a chapter without its number, such as "vae" for "04_vae"."""
     return stem[3:]
 
 
 def new_stems(stems: list[str], moved: str, number: int) -> dict[str, str]:
-    """Old name to new one of every chapter, for `moved`, a topic, at place `number`."""
+    """Map the old name of every chapter to its new name if the topic `moved` gets the number `number`."""
     order = [stem for stem in stems if topic(stem) != moved]
     if len(order) == len(stems):
-        raise NotebookError(f"no chapter is about {moved!r}; there are: {', '.join(map(topic, stems))}")
+        raise NotebookError(f"no chapter is called {moved!r}; the names are {', '.join(map(topic, stems))}")
     if not 0 <= number <= len(order):
-        raise NotebookError(f"a chapter's number lies between 00 and {len(order):02}, not {number:02}")
+        raise NotebookError(f"the number must be between 00 and {len(order):02}, not {number:02}")
     order.insert(number, next(stem for stem in stems if topic(stem) == moved))
     return {stem: f"{place:02}_{topic(stem)}" for place, stem in enumerate(order)}
 
 
 def renamed(text: str, stems: dict[str, str]) -> str:
-    """The text with each chapter's old name replaced by its new one, all at once."""
+    """Replace the old names of all chapters in a text by their new names, simultaneously."""
     pattern = re.compile("|".join(map(re.escape, stems)))
     text = pattern.sub(lambda found: stems[found[0]], text)
-    # a row of a table of chapters: the number stands before the link
+    # in a table of chapters, the number is in the column before the link
     return re.sub(r"^\| \d\d (?=\| \[[^\]]+\]\((?:\.\./)?(?:notebooks/)?(\d\d)_)", r"| \1 ", text, flags=re.M)
 
 
 def retitled(source: str, stem: str) -> str:
-    """A first cell whose title begins with the chapter's number."""
+    """Replace the chapter number at the beginning of the title in a first cell."""
     return re.sub(r"^# \d\d · ", f"# {stem[:2]} · ", source)
 
 
 def rename_output(output: NotebookNode, stems: dict[str, str]) -> None:
-    """Links in a table that a cell has displayed follow as well."""
+    """Update the links in an output of a cell, such as a table."""
     data = output.get("data", {})
     for kind in ("text/markdown", "text/html"):
         if isinstance(data.get(kind), str):
@@ -64,7 +64,7 @@ def rename_output(output: NotebookNode, stems: dict[str, str]) -> None:
 
 
 def renumber(moved: str, number: int, root: Path = ROOT) -> dict[str, str]:
-    """Move the chapter, everywhere; returns old name to new one."""
+    """Move the chapter in all files. Returns a mapping from old names to new names."""
     folder = root / "notebooks"
     paths = all_notebooks(folder)
     stems = new_stems([path.stem for path in paths], moved, number)
@@ -96,12 +96,12 @@ def renumber(moved: str, number: int, root: Path = ROOT) -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("topic", help="the chapter's name without its number, such as how_good")
-    parser.add_argument("number", type=int, help="its new number, such as 05")
+    parser.add_argument("number", type=int, help="the chapter's new number, such as 05")
     asked = parser.parse_args(arguments)
     try:
         stems = renumber(asked.topic, asked.number)

@@ -1,9 +1,9 @@
-"""Students' copies of the chapters: without outputs, and with the answers to each Predict folded away.
+"""Write copies of the chapters for students, without outputs and with the answers to each Predict folded.
 
     python notebooks/student_copies.py FOLDER [NB …]
 
-writes them into a folder, as `make release` does. A click on "Answer" unfolds it. The code that
-prints an answer is collapsed. The chapters themselves keep their answers and outputs.
+`make release` runs this command. A click on "Answer" unfolds an answer. Code that prints an answer is
+collapsed. The chapters themselves keep their answers and outputs.
 """
 
 import re
@@ -17,13 +17,13 @@ from nbformat import NotebookNode
 
 ANSWER = re.compile(r"^\*\*Answer\.\*\*", re.MULTILINE)
 ANSWER_IN_CODE = '"**Answer.** '
-# Where an answer and its reason end: a heading, or the next question.
+# The end of an answer and its explanation: a heading, or the next question.
 ENDS = re.compile(r"^(?:#{1,6} |\*\*Predict\.\*\*)", re.MULTILINE)
 FOLDED = "<details>\n<summary>Answer</summary>\n\n{}\n\n</details>"
 
 
 def folded(text: str) -> str:
-    """A cell's Markdown, with each answer, and the reason behind it, folded away."""
+    """Fold each answer in the Markdown of a cell, together with its explanation."""
     parts = []
     while found := ANSWER.search(text):
         end = ENDS.search(text, found.end())
@@ -34,17 +34,17 @@ def folded(text: str) -> str:
 
 
 def student_copy(nb: NotebookNode) -> NotebookNode:
-    """A copy of a chapter as a student gets it. Its links to the glossary lead to the course's repository."""
+    """Return the student copy of a chapter. Its links to the glossary lead to the course's repository."""
     copy = nbformat.from_dict(nb)
-    copy.metadata.pop("course", None)  # what it says about outputs no longer holds
+    copy.metadata.pop("course", None)  # its statements about outputs do not apply to the copy
     glossary = f"{build.repository_address()}/blob/main/docs/glossary.md#"
     for cell in copy.cells:
-        for name in ("slide", "slideshow", "alt"):  # a student's copy is not lectured from
+        for name in ("slide", "slideshow", "alt"):  # student copies are not used for lectures
             cell.metadata.pop(name, None)
         if cell.cell_type == "code":
             cell.outputs = []
             cell.execution_count = None
-            if ANSWER_IN_CODE in cell.source:  # its numbers are computed: Jupyter collapses the code
+            if ANSWER_IN_CODE in cell.source:  # the answer is computed, so Jupyter collapses the code
                 cell.metadata["jupyter"] = {"source_hidden": True}
         else:
             cell.source = folded(cell.source).replace(glossary_links.ADDRESS, glossary)
@@ -52,7 +52,7 @@ def student_copy(nb: NotebookNode) -> NotebookNode:
 
 
 def write(folder: Path, names: list[str]) -> list[Path]:
-    """Write the copies of these chapters, or of all of them, and return their paths."""
+    """Write the copies of these chapters, or of all chapters, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for chapter in build.choose(names):
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
     except (build.NotebookError, OSError) as error:
         print(error)
         return 2
-    print(f"{len(written)} chapters for students, without outputs, are in {arguments[0]}.")
+    print(f"Student copies without outputs were written to {arguments[0]}. Chapters: {len(written)}.")
     return 0
 
 

@@ -40,7 +40,7 @@ def test_the_cell_that_takes_too_much_memory_fails(tmp_path):
     assert "2 passed" in done.stdout, done.stdout + done.stderr
     assert "1 failed" in done.stdout
     assert re.search(r"FAILED chapter\.ipynb::Cell 2", done.stdout)
-    assert "takes 1.5 GB beyond its imports, and a chapter may take 1.0" in done.stdout
+    assert "uses 1.5 GB in addition to its imports, but the limit is 1.0 GB" in done.stdout
 
 
 @needs_proc
@@ -63,7 +63,7 @@ def chapter(sentence: str, peak: float, beyond_imports: float) -> nbformat.Noteb
 def test_a_full_run_beyond_the_limit_is_named():
     nb = chapter("It needs 2.1 GB of memory.", peak=2.1, beyond_imports=1.3)
     (problem,) = build.memory_problems("01_tiny", nb)
-    assert problem == "01_tiny: takes 1.3 GB beyond its imports; a chapter may take 1.0"
+    assert problem == "01_tiny: uses 1.3 GB of memory in addition to its imports; the limit is 1.0 GB"
 
 
 def test_the_opening_says_what_was_measured():

@@ -171,7 +171,7 @@ def test_two_changed_twins_are_both_left_alone(folder):
     nb.cells[1].source = "b = 2"
     build.save(nb, notebook)
     before = notebook.read_bytes(), source.read_bytes()
-    with pytest.raises(build.NotebookError, match=r"both 01_tiny\.ipynb and source/01_tiny\.py were changed"):
+    with pytest.raises(build.NotebookError, match=r"both 01_tiny\.ipynb and source/01_tiny\.py have changed"):
         build.pair(notebook)
     assert (notebook.read_bytes(), source.read_bytes()) == before
     write_source(folder, "a = 1", "b = 2")  # alike again
@@ -190,13 +190,13 @@ def test_run_saves_outputs_and_what_they_were_made_from(folder, monkeypatch):
     assert all("execution" not in c.metadata for c in nb.cells)
     assert list(folder.glob(".*")) == []  # no half-written file is left
 
-    stale = [p for p in build.check(notebook) if "older text" in p]
+    stale = [p for p in build.check(notebook) if "older code" in p]
     assert stale == []
     nb.cells[1].source = "1 + 2"
     build.save(nb, notebook)
     touch_newer(notebook, folder / "source" / "01_tiny.py")
     build.pair(notebook)
-    assert any("older text" in p for p in build.check(notebook))
+    assert any("older code" in p for p in build.check(notebook))
 
 
 def test_a_fast_run_saves_nothing(folder):
@@ -214,7 +214,7 @@ def test_a_fast_run_saves_nothing(folder):
         ("import sys\nprint('careful', file=sys.stderr)", "writes to stderr: careful"),
         ("print('/home/someone/file')", "shows a path of this machine"),
         (r"print('C:\\Users\\someone')", "shows a path of this machine"),
-        ("object()", "shows an address in memory"),
+        ("object()", "shows a memory address"),
     ],
 )
 def test_a_faulty_cell_is_named_and_nothing_is_saved(folder, code, sentence):
@@ -248,7 +248,7 @@ def test_a_widget_without_a_picture_is_reported():
         new_output("display_data", data={build.WIDGET_VIEW: {"model_id": "0"}, "text/plain": "W()"})
     )
     build.clean_outputs(nb)
-    assert "no picture" in build.output_problems("x", nb)[0]
+    assert "without a picture" in build.output_problems("x", nb)[0]
 
 
 def test_a_progress_bar_keeps_its_last_state():
@@ -269,7 +269,7 @@ def test_a_picture_that_spells_a_path_is_no_path():
 
 def test_a_large_notebook_names_its_largest_cell():
     nb = with_output(new_output("display_data", data={"image/png": "A" * (build.MAX_BYTES + 1)}))
-    assert "the largest is x, cell 0" in build.output_problems("x", nb)[0]
+    assert "the largest cell is x, cell 0" in build.output_problems("x", nb)[0]
 
 
 def test_tidy_drops_what_belongs_to_one_run():
@@ -331,14 +331,17 @@ def replace(number: int, source: str):
         (replace(5, "\n".join("x = 1" for _ in range(21))), "21 lines of code"),
         (lambda cells: [c.update(source=c.source + "\nx = 1" * 10) for c in cells], "median"),
         (replace(5, "import os"), "is not tagged `imports`"),
-        (lambda cells: cells.insert(10, cells.pop(2)), "first cells of code"),
+        (lambda cells: cells.insert(10, cells.pop(2)), "the first code cells"),
         (replace(1, "import sys\nfrom x import FAST"), "Colab"),
-        (lambda cells: cells[3].update(metadata={}), "0 cells are tagged"),
-        (replace(5, "steps = 1 if FAST else 10"), "parameters cell only"),
+        (lambda cells: cells[3].update(metadata={}), "tagged `parameters`: 0"),
+        (replace(5, "steps = 1 if FAST else 10"), "only in the parameters cell"),
         (replace(0, "# Title\n\nIt takes 3 minutes and needs nothing."), "you will be able to"),
         (replace(16, "## Summary"), "What the lecture said"),
         (replace(18, "## Homework"), "'Exercises'"),
-        (lambda cells: [c.update(source="pass") for c in cells if "checks." in c.source], "0 cells check"),
+        (
+            lambda cells: [c.update(source="pass") for c in cells if "checks." in c.source],
+            "cells that check an exercise: 0",
+        ),
         (replace(20, "def f0(x):\n    return 0"), "stub"),
         (replace(4, " "), "empty"),
     ],
@@ -353,7 +356,7 @@ def test_choose_knows_numbers_and_names_and_says_what_there_is(folder):
     assert [p.stem for p in build.choose(["04"], folder)] == ["04_four"]
     assert [p.stem for p in build.choose(["notebooks/03_three.ipynb"], folder)] == ["03_three"]
     assert len(build.choose([], folder)) == 2
-    with pytest.raises(build.NotebookError, match="there are: 03_three, 04_four"):
+    with pytest.raises(build.NotebookError, match="the notebooks are 03_three, 04_four"):
         build.choose(["09"], folder)
 
 

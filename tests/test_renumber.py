@@ -55,7 +55,7 @@ def test_a_chapter_moves_and_everything_follows(course):
 
 @pytest.mark.parametrize(
     ("topic", "number", "sentence"),
-    [("cat", 1, "there are: start, vae, gan"), ("gan", 3, "lies between 00 and 02, not 03")],
+    [("cat", 1, "the names are start, vae, gan"), ("gan", 3, "must be between 00 and 02, not 03")],
 )
 def test_what_cannot_be_is_said_and_nothing_is_changed(course, topic, number, sentence):
     before = {path: path.read_bytes() for path in course.rglob("*") if path.is_file()}

@@ -80,7 +80,7 @@ def test_a_figure_on_a_telephone_opens_in_full_size(site, chromium):
     try:
         figure = page.locator("article a.whole img").first
         words = figure.get_attribute("alt")
-        assert figure.locator("..").get_attribute("aria-label") == f"In full size: {words}"
+        assert figure.locator("..").get_attribute("aria-label") == f"Full size: {words}"
         inside = figure.evaluate("e => e.clientWidth")
         figure.click()
         page.wait_for_url("**/_images/*.png")

@@ -198,7 +198,7 @@ def test_a_question_comes_before_its_answer_and_before_the_figure():
     assert "answer without a question" in problems_of(tell, ask)
     assert "the last question has no answer" in problems_of(ask)
     beside = marked(drawn(), "-")
-    assert "stands beside its question" in problems_of(ask, beside, tell)
+    assert "is visible together with its question" in problems_of(ask, beside, tell)
 
 
 # ---------------------------------------------------------------- both twins carry it
@@ -232,7 +232,7 @@ def test_without_npm_one_sentence_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(vendor, "CACHE", tmp_path)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert vendor.available() == (
-        "The slides need reveal.js from npm, and npm was not found: install Node.js."
+        "The slides need reveal.js from npm, but npm was not found. Install Node.js."
     )
 
 
@@ -244,7 +244,7 @@ def test_a_package_that_is_not_the_known_one_is_refused(monkeypatch, tmp_path):
         (Path(command[-1]) / "reveal.js-6.0.2.tgz").write_bytes(b"something else")
 
     monkeypatch.setattr(vendor.subprocess, "run", deliver)
-    assert "is not the package that is known" in vendor.available()
+    assert "does not have the expected hash" in vendor.available()
     assert list(tmp_path.iterdir()) == []
 
 

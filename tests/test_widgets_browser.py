@@ -114,7 +114,7 @@ def test_em_plays_until_it_settles(book):
     book.locator(EM).first.get_by_label("Speed: steps per second").select_option("30")
     press(book, EM, "Play: E and M in turn")
     book.wait("d.playing === 'false' && d.step > 20", EM, timeout=60)
-    assert "Settled" in book.locator(f"{EM} [role=status]").first.text_content()
+    assert "Converged" in book.locator(f"{EM} [role=status]").first.text_content()
 
 
 def test_em_rewinds_and_python_reads_where(book):

@@ -146,19 +146,22 @@ def vae(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"limits": {"AE": (-10, 10)}}, r"'VAE' needs two different ends .*limits=\{'VAE': \(low, high\)\}"),
-        ({"limits": None}, "'AE' needs two different ends"),
-        ({"limits": {"AE": (1, 1), "VAE": (0, 1)}}, "'AE' needs two different ends"),
-        ({"limits": {"AE": (0, NAN), "VAE": (0, 1)}}, "'AE' needs two different ends"),
-        ({"decoders": {}}, "One to four models can be compared, not 0"),
-        (vae(lambda x: x.flatten(1)), r"VAE\(z\) must return images \(101, H, W\).*not \(101, 40\)"),
-        (vae(lambda x: x[:, :4]), r"images of one size, not .*\(1, 4, 8\)"),
-        (vae(lambda x: x[:, None].repeat(1, 2, 1, 1)), r"one size.*\(2, 5, 8\)"),
+        (
+            {"limits": {"AE": (-10, 10)}},
+            r"'VAE' needs two different finite limits, such as limits=\{'VAE': \(low, high\)\}",
+        ),
+        ({"limits": None}, "'AE' needs two different finite limits"),
+        ({"limits": {"AE": (1, 1), "VAE": (0, 1)}}, "'AE' needs two different finite limits"),
+        ({"limits": {"AE": (0, NAN), "VAE": (0, 1)}}, "'AE' needs two different finite limits"),
+        ({"decoders": {}}, "One to four models can be compared, but got 0"),
+        (vae(lambda x: x.flatten(1)), r"VAE\(z\) must return images of shape \(101, H, W\).*got \(101, 40\)"),
+        (vae(lambda x: x[:, :4]), r"the same size, but got .*\(1, 4, 8\)"),
+        (vae(lambda x: x[:, None].repeat(1, 2, 1, 1)), r"the same size.*\(2, 5, 8\)"),
         (vae(lambda x: x + 0.5), r"VAE\(z\) returned pixels from 0.50 to 1.50"),
         (vae(lambda x: x * NAN), r"VAE\(z\) returned NaN or infinity at z = \(0.00\)"),
-        ({"truth": TRUTH.flatten(1)}, r"truth must hold images .*not \(51, 40\)"),
-        ({"truth": 255 * TRUTH}, r"truth holds pixels from .* outside \[0, 1\]"),
-        ({"truth": TRUTH * NAN}, "truth holds NaN or infinity"),
+        ({"truth": TRUTH.flatten(1)}, r"truth must contain images .*got \(51, 40\)"),
+        ({"truth": 255 * TRUTH}, r"truth contains pixels from .* outside \[0, 1\]"),
+        ({"truth": TRUTH * NAN}, "truth contains NaN or infinity"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(change, message):

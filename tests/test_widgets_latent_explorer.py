@@ -207,20 +207,23 @@ NAN = float("nan")
     [
         (
             lambda z: two_greys(z).flatten(1),
-            r"decode\(z\) must return images \(2, H, W\).*not \(2, 40\): .*reshape\(-1, H, W\)",
+            r"decode\(z\) must return images of shape \(2, H, W\).*got \(2, 40\)\. .*reshape\(-1, H, W\)",
         ),
-        (lambda z: torch.zeros(len(z), 64), r"not \(2, 64\): rows of pixels need .reshape\(-1, 8, 8\)"),
-        (lambda z: z @ torch.ones(5, 64), r"must take z \(2, 2\) .*; it stopped with RuntimeError: .*mat1"),
+        (lambda z: torch.zeros(len(z), 64), r"got \(2, 64\)\. Reshape .* with .reshape\(-1, 8, 8\)"),
+        (
+            lambda z: z @ torch.ones(5, 64),
+            r"must accept z of shape \(2, 2\) .* failed with: RuntimeError: .*mat1",
+        ),
         (
             VAE((8, 8), 2),
-            r"as lambda z: vae\.likelihood\(z\)\.mean.* images must have shape \(N, 64\)",
+            r"like `lambda z: vae\.likelihood\(z\)\.mean.* images must have shape \(N, 64\)",
         ),  # a VAE itself maps images, not codes
-        (lambda z: two_greys(z)[:1], r"must return images \(2, H, W\).*not \(1, 5, 8\)"),
+        (lambda z: two_greys(z)[:1], r"must return images of shape \(2, H, W\).*got \(1, 5, 8\)"),
         (lambda z: two_greys(z)[None, None], "must return images"),
-        (lambda z: two_greys(z)[:, None, None].repeat(1, 2, 2, 1, 1), r"not \(2, 2, 2, 5, 8\)"),
+        (lambda z: two_greys(z)[:, None, None].repeat(1, 2, 2, 1, 1), r"got \(2, 2, 2, 5, 8\)"),
         (
             lambda z: two_greys(z) * 4 - 2,
-            r"pixels from -2.00 to 2.00, outside \[0, 1\]: logits need",
+            r"pixels from -2.00 to 2.00, outside \[0, 1\]. .*logits",
         ),
         (
             lambda z: torch.where(z[:, :1, None] > 2.9, NAN, two_greys(z)),
@@ -228,7 +231,7 @@ NAN = float("nan")
         ),
         (
             lambda z: torch.distributions.Bernoulli(two_greys(z)),
-            r"returned a Bernoulli, not a tensor.*\.mean",
+            r"must return a tensor, but returned a Bernoulli.*\.mean",
         ),
     ],
 )
@@ -241,12 +244,12 @@ def test_what_is_no_picture_is_named(decode, message):
 @pytest.mark.parametrize(
     ("points", "labels", "message"),
     [
-        (torch.zeros(4, 3), None, r"1 to 3,000 finite points \(N, 2\), not \(4, 3\)"),
-        (torch.zeros(3001, 2), None, r"not \(3001, 2\): pass some of them"),
+        (torch.zeros(4, 3), None, r"1 to 3,000 finite points of shape \(N, 2\), but got \(4, 3\)"),
+        (torch.zeros(3001, 2), None, r"got \(3001, 2\)\. If there are more, pass a subset"),
         (torch.zeros(0, 2), None, "1 to 3,000"),
         (torch.tensor([[0.0, NAN]]), None, "finite"),
-        (torch.zeros(4, 2), [1, 2, 3], r"one label, 0 to 9, for each of 4 points, not \(3,\)"),
-        (torch.zeros(2, 2), [1, 10], "one label, 0 to 9, for each of 2 points, not the label 10"),
+        (torch.zeros(4, 2), [1, 2, 3], r"a digit from 0 to 9 for each of 4 points, not \(3,\)"),
+        (torch.zeros(2, 2), [1, 10], "a digit from 0 to 9 for each of 2 points, not the label 10"),
     ],
 )
 def test_points_and_labels_that_cannot_be_drawn_are_named(points, labels, message):
@@ -375,7 +378,7 @@ def test_a_drag_draws_what_the_decoder_makes_of_z(book):
     z = json.loads(book.data(ONE)["z"])
     assert z == pytest.approx([1.5, -2.0], abs=0.03)  # a pixel of the screen
     assert seen(book) == pytest.approx(z, abs=GREY)
-    assert "for this very z" in book.locator(f"{ONE} .parts").first.text_content()
+    assert "for exactly this z" in book.locator(f"{ONE} .parts").first.text_content()
     kernel_has(book, z)
     assert book.errors == []
 
@@ -555,7 +558,8 @@ def test_a_drag_in_an_exported_page_is_smooth_and_says_what_it_shows(book, chrom
     assert seen(page) == pytest.approx(json.loads(page.data(ONE)["z"]), abs=2 * GREY)
     said = page.locator(f"{ONE} .parts").first.text_content()
     assert said == (
-        "No kernel: this is a blend of the nearest of 25 × 25 images decoded beforehand, 0.25 apart."
+        "Without a kernel, this is a blend of the nearest of 25 × 25 images that were decoded in advance, "
+        "0.25 apart."
     )
     shown = set()
     page.mouse.move(*place(page, (-2.8, -2.8)))

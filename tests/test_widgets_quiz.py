@@ -176,20 +176,23 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"real": REAL[0]}, r"real must hold images \(N, H, W\), .*or \(N, H·W\) if square, not \(4, 6\)"),
-        ({"real": REAL.flatten(1)}, r"real must hold images .*not \(5, 24\)"),
-        ({"made": MADE[:0]}, r"made must hold images .*not \(0, 4, 6\)"),
-        ({"made": MADE[:, None, None]}, r"made must hold images .*not \(6, 1, 1, 4, 6\)"),
-        ({"made": None}, r"made must hold images \(N, H, W\).*not NoneType"),
-        ({"real": [[1.0], [1.0, 0.5]]}, r"real must hold images \(N, H, W\).*not list"),
+        (
+            {"real": REAL[0]},
+            r"real must contain images of shape \(N, H, W\), .*\(N, H·W\) if .* square, but got \(4, 6\)",
+        ),
+        ({"real": REAL.flatten(1)}, r"real must contain images .*but got \(5, 24\)"),
+        ({"made": MADE[:0]}, r"made must contain images .*but got \(0, 4, 6\)"),
+        ({"made": MADE[:, None, None]}, r"made must contain images .*but got \(6, 1, 1, 4, 6\)"),
+        ({"made": None}, r"made must contain images of shape \(N, H, W\).*but got NoneType"),
+        ({"real": [[1.0], [1.0, 0.5]]}, r"real must contain images of shape \(N, H, W\).*but got list"),
         ({"made": MADE[:, :3]}, "same size, not 4 × 6 and 3 × 6"),
-        ({"real": 255 * REAL}, r"real holds pixels from 5.00 to 85.00, outside \[0, 1\].*bytes"),
-        ({"made": MADE * 4 - 2}, r"made holds pixels from .*logits"),
-        ({"made": MADE.where(MADE < 0.9, NAN)}, "made holds NaN or infinity in image 5"),
-        ({"mode": "two"}, 'mode is "one" or "pairs", not \'two\''),
-        ({"seed": -1}, "seed is a whole number from 0"),
-        ({"seed": 1.5}, "seed is a whole number from 0"),
-        ({"real": torch.zeros(400, 28, 28), "made": torch.zeros(400, 28, 28)}, "400 pairs .* pass 318"),
+        ({"real": 255 * REAL}, r"real contains pixels from 5.00 to 85.00, outside \[0, 1\].*bytes"),
+        ({"made": MADE * 4 - 2}, r"made contains pixels from .*logits"),
+        ({"made": MADE.where(MADE < 0.9, NAN)}, "made contains NaN or infinity in image 5"),
+        ({"mode": "two"}, 'mode must be "one" or "pairs", not \'two\''),
+        ({"seed": -1}, "seed must be an integer from 0"),
+        ({"seed": 1.5}, "seed must be an integer from 0"),
+        ({"real": torch.zeros(400, 28, 28), "made": torch.zeros(400, 28, 28)}, "400 pairs .* at most 318"),
     ],
 )
 def test_what_cannot_be_shown_is_named(change, message):
@@ -336,21 +339,21 @@ def test_a_seed_gives_one_order_and_both_sides(chromium):
     [
         ("pairs", ["12", "9", ""], [12, 9]),
         ("pairs", ["0", "9", "30"], [0, 9]),
-        ("pairs", ["12", "", ""], "Enter the hands for left and the hands for right."),
+        ("pairs", ["12", "", ""], "Enter the number of hands for left and for right."),
         ("pairs", ["0", "0", "30"], "Nobody has voted"),
-        ("pairs", ["-1", "9", ""], "“-1” is none"),
-        ("pairs", ["1", "2.5", ""], "“2.5” is none"),
-        ("pairs", ["1", "two", ""], "“two” is none"),
-        ("pairs", ["20", "11", "30"], "31 hands are more than 30 people: count again."),
-        ("pairs", ["1", "1", "-3"], "“-3” is none"),
+        ("pairs", ["-1", "9", ""], "not “-1”"),
+        ("pairs", ["1", "2.5", ""], "not “2.5”"),
+        ("pairs", ["1", "two", ""], "not “two”"),
+        ("pairs", ["20", "11", "30"], "There are more hands (31) than people (30). Count again."),
+        ("pairs", ["1", "1", "-3"], "not “-3”"),
         ("one", ["7", "", "30"], [7, 23]),
         ("one", ["0", "", "30"], [0, 30]),  # nobody says real: an answer
         ("one", ["30", "", "30"], [30, 0]),
-        ("one", ["7", "", ""], "how many people"),
-        ("one", ["", "", "30"], "Enter the hands for “real”"),
+        ("one", ["7", "", ""], "the number of people"),
+        ("one", ["", "", "30"], "Enter the number of hands for “real”"),
         ("one", ["0", "", "0"], "Nobody has voted"),
-        ("one", ["31", "", "30"], "31 hands are more than 30 people"),
-        ("one", ["1e1", "", "30"], "“1e1” is none"),
+        ("one", ["31", "", "30"], "more hands (31) than people (30)"),
+        ("one", ["1e1", "", "30"], "not “1e1”"),
     ],
 )
 def test_hands_are_counted_or_one_sentence_says_why_not(chromium, mode, texts, told):
@@ -570,7 +573,7 @@ def test_one_at_a_time_reveals_the_truth_and_keeps_the_score(page):
             if right
             else "This image is real. You called it made."
             if said == "m"
-            else "This image is made. You took the made one for real."
+            else "This image is made. You took the made image for real."
         )
         scored(page, rows, "one")
         go_on(page)
@@ -578,11 +581,11 @@ def test_one_at_a_time_reveals_the_truth_and_keeps_the_score(page):
     taken = json.loads(page.data(QUIZ)["score"])["made_taken_for_real"]
     assert f"{taken['hands']} of {taken['voters']} made images" in told
     low, high = taken["interval"]
-    side = "lies above" if low > 0.21 else "lies below" if high < 0.21 else "contains"
+    side = "is above" if low > 0.21 else "is below" if high < 0.21 else "contains"
     assert f"{100 * low:.1f} to {100 * high:.1f}\u00a0%, {side} the lecture’s 21\u00a0%" in told
-    assert "the mean of both shares belongs beside it" in told
+    assert "compare it with the mean of both shares" in told
     assert re.search(
-        r"When is it enough\? When the 95 % interval is narrower than 25 points: after about \d+", told
+        r"enough answers when the 95 % interval is narrower than 25 percentage points, after about \d+", told
     )
     assert "add up to 100\u00a0%" in told
 
@@ -604,15 +607,15 @@ def test_pairs_reveal_the_truth_and_keep_the_score(page):
         rows.append((shown, [1, 0] if left else [0, 1]))
         side = "left" if kind_of(shown[0]) == "real" else "right"
         fooled = (side == "left") != left
-        truth = f"The {side} image is real, the other one is made."
-        assert status(page) == (f"{truth} You took the made one for real." if fooled else f"Right. {truth}")
+        truth = f"The {side} image is real, and the other one is made."
+        assert status(page) == (f"{truth} You took the made image for real." if fooled else f"Right. {truth}")
         scored(page, rows, "pairs")
         go_on(page)
     told = page.locator(f"{QUIZ} .parts").first.text_content()
     low, high = json.loads(page.data(QUIZ)["score"])["made_taken_for_real"]["interval"]
-    side = "lies above" if low > 0.5 else "lies below" if high < 0.5 else "contains"
-    assert f"{side} 50\u00a0%, what guessing gives." in told
-    assert "Do not set this share beside the lecture’s 21\u00a0%" in told
+    side = "is above" if low > 0.5 else "is below" if high < 0.5 else "contains"
+    assert f"{side} the 50\u00a0% that guessing gives." in told
+    assert "Do not compare this share with the lecture’s 21\u00a0%" in told
 
 
 def hands(page, *texts):
@@ -630,11 +633,11 @@ def test_a_class_raises_its_hands_for_pairs(page):
     page.locator(f"{QUIZ} .frame").nth(0).click()  # no one alone decides here
     key(page, "ArrowLeft")
     for texts, sentence in [
-        (("", "", ""), "Enter the hands for left"),
-        (("-3", "4", ""), "“-3” is none"),
-        (("3.5", "4", ""), "“3.5” is none"),
+        (("", "", ""), "Enter the number of hands for left"),
+        (("-3", "4", ""), "not “-3”"),
+        (("3.5", "4", ""), "not “3.5”"),
         (("0", "0", ""), "Nobody has voted"),
-        (("20", "15", "30"), "35 hands are more than 30 people"),
+        (("20", "15", "30"), "more hands (35) than people (30)"),
     ]:
         hands(page, *texts)
         press(page, "Reveal the truth")
@@ -651,7 +654,7 @@ def test_a_class_raises_its_hands_for_pairs(page):
         assert unveiled(page, k + 1) == shown
         rows.append((shown, votes))
         wrong, voters = votes[[kind_of(g) for g in shown].index("made")], sum(votes)
-        assert f"{wrong} of {voters} votes took the made one for real." in status(page)
+        assert f"{wrong} of {voters} votes took the made image for real." in status(page)
         scored(page, rows, "pairs")
         go_on(page)
     taken = json.loads(page.data(QUIZ)["score"])["made_taken_for_real"]
@@ -753,10 +756,10 @@ def test_after_the_last_image_it_begins_again_with_the_next_seed(page):
             page.wait(f"d.revealed === 'false' && d.at === '{k + 1}'", QUIZ)
         orders.append(order)
         assert page.data(QUIZ)["over"] == "true"
-        assert "All 5 pairs were shown." in page.locator(f"{QUIZ} .sum").first.text_content()
+        assert "All 5 pairs have been shown." in page.locator(f"{QUIZ} .sum").first.text_content()
         found = scored(page, [(pair, [1, 0]) for pair in order], "pairs")
         assert found["made_taken_for_real"]["images"] == 5  # of this round only
-        press(page, f"Begin again with seed {seed + 1}")
+        press(page, f"Start again with seed {seed + 1}")
         page.wait(f"d.seed === '{seed + 1}' && d.at === '0' && d.over === 'false'", QUIZ)
         assert "another order" in status(page)
     assert orders[0] != orders[1]

@@ -674,7 +674,7 @@ WALKS = {
         ("More settings", "Enter", "true"),
         ("loss", "ArrowDown", "d.loss !== b.loss"),
         ("Keep this run", "Enter", "d.runs === '1'"),
-        ("Forget run 1", "Enter", "d.runs === '0'"),
+        ("Delete run 1", "Enter", "d.runs === '0'"),
         ("Draw data", "Enter", "d.drawing === 'true'"),
         ("The game of", "Escape", "d.drawing === 'false'"),
     ],

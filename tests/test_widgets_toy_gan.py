@@ -291,10 +291,10 @@ def test_python_changes_and_loads():
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda w: ToyGAN({"lr_g": 0.1}), r"ToyGAN takes Settings\(…\) or the name of a preset, not "),
-        (lambda w: ToyGAN(3), r"ToyGAN takes Settings\(…\) or the name of a preset, not 3"),
-        (lambda w: ToyGAN("no such"), "There is no preset 'no such'; there are balanced"),
-        (lambda w: w.load("no such"), "There is no preset 'no such'; there are balanced"),
+        (lambda w: ToyGAN({"lr_g": 0.1}), r"settings must be Settings\(…\) or the name of a preset, not "),
+        (lambda w: ToyGAN(3), r"settings must be Settings\(…\) or the name of a preset, not 3"),
+        (lambda w: ToyGAN("no such"), "There is no preset 'no such'. The presets are: balanced"),
+        (lambda w: w.load("no such"), "There is no preset 'no such'. The presets are: balanced"),
         (lambda w: w.change(lr_g=-1), "lr_g is a number from 0 to"),
         (lambda w: w.change(speed=1), "There is no setting 'speed'"),
         (lambda w: setattr(w, "settings", {"lr_g": -1}), "lr_g is a number from 0 to"),

@@ -143,7 +143,7 @@ def test_it_plays_and_pauses(either):
     press(either, "Pause")
     either.wait("d.playing === 'false'", GAN)
     assert stands_still(either)
-    assert status(either).startswith(f"Paused. Round {data(either)['step']}. JSD ")
+    assert status(either).startswith(f"Paused. Round {data(either)['step']}. JSD to the data: ")
     now = int(data(either)["step"])
     if hasattr(either, "path"):  # Python is told
         state = told(either, lambda s: s.get("rounds") == now)
@@ -258,7 +258,7 @@ def test_settings_change_while_it_plays(page):
     page.wait("d.step === '0'", GAN)
     shown = page.locator(GAN).first.get_by_role("button", name="Show critic D(x)", exact=True)
     assert shown.text_content().endswith("critic D(x)")  # no probability any more
-    assert status(page).startswith("A new game, as this setting asks for. Round 0.")
+    assert status(page).startswith("This setting starts a new game. Round 0.")
     key(page, "ArrowRight")
     page.wait("d.step === '1'", GAN)
     page.locator(GAN).first.get_by_label("seed of the noise").fill("7")
@@ -408,7 +408,7 @@ def test_a_kept_run_ends_where_it_was_kept_and_knows_its_preset(page):
     assert re.fullmatch(rf"run \d+: balanced, {step} rounds", name)
     run.click()
     page.wait(f"d.step === '{step}' && d.preset === 'balanced'", GAN)
-    press(page, f"Forget {name}")
+    press(page, f"Delete {name}")
     page.wait(f"d.runs === '{kept}'", GAN)
     assert page.locator(GAN).first.get_by_role("button", name=f"Go back to {name}").count() == 0
     settings(page, False)
@@ -513,7 +513,7 @@ def test_layers_large_type_and_runs(page):
     settings(page)
     press(page, "Keep this run to compare it with others")
     page.wait(f"d.runs === '{kept + 1}'", GAN)
-    press(page, "Begin anew with the next seed")
+    press(page, "Start again with the next seed")
     page.wait("d.step === '0'", GAN)
     page.locator(GAN).first.get_by_role("button", name="Go back to run").last.click()
     page.wait("d.step === '1' && d.kept === '2'", GAN)

@@ -1,15 +1,15 @@
-"""EM of several packages behind one interface, for `python benchmarks/em.py --peers`.
+"""A common interface to the EM implementations of several packages, for `python benchmarks/em.py --peers`.
 
-Each module here adapts one package and has:
+Each module in this folder adapts one package and defines:
 
-- NAME, the PACKAGES whose versions count, and the COVARIANCES and DTYPES that they know;
-- `prepare(x, start, covariance_type, iterations)`, which does all that comes before the first iteration
+- NAME, the PACKAGES whose versions are reported, and the COVARIANCES and DTYPES that the package supports;
+- `prepare(x, start, covariance_type, iterations)`, which does everything before the first iteration
   (conversion, compilation) and returns a function that fits and returns the model. x (N, D) and the start are
-  arrays of one dtype. Nothing is added to the covariances, because not every package can;
-- `parameters(model)`, what the iterations led to, as arrays of scikit-learn's shapes;
-- where the package can, `score_samples(model, x)`, `predict(model, x)` and `predict_proba(model, x)`.
+  arrays of the same dtype. The covariances are not regularized, because not every package supports that;
+- `parameters(model)`, which returns the fitted parameters as arrays with scikit-learn's shapes;
+- if the package supports them, `score_samples(model, x)`, `predict(model, x)` and `predict_proba(model, x)`.
 
-A module imports its package at the top. Where this fails, `load` says so in a sentence.
+A module imports its package at the top. If the import fails, `load` returns a message.
 """
 
 import importlib
@@ -24,7 +24,7 @@ METHODS = ("score_samples", "predict", "predict_proba")
 
 
 def load(name: str) -> tuple[ModuleType | None, str]:
-    """The module of that name, or None and a sentence that says what is missing."""
+    """Return the module with this name, or None and a message that says what is missing."""
     try:
         return importlib.import_module(f"em_peers.{name}"), ""
     except ImportError as error:
@@ -32,7 +32,7 @@ def load(name: str) -> tuple[ModuleType | None, str]:
 
 
 def start_at(x: np.ndarray, k: int, covariance_type: str) -> Parameters:
-    """Equal weights, means at k points of x (N, D), and the variances of x without its correlations."""
+    """Return equal weights, means at k points of x (N, D), and the variances of x, without correlations."""
     dim = x.shape[1]
     variances = x.var(0)  # (D,)
     covariances = {
@@ -46,14 +46,14 @@ def start_at(x: np.ndarray, k: int, covariance_type: str) -> Parameters:
 
 
 def precisions(start: Parameters, covariance_type: str) -> np.ndarray:
-    """The inverses of the start's covariances, which scikit-learn takes instead of them."""
+    """Return the inverse covariances of the start, which scikit-learn takes instead of covariances."""
     if covariance_type in ("full", "tied"):
         return np.linalg.inv(start.covariances)
     return 1 / start.covariances
 
 
 def apart(found: Parameters, reference: Parameters) -> float:
-    """The largest difference of any parameter, relative to the largest number of its kind."""
+    """Return the largest difference between parameters, relative to the largest parameter of that kind."""
     return max(
         float(np.abs(ours - theirs).max() / np.abs(theirs).max())
         for ours, theirs in zip(found, reference, strict=True)

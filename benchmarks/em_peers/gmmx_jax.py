@@ -1,6 +1,6 @@
-"""gmmx, EM in JAX on the CPU: `pip install gmmx`. It takes float32 only.
+"""EM of gmmx, in JAX on the CPU: `pip install gmmx`. It supports only float32.
 
-JAX compiles a fit for each number of iterations, which happens before the clock starts.
+JAX compiles the fit for each number of iterations, before the clock starts.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""The course's estimator."""
+"""EM of the course's own estimator."""
 
 import torch
 

@@ -1,8 +1,9 @@
-"""pomegranate's GeneralMixtureModel of Normals, in torch: `pip install pomegranate`.
+"""EM of pomegranate, a GeneralMixtureModel of Normals in torch: `pip install pomegranate`.
 
-Its sums of responsibilities have torch's default dtype. Left at float32, a fit in float64 is wrong in the
-eighth digit, so the default is the data's dtype while it fits. Of a spherical component, a variance for each
-dimension is given, because its constructor refuses a single one; the update makes them equal again.
+Its sums of responsibilities have torch's default dtype. With the default float32, a fit in float64 would be
+wrong in the eighth digit, so the default is set to the dtype of the data during a fit. A spherical component
+is given one variance per dimension, because the constructor rejects a single variance; the update makes the
+variances equal again.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from course_lib.probability.em import Parameters
 
 NAME = "pomegranate"
 PACKAGES = ("pomegranate",)
-COVARIANCES = ("full", "diag", "spherical")  # no covariance is shared
+COVARIANCES = ("full", "diag", "spherical")  # tied covariances are not supported
 DTYPES = ("float64", "float32")
 THEIR_NAMES = {"full": "full", "diag": "diag", "spherical": "sphere"}
 

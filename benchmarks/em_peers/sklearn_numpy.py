@@ -1,4 +1,4 @@
-"""scikit-learn's GaussianMixture on NumPy arrays. It is a dependency of the course, so it is always here."""
+"""scikit-learn's GaussianMixture on NumPy arrays. It is always available as a dependency of the course."""
 
 from sklearn.mixture import GaussianMixture
 

@@ -1,7 +1,7 @@
-"""scikit-learn's GaussianMixture on tensors, by its array API dispatch.
+"""scikit-learn's GaussianMixture on tensors, through its array API dispatch.
 
-scikit-learn allows it only if SCIPY_ARRAY_API=1 was in the environment before SciPy was imported; the
-benchmark sets it.
+scikit-learn allows this only if SCIPY_ARRAY_API=1 was set in the environment before SciPy was imported. The
+benchmark sets this variable.
 """
 
 import os
@@ -27,7 +27,7 @@ def prepare(x, start, covariance_type, iterations):
     model = GaussianMixture(
         len(start.means),
         covariance_type=covariance_type,
-        init_params="random",  # not used, but the one by default is refused for tensors
+        init_params="random",  # not used, but the default is not allowed for tensors
         tol=0,
         reg_covar=0,
         max_iter=iterations,

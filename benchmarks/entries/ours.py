@@ -1,7 +1,7 @@
 """The course's autoregressive VAE: the recipe "best" with 24 epochs instead of 200, and a rate of 3e-3.
 
-Epochs, rate and width were chosen on the last 10,000 training digits, after training on the others. With 16
-epochs, 252 instead of 504 units that hear the pixels before cost 0.6 nats.
+The number of epochs, the learning rate and the width were chosen on the last 10,000 training digits, after
+training on the others. With 16 epochs, 252 instead of 504 units for the preceding pixels cost 0.6 nats.
 """
 
 import dataclasses

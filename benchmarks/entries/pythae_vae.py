@@ -1,8 +1,8 @@
 """The VAE of pythae 0.1.2, with pythae's default networks and its trainer.
 
-Install it with `.venv/bin/python -m pip install pythae`. The rate of 1e-3 and the batches of 200 are those of
-the first example in its README; z has 16 dimensions, and the optimizer is pythae's default. Each pixel is
-drawn black or white anew in each epoch, because the measurement is made on black and white pixels.
+Install it with `.venv/bin/python -m pip install pythae`. The learning rate of 1e-3 and the batch size of 200
+are those of the first example in its README; z has 16 dimensions, and the optimizer is pythae's default.
+Pixels are binarized anew in each epoch, because the measurement uses binary pixels.
 """
 
 import tempfile
@@ -24,7 +24,7 @@ NAME = "pythae's VAE"
 
 
 def as_measured(model):
-    """pythae's model with what `course_lib.evaluation.nll` asks for: a prior, a likelihood, a posterior."""
+    """Give pythae's model what `course_lib.evaluation.nll` needs: a prior, a likelihood, and a posterior."""
     latent = model.model_config.latent_dim
 
     def approximate_posterior(x):
@@ -32,9 +32,9 @@ def as_measured(model):
         return Independent(Normal(found.embedding, torch.exp(0.5 * found.log_covariance)), 1)
 
     def likelihood(z):
-        with torch.autocast(z.device.type, enabled=False):  # bfloat16 has no number between 0.996 and 1
+        with torch.autocast(z.device.type, enabled=False):  # bfloat16 has no numbers between 0.996 and 1
             means = model.decoder(z.float().flatten(0, -2)).reconstruction.flatten(1)
-        means = means.clamp(1e-6, 1 - 1e-6)  # a sigmoid that has been rounded to 0 or 1
+        means = means.clamp(1e-6, 1 - 1e-6)  # in case a sigmoid is rounded to 0 or 1
         return Independent(Bernoulli(probs=means.unflatten(0, z.shape[:-1])), 1)
 
     prior = Independent(Normal(torch.zeros(latent), torch.ones(latent)), 1)
@@ -60,7 +60,7 @@ def train(digits, seed, checkpoint):
     with tempfile.TemporaryDirectory() as folder:
         trainer = BaseTrainerConfig(
             output_dir=folder,
-            num_epochs=10_000,  # the clock ends it
+            num_epochs=10_000,  # the race's time limit ends the training
             learning_rate=1e-3,
             per_device_train_batch_size=200,
             per_device_eval_batch_size=200,

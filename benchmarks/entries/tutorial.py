@@ -16,7 +16,7 @@ NAME = "PyTorch's VAE example"
 def train(digits, seed, checkpoint):
     tutorial = Tutorial(digits)
     torch.manual_seed(seed)
-    tutorial.model = VAE()  # drawn anew, because Tutorial's own seed is always 0
+    tutorial.model = VAE()  # initialized again, because Tutorial always uses seed 0
     tutorial.optimizer = torch.optim.Adam(tutorial.model.parameters(), lr=1e-3)
     while True:
         tutorial.epoch()

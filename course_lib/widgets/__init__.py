@@ -1,6 +1,7 @@
-"""Live widgets: they run in the notebook, and their pictures and pages stay in the saved file.
+"""Live widgets that run in the notebook and leave a picture and a working page in the saved file.
 
-Each is a Python class and files in JavaScript of the same name; what all of them share is in `live`.
+Each widget consists of a Python class and of JavaScript files with the same name. The code that all widgets
+share is in `live`.
 """
 
 from course_lib.widgets.code_line import CodeLine

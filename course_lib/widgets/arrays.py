@@ -1,4 +1,4 @@
-"""What widgets are given, as arrays. A tensor brings its own methods, so PyTorch is not loaded for that."""
+"""Convert the arguments of widgets to arrays, without importing PyTorch to recognize a tensor."""
 
 from typing import Any
 
@@ -6,18 +6,21 @@ import numpy as np
 
 
 def as_array(values: Any, dtype: type = np.float64) -> np.ndarray:
-    """Tensors, arrays, tables or lists of numbers as an array; ValueError or TypeError for anything else."""
-    if hasattr(values, "detach"):  # a tensor, of any device and floating-point type
+    """Convert tensors, arrays, tables or lists of numbers to an array.
+
+    Raises ValueError or TypeError for anything else.
+    """
+    if hasattr(values, "detach"):  # a tensor on any device, of any floating-point type
         values = values.detach().cpu()
         values = values.double() if values.is_floating_point() else values
         return values.numpy().astype(dtype)
     if np.ma.is_masked(values):
         raise ValueError(
-            "A masked array's mask would be lost: drop its rows first, with np.ma.compress_rows."
+            "The mask of a masked array would be lost. Drop the masked rows first, with np.ma.compress_rows."
         )
     array = np.asarray(values)
     if array.dtype == object and array.ndim == 0:
         raise TypeError(f"Pass an array or a tensor, not {type(values).__name__}.")
     if array.dtype.kind == "c":
-        raise ValueError("Complex numbers cannot be drawn: pass real ones.")
+        raise ValueError("Complex numbers cannot be drawn. Pass real numbers.")
     return array.astype(dtype)

@@ -1,4 +1,4 @@
-"""Widgets whose page asks the kernel for what only Python has."""
+"""Widgets with a page that sends requests to the kernel."""
 
 import threading
 from pathlib import Path
@@ -12,23 +12,23 @@ ASKING = Path(__file__).with_name("asking.js")
 
 
 class Asking(Live):
-    """A live widget that answers questions of its page.
+    """A live widget that answers requests from its page.
 
-    The page sends {tick, ...}; rows of float32 go back in one buffer, or a sentence if something went wrong.
-    A subclass puts `ASKING` before its scripts and computes the `answer`. In a page without a kernel there
-    is none, so a widget must be able to do without.
+    The page sends {tick, ...}. The reply contains rows of float32 in one buffer, or an error message. A
+    subclass puts `ASKING` before its own scripts and implements `answer`. A page without a kernel receives no
+    replies, so every such widget must also work without them.
     """
 
     def __init__(self, **traits: Any) -> None:
-        # Answers may run on another thread than the cells do, so the state is guarded by this lock.
+        # Answers may run in a different thread from the cells, so this lock guards the state.
         self.lock = threading.RLock()
-        self.error: Exception | None = None  # the last one: `raise widget.error` shows where it came from
+        self.error: Exception | None = None  # the last error; `raise widget.error` shows its traceback
         super().__init__(**traits)
         self.on_msg(self._reply)
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """The rows (n, F) that answer a question of the page. Called under the lock."""
-        raise NotImplementedError(f"{type(self).__name__} answers no questions")
+        """Return the rows (n, F) that answer a request from the page. The caller holds the lock."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement answer()")
 
     def _reply(self, _widget: Any, content: Any, _buffers: Any) -> None:
         if not isinstance(content, dict) or "tick" not in content:
@@ -39,7 +39,7 @@ class Asking(Live):
                 rows = np.ascontiguousarray(self.answer(content), dtype="<f4")  # (n, F)
             if rows.ndim != 2:
                 raise ValueError(f"answer() must return an array of shape (n, F), not {rows.shape}")
-        except Exception as error:  # whatever went wrong, the person at the browser must see it
+        except Exception as error:  # the user must see every error in the browser
             self.error = error
             self.send(reply | {"error": sentence(error)})
         else:
@@ -47,7 +47,7 @@ class Asking(Live):
 
 
 def sentence(error: Exception) -> str:
-    """What went wrong, as one line for the browser. A ValueError speaks to people; others need their name."""
+    """Return the first line of an error message, preceded by its type unless the error is a ValueError."""
     first = str(error).strip().partition("\n")[0][:300]
     if first and isinstance(error, ValueError):
         return first

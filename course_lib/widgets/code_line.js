@@ -1,5 +1,5 @@
-// The front end of CodeLine. Everything was decoded beforehand and lies in one sprite: a row of pictures for each model,
-// then the true images that are nearest somewhere. So a saved page can do what the notebook can.
+// The front end of CodeLine. All images were decoded in advance and are in one sprite: a row of images for each model,
+// then each true image that is nearest to some position. A saved page can therefore do all that the notebook can.
 
 const LINES = [[COLOUR.purple, "#A0447A", [9, 5]], [COLOUR.model, COLOUR.model, []], [COLOUR.bound, COLOUR.boundText, [3, 4]],
   [COLOUR.prior, "#555555", [9, 4, 2, 4]]];
@@ -9,7 +9,7 @@ function build(core) {
   const [names, limits, [positions, H, W, M], distances, nearest, marks] =
     ["names", "limits", "shape", "distances", "nearest", "marks"].map((name) => model.get(name));
   const known = distances.length > 0;
-  const rug = known && marks.flat().length ? 9 * names.length : 0;      // room for the ticks of true images' codes
+  const rug = known && marks.flat().length ? 9 * names.length : 0;      // height of the ticks at true images' codes
   let t = model.get("t");
   let [playing, forward] = [false, true];
   const at = () => Math.round(t * (positions - 1));
@@ -26,7 +26,7 @@ function build(core) {
     core.redraw();
   }
 
-  // Where the walk has stopped, for the kernel and for readers who cannot see it.
+  // Reports the position where the walk has stopped to the kernel and to screen readers.
   function tell() {
     core.share({ t });
     core.say(`${sentence()}.`);
@@ -34,7 +34,7 @@ function build(core) {
 
   function toggle() {
     playing = !playing;
-    if (playing) core.say("Playing: along the line and back. Space pauses.");
+    if (playing) core.say("Playing along the line and back. Press space to pause.");
     core.plays(playing);
     core.redraw();
     if (!playing) return tell();
@@ -45,21 +45,21 @@ function build(core) {
     });
   }
   const stop = () => { if (playing) toggle(); };
-  // Moves by hand: what plays stops, and the kernel is told.
+  // Moves by hand: stops playing and reports the new position.
   function move(to) {
     stop();
     go(to);
     tell();
   }
   core.heed("t", () => go(model.get("t")));
-  core.say("Walk along the line of codes: play, drag in the curves or the pictures above them, or use the arrow keys.");
+  core.say("Walk along the line of codes: press Play, drag on the curves or the images above them, or use the arrow keys.");
 
   // -- drawing
 
   function layout(width) {
     const wide = width >= 640;
     const n = names.length;
-    const s = Math.min(wide ? 0.2 * width : (width - 10) / 2, 170);      // a picture's side
+    const s = Math.min(wide ? 0.2 * width : (width - 10) / 2, 170);      // the side of an image
     const left = 2 * s + 8;
     const x = wide ? left + 62 : 48;
     const w = width - x - 4;
@@ -70,7 +70,7 @@ function build(core) {
     return { s, film, x, w, top, y, h, height: Math.max(n * (s + 30) + 22, y + h + 26 + rug) };
   }
 
-  const across = ({ x, w }, part) => x + w / 22 + part * (w - w / 11);     // eleven pictures; t is their middle
+  const across = ({ x, w }, part) => x + w / 22 + part * (w - w / 11);     // eleven images; t is at the centre of one
   const picture = (g, place, x, y, w, h) => {
     if (!sprite.naturalWidth) return;
     g.imageSmoothingEnabled = false;
@@ -119,7 +119,7 @@ function build(core) {
     });
   }
 
-  // Where on the line we are, under the films and the curves alike.
+  // Draws the current position above the rows of images, and the axis below the curves.
   function drawPlace(g, box) {
     const place = across(box, at() / (positions - 1));
     const y = box.top + 10;
@@ -138,8 +138,8 @@ function build(core) {
     const line = slider("timeline", { min: 0, max: 1, step: 1 / (positions - 1), label: "Timeline: position on the line of codes",
       oninput: (value) => { stop(); go(value); }, onchange: tell });
     line.label.className = "wide";
-    const step = button("Step", "Step: one position on", () => move(t === 1 ? 0 : t + 1 / (positions - 1)));
-    const reset = button("Reset", "Reset: back to where the walk began", () => move(started));
+    const step = button("Step", "Step: one position forward", () => move(t === 1 ? 0 : t + 1 / (positions - 1)));
+    const reset = button("Reset", "Reset: back to the start of the walk", () => move(started));
     root.append(element("div", { className: "row" }, play.button, step, reset, line.label), canvas, sum);
 
     let box = layout(680);
@@ -158,7 +158,7 @@ function build(core) {
       else if (to === undefined) return;
       else move(to);
       event.preventDefault();
-      event.stopPropagation();        // else the notebook moves to another cell
+      event.stopPropagation();        // otherwise the notebook would move to another cell
     };
 
     return function paint() {
@@ -169,10 +169,10 @@ function build(core) {
       play.sync(playing);
       line.input.value = t;
       line.output.textContent = number(t, 2);
-      sum.textContent = known ? `Left: decoded; right: the nearest of ${M} true images; ` +
-        "distance = root of the summed squared pixel differences." + (rug ? " Ticks: codes of true images." : "")
+      sum.textContent = known ? `Left: the decoded image. Right: the nearest of ${M} true images. ` +
+        "Distance: the square root of the sum of squared pixel differences." + (rug ? " Ticks: the codes of true images." : "")
         : "Decoded images.";
-      core.describe(canvas, `Line of codes. ${sentence()}. Arrow keys move, space plays.`);
+      core.describe(canvas, `Line of codes. ${sentence()}. The arrow keys move along the line, and space plays.`);
       Object.assign(root.dataset, { t, at: at(), playing, loaded: sprite.naturalWidth, box: JSON.stringify(box),
         distances: JSON.stringify(known ? distances.map((row) => row[at()]) : []) });
     };

@@ -1,4 +1,4 @@
-"""Auto-encoder against VAE along a line of codes: what each makes of them, and how far that is from true."""
+"""Compare the images that an auto-encoder and a VAE decode along a line of codes with true images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,18 @@ LINES = {PURPLE: "--", MODEL: "-", BOUND: ":", PRIOR: "-."}  # in the order of t
 
 
 class CodeLine(Live):
-    """A walk along a line of codes: each model's picture, the nearest true image, and their distance.
+    """A walk along a line of codes: each model's image, the nearest true image, and their distance.
 
     decoders: name -> function of codes (n, 1), float32 on `device`, to pixels (n, H, W) in [0, 1], or
-    (n, 3, H, W) in colour; up to 4.
-    limits: name -> (low, high); position t in [0, 1] is that model's code low + t·(high − low).
-    truth: (M, H, W) or (M, 3, H, W), true images; the distance is the root of the summed squared pixel
-    differences.
-    marks: name -> codes (K,) of true images, drawn as ticks under the curves.
+    (n, 3, H, W) in colour; one to four models.
+    limits: name -> (low, high); position t in [0, 1] is the code low + t·(high − low) of that model.
+    truth: true images of shape (M, H, W) or (M, 3, H, W); the distance is the square root of the sum of
+    squared pixel differences.
+    marks: name -> codes (K,) of true images, drawn as ticks below the curves.
 
-    All `positions` are decoded here, once: a page without a kernel lacks nothing. `t` follows the browser and
-    may be set; `distances` is (models, positions). Raises ValueError for what cannot be drawn.
+    All `positions` are decoded once, in advance, so the page works fully without a kernel. `t` follows the
+    browser and can be set from Python; `distances` has the shape (models, positions). Raises ValueError for
+    arguments that cannot be drawn.
     """
 
     script = Path(__file__).with_name("code_line.js")
@@ -36,9 +37,9 @@ class CodeLine(Live):
     limits: Any = traitlets.List().tag(sync=True)  # (models, 2)
     shape: Any = traitlets.List().tag(sync=True)  # [positions, H, W, M]
     distances: Any = traitlets.List().tag(sync=True)  # empty without truth
-    nearest: Any = traitlets.List().tag(sync=True)  # (models, positions), places in the sprite
+    nearest: Any = traitlets.List().tag(sync=True)  # (models, positions), indices of cells of the sprite
     marks: Any = traitlets.List().tag(sync=True)  # for each model, positions on the line
-    sprite = traitlets.Unicode().tag(sync=True)  # a row of pictures a model, then true images
+    sprite = traitlets.Unicode().tag(sync=True)  # one row of images per model, then true images
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class CodeLine(Live):
         positions: int = 101,
         device: str = "cpu",
     ):
-        import torch  # not before: a decoder is given, which needs it anyway
+        import torch  # imported here, because decoders need it anyway
 
         ends = line_ends(decoders, limits)  # (models, 2)
         rows: list[np.ndarray] = []
@@ -63,7 +64,7 @@ class CodeLine(Live):
         sizes = {row.shape[1:] for row in rows} | {(1, *true.shape[1:])}
         if len(sizes) > 1:
             found = sorted(f"({m}, {h}, {w}){' in colour' * (c == 3)}" for m, h, w, c in sizes)
-            raise ValueError(f"CodeLine needs images of one size, not {' and '.join(found)}.")
+            raise ValueError(f"All images must have the same size, but got {' and '.join(found)}.")
         self.images = np.concatenate(rows, 1).swapaxes(0, 1)  # (models, T, H, W, C)
         given: dict[str, Any] = {"names": list(decoders), "limits": ends, "marks": []}
         for name, (low, high) in zip(decoders, ends, strict=True):
@@ -74,7 +75,7 @@ class CodeLine(Live):
             flat = torch.from_numpy(self.images).double().flatten(2)  # (models, T, D)
             far = torch.cdist(flat, true.double().flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
             distances, places = far.min(2)  # (models, T)
-            used, nearest = places.unique(return_inverse=True)  # only true images that are shown travel
+            used, nearest = places.unique(return_inverse=True)  # only the true images that are shown are sent
             given |= {"distances": distances.tolist(), "nearest": (nearest + len(rows) * positions).tolist()}
             true = torch.cat([true[used], true.new_zeros(-len(used) % positions, height, width, channels)])
         below = true.reshape(-1, positions, height, width, channels).numpy()
@@ -82,7 +83,7 @@ class CodeLine(Live):
         super().__init__(**given, sprite=data_url(cells))
 
     def strip(self) -> "Figure":
-        """Eleven positions of each model, above the distances along the line."""
+        """Draw the images of each model at eleven positions, above the distances along the line."""
         from matplotlib.figure import Figure
 
         n, known, t = len(self.names), bool(self.distances), np.linspace(0, 1, self.shape[0])

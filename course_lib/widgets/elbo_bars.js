@@ -1,12 +1,12 @@
-// The front end of ElboBars. Every number is an integral over z by the trapezoid rule on one grid, worked out here
-// while the mouse moves; a test holds them equal to course_lib.probability.elbo.
+// The front end of ElboBars. Every number is an integral over z by the trapezoidal rule on one grid, computed here
+// while the mouse moves. A test checks that the numbers equal those of course_lib.probability.elbo.
 
 const DECODERS = {
   line: { text: "w·z", h: (z) => z, slope: () => 1 },
   bend: { text: "w·tanh 2z", h: (z) => Math.tanh(2 * z), slope: (z) => 2 / Math.cosh(2 * z) ** 2 },
   fold: { text: "w·z²", h: (z) => z * z, slope: (z) => 2 * z },
 };
-// Wide enough for six sigma of the widest, farthest q; fine enough (2½ points a sigma) for the narrowest.
+// Wide enough for six sigma of the widest and farthest q; fine enough for the narrowest q (2½ points per sigma).
 const GRID = Float64Array.from({ length: 1201 }, (_, i) => (i - 600) / 50);
 const LIMITS = { m: [-3, 3], sigma: [0.05, 1.5], w: [-3, 3], x: [-4, 4] };
 const LOG_2PI = Math.log(2 * Math.PI);
@@ -19,7 +19,8 @@ function integrate(values) {
   return sum * (GRID[1] - GRID[0]);
 }
 
-// log P(x), its parts and the posterior's log-density on the grid, for one state {decoder, x, w, s, m, sigma}.
+// Computes log P(x), its parts, and the log-densities of the posterior and of q on the grid for a state {decoder, x, w,
+// s, m, sigma}.
 function numbers({ decoder, x, w, s, m, sigma }) {
   const { h } = DECODERS[decoder];
   const logPrior = GRID.map((z) => logNormal(z, 0, 1));
@@ -28,7 +29,7 @@ function numbers({ decoder, x, w, s, m, sigma }) {
   const top = Math.max(...joint);
   const logPx = top + Math.log(integrate(joint.map((v) => Math.exp(v - top))));
   const logQ = GRID.map((z) => logNormal(z, m, sigma));
-  // Where q is too small for a float it weighs nothing, whatever it would multiply.
+  // Where q underflows, its weight is 0, even if the value is infinite.
   const average = (values) => integrate(values.map((v, i) => (logQ[i] < -700 ? 0 : Math.exp(logQ[i]) * v)));
   const reconstruction = average(logLik);
   const kl = average(logQ.map((v, i) => v - logPrior[i]));
@@ -39,7 +40,8 @@ function numbers({ decoder, x, w, s, m, sigma }) {
 
 const clamp = (name, value) => Math.min(Math.max(value, LIMITS[name][0]), LIMITS[name][1]);
 
-// One step up L_b by q: along the natural gradient in m and log sigma, halved until L_b rises. null: at the top.
+// Takes one step of q up L_b, along the natural gradient in m and log sigma, and halves it until L_b rises. Returns
+// null at the maximum.
 function climbQ(state) {
   const { h, slope } = DECODERS[state.decoder];
   const { m, sigma, w, x, s } = state;
@@ -55,7 +57,8 @@ function climbQ(state) {
   return null;
 }
 
-// One step up L_b by P: x|z is linear in w, so L_b is a parabola in w and its top is known. null: there.
+// Takes one step of P up L_b. The mean of x|z is linear in w, so L_b is a parabola in w with a known maximum. Returns
+// null at the maximum.
 function climbP(state) {
   const { h } = DECODERS[state.decoder];
   const { average } = numbers(state);
@@ -68,17 +71,17 @@ function climbP(state) {
 // ---- the widget ----------------------------------------------------------------------------------------------
 
 const NAMES = ["decoder", "x", "w", "m", "sigma"];
-const KEPT = 12;                // bars in the strip
-const SEEN = 5e-4;              // nats: less does not show in three decimals
-const PAUSE = 0.5;              // seconds between two steps of Play
-// Both start on the line; s is the widget's own. The trap starts from the best w there is, w² = x² − s².
+const KEPT = 12;                // the number of bars in the strip
+const SEEN = 5e-4;              // nats; smaller changes are not visible in three decimals
+const PAUSE = 0.5;              // seconds between two steps while playing
+// The first two presets use the line; s is the widget's. The trap starts at the w that maximizes P(x), w² = x² − s².
 const PRESETS = {
   close: { text: "gap closed, then P", values: () => ({ decoder: "line", x: 2, w: 0.6, m: 0, sigma: 1 }),
-    said: "Press “fit q” until the gap is closed, then “fit P”: log P(x) must rise with L_b. Then again: this is EM." },
-  trap: { text: "the trap: P alone", said: "q lies far from the posterior. Press “fit P”: L_b rises and log P(x) falls.",
+    said: "Press “fit q” until the gap is closed, then “fit P”: log P(x) must rise with L_b. Repeating the two is EM." },
+  trap: { text: "the trap: P alone", said: "q is far from the posterior. Press “fit P”: L_b rises, but log P(x) falls.",
     values: (s) => ({ decoder: "line", x: 2, w: Math.sqrt(4 - Math.min(s * s, 3.9)), m: 0.1, sigma: 1 }) },
   fold: { text: "two humps", values: () => ({ decoder: "fold", x: 2, w: 1, m: 0.8, sigma: 0.8 }),
-    said: "The posterior has two humps, q has one: “fit q” cannot close the gap, and ends elsewhere from another start." },
+    said: "The posterior has two humps, but q has only one. “fit q” cannot close the gap, and its result depends on the start." },
 };
 
 function build(core) {
@@ -89,11 +92,11 @@ function build(core) {
   let state = { ...first };
   let now = numbers(state);
   let past = [{ ...now, state, name: "start" }];
-  let at = 0;                   // the place on the time line
-  let job = null;               // the climb under way
-  let doing = "";               // its name
+  let at = 0;                   // the position on the timeline
+  let job = null;               // the climb in progress
+  let doing = "";               // the name of that climb
   let playing = false;
-  let lens = null;              // the axes, which follow the numbers smoothly
+  let lens = null;              // the ranges of the axes, which follow the numbers smoothly
   let held = null;
 
   function set(values) {
@@ -102,7 +105,7 @@ function build(core) {
     core.redraw();
   }
 
-  // A climb that is broken off stays where it is.
+  // Stops playing and climbing. An interrupted climb is recorded where it has stopped.
   function stop() {
     const broken = doing;
     core.jobs.delete(job);
@@ -114,14 +117,14 @@ function build(core) {
     core.redraw();
   }
 
-  // An action is over: into the strip, in place of what came after this moment.
+  // Adds the result of an action to the strip, in place of any results after the current moment.
   function keep(name) {
     past = [...past.slice(0, at + 1), { ...now, state, name }].slice(-KEPT);
     at = past.length - 1;
     core.redraw();
   }
 
-  // And to the kernel.
+  // Adds the result to the strip and sends it to the kernel.
   const share = () => core.share(Object.fromEntries(NAMES.map((n) => [n, state[n]])));
   function record(name, fresh = false) {
     if (fresh) [past, at] = [[], -1];
@@ -129,7 +132,7 @@ function build(core) {
     share();
   }
 
-  // An earlier moment.
+  // Goes to a moment of the timeline.
   function go(place) {
     stop();
     at = Math.min(Math.max(place, 0), past.length - 1);
@@ -140,13 +143,13 @@ function build(core) {
 
   const sums = () => `log P(x) ${number(now.logPx)} = L_b ${number(now.bound)} + gap ${number(now.gap)}.`;
 
-  // Climbs until nothing is gained; `done(gain)` is called then.
+  // Climbs until L_b stops rising, then calls `done(gain)`.
   function climb([name, step, said], done = () => {}) {
     const old = now;
     let rounds = 0;
     doing = name;
     job = core.run(() => {
-      const all = CALM.matches ? 400 : 1;       // without motion the whole way at once
+      const all = CALM.matches ? 400 : 1;       // with reduced motion, the whole climb at once
       for (let i = 0; i < all; i++) {
         const next = rounds++ < 400 ? step(state) : null;
         if (!next) return arrive();
@@ -158,20 +161,20 @@ function build(core) {
       record(name);
       const gain = now.bound - old.bound;
       const rise = (v) => Math.abs(v) < SEEN ? "stayed" : `${v >= 0 ? "rose" : "fell"} by ${number(Math.abs(v))}`;
-      core.say(gain < SEEN ? `${name}: nothing left to gain, L_b is at its top.` : said(rise(gain), rise(now.logPx - old.logPx)));
+      core.say(gain < SEEN ? `${name}: nothing left to gain. L_b is at its maximum.` : said(rise(gain), rise(now.logPx - old.logPx)));
       done(gain);
       return false;
     }
   }
   const FIT_Q = ["fit q", climbQ, (bound) =>
-    `fit q: L_b ${bound}. log P(x) has not moved, so the gap shrank by as much; ${number(now.gap)} is left.`];
+    `fit q: L_b ${bound}. log P(x) did not change, so the gap shrank by the same amount, to ${number(now.gap)}.`];
   const FIT_P = ["fit P", climbP, (bound, logPx) =>
-    `fit P: L_b ${bound}, log P(x) ${logPx}${logPx.startsWith("fell") ? ": the gap had been wide enough to fool it" : ""}.`];
+    `fit P: L_b ${bound}, log P(x) ${logPx}${logPx.startsWith("fell") ? ": the gap was wide enough to mislead the fit" : ""}.`];
 
   const fit = (what) => { stop(); climb(what); };
-  const turn = () => (past[at].name === "fit q" ? FIT_P : FIT_Q);        // whose turn it is
+  const turn = () => (past[at].name === "fit q" ? FIT_P : FIT_Q);        // the fit whose turn it is
 
-  // q and P in turn, as EM does, until neither gains what can be seen.
+  // Fits q and P in turn, as EM does, until neither makes a visible gain.
   function play(gained = Infinity) {
     let rest = PAUSE;
     job = core.run((seconds) => {
@@ -180,7 +183,7 @@ function build(core) {
       climb(turn(), (gain) => {
         if (Math.max(gain, gained) >= SEEN) return play(gain);
         stop();
-        core.say(`Settled: neither q nor P gains anything. ${sums()}`);
+        core.say(`Converged: neither q nor P can raise L_b any further. ${sums()}`);
       });
       return false;
     });
@@ -193,7 +196,7 @@ function build(core) {
     }
     stop();
     playing = true;
-    core.say("Playing: q and P in turn, until neither gains anything.");
+    core.say("Playing: fitting q and P in turn until neither can raise L_b.");
     core.plays(true);
     play();
     core.redraw();
@@ -215,7 +218,7 @@ function build(core) {
     core.say(HINT);
   }
 
-  const HINT = "Drag the orange curve: its top moves m, its sides change σ. Or let “fit q” and “fit P” climb L_b.";
+  const HINT = "Drag the orange curve: its top moves m, and its sides change σ. “fit q” and “fit P” climb L_b.";
   core.say(HINT);
   const refresh = () => {
     const told = read();
@@ -243,7 +246,7 @@ function build(core) {
 
   const acrossZ = (box) => (z) => box.x + ((z + 4) / 8) * box.w;
 
-  // Where q is caught: its top for m, its two flanks for sigma.
+  // The handles of q: its top for m and its two flanks for sigma.
   function handles(box) {
     const to = acrossZ(box);
     const y = (z) => box.y + box.h - (Math.exp(logNormal(z, state.m, state.sigma)) / lens[0]) * box.h;
@@ -251,7 +254,7 @@ function build(core) {
     return { m: [to(m), y(m)], right: [to(m + sigma), y(m + sigma)], left: [to(m - sigma), y(m - sigma)] };
   }
 
-  // log P(x) before the last action, so that a rise or a fall is seen.
+  // log P(x) before the last action, drawn so that a rise or a fall is visible.
   const before = () => (past[doing || held ? at : at - 1] ?? past[0]).logPx;
 
   function follow() {
@@ -292,7 +295,7 @@ function build(core) {
       circle(g, x, y, held === name ? 10 : name === "m" ? 9 : 7, COLOUR.q, "#fff", 2.5);
       circle(g, x, y, held === name ? 11 : name === "m" ? 10 : 8, "transparent", COLOUR.ink, 1);
     }
-    // The legend goes to the side where the curves are not.
+    // The legend is drawn on the side away from q.
     const side = spots.m[0] > box.x + box.w / 2 ? box.x + 8 : box.x + box.w - 148;
     [["prior P(z)", "#595959"], ["posterior P(z|x)", COLOUR.model], ["q(z|x)", COLOUR.qText]]
       .forEach(([name, colour], i) => text(g, name, side, box.y + 10 + 20 * i, { colour, size: 15, bold: true }));
@@ -319,7 +322,7 @@ function build(core) {
     const was = scale(before());
     path(g, [x1 - 0.06 * box.w, x1 + w + 0.06 * box.w], [was, was], { colour: COLOUR.model, width: 2, dash: [3, 4] });
     if (Math.abs(was - logPx) > 12) text(g, "before", x1 + w + 0.07 * box.w, was, { colour: COLOUR.model, size: 13 });
-    // L_b again, as what it is made of: the reconstruction, less the KL to the prior.
+    // L_b again, in parts: the reconstruction minus the KL divergence to the prior.
     block(x2, floor, rec, "#8FD3BF", "recon.");
     block(x2, bound, rec, "#BDBDBD", "− KL");
     path(g, [x1 + w, x2 + w], [bound, bound], { colour: COLOUR.boundText, width: 2, dash: [5, 4] });
@@ -380,12 +383,12 @@ function build(core) {
       const [distance, name] = far.sort((a, b) => a[0] - b[0])[0];
       if (distance < 20) return name;
       const { density } = boxes;
-      // Anywhere on q's area is its middle, too.
+      // A point anywhere in the area under q catches the middle of q.
       const z = ((x - density.x) / density.w) * 8 - 4;
       const height = (Math.exp(logNormal(z, state.m, state.sigma)) / lens[0]) * density.h;
       return y < density.y + density.h && density.y + density.h - y < height ? "m" : null;
     };
-    let grip = 0;               // from the middle of q to where it was caught
+    let grip = 0;               // from the middle of q to the point where it was caught
     draggable(canvas, {
       start(x, y) {
         const name = nearest(x, y);
@@ -403,7 +406,7 @@ function build(core) {
       end() { held = null; record("drag q"); },
       hover: (x, y) => ({ m: "grab", left: "ew-resize", right: "ew-resize" })[nearest(x, y)] ?? "default",
     });
-    let later = 0;              // several presses and turns of the wheel are one action
+    let later = 0;              // several key presses or wheel events form one action
     const nudge = (values) => {
       stop();
       set(values);
@@ -416,10 +419,10 @@ function build(core) {
       if (!change) return;
       nudge({ [change[0]]: clamp(change[0], state[change[0]] + change[1]) });
       event.preventDefault();
-      event.stopPropagation();        // else the notebook moves to another cell
+      event.stopPropagation();        // otherwise the notebook would move to another cell
     };
     canvas.addEventListener("wheel", (event) => {
-      if (document.activeElement !== canvas) return;    // the page scrolls until the picture is clicked
+      if (document.activeElement !== canvas) return;    // the wheel scrolls the page unless the picture has the focus
       nudge({ sigma: clamp("sigma", state.sigma * Math.exp(-0.0006 * event.deltaY)) });
       event.preventDefault();
     }, { passive: false });
@@ -451,7 +454,7 @@ function build(core) {
       }
       core.describe(canvas, `q is normal with mean ${number(state.m, 2)} and sigma ` +
         `${number(state.sigma, 2)}. log P(x) ${number(now.logPx)} is L_b ${number(now.bound)} plus gap ` +
-        `${number(now.gap)} nats. Arrow keys: left and right move the mean, up and down change sigma.`);
+        `${number(now.gap)} nats. The left and right arrow keys move the mean; up and down change sigma.`);
       Object.assign(root.dataset, { ...state, logpx: now.logPx, bound: now.bound, gap: now.gap, kl: now.kl,
         reconstruction: now.reconstruction, busy: job !== null, playing, past: past.length, at, last: past[at].name,
         handles: JSON.stringify(handles(boxes.density)) });

@@ -1,4 +1,4 @@
-"""log P(x) = L_b + KL(q ‖ posterior) as bars, for one x, one weight, and a q that is moved by hand."""
+"""Bars for log P(x) = L_b + KL(q ‖ posterior), with one x, one weight, and a q that the user moves."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,35 +11,35 @@ from course_lib.widgets.live import Live
 
 if (
     TYPE_CHECKING
-):  # PyTorch and Matplotlib are loaded by what computes in Python: the model, its bound, the strip
+):  # PyTorch and Matplotlib are imported only where Python computes: for the model, its bound, and the strip
     from matplotlib.figure import Figure
     from torch import Tensor
 
     from course_lib.probability.elbo import Bound, LatentModel
 
-# One weight w bends the line of codes: a posterior that is normal, skewed, or has two humps.
+# h(z), which the weight w multiplies: the posterior is normal, skewed, or has two humps.
 DECODERS: "dict[str, Callable[[Tensor], Tensor]]" = {
     "line": lambda z: z,
     "bend": lambda z: (2 * z).tanh(),
     "fold": lambda z: z**2,
 }
-# Wide enough for six sigma of the widest, farthest q; fine enough (2½ points a sigma) for the narrowest.
+# Wide enough for six sigma of the widest and farthest q; fine enough for the narrowest (2½ points per sigma).
 GRID = (-12, 12, 1201)
 
 
 def grid() -> "Tensor":
-    """The points z (G,) of the integrals over z."""
+    """The grid of points z (G,) for the integrals over z."""
     import torch
 
     return torch.linspace(*GRID, dtype=torch.float64)
 
 
 class ElboBars(Live):
-    """The lecture's bars: L_b, the gap KL(q ‖ P(z|x)), and log P(x), which they add up to, in nats.
+    """The lecture's bars: L_b and the gap KL(q ‖ P(z|x)), which add up to log P(x), in nats.
 
     The model: z ~ N(0, 1), x|z ~ N(w·h(z), s²), with h(z) = z ("line"), tanh 2z ("bend") or z² ("fold").
-    q(z|x) = N(m, sigma²). `m`, `sigma`, `w`, `x` and `decoder` follow the browser and may be set from Python;
-    `bound()` computes the numbers anew. A value out of range raises traitlets.TraitError.
+    q(z|x) = N(m, sigma²). `m`, `sigma`, `w`, `x` and `decoder` follow the browser and can be set from
+    Python; `bound()` computes the numbers in Python. A value out of range raises traitlets.TraitError.
     """
 
     script = Path(__file__).with_name("elbo_bars.js")
@@ -52,7 +52,7 @@ class ElboBars(Live):
 
     @property
     def model(self) -> "LatentModel":
-        """The model with the present w and decoder."""
+        """The model with the current w and decoder."""
         import torch
         from torch.distributions import Normal
 
@@ -63,7 +63,10 @@ class ElboBars(Live):
         return LatentModel(prior, lambda z: Normal(w * h(z), s))
 
     def bound(self, m: float | None = None, sigma: float | None = None) -> "Bound":
-        """L_b in parts, the gap and log P(x), each (1,), in nats; of another q if m or sigma is given."""
+        """Compute the parts of L_b, the gap and log P(x), each of shape (1,), in nats.
+
+        m, sigma: replace the current parameters of q.
+        """
         from torch.distributions import Normal
 
         from course_lib.probability.elbo import elbo
@@ -74,7 +77,7 @@ class ElboBars(Live):
         return elbo(self.model, Normal(m * one, sigma * one), self.x * one, grid=z)
 
     def strip(self) -> "Figure":
-        """q as it is, half way, and with the posterior's own mean and spread; beside them the three bars."""
+        """Draw three q, from the current one to one with the posterior's mean and sigma, and their bars."""
         import torch
         from matplotlib.figure import Figure
         from torch.distributions import Normal

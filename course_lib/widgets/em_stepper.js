@@ -1,19 +1,20 @@
-// EMStepper: the engine, which does the same steps as course_lib.probability.em, and the front end. A test holds the two
-// equal. The largest half-step, 2,000 points and 8 components, takes two milliseconds, so no worker is needed.
+// EMStepper: the engine, which computes the same steps as course_lib.probability.em, and the front end. A test checks
+// that both engines agree. The largest half-step (2,000 points, 8 components) takes two milliseconds, so no worker is
+// needed.
 //
-// A frame is a row of numbers: kind (0 start, 1 E, 2 M, 3 dragged), log P(x), gap, K, weights (K), means (K, 2),
-// covariances (K: xx, xy, yy), responsibilities (N, K); log P(x) and the gap are means over the points, in nats.
+// A frame is an array of numbers: kind (0 start, 1 E, 2 M, 3 dragged), log P(x), gap, K, weights (K), means (K, 2),
+// covariances (K: xx, xy, yy), responsibilities (N, K); log P(x) and the gap are averaged over the points, in nats.
 
 const COMPONENTS = COLOUR.components;
-const DARK = [0, 2, 5, 7];        // on these a number is white
+const DARK = [0, 2, 5, 7];        // components whose numbers are white
 const KIND = { R: 0, E: 1, M: 2, D: 3 };
 
 // ---- the engine ----------------------------------------------------------------------------------------------
 
-// Points in one dimension get y = 0 with a variance that gives it density 1: every number stays what it is.
+// Points in one dimension get y = 0, with a variance for which y has density 1, so that no result changes.
 const FLAT = 1 / (2 * Math.PI);
 
-// log weight_k + log N(x_n | mean_k, covariance_k), (N, K) in one array.
+// log weight_k + log N(x_n | mean_k, covariance_k), of shape (N, K), in one array.
 function logJoint(points, theta) {
   const K = theta.weights.length;
   const out = new Float64Array(points.length * K);
@@ -38,7 +39,7 @@ function logSumExp(joint, n, K) {
   return top + Math.log(sum);
 }
 
-// The true responsibilities P(k | x_n) under theta.
+// The responsibilities P(k | x_n) under theta.
 function eStep(points, theta) {
   const K = theta.weights.length;
   const joint = logJoint(points, theta);
@@ -48,12 +49,12 @@ function eStep(points, theta) {
   });
 }
 
-// The parameters that fit best under the responsibilities.
+// The parameters that fit best, given the responsibilities.
 function mStep(points, resp, K, reg, flat) {
   const theta = { weights: [], means: [], covariances: [] };
   let total = 0;
   for (let k = 0; k < K; k++) {
-    let [count, sx, sy] = [10 * Number.EPSILON, 0, 0];      // never exactly 0
+    let [count, sx, sy] = [10 * Number.EPSILON, 0, 0];      // the count is never exactly 0
     points.forEach(([x, y], n) => {
       const r = resp[n * K + k];
       count += r;
@@ -77,7 +78,7 @@ function mStep(points, resp, K, reg, flat) {
   return theta;
 }
 
-// One frame: what theta and the responsibilities are worth.
+// The frame for theta and the responsibilities, with their log P(x) and gap.
 function frameOf(kind, points, theta, resp) {
   const K = theta.weights.length;
   const N = points.length;
@@ -118,24 +119,25 @@ class Engine {
     this.reg = reg_covar;
   }
 
-  // The frame after a half-step, "E" or "M".
+  // Returns the frame after a half-step, "E" or "M".
   next(frame, letter) {
     let { theta, resp, K } = read(frame);
     if (letter === "E") resp = eStep(this.points, theta);
     else theta = mStep(this.points, resp, K, this.reg, this.flat);
     const made = frameOf(KIND[letter], this.points, theta, resp);
-    if (!Number.isFinite(made[1])) throw new Error("A component has shrunk onto one point: choose another start.");
+    if (!Number.isFinite(made[1])) throw new Error("A component has shrunk onto one point. Choose another start.");
     return made;
   }
 
-  // The frame after one mean was dragged; q stays, so the gap opens.
+  // Returns the frame after one mean was dragged. q does not change, so the gap opens.
   moved(frame, component, mean) {
     const { theta, resp } = read(frame);
     theta.means[component] = [mean[0], this.flat ? 0 : mean[1]];
     return frameOf(KIND.D, this.points, theta, resp);
   }
 
-  // Means on some of the points, equal weights, round covariances; q does not know yet: 1/K each.
+  // Returns the first frame: means at some of the points, equal weights, round covariances, and responsibilities of
+  // 1/K.
   begin(k, start) {
     const N = this.points.length;
     const spread = [0, 1].map((d) => {
@@ -153,15 +155,16 @@ class Engine {
 // ---- the widget ----------------------------------------------------------------------------------------------
 
 const SAID = [
-  "A start. q gives every component the same share of every point, so the gap is wide. Press “E-step”, or “Step”.",
-  "E-step: q becomes the true responsibilities. The gap closes; log P(x) stays where it was.",
-  "M-step: P is fitted again with q held fixed. L_b rises, log P(x) rises by at least as much, a gap opens.",
-  "You moved P by hand with q held fixed: log P(x) may fall, and the gap opens. EM goes on from here.",
+  "The start. q gives every component the same share of every point, so the gap is wide. Press “E-step” or “Step”.",
+  "E-step: q becomes the true responsibilities. The gap closes, and log P(x) does not change.",
+  "M-step: P is fitted again with q held fixed. L_b rises, log P(x) rises by at least as much, and a gap opens.",
+  "You moved P by hand with q held fixed. log P(x) may fall, and the gap opens. EM continues from here.",
 ];
-const SETTLED = 1e-6;     // nats per point: a gain that no eye can see
+const SETTLED = 1e-6;     // nats per point, a gain too small to be visible
 const MOST = 400;         // half-steps
 
-// What Python reads back as `state`, and the frame that was told so. One dimension has no y there.
+// `told` converts a frame to the `state` that Python reads, and `retold` converts it back. In one dimension the state
+// has no y.
 function told(frame, flat, step, steps) {
   const { kind, theta, resp, K, logPx, bound, gap } = read(frame);
   const matrix = ([xx, xy, yy]) => (flat ? [[xx]] : [[xx, xy], [xy, yy]]);
@@ -182,17 +185,17 @@ function build(core) {
   const engine = new Engine(setting);
   const { points, flat } = engine;
   const first = () => engine.begin(core.get("n_components"), core.get("start"));
-  const kept = core.get("state");   // of a page that was loaded before
+  const kept = core.get("state");   // set if this page was loaded before
   let history = [kept.weights ? retold(kept, engine) : first()];
   let at = 0;
-  let shown = history[0];           // what is drawn: a frame, or something between two
+  let shown = history[0];           // what is drawn: a frame, or a blend of two
   let [from, to, part, duration] = [shown, shown, 1, 0];
   let speed = 2;
-  let held = null;                  // the mean that is dragged
+  let held = null;                  // the mean that is being dragged
   let picked = 0;                   // the mean that the arrow keys move
-  let lens = null;                  // the bar's axis, which follows the numbers smoothly
+  let lens = null;                  // the range of the bar's axis, which follows the numbers smoothly
 
-  // Glides from what is drawn to a frame; at once for readers who want no motion.
+  // Moves smoothly from what is drawn to a frame, or at once with reduced motion.
   function glide(frame, wanted) {
     const seconds = CALM.matches ? 0 : wanted;
     const job = duration > 0;
@@ -226,7 +229,7 @@ function build(core) {
   // The half-step whose turn it is.
   const turn = () => (history[at][0] === KIND.E ? "M" : "E");
 
-  // Puts the frame after a half-step behind the one that is shown, in place of what came there.
+  // Appends the frame after a half-step to the frame that is shown, in place of any later frames.
   function append(letter) {
     history = [...history.slice(0, at + 1), engine.next(history[at], letter)];
     at += 1;
@@ -257,7 +260,7 @@ function build(core) {
     const settled = frame[0] === KIND.M && before && Math.abs(frame[1] - before[1]) < SETTLED;
     if (!settled && at < MOST) return core.say(SAID[frame[0]]);
     player.pause();
-    settle(settled ? "Settled: another round of E and M gains less than a millionth of a nat per point."
+    settle(settled ? "Converged: another E-step and M-step would gain less than a millionth of a nat per point."
       : `Stopped after ${MOST} half-steps.`);
   } });
 
@@ -276,7 +279,7 @@ function build(core) {
   }
   const moveMean = (component, mean) => begin(engine.moved(history[at], component, mean));
 
-  // Another number of components, or another start.
+  // Starts again, with another number of components or another start if given.
   function restart(traits = {}) {
     core.share(traits);
     begin(engine.begin(core.get("n_components"), core.get("start")));
@@ -297,7 +300,7 @@ function build(core) {
   const [rangeX, rangeY] = [range(0), flat ? [0, 1] : range(1)];
   const rgb = COMPONENTS.map((c) => [1, 3, 5].map((i) => parseInt(c.slice(i, i + 2), 16)));
 
-  // A point's colour is its components' colours, mixed by the responsibilities.
+  // The colour of a point: the colours of the components, mixed in proportion to its responsibilities.
   function blend(resp, n, K) {
     const mixed = [0, 1, 2].map((c) => {
       let sum = 0;
@@ -307,13 +310,13 @@ function build(core) {
     return `rgb(${mixed})`;
   }
 
-  // Its shape is that of the component that takes more than half of it; a circle, if none does.
+  // The shape of a point: that of the component with a responsibility above one half, or a circle if there is none.
   function leader(resp, n, K) {
     for (let k = 0; k < K; k++) if (resp[n * K + k] > 0.5) return K > 1 ? k + 1 : 0;
     return 0;
   }
 
-  // Panel of points: x, y -> pixels and back, with one scale for both directions in two dimensions.
+  // Maps between coordinates and pixels of the panel of points. In two dimensions both axes have the same scale.
   function plane({ x, y, w, h }) {
     const perX = w / (rangeX[1] - rangeX[0]);
     const perY = h / (rangeY[1] - rangeY[0]);
@@ -345,7 +348,7 @@ function build(core) {
       parts.forEach((p, k) => path(g, across, p.map((v) => floor - tall * v),
         { colour: COMPONENTS[k], width: 2, fill: COMPONENTS[k] + "33", floor }));
       path(g, [box.x, box.x + box.w], [floor, floor], { colour: COLOUR.ink, width: 1 });
-      // Points are set apart a little up and down, always in the same way.
+      // Points are spread a little vertically, always in the same way.
       points.forEach(([x], n) => mark(g, leader(resp, n, K), place([x, 0])[0], floor + 14 + ((n * 37) % 41), 3.5,
         blend(resp, n, K), COLOUR.ink, 0.5));
       text(g, "P(x) and its components", box.x + 4, box.y + 12, { colour: COLOUR.model });
@@ -353,7 +356,7 @@ function build(core) {
       points.forEach((p, n) => mark(g, leader(resp, n, K), ...place(p), 4.2, blend(resp, n, K), COLOUR.ink, 0.6));
       const turn = Array.from({ length: 73 }, (_, i) => (i * Math.PI) / 36);
       theta.covariances.forEach(([xx, xy, yy], k) => {
-        // Cholesky: the image of the unit circle is the ellipse.
+        // The Cholesky factor maps the unit circle to the ellipse.
         const a = Math.sqrt(xx);
         const b = xy / a;
         const c = Math.sqrt(Math.max(yy - b * b, 0));
@@ -378,7 +381,7 @@ function build(core) {
     g.strokeRect(box.x + 0.5, box.y + 0.5, box.w - 1, box.h - 1);
   }
 
-  // Where a mean is drawn and caught.
+  // The position where a mean is drawn and can be caught.
   const handle = (box, mean) => (flat ? [plane(box).to(mean)[0], box.y + box.h - 60] : plane(box).to(mean));
 
   function drawBar(g, box, now) {
@@ -528,7 +531,7 @@ function build(core) {
       else if (event.key === " ") toggle();
       else return;
       event.preventDefault();
-      event.stopPropagation();        // else the notebook takes the key for a command of its own
+      event.stopPropagation();        // otherwise the notebook would take the key as its own command
     };
 
     return function paint() {
@@ -549,10 +552,10 @@ function build(core) {
       time.output.textContent = `${at} of ${history.length - 1}`;
       k.select.value = K();
       fast.select.value = speed;
-      const goal = read(to);          // where it glides to: what lies on the way is not worth reading out
+      const goal = read(to);          // the target of the motion, because intermediate values need not be read out
       core.describe(canvas, `${points.length} points and ${now.K} components after ${at} half-steps. ` +
         `log P(x) ${number(goal.logPx)} is L_b ${number(goal.bound)} plus gap ${number(goal.gap)} nats per point. ` +
-        `Keys: s, e and m step, space plays, a digit picks a component, arrows move it.`);
+        `Keys: s, e and m take a step; space plays; a digit selects a component; the arrow keys move it.`);
       Object.assign(root.dataset, { kind: history[at][0], step: at, steps: history.length - 1, k: now.K,
         logpx: history[at][1], gap: history[at][2], playing: player.playing, shown: now.logPx, start: core.get("start"),
         means: JSON.stringify(now.theta.means),

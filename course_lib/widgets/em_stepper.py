@@ -1,4 +1,4 @@
-"""EM one half-step at a time, on a few hundred points in one or two dimensions."""
+"""EM, one half-step at a time, on a few hundred points in one or two dimensions."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -10,28 +10,29 @@ import traitlets
 from course_lib.widgets.arrays import as_array
 from course_lib.widgets.live import Live
 
-if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when a strip is drawn
+if TYPE_CHECKING:  # PyTorch and Matplotlib are imported only to draw a strip
     from matplotlib.figure import Figure
 
 
 class EMStepper(Live):
     """EM, one half-step at a time: responsibilities, ellipses, and log P(x) = L_b + gap.
 
-    x: 8 to 2,000 points (N,), (N, 1) or (N, 2), an array or a tensor; None draws 240 of its own.
-    n_components: 1 to 8. seed: fixes the twenty starts that "New start" walks through.
+    x: 8 to 2,000 points of shape (N,), (N, 1) or (N, 2), as an array or a tensor; None draws 240 points.
+    n_components: 1 to 8. seed: determines the twenty starts that "New start" cycles through.
     reg_covar: added to every variance, so that no component can shrink onto one point.
 
-    The browser computes. `n_components` and `start` follow it and may be set. Whenever it is paused, stepped
-    or rewound, `state` holds what it shows: "kind" ("start", "E", "M" or "dragged"), "step" of "steps" on
-    the timeline, "weights" (K,), "means" (K, D), "covariances" (K, D, D), "responsibilities" (N, K), and
-    "log_px" = "bound" + "gap", means over the points in nats. It is empty before the first of them.
+    The computation runs in the browser. `n_components` and `start` follow the browser and can be set from
+    Python. Whenever the user pauses, steps or rewinds, `state` is set to what is shown: "kind" ("start", "E",
+    "M" or "dragged"), the position "step" of "steps" on the timeline, "weights" (K,), "means" (K, D),
+    "covariances" (K, D, D), "responsibilities" (N, K), and "log_px" = "bound" + "gap", averaged over the
+    points, in nats. Until then, `state` is empty.
 
-    Raises ValueError for points that cannot be drawn, traitlets.TraitError for a number out of range.
+    Raises ValueError for points that cannot be drawn, and traitlets.TraitError for a number out of range.
     """
 
     script = Path(__file__).with_name("em_stepper.js")
     points: Any = traitlets.List().tag(sync=True)
-    starts: Any = traitlets.List().tag(sync=True)  # (20, 8): the points that the means start from
+    starts: Any = traitlets.List().tag(sync=True)  # (20, 8): indices of the points where the means start
     start = traitlets.Int(0).tag(sync=True)
     n_components = traitlets.Int(3, min=1, max=8).tag(sync=True)
     reg_covar = traitlets.Float(1e-6, min=0.0).tag(sync=True)
@@ -45,7 +46,7 @@ class EMStepper(Live):
         super().__init__(reg_covar=reg_covar, **given)
 
     def strip(self) -> "Figure":
-        """The start, the first E, the first M, and where EM ends."""
+        """Draw the start, the first E-step, the first M-step, and the state in which EM ends."""
         import torch
         from matplotlib.figure import Figure
 
@@ -68,7 +69,7 @@ class EMStepper(Live):
         return figure
 
     def _moments(self) -> list[Any]:
-        """(parameters, responsibilities, log P(x), gap) at the start and after each of 80 half-steps."""
+        """Return (parameters, responsibilities, log P(x), gap) at the start and after each half-step."""
         import torch
 
         from course_lib.probability.em import e_step, m_step
@@ -77,7 +78,7 @@ class EMStepper(Live):
         parameters = first_parameters(x, self.starts[self.start], self.n_components)
         resp = x.new_full((len(x), self.n_components), 1 / self.n_components)  # (N, K)
         moments = [(parameters, resp, *worth(x, parameters, resp))]
-        with suppress(ValueError):  # a component that shrinks onto a point, as without reg_covar, ends it
+        with suppress(ValueError):  # ends early if a component shrinks onto a point
             for _ in range(40):
                 resp = e_step(x, *parameters)[0]
                 moments.append((parameters, resp, *worth(x, parameters, resp)))
@@ -87,7 +88,7 @@ class EMStepper(Live):
 
 
 def first_parameters(x: Any, start: list[int], k: int) -> Any:
-    """Means on some of the points x (N, D), equal weights, round covariances."""
+    """Return parameters to start from: means at k of the points x, equal weights, round covariances."""
     import torch
 
     from course_lib.probability.em import Parameters
@@ -98,29 +99,29 @@ def first_parameters(x: Any, start: list[int], k: int) -> Any:
 
 
 def worth(x: Any, parameters: Any, resp: Any) -> tuple[float, float]:
-    """log P(x), and the gap KL(q ‖ P(k | x)) to L_b: means over the points x (N, D), in nats."""
+    """Return log P(x) and the gap KL(q ‖ P(k | x)) to L_b, averaged over the points x (N, D), in nats."""
     import torch
 
     from course_lib.probability.em import log_joint
 
     joint = log_joint(x, *parameters)  # (N, K)
     log_px = torch.logsumexp(joint, 1)  # (N,)
-    kl = torch.special.xlogy(resp, resp) - resp * (joint - log_px[:, None])  # (N, K), summed over K: KL
+    kl = torch.special.xlogy(resp, resp) - resp * (joint - log_px[:, None])  # (N, K); the sum over K is KL
     return float(log_px.mean()), float(kl.sum(1).mean().clamp_min(0))  # rounding may leave −1e-17
 
 
 def usable(x: Any) -> np.ndarray:
-    """x as a float64 array (N, D) with D 1 or 2; raises ValueError where it cannot be drawn."""
+    """Return x as a float64 array (N, D) with D = 1 or 2. Raises ValueError if the points cannot be drawn."""
     points = np.atleast_2d(as_array(x).T).T
     if points.ndim != 2 or points.shape[1] not in (1, 2) or not 8 <= len(points) <= 2000:
-        raise ValueError(f"EMStepper draws 8 to 2,000 points in one or two columns, not {points.shape}.")
+        raise ValueError(f"EMStepper needs 8 to 2,000 points in one or two columns, but got {points.shape}.")
     if not np.isfinite(points).all() or not (points.std(0) > 0).all():
-        raise ValueError("EMStepper needs finite points that are not all on one line along an axis.")
+        raise ValueError("EMStepper needs finite points with a positive variance in each column.")
     return points
 
 
 def three_clouds(rng: np.random.Generator) -> np.ndarray:
-    """240 points in two dimensions, from three Gaussians that overlap enough to keep EM busy for a while."""
+    """Draw 240 points in two dimensions from three Gaussians that overlap enough to need many EM steps."""
     shapes = [((-1.2, -0.3), (0.5, 0.9)), ((0.9, 0.8), (1.0, 0.35)), ((0.8, -0.9), (0.6, 0.45))]
     turn = [[0.9, -0.45], [0.45, 0.9]]
     return np.concatenate([(rng.normal(size=(80, 2)) * scale) @ turn + centre for centre, scale in shapes])

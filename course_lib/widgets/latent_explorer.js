@@ -1,11 +1,12 @@
-// The front end of LatentExplorer. A question to the kernel takes the notebook some 80 ms, however fast the decoder is,
-// and a drag must not wait for that. So each question asks for the newest z and for the nearest missing points of a
-// fine lattice; the nearest point that is decoded is drawn at once, z itself when it comes. A frame is [milliseconds in
-// the kernel, m·H·W bytes as floats, or 3·m·H·W of colour]. The sprite stands in where nothing else is: side × side cells
-// of m images, of which the four around z are blended, so that a drag is smooth without a kernel, too.
+// The front end of LatentExplorer. A request to the kernel takes about 80 ms in a notebook, even with a fast decoder,
+// and this must not delay dragging. Each request therefore contains the latest z and the nearest missing points of a
+// fine lattice. The nearest decoded point is drawn immediately, and z itself as soon as its image arrives. A frame is
+// [milliseconds in the kernel, m·H·W bytes as floats, or 3·m·H·W for colour]. The sprite, a grid of side × side cells
+// of m images, is used where nothing else is available: the four cells around z are blended, so that dragging is smooth
+// even without a kernel.
 
-const TILE = 11;                // lattice points along a side of a tile; tiles are asked for whole
-const PAUSE = 200;              // milliseconds: five questions a second at most, for each wakes the whole interface
+const TILE = 11;                // lattice points along a side of a tile; a tile is requested as a whole
+const PAUSE = 200;              // milliseconds; each request makes the whole interface update
 
 function build(core) {
   const model = core.model;
@@ -14,12 +15,12 @@ function build(core) {
     ["limits", "size", "names", "points", "labels", "colours", "channels", "shape"].map((name) => model.get(name));
   const bytes = m * H * W * channels;
   const tilesAcross = Math.max(3, Math.min(11, Math.floor(Math.sqrt(24e6 / bytes) / TILE)));        // 24 MB in all
-  const atOnce = Math.max(1, Math.floor(4e5 / (TILE * TILE * bytes)));                              // 0.4 MB a question
+  const atOnce = Math.max(1, Math.floor(4e5 / (TILE * TILE * bytes)));                              // 0.4 MB per request
   const spacing = (2 * limits) / (TILE * tilesAcross - 1);
   let tiles = new Map();        // "column,row" -> the tile's frames
   let z = [...model.get("z")];
-  let shown = null;             // what the picture holds: {z, from: "kernel", "near" or "grid"}
-  let [exact, moved] = [null, null];    // the z that the kernel has answered; when z was moved and not drawn yet
+  let shown = null;             // what the picture shows: {z, from: "kernel", "near" or "grid"}
+  let [exact, moved] = [null, null];    // the z of the last reply; when z was moved, until it is drawn
   let [asking, warm, asked, decoding] = [false, false, 0, 0];
 
   const picture = element("canvas", { width: m * W, height: H });
@@ -40,7 +41,7 @@ function build(core) {
     core.redraw();
   }
 
-  // Draws what is at hand for z: a point of the lattice, or the sprite's cells around it.
+  // Draws the best image available for z: a point of the lattice, or a blend of the sprite's cells around z.
   function look() {
     const [i, j] = z.map((v) => Math.round((v + limits) / spacing));
     const tile = tiles.get(`${Math.floor(i / TILE)},${Math.floor(j / TILE)}`);
@@ -51,8 +52,8 @@ function build(core) {
     core.redraw();
   }
 
-  // The four cells around a place in the sprite's grid, each with the weight of its nearness (bilinear). A picture that
-  // is drawn over the others with opacity w / (w + theirs) takes the share w of the whole.
+  // Blends the four cells around a point of the sprite's grid with bilinear weights. Drawing an image over the others
+  // with opacity w / (w + the sum of their weights) gives it the weight w.
   function blend(column, row) {
     const [left, top] = [column, row].map((v) => Math.min(Math.floor(v), side - 2));
     let drawn = 0;
@@ -66,7 +67,7 @@ function build(core) {
     pen.globalAlpha = 1;
   }
 
-  // The tiles that are still missing, those nearest to z first.
+  // The nearest tiles that are still missing.
   function missing() {
     const far = ([a, b]) => Math.hypot(...[a, b].map((n, d) => (n + 0.5) * TILE * spacing - limits - z[d]));
     return Array.from({ length: tilesAcross ** 2 }, (_, n) => [n % tilesAcross, Math.floor(n / tilesAcross)])
@@ -75,7 +76,7 @@ function build(core) {
   const lattice = ([a, b]) => Array.from({ length: TILE * TILE }, (_, n) =>
     [a * TILE + (n % TILE), b * TILE + Math.floor(n / TILE)].map((v) => v * spacing - limits));
 
-  // One question under way at most, and the next one is for the newest z: a slow decoder is never flooded.
+  // At most one request is pending, and the next one is for the latest z, so that a slow decoder is not flooded.
   async function follow() {
     if (asking || !core.live) return;
     asking = true;
@@ -88,7 +89,7 @@ function build(core) {
         const [frame, ...more] = await kernel.ask({ z: [at, ...wanted.flatMap(lattice)] });
         wanted.forEach((tile, n) => into.set(tile.join(), more.slice(n * TILE * TILE, (n + 1) * TILE * TILE)));
         if (core.message.wrong) core.say(HINT);
-        [decoding, exact] = [frame[0], into === tiles ? at : null];    // null: refreshed in the meantime
+        [decoding, exact] = [frame[0], into === tiles ? at : null];    // null if refreshed in the meantime
         if (at === z) put(frame, "kernel", at);
         else look();
         await rest;
@@ -113,7 +114,7 @@ function build(core) {
     sprite.src = model.get("sprite");
     follow();
   }
-  const HINT = "Drag in the plane, or click it and use the arrow keys (with Shift: longer steps).";
+  const HINT = "Drag in the plane, or click it and use the arrow keys (hold Shift for longer steps).";
   core.say(HINT);
 
   // -- drawing
@@ -128,7 +129,7 @@ function build(core) {
       colour: 0.3 * red + 0.6 * green + 0.1 * blue > 120 ? "#000" : "#fff" });
   }
 
-  // The points stay where they are, so they are drawn once for each size of the canvas.
+  // The points do not move, so they are drawn only once for each size of the canvas.
   function scatter(canvas, box) {
     const layer = element("canvas", { width: canvas.width, height: canvas.height });
     const g = layer.getContext("2d");
@@ -164,7 +165,7 @@ function build(core) {
     for (const [colour, width] of [["#fff", 6], [COLOUR.ink, 3]]) circle(g, ...spot, 11, "transparent", colour, width);
   }
 
-  // The images in equal rows, as large as they can be.
+  // Arranges the images in rows of equal length, as large as possible.
   function arrange(width, room) {
     const fits = (columns) => Math.min(width / columns / W, room / (m / columns) / H);
     const columns = Array.from({ length: m }, (_, i) => i + 1).filter((n) => m % n === 0)
@@ -181,11 +182,11 @@ function build(core) {
   }
 
   function view({ root }) {
-    // A finger moves z in the plane, and scrolls the page elsewhere.
+    // A finger moves z in the plane, and scrolls the page everywhere else.
     const plane = element("canvas", { tabIndex: 0, role: "application", style: "touch-action: none" });
     const image = element("canvas", { role: "img" });
     const [sum, source] = ["sum", "parts"].map((className) => element("p", { className }));
-    // From a width of 640 pixels on they stand side by side.
+    // The plane and the images are side by side if the widget is at least 640 pixels wide.
     const halves = [[plane, `${size + 48}px`], [image, "none"]].map(([canvas, most]) =>
       element("div", { style: `flex: 1 1 290px; min-width: 0; max-width: ${most}` }, canvas));
     const reset = button("Reset", `Reset: back to ${names.join(" = ")} = 0`, () => { go([0, 0]); share(); });
@@ -200,7 +201,8 @@ function build(core) {
       end: share,
       hover: (x, y) => (inside(x, y) ? "crosshair" : "default"),
     });
-    // A pointer that comes near is about to move: the lattice is fetched from then on, and not for those who scroll past.
+    // When the pointer enters the plane, it is about to move. The lattice is fetched only from then on, and not for
+    // readers who scroll past.
     plane.onpointerenter = plane.onfocus = () => { warm = true; follow(); };
     plane.onkeydown = (event) => {
       const by = (limits / 50) * (event.shiftKey ? 5 : 1);
@@ -209,7 +211,7 @@ function build(core) {
       go(z.map((v, d) => v + move[d]));
       share();
       event.preventDefault();
-      event.stopPropagation();        // else the notebook moves to another cell
+      event.stopPropagation();        // otherwise the notebook would move to another cell
     };
 
     return function paint() {
@@ -218,13 +220,13 @@ function build(core) {
       drawPlane(g, box, layer, width, height);
       if (shown) drawPictures(prepare(image, (w) => arrange(w, box.w).height), box.w);
       const place = (at) => at.map((v, d) => `${names[d]} = ${number(v, 2)}`).join(", ");
-      const stand = core.live ? "Waiting for the kernel; until then, this" : "No kernel: this";
+      const stand = core.live ? "Waiting for the kernel. Until then, this" : "Without a kernel, this";
       sum.textContent = place(z);
-      source.textContent = { kernel: "Decoded by the kernel for this very z.",
-        near: `Decoded by the kernel no farther than ${number(spacing / 2, 2)} from here along an axis.` }[shown?.from] ??
-        `${stand} is a blend of the nearest of ${side} × ${side} images decoded beforehand, ` +
+      source.textContent = { kernel: "Decoded by the kernel for exactly this z.",
+        near: `Decoded by the kernel for a z at most ${number(spacing / 2, 2)} away along each axis.` }[shown?.from] ??
+        `${stand} is a blend of the nearest of ${side} × ${side} images that were decoded in advance, ` +
         `${number((2 * limits) / (side - 1), 2)} apart.`;
-      plane.ariaLabel = `Latent plane with ${points.length} points, at ${place(z)}. ${source.textContent} Arrow keys move.`;
+      plane.ariaLabel = `Latent plane with ${points.length} points, at ${place(z)}. ${source.textContent} The arrow keys move z.`;
       image.ariaLabel = `${m > 1 ? `${m} images` : "Image"} decoded from ${place(shown?.z ?? z)}`;
       Object.assign(root.dataset, { z: JSON.stringify(z), from: shown?.from ?? "", box: JSON.stringify(box), asked,
         decoding, tiles: tiles.size, columns: arrange(image.clientWidth, box.w).columns });

@@ -1,4 +1,4 @@
-"""A plane of codes to walk in: wherever the mouse goes, the decoder shows what it makes of that z."""
+"""A plane of codes in which the user moves a point z and sees the image that the decoder returns for it."""
 
 import time
 from pathlib import Path
@@ -14,18 +14,19 @@ from course_lib.widgets.sprites import Decoder, data_url, pictures, plane_points
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PIXELS = 700_000  # of all decoded images together: in so many bytes a picture of them is still clear
+PIXELS = 700_000  # in all decoded images together, so that the compressed sprite is still clear
 
 
 class LatentExplorer(Asking):
-    """Drag in a latent plane and the decoded image follows, or all m images where a code has m.
+    """A latent plane in which the user drags a point and sees the image or images decoded from it.
 
-    decode: z (n, 2), float32 on `device` -> pixels in [0, 1]: (n, H, W); (n, 3, H, W) in colour; (n, m, H, W)
-    for m grey images side by side, or (n, m, 3, H, W) for m in colour.
-    points: (N, 2), encoded test digits, at most 3,000; labels: (N,), 0 to 9, show which is which.
-    limits: the plane reaches from −limits to limits; size: its side on the screen at most, in CSS pixels.
+    decode: a function of z (n, 2), float32 on `device`, that returns pixels in [0, 1] of shape (n, H, W),
+    (n, 3, H, W) in colour, (n, m, H, W) for m grey images side by side, or (n, m, 3, H, W) for m in colour.
+    points: at most 3,000 encoded test digits (N, 2). labels: their digits 0 to 9 (N,), drawn at the points.
+    limits: the plane extends from −limits to limits. size: its maximum width on the screen, in CSS pixels.
 
-    `z` follows the browser and may be set; `refresh()` decodes anew. ValueError names what cannot be drawn.
+    `z` follows the browser and can be set from Python; `refresh()` decodes everything again. Raises
+    ValueError for arguments that cannot be drawn.
     """
 
     script = (ASKING, Path(__file__).with_name("latent_explorer.js"))
@@ -35,7 +36,7 @@ class LatentExplorer(Asking):
     names = traitlets.List(traitlets.Unicode(), ["z1", "z2"], 2, 2).tag(sync=True)
     points: Any = traitlets.List().tag(sync=True)
     labels: Any = traitlets.List().tag(sync=True)
-    # those of components, and three more; a point is its digit's numeral: colour is not the only sign
+    # the colours of components and three more; each point also shows its digit, not only a colour
     colours = traitlets.List([*COMPONENTS[:7], "#C9C9C9", "#7A3B10", "#222222"]).tag(sync=True)
     shape: Any = traitlets.List().tag(sync=True)  # [points along a side of the grid, m, H, W]
     channels = traitlets.Int(1).tag(sync=True)  # 1: grey, 3: red, green, blue
@@ -51,12 +52,12 @@ class LatentExplorer(Asking):
         names: tuple[str, str] = ("z1", "z2"),
         device: str = "cpu",
     ):
-        import torch  # not before: a decoder is given, which needs it anyway
+        import torch  # imported here, because decoders need it anyway
 
         self.decode, self.device = decode, device
         m, height, width, channels = pictures(decode, torch.zeros(2, 2, device=device)).shape[1:]
-        # 25 along a side is a step of 0.25 from −3 to 3, between which the page blends; a row of ten gets 9,
-        # or the page would grow too large. An odd number, so that z = 0 is one of them.
+        # With 25 points per side, those from −3 to 3 are 0.25 apart, and the page blends between them. With
+        # ten images per code there are fewer, so that the page stays small. An odd number includes z = 0.
         side = min(25, max(3, int((PIXELS / (m * height * width * channels)) ** 0.5)))
         side -= 1 - side % 2
         given = {"limits": limits, "size": size, "names": list(names), "channels": channels}
@@ -65,7 +66,7 @@ class LatentExplorer(Asking):
         self.refresh()
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Images at question["z"] (n, 2): rows of milliseconds spent, then m·H·W·C bytes viewed as floats."""
+        """Decode question["z"] (n, 2). A row is the time in ms, then m·H·W·C bytes viewed as floats."""
         import torch
 
         start = time.perf_counter()
@@ -76,7 +77,7 @@ class LatentExplorer(Asking):
         return rows
 
     def refresh(self) -> None:
-        """Decode everything anew: for a decoder that has learnt since."""
+        """Decode everything again, after the decoder has been trained further."""
         import torch
 
         line = torch.linspace(-self.limits, self.limits, self.shape[0], device=self.device)
@@ -88,11 +89,11 @@ class LatentExplorer(Asking):
         self.send({"changed": True})
 
     def strip(self) -> "Figure":
-        """The points, and the decoded grid on the same plane; for m > 1, rows of m images along each axis."""
+        """Draw the points and the decoded grid on the same plane, or for m > 1 the images along each axis."""
         from matplotlib.figure import Figure
 
         m, height = self.shape[1:3]
-        every = 2 if len(self.grid) > 13 else 1  # more than thirteen in a row are too small to be seen
+        every = 2 if len(self.grid) > 13 else 1  # more than thirteen in a row would be too small to see
         grid = self.grid[::every, ::every]  # (side, side, m, H, W, C)
         side = len(grid)
         line, edge = np.linspace(-self.limits, self.limits, side), self.limits * side / (side - 1)

@@ -1,35 +1,35 @@
-// What every live widget of the course shares. live.py puts this file, and before it the palette, in front of the
-// widget's own; there is no build step. The same code runs in a notebook with a kernel and in a page without one.
+// The code that all live widgets of the course share. live.py puts the palette and this file before a widget's own
+// files; there is no build step. The same code runs in a notebook with a kernel and in a page without one.
 //
 // A widget's file ends with
 //     const definition = widget(build);
 //     export default definition;
-// where build(core) runs once for each widget and returns { view }: view(view) fills view.root with controls and returns
-// the function that draws it.
+// build(core) runs once for each widget and returns { view }. view(view) fills view.root with controls and returns a
+// function that draws the view.
 
 const COLOUR = { ...PALETTE, ink: "#222222", faint: "#D9D9D9" };
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
-// A widget is dark on a dark page. What is drawn stays on white paper, only less bright: the course's colours have fixed
-// roles which its texts name, and black is the data. The ring around what has the focus lies on the card and
-// stands out from it by 8 : 1 at least. On paper everything is light.
+// A widget is dark on a dark page. Its pictures keep a white background and are only dimmed, because the course's texts
+// refer to their colours, and black stands for the data. The focus ring has a contrast of at least 8 : 1 to the card.
+// In print everything is light.
 const STYLE = `
 .course-widget { --paper: #fff; --ink: #222; --quiet: #595959; --frame: #c8c8c8; --line: #8a8a8a; --button: #f4f4f4;
   --over: #e6eef5; --pressed: #dcecf8; --chosen: ${COLOUR.model}; --ring: #004b7a; --wrong: #b34700; --note: #f2f8fc; }
 .course-widget { box-sizing: border-box; position: relative; max-width: 1200px; padding: 10px 12px; border: 1px solid var(--frame);
   border-radius: 8px; background: var(--paper); color: var(--ink); color-scheme: light; font: 15px/1.4 ${FONT}; }
-/* Words in one of the course's colours, which were chosen for white. */
+/* Words in one of the course's colours, which were chosen for a white background. */
 .course-widget .role { color: var(--role); }
 @media not print {
   .course-widget.dark { --paper: #1b1f24; --ink: #e6e9ed; --quiet: #a9b1ba; --frame: #4a525b; --line: #7d8792; --button: #2a3038;
     --over: #37424e; --pressed: #1d4a69; --chosen: #7cc4f0; --ring: #9ed6fb; --wrong: #ffa366; --note: #20303c; color-scheme: dark; }
   .course-widget.dark canvas { filter: brightness(.88); box-shadow: 0 0 0 4px #fff; }
-  .course-widget.dark canvas:focus-visible { outline-offset: 6px; }       /* beyond the paper's white edge */
+  .course-widget.dark canvas:focus-visible { outline-offset: 6px; }       /* outside the white border */
   .course-widget.dark .role { color: color-mix(in srgb, var(--role) 45%, white); }
 }
 .course-widget * { box-sizing: border-box; }
 .course-widget .row { display: flex; flex-wrap: wrap; gap: 6px 10px; align-items: center; margin: 4px 0; }
-/* Bootstrap, which comes with nbgrader, puts something before and after each row of every page. */
+/* Bootstrap, which nbgrader loads, inserts content before and after every .row of a page. */
 .course-widget .row::before, .course-widget .row::after { content: none; }
 .course-widget button, .course-widget select { font: inherit; color: var(--ink); background: var(--button); margin: 0;
   border: 1px solid var(--line); border-radius: 6px; min-height: 34px; padding: 2px 12px; cursor: pointer; }
@@ -53,23 +53,23 @@ const STYLE = `
 @media (prefers-reduced-motion: reduce) {
   .course-widget * { transition: none !important; animation: none !important; }
 }
-/* Here the system paints every button alike, so what is pressed needs a sign that is no colour. */
+/* With forced colours all buttons look the same, so a pressed button needs a sign other than colour. */
 @media (forced-colors: active) {
   .course-widget [aria-pressed=true] { border: 3px double; text-decoration: underline; font-weight: 600; }
 }`;
 
-// Keeps `root` as dark as its page, which is told by the letters around it: light ones stand on a dark ground. Returns what
-// ends it. A colour that is not given as rgb(…) counts as dark letters, so that such a page has a light widget.
+// Makes `root` dark on a dark page and light on a light one. The page is dark if its text colour is light. A text
+// colour that is not given as rgb(…) leaves the widget unchanged. Returns a function that stops following the page.
 function matchPage(root) {
   const look = () => {
-    const letters = root.isConnected ? getComputedStyle(root.parentElement).color : "";     // it is built before it is shown
+    const letters = root.isConnected ? getComputedStyle(root.parentElement).color : "";     // not yet shown
     const rgb = letters.startsWith("rgb") && letters.match(/[\d.]+/g);
     if (!rgb) return;
     const [red, green, blue] = rgb.map(Number);
     root.classList.toggle("dark", 0.3 * red + 0.6 * green + 0.1 * blue > 127);
   };
   const system = window.matchMedia("(prefers-color-scheme: dark)");
-  const page = new MutationObserver(look);      // JupyterLab, the site and the slides mark their theme there
+  const page = new MutationObserver(look);      // JupyterLab, the site and the slides store their theme in attributes
   const arrival = new IntersectionObserver(look);
   for (const part of [document.documentElement, document.body]) page.observe(part, { attributes: true });
   arrival.observe(root);
@@ -82,8 +82,8 @@ function matchPage(root) {
   };
 }
 
-// Who asks for reduced motion gets no motion that nobody ordered: steps do not glide, axes do not follow slowly, a climb
-// jumps to its end. Play is an explicit choice, so it still plays, picture by picture.
+// With reduced motion nothing moves unless the reader starts it: steps are not animated, axes jump to their new range,
+// and a climb shows only its end. Pressing Play is an explicit choice, so Play still shows one frame after another.
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 // ---- one widget: its state, its views, its clock -------------------------------------------------------------
@@ -91,23 +91,25 @@ const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 class Core {
   constructor(model, build) {
     this.model = model;
-    this.live = !model.offline;         // was there a kernel when this page was made?
-    this.views = new Set();             // one widget may be shown several times
+    this.live = !model.offline;         // does this page have a kernel?
+    this.views = new Set();             // one widget may be shown in several places
     this.jobs = new Set();              // functions called at every animation frame until they return false
-    this.frame = 0;                     // number of frames played so far
+    this.frame = 0;                     // the number of frames played so far
     this.dirty = true;
-    this.playing = false;               // meanwhile nothing is announced to a screen reader
-    // Traits on their way to the kernel: {name: value} that wait, that it has not taken yet, and what Python set last.
+    this.playing = false;               // while this is true, nothing is announced to screen readers
+    // {name: value} of the traits that wait to be sent, that the kernel has not processed yet, and that Python set
+    // last.
     [this.unsent, this.sent, this.told] = [{}, {}, {}];
     this.message = { text: "", wrong: false };
-    this.closing = [];                  // functions called when the widget goes
+    this.closing = [];                  // functions called when the widget is closed
     this.loop = this.loop.bind(this);
     this.wake = this.wake.bind(this);
     document.addEventListener("visibilitychange", this.wake);
     this.widget = build(this);
   }
 
-  // Sends traits to the kernel: at once, yet at most four times a second, for each message wakes the whole interface.
+  // Sends traits to the kernel immediately, but at most four times per second, because each message makes the whole
+  // interface update.
   share(traits) {
     Object.assign(this.unsent, traits);
     if (!this.sharing) this.flush();
@@ -128,16 +130,17 @@ class Core {
     this.model.save_changes({ iopub: { status: taken } });
   }
 
-  // A trait as this browser knows it.
+  // The value of a trait in this browser, even if it has not been sent yet.
   get(name) { return name in this.unsent ? this.unsent[name] : this.model.get(name); }
 
-  // Calls back when Python has set a trait. Whatever was set last stays, in the browser and in the kernel: a value that
-  // was to be sent is dropped, and where one on its way has overwritten Python's, Python's is sent back.
+  // Calls back when Python has set a trait. The last value that was set wins, in the browser and in the kernel: a value
+  // that waits to be sent is dropped, and if a value in transit has overwritten Python's value, Python's value is sent
+  // back.
   heed(name, callback) {
     this.model.on(`change:${name}`, () => {
-      if (this.writing) return;         // our own value
+      if (this.writing) return;         // this browser's own value
       const value = this.model.get(name);
-      if (alike(value, this.sent[name])) {    // not from within the event, where a set would not count as a change
+      if (alike(value, this.sent[name])) {    // later, because a set during the event would not count as a change
         return queueMicrotask(() => this.share({ [name]: this.told[name], ...this.unsent }));
       }
       this.told[name] = value;
@@ -146,8 +149,8 @@ class Core {
     });
   }
 
-  // One sentence under every view. While a game is played it may change thirty times a second, which nobody can listen
-  // to: a screen reader is told when the playing ends, or if something is wrong.
+  // Shows a message below every view. While something plays, the message may change thirty times per second, so it is
+  // announced to screen readers only when playing ends or when it is an error.
   say(text, wrong = false) {
     this.message = { text, wrong };
     for (const view of this.views) this.tell(view);
@@ -162,13 +165,13 @@ class Core {
     if ((!this.playing || wrong) && view.said.textContent !== heard) view.said.textContent = heard;
   }
 
-  // The name of a picture changes with what it shows; while it plays, that would be read out as well.
+  // Sets the accessible name of a picture, but not while something plays, because every change would be read out.
   describe(canvas, text) {
     const heard = spoken(text);
     if (!this.playing && canvas.getAttribute("aria-label") !== heard) canvas.setAttribute("aria-label", heard);
   }
 
-  // Begins or ends a time of silence.
+  // Starts or ends playing, during which nothing is announced.
   plays(on) {
     this.playing = on;
     for (const view of this.views) this.tell(view);
@@ -178,7 +181,7 @@ class Core {
 
   run(job) { this.jobs.add(job); this.wake(); return job; }
 
-  // Nothing is asked for or drawn while the tab is hidden or every view is scrolled away.
+  // False while the tab is hidden or no view is in sight; then nothing is requested or drawn.
   awake() { return !document.hidden && [...this.views].some((view) => view.seen); }
 
   wake() {
@@ -188,7 +191,7 @@ class Core {
   }
 
   loop(now) {
-    if (!this.awake()) return (this.handle = 0);      // else the handle stays set, so that no job starts a second loop
+    if (!this.awake()) return (this.handle = 0);      // while it is set, no job starts a second loop
     const seconds = this.last === null ? 0 : Math.min((now - this.last) / 1000, 0.25);
     this.last = now;
     for (const job of [...this.jobs]) if (job(seconds) === false) this.jobs.delete(job);
@@ -212,11 +215,12 @@ class Core {
     const release = matchPage(root);
     view.paint = this.widget.view(view);
     view.status = element("p", { className: "status" });
-    view.said = element("p", { className: "said" });        // what a screen reader is told
+    view.said = element("p", { className: "said" });        // the text for screen readers
     view.said.setAttribute("role", "status");
     root.append(view.status, view.said);
     const closeScreen = fullScreen(view);
-    // Else JupyterLab takes the arrow keys from a slider, to walk through the notebook. With Ctrl or ⌘ they are its own.
+    // Otherwise JupyterLab would use a slider's arrow keys to move through the notebook. With Ctrl or ⌘ it receives
+    // them.
     const keys = ({ target, ctrlKey, metaKey }) => {
       if (root.contains(target)) target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey));
     };
@@ -230,7 +234,7 @@ class Core {
     const size = new ResizeObserver(() => this.redraw());
     sight.observe(root);
     size.observe(root);
-    this.draw(view);                    // once at any rate, so that a printed page is not blank
+    this.draw(view);                    // draw at least once, so that a printed page is not blank
     return () => {
       closeScreen();
       release();
@@ -249,8 +253,8 @@ class Core {
   }
 }
 
-// Calls `tick()` so many times a second while it plays. A tick that returns false had nothing to show yet: it is called
-// again at the next animation frame, and meanwhile no time is owed.
+// Calls `tick()` at the given rate per second while it plays. A tick that has nothing to show yet returns false; it is
+// called again at the next animation frame, and the missed time is not made up for.
 class Player {
   constructor(core, { rate, tick }) {
     Object.assign(this, { core, rate, tick, due: 0, playing: false });
@@ -261,7 +265,7 @@ class Player {
     if (this.playing) return;
     this.playing = true;
     this.core.plays(true);
-    this.due = 1;                       // the first frame is shown as soon as it is there
+    this.due = 1;                       // the first frame is shown as soon as it is available
     this.core.run(this.step);
     this.core.redraw();
   }
@@ -287,15 +291,16 @@ class Player {
 
 // ---- an engine -----------------------------------------------------------------------------------------------
 
-// An engine that computes in a worker, so that the page stays smooth. `functions` are all that it needs, for their text is
-// the worker's program; the last one returns {start}, where start(setup) makes a function from a request to a reply, which
-// must depend on nothing but the request. So where there is no worker, or it is lost, the page computes the reply itself.
+// An engine that computes in a worker, so that the page stays responsive. The source code of `functions` is the
+// worker's whole program. The last function returns {start}, where start(setup) returns a function from a request to a
+// reply. A reply must depend only on its request, so that the page can compute it if a worker is not available or has
+// failed.
 class Background {
   constructor(functions, start, setup) {
     Object.assign(this, { functions, start, setup, worker: null, here: null, asked: Promise.resolve(), reply: null });
   }
 
-  // One request after another: at most one is under way.
+  // Sends one request after another, so that at most one is pending.
   ask(request) {
     const answer = this.asked.then(() => (this.here ? this.compute(request) : this.send(request)));
     this.asked = answer.catch(() => {});
@@ -341,7 +346,8 @@ class Background {
   }
 }
 
-// Runs in the worker: the first message is the set-up, every other one a request. Arrays are handed over, not copied.
+// Runs in the worker. The first message is the setup, and every other message is a request. Arrays are transferred, not
+// copied.
 function serve(start) {
   let answer = null;
   onmessage = ({ data }) => {
@@ -366,7 +372,7 @@ function widget(build) {
     return cores.get(uid);
   };
   return {
-    // What is bound here outlives the first view.
+    // The core is created here, so that it outlives the first view.
     initialize({ model }) {
       core(model);
       return () => { core(model).close(); cores.delete(model.get("uid")); };
@@ -377,7 +383,7 @@ function widget(build) {
 
 const alike = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
-// Puts a widget without a kernel into a saved page, in place of its picture.
+// Replaces the picture in a saved page with a widget that works without a kernel.
 function mount(uid, state, definition) {
   for (const place of document.querySelectorAll(`[data-course="${uid}"]`)) {
     place.removeAttribute("data-course");
@@ -399,7 +405,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-// The label holds the words on the button, so that people who use voice control can say what they see.
+// The label contains the text of the button, so that people who use voice control can say what they see.
 function button(text, label, onclick, className = "") {
   const made = element("button", { type: "button", textContent: text, onclick, className });
   entitle(made, label);
@@ -412,7 +418,7 @@ function entitle(made, label) {
   made.setAttribute("aria-label", spoken(label));
 }
 
-// Play, which is Pause while something plays: {button, sync(playing)}.
+// A Play button that reads Pause while something plays: {button, sync(playing)}.
 function playButton(label, toggle) {
   const made = button("", label, toggle, "main");
   made.style.minWidth = "7em";
@@ -426,28 +432,28 @@ function playButton(label, toggle) {
   return { button: made, sync };
 }
 
-// Puts a text into its place, L_b as it is written in formulas.
+// Puts a text into an element, with the b of L_b as a subscript.
 function typeset(place, string) {
   const bound = () => element("span", {}, "L", element("sub", { textContent: "b" }));
   place.replaceChildren(...string.split("L_b").flatMap((part, i) => (i ? [bound(), part] : [part])));
 }
 
-// The same text for a screen reader.
+// The same text for screen readers.
 const spoken = (string) => string.replaceAll("L_b", "L b");
 
-// Writes the words of `part` in one of the course's colours.
+// Shows the text of `part` in one of the course's colours.
 function inColour(part, colour) {
   part.classList.add("role");
   part.style.setProperty("--role", colour);
 }
 
-// {label, input, output}: a labelled slider; `oninput(value)` while it moves, `onchange(value)` on release.
+// A labelled slider, {label, input, output}. Calls oninput(value) while it moves and onchange(value) on release.
 function slider(name, { min, max, step, label, oninput, onchange = () => {} }) {
   const input = element("input", { type: "range", min, max, step });
   input.setAttribute("aria-label", label);
   input.oninput = () => oninput(Number(input.value));
   input.onchange = () => onchange(Number(input.value));
-  const output = element("span", { className: "value" });     // no <output>, which would be announced at every change
+  const output = element("span", { className: "value" });     // an <output> would be announced at every change
   return { label: element("label", {}, name, input, output), input, output };
 }
 
@@ -467,17 +473,17 @@ const number = (value, digits = 3) => {
 
 // ---- full screen ---------------------------------------------------------------------------------------------
 
-const NARROW = 640;       // CSS pixels: no type is so large that less than this is left for the widget's width
-const SMALLER = 0.96;     // from one size of type to the next
+const NARROW = 640;       // CSS pixels; the zoom never makes the widget narrower than this
+const SMALLER = 0.96;     // the ratio from one zoom to the next smaller one
 
-// A button, at the end of the first row, that shows the widget alone on the screen, in the largest type with which all of
-// it can be seen. The button or Escape ends it. A page that may not fill the screen, such as a frame of another site or an
-// iPhone, gets no button. Returns what takes it away.
+// Adds a button at the end of the first row that shows only the widget, in the largest type with which it fits the
+// screen. The button or Escape leaves full screen. Pages that cannot fill the screen, such as those in a frame of
+// another site or on an iPhone, have no button. Returns a function that removes the event listeners.
 function fullScreen(view) {
   const { root } = view;
   if (!document.fullscreenEnabled) return () => {};
   const alone = () => root.matches(":fullscreen");
-  // Browsers that do not know this measure what is enlarged in other ways; there the type keeps its size.
+  // Browsers without this property measure zoomed elements differently, so the type keeps its size there.
   const canZoom = "currentCSSZoom" in root;
   const leave = () => document.exitFullscreen();
   const enter = () => root.requestFullscreen().catch(() => { made.hidden = true; });
@@ -510,17 +516,17 @@ function fullScreen(view) {
     else scale(1);
   }
 
-  // The page behind is still there for the Tab key, though nobody sees it.
+  // The Tab key could still reach the page behind, which is not visible.
   const back = ({ target }) => {
     if (alone() && !root.contains(target)) made.focus();
   };
-  // What has been pressed may have made the widget higher.
+  // A click may have made the widget taller.
   const grown = () => {
     if (alone() && canZoom) requestAnimationFrame(() => shrink(zoomOf(root)));
   };
   const end = new AbortController();
   root.addEventListener("fullscreenchange", change);
-  root.addEventListener("toggle", fit, true);       // settings that are folded out or away
+  root.addEventListener("toggle", fit, true);       // settings that are opened or closed
   for (const kind of ["click", "change"]) root.addEventListener(kind, grown);
   window.addEventListener("resize", fit, { signal: end.signal });
   document.addEventListener("focusin", back, { signal: end.signal });
@@ -531,7 +537,7 @@ const zoomOf = (part) => part.currentCSSZoom ?? 1;
 
 // ---- drawing -------------------------------------------------------------------------------------------------
 
-// Fits the canvas to its place and the screen's pixels; returns {g, width, height} in CSS pixels.
+// Fits the canvas to its container and to the pixels of the screen. Returns {g, width, height} in CSS pixels.
 function prepare(canvas, heightFor) {
   const width = Math.max(canvas.clientWidth || 680, 280);
   const height = heightFor(width);
@@ -554,7 +560,7 @@ function text(g, string, x, y, { colour = COLOUR.ink, size = 14, align = "left",
   g.fillStyle = colour;
   g.font = font(1);
   if (!string.includes("L_b")) return g.fillText(string, x, y);
-  // L_b: its b is smaller, and a little lower.
+  // The b of L_b is drawn smaller and slightly lower.
   const runs = string.split("_b").flatMap((part, i) => (i ? [["b", 0.72], [part, 1]] : [[part, 1]]));
   const widths = runs.map(([part, scale]) => {
     g.font = font(scale);
@@ -585,8 +591,8 @@ function path(g, xs, ys, { colour, width = 2.5, fill = null, floor = 0, dash = [
   g.fill();
 }
 
-// The outlines of nine marks, as corners on a circle of radius 1 (a circle has none): shapes tell apart what colour may
-// not.
+// The outlines of nine marks, as corners on a circle of radius 1 (the circle itself has none). Shapes distinguish
+// points for readers who cannot rely on colour.
 const turned = (n, start, inner = 1) => Array.from({ length: n }, (_, i) => {
   const [angle, far] = [start + (2 * Math.PI * i) / n, i % 2 ? inner : 1];
   return [far * Math.cos(angle), far * Math.sin(angle)];
@@ -594,9 +600,9 @@ const turned = (n, start, inner = 1) => Array.from({ length: n }, (_, i) => {
 const UP = -Math.PI / 2;
 const SHAPES = [[], turned(4, Math.PI / 4), turned(3, UP), turned(4, UP), turned(3, -UP), turned(10, UP, 0.5),
   [[-0.5, -1], [0.5, -1], [0.5, 1], [-0.5, 1]], turned(8, UP, 0.45), turned(8, UP + Math.PI / 4, 0.45)];
-const REACH = [1, 1.25, 1.5, 1.25, 1.5, 1.5, 1.3, 1.6, 1.6];      // so that all are about as large as the circle
+const REACH = [1, 1.25, 1.5, 1.25, 1.5, 1.5, 1.3, 1.6, 1.6];      // makes all marks about as large as the circle
 
-// Mark number `kind`; a circle is number 0.
+// Draws mark number `kind`; number 0 is a circle.
 function mark(g, kind, x, y, radius, fill, stroke, width = 1) {
   const corners = SHAPES[kind % SHAPES.length];
   const far = radius * REACH[kind % SHAPES.length];
@@ -613,7 +619,7 @@ function mark(g, kind, x, y, radius, fill, stroke, width = 1) {
 
 const circle = (g, x, y, radius, fill, stroke, width = 1) => mark(g, 0, x, y, radius, fill, stroke, width);
 
-// About `count` round numbers between lo and hi, and the digits that tell them apart; none if there is no room.
+// About `count` round numbers between lo and hi, and the digits needed to distinguish them; none if the range is empty.
 function ticks(lo, hi, count = 4) {
   if (!(hi > lo) || !Number.isFinite(hi - lo)) return { values: [], digits: 0 };
   const rough = (hi - lo) / count;
@@ -625,7 +631,8 @@ function ticks(lo, hi, count = 4) {
   return { values, digits };
 }
 
-// The vertical axis of a panel {x, y, w, h} for values lo..hi; returns value -> pixel.
+// Draws the vertical axis of a panel {x, y, w, h} for values from lo to hi. Returns a function from a value to its
+// pixel.
 function axis(g, { x, y, w, h }, lo, hi, count = 4, size = 13) {
   const scale = (v) => y + h - ((v - lo) / (hi - lo)) * h;
   const { values, digits } = ticks(lo, hi, count);
@@ -636,7 +643,8 @@ function axis(g, { x, y, w, h }, lo, hi, count = 4, size = 13) {
   return scale;
 }
 
-// Mouse, pen and finger alike: `start(x, y)` returns what was caught (or null), then move and end follow it.
+// Handles dragging by mouse, pen or finger. `start(x, y)` returns what was caught, or null; move and end then receive
+// it.
 function draggable(canvas, { start, move, end, hover = () => "default" }) {
   let caught = null;
   const at = (event) => {

@@ -1,4 +1,4 @@
-"""The base of the live widgets: a picture and a page in the saved file, state that follows the browser."""
+"""The base class of the live widgets, which keeps a picture and a working page in the saved notebook."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # only drawing a strip needs Matplotlib
     from matplotlib.figure import Figure
 
 LIVE = Path(__file__).with_name("live.js")
-# The script that a saved widget ends with; no "<" stands in its state.
+# The script at the end of a saved widget; its state never contains "<".
 MOUNTED = re.compile(
     r'<script type="module">\n.*\nmount\("(?P<uid>\w+)", (?P<state>\{[^<]*\}), definition\);\n</script>',
     re.DOTALL,
@@ -26,10 +26,10 @@ MOUNTED = re.compile(
 
 
 class Live(anywidget.AnyWidget):
-    """A canvas in the notebook. What it shows is computed in the browser, with a kernel or without one.
+    """A canvas in the notebook whose content is computed in the browser, with or without a kernel.
 
-    A subclass names its `script` (one file or several, put behind live.js) and draws a `strip`. Where no
-    script may run the strip is shown; a saved page shows it until its script has taken its place.
+    A subclass sets `script` (one file or several, appended to live.js) and draws a `strip`. The strip is
+    shown where scripts cannot run, and in a saved page until the script has started.
     """
 
     script: ClassVar[Path | tuple[Path, ...]]
@@ -40,7 +40,7 @@ class Live(anywidget.AnyWidget):
         if "script" in cls.__dict__:
             own = cls.script if isinstance(cls.script, tuple) else (cls.script,)
             cls.source = source(*own)
-            cls._esm = cls.source  # which a widget, once made, replaces by a trait
+            cls._esm = cls.source  # an instance replaces this attribute with a trait
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **traits: Any) -> None:
@@ -50,8 +50,8 @@ class Live(anywidget.AnyWidget):
         super().__init__(uid=uuid.uuid4().hex[:12], **traits)
 
     def strip(self) -> "Figure":
-        """A picture of a few moments, made with Figure(): it must not become pyplot's current figure."""
-        raise NotImplementedError(f"{type(self).__name__} draws no strip")
+        """Draw a few moments with Figure(), so that the result does not become pyplot's current figure."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement strip()")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
@@ -68,15 +68,15 @@ class Live(anywidget.AnyWidget):
 
     @classmethod
     def _script(cls, uid: str, state: str) -> str:
-        """The script that brings the widget to life in a page; state: its traits as JSON."""
+        """Return the script that starts the widget in a page. state: the widget's traits as JSON."""
         call = f"mount({json.dumps(uid)}, {state}, definition);".replace("<", "\\u003c")
         return f'<script type="module">\n{cls.source}\n{call}\n</script>'
 
     @classmethod
     def renewed(cls, html: str) -> str:
-        """A saved text/html of this class with the script of today: state and picture stay as they are.
+        """Return a saved text/html with the current script, and with the same state and picture.
 
-        What the class has learnt since it was saved has its default.
+        Traits that were added to the class since then get their default values.
         """
         found = MOUNTED.search(html)
         if found is None:
@@ -88,11 +88,11 @@ class Live(anywidget.AnyWidget):
 
     @staticmethod
     def _own(names: Iterable[str]) -> list[str]:
-        """Those of the synced traits that are the widget's own, and not of every widget."""
+        """Select the synced traits that are specific to this widget and not common to all widgets."""
         return [name for name in names if name[0] != "_" and name not in ("layout", "tabbable", "tooltip")]
 
 
 def source(*scripts: Path) -> str:
-    """The palette, live.js, and a widget's own scripts as one module."""
+    """Join the palette, live.js, and a widget's own scripts into one module."""
     colours = f"const PALETTE = {json.dumps(palette.FOR_SCRIPTS)};\n"
     return colours + "".join(path.read_text(encoding="utf-8") for path in (LIVE, *scripts))

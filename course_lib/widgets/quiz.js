@@ -1,8 +1,9 @@
-// The front end of Quiz. What is shown follows from the traits alone: the question is the first of the seed's order that
-// has no answer yet in this round (mode, alone or class, seed). So a reload, a second view and Python see the same.
+// The front end of Quiz. The traits alone determine what is shown: the question is the first one, in the seed's order,
+// that has not been answered in this round (mode, alone or class, seed). A reload, a second view and Python therefore
+// agree.
 
 const WORDS = { real: ["real ✓", `5px solid ${COLOUR.bound}`, COLOUR.boundText], made: ["made ✗", `5px dashed ${COLOUR.gap}`, COLOUR.gapText] };
-const DONE = `That is enough: the 95 % interval is narrower than ${100 * ENOUGH} points.`;
+const DONE = `You have enough answers: the 95 % interval is narrower than ${100 * ENOUGH} percentage points.`;
 const percent = (share, digits = 0) => `${number(100 * share, digits)}\u00a0%`;
 const many = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
@@ -15,7 +16,7 @@ const LOOK = `
 .course-widget .frame { border: 5px solid var(--frame); }
 .course-widget input.count { font: inherit; color: var(--ink); background: var(--paper); width: 4em; min-height: 34px; margin: 0;
   padding: 2px 8px; border: 1px solid var(--line); border-radius: 6px; }
-/* the verdict, which live.js puts last, stands under the images */
+/* the status, which live.js puts last, is shown below the images */
 .course-widget.quiz { display: flex; flex-direction: column; }
 .course-widget.quiz > .status { order: 1; }
 .course-widget.quiz > .after { order: 2; }
@@ -29,32 +30,32 @@ function build(core) {
   const NAMES = ["mode", "classroom", "seed", "answers", "revealed"];
   const now = () => Object.fromEntries(NAMES.map((name) => [name, core.get(name)]));
   const sprite = element("img", { onload: () => core.redraw(), src: core.get("sprite") });
-  let sure = false;             // Clear was pressed once
+  let sure = false;             // Clear has been pressed once
   const key = `course-quiz-${core.get("uid")}`;
 
   function set(traits) {
     sure = false;
     core.share(traits);
-    // A page from a disk may be refused its storage; then a reload begins anew.
-    if (!core.live) try { localStorage.setItem(key, JSON.stringify(now())); } catch { /* nothing to be done */ }
+    // A page opened from disk may have no storage; a reload then starts again.
+    if (!core.live) try { localStorage.setItem(key, JSON.stringify(now())); } catch { /* they cannot be stored */ }
     core.redraw();
   }
   if (!core.live) {
     try {
       const kept = JSON.parse(localStorage.getItem(key));
       if (Array.isArray(kept?.answers)) for (const name of NAMES) core.model.set(name, kept[name]);
-    } catch { /* as above */ }
+    } catch { /* no storage, as above */ }
   }
   for (const name of NAMES) core.heed(name, () => { sure = false; core.redraw(); });
 
-  // The round as it stands: {mode, classroom, seed, answers, revealed, rows, asked, at, question}.
+  // The current round: {mode, classroom, seed, answers, revealed, rows, asked, at, question, kinds}.
   function state() {
     const s = now();
     s.rows = s.answers.filter((a) => a.mode === s.mode && a.class === s.classroom && a.seed === s.seed);
     s.asked = order(n, s.mode, s.seed);
     s.revealed &&= s.rows.length > 0;
     s.at = s.rows.length - (s.revealed ? 1 : 0);
-    s.question = s.asked[s.at];         // undefined: all were shown
+    s.question = s.asked[s.at];         // undefined after the last question
     s.kinds = !s.question ? [] : s.mode === "one" ? [s.question.shown]
       : [s.question.left, s.question.left === "real" ? "made" : "real"];
     return s;
@@ -64,11 +65,11 @@ function build(core) {
     const { mode, classroom, seed, answers, question, kinds, revealed } = state();
     if (revealed || !question) return;
     const voters = votes[0] + votes[1];
-    // Those who took made for real, or, if the only image is real, called it made.
+    // The people who took the made image for real, or who called a single real image made.
     const fooled = votes[mode === "pairs" ? kinds.indexOf("made") : Number(kinds[0] === "real")];
-    const truth = mode === "pairs" ? `The ${kinds[0] === "real" ? "left" : "right"} image is real, the other one is made.`
+    const truth = mode === "pairs" ? `The ${kinds[0] === "real" ? "left" : "right"} image is real, and the other one is made.`
       : `This image is ${kinds[0]}.`;
-    const took = kinds[0] === "real" && mode === "one" ? "called it made" : "took the made one for real";
+    const took = kinds[0] === "real" && mode === "one" ? "called it made" : "took the made image for real";
     const short = left() > 0;
     set({ answers: [...answers, { mode, class: classroom, seed, ...question, votes }], revealed: true });
     const reached = short && left() === 0 ? ` ${DONE}` : "";
@@ -76,7 +77,7 @@ function build(core) {
       : fooled ? `${truth} You ${took}.` : `Right. ${truth}`) + reached);
   }
 
-  // How many made images, or pairs, are still wanted.
+  // How many more made images or pairs are needed.
   function left() {
     const { rows, mode } = state();
     return stillNeeded(score(rows, mode).made_taken_for_real);
@@ -89,14 +90,14 @@ function build(core) {
 
   function restart() {
     set({ seed: (core.get("seed") + 1) % 2 ** 31, revealed: false });
-    core.say("The same images in another order: if you remember some of them, you are harder to fool now.");
+    core.say("The same images come again in another order. If you remember some of them, you are harder to fool now.");
   }
 
   function clear() {
     const [all, asked] = [core.get("answers").length, sure];
     if (asked && all) set({ answers: [], revealed: false });
     sure = !asked && all > 0;
-    core.say(!all ? "There is no answer to delete." : sure ? "Press once more to delete every answer of both modes."
+    core.say(!all ? "There is no answer to delete." : sure ? "Press again to delete all answers in both modes."
       : `${many(all, "answer")} deleted.`);
     core.redraw();
   }
@@ -110,7 +111,7 @@ function build(core) {
         const [reply] = await kernel.ask({ save: answers });
         return core.say(new TextDecoder().decode(Uint8Array.from(reply)));
       } catch (error) {
-        if (error.message !== GONE) return core.say(error.message, true);     // else the page keeps what it can
+        if (error.message !== GONE) return core.say(error.message, true);     // else the page saves them itself
       }
     }
     const told = { date: new Date().toISOString(), mode, seed, class: classroom, ...score(rows, mode), answers };
@@ -118,7 +119,7 @@ function build(core) {
     const download = core.get("file").split(/[\\/]/).pop();
     element("a", { href, download }).click();
     setTimeout(() => URL.revokeObjectURL(href), 60_000);
-    core.say(`Saved: the browser puts ${download} among its downloads.`);
+    core.say(`Saved: the browser has put ${download} into its download folder.`);
   }
 
   // -- words
@@ -132,21 +133,21 @@ function build(core) {
     if (taken) {
       const [low, high] = taken.interval;
       const [mark, name] = mode === "one" ? [LECTURE, `the lecture’s ${percent(LECTURE)}`]
-        : [CHANCE, `${percent(CHANCE)}, what guessing gives`];
-      const side = low > mark ? "lies above" : high < mark ? "lies below" : "contains";
+        : [CHANCE, `the ${percent(CHANCE)} that guessing gives`];
+      const side = low > mark ? "is above" : high < mark ? "is below" : "contains";
       lines.push(`${who} took the made image for real: ${of(taken, mode === "one" ? "made image" : "pair")}`
         + `The 95 % interval, ${number(100 * low, 1)} to ${percent(high, 1)}, ${side} ${name}.`);
     }
     if (called) {
       lines.push(`${who} called the real image made: ${of(called, "real image")}`
-        + "Look at both shares: they add up to 100 % for a person who cannot tell, or who says “real” to everything.");
+        + "Look at both shares: they add up to 100 % for a person who cannot tell the difference, or who always says “real”.");
     }
-    if (classroom) lines.push("Hands of one class on one image are not independent, so n is the number of images.");
+    if (classroom) lines.push("The votes of one class on one image are not independent, so n is the number of images.");
     lines.push(mode === "one"
-      ? "The lecture’s 21 % is of the first kind. If it was an error rate, the mean of both shares belongs beside it."
-      : "Do not set this share beside the lecture’s 21 %: with two images, a mere guess takes the made one for real in 50 % of the pairs.");
+      ? "The lecture’s 21 % corresponds to the first share. If it was an error rate, compare it with the mean of both shares."
+      : "Do not compare this share with the lecture’s 21 %: a mere guess takes the made image of a pair for real in 50 % of cases.");
     if (answers.length > rows.length) {
-      lines.push("You saw some of these images in another round: if you remember them, you are harder to fool.");
+      lines.push("You saw some of these images in another round. If you remember them, you are harder to fool.");
     }
     return lines;
   }
@@ -156,9 +157,9 @@ function build(core) {
     const taken = score(rows, mode).made_taken_for_real;
     const more = stillNeeded(taken);
     if (!more) return DONE;
-    return `When is it enough? When the 95 % interval is narrower than ${100 * ENOUGH} points: after about `
+    return `You have enough answers when the 95 % interval is narrower than ${100 * ENOUGH} percentage points, after about `
       + `${many(more, mode === "one" ? "more made image" : "more pair")}`
-      + (taken ? ", if the share stays as it is." : ", or fewer if the share is far from one half.");
+      + (taken ? ", if the share does not change." : ", or fewer if the share is far from one half.");
   }
 
   function drawScore(canvas, { mode, classroom, rows }) {
@@ -175,7 +176,7 @@ function build(core) {
     }
     path(g, [x(0), x(1)], [floor, floor], { colour: COLOUR.ink, width: 1 });
     const marks = [[CHANCE, "guessing", [2, 3], "left"], [LECTURE, "lecture", [7, 4], "center"]];
-    for (const [v, name, dash, align] of marks.slice(0, bars.length)) {     // of pairs, guessing alone compares
+    for (const [v, name, dash, align] of marks.slice(0, bars.length)) {     // for pairs, only guessing is comparable
       path(g, [x(v), x(v)], [1.6 * size, floor], { colour: COLOUR.prior, width: 2, dash });
       text(g, `${name} ${percent(v)}`, x(v), 0.8 * size, { align, size: size - 1 });
     }
@@ -231,7 +232,7 @@ function build(core) {
       part("div", "row", ...picks, on, again), hands);
     stage.tabIndex = 0;
     stage.setAttribute("role", "group");
-    stage.dataset.lmSuppressShortcuts = "true";     // else m and r would turn the notebook's cell into text
+    stage.dataset.lmSuppressShortcuts = "true";     // otherwise the notebook would take m and r as its own commands
     const bars = element("canvas");
     bars.setAttribute("role", "img");
     const lines = part("div", "parts");
@@ -253,11 +254,11 @@ function build(core) {
             : side >= 0 && (() => choose(side));
       if (!act) return;
       event.preventDefault();
-      event.stopPropagation();        // else the notebook moves to another cell
+      event.stopPropagation();        // otherwise the notebook would move to another cell
       if (!event.repeat) act();
     };
 
-    let last = null;              // the question for which hands are typed in
+    let last = null;              // the question for which the hands are being typed in
     return function paint() {
       const s = state();
       const { mode, classroom, question: q, revealed, kinds } = s;
@@ -267,7 +268,7 @@ function build(core) {
       root.classList.toggle("hall", classroom);
       modes.select.value = mode;
       hall.checked = classroom;
-      question.textContent = !q ? `All ${s.asked.length} ${one ? "images" : "pairs"} were shown.`
+      question.textContent = !q ? `All ${s.asked.length} ${one ? "images" : "pairs"} have been shown.`
         : `${one ? "Image" : "Pair"} ${s.at + 1} of ${s.asked.length}: ${one ? "real or made?" : "which one is real?"}`;
       const room = root.clientWidth - 40;
       const high = classroom ? (0.4 * window.innerHeight) / zoomOf(root) : 220;
@@ -295,18 +296,18 @@ function build(core) {
         pick.hidden = !q || revealed || classroom;
       });
       [on.hidden, again.hidden, hands.hidden] = [!q || !revealed, Boolean(q), !q || revealed || !classroom];
-      again.textContent = `Begin again with seed ${s.seed + 1}`;
+      again.textContent = `Start again with seed ${s.seed + 1}`;
       entitle(again, again.textContent);
       const wanted = one ? ["hands for “real”", "", "people"] : ["hands for left", "hands for right", "people (if known)"];
       wanted.forEach((name, k) => { labels[k].firstChild.textContent = name; });
       labels[1].hidden = one;
       const here = [mode, classroom, s.seed, s.at].join();
       if (last !== here) [inputs[0].value, inputs[1].value, last] = ["", "", here];
-      // Who has pressed what is gone now goes on with what has come in its place.
+      // When a focused control disappears, the focus moves to the control that replaces it.
       const follower = [on, inputs[0], again].find((control) => control.offsetParent) ?? stage;
       if (inside && held.offsetParent === null) follower.focus({ preventScroll: true });
-      const keys = one ? "R real, M made" : "left and right arrow";
-      stage.setAttribute("aria-label", `${question.textContent} Keys: ${keys}, Enter goes on.`);
+      const keys = one ? "R for real, M for made" : "left arrow and right arrow";
+      stage.setAttribute("aria-label", `${question.textContent} Keys: ${keys}; Enter continues.`);
       drawScore(bars, s);
       const said = verdict(s);
       bars.setAttribute("aria-label", `Shares from 0 to 100 %. ${said[0]}`);

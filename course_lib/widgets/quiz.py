@@ -1,4 +1,4 @@
-"""Real or made? A quiz that keeps score, for one person or for the hands of a class."""
+"""Real or made? A quiz that keeps score, for one person or for a class that votes by show of hands."""
 
 import json
 import math
@@ -17,24 +17,25 @@ from course_lib.widgets.sprites import data_url, image_stack
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_PIXELS = 500_000  # of all images together: 318 pairs of 28×28
+MOST_PIXELS = 500_000  # in all images together, enough for 318 pairs of 28×28
 
 
 class Quiz(Asking):
-    """Is it real or made? Asked one image at a time, as in the lecture's study, or of two side by side.
+    """Ask which images are real and which are made, one at a time as in the lecture's study, or in pairs.
 
-    real, made: (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if square, pixels in [0, 1]; real[i] and
-    made[i] form a pair. If there are more images of one kind, its last ones are not used. `seed` decides the
-    order of the pairs and which side is real. mode: "one" or "pairs". file: where `save` writes.
+    real, made: images of shape (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if they are square, with pixels
+    in [0, 1]; real[i] and made[i] form a pair. If there are more images of one kind, the extra ones are not
+    used. seed: determines the order of the pairs and which side is real. mode: "one" or "pairs". file: the
+    name of the file that `save` writes.
 
     `answers` follows the browser: a list of {"mode", "class", "seed", "image", "shown" or "left", "votes"}.
-    votes are [said real, said made] of one image, [left, right] of a pair; a person alone has one vote.
-    Raises ValueError, in one sentence, for what cannot be shown.
+    The votes are [said real, said made] for a single image and [left, right] for a pair; a person who plays
+    alone has one vote. Raises ValueError for arguments that cannot be shown.
     """
 
     script = (ASKING, *(Path(__file__).with_name(name) for name in ("quiz_score.js", "quiz.js")))
     mode = traitlets.Enum(["one", "pairs"], "one").tag(sync=True)
-    classroom = traitlets.Bool(False).tag(sync=True)  # large, and hands are counted
+    classroom = traitlets.Bool(False).tag(sync=True)  # large type, and hands are counted
     seed = traitlets.Int(0, min=0).tag(sync=True)
     answers: Any = traitlets.List().tag(sync=True)
     revealed = traitlets.Bool(False).tag(sync=True)  # the truth about the last answer is on the screen
@@ -46,22 +47,22 @@ class Quiz(Asking):
         self, real: Any, made: Any, seed: Any = 0, mode: str = "one", file: str | Path = "quiz_answers.json"
     ):
         if mode not in ("one", "pairs"):
-            raise ValueError(f'mode is "one" or "pairs", not {mode!r}.')
+            raise ValueError(f'mode must be "one" or "pairs", not {mode!r}.')
         if not isinstance(seed, Integral) or not 0 <= int(seed) < 2**31:
-            raise ValueError(f"seed is a whole number from 0 to 2³¹ − 1, not {seed!r}.")
+            raise ValueError(f"seed must be an integer from 0 to 2³¹ − 1, not {seed!r}.")
         both = image_stack(real, "real"), image_stack(made, "made")
         if both[0].shape[1:] != both[1].shape[1:]:
             kinds = (f"{x.shape[1]} × {x.shape[2]}{' in colour' * (x.shape[3] == 3)}" for x in both)
             sizes = " and ".join(kinds)
             raise ValueError(
-                f"Real and made images must have the same size, not {sizes}: "
-                "a difference gives the answer away."
+                f"Real and made images must have the same size, not {sizes}. "
+                "A difference in size would give the answer away."
             )
         n = min(map(len, both))
         self.pairs = np.stack([x[:n] for x in both])  # (2, N, H, W, C)
         if self.pairs.size > MOST_PIXELS:
             raise ValueError(
-                f"{n:,} pairs are too many for one page: pass {MOST_PIXELS * n // self.pairs.size:,}."
+                f"{n:,} pairs are too many for one page. Pass at most {MOST_PIXELS * n // self.pairs.size:,}."
             )
         columns = math.ceil(math.sqrt(2 * n))
         cells = self.pairs.reshape(2 * n, *self.pairs.shape[2:])
@@ -76,10 +77,12 @@ class Quiz(Asking):
         )
 
     def score(self, mode: str | None = None, classroom: bool | None = None) -> dict[str, Any]:
-        """What was answered with this seed in a mode, alone or in class; None: as the widget stands.
+        """Return the score of the answers given with this seed, in one mode, alone or in class.
 
-        "made_taken_for_real" and "real_called_made" (None for pairs, where it is the same) hold "images",
-        "hands" of "voters", their "share", and its 95 % "interval" with n = images; None before any answer.
+        mode, classroom: None stands for the widget's current setting. "made_taken_for_real" and
+        "real_called_made" contain the number of "images", the "hands" of the "voters", their "share", and its
+        95 % "interval" with n = images. Both are None before the first answer, and "real_called_made" is
+        always None for pairs, where it would repeat the first.
         """
         which = {"mode": mode or self.mode, "seed": self.seed}
         which["class"] = self.classroom if classroom is None else classroom
@@ -94,9 +97,9 @@ class Quiz(Asking):
         return which | found
 
     def save(self) -> Path:
-        """Write score and answers as JSON; never over a file that another quiz has written.
+        """Write the score and the answers as JSON, without overwriting a file that another quiz has written.
 
-        Raises ValueError with a sentence if the disk refuses: then the file is as it was before.
+        Raises ValueError if the file cannot be written; an existing file is then left unchanged.
         """
         date = datetime.now().astimezone().isoformat(timespec="seconds")
         with self.lock:
@@ -108,19 +111,19 @@ class Quiz(Asking):
                 write_whole(path, f"{text}\n".encode(), replace=own)
             except OSError as error:
                 why = f"{path} cannot be written ({reason(error)}). No answer is lost: set the quiz's .file"
-                raise ValueError(f"{why} to another name and save again.") from error
+                raise ValueError(f"{why} to another name, and save again.") from error
             self.written, self.file = path, str(path)
         return path
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Save question["save"], the browser's answers; the reply is a sentence, one byte a number."""
+        """Save question["save"], the browser's answers; the reply is a sentence, with one number per byte."""
         self.answers = question["save"]
         path = self.save()
         where = "" if path.is_absolute() else ", next to the notebook"
         return np.frombuffer(f"Saved: {path}{where}.".encode(), np.uint8)[None]
 
     def strip(self) -> "Figure":
-        """Six pairs without their truth."""
+        """Draw six pairs, without saying which images are real."""
         from matplotlib.figure import Figure
 
         draw = np.random.default_rng(self.seed)
@@ -137,7 +140,10 @@ class Quiz(Asking):
 
 
 def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
-    """(hands, voters) of each image. Hands on one image are not independent, so n is the number of images."""
+    """Summarize the votes, (hands, voters) for each image.
+
+    The votes on one image are not independent, so n in the interval is the number of images.
+    """
     if not votes:
         return None
     hands, voters = (sum(column) for column in zip(*votes, strict=True))
@@ -147,12 +153,12 @@ def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
 
 
 def wilson(share: float, n: int, z: float = 1.959963984540054) -> list[float]:
-    """The 95 % confidence interval of a share of n trials (Wilson 1927, no continuity correction)."""
+    """The 95 % confidence interval of a share in n trials (Wilson 1927, no continuity correction)."""
     centre, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
     return [max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))]
 
 
 def free(path: Path) -> Path:
-    """The path, or with a number behind its name if there is such a file."""
+    """Return the path, with a number appended to the file name if the file already exists."""
     names = (path.with_stem(f"{path.stem}_{k}") for k in range(2, 10_000))
     return next((name for name in names if not name.exists()), path) if path.exists() else path

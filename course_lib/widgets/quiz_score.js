@@ -1,8 +1,8 @@
-// The numbers of Quiz, without a screen: the order of the questions, the score with its interval, the hands of a class.
+// The computations of Quiz: the order of the questions, the score with its interval, the count of hands in a class.
 
 const [LECTURE, CHANCE, Z] = [0.21, 0.5, 1.959963984540054];
 
-// Numbers in [0, 1) from a seed, alike in every browser (mulberry32).
+// Pseudorandom numbers in [0, 1) from a seed, the same in every browser (mulberry32).
 function random(seed) {
   let state = seed | 0;
   return () => {
@@ -13,7 +13,7 @@ function random(seed) {
   };
 }
 
-// What a round asks, in order: n pairs with the kind that stands on the left, or n real and n made images.
+// The questions of a round, in order: n pairs with the kind on the left, or n real and n made images.
 function order(n, mode, seed) {
   const draw = random(2 * seed + (mode === "one" ? 1 : 0));
   const asked = Array.from({ length: mode === "one" ? 2 * n : n }, (_, k) =>
@@ -26,11 +26,11 @@ function order(n, mode, seed) {
   return asked;
 }
 
-// An interval narrower than this tells guessing (50 %) from the lecture's 21 %, which lie 29 points apart.
+// An interval narrower than this distinguishes guessing (50 %) from the lecture's 21 %, 29 points lower.
 const ENOUGH = 0.25;
 
-// How many more images make the interval so narrow, if the share stays as it is; 0 when it is. Without any answer: for a
-// share of one half, which takes most.
+// The number of further images that make the interval narrow enough if the share does not change; 0 if it is narrow
+// enough already. Before the first answer, the share is taken to be one half, which needs the most images.
 function stillNeeded(got) {
   const [share, done] = got ? [got.share, got.images] : [CHANCE, 0];
   let n = Math.max(done, 1);
@@ -43,7 +43,7 @@ function wilson(share, n) {
   return [Math.max(0, (centre - half) / (1 + (Z * Z) / n)), Math.min(1, (centre + half) / (1 + (Z * Z) / n))];
 }
 
-// As Quiz.score in Python: of one round's answers.
+// The score of one round's answers, as in Quiz.score in Python.
 function score(round, mode) {
   const rate = (kind) => {
     const rows = round.filter((a) => (mode === "pairs" ? kind === "made" : a.shown === kind));
@@ -57,19 +57,19 @@ function score(round, mode) {
   return { made_taken_for_real: rate("made"), real_called_made: rate("real") };
 }
 
-// The votes that were typed in, or an Error with one sentence. The texts: hands, hands for the right side, people.
+// Converts what was typed in (hands, hands for the right image, people) to votes, or throws an Error.
 function count(mode, [first, second, people]) {
   const wanted = mode === "pairs" ? [first, second] : [first, people];
   if (wanted.some((t) => t === "")) {
-    throw new Error(mode === "pairs" ? "Enter the hands for left and the hands for right."
-      : "Enter the hands for “real”, and how many people there are.");
+    throw new Error(mode === "pairs" ? "Enter the number of hands for left and for right."
+      : "Enter the number of hands for “real” and the number of people.");
   }
   const wrong = [...wanted, people].find((t) => !/^\d{0,5}$/.test(t));
-  if (wrong) throw new Error(`Hands and people are whole numbers from 0 to 99999, and “${wrong}” is none.`);
+  if (wrong) throw new Error(`Hands and people must be whole numbers from 0 to 99999, not “${wrong}”.`);
   const [a, b, all] = [first, second, people].map(Number);
   const hands = mode === "pairs" ? a + b : a;
-  if (people !== "" && hands > all) throw new Error(`${hands} hands are more than ${all} people: count again.`);
-  if (mode === "pairs" ? !hands : !all) throw new Error("Nobody has voted: at least one hand or person is needed.");
+  if (people !== "" && hands > all) throw new Error(`There are more hands (${hands}) than people (${all}). Count again.`);
+  if (mode === "pairs" ? !hands : !all) throw new Error("Nobody has voted. At least one hand or person is needed.");
   return mode === "pairs" ? [a, b] : [a, all - a];
 }
 

@@ -1,7 +1,7 @@
-"""What the widgets of decoders are given, checked, and many images as one that travels inside a page.
+"""Check the arguments of the widgets that use decoders, and combine many images into one for a page.
 
-Here an image is (H, W, C), C = 1 for grey or 3 for red, green, blue, as a screen wants it. What comes in is
-as PyTorch stores it, (C, H, W), or (H, W) for grey.
+In this module an image has the shape (H, W, C), with C = 1 for grey or 3 for red, green and blue. Arguments
+have PyTorch's layout, (C, H, W), or (H, W) for grey images.
 """
 
 import base64
@@ -20,49 +20,54 @@ if TYPE_CHECKING:  # only a caller with a decoder needs PyTorch
     from torch import Tensor
 
 Decoder: TypeAlias = "Callable[[Tensor], Any]"
-MOST = 120_000  # bytes a sprite: several widgets and their pictures fit into one notebook
+MOST = 120_000  # bytes per sprite, so that one notebook has room for several widgets and their pictures
 
 
 def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
-    """decode(z) for the codes z (n, d), as float32 (n, m, H, W, C) with pixels in [0, 1]: m images a code.
+    """Decode the codes z (n, d) into m images per code, as float32 (n, m, H, W, C) with pixels in [0, 1].
 
-    decode returns (n, H, W) or (n, 1, H, W), grey; (n, 3, H, W), colour; (n, m, H, W), m grey images; or
-    (n, m, C, H, W), m images of one or three channels.
+    `decode` must return an array of shape (n, H, W) or (n, 1, H, W) for grey images, (n, 3, H, W) for colour,
+    (n, m, H, W) for m grey images, or (n, m, C, H, W) for m images with one or three channels.
 
-    Raises ValueError, in one sentence, for anything but pictures: another shape, NaN, pixels outside [0, 1].
+    Raises ValueError for any other shape, for NaN or infinity, and for pixels outside [0, 1].
     """
     import torch
 
     try:
         with torch.no_grad():
             x = decode(z)
-    except (RuntimeError, ValueError) as error:  # a z of another length, or a model that is no function of z
+    except (RuntimeError, ValueError) as error:  # z has the wrong length, or the model is not a function of z
         raise ValueError(
-            f"{name}(z) must take z {tuple(z.shape)} and return images, as lambda z: vae.likelihood(z).mean."
-            f"reshape(-1, H, W) does; it stopped with {sentence(error)}."
+            f"{name}(z) must accept z of shape {tuple(z.shape)} and return images, like `lambda z: "
+            f"vae.likelihood(z).mean.reshape(-1, H, W)`; it failed with: {sentence(error)}."
         ) from error
     if not isinstance(x, torch.Tensor | np.ndarray):
-        raise ValueError(f"{name}(z) returned a {type(x).__name__}, not a tensor: a distribution has .mean.")
+        raise ValueError(
+            f"{name}(z) must return a tensor, but returned a {type(x).__name__}. "
+            "For a distribution, return its .mean."
+        )
     channels = channels_of(x.shape)
     if channels is None or len(x) != len(z) or 0 in x.shape:
         side = math.isqrt(x.shape[-1]) if x.ndim == 2 else 0
         size = f"{side}, {side}" if side and side * side == x.shape[-1] else "H, W"
         raise ValueError(
-            f"{name}(z) must return images ({len(z)}, H, W) for z {tuple(z.shape)}, ({len(z)}, 3, H, W) of "
-            f"colour, or ({len(z)}, m, H, W) for m of them, not {tuple(x.shape)}: rows of pixels need "
-            f".reshape(-1, {size})."
+            f"{name}(z) must return images of shape ({len(z)}, H, W) for z of shape {tuple(z.shape)}, "
+            f"({len(z)}, 3, H, W) in colour, or ({len(z)}, m, H, W) for m images per code, "
+            f"but got {tuple(x.shape)}. Reshape rows of pixels with .reshape(-1, {size})."
         )
     stored = torch.as_tensor(x).cpu().float().reshape(len(z), -1, channels, *x.shape[-2:])  # (n, m, C, H, W)
     images = stored.movedim(2, -1).numpy()  # (n, m, H, W, C)
     bad = ~np.isfinite(images).all((1, 2, 3, 4))  # (n,)
     if bad.any():
         where = ", ".join(f"{v:.2f}" for v in z[int(bad.argmax())].tolist())
-        raise ValueError(f"{name}(z) returned NaN or infinity at z = ({where}): look at its weights.")
+        raise ValueError(
+            f"{name}(z) returned NaN or infinity at z = ({where}). Check the weights of the model."
+        )
     return in_range(images, f"{name}(z) returned")
 
 
 def channels_of(shape: Any) -> int | None:
-    """1 for grey or 3 for colour, as `pictures` reads this shape; None for a shape that holds no images."""
+    """Return the channels that `pictures` infers from a shape, 1 or 3, or None if it cannot be images."""
     if len(shape) == 3:
         return 1
     if len(shape) == 4:
@@ -73,42 +78,46 @@ def channels_of(shape: Any) -> int | None:
 
 
 def in_range(images: np.ndarray, says: str) -> np.ndarray:
-    """The images, clipped to [0, 1]; raises ValueError if that is more than rounding."""
+    """Clip images to [0, 1]. Raises ValueError if a pixel is outside by more than a rounding error."""
     low, high = float(images.min()), float(images.max())
-    if low < -1e-3 or high > 1 + 1e-3:  # less than a grey level is rounding
+    if low < -1e-3 or high > 1 + 1e-3:  # anything below one grey level is rounding
         raise ValueError(
-            f"{says} pixels from {low:.2f} to {high:.2f}, outside [0, 1]: logits need a sigmoid, bytes / 255."
+            f"{says} pixels from {low:.2f} to {high:.2f}, outside [0, 1]. "
+            "Apply a sigmoid to logits, and divide bytes by 255."
         )
     return images.clip(0, 1)
 
 
 def image_stack(x: Any, name: str) -> np.ndarray:
-    """Images (N, H, W), (N, 1, H, W), (N, 3, H, W), or (N, H·W) if square, as float32 (N, H, W, C).
+    """Convert images to float32 of shape (N, H, W, C).
 
-    Raises ValueError for anything else.
+    x: images of shape (N, H, W), (N, 1, H, W), (N, 3, H, W), or (N, H·W) if they are square. Raises
+    ValueError for anything else.
     """
     try:
         images = as_array(x, np.float32)
-    except (TypeError, RuntimeError, ValueError):  # None, words, rows of several lengths
-        raise ValueError(f"{name} must hold images (N, H, W), not {type(x).__name__}.") from None
+    except (TypeError, RuntimeError, ValueError):  # None, text, rows of different lengths
+        raise ValueError(
+            f"{name} must contain images of shape (N, H, W), but got {type(x).__name__}."
+        ) from None
     side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
     if side and side * side == images.shape[1]:
         images = images.reshape(-1, side, side)
     coloured = images.ndim == 4 and images.shape[1] in (1, 3)
     if not (images.ndim == 3 or coloured) or 0 in images.shape:
         raise ValueError(
-            f"{name} must hold images (N, H, W), (N, 3, H, W) of colour, or (N, H·W) if square, "
-            f"not {images.shape}."
+            f"{name} must contain images of shape (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if they are "
+            f"square, but got {images.shape}."
         )
     images = np.moveaxis(images, 1, -1) if coloured else images[..., None]  # (N, H, W, C)
     bad = ~np.isfinite(images).all((1, 2, 3))  # (N,)
     if bad.any():
-        raise ValueError(f"{name} holds NaN or infinity in image {int(bad.argmax())}.")
-    return in_range(images, f"{name} holds")
+        raise ValueError(f"{name} contains NaN or infinity in image {int(bad.argmax())}.")
+    return in_range(images, f"{name} contains")
 
 
 def sheet(images: np.ndarray) -> np.ndarray:
-    """Images (rows, columns, H, W, C) in [0, 1] as one picture (rows·H, columns·W), or (…, 3), uint8."""
+    """Join images (rows, columns, H, W, C) in [0, 1] into one picture (rows·H, columns·W[, 3]) of uint8."""
     rows, columns, height, width, channels = images.shape
     flat = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
     picture = np.round(255 * flat).astype(np.uint8)
@@ -116,7 +125,7 @@ def sheet(images: np.ndarray) -> np.ndarray:
 
 
 def data_url(images: np.ndarray) -> str:
-    """The sheet as a data: address: a PNG, which is exact, or the best JPEG that MOST bytes allow."""
+    """Return the sheet as a data: URL, a lossless PNG or else the best JPEG that fits into MOST bytes."""
     picture = Image.fromarray(sheet(images))
     for kind, quality in (("png", 0), ("jpeg", 85), ("jpeg", 60), ("jpeg", 30), ("jpeg", 10), ("jpeg", 5)):
         file = io.BytesIO()
@@ -127,13 +136,17 @@ def data_url(images: np.ndarray) -> str:
 
 
 def plane_points(points: Any, labels: Any) -> dict[str, list]:
-    """points (N, 2) and labels (N,), or None, as lists, rounded to what a screen shows; raises ValueError."""
+    """Convert points (N, 2) and labels (N,), which may be None, to lists, rounded for display.
+
+    Raises ValueError for points or labels that cannot be drawn.
+    """
     if points is None:
         return {"points": [], "labels": []}
     z = as_array(points)  # (N, 2)
     if z.ndim != 2 or z.shape[1] != 2 or not 1 <= len(z) <= 3000 or not np.isfinite(z).all():
         raise ValueError(
-            f"The plane takes 1 to 3,000 finite points (N, 2), not {z.shape}: pass some of them."
+            f"points must be 1 to 3,000 finite points of shape (N, 2), but got {z.shape}. "
+            "If there are more, pass a subset of them."
         )
     if labels is None:
         return {"points": z.round(3).tolist(), "labels": []}
@@ -141,18 +154,18 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
     wrong = ~np.isin(y, range(10))
     if y.shape != z.shape[:1] or wrong.any():
         found = f"the label {y[wrong][0]:g}" if y.shape == z.shape[:1] else y.shape
-        raise ValueError(f"The plane needs one label, 0 to 9, for each of {len(z)} points, not {found}.")
+        raise ValueError(f"labels must contain a digit from 0 to 9 for each of {len(z)} points, not {found}.")
     return {"points": z.round(3).tolist(), "labels": y.astype(int).tolist()}
 
 
 def line_ends(names: Any, limits: Any) -> list[list[float]]:
-    """limits, name -> (low, high), in the order of the names; raises ValueError where one is missing."""
+    """Return the limits, name -> (low, high), in the order of names. Raises ValueError if one is missing."""
     if not 1 <= len(names) <= 4:
-        raise ValueError(f"One to four models can be compared, not {len(names)}.")
+        raise ValueError(f"One to four models can be compared, but got {len(names)}.")
     ends = [[float(end) for end in (limits or {}).get(name, ())] for name in names]
     for name, pair in zip(names, ends, strict=True):
         if len(pair) != 2 or not np.isfinite(pair).all() or pair[0] == pair[1]:
             raise ValueError(
-                f"{name!r} needs two different ends of its line: limits={{{name!r}: (low, high)}}."
+                f"{name!r} needs two different finite limits, such as limits={{{name!r}: (low, high)}}."
             )
     return ends

@@ -1,23 +1,23 @@
-// The front end of ToyGAN: controls, the time line, slow motion. The picture is in toy_gan_picture.js; the game itself is
-// played by toy_gan_engine.js in a worker, which keeps nothing: the past is here.
+// The front end of ToyGAN: the controls, the timeline, and slow motion. The picture is drawn by toy_gan_picture.js. The
+// game is computed by toy_gan_engine.js in a worker that stores nothing, so the past moments are stored here.
 
-const FRAMES = 6;         // asked for at once
-const MOST = 600;         // moments on the time line,
-const BYTES = 30e6;       // and of all of them together; those of large networks are fewer
-const RECENT = 64;        // the newest moments, of which none is dropped
+const FRAMES = 6;         // moments requested at once
+const MOST = 600;         // the largest number of moments on the timeline
+const BYTES = 30e6;       // the largest size of all moments together, which allows fewer for large networks
+const RECENT = 64;        // the newest moments, none of which is dropped
 
 const fresh = (entry) => entry.d_updates + entry.g_updates === 0;
 const same = (a, b) => Object.keys(a).every((name) => alike(a[name] ?? null, b[name] ?? null));
-const finite = (value) => (Number.isFinite(value) ? value : null);      // JSON knows no others
+const finite = (value) => (Number.isFinite(value) ? value : null);      // JSON has no infinity or NaN
 
-// Every second one of the older moments goes, so that the whole game stays on a line of bounded length.
+// Drops every second one of the older moments, so that a timeline of bounded length covers the whole game.
 function thin(list) {
   const most = Math.min(MOST, BYTES / (8 * list[0].state.length + 4 * SIZE));
   const recent = list.length - Math.min(RECENT, most / 4);
   return list.length <= most ? list : list.filter((_, i) => i % 2 === 0 || i >= recent);
 }
 
-// The moments of an answer: what is read from a frame, and the state and the settings to go on from it.
+// The moments in a reply: the contents of each frame, with the state and the settings from which the game can continue.
 function entries({ frames, states, count }, settings) {
   const size = states.length / count;
   return Array.from({ length: count }, (_, i) => ({
@@ -32,28 +32,29 @@ function build(core) {
   let settings = { ...model.get("settings") };
   let table = tableOf(settings, tables);
   let past = entries(start(tables)({ from: null, settings, what: "look" }), settings);
-  let at = 0;                         // the place on the time line
-  let shown = past[0];                // what is drawn: an entry, or something on the way to it
-  let chain = Promise.resolve();      // one question after another
+  let at = 0;                         // the position on the timeline
+  let shown = past[0];                // what is drawn: an entry, or a blend on the way to it
+  let chain = Promise.resolve();      // resolves when the last request is done
   let speed = "1";
   let slow = null;                    // { player, phase, rest, round, alone }
   let [moving, lens, runs, version, asked] = [null, [], [], 0, false];
-  let touched = false;                // has the reader done anything yet?
+  let touched = false;                // whether the reader has done anything yet
   const known = () => presets.find((p) => same(p.settings, settings)) ?? null;
   let [large, kls, drawing, preset] = [false, false, null, known()];
-  let theory = !model.get("plain");    // a page for visitors begins without D* and V
+  let theory = !model.get("plain");    // the page for visitors starts without D* and V
   const layers = Object.fromEntries(LAYERS.map(([name]) => [name, theory || name !== "d_star"]));
 
   // -- the game
 
-  // What follows a moment under the present settings; another game begins with its own first moment.
+  // Requests the moments that follow a given one under the current settings. A different game starts with its first
+  // moment.
   async function moments(what, { last = past[at], frames = 1, steps = 1 } = {}) {
     const under = settings;
     const from = last && !restarts(last.settings, under) ? last.state : null;
     return entries(await engine.ask({ from, settings: under, what, frames, steps }), under);
   }
 
-  // Asks for something outside of playing; `use` gets the moments.
+  // Stops playing and sends a request. `use` receives the moments.
   function ask(what, use, options) {
     stop();
     chain = chain.then(async () => {
@@ -73,7 +74,7 @@ function build(core) {
     core.say(error.message, true);
   }
 
-  // While the game is played some moments are computed ahead; a change of settings or a rewind makes them worthless.
+  // While the game plays, some moments are computed ahead. They are discarded after a change of settings or a rewind.
   let [queue, fetching, epoch, steps] = [[], false, 0, 1];
 
   const player = new Player(core, { rate: 30, tick() {
@@ -89,7 +90,7 @@ function build(core) {
     fetching = true;
     const mine = epoch;
     try {
-      // Where there is no worker, the page itself waits.
+      // Without a worker, the page itself computes, so one frame at a time.
       const frames = engine.here ? 1 : FRAMES;
       const more = await moments("play", { last: queue[queue.length - 1] ?? past[at], frames, steps });
       if (mine === epoch) queue.push(...more);
@@ -104,7 +105,7 @@ function build(core) {
     epoch += 1;
   }
 
-  // How many rounds a second are shown: measured over a second, so that the number can be read.
+  // Measures the number of rounds shown per second, over a whole second so that the number is readable.
   let [reached, since, began] = [null, null, 0];
   function clock() {
     const now = performance.now();
@@ -115,13 +116,13 @@ function build(core) {
   }
   const behind = () => player.playing && reached !== null && reached < 0.8 * player.rate * steps;
 
-  // Tells Python the settings and the numbers of the moment that is shown.
+  // Sends Python the settings and the numbers of the moment that is shown.
   function share() {
     const { step, ...numbers } = Object.fromEntries(HEAD.map((name) => [name, finite(past[at][name])]));
     core.share({ settings, state: { rounds: step, ...numbers } });
   }
 
-  // The rounds of the game before are not the new one's.
+  // Starts a new list of moments. The measured speed of the previous game does not apply to it.
   function begin(list) {
     [past, at] = [list, list.length - 1];
     [reached, since] = [null, null];
@@ -136,7 +137,7 @@ function build(core) {
     glide(entry, seconds);
   }
 
-  // Moves what is drawn to an entry.
+  // Shows an entry, with a smooth transition if `seconds` is positive.
   function glide(entry, seconds = 0) {
     const from = shown;
     moving = null;
@@ -163,7 +164,7 @@ function build(core) {
     [reached, since] = [null, null];
   }
 
-  // Slow motion is over: what it said last is announced.
+  // Ends slow motion, so that its last message is announced.
   function leaveSlow() {
     if (!slow) return;
     slow = null;
@@ -174,14 +175,14 @@ function build(core) {
     const now = past[at];
     const told = Number.isFinite(now.accuracy) && settings.loss !== "wasserstein";
     const right = told ? ` D is right on ${number(100 * now.accuracy, 0)} % of the points.` : "";
-    return `Round ${now.step}. JSD ${brief(now.jsd)} nats from the data.${right}`;
+    return `Round ${now.step}. JSD to the data: ${brief(now.jsd)} nats.${right}`;
   };
 
   function pause() {
     stop();
     if (slow) slow.running = false;
     core.plays(false);
-    core.redraw();                      // slow motion draws only when something moves
+    core.redraw();                      // because slow motion draws only when something moves
     core.say(`Paused. ${sentence()}`);
     share();
   }
@@ -190,7 +191,7 @@ function build(core) {
     if (player.playing || slow?.running) return pause();
     if (drawing) draw(false);
     if (speed === "slow") return slowly();
-    core.say("Playing. Space pauses.");
+    core.say("Playing. Press space to pause.");
     await chain;
     player.play();
   }
@@ -208,17 +209,17 @@ function build(core) {
     glide(past[at]);
     core.say(said);
   }, { last: null });
-  const reset = () => anew("Back at the start: the same game again, unless a setting changes.");
+  const reset = () => anew("Back at the start. The same game will be played again unless you change a setting.");
 
   function go(place) {
     stop();
     leaveSlow();
     at = Math.min(Math.max(Math.round(place), 0), past.length - 1);
     glide(past[at]);
-    core.say(`${at < past.length - 1 ? "Rewound: play goes on from here. " : ""}${sentence()}`);
+    core.say(`${at < past.length - 1 ? "Rewound. Play continues from here. " : ""}${sentence()}`);
   }
 
-  // The panel and the line of x for these settings.
+  // Makes these settings the current ones and updates what depends on them.
   function adopt(values) {
     const before = table;
     settings = values;
@@ -229,21 +230,21 @@ function build(core) {
     if (!alike([...before.p], [...table.p])) lens.length = 0;
   }
 
-  // New settings, from the page or from Python: at once, and without a pause while the game is played.
+  // Changes settings, from the page or from Python, without a pause if the game is playing.
   function set(values) {
     adopt({ ...settings, ...values });
     core.share({ settings });
     core.redraw();
     if (player.playing) return forgetAhead();
     if (asked) return;
-    asked = true;                     // a dragged slider asks once, when the last question is answered
+    asked = true;                     // a dragged slider causes one request, after the last reply
     chain.then(() => {
       asked = false;
       ask("look", ([entry]) => {
         if (!fresh(entry)) past[at] = entry;
         else {
           begin([entry]);
-          core.say(`A new game, as this setting asks for. ${sentence()}`);
+          core.say(`This setting starts a new game. ${sentence()}`);
         }
         glide(entry);
       });
@@ -254,10 +255,11 @@ function build(core) {
     adopt({ ...chosen.settings });
     drawing = null;
     if (chosen.steps && speed !== "slow") pace(String(chosen.steps));
-    anew(`Ready: ${chosen.name}. Space plays.`);
+    anew(`Ready: ${chosen.name}. Press space to play.`);
   }
 
-  // `speed` counts in 30 rounds a second; sixty frames a second at most hold as many rounds as it takes.
+  // A speed of 1 is 30 rounds per second. At most sixty frames are shown per second, so faster speeds play several
+  // rounds per frame.
   function pace(value) {
     speed = value;
     version += 1;
@@ -294,7 +296,7 @@ function build(core) {
   function enter() {
     slow.rest = PHASE;
     slow.reals = new Game(settings, tables).draw(new Float64Array(POINTS), past[at].d_updates);
-    slow.narrow = settings.players === "network" && past[at].std < 0.15;     // a hundredth of the picture
+    slow.narrow = settings.players === "network" && past[at].std < 0.15;     // about a hundredth of the picture's width
     core.say(`${NAMES[slow.player]}, ${slow.phase + 1} of 5: ${said(slow.player, slow.phase, settings)}`);
     if (slow.phase === 4) {
       const both = !settings.alternating && !slow.alone;
@@ -313,7 +315,7 @@ function build(core) {
       core.say(sentence());
       return core.redraw();
     } else {
-      slow.round += 1;                  // of this player; where both move at once, G's last step was the whole round
+      slow.round += 1;                  // of this player; if both move at once, G's last step was the whole round
       const own = { d: settings.d_steps, g: settings.alternating ? settings.g_steps : 1 }[slow.player];
       if (slow.round >= own) [slow.player, slow.round] = [slow.player === "d" ? "g" : "d", 0];
       slow.phase = 0;
@@ -333,14 +335,14 @@ function build(core) {
   function draw(on) {
     stop();
     drawing = on ? heightsOf(table) : null;
-    core.say(on ? "Draw the density with the mouse or a finger. When you let go, a new game begins with it." : sentence());
+    core.say(on ? "Draw the density with the mouse or a finger. A new game starts when you let go." : sentence());
     version += 1;
     core.redraw();
   }
 
   // -- runs that are kept
 
-  // Python holds name, settings, length and JSD of each, so that a page loaded anew finds them; null: forgotten.
+  // Python stores the name, settings, length and JSD of each run, so that they survive a reload. A deleted run is null.
   function shareRuns() {
     const told = ({ name, settings: own, rounds, curve }) => ({ name, settings: own, rounds, curve });
     core.share({ kept_runs: runs.map((run) => run && told(run)) });
@@ -353,16 +355,16 @@ function build(core) {
     const curve = past.map(({ step, jsd }) => ({ step, jsd: finite(jsd) }));
     runs.push({ name, settings, rounds: past[past.length - 1].step, curve, past });
     shareRuns();
-    core.say("Kept: its JSD stays in the picture in grey, and you may come back to it.");
+    core.say("This run is kept. Its JSD stays in the picture in grey, and you can return to the run.");
   }
 
   function forget(n) {
     runs[n] = null;
     shareRuns();
-    core.say("Forgotten.");
+    core.say("The run has been deleted.");
   }
 
-  // To where a run was kept; one that this page has not played itself is played again.
+  // Returns to the moment at which a run was kept. A run that this page has not played is played again.
   function back(n) {
     const run = runs[n];
     adopt({ ...run.settings });
@@ -375,7 +377,7 @@ function build(core) {
     core.say(`Back in ${run.name}.`);
   }
 
-  // Those that were kept in another tab, or before this page was loaded.
+  // Loads the runs that were kept in another tab or before this page was loaded.
   function recall() {
     core.get("kept_runs").forEach((run, n) => { runs[n] = run && (runs[n] ?? { ...run }); });
     version += 1;
@@ -384,11 +386,11 @@ function build(core) {
   core.heed("kept_runs", recall);
   recall();
 
-  // Plays on to a round, in some 200 frames, where a page is loaded again or was saved in mid-game. It ends there, or when
-  // the reader does something, or where the game gets no farther.
+  // Plays up to a round in about 200 frames, after a page was reloaded or was saved during a game. Stops at that round,
+  // when the reader does something, or when the game cannot continue.
   function catchUp(goal) {
     let [last, waiting, over] = [past[at], false, false];
-    const unseen = [];                // who wants no motion sees only where it ends
+    const unseen = [];                // with reduced motion, only the end is shown
     touched = false;
     if (goal === 0) return;
     async function onward() {
@@ -444,16 +446,16 @@ function build(core) {
       return [input, element("label", { className: "tick" }, input, words)];
     };
     const [big, bigLabel] = tick("large type, for a projector", (on) => { large = on; });
-    const [both, bothLabel] = tick("plot KL both ways beside JSD", (on) => { kls = on; });
+    const [both, bothLabel] = tick("plot both KL divergences with the JSD", (on) => { kls = on; });
     const kept = element("div");
-    groups["Data and noise"].append(button("next seed", "Begin anew with the next seed", () => set({ seed: settings.seed + 1 })));
+    groups["Data and noise"].append(button("next seed", "Start again with the next seed", () => set({ seed: settings.seed + 1 })));
     const picture = element("fieldset", {}, element("legend", { textContent: "Picture and runs" }), bigLabel, bothLabel,
       element("div", { className: "row" }, button("keep this run", "Keep this run to compare it with others", keep)), kept);
-    // On a wide screen the settings stand beside the picture, so that both are seen while a slider moves.
+    // On a wide screen the settings are next to the picture, so that both are visible while a slider moves.
     const more = element("details", { ontoggle: () => core.redraw() }, element("summary", { textContent: "More settings" }));
-    const help = element("p", { textContent: `${KEYS} 1 to ${presets.length} presets.` });
+    const help = element("p", { textContent: `${KEYS} 1 to ${presets.length} choose a preset.` });
     root.append(
-      element("div", { className: "row" }, play.button, button("Step", "Step: one round, or in slow motion what comes next", whole),
+      element("div", { className: "row" }, play.button, button("Step", "Step: one round, or the next step of slow motion", whole),
         button("Reset", "Reset: back to the start", reset),
         button("D step", "D step: one update of the discriminator", () => half("d")),
         button("G step", "G step: one update of the generator", () => half("g")), fast.label, rate),
@@ -468,7 +470,7 @@ function build(core) {
       root.addEventListener(kind, () => { touched = true; }, { capture: true });
     }
     root.addEventListener("keydown", keyboard(keys));
-    // After a click the keys go to the picture, so that space plays whatever was clicked last.
+    // After a click on a button the picture gets the focus, so that the space bar always plays or pauses.
     root.addEventListener("click", (event) => {
       if (event.detail > 0 && event.target.closest("button")) canvas.focus({ preventScroll: true });
     });
@@ -481,7 +483,7 @@ function build(core) {
       }));
       time.output.textContent = `round ${past[at].step}`;
       core.describe(canvas, `The game of G and D. ${sentence()} ` +
-        "Keys: space plays and pauses, arrow keys play a round and rewind, r resets.");
+        "Keys: space plays and pauses; the arrow keys rewind and play a round; r resets.");
     }
 
     let synced = -1;
@@ -501,7 +503,7 @@ function build(core) {
       play.sync(busy);
       Object.assign(time.input, { max: past.length - 1, value: at });
       rate.textContent = behind() ? `${number(reached, reached < 10 ? 1 : 0)} reached` : "";
-      if (!player.playing || core.frame % 3 === 0) tell();      // nobody reads thirty numbers a second
+      if (!player.playing || core.frame % 3 === 0) tell();      // thirty changes per second cannot be read
       toggles.forEach((made, i) => made.setAttribute("aria-pressed", layers[LAYERS[i][0]]));
       LAYERS.forEach(([name, words], i) => {
         const called = (settings.loss === "wasserstein" && CRITIC[name]) || words;
@@ -521,7 +523,7 @@ function build(core) {
         chips.forEach((made, i) => made.setAttribute("aria-pressed", presets[i].name === preset?.name));
         watch.textContent = preset ? preset.says : "Your own settings.";
         kept.replaceChildren(...runs.map((run, n) => (run ? element("div", { className: "kept" },
-          button(run.name, `Go back to ${run.name}`, () => back(n)), button("×", `Forget ${run.name}`, () => forget(n))) : "")));
+          button(run.name, `Go back to ${run.name}`, () => back(n)), button("×", `Delete ${run.name}`, () => forget(n))) : "")));
       }
       Object.assign(root.dataset, { step: past[at].step, at, kept: past.length, playing: busy, jsd: past[at].jsd,
         value: past[at].value, dupdates: past[at].d_updates, gupdates: past[at].g_updates, speed,
@@ -535,9 +537,9 @@ function build(core) {
     last: () => Math.max(past[past.length - 1].step, 50),
     goToStep: (step) => go(past.findIndex((_, i) => i === past.length - 1 || past[i + 1].step > step)),
     drawn() {
-      if (Math.max(...drawing) <= 0) return core.say("A density must be above 0 somewhere: draw it higher.", true);
+      if (Math.max(...drawing) <= 0) return core.say("A density must be above 0 somewhere. Draw it higher.", true);
       set({ data: "drawn", heights: Array.from(drawing, (h) => Number(h.toFixed(4))) });
-      core.say("A new game with your density. Draw on, or press play.");
+      core.say("A new game with your density. Continue drawing, or press Play.");
     },
   };
   const keys = (key) => ({
@@ -547,14 +549,14 @@ function build(core) {
     Escape: drawing && (() => draw(false)),
   }[key] ?? (presets[Number(key) - 1] && (() => load(presets[Number(key) - 1]))));
 
-  // What the page around a widget may ask of it.
+  // The functions that the page around a widget can call.
   const page = {
     settings: () => settings,
     moment: () => past[at],
     at: () => at,
     kept: () => past.length,
     go(place) {
-      touched = true;         // as if the reader had moved the time line
+      touched = true;         // the same as if the reader had moved the timeline
       go(place);
     },
     load: (name) => load(presets.find((p) => p.name === name)),

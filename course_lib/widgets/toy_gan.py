@@ -1,4 +1,4 @@
-"""The 1-D GAN alive: figure 1 of the GAN paper, played by hand, step by step or sixty frames a second."""
+"""An interactive 1-D GAN: figure 1 of the GAN paper, played step by step or at sixty frames per second."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ import traitlets
 from course_lib.palette import DATA, GAP
 from course_lib.widgets.live import Live
 
-# PyTorch, which the game in Python and its figures need, is loaded when a widget is made, and not before.
+# The game in Python and its figures need PyTorch, which is imported only when a widget is created.
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -19,17 +19,18 @@ HERE = Path(__file__).parent
 
 
 class ToyGAN(Live):
-    """G against D on a line: data, both players, the best D, and where each generated point is pushed.
+    """G against D on a line: the data, both players, the best D, and the push on each generated point.
 
-    settings: a `Settings`, or the name of a preset; `changes` are single settings on top, as lr_g=0.01 or
-    data="drawn", heights=[0, 1, 3, 1] for a density of one's own on −8 to 8. In the browser all of them can
-    be changed while the game is played; from Python by `change(...)`, `load(preset)`, or `settings = {...}`.
+    settings: a `Settings` object or the name of a preset. changes: individual settings that override it, such
+    as lr_g=0.01, or data="drawn", heights=[0, 1, 3, 1] for a custom density on [−8, 8]. All settings can be
+    changed during the game, in the browser or from Python with `change(...)`, `load(preset)`, or
+    `settings = {...}`.
 
-    The browser plays the game. When it pauses, `settings` and `state` hold what it shows: `state` has
-    "rounds" and the other numbers of `toy_gan.HEAD`, None for what is not finite; it is empty before
-    the widget is first touched. For a game in Python take `toy_gan.History`.
+    The game runs in the browser. When it pauses, `settings` and `state` contain what it shows: `state` has
+    "rounds" and the other numbers of `toy_gan.HEAD`, with None for values that are not finite. It is empty
+    until the user first interacts with the widget. To play a game in Python, use `toy_gan.History`.
 
-    ValueError, in one sentence, for an unknown setting or preset.
+    Raises ValueError for an unknown setting or preset.
     """
 
     script = tuple(
@@ -37,42 +38,42 @@ class ToyGAN(Live):
         for part in ("_players", "_engine", "_words", "_settings", "_picture", "_hands", "")
     )
     settings: Any = traitlets.Dict().tag(sync=True)
-    state: Any = traitlets.Dict().tag(sync=True)  # of the moment shown; a page that is loaded plays up to it
+    state: Any = traitlets.Dict().tag(sync=True)  # numbers of the moment shown; a loaded page plays up to it
     presets: Any = traitlets.List().tag(sync=True)
-    kept_runs: Any = traitlets.List().tag(sync=True)  # name, settings, rounds, JSD; None: forgotten
-    tables: Any = traitlets.Dict().tag(sync=True)  # what a page cannot work out: the densities' masses
+    kept_runs: Any = traitlets.List().tag(sync=True)  # name, settings, rounds, JSD; None for a deleted run
+    tables: Any = traitlets.Dict().tag(sync=True)  # what a page cannot compute: the densities' masses
 
     def __init__(self, settings: "Settings | str" = "balanced", **changes: Any):
         from course_lib.toy_gan import Settings
 
         if not isinstance(settings, Settings | str):
-            raise ValueError(f"ToyGAN takes Settings(…) or the name of a preset, not {settings!r}.")
+            raise ValueError(f"settings must be Settings(…) or the name of a preset, not {settings!r}.")
         chosen = preset(settings).settings if isinstance(settings, str) else settings
         super().__init__(settings=chosen.change(**changes).to_json(), tables=tables(), presets=listed())
 
     @traitlets.validate("settings")
     def _complete(self, proposal: Any) -> dict[str, Any]:
-        """What is left out has its default. ValueError for an unknown setting."""
+        """Fill in the defaults of missing settings. Raises ValueError for an unknown setting."""
         from course_lib.toy_gan import Settings
 
         return Settings(**proposal["value"]).to_json()
 
     def change(self, **changes: Any) -> "ToyGAN":
-        """Change settings; the game goes on, or begins anew if it is another one."""
+        """Change settings. The game continues, or starts again if the change defines a different game."""
         from course_lib.toy_gan import Settings
 
         self.settings = Settings(**self.settings).change(**changes).to_json()
         return self
 
     def load(self, name: str) -> "ToyGAN":
-        """Begin with a preset."""
+        """Start a new game with a preset."""
         self.settings = preset(name).settings.to_json()
         self.state = {}
         self.send({"load": name})
         return self
 
     def strip(self) -> "Figure":
-        """Four moments of a game with these settings, played here, and its JSD."""
+        """Play a game with these settings in Python, and draw four moments and the JSD over time."""
         from matplotlib.figure import Figure
 
         from course_lib.toy_gan.figures import draw_moment
@@ -88,7 +89,7 @@ class ToyGAN(Live):
         return figure
 
     def _played(self) -> "History":
-        """As many rounds as the preset of these settings says; else 300."""
+        """Play the number of rounds of the preset with these settings, or 300 if there is none."""
         from course_lib.toy_gan import PRESETS, History, Settings
 
         settings = Settings(**self.settings)
@@ -103,7 +104,7 @@ class ToyGAN(Live):
 
 
 def draw_course(axes: Any, past: "History") -> None:
-    """The JSD over time; of the Dirac-GAN, whose JSD is log 2 for ever, the path of its two weights."""
+    """Draw the JSD over time, or the path of the two weights of the Dirac-GAN, whose JSD is always log 2."""
     if past.game.settings.players == "dirac":
         theta, psi = past.column("theta"), past.column("psi")
         axes.plot(theta, psi, color=GAP, lw=1.5)
@@ -119,7 +120,7 @@ def draw_course(axes: Any, past: "History") -> None:
 
 
 def tables() -> dict[str, Any]:
-    """The mass of each named density on the game's cells, and that of normal noise."""
+    """Compute the probability masses of each named density and of normal noise on the cells of the game."""
     from course_lib.toy_gan import Settings
     from course_lib.toy_gan.grid import grid
     from course_lib.toy_gan.settings import CHOICES
@@ -133,16 +134,16 @@ def tables() -> dict[str, Any]:
 
 
 def preset(name: str) -> "Preset":
-    """The preset of this name; ValueError names those that there are."""
+    """Return the preset with this name. Raises ValueError for an unknown name."""
     from course_lib.toy_gan import PRESETS
 
     if name not in PRESETS:
-        raise ValueError(f"There is no preset {name!r}; there are {', '.join(PRESETS)}.")
+        raise ValueError(f"There is no preset {name!r}. The presets are: {', '.join(PRESETS)}.")
     return PRESETS[name]
 
 
 def listed() -> list[dict[str, Any]]:
-    """The presets, for the browser."""
+    """List the presets for the browser."""
     from course_lib.toy_gan import PRESETS
 
     return [

@@ -1,8 +1,9 @@
-// The game of course_lib.toy_gan on the players of toy_gan_players.js: the same line of x, the same exact measures, the
-// same frames. `start(tables)` makes the engine: a function from a moment of a game to the moments that follow. It keeps
-// nothing, so the page alone knows the past, and a rewind is nothing special.
+// The game of course_lib.toy_gan with the players of toy_gan_players.js: the same line of x, the same exact measures,
+// and the same frames. `start(tables)` returns the engine, a function from a moment of a game to the moments that
+// follow. The engine stores no past moments. They are stored only in the page, so a rewind needs no special treatment.
 //
-// One function again, as its text is also the program of a worker. The page itself uses what it returns.
+// This file, too, is one function, because its source code is also the program of a worker. The page uses the functions
+// that it returns.
 
 function toyGanEngine() {
   const { STREAMS, uniform, Pass, MLP, THETA, PSI, Player, LOSSES } = toyGanPlayers();
@@ -11,7 +12,7 @@ function toyGanEngine() {
 
   const [CELLS, FINE, POINTS] = [256, 1024, 32];
 
-  // {low, dx, p, hill, modes}: `lines` holds those of the named densities; one that is drawn is worked out here.
+  // Returns {low, dx, p, hill, modes}, from `lines` for a named density; those of a drawn density are computed here.
   function lineOf(s, lines) {
     if (s.players === "dirac") {
       const p = new Float64Array(CELLS + 2);
@@ -28,8 +29,9 @@ function toyGanEngine() {
     return { low: -8, dx: 16 / CELLS, p, hill, modes };
   }
 
-  // Which mode's hill each cell is part of (if of none: the number of modes), and how many modes there are. A mode is a
-  // peak that stands out by a tenth of the highest; its hill ends in a valley, or where p is a tenth of the peak.
+  // Returns, for each cell, the mode to whose hill the cell belongs (the number of modes if none), and the number of
+  // modes. A mode is a peak whose prominence is at least a tenth of the highest peak. Its hill ends at a valley, or
+  // where p falls below a tenth of the mode's peak.
   function hills(p) {
     const peaks = peaksOf(p);
     const valleys = peaks.slice(1).map((b, k) => {
@@ -63,7 +65,7 @@ function toyGanEngine() {
     return peaks;
   }
 
-  // Edges and masses of z's cells, and the z whose x is drawn; the normal's come from Python.
+  // The edges and masses of the cells of z, and the z for which x is drawn. Those of normal noise come from Python.
   function noiseOf(z, normal) {
     if (z === "normal") {
       return { edges: Float64Array.from(normal.z_edges), mass: normal.z_mass, points: Float64Array.from(normal.z_points) };
@@ -72,7 +74,8 @@ function toyGanEngine() {
       points: Float64Array.from({ length: POINTS }, (_, i) => (2 * i + 1) / POINTS - 1) };
   }
 
-  // The generated mass of each cell of x, and outside: each cell of z spreads its own evenly between its edges' x.
+  // The generated mass in each cell of x and outside. Each cell of z spreads its mass evenly between the x of its
+  // edges.
   function pushForward({ low, dx }, mass, x) {
     const q = new Float64Array(CELLS + 2);
     const cell = (v) => Math.min(Math.max(Math.floor((v - low) / dx), -1), CELLS) + 1;
@@ -93,7 +96,7 @@ function toyGanEngine() {
     return q;
   }
 
-  // [mean, standard deviation] of G's points, also of those outside.
+  // [mean, standard deviation] of G's points, including those outside.
   function moments(mass, x) {
     let mean = 0;
     for (let j = 0; j < FINE; j++) mean += (mass[j] * (x[j] + x[j + 1])) / 2;
@@ -105,7 +108,7 @@ function toyGanEngine() {
     return [mean, Math.sqrt(variance)];
   }
 
-  // How much further out than the outer cells' middles q's mass lies, on average.
+  // The mean distance of the mass of q beyond the middles of the outer cells.
   function beyond({ low, dx }, mass, x, q) {
     const high = low + CELLS * dx;
     const out = (near, far) => (near >= 0 ? (near + far) / 2 : far > 0 ? far ** 2 / (2 * (far - near)) : 0);
@@ -117,7 +120,7 @@ function toyGanEngine() {
     return all - (dx / 2) * (q[0] + q[CELLS + 1]);
   }
 
-  // ---- what the players cannot see, as in toy_gan/exact.py: p and q are masses of cells, results in nats --------
+  // ---- exact measures, as in toy_gan/exact.py: p and q are masses of cells, results are in nats ----------------
 
   function sum(values) {
     let all = 0;
@@ -132,7 +135,7 @@ function toyGanEngine() {
     return (kl(p, middle) + kl(q, middle)) / 2;
   }
 
-  // P − Q, the distribution functions at the right edge of each cell; rounding is no difference.
+  // P − Q, the difference of the distribution functions at the right edge of each cell. Rounding errors count as 0.
   function ahead(p, q) {
     let all = 0;
     return p.map((v, i) => {
@@ -160,12 +163,12 @@ function toyGanEngine() {
 
   // ---- the game, as in toy_gan/game.py -------------------------------------------------------------------------
 
-  // Changing one of these is another game, from its first step on.
+  // Changing one of these settings starts a new game.
   const STRUCTURE = ["data", "heights", "z", "players", "width_g", "width_d", "depth_g", "depth_d", "seed", "start"];
   const alike = (a, b, name) => JSON.stringify(a[name] ?? null) === JSON.stringify(b[name] ?? null);
   const restarts = (a, b) => STRUCTURE.some((name) => !alike(a, b, name));
 
-  // What a frame holds, in this order: numbers, then rows; the names are those of toy_gan/game.py.
+  // The contents of a frame, in this order: numbers, then rows. The names are those of toy_gan/game.py.
   const HEAD = ["step", "d_updates", "g_updates", "loss_d", "loss_g", "value", "best_value", "jsd", "kl_pq", "kl_qp", "tv",
     "w1", "accuracy", "modes", "all_modes", "mean", "std", "push", "outside", "theta", "psi"];
   const ROWS = { q: CELLS, d: CELLS, d_star: CELLS, z: POINTS, x: POINTS, push_x: POINTS };
@@ -186,12 +189,12 @@ function toyGanEngine() {
       let all = 0;
       this.cdf = Float64Array.from(this.line.p.slice(0, -1), (v) => (all += v));
       this.begin(s);
-      this.pleasing = new Float64Array(this.d.network.size);     // D's gradient in G's step, where D is not frozen
+      this.pleasing = new Float64Array(this.d.network.size);     // D's gradient in G's step, if D is not frozen
       this.look();
       this.fit(s.batch);
     }
 
-    // The players before their first step.
+    // Creates the players before their first step.
     begin(s) {
       const { G_WEIGHTS, D_WEIGHTS } = STREAMS;
       if (s.players === "dirac") {
@@ -206,7 +209,7 @@ function toyGanEngine() {
       this.g.weights[g.size - 1] += s.start;
     }
 
-    // Room for a step on batches of n points: D's holds the real points, then the generated ones.
+    // Allocates the arrays for a step with batches of n points. D's batch has the real points, then the generated ones.
     fit(n) {
       if (this.n === n) return;
       const [g, d] = [this.g.network.sizes, this.d.network.sizes];
@@ -219,7 +222,7 @@ function toyGanEngine() {
       Object.assign(this, { alphaG: new Float64Array(this.made.room), betaG: new Float64Array(this.made.room) });
     }
 
-    // Room for a look at the whole game.
+    // Allocates the arrays for a frame.
     look() {
       const { edges, points } = this.noise;
       const { low, dx } = this.line;
@@ -236,7 +239,7 @@ function toyGanEngine() {
       for (let i = 0; i < n; i++) {
         for (let k = 0; k < d_steps - both; k++) this.updateD();
         if (both) {
-          this.dGradient();             // both from the weights before either moves
+          this.dGradient();             // both gradients use the weights before either player moves
           this.gGradient();
           this.moveD();
           this.moveG();
@@ -279,7 +282,7 @@ function toyGanEngine() {
       if (s.loss === "wasserstein" && s.constraint === "gradient_penalty") this.smooth();
     }
 
-    // The critic's slope is pulled towards 1 between real points and generated ones.
+    // Adds the penalty that pulls the slope of the critic towards 1 between real and generated points.
     smooth() {
       const { settings: s, d, n, real, fake, single, alphaG, betaG } = this;
       const mix = uniform(s.seed, STREAMS.D_MIX, this.dUpdates, this.noises[0]);
@@ -330,7 +333,7 @@ function toyGanEngine() {
       this.counted = this.dUpdates;
     }
 
-    // In whoever's step: a critic that is clipped stays in its box.
+    // Moves D, in the step of either player, and clips its weights if weight clipping is selected.
     changeD(gradient) {
       const { settings: s, d } = this;
       d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2);
@@ -338,7 +341,7 @@ function toyGanEngine() {
       for (let i = 0; i < d.weights.length; i++) d.weights[i] = Math.min(Math.max(d.weights[i], -s.clip), s.clip);
     }
 
-    // Fills `real` with points of the data, those of D's next step.
+    // Fills `real` with points drawn from the data, by default those of D's next step.
     draw(real, step = this.dUpdates) {
       if (this.settings.players === "dirac") return real.fill(0);
       uniform(this.settings.seed, STREAMS.D_DATA, step, real);
@@ -346,7 +349,7 @@ function toyGanEngine() {
       return real;
     }
 
-    // The inverse distribution function, straight between the cells' edges.
+    // The inverse distribution function, linear between the edges of the cells.
     quantile(u) {
       const { cdf, line: { low, dx } } = this;
       if (u <= cdf[0]) return low;
@@ -360,7 +363,7 @@ function toyGanEngine() {
       return low + dx * (a + (cdf[b] > cdf[a] ? Math.min((u - cdf[a]) / (cdf[b] - cdf[a]), 1) : 0));
     }
 
-    // Fills the first n of `out` with z: uniform on ±1, or normal by Box and Muller.
+    // Fills the first n elements of `out` with z: uniform on ±1, or normal by the Box–Muller transform.
     z(stream, second, step, out) {
       const { seed, z } = this.settings;
       const [u, turn] = this.noises;
@@ -371,14 +374,14 @@ function toyGanEngine() {
       }
     }
 
-    // All that the next step depends on but the settings, as one array.
+    // Everything on which the next step depends except the settings, as one array.
     state() {
       const { rounds, counted, dUpdates, gUpdates, lossD, lossG, g, d } = this;
       const counts = [rounds, counted, dUpdates, gUpdates, lossD, lossG, g.t, d.t];
       return Float64Array.of(...counts, ...g.weights, ...g.m, ...g.v, ...d.weights, ...d.m, ...d.v);
     }
 
-    // Go back, or on, to a state, with these settings: what is played from there is what was played then.
+    // Restores a state, with these settings. The same rounds follow as before.
     restore(state, settings) {
       this.settings = settings;
       this.fit(settings.batch);
@@ -386,10 +389,10 @@ function toyGanEngine() {
       [this.rounds, this.counted, this.dUpdates, this.gUpdates, this.lossD, this.lossG, g.t, d.t] = state;
       let from = 8;
       for (const part of [g.weights, g.m, g.v, d.weights, d.m, d.v]) part.set(state.subarray(from, (from += part.length)));
-      for (const gradient of [g.gradient, d.gradient, this.pleasing]) gradient.fill(0);   // a step that failed left some
+      for (const gradient of [g.gradient, d.gradient, this.pleasing]) gradient.fill(0);   // not 0 after a failed step
     }
 
-    // One frame, as Game.frame in Python.
+    // One frame, as in Game.frame in Python.
     frame() {
       const { settings: s, line: { p, dx }, noise: { mass, points }, all, seen } = this;
       const loss = LOSSES[s.loss];
@@ -414,7 +417,8 @@ function toyGanEngine() {
       return frame;
     }
 
-    // The numbers of HEAD: x at the edges of z's cells, q in each cell, D's output `edge` there.
+    // The numbers of HEAD, from x at the edges of the cells of z, q in each cell of x, and D's output `edge` in each
+    // cell.
     head(x, q, edge, centre, push) {
       const { settings: s, line: { p, dx, hill, modes }, noise: { mass } } = this;
       const loss = LOSSES[s.loss];
@@ -441,14 +445,15 @@ function toyGanEngine() {
     return found;
   }
 
-  // ---- answers -------------------------------------------------------------------------------------------------
+  // ---- replies -------------------------------------------------------------------------------------------------
 
-  const FRAME = 30;         // milliseconds: in that time a large game plays fewer rounds than a frame was to have
-  const ANSWER = 90;        // milliseconds: a slow machine gets fewer frames at once, so that a pause holds soon
+  const FRAME = 30;         // milliseconds per frame; a large game plays fewer rounds per frame than requested
+  const ANSWER = 90;        // milliseconds per reply; slow machines return fewer frames, so that a pause takes effect soon
 
-  // The engine for these tables: { from, settings, what, frames, steps } -> { frames, states }, in one array each, and
-  // how many. `from`: the state to go on from, null for the start, which is then the first of the frames. `what`: "play"
-  // (`steps` rounds a frame), "d" or "g" (one update of it), "look" (nothing: the moment itself, under these settings).
+  // The engine for these tables: { from, settings, what, frames, steps } -> { frames, states, count }, with all frames
+  // and all states in one array each. from: the state to continue from; null for the start, which is then the first
+  // frame. what: "play" (`steps` rounds per frame), "d" or "g" (one update of that player), or "look" (no step; only
+  // the moment itself, under these settings).
   function start(tables) {
     let game = null;
     return function answer({ from, settings, what, frames = 1, steps = 1 }) {
@@ -466,7 +471,8 @@ function toyGanEngine() {
     };
   }
 
-  // Whether the game went on. If it blows up after some frames, these are the answer; asked for more, it will say so.
+  // Returns true if the game has advanced. If it diverges after some frames, the reply contains those frames, and the
+  // next request throws the error.
   function advance(game, what, steps, first) {
     try {
       if (what === "d") game.updateD();
@@ -484,7 +490,7 @@ function toyGanEngine() {
     for (let i = 0; i < steps && performance.now() - began < FRAME; i++) game.step();
   }
 
-  // Two arrays travel faster than many.
+  // Packs the moments into two arrays, which are transferred faster than many.
   function packed(made) {
     const size = made[0].state.length;
     const frames = new Float32Array(made.length * SIZE);

@@ -1,6 +1,6 @@
-// Mouse, finger and keys on ToyGAN. `game` is what `build` offers them: see its `hands`.
+// Mouse, touch and keyboard input for ToyGAN. `game` is the object `hands` in `build`.
 
-// On the curves a drag rewinds; on the plot, with the pen, it draws the data.
+// Dragging on the curves rewinds the game. Dragging on the plot draws the data while the pen is on.
 function pointer(game, boxes) {
   let before = null;
   const inside = ({ x, y, w, h }, px, py) => px >= x && px <= x + w && py >= y - 4 && py <= y + h + 4;
@@ -38,7 +38,7 @@ function pointer(game, boxes) {
   };
 }
 
-// The heights of a density on the 256 cells from −8 to 8 that one draws on.
+// The heights of a density on the 256 cells from −8 to 8 on which the reader draws.
 function heightsOf({ low, high, p }) {
   const most = Math.max(...p);
   return Float64Array.from({ length: CELLS }, (_, i) => {
@@ -47,7 +47,7 @@ function heightsOf({ low, high, p }) {
   });
 }
 
-// keys: what each key does. What a control needs for itself is left to it.
+// keys: a function from a key to its action. Keys that a control needs are left to the control.
 function keyboard(keys) {
   return (event) => {
     const { target, key } = event;
@@ -59,6 +59,6 @@ function keyboard(keys) {
     if (!act) return;
     act();
     event.preventDefault();
-    event.stopPropagation();            // else the notebook takes the key for a command of its own
+    event.stopPropagation();            // otherwise the notebook would take the key as its own command
   };
 }

@@ -1,23 +1,23 @@
-// The picture of ToyGAN: the game of figure 1 of the GAN paper (z below x, arrows between them), and its curves over
-// time. Functions of a scene alone; nothing here changes the game.
+// The picture of ToyGAN: the game as in figure 1 of the GAN paper (z below x, with arrows between them), and its curves
+// over time. All functions depend only on a scene, and none changes the game.
 //   scene = { now, past, table, layers, k, slow, lens, critic, runs, at }
-// now: the numbers of one frame (see `read`), past: those of the kept frames up to now, table: {low, high, p} on the
-// frame's grid, k: 1, or more for large type.
+// now: the numbers of one frame (see `read`). past: those of the frames on the timeline. table: {low, high, p} on the
+// frame's grid. k: 1, or more for large type.
 
 const INK = { data: COLOUR.data, g: COLOUR.boundText, d: COLOUR.model, push: COLOUR.gapText };
-const FLOOR = -Math.log(4);       // the value of the game where q = p and D = D* = ½
-const CEILING = Math.log(2);      // the JSD of densities that share no point
+const FLOOR = -Math.log(4);       // the value of the game for q = p and D = D* = ½
+const CEILING = Math.log(2);      // the JSD of densities that do not overlap
 
-// `plain`: without the value of the game, which has a chart of its own; `room`: the height of the window.
+// plain: omit the chart of the game's value. room: the height of the window.
 function layout(width, k, plain, room) {
   const wide = width / k >= 620;
   const left = Math.round(40 * k);
   const inner = { x: left, w: width - left - Math.round(48 * k) };
-  const low = room < 850;              // a laptop, or a projector: all of it on one screen
-  const most = low ? 170 : plain && room > 1000 ? 440 : 250;      // a page of its own fills a large screen
+  const low = room < 850;              // on a laptop or a projector, everything fits on one screen
+  const most = low ? 170 : plain && room > 1000 ? 440 : 250;      // the toy GAN's own page fills a large screen
   const plot = { ...inner, y: 8, h: Math.round(Math.max(170, Math.min(most, 0.27 * width))) };
   const ticksY = plot.y + plot.h;
-  const line = { ...inner, y: ticksY + Math.round(19 * k), h: 34 };         // where the generated points are
+  const line = { ...inner, y: ticksY + Math.round(19 * k), h: 34 };         // the line of the generated points
   const map = { ...inner, y: line.y + line.h, h: wide ? 66 : 54 };
   let y = map.y + map.h + Math.round(26 * k) + 10;
   const order = plain ? [0, null, 1] : [0, 1, 2];
@@ -56,22 +56,23 @@ function arrow(g, x0, y0, x1, y1, colour, width, head) {
   g.fill();
 }
 
-// Pixels of a push: its size may differ a thousandfold between losses, so its logarithm is drawn, zero stays zero.
+// The length of a push in pixels. Pushes may differ a thousandfold between losses, so the scale is logarithmic except
+// near 0.
 const reach = (push) => 8 * Math.asinh(push / 0.03);
 
-// {low, high, p}: the data's density on the cells of the picture.
+// Returns {low, high, p}, the density of the data on the cells of the picture.
 function tableOf(settings, tables) {
   const { low, dx, p } = lineOf(settings, tables.lines);
   return { low, high: low + dx * CELLS, p: p.subarray(1, -1).map((v) => v / dx) };
 }
 
-// On the way from one moment to another.
+// A blend of two moments, for a smooth transition.
 function between(from, to, part) {
   const mix = (name) => to[name].map((v, i) => from[name][i] + part * (v - from[name][i]));
   return { ...to, ...Object.fromEntries(["q", "d", "d_star", "x", "push_x"].map((name) => [name, mix(name)])) };
 }
 
-// The axes of the plot follow the numbers smoothly; returns whether they are still moving.
+// Lets the axes of the plot follow the numbers smoothly. Returns true while they are moving.
 function follow({ now, table, lens, loss }) {
   const most = Math.max(...table.p);
   const wanted = [1.12 * Math.max(most, Math.min(Math.max(...now.q), 2.5 * most)), 0, 1];
@@ -94,7 +95,7 @@ function follow({ now, table, lens, loss }) {
   return moving;
 }
 
-// A curve that may have holes: D* is not a number where there is nothing to tell apart.
+// Draws a curve that may have gaps: D* is NaN where both densities are 0.
 function curve(g, xs, ys, options) {
   let start = 0;
   for (let i = 0; i <= ys.length; i++) {
@@ -104,7 +105,7 @@ function curve(g, xs, ys, options) {
   }
 }
 
-// Values to pixels: densities on the left axis, D on the right one.
+// Functions from values to pixels, for densities on the left axis and for D on the right axis.
 function scales({ plot }, { lens }) {
   const floor = plot.y + plot.h;
   return {
@@ -157,7 +158,7 @@ function drawPlot(g, boxes, scene) {
   }
 }
 
-// In slow motion: from each point up to the score that D gives it.
+// Draws, in slow motion, a line from each point up to the score that D gives the point.
 function drawScores(g, { now, slow, table }, to, score, floor) {
   const wanted = SLOW[slow.player][slow.phase].scores ?? "";
   const cell = (x) => Math.floor(((x - table.low) / (table.high - table.low)) * CELLS);
@@ -171,7 +172,7 @@ function drawScores(g, { now, slow, table }, to, score, floor) {
   }
 }
 
-// A density that is being drawn by hand: heights (256,) from 0 to 1.
+// Draws the density that the reader is drawing by hand: heights (256,) from 0 to 1.
 function drawSketch(g, plot, heights, xs, k) {
   const floor = plot.y + plot.h;
   const ys = Array.from(heights, (h) => floor - 0.92 * h * plot.h);
@@ -179,7 +180,7 @@ function drawSketch(g, plot, heights, xs, k) {
   text(g, "draw here, from left to right", plot.x + plot.w / 2, plot.y + 14 * k, { size: 15 * k, align: "center", colour: "#444" });
 }
 
-// The generated points on the line of x, pushed to and fro; below it the z they come from.
+// Draws the generated points on the line of x, with their pushes, and below them the z from which they come.
 function drawMapping(g, boxes, scene) {
   const { line, map } = boxes;
   const { now, table, layers, k, zs, slow } = scene;
@@ -206,21 +207,21 @@ function drawMapping(g, boxes, scene) {
       now.x.forEach((x, i) => {
         const length = reach(Math.abs(now.push_x[i])) * Math.sign(now.push_x[i]);
         if (Math.abs(length) < 1.5) return;
-        const y = middle - 17 + (i % 3) * 6;     // three rows, so that neighbours do not hide each other
+        const y = middle - 17 + (i % 3) * 6;     // three rows, so that neighbouring arrows do not overlap
         path(g, [to(x), to(x)], [y, middle], { colour: `${COLOUR.gap}66`, width: 1 });
         arrow(g, to(x), y, to(x) + length, y, COLOUR.gap, 1.6, Math.min(6, 2.5 + 0.25 * Math.abs(length)));
       });
     }
     if (shown.includes("g")) now.x.forEach((x) => circle(g, to(x), middle, 3.8, COLOUR.bound, "#fff", 0.8));
   });
-  // Points that have left the picture are still there.
+  // The number of points outside the picture, on either side.
   const out = [now.x.filter((x) => x < table.low).length, now.x.filter((x) => x > table.high).length];
   if (out[0]) text(g, `◀ ${out[0]}`, line.x + 2, line.y - 1, { size: 13 * k, colour: INK.g, bold: true });
   if (out[1]) text(g, `${out[1]} ▶`, line.x + line.w - 2, line.y - 1, { size: 13 * k, colour: INK.g, bold: true, align: "right" });
 }
 
-// One panel over time. lines: [key, colour, width, dash]; levels: [value, label] of dashed horizontal lines, labelled
-// below; title: [words, colour] as far as there is room.
+// Draws one panel over time. lines: [key, colour, width, dash]. levels: [value, label] of dashed horizontal lines with
+// the label below. title: [words, colour], as many as fit.
 function drawChart(g, box, scene, { title, lines, levels = [], range, ghosts = [] }) {
   const { past, at, k, last } = scene;
   const seen = past.flatMap((p) => lines.map(([key]) => p[key])).filter(Number.isFinite);
@@ -251,7 +252,7 @@ function drawChart(g, box, scene, { title, lines, levels = [], range, ghosts = [
         { size: 12 * k, align: "right", colour: "#6E6E6E" });
     }
   });
-  // What does not fit is said, else a cut peak would look like a plateau.
+  // Values outside the range are written as numbers, because a clipped peak would look like a plateau.
   for (const [key, colour] of lines) {
     const kept = past.filter((p) => Number.isFinite(p[key]));
     for (const [mark, pick, beyond, y] of [["▲", Math.max, (v) => v > hi, box.y + 8 * k], ["▼", Math.min, (v) => v < lo, box.y + box.h - 8 * k]]) {
@@ -268,7 +269,7 @@ function drawChart(g, box, scene, { title, lines, levels = [], range, ghosts = [
   text(g, `round ${last.toLocaleString("en")}`, box.x + box.w, box.y + box.h + 11 * k, { size: 13 * k, align: "right", colour: "#444" });
 }
 
-// [words, colour] side by side above a panel, as far as there is room.
+// Writes [words, colour] side by side above a panel, as many as fit.
 function heading(g, box, k, title) {
   let from = box.x;
   for (const [words, colour] of title) {
@@ -280,7 +281,7 @@ function heading(g, box, k, title) {
   }
 }
 
-// Text from below upwards, about its middle.
+// Draws text that reads upwards, centred at a point.
 function upright(g, words, x, y, options) {
   g.save();
   g.translate(x, y);
@@ -289,7 +290,7 @@ function upright(g, words, x, y, options) {
   g.restore();
 }
 
-// Text that can be read on top of lines.
+// Draws text with a white outline, so that it is legible on top of lines.
 function haloed(g, words, x, y, options) {
   g.font = `${options.bold ? 600 : 400} ${options.size}px ${FONT}`;
   Object.assign(g, { textAlign: options.align, textBaseline: "middle", strokeStyle: "#fff", lineWidth: 5 });
@@ -297,7 +298,8 @@ function haloed(g, words, x, y, options) {
   text(g, words, x, y, options);
 }
 
-// Round limits that hold the values, with the wildest one in fifty left out: a spike must not flatten all else.
+// Limits that contain the values except for the most extreme 2 % at each end, so that a spike does not flatten the
+// rest.
 function limits(values, levels) {
   const sorted = [...values].sort((a, b) => a - b);
   const cut = Math.floor(sorted.length / 50);
@@ -312,11 +314,11 @@ function brief(value, digits = 3) {
   return number(value, Math.abs(value) >= 100 ? 0 : digits);
 }
 
-// The three panels below the picture.
+// Draws the three panels below the picture.
 function drawCharts(g, boxes, scene) {
   const { past, at, loss, kls, ghosts, settings } = scene;
   const now = past[at];
-  const dirac = settings.players === "dirac";   // its two points share a cell or they do not: D* has nothing to say
+  const dirac = settings.players === "dirac";   // its two points share a cell or not, so D* is not informative
   drawChart(g, boxes.charts[0], scene, { lines: [["loss_d", INK.d, 2], ["loss_g", COLOUR.bound, 2]],
     title: [[`loss D ${brief(now.loss_d, 2)}`, INK.d], [`G ${brief(now.loss_g, 2)}`, INK.g]] });
   const floor = LOSSES[loss].floor;
@@ -332,7 +334,7 @@ function drawCharts(g, boxes, scene) {
     lines: [...more, ["jsd", COLOUR.gap, 2.4]], title: [[kls ? "JSD" : "true JSD(p, q)", INK.push], ...names] });
 }
 
-// The Dirac-GAN's two numbers: where they were, and where the gradients point.
+// Draws the path of the Dirac-GAN's two weights, and the directions of the gradients.
 function drawPhase(g, box, { past, at, loss, k, settings }) {
   const sizes = past.map((p) => Math.max(Math.abs(p.theta), Math.abs(p.psi))).filter(Number.isFinite);
   const far = 1.15 * Math.max(1.2, ...sizes);

@@ -1,7 +1,8 @@
-// The players of course_lib.toy_gan, in plain loops over flat arrays: the same noise, the same steps, the same numbers;
-// a test holds the two equal. float64 throughout; gradients are written out by hand.
+// The players of course_lib.toy_gan, in plain loops over flat arrays, with the same noise, steps and numbers. A test
+// checks that both agree. All numbers are float64, and the gradients are written by hand.
 //
-// Everything stands inside one function, because its text is also the program of a worker (see `Background` in live.js).
+// Everything is inside one function, because its source code is also the program of a worker (see `Background` in
+// live.js).
 
 function toyGanPlayers() {
   // ---- noise: u(seed, stream, step, i), as in toy_gan/noise.py ------------------------------------------------
@@ -23,17 +24,17 @@ function toyGanPlayers() {
 
   // ---- tanh ------------------------------------------------------------------------------------------------------
 
-  // A step takes some 25,000 of them, so e^v is read from a table of 2^(k/32), times a short series for what is left
-  // of v. That makes a tanh three times as fast as Math.exp does, and exact to 2e-15.
+  // A step computes about 25,000 tanh, so e^v is a table entry 2^(k/32) times a short series in the rest of v. This is
+  // three times as fast as Math.exp and accurate to 2e-15.
   const PARTS = 32;
-  const REACH = 40;                    // tanh(20) is 1 to the last digit
+  const REACH = 40;                    // tanh(20) rounds to 1
   const ORIGIN = PARTS * 60;
   const POWERS = Float64Array.from({ length: 2 * ORIGIN + 1 }, (_, k) => 2 ** ((k - ORIGIN) / PARTS));
-  // ln 2 in two parts, of which the first has so few digits that its multiples are exact.
+  // ln 2 in two parts. The first has so few digits that its multiples are exact.
   const [LN2, LN2_REST] = [6.93147180369123816490e-1 / PARTS, 1.90821492927058770002e-10 / PARTS];
   const SCALE = PARTS / Math.LN2;
 
-  // In place. A number that is not one stays so: the game has blown up, and must say so.
+  // Works in place. NaN stays NaN, so that a game that has diverged is noticed.
   function tanh(z) {
     for (let i = 0; i < z.length; i++) {
       const v = Math.min(Math.max(2 * z[i], -REACH), REACH);
@@ -46,26 +47,27 @@ function toyGanPlayers() {
 
   // ---- a pass of points through a network ----------------------------------------------------------------------
 
-  // The numbers of n points on their way through a network, made once and used again at every step. A layer's numbers
-  // lie unit by unit: number i of unit k is at k·room + i. Points are taken four at a time, so `room` is a multiple of
-  // four, and a little more than is needed: with a power of two the units would push each other out of the cache.
+  // The arrays for a pass of n points through a network, allocated once and reused at every step. The numbers of a
+  // layer are stored unit by unit: number i of unit k is at k·room + i. Points are processed four at a time, so `room`
+  // is a multiple of four. It is slightly larger than needed, because with a power of two the units would evict each
+  // other from the cache.
   class Pass {
     constructor(sizes, n) {
       const room = 4 * Math.ceil(n / 4) + 4;
       const layers = () => sizes.map((units) => new Float64Array(units * room));
       Object.assign(this, { n, room, values: layers(), slopes: layers(), bare: layers(), back: layers(), backSlopes: layers() });
-      this.slopes[0].fill(1);           // d values / d x; `bare`: the same before tanh
+      this.slopes[0].fill(1);           // d values / d x; `bare` is the same before tanh
       this.x = this.values[0];
       this.out = this.values[sizes.length - 1];
       this.slope = this.slopes[sizes.length - 1];
     }
   }
 
-  // The next two functions take most of the time, so they work on two units at once: each number that is loaded is used
-  // twice at least. A unit that has none beside it is its own second.
+  // The next two functions take most of the time, so they process two units at once and use each number that they load
+  // at least twice. A last unit without a partner is paired with itself.
   const second = (k, units) => (k + 1 < units ? k + 1 : k);
 
-  // out_ki = base_k + Σ_j w[from_k + j·step]·h_ji for the units k and l and every point i.
+  // Computes out_ki = base_k + Σ_j w[from_k + j·step]·h_ji for the units k and l and every point i.
   function weigh(w, fromK, fromL, step, inputs, baseK, baseL, h, out, atK, atL, room) {
     for (let i = 0; i < room; i += 4) {
       let k0 = baseK, k1 = baseK, k2 = baseK, k3 = baseK;
@@ -93,7 +95,8 @@ function toyGanPlayers() {
     }
   }
 
-  // Adds to the gradient of the matrix what the units k and l (of z) and i and j (of h) have in common over all points.
+  // Adds to the gradient of the matrix the products of the units k and l of z with i and j of h, summed over all
+  // points.
   function outer(gradient, { a, offset }, z, k, l, h, i, j, room) {
     let ki = 0, kj = 0, li = 0, lj = 0;
     for (let p = 0, zk = k * room, zl = l * room, hi = i * room, hj = j * room; p < room; p++) {
@@ -116,15 +119,15 @@ function toyGanPlayers() {
     return sum;
   }
 
-  // v times the slope of tanh where it gave h.
+  // Multiplies v by the derivative of tanh where tanh is h.
   function flatten(v, h, out) {
     for (let i = 0; i < v.length; i++) out[i] = v[i] * (1 - h[i] * h[i]);
   }
 
   // ---- networks ------------------------------------------------------------------------------------------------
 
-  // Hidden layers of tanh units from a number to a number, as in toy_gan/players.py. The weights are one vector: layer
-  // by layer the matrix (b outputs, a inputs), row by row, then the biases.
+  // Hidden layers of tanh units between one input and one output, as in toy_gan/players.py. The weights are one vector.
+  // For each layer it contains the matrix (b outputs, a inputs), row by row, and then the biases.
   class MLP {
     constructor(width, depth) {
       this.sizes = [1, ...Array(depth).fill(width), 1];
@@ -146,7 +149,7 @@ function toyGanPlayers() {
       return u;
     }
 
-    // pass.x to pass.out, and to pass.slope, the derivatives in x, if they are asked for.
+    // Computes pass.out from pass.x and, if requested, pass.slope, the derivatives with respect to x.
     run(w, pass, withSlopes = false) {
       const { values, slopes, bare } = pass;
       for (let l = 0; l < this.layers.length; l++) {
@@ -160,8 +163,9 @@ function toyGanPlayers() {
       }
     }
 
-    // Adds to `gradient` that of Σ alpha_i·out_i + beta_i·slope_i in the weights: backwards through both the values
-    // and the slopes. alpha and beta have `room` numbers, those of no point being 0; beta may be null.
+    // Adds to `gradient` the gradient of Σ alpha_i·out_i + beta_i·slope_i with respect to the weights, by
+    // backpropagation through the values and the slopes. alpha and beta have `room` numbers, with 0 for the padding;
+    // beta may be null.
     pull(w, pass, alpha, beta, gradient) {
       const { room, values, slopes, bare, back, backSlopes } = pass;
       let [z, dz] = [alpha, beta];
@@ -182,7 +186,7 @@ function toyGanPlayers() {
     }
   }
 
-  // W·h, with the biases or without.
+  // Computes W·h, with or without the biases.
   function forward(w, { a, b, offset, biases }, room, h, z, biased) {
     for (let k = 0; k < b; k += 2) {
       const l = second(k, b);
@@ -192,7 +196,7 @@ function toyGanPlayers() {
     }
   }
 
-  // Wᵀ·z.
+  // Computes Wᵀ·z.
   function backward(w, { a, b, offset }, room, z, h) {
     for (let i = 0; i < a; i += 2) {
       const j = second(i, a);
@@ -200,7 +204,7 @@ function toyGanPlayers() {
     }
   }
 
-  // Adds Σ z hᵀ over the points to the gradient of the matrix, and Σ z to that of the biases.
+  // Adds Σ z hᵀ over the points to the gradient of the matrix, and Σ z to the gradient of the biases.
   function blame(gradient, layer, room, z, h, biased) {
     const { a, b, biases } = layer;
     for (let k = 0; k < b; k += 2) {
@@ -209,12 +213,12 @@ function toyGanPlayers() {
     for (let k = 0; biased && k < b; k++) gradient[biases + k] += total(z, k * room, room);
   }
 
-  // tanh's slope depends on its input, too.
+  // Adds the term from the derivative of tanh′, which also depends on the input.
   function bend(up, h, before, upSlope) {
     for (let i = 0; i < up.length; i++) up[i] -= 2 * h[i] * before[i] * upSlope[i];
   }
 
-  // The Dirac-GAN: G is θ whatever z is, D is ψ·x.
+  // The Dirac-GAN: G is θ for every z, and D is ψ·x.
   const THETA = {
     sizes: [1, 1],
     size: 1,
@@ -236,7 +240,7 @@ function toyGanPlayers() {
 
   // ---- a player ------------------------------------------------------------------------------------------------
 
-  // A network, its weights, and the optimizer that moves it: plain gradient or Adam, whose memory is m and v.
+  // A network, its weights, and its optimizer: plain gradient descent, or Adam with the moments m and v.
   class Player {
     constructor(network, weights) {
       const zeros = () => new Float64Array(network.size);
@@ -246,12 +250,12 @@ function toyGanPlayers() {
 
     run(pass, withSlopes) { this.network.run(this.weights, pass, withSlopes); }
 
-    // Adds to a gradient in the weights.
+    // Adds to the gradient with respect to the weights.
     pull(pass, alpha, beta = null, gradient = this.gradient) {
       this.network.pull(this.weights, pass, alpha, beta, gradient);
     }
 
-    // One step down a gradient, which is 0 afterwards. If the weights would not be finite any more, all stays as it was.
+    // Takes one step down a gradient and sets the gradient to 0. If a weight would not stay finite, nothing is changed.
     move(gradient, optimizer, lr, beta1, beta2) {
       const { weights, next } = this;
       if (optimizer === "adam") this.remember(gradient, beta1, beta2);
@@ -267,7 +271,7 @@ function toyGanPlayers() {
       this.accept(optimizer === "adam");
     }
 
-    // Adam's running means of the gradient and of its square.
+    // Updates Adam's running means of the gradient and of its square.
     remember(gradient, beta1, beta2) {
       const { m, v, next } = this;
       for (let i = 0; i < gradient.length; i++) {
@@ -276,7 +280,7 @@ function toyGanPlayers() {
       }
     }
 
-    // What was worked out becomes what is, and the old arrays are room for the next step.
+    // Accepts the step by swapping the arrays; the old ones are reused for the next step.
     accept(adam) {
       const { next } = this;
       [this.weights, next.weights] = [next.weights, this.weights];
@@ -292,7 +296,7 @@ function toyGanPlayers() {
   const sigmoid = (a) => 1 / (1 + Math.exp(-a));
   const softplus = (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
 
-  // What each player pays for one output a of D, its derivative, D as it is drawn, and V(D*, G) where q = p.
+  // The loss of each player for one output a of D, its derivative, D as it is drawn, and V(D*, G) for q = p.
   const LOSSES = {
     minimax: {
       real: (a) => softplus(-a), fake: softplus, g: (a) => -softplus(a),

@@ -1,5 +1,5 @@
-// The settings of ToyGAN, folded away: every one of them may be changed while the game is played. A control is
-// [name, words, kind, …]; `panel` builds them all and returns what brings them up to date.
+// The settings of ToyGAN, in a panel that can be folded away. Every setting can be changed during the game. A control
+// is [name, words, kind, …]. `panel` builds all controls and returns a function that updates them.
 
 const RATES = { low: -5, high: 0, step: 0.05 };       // powers of ten
 const SETTINGS = {
@@ -7,7 +7,7 @@ const SETTINGS = {
     ["data", "data", "choice", [["normal"], ["two modes"], ["three modes"], ["uniform"], ["log-normal"], ["skyline"],
       ["drawn", "drawn by hand"]]],
     ["z", "noise z", "choice", [["uniform", "uniform on ±1"], ["normal"]]],
-    ["batch", "points in a batch", "choice", [[16], [64], [256], [1024]]],
+    ["batch", "points per batch", "choice", [[16], [64], [256], [1024]]],
     ["seed", "seed of the noise", "whole", 0, 2 ** 32 - 1],
   ],
   "Loss": [
@@ -24,9 +24,9 @@ const SETTINGS = {
   "Learning": [
     ["lr_d", "D’s learning rate", "rate"],
     ["lr_g", "G’s learning rate", "rate"],
-    ["d_steps", "D steps in a round", "choice", [[1], [2], [3], [5], [10], [20]]],
+    ["d_steps", "D steps per round", "choice", [[1], [2], [3], [5], [10], [20]]],
     ["g_steps", "then G steps", "choice", [[1], [2], [3], [5], [10], [20]]],
-    ["alternating", "in turns (else both at once)", "tick"],
+    ["alternating", "take turns (otherwise both move at once)", "tick"],
     ["optimizer_d", "D’s optimizer", "choice", [["sgd", "plain gradient"], ["adam", "Adam"]]],
     ["optimizer_g", "G’s optimizer", "choice", [["sgd", "plain gradient"], ["adam", "Adam"]]],
     ["beta1", "Adam’s β₁", "real", 0, 0.999, 0.1, (s) => [s.optimizer_d, s.optimizer_g].includes("adam")],
@@ -34,11 +34,11 @@ const SETTINGS = {
   ],
   "Players": [
     ["players", "players", "choice", [["network", "small networks"], ["dirac", "Dirac-GAN"]]],
-    ["width_g", "G: units in a layer", "choice", [[2], [4], [8], [16], [32]], (s) => s.players === "network"],
+    ["width_g", "G: units per layer", "choice", [[2], [4], [8], [16], [32]], (s) => s.players === "network"],
     ["depth_g", "G: hidden layers", "choice", [[0], [1], [2], [3]], (s) => s.players === "network"],
-    ["width_d", "D: units in a layer", "choice", [[2], [4], [8], [16], [32]], (s) => s.players === "network"],
+    ["width_d", "D: units per layer", "choice", [[2], [4], [8], [16], [32]], (s) => s.players === "network"],
     ["depth_d", "D: hidden layers", "choice", [[1], [2], [3]], (s) => s.players === "network"],
-    ["start", "shift of G’s start", "real", -10, 10, 0.5, (s) => s.players === "network"],
+    ["start", "initial shift of G", "real", -10, 10, 0.5, (s) => s.players === "network"],
   ],
 };
 
@@ -52,7 +52,7 @@ function control([name, words, kind, ...more], set) {
     const made = choice(words, options.map(([value, text]) => [value, text ?? value]), words,
       (value) => change(typeof options[0][0] === "number" ? Number(value) : value));
     return { label: made.label, sync(s) {
-      // A value from Python that is not in the list is put there.
+      // A value set from Python that is not in the list is added.
       if (![...made.select.options].some((o) => o.value === String(s[name]))) {
         made.select.append(element("option", { value: s[name], textContent: s[name] }));
       }
@@ -84,8 +84,8 @@ function control([name, words, kind, ...more], set) {
     change(Number(input.value));
   };
   input.onkeydown = (event) => {
-    if (event.key === "Enter") input.onchange();      // JupyterLab keeps this key's usual effect from happening
-    // step="any" takes every number; the arrow keys still move by a sensible one.
+    if (event.key === "Enter") input.onchange();      // JupyterLab suppresses the default effect of this key
+    // step="any" allows every number; the arrow keys still change it by a sensible amount.
     const by = { ArrowUp: step, ArrowDown: -step }[event.key];
     if (!by) return;
     event.preventDefault();
@@ -93,12 +93,12 @@ function control([name, words, kind, ...more], set) {
     input.onchange();
   };
   return { label: element("label", {}, words, input), sync(s) {
-    if (input !== input.getRootNode().activeElement) input.value = s[name];     // never what is being typed
+    if (input !== input.getRootNode().activeElement) input.value = s[name];     // never overwrites what is being typed
     input.disabled = !when(s);
   } };
 }
 
-// {groups, sync}: the fieldsets by their title, and a function that shows the settings in all controls.
+// Returns {groups, sync}: the fieldsets by title, and a function that shows the settings in all controls.
 function panel(set) {
   const groups = {};
   const controls = [];

@@ -1,8 +1,8 @@
-// What ToyGAN says, and how its controls look.
+// The messages of ToyGAN, and the style of its controls.
 
-const BESIDE = 980;       // CSS pixels, times the size of the type: from there on the settings fit beside the picture
+const BESIDE = 980;       // CSS pixels, times the type size; from this width on, the settings are next to the picture
 const MORE = `
-.course-widget.toy-gan { max-width: 1880px; }       /* a screen of 1,920 is filled */
+.course-widget.toy-gan { max-width: 1880px; }       /* fills a screen of 1,920 pixels */
 .course-widget .chip { border-radius: 17px; padding: 2px 11px; }
 .course-widget .chip[aria-pressed=true] { background: var(--pressed); border-color: var(--chosen); font-weight: 600; }
 .course-widget .layer { padding: 2px 9px; min-height: 30px; font-size: .93em; display: inline-flex; gap: 7px; align-items: center; }
@@ -21,14 +21,14 @@ const MORE = `
 .course-widget .kept button:first-child { flex: 1; text-align: left; }
 .course-widget.beside .stage { display: grid; grid-template-columns: minmax(0, 1fr) 322px; column-gap: 12px; }
 .course-widget.beside.large .stage { grid-template-columns: minmax(0, 1fr) 420px; }
-.course-widget.beside details { height: 0; min-height: 100%; overflow: auto; padding: 0 6px; }   /* as high as the picture */
+.course-widget.beside details { height: 0; min-height: 100%; overflow: auto; padding: 0 6px; }   /* as tall as the picture */
 .course-widget fieldset { border: 1px solid var(--frame); border-radius: 6px; margin: 0 0 8px; padding: 2px 10px 8px; min-width: 0;
   break-inside: avoid; }
 .course-widget legend { font: inherit; font-weight: 600; width: auto; margin: 0; padding: 0 4px; border: 0; color: var(--ink); }
 .course-widget fieldset label { display: flex; justify-content: space-between; margin: 3px 0; min-height: 30px; }
 .course-widget fieldset select { max-width: 60%; }
 .course-widget fieldset label.tick { justify-content: flex-start; }
-.course-widget fieldset input[type=range] { flex-shrink: 9; min-width: 56px; }     /* before its name is broken */
+.course-widget fieldset input[type=range] { flex-shrink: 9; min-width: 56px; }     /* shrinks before its label wraps */
 .course-widget input[type=checkbox] { width: 18px; height: 18px; margin: 0; accent-color: var(--chosen); }
 .course-widget input[type=number] { font: inherit; width: 6.5em; min-height: 30px; padding: 1px 6px; color: var(--ink); background: var(--paper);
   border: 1px solid var(--line); border-radius: 6px; }
@@ -38,7 +38,7 @@ const MORE = `
 .course-widget .slow li { color: var(--quiet); margin: 1px 0; }
 .course-widget .slow li[aria-current] { color: var(--ink); font-weight: 600; }
 .course-widget .slow small { color: var(--quiet); }
-/* the samples are those of the picture, which keeps its colours and its white */
+/* the line samples match the picture, which keeps its colours and its white background */
 @media not print {
   .course-widget.dark .layer i { background: #fff; box-shadow: 0 0 0 4px #fff; border-radius: 1px; }
 }
@@ -54,49 +54,49 @@ const MORE = `
 .course-widget.slowly .status { position: absolute; top: 0; left: 0; margin: 0; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
 .course-widget.large { font-size: 21px; }`;
 
-// Slow motion: the five steps of each player's update. `shows`: z noise, m arrows of G, g generated points, r real
-// points, s D's scores, p pushes.
+// The five steps of each player's update in slow motion. `shows` lists what is drawn: z noise, m arrows of G, g
+// generated points, r real points, p pushes. `scores` lists the points whose scores by D are drawn.
 const SLOW = {
   d: [
     { shows: "z", says: "Draw a batch of noise z." },
-    { shows: "zmg", says: "G maps each z to a point x = G(z), in green. G is not changed now." },
+    { shows: "zmg", says: "G maps each z to a point x = G(z), in green. G does not change now." },
     { shows: "zmgr", says: "Draw as many real points from the data, in black." },
-    { shows: "gr", scores: "gr", says: "D scores every point. It wants high scores on black and low ones on green; its loss says how far off it is." },
-    { shows: "gr", scores: "gr", says: "D’s weights go one step down that loss: the blue line rises where black is dense and falls where green is." },
+    { shows: "gr", scores: "gr", says: "D scores every point. High scores are right for black points and low ones for green; D’s loss measures the error." },
+    { shows: "gr", scores: "gr", says: "D’s weights take one step down that loss: the blue line rises where black is dense and falls where green is dense." },
   ],
   g: [
-    { shows: "z", says: "Draw a fresh batch of noise z. No real point is needed: G never sees one." },
+    { shows: "z", says: "Draw a new batch of noise z. No real points are needed, because G never sees any." },
     { shows: "zmg", says: "G maps each z to x = G(z)." },
-    { shows: "g", scores: "g", says: "D, which is frozen now, scores the green points. G’s loss is low where D is fooled." },
-    { shows: "gp", scores: "g", says: "The gradient goes back through D: its slope at each point says which way to push it, and how hard." },
-    { shows: "zmgp", says: "G’s weights go one step along: the points move as the arrows said, as well as one network can move all of them." },
+    { shows: "g", scores: "g", says: "D is frozen now and scores the green points. G’s loss is low where D is fooled." },
+    { shows: "gp", scores: "g", says: "The gradient flows back through D. The slope of D at each point is the direction and the strength of the push." },
+    { shows: "zmgp", says: "G’s weights take one step: the points follow the arrows as closely as one network can move them all." },
   ],
 };
 const NAMES = { d: "The discriminator’s update", g: "The generator’s update" };
-const PHASE = 2.6;        // seconds for one step of slow motion
-const SPEEDS = [["slow", "slow motion"], ["1/6", "5 rounds a second"], ["1", "30 rounds a second"], ["2", "60 rounds a second"],
-  ["4", "120 rounds a second"], ["5", "150 rounds a second"], ["10", "300 rounds a second"]];
+const PHASE = 2.6;        // seconds per step of slow motion
+const SPEEDS = [["slow", "slow motion"], ["1/6", "5 rounds per second"], ["1", "30 rounds per second"], ["2", "60 rounds per second"],
+  ["4", "120 rounds per second"], ["5", "150 rounds per second"], ["10", "300 rounds per second"]];
 const LAYERS = [
   ["data", "data p(x)", "border-top: 3px dotted #000"], ["q", "generator q(x)", `border-top: 4px solid ${COLOUR.bound}`],
   ["d", "D(x)", `border-top: 3px dashed ${COLOUR.model}`], ["d_star", "D*(x), the best D", `border-top: 1.5px solid ${COLOUR.model}`],
   ["map", "z → x", "↗", "#5A5A5A"], ["push", "push on G", "➔", COLOUR.gap],
 ];
-// With Wasserstein's loss D is no probability. How much its penalty or clipping lets its slope differ from 1, its value
-// differs from W1.
-const CRITIC = { d: "critic D(x)", d_star: "the best of slope 1" };
+// With the Wasserstein loss D is not a probability. Its value differs from W1 as far as the penalty or the clipping
+// allows its slope to differ from 1.
+const CRITIC = { d: "critic D(x)", d_star: "best critic of slope 1" };
 
-// One of the ten steps in words, under the present settings.
+// The text for one of the ten steps, under the current settings.
 function said(player, phase, { freeze_d, alternating }) {
   if (player === "g" && phase === 2 && !freeze_d) {
-    return "D scores the green points. You have not frozen it: in the last step it learns to call them real.";
+    return "D scores the green points. D is not frozen, so in the last step it learns to call them real.";
   }
   if (player === "d" && phase === 4 && !alternating) {
-    return "D’s step is worked out and kept for now: both players move at once, at the end of G’s update.";
+    return "D’s step is computed but not taken yet: both players move at once, at the end of G’s update.";
   }
   return SLOW[player][phase].says;
 }
 
-// The five steps as a list, with the present one marked.
+// Shows the five steps as a list, with the current one marked.
 function explain(box, slow, settings) {
   box.hidden = !slow;
   const key = slow ? `${slow.player}${slow.phase}${slow.narrow}` : "";
@@ -105,21 +105,21 @@ function explain(box, slow, settings) {
   if (!slow) return;
   const items = SLOW[slow.player].map((_, i) => {
     const item = element("li", { textContent: said(slow.player, i, settings) });
-    item.value = i + 1;                 // also where the others are hidden
+    item.value = i + 1;                 // keeps the number even if the other items are hidden
     if (i === slow.phase) item.setAttribute("aria-current", "step");
     return item;
   });
-  const few = `Shown: ${POINTS} values of z, evenly spread${slow.player === "d" ? ", and as many real points" : ""}. ` +
-    `The batch: ${settings.batch}${slow.player === "d" ? " of each" : ""}, at random.` +
-    (slow.narrow ? " G has only begun: all its points lie on one spot. Play on a little to see more." : "");
+  const few = `Shown: ${POINTS} evenly spaced values of z${slow.player === "d" ? " and as many real points" : ""}. ` +
+    `The batch: ${settings.batch}${slow.player === "d" ? " of each" : ""}, drawn at random.` +
+    (slow.narrow ? " G has only begun to learn, and all its points are in one place. Play a few rounds to see more." : "");
   box.replaceChildren(element("b", { textContent: NAMES[slow.player] }), element("ol", {}, ...items),
     element("small", { textContent: few }));
 }
 
-const KEYS = "Keys: space plays and pauses; ← back in time; → onward again, at the end one round; in slow motion the next step; " +
-  "d, g one step of D or G; r reset; s slow motion; l large type; Esc ends drawing;";
+const KEYS = "Keys: space plays and pauses; ← goes back in time; → goes forward, and at the end plays one round; " +
+  "in slow motion → takes the next step; d and g take one step of D or G; r resets; s is slow motion; l is large type; Esc ends drawing;";
 
-// What is worth a number under the picture: [words, colour].
+// The numbers shown below the picture: [words, colour].
 function facts(now, settings) {
   const found = [[`round ${now.step.toLocaleString("en")}`], [`updates: D ${now.d_updates}, G ${now.g_updates}`],
     [`JSD ${brief(now.jsd)} nats`, INK.push]];

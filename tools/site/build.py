@@ -1,10 +1,10 @@
-"""Build the course's web site from the saved notebooks; nothing is executed and nothing is fetched.
+"""Build the course's website from the saved notebooks, without executing them or downloading anything.
 
-python tools/site/build.py [FOLDER]      writes the site into FOLDER (build/site without it)
+python tools/site/build.py [FOLDER]      writes the site into FOLDER (default: build/site)
 
-The notebooks and pages are copied into a source folder, prepared for reading there (set-up folded, links and
-alternative texts added, widgets with the script of today), and given to Sphinx. `toygan.html` is written
-beside them: one file, which can be mailed.
+The notebooks and pages are copied into a source folder and prepared for reading: setup code is folded, links
+and alternative texts are added, and widgets get the current script. Then Sphinx builds the site. In addition,
+`toygan.html` is written as a single file that can be sent by mail.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from nbformat import NotebookNode
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path.insert(0, str(ROOT))  # where the course is not installed, its widgets are found all the same
+sys.path.insert(0, str(ROOT))  # so that the widgets are found even if the course is not installed
 
-# The pages in docs/ in the order in which they are offered. Those that do not exist are left out, and one
-# that is not named here comes last.
+# The pages in docs/, in the order in which they are listed. Pages that do not exist are left out, and pages
+# that are not named here come last.
 TEACH = (
     "teaching",
     "installing",
@@ -60,13 +60,13 @@ FOLDED = {
 
 
 def repository() -> str:
-    """owner/name, from the one place that holds it."""
+    """Return owner/name from pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project["urls"]["Repository"].removeprefix("https://github.com/")
 
 
 def address() -> str:
-    """Where GitHub Pages shows the site, ending in a slash; empty as long as the owner is a placeholder."""
+    """Return the URL of the site on GitHub Pages, or "" as long as the owner is a placeholder."""
     owner, name = repository().split("/")
     return "" if owner == "OWNER" else f"https://{owner.lower()}.github.io/{name}/"
 
@@ -79,7 +79,7 @@ def chapters() -> list[Path]:
 
 
 def launch(chapter: Path) -> str:
-    """Where the chapter can be run, as a line of HTML."""
+    """Links to places where the chapter can be run, as a line of HTML."""
     path = f"notebooks/{chapter.name}"
     colab = f"https://colab.research.google.com/github/{repository()}/blob/main/{path}"
     binder = f"https://mybinder.org/v2/gh/{repository()}/main?urlpath={quote(f'lab/tree/{path}', safe='')}"
@@ -90,7 +90,7 @@ def launch(chapter: Path) -> str:
 
 
 def fold(cell: NotebookNode) -> None:
-    """Fold away what a reader can do without: imports, settings and checks."""
+    """Fold cells that most readers do not need: imports, settings and checks."""
     tags = cell.metadata.get("tags", [])
     named = next((words for tag, words in FOLDED.items() if tag in tags), None)
     if named is None:
@@ -102,7 +102,7 @@ def fold(cell: NotebookNode) -> None:
 
 
 def join_imports(nb: NotebookNode) -> None:
-    """Make one cell of those with imports, so that one line on the page stands for all of them."""
+    """Join the cells with imports, so that the page shows a single folded cell."""
     imports = [cell for cell in nb.cells if "imports" in cell.metadata.get("tags", [])]
     for cell in imports[1:]:
         imports[0].source += f"\n\n{cell.source}"
@@ -110,7 +110,7 @@ def join_imports(nb: NotebookNode) -> None:
 
 
 def describe(nb: NotebookNode) -> None:
-    """Give each picture that has no alternative text one that says which picture it is."""
+    """Give each picture without an alternative text one that identifies the picture."""
     heading, number = "", 0
     for cell in nb.cells:
         if cell.cell_type == "markdown":
@@ -125,8 +125,8 @@ def describe(nb: NotebookNode) -> None:
 
 
 def renew_widgets(nb: NotebookNode) -> None:
-    """Give each saved widget the script of today: what is mended in a widget is mended in its page."""
-    from course_lib import widgets  # it imports torch, which takes a while
+    """Give each saved widget the current script, so that corrections of a widget also reach its page."""
+    from course_lib import widgets  # imported late, because it imports torch
 
     for cell in nb.cells:
         for output in cell.get("outputs", []):
@@ -137,9 +137,9 @@ def renew_widgets(nb: NotebookNode) -> None:
 
 
 def linked(text: str, folder: str) -> str:
-    """Markdown whose links to files outside the site lead to the repository.
+    """Redirect links in Markdown to files outside the site to the repository.
 
-    A chapter's links to the glossary become plain words: the site and the slides mark these themselves.
+    A chapter's links to the glossary become plain text, because the site and the slides add their own.
     """
 
     def lead(match: re.Match[str]) -> str:
@@ -153,14 +153,14 @@ def linked(text: str, folder: str) -> str:
 
 
 def with_minus_signs(text: str) -> str:
-    """Markdown in which negative numbers that code has written with a hyphen have a true minus sign."""
+    """Replace hyphens in negative numbers that code has printed in Markdown with true minus signs."""
     parts = VERBATIM.split(text)
     parts[::2] = [HYPHEN.sub("\N{MINUS SIGN}", part) for part in parts[::2]]
     return "".join(parts)
 
 
 def prepared(chapter: Path) -> NotebookNode:
-    """A chapter as the site shows it."""
+    """Return a chapter as the site shows it."""
     nb = nbformat.read(chapter, as_version=4)
     title, _, rest = nb.cells[0].source.partition("\n")
     nb.cells[0].source = f"{title}\n\n{launch(chapter)}\n{rest}"
@@ -187,7 +187,7 @@ def pages(names: tuple[str, ...]) -> list[str]:
 
 
 def stage(source: Path) -> None:
-    """Write what Sphinx reads."""
+    """Write the source files for Sphinx."""
     for folder in ("notebooks", "docs"):
         (source / folder).mkdir(parents=True)
     for chapter in chapters():
@@ -213,7 +213,7 @@ def stage(source: Path) -> None:
 
 
 def toy_gan() -> str:
-    """The ToyGAN widget as a page: one file, which needs nothing else."""
+    """The ToyGAN widget as a self-contained page."""
     from course_lib.toy_gan import PRESETS
     from course_lib.toy_gan.settings import CHOICES, NUMBERS, WHOLE
     from course_lib.widgets import ToyGAN
@@ -243,7 +243,7 @@ def toy_gan() -> str:
 
 
 def as_constants(module: str) -> str:
-    """A JavaScript module as part of another: what it exports become constants, and all else is its own."""
+    """Embed a JavaScript module in another one: its exports become constants, and all else stays local."""
     body, listed = re.fullmatch(r"(.*)export\{([^}]*)\};?\s*", module, re.DOTALL).groups()
     pairs = [pair.split(" as ") for pair in listed.split(",") if not pair.endswith(" as default")]
     inside = ", ".join(f"{name}: {own}" for own, name in pairs)
@@ -252,7 +252,7 @@ def as_constants(module: str) -> str:
 
 
 def card(path: Path, title: str, line: str, picture: Any) -> None:
-    """The picture that stands beside a shared link, 1200×630: two lines of text above an image."""
+    """Write the preview picture for shared links, 1200×630, with two lines of text above an image."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 6.3), dpi=100)
@@ -265,7 +265,7 @@ def card(path: Path, title: str, line: str, picture: Any) -> None:
 
 
 def cards(folder: Path) -> None:
-    """The course's card, and one for the toy GAN that shows three moments of a fair game."""
+    """Write the card of the course, and one for the toy GAN that shows moments of a fair game."""
     from matplotlib.image import imread
 
     from course_lib.widgets import ToyGAN
@@ -279,7 +279,7 @@ def cards(folder: Path) -> None:
     card(
         folder / "card-toygan.png",
         title,
-        "A GAN that learns before your eyes, in one dimension",
+        "A one-dimensional GAN that learns before your eyes",
         imread(game),
     )
 
@@ -288,7 +288,7 @@ def cards(folder: Path) -> None:
 
 
 def build(folder: Path) -> int:
-    """Write the site into the folder; returns 0 if Sphinx had nothing to complain about."""
+    """Write the site into the folder. Returns 0 if Sphinx reported no problems."""
     from sphinx.application import Sphinx
     from sphinx.util.console import nocolor
 
@@ -305,15 +305,21 @@ def build(folder: Path) -> int:
         shutil.copy(chapter, folder / "notebooks")
     (folder / "toygan.html").write_text(toy_gan(), encoding="utf-8")
     cards(folder / "_static")
-    (folder / ".nojekyll").touch()  # else GitHub Pages leaves out the folders that begin with _
-    for work in (source, folder.with_name("jupyter_execute")):  # the second is where myst-nb keeps pictures
+    (folder / ".nojekyll").touch()  # otherwise GitHub Pages omits folders whose names begin with _
+    for work in (source, folder.with_name("jupyter_execute")):  # myst-nb stores pictures in the second one
         shutil.rmtree(work, ignore_errors=True)
     return app.statuscode
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Build the site.")
-    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "site", help="is made anew")
+    parser = argparse.ArgumentParser(description="Build the course's website.")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=ROOT / "build" / "site",
+        help="the output folder, which is replaced",
+    )
     folder = parser.parse_args().folder.resolve()
     began = time.perf_counter()
     status = build(folder)

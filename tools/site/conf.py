@@ -1,6 +1,6 @@
-"""Sphinx's settings for the course's site, and what the course adds to Sphinx.
+"""The Sphinx configuration of the course's site, and the course's extensions of Sphinx.
 
-`build.py` prepares the source folder and calls Sphinx.
+`build.py` prepares the source folder and runs Sphinx.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE))
 from build import ROOT, address, repository  # noqa: E402
 from formulas import formula  # noqa: E402
 
-sys.path.append(str(ROOT / "notebooks"))  # at the end, for that folder has a build.py of its own
+sys.path.append(str(ROOT / "notebooks"))  # at the end, because that folder also has a build.py
 from glossary_links import forms  # noqa: E402
 
 project = "Deep generative models"
@@ -31,11 +31,11 @@ extensions = ["myst_nb", "sphinxcontrib.bibtex", "sphinx_copybutton"]
 nb_execution_mode = "off"
 nb_ipywidgets_js: dict[
     str, Any
-] = {}  # the widgets bring their own scripts; those of ipywidgets come from a CDN
+] = {}  # the widgets include their scripts, and those of ipywidgets would come from a CDN
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
-nb_render_markdown_format = "myst"  # tables and formulas in what a cell displays, too
+nb_render_markdown_format = "myst"  # also render tables and formulas in the outputs of cells
 suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]
 bibtex_bibfiles = [str(HERE / "references.bib")]
 bibtex_default_style = "plain"
@@ -104,14 +104,14 @@ plain_image = NbElementRenderer.render_image
 
 
 def described_image(self: NbElementRenderer, data: Any) -> list[nodes.Element]:
-    """myst-nb reads an alternative text from the cell; each output may have one of its own."""
+    """Render an image with the alternative text of its output; myst-nb only reads that of the cell."""
     made = plain_image(self, data)
     if alt := data.output_metadata.get(data.mime_type, {}).get("alt"):
         made[0]["alt"] = alt
     return made
 
 
-# ---------------------------------------------------------------- links that the text only implies
+# ---------------------------------------------------------------- links that are added to the text
 
 TERM = re.compile(r"^### (.+)\n\n((?:.+\n)+)", re.MULTILINE)
 CHAPTERS = re.compile(r"\b[Cc]hapters? \d\d(?:(?:, and |, | and | or | to )\d\d)*")
@@ -126,7 +126,7 @@ def slug(heading: str) -> str:
 
 
 def glossary() -> dict[str, tuple[str, str]]:
-    """word in lower case -> the anchor and the explanation, as plain text, of its entry."""
+    """Map each term, in lower case, to the anchor and the plain-text explanation of its entry."""
     path = ROOT / "docs" / "glossary.md"
     found = {}
     for term, text in TERM.findall(path.read_text(encoding="utf-8")) if path.exists() else []:
@@ -138,7 +138,7 @@ def glossary() -> dict[str, tuple[str, str]]:
 
 
 def cited_as(people: list[Any]) -> set[str]:
-    """How a text names the authors of a work."""
+    """Return the ways in which a text may cite the authors of a work."""
     names = [" ".join([*person.prelast_names, *person.last_names]) for person in people]
     if len(names) == 1:
         return {names[0]}
@@ -147,7 +147,7 @@ def cited_as(people: list[Any]) -> set[str]:
 
 
 class Links:
-    """Links for one page: to chapters, to works that are cited, and, once each, to words of the glossary."""
+    """The links of one page to chapters, to cited works, and, once per term, to the glossary."""
 
     def __init__(self, app: Sphinx, docname: str):
         self.uri = lambda target: app.builder.get_relative_uri(docname, target)
@@ -172,7 +172,7 @@ class Links:
         return f'<a href="{html.escape(target)}"{more}>{html.escape(words)}</a>'
 
     def found(self, text: str) -> list[tuple[int, int, str]]:
-        """[from, to, HTML] of what can be linked in a text, in order, without overlaps."""
+        """Return (start, end, HTML) of each possible link in a text, in order, without overlaps."""
         links = []
         for match in CHAPTERS.finditer(text):
             for number in re.finditer(r"\d\d", match[0]):
@@ -220,22 +220,22 @@ def parents(node: Any) -> list[Any]:
     return found
 
 
-# ---------------------------------------------------------------- what stands in a page's head
+# ---------------------------------------------------------------- the head of a page
 
 
 def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """The sharing card, and what a search engine shows."""
+    """Add the metadata for shared links and for search engines."""
     title = re.sub(r"<[^>]+>", "", context.get("title", "")) or project
-    text = "A course to run: Gaussian mixtures and EM, the evidence lower bound, VAEs and GANs on MNIST."
+    text = "A hands-on course: Gaussian mixtures and EM, the evidence lower bound, VAEs and GANs on MNIST."
     if doctree is not None and page != "index":
         prose = (p.astext() for p in doctree.findall(nodes.paragraph))
         text = next((" ".join(p.split()) for p in prose if len(p) > 60), text)
     tags = {"og:type": "article", "og:site_name": project, "og:title": html.unescape(title)}
     tags["og:description"] = text if len(text) <= 200 else f"{text[:197].rsplit(' ', 1)[0]} …"
-    if address():  # a card needs whole addresses
+    if address():  # a card needs absolute URLs
         tags["og:url"] = f"{address()}{page}.html"
         tags["og:image"] = f"{address()}_static/card.png"
-        tags["og:image:alt"] = "Pictures from the course: a mixture fitted to a pinwheel, a bound, digits"
+        tags["og:image:alt"] = "Pictures from the course: a mixture fitted to a pinwheel, a bound, and digits"
     lines = [f'<meta property="{name}" content="{html.escape(value)}">' for name, value in tags.items()]
     lines.append(f'<meta name="description" content="{html.escape(tags["og:description"])}">')
     lines.append('<meta name="twitter:card" content="summary_large_image">')
@@ -244,7 +244,7 @@ def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
 
 
 def mend(app: Sphinx, failure: Exception | None) -> None:
-    """Mend what a screen reader stumbles over: empty headings, wrong names, headings without a level."""
+    """Correct the HTML for screen readers: empty headings, wrong names, and headings without a level."""
     if failure is None:
         for path in Path(app.outdir).rglob("*.html"):
             page = path.read_text(encoding="utf-8")

@@ -1,11 +1,12 @@
-// The page around the widget: the address, the buttons of the story, and a caption when what a preset shows has happened.
+// The page around the widget: the address, the buttons of the story, and a caption when the event that a preset shows
+// happens.
 
 const known = JSON.parse(document.getElementById("state").textContent);
 const place = document.getElementById("place");
-const BEGIN = 80;         // the round in which the page opens
+const BEGIN = 80;         // the round at which the page opens
 let core = null;
 
-// ---- the address: settings that differ from those of the first preset, and the round ----
+// ---- the address: the settings that differ from the first preset, and the round ----
 
 function toAddress(settings, round) {
   const words = new URLSearchParams();
@@ -17,7 +18,7 @@ function toAddress(settings, round) {
   return `#${words}`;
 }
 
-// What cannot be a setting is left out.
+// Returns the value of a setting from the address, or undefined if it is not valid.
 function sensible(name, word) {
   if (!(name in known.begin)) return undefined;
   if (name in known.choices) return known.choices[name].includes(word) ? word : undefined;
@@ -61,7 +62,7 @@ function begin() {
   const root = place.querySelector(".course-widget");
   new MutationObserver(look).observe(root, { attributeFilter: ["data-step", "data-preset"] });
   root.addEventListener("click", (event) => {
-    if (event.target.closest(".chip")) play();        // a preset plays at once
+    if (event.target.closest(".chip")) play();        // a preset starts playing immediately
   });
 }
 
@@ -70,17 +71,17 @@ function play() {
   if (!core.widget.page.busy()) core.widget.page.toggle();
 }
 
-// ---- a caption when it happens ----
+// ---- the caption ----
 
-// {preset: [has it happened?, what to say]} for a moment m and what was seen before.
+// {preset: [condition, caption]}; the condition is a function of a moment m and of what was seen before.
 const HAPPENS = {
-  "balanced": [(m) => m.modes === m.all_modes && m.jsd < 0.05, "Green has found both bumps, and blue can hardly tell the two apart."],
+  "balanced": [(m) => m.modes === m.all_modes && m.jsd < 0.05, "Green has found both bumps, and blue can hardly tell green from black."],
   "overshoot": [(m) => m.mean > 0.8, "Green has run past the data."],
-  "collapse": [(m) => m.step > 30 && m.modes === 1 && m.std < 0.6, "Collapse: all of green sits on one bump."],
-  "D too strong": [(m) => m.step > 5 && m.accuracy > 0.97, "Blue is sure, so it is flat under green: green is not pushed."],
+  "collapse": [(m) => m.step > 30 && m.modes === 1 && m.std < 0.6, "Collapse: all green points are on one bump."],
+  "D too strong": [(m) => m.step > 5 && m.accuracy > 0.97, "Blue is certain, so its curve is flat at the green points, and nothing pushes them."],
   "D too weak": [(m) => m.step > 60 && Math.abs(m.value - FLOOR) < 0.08 && m.jsd > 0.2, "Blue’s loss says “finished”. The true distance says “far away”."],
   "rotation": [(m, seen) => m.step > 20 && seen.turns >= 2, "Round and round the centre."],
-  "unfrozen D": [(m) => m.loss_g < 0.5 && m.jsd > 0.1, "Green’s loss is low because blue helps it. That does not mean that green is right."],
+  "unfrozen D": [(m) => m.loss_g < 0.5 && m.jsd > 0.1, "Green’s loss is low because blue helps green. That does not mean that green matches black."],
 };
 let seen = { turns: 0, side: 0, preset: "" };
 
@@ -103,7 +104,7 @@ function look() {
   if (core.widget.page.busy()) document.getElementById("caption").textContent = HAPPENS[preset][1];
 }
 
-// How often θ has changed sides.
+// Counts how often θ has changed its sign.
 function remember(memory, { theta }) {
   const side = Math.sign(theta || 0);
   if (side && memory.side && side !== memory.side) memory.turns += 1;
@@ -129,9 +130,9 @@ document.getElementById("copy").onclick = async () => {
   history.replaceState(null, "", toAddress(page.settings(), page.moment().step));
   try {
     await navigator.clipboard.writeText(location.href);
-    done("Copied. The link opens this game, with this seed, in this round.");
+    done("Copied. The link opens this game, with this seed, at this round.");
   } catch {
-    done("The link is in the address bar: copy it from there.");
+    done("The link is in the address bar. Copy it from there.");
   }
 };
 
@@ -141,16 +142,16 @@ document.getElementById("picture").onclick = () => {
   done("Saved as toygan.png.");
 };
 
-// ---- the run up to now as an animation ----
+// ---- the run so far as an animation ----
 
-const GIF_FRAMES = 60;        // at most; a file of about a megabyte
-const GIF_WIDTH = 640;        // pixels of the animation
-const GIF_DELAY = 80;         // milliseconds that a frame is shown
-const GIF_REST = 1500;        // and the last one
+const GIF_FRAMES = 60;        // at most, for a file of about a megabyte
+const GIF_WIDTH = 640;        // the width of the animation in pixels
+const GIF_DELAY = 80;         // milliseconds for which a frame is shown
+const GIF_REST = 1500;        // milliseconds for which the last frame is shown
 
 const nextFrame = () => new Promise((done) => requestAnimationFrame(done));
 
-// The moments of the time line as a GIF, evenly spaced if there are many; the page shows each on the way.
+// Returns the moments of the timeline as a GIF, evenly spaced if there are many. The page shows each one in turn.
 async function animation() {
   const { page } = core.widget;
   const shown = page.at();
@@ -163,7 +164,7 @@ async function animation() {
   for (let frame = 0; frame < frames; frame++) {
     page.go(frames > 1 ? Math.round((frame * (count - 1)) / (frames - 1)) : 0);
     await nextFrame();
-    await nextFrame();      // the first of them draws
+    await nextFrame();      // the widget draws during the first of these
     sheet.fillStyle = getComputedStyle(document.body).backgroundColor;
     sheet.fillRect(0, 0, GIF_WIDTH, height);
     sheet.drawImage(canvas, 0, 0, GIF_WIDTH, height);
@@ -181,7 +182,7 @@ document.getElementById("animation").onclick = async (event) => {
   const button = event.currentTarget;
   const { page } = core.widget;
   if (page.kept() < 2) {
-    done("Nothing has happened yet: play first.");
+    done("Nothing has happened yet. Press Play first.");
     return;
   }
   if (page.busy()) page.toggle();
@@ -201,14 +202,14 @@ for (const told of document.querySelectorAll("[data-preset]")) {
   told.onclick = () => {
     core.widget.page.load(told.dataset.preset);
     play();
-    place.scrollIntoView({ block: "start" });      // with the row of Play, which "nearest" may cut off
+    place.scrollIntoView({ block: "start" });      // includes the row with Play, which "nearest" may cut off
   };
 }
 
 addEventListener("hashchange", begin);
 begin();
 
-// For the tests: the presets, with their seeds, in which what they promise is not recognized.
+// For the tests: the presets and seeds for which the event that the preset shows is not detected.
 window.toygan = {
   missed(seeds) {
     const found = [];

@@ -1,18 +1,19 @@
-"""From a notebook to slides: which cells are shown, what of them, and what the speaker sees.
+"""Convert a notebook to slides: which cells are shown, which parts of them, and the speaker's notes.
 
-A cell says in its metadata how it takes part. Cells that say nothing are not shown.
+The metadata of a cell determine its part in the slides. Cells without such metadata are not shown.
 
-    "slideshow": {"slide_type": "slide"}      begins a slide; subslide, fragment, "-", notes and skip as usual
-    "slide": {"text": "## …", …}              what the slide shows of the cell, each key optional:
-        text     Markdown, instead of a cell of prose, or above what a cell of code shows; a line "---" begins
+    "slideshow": {"slide_type": "slide"}      starts a slide; subslide, fragment, "-", notes and skip as usual
+    "slide": {"text": "## …", …}              what the slide shows of the cell; every key is optional:
+        text     Markdown that replaces a Markdown cell, or is shown above a code cell; a line "---" starts
                  another slide
-        show     of a cell of code: "code", "output", "both", or "figure" (output, but not what was printed);
-                 if nothing is said, the output, and the code of a cell that has none
-        lines    of the code, as "3-9" or "1-4, 8-12"; counted from 1
+        show     for a code cell: "code", "output", "both", or "figure" (the output without printed text); by
+                 default the output, or the code if the cell has no output
+        lines    the lines of code to show, such as "3-9" or "1-4, 8-12", counted from 1
         below    Markdown below what the cell shows
 
-The speaker's notes are the notebook's own sentences: the full text of cells that show something shorter, and
-the prose up to the next slide or section. Where there is none, it is the prose before the slide.
+The speaker's notes consist of the notebook's own text: the full text of cells for which the slide shows a
+shorter one, and the prose up to the next slide or section. If there is none, the notes are the prose before
+the slide.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ from nbformat import NotebookNode
 STARTS = ("slide", "subslide")
 SHOWN = (*STARTS, "fragment", "-")
 KEYS = {"text", "show", "lines", "below"}
-CODE_LINES, CODE_WIDTH = 14, 60  # what can be read from the last row
+CODE_LINES, CODE_WIDTH = 14, 60  # the most that is legible from the last row
 HEADING = re.compile(r"^#{1,3} ", re.MULTILINE)
 BREAK = re.compile(r"\n+---\n+")
 PREDICT = re.compile(r"^\*\*Predict\.\*\*", re.MULTILINE)
 ANSWER = re.compile(r"^\*\*Answer\.\*\*", re.MULTILINE)
 CLAIMS_CELL = "claims"
-MEASURED = "measured"  # how the heading of the column with the figures begins
-CLAIM_LINES = 17.5  # of a table that fit on a slide
-CLAIM_WIDTH = 102  # characters in a line, over all columns
+MEASURED = "measured"  # the beginning of the heading of the column with the measured numbers
+CLAIM_LINES = 17.5  # the number of table lines that fit on a slide
+CLAIM_WIDTH = 102  # the number of characters per line, over all columns
 
 
 class SlideError(Exception):
-    """What is wrong with a cell's part in the slides, in one sentence."""
+    """Raised with one sentence that says what is wrong with the slide metadata of a cell."""
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Part:
 
     kind: Literal["text", "code", "picture", "widget", "printed", "claims"]
     content: str
-    step: bool = False  # does it appear one step later?
+    step: bool = False  # whether the piece appears one step later
     alt: str = ""
 
 
@@ -62,8 +63,8 @@ class Part:
 class Slide:
     parts: list[Part] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # Markdown
-    below: bool = False  # is it a slide under the one before?
-    before: str = ""  # the prose before it in the notebook
+    below: bool = False  # whether the slide is below the previous one
+    before: str = ""  # the prose before the slide in the notebook
 
     def of(self, kind: str) -> list[Part]:
         return [part for part in self.parts if part.kind == kind]
@@ -86,12 +87,12 @@ class Deck:
 
 
 def role(cell: NotebookNode) -> str:
-    """The cell's part: one of SHOWN, "notes", "skip", or "" if the cell says nothing."""
+    """Return the slide type of a cell: one of SHOWN, "notes", "skip", or "" if there is none."""
     return cell.metadata.get("slideshow", {}).get("slide_type", "") or ""
 
 
 def excerpt(source: str, lines: str) -> str:
-    """Lines of a source, without the indentation that all of them share."""
+    """Return the selected lines of a source, without their common indentation."""
     all_lines = source.splitlines()
     chosen: list[str] = []
     for part in lines.split(","):
@@ -105,19 +106,19 @@ def excerpt(source: str, lines: str) -> str:
 
 @cache
 def readable(source: str) -> str:
-    """Code for a slide. Where a line is too long, its comment is left out; if need be, the line is broken."""
+    """Fit code to a slide: long lines lose their comments, and lines that are still too long are wrapped."""
     lines = source.strip("\n").splitlines()
     short = [line if len(line) <= CODE_WIDTH else re.sub(r"\s{2,}# .*", "", line) for line in lines]
     if max(map(len, short)) > CODE_WIDTH:
         command = [sys.executable, "-m", "ruff", "format", "--line-length", str(CODE_WIDTH), "-"]
         done = subprocess.run(command, input="\n".join(short), capture_output=True, text=True)
-        if done.returncode == 0:  # else it is no whole piece of Python, and stays as it is
+        if done.returncode == 0:  # otherwise the excerpt is not valid Python by itself, and stays as it is
             short = done.stdout.splitlines()
     return "\n".join(short)
 
 
 def outputs(cell: NotebookNode) -> Iterator[Part]:
-    """What the cell has displayed: widgets, pictures, tables, and what was printed."""
+    """Yield the outputs of a cell: widgets, pictures, tables, and printed text."""
     for output in cell.get("outputs", []):
         data = output.get("data", {})
         if "data-course=" in data.get("text/html", ""):
@@ -136,11 +137,11 @@ def outputs(cell: NotebookNode) -> Iterator[Part]:
 
 
 def shown(cell: NotebookNode) -> list[Part]:
-    """The pieces of a slide that a cell contributes."""
+    """Return the parts that a cell contributes to a slide."""
     own: dict[str, Any] = cell.metadata.get("slide", {})
     if unknown := set(own) - KEYS:
         raise SlideError(
-            f"the key {min(unknown)!r} of `slide` is unknown; known are {', '.join(sorted(KEYS))}"
+            f"`slide` has the unknown key {min(unknown)!r}; the known keys are {', '.join(sorted(KEYS))}"
         )
     if cell.cell_type == "markdown":
         parts = [Part("text", own.get("text", cell.source))]
@@ -148,7 +149,7 @@ def shown(cell: NotebookNode) -> list[Part]:
         made = list(outputs(cell))
         show = own.get("show", "output" if made else "code")
         if show not in ("code", "output", "both", "figure"):
-            raise SlideError(f"`show` is code, output, both or figure, not {show!r}")
+            raise SlideError(f"`show` must be code, output, both or figure, not {show!r}")
         if show == "figure":
             made = [part for part in made if part.kind != "printed"]
         parts = [Part("text", own["text"])] if "text" in own else []
@@ -166,10 +167,10 @@ def shown(cell: NotebookNode) -> list[Part]:
 
 
 def slides_of(nb: NotebookNode) -> list[Slide]:
-    """All slides of a notebook, each with its notes."""
+    """Return all slides of a notebook, each with its notes."""
     slides: list[Slide] = []
-    prose = ""  # the last that was read
-    speaking = False  # does the prose that comes belong to the slide before it?
+    prose = ""  # the prose that was read last
+    speaking = False  # whether the next prose belongs to the notes of the previous slide
     for number, cell in enumerate(nb.cells):
         part = role(cell)
         if part in STARTS:
@@ -177,13 +178,13 @@ def slides_of(nb: NotebookNode) -> list[Slide]:
             speaking = True
         elif not slides or part == "skip":
             continue
-        first = len(slides) - 1  # of the slides that this cell is on
+        first = len(slides) - 1  # the first slide on which this cell appears
         try:
             if part in SHOWN:
                 for piece in shown(cell):
                     add(slides, piece)
             elif part not in ("", "notes"):
-                raise SlideError(f"there is no slide type {part!r}")
+                raise SlideError(f"{part!r} is not a slide type")
         except SlideError as error:
             raise SlideError(f"cell {number}: {error}") from error
         if cell.cell_type != "markdown":
@@ -203,7 +204,7 @@ def slides_of(nb: NotebookNode) -> list[Slide]:
 
 
 def add(slides: list[Slide], piece: Part) -> None:
-    """Put a piece on the last slide. Text with a break in it goes on to another slide."""
+    """Add a piece to the last slide. Text after a break starts another slide."""
     contents = BREAK.split(piece.content) if piece.kind == "text" else [piece.content]
     slides[-1].parts.append(replace(piece, content=contents[0]))
     for content in contents[1:]:
@@ -220,10 +221,10 @@ def read(notebook: Path) -> Deck:
 
 
 def problems(deck: Deck) -> list[str]:
-    """What cannot be read from the last row, or would tell an answer before its question."""
+    """List everything that is not legible from the last row, and answers shown before their questions."""
     found = []
     if not 15 <= len(deck.slides) <= 25:
-        found.append(f"{deck.name}: {len(deck.slides)} slides; a chapter has 15 to 25")
+        found.append(f"{deck.name}: {len(deck.slides)} slides; a chapter must have 15 to 25")
     asked = 0
     for number, slide in enumerate(deck.slides, 1):
         here = f"{deck.name}, slide {number} ({slide.title})"
@@ -245,17 +246,17 @@ def problems(deck: Deck) -> list[str]:
                     found.append(f"{here}: an answer without a question before it")
                     asked = 0
                 elif asked > 1:
-                    found.append(f"{here}: a question before the last one is answered")
+                    found.append(f"{here}: a new question before the last one is answered")
                     asked = 1
         if asked and PREDICT.search(slide.text) and slide.of("picture") and not ANSWER.search(slide.text):
-            found.append(f"{here}: the answer stands beside its question")
+            found.append(f"{here}: the answer is visible together with its question")
     if asked:
         found.append(f"{deck.name}: the last question has no answer")
     return found
 
 
 def marks(part: Part) -> list[bool]:
-    """The questions (False) and answers (True) in a piece of text, in order."""
+    """List the questions (False) and answers (True) in a text part, in order."""
     if part.kind != "text":
         return []
     places = [(m.start(), False) for m in PREDICT.finditer(part.content)]
@@ -267,12 +268,12 @@ def marks(part: Part) -> list[bool]:
 
 
 def claims_slides(slide: Slide) -> list[Slide]:
-    """The tables of claims on as many slides as they need; beside a verdict, the figures go to the notes."""
+    """Distribute tables of claims over slides. If there is a verdict, the numbers move to the notes."""
     made: list[Slide] = []
     for header, rows in tables(slide.of("claims")[0].content):
         measured = next(at for at, name in enumerate(header) if name.startswith(MEASURED))
         columns = [at for at, name in enumerate(header) if name != "#" and at != measured]
-        if len(columns) == 1:  # the figures are all that there is to say
+        if len(columns) == 1:  # there is nothing to show but the numbers
             columns = [at for at, name in enumerate(header) if name != "#"]
         for page in pages(rows, columns):
             shown = [[row[at] for at in columns] for row in ([*header], ["---"] * len(header), *page)]
@@ -287,7 +288,7 @@ def claims_slides(slide: Slide) -> list[Slide]:
 
 
 def pages(rows: list[list[str]], columns: list[int]) -> list[list[list[str]]]:
-    """Rows of a table, as many on each page as there is room for."""
+    """Distribute the rows of a table over pages, with as many on each page as fit."""
     made: list[list[list[str]]] = [[]]
     used = 0.0
     for row in rows:
@@ -301,7 +302,7 @@ def pages(rows: list[list[str]], columns: list[int]) -> list[list[list[str]]]:
 
 
 def tables(text: str) -> Iterator[tuple[list[str], list[list[str]]]]:
-    """The header and the rows of each table in Markdown. A bar inside a cell is written \\|."""
+    """Yield the header and the rows of each Markdown table. A bar inside a cell is written \\|."""
     for block in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
         lines = [line.strip().strip("|") for line in block.strip().splitlines()]
         cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)] for line in lines]

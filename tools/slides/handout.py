@@ -1,4 +1,4 @@
-"""Handouts as PDFs on A4, printed by Chromium: the slides with their notes, then the text of the chapter."""
+"""Print handouts as A4 PDFs with Chromium: the slides with their notes, then the text of the chapter."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ import vendor
 from deck import Part, Slide
 from make import environment, text
 
-PAPER = 688  # pixels: A4 without its margins, at 96 to the inch
-# A formula that is wider than its column is set in smaller type: paper cannot be scrolled.
+PAPER = 688  # pixels; the width of an A4 page without its margins, at 96 per inch
+# Set formulas that are wider than their column in smaller type, because paper cannot be scrolled.
 NARROWER = """() => {
     for (const box of document.querySelectorAll(".formula")) {
         const times = box.clientWidth / box.scrollWidth;
         if (times < 1) box.style.fontSize = `${0.97 * times * parseFloat(getComputedStyle(box).fontSize)}px`;
     }
 }"""
-HIDDEN = ("check", "imports", "parameters")  # tags of cells that a reader on paper can do without
+HIDDEN = ("check", "imports", "parameters")  # tags of cells that are omitted on paper
 
 
 class HandoutError(Exception):
-    """Why there is no handout, in one sentence."""
+    """Raised with one sentence that says why a handout cannot be made."""
 
 
 def chromium() -> str:
-    """The path of the browser: $COURSE_CHROMIUM, or what is found on the path."""
+    """Return the path of the browser: $COURSE_CHROMIUM, or else the first known browser on PATH."""
     names = ["chromium", "chromium-browser", "google-chrome", "chromium-headless-shell"]
     for name in (os.environ.get("COURSE_CHROMIUM"), *names):
         if name and (path := shutil.which(name)):
             return path
-    raise HandoutError("The handout is printed by Chromium, which was not found: set COURSE_CHROMIUM to it.")
+    raise HandoutError("Handouts need Chromium, which was not found. Set COURSE_CHROMIUM to its path.")
 
 
 def strip(part: Part) -> str:
-    """A widget as its picture, which the saved page shows before its script runs."""
+    """The picture of a widget, which the saved page shows before the script runs."""
     picture = part.content.partition("</div>")[0]
     return f'<figure class="strip">{picture}</div></figure>'
 
 
 def sheet(slide: Slide, chapter: str) -> str:
-    """A slide for paper: everything is there at once, and widgets are still."""
+    """The HTML of a slide for paper, with all steps visible and a picture in place of each widget."""
     parts = [Part("text", strip(part)) if part.kind == "widget" else part for part in slide.parts]
     return render.body(Slide(parts), chapter).replace('class="fragment later"', 'class="later"')
 
 
 def page(notebook: Path) -> str:
-    """The handout of a chapter as one page of HTML."""
+    """The handout of a chapter as one HTML page."""
     deck = decks.read(notebook)
     slides = [{"sheet": sheet(slide, deck.name), "notes": render.notes(slide)} for slide in deck.slides]
     return (
@@ -70,7 +70,7 @@ def page(notebook: Path) -> str:
 
 
 def chapter_text(notebook: Path) -> str:
-    """The notebook as HTML: prose, code and what it displayed."""
+    """The notebook as HTML: prose, code and outputs."""
     nb = nbformat.read(notebook, as_version=4)
     made = []
     for cell in nb.cells:
@@ -96,7 +96,7 @@ def picture(part: Part) -> str:
 
 
 def build(notebooks: list[Path], folder: Path) -> list[Path]:
-    """Print the handouts of these chapters."""
+    """Print the handouts of these chapters, and return the paths of the PDFs."""
     from playwright.sync_api import sync_playwright
 
     folder.mkdir(parents=True, exist_ok=True)

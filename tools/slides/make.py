@@ -1,10 +1,10 @@
-"""Slides and handouts from the saved notebooks; nothing is executed.
+"""Make slides and handouts from the saved notebooks, without executing them.
 
-python tools/slides/make.py [NB ...] [--out FOLDER]             slides into build/slides
-python tools/slides/make.py --handout [NB ...] [--out FOLDER]   PDFs into build/handout
+python tools/slides/make.py [NB ...] [--out FOLDER]             write slides into build/slides
+python tools/slides/make.py --handout [NB ...] [--out FOLDER]   write PDFs into build/handout
 
-A file of slides is whole: reveal.js, fonts, figures and widgets are in it. reveal.js and the fonts
-come from npm, which is asked once.
+A file of slides is self-contained: it includes reveal.js, the fonts, the figures and the widgets. reveal.js
+and the fonts are downloaded once with npm.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOTEBOOKS = ROOT / "notebooks"
 
 
 def chosen(names: list[str]) -> list[Path]:
-    """The notebooks whose names begin so; all, without names."""
+    """Return the notebooks whose names begin with one of the given names, or all notebooks without names."""
     there = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not names:
         return there
@@ -50,7 +50,7 @@ def icon() -> str:
 
 
 def in_script(script: str) -> str:
-    """A script that can stand in a page: nothing in it may look like the script's end."""
+    """Escape a script for a page, so that nothing in it looks like the end of the script."""
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
@@ -88,7 +88,7 @@ def front_page(all_decks: list[decks.Deck]) -> str:
 
 
 def build(notebooks: list[Path], folder: Path) -> list[decks.Deck]:
-    """Write the slides of these notebooks, and the front page of all that have slides."""
+    """Write the slides of these notebooks, and a front page for all notebooks that have slides."""
     folder.mkdir(parents=True, exist_ok=True)
     made = [deck for deck in map(decks.read, notebooks) if deck.slides]
     for deck in made:
@@ -103,8 +103,8 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NB")
-    parser.add_argument("--handout", action="store_true", help="PDFs for paper")
-    parser.add_argument("--out", type=Path, help="the folder to write into")
+    parser.add_argument("--handout", action="store_true", help="write handouts as PDFs instead of slides")
+    parser.add_argument("--out", type=Path, help="the output folder")
     options = parser.parse_args(arguments)
     try:
         notebooks = chosen(options.names)
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         for deck in build(notebooks, folder):
             size = (folder / f"{deck.name}.html").stat().st_size / 1e6
             print(f"{deck.name}: {len(deck.slides)} slides, {size:.1f} MB")
-        print(f"{folder / 'index.html'} is the first page")
+        print(f"The front page is {folder / 'index.html'}.")
     except (decks.SlideError, vendor.VendorError) as error:
         print(error)
         return 1

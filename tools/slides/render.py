@@ -1,4 +1,4 @@
-"""From slides to HTML."""
+"""Convert slides to HTML."""
 
 from __future__ import annotations
 
@@ -27,13 +27,11 @@ sys.path += [str(ROOT), str(ROOT / "notebooks"), str(ROOT / "tools" / "site")]
 import projector  # noqa: E402
 from formulas import formula  # noqa: E402
 
-# A formula and what follows it without a space: no line may end between them.
+# A formula and the text that follows it without a space; no line may break between them.
 FORMULA_AND_MORE = re.compile(r'(<span class="math inline">(?:(?!</span>).)*</span>)([^\s<]+)')
-LONG = 70  # characters of a printed line: longer ones are set smaller
-TYPE_OF_NOTEBOOK = (
-    12.5  # pixels: the smallest type of a figure that was drawn for a notebook, 10 points at 90 dpi
-)
-BESIDE = 1.5  # a picture that is less wide than this, compared with its height, has its words beside it
+LONG = 70  # characters; printed output with longer lines is set in smaller type
+TYPE_OF_NOTEBOOK = 12.5  # pixels; the smallest type in a figure drawn for a notebook, 10 points at 90 dpi
+BESIDE = 1.5  # a picture with a smaller ratio of width to height has its text next to it
 
 
 # ---------------------------------------------------------------- text and code
@@ -41,7 +39,7 @@ BESIDE = 1.5  # a picture that is less wide than this, compared with its height,
 
 @cache
 def site() -> Any:
-    """tools/site/build.py, by its path: other folders have a build.py as well."""
+    """Import tools/site/build.py by its path, because another folder has a build.py as well."""
     spec = importlib.util.spec_from_file_location("site_build", ROOT / "tools" / "site" / "build.py")
     assert spec is not None
     assert spec.loader is not None
@@ -63,7 +61,7 @@ def reader() -> MarkdownIt:
 
 
 def prose(text: str) -> str:
-    """Markdown as HTML. Links to chapters lead to their slides, those to other files to the repository."""
+    """Convert Markdown to HTML. Links to chapters lead to their slides, and other links to the repository."""
     made = reader().render(site().with_minus_signs(site().linked(text, "notebooks")))
     made = FORMULA_AND_MORE.sub(r'<span class="together">\1\2</span>', made)
     return made.replace('.ipynb"', '.html"')
@@ -75,7 +73,7 @@ def code(source: str) -> str:
 
 
 def code_styles() -> str:
-    """Colours of the code in the light and in the dark scheme."""
+    """The colours of code in the light and in the dark theme, as CSS."""
     light = HtmlFormatter(style="a11y-light").get_style_defs('[data-theme="light"] .code')
     dark = HtmlFormatter(style="a11y-dark").get_style_defs('[data-theme="dark"] .code')
     return f"{light}\n{dark}"
@@ -86,7 +84,10 @@ def code_styles() -> str:
 
 @lru_cache(maxsize=512)
 def picture_file(png: str, chapter: str) -> tuple[bytes, bool]:
-    """The projector's version of a picture in base64, if there is one; else the notebook's own."""
+    """Return the projector's version of a picture, or the notebook's own, and whether it is the projector's.
+
+    png: the notebook's picture, in base64.
+    """
     path = projector.folder_of(ROOT / "notebooks" / chapter) / projector.name_of(png)
     if path.exists():
         return path.read_bytes(), True
@@ -113,15 +114,15 @@ def ratio(part: Part, chapter: str) -> float:
 
 
 def renewed(part: Part) -> str:
-    """A saved widget with the script of today."""
-    from course_lib import widgets  # it imports torch, which takes a while
+    """Return a saved widget with the current script."""
+    from course_lib import widgets  # imported late, because it imports torch
 
     kind: Any = getattr(widgets, part.alt, None)
     return kind.renewed(part.content) if kind is not None else part.content
 
 
 def widget(part: Part) -> str:
-    """A frame of its own, made when its slide is first shown: its type is scaled, its keys are its own."""
+    """A placeholder for a widget, which gets a frame when its slide is first shown."""
     state = json.dumps({"kind": part.alt, "html": renewed(part)}).replace("<", "\\u003c")
     return f'<div class="live" data-kind="{part.alt}"><script type="application/json">{state}</script></div>'
 
@@ -151,7 +152,7 @@ def stepped(made: str, part: Part) -> str:
 
 
 def asked(text: str) -> str:
-    """Text whose question stands in a frame."""
+    """Convert text to HTML, with its question, if any, in a box."""
     question = PREDICT.search(text)
     if question is None:
         return prose(text)
@@ -160,7 +161,7 @@ def asked(text: str) -> str:
 
 
 def kinds(slide: Slide, parts: list[Part], chapter: str) -> str:
-    """The classes of a slide, whose title is no longer among the parts: what it holds, how it is laid out."""
+    """The CSS classes of a slide for its contents and its layout. parts: the parts without the title."""
     held = {part.kind for part in parts}
     found = {f"with-{kind}" for kind in held}
     if slide.text.startswith("# "):
@@ -174,7 +175,7 @@ def kinds(slide: Slide, parts: list[Part], chapter: str) -> str:
 
 
 def split_title(slide: Slide) -> tuple[str, list[Part]]:
-    """The heading as HTML, and the pieces without it."""
+    """Return the heading as HTML, and the parts without the heading."""
     parts = list(slide.parts)
     first = parts[0]
     if first.kind == "text" and first.content.startswith("#"):
@@ -187,7 +188,7 @@ def split_title(slide: Slide) -> tuple[str, list[Part]]:
 
 
 def body(slide: Slide, chapter: str) -> str:
-    """A slide without its notes."""
+    """The HTML of a slide without its notes."""
     title, parts = split_title(slide)
     classes = kinds(slide, parts, chapter)
     if "beside" in classes.split():
@@ -200,7 +201,7 @@ def body(slide: Slide, chapter: str) -> str:
 
 
 def notes(slide: Slide) -> str:
-    """What is said, in which a heading is no larger than the rest."""
+    """The notes as HTML, with headings no larger than the rest."""
     return "".join(prose(re.sub(r"^#+ (.+)$", r"**\1**", note, flags=re.MULTILINE)) for note in slide.notes)
 
 
@@ -209,7 +210,7 @@ def section(slide: Slide, chapter: str) -> str:
 
 
 def sections(deck: Deck) -> str:
-    """All slides, those under another one inside of it."""
+    """The HTML of all slides. Slides below another one are in the same section."""
     columns: list[list[str]] = []
     for slide in deck.slides:
         made = section(slide, deck.name)

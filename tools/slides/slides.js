@@ -1,9 +1,9 @@
-// Starts reveal.js, and brings a slide's widget to life when the slide is first shown.
+// Starts reveal.js, and starts the widget of a slide when the slide is first shown.
 
-// A widget's type is scaled until the widget fills its place. Its controls stand beside its picture.
+// The possible scales of a widget. The largest one at which the whole widget is visible is used.
 const SCALES = [1.2, 1.25, 1.3, 1.35, 1.4, 1.45, 1.5, 1.55, 1.6, 1.65, 1.7];
 const LARGEST = SCALES.at(-1);
-// The width of the column of controls, in CSS pixels of the widget.
+// The width of the column of controls next to the picture, in CSS pixels of the widget.
 const CONTROLS = { EMStepper: 250, ElboBars: 300, CodeLine: 240, ToyGAN: 372 };
 const OTHERS = { Quiz: "in-halves", LatentExplorer: "low-plane" };
 const PRESENTER = `
@@ -28,13 +28,13 @@ html, body { margin: 0; background: #fff; color: #1d1d1d; }
 const IN_FRAME = `
 const keys = { PageDown: "next", PageUp: "prev", Escape: "focus" };
 addEventListener("keydown", (event) => { if (keys[event.key]) parent.fromWidget(keys[event.key]); });
-// The frame has the theme of the slides around it.
+// The frame follows the theme of the slides.
 const [root, slides] = [document.documentElement, parent.document.documentElement];
 const wear = () => { root.dataset.theme = slides.dataset.theme; };
 new MutationObserver(wear).observe(slides, { attributeFilter: ["data-theme"] });
 wear();
 `;
-// A presenter's clicker sends Page Down, also while the widget has the focus.
+// A presenter's clicker sends Page Down, which must also work while the widget has the focus.
 window.fromWidget = (what) => {
   if (what === "focus") window.focus();
   else Reveal[what]();
@@ -60,7 +60,7 @@ function bringToLife(place) {
 
 const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 40)));
 
-// The lowest place, once it has come to rest.
+// Waits until the layout has settled, and returns the position of the widget's lower edge.
 async function settled(widget) {
   let [before, low] = [-1, lowest(widget)];
   for (let n = 0; n < 10 && low !== before; n++) {
@@ -71,13 +71,13 @@ async function settled(widget) {
   return low;
 }
 
-// The lowest place that the widget takes, without what is folded away.
+// The position of the widget's lower edge, without content that is folded away.
 function lowest(widget) {
   const seen = [...widget.querySelectorAll("*")].filter((e) => !e.closest(".said, details:not([open]) > :not(summary)"));
   return Math.max(...seen.map((e) => e.getBoundingClientRect().bottom));
 }
 
-// The largest type at which the whole widget can be seen. A widget redraws itself when its frame changes size.
+// Sets the largest scale at which the whole widget is visible. A widget redraws itself when its frame changes size.
 async function fit(place) {
   const frame = place.querySelector("iframe");
   const widget = frame?.contentDocument?.querySelector(".course-widget");
@@ -91,7 +91,7 @@ async function fit(place) {
     const low = await settled(widget);
     return low <= high + 1 && frame.contentDocument.documentElement.scrollWidth <= wide + 1;
   }
-  // Bisection takes at most four tries. What fits in large type fits in smaller type too.
+  // Bisection needs at most four tries, because a widget that fits at one scale also fits at every smaller scale.
   let [fits, tooLarge] = [0, SCALES.length];
   while (tooLarge - fits > 1) {
     const middle = (fits + tooLarge) >> 1;
@@ -106,12 +106,12 @@ async function fit(place) {
   place.dataset.fits = "true";
 }
 
-// What a widget says later may need more room than its start: a result, settings that are unfolded.
+// A widget may later need more space than at the start, for example for a result or for settings that are unfolded.
 function fitAgain() {
   const place = Reveal.getCurrentSlide()?.querySelector(".live[data-fits]");
   const inside = place?.querySelector("iframe")?.contentDocument;
   const widget = inside?.querySelector(".course-widget");
-  const scale = place?.dataset.scale;       // there is none while `fit` is looking for it
+  const scale = place?.dataset.scale;       // undefined while `fit` is running
   if (!widget || !scale || Number(scale) <= SCALES[0]) return;
   if (lowest(widget) > inside.documentElement.clientHeight + 1) fit(place);
 }

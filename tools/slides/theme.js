@@ -1,4 +1,5 @@
-// Light or dark: as the address says (?theme=dark), as was chosen before, or as the system has it. T changes it.
+// The theme, light or dark: from the address (?theme=dark), else the last choice, else the system's setting. T switches
+// it.
 (() => {
   const root = document.documentElement;
   const stored = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
@@ -7,6 +8,6 @@
   root.dataset.theme = ["light", "dark"].includes(asked) ? asked : system;
   window.changeTheme = () => {
     root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-    try { localStorage.setItem("theme", root.dataset.theme); } catch { /* a page from disk may keep nothing */ }
+    try { localStorage.setItem("theme", root.dataset.theme); } catch { /* there may be no storage */ }
   };
 })();

@@ -1,6 +1,6 @@
-"""What the slides take from npm: reveal.js and three fonts, each in one version whose bytes are known.
+"""Download reveal.js and three fonts for the slides from npm, in fixed versions with known hashes.
 
-A package is downloaded once, by npm, into build/npm.
+Each package is downloaded once, with npm, into build/npm.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CACHE = ROOT / "build" / "npm"
-SECONDS = 180  # that npm may take for one package
+SECONDS = 180  # the time limit for the download of one package
 
-# name -> (version, the hash that npm's registry states for it)
+# name -> (version, its hash in npm's registry)
 PACKAGES = {
     "reveal.js": (
         "6.0.2",
@@ -37,7 +37,7 @@ PACKAGES = {
         "sha512-negoeozw6VSXjZMozwKRSm/dhCQT62csZcuea9I8KYqPaZq/8KbbBBrA02ZHF7AyuR5mVML/p+q0bwFuSIf2GQ==",
     ),
 }
-# The files of fonts that the slides use; of each font, the scripts that the course is written in.
+# The styles of each font that the slides use, and the scripts in which the course is written.
 STYLES = {
     "@fontsource/source-sans-3": ("400", "400-italic", "600"),
     "@fontsource/source-code-pro": ("400",),
@@ -49,18 +49,18 @@ FILE = re.compile(r"url\(\./(files/[^)]+\.woff2)\)")
 
 
 class VendorError(Exception):
-    """Why a package cannot be had, in one sentence."""
+    """Raised with one sentence that says why a package is not available."""
 
 
 def package(name: str) -> Path:
-    """The folder of a package, downloaded if it is not there yet."""
+    """Return the folder of a package, which is downloaded if necessary. Raises VendorError."""
     version, known = PACKAGES[name]
     folder = CACHE / f"{name.replace('/', '+')}-{version}"
     if folder.is_dir():
         return folder
     npm = shutil.which("npm")
     if npm is None:
-        raise VendorError("The slides need reveal.js from npm, and npm was not found: install Node.js.")
+        raise VendorError("The slides need reveal.js from npm, but npm was not found. Install Node.js.")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
         command = [npm, "pack", f"{name}@{version}", "--silent", "--pack-destination", work]
@@ -68,19 +68,21 @@ def package(name: str) -> Path:
             subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
         except (subprocess.SubprocessError, OSError) as error:
             raise VendorError(
-                f"npm could not download {name} {version}, which the slides need: is there a network?"
+                f"npm could not download {name} {version}, which the slides need. Check the network."
             ) from error
         archive = next(Path(work).glob("*.tgz"))
         found = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
         if found != known:
-            raise VendorError(f"What npm delivered as {name} {version} is not the package that is known.")
+            raise VendorError(
+                f"The package that npm delivered as {name} {version} does not have the expected hash."
+            )
         unpack(archive, Path(work))
         (Path(work) / "package").replace(folder)
     return folder
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write the files of an archive; early releases of Python 3.11 know no safe `filter` for this."""
+    """Extract an archive safely. Early releases of Python 3.11 have no `filter` in tarfile for this."""
     with tarfile.open(archive) as packed:
         for member in packed:
             path = (folder / member.name).resolve()
@@ -92,7 +94,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def available() -> str:
-    """Empty if everything is there or can be had; else why not."""
+    """Return an empty string if all packages are available or can be downloaded, or else the reason."""
     try:
         for name in PACKAGES:
             package(name)
@@ -102,12 +104,12 @@ def available() -> str:
 
 
 def reveal(path: str) -> str:
-    """The text of a file of reveal.js, as dist/reveal.css."""
+    """Read a text file of reveal.js, such as dist/reveal.css."""
     return (package("reveal.js") / path).read_text(encoding="utf-8")
 
 
 def fonts() -> str:
-    """All fonts as CSS that holds them: nothing is left to be fetched."""
+    """The CSS of all fonts, with the font files embedded."""
     faces = []
     for name, styles in STYLES.items():
         folder = package(name)
@@ -119,7 +121,9 @@ def fonts() -> str:
                 data = base64.b64encode((folder / file[1]).read_bytes()).decode()
                 source = f"src: url(data:font/woff2;base64,{data}) format('woff2');"
                 face = re.sub(r"src:.*?;\n", source + "\n", face)
-                if name.endswith("-math"):  # its file holds all signs, whatever the style sheet says
+                if name.endswith(
+                    "-math"
+                ):  # the file contains all characters, despite the range in its style sheet
                     face = re.sub(r"unicode-range:.*?;\n", "", face)
                 faces.append(face)
     return "\n".join(faces)

@@ -1,6 +1,7 @@
-// What the theme does not do: explanations of words, keyboard access, search from disk, printing.
+// Functions that the theme lacks: explanations of terms, keyboard access, search in pages opened from disk, and
+// printing.
 
-// One box for all explanations. It shows while a word has the pointer or the focus, and Escape hides it.
+// One box for all explanations. The box is shown while a term has the pointer or the focus, and Escape hides it.
 const tip = Object.assign(document.createElement("div"), { id: "tip", role: "tooltip", hidden: true });
 document.body.append(tip);
 
@@ -28,10 +29,10 @@ for (const kind of ["mouseout", "focusout"]) document.addEventListener(kind, lea
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") leave(event); });
 addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
 
-// A page opened from disk may not read others, so search shows no excerpts.
+// A page opened from disk cannot read other pages, so search shows no excerpts.
 if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
-// The theme's icons that open the contents are labels, which the Tab key skips.
+// The theme's icons that open the tables of contents are labels, which the Tab key would skip.
 for (const icon of document.querySelectorAll("label.toc-overlay-icon, label.nav-overlay-icon")) {
   const opens = icon.classList.contains("toc-overlay-icon") ? "On this page" : "All pages";
   Object.assign(icon, { tabIndex: 0, role: "button", ariaLabel: opens });
@@ -42,16 +43,16 @@ for (const icon of document.querySelectorAll("label.toc-overlay-icon, label.nav-
   });
 }
 
-// On a telephone the words in a figure are small. A tap opens it by itself, in full size, and there it can be enlarged.
+// On a phone the text in a figure is small. A tap opens the figure alone in full size, where the reader can zoom in.
 for (const picture of document.querySelectorAll("article .cell_output img")) {
-  if (picture.closest("[data-course]")) continue;     // a widget's picture, which makes room for the widget
+  if (picture.closest("[data-course]")) continue;     // a widget's picture, which the widget replaces
   const link = Object.assign(document.createElement("a"), { href: picture.src, className: "whole" });
-  link.setAttribute("aria-label", `In full size: ${picture.alt}`);
+  link.setAttribute("aria-label", `Full size: ${picture.alt}`);
   picture.replaceWith(link);
   link.append(picture);
 }
 
-// What scrolls sideways can be scrolled with the keys, too.
+// Makes everything that scrolls sideways scrollable with the keyboard.
 function reachable() {
   for (const e of document.querySelectorAll("article :is(pre, .table-wrapper, math, .math, .output)")) {
     if (e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== "visible") e.tabIndex = 0;
