@@ -212,8 +212,9 @@ def load_key(name: str, source: str) -> AnyQuestion:
 
 
 def told(error: Exception, file: str, of: str = "") -> str:
-    """Describe an error in an author's own code by its type, its line in `file` and its message, such as
-    "NameError in line 3 (…)". `of`: words that follow the line number, such as " of its code".
+    """Describe an error in an author's own code by its type, line and message: "NameError in line 3 (…)".
+
+    file: the file to which the line number refers. of: words after the line number, such as " of its code".
     """
     if isinstance(error, SyntaxError):
         line, what = error.lineno, error.msg

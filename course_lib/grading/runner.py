@@ -39,7 +39,7 @@ def main() -> None:
     pipe = task["pipe"]
     shell = make_shell()
     if any(call["given_as"] == "tensors" for call in task["calls"]):
-        import_torch()  # before any time limit starts, because importing torch is slow
+        import_torch()  # imported here, so that it does not count as a student's time
     inputs = read_inputs()
     send(pipe, {"about": "cells", "errors": json.dumps(run_cells(shell, task["cells"], task["limits"]))})
     for call in task["calls"]:
@@ -153,9 +153,7 @@ def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float)
         arrays = to_arrays(function(*arguments.values()), call["returns"])
     except NotImplementedError:
         send(pipe, about | {"status": "not started"})
-    except (
-        BaseException
-    ) as error:  # whatever a student's code raises: SystemExit, KeyboardInterrupt, OutOfTime
+    except BaseException as error:  # including SystemExit, KeyboardInterrupt and OutOfTime
         send(pipe, about | {"status": "error", "what": kind_of(error), "line": str(line_of(error))})
     else:
         send(pipe, about | {"status": "answered"}, arrays)

@@ -104,10 +104,10 @@ class Limits:
     """The limits of one submission. The defaults leave ample room for a right answer."""
 
     seconds: int = 300  # for the whole run, not counting the time spent waiting for a processor
-    cell_seconds: float = 20.0  # of processor time for each cell of the notebook
-    call_seconds: float = 10.0  # of processor time for each call of an answer
+    cell_seconds: float = 20.0  # processor time, for each cell of the notebook
+    call_seconds: float = 10.0  # processor time, for each call of a student's function
     memory: int = 3 * 2**30  # bytes, for all processes together; importing torch takes half a gigabyte
-    processes: int = 96  # threads count too
+    processes: int = 96  # including threads
     file_bytes: int = 64 * 2**20  # bytes, for each file
     disk: int = 256 * 2**20  # bytes, for all files together, which are kept in memory
     answer_bytes: int = 64 * 2**20  # bytes, for everything that is returned

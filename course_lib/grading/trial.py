@@ -54,7 +54,7 @@ Inputs = Mapping[str, Arguments]  # by case
 Names = Mapping[str, Any]  # what the notebook defines for a student's code
 
 AGREEMENT = Tolerance(1e-7, 1e-9, "two formulas for the same numbers, both in float64")
-CELL = "<cell>"  # the file name of an answer's code
+CELL = "<cell>"  # the file name under which the code of an answer is compiled
 
 
 # ---------------------------------------------------------------- an answer without a sandbox
