@@ -1,16 +1,19 @@
 # %% [markdown]
 # # Homework: the bound and the VAE
 #
-# Seven questions, 100 points, two to three hours. Prerequisites: the chapters *The evidence lower bound*, *From
-# auto-encoder to VAE* and *The VAE on MNIST*, and pencil and paper.
+# This homework has seven questions, worth 100 points in total, and takes two to three hours. You should have worked
+# through the chapters *The evidence lower bound*, *From auto-encoder to VAE* and *The VAE on MNIST*. Have pencil and
+# paper ready.
 #
-# - Write each function in its own cell. Keep its name, its arguments and the order of what it returns.
-# - The cell below each function tries it on one public example and names common mistakes. The grader uses other inputs,
-#   of other sizes and with extreme values, so an answer that works only on the example earns little.
-# - Any correct implementation is accepted: loops, einsum, NumPy, `torch.distributions`. Only the numbers are compared.
+# - Write each function in its own cell. Keep the function's name, its arguments and the order of its results.
+# - The cell below each function tests the function on one public example and points out common mistakes. The grader
+#   uses different inputs, including other sizes and extreme values, so an answer that works only on the example earns
+#   few points.
+# - Any correct implementation is accepted, with loops, einsum, NumPy or `torch.distributions`. Only the returned values
+#   are compared.
 # - Arrays are passed as float32 tensors and single numbers as Python numbers.
-# - All logarithms are natural, so that bounds and KL divergences are in nats. `logvar` is the logarithm of a variance.
-# - This notebook runs from top to bottom even before anything is solved. Hand it in together with the file
+# - All logarithms are natural, so bounds and KL divergences are in nats. `logvar` is the logarithm of a variance.
+# - This notebook runs from top to bottom even before you have solved anything. Hand it in together with the file
 #   `design.safetensors`, which `hand_in` writes in question 6.
 
 # %%

@@ -1,4 +1,4 @@
-"""Question 1: three ways in which a label can enter a network, as a function from arrays to arrays.
+"""Question 1: three ways to feed a label into a network, each as a function from arrays to arrays.
 
 Sources: FiLM, Perez et al. 2018; classifier-free guidance, Ho & Salimans 2022; weights that depend on a label, Ha et al. 2017
 (hypernetworks). A label of −1 means that the label is unknown.
@@ -63,17 +63,17 @@ Appending a one-hot vector to the input is not the only way to tell a network th
 modulation), each label y has a scale γ_y and a shift β_y for every hidden unit. They turn the unit's value h into
 (1 + γ_y)·h + β_y. The activation comes afterwards; here it is the softplus, log(1 + e^a).
 
-Write `conditioned(h, y, scale, shift)` for hidden units h (N, H), labels y (N,), and the tables `scale` and `shift`
-(C, H) of γ and β. It returns the activations (N, H). A label of −1 means that the label is unknown: then h is neither
-scaled nor shifted, and only the softplus is applied. Your function must also be right where hidden units are in the
-thousands, positive or negative.""",
+Write the function `conditioned(h, y, scale, shift)`. Its arguments are hidden units h (N, H), labels y (N,), and the
+tables `scale` and `shift` (C, H) of γ and β. The function returns the activations (N, H). A label of −1 means that the
+label is unknown: in that case, h is neither scaled nor shifted, and only the softplus is applied. Your function must
+also be correct where hidden units are in the thousands, positive or negative.""",
     '''def conditioned(h, y, scale, shift):
     """h (N, H), labels y (N,), scale, shift (C, H) -> activations (N, H)."""
     raise NotImplementedError''',
     '''def conditioned(h, y, scale, shift):
     """h (N, H), labels y (N,), scale, shift (C, H) -> activations (N, H)."""
     known = (y >= 0).float()[:, None]  # (N, 1)
-    row = y.clamp(min=0)  # where the label is unknown, any row will do
+    row = y.clamp(min=0)  # where the label is unknown, any row can be used
     a = (1 + known * scale[row]) * h + known * shift[row]  # (N, H)
     return F.softplus(a)''',
     film_inputs,
@@ -95,7 +95,7 @@ thousands, positive or negative.""",
             0.5,
         ),
         Mistake(
-            "an unknown label gets γ = 1, which doubles h: because the factor is 1 + γ, it is γ = 0 that changes nothing.",
+            "an unknown label gets γ = 1, which doubles h: the factor is 1 + γ, so γ = 0 changes nothing.",
             lambda h, y, scale, shift: softplus(
                 h * (1 + np.where((y >= 0)[:, None], scale[y], 1)) + np.where((y >= 0)[:, None], shift[y], 0)
             ),
@@ -125,7 +125,7 @@ thousands, positive or negative.""",
             0.4,
         ),
         Mistake(
-            "rows without a label are set to 0: they go through the softplus like all the others.",
+            "rows without a label are set to 0: apply the softplus to them as to all other rows.",
             lambda h, y, scale, shift: np.where((y >= 0)[:, None], film_reference(h, y, scale, shift), 0.0),
             0.6,
         ),
@@ -178,7 +178,7 @@ def conditioned(h, y, scale, shift):
 
 
 def guided_inputs(rng, case):
-    """The extreme case is drawn again until some logit is so small that its σ underflows even in float64."""
+    """Draw the extreme case again until σ of some logit underflows even in float64."""
     while True:
         arguments = guided_draw(rng, case)
         if (
@@ -220,7 +220,7 @@ def two_logits(z, y, table, inner, outer):
 
 
 def guided(combine, last=log_expit):
-    """The answer for another way of combining the two sets of logits."""
+    """The answer if the two sets of logits are combined in another way."""
 
     def function(z, y, strength, table, inner, outer):
         return last(combine(*two_logits(z, y, table, inner, outer), strength))
@@ -236,7 +236,7 @@ guided_reference = guided(right_way)
 
 
 def guided_independent(z, y, strength, table, inner, outer):
-    """Row by row, without a concatenation: the inner weights act on z and on the label separately."""
+    """The answer row by row, without concatenation: the inner weights act on z and on the label separately."""
     d = z.shape[1]
     rows = []
     for code, label in zip(z, y):
@@ -271,10 +271,11 @@ Such a decoder can be run twice, once with the label and once with the token, an
 does. *Guidance* with strength w makes this difference w times as large: the guided logits are
 f(z, ?) + w·(f(z, y) − f(z, ?)), where ? is the token.
 
-Write `conditioned(z, y, strength, table, inner, outer)` for codes z (N, d), labels y (N,), a number w = `strength`,
-`table` (C + 1, e), `inner` (H, d + e) and `outer` (D, H). It returns the *logarithm* of each pixel's probability of
-being white, (N, D), which is log σ of the guided logits. A label of −1 means that the label is unknown: use the
-token. Your function must also be right where guided logits are in the thousands, positive or negative.""",
+Write the function `conditioned(z, y, strength, table, inner, outer)`. Its arguments are codes z (N, d), labels y (N,),
+a number w = `strength`, `table` (C + 1, e), `inner` (H, d + e) and `outer` (D, H). The function returns the *logarithm*
+of each pixel's probability of being white, (N, D), which is log σ of the guided logits. A label of −1 means that the
+label is unknown: use the token in that case. Your function must also be correct where guided logits are in the
+thousands, positive or negative.""",
     '''def conditioned(z, y, strength, table, inner, outer):
     """z (N, d), labels y (N,), strength, table (C + 1, e), inner (H, d + e), outer (D, H) -> log P(white), (N, D)."""
     raise NotImplementedError''',
@@ -317,12 +318,12 @@ token. Your function must also be right where guided logits are in the thousands
             0.2,
         ),
         Mistake(
-            "the embeddings are combined: run the network on each, and combine the logits.",
+            "the embeddings are combined: run the network on each embedding, and combine the logits.",
             mixed_embeddings,
             0.4,
         ),
         Mistake(
-            "the logits with the label are multiplied by w: multiply only their difference from those without it.",
+            "the logits with the label are multiplied by w: multiply only the difference from the logits without the label.",
             guided(lambda told, untold, w: w * told),
             0.3,
         ),
@@ -418,7 +419,7 @@ def soft_inputs(rng, case):
 
 
 def each_label(z, weight, bias):
-    """What each label's own layer gives before the tanh, (N, C, H)."""
+    """The output of each label's own layer before the tanh, (N, C, H)."""
     return np.einsum("chd,nd->nch", weight, z) + bias
 
 
@@ -433,7 +434,7 @@ soft_reference = soft_mixture(lambda logits: softmax(logits, axis=1))
 
 
 def soft_independent(z, logits, weight, bias):
-    """The weights are mixed first and then applied, which is the same by linearity."""
+    """The answer from weights that are mixed first and then applied; by linearity, the result is the same."""
     shares = torch.distributions.Categorical(logits=torch.tensor(logits)).probs
     rows = []
     for code, p in zip(torch.tensor(z), shares):
@@ -446,14 +447,15 @@ SOFT = Variant(
     "soft",
     """## 1. A layer whose weights depend on the label
 
-Let every label c have a layer of its own, with weights W_c (H, d) and bias b_c (H,). Often the label is uncertain: a
+Let every label c have its own layer, with weights W_c (H, d) and bias b_c (H,). Often the label is uncertain: a
 classifier gives logits, and their softmax gives the probabilities p_c of the labels. Such a *soft label* mixes the
-layers, weights and biases alike, in the proportions p_c. The activation comes afterwards; here it is tanh:
+layers, both weights and biases, in the proportions p_c. The activation comes afterwards; here it is tanh:
 
 h = tanh( Σ_c p_c · (W_c z + b_c) ).
 
-Write `conditioned(z, logits, weight, bias)` for codes z (N, d), `logits` (N, C), `weight` (C, H, d) and `bias` (C, H).
-It returns h (N, H). Your function must also be right where the logits are in the thousands, positive or negative.""",
+Write the function `conditioned(z, logits, weight, bias)`. Its arguments are codes z (N, d), `logits` (N, C), `weight`
+(C, H, d) and `bias` (C, H). The function returns h (N, H). Your function must also be correct where the logits are in
+the thousands, positive or negative.""",
     '''def conditioned(z, logits, weight, bias):
     """z (N, d), logits (N, C) of the labels, weight (C, H, d), bias (C, H) -> h, (N, H)."""
     raise NotImplementedError''',
@@ -552,7 +554,7 @@ def conditioned(z, logits, weight, bias):
     p = torch.distributions.Categorical(logits=logits).probs
     inputs = torch.cat([z, torch.ones(len(z), 1)], 1)  # the bias is one more column of the weights
     w = torch.cat([weight, bias[:, :, None]], 2)
-    pairs = p[:, :, None] * inputs[:, None, :]  # (N, C, d + 1), an outer product a row
+    pairs = p[:, :, None] * inputs[:, None, :]  # (N, C, d + 1), one outer product per row
     return torch.tanh(pairs.flatten(1) @ w.permute(0, 2, 1).flatten(0, 1))""",
     ),
 )

@@ -1,8 +1,8 @@
 """Question 2: the conditional bound with a prior that depends on the label.
 
 log P(x|y) ≥ E_q[log P(x|z, y)] − KL(q(z|x, y) ‖ P(z|y)), where P(z|y) has a location and a width for each label.
-Source: Sohn, Lee & Yan 2015, whose prior network this is. The KL between two Laplace distributions is worked out in
-`laplace_kl`.
+Source: Sohn, Lee & Yan 2015, whose prior network computes P(z|y). The KL between two Laplace distributions is worked
+out in `laplace_kl`.
 """
 
 from itertools import pairwise
@@ -57,7 +57,7 @@ def gaussian_kl(mu, logvar, m, prior_logvar):
 
 
 def gaussian_bound(kl=gaussian_kl, log_p=pixels_log_p, over_pixels=np.sum, sign=-1):
-    """The answer, or what comes out with another KL or another likelihood."""
+    """The answer, or the result with another KL or another likelihood."""
 
     def function(x, y, logits, mu, logvar, prior_mu, prior_logvar):
         loss = kl(mu, logvar, prior_mu[y], prior_logvar[y]).sum(1)
@@ -89,7 +89,7 @@ def mean_kl(kl):
 
 
 def whole(reference, change):
-    """Mistake: the right numbers, changed afterwards."""
+    """Mistake: the right numbers are changed afterwards."""
     return lambda *arguments, **named: change(reference(*arguments, **named))
 
 
@@ -109,19 +109,19 @@ GAUSSIAN = Variant(
     "gaussian",
     """## 2. The bound with a prior for each label
 
-So far the prior of the code has been N(0, I) for every label. Now each label gets a prior of its own, whose parameters
-are learned: P(z|y) is a Gaussian with mean `prior_mu[y]` and log-variance `prior_logvar[y]`, diagonal like q(z|x, y).
+So far, the prior of the code has been N(0, I) for every label. Now each label gets its own prior, with learned
+parameters: P(z|y) is a Gaussian with mean `prior_mu[y]` and log-variance `prior_logvar[y]`, diagonal like q(z|x, y).
 The derivation in *The evidence lower bound* still holds, line by line:
 
 log P(x|y) ≥ E_q[log P(x|z, y)] − KL(q(z|x, y) ‖ P(z|y)).
 
 Derive the KL between two diagonal Gaussians with different means and variances.
 
-Write `conditional_bound(x, y, logits, mu, logvar, prior_mu, prior_logvar)` for pixels x (N, D), which are 0 or 1,
-labels y (N,), the decoder's `logits` (N, D) for one draw z per image, the mean `mu` and log-variance `logvar` (N, d) of
-q(z|x, y), and the tables `prior_mu` and `prior_logvar` (C, d). It returns the bound for each image (N,), in nats, with
-the reconstruction term estimated from the one draw and the KL in closed form. Your function must also be right where
-logits are ±2000.""",
+Write the function `conditional_bound(x, y, logits, mu, logvar, prior_mu, prior_logvar)`. Its arguments are pixels x
+(N, D), which are 0 or 1, labels y (N,), the decoder's `logits` (N, D) for one draw z per image, the mean `mu` and
+log-variance `logvar` (N, d) of q(z|x, y), and the tables `prior_mu` and `prior_logvar` (C, d). The function returns the
+bound for each image (N,), in nats, with the reconstruction term estimated from the one draw and the KL in closed form.
+Your function must also be correct where logits are ±2000.""",
     '''def conditional_bound(x, y, logits, mu, logvar, prior_mu, prior_logvar):
     """x, logits (N, D), y (N,), mu, logvar (N, d), prior_mu, prior_logvar (C, d) -> the bound, (N,), in nats."""
     raise NotImplementedError''',
@@ -303,7 +303,7 @@ def laplace_independent(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale
     """The KL by quadrature, with z in units of q's scale, split where the integrand has a kink."""
 
     def kl(mu, b, m, s):
-        def integrand(t):  # of q's own density ½ e^(−|t|) with t = (z − mu)/b
+        def integrand(t):  # of q's density ½ e^(−|t|) with t = (z − mu)/b
             log_q = -np.log(2 * b) - abs(t)
             log_prior = -np.log(2 * s) - abs(mu + b * t - m) / s
             return 0.5 * np.exp(-abs(t)) * (log_q - log_prior)
@@ -328,20 +328,20 @@ LAPLACE = Variant(
     """## 2. The bound with a prior for each label
 
 In this question the codes are not Gaussian. In each dimension, q(z|x, y) is a Laplace distribution, with the density
-e^(−|z − μ|/b) / (2b). So is the prior P(z|y), with a centre m and a scale s that depend on the label. The dimensions
-are independent. The pixels are counts from a Poisson distribution with rate λ_i:
-P(x_i|z, y) = λ_i^x_i · e^(−λ_i) / x_i!. As before,
+e^(−|z − μ|/b) / (2b). The prior P(z|y) is a Laplace distribution as well, with a centre m and a scale s that depend on
+the label. The dimensions are independent. The pixels are counts from a Poisson distribution with rate λ_i: P(x_i|z, y)
+= λ_i^x_i · e^(−λ_i) / x_i!. As before,
 
 log P(x|y) ≥ E_q[log P(x|z, y)] − KL(q(z|x, y) ‖ P(z|y)).
 
 Derive KL(Laplace(μ, b) ‖ Laplace(m, s)) in one dimension. The only integral that you need is E_q|z − m|; start with
 the case μ > m.
 
-Write `conditional_bound(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale)` for counts x (N, D), stored as
-floats, labels y (N,), the decoder's `log_rate` (N, D), which is log λ for one draw z per image, `mu` and `log_scale`
-(N, d), which are μ and log b, and the tables `prior_mu` and `prior_log_scale` (C, d) of m and log s. It returns the
-bound for each image (N,), in nats, with the reconstruction term estimated from the one draw and the KL in closed form.
-Your function must also be right where a dark pixel has log λ = −2000.""",
+Write the function `conditional_bound(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale)`. Its arguments are
+counts x (N, D), stored as floats, labels y (N,), the decoder's `log_rate` (N, D), which is log λ for one draw z per
+image, `mu` and `log_scale` (N, d), which are μ and log b, and the tables `prior_mu` and `prior_log_scale` (C, d) of m
+and log s. The function returns the bound for each image (N,), in nats, with the reconstruction term estimated from the
+one draw and the KL in closed form. Your function must also be correct where a dark pixel has log λ = −2000.""",
     '''def conditional_bound(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale):
     """x, log_rate (N, D), y (N,), mu, log_scale (N, d), prior_mu, prior_log_scale (C, d) -> the bound, (N,), in nats."""
     raise NotImplementedError''',
@@ -372,7 +372,7 @@ Your function must also be right where a dark pixel has log λ = −2000.""",
             0.4,
         ),
         Mistake(
-            "E_q|z − m| is replaced by |μ − m|: z also varies around its own centre.",
+            "E_q|z − m| is replaced by |μ − m|: under q, z also varies around μ.",
             laplace_bound(lambda mu, b, m, s: s - b - 1 + np.abs(mu - m) / np.exp(s)),
             0.4,
         ),
@@ -468,7 +468,7 @@ def conditional_bound(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale):
     ),
 )
 
-# ---------------------------------------------------------------- a code that is one of K possibilities
+# ---------------------------------------------------------------- a code that is one of K values
 
 
 def codes_inputs(rng, case):
@@ -493,7 +493,7 @@ def codes_terms(log_px, y, q_logits, prior_logits):
 
 
 def codes_bound(combine):
-    """The answer from another combination of the three terms."""
+    """The answer if the three terms are combined in another way."""
     return lambda log_px, y, q_logits, prior_logits: combine(*codes_terms(log_px, y, q_logits, prior_logits))
 
 
@@ -501,7 +501,7 @@ codes_reference = codes_bound(lambda log_p, prior, q: (np.exp(q) * (log_p + prio
 
 
 def codes_independent(log_px, y, q_logits, prior_logits):
-    """log P(x|y) − KL(q(k|x, y) ‖ P(k|x, y)): the bound from its other side."""
+    """log P(x|y) − KL(q(k|x, y) ‖ P(k|x, y)): the bound in its other form."""
     prior = torch.distributions.Categorical(logits=torch.tensor(prior_logits)[torch.tensor(y)])
     joint = torch.tensor(log_px) + prior.logits  # (N, K)
     q, posterior = (torch.distributions.Categorical(logits=a) for a in (torch.tensor(q_logits), joint))
@@ -512,16 +512,16 @@ CODES = Variant(
     "codes",
     """## 2. The bound with a prior for each label
 
-Let the code be one of K possibilities, k = 1, …, K, instead of a vector: a *style* picked from a list. Each label has
-its own prior over the styles: P(k|y) is the softmax of row y of `prior_logits`. The encoder's q(k|x, y) is the softmax
-of the image's row of `q_logits`. There is no need to draw k, because the mean over q is a sum of K terms:
+Instead of a vector, let the code be one of K values, k = 1, …, K: a *style* picked from a list. Each label has its own
+prior over the styles: P(k|y) is the softmax of row y of `prior_logits`. The encoder's q(k|x, y) is the softmax of the
+image's row of `q_logits`. There is no need to draw k, because the mean over q is a sum of K terms:
 
 log P(x|y) ≥ Σ_k q(k|x, y) · [ log P(x|k, y) + log P(k|y) − log q(k|x, y) ].
 
-Write `conditional_bound(log_px, y, q_logits, prior_logits)` for the table `log_px` (N, K) of log P(x|k, y), each image
-with its own label, labels y (N,), the encoder's `q_logits` (N, K) and `prior_logits` (C, K). It returns the bound for
-each image (N,), in nats. Your function must also be right where q(k|x, y) underflows to 0. What does q·log q tend to
-there?""",
+Write the function `conditional_bound(log_px, y, q_logits, prior_logits)`. Its arguments are the table `log_px` (N, K)
+of log P(x|k, y), each image with its own label, labels y (N,), the encoder's `q_logits` (N, K) and `prior_logits`
+(C, K). The function returns the bound for each image (N,), in nats. Your function must also be correct where q(k|x, y)
+underflows to 0. What does q·log q tend to there?""",
     '''def conditional_bound(log_px, y, q_logits, prior_logits):
     """log P(x|k, y) (N, K), y (N,), q_logits (N, K), prior_logits (C, K) -> the bound, (N,), in nats."""
     raise NotImplementedError''',
@@ -585,7 +585,7 @@ there?""",
             0.3,
         ),
         Mistake(
-            "the logarithm is taken outside the sum over k: this is the log of the mean of P(x|k, y) under q.",
+            "the logarithm is taken outside the sum over k: this is the log of the mean of P(x|k, y) under q, not the bound.",
             codes_bound(lambda log_p, prior, q: logsumexp(log_p + q, axis=1)),
             0.2,
         ),

@@ -1,16 +1,18 @@
 """Question 6, a design: samples of every label, judged by their Fréchet distance to unseen digits of the same label.
 
-The digits are UCI's 8×8 ones, which come with scikit-learn. Every third digit is the judge's (599), the others are the
-students' (1,198), so each writer is on both sides. Pixels alone would not do, because a Gaussian for each label has the
-right means and covariances of the pixels and yet draws no digits. So the distance is measured on 20 nonlinear features:
-64 fixed 3×3 filters detect strokes in each of 16 regions, and these numbers are projected on their 20 principal
-components over the students' digits. Source of the distance: Heusel et al. 2017.
+The digits are the 8×8 digits from UCI that come with scikit-learn. Every third digit belongs to the judge (599 digits)
+and the others to the students (1,198), so both sets contain digits by each writer. Raw pixels would not suffice,
+because a Gaussian for each label has the right means and covariances of the pixels and yet does not draw digits. The
+distance is therefore measured on 20 nonlinear features: 64 fixed 3×3 filters detect strokes in each of 16 regions, and
+these numbers are projected on their 20 principal components over the students' digits. Source of the distance: Heusel
+et al. 2017.
 
-Measured with 100 samples of each label: the students' own digits −3.5 (the best that one can hope for), the label's mean
-image −55, independent Gaussian pixels −20.4, a Gaussian with full covariance for each label −9.7. A conditional VAE as in
-the chapter, with P(z) = N(0, I), reaches −9 to −10 if its pixel variance is learned, and −32 if it is 0.01. With a
-Gaussian fitted to the codes of each label it reaches −6.8 to −8.5. A training digit plus noise of 0.1 would reach −5.2,
-with noise of 0.15 −7.0, so the guard looks for such copies; with noise of 0.18 they pass the guard and reach −8.5, with 0.2 −9.4.
+Measured with 100 samples of each label: the students' own digits reach −3.5 (the best possible score in practice), the
+label's mean image −55, independent Gaussian pixels −20.4, and a Gaussian with full covariance for each label −9.7. A
+conditional VAE as in the chapter, with P(z) = N(0, I), reaches −9 to −10 if its pixel variance is learned, and −32 if
+it is 0.01. With a Gaussian fitted to the codes of each label it reaches −6.8 to −8.5. Training digits plus noise of 0.1
+would reach −5.2, and with noise of 0.15 they would reach −7.0, so the guard looks for such copies. With noise of 0.18,
+copies pass the guard and reach −8.5; with noise of 0.2, they reach −9.4.
 """
 
 from functools import lru_cache
@@ -22,7 +24,7 @@ from course_lib.grading.question import Design
 
 SAMPLES = 100  # of each label
 COMPONENTS = 20
-CLOSE = 0.05  # a digit is a copy if it is closer to a known one than all but this share of new real digits
+CLOSE = 0.05  # a copy is closer to a known digit than all but this share of new real digits are
 MOST_COPIES = 0.15  # 0.05 for new real digits, 0.01 to 0.06 for honest models
 
 
@@ -36,7 +38,7 @@ def digits():
 
 
 def strokes(x):
-    """What 64 filters see in each of 16 regions: (N, 64) -> (N, 1024)."""
+    """The responses of 64 filters in each of 16 regions: (N, 64) -> (N, 1024)."""
     filters = np.random.default_rng(0).normal(size=(64, 9))
     filters -= filters.mean(1, keepdims=True)
     filters /= np.linalg.norm(filters, axis=1, keepdims=True)
@@ -87,8 +89,8 @@ def measure(arrays):
 
 
 def distance_to_nearest(images, x):
-    """From each image (M, 64) to the nearest of x (N, 64), in the pixels' 20 principal components, where a little noise
-    does not hide a copy.
+    """The distance from each image (M, 64) to the nearest of x (N, 64), in the 20 principal components of the pixels,
+    where a little noise does not hide a copy.
     """
     mean, components = pixel_components()
     a, b = (images - mean) @ components, (x - mean) @ components
@@ -97,7 +99,7 @@ def distance_to_nearest(images, x):
 
 
 def guard(arrays):
-    """Why these samples are not accepted, or an empty string."""
+    """Return the reason why these samples are not accepted, or an empty string."""
     images = arrays["images"].astype(np.float64).reshape(-1, 64)
     if images.min() < 0 or images.max() > 1:
         return "Pixels must lie in [0, 1]: divide scikit-learn's pixels by 16, and clamp your samples."
@@ -117,10 +119,11 @@ QUESTION = Design(
 Train a conditional model on small digits and hand in what it draws: 100 digits of each label. The score is minus the
 Fréchet distance between your digits of a label and real digits of the same label that you do not have, averaged over
 the labels. The distance is measured on 20 features that respond to strokes, not only to pixels. The score is low if
-your digits are wrong, blurred or noisy, and also if they are all alike.
+your digits are wrong, blurred or noisy, and also if they all look the same.
 
-Which likelihood, which β, how many dimensions for the code? Find out with digits that you hold out yourself. Do the
-codes of your training digits look like draws from P(z)? If not, could the prior depend on the label, as in question 2?
+Which likelihood and which β work best, and how many dimensions should the code have? Find out with digits that you hold
+out yourself. Do the codes of your training digits look like draws from P(z)? If not, could the prior depend on the
+label, as in question 2?
 
 Train on these digits only:
 
@@ -133,10 +136,10 @@ x = torch.tensor(data.data).float()[yours] / 16  # (1198, 64), in [0, 1]
 y = torch.tensor(data.target)[yours]  # (1198,)
 ```
 
-Hand in `images` (10, 100, 64), float32, with pixels in [0, 1]; `images[c]` holds the digits of label c. Gaussian pixels
-that are independent given the label reach a score of −20. Points start at a score of −13, and −8.5 earns all of them.
-New real digits would reach about −3.5. If too many of your samples are copies of real digits, with or without a little
-noise, they earn no points.""",
+Hand in `images` (10, 100, 64), float32, with pixels in [0, 1]; `images[c]` contains the digits of label c. Gaussian
+pixels that are independent given the label reach a score of −20. A score of −13 or less earns no points. From there,
+the points rise linearly to full points at −8.5 and above. New real digits would reach about −3.5. If too many of your
+samples are copies of real digits, with or without a little noise, they earn no points.""",
     {"images": ("float32", (10, SAMPLES, 64))},
     measure,
     guard,
@@ -170,7 +173,7 @@ for _ in range(steps):
     optimizer.step()
     schedule.step()
 
-# with such a small β the codes do not follow N(0, I): fit a Gaussian to the codes of each label instead
+# with such a small β, the codes do not follow N(0, I): fit a Gaussian to the codes of each label instead
 with torch.no_grad():
     mu, logvar = encoder(torch.cat([x, hot], 1)).chunk(2, 1)
     images = torch.empty(10, 100, 64)

@@ -18,7 +18,7 @@ from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 def split_inputs(rng, case):
     classes, pixels, d = {"small": (3, 4, 2), "large": (4, 7, 5), "extreme": (2, 160, 150)}[case]
     root = rng.normal(size=(classes, pixels, pixels)) / np.sqrt(pixels)
-    # in the extreme case a code of 150 narrow dimensions, whose determinants underflow
+    # in the extreme case, a code with 150 narrow dimensions, for which determinants underflow
     narrow = 0.03 if case == "extreme" else 0.6
     return {
         "mean": rng.normal(size=(classes, pixels)),
@@ -44,7 +44,7 @@ def log_det_naive(matrices):
 
 
 def split_by(information, gap):
-    """The answer from two functions of the moments (mean, V, S)."""
+    """The answer, computed by two functions of the moments (mean, V, S)."""
     return lambda mean, cov, a, b, std: (
         information(*split_moments(mean, cov, a, b, std)),
         gap(*split_moments(mean, cov, a, b, std)),
@@ -63,7 +63,7 @@ split_reference = split_by(information_of, gap_of)
 
 
 def split_independent(mean, cov, a, b, std):
-    """I in the space of x, by Sylvester's identity, and the gap as the rest of E[KL]."""
+    """I computed in the space of x, by Sylvester's identity, and the gap as E[KL] minus I."""
     inside = np.eye(a.shape[1]) + cov @ (a.T / std**2) @ a  # (C, D, D)
     information = 0.5 * np.log(np.linalg.eigvals(inside)).real.sum(1)
     squares = (mean @ a.T + b) ** 2 + np.einsum("di,cij,dj->cd", a, cov, a)  # E[(a x + b)²]
@@ -84,16 +84,17 @@ Averaged over the images of one label, the KL of a conditional VAE has two parts
 E[ KL(q(z|x, y) ‖ P(z)) ] = I(z; x|y) + KL(q(z|y) ‖ P(z)).
 
 Here q(z|y) is the mean of q(z|x, y) over the images of label y. The first part, the mutual information, measures how
-much a code tells about its image. The second measures how far the label's codes are from the prior, and it is what goes
-wrong when we draw codes from the prior.
+much information a code contains about its image. The second measures how far the label's codes are from the prior. If
+the second part is large, codes drawn from the prior give bad images.
 
 Derive the identity: write the KL as a mean of log q(z|x, y) − log P(z), and add and subtract log q(z|y). Then work out
 both parts for Gaussians. Let the images x of label y be Gaussian with mean m_y and covariance Σ_y, let q(z|x, y) be
 N(A x + b_y, S) with a diagonal covariance S, and let P(z) = N(0, I). Which Gaussian is q(z|y)?
 
-Write `identity(mean, cov, a, b, std)` for the m_y and Σ_y in `mean` (C, D) and `cov` (C, D, D), A = `a` (d, D), the b_y
-in `b` (C, d), and `std` (d,), the square roots of the diagonal of S. It returns two results in nats: I(z; x|y) of each
-label (C,), and KL(q(z|y) ‖ P(z)) of each label (C,). Your function must also be right for codes of 150 dimensions.""",
+Write the function `identity(mean, cov, a, b, std)`. Its arguments are the m_y and Σ_y in `mean` (C, D) and `cov`
+(C, D, D), A = `a` (d, D), the b_y in `b` (C, d), and `std` (d,), the square roots of the diagonal of S. The function
+returns two results in nats: I(z; x|y) of each label (C,), and KL(q(z|y) ‖ P(z)) of each label (C,). Your function must
+also be correct for codes of 150 dimensions.""",
     '''def identity(mean, cov, a, b, std):
     """mean (C, D), cov (C, D, D), a (d, D), b (C, d), std (d,) -> I(z; x|y) (C,) and KL(q(z|y) || P(z)) (C,)."""
     raise NotImplementedError''',
@@ -110,7 +111,7 @@ label (C,), and KL(q(z|y) ‖ P(z)) of each label (C,). Your function must also 
     split_reference,
     (
         Mistake(
-            "the determinant of a matrix of 150 rows underflows to 0: compute its logarithm directly, with `logdet` or `slogdet`.",
+            "the determinant of a matrix with 150 rows underflows to 0: compute its logarithm directly, with `logdet` or `slogdet`.",
             split_by(
                 lambda m, v, s: information_of(m, v, s, log_det_naive),
                 lambda m, v, s: gap_of(m, v, s, log_det_naive),
@@ -133,12 +134,12 @@ label (C,), and KL(q(z|y) ‖ P(z)) of each label (C,). Your function must also 
             0.6,
         ),
         Mistake(
-            "the mutual information is that of independent dimensions: A Σ Aᵀ has entries off the diagonal.",
+            "the mutual information is computed as if the dimensions were independent: A Σ Aᵀ also has off-diagonal entries.",
             split_by(lambda m, v, s: 0.5 * np.log(diagonal(v) / diagonal(s)).sum(1), gap_of),
             0.4,
         ),
         Mistake(
-            "both parts are those of independent dimensions: A Σ Aᵀ has entries off the diagonal.",
+            "both parts are computed as if the dimensions were independent: A Σ Aᵀ also has off-diagonal entries.",
             split_by(
                 lambda m, v, s: 0.5 * np.log(diagonal(v) / diagonal(s)).sum(1),
                 lambda m, v, s: 0.5 * (m**2 + diagonal(v) - 1 - np.log(diagonal(v))).sum(1),
@@ -176,7 +177,7 @@ label (C,), and KL(q(z|y) ‖ P(z)) of each label (C,). Your function must also 
             0.4,
         ),
         Mistake(
-            "the KL contains −1 only once: there is one for each dimension.",
+            "the KL contains −1 only once: there must be one for each dimension.",
             split_by(information_of, lambda m, v, s: gap_of(m, v, s) + (m.shape[1] - 1) / 2),
             0.6,
         ),
@@ -199,7 +200,7 @@ label (C,), and KL(q(z|y) ‖ P(z)) of each label (C,). Your function must also 
             0.7,
         ),
     ),
-    Tolerance(5e-4, 1e-4, "float32 determinants of matrices of 150 rows"),
+    Tolerance(5e-4, 1e-4, "float32 determinants of matrices with 150 rows"),
     returns=("information", "gap"),
     independent=split_independent,
     styles=(
@@ -310,18 +311,18 @@ PRIOR = Variant(
     "prior",
     """## 5. Derive: the best prior of a label
 
-Let every label have a prior of its own, P(z|y) = N(m_y, diag(v_y)), and let the encoder be given: image n has
-q(z|x_n, y_n) = N(μ_n, diag(e^logvar_n)). The prior occurs only in the KL term of the bound, so the best prior minimizes
+Let every label have its own prior, P(z|y) = N(m_y, diag(v_y)), and let the encoder be given: image n has q(z|x_n, y_n)
+= N(μ_n, diag(e^logvar_n)). The prior occurs only in the KL term of the bound, so the best prior minimizes
 
 Σ_n KL( q(z|x_n, y_n) ‖ P(z|y_n) ).
 
 Derive m_y and v_y on paper: set the derivatives with respect to both to 0. You will see that the best prior has the
 mean and the variances of q(z|y), the mixture of q(z|x_n, y) over all images n of label y.
 
-Write `identity(mu, logvar, y, classes)` for the μ_n in `mu` (N, d), the log-variances `logvar` (N, d), labels y (N,),
-and the number of labels C = `classes`. Each label occurs at least once. It returns two results: the means m (C, d) and
-the variances v (C, d) of the best priors. Your function must also be right for codes far from 0, and for a label with
-only one image.""",
+Write the function `identity(mu, logvar, y, classes)`. Its arguments are the μ_n in `mu` (N, d), the log-variances
+`logvar` (N, d), labels y (N,), and the number of labels C = `classes`. Each label occurs at least once. The function
+returns two results: the means m (C, d) and the variances v (C, d) of the best priors. Your function must also be
+correct for codes far from 0, and for a label with only one image.""",
     '''def identity(mu, logvar, y, classes):
     """mu, logvar (N, d), y (N,), the number of labels C -> means (C, d) and variances (C, d) of the best priors."""
     raise NotImplementedError''',
@@ -338,12 +339,12 @@ only one image.""",
     prior_reference,
     (
         Mistake(
-            "this is the variance of the means μ alone: each q also has a variance of its own, which adds to it.",
+            "this is the variance of the means μ alone: add the mean of the variances of the q.",
             by_label(lambda mu, var: (mu.mean(0), mu.var(0))),
             0.5,
         ),
         Mistake(
-            "this is the mean variance of the q alone: they are also centred at different places.",
+            "this is the mean of the variances of the q alone: add the variance of their means.",
             by_label(lambda mu, var: (mu.mean(0), var.mean(0))),
             0.5,
         ),
@@ -375,7 +376,7 @@ only one image.""",
             0.7,
         ),
         Mistake(
-            "this is the best prior for the KL the other way round, KL(P ‖ q), which averages precisions.",
+            "this is the best prior for the KL in the other direction, KL(P ‖ q): minimize KL(q ‖ P) instead of averaging precisions.",
             by_label(precision_weighted),
             0.3,
         ),
@@ -405,7 +406,7 @@ only one image.""",
             0.5,
         ),
     ),
-    Tolerance(3e-4, 1e-5, "float32 means of numbers near 1000 are good to 10⁻⁴"),
+    Tolerance(3e-4, 1e-5, "float32 means of numbers near 1000 are accurate to 10⁻⁴"),
     returns=("mean", "variance"),
     independent=prior_independent,
     styles=(
@@ -483,16 +484,17 @@ SLOPE = Variant(
     """## 5. Derive: how a classifier learns without labels
 
 For an image without a label, the bound is U = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ], where L(x, y) is the
-conditional VAE's bound on log P(x|y), and q(y|x) is the softmax of the classifier's logits s. So the classifier learns
-even from images that nobody has labelled. What does it learn?
+conditional VAE's bound on log P(x|y), and q(y|x) is the softmax of the classifier's logits s. The classifier therefore
+learns even from images that nobody has labelled. What does it learn?
 
 Derive ∂U/∂s_c on paper. Use ∂ log q(y|x) / ∂s_c = [y = c] − q(c|x), where [y = c] is 1 if y = c and 0 otherwise, and
-write A_y for the bracket in U. The result says which labels gain: those whose A_y is above average.
+write A_y for the bracket in U. The result shows which logits grow: those of the labels whose A_y is above the mean
+under q(y|x).
 
-Write `identity(bound, logits, prior)` for the table `bound` (N, C) of L(x, y) for every image and label, the
-classifier's `logits` (N, C) and P(y) = `prior` (C,). It returns the gradient of the *sum* of U over the images with
-respect to the logits (N, C), computed with your formula; L(x, y) is a constant here. Your function must also be right
-where q(y|x) underflows to 0.""",
+Write the function `identity(bound, logits, prior)`. Its arguments are the table `bound` (N, C) of L(x, y) for every
+image and label, the classifier's `logits` (N, C) and P(y) = `prior` (C,). The function returns the gradient of the
+*sum* of U over the images with respect to the logits (N, C), computed with your formula; L(x, y) is a constant here.
+Your function must also be correct where q(y|x) underflows to 0.""",
     '''def identity(bound, logits, prior):
     """L(x, y) (N, C), logits (N, C) of q(y|x), P(y) (C,) -> gradient of the sum of U with respect to the logits, (N, C)."""
     raise NotImplementedError''',
@@ -566,7 +568,7 @@ where q(y|x) underflows to 0.""",
             0.4,
         ),
         Mistake(
-            "q(1 − q) is the derivative of a label's own probability alone: the others change as well.",
+            "q(1 − q) is the derivative of a label's own probability alone: the other probabilities change as well.",
             slope_by(lambda q, log_q, bound, log_p: q * (1 - q) * (bound + log_p - log_q)),
             0.4,
         ),

@@ -1,7 +1,7 @@
 """Question 4: the conditional VAE as a classifier, through Bayes' rule, from estimates of log P(x|y) for each label.
 
-log P(x|y) ≈ log (1/K) Σ_k w_k with w_k = P(x|z_k, y) P(z_k) / q(z_k|x, y), Burda et al. 2016. The rule that may
-refuse is Chow's, 1970.
+log P(x|y) ≈ log (1/K) Σ_k w_k with w_k = P(x|z_k, y) P(z_k) / q(z_k|x, y), Burda et al. 2016. The rule that may refuse
+an image is Chow's (1970).
 """
 
 import numpy as np
@@ -19,13 +19,13 @@ TOLERANCE = Tolerance(
 
 
 def unnormalized(joint):
-    """e to the power of `joint`, divided by its sum, with no care for underflow."""
+    """e to the power of `joint`, divided by its sum, without any protection against underflow."""
     p = np.exp(joint)
     return p / p.sum(1, keepdims=True)
 
 
 def table(rng, shape, case):
-    """Logarithms of numbers for each image and label that leave some doubt about the label."""
+    """Log-probabilities for each image and label that leave some doubt about the label."""
     shift = rng.normal(size=(shape[0], *[1] * (len(shape) - 1)))
     values = rng.normal(size=shape) + 0.5 * shift - 2
     # a multiple of 1/1024, so that float32 holds it exactly, and rounding does not blur the answer where it lies near −3000
@@ -41,7 +41,7 @@ def unequal_inputs(rng, case):
     drawn = rng.integers(2, k + 1, size=classes)
     drawn[0], drawn[-1] = 2, k
     unused = np.arange(k) >= drawn[:, None]  # (C, K)
-    log_w = np.where(unused, log_w.max() + 2, log_w)  # what an array's unused places happen to hold
+    log_w = np.where(unused, log_w.max() + 2, log_w)  # the meaningless numbers in unused places
     return {"log_w": log_w, "drawn": drawn, "prior": rng.dirichlet(np.full(classes, 2.0))}
 
 
@@ -59,7 +59,7 @@ def unequal_reference(log_w, drawn, prior):
 
 
 def unequal_independent(log_w, drawn, prior):
-    """With plain averages of weights, all divided by the image's largest weight."""
+    """The answer from plain averages of the weights, all divided by the image's largest weight."""
     w = np.exp(log_w - used(log_w, drawn).max((1, 2), keepdims=True))
     p = np.stack([w[:, c, :k].mean(1) * prior[c] for c, k in enumerate(drawn)], 1)
     return p / p.sum(1, keepdims=True)
@@ -69,15 +69,15 @@ UNEQUAL = Variant(
     "unequal",
     """## 4. A classifier that nobody trained
 
-A conditional VAE can be asked how probable an image is under each label, and Bayes' rule turns this into
+A conditional VAE estimates how probable an image is under each label, and Bayes' rule turns these estimates into
 P(y|x) = P(x|y) P(y) / Σ_c P(x|c) P(c). Each P(x|y) is estimated by importance weighting, as the mean of the weights
-w = P(x|z, y) P(z) / q(z|x, y) over draws z from q(z|x, y). For some labels P(x|y) is harder to estimate than for
+w = P(x|z, y) P(z) / q(z|x, y) over draws z from q(z|x, y). For some labels, P(x|y) is harder to estimate than for
 others, so label c gets its own number of draws, `drawn[c]`.
 
-Write `predict(log_w, drawn, prior)` for the logarithms `log_w` (N, C, K) of the weights for each image, label and draw,
-integers `drawn` (C,) from 1 to K, and P(y) = `prior` (C,). For label c, only the first `drawn[c]` entries along the
-last axis are draws; the others are meaningless numbers. It returns the estimated P(y|x) (N, C). Your function must also
-be right where log w is about −3000.""",
+Write the function `predict(log_w, drawn, prior)`. Its arguments are the logarithms `log_w` (N, C, K) of the weights for
+each image, label and draw, integers `drawn` (C,) from 1 to K, and P(y) = `prior` (C,). For label c, only the first
+`drawn[c]` entries along the last axis are draws; the others are meaningless numbers. The function returns the estimated
+P(y|x) (N, C). Your function must also be correct where log w is about −3000.""",
     '''def predict(log_w, drawn, prior):
     """log w (N, C, K), numbers of draws (C,), P(y) (C,) -> P(y|x), (N, C)."""
     raise NotImplementedError''',
@@ -205,11 +205,11 @@ def predict(log_w, drawn, prior):
 
 # ---------------------------------------------------------------- costs, and the option to refuse
 
-CLEAR = 0.02  # how far the best decision's cost is from all the others, so that rounding decides nothing
+CLEAR = 0.02  # the least gap between the best decision's cost and all others, so that rounding does not change the decision
 
 
 def reject_inputs(rng, case):
-    """Drawn again until some images are refused and some not, none is a close call, and the costs change a decision."""
+    """Draw again until some images are refused and some are not, no decision is a close call, and the costs change a decision."""
     n, classes = {"small": (5, 3), "large": (9, 4), "extreme": (6, 5)}[case]
     while True:
         log_px = table(rng, (n, classes), case)
@@ -269,10 +269,11 @@ is y costs `cost[d, y]`. Refusing the digit and having a person look at it alway
 of the decision d is the mean of `cost[d, y]` over P(y|x); the best decision, which may be to refuse, has the smallest
 expected cost.
 
-Write `predict(log_px, prior, cost, refusal)` for the logarithms `log_px` (N, C) of P(x|y), P(y) = `prior` (C,), `cost`
-(C, C), whose first index is the decision and whose second is the true label, and a number `refusal`. It returns two
-results: the best decision for each image (N,), which is −1 where it is best to refuse, and the expected cost of that
-decision (N,). Your function must also be right where log P(x|y) is about −3000.""",
+Write the function `predict(log_px, prior, cost, refusal)`. Its arguments are the logarithms `log_px` (N, C) of P(x|y),
+P(y) = `prior` (C,), `cost` (C, C), whose first index is the decision and whose second is the true label, and a number
+`refusal`. The function returns two results: the best decision for each image (N,), which is −1 where it is best to
+refuse, and the expected cost of that decision (N,). Your function must also be correct where log P(x|y) is about
+−3000.""",
     '''def predict(log_px, prior, cost, refusal):
     """log P(x|y) (N, C), P(y) (C,), cost[decision, label] (C, C), a number -> decision (N,), expected cost (N,)."""
     raise NotImplementedError''',
@@ -314,7 +315,7 @@ decision (N,). Your function must also be right where log P(x|y) is about −300
             0.7,
         ),
         Mistake(
-            "a refusal has another number here: return −1 for it.",
+            "a refusal is returned as a different number here: return −1.",
             reject_mistake(
                 lambda p, cost, refusal: (
                     np.where((p @ cost.T).min(1) > refusal, len(cost), (p @ cost.T).argmin(1)),
@@ -417,7 +418,7 @@ def several_reference(log_w, prior):
 
 
 def several_independent(log_w, prior):
-    """One image after another: the posterior after one is the prior for the next."""
+    """The answer image by image: the posterior after one image is the prior for the next."""
     belief = np.tile(prior, (len(log_w), 1))
     for image in np.moveaxis(log_w, 1, 0):
         weights = np.exp(image - image.max((1, 2), keepdims=True)).mean(2)
@@ -438,18 +439,18 @@ SEVERAL = Variant(
     "several",
     """## 4. Several images of one digit
 
-A conditional VAE can be asked how probable an image is under each label, and Bayes' rule turns this into probabilities
-of the labels. Here a sender has written *the same* digit M times, each time in another style. Given the label, the M
-images are independent, so
+A conditional VAE estimates how probable an image is under each label, and Bayes' rule turns these estimates into
+probabilities of the labels. Here, a sender has written *the same* digit M times, each time in a different style. Given
+the label, the M images are independent, so
 
 P(y|x_1, …, x_M) = P(y) Π_m P(x_m|y) / Σ_c P(c) Π_m P(x_m|c).
 
 Each P(x_m|y) is estimated by importance weighting, as the mean of K weights w = P(x_m|z, y) P(z) / q(z|x_m, y), with
 separate draws z for each image and label.
 
-Write `predict(log_w, prior)` for the logarithms `log_w` (N, M, C, K) of the weights for N senders, M images of each
-sender, C labels and K draws, and P(y) = `prior` (C,). It returns the estimated P(y|x_1, …, x_M) for each sender (N, C).
-Your function must also be right where log w is about −3000.""",
+Write the function `predict(log_w, prior)`. Its arguments are the logarithms `log_w` (N, M, C, K) of the weights for N
+senders, M images of each sender, C labels and K draws, and P(y) = `prior` (C,). The function returns the estimated
+P(y|x_1, …, x_M) for each sender (N, C). Your function must also be correct where log w is about −3000.""",
     '''def predict(log_w, prior):
     """log w (N, M, C, K) of M images of one label, P(y) (C,) -> P(y|all M images), (N, C)."""
     raise NotImplementedError''',
@@ -467,7 +468,7 @@ Your function must also be right where log w is about −3000.""",
             0.6,
         ),
         Mistake(
-            "the prior counts once for each image: the label was drawn only once.",
+            "the prior is counted once for each image: count it only once, because the label was drawn only once.",
             lambda log_w, prior: softmax((several_estimates(log_w) + np.log(prior)).sum(1), axis=1),
             0.5,
         ),
@@ -524,7 +525,7 @@ Your function must also be right where log w is about −3000.""",
             0.4,
         ),
     ),
-    Tolerance(1e-3, 3e-3, "sums of four float32 logarithms near −3000 are good to about 10⁻³"),
+    Tolerance(1e-3, 3e-3, "sums of four float32 logarithms near −3000 are accurate to about 10⁻³"),
     independent=several_independent,
     styles=(
         """def predict(log_w, prior):

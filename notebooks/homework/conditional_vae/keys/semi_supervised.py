@@ -1,7 +1,7 @@
 """Question 3: the bound for images whose label is unknown, or known only in part.
 
-If y is not observed, it is one more latent variable, and the encoder gets a classifier q(y|x) beside q(z|x, y). As y is
-discrete, the sum over it is exact. Source: Kingma et al. 2014, equations 7 to 9 (the model M2). With
+If y is not observed, it is one more latent variable, and the encoder gets a classifier q(y|x) in addition to q(z|x, y).
+Because y is discrete, the sum over y is exact. Source: Kingma et al. 2014, equations 7 to 9 (the model M2). With
 A_c = L(x, c) + log P(c) the bound is also log Σ_c e^(A_c) − KL(q(y|x) ‖ softmax(A)), which gives the independent
 answers.
 """
@@ -36,7 +36,7 @@ def average(bound, logits, prior):
 
 
 def from_above(bound, logits, prior):
-    """The same, as log P of the mixture of all labels minus the KL to its posterior."""
+    """The same bound, as log P of the mixture of all labels minus the KL from q(y|x) to the mixture's posterior."""
     joint = torch.tensor(bound) + torch.tensor(prior).log()
     q, best = (torch.distributions.Categorical(logits=a) for a in (torch.tensor(logits), joint))
     return (joint.logsumexp(1) - torch.distributions.kl_divergence(q, best)).numpy()
@@ -91,7 +91,7 @@ AVERAGE = Variant(
     "average",
     """## 3. An image without a label
 
-Labels are expensive, images are cheap. For an image without a label, y is one more latent variable, and the encoder
+Labels are expensive; images are cheap. For an image without a label, y is one more latent variable, and the encoder
 gets a second part: a classifier q(y|x). The evidence lower bound, with the pair (y, z) in place of z, becomes
 
 log P(x) ≥ U(x) = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ],
@@ -99,9 +99,10 @@ log P(x) ≥ U(x) = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ],
 where L(x, y) is the conditional VAE's bound on log P(x|y). The sum has only C terms, so y need not be drawn. The
 terms −q(y|x) · log q(y|x) add up to the entropy of q(y|x).
 
-Write `semi_supervised(bound, logits, prior)` for the table `bound` (N, C) of L(x, y) for every image and label, the
-classifier's `logits` (N, C), whose softmax is q(y|x), and the labels' prior probabilities `prior` (C,). It returns U(x)
-for each image (N,), in nats. Your function must also be right where q(y|x) underflows to 0.""",
+Write the function `semi_supervised(bound, logits, prior)`. Its arguments are the table `bound` (N, C) of L(x, y) for
+every image and label, the classifier's `logits` (N, C), whose softmax is q(y|x), and the labels' prior probabilities
+`prior` (C,). The function returns U(x) for each image (N,), in nats. Your function must also be correct where q(y|x)
+underflows to 0.""",
     '''def semi_supervised(bound, logits, prior):
     """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,) -> U(x), (N,), in nats."""
     raise NotImplementedError''',
@@ -202,7 +203,7 @@ def mixed_inputs(rng, case):
 
 
 def mixed(labelled=None, unlabelled=average):
-    """The answer, or what comes out with other terms for rows with and without a label."""
+    """The answer, or the result with other terms for rows with and without a label."""
 
     def function(bound, logits, prior, y, alpha):
         rows = np.arange(len(y))
@@ -241,18 +242,18 @@ MIXED = Variant(
     "mixed",
     """## 3. A batch with and without labels
 
-In one batch, some images have a label and some do not; a label of −1 means that it is unknown. The model has a
-classifier q(y|x) beside its encoder q(z|x, y). Let L(x, y) be the conditional VAE's bound on log P(x|y).
+In one batch, some images have a label and some do not; a label of −1 means that the label is unknown. In addition to
+its encoder q(z|x, y), the model has a classifier q(y|x). Let L(x, y) be the conditional VAE's bound on log P(x|y).
 
 - **With a label**, the bound on log P(x, y) is L(x, y) + log P(y). The classifier does not occur in it and would learn
   nothing from the labels, so we add α · log q(y|x).
 - **Without a label**, y is one more latent variable, and the bound on log P(x) is
   U(x) = Σ_y q(y|x) · [ L(x, y) + log P(y) − log q(y|x) ], a sum of C terms. Nothing is added.
 
-Write `semi_supervised(bound, logits, prior, y, alpha)` for the table `bound` (N, C) of L(x, y) for every image and
-label, the classifier's `logits` (N, C), whose softmax is q(y|x), the labels' prior probabilities `prior` (C,), labels y
-(N,), and a number α = `alpha`. It returns the objective, to be maximized, for each image (N,), in nats. Your function
-must also be right where q(y|x) underflows to 0.""",
+Write the function `semi_supervised(bound, logits, prior, y, alpha)`. Its arguments are the table `bound` (N, C) of
+L(x, y) for every image and label, the classifier's `logits` (N, C), whose softmax is q(y|x), the labels' prior
+probabilities `prior` (C,), labels y (N,), and a number α = `alpha`. The function returns the objective, to be
+maximized, for each image (N,), in nats. Your function must also be correct where q(y|x) underflows to 0.""",
     '''def semi_supervised(bound, logits, prior, y, alpha):
     """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,), y (N,), a number alpha -> the objective, (N,), in nats."""
     raise NotImplementedError''',
@@ -261,7 +262,7 @@ must also be right where q(y|x) underflows to 0.""",
     log_q = torch.log_softmax(logits, dim=1)  # (N, C), finite where q itself underflows
     joint = bound + prior.log()  # (N, C)
     without = (log_q.exp() * (joint - log_q)).sum(1)  # (N,)
-    label = y.clamp(min=0)[:, None]  # (N, 1); where there is no label, any will do
+    label = y.clamp(min=0)[:, None]  # (N, 1); where there is no label, any index will do
     with_label = (joint + alpha * log_q).gather(1, label)[:, 0]
     return torch.where(y < 0, without, with_label)''',
     mixed_inputs,
@@ -276,7 +277,7 @@ must also be right where q(y|x) underflows to 0.""",
             0.3,
         ),
         Mistake(
-            "label 0 is treated as unknown: only −1 means that.",
+            "label 0 is treated as unknown: only −1 means that the label is unknown.",
             lambda bound, logits, prior, y, alpha: mixed_reference(
                 bound, logits, prior, np.where(y == 0, -1, y), alpha
             ),
@@ -299,7 +300,7 @@ must also be right where q(y|x) underflows to 0.""",
             "α is missing: log q(y|x) is multiplied by it.", mixed(lambda a, p, q, alpha: a + p + q), 0.6
         ),
         Mistake(
-            "log q(y|x) of a known label is subtracted: it is to be maximized, so add it.",
+            "log q(y|x) of a known label is subtracted: add it, because it is to be maximized.",
             mixed(lambda a, p, q, alpha: a + p - alpha * q),
             0.5,
         ),
@@ -325,7 +326,7 @@ must also be right where q(y|x) underflows to 0.""",
             0.3,
         ),
         Mistake(
-            "the sign is flipped: this is a loss, but return the objective that is to be maximized.",
+            "the sign is flipped: this is a loss, but the function must return the objective, which is maximized.",
             negative(mixed_reference),
             0.7,
         ),
@@ -411,7 +412,7 @@ def partial_reference(bound, logits, prior, allowed):
 
 
 def partial_independent(bound, logits, prior, allowed):
-    """Image by image, with the allowed columns only, and from above."""
+    """The answer image by image, from the allowed columns only, by `from_above`."""
     return np.array(
         [
             from_above(a[None, s == 1], t[None, s == 1], prior[s == 1])[0]
@@ -438,8 +439,8 @@ PARTIAL = Variant(
     "partial",
     """## 3. "It is a 3 or an 8"
 
-Somebody has looked at an image and narrowed its label down to a few: y lies in a set S. Then y is a latent variable
-restricted to S. The model has a classifier q(y|x) beside its encoder; given S, it becomes
+Somebody has looked at an image and narrowed its label down to a few possibilities: y is in a set S. Then y is a latent
+variable restricted to S. In addition to its encoder, the model has a classifier q(y|x). Given S, the classifier becomes
 
 q(y|x, S) = q(y|x) / Σ_(y′ in S) q(y′|x) for y in S, and 0 outside S.
 
@@ -450,11 +451,11 @@ log P(x, y ∈ S) ≥ Σ_(y in S) q(y|x, S) · [ L(x, y) + log P(y) − log q(y|
 where L(x, y) is the conditional VAE's bound on log P(x|y). If S contains all labels, this is the bound for an image
 without a label; if S contains a single label, it is the bound for an image with that label.
 
-Write `semi_supervised(bound, logits, prior, allowed)` for the table `bound` (N, C) of L(x, y) for every image and
-label, the classifier's `logits` (N, C), whose softmax is q(y|x), the labels' prior probabilities `prior` (C,), and
-`allowed` (N, C), floats that are 1 where a label is in the image's set S and 0 elsewhere. Each S contains at least one
-label. The function returns the bound for each image (N,), in nats. It must also be right where q(y|x) underflows to 0
-for every label in S.""",
+Write the function `semi_supervised(bound, logits, prior, allowed)`. Its arguments are the table `bound` (N, C) of
+L(x, y) for every image and label, the classifier's `logits` (N, C), whose softmax is q(y|x), the labels' prior
+probabilities `prior` (C,), and `allowed` (N, C), floats that are 1 where a label is in the image's set S and 0
+elsewhere. Each S contains at least one label. The function returns the bound for each image (N,), in nats. Your
+function must also be correct where q(y|x) underflows to 0 for every label in S.""",
     '''def semi_supervised(bound, logits, prior, allowed):
     """L(x, y) (N, C), logits of q(y|x) (N, C), P(y) (C,), allowed (N, C) of 0 and 1 -> the bound, (N,), in nats."""
     raise NotImplementedError''',

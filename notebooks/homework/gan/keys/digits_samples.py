@@ -1,14 +1,15 @@
 """Question 6, a design: a thousand generated small digits, compared with unseen ones.
 
-The digits are UCI's 8×8 ones, which come with scikit-learn, with pixels in [0, 1]. Students get the first 1,437; the
-judge compares with the last 360. The score is −log of the Fréchet distance (Heusel et al. 2017) between the samples and
-these 360, in the space of ten class scores: 400 random ReLU features of the pixels and a ridge regression on the labels
-of the students' digits, which recognizes 95 % of the judge's digits. Nothing here depends on chance, so the score is
-the same each time. Nonsense or copies can match ten means and their covariances, so two conditions keep the score
-honest:
+The digits are the 8×8 digits from UCI that come with scikit-learn, with pixels in [0, 1]. Students get the first 1,437;
+the judge compares with the last 360. The score is −log of the Fréchet distance (Heusel et al. 2017) between the samples
+and these 360, in the space of ten class scores: 400 random ReLU features of the pixels and a ridge regression on the
+labels of the students' digits, which recognizes 95 % of the judge's digits. The features are fixed, so the same samples
+always get the same score. Nonsense or copies can match ten means and their covariances, so two conditions keep the
+score honest:
 
-- Coverage (Naeem et al. 2020): at least 60 % of the judge's digits have a sample nearer than their fifth
-  neighbour among themselves, in pixels. One Gaussian covers 39 %, the students' digits themselves 91 %.
+- Coverage (Naeem et al. 2020): at least 60 % of the judge's digits must have a sample that is nearer, in pixels, than
+  their fifth nearest neighbour among the judge's digits. One Gaussian covers 39 %, and the students' digits themselves
+  cover 91 %.
 - Copies: in the first 12 principal components, where noise does not hide a copy, at most 25 % of the samples may be
   nearer to a digit than 95 % of the judge's digits are to the students'.
 
@@ -19,9 +20,9 @@ one Gaussian 2.0 and 0.4; one Gaussian per class 3.8 to 4.1 and 0.87; mixtures o
 The model answer reaches 4.2 to 4.9 on five seeds, covers 76 to 78 %, and 2 to 4 % count as copies; it takes 25 seconds.
 One Gaussian per class, fitted to the judge's digits, is refused for its coverage of 100 %.
 
-All points are given from 4.4 on, and none up to 3.0, because a distance between means and covariances is kind to Gaussians:
-one per class earns 60 to 76 % of the points, mixtures of 10, 30, 60 earn 49, 87 and 91 %, the model answer 88 % on its worst
-seed and all points on the four others.
+Scores of 4.4 and above earn all points, and scores of 3.0 and below earn none. The thresholds are this high because a
+distance between means and covariances favours Gaussians: one per class earns 60 to 76 % of the points, and mixtures of
+10, 30 and 60 earn 49, 87 and 91 %. The model answer earns 88 % on its worst seed and all points on the four others.
 """
 
 import functools
@@ -88,7 +89,7 @@ def lengths(a, b):
 
 
 def coverage(samples):
-    """The share of the judge's digits with a sample nearer than their fifth neighbour among themselves."""
+    """The share of the judge's digits that are covered by a sample, as described above."""
     real = digits()[1]
     radius = np.sort(lengths(real, real), axis=1)[:, NEIGHBOUR]
     return float((lengths(real, samples).min(1) <= radius).mean())
@@ -110,17 +111,17 @@ def measure(arrays):
 
 
 def guard(arrays):
-    """Why these samples do not count, or an empty string."""
+    """Return the reason why these samples do not count, or an empty string."""
     samples = arrays["samples"].astype(np.float64)
     if not ((samples >= 0) & (samples <= 1)).all():
-        return "Pixels must lie between 0 and 1: end the generator with a sigmoid, or clip its output."
+        return "Pixels must be between 0 and 1: end the generator with a sigmoid, or clip its output."
     if copies(samples) > MOST_COPIES:
         return "Too many of these samples are copies, or near copies, of real digits: draw new digits."
     covered = coverage(samples)
     if covered < LEAST_COVERAGE:
         return (
-            f"These samples cover {covered:.0%} of the real digits, and {LEAST_COVERAGE:.0%} are needed: "
-            "has the generator collapsed, or are its digits blurred or noisy?"
+            f"These samples cover {covered:.0%} of the real digits, but {LEAST_COVERAGE:.0%} must be covered. "
+            "Has the generator collapsed, or are its digits blurred or noisy?"
         )
     better = score(samples, digits()[1]) - score(samples, digits()[0])
     if better > MOST_BETTER or covered > MOST_COVERAGE:
@@ -136,7 +137,7 @@ QUESTION = Design(
     """## 6. Design a generator
 
 Train a generator of small digits and hand in 1,000 of its samples. A GAN is the natural choice, but any model that
-draws new digits will do. Train on these digits only; samples fitted to the judge's digits earn no points:
+draws new digits will do. Train only on the digits below; samples fitted to the judge's digits earn no points.
 
 ```python
 from sklearn.datasets import load_digits
@@ -151,10 +152,11 @@ small fixed classifier. Samples that fail either of two conditions earn no point
   neighbour among the 360. At least 60 % of the 360 must be covered, which rules out a collapsed generator.
 - **No copies.** At most a quarter of the samples may be nearly equal to a real digit. Noise does not hide a copy.
 
-How large should the networks be, which loss and which penalty do they need, and when should training stop? Find out:
-hold out some of your digits, and measure on them. A score of 3.0 earns no points, and one of 4.4 earns all of them. A
-single Gaussian with the digits' mean and covariance reaches 2.0, one Gaussian for each digit about 4.0, and real digits in
-place of samples about 4.5. A small GAN trains in less than a minute.
+How large should the networks be, which loss and which penalty do they need, and when should training stop? To find out,
+hold out some of your digits and compute the score on them. A score of 3.0 or less earns no points. From there, the
+points rise linearly to full points at 4.4 and above. A single Gaussian with the digits' mean and covariance reaches
+2.0, one Gaussian per class reaches about 4.0, and real digits in place of samples reach about 4.5. A small GAN trains
+in less than a minute.
 
 Hand in `samples` (1000, 64), float32, in [0, 1].""",
     {"samples": ("float32", (SAMPLES, 64))},
@@ -185,7 +187,7 @@ for _ in range(3000):
     fake = g(torch.randn(batch, latent)).detach()
     on_real, on_fake = d(real), d(fake)
     slope = torch.autograd.grad(on_real.sum(), real, create_graph=True)[0]
-    r1 = slope.square().sum(1).mean() / 2  # it matters: a tenth of it needs three times as many steps
+    r1 = slope.square().sum(1).mean() / 2  # the penalty matters: with a tenth of it, training needs three times as many steps
     loss = softplus(-on_real).mean() + softplus(on_fake).mean() + r1
     for_d.zero_grad()
     loss.backward()

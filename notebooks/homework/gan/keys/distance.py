@@ -1,9 +1,10 @@
-"""Question 3: unbiased estimates of a distance between two distributions, from a sample of each.
+"""Question 3: unbiased estimates of a distance between two distributions, computed from one sample of each.
 
-The mean over pairs of different points within x, plus the same within y, minus twice the mean over all pairs of an x
-and a y: the U-statistic of Gretton et al. 2012, lemma 6. The energy distance is the same with −‖x − y‖ for the kernel
-(Székely & Rizzo 2013); the kernel inception distance is the same with a cubic kernel (Bińkowski et al. 2018, section
-4). An unbiased estimate may be negative, and its mean over samples of one distribution is 0.
+The estimate is the mean of the kernel over pairs of different points within x, plus the same mean within y, minus twice
+the mean over all pairs of an x and a y. This is the U-statistic of Gretton et al. 2012, lemma 6. The energy distance is
+the special case of the kernel −‖x − y‖ (Székely & Rizzo 2013), and the kernel inception distance is the case of a cubic
+kernel (Bińkowski et al. 2018, section 4). An unbiased estimate may be negative, and its mean over samples of one
+distribution is 0.
 """
 
 import numpy as np
@@ -12,11 +13,11 @@ from scipy.spatial.distance import cdist, pdist
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-FAR = 30_000.0  # so far from the origin, float32 squares lose all that matters, and differences lose nothing
+FAR = 30_000.0  # this far from the origin, squares in float32 lose all relevant digits, but differences lose none
 
 
 def samples(rng, case):
-    """Two samples of different sizes, a little apart; both far from the origin in the extreme case."""
+    """Two samples of different sizes, slightly apart; in the extreme case, both are far from the origin."""
     n, m, d = {"small": (4, 3, 2), "large": (31, 19, 7), "extreme": (9, 14, 3)}[case]
     x = rng.normal(size=(n, d))
     y = rng.normal(size=(m, d)) * 1.4 + 0.8
@@ -45,7 +46,7 @@ def unbiased(kernel):
 
 
 def pair_by_pair(kernel):
-    """An independent answer: plain loops over pairs j < i, with a kernel of two points."""
+    """An independent answer, from plain loops over pairs j < i with a kernel of two points."""
 
     def function(x, y, *more):
         within = [
@@ -109,7 +110,7 @@ def common(kernel):
             0.6,
         ),
         Mistake(
-            "the sign is flipped: the distance must be large for samples that lie far apart.",
+            "the sign is flipped: the distance must be large for samples that are far apart.",
             lambda **given: -right(*given.values()),
             0.7,
         ),
@@ -127,7 +128,7 @@ def squares(x, y):
 
 
 def expanded_squares(x, y):
-    """Mistake: ‖x‖² + ‖y‖² − 2 x·y in float32, which loses what matters far from the origin."""
+    """Mistake: ‖x‖² + ‖y‖² − 2 x·y in float32, which loses all relevant digits far from the origin."""
     x, y = x.astype(np.float32), y.astype(np.float32)
     table = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
     return np.maximum(table, 0).astype(np.float64)
@@ -158,16 +159,17 @@ ENERGY = Variant(
     "energy",
     """## 3. Measure a distance without bias: the energy distance
 
-The *energy distance* of two distributions p and q is
+The *energy distance* between two distributions p and q is
 
 2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖,
 
 where x and x′ are drawn from p, and y and y′ from q, all independently. It is 0 if p = q and positive otherwise. Given
 a sample from each, replace each expectation by a mean over pairs so that the estimate is *unbiased*: its expectation
-over samples is the distance itself. Which pairs must be left out for that?
+over samples is the distance itself. Which pairs must be left out to achieve this?
 
-Write `distance(x, y)` for samples x (N, d) from p and y (M, d) from q. It returns the estimate, a number that may be
-negative. Your function must also be right for points near (30000, …, 30000) that are only a few units apart.""",
+Write the function `distance(x, y)`. Its arguments are samples x (N, d) from p and y (M, d) from q. The function returns
+the estimate, a number that may be negative. Your function must also be correct for points near (30000, …, 30000) that
+are only a few units apart.""",
     '''def distance(x, y):
     """Samples x (N, d) and y (M, d) -> an unbiased estimate of the energy distance, a number."""
     raise NotImplementedError''',
@@ -188,12 +190,12 @@ negative. Your function must also be right for points near (30000, …, 30000) t
         *(mistake for number, mistake in enumerate(common(energy_kernel)[0]) if number != 1),
         Mistake(EXPANDED, lambda x, y: unbiased(lambda a, b: -np.sqrt(expanded_squares(a, b)))(x, y), 0.6),
         Mistake(
-            "squared lengths are averaged: they compare only the means of x and y.",
+            "squared lengths are averaged: with squared lengths, only the means of x and y are compared.",
             lambda x, y: unbiased(lambda a, b: -squares(a, b))(x, y),
             0.3,
         ),
         Mistake(
-            "absolute differences are added up over the dimensions: ‖·‖ is the Euclidean length.",
+            "absolute differences are added up over the dimensions: ‖·‖ is the Euclidean norm.",
             lambda x, y: unbiased(lambda a, b: -abs(a[:, None] - b).sum(-1))(x, y),
             0.4,
         ),
@@ -257,18 +259,18 @@ MMD = Variant(
     "mmd",
     """## 3. Measure a distance without bias: the maximum mean discrepancy
 
-The squared *maximum mean discrepancy* (MMD²) of two distributions p and q is
+The squared *maximum mean discrepancy* (MMD²) between two distributions p and q is
 
 E k(x, x′) + E k(y, y′) − 2 E k(x, y),
 
-where x and x′ are drawn from p, and y and y′ from q, all independently, and k is a kernel. Ours is a sum of Gaussians
-of several widths w, k(x, y) = Σ_w e^(−‖x − y‖² / (2w²)). MMD² is 0 if p = q and positive otherwise. Given a sample from
-each, replace each expectation by a mean over pairs so that the estimate is *unbiased*: its expectation over samples is
-MMD² itself. Which pairs must be left out for that?
+where x and x′ are drawn from p, and y and y′ from q, all independently, and k is a kernel. Here, the kernel is a sum of
+Gaussians with several widths w, k(x, y) = Σ_w e^(−‖x − y‖² / (2w²)). MMD² is 0 if p = q and positive otherwise. Given a
+sample from each, replace each expectation by a mean over pairs so that the estimate is *unbiased*: its expectation over
+samples is MMD² itself. Which pairs must be left out to achieve this?
 
-Write `distance(x, y, width)` for samples x (N, d) from p and y (M, d) from q, and the widths w in `width` (S,). It
-returns the estimate, a number that may be negative. Your function must also be right for points near (30000, …, 30000)
-that are only a few units apart.""",
+Write the function `distance(x, y, width)`. Its arguments are samples x (N, d) from p and y (M, d) from q, and the
+widths w in `width` (S,). The function returns the estimate, a number that may be negative. Your function must also be
+correct for points near (30000, …, 30000) that are only a few units apart.""",
     '''def distance(x, y, width):
     """Samples x (N, d) and y (M, d), widths (S,) -> an unbiased estimate of MMD², a number."""
     raise NotImplementedError''',
@@ -395,18 +397,19 @@ KID = Variant(
     "kid",
     """## 3. Measure a distance without bias: the kernel inception distance
 
-The Fréchet distance of the chapter *GANs on MNIST* is biased: even for a perfect generator, it falls as the
-number of samples grows. The *kernel inception distance* is not. For features x of real images and y of generated
-ones, all rows of d numbers, it estimates
+The Fréchet distance of the chapter *GANs on MNIST* is biased: even for a perfect generator, it falls as the number of
+samples grows. The *kernel inception distance* is not. It compares the features x of real images with the features y of
+generated images, each a vector of d numbers, and estimates
 
 E k(x, x′) + E k(y, y′) − 2 E k(x, y), with the cubic kernel k(x, y) = (x·y / d + 1)³,
 
 where x and x′ are the features of two independent real images, and y and y′ those of two generated ones. Replace each
-expectation by a mean over pairs so that the estimate is *unbiased*: its expectation over samples is that number itself.
-Which pairs must be left out for that?
+expectation by a mean over pairs so that the estimate is *unbiased*: its expectation over samples is this quantity
+itself. Which pairs must be left out to achieve this?
 
-Write `distance(x, y)` for features x (N, d) and y (M, d). It returns the estimate, a number that may be negative. Your
-function must also be right for features of about 10⁷, for which the kernel exceeds the largest number in float32.""",
+Write the function `distance(x, y)`. Its arguments are features x (N, d) and y (M, d). The function returns the
+estimate, a number that may be negative. Your function must also be correct for features of about 10⁷, for which the
+kernel exceeds the largest number in float32.""",
     '''def distance(x, y):
     """Features x (N, d) and y (M, d) -> the unbiased kernel inception distance, a number."""
     raise NotImplementedError''',

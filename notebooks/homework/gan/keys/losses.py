@@ -26,7 +26,7 @@ def naive(a):
 
 
 def clamped(a):
-    """Mistake: what `binary_cross_entropy` makes of a sigmoid: it is capped at 100 nats."""
+    """Mistake: `binary_cross_entropy` of a sigmoid, which is capped at 100 nats."""
     return np.minimum(softplus(a), 100.0)
 
 
@@ -71,7 +71,7 @@ def common(game):
 
 def relativistic_inputs(rng, case):
     n, m = sizes(case)
-    if case == "extreme":  # D is wrong about everything, and by far
+    if case == "extreme":  # D is wrong about every point, by a large margin
         return {"real": rng.normal(size=n) * 100 - FAR, "fake": rng.normal(size=m) * 100 + FAR}
     return {"real": rng.normal(size=n) * 2 + 0.5, "fake": rng.normal(size=m) * 2 - 0.5}
 
@@ -86,7 +86,7 @@ def relativistic_reference(real, fake):
 
 
 def entropy_by_torch(logits, label):
-    """The cross entropy of logits against one label for all, by torch, in float64."""
+    """The cross entropy of logits with the same label for all points, computed by torch in float64."""
     logits = torch.as_tensor(logits, dtype=torch.float64)
     loss = torch.nn.functional.binary_cross_entropy_with_logits
     return float(loss(logits, torch.full_like(logits, label)))
@@ -115,18 +115,19 @@ RELATIVISTIC = Variant(
     "relativistic",
     """## 1. The losses of a relativistic game
 
-A discriminator usually judges each point by itself. In the *relativistic average* game, it judges whether a point looks
-more real than the points of the other kind do on average. Let a(x) be D's logit, and let
+A discriminator usually judges each point on its own. In the *relativistic average* game, it judges whether a point
+looks more real than the points of the other kind do on average. Let a(x) be D's logit, and let
 
 - D(x) = σ(a(x) − mean of a over the generated points) for a real point x,
 - D(x̃) = σ(a(x̃) − mean of a over the real points) for a generated point x̃.
 
-D minimizes the mean of −log D(x) over the real points plus the mean of −log(1 − D(x̃)) over the generated ones. G wants
-the opposite of both: it minimizes the mean of −log(1 − D(x)) over the real points plus the mean of −log D(x̃) over the
+D minimizes the mean of −log D(x) over the real points plus the mean of −log(1 − D(x̃)) over the generated ones. G has
+the opposite goal: it minimizes the mean of −log(1 − D(x)) over the real points plus the mean of −log D(x̃) over the
 generated ones.
 
-Write `losses(real, fake)` for D's logits a(x) of real points (N,) and of generated points (M,). It returns two numbers:
-D's loss and G's loss. Your function must also be right for logits of about ±1500.""",
+Write the function `losses(real, fake)`. Its arguments are D's logits a(x) of real points (N,) and of generated points
+(M,). The function returns two numbers: D's loss and G's loss. Your function must also be correct for logits of about
+±1500.""",
     '''def losses(real, fake):
     """D's logits a(x) of real points (N,) and of generated points (M,) -> D's loss, G's loss."""
     raise NotImplementedError''',
@@ -247,7 +248,7 @@ def classes_independent(real, fake):
 
 
 def judged_by(reduce):
-    """Mistake: D's logit is another function of the K logits than their logsumexp."""
+    """Mistake: D's logit is a function of the K logits other than their logsumexp."""
 
     def function(real, fake):
         on_real, on_fake = reduce(real, axis=1), reduce(fake, axis=1)
@@ -268,8 +269,9 @@ D(x) = Σ_k e^(l_k) / (1 + Σ_k e^(l_k)).
 D minimizes the mean of −log D over the real points plus the mean of −log(1 − D) over the generated ones. G minimizes
 the mean of −log D over the generated points.
 
-Write `losses(real, fake)` for the K logits of real points (N, K) and of generated points (M, K). It returns two
-numbers: D's loss and G's loss. Your function must also be right where all logits are about −1500.""",
+Write the function `losses(real, fake)`. Its arguments are the K logits of real points (N, K) and of generated points
+(M, K). The function returns two numbers: D's loss and G's loss. Your function must also be correct where all logits are
+about −1500.""",
     '''def losses(real, fake):
     """Logits of K classes for real points (N, K) and for generated points (M, K) -> D's loss, G's loss."""
     raise NotImplementedError''',
@@ -286,7 +288,7 @@ numbers: D's loss and G's loss. Your function must also be right where all logit
     (
         *common(classes_game)[1],
         Mistake(
-            "the largest logit takes the place of log Σ_k e^(l_k): the other classes count as well.",
+            "the largest logit is used in place of log Σ_k e^(l_k): the other classes count as well.",
             judged_by(np.max),
             0.4,
         ),
@@ -316,7 +318,7 @@ numbers: D's loss and G's loss. Your function must also be right where all logit
             0.4,
         ),
         Mistake(
-            "each logit goes through a sigmoid of its own: D is one probability, computed from all K logits together.",
+            "each logit goes through its own sigmoid: D is one probability, computed from all K logits together.",
             lambda real, fake: (
                 softplus(-real).mean() + softplus(fake).mean(),
                 softplus(-fake).mean(),
@@ -400,17 +402,18 @@ SMOOTHED = Variant(
     """## 1. The losses of a game with smoothed labels
 
 A discriminator trained with the labels 1 for "real" and 0 for "generated" becomes more and more certain, and its logits
-grow without bound. With *smoothed labels*, it is told that a real point is real with probability `high`, such as 0.9,
-and that a generated point is real with probability `low`, such as 0.1. The cross entropy of a label y and a logit a is
+grow without bound. With *smoothed labels*, the label of a real point is `high`, such as 0.9, and the label of a
+generated point is `low`, such as 0.1. The cross entropy of a label y and a logit a is
 
 −y log σ(a) − (1 − y) log(1 − σ(a)).
 
 D minimizes the mean cross entropy over the real points, whose label is `high`, plus the mean cross entropy over the
-generated ones, whose label is `low`. G is not smoothed: it minimizes the mean of −log σ(a) over the generated points.
+generated ones, whose label is `low`. G's loss is not smoothed: G minimizes the mean of −log σ(a) over the generated
+points.
 
-Write `losses(real, fake, high, low)` for D's logits of real points (N,) and of generated points (M,), and two numbers
-`high` and `low`. It returns two numbers: D's loss and G's loss. Your function must also be right for logits of about
-−1500.""",
+Write the function `losses(real, fake, high, low)`. Its arguments are D's logits of real points (N,) and of generated
+points (M,), and two numbers `high` and `low`. The function returns two numbers: D's loss and G's loss. Your function
+must also be correct for logits of about −1500.""",
     '''def losses(real, fake, high, low):
     """D's logits of real points (N,) and of generated points (M,), two labels -> D's loss, G's loss."""
     raise NotImplementedError''',
@@ -435,7 +438,7 @@ Write `losses(real, fake, high, low)` for D's logits of real points (N,) and of 
             0.5,
         ),
         Mistake(
-            "half of each cross entropy is missing: a label `high` leaves 1 − `high` for the other answer.",
+            "one of the two terms of each cross entropy is missing: with a label `high`, the other term has the weight 1 − `high`.",
             lambda real, fake, high, low: (
                 (high * softplus(-real)).mean() + ((1 - low) * softplus(fake)).mean(),
                 softplus(-fake).mean(),

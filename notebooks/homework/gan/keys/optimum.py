@@ -1,9 +1,10 @@
-"""Question 2, a derivation: the best critic of an f-GAN, the value of its game, and the slope that G feels there.
+"""Question 2, a derivation: the best critic of an f-GAN, the value of its game, and the slope that G receives there.
 
-Nowozin et al. 2016: with the convex conjugate f* of f, the largest value of E_p[T] − E_q[f*(T)] over all critics T is the
-f-divergence of p and q, reached at T = f'(p/q). With the best critic held fixed, the slope with respect to q(x) is
-−f*(T(x)): how the critic itself would move does not matter, because the value is flat there (the envelope theorem).
-The chain rule through q = softmax(s) then gives q_k (g_k − Σ_j q_j g_j). Each variant is one f.
+Nowozin et al. 2016: with the convex conjugate f* of f, the largest value of E_p[T] − E_q[f*(T)] over all critics T is
+the f-divergence of p and q, reached at T = f'(p/q). With the best critic held fixed, the slope with respect to q(x) is
+−f*(T(x)): how the critic itself would move does not matter, because the derivative of the value with respect to the
+critic is 0 there (the envelope theorem). The chain rule through q = softmax(s) then gives q_k (g_k − Σ_j q_j g_j). Each
+variant is one f.
 """
 
 import numpy as np
@@ -16,14 +17,14 @@ from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 TOLERANCE = Tolerance(
     5e-4,
     1.2e-4,
-    "float32 rounds log-masses near −800 by up to 3·10⁻⁵, so p/q is good to 6·10⁻⁵ and 2p/q to 1.2·10⁻⁴",
+    "float32 rounds log-masses near −800 by up to 3·10⁻⁵, so p/q is accurate to 6·10⁻⁵ and 2p/q to 1.2·10⁻⁴",
 )
 RETURNS = ("critic", "value", "slope")
 EMPTY = 800.0  # nats: e^(−800) is 0 in float64
 
 
 def inputs(rng, case):
-    """Logits of p and of q. In the extreme case some cells have almost no mass of either kind, and the other logits
+    """Logits of p and of q. In the extreme case, some cells have almost no mass of either kind, and the other logits
     are so large that their exponentials overflow in float32.
 
     They are no larger than that, because float32 rounds the logarithm of their sum, and with it every log-mass.
@@ -91,7 +92,7 @@ def common(critic, value, g):
     right = solved(critic, value, g)
 
     def slope_only(change):
-        """The right critic and value, and another slope, from p, q and g."""
+        """The right critic and value with another slope, computed from p, q and g."""
 
         def function(data_logits, logits):
             t, v, _ = right(data_logits, logits)
@@ -157,18 +158,19 @@ PEARSON = Variant(
     "pearson",
     """## 2. Derive the best critic: Pearson's game
 
-On a line cut into C cells, the data have mass p_i in cell i, and the generator has mass q_i. A critic is a row of
-numbers T_i, without limits. It maximizes
+A line is divided into C cells. In cell i, the data have mass p_i, and the generator has mass q_i. A critic consists of
+one number T_i per cell, which may take any value. The critic maximizes
 
 V(T, q) = Σ_i p_i T_i − Σ_i q_i (T_i + T_i²/4).
 
-Derive on paper the best critic T\\* and the value V\\* = V(T\\*, q), which is a well-known divergence between p and q.
-The generator's masses are the softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Derive also the slope ∂V\\*/∂s_i
-that G feels while the best critic is held fixed. (If the critic followed, the slope would be the same. Why?)
+On paper, derive the best critic T\\* and the value V\\* = V(T\\*, q), which is a well-known divergence between p and q.
+The generator's masses are the softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Also derive the slope
+∂V\\*/∂s_i that G receives while the best critic is held fixed. (If the critic were re-optimized, the slope would be the
+same. Why?)
 
-Write `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,), and q is the softmax of
-s = `logits` (C,). It returns three results: T\\* (C,), the number V\\*, and the slope (C,). Your function must also be
-right in cells where both masses are about e^(−800).""",
+Write the function `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,), and q is the softmax of
+s = `logits` (C,). The function returns three results: T\\* (C,), the number V\\*, and the slope (C,). Your function
+must also be correct in cells where both masses are about e^(−800).""",
     '''def optimum(data_logits, logits):
     """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to s (C,)."""
     raise NotImplementedError''',
@@ -283,18 +285,19 @@ HELLINGER = Variant(
     "hellinger",
     """## 2. Derive the best critic: Hellinger's game
 
-On a line cut into C cells, the data have mass p_i in cell i, and the generator has mass q_i. A critic is a row of
-numbers T_i, all below 1. It maximizes
+A line is divided into C cells. In cell i, the data have mass p_i, and the generator has mass q_i. A critic consists of
+one number T_i per cell, which must be below 1. The critic maximizes
 
 V(T, q) = Σ_i p_i T_i − Σ_i q_i T_i / (1 − T_i).
 
-Derive on paper the best critic T\\* and the value V\\* = V(T\\*, q), which is a well-known divergence between p and q.
-The generator's masses are the softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Derive also the slope ∂V\\*/∂s_i
-that G feels while the best critic is held fixed. (If the critic followed, the slope would be the same. Why?)
+On paper, derive the best critic T\\* and the value V\\* = V(T\\*, q), which is a well-known divergence between p and q.
+The generator's masses are the softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Also derive the slope
+∂V\\*/∂s_i that G receives while the best critic is held fixed. (If the critic were re-optimized, the slope would be the
+same. Why?)
 
-Write `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,), and q is the softmax of
-s = `logits` (C,). It returns three results: T\\* (C,), the number V\\*, and the slope (C,). Your function must also be
-right in cells where both masses are about e^(−800).""",
+Write the function `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,), and q is the softmax of
+s = `logits` (C,). The function returns three results: T\\* (C,), the number V\\*, and the slope (C,). Your function
+must also be correct in cells where both masses are about e^(−800).""",
     '''def optimum(data_logits, logits):
     """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to s (C,)."""
     raise NotImplementedError''',
@@ -321,7 +324,7 @@ right in cells where both masses are about e^(−800).""",
             0.5,
         ),
         Mistake(
-            "the critic is √(p/q) − 1, which may exceed 1: solve p = q/(1 − T)² for T once more.",
+            "the critic is √(p/q) − 1, which may exceed 1: solve p = q/(1 − T)² for T again.",
             lambda data_logits, logits: (
                 np.expm1((log_softmax(data_logits) - log_softmax(logits)) / 2),
                 *hellinger_right(data_logits, logits)[1:],
@@ -416,18 +419,19 @@ REVERSE = Variant(
     "reverse_kl",
     """## 2. Derive the best critic: a game for a KL divergence
 
-On a line cut into C cells, the data have mass p_i in cell i, and the generator has mass q_i. A critic is a row of
-numbers T_i, all below 0. It maximizes
+A line is divided into C cells. In cell i, the data have mass p_i, and the generator has mass q_i. A critic consists of
+one number T_i per cell, which must be below 0. The critic maximizes
 
 V(T, q) = Σ_i p_i T_i + Σ_i q_i (1 + log(−T_i)).
 
-Derive on paper the best critic T\\* and the value V\\* = V(T\\*, q), which is a KL divergence. Which way round?
-The generator's masses are the softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Derive also the slope ∂V\\*/∂s_i
-that G feels while the best critic is held fixed. (If the critic followed, the slope would be the same. Why?)
+On paper, derive the best critic T\\* and the value V\\* = V(T\\*, q), which is a KL divergence. Which way round? The
+generator's masses are the softmax of its parameters s, q_i = e^(s_i) / Σ_j e^(s_j). Also derive the slope ∂V\\*/∂s_i
+that G receives while the best critic is held fixed. (If the critic were re-optimized, the slope would be the same.
+Why?)
 
-Write `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,), and q is the softmax of
-s = `logits` (C,). It returns three results: T\\* (C,), the number V\\*, and the slope (C,). Your function must also be
-right in cells where both masses are about e^(−800).""",
+Write the function `optimum(data_logits, logits)`, where p is the softmax of `data_logits` (C,), and q is the softmax of
+s = `logits` (C,). The function returns three results: T\\* (C,), the number V\\*, and the slope (C,). Your function
+must also be correct in cells where both masses are about e^(−800).""",
     '''def optimum(data_logits, logits):
     """Logits of p and of q, (C,) each -> the best critic (C,), its value, the value's slope with respect to s (C,)."""
     raise NotImplementedError''',
@@ -453,7 +457,7 @@ right in cells where both masses are about e^(−800).""",
             0.5,
         ),
         Mistake(
-            "the critic has the wrong sign: V contains log(−T), so T lies below 0.",
+            "the critic has the wrong sign: V contains log(−T), so T is negative.",
             lambda data_logits, logits: (
                 np.exp(log_softmax(logits) - log_softmax(data_logits)),
                 *reverse_right(data_logits, logits)[1:],

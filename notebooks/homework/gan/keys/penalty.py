@@ -1,4 +1,4 @@
-"""Question 4: penalties on the slope of a discriminator with given weights, the slope being derived by hand.
+"""Question 4: penalties on the slope of a discriminator with given weights, with the slope derived by hand.
 
 D is a(x) = v · h(Wx + b) with one hidden layer, so its slope at a point is ∇a(x) = Wᵀ (v ⊙ h'(Wx + b)): a row of
 (h'(xWᵀ + b) ⊙ v) W. One-sided penalty: WGAN-LP, Petzka et al. 2018. Perturbed data: DRAGAN, Kodali et al. 2017, with
@@ -19,7 +19,7 @@ FAR = 1500.0  # a hidden unit so far from 0 that its exponential overflows
 def network(rng, case, points):
     """Weights (h, d), biases (h,) and output weights (h,), scaled so that half of the slopes at the points exceed 1.
 
-    In the extreme case some hidden units lie far on either side of 0.
+    In the extreme case, some hidden units are far from 0, on both sides.
     """
     hidden = {"small": 3, "large": 12, "extreme": 9}[case]
     w = rng.normal(size=(hidden, points.shape[1]))
@@ -48,7 +48,7 @@ def lengths(rows):
 
 
 def by_torch(x, w, b, v, activation):
-    """The logits (N,) and slopes (N, d) that automatic differentiation finds, one point at a time, in float64."""
+    """The logits (N,) and slopes (N, d), computed by automatic differentiation, one point at a time, in float64."""
     w, b, v = (torch.as_tensor(part, dtype=torch.float64) for part in (w, b, v))
     logits, found = [], []
     for row in x:
@@ -85,9 +85,9 @@ its logit is """
 
 
 def common(points, derivative, activation, price, naive):
-    """Mistakes of the variants that charge a price for the lengths of slopes at some points and return both.
+    """Mistakes of the variants that penalize the lengths of slopes at some points and return slopes and penalty.
 
-    points: from the arguments other than the network's to the points (N, d). price: of lengths (N,).
+    points: a function from the arguments other than the network's to the points (N, d). price: a function of lengths (N,).
     """
 
     def with_slopes(change):
@@ -119,7 +119,7 @@ def common(points, derivative, activation, price, naive):
         Mistake(OF_MEAN, with_price(lambda found: price(lengths(found.mean(0, keepdims=True))).mean()), 0.5),
         Mistake(SUMMED, with_price(lambda found: price(lengths(found)).sum()), 0.7),
         Mistake(
-            "one length is taken of all slopes together: each point has its own, which is `.norm(dim=1)`.",
+            "one length is computed from all slopes together: compute one length per point, with `.norm(dim=1)`.",
             with_price(lambda found: price(lengths(found.reshape(1, -1))).mean()),
             0.4,
         ),
@@ -192,14 +192,15 @@ ONE_SIDED = Variant(
 
 {TEXT}a(x) = v · softplus(Wx + b), with softplus(u) = log(1 + e^u).
 
-1. On paper, derive D's slope ∇a(x), the gradient with respect to x, a row of d numbers.
+1. On paper, derive D's slope ∇a(x), the gradient with respect to x, a vector of d numbers.
 2. For each pair of a real and a generated point, take the point mix · real + (1 − mix) · fake, which lies between them.
 3. Slopes of length up to 1 are allowed, and only longer ones are penalized: the penalty is the mean over these points
-   of max(0, ‖∇a‖ − 1)², with the Euclidean length ‖·‖.
+   of max(0, ‖∇a‖ − 1)², with the Euclidean norm ‖·‖.
 
-Write `penalty(real, fake, mix, w, b, v)` for real and fake (N, d), mix (N,), and D's weights. It returns two results:
-the slopes at the points between (N, d), and the penalty, a number. Your function must also be right where elements of
-Wx + b are about ±1500. You may use automatic differentiation, but you do not need it.""",
+Write the function `penalty(real, fake, mix, w, b, v)`. Its arguments are real and fake (N, d), mix (N,), and D's
+weights. The function returns two results: the slopes at these points (N, d), and the penalty, a number. Your function
+must also be correct where elements of Wx + b are about ±1500. You may use automatic differentiation, but you do not
+need it.""",
     '''def penalty(real, fake, mix, w, b, v):
     """real, fake (N, d), mix (N,), D's weights w (h, d), b (h,), v (h,) -> slopes (N, d), the penalty."""
     raise NotImplementedError''',
@@ -316,14 +317,14 @@ AROUND = Variant(
 
 {TEXT}a(x) = v · silu(Wx + b), with silu(u) = u σ(u) and the sigmoid σ.
 
-1. On paper, derive D's slope ∇a(x), the gradient with respect to x, a row of d numbers.
+1. On paper, derive D's slope ∇a(x), the gradient with respect to x, a vector of d numbers.
 2. Move each real point by its row of `noise` times s/2, where s is the standard deviation of all numbers in `real`
    together: the square root of their mean squared deviation from their common mean.
-3. The penalty is the mean over the moved points of (‖∇a‖ − 1)², with the Euclidean length ‖·‖.
+3. The penalty is the mean over the moved points of (‖∇a‖ − 1)², with the Euclidean norm ‖·‖.
 
-Write `penalty(real, noise, w, b, v)` for real and noise (N, d), and D's weights. It returns two results: the slopes at
-the moved points (N, d), and the penalty, a number. Your function must also be right where elements of Wx + b are about
-±1500. You may use automatic differentiation, but you do not need it.""",
+Write the function `penalty(real, noise, w, b, v)`. Its arguments are real and noise (N, d), and D's weights. The
+function returns two results: the slopes at the moved points (N, d), and the penalty, a number. Your function must also
+be correct where elements of Wx + b are about ±1500. You may use automatic differentiation, but you do not need it.""",
     '''def penalty(real, noise, w, b, v):
     """real, noise (N, d), D's weights w (h, d), b (h,), v (h,) -> slopes (N, d), the penalty."""
     raise NotImplementedError''',
@@ -358,7 +359,7 @@ the moved points (N, d), and the penalty, a number. Your function must also be r
             0.6,
         ),
         Mistake(
-            "the standard deviation is taken for each column: s is one number, from all numbers in `real`.",
+            "the standard deviation is computed for each column: s is one number, computed from all numbers in `real`.",
             around_elsewhere(lambda real, noise: real + real.std(0) / 2 * noise),
             0.6,
         ),
@@ -368,7 +369,7 @@ the moved points (N, d), and the penalty, a number. Your function must also be r
             0.9,
         ),
         Mistake(
-            "only slopes longer than 1 are penalized: this penalty has two sides.",
+            "only slopes longer than 1 are penalized: this penalty is two-sided.",
             lambda real, noise, w, b, v: (
                 around_reference(real, noise, w, b, v)[0],
                 one_sided_price(lengths(around_reference(real, noise, w, b, v)[0])).mean(),
@@ -429,7 +430,7 @@ def weighted_inputs(rng, case):
 
 
 def weighted_terms(real, fake, w, b, v, *, act=np.tanh, slope=tanh_slope, on_real=None, on_fake=None):
-    """Both terms; on_real, on_fake: the weights of a point from its logit."""
+    """Both terms; on_real and on_fake compute the weight of a point from its logit."""
     on_real = on_real or (lambda a: expit(-a) ** 2)
     on_fake = on_fake or (lambda a: expit(a) ** 2)
     terms = []
@@ -461,13 +462,14 @@ WEIGHTED = Variant(
 
 {TEXT}a(x) = v · tanh(Wx + b).
 
-1. On paper, derive D's slope ∇a(x), the gradient with respect to x, a row of d numbers.
+1. On paper, derive D's slope ∇a(x), the gradient with respect to x, a vector of d numbers.
 2. A slope should cost most at points about which D(x) = σ(a(x)) is wrong. At a real point it costs
-   (1 − D(x))² ‖∇a(x)‖², and at a generated point D(x)² ‖∇a(x)‖², with the Euclidean length ‖·‖.
+   (1 − D(x))² ‖∇a(x)‖², and at a generated point D(x)² ‖∇a(x)‖², with the Euclidean norm ‖·‖.
 
-Write `penalty(real, fake, w, b, v)` for real (N, d), fake (M, d), and D's weights. It returns two numbers: the mean
-cost of the real points and the mean cost of the generated points. Your function must also be right where elements of
-Wx + b are about ±1500. You may use automatic differentiation, but you do not need it.""",
+Write the function `penalty(real, fake, w, b, v)`. Its arguments are real (N, d), fake (M, d), and D's weights. The
+function returns two numbers: the mean cost of the real points and the mean cost of the generated points. Your function
+must also be correct where elements of Wx + b are about ±1500. You may use automatic differentiation, but you do not
+need it.""",
     '''def penalty(real, fake, w, b, v):
     """real (N, d), fake (M, d), D's weights w (h, d), b (h,), v (h,) -> the mean cost of real points, of fake points."""
     raise NotImplementedError''',
@@ -495,7 +497,7 @@ Wx + b are about ±1500. You may use automatic differentiation, but you do not n
         ),
         Mistake(NO_BIAS, lambda real, fake, w, b, v: weighted_terms(real, fake, w, 0 * b, v), 0.4),
         weighted_mistake(
-            "the factors (1 − D)² and D² are missing: these are R1 and R2, which charge every point the same.",
+            "the factors (1 − D)² and D² are missing: these are R1 and R2, which give every point the same weight.",
             0.3,
             on_real=np.ones_like,
             on_fake=np.ones_like,

@@ -7,8 +7,8 @@ G(z) = θ + z. The slopes follow from d softplus(u)/du = σ(u):
     G's loss: ∂/∂θ = −mean σ(−ψ·(θ + z)) ψ
 
 Extragradient: Korpelevich 1976, for GANs Gidel et al. 2019. Optimistic steps: Daskalakis et al. 2018, where the slopes
-of the last step are kept. In turns with R1, two learning rates and an average: Mescheder et al. 2018, Heusel et al.
-2017, and Yazıcı et al. 2019; ψ·x has the slope ψ everywhere, so R1 adds γψ.
+of the last step are kept. Steps in turns with R1, two learning rates and an average: Mescheder et al. 2018, Heusel et
+al. 2017, and Yazıcı et al. 2019; ψ·x has the slope ψ everywhere, so R1 adds γψ.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def naive_sigmoid(a):
 
 
 def players(rng, case):
-    """Points and weights; in the extreme case D's logits are in the thousands, and D is wrong about most points."""
+    """Points and weights; in the extreme case, D's logits are in the thousands, and D is wrong about most points."""
     n, m, d = {"small": (4, 3, 2), "large": (19, 27, 5), "extreme": (7, 5, 3)}[case]
     scale = 40.0 if case == "extreme" else 1.0
     theta, psi = rng.normal(size=d) * scale + scale, rng.normal(size=d) * scale
@@ -59,7 +59,7 @@ def g_without_psi(theta, psi, real, z):
 
 
 def d_without_fake(theta, psi, real, z):
-    """Mistake: D learns from real points only."""
+    """Mistake: D learns only from real points."""
     return -(expit(-real @ psi)[:, None] * real).mean(0)
 
 
@@ -210,7 +210,7 @@ def plain_step(theta, psi, real, z, lr):
 
 
 def extra_own_look(theta, psi, real, z, lr):
-    """Mistake: each player looks ahead alone and finds the other where it was."""
+    """Mistake: each player looks ahead alone, while the other has not moved."""
     half_theta = theta - lr * g_slope(theta, psi, real, z)
     half_psi = psi - lr * d_slope(theta, psi, real, z)
     return theta - lr * g_slope(half_theta, psi, real, z), psi - lr * d_slope(theta, half_psi, real, z)
@@ -225,13 +225,14 @@ Two players who step at the same time spiral outwards, as the chapter *A GAN in 
 
 {GAME}
 
-1. From (θ, ψ), both players take an ordinary gradient step with the learning rate `lr` at the same time. This step is
-   only for looking ahead.
-2. At the point that they reach, both compute their slopes. With *these* slopes and the same learning rate, both step
-   from the old (θ, ψ).
+1. From (θ, ψ), both players take an ordinary gradient step with the learning rate `lr` at the same time. This step only
+   serves to look ahead.
+2. Both compute their slopes at the point that they have reached. With *these* slopes and the same learning rate, both
+   step from the old (θ, ψ).
 
-Write `step(theta, psi, real, z, lr)` for θ and ψ (d,), real points (N, d), noise z (M, d), and a number `lr`. It
-returns two results: the new θ (d,) and the new ψ (d,). Your function must also be right for logits of about ±3000.""",
+Write the function `step(theta, psi, real, z, lr)`. Its arguments are θ and ψ (d,), real points (N, d), noise z (M, d),
+and a number `lr`. The function returns two results: the new θ (d,) and the new ψ (d,). Your function must also be
+correct for logits of about ±3000.""",
     '''def step(theta, psi, real, z, lr):
     """theta, psi (d,), real (N, d), z (M, d), learning rate -> new theta, new psi, (d,) each."""
     raise NotImplementedError''',
@@ -270,7 +271,7 @@ returns two results: the new θ (d,) and the new ψ (d,). Your function must als
             0.6,
         ),
         Mistake(
-            "each player looks ahead alone: take the slopes where both have moved.",
+            "each player looks ahead alone: take the slopes at the point where both have moved.",
             extra_own_look,
             0.5,
         ),
@@ -361,7 +362,7 @@ def optimistic_by_torch(slopes, theta, psi, last_theta, last_psi, lr):
 
 
 def optimistic_other(move, keep=None):
-    """Another rule: move(lr, now, last) is added to the weights; keep(now, last) is what is remembered."""
+    """Another rule: move(lr, now, last) is added to the weights, and keep(now, last) is passed on to the next step."""
     keep = keep or (lambda now, last: now)
 
     def function(theta, psi, real, z, last_theta, last_psi, lr):
@@ -394,14 +395,14 @@ g + (g − g_last) in the next.
 
 {GAME}
 
-Both players step at the same time, each against its predicted slope, with the learning rate `lr`:
+Both players step at the same time, each in the direction opposite to its predicted slope, with the learning rate `lr`:
 
-θ ← θ − lr · (2 g − g_last), and likewise for ψ.
+θ ← θ − lr · (2 g − g_last), and in the same way for ψ.
 
-Write `step(theta, psi, real, z, last_theta, last_psi, lr)` for θ and ψ (d,), real points (N, d), noise z (M, d), the
-slopes of the last step, `last_theta` and `last_psi` (d,), and a number `lr`. It returns four results, (d,) each: the
-new θ, the new ψ, and the two slopes that the next step will need as its `last_theta` and `last_psi`. Your function must
-also be right for logits of about ±3000.""",
+Write the function `step(theta, psi, real, z, last_theta, last_psi, lr)`. Its arguments are θ and ψ (d,), real points
+(N, d), noise z (M, d), the slopes of the last step, `last_theta` and `last_psi` (d,), and a number `lr`. The function
+returns four results, (d,) each: the new θ, the new ψ, and the two slopes that the next step will need as its
+`last_theta` and `last_psi`. Your function must also be correct for logits of about ±3000.""",
     '''def step(theta, psi, real, z, last_theta, last_psi, lr):
     """theta, psi (d,), real (N, d), z (M, d), last slopes (d,), learning rate -> theta, psi, slope for theta, for psi."""
     raise NotImplementedError''',
@@ -525,7 +526,7 @@ def turns_by_torch(slopes, theta, psi, average, lr_d, lr_g, gamma, decay):
 
 
 def turns_mistake(sentence, share, **changes):
-    """A mistake in the numbers: each of `changes` replaces an argument by what it computes from all arguments."""
+    """A mistake in the numbers: each of `changes` computes a replacement for one argument from all arguments."""
 
     def function(**given):
         return turns_reference(**(given | {name: change(given) for name, change in changes.items()}))
@@ -567,8 +568,8 @@ TURNS = Variant(
     "turns",
     f"""## 5. One step of a game: in turns, with a penalty and an average
 
-This is how one step of a large GAN is often taken: in turns, with two learning rates, with the penalty R1, and with a
-running average of G's weights, which is used to draw the images.
+Large GANs are often trained like this: the players move in turns, with two learning rates, with the penalty R1, and
+with a running average of G's weights that is used to draw the images.
 
 {GAME}
 
@@ -577,9 +578,10 @@ running average of G's weights, which is used to draw the images.
 2. G moves against the new D. It takes a gradient step with the learning rate `lr_g` on its loss.
 3. The average follows: average ← decay · average + (1 − decay) · θ, with the new θ.
 
-Write `step(theta, psi, real, z, average, lr_d, lr_g, gamma, decay)` for θ and ψ (d,), real points (N, d), noise z
-(M, d), the `average` (d,), and the numbers `lr_d`, `lr_g`, γ = `gamma` and `decay`. It returns three results, (d,)
-each: the new θ, the new ψ and the new average. Your function must also be right for logits of about ±3000.""",
+Write the function `step(theta, psi, real, z, average, lr_d, lr_g, gamma, decay)`. Its arguments are θ and ψ (d,), real
+points (N, d), noise z (M, d), the `average` (d,), and the numbers `lr_d`, `lr_g`, γ = `gamma` and `decay`. The function
+returns three results, (d,) each: the new θ, the new ψ and the new average. Your function must also be correct for
+logits of about ±3000.""",
     '''def step(theta, psi, real, z, average, lr_d, lr_g, gamma, decay):
     """theta, psi, average (d,), real (N, d), z (M, d), four numbers -> new theta, new psi, new average, (d,) each."""
     raise NotImplementedError''',
@@ -617,7 +619,11 @@ each: the new θ, the new ψ and the new average. Your function must also be rig
             ),
             0.4,
         ),
-        turns_mistake("R1 pushes ψ outwards: its sign is wrong.", 0.6, gamma=lambda given: -given["gamma"]),
+        turns_mistake(
+            "the sign of R1 is wrong: the penalty pushes ψ outwards instead of towards 0.",
+            0.6,
+            gamma=lambda given: -given["gamma"],
+        ),
         Mistake("both players move at the same time: G must move against the new D.", turns_together, 0.5),
         Mistake("G moves first: D moves first, and then G moves against the new D.", turns_g_first, 0.5),
         Mistake("the average follows the old θ: update it last, with the new θ.", turns_old_average, 0.6),

@@ -1,9 +1,10 @@
-"""Question 5, a design: the best Bernoulli mixture of small digits, handed in as arrays, judged on unseen digits.
+"""Question 5, a design: a Bernoulli mixture of small digits, handed in as arrays and judged on unseen digits.
 
-The digits are UCI's 8×8 ones, which come with scikit-learn. A pixel is white if its grey level is at least 8 of 16.
-Students use the first 1,437; the judge measures on the last 360. These are public too, so a guard rejects a mixture
-that fits them better than the students' own digits. The two thresholds were set after trying 1 to 200 components and
-four priors: a single component reaches −24.8, and sensible choices, made on one's own held-out digits, reach −18.4.
+The digits are the 8×8 digits from UCI that come with scikit-learn. A pixel is white if its grey level is at least 8 of
+16. Students use the first 1,437 digits; the judge computes the score on the last 360. These are public too, so a guard
+rejects a mixture that fits them much better than the students' own digits. The thresholds of the score were set after
+trying 1 to 200 components and four priors. A single component reaches −24.8; sensible choices, made on digits held out
+from the students' own, reach −18.4.
 """
 
 import numpy as np
@@ -16,12 +17,12 @@ HELD_OUT = 360
 MOST_COMPONENTS = 200
 
 
-# nats: an honest mixture of any size does at most 1.1 better on the judge's digits, which are a little easier
+# nats: a mixture that was not fitted to the judge's digits does at most 1.1 better on them; they are slightly easier
 MOST_BETTER = 2.0
 
 
 def digits():
-    """The students' digits and the judge's, (1437, 64) and (360, 64) of 0s and 1s."""
+    """Return the students' digits (1437, 64) and the judge's digits (360, 64), as 0s and 1s."""
     x = (load_digits().data >= 8).astype(np.float64)
     return x[:-HELD_OUT], x[-HELD_OUT:]
 
@@ -38,7 +39,7 @@ def log_likelihood(arrays, x):
 
 
 def guard(arrays):
-    """Why these arrays are not a valid mixture, or an empty string."""
+    """Return the reason why these arrays are not a valid mixture, or an empty string."""
     weights, p = arrays["weights"], arrays["p"]
     if len(weights) != len(p):
         return "`weights` (K,) and `p` (K, 64) must have the same number of components."
@@ -47,11 +48,12 @@ def guard(arrays):
     if (weights <= 0).any() or abs(float(weights.sum()) - 1) > 1e-3:
         return "The weights must be positive and add up to 1."
     if (p <= 0).any() or (p >= 1).any():
-        return "Each probability in `p` must lie strictly between 0 and 1: which prior keeps it there?"
+        return "Each probability in `p` must be strictly between 0 and 1: which prior ensures this?"
     own, judges = (log_likelihood(arrays, x) for x in digits())
     if judges - own > MOST_BETTER:
         return (
-            "This mixture fits the judge's digits better than yours: fit it to the first 1,437 digits only."
+            "This mixture fits the judge's digits better than your own digits: "
+            "fit it to the first 1,437 digits only."
         )
     return ""
 
@@ -61,9 +63,10 @@ QUESTION = Design(
     15,
     """## 5. Design a mixture
 
-Fit a Bernoulli mixture to the small digits below, and to no others, and hand it in. The score is the mean
-log-likelihood, in nats per digit, of 360 other digits that the judge keeps. It is up to you to find a good number of
-components, a good prior and a good number of restarts. Compare them on digits that you hold out yourself.
+Fit a Bernoulli mixture to the small digits below, without using any others, and hand it in. The score is the mean
+log-likelihood, in nats per digit, of 360 other digits that are kept for the judge. It is up to you to find a good
+number of components, a good prior and a good number of restarts. Compare your choices on digits that you hold out
+yourself.
 
 ```python
 from sklearn.datasets import load_digits
@@ -72,8 +75,9 @@ x = torch.tensor(load_digits().data[:1437] >= 8).float()  # (1437, 64), of 0s an
 ```
 
 Hand in the `weights` (K,) and the probabilities `p` (K, 64) that a pixel is white (1), both float32, with at most 200
-components. The weights must be positive and add up to 1, and each `p` must lie strictly between 0 and 1. A single
-component reaches −24.8, which earns no points. From there the points rise linearly to full points at −18.6 and above.""",
+components. The weights must be positive and add up to 1, and each element of `p` must be strictly between 0 and 1. A
+single component reaches −24.8, which earns no points. From there, the points rise linearly to full points at −18.6 and
+above.""",
     {"weights": ("float32", (-1,)), "p": ("float32", (-1, 64))},
     measure,
     guard,

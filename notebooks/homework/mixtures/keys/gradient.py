@@ -20,7 +20,7 @@ def sizes(case):
 
 
 def slope_by_torch(log_likelihood, parameter):
-    """The gradient that automatic differentiation finds, in float64."""
+    """The gradient, computed by automatic differentiation in float64."""
     parameter = torch.tensor(parameter, dtype=torch.float64, requires_grad=True)
     log_likelihood(parameter).backward()
     return parameter.grad.numpy()
@@ -54,10 +54,11 @@ LOGITS = Variant(
 
 Let the weights of a mixture be a softmax of unconstrained numbers s, P(k) = e^(s_k) / Σ_j e^(s_j), and let the
 log-likelihood be ℓ(s) = Σ_n log Σ_k P(k) P(x_n | k). Derive ∂ℓ/∂s_k on paper. Use the fact that ∂ log P(j) / ∂s_k =
-[j = k] − P(k), where [j = k] is 1 if j = k and 0 otherwise. The responsibilities will appear by themselves.
+[j = k] − P(k), where [j = k] is 1 if j = k and 0 otherwise. The responsibilities will appear in the result.
 
-Then write `gradient(log_p, logits)` for the table `log_p` (N, K) of log P(x_n | k) and for s = `logits` (K,). It
-returns the gradient of ℓ with respect to s, (K,), by your formula. It must also be right where log P(x | k) is −900.""",
+Then write the function `gradient(log_p, logits)`. Its arguments are the table `log_p` (N, K) of log P(x_n | k) and
+s = `logits` (K,). The function returns the gradient of ℓ with respect to s, of shape (K,), computed with your formula.
+Your function must also be correct where log P(x | k) is −900.""",
     '''def gradient(log_p, logits):
     """Return the gradient of ℓ with respect to the logits (K,) of the weights, for log_p = log P(x|k) (N, K)."""
     raise NotImplementedError''',
@@ -168,12 +169,12 @@ MEANS = Variant(
     """## 4. Derive a gradient: the means
 
 Let each x_n be a single number, and let P(x | k) be a Gaussian with mean μ_k and variance 1. The log-likelihood is
-ℓ(μ) = Σ_n log Σ_k P(k) P(x_n | k). Derive ∂ℓ/∂μ_k on paper. The responsibilities will appear by themselves, and setting
+ℓ(μ) = Σ_n log Σ_k P(k) P(x_n | k). Derive ∂ℓ/∂μ_k on paper. The responsibilities will appear in the result, and setting
 the gradient to 0 gives the M-step.
 
-Then write `gradient(x, weights, mean)` for x (N,), weights P(k) (K,) and μ = `mean` (K,). It returns the gradient of ℓ
-with respect to μ, (K,), by your formula. It must also be right for points about 80 standard deviations away from every
-mean.""",
+Then write the function `gradient(x, weights, mean)`. Its arguments are x (N,), weights P(k) (K,) and μ = `mean` (K,).
+The function returns the gradient of ℓ with respect to μ, of shape (K,), computed with your formula. Your function must
+also be correct for points about 80 standard deviations away from every mean.""",
     '''def gradient(x, weights, mean):
     """Return the gradient of ℓ with respect to the means, (K,), for x (N,), weights (K,) and mean (K,)."""
     raise NotImplementedError''',
@@ -216,14 +217,14 @@ mean.""",
             0.6,
         ),
         Mistake(
-            "you divided by the sum of the responsibilities: that is the step that the M-step takes, not the gradient.",
+            "you divided by the sum of the responsibilities: that gives the change of the mean in an M-step, not the gradient.",
             lambda x, weights, mean: (
                 means_reference(x, weights, mean) / means_responsibilities(x, weights, mean).sum(0)
             ),
             0.5,
         ),
         Mistake(
-            "there is a factor 2 too many: the 2 from differentiating the square cancels the ½.",
+            "there is an extra factor of 2: the 2 from differentiating the square cancels the ½.",
             lambda x, weights, mean: 2 * means_reference(x, weights, mean),
             0.7,
         ),
@@ -256,7 +257,7 @@ def gradient(x, weights, mean):
     ),
 )
 
-# ---------------------------------------------------------------- with respect to logarithms of rates
+# ---------------------------------------------------------------- with respect to the logarithms of the rates
 
 
 def rates_inputs(rng, case):
@@ -264,7 +265,7 @@ def rates_inputs(rng, case):
     high = 300 if case == "extreme" else 9
     x = rng.integers(0, high, size=n).astype(np.float64)
     log_rate = rng.uniform(-1, np.log(high), size=k)
-    if case == "extreme":  # one large count and one high rate, whose θ^x e^(−θ) overflows even in float64
+    if case == "extreme":  # one large count and one high rate, for which θ^x e^(−θ) overflows even in float64
         x[0], log_rate[0] = rng.integers(250, high), np.log(rng.uniform(250, high))
     return {"x": x, "weights": rng.dirichlet(np.full(k, 3.0)), "log_rate": log_rate}
 
@@ -297,10 +298,11 @@ RATES = Variant(
 
 Let each x_n be a single count, and let P(x | k) be a Poisson distribution with rate e^(a_k), so that log P(x | k) =
 x·a_k − e^(a_k) − log x!. The log-likelihood is ℓ(a) = Σ_n log Σ_k P(k) P(x_n | k). Derive ∂ℓ/∂a_k on paper. The
-responsibilities will appear by themselves, and setting the gradient to 0 gives the M-step.
+responsibilities will appear in the result, and setting the gradient to 0 gives the M-step.
 
-Then write `gradient(x, weights, log_rate)` for counts x (N,), weights P(k) (K,) and a = `log_rate` (K,). It returns the
-gradient of ℓ with respect to a, (K,), by your formula. It must also be right for counts and rates in the hundreds.""",
+Then write the function `gradient(x, weights, log_rate)`. Its arguments are counts x (N,), weights P(k) (K,) and
+a = `log_rate` (K,). The function returns the gradient of ℓ with respect to a, of shape (K,), computed with your
+formula. Your function must also be correct for counts and rates in the hundreds.""",
     '''def gradient(x, weights, log_rate):
     """Return the gradient of ℓ with respect to log_rate, (K,), for counts x (N,), weights (K,), log_rate (K,)."""
     raise NotImplementedError''',

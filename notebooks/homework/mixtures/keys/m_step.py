@@ -13,7 +13,7 @@ TOLERANCE = Tolerance(2e-4, 1e-5, "float32 sums of at most a few dozen terms")
 
 
 def common_inputs(rng, case):
-    """Responsibilities, some sharp and some spread out; in the extreme case one component has almost no points."""
+    """Responsibilities, some sharp and some spread out; in the extreme case, one component has almost no points."""
     n, d, k = {"small": (5, 3, 2), "large": (12, 4, 3), "extreme": (8, 2, 4)}[case]
     r = rng.dirichlet(np.full(k, 0.7), size=n)
     if case == "extreme":
@@ -28,7 +28,7 @@ def map_weights(r, a):
 
 
 def independent_weights(r, a):
-    """The same with a Lagrange multiplier, found numerically: w_k = (N_k + a − 1) / λ with Σ w_k = 1."""
+    """The same weights, with a Lagrange multiplier found numerically: w_k = (N_k + a − 1) / λ with Σ w_k = 1."""
     counts = r.sum(0) + a - 1
     multiplier = brentq(lambda value: (counts / value).sum() - 1, 1e-9, 1e9, xtol=1e-12, rtol=1e-14)
     return counts / multiplier
@@ -48,7 +48,7 @@ def weight_mistakes(theta):
             0.5,
         ),
         Mistake(
-            "you added a instead of a − 1: this gives the posterior mean, but the maximum is asked for.",
+            "you added a instead of a − 1: this gives the posterior mean, but you need the posterior maximum.",
             lambda x, r, a, b: ((r.sum(0) + a) / (len(r) + r.shape[1] * a), theta(x, r, b)),
             0.6,
         ),
@@ -73,7 +73,7 @@ def bernoulli_reference(x, r, a, b):
 
 
 def bernoulli_independent(x, r, a, b):
-    """With additional data: b − 1 white and b − 1 black pixels for each component and pixel."""
+    """The answer from additional data: b − 1 white and b − 1 black observations for each component and pixel."""
     white = np.einsum("nk,nd->kd", r, x) + (b - 1)
     black = np.einsum("nk,nd->kd", r, 1 - x) + (b - 1)
     return independent_weights(r, a), white / (white + black)
@@ -83,14 +83,15 @@ BERNOULLI = Variant(
     "bernoulli",
     """## 2. An M-step with a prior
 
-Maximum likelihood breaks down when a component owns no points. A prior repairs it. In a Bernoulli mixture, pixel i is
-white (1) under component k with probability `theta[k, i]`, independently of the other pixels. Let the weights w have a
-Dirichlet prior proportional to Π_k w_k^(a−1), and let each θ = `theta[k, i]` have a Beta prior proportional to
+Maximum likelihood breaks down when a component owns no points. A prior prevents this. In a Bernoulli mixture, pixel i
+is white (1) under component k with probability `theta[k, i]`, independently of the other pixels. Let the weights w have
+a Dirichlet prior proportional to Π_k w_k^(a−1), and let each θ = `theta[k, i]` have a Beta prior proportional to
 θ^(b−1) (1−θ)^(b−1).
 
-Write `m_step(x, r, a, b)` for x (N, d) of 0s and 1s, responsibilities r (N, K) and numbers a, b > 1. It returns the
-weights (K,) and theta (K, d) that maximize the expected log-likelihood Σ_n Σ_k r_nk log(w_k P(x_n | k)) plus the
-logarithm of the prior. It must also be right when a component owns almost no points.""",
+Write the function `m_step(x, r, a, b)`. Its arguments are x (N, d) of 0s and 1s, responsibilities r (N, K) and numbers
+a, b > 1. The function returns the weights (K,) and theta (K, d) that maximize the expected log-likelihood Σ_n Σ_k r_nk
+log(w_k P(x_n | k)) plus the logarithm of the prior. Your function must also be correct when a component owns almost no
+points.""",
     '''def m_step(x, r, a, b):
     """Return weights (K,) and theta (K, d) for x (N, d) of 0s and 1s, r (N, K) and numbers a and b."""
     raise NotImplementedError''',
@@ -115,7 +116,7 @@ logarithm of the prior. It must also be right when a component owns almost no po
             0.3,
         ),
         Mistake(
-            "theta is divided by the number of all points, N: divide by the points that its component owns.",
+            "theta is divided by the number of all points, N: divide by the number of points that the component owns.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b - 1) / (len(x) + 2 * (b - 1))),
             0.4,
         ),
@@ -193,14 +194,15 @@ POISSON = Variant(
     "poisson",
     """## 2. An M-step with a prior
 
-Maximum likelihood breaks down when a component owns no points. A prior repairs it. In a Poisson mixture, count i under
-component k has the rate θ = `theta[k, i]`, independently of the other counts: P(x_i | k) = θ^x_i · e^(−θ) / x_i!. Let
-the weights w have a Dirichlet prior proportional to Π_k w_k^(a−1), and let each rate θ have a Gamma prior proportional
-to θ^(b−1) e^(−bθ).
+Maximum likelihood breaks down when a component owns no points. A prior prevents this. In a Poisson mixture, count i
+under component k has the rate θ = `theta[k, i]`, independently of the other counts: P(x_i | k) = θ^x_i · e^(−θ) / x_i!.
+Let the weights w have a Dirichlet prior proportional to Π_k w_k^(a−1), and let each rate θ have a Gamma prior
+proportional to θ^(b−1) e^(−bθ).
 
-Write `m_step(x, r, a, b)` for counts x (N, d), responsibilities r (N, K) and numbers a, b > 1. It returns the weights
-(K,) and the rates theta (K, d) that maximize the expected log-likelihood Σ_n Σ_k r_nk log(w_k P(x_n | k)) plus the
-logarithm of the prior. It must also be right when a component owns almost no points.""",
+Write the function `m_step(x, r, a, b)`. Its arguments are counts x (N, d), responsibilities r (N, K) and numbers a,
+b > 1. The function returns the weights (K,) and the rates theta (K, d) that maximize the expected log-likelihood Σ_n
+Σ_k r_nk log(w_k P(x_n | k)) plus the logarithm of the prior. Your function must also be correct when a component owns
+almost no points.""",
     '''def m_step(x, r, a, b):
     """Return weights (K,) and rates theta (K, d) for counts x (N, d), r (N, K) and numbers a and b."""
     raise NotImplementedError''',
@@ -225,7 +227,7 @@ logarithm of the prior. It must also be right when a component owns almost no po
             0.3,
         ),
         Mistake(
-            "theta is divided by the number of all points, N: divide by the points that its component owns.",
+            "theta is divided by the number of all points, N: divide by the number of points that the component owns.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b - 1) / (len(x) + b)),
             0.4,
         ),
@@ -297,14 +299,15 @@ EXPONENTIAL = Variant(
     "exponential",
     """## 2. An M-step with a prior
 
-Maximum likelihood breaks down when a component owns no points. A prior repairs it. In a mixture of exponentials,
-waiting time i under component k has the mean θ = `theta[k, i]`, independently of the other times:
-P(x_i | k) = e^(−x_i/θ) / θ. Let the weights w have a Dirichlet prior proportional to Π_k w_k^(a−1), and let each mean θ
-have an inverse-Gamma prior proportional to θ^(−b−1) e^(−b/θ).
+Maximum likelihood breaks down when a component owns no points. A prior prevents this. In a mixture of exponentials,
+waiting time i under component k has the mean θ = `theta[k, i]`, independently of the other times: P(x_i | k) =
+e^(−x_i/θ) / θ. Let the weights w have a Dirichlet prior proportional to Π_k w_k^(a−1), and let each mean θ have an
+inverse-Gamma prior proportional to θ^(−b−1) e^(−b/θ).
 
-Write `m_step(x, r, a, b)` for times x (N, d), responsibilities r (N, K) and numbers a, b > 1. It returns the weights
-(K,) and the means theta (K, d) that maximize the expected log-likelihood Σ_n Σ_k r_nk log(w_k P(x_n | k)) plus the
-logarithm of the prior. It must also be right when a component owns almost no points.""",
+Write the function `m_step(x, r, a, b)`. Its arguments are times x (N, d), responsibilities r (N, K) and numbers a,
+b > 1. The function returns the weights (K,) and the means theta (K, d) that maximize the expected log-likelihood Σ_n
+Σ_k r_nk log(w_k P(x_n | k)) plus the logarithm of the prior. Your function must also be correct when a component owns
+almost no points.""",
     '''def m_step(x, r, a, b):
     """Return weights (K,) and means theta (K, d) for times x (N, d), r (N, K) and numbers a and b."""
     raise NotImplementedError''',
@@ -329,7 +332,7 @@ logarithm of the prior. It must also be right when a component owns almost no po
             0.3,
         ),
         Mistake(
-            "theta is divided by the number of all points, N: divide by the points that its component owns.",
+            "theta is divided by the number of all points, N: divide by the number of points that the component owns.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b) / (len(x) + b + 1)),
             0.4,
         ),

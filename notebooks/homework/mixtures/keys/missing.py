@@ -12,12 +12,12 @@ TOLERANCE = Tolerance(
 
 
 def common(rng, case):
-    """Sizes, weights and what was measured; the extreme case has so many coordinates that densities underflow."""
+    """Return sizes, weights and the mask `seen`; the extreme case has so many coordinates that densities underflow."""
     n, d, k = {"small": (5, 3, 2), "large": (9, 6, 4), "extreme": (4, 4000, 3)}[case]
     seen = (rng.uniform(size=(n, d)) < 0.6).astype(np.float64)
     seen[:, 0] = 1.0  # at least one coordinate of each point was measured
     if case != "small":
-        seen[0] = 0.0  # except for one point, of which nothing was: its likelihood is 1
+        seen[0] = 0.0  # except for one point without any measured coordinate, whose likelihood is 1
     return n, d, k, rng.dirichlet(np.full(k, 3.0)), seen
 
 
@@ -61,22 +61,22 @@ def mistakes(terms):
             0.2,
         ),
         Mistake(
-            "the result is summed over the rows: one number for each row is asked for.",
+            "the result is summed over the rows: return one number for each row.",
             lambda x, seen, weights, **p: logsumexp(joint(x, seen, weights, p), axis=1).sum(),
             0.7,
         ),
         Mistake(
-            "the sign is wrong: log P(x_seen) is asked for, not a loss.",
+            "the sign is wrong: return log P(x_seen), not a loss.",
             lambda x, seen, weights, **p: -logsumexp(joint(x, seen, weights, p), axis=1),
             0.7,
         ),
         Mistake(
-            "you divided by the fraction that was measured: missing entries integrate to 1, so nothing is rescaled.",
+            "you divided by the fraction that was measured: missing entries integrate to 1, so do not rescale the result.",
             scaled,
             0.3,
         ),
         Mistake(
-            "the logarithms are to base 2: nats are asked for.",
+            "the logarithms are to base 2: return nats.",
             lambda x, seen, weights, **p: logsumexp(joint(x, seen, weights, p), axis=1) / np.log(2),
             0.7,
         ),
@@ -91,7 +91,7 @@ def gaussian_inputs(rng, case):
     mean, std = rng.normal(size=(k, d)) * 2, rng.uniform(0.3, 2, size=(k, d))
     pick = rng.integers(k, size=n)
     x = mean[pick] + std[pick] * rng.normal(size=(n, d))
-    # missing entries hold an absurd number, as in real tables
+    # missing entries contain an absurd number, as in real tables
     return {"x": np.where(seen == 1, x, 99.0), "seen": seen, "weights": weights, "mean": mean, "std": std}
 
 
@@ -110,14 +110,15 @@ GAUSSIAN = Variant(
     "gaussian",
     """## 3. Missing measurements
 
-In a table of measurements some entries are missing. If which entries are missing does not depend on their values, they
-are simply integrated out: log P(x_seen) is the logarithm of the sum over k of P(k) · Π_(i seen) P(x_i | k).
+In a table of measurements, some entries are missing. If the missing values do not influence which entries are missing,
+they are simply integrated out: log P(x_seen) is the logarithm of the sum over k of P(k) · Π_(i seen) P(x_i | k).
 
 Component k of a mixture of diagonal Gaussians has weight P(k) = `weights[k]`, means `mean[k]` and standard deviations
-`std[k]`. Write `log_likelihood(x, seen, weights, mean, std)` for x and `seen` (N, d), weights (K,), and `mean` and
-`std` (K, d), where `seen` is 1 for an entry that was measured and 0 for one that is missing. It returns log P(x_seen)
-in nats for each row, (N,). Where `seen` is 0, x holds a meaningless number. For a row in which nothing was measured the
-answer is 0. It must also be right for thousands of columns, where every P(x_seen | k) underflows.""",
+`std[k]`. Write the function `log_likelihood(x, seen, weights, mean, std)`. Its arguments are x and `seen` (N, d),
+weights (K,), and `mean` and `std` (K, d), where `seen` is 1 for an entry that was measured and 0 for one that is
+missing. The function returns log P(x_seen) in nats for each row, of shape (N,). Where `seen` is 0, x contains a
+meaningless number. For a row in which nothing was measured, the answer is 0. Your function must also be correct for
+thousands of columns, where every P(x_seen | k) underflows.""",
     '''def log_likelihood(x, seen, weights, mean, std):
     """Return log P(x_seen) in nats, (N,), for x and seen (N, d), weights (K,), mean and std (K, d)."""
     raise NotImplementedError''',
@@ -209,14 +210,15 @@ BERNOULLI = Variant(
     "bernoulli",
     """## 3. Missing pixels
 
-In a picture some pixels are missing. If which pixels are missing does not depend on their values, they are simply
+In a picture, some pixels are missing. If the missing values do not influence which pixels are missing, they are simply
 summed out: log P(x_seen) is the logarithm of the sum over k of P(k) · Π_(i seen) P(x_i | k).
 
-Component k of a Bernoulli mixture has weight P(k) = `weights[k]`, and under it pixel i is white (1) with probability
-`p[k, i]`. Write `log_likelihood(x, seen, weights, p)` for x (N, d) of 0s and 1s, `seen` (N, d), weights (K,) and `p`
-(K, d), where `seen` is 1 for a pixel that was seen and 0 for one that is missing. It returns log P(x_seen) in nats for
-each picture, (N,). Where `seen` is 0, the value of x is meaningless. For a picture in which nothing was seen the answer
-is 0. It must also be right for thousands of pixels, where every P(x_seen | k) underflows.""",
+Component k of a Bernoulli mixture has weight P(k) = `weights[k]`, and under component k, pixel i is white (1) with
+probability `p[k, i]`. Write the function `log_likelihood(x, seen, weights, p)`. Its arguments are x (N, d) of 0s and
+1s, `seen` (N, d), weights (K,) and `p` (K, d), where `seen` is 1 for a pixel that was seen and 0 for one that is
+missing. The function returns log P(x_seen) in nats for each picture, of shape (N,). Where `seen` is 0, the value of x
+is meaningless. For a picture in which nothing was seen, the answer is 0. Your function must also be correct for
+thousands of pixels, where every P(x_seen | k) underflows.""",
     '''def log_likelihood(x, seen, weights, p):
     """Return log P(x_seen) in nats, (N,), for x and seen (N, d), weights (K,) and p (K, d)."""
     raise NotImplementedError''',
@@ -296,14 +298,15 @@ POISSON = Variant(
     "poisson",
     """## 3. Missing counts
 
-In a table of counts some entries are missing. If which entries are missing does not depend on their values, they are
-simply summed out: log P(x_seen) is the logarithm of the sum over k of P(k) · Π_(i seen) P(x_i | k).
+In a table of counts, some entries are missing. If the missing values do not influence which entries are missing, they
+are simply summed out: log P(x_seen) is the logarithm of the sum over k of P(k) · Π_(i seen) P(x_i | k).
 
-Component k of a Poisson mixture has weight P(k) = `weights[k]`, and under it count i has the rate θ = `rate[k, i]`, so
-that P(x_i | k) = θ^x_i · e^(−θ) / x_i!. Write `log_likelihood(x, seen, weights, rate)` for counts x and `seen` (N, d),
-weights (K,) and `rate` (K, d), where `seen` is 1 for a count that was taken and 0 for one that is missing. It returns
-log P(x_seen) in nats for each row, (N,). Where `seen` is 0, x holds a meaningless number. For a row in which nothing
-was counted the answer is 0. It must also be right for thousands of columns, where every P(x_seen | k) underflows.""",
+Component k of a Poisson mixture has weight P(k) = `weights[k]`, and under component k, count i has the rate
+θ = `rate[k, i]`, so that P(x_i | k) = θ^x_i · e^(−θ) / x_i!. Write the function
+`log_likelihood(x, seen, weights, rate)`. Its arguments are counts x and `seen` (N, d), weights (K,) and `rate` (K, d),
+where `seen` is 1 for a count that was taken and 0 for one that is missing. The function returns log P(x_seen) in nats
+for each row, of shape (N,). Where `seen` is 0, x contains a meaningless number. For a row in which nothing was counted,
+the answer is 0. Your function must also be correct for thousands of columns, where every P(x_seen | k) underflows.""",
     '''def log_likelihood(x, seen, weights, rate):
     """Return log P(x_seen) in nats, (N,), for counts x and seen (N, d), weights (K,) and rate (K, d)."""
     raise NotImplementedError''',

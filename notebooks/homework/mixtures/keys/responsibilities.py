@@ -19,7 +19,7 @@ def weights_of(rng, k):
 
 
 def sizes(case):
-    """Numbers of rows, dimensions and components: two ordinary sizes, and one whose likelihoods underflow."""
+    """Numbers of rows, dimensions and components: two ordinary sizes, and one for which the likelihoods underflow."""
     return {"small": (4, 3, 2), "large": (9, 5, 4), "extreme": (6, 1500, 3)}[case]
 
 
@@ -29,7 +29,7 @@ def no_weights(log_likelihood):
 
 
 def over_rows(log_likelihood):
-    """Mistake: normalized over the points instead of over the components."""
+    """Mistake: the result is normalized over the points instead of over the components."""
     return lambda x, weights, theta: softmax(log_likelihood(x, theta) + np.log(weights), axis=0)
 
 
@@ -59,7 +59,7 @@ def logarithms(log_likelihood):
 
 
 def hard(log_likelihood):
-    """Mistake: the most probable component takes all."""
+    """Mistake: the most probable component gets the responsibility 1."""
 
     def function(x, weights, theta):
         joint = log_likelihood(x, theta) + np.log(weights)
@@ -69,7 +69,7 @@ def hard(log_likelihood):
 
 
 def mean_over_dimensions(log_likelihood):
-    """Mistake: the mean over the dimensions of x instead of the sum."""
+    """Mistake: the mean over the dimensions of x is taken instead of the sum."""
     return lambda x, weights, theta: softmax(log_likelihood(x, theta) / x.shape[1] + np.log(weights), axis=1)
 
 
@@ -77,7 +77,7 @@ def mistakes(log_likelihood):
     f = log_likelihood
     return (
         Mistake(
-            "it underflows: where all likelihoods are tiny, you divide 0 by 0. Work with logarithms and softmax.",
+            "it underflows: you divide 0 by 0 where all likelihoods are tiny. Work with logarithms and softmax.",
             underflowing(f),
             0.6,
         ),
@@ -129,11 +129,12 @@ BERNOULLI = Variant(
     "bernoulli",
     """## 1. The E-step of a Bernoulli mixture
 
-Each row of x holds d pixels, each black (0) or white (1). Component k has weight P(k) = `weights[k]`, and under it
-pixel i is white with probability `theta[k, i]`, independently of the other pixels.
+Each row of x contains d pixels, each black (0) or white (1). Component k has weight P(k) = `weights[k]`, and under
+component k, pixel i is white with probability `theta[k, i]`, independently of the other pixels.
 
-Write `responsibilities(x, weights, theta)` for x (N, d), weights (K,) and theta (K, d). It returns the responsibilities
-P(k | x), (N, K). It must also be right for thousands of pixels, where every P(x | k) underflows to 0.""",
+Write the function `responsibilities(x, weights, theta)`. Its arguments are x (N, d), weights (K,) and theta (K, d). The
+function returns the responsibilities P(k | x), of shape (N, K). Your function must also be correct for thousands of
+pixels, where every P(x | k) underflows to 0.""",
     '''def responsibilities(x, weights, theta):
     """Return P(k | x), (N, K), for x (N, d) of 0s and 1s, weights (K,) and theta (K, d)."""
     raise NotImplementedError''',
@@ -208,11 +209,13 @@ POISSON = Variant(
     "poisson",
     """## 1. The E-step of a Poisson mixture
 
-Each row of x holds d counts: 0, 1, 2, … Component k has weight P(k) = `weights[k]`, and under it count i follows a
-Poisson distribution with rate θ = `theta[k, i]`, independently of the other counts: P(x_i | k) = θ^x_i · e^(−θ) / x_i!.
+Each row of x contains d counts: 0, 1, 2, … Component k has weight P(k) = `weights[k]`, and under component k, count i
+follows a Poisson distribution with rate θ = `theta[k, i]`, independently of the other counts: P(x_i | k) = θ^x_i ·
+e^(−θ) / x_i!.
 
-Write `responsibilities(x, weights, theta)` for x (N, d), weights (K,) and theta (K, d). It returns the responsibilities
-P(k | x), (N, K). It must also be right for thousands of counts in a row, where every P(x | k) underflows to 0.""",
+Write the function `responsibilities(x, weights, theta)`. Its arguments are x (N, d), weights (K,) and theta (K, d). The
+function returns the responsibilities P(k | x), of shape (N, K). Your function must also be correct for thousands of
+counts in a row, where every P(x | k) underflows to 0.""",
     '''def responsibilities(x, weights, theta):
     """Return P(k | x), (N, K), for counts x (N, d), weights (K,) and rates theta (K, d)."""
     raise NotImplementedError''',
@@ -284,11 +287,13 @@ EXPONENTIAL = Variant(
     "exponential",
     """## 1. The E-step of a mixture of exponentials
 
-Each row of x holds d waiting times. Component k has weight P(k) = `weights[k]`, and under it time i follows an
-exponential distribution with mean θ = `theta[k, i]`, independently of the other times: P(x_i | k) = e^(−x_i/θ) / θ.
+Each row of x contains d waiting times. Component k has weight P(k) = `weights[k]`, and under component k, time i
+follows an exponential distribution with mean θ = `theta[k, i]`, independently of the other times: P(x_i | k) =
+e^(−x_i/θ) / θ.
 
-Write `responsibilities(x, weights, theta)` for x (N, d), weights (K,) and theta (K, d). It returns the responsibilities
-P(k | x), (N, K). It must also be right for thousands of times in a row, where every P(x | k) underflows to 0.""",
+Write the function `responsibilities(x, weights, theta)`. Its arguments are x (N, d), weights (K,) and theta (K, d). The
+function returns the responsibilities P(k | x), of shape (N, K). Your function must also be correct for thousands of
+times in a row, where every P(x | k) underflows to 0.""",
     '''def responsibilities(x, weights, theta):
     """Return P(k | x), (N, K), for waiting times x (N, d), weights (K,) and means theta (K, d)."""
     raise NotImplementedError''',

@@ -1,14 +1,16 @@
-"""Question 6, a design: the best decoder with a code of two numbers, judged by the exact likelihood of unseen digits.
+"""Question 6, a design: a decoder with a code of two numbers, judged by the exact likelihood of unseen digits.
 
-The digits are UCI's 8×8 ones, which come with scikit-learn. Students use the first 1,437; the judge measures on the
-last 360. With a code of two numbers the integral over z becomes a sum over a grid, so the score is log P(x) itself, not
-a bound. The grid's weights are normalized, so that the model being measured is an exact mixture, whatever is handed in.
+The digits are the 8×8 digits from UCI that come with scikit-learn. Students use the first 1,437 digits; the judge
+computes the score on the last 360. With a code of two numbers, the integral over z becomes a sum over a grid, so the
+score is log P(x) itself, not a bound. The grid's weights are normalized, so that the model being measured is an exact
+mixture, whatever is handed in.
 
-Measured with 64 hidden units: without a code −24.8; a VAE trained on the bound −20.0 after 60 epochs and −19.0 after
-200; log P(x) maximized directly −18.9 to −19.2 after 600 steps (three runs), and −19.3 after 300 steps. Honest decoders
-better than −20 did 0.3 to 0.6 worse on the judge's digits than on their own, and those near −20 did up to 0.1 better;
-worse ones may do up to 0.5 better, because the judge's digits are a little easier. Adding the judge's digits to one's
-own gives −18.1 and is rejected: that decoder does 0.6 better on the judge's digits.
+Measured with 64 hidden units: without a code, −24.8; with a VAE trained on the bound, −20.0 after 60 epochs and −19.0
+after 200; with log P(x) maximized directly, −18.9 to −19.2 after 600 steps (three runs), and −19.3 after 300 steps.
+Among decoders trained only on the students' digits, those that scored better than −20 did 0.3 to 0.6 worse on the
+judge's digits than on the students', and those near −20 did up to 0.1 better; worse ones may do up to 0.5 better,
+because the judge's digits are a little easier. A decoder that is also trained on the judge's digits reaches −18.1 and
+is rejected, because it does 0.6 better on the judge's digits.
 """
 
 import numpy as np
@@ -20,12 +22,12 @@ from course_lib.grading.question import Design
 HELD_OUT = 360
 MOST_HIDDEN = 64
 GOOD = -20.0  # nats
-MOST_BETTER = 0.35  # nats: how much better a good decoder may do on the judge's digits, see above
+MOST_BETTER = 0.35  # nats: how much better a good decoder may do on the judge's digits (see above)
 MOST_BETTER_POOR = 1.5  # the same for any other decoder
 
 
 def digits():
-    """The students' digits and the judge's, (1437, 64) and (360, 64) of 0s and 1s."""
+    """Return the students' digits (1437, 64) and the judge's digits (360, 64), as 0s and 1s."""
     x = (load_digits().data >= 8).astype(np.float64)
     return x[:-HELD_OUT], x[-HELD_OUT:]
 
@@ -47,7 +49,7 @@ def log_likelihood(arrays, x):
 
 
 def guard(arrays):
-    """Why these arrays are not a valid decoder, or an empty string."""
+    """Return the reason why these arrays are not a valid decoder, or an empty string."""
     hidden = len(arrays["w1"])
     if len(arrays["b1"]) != hidden or arrays["w2"].shape[1] != hidden:
         return "`w1` (H, 2), `b1` (H,) and `w2` (64, H) must have the same number H of hidden units."
@@ -56,8 +58,8 @@ def guard(arrays):
     own, judges = (log_likelihood(arrays, x) for x in digits())
     if judges - own > (MOST_BETTER if judges > GOOD else MOST_BETTER_POOR):
         return (
-            "This decoder fits the judge's digits better than yours: "
-            "fit it to all of the first 1,437 digits, and to no others."
+            "This decoder fits the judge's digits better than your own digits: "
+            "fit it to all of the first 1,437 digits and to no others."
         )
     return ""
 
@@ -67,17 +69,17 @@ QUESTION = Design(
     15,
     """## 6. Design a decoder
 
-Train the decoder of a VAE with a code of *two* numbers on the small digits below, and on no others, and hand in its
-weights. The prior is a standard normal, each pixel is Bernoulli, and the decoder has one hidden layer of at most 64
+Train the decoder of a VAE with a code of *two* numbers on the small digits below, without using any others, and hand in
+its weights. The prior is a standard normal, each pixel is Bernoulli, and the decoder has one hidden layer of at most 64
 units:
 
 logits(z) = W₂ tanh(W₁ z + b₁) + b₂,
 
 with one logit for each of the 64 pixels. The score is the mean of log P(x), in nats per digit, over 360 other digits
-that the judge keeps. Since z has only two dimensions, the judge need not be content with a bound: it sums P(z) P(x | z)
-over a fine grid of z. You may train with an encoder and the bound, or find a way to do without. It is up to you to find
-a good training time, learning rate and regularization. Compare them on digits that you hold out yourself, then fit the
-decoder to all 1,437 digits.
+that are kept for the judge. Since z has only two dimensions, the judge does not need a bound: it sums P(z) P(x | z)
+over a fine grid of z. You may train with an encoder and the bound, or find a way to train without them. It is up to you
+to find a good training time, learning rate and regularization. Compare your choices on digits that you hold out
+yourself, and then fit the decoder to all 1,437 digits.
 
 ```python
 from sklearn.datasets import load_digits
@@ -86,8 +88,8 @@ x = torch.tensor(load_digits().data[:1437] >= 8).float()  # (1437, 64), of 0s an
 ```
 
 Hand in W₁ = `w1` (H, 2), b₁ = `b1` (H,), W₂ = `w2` (64, H) and b₂ = `b2` (64,), all float32, in the layout of
-`torch.nn.Linear`. A decoder that ignores z reaches −24.8, which earns no points. From there the points rise linearly to
-full points at −19.4 and above.""",
+`torch.nn.Linear`. A decoder that ignores z reaches −24.8, which earns no points. From there, the points rise linearly
+to full points at −19.4 and above.""",
     {
         "w1": ("float32", (-1, 2)),
         "b1": ("float32", (-1,)),

@@ -1,4 +1,4 @@
-"""Question 4: the encoder's gradient from K draws: three estimators that take more care than a backward pass.
+"""Question 4: three estimators of the encoder's gradient from K draws that need more than a plain backward pass.
 
 RLOO: Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free". VIMCO: Mnih & Rezende 2016, "Variational
 inference for Monte Carlo objectives". DReG: Tucker et al. 2019, "Doubly reparameterized gradient estimators".
@@ -10,7 +10,7 @@ from scipy.special import expit, logsumexp, softmax
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-TOLERANCE = Tolerance(1e-3, 1e-4, "float32 differences of numbers that lie hundreds of nats below 0")
+TOLERANCE = Tolerance(1e-3, 1e-4, "float32 differences of numbers that are hundreds of nats below 0")
 
 
 def sizes(case):
@@ -19,7 +19,8 @@ def sizes(case):
 
 
 def binary_codes(rng, case):
-    """Draws b (K, N, d) of binary codes, and the logits of their probabilities; in the extreme case logits of ±900."""
+    """Draws b (K, N, d) of binary codes, and the logits of their probabilities; in the extreme case, some logits are
+    ±900."""
     k, n, d = sizes(case)
     logits = rng.normal(size=(n, d))
     if case == "extreme":
@@ -56,7 +57,7 @@ def rloo_inputs(rng, case):
 
 
 def rloo_signal(f):
-    """f minus the mean of the others, over K."""
+    """f minus the mean of the other draws, divided by K."""
     k = len(f)
     return (f - (f.sum(0) - f) / (k - 1)) / k
 
@@ -72,17 +73,18 @@ RLOO = Variant(
     """## 4. A gradient without reparameterization: leave one out
 
 Let the code b be binary: b_j is 1 with probability sigmoid(l_j), independently in each dimension, and the logits l come
-from the encoder. To increase E_q[f(b)] we need its gradient with respect to l, but a binary draw cannot be
-differentiated. The score function estimator does not need that. With K draws b_1 … b_K for each image it is
+from the encoder. To increase E_q[f(b)], we need its gradient with respect to l, but a binary draw cannot be
+differentiated. The score function estimator does not differentiate the draw. With K draws b_1 … b_K for each image, the
+estimator is
 
 (1/K) Σ_k (f(b_k) − B_k) · ∂ log q(b_k) / ∂l.
 
 Any *baseline* B_k that does not depend on b_k leaves the estimator unbiased and, if well chosen, makes it far less
-noisy. A cheap and good baseline is the mean of f over the other K − 1 draws of the same image. Use this one.
+noisy. A good and cheap baseline is the mean of f over the other K − 1 draws of the same image. Use this baseline.
 
-Derive ∂ log q(b) / ∂l_j on paper. Then write `gradient(f, b, logits)` for the values f(b_k) = `f` (K, N), the draws `b`
-(K, N, d) of 0s and 1s, and l = `logits` (N, d). It returns the estimate for each image, (N, d). It must also be right
-for logits of about ±900.""",
+Derive ∂ log q(b) / ∂l_j on paper. Then write the function `gradient(f, b, logits)`. Its arguments are the values
+f(b_k) = `f` (K, N), the draws `b` (K, N, d) of 0s and 1s, and l = `logits` (N, d). The function returns the estimate
+for each image, of shape (N, d). Your function must also be correct for logits of about ±900.""",
     '''def gradient(f, b, logits):
     """Return the estimated gradient of E[f], (N, d), for values f (K, N), draws b (K, N, d), logits (N, d)."""
     raise NotImplementedError''',
@@ -192,7 +194,7 @@ def log_mean_exp(table):
 
 
 def vimco_signal(log_w, stand_in=None):
-    """L minus L with draw k's weight replaced by a stand-in: the geometric mean of the others."""
+    """L minus the same bound with draw k's weight replaced by a stand-in, the geometric mean of the other weights."""
     k = len(log_w)
     stand_in = (log_w.sum(0) - log_w) / (k - 1) if stand_in is None else stand_in
     signal = np.empty_like(log_w)
@@ -204,7 +206,7 @@ def vimco_signal(log_w, stand_in=None):
 
 
 def vimco_independent(log_w, b, logits):
-    """From the exponentials of what is left after the largest logarithm has been subtracted."""
+    """The answer from exponentials, after the largest logarithm has been subtracted."""
     top = log_w.max(0)
     w = np.exp(log_w - top)
     signal = []
@@ -227,18 +229,19 @@ VIMCO = Variant(
     """## 4. A gradient without reparameterization: one bound, K draws
 
 Let the code b be binary: b_j is 1 with probability sigmoid(l_j), independently in each dimension, and the logits l come
-from the encoder. The importance-weighted bound L = log (1/K) Σ_k w_k of an image belongs to all its K draws b_1 … b_K
-together, so how much credit does each of them deserve? Let L_(−k) be the same bound with w_k replaced by the
-*geometric* mean of the other K − 1 weights. The difference L − L_(−k) is the credit of draw k, and the gradient
-estimate with respect to l is
+from the encoder. The importance-weighted bound L = log (1/K) Σ_k w_k of an image is shared by all its K draws b_1 …
+b_K, so how much credit does each of them deserve? Let L_(−k) be the same bound with w_k replaced by the *geometric*
+mean of the other K − 1 weights. The difference L − L_(−k) is the credit of draw k, and the gradient estimate with
+respect to l is
 
 Σ_k (L − L_(−k)) · ∂ log q(b_k) / ∂l.
 
 (The full estimator has a second term, because the weights themselves depend on l. Leave it out here.)
 
-Derive ∂ log q(b) / ∂l_j on paper. Then write `gradient(log_w, b, logits)` for the logarithms log w_k = `log_w` (K, N),
-the draws `b` (K, N, d) of 0s and 1s, and l = `logits` (N, d). It returns the estimate for each image, (N, d). It must
-also be right where log w is about −900, and for logits of about ±900.""",
+Derive ∂ log q(b) / ∂l_j on paper. Then write the function `gradient(log_w, b, logits)`. Its arguments are the
+logarithms log w_k = `log_w` (K, N), the draws `b` (K, N, d) of 0s and 1s, and l = `logits` (N, d). The function returns
+the estimate for each image, of shape (N, d). Your function must also be correct where log w is about −900, and for
+logits of about ±900.""",
     '''def gradient(log_w, b, logits):
     """Return the estimated gradient of the bound, (N, d), for log_w (K, N), draws b (K, N, d), logits (N, d)."""
     raise NotImplementedError''',
@@ -294,7 +297,7 @@ also be right where log w is about −900, and for logits of about ±900.""",
             0.6,
         ),
         Mistake(
-            "each draw is credited with its own log w: credit it with L − L_(−k), what it adds to the common bound.",
+            "each draw is credited with its own log w: credit it with L − L_(−k), its contribution to the shared bound.",
             lambda log_w, b, logits: weighted(rloo_signal(log_w), b, logits),
             0.4,
         ),
@@ -424,20 +427,20 @@ DREG = Variant(
     "doubly",
     """## 4. A gradient with less noise: squared weights
 
-Let z_k = μ + e^(logvar/2) ε_k be K draws for an image, let w_k = P(x, z_k)/q(z_k | x) be their weights, and let L =
-log (1/K) Σ_k w_k be the importance-weighted bound. The more draws there are, the more its gradient with respect to the
+Let z_k = μ + e^(logvar/2) ε_k be K draws for an image, let w_k = P(x, z_k)/q(z_k | x) be their weights, and let L = log
+(1/K) Σ_k w_k be the importance-weighted bound. The more draws there are, the more the gradient of L with respect to the
 encoder's parameters drowns in noise. Much of this noise comes from the term in which q(z_k | x) is differentiated at a
-fixed z_k. Reparameterizing this term a second time leaves its average unchanged and makes it far less noisy. For a
-parameter φ of the encoder, the result is
+fixed z_k. Reparameterizing this term a second time leaves the average of the estimate unchanged and makes the estimate
+far less noisy. For a parameter φ of the encoder, the result is
 
 Σ_k w̃_k² · (∂ log w_k / ∂z_k) · (∂z_k / ∂φ), where w̃_k = w_k / Σ_j w_j.
 
 Here ∂ log w_k / ∂z_k is taken with μ and logvar held fixed, and it is given. Derive ∂z_k/∂μ and ∂z_k/∂logvar.
 
-Write `gradient(log_w, slope, eps, logvar)` for the logarithms log w_k = `log_w` (K, N), the slopes ∂ log w_k / ∂z_k =
-`slope` (K, N, d), the noise ε = `eps` (K, N, d) and the logarithms of the *variances* `logvar` (N, d). It returns the
-estimated gradients with respect to μ and to logvar, both (N, d), in this order, with a row for each image. It must also
-be right where log w is about −900.""",
+Write the function `gradient(log_w, slope, eps, logvar)`. Its arguments are the logarithms log w_k = `log_w` (K, N), the
+slopes ∂ log w_k / ∂z_k = `slope` (K, N, d), the noise ε = `eps` (K, N, d) and the logarithms of the *variances*
+`logvar` (N, d). The function returns the estimated gradients with respect to μ and to logvar, both (N, d), in this
+order, with one row per image. Your function must also be correct where log w is about −900.""",
     '''def gradient(log_w, slope, eps, logvar):
     """Return gradients for mu and logvar, both (N, d), for log_w (K, N), slope and eps (K, N, d), logvar (N, d)."""
     raise NotImplementedError''',

@@ -14,7 +14,7 @@ from scipy.stats import weibull_min
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
 TOLERANCE = Tolerance(
-    5e-4, 5e-5, "float32 differences of terms that are some hundred times as large as the KL itself"
+    5e-4, 5e-5, "float32 differences of terms that are about a hundred times as large as the KL itself"
 )
 
 
@@ -56,19 +56,19 @@ CIRCLE = Variant(
     "circle",
     """## 1. A code on a circle
 
-Some things go round: the phase of the moon, the direction in which a face looks. Their natural code is an angle z, with
-the uniform prior p(z) = 1/(2π) on the circle and, in place of a Gaussian, the von Mises distribution
+Some quantities are cyclic: the phase of the moon, or the direction in which a face is turned. Their natural code is an
+angle z, with the uniform prior p(z) = 1/(2π) on the circle and, in place of a Gaussian, the von Mises distribution
 
 q(z) = exp(κ cos(z − μ)) / (2π I₀(κ)).
 
-It has its peak at μ and becomes narrower as κ grows. I₀ and I₁ are modified Bessel functions, available as
+This density has its peak at μ and becomes narrower as κ grows. I₀ and I₁ are modified Bessel functions, available as
 `torch.special.i0` and `torch.special.i1`, and the mean of cos(z − μ) under q is I₁(κ)/I₀(κ). Derive KL(q ‖ p) from
 these facts.
 
-Write `kl(mu, kappa)` for `mu` and `kappa`, both (N, d). It returns the KL of each row in nats, (N,), where the d angles
-of a row are independent. It must also be right for κ near 0 and for κ in the thousands, where I₀(κ) grows almost like
-e^κ and overflows. The functions `torch.special.i0e` and `torch.special.i1e` are I₀ and I₁ multiplied by e^(−κ); they do
-not overflow.""",
+Write the function `kl(mu, kappa)`. Its arguments are `mu` and `kappa`, both (N, d). The function returns the KL of each
+row in nats, of shape (N,), where the d angles of a row are independent. Your function must also be correct for κ near 0
+and for κ in the thousands, where I₀(κ) grows almost like e^κ and overflows. The functions `torch.special.i0e` and
+`torch.special.i1e` are I₀ and I₁ multiplied by e^(−κ); they do not overflow.""",
     '''def kl(mu, kappa):
     """Return KL(von Mises ‖ uniform) in nats, (N,), for mu and kappa (N, d)."""
     raise NotImplementedError''',
@@ -112,7 +112,7 @@ not overflow.""",
             0.7,
         ),
         Mistake(
-            "the result is summed over the rows: one number for each row is asked for.",
+            "the result is summed over the rows: return one number for each row.",
             lambda mu, kappa: circle_reference(mu, kappa).sum(),
             0.7,
         ),
@@ -122,7 +122,7 @@ not overflow.""",
             0.5,
         ),
         Mistake(
-            "there is a cos μ too many: the mean of cos(z − μ) is I₁(κ)/I₀(κ), whatever μ is.",
+            "there is an extra factor cos μ: the mean of cos(z − μ) is I₁(κ)/I₀(κ), whatever μ is.",
             lambda mu, kappa: (kappa * (np.cos(mu) * i1e(kappa) / i0e(kappa) - 1) - np.log(i0e(kappa))).sum(
                 1
             ),
@@ -184,7 +184,7 @@ def weibull_inputs(rng, case):
 
 
 def weibull_kl(scale, shape, a, b, log_gamma=None, mean_log=None, mean=None):
-    """The KL of each dimension, (N, d); a mistake puts something else in place of one of its parts."""
+    """The KL of each dimension, (N, d); a mistake replaces one of its parts."""
     log_gamma = gammaln(a) if log_gamma is None else log_gamma
     mean_log = np.log(scale) - np.euler_gamma / shape if mean_log is None else mean_log
     mean = scale * gamma(1 + 1 / shape) if mean is None else mean
@@ -218,7 +218,7 @@ WEIBULL = Variant(
     "weibull",
     """## 1. A code that is never negative
 
-A code that measures how much there is of something cannot be negative. A Gamma prior with shape a and rate b suits it:
+A code that measures the amount of something cannot be negative. A Gamma prior with shape a and rate b suits it:
 
 p(z) = b^a z^(a−1) e^(−bz) / Γ(a).
 
@@ -226,12 +226,13 @@ For q we take a Weibull distribution with scale λ and shape k, because it is ea
 
 q(z) = (k/λ) (z/λ)^(k−1) exp(−(z/λ)^k).
 
-Under q the mean of z is λ Γ(1 + 1/k), the mean of log z is log λ − γ/k with Euler's constant γ = 0.5772156649, and the
+Under q, the mean of z is λ Γ(1 + 1/k), the mean of log z is log λ − γ/k with Euler's constant γ = 0.5772156649, and the
 mean of (z/λ)^k is 1. Derive KL(q ‖ p) from these facts.
 
-Write `kl(scale, shape, a, b)` for λ = `scale` and k = `shape`, both (N, d), and for `a` and `b`, both (d,). It returns
-the KL of each row in nats, (N,), where the d numbers of a row are independent. It must also be right for a and b around
-300, where Γ(a) and b^a overflow. The function `torch.lgamma` computes log Γ.""",
+Write the function `kl(scale, shape, a, b)`. Its arguments are λ = `scale` and k = `shape`, both (N, d), and `a` and
+`b`, both (d,). The function returns the KL of each row in nats, of shape (N,), where the d numbers of a row are
+independent. Your function must also be correct for a and b around 300, where Γ(a) and b^a overflow. The function
+`torch.lgamma` computes log Γ.""",
     '''def kl(scale, shape, a, b):
     """Return KL(Weibull ‖ Gamma) in nats, (N,), for scale and shape (N, d) and Gamma shape a and rate b (d,)."""
     raise NotImplementedError''',
@@ -382,7 +383,7 @@ def laplace_independent(mean_q, log_scale_q, mean_p, log_scale_p):
         ratio = np.exp(log_scale - log_scale_p[j])  # b_q / b_p
         shift = abs(mean_q[n, j] - mean_p[j]) * np.exp(-log_scale_p[j])  # |Δ| / b_p
         both = lambda t, r=ratio, s=shift: 0.5 * np.exp(-t) * (abs(s + r * t) + abs(s - r * t))
-        kink = min(shift / ratio if ratio > 0 else np.inf, 60.0)  # beyond 60 nothing is left of e^(−t)
+        kink = min(shift / ratio if ratio > 0 else np.inf, 60.0)  # beyond 60, e^(−t) is negligible
         parts = quad(both, 0, kink, epsabs=1e-13)[0] + quad(both, kink, kink + 60, epsabs=1e-13)[0]
         result[n] += log_scale_p[j] - log_scale - 1 + parts  # E[log q] = −log 2b_q − 1
     return result
@@ -404,24 +405,25 @@ LAPLACE = Variant(
     "laplace",
     """## 1. A code with heavier tails
 
-A Laplace distribution with mean m and scale b has the density e^(−|z − m|/b) / (2b), with a sharper peak and heavier
+A Laplace distribution with mean m and scale b has the density e^(−|z − m|/b) / (2b). It has a sharper peak and heavier
 tails than a Gaussian. Let both q and the prior p be Laplace distributions. With Δ = m_q − m_p,
 
 E_q |z − m_q| = b_q and E_q |z − m_p| = |Δ| + b_q e^(−|Δ|/b_q).
 
 Derive KL(q ‖ p) from these facts.
 
-As in a VAE, the encoder gives the *logarithm* of the scale. Write `kl(mean_q, log_scale_q, mean_p, log_scale_p)` for
-`mean_q` and `log_scale_q`, both (N, d), and for `mean_p` and `log_scale_p`, both (d,). It returns the KL of each row in
-nats, (N,), where the d numbers of a row are independent. It must also be right for log-scales of about ±800, where
-e^800 overflows and e^(−800) underflows to 0.""",
+As in a VAE, the encoder gives the *logarithm* of the scale. Write the function
+`kl(mean_q, log_scale_q, mean_p, log_scale_p)`. Its arguments are `mean_q` and `log_scale_q`, both (N, d), and `mean_p`
+and `log_scale_p`, both (d,). The function returns the KL of each row in nats, of shape (N,), where the d numbers of a
+row are independent. Your function must also be correct for log-scales of about ±800, where e^800 overflows and e^(−800)
+underflows to 0.""",
     '''def kl(mean_q, log_scale_q, mean_p, log_scale_p):
     """Return KL(q ‖ p) in nats, (N,), for Laplace means and log-scales, (N, d) for q and (d,) for p."""
     raise NotImplementedError''',
     '''def kl(mean_q, log_scale_q, mean_p, log_scale_p):
     """Return KL(q ‖ p) in nats, (N,), for Laplace means and log-scales, (N, d) for q and (d,) for p."""
     away = (mean_q - mean_p).abs()  # (N, d)
-    # b_q/b_p · exp(−|Δ|/b_q) as one exponential, so that nothing overflows on the way
+    # b_q/b_p · exp(−|Δ|/b_q) as one exponential, so that no intermediate result overflows
     tail = torch.exp(log_scale_q - log_scale_p - away * torch.exp(-log_scale_q))
     each = log_scale_p - log_scale_q + away * torch.exp(-log_scale_p) + tail - 1
     return each.sum(1)''',
@@ -439,7 +441,7 @@ e^800 overflows and e^(−800) underflows to 0.""",
             0.5,
         ),
         Mistake(
-            "E_q |z − m_p| is taken to be |Δ|: q has a width of its own.",
+            "E_q |z − m_p| is taken to be |Δ|: the width of q is ignored.",
             laplace_wrong(lambda away, q, p: p - q + away * np.exp(-p) - 1),
             0.4,
         ),

@@ -36,7 +36,7 @@ def underflowing_kl(mu, logvar):
 
 
 def codes(rng, case):
-    """Codes whose first dimensions carry much information and whose last ones carry next to none."""
+    """Codes whose first dimensions carry much information and whose last dimensions carry almost none."""
     n, d = sizes(case)
     spread = np.linspace(2.0, 0.1, d)
     mu = rng.normal(size=(n, d)) * spread
@@ -55,7 +55,7 @@ def free_bits_inputs(rng, case):
     arguments = codes(rng, case)
     each = np.sort(gaussian_kl(arguments["mu"], arguments["logvar"]).mean(0))
     half = len(each) // 2
-    return {**arguments, "floor": float(0.5 * (each[half - 1] + each[half]))}  # some dimensions lie below it
+    return {**arguments, "floor": float(0.5 * (each[half - 1] + each[half]))}  # some KLs are below it
 
 
 def free_bits(kl, log_p, mu, logvar, floor):
@@ -71,17 +71,17 @@ FREE_BITS = Variant(
     "free_bits",
     """## 3. Another objective: free bits
 
-Early in training the easiest thing to do is to make the KL 0 and to ignore z. *Free bits* take that temptation away. In
-each dimension j of the code, the KL, averaged over the images of the batch, is charged as at least a floor λ, so
-nothing is gained by making it smaller than that:
+Early in training, the easiest way to lower the loss is to make the KL 0 and to ignore z. *Free bits* remove this
+temptation. In each dimension j of the code, the KL, averaged over the images of the batch, counts as at least λ, the
+floor, so nothing is gained by making it smaller than λ:
 
 loss = −(1/N) Σ_n log P(x_n | z_n) + Σ_j max(λ, (1/N) Σ_n KL_nj),
 
 where KL_nj is KL(q ‖ p) in dimension j, with the Gaussian q of image n and a standard normal p.
 
-Write `objective(log_p, mu, logvar, floor)` for `log_p` (N,), which is log P(x_n | z_n), for the means `mu` and the
-logarithms of the *variances* `logvar`, both (N, d), and for the number λ = `floor`. It returns the loss, one number in
-nats. It must also be right for a `logvar` of about −1000.""",
+Write the function `objective(log_p, mu, logvar, floor)`. Its arguments are `log_p` (N,), which is log P(x_n | z_n), the
+means `mu` and the logarithms of the *variances* `logvar`, both (N, d), and the number λ = `floor`. The function returns
+the loss, one number in nats. Your function must also be correct for a `logvar` of about −1000.""",
     '''def objective(log_p, mu, logvar, floor):
     """Return the loss with free bits, one number in nats, for log_p (N,), mu and logvar (N, d) and a floor."""
     raise NotImplementedError''',
@@ -119,7 +119,7 @@ nats. It must also be right for a `logvar` of about −1000.""",
             0.7,
         ),
         Mistake(
-            "only what exceeds the floor is charged: max(λ, KL) is asked for, not max(0, KL − λ).",
+            "only the part above the floor is counted: use max(λ, KL), not max(0, KL − λ).",
             free_bits_wrong(lambda kl, floor: np.maximum(kl.mean(0) - floor, 0).sum()),
             0.6,
         ),
@@ -179,7 +179,7 @@ def capacity_inputs(rng, case):
     arguments = codes(rng, case)
     totals = gaussian_kl(arguments["mu"], arguments["logvar"]).sum(1)
     mean, largest, smallest = totals.mean(), totals.max(), totals.min()
-    # in the small case the KL is below its target, otherwise above; individual images lie on either side
+    # in the small case, the KL is below its target, otherwise above; individual images are on either side
     end = largest if case == "small" else smallest
     return {
         **arguments,
@@ -203,17 +203,18 @@ CAPACITY = Variant(
     "capacity",
     """## 3. Another objective: a target for the KL
 
-A large β makes the code tidy but poor in information. One way out is to say how many nats the code should carry, and to
-raise this capacity C slowly during training. The average KL of the batch is pulled towards C from both sides, with a
-weight γ:
+A large β makes the code tidy but poor in information. One way out is to specify how many nats the code should carry,
+and to raise this capacity C slowly during training. The average KL of the batch is pulled towards C from both sides,
+with a weight γ:
 
 loss = −(1/N) Σ_n log P(x_n | z_n) + γ · |(1/N) Σ_n KL_n − C|,
 
 where KL_n is KL(q ‖ p), summed over the dimensions, with the Gaussian q of image n and a standard normal p.
 
-Write `objective(log_p, mu, logvar, gamma, capacity)` for `log_p` (N,), which is log P(x_n | z_n), for the means `mu`
-and the logarithms of the *variances* `logvar`, both (N, d), and for the numbers γ = `gamma` and C = `capacity`. It
-returns the loss, one number in nats. It must also be right for a `logvar` of about −1000.""",
+Write the function `objective(log_p, mu, logvar, gamma, capacity)`. Its arguments are `log_p` (N,), which is log
+P(x_n | z_n), the means `mu` and the logarithms of the *variances* `logvar`, both (N, d), and the numbers γ = `gamma`
+and C = `capacity`. The function returns the loss, one number in nats. Your function must also be correct for a `logvar`
+of about −1000.""",
     '''def objective(log_p, mu, logvar, gamma, capacity):
     """Return the loss with a target for the KL, one number, for log_p (N,), mu and logvar (N, d), γ and C."""
     raise NotImplementedError''',
@@ -225,7 +226,7 @@ returns the loss, one number in nats. It must also be right for a `logvar` of ab
     lambda log_p, mu, logvar, gamma, capacity: with_capacity(gaussian_kl, log_p, mu, logvar, gamma, capacity),
     (
         Mistake(
-            "the distance to C is computed for each image: average the KL over the images first.",
+            "the difference from C is computed for each image: average the KL over the images first.",
             capacity_wrong(lambda kl, gamma, c: gamma * np.abs(kl.sum(1) - c).mean()),
             0.6,
         ),
@@ -240,7 +241,7 @@ returns the loss, one number in nats. It must also be right for a `logvar` of ab
             0.5,
         ),
         Mistake(
-            "the distance to C is squared: its absolute value is asked for.",
+            "the difference from C is squared: take its absolute value.",
             capacity_wrong(lambda kl, gamma, c: gamma * (kl.sum(1).mean() - c) ** 2),
             0.5,
         ),
@@ -373,13 +374,14 @@ With K draws z_1 … z_K from q(z | x) for each x, the bound
 
 L_K = log (1/K) Σ_k w_k, where w_k = P(z_k) P(x | z_k) / q(z_k | x),
 
-is on average closer to log P(x) than the plain one. Here x holds counts, not pixels: given z, its D counts are
+is on average closer to log P(x) than the plain one. Here, x contains counts, not pixels: given z, its D counts are
 independent Poisson variables, P(x_i | z) = θ_i^x_i · e^(−θ_i) / x_i!, and the decoder gives log θ_i. The prior is a
 standard normal, and q is a Gaussian with independent dimensions.
 
-Write `objective(x, log_rate, z, mu, logvar)` for counts `x` (N, D), the decoder's log θ = `log_rate` (K, N, D) at the
-draws `z` (K, N, d), and the means `mu` and the logarithms of the *variances* `logvar` of q, both (N, d). It returns L_K
-in nats for each x, (N,). It must also be right for about a thousand counts, where log w is around −2000.""",
+Write the function `objective(x, log_rate, z, mu, logvar)`. Its arguments are counts `x` (N, D), the decoder's log
+θ = `log_rate` (K, N, D) at the draws `z` (K, N, d), and the means `mu` and the logarithms of the *variances* `logvar`
+of q, both (N, d). The function returns L_K in nats for each x, of shape (N,). Your function must also be correct for
+about a thousand counts, where log w is around −2000.""",
     '''def objective(x, log_rate, z, mu, logvar):
     """Return L_K in nats, (N,), for x (N, D), log_rate (K, N, D), draws z (K, N, d), mu and logvar (N, d)."""
     raise NotImplementedError''',
@@ -466,7 +468,7 @@ in nats for each x, (N,). It must also be right for about a thousand counts, whe
             0.5,
         ),
         Mistake(
-            "the result is averaged over the rows: one number for each x is asked for.",
+            "the result is averaged over the rows: return one number for each x.",
             lambda x, log_rate, z, mu, logvar: log_mean_exp(log_weights(x, log_rate, z, mu, logvar)).mean(),
             0.7,
         ),

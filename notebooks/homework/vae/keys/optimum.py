@@ -56,13 +56,14 @@ MEAN_FIELD = Variant(
     """## 5. Derive an optimum: the best encoder
 
 In a linear VAE, z has d dimensions and a standard normal prior, and x given z is Gaussian with mean W z and independent
-noise of variance s² in each of its D pixels. Its posterior P(z | x) is Gaussian, but in general the dimensions of z are
-correlated. An encoder gives a Gaussian q(z | x) *without* correlations, with mean m and variances v_1 … v_d. Write down
-the bound for one x as a function of m and v. It has a single maximum: find it by setting the derivatives to 0.
+noise of variance s² in each of its D pixels. The posterior P(z | x) is Gaussian, but in general, the dimensions of z
+are correlated. An encoder gives a Gaussian q(z | x) *without* correlations, with mean m and variances v_1 … v_d. Write
+down the bound for one x as a function of m and v. It has a single maximum: find it by setting the derivatives to 0.
 
-Then write `optimum(x, w, variance)` for x (N, D), W = `w` (D, d) and the number s² = `variance`. It returns the best
-means (N, d), one row for each x, and the best variances (d,), which are the same for all x. Use your formula, without
-iterations. It must also be right if the code has more dimensions than there are pixels, d > D.""",
+Then write the function `optimum(x, w, variance)`. Its arguments are x (N, D), W = `w` (D, d) and the number
+s² = `variance`. The function returns the best means (N, d), one row for each x, and the best variances (d,), which are
+the same for all x. Use your formula instead of iterating. Your function must also be correct if the code has more
+dimensions than there are pixels, d > D.""",
     '''def optimum(x, w, variance):
     """Return the best q's means (N, d) and variances (d,) for x (N, D), w (D, d) and the decoder's variance."""
     raise NotImplementedError''',
@@ -77,7 +78,7 @@ iterations. It must also be right if the code has more dimensions than there are
     mean_field_reference,
     (
         Mistake(
-            "these are the variances of the true posterior: the best ones without correlations are smaller.",
+            "these are the variances of the true posterior: without correlations, the best variances are smaller.",
             lambda x, w, variance: (
                 mean_field_mean(x, w, variance),
                 np.diag(np.linalg.inv(np.eye(w.shape[1]) + w.T @ w / variance)),
@@ -105,7 +106,7 @@ iterations. It must also be right if the code has more dimensions than there are
             0.6,
         ),
         Mistake(
-            "standard deviations are returned: variances are asked for.",
+            "standard deviations are returned: return variances.",
             lambda x, w, variance: (
                 mean_field_mean(x, w, variance),
                 np.sqrt(mean_field_variance(w, variance)),
@@ -113,7 +114,7 @@ iterations. It must also be right if the code has more dimensions than there are
             0.7,
         ),
         Mistake(
-            "inverse variances are returned: variances are asked for.",
+            "inverse variances are returned: return variances.",
             lambda x, w, variance: (mean_field_mean(x, w, variance), 1 / mean_field_variance(w, variance)),
             0.7,
         ),
@@ -161,7 +162,7 @@ def optimum(x, w, variance):
     slope = torch.func.vmap(lambda y: torch.func.grad(minus_bound)(zero, y))(x)
     return -torch.linalg.solve(curvature, slope.T).T, curvature.diagonal().reciprocal()""",
         """def optimum(x, w, variance):
-    # least squares with the prior as d more rows, in which x is 0 and W is the identity
+    # least squares, with the prior as d additional rows in which x is 0 and W is the identity
     x, w = x.double(), w.double()
     d = w.shape[1]
     rows = torch.cat([w / variance**0.5, torch.eye(d).double()])
@@ -226,9 +227,10 @@ variances e^(logvar_nj). W and all q are held fixed. Write down the average of E
 a function of c and s². It has a single maximum: find it by setting the derivatives to 0. Remember that z is not equal
 to μ: under q it varies around μ.
 
-Then write `optimum(x, mu, logvar, w)` for x (N, D), `mu` and `logvar`, both (N, d), and W = `w` (D, d). It returns the
-best offsets c (D,) and the best variances s² (D,). Use your formula, without sampling. It must also be right for a
-`logvar` of −200 and for offsets that are large compared with the spread of x.""",
+Then write the function `optimum(x, mu, logvar, w)`. Its arguments are x (N, D), `mu` and `logvar`, both (N, d), and
+W = `w` (D, d). The function returns the best offsets c (D,) and the best variances s² (D,). Use your formula instead of
+sampling. Your function must also be correct for a `logvar` of −200 and for offsets that are large compared with the
+spread of x.""",
     '''def optimum(x, mu, logvar, w):
     """Return the best offsets (D,) and variances (D,) for x (N, D), mu and logvar (N, d) and w (D, d)."""
     raise NotImplementedError''',
@@ -256,7 +258,7 @@ best offsets c (D,) and the best variances s² (D,). Use your formula, without s
             0.5,
         ),
         Mistake(
-            "standard deviations are returned: variances are asked for.",
+            "standard deviations are returned: return variances.",
             decoder_wrong(lambda error, noise: np.sqrt((error + noise).mean(0))),
             0.7,
         ),
@@ -271,7 +273,7 @@ best offsets c (D,) and the best variances s² (D,). Use your formula, without s
             0.6,
         ),
         Mistake(
-            "the offset is the mean of x: subtract what W μ explains first.",
+            "the offset is the mean of x: subtract W μ first.",
             lambda x, mu, logvar, w: (
                 x.mean(0),
                 ((x - mu @ w.T - x.mean(0)) ** 2 + np.exp(logvar) @ (w**2).T).mean(0),
@@ -368,7 +370,7 @@ def tempered_independent(x, a, b, beta):
             return stats.gamma.logpdf(z, a, scale=1 / b) + y + log_likelihood / beta
 
         low, high = -30.0, 30.0
-        for _ in range(12):  # zoom in on where q is
+        for _ in range(12):  # zoom in on the region where q is large
             y = np.linspace(low, high, 801)
             log_density = log_q(y)
             inside = y[log_density > log_density.max() - 45]
@@ -399,16 +401,18 @@ TEMPERED = Variant(
     """## 5. Derive an optimum: what β does to the best q
 
 A rate z > 0 has a Gamma prior with shape a and rate b, proportional to z^(a−1) e^(−bz). Given z, the M counts in a row
-x are independent and Poisson with rate z: P(x_i | z) = z^x_i · e^(−z) / x_i!. A β-VAE would look for the q that
+x are independent Poisson variables with rate z: P(x_i | z) = z^x_i · e^(−z) / x_i!. A β-VAE would look for the q that
 maximizes
 
 E_q[log P(x | z)] − β · KL(q ‖ P(z)).
 
-Show that the best of *all* q is proportional to P(z) · P(x | z)^(1/β), and that it is again a Gamma distribution.
-(Hint: divide by β, and compare with the KL divergence between q and that distribution.) Find its shape and its rate.
+Show that the best q among *all* distributions is proportional to P(z) · P(x | z)^(1/β), and that it is again a Gamma
+distribution. (Hint: divide by β, and compare with the KL divergence between q and that distribution.) Find the shape
+and the rate of this Gamma distribution.
 
-Then write `optimum(x, a, b, beta)` for counts x (N, M) and the numbers a, b and β = `beta`. It returns the shapes (N,)
-and the rates (N,) of the best q, one of each for every row. It must also be right for β = 0.002 and for β = 500.""",
+Then write the function `optimum(x, a, b, beta)`. Its arguments are counts x (N, M) and the numbers a, b and β = `beta`.
+The function returns the shapes (N,) and the rates (N,) of the best q, one of each per row. Your function must also be
+correct for β = 0.002 and for β = 500.""",
     '''def optimum(x, a, b, beta):
     """Return the best q's shapes (N,) and rates (N,) for counts x (N, M) and numbers a, b and beta."""
     raise NotImplementedError''',
@@ -443,17 +447,17 @@ and the rates (N,) of the best q, one of each for every row. It must also be rig
             0.5,
         ),
         Mistake(
-            "a and b are multiplied by β: instead, divide what comes from the counts by β.",
+            "a and b are multiplied by β: divide the contributions of the counts by β instead.",
             both(lambda total, m, a, b, beta: (beta * a + total, beta * b + m)),
             0.5,
         ),
         Mistake(
-            "the prior is raised to the power β: instead, raise the likelihood to the power 1/β.",
+            "the prior is raised to the power β: raise the likelihood to the power 1/β instead.",
             both(lambda total, m, a, b, beta: (beta * (a - 1) + 1 + total, beta * b + m)),
             0.5,
         ),
         Mistake(
-            "scales are returned: their inverses, the rates, are asked for.",
+            "scales are returned: return their inverses, the rates.",
             both(lambda total, m, a, b, beta: (a + total / beta, 1 / (b + m / beta))),
             0.7,
         ),
@@ -463,7 +467,7 @@ and the rates (N,) of the best q, one of each for every row. It must also be rig
             0.6,
         ),
         Mistake(
-            "a and b are divided by β as well: divide only what comes from the counts.",
+            "a and b are divided by β as well: divide only the contributions of the counts.",
             both(lambda total, m, a, b, beta: ((a + total) / beta, (b + m) / beta)),
             0.5,
         ),

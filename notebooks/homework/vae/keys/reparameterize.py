@@ -1,7 +1,7 @@
 """Question 2: reparameterization without a Gaussian. A draw is the quantile of given uniform noise, and has a slope.
 
-Weibull: Zhang et al. 2018. Kumaraswamy, in place of a Beta distribution: Nalisnick & Smyth 2017. The relaxed Bernoulli
-code: Maddison et al. 2017 and Jang et al. 2017. Extreme noise is as small as 10⁻³⁰, where 1 − u is rounded to 1;
+Weibull: Zhang et al. 2018. Kumaraswamy, in place of a Beta distribution: Nalisnick & Smyth 2017. Relaxed Bernoulli
+codes: Maddison et al. 2017 and Jang et al. 2017. Extreme noise is as small as 10⁻³⁰, where 1 − u is rounded to 1;
 float32 noise close to 1 loses nothing, because 1 − u is exact there.
 """
 
@@ -24,7 +24,7 @@ def sizes(case):
 
 
 def noise(rng, case):
-    """Uniform numbers; in the extreme case most of them are tiny."""
+    """Uniform numbers; in the extreme case, most of them are tiny."""
     n, d = sizes(case)
     u = rng.uniform(0.02, 0.98, size=(n, d))
     if case == "extreme":
@@ -73,16 +73,18 @@ WEIBULL = Variant(
     "weibull",
     """## 2. Reparameterization without a Gaussian: Weibull
 
-The trick of the VAE does not need a Gaussian. Let u be uniform between 0 and 1, and let F be the cumulative
-distribution function of the distribution that we want. Then the z with F(z) = u is a draw from it. For a Weibull
-distribution with scale λ and shape k,
+The reparameterization trick does not need a Gaussian. Let u be uniform between 0 and 1, and let F be the cumulative
+distribution function of the desired distribution. The z with F(z) = u is then a draw from this distribution. For a
+Weibull distribution with scale λ and shape k,
 
 F(z) = 1 − exp(−(z/λ)^k).
 
-Solve F(z) = u for z, and derive the slope ∂z/∂k of the draw at fixed noise u, which the encoder needs for its gradient.
+Solve F(z) = u for z, and derive the slope ∂z/∂k of the draw at fixed noise u. The encoder needs this slope for its
+gradient.
 
-Write `sample(u, scale, shape)` for the noise `u`, λ = `scale` and k = `shape`, all (N, d). It returns z and ∂z/∂k, both
-(N, d). It must also be right for u around 10^(−30), where 1 − u is rounded to 1.""",
+Write the function `sample(u, scale, shape)`. Its arguments are the noise `u`, λ = `scale` and k = `shape`, all (N, d).
+The function returns z and ∂z/∂k, both (N, d). Your function must also be correct for u around 10^(−30), where 1 − u is
+rounded to 1.""",
     '''def sample(u, scale, shape):
     """Return draws z and slopes ∂z/∂shape, both (N, d), for uniform noise u, scale and shape, all (N, d)."""
     raise NotImplementedError''',
@@ -116,7 +118,7 @@ Write `sample(u, scale, shape)` for the noise `u`, λ = `scale` and k = `shape`,
             0.4,
         ),
         Mistake(
-            "the slope is taken with respect to the scale λ: ∂z/∂k is asked for.",
+            "the slope is taken with respect to the scale λ: return ∂z/∂k.",
             weibull_wrong(lambda z, log_e, scale, shape: z / scale),
             0.5,
         ),
@@ -227,17 +229,19 @@ KUMARASWAMY = Variant(
     "kumaraswamy",
     """## 2. Reparameterization without a Gaussian: Kumaraswamy
 
-The trick of the VAE does not need a Gaussian. Let u be uniform between 0 and 1, and let F be the cumulative
-distribution function of the distribution that we want. Then the z with F(z) = u is a draw from it. For a code between 0
-and 1, such as a probability, the natural choice would be a Beta distribution, but its F(z) = u has no solution in
-closed form. The Kumaraswamy distribution looks much like it and does have one, because
+The reparameterization trick does not need a Gaussian. Let u be uniform between 0 and 1, and let F be the cumulative
+distribution function of the desired distribution. The z with F(z) = u is then a draw from this distribution. For a code
+between 0 and 1, such as a probability, the natural choice would be a Beta distribution, but its F(z) = u has no
+solution in closed form. The Kumaraswamy distribution is similar and does have a closed-form solution, because
 
 F(z) = 1 − (1 − z^a)^b.
 
-Solve F(z) = u for z, and derive the slope ∂z/∂a of the draw at fixed noise u, which the encoder needs for its gradient.
+Solve F(z) = u for z, and derive the slope ∂z/∂a of the draw at fixed noise u. The encoder needs this slope for its
+gradient.
 
-Write `sample(u, a, b)` for the noise `u` and the parameters `a` and `b`, all (N, d). It returns z and ∂z/∂a, both
-(N, d). It must also be right for u around 10^(−30), where 1 − u is rounded to 1.""",
+Write the function `sample(u, a, b)`. Its arguments are the noise `u` and the parameters `a` and `b`, all (N, d). The
+function returns z and ∂z/∂a, both (N, d). Your function must also be correct for u around 10^(−30), where 1 − u is
+rounded to 1.""",
     '''def sample(u, a, b):
     """Return draws z and slopes ∂z/∂a, both (N, d), for uniform noise u and parameters a and b, all (N, d)."""
     raise NotImplementedError''',
@@ -276,7 +280,7 @@ Write `sample(u, a, b)` for the noise `u` and the parameters `a` and `b`, all (N
             0.7,
         ),
         Mistake(
-            "the slope is taken with respect to b: ∂z/∂a is asked for.",
+            "the slope is taken with respect to b: return ∂z/∂a.",
             kumaraswamy_wrong(slope_by_b),
             0.5,
         ),
@@ -396,12 +400,12 @@ replaces the step with a sigmoid at a temperature τ:
 
 z = sigmoid((l + log(u/(1 − u))) / τ).
 
-It lies between 0 and 1, usually close to one of the two ends if τ is small, and it has a slope. Derive ∂z/∂l at fixed
-noise u, which the encoder needs for its gradient.
+It is between 0 and 1, usually close to one of the two ends if τ is small, and it has a useful slope. Derive the slope
+∂z/∂l at fixed noise u. The encoder needs this slope for its gradient.
 
-Write `sample(u, logits, temperature)` for the noise `u` and l = `logits`, both (N, d), and for the number τ =
-`temperature`. It returns z and ∂z/∂l, both (N, d). It must also be right for τ around 0.01, for u around 10^(−30) and
-for logits of about ±70, where e^(…/τ) overflows.""",
+Write the function `sample(u, logits, temperature)`. Its arguments are the noise `u` and l = `logits`, both (N, d), and
+the number τ = `temperature`. The function returns z and ∂z/∂l, both (N, d). Your function must also be correct for τ
+around 0.01, for u around 10^(−30) and for logits of about ±70, where e^(…/τ) overflows.""",
     '''def sample(u, logits, temperature):
     """Return relaxed codes z and slopes ∂z/∂logits, both (N, d), for uniform noise u and logits (N, d)."""
     raise NotImplementedError''',
@@ -450,12 +454,12 @@ for logits of about ±70, where e^(…/τ) overflows.""",
             0.6,
         ),
         Mistake(
-            "the slope is divided by τ twice: the logits are divided by it once.",
+            "the slope is divided by τ twice: divide by τ only once.",
             relaxed_wrong(lambda z, total, temperature: z * expit(-total / temperature) / temperature**2),
             0.6,
         ),
         Mistake(
-            "the slope is taken with respect to the temperature: ∂z/∂l is asked for.",
+            "the slope is taken with respect to the temperature: return ∂z/∂l.",
             relaxed_wrong(
                 lambda z, total, temperature: -z * expit(-total / temperature) * total / temperature**2
             ),
