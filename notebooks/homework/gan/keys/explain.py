@@ -16,11 +16,11 @@ you compare them?""",
 so it gives only a lower bound on the divergence. A D that has learned nothing, because it is too small, too slow or
 kept too flat by a penalty, outputs ½ everywhere, and its loss is log 4 for any samples. The same happens if G keeps
 fooling D: if a collapsed generator jumps to a new image before D can follow, D outputs about ½ on average over the
-jumps. D may also have been trained in G's step by mistake, or have been given the same images as real and as generated ones. I would therefore
-measure the samples with something that takes no part in the game. First, I would train a fresh discriminator to the end
-on real and generated images while G is held fixed, and compare its accuracy with the accuracy that it reaches when both
-sets are real. Second, I would take the Fréchet distance, or precision and recall, in a fixed classifier's features, and
-compare it with the same number for held-out real digits, as a floor, and for damaged ones. Recall, or the proportions
-of the classes, shows a collapse that the first number may miss. (Points: D's loss gives the divergence at the best D
-only, 3; two situations, 2 each; two measurements with their reference values, 3.)""",
+jumps. D may also have been trained in G's step by mistake, or have been given the same images as real and as generated
+ones. I would therefore measure the samples with something that takes no part in the game. First, I would train a fresh
+discriminator to the end on real and generated images while G is held fixed, and compare its accuracy with the accuracy
+that it reaches when both sets are real. Second, I would take the Fréchet distance, or precision and recall, in a fixed
+classifier's features, and compare it with the same number for held-out real digits, as a floor, and for damaged ones.
+Recall, or the proportions of the classes, shows a collapse that the first number may miss. (Points: D's loss gives the
+divergence at the best D only, 3; two situations, 2 each; two measurements with their reference values, 3.)""",
 )
