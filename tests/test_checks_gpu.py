@@ -1020,15 +1020,15 @@ WRONG_GRADIENTS = {
     "jvp": ("autograd computes a derivative", with_jvp),
     "exp over 1 + exp": ("exp(900) overflows", gradients(lambda a, x, m, v: a.exp() / (1 + a.exp()) - x)),
     "logvar clamped": (
-        "a clamp or a small added number limits the value",
+        "Is something clamped or a small number added?",
         gradients(d_logvar=lambda a, x, m, v: (v.clamp(-30, 20).exp() - 1) / 2),
     ),
     "variance clamped": (
-        "a clamp or a small added number limits the value",
+        "Is something clamped or a small number added?",
         gradients(d_logvar=lambda a, x, m, v: (v.exp().clamp(max=1e6) - 1) / 2),
     ),
     "mu clamped": (
-        "a clamp or a small added number limits the value",
+        "Is something clamped or a small number added?",
         gradients(d_mu=lambda a, x, m, v: m.clamp(-10, 10)),
     ),
     "three images": ("Is a size hard-coded", three_images),

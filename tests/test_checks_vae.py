@@ -357,11 +357,11 @@ WRONG_GENERATE = [
     ),
     ("threshold", lambda decode, n, d: (generate(decode, n, d) > 0.5).float(), "a threshold is applied"),
     ("rounded", lambda decode, n, d: generate(decode, n, d).round(), "a threshold is applied"),
-    ("draws", sampled, "draws of 0 and 1"),
+    ("draws", sampled, "Return each pixel's mean"),
     (
         "draws, vmap",
         lambda decode, n, d: torch.vmap(decode)(torch.randn(n, d)).sigmoid().bernoulli(),
-        "draws of 0 and 1",
+        "Return each pixel's mean",
     ),
     ("clamp", lambda decode, n, d: decode(torch.randn(n, d)).clamp(0, 1), "clamped to [0, 1]"),
     ("scaled", min_and_max, "the logits are scaled to [0, 1] by their smallest and largest value"),

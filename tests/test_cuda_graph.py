@@ -248,7 +248,7 @@ def test_an_update_that_waits_for_the_device_goes_on_eagerly_and_says_why(place,
     said = capsys.readouterr().out
     assert said == (
         "No CUDA graph is used, because step waits for the device, as .item(), float() and print do. "
-        "the steps run one by one.\n"
+        "The steps run one by one.\n"
     )
     assert len(calls) >= 18 + 1  # 18 steps, and the one that was undone
 

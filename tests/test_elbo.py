@@ -516,7 +516,7 @@ def test_what_does_not_fit_together_is_named():
         (
             LatentModel(Normal(torch.zeros(2), 1.0), lin.likelihood),
             q,
-            r"batch shape \(2,\).*wrap both",
+            r"batch shape \(2,\).*wrap q and the prior",
         ),
         (
             LatentModel(lin.prior, lambda z: Normal(z @ lin.weight.T, 1.0)),

@@ -644,12 +644,12 @@ BAD = [
     ({"freeze_d": "no"}, "freeze_d must be True or False"),
     ({"data": "drawn"}, "Pass heights if data='drawn', and only then"),
     ({"heights": (1.0, 2.0)}, "Pass heights if data='drawn', and only then"),
-    ({"data": "drawn", "heights": (0.0, 0.0)}, "drawn density is a row"),
-    ({"data": "drawn", "heights": (1.0, -1.0)}, "none below 0"),
-    ({"data": "drawn", "heights": (1.0, math.inf)}, "finite heights"),
+    ({"data": "drawn", "heights": (0.0, 0.0)}, "drawn density must be at least two"),
+    ({"data": "drawn", "heights": (1.0, -1.0)}, "none negative"),
+    ({"data": "drawn", "heights": (1.0, math.inf)}, "finite numbers"),
     ({"data": "drawn", "heights": (1.0,)}, "at least two"),
     *(
-        ({"data": "drawn", "heights": heights}, "drawn density is a row")
+        ({"data": "drawn", "heights": heights}, "drawn density must be at least two")
         for heights in (5, "12", ["a", "b"], [1, None], [[1, 2], [3, 4]], [[1, 2], [3]], {1: 2, 3: 4})
     ),
 ]

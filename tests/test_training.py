@@ -642,7 +642,9 @@ def test_a_parameter_spoilt_by_a_step_with_finite_terms_is_noticed_and_undone(st
     with pytest.raises(NotFinite) as caught:
         run.train(spoil, 4, quiet=True)
     by_terms = f"Step {step + 1} was undone because loss and error and weights became"
-    by_itself = f"the steps up to {step} were undone because the parameter model.head.weight"
+    by_itself = (
+        f"All losses were finite, but the steps up to {step} were undone because the parameter model.head.weight"
+    )
     assert str(caught.value).startswith((by_terms, by_itself))
     assert caught.value.step in (step, step + 1)
     assert run.step < step
@@ -674,7 +676,7 @@ def test_numbers_beside_the_parameters_are_watched_too(name, value, step, copies
     with pytest.raises(NotFinite) as caught:
         run.train(spoil, 4, quiet=True)
     noticed = -(-step // STEPS) * STEPS if copies == 0 else 44  # at the next copy
-    by_itself = f"the steps up to {noticed} were undone because {name} became"
+    by_itself = f"All losses were finite, but the steps up to {noticed} were undone because {name} became"
     by_losses = "loss and error and weights became"  # a NaN reaches the weights, and the next losses
     assert str(caught.value).startswith(by_itself) or by_losses in str(caught.value)
     assert run.step < step
@@ -1140,7 +1142,7 @@ def test_parts_without_a_state_are_refused(parts):
         (None, "step must return a dict of numbers, not None"),
         ({}, "step must return a dict of numbers, not {}"),
         (torch.tensor(1.0), "step must return a dict of numbers"),
-        ({"loss": torch.ones(3)}, r"loss has shape \(3,\): take its mean"),
+        ({"loss": torch.ones(3)}, r"loss has shape \(3,\)\. Use the mean"),
     ],
 )
 def test_an_update_that_returns_no_numbers_is_told(terms, says):

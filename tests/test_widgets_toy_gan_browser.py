@@ -350,8 +350,7 @@ def test_slow_motion_counts_rounds_and_fits_a_low_window(offline):
     key(offline, " ")
     assert lesson.locator("li:visible").count() == 1
     assert (
-        "32 values of z, evenly spread, and as many real points. The batch: 8 of each"
-        in lesson.text_content()
+        "32 evenly spaced values of z and as many real points. The batch: 8 of each" in lesson.text_content()
     )
     tall, room = offline.locator(GAN).first.evaluate("e => [e.scrollHeight, e.clientHeight]")
     assert tall <= room  # nothing sticks out, so no second scroll bar appears
