@@ -643,7 +643,8 @@ def test_a_parameter_spoilt_by_a_step_with_finite_terms_is_noticed_and_undone(st
         run.train(spoil, 4, quiet=True)
     by_terms = f"Step {step + 1} was undone because loss and error and weights became"
     by_itself = (
-        f"All losses were finite, but the steps up to {step} were undone because the parameter model.head.weight"
+        f"All losses were finite, but the steps up to {step} were undone "
+        "because the parameter model.head.weight"
     )
     assert str(caught.value).startswith((by_terms, by_itself))
     assert caught.value.step in (step, step + 1)
