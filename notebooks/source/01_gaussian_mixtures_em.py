@@ -1,4 +1,4 @@
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# Gaussian mixtures and EM\n\n- To generate is to know $P(x)$.\n- A complicated density is many Gaussians, added up.\n- EM: two steps, derived, then watched\n- How many components? And what can even 512 of them still not do?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# Gaussian mixtures and EM\n\n- To generate is to know $P(x)$.\n- A complicated density can be a sum of many Gaussians.\n- EM has two steps. We derive them, and then we watch them.\n- How many components do we need? And what can even 512 of them not do?"}
 # # 01 · Gaussian mixtures and EM
 #
 # After this notebook you will be able to
@@ -12,10 +12,10 @@
 #
 # **Time:** two to three minutes to run on a laptop with two cores, ninety minutes to work through.
 #
-# **Prerequisites:** [Start here](00_start_here.ipynb), Gaussians, Bayes' rule and derivatives. No GPU needed; the
-# notebook takes 1.7 GB of memory.
+# **Prerequisites:** [Start here](00_start_here.ipynb), Gaussians, Bayes' rule and derivatives. The notebook uses
+# 1.7 GB of memory and needs no GPU.
 #
-# The first cells import everything. The cell after them holds all settings that you may want to change.
+# The first cells import everything. The cell after them contains all the settings that you may want to change.
 
 # %% tags=["imports"]
 import sys
@@ -48,7 +48,7 @@ from course_lib.mixtures.estimator import GaussianMixture
 from course_lib.probability.em import e_step, m_step
 from course_lib.widgets import EMStepper
 
-torch.set_default_dtype(torch.float64)  # EM subtracts numbers that nearly agree
+torch.set_default_dtype(torch.float64)  # EM subtracts numbers that are nearly equal
 warnings.simplefilter("ignore", ConvergenceWarning)  # we often stop EM early, on purpose
 plots.use_style()
 
@@ -69,10 +69,10 @@ seed = 0
 # image would come up as often as it does in the data. This is the lecture's plan: to generate, estimate $P(x)$ and
 # then sample from it.
 #
-# We begin where everything can be seen, with an $x$ that is a single number. The lecture's slide shows a complicated
-# black curve as an example of $P(x)$. We do not have that curve, so we have made up one of our own, `skyline`. We
-# know it exactly, so we can tell how well a model does. For a continuous $x$, $P(x)$ is a *probability density*,
-# that is, a probability per unit of length. A density may well exceed 1; only the area under it must be 1.
+# We begin with a case in which everything can be seen: $x$ is a single number. The lecture's slide shows a
+# complicated black curve as an example of $P(x)$. We do not have that curve, so we have made up one of our own,
+# `skyline`. We know it exactly, so we can tell how well a model does. For a continuous $x$, $P(x)$ is a *probability
+# density*, that is, a probability per unit of length. A density can exceed 1; only the area under it must be 1.
 #
 # We draw points from `skyline`. Our first model is a single Gaussian with the mean and the standard deviation of
 # these points.
@@ -92,15 +92,15 @@ figures.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, sa
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The centre and the spread are right, and every bump is wrong. A Gaussian has two numbers to adjust."}
-# **Answer.** It gets the centre and the spread right and every bump wrong. It wastes probability on the gaps and on
-# regions outside the data.
+# **Answer.** The Gaussian gets the centre and the spread right and every bump wrong. It wastes probability on the
+# gaps and on regions outside the data.
 #
 # **Why?** A Gaussian has two adjustable numbers, its mean and its variance. Once they are right, nothing is left to
 # adjust.
 #
-# How wrong is it, in one number? We use the
-# **[Kullback–Leibler divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence)** from the data's
-# density $p$ to the model's density $q$,
+# How wrong is the Gaussian, in one number? We use the **[Kullback–Leibler
+# divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence)** from the data's density $p$ to the
+# model's density $q$,
 #
 # $$\mathrm{KL}(p\,\|\,q) \;=\; \int p(x)\,\log\frac{p(x)}{q(x)}\,dx .$$
 #
@@ -119,10 +119,10 @@ def kl_from_data(log_q):
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How wrong, in one number\n\n$$\\mathrm{KL}(p\\,\\|\\,q) = \\int p(x)\\,\\log\\frac{p(x)}{q(x)}\\,dx$$\n\nIt is the expectation of $\\log p(x) - \\log q(x)$ over points from $p$.\n\nSo on held-out points, the model with the higher average log-likelihood is closer to the truth, and we need not know $p$."}
-# We will rarely know $p$. But the same number has a second meaning: KL is the expectation of $\log p(x) - \log q(x)$
-# over points $x$ drawn from $p$. The mean of $\log q(x)$ over given points is the model's *mean
-# [log-likelihood](../docs/glossary.md#log-likelihood)* on them. On many points that were not used for fitting, the
-# model's mean log-likelihood is lower than that of the true density by about KL. Of two models, the one with the
+# In practice we rarely know $p$. But the same number has a second meaning: KL is the expectation of
+# $\log p(x) - \log q(x)$ over points $x$ drawn from $p$. The mean of $\log q(x)$ over given points is the model's
+# *mean [log-likelihood](../docs/glossary.md#log-likelihood)* on them. On many points that were not used for fitting,
+# the model's mean log-likelihood is lower than that of the true density by about KL. Of two models, the one with the
 # higher mean log-likelihood on many such *held-out* points is therefore closer to the truth, and we can find out
 # which one it is without knowing $p$.
 
@@ -168,7 +168,7 @@ drawn = means[k] + stds[k] * torch.randn(10_000, generator=generator)  # then a 
 each = means + stds * torch.randn(10_000, 5, generator=generator)  # one draw from each Gaussian, (N, K)
 averaged = (weights * each).sum(1)  # (N,): not how a mixture is sampled
 
-# %% alt="Left: a histogram with five bumps that fills the black curve. Right: the same black curve, and a histogram with one narrow tall bump near zero." slideshow={"slide_type": "slide"} slide={"text": "## Densities are averaged, not numbers"}
+# %% alt="Left: a histogram with five bumps that fills the area under the black curve. Right: the same black curve, and a histogram with one narrow tall bump near zero." slideshow={"slide_type": "slide"} slide={"text": "## Densities are averaged, not numbers"}
 figures.two_ways_to_sample(grid, exact, drawn, averaged)
 
 
@@ -184,7 +184,7 @@ figures.two_ways_to_sample(grid, exact, drawn, averaged)
 
 # %%
 def mixture_cdf(t):
-    """The exact probability of a number below t."""
+    """Return the exact probability that a sample is below t."""
     return (weights * Normal(means, stds).cdf(torch.as_tensor(t)[:, None])).sum(1).numpy()
 
 
@@ -211,8 +211,8 @@ assert distance < 0.0195 < distance_averaged
 #
 # $$r_{nk} \;=\; P(k\,|\,x_n) \;=\; \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{\sum_j \pi_j\,\mathcal N(x_n;\mu_j,\sigma_j^2)} .$$
 #
-# Far from all components every density rounds to 0, and the ratio would be $0/0$. So we work with logarithms and let
-# `logsumexp` compute the logarithm of the sum.
+# Far from all components every density rounds to 0, and the ratio would be $0/0$. We therefore work with logarithms
+# and let `logsumexp` compute the logarithm of the sum.
 
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "2-6"}
@@ -224,15 +224,15 @@ def expectation(x, weights, means, variances):
     return resp, log_px.mean()
 
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The M-step: derivatives set to zero\n\n$$\\mu_k = \\frac{1}{N_k}\\sum_n r_{nk}\\,x_n, \\quad \\sigma_k^2 = \\frac{1}{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)^2, \\quad \\pi_k = \\frac{N_k}{N}$$\n\nEach point counts for a component as much as the component is responsible for it: $N_k = \\sum_n r_{nk}$."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The M-step: derivatives set to zero\n\n$$\\mu_k = \\frac{1}{N_k}\\sum_n r_{nk}\\,x_n, \\quad \\sigma_k^2 = \\frac{1}{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)^2, \\quad \\pi_k = \\frac{N_k}{N}$$\n\nEach point counts for a component in proportion to the component's responsibility for it: $N_k = \\sum_n r_{nk}$."}
 # **The M-step.** We set the derivatives of $\ell$ to zero. For the mean of component $k$, the chain rule gives
 #
 # $$\frac{\partial \log P(x_n)}{\partial \mu_k}
 # = \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{P(x_n)}\;\frac{\partial \log \mathcal N(x_n;\mu_k,\sigma_k^2)}{\partial \mu_k}
 # = r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2}.$$
 #
-# The first factor is the responsibility: each point counts for a component only as much as the component is
-# responsible for it. The derivative with respect to the variance is found in the same way. We sum both over the
+# The first factor is the responsibility: each point counts for a component only in proportion to the component's
+# responsibility for it. The derivative with respect to the variance is found in the same way. We sum both over the
 # points, set the sums to zero, and write $N_k = \sum_n r_{nk}$:
 #
 # $$\sum_n r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2} = 0
@@ -260,11 +260,11 @@ def maximization(x, resp):
     return weights, means, variances
 
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM breaks the circle\n\nThe right-hand sides depend on all the parameters. So alternate: responsibilities, then parameters, and again.\n\nWe start three Gaussians in a bad place."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM breaks the circle\n\nThe right-hand sides depend on all the parameters. EM therefore alternates: it updates the responsibilities, then the parameters, and repeats.\n\nWe start three Gaussians in a bad place."}
 # These equations look like a solution, but they are circular: the responsibilities on their right-hand sides depend
 # on all the parameters. The *expectation-maximization algorithm*, EM, breaks the circle (Dempster, Laird & Rubin
 # 1977). It computes the responsibilities from the current parameters (the E-step), keeps them fixed while it solves
-# the three equations (the M-step), and repeats. If the loop comes to rest, all the derivatives above are zero.
+# the three equations (the M-step), and repeats. If the loop converges, all the derivatives above are zero at the end.
 #
 # We start with three Gaussians in a bad place and let EM run for 150 steps on 400 points.
 
@@ -285,7 +285,7 @@ for _ in range(151):
 # Each tick below the curves is a data point, in the mixed colours of the Gaussians that are responsible for it. The
 # thin curves are the weighted Gaussians, and the thick pale curve is their sum.
 
-# %% alt="Four panels. At first three equal Gaussians stand side by side in the middle and the ticks below them fade from one colour to the next; later they have moved apart, and each covers a region of its own with its own width." slideshow={"slide_type": "slide"} slide={"text": "## Four moments of EM"}
+# %% alt="Four panels. At first three equal Gaussians sit side by side in the middle, and the ticks below them fade from one colour to the next; later the Gaussians have moved apart, and each covers its own region with its own width." slideshow={"slide_type": "slide"} slide={"text": "## Four moments of EM"}
 figures.em_steps_1d(few, trace, history, steps=(0, 4, 50, 150))
 
 # %% alt="The log-likelihood against the step of EM: it rises fast, is almost flat for some time, rises steeply again, and is level from about step 70 to the end." slideshow={"slide_type": "slide"} slide={"text": "## It never falls, and it has a plateau"}
@@ -311,14 +311,14 @@ assert torch.allclose(package_variances, maximization(few, resp_3)[2], atol=1e-1
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It never falls, but it does not rise evenly. A small gain does not prove that EM has converged."}
 # **Answer.** It never falls, but it does not rise evenly either. After a large first leap, which the figure leaves
-# out, it climbs slowly and comes to a *plateau*, on which it gains little for many steps. The twenty steps from 30 to
-# 50 gain less than a quarter of what the next fifty do. From step 100 on, it is level.
+# out, it climbs slowly and reaches a *plateau*, where it gains little for many steps. The twenty steps from 30 to 50
+# gain less than a quarter of what the next fifty do. From step 100 on, the curve is level.
 #
-# **Why?** That it never falls is a theorem, and [The evidence lower bound](02_elbo.ipynb) shows in one picture why it
-# holds. The plateau arises where Gaussians overlap, as the blue and orange ones do in the second and third panels.
-# Both are fitted to the points that they share, so one step changes the responsibilities for these points only a
-# little, and it takes many steps to divide them up. A small gain therefore does not prove that EM has converged. This
-# is why we run 150 steps here, and why programs that stop at a small gain sometimes stop too early.
+# **Why?** It is a theorem that the log-likelihood never falls, and [The evidence lower bound](02_elbo.ipynb) shows in
+# one picture why. The plateau arises where Gaussians overlap, as the blue and orange ones do in the second and third
+# panels. Both are fitted to the points that they share, so one step changes the responsibilities for these points
+# only a little, and it takes many steps to divide them up. A small gain therefore does not prove that EM has
+# converged. This is why we run 150 steps here, and why programs that stop at a small gain sometimes stop too early.
 #
 # Next we run EM from other starts. Each of them places the three means on three data points chosen at random.
 
@@ -341,16 +341,16 @@ for start in range(n_starts):
     chosen = torch.randperm(len(few), generator=torch.Generator().manual_seed(start))[:3]
     ends.append(end_of_em(few, few[chosen]))
 
-# %% alt="A row of dots on an axis of log-likelihoods: several dots share one value, and others stand at lower or higher values."
+# %% alt="A row of dots on an axis of log-likelihoods: several dots share one value, and others are at lower or higher values."
 figures.where_starts_end({"random points": ends})
 
 
 # %% [markdown]
-# **Answer.** No. The starts end at several different values.
+# **Answer.** No. The runs end at several different values.
 #
-# **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. So it usually ends in a
-# *local optimum*, which no small move can improve, and the start decides which one it is. It need not even be the
-# optimum nearest to the start.
+# **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. It therefore usually ends
+# in a *local optimum*, which no small move can improve, and the start decides which one. The optimum that EM reaches
+# need not even be the one nearest to the start.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## In two dimensions\n\n$$\\Sigma_k = \\frac1{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)(x_n-\\mu_k)^{\\!\\top}$$"}
 # ## 4 · In two dimensions
@@ -360,8 +360,8 @@ figures.where_starts_end({"random points": ends})
 #
 # $$\Sigma_k \;=\; \frac1{N_k}\sum_n r_{nk}\,(x_n-\mu_k)(x_n-\mu_k)^{\!\top},$$
 #
-# and everything else stays as it was. From here on we use `e_step` and `m_step` from the package, which are our two
-# functions, written for any number of dimensions. The data are 600 points in eight clouds, and we give EM eight
+# and everything else stays the same. From here on we use `e_step` and `m_step` from the package, which are our two
+# functions, generalized to any number of dimensions. The data are 600 points in eight clouds, and we give EM eight
 # Gaussians.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?"}
@@ -421,9 +421,10 @@ assert apart < 1e-8  # EM is deterministic given its start; rounding is 1e-16, a
 # %% [markdown]
 # Our program is not at fault. Both programs take the same steps and end in the same place.
 #
-# Now try it by hand. **E-step** colours the points, and **M-step** moves the ellipses. Drag a mean into a corner and
-# see where it ends up. The bar beside the points splits $\log P(x)$ into a bound and a gap. It is explained in
-# [The evidence lower bound](02_elbo.ipynb), but you can already watch what each of the two buttons does to it.
+# Now try it by hand. The **E-step** button colours the points, and the **M-step** button moves the ellipses. Drag a
+# mean into a corner and see where it ends up. The bar next to the points splits $\log P(x)$ into a bound and a gap.
+# [The evidence lower bound](02_elbo.ipynb) explains this split, but you can already watch what each of the two
+# buttons does to the bar.
 
 # %% alt="Strip of pictures of the EM widget: five ellipses among points on a ring, at the start, after the first E-step, after the first M-step, and after forty rounds, each with its log-likelihood." slideshow={"slide_type": "slide"} slide={"text": "## E-step and M-step by hand"}
 stepper = EMStepper(points[:240], n_components=5, seed=seed)
@@ -458,7 +459,7 @@ found = {}
 for sigma in (1.5, 0.7, 0.3, 0.01):
     found[sigma] = em_with_fixed_width(points, points[:8], sigma)
 
-# %% alt="Four panels of the same eight clouds for a shrinking common width. At the largest width all points share one muddy colour and all crosses stand in the middle; at the smallest every point has one pure colour, two colours split one cloud, and one cross stands between two clouds." slideshow={"slide_type": "slide"} slide={"text": "## As \u03c3 shrinks"}
+# %% alt="Four panels of the same eight clouds for a shrinking common width. At the largest width all points share one muddy colour and all crosses are in the middle; at the smallest, every point has one pure colour, two colours split one cloud, and one cross is between two clouds." slideshow={"slide_type": "slide"} slide={"text": "## As \u03c3 shrinks"}
 figures.hardening(points, found)
 
 # %%
@@ -468,7 +469,7 @@ apart_k_means = abs(lloyd.cluster_centers_ - hard_means.numpy()).max()
 print(f"largest difference between these means and those of k-means: {apart_k_means:.1e}")
 
 # %% tags=["check"]
-# beyond a few σ from every border all responsibilities round to 0 or 1, so only rounding is left
+# more than a few σ from every border, all responsibilities round to 0 or 1; only rounding errors remain
 assert apart_k_means < 1e-6
 
 
@@ -479,9 +480,9 @@ assert apart_k_means < 1e-6
 # **Why?** As $\sigma \to 0$, the softmax gives all the responsibility to the nearest mean. The M-step then averages
 # the points of each cluster, which is the other half of k-means.
 #
-# So k-means is a cheap approximation to EM. It can also provide the *start* for EM, because its clusters, taken as
-# responsibilities of 0 and 1, yield the first weights, means and covariances. Starting from k-means is the default in
-# scikit-learn and in our package.
+# This makes k-means a cheap approximation to EM. It can also provide the *start* for EM, because its clusters, taken
+# as responsibilities of 0 and 1, yield the first weights, means and covariances. Starting from k-means is the default
+# in scikit-learn and in our package.
 
 # %% [markdown]
 # **Predict.** Do all k-means starts find the eight clouds?
@@ -519,14 +520,14 @@ print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")
 assert sum(k_means_ends) > sum(random_ends)  # better on average, over the starts tried here
 
 # %% [markdown]
-# **Answer.** All those that we tried do. They end at the same value, at the right of the figure, whereas the random
-# starts end at various values. On these data a start from k-means is far more reliable.
+# **Answer.** All the k-means starts that we tried do. They end at the same value, at the right of the figure, whereas
+# the random starts end at various values. On these data, starting from k-means is far more reliable.
 #
 # **Why?** After k-means, EM starts with means that are far apart, and each component has a covariance that fits its
 # group. But k-means has local optima of its own (the panel for $\sigma = 0.01$ above shows one), so there is no
 # guarantee. The remedy is to start several times and keep the result with the highest log-likelihood; the argument
-# `n_init` sets how many times. The best results lie slightly to the right of the dashed line, because a fitted
-# mixture adapts to its 600 points and the truth does not.
+# `n_init` sets the number of starts. The best results are slightly to the right of the dashed line, because a fitted
+# mixture adapts to its 600 points, whereas the true density does not.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The likelihood has no maximum\n\n20 points. One broad component; a second one sits exactly on $x_1$, with standard deviation $s$."}
 # ## 6 · The likelihood has no maximum
@@ -556,18 +557,18 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A spike on one point\n\n**Answer.** It rises without bound:\n\n$$\\ell \\ge \\frac1{20}\\log\\frac{1}{2 s\\sqrt{2\\pi}} + \\text{constant} \\longrightarrow \\infty$$\n\nAll useful solutions are local optima. A floor under the variances, `reg_covar`, keeps EM out of this trap."}
-# **Answer.** After a small dip it rises by the same amount each time $s$ shrinks by a factor of ten, and nothing
-# stops it.
+# **Answer.** After a small dip, the log-likelihood rises by the same amount each time $s$ shrinks by a factor of ten,
+# and nothing stops it.
 #
 # **Why?** At its own point the narrow Gaussian has the density $1/(s\sqrt{2\pi})$, which grows without limit. The
 # other points lose at most $\log 2$ nats each, because the mixture still gives them at least half of the broad
-# Gaussian's density. So as $s \to 0$,
+# Gaussian's density. Hence, as $s \to 0$,
 #
 # $$\ell \;\ge\; \frac1{20}\log\frac{1}{2 s\sqrt{2\pi}} + \text{constant} \;\longrightarrow\; \infty .$$
 #
-# The likelihood of two or more Gaussians, each with a variance of its own, is unbounded (Day 1969, *Biometrika*).
-# Taken literally, *maximum* likelihood has no solution here. The useful solutions are all local optima, and a mixture
-# with a sufficiently narrow spike on a single point has a higher likelihood than any of them.
+# The likelihood of a mixture of two or more Gaussians is unbounded if each of them has its own variance (Day 1969,
+# *Biometrika*). Taken literally, *maximum* likelihood has no solution here. The useful solutions are all local
+# optima, and a mixture with a sufficiently narrow spike on a single point has a higher likelihood than any of them.
 #
 # EM falls into this trap when a component is left with a single point, because its variance then becomes 0.
 # To prevent this, the M-step adds a small number to every variance; scikit-learn and our package both call it
@@ -601,12 +602,12 @@ assert (on_forty[0] > on_forty[-1]).all()  # a lower floor fits the points bette
 assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 
 # %% [markdown]
-# **Answer.** As `reg_covar` grows, the log-likelihood of the 40 points falls. That of fresh points stays low as long
-# as `reg_covar` is tiny, then rises by about a nat, and falls slightly at the end.
+# **Answer.** As `reg_covar` grows, the log-likelihood of the 40 points falls. The log-likelihood of fresh points
+# stays low as long as `reg_covar` is tiny, then rises by about a nat, and falls slightly at the end.
 #
 # **Why?** Narrow components describe the accidents of the sample. A floor under the variances expresses a belief,
 # held before we see the data, that the true density has no spikes. On data of this scale, the default $10^{-6}$ only
-# keeps the computation finite. It does not cure *overfitting*, which is the name for describing accidents. For that
+# keeps the computation finite. It does not cure *overfitting*, the fitting of such accidents. To reduce overfitting,
 # you need more data, fewer components, or a larger floor, chosen on held-out points.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## With enough Gaussians, any curve?"}
@@ -637,7 +638,7 @@ figures.fitted_densities(grid, p, {K: fitted[K] for K in (1, 8, components[-1])}
 figures.kl_and_price(kl, price=[(3 * K - 1) / (2 * n_points) for K in components])
 
 # %% tags=["check"]
-# one Gaussian misses the bumps; sixteen leave at most a twentieth of that, in the small run as well
+# one Gaussian misses the bumps; sixteen leave at most a twentieth of its KL, even in the fast run
 assert kl[16] < kl[1] / 20
 assert kl[1] > 0.2
 assert min(kl.values()) > 0  # KL is never negative
@@ -649,8 +650,8 @@ assert min(kl.values()) > 0  # KL is never negative
 # **Why?** Two things are at work. More components can come closer to the true curve, and with unlimited data the KL
 # would tend to 0. But we have only $N$ points, and parameters estimated from them are slightly off. If a model
 # contains the truth, each free parameter costs about $1/(2N)$ nats on fresh data (Akaike 1974), and a mixture of $K$
-# Gaussians in one dimension has $3K-1$ of them. The dotted line shows this cost. It is a rule of thumb here and not a
-# bound, for three reasons: the true curve is not a mixture of Gaussians, a surplus component does not make full use
+# Gaussians in one dimension has $3K-1$ of them. The dotted line shows this cost. Here it is only a rule of thumb, not
+# a bound, for three reasons: the true curve is not a mixture of Gaussians, a surplus component does not make full use
 # of its three parameters, and EM stops before it has fitted all the noise. With more points the line sinks, and more
 # components pay off.
 
@@ -659,7 +660,7 @@ assert min(kl.values()) > 0  # KL is never negative
 #
 # The likelihood of the fitted points cannot answer the question. A mixture of $K+1$ components can imitate any
 # mixture of $K$, so the *highest possible* likelihood (with a floor under the variances) never falls as $K$ grows.
-# What EM finds, however, is a local optimum, and its likelihood may well fall.
+# What EM finds, however, is a local optimum, and the likelihood there may well fall as $K$ grows.
 #
 # The *Bayesian information criterion* charges a price for each parameter (Schwarz 1978),
 #
@@ -671,7 +672,7 @@ assert min(kl.values()) > 0  # KL is never negative
 
 # %% [markdown]
 # **Predict.** We draw 1,000 points from the eight clouds, several times. How often does BIC choose eight? And how
-# often is the likelihood *lower* with one more component, if EM starts only once?
+# often is the likelihood *lower* with one more component, if EM is started only once?
 
 # %%
 candidates = range(2, 13)
@@ -700,9 +701,9 @@ print(
 assert all(K == 8 for K in chosen_by_bic)
 
 # %% [markdown]
-# **Answer.** BIC chooses eight on every one of these data sets. Its task is easy, because the clouds are well
+# **Answer.** BIC chooses eight on every one of these data sets. The task is easy, because the clouds are well
 # separated and EM has three starts for each $K$. With a single start, an extra component rarely lowers the
-# likelihood, but it can; the second printed line says how often it did.
+# likelihood, but it can; the second printed line shows how often this happened.
 #
 # **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth has
 # nothing left to describe and gains less than the price of its six parameters. Where the likelihood fell, EM had an
@@ -711,8 +712,8 @@ assert all(K == 8 for K in chosen_by_bic)
 # %% [markdown]
 # ## 9 · Digits
 #
-# We now turn to real digits. A full covariance matrix in 784 dimensions has 307,720 different entries, and each
-# component needs a matrix of its own. So we first reduce the dimension with *principal component analysis*, PCA,
+# We now turn to real digits. A full covariance matrix in 784 dimensions has 307,720 distinct entries, and each
+# component needs its own matrix. We therefore first reduce the dimension with *principal component analysis*, PCA,
 # which finds the directions in which the digits vary most. We describe every digit by its coordinates along the first
 # 20 directions and fit the mixture to these 20 numbers. Note that $P(x)$ is now a density over 20 numbers and no
 # longer over images.
@@ -759,7 +760,7 @@ for K, model in models.items():
     held_out[K] = model.score(z[validation])
     bic_per_digit[K] = model.bic(z[fit]) / (2 * len(fit))  # in nats per digit, like the others
 
-# %% alt="\u2212log P per digit against the number of components. The curve of the fitted digits keeps falling; that of held-out digits parts from it, flattens and rises at the end; the dashed BIC curve lies above both from 16 components on and turns up earlier." slideshow={"slide_type": "slide"} slide={"text": "## Held-out digits turn back"}
+# %% alt="\u2212log P per digit against the number of components. The curve of the fitted digits keeps falling; the curve of the held-out digits diverges from it, flattens and rises at the end; the dashed BIC curve is above both from 16 components on and turns up earlier." slideshow={"slide_type": "slide"} slide={"text": "## Held-out digits turn back"}
 figures.digit_likelihoods(on_fitted, held_out, bic_per_digit)
 
 # %%
@@ -773,14 +774,14 @@ if on_mnist and sizes[-1] == 512:
     assert K_bic < K_held_out < 512  # the held-out curve has turned, and BIC is more cautious
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not all the way (the figure shows $-\\log P$: lower is better). Each component sees only its share of the digits."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not all the way (the figure shows $-\\log P$: lower is better). Each component is fitted only to its share of the digits."}
 # **Answer.** It rises for a long time, but not all the way to 512. (The figure shows $-\log P$, so lower is better.)
-# Judged by the fitted digits, more components are always better. The curve of the held-out digits parts from theirs
-# as the mixture begins to describe accidents of the digits that it has seen, and in the end it turns upwards. BIC
-# sees only the fitted digits, yet it prefers an even smaller $K$.
+# Judged by the fitted digits, more components are always better. The curve of the held-out digits diverges from that
+# of the fitted digits as the mixture begins to describe accidents of the digits that it was fitted to, and in the end
+# it turns upwards. BIC is computed from the fitted digits alone, yet it prefers an even smaller $K$.
 #
-# **Why?** Every component has 231 parameters and sees only its share of the digits. With 512 components, that is
-# about a hundred digits each. We should therefore expect the best $K$ to grow with the amount of data. It also
+# **Why?** Every component has 231 parameters and is fitted only to its share of the digits. With 512 components, that
+# is about a hundred digits each. We should therefore expect the best $K$ to grow with the amount of data. It also
 # depends on our choice of 20 directions and on the number of EM steps, so this experiment does not settle whether 512
 # is too few.
 #
@@ -793,7 +794,7 @@ if on_mnist and sizes[-1] == 512:
 
 # %%
 def to_images(z):
-    """20 coordinates back to pixels: (N, 20) -> (N, 784)."""
+    """Map the 20 coordinates of each digit back to pixels: (N, 20) -> (N, 784)."""
     directions = torch.from_numpy(pca.components_[:20]).double()  # (20, 784)
     return z @ directions + torch.from_numpy(pca.mean_)
 
@@ -810,7 +811,7 @@ figures.digit_sheets(
 
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# **Answer.** The samples of the large mixture look better. Many of them can be read as digits, while few of the
+# **Answer.** The samples of the large mixture look better. Many of them can be read as digits, whereas few of the
 # single Gaussian's can. But even the better ones are blurred, and so are real digits once they have been reduced to
 # 20 numbers and turned back into pixels.
 #
@@ -822,15 +823,15 @@ figures.digit_sheets(
 # ## 10 · One label, or a vector?
 #
 # On average a single component takes most of the responsibility for a digit, as we shall see below, so a mixture
-# describes a digit by little more than *one label*. The lecture holds that a cluster label is not enough, and that a
-# vector that describes different aspects of $x$ is better. Such a description is called a *distributed
-# representation*. To compare the two fairly, we count bits. A label with $K$ values carries at most $\log_2 K$ bits,
-# so 512 components give 9 bits. Our vector has one bit for each of PCA's directions. This bit says whether the
-# digit lies above or below the mean in that direction.
+# describes a digit by little more than *one label*. The lecture argues that a cluster label is not enough, and that a
+# vector describing different aspects of $x$ is better. Such a description is called a *distributed representation*.
+# To compare the two fairly, we count bits. A label with $K$ values carries at most $\log_2 K$ bits, so 512 components
+# give 9 bits. Our vector has one bit for each of PCA's directions. The bit indicates whether the digit is above or
+# below the mean in that direction.
 #
-# From each of the two codes we guess the pixels, and we measure the fraction of the test pixels' variance that the
-# guess explains. For the label, the guess is the mean image of the fitted digits with that label; for the vector, it
-# is a linear function of the bits.
+# We guess the pixels from each of the two codes and measure the fraction of the test pixels' variance that the guess
+# explains. For the label, the guess is the mean image of the fitted digits with that label; for the vector, it is a
+# linear function of the bits.
 
 # %% [markdown]
 # **Predict.** With 9 bits each, which code tells us more about the pixels? And how many bits does the other one need
@@ -839,7 +840,7 @@ figures.digit_sheets(
 
 # %%
 def explained(guess):
-    """Fraction of the variance of the test pixels that a guess (M, 784) explains."""
+    """Return the fraction of the variance of the test pixels that a guess (M, 784) explains."""
     around_mean = test_pixels - test_pixels.mean(0)
     return 1 - float((test_pixels - guess).square().sum() / around_mean.square().sum())
 
@@ -854,7 +855,7 @@ def explained_by_label(model, K):
 
 # %%
 def with_constant(bits):
-    """Bits as numbers, and a constant 1 for the intercept: (N, B) -> (N, B + 1)."""
+    """Convert bits to numbers and append a constant 1 for the intercept: (N, B) -> (N, B + 1)."""
     return torch.nn.functional.pad(bits.to(pixels.dtype), (0, 1), value=1.0)
 
 
@@ -871,7 +872,7 @@ by_bits = {count: explained_by_bits(count) for count in (1, 2, 4, 6, 9, 14, 20, 
 unrounded = explained(torch.from_numpy(pca.inverse_transform(test_codes.float().numpy())))
 sure = float(models[sizes[-1]].predict_proba(z_test).max(1).values.mean())
 
-# %% alt="Fraction of variance explained against the number of bits. The curve of the label rises steeply and ends at nine bits; the curve of the vector rises more slowly and reaches the same height at forty bits; a dotted line lies far above both."
+# %% alt="Fraction of variance explained against the number of bits. The curve of the label rises steeply and ends at nine bits; the curve of the vector rises more slowly and reaches the same height at forty bits; a dotted line is far above both."
 figures.bits_with_bits(by_label, by_bits, unrounded)
 
 # %%
@@ -883,7 +884,7 @@ for count in (9, 40):
 
 # %% tags=["check"]
 if on_mnist and sizes[-1] == 512:
-    assert by_label[9.0] > by_bits[9]  # at equal bits the label tells more
+    assert by_label[9.0] > by_bits[9]  # with the same number of bits, the label tells us more
     assert by_bits[40] > by_bits[9] + 0.1  # further bits keep helping
     assert sure > 0.8
 
@@ -894,9 +895,9 @@ if on_mnist and sizes[-1] == 512:
 # **Why?** A vector of 9 bits has $2^9 = 512$ values, so it *is* a label with 512 values, except that its 512 images
 # must all be built from the same ten by addition. If the labels and all 512 images can be chosen freely, they can do
 # at least as well. But this freedom is expensive. The label needs 512 images, each learned from about a hundred
-# digits; the vector needs ten, all learned from all the digits. Every further bit doubles the number of images for
-# the label and adds one image for the vector. With 40 bits the vector explains about as much as the label does with 9
-# bits, from 41 images instead of 512. A label of 40 bits would need $2^{40}$ images, about a trillion.
+# digits; the vector needs only ten, each learned from all the digits. Every further bit doubles the number of images
+# for the label and adds one image for the vector. With 40 bits the vector explains about as much as the label does
+# with 9 bits, and it uses 41 images instead of 512. A label of 40 bits would need $2^{40}$ images, about a trillion.
 #
 # A vector describes combinations with few parameters because its parts can vary independently. The lecture asks for
 # such a description, and the signs of PCA's coordinates are only its simplest form. The next chapters replace the
@@ -930,17 +931,17 @@ display(Markdown(claims))
 # numbers of points, components and dimensions change from call to call, so read them off the inputs.
 #
 # **1. Responsibilities.** Do this one without scrolling up. The E-step is Bayes' rule: how probable is it that
-# component $k$ produced the point $x$? Write it for one dimension. Beware of points far from every component. All
-# densities round to 0 there, and $0/0$ is not a probability. So work with logarithms throughout. Adding a small
-# number to the denominator would only hide the problem. One call may contain both near and far points.
+# component $k$ produced the point $x$? Write it for one dimension. Beware of points far from every component: all
+# densities round to 0 there, and $0/0$ is not a probability. Work with logarithms throughout; adding a small number
+# to the denominator would only hide the problem. A single call may contain both near and far points.
 
 
 # %%
 def my_responsibilities(x, weights, means, stds):
-    """P(component k | x): x (N,), weights, means and stds (K,) give resp (N, K), each row summing to 1."""
+    """Return P(component k | x) for x (N,) and weights, means, stds (K,): resp (N, K), with rows that sum to 1."""
     # 1. the log-density of every point under every component, (N, K): compare x[:, None] with means
-    # 2. add the logarithm of the weights: now it is log P(x, k)
-    # 3. subtract its logsumexp over the components: now it is log P(k | x)
+    # 2. add the logarithm of the weights, which gives log P(x, k)
+    # 3. subtract the logsumexp over the components, which gives log P(k | x)
     # 4. take the exponential
     raise NotImplementedError
 
@@ -956,9 +957,9 @@ checks.responsibilities(my_responsibilities)
 
 # %%
 def my_m_step(x, resp):
-    """x (N, D) and resp (N, K) give weights (K,), means (K, D) and covariances (K, D, D)."""
+    """Return weights (K,), means (K, D) and covariances (K, D, D) for x (N, D) and resp (N, K)."""
     # 1. N_k, the number of points that each component accounts for, (K,): sum resp over the points
-    # 2. the weights: which fraction of all N points is that?
+    # 2. the weights, (K,): what fraction of all N points is N_k?
     # 3. the means, (K, D): the sum of the points weighted by resp, divided by N_k
     # 4. the points minus each component's own mean, (N, K, D)
     # 5. the covariances, (K, D, D): the weighted sum of the outer products of step 4, divided by N_k
@@ -971,13 +972,13 @@ checks.m_step(my_m_step)
 
 # %% [markdown]
 # **3. Sample from the mixture.** Pick a component, then draw from that Gaussian alone. Averaging random numbers is
-# something else, and the check knows the difference. The samples must be independent of each other. All randomness comes
-# from `generator`, so that the same seed gives the same samples.
+# something else, and the check can tell the difference. The samples must be independent of each other. All randomness
+# must come from `generator`, so that the same seed gives the same samples.
 
 
 # %%
 def my_sample_mixture(n, weights, means, stds, generator):
-    """n samples, (n,), from the 1-D mixture with weights, means and stds (K,)."""
+    """Return n samples, (n,), from the 1-D mixture with weights, means and stds (K,)."""
     # 1. pick a component for each of the n samples, (n,): torch.multinomial(..., generator=generator)
     # 2. the mean and the std of the picked components, (n,) each: index with step 1
     # 3. draw standard normal noise, one number for each sample: torch.randn(n, generator=generator)
@@ -990,11 +991,11 @@ checks.sample_mixture(my_sample_mixture)
 
 # %% [markdown]
 # **4. Derive a constrained M-step.** Suppose that all components must share *one* variance $\sigma^2$. Derive the
-# M-step for it on paper, starting from $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$, the function of the
-# means and the variance that the M-step maximizes while the responsibilities are fixed. Then replace `None` with your
-# formula. The second cell differentiates that function with respect to the variance, at your value. If your derivation
-# is right, the slope is 0 up to rounding, which is about $10^{-13}$ here. Which familiar method do you get if you also
-# keep the weights equal, fix $\sigma^2$ and let it tend to 0?
+# corresponding M-step on paper, starting from $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$, the function
+# of the means and the variance that the M-step maximizes while the responsibilities are fixed. Then replace `None` with
+# your formula. The second cell computes the slope of this function with respect to the variance at your value. If your
+# derivation is right, the slope is 0 up to a rounding error of about $10^{-13}$. Which familiar method do you get if
+# you also keep the weights equal, fix $\sigma^2$ and let it tend to 0?
 
 # %%
 my_shared_variance = None  # your formula, from few (N,), resp_3 (N, K) and means_3 (K,)
@@ -1013,12 +1014,13 @@ else:
 #
 # - A. Dempster, N. Laird & D. Rubin (1977), *Maximum likelihood from incomplete data via the EM algorithm*. The paper
 #   that named EM and showed how general it is; the discussion that follows it is as instructive as the paper.
-# - C. Bishop (2006), *Pattern Recognition and Machine Learning*, chapter 9. The standard derivation for mixtures, with
-#   k-means as the limit and the collapsing component; our M-step is his equations 9.24 to 9.26.
+# - C. Bishop (2006), *Pattern Recognition and Machine Learning*, chapter 9. The standard derivation for mixtures,
+#   including k-means as a limit and the collapse of a component; our M-step is its equations 9.24 to 9.26.
 # - D. MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapters 20 and 22. Soft k-means and
 #   [maximum likelihood](../docs/glossary.md#maximum-likelihood) in a few lively pages, including the trap of our
 #   section 6; free online.
-# - H. Akaike (1974), *A new look at the statistical model identification*. The price of a parameter on fresh data.
+# - H. Akaike (1974), *A new look at the statistical model identification*. The paper derives what each parameter
+#   costs on fresh data.
 # - G. Schwarz (1978), *Estimating the dimension of a model*. Four pages that derive BIC.
-# - G. McLachlan & D. Peel (2000), *Finite Mixture Models*. The reference work: starts, local optima, the number of
-#   components.
+# - G. McLachlan & D. Peel (2000), *Finite Mixture Models*. The reference work on starting values, local optima and
+#   the number of components.
