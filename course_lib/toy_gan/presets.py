@@ -31,8 +31,7 @@ PRESETS = {
     for p in (
         Preset(
             "balanced",
-            "D stays a little ahead of G. The green curve finds both bumps, and D can hardly tell "
-            "real points from generated points.",
+            "D stays a little ahead of G. Green finds both bumps, and D can hardly tell the two apart.",
             Settings(data="two modes", z="normal", lr_d=1e-2, lr_g=2e-3, d_steps=3),
             400,
             4,
