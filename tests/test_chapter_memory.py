@@ -69,9 +69,9 @@ def test_a_full_run_beyond_the_limit_is_named():
 def test_the_opening_says_what_was_measured():
     assert build.memory_problems("01_tiny", chapter("It needs 1.4 GB of memory.", 1.5, 0.7)) == []
     (problem,) = build.memory_problems("01_tiny", chapter("It needs 0.9 GB of memory.", 1.5, 0.7))
-    assert problem == "01_tiny: the opening says 0.9 GB of memory, but the run took 1.5"
+    assert problem == "01_tiny: the opening states 0.9 GB of memory, but the run used 1.5 GB"
     (problem,) = build.memory_problems("01_tiny", chapter("It needs no GPU.", 1.5, 0.7))
-    assert problem == "01_tiny: the opening does not say how many GB of memory it takes"
+    assert problem == "01_tiny: the opening does not state the memory that the chapter needs, in GB"
 
 
 @pytest.mark.parametrize("notebook", build.all_notebooks(), ids=lambda path: path.stem)
