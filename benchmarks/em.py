@@ -33,9 +33,8 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
-os.environ.setdefault(
-    "SCIPY_ARRAY_API", "1"
-)  # must be set before SciPy is imported; scikit-learn needs it for tensors
+# scikit-learn needs this for tensors, and it must be set before SciPy is imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import em_peers
 import numpy as np
@@ -171,9 +170,7 @@ class PeerTables:
 
     def __init__(self, x: np.ndarray, peers: list[ModuleType], clock: Callable[[], float]):
         self.x, self.peers, self.clock = x, peers, clock
-        self.reference: dict[
-            tuple[int, str], em_peers.Parameters
-        ] = {}  # scikit-learn's parameters in float64
+        self.reference: dict[tuple[int, str], em_peers.Parameters] = {}  # of scikit-learn, in float64
 
     def print_tables(self, components: list[int]) -> None:
         """Print both tables, each row as soon as it has been measured."""
@@ -314,9 +311,8 @@ def main() -> None:
         "| memory, ours | memory, scikit-learn |"
     )
     print("|---:|---:|---:|---:|---:|---:|---:|")
-    timed(
-        functools.partial(GaussianMixture(20, max_iter=1, tol=0, random_state=0).fit, x)
-    )  # load the libraries first
+    # The first fit loads the libraries.
+    timed(functools.partial(GaussianMixture(20, max_iter=1, tol=0, random_state=0).fit, x))
     for k, (rounds, more) in plan.items():
         if 50 * k <= len(x):  # the 5,000 digits used without MNIST are too few for 512 components
             print(compare(x, k, rounds, more), flush=True)

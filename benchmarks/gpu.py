@@ -423,9 +423,7 @@ def measure_full_em(device: torch.device, quick: bool, copy_gb_s: float) -> dict
         x = torch.randn(n, d, device=device)
         eyes = torch.eye(d, device=device).repeat(k, 1, 1)
         start = Parameters(torch.full((k,), 1 / k, device=device), x[:k].clone(), eyes)
-        statistics = full_statistics(
-            x, start, eyes
-        )  # the Cholesky factors of identity matrices are identity matrices
+        statistics = full_statistics(x, start, eyes)  # identity matrices are their own factors
         ways = {name: iteration(way, start.means) for name, way in statistics.items()}
         steps = FastSteps(x, "full", reg_covar=1e-6)
         ways[PRODUCTS] = lambda steps=steps, start=start: steps.iterate(start)

@@ -388,9 +388,7 @@ def compare(assignment: Assignment, students: int) -> None:
             out = folder / f"address{processes}"
             with dask_on_loopback(processes) as (address, helpers):
                 ours = watched(grading(assignment, submissions, out, "--scheduler", address), helpers)
-            print(
-                ours.row(f"ours, a scheduler given by its address, {processes} workers", students), flush=True
-            )
+            print(ours.row(f"ours, scheduler by address, {processes} workers", students), flush=True)
             assert results(assignment, out) == first, (
                 "a cluster given by its address produced different results"
             )
@@ -429,7 +427,7 @@ def kill_all(process: subprocess.Popen) -> None:
 
 
 def disturbed_run(submissions: Path, out: Path, students: int, kills: int, restarts: int) -> tuple[int, int]:
-    """Grade while workers and the command are killed. Returns how often workers and the command were."""
+    """Grade while workers and the command are killed. Returns the numbers of both kinds of kills."""
     chance = random.Random(0)
     killed = restarted = 0
     start = grading(MIXTURES, submissions, out, "--workers", 2)

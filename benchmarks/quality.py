@@ -24,9 +24,8 @@ from course_lib.files import write_whole
 from course_lib.recipes import QUALITY, RECIPES, WIDE, Recipe, likelihood_of, train
 
 FOUR = RECIPES["four_minutes"]
-FAST = dataclasses.replace(
-    FOUR, epochs=30, autocast=True
-)  # for the comparisons: a third of the epochs, bfloat16
+# The comparisons use a third of the epochs, and bfloat16.
+FAST = dataclasses.replace(FOUR, epochs=30, autocast=True)
 WITHOUT = {
     "30 epochs, everything": FAST,
     "two layers of 500 (one of 400)": dataclasses.replace(FAST, config=WIDE | {"hidden": [400]}),
