@@ -12,7 +12,7 @@
 # - split $L_b$ into a reconstruction and a regularizer, and choose the less noisy way to estimate it from samples.
 #
 # **Time:** about a minute to run on a laptop with two cores, and two hours to work through,
-# or ninety minutes if you run section 8 without working through it, and leave out the last exercise. Section 6 is a good
+# or ninety minutes if you run section 8 without working through it and leave out the last exercise. Section 6 is a good
 # place for a break.
 #
 # **Prerequisites:** [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), expectations and a little calculus. You
@@ -79,7 +79,7 @@ seed = 0
 # Each part has a name. $P(z)$ is the *[prior](../docs/glossary.md#prior)*, which says what we believe about $z$ before
 # we see $x$. The function that turns $z$ into a distribution over $x$ is the *[decoder](../docs/glossary.md#decoder)*.
 # $P(x)$ is the *evidence*, also called the marginal likelihood. It is the probability density that the whole model
-# assigns to the $x$ we observed. In a VAE the decoder is a neural network. Here it is two lines that we can read.
+# assigns to the $x$ we observed. In a VAE the decoder is a neural network. Here it takes only two lines of code.
 
 
 # %%
@@ -108,7 +108,7 @@ assert abs(torch.trapezoid(p_x, x) - 1) < 1e-10
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Cut the prior into $K$ equal slices. How many Gaussians does it take before you see no difference?"}
-# An ordinary mixture can imitate the integral. Cut the prior into $K$ slices of equal probability, and let the middle of
+# An ordinary mixture can approximate the integral. Cut the prior into $K$ slices of equal probability, and let the middle of
 # each slice stand for the whole slice.
 #
 # **Predict.** How many Gaussians does it take before you can no longer see the difference?
@@ -146,7 +146,7 @@ assert kl[512] < kl[8] / 100  # what is left lies in the tails, where slices are
 # ## 2 · $\log P(x) = L_b + \mathrm{KL}$, line by line
 #
 # We want parameters that give the data a high likelihood, that is, a large sum of $\log P(x)$ over the data. For
-# images the evidence is out of reach, because if $z$ has twenty dimensions, a grid with a hundred points in each has
+# images the evidence is out of reach: if $z$ has twenty dimensions, a grid with a hundred points in each has
 # $10^{40}$ points. The derivation below gets around the integral with the help of a second distribution over $z$.
 #
 # Once we have seen $x$, Bayes' rule tells us which $z$ may have produced it. The result is the
@@ -156,8 +156,8 @@ assert kl[512] < kl[8] / 100  # what is left lies in the tails, where slices are
 # posterior. For now $q$ may be *any* distribution over $z$; the lecture picks one up from the roadside. The approach is
 # called *variational*, after the calculus of variations, because the unknown that we vary is a whole function, $q$.
 #
-# On our grid we know everything, so we can compute both sides of each line. Take $x = 1$ and a $q$ that was chosen
-# without looking at the model.
+# On our grid everything is known, so we can compute both sides of each line of the derivation. Take $x = 1$ and a $q$
+# that was chosen without looking at the model.
 
 # %%
 x0 = torch.tensor(1.0)
@@ -273,16 +273,16 @@ assert abs(with_tangent - multiplied_out) < 1e-10
 assert abs(multiplied_out) < 1e-10
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "So $L_b \\le \\log P(x)$ for every $q$: the *evidence lower bound*. The gap is $\\mathrm{KL}(q(z|x)\\,\\|\\,P(z|x))$.\n\n**Predict.** We draw a thousand Gaussians $q$ at random. How many give an $L_b$ above $\\log P(x)$?"}
-# So $-\mathrm{KL} \le 0$, which is what we wanted. Equality needs $p/q = 1$ wherever $q > 0$, so the divergence is zero
-# only if the two distributions are the same. (Where $q > 0$, $p$ has then used up all its mass, and none is left for
-# elsewhere.) The same proof works for sums in place of integrals.
+# So $-\mathrm{KL} \le 0$, which is what we wanted to show. Equality requires $p/q = 1$ wherever $q > 0$, so the divergence is zero
+# only if the two distributions are the same. (In that case $p$ already has all its mass where $q > 0$, so it is zero
+# everywhere else.) The same proof works for sums in place of integrals.
 #
 # Now line 3 says that $\log P(x)$ is $L_b$ plus something that is never negative. Hence
 #
 # $$L_b \le \log P(x) \quad \text{for every } q.$$
 #
 # $L_b$ is the *[evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo)*, or ELBO. The difference
-# $\log P(x) - L_b$ is the *gap*, and line 3 has told us what it is: $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$.
+# $\log P(x) - L_b$ is the *gap*, and line 3 tells us what it is: $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$.
 #
 # **Predict.** We draw a thousand Gaussians $q$ at random. How many of them give an $L_b$ above $\log P(x)$?
 
@@ -309,8 +309,8 @@ assert many.gap.min() >= -1e-10  # no q gets above it; 1e-10 allows for rounding
 #
 # $$L_b = \underbrace{\int q(z|x) \log P(x|z)\, dz}_{\text{reconstruction}} - \underbrace{\mathrm{KL}(q(z|x) \,\|\, P(z))}_{\text{regularizer}}$$
 #
-# This is the form in which a VAE is trained. The first term asks whether the decoder can reproduce $x$ from the $z$
-# that $q$ proposes. The second keeps $q$ close to the prior. Do not confuse the two divergences. The regularizer is the
+# This is the form in which a VAE is trained. The first term measures how well the decoder can reproduce $x$ from
+# the $z$ that $q$ proposes. The second keeps $q$ close to the prior. Do not confuse the two divergences. The regularizer is the
 # divergence of $q$ from the *prior*, which we can compute; the gap is its divergence from the *posterior*, which in
 # general we cannot.
 
@@ -435,14 +435,14 @@ assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # gr
 # ## 4 · The trap: raising $L_b$ through $P$ alone
 #
 # $L_b$ lies below $\log P(x)$. If we push it up by changing the decoder, must $\log P(x)$ go up too? Not
-# necessarily, because there is room between them. The lecture warns that the likelihood may even fall, and we can build a
-# model in which it does.
+# necessarily, because there is a gap between the two, and the gap may shrink. The lecture warns that the likelihood may
+# even fall, and we can build a model in which it does.
 #
 # Take $z \sim \mathcal N(0, 1)$ and $x|z \sim \mathcal N(wz, s^2)$ with $s = \tfrac12$. The only parameter of $P$ is
 # $w$. We observe a single point, $x = 2$. Let $q(z|x) = \mathcal N(m, \sigma^2)$. Now everything has a closed form.
 # The evidence is a Gaussian density with mean 0 and variance $w^2 + s^2$. The reconstruction needs
-# $\mathbb E_q[(x - wz)^2] = (x - wm)^2 + w^2\sigma^2$, and the KL divergence from $q$ to the standard normal prior is
-# known. (You will implement it in exercise 1.)
+# $\mathbb E_q[(x - wz)^2] = (x - wm)^2 + w^2\sigma^2$, and the KL divergence of $q$ from the standard normal prior has
+# a well-known formula. (You will implement it in exercise 1.)
 
 # %%
 x_seen = torch.tensor(2.0)
@@ -506,7 +506,7 @@ assert fall < -4
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It falls, by 4.6 nats, while the bound rises by 1.3. The gap shrank by more."}
 # **Answer.** It falls, by 4.6 nats, while the bound rises by 1.3.
 #
-# **Why?** Whatever $x$ is, this $q$ expects $z$ to lie around 0, give or take 1. For a decoder that believes this, a
+# **Why?** Whatever $x$ is, this $q$ places $z$ around 0, give or take 1. For a decoder that is given such a $z$, a
 # large $w$ can only do harm, because $wz$ is then mostly noise, centred far from $x = 2$. The best decoder *for this
 # $q$* nearly ignores $z$, but a decoder that ignores $z$ can hardly explain $x = 2$. The bound rose all the same,
 # because the posterior moved towards $q$ and the gap shrank by more than $\log P(x)$ fell. (Exercise 4 asks how far
@@ -580,7 +580,7 @@ assert then_p[0] >= then_p[1] > q_first[0]  # L_b rose from the old log P(x) and
 ElboBars()
 
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An unfinished E-step\n\nThree versions of the $q$-step, each from the start of the trap:\n\n- **full:** $q$ becomes the posterior;\n- **a tenth** of the way;\n- **fixed width:** the right mean, but $\\sigma$ stays 1.\n\n**Predict.** In which can $\\log P(x)$ fall? Which end highest?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An unfinished E-step\n\nThree versions of the $q$-step, each from the start of the trap:\n\n- **full:** $q$ becomes the posterior;\n- **a tenth** of the way;\n- **fixed width:** the right mean, but $\\sigma$ stays 1.\n\n**Predict.** In which can $\\log P(x)$ fall? Which one ends highest?"}
 # ## 6 · What an unfinished E-step loses
 #
 # The guarantee rests on a closed gap. In a VAE the gap stays open, because the encoder learns in small steps and can
@@ -681,7 +681,7 @@ assert evidence_at(torch.tensor(w_best)) >= evidence_at(ws).max()
 # So here is what a VAE may claim. It raises a lower bound on the
 # [log-likelihood](../docs/glossary.md#log-likelihood). The likelihood itself need not rise with every step, because
 # the VAE's $q$ is both unfinished and restricted, and because even $L_b$ is only estimated, from random samples.
-# Still, the likelihood lies above the bound, so where the bound ends high, the likelihood is high as well.
+# Still, the likelihood is never below the bound, so a high bound guarantees a high likelihood.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM, a fitted q, an encoder: one idea\n\n- **EM** sets $q$ to the posterior.\n- **A fitted $q$** has a row of numbers for each point, and climbs $L_b$ by gradient steps.\n- **An encoder** is a network that reads $x$ and returns $q$: *amortized* inference."}
 # ## 7 · EM, a fitted $q$, an encoder: one idea
@@ -817,16 +817,16 @@ assert gaps["fitted q"][-1] < gaps["fitted q"][0] / 10
 assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only EM closes its gap. An encoder cannot beat a $q$ that is fitted to the end, but it serves all points at once."}
-# **Answer.** Only EM has no gap after its $q$-step. Even after their last one, the other two still have gaps of
+# **Answer.** Only EM has no gap after its $q$-step. Even after their last $q$-step, the other two still have gaps of
 # hundredths of a nat. Given the same $P$, the encoder cannot beat a $q$ that has been fitted to the end, and in the
 # second figure it ends far behind. While both are still learning, the encoder may be ahead, as it is in the first
 # steps of that figure.
 #
 # **Why?** The E-step jumps to the posterior. A row of numbers for each point can represent the posterior exactly, so
 # its gap goes to zero if you give it enough steps. The encoder is one function for all points, and it has to be right
-# for all of them at once. What it loses against the best $q$ of its family, fitted to each point by
-# itself, is called the *amortization gap* (Cremer, Li & Duvenaud 2018). Part of it is due to unfinished learning, and
-# part would remain after endless training. In return, every step teaches the encoder something about all points, and a
+# for all of them at once. What it loses compared with the best $q$ of its family, fitted to each
+# point separately, is called the *amortization gap* (Cremer, Li & Duvenaud 2018). Part of it is due to unfinished learning, and
+# part would remain even after endless training. In return, every step teaches the encoder something about all points, and a
 # new point costs a single pass through the network. That is why a VAE has an encoder.
 
 # %% [markdown]
@@ -834,8 +834,8 @@ assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 #
 # Let the decoder be linear: $x|z \sim \mathcal N(Wz + b, s^2 I)$, with twenty numbers in $z$ and one number in $x$
 # for each pixel. Then $P(x)$ is a Gaussian, and the best $W$, $b$ and $s^2$ are known, because they follow from a
-# principal component analysis (Tipping & Bishop 1999). So we can train an *encoder* on real digits, as a VAE does,
-# and for once compare its bound with the exact $\log P(x)$.
+# principal component analysis (Tipping & Bishop 1999). We can therefore train an *encoder* on real digits, as in a
+# VAE, and for once compare its bound with the exact $\log P(x)$.
 
 # %%
 train = course_digits(train=True)
@@ -857,7 +857,7 @@ mean_image = torch.from_numpy(pca.mean_)  # (D,)
 digits_model = LinearGaussian.create(W, mean_image, s2)
 
 # %% [markdown]
-# scikit-learn computes the same density in its own way, so we can compare.
+# scikit-learn computes the same density in its own way, so we can compare the two results.
 
 # %%
 log_p = float(digits_model.log_px(held_out).mean())
@@ -946,7 +946,7 @@ assert gap_last < gap_first / 100 or not on_mnist  # at least 99 percent of the 
 # rises, and the gap nearly closes. On MNIST it shrinks from more than a thousand nats per image to less than one.
 #
 # **Why?** At first $q$ is the prior. Its KL is zero, but the decoder has to reproduce every image from random codes.
-# Learning pays nats of KL to buy nats of reconstruction, as long as it gets more than it pays. A perfect encoder exists
+# Training spends nats of KL to buy nats of reconstruction, as long as that is a net gain. A perfect encoder exists
 # here, because the true posterior is Gaussian, its mean is linear in $x$, and its covariance is diagonal and the
 # same for all $x$. (It is diagonal because the columns of $W$ are orthogonal.) With a deep decoder none of this is
 # true in general, and a gap remains.
@@ -1066,7 +1066,7 @@ assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 #
 # With a deep decoder the $q$ that we find is never perfect, and $\log P(x)$ is out of reach. It then helps to draw
 # several $z$ for each $x$. Each draw from $q$ has an importance weight $P(x, z) / q(z|x)$, and the mean of these
-# weights under $q$ is exactly $P(x)$. On average, the logarithm of the mean of $k$ weights is a lower bound, too. The
+# weights under $q$ is exactly $P(x)$. The expected logarithm of the mean of $k$ weights is a lower bound, too. The
 # reason is that the logarithm is concave, so that the mean of a logarithm is at most the logarithm of the mean, which
 # is $\log P(x)$ (Jensen's inequality). For $k = 1$ the bound is $L_b$, and the larger $k$ is, the tighter the bound
 # becomes (Burda, Grosse & Salakhutdinov 2016). To see this, we spoil $q$ by making it 1.5 times as wide as the
@@ -1191,7 +1191,7 @@ checks.kl_to_standard_normal(my_kl_to_standard_normal)
 # %% [markdown]
 # **2. The lower bound.** For a discrete $z$, all of $L_b$ is a single sum, whatever $q$ is. A $q$ that rules out some
 # values of $z$ contains zeros. There $0 \cdot \log 0$ must count as 0, because $t \log t$ goes to 0 with $t$, but your
-# computer returns NaN. (At $q = 0$ itself the slope is infinite, so there the check asks for the value only.) Do not
+# computer returns NaN. (At $q = 0$ itself the slope is infinite, so the check asks only for the value there.) Do not
 # clamp $q$ and do not add a small number to it, because either changes the gradient. Do not exponentiate $\log P(x, z)$
 # either, because it may be near $-1000$.
 

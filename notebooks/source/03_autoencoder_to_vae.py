@@ -13,8 +13,8 @@
 #
 # **Time:** two to four minutes to run on a laptop with two cores, and about 90 minutes to work through.
 #
-# **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU needed, and no data,
-# because we draw the moon ourselves. The notebook uses 1.3 GB of memory.
+# **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. You need no GPU, and no data
+# either, because we draw the moon ourselves. The notebook uses 1.3 GB of memory.
 
 # %% tags=["imports"]
 import sys
@@ -69,8 +69,8 @@ moons = moon_phases(33, size)[0].flatten(1)  # (N, D): 33 pictures of 400 pixels
 figures.image_rows({"every second moon": moons[::2]})
 
 # %% [markdown]
-# We drew these moons ourselves, so we can draw as many *true* moons as we like, and that gives us a judge. Whatever
-# picture a decoder shows, we measure its distance from the nearest of 1,001 true moons. The distance is the square
+# We drew these moons ourselves, so we can draw as many *true* moons as we like, and judge a decoder by them. Whatever
+# picture it shows, we measure its distance from the nearest of 1,001 true moons. The distance is the square
 # root of the sum of the squared pixel differences.
 
 # %%
@@ -86,8 +86,8 @@ def distance_to_truth(pictures):
 # The simplest way to go from a crescent to the full moon is a *cross-fade*, the weighted average of the two pictures,
 # pixel by pixel.
 #
-# **Predict.** Half way through the cross-fade, how far is the picture from the nearest true moon? Compare with the
-# distance between the crescent and the full moon.
+# **Predict.** Half way through the cross-fade, how far is the picture from the nearest true moon? Compare this
+# with the distance between the crescent and the full moon.
 
 # %%
 walk = torch.linspace(0, 1, 101)[:, None]  # (T, 1), positions from the crescent (0) to the full moon (1)
@@ -105,7 +105,7 @@ figures.image_rows({"cross-fade": cross_fade[::10]})
 # **Why?** The average is a grey disc with a bright edge, and no moon has a grey half. Keep this number in mind: a
 # decoder whose pictures are this far from the truth is doing no better than a cross-fade.
 #
-# Now the auto-encoder. Both networks have one hidden layer. The decoder ends in *[logits](../docs/glossary.md#logit)*,
+# Now we build the auto-encoder. Both networks have one hidden layer. The decoder ends in *[logits](../docs/glossary.md#logit)*,
 # which the sigmoid squashes into pixels between 0 and 1.
 
 
@@ -298,10 +298,10 @@ assert squared_error(ae, moons) < squared_error(vae, moons)  # noise costs recon
 assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The auto-encoder has the smaller error, and its codes lie farther apart: it pays for neither."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The auto-encoder has the smaller error, and its codes lie farther apart: it has neither noise nor a price."}
 # **Answer.** The auto-encoder has the smaller error, and its codes lie farther apart.
 #
-# **Why?** The auto-encoder cares about nothing but the error. The VAE must reconstruct in spite of the noise. It also
+# **Why?** The auto-encoder's loss contains nothing but the error. The VAE must reconstruct in spite of the noise. It also
 # pays $\tfrac12 \mu^2$ for each code, which keeps its codes near 0.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Half way between crescent and full moon\n\nThe auto-encoder was never trained there: the code may have a *hole*. In a VAE, noise makes neighbours overlap.\n\n**Predict.** Half way, is the auto-encoder\u2019s picture a moon? Is the VAE\u2019s?"}
@@ -313,7 +313,7 @@ assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
 # *hole*. In a VAE, noise makes the codes of neighbours overlap. Where they overlap, a single picture must serve both
 # moons, and it may be a phase between them.
 #
-# This is an argument, and we can test it, first with the two networks that we have.
+# So far this is only an argument. Let us test it, first on the two networks that we have.
 #
 # **Predict.** Half way, is the auto-encoder's picture a moon? Is the VAE's?
 
@@ -401,7 +401,7 @@ changes = {
 
 # %% [markdown]
 # We train every case with several seeds, as an auto-encoder and as a VAE. We follow the whole line from crescent to
-# full moon, and not only its middle, because a hole can lie anywhere. From now on we say that there is a hole where a
+# full moon, not just its middle, because a hole can be anywhere. From now on we say that there is a hole where a
 # picture is more than half as far from the truth as the worst picture of the cross-fade.
 
 
@@ -454,12 +454,12 @@ assert count_holes(lines["waves, far apart"]["AE"]) > 0
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only with waves; and there the VAE hardly ever has any."}
 # **Answer.** Without waves there are no holes, not even in deep networks or with codes that start far apart. Waves
-# alone make holes on some seeds. Faster waves, and waves with codes that start far apart, make them on nearly all. In
+# alone cause holes on some seeds. Faster waves, and waves with codes that start far apart, cause them on nearly all. In
 # the same cases the VAE hardly ever has one.
 #
 # **Why?** What counts is how often the decoder can turn between two neighbouring codes. A wave $\sin \omega z$
-# depends only on the product $\omega z$, so doubling its frequency does the same as moving the codes twice as far
-# apart. If the product changes a lot from one code to the next, the decoder is free to do what it likes in between. A
+# depends only on the product $\omega z$, so doubling its frequency has the same effect as moving the codes twice
+# as far apart. If the product changes a lot from one code to the next, the decoder is free to do what it likes in between. A
 # plain network starts with low frequencies, and gradient descent learns low frequencies first (Rahaman et al. 2019),
 # so moving its codes apart was not enough. What the lecture warns of is possible, since nothing in the loss forbids
 # holes. With plain networks it does not happen here.
@@ -490,9 +490,9 @@ parts = {
 }
 
 # %% [markdown]
-# **Predict.** Which does more against holes, the noise or the price?
+# **Predict.** Which does more to prevent holes, the noise or the price?
 
-# %% alt="Four groups of points, the worst distance of each seed: with neither noise nor price, with the price only, with noise only, and with both. Most points of the first group lie high and most of the last group low; the two groups between have points in both places."
+# %% alt="Four groups of points, the worst distance of each seed: with neither noise nor price, with the price only, with noise only, and with both. Most points of the first group lie high and most of the last group low; the two groups in between have points in both places."
 figures.worst_places(parts, fade)
 
 # %%
@@ -507,9 +507,9 @@ for case, kinds in parts.items():
 # **Answer.** Each helps on some seeds, neither is reliable, and the two together do best. So few seeds cannot tell us
 # which of the two does more.
 #
-# **Why?** The price pulls the codes together, so the decoder turns less often between them. The noise trains the
-# decoder at *every* code near a moon's, and not only at 33 of them; but without the price the network can make its
-# noise as small as it likes (section 6). With both, the codes are close together and the decoder is trained between
+# **Why?** The price pulls the codes together, so the decoder turns less often between them. With noise, the
+# decoder is trained at *every* code near a moon's, not just at the 33 codes themselves. But without the price the
+# network can make its noise as small as it likes (section 6). With both, the codes are close together and the decoder is trained between
 # them as well. This is no guarantee: a few seeds cannot show that a VAE never has a hole.
 #
 # Move along the line yourself. The auto-encoder is above and the VAE below. Both have waves and started with codes
@@ -532,13 +532,13 @@ def frames(model):
 decoders = {name: frames(model) for name, model in shown.items()}
 CodeLine(decoders, truth=truth[::5].reshape(-1, size, size), limits=limits, marks=marks)
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Can noise invent a moon?\n\nWe hide the phases between: five crescents and five moons that are nearly full.\n\n**Predict.** Half way, does the VAE show a phase in between? What would squared error prefer?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Can noise invent a moon?\n\nWe hide the phases in between: five crescents and five moons that are nearly full.\n\n**Predict.** Half way, does the VAE show a phase in between? What would squared error prefer?"}
 # ### Can noise invent a moon?
 #
 # The lecture speaks of only two moons on the line, a crescent and a full moon. So we now hide the phases in between.
 # The networks see five crescents and five moons that are full or nearly full.
 #
-# **Predict.** Half way between, does the VAE show a phase in between, as the lecture suggests? What would squared
+# **Predict.** Half way, does the VAE show a phase in between, as the lecture suggests? What would squared
 # error prefer?
 
 # %%
@@ -555,7 +555,7 @@ for name, kind in {"AE": AutoEncoder, "VAE": VAE}.items():
 # %% alt="Two panels against the position on the line. With all phases both models stay low. With a gap every curve has one peak nearly as high as the dotted cross-fade's: the VAE's peaks lie together near the middle, while the auto-encoder's are scattered, most of them nearer the crescent." slideshow={"slide_type": "slide"} slide={"text": "## No: the blend is an average"}
 figures.distance_along_line({"all phases": lines["plain"], "a gap": gap_lines}, fade)
 
-# %% alt="Two rows from crescent to full moon, both trained without the phases between. In both rows the dark part of the disc turns grey and then white, as in a cross-fade, in the VAE's row near the middle and in the auto-encoder's nearer the crescent."
+# %% alt="Two rows from crescent to full moon, both trained without the phases in between. In both rows the dark part of the disc turns grey and then white, as in a cross-fade, in the VAE's row near the middle and in the auto-encoder's nearer the crescent."
 figures.image_rows({name: between(gap_models[name][0])[::10] for name in ("AE", "VAE")})
 
 # %% tags=["check"]
@@ -584,8 +584,8 @@ for name in ("AE", "VAE"):
 #
 # Its squared error has a short form too. At each $z$ the shares $q(z|x_n) / \sum_j q(z|x_j)$ add up to 1, so they
 # form a distribution over the moons. For any distribution, the mean squared distance from the mean is half the mean
-# squared distance between two independent draws. Every pair $(n, k)$ of moons therefore pays half the squared
-# distance between the two, times the overlap of their codes:
+# squared distance between two independent draws. Every pair $(n, k)$ of moons therefore contributes half the
+# squared distance between the two, times the overlap of their codes:
 #
 # $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
 #
@@ -688,7 +688,7 @@ for name in ("AE", "VAE"):
 #   the estimate $f(z)\, \partial \log q(z) / \partial \mu = f(z)\, \varepsilon / s$. One may subtract a constant from
 #   $f$, a *baseline*, which does not change the mean of the estimate, because $\mathbb E\,\varepsilon = 0$.
 #
-# As $f$ we take the trained VAE's reconstruction loss for a half moon. Because $z$ is a single number, we can compute
+# We take as $f$ the trained VAE's reconstruction loss for a half moon. Because $z$ is a single number, we can compute
 # the exact gradient as an integral on a grid.
 
 # %%
@@ -738,12 +738,12 @@ for g in gradients.values():  # within five standard errors of the exact gradien
 score_ratio = (gradients["score function"].var() / slopes.var()).item()
 assert score_ratio > 2  # far beyond its own uncertainty of a few per cent
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Slopes are worth more than values\n\n**Answer.** All are right on average. The score function scatters most, and the more dimensions the code has, the more."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Slopes are worth more than values\n\n**Answer.** All are right on average. The score function scatters most, and the more dimensions the code has, the more it scatters."}
 # **Answer.** All three agree with the exact gradient to within a few
 # [standard errors](../docs/glossary.md#standard-error). (They use the same draws, so they tend to err in the same
 # direction.) The score function scatters most, and a baseline takes away most of the difference.
 #
-# **Why?** Reparameterization uses the slope of $f$. The score function knows only values, so even a constant in $f$,
+# **Why?** Reparameterization uses the slope of $f$. The score function uses only values, so even a constant in $f$,
 # which has no slope at all, makes its estimates scatter.
 #
 # A code of one number is the easiest case for the score function. With twenty numbers, $f$ also rises and falls with
@@ -916,11 +916,11 @@ assert abs(green.fun) < 1e-12
 # **Answer.** It is lowest at $\sigma = 0$, which means noise of scale 1.
 #
 # **Why?** The red line is the tangent to the blue curve at 0, and an exponential lies above all its tangents. Noise
-# of scale 1 costs nothing. Small noise costs about $-\sigma - 1$, which grows without limit as the noise shrinks. So
-# the noise cannot die.
+# of scale 1 costs nothing. Small noise costs about $-\sigma - 1$, which grows without limit as the noise shrinks. With
+# this price, the noise cannot die out.
 #
 # The rest of the price is $m^2$, the squared length of the code, which is known as an L2 penalty. Without it the
-# codes could drift apart until noise of scale 1 was nothing beside the distances between them.
+# codes could drift apart until noise of scale 1 was negligible compared with the distances between them.
 #
 # The lecture compares this penalty with the regularization that makes an auto-encoder's codes *sparse*, that is,
 # mostly zeros. Does an L2 penalty do that? Take a single code that would lie at $a$ if it were free, and add a
@@ -944,8 +944,8 @@ l1_zeros = (l1_codes.abs() < 0.0005).float().mean().item()
 print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 
 # %% [markdown]
-# **Answer.** Under L2 no code does, unless it was 0 already. Under L1 all codes with $\lvert a \rvert \le 1$ do, a
-# third of ours.
+# **Answer.** Under L2 no code does, unless it was 0 already. Under L1 all codes with $\lvert a \rvert \le 1$ do.
+# That is a third of ours.
 #
 # **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code all the way to 0. The slope of
 # $\lvert c \rvert$ is 1 right up to 0. L2 makes codes small; L1 makes them sparse. The lecture's other reasons for a
@@ -961,7 +961,7 @@ print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 #
 # **The two meanings of σ.** In words, the lecture calls $e^\sigma$ the *variance* of the noise. But in
 # $c = e^\sigma \varepsilon + m$ it multiplies the noise, so there it is a *standard deviation*. Either reading is
-# fine on its own, but the two do not go together. We compute the KL by quadrature for each.
+# fine on its own, but the two do not go together. We compute the KL by quadrature for each reading.
 #
 # **Predict.** Under one of the two readings $T$ is exactly twice the KL. Which one?
 
@@ -1018,8 +1018,8 @@ print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.ma
 
 
 # %% [markdown]
-# If $T$ is combined with the lecture's $c$, the codes pay more than the bound asks, and noise of any scale other
-# than 1 pays less. Both prices are lowest at $m = \sigma = 0$, so a network trains with either, and nobody notices.
+# If $T$ is combined with the lecture's $c$, the codes cost more than the bound asks, and noise of any scale other
+# than 1 costs less. Both prices are lowest at $m = \sigma = 0$, so a network trains with either, and nobody notices.
 # But the loss no longer gives a bound on $\log P(x)$.
 #
 # The factor of 2 is not a slip. Read $\sigma$ as a log-variance, and squared error plus $T$ is twice
@@ -1093,7 +1093,7 @@ for name, z in codes.items():
 
 # %% [markdown]
 # Nothing else had to change. Under both priors the codes crowd together at the two ends, where the moon hardly
-# changes. Between the ends, in this one training, the normal prior draws them together near 0, whereas the two humps spread
+# changes. Between the ends, in this one training run, the normal prior draws them together near 0, whereas the two humps spread
 # them out there, in the valley where the prior is small. They cannot leave the valley altogether. The encoder is continuous, and the
 # moons form one line without a break, so the codes of some phases must lie in between. The same trick works for any
 # prior whose log-density can be computed, and for any $q$ from which we can draw by reparameterization and whose
