@@ -213,7 +213,7 @@ function toyGanPlayers() {
     for (let k = 0; biased && k < b; k++) gradient[biases + k] += total(z, k * room, room);
   }
 
-  // Adds the term from the derivative of tanh′, which also depends on the input.
+  // Adds the term that arises because the slope of tanh depends on its input.
   function bend(up, h, before, upSlope) {
     for (let i = 0; i < up.length; i++) up[i] -= 2 * h[i] * before[i] * upSlope[i];
   }

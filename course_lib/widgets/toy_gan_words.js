@@ -68,7 +68,7 @@ const SLOW = {
     { shows: "z", says: "Draw a new batch of noise z. No real points are needed, because G never sees any." },
     { shows: "zmg", says: "G maps each z to x = G(z)." },
     { shows: "g", scores: "g", says: "D is frozen now and scores the green points. G’s loss is low where D is fooled." },
-    { shows: "gp", scores: "g", says: "The gradient flows back through D. The slope of D at each point is the direction and the strength of the push." },
+    { shows: "gp", scores: "g", says: "The gradient flows back through D. The slope of D at each point gives the direction and strength of the push." },
     { shows: "zmgp", says: "G’s weights take one step: the points follow the arrows as closely as one network can move them all." },
   ],
 };
