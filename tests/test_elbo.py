@@ -521,7 +521,7 @@ def test_what_does_not_fit_together_is_named():
         (
             LatentModel(lin.prior, lambda z: Normal(z @ lin.weight.T, 1.0)),
             q,
-            r"x of shape \(\), .* \(5,\): put Indep",
+            r"event shape \(\), but each x has shape \(5,\)\. Wrap the likelihood in Indep",
         ),
         (lin, Independent(Normal(torch.zeros(3, 2), 1.0), 1), r"q must have batch shape \(7,\).*got \(3,\)"),
     ]

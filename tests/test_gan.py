@@ -198,7 +198,7 @@ def test_counts_below_0_are_named(name):
 
 def test_a_code_may_be_a_choice_of_kinds_only_but_not_nothing():
     assert build(latent=0, kinds=3).noise(4).sum(1).eq(3).all()
-    with pytest.raises(ValueError, match=r"above 0, not \[0, "):
+    with pytest.raises(ValueError, match=r"positive whole number of units or channels, not \[0, "):
         GAN(latent=0)
 
 
