@@ -419,6 +419,11 @@ def test_svhn_is_downloaded_once(tmp_path, mirror, houses, capsys):
     assert len(svhn(False, quiet=True)) == 12
 
 
+def test_svhn_is_read_one_part_at_a_time(houses):
+    with pytest.raises(ValueError, match=r"train must be True \(training\) or False \(test\), not None"):
+        svhn(None)
+
+
 def test_damaged_svhn_is_named_and_fetched_again(monkeypatch, tmp_path, houses, capsys):
     damaged = write(tmp_path / "mine" / "SVHN", {"train_32x32.mat": houses[2][:500]})
     write(tmp_path / "data" / "SVHN", {"train_32x32.mat": houses[2][:500]})

@@ -343,11 +343,14 @@ def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digi
     """Return SVHN, digits of Street View house numbers: 73,257 training or 26,032 test images (N, 3, 32, 32).
 
     The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is looked for in $COURSE_DATA and data/. If it is not
-    found, torchvision downloads it (182 or 64 MB). Raises FileNotFoundError if the download fails.
+    found, torchvision downloads it (182 or 64 MB). Raises FileNotFoundError if the download fails, and
+    ValueError if train is neither True nor False.
     Source: Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning.
     """
     from torchvision.datasets import SVHN
 
+    if train not in (True, False):
+        raise ValueError(f"train must be True (training) or False (test), not {train!r}.")
     split = "train" if train else "test"
     url, file, md5 = SVHN.split_list[split]
 

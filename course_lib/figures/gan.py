@@ -92,7 +92,7 @@ def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
     for i, (ax, label) in enumerate(zip(axes, labels, strict=True)):
         for j, (name, pairs) in enumerate(runs.items()):
             values = [pair[i] for pair in pairs]
-            style = {"marker": MARKERS[j], "color": plots.COMPONENTS[j % 8]}
+            style = {"marker": MARKERS[j % len(MARKERS)], "color": plots.COMPONENTS[j % 8]}
             ax.plot(values, [j] * len(values), ls="none", ms=9, alpha=0.7, clip_on=False, label=name, **style)
         ax.set_yticks(range(len(runs)), list(runs))
         ax.set(xlabel=label, xlim=(0, None), ylim=(len(runs) - 0.4, -0.6))
