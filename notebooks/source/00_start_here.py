@@ -335,7 +335,7 @@ assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps 
 # The median step takes a few milliseconds on some machines and tens of milliseconds on others. Either is fast enough
 # for every chapter. On a slower machine, you only need more patience.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A widget, to be moved with the mouse"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A widget to explore with the mouse"}
 # ## 7 · One widget
 #
 # Some things are best explored with the mouse. If the picture below responds to yours, the widgets of the course work

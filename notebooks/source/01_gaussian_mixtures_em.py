@@ -877,7 +877,7 @@ figures.bits_with_bits(by_label, by_bits, unrounded)
 
 # %%
 label_bits, label_share = max(by_label), by_label[max(by_label)]
-print(f"one of {sizes[-1]} components has {sure:.0%} of the responsibility for a test digit on average")
+print(f"on average, the most responsible of {sizes[-1]} components has {sure:.0%} of the responsibility")
 print(f"label of {label_bits:.0f} bits: {label_share:.1%} of the variance, from {sizes[-1]} mean images")
 for count in (9, 40):
     print(f"vector of {count} bits: {by_bits[count]:.1%} of the variance, from {count + 1} images")
@@ -912,7 +912,7 @@ claims = f"""
 |---|---|---|---|
 | 1 | to generate, estimate P(x), then sample from it | mean log-density of a test digit's 20 PCA numbers: {test_one:.1f} nats with one Gaussian, {test_best:.1f} with {K_held_out}; the samples above are blurred | holds for 20 numbers; no density of pixels was fitted |
 | 2 | enough weighted Gaussians can produce a very complicated density | KL falls from {kl[1]:.3f} nats (K = 1) to {kl[K_best]:.4f} (K = {K_best}); {n_points:,} points, one data set | holds for this density, until the data run out |
-| 3 | to sample, pick a component by its weight, then sample that Gaussian | largest difference from the exact distribution {distance:.4f}; chance allows 0.0195 | holds |
+| 3 | to sample, pick a component by its weight, then sample that Gaussian | largest difference from the exact distribution {distance:.4f}; chance exceeds 0.0195 once in a thousand runs | holds |
 | 4 | if the number of components is known, EM easily finds the rest | in 1-D the log-likelihood never fell in {len(gains)} steps; {apart:.0e} is the largest difference from scikit-learn. {n_starts} random starts ended between {min(random_ends):.2f} and {max(random_ends):.2f} nats in 2-D, where the true density has {truth_2d:.2f} | easy to run; it finds a local optimum that depends on the start |
 | 4 | the number of components must be decided | eight clouds: BIC chose {chosen_by_bic} on {n_data_sets} data sets; digits: BIC chose {K_bic}, validation digits {K_held_out} | data can guide the decision |
 | 4 | 512 components at most were used; that is too few | validation digits prefer {K_held_out} of {", ".join(map(str, sizes))} ({digit_steps} steps, 20 PCA numbers, one seed) | not settled here, because more components would need more digits |
