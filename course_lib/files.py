@@ -48,7 +48,9 @@ def check_writable(path: Path) -> None:
 
 
 def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
-    """Write a file at a `usable` path, without ever leaving it half-written. A symbolic link stays a link.
+    """Write a file to a path that `usable` has returned, and never leave it half-written.
+
+    A symbolic link stays a link.
 
     replace: whether an existing file may be replaced; if not, raise FileExistsError. Two processes may write
     to the same path: each uses a separate temporary file, and a reader gets all the bytes of one process.
@@ -72,7 +74,7 @@ def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    """Return a unique name in the folder of `path`, short enough for the system's limit of 255 bytes."""
+    """Return a unique path in the folder of `path`, with a name below the system's limit of 255 bytes."""
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
 
 

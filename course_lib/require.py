@@ -97,7 +97,10 @@ def _may_look(x: Tensor, weights: Tensor | None) -> bool:
 
 
 def like(what: str, values: Tensor, weights: Tensor) -> None:
-    """Raise ValueError unless the values have the weights' device and, except under autocast, their dtype."""
+    """Raise ValueError unless the values are on the weights' device and have the weights' dtype.
+
+    Under autocast, the shorter floating-point types may differ.
+    """
     if values.device != weights.device:
         raise ValueError(
             f"The {what} are on {values.device} and the model is on {weights.device}: "
@@ -115,7 +118,7 @@ def like(what: str, values: Tensor, weights: Tensor) -> None:
 
 
 def codes(z: Tensor, numbers: int, weights: Tensor) -> None:
-    """Raise ValueError unless z has shape (..., numbers) and the dtype and device of the weights."""
+    """Raise ValueError unless z has shape (..., numbers) and matches the weights in dtype and device."""
     tensors(z)
     if z.ndim == 0 or z.shape[-1] != numbers:
         raise ValueError(f"The codes z must have shape (..., {numbers}), not {tuple(z.shape)}.")

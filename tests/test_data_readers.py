@@ -402,5 +402,5 @@ def test_gans_train_on_any_data_set(folder):
 
 
 def test_recipes_name_what_is_no_data_set():
-    with pytest.raises(ValueError, match=r"a DataLoader cannot be read in order: pass its \.dataset"):
+    with pytest.raises(ValueError, match=r"A DataLoader cannot be indexed: pass its \.dataset"):
         train(Recipe(), DataLoader(NORMALIZED), epochs=1)

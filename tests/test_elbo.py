@@ -523,7 +523,11 @@ def test_what_does_not_fit_together_is_named():
             q,
             r"event shape \(\), but each x has shape \(5,\)\. Wrap the likelihood in Indep",
         ),
-        (lin, Independent(Normal(torch.zeros(3, 2), 1.0), 1), r"q must have batch shape \(7,\).*got \(3,\)"),
+        (
+            lin,
+            Independent(Normal(torch.zeros(3, 2), 1.0), 1),
+            r"q must have batch shape \(\) or \(7,\).*got \(3,\)",
+        ),
     ]
     for model, bad_q, words in cases:
         with pytest.raises(ValueError, match=words):

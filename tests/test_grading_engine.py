@@ -207,7 +207,7 @@ def test_notes_on_the_run_stay_when_only_words_are_judged_again(with_words, tmp_
     key.write_text(key.read_text().replace("10,", "20,"))
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "Only changed questions are graded again: explain." in said
+    assert "Regrading only the changed questions: explain." in said
     assert "Nobody's points changed." in said
     (after,) = Store(out / "tiny").all()
     assert after.notes == before.notes
@@ -355,17 +355,17 @@ def test_grade_says_why_it_grades_again(class_folder, tmp_path, capsys, monkeypa
         return capsys.readouterr().out
 
     assert "again" not in said()
-    assert "All questions are graded again, because --per-student was not used last time." in said(
-        "--per-student"
-    )
-    assert "All questions are graded again, because --per-student was used last time." in said()
+    assert "Regrading all questions because --per-student was not used last time." in said("--per-student")
+    assert "Regrading all questions because --per-student was used last time." in said()
     (out / "secret").write_text("cd" * 32)
-    assert "All questions are graded again, because the secret has changed." in said()
+    assert "Regrading all questions because the secret has changed." in said()
     monkeypatch.setattr(engine, "ENGINE", "another")
-    assert "All questions are graded again, because the grader has changed." in said()
+    assert "Regrading all questions because the grader has changed." in said()
     starter = homework / "tiny" / "tiny.py"
     starter.write_text(starter.read_text().replace("# question: log_mean_exp", ""))
-    gone = "Points for log_mean_exp no longer count, because the question is no longer asked."
+    gone = (
+        "Points for log_mean_exp no longer count because this question is no longer part of the assignment."
+    )
     assert f"4 left to grade.\n{gone}" in said()
 
 
@@ -437,7 +437,7 @@ def test_a_key_that_fails_costs_no_other_question(class_folder, tmp_path, capsys
     assert main(list(map(str, words))) == 0
     said = capsys.readouterr().out.splitlines()
     assert "4 submissions: 3 already graded, 1 left to grade." in said
-    assert "Graded again, because the key failed last time: design." in said
+    assert "Regrading because the key failed last time: design." in said
     assert says in said
     assert not [line for line in said if line.startswith(("Only changed", "The questions,"))]
 
@@ -1027,7 +1027,7 @@ def test_two_notebooks_and_a_folder_of_one_student_are_named_at_once(class_folde
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
     said = capsys.readouterr().out
-    assert "Not graded, because several notebooks or designs were handed in: kim." in said
+    assert "More than one notebook or design was handed in, so these students are not graded: kim." in said
     assert "One student appears to be called tiny, like the assignment" in said
 
 
@@ -1039,7 +1039,7 @@ def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsy
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
     said = capsys.readouterr().out
-    assert "Not graded, because no notebook was handed in: kim, max." in said
+    assert "No notebook was handed in, so these students are not graded: kim, max." in said
     assert "6 submissions" in said
     assert main(["report", "tiny", "--homework", str(HOMEWORK), "--out", str(out)]) == 0
     page = (out / "tiny" / "class.html").read_text(encoding="utf-8")
@@ -1088,7 +1088,7 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(words, says, class_folde
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("Ada\nBob\nCara\nBob\n", "lists Bob more than once"),
+        ("Ada\nBob\nCara\nBob\n", "must be unique, but these are repeated: Bob"),
         ("Ada\nB/b\n", "contains a name that cannot be used: B/b."),
         ("\n", "is empty"),
     ],
@@ -1204,7 +1204,10 @@ def test_a_student_without_a_copy_does_not_hold_up_the_others(class_folder, tmp_
     names.write_text("ada\ncyd\ndan\n")
     assert main([*release, *each]) == 0
     assert main(words) == 0
-    assert "because no copy was released for: bob. Add every missing name" in capsys.readouterr().out
+    assert (
+        "No copy was released for these students, so they are not graded: bob. Add every missing name"
+        in capsys.readouterr().out
+    )
     results = {result.student: result for result in Store(out / "tiny").all()}
     assert (results["ada"].points, results["bob"].points) == (100, 0)
     assert results["bob"].notes == ["No copy was released under this name."]

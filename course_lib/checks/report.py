@@ -157,7 +157,7 @@ def plain(value: object, what: str) -> Tensor:
 
 
 def number_or_tensor(value: object, what: str, differentiable: bool) -> Tensor:
-    """Like `plain`, but for one number: a Python or NumPy float is accepted if no gradient is needed."""
+    """Like `plain`, but also accept a Python or NumPy number if no gradient is needed."""
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         return plain(value, what)
     if differentiable:

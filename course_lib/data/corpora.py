@@ -132,7 +132,7 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
     test = next((halves[half] for half in ("test", "testing") if half in halves), None)
     if test is not None and train is None:
         raise ValueError(
-            f"The folder {name} contains a subfolder {test.name} but no subfolder named train: "
+            f"The folder {name} contains a subfolder named {test.name} but no subfolder named train: "
             "put the training images into one."
         )
     images, labels, classes = read_folder(train or folder, None, False, None)

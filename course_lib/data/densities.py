@@ -19,7 +19,7 @@ Functions = tuple[Callable[[int, Generator | None], Tensor], Callable[[Tensor], 
 class Density:
     """A density in one or two dimensions, with a sampler and an exact log p(x).
 
-    dim: 1 or 2. limits: the interval to plot, on both axes in 2-D. support: the interval with p(x) > 0, used
+    dim: 1 or 2. limits: the interval to plot, on both axes in 2-D. support: the interval where p(x) > 0, used
     in 1-D only.
     """
 

@@ -34,8 +34,8 @@ def read_folder(path: str | Path, size: Size, colour: bool, classes: Sequence[st
     unknown = [name for name in groups if name not in names]
     if unknown:
         raise ValueError(
-            f"The folder {root.name} contains a subfolder {unknown[0]}, which is not one of the classes "
-            f"{', '.join(names)}."
+            f"The folder {root.name} contains a subfolder named {unknown[0]}, which is not one of the "
+            f"classes {', '.join(names)}."
         )
     paths = [picture for name in names for picture in groups.get(name, [])]
     labels = [label for label, name in enumerate(names) for _ in groups.get(name, [])]
@@ -260,7 +260,7 @@ def number_labels(
 def read_dataset(dataset: Any, size: Size, colour: bool | None) -> Read:
     """Read every item (image, label) of a map-style data set of Pillow images, arrays or tensors."""
     if isinstance(dataset, DataLoader):
-        raise ValueError("The items of a DataLoader cannot be read in order: pass its .dataset instead.")
+        raise ValueError("A DataLoader cannot be indexed: pass its .dataset instead.")
     if isinstance(dataset, torch.Tensor | np.ndarray):
         raise ValueError(
             f"Data of type {type(dataset).__name__} has no labels: "

@@ -1,4 +1,4 @@
-"""Figures of the chapter "From auto-encoder to VAE": moons on a line of codes, and the price of the noise.
+"""Figures for the chapter "From auto-encoder to VAE": moons on a line of codes, and the price of the noise.
 
 Every function takes numbers computed in the chapter, draws one new figure, and returns the figure.
 """

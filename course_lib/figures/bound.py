@@ -1,4 +1,4 @@
-"""Figures of the chapter "The evidence lower bound"; all values are in nats.
+"""Figures for the chapter "The evidence lower bound"; all values are in nats.
 
 Blue marks log P(x), green the bound L_b, vermilion the gap between them, orange q, and grey the prior.
 """

@@ -1,4 +1,4 @@
-"""Figures of the chapter "The conditional VAE": sheets of digits, probes and margins."""
+"""Figures for the chapter "The conditional VAE": sheets of digits, probes and margins."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Figures of the chapter "GANs on MNIST", with one function per figure.
+"""Figures for the chapter "GANs on MNIST", with one function per figure.
 
 Every function takes results computed in the chapter, shows one figure or table, and returns None.
 """

@@ -1,4 +1,4 @@
-"""Figures of the chapter "Inside the GPU", with one function per figure.
+"""Figures for the chapter "Inside the GPU", with one function per figure.
 
 Every function takes results computed in the chapter, shows one figure, and returns None.
 """

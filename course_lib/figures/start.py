@@ -1,4 +1,4 @@
-"""Figures of the chapter "Start here"; each function shows one figure and returns None."""
+"""Figures for the chapter "Start here"; each function shows one figure and returns None."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Figures of the chapter "A GAN in one dimension"; further figures are in `course_lib.toy_gan.figures`."""
+"""Figures for the chapter "A GAN in one dimension"; further figures are in `course_lib.toy_gan.figures`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

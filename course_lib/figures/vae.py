@@ -1,4 +1,4 @@
-"""Figures of the chapter "The VAE on MNIST"; each function shows one figure."""
+"""Figures for the chapter "The VAE on MNIST"; each function shows one figure."""
 
 from collections.abc import Mapping, Sequence
 

@@ -279,7 +279,9 @@ def read_students(asked: argparse.Namespace) -> list[str]:
         )
     twice = sorted(name for name in set(names) if names.count(name) > 1)
     if twice:
-        raise Refused(f"{asked.students} lists {some(twice, 3)} more than once. Every name must be unique.")
+        raise Refused(
+            f"The names in {asked.students} must be unique, but these are repeated: {some(twice, 3)}."
+        )
     if not names:
         raise Refused(f"{asked.students} is empty: the file must contain one name per line.")
     return names
@@ -345,17 +347,20 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
     check_assignment(asked, assignment, found)
     nothing = [one.student for one in submissions if one.trouble.startswith(NO_NOTEBOOK)]
     if nothing:
-        print(f"Not graded, because no notebook was handed in: {some(nothing)}.")
+        print(f"No notebook was handed in, so these students are not graded: {some(nothing)}.")
     several = [one.student for one in submissions if one.trouble in SEVERAL.values()]
     if several:
-        print(f"Not graded, because several notebooks or designs were handed in: {some(several)}.")
+        print(
+            "More than one notebook or design was handed in, so these students are not graded: "
+            f"{some(several)}."
+        )
     if assignment.name in [one.student for one in found]:
         print(
             f"One student appears to be called {assignment.name}, like the assignment. "
             "Is --submissions the folder of one student instead of the folder of the whole class?"
         )
     if loose:
-        print(f"Ignored, because no student could be identified: {some(loose)}.")
+        print(f"No student could be identified, so these files are ignored: {some(loose)}.")
     return submissions
 
 
@@ -408,7 +413,7 @@ def without_strangers(
             "The names in the --students file must match the students' names in the submissions."
         )
     print(
-        f"Not graded, because no copy was released for: {some(strangers)}. "
+        f"No copy was released for these students, so they are not graded: {some(strangers)}. "
         "Add every missing name to the --students file, then run `release` and `grade` again."
     )
     trouble = "No copy was released under this name."
@@ -562,7 +567,8 @@ def keep_secret(path: Path, secret: Secret) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(secret.key.hex() + "\n")
     print(
-        f"A new secret was written to {path}. Keep this file, because it determines the variants and inputs."
+        f"A new secret was written to {path}. Keep this file: it determines the variants and the inputs on "
+        "which your students are graded."
     )
 
 

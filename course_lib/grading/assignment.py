@@ -184,7 +184,7 @@ def refuse_what_is_meant(file: str, text: str) -> None:
 
 @lru_cache(maxsize=64)
 def load_key(name: str, source: str) -> AnyQuestion:
-    """Run the text of a key, which is the instructor's own code, and return its QUESTION.
+    """Execute the source code of a key, written by the instructor, and return its QUESTION.
 
     Raises AssignmentError if the text cannot be run or does not define a valid question of this name.
     """

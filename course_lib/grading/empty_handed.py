@@ -1,4 +1,4 @@
-"""Find the students who handed in no notebook, for example only a PDF or an empty folder."""
+"""Find the students who handed in no notebook, but only a PDF, for example, or an empty folder."""
 
 import os
 import re

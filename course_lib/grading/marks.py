@@ -28,7 +28,9 @@ class Marking:
 
     marks: dict[tuple[str, str], tuple[float | None, str]] = field(default_factory=dict)
     look_again: list[tuple[str, str]] = field(default_factory=list)  # answers that changed after marking
-    dropped: list[dict[str, str]] = field(default_factory=list)  # rows for questions that are no longer asked
+    dropped: list[dict[str, str]] = field(
+        default_factory=list
+    )  # rows for questions no longer in the assignment
     delimiter: str = ","
     own_columns: list[str] = field(default_factory=list)  # columns that the person has added
     own: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # the contents of these columns
@@ -115,7 +117,7 @@ def read_points(row: dict[str, str], assignment: Assignment, where: str) -> floa
 
 def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -> str:
     """Return the table that a person fills in. It contains a row for each answer in words, with the points
-    and comments given so far. Rows for questions that are no longer asked are kept at the end.
+    and comments given so far. Rows for questions that are no longer in the assignment are kept at the end.
     """
     rows: list[list[object]] = [[*COLUMNS, *marking.own_columns]]
     for (student, name), answer in answers_in_words(assignment, results).items():

@@ -23,15 +23,16 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
     changed = {name for job, _ in again for name in job.questions} - failed
     gone = {name for _, old in again for name in old.keys if name not in assignment.questions}
     if why:
-        print(f"All questions are graded again, because {' and '.join(sorted(why))}.")
+        print(f"Regrading all questions because {' and '.join(sorted(why))}.")
     elif changed:
         names = ", ".join(name for name in assignment.questions if name in changed)
-        print(f"Only changed questions are graded again: {names}.")
+        print(f"Regrading only the changed questions: {names}.")
     if failed and not why:
-        print(f"Graded again, because the key failed last time: {', '.join(sorted(failed))}.")
+        print(f"Regrading because the key failed last time: {', '.join(sorted(failed))}.")
     if gone:
-        are = "question is" if len(gone) == 1 else "questions are"
-        print(f"Points for {', '.join(sorted(gone))} no longer count, because the {are} no longer asked.")
+        are = "this question is" if len(gone) == 1 else "these questions are"
+        names = ", ".join(sorted(gone))
+        print(f"Points for {names} no longer count because {are} no longer part of the assignment.")
 
 
 class Progress:

@@ -1,6 +1,7 @@
 """The sandbox: each submission runs in bubblewrap, in a new folder, and returns its arrays through a pipe.
 
-A submission can return the type and the line of an error, but never text that a student could have written.
+A submission can return the type and the line number of an error, but never text that a student could
+have written.
 
 A submission has access to a read-only system, the interpreter and its packages, `course_lib` and the data,
 but not to the network, a home folder, other submissions or keys. No file remains after the run. The kernel

@@ -452,7 +452,7 @@ def run_cells(assignment: Assignment, names: dict[str, Any], practice: bool) -> 
 
 
 def faults_of_practice(assignment: Assignment, names: Names, questions: list[AnyQuestion]) -> list[str]:
-    """Return the faults that students would meet in the cells that the grader does not run.
+    """Return the faults that students would run into in the cells that the grader does not run.
 
     names: the names that the other cells define.
     """

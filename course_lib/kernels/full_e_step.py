@@ -7,7 +7,7 @@ and keeps the sums that the M-step needs in registers. Each span writes its own 
 spans in a fixed order, so the same data always give the same bits. Densities are computed twice so that they
 never have to be stored.
 
-The following lower limits for one iteration assume N = 60,000 rows of d = 20 numbers in float32. A
+The following lower bounds on one iteration assume N = 60,000 rows of d = 20 numbers in float32. A
 component's log-density is a quadratic with F = 1 + d + d(d + 1)/2 = 231 coefficients. For each pair of a row
 and a component, the E-step needs one multiplication and one addition per coefficient, and the sums of the
 M-step need the same: 4F = 924 operations per pair. The memory traffic is at least 4Nd = 4.8 MB to read x, and
@@ -26,7 +26,7 @@ and 4NK bytes to read.
     time at 67 Tflop/s, 6,144 operations per pair        110 µs     550 µs     2.8 ms
 
 (The rates of 3.35 TB/s and 67 Tflop/s, the latter without tensor cores, are from the data sheet of an H100
-SXM; none of these times was measured.) The operations determine the lower limit. The matrix needs memory, 123
+SXM; none of these times was measured.) The operations determine the lower bound. The matrix needs memory, 123
 MB for K = 512 and 20 GB for ten million rows, but transferring it takes less than a fifth of the time of the
 operations. These kernels perform more operations than necessary: `tl.dot` requires powers of 2, so 20 becomes
 32; it cannot make use of triangles or symmetry; and each density is computed twice. This gives 3 · 2 · 32² =

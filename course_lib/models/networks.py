@@ -121,7 +121,10 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, mean: Tensor) -> None:
-        """Set the bias so that, before training, the sigmoid of each output is about `mean` (D,), in [0, 1].
+        """Set the bias so that, before training, the sigmoid of the outputs is close to `mean`.
+
+        mean: shape (D,), with values in [0, 1].
+
 
         Raises ValueError for a mean with the wrong shape or with values outside [0, 1].
         """

@@ -213,7 +213,7 @@ def _check(model: LatentModel, q: Distribution, x: Tensor) -> None:
         raise ValueError("x must contain pixels in [0, 1], but got bytes above 1. Use digits.pixels().")
     if q.batch_shape not in ((), (len(x),)):
         raise ValueError(
-            f"q must have batch shape ({len(x)},), with one distribution per x, or (), "
+            f"q must have batch shape () or ({len(x)},), the latter with one distribution per x, "
             f"but got {tuple(q.batch_shape)}."
         )
 
@@ -245,7 +245,9 @@ def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tens
     elif grid is not None:
         steps = grid.diff()
         if grid.ndim != 1 or model.prior.event_shape != () or not bool((steps > 0).all()):
-            raise ValueError("grid must be strictly increasing, of shape (G,), and z must be a scalar.")
+            raise ValueError(
+                "grid must be a strictly increasing tensor of shape (G,), and z must be a scalar."
+            )
         # stay just below the upper end, which torch's Uniform excludes from its support
         z = torch.cat([grid[:-1], torch.nextafter(grid[-1:], grid[:1])])[:, None]  # (G, 1)
         # trapezoid rule: each point gets half of the step on either side
@@ -265,7 +267,7 @@ def _draw(q: Distribution, samples: int, n: int) -> Tensor:
 
 def _monte_carlo(model: LatentModel, q: Distribution, x: Tensor, samples: int) -> Bound:
     if not require.is_count(samples, 2):
-        raise ValueError(f"samples must be an integer of at least 2, but got {samples}.")
+        raise ValueError(f"samples must be an integer of at least 2, but got {samples!r}.")
     z = _draw(q, samples, len(x))
     log_lik = _log_lik(model, z, x)  # (S, N)
     try:

@@ -53,7 +53,10 @@ def state_of(part: Any) -> dict[str, Any]:
 
 @torch.no_grad()
 def load(part: Any, state: dict[str, Any]) -> None:
-    """Restore a part in place from a result of `state_of`, without changing how an optimizer computes."""
+    """Restore a model, optimizer or scheduler in place from the result of `state_of`.
+
+    An optimizer keeps its current `capturable`, `foreach` and `fused` settings.
+    """
     if isinstance(part, nn.Module):
         part.zero_grad(set_to_none=True)  # an aborted step may have left part of a gradient
         for name, tensor in state_of(part).items():

@@ -54,17 +54,17 @@ n_few = 200 if FAST else 1_000  # a small training set, for overfitting
 few_epochs = 60 if FAST else 100  # of the model trained on it
 seed = 0
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Pixels that have a probability\n\nBrightness 0.7 means: white with probability 0.7. Training draws anew each time; the test digits are drawn once."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Pixels that have a probability\n\nBrightness 0.7 means: white with probability 0.7. The training pixels are redrawn each time; the test digits are drawn once."}
 # ## 1 · Pixels that have a probability
 #
 # A VAE assigns a probability to an image. We therefore have to say which images are possible, and the simplest choice
-# is images whose pixels are either black (0) or white (1). The [decoder](../docs/glossary.md#decoder) then has one job,
-# which is to say how probable white is for each pixel.
+# is to allow only images whose pixels are either black (0) or white (1). The [decoder](../docs/glossary.md#decoder)
+# then has a single job: to give the probability that each pixel is white.
 #
-# The pixels of MNIST are grey. To make them black or white, we treat brightness as a probability: a pixel of
-# brightness 0.7 becomes white with probability 0.7. During training we draw anew each time an image is used, so the
-# model hardly ever sees exactly the same image twice. We draw the test images only once and keep them, so that every
-# model is measured on the same images.
+# The pixels of MNIST are grey. To make them black or white, we treat brightness as a probability: a pixel of brightness
+# 0.7 becomes white with probability 0.7. During training we redraw the pixels each time an image is used, so the model
+# hardly ever sees exactly the same image twice. We draw the pixels of the test images only once and keep them, so that
+# every model is measured on the same images.
 
 # %%
 train_digits = course_digits(train=True)
@@ -72,8 +72,8 @@ test_digits = course_digits(train=False)
 on_mnist = shipped_models_fit(train_digits)  # some checks below assert what was measured on MNIST
 
 # %% [markdown]
-# The images stay in memory as bytes, one row of 784 for each image. Everything below takes its sizes from the data, so
-# the notebook also runs on other images.
+# We keep the images in memory as bytes, with one row of 784 per image. All sizes below are taken from the data, so the
+# notebook also runs on other images.
 
 # %%
 shape = train_digits.shape  # (28, 28)
@@ -90,9 +90,9 @@ figures.labelled_rows(rows, shape)
 
 
 # %% [markdown]
-# You could also feed the grey values into the formula for the loss. Many tutorials do, and the training works, but
-# the number that comes out is not a bound on the negative log-probability of the grey image.
-# [How good is a VAE?](05_how_good.ipynb) shows how much the choice of pixels changes the number.
+# You could also feed the grey values into the formula for the loss. Many tutorials do, and the training works, but the
+# resulting number is not a bound on the negative log-probability of the grey image.
+# [How good is a VAE?](05_how_good.ipynb) shows how much the treatment of the pixels changes the number.
 #
 # ## 2 · The model and its loss
 #
@@ -119,7 +119,7 @@ class DigitVAE(nn.Module):
 
 
 # %% [markdown]
-# We train the model to make $-L_b$ small. As [The evidence lower bound](02_elbo.ipynb) showed, this loss has two parts:
+# We train the model to minimize $-L_b$. As [The evidence lower bound](02_elbo.ipynb) showed, this loss has two parts:
 #
 # $$-L_b = \underbrace{-\,\mathbb{E}_{q(z|x)}\left[\log P(x|z)\right]}_{\text{reconstruction}}
 #   \;+\; \underbrace{\mathrm{KL}\left(q(z|x)\,\|\,P(z)\right)}_{\text{KL}}$$
@@ -147,7 +147,7 @@ def kl_to_prior(mu, logvar):
 
 # %% [markdown]
 # We estimate the expectation over $q$ from one draw of $z$. The draw is computed from `mu`, `logvar` and independent
-# noise, so that gradients reach both.
+# noise, so that gradients reach both `mu` and `logvar`.
 
 
 # %%
@@ -188,14 +188,13 @@ assert abs(reconstruction - pixels * math.log(2)) < 0.03 * pixels * math.log(2)
 # **Answer.** The reconstruction is close to $784 \cdot \log 2 = 543$ nats, and the KL is close to 0.
 #
 # **Why?** A logit of 0 means a probability of ½. An untrained decoder tosses a coin for each pixel, and each toss costs
-# $\log 2$ nats. The encoder's outputs are close to 0 as well. They are the mean and the log-variance of $q(z|x)$, which
-# is therefore almost the prior. If your own VAE, with $D$ pixels and ordinary initial weights, does not start near
-# $D \log 2$, its loss is probably not in nats per image.
+# $\log 2$ nats. The encoder's outputs are close to 0 as well. Because they are the mean and the log-variance of
+# $q(z|x)$, this $q$ is almost equal to the prior. If your own VAE, with $D$ pixels and ordinary initial weights, does
+# not start near $D \log 2$, its loss is probably not in nats per image.
 #
 # ## 3 · Training
 #
-# Here is the whole training loop. Along the way we record the loss on the test images, but no gradient ever comes from
-# them.
+# Here is the whole training loop. Along the way we record the loss on the test images, but we never train on them.
 #
 # **Predict.** One of the two parts of the loss rises during training. Which one, and why would an optimizer that
 # minimizes the sum allow it?
@@ -284,7 +283,7 @@ print(f"KL after training with the averaged loss: {kl_averaged:.4f} nats")
 # %% tags=["check"]
 assert kl_averaged < 0.1 * kl_end  # several orders of magnitude below on MNIST
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The KL all but vanishes, and every sample is close to the mean image. A decoder that is told nothing can do no better.\n\n---\n\n## A loss from one draw\n\nOne $z$ for each image: the loss is an *estimate* of $-L_b$, right on average.\n\n**Predict.** Compute the loss of one fixed image 300 times. By how many nats does it scatter? And the mean over 128 images?"}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The KL all but vanishes, and every sample is close to the mean image. A decoder that is told nothing can do no better.\n\n---\n\n## A loss from one draw\n\nOne $z$ for each image: the loss is an *estimate* of $-L_b$, right on average.\n\n**Predict.** Compute the loss of one fixed image 300 times. By how many nats does it vary? And the mean over 128 images?"}
 # **Answer.** The KL all but vanishes, and every sample is nearly the same blurred image, close to the mean of the
 # training images.
 #
@@ -298,8 +297,8 @@ assert kl_averaged < 0.1 * kl_end  # several orders of magnitude below on MNIST
 # `parts_of_loss` draws a single $z$ for each image. The sum of its two parts is therefore only an *estimate* of $-L_b$.
 # It is right on average, but it differs from call to call.
 #
-# **Predict.** We compute the loss of one test image 300 times. By how many nats will the values scatter? And by how
-# many nats will the mean over a batch of 128 images scatter?
+# **Predict.** We compute the loss of one test image 300 times. By how many nats will the values vary? And if we compute
+# the mean over a batch of 128 images 300 times, by how many nats will that mean vary?
 
 # %%
 one_image = x_test[:1].expand(300, -1)  # the same image 300 times
@@ -336,13 +335,13 @@ assert single.std() > 5 * batch_losses.std() or not on_mnist
 
 # %% [markdown]
 # **Why?** The errors of different images are independent, so averaging over $n$ images divides the standard deviation
-# by about $\sqrt n$. A batch with one draw per image is good enough to *train* on, because the next step draws again.
-# It is too noisy to *compare* two models that differ by half a nat. To compare models, average over more images and
-# over several draws for each, as `course_lib.evaluation.elbo` does.
+# by about $\sqrt n$. A batch with one draw per image is good enough to *train* on, because the next step uses fresh
+# draws. It is too noisy to *compare* two models that differ by half a nat. To compare models, average over more images
+# and over several draws for each, as `course_lib.evaluation.elbo` does.
 #
-# For a given image, the KL part has no such noise, because there is a formula for the KL of two Gaussians. We can check
-# the formula by sampling, because $\mathrm{KL}(q\,\|\,P) = \mathbb{E}_q[\log q(z|x) - \log P(z)]$. When there is no
-# formula, for instance because the prior is a mixture, sampling is all that is left.
+# For a given image, the KL part has no such noise, because there is a formula for the KL between two Gaussians. We can
+# check the formula by sampling, because $\mathrm{KL}(q\,\|\,P) = \mathbb{E}_q[\log q(z|x) - \log P(z)]$. When there is
+# no formula, for instance because the prior is a mixture, sampling is all that is left.
 
 # %%
 with torch.no_grad():
@@ -438,13 +437,13 @@ with torch.no_grad():
     many_drawn = torch.bernoulli(torch.sigmoid(vae.decode(torch.randn(len(x_test), 20))))  # (T, 784)
 print(f"neighbours that differ: {edges(x_test):.0f} in a test digit, {edges(many_drawn):.0f} in a drawn one")
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Between two digits\n\nA straight line from one code to the other; and a cross-fade, which mixes the pixels themselves.\n\n**Predict.** What does each of the two rows show half way?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Between two digits\n\nA straight line from one code to the other, and a cross-fade, which mixes the pixels themselves.\n\n**Predict.** What does each of the two rows show half way?"}
 # The drawn images are indeed more ragged. Papers mostly show the means, because means look better. When you compare
 # models by their samples, make sure that you compare means with means, or draws with draws.
 #
-# Many of the samples are not digits at all, whether you look at the means or at the draws. Their codes lie where the
-# codes of training images hardly ever fall. [How good is a VAE?](05_how_good.ipynb) looks for such places on a map of
-# the codes.
+# Many of the samples are not digits at all, whether you look at the means or at the draws. Their codes are in regions
+# where the codes of training images hardly ever fall. In [How good is a VAE?](05_how_good.ipynb) we look for such
+# regions on a map of the codes.
 #
 # ## 6 · Between two digits
 #
@@ -503,9 +502,10 @@ display(
 assert in_code < in_pixels or not on_mnist
 
 # %% [markdown]
-# **Why?** The decoder is continuous, and the encoder's noise has trained it on whole regions of codes. Either may be why it
-# draws one shape in between: *From auto-encoder to VAE* found that a plain decoder can manage without the noise, and here
-# we have not trained one. The cross-fade knows only pixels, so it is undecided wherever the two digits differ.
+# **Why?** The decoder is continuous, and because of the encoder's noise it has been trained on whole regions of codes.
+# Either fact may explain why it draws a single shape in between. In *From auto-encoder to VAE* we saw that a plain
+# auto-encoder can manage without the noise, but here we have not trained one for comparison. The cross-fade only mixes
+# pixels, so it is undecided wherever the two digits differ.
 #
 # Is the straight line a good path, though? The squares of the 20 numbers in a code from the prior add up to 20 on
 # average, so the length of the code is about $\sqrt{20} \approx 4.5$, with a standard deviation of only about 0.7. The
@@ -527,12 +527,13 @@ print(f"draws that are shorter than the average midpoint: {(length < middle.mean
 #
 # ## 7 · What does a code say?
 #
-# The lecture contrasts two kinds of code. A mixture of Gaussians puts each image into one cluster, so its code is a
-# single label. A VAE gives the image a vector, a *distributed* code, in which several numbers describe different
-# aspects of the image. We let a mixture with ten components and our VAE describe the same test digits, and ask how
-# well the digits can be rebuilt from each description.
+# The lecture contrasts two kinds of code. A mixture of Gaussians puts each image into one cluster, so the code is a
+# single label. A VAE assigns a vector to each image. This is a *distributed* code, in which several numbers describe
+# different aspects of the image. We let a mixture with ten components and our VAE describe the same test digits, and
+# ask how well the digits can be rebuilt from each description.
 #
-# **Predict.** At most how many nats can the choice of one component out of ten carry? Will the VAE's code carry more?
+# **Predict.** How many nats of information can the choice of one component out of ten carry at most? Will the VAE's
+# code carry more?
 
 # %%
 black_white = binarize(images[:10_000])
@@ -542,7 +543,8 @@ mixture = GaussianMixture(10, covariance_type="diag", random_state=seed, reg_cov
 mixture = mixture.fit(projected)
 
 # %% [markdown]
-# From the label, we rebuild the image as the mean of its component; from the code, as the decoded mean of $q$.
+# From the label, we rebuild the image as the mean of the component with this label. From the code, we rebuild it by
+# decoding the mean of $q$.
 
 # %%
 labels = mixture.predict(torch.from_numpy(pca.transform(x_test)).double())  # (T,)
@@ -554,11 +556,11 @@ error_code = float((x_test - from_code).square().sum(1).mean())
 print(f"squared error per image: from the label {error_label:.1f}, from the code {error_code:.1f}")
 
 # %% [markdown]
-# How much does the code really tell us about the image? The KL term of the loss does not answer this. Averaged over
-# the images, it is only an upper bound on the information that $z$ carries about $x$ (Hoffman & Johnson 2016). For a
-# *finite* set of $N$ images, however, we can measure how well $z$ tells which of them it came from. The most that $z$
-# can give is $\log N$ nats. The package's `elbo_surgery` measures this information, but it expects a model of the
-# package's own class. That class, `VAE`, has the same two networks and the same loss, so we copy our weights into it.
+# How much does the code really tell us about the image? The KL term of the loss does not answer this. Averaged over the
+# images, it is only an upper bound on the information that $z$ carries about $x$ (Hoffman & Johnson 2016). For a
+# *finite* set of $N$ images, however, we can measure how well $z$ identifies the image that it came from. This
+# information is at most $\log N$ nats. The package's `elbo_surgery` measures it, but expects a model of the package's
+# own class. That class, `VAE`, has the same two networks and the same loss, so we copy our weights into it.
 
 # %%
 packaged = VAE(shape=shape)
@@ -577,15 +579,16 @@ assert information > math.log(10) or not on_mnist
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Distributed is not disentangled\n\nThree properties of the pixels: *ink*, *slant* and *width*. How much of each does one of the 20 dimensions explain?\n\n**Predict.** Will ink be explained by one dimension, or by several?"}
-# **Answer.** A choice of one in ten carries at most $\log 10 = 2.3$ nats. The code tells nearly all the test images
-# apart, which takes about three times as many nats, and the images rebuilt from it have a far smaller error.
+# **Answer.** The choice of one component out of ten carries at most $\log 10 = 2.3$ nats. The code tells nearly all the
+# test images apart, which takes about three times as many nats, and the images rebuilt from it have a far smaller
+# error.
 #
 # ### Distributed is not disentangled
 #
 # It is tempting to go further and to expect one dimension for thickness, one for slant, and so on. The lecture says
 # that each dimension stands for some attribute. Let us see. We take three properties that we can compute from the
 # pixels: the amount of *ink*, the *slant*, and the *width* (the mean squared distance of the ink from the vertical
-# middle line). For each of the 20 dimensions we ask how much of the variance of each property it explains by itself
+# centre line). For each of the 20 dimensions we ask how much of the variance of each property it explains by itself
 # ($R^2$, from 0 to 1), and then how much all 20 together explain in a linear regression. (Fitting 20 coefficients to
 # 1,000 images raises $R^2$ by about 0.02 by chance, which does not matter here.)
 #
@@ -604,7 +607,7 @@ def properties(x):
 
 
 # %% [markdown]
-# The share of the variance that is explained comes from a linear regression, which we fit by least squares.
+# The explained share of the variance comes from a linear regression, fitted by least squares.
 
 
 # %%
@@ -648,8 +651,8 @@ assert (best < together - 0.1).all() or not on_mnist
 # **Why?** Nothing in the loss asks for one property in each dimension. The prior is the same in every direction, and
 # the decoder's first layer can mix the dimensions as it likes. What you get is a **distributed** code, in which several
 # numbers together describe the image. A code whose dimensions each stand for one property would be **disentangled**,
-# which is much more to ask. Locatello et al. (2019) prove that, without further assumptions, unlabelled data alone
-# cannot single out a disentangled code.
+# and that is asking for much more. Locatello et al. (2019) prove that, without further assumptions, unlabelled data
+# alone cannot single out a disentangled code.
 #
 # What do you see on a walk along a single dimension? We take the code of one test digit, move one of its coordinates
 # from −2.5 to 2.5, and decode. The KL of a dimension, averaged over images, is an upper bound on the information in it,
@@ -675,8 +678,8 @@ figures.labelled_rows(walks, shape)
 # **Answer.** Several properties change at once. In the upper rows, some strokes bend while others grow or fade, and
 # some of the pictures at the ends are hardly digits any more. In the lowest row, little changes.
 #
-# **Why do the ends go wrong?** Few codes of training images have a coordinate as large as ±2.5, and hardly any have it
-# together with the other 19 coordinates of this digit.
+# **Why do the ends go wrong?** In any one dimension, few codes of training images reach ±2.5, and hardly any of these
+# share the other 19 coordinates of this digit.
 #
 # ## 8 · The price of information
 #
@@ -704,7 +707,7 @@ for beta, model in models.items():
 figures.kl_by_dimension(kl_sorted)
 
 # %% [markdown]
-# We measure all three models with the same yardstick, $-L_b$ itself, in which the KL has the factor 1.
+# We measure all three models with the same yardstick: $-L_b$ itself, in which the KL has a factor of 1.
 
 # %%
 table = "| β | dimensions with a KL above 0.1 nats | KL | reconstruction | $-L_b$ |\n|---|---|---|---|---|\n"
@@ -719,7 +722,7 @@ display(Markdown(table))
 if on_mnist:
     assert kl_sorted[0.25].sum() > kl_sorted[1].sum() > kl_sorted[4].sum()
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Its $q$ stays close to the prior, and the decoder ignores it. Only with $\\beta = 1$ is the loss itself $-L_b$.\n\n---\n\n## Can a VAE overfit?\n\nThe KL is often called a regularizer.\n\n**Predict.** One model is trained on all our digits, one on only 1,000. How many nats lie between training and test digits?"}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Its $q$ stays close to the prior, and the decoder ignores it. Only with $\\beta = 1$ is the loss itself $-L_b$.\n\n---\n\n## Can a VAE overfit?\n\nThe KL is often called a regularizer.\n\n**Predict.** One model is trained on all our digits, one on only 1,000. How large is the gap between training and test digits, in nats?"}
 # **Answer.** It goes unused. Its $q$ stays close to the prior, its KL close to 0, and the decoder ignores it. With
 # $\beta = 4$, this is the fate of about half of the dimensions. It is posterior collapse again, one dimension at a
 # time.
@@ -799,8 +802,8 @@ display(Markdown(claims))
 # **1. The reconstruction, by hand.** Above, PyTorch computed the cross-entropy. Now compute it yourself, from pixels
 # that are 0 or 1 and from the decoder's logits. A decoder that is very sure of itself gives logits of ±200, whose
 # sigmoid rounds to 0 or 1 in single precision. The logarithm of 0 is not your friend, and a clamp only hides the
-# trouble. Nor may `exp` overflow for logits of ±1000. The function is part of a loss and must be differentiable. Stay
-# with torch, because `item`, `detach` and NumPy cut the gradient.
+# trouble. Make sure, too, that `exp` does not overflow for logits of ±1000. The function is part of a loss and must be
+# differentiable. Use only PyTorch operations, because `item`, `detach` and NumPy cut off the gradient.
 
 
 # %%
@@ -818,7 +821,7 @@ checks.log_bernoulli(my_log_bernoulli)
 # %% [markdown]
 # **2. New images.** You need no encoder, because the prior supplies $z$ and the decoder turns it into an image.
 # `decode` accepts all $n$ codes at once, a few of them, or a single code of shape (d,), and returns logits. Your
-# function should return the probability of each pixel, not a draw.
+# function should return the probability that each pixel is white, not a draw.
 
 
 # %%
@@ -835,8 +838,8 @@ checks.generate(my_generate)
 # %% [markdown]
 # **3. Design: one nat better.** In no more than a minute of training, reach an $L_b$ on the test digits that is at
 # least one nat higher than that of our model. You may change the networks, the optimizer, the learning rate and its
-# schedule, the batch size, or the way the decoder's last bias is initialized. Choose among your designs with the help
-# of training digits that you set aside. If you try ten designs and pick the one that is best on the test digits, you
+# schedule, the batch size, or the way the decoder's last bias is initialized. To choose among your designs, use
+# training digits that you have set aside. If you try ten designs and pick the one that is best on the test digits, you
 # have tuned on the test set. Assign your model to `my_model`; it needs `encode` and `decode`.
 
 # %%
@@ -856,7 +859,7 @@ else:
 #   KL.
 # - Rezende, Mohamed & Wierstra 2014, *Stochastic Backpropagation and Approximate Inference in Deep Generative Models*.
 #   The same idea, found independently, with several layers of [latent variables](../docs/glossary.md#latent-variable).
-# - Higgins et al. 2017, *β-VAE*. Where the factor β comes from, and what it was hoped to do.
+# - Higgins et al. 2017, *β-VAE*. The origin of the factor β, and what it was meant to achieve.
 # - Locatello et al. 2019, *Challenging Common Assumptions in the Unsupervised Learning of Disentangled
 #   Representations*. Why disentangled codes do not come for free.
 # - Hoffman & Johnson 2016, *[ELBO](../docs/glossary.md#evidence-lower-bound-elbo) surgery*. What the KL term is made

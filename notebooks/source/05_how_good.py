@@ -66,8 +66,8 @@ seed = 0
 # ## 1 · Five lines
 #
 # In [The VAE on MNIST](04_vae.ipynb) we maximized $L_b$, a lower bound on $\log P(x)$. To judge how good a model is, we
-# want $\log P(x)$ itself. We keep the trained networks and tighten the bound: draw $k$ codes from $q(z|x)$, and average
-# the *weights*
+# want $\log P(x)$ itself. We keep the trained networks and tighten the bound: we draw $k$ codes from $q(z|x)$ and
+# average the *weights*
 #
 # $$w_i = \frac{P(x|z_i)\,P(z_i)}{q(z_i|x)}, \qquad
 #   -\log P(x) \;\le\; -\,\mathbb{E}\Big[\log \frac1k \sum_{i=1}^k w_i\Big] .$$
@@ -85,8 +85,8 @@ on_mnist = shipped_models_fit(train_digits)  # some checks below assert what was
 
 # %% [markdown]
 # All sizes are taken from the data. The test pixels are drawn once and for all, so that every model is measured on the
-# same images. The training pixels, as always, are drawn black or white anew at each step. In `train`, the argument
-# `pixels_of` is the function that turns bytes into pixels; section 4 will replace it.
+# same images. The training pixels are, as always, redrawn at every step. In `train`, the argument `pixels_of` is the
+# function that turns bytes into pixels; section 4 will replace it.
 
 # %%
 shape = train_digits.shape  # (28, 28)
@@ -177,7 +177,7 @@ display(
     )
 )
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "All three are upper bounds on average: a rare draw that matters most comes later."}
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "All three are upper bounds on average, because the rare draws that matter most are often missed."}
 # **Why?** With one draw the gap between the bound and $-\log P(x)$ is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$,
 # which is positive because our Gaussian $q$ does not have the shape of the true
 # [posterior](../docs/glossary.md#posterior), and because one encoder has to serve all images. With many draws, some fall where the true posterior is much larger than
@@ -185,8 +185,8 @@ display(
 # one before. On average, all three numbers are upper bounds on $-\log P(x)$. The difference between the first and the
 # last row is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
 #
-# Papers often go up to $k = 5{,}000$. This notebook has no time for that, but `benchmarks/quality.py` has measured the
-# course's best plain VAE in this way (80 epochs, three seeds, all 10,000 test digits):
+# Papers often go up to $k = 5{,}000$. That would take too long here, but `benchmarks/quality.py` measured the course's
+# best plain VAE in this way (80 epochs, three seeds, all 10,000 test digits):
 
 # %%
 quality = json.loads(QUALITY.read_text())
@@ -370,21 +370,21 @@ display(
 assert paired_se < single_se / 2 or not on_mnist
 
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the pixels are\n\n- **drawn:** each pixel anew, with its brightness as the probability of white\n- **threshold:** white if brighter than \u00bd\n- **grey:** the grey value, put into the cross-entropy\n\n**Predict.** Which reaches the lowest loss, and does that make it the best model?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the pixels are\n\n- **drawn:** redrawn at every step, with the brightness as the probability of white\n- **threshold:** white if brighter than \u00bd\n- **grey:** the grey value, put into the cross-entropy\n\n**Predict.** Which reaches the lowest loss, and does that make it the best model?"}
 # **Why?** Some digits are hard for every network: a thick, unusual 8 may cost a hundred nats more than a plain 1. This
 # variation between images dominates the standard error of each mean, but most of it cancels when we take the difference
-# *image by image*. So there are three different uncertainties, and you must state which one you quote:
+# *image by image*. There are therefore three different uncertainties, and you must state which one you are quoting:
 #
 # - the standard error over images tells you how much the mean typically varies from one test set to another;
 # - the paired standard error tells you whether *these two networks* differ;
-# - the spread between seeds tells you whether *two methods* differ. You can see it only by training several times.
+# - the spread between seeds tells you whether *two methods* differ. You can measure it only by training several times.
 #
 # ## 4 · What the pixels are
 #
-# Grey MNIST can be turned into training and test data in several ways, and all three below occur in papers. We train
-# the same network three times, with the same budget:
+# The grey images of MNIST can be turned into training and test data in several ways, and the three below all occur in
+# papers. We train the same network three times, with the same budget:
 #
-# - **drawn**: each pixel is drawn anew, with its brightness as the probability of white (our protocol);
+# - **drawn**: each pixel is redrawn at every step, with its brightness as the probability of white (our protocol);
 # - **threshold**: a pixel is white if its brightness exceeds ½;
 # - **grey**: the grey value is put into the formula for the cross-entropy as if it were a 0 or a 1.
 #
@@ -406,8 +406,8 @@ grey_vae = train(seed, pixels_of=as_grey)
 
 
 # %% [markdown]
-# `evaluation.elbo` would refuse grey pixels, and rightly so, as we shall see. We therefore average the loss itself over
-# 20 draws of $z$.
+# `evaluation.elbo` raises an error for grey pixels, and with good reason, as we shall see. We therefore average the
+# loss itself over 20 draws of $z$.
 
 
 # %%
@@ -454,35 +454,35 @@ if on_mnist:
 # number measures the data as much as the model.
 #
 # The grey loss is not a bound on the negative log-probability of the grey image. Because
-# $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a grey image equals the *average* loss over all the
-# ways to draw its pixels, with $q$ always computed from the grey image. It is therefore an upper bound on the average
-# NLL of the drawn images. But it is looser than the loss measured on these images themselves, because $q$ sees only the
+# $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a grey image equals the *expected* loss over random
+# draws of its pixels, with $q$ always computed from the grey image. It is therefore an upper bound on the average NLL
+# of the drawn images. But it is looser than the loss measured on these images themselves, because $q$ sees only the
 # grey image and cannot adapt to the pixels that were drawn. As a likelihood of *grey* images it means nothing.
 #
-# So two numbers can be compared only if the test pixels were made in the same way.
+# Two numbers can therefore be compared only if the test pixels were made in the same way.
 #
 # ## 5 · Next to a published result, and what bought what
 #
-# The usual reference for a VAE on MNIST is Burda et al. (2016). Their protocol is close to ours: pixels drawn anew in
+# The usual reference for a VAE on MNIST is Burda et al. (2016). Their protocol is close to ours: pixels redrawn during
 # training, one layer of [latent variables](../docs/glossary.md#latent-variable), $k = 5{,}000$, all 10,000 test digits.
 # They trained for 3,280 epochs. The course's models were trained on 60,000 digits and measured on all 10,000 test
-# digits in one fixed [binarization](../docs/glossary.md#binarization). The numbers in the first two rows come from
-# `benchmarks/quality.py`, and ± is the standard deviation over three seeds there; those in the third are stored with the
-# shipped model.
+# digits in one fixed [binarization](../docs/glossary.md#binarization). In the first two rows, the numbers come from
+# `benchmarks/quality.py`, and ± is the standard deviation over three seeds. The numbers in the third row are stored
+# with the shipped model.
 
 # %%
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: the second layer, a smooth activation, the bias\u2019s start, a falling learning rate, the slow start of the KL, a larger batch, or 32 dimensions?"}
-# What makes the model of the second row good? To find out, we took its ingredients away, one at a time
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: the second layer, a smooth activation, the initial bias, a falling learning rate, the slow start of the KL, a larger batch, or 32 dimensions?"}
+# What makes the model in the second row so good? To find out, we took its ingredients away, one at a time
 # (`benchmarks/quality.py`). One of them is the *slow start of the KL*: over the first tenth of the training, the KL
-# term is multiplied by a factor that rises from 0 to 1. The comparison uses *separate* runs of only 30 epochs, in
-# which the learning rate falls, and the factor rises, correspondingly faster. Their matrix products are computed in
+# term is multiplied by a factor that rises from 0 to 1. The comparison uses *separate* runs of only 30 epochs, in which
+# the learning rate falls, and the factor rises, correspondingly faster. In these runs, matrix products are computed in
 # bfloat16, a 16-bit number format. Each variant was run with one seed, and its NLL was measured with $k = 100$.
 #
-# **Predict.** Which ingredient bought the most: the second hidden layer, the smooth activation (SiLU in place of
-# ReLU), the mean image as the start of the decoder's last bias, a learning rate that falls along a cosine, the slow
-# start of the KL, a larger batch with a higher learning rate, or 32 dimensions in place of 20?
+# **Predict.** Which ingredient bought the most: the second hidden layer, the smooth activation (SiLU in place of ReLU),
+# initializing the decoder's last bias at the mean image, a learning rate that falls along a cosine, the slow start of
+# the KL, a larger batch with a higher learning rate, or 32 dimensions in place of 20?
 
 # %% alt="Horizontal bars show the nats lost when one ingredient is taken away: without the second layer the loss is by far the largest, without four others it is between one and two nats, with the smaller batch it is a fraction of a nat, and with fewer dimensions nothing is lost." slideshow={"slide_type": "slide"} slide={"text": "## Nats lost without each ingredient"}
 lost = figures.ingredients(quality)
@@ -513,13 +513,13 @@ display(
 # Does this hold in practice? If the shape does not matter for a network like ours, a normal and a flower-shaped prior
 # should lead to equally good models.
 #
-# A tempting test is a prior that is uniform on a square, made by sending a normal $z$ through a fixed map. But if $q$
-# is sent through the same map, that test is empty, because the model *is* a VAE with a normal prior whose decoder
-# begins with this map, and its loss is the same up to rounding. Our flower is a real test, because $q$ stays a
-# Gaussian in the very plane in which the prior is a flower.
+# A tempting test is a prior that is uniform on a square, obtained by passing a normal $z$ through a fixed map. But if
+# $q$ is passed through the same map, this test shows nothing, because the model *is* a VAE with a normal prior whose
+# decoder begins with this map, and its loss is the same up to rounding. Our flower is a genuine test, because $q$
+# remains a Gaussian in the same plane in which the prior is a flower.
 #
-# There is no closed form for the KL from a Gaussian to the flower. The loss therefore estimates it, without bias, as
-# $\log q(z|x) - \log P(z)$ at the same draw of $z$ that the reconstruction uses.
+# There is no closed form for the KL from a Gaussian to the flower. In the loss, the KL is therefore replaced by an
+# unbiased estimate, $\log q(z|x) - \log P(z)$, computed from the same draw of $z$ as the reconstruction.
 #
 # We train both models with five seeds each and compare *exact* NLLs, computed by the integral over the plane.
 #
@@ -558,19 +558,19 @@ display(
 )
 
 # %% [markdown]
-# So the normal prior gives the better likelihood, and the difference is larger than the spread between seeds.
+# The normal prior gives the better likelihood, and the difference is larger than the spread between seeds.
 #
 # **Why is there a difference at all?** The lecture's argument is about what a decoder *can* represent, and for a
 # decoder without limits it is right. The [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) adds a second demand:
 # the true posterior should be close to a Gaussian. Where it is not, the bound is loose, and training pushes the decoder
 # towards posteriors that are closer to Gaussian, even at some cost in likelihood. A flower has thin petals and a hole
-# in the middle, and a Gaussian $q$ fits neither well. Besides, a small network that is trained for a short time cannot
-# come close to every function, and with the flower its gradients are noisier, because the KL is estimated from one draw.
-# Our experiment does not tell these causes apart.
+# in the middle, and a Gaussian $q$ fits neither well. In addition, a small network that is trained for a short time
+# cannot come close to every function, and with the flower its gradients are noisier, because the KL is estimated from
+# one draw. Our experiment cannot tell these causes apart.
 #
 # ## 7 · Why samples fail
 #
-# Look at where the codes of real digits lie, and at where the prior draws new ones.
+# Look at where the codes of real digits lie and where the prior places new ones.
 #
 # **Predict.** In which regions of each prior does the decoder draw something that is not a digit?
 
@@ -581,9 +581,9 @@ figures.codes_over_prior({"normal": flat_vae, "flower": flower_vae}, x_test, y_t
 figures.sheets({"normal": flat_vae.generate(30), "flower": flower_vae.generate(30)}, shape)
 
 # %% [markdown]
-# Drag through the plane of the first model. Where one digit has a region to itself, you see clear images of it. Where
-# the regions of several digits overlap, you see hybrids. Where there are no numerals, the decoder was hardly ever
-# asked to draw anything, and it improvises.
+# Drag across the plane of the first model. Where one digit has a region to itself, you see clear images of it. Where
+# the regions of several digits overlap, you see hybrids. Where there are no numerals, the decoder was hardly ever asked
+# to draw anything, and it improvises.
 
 # %% alt="On the left, the plane with numerals at the codes of test digits; on the right, a square grid of images decoded from points of the same plane, in which digits turn into one another." slideshow={"slide_type": "slide"} slide={"text": "## Where are the codes, and where does the prior draw?"}
 LatentExplorer(
@@ -598,18 +598,18 @@ LatentExplorer(
 # broken shapes.
 #
 # **Why?** In the middle, two numbers are too few to tell the digits apart, so the reconstructions of real digits are
-# blurred there, too. The failures in the empty places have another cause, which more dimensions do not remove. The
-# average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$. The decoder is trained on codes
-# from $q(z)$, but to sample we draw the codes from $P(z)$. Where $P(z)$ is much larger than $q(z)$, many samples
-# start from codes on which the decoder was hardly trained.
+# blurred there, too. The failures in the empty places have a different cause, one that more dimensions do not remove.
+# The average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$. The decoder is trained on codes
+# from $q(z)$, but to sample we draw the codes from $P(z)$. In regions where $P(z)$ is much larger than $q(z)$, we draw
+# many codes on which the decoder was hardly trained.
 #
 # **Why does the likelihood hardly notice?** Suppose that a third of the prior's probability lies where no code ever
 # falls. If the prior were cut down to the other two thirds, the probability of every digit would grow by a factor of
 # 1.5. That is $\log 1.5 = 0.4$ nats, out of about a hundred. Yet without the cut, one sample in three fails.
 #
-# If this explanation is right, the samples should improve when we draw $z$ from something closer to $q(z)$. We try
-# this with our 20-dimensional VAE. We fit a mixture of Gaussians to its codes of the training digits and use the
-# mixture as the prior (Ghosh et al. 2020). Neither network changes.
+# If this explanation is right, the samples should improve when we draw $z$ from something closer to $q(z)$. We try this
+# with our 20-dimensional VAE. We fit a mixture of Gaussians to its codes for the training digits and use the mixture as
+# the prior (Ghosh et al. 2020). Neither network changes.
 #
 # **Predict.** Will the samples improve visibly? Will the NLL improve, and by how many nats?
 
@@ -621,7 +621,7 @@ fitted = GaussianMixture(components, covariance_type="full", random_state=seed, 
 fitted = fitted.fit(codes.double())
 
 # %% [markdown]
-# The fitted mixture becomes a distribution with `sample` and `log_prob`, which is all that a prior needs.
+# We turn the fitted mixture into a distribution with `sample` and `log_prob`. A prior needs nothing else.
 
 # %%
 weights = torch.as_tensor(fitted.weights_).float()  # (K,)
@@ -645,9 +645,9 @@ gain = nlls[50] - nll(vae, x_test, 50, prior=mixture_prior)  # (T,), image by im
 print(f"the mixture prior gains {gain.mean():.2f} ± {standard_error(gain):.2f} nats")
 
 # %% [markdown]
-# To put a number on the quality of the samples, we ask the course's classifier how often it is more than 90 % sure of
-# a digit. For reference we also decode codes of real test digits, because a prior that matched $q(z)$ perfectly would
-# do about as well as they do.
+# To put a number on the quality of the samples, we ask the course's classifier how often it is more than 90 % sure of a
+# digit. For reference we also decode codes of real test digits, because codes from a prior that matched $q(z)$
+# perfectly would do about as well.
 
 # %%
 sure = {}
@@ -680,8 +680,8 @@ if on_mnist and len(train_digits) == 60_000:  # the small set of digits used off
 #
 # $$P(x) = \prod_{i=1}^{784} P(x_i \,|\, x_1, \dots, x_{i-1}),$$
 #
-# and each factor can be a small model of its own. The simplest choice is a logistic regression: the logit of pixel $i$
-# is $b_i + \sum_{j<i} w_{ij} x_j$. For all pixels at once, this is one matrix product with a **mask**, which hides from
+# and each factor can be a separate small model. The simplest choice is a logistic regression: the logit of pixel $i$ is
+# $b_i + \sum_{j<i} w_{ij} x_j$. For all pixels at once, this is one matrix product with a **mask**, which hides from
 # each pixel its own value and the values of all later pixels. Here is the mask for an image of four pixels:
 
 # %%
@@ -721,7 +721,7 @@ assert abs(tiny.log_prob(every_image).exp().sum() - 1) < 1e-5  # float32
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Is its exact NLL better or worse than the bound of our VAE?"}
 # **Predict.** This model has one layer and no code. Will its exact NLL be better or worse than the bound of our VAE,
-# which has four layers and twice as many weights (masked ones not counted), and was trained on the same digits?
+# which has four layers and twice as many weights (not counting masked ones), and was trained on the same digits?
 
 # %%
 torch.manual_seed(seed)
@@ -752,7 +752,7 @@ display(
 
 
 # %% [markdown]
-# So the exact NLL is better than the bound of the VAE, by many times the standard error. What do the samples look like?
+# The exact NLL is better than the bound of the VAE by many times the standard error. What do the samples look like?
 # They have to be drawn one pixel after another.
 
 
@@ -776,9 +776,10 @@ labelled_rows(rows, shape)
 # %% [markdown]
 # **Why?** A pixel resembles its neighbours, and this model sees the neighbours that come before it. Once $z$ is given,
 # the VAE must decide each pixel along the edge of a stroke independently, and that costs nats. What the pixelwise model
-# lacks is an idea of the whole, because one layer that looks back cannot plan a digit. The VAE is the opposite: it has
-# an idea of the whole, but no pixel knows what its neighbours have decided. The best model of the course joins the two:
-# $z$ says what to draw, and each pixel also hears from those before it (see the row of the shipped model in section 5).
+# lacks is a plan for the whole image, because a single layer that sees only earlier pixels cannot plan a digit. With
+# the VAE it is the other way round: $z$ supplies the plan, but each pixel is drawn without regard to its neighbours.
+# The best model of the course joins the two: $z$ says what to draw, and each pixel also depends on those before it (see
+# the row of the shipped model in section 5).
 #
 # How much use does the joined model make of its $z$? The KL, averaged over images, is an upper bound on the
 # information that $z$ carries about the image.
@@ -799,8 +800,8 @@ if on_mnist:
 # **Answer.** Smaller, by about half. The joined model is larger, was trained for longer and has the better
 # likelihood, but it spends far fewer nats on its $z$.
 #
-# **Why?** The code $z$ need not carry what the neighbouring pixels already reveal. A decoder that is strong enough by
-# itself may even ignore $z$ altogether, which is [posterior collapse](../docs/glossary.md#posterior-collapse) again.
+# **Why?** The code $z$ need not carry what the neighbouring pixels already reveal. A decoder that is powerful enough
+# may even ignore $z$ altogether. That is [posterior collapse](../docs/glossary.md#posterior-collapse) again.
 #
 # ## What the lecture said, what we measured
 
@@ -904,11 +905,11 @@ else:
 #   trains with it.
 # - Theis, van den Oord & Bethge 2016, *A Note on the Evaluation of Generative Models*. Why a good likelihood does not
 #   imply good samples, nor good samples a good likelihood.
-# - Larochelle & Murray 2011, *The Neural Autoregressive Distribution Estimator*, and Germain et al. 2015, *MADE*. They
-#   add hidden layers to the single masked layer of section 8.
+# - Larochelle & Murray 2011, *The Neural Autoregressive Distribution Estimator*, and Germain et al. 2015, *MADE*. Two
+#   models that add hidden layers to the single masked layer of section 8.
 # - van den Oord, Kalchbrenner & Kavukcuoglu 2016, *Pixel Recurrent Neural Networks*. The model that the lecture
 #   mentions.
 # - Tomczak & Welling 2018, *VAE with a VampPrior*, and Ghosh et al. 2020, *From Variational to Deterministic
 #   Autoencoders*. Two ways to obtain a prior that fits the aggregate posterior.
-# - Nalisnick et al. 2019, *Do Deep Generative Models Know What They Don't Know?* A warning: a model can give images
-#   from another data set a higher probability than those that it was trained on.
+# - Nalisnick et al. 2019, *Do Deep Generative Models Know What They Don't Know?* A warning: a model can assign a higher
+#   probability to images from another data set than to those on which it was trained.
