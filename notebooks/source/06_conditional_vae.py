@@ -10,7 +10,7 @@
 #   digits from other images.
 #
 # **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb)
-# and [The VAE on MNIST](04_vae.ipynb). No GPU needed.
+# and [The VAE on MNIST](04_vae.ipynb). No GPU is needed.
 #
 # **Time:** about three minutes to run on a laptop with two cores, an hour and a half to work through. The notebook needs
 # 1.5 GB of memory.
@@ -60,15 +60,15 @@ uci_steps = 300 if FAST else 1_500  # for the second corpus
 retrain = False  # True: train the shipped model again, which takes a few minutes
 seed = 0
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Tell it the label\n\nCondition every term on $y$, and each line of the derivation still holds:\n\n$$\\log P(x|y) \\ge E_{q(z|x,y)}[\\log P(x|z,y)] - \\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))$$\n\nThe label is a *one-hot* vector, appended to $x$ for the encoder and to $z$ for the decoder."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Tell it the label\n\nIf we condition every term on $y$, each line of the derivation still holds:\n\n$$\\log P(x|y) \\ge E_{q(z|x,y)}[\\log P(x|z,y)] - \\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))$$\n\nThe label is a *one-hot* vector, appended to $x$ for the encoder and to $z$ for the decoder."}
 # ## 1 · Tell it the label
 #
 # The code $z$ of a VAE must describe everything about a digit: which of the ten it is, and how it is written. Often,
 # however, we know which one it is. If we *tell* the networks, $z$ no longer has to carry this information, and is
 # free to describe the rest: the slant, the thickness of the pen, the loops. The lecture calls this the style.
 #
-# The derivation of the [evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo) holds for any $P$.
-# Condition every term on the label $y$, and each line of it still holds:
+# The derivation of the [evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo) holds for any $P$. If we
+# condition every term on the label $y$, each line of the derivation still holds:
 #
 # $$\log P(x|y) \;\ge\; L_b = E_{q(z|x,y)}[\log P(x|z,y)] - \mathrm{KL}(q(z|x,y) \,\|\, P(z))$$
 #
@@ -77,8 +77,8 @@ seed = 0
 # image. Sohn et al. instead learn a prior $P(z|y)$ that depends on the label; section 5 explains what difference that
 # makes.
 #
-# In code, the label becomes a *one-hot* vector, ten numbers of which the one at the label's place is 1 and all others
-# are 0. It is appended to $x$ for the [encoder](../docs/glossary.md#encoder) and to $z$ for the
+# In code, the label becomes a *one-hot* vector: ten numbers that are all 0, except for a 1 at the label's position. It
+# is appended to $x$ for the [encoder](../docs/glossary.md#encoder) and to $z$ for the
 # [decoder](../docs/glossary.md#decoder). A single number would not do, because it would tell the network that 8 is
 # twice 4.
 
@@ -99,7 +99,7 @@ def beside(v, y):
 # ordinary VAE.
 
 
-# %% slideshow={"slide_type": "slide"} slide={"text": "## The label, beside x and beside z\n\nBoth networks are told, or one of them, or neither.", "lines": "10-17"}
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The label, appended to x and to z\n\nBoth networks are told, or one of them, or neither.", "lines": "10-17"}
 class LabelledVAE(nn.Module):
     def __init__(self, to_encoder=True, to_decoder=True, latent=2, width=256):
         super().__init__()
@@ -177,7 +177,7 @@ def train_small(beta=1.0, **arguments):
     return model.eval(), history
 
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which network needs the label?\n\nWe tell it to both, to the decoder only, to the encoder only, or to neither. Their codes have two numbers.\n\n**Predict.** Ask each for rows of the digits from 0 to 9. Whose rows will be right? In whose plane do the labels lie in separate regions?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which network needs the label?\n\nWe tell it to both, to the decoder only, to the encoder only, or to neither. Their codes have two numbers.\n\n**Predict.** Ask each model for rows of the digits from 0 to 9. Which models will draw the right digits? In which planes do the labels lie in separate regions?"}
 # ## 2 · Which network needs the label?
 #
 # We train four models with the same architecture and the same short training. The label is given to both networks, to
@@ -207,8 +207,8 @@ figures.training(losses)
 #
 # $$-\log P(x) \;\le\; -\log P(x|y) + \ln 10.$$
 #
-# So wherever the decoder knows the label, we add $\ln 10 = 2.3$ nats, the price of naming the digit. Then all four
-# numbers are upper bounds on the same quantity, $-\log P(x)$.
+# So if the decoder is told the label, we add $\ln 10 = 2.3$ nats, the price of naming the digit. All four numbers are
+# then upper bounds on the same quantity, $-\log P(x)$.
 
 # %%
 x_test, y_test = fixed_binarization(test.images).flatten(1), test.labels  # (N, 784) of 0 and 1, (N,)
@@ -256,11 +256,11 @@ if on_mnist:
     assert min(right["both"], right["the decoder"]) > 0.5  # in spite of the short training
     assert comparable["both"] < comparable["neither"]  # two numbers cannot hold both label and style
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The rows are right, mostly, where the *decoder* is told. Where it is not, some labels lie apart."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The rows are mostly right if the *decoder* is told. If it is not, some labels lie apart."}
 # **Answer.** The models whose *decoder* is told the label draw the right digit in most samples; the other two are right
-# one time in ten, by chance. In those two, some labels, such as the zeros and the ones, have regions of their own,
-# while others overlap. Where the decoder is told, nearly all labels share one cloud, although the zeros and the ones
-# keep to its edges.
+# one time in ten, by chance. In those two, some digits, such as the zeros and the ones, have separate regions, while
+# others overlap. If the decoder is told the label, nearly all digits share one cloud, although the zeros and the ones
+# stay near its edges.
 
 # %% [markdown]
 # **Why?** Only the decoder draws. If it does not know the label, $z$ must carry it, and telling the encoder does not
@@ -269,14 +269,14 @@ if on_mnist:
 # costs.
 #
 # Telling the decoder alone works nearly as well as telling both, because the encoder can usually *see* which digit it
-# is. (The lecture, too, speaks only of telling the decoder.) But section 7 will need the code of the same picture under
-# *another* label, $q(z|x, y')$, and only an encoder that is told the label can give it.
+# is. (The lecture, too, speaks only of telling the decoder.) But in section 7 we will need the code of the same picture
+# under *another* label, $q(z|x, y')$, and only an encoder that is told the label can provide it.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # ## 3 · One style, ten digits
 #
-# From here on our main model is the package's `ConditionalVAE`, which gives the label to both networks. The one that we
-# load is wider, with two hidden layers of 500 units in each network. It was trained for longer, with
+# From here on our main model is the package's `ConditionalVAE`, which gives the label to both networks. The model that
+# we load is wider, with two hidden layers of 500 units in each network. It was also trained for longer, with
 # `python -m course_lib.recipes conditional`. To train it yourself, set `retrain = True` above.
 
 # %%
@@ -316,8 +316,8 @@ figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z per row, one label 
 # %% [markdown]
 # **Why?** The decoder already has the label, so $z$ can lower the loss only by describing something else. A property
 # that all digits have, such as slant, needs to be learned only once if it is coded in the same way for all of them.
-# Nothing *forces* the network to code the slant of a 1 like that of an 8; doing so is merely the easier solution when
-# all labels share the same weights. The next section measures how far this goes.
+# Nothing *forces* the network to encode the slant of a 1 in the same way as that of an 8; this is merely the easier
+# solution when all labels share the same weights. The next section measures how far this goes.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The style of a real digit\n\nEncode a test digit with its label, then decode this $z$ with each of the ten labels.\n\n**Predict.** A slanted 1 passes its slant on to the other digits. Does a thick 1 make a thick 8?"}
 # ## 4 · The style of a real digit
@@ -340,7 +340,7 @@ second = [int((y_test == label).nonzero()[:2][-1]) for label in every]  # the se
 x_ten, y_ten = x_test[second], y_test[second]
 transferred = in_all_labels(cvae, style_of(cvae, x_ten, y_ten))  # (10, 10, 784)
 
-# %% alt="On the left is a column of ten test digits. Beside each stands a row of decoded digits from 0 to 9 with a similar slant and thickness. In each row an orange frame marks the digit that the original shows." slideshow={"slide_type": "slide"} slide={"text": "## Styles of ten test digits"}
+# %% alt="On the left is a column of ten test digits. Next to each is a row of decoded digits from 0 to 9 with a similar slant and thickness. In each row an orange frame marks the digit that the original shows." slideshow={"slide_type": "slide"} slide={"text": "## Styles of ten test digits"}
 figures.transfers(test.pixels(second), transferred, y_ten, train.shape)
 
 
@@ -367,9 +367,10 @@ def slant(images, shape):
 
 # %% [markdown]
 # We transfer the style of a thousand test digits to all *other* labels, and correlate each aspect of the results with
-# that of the originals. A correlation of 1 means that the aspect follows the original perfectly, and 0 that it does not
-# follow at all. Some digits slant more, or need more ink, than others by nature, and that is not style. We therefore
-# subtract from each original the mean of its label, and compute the correlation for each target label separately.
+# that of the originals. A correlation of 1 means that the aspect follows the original perfectly, and a correlation of 0
+# means that it does not follow the original at all. By nature, some digits slant more than others or need more ink, and
+# that is not a matter of style. We therefore subtract from each original the mean of its label, and compute the
+# correlation for each target label separately.
 
 
 # %%
@@ -409,21 +410,21 @@ if on_mnist:
 # **Answer.** As a rule, yes. On average over the target labels, slant and ink follow the original closely, though not
 # perfectly, and nearly every result is still read as the digit asked for. The reason is the one given in section 3.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. A *linear* probe separates the codes by planes, a *curved* one by curved surfaces.\n\n**Predict.** From which codes will the linear probe read the label? Will the curved probe read more?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. A *linear* probe separates the codes with planes, a *curved* one with curved surfaces.\n\n**Predict.** From which codes can the linear probe read the label? Will the curved probe do better?"}
 # ## 5 · What does the code still tell about the label?
 #
 # It is tempting to say that $z$ keeps *only* the style. The lecture does not say so. Is it true?
 #
-# If $z$ said nothing about the label, no classifier could read the label from it better than by guessing. A
-# classifier that gets the codes as its input is called a *probe*. It learns from training digits and is judged on
-# test digits. We use two. The *linear* probe, a logistic regression, separates the codes by planes. The *curved*
-# probe, a support vector machine with a radial basis kernel, separates them by curved surfaces.
+# If $z$ said nothing about the label, no classifier could read the label from it better than by guessing. A classifier
+# that gets the codes as its input is called a *probe*. It learns from training digits and is judged on test digits. We
+# use two. The *linear* probe, a logistic regression, separates the codes with planes. The *curved* probe, a support
+# vector machine with a radial basis kernel, separates them with curved surfaces.
 #
 # We probe the code as the decoder receives it, drawn from $q(z|x, y)$, and also the mean of $q$, which is free of
-# noise. For comparison we probe the raw pixels, and the code of a plain VAE with as many dimensions and the same β,
-# which we train briefly.
+# noise. For comparison we probe the raw pixels, and the code of a plain VAE with the same number of dimensions and the
+# same β. We train this VAE briefly.
 #
-# **Predict.** From which of these will the linear probe read the label? Will the curved probe read more?
+# **Predict.** From which of these can the linear probe read the label? Will the curved probe do better?
 
 # %%
 x_fit, y_fit = binarize(train.images[:probe_digits]).flatten(1), train.labels[:probe_digits]
@@ -465,24 +466,24 @@ if on_mnist:
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The linear probe reads almost nothing. From the mean of $q$, the curved one reads far more than chance: $z$ does *not* keep only the style."}
-# **Answer.** The linear probe reads most labels from the pixels and from the plain VAE's codes, but hardly any beyond
-# chance from those of the conditional VAE. The curved probe reads more from each of them. From the conditional VAE it
-# reads far more than chance when given the mean of $q$, and a little more when given a drawn $z$. So $z$ does *not*
-# keep only the style. The linear probe alone would have misled us: its failure shows that *it* cannot read the label,
-# not that the label is absent.
+# **Answer.** The linear probe reads most labels from the pixels and from the plain VAE's codes, but with the codes of
+# the conditional VAE it does hardly better than chance. The curved probe does better with all of them. With the codes
+# of the conditional VAE it is far better than chance when given the mean of $q$, and a little better than chance when
+# given a drawn $z$. So $z$ does *not* keep only the style. The linear probe alone would have misled us: its failure
+# shows that *it* cannot read the label, not that the label is absent.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the KL term charges for\n\n$$E_{x|y}\\big[\\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))\\big] = I(z; x|y) + \\mathrm{KL}(q(z|y) \\,\\|\\, P(z))$$\n\n- $I(z; x|y)$ is the style: we want to pay for it.\n- The second part is 0 only if the codes of the label fill the prior exactly. Training pushes it down, but not to 0 if the rest would cost more in reconstruction than it saves."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the KL term charges for\n\n$$E_{x|y}\\big[\\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))\\big] = I(z; x|y) + \\mathrm{KL}(q(z|y) \\,\\|\\, P(z))$$\n\n- $I(z; x|y)$ is the style, and we are willing to pay for it.\n- The second part is 0 only if the codes of the label fill the prior exactly. Training pushes it down, but not to 0 if the rest would cost more in reconstruction than it saves."}
 # **Why?** Consider what the KL term charges for. Fix a label $y$, and let $q(z|y)$ be the average of $q(z|x, y)$ over
 # the images of this label. Then
 #
 # $$E_{x|y}\big[\mathrm{KL}(q(z|x,y) \,\|\, P(z))\big] = I(z; x|y) + \mathrm{KL}(q(z|y) \,\|\, P(z)).$$
 #
 # The first part is the *mutual information* of $z$ and $x$ for this label: how much $z$ says about which of this
-# label's images it came from. That is the style, and we want to pay for it. The second part is 0 only if the codes of
-# this label, taken together, are distributed exactly like the prior. If that held for all labels, no probe could read
-# the label from a drawn $z$. In general, let $q(z)$ be the average of $q(z|y)$ over the labels. The second part then
-# averages to $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, which is an upper bound on what a drawn $z$ can reveal about
-# the label.
+# label's images it came from. That is the style, and we are willing to pay for it. The second part is 0 only if the
+# codes of this label, taken together, are distributed exactly like the prior. If that held for all labels, no probe
+# could read the label from a drawn $z$. In general, let $q(z)$ be the average of $q(z|y)$ over the labels. The second
+# part then averages to $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, which is an upper bound on what a drawn $z$ can
+# reveal about the label.
 #
 # Training minimizes the sum of both parts and the reconstruction error. This pushes the second part down, but not all
 # the way to 0 if removing the rest would cost more in reconstruction than it saves. Moreover, this upper bound holds
@@ -533,7 +534,7 @@ if on_mnist:
 
 # %% [markdown]
 # Most of what the code costs is style, but the second part is not 0 for any label. It is largest for the ones and the
-# zeros, which kept to the edges of the plane in section 2.
+# zeros, whose codes lay near the edges of the plane in section 2.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How good are the samples?\n\n*Accuracy:* in how many samples does a classifier read the digit asked for? *Diversity:* how far apart are two samples of one label?"}
 # ## 6 · How good are the samples?
@@ -543,9 +544,9 @@ if on_mnist:
 # 7, gets all its sevens right. So we also measure *diversity*, the mean squared distance between two images of the same
 # label, relative to that of real test digits.
 #
-# Distance in which space? In black-and-white *pixels* even noise is diverse. So we add a second space, the outputs of
-# the classifier's last hidden layer, which are called its *features*. And like must be compared with like, so we draw
-# black-and-white pixels and compare them with binarized test digits.
+# Distance in which space? In black-and-white *pixels* even noise is diverse. We therefore add a second space, the
+# outputs of the classifier's last hidden layer, which are called its *features*. Like must be compared with like, so we
+# draw black-and-white pixels and compare them with binarized test digits.
 
 
 # %%
@@ -558,9 +559,9 @@ def judge(images, labels):
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each $z$ is multiplied by a *temperature*. What does a lower one do to the accuracy? And to the diversity?"}
-# There are two anchors. One is the test digits themselves. The other is a "model" without any $z$, which makes each
-# pixel white independently, with a probability equal to its mean over the training digits of the label. We compare
-# samples of the conditional VAE with both. Each $z$ is multiplied by a *temperature* before it is decoded; a
+# We compare samples of the conditional VAE with two points of reference. The first is the test digits themselves. The
+# second is a "model" without any $z$. It makes each pixel white independently, with a probability equal to that pixel's
+# mean over the training digits of the label. Each $z$ is multiplied by a *temperature* before it is decoded; a
 # temperature below 1 makes the codes less extreme.
 #
 # **Predict.** What does a lower temperature do to the accuracy? And to the diversity?
@@ -598,7 +599,8 @@ if on_mnist:
     assert verdicts["temperature 0.75"][2] < verdicts["temperature 1.0"][2]
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** A lower temperature raises the accuracy and lowers the diversity."}
-# **Answer.** A lower temperature raises the accuracy and lowers the diversity, more in features than in pixels.
+# **Answer.** A lower temperature raises the accuracy and lowers the diversity, the latter more in features than in
+# pixels.
 
 # %% [markdown]
 # **Why?** The codes of one label do not fill the whole prior, as section 5 showed for the small model. An extreme $z$
@@ -607,7 +609,7 @@ if on_mnist:
 # other. The shipped model was trained with β = 3 for a similar reason: a higher price on $z$ makes the codes simpler,
 # so that they fill the prior better, at the cost of a worse likelihood.
 #
-# Here are some samples at temperature 0.9, and then some that the classifier read as another digit.
+# Here are some samples at temperature 0.9, followed by some that the classifier read as a different digit.
 
 # %% alt="Fifty black-and-white samples in five rows. Every row shows the digits from 0 to 9, most of them clearly legible, with ragged edges." slideshow={"slide_type": "slide"} slide={"text": "## Samples at temperature 0.9"}
 figures.samples(drawn["temperature 0.9"], train.shape)
@@ -631,9 +633,9 @@ figures.misread(drawn["temperature 0.9"][wrong], asked[wrong], read_as[wrong], t
 # $$P(y|x) = \frac{P(x|y)}{10\, P(x)}, \qquad\text{so that}\qquad -\log P(x|y) + \ln 10 - (-\log P(x)) = -\log P(y|x).$$
 #
 # The slack in the inequality of section 2 is thus $-\log P(y|x)$, which is 0 if the model is certain of the label $y$
-# and grows with its doubt. The conditional VAE is also a *classifier*, although nobody trained it to classify. We
-# evaluate an image under all ten labels and choose the label that makes it most probable. Each $\log P(x|y')$ is
-# estimated by [importance weighting](../docs/glossary.md#importance-weighting), as in
+# and grows as the model becomes less certain. The conditional VAE is also a *classifier*, although nobody trained it to
+# classify. We evaluate an image under all ten labels and choose the label that makes it most probable. Each
+# $\log P(x|y')$ is estimated by [importance weighting](../docs/glossary.md#importance-weighting), as in
 # [The evidence lower bound](02_elbo.ipynb), section 10.
 #
 # **Predict.** Will the conditional VAE classify better or worse than a network that was trained to classify?
@@ -672,8 +674,8 @@ if on_mnist:
     assert 0.9 < by_bayes <= by_classifier + 0.01
 
 # %% [markdown]
-# **Answer.** A little worse. It is a good classifier, but it reads slightly fewer of the same binarized digits
-# correctly than the network that was trained to classify.
+# **Answer.** A little worse. The conditional VAE is a good classifier, but on the same binarized digits it is right
+# slightly less often than the network that was trained to classify.
 
 # %% [markdown]
 # **Why?** The conditional VAE must account for every pixel, while a trained classifier may attend to the few that tell
@@ -742,18 +744,18 @@ if on_mnist:
 
 # %% [markdown]
 # **Why?** An image is probable if its pixels are easy to predict, and nothing is easier to predict than black where the
-# model expects black. A digit pays some nats for the pixels along its edges, and a blank page has no edges. Besides,
+# model expects black. A digit pays some nats for the pixels along its edges, and a blank page has no edges. Also,
 # probable does not mean typical. A blank page is like a thousand heads in a row from a coin that favours heads. It is
 # the most probable sequence of all, and yet nobody ever sees it. Deep generative models fail in this way on real images
-# too. One that was trained on photographs gives a *higher* likelihood to pictures of house numbers than to
-# photographs (Nalisnick et al. 2019).
+# too. One that was trained on photographs gives a *higher* likelihood to pictures of house numbers than to photographs
+# (Nalisnick et al. 2019).
 
 # %% [markdown]
 # ## 8 · Another corpus
 #
 # The lecture shows style rows on a second corpus of digits. Ours comes with scikit-learn and consists of 1,797 digits
-# from the UCI repository. Each has 8×8 pixels with 17 grey levels. Grey pixels need another likelihood. We take a
-# Gaussian whose mean is the decoder's image and whose variance, the same for all pixels, is learned along with the
+# from the UCI repository. Each has 8×8 pixels with 17 grey levels. Grey pixels call for a different likelihood. We use
+# a Gaussian whose mean is the decoder's image and whose variance, the same for all pixels, is learned along with the
 # weights.
 #
 # **Predict.** With only 64 pixels, will slant and ink follow the original as well as on MNIST?
@@ -782,14 +784,14 @@ def uci_in_all_labels(x, y):
     return uci_cvae.likelihood(mu[:, None].expand(-1, 10, -1), torch.arange(10)).mean  # (N, 10, 64)
 
 
-# %% alt="A column of six coarse grey digits of 8 by 8 pixels. Beside each stands a row of ten decoded digits from 0 to 9, with an orange frame at the original's label. The rows differ only a little from one another."
+# %% alt="A column of six coarse grey digits of 8 by 8 pixels. Next to each is a row of ten decoded digits from 0 to 9, with an orange frame at the original's label. The rows differ only a little from one another."
 six = slice(0, 6)
 x_six, y_six = uci_test.pixels(six), uci_test.labels[six]
 figures.transfers(x_six, uci_in_all_labels(x_six, y_six), y_six, uci.shape)
 
 # %% [markdown]
-# We measure as in sections 4 and 6. The classifier for these digits is a support vector machine that was trained on the
-# real ones.
+# We measure the same quantities as in sections 4 and 6. The classifier for these digits is a support vector machine
+# that was trained on real ones.
 
 # %%
 x_uci, y_uci = uci_test.pixels(), uci_test.labels  # (N, 64), (N,)
@@ -853,8 +855,8 @@ print(f"and by {spread_within_label(ink(x_uci), y_uci):.0%} within a label of UC
 # shows the two dimensions of $z$ with the largest KL, which are those that the encoder uses most. The other dimensions
 # stay at 0. The numerals mark the codes of test digits.
 #
-# **Predict.** In section 2, a VAE without labels gave some digits, such as the zeros and the ones, a region of their
-# own. Will there be such regions here?
+# **Predict.** In section 2, a VAE without labels gave some digits, such as the zeros and the ones, separate regions.
+# Will there be such regions here?
 
 # %%
 by_kl = kl_per_dimension(cvae, x_test[:1000], y=y_test[:1000])  # (d,), nats
@@ -905,13 +907,13 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the missing steps, run the cell, then run the check below it. The check says "Correct" or names the mistake.
-# After its example it also tries extreme inputs, and inputs of other sizes that are drawn anew each time.
+# Fill in the missing steps, run the cell, and then run the check below it. The check says "Correct" or names the
+# mistake. After a fixed example, the check also tries extreme inputs, as well as random inputs of other sizes.
 #
-# **1. Forward through a conditional VAE.** Go from images and labels to the decoder's
-# [logits](../docs/glossary.md#logit). The label goes to *both* networks as a one-hot vector, appended after the other
-# numbers. All randomness comes from `noise`, so that the same noise gives the same $z$. The loss will be computed from
-# what you return, so gradients must reach both networks through logits, mu and logvar.
+# **1. Forward through a conditional VAE.** Compute the decoder's [logits](../docs/glossary.md#logit) from images and
+# labels. Give the label to *both* networks as a one-hot vector, appended to their other input. All randomness comes
+# from `noise`, so that the same noise gives the same $z$. The loss will be computed from what you return, so gradients
+# must reach both networks through logits, mu and logvar.
 
 
 # %%
@@ -949,8 +951,8 @@ checks.style_rows(my_style_rows)
 
 # %% [markdown]
 # **3. $\log P(x)$ from $\log P(x|y)$.** Turn ten log-probabilities into the logarithm of the average probability, in
-# nats. They lie near −90, or near −900 for larger images, where `exp` rounds to 0. Some images are far more probable
-# than others, and the ten values of one image may differ by thousands of nats.
+# nats. The log-probabilities are near −90, or near −900 for larger images, where `exp` rounds to 0. Some images are far
+# more probable than others, and the ten values of one image may differ by thousands of nats.
 
 
 # %%
@@ -969,9 +971,9 @@ checks.log_marginal(my_log_marginal)
 # **4. Derive it, then build it.** Give each label a learned prior $P(z|y)$, a Gaussian whose mean and log-variance come
 # from two tables of parameters, `(10, d)` each. Only the KL term of the loss changes. Derive it for two diagonal
 # Gaussians, replace the line below, and run the cell after it; all three rows must then be 0, up to rounding. Then
-# train the model as in section 2, with a subclass of `LabelledVAE` that holds the two tables, and with a loss of your
-# own for `train_loop`. Apply the curved probe to its codes and to those of `small["both"]`. From which will it read
-# more of the label? Predict first, using the argument of section 5.
+# train the model as in section 2, with a subclass of `LabelledVAE` that contains the two tables, and with your own loss
+# for `train_loop`. Apply the curved probe to its codes and to those of `small["both"]`. From which of the two can it
+# read the label better? Predict first, using the argument of section 5.
 
 
 # %%
@@ -993,11 +995,11 @@ print("another prior:        ", my_kl(mu, logvar, zero + 1, zero + 0.5) - right)
 # ## Further reading
 #
 # - D. P. Kingma, D. J. Rezende, S. Mohamed & M. Welling, *Semi-supervised learning with deep generative models*,
-#   NeurIPS 2014. Its model M2 is the model of this chapter, extended to images whose label is missing. Shows style
-#   rows on MNIST and on house numbers.
+#   NeurIPS 2014. Its model M2 is the model of this chapter, extended to images whose label is missing. The paper shows
+#   style rows for MNIST and for house numbers.
 # - K. Sohn, H. Lee & X. Yan, *Learning structured output representation using deep conditional generative models*,
-#   NeurIPS 2015. Gives the conditional VAE its name, and a learned prior.
+#   NeurIPS 2015. This paper gave the conditional VAE its name and a learned prior.
 # - M. D. Hoffman & M. J. Johnson, *ELBO surgery: yet another way to carve up the variational evidence lower bound*,
-#   NIPS workshop 2016. Splits the KL into two parts, as in section 5.
-# - E. Nalisnick et al., *Do deep generative models know what they don't know?*, ICLR 2019. Shows how badly a likelihood
-#   detects foreign images.
+#   NIPS workshop 2016. It splits the KL term into two parts, as in section 5.
+# - E. Nalisnick et al., *Do deep generative models know what they don't know?*, ICLR 2019. It shows how badly a
+#   likelihood detects foreign images.

@@ -1,4 +1,4 @@
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# A GAN in one dimension\n\n- Two players, their losses, and what the one `detach` is for\n- The best discriminator, and what the generator lowers against it\n- Failures provoked one by one: overshoot, weak $D$, collapse, rotation\n- Why the losses do not tell how good the generator is"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "# A GAN in one dimension\n\n- Two players, their losses, and what the one `detach` is for\n- The best discriminator, and what the generator lowers against it\n- Failures provoked one by one: overshoot, weak $D$, collapse, rotation\n- Why the losses do not tell you how good the generator is"}
 # # 07 · A GAN in one dimension
 #
 # After this notebook you will be able to
@@ -10,11 +10,11 @@
 # - explain why the losses of a GAN do not tell you how good its generator is.
 #
 # **Prerequisites:** the [KL divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence) of
-# [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU or data needed.
+# [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU or data is needed.
 #
 # **Time:** about four minutes to run on a laptop with two cores, an hour and a half to work through.
 #
-# **Memory:** the run takes 1.0 GB of memory.
+# **Memory:** the notebook needs 1.0 GB of memory.
 
 # %% tags=["imports"]
 import sys
@@ -116,8 +116,8 @@ def d_loss(g, d, x, z):
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # The generator could minimize $E_z[\log(1 - D(G(z)))]$, the only term of $V$ that depends on $G$. Like almost everyone,
-# we let it minimize $-E_z[\log D(G(z))]$ instead. Both losses ask that the generated points be taken for real. Section
-# 5 shows why the second is the better choice.
+# we let it minimize $-E_z[\log D(G(z))]$ instead. Both losses fall when the generated points are taken for real.
+# Section 5 shows why the second is the better choice.
 
 
 # %% slideshow={"slide_type": "-"}
@@ -126,9 +126,9 @@ def g_loss(g, d, z):
 
 
 # %% [markdown]
-# Each player has an optimizer of its own, which holds that player's weights and no others. Adam gets less momentum than
-# usual ($\beta_1 = 0.5$), because the other player moves too, and old slopes mislead. An update takes the usual three
-# lines.
+# Each player has its own optimizer, which updates only that player's weights. We give Adam less momentum than usual
+# ($\beta_1 = 0.5$), because the other player moves too, so that old gradients are misleading. An update takes the usual
+# three lines.
 
 
 # %%
@@ -143,7 +143,8 @@ def update(optimizer, loss):
 
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# A *round* of the game is one update of the discriminator, then one of the generator. That is the whole algorithm.
+# A *round* of the game is one update of the discriminator, followed by one of the generator. That is the whole
+# algorithm.
 
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## One round is one update of each player", "lines": "3-4", "show": "code"}
@@ -193,14 +194,13 @@ assert end.std() > 2 * start.std()
 
 # %% [markdown]
 # **Why?** While the two kinds of points lie in different places, the discriminator can tell them apart, and its slope
-# shows the generator where to go. Once they lie in the same places, there is little left to tell them apart by.
-# Farther out there are hardly any points to learn from, so nothing corrects $D$ there, and it may take any value.
-# Note also that the histogram ends abruptly on both sides. Since $z$ ends at ±1 and $G$ is continuous, all of $G(z)$
-# lies in one bounded interval. The tails of the data stay out of reach, unless $G$ stretches the ends of $z$ very
-# far.
+# shows the generator where to go. Once they lie in the same places, there is little left to tell them apart by. Farther
+# out there are hardly any points to learn from, so nothing corrects $D$ there, and it may take any value. Note also
+# that the histogram ends abruptly on both sides. Since $z$ stays between −1 and 1, and $G$ is continuous, all of $G(z)$
+# lies in one bounded interval. The tails of the data stay out of reach, unless $G$ stretches the ends of $z$ very far.
 #
 # What is `detach` for? It cuts the path from the discriminator's loss back into the generator. Let us leave it out and
-# see whether a gradient arrives there.
+# see whether a gradient reaches the generator.
 
 # %%
 g.zero_grad()
@@ -210,22 +210,23 @@ print(f"gradient that arrived in G: up to {g[0].weight.grad.abs().max():.4f}")
 
 
 # %% [markdown]
-# A gradient does arrive. It does no harm as long as only $D$'s optimizer takes a step and $G$'s gradients are reset
-# before $G$'s turn, as they are in `update`. But it is wasted work, and it becomes a bug as soon as somebody drops the
-# `zero_grad`, because a step down this gradient makes the generated points *easier* to tell from real ones.
+# A gradient does reach it. This does no harm as long as only $D$'s optimizer takes a step and $G$'s gradients are reset
+# before $G$'s turn, as they are in `update`. But computing this gradient is wasted work, and the missing `detach`
+# becomes a bug as soon as somebody drops the `zero_grad`, because a step down this gradient makes the generated points
+# *easier* to tell from real ones.
 #
-# From here on we mostly use the package's game. It has the same losses and optimizers, but it is measured exactly. On a
-# line we can compute everything that the players cannot see: the density $q$ of the generated points, the best possible
-# $D$, and every divergence. None of this needs a single sample. A `History` is a game that remembers its past, and
-# `History.column` returns one of the measured quantities at every moment that was kept.
+# From here on we mostly use the package's game. It has the same losses and optimizers, but every quantity in it is
+# computed exactly. On a line we can compute everything that the players cannot see: the density $q$ of the generated
+# points, the best possible $D$, and every divergence. None of this needs a single sample. A `History` is a game that
+# remembers its past, and `History.column` returns one of the measured quantities at every moment that was recorded.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What is the best discriminator?\n\nHold $G$ still, so that $q$ is fixed, and let $D$ learn for as long as it likes.\n\n**Predict.** At $x$ the densities are $p(x)$ and $q(x)$. Where does $D(x)$ end? Try $p = q$ first, then $p = 3q$."}
 # ## 2 · What is the best discriminator?
 #
 # Let us hold the generator still, so that $q$ is fixed, and let $D$ learn for as long as it likes.
 #
-# **Predict.** At some place $x$ the data have density $p(x)$ and the generated points have density $q(x)$. At which
-# value will $D(x)$ end? Try $p(x) = q(x)$ first, then $p(x) = 3 q(x)$.
+# **Predict.** At some place $x$ the data have density $p(x)$ and the generated points have density $q(x)$. What value
+# will $D(x)$ reach in the end? Try $p(x) = q(x)$ first, then $p(x) = 3 q(x)$.
 
 
 # %%
@@ -270,7 +271,7 @@ assert d_error < 0.06  # a small network cannot bend at will, and its data are s
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** \u00bd where $p = q$, and \u00be where $p = 3q$:$\\quad D^*(x) = \\dfrac{p(x)}{p(x) + q(x)}$"}
 # **Answer.** It ends at the share of real points among all points near $x$, which is ½ where $p = q$ and ¾ where
-# $p = 3q$. The trained $D$ follows this share closely, except at both ends of the line, where hardly any point falls
+# $p = 3q$. The trained $D$ follows this share closely, except at both ends of the line, where hardly any points fall
 # and nothing corrects it. The optimal discriminator is
 #
 # $$D^*(x) = \frac{p(x)}{p(x) + q(x)}$$
@@ -351,7 +352,7 @@ for mu in (0.5, 2, 5):
 hill = History(Settings(z="normal", start=-3.0, batch=1000, seed=seed))
 hill.play(frames=1, steps=20)  # a few rounds of the game,
 for _ in range(100):
-    hill.game.update_d()  # then D goes on learning alone
+    hill.game.update_d()  # then D continues to learn alone
 hill.keep()
 before = hill.game.state()
 
@@ -399,7 +400,7 @@ moments(hill, [2, 3, 4, 5], titles)
 
 # %%
 print(f"best step: JSD {jsd_before:.2f} before, {jsds.min():.2f} after")
-print(f"longest step: the points' mean is {means[-1]:.1f}, where the data's is 0; JSD {jsds[-1]:.2f}")
+print(f"longest step: mean of the points {means[-1]:.1f}, mean of the data 0; JSD {jsds[-1]:.2f}")
 
 # %% tags=["check"]
 assert (np.diff(means[lengths < 0.05]) > 0).all()  # while steps are short, longer ones go farther
@@ -420,7 +421,7 @@ assert jsds[-1] > jsds.min() + 0.2  # and is far worse than the best one
 # r) starts again from the beginning, and the **timeline** takes you back to earlier rounds. Choose a preset, read what
 # it promises, and see whether it keeps its promise. You can also draw your own data.
 
-# %% alt="The widget shows four moments of a game in which the green generator spreads over the two hills of the dotted data while the dashed D bends towards the pink D star. Beside them, a chart shows the true JSD falling." slideshow={"slide_type": "slide"} slide={"text": "## Play it: balanced, overshoot, collapse, rotation"}
+# %% alt="The widget shows four moments of a game in which the green generator spreads over the two hills of the dotted data while the dashed D bends towards the pink D star. Next to them, a chart shows the true JSD falling." slideshow={"slide_type": "slide"} slide={"text": "## Play it: balanced, overshoot, collapse, rotation"}
 ToyGAN()
 
 
@@ -429,7 +430,7 @@ ToyGAN()
 #
 # The generator is trained *through* the discriminator. Its loss could therefore be lowered in two ways, by better
 # samples or by a discriminator that calls everything real. The lecture warns of the second: if $D$'s weights are not
-# held fixed in this step, $D$ can simply output 1. Our optimizers prevent this, because $G$'s optimizer holds only
+# held fixed in this step, $D$ can simply output 1. Our optimizers prevent this, because $G$'s optimizer updates only
 # $G$'s weights. What happens if we forget to freeze $D$?
 #
 # From the same state we take 40 generator steps twice, once with the discriminator frozen and once with its weights
@@ -444,7 +445,7 @@ def middle_of_a_game(seed):
     g[-1].bias.data -= 2  # so that G starts on the left of the data
     optimizer_d = adam(d, 5e-3)
     play(g, d, adam(g, 1e-3), optimizer_d, rounds=20)
-    for _ in range(100):  # then D goes on learning alone
+    for _ in range(100):  # then D continues to learn alone
         update(optimizer_d, d_loss(g, d, draw_data(256), draw_noise(256)))
     return g, d
 
@@ -551,9 +552,9 @@ assert whole_jsd["D free"].mean() > whole_jsd["D frozen"].mean() - 0.05  # and n
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which loss for the generator?\n\nSaturating: lower $\\log(1 - D)$. Non-saturating: lower $-\\log D$. Both are lowest at $D = 1$.\n\n**Predict.** $G$ is far off, and $D$ is nearly sure that its points are fake. Which loss has the larger gradient?"}
 # ## 5 · Which loss for the generator?
 #
-# The generator wants $D(G(z))$ to be near 1. The value function $V$ tells it to minimize $\log(1 - D)$, which is called
-# the *minimax* or *saturating* loss. In section 1 we minimized $-\log D$ instead, the *non-saturating* loss. Both fall
-# as $D$ rises towards 1.
+# The generator wants $D(G(z))$ to be near 1. According to the value function $V$, the generator should minimize
+# $\log(1 - D)$, which is called the *minimax* or *saturating* loss. In section 1 we minimized $-\log D$ instead, the
+# *non-saturating* loss. Both fall as $D$ rises towards 1.
 #
 # **Predict.** The generator is far off, and the best discriminator is nearly sure that the generated points are fake.
 # Which loss has the larger gradient?
@@ -596,7 +597,7 @@ print(f"at distance 6: {saturating(6):.4f} for log(1 − D), {non_saturating(6):
 assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 1e-4  # known to four digits
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The non-saturating loss: its gradient holds the factor $1 - D \\approx 1$, the other one $D \\approx 0$."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The non-saturating loss: its gradient contains the factor $1 - D \\approx 1$, that of the other $D \\approx 0$."}
 # **Answer.** The [non-saturating loss](../docs/glossary.md#non-saturating-loss) has the larger gradient. At distance 2
 # it is more than three times as large, and at distance 6 more than four hundred times.
 
@@ -680,8 +681,8 @@ assert np.allclose(work, shifts, atol=cell)  # shifted mass, to a cell's width
 # sheets share almost no points (Arjovsky & Bottou 2017).
 #
 # The *Wasserstein GAN* (Arjovsky, Chintala & Bottou 2017) replaces the discriminator with a *critic* that estimates
-# $W_1$. The critic's output may be any number, but its slope should not exceed 1. Clipping its weights, or a penalty on
-# its slope, keeps the slope in check. The widget above offers this loss too.
+# $W_1$. The critic's output may be any number, but its slope should not exceed 1. Clipping the critic's weights or
+# penalizing its slope keeps the slope in check. The widget above offers this loss too.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What do the losses tell?\n\nTwo kinds of game on the same data: one at a good pace; in the other $D$ is fifty times slower and $G$ five times faster.\n\n**Predict.** Can you tell from $D$'s loss which generator is the better one?"}
 # ## 6 · What do the losses tell?
@@ -763,8 +764,8 @@ print(
 )
 
 # %% [markdown]
-# A map like this depends on how long the games last. Pairs of small rates may only need more time. We give both players
-# the smallest of our rates and let them play longer.
+# A map like this depends on how long the games last. Pairs of small rates may simply need more time. We give both
+# players the smallest of our rates and let them play longer.
 
 # %%
 game, slow = History(Settings(seed=seed, lr_d=rates[0], lr_g=rates[0])), {}
@@ -792,10 +793,10 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unf
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Collapse\n\nThe data have three hills. In the middle of a good game, $D$ is made five times slower and $G$ twenty times faster.\n\n**Predict.** Will all $z$ go to the same place? If so, do they stay there?"}
 # ## 8 · Collapse, and recovery
 #
-# The lecture describes a generator that gives almost the same image whatever $z$ is, an image that nevertheless fools
-# the discriminator. This is *[mode collapse](../docs/glossary.md#mode-collapse)*. Here an image is a single number,
-# and we recognize a collapse by the standard deviation of the generated points, which falls to nearly 0. We count a
-# moment as collapsed if this standard deviation is below 0.5. For the data it is 2.7.
+# The lecture describes a generator that produces almost the same image whatever $z$ is, an image that nevertheless
+# fools the discriminator. This is *[mode collapse](../docs/glossary.md#mode-collapse)*. Here an image is a single
+# number, and we recognize a collapse by the standard deviation of the generated points, which falls to nearly 0. We
+# count a moment as collapsed if this standard deviation is below 0.5. For the data it is 2.7.
 #
 # The data have three hills. In the first part of the game the rates suit both players. Then we make $D$ five times
 # slower and $G$ twenty times faster.
@@ -832,10 +833,11 @@ assert spread_before.min() > 2 and narrow.min() > 0.8  # spread out, then collap
 assert travel.min() > 1  # no place holds them
 assert abs(fooled.mean() - math.log(4)) < 0.3  # a D that has lost pays log 4
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes, on every seed. But no place holds the lump for good. The average of $D$'s loss does not show the collapse."}
-# **Answer.** Yes, every $z$ is sent to nearly the same place, on every seed. But no place holds them for good. On
-# every seed the whole lump moves by at least two units in the second half of this time, although on some seeds it rests
-# for a hundred rounds or more. (On some seeds the points first overshoot and lie far apart before they gather.)
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes, on every seed. But the lump does not stay anywhere for good. The average of $D$'s loss does not show the collapse."}
+# **Answer.** Yes, every $z$ is sent to nearly the same place, on every seed. But the points do not stay anywhere for
+# good. On every seed the whole lump moves by at least two units in the second half of the time after the change,
+# although on some seeds it rests for a hundred rounds or more. (On some seeds the points first overshoot and lie far
+# apart before they gather.)
 
 # %% [markdown]
 # **Why?** If $D$ stood still, the best that $G$ could do would be to send *every* $z$ to the one place where $D$ is
@@ -848,7 +850,7 @@ assert abs(fooled.mean() - math.log(4)) < 0.3  # a D that has lost pays log 4
 #
 # Is a collapsed generator lost? We restore the original rates and play on.
 #
-# **Predict.** Will the points spread again, although they all feel the same slope?
+# **Predict.** Will the points spread out again, although they all feel the same slope?
 
 # %%
 for game in collapsed:
@@ -868,15 +870,15 @@ recovered = np.array([game.column("std")[-10:].mean() for game in collapsed])  #
 jsd_recovered = np.array([game.column("jsd")[-10:].mean() for game in collapsed])
 hills = [int(game.column("modes")[-1]) for game in collapsed]
 print(f"standard deviation {20 * recovery} rounds later: {recovered.round(1)}, data 2.7")
-print(f"JSD: {jsd_recovered.round(2)}; hills of the data that are reached, of 3: {hills}")
+print(f"JSD: {jsd_recovered.round(2)}; hills of the data reached, out of 3: {hills}")
 
 # %% tags=["check"]
 assert recovered.min() > 1  # twice the level that counts as a collapse, on every seed
 
 
 # %% [markdown]
-# **Answer.** Yes, they spread again on every seed. But a game need not return to where it was. The last printed line
-# counts how many of the three hills each game reaches in the end.
+# **Answer.** Yes, they spread out again on every seed. But a game need not return to where it was. The last printed
+# line counts how many of the three hills each game reaches in the end.
 
 # %% [markdown]
 # **Why?** The points are never in exactly the same place, because $G$ depends on $z$, if only a little. Once $D$ keeps
@@ -886,7 +888,7 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 #
 # In practice one batch is enough to recognize a collapse, because its samples look alike.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Round and round: the Dirac-GAN\n\nData: a point at 0. Generator: a point at $\\theta$. Discriminator: the logit $\\psi x$.\n\n$$\\dot\\theta = \\sigma(\\psi\\theta)\\, \\psi, \\qquad \\dot\\psi = -\\sigma(\\psi\\theta)\\, \\theta - \\gamma \\psi$$\n\n**Predict.** Starting from $\\theta = 1$, $\\psi = 0$: do they arrive at 0? What does the brake $\\gamma$ (R1) change?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Round and round: the Dirac-GAN\n\nData: a point at 0. Generator: a point at $\\theta$. Discriminator: the logit $\\psi x$.\n\n$$\\dot\\theta = \\sigma(\\psi\\theta)\\, \\psi, \\qquad \\dot\\psi = -\\sigma(\\psi\\theta)\\, \\theta - \\gamma \\psi$$\n\n**Predict.** Starting from $\\theta = 1$, $\\psi = 0$: do they reach the equilibrium? What does the brake $\\gamma$ (R1) change?"}
 # ## 9 · Round and round
 #
 # The smallest GAN of all is the *Dirac-GAN* (Mescheder et al. 2018). The data are a single point at 0. The generator
@@ -919,8 +921,8 @@ def play_dirac(steps, gamma=0.0, in_turns=True, h=0.2):
 
 
 # %% [markdown]
-# **Predict.** Starting from $\theta = 1$, $\psi = 0$, do the two arrive at 0? Does it matter whether they move in turns
-# or at the same time? And what does the brake change?
+# **Predict.** Starting from $\theta = 1$, $\psi = 0$, will the two players reach the equilibrium? Does it matter
+# whether they move in turns or at the same time? And what does the brake change?
 
 # %%
 dirac_paths = {gamma: play_dirac(400, gamma) for gamma in (0.0, 0.3, 1.0)}
@@ -939,9 +941,9 @@ assert 0.8 < dirac_paths[0.0][-1].norm() < 1.25  # the ring is an ellipse with a
 assert together[-1].norm() > 1.3  # the spiral goes outwards
 assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** If they move in turns, they circle for ever; if they move at the same time, they spiral outwards. With the brake they arrive."}
-# **Answer.** Without the brake they never arrive. If they move in turns, they circle for ever, and if they move at the
-# same time, they spiral outwards. With the brake they arrive.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** If they move in turns, they circle for ever; if they move at the same time, they spiral outwards. With the brake they reach the equilibrium."}
+# **Answer.** Without the brake they never reach the equilibrium. If they move in turns, they circle for ever, and if
+# they move at the same time, they spiral outwards. With the brake they converge to it.
 
 # %% [markdown]
 # **Why?** Without the brake, each player's velocity is proportional to the other's position, with opposite signs, so
@@ -956,11 +958,11 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 #
 # The solutions of a linear motion are built from terms $e^{\lambda t}$, where $\lambda$ is an eigenvalue of $J$. A
 # negative real part means that the motion dies out, and an imaginary part means that it turns. Without R1 the
-# eigenvalues are $\pm\frac{i}{2}$, so the motion turns and does not die out. With R1 both real parts are negative.
-# The motion dies out fastest at $\gamma = 1$, where the root vanishes. With a stronger brake, one of the eigenvalues
-# returns towards 0. Steps of finite length $h$ add an error of their own: without R1, each simultaneous step near the
-# centre multiplies the squared radius by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare its eigenvalues
-# with the formula.
+# eigenvalues are $\pm\frac{i}{2}$, so the motion turns and does not die out. With R1 both real parts are negative. The
+# motion dies out fastest at $\gamma = 1$, where the root vanishes. With a stronger brake, one of the eigenvalues
+# returns towards 0. Steps of finite length $h$ introduce an additional error: without R1, each simultaneous step near
+# the centre multiplies the squared radius by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare its
+# eigenvalues with the formula.
 
 # %%
 origin = (torch.tensor(0.0), torch.tensor(0.0))
@@ -976,12 +978,12 @@ assert torch.equal(jacobian, expected)
 # %% [markdown]
 # ## 10 · The end of a game
 #
-# The two numbers $\theta$ and $\psi$ need a brake to arrive. Do networks need one? We play a game between networks
-# without R1 and with $\gamma = 1$, where the penalty is now averaged over the data. Data and noise are both standard
-# normal, so $G(z) = z$ would be perfect. In the last part of the game both learning rates are lowered tenfold.
+# The two numbers $\theta$ and $\psi$ need a brake to converge. Do networks need one? We let networks play the game
+# without R1 and with $\gamma = 1$. The penalty is now averaged over the data. Data and noise are both standard normal,
+# so $G(z) = z$ would be perfect. In the last part of the game both learning rates are lowered tenfold.
 #
-# **Predict.** In which game does $D$ end closer to ½? In which does $q$ end closer to $p$? And according to the
-# lecture, the accuracy of $D$ at the end of training is 0. Is it?
+# **Predict.** In which game does $D$ end closer to ½? In which does $q$ end closer to $p$? According to the lecture,
+# the accuracy of $D$ at the end of training is 0. Is that so?
 
 # %%
 last = {"without R1": [], "with R1, γ = 1": []}
@@ -1037,7 +1039,7 @@ assert all(abs(value - 0.5) < 0.05 for value in accuracy.values())
 # to ½ in both games, not 0.
 
 # %% [markdown]
-# **Why?** R1 charges the discriminator for every slope where there are data, so it stays flatter there and closer to ½.
+# **Why?** R1 charges the discriminator for any slope where there are data, so it stays flatter there and closer to ½.
 # But a flatter discriminator pushes the generator less, so after the same number of rounds the generator has not come
 # as far. That is the price. Networks that move in turns and slow down come near the equilibrium even without a brake,
 # whereas the two numbers of the Dirac-GAN never do. For images R1 is often worth its price, because there the unbraked
@@ -1057,15 +1059,15 @@ claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
 | 25 | D must be fixed while G learns, or D simply says 1 | all rates 0.001, {n_seeds} seeds. Forty steps of G alone: its loss after 10 is {loss_at_10["D frozen"].mean():.2f} with D frozen, {loss_at_10["D free"].mean():.2f} with D free; the points move by {moved["D frozen"].mean():.2f} and {moved["D free"].mean():.2f}. Whole games: G's loss ends at {whole_loss["D frozen"].mean():.2f} and {whole_loss["D free"].mean():.2f}, the JSD at {whole_jsd["D frozen"].mean():.3f} and {whole_jsd["D free"].mean():.3f} | supported in direction, but milder: a D that also takes its own steps ends at ⅔ where p = q, not at 1 |
-| 26 | the toy example of the GAN paper: G moves to where D is high, and may move too far | the best single step lowers the JSD from {jsd_before:.2f} to {jsds.min():.2f}; the longest carries the mean of the points to {means[-1]:.1f}, where the data's is 0 (one state, {len(lengths)} lengths) | supported |
+| 26 | the toy example of the GAN paper: G moves to where D is high, and may move too far | the best single step lowers the JSD from {jsd_before:.2f} to {jsds.min():.2f}; the longest carries the mean of the points to {means[-1]:.1f}, while that of the data is 0 (one state, {len(lengths)} lengths) | supported |
 | 26 | D says how likely a point is to be real | a trained D is {d_error:.3f} from p/(p + q) on average (one run) | supported for the best D, which p/(p + q) describes |
 | 27 | a D that cannot tell may be weak, and then G need not be good: the losses do not show it | {n_seeds} seeds each: D's loss {late_loss["good pace"].mean():.2f} and {late_loss["weak D"].mean():.2f}, true JSD {late_jsd["good pace"].mean():.3f} and {late_jsd["weak D"].mean():.3f} | supported |
-| 28 | D and G must be well matched | {pairs} after {map_rounds} rounds, {map_seeds} seeds a pair; the slowest equal pair goes from {slow[longer[0]]:.2f} to {slow[longer[-1]]:.2f} with {longer[-1]} rounds | supported for this budget; equal learning rates are not what works best here, a faster D is |
+| 28 | D and G must be well matched | {pairs} after {map_rounds} rounds, {map_seeds} seeds per pair; the slowest equal pair goes from {slow[longer[0]]:.2f} to {slow[longer[-1]]:.2f} with {longer[-1]} rounds | supported for this budget; a faster D works better here than equal learning rates |
 | 29 | collapse: nearly the same image whatever z is, and it fools D | G made too fast in mid-game: collapsed in {narrow.mean():.0%} of the late moments of {n_seeds} seeds, D's loss {fooled.mean():.2f} ({fooled.min():.2f} to {fooled.max():.2f} by seed), before the change {paid_before.mean():.2f} (1.39 if D can tell nothing); the place wanders over at least {travel.min():.1f}. With the rates put right, {20 * recovery} rounds later the standard deviation is at least {recovered.min():.1f}, and {hills.count(3)} of {n_seeds} games reach all three hills | supported, and here it can largely be undone |
 | 30 | at the end D's accuracy is 0 | {accuracy["without R1"]:.2f} without R1, {accuracy["with R1, γ = 1"]:.2f} with it ({n_seeds} seeds each) | a slip: it is ½ |
 | – | (not in the lecture) R1 makes the game converge | D ends {d_end["with R1, γ = 1"].mean():.3f} from ½ with R1, {d_end["without R1"].mean():.3f} without; but the JSD is larger on {worse} of {n_seeds} seeds, {times:.1f} times as large on average | closer to rest, at the price of a worse generator |
 
-Divergences are exact for the cells of a grid, in nats; section 1 and the forty steps of section 4 measure samples instead. G lowers −log D, except in sections 5 (both losses) and 9. Networks have two hidden layers of 16 tanh units. Batches have 256 points, in sections 2 and 3 1,000. Adam has β₁ = 0.5, and 0.9 in the forty generator steps of section 4. Claims are numbered across the whole course.
+Divergences are exact for the cells of a grid, in nats; section 1 and the forty steps of section 4 measure samples instead. G lowers −log D, except in sections 5 (both losses) and 9. Networks have two hidden layers of 16 tanh units. Batches have 256 points (1,000 in sections 2 and 3). Adam has β₁ = 0.5, and 0.9 in the forty generator steps of section 4. Claims are numbered across the whole course.
 """
 display(Markdown(claims))
 
@@ -1073,9 +1075,9 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Write the missing steps, run the cell, then run the check below it. The check says "Correct", or it names the mistake.
-# After a fixed example it also tries inputs of other sizes, drawn anew each time, and extreme ones. Here `d` and `g`
-# are networks, and `d` returns logits, which may be as large as ±1000. All losses are in
+# Fill in the missing steps, run the cell, and then run the check below it. The check says "Correct" or names the
+# mistake. After a fixed example, the check also tries extreme inputs, as well as random inputs of other sizes. Here `d`
+# and `g` are networks, and `d` returns logits, which may be as large as ±1000. All losses are in
 # [nats](../docs/glossary.md#nat).
 #
 # **1. The discriminator's loss.** Return a tensor that is differentiable with respect to all weights of $D$. The
@@ -1152,12 +1154,13 @@ print("your formula:", my_unbalanced_d(p_some, q_some).round(3))
 # %% [markdown]
 # ## Further reading
 #
-# - I. Goodfellow et al., *Generative adversarial nets*, NeurIPS 2014. The game, the best discriminator, the proof with
-#   the JSD, and the picture that this chapter brings to life.
-# - M. Arjovsky & L. Bottou, *Towards principled methods for training generative adversarial networks*, ICLR 2017. Why
-#   supports that do not overlap leave no gradient, and what the non-saturating loss really minimizes.
-# - M. Arjovsky, S. Chintala & L. Bottou, *Wasserstein generative adversarial networks*, ICML 2017. The critic and
-#   $W_1$.
-# - I. Gulrajani et al., *Improved training of Wasserstein GANs*, NeurIPS 2017. The penalty that replaced clipping.
-# - L. Mescheder, A. Geiger & S. Nowozin, *Which training methods for GANs do actually converge?*, ICML 2018. The
-#   Dirac-GAN, its eigenvalues, and R1.
+# - I. Goodfellow et al., *Generative adversarial nets*, NeurIPS 2014. It contains the game, the derivation of the best
+#   discriminator, the proof with the JSD, and the picture that this chapter brings to life.
+# - M. Arjovsky & L. Bottou, *Towards principled methods for training generative adversarial networks*, ICLR 2017. It
+#   explains why supports that do not overlap leave no gradient, and what the non-saturating loss really minimizes.
+# - M. Arjovsky, S. Chintala & L. Bottou, *Wasserstein generative adversarial networks*, ICML 2017. It introduces the
+#   critic, which estimates $W_1$.
+# - I. Gulrajani et al., *Improved training of Wasserstein GANs*, NeurIPS 2017. It introduces the penalty that replaced
+#   clipping.
+# - L. Mescheder, A. Geiger & S. Nowozin, *Which training methods for GANs do actually converge?*, ICML 2018. It
+#   analyses the Dirac-GAN by its eigenvalues, with and without R1.
