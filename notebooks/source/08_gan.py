@@ -4,10 +4,10 @@
 # After this notebook you will be able to
 # - write both networks of a [GAN](../docs/glossary.md#generative-adversarial-network-gan), both updates and the loop,
 #   and say where the [generator](../docs/glossary.md#generator)'s only signal comes from;
-# - stage the arms race of generator and [discriminator](../docs/glossary.md#discriminator), and measure who catches
-#   whom;
+# - stage the arms race between the generator and the [discriminator](../docs/glossary.md#discriminator), and measure
+#   who catches whom;
 # - provoke a collapse that fools the discriminator, tell it from a generator that has simply lost, and cure it;
-# - judge samples whose probability nobody knows, always beside a floor and a ceiling.
+# - judge samples whose probability nobody knows, always against a floor and a ceiling.
 #
 # **Prerequisites:** [A GAN in one dimension](07_toy_gan.ipynb) and [The VAE on MNIST](04_vae.ipynb). No GPU needed.
 #
@@ -63,24 +63,25 @@ mixed, columns = (
     (6, 60) if FAST else (20, 200)
 )  # images to mix, and how many training digits each is mixed from
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What pixels cannot see\n\nFive pixels are set to white: all at the edge of a stroke, or scattered in the black. Both have the same squared error."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What pixels cannot see\n\nFive pixels are set to white: all at the edge of a stroke, or scattered over the black background. Both edits have the same squared error."}
 # ## 1 · What pixels cannot see
 #
 # A [VAE](../docs/glossary.md#variational-auto-encoder-vae) learns by imitation: its
-# [decoder](../docs/glossary.md#decoder)'s output is compared with the image, pixel by pixel. The lecture's objection is
-# a 7 that differs from the original in a single pixel. At the end of a stroke, that pixel makes the stroke a little
-# longer, and nobody minds. Alone in the black, it gives the machine away. Yet both images have the same squared error.
+# [decoder](../docs/glossary.md#decoder)'s output is compared with the image, pixel by pixel. The lecture objects with
+# the example of a 7 that differs from the original in a single pixel. If that pixel is at the end of a stroke, it makes
+# the stroke a little longer, and nobody minds. If it is isolated in the black background, it gives the machine away.
+# Yet both images have the same squared error.
 #
 # We make both edits to real digits. A single pixel barely moves some of our judges, so we turn five pixels white,
 # either all at the edge of a stroke or scattered where there is no ink. Four judges look at the result:
 # - the squared error;
 # - the $-L_b$ of the VAE that comes with the course, in [nats](../docs/glossary.md#nat)
-#   ([The evidence lower bound](02_elbo.ipynb)). It is the joined model of
-#   [How good is a VAE?](05_how_good.ipynb), section 8, in which pixels also see earlier pixels;
-# - the [logit](../docs/glossary.md#logit) for "real" that the discriminator D of a trained GAN gives. This GAN comes
-#   with the course, and section 8 says how it was trained;
-# - the probability of the right digit, according to the course's classifier, a small network that was trained to name
-#   digits.
+#   ([The evidence lower bound](02_elbo.ipynb)). This VAE is the joined model of
+#   [How good is a VAE?](05_how_good.ipynb), section 8, in which each pixel also depends on earlier pixels;
+# - the [logit](../docs/glossary.md#logit) for "real" that is given by the discriminator D of a trained GAN. This GAN
+#   comes with the course, and section 8 describes how it was trained;
+# - the probability of the right digit, according to the course's classifier, a small network that was trained to
+#   recognize digits.
 
 # %%
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
@@ -128,7 +129,7 @@ def scattered(x):
     return five_white(x, allowed, torch.rand(x.shape))
 
 
-# %% alt="Three rows of sixteen sevens: the originals, the same with a small white patch touching a stroke, and the same with five separate white dots in the black." slideshow={"slide_type": "-"}
+# %% alt="Three rows of sixteen sevens: the originals, the same with a small white patch touching a stroke, and the same with five separate white dots on the black background." slideshow={"slide_type": "-"}
 if on_mnist:
     torch.manual_seed(0)
     sevens = held_out[test.labels == 7][:edited]
@@ -180,17 +181,17 @@ if on_mnist:  # five pixels from 0 to 1 cost 5 in both edits; the VAE's bound mi
     assert bounds["scattered"] > bounds["at a stroke"]
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** The discriminator and the VAE\u2019s bound do. The squared error is the same to the last digit, and the classifier hardly notices: it was never asked."}
-# **Answer.** The discriminator and the VAE do. D's mean logit falls much farther for the scattered pixels than for
-# those at a stroke, and $-L_b$ rises much farther. The squared error is 5 for both edits, and the classifier hardly
-# notices either.
+# **Answer.** The discriminator and the VAE do. D's mean logit falls much more for the scattered pixels than for those
+# at a stroke, and $-L_b$ rises much more. The squared error is 5 for both edits, and the classifier hardly notices
+# either.
 #
 # **Why?** A squared error is a sum over pixels, and a sum does not know which pixels are neighbours. The
 # discriminator is a network that looks at all pixels at once, and it was trained to answer a single question: real or
 # made? The classifier was asked a different question. It says which digit it sees, never whether it sees one.
 #
-# Be fair to the VAE. The lecture is right that a wrong pixel in the decoder's *output* costs the same squared error
-# wherever it lies. But an *image* with scattered white pixels is improbable under the model, and the bound on
-# $\log P(x)$ says so: the decoder is nearly sure that pixels far from any stroke are black, so each white one there
+# We should be fair to the VAE. The lecture is right that a wrong pixel in the decoder's *output* costs the same squared
+# error wherever it is. But an *image* with scattered white pixels is improbable under the model, and the bound on
+# $\log P(x)$ says so: the decoder is nearly sure that pixels far from any stroke are black, so each white pixel there
 # costs many nats. What the VAE never does is learn from the images that it draws itself.
 #
 # So far we have looked only at sevens. **Predict.** Does the discriminator prefer the edit at a stroke for every
@@ -208,24 +209,23 @@ if on_mnist:
     figures.preference_by_digit(shares, errors)
 
 # %% [markdown]
-# **Answer.** No. It prefers the stroke in about three quarters of the sevens. For fives it can hardly decide, and for
-# zeros and sixes it more often prefers the scattered pixels.
+# **Answer.** No. It prefers the edit at a stroke for about three quarters of the sevens. For the fives it is almost
+# undecided, and for the zeros and sixes it more often prefers the scattered pixels.
 #
 # **Why?** A discriminator is only as good as the fakes it was trained on. This one learned to tell digits from the
-# images of *its own generator*, which had little reason to scatter white pixels over the black.
+# images of *its own generator*, which had little reason to scatter white pixels over the black background.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # ## 2 · Two networks
 #
 # The *generator* G turns a code z, drawn from a standard normal distribution, into an image, just as the decoder of a
 # VAE does. The *discriminator* D turns an image x into one number, the logit of "real". The sigmoid of this logit is
-# $D(x)$, the probability that x is real, as D sees it. Each network here has two convolutional layers. The
+# $D(x)$, D's estimate of the probability that x is real. Each network here has two convolutional layers. The
 # generator's are *transposed* convolutions, which double the height and width; the discriminator's halve them. (On
-# MNIST, Goodfellow et al. 2014 used fully connected layers. Convolutions became the standard with Radford et al.
-# 2016.)
+# MNIST, Goodfellow et al. 2014 used fully connected layers. Convolutions became the standard with Radford et al. 2016.)
 #
-# The generator also has *batch normalization* (Ioffe & Szegedy 2015). It rescales each channel to mean 0 and variance
-# 1 over the batch, and then applies a scale and a shift that are learned. The discriminator does without.
+# The generator also has *batch normalization* (Ioffe & Szegedy 2015). It rescales each channel to mean 0 and variance 1
+# over the batch, and then applies a scale and a shift that are learned. The discriminator does without it.
 
 # %%
 CODES = 64  # numbers in a code z
@@ -264,8 +264,8 @@ def make_discriminator():
 
 
 # %% [markdown]
-# Each player has an optimizer of its own. Adam runs without momentum ($\beta_1 = 0$), because by the next step the
-# other player has moved, and yesterday's slope misleads.
+# Each player has its own optimizer. Adam runs without momentum ($\beta_1 = 0$), because by the next step the other
+# player has moved, and yesterday's slope misleads.
 
 
 # %%
@@ -352,9 +352,9 @@ def play(players, rounds, looks):
 games = [play(make_players(seed), rounds, looks) for seed in seeds]
 
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** One update each, 64 digits a round, less than one pass through MNIST in all. From which version of $G$ on will you recognize digits?"}
-# **Predict.** Each round uses 64 digits, so a whole game sees less than one pass through MNIST. Look at the first
-# game: from which version of G on will you recognize digits?
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** One update each, 64 digits a round, less than one pass through MNIST in all. From which version of $G$ onwards will you recognize digits?"}
+# **Predict.** Each round uses 64 digits, so a whole game takes less than one pass through MNIST. Look at the first
+# game: from which version of G onwards will you recognize digits?
 
 
 # %%
@@ -371,19 +371,20 @@ versions, _ = games[0]
 figures.digit_rows({f"v{i + 1}": images_of(g, z) for i, (g, _) in enumerate(versions)})
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** First textures, then strokes; from about the fifth on, some shapes can be read.\n\n---\n\n## The tournament\n\n*Every* $D$ judges the images of *every* $G$: how often does it rank a real digit above a made one? 1 is caught, 0 is fooled.\n\n**Predict.** Right of the diagonal the judge is newer than the generator. Where will it be caught?"}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** First textures, then strokes; from about the fifth on, some shapes can be read.\n\n---\n\n## The tournament\n\n*Every* $D$ judges the images of *every* $G$: how often does it rank a real digit above a made one? 1 is caught, 0 is fooled.\n\n**Predict.** To the right of the diagonal, the judge is newer than the generator. Where will generators be caught?"}
 # Each row is a version of the generator, and each column is one code.
 #
 # **Answer.** The first two versions draw textures, the next ones draw strokes, and from about the fifth on you can
 # read some of the shapes as digits. They stay rough, because this game is short.
 #
-# Now for the tournament. *Every* D judges the images of *every* G, even those of generators that it never met. Over
-# all pairs of a real digit and an image of G, we count how often D ranks the real digit higher. At 1 the generator is
-# caught, at ½ D cannot tell, and at 0 D is fooled. (In statistics this share is called the area under the ROC curve.)
-# It depends only on the order of D's logits and not on their level, so different versions of D can be compared.
+# Now for the tournament. *Every* D judges the images of *every* G, even those of generators that it has never met.
+# Among all pairs of a real digit and an image from G, we report the share in which D ranks the real digit higher. At 1
+# the generator is caught, at ½ D cannot tell the two apart, and at 0 D is fooled. (In statistics this share is called
+# the area under the ROC curve.) It depends only on the order of D's logits and not on their level, so different
+# versions of D can be compared.
 #
-# **Predict.** Right of the diagonal the judge is newer than the generator; left of it, older. Where will the numbers
-# be large?
+# **Predict.** To the right of the diagonal, the judge is newer than the generator; to the left, it is older. Where will
+# the numbers be large?
 
 
 # %%
@@ -410,8 +411,8 @@ tables = torch.stack([tournament(versions) for versions, _ in games])  # (seeds,
 figures.tournament(tables[0])
 
 # %% [markdown]
-# The lecture's claim is about neighbouring versions. Does the next D catch a G better than the current D does? Does
-# the next G fool a D better than the current G does?
+# The lecture's claim is about neighbouring versions. Is the next D better at catching a G than the current D? Is the
+# next G better at fooling a D than the current G?
 
 # %%
 own = tables.diagonal(dim1=1, dim2=2)  # (seeds, versions), D_i on G_i
@@ -422,11 +423,11 @@ print(f"the next D catches the old G better in {int(caught.sum())} of {caught.nu
 print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.numel()}")
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Right of the diagonal. Neither player has met the other\u2019s future."}
-# **Answer.** Right of the diagonal, where a newer judge meets an older generator, nearly all numbers are 0.8 or more.
-# Left of it most are below ½. The first two generators draw so poorly that almost every judge catches them. Over all
-# seeds, the next D catches the old G better in about four of five pairs, and the next G fools the old D better in
-# every pair.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** To the right of the diagonal. Neither player has met the other\u2019s future."}
+# **Answer.** To the right of the diagonal, where a newer judge meets an older generator, nearly all numbers are 0.8 or
+# more. To the left, most are below ½. The first two generators draw so poorly that almost every judge catches them.
+# Over all seeds, the next D is better at catching the old G in about four out of five pairs, and the next G is better
+# at fooling the old D in every pair.
 #
 # **Why?** D has been trained against the generators of the past, so it knows their mistakes. G has been trained
 # against the discriminators of the past, so it knows what they like. Neither has met the other's future.
@@ -434,7 +435,7 @@ print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.nume
 # %% [markdown]
 # ## 5 · Do the losses tell?
 #
-# The lecture complains that the losses of a GAN do not say whether the images get better. If D does well, G may
+# The lecture complains that the losses of a GAN do not say whether the images are getting better. If D does well, G may
 # simply be poor, and if D cannot tell real from made, D itself may be poor. So people sit at the computer and look at
 # pictures.
 #
@@ -445,8 +446,8 @@ print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.nume
 # $$ d^2 = \lVert \mu - \mu' \rVert^2 + \operatorname{tr}\left(\Sigma + \Sigma' - 2\,(\Sigma\Sigma')^{1/2}\right). $$
 #
 # It is 0 if both the means and the covariances agree. Published figures ("FID") use the features of the Inception
-# network. Ours are the 64 numbers that enter the last layer of the course's classifier, so our distances must never
-# be set beside published ones.
+# network. Ours are the 64 numbers that enter the last layer of the course's classifier, so our distances must never be
+# compared with published ones.
 
 
 # %%
@@ -472,8 +473,8 @@ for versions, losses in games:
         {"discriminator": losses[:, 0].tolist(), "generator": losses[:, 1].tolist(), "distance": distances}
     )
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do the losses tell?\n\nAs a yardstick, the *Fr\u00e9chet distance* in the features of the course\u2019s classifier.\n\n**Predict.** Within a game the images get better. Will $D$\u2019s loss rise as they do? Will $G$\u2019s loss fall?"}
-# **Predict.** Within a game the images get better. Will D's loss rise meanwhile? Will G's loss fall?
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do the losses tell?\n\nAs a yardstick, the *Fr\u00e9chet distance* in the features of the course\u2019s classifier.\n\n**Predict.** As a game goes on, its images get better. Will $D$\u2019s loss rise as they do? Will $G$\u2019s loss fall?"}
+# **Predict.** As a game goes on, its images get better. Will D's loss rise at the same time? Will G's loss fall?
 
 # %% alt="Two panels with one line per seed, each running from large Fr\u00e9chet distances on the right to small ones on the left. As the distance falls, D's loss rises from about 1 almost to a dotted line at log 4, and G's loss first climbs and then falls to about 0.7." slideshow={"slide_type": "slide"} slide={"text": "## Within a healthy game, a little"}
 figures.losses_against_distance(runs)
@@ -485,16 +486,16 @@ for key in ("discriminator", "generator"):
     print(f"{key}'s loss, rank correlation with the distance:", ", ".join(f"{v:+.2f}" for v in tells[key]))
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Here both do. But a loss near $\\log 4$ has two readings: the images are good, or $D$ is poor."}
-# **Answer.** Yes to both, though not in every step. Each line runs from right to left as the game goes on, and a
-# circle marks its end. As the distance falls, D's loss rises towards $\log 4$, and G's loss falls.
+# **Answer.** Yes to both, though not at every step. Each line runs from right to left as the game goes on, and a circle
+# marks its end. As the distance falls, D's loss rises towards $\log 4$, and G's loss falls.
 #
 # **Why?** When the images get better, D's task gets harder. As long as D remains about as good as before, its loss
-# shows this. But each loss depends on the *opponent* as much as on the images. Only for the best possible D is D's loss
-# $\log 4 - 2\,\mathrm{JSD}$, with the [Jensen–Shannon divergence](../docs/glossary.md#jensenshannon-divergence-jsd)
-# (JSD) between real and made images. So a value near $\log 4$ can mean two things: the images are good, or D is poor.
-# Section 7 shows the second case, a game whose losses end close to these although it draws no digit at all. Within a
-# healthy game the losses tell you something, but they do not tell you whether the game is healthy. For that we need
-# the pictures, or a yardstick.
+# shows this. But each loss depends on the *opponent* as much as on the images. D's loss is $\log 4 - 2\,\mathrm{JSD}$
+# only if D is the best possible one, where JSD is the
+# [Jensen–Shannon divergence](../docs/glossary.md#jensenshannon-divergence-jsd) between real and made images. So a value
+# near $\log 4$ can mean two things: the images are good, or D is poor. Section 7 shows the second case, a game whose
+# losses end close to these values although G draws no digit at all. Within a healthy game the losses tell you
+# something, but they do not tell you whether the game is healthy. For that we need the pictures, or a yardstick.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The generator\u2019s only signal\n\n$$\\frac{\\partial \\ell}{\\partial \\theta} = \\sum_{\\text{images}} \\frac{\\partial \\ell}{\\partial x}\\,\\frac{\\partial x}{\\partial \\theta}, \\qquad x = G_\\theta(z)$$\n\n$G$ never sees a real image. $D$\u2019s slope says which pixels should be brighter (red) or darker (blue)."}
 # ## 6 · The generator's only signal
@@ -520,7 +521,7 @@ whole = torch.autograd.grad(loss, weights)
 for a, b in zip(in_two_parts, whole):
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)  # float32, in another order
 
-# %% alt="Above, sixteen rough digits made by G; below each, a map in red and blue. Red specks lie on and beside the strokes, where D asks for more ink, and the background is mostly blue." slideshow={"slide_type": "-"}
+# %% alt="Above, sixteen rough digits made by G; below each, a map in red and blue. Red specks lie on and next to the strokes, where D asks for more ink, and the background is mostly blue." slideshow={"slide_type": "-"}
 figures.pull(x.detach(), -slope, shape=train.shape)
 
 # %% [markdown]
@@ -576,9 +577,9 @@ if on_mnist and rounds >= 300:  # on every seed: a lower loss, and worse images
     assert (free[:, 0] < fixed[:, 0]).all() and (free[:, 1] > fixed[:, 1]).all()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** With $D$ free at $G$\u2019s rate the loss is lowest of all, and the images are ruined."}
-# **Answer.** G's loss is by far the lowest with D free at G's rate, and there the images are ruined. The other two
-# kinds of game differ little after so few rounds: their images are about equally good, and G's loss is a little lower
-# with D free.
+# **Answer.** G's loss is by far the lowest with D free at G's rate, and in these games the images are ruined. The other
+# two kinds of game differ little after so few rounds: their images are about equally good, and G's loss is a little
+# lower with D free.
 #
 # **Why?** There are two ways to lower $-\log D(G(z))$: better images, or a D that calls made images real. For the
 # second, changing a few of D's weights is enough. If both updates of D have the same rate, they pull in opposite
@@ -588,7 +589,7 @@ if on_mnist and rounds >= 300:  # on every seed: a lower loss, and worse images
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Well matched, fooled, or lost\n\nIf $D$ stands still, the best $G$ maps every $z$ to the one image that $D$ rates highest: *mode collapse*."}
 # ## 7 · Well matched, fooled or lost: collapse
 #
-# The lecture asks that the players stay well matched. It also describes an accident: whatever z is put in, G gives
+# The lecture asks that the players stay well matched. It also describes an accident: whatever z is put in, G returns
 # nearly the same image, and somehow this image *fools* D. This is *[mode collapse](../docs/glossary.md#mode-collapse)*.
 # Why should it happen? Suppose that D stays as it is while G learns. Then the best G maps every z to the one image that
 # D rates highest:
@@ -603,10 +604,10 @@ if on_mnist and rounds >= 300:  # on every seed: a lower loss, and worse images
 # - *G too fast*: ten updates of G for each update of D;
 # - *G too slow*: one update of each, but with a tenth of the usual learning rate for G.
 #
-# Two numbers tell what happened. D's *ranking*, taken after G's last update, is the number from the tournament: 0 if
+# Two numbers describe the outcome. D's *ranking*, taken after G's last update, is the number from the tournament: 0 if
 # D is fooled, 1 if G is caught. The *spread* is the variance of G's pixels, summed over the image, as a share of that
-# of real digits; near 0, all images are alike. To save time we use smaller, fully connected players, and no batch
-# normalization.
+# of real digits; if it is near 0, all images are alike. To save time, we use smaller, fully connected players without
+# batch normalization.
 
 # %%
 pixels = train.n_pixels
@@ -651,10 +652,10 @@ for name, change in kinds.items():
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** $G$ ten times too fast; $G$ ten times too slow. In which games is $D$ fooled, and in which does it win? Where is the spread near 0?"}
 # **Predict.** In which games will D be fooled, and in which will it win? Where will the spread be near 0?
 
-# %% alt="Three panels with one row per kind of game and one point per seed. D's ranking is near 0 where G is too fast and near 1 where it is too slow. The spread is near 0 in both and about one half for well matched players, who also have the smallest Fr\u00e9chet distances." slideshow={"slide_type": "slide"} slide={"text": "## Two ways to lose the spread"}
+# %% alt="Three panels with one row per kind of game and one point per seed. D's ranking is near 0 where G is too fast and near 1 where it is too slow. The spread is near 0 in both and about one half for well-matched players, who also have the smallest Fr\u00e9chet distances." slideshow={"slide_type": "slide"} slide={"text": "## Two ways to lose the spread"}
 figures.matching(ends)
 
-# %% alt="Three rows of sixteen images from different codes: varied blots that resemble digits for well matched players, one and the same pattern of dots where G is too fast, and faint, nearly equal blots where it is too slow." slideshow={"slide_type": "slide"} slide={"text": "## Collapsed and fooling, or collapsed and caught"}
+# %% alt="Three rows of sixteen images from different codes: varied blots that resemble digits for well-matched players, one and the same pattern of dots where G is too fast, and faint, nearly equal blots where it is too slow." slideshow={"slide_type": "slide"} slide={"text": "## Collapsed and fooling, or collapsed and caught"}
 torch.manual_seed(0)
 z = noise(16)
 figures.digit_rows({name: images_of(found[0].g, z) for name, found in played.items()}, shape=train.shape)
@@ -669,12 +670,12 @@ if on_mnist and updates >= 400:
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Both collapse. The fast one has found $D$\u2019s blind spot; the slow one fools nobody."}
 # **Answer.** A G that is too fast collapses and fools D: all codes give nearly the same image, and D ranks it above
-# real digits. The image is no digit; it is D's blind spot. A G that is too slow collapses as well, but it fools
-# nobody, because D ranks real digits first. Only the well matched players keep a spread.
+# real digits. The image is no digit; it is D's blind spot. A G that is too slow collapses as well, but it fools nobody,
+# because D ranks real digits first. Only the well-matched players keep a spread.
 #
-# **Why?** For the fast G, D is a nearly fixed landscape, and G climbs its highest peak with all its codes. When D
-# moves at last, it catches that image, and G runs to the next peak. A slow G starts with nearly equal images, and D's
-# slope moves them all in the same direction. Long before G could pull them apart, D can tell them all from digits.
+# **Why?** For the fast G, D is a nearly fixed landscape, and G climbs its highest peak with all its codes. When D moves
+# at last, it catches that image, and G runs to the next peak. A slow G starts with nearly equal images, and D's slope
+# moves them all in the same direction. Long before G can pull them apart, D can tell them all from digits.
 #
 # So a small spread alone does not say who won. The fast G ends in the lecture's collapse, whereas the slow G has
 # simply lost. These are different failures, and we shall cure the first.
@@ -700,24 +701,24 @@ print(f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fr�
 
 
 # %% [markdown]
-# Both games end near $\log 4 = 1.39$ for D and $\log 2 = 0.69$ for G, the values for a perfect generator and the best
-# possible D. Yet the arms race draws rough digits, and the fast G draws a single pattern of noise. This is what the
-# lecture means: the losses do not tell you how good the images are.
+# Both games end with losses near $\log 4 = 1.39$ for D and $\log 2 = 0.69$ for G, which are the values for a perfect
+# generator and the best possible D. Yet the arms race draws rough digits, and the fast G draws a single pattern of
+# noise. This is what the lecture means: the losses do not tell you how good the images are.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Cures, one at a time\n\nWe keep the fast $G$, and change one thing: R1; batch normalization in $G$; a faster $D$; a $D$ that sees the spread of its batch; one update of each."}
 # ### Cures, one at a time
 #
 # We start from the fast G, with ten updates for each update of D, and change one thing at a time.
 # - *R1* (Mescheder et al. 2018): D pays for the slope of its logit $a$ at real images,
-#   $\frac{\gamma}{2}\,\mathbb{E}\,\lVert \nabla_x a(x) \rVert^2$, so that its peaks are less steep. You write this
+#   $\frac{\gamma}{2}\,\mathbb{E}\,\lVert \nabla_x a(x) \rVert^2$, so that its peaks become less steep. You write this
 #   penalty in exercise 1.
 # - *Batch normalization in G*: the inputs of the hidden units are rescaled to variance 1 over the batch, so the
 #   hidden layer can hardly be the same for all codes.
 # - *A faster D*: D's learning rate is ten times as large.
-# - *A D that sees the spread*: one more input tells D how different the images of its batch are (Karras et al. 2018,
-#   a simple form of the minibatch discrimination of Salimans et al. 2016). A batch of equal images then gives itself
+# - *A D that sees the spread*: one more input tells D how much the images in its batch differ (Karras et al. 2018, a
+#   simple form of the minibatch discrimination of Salimans et al. 2016). A batch of identical images then gives itself
 #   away.
-# - *One update of each*: this is the well matched game.
+# - *One update of each*: this is the well-matched game.
 
 
 # %%
@@ -763,18 +764,18 @@ for name, found in rows.items():
     print(f"{name:>24}: D's ranking {rank:.2f}, spread {spread:.2f}, Fréchet distance {apart:.0f}")
 print(f"(means of {len(small_seeds)} seeds)")
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** One update of each, and the $D$ that sees the spread: to it, a batch of equal images gives itself away."}
-# **Answer.** Two of the five do: one update of each, and the D that sees the spread. With the latter, G's images
-# differ again, but D is still fooled, and the Fréchet distance is still far above that of the well matched game.
-# Batch normalization helps a little. R1 and a faster D change next to nothing here.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** One update of each, and the $D$ that sees the spread: a batch of identical images gives itself away."}
+# **Answer.** Two of the five do: one update of each, and the D that sees the spread. With the latter, G's images differ
+# again, but D is still fooled, and the Fréchet distance is still far above that of the well-matched game. Batch
+# normalization helps a little. R1 and a faster D change next to nothing here.
 #
 # **Why?** The collapsed G exploits a D that stands still for ten updates. R1 makes D's peaks flatter, but a flatter
 # peak is still a peak. A faster D, too, stands still while G climbs. Batch normalization keeps up the variance inside
-# G, but the last layer can still shrink it. A D that judges the whole batch is another matter: a batch of equal
+# G, but the last layer can still shrink it. A D that judges the whole batch is another matter: a batch of identical
 # images now looks made, so the best answer to a frozen D is no longer a single image.
 #
-# All this holds for these small players and for so few updates. The recipe of the next section uses R1 and batch
-# normalization all the same, because a collapse is not the only thing that can go wrong.
+# All this is true of these small players after only a few hundred updates. The recipe of the next section uses R1 and
+# batch normalization all the same, because a collapse is not the only thing that can go wrong.
 
 # %% [markdown]
 # ## 8 · What a good recipe adds
@@ -783,12 +784,12 @@ print(f"(means of {len(small_seeds)} seeds)")
 # and training gets some help. The networks are in `course_lib.models.gan`, and `course_lib.recipes.train` trains them.
 # - *Batch normalization* in G and *R1* in D's loss, as above. R1 is computed only in every eighth step, with eight
 #   times the weight.
-# - *Kinds.* Besides its normally distributed numbers, z holds a one-hot choice among twenty kinds. The
+# - *Kinds.* Besides its normally distributed numbers, z contains a one-hot choice among twenty kinds. The
 #   [prior](../docs/glossary.md#prior) is then a mixture, as in
-#   [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), and G, which is continuous, need not tear a single
-#   cloud into ten separate digits.
-# - *A start at the mean image.* Each pixel has a bias, which is set so that the first images are near the mean digit
-#   instead of grey.
+#   [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), and G, which is continuous, need not tear a single cloud
+#   apart into ten separate digits.
+# - *A start at the mean image.* Each pixel of the output has a bias that is set so that the first images resemble the
+#   mean digit instead of a uniform grey.
 # - *Averaging.* The game circles, so samples are drawn with a running average of G's weights,
 #   $\bar\theta \leftarrow \alpha\,\bar\theta + (1 - \alpha)\,\theta$ with $\alpha$ near 1 (Yazıcı et al. 2019). It is
 #   called an exponential moving average, or EMA.
@@ -811,10 +812,10 @@ figures.digit_rows(
 # Nobody knows the $P(x)$ of a GAN, so likelihoods are out of reach. Instead, all yardsticks in this section rely on
 # the classifier.
 # - The *Fréchet distance* of section 5.
-# - The *classifier score*, which is the inception score of Salimans et al. (2016) with our own classifier. Is each
-#   image clearly of one class, and do all classes occur? If $P(y)$ is the mean of $P(y|x)$ over the images, the score
-#   is $\exp \mathbb{E}_x\,\mathrm{KL}\left(P(y|x) \,\Vert\, P(y)\right)$. It lies between 1 and the number of
-#   classes.
+# - The *classifier score*, which is the inception score of Salimans et al. (2016) with our own classifier. It asks
+#   whether each image clearly belongs to one class, and whether all classes occur. If $P(y)$ is the mean of $P(y|x)$
+#   over the images, the score is $\exp \mathbb{E}_x\,\mathrm{KL}\left(P(y|x) \,\Vert\, P(y)\right)$. It lies between 1
+#   and the number of classes.
 # - *Precision* and *recall* (Kynkäänniemi et al. 2019). In the space of features, draw a ball around each real image,
 #   just large enough to reach its $k$-th nearest real neighbour; here $k = 3$. Precision is the share of made images
 #   that lie inside at least one ball. Recall exchanges the roles: it is the share of real images that lie inside the
@@ -823,11 +824,11 @@ figures.digit_rows(
 #   *smallest share*, that of the rarest class.
 # - *Diversity*: the mean squared distance between the features of two images of the same class.
 #
-# No number means anything alone. We compare all images with digits from one half of the test set. The floor is set by
-# real digits, from the other half and from the training set. A perfect generator would score like these two rows, and
-# the difference between them shows what chance does to the numbers. (For precision, recall and the classifier score
-# higher is better, so there the floor is the larger number.) The ceiling is set by nonsense made of real digits: the
-# upper half of one on the lower half of another.
+# None of these numbers means anything on its own. We compare all images with digits from one half of the test set. The
+# floor is set by two rows of real digits, one from the other half and one from the training set. A perfect generator
+# would score about as they do, and the difference between them shows how much the numbers vary by chance. (For
+# precision, recall and the classifier score higher is better, so there the floor is the larger number.) The ceiling is
+# set by nonsense made of real digits: the upper half of one digit on top of the lower half of another.
 
 
 # %%
@@ -871,19 +872,20 @@ if on_mnist and samples >= 3_000:  # the shipped GAN draws all ten digits, and l
 
 
 # %% [markdown]
-# Read a row as a whole, because each yardstick sees only one side. In Fréchet distance the shipped GAN lies much nearer
-# the floor than the ceiling, whereas our short game lies even above the ceiling. Precision alone rewards a few
-# typical images: the [conditional VAE](../docs/glossary.md#conditional-vae)'s means have more of it than real digits,
-# but much less recall. Diversity alone rewards nonsense: the halves of two digits have the most.
+# Read each row as a whole, because each yardstick measures only one aspect of quality. By Fréchet distance, the shipped
+# GAN is much nearer to the floor than to the ceiling, whereas our short game is even above the ceiling. Precision alone
+# rewards a few typical images: the [conditional VAE](../docs/glossary.md#conditional-vae)'s means have higher precision
+# than real digits, but much lower recall. Diversity alone rewards nonsense: the halves of two digits have the most.
 
 # %% [markdown]
 # ### A test between two samples
 #
-# One yardstick brings its own anchor. Train a fresh classifier to tell real images from made ones, and look at its
-# accuracy on images that it was not trained on. If both kinds come from the same distribution, it can only guess, and
-# its accuracy is ½. This is the *[classifier two-sample test](../docs/glossary.md#classifier-two-sample-test-c2st)*
-# (Lopez-Paz & Oquab 2017). Ours is a logistic regression on the 64 features and their squares. To check the anchor, we
-# also test one half of the test digits against the other.
+# One yardstick comes with its own reference point. Train a fresh classifier to tell real images from made ones, and
+# look at its accuracy on images that it was not trained on. If both kinds come from the same distribution, it can only
+# guess, and its accuracy is ½. This is the
+# *[classifier two-sample test](../docs/glossary.md#classifier-two-sample-test-c2st)* (Lopez-Paz & Oquab 2017). Ours is
+# a logistic regression on the 64 features and their squares. To check this reference point, we also test one half of
+# the test digits against the other.
 #
 # **Predict.** Put the six kinds of images in order. Which is easiest to tell from test digits?
 
@@ -901,7 +903,7 @@ def two_sample_accuracy(real, other, seed):
     return judge.fit(x[learn], y[learn]).score(x[check], y[check])
 
 
-# %% alt="A row of points for each kind of images. Other test digits lie on the dotted line at one half and training digits just beside it; farther and farther to the right lie the shipped GAN, the conditional VAE's means, the halves, and our short game."
+# %% alt="A row of points for each kind of images. Other test digits lie on the dotted line at one half and training digits right next to it; farther and farther to the right lie the shipped GAN, the conditional VAE's means, the halves, and our short game."
 real_side, accuracies = features(beside), {}
 for name, x in made.items():
     other = features(x)
@@ -909,9 +911,9 @@ for name, x in made.items():
 figures.two_sample_test(accuracies)
 
 # %% [markdown]
-# **Answer.** Our short game is easiest to tell, then come the halves, and then the conditional VAE's means. The
-# shipped GAN lies only a little above ½, so with these features its images can hardly be told from digits. Training
-# digits and other test digits lie at about ½, as they should.
+# **Answer.** The images of our short game are easiest to tell from test digits, followed by the halves and then by the
+# conditional VAE's means. For the shipped GAN the accuracy is only a little above ½, so with these features its images
+# can hardly be told from digits. For training digits and other test digits it is about ½, as it should be.
 #
 # The test says whether a difference *can be seen with these features*, not how much it would bother a person. Nor
 # does it say how many of these images people would take for real. Section 14 asks a person.
@@ -937,9 +939,10 @@ print(
 
 
 # %% [markdown]
-# Now for the images. For each sample we look for the nearest of all training digits. A copy that is shifted by a
-# pixel would still be a copy, so we try the nine shifts by up to one pixel in each direction and keep the best. Test
-# digits serve as a comparison: they are not copies, and they show how near new handwriting comes by chance.
+# Now for the images. For each sample we look for the nearest of all training digits. A copy that is shifted by a pixel
+# would still be a copy, so we try the nine shifts by up to one pixel in each direction and keep the best. Test digits
+# serve as a comparison: they are not copies, and they show how close new handwriting comes to the training digits by
+# chance.
 #
 # **Predict.** Will the samples be nearer to the training digits than the test digits are, or farther?
 
@@ -984,7 +987,8 @@ assert gaps.min() > 0.3 or not on_mnist  # a copy would be at a distance of 0, u
 #
 # **Why?** This D saw each training digit sixteen times, once in each pass, and its ranking above suggests that it has
 # begun to know them. But the ranking is far from the 100 % that a D would reach if it had memorized its training set,
-# so D's slope gives G little reason to copy single images. A larger D, trained longer on fewer images, could do so.
+# so D's slope gives G little reason to copy single images. A larger D that is trained for longer on fewer images could
+# give it such a reason.
 
 # %% [markdown]
 # ## 11 · Linear combinations of training images?
@@ -1022,8 +1026,8 @@ del known  # 188 MB
 
 # %% [markdown]
 # **Answer.** The blurred digits and the VAE's means have the smallest shares, only two or three percent; GAN samples
-# and test digits have about eight. So the VAE's means are indeed nearly mixtures of training digits, but so are real
-# digits once they are blurred, and no model has touched those.
+# and test digits have about eight percent. So the VAE's means are indeed nearly mixtures of training digits, but so are
+# real digits once they are blurred, and no model had a part in those.
 #
 # **Why?** Averaging blurs, and blurred images are easily mixed from others. A decoder's mean *is* an average, over
 # all images that its z could stand for. Nothing asks a GAN for an average, and D would recognize one by its blur.
@@ -1031,11 +1035,11 @@ del known  # 188 MB
 # %% [markdown]
 # ## 12 · A walk through z
 #
-# In the lecture's example a GAN draws rooms. Between two codes a window slowly becomes something like a television.
-# We walk from one code to another in twelve equal steps, which also change the choice of kind. For comparison we draw
-# a cross-fade, which mixes the pixels of the two end images.
+# In the lecture's example a GAN draws rooms. On the way from one code to another, a window slowly turns into something
+# like a television. We walk from one code to another in twelve equal steps, which also change the kind. For comparison
+# we draw a cross-fade, which mixes the pixels of the two end images.
 #
-# **Predict.** Will the walk leap anywhere? What will each of the two show half way?
+# **Predict.** Will the walk leap anywhere? What will the walk and the cross-fade each show halfway?
 
 # %%
 torch.manual_seed(0)
@@ -1070,14 +1074,14 @@ print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a s
 
 
 # %% [markdown]
-# **Answer.** The walk does not leap: its largest step is only about one and a half times as long as its mean step.
-# Its steps are two to three times as long as those of the cross-fade, because the cross-fade goes straight and the
-# walk takes a detour. Half way, the cross-fade shows both digits at once, and the walk shows a single shape between
-# them, though sometimes a smudged one.
+# **Answer.** The walk does not leap: its largest step is only about one and a half times as long as its mean step. Its
+# steps are two to three times as long as those of the cross-fade, because the cross-fade goes straight and the walk
+# takes a detour. Halfway, the cross-fade shows both digits at once, whereas the walk shows a single intermediate shape,
+# though sometimes a smudged one.
 #
 # **Why?** G is a continuous function of z, and it is nowhere very steep along these walks, so small steps in z give
-# small steps in the image. Half way the classifier is less sure in both cases. Most pairs of codes are of different
-# kinds, and D never judged an image from between two kinds. The classifier is also no strict judge of a cross-fade.
+# small steps in the image. Halfway, the classifier is less sure in both cases. Most pairs of codes are of different
+# kinds, and D has never judged an image from between two kinds. The classifier is also no strict judge of a cross-fade.
 # It is asked which digit it sees, never whether it sees two.
 
 # %% [markdown]
@@ -1085,34 +1089,34 @@ print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a s
 #
 # | | VAE | GAN |
 # |---|---|---|
-# | sharpness | means are averages, and blurred | nothing rewards a blur |
+# | sharpness | means are averages, and therefore blurred | nothing rewards a blur |
 # | coverage | pays for each training image that it misses | may leave out whole classes |
 # | likelihood | a bound, comparable between models | none |
 # | code of a given image | from the encoder | must be searched for |
 # | training | one loss that falls | a game that must be watched |
 #
-# Take a VAE where you need an estimate of $P(x)$, a code, or peace of mind. Take a GAN where you need sharp samples
+# Choose a VAE when you need an estimate of $P(x)$, a code, or peace of mind. Choose a GAN when you need sharp samples
 # in a single pass.
 #
-# The lecture was given at the beginning of the GANs' decade. Wasserstein GANs (Arjovsky et al. 2017) gave D's loss a
+# The lecture was given at the beginning of the decade of GANs. Wasserstein GANs (Arjovsky et al. 2017) gave D's loss a
 # meaning, and they gave G a gradient even where the distributions do not overlap. Spectral normalization (Miyato et al.
 # 2018) and R1 tamed D. With progressive growing, BigGAN and StyleGAN (Karras et al. 2018, Brock et al. 2019, Karras et
 # al. 2019) the samples came to look like photographs. Then *diffusion models* took over (Sohl-Dickstein et al. 2015, Ho
 # et al. 2020). They learn to remove noise, step by step, with a squared error and without an opponent. Up to the
 # weights of its terms, their loss is an [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) with many layers of z, so
 # they are relatives of the VAE. They cover the data better than GANs do (Dhariwal & Nichol 2021), but they need many
-# passes through the network for a single image. The adversarial loss lives on as a part of the loss of image
-# compressors, such as the [auto-encoders](../docs/glossary.md#auto-encoder) on whose codes "latent" diffusion
-# operates (Esser et al. 2021, Rombach et al. 2022). It also helps to distil a diffusion model into a few steps (Sauer
-# et al. 2023).
+# passes through the network for a single image. The adversarial loss lives on in the training of image compressors,
+# such as the [auto-encoders](../docs/glossary.md#auto-encoder) whose codes "latent" diffusion operates on (Esser et al.
+# 2021, Rombach et al. 2022). It also helps to distil a diffusion model into one that needs only a few steps (Sauer et
+# al. 2023).
 
 # %% [markdown]
 # ## 14 · The quiz: real or made?
 #
 # The lecture reports that people took 21 % of a generator's images for real. And you? For each class, the quiz has
-# eight test digits and eight images of the shipped generator. The classifier decides which class an image belongs to,
+# eight test digits and eight images from the shipped generator. The classifier decides which class an image belongs to,
 # so the choice of digit gives nothing away. The images are shown one at a time. *Pairs* shows two images of the same
-# digit side by side, one of them real. *Class mode* is for a projector and counts hands.
+# digit side by side, one of them real. *Class mode* is meant for a projector and counts raised hands.
 #
 # **Predict.** What share of the made images will you take for real? Then answer at least twenty questions. You have
 # answered enough when the 95 % interval is narrower than 25 points, because it can then tell guessing (50 %) from the
@@ -1134,13 +1138,14 @@ quiz = Quiz(eight_of_each(real_ones), eight_of_each(made["shipped GAN"]), seed=0
 quiz
 
 # %% [markdown]
-# **Answer.** Yours. One share alone says little, so the quiz gives two: the made images that you took for real, and
-# the real ones that you called made. People who cannot tell the two kinds apart say "real" equally often to both, so
-# their two shares add up to 100 %, however fond they are of the word. The farther your sum lies below 100 %, the
-# better you can tell them apart. The intervals show how little two dozen answers from one person say.
+# **Answer.** Only you can give it. One share alone says little, so the quiz reports two: the share of the made images
+# that you took for real, and the share of the real ones that you called made. People who cannot tell the two kinds
+# apart say "real" equally often to both, so their two shares add up to 100 %, however fond they are of the word. The
+# further your sum is below 100 %, the better you can tell them apart. The intervals show how little two dozen answers
+# from one person say.
 #
 # The study behind the lecture's 21 % is most likely that of Salimans et al. (2016). Its abstract gives 21.3 % as
-# people's *error rate*, on small photographs (CIFAR-10). So the number to set beside it is the mean of your two
+# people's *error rate*, on small photographs (CIFAR-10). So the number to compare with it is the mean of your two
 # shares. The abstract also says that people could not tell the MNIST digits of its GAN from real ones.
 
 # %% [markdown]
@@ -1192,8 +1197,8 @@ display(Markdown(claims))
 #
 # **1. A flat D.** Write the [R1 penalty](../docs/glossary.md#r1-penalty) of section 7 without its weight $\gamma$: half
 # the mean squared slope of D's logit at real images. The penalty is part of D's loss, so it must be differentiable with
-# respect to D's weights. The gradient must therefore itself have a gradient, and a finite one even where D is flat.
-# Leave the `.grad` of D's weights alone.
+# respect to D's weights. The gradient must therefore itself have a gradient, and this second gradient must be finite
+# even where D is flat. Leave the `.grad` of D's weights alone.
 
 
 # %%
@@ -1248,9 +1253,10 @@ checks.precision(my_precision)
 
 # %% [markdown]
 # **4. Design it.** In section 7, a D that sees how different the images of its batch are cured the collapse. Invent
-# another cure, play it on five seeds with `short_game`, and draw it with `figures.matching` beside ours. A cure that is
-# a network goes in as `make_g` or `make_d`. One that changes a loss needs an `update_d` or `update_g` of your own, under
-# the same name. Five games take about ten seconds. If `Mine` is your network, this draws them:
+# another cure, try it on five seeds with `short_game`, and plot the outcomes with `figures.matching` next to ours. If
+# your cure is a network, pass it as `make_g` or `make_d`. If it changes a loss, define your own `update_d` or
+# `update_g` under the same name. Five games take about ten seconds. If `Mine` is your discriminator, this code plots
+# them:
 #
 # ```python
 # mine = [outcome(short_game(seed, g_steps=10, make_d=Mine)) for seed in small_seeds]

@@ -68,10 +68,10 @@ seed = 0
 # ## 1 · One training step
 #
 # We look inside a single training step of the plain [VAE](../docs/glossary.md#variational-auto-encoder-vae), with
-# images of 784 pixels, one hidden layer of 400 units, a $z$ of 20 dimensions, and batches of 128. The step draws a
-# batch, computes the loss and its gradients, and lets Adam update the weights. You have written it several times. Here
-# it is once more, with a label on each part for the *profiler*, a tool that records when each operation ran and how
-# long it took.
+# images of 784 pixels, one hidden layer of 400 units, a 20-dimensional $z$, and batches of 128. The step draws a batch,
+# computes the loss and its gradients, and lets Adam update the weights. You have written it several times. Here it is
+# once more, with a label on each part for the *profiler*, a tool that records when each operation ran and how long it
+# took.
 
 # %%
 device = pick_device()
@@ -131,26 +131,26 @@ assert phases[-1].name == "Adam"
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A little more than a hundred. Backward takes longest, then forward. The gaps are bookkeeping."}
-# **Answer.** It takes a little more than a hundred operations. Backward takes longest, followed by forward, because
-# these two parts contain all the matrix products.
+# **Answer.** It takes a little more than a hundred operations. The backward part takes longest, followed by the forward
+# part, because these two contain all the matrix products.
 #
-# Each bar of the lower row is one operation. PyTorch looks at types and shapes, finds the function for this device,
-# allocates memory, and starts the function. A CPU runs it on the spot, and Python waits until it is done. On a GPU
-# the function is *launched*: it is put into a queue, and Python goes on to the next one. The white gaps are
-# bookkeeping by Python and PyTorch.
+# Each bar in the lower row is one operation. PyTorch looks at types and shapes, finds the function for this device,
+# allocates memory, and starts the function. A CPU runs the function on the spot, and Python waits until it is done. On
+# a GPU the function is *launched*: it is put into a queue, and Python moves on to the next operation. The white gaps
+# are bookkeeping by Python and PyTorch.
 #
 # **Why does it matter?** A CPU is slow at multiplying, so matrix products fill much of the picture, and the gaps do
 # comparatively little harm. Now imagine that every bar is a hundred times shorter, while the gaps stay as they are.
 # That is a GPU.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Small networks wait\n\nHow long does an operation take that has nothing to do?\n\n**Predict.** A network with 4 hidden units has less than a hundredth of the weights of one with 1,024. Is its step a hundred times as fast?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Small networks wait\n\nHow long does an operation take if it has nothing to do?\n\n**Predict.** A network with 4 hidden units has less than a hundredth as many weights as one with 1,024. Is its step a hundred times as fast?"}
 # ## 2 · Small networks wait
 #
 # How long does an operation take if it has nothing to do? And when does a network count as small? We need no GPU to
 # find out, only smaller images (8×8), small batches, and networks of different widths.
 #
-# **Predict.** A network with 4 hidden units has less than a hundredth of the weights of a network with 1,024. Is its
-# step a hundred times as fast?
+# **Predict.** A network with 4 hidden units has less than a hundredth as many weights as one with 1,024. Is its step a
+# hundred times as fast?
 
 
 # %%
@@ -173,8 +173,8 @@ jobs = {width: partial(step, *pair, small, few) for width, pair in pairs.items()
 by_width = microseconds(jobs, repeats)
 
 # %% [markdown]
-# For comparison we time the smallest operation there is, adding 1 to a single number, and multiply by the number of
-# operations in a step.
+# For comparison we time the smallest operation there is, adding 1 to a single number, and multiply its time by the
+# number of operations in a step.
 
 # %%
 one = torch.zeros(1)
@@ -209,12 +209,12 @@ assert (
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not even close. The time goes into *saying* what to do, not into doing it."}
 # **Answer.** No, not remotely. The wide network has 207 times as many weights, but in our run its step took less than
-# twice as long. Left of the bend in the curve, shrinking the network does not make the step faster, because the time
-# is spent on *saying* what to do, not on doing it.
+# twice as long. To the left of the bend in the curve, shrinking the network does not make the step faster, because the
+# time is spent on *saying* what to do, not on doing it.
 #
-# The dashed line accounts for only part of this time, however. A CPU launches nothing, so what is the rest? We time
-# the narrowest network in pieces: forward without keeping a record for backward, forward with that record, forward
-# and backward together, and the whole step.
+# The dashed line accounts for only part of this time, however. A CPU launches nothing, so what is the rest? We time the
+# narrowest network in pieces: the forward pass without a record for the backward pass, the forward pass with that
+# record, both passes together, and the whole step.
 
 # %%
 narrow, its_optimizer = pairs[widths[0]]
@@ -237,7 +237,7 @@ def forward_and_backward():
     forward().backward()
 
 
-# %% alt="Four bars, each beginning where the last one ends: forward and loss, recording them for backward, backward, and batch with Adam and labels. The microseconds stand beside each; recording takes the least time by far."
+# %% alt="Four bars, each beginning where the last one ends: forward and loss, recording them for backward, backward, and batch with Adam and labels. The microseconds are given next to each bar; recording takes the least time by far."
 pieces = {"only": forward_only, "recorded": forward, "backward": forward_and_backward}
 pieces["step"] = partial(step, narrow, its_optimizer, small, few)
 found = microseconds(pieces, repeats)
@@ -250,10 +250,10 @@ parts = {
 figures.parts_of_a_step(parts)
 
 # %% [markdown]
-# The rest is mostly bookkeeping. Autograd records each operation together with what backward will need, and later
-# walks back through its records. Modules look for hooks, memory is allocated and freed, the optimizer collects its
-# tensors, and even the labels for the profiler cost something. On a GPU each operation also has to be launched, which
-# takes a few microseconds more.
+# The rest is mostly bookkeeping. Autograd records each operation together with what the backward pass will need, and
+# later walks back through its records. Modules look for hooks, memory is allocated and freed, the optimizer collects
+# its tensors, and even the labels for the profiler cost something. On a GPU each operation also has to be launched,
+# which takes a few microseconds more.
 #
 # Where the bend lies depends on the machine. The step of section 1 needs about 0.4 billion multiplications and
 # additions. A processor that does $10^{13}$ of them a second would be done in about 40 µs, while Python and PyTorch need a
@@ -262,10 +262,10 @@ figures.parts_of_a_step(parts)
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Numbers should not travel\n\nAn A100 could do fifty operations in the time it takes to read *one* number from its memory.\n\n**Predict.** We add 1 to all numbers of an array. How does the speed, in bytes a second, change as it grows from 64 numbers to sixteen million?"}
 # ## 3 · Memory, or why numbers should not travel
 #
-# A processor computes only with the numbers in its *registers*. All others have to travel there, and the farther away
-# a number lies, the longer that takes. This is the *memory hierarchy*. The table shows it for one GPU, NVIDIA's A100
-# with 40 GB, according to its white paper (NVIDIA 2020). This GPU consists of 108 *multiprocessors*, and each of them
-# runs many *programs*, which section 5 explains.
+# A processor computes only with the numbers in its *registers*. All others have to travel there, and the farther away a
+# number is, the longer that takes. This is the *memory hierarchy*. The table shows it for one GPU, NVIDIA's A100 with
+# 40 GB, according to its white paper (NVIDIA 2020). This GPU consists of 108 *multiprocessors*, and each of them runs
+# many *programs* (section 5 explains what these are).
 #
 # | where | how much | who sees it |
 # |---|---|---|
@@ -276,8 +276,9 @@ figures.parts_of_a_step(parts)
 # | the computer's memory | behind PCIe, at most 32 GB/s each way | all programs, by copying |
 #
 # This GPU performs up to $19.5 \cdot 10^{12}$ float32 operations a second. In the time that it takes to read *one*
-# number of 4 bytes from its memory, it could do fifty operations. A CPU has the same hierarchy with other figures. To
-# see it, we add 1 to all numbers of an array in place, and count the bytes read and written in a second.
+# number of 4 bytes from its memory, it could do fifty operations. A CPU has the same kind of hierarchy, but the figures
+# are different. To see its effect, we add 1 to every number in an array, in place, and count the bytes read and written
+# per second.
 #
 # **Predict.** How will the speed change as the array grows from 64 numbers to sixteen million?
 
@@ -293,22 +294,23 @@ bytes_per_second = 1e9 * list(speeds.values())[-1]
 print(f"the largest array: {bytes_per_second / 1e9:.1f} GB/s; the fastest: {max(speeds.values()):.1f} GB/s")
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Small arrays wait to be started. On many machines the speed falls again at the end, where arrays leave the cache."}
-# **Answer.** It rises steeply and then levels off. On many machines it falls again at the end.
+# **Answer.** The speed rises steeply and then levels off. On many machines it falls again at the end.
 #
-# **Why?** Small arrays wait for the operation to be started, as in section 2. Arrays that fit into a cache can move
-# at the cache's speed. The largest must come from memory, and their speed is the one that counts for large models.
-# Where memory is much slower than the caches, the curve has a clear summit. In our run it had none.
+# **Why?** Small arrays wait for the operation to be started, as in section 2. Arrays that fit into a cache can move at
+# the cache's speed. The largest arrays must be fetched from memory, and it is their speed that matters for large
+# models. If memory is much slower than the caches, the curve has a clear peak. In our run it had none.
 
 # %% [markdown]
 # ### Neighbours should read neighbours
 #
-# Memory is never read one number at a time. A typical CPU fetches *lines* of 64 bytes, and a GPU fetches *sectors* of
-# 32. A GPU computes in *warps* of 32 *lanes*. Each lane works on a number of its own, and all of them carry out the
-# same instruction at once. If the lanes of a warp ask for neighbouring numbers, a few sectors serve them all, and the
-# reads are *coalesced*. Now suppose that lane $i$ reads number $s \cdot i$ instead, with a *stride* $s$.
+# Memory is never read one number at a time. A typical CPU fetches *lines* of 64 bytes, and a GPU fetches *sectors*
+# of 32. A GPU computes in *warps* of 32 *lanes*. Each lane works on its own number, and all lanes carry out the same
+# instruction at the same time. If the lanes of a warp ask for neighbouring numbers, a few sectors serve them all, and
+# the reads are *coalesced*. Now suppose that lane $i$ reads number $s \cdot i$ instead, where $s$ is called the
+# *stride*.
 #
 # **Predict.** A warp reads 32 numbers of 4 bytes with stride $s$. How many sectors must be fetched? At which stride
-# does it stop getting worse?
+# does this number stop growing?
 
 # %%
 steps_apart = (1, 2, 4, 8, 16, 32)
@@ -325,20 +327,21 @@ figures.strides(steps_apart, sectors, nanoseconds)
 del arrays, jobs, views  # 67 MB
 
 # %% [markdown]
-# **Answer.** Four sectors serve a warp that reads neighbours. From a stride of 8 on, each lane needs a sector of its
-# own, so 32 must be fetched, and seven eighths of what travels is thrown away. On the CPU, too, a number costs more
+# **Answer.** Four sectors serve a warp that reads neighbours. At strides of 8 or more, each lane needs its own sector,
+# so 32 sectors must be fetched, and seven eighths of what travels is thrown away. On the CPU, too, a number costs more
 # to read as the stride grows. If only lines counted, the cost would stop rising at a stride of 16, where each number
-# needs its own line. It may go on rising, because it also depends on how well the CPU guesses the next line.
+# needs its own line. It may go on rising, because it also depends on how well the CPU predicts which line comes next.
 #
-# This is why it matters along which axis a kernel's lanes lie. In our kernels they will lie along the pixels of one
-# image, which are neighbours in memory.
+# This is why it matters along which axis of an array the lanes of a kernel run. In our kernels they will run along the
+# pixels of one image, which are neighbours in memory.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The roofline\n\nWith the *intensity* $I$, operations for each byte moved, a computation does at most\n\n$$\\min(\\text{peak}, \\; I \\cdot \\text{bandwidth})$$\n\n**Predict.** Adding two arrays: $I = 1/12$. The product of $n \\times n$ matrices: $I = n/6$. Which is limited by memory? Where do small matrices lie?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The roofline\n\nWith an *intensity* of $I$ operations per byte moved, a computation does at most\n\n$$\\min(\\text{peak}, \\; I \\cdot \\text{bandwidth})$$\n\n**Predict.** Adding two arrays: $I = 1/12$. The product of $n \\times n$ matrices: $I = n/6$. Which is limited by memory? Where do products of small matrices lie?"}
 # ### The roofline
 #
 # How fast can a computation be? It must do its operations and it must move its bytes, and at best it does both at the
-# same time. Let the *intensity* $I$ be its operations for each byte moved, *peak* the operations that the processor
-# can do in a second, and *bandwidth* the bytes that memory can deliver in a second. Then the computation does at most
+# same time. Let the *intensity* $I$ be the number of its operations per byte moved, *peak* the number of operations
+# that the processor can do in a second, and *bandwidth* the number of bytes that memory can deliver in a second. Then
+# the computation does at most
 #
 # $$ \min(\text{peak}, \; I \cdot \text{bandwidth}) $$
 #
@@ -346,7 +349,7 @@ del arrays, jobs, views  # 67 MB
 # operation for every twelve bytes, so $I = 1/12$. The product of two $n \times n$ matrices takes $2n^3$ operations on
 # $3n^2$ numbers of four bytes, so $I = n/6$.
 #
-# **Predict.** Which of the two is limited by memory? Where under the roof will small matrices lie?
+# **Predict.** Which of the two is limited by memory? Where under the roof will the products of small matrices lie?
 
 # %%
 sides = (16, 64, 256, 1024)
@@ -380,22 +383,22 @@ figures.roofline(points, max(speed), bytes_per_second)
 # already.)
 #
 # There are three ways to be slow, and each has its cure. A *graph* cures waiting (section 4), and a *fused kernel*
-# cures moving (section 5). For arithmetic there is only a better processor or a smaller network.
+# cures moving (section 5). Against a limit set by arithmetic, only a faster processor or a smaller network helps.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Say it once: a graph\n\nRecord the list of operations and addresses, and let the machine play it: one launch for all.\n\n- A new batch is *copied into* the old one\u2019s memory.\n- What Python did while recording happens never again."}
 # ## 4 · Say it once: a graph
 #
 # If every step is the same list of operations, we can record the list and let the machine play it back. This is a
-# *[CUDA graph](../docs/glossary.md#cuda-graph)*: a single launch starts all the operations. The list holds operations
-# and addresses in memory, and nothing else. Three things follow.
+# *[CUDA graph](../docs/glossary.md#cuda-graph)*: a single launch starts all the operations. The list contains
+# operations and addresses in memory, and nothing else. Three things follow.
 # - A new batch must be *copied into* the memory of the recorded one.
 # - Whatever Python did during the recording (an `if`, a print) does not happen again, and a learning rate that is a
 #   Python number keeps its recorded value.
 # - Random numbers must come from a generator that each replay advances.
 #
-# A CUDA graph needs a GPU, but we can build an imitation to look at. The recorder below notes each operation that
-# PyTorch runs, and it can repeat them on the same memory. It saves no time, because it still starts the operations
-# one by one.
+# A CUDA graph needs a GPU, but we can build an imitation to look at. The class below records each operation that
+# PyTorch runs, and it can repeat them on the same memory. It saves no time, because it still starts the operations one
+# by one.
 
 
 # %%
@@ -422,7 +425,7 @@ class Recorder(TorchDispatchMode):
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Twenty ordinary steps; and one recorded step with nineteen replays. Are the weights equal?"}
 # **Predict.** We train twice from the same seed, once with twenty ordinary steps, and once with one recorded step and
-# nineteen replays. Will the weights be equal? Will each replay draw noise of its own?
+# nineteen replays. Will the weights be equal? Will each replay draw new noise?
 
 
 # %%
@@ -467,17 +470,17 @@ print(
 )
 
 # %% [markdown]
-# That is more than the number of operations in section 1, because the profiler and the recorder count differently.
-# The profile shows an operation and everything it calls as one bar. The recorder sits deeper inside PyTorch, where a
-# `linear` is two calls (a transposed view, and a product with an addition). It also notes the labels of the five
-# parts.
+# This count is larger than the number of operations in section 1, because the profiler and the recorder count
+# differently. The profile shows an operation and everything it calls as one bar. The recorder sits deeper inside
+# PyTorch, where a `linear` is two calls (a transposed view, and a product with an addition). It also records the labels
+# of the five parts.
 #
 # In the course's loop a graph takes one argument: `run.train(step, epochs, graph=True)`. The first three steps run
 # as usual, the fourth is recorded, and all later steps with a full batch are replays. An update that cannot be
 # recorded runs as before, and a message says why. A typical culprit is `.item()`, which waits for the GPU in the
 # middle of the step.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do it at once: a kernel\n\nA graph removes the waiting. Each operation still reads its input from memory and writes its output there.\n\n**Predict.** From the logits to the loss and back: how often is an array of their size read or written? The least is 3."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do it at once: a kernel\n\nA graph removes the waiting. Each operation still reads its input from memory and writes its output there.\n\n**Predict.** From the logits to the loss and back: how often is an array of their size read or written? The minimum is 3."}
 # ## 5 · Do it at once: a kernel
 #
 # A graph removes the waiting between operations. But each operation still reads its input from memory and writes its
@@ -504,24 +507,24 @@ print(f"{moved} times; the least is 3: each logit and each pixel read once, each
 assert moved >= 9  # at least three times the minimum; the exact count depends on how softplus is written
 
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** In our run 25 times. Fewer passes are the only way to be faster."}
-# **Answer.** In our run 25 times, where 3 would do, because each operation reads its inputs and writes its result.
-# (The count depends on how your version of PyTorch computes $\log(1 + e^a)$.)
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** In our run, 25 times. Fewer passes are the only way to become faster."}
+# **Answer.** It happens 25 times in our run, because each operation reads its inputs and writes its result. Three times
+# would be enough. (The count depends on how your version of PyTorch computes $\log(1 + e^a)$.)
 #
 # Each logit takes about a dozen operations. With three passes of four bytes, the intensity is about 1, and with more
-# passes it is lower still. Both lie well down the slope of the A100's roofline. The only way to be faster is to make
-# fewer passes.
+# passes it is lower still. Both values are far down the slope of the A100's roofline. The only way to become faster is
+# to make fewer passes.
 #
 # A *kernel* is a function that runs on the GPU itself. PyTorch has ready-made kernels for its operations, but we can
-# write our own. Ours reads a logit and a pixel once, does everything in registers, and writes the gradient. Such a
-# kernel is called *fused*, because it does the work of many.
+# write our own. Ours reads each logit and each pixel once, does everything in registers, and writes the gradient. Such
+# a kernel is called *fused*, because it does the work of many kernels.
 #
-# The GPU runs the kernel many times at once, and each of these runs is a *program*. All programs execute the same
-# code. They differ only in their number, `tl.program_id`, from which each works out its share of the data, its
-# *tile*. They may run in any order. Our language is Triton (Tillet et al. 2019), a dialect of Python that is compiled
-# for the GPU.
+# The GPU runs the kernel many times at once, and each of these runs is a *program*. All programs execute the same code.
+# They differ only in their number, `tl.program_id`, from which each works out its share of the data, its *tile*. The
+# programs may run in any order. Our language is Triton (Tillet et al. 2019), a dialect of Python that is compiled for
+# the GPU.
 #
-# Our images here have 37 pixels, and a tile is 16 pixels of one image. Read the kernel line by line:
+# Our images here have 37 pixels, and a tile consists of 16 pixels of one image. Read the kernel line by line:
 # - A tensor arrives as a *pointer*, the address of its first number. `logits + at` stands for 16 neighbouring
 #   addresses.
 # - 37 is not a multiple of 16, so the last tile hangs over the edge of the image. `inside` is the *mask*: where it is
@@ -548,8 +551,9 @@ def reconstruction_kernel(logits, x, nats, d_logits, who, D, tiles, BLOCK: tl.co
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Four images of 37 pixels, tiles of 16. Which program writes pixel 20 of the last image?"}
-# The square brackets of the call hold the *grid*, here 4 × 3 programs. Before they run, both results, the
-# [nats](../docs/glossary.md#nat) and the gradient, are filled with NaN, so that a pixel that nobody wrote would show.
+# The square brackets in the call contain the *grid*, here 4 × 3 programs. Before the programs run, both results, the
+# [nats](../docs/glossary.md#nat) and the gradient, are filled with NaN, so that any entry that no program writes would
+# be noticed.
 #
 # **Predict.** Which program writes pixel 20 of the last image?
 
@@ -576,12 +580,12 @@ if kernels.triton:
     assert who[-1, 20] == 3 * tiles + 1
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Program 10: $3 \\cdot 3 + 1$.\n\n---\n\n## Without the mask\n\n37 pixels do not divide into tiles of 16.\n\n**Predict.** Leave the mask out. Where do the numbers of a tile that hangs over the edge go?"}
-# **Answer.** Program 10 does. The last image is row 3, and each row has three tiles. Pixel 20 lies in tile 1,
-# counting from 0, so the number is $3 \cdot 3 + 1$. Together the twelve programs have computed $-\log P$ of each
-# image and the gradient with respect to each logit, and the check confirms that both are right.
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Program 10: $3 \\cdot 3 + 1$.\n\n---\n\n## Without the mask\n\n37 pixels do not divide into tiles of 16.\n\n**Predict.** Leave the mask out. Where will the numbers that a tile writes beyond the edge end up?"}
+# **Answer.** Program 10 does. Counting from 0, the last image is row 3, and pixel 20 is in tile 1 of that row. Each row
+# has three tiles, so the number of the program is $3 \cdot 3 + 1$. Together the twelve programs have computed $-\log P$
+# of each image and the gradient with respect to each logit, and the check confirms that both are right.
 #
-# **Predict.** Now leave out the mask. Where do the numbers go that a tile writes beyond the edge?
+# **Predict.** Now leave out the mask. Where will the numbers that a tile writes beyond the edge end up?
 
 
 # %%
@@ -608,7 +612,7 @@ if kernels.triton:
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Into the next image, and the last ones into memory that belongs to somebody else."}
-# **Answer.** They go into the next image, and those of the last image go into memory that belongs to somebody else.
+# **Answer.** They end up in the next image, and those of the last image end up in memory that belongs to somebody else.
 #
 # **Why?** Memory knows no rows. The last pixel of one image is followed by the first pixel of the next, so two
 # programs now write to the same place. On a GPU it is a matter of chance which of them wins. Here the programs run
@@ -617,13 +621,13 @@ if kernels.triton:
 # %% [markdown]
 # ### The course's kernel
 #
-# The kernel in `course_lib/kernels/elbo.py` follows the same idea, for whole images and with the KL. It differs in
-# three ways.
+# The kernel in `course_lib/kernels/elbo.py` follows the same idea, but handles whole images and includes the KL. It
+# differs in three ways.
 # - One program walks over all tiles of its image, so that the running sums never leave the registers.
-# - It computes $\log(1 + s)$ in such a way that a small $s$ is not lost beside the 1 (a trick of Kahan's).
-# - Its forward pass already writes the gradients for the usual loss, which is the mean over the images, with its
-#   factor $1/N$. Backward launches a second kernel, which compares the factor that actually arrives with $1/N$ and
-#   rewrites the gradients only where they differ.
+# - It computes $\log(1 + s)$ in such a way that a small $s$ is not lost when it is added to 1 (a trick due to Kahan).
+# - Its forward pass already writes the gradients for the usual loss, the mean over the images with its factor $1/N$.
+#   The backward pass launches a second kernel, which compares the factor that actually arrives with $1/N$ and rewrites
+#   the gradients only where the two factors differ.
 #
 # Does such a kernel change the answer? We compare it with the course's plain functions for two losses, the mean over
 # the images and a weighted sum.
@@ -652,15 +656,15 @@ for name, weight in {"mean": torch.full((3,), 1 / 3), "weighted sum": torch.tens
 assert max(kernel_errors.values()) < 1e-5  # float32 rounds by up to 6e-8; sums are taken in another order
 
 # %% [markdown]
-# **Answer.** No. The results differ only by the rounding of float32, because the sums are taken in another order.
+# **Answer.** No. The results differ only by the rounding of float32, because the sums are taken in a different order.
 
 # %% [markdown]
 # ## 6 · Noise that nobody stores
 #
 # In $z = \mu + \sigma e$ the gradient with respect to $\sigma$ needs the $e$ of the forward pass, so PyTorch keeps it
-# in memory. A kernel can do without, because its random numbers are a *function*. Number $i$ of seed $s$ follows from
-# $i$ and $s$ alone, by ten rounds of multiplying and mixing (Philox; Salmon et al. 2011). Anyone who knows the seed can
-# compute $e$ again, in any order.
+# in memory. A kernel need not store it, because its random numbers are a *function*. Number $i$ of seed $s$ is computed
+# from $i$ and $s$ alone, in ten rounds of multiplying and mixing (Philox; Salmon et al. 2011). Anyone who knows the
+# seed can compute $e$ again, in any order.
 
 # %%
 mu, logvar = torch.zeros(8, 20), torch.zeros(8, 20, requires_grad=True)
@@ -673,9 +677,9 @@ print(f"the noise recomputed in backward differs from forward's by {noise_error:
 assert noise_error < 1e-6  # float32
 
 # %% [markdown]
-# The same trick draws a batch. One byte per pixel comes in, a 0 or a 1 goes out, and the random number in between is
-# never in memory. PyTorch can compute Philox too, with integer tensors, so the kernel and the plain function draw the
-# *same* pixels.
+# The same trick is used to draw a batch. One byte per pixel comes in, a 0 or a 1 goes out, and the random number in
+# between is never stored in memory. PyTorch can compute Philox too, with integer tensors, so the kernel and the plain
+# function draw the *same* pixels.
 #
 # **Predict.** The next figure shows a digit and three random draws of it. What will the mean of two hundred draws
 # look like?
@@ -741,7 +745,7 @@ for part in joint.split(tile_size):
     totals.append(total)
 log_px = float(top + total.log())
 
-# %% alt="Left, forty log-densities as grey dots, the largest so far as a staircase, and the log-sum-exp so far, which rises to the dotted line of log P(x). Right, the total relative to the largest so far. Four squares mark where a larger term came; at two of them the total falls." slideshow={"slide_type": "slide"} slide={"text": "## The running maximum"}
+# %% alt="Left, forty log-densities as grey dots, the largest so far as a staircase, and the log-sum-exp so far, which rises to the dotted line of log P(x). Right, the total relative to the largest so far. Four squares mark where a larger term appeared; at two of them the total falls." slideshow={"slide_type": "slide"} slide={"text": "## The running maximum"}
 tops, totals = torch.stack(tops), torch.stack(totals)
 figures.running_maximum(joint, tile_size, tops, totals)
 print(
@@ -860,26 +864,26 @@ for name, gain in gains.items():
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The bars show it, for one machine. The faster the device, the more of a step is waiting."}
 # **Answer.** The lines above give the factors for this machine. On the CPU of our run, the third loop was more than
-# twice as fast as the first, but hardly faster than the second. On a busy machine the factors may be anything, so no
-# check asserts them.
+# twice as fast as the first, but hardly faster than the second. On a busy machine the factors can take almost any
+# value, so no check tests them.
 #
-# **Why?** The first loop makes 128 small Python objects for each batch while the network waits. With a
-# `TensorDataset` nothing is converted, but the loader still fetches 128 rows one by one and stacks them. The third
-# loop asks for all of them at once. On a CPU the arithmetic of the step itself remains, and it takes most of the
-# time. The faster the device, the larger the share of waiting, and the more a graph and fused kernels can save.
+# **Why?** The first loop creates 128 small Python objects for each batch while the network waits. With a
+# `TensorDataset` nothing is converted, but the loader still fetches 128 rows one by one and stacks them. The third loop
+# asks for all of them at once. On a CPU the arithmetic of the step itself remains, and it takes most of the time. The
+# faster the device, the larger the share of waiting, and the more a graph and fused kernels can save.
 #
 # Whether they do must be measured. `benchmarks/gpu.py` first reports two floors, the time for the bytes that a step
 # must move and the time for the launches that it makes. Then it times a tutorial's loop, ours, compiled code, the
 # graph, and the graph with fused kernels, in one run on one machine. The factors in `docs/measurements.md` were
-# measured on CPUs (`benchmarks/vae.py`). In both programs the tutorial's loop also has its own loss and PyTorch's
+# measured on CPUs (`benchmarks/vae.py`). In both programs the tutorial's loop also uses its own loss and PyTorch's
 # default Adam.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
 #
-# The lecture does not speak of machines, so none of its claims is tested here. But its formulas must not depend on
-# how they are computed. The first table therefore asks, for each piece of machinery, whether it changes the answer.
-# The second lists what is slow without such machinery.
+# The lecture does not discuss hardware, so none of its claims is tested here. But the results of its formulas must not
+# depend on how they are computed. The first table therefore asks, for each piece of machinery, whether it changes the
+# answer. The second lists what is slow without such machinery.
 
 # %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 by = kernels.ran["fused_elbo"]
@@ -915,7 +919,7 @@ display(Markdown(claims))
 # - `logits` is the *address* of the image's first logit, an integer.
 # - `load(addresses, mask)` is the only way to read memory. A program always has `block` lanes, so `load` takes two
 #   tensors of length `block`, the addresses and a boolean mask.
-# - Where the mask is False, nothing is read, and 0 comes back.
+# - Where the mask is False, nothing is read, and 0 is returned.
 #
 # On a GPU, a read beyond the image silently returns other people's numbers. This `load` insists on the mask, and it
 # stops you if a lane that is not masked reads outside the image.
@@ -938,8 +942,8 @@ checks.tile_sum(my_tile_sum)
 
 # %% [markdown]
 # **2. Log-sum-exp in one pass.** As in section 7, but for many rows at once. Work on one tile of `block` columns at a
-# time; the last tile may be narrower. The rows may lie far from 0 and far from each other, and so may the numbers
-# within one row.
+# time; the last tile may be narrower. The numbers may be far from 0, and they may differ greatly between rows and
+# within a row.
 
 
 # %%
@@ -958,7 +962,8 @@ checks.online_logsumexp(my_online_logsumexp)
 
 # %% [markdown]
 # **3. Gradients with all their factors.** Write what the fused kernel writes, for a loss that is the mean over images
-# of reconstruction + KL, in nats. Derive the three formulas on paper, and then code them. The check refuses autograd.
+# of reconstruction + KL, in nats. Derive the three formulas on paper, and then code them. The check does not accept
+# autograd.
 
 
 # %%
@@ -974,10 +979,10 @@ def my_elbo_gradients(logits, x, mu, logvar):
 checks.elbo_gradients(my_elbo_gradients)
 
 # %% [markdown]
-# **4. Derive it.** A layer multiplies a batch of $B$ rows of 784 numbers by a matrix of 784 × 400. Count its
-# operations and the bytes that it must move in float32, and write down its intensity as a function of $B$. From which
-# $B$ on is it limited by arithmetic on the A100 of section 3? Is our batch of 128 enough? Then find the same $B$ for
-# your own machine from the roofline that you measured.
+# **4. Derive it.** A layer multiplies a batch of $B$ rows of 784 numbers by a matrix of 784 × 400. Count its operations
+# and the bytes that it must move in float32, and write down its intensity as a function of $B$. From which $B$ onwards
+# is the layer limited by arithmetic on the A100 of section 3? Is our batch of 128 enough? Then find the corresponding
+# $B$ for your own machine from the roofline that you measured.
 
 # %% [markdown]
 # ## Further reading
