@@ -281,8 +281,8 @@ def test_a_uniform_prior_on_a_grid_that_ends_where_it_ends():
         (torch.linspace(-1, 1, 2001), Normal(0.0, 1.0), "On this grid, q integrates to 0.6"),
         (torch.linspace(-3, 3, 2001), Normal(0.0, 0.1), "On this grid, the prior integrates to 0.997"),
         (torch.linspace(-10, 10, 21), Normal(0.0, 0.01), "Make the grid wider or finer"),
-        (GRID.flip(0), Normal(0.0, 1.0), "grid must be strictly increasing"),
-        (torch.zeros(5), Normal(0.0, 1.0), "grid must be strictly increasing"),
+        (GRID.flip(0), Normal(0.0, 1.0), "grid must be a strictly increasing tensor"),
+        (torch.zeros(5), Normal(0.0, 1.0), "grid must be a strictly increasing tensor"),
         (GRID[:, None], Normal(0.0, 1.0), r"of shape \(G,\), and z must be a scalar"),
     ],
 )

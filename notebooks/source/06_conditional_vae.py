@@ -861,7 +861,9 @@ print(f"and by {spread_within_label(ink(x_uci), y_uci):.0%} within a label of UC
 # %%
 by_kl = kl_per_dimension(cvae, x_test[:1000], y=y_test[:1000])  # (d,), nats
 top = by_kl.topk(2).indices
-print(f"these two dimensions hold {by_kl[top].sum():.1f} of {by_kl.sum():.1f} nats; {d} dimensions in all")
+print(
+    f"these two dimensions account for {by_kl[top].sum():.1f} of {by_kl.sum():.1f} nats; {d} dimensions in all"
+)
 
 
 # %%
@@ -893,7 +895,7 @@ claims = f"""
 |---|---|---|---|
 | 20 | the decoder is told which digit to draw | the digit asked for is drawn in {right["both"]:.0%} of the samples if both networks are told, {right["the decoder"]:.0%} if only the decoder is, {right["the encoder"]:.0%} if only the encoder is (small models) | supported: what matters is that the decoder is told |
 | 20 | the model draws the other digits in a similar style | after transfer to another label, slant follows with correlation {kept["slant"]:.2f}, ink with {kept["ink"]:.2f}; the classifier reads the label asked for in {obeyed:.1%} of the transfers | supported |
-| 20 | (not in the lecture) $z$ keeps *only* the style | from the mean of $q$ a linear probe reads {mean_code["linear probe"]:.0%} of the labels, a curved one {mean_code["curved probe"]:.0%}; from a drawn $z$ {drawn_code["linear probe"]:.0%} and {drawn_code["curved probe"]:.0%}; chance {chance:.0%}. In the small model $\\mathrm{{KL}}(q(z\\vert y) \\Vert P(z))$ is {of_label:.2f} of {total:.2f} nats | not so: the code also tells about the label, in a way that a linear probe does not see |
+| 20 | (not in the lecture) $z$ keeps *only* the style | from the mean of $q$ a linear probe reads {mean_code["linear probe"]:.0%} of the labels, a curved one {mean_code["curved probe"]:.0%}; from a drawn $z$ {drawn_code["linear probe"]:.0%} and {drawn_code["curved probe"]:.0%}; chance {chance:.0%}. In the small model $\\mathrm{{KL}}(q(z\\vert y) \\Vert P(z))$ is {of_label:.2f} of {total:.2f} nats | not so: the code also carries information about the label, which a linear probe does not detect |
 | 20 | (not in the lecture) the samples are good | at temperature 0.9 {accuracy:.1%} are read as asked ({verdicts["temperature 1.0"][0]:.1%} at 1, test digits {real[0]:.1%}), with {in_pixels:.0%} of the test digits' diversity in pixels and {in_features:.0%} in features | legible and varied; a lower temperature trades diversity for accuracy |
 | 20 | it also works on another corpus of digits | UCI: slant follows with correlation {uci_kept["slant"]:.2f}, ink with {uci_kept["ink"]:.2f}; {uci_right:.1%} of the samples read as asked, with {uci_diverse:.0%} of the diversity | supported for the slant; the ink hardly follows, and varies little there |
 | – | (not in the lecture) a classifier by Bayes' rule | {by_bayes:.1%} ± {error:.1%} of {bound_digits} test digits, the trained classifier {by_classifier:.1%} of the same; slack of $\\ln 10$ {slack.mean():.2f} ± {slack_error:.2f} nats | good; slightly fewer right than the trained classifier on these digits |

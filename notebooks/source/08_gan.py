@@ -847,7 +847,7 @@ half = len(held_out) // 2
 beside, others = (
     held_out[:half][:samples],
     held_out[half:][:samples],
-)  # all made images are judged beside the first
+)  # all made images are compared with the first
 made = {
     "other test digits": others,
     "training digits": some,
@@ -1047,7 +1047,7 @@ start, end = shipped.noise(400).view(2, 200, 1, -1)  # (200, 1, codes) each
 t = torch.linspace(0, 1, 13)[:, None]  # (13, 1)
 with torch.no_grad():
     walk = shipped.images(torch.lerp(start, end, t), ema=True)  # (200, 13, D)
-fade = torch.lerp(walk[:, :1], walk[:, -1:], t)  # (200, 13, D), from the same images to the same
+fade = torch.lerp(walk[:, :1], walk[:, -1:], t)  # (200, 13, D), between the same end images
 
 # %% alt="Four rows of thirteen images, two walks, each above a cross-fade between the same ends. In the walks, strokes bend and move from one digit to the other; in the cross-fades one digit fades out while the other fades in."
 figures.digit_rows(
@@ -1177,11 +1177,11 @@ claims = f"""
 | 23 | each new D catches the old G; each new G fools the old D | in {int(caught.sum())} and {int(fooled.sum())} of {caught.numel()} pairs of versions | D: {holds[catches > 0.75]}, G: {holds[fools > 0.75]} (asked for: three quarters of the pairs) |
 | 24 | G never sees a real image | its gradient is D's slope times its own, to float32; a flat D leaves {left_over_gradient:g} | holds |
 | 24 | so its images are new | no copy among {copies} samples; but copying would be an optimum of the game | the conclusion holds for these samples, the reason does not |
-| 25 | D must be frozen in G's step | free, at G's rate: G's loss {free[:, 0].mean():.2f} against {fixed[:, 0].mean():.2f}, Fréchet distance {free[:, 1].mean():.0f} against {fixed[:, 1].mean():.0f}; worse on {worse} of {len(seeds)} seeds. At D's own rate {mild[0]:.2f} and {mild[1]:.0f} | {holds[worse == len(seeds)]}; it shows where G's step moves D farther than D's own |
+| 25 | D must be frozen in G's step | free, at G's rate: G's loss {free[:, 0].mean():.2f} against {fixed[:, 0].mean():.2f}, Fréchet distance {free[:, 1].mean():.0f} against {fixed[:, 1].mean():.0f}; worse on {worse} of {len(seeds)} seeds. At D's own rate {mild[0]:.2f} and {mild[1]:.0f} | {holds[worse == len(seeds)]}; it shows where G's step moves D further than D's own |
 | 27 | the losses do not say whether the images get better | within a game they do: rank correlation with the distance {correlations} ({looks} looks a game). Between games they do not: D's loss {in_race[0]:.2f} and {in_collapse[0]:.2f}, G's {in_race[1]:.2f} and {in_collapse[1]:.2f}, Fréchet distance {in_distance:.0f} and {fast[2]:.0f} (arms race; G too fast) | holds between games, not within one |
 | 28 | the players must be well matched | Fréchet distance {well[2]:.0f}; with G too fast {fast[2]:.0f}, too slow {slow[2]:.0f} | {holds[bool(well[2] < min(fast[2], slow[2]))]} |
 | 29 | collapse: one image whatever z is, and it fools D | ten updates of G for one of D: spread {fast[1]:.2f} (matched: {well[1]:.2f}), D ranks a real digit first in {fast[0]:.0%} of the pairs; spreads with a cure: {spreads} | {holds[bool(fast[1] < well[1] / 3 and fast[0] < 0.5)]}; a slow G collapses too, but fools nobody ({slow[0]:.0%}) |
-| 31 | a walk through z is smooth | the largest of twelve steps is {leap:.2f} times their mean (a leap: 12); the classifier's confidence falls from {sure["walk"][0]:.2f} to {sure["walk"][6]:.2f} half way | {holds[leap < 3]}: no leap; half way the classifier is less sure |
+| 31 | a walk through z is smooth | the largest of twelve steps is {leap:.2f} times their mean (a leap: 12); the classifier's confidence falls from {sure["walk"][0]:.2f} to {sure["walk"][6]:.2f} halfway | {holds[leap < 3]}: no leap; halfway the classifier is less sure |
 | 32 | people took 21 % of the generated images for real | your error rate: {yours} | you are one person, these are digits, and the 21 % was most likely an error rate |
 
 Real digits: {train.name}'s {len(held_out):,} test digits. Games of sections 4 to 6: {len(seeds)} seeds; of section 7: {len(small_seeds)}; figures are means over them. {"Loaded" if on_mnist else "Trained briefly, in place of the shipped ones"}: the GAN of section 8, the VAEs and the classifier. The Fréchet distance is in features of the course's own classifier and must not be compared with published FIDs.
@@ -1193,7 +1193,7 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Fill in the steps, run the cell, and then run the check below it. The check says "Correct" or names the mistake.
-# After the example it also tries inputs of other sizes, drawn anew each time, and extreme ones.
+# After the example, it also tries random inputs of other sizes, which are new each time, and extreme inputs.
 #
 # **1. A flat D.** Write the [R1 penalty](../docs/glossary.md#r1-penalty) of section 7 without its weight $\gamma$: half
 # the mean squared slope of D's logit at real images. The penalty is part of D's loss, so it must be differentiable with

@@ -910,7 +910,7 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. After
-# the example it also tries inputs of other sizes, drawn anew each time, and extreme ones. The first three exercises
+# the example, it also tries random inputs of other sizes, which are new each time, and extreme inputs. The first three exercises
 # are plain PyTorch and need neither a GPU nor Triton. The fourth is done on paper.
 #
 # **1. A tile and its mask.** Play the part of one program of a kernel: compute the sum of $\log(1 + e^a)$ over the
