@@ -1,13 +1,14 @@
 """Exercise checks that name the mistake: `checks.responsibilities(my_responsibilities)` prints one line.
 
-The line says "Not started" or "Correct", or it names the typical mistake and says where to look. A check
-compares known answers and properties on small inputs, stores no hash of a solution, and never shows a
-traceback. The reference solutions, and the wrong answers that each check must name, are in
-tests/test_checks_*.py.
-Each time a check runs, it also draws new inputs of other sizes (`other_inputs`), tries extreme inputs, and
-compares gradients where they matter (`gradients`). See report.py.
+The line says "Not started" or "Correct", or names the mistake and says where to look. A check compares the
+student's result with known answers and properties on small inputs, stores no hash of a solution, and shows
+no traceback of an error in the student's code. The reference solutions and the wrong answers that each
+check must recognize are in tests/test_checks_*.py.
+Each run of a check also draws new inputs, some of them of other sizes (`other_inputs`), tries extreme
+inputs, and compares gradients where they matter (`gradients`). See report.py.
 A new check takes five lines. A `Table` contains a small input, the known answer, and the result of each
-typical mistake. Each sentence ends with a period, and the first wrong element is shown after it:
+typical mistake under the sentence that names it. End the sentence with a period, because the first wrong
+element is shown after it:
 
     import torch
     from course_lib.checks.report import Student, Table, exercise

@@ -1,4 +1,4 @@
-"""Checks for “From auto-encoder to VAE”: the noise and its gradient, the KL term, the loss of a VAE."""
+"""Checks for “From auto-encoder to VAE”: the noise and its gradient, the KL term, and the VAE loss."""
 
 import math
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from course_lib.checks.report import (
 
 @exercise
 def reparameterize(student: Student) -> None:
-    """z = mu + exp(logvar / 2) · noise, with independent noise, and the gradient reaches mu and logvar."""
+    """z is mu + exp(logvar / 2) · noise with independent noise, and the gradient reaches mu and logvar."""
     n, m, v = 6000, tensor([-2.0, 0.5, 3.0]), tensor([-1.2, 0.8, 1.6])
     mu, logvar, std = m.repeat(n, 1), v.repeat(n, 1), (v / 2).exp()
     z = numbers(call(student, mu, logvar), "your z", mu.shape)
@@ -81,7 +81,7 @@ def reparameterize(student: Student) -> None:
 
 
 def rows_differ(student: Student) -> None:
-    """Raise Mistake unless z is right for two sizes when each row has its own mu and logvar."""
+    """Raise Mistake unless z is right at three input sizes when each row has its own mu and logvar."""
     for shape, says in (((6000, 3), OTHER_NUMBERS), ((3000, 5), OTHER_SIZE), ((1, 8000), OTHER_SIZE)):
         mu, logvar = draw_codes(fresh_generator(), *shape).values()
         try:
@@ -96,7 +96,7 @@ def rows_differ(student: Student) -> None:
 
 
 def extreme_spread(student: Student) -> None:
-    """Raise Mistake unless the spread is right for log-variances of ±60."""
+    """Raise Mistake unless z has the right spread for log-variances of ±60."""
     why = {
         -60.0: "Is a small number added to the variance or the std, or is logvar clamped?",
         60.0: "Is logvar or the std clamped, or does something overflow? exp(30) is an ordinary number.",
@@ -111,9 +111,10 @@ def extreme_spread(student: Student) -> None:
 
 
 def slopes(student: Student) -> None:
-    """Raise Mistake unless the gradient of Σ weight · z reaches mu and logvar.
+    """Raise Mistake unless the gradients of Σ weight · z with respect to mu and logvar are right.
 
-    The student draws the noise. The right gradients, weight and weight · (z − mu) / 2, are computed from z.
+    The student's function draws the noise, so the right gradients, weight and weight · (z − mu) / 2, are
+    computed from the returned z.
     """
     mu, logvar = draw_codes(torch.Generator().manual_seed(0), 4, 3).values()
     mu, logvar = mu.requires_grad_(), logvar.requires_grad_()
@@ -138,19 +139,19 @@ def slopes(student: Student) -> None:
 
 @exercise
 def kl(student: Student) -> None:
-    """mu and logvar (N, d) give KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats, one number per image (N,)."""
+    """The result is KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats, one number for each image."""
     unwrap(kl_to_standard_normal)(student)  # the same exercise again, one chapter later
 
 
 def loss_reference(x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor) -> Tensor:
-    """Return the correct loss () in nats per image: the Gaussian reconstruction error plus the KL."""
+    """Return the correct scalar loss in nats per image: the Gaussian reconstruction error plus the KL."""
     error = ((x - x_hat) ** 2).sum(1) / (2 * variance)  # (N,)
     return (error + kl_reference(mu, logvar)).mean()
 
 
 @dataclass
 class LossParts:
-    """The two parts of the loss, which are combined to compute the results of typical mistakes."""
+    """Terms and sizes for computing the losses that typical mistakes produce."""
 
     far: Tensor  # (N,) squared distances between images and reconstructions
     error: Tensor  # (N,) the squared distances divided by 2 · variance
@@ -162,7 +163,7 @@ class LossParts:
 def loss_mistakes(
     x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor
 ) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
     far = ((x - x_hat) ** 2).sum(1)
     parts = LossParts(far, far / (2 * variance), kl_reference(mu, logvar), x.shape[1], mu.shape[1])
     each = wrong_factors(parts, variance) | wrong_sums(parts) | wrong_kls(parts, mu, logvar)
@@ -181,7 +182,7 @@ def loss_mistakes(
 
 
 def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
-    """Return the losses (N,) of mistakes with a missing or misplaced factor, before averaging."""
+    """Return the per-image losses, each of shape (N,), for a missing or misplaced factor."""
     far, error, kl = parts.far, parts.error, parts.kl
     return {
         "the squared error is averaged over pixels. Sum over pixels and average over images.": (
@@ -214,7 +215,7 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
-    """Return the losses (N,) of mistakes with a flipped sign, a missing part or a wrong average."""
+    """Return the per-image losses, each of shape (N,), for a flipped sign, missing term or wrong average."""
     n, error, kl = len(parts.error), parts.error, parts.kl
     return {
         "the KL is subtracted. The loss is minus L_b, so both parts are added.": error - kl,
@@ -233,7 +234,7 @@ def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
 
 
 def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the losses (N,) of mistakes with a missing or misread term of the KL."""
+    """Return the per-image losses, each of shape (N,), for a missing or misread term of the KL."""
     error, kl = parts.error, parts.kl
     return {
         "logvar is treated as the logarithm of the std.": error + kl_reference(mu, 2 * logvar),
@@ -246,7 +247,7 @@ def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]
 
 
 def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
-    """Return the losses (N,) of mistakes with an extra constant or in other units."""
+    """Return the per-image losses, each of shape (N,), for an extra constant or the wrong units."""
     error, kl = parts.error, parts.kl
     log_2, log_10 = math.log(2), math.log(10)
     return {
@@ -265,7 +266,7 @@ def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_shapes(parts: LossParts) -> dict[str, Tensor]:
-    """Return the results of mistakes that leave more than one number."""
+    """Return the results of mistakes that produce more than one number."""
     error, kl = parts.error, parts.kl
     return {
         "the average over images is missing. Return one number.": error + kl,
@@ -284,7 +285,7 @@ def draw_batch(generator: Generator, n: int, pixels: int, d: int) -> dict[str, T
 
 @exercise
 def vae_loss(student: Student) -> None:
-    """‖x − x_hat‖² / (2 variance) + KL is summed over pixels and averaged over images, in nats per image."""
+    """The loss is ‖x − x_hat‖² / (2 variance) + KL in nats, averaged over images."""
     # three images, four pixels and five dimensions, so that no average can be mistaken for another or for a ½
     inputs = {
         "x": tensor([[0.0, 0.9, 0.3, 0.6], [1.0, 0.2, 0.7, 0.0], [0.1, 0.8, 0.0, 0.5]]),

@@ -1,4 +1,4 @@
-"""Checks for “The evidence lower bound”: the closed-form KL, the bound, the importance-weighted bound."""
+"""Checks for “The evidence lower bound”: the closed-form KL, the bound, and the importance-weighted bound."""
 
 import math
 from collections.abc import Callable
@@ -26,12 +26,12 @@ from course_lib.checks.report import (
 
 
 def kl_reference(mu: Tensor, logvar: Tensor) -> Tensor:
-    """Return the correct KL (N,) in nats, in closed form. Kingma & Welling 2014, appendix B."""
+    """Return the correct closed-form KL of each row in nats (Kingma & Welling 2014, appendix B)."""
     return 0.5 * (logvar.exp() + mu**2 - 1 - logvar).sum(1)  # (N,)
 
 
 def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
     square, var = mu**2, logvar.exp()  # (N, D)
     each = (var + square - 1 - logvar) / 2  # (N, D)
     turned_round = (logvar + (1 + square) / var - 1) / 2
@@ -90,7 +90,7 @@ def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
 
 
 def draw_codes(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
-    """Draw mu and logvar (N, D), away from 0."""
+    """Draw mu and logvar, each of shape (N, D), with no value near 0."""
     mu = 0.5 + 1.5 * torch.rand(n, d, generator=generator)
     logvar = 0.3 + 1.2 * torch.rand(n, d, generator=generator)
     signs = 2 * torch.randint(0, 2, (2, n, d), generator=generator) - 1
@@ -99,7 +99,7 @@ def draw_codes(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
 
 @exercise
 def kl_to_standard_normal(student: Student) -> None:
-    """mu and logvar (N, D) give KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats, one number per row (N,)."""
+    """The result is KL(N(mu, exp(logvar)) ‖ N(0, I)) in nats, one number for each row."""
     inputs = {
         "mu": tensor([[1.0, -0.5, 0.3], [0.2, 2.0, -1.5]]),
         "logvar": tensor([[0.4, -1.0, 0.7], [-0.6, 0.3, 1.1]]),
@@ -114,9 +114,9 @@ def kl_to_standard_normal(student: Student) -> None:
 def extreme_logvar(
     student: Student, inputs: Callable[[Tensor], Inputs], shape: tuple[int, int], reference: Reference
 ) -> None:
-    """Raise Mistake unless the result is right for log-variances of ±60, where exp is 9e-27 and 1e26.
+    """Raise Mistake unless the result is right for log-variances of ±60 (variances of 9e-27 and 1e26).
 
-    inputs: returns the inputs of the exercise for a given logvar of shape (N, d).
+    inputs: a function that returns the inputs of the exercise for a given logvar of shape (N, d).
     """
     small = (
         "Is a small number added before the logarithm, or is the variance clamped? log σ² is logvar itself."
@@ -134,12 +134,12 @@ def extreme_logvar(
 
 
 def bound_reference(log_joint: Tensor, q: Tensor) -> Tensor:
-    """Return the correct bound (N,) in nats: E_q[log P(x, z)] plus the entropy of q."""
+    """Return the correct bound for each row in nats: E_q[log P(x, z)] plus the entropy of q."""
     return (q * log_joint - torch.xlogy(q, q)).sum(1)  # (N,)
 
 
 def bound_mistakes(log_joint: Tensor, q: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
     log_q = q.log()
     terms, log_px = q * (log_joint - log_q), log_joint.logsumexp(1)  # (N, K), (N,)
     cross, entropy = (q * log_joint).sum(1), -(q * log_q).sum(1)  # (N,)
@@ -186,7 +186,7 @@ def bound_mistakes(log_joint: Tensor, q: Tensor) -> dict[str, Tensor]:
 
 
 def draw_joint(generator: Generator, n: int, k: int) -> dict[str, Tensor]:
-    """Draw log P(x, z) and q(z|x), both (N, K)."""
+    """Draw log P(x, z) and q(z|x), each of shape (N, K)."""
     log_joint = -0.5 - 4 * torch.rand(n, k, generator=generator)
     q = torch.randn(n, k, generator=generator).softmax(1)
     return {"log_joint": log_joint, "q": q}
@@ -194,7 +194,7 @@ def draw_joint(generator: Generator, n: int, k: int) -> dict[str, Tensor]:
 
 @exercise
 def lower_bound(student: Student) -> None:
-    """log P(x, z) and q, both (N, K), give L_b (N,) in nats, never above log P(x), even where q is 0."""
+    """The result is L_b in nats for each row. It never exceeds log P(x) and is finite even where q is 0."""
     log_joint = tensor([[-1.2, -2.5, -3.0], [-4.0, -0.9, -2.2]])
     q = tensor([[0.5, 0.2, 0.3], [0.1, 0.3, 0.6]])
     log_px = log_joint.logsumexp(1)
@@ -225,7 +225,7 @@ def lower_bound(student: Student) -> None:
 
 
 def of_softmax(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Normalize q before the bound is computed, so that an answer may normalize q once more."""
+    """Return a bound that normalizes q first, so that an answer that also normalizes q is accepted."""
 
     @wraps(answer)
     def bound(log_joint: Tensor, q: Tensor) -> object:
@@ -237,11 +237,12 @@ def of_softmax(answer: Callable[..., Any]) -> Callable[..., Any]:
 def clamp_of_q(student: Student) -> None:
     """Raise Mistake if clamping q, or adding a number to q, changes the gradient where q is small.
 
-    The Categorical of torch clamps at the precision of its dtype. An answer that uses Categorical is right.
+    `torch.distributions.Categorical` clamps at the precision of its dtype, but answers that use it are
+    accepted.
     """
 
     def slopes(answer: Student) -> Tensor:
-        """Return the gradient with respect to q in the directions that keep q normalized, (N, K)."""
+        """Return the gradient with respect to q, of shape (N, K), along directions that keep q normalized."""
         log_joint = tensor([[-1.2, -2.5, -3.0, -0.7, -1.9]])
         q = tensor([[1.0, 1e-30, 1e-12, 1e-8, 2e-7]]).requires_grad_()
         (slope,) = weighted_gradients(call(answer, log_joint, q), {"q": q}, ["q"])
@@ -268,12 +269,12 @@ def clamp_of_q(student: Student) -> None:
 
 
 def weights_reference(log_w: Tensor) -> Tensor:
-    """Return the correct bound (N,) in nats, the logarithm of the mean weight. Burda et al. 2016, (8)."""
+    """Return each image's correct bound in nats, the log of the mean weight (Burda et al. 2016, eq. 8)."""
     return log_w.logsumexp(0) - math.log(len(log_w))  # (N,)
 
 
 def weights_mistakes(log_w: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
     k, n = log_w.shape
     total = log_w.logsumexp(0)  # (N,)
     right = weights_reference(log_w)
@@ -322,13 +323,13 @@ def weights_mistakes(log_w: Tensor) -> dict[str, Tensor]:
 
 
 def draw_log_weights(generator: Generator, k: int, n: int) -> dict[str, Tensor]:
-    """Draw log w (k, N) with moderate exponentials; other inputs test the numerical stability."""
+    """Draw moderate log-weights of shape (k, N); numerical stability is tested on other inputs."""
     return {"log_w": 6 * torch.rand(k, n, generator=generator) - 5}
 
 
 @exercise
 def importance_weighted_bound(student: Student) -> None:
-    """log_w (k, N) gives the log of the mean weight (N,) in nats, and log_w may have any size."""
+    """The result is the log of each image's mean weight in nats, however large or small log_w is."""
     inputs = {"log_w": tensor([[-1.0, -4.0], [-2.5, -0.5], [0.3, -2.0]])}
     Table.of(inputs, weights_reference, weights_mistakes).ask(student)
     other_inputs(student, weights_reference, draw_log_weights, (3, 2), (4, 6), weights_mistakes)
@@ -337,9 +338,9 @@ def importance_weighted_bound(student: Student) -> None:
 
 
 def extreme_weights(student: Student, inputs: Callable[[Tensor], Inputs], reference: Reference) -> None:
-    """Raise Mistake unless the result is right for log-weights of −5000 and 3000, separately and together.
+    """Raise Mistake unless the result is right for log-weights near −5000 and 3000, separately and together.
 
-    inputs: returns the inputs of the exercise for given log-weights (k, N).
+    inputs: a function that returns the inputs of the exercise for given log-weights of shape (k, N).
     """
     clamped = "Is a small number added, or is something clamped? `logsumexp` needs neither."
     own = "Subtract each image's own largest log-weight first, as `logsumexp` does"

@@ -1,4 +1,4 @@
-"""Checks for “Conditional VAE”: where the label enters, one style in ten digits, log P(x) from log P(x|y)."""
+"""Checks for “Conditional VAE”: label inputs, one style in ten digits, and log P(x) from log P(x|y)."""
 
 import math
 import secrets
@@ -32,9 +32,9 @@ X = tensor([[0.7, 0.2, 0.9, 0.4, 0.1], [0.3, 0.8, 0.5, 0.6, 0.9], [0.2, 0.4, 0.1
 
 
 class Half:
-    """The encoder or decoder of a conditional VAE: one layer for rows of `width` numbers and a one-hot label.
+    """The encoder or decoder of a conditional VAE, one layer that takes `width` numbers and a one-hot label.
 
-    A row without a label is accepted as well, so that the check can say which network got no label.
+    Rows without a label are also accepted, so that the check can say which network received no label.
     """
 
     def __init__(self, name: str, weight: Tensor, level: float = 0.0) -> None:
@@ -66,7 +66,7 @@ class Half:
 
 
 def halves(pixels: int, codes: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw the weights of an encoder (D + 10, 2d) and of a decoder (d + 10, D)."""
+    """Draw the weights of an encoder and a decoder, of shapes (D + 10, 2d) and (d + 10, D)."""
     to_codes = torch.randn(pixels + LABELS, 2 * codes, generator=generator)
     to_pixels = torch.randn(codes + LABELS, pixels, generator=generator)
     return to_codes / 2, to_pixels / 2
@@ -75,7 +75,7 @@ def halves(pixels: int, codes: int, generator: torch.Generator) -> tuple[Tensor,
 def conditional_reference(
     encode: Half, decode: Half, x: Tensor, y: Tensor, noise: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the reference solution of `conditional_forward`."""
+    """Return the correct answer to `conditional_forward`."""
     label = one_hot(y, LABELS)  # (N, 10)
     mu, logvar = encode(cat([x, label], 1))  # (N, d) each
     z = mu + (logvar / 2).exp() * noise  # (N, d)
@@ -171,7 +171,7 @@ def wrong_codes(mu: Tensor, logvar: Tensor, noise: Tensor) -> dict[str, Tensor]:
 
 
 def expect_any_logvar(student: Student, weights: tuple[Tensor, Tensor], noise: Tensor) -> None:
-    """Raise Mistake unless z is also right for very small and very large variances."""
+    """Raise Mistake unless the logits are also right for very small and very large variances."""
     for level in (-20.0, 20.0):
         encode, decode = Half("encode", weights[0], level), Half("decode", weights[1])
         logits, _, _ = conditional_reference(encode, decode, X, Y, noise)
@@ -181,7 +181,7 @@ def expect_any_logvar(student: Student, weights: tuple[Tensor, Tensor], noise: T
 
 
 def expect_gradients(student: Student, weights: tuple[Tensor, Tensor], noise: Tensor) -> None:
-    """Raise Mistake unless both networks get the right gradients from logits, mu and logvar."""
+    """Raise Mistake unless the networks receive the right gradients from the logits, mu and logvar."""
 
     def chain(function: Callable[..., object], which: int) -> Callable[[Tensor, Tensor], Tensor]:
         def result(to_codes: Tensor, to_pixels: Tensor) -> Tensor:
@@ -202,14 +202,17 @@ def expect_gradients(student: Student, weights: tuple[Tensor, Tensor], noise: Te
 def style_reference(
     encode: Callable[..., tuple[Tensor, Tensor]], decode: Callable[..., Tensor], x: Tensor, y: Tensor
 ) -> Tensor:
-    """Return the reference solution of `style_rows`."""
+    """Return the correct answer to `style_rows`."""
     mu, _ = encode(x, y)  # (N, d)
     columns = [decode(mu, torch.full_like(y, label)) for label in range(LABELS)]
     return torch.stack(columns, 1)  # (N, 10, D)
 
 
 class Encoder:
-    """An encoder of x (…, D) and y (…) to mu and logvar (…, d). It counts the images that it encodes."""
+    """An encoder that maps x of shape (…, D) and y of shape (…) to mu and logvar of shape (…, d).
+
+    It counts the images that it encodes.
+    """
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight  # (d, D)
@@ -225,7 +228,7 @@ class Encoder:
 
 
 class Decoder:
-    """A decoder of z (…, d) and y (…) to pixels (…, D)."""
+    """A decoder that maps z of shape (…, d) and y of shape (…) to pixels of shape (…, D)."""
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight  # (d, D)
@@ -257,7 +260,7 @@ def expect_labels(y: Tensor) -> None:
 
 
 def style_answers(encode: "Encoder", decode: "Decoder") -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the correct rows (N, 10, D) and the results of typical mistakes."""
+    """Return the correct rows, of shape (N, 10, D), and the results that typical mistakes produce."""
     own = Y[:, None].expand(3, LABELS)  # (N, 10)
     labels = arange(LABELS).expand(3, LABELS)  # (N, 10)
     wide = X[:, None].expand(3, LABELS, 5)  # (N, 10, D)
@@ -308,7 +311,7 @@ def style_answers(encode: "Encoder", decode: "Decoder") -> tuple[Tensor, dict[st
 
 @exercise
 def style_rows(student: Student) -> None:
-    """Each row keeps the code mu of one image, and its ten columns show the labels 0 to 9: (N, 10, D)."""
+    """Each row keeps the code mu of one image, and its ten columns show the labels 0 to 9."""
     weight = tensor([[1.1, -0.6, 0.3, 0.9, -0.4], [0.4, 0.8, -1.2, 0.2, 0.7]])  # (d, D)
     encode, decode = Encoder(weight), Decoder(weight)
     images = plain(call(student, encode, decode, X, Y), "your images")
@@ -340,13 +343,13 @@ def style_rows(student: Student) -> None:
 
 
 def marginal_reference(log_px_y: Tensor) -> Tensor:
-    """Return the reference solution of `log_marginal`."""
+    """Return the correct answer to `log_marginal`."""
     return log_px_y.logsumexp(1) - math.log(LABELS)
 
 
 @exercise
 def log_marginal(student: Student) -> None:
-    """log P(x|y) (N, 10) gives log P(x) (N,) for ten equally likely labels, however small P(x|y) is."""
+    """The result is log P(x) for ten equally likely labels, and it is right however small P(x|y) is."""
     log_p = -tensor([[1, 4, 2, 3, 5, 2.5, 6, 3.5, 7, 4.5], [3, 1.5, 6, 0.8, 2, 5, 2.2, 4, 8, 3.1]])  # (N, 10)
     total, ten = log_p.logsumexp(1), math.log(10)
     right = total - ten
@@ -426,7 +429,7 @@ def expect_own_maximum(student: Student) -> None:
             5 * far + near + far + near[:1],  # the last is the largest, and most numbers are far below it
             [value - 3000 for value in 3 * near + near[:1]],  # all are far below the other rows
             3 * far + near + near + near[:1],  # the last is the largest, and most numbers are near it
-            [*near, -800.0, *near, *near],  # the mean is still near the largest, but not the smallest
+            [*near, -800.0, *near, *near],  # the mean is still near the largest, but the smallest is not
         ]
     )  # (5, 10)
     right = marginal_reference(rows)

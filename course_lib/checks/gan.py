@@ -1,4 +1,4 @@
-"""Checks for “GANs on MNIST”: D's gradient at real images, missing classes, fake points near real data."""
+"""Checks for “GANs on MNIST”: D's gradient at real images, missing classes, and precision."""
 
 import secrets
 
@@ -19,14 +19,14 @@ from course_lib.checks.report import (
     same,
 )
 
-OLD = 0.25  # the gradient that an earlier step has left in D's weights
+OLD = 0.25  # the gradient left in D's weights by an earlier step
 
 
 # ---------------------------------------------------------------- R1
 
 
 class Critic:
-    """A discriminator D of images (…, D) to ½ Σ w·x² + 0.7, (…). Its gradient at x is w·x."""
+    """A discriminator that maps each image x to ½ Σ w·x² + 0.7. Its gradient with respect to x is w·x."""
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight.clone().requires_grad_()  # (D,)
@@ -39,13 +39,13 @@ class Critic:
 
 
 def r1(logit: Critic, x: Tensor) -> Tensor:
-    """Return the reference solution of `r1_penalty`, with its gradient with respect to the weights."""
+    """Return the correct answer to `r1_penalty`, differentiable with respect to the weights."""
     return (logit.weight * x).square().sum(1).mean() / 2
 
 
 @exercise
 def r1_penalty(student: Student) -> None:
-    """The result is ½ · mean over images of ‖∂D/∂x‖², and its gradient reaches D's weights."""
+    """The result is half the mean of ‖∂D/∂x‖² over the images, and its gradient reaches D's weights."""
     logit = Critic(tensor([1.1, -0.6, 2.3]))
     x = tensor([[0.4, 1.2, 0.9], [1.7, 0.3, 0.2], [0.6, 2.1, 1.4], [0.1, 0.5, 0.8]])  # (N, D)
     found = call(student, logit, x)
@@ -78,7 +78,7 @@ def r1_penalty(student: Student) -> None:
 
 
 def wrong_penalties(logit: Critic, x: Tensor) -> dict[str, Tensor]:
-    """Return the results of typical mistakes in place of R1."""
+    """Return the results that typical mistakes produce in place of R1."""
     slopes = (logit.weight * x).detach()  # (N, D)
     norms = slopes.norm(dim=1)  # (N,)
     logits = logit(x).detach()  # (N,)
@@ -138,7 +138,7 @@ def wrong_penalties(logit: Critic, x: Tensor) -> dict[str, Tensor]:
 
 
 def expect_d_learns(found: Tensor, logit: Critic, x: Tensor) -> None:
-    """Raise Mistake unless the gradient with respect to D's weights is that of R1."""
+    """Raise Mistake unless the penalty has the right gradient with respect to D's weights."""
     says = (
         "the number is right, but D cannot learn from it. Use `torch.autograd.grad(..., create_graph=True)`."
     )
@@ -154,7 +154,7 @@ def expect_d_learns(found: Tensor, logit: Critic, x: Tensor) -> None:
 
 
 def expect_a_flat_place(student: Student, logit: Critic, x: Tensor) -> None:
-    """Raise Mistake unless value and gradient are right where D is flat at one image."""
+    """Raise Mistake unless the penalty and its gradient are right when D is flat at one image."""
     flat = x * tensor([[1.0], [0.0], [1.0], [1.0]])  # D's gradient at the second image is 0
     value = call(student, logit, flat)
     where = "the penalty where D is flat at one image"
@@ -166,18 +166,18 @@ def expect_a_flat_place(student: Student, logit: Critic, x: Tensor) -> None:
     expect(agrees(slope, wanted), f"{where} has a wrong gradient with respect to D's weights.")
 
 
-# ---------------------------------------------------------------- the classes that are missing
+# ---------------------------------------------------------------- missing classes
 
 
 def kl_to_uniform(labels: Tensor) -> Tensor:
-    """Return the reference solution of `class_kl`."""
+    """Return the correct answer to `class_kl`."""
     shares = labels.bincount(minlength=10) / len(labels)  # (10,)
     return torch.xlogy(shares, 10 * shares).sum()
 
 
 @exercise
 def class_kl(student: Student) -> None:
-    """The labels (N,) give KL(shares ‖ uniform) in nats, finite even if a class is missing."""
+    """The result is KL(shares ‖ uniform) in nats, and it is finite even if a class is missing."""
     labels = tensor([0, 3, 3, 9, 1, 3, 4, 0, 7, 8, 3, 0])  # 2, 5 and 6 are missing
     right = kl_to_uniform(labels)
     laws = {"a KL divergence is never negative.": lambda kl: kl >= 0}
@@ -202,7 +202,7 @@ def class_kl(student: Student) -> None:
 
 
 def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
-    """Return the results of typical mistakes in place of KL(shares ‖ uniform)."""
+    """Return the results that typical mistakes produce in place of KL(shares ‖ uniform)."""
     counts, ten = labels.bincount(minlength=10), tensor(10.0)
     n = len(labels)
     shares = counts / n  # (10,)
@@ -265,23 +265,23 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
 
 
 def radius(points: Tensor, nth: int) -> Tensor:
-    """Return each point's distance to its nth nearest neighbour, (N,); the 0th is the point itself."""
+    """Return the distance of each point to its nth nearest neighbour, where the 0th is the point itself."""
     return cdist(points, points).sort(1).values[:, nth]
 
 
 def share(inside: Tensor) -> Tensor:
-    """Return the share of the M points within at least one of the N radii, given inside (M, N)."""
+    """Return the share of points within at least one radius, given `inside` of shape (points, radii)."""
     return inside.any(1).float().mean()
 
 
 def share_among(real: Tensor, fake: Tensor, k: int) -> Tensor:
-    """Return the reference solution of `precision`."""
+    """Return the correct answer to `precision`."""
     real, fake = real.double(), fake.double()
     return share(cdist(fake, real) <= radius(real, k)).float()
 
 
 def points(source: torch.Generator, n: int, m: int, axes: int, ks: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Draw real points (N, d) and fake points (M, d), none so close to a radius that rounding matters."""
+    """Draw n real and m fake points; no fake point is so close to a radius that rounding matters."""
     real = torch.randn(n, axes, generator=source)
     fake = 1.7 * torch.randn(2 * m, axes, generator=source) + 0.6
     apart = cdist(fake.double(), real.double())  # (M, N)
@@ -289,13 +289,13 @@ def points(source: torch.Generator, n: int, m: int, axes: int, ks: tuple[int, ..
     for k in ks:
         margin = (apart - radius(real.double(), k)).abs().amin(1)  # (M,)
         is_clear &= margin > 1e-3  # the error of cdist in float32 is smaller
-    return real, fake[is_clear][:m]  # a few per hundred are left out
+    return real, fake[is_clear][:m]  # a few percent are too close to a radius
 
 
 @exercise
 def precision(student: Student) -> None:
-    """The result is the share of fake points within some real point's distance to its k-th neighbour."""
-    # with this seed, all the mistakes below give different shares
+    """The result is the share of fake points that lie within the k-th-neighbour radius of a real point."""
+    # with this seed, each of the mistakes below gives a different share
     real, fake = points(torch.Generator().manual_seed(5), 60, 201, 2, (1, 2))
     k = 2
     right = share_among(real, fake, k)
@@ -316,12 +316,12 @@ def precision(student: Student) -> None:
 
 
 def wrong_shares(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
-    """Return the results of typical mistakes in place of the precision."""
+    """Return the results that typical mistakes produce in place of the precision."""
     return wrong_radii(real, fake, k) | wrong_counts(real, fake, k)
 
 
 def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
-    """Return the results of mistakes with balls of a wrong size or around the wrong points."""
+    """Return the results of mistakes in which the balls have the wrong size or the wrong centres."""
     apart = cdist(fake, real)  # (M, N)
     own = radius(real, k)  # (N,)
     axis_by_axis = (real[:, None] - real).abs().sum(2)  # (N, N)
@@ -366,7 +366,7 @@ def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
 
 
 def wrong_counts(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
-    """Return the results of mistakes that use the right balls but count the wrong points."""
+    """Return the results of mistakes that use the right balls but count the points incorrectly."""
     apart = cdist(fake, real)  # (M, N)
     own = radius(real, k)  # (N,)
     inside = apart <= own

@@ -1,4 +1,4 @@
-"""Checks for “Inside the GPU”: a tile and its mask, log-sum-exp in one pass, each factor of a gradient."""
+"""Checks for “Inside the GPU”: a tile and its mask, one-pass log-sum-exp, and the factors of a gradient."""
 
 import math
 import secrets
@@ -32,10 +32,10 @@ LOGITS = tensor([1.3, -0.4, 2.1, 0.7, -1.6, 0.9, 3.2, -2.3, -0.7, 1.8])  # (D,):
 
 
 class Memory:
-    """A GPU's memory, which contains one image's logits between the numbers of other images.
+    """A simulated GPU memory in which the logits of one image lie between the numbers of other images.
 
-    A program reads `block` addresses at once with `load`. No address outside the image may be read; the mask
-    excludes such addresses.
+    A program uses `load` to read `block` addresses at once, and its mask must exclude every address outside
+    the image.
     """
 
     def __init__(self, logits: Tensor, block: int, first: int = 20) -> None:
@@ -47,7 +47,7 @@ class Memory:
         self.numbers = torch.cat([others[:first], logits, others])
 
     def load(self, addresses: object, mask: object = None, other: float = 0.0) -> Tensor:
-        """Return the numbers at addresses (block,) where the mask is True, and `other` elsewhere."""
+        """Return the numbers at `addresses` where `mask` is True, and `other` elsewhere."""
         self.was_read = True
         says = "`load` takes addresses that are integers. Add the numbers of your pixels to `logits`."
         if not isinstance(addresses, Tensor):
@@ -75,7 +75,7 @@ class Memory:
         return torch.where(mask, self.numbers[known], other)
 
     def expect_inside(self, addresses: Tensor, mask: Tensor) -> None:
-        """Raise Mistake if a lane that is not masked reads outside the image."""
+        """Raise Mistake if a lane whose mask is True reads outside the image."""
         pixels = addresses - self.first  # (block,), counted from the image's first pixel
         inside = (pixels >= 0) & (pixels < self.size)
         strays = mask & ~inside
@@ -95,7 +95,7 @@ class Memory:
 
 
 def sum_of_tile(load: Callable[..., Tensor], logits: int, D: int, program: int, block: int) -> Tensor:
-    """Return the reference solution of `tile_sum`."""
+    """Return the correct answer to `tile_sum`."""
     pixel = program * block + arange(block)  # (block,)
     inside = pixel < D
     return torch.where(inside, softplus(load(logits + pixel, inside)), 0.0).sum()
@@ -137,7 +137,7 @@ def tile_sum(student: Student) -> None:
 
 
 def wrong_tiles() -> dict[str, Tensor]:
-    """Return the results of typical mistakes for the last of three programs."""
+    """Return the results that typical mistakes produce for the last of three programs."""
     block, bits = 4, softplus(LOGITS)
     mine, terms = LOGITS[8:], bits[8:]  # 2 pixels, next to 2 masked lanes
     right, log_2 = terms.sum(), softplus(tensor(0.0))
@@ -191,7 +191,7 @@ def wrong_tiles() -> dict[str, Tensor]:
 
 
 def expect_large_logits(student: Student, block: int) -> None:
-    """Raise Mistake unless logits of ±900 give a finite and right sum."""
+    """Raise Mistake unless the sum is finite and right for logits of ±900."""
     far = 900 * LOGITS.sign()
     memory = Memory(far, block)
     what = "the sum for logits of ±900"
@@ -219,7 +219,7 @@ def expect_a_zero_logit(student: Student, block: int) -> None:
 
 
 def logsumexp_of(joint: Tensor, block: int) -> Tensor:
-    """Return the reference solution of `online_logsumexp`, computed in one step."""
+    """Return the correct answer to `online_logsumexp`, computed in one step."""
     return joint.logsumexp(1)
 
 
@@ -231,9 +231,9 @@ def one_pass(
     relative_to: Callable[[Tensor, Tensor], Tensor] = lambda old, new: new,
     start: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the running reference (N,) and the total (N,) after all tiles.
+    """Return the running reference and the running total after all tiles, each of shape (N,).
 
-    start: the first running reference; None takes that of the first tile.
+    start: the initial reference; if None, the reference of the first tile.
     """
     joint = joint.double()
     running, total = torch.full_like(joint[:, 0], start or 0.0), torch.zeros_like(joint[:, 0])
@@ -246,7 +246,7 @@ def one_pass(
 
 
 def own_largest(part: Tensor, old: Tensor) -> Tensor:
-    """Return the largest number of each row so far."""
+    """Return the largest number seen so far in each row."""
     return part.amax(1).maximum(old)
 
 
@@ -283,7 +283,7 @@ FACTOR = "multiply the total so far by exp(old maximum − new maximum), not by 
 
 
 def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
-    """Return the results of typical mistakes in place of log Σ exp."""
+    """Return the results that typical mistakes produce in place of log Σ exp."""
     right = joint.logsumexp(1)
     largest = joint.amax(1)
     tiles = joint.split(block, 1)
@@ -341,7 +341,7 @@ def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
 
 
 def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
-    """Raise Mistake unless the result is right for numbers of similar size that are far from 0."""
+    """Raise Mistake unless the result is right for numbers that are far from 0 but close to one another."""
     why = "exp(900) overflows. Subtract the largest number so far before exp."
     Table({"joint": joint + 900}, joint.logsumexp(1) + 900, not_finite=why).judge(
         call(student, joint + 900, block)
@@ -360,20 +360,20 @@ def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
 
 
 def scattered_rows() -> Tensor:
-    """Build rows (8, 23) that overflow or underflow unless each row's own maximum is subtracted.
+    """Build 8 rows of 23 numbers whose sums overflow or underflow if the wrong number is subtracted.
 
-    The number to subtract is the largest so far in the row. The tiles have 10, 10 and 3 columns.
+    The right number is the largest one seen so far in the row. The tiles have 10, 10 and 3 columns.
     """
     near, far = -0.1 * (arange(23) % 7), -4000.0
     rows = near.repeat(8, 1)
     rows[0, 1:] = far  # the first is the largest
     rows[1, :22] = far  # the last is the largest
-    rows[1, 14] = -1.0  # before the last, a large number is inside the second tile
-    rows[2] = far  # the largest numbers are inside their tiles
+    rows[1, 14] = -1.0  # a large number inside the second tile comes before the last one
+    rows[2] = far  # the largest numbers are neither first nor last in their tiles
     rows[2, 1], rows[2, 14] = -1.0, -2.0
     rows[3] -= 3000  # all are far below the other rows
-    rows[4, 4] = -800.0  # the mean of the tile is still near the largest number, but not the smallest
-    rows[5, 13:19] = far  # the median of the row is near the largest number, but not the mean
+    rows[4, 4] = -800.0  # the mean of the tile is still near the largest number, but the smallest is not
+    rows[5, 13:19] = far  # the median of the row is near the largest number, but the mean is not
     rows[6] = far  # the largest number is the last in its tile
     rows[6, 9] = 0.0
     rows[7, :10] = far  # the first tile is far below the others
@@ -381,7 +381,7 @@ def scattered_rows() -> Tensor:
 
 
 def expect_own_maximum(student: Student) -> None:
-    """Raise Mistake unless each row's own largest number so far is subtracted."""
+    """Raise Mistake unless the largest number seen so far in each row is subtracted from that row."""
     rows, block = scattered_rows(), 10
     right = rows.logsumexp(1)
 
@@ -429,11 +429,11 @@ def expect_own_maximum(student: Student) -> None:
 
 
 def expect_tiles(student: Student) -> None:
-    """Raise Mistake unless the widest operation takes one tile."""
+    """Raise Mistake unless the result is computed in tiles of `block` columns."""
     n, block, k = 2, 7, 91  # 13 tiles
     joint = -(arange(n * k) % 17.0).reshape(n, k)
     watch = watched(lambda: student(joint.clone(), block))
-    # twice a tile of all rows: enough for the 13 tiles' results, but not for a row or a third of a row
+    # twice a tile of all rows, which is enough for the results of 13 tiles but not for a third of a row
     says = (
         "the result is right, but one operation takes more columns than a tile has. Loop over "
         "tiles of `block`."
@@ -457,14 +457,14 @@ NAMES = ("d_logits", "d_mu", "d_logvar")
 
 
 def three_gradients(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the reference solution of `elbo_gradients`."""
+    """Return the correct answer to `elbo_gradients`."""
     n = len(logits)
     return (logits.sigmoid() - x) / n, mu / n, (logvar.exp() - 1) / 2 / n
 
 
 @exercise
 def elbo_gradients(student: Student) -> None:
-    """The gradients of the mean over images of reconstruction + KL have all their factors 1/N and ½."""
+    """The gradients of reconstruction + KL, averaged over images, have the right factors 1/N and ½."""
     paper = (
         "autograd computes a derivative. Derive the three gradients on paper, and write down their formulas."
     )
@@ -500,13 +500,13 @@ def elbo_gradients(student: Student) -> None:
 
 
 def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
-    """Return the results of typical mistakes in place of one of the three gradients."""
+    """Return the results that typical mistakes produce in place of one of the three gradients."""
     of_its_own = {"d_logits": wrong_d_logits, "d_mu": wrong_d_mu, "d_logvar": wrong_d_logvar}[name]
     return of_its_own() | wrong_averages(good)
 
 
 def wrong_averages(good: Tensor) -> dict[str, Tensor]:
-    """Return the results of mistakes in any gradient: a misplaced sum or mean, or a flipped sign."""
+    """Return the results of mistakes possible in any gradient, such as a misplaced sum or a flipped sign."""
     n = len(good)
     missing = "the factor 1/N is missing. The loss is the mean over the images."
     return {
@@ -522,7 +522,7 @@ def wrong_averages(good: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_d_logits() -> dict[str, Tensor]:
-    """Return the results of typical mistakes in the gradient with respect to the logits, (p − x) / N."""
+    """Return the results of typical mistakes in (p − x) / N, the gradient with respect to the logits."""
     logits, x, _, _ = GIVEN.values()
     n, pixels = logits.shape
     p = logits.sigmoid()
@@ -556,7 +556,7 @@ def wrong_d_logits() -> dict[str, Tensor]:
 
 
 def wrong_d_mu() -> dict[str, Tensor]:
-    """Return the results of typical mistakes in the gradient with respect to mu, mu / N."""
+    """Return the results of typical mistakes in mu / N, the gradient with respect to mu."""
     _, _, mu, logvar = GIVEN.values()
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()
@@ -575,7 +575,7 @@ def wrong_d_mu() -> dict[str, Tensor]:
 
 
 def wrong_d_logvar() -> dict[str, Tensor]:
-    """Return the results of typical mistakes in the gradient for logvar, ½ (exp(logvar) − 1) / N."""
+    """Return the results of typical mistakes in ½ (exp(logvar) − 1) / N, the gradient for logvar."""
     _, _, mu, logvar = GIVEN.values()
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()

@@ -1,4 +1,4 @@
-"""Checks for “Gaussian mixtures and EM”: responsibilities, the M-step, ancestral sampling."""
+"""Checks for “Gaussian mixtures and EM”: responsibilities, the M-step, and ancestral sampling."""
 
 import math
 from collections.abc import Callable
@@ -25,17 +25,17 @@ from course_lib.checks.report import (
 
 
 def log_densities(x: Tensor, means: Tensor, stds: Tensor) -> Tensor:
-    """Return log N(x; mean, std²) of each point under each component, (N, K)."""
+    """Return the log-density of each point under each component, of shape (N, K)."""
     return Normal(means, stds).log_prob(x[:, None])  # (N, K)
 
 
 def resp_reference(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Tensor:
-    """Return the correct responsibilities (N, K), computed by Bayes' rule."""
+    """Return the correct responsibilities, of shape (N, K), using Bayes' rule."""
     return (weights.log() + log_densities(x, means, stds)).softmax(1)  # (N, K)
 
 
 def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
     log_w, log_s, log_p = weights.log(), stds.log(), log_densities(x, means, stds)  # (K,), (K,), (N, K)
     square = ((x[:, None] - means) / stds).square()  # (N, K)
     log_joint = log_w + log_p
@@ -88,7 +88,7 @@ def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> di
 
 
 def draw_mixture(generator: Generator, k: int) -> dict[str, Tensor]:
-    """Draw weights, means and stds (K,), with no weight or std near 0."""
+    """Draw the weights, means and stds of k components, with no weight or std near 0."""
     weights = 0.2 + torch.rand(k, generator=generator)
     means = 3 * torch.randn(k, generator=generator)
     stds = 0.5 + 1.5 * torch.rand(k, generator=generator)
@@ -96,13 +96,13 @@ def draw_mixture(generator: Generator, k: int) -> dict[str, Tensor]:
 
 
 def draw_points(generator: Generator, n: int, k: int) -> dict[str, Tensor]:
-    """Draw a mixture of k components, and n points that are each near one component."""
+    """Draw a mixture of k components and n points, each near one of the components."""
     mixture = draw_mixture(generator, k)
     # the components are close together, so two log-densities of a point differ by at most about
     # ½(8 + 2)² = 50; exp overflows beyond 88, and the check with far points names such an overflow
     mixture["means"] = mixture["means"].clamp(-4, 4)
     mixture["stds"] = mixture["stds"].clamp(min=1)
-    # near a component, so that plain densities do not round to 0
+    # each point is near a component, so that plain densities do not round to 0
     z = torch.randint(0, k, (n,), generator=generator)
     x = mixture["means"][z] + mixture["stds"][z] * (2 * torch.rand(n, generator=generator) - 1)
     return {"x": x, **mixture}
@@ -110,7 +110,7 @@ def draw_points(generator: Generator, n: int, k: int) -> dict[str, Tensor]:
 
 @exercise
 def responsibilities(student: Student) -> None:
-    """Bayes' rule turns x (N,) and weights, means, stds (K,) into resp (N, K); each row sums to 1."""
+    """The responsibilities follow Bayes' rule, and each row sums to 1."""
     inputs = {
         "x": tensor([-2.0, 0.5, 1.5, 3.8]),
         "weights": tensor([0.5, 0.3, 0.2]),
@@ -148,7 +148,7 @@ def responsibilities(student: Student) -> None:
 
 
 def m_step_reference(x: Tensor, resp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the correct weights (K,), means (K, D) and covariances (K, D, D). Bishop 2006, (9.24)–(9.26)."""
+    """Return the correct weights, means and covariances (Bishop 2006, eqs. 9.24–9.26)."""
     n_k = resp.sum(0)  # (K,)
     means = resp.T @ x / n_k[:, None]  # (K, D)
     centred = x[:, None] - means  # (N, K, D)
@@ -157,7 +157,7 @@ def m_step_reference(x: Tensor, resp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def draw_resp(generator: Generator, n: int, d: int, k: int) -> dict[str, Tensor]:
-    """Draw points (N, D) and responsibilities (N, K)."""
+    """Draw n points in d dimensions and the responsibilities of k components for them."""
     x = 1 + 2 * torch.randn(n, d, generator=generator)
     resp = torch.randn(n, k, generator=generator).softmax(1)
     return {"x": x, "resp": resp}
@@ -165,7 +165,7 @@ def draw_resp(generator: Generator, n: int, d: int, k: int) -> dict[str, Tensor]
 
 @exercise
 def m_step(student: Student) -> None:
-    """The points x (N, D) and resp (N, K) give weights (K,), means (K, D) and covariances (K, D, D)."""
+    """The weights, means and covariances are right, even for a component with a small total weight."""
     x = tensor([[0, 1], [2, -1], [3, 2], [-1, 4], [5, 0], [1, 2.5], [4, 4]])
     resp = tensor([[7, 1, 2], [2, 5, 3], [1, 8, 1], [5, 2, 3], [0, 7, 3], [6, 2, 2], [3, 3, 4]]) / 10
     names = ("weights", "means", "covariances")
@@ -185,7 +185,7 @@ def m_step(student: Student) -> None:
 
 
 def m_step_mistakes(x: Tensor, resp: Tensor) -> tuple[dict[str, Tensor], ...]:
-    """Return the results of typical mistakes for the weights, means and covariances."""
+    """Return the results that typical mistakes produce for the weights, means and covariances."""
     n, d = x.shape
     weights, means, covs = m_step_reference(x, resp)
     n_k = resp.sum(0)  # (K,)
@@ -244,7 +244,7 @@ def m_step_mistakes(x: Tensor, resp: Tensor) -> tuple[dict[str, Tensor], ...]:
 
 
 def hard_means(x: Tensor, resp: Tensor) -> Tensor:
-    """Return each component's mean (K, D) if every point belongs to its most probable component."""
+    """Return the mean of each component after assigning every point to its most probable component."""
     winner = torch.nn.functional.one_hot(resp.argmax(1), resp.shape[1]).to(x.dtype)  # (N, K)
     return winner.T @ x / winner.sum(0)[:, None]
 
@@ -253,28 +253,28 @@ Distribution = Callable[[Tensor], Tensor]  # a cumulative distribution function
 
 
 def mixture_cdf(w: Tensor, m: Tensor, s: Tensor) -> Distribution:
-    """Return the cumulative distribution function of a mixture."""
+    """Return the cumulative distribution function of a Gaussian mixture."""
     return lambda x: (w * Normal(m, s).cdf(x[:, None])).sum(1)
 
 
 def uniform_cdf(w: Tensor, m: Tensor, s: Tensor, low: float, width: float) -> Distribution:
-    """Return the cumulative distribution function of a mixture with uniform noise that starts at `low`."""
+    """Return the cumulative distribution function of a mixture with noise uniform on [low, low + width)."""
     return lambda x: (w * (((x[:, None] - m) / s - low) / width).clamp(0, 1)).sum(1)
 
 
 def apart(x: Tensor, cdf: Distribution) -> float:
-    """Return √n times the largest distance between the draws x (n,) and a CDF (Kolmogorov–Smirnov)."""
+    """Return √n times the largest distance between the empirical CDF of x and `cdf` (Kolmogorov–Smirnov)."""
     x = x.sort().values
     n = len(x)
     return float((cdf(x) - torch.arange(1, n + 1) / n).abs().max()) * n**0.5
 
 
-LIMIT = 3.2  # the limit of that statistic: a right sampler exceeds it once in 400 million runs
+LIMIT = 3.2  # the largest accepted value of `apart`; a correct sampler exceeds it once in 400 million runs
 
 
 @exercise
 def sample_mixture(student: Student) -> None:
-    """Each of the n draws (n,) picks a component by its weight, then draws from that Gaussian."""
+    """Each sample picks a component according to the weights and is drawn from that Gaussian."""
     # the components do not overlap, so each draw shows which component it came from
     n, w, m, s = 6000, tensor([0.55, 0.3, 0.15]), tensor([-20.0, 1.0, 22.0]), tensor([0.4, 2.0, 0.7])
     x = draws(student, {}, (n,), n, w, m, s)
@@ -307,10 +307,10 @@ def sample_mixture(student: Student) -> None:
 
 
 def expect_varying_counts(student: Student, w: Tensor, m: Tensor, s: Tensor) -> None:
-    """Raise Mistake if every call draws the same number from a component, apart from rounding.
+    """Raise Mistake if every call draws equally many samples from the first component, up to rounding.
 
-    Of 40 independent draws, the first component gets 22 ± 3. Twenty calls agree by chance less than once in
-    10¹⁰ runs.
+    Of 40 independent draws, 22 ± 3 come from the first component. Twenty calls agree by chance less than
+    once in 10¹⁰ runs.
     """
     counts = []
     for seed in range(20):
@@ -346,7 +346,7 @@ def wrong_components(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]
 
 
 def wrong_noise(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
-    """Return the distributions of draws that are averaged or have noise that is not Gaussian."""
+    """Return the distributions of draws from a single Gaussian or with noise that is not Gaussian."""
     one = tensor([1.0])
     mean, spread = mixture_moments(w, m, s)  # (1,) each
     added = (w * s).square().sum(0, True).sqrt()  # the std of a weighted sum of independent draws
@@ -366,7 +366,7 @@ def wrong_noise(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
 
 
 def mixture_moments(w: Tensor, m: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean and standard deviation of a mixture, (1,) each."""
+    """Return the mean and standard deviation of a mixture, each of shape (1,)."""
     mean = (w * m).sum(0, True)
     return mean, ((w * (s.square() + m.square())).sum(0, True) - mean**2).sqrt()
 
@@ -374,7 +374,7 @@ def mixture_moments(w: Tensor, m: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
 def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
     """Raise Mistake unless the mean of the draws and the distribution of their noise are right.
 
-    The limit is six standard errors, so a right answer fails once in 10⁹ runs.
+    Each mean and std may deviate by six standard errors, which a right answer exceeds twice in 10⁹ runs.
     """
     n = len(x)
     right_mean, right_spread = (moment.item() for moment in mixture_moments(w, m, s))
@@ -400,7 +400,7 @@ def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
 
 
 def expect_other_mixtures(student: Student, n: int) -> None:
-    """Raise Mistake unless newly drawn mixtures of the same size and of another size are sampled right."""
+    """Raise Mistake unless newly drawn mixtures of the same and of another size are sampled correctly."""
     for k, size, says in ((3, n, OTHER_NUMBERS), (5, 4000, OTHER_SIZE)):
         there = draw_mixture(fresh_generator(), k)
         # the means are spread out, so that a missing component is noticed whatever its weight

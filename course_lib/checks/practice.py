@@ -1,7 +1,7 @@
-"""Practice checks for homework: try each function on one public example, and name known mistakes.
+"""Practice checks for homework: try each function on one public example and name known mistakes.
 
-The example is stored next to the notebook as NAME.practice.json. The file contains the inputs, the right
-results, and the result of each known mistake. It contains no solution, and the grader uses other inputs.
+The examples are stored next to the notebook in NAME.practice.json. The file contains the inputs, the right
+results, and the results of known mistakes, but no solution. The grader uses other inputs.
 """
 
 import json
@@ -22,7 +22,7 @@ DESIGN = "design.safetensors"
 class Practice:
     """The public examples of an assignment, read from the file NAME.practice.json in the given folder.
 
-    Raises FileNotFoundError with a one-sentence message if the file does not exist.
+    Raises FileNotFoundError, with a message meant for students, if the file does not exist.
     """
 
     def __init__(self, name: str, folder: str | Path = ".") -> None:
@@ -34,7 +34,7 @@ class Practice:
         self.examples: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
 
     def check(self, question: str, function: Any) -> Result:
-        """Try a function on the public example of a question and print the result in one line."""
+        """Try a function on the public example of a question and print the verdict in one line."""
         if question not in self.examples:
             raise ValueError(
                 f"There is no example for {question!r}. Choose one of these questions: "
@@ -90,12 +90,12 @@ def argument(value: Any, given_as: str = "tensors") -> Any:
 
 
 def array(value: Mapping[str, Any]) -> Tensor:
-    """Return an array of a practice file as a float64 tensor with the stored shape."""
+    """Convert an array stored in a practice file to a float64 tensor of the stored shape."""
     return torch.tensor(np.array(value["array"], dtype=np.float64).reshape(value["shape"]))
 
 
 def as_tensor(value: object) -> object:
-    """Convert numbers, arrays and lists of them to floating-point tensors, as the grader does."""
+    """Convert numbers, arrays, and lists of these to floating-point tensors, as the grader does."""
     if isinstance(value, Tensor):
         return value if value.is_floating_point() or value.is_complex() else value.double()
     if isinstance(value, list | tuple):

@@ -37,9 +37,11 @@ class Mistake(Exception):
 
 @dataclass
 class Result:
-    """The verdict of a check: `status` is "not started", "correct" or "mistake"; `message` is the text shown.
+    """The verdict of a check.
 
-    error: the exception raised by a result that cannot be read, for authors who test a new check.
+    status: "not started", "correct" or "mistake".
+    message: the text shown to the student.
+    error: the exception raised if the result cannot be read, for authors who test a new check.
     """
 
     status: str
@@ -54,7 +56,8 @@ class Result:
 def repeatable() -> Iterator[None]:
     """Seed PyTorch, NumPy and Python, enable gradients, and restore all three generators afterwards.
 
-    The same answer always gets the same verdict, and the notebook's random numbers are not affected.
+    The default generators produce the same numbers in every run of a check, and the random numbers of the
+    notebook are not affected.
     """
     of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
@@ -69,9 +72,10 @@ def repeatable() -> Iterator[None]:
 
 
 def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
-    """Turn a function that raises Mistake into a check that prints one line, with its docstring as praise.
+    """Turn a function that raises Mistake into a check that prints one line.
 
-    An error that the check raises before it calls the student's function is passed on unchanged.
+    If the answer is correct, the line contains the docstring of the decorated function. An error that this
+    function raises before it calls the student's function is passed on unchanged.
     """
 
     @wraps(check)
@@ -88,7 +92,7 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
                 check(wraps(student)(noted) if callable(student) else student)
         except Mistake as found:
             status, says = "not started" if str(found) == NOT_STARTED else "mistake", str(found)
-        except Exception as error:  # whatever a student returns, no traceback of the course is shown
+        except Exception as error:  # whatever a student returns, no traceback of the check is shown
             if not answered:
                 raise
             status, trouble = "mistake", error
@@ -118,7 +122,11 @@ def expect(good: object, otherwise: str) -> None:
 
 
 def call(student: Student, *inputs: Any) -> Any:
-    """Call the function on copies of the inputs, and report an error in one sentence with its line."""
+    """Call the student's function on copies of the inputs and return its result.
+
+    Raise Mistake if the function fails, changes an input in place, or returns None. If the function
+    fails, the message quotes the line.
+    """
     expect(
         callable(student),
         "pass the function itself without calling it: write its name with no parentheses after it.",
@@ -126,7 +134,7 @@ def call(student: Student, *inputs: Any) -> Any:
     copies = [v.clone() if isinstance(v, Tensor) else v for v in inputs]
     try:
         value = student(*copies)
-    except Mistake:  # raised by a network of the check that was passed to the student's function
+    except Mistake:  # raised by one of the check's own networks, which the student's function calls
         raise
     except (Exception, SystemExit) as error:
         line, trace = "", error.__traceback__
@@ -135,7 +143,7 @@ def call(student: Student, *inputs: Any) -> Any:
             if file == trace.tb_frame.f_code.co_filename:
                 line = linecache.getline(file, trace.tb_lineno).strip()
             trace = trace.tb_next
-        # torch also raises NotImplementedError ("not implemented for 'Byte'"), but that is not a stub
+        # torch also raises NotImplementedError ("not implemented for 'Byte'"), which does not indicate a stub
         stub = isinstance(error, NotImplementedError) and "raise " in (line or "raise ")
         says = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".rstrip(":. ")
         says = f"your function stops{f' in `{line}`' if line else ''} with {says}."
@@ -150,7 +158,7 @@ def call(student: Student, *inputs: Any) -> Any:
 
 
 def plain(value: object, what: str) -> Tensor:
-    """Return the value, detached and on the CPU, or raise Mistake if it is not a tensor of real numbers."""
+    """Detach a tensor and move it to the CPU, or raise Mistake if `value` is not a tensor of real numbers."""
     if not isinstance(value, Tensor) or value.is_complex():
         raise Mistake(f"{what} must be a torch tensor of real numbers, but got {type(value).__name__}.")
     return value.detach().to_dense().cpu()
@@ -167,18 +175,22 @@ def number_or_tensor(value: object, what: str, differentiable: bool) -> Tensor:
 
 
 def show(value: Tensor) -> str:
-    """Format the rounded numbers in parentheses."""
+    """Format a tensor as rounded numbers, with parentheses in place of brackets."""
     return str(value.double().round(decimals=4).tolist()).replace("[", "(").replace("]", ")")
 
 
 def same(a: Tensor, b: Tensor) -> bool:
-    """Return whether two tensors agree; 1e-4 is far above float32 rounding, far below typical mistakes."""
+    """Return whether two tensors agree.
+
+    The relative tolerance of 1e-4 is far above float32 rounding errors and far below the effect of typical
+    mistakes.
+    """
     return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 @dataclass
 class Table:
-    """An exercise's small input, its known answer, and the result of each typical mistake on that input."""
+    """A small input of an exercise, the right answer, and the results that typical mistakes produce."""
 
     inputs: Mapping[str, Tensor]
     right: Tensor
@@ -194,7 +206,7 @@ class Table:
 
     @classmethod
     def of(cls, inputs: Inputs, reference: Reference, mistakes: Mistakes, **more: Any) -> "Table":
-        """Build the table from inputs, a reference solution, and a function that computes the mistakes."""
+        """Build a table from inputs, a reference solution, and a function that computes mistaken results."""
         return cls(inputs, reference(*inputs.values()), mistakes(*inputs.values()), **more)
 
     def ask(self, student: Student) -> None:
@@ -202,7 +214,7 @@ class Table:
         self.judge(call(student, *self.inputs.values()))
 
     def judge(self, value: object, what: str = "your result") -> None:
-        """Raise Mistake if the value matches a mistake or has a wrong dtype, shape, property or number."""
+        """Raise Mistake if the value matches a known mistake or has the wrong dtype, shape or numbers."""
         right = self.right.detach()
         one_number = right.ndim == 0
         yours = number_or_tensor(value, what, self.differentiable) if one_number else plain(value, what)
@@ -253,7 +265,7 @@ class Table:
 
 
 def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
-    """Return the value as a plain tensor if it has this shape, a floating-point dtype and finite numbers."""
+    """Return the value as a plain tensor, or raise Mistake if its shape, dtype or numbers are wrong."""
     yours = plain(value, what)
     expect(yours.shape == shape, f"{what} must have shape {tuple(shape)}, not {tuple(yours.shape)}.")
     expect(yours.is_floating_point(), f"{what} must have a floating-point dtype, not {yours.dtype}.")
@@ -262,19 +274,19 @@ def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def other_units(right: Tensor) -> dict[str, Tensor]:
-    """Convert the right answer from nats to bits and to base 10, as entries for the mistakes of a Table."""
+    """Return the right answer in bits and in base-10 units, as entries for the `mistakes` of a Table."""
     bits = "the result is in bits (logarithms to base 2), but it must be in nats. Use the natural logarithm."
     tens = "the result uses logarithms to base 10, but it must be in nats. Use the natural logarithm."
     return {bits: right / math.log(2), tens: right / math.log(10)}
 
 
 def fresh_generator() -> torch.Generator:
-    """Return a generator with a seed from the operating system; torch's default generator is not touched."""
+    """Return a generator seeded by the operating system, without using torch's default generator."""
     return torch.Generator().manual_seed(secrets.randbits(62))
 
 
 def parts(answer: object, names: Sequence[str], right: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors of an answer with several parts, provided that they are in the order of `names`."""
+    """Return the tensors of an answer, or raise Mistake if their number or order is not that of `names`."""
     order = ", ".join(names)
     if not isinstance(answer, tuple | list) or len(answer) != len(names):
         raise Mistake(f"your function must return {len(names)} tensors: {order}.")
@@ -308,9 +320,9 @@ def other_inputs(
     """Raise Mistake unless the student's function agrees with the reference on two newly drawn inputs.
 
     draw(generator, *sizes) returns the inputs by name. The first draw has the sizes of the example, and the
-    second has other sizes, so that the message can distinguish code that fits only the example from a
-    hard-coded size. The expected value is never shown.
-    mistakes(*inputs) returns the result of each typical mistake; if one matches, its sentence is shown.
+    second has other sizes, so that the message can distinguish code that fits only the example from code
+    with a hard-coded size. The expected value is never shown.
+    mistakes(*inputs) returns the result of each typical mistake, keyed by the sentence to show if it matches.
     """
     generator = fresh_generator()
     for sizes, says in ((example, OTHER_NUMBERS), (other, OTHER_SIZE)):
@@ -328,9 +340,10 @@ def other_inputs(
 
 
 def agrees(yours: object, right: Tensor | Sequence[Tensor]) -> bool:
-    """Return whether two answers agree; a Python float counts as a tensor of shape ().
+    """Return whether two answers agree; a Python number counts as a tensor of shape ().
 
-    The tolerance is 1e-5 of the largest number. Float32 sums of a few hundred terms stay far below it.
+    The relative tolerance is 1e-4. The absolute tolerance is 1e-5 times the largest number in `right`, or
+    1e-5 if that is larger. Rounding errors in float32 sums of a few hundred terms are far smaller.
     """
     if not isinstance(right, Tensor):
         if not isinstance(yours, tuple | list) or len(yours) != len(right):
@@ -355,8 +368,8 @@ def gradients(
 ) -> None:
     """Raise Mistake unless the result has the right gradients with respect to the inputs named in `to`.
 
-    Call this function last, because the value must already be right. If the result contains several numbers,
-    they are summed with unequal weights.
+    Call this function last, because it assumes that the value is right. If the result contains several
+    numbers, the gradients are those of a sum with unequal weights.
     """
     leaves = {}
     for name, value in inputs.items():
@@ -396,7 +409,7 @@ def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> li
 
 
 def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the gradients of a student's number, with zeros for inputs that no gradient reaches."""
+    """Return the gradients of a student's scalar, with zeros for inputs that no gradient reaches."""
     try:
         found = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
     except RuntimeError as error:
@@ -425,7 +438,7 @@ class Network:
 
 
 def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...], *inputs: object) -> Tensor:
-    """Return one draw, after checking that the same seed repeats it and that successive draws differ."""
+    """Return one draw after checking that the same seed reproduces it and that successive draws differ."""
     one, two = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     draw, again, after = (plain(call(student, *inputs, g), "your draw") for g in (one, two, one))
     numbers(draw, "your draw", shape)
@@ -443,9 +456,11 @@ def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...]
 def expect_gaussian(
     z: Tensor, mean: Tensor, std: Tensor, mistakes: Mapping[str, tuple[Tensor, Tensor]]
 ) -> None:
-    """Raise Mistake unless z (N, d) contains independent draws of N(mean, std²), and name known mistakes.
+    """Raise Mistake unless the rows of z, of shape (N, d), are independent draws from N(mean, std²).
 
-    Each statistic may deviate by at least 5 standard errors. A right function fails once in a million runs.
+    mistakes: the mean and std of the draws that each known mistake produces, keyed by its sentence.
+    Each statistic may deviate by at least 5 standard errors, so a right function fails about once in a
+    million runs.
     """
     n = len(z)
     expect(
@@ -468,7 +483,7 @@ def expect_gaussian(
     fourth = e.pow(4).mean()  # 3 for a Gaussian, 1.8 for a uniform and 6 for a Laplace distribution
     # the standard error is √(24 / number of values)
     expect((fourth - 3).abs() < max(0.3, 6 * (24 / e.numel()) ** 0.5), says)
-    beyond = (e.abs() > 3.2).any()  # true for about twenty of 15,000 Gaussian numbers
+    beyond = (e.abs() > 3.2).any()  # about twenty of 15,000 Gaussian numbers lie beyond 3.2
     expect(
         beyond or e.numel() < 15_000,
         "the noise is cut off. A Gaussian variable is unbounded, so do not clamp the noise.",

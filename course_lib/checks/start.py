@@ -1,4 +1,4 @@
-"""Checks for “Start here”: images as points, dynamic binarization, nats per image."""
+"""Checks for “Start here”: images as points, dynamic binarization, and nats per image."""
 
 from typing import Any
 
@@ -25,12 +25,12 @@ from course_lib.checks.report import (
 
 
 def points_reference(images: Tensor) -> Tensor:
-    """Return the correct points (N, 784) in [0, 1] for uint8 images (N, 28, 28)."""
+    """Return the correct points for uint8 images, of shape (N, 784) and with values in [0, 1]."""
     return images.flatten(1).float() / 255  # (N, 784)
 
 
 def points_mistakes(images: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
     flat, right = images.flatten(1).float(), points_reference(images)  # (N, 784)
     wrong = {}
     wrong["the grey values still run from 0 to 255. Divide them by 255."] = flat
@@ -57,13 +57,13 @@ def points_mistakes(images: Tensor) -> dict[str, Tensor]:
 
 
 def draw_images(generator: Generator, n: int) -> dict[str, Tensor]:
-    """Draw random images (n, 28, 28) with bytes from 0 to 255."""
+    """Draw n random uint8 images of 28 × 28 pixels."""
     return {"images": torch.randint(0, 256, (n, 28, 28), generator=generator, dtype=torch.uint8)}
 
 
 @exercise
 def to_points(student: Student) -> None:
-    """The uint8 images (N, 28, 28) become float32 points (N, 784), with each pixel in [0, 1]."""
+    """The uint8 images become float32 points of shape (N, 784), with every pixel in [0, 1]."""
     # the brightest pixels are 200, 180 and 160, so that dividing by a maximum differs from dividing by 255
     brightest = tensor([200, 180, 160], dtype=torch.uint8)
     images = draw_images(torch.Generator().manual_seed(0), 3)["images"].minimum(brightest[:, None, None])
@@ -80,7 +80,7 @@ def to_points(student: Student) -> None:
 
 @exercise
 def binarize(student: Student) -> None:
-    """The pixels (N, D) become a new random draw of 0s and 1s, and each pixel's mean is its grey value."""
+    """Each call draws every pixel anew as 0 or 1, and the grey value is the probability of a 1."""
     n, grey = 4000, tensor([0.0, 0.1, 0.35, 0.6, 0.9, 1.0])
     pixels = grey.repeat(n, 1)  # (N, D)
     threshold = (
@@ -115,20 +115,20 @@ def binarize(student: Student) -> None:
     )
     for shape, says in ((pixels.shape, OTHER_NUMBERS), ((1500, 20), OTHER_SIZE), ((1, 9000), OTHER_SIZE)):
         try:
-            # no grey value is so close to 0 or 1 that a single draw could decide
+            # no grey value is so close to 0 or 1 that a single draw could decide the verdict
             fair_draw(student, 0.02 + 0.96 * torch.rand(shape, generator=fresh_generator()))
         except Mistake as wrong_there:
             raise Mistake(f"{says} On that input, {wrong_there}") from None
 
 
 def fair_draw(student: Student, pixels: Tensor) -> None:
-    """Raise Mistake unless the draw of these pixels (N, D) is independent and right for each grey value."""
+    """Raise Mistake unless the pixels are drawn independently and with the right mean at all grey values."""
     draw = numbers(call(student, pixels, fresh_generator()), "your draw", pixels.shape)
     expect(((draw == 0) | (draw == 1)).all(), "a draw must contain only 0 and 1.")
     z = (draw - pixels) / (pixels * (1 - pixels)).sqrt()  # has mean 0 and variance 1 if the draw is right
     rank = pixels.flatten().argsort()
     for part in z.flatten()[rank].chunk(5):  # from dark to bright
-        # 6 standard errors: a right function fails once in 500 million runs
+        # a right function exceeds 6 standard errors once in 500 million runs
         expect(part.mean().abs() < 6 / len(part) ** 0.5, "the pixels become 1 too often or too rarely.")
     says = "pixels or images share a random number, but each pixel needs its own."
     for axis in (0, 1):
@@ -138,17 +138,17 @@ def fair_draw(student: Student, pixels: Tensor) -> None:
 
 
 def nats_reference(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the correct loss () in nats per image for logits and targets (N, D)."""
+    """Return the correct loss in nats per image, a scalar tensor."""
     return pixel_nats(logits, targets).sum(1).mean()  # ()
 
 
 def pixel_nats(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the negative log-likelihood of each pixel in nats, (N, D)."""
+    """Return the negative log-likelihood of each pixel in nats, of shape (N, D)."""
     return binary_cross_entropy_with_logits(logits, targets, reduction="none")  # (N, D)
 
 
 def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
     each = pixel_nats(logits, targets)  # (N, D)
     right = each.sum(1).mean()
     wrong = {}
@@ -191,7 +191,7 @@ def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
 
 
 def draw_logits(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
-    """Draw logits and targets (N, D)."""
+    """Draw logits and binary targets, each of shape (N, D)."""
     logits = 8 * torch.rand(n, d, generator=generator) - 4  # where a sigmoid does not round to 0 or 1
     targets = (torch.rand(n, d, generator=generator) < 0.5).float()
     return {"logits": logits, "targets": targets}
@@ -199,7 +199,7 @@ def draw_logits(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
 
 @exercise
 def nats_per_image(student: Student) -> None:
-    """The logits and targets (N, D) give nats per image, summed over pixels and averaged over images."""
+    """The loss is in nats per image, summed over pixels and averaged over images."""
     inputs = {
         "logits": tensor([[0.5, -1.0, 2.0], [-0.3, 1.5, -2.5]]),
         "targets": tensor([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]]),
@@ -211,9 +211,11 @@ def nats_per_image(student: Student) -> None:
 
 
 def large_logits(student: Student, result: Any, names: tuple[str, str] = ("logits", "targets")) -> None:
-    """Raise Mistake unless the result is right for logits of ±60 (sigmoid rounds) and ±1000 (exp overflows).
+    """Raise Mistake unless the result is right for logits of ±60 and ±1000.
 
-    result: computes the result of the exercise from the nats of each pixel, (N, D).
+    The sigmoid of 60 rounds to 1, and exp(1000) overflows.
+
+    result: a function that computes the result of the exercise from the nats of each pixel, of shape (N, D).
     """
     signs = tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, 1.0]])
     targets = tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])

@@ -1,4 +1,4 @@
-"""Checks for “A GAN in one dimension”: the loss and gradient of D, a step of G, the value of the best D."""
+"""Checks for “A GAN in one dimension”: the loss and gradient of D, a step of G, and the best D's value."""
 
 import math
 import secrets
@@ -32,14 +32,14 @@ REAL, NOISE = tensor([[0.4], [1.3], [-0.6], [2.2]]), tensor([[0.7], [-0.2], [0.9
 G_WEIGHTS = tensor([1.5, -0.4])  # G(z) = 1.5·z − 0.4
 D_WEIGHTS = tensor([0.8, -0.3, 2.0, 0.5])  # one hidden unit: 2·tanh(0.8·x − 0.3) + 0.5
 RATE = 0.3  # the learning rate of G's optimizer
-OLD = 0.25  # the gradient that an earlier step has left in every weight
-SURE = 1000.0  # the size of a logit that is so large that its sigmoid is 0 or 1 even in float64
+OLD = 0.25  # the gradient left in every weight by an earlier step
+SURE = 1000.0  # the size of a logit whose sigmoid is 0 or 1 even in float64
 
 LOGITS = "D returns logits, so −log D is softplus(−logit), and −log(1 − D) is softplus(logit)."
 
 
 def player(weights: Tensor, *network: nn.Module) -> nn.Sequential:
-    """Build a network with these weights and with gradients left over from an earlier step."""
+    """Build a network with the given weights and with gradients left over from an earlier step."""
     built = nn.Sequential(*network)
     vector_to_parameters(weights.clone(), built.parameters())
     for weight in built.parameters():
@@ -48,23 +48,26 @@ def player(weights: Tensor, *network: nn.Module) -> nn.Sequential:
 
 
 def generator(weights: Tensor) -> nn.Sequential:
-    """Build a generator of z (N, 1) to points (N, 1)."""
+    """Build a generator that maps z to points, both of shape (N, 1)."""
     return player(weights, nn.Linear(1, 1))
 
 
 def discriminator(weights: Tensor) -> nn.Sequential:
-    """Build a discriminator of points (N, 1) to logits (N, 1), with one hidden unit per three weights."""
+    """Build a discriminator that maps points to logits, both of shape (N, 1).
+
+    The network has one hidden unit for every three weights.
+    """
     hidden = len(weights) // 3
     return player(weights, nn.Linear(1, hidden), nn.Tanh(), nn.Linear(hidden, 1))
 
 
 def shifted(by: float) -> Tensor:
-    """Return D's weights with `by` added to every logit."""
+    """Return weights for D that add `by` to every logit."""
     return D_WEIGHTS + tensor([0.0, 0.0, 0.0, by])
 
 
 def draw_players(source: torch.Generator, n: int, hidden: int) -> Inputs:
-    """Draw weights of D and G, real points and noise."""
+    """Draw the weights of D and G, real points, and noise."""
     return {
         "d": torch.randn(3 * hidden + 1, generator=source),
         "g": torch.randn(2, generator=source),
@@ -74,22 +77,22 @@ def draw_players(source: torch.Generator, n: int, hidden: int) -> Inputs:
 
 
 def other_size() -> tuple[int, int]:
-    """Return numbers of points and hidden units that differ from those of the example."""
+    """Return a number of points and a number of hidden units, both different from those of the example."""
     return 6 + secrets.randbelow(4), 3 + secrets.randbelow(3)
 
 
 def yes(a: Tensor) -> Tensor:
-    """Return −mean log D for logits (N, 1), which is small where D says "real"."""
+    """Return −mean log D for logits of shape (N, 1). It is small if D considers the points real."""
     return softplus(-a).mean()
 
 
 def no(a: Tensor) -> Tensor:
-    """Return −mean log(1 − D) for logits (N, 1)."""
+    """Return −mean log(1 − D) for logits of shape (N, 1)."""
     return softplus(a).mean()
 
 
 def blame(watch_broken_by: str) -> str:
-    """Describe in words which operation of a loss breaks at logits of ±1000."""
+    """Explain which operation of a loss breaks at logits of ±1000."""
     if "exp" in watch_broken_by:
         return f"exp({SURE:.0f}) overflows. {LOGITS}"
     return f"The sigmoid rounds to 0 or to 1 there, and the logarithm of 0 is minus infinity. {LOGITS}"
@@ -104,7 +107,7 @@ CUT_OFF = (
 
 
 def d_loss(d: nn.Module, g: nn.Module, x: Tensor, z: Tensor) -> Tensor:
-    """Return the reference solution of `discriminator_loss`."""
+    """Return the correct answer to `discriminator_loss`."""
     return yes(d(x)) + no(d(g(z).detach()))
 
 
@@ -135,7 +138,7 @@ def discriminator_loss(student: Student) -> None:
 
 
 def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
-    """Return the results of typical mistakes in place of D's loss."""
+    """Return the results that typical mistakes produce in place of D's loss."""
     real, fake, skipped, twice = d(REAL), d(g(NOISE)), d(NOISE), d(g(REAL))  # (N, 1) each
     says_real, says_fake = real.sigmoid(), fake.sigmoid()
     right = yes(real) + no(fake)
@@ -221,7 +224,7 @@ def expect_d_is_sure(student: Student) -> None:
 
 
 def expect_d_learns(value: Tensor, d: nn.Module, g: nn.Module) -> None:
-    """Raise Mistake unless the loss gives D its whole gradient and gives G none."""
+    """Raise Mistake unless D receives the full gradient of the loss and G receives none."""
     says = "D cannot learn from the loss, because `no_grad`, `detach` or `item` cuts the gradient."
     expect(value.requires_grad, says)
     weights = list(d.parameters())
@@ -252,7 +255,7 @@ class CountedSGD(torch.optim.SGD):
 
 
 def g_step(d: nn.Module, g: nn.Module, optimizer: torch.optim.Optimizer, z: Tensor) -> Tensor:
-    """Return the reference solution of `generator_step`."""
+    """Take one step of G and return its loss, the correct answer to `generator_step`."""
     loss = yes(d(g(z)))
     optimizer.zero_grad()
     loss.backward()
@@ -261,7 +264,7 @@ def g_step(d: nn.Module, g: nn.Module, optimizer: torch.optim.Optimizer, z: Tens
 
 
 def outcome(step: Callable[..., object]) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
-    """Return a function that gives the loss and the weights of G and D after one step."""
+    """Return a function that takes one step and returns the loss and the new weights of G and D."""
 
     def run(weights_d: Tensor, weights_g: Tensor, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         d, g = discriminator(weights_d), generator(weights_g)
@@ -273,7 +276,7 @@ def outcome(step: Callable[..., object]) -> Callable[..., tuple[Tensor, Tensor, 
 
 @exercise
 def generator_step(student: Student) -> None:
-    """One step moves G down −mean log D(G(z)) with new gradients, and D stays unchanged."""
+    """G takes one step down −mean log D(G(z)) with new gradients, and D stays unchanged."""
     d, g = discriminator(D_WEIGHTS), generator(G_WEIGHTS)
     optimizer = CountedSGD(g.parameters(), lr=RATE)
     seen: set[str] = set()  # records whether G was called, and which networks a gradient has reached
@@ -319,7 +322,7 @@ def generator_step(student: Student) -> None:
 
 
 def wrong_g_losses() -> dict[str, Callable[[Tensor], Tensor]]:
-    """Return the losses of typical mistakes of G, as functions of D's logits (N, 1)."""
+    """Return the wrong losses that typical mistakes minimize, as functions of D's logits."""
     return {
         "the loss is log(1 − D), which is flat where D is certain. Minimize −log D.": lambda a: -no(a),
         "generated points are treated as fake, as in D's loss. Minimize −log D.": no,
@@ -349,7 +352,7 @@ def wrong_g_losses() -> dict[str, Callable[[Tensor], Tensor]]:
 
 
 def expect_step(after: Tensor, student: Student) -> None:
-    """Raise Mistake unless G's weights are those after one step down the right loss."""
+    """Raise Mistake unless `after` contains G's weights after one step down the right loss."""
     right = stepped(yes)
     if same(after, right):
         return
@@ -385,7 +388,7 @@ def standstill(seen: set[str], g: nn.Module, optimizer: CountedSGD) -> str:
 
 
 def stepped(loss: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return G's weights after one step down a loss of D's logits."""
+    """Return G's weights after one step down `loss`, a function of D's logits."""
     d, g = discriminator(D_WEIGHTS), generator(G_WEIGHTS)
     optimizer = CountedSGD(g.parameters(), lr=RATE)
     optimizer.zero_grad()
@@ -395,12 +398,12 @@ def stepped(loss: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def flat(network: nn.Module) -> Tensor:
-    """Return a network's weights as one vector."""
+    """Return a network's weights as a single vector."""
     return parameters_to_vector(network.parameters()).detach().clone()
 
 
 def expect_g_learns_from_a_sure_d(student: Student) -> None:
-    """Raise Mistake unless G's step is right where D is certain that its points are generated."""
+    """Raise Mistake unless G's step is right even if D is certain that the points are generated."""
     inputs = shifted(-SURE), G_WEIGHTS, REAL, NOISE
     loss, weights_g, _ = outcome(student)(*inputs)
     right_loss, right_g, _ = outcome(g_step)(*inputs)
@@ -422,14 +425,14 @@ def expect_g_learns_from_a_sure_d(student: Student) -> None:
 
 
 def value_of_best(p: Tensor, q: Tensor, dx: Tensor) -> Tensor:
-    """Return the reference solution of `best_value`."""
+    """Return the correct answer to `best_value`."""
     return dx * (p * (p / (p + q)).log() + q * (q / (p + q)).log()).sum()
 
 
 @exercise
 def best_value(student: Student) -> None:
-    """The result is ∫ p·log D* + q·log(1 − D*) with D* = p/(p + q), or −log 4 + 2·JSD, in nats."""
-    # each sums to 1/dx
+    """The result is ∫ p·log D* + q·log(1 − D*) in nats with D* = p/(p + q), that is, −log 4 + 2·JSD."""
+    # p and q each sum to 1/dx
     p, q, dx = tensor([0.3, 1.0, 1.6, 0.8, 0.3]), tensor([1.8, 1.2, 0.4, 0.3, 0.3]), tensor(0.25)
     right = value_of_best(p, q, dx)
     Table({"p": p, "q": q, "dx": dx}, right, wrong_values(p, q, dx) | other_units(right)).ask(student)
@@ -440,7 +443,7 @@ def best_value(student: Student) -> None:
         return {"p": p / p.sum() / width, "q": q / q.sum() / width, "dx": width}
 
     other_inputs(student, value_of_best, draw, (5,), (7 + secrets.randbelow(9),))
-    # p and q hardly overlap, and D* is as near to 1 as float32 allows while 1 − D* is not 0
+    # p and q hardly overlap, so D* comes within about 1e-5 of 0 and 1, which float32 still resolves
     p, q = tensor([2.0, 1.9, 0.1, 2e-4, 2e-5]), tensor([2e-5, 2e-4, 0.2, 1.8, 2.0])
     says = (
         "a value is wrong where p and q hardly overlap. Is D* clamped, or is a small number "
@@ -451,7 +454,7 @@ def best_value(student: Student) -> None:
 
 
 def wrong_values(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
-    """Return the results of typical mistakes in place of the value of the best D."""
+    """Return the results that typical mistakes produce in place of the value of the best D."""
     log_d, log_not = (p / (p + q)).log(), (q / (p + q)).log()
     played = p * log_d + q * log_not  # (G,)
     right = dx * played.sum()

@@ -1,4 +1,4 @@
-"""Checks for the two chapters on VAEs for digits: log P(x|z), new images, the NLL and its uncertainty."""
+"""Checks for the two chapters on VAEs for digits: log P(x|z), new images, the NLL, and its uncertainty."""
 
 import math
 
@@ -26,12 +26,12 @@ from course_lib.checks.start import draw_logits, large_logits, pixel_nats
 
 
 def bernoulli_reference(logits: Tensor, x: Tensor) -> Tensor:
-    """Return the correct log P(x | z) (N,) of each image in nats, for logits and x (N, D)."""
+    """Return the correct log P(x|z) of each image in nats."""
     return -pixel_nats(logits, x).sum(1)  # (N,)
 
 
 def bernoulli_mistakes(logits: Tensor, x: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
     each, p = -pixel_nats(logits, x), logits.sigmoid()  # (N, D)
     right = each.sum(1)
     wrong = {}
@@ -71,14 +71,14 @@ def bernoulli_mistakes(logits: Tensor, x: Tensor) -> dict[str, Tensor]:
 
 
 def draw_pixels(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
-    """Draw logits and binary pixels x, (N, D) each."""
+    """Draw logits and binary pixels x, each of shape (N, D)."""
     inputs = draw_logits(generator, n, d)
     return {"logits": inputs["logits"], "x": inputs["targets"]}
 
 
 @exercise
 def log_bernoulli(student: Student) -> None:
-    """The logits and x (N, D) give log P(x|z) (N,) in nats, summed over pixels, for logits of any size."""
+    """The result is log P(x|z) of each image in nats, summed over pixels, and logits may have any size."""
     inputs = {
         "logits": tensor([[0.7, -1.1, 2.2], [-0.4, 1.3, -2.6]]),
         "x": tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]),
@@ -91,7 +91,10 @@ def log_bernoulli(student: Student) -> None:
 
 
 class Decoder:
-    """A decoder of z (..., d) to logits (..., D) for one code, some rows or all rows, also in vmap."""
+    """A linear decoder that maps codes z of shape (..., d) to logits of shape (..., D).
+
+    It accepts a single code, some of the codes or all of them, also inside `torch.func.vmap`.
+    """
 
     def __init__(self, n: int, weight: Tensor, bias: float) -> None:
         self.n, self.weight, self.bias = n, weight, bias
@@ -110,11 +113,11 @@ class Decoder:
         return self.logits(z)
 
     def logits(self, z: Tensor) -> Tensor:
-        """Return the logits (..., D) of codes z (..., d), one per pixel."""
+        """Return the logits of the codes z, one per pixel."""
         return z.to(self.weight.dtype) @ self.weight + self.bias
 
     def codes_seen(self) -> Tensor | None:
-        """Return the codes (n, d) of one or several calls, or None if the number of codes is not n."""
+        """Return the codes from one or more calls, or None unless exactly n codes can be read."""
         if sum(z.shape[:-1].numel() for z in self.seen) != self.n:
             return None
         try:
@@ -123,8 +126,8 @@ class Decoder:
             return None
 
     def codes_of(self, images: Tensor) -> Tensor | None:
-        """Return the codes (n, d) of images (n, D), found by inverting the linear decoder, or None."""
-        # with one sigmoid, without a sigmoid, and with two; the three cases are told apart later
+        """Find the codes of the images by inverting the linear decoder; return None if there are none."""
+        # images with one sigmoid, none, or two; the three cases are told apart later
         for logits in (images.logit(), images, images.logit().logit()):
             z = (logits - self.bias) @ torch.linalg.pinv(self.weight)  # (n, d)
             if (self.logits(z) - logits).abs().max() < 1e-2:
@@ -133,7 +136,7 @@ class Decoder:
 
 
 def images_and_codes(student: Student, decoder: Decoder) -> tuple[object, Tensor]:
-    """Return the result of the student's function and the codes (n, d) that were decoded."""
+    """Return the result of the student's function and the codes that it decoded, of shape (n, d)."""
     d, pixels = decoder.weight.shape
     decoder.seen = []
     answer = call(student, decoder, decoder.n, d)
@@ -154,7 +157,7 @@ def images_and_codes(student: Student, decoder: Decoder) -> tuple[object, Tensor
 
 
 def pixel_mistakes(logits: Tensor) -> dict[str, Tensor]:
-    """Return the results of typical mistakes for the decoder's logits (n, D)."""
+    """Return the images that typical mistakes produce from the decoder's logits."""
     pixels = logits.sigmoid()
     low, high = logits.min(), logits.max()
     wrong = {}
@@ -176,7 +179,7 @@ def pixel_mistakes(logits: Tensor) -> dict[str, Tensor]:
 
 @exercise
 def generate(student: Student) -> None:
-    """The function draws z (n, d) from the prior N(0, I) and returns the sigmoid of the decoded logits."""
+    """The function draws z from the prior N(0, I) and returns the sigmoid of the decoded logits."""
     decoder = Decoder(4000, tensor([[1.1, -0.6, 0.3, 0.9], [0.4, 0.8, -1.2, 0.2]]), 0.3)
     answer, codes = images_and_codes(student, decoder)
     _, codes_again = images_and_codes(student, decoder)
@@ -206,13 +209,13 @@ def generate(student: Student) -> None:
 
 
 def nll_reference(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> Tensor:
-    """Return the correct result (), −log of the mean importance weight, averaged over images, in nats."""
+    """Return the correct result in nats: −log of the mean importance weight, averaged over images."""
     log_w = log_px_z + log_pz - log_qz  # (k, N)
     return math.log(len(log_w)) - log_w.logsumexp(0).mean()
 
 
 def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
     px, pz, qz = log_px_z, log_pz, log_qz
     log_w = px + pz - qz  # (k, N)
     (k, n), log_k = log_w.shape, math.log(len(log_w))
@@ -273,14 +276,14 @@ def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, 
 
 
 def draw_logs(generator: Generator, k: int, n: int) -> dict[str, Tensor]:
-    """Draw three logarithms (k, N) with moderate exponentials; other inputs test the numerical stability."""
+    """Draw three moderate logarithms of shape (k, N); numerical stability is tested on other inputs."""
     log_px_z, log_pz, log_qz = 3 * torch.rand(3, k, n, generator=generator) - 3
     return {"log_px_z": log_px_z - 1, "log_pz": log_pz, "log_qz": log_qz}
 
 
 @exercise
 def nll_bound(student: Student) -> None:
-    """The result is minus the log of the mean weight P(x|z) P(z) / q(z|x), averaged over images, in nats."""
+    """The result is minus the log of the mean weight P(x|z) P(z) / q(z|x) in nats, averaged over images."""
     inputs = {  # (k, N) each
         "log_px_z": tensor([[-2, -3.5], [-1.2, -4], [-2.8, -3.1]]),
         "log_pz": tensor([[-1, -0.8], [-1.7, -1.1], [-0.6, -2]]),
@@ -298,13 +301,13 @@ def nll_bound(student: Student) -> None:
 
 
 def paired_reference(nll_a: Tensor, nll_b: Tensor) -> Tensor:
-    """Return the correct standard error () of the mean of nll_a − nll_b over the images (N,)."""
+    """Return the correct standard error of the mean of nll_a − nll_b over the images."""
     difference = nll_a - nll_b  # (N,)
     return difference.std() / math.sqrt(len(difference))
 
 
 def paired_mistakes(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
     difference, n = nll_a - nll_b, len(nll_a)
     unpaired = ((nll_a.var() + nll_b.var()) / n).sqrt()
     wrong = {}
@@ -330,7 +333,10 @@ def paired_mistakes(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
 
 
 def draw_pairs(generator: Generator, n: int) -> dict[str, Tensor]:
-    """Draw NLLs (N,) of two models that find the same images hard; each model is better on some images."""
+    """Draw the NLLs of two models on n images.
+
+    Both models find the same images hard, and each model is better on at least one image.
+    """
     hard = 90 + 25 * torch.rand(n, generator=generator)
     apart = 1 + 4 * torch.rand(n, generator=generator)
     apart[0] = -apart[0]

@@ -1,4 +1,4 @@
-"""Watch what a student's function computes: its operations, the size of their inputs, and what breaks."""
+"""Watch a student's function run: the size of its operations, what breaks first, and use of autograd."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from course_lib.checks.report import Mistake
 
-# operations that create tensors, and operations that only change the place, dtype or shape of numbers
+# operations that only create tensors, and operations that only move numbers or change their dtype or shape
 MAKE = {
     "arange",
     "empty",
@@ -54,7 +54,7 @@ class Watch(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.broken_by = ""  # the first operation with finite inputs and an infinite or undefined result
-        self.most = 0  # the largest number of elements that a single operation has read
+        self.most = 0  # the size of the largest tensor that an operation has read
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -93,7 +93,7 @@ def watched(work: Callable[[], object]) -> Watch:
 
 
 def without_autograd(work: Callable[[], Any], says: str) -> Any:
-    """Return the result of work(), or raise Mistake(says) if PyTorch computes a derivative in either mode."""
+    """Return the result of work(), or raise Mistake(says) if it uses autograd in reverse or forward mode."""
     was_used = False
 
     def note(saved: Tensor) -> Tensor:  # called for each tensor saved for the backward pass
