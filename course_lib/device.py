@@ -1,4 +1,4 @@
-"""The choice of a device for the tensors, and the flag `FAST` for short runs."""
+"""Device selection, and the flag `FAST` for short runs."""
 
 import os
 import platform
@@ -9,10 +9,10 @@ FAST: bool = os.environ.get("COURSE_FAST", "") not in ("", "0")  # small budgets
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
-    """Return the device to use: `name`, else $COURSE_DEVICE, else the first available of CUDA, MPS and CPU.
+    """Return the device to use: `name`, else $COURSE_DEVICE, else the first of CUDA, MPS and CPU available.
 
-    MPS (Apple's GPU) does not support float64, so mixtures, densities and exact bounds stay on the CPU.
-    Raises ValueError for a name that torch does not recognize and for a device that this machine lacks.
+    MPS (Apple GPUs) does not support float64, so mixtures, densities and exact bounds stay on the CPU.
+    Raises ValueError if torch does not recognize the name, or if this machine has no such device.
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     mps = torch.backends.mps.is_available()
@@ -20,7 +20,7 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     asked = name if name not in (None, "") else os.environ.get("COURSE_DEVICE") or best
     try:
         device = torch.device(asked)
-    except (RuntimeError, TypeError):  # TypeError: the value is not even a string, such as 2.5
+    except (RuntimeError, TypeError):  # TypeError: the value is not even a string (2.5, for example)
         raise ValueError(f"{asked!r} is not a torch device: use cpu, cuda, cuda:1 or mps.") from None
     if (device.type == "cuda" and (device.index or 0) >= gpus) or (device.type == "mps" and not mps):
         raise ValueError(
@@ -30,9 +30,9 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
 
 
 def knows_bfloat16(device: torch.device) -> bool:
-    """Return whether the device supports matrix products in bfloat16 natively.
+    """Return whether the device natively supports matrix multiplication in bfloat16.
 
-    Emulated products in bfloat16 run at an eighth of a CPU's usual speed.
+    On a CPU, emulated bfloat16 products run at one eighth of the usual speed.
     """
     if device.type == "cuda":
         with torch.cuda.device(device):

@@ -8,13 +8,13 @@ import stat
 import time
 from pathlib import Path
 
-# No write takes an hour, so an older temporary file was left behind by a process that was killed. The age of
-# a file has the same meaning everywhere; a process ID has none on another host or in another container.
+# No write takes an hour, so a temporary file older than that was left behind by a killed process. A file's
+# age is used rather than a process ID, which means nothing on another host or in another container.
 STALE_SECONDS = 3600.0
 
 
 def usable(path: str | Path) -> Path:
-    """Return the path with ~ expanded. Raise ValueError if the path cannot be that of a regular file."""
+    """Return `path` with ~ expanded. Raise ValueError if it cannot be the path of a regular file."""
     if not str(path):
         raise ValueError("The file name is empty: pass one, such as model.safetensors.")
     shown = str(path)[:200]
@@ -34,12 +34,12 @@ def usable(path: str | Path) -> Path:
 
 
 def reason(error: Exception) -> str:
-    """Return the system's own description of an error, without its number or the name of a temporary file."""
+    """Return the system's description of an error, without the error number or a temporary file's name."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def check_writable(path: Path) -> None:
-    """Create the parent folder of `path`. Raise OSError right away if no file can be written there."""
+    """Create the parent folder of `path`. Raise OSError if no file can be written to it."""
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -48,19 +48,20 @@ def check_writable(path: Path) -> None:
 
 
 def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
-    """Write a file to a path that `usable` has returned, and never leave it half-written.
+    """Write data to a path returned by `usable`, either completely or not at all.
 
-    A symbolic link stays a link.
+    If the path is a symbolic link, the link is kept and the file that it points to is written. Several
+    processes may write to the same path: each uses its own temporary file, so a reader gets the complete data
+    of one process.
 
-    replace: whether an existing file may be replaced; if not, raise FileExistsError. Two processes may write
-    to the same path: each uses a separate temporary file, and a reader gets all the bytes of one process.
-    Raises OSError if the file cannot be written; an existing file then stays unchanged.
+    replace: whether to replace an existing file instead of raising FileExistsError.
+    Raises OSError if the file cannot be written, in which case an existing file is left unchanged.
     """
     path = Path(os.path.realpath(path))
     _clear_stale(path)
     temporary = _temporary(path)
     try:
-        with temporary.open("xb") as file:  # files from tempfile.mkstemp are readable only by their owner
+        with temporary.open("xb") as file:  # only its owner could read a file from tempfile.mkstemp
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # the data must be on disk before the file is renamed
@@ -74,12 +75,12 @@ def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    """Return a unique path in the folder of `path`, with a name below the system's limit of 255 bytes."""
+    """Return a unique path in the folder of `path`, with a name shorter than the limit of 255 bytes."""
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
 
 
 def _take_free_name(temporary: Path, path: Path) -> None:
-    """Rename the temporary file to `path`. Raise FileExistsError if another file has taken that name."""
+    """Rename the temporary file to `path`. Raise FileExistsError if a file with that name exists."""
     try:
         os.link(temporary, path)  # unlike renaming, linking fails if the name is taken
     except FileExistsError:
@@ -91,7 +92,7 @@ def _take_free_name(temporary: Path, path: Path) -> None:
 
 
 def _clear_stale(path: Path) -> None:
-    """Delete old temporary files of `path`, which killed processes have left behind."""
+    """Delete old temporary files for `path` that killed processes have left behind."""
     for left in path.parent.glob(f".{glob.escape(path.name[:40])}.*.tmp"):
         with contextlib.suppress(OSError):  # another process may delete the file first
             if time.time() - left.stat().st_mtime > STALE_SECONDS:

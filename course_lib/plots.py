@@ -1,8 +1,8 @@
 """Functions that draw one figure each, in colours that colour-blind readers can distinguish.
 
-The named colours have the same meaning wherever data, models and bounds are drawn; other curves use the
-remaining colours. A function with an argument `ax` draws on those axes, or on new axes by default, and
-returns them.
+Each named colour has the same meaning in all figures that show data, models or bounds; other curves use the
+remaining colours. A function that takes `ax` draws on those axes, or on new axes by default, and returns the
+axes.
 """
 
 from collections.abc import Sequence
@@ -45,19 +45,20 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
 
 
 def plain_numbers(*axes: Axis) -> None:
-    """Label logarithmic axes that span few decades with plain numbers, such as 600 instead of 6 × 10²."""
+    """Use plain numbers, such as 600 instead of 6 × 10², to label logarithmic axes that span few decades."""
     for axis in axes:
         axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def as_pixels(images: Any, shape: Sequence[int] | None = None) -> Tensor:
-    """Convert images to float32 pixels of shape (N, C, H, W) in [0, 1] on the CPU; C is 1 (grey) or 3 (RGB).
+    """Convert images to a float32 tensor on the CPU, of shape (N, C, H, W) and with values in [0, 1].
 
-    images: a tensor or an array of shape (N, H, W), (N, C, H, W) or (N, D). Images of shape (N, D) are taken
-    as square, grey or RGB, unless `shape`, (H, W) or (C, H, W), says otherwise. Bytes (uint8) are divided by
-    255; Boolean values become black and white.
-    Raises ValueError for pixels outside [0, 1] and for values that are not images.
+    images: a tensor or an array of shape (N, H, W), (N, C, H, W) or (N, D), where C is 1 for grey images and
+    3 for RGB images. Images of shape (N, D) are assumed to be square and either grey or RGB, unless their
+    shape is given by `shape` as (H, W) or (C, H, W). Bytes (uint8) are divided by 255; Boolean values become
+    black and white.
+    Raises ValueError if `images` does not contain images, or if a pixel is outside [0, 1].
     """
     if not isinstance(images, Tensor):
         try:
@@ -97,7 +98,7 @@ def digits(
     *,
     shape: Sequence[int] | None = None,
 ) -> Axes:
-    """Draw a grid of images, grey or RGB, with `columns` images per row. images, shape: see `as_pixels`."""
+    """Draw grey or RGB images in a grid with `columns` images per row. images, shape: see `as_pixels`."""
     pixels = as_pixels(images, shape)  # (N, C, H, W)
     if not require.is_count(columns):
         raise ValueError(f"columns must be a positive integer, not {columns!r}.")
@@ -122,9 +123,9 @@ def density(
     ax: Axes | None = None,
     title: str = "",
 ) -> Axes:
-    """Draw 1-D densities over x of shape (G,), and optionally a histogram of samples of shape (N,).
+    """Plot 1-D densities at points x of shape (G,), and optionally a histogram of samples of shape (N,).
 
-    curves: the densities by label. The first one, the true density, is black.
+    curves: maps each label to a density. The first density, drawn in black, should be the true one.
     """
     ax = _axes(ax, figsize=(7, 3))
     if samples is not None:
@@ -138,7 +139,7 @@ def density(
 
 
 def blend(resp: Tensor) -> np.ndarray:
-    """Return one colour per point, (N, 3): the components' colours, weighted by responsibilities (N, K)."""
+    """Blend the components' colours by responsibilities of shape (N, K) into RGB colours of shape (N, 3)."""
     palette = np.array([plt.matplotlib.colors.to_rgb(COMPONENTS[k % 8]) for k in range(resp.shape[1])])
     return np.clip(np.asarray(resp) @ palette, 0, 1)
 
@@ -163,9 +164,9 @@ def mixture_1d(
 def mixture_2d(
     x: Tensor, means: ArrayLike, covariances: ArrayLike, resp: Tensor | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw points of shape (N, 2), coloured by responsibility, and each Gaussian's ellipses at 1 and 2 sigma.
+    """Draw points of shape (N, 2), coloured by responsibility, and each Gaussian's 1- and 2-sigma ellipses.
 
-    The means (K, 2), the covariances (K, 2, 2) and the responsibilities (N, K) may be tensors or arrays.
+    `means` (K, 2), `covariances` (K, 2, 2) and `resp` (N, K) may be tensors or arrays.
     """
     ax = _axes(ax, figsize=(4.2, 4))
     ax.scatter(x[:, 0], x[:, 1], c=DATA if resp is None else blend(resp), s=8, alpha=0.7, linewidths=0)
@@ -187,7 +188,7 @@ def mixture_2d(
 def bound_history(
     bounds: Sequence[Bound], steps: Sequence[int] | None = None, ax: Axes | None = None, xlabel: str = "step"
 ) -> Axes:
-    """Draw log P(x) and L_b, with the gap between them shaded. bounds: one `Bound.mean()` per step."""
+    """Plot log P(x) and L_b, with the gap between them shaded. bounds: one `Bound.mean()` per step."""
     ax = _axes(ax, figsize=(7, 3))
     steps = range(len(bounds)) if steps is None else steps
     log_px = np.array([float(b.elbo + b.gap) for b in bounds])
@@ -201,7 +202,7 @@ def bound_history(
 
 
 def bound_histories(histories: dict[str, Sequence[Bound]]) -> None:
-    """Compare methods that alternate between q and P: `bound_history` above, the gap on a log scale below."""
+    """Compare methods that alternate between q and P: their bounds above, their gaps on a log scale below."""
     count = len(histories)
     _, axes = plt.subplots(
         2, count, figsize=(4.3 * count, 5), sharex=True, sharey="row", height_ratios=(3, 2)
@@ -225,7 +226,7 @@ def bound_histories(histories: dict[str, Sequence[Bound]]) -> None:
 def bound_parts(
     bounds: Sequence[Bound], steps: Sequence[int], ax: Axes | None = None, xlabel: str = "step"
 ) -> Axes:
-    """Draw the reconstruction term and the KL to the prior. bounds: one `Bound.mean()` per step."""
+    """Plot the reconstruction term and the KL term of the bound. bounds: one `Bound.mean()` per step."""
     ax = _axes(ax, figsize=(7, 3))
     ax.plot(steps, [float(b.reconstruction) for b in bounds], color=BOUND, lw=2, label="reconstruction")
     ax.plot(steps, [float(b.kl) for b in bounds], color=Q, lw=2, ls="--", label="KL(q‖P(z))")
@@ -235,7 +236,7 @@ def bound_parts(
 
 
 def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
-    """Draw one bar per label, as in the lecture: L_b with the gap on top, which together make log P(x)."""
+    """Draw one bar per label, as in the lecture: L_b with the gap on top, adding up to log P(x)."""
     ax = _axes(ax, figsize=(1.6 * len(bounds) + 2.2, 3.4))
     elbo = np.array([float(b.elbo) for b in bounds.values()])
     log_px = np.array([float(b.elbo + b.gap) for b in bounds.values()])
@@ -254,7 +255,7 @@ def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
 
 
 def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str = "") -> Axes:
-    """Draw codes z of shape (N, 2), each as the numeral of its label.
+    """Plot codes z of shape (N, 2), using the numeral of each code's label as its marker.
 
     labels: non-negative integers of shape (N,).
     """
@@ -280,9 +281,10 @@ def rate_map(
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a map of `found`, of shape (G, D): the result of a game for each pair of learning rates.
+    """Draw a map of a game's results, with one cell for each pair of learning rates.
 
-    Darker cells have larger values. log: use a logarithmic colour scale.
+    found: results of shape (G, D), with one row per learning rate of G and one column per learning rate of D.
+    Larger values are darker. log: whether to use a logarithmic colour scale.
     """
     ax, values = _axes(ax, figsize=(4.8, 4.2)), np.asarray(found)
     picture = ax.imshow(values, cmap="cividis_r", norm="log" if log else "linear", origin="lower")

@@ -1,9 +1,9 @@
 """Train the course's own models, as in `python -m course_lib.recipes best`.
 
-A recipe specifies a model and all settings of its training. One loop, `training.Run`, trains every recipe.
+A recipe specifies a model and all of its training settings. One loop, `training.Run`, trains every recipe.
 Several processes can share the training of a VAE: `torchrun --nproc-per-node=2 -m course_lib.recipes best`.
-VAEs of black-and-white pixels are evaluated on the fixed binarization of the test digits, and VAEs with a
-Gaussian likelihood on the grey images.
+VAEs for black-and-white pixels are evaluated on the fixed binarization of the test digits; VAEs with a
+Gaussian likelihood are evaluated on the grey images.
 """
 
 import argparse
@@ -40,17 +40,17 @@ GAN_QUALITY = WEIGHTS / "gan_quality.json"  # measured by benchmarks/gan.py
 
 
 WIDE = {"latent": 32, "hidden": [500, 500], "activation": "silu"}
-# A hidden layer improves D; with a hidden layer in G, G collapsed. The kinds halved the Fréchet distance.
+# A hidden layer improved D, but in G it led to collapse. Using `kinds` halved the Fréchet distance.
 SMALL_GAN = {"latent": 32, "kinds": 20, "hidden": [32, 64], "discriminator": [32, 64, 256]}
 PLAYERS: dict[str, Any] = {"lr_generator": 4e-3, "lr_discriminator": 2e-3, "r1": 0.05, "r1_every": 8}
 RECIPES: dict[str, Recipe | GANRecipe] = {
-    # the network of most tutorials, and of Kingma & Welling (2014) except for the activation
+    # the network used in most tutorials and, with a different activation, by Kingma & Welling (2014)
     "plain": Recipe(),
-    # takes four minutes on two cores; benchmarks/quality.py removes each ingredient in turn
+    # trains in four minutes on two cores; benchmarks/quality.py removes each ingredient in turn
     "four_minutes": Recipe(
         config=WIDE, epochs=80, batch_size=256, lr=2e-3, cosine=True, warmup=0.1, mean_image=True
     ),
-    # each pixel also depends on the pixels before it; this recipe made the shipped vae.safetensors
+    # each pixel also depends on the pixels before it; this recipe produced the shipped vae.safetensors
     "best": Recipe(
         AutoregressiveVAE,
         WIDE | {"before": 504},
@@ -79,7 +79,7 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
     ),
     # recognizable digits on two cores; the rates and γ were chosen in short runs on held-out training digits
     "gan_four_minutes": GANRecipe(SMALL_GAN, epochs=6, **PLAYERS),
-    # the same players, trained longer and in bfloat16; this recipe made the shipped gan.safetensors
+    # the same players, trained longer and in bfloat16; this recipe produced the shipped gan.safetensors
     "gan": GANRecipe(SMALL_GAN, epochs=16, ema_decay=0.9995, autocast=True, **PLAYERS),
 }
 
@@ -96,16 +96,16 @@ def train(
     quiet: bool = False,
     **options: Any,
 ) -> tuple[Any, Run]:
-    """Train the recipe's model on the digits. Return the model, in eval mode, and its Run.
+    """Train the recipe's model on the digits. Return the model in eval mode, along with its Run.
 
-    digits: Digits or a map-style data set, such as torchvision's ImageFolder(root), which is first read into
-    Digits. epochs: replaces the recipe's number of epochs. checkpoint: a file to write to and resume from.
-    weights: how often each row is drawn, of shape (N,). evaluate: maps the model to a dict of numbers.
+    digits: Digits or a map-style data set, such as torchvision's ImageFolder(root), which is converted to
+    Digits. epochs: overrides the recipe's number of epochs. checkpoint: a file to save to and resume from.
+    weights (N,): the relative probability of each row. evaluate: maps the model to a dict of numbers.
     options: passed to `Run.train`; `autocast` overrides the recipe's value.
     On a GPU, kernels make the batches and compute the loss where possible, and a CUDA graph runs the steps.
-    Unless `quiet`, a printed line says what is used. In a `processes.group`, all processes must make the same
+    Unless `quiet`, print which of these are used. In a `processes.group`, all processes must make the same
     call and get the same model; only process 0 evaluates the model, draws pictures and writes files.
-    If training is interrupted, the model so far is returned, and `run.finished` is False.
+    If training is interrupted, the model trained so far is returned, and `run.finished` is False.
     Raises ValueError if `recipe` is not a recipe, or if the group's processes cannot share its training.
     """
     digits = as_digits(digits)
@@ -170,7 +170,7 @@ def reason_against(recipe: Any) -> str:
 
 
 def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[Any, Any, str]:
-    """Return a function for the batches, one for the loss (None: the recipe's own), and a description."""
+    """Return the functions for batches and for the loss (None for the recipe's own), and a description."""
     batch = recipe.batch(model)
     loss = getattr(model, "loss", None)
     if is_shared():  # kernels draw noise for a whole batch, so all processes would draw the same noise
@@ -185,9 +185,9 @@ def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[
 
 @contextmanager
 def quick_products(on: bool) -> Iterator[None]:
-    """Compute matrix products with oneDNN, which is twice as fast as MKL on some AMD processors.
+    """If `on`, compute matrix products with oneDNN, which is twice as fast as MKL on some AMD processors.
 
-    A CPU that supports bfloat16 may round the factors to bfloat16; their products are summed in float32.
+    On a CPU that supports bfloat16, the factors may be rounded to bfloat16; sums are computed in float32.
     """
     before = torch.get_float32_matmul_precision()
     if on:
@@ -201,7 +201,7 @@ def quick_products(on: bool) -> Iterator[None]:
 def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL:
     """Return `evaluation.nll` for 1, 50 and k draws, using bfloat16 where the device supports it.
 
-    On a CPU, bfloat16 halves the time; on 100 digits, the results changed by at most 0.003 nats. A Gaussian
+    On a CPU, bfloat16 halves the time; on 100 digits, it changed results by at most 0.003 nats. A Gaussian
     likelihood is computed in float32, because dividing by its variance would amplify rounding errors.
     """
     rows = 250 if isinstance(model, AutoregressiveVAE) else 1000  # as many as fit into a CPU's cache
@@ -211,7 +211,7 @@ def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL
 
 
 def command_line() -> argparse.Namespace:
-    """Return the parsed arguments, after checking them and the file to write. Exit if they are invalid."""
+    """Return the parsed arguments. Exit if one is invalid or if the output file cannot be written."""
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.recipes", description="Train a model and save it."
     )
@@ -247,7 +247,7 @@ def command_line() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train one recipe on MNIST, evaluate the model, and save it with its settings and results."""
+    """Train one recipe on MNIST, evaluate the model, and save it along with its settings and results."""
     with group():  # of the processes that torchrun started, if any
         asked = first(command_line)
         speaks = is_first()
@@ -286,7 +286,7 @@ def main() -> None:
 def make_classifier(
     asked: argparse.Namespace, digits: Digits, test: Digits, metadata: dict[str, Any]
 ) -> None:
-    """Train the classifier and save it to `asked.out`, with the metadata and its test accuracies."""
+    """Train the classifier and save it to `asked.out`, along with its metadata and test accuracies."""
     metadata["epochs"] = 12 if asked.epochs is None else int(asked.epochs)
     half = knows_bfloat16(digits.images.device)
     model = train_classifier(digits, seed=asked.seed, epochs=metadata["epochs"], bf16=half)

@@ -1,7 +1,7 @@
-"""Checks of arguments. Each check raises ValueError with a sentence that says what was wrong and what to do.
+"""Argument checks. A failed check raises ValueError with a message that says what is wrong and what to do.
 
-The package checks the values that a caller passes; internal code does not check them again. A message is
-built only when it is needed.
+Values are checked where a caller passes them to the package; internal code does not check them again. A
+message is built only when it is needed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,14 +12,14 @@ from torch import Tensor
 
 
 def is_count(value: object, least: int = 1) -> bool:
-    """Return whether `value` is an integer of at least `least`. True and False do not count as integers."""
+    """Return whether `value` is an integer not less than `least`. True and False do not count as integers."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def all_finite(x: Tensor) -> bool:
     """Return whether all elements of x are finite, without the copy of x that `x.isfinite()` would make.
 
-    One pass over x is enough, because its minimum and its maximum are NaN if any element is NaN.
+    One pass over x is enough, because its minimum and maximum are both NaN if any element is NaN.
     """
     return x.numel() == 0 or bool(torch.stack(torch.aminmax(x.detach())).isfinite().all())
 
@@ -55,11 +55,11 @@ def widths(hidden: Sequence[int]) -> None:
 
 
 def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
-    """Raise ValueError unless x is a non-empty floating-point tensor of shape (N, pixels) in [0, 1].
+    """Raise ValueError unless x is a non-empty float tensor of shape (N, pixels) with values in [0, 1].
 
-    weights: one of the model's weight tensors; x must have the same device and, except under autocast, the
-    same dtype. On the CPU, the range of the pixels is always checked; on a GPU, only in a model's first
-    batch.
+    weights: one of the model's weight tensors; x must be on the same device and, except under autocast, have
+    the same dtype. The range of the pixels is checked in every batch on the CPU, but only in a model's first
+    batch on a GPU.
     """
     tensors(x)
     if x.ndim != 2 or x.shape[1] != pixels:
@@ -82,7 +82,7 @@ def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
 
 
 def _may_look(x: Tensor, weights: Tensor | None) -> bool:
-    """Return whether to check the range of the pixels, which would cause a graph break in compiled code."""
+    """Return whether to check the range of the pixels, which compiled code skips to avoid a graph break."""
     kind = x.device.type
     if torch.compiler.is_compiling() or kind not in ("cpu", "cuda", "mps"):
         return False
@@ -97,9 +97,9 @@ def _may_look(x: Tensor, weights: Tensor | None) -> bool:
 
 
 def like(what: str, values: Tensor, weights: Tensor) -> None:
-    """Raise ValueError unless the values are on the weights' device and have the weights' dtype.
+    """Raise ValueError unless the values are on the same device as the weights and have the same dtype.
 
-    Under autocast, the shorter floating-point types may differ.
+    Under autocast, the dtypes may differ if neither of them is float64.
     """
     if values.device != weights.device:
         raise ValueError(
@@ -132,7 +132,7 @@ def number_of_images(n: int) -> None:
 
 
 def labels(y: Tensor, classes: int) -> None:
-    """Raise ValueError unless y contains labels of shape (N,), integers from 0 to classes − 1."""
+    """Raise ValueError unless y has shape (N,) and contains integers from 0 to classes − 1."""
     tensors(y)
     label_type(y, classes)
     if y.ndim != 1:
@@ -141,7 +141,7 @@ def labels(y: Tensor, classes: int) -> None:
 
 
 def label_type(y: Tensor, classes: int) -> None:
-    """Raise ValueError unless y is a tensor of integers of shape (N,), or one integer for all rows."""
+    """Raise ValueError unless y is an integer tensor of shape (N,) or a single integer for all rows."""
     if y.is_floating_point() or y.is_complex() or y.ndim > 1:
         hint = ": convert one-hot rows with .argmax(1)" if y.shape[1:] == (classes,) else ""
         raise ValueError(

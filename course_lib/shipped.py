@@ -1,7 +1,7 @@
-"""The shipped networks, and the replacements that a chapter trains on data sets other than MNIST.
+"""The shipped networks, and replacements for data sets other than MNIST.
 
 The shipped networks were trained on MNIST only. Chapters 06 and 08 need a classifier, a conditional VAE and a
-GAN for the data in use. On another data set, these models are trained briefly when the chapter runs.
+GAN for the data in use. If the data set is not MNIST, these models are trained briefly when the chapter runs.
 """
 
 import math
@@ -17,15 +17,16 @@ from course_lib.device import FAST
 from course_lib.evaluation.classifier import Classifier, train_classifier
 from course_lib.training.checkpoints import load_model
 
-STEPS = 200 if FAST else 2_000  # to train a replacement: half a minute to a few minutes on two cores
-# From each shipped file to the recipe of its replacement. Two cores are enough to train the VAE and the GAN.
+STEPS = 200 if FAST else 2_000  # for a replacement: half a minute to a few minutes on two cores
+# Maps each shipped network to its replacement's recipe. Two cores are enough to train the VAE and the GAN.
 STAND_INS = {"vae": "four_minutes", "conditional_vae": "conditional", "gan": "gan_four_minutes"}
 
 
 def model_for(digits: Digits, name: str, steps: int = STEPS, seed: int = 0) -> nn.Module:
-    """Return the shipped "vae", "conditional_vae" or "gan", or one trained on `digits` if they are not MNIST.
+    """Return a shipped network, or a replacement trained on `digits` if `digits` is not MNIST.
 
-    steps: the least number of training steps, unless the recipe's number of epochs is reached first.
+    name: "vae", "conditional_vae" or "gan". steps: the minimum number of training steps, unless the recipe's
+    number of epochs is reached first.
     """
     if digits.name == MNIST.name:
         return load_model(recipes.WEIGHTS / f"{name}.safetensors", digits.images.device)
@@ -38,9 +39,9 @@ def model_for(digits: Digits, name: str, steps: int = STEPS, seed: int = 0) -> n
 
 
 def classifier_for(digits: Digits, steps: int = STEPS, seed: int = 0) -> Classifier:
-    """Return the shipped classifier, or one trained on `digits` if they are not MNIST.
+    """Return the shipped classifier, or one trained on `digits` if `digits` is not MNIST.
 
-    steps: the least number of training steps.
+    steps: the minimum number of training steps.
     """
     if digits.name == MNIST.name:
         return Classifier.load(digits.images.device)

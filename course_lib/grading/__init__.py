@@ -2,5 +2,5 @@
 
 `question` and `assignment` define what a homework author writes; `sandbox` and `runner` isolate each
 submission. The package itself contains no answers: reference functions, known mistakes and model answers
-are in the keys of each assignment.
+are kept in each assignment's keys.
 """

@@ -54,11 +54,11 @@ from course_lib.grading.submissions import (
     read_cells,
 )
 
-# a harmless submission can lose a worker by chance, but one that loses eight workers is itself the cause
+# a worker can die by chance while grading a harmless submission, but losing eight is no coincidence
 ALLOWED_DEATHS = 8
 START_TRIES = 5  # attempts to start the workers of a local cluster
 
-# The code that each worker runs first. Ctrl-C in a terminal reaches every process, but only the main process
+# Code that each worker runs at startup. Ctrl-C in a terminal reaches every process, but only the main process
 # handles the signal and then stops the workers.
 QUIET = """import logging, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the commands and their options."""
+    """Return the parser for the commands and their options."""
     top = argparse.ArgumentParser(
         prog="python -m course_lib.grading", description="Grade homework automatically."
     )
@@ -184,7 +184,7 @@ def run_list(asked: argparse.Namespace) -> None:
 
 
 def described(assignment: Assignment) -> str:
-    """Return an assignment's title, its number of questions and its points as one line of text."""
+    """Return one line of text with an assignment's title, number of questions and total points."""
     title = assignment.starter.split("\n# # ", 1)[-1].splitlines()[0].removeprefix("Homework: ")
     count = len(assignment.questions)
     questions = "1 question" if count == 1 else f"{count} questions"
@@ -228,12 +228,12 @@ def this_python() -> str:
 
 
 def own_homework(asked: argparse.Namespace) -> str:
-    """Return the --homework option for the next command; "" if the assignment is one of the course's own."""
+    """Return the --homework option for the next command, or "" for the course's own assignments."""
     return "" if asked.homework == HOMEWORK else f" --homework {quote(str(asked.homework))}"
 
 
 def run_release(asked: argparse.Namespace) -> None:
-    """Write the students' copies, the copies with solutions, and the keys."""
+    """Write the students' copies, the instructor's copies with solutions, and the keys."""
     # imported here because the import takes seconds, which `grade` and `report` need not spend
     from course_lib.grading.release import copies, write_all
 
@@ -261,7 +261,7 @@ def run_release(asked: argparse.Namespace) -> None:
 
 
 def read_students(asked: argparse.Namespace) -> list[str]:
-    """Return the names in the --students file. Raises Refused if they cannot be folder names."""
+    """Return the names in the --students file. Raises Refused unless they are unique, valid folder names."""
     if not asked.per_student:
         if asked.students:
             raise Refused("--students works only with --per-student: give both or neither.")
@@ -288,7 +288,7 @@ def read_students(asked: argparse.Namespace) -> list[str]:
 
 
 def run_grade(asked: argparse.Namespace) -> None:
-    """Grade all submissions that have no up-to-date result, and print whose points changed."""
+    """Grade all submissions that have no up-to-date result, and print whose points have changed."""
     assignment = Assignment.read(asked.assignment, asked.homework)
     submissions = read_submissions(asked, assignment)
     if not asked.unsafe:
@@ -330,13 +330,13 @@ def run_grade(asked: argparse.Namespace) -> None:
 def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[Submission]:
     """Return the submissions to grade, including those without a notebook.
 
-    Print the names of students whose submissions cannot be graded, and the files that belong to no student.
+    Print the names of students whose submissions cannot be graded, and the files whose student is unknown.
     """
     found: list[Submission] = []
     nothing_found = None
     try:
         found = find_submissions(asked.submissions, assignment.name)
-    except NoNotebook as why:  # somebody may still have handed in another file
+    except NoNotebook as why:  # some students may still have handed in other files
         nothing_found = why
     empty_handed, loose = without_notebook(asked.submissions, assignment.name, found)
     submissions = sorted([*found, *empty_handed], key=lambda submission: submission.student)
@@ -367,7 +367,7 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
 def check_assignment(
     asked: argparse.Namespace, assignment: Assignment, submissions: list[Submission]
 ) -> None:
-    """Raise Refused if all notebooks belong to another assignment, because everybody would get 0 points."""
+    """Raise Refused if all notebooks seem to belong to another assignment, since all would get 0 points."""
     seen = False
     for submission in submissions:
         if submission.trouble or read_cells(submission.notebook).refusal:
@@ -385,11 +385,11 @@ def check_assignment(
 def without_strangers(
     asked: argparse.Namespace, name: str, submissions: list[Submission]
 ) -> list[Submission]:
-    """Return the submissions, with `trouble` set for each student for whom no copy was released.
+    """Return the submissions, with `trouble` set for those of students who have no released copy.
 
-    Raises Refused if nobody has a copy, or if --per-student does not match the release, because students
-    would otherwise be graded on variants that they did not get. Copies that were released to another folder
-    are not checked.
+    Raises Refused if no copy was released for any of the students, or if --per-student does not match the
+    release, because students would then be graded on variants that they did not receive. Copies that were
+    released to another folder are not checked.
     """
     copies = asked.out / "release" / "students"
     to_class = (copies / name / f"{name}.ipynb").exists()
@@ -479,12 +479,12 @@ def run_report(asked: argparse.Namespace) -> None:
 
 
 def marks_file(asked: argparse.Namespace) -> Path:
-    """Return the path of the table of marks: the --marks file, or else the file that `report` writes."""
+    """Return the path of the table of marks: the --marks file or, by default, the one from `report`."""
     return asked.marks or asked.out / asked.assignment / "marks.csv"
 
 
 def marking_of(asked: argparse.Namespace, assignment: Assignment, results: list[Result]) -> Marking:
-    """Return the marks that a person has given so far."""
+    """Return the marks entered by hand so far."""
     path = marks_file(asked)
     if asked.marks is None and not path.exists():
         return Marking()
@@ -492,7 +492,7 @@ def marking_of(asked: argparse.Namespace, assignment: Assignment, results: list[
 
 
 def text_of(path: Path) -> str:
-    """Return the text of a file that a person wrote by hand or with a spreadsheet program.
+    """Return the text of a file that was written by hand or with a spreadsheet program.
 
     Raises Refused if the file is not encoded in UTF-8.
     """
@@ -524,8 +524,9 @@ def run_gradescope(asked: argparse.Namespace) -> None:
 
 
 def only_submission(folder: Path, name: str) -> Submission:
-    """Return what a student uploaded to Gradescope. If there is no notebook or more than one, `trouble`
-    says so to the student.
+    """Return the submission that a student uploaded to Gradescope.
+
+    If there is not exactly one notebook, `trouble` tells the student so.
     """
     try:
         found = find_submissions(folder, name)
@@ -538,7 +539,7 @@ def only_submission(folder: Path, name: str) -> Submission:
 
 
 def chosen(submissions: list[Submission], students: list[str]) -> list[Submission]:
-    """Return the submissions of these students. Raises Refused if a student has no submission."""
+    """Return the submissions of the given students. Raises Refused if any of them has no submission."""
     there = {submission.student for submission in submissions}
     unknown = sorted(set(students) - there)
     if unknown:
@@ -559,7 +560,7 @@ def draw_secret(asked: argparse.Namespace, path: Path) -> Secret:
 
 
 def keep_secret(path: Path, secret: Secret) -> None:
-    """Write a new secret to a file that only its owner can read. An existing file is kept."""
+    """Write a new secret to a file that only its owner can read, unless the file already exists."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -573,8 +574,10 @@ def keep_secret(path: Path, secret: Secret) -> None:
 
 
 def read_secret(asked: argparse.Namespace) -> Secret:
-    """Return the secret of a release. A missing secret is not replaced, because a new one would select
-    different variants from those that the students received.
+    """Return the secret of a release.
+
+    A missing secret is not replaced, because a new one would select different variants from those that the
+    students received.
     """
     path = asked.secret or asked.out / "secret"
     if not path.exists():
@@ -597,8 +600,9 @@ def read_secret(asked: argparse.Namespace) -> Secret:
 
 @contextmanager
 def cluster(asked: argparse.Namespace) -> Iterator[Any]:
-    """Yield a Dask client for the --scheduler address, or for processes on this machine. Yield None if
-    --workers is 0 and no scheduler is given.
+    """Yield a Dask client that is connected to the --scheduler address or to processes on this machine.
+
+    Yield None if --workers is 0 and no scheduler is given.
     """
     if asked.workers == 0 and not asked.scheduler:
         yield None
@@ -616,7 +620,7 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
             "distributed.worker.preload": [QUIET],
         }
     )
-    # Dask has read its settings by now; an instructor need not be told about workers that are slow to stop
+    # hide messages about workers that are slow to stop; Dask has already applied its own log settings
     for name in ("distributed", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if asked.scheduler:
@@ -640,8 +644,10 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
 
 
 def close(*parts: Any) -> None:
-    """Close a client and its cluster. A worker on a busy machine may take too long to stop. All results have
-    been stored by then, so such an error is ignored.
+    """Close a client and its cluster.
+
+    On a busy machine, a worker may take too long to stop. The error that this causes is ignored, because the
+    results have already been stored.
     """
     for part in parts:
         with suppress(OSError):  # including TimeoutError and Dask's error for a lost connection
@@ -649,7 +655,7 @@ def close(*parts: Any) -> None:
 
 
 def start_local(kind: Any, workers: int) -> Any:
-    """Start a cluster on this machine, and try again if a worker dies during startup."""
+    """Start a cluster on this machine, trying again if a worker dies during startup."""
     for number in range(1, START_TRIES + 1):
         try:
             # any free port, visible only on this machine, because nobody needs Dask's dashboard

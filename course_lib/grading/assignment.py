@@ -1,11 +1,11 @@
-"""An assignment is a folder that contains the starter's text and one key file per question.
+"""An assignment: a folder with the text of the starter notebook and one key file per question.
 
     notebooks/homework/NAME/NAME.py          the starter's text; a Markdown cell that contains only
                                              `question: e_step` marks the place of a question
     notebooks/homework/NAME/keys/e_step.py   QUESTION = Question(...), or Design(...), or Written(...)
 
-Keys never reach a student or a sandbox. They are sent to the graders as text, so a cluster needs no
-shared disk.
+Keys are never given to students or copied into a sandbox. They are sent to the workers of a cluster as text,
+so no shared disk is needed.
 """
 
 import hashlib
@@ -43,18 +43,18 @@ ALMOST = re.compile(r"[#\s]*question:\s*(?P<name>[\w-]+)", re.IGNORECASE)
 
 
 class AssignmentError(Exception):
-    """Raised with one sentence that says what is wrong with an assignment."""
+    """Raised if an assignment is not valid; the message is one sentence that says what is wrong."""
 
 
 class ArgumentsError(TypeError):
-    """Raised if a key's `inputs` returns invalid arguments. The message has no full stop at the end."""
+    """Raised if a key's `inputs` returns invalid arguments. The message does not end with a full stop."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """The name of an assignment, the starter's text, and the text of each question's key.
+    """The name of an assignment, the text of its starter, and the source code of each question's key.
 
-    sources: pairs of a question's name and its key's text, in the order of the starter.
+    sources: the name and the source code of the key for each question, in the order of the starter.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Assignment:
     def read(cls, name: str, homework: Path = HOMEWORK) -> "Assignment":
         """Read the assignment in homework/NAME.
 
-        Raises AssignmentError if the starter or a key is missing, or if the starter asks no question.
+        Raises AssignmentError if the starter or a key is missing, or if the starter asks no questions.
         """
         folder = homework / name
         starter = folder / f"{name}.py"
@@ -98,12 +98,12 @@ class Assignment:
         return cls(name, text, tuple(sources))
 
     def __getstate__(self) -> dict:
-        """Return what is sent to a worker: the keys as text. The worker builds the questions once."""
+        """Return the fields that are sent to a worker, which builds the questions from the keys only once."""
         return {"name": self.name, "starter": self.starter, "sources": self.sources}
 
     @cached_property
     def questions(self) -> dict[str, AnyQuestion]:
-        """The questions by name, in order."""
+        """The questions by name, in the order of the starter."""
         return {name: load_key(name, source) for name, source in self.sources}
 
     @property
@@ -125,10 +125,10 @@ class Assignment:
 
 
 def markdown_cells(starter: str) -> list[str]:
-    """Return the texts of a starter's Markdown cells, without the help of jupytext.
+    """Return the texts of a starter's Markdown cells, without using jupytext.
 
-    Using jupytext would take ten times as long as the rest of `report`. `release` does use jupytext, and
-    raises an error if jupytext finds different questions.
+    Importing and running jupytext would take ten times as long as the rest of `report`. `release` does use
+    jupytext, and raises an error if jupytext finds different questions.
     """
     cells = []
     for part in re.split(r"^(?=# ?%%)", starter, flags=re.MULTILINE):
@@ -143,16 +143,16 @@ def markdown_cells(starter: str) -> list[str]:
 
 
 def asked_in(text: str) -> str | None:
-    """Return the question whose place is marked by a Markdown cell with this text, or None."""
+    """Return the name of the question that a Markdown cell with this text marks, or None."""
     text = text.strip()
     alone = text.startswith(MARK) and "\n" not in text
     return text.removeprefix(MARK).strip() if alone else None
 
 
 def questions_in(file: str, starter: str) -> list[str]:
-    """Return the questions that a starter asks, in order.
+    """Return the names of the questions that a starter asks, in order.
 
-    Raises AssignmentError if a question is asked twice, or if a cell seems to mark a question but does not.
+    Raises AssignmentError if a question is asked twice, or if a cell looks like a marker but is not valid.
     """
     names: list[str] = []
     for text in markdown_cells(starter):
@@ -184,9 +184,9 @@ def refuse_what_is_meant(file: str, text: str) -> None:
 
 @lru_cache(maxsize=64)
 def load_key(name: str, source: str) -> AnyQuestion:
-    """Execute the source code of a key, written by the instructor, and return its QUESTION.
+    """Execute the source code of a key, which the instructor wrote, and return its QUESTION.
 
-    Raises AssignmentError if the text cannot be run or does not define a valid question of this name.
+    Raises AssignmentError if the code fails or does not define a valid question with this name.
     """
     module = types.ModuleType(f"key_{name}")
     file = f"keys/{name}.py"
@@ -214,7 +214,8 @@ def load_key(name: str, source: str) -> AnyQuestion:
 def told(error: Exception, file: str, of: str = "") -> str:
     """Describe an error in an author's own code by its type, line and message: "NameError in line 3 (…)".
 
-    file: the file to which the line number refers. of: words after the line number, such as " of its code".
+    file: the file to which the line number refers. of: text to insert after the line number, such as
+    " of its code".
     """
     if isinstance(error, SyntaxError):
         line, what = error.lineno, error.msg
@@ -229,7 +230,7 @@ def told(error: Exception, file: str, of: str = "") -> str:
 
 @dataclass(frozen=True)
 class Secret:
-    """The instructor's secret. Without the secret, nobody can predict the variants and the inputs.
+    """The instructor's secret, without which nobody can predict the variants or the inputs.
 
     per_student: whether variants are chosen for each student rather than for the whole class.
     """
@@ -249,7 +250,7 @@ class Secret:
         return hashlib.sha256(b"id of " + self.key + mode.encode()).hexdigest()[:8]
 
     def variant(self, assignment: str, question: Question, student: str) -> Variant:
-        """Return the variant of a question for the class or, with variants per student, for a student."""
+        """Return the variant of a question for the class or, if `per_student` is True, for one student."""
         if not question.variants:
             raise ValueError("`variants` is empty")
         whom = [student] if self.per_student else []
@@ -259,15 +260,15 @@ class Secret:
     def inputs(
         self, assignment: str, question: Question, variant: Variant, submission: str
     ) -> Mapping[str, Arguments]:
-        """Draw the inputs for each case. A new submission gets different inputs."""
+        """Draw the inputs for each case. Different submissions get different inputs."""
         words = ("inputs", assignment, question.name, variant.name, submission)
         return {case: draw(variant, case, self.number(*words, case)) for case in CASES}
 
 
 def draw(variant: Variant, case: str, seed: int) -> Arguments:
-    """Draw a variant's inputs for one case. Floating-point arrays become float32, like students' tensors.
+    """Draw a variant's inputs for one case, with floating-point arrays in float32, like students' tensors.
 
-    Raises ArgumentsError for an argument that cannot be sent to a sandbox.
+    Raises ArgumentsError if an argument cannot be sent to a sandbox.
     """
 
     def narrowed(value):

@@ -1,4 +1,4 @@
-"""The part of `check` that tries out the key of a design before students hand in arrays."""
+"""Test the key of a design, as part of `check`, before any student hands in arrays."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ import numpy as np
 from course_lib.grading.assignment import told
 from course_lib.grading.question import Arrays, Design
 
-# what `hand_in` can write and the judge can read
+# the dtypes that `hand_in` can write and the judge can read
 DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 # errors that `measure` may raise for arrays that `guard` rejects, such as a singular matrix
 STOPS_ON_NUMBERS = (ArithmeticError, ValueError, IndexError)
@@ -65,7 +65,7 @@ def faults_of_calls(design: Design) -> list[str]:
 
 
 def fault_on(design: Design, arrays: Arrays) -> str:
-    """Return what goes wrong when the judge gets these arrays, or "" if nothing does."""
+    """Describe what goes wrong when the judge is given these arrays, or return "" if nothing does."""
     file = f"keys/{design.name}.py"
     shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
     on = f"on random arrays ({shapes})"
@@ -96,9 +96,9 @@ def copied(arrays: Arrays) -> Arrays:
 
 
 def random_arrays(design: Design) -> Iterator[Arrays]:
-    """Yield arrays of the declared dtypes and shapes, like those that students may hand in.
+    """Yield random arrays of the declared dtypes and shapes, such as students might hand in.
 
-    Where any length is allowed, the lengths are first equal, then unequal, and then 0.
+    Dimensions that may have any length first get equal lengths, then different lengths, and then length 0.
     """
     rng = np.random.default_rng(0)
     for is_signed in (False, True):
@@ -116,7 +116,7 @@ def sizes(shape: tuple[int, ...], lengths: Iterator[int], most: int) -> tuple[in
 
 
 def drawn(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], is_signed: bool) -> np.ndarray:
-    """Draw random floats, from 0 to 1 or of both signs, or random integers, which are 0 or 1."""
+    """Draw random floats, either from 0 to 1 or of both signs, or random integers that are 0 or 1."""
     if not dtype.startswith("float"):
         return rng.integers(0, 2, shape).astype(dtype)
     numbers = rng.normal(size=shape) if is_signed else rng.uniform(size=shape)

@@ -1,4 +1,4 @@
-"""Find the students who handed in no notebook, but only a PDF, for example, or an empty folder."""
+"""Find students who handed in no notebook but, for example, only a PDF or an empty folder."""
 
 import os
 import re
@@ -25,8 +25,10 @@ MOODLE_FOLDER = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_[a-
 def without_notebook(
     place: Path, assignment: str, found: list[Submission]
 ) -> tuple[list[Submission], list[str]]:
-    """Return a submission with `trouble` for each student who handed in only other files or an empty folder,
-    and the files that cannot be assigned to a student. `found`: the submissions from `find_submissions`.
+    """Return submissions for students without a notebook, and the files that cannot be assigned to a student.
+
+    Each student who handed in only other files or an empty folder gets a submission in which `trouble` says
+    so. found: the submissions from `find_submissions`.
     """
     names = [name for name in names_in(place) if is_handed_in(name)]
     students = {submission.student for submission in found}
@@ -86,15 +88,17 @@ def folders_of_students(
 
 
 def is_of(folder: PurePosixPath, assignment: str, students: set[str]) -> bool:
-    """Whether a notebook in this folder would belong to one of the students."""
+    """Return whether a notebook in this folder would belong to one of the students."""
     return whose(f"{folder}/any{NOTEBOOK}", assignment)[0] in students
 
 
 def whose_other(
     name: str, assignment: str, homes: set[PurePosixPath], above: set[PurePosixPath]
 ) -> str | None:
-    """Return the student to whom a folder or another kind of file belongs. Return None if the student
-    cannot be identified, or if the path is in the folder of a student whose notebook was found.
+    """Return the student to whom a folder, or a file other than a notebook or design, belongs.
+
+    Return None if the student cannot be identified, or if the path is in the folder of a student whose
+    notebook was found.
     """
     path = PurePosixPath(name)
     folder = PurePosixPath()
@@ -109,6 +113,6 @@ def whose_other(
 
 
 def named_in(part: str) -> str | None:
-    """Return the student named in a folder or file name from Canvas or Moodle; None for other names."""
+    """Return the student named in a folder or file name from Canvas or Moodle, or None for other names."""
     found = MOODLE_FOLDER.fullmatch(part) or CANVAS.fullmatch(part)
     return f"{found['student']} {found['id']}" if found else None

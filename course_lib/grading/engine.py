@@ -1,8 +1,8 @@
-"""Grade submissions on any Dask cluster. An interruption or a crashed worker does not change the results.
+"""Grade submissions on any Dask cluster. Interruptions and crashed workers do not change the results.
 
-A result depends only on the bytes of the submission, the keys of the questions and the secret. Hashes
-of these are stored with each verdict, so that grading can be resumed and only changed questions are graded
-again.
+A result depends only on the bytes of the submission, the keys of the questions, the secret and the version of
+the grader. A string that identifies them is stored with each verdict, so that grading can be resumed and only
+changed questions are graded again.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ ENDINGS = {
     "too much output": "The notebook returned too much data and was stopped.",
     "ended early": "The notebook ended its own process before all functions had been called.",
 }
-RIGHT_FILE = "Is it the right file?"  # ends the note on a notebook that may belong to another assignment
+RIGHT_FILE = "Is it the right file?"  # ends the note about a notebook that may belong to another assignment
 NOT_GRADED = "Not graded: "  # begins every verdict on a submission that cannot be graded
 FAILED = "The grader failed on this question, so a person will look at it."
 ENGINE = "4"  # increase this number when a change here or in the judge may change a result
@@ -47,13 +47,13 @@ class Result:
     verdicts: dict[str, dict] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)  # for each question: what the verdict depends on
     notes: list[str] = field(default_factory=list)
-    set_aside: bool = False  # whether the grader failed, so that a person must look at the submission
+    set_aside: bool = False  # whether the grader failed, so that a manual check is needed
     replaced: list[str] = field(default_factory=list)  # the hashes of the student's older submissions
-    faults: dict[str, str] = field(default_factory=dict)  # for each key that failed: the error
+    faults: dict[str, str] = field(default_factory=dict)  # the error for each key that failed
 
     @property
     def points(self) -> float:
-        """The total points of this submission; a question that has not been marked yet counts as 0."""
+        """The total points of this submission; an answer that has not been marked yet counts as 0."""
         return round(sum(verdict["points"] or 0 for verdict in self.verdicts.values()), 2)
 
     def as_text(self) -> str:
@@ -62,14 +62,15 @@ class Result:
 
 
 def key_of(assignment: Assignment, question: str, secret: Secret, submission: str) -> str:
-    """Return a string that identifies everything a verdict depends on. A stored verdict with a different
-    string is out of date. `submission` is the hash of the submission.
+    """Return a string that identifies everything on which a verdict depends.
+
+    A stored verdict with a different string is out of date. submission: the hash of the submission.
     """
     return "-".join([ENGINE, assignment.version_of(question), secret.id, submission[:16]])
 
 
 def why_everything(old: Result, secret: Secret) -> list[str]:
-    """Return the reasons why every verdict of a stored result is out of date. The list may be empty."""
+    """Return the reasons, if any, why every verdict of a stored result is out of date."""
     why = []
     for key in list(old.keys.values())[:1]:
         engine, _, secret_id, _ = key.split("-")
@@ -96,7 +97,7 @@ def grade_submission(
     """Grade one submission on the questions in `only`, or on all questions if `only` is None.
 
     If the grader itself fails, the submission is set aside, so that the others can still be graded. Raises
-    NoWall if there is no sandbox.
+    NoWall if no sandbox can be built.
     """
     try:
         return found_result(assignment, submission, secret, only, data, unsafe, limits)
@@ -181,13 +182,14 @@ def noted_faults(result: Result, question: str) -> Iterator[None]:
 
 
 def refused(question: Any, refusal: str) -> Verdict:
-    """Return the verdict on a question if the submission cannot be graded."""
+    """Return the verdict on a question of a submission that cannot be graded."""
     return Verdict(0.0, question.points, f"{NOT_GRADED}{refusal}")
 
 
 def broken_cell(function: str, outcome: sandbox.Outcome, sources: dict[int, str]) -> str:
-    """Return what stopped the cell that should define a function, as worded by `stopped`; "" if nothing
-    did.
+    """Return what stopped the cell that should define a function, or "" if nothing did.
+
+    See `stopped` for the wording.
     """
     for error in outcome.errors:
         if defines(sources.get(error["cell"], ""), function):
@@ -196,7 +198,7 @@ def broken_cell(function: str, outcome: sandbox.Outcome, sources: dict[int, str]
 
 
 def notes_on(outcome: sandbox.Outcome, sources: dict[int, str]) -> list[str]:
-    """Return a line for each of the first five cells that stopped, and one more if the run did not finish."""
+    """Return a note on each of the first five cells that stopped, and a note if the run did not finish."""
     lines = []
     for error in outcome.errors[:5]:
         cell = beginning(sources.get(error["cell"], ""))
@@ -207,9 +209,10 @@ def notes_on(outcome: sandbox.Outcome, sources: dict[int, str]) -> list[str]:
 
 
 def beginning(source: str) -> str:
-    """Name a cell by the beginning of its first line, because cell numbers in notebooks change. The quoted
-    text ends before the first character that could have a special meaning where the text is shown, such as
-    in HTML.
+    """Identify a cell by the beginning of its first line, because cell numbers in notebooks change.
+
+    The quoted text ends before the first character that could have a special meaning where the text is shown,
+    such as in HTML.
     """
     first_line = source.strip().split("\n")[0]
     start = re.split(r"[^\w .,:=+/()\[\]'#-]", first_line)[0][:40].strip()
@@ -217,7 +220,7 @@ def beginning(source: str) -> str:
 
 
 def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None, str]:
-    """Return the arrays that were handed in and "", or None and a sentence that says what is wrong."""
+    """Return the arrays that were handed in and "", or else None and a sentence that says what is wrong."""
     if handed_in is None:
         return None, "Not started: no design.safetensors was handed in."
     try:
@@ -244,8 +247,9 @@ def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None,
 
 
 def in_precision(values: np.ndarray, dtype: str) -> np.ndarray:
-    """Convert floating-point numbers to the declared precision, because NumPy's default is float64. Other
-    arrays are returned unchanged.
+    """Convert floating-point numbers to the declared precision, and return other arrays unchanged.
+
+    Students need not convert their arrays, although NumPy's default is float64.
     """
     if values.dtype.kind != "f" or not dtype.startswith("float"):
         return values
@@ -257,7 +261,7 @@ def in_precision(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def fingerprint(student: str) -> str:
-    """Return a short hash that distinguishes students whose names would lead to the same file name."""
+    """Return a short hash that distinguishes students whose names would give the same file name."""
     return hashlib.sha256(student.encode()).hexdigest()[:8]
 
 
@@ -283,8 +287,9 @@ class Store:
             return None
 
     def put(self, result: Result) -> None:
-        """Store a result in place of the student's older one. A lone surrogate, which UTF-8 cannot encode,
-        is replaced by a question mark.
+        """Store a result, replacing the student's previous one.
+
+        Lone surrogates, which UTF-8 cannot encode, are replaced by question marks.
         """
         write_whole(self.path(result.student), result.as_text().encode(errors="replace"))
 
@@ -301,7 +306,7 @@ class Store:
 
 @dataclass
 class Job:
-    """The work for one submission: the questions whose stored verdict is missing or out of date."""
+    """The work for one submission: the questions whose stored verdicts are missing or out of date."""
 
     submission: Submission
     questions: list[str]
@@ -309,7 +314,7 @@ class Job:
 
     @property
     def old(self) -> Result | None:
-        """The earlier result of the same submission, to be merged with the new verdicts, if there is one."""
+        """The earlier result of the same submission, to be merged with the new verdicts, or None."""
         before = self.before
         if before is None or before.set_aside or before.submission != self.submission.sha:
             return None
@@ -325,7 +330,7 @@ class Job:
 
 
 def older_ones(submissions: list[Submission], store: Store) -> list[Submission]:
-    """Return the submissions that have been replaced by a newer, graded submission of the same student."""
+    """Return the submissions that have been replaced by a newer, graded submission from the same student."""
     found = []
     for submission in submissions:
         result = store.get(submission.student)
@@ -335,7 +340,7 @@ def older_ones(submissions: list[Submission], store: Store) -> list[Submission]:
 
 
 def outdated(assignment: Assignment, secret: Secret, results: list[Result]) -> list[str]:
-    """Return the students whose results were made with other keys, another secret or another grader."""
+    """Return the students whose results were obtained with other keys, another secret or another grader."""
     found = []
     for result in results:
         keys = {name: key_of(assignment, name, secret, result.submission) for name in assignment.questions}
@@ -347,7 +352,7 @@ def outdated(assignment: Assignment, secret: Secret, results: list[Result]) -> l
 def jobs_for(
     assignment: Assignment, submissions: list[Submission], secret: Secret, store: Store
 ) -> list[Job]:
-    """Return the work that is left to do.
+    """Return a job for each submission that still needs work.
 
     A submission that has already been graded with the same keys and secret gets no job, unless a key
     failed. If the only change is that a question was removed, the job grades nothing and only removes the
@@ -370,8 +375,9 @@ def jobs_for(
 
 
 def merged(job: Job, new: Result, assignment: Assignment) -> Result:
-    """Merge the new verdicts into the old ones that are still valid, in the assignment's order. If only
-    designs and questions in words were graded again, no code was run, and the old notes on the run are
+    """Merge the new verdicts with the old ones that are still valid, in the assignment's order.
+
+    If only designs and questions in words were graded again, no code was run, so the old notes on the run are
     kept.
     """
     old = job.old
@@ -397,7 +403,7 @@ def set_aside(assignment: Assignment, submission: Submission, secret: Secret, se
 
 
 def failed(error: BaseException) -> str:
-    """Return the sentence about a submission on which the grader failed."""
+    """Return the note on a submission on which the grader failed."""
     return f"The grader failed on this submission ({type(error).__name__}), so a person will look at it."
 
 
@@ -410,8 +416,9 @@ def grade_all(
     done: Callable[[Job, Result], None] = lambda job, result: None,
     **options: Any,
 ) -> None:
-    """Grade all jobs with a Dask client, or one after another in this process if `client` is None. Each
-    result is stored as soon as it is available.
+    """Grade all jobs with a Dask client, or one after another in this process if `client` is None.
+
+    Each result is stored as soon as it is available.
     """
     if client is None:
         for job in jobs:
@@ -449,7 +456,7 @@ def grade_all(
 
 
 def finish(assignment: Assignment, job: Job, new: Result, store: Store, done: Callable) -> None:
-    """Store a new result and pass it to `done`."""
+    """Merge a new result with the old one, store it, and pass it to `done`."""
     result = new if new.set_aside else merged(job, new, assignment)
     result.replaced = job.replaced
     store.put(result)

@@ -15,24 +15,27 @@ from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import Result
 from course_lib.grading.question import Design
 
-IDENTIFIER = re.compile(r"(?P<name>.*?) (?P<id>\d+)")  # a student's name from Canvas or Moodle
+IDENTIFIER = re.compile(r"(?P<name>.*?) (?P<id>\d+)")  # a student's name and number from Canvas or Moodle
 # a spreadsheet treats a cell that begins with one of these characters as a formula
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def name_and_id(student: str) -> tuple[str, str]:
-    """Split a student's name and number on the learning platform; without a number, use the name twice."""
+    """Separate a student's name from the number used by the learning platform.
+
+    Without a number, use the name for both.
+    """
     found = IDENTIFIER.fullmatch(student)
     return (found["name"], found["id"]) if found else (student, student)
 
 
 def has_number(student: str) -> bool:
-    """Whether a student's name includes a number from a learning platform."""
+    """Return whether a student's name includes a number from a learning platform."""
     return IDENTIFIER.fullmatch(student) is not None
 
 
 def safe(text: str) -> str:
-    """Put an apostrophe before text that a spreadsheet would treat as a formula."""
+    """Add an apostrophe in front of text that a spreadsheet would treat as a formula."""
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
@@ -42,14 +45,14 @@ def unsafe(text: str) -> str:
 
 
 def table(rows: Iterable[list[object]], delimiter: str = ",") -> str:
-    """Return rows as CSV text. Text that a student may have written must be passed through `safe` first."""
+    """Return rows as CSV text. Text that a student may have written must first be passed through `safe`."""
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
     return out.getvalue()
 
 
 def plain_csv(assignment: Assignment, results: list[Result]) -> str:
-    """Return a CSV table with the student, the total, the points for each question, and the notes."""
+    """Return a CSV table with each student's total, points for each question, and notes."""
     names = list(assignment.questions)
     rows: list[list[object]] = [["student", "total", *names, "notes"]]
     for result in results:
@@ -59,8 +62,9 @@ def plain_csv(assignment: Assignment, results: list[Result]) -> str:
 
 
 def canvas_csv(assignment: Assignment, results: list[Result]) -> str:
-    """Return the CSV table that Canvas imports: the student, the number that Canvas put into the file name,
-    and the points.
+    """Return the CSV table that Canvas imports, with each student's name, number and points.
+
+    The number is the one that Canvas includes in the names of submitted files.
     """
     rows: list[list[object]] = [
         ["Student", "ID", "Section", assignment.name],
@@ -97,10 +101,10 @@ def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
 
 
 def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
-    """Return a zip file for Moodle's "Upload multiple feedback files in a zip". It contains the pages of
-    students with a Moodle number; b"" if no student has one.
+    """Return a zip file for Moodle's "Upload multiple feedback files in a zip".
 
-    Moodle identifies the student by the number between the first two underscores of a folder's name
+    The file contains the pages of the students who have a Moodle number; if there are none, return b"".
+    Moodle identifies a student by the number between the first two underscores of a folder's name
     (mod/assign/feedback/file/importziplib.php), so underscores in students' names are replaced by spaces.
     """
     made = io.BytesIO()
@@ -115,7 +119,7 @@ def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
 
 
 def shown(points: float | None) -> str:
-    """Return points as the text of a cell; "" if a person has not marked the answer yet."""
+    """Format points for a cell of a table, with "" for an answer that has not been marked yet."""
     return "" if points is None else f"{points:g}"
 
 

@@ -40,7 +40,7 @@ def judge(
     ended: str,
     broken: str = "",
 ) -> Verdict:
-    """Return the verdict on one question, from its answers by case.
+    """Return the verdict on one question, given the student's answer in each case.
 
     ended: how the submission's run ended. broken: what stopped the cell that should define the function, in
     the words of `stopped`.
@@ -65,7 +65,7 @@ def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
 
 
 def is_right(answer: Answer, wanted: Arrays, variant: Variant) -> bool:
-    """Return whether the numbers of the answer are right, within the tolerance."""
+    """Return whether the numbers in an answer are right to within the tolerance."""
     return answer.status == "answered" and agree(answer.arrays, wanted, variant.tolerance)
 
 
@@ -78,7 +78,7 @@ def verdict_of(
     right: Mapping[str, bool],
     ended: str,
 ) -> tuple[float, str, int | None]:
-    """Return the share of the points, a sentence, and the number of the known mistake, if there is one."""
+    """Return the share of the points, a sentence, and the number of the known mistake or None."""
     if all(right.values()):
         return 1.0, "Correct.", None
     states = {answer.status for answer in answers.values()}
@@ -155,10 +155,10 @@ def what_is_seen(answers: Mapping[str, Answer], wanted: Mapping[str, Arrays]) ->
 
 
 def stopped(what: str, line: int, says: str = "", of: str = "") -> str:
-    """Describe what stopped a cell or a function, in words that continue a sentence such as "Your function
-    …".
+    """Describe what stopped a cell or a function, in words that can follow "your function".
 
-    says: Python's own message about a syntax error. of: words after the line number, such as " of its cell".
+    says: Python's own message about a syntax error. of: text to insert after the line number, such as
+    " of its cell".
     """
     where = f" in line {line}{of}" if line else ""
     if what == "out of time":

@@ -1,4 +1,4 @@
-"""The marks that a person gives for answers in words, and the table that contains these marks."""
+"""The marks given by hand for answers in words, and the table in which they are entered."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ class MarksError(Exception):
 
 @dataclass
 class Marking:
-    """The contents of a table of marks that a person has edited."""
+    """The contents of a table of marks that has been edited by hand."""
 
     marks: dict[tuple[str, str], tuple[float | None, str]] = field(default_factory=dict)
     look_again: list[tuple[str, str]] = field(default_factory=list)  # answers that changed after marking
@@ -32,12 +32,12 @@ class Marking:
         default_factory=list
     )  # rows for questions no longer in the assignment
     delimiter: str = ","
-    own_columns: list[str] = field(default_factory=list)  # columns that the person has added
+    own_columns: list[str] = field(default_factory=list)  # columns that the instructor has added
     own: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # the contents of these columns
 
 
 def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tuple[str, str], str]:
-    """Return all answers in words by student and question, in the form that the table shows."""
+    """Return all answers in words by student and question, in the form shown in the table."""
     found = {}
     for name, question in assignment.questions.items():
         if isinstance(question, Written):
@@ -48,9 +48,9 @@ def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tupl
 
 
 def read_marks(text: str, path: Path, assignment: Assignment, results: list[Result]) -> Marking:
-    """Read a person's marks from the text of a table, and check them against the assignment and the results.
+    """Read the marks from the text of a table, and check that they fit the assignment and the results.
 
-    Error messages name the file of the table, `path`. Raises MarksError if the table is not valid.
+    path: the file that contains the table, for error messages. Raises MarksError if the table is not valid.
     """
     header = text.split("\n")[0]
     # German and French spreadsheets use semicolons as separators
@@ -90,10 +90,10 @@ def read_marks(text: str, path: Path, assignment: Assignment, results: list[Resu
 
 
 def is_newer(row: dict[str, str], answer: str) -> bool:
-    """Whether an answer is newer than the mark in its row and nobody has checked the mark since."""
+    """Return whether an answer is newer than the mark in its row and the mark has not been checked since."""
     if (row.get(LOOK) or "").strip():
         return True
-    marked = row.get("answer")  # a table that a person made may have no column for the answers
+    marked = row.get("answer")  # a table made by hand may have no column for the answers
     # spreadsheets change line endings, and some remove the apostrophe that `safe` puts before a formula
     return marked is not None and marked.lstrip("'").split() != answer.lstrip("'").split()
 
@@ -116,8 +116,10 @@ def read_points(row: dict[str, str], assignment: Assignment, where: str) -> floa
 
 
 def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -> str:
-    """Return the table that a person fills in. It contains a row for each answer in words, with the points
-    and comments given so far. Rows for questions that are no longer in the assignment are kept at the end.
+    """Return the table in which answers in words are marked by hand.
+
+    It contains a row for each answer, with the points and comments given so far. Rows for questions that are
+    no longer in the assignment are kept at the end.
     """
     rows: list[list[object]] = [[*COLUMNS, *marking.own_columns]]
     for (student, name), answer in answers_in_words(assignment, results).items():
@@ -134,7 +136,7 @@ def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -
 
 
 def waiting(assignment: Assignment, results: list[Result], marking: Marking) -> list[tuple[str, str]]:
-    """Return the answers in words, as (student, question), that have not been marked yet."""
+    """Return a (student, question) pair for each answer in words that has not been marked yet."""
     return [
         key
         for key, answer in answers_in_words(assignment, results).items()
@@ -143,12 +145,12 @@ def waiting(assignment: Assignment, results: list[Result], marking: Marking) -> 
 
 
 def is_complete(assignment: Assignment, results: list[Result], marking: Marking) -> bool:
-    """Whether every answer in words has been marked and none is newer than its mark."""
+    """Return whether every answer in words has been marked and none is newer than its mark."""
     return not waiting(assignment, results, marking) and not marking.look_again
 
 
 def what_is_open(assignment: Assignment, results: list[Result], marking: Marking, path: Path) -> list[str]:
-    """Return sentences about what a person still has to do in the table of marks at `path`."""
+    """Return sentences that say what is still to be done in the table of marks at `path`."""
     answers = answers_in_words(assignment, results)
     unmarked = [key for key in answers if marking.marks.get(key, (None, ""))[0] is None]
     blank = sum(answers[key] == NOT_ANSWERED for key in unmarked)

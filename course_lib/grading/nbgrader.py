@@ -69,7 +69,7 @@ class Judge(NbGraderPreprocessor):
         return None if trouble else content
 
     def note(self, nb: NotebookNode, assignment: Assignment, notes: list[str]) -> None:
-        """Insert the notes on the notebook's run above the points of the first question."""
+        """Insert the notes on the notebook's run above the points of the first question with a function."""
         first = next(
             name for name, question in assignment.questions.items() if isinstance(question, Question)
         )
@@ -92,7 +92,7 @@ def outputs(verdict: dict[str, Any]) -> list[NotebookNode]:
 def configure(
     config: Any, secret: str | Path, per_student: bool = False, homework: str | Path = HOMEWORK
 ) -> None:
-    """Replace nbgrader's own execution of notebooks with the judge; the rest of nbgrader is unchanged."""
+    """Let the judge replace nbgrader's own execution of notebooks; the rest of nbgrader is unchanged."""
     config.Autograde.autograde_preprocessors = [
         Judge,
         ClearMetadataPreprocessor,

@@ -30,7 +30,7 @@ Marks = Mapping[tuple[str, str], tuple[float | None, str]]
 
 
 def environment() -> Environment:
-    """Return the environment for the templates, in which inserted text is escaped."""
+    """Return the Jinja environment, which escapes all text that is inserted into the templates."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -39,7 +39,7 @@ def environment() -> Environment:
 
 
 def with_code(sentence: str) -> Markup:
-    """Return a sentence as escaped HTML, with the text between backticks as code."""
+    """Return a sentence as escaped HTML, with text between backticks formatted as code."""
     return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
@@ -50,10 +50,10 @@ def render(template: str, **values: object) -> str:
 
 
 def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
-    """Return the result with a person's marks for the questions in words. An answer without a mark stays
-    open, and a question without an answer counts as 0.
+    """Return the result with the marks given by hand for questions in words.
 
-    The verdicts are returned in the assignment's order, because they are not stored in that order.
+    An answer without a mark stays open, and a question without an answer earns 0 points. The verdicts are
+    not stored in the assignment's order, so they are put into that order here.
     """
     names = [name for name in assignment.questions if name in result.verdicts]
     verdicts = {name: dict(result.verdicts[name]) for name in names}
@@ -96,12 +96,12 @@ def feedback_page(assignment: Assignment, result: Result) -> str:
 
 
 def is_refused(result: Result) -> bool:
-    """Whether the submission could not be graded at all. If so, each verdict says why."""
+    """Return whether the submission could not be graded at all, in which case each verdict says why."""
     return any(verdict["sentence"].startswith(NOT_GRADED) for verdict in result.verdicts.values())
 
 
 def write_feedback(assignment: Assignment, store: Store, folder: Path, marks: Marks) -> dict[str, bytes]:
-    """Write a page for each student into a folder, and return the pages by student."""
+    """Write a feedback page for each student to a folder, and return the pages by student."""
     folder.mkdir(parents=True, exist_ok=True)
     pages = {
         result.student: feedback_page(assignment, marked(assignment, result, marks)).encode()
@@ -113,16 +113,19 @@ def write_feedback(assignment: Assignment, store: Store, folder: Path, marks: Ma
 
 
 def page_name(student: str) -> str:
-    """Return the file name of a student's page. The name keeps the letters of all languages, so that people
-    can read it, and a hash makes it unique.
+    """Return the file name of a student's page.
+
+    The name keeps letters of all languages to remain readable, and a hash makes it unique.
     """
     plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", student))[:NAME_LENGTH].lstrip(".")
     return f"{plain or 'student'}-{fingerprint(student)}.html"
 
 
 def class_page(assignment: Assignment, results: list[Result]) -> str:
-    """Return the class page: the distribution of the points, the mistakes in each question, the submissions
-    that need a look, and the leaderboards.
+    """Return the page about the class.
+
+    It shows the distribution of the points, the mistakes in each question, the submissions that need a manual
+    check, and the leaderboards.
     """
     points = [result.points for result in results]
     return render(
@@ -142,18 +145,21 @@ def class_page(assignment: Assignment, results: list[Result]) -> str:
 
 
 def to_look_at(result: Result) -> list[str]:
-    """Return what a person should look at: the questions whose key failed, and the notes on a submission
-    that was stopped, has no points, or may belong to another assignment.
+    """Return what needs a manual check in a submission.
+
+    This includes the questions whose keys failed, and the notes on a submission that was stopped, has no
+    points, or may belong to another assignment.
     """
     failed = [f"The key of {question} failed with {what}." for question, what in result.faults.items()]
     stopped = result.set_aside or not result.points
-    telling = (*ENDINGS.values(), RIGHT_FILE)  # these notes are shown whatever the points are
+    telling = (*ENDINGS.values(), RIGHT_FILE)  # notes with these endings are shown whatever the points are
     return failed + [note for note in result.notes if stopped or note.endswith(telling)]
 
 
 def distribution(points: list[float], most: float) -> list[dict]:
-    """Return the number of students in each tenth of the range of points. The last tenth includes full
-    points.
+    """Return the number of students in each tenth of the range of points.
+
+    The last tenth includes the maximum.
     """
     width = most / STEPS
     rows = []
@@ -167,7 +173,7 @@ def distribution(points: list[float], most: float) -> list[dict]:
 
 
 def question_rows(assignment: Assignment, name: str, results: list[Result]) -> dict:
-    """Return what the class page shows for one question: the mean, the sentences and the leaderboard."""
+    """Return the values that the class page shows for one question, such as its mean and its sentences."""
     question = assignment.questions[name]
     verdicts = [result.verdicts[name] for result in results if name in result.verdicts]
     given = [verdict["points"] for verdict in verdicts if verdict["points"] is not None]

@@ -1,4 +1,4 @@
-"""Messages of `grade`: what is graded again and why, how much is done, and whose points have changed."""
+"""Messages printed by `grade`: what is graded again and why, the progress, and whose points have changed."""
 
 import sys
 import time
@@ -8,14 +8,15 @@ from course_lib.grading.engine import Job, Result, why_everything
 
 
 def some(names: list[str], most: int = 10) -> str:
-    """Join names with commas. After `most` names, only the number of the remaining names is given."""
+    """Join names with commas. If there are more than `most` names, only the number of the others is given."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Secret) -> None:
-    """Print which questions are graded again for submissions that already have a result, and why. Also print
-    which questions are no longer part of the assignment.
+    """Print which questions are graded again for submissions that already have a result, and why.
+
+    Also print which questions are no longer part of the assignment.
     """
     again = [(job, job.old) for job in jobs if job.old]
     why = {reason for _, old in again for reason in why_everything(old, secret)}
@@ -36,7 +37,7 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
 
 
 class Progress:
-    """The progress of grading: the submissions done, the time left and, at the end, whose points changed."""
+    """The progress of grading: the number done, the time left and, at the end, whose points have changed."""
 
     def __init__(self, total: int, before: dict[str, float]) -> None:
         self.total, self.before = total, before
@@ -46,7 +47,7 @@ class Progress:
         self.again = 0  # the number of students who had a result before
         self.changed: list[str] = []
         self.aside: list[str] = []
-        # the students affected by each error in the key of a question
+        # the students affected by each error in a question's key
         self.faults: dict[tuple[str, str], list[str]] = {}
 
     def done(self, job: Job, result: Result) -> None:
@@ -68,8 +69,10 @@ class Progress:
         )
 
     def left(self) -> str:
-        """Return an estimate of the time left, as text. No estimate is given once the last submissions are
-        running, because any of them may take the maximum time.
+        """Return an estimate of the time left, as text.
+
+        No estimate is given once only the last submissions are running, because any of them may take the
+        maximum time.
         """
         left = self.total - self.count
         if left == 0:
@@ -79,7 +82,7 @@ class Progress:
         return f", about {spell((time.monotonic() - self.start) / self.count * left)} left"
 
     def end(self) -> None:
-        """Print whose points have changed, and which submissions and keys a person must look at."""
+        """Print whose points have changed, and which submissions and keys need a manual check."""
         if self.count and sys.stdout.isatty():
             print()
         if self.changed:

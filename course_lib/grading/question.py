@@ -1,9 +1,9 @@
-"""The classes that a homework author uses: questions, their variants, and known mistakes.
+"""The classes that a homework author uses for questions, their variants, and known mistakes.
 
-Questions are graded by comparing numbers. The judge draws inputs that nobody has seen, in two sizes and with
-extreme values. It compares the results of the student's function with the results of the reference, in
-float64, and with those of each known mistake. A right answer passes in any style, because only its numbers
-count.
+Questions that ask for a function are graded by comparing numbers. The inputs, which nobody has seen before,
+are drawn in two sizes and with extreme values. The judge compares the results of the student's function with
+those of the reference, which is computed in float64, and with those of each known mistake. A right answer
+passes in any style, because only the numbers count.
 """
 
 import copy
@@ -26,10 +26,10 @@ STOPS = (ArithmeticError, ValueError, IndexError, TypeError)
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an answer a may differ from the reference b, |a − b| ≤ absolute + relative·|b|, and the reason.
+    """How far an answer a may differ from the reference b, and the reason for this choice.
 
-    If the answer has several elements, `absolute` is multiplied by the largest absolute value of the
-    reference, provided that this value is above 1.
+    The condition is |a − b| ≤ absolute + relative·|b|. If the answer has several elements, `absolute` is
+    multiplied by the largest absolute value in the reference, provided that this value exceeds 1.
     """
 
     relative: float
@@ -49,7 +49,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A known mistake: a sentence for the student, a function that makes it, and a share of the points."""
+    """A known mistake: a sentence for the student, a function that makes it, and its share of the points."""
 
     sentence: str
     function: Callable[..., Any]
@@ -63,9 +63,10 @@ class Variant:
     text, stub: the Markdown text and the code cell that a student gets. solution: the code of a model answer.
     inputs: a function that takes a random generator and a case from CASES and returns the arguments of the
     student's function, by name and in order. reference: a function that takes these arguments, with float64
-    arrays, and returns the right answer, an array or a tuple in the order of `returns`. independent: a
-    function that computes the same answer with another formula or a library; `check` compares it with the
-    reference. styles: more right answers, as code written in other ways; `check` grades them.
+    arrays, and returns the right answer: an array, or a tuple of arrays in the order of `returns`.
+    independent: a function that computes the same answer with another formula or a library; `check` compares
+    its results with those of the reference. styles: the code of other right answers, each written in a
+    different way; `check` grades them.
     """
 
     name: str
@@ -102,10 +103,10 @@ class Question:
 class Design:
     """An open question: the student hands in arrays, and a score measured on them determines the points.
 
-    arrays: the name, dtype and shape of each array in the file `design.safetensors`; −1 allows any length up
-    to `most`. measure: a function that takes the arrays and returns a score. guard: a function that takes the
-    arrays and returns a sentence if they break a rule, else "". none_at, full_at: the scores that earn no
-    points and all points; between these scores, the points increase linearly.
+    arrays: maps the name of each array in the file `design.safetensors` to its dtype and shape, in which −1
+    allows any length up to `most`. measure: a function that takes the arrays and returns a score.
+    guard: a function that takes the arrays and returns a sentence if they break a rule, else "". none_at,
+    full_at: the scores that earn no points and all points; between them, the points increase linearly.
     """
 
     name: str
@@ -147,9 +148,9 @@ class Verdict:
 
 
 def fault_of_type(part: Any) -> str:
-    """Describe the first field that should be a string or a number but is not; "" if there is none.
+    """Describe the first field that should be a string or a number but is not, or return "" if there is none.
 
-    part: a part of a key, such as a variant.
+    part: an object that a key defines, such as a variant.
     """
     for one in fields(part):
         value = getattr(part, one.name)
@@ -186,7 +187,7 @@ def fault_of_arguments(arguments: Arguments) -> str:
 
 
 def as_reference_sees(arguments: Arguments) -> Arguments:
-    """Return copies of the arguments with float64 arrays, so that the reference has small rounding errors."""
+    """Return copies of the arguments with float64 arrays, to keep the reference's rounding errors small."""
 
     def widened(value: Any) -> Any:
         if isinstance(value, np.ndarray):
@@ -199,16 +200,16 @@ def as_reference_sees(arguments: Arguments) -> Arguments:
 
 
 def copied(arguments: Arguments) -> Arguments:
-    """Return a deep copy of the arguments, because a student's code may change them."""
+    """Return a deep copy of the arguments, for a function that may change them."""
     return copy.deepcopy(arguments)
 
 
 def results_of(
     function: Callable[..., Any], arguments: Arguments, returns: tuple[str, ...], narrow: bool = False
 ) -> Arrays | None:
-    """Return the results of an author's function as float64 arrays by name, or None if the function stops.
+    """Return the results of an author's function as float64 arrays by name, or None if it fails.
 
-    narrow: compute in float32, as a student's code does. In float32, a mistake overflows at smaller numbers.
+    narrow: whether to compute in float32, as a student's code does, where smaller numbers overflow.
     """
     try:
         with np.errstate(all="ignore"):
@@ -227,7 +228,7 @@ def by_name(found: Any, returns: tuple[str, ...]) -> Arrays:
 def agree(yours: Arrays, wanted: Arrays, tolerance: Tolerance) -> bool:
     """Return whether all arrays agree in shape and, within the tolerance, in their numbers.
 
-    Infinities and NaN must be in the same places.
+    Infinities and NaNs must be in the same places.
     """
     return all(close(yours[name], wanted[name], tolerance) for name in wanted)
 
@@ -250,7 +251,7 @@ def close(yours: np.ndarray, wanted: np.ndarray, tolerance: Tolerance) -> bool:
 
 
 def share_of_score(design: Design, score: float) -> float:
-    """Return the share of a design's points that a score earns, from 0 to 1."""
+    """Return the share of a design's points, between 0 and 1, that a score earns."""
     if not math.isfinite(score):
         return 0.0
     share = (score - design.none_at) / (design.full_at - design.none_at)

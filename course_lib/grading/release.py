@@ -1,6 +1,6 @@
 """Make the files of a release: the copies for students and those for the instructor.
 
-The instructor's secret chooses the variants of the questions.
+The instructor's secret determines the variants of the questions.
 """
 
 import json
@@ -31,12 +31,12 @@ Choose = Callable[[Question], Variant]
 
 
 def first_variants(question: Question) -> Variant:
-    """Choose the first variant of a question, for copies that anybody may see."""
+    """Return the first variant of a question, for copies that anybody may see."""
     return question.variants[0]
 
 
 def student_notebook(assignment: Assignment, choose: Choose = first_variants) -> NotebookNode:
-    """Return the starter with the texts and stubs of the chosen variants, without outputs."""
+    """Return the starter as a notebook without outputs, with the texts and stubs of the chosen variants."""
     return build(assignment, choose, solved=False)
 
 
@@ -64,7 +64,7 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 
 
 def cells_of(assignment: Assignment) -> list[NotebookNode]:
-    """Return the starter's cells. Raise AssignmentError if jupytext finds different questions in them."""
+    """Return the starter's cells. Raise AssignmentError if jupytext does not find the same questions."""
     cells = jupytext.reads(assignment.starter, fmt="py:percent").cells
     found = [name for name in map(asked_in_cell, cells) if name]
     if found != [name for name, _ in assignment.sources]:
@@ -76,7 +76,7 @@ def cells_of(assignment: Assignment) -> list[NotebookNode]:
 
 
 def asked_in_cell(cell: NotebookNode) -> str | None:
-    """Return the question whose place a cell marks, or None."""
+    """Return the name of the question that a cell marks, or None."""
     return asked_in(cell.source) if cell.cell_type == "markdown" else None
 
 
@@ -133,7 +133,7 @@ def question_cells(
 
 
 def practice_examples(assignment: Assignment, choose: Choose = first_variants) -> dict[str, Any]:
-    """Return one public example per question: its inputs, the right numbers, and those of each known mistake.
+    """Return a public example for each question: inputs, the right results, and those of known mistakes.
 
     Only questions that ask for a function have examples.
     """
@@ -160,7 +160,7 @@ def practice_examples(assignment: Assignment, choose: Choose = first_variants) -
 
 
 def as_json(value: Any) -> Any:
-    """Return an argument or a result in the form in which a practice file stores it."""
+    """Convert an argument or a result to the form in which a practice file stores it."""
     if isinstance(value, np.ndarray):
         return {"array": value.ravel().tolist(), "shape": list(value.shape), "dtype": str(value.dtype)}
     if isinstance(value, list | tuple):
@@ -169,7 +169,7 @@ def as_json(value: Any) -> Any:
 
 
 def as_bytes(notebook: NotebookNode) -> bytes:
-    """Return the bytes of a notebook's file."""
+    """Return a notebook as the bytes of an .ipynb file."""
     return (nbformat.writes(notebook) + "\n").encode()
 
 
@@ -183,14 +183,14 @@ def student_copy(assignment: Assignment, choose: Choose = first_variants) -> dic
 
 
 def write_student_copy(assignment: Assignment, folder: Path, choose: Choose = first_variants) -> None:
-    """Write the notebook and its practice examples into a folder."""
+    """Write the notebook and its practice examples to a folder."""
     write_all(student_copy(assignment, choose), folder)
 
 
 def copies(assignment: Assignment, secret: Secret, students: list[str]) -> dict[str, bytes]:
-    """Return the files of a release by their paths: copies for students and for the instructor, and the keys.
+    """Return the files of a release by path: the students' copies, the instructor's copies, and the keys.
 
-    With variants per student, each student in `students` gets a separate folder.
+    If the secret sets `per_student`, each student in `students` gets a separate folder.
     """
     name = assignment.name
     files = {}
@@ -210,7 +210,7 @@ def copies(assignment: Assignment, secret: Secret, students: list[str]) -> dict[
 
 
 def write_all(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write files to a folder. `files` maps each path in the folder to the contents of the file."""
+    """Write files to a folder. files: maps the path of each file within the folder to the file's contents."""
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(folder / path, content)

@@ -1,12 +1,12 @@
 """The program inside the sandbox: it runs a student's notebook, calls its functions, and writes plain arrays.
 
-This program runs alone, as a script, in a sandbox that contains no reference, no expected number and no key.
-Everything that the program writes is untrusted: the judge, in another process, reads the arrays and compares
-them. A student who forges this program's output gains nothing without the right numbers.
+This program runs alone, as a script, in a sandbox that contains no references, expected numbers or keys.
+Everything that it writes is untrusted: the judge, in another process, reads the arrays and compares them with
+the reference. A student who forges this program's output gains nothing without the right numbers.
 
-Each answer is written to a pipe as one frame: an 8-byte length, then safetensors. A frame is written as soon
-as its call has returned, so a submission that ends its own process keeps the answers that it has already
-given.
+Each answer is written to a pipe as one frame: an 8-byte length followed by data in the safetensors format. A
+frame is written as soon as its call has returned, so a submission that ends its own process keeps the answers
+that it has already given.
 """
 
 import gc
@@ -25,11 +25,11 @@ FOLDER = Path(__file__).parent
 
 
 class OutOfTime(BaseException):
-    """Raised by the alarm. This is not an Exception, so a student's `except Exception` does not catch it."""
+    """Raised by the alarm. Not being an Exception, it is not caught by a student's `except Exception`."""
 
 
 def main() -> None:
-    """Run the task in the folder of this file."""
+    """Carry out the task in task.json, which is in the same folder as this file."""
     task = json.loads((FOLDER / "task.json").read_text(encoding="utf-8"))
     give_up_privileges(task["uid"])
     set_limits(task["limits"])
@@ -39,7 +39,7 @@ def main() -> None:
     pipe = task["pipe"]
     shell = make_shell()
     if any(call["given_as"] == "tensors" for call in task["calls"]):
-        import_torch()  # imported here, so that it does not count as a student's time
+        import_torch()  # imported here, so that the import does not count as the student's time
     inputs = read_inputs()
     send(pipe, {"about": "cells", "errors": json.dumps(run_cells(shell, task["cells"], task["limits"]))})
     for call in task["calls"]:
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def give_up_privileges(uid: int | None) -> None:
-    """Switch to a user without privileges. As root, use a different user ID for each submission."""
+    """Switch to the unprivileged user ID of this submission, or do nothing if `uid` is None."""
     if uid is None:
         return
     os.setgroups([])
@@ -70,7 +70,7 @@ def set_limits(limits: dict) -> None:
 
 
 class Clock:
-    """The alarm: its length, its start, and the time spent waiting for a processor before the start."""
+    """The alarm: its duration, its start, and the time spent waiting for a processor before the start."""
 
     seconds = began = waited = 0.0
 
@@ -82,7 +82,7 @@ class Clock:
 
 
 def waiting_time(pid: int | str = "self") -> float:
-    """Return the seconds that a process has waited for a processor, or 0 if the system keeps no count."""
+    """Return the seconds that a process has waited for a processor, or 0 if the system does not record it."""
     try:
         nanoseconds = Path(f"/proc/{pid}/schedstat").read_text().split()[1]
     except (OSError, IndexError):
@@ -93,7 +93,7 @@ def waiting_time(pid: int | str = "self") -> float:
 def alarm(signum: int, frame: object) -> None:
     """Raise OutOfTime when a timer expires.
 
-    If the process has spent time waiting for a processor, restart the timer of elapsed time instead.
+    If the process has spent time waiting for a processor, restart the timer for elapsed time instead.
     """
     if signum == signal.SIGALRM and Clock.left() > 0:
         signal.setitimer(signal.ITIMER_REAL, max(Clock.left(), 0.01))
@@ -104,8 +104,8 @@ def alarm(signum: int, frame: object) -> None:
 def set_alarm(seconds: float) -> None:
     """Raise OutOfTime after `seconds` of processor time, or after six times as much elapsed time.
 
-    With seconds=0, the alarm is turned off. Processor time is limited because a busy machine must not cost
-    anybody points. Elapsed time is limited because sleeping takes no processor time.
+    If `seconds` is 0, turn the alarm off. The main limit is on processor time, so that a busy machine costs
+    nobody points. Elapsed time is limited as well, because sleeping uses no processor time.
     """
     Clock.seconds, Clock.began, Clock.waited = 6 * seconds, monotonic(), waiting_time()
     signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -122,7 +122,7 @@ def make_shell() -> Any:
 
 
 def run_cells(shell: Any, cells: list[dict], limits: dict) -> list[dict]:
-    """Run all cells in order, even after errors. Return the error of each cell that failed, and its line."""
+    """Run all cells in order, even after errors. Return the error and its line for each cell that failed."""
     errors = []
     for cell in cells:
         set_alarm(limits["cell_seconds"])
@@ -141,7 +141,7 @@ def run_cells(shell: Any, cells: list[dict], limits: dict) -> list[dict]:
 
 
 def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float) -> None:
-    """Call one function of the notebook on one set of inputs and send what it returns."""
+    """Call one of the notebook's functions with one set of inputs, and send its results."""
     about = {"about": "call", "question": call["question"], "case": call["case"]}
     function = shell.user_ns.get(call["function"])
     if not callable(function):
@@ -162,7 +162,7 @@ def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float)
 
 
 def import_torch() -> None:
-    """Import torch with garbage collection disabled, because collecting takes time and would find nothing."""
+    """Import torch with garbage collection disabled, because collection takes time and would find nothing."""
     gc.disable()
     import torch  # noqa: F401
 
@@ -177,9 +177,10 @@ def read_inputs() -> dict:
 
 
 def build(spec: dict, inputs: dict, given_as: str) -> Any:
-    """Build an argument from its description: a plain value, an array or tensor, or a list of these.
+    """Build an argument from its description.
 
-    Arrays and tensors are always new copies.
+    The argument is a plain value, an array or tensor, or a list of arrays or tensors. Arrays and tensors are
+    always new copies.
     """
     if "value" in spec:
         return spec["value"]
@@ -192,9 +193,9 @@ def build(spec: dict, inputs: dict, given_as: str) -> Any:
 
 
 def to_arrays(value: Any, names: list[str]) -> dict:
-    """Convert what a student returned to NumPy arrays by name.
+    """Convert the return value of a student's function to NumPy arrays by name.
 
-    Tensors, arrays, numbers, and tuples, lists and dicts of these are accepted.
+    The value may be a tensor, an array, a number, or a tuple, list or dict of these.
     """
     if len(names) == 1 and not isinstance(value, dict):
         value = [value]
@@ -207,7 +208,7 @@ def to_arrays(value: Any, names: list[str]) -> dict:
 
 
 def to_array(value: Any) -> Any:
-    """Convert one result to a float64 array: a tensor, an array, a number, or a list of these."""
+    """Convert one result, a tensor, array or number or a list or tuple of these, to a float64 array."""
     import numpy as np
 
     torch = sys.modules.get("torch")  # if torch has not been imported, no value is a tensor
@@ -224,7 +225,7 @@ def to_array(value: Any) -> Any:
 
 
 def send(pipe: int, about: dict[str, str], arrays: dict | None = None) -> None:
-    """Write one frame, an 8-byte length and then safetensors, to the pipe."""
+    """Write one frame to the pipe: an 8-byte length followed by data in the safetensors format."""
     from safetensors.numpy import save
 
     frame = save(arrays or {}, metadata=about)
@@ -234,9 +235,9 @@ def send(pipe: int, about: dict[str, str], arrays: dict | None = None) -> None:
 
 
 def kind_of(error: BaseException) -> str:
-    """Return the name of the error's type, or of its first built-in base class if a student defined the type.
+    """Return the name of the error's type or, if this type is not built in, of its first built-in base class.
 
-    A name that a student chose is never passed on.
+    A name chosen by a student is therefore never passed on.
     """
     for kind in type(error).__mro__:
         if kind is OutOfTime:
@@ -247,7 +248,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def line_of(error: BaseException) -> int:
-    """Return the line, within its cell, of the notebook's innermost frame, or 0 if there is no such frame."""
+    """Return the line, within its cell, of the innermost frame in the notebook, or 0 if there is none."""
     if isinstance(error, SyntaxError):
         return error.lineno or 0
     frames = traceback.extract_tb(error.__traceback__)

@@ -3,11 +3,11 @@
 A submission can return the type and the line number of an error, but never text that a student could
 have written.
 
-A submission has access to a read-only system, the interpreter and its packages, `course_lib` and the data,
-but not to the network, a home folder, other submissions or keys. No file remains after the run. The kernel
-limits the memory, the number of processes, the size of files and the processor time of each process. From
-outside, `run` watches the elapsed time, the total memory of all processes and the number of bytes returned,
-and kills all processes if one of these exceeds its limit.
+A submission has access to a read-only system, the interpreter and its packages, `course_lib` (except the
+grader) and the data, but not to the network, a home folder, other submissions or keys. No files remain after
+the run. The kernel limits the memory, the number of processes, the size of files and the processor time of
+each process. From outside the sandbox, `run` monitors the elapsed time, the total memory of all processes and
+the number of bytes returned, and kills all processes if any of these exceeds its limit.
 
 The sandbox is only as strong as the Linux kernel. For protection against attackers with a kernel exploit,
 grade in a virtual machine (see docs/homework.md).
@@ -83,7 +83,7 @@ KINDS = {
     ),
 }
 MAX_LINE = 100_000  # no cell has more lines
-# errors from reading untrusted bytes, which may contain Infinity as a line number or a thousand brackets
+# errors from reading untrusted bytes, which may contain a line number of Infinity or a thousand brackets
 UNREADABLE = (
     SafetensorError,
     ValueError,
@@ -102,7 +102,7 @@ class NoWall(RuntimeError):
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of one submission. The defaults leave ample room for a right answer."""
+    """The limits on one submission. The defaults leave ample room for a right answer."""
 
     seconds: int = 300  # for the whole run, not counting the time spent waiting for a processor
     cell_seconds: float = 20.0  # processor time, for each cell of the notebook
@@ -116,7 +116,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function of the notebook on one set of inputs.
+    """One call of one of the notebook's functions with one set of inputs.
 
     returns: the names of the function's results, in order. given_as: "tensors" for PyTorch tensors or
     "arrays" for NumPy arrays.
@@ -142,7 +142,7 @@ class Answer:
 
 @dataclass
 class Outcome:
-    """How the run of a submission ended, the errors of its cells, and its answers by (question, case)."""
+    """How a submission's run ended, the errors in its cells, and its answers by (question, case)."""
 
     ended: str = "finished"
     errors: list[dict] = field(default_factory=list)
@@ -177,7 +177,7 @@ def run(
     """Run a notebook's code cells in a sandbox and make the calls. Errors in the notebook are not raised.
 
     cells: dicts with a "number" and a "source". data: a folder that the notebook can read as $COURSE_DATA.
-    unsafe: apply only the limits, without a sandbox; meant for a machine with nothing else on it. Raises
+    unsafe: whether to apply only the limits, without a sandbox; use it only on a disposable machine. Raises
     NoWall if bubblewrap is missing and `unsafe` is False.
     """
     limits = limits or Limits()
@@ -255,7 +255,7 @@ def course_folder() -> Path:
 
 
 def command_behind_wall(folder: str, limits: Limits, data: Path | None) -> list[str]:
-    """Return the command that starts the runner in bubblewrap, with everything mounted that it needs."""
+    """Return the command that starts the runner in bubblewrap, with everything that it needs mounted."""
     course = [part for name in sorted(os.listdir(course_folder())) for part in course_mount(name)]
     mounts = ["--dir", "/course/course_lib", *course, "--ro-bind", folder, INSIDE]
     mounts += ["--size", str(limits.disk), "--perms", "1777", "--tmpfs", "/tmp"]
@@ -274,7 +274,7 @@ def course_mount(name: str) -> list[str]:
 
 
 def wall(limits: Limits | None) -> list[str]:
-    """Return the options that all sandboxes share: no network, no home folder, a read-only system."""
+    """Return the part of the command that all sandboxes share: no network, no home, a read-only system."""
     command = ["bwrap", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.getuid() == 0:
         # Root needs no user namespace, and inside one it could not switch to another user ID.
@@ -313,7 +313,7 @@ def command_without_wall(folder: str) -> list[str]:
 def environment(data: Path | None, unsafe: bool) -> dict[str, str]:
     """Return the environment variables of a submission.
 
-    bubblewrap gets no other variables, because a submission could read them in /proc.
+    bubblewrap itself gets no other variables either, because a submission could read them in /proc.
     """
     found = {
         "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
@@ -369,8 +369,8 @@ def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
     """Return whether a submission has used up its time after `passed` seconds of elapsed time.
 
     On a busy machine, a submission may spend minutes waiting for a processor. This must not cost its author
-    points, so time spent waiting does not count. Sleeping counts, and so does the total processor time of all
-    processes.
+    points, so time spent waiting does not count. Time spent sleeping counts, and so does the total processor
+    time of all processes.
     """
     if passed <= limits.seconds:
         return False
@@ -381,7 +381,7 @@ def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
 
 
 def times_of(process: subprocess.Popen) -> tuple[float, float]:
-    """Return a sandbox's total processor time, and the longest time that a process waited for a processor."""
+    """Return a sandbox's total processor time, and the longest time that any of its processes has waited."""
     computed, waited = 0.0, 0.0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -399,15 +399,15 @@ def takes_more_than(process: subprocess.Popen, limit: int) -> bool:
     """Return whether all processes of the sandbox together use more than `limit` bytes of memory.
 
     Resident sizes are quick to read, but they count a shared page once for each process that shares it: a
-    process that imported torch and its five forks would seem to use six times the memory of one process. A
-    sum above the limit is therefore computed again from proportional sizes, which count each shared page
-    once.
+    process that has imported torch, together with five forks of it, would seem to use six times the memory of
+    one process. If the sum exceeds the limit, it is therefore computed again from proportional sizes, which
+    count each shared page once.
     """
     return memory_of(process, resident_size) > limit and memory_of(process, own_share) > limit
 
 
 def memory_of(process: subprocess.Popen, size: Callable[[psutil.Process], int]) -> int:
-    """Return the number of bytes of memory that all processes of the sandbox use together."""
+    """Return the total memory of a sandbox's processes in bytes. size: returns the memory of one process."""
     total = 0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -426,9 +426,9 @@ def resident_size(process: psutil.Process) -> int:
 
 
 def own_share(process: psutil.Process) -> int:
-    """Return the number of bytes that a process has in memory, counting only its part of each shared page.
+    """Return the number of bytes that a process has in memory, counting only its share of each shared page.
 
-    Where that part is not available, shared pages count in full.
+    If the system does not report that share, shared pages count in full.
     """
     try:
         return process.memory_full_info().pss
@@ -444,7 +444,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 def read_outcome(ended: str, received: bytes, calls: Sequence[Call]) -> Outcome:
-    """Read received frames as untrusted data. Frames that are damaged or were not requested are ignored."""
+    """Read the received frames, which are untrusted. Ignore those that are damaged or were not requested."""
     outcome = Outcome(ended)
     asked = {(call.question, call.case): set(call.returns) for call in calls}
     outcome.answers = {key: Answer() for key in asked}
@@ -480,7 +480,7 @@ def frames(received: bytes) -> Iterator[tuple[dict[str, str], dict[str, np.ndarr
 
 
 def metadata(body: bytes) -> dict[str, str]:
-    """Return the strings in the header of a frame. safetensors has already checked the header."""
+    """Return the metadata in the header of a frame, which safetensors has already checked."""
     (length,) = struct.unpack_from("<Q", body)
     found = json.loads(body[8 : 8 + length]).get("__metadata__", {})
     return {str(key): str(value)[:10_000] for key, value in found.items()}

@@ -1,7 +1,7 @@
 """Find students' submissions in folders and zip files, in the layouts of nbgrader, Canvas and Moodle.
 
 Submissions are not trusted. Nothing is unpacked to disk, only regular files of a reasonable size are read,
-and an entry of a zip file is read only if its path does not lead out of the zip file.
+and entries of a zip file are ignored if their paths lead outside the zip file.
 """
 
 import hashlib
@@ -69,8 +69,9 @@ class SeveralNotebooks(NoSubmissions):
 
 @dataclass(frozen=True)
 class Submission:
-    """One student's notebook and design, as bytes. If the submission cannot be graded, `trouble` says why
-    in one sentence.
+    """One student's notebook and design, as bytes.
+
+    trouble: a sentence that says why the submission cannot be graded, or "" if it can be.
     """
 
     student: str
@@ -87,7 +88,7 @@ class Submission:
 
 @dataclass
 class Cells:
-    """The code cells to run, notes about the notebook, and the reason if the notebook cannot be graded."""
+    """The code cells to run, notes on the notebook, and the reason why it cannot be graded, if any."""
 
     code: list[dict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -95,8 +96,9 @@ class Cells:
 
 
 def find_submissions(place: Path, assignment: str) -> list[Submission]:
-    """Return all submissions in a folder or zip file, sorted by student. Raises NoNotebook if there are none,
-    and another kind of NoSubmissions if they cannot be read.
+    """Return all submissions in a folder or zip file, sorted by student.
+
+    Raises NoNotebook if there are none, and another kind of NoSubmissions if they cannot be read.
     """
     if not place.exists():
         raise NoSubmissions(f"{place} does not exist: pass the folder or zip file with the submissions.")
@@ -126,8 +128,9 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
 
 
 def give_design_to_its_notebook(found: dict[str, dict[str, bytes | str]], place: Path) -> None:
-    """Assign a design that is not in a student's folder to the only notebook, as on Gradescope. Raises
-    SeveralNotebooks if there is more than one notebook.
+    """Assign a design that is not in a student's folder to the only notebook, as on Gradescope.
+
+    Raises SeveralNotebooks if there is more than one notebook.
     """
     loose = found.pop("", None)
     if loose is None:
@@ -142,18 +145,18 @@ def give_design_to_its_notebook(found: dict[str, dict[str, bytes | str]], place:
 
 
 def one_submission(student: str, mine: dict) -> Submission:
-    """Return a submission made from the files of one student."""
+    """Return the submission that consists of one student's files."""
     if "trouble" not in mine and "notebook" not in mine:
         mine["trouble"] = f"{NO_NOTEBOOK}."
     return Submission(student, mine.get("notebook", b""), mine.get("design"), mine.get("trouble", ""))
 
 
 def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None, str]]:
-    """Return the student and the kind of each file, as `whose` does, but also handle deeper folders.
+    """Return the student and the kind of each file, as `whose` does, but also handle nested folders.
 
     A notebook in a folder normally belongs to the student after whom the folder is named. This cannot be
     right if several folders have the same name, as in ada/hw1 and bob/hw1, or if some folders are deeper
-    than others. In these cases, the first folder below the shared parent folder has the student's name.
+    than others. In these cases, the first folder below the shared parent folder gives the student's name.
     """
     found = {path: whose(path, assignment) for path in paths}
     depths = course_depths(paths, assignment)
@@ -177,8 +180,10 @@ def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None
 
 
 def whose(path: str, assignment: str) -> tuple[str | None, str]:
-    """Return the student to whom a file belongs, and the kind "notebook" or "design". The student is None for
-    other files, and "" for a design that is in no folder and has no student's name in its file name.
+    """Return the student to whom a file belongs, and its kind, which is "notebook" or "design".
+
+    The student is None for other files, and "" for a design outside any folder whose file name does not
+    include a student's name.
     """
     parts = PurePosixPath(path).parts
     name = PurePosixPath(path).name
@@ -201,19 +206,21 @@ def whose(path: str, assignment: str) -> tuple[str | None, str]:
 
 
 def is_in_course(path: str, assignment: str) -> bool:
-    """Whether a path follows the layout of an nbgrader course, STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb."""
+    """Return whether a path has the layout of an nbgrader course, STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb."""
     parts = PurePosixPath(path).parts
     return len(parts) >= 3 and parts[-2] == assignment
 
 
 def course_depths(paths: list[str], assignment: str) -> set[int]:
-    """Return the depths of this assignment's files in an nbgrader course; an empty set for other layouts."""
+    """Return the depths of this assignment's files in an nbgrader course; other layouts give an empty set."""
     return {path.count("/") for path in paths if is_in_course(path, assignment) and not MOODLE.search(path)}
 
 
 def of_other_assignments(paths: list[str], assignment: str) -> set[str]:
-    """Return the files of other assignments in an nbgrader course: the files in STUDENT/OTHER if the student
-    also has a folder for this assignment, or if the notebook is called OTHER.ipynb.
+    """Return the files of other assignments in an nbgrader course.
+
+    These are the files in STUDENT/OTHER if the student also has a folder for this assignment, or if the
+    notebook is called OTHER.ipynb.
     """
     depths = course_depths(paths, assignment)
     students = {PurePosixPath(path).parts[:-2] for path in paths if is_in_course(path, assignment)}
@@ -226,14 +233,16 @@ def of_other_assignments(paths: list[str], assignment: str) -> set[str]:
 
 
 def is_handed_in(path: str) -> bool:
-    """Whether a file may be part of a submission, that is, was not added by JupyterLab or macOS."""
+    """Return whether a file may be part of a submission, that is, was not added by JupyterLab or macOS."""
     parts = PurePosixPath(path).parts
     return not any(part in ADDED or part.startswith("._") for part in parts)
 
 
 def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
-    """Yield the relative path and the bytes of each notebook or design in a folder and its subfolders, and
-    a sentence if the file was not read. Students' zip files are searched too.
+    """Yield the relative path and the bytes of each notebook or design in a folder and its subfolders.
+
+    The third element is a sentence that says why the file was not read, or "" if it was. Students' zip files
+    are searched too.
     """
     for where, folders, names in os.walk(folder, followlinks=False):
         folders[:] = sorted(name for name in folders if name not in ADDED)
@@ -250,8 +259,9 @@ def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
 
 
 def readable(path: str) -> str:
-    """Return a path that can be encoded in UTF-8. A name that is not valid UTF-8 is decoded as Latin-1, which
-    older systems used.
+    """Return a path that can be encoded in UTF-8.
+
+    A name that is not valid UTF-8 is decoded as Latin-1, which older systems used.
     """
 
     def decoded(name: str) -> str:
@@ -274,9 +284,10 @@ def zip_in_folder(path: Path, home: str) -> Iterator[tuple[str, bytes, str]]:
 
 
 def stands_for(zip_path: str, names: list[str]) -> str:
-    """Return the folder to which the files of a student's zip file are assigned. This is the folder that
-    contains the zip file if `names` lists no other zip file and no subfolder there; otherwise, it is a folder
-    with the zip file's own name. In `names`, folders end with a slash.
+    """Return the folder to which the files in a student's zip file are assigned.
+
+    This is the folder that contains the zip file if `names` lists no other zip file and no subfolder there;
+    otherwise, it is a folder named after the zip file. In `names`, folders end with a slash.
     """
     home, own = str(PurePosixPath(zip_path).parent), zip_path.removesuffix(ZIP)
     if home == ".":
@@ -334,12 +345,11 @@ def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
 
 
 def folder_around(archive: zipfile.ZipFile, stem: str) -> str:
-    """Return the top folder of a zip file if the folder has the zip file's name and contains a whole class;
-    "" otherwise.
+    """Return the top folder of a zip file if it has the zip file's name and contains a whole class, else "".
 
     Callers remove this folder from the paths, so that `submissions/ada.ipynb` and `submissions/bob.ipynb`
     do not count as two notebooks of a student called submissions. If the folder contains only one notebook,
-    the name of the folder is the student's name.
+    the folder's name is the student's name.
     """
     names = [name for name in archive.namelist() if is_handed_in(name)]
     top = f"{stem}/"
@@ -349,7 +359,7 @@ def folder_around(archive: zipfile.ZipFile, stem: str) -> str:
 
 
 def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, str]]:
-    """Yield the path and the bytes of each file in a zip file, and a sentence if the file was not read."""
+    """Yield the files of a zip file as `folder_files` does, with paths that begin with `above`."""
     for entry in archive.infolist():
         name = entry.filename.replace("\\", "/")
         inner = name.endswith(ZIP) and not above
@@ -394,8 +404,9 @@ def inner_entries(content: bytes, home: str, name: str) -> Iterator[tuple[str, b
 
 
 def read_cells(notebook: bytes) -> Cells:
-    """Return the code cells of a notebook in order, except those tagged `practice`, or a sentence that says
-    why the notebook cannot be graded.
+    """Return the code cells of a notebook in order, except those tagged `practice`.
+
+    If the notebook cannot be graded, return only a sentence that says why.
     """
     try:
         document = json.loads(notebook)
@@ -430,7 +441,7 @@ def language_of(document: dict) -> str:
 
 
 def notes_about(document: dict) -> list[str]:
-    """Return notes for a person about cells with the same grade id, as when a student has copied a cell."""
+    """Return a note on each grade id that several cells share, for example because a cell was copied."""
     ids = [grade_id_of(cell) for cell in document["cells"]]
     twice = {one[:60] for one in ids if one and ids.count(one) > 1}
     return [f"The cell {one!r} appears in the notebook more than once." for one in sorted(twice)]
@@ -454,11 +465,11 @@ def source_of(cell: dict) -> str:
 
 
 def holds_half(notebook: bytes, functions: Mapping[str, str]) -> bool:
-    """Whether a notebook that `read_cells` can read contains at least half of an assignment's questions.
+    """Return whether a notebook accepted by `read_cells` contains at least half of an assignment's questions.
 
-    A question counts if the notebook contains its cell or defines its function. Half are required
-    because some names occur in several assignments. `functions`: the function of each question, or "" for a
-    question without a function.
+    A question counts if the notebook contains its cell or defines its function. One question is not enough,
+    because some names occur in several assignments. functions: maps each question to the name of its
+    function, or to "" if it has none.
     """
     cells = json.loads(notebook)["cells"]
     ids = {grade_id_of(cell) for cell in cells}
@@ -471,12 +482,12 @@ def holds_half(notebook: bytes, functions: Mapping[str, str]) -> bool:
 
 
 def defines(code: str, function: str) -> bool:
-    """Whether the code appears to define a function of this name."""
+    """Return whether the code appears to define a function with this name."""
     return re.search(rf"\bdef\s+{function}\b|\b{function}\s*=(?!=)", code) is not None
 
 
 def words_of(notebook: bytes, question: str) -> str:
-    """Return the answer in words to a question: the text of all cells with the question's grade id."""
+    """Return the answer to a question in words: the text of all cells with the question's grade id."""
     cells = json.loads(notebook)["cells"]
     texts = [source_of(cell) for cell in cells if grade_id_of(cell) == question]
     text = "\n\n".join(texts)[:MAX_WORDS].replace("\r\n", "\n").replace("\r", "\n")
@@ -484,5 +495,5 @@ def words_of(notebook: bytes, question: str) -> str:
 
 
 def is_answered(answer: str) -> bool:
-    """Whether an answer in words is neither empty nor the text that `release` wrote into the cell."""
+    """Return whether an answer in words is neither empty nor the text that `release` wrote into the cell."""
     return answer.strip() not in ("", ANSWER_HERE)

@@ -1,7 +1,7 @@
-"""Try out the keys of an assignment before its release: `python -m course_lib.grading check NAME`.
+"""Test the keys of an assignment before its release: `python -m course_lib.grading check NAME`.
 
-All of the code in the keys is the author's own, so it runs in this process, without a sandbox. The messages
-here are for the author, so they may quote error messages and names. Messages for students must not.
+The keys contain only the author's own code, so they run in this process, without a sandbox. The messages here
+are for the author and may quote error messages and names, which messages for students must not.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ def inputs_of(variant: Variant, seed: int) -> dict[str, Arguments]:
 
 
 def as_given(value: Any, given_as: str) -> Any:
-    """Return a copy of an argument, in the form in which the student's function gets it."""
+    """Return a copy of an argument in the form that the student's function receives."""
     if isinstance(value, list):
         return [as_given(part, given_as) for part in value]
     if not isinstance(value, np.ndarray):
@@ -79,7 +79,7 @@ def as_given(value: Any, given_as: str) -> Any:
 
 
 def function_from(code: str, name: str, names: Names) -> Callable[..., Any]:
-    """Return the function that the code of an answer defines."""
+    """Execute the code of an answer and return the function that it defines."""
     space = dict(names)
     exec(compile(code, CELL, "exec"), space)
     if name not in space:
@@ -108,9 +108,9 @@ def verdict_on(question: Question, variant: Variant, function: Callable[..., Any
 
 @lru_cache(maxsize=8)
 def remembered(variant: Variant) -> Variant:
-    """Return the variant with functions that remember their results.
+    """Return the variant with functions that cache their results.
 
-    The judge calls all functions of a variant for each answer. Recomputing their results would take most of
+    The judge calls all functions of a variant for each answer. Recomputing the results would take most of
     the time.
     """
     mistakes = tuple(replace(mistake, function=remembering(mistake.function)) for mistake in variant.mistakes)
@@ -118,7 +118,7 @@ def remembered(variant: Variant) -> Variant:
 
 
 def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function with a cache of its results for arguments that have occurred before."""
+    """Return the function with a cache, so that it is never called twice with the same arguments."""
     found: dict[bytes, Any] = {}
 
     def once(**arguments: Any) -> Any:
@@ -160,7 +160,7 @@ def faults_of_form(variant: Variant) -> list[str]:
 
 
 def faults_of_draws(variant: Variant, inputs: Inputs, seed: int) -> list[str]:
-    """Return a fault if the same seed does not give the same inputs again."""
+    """Return a fault if the same seed does not reproduce the same inputs."""
     try:
         np.testing.assert_equal(inputs_of(variant, seed), inputs)
     except AssertionError:
@@ -188,9 +188,10 @@ def shapes(arguments: Arguments) -> list[tuple[int, ...]]:
 
 
 def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
-    """Return the faults of the reference, by case.
+    """Return the faults of the reference in each case.
 
-    The reference must not stop with an error, must be finite, and must agree with `independent`.
+    The reference must not stop with an error, its results must be finite, and they must agree with those of
+    `independent`.
     """
     faults = []
     for case, arguments in inputs.items():
@@ -228,7 +229,7 @@ def faults_of_stub(question: Question, variant: Variant, names: Names, inputs: I
 
 
 def faults_of_right_answers(question: Question, variant: Variant, names: Names, inputs: Inputs) -> list[str]:
-    """Return a fault for each right answer, the model answer or a style, that does not get all points."""
+    """Return a fault for each right answer (the model answer and the styles) that does not get all points."""
     answers = {"the model answer": variant.solution}
     for number, code in enumerate(variant.styles, start=1):
         answers[f"style {number}"] = code
@@ -429,14 +430,14 @@ def keys_not_asked(assignment: Assignment, homework: Path) -> list[str]:
 
 
 def starter_names(assignment: Assignment) -> tuple[dict[str, Any], list[str]]:
-    """Return what the starter's own cells define, and a remark for each cell that stops with an error."""
+    """Return the names that the starter's own cells define, and a remark for each cell that fails."""
     names: dict[str, Any] = {"__name__": "__main__"}
     stops = run_cells(assignment, names, practice=False)
     return names, [f"Remark: {what}" for what in stops]
 
 
 def run_cells(assignment: Assignment, names: dict[str, Any], practice: bool) -> list[str]:
-    """Run the cells with the tag `practice`, or all others. Return a message for each cell that fails."""
+    """Run either the cells tagged `practice` or all others. Return a message for each cell that fails."""
     stops = []
     for cell in cells_of(assignment):
         if cell.cell_type != "code" or ("practice" in cell.metadata.get("tags", [])) != practice:
@@ -459,7 +460,7 @@ def faults_of_practice(assignment: Assignment, names: Names, questions: list[Any
     file = f"{assignment.name}.practice.json"
     names = dict(names)
     with TemporaryDirectory() as folder, chdir(folder):
-        Path(file).write_text("{}")  # students have such a file next to the notebook
+        Path(file).write_text("{}")  # students have a file with this name next to the notebook
         faults = run_cells(assignment, names, practice=True)
     if faults:
         return faults
