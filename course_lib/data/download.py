@@ -1,4 +1,4 @@
-"""Find or download a corpus, without waiting for a dead network and without leaving half-written files."""
+"""Find or download a corpus, without long waits for a dead network and without leaving partial files."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ STALL = 10.0  # seconds without a single byte, after which a download is abandon
 
 
 class AnotherDataSet(Exception):
-    """Raised if the files found belong to another data set; the message says which one and how to use it."""
+    """Raised if the files belong to another data set; the message names it and explains how to use it."""
 
 
 def cache_folder() -> tuple[str, Path]:
-    """Return the download folder, as a name to print and a path: the repository's data/ or a cache.
+    """Return the name (for messages) and the path of the download folder: the repository's data/ or a cache.
 
-    The cache ~/.cache/course_lib is used if there is no repository, as on Colab, where a folder data/ in the
-    working directory would be a different one for each notebook folder.
+    If there is no repository, as on Colab, the folder is ~/.cache/course_lib, because data/ in the working
+    directory would be a different folder for each notebook folder.
     """
     repository = Path(__file__).resolve().parents[2]
     if (repository / "pyproject.toml").is_file():
@@ -32,11 +32,11 @@ def cache_folder() -> tuple[str, Path]:
 
 
 def look(read: Callable[[Path], T]) -> tuple[T, str] | None:
-    """Return what `read` finds in $COURSE_DATA or else in the cache, with the name of that place, or None.
+    """Read from $COURSE_DATA or else from the cache; return the result and the name of the place, or None.
 
-    `read` must raise FileNotFoundError if the corpus is missing, and ValueError or OSError if it is damaged;
-    the reason is printed. AnotherDataSet is raised again with the name of the place, because continuing with
-    the next place would hide the problem.
+    `read` must raise FileNotFoundError if the corpus is missing, and ValueError or OSError if it is damaged.
+    The reason is printed, unless the corpus is merely missing from the cache. AnotherDataSet is re-raised
+    with the name of the place, because trying the next place would hide the problem.
     """
     given = os.environ.get("COURSE_DATA", "")
     for name, folder in [("$COURSE_DATA", Path(given).expanduser())] * bool(given) + [cache_folder()]:
@@ -57,9 +57,9 @@ def fetch(
 ) -> tuple[T, str]:
     """Download a corpus into a temporary folder, read it to verify it, and only then move it into the cache.
 
-    urls: the URL of one file on each mirror, used to find the mirrors that respond. download: a function of a
-    folder and the URLs that respond. Returns the result of `read` and a description of where the files are
-    now. Raises ConnectionError if anything fails.
+    urls: the URL of one file on each mirror, used to find the mirrors that respond. download: a function that
+    takes a folder and the URLs that respond, and downloads the corpus into the folder. Returns the result of
+    `read` and a description of where the files are now. Raises ConnectionError if anything fails.
     """
     if os.environ.get("COURSE_OFFLINE", "") not in ("", "0"):
         raise ConnectionError("COURSE_OFFLINE is set")
@@ -98,7 +98,7 @@ def _alive(urls: Sequence[str]) -> list[str]:
 
 
 def _keep(new: Path) -> str:
-    """Move the unpacked files into the cache, each one atomically, and describe where the files are now."""
+    """Move the unpacked files into the cache, each file atomically, and describe where the files are now."""
     name, cache = cache_folder()
     try:
         for source in [path for path in new.rglob("*") if path.is_file() and path.suffix != ".gz"]:
@@ -112,7 +112,7 @@ def _keep(new: Path) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Describe an error by the last line of its message, without an error number or the path of a folder."""
+    """Describe an error by its file name, if it has one, and by the last line of its message."""
     cause, path = getattr(error, "reason", error), getattr(error, "filename", None)
     text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
     return (f"{Path(path).name}: " if path else "") + text.strip().splitlines()[-1].rstrip(".")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-# The third byte of a file gives the type of its numbers, which are all big-endian.
+# The third byte of a file gives the type of its numbers, which are always big-endian.
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
 def read_idx(path: str | Path, md5: str | None = None) -> np.ndarray:
-    """Read one IDX file, plain or gzipped: (N, H, W) for images, (N,) for labels; MNIST uses uint8.
+    """Read one IDX file, plain or gzipped, and return an array (N, H, W) of images or (N,) of labels.
 
     md5: the expected checksum of the uncompressed file; None skips the check. Raises ValueError if the file
     is truncated, too long or not in the IDX format, or if its checksum is wrong.
@@ -31,7 +31,10 @@ def wrong_checksum(name: str, md5: str | None) -> str:
 
 
 def read_idx_with_md5(path: str | Path) -> tuple[np.ndarray, str]:
-    """Return the array of an IDX file and the MD5 of its uncompressed bytes; errors are as in `read_idx`."""
+    """Return the array of an IDX file and the MD5 checksum of its uncompressed bytes.
+
+    Raises ValueError if the file is truncated, too long or not in the IDX format.
+    """
     path = Path(path)
     data = _uncompressed(path)
     # The magic number is 0, 0, the type of the numbers and the number of dimensions. The sizes follow.

@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def moon_phases(n: int, size: int = 28, between: tuple[float, float] = (0.0, 0.5)) -> tuple[Tensor, Tensor]:
-    """Return images of n moons, float32 (n, size, size) in [0, 1], and their phases in cycles, float64 (n,).
+    """Return n images of the moon, float32 (n, size, size), and their phases in cycles, float64 (n,).
 
-    Phase 0 is the new moon, ¼ the first quarter, ½ the full moon and ¾ the last quarter. The phases are
-    evenly spaced over the interval `between`, including both ends. The half cycle from new moon to full moon
-    is a line, which a one-dimensional code can follow. The full cycle (0, 1) is a circle, which a
-    one-dimensional code cannot follow.
+    The pixels are in [0, 1]. Phase 0 is the new moon, ¼ the first quarter, ½ the full moon and ¾ the last
+    quarter. The phases are evenly spaced over the interval `between`, including both ends. The half cycle
+    from new moon to full moon is a line, which a one-dimensional code can follow. The full cycle (0, 1) is a
+    circle, which a one-dimensional code cannot follow.
     """
     phase = between[0] + (between[1] - between[0]) * torch.linspace(0, 1, n, dtype=torch.float64)  # (n,)
     return draw_moon(phase, size), phase

@@ -1,8 +1,8 @@
 """Readers that convert folders of images, tables like Kaggle's and map-style data sets to arrays.
 
 Each reader returns the images as uint8 (N, H, W) or (N, 3, H, W), the labels as int64 (N,), and the class
-names. Input that would not look the same to a model as to a person (transparent pixels, normalized images,
-nested folders) raises a ValueError that says what to do.
+names. Input that is likely to be misread (transparent pixels, normalized images, nested folders) raises a
+ValueError that explains how to correct it.
 """
 
 import gzip
@@ -27,7 +27,7 @@ PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", "
 
 
 def read_folder(path: str | Path, size: Size, colour: bool, classes: Sequence[str] | None) -> Read:
-    """Read the images of a folder with one subfolder per class, or with no subfolders and a single class."""
+    """Read images from a folder with one subfolder per class, or from one without subfolders as one class."""
     root = Path(path).expanduser()
     groups = _pictures_by_class(root)
     names = _in_order(groups) if classes is None else list(classes)
@@ -73,7 +73,7 @@ def _pictures_by_class(root: Path) -> dict[str, list[Path]]:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the sorted subfolders, except hidden folders and the folders that archives leave behind."""
+    """Return the sorted subfolders, except hidden ones and those that archives leave behind (__MACOSX)."""
     found = [path for path in folder.iterdir() if path.is_dir()]
     return sorted(path for path in found if not path.name.startswith((".", "__")))
 
@@ -84,7 +84,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _in_order(names: Any) -> list[str]:
-    """Sort the names, by value if all of them are numbers, so that 10 comes after 9 and not after 1."""
+    """Sort the names, numerically if all are numbers, so that 10 comes after 9 rather than after 1."""
     if all(name.isdecimal() for name in names):
         return sorted(names, key=int)
     return sorted(names)
@@ -135,7 +135,7 @@ def _is_side(side: object) -> bool:
 
 
 class _Stack:
-    """An array that is filled with images of the same size, one after another."""
+    """An array that is filled with images of the same size, one at a time."""
 
     def __init__(self, count: int) -> None:
         self.count, self.filled = count, 0
@@ -164,7 +164,7 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[str] | None) -> Read:
-    """Read one image per row: the label is in the first column or in the column named label."""
+    """Read a table with one image per row and the labels in the first column or a column named label."""
     path = Path(path).expanduser()
     heading, table = _table(path)
     at = 0
@@ -342,7 +342,7 @@ def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def _class_names(dataset: Any, labels: list[int]) -> list[str]:
-    """Return the class names of the data set (also inside a Subset), or the label numbers if it has none."""
+    """Return the class names of a data set, even inside a Subset, or the label numbers if it has no names."""
     whole = dataset
     while not hasattr(whole, "classes") and hasattr(whole, "dataset"):
         whole = whole.dataset

@@ -1,9 +1,9 @@
 """A small image classifier, used as a referee for the images that the models generate.
 
 The shipped classifier recognizes the ten digits of MNIST; `train_classifier` trains a classifier for images
-with another size, other channels or other classes. Each classifier is trained on both grey and binarized
-images, because the samples of a VAE may be either. The course computes its Fréchet distance on the last
-hidden layer, so the distance must not be compared with published Inception FIDs.
+with a different size, number of channels or set of classes. Each classifier is trained on both grey and
+binarized images, because the samples of a VAE may be either. The course computes its Fréchet distance on the
+last hidden layer, so the distance must not be compared with published Inception FIDs.
 """
 
 import math
@@ -32,7 +32,7 @@ def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[
 
 
 def _halved(height: int, width: int) -> tuple[nn.Module, int, int]:
-    """Return a layer that halves each side of more than one pixel, rounding down, and the new sides."""
+    """Return a layer that halves each side longer than one pixel, rounding down, and the new sides."""
     by_height = min(2, height)
     by_width = min(2, width)
     return nn.MaxPool2d((by_height, by_width)), height // by_height, width // by_width
@@ -52,7 +52,7 @@ class ClassifierConfig(Config):
 
 
 class Classifier(nn.Module):
-    """A classifier: convolutions down to an eighth of each side, 64 features, and the logits of the classes.
+    """An image classifier: convolutions that reduce each side to an eighth, 64 features, a logit per class.
 
     shape: the shape of the images, (H, W) or (C, H, W). The classifier for MNIST has 192,000 weights. The
     input must be float pixels in [0, 1] of shape (N, D) or (N, *shape); any other input raises ValueError.
@@ -88,11 +88,11 @@ class Classifier(nn.Module):
 
     @staticmethod
     def load(device: str | torch.device | None = None) -> "Classifier":
-        """Load the shipped classifier, trained on MNIST, in evaluation mode."""
+        """Load the shipped classifier, which was trained on MNIST, in evaluation mode."""
         return cast(Classifier, load_model(SHIPPED, device))
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the last hidden layer, (N, 64): the features from which the logits are computed."""
+        """Return the activations of the last hidden layer (N, 64), from which the logits are computed."""
         require.tensors(x)
         shape = tuple(self.config.shape)
         pixels = math.prod(shape)
@@ -110,14 +110,15 @@ class Classifier(nn.Module):
         return self.body(x.reshape(-1, *self.image))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of the classes, (N, classes)."""
+        """Return the logits (N, classes)."""
         return self.head(self.features(x))
 
     @torch.no_grad()
     def accuracy(self, images: Tensor, labels: Tensor) -> float:
-        """Return the share of images, as bytes or as pixels in [0, 1], that the model classifies correctly.
+        """Return the fraction of the images that the model classifies correctly.
 
-        The accuracy is computed in evaluation mode; the previous mode of the model is restored afterwards.
+        images: bytes, or pixels in [0, 1]. The accuracy is computed in evaluation mode; the previous mode of
+        the model is restored afterwards.
         """
         require.tensors(images, labels)
         if not len(images) == len(labels) > 0:
@@ -137,10 +138,10 @@ class Classifier(nn.Module):
 
 
 def augment(images: Tensor) -> Tensor:
-    """Convert bytes (N, H, W) or (N, C, H, W) to pixels of slightly rotated, scaled and shifted images.
+    """Rotate, scale and shift images slightly: bytes (N, H, W) or (N, C, H, W) → pixels of the same shape.
 
     Each image gets its own random affine map, and all images are processed at once. On average, half of the
-    images are binary: each pixel is 1 with a probability equal to its grey level.
+    images are also binarized: each pixel becomes 1 with a probability equal to its grey level.
     """
     n = len(images)
     shape = (n, *images.shape[-3:]) if images.ndim == 4 else (n, 1, *images.shape[1:])  # (N, C, H, W)
@@ -169,12 +170,12 @@ def train_classifier(
     bf16: bool = False,
     quiet: bool = False,
 ) -> Classifier:
-    """Train a classifier with the recipe of the shipped network, which takes minutes on a CPU for MNIST.
+    """Train a classifier with the same recipe as the shipped one; on a CPU, MNIST takes minutes.
 
     The image shape and the number of classes are taken from the data set. The optimizer is AdamW with one
     cycle of the learning rate. bf16: compute in bfloat16, which is twice as fast on hardware with native
     support. The settings were chosen on 5,000 held-out training digits of MNIST; the test digits were used
-    only for the final accuracy. Raises KeyboardInterrupt if training is stopped, because training cannot be
+    only for the final accuracy. Raises KeyboardInterrupt if training is interrupted, because it cannot be
     resumed.
     """
     if not require.is_count(epochs):

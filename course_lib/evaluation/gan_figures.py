@@ -21,7 +21,7 @@ def digit_rows(
 ) -> Sequence[Axes]:
     """Draw one row of images per name, labelled on the left; at most 16 images per row are shown.
 
-    The images and `shape` are the same as for `plots.as_pixels`.
+    For the images and `shape`, see `plots.as_pixels`.
     """
     pixels = {name: plots.as_pixels(images[:16], shape) for name, images in rows.items()}  # (n, C, H, W)
     _, axes = plt.subplots(len(rows), 1, figsize=(width, 0.55 * len(rows) + 0.3), squeeze=False)
@@ -33,7 +33,7 @@ def digit_rows(
 
 
 def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
-    """Draw belief (G, D): the mean probability "real" that each version of D assigns to each version of G."""
+    """Draw `belief` (G, D): the mean probability "real" that each version of D assigns to each G."""
     ax = plt.subplots(figsize=(5.4, 4.6))[1] if ax is None else ax
     picture = ax.imshow(belief.detach().cpu().numpy(), vmin=0, vmax=1, cmap="cividis")
     names = [f"v{i + 1}" for i in range(max(belief.shape))]
@@ -47,8 +47,8 @@ def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
 def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
     """Draw images and, below them, where a slope of the same shape is positive (red) or negative (blue).
 
-    A positive slope means that D favours more ink. The images and `shape` are the same as for
-    `plots.as_pixels`. For colour images, the slope is summed over the channels.
+    A positive slope means that D favours more ink. For colour images, the slope is summed over the channels.
+    For the images and `shape`, see `plots.as_pixels`.
     """
     channels, height, width = image_shape(images, shape)
     if slope.shape != images.shape:
@@ -69,7 +69,7 @@ def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -
 
 
 def game(log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: Sequence[float]) -> None:
-    """Draw the losses of both players over the history of a run, and the Fréchet distance at some steps."""
+    """Plot the losses of both players during a run, and the Fréchet distance at some of the steps."""
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 3))
     left.plot(log["step"], log["discriminator"], color=plots.MODEL, label="D's loss")
     left.plot(log["step"], log["generator"], "--", color=plots.Q, label="G's loss")
@@ -82,9 +82,9 @@ def game(log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: 
 
 
 def classes(cases: Mapping[str, tuple[Tensor, Tensor, str]], *, shape: Sequence[int] | None = None) -> None:
-    """Draw some images and the class shares of each named case: (images, shares (classes,), caption).
+    """Draw images and class shares for each case: name -> (images, shares (classes,), caption).
 
-    The images and `shape` are the same as for `plots.as_pixels`.
+    At most 24 images per case are shown. For the images and `shape`, see `plots.as_pixels`.
     """
     pixels = [plots.as_pixels(images[:24], shape) for images, _, _ in cases.values()]  # (n, C, H, W) each
     _, axes = plt.subplots(len(cases), 2, figsize=(10, 2.1 * len(cases)), width_ratios=(3, 2), squeeze=False)
@@ -97,7 +97,7 @@ def classes(cases: Mapping[str, tuple[Tensor, Tensor, str]], *, shape: Sequence[
 
 
 def boxes(values: Mapping[str, Tensor], xlabel: str) -> Axes:
-    """Draw a horizontal box plot of the values (N,) of each name."""
+    """Draw a horizontal box plot for each name, from its values (N,)."""
     options: dict[str, Any] = {"orientation": "horizontal", "tick_labels": list(values)}
     ax = plt.subplots(figsize=(7.5, 0.5 * len(values) + 1))[1]
     ax.boxplot([list(v) for v in values.values()], **options)

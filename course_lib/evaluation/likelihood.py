@@ -1,15 +1,15 @@
 """Measures of how probable a model makes the test images, and of how the model uses its latent code.
 
-A model is any object with `prior`, `likelihood(z)` and `approximate_posterior(x)`. All three are
-distributions over single codes z or single images, such as Independent(…, 1). The codes z have shape
-(S, N, d), with S draws per image, or (N, d). For a conditional model, pass labels as `y`, either of shape
-(N,) or one label for all images; the model receives the labels through its method `given(y)`. Images x are
-float rows of shape (N, D), with N > 1. The state of the model and torch's random state are restored after
-each measurement.
+A model is any object with `prior`, `likelihood(z)` and `approximate_posterior(x)`. Each of the three gives
+a distribution over single codes z or single images, such as Independent(…, 1). The codes z have shape
+(S, N, d), with S draws per image, or (N, d). For a conditional model, pass `y`, either labels of shape (N,)
+or one label for all images; the model receives the labels through its method `given(y)`. The images x are
+rows of floats, of shape (N, D), with N > 1. The state of the model and torch's random state are restored
+after each measurement.
 
 The NLL under a Bernoulli likelihood and the NLL under a Gaussian likelihood are not comparable: a Gaussian
-assigns a density rather than a probability, so its NLL may be negative. Measure each model on the kind of
-pixels on which the model was trained.
+assigns a density rather than a probability, so its NLL may be negative. Evaluate each model on the kind of
+pixels that it was trained on.
 """
 
 import math
@@ -53,7 +53,7 @@ class NLL:
     """Upper bounds on −log P(x) for each k: `per_image` (len(ks), N), and `nll[k]`, the mean over the images.
 
     The standard error describes the variation between samples of N images; the random draws of z contribute
-    only a small part.
+    little to it.
     """
 
     ks: tuple[int, ...]
@@ -86,9 +86,9 @@ def nll(
     """Estimate −log P(x) as −log of the mean of k importance weights P(x|z) P(z) / q(z|x), with z from q.
 
     For each image, max(ks) codes z are drawn. For a smaller k, the draws are divided into groups of k and the
-    bounds of the groups are averaged, so the result for k = 1 is −L_b averaged over all draws. On average, a
-    bound is above the true value, but less so for larger k. Raises ValueError for grey pixels under a
-    Bernoulli likelihood, and warns about black and white pixels under a density.
+    bounds of the groups are averaged, so the result for k = 1 is −L_b averaged over all draws. In
+    expectation, each bound is above the true value, and a larger k gives a tighter bound. Raises ValueError
+    for grey pixels under a Bernoulli likelihood, and warns about black and white pixels under a density.
     Source: Burda et al. 2016, equation 8.
     """
     require.tensors(x)
@@ -111,7 +111,7 @@ def nll(
 
 
 def elbo(model: Any, x: Tensor, samples: int = 10, *, y: Tensor | int | None = None, seed: int = 0) -> Bound:
-    """Return the mean of L_b and of its parts over x, with `samples` draws of z per image.
+    """Return L_b and its parts, averaged over the images x, with `samples` draws of z per image.
 
     The standard error `se` describes the variation between samples of images, as in `NLL`.
     """
@@ -124,10 +124,10 @@ def elbo(model: Any, x: Tensor, samples: int = 10, *, y: Tensor | int | None = N
 
 
 def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | int | None = None) -> Tensor:
-    """Return KL(q(z_i|x) ‖ P(z_i)) for each dimension, averaged over x: (d,). The sum is the KL term of L_b.
+    """Return KL(q(z_i|x) ‖ P(z_i)) for each dimension i, averaged over x, as a tensor of shape (d,).
 
-    Raises ValueError unless both q and the prior are Independent(…, 1), and NotImplementedError if torch has
-    no formula for their KL.
+    The sum over the dimensions is the KL term of L_b. Raises ValueError unless both q and the prior are
+    Independent(…, 1), and NotImplementedError if torch has no formula for their KL.
     """
     with _measuring(model, x, y) as parts:
         pairs = [(part.approximate_posterior(some), part.prior) for part, some in parts]
@@ -139,9 +139,9 @@ def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | int | None = None) ->
 
 
 def active_units(model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | int | None = None) -> Tensor:
-    """Return whether the posterior mean of each z_i has a variance over x above `threshold`: bool (d,).
+    """Return a Boolean mask (d,) of the z_i whose posterior mean has a variance over x above `threshold`.
 
-    `.sum()` counts the active units; the other units have collapsed onto the prior.
+    The sum of the mask is the number of active units; the other units have collapsed onto the prior.
     Source: Burda et al. 2016, section 5.2.
     """
     with _measuring(model, x, y) as parts:
@@ -150,10 +150,10 @@ def active_units(model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | 
 
 
 def aggregate_posterior(model: Any, x: Tensor, *, y: Tensor | int | None = None) -> MixtureSameFamily:
-    """Return the aggregate posterior q(z), the mean of q(z|x) over x, with `.sample` and `.log_prob`.
+    """Return the aggregate posterior q(z), which is the mean of q(z|x) over x.
 
-    The result is a mixture of N components. Pass at most a few thousand images, because the cost of each draw
-    and of each log_prob grows with N.
+    The result is a mixture of N components, with the methods `sample` and `log_prob`. Pass at most a few
+    thousand images, because the cost of both methods grows with N.
     """
     with _measuring(model, x, y, size=len(x)) as parts:
         q = next(parts)[0].approximate_posterior(x)
@@ -167,8 +167,8 @@ def elbo_surgery(
 
     I(x; z) measures how well z identifies its image among the N images: it is at most log N, and close to
     log N if no two codes overlap. The last term measures the mismatch between the prior and the codes. All
-    terms are Monte Carlo estimates, and the standard errors describe the random draws of z. The time grows
-    with N² · samples. Source: Hoffman & Johnson 2016, ELBO surgery.
+    terms are Monte Carlo estimates, and the standard errors describe the random draws of z. The running time
+    is proportional to N² · samples. Source: Hoffman & Johnson 2016, ELBO surgery.
     """
     if not require.is_count(samples, 2):
         raise ValueError(f"A standard error needs at least 2 samples, not {samples}.")
@@ -206,7 +206,7 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
     images: pixels (N, D), or features such as those from Classifier.features. The distance is not in nats.
     Compare images of the same kind: binary images contain the noise of every pixel, but the means of a
     decoder do not. Raises ValueError for bytes, for labels that are not of shape (N,), and for a class
-    with one image.
+    with only one image.
     """
     require.tensors(images, labels)
     if not images.is_floating_point():
@@ -225,7 +225,7 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
 
 @contextmanager
 def _measuring(model, x, y, seed=0, size=1000, exact=False):
-    """Yield `size` images at a time and the model conditioned on their labels; finally restore all state."""
+    """Yield an iterator over pairs (model given the labels, `size` images); restore all state at the end."""
     require.tensors(x)
     if x.ndim != 2 or len(x) < 2 or not x.is_floating_point():
         raise ValueError(
@@ -281,7 +281,7 @@ def _check_model(model: Any, one: Any) -> None:
 
 
 def _check_pixels(support: Any, x: Tensor) -> None:
-    """Raise ValueError for x outside the support; warn if it is continuous but every pixel is 0 or 1."""
+    """Raise ValueError for pixels outside the support; warn about black and white pixels under a density."""
     if not support.check(x).all():
         raise ValueError("The likelihood cannot produce these pixels: use fixed_binarization(images).")
     black_and_white = bool(((x == 0) | (x == 1)).all()) and bool(x.min() < x.max())

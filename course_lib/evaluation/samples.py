@@ -32,8 +32,8 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     """Return the Fréchet distance ‖μa − μb‖² + tr(A + B − 2 (AB)^½) between features a and b, each (N, d).
 
     The two Gaussians have the means μa and μb and the covariances A and B of the features. The result is the
-    squared Wasserstein distance between these Gaussians, in squared units of the features. The distance falls
-    as N grows, so compare sets of equal size. Raises ValueError for fewer than two rows.
+    squared Wasserstein distance between these Gaussians, in squared units of the features. The distance
+    decreases as N grows, so compare sets of equal size. Raises ValueError for fewer than two rows.
     Source: Heusel et al. 2017, eq. 6.
     """
     _check_sets(a, b, 2)
@@ -63,10 +63,11 @@ def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
 
 
 def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
-    """Return the share of each class among labels (N,), as float64 (classes,); 0 means a lost mode.
+    """Return the share of each class among the labels (N,), as float64 (classes,).
 
-    classes: the number of possible classes, which the labels alone do not determine. Raises ValueError unless
-    the labels are integers from 0 to classes − 1 of shape (N,), with N > 0.
+    A share of 0 indicates a lost mode. classes: the number of possible classes, which cannot be inferred from
+    the labels. Raises ValueError unless the labels are integers from 0 to classes − 1 of shape (N,), with N >
+    0.
     """
     if not require.is_count(classes):
         raise ValueError(f"classes must be a whole number of at least 1, not {classes!r}.")
@@ -112,10 +113,10 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     """Return the precision and the recall of fake features (M, d) with respect to real features (N, d).
 
     Precision is the share of fake features inside the real set, and recall is the share of real features
-    inside the fake set. A point is inside a set if it is at least as close to some point of the set as the
-    k-th nearest neighbour of that point in the set. Both sets should have the same size. Two sets of real
-    images also have values below 1, so report these values for comparison. Raises ValueError for fewer than
-    k + 1 rows. Source: Kynkäänniemi et al. 2019, equations 1 and 2.
+    inside the fake set. A point is inside a set if its distance to some member of the set is at most the
+    distance from that member to its k-th nearest neighbour in the set. Both sets should have the same size.
+    Even two sets of real images give values below 1, so report those values for comparison. Raises ValueError
+    for fewer than k + 1 rows. Source: Kynkäänniemi et al. 2019, equations 1 and 2.
     """
     require.tensors(real, fake)
     if not require.is_count(k) or min(len(real), len(fake)) <= k:
@@ -133,10 +134,10 @@ def _share_inside(points: Tensor, centres: Tensor, k: int) -> float:
 
 
 def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distance (M,) from each image (M, D) to the nearest in `among` (N, D), and its index (M,).
+    """Return the distance (M,) from each image (M, D) to the nearest of `among` (N, D), and its index (M,).
 
-    The distance is Euclidean. The distances of copied training images are far smaller than those of real
-    images that were not used for training.
+    The distance is Euclidean. Copies of training images have far smaller distances than real images that were
+    not used for training.
     """
     index = torch.cat([d.argmin(1) for d in _distances(images, among)])
     return (images - among[index]).norm(dim=1), index  # recomputed, because the fast distances are rounded
@@ -160,11 +161,12 @@ def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
 
 
 def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
-    """Return the share of |image|² not explained by the best mixture from `among`: image (D,), among (N, D).
+    """Return the share of |image|² that is not explained by the best mixture of the images `among`.
 
-    The weights of a mixture are non-negative and sum to 1. Only the `columns` nearest images are used; using
-    all images would give slightly smaller shares. The weights are found by non-negative least squares with an
-    extra row for their sum. Raises ValueError for a blank image, because there is nothing to explain.
+    image: pixels (D,). among: pixels (N, D). The weights of a mixture are non-negative and sum to 1. Only the
+    `columns` nearest images are used; using all images would give slightly smaller shares. The weights are
+    found by non-negative least squares with an extra row for their sum. Raises ValueError for a blank image,
+    because there is nothing to explain.
     """
     require.tensors(image, among)
     if image.ndim != 1 or not require.is_count(columns):
@@ -193,12 +195,12 @@ def taken_for_real(
 ) -> float:
     """Return the share of fake images that a new discriminator takes for real; 0.5 means indistinguishable.
 
-    The discriminator is trained on random real and fake images, as many of each as half of the smaller
-    set, and then judges the remaining fake images. More steps give a stricter judge. The images are pixels
-    in [0, 1] of shape (N, H, W), (N, C, H, W) or (N, D). Flattened images are assumed to be square, and
-    either greyscale or RGB, unless `shape` is given as (H, W) or (C, H, W). Raises ValueError for fewer
-    than four real or fake images, and KeyboardInterrupt if training is interrupted. torch's random state
-    is restored.
+    The discriminator is trained on random subsets of the real and fake images, each half the size of the
+    smaller set, and then judges the remaining fake images. More steps give a stricter judge. The images are
+    pixels in [0, 1] of shape (N, H, W), (N, C, H, W) or (N, D). Flattened images are assumed to be square,
+    and either greyscale or RGB, unless `shape` is given as (H, W) or (C, H, W). Raises ValueError for fewer
+    than four real or fake images, and KeyboardInterrupt if training is interrupted. torch's random state is
+    restored.
     """
     require.tensors(real, fake)
     half = min(len(real), len(fake)) // 2
@@ -256,7 +258,7 @@ def _check_sizes(real: Tensor, fake: Tensor, half: int) -> None:
 
 
 def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]:
-    """Return all measures of images (M, D) against real images (N, D), with pixels in [0, 1], by name.
+    """Return all measures by name, for images (M, D) and real images (N, D) with pixels in [0, 1].
 
     "frechet", "precision" and "recall" compare the images with `real`; the other measures use the images
     alone. "diversity" is the mean squared distance between the features of two images of a class, or NaN

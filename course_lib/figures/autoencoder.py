@@ -39,10 +39,10 @@ def image_rows(rows: Mapping[str, Tensor]) -> Figure:
 
 
 def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
-    """Draw the distance to the nearest true moon along the line of codes: a panel per case, a curve per seed.
+    """Plot the distance to the nearest true moon along a line of codes, with one panel per case.
 
-    lines: case -> kind -> distances (seeds, T) from crescent (0) to full moon (1). fade: the distances (T,)
-    of a pixelwise cross-fade.
+    lines: case -> kind -> distances (seeds, T) from crescent (0) to full moon (1), plotted with one curve per
+    seed. fade: the distances (T,) of a pixelwise cross-fade.
     """
     figure, axes = plt.subplots(
         1, len(lines), sharey=True, squeeze=False, figsize=(3.4 * len(lines) + 1, 3.5)
@@ -60,7 +60,7 @@ def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor)
 
 
 def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
-    """Draw the largest distance to a true moon along the line, with one point per seed, case and kind.
+    """Plot the largest distance to a true moon along the line, with one point per seed, case and kind.
 
     The arguments are the same as for `distance_along_line`. The dotted line is the largest distance of the
     cross-fade.
@@ -83,7 +83,7 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
 
 
 def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: float) -> Figure:
-    """Draw the best decoder's error over the noise: a curve in_order (S,) and a band shuffled (S, orders)."""
+    """Plot the best decoder's error against the noise, in the true order (S,) and shuffled (S, orders)."""
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.fill_between(
         scales, shuffled.amin(1), shuffled.amax(1), color=plots.PRIOR, alpha=0.4, label="shuffled orders"
@@ -99,7 +99,7 @@ def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: 
 
 
 def estimator_variances(x: Sequence[float], variances: Mapping[str, Sequence[float]], xlabel: str) -> Figure:
-    """Draw the variance of a single draw of each gradient estimator against x, on logarithmic axes."""
+    """Plot the variance of a single draw of each gradient estimator against x, on logarithmic axes."""
     looks = ((plots.MODEL, "o-"), (plots.GAP, "s--"), (plots.Q, "^-."))
     figure, ax = plt.subplots(figsize=(7, 3.3))
     for (name, values), (colour, mark) in zip(variances.items(), looks, strict=False):
@@ -112,7 +112,7 @@ def estimator_variances(x: Sequence[float], variances: Mapping[str, Sequence[flo
 
 
 def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
-    """Draw the noise divided by the spread of the codes during training, with one curve per name and seed."""
+    """Plot the ratio of the noise to the spread of the codes during training, one curve per name and seed."""
     figure, ax = plt.subplots(figsize=(7, 3.3))
     for name, curves in noise.items():
         for number, values in enumerate(curves):
@@ -125,7 +125,7 @@ def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
 
 
 def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: float) -> Figure:
-    """Draw the lecture's three curves over σ (blue, red, and green for the difference), and the minimum."""
+    """Plot the lecture's three curves against σ: blue, red and their difference (green), with its minimum."""
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.plot(sigma, exponential, color=plots.MODEL, lw=2, label=r"blue: $e^\sigma$")
     ax.plot(sigma, line, "--", color=plots.GAP, lw=2, label=r"red: $1 + \sigma$")
@@ -137,7 +137,7 @@ def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: flo
 
 
 def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
-    """Draw the codes (n,) with each penalty against the codes (n,) without a penalty."""
+    """Plot the codes (n,) obtained with each penalty against the codes (n,) obtained without one."""
     figure, ax = plt.subplots(figsize=(5.6, 3.4))
     ax.plot(free, free, ":", color=plots.PRIOR, lw=2, label="no penalty")
     looks = ((plots.MODEL, "-"), (plots.GAP, "--"))
@@ -149,7 +149,7 @@ def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
 
 
 def codes_and_prior(z: Tensor, priors: Mapping[str, Tensor], codes: Mapping[str, Tensor]) -> Figure:
-    """Draw the prior's density over z (G,) for each name, with the means of the codes (N,) as ticks below."""
+    """Plot the prior's density on the grid z (G,) for each name, with the code means (N,) as ticks below."""
     figure, axes = plt.subplots(1, len(priors), sharey=True, squeeze=False, figsize=(4.2 * len(priors), 2.9))
     for ax, (name, density) in zip(axes[0], priors.items(), strict=True):
         ax.plot(z, density, color=plots.PRIOR, lw=2, label="prior")

@@ -21,7 +21,7 @@ MARKERS = ("o", "s", "^")
 
 
 def finite_mixtures(x: Tensor, p: Tensor, mixtures: dict[int, Tensor], kl: dict[int, float]) -> None:
-    """Draw the density p (X,) with each mixture of K Gaussians (X,), and KL(p‖mixture) in the titles."""
+    """Plot the density p (X,) with each mixture of K Gaussians (X,), and show KL(p‖mixture) in the titles."""
     _, axes = plt.subplots(1, len(mixtures), figsize=(9.5, 2.9), sharey=True)
     for ax, (count, density) in zip(axes, mixtures.items(), strict=True):
         ax.plot(x, p, color=DATA, lw=2.5, label="integral")
@@ -33,7 +33,7 @@ def finite_mixtures(x: Tensor, p: Tensor, mixtures: dict[int, Tensor], kl: dict[
 
 
 def distributions_of_z(z: Tensor, prior: Tensor, posterior: Tensor, q: Tensor) -> None:
-    """Draw three densities of z on a grid (G,): the prior, the posterior and an approximate posterior q."""
+    """Plot three densities of z on a grid (G,): the prior, the posterior and an approximate posterior q."""
     ax = plt.subplots(figsize=(8, 2.9))[1]
     ax.plot(z, prior, color=PRIOR, lw=2, ls=":", label="prior P(z)")
     ax.plot(z, posterior, color=MODEL, lw=2.5, label="posterior P(z|x)")
@@ -44,7 +44,7 @@ def distributions_of_z(z: Tensor, prior: Tensor, posterior: Tensor, q: Tensor) -
 
 
 def tangent(t: Tensor) -> None:
-    """Draw log t and its tangent t − 1 at t = 1."""
+    """Plot log t and its tangent t − 1 at t = 1."""
     ax = plt.subplots(figsize=(6, 2.9))[1]
     ax.plot(t, t - 1, color=BOUND, lw=2, ls="--", label="t − 1")
     ax.plot(t, t.log(), color=MODEL, lw=2.5, label="log t")
@@ -56,7 +56,7 @@ def tangent(t: Tensor) -> None:
 
 
 def two_directions(z: Tensor, p: Tensor, least_q_to_p: Tensor, least_p_to_q: Tensor) -> None:
-    """Draw a density p with two modes, and the best Gaussian q for each direction of the KL: (G,) each."""
+    """Plot a density p (G,) with two modes, and the best Gaussian q (G,) for each direction of the KL."""
     ax = plt.subplots(figsize=(8, 2.9))[1]
     ax.plot(z, p, color=DATA, lw=2.5, label="p")
     ax.plot(z, least_q_to_p, color=Q, lw=2, label="q with the least KL(q‖p)")
@@ -67,7 +67,7 @@ def two_directions(z: Tensor, p: Tensor, least_q_to_p: Tensor, least_p_to_q: Ten
 
 
 def over_w(w: Tensor, log_evidence: Tensor, bound: Tensor, start: float, end: float, y_min: float) -> None:
-    """Draw log P(x) and L_b against the parameter w (G,), and mark the values at the start and at the end."""
+    """Plot log P(x) and L_b against the parameter w (G,), and mark the values at the start and the end."""
     ax = plt.subplots(figsize=(8, 3.4))[1]
     for values, colour, style, label in (
         (log_evidence, MODEL, "-", "log P(x)"),
@@ -94,9 +94,9 @@ def _number(value: float) -> str:
 
 
 def levels(states: dict[str, tuple[float, float]]) -> None:
-    """Draw log P(x) and L_b of each state (log P(x), L_b) as levels, with the gap between them shaded.
+    """Draw each state (log P(x), L_b) as two levels, with the gap between them shaded.
 
-    Log-densities have no natural zero, so no bar starts at 0: only the length of a shaded gap has a meaning.
+    Log-densities have no natural zero, so no bar starts at 0: only the length of a shaded gap is meaningful.
     """
     ax = plt.subplots(figsize=(1.9 * len(states) + 2.4, 3.6))[1]
     centred: dict[str, Any] = {"textcoords": "offset points", "ha": "center"}
@@ -116,7 +116,7 @@ def levels(states: dict[str, tuple[float, float]]) -> None:
 
 
 def half_rounds(runs: dict[str, Sequence[tuple[float, float]]], y_min: float) -> None:
-    """Draw (log P(x), L_b) after every half round, one panel per run, with the first log P(x) dotted."""
+    """Plot log P(x) and L_b after every half round, one panel per run; the first log P(x) is dotted."""
     _, axes = plt.subplots(1, len(runs), figsize=(9.5, 3.2), sharey=True)
     for ax, (name, history) in zip(axes, runs.items(), strict=True):
         log_px, bound = np.array(history).T
@@ -133,7 +133,7 @@ def half_rounds(runs: dict[str, Sequence[tuple[float, float]]], y_min: float) ->
 
 
 def methods(histories: dict[str, Sequence[Bound]]) -> None:
-    """Draw log P(x) after each P-step and the gap after each q-step, for several methods of finding q.
+    """Plot log P(x) after each P-step and the gap after each q-step, for several methods of finding q.
 
     A history contains one `Bound.mean()` after every half round: q, P, q, P, and so on. A gap below CLOSED is
     rounding error and is drawn on a separate line at the bottom, so that larger gaps fill the scale.
@@ -157,7 +157,7 @@ def methods(histories: dict[str, Sequence[Bound]]) -> None:
 
 
 def closing(gaps: dict[str, Sequence[float]]) -> None:
-    """Draw the gap against the number of gradient steps on q, for a fixed P."""
+    """Plot the gap against the number of gradient steps on q, for a fixed P."""
     ax = plt.subplots(figsize=(7, 3))[1]
     # the first colour and marker belong to EM, which takes no gradient steps
     for (name, values), colour, marker in zip(gaps.items(), METHODS[1:], MARKERS[1:], strict=False):
@@ -169,7 +169,7 @@ def closing(gaps: dict[str, Sequence[float]]) -> None:
 
 
 def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) -> None:
-    """Draw the training of an encoder: the gap on the left (logarithmic), the two parts of L_b on the right.
+    """Plot the training of an encoder: the gap on a logarithmic scale (left), the two parts of L_b (right).
 
     The right axis starts `below` nats below 0, so that a bad start does not flatten the rest of the curves.
     """
@@ -184,7 +184,7 @@ def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) 
 
 
 def estimates(counts: Sequence[int], means: Sequence[float], errors: Sequence[float], exact: float) -> None:
-    """Draw averages over more and more samples, with two standard errors each, and the exact value."""
+    """Plot averages over growing numbers of samples, with two standard errors each, and the exact value."""
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]
     ax.errorbar(
@@ -197,7 +197,7 @@ def estimates(counts: Sequence[int], means: Sequence[float], errors: Sequence[fl
 
 
 def estimator_noise(widths: Sequence[float], closed_form: Sequence[float], sampled: Sequence[float]) -> None:
-    """Draw the standard deviations of one-draw estimates of L_b against the width of q (posterior = 1)."""
+    """Plot the standard deviation of single-draw estimates of L_b against the width of q (posterior: 1)."""
     ax = plt.subplots(figsize=(7.5, 3.2))[1]
     ax.plot(widths, closed_form, "o-", color=BOUND, lw=1.8, label="KL in closed form")
     ax.plot(widths, sampled, "s--", color=Q, lw=1.8, label="KL sampled, too")
@@ -209,7 +209,7 @@ def estimator_noise(widths: Sequence[float], closed_form: Sequence[float], sampl
 
 
 def tightening(ks: Sequence[int], shortfalls: Sequence[float], errors: Sequence[float]) -> None:
-    """Draw how far importance-weighted bounds are below log P(x) for growing k, with two standard errors."""
+    """Plot how far importance-weighted bounds lie below log P(x) against k, with two standard errors."""
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]
     ax.errorbar(ks, shortfalls, bars, fmt="o-", color=GAP, capsize=4, lw=1.8)

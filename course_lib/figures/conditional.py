@@ -14,7 +14,7 @@ Shape = Sequence[int]
 
 
 def training(losses: Mapping[str, Sequence[float]], smooth: int = 20) -> None:
-    """Draw the training loss of each model as a running mean over `smooth` steps, in nats per image."""
+    """Plot the training loss of each model as a running mean over `smooth` steps, in nats per image."""
     _, ax = plt.subplots(figsize=(6.5, 3.2))
     for (name, values), colour, dash in zip(
         losses.items(), (MODEL, BOUND, GAP, DATA), ("-", "--", "-.", ":"), strict=False
@@ -28,7 +28,7 @@ def training(losses: Mapping[str, Sequence[float]], smooth: int = 20) -> None:
 
 
 def told(rows: Mapping[str, Tensor], codes: Mapping[str, Tensor], labels: Tensor, shape: Shape) -> None:
-    """Draw each model's samples (R·C, D) and, below them, its codes (N, 2) as numerals of the labels (N,)."""
+    """Draw each model's samples (R·C, D) above its codes (N, 2), which are shown as their labels (N,)."""
     _, axes = plt.subplots(
         2, len(rows), figsize=(3.3 * len(rows), 5.4), height_ratios=(1, 1.8), squeeze=False
     )
@@ -45,7 +45,7 @@ def sheet(images: Tensor, title: str, shape: Shape) -> None:
 
 
 def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -> None:
-    """Draw each original (R, D) and its style in all labels (R, C, D), with a frame around its own label."""
+    """Draw originals (R, D) and their styles in all labels (R, C, D); a frame marks each original label."""
     rows, columns = images.shape[:2]
     _, (left, right) = plt.subplots(
         1, 2, figsize=(0.64 * (columns + 1.4), 0.64 * rows + 0.5), width_ratios=(1, columns)
@@ -59,7 +59,7 @@ def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -
 
 
 def probes(read: Mapping[str, Mapping[str, float]], chance: float) -> None:
-    """Draw the share of labels that each probe predicts correctly, with one group of bars per code."""
+    """Plot the share of labels that each probe predicts correctly, with one group of bars per code."""
     _, ax = plt.subplots(figsize=(8, 0.75 * len(read) + 1.3))
     kinds = list(next(iter(read.values())))
     height = 0.8 / len(kinds)
@@ -76,12 +76,12 @@ def probes(read: Mapping[str, Mapping[str, float]], chance: float) -> None:
 
 
 def samples(drawn: Tensor, shape: Shape) -> None:
-    """Draw the first fifty samples of (N, D), without selection."""
+    """Draw the first fifty of the samples (N, D), without selection."""
     plots.digits(drawn[:50], columns=10, title="samples, not selected", shape=shape)
 
 
 def misread(images: Tensor, asked: Tensor, read: Tensor, shape: Shape, most: int = 20) -> None:
-    """Draw samples (N, D) that were classified as another label than requested, each titled asked→read."""
+    """Draw samples (N, D) whose predicted label is not the requested one, each titled asked→read."""
     pictures = []
     if len(images):
         pictures = list(plots.as_pixels(images[:most], shape).movedim(1, -1).squeeze(-1).numpy())
@@ -96,7 +96,7 @@ def misread(images: Tensor, asked: Tensor, read: Tensor, shape: Shape, most: int
 
 
 def margins(right: Tensor, wrong: Tensor) -> None:
-    """Draw a histogram of log P(x|own label) − log P(x|best other label) for N images."""
+    """Plot a histogram of log P(x|own label) − log P(x|best other label) for N images."""
     _, ax = plt.subplots(figsize=(7, 3))
     ax.hist((right - wrong).numpy(), 60, color=MODEL)
     ax.axvline(0, color=GAP, lw=2, label="left of the line: another label wins")
@@ -105,7 +105,7 @@ def margins(right: Tensor, wrong: Tensor) -> None:
 
 
 def foreign(images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor, shape: Shape) -> None:
-    """Draw foreign images (D,), and their −log P(x) as lines over the histogram of the test images' (N,)."""
+    """Draw foreign images (D,), and mark their −log P(x) in a histogram of −log P(x) for test images (N,)."""
     figure = plt.figure(figsize=(8, 4.8))
     grid = figure.add_gridspec(2, len(images), height_ratios=(1, 1.6))
     below = figure.add_subplot(grid[1, :])
@@ -123,7 +123,7 @@ def foreign(images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor
 
 
 def parts(table: Mapping[Any, tuple[float, float, float]]) -> None:
-    """Draw the two parts of the mean KL of each label as stacked bars: I(z; x|y) and KL(q(z|y)‖P(z))."""
+    """Draw the two parts of each label's mean KL as stacked bars: I(z; x|y) and KL(q(z|y)‖P(z))."""
     _, ax = plt.subplots(figsize=(7, 3.2))
     labels = [str(label) for label in table]
     information = np.array([row[1] for row in table.values()])

@@ -14,7 +14,7 @@ from torch import Tensor
 from course_lib import plots
 from course_lib.evaluation import gan_figures
 
-MARKERS = "osD^vPX"  # one shape per group, so that groups differ not only in colour
+MARKERS = "osD^vPX"  # one shape per group, so that groups differ in more than colour
 
 
 def digit_rows(rows: Mapping[str, Tensor], *, shape: Sequence[int] | None = None) -> None:
@@ -24,7 +24,7 @@ def digit_rows(rows: Mapping[str, Tensor], *, shape: Sequence[int] | None = None
 
 
 def preference_by_digit(shares: Sequence[float], errors: Sequence[float]) -> None:
-    """Draw, for each digit, how often D prefers the edit at a stroke, with two standard errors."""
+    """Plot how often D prefers the edit at a stroke for each digit, with bars of two standard errors."""
     _, ax = plt.subplots(figsize=(7, 3))
     digits = range(len(shares))
     ax.errorbar(digits, shares, 2 * np.asarray(errors), fmt="o", color=plots.MODEL, capsize=4, ms=7)
@@ -37,7 +37,7 @@ def preference_by_digit(shares: Sequence[float], errors: Sequence[float]) -> Non
 
 
 def tournament(ranking: Tensor) -> None:
-    """Draw ranking (G, D): how often the column's D ranks a real digit above an image from the row's G."""
+    """Draw `ranking` (G, D): how often each version of D ranks a real digit above an image from each G."""
     table = ranking.detach().cpu().numpy()
     _, ax = plt.subplots(figsize=(6.6, 5.2))
     picture = ax.imshow(table, vmin=0, vmax=1, cmap="PuOr")
@@ -53,7 +53,7 @@ def tournament(ranking: Tensor) -> None:
 
 
 def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> None:
-    """Draw the losses of each run against the Fréchet distance of its samples: D on the left, G on the right.
+    """Plot the losses of each run against the Fréchet distance of its samples: D on the left, G on the right.
 
     Each run contains "discriminator", "generator" and "distance", with one number per evaluation.
     """
@@ -86,7 +86,7 @@ def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -
 
 
 def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """Draw G's loss and the Fréchet distance of each kind of run in two panels, with one point per seed."""
+    """Plot G's loss and the Fréchet distance of each kind of run in two panels, with one point per seed."""
     _, axes = plt.subplots(1, 2, figsize=(9.5, 2.6), sharey=True)
     labels = ("G's loss, nats (what G minimizes)", "Fréchet distance (lower is better)")
     for i, (ax, label) in enumerate(zip(axes, labels, strict=True)):
@@ -100,7 +100,7 @@ def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
 
 
 def matching(cases: Mapping[str, Sequence[tuple[float, float, float]]]) -> None:
-    """Draw D's ranking, the spread and the Fréchet distance in three panels, one row per kind of game."""
+    """Plot D's ranking, the spread and the Fréchet distance in three panels, one row per kind of game."""
     _, axes = plt.subplots(1, 3, figsize=(12, 0.5 * len(cases) + 1.3), sharey=True)
     labels = ("0: fooled, ½: cannot tell, 1: caught", "0: all the same, 1: like digits", "lower is better")
     titles = ("D ranks the real one first", "spread of G's images", "Fréchet distance")
@@ -129,7 +129,7 @@ def judgements(rows: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def two_sample_test(accuracies: Mapping[str, Sequence[float]]) -> None:
-    """Draw the accuracies of a two-sample test on each kind of image, with one point per repetition."""
+    """Plot the accuracies of a two-sample test on each kind of image, with one point per repetition."""
     _, ax = plt.subplots(figsize=(8, 0.45 * len(accuracies) + 1.2))
     for row, values in enumerate(accuracies.values()):
         ax.plot(list(values), [row] * len(values), "o", color=plots.MODEL, ms=8, alpha=0.6)
@@ -141,13 +141,13 @@ def two_sample_test(accuracies: Mapping[str, Sequence[float]]) -> None:
 
 
 def boxes(values: Mapping[str, Tensor], xlabel: str) -> None:
-    """Draw a horizontal box plot of the values (N,) of each name."""
+    """Draw a horizontal box plot for each name, from its values (N,)."""
     gan_figures.boxes(values, xlabel)
     plt.show()
 
 
 def step_sizes(walk: ArrayLike, confidence: Mapping[str, ArrayLike]) -> None:
-    """Draw the step lengths of walks (N, steps) relative to the cross-fade, and the confidence on the way."""
+    """Plot the step lengths of walks (N, steps) relative to a cross-fade, and the confidence along paths."""
     sizes = np.asarray(walk)
     _, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.2))
     steps = np.arange(1, sizes.shape[1] + 1)

@@ -17,7 +17,7 @@ from torch import Tensor
 from course_lib import plots
 from course_lib.kernels import step_times
 
-PALE = ("#CFE3F2", "#F6E3B8")  # alternating colours of neighbours, pale enough for black text
+PALE = ("#CFE3F2", "#F6E3B8")  # alternating colours for neighbours, pale enough for black text
 # NVIDIA A100 (40 GB), from its white paper of 2020: 19.5 Tflop/s in float32, 1,555 GB/s from memory
 A100_FLOPS, A100_BYTES = 19.5e12, 1.555e12
 
@@ -35,7 +35,7 @@ def timeline(operations: list[step_times.Span], phases: list[step_times.Span]) -
 
 
 def step_by_width(times: Mapping[int, float], floor: float) -> None:
-    """Draw the microseconds per step for each hidden width, and the time of as many idle operations."""
+    """Plot the microseconds per step against the hidden width, and the time of as many empty operations."""
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(list(times), list(times.values()), "o-", color=plots.MODEL, label="one training step")
     ax.axhline(floor, color=plots.GAP, ls="--", label="as many operations that do nothing")
@@ -50,7 +50,7 @@ def step_by_width(times: Mapping[int, float], floor: float) -> None:
 
 
 def parts_of_a_step(parts: Mapping[str, float]) -> None:
-    """Draw the microseconds of each part of a step, with each bar starting where the previous bar ends."""
+    """Draw the microseconds of each part of a step as a bar that starts where the previous bar ends."""
     _, ax = plt.subplots(figsize=(9, 0.45 * len(parts) + 1))
     begin = 0.0
     for row, us in enumerate(parts.values()):
@@ -64,7 +64,7 @@ def parts_of_a_step(parts: Mapping[str, float]) -> None:
 
 
 def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
-    """Draw the bytes moved per second against the size of the arrays in bytes, on logarithmic axes."""
+    """Plot the bytes moved per second against the size of the arrays in bytes, on logarithmic axes."""
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(sizes, speeds, "o-", color=plots.MODEL)
     ax.set(xscale="log", yscale="log", xlabel="bytes of one array", ylabel="GB moved per second")
@@ -77,7 +77,7 @@ def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
 
 
 def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float]) -> None:
-    """Draw the cost of reading every s-th number: sectors per warp on a GPU, time per number on this CPU."""
+    """Plot the cost of reading every s-th number: sectors per warp on a GPU, time per number on this CPU."""
     _, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.2))
     left.plot(steps, sectors, "o-", color=plots.GAP)
     left.set(title="GPU, counted: 32 neighbouring lanes", ylabel="sectors of 32 bytes")
@@ -93,7 +93,7 @@ def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float])
 def roofline(
     points: Mapping[str, tuple[ArrayLike, ArrayLike]], peak_flops: float, bytes_per_second: float
 ) -> None:
-    """Draw operations per second against operations per byte, with the roofs of this machine and an A100.
+    """Plot operations per second against operations per byte, with the roofs of this machine and an A100.
 
     points: the measured intensities and speeds of each kind of work. peak_flops: operations per second.
     """
@@ -115,7 +115,7 @@ def roofline(
 
 
 def programs(who: Tensor) -> None:
-    """Draw which program of a grid wrote each element of who (rows, columns); each tile shows the program."""
+    """Draw the index of the program that wrote each element of an array, given as `who` (rows, columns)."""
     rows, columns = who.shape
     shade = np.zeros((rows, columns))
     _, ax = plt.subplots(figsize=(11, 0.5 * rows + 1))
@@ -131,7 +131,7 @@ def programs(who: Tensor) -> None:
 
 
 def counts(found: Mapping[str, Tensor]) -> None:
-    """Draw how often each element of count (rows, columns) was written; the last row belongs to no image."""
+    """Draw counts (rows, columns) of how often each element was written; the last row belongs to no image."""
     shown = ListedColormap(["white", plots.BOUND, plots.GAP])
     _, axes = plt.subplots(len(found), 1, figsize=(11, 2.3 * len(found)), squeeze=False)
     for ax, (title, count) in zip(axes[:, 0], found.items(), strict=True):
@@ -150,7 +150,7 @@ def _write_counts(ax: Axes, row_of_counts: Tensor, row: int) -> None:
 
 
 def running_maximum(joint: Tensor, block: int, largest: Tensor, total: Tensor) -> None:
-    """Draw log-densities (K,), their running maximum and running log Σ exp (left), and the total (right)."""
+    """Plot log-densities (K,) with their running maximum and log Σ exp (left), and the total (right)."""
     _, (left, right) = plt.subplots(1, 2, figsize=(12, 3.8))
     ends = np.arange(block, len(joint) + 1, block)
     left.plot(range(1, len(joint) + 1), joint, ".", color=plots.PRIOR, label="log-densities, in order")

@@ -25,12 +25,12 @@ INGREDIENTS = {  # the name in quality.json: the name in the figure
 
 
 def bound_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
-    """Draw the mean bound on the NLL (T,) against the number of draws, and the exact integral (T,)."""
+    """Plot the mean of the NLL bounds (T,) against the number of draws, and the mean exact NLL (T,)."""
     _against_integral(nlls, exact, "draws of $z$ from $q(z|x)$, $k$", "bound with $k$ draws", plots.BOUND)
 
 
 def mixture_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
-    """Draw the mean NLL (T,) of mixtures against the number of components, and the exact integral (T,)."""
+    """Plot the mean NLL (T,) of mixtures against the number of components, and the mean exact NLL (T,)."""
     label = "mixture of $K$ components"
     _against_integral(nlls, exact, "components drawn from the prior, $K$", label, plots.COMPONENTS[3])
 
@@ -51,7 +51,7 @@ def _against_integral(
 
 
 def image_by_image(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
-    """Draw the NLL of each image (T,) under one network against its NLL under another network."""
+    """Plot the NLL of each image under one network, `b` (T,), against its NLL under another, `a` (T,)."""
     _, ax = plt.subplots(figsize=(4.4, 4.2))
     ax.scatter(a, b, s=10, color=plots.MODEL, alpha=0.5, linewidths=0)
     ends = [float(torch.minimum(a, b).min()), float(torch.maximum(a, b).max())]
@@ -62,7 +62,7 @@ def image_by_image(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
 
 
 def protocols(as_trained: Mapping[str, float], on_drawn: Mapping[str, float]) -> None:
-    """Draw two bars per treatment of the pixels: the loss on pixels treated this way, and on drawn pixels."""
+    """Draw two bars per treatment of the pixels: the loss on such pixels, and on randomly drawn pixels."""
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     places = torch.arange(len(as_trained)).double()
     for shift, values, colour, hatch, label in (
@@ -104,7 +104,7 @@ def _average(quality: Quality, name: str) -> tuple[str, str]:
 
 
 def ingredients(quality: Quality) -> dict[str, float]:
-    """Draw the nats of NLL (k = 100) lost without each ingredient, and return the same numbers by name."""
+    """Draw and return, by name, the nats of NLL (k = 100) that are lost without each ingredient."""
     whole = quality[EVERYTHING]["nll"]["100"][0]
     lost = {}
     for name, shown in INGREDIENTS.items():
@@ -120,7 +120,7 @@ def ingredients(quality: Quality) -> dict[str, float]:
 
 
 def seeds(nlls: Mapping[str, Tensor]) -> None:
-    """Draw the exact NLL of each seed (S,), with one column of points per prior and a bar at each mean."""
+    """Plot the exact NLLs (S,) of the seeds, with one column of points per prior and a bar at each mean."""
     _, ax = plt.subplots(figsize=(5, 3.4))
     for place, (values, colour) in enumerate(zip(nlls.values(), (plots.MODEL, plots.Q), strict=False)):
         ax.plot([place] * len(values), values.tolist(), "o", ms=8, color=colour, alpha=0.8)
@@ -132,7 +132,7 @@ def seeds(nlls: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def codes_over_prior(models: Mapping[str, Any], x: Tensor, y: Tensor) -> None:
-    """Draw the codes of x (T, D) over samples of the prior, for each model with a two-dimensional code."""
+    """Plot the codes of x (T, D) over samples of the prior, for each model with a two-dimensional code."""
     _, axes = plt.subplots(1, len(models), figsize=(5 * len(models), 4.8), squeeze=False)
     for ax, (name, model) in zip(axes[0], models.items(), strict=True):
         cloud = model.prior.sample((4_000,))  # (4000, 2)

@@ -20,13 +20,13 @@ Mixture2D = tuple[ArrayLike, ArrayLike, ArrayLike, Tensor]  # (K,), (K, 2), (K, 
 
 
 def density(grid: Tensor, curves: Mapping[str, Tensor], samples: Tensor) -> None:
-    """Draw densities over a grid, the first one in black, and a histogram of the samples."""
+    """Plot densities on a grid, the first one in black, and a histogram of the samples."""
     plots.density(grid, dict(curves), samples=samples)
     plt.show()
 
 
 def two_ways_to_sample(grid: Tensor, exact: Tensor, ancestral: Tensor, averaged: Tensor) -> None:
-    """Draw the exact density of a mixture over histograms of ancestral samples and of averaged draws."""
+    """Plot the exact density of a mixture over histograms of ancestral samples and of averaged draws."""
     _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2), sharex=True)
     plots.density(grid, {"exact density": exact}, samples=ancestral, ax=left, title="ancestral sampling")
     plots.density(
@@ -38,7 +38,7 @@ def two_ways_to_sample(grid: Tensor, exact: Tensor, ancestral: Tensor, averaged:
 def em_steps_1d(
     x: Tensor, trace: Sequence[Mixture1D], log_likelihoods: Sequence[float], steps: Sequence[int]
 ) -> None:
-    """Draw four steps of EM in one dimension: the weighted Gaussians, their sum, and the coloured points."""
+    """Plot four steps of EM in one dimension: the weighted Gaussians, their sum, and the coloured points."""
     _, axes = plt.subplots(2, 2, figsize=(11, 5.8), sharex=True)
     for ax, step in zip(axes.flat, steps, strict=True):
         plots.mixture_1d(x, *trace[step], ax=ax)
@@ -49,7 +49,7 @@ def em_steps_1d(
 def em_steps_2d(
     x: Tensor, trace: Sequence[Mixture2D], log_likelihoods: Sequence[float], steps: Sequence[int]
 ) -> None:
-    """Draw steps of EM in the plane side by side, with the ellipses of each Gaussian."""
+    """Plot steps of EM in the plane side by side, with ellipses for each Gaussian."""
     _, axes = plt.subplots(1, len(steps), figsize=(3.1 * len(steps), 3.5), sharex=True, sharey=True)
     for ax, step in zip(axes, steps, strict=True):
         _, means, covariances, resp = trace[step]
@@ -60,7 +60,7 @@ def em_steps_2d(
 
 
 def log_likelihood(history: Sequence[float], skip: int = 1, truth: float | None = None) -> None:
-    """Draw the log-likelihood after each step, without the first `skip` values that would hide the rest."""
+    """Plot the log-likelihood after each step, except the first `skip` values, which would hide the rest."""
     _, ax = plt.subplots(figsize=(7, 3))
     steps = range(skip, len(history))
     ax.plot(steps, history[skip:], color=plots.MODEL, lw=2, label="mixture")
@@ -72,7 +72,7 @@ def log_likelihood(history: Sequence[float], skip: int = 1, truth: float | None 
 
 
 def where_starts_end(ends: Mapping[str, Sequence[float]], truth: float | None = None) -> None:
-    """Draw the final log-likelihood of EM from each start, with one row of dots per kind of start."""
+    """Plot the final log-likelihood of EM for each start, with one row of dots per kind of start."""
     _, ax = plt.subplots(figsize=(7.5, 1.2 + 0.6 * len(ends)))
     for row, values in enumerate(ends.values()):
         heights = row + np.linspace(-0.18, 0.18, len(values))  # offsets, so that equal values can be counted
@@ -86,7 +86,7 @@ def where_starts_end(ends: Mapping[str, Sequence[float]], truth: float | None = 
 
 
 def hardening(x: Tensor, found: Mapping[float, tuple[Tensor, Tensor]]) -> None:
-    """Draw the means (K, 2) and responsibilities (N, K) for each common standard deviation, side by side."""
+    """Plot the means (K, 2) and responsibilities (N, K) side by side for each shared standard deviation."""
     _, axes = plt.subplots(1, len(found), figsize=(3.3 * len(found), 3.6), sharex=True, sharey=True)
     for ax, (sigma, (means, resp)) in zip(axes, found.items(), strict=True):
         ax.scatter(x[:, 0], x[:, 1], c=plots.blend(resp), s=10, linewidths=0)
@@ -99,7 +99,7 @@ def hardening(x: Tensor, found: Mapping[float, tuple[Tensor, Tensor]]) -> None:
 
 
 def spike(widths: Tensor, log_likelihoods: Tensor) -> None:
-    """Draw the log-likelihood of a mixture against the width of a Gaussian that shrinks onto one point."""
+    """Plot the log-likelihood of a mixture against the width of a Gaussian that shrinks onto one point."""
     _, ax = plt.subplots(figsize=(7, 3))
     ax.semilogx(widths, log_likelihoods, color=plots.MODEL, lw=2)
     ax.set_xticks([10.0**power for power in range(0, -101, -20)])
@@ -111,7 +111,10 @@ def spike(widths: Tensor, log_likelihoods: Tensor) -> None:
 
 
 def price_of_narrowness(floors: Sequence[float], fitted: Tensor, fresh: Tensor) -> None:
-    """Draw the log-likelihoods of fitted and of fresh points (floors, seeds) against the variance floor."""
+    """Plot the log-likelihoods of the training points and of new points against the variance floor.
+
+    fitted, fresh: the log-likelihoods of the two sets of points, each of shape (floors, seeds).
+    """
     _, ax = plt.subplots(figsize=(7, 3.2))
     for values, colour, marker, label in (
         (fitted, plots.DATA, "o", "points used for the fit"),
@@ -125,7 +128,7 @@ def price_of_narrowness(floors: Sequence[float], fitted: Tensor, fresh: Tensor) 
 
 
 def fitted_densities(grid: Tensor, truth: Tensor, log_densities: Mapping[int, Tensor]) -> None:
-    """Draw the fitted mixtures side by side, each over the true density, by number of components."""
+    """Plot the fitted mixture for each number of components over the true density, side by side."""
     _, axes = plt.subplots(1, len(log_densities), figsize=(4 * len(log_densities), 3.2), sharey=True)
     for ax, (components, log_q) in zip(axes, log_densities.items(), strict=True):
         ax.fill_between(grid, truth, color="#D0D0D0", label="truth")
@@ -137,7 +140,7 @@ def fitted_densities(grid: Tensor, truth: Tensor, log_densities: Mapping[int, Te
 
 
 def kl_and_price(kl: Mapping[int, float], price: Sequence[float]) -> None:
-    """Draw KL(data‖mixture) and the cost of estimating the parameters against the number of components."""
+    """Plot KL(data‖mixture) and the cost of estimating the parameters against the number of components."""
     _, ax = plt.subplots(figsize=(6.5, 3.4))
     ax.loglog(list(kl), list(kl.values()), "o-", color=plots.GAP, label="KL(data‖mixture)")
     ax.loglog(list(kl), price, ":", color=plots.PRIOR, lw=2, label="rule of thumb: (3K − 1) / 2N")
@@ -149,7 +152,7 @@ def kl_and_price(kl: Mapping[int, float], price: Sequence[float]) -> None:
 
 
 def bic_curves(candidates: Sequence[int], bics: Sequence[Sequence[float]], truth: int) -> None:
-    """Draw the BIC above its lowest value against the number of components, with one curve per data set."""
+    """Plot the BIC minus its lowest value against the number of components, with one curve per data set."""
     _, ax = plt.subplots(figsize=(6.5, 3.2))
     for values in bics:
         lowest = int(np.argmin(values))
@@ -163,7 +166,7 @@ def bic_curves(candidates: Sequence[int], bics: Sequence[Sequence[float]], truth
 def digit_likelihoods(
     fitted: Mapping[int, float], held_out: Mapping[int, float], bic: Mapping[int, float]
 ) -> None:
-    """Draw −log P per digit (fitted and held out) and BIC / 2N against the number of components."""
+    """Plot −log P per digit, for training and held-out digits, and BIC / 2N, by number of components."""
     _, ax = plt.subplots(figsize=(7, 3.6))
     sizes = list(fitted)
     ax.plot(sizes, [-v for v in fitted.values()], "o-", color=plots.DATA, label="digits used for the fit")
@@ -185,7 +188,7 @@ def digit_sheets(rows: Mapping[str, Tensor]) -> None:
 
 
 def bits_with_bits(label: Mapping[float, float], vector: Mapping[int, float], limit: float) -> None:
-    """Draw the share of variance explained against the number of bits, for one label and a vector of bits."""
+    """Plot the explained variance against the number of bits, for one label and for a vector of bits."""
     _, ax = plt.subplots(figsize=(7, 3.6))
     ax.plot(list(label), list(label.values()), "o-", color=plots.Q, label="one label of K")
     ax.plot(list(vector), list(vector.values()), "s-", color=plots.MODEL, label="a vector of bits")
@@ -196,7 +199,7 @@ def bits_with_bits(label: Mapping[float, float], vector: Mapping[int, float], li
 
 
 def _limit_to(ax: Axes, x: Tensor) -> None:
-    """Limit the axes to the range of the points, even if the ellipses are larger."""
+    """Limit the axes to the range of the points, even if the ellipses extend beyond it."""
     margin = 0.1 * float(x.max() - x.min())
     ax.set(xlim=(float(x[:, 0].min()) - margin, float(x[:, 0].max()) + margin))
     ax.set(ylim=(float(x[:, 1].min()) - margin, float(x[:, 1].max()) + margin))

@@ -17,7 +17,7 @@ PROBABILITY = {"ylim": (-0.03, 1.03), "yticks": [0, 0.5, 1], "yticklabels": ["0"
 
 
 def snapshots(line: Any, density: ArrayLike, shots: Mapping[str, Shot]) -> None:
-    """Draw moments of a game, one per panel: the data density on the line (G,), generated points, and D."""
+    """Plot stages of a game, one per panel: the data density on the line (G,), generated points, and D."""
     x, p = np.asarray(line).ravel(), np.asarray(density).ravel()
     figure, axes = plt.subplots(1, len(shots), figsize=(2.5 * len(shots), 2.8), sharey=True)
     for ax, (title, (points, d)) in zip(axes, shots.items(), strict=True):
@@ -35,7 +35,7 @@ def snapshots(line: Any, density: ArrayLike, shots: Mapping[str, Shot]) -> None:
 
 
 def best_discriminator(x: ArrayLike, p: ArrayLike, q: ArrayLike, d: ArrayLike) -> None:
-    """Draw two densities (G,) on the left, and the trained D (G,) and the best D on the right."""
+    """Plot two densities (G,) on the left, and the trained D (G,) and the best D on the right."""
     p, q = np.asarray(p), np.asarray(q)
     _, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.8))
     left.plot(x, p, ":", color=DATA, lw=2.2, label="data p(x)")
@@ -50,14 +50,14 @@ def best_discriminator(x: ArrayLike, p: ArrayLike, q: ArrayLike, d: ArrayLike) -
 
 
 def lengths_of_step(lengths: ArrayLike, means: ArrayLike, jsds: ArrayLike, before: float) -> None:
-    """Draw the mean of the points and the JSD after one generator step of each length (L,)."""
+    """Plot the mean of the points and the JSD after one generator step of each length (L,)."""
     mean, jsd = "mean of the generated points (data: 0)", "JSD(p, q), nats (dotted: before the step)"
     panels = {mean: {"": (lengths, means)}, jsd: {"": (lengths, jsds)}}
     compare(panels, "learning rate of the one step", marks={mean: 0, jsd: before}, xlog=True)
 
 
 def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) -> None:
-    """Draw the loss (T,) and the shift of the mean (T,) over generator steps, one line per kind and seed."""
+    """Plot the loss (T,) and the shift of the mean (T,) during training, with one line per kind and seed."""
     _, axes = plt.subplots(1, 2, figsize=(7.6, 2.7))
     for (name, seeds), (colour, dash) in zip(paths.items(), LOOKS, strict=False):
         for number, curves in enumerate(seeds):
@@ -70,14 +70,14 @@ def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) 
 
 
 def gradients(distances: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
-    """Draw the generator's gradient (M,) against its distance from the data, with one line per loss."""
+    """Plot the gradient (M,) against the distance of the generator from the data, with one line per loss."""
     title = "gradient against the best D, nats per unit of x"
     compare({title: {name: (distances, curve) for name, curve in curves.items()}}, "distance μ", log=[title])
     plt.gcf().set_size_inches(5.6, 3)
 
 
 def divergences(shifts: ArrayLike, jsds: ArrayLike, works: ArrayLike) -> None:
-    """Draw the JSD and the Wasserstein distance (M,) of two blocks of width 1 against the shift (M,)."""
+    """Plot the JSD and the Wasserstein distance (M,) between two blocks of width 1 against the shift (M,)."""
     titles = "JSD(p, q), nats (dotted: log 2)", "Wasserstein distance $W_1$(p, q)"
     panels = {titles[0]: {"": (shifts, jsds)}, titles[1]: {"": (shifts, works)}}
     for ax in compare(panels, "shift μ between the two blocks", marks={titles[0]: float(np.log(2))}):
@@ -92,7 +92,7 @@ def runs(
     levels: Mapping[str, float] | None = None,
     changes: Sequence[float] = (),
 ) -> None:
-    """Draw one panel per column of the histories, with one colour per kind of game and one line per seed.
+    """Plot one panel per column of the histories, with one colour per kind of game and one line per seed.
 
     columns: a name in `toy_gan.HEAD` -> the title of the panel. log: the columns with a logarithmic axis.
     levels: column -> the height of a dotted horizontal line. changes: the rounds at which a rate was changed,
@@ -114,14 +114,14 @@ def runs(
 
 
 def rate_map(wrong: ArrayLike, rates: Sequence[float], rounds: int) -> None:
-    """Draw the mass in the wrong place (G, D) for each pair of learning rates; dark cells have more of it."""
+    """Draw the misplaced mass (G, D) for each pair of learning rates; dark cells have more misplaced mass."""
     plots.rate_map(np.asarray(wrong), rates, f"mass in the wrong place after {rounds} rounds")
 
 
 def curves(
     kinds: Mapping[str, Sequence[ArrayLike]], title: str, xlabel: str, every: int = 1, log: bool = False
 ) -> None:
-    """Draw one line (T,) per seed and one colour per kind of game; points are `every` rounds apart."""
+    """Plot one line (T,) per seed, in one colour per kind of game; the points are `every` rounds apart."""
     _, ax = plt.subplots(figsize=(4.4, 2.6))
     for (kind, seeds), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
         for number, values in enumerate(seeds):
@@ -134,7 +134,7 @@ def curves(
 
 
 def generators(history: History, moments: Mapping[str, int], ax_title: str = "x = G(z)") -> None:
-    """Draw G as a function of z at some moments of a game, one per panel, and then the data density."""
+    """Plot G as a function of z at several stages of a game, one per panel, followed by the data density."""
     grid = history.game.grid
     _, axes = plt.subplots(1, len(moments) + 1, figsize=(2.4 * (len(moments) + 1), 2.7), sharey=True)
     for ax, (title, at) in zip(axes, moments.items(), strict=False):

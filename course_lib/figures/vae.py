@@ -10,7 +10,7 @@ from course_lib import plots
 
 
 def labelled_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
-    """Draw one row of images per label; images are (N, D) or (N, H, W), with the same N in all rows."""
+    """Draw one row of images (N, D) or (N, H, W) per label, with the same number N in all rows."""
     count = len(next(iter(rows.values())))
     height, width = shape[-2:]
     row_height = 0.78 * height / width
@@ -23,7 +23,10 @@ def labelled_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
 
 
 def loss_parts(history: Sequence[tuple[int, float, float]]) -> None:
-    """Draw (step, reconstruction, KL) in nats per test image, stacked so that the upper edge is −L_b."""
+    """Plot the two terms of −L_b during training, stacked so that the upper edge is −L_b.
+
+    history: (step, reconstruction, KL) of each evaluation, in nats per test image.
+    """
     steps = [row[0] for row in history]
     reconstruction = torch.tensor([row[1] for row in history])
     kl = torch.tensor([row[2] for row in history])
@@ -40,7 +43,7 @@ def loss_parts(history: Sequence[tuple[int, float, float]]) -> None:
 
 
 def scatter_of_losses(single: Tensor, batch: Tensor) -> None:
-    """Draw histograms of the deviations (S,) of the loss from its mean, for one image and for one batch."""
+    """Plot histograms of the deviations (S,) of the loss from its mean, for one image and for one batch."""
     _, ax = plt.subplots(figsize=(7.5, 2.8))
     ax.hist(single, bins=40, color=plots.Q, alpha=0.7, density=True, label="one image")
     ax.hist(batch, bins=10, color=plots.MODEL, alpha=0.7, density=True, label="a batch of 128")
@@ -50,7 +53,7 @@ def scatter_of_losses(single: Tensor, batch: Tensor) -> None:
 
 
 def shares(alone: Tensor, together: Tensor, names: Sequence[str]) -> None:
-    """Draw R² of each property, for each dimension of the code alone (P, d) and for all dimensions (P,)."""
+    """Plot the R² of each property, for each code dimension alone (P, d) and for all together (P,)."""
     count, dimensions = alone.shape
     _, axes = plt.subplots(count, 1, figsize=(7.5, 1.5 * count + 0.5), sharex=True, sharey=True)
     for ax, bars, total, name in zip(axes, alone, together, names, strict=True):
@@ -63,7 +66,7 @@ def shares(alone: Tensor, together: Tensor, names: Sequence[str]) -> None:
 
 
 def kl_by_dimension(kl_sorted: Mapping[float, Tensor]) -> None:
-    """Draw the KL of each dimension (d,) in descending order, with one curve per β."""
+    """Plot the KL (d,) of the dimensions in descending order, with one curve per β."""
     _, ax = plt.subplots(figsize=(7.5, 3.2))
     styles = zip((plots.Q, plots.MODEL, plots.GAP), "so^", strict=True)
     for (beta, kl), (colour, marker) in zip(kl_sorted.items(), styles, strict=True):

@@ -16,11 +16,11 @@ class Asking(Live):
 
     The page sends {tick, ...}. The reply contains rows of float32 in one buffer, or an error message. A
     subclass puts `ASKING` before its own scripts and implements `answer`. A page without a kernel receives no
-    replies, so every such widget must also work without them.
+    replies, so every subclass must also work without replies.
     """
 
     def __init__(self, **traits: Any) -> None:
-        # Answers may run in a different thread from the cells, so this lock guards the state.
+        # Requests may be answered in a different thread from the cells, so this lock guards the state.
         self.lock = threading.RLock()
         self.error: Exception | None = None  # the last error; `raise widget.error` shows its traceback
         super().__init__(**traits)

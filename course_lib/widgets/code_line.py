@@ -1,4 +1,4 @@
-"""Compare the images that an auto-encoder and a VAE decode along a line of codes with true images."""
+"""Compare true images with those that an auto-encoder and a VAE decode along a line of codes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,17 @@ LINES = {PURPLE: "--", MODEL: "-", BOUND: ":", PRIOR: "-."}  # in the order of t
 
 
 class CodeLine(Live):
-    """A walk along a line of codes: each model's image, the nearest true image, and their distance.
+    """A walk along a line of codes: each model's image, the nearest true image, and the distance to it.
 
-    decoders: name -> function of codes (n, 1), float32 on `device`, to pixels (n, H, W) in [0, 1], or
-    (n, 3, H, W) in colour; one to four models.
+    decoders: for each of one to four models, name -> function that maps codes (n, 1), float32 on `device`, to
+    pixels in [0, 1] of shape (n, H, W), or (n, 3, H, W) in colour.
     limits: name -> (low, high); position t in [0, 1] is the code low + t·(high − low) of that model.
     truth: true images of shape (M, H, W) or (M, 3, H, W); the distance is the square root of the sum of
     squared pixel differences.
     marks: name -> codes (K,) of true images, drawn as ticks below the curves.
 
-    All `positions` are decoded once, in advance, so the page works fully without a kernel. `t` follows the
-    browser and can be set from Python; `distances` has the shape (models, positions). Raises ValueError for
+    All `positions` are decoded in advance, so the page works fully without a kernel. `t` is updated by the
+    browser and can be set from Python; `distances` has shape (models, positions). Raises ValueError for
     arguments that cannot be drawn.
     """
 

@@ -28,7 +28,7 @@ GRID = (-12, 12, 1201)
 
 
 def grid() -> "Tensor":
-    """The grid of points z (G,) for the integrals over z."""
+    """Return the grid points z (G,) for the integrals over z."""
     import torch
 
     return torch.linspace(*GRID, dtype=torch.float64)
@@ -38,8 +38,8 @@ class ElboBars(Live):
     """The lecture's bars: L_b and the gap KL(q ‖ P(z|x)), which add up to log P(x), in nats.
 
     The model: z ~ N(0, 1), x|z ~ N(w·h(z), s²), with h(z) = z ("line"), tanh 2z ("bend") or z² ("fold").
-    q(z|x) = N(m, sigma²). `m`, `sigma`, `w`, `x` and `decoder` follow the browser and can be set from
-    Python; `bound()` computes the numbers in Python. A value out of range raises traitlets.TraitError.
+    q(z|x) = N(m, sigma²). `m`, `sigma`, `w`, `x` and `decoder` are updated by the browser and can be set from
+    Python; `bound()` computes the values in Python. A setting out of range raises traitlets.TraitError.
     """
 
     script = Path(__file__).with_name("elbo_bars.js")
@@ -65,7 +65,7 @@ class ElboBars(Live):
     def bound(self, m: float | None = None, sigma: float | None = None) -> "Bound":
         """Compute the parts of L_b, the gap and log P(x), each of shape (1,), in nats.
 
-        m, sigma: replace the current parameters of q.
+        m, sigma: the parameters of q; by default, the current ones.
         """
         from torch.distributions import Normal
 
@@ -77,7 +77,7 @@ class ElboBars(Live):
         return elbo(self.model, Normal(m * one, sigma * one), self.x * one, grid=z)
 
     def strip(self) -> "Figure":
-        """Draw three q, from the current one to one with the posterior's mean and sigma, and their bars."""
+        """Draw the current q, one with the posterior's mean and sigma, one half way between, and the bars."""
         import torch
         from matplotlib.figure import Figure
         from torch.distributions import Normal

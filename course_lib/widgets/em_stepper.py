@@ -21,11 +21,11 @@ class EMStepper(Live):
     n_components: 1 to 8. seed: determines the twenty starts that "New start" cycles through.
     reg_covar: added to every variance, so that no component can shrink onto one point.
 
-    The computation runs in the browser. `n_components` and `start` follow the browser and can be set from
-    Python. Whenever the user pauses, steps or rewinds, `state` is set to what is shown: "kind" ("start", "E",
-    "M" or "dragged"), the position "step" of "steps" on the timeline, "weights" (K,), "means" (K, D),
-    "covariances" (K, D, D), "responsibilities" (N, K), and "log_px" = "bound" + "gap", averaged over the
-    points, in nats. Until then, `state` is empty.
+    The computation runs in the browser. `n_components` and `start` are updated by the browser and can be set
+    from Python. Whenever the user pauses, steps or rewinds, `state` is set to the values shown: "kind"
+    ("start", "E", "M" or "dragged"), the position "step" of "steps" on the timeline, "weights" (K,), "means"
+    (K, D), "covariances" (K, D, D), "responsibilities" (N, K), and "log_px" = "bound" + "gap", averaged over
+    the points, in nats. Until then, `state` is empty.
 
     Raises ValueError for points that cannot be drawn, and traitlets.TraitError for a number out of range.
     """
@@ -46,7 +46,7 @@ class EMStepper(Live):
         super().__init__(reg_covar=reg_covar, **given)
 
     def strip(self) -> "Figure":
-        """Draw the start, the first E-step, the first M-step, and the state in which EM ends."""
+        """Draw the start, the first E-step, the first M-step, and the state after 40 rounds (or fewer)."""
         import torch
         from matplotlib.figure import Figure
 
@@ -88,7 +88,7 @@ class EMStepper(Live):
 
 
 def first_parameters(x: Any, start: list[int], k: int) -> Any:
-    """Return parameters to start from: means at k of the points x, equal weights, round covariances."""
+    """Return starting parameters: means at k of the points x, equal weights, and spherical covariances."""
     import torch
 
     from course_lib.probability.em import Parameters

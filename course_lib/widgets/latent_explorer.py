@@ -1,4 +1,4 @@
-"""A plane of codes in which the user moves a point z and sees the image that the decoder returns for it."""
+"""A plane of codes in which the user moves a point z and sees the image decoded from it."""
 
 import time
 from pathlib import Path
@@ -21,11 +21,12 @@ class LatentExplorer(Asking):
     """A latent plane in which the user drags a point and sees the image or images decoded from it.
 
     decode: a function of z (n, 2), float32 on `device`, that returns pixels in [0, 1] of shape (n, H, W),
-    (n, 3, H, W) in colour, (n, m, H, W) for m grey images side by side, or (n, m, 3, H, W) for m in colour.
-    points: at most 3,000 encoded test digits (N, 2). labels: their digits 0 to 9 (N,), drawn at the points.
-    limits: the plane extends from −limits to limits. size: its maximum width on the screen, in CSS pixels.
+    (n, 3, H, W) in colour, (n, m, H, W) for m grey images, or (n, m, 3, H, W) for m colour images; m images
+    are shown side by side. points: at most 3,000 encoded test digits (N, 2). labels: the digits (N,), from 0
+    to 9, that are drawn at the points. limits: the plane extends from −limits to limits. size: the maximum
+    width of the plane on the screen, in CSS pixels.
 
-    `z` follows the browser and can be set from Python; `refresh()` decodes everything again. Raises
+    `z` is updated by the browser and can be set from Python; `refresh()` decodes all images again. Raises
     ValueError for arguments that cannot be drawn.
     """
 
@@ -66,7 +67,7 @@ class LatentExplorer(Asking):
         self.refresh()
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Decode question["z"] (n, 2). A row is the time in ms, then m·H·W·C bytes viewed as floats."""
+        """Decode question["z"] (n, 2) to rows: the time in ms, followed by m·H·W·C bytes viewed as floats."""
         import torch
 
         start = time.perf_counter()
@@ -77,7 +78,7 @@ class LatentExplorer(Asking):
         return rows
 
     def refresh(self) -> None:
-        """Decode everything again, after the decoder has been trained further."""
+        """Decode all images again, for example after further training of the decoder."""
         import torch
 
         line = torch.linspace(-self.limits, self.limits, self.shape[0], device=self.device)
@@ -89,7 +90,7 @@ class LatentExplorer(Asking):
         self.send({"changed": True})
 
     def strip(self) -> "Figure":
-        """Draw the points and the decoded grid on the same plane, or for m > 1 the images along each axis."""
+        """Draw the points beside the decoded grid or, for m > 1, beside the images along each axis."""
         from matplotlib.figure import Figure
 
         m, height = self.shape[1:3]

@@ -50,7 +50,7 @@ class Live(anywidget.AnyWidget):
         super().__init__(uid=uuid.uuid4().hex[:12], **traits)
 
     def strip(self) -> "Figure":
-        """Draw a few moments with Figure(), so that the result does not become pyplot's current figure."""
+        """Draw a few stages with Figure(), so that the result does not become pyplot's current figure."""
         raise NotImplementedError(f"{type(self).__name__} does not implement strip()")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -74,9 +74,9 @@ class Live(anywidget.AnyWidget):
 
     @classmethod
     def renewed(cls, html: str) -> str:
-        """Return a saved text/html with the current script, and with the same state and picture.
+        """Replace the script in the saved HTML of a widget, and keep its state and picture.
 
-        Traits that were added to the class since then get their default values.
+        Traits that were added to the class after the page was saved get their default values.
         """
         found = MOUNTED.search(html)
         if found is None:
@@ -88,7 +88,7 @@ class Live(anywidget.AnyWidget):
 
     @staticmethod
     def _own(names: Iterable[str]) -> list[str]:
-        """Select the synced traits that are specific to this widget and not common to all widgets."""
+        """Select the synced traits that are not common to all Jupyter widgets."""
         return [name for name in names if name[0] != "_" and name not in ("layout", "tabbable", "tooltip")]
 
 

@@ -1,4 +1,4 @@
-"""Real or made? A quiz that keeps score, for one person or for a class that votes by show of hands."""
+"""Real or made? A quiz that keeps score, for one person or for a class that votes by a show of hands."""
 
 import json
 import math
@@ -25,12 +25,13 @@ class Quiz(Asking):
 
     real, made: images of shape (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if they are square, with pixels
     in [0, 1]; real[i] and made[i] form a pair. If there are more images of one kind, the extra ones are not
-    used. seed: determines the order of the pairs and which side is real. mode: "one" or "pairs". file: the
-    name of the file that `save` writes.
+    used. seed: determines the order of the pairs and the side of the real image. mode: "one" or "pairs".
+    file: the name of the file that `save` writes.
 
-    `answers` follows the browser: a list of {"mode", "class", "seed", "image", "shown" or "left", "votes"}.
-    The votes are [said real, said made] for a single image and [left, right] for a pair; a person who plays
-    alone has one vote. Raises ValueError for arguments that cannot be shown.
+    `answers` is updated by the browser. It is a list of dicts with the keys "mode", "class", "seed", "image",
+    "shown" (one image) or "left" (pairs), and "votes". The votes are [said real, said made] for a single
+    image and [left, right] for a pair; a person who plays alone has one vote. Raises ValueError for arguments
+    that cannot be shown.
     """
 
     script = (ASKING, *(Path(__file__).with_name(name) for name in ("quiz_score.js", "quiz.js")))
@@ -77,12 +78,13 @@ class Quiz(Asking):
         )
 
     def score(self, mode: str | None = None, classroom: bool | None = None) -> dict[str, Any]:
-        """Return the score of the answers given with this seed, in one mode, alone or in class.
+        """Return the score of the answers given with the current seed, in one mode, alone or in class.
 
-        mode, classroom: None stands for the widget's current setting. "made_taken_for_real" and
-        "real_called_made" contain the number of "images", the "hands" of the "voters", their "share", and its
-        95 % "interval" with n = images. Both are None before the first answer, and "real_called_made" is
-        always None for pairs, where it would repeat the first.
+        mode, classroom: None selects the current setting of the widget. "made_taken_for_real" and
+        "real_called_made" contain the number of "images", the number of "voters", how many of their "hands"
+        were wrong, the "share" of wrong hands, and its 95 % "interval" with n = images. Each is None until an
+        image of its kind has been judged. For pairs, "real_called_made" is always None, because it would
+        repeat the other result.
         """
         which = {"mode": mode or self.mode, "seed": self.seed}
         which["class"] = self.classroom if classroom is None else classroom
@@ -123,7 +125,7 @@ class Quiz(Asking):
         return np.frombuffer(f"Saved: {path}{where}.".encode(), np.uint8)[None]
 
     def strip(self) -> "Figure":
-        """Draw six pairs, without saying which images are real."""
+        """Draw six pairs, without revealing which images are real."""
         from matplotlib.figure import Figure
 
         draw = np.random.default_rng(self.seed)
@@ -140,9 +142,9 @@ class Quiz(Asking):
 
 
 def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
-    """Summarize the votes, (hands, voters) for each image.
+    """Summarize the votes, given as (hands, voters) for each image.
 
-    The votes on one image are not independent, so n in the interval is the number of images.
+    The votes on one image are not independent, so the interval is computed with n = number of images.
     """
     if not votes:
         return None
@@ -153,7 +155,7 @@ def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
 
 
 def wilson(share: float, n: int, z: float = 1.959963984540054) -> list[float]:
-    """The 95 % confidence interval of a share in n trials (Wilson 1927, no continuity correction)."""
+    """Return the 95 % confidence interval of a share in n trials (Wilson 1927, no continuity correction)."""
     centre, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
     return [max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))]
 

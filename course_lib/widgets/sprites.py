@@ -1,4 +1,4 @@
-"""Check the arguments of the widgets that use decoders, and combine many images into one for a page.
+"""Check the arguments of the widgets that use decoders, and combine many images into one picture.
 
 In this module an image has the shape (H, W, C), with C = 1 for grey or 3 for red, green and blue. Arguments
 have PyTorch's layout, (C, H, W), or (H, W) for grey images.
@@ -67,7 +67,7 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
 
 
 def channels_of(shape: Any) -> int | None:
-    """Return the channels that `pictures` infers from a shape, 1 or 3, or None if it cannot be images."""
+    """Return the number of channels, 1 or 3, that a shape implies, or None if it is not a shape of images."""
     if len(shape) == 3:
         return 1
     if len(shape) == 4:
@@ -78,7 +78,7 @@ def channels_of(shape: Any) -> int | None:
 
 
 def in_range(images: np.ndarray, says: str) -> np.ndarray:
-    """Clip images to [0, 1]. Raises ValueError if a pixel is outside by more than a rounding error."""
+    """Clip images to [0, 1]. Raises ValueError if a pixel is outside [0, 1] by more than rounding error."""
     low, high = float(images.min()), float(images.max())
     if low < -1e-3 or high > 1 + 1e-3:  # anything below one grey level is rounding
         raise ValueError(
@@ -125,7 +125,7 @@ def sheet(images: np.ndarray) -> np.ndarray:
 
 
 def data_url(images: np.ndarray) -> str:
-    """Return the sheet as a data: URL, a lossless PNG or else the best JPEG that fits into MOST bytes."""
+    """Return the sheet as a data: URL: a PNG if it fits into MOST bytes, or else the best JPEG that fits."""
     picture = Image.fromarray(sheet(images))
     for kind, quality in (("png", 0), ("jpeg", 85), ("jpeg", 60), ("jpeg", 30), ("jpeg", 10), ("jpeg", 5)):
         file = io.BytesIO()
@@ -136,7 +136,7 @@ def data_url(images: np.ndarray) -> str:
 
 
 def plane_points(points: Any, labels: Any) -> dict[str, list]:
-    """Convert points (N, 2) and labels (N,), which may be None, to lists, rounded for display.
+    """Convert points (N, 2) and labels (N,), either of which may be None, to lists rounded for display.
 
     Raises ValueError for points or labels that cannot be drawn.
     """
@@ -159,7 +159,7 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
 
 
 def line_ends(names: Any, limits: Any) -> list[list[float]]:
-    """Return the limits, name -> (low, high), in the order of names. Raises ValueError if one is missing."""
+    """Return the limits (low, high) of each name. Raises ValueError if they are missing or unusable."""
     if not 1 <= len(names) <= 4:
         raise ValueError(f"One to four models can be compared, but got {len(names)}.")
     ends = [[float(end) for end in (limits or {}).get(name, ())] for name in names]

@@ -21,14 +21,14 @@ HERE = Path(__file__).parent
 class ToyGAN(Live):
     """G against D on a line: the data, both players, the best D, and the push on each generated point.
 
-    settings: a `Settings` object or the name of a preset. changes: individual settings that override it, such
-    as lr_g=0.01, or data="drawn", heights=[0, 1, 3, 1] for a custom density on [−8, 8]. All settings can be
-    changed during the game, in the browser or from Python with `change(...)`, `load(preset)`, or
-    `settings = {...}`.
+    settings: a `Settings` object or the name of a preset. changes: individual settings that override those of
+    `settings`, such as lr_g=0.01, or data="drawn", heights=[0, 1, 3, 1] for a custom density on [−8, 8]. All
+    settings can be changed during the game, in the browser or from Python with `change(...)`, `load(preset)`,
+    or `settings = {...}`.
 
-    The game runs in the browser. When it pauses, `settings` and `state` contain what it shows: `state` has
-    "rounds" and the other numbers of `toy_gan.HEAD`, with None for values that are not finite. It is empty
-    until the user first interacts with the widget. To play a game in Python, use `toy_gan.History`.
+    The game runs in the browser. When it pauses, `settings` and `state` contain the values shown: `state` has
+    "rounds" and the other numbers of `toy_gan.HEAD`, with None for values that are not finite. `state` is
+    empty until the user first interacts with the widget. To play a game in Python, use `toy_gan.History`.
 
     Raises ValueError for an unknown setting or preset.
     """
@@ -73,7 +73,7 @@ class ToyGAN(Live):
         return self
 
     def strip(self) -> "Figure":
-        """Play a game with these settings in Python, and draw four moments and the JSD over time."""
+        """Play a game with these settings in Python, and draw four stages and the JSD over time."""
         from matplotlib.figure import Figure
 
         from course_lib.toy_gan.figures import draw_moment
@@ -89,7 +89,7 @@ class ToyGAN(Live):
         return figure
 
     def _played(self) -> "History":
-        """Play the number of rounds of the preset with these settings, or 300 if there is none."""
+        """Play as many rounds as the preset with these settings, or 300 if there is no such preset."""
         from course_lib.toy_gan import PRESETS, History, Settings
 
         settings = Settings(**self.settings)
