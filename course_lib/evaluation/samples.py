@@ -121,7 +121,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     require.tensors(real, fake)
     if not require.is_count(k) or min(len(real), len(fake)) <= k:
         raise ValueError(
-            "k must be a whole number of at least 1 and less than the number of rows in each set, "
+            "k must be a whole number that is at least 1 and less than the number of rows in each set, "
             f"not {k!r} for sets of {len(real)} and {len(fake)} rows."
         )
     return _share_inside(fake, real, k), _share_inside(real, fake, k)

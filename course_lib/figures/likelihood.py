@@ -104,7 +104,7 @@ def _average(quality: Quality, name: str) -> tuple[str, str]:
 
 
 def ingredients(quality: Quality) -> dict[str, float]:
-    """Draw and return, by name, the nats of NLL (k = 100) that are lost without each ingredient."""
+    """Plot how many nats of NLL (k = 100) are lost without each ingredient. Return them by name."""
     whole = quality[EVERYTHING]["nll"]["100"][0]
     lost = {}
     for name, shown in INGREDIENTS.items():
