@@ -373,7 +373,7 @@ assert abs(sampled - closed_form) < 4.5 * sampled_se  # exceeded by chance about
 # and $D$ the number of pixels. We compute both sides.
 
 # %% [markdown]
-# As inputs we take the ten grey digits from above, for which a Gaussian decoder makes more sense than for
+# For inputs, we use the ten grey digits shown above, for which a Gaussian decoder makes more sense than for
 # black-and-white ones.
 
 # %%

@@ -594,8 +594,8 @@ LatentExplorer(
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why samples fail\n\nThe decoder is trained on codes from the *aggregate posterior* $q(z)$; samples start from $P(z)$. We fit a mixture to the codes, and use it as the prior.\n\n**Predict.** Will the samples improve visibly? And the NLL?"}
 # **Answer.** In two kinds of places. In the crowded middle, where the codes of different digits overlap, it draws
-# blurred mixtures. Where the codes of real digits hardly ever fall, as in two petals of the flower, it draws glaring or
-# broken shapes.
+# blurred mixtures. Where the codes of real digits hardly ever fall, as in two petals of the flower, it draws
+# garish or broken shapes.
 #
 # **Why?** In the middle, two numbers are too few to tell the digits apart, so the reconstructions of real digits are
 # blurred there, too. The failures in the empty places have a different cause, one that more dimensions do not remove.

@@ -292,7 +292,7 @@ def noise(n):
 # $-\log D(G(z))$. If D's logit is $a$, then $-\log D = \log(1 + e^{-a})$, which is the softplus of $-a$, and
 # $-\log(1 - D)$ is the softplus of $a$.
 #
-# A single `detach` makes the difference between the two updates. In D's update the made images are plain data, and no
+# A single `detach` makes the difference between the two updates. In D's update, the made images are plain data, and no
 # gradient reaches G. In G's update the gradient runs *through* D into G, but the optimizer holds only G's weights, so
 # D stays frozen.
 
