@@ -1,9 +1,9 @@
-"""Fused kernels for the GPU, each with a plain PyTorch function that defines its results.
+"""Fused GPU kernels, each with a plain PyTorch reference that defines its results.
 
-Each kernel has its own file: `elbo`, `reparameterize`, `batch`, `e_step` and `full_e_step`. The public
-functions choose automatically between the kernel and its reference. `ran` records which of them computed each
-function's last result, and `which(device)` describes what would compute on a device. No kernel runs inside a
-`with switched_off():` block.
+The kernels are in separate modules: `elbo`, `reparameterize`, `batch`, `e_step` and `full_e_step`. The public
+functions choose automatically between the kernel and its reference. `ran` records which of the two computed
+the last result of each function, and `which(device)` describes which would be used on a device. No kernel
+runs inside a `with switched_off():` block.
 """
 
 from course_lib.kernels.backend import jit, ran, switched_off, tl, triton, which

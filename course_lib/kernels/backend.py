@@ -1,8 +1,8 @@
 """The choice between a Triton kernel and its reference, a plain PyTorch function with the same results.
 
 Kernels run on a GPU. If TRITON_INTERPRET=1 is set before Triton is imported, kernels run in Triton's
-interpreter instead, which executes their programs one after another in Python. Where Triton is missing
-(Windows, macOS), the references are used.
+interpreter instead, which executes their programs one after another in Python. If Triton is not installed, as
+on Windows and macOS, the references are used.
 """
 
 import os
@@ -27,7 +27,7 @@ _is_off = False
 
 
 def jit(function: Callable[..., Any]) -> Any:
-    """Apply `triton.jit`, or return the function unchanged if Triton is missing."""
+    """Apply `triton.jit`, or return the function unchanged if Triton is not installed."""
     return triton.jit(function) if triton else function
 
 
@@ -43,7 +43,7 @@ def switched_off() -> Iterator[None]:
 
 
 def which(device: torch.device | str) -> str:
-    """Describe what computes on this device: "Triton …", or "PyTorch: " followed by the reason."""
+    """Describe the implementation for this device: "Triton…", or "PyTorch: " followed by the reason."""
     device = torch.device(device)
     if _is_off:
         return "PyTorch: the kernels are switched off"
@@ -57,9 +57,9 @@ def which(device: torch.device | str) -> str:
 
 
 def kernel_runs(name: str, tensor: Tensor, unless: str = "") -> bool:
-    """Return whether the kernel runs, and record in `ran[name]` what computes the result.
+    """Return whether to run the kernel, and record the choice in `ran[name]`.
 
-    unless: a reason for using the reference, if there is one.
+    unless: a reason to use the reference instead, or "" if there is none.
     """
     ran[name] = f"PyTorch: {unless}" if unless else which(tensor.device)
     return ran[name].startswith("Triton")
@@ -71,7 +71,7 @@ def compute_dtype(tensor: Tensor) -> torch.dtype:
 
 
 def rows(tensor: Tensor) -> Tensor:
-    """Return the tensor with the elements of each row contiguous in memory, at any distance between rows."""
+    """Return a tensor in which each row is contiguous in memory, copying the given tensor if necessary."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 

@@ -1,7 +1,8 @@
-"""The next batch of black and white pixels, drawn directly from a data set that is stored as bytes.
+"""Batches of black-and-white pixels, drawn directly from a data set that is stored as bytes.
 
-The usual way is to copy the rows, convert them to floats, draw random numbers and compare; each of these
-steps reads and writes the whole batch. The kernel reads one byte per pixel and writes one number per pixel.
+The usual approach is to copy the rows, convert them to floats, draw random numbers and compare the two. Each
+of these steps reads and writes the whole batch, whereas the kernel reads one byte and writes one number per
+pixel.
 """
 
 import math
@@ -42,12 +43,12 @@ def _gather_kernel(images, index, seed, out, D, quarter, BLOCK: tl.constexpr):
 def gather_binarize(
     images: Tensor, index: Tensor, seed: Tensor | int | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Select images by their indices and draw each pixel at random: zeros and ones of shape (B, D).
+    """Select images by index, and draw each pixel as 0 or 1 at random: (N, …) → (B, D).
 
-    images: bytes (uint8) of shape (N, …). index: row numbers (int64) of shape (B,), not checked on a GPU.
-    A pixel is 1 with probability byte/255, to within 2⁻²³: "dynamic binarization" (see
+    images: bytes (uint8) of shape (N, …). index: row numbers (int64) of shape (B,), with no range check on a
+    GPU. Each pixel is 1 with probability byte/255, to within 2⁻²³ ("dynamic binarization"; see
     `data.binarize`). seed: an int, or an int64 tensor with one element on the same device; None draws a seed
-    from torch's global generator. Raises ValueError for arguments that do not fit together.
+    from torch's global generator. Raises ValueError for incompatible arguments.
     """
     kinds = f"{type(images).__name__} and {type(index).__name__}"
     both = isinstance(images, Tensor) and isinstance(index, Tensor)

@@ -2,9 +2,9 @@
 
 A Gaussian's log-density is linear in phi(x) = [1, x, x²] (see `fast_steps`), so a tile of log-densities is a
 small matrix product. The first kernel loops over the components, sums their densities relative to a running
-maximum, and stores log P(x), one number per row. The second kernel computes each tile again, divides it by
-P(x), and adds the products of the responsibilities and [1, x, x²] to the statistics. Tiles are computed twice
-so that they never have to be stored.
+maximum, and stores log P(x), one number per row. The second kernel computes each tile again, divides the
+densities by P(x), and adds the products of the responsibilities and [1, x, x²] to the statistics. Tiles are
+computed twice so that they never have to be stored.
 Source of the running maximum: Milakov & Gimelshein 2018, "Online normalizer calculation for softmax".
 """
 
@@ -32,7 +32,7 @@ class Statistics(NamedTuple):
 
 
 def mixture_statistics_reference(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Statistics:
-    """The PyTorch reference for `mixture_statistics`, which stores the N×K matrix."""
+    """The PyTorch reference for `mixture_statistics`. Unlike the kernels, it stores the N×K matrix."""
     x = x if x.dtype == torch.float64 else x.float()
     phi, c = features(x, "diag"), coefficients(weights, means, variances, "diag")  # (N, F), (F, K)
     joint = phi @ c  # (N, K): log weight_k + log N(x_n | k)
@@ -134,11 +134,11 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
     """Perform one E-step: return Σ_n resp_nk · [1, x_n, x_n²] and log P(x_n) for x of shape (N, D).
 
     weights: shape (K,). means, variances: shape (K, D). The M-step is `fast_steps.parameters(sums, D, "diag",
-    reg_covar)`. Additional memory: K(1 + 2D) + N numbers. As in `fast_steps`, center x first, because squares
-    of large numbers lose digits. On a GPU, the reference is used for float64, signs are not checked, and the
-    last digits of the sums vary between runs because the order of the additions varies.
-    Raises ValueError for arguments that do not fit together, negative weights, and variances that are not
-    positive. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2.
+    reg_covar)`. Additional memory: K(1 + 2D) + N numbers. As in `fast_steps`, centre x first, because digits
+    are lost when large squares are subtracted. On a GPU, the reference is used for float64, signs are not
+    checked, and the last digits of the sums vary between runs because the order of the additions varies.
+    Raises ValueError for incompatible arguments, negative weights, and variances that are not positive.
+    Source: Bishop, Pattern Recognition and Machine Learning, section 9.2.
     """
     check(
         x.ndim == 2 and 0 not in x.shape and x.is_floating_point(),

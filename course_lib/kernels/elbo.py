@@ -1,8 +1,8 @@
 """Both terms of −L_b and all their gradients, in one pass over the logits.
 
-Written with PyTorch functions, the loss of a VAE reads and writes image-sized arrays many times. The kernel
-reads each logit and each pixel once, and writes one number per pixel: the gradient with respect to the logit.
-The two sums over an image stay in the processor. Each program computes one image.
+If the loss of a VAE is written with PyTorch functions, image-sized tensors are read and written many times.
+The kernel reads each logit and each pixel once, and writes one number per pixel: the gradient with respect to
+the logit. The two sums over an image stay on the chip. Each program processes one image.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ class Terms(NamedTuple):
 
 
 def elbo_reference(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
-    """The PyTorch reference for `fused_elbo`, written with functions of the course."""
+    """The PyTorch reference for `fused_elbo`, which calls the course's own probability functions."""
     kind = compute_dtype(logits)
     target = x.to(kind) / 255 if x.dtype == torch.uint8 else x.to(kind)
     return Terms(-log_bernoulli(logits.to(kind), target), kl_diag(mu.to(kind), logvar.to(kind)))
@@ -152,7 +152,7 @@ def _settings(logits: Tensor, x: Tensor, mu: Tensor) -> dict[str, Any]:
 
 
 class _FusedElbo(torch.autograd.Function):
-    """Forward also writes the gradients for the mean over images; backward corrects those that differ."""
+    """The forward pass also writes gradients for the mean over images; backward corrects them if needed."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, gradients: bool) -> Any:
@@ -193,13 +193,13 @@ class _FusedElbo(torch.autograd.Function):
 
 
 def fused_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
-    """Compute −log P(x|z) and KL(q(z|x) ‖ N(0, I)) of each image, (N,) each, in nats; −L_b is their sum.
+    """Compute −log P(x|z) and KL(q(z|x) ‖ N(0, I)) for each image, in nats; the sum of the two is −L_b.
 
     logits (N, D): the output of the decoder. x (N, D): pixels in [0, 1], or bytes in which 255 means 1, as in
     `Digits.images`; no gradient is computed for x. mu, logvar (N, d): the parameters of q(z|x). The same pass
-    computes the gradients of a loss that is the mean of the sum over images; for any other loss, the
-    gradients are computed again. Sums are in float32, or in float64 for float64 logits. Large logits do not
-    overflow. Raises ValueError for arguments that do not fit together.
+    computes the gradients for a loss that is the mean of −L_b over images; for any other loss, the gradients
+    are computed again. Sums are in float32, or in float64 for float64 logits. Large logits do not overflow.
+    Raises ValueError for incompatible arguments.
     Source: Kingma & Welling 2014, equation 10 and appendix C.1.
     """
     check(

@@ -26,21 +26,21 @@ and 4NK bytes to read.
     time at 67 Tflop/s, 6,144 operations per pair        110 µs     550 µs     2.8 ms
 
 (The rates of 3.35 TB/s and 67 Tflop/s, the latter without tensor cores, are from the data sheet of an H100
-SXM; none of these times was measured.) The operations determine the lower bound. The matrix needs memory, 123
-MB for K = 512 and 20 GB for ten million rows, but transferring it takes less than a fifth of the time of the
-operations. These kernels perform more operations than necessary: `tl.dot` requires powers of 2, so 20 becomes
-32; it cannot make use of triangles or symmetry; and each density is computed twice. This gives 3 · 2 · 32² =
-6,144 operations. The two products of `fast_steps` need only 924, but they subtract large squares, which loses
-digits in float32. The bytes transferred by the kernels are close to the minimum: each kernel reads x from
-memory once, and again only from the GPU's cache, which is larger than 4.8 MB.
+SXM; none of these times was measured.) The operations determine the lower bound. The matrix takes up memory
+(123 MB for K = 512, and 20 GB for ten million rows), but transferring it takes less than a fifth of the time
+of the operations. These kernels perform more operations than necessary: `tl.dot` requires powers of 2, so 20
+becomes 32; triangular and symmetric matrices are not exploited; and each density is computed twice. The
+result is 3 · 2 · 32² = 6,144 operations. The two products of `fast_steps` need only 924, but they subtract
+large squares, which loses digits in float32. The bytes transferred by the kernels are close to the minimum:
+each kernel reads x from memory once, and again only from the GPU's cache, which is larger than 4.8 MB.
 
 In principle, a single launch would be enough. This implementation launches two kernels, one sum over the
-spans, and about six small operations on the parameters, whatever K is; a loop over components would launch
-about ten operations for each component.
+spans, and about six small operations on the parameters, for any K; a loop over components would launch about
+ten operations for each component.
 
 With partial sums for each tile of rows instead of each span, one kernel could do everything, but only for a
-small K: 938 tiles of 64 rows, 512 components and 421 numbers take 808 MB, six times the size of the matrix to
-be avoided.
+small K: 938 tiles of 64 rows, 512 components and 421 numbers take 808 MB, six times the size of the matrix
+that the kernels avoid.
 
 Sources: Milakov & Gimelshein 2018, "Online normalizer calculation for softmax" (running maximum); Bloch et
 al. 2026, "Flash-GMM", arXiv 2606.10896 (two kernels, there with atomic additions in bfloat16).
@@ -83,7 +83,7 @@ class FullStatistics(NamedTuple):
 
     @property
     def log_likelihood(self) -> Tensor:
-        """Σ_n log P(x_n), in float64 because many numbers of the same sign are added."""
+        """The log-likelihood Σ_n log P(x_n), summed in float64 to limit rounding errors."""
         return self.log_px.sum(dtype=torch.float64)
 
     def parameters(self, means: Tensor, reg_covar: float = 0.0) -> Parameters:
@@ -100,7 +100,7 @@ class FullStatistics(NamedTuple):
 
 
 def _log_peak(weights: Tensor, factors: Tensor) -> Tensor:
-    """Return log weight_k + log N(x | k) at x = mean_k, (K,), from factors (K, D, D)."""
+    """Return log weight_k + log N(x | k) at x = mean_k, of shape (K,), for factors (K, D, D)."""
     log_scales = factors.diagonal(dim1=-2, dim2=-1).log().sum(1)
     return weights.log() + log_scales - 0.5 * factors.shape[-1] * LOG_2PI
 
@@ -108,7 +108,7 @@ def _log_peak(weights: Tensor, factors: Tensor) -> Tensor:
 def full_mixture_statistics_reference(
     x: Tensor, weights: Tensor, means: Tensor, factors: Tensor
 ) -> FullStatistics:
-    """The PyTorch reference for `full_mixture_statistics`: batched products for blocks of rows."""
+    """The PyTorch reference for `full_mixture_statistics`, computed by batched products of blocks of rows."""
     k, dim = means.shape
     log_peak = _log_peak(weights, factors)
     counts, first, second = torch.zeros_like(weights), torch.zeros_like(means), torch.zeros_like(factors)
@@ -128,7 +128,7 @@ def full_mixture_statistics_reference(
 
 @jit
 def _load_rows(x, x_row, n, N, D: tl.constexpr, DIMS: tl.constexpr, KIND: tl.constexpr):
-    """Load the rows n of x, (ROWS, DIMS), with zeros beyond the last row and the last column."""
+    """Load the rows n of x as a tile of shape (ROWS, DIMS), padded with zeros."""
     d = tl.arange(0, DIMS)
     inside = (n[:, None] < N) & (d[None, :] < D)
     return tl.load(x + n[:, None] * x_row + d[None, :], mask=inside, other=0.0).to(KIND)
@@ -146,7 +146,7 @@ def _log_joint(
     DIMS: tl.constexpr,
     KIND: tl.constexpr,
 ):
-    """Return a tile of rows minus mean_k, (ROWS, DIMS), and log weight_k + log N(x | k), (ROWS,)."""
+    """Return tile − mean_k, of shape (ROWS, DIMS), and log weight_k + log N(x | k), of shape (ROWS,)."""
     d = tl.arange(0, DIMS)
     inside = (d[:, None] < D) & (d[None, :] < D)
     mean = tl.load(means + k * D + d, mask=d < D, other=0.0)
@@ -227,18 +227,17 @@ def _full_sums_kernel(
 
 
 def full_mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor) -> FullStatistics:
-    """Perform one E-step for x of shape (N, D): return what the M-step needs.
+    """Perform one E-step for x of shape (N, D), and return the statistics that the M-step needs.
 
-    weights: shape (K,). means: (K, D). factors (K, D, D): scikit-learn's `precisions_cholesky_`, upper
-    triangular U with U Uᵀ = covariance⁻¹, as returned by `mixtures.density.precision_factors(covariances,
-    "full")`. The M-step is `FullStatistics.parameters`. Additional memory: N numbers, and 1 + D + D² numbers
-    for each component or for each of about 2,000 programs, whichever are more. In float32, a log-density has
-    a relative rounding error of about 1e-7, so points at −10⁵ nats have responsibilities with two correct
-    digits. The reference is used for more than 64 dimensions and, on a GPU, for float64. On a GPU, signs are
-    not checked.
-    Raises ValueError for arguments that do not fit together, negative weights, and factors that are not upper
-    triangular with a positive diagonal. Source: Bishop, Pattern Recognition and Machine Learning, section
-    9.2.
+    weights: shape (K,). means: shape (K, D). factors: shape (K, D, D), scikit-learn's `precisions_cholesky_`,
+    the upper triangular U with U Uᵀ = covariance⁻¹, as returned by
+    `mixtures.density.precision_factors(covariances, "full")`. The M-step is `FullStatistics.parameters`.
+    Additional memory: N numbers, and 1 + D + D² numbers for each component or for each of about 2,000
+    programs, whichever is more. In float32, a log-density has a relative rounding error of about 1e-7, so
+    points at −10⁵ nats have responsibilities with two correct digits. The reference is used for more than 64
+    dimensions and, on a GPU, for float64. On a GPU, the values of weights and factors are not checked.
+    Raises ValueError for incompatible arguments, negative weights, and factors that are not upper triangular
+    with a positive diagonal. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2.
     """
     _check_arguments(x, weights, means, factors)
     if not kernel_runs("full_mixture_statistics", x, _reason_against(x)):

@@ -1,8 +1,8 @@
 """Triton's random numbers in plain PyTorch: the same seed gives the same numbers on every machine.
 
 Philox turns a counter into four random numbers by ten rounds of multiplication and mixing. The generator has
-no state: any program can compute the numbers of counter 7 at any time, and as often as necessary, without
-those of counters 0 to 6.
+no state: any program can compute the numbers for counter 7 at any time, and as often as necessary, without
+first computing those for counters 0 to 6.
 Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Philox4×32-10.
 """
 
@@ -18,10 +18,10 @@ TINIEST = 1e-7  # Triton raises smaller uniform numbers to this value before tak
 
 
 def new_seed(device: torch.device | str) -> Tensor:
-    """Draw a seed, int64 of shape (1,), from torch's global generator for the device.
+    """Draw a seed, an int64 tensor of shape (1,), from torch's global generator for the device.
 
-    The seed stays on the device, so the CPU need not synchronize, and a CUDA graph draws a new one at each
-    replay.
+    The seed stays on the device, so the CPU need not wait for the GPU, and a CUDA graph draws a new seed at
+    each replay.
     """
     return torch.randint(2**62, (1,), device=device)
 
@@ -29,7 +29,7 @@ def new_seed(device: torch.device | str) -> Tensor:
 def as_seed(seed: Tensor | int | None, device: torch.device) -> Tensor:
     """Return the seed as an int64 tensor of shape (1,) on the device; None draws a new seed.
 
-    Raises ValueError for anything except a single integer.
+    Raises ValueError unless the seed is a single integer.
     """
     if seed is None:
         return new_seed(device)
@@ -40,7 +40,7 @@ def as_seed(seed: Tensor | int | None, device: torch.device) -> Tensor:
 
 
 def philox(seed: Tensor, counter: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return four random 32-bit numbers, as int64, for each counter (...), which must be below 2³²."""
+    """Return four random 32-bit numbers, as int64, for each counter; counters must be below 2³²."""
     key0, key1 = seed & MASK, seed >> 32 & MASK  # (1,) each
     c0, c1, c2, c3 = counter.long(), *(torch.zeros_like(counter, dtype=torch.int64) for _ in range(3))
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""Draw z = mu + exp(logvar / 2) · e without storing the noise e: backward recomputes e from its seed."""
+"""Draw z = mu + exp(logvar / 2) · e without storing the noise e, which is recomputed for gradients."""
 
 from typing import Any
 
@@ -66,11 +66,11 @@ class _Reparameterize(torch.autograd.Function):
 
 
 def fused_reparameterize(mu: Tensor, logvar: Tensor, seed: Tensor | int | None = None) -> Tensor:
-    """Draw z = mu + exp(logvar / 2) · e with e ~ N(0, I); gradients reach mu and logvar.
+    """Draw z = mu + exp(logvar / 2) · e with e ~ N(0, I); gradients flow to mu and logvar.
 
     mu, logvar: tensors of the same shape and dtype. seed: an int, or an int64 tensor with one element on the
     same device; None draws a seed from torch's global generator. The noise is generated in float32 for every
-    dtype. Raises ValueError for arguments that do not fit together.
+    dtype. Raises ValueError for incompatible arguments.
     Source: Kingma & Welling 2014, section 2.4; `kernels.philox` describes the random numbers.
     """
     check(

@@ -33,9 +33,9 @@ class Span(NamedTuple):
 
 
 def profiled(work: Callable[[], object]) -> tuple[list[Span], list[Span]]:
-    """Profile one call of `work` on the CPU; return torch's operations and the `record_function` blocks.
+    """Profile one call of `work` on the CPU, and return torch operations and `record_function` blocks.
 
-    Operations inside other operations are left out. Both lists are sorted by start time.
+    Operations inside other operations are omitted. Both lists are sorted by start time.
     """
     # acc_events=True avoids a warning of torch 2.11, although there is only one cycle of events to keep
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
@@ -59,7 +59,7 @@ def _inside_operation(event: Any) -> bool:
 
 
 def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None) -> Axes:
-    """Plot a profile: phases above, operations below, with matrix products darker than the rest."""
+    """Plot a profile, with phases above and operations below; matrix products are darker than the rest."""
     ax = plt.subplots(figsize=(12, 2.4))[1] if ax is None else ax
     for i, phase in enumerate(phases):
         length = phase.end - phase.begin
@@ -103,7 +103,10 @@ def passes(work: Callable[[], object], size: int) -> int:
 
 
 def programs(who: Tensor, ax: Axes | None = None) -> Axes:
-    """Show which program of a grid wrote each element of `who` (rows, columns), by colour and by number."""
+    """Show which program of a grid wrote each element of a tensor, by colour and by number.
+
+    who: the number of the program for each element, of shape (rows, columns).
+    """
     ax = plt.subplots(figsize=(11, 2.3))[1] if ax is None else ax
     ids = who.unique().tolist()
     place = torch.searchsorted(torch.tensor(ids), who.long()).numpy()
@@ -124,9 +127,10 @@ def programs(who: Tensor, ax: Axes | None = None) -> Axes:
 
 
 def counts(count: Tensor, title: str, ax: Axes) -> Axes:
-    """Show how often each element of `count` (rows, columns) was written, from 0 to 2 times.
+    """Show how often each element of a tensor was written.
 
-    Each row of `count` belongs to one image, except the last row, which belongs to none.
+    count: numbers from 0 to 2, of shape (rows, columns). Each row of `count` belongs to one image, except the
+    last row, which belongs to none.
     """
     shown = ListedColormap(["white", plots.BOUND, plots.GAP])
     ax.imshow(count.numpy(), cmap=shown, vmin=-0.5, vmax=2.5, aspect="auto", interpolation="nearest")
@@ -172,9 +176,10 @@ def describe(found: dict[str, Any] | None) -> str:
 
 
 def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None) -> Any:
-    """Plot microseconds per step on this machine and, if `found` contains any, on a GPU; return the figure.
+    """Plot the time per step on this machine and, if `found` is given, on a GPU, and return the figure.
 
-    here: the time of each way to compute the step. name: the title of the plot for this machine.
+    here: the microseconds per step of each method. name: the title of the plot for this machine. found: the
+    result of `shipped`.
     """
     there = {k: row["us"] for k, row in (found or {}).get("steps", {}).items() if "us" in row}
     panels = [(name, here, plots.Q)] + ([(found["machine"], there, plots.MODEL)] if found else [])
@@ -187,6 +192,6 @@ def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None)
         for place, us in enumerate(values.values()):
             ax.annotate(f" {us:,.0f} µs", (us, place), va="center")
         ax.set(xlabel="microseconds per step", title=title, ylim=(rows - 0.4, -0.6))
-        # start at 0, so that the lengths of bars can be compared
+        # start at 0, so that the lengths of the bars can be compared
         ax.set_xlim(0, 1.25 * max([*here.values(), *there.values()]))
     return figure

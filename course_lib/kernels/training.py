@@ -1,7 +1,7 @@
-"""The parts of training that kernels can do: batches of black and white pixels, and the loss of a VAE.
+"""The parts of training that kernels can perform: batches of black-and-white pixels, and the loss of a VAE.
 
-On a GPU, `course_lib.recipes` calls `fused`, and uses plain functions in place of each part that is None.
-CUDA graphs work for every model and belong to the training loop (`course_lib.training.cuda_graph`).
+On a GPU, `course_lib.recipes` calls `fused`, and uses plain functions for each part that `fused` returns as
+None. CUDA graphs work for every model and belong to the training loop (`course_lib.training.cuda_graph`).
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ PLAIN = "plain PyTorch functions"
 
 
 def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, str]:
-    """Return kernel versions of the model's batches and of its loss, and a line that describes the choice.
+    """Return kernel versions of the model's batch and loss functions, and a line that describes the choice.
 
-    The batches or the loss are None if the plain functions must be used.
+    A function is None if the plain PyTorch version must be used.
     """
     computer = which(device)
     if not computer.startswith("Triton"):
@@ -54,7 +54,7 @@ def _trouble(device: torch.device) -> str:
 def batch_for(model: Any) -> Batch | None:
     """Return a function that draws batches with `gather_binarize`, or None for a model of grey pixels.
 
-    Labels, if there are any, are selected without change.
+    Labels, if there are any, are selected but not changed.
     """
     if getattr(model.config, "likelihood", "") != "bernoulli":
         return None
@@ -67,7 +67,7 @@ def batch_for(model: Any) -> Batch | None:
 
 
 def loss_for(model: Any) -> Loss | None:
-    """Return `fused_loss` with the signature of the model's loss, or None if it cannot compute that loss."""
+    """Return `fused_loss` with the signature of the model's loss, or None if no kernel can compute it."""
     if reason_against(model):
         return None
 

@@ -1,4 +1,4 @@
-"""The loss of a VAE computed by fused kernels: the terms of `VAE.loss` with fewer passes and launches."""
+"""The loss of a VAE, computed by fused kernels with fewer passes and launches than `VAE.loss`."""
 
 from typing import Any
 
@@ -28,10 +28,10 @@ def reason_against(model: Any) -> str:
 
 
 def fused_loss(model: LatentImages, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
-    """Compute −L_b of images x (N, D) in nats per image: {"loss", "reconstruction", "kl"}, as in `VAE.loss`.
+    """Compute the loss of images x (N, D), in nats per image, and return the same dictionary as `VAE.loss`.
 
-    model: a VAE, or `given(y)` of a ConditionalVAE. Raises ValueError unless the model is a VAE with a normal
-    prior and with black and white pixels that are independent given z.
+    model: a VAE, or the result of `ConditionalVAE.given`. Raises ValueError unless the model is a VAE with a
+    normal prior and with black-and-white pixels that are independent given z.
     """
     against = reason_against(model)
     check(not against, against)

@@ -1,8 +1,8 @@
 """log P(x, k) under a fitted mixture, for NumPy arrays and torch tensors.
 
 The parameters are those of scikit-learn: weights (K,), means (K, D), and `precisions_cholesky_`, the upper
-triangular factors U with U Uᵀ = covariance⁻¹ that whiten the data. NumPy processes arrays and torch processes
-tensors; the functions used here have the same names in both.
+triangular factors U with U Uᵀ = covariance⁻¹ that whiten the data. Arrays are processed by NumPy and tensors
+by torch; the functions used here have the same names in both libraries.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,17 @@ from torch import Tensor
 from course_lib.mixtures.fast_steps import MAX_ROUNDING
 from course_lib.probability.gaussians import LOG_2PI, cholesky
 
-CACHED = 2**17  # numbers that stay in the processor's cache: 1 MB in float64
+CACHED = 2**17  # numbers that fit in the processor's cache: 1 MB in float64
 FEW = 2**12  # up to this many differences x − mean, squaring them is faster than preparing products
 MANY_COMPONENTS = 16  # from this K on, the D²/2 products of a point cost less than K whitenings
 MANY_DIMENSIONS = 89  # with more dimensions, the products of a block need too much memory
 
 
 def precision_factors(covariances: Tensor, covariance_type: str) -> Tensor:
-    """Return scikit-learn's `precisions_cholesky_`; for diag and spherical, 1 / the standard deviations.
+    """Return scikit-learn's `precisions_cholesky_` for the given covariances.
 
-    Raises ValueError for full and tied covariances that are not symmetric and positive definite.
+    For "diag" and "spherical", these are the reciprocals of the standard deviations. Raises ValueError for
+    full and tied covariances that are not symmetric and positive definite.
     """
     if covariance_type in ("diag", "spherical"):
         return covariances.rsqrt()
@@ -34,12 +35,12 @@ def precision_factors(covariances: Tensor, covariance_type: str) -> Tensor:
 
 
 def library(x: Any) -> Any:
-    """Return torch for a tensor and NumPy for an array."""
+    """Return the torch module for a tensor, and the NumPy module for an array."""
     return torch if isinstance(x, Tensor) else np
 
 
 def transposed(x: Any) -> Any:
-    """Return x.T with the elements of each row contiguous in memory."""
+    """Return x.T with each row contiguous in memory."""
     return x.T.contiguous() if isinstance(x, Tensor) else np.ascontiguousarray(x.T)
 
 
@@ -61,8 +62,8 @@ def softmax(joint: Any) -> Any:
 def log_joint_blocks(x: Any, weights: Any, means: Any, factors: Any, covariance_type: str) -> Iterator[Any]:
     """Yield log P(x, k) in nats for x of shape (N, D), in blocks of shape (n, K).
 
-    For many points and components, the blocks are computed by matrix products, as in `fast_steps`; otherwise,
-    they are computed by the definition.
+    With many points and components, the blocks are computed by matrix products, as in `fast_steps`;
+    otherwise, they are computed directly from the definition of the density.
     """
     k, dim = means.shape
     xp = library(x)
@@ -82,7 +83,7 @@ def log_joint_blocks(x: Any, weights: Any, means: Any, factors: Any, covariance_
 
 
 def _log_peak(weights: Any, factors: Any) -> Any:
-    """Return log P(x, k) at x = mean_k, (K,), from factors (K, D, D) or (K, D)."""
+    """Return log P(x, k) at x = mean_k, of shape (K,), for factors (K, D, D) or (K, D)."""
     xp = library(weights)
     scales = factors if factors.ndim == 2 else xp.diagonal(factors, 0, 1, 2)  # (K, D)
     with np.errstate(divide="ignore"):  # a component may have weight 0
@@ -91,7 +92,10 @@ def _log_peak(weights: Any, factors: Any) -> Any:
 
 
 def _by_definition(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
-    """Yield log P(x, k) by the definition, from factors (K, D, D) or (K, D): subtract, whiten, square."""
+    """Yield log P(x, k), computed from its definition: subtract the mean, whiten and square.
+
+    factors: shape (K, D, D) or (K, D).
+    """
     k, dim = means.shape
     log_peak = _log_peak(weights, factors)
     rows = max(1, CACHED // (k * dim))
@@ -103,10 +107,11 @@ def _by_definition(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[A
 
 
 def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
-    """Yield log P(x, k), a quadratic in x, by matrix products, from factors (K, D, D) or (K, D).
+    """Yield log P(x, k), a quadratic function of x, computed by matrix products.
 
-    Subtracting large squares loses digits. Therefore, x is measured from the mean of the mixture, and the
-    definition is used for components that are narrow compared with the distances from that mean.
+    factors: shape (K, D, D) or (K, D). Subtracting large squares loses digits. Therefore, x is centred at the
+    mean of the mixture, and the definition of the density is used for components that are narrow compared
+    with the distances from that mean.
     """
     xp = library(x)
     k, dim = means.shape

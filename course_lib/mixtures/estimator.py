@@ -1,4 +1,4 @@
-"""A Gaussian mixture estimator: scikit-learn's class, fitted with the course's implementation of EM."""
+"""scikit-learn's Gaussian mixture estimator, fitted by the course's implementation of EM."""
 
 import math
 import sys
@@ -32,30 +32,29 @@ class Run:
     lower_bound: float = -math.inf  # mean log P(x) before the last M-step, in nats
     lower_bounds: list[float] = field(default_factory=list)
     converged: bool = False
-    held: set[str] = field(default_factory=set)  # warnings about components that were held at earlier values
+    held: set[str] = field(default_factory=set)  # warnings about components that keep earlier values
 
 
 class GaussianMixture(FittedMixture):
     """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class of the same name.
 
-    Constructor arguments, methods and fitted attributes have the same meaning as in scikit-learn, except
-    that:
+    Constructor arguments, methods and fitted attributes have the same meaning as in scikit-learn, with these
+    differences:
 
     - Tensors are accepted as well as arrays. Methods return arrays for arrays, and tensors on the device of X
-      for tensors. The type of X in `fit` determines the type of the fitted attributes and of what `sample`
-      returns.
-    - `dtype` is the dtype of the computations (default: torch.float64), and `device` is their device
-      (default: the device of X).
-    - `init_params="k-means++"` and "random_from_data" assign every point to the nearest of the chosen seeds.
-      In scikit-learn, each seed is a cluster with a single point and therefore has no spread.
+      for tensors. The fitted attributes and the results of `sample` have the same type as the X passed to
+      `fit`.
+    - `dtype` (default: torch.float64) and `device` (default: the device of X) specify the dtype and the
+      device of the computations.
+    - With `init_params="k-means++"` or "random_from_data", every point is assigned to the nearest seed. In
+      scikit-learn, each seed forms a cluster with a single point and therefore without spread.
     - `verbose` ≥ 1 shows a progress bar, and `verbose_interval` is ignored.
-    - A component that collapses onto a point (possible with reg_covar=0) or loses all its points does not end
-      the fit. Its covariance is held at the last good value, as is the mean of an empty component, and a
-      ConvergenceWarning names the component. The log-likelihood still never decreases.
-    - Interrupting `fit` keeps the steps made so far, with `converged_` set to False.
+    - A component that collapses onto a point (possible if reg_covar=0) or loses all its points does not end
+      the fit. The component keeps its last valid covariance and, if empty, its mean, and a ConvergenceWarning
+      names the component. The log-likelihood still never decreases.
+    - If `fit` is interrupted, the steps completed so far are kept, and `converged_` is False.
 
-    Raises ValueError with a one-sentence message, usually scikit-learn's, for data or settings that cannot be
-    used.
+    Raises ValueError for invalid data or settings, usually with the message of scikit-learn.
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -105,7 +104,7 @@ class GaussianMixture(FittedMixture):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "GaussianMixture":
-        """Fit to X (N, D) by EM with `n_init` starts, and keep the one with the highest log-likelihood."""
+        """Fit to X (N, D) by EM from `n_init` starts, and keep the fit with the highest log-likelihood."""
         x = self._tensor(self._checked(X, fitting=True), X)  # (N, D)
         rng = check_random_state(self.random_state)
         centre = x.mean(0)  # (D,)
@@ -134,13 +133,13 @@ class GaussianMixture(FittedMixture):
         return self
 
     def fit_predict(self, X: Any, y: Any = None) -> Any:
-        """Fit to X, then return the index of the most responsible component for each point, (N,)."""
+        """Fit to X, and return the index of the most responsible component for each row: (N, D) → (N,)."""
         return self.fit(X).predict(X)
 
     def _climb(self, run: Run, x: Tensor) -> None:
-        """Run EM from the parameters in `run` until the mean log-likelihood gains less than `tol`.
+        """Run EM from the parameters in `run` until the mean log-likelihood changes by less than `tol`.
 
-        x must be centred. There are at most `max_iter` steps.
+        At most `max_iter` steps are performed. x must be centred.
         """
         steps = FastSteps(x, self.covariance_type, self.reg_covar)
         variances = x.var(0, correction=0)  # (D,)
@@ -159,10 +158,10 @@ class GaussianMixture(FittedMixture):
                     break
 
     def _hold(self, new: Parameters, run: Run, variances: Tensor) -> Parameters:
-        """Return `new`, with collapsed and empty components held at their last good covariance.
+        """Return `new`, except that collapsed and empty components keep their last valid covariance.
 
-        Empty components also keep their mean. The mean of a collapsed component still moves: the new mean is
-        the best one for the held covariance as well.
+        Empty components also keep their mean. The mean of a collapsed component is still updated, because the
+        new mean is also optimal for the old covariance.
         """
         old = run.parameters
         lost = collapsed(self, new.covariances, variances)  # (K,), or () for tied
@@ -190,7 +189,7 @@ class GaussianMixture(FittedMixture):
         return Parameters(new.weights, means, covariances)
 
     def _keep(self, run: Run, centre: Tensor, X: Any) -> None:
-        """Set the fitted attributes, as arrays or as tensors to match X."""
+        """Set the fitted attributes, as tensors if X is a tensor and as arrays otherwise."""
         weights, means, covariances = run.parameters
         factors = precision_factors(covariances, self.covariance_type)
         if self.covariance_type in ("diag", "spherical"):

@@ -4,13 +4,13 @@ A Gaussian's log-density is a quadratic in x, so it is *linear* in phi(x) = [1, 
 
     log weight_k + log N(x | mu_k, Sigma_k) = phi(x) · c_k
 
-The sums that the M-step needs, Σ_n resp_nk · [1, x_n, x_n x_nᵀ], are linear in phi(x) as well. With the
-features of all points in one matrix, the E-step is `phi @ c` and the M-step is `resp.T @ phi`: each is one
-large product for all K components, where the textbook loops over components.
+The sums that the M-step needs, Σ_n resp_nk · [1, x_n, x_n x_nᵀ], are linear in phi(x) as well. If the
+features of all points form one matrix, the E-step is `phi @ c` and the M-step is `resp.T @ phi`. Each step is
+a single large product for all K components, whereas the textbook formulas loop over the components.
 
-The price is accuracy, because Σ x xᵀ / N − mu muᵀ subtracts two large numbers when a component is narrow and
-far from the origin. Centring the data keeps the error small, `narrowness` measures the rest, and the formulas
-of the textbook are used for a component with too large an error.
+This costs accuracy, because Σ x xᵀ / N − mu muᵀ is a small difference between large numbers if a component is
+narrow and far from the origin. Centring the data keeps the error small, `narrowness` estimates the remaining
+error, and the textbook formulas are used for components with too large an error.
 """
 
 import math
@@ -31,7 +31,7 @@ MAX_ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-2}
 
 
 def n_features(dim: int, covariance_type: str) -> int:
-    """Return F, the length of phi(x), for x of `dim` numbers."""
+    """Return F, the length of phi(x), for x with `dim` dimensions."""
     return 1 + dim + {"spherical": 1, "diag": dim}.get(covariance_type, dim * (dim + 1) // 2)
 
 
@@ -59,7 +59,7 @@ def features(x: Tensor, covariance_type: str) -> Tensor:
 
 
 def coefficients(weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str) -> Tensor:
-    """Return c (F, K), in nats, with phi(x) @ c = log weight_k + log N(x | mean_k, covariance_k)."""
+    """Return c of shape (F, K) such that phi(x) @ c = log weight_k + log N(x | mean_k, covariance_k)."""
     dim = means.shape[1]
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances).reshape(len(means), -1)  # (K, D) or (K, 1)
@@ -79,7 +79,7 @@ def coefficients(weights: Tensor, means: Tensor, covariances: Tensor, covariance
 
 
 def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: float) -> Parameters:
-    """Complete the M-step: return weights, means and covariances for `statistics` = resp.T @ phi, (K, F)."""
+    """Complete the M-step: return the parameters, given `statistics` = resp.T @ phi of shape (K, F)."""
     # ten times the machine epsilon avoids a division by 0 for an empty component, as in scikit-learn
     counts = statistics[:, 0] + 10 * torch.finfo(statistics.dtype).eps  # (K,)
     means = statistics[:, 1 : dim + 1] / counts[:, None]  # (K, D)
@@ -100,11 +100,11 @@ def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: fl
 
 
 class FastSteps:
-    """The features of the data, prepared for many iterations of EM; `iterate` performs one of them.
+    """Iterations of EM on fixed data, with precomputed features; `iterate` performs one iteration.
 
-    x has shape (N, D) and must be centred. The features are kept if they fit in `CACHE_BYTES`; otherwise,
-    they are computed again, block by block. Additional memory stays below half a gigabyte, apart from N
-    responsibilities for each narrow component.
+    x has shape (N, D) and must be centred. The features are stored if they fit in `CACHE_BYTES`; otherwise,
+    each iteration computes them again, block by block. Additional memory stays below half a gigabyte, apart
+    from N responsibilities for each narrow component.
     """
 
     def __init__(self, x: Tensor, covariance_type: str, reg_covar: float = 0.0):

@@ -23,7 +23,7 @@ from course_lib.probability.gaussians import cholesky
 
 
 class FittedMixture(sklearn.mixture.GaussianMixture):
-    """The methods of a fitted mixture, with scikit-learn's names; its subclass `GaussianMixture` adds `fit`.
+    """The methods of a fitted mixture, named as in scikit-learn; the subclass `GaussianMixture` adds `fit`.
 
     Methods return arrays for arrays, and tensors on the device of X for tensors.
     """
@@ -32,7 +32,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
     device: str | torch.device | None
 
     def score_samples(self, X: Any) -> Any:
-        """Return log P(x) of each row of X (N, D), in nats: (N,)."""
+        """Return log P(x) in nats for each row of X: (N, D) → (N,)."""
         return self._of_each(X, log_sum_exp)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -40,31 +40,31 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return float(self.score_samples(X).mean())
 
     def predict_proba(self, X: Any) -> Any:
-        """Return the responsibilities P(k | x), (N, K); each row sums to 1."""
+        """Return the responsibilities P(k | x): (N, D) → (N, K). Each row sums to 1."""
         return self._of_each(X, softmax)
 
     def predict(self, X: Any) -> Any:
-        """Return the index of the most responsible component for each row of X: (N,) integers."""
+        """Return the index of the most responsible component for each row of X: (N, D) → (N,)."""
         return self._of_each(X, lambda joint: joint.argmax(1))
 
     def bic(self, X: Any) -> float:
         """Return the Bayesian information criterion on X: −2 log-likelihood + parameters · log N.
 
-        The lower the criterion, the better.
+        Lower values are better.
         """
         return -2 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
 
     def aic(self, X: Any) -> float:
         """Return Akaike's information criterion on X: −2 log-likelihood + 2 · parameters.
 
-        The lower the criterion, the better.
+        Lower values are better.
         """
         return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
-        """Draw samples by ancestral sampling: pick k by weight, then draw x from that component's Gaussian.
+        """Draw samples by ancestral sampling: draw a component k, then x from the Gaussian of component k.
 
-        Returns x (n, D) and k (n,).
+        Returns x of shape (n, D) and k of shape (n,).
         """
         check_is_fitted(self)
         if n_samples < 1:
@@ -85,7 +85,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return as_came(means[k] + noise, self.means_), as_came(k, self.means_)
 
     def _of_each(self, X: Any, result: Callable[[Any], Any]) -> Any:
-        """Apply `result` to log P(x, k) block by block, without storing log P(x, k) for all rows at once."""
+        """Apply `result` to log P(x, k) block by block, without storing the values for all rows."""
         check_is_fitted(self)
         x: Any = self._checked(X)  # (N, D)
         if isinstance(X, Tensor) or self.device is not None:
@@ -100,7 +100,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return as_came(library(x).concat([result(joint) for joint in blocks]), X)
 
     def _checked(self, X: Any, fitting: bool = False) -> np.ndarray:
-        """Return X as an array (N, D), after scikit-learn's checks."""
+        """Validate X with scikit-learn's checks, and return X as an array of shape (N, D)."""
         x = validate_data(
             self,
             as_array(X),
@@ -121,7 +121,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return x
 
     def _tensor(self, x: np.ndarray, X: Any) -> Tensor:
-        """Return x, the checked version of X, as a tensor on the device of the computation."""
+        """Return x, the validated version of X, as a tensor on the device of the computations."""
         own_device = X.device if isinstance(X, Tensor) else "cpu"
         return to_tensor(x).to(self.device or own_device)
 

@@ -1,4 +1,4 @@
-"""The start of EM: parameters from the caller, from clusters of the data, or from the last fit."""
+"""Initial parameters for EM: given by the caller, computed from clusters, or taken from the last fit."""
 
 import math
 
@@ -16,7 +16,10 @@ COLLAPSED = 1e12  # a component has collapsed if it is this many times narrower 
 
 
 def collapsed(mixture: FittedMixture, covariances: Tensor, variances: Tensor) -> Tensor:
-    """Return which components, (K,), or () for tied, are too narrow for data with these variances."""
+    """Return a boolean mask of the components that are too narrow for data with these variances.
+
+    The mask has shape (K,), or () for a tied covariance.
+    """
     limit = math.inf if mixture.reg_covar else COLLAPSED  # reg_covar > 0 already sets a lower limit
     return ~(narrowness(variances, covariances, mixture.covariance_type) < limit)
 
@@ -33,7 +36,7 @@ def last_fit(mixture: FittedMixture, x: Tensor, centre: Tensor) -> Parameters:
 def start(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState, centre: Tensor) -> Parameters:
     """Return the initial weights, means and covariances.
 
-    Parameters that the caller did not give are computed according to `init_params`.
+    Parameters not given by the caller are computed according to `init_params`.
     """
     given = given_start(mixture, x)
     if "means" in given:
@@ -44,7 +47,7 @@ def start(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState, centre:
 
 
 def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
-    """Return the initial parameters that the caller gave, after scikit-learn's checks.
+    """Return the initial parameters given by the caller, after scikit-learn's checks.
 
     Precisions are converted to covariances.
     """
@@ -68,7 +71,7 @@ def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
 
 
 def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Parameters:
-    """Cluster the data according to `init_params`, and return the result of an M-step for the clusters."""
+    """Cluster the data according to `init_params`, and compute the parameters by an M-step."""
     k, kind = mixture.n_components, mixture.covariance_type
     if mixture.init_params == "random":
         resp = torch.from_numpy(rng.uniform(size=(len(x), k))).to(x)

@@ -1,5 +1,5 @@
 """The models that the chapters build: auto-encoder, VAE, conditional VAE, autoregressive models and GAN.
 
-The models compute their losses from images in [0, 1] and do not train themselves; only `gan` also contains an
-update step for each player. To add a model, add a file to this folder.
+Each model computes its loss from images in [0, 1]. Training is left to `course_lib.training`, except that
+`gan` contains an update step for each player. To add a model, add a module to this package.
 """

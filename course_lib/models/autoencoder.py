@@ -14,7 +14,10 @@ from course_lib.models.networks import Decoder, Encoder
 
 @dataclass(frozen=True)
 class AutoEncoderConfig(Config):
-    """The configuration of an AutoEncoder. Encoder and Decoder in `networks` describe the fields."""
+    """The configuration of an AutoEncoder.
+
+    latent: the number of dimensions of the code. The other fields are as in `networks.Encoder`.
+    """
 
     shape: Sequence[int] = (28, 28)
     latent: int = 20
@@ -44,19 +47,22 @@ class AutoEncoder(nn.Module):
         self.decoder = Decoder(config.latent, config.shape, *layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the reconstructions (N, D), in [0, 1], of images x (N, D) in [0, 1]."""
+        """Return reconstructions with pixels in [0, 1]: images x (N, D) in [0, 1] → (N, D)."""
         return self.decode(self.encode(x))
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return the codes (N, latent) of images x (N, D) in [0, 1]."""
+        """Encode images x with pixels in [0, 1]: (N, D) → (N, latent)."""
         require.images(x, self.decoder.bias.numel(), self.decoder.bias)
         return self.encoder(x)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return pixels (..., D) in [0, 1] for codes z (..., latent)."""
+        """Decode codes z to pixels in [0, 1]: (..., latent) → (..., D)."""
         require.codes(z, self.config.latent, self.decoder.bias)
         return torch.sigmoid(self.decoder(z))
 
     def loss(self, x: Tensor) -> dict[str, Tensor]:
-        """Return {"loss"}: the squared error summed over pixels and averaged over the images x (N, D)."""
+        """Return a dictionary with "loss", the squared error summed over pixels and averaged over images.
+
+        x: images of shape (N, D).
+        """
         return {"loss": (x - self(x)).square().sum(-1).mean()}

@@ -1,8 +1,8 @@
-"""An exact likelihood without latent variables, one pixel after another: P(x) = Π P(x_i | x_1 … x_{i−1}).
+"""A model with an exact likelihood and no latent variables: P(x) = Π P(x_i | x_1 … x_{i−1}).
 
-Each pixel depends on the rows above it and on the pixels to its left. All rows share one small masked network
-in the manner of MADE: each hidden unit is assigned a column; the unit depends on the pixels to the left of
-that column, and affects the logits in that column and to the right of it.
+Each pixel depends on the rows above it and on the pixels to its left. All rows share a small masked network,
+as in MADE: each hidden unit is assigned to a column. Within the row, the unit depends only on pixels to the
+left of that column, and affects only the logits in that column and to the right of it.
 Sources: van den Oord, Kalchbrenner & Kavukcuoglu 2016 (PixelRNN); Germain et al. 2015 (MADE).
 """
 
@@ -24,11 +24,11 @@ from course_lib.probability.likelihoods import log_bernoulli
 class AutoregressiveConfig(Config):
     """The configuration of an Autoregressive network.
 
-    shape: (H, W). above: the number of rows above a pixel that it depends on. hidden: the number of hidden
-    units per row.
+    shape: the shape (H, W) of the images. above: the number of rows above each pixel on which the pixel
+    depends. hidden: the number of hidden units per row.
 
-    Raises ValueError for images with several channels, for fewer hidden units than columns, and for values of
-    `above` and `hidden` that are not positive integers.
+    Raises ValueError if the shape includes channels, if there are fewer hidden units than columns, or if
+    `above` or `hidden` is not a positive integer.
     """
 
     shape: Sequence[int] = (28, 28)
@@ -54,10 +54,10 @@ class AutoregressiveConfig(Config):
 
 
 class Autoregressive(nn.Module):
-    """An exact model of black and white images: P(x), or P(x|told) given additional inputs `told`.
+    """A model of black-and-white images with an exact likelihood: P(x), or P(x|told) if `told` is given.
 
-    told (..., hidden) is added to the inputs of the hidden units. The constructor's arguments are the fields
-    of AutoregressiveConfig.
+    told: a tensor of shape (..., hidden) that is added to the inputs of the hidden units. The arguments of
+    the constructor are the fields of AutoregressiveConfig.
     """
 
     left_of: Tensor
@@ -80,14 +80,14 @@ class Autoregressive(nn.Module):
         self.register_buffer("not_left_of", (unit <= pixel).float().T, persistent=False)  # (W, hidden)
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        """Return the probability (..., N, D) that each pixel of x (N, D) is 1, given the pixels before it."""
+        """Return the probability that each pixel is 1, given the preceding pixels: x (N, D) → (..., N, D)."""
         require.images(x, self.bias.numel(), self.bias)
         return torch.sigmoid(self.logits(x, told))
 
     def logits(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        """Return the logit (..., N, D) of each pixel of x (N, D), given the pixels before it.
+        """Return the logit of each pixel, given the preceding pixels: x (N, D) → (..., N, D).
 
-        told: (..., N, hidden).
+        told: additional inputs of shape (..., N, hidden).
         """
         if x.ndim == 0 or x.shape[-1] != self.bias.numel():
             pixels = self.bias.numel()
@@ -96,15 +96,16 @@ class Autoregressive(nn.Module):
         return self._rows(self._windows(image), image, self.row, told).flatten(-2) + self.bias
 
     def log_prob(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        """Return the exact log P(x) in nats: x (N, D) of zeros and ones → (..., N)."""
+        """Return the exact log P(x) in nats for images of zeros and ones: x (N, D) → (..., N)."""
         require.images(x, self.bias.numel(), self.bias)
         return log_bernoulli(self.logits(x, told).to(x.dtype), x)
 
     @torch.no_grad()
     def sample(self, n: int = 1, base: Tensor | float = 0.0, told: Tensor | None = None) -> Tensor:
-        """Draw n images (n, D), one pixel after another.
+        """Draw n images of shape (n, D), pixel by pixel.
 
-        base (n, D) is added to the logits. told: (n, hidden).
+        base: a number or a tensor of shape (n, D) that is added to the logits. told: additional inputs of
+        shape (n, hidden).
         """
         require.number_of_images(n)
         base = (self.bias + base).expand(n, -1)  # (n, D)
@@ -118,11 +119,11 @@ class Autoregressive(nn.Module):
         return image.flatten(1)
 
     def _windows(self, image: Tensor) -> Tensor:
-        """Return the `above` rows above each row, zero outside the image: (N, H, W) → (N, H, W·above)."""
+        """Return the `above` rows above each row, padded with zeros: (N, H, W) → (N, H, W·above)."""
         return pad(image, (0, 0, self.above, 0)).unfold(1, self.above, 1)[:, :-1].flatten(2)
 
     def _rows(self, windows: Tensor, row: Tensor, own: Tensor, told: Tensor | None) -> Tensor:
-        """Return logits (..., N, R, W) of R rows (N, R, W), given the windows and the pixels to the left."""
+        """Return the logits of R rows, given the windows and the row itself: (N, R, W) → (..., N, R, W)."""
         seen = self.from_above(windows) + linear(row, self.from_left.weight * self.left_of)  # (N, R, hidden)
         seen = seen + own.to(seen.dtype)  # under autocast, the rest is computed in half precision
         if told is not None:
@@ -131,9 +132,10 @@ class Autoregressive(nn.Module):
 
 
 class PixelAfterPixel(Distribution):
-    """The distribution of images (D,) under an Autoregressive network.
+    """The distribution of images of shape (D,) under an Autoregressive network.
 
-    base (..., D) is added to the logits of the network. told (..., hidden) is its additional input.
+    base: a tensor of shape (..., D) that is added to the logits of the network. told: the additional inputs
+    of the network, of shape (..., hidden).
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
@@ -144,7 +146,7 @@ class PixelAfterPixel(Distribution):
         super().__init__(base.shape[:-1], base.shape[-1:], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log P(x) in nats: value (N, D) → (..., N), with N as the last batch dimension."""
+        """Return log P(x) in nats: value (N, D) → (..., N), where N is the last batch dimension."""
         return log_bernoulli(self.base + self.network.logits(value, self.told), value)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:

@@ -1,8 +1,8 @@
-"""A VAE in which each pixel also depends on the pixels before it: the best likelihood in the course.
+"""A VAE in which each pixel also depends on the preceding pixels; its likelihood is the best in the course.
 
-The decoder gives each pixel a logit, as in every VAE. A small autoregressive network that also receives z
-adds a term that depends on the rows above and on the pixels to the left. Sources: Gulrajani et al. 2017
-(PixelVAE); Chen et al. 2017 (variational lossy auto-encoder).
+As in every VAE, the decoder computes a logit for each pixel. A small autoregressive network adds a term that
+depends on z, on the rows above and on the pixels to the left. Sources: Gulrajani et al. 2017 (PixelVAE); Chen
+et al. 2017 (variational lossy auto-encoder).
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ from course_lib.models.vae import VAE, VAEConfig, reparameterize
 
 @dataclass(frozen=True)
 class AutoregressiveVAEConfig(VAEConfig):
-    """The configuration of an AutoregressiveVAE: a VAEConfig with likelihood="bernoulli", and `before`.
+    """The configuration of an AutoregressiveVAE: a VAEConfig with one more field, `before`.
 
-    before: the number of hidden units per row in the Autoregressive network.
+    before: the number of hidden units per row in the Autoregressive network. Raises ValueError unless the
+    likelihood is "bernoulli".
     """
 
     before: int = 252
@@ -48,23 +49,23 @@ class AutoregressiveVAE(VAE):
         super().__init__(*arguments, **named)
         before = self.config.before
         self.pixels_before = Autoregressive(self.config.shape, hidden=before)
-        self.tell = nn.Linear(self.config.latent, before)  # the input from z to each hidden unit
+        self.tell = nn.Linear(self.config.latent, before)  # maps z to an input of each hidden unit
 
     @staticmethod
     def configure(*arguments: Any, **named: Any) -> AutoregressiveVAEConfig:
-        """Return the configuration for these arguments."""
+        """Create the configuration from these arguments."""
         return AutoregressiveVAEConfig(*arguments, **named)
 
     def likelihood(self, z: Tensor) -> Distribution:
-        """Return P(x|z) for codes z (..., d): batch shape (...), event shape (D,)."""
+        """Return P(x|z) for codes z (..., d), with batch shape (...) and event shape (D,)."""
         return PixelAfterPixel(self.pixels_before, self.decode(z), self.tell(z))
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return log P(x|z) in nats, (N,), for images x (N, D) and one code per image, z (N, d)."""
+        """Return log P(x|z) in nats, given one code per image: x (N, D), z (N, d) → (N,)."""
         return self.likelihood(z).log_prob(x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the mean of each pixel, (N, D), given z drawn from q(z|x) and the pixels of x before it."""
+        """Return the mean of each pixel, given z ~ q(z|x) and the preceding pixels of x: (N, D) → (N, D)."""
         z = reparameterize(*self.encode(x))  # (N, d)
         logits = self.decode(z)  # (N, D)
         logits = logits + self.pixels_before.logits(x, self.tell(z)).to(logits.dtype)
@@ -72,6 +73,6 @@ class AutoregressiveVAE(VAE):
 
     @torch.no_grad()
     def generate(self, n: int) -> Tensor:
-        """Draw n new images (n, D) of zeros and ones, pixel by pixel, for codes z drawn from the prior."""
+        """Generate n images of zeros and ones (n, D): draw z from the prior, then x pixel by pixel."""
         require.number_of_images(n)
         return self.likelihood(self.prior.sample((n,))).sample()

@@ -1,4 +1,4 @@
-"""The conditional VAE: the encoder and the decoder both receive the label, so z only describes the style."""
+"""The conditional VAE, in which encoder and decoder both receive the label, so z describes only the style."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,10 @@ from course_lib.probability.priors import PRIORS
 
 @dataclass(frozen=True)
 class ConditionalVAEConfig(VAEConfig):
-    """The configuration of a ConditionalVAE: a VAEConfig, and `labels`, the number of classes."""
+    """The configuration of a ConditionalVAE: a VAEConfig with one more field, `labels`.
+
+    labels: the number of classes.
+    """
 
     labels: int = 10
 
@@ -44,18 +47,19 @@ class ConditionalVAE(nn.Module):
         self.pixels = config.pixels()
 
     def forward(self, x: Tensor, y: Tensor | int) -> Tensor:
-        """Return the reconstructions (N, D), in [0, 1], of images x (N, D) with labels y."""
+        """Return reconstructions with pixels in [0, 1], given labels y: images x (N, D) → (N, D)."""
         return self.given(y).reconstruct(x)
 
     def given(self, y: Tensor | int) -> "Given":
-        """Return a VAE for fixed labels: y (N,) for N images, or one label for any number of images.
+        """Return a VAE for fixed labels y (N,), or for a single label shared by any number of images.
 
-        The methods of that VAE raise ValueError unless labels are integers in 0 … labels − 1, one per row.
+        The methods of the VAE raise ValueError unless y contains one integer per image, or a single integer.
+        The range 0 … labels − 1 is checked only for labels on the CPU.
         """
         return Given(self, y)
 
     def encode(self, x: Tensor, y: Tensor | int) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar, (N, latent) each, of q(z|x, y) for images x (N, D) with labels y."""
+        """Return mu and logvar of q(z|x, y), each of shape (N, latent), for images x (N, D) with labels y."""
         require.images(x, self.decoder.bias.numel(), self.decoder.bias)
         mu, logvar = self.encoder(x, self._one_hot(x, y)).to(x.dtype).chunk(2, -1)
         return mu, logvar
@@ -78,14 +82,14 @@ class ConditionalVAE(nn.Module):
         return self.given(y).likelihood(z)
 
     def loss(self, x: Tensor, y: Tensor | int, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
-        """Estimate −L_b for log P(x|y), in nats per image, with one z per image.
+        """Estimate −L_b, where L_b is the bound on log P(x|y), in nats per image, from one z per image.
 
-        Returns "loss", "reconstruction" and "kl", as in VAE.loss.
+        Returns a dictionary with the keys "loss", "reconstruction" and "kl", as in VAE.loss.
         """
         return self.given(y).loss(x, beta)
 
     def generate(self, y: Tensor | int) -> Tensor:
-        """Generate one image for each label y (N,): the means (N, D) of the pixels, in [0, 1]."""
+        """Generate one image per label, with pixel means in [0, 1]: y (N,) → (N, D)."""
         if y is None:
             raise ValueError(
                 "A conditional model needs labels to generate images: pass y, one label per image."
@@ -94,7 +98,7 @@ class ConditionalVAE(nn.Module):
 
 
 class Given(LatentImages):
-    """A ConditionalVAE with fixed labels: a VAE for images with these labels."""
+    """A ConditionalVAE with fixed labels, which can be used like a VAE."""
 
     def __init__(self, model: ConditionalVAE, y: Tensor | int) -> None:
         self.model, self.y = model, y
@@ -104,9 +108,9 @@ class Given(LatentImages):
         self.prior = model.prior_kind.distribution(zeros)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar, (N, latent) each, of q(z|x, y) for images x (N, D) in [0, 1]."""
+        """Return mu and logvar of q(z|x, y), each of shape (N, latent), for images x (N, D) in [0, 1]."""
         return self.model.encode(x, self.y)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return logits (..., D) for codes z (..., latent) and the labels of this object."""
+        """Return logits (..., D) for codes z (..., latent) and the fixed labels."""
         return self.model.decode(z, self.y)

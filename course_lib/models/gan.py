@@ -1,8 +1,8 @@
 """The generative adversarial network: G generates images, and D learns to distinguish them from real ones.
 
-G is a Decoder, the same class as in a VAE. D is an Encoder with a single output, the *logit* of
-"real"; for the least-squares and Wasserstein losses, the output is an arbitrary number, and its sigmoid is
-not a probability. Losses are means over images. Source: Goodfellow et al. 2014.
+G is a Decoder, as in a VAE. D is an Encoder with a single output, the *logit* of the probability that an
+image is real. For the least-squares and Wasserstein losses, the output is an unbounded score, and its sigmoid
+is not a probability. All losses are means over images. Source: Goodfellow et al. 2014.
 """
 
 import copy
@@ -28,15 +28,15 @@ class GANConfig(Config):
     """The configuration of a GAN.
 
     shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z that are drawn
-    from N(0, I). kinds: if above 0, z also contains a one-hot vector, scaled by 3, that selects one of
-    `kinds` at random. The prior is then a mixture, so G need not split one cloud into separate digits; what
-    each kind represents is learned. discriminator: D's `hidden`, if it differs from G's. norm: whether G uses
-    batch normalization (Radford et al. 2016). spectral: whether each layer of D is divided by its largest
-    singular value, to bound D's slope (Miyato et al. 2018). labels: the number of classes of a conditional
-    GAN, or 0 for an unconditional one; both networks of a conditional GAN receive y (N,) as a one-hot vector
-    (Mirza & Osindero 2014).
+    from N(0, I). kinds: if positive, z also contains a random one-hot vector of this length, scaled by 3. The
+    prior is then a mixture, so G need not split a single cloud into separate digits; what each component
+    represents is learned. discriminator: the widths of D's hidden layers, if they differ from `hidden`. norm:
+    whether G uses batch normalization (Radford et al. 2016). spectral: whether the weights of each layer of D
+    are divided by their largest singular value, to bound the slope of D (Miyato et al. 2018). labels: the
+    number of classes of a conditional GAN, or 0 for an unconditional GAN. In a conditional GAN, both networks
+    also receive one-hot labels (Mirza & Osindero 2014).
 
-    Raises ValueError for negative numbers, and for invalid shapes and widths.
+    Raises ValueError for invalid numbers, shapes and widths.
     """
 
     shape: Sequence[int] = (28, 28)
@@ -66,11 +66,11 @@ class GANConfig(Config):
 
 
 class GAN(nn.Module):
-    """A generator, its discriminator, and a running average of the generator's weights.
+    """A generator, a discriminator, and a running average of the generator's weights.
 
     The arguments are the fields of GANConfig. GANConfig and the networks raise ValueError for invalid
-    arguments. The methods raise ValueError unless labels are integers in 0 … labels − 1, one per row. Labels
-    may be on a different device from the model.
+    arguments. Methods raise ValueError unless labels are integers, one per row; the range 0 … labels − 1 is
+    checked only for labels on the CPU. Labels may be on a different device from the model.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -83,27 +83,30 @@ class GAN(nn.Module):
         self.discriminator = Encoder(config.shape, 1, hidden_of_d, *layers, config.labels)
         for layer in list(self.discriminator.modules()):
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                # torch's default shrinks signals, and so G's gradients, by √6 per layer (He et al. 2015)
+                # torch's default shrinks signals, and hence G's gradients, by √6 per layer (He et al. 2015)
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
                 if config.spectral:
                     spectral_norm(layer)
         self.ema = copy.deepcopy(self.generator).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "GAN":
-        """Set the mode as in nn.Module, but always keep the average `ema` in evaluation mode."""
+        """Set the mode as in nn.Module, except that the averaged generator `ema` stays in evaluation mode."""
         super().train(mode)
         self.ema.eval()
         return self
 
     def start_at(self, mean: Tensor) -> None:
-        """Set the bias so that the first images are about `mean` (D,), in [0, 1]; see Decoder.start_at."""
+        """Set G's bias so that the first images are close to `mean`; see Decoder.start_at.
+
+        mean: a tensor of shape (D,) with values in [0, 1].
+        """
         for network in (self.generator, self.ema):
             network.start_at(mean)
 
     def noise(self, n: int) -> Tensor:
-        """Draw n codes z (n, latent + kinds) from torch's global generator.
+        """Draw n codes z of shape (n, latent + kinds) from torch's global generator.
 
-        The codes have the dtype and device of G's weights.
+        The codes have the same dtype and device as G's weights.
         """
         require.number_of_images(n)
         weights, kinds = self.generator.bias, self.config.kinds
@@ -114,11 +117,11 @@ class GAN(nn.Module):
         return torch.cat([z, 3.0 * choice.to(z.dtype)], 1)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return G(z), pixels (..., D) in [0, 1], for codes z such as those that `noise` draws."""
+        """Return G(z), with pixels in [0, 1], for codes z from `noise`: (..., latent + kinds) → (..., D)."""
         return self.images(z, y)
 
     def images(self, z: Tensor, y: Tensor | None = None, ema: bool = False) -> Tensor:
-        """Return G(z), pixels (..., D) in [0, 1], for codes z such as those that `noise` draws.
+        """Return G(z), with pixels in [0, 1], for codes z from `noise`: (..., latent + kinds) → (..., D).
 
         ema: whether to use the averaged weights.
         """
@@ -127,22 +130,22 @@ class GAN(nn.Module):
         return torch.sigmoid(network(self._with_labels(z, y)).to(z.dtype))
 
     def logit(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return D's logits (N,) for images x (N, D) in [0, 1]; larger logits mean more realistic images.
+        """Return D's logits for images x with pixels in [0, 1]: (N, D) → (N,).
 
-        Raises ValueError for any other x.
+        Larger logits mean more realistic images. Raises ValueError for invalid images.
         """
         require.images(x, self.generator.bias.numel(), self.generator.bias)
         return self.discriminator(x, self._one_hot(x, y)).squeeze(-1).to(x.dtype)
 
     @torch.no_grad()
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
-        """Generate n images (n, D) with the averaged weights.
+        """Generate n images of shape (n, D) with the averaged weights.
 
         A conditional GAN needs one label per image, y (n,).
         """
         z = self.noise(n)
         z = self._with_labels(z, y)
-        # for all images at once, the activations of the layers may be far larger than the images
+        # in blocks, because the activations of the layers may be far larger than the images
         logits = [self.ema(some) for some in z.split(IMAGES_AT_ONCE)]
         return torch.sigmoid(torch.cat(logits).to(z.dtype))
 
@@ -150,8 +153,8 @@ class GAN(nn.Module):
     def update_ema(self, decay: float | Tensor) -> None:
         """Update the average: ema ← decay · ema + (1 − decay) · generator (Yazıcı et al. 2019).
 
-        decay: a number, or a tensor of shape () with the dtype and device of the weights, which may change
-        within a CUDA graph.
+        decay: a number, or a scalar tensor with the dtype and device of the weights. Unlike a number, a
+        tensor may change between replays of a CUDA graph.
         """
         now = self.generator.state_dict()
         for name, slow in self.ema.state_dict().items():
@@ -164,7 +167,7 @@ class GAN(nn.Module):
         return z if label is None else torch.cat([z, label], -1)
 
     def _one_hot(self, rows: Tensor, y: Tensor | None) -> Tensor | None:
-        """Return labels y as one-hot rows to append to `rows` (..., N, d); None for an unconditional GAN."""
+        """Return one-hot labels to append to `rows` (..., N, d), or None for an unconditional GAN."""
         if (y is not None) != (self.config.labels > 0):
             raise ValueError(
                 "Labels y must be passed if and only if the GAN is conditional, such as GAN(labels=10)."
@@ -173,14 +176,17 @@ class GAN(nn.Module):
 
 
 class Loss(NamedTuple):
-    """The losses of the two players, given D's logits (N,) for real and for generated images."""
+    """The loss of each player as a function of D's logits (N,) for real and for generated images."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (on_real, on_fake)
     generator: Callable[[Tensor], Tensor]  # (on_fake)
 
 
 def _cross_entropy(on_real: Tensor, on_fake: Tensor) -> Tensor:
-    """Return −log D(x) − log(1 − D(G(z))) with D = sigmoid(logit), in nats: log 4 if D is ½ everywhere."""
+    """Return the mean of −log D(x) − log(1 − D(G(z))) in nats, with D = sigmoid(logit).
+
+    If D is ½ everywhere, the result is log 4.
+    """
     return softplus(-on_real).mean() + softplus(on_fake).mean()
 
 
@@ -194,7 +200,7 @@ LOSSES = {
         lambda on_real, on_fake: ((on_real - 1).square().mean() + on_fake.square().mean()) / 2,
         lambda on_fake: (on_fake - 1).square().mean() / 2,
     ),
-    # the difference of the mean logits; D's slope must stay near 1. Arjovsky et al. 2017, equation 3
+    # the difference between the mean logits; D's slope must stay near 1. Arjovsky et al. 2017, equation 3
     "wasserstein": Loss(
         lambda on_real, on_fake: on_fake.mean() - on_real.mean(),
         lambda on_fake: -on_fake.mean(),
@@ -203,35 +209,33 @@ LOSSES = {
 
 
 def loss_named(name: str) -> Loss:
-    """Return LOSSES[name].
-
-    Raises ValueError for an unknown name.
-    """
+    """Return the loss with the given name. Raises ValueError for an unknown name."""
     if name not in LOSSES:
         raise ValueError(f"Unknown loss {name!r}: choose one of {', '.join(LOSSES)}.")
     return LOSSES[name]
 
 
 def r1_penalty(logit: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """Return half of the mean of ‖∂ logit(x) / ∂x‖² over real images x (N, D), to make D flat at the data.
+    """Return half the mean of ‖∂ logit(x) / ∂x‖² over real images x of shape (N, D).
 
-    The penalty is multiplied by γ and added to D's loss. Source: Mescheder et al. 2018, equation 9.
+    Multiplied by γ and added to D's loss, the penalty makes D flat at the data. Source: Mescheder et al.
+    2018, equation 9.
     """
     return slopes(logit, real).square().sum(-1).mean() / 2
 
 
 def gradient_penalty(logit: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """Return the mean of (‖∂ logit / ∂x‖ − 1)² at random points on the lines from real to fake, both (N, D).
+    """Return the mean of (‖∂ logit / ∂x‖ − 1)² at random points between real and fake images (N, D).
 
-    The penalty is multiplied by 10 and added to D's loss "wasserstein". Source: Gulrajani et al. 2017,
-    equation 3.
+    The penalty is usually multiplied by 10 and added to D's "wasserstein" loss. Source: Gulrajani et al.
+    2017, equation 3.
     """
     between = torch.lerp(real, fake, torch.rand_like(real[:, :1]))  # one point per pair
     return (slopes(logit, between).norm(dim=-1) - 1).square().mean()
 
 
 def slopes(logit: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ∂ logit(x) / ∂x, (N, D), with a graph through which gradients reach D's weights."""
+    """Return ∂ logit(x) / ∂x, of shape (N, D), as a differentiable function of D's weights."""
     x = x.detach().requires_grad_()
     # each logit depends on its own image only, so the gradient of the sum contains all the gradients
     return torch.autograd.grad(logit(x).sum(), x, create_graph=True)[0]
@@ -247,11 +251,12 @@ def update_discriminator(
     r1: float = 0.0,
     penalty: float = 0.0,
 ) -> dict[str, Tensor]:
-    """Update D once, on real images (N, D) in [0, 1] and as many generated ones with the same labels y.
+    """Update D once, on real images and an equal number of generated images with the same labels y.
 
-    optimizer: the optimizer of D's weights. y: the labels (N,) for a conditional GAN. r1, penalty: the
-    weights of `r1_penalty` and `gradient_penalty`. Returns D's loss without the penalties, and the mean of
-    sigmoid(logit), D's "probability" that an image is real, for real and for generated images.
+    real: images of shape (N, D) with pixels in [0, 1]. optimizer: the optimizer of D's weights. y: the labels
+    (N,) for a conditional GAN. r1, penalty: the weights of `r1_penalty` and `gradient_penalty`. Returns D's
+    loss without the penalties, and the mean of sigmoid(logit), D's "probability" that an image is real, for
+    real and for generated images.
     """
     fake = gan.images(gan.noise(len(real)), y).detach()  # detached, so that no gradient reaches G
     on_real, on_fake = gan.logit(real, y), gan.logit(fake, y)  # (N,) each
@@ -271,7 +276,7 @@ def update_discriminator(
 def update_generator(
     gan: GAN, n: int, optimizer: Optimizer, loss: str = "nonsaturating", *, y: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Update G once, on n codes z; real images are not used.
+    """Update G once, on n generated images; real images are not used.
 
     optimizer: the optimizer of G's weights. y: the labels (n,) for a conditional GAN. The gradient reaches G
     *through* D, but D's weights neither change nor accumulate gradients.

@@ -1,8 +1,9 @@
-"""The networks of all models in the course: from an image to a few numbers, and back.
+"""The networks of all models in the course, which map images to a few numbers and back.
 
-There are two kinds: "plain" has only fully connected layers, and "conv" also has two convolutions next to the
-image. A decoder returns one number per pixel without a final sigmoid, because likelihoods can be computed
-from logits without rounding errors. The generator of a GAN is also a Decoder.
+There are two kinds of network: "plain" has only fully connected layers, and "conv" also has two convolutional
+layers on the side of the image. A decoder returns one number per pixel and does not apply a final sigmoid,
+because likelihoods are more accurate if they are computed from logits. The generator of a GAN is also a
+Decoder.
 """
 
 import math
@@ -19,7 +20,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
 def mlp(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
-    """Build linear layers of these widths, separated by activations: (..., widths[0]) → (..., widths[-1]).
+    """Build linear layers with these widths, separated by activations: (..., widths[0]) → (..., widths[-1]).
 
     Raises ValueError for an activation that is not in ACTIVATIONS, and for widths that are not positive
     integers.
@@ -33,11 +34,12 @@ def mlp(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Map images (N, D), flattened from `shape`, and extra inputs (N, beside) to outputs (N, outputs).
+    """Map flattened images (N, D), and optional extra inputs (N, beside), to outputs (N, outputs).
 
-    hidden: the widths of the hidden layers; for "conv", the channels of the two convolutions come first.
-    beside: the number of extra inputs per image, such as the length of a one-hot label. Raises ValueError for
-    an unknown kind of network, and for a shape that the network cannot process.
+    shape: the shape of an image before flattening. hidden: the widths of the hidden layers; for "conv", the
+    channels of the two convolutions come first. beside: the number of extra inputs per image, such as the
+    length of a one-hot label. Raises ValueError for an unknown kind of network, and for a shape that the
+    network cannot process.
     """
 
     def __init__(
@@ -69,17 +71,17 @@ class Encoder(nn.Module):
         self.layers = mlp([features + beside, *hidden, outputs], activation)
 
     def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
-        """Map images x (N, D), with the extra inputs `beside` (N, beside), to (N, outputs)."""
+        """Map images x (N, D), and extra inputs `beside` (N, beside) if given, to (N, outputs)."""
         features = self.convolutions(x)  # (N, features)
         return self.layers(features if beside is None else torch.cat([features, beside], -1))
 
 
 class Decoder(nn.Module):
-    """Map codes (..., inputs) to one number per pixel, (..., D): an Encoder in reverse order.
+    """Map codes (..., inputs) to one number per pixel (..., D), with an Encoder's layers in reverse order.
 
     norm: whether to use batch normalization before each activation; in training mode, each image then also
-    depends on the other images in its batch (Ioffe & Szegedy 2015). Raises ValueError for the same arguments
-    as Encoder.
+    depends on the other images in its batch (Ioffe & Szegedy 2015). Raises ValueError in the same cases as
+    Encoder.
     """
 
     def __init__(
@@ -123,10 +125,9 @@ class Decoder(nn.Module):
     def start_at(self, mean: Tensor) -> None:
         """Set the bias so that, before training, the sigmoid of the outputs is close to `mean`.
 
-        mean: shape (D,), with values in [0, 1].
+        mean: a tensor of shape (D,) with values in [0, 1].
 
-
-        Raises ValueError for a mean with the wrong shape or with values outside [0, 1].
+        Raises ValueError if `mean` has the wrong shape or contains values outside [0, 1].
         """
         if mean.shape != self.bias.shape:
             raise ValueError(
@@ -144,7 +145,7 @@ class Decoder(nn.Module):
 def _normalized(layers: nn.Module) -> nn.Sequential:
     """Return these layers with batch normalization before each activation.
 
-    There is one mean and one variance per unit or channel.
+    Each unit or channel is normalized with its own mean and variance.
     """
     found, norm = list[nn.Module](), nn.Module()
     for layer in layers.children():
@@ -192,8 +193,8 @@ def _channels(shape: Sequence[int]) -> tuple[int, int, int]:
 def labels_beside(rows: Tensor, y: Tensor | int, classes: int, weights: Tensor) -> Tensor:
     """Return one-hot labels (..., N, classes) to append to rows (..., N, d).
 
-    y: labels (N,), or one label for all rows, on any device. Raises ValueError unless the labels are integers
-    in 0 … classes − 1, one per row.
+    y: labels (N,), or one label for all rows, on any device. Raises ValueError unless the labels are
+    integers, one per row; the range 0 … classes − 1 is checked only for labels on the CPU.
     """
     if y is None:
         raise ValueError("This model needs labels: pass y, one integer per row, or one integer for all rows.")

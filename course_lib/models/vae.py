@@ -2,7 +2,7 @@
 
 A VAE is trained on L_b, the evidence lower bound (ELBO) of log P(x); `probability.elbo` measures the terms of
 L_b. The encoder returns mu and logvar, the mean and the logarithm of the *variance* of a Gaussian q(z|x).
-Every loss is in nats per image: a sum over pixels and over the dimensions of z, and a mean over images.
+Losses are in nats per image: summed over pixels and over the dimensions of z, and averaged over images.
 Source: Kingma & Welling 2014.
 """
 
@@ -24,19 +24,25 @@ from course_lib.probability.priors import PRIORS, Prior
 
 
 def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
-    """Draw z = mu + exp(logvar / 2) · e with e ~ N(0, I), all (N, d); gradients reach mu and logvar."""
+    """Draw z = mu + exp(logvar / 2) · e with e ~ N(0, I); gradients flow to mu and logvar.
+
+    mu, logvar and z have shape (N, d).
+    """
     return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
 
 
 class LatentImages:
-    """The methods that follow from a prior, `encode` and `decode`; `probability.elbo` accepts such models."""
+    """The methods of a VAE that can be derived from its prior, `encode` and `decode`.
+
+    `probability.elbo` accepts any such model.
+    """
 
     prior: Any  # P(z): a Distribution over codes (d,), on the model's device
     prior_kind: Prior  # creates `prior`, and computes the KL from q(z|x) to P(z)
     pixels: Any  # the likelihood of pixels given logits: BernoulliPixels or GaussianPixels
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar, (N, d) each, of q(z|x) for images x (N, D) in [0, 1]."""
+        """Return mu and logvar of q(z|x), each of shape (N, d), for images x (N, D) in [0, 1]."""
         raise NotImplementedError
 
     def decode(self, z: Tensor) -> Tensor:
@@ -44,7 +50,7 @@ class LatentImages:
         raise NotImplementedError
 
     def loss(self, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
-        """Estimate −L_b of images x (N, D), in nats per image, with one z per image.
+        """Estimate −L_b for images x (N, D), in nats per image, from one z per image.
 
         Returns "reconstruction" = −E_q[log P(x|z)], "kl" = KL(q(z|x) ‖ P(z)), and "loss" = reconstruction +
         beta · kl. With beta = 1, "loss" is −L_b (Kingma & Welling 2014, equation 10); otherwise, it is the
@@ -57,25 +63,31 @@ class LatentImages:
         return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return log P(x|z) in nats, (N,), for images x (N, D) and one code per image, z (N, d)."""
+        """Return log P(x|z) in nats, given one code per image: x (N, D), z (N, d) → (N,)."""
         return self.pixels.log_prob(x, self.decode(z))
 
     def approximate_posterior(self, x: Tensor) -> Distribution:
-        """Return q(z|x) for images x (N, D): batch shape (N,), event shape (d,)."""
+        """Return q(z|x) for images x (N, D), with batch shape (N,) and event shape (d,)."""
         mu, logvar = self.encode(x)  # (N, d)
         return Independent(Normal(mu, torch.exp(0.5 * logvar), validate_args=False), 1)
 
     def likelihood(self, z: Tensor) -> Distribution:
-        """Return P(x|z) for codes z (..., d): batch shape (...), event shape (D,), `mean` in [0, 1]."""
+        """Return P(x|z) for codes z (..., d), with batch shape (...) and event shape (D,).
+
+        The means of the pixels are in [0, 1].
+        """
         return self.pixels.distribution(self.decode(z))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the means (N, D), in [0, 1], of P(x|z) for one z per image x (N, D), drawn from q(z|x)."""
+        """Return the mean of P(x|z), in [0, 1], for one z ~ q(z|x) per image: x (N, D) → (N, D)."""
         return torch.sigmoid(self.decode(reparameterize(*self.encode(x))))
 
     @torch.no_grad()
     def generate(self, n: int) -> Tensor:
-        """Generate n images (n, D): the means, in [0, 1], of P(x|z) for codes z drawn from the prior."""
+        """Generate n images of shape (n, D): the means of P(x|z) for codes z drawn from the prior.
+
+        The pixels are in [0, 1].
+        """
         require.number_of_images(n)
         return self.likelihood(self.prior.sample((n,))).mean
 
@@ -86,9 +98,9 @@ class VAEConfig(Config):
 
     shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z. likelihood:
     "bernoulli" for black and white pixels, or "gaussian" for grey ones. variance: the variance of the
-    Gaussian likelihood, or None to learn it. prior: "normal", or "flower" for latent=2.
+    Gaussian likelihood, or None to learn it. prior: "normal", or "flower" if latent=2.
 
-    Raises ValueError with a one-sentence message for anything else.
+    Raises ValueError for any other value.
     """
 
     shape: Sequence[int] = (28, 28)
@@ -133,7 +145,7 @@ class VAEConfig(Config):
         object.__setattr__(self, "variance", float(self.variance))
 
     def pixels(self) -> BernoulliPixels | GaussianPixels:
-        """Return the likelihood of pixels for this configuration, with newly initialized parameters."""
+        """Return the pixel likelihood for this configuration, with newly initialized parameters."""
         return BernoulliPixels() if self.likelihood == "bernoulli" else GaussianPixels(self.variance)
 
 
@@ -157,26 +169,27 @@ class VAE(LatentImages, nn.Module):
 
     @staticmethod
     def configure(*arguments: Any, **named: Any) -> VAEConfig:
-        """Return the configuration for these arguments."""
+        """Create the configuration from these arguments."""
         return VAEConfig(*arguments, **named)
 
     @property
     def prior(self) -> Distribution:
-        """P(z), on the model's device, over codes (latent,)."""
+        """The prior P(z) over codes of shape (latent,), on the model's device."""
         return self.prior_kind.distribution(self.decoder.bias.new_zeros(self.config.latent))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the reconstructions (N, D), in [0, 1], of images x (N, D).
+        """Return reconstructions with pixels in [0, 1]: images x (N, D) → (N, D).
 
-        DistributedDataParallel averages the gradients only of what `forward` computes. To train on L_b with
-        DistributedDataParallel, wrap a module with a `forward` method that returns `model.loss(x)["loss"]`.
+        DistributedDataParallel averages gradients only for computations inside `forward`. To train on L_b
+        with DistributedDataParallel, wrap a module with a `forward` method that returns
+        `model.loss(x)["loss"]`.
         """
         return self.reconstruct(x)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar, (N, latent) each, of q(z|x) for images x (N, D) in [0, 1].
+        """Return mu and logvar of q(z|x), each of shape (N, latent), for images x (N, D) in [0, 1].
 
-        Raises ValueError for any other x.
+        Raises ValueError for invalid images.
         """
         require.images(x, self.decoder.bias.numel(), self.decoder.bias)
         # Under autocast, the KL is still computed in the precision of x.
@@ -184,6 +197,6 @@ class VAE(LatentImages, nn.Module):
         return mu, logvar
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return logits (..., D) for codes z (..., latent); their sigmoids are the means of the pixels."""
+        """Return the logits of the pixel means for codes z: (..., latent) → (..., D)."""
         require.codes(z, self.config.latent, self.decoder.bias)
         return self.decoder(z).to(z.dtype)

@@ -1,4 +1,4 @@
-"""Probabilities for all models: Gaussians, pixel likelihoods, priors, the steps of EM, and the lower bound.
+"""Probability functions for all models: Gaussians, pixel likelihoods, priors, EM and the lower bound.
 
-Almost everything here is a plain function of tensors. All log-probabilities are in nats.
+Most of the package consists of plain functions of tensors. All log-probabilities are in nats.
 """

@@ -29,8 +29,8 @@ NUMBERS_AT_ONCE = 500_000  # values of x over all draws at once: 4 MB in float64
 class LatentModel:
     """A model P(x) = ∫ P(z) P(x|z) dz, given by a prior over z and the likelihood of x given z.
 
-    `likelihood` maps z of shape (..., [d]) to a torch distribution with batch shape (...) and the shape of
-    one x as its event shape. The prior may be any torch distribution; a Categorical prior gives a finite
+    `likelihood` maps z of shape (..., [d]) to a torch distribution whose batch shape is (...) and whose event
+    shape is the shape of one x. The prior may be any torch distribution; a Categorical prior gives a finite
     mixture.
     """
 
@@ -58,7 +58,10 @@ class Bound:
 
     @property
     def gap(self) -> Tensor:
-        """The gap log P(x) − L_b = KL(q(z|x) ‖ P(z|x)), (N,). Raises ValueError if log P(x) is unknown."""
+        """The gap log P(x) − L_b = KL(q(z|x) ‖ P(z|x)), of shape (N,).
+
+        Raises ValueError if log P(x) is unknown.
+        """
         if self.log_px is None:
             raise ValueError(
                 "The gap needs log P(x), but a Monte Carlo estimate of the bound does not provide log P(x). "
@@ -95,7 +98,7 @@ class LinearGaussian(LatentModel):
 
     @classmethod
     def create(cls, weight: Tensor, bias: Tensor, variance: Tensor | float) -> "LinearGaussian":
-        """Return the model with these parameters, which determine its prior and its likelihood."""
+        """Create the model with the given parameters."""
         variance = torch.as_tensor(variance, dtype=weight.dtype, device=weight.device)
         prior = Independent(Normal(weight.new_zeros(weight.shape[1]), weight.new_ones(())), 1)
 
@@ -105,7 +108,7 @@ class LinearGaussian(LatentModel):
         return cls(prior, likelihood, weight, bias, variance)
 
     def log_px(self, x: Tensor) -> Tensor:
-        """Return log P(x) for x (N, D), which is Gaussian with covariance weight weightᵀ + variance I."""
+        """Return log P(x) for x (N, D); P(x) is Gaussian with covariance weight weightᵀ + variance I."""
         eye = torch.eye(len(self.bias)).to(self.weight)
         return MultivariateNormal(self.bias, self.weight @ self.weight.T + self.variance * eye).log_prob(x)
 
@@ -127,8 +130,9 @@ def elbo(
     - Categorical prior and q: the exact sum over z.
     - LinearGaussian and a Gaussian q: the closed form.
     - `grid`, an increasing tensor (G,): integrals over a scalar z by the trapezoid rule.
-    - `samples`, a number S: S draws from q for each x (with torch's global generator) and a standard error.
-      The KL divergence from the prior is computed in closed form if torch implements one.
+    - `samples`, a number S: a Monte Carlo estimate and its standard error, from S draws of z for each x (with
+      torch's global generator). The KL divergence from the prior is computed in closed form if torch
+      implements one.
 
     Raises ValueError if none of these methods applies, if the prior, q and the likelihood are incompatible,
     or if the grid misses part of the mass of q or of the prior.
@@ -158,10 +162,10 @@ def elbo(
 
 
 def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) -> Tensor:
-    """Return log P(z|x) for x of shape (N, ...), at each class z (K, N) or at each point of the grid (G, N).
+    """Return log P(z|x) for each class z, of shape (K, N), or at each point of the grid, of shape (G, N).
 
-    On a grid, the values are log-densities. For a mixture, `Categorical(logits=log_posterior(model, x).T)` is
-    the result of the E-step: the q that closes the gap.
+    x has shape (N, ...). On a grid, the values are log-densities. For a mixture,
+    `Categorical(logits=log_posterior(model, x).T)` is the result of the E-step: the q that closes the gap.
     """
     log_joint, _, _, log_width, _ = _on_points(model, x, grid)
     return log_joint - torch.logsumexp(log_joint + log_width, 0)
@@ -170,7 +174,7 @@ def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) 
 def log_importance_weights(
     model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int | None = None
 ) -> Tensor:
-    """Return log P(x|z) + log P(z) − log q(z|x) for k draws of z from q, of shape (k, N), in nats.
+    """Return log P(x|z) + log P(z) − log q(z|x), in nats and of shape (k, N), for k draws of z from q.
 
     `at_once` is the number of draws that pass through the model together. The default is 50, or fewer if x is
     large. Raises ValueError for k < 1.
@@ -194,8 +198,8 @@ def importance_weighted_bound(
 
     The bound is the log of the mean of k importance weights P(x|z) P(z) / q(z|x), with z drawn from q. For
     k=1, the result is an unbiased estimate of L_b. The expected value increases with k towards log P(x)
-    (Burda et al. 2016, equation 8). Use this function for a few images or if gradients are needed;
-    `evaluation.nll` evaluates test images, at several values of k from the same draws. `at_once` is the
+    (Burda et al. 2016, equation 8). Use this function for a few images or if gradients are needed; for test
+    sets, use `evaluation.nll`, which evaluates several values of k with the same draws. `at_once` is the
     number of draws that pass through the model together. Raises ValueError for k < 1.
     """
     log_w = log_importance_weights(model, q, x, k, at_once)  # (k, N)

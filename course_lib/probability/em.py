@@ -2,8 +2,8 @@
 
 P(x) = Σ_k weight_k N(x | mean_k, covariance_k). The covariances have one of scikit-learn's four shapes:
 "full" (K, D, D), "tied" (D, D), "diag" (K, D) or "spherical" (K,). Both steps accept tensors or NumPy arrays,
-and return the same kind. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2 (E-step:
-equation 9.23; M-step: equations 9.24–9.26). All log-probabilities are in nats.
+and return results of the same type. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2
+(E-step: equation 9.23; M-step: equations 9.24–9.26). All log-probabilities are in nats.
 """
 
 import functools
@@ -47,7 +47,7 @@ def as_array(values: Any) -> Any:
 def as_floats(values: Any) -> Tensor:
     """Convert numeric values to a tensor: float32 is kept, and every other type becomes float64.
 
-    Raises the ValueError or TypeError of scikit-learn if the values are not numeric.
+    Raises scikit-learn's ValueError or TypeError if the values are not numeric.
     """
     if isinstance(values, Tensor) and not values.is_complex():
         return values if values.dtype in FLOATS else values.double()
@@ -66,7 +66,7 @@ def as_floats(values: Any) -> Tensor:
 
 
 def arrays_too(step: Callable) -> Callable:
-    """Let a step that is written for tensors also accept NumPy arrays, and return arrays if x is an array.
+    """Wrap a function of tensors so that it also accepts NumPy arrays, and returns arrays if x is an array.
 
     The parameters and responsibilities are converted to the dtype and device of x.
     """
@@ -123,7 +123,7 @@ def log_joint(
 def e_step(
     x: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str = "full"
 ) -> tuple[Tensor, Tensor]:
-    """Return the responsibilities P(k | x_n) (N, K), and log P(x_n) (N,) in nats, for x of shape (N, D).
+    """Return the responsibilities P(k | x_n), and log P(x_n) in nats: x (N, D) → (N, K) and (N,).
 
     Each row of the responsibilities sums to 1.
     """
@@ -134,7 +134,7 @@ def e_step(
 
 @arrays_too
 def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: float = 0.0) -> Parameters:
-    """Return the weights, means and covariances that best fit x (N, D) under responsibilities resp (N, K).
+    """Return the weights, means and covariances that best fit x (N, D), given responsibilities resp (N, K).
 
     `reg_covar` is added to every variance. A component without any responsibility gets a mean of 0 and,
     before `reg_covar` is added, a covariance of 0.
@@ -163,16 +163,17 @@ def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: fl
 
 
 def empty(weights: Tensor) -> Tensor:
-    """Return a boolean mask (K,) of the components that have lost all their points, for weights (K,)."""
+    """Return a boolean mask of the components that have lost all their points: weights (K,) → (K,)."""
     return weights < 100 * torch.finfo(weights.dtype).eps
 
 
 def narrowness(spread: Tensor, covariances: Tensor, covariance_type: str) -> Tensor:
-    """Return Σ_d spread_d · precision_dd, of shape (K,), or () for "tied"; ∞ for a singular covariance.
+    """Return Σ_d spread_d · precision_dd for each component, or ∞ if its covariance is singular.
 
-    If `spread` (D,) contains the variances of the data, the result measures how much narrower than the data
-    each component is in its thinnest direction. The pivots of the Cholesky factor cannot replace this
-    measure: after one small pivot, the others may consist entirely of rounding errors.
+    The result has shape (K,), or () for "tied". If `spread` (D,) contains the variances of the data, the
+    result measures how much narrower than the data each component is in its thinnest direction. The pivots of
+    the Cholesky factor cannot replace this measure: after one small pivot, the others may consist entirely of
+    rounding errors.
     """
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances.clamp_min(0)).reshape(len(covariances), -1)

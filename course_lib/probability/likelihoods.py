@@ -12,12 +12,11 @@ from course_lib.data.digits import binarize, fixed_binarization
 
 
 def observed_pixels(images: Tensor, likelihood: str, *, fixed: bool = False) -> Tensor:
-    """Convert images (..., H, W) in bytes, 0 to 255, to the float pixels that a likelihood models.
+    """Convert uint8 images (..., H, W) to the floating-point pixels that a likelihood models.
 
     For "gaussian", the pixels are grey: the bytes divided by 255. For "bernoulli" and "autoregressive", the
-    pixels are black or white. By default, the images are binarized again at each call, as for training. If
-    `fixed` is True, the binarization is always the same, as for test results. Raises ValueError for images
-    that are not uint8.
+    pixels are black or white. By default, each call draws a new binarization, as in training. If `fixed` is
+    True, the binarization is always the same, as in testing. Raises ValueError for images that are not uint8.
     """
     if images.dtype != torch.uint8:
         raise ValueError(f"images must be bytes (uint8), as in digits.images, not {images.dtype}.")
@@ -67,7 +66,7 @@ class _LogBernoulli(torch.autograd.Function):
 
 
 class Pixels(Independent):
-    """A torch distribution over images (D,) of independent Bernoulli pixels with the given logits."""
+    """The distribution of images of shape (D,) with independent Bernoulli pixels, given their logits."""
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__(Bernoulli(logits=logits, validate_args=False), 1)
@@ -103,7 +102,7 @@ class GaussianPixels(nn.Module):
         if variance is None:
             self.log_variance = nn.Parameter(start)
         else:
-            # The configuration stores a fixed variance; in the saved weights, it might be rounded.
+            # A fixed variance is saved in the configuration, because saved weights may be rounded.
             self.register_buffer("log_variance", start, persistent=False)
 
     def distribution(self, logits: Tensor) -> Distribution:

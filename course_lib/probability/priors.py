@@ -16,17 +16,20 @@ class Prior(Protocol):
     """The interface that a VAE requires of its prior."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """Return P(z) over codes with the shape (d,), dtype and device of `zeros`."""
+        """Return P(z) over codes with the same shape (d,), dtype and device as `zeros`."""
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
-        """Return KL(q ‖ P(z)), (N,), in nats, for Gaussians q given by mu and logvar, and draws z from q."""
+        """Return KL(q ‖ P(z)) in nats, of shape (N,).
+
+        mu, logvar: the parameters of N Gaussians q. z: one draw from each q.
+        """
 
 
 class NormalPrior:
     """The standard normal prior P(z) = N(0, I), in any number of dimensions."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """Return P(z) over codes with the shape (d,), dtype and device of `zeros`."""
+        """Return P(z) over codes with the same shape (d,), dtype and device as `zeros`."""
         return Independent(Normal(zeros, 1.0, validate_args=False), 1)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
@@ -38,11 +41,14 @@ class FlowerPrior:
     """A flower-shaped prior in the plane; see `course_lib.data.flower`."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """Return P(z) over codes with the shape (2,), dtype and device of `zeros`."""
+        """Return P(z) over codes with the same shape (2,), dtype and device as `zeros`."""
         return Flower(zeros)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
-        """Estimate KL(q ‖ P(z)), which has no closed form, by log q(z|x) − log P(z) at the draw z, (N,)."""
+        """Estimate KL(q ‖ P(z)), which has no closed form, by log q(z|x) − log P(z) at the draws z.
+
+        The result has shape (N,) and is in nats.
+        """
         return log_prob_diag(z, mu, logvar) - Flower(mu).log_prob(z)
 
 

@@ -1,8 +1,8 @@
-"""Divergences, the best D and its value, computed from the exact masses of cells of x.
+"""Divergences, the best D and its value, computed from the exact masses in cells of x.
 
-p and q are the masses of the same cells (C,), and each sums to 1. Every quantity is a plain sum over cells.
-The sum is exact for densities that are constant on each cell; for smooth densities, the error is proportional
-to the square of the cell width.
+p and q, both of shape (C,), are the masses in the same cells, and each sums to 1. Every quantity is a plain
+sum over cells. The sum is exact for densities that are constant on each cell; for smooth densities, the error
+is proportional to the square of the cell width.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Figures of the toy GAN: moments of a game, comparisons of games, and the phase plane of the Dirac-GAN."""
+"""Figures of the toy GAN: snapshots of a game, comparisons of games, and the phase plane of the Dirac-GAN."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ BEST = "#CC79A7"  # the best D has a separate colour because it is not a player
 
 
 def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> None:
-    """Draw several moments of a game side by side, each with the data, the generator, D and D*."""
+    """Plot snapshots of a game side by side, each with the data, the generator, D and D*."""
     figure, axes = plt.subplots(1, len(at), figsize=(3 * len(at), 2.8))
     for ax, moment in zip(axes, at, strict=True):
         curves, names = draw_moment(ax, history, moment)
@@ -28,9 +28,10 @@ def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> 
 
 
 def draw_moment(axes: Any, past: History, at: int) -> tuple[list[Any], list[str]]:
-    """Draw a moment of a game, and return the curves and the names for its legend.
+    """Plot a snapshot of a game, and return the curves and their labels for the legend.
 
-    The data are black and dotted, and G is green. D is blue, dashed and on the right axis, and D* is thin.
+    The data are black and dotted, and G is green. D is blue and dashed, with its axis on the right, and D* is
+    thin.
     """
     line, now = past.game.grid, {name: past.column(name)[at] for name in ("q", "d", "d_star", "step", "jsd")}
     p = line.p[1:-1] / line.dx
@@ -58,10 +59,10 @@ def compare(
     marks: Mapping[str, float] | None = None,
     xlog: bool = False,
 ) -> Any:
-    """Draw one panel per title and one line per label, and return the axes (P,).
+    """Plot one panel per title with one line per label, and return the axes, of shape (P,).
 
-    Lines at the same position in their panels have the same style. log: the titles of the panels with a
-    logarithmic y-axis. xlog: whether all x-axes are logarithmic. marks: maps titles to the heights of dotted
+    The lines of each panel have the same sequence of styles. log: the titles of the panels with a logarithmic
+    y-axis. xlog: whether all x-axes are logarithmic. marks: a dictionary from titles to the heights of dotted
     lines.
     """
     axes = plt.subplots(1, len(panels), figsize=(4.3 * len(panels), 2.8), squeeze=False)[1][0]
@@ -81,9 +82,10 @@ def compare(
 
 
 def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
-    """Draw the field of the Dirac-GAN and a path (T, 2) of alternating steps for each weight γ of R1.
+    """Plot the vector field of the Dirac-GAN and a path of alternating steps for each weight γ of R1.
 
-    together: a path of simultaneous steps, which is drawn in the first panel only.
+    paths: a dictionary from γ to a path of shape (T, 2). together: a path of simultaneous steps, which is
+    plotted only in the first panel.
     """
     figure, axes = plt.subplots(1, len(paths), figsize=(3.2 * len(paths), 3.6), squeeze=False)
     axes = axes[0]

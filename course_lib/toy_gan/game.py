@@ -64,8 +64,9 @@ class Game:
     """A game with the given settings. Equal settings give equal games on any machine, up to rounding.
 
     `step` plays whole rounds, and `update_d` and `update_g` play single updates. A round is complete as soon
-    as G has moved after `d_steps` updates of D. All computations are in float64 on the CPU, because a GPU
-    gains nothing on vectors this small. Raises ValueError, and leaves the weights unchanged, if they blow up.
+    as G has moved after `d_steps` updates of D. All computations are in float64 on the CPU, because a GPU is
+    no faster for vectors this small. An update that would make the weights blow up raises ValueError and
+    leaves the weights unchanged.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -83,7 +84,7 @@ class Game:
     def step(self, n: int = 1) -> None:
         """Play n rounds, each with `d_steps` updates of D and then `g_steps` updates of G.
 
-        Without `alternating`, D's last update and G's first update are simultaneous.
+        If `alternating` is False, D's last update and G's first update are simultaneous.
         """
         s = self.settings
         for _ in range(n):
@@ -124,7 +125,7 @@ class Game:
         return gradients(loss, self.d)[0]
 
     def g_gradient(self) -> tuple[Tensor, Tensor | None]:
-        """Return the gradients of G's loss on a new batch: for G's weights (P,), and D's unless frozen."""
+        """Return the gradients (P,) of G's loss on a new batch: for G's weights and, unless frozen, D's."""
         s = self.settings
         u = noise.uniform(s.seed, [noise.G_Z, noise.G_Z2], self.g_updates, s.batch)
         loss = losses.g_loss(s.loss, self.d(self.g(noise.codes(s.z, u))))
@@ -148,14 +149,14 @@ class Game:
             self.counted = self.d_updates
 
     def _change_d(self, gradient: Tensor) -> None:
-        """Update D's weights with a gradient (P,), in either player's step, and clip a critic if required."""
+        """Update D's weights with a gradient (P,), in either player's step, and clip if required."""
         s = self.settings
         self.d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
         if s.loss == "wasserstein" and s.constraint == "clip":
             self.d.weights.clamp_(-s.clip, s.clip)
 
     def _data(self, u: np.ndarray) -> Tensor:
-        """Return data points (N,): the inverse distribution function at u (N,)."""
+        """Return data points by applying the inverse distribution function to u: (N,) → (N,)."""
         if self.settings.players == "dirac":
             return torch.zeros(len(u), dtype=torch.float64)
         return torch.from_numpy(np.interp(u, *self.table))
@@ -176,7 +177,7 @@ class Game:
         return State(self.settings, numbers, (self.loss_d, self.loss_g), tensors)
 
     def restore(self, state: State) -> None:
-        """Restore an earlier or later state, from which the game continues bit for bit as it did before."""
+        """Restore an earlier or later state, from which the game continues bit for bit as before."""
         if state.settings.restarts(self.settings):
             self.__init__(state.settings)  # type: ignore[misc]
         self.settings = state.settings
@@ -188,7 +189,7 @@ class Game:
 
     @one_thread()
     def measure(self) -> dict[str, Any]:
-        """Return a frame in float64: the numbers of HEAD as floats, the rows of ROWS as tensors."""
+        """Measure the game, and return the numbers in HEAD as floats and the rows in ROWS as tensors."""
         s, line = self.settings, self.grid
         with torch.no_grad():
             x = self.g(torch.cat([line.z_edges, line.z_points])).detach()  # (FINE + 1 + POINTS,)
@@ -254,7 +255,7 @@ class Game:
         return {name: measured[name] for name in HEAD}
 
     def frame(self) -> np.ndarray:
-        """Return the result of `measure` as one float32 vector (SIZE,) for the browser: HEAD, then ROWS."""
+        """Return the result of `measure` as a float32 vector (SIZE,) for the browser: HEAD, then ROWS."""
         measured = self.measure()
         head = np.array([measured[name] for name in HEAD])
         with np.errstate(over="ignore"):  # a game that is blowing up is shown with ∞
@@ -268,5 +269,5 @@ def gradients(loss: Tensor, *asked: Player) -> list[Tensor]:
 
 
 def ends(v: Tensor) -> Tensor:
-    """Repeat the first and the last of the values (CELLS,) for the cells outside the grid; return (C,)."""
+    """Pad values with their first and last elements, for the cells outside the grid: (CELLS,) → (C,)."""
     return torch.cat([v[:1], v, v[-1:]])

@@ -1,4 +1,4 @@
-"""The grid on which a game is measured: 256 cells of x with the data's mass in each, and 1024 cells of z."""
+"""The grid on which a game is measured: 256 cells of x with their data mass, and 1024 cells of z."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,8 +20,8 @@ MARGIN = 0.3  # added on each side, relative to the range of the data, so that a
 class Grid:
     """The cells of x and of z.
 
-    p and hill have an extra cell at each end for everything outside the grid, so C = CELLS + 2.
-    The data are sampled from this p, which is constant on each cell, so p is exact in the game.
+    `p` and `hill` have an extra cell at each end for everything outside the grid, so C = CELLS + 2. The game
+    samples its data from `p`, with a density that is constant on each cell, so `p` is exact.
     """
 
     low: float  # the lower edge of the first cell of x
@@ -35,26 +35,27 @@ class Grid:
 
     @property
     def x(self) -> Tensor:
-        """The centres of the cells (CELLS,)."""
+        """The centres of the cells of x, of shape (CELLS,)."""
         return self.low + (torch.arange(CELLS, dtype=torch.float64) + 0.5) * self.dx
 
     @property
     def edges(self) -> Tensor:
-        """The edges of the cells (CELLS + 1,)."""
+        """The edges of the cells of x, of shape (CELLS + 1,)."""
         return self.low + torch.arange(CELLS + 1, dtype=torch.float64) * self.dx
 
     @property
     def cdf(self) -> Tensor:
-        """The distribution function of the data at the edges (CELLS + 1,)."""
+        """The distribution function of the data at the edges, of shape (CELLS + 1,)."""
         return self.p[:-1].cumsum(0)
 
     def push_forward(self, x: Tensor) -> Tensor:
-        """Return the generated mass (C,) in each cell; x (FINE + 1,) is G at the edges of the cells of z.
+        """Return the generated mass in each cell of x, of shape (C,).
 
-        Each cell of z keeps its exact mass. G is linear between the edges, so the mass is spread evenly
-        between the two values of x, and each cell of x receives the part that overlaps it. Nothing is
-        sampled, so the result has no noise. The change-of-variables formula, in contrast, divides by G'(z),
-        which is 0 where G folds.
+        x: the output of G at the edges of the cells of z, of shape (FINE + 1,). Each cell of z keeps its
+        exact mass. Between the edges, G is taken to be linear, so the mass is spread evenly between the two
+        values of x, and each cell of x receives the part that overlaps it. Nothing is sampled, so the result
+        has no noise. The change-of-variables formula, in contrast, divides by G'(z), which is 0 where G
+        folds.
         """
         low, high = torch.minimum(x[:-1], x[1:]), torch.maximum(x[:-1], x[1:])  # (FINE,)
         first, last = (((v - self.low) / self.dx).floor().clamp(-1, CELLS).long() + 1 for v in (low, high))
@@ -75,13 +76,13 @@ class Grid:
         return (q + torch.where(covered, (on - off).cumsum(0) * self.dx, 0))[:-1]
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and standard deviation of all of G's points; x is as in `push_forward`."""
+        """Return the mean and standard deviation of all generated points; x is as in `push_forward`."""
         middle, width = (x[:-1] + x[1:]) / 2, x[1:] - x[:-1]  # (FINE,)
         mean = (self.z_mass * middle).sum()
         return mean, (self.z_mass * ((middle - mean) ** 2 + width**2 / 12)).sum().sqrt()
 
     def beyond(self, x: Tensor, q: Tensor) -> Tensor:
-        """Return how far the mass outside the grid is beyond the outer cells' centres, averaged over q.
+        """Return how far the mass outside the grid is beyond the centres of the end cells, averaged over q.
 
         x is as in `push_forward`. Mass on the grid contributes 0 to the average.
         """
@@ -93,7 +94,7 @@ class Grid:
         return (self.z_mass * distance).sum() - self.dx / 2 * (q[0] + q[-1])
 
     def to_json(self) -> dict[str, Any]:
-        """Return the grid as a dictionary for JSON, for a page that plays the game without Python."""
+        """Return the grid as a JSON-serializable dictionary for a page that plays the game without Python."""
         table = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "cdf")}
         return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in table.items()}
 
@@ -101,7 +102,7 @@ class Grid:
 def grid(s: Settings) -> Grid:
     """Return the grid for the given settings."""
     low, high = (-2.0, 2.0) if s.players == "dirac" else s.density.limits
-    if s.heights is None or s.players == "dirac":  # a drawn density includes a margin
+    if s.heights is None or s.players == "dirac":  # a drawn density already includes a margin
         low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
     dx = (high - low) / CELLS
     low -= dx / 2 if s.players == "dirac" else 0  # put the data point 0 at the centre of a cell

@@ -11,7 +11,7 @@ from course_lib.toy_gan.settings import Settings
 from course_lib.training import checkpoints
 
 KIND = "a toy GAN's history"
-MOST, BYTES = 600, 30e6  # the most moments and bytes; at this limit, every second moment is dropped
+MOST, BYTES = 600, 30e6  # the limits on moments and bytes; at either limit, every second moment is dropped
 
 
 class History:
@@ -41,7 +41,7 @@ class History:
         return self.frames[-1]
 
     def play(self, frames: int = 1, steps: int = 1) -> np.ndarray:
-        """Play on for `frames` frames of `steps` rounds each, and return the frames (frames, SIZE)."""
+        """Continue for `frames` frames of `steps` rounds each, and return the frames (frames, SIZE)."""
         new = []
         for _ in range(frames):
             self.game.step(steps)
@@ -64,7 +64,7 @@ class History:
         return anew
 
     def column(self, name: str) -> np.ndarray:
-        """Return one number of HEAD at each moment, (T,), or one row of ROWS, (T, length)."""
+        """Return a number in HEAD at each moment, of shape (T,), or a row in ROWS, of shape (T, length)."""
         frames = np.stack(self.frames)
         if name in HEAD:
             return frames[:, HEAD.index(name)]
@@ -90,7 +90,7 @@ class History:
 
     @classmethod
     def load(cls, path: str | Path) -> "History":
-        """Load a saved history, positioned at the same moment as when the history was saved.
+        """Load a saved history, and return to the moment that was current when the history was saved.
 
         Raises FileNotFoundError if there is no file, and CheckpointError if the file is not a saved history.
         """

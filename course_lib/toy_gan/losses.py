@@ -22,7 +22,7 @@ FLOOR = {"minimax": -math.log(4), "nonsaturating": -math.log(4), "least_squares"
 
 
 def d_pays(loss: str, a: Tensor) -> tuple[Tensor, Tensor]:
-    """Return D's loss for outputs a (...) if the points are real, and if they are generated, both (...)."""
+    """Return D's loss for outputs a if the points are real, and D's loss if the points are generated."""
     if loss in ("minimax", "nonsaturating"):
         return softplus(-a), softplus(a)  # −log D, −log(1 − D)
     if loss == "least_squares":
@@ -71,11 +71,11 @@ def r1(d: Network, real: Tensor, gamma: float) -> Tensor:
 
 
 def gradient_penalty(d: Network, real: Tensor, fake: Tensor, mix: Tensor, weight: float) -> Tensor:
-    """Return weight · E[(|a'(x)| − 1)²] at x = mix·real + (1 − mix)·fake, all (N,) (Gulrajani et al. 2017).
+    """Return weight · E[(|a'(x)| − 1)²] at x = mix·real + (1 − mix)·fake (Gulrajani et al. 2017).
 
-    In one dimension, the slope can change its sign only by passing through 0, where the penalty equals
-    `weight`. With the usual weight of 10, the critic keeps pushing G away long after G has passed the data,
-    up to a distance of 2·weight. A smaller weight avoids this problem, but the slope then grows well above 1,
-    and V well above W1.
+    real, fake and mix have shape (N,). In one dimension, the slope can change sign only by passing through 0,
+    where the penalty equals `weight`. With the usual weight of 10, the critic keeps pushing G away long after
+    G has passed the data, up to a distance of 2·weight. A smaller weight avoids this problem, but the slope
+    then grows well above 1, and V well above W1.
     """
     return weight * ((slopes(d, mix * real + (1 - mix) * fake).abs() - 1) ** 2).mean()

@@ -22,7 +22,10 @@ def mix(h: np.ndarray) -> np.ndarray:
 
 
 def uniform(seed: int, streams: list[int], step: int, n: int) -> np.ndarray:
-    """Return u in (0, 1), float64 (len(streams), n), a hash of seed, stream, step and i in this order."""
+    """Return u in (0, 1), a hash of seed, stream, step and i in this order.
+
+    The result is a float64 array of shape (len(streams), n).
+    """
     h = np.array([[START]])
     for word in (seed, np.array(streams, np.uint32)[:, None], step, np.arange(n, dtype=np.uint32)):
         h = mix(h ^ np.uint32(word))
@@ -30,7 +33,7 @@ def uniform(seed: int, streams: list[int], step: int, n: int) -> np.ndarray:
 
 
 def codes(kind: str, u: np.ndarray) -> Tensor:
-    """Return z (N,) from u (2, N): "uniform" on (−1, 1), or "normal" by the Box–Muller method (1958)."""
+    """Convert u (2, N) to z (N,): "uniform" on (−1, 1), or "normal" by the Box–Muller method (1958)."""
     if kind == "uniform":
         return torch.from_numpy(2 * u[0] - 1)
     return torch.from_numpy(np.sqrt(-2 * np.log(u[0])) * np.cos(2 * np.pi * u[1]))

@@ -1,4 +1,4 @@
-"""Preset games, each named after the behaviour that the game shows on every seed.
+"""Preset games, each named after the behaviour that it shows with every seed.
 
 `tests/test_toy_gan_presets.py` checks this behaviour.
 """

@@ -48,10 +48,10 @@ class Settings:
     """The settings of a game, each a plain JSON value. Raises ValueError for invalid settings.
 
     data: the name of a 1-D density, or "drawn" for a density with the given `heights` (at least 2, none
-    negative) on equal intervals from −8 to 8. players: "dirac" is the game with two parameters, where all
+    negative) on equal intervals from −8 to 8. players: "dirac" is the game with two parameters, in which all
     data are at the point 0. r1: the weight γ of the penalty γ/2·E_p[a'(x)²] on D's logit a. start: an offset
-    added to G's initial output.
-    freeze_d: if False, D's weights also move in G's step and lower G's loss, which is a common mistake.
+    added to G's initial output. freeze_d: if False, D's weights also move in G's step and lower G's loss,
+    which is a common mistake.
     """
 
     data: str = "normal"
@@ -124,7 +124,7 @@ class Settings:
         return any(getattr(self, name) != getattr(other, name) for name in STRUCTURE)
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary for JSON; `Settings(**…)` recreates the settings from it."""
+        """Return a JSON-serializable dictionary from which `Settings(**…)` recreates the settings."""
         return dataclasses.asdict(self)
 
     @property
@@ -134,7 +134,7 @@ class Settings:
 
 
 def row(heights: Any) -> tuple[float, ...]:
-    """Return heights (n,) as floats, or (), which `drawn` rejects, for anything but a row of numbers."""
+    """Return heights (n,) as floats, or (), which `drawn` rejects, if heights is not a row of numbers."""
     try:
         h = np.asarray(heights)
     except (TypeError, ValueError, RuntimeError):  # ragged rows, or tensors that NumPy cannot read

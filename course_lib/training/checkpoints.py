@@ -43,7 +43,7 @@ def write(
 def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
     """Read the tensors, on the CPU, and the metadata of a file.
 
-    Raises FileNotFoundError if there is no file, and CheckpointError if the file is damaged or of another
+    Raises FileNotFoundError if there is no file, and CheckpointError if the file is damaged or is of another
     kind.
     """
     blob = usable(path).read_bytes()
@@ -77,14 +77,17 @@ class RunFile:
         self._was_refused = False
 
     def read(self) -> Copy | None:
-        """Return the copy in the file, or None if there is no file.
+        """Return the copy of the run in the file, or None if there is no file.
 
         Raises CheckpointError if the file is damaged or belongs to another run.
         """
         return read_run(self.path, self._identity) if self.path.exists() else None
 
     def check(self) -> None:
-        """Print a warning if the file cannot be written, or raise ValueError if no file exists yet."""
+        """Check that the file can be written.
+
+        If it cannot, print a warning if the file exists, and raise ValueError otherwise.
+        """
         try:
             check_writable(self.path)
         except OSError as error:
@@ -133,7 +136,8 @@ def write_run(path: Path, identity: dict[str, str], step: int, tree: Any, tensor
 
     An existing file is checked again, because another process may have written the file in the meantime. The
     file is replaced if it contains an earlier state of this run. Any other file is left unchanged, and the
-    state is written under the next free name. Two processes that use the same name therefore lose nothing.
+    state is written under the next free name. Two processes that use the same name therefore never overwrite
+    each other's states.
     """
     target = path
     number = 1
@@ -190,7 +194,7 @@ def save_model(
 
 
 def load_model(path: str | Path, device: str | torch.device | None = None) -> nn.Module:
-    """Load a model saved by `save_model`, in evaluation mode, on the given device (None means the CPU).
+    """Load a model saved by `save_model` onto the given device (default: the CPU), in evaluation mode.
 
     Raises CheckpointError if the file and the class do not match, and ValueError if the device is not
     available.

@@ -51,10 +51,10 @@ class Copies:
                 raise NotFinite(step, undone, name)
 
     def undo(self, error: BaseException, step: int) -> tuple[int, BaseException]:
-        """Go back to the last copy because of an error after `step` steps.
+        """Restore the last copy because of an error after `step` steps.
 
-        Returns the step of the copy and an error with a note about the copy. The returned error is the
-        NotFinite that caused the given error, or else the given error.
+        Returns the step of the copy, and the error to raise, with a note about the reset. If NaN or infinite
+        values caused the given error, the error to raise is NotFinite; otherwise, it is the given error.
         """
         if isinstance(error, Exception):
             try:
@@ -91,7 +91,7 @@ class Copies:
         return self.go_back()
 
     def restore_rng(self) -> None:
-        """Reset the random generators to their states at the end of the last training."""
+        """Restore the random generators to the states that were stored last."""
         set_rng_states(self.device, self.rng_states, self.seed)
 
     def keep_rng(self) -> None:

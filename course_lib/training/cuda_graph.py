@@ -30,10 +30,10 @@ class NoGraph(Exception):
 
 
 def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
-    """Return whether to use CUDA graphs in a training.Run, and print a decision that differs from `asked`.
+    """Return whether to use CUDA graphs in a training.Run, and print the decision if it is not as `asked`.
 
     With asked=None, graphs are used if every optimizer was created with capturable=True and all other parts
-    are models, so that nothing else counts steps in Python.
+    are models, because other parts may count steps in Python.
     """
     against = reason_against(run)
     if asked and against:
@@ -66,8 +66,8 @@ def _is_made_for_graphs(parts: list[Any]) -> bool:
 class CapturedStep:
     """A step of a training.Run, from row indices (B,) to losses, with one CUDA graph for each variant.
 
-    variant(): returns the kind of the next step, for steps that do not all launch the same kernels.
-    A batch of another size, at the end of an epoch, is processed without a graph. Raises NoGraph; see
+    variant: a function that returns the kind of the next step, if not all steps launch the same kernels. A
+    batch of a different size, as at the end of an epoch, is processed without a graph. Raises NoGraph; see
     `Graph`.
     """
 

@@ -1,4 +1,4 @@
-"""Training steps shared by several processes: each process computes on its rows of the batch.
+"""Training steps shared by several processes, each of which uses its own rows of the batch.
 
 Every process has the whole model and all the data, and computes the loss and the gradient on its own rows of
 a batch. The gradients are then averaged, and all processes take the same optimizer step, so their weights
@@ -40,7 +40,7 @@ def own_rows(rows: int, rank: int, processes: int) -> slice:
 
 
 class NoiseOfTheBatch(TorchFunctionMode):
-    """A context in which torch.randn_like draws for all `rows` of a batch and returns the rows `mine`."""
+    """A context in which torch.randn_like draws noise for a whole batch and returns the rows `mine`."""
 
     def __init__(self, rows: int, mine: slice) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class SharedStep:
 
 @contextmanager
 def shared(step: Step, run: Any) -> Iterator[Step]:
-    """Yield a step of a training.Run that the processes of a group share, or `step` if there is no group."""
+    """Yield a version of `step` shared by the processes of a group, or `step` itself if there is no group."""
     if not is_shared():
         yield step
         return
@@ -126,7 +126,7 @@ def shared(step: Step, run: Any) -> Iterator[Step]:
 
 
 class SharedFile(RunFile):
-    """The file of a run. Process 0 reads and writes the file for all, so no other machine needs the file."""
+    """The checkpoint file of a shared run, which only process 0 reads and writes, on behalf of all."""
 
     def read(self) -> Copy | None:
         """Read the file in process 0, and return the copy in every process."""

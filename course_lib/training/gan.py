@@ -1,4 +1,4 @@
-"""How the training loop of the course trains a GAN: the steps of both players, and their hyperparameters."""
+"""The recipe for training a GAN: the steps of both players, and their hyperparameters."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -20,8 +20,8 @@ Losses = dict[str, Tensor]
 class GANRecipe:
     """A GAN and its training, with one Adam optimizer per player and `d_steps` updates of D per update of G.
 
-    If the last batch of an epoch has fewer than two images for each update of D, D is updated once, on all of
-    them.
+    If the last batch of an epoch has fewer than two images for each update of D, D is updated only once, on
+    the whole batch.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -78,14 +78,14 @@ class GANRecipe:
         return {name: getattr(self, name) for name in names}
 
     def rounds_products(self, gan: GAN) -> bool:
-        """Return whether a CPU may round the factors of matrix products."""
+        """Return whether the factors of matrix products may be rounded on a CPU."""
         return False
 
     def batch(self, gan: GAN) -> None:
-        """Use the rows unchanged: a GAN learns grey images, and its step converts the bytes to pixels."""
+        """Return None: a GAN is trained on grey images, and its step converts the bytes to pixels."""
 
     def step(self, run: Run, loss: None = None) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """Return a step with `d_steps` updates of D, each on its part of the rows, and one update of G."""
+        """Return a step with `d_steps` updates of D, each on a different part of the rows, and one of G."""
         gan, of_g, of_d = run.parts.values()
 
         def step(batch: tuple[Tensor, ...]) -> Losses:
@@ -108,7 +108,7 @@ class GANRecipe:
         return step
 
     def variant(self, run: Run) -> Callable[[], Hashable]:
-        """Return a function for the kind of the next step, because steps with R1 launch other kernels."""
+        """Return a function that returns the kind of the next step; steps with R1 launch other kernels."""
         return lambda: self._has_r1(run)
 
     def _has_r1(self, run: Run) -> bool:

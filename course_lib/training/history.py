@@ -1,4 +1,4 @@
-"""The losses that the steps of a run return: kept on the device until the next report, then averaged."""
+"""The losses of the steps of a run, which are kept on the device until the next report and then averaged."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class NotFinite(FloatingPointError):
 
 
 class Owned(dict[str, Any]):
-    """The losses of a step, on the device and without gradients, that no later step overwrites."""
+    """The losses of a step, detached and on the device, which later steps do not overwrite."""
 
 
 class History:

@@ -8,8 +8,9 @@ from types import FrameType
 class Interrupts:
     """A context in which an interrupt only sets `asked`: `with Interrupts() as interrupts:`.
 
-    While `breakable` is True, a second interrupt raises KeyboardInterrupt at once, and later interrupts do
-    nothing. Outside the main thread, or if other code handles the signal, interrupts have their usual effect.
+    While `breakable` is True, a second interrupt raises KeyboardInterrupt at once, and later interrupts have
+    no effect. Outside the main thread, or if other code handles the signal, interrupts have their usual
+    effect.
     """
 
     def __enter__(self) -> "Interrupts":

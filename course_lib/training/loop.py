@@ -31,22 +31,22 @@ StepOnRows = Callable[[Tensor], dict[str, Any]]  # from row indices (B,) to loss
 
 
 class Run:
-    """A training run: the data, the parts that change, and the progress. A checkpoint omits only the data.
+    """A training run: the data, the parts that change, and the progress. Checkpoints omit only the data.
 
     data: tensors with N rows, on the device. parts: the models, optimizers and schedulers that steps change.
     An epoch uses every row once, in an order given by (seed, epoch); a single leftover row is added to the
-    last batch. weights: (N,), the relative probability of each row, for example to balance classes; an epoch
+    last batch. weights: the relative probability (N,) of each row, for example to balance classes; an epoch
     then draws N rows with replacement. batch(tensors, index): returns the batch for the row indices (B,); by
     default, the rows are selected. Noise comes from torch's global generator, seeded before step 1.
     checkpoint: a file to resume from if it exists, written about every 15 seconds (`copies.SAVE_SECONDS`) and
-    at the end. hyperparameters: values such as β; a checkpoint with different values is rejected.
-    run_file: the class that reads and writes the checkpoint; see `distributed.SharedFile`.
+    at the end. hyperparameters: values such as β; a checkpoint with different values is rejected. run_file:
+    the class that reads and writes the checkpoint; see `distributed.SharedFile`.
 
     step, epoch: the progress so far. progress: the completed fraction of the training, a scalar tensor on the
     device, for schedules. history: "step", and the mean of each loss over the rows since the previous entry.
     evaluations: "step", and what `evaluate` returned after that step.
     Raises ValueError for invalid data, weights, sizes, parts or paths, and CheckpointError for a file that is
-    damaged or has another architecture, optimizer, seed, batch size, data or weights.
+    damaged or was saved with a different architecture, optimizer, seed, batch size, data or weights.
     """
 
     def __init__(
@@ -126,9 +126,10 @@ class Run:
 
         step(batch): takes a step on a batch (a tensor or a tuple), and returns a dict of numbers, which are
         read every `report_every` steps. evaluate() returns a dict of numbers, and picture(run) returns a
-        figure or axes; both are called at intervals in epochs and cannot change the noise or training mode.
-        autocast: use bfloat16. graph, variant: see `cuda_graph`. quiet: show no progress bar.
-        An interrupt lets the current step finish. Raises NotFinite; an error resets the run to its last copy.
+        figure or axes; both are called at intervals in epochs, and affect neither noise nor training mode.
+        autocast: use bfloat16. graph, variant: see `cuda_graph`. quiet: show no progress bar. After an
+        interrupt, the current step is completed. Raises NotFinite for NaN or infinite values. An error resets
+        the run to its last copy.
         """
         self._last_step = round(epochs * self._rows.epoch_steps)
         if self.step >= self._last_step:
@@ -242,7 +243,7 @@ def _screen() -> Any:
 
 
 def _show(run: Run, picture: Callable[[Run], Any], screen: Any) -> None:
-    """Draw the picture, and show the picture on `screen`, if there is one."""
+    """Draw the picture, and show it on `screen` if there is one."""
     with aside(run.device, run.seed, *run.parts.values()):
         drawn = picture(run)
     drawn = getattr(drawn, "figure", drawn)  # for axes, use their figure

@@ -35,7 +35,7 @@ def count() -> int:
 
 @contextmanager
 def group() -> Iterator[None]:
-    """In this context, the processes started by torchrun form a group in which only process 0 prints.
+    """A context in which the processes started by torchrun form a group, and only process 0 prints.
 
     A process that was not started by torchrun does not form a group.
     """

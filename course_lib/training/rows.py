@@ -45,12 +45,15 @@ class Rows:
 
 
 def gather(tensors: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
-    """Return the rows `index` (B,) of each tensor (N, ...), each with shape (B, ...)."""
+    """Select the rows `index` (B,) from each tensor: (N, ...) → (B, ...)."""
     return tuple(rows.index_select(0, index) for rows in tensors)
 
 
 def as_rows(data: Any) -> tuple[Tensor, ...]:
-    """Return the data as a tuple of tensors with equally many rows. Raises ValueError for other data."""
+    """Return the data as a tuple of tensors with the same number of rows.
+
+    Raises ValueError for other data.
+    """
     rows = tuple(data) if isinstance(data, tuple | list) else (data,)
     if not all(isinstance(part, Tensor) for part in rows):
         kinds = ", ".join(dict.fromkeys(type(part).__name__ for part in rows))

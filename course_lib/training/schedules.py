@@ -16,7 +16,10 @@ def adam(
     device: torch.device,
     capturable: bool = False,
 ) -> Adam:
-    """Return an Adam optimizer for use with `set_rate`. capturable: allow CUDA graphs."""
+    """Return an Adam optimizer for use with `set_rate`.
+
+    capturable: whether the optimizer can be used in a CUDA graph.
+    """
     optimizer = Adam(parameters, lr, betas, fused=True, capturable=capturable)
     # set the tensor here, because the optimizer's defaults are part of the identity of a checkpoint
     optimizer.param_groups[0]["lr"] = torch.tensor(lr, device=device)
@@ -24,5 +27,5 @@ def adam(
 
 
 def set_rate(optimizer: Adam, lr: float, progress: Tensor) -> None:
-    """Set the learning rate, which falls from lr to 0 along half a cosine as progress goes from 0 to 1."""
+    """Set a learning rate that falls from `lr` to 0 along half a cosine as `progress` goes from 0 to 1."""
     optimizer.param_groups[0]["lr"].copy_(lr * 0.5 * (1 + torch.cos(math.pi * progress)))

@@ -45,7 +45,7 @@ def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def state_of(part: Any) -> dict[str, Any]:
-    """Return what changes in a model, an optimizer or a scheduler; for a model, this includes all buffers."""
+    """Return the state of a model, an optimizer or a scheduler; for a model, it includes all buffers."""
     if isinstance(part, nn.Module):
         return dict(part.named_parameters()) | dict(part.named_buffers())
     return part.state_dict()
@@ -82,7 +82,7 @@ def not_finite(parts: dict[str, Any]) -> Iterator[str]:
 
 def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield all values in `state_of`, each with a name for error messages."""
-    names: dict[Any, str] = {}  # from a parameter, the key of an optimizer's averages, to its name
+    names: dict[Any, str] = {}  # maps each parameter, a key of the optimizer's state, to its name
     for name, part in parts.items():
         if isinstance(part, nn.Module):
             names |= {p: f"{name}.{key}" for key, p in part.named_parameters()}
@@ -115,7 +115,7 @@ def get_rng_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -> None:
-    """Restore the generators' states; seed a generator without a state, as after a change of device."""
+    """Restore the generators' states; seed generators without a state, as after a change of device."""
     for name, generator in _generators(device).items():
         if name in states:
             generator.set_state(states[name])

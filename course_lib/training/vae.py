@@ -1,4 +1,4 @@
-"""How the training loop of the course trains a VAE, a conditional VAE or an auto-encoder."""
+"""The recipe for training a VAE, a conditional VAE or an auto-encoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ Losses = dict[str, Tensor]
 class Recipe:
     """A model and its training with Adam.
 
-    warmup: the initial fraction of the training in which the weight of the KL rises from 0 to beta.
+    warmup: the initial fraction of the training during which the weight of the KL rises from 0 to beta.
     model: VAE, ConditionalVAE or AutoEncoder. An AutoEncoder has no KL, so warmup and beta have no effect on
     it. A VAE of black-and-white pixels is trained on images that are binarized again at each step. A VAE with
     a Gaussian likelihood is trained on grey images.
@@ -78,7 +78,7 @@ class Recipe:
         return told
 
     def rounds_products(self, model: Any) -> bool:
-        """Return whether a CPU may round the factors of matrix products.
+        """Return whether the factors of matrix products may be rounded on a CPU.
 
         A Gaussian likelihood divides squared errors by a variance that may be tiny, so a model would learn
         the rounding errors as noise.
