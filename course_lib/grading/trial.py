@@ -483,12 +483,12 @@ def said_of(question: Question, variant: Variant) -> str:
     answers = f"{right} right answer{'s' if right > 1 else ''}"
     wrong = len(variant.mistakes)
     mistakes = f"{wrong} mistake{'s' if wrong > 1 else ''}"
-    return f"{question.name}, {variant.name}: {answers} and {mistakes} were tried, and no faults were found"
+    return f"{question.name}, {variant.name}: {answers} and {mistakes} were tried, and no problems were found"
 
 
 def said_of_design(design: Design) -> str:
     """Return the line to print for a design without faults."""
     return (
-        f"{design.name}: `guard` and `measure` were tried on random arrays, and no faults were found; "
+        f"{design.name}: `guard` and `measure` were tried on random arrays, and no problems were found; "
         "the model answer was not run, because that may take minutes"
     )
