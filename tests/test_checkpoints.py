@@ -187,7 +187,7 @@ def test_a_safetensors_file_from_elsewhere_is_refused(tmp_path):
 
 def test_the_checkpoint_of_a_run_is_no_model(tmp_path):
     write(tmp_path / "run", "training run", {"a": torch.ones(1)}, {})
-    with pytest.raises(CheckpointError, match="run is a file of kind 'training run', not 'model'"):
+    with pytest.raises(CheckpointError, match="run contains 'training run', not 'model'"):
         load_model(tmp_path / "run")
 
 

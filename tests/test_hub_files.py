@@ -295,7 +295,7 @@ def test_the_limit_holds_the_greediest_chapter_a_server_and_a_second_kernel():
     limit = gigabytes(settings().Spawner.mem_limit)
     assert limit > needed + second
     assert row("memory limit (`3G`)") == [pytest.approx(limit, abs=0.05)]
-    student, everybody = row("memory at the peak of chapter 01")
+    student, everybody = row("memory at the peak of chapter 08")
     assert student == pytest.approx(needed, abs=0.1)
     assert everybody == pytest.approx(STUDENTS * student, abs=1)
 

@@ -100,7 +100,7 @@ def test_a_decoder_starts_at_the_mean_image(kind):
     decoder.start_at(torch.tensor([0.0, 1.0]).repeat(32))  # never and always inked
     torch.testing.assert_close(torch.sigmoid(decoder.bias[:2]), torch.tensor([1e-3, 1 - 1e-3]))
     for wrong in (torch.arange(64).byte(), torch.full((64,), torch.nan)):
-        with pytest.raises(ValueError, match=r"Means of pixels must be in \[0, 1\], but these range from"):
+        with pytest.raises(ValueError, match=r"Pixel means must be in \[0, 1\], but these range from"):
             decoder.start_at(wrong)
 
 

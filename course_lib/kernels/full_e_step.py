@@ -303,7 +303,7 @@ def _check_arguments(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor)
 
 
 def _padded(dim: int) -> int:
-    """Return `dim` rounded up to a power of 2 of at least 16, as `tl.dot` requires."""
+    """Return `dim` rounded up to a power of 2, and at least 16, as `tl.dot` requires."""
     return max(16, 1 << (dim - 1).bit_length())
 
 

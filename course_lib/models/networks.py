@@ -136,9 +136,7 @@ class Decoder(nn.Module):
             )
         low, high = (float(v) for v in mean.aminmax())
         if not (low >= -1e-3 and high <= 1 + 1e-3):  # rounding errors are clamped below
-            raise ValueError(
-                f"Means of pixels must be in [0, 1], but these range from {low:.4g} to {high:.4g}."
-            )
+            raise ValueError(f"Pixel means must be in [0, 1], but these range from {low:.4g} to {high:.4g}.")
         self.bias.copy_(torch.logit(mean.clamp(1e-3, 1 - 1e-3)))  # the logits of 0 and 1 are infinite
 
 

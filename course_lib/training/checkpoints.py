@@ -57,7 +57,7 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
         why = "is truncated, modified, or not a file of this course. Delete the file or choose another one."
         raise CheckpointError(f"{path} {why}") from None
     if found != kind:
-        raise CheckpointError(f"{path} is a file of kind {found!r}, not {kind!r}. Choose another file.")
+        raise CheckpointError(f"{path} contains {found!r}, not {kind!r}. Choose another file.")
     return tensors, metadata
 
 

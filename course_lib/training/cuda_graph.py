@@ -1,7 +1,7 @@
 """Two ways to make a training step cheaper on a GPU: CUDA graphs and bfloat16.
 
 Both methods wrap a step, and `Run.train` selects them; `Run._loop` is the same in all cases. A step that
-cannot be captured raises NoGraph. The run then goes back to its last copy and takes the steps one by one.
+cannot be captured raises NoGraph. The run then returns to its last copy and repeats the steps one at a time.
 
 A CUDA graph is a recording of the kernels that a step launches. A capture records the kernels without running
 them, and Python code runs only once, during the capture. A number that changes from step to step must

@@ -1,4 +1,4 @@
-"""The losses of the steps of a run, which are kept on the device until the next report and then averaged."""
+"""The per-step losses of a run, kept on the device until the next report and then averaged."""
 
 from typing import Any
 

@@ -89,7 +89,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the last call of `train` was completed without an interrupt; True before the first call."""
+        """Whether the last call to `train` completed without an interrupt; True before the first call."""
         return self.step >= self._last_step
 
     @property

@@ -17,7 +17,7 @@ PROGRAMS = Path(sys.prefix)  # where `make hub` installs
 
 # ---------------------------------------------------------------- what a student gets
 
-# The chapter that takes most peaks at 1.7 GB. There is room for the server and for a second kernel beside it.
+# The most demanding chapter peaks at 1.6 GB. This leaves room for the server and for a second kernel.
 c.Spawner.mem_limit = "3G"
 c.Spawner.cpu_limit = 2  # one for the kernel, one for the server and a second notebook
 c.Spawner.environment = {

@@ -349,7 +349,7 @@ figures.where_starts_end({"random points": ends})
 # **Answer.** No. The runs end at several different values.
 #
 # **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. It therefore usually ends
-# in a *local optimum*, which no small move can improve, and the start decides which one. The optimum that EM reaches
+# in a *local optimum*, which no small move can improve, and the starting point decides which one. The optimum that EM reaches
 # need not even be the one nearest to the start.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## In two dimensions\n\n$$\\Sigma_k = \\frac1{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)(x_n-\\mu_k)^{\\!\\top}$$"}

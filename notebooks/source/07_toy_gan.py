@@ -941,8 +941,8 @@ assert 0.8 < dirac_paths[0.0][-1].norm() < 1.25  # the ring is an ellipse with a
 assert together[-1].norm() > 1.3  # the spiral goes outwards
 assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** If they move in turns, they circle for ever; if they move at the same time, they spiral outwards. With the brake they reach the equilibrium."}
-# **Answer.** Without the brake they never reach the equilibrium. If they move in turns, they circle for ever, and if
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** If they take turns, they circle for ever; if they move at the same time, they spiral outwards. With the brake they reach the equilibrium."}
+# **Answer.** Without the brake they never reach the equilibrium. If they take turns, they circle for ever, and if
 # they move at the same time, they spiral outwards. With the brake they converge to it.
 
 # %% [markdown]
@@ -958,7 +958,7 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 #
 # The solutions of a linear motion are built from terms $e^{\lambda t}$, where $\lambda$ is an eigenvalue of $J$. A
 # negative real part means that the motion dies out, and an imaginary part means that it turns. Without R1 the
-# eigenvalues are $\pm\frac{i}{2}$, so the motion turns and does not die out. With R1 both real parts are negative. The
+# eigenvalues are $\pm\frac{i}{2}$, so the motion keeps rotating and does not die out. With R1 both real parts are negative. The
 # motion dies out fastest at $\gamma = 1$, where the root vanishes. With a stronger brake, one of the eigenvalues
 # returns towards 0. Steps of finite length $h$ introduce an additional error: without R1, each simultaneous step near
 # the centre multiplies the squared radius by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare its
