@@ -194,4 +194,5 @@ def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None)
         ax.set(xlabel="microseconds per step", title=title, ylim=(rows - 0.4, -0.6))
         # start at 0, so that the lengths of the bars can be compared
         ax.set_xlim(0, 1.25 * max([*here.values(), *there.values()]))
+        ax.locator_params(axis="x", nbins=5)  # more tick labels would touch each other
     return figure
