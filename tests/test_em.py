@@ -267,17 +267,36 @@ def test_one_fast_iteration_is_one_plain_iteration(kind, rows, cached, monkeypat
     assert_same(steps.iterate(p), plain(x, p, kind, 1e-6), 1e-10)
 
 
-@pytest.mark.parametrize("many", [16, 1])
-@pytest.mark.parametrize("k", [15, 16])
+@pytest.mark.parametrize("some", [16, 1])
+@pytest.mark.parametrize("k", [15, 16, 32])
 @pytest.mark.parametrize("kind", KINDS)
-def test_few_and_many_components_take_the_same_step(kind, k, many, monkeypatch):
-    monkeypatch.setattr(fast_steps, "MANY_COMPONENTS", many)
+def test_few_and_many_components_take_the_same_step(kind, k, some, monkeypatch):
+    monkeypatch.setattr(fast_steps, "SOME_COMPONENTS", some)
     x, p = mixture(5, kind, k=k)
     steps = FastSteps(x, kind, 1e-6)
     assert_same(steps.iterate(p), plain(x, p, kind, 1e-6), 1e-10)
     assert not steps.narrow
     steps.narrow = set(range(k)) if kind == "tied" else {1, 14}
     assert_same(steps.iterate(p), plain(x, p, kind, 1e-6), 1e-10)
+
+
+@pytest.mark.parametrize(
+    ("k", "threads", "by_component"),
+    [
+        (15, 1, False),
+        (16, 1, True),
+        (100, 1, True),
+        (15, 2, False),
+        (16, 2, True),
+        (31, 2, True),
+        (32, 2, False),
+    ],
+)
+def test_the_layout_of_log_densities_follows_the_number_of_components_and_threads(
+    k, threads, by_component, monkeypatch
+):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert fast_steps.one_row_per_component(k) == by_component
 
 
 @given(seed=st.integers(0, 10**6), dim=st.integers(1, 6), kind=st.sampled_from(KINDS), scale=st.floats(-4, 1))

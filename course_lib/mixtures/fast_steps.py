@@ -23,8 +23,9 @@ from course_lib.probability.gaussians import LOG_2PI
 
 CACHE_BYTES = 400e6  # features up to this size are kept (60,000 rows of 20 dimensions take 111 MB)
 CPU_ROWS = 2048  # rows per block, so that features and responsibilities stay in the processor's cache
-# from this K on, log-densities are computed and added up faster with one row per component
-MANY_COMPONENTS = 16
+# From SOME_COMPONENTS on, log-densities are computed and added up faster with one row per component; from
+# MANY_COMPONENTS on, only with one thread. Measured with 20 to 100 components, with two threads up to 512.
+SOME_COMPONENTS, MANY_COMPONENTS = 16, 32
 MAX_FEATURES = 4096  # with more (full covariances, over 89 dimensions), the plain steps need less memory
 # the largest rounding error of a log-density, in nats, for which the fast steps are used
 MAX_ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-2}
@@ -33,6 +34,11 @@ MAX_ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-2}
 def n_features(dim: int, covariance_type: str) -> int:
     """Return F, the length of phi(x), for x with `dim` dimensions."""
     return 1 + dim + {"spherical": 1, "diag": dim}.get(covariance_type, dim * (dim + 1) // 2)
+
+
+def one_row_per_component(k: int) -> bool:
+    """Return whether K log-densities are computed faster as K rows in memory than as K columns."""
+    return SOME_COMPONENTS <= k < MANY_COMPONENTS or (k >= MANY_COMPONENTS and torch.get_num_threads() == 1)
 
 
 def features(x: Tensor, covariance_type: str) -> Tensor:
@@ -154,11 +160,11 @@ class FastSteps:
         narrow = sorted(self.narrow)
         resp_narrow = self.x.new_empty(len(self.x), len(narrow))
         alone = Parameters(now.weights[narrow], now.means[narrow], now.covariances[narrow]) if narrow else now
-        many = len(now.means) >= MANY_COMPONENTS
+        by_component = one_row_per_component(len(now.means))
         for start in range(0, len(self.x), rows):
             block = slice(start, start + rows)
             phi = features(self.x[block], kind) if self.cached is None else self.cached[block]
-            joint = c.T @ phi.T if many else (phi @ c).T  # (K, n): the only product of the E-step
+            joint = c.T @ phi.T if by_component else (phi @ c).T  # (K, n): the only product of the E-step
             if narrow:
                 joint[narrow] = log_joint(self.x[block], *alone, kind).T
             peak = joint.amax(0)  # (n,)
