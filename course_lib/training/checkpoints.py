@@ -77,7 +77,7 @@ class RunFile:
         self._was_refused = False
 
     def read(self) -> Copy | None:
-        """Return the copy of the run in the file, or None if there is no file.
+        """Return the copy of the run stored in the file, or None if the file does not exist.
 
         Raises CheckpointError if the file is damaged or belongs to another run.
         """

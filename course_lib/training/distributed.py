@@ -6,7 +6,7 @@ stay equal. Up to rounding, a single process would reach the same weights with t
 reasons:
 
 - The loss and the gradient are means over rows. The loss of the batch is therefore the mean of the
-  losses of the processes, weighted by their numbers of rows, and so is its gradient.
+  losses of the processes, each weighted by its number of rows, and the same holds for the gradient.
 - Every process draws the noise for the whole batch from a generator in the same state, and uses its own rows.
 
 The training loop contains no code for this: `shared` wraps a step from outside, as `cuda_graph` does.
@@ -137,6 +137,6 @@ class SharedFile(RunFile):
         first(super().check)
 
     def save(self, copy: Copy) -> None:
-        """Save the copy in process 0; the copies of all processes are equal."""
+        """Save the copy of process 0; all processes have identical copies."""
         if is_first():
             super().save(copy)

@@ -129,4 +129,6 @@ def _owned(name: str, loss: Any, device: torch.device) -> Tensor:
 def _check_names(before: Any, now: Any) -> None:
     if set(before) != set(now):
         names = ", ".join(sorted(before)), ", ".join(sorted(now))
-        raise ValueError(f"The returned numbers changed from {names[0]} to {names[1]}. Create a new Run.")
+        raise ValueError(
+            f"The names of the returned numbers changed from {names[0]} to {names[1]}. Create a new Run."
+        )

@@ -275,8 +275,8 @@ figures.parts_of_a_step(parts)
 # | the GPU's memory | 40 GB, at 1,555 GB/s | all programs |
 # | the computer's memory | behind PCIe, at most 32 GB/s each way | all programs, by copying |
 #
-# This GPU performs up to $19.5 \cdot 10^{12}$ float32 operations a second. In the time that it takes to read *one*
-# number of 4 bytes from its memory, it could do fifty operations. A CPU has the same kind of hierarchy, but the figures
+# This GPU performs up to $19.5 \cdot 10^{12}$ float32 operations a second. In the time it takes to read *one*
+# 4-byte number from its memory, it could perform fifty operations. A CPU has the same kind of hierarchy, but the figures
 # are different. To see its effect, we add 1 to every number in an array, in place, and count the bytes read and written
 # per second.
 #
