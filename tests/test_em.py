@@ -296,7 +296,8 @@ def test_the_layout_of_log_densities_follows_the_number_of_components_and_thread
     k, threads, by_component, monkeypatch
 ):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert fast_steps.one_row_per_component(k) == by_component
+    assert fast_steps.one_row_per_component(k, torch.device("cpu")) == by_component
+    assert fast_steps.one_row_per_component(k, torch.device("cuda")) == (k >= 16)
 
 
 @given(seed=st.integers(0, 10**6), dim=st.integers(1, 6), kind=st.sampled_from(KINDS), scale=st.floats(-4, 1))

@@ -24,7 +24,8 @@ from course_lib.probability.gaussians import LOG_2PI
 CACHE_BYTES = 400e6  # features up to this size are kept (60,000 rows of 20 dimensions take 111 MB)
 CPU_ROWS = 2048  # rows per block, so that features and responsibilities stay in the processor's cache
 # From SOME_COMPONENTS on, log-densities are computed and added up faster with one row per component; from
-# MANY_COMPONENTS on, only with one thread. Measured with 20 to 100 components, with two threads up to 512.
+# MANY_COMPONENTS on, only with one thread. Measured on a CPU with 20 to 100 components, with two threads up to
+# 512. A GPU was not measured.
 SOME_COMPONENTS, MANY_COMPONENTS = 16, 32
 MAX_FEATURES = 4096  # with more (full covariances, over 89 dimensions), the plain steps need less memory
 # the largest rounding error of a log-density, in nats, for which the fast steps are used
@@ -36,9 +37,11 @@ def n_features(dim: int, covariance_type: str) -> int:
     return 1 + dim + {"spherical": 1, "diag": dim}.get(covariance_type, dim * (dim + 1) // 2)
 
 
-def one_row_per_component(k: int) -> bool:
+def one_row_per_component(k: int, device: torch.device) -> bool:
     """Return whether K log-densities are computed faster as K rows in memory than as K columns."""
-    return SOME_COMPONENTS <= k < MANY_COMPONENTS or (k >= MANY_COMPONENTS and torch.get_num_threads() == 1)
+    if device.type == "cpu" and k >= MANY_COMPONENTS:
+        return torch.get_num_threads() == 1
+    return k >= SOME_COMPONENTS
 
 
 def features(x: Tensor, covariance_type: str) -> Tensor:
@@ -160,7 +163,7 @@ class FastSteps:
         narrow = sorted(self.narrow)
         resp_narrow = self.x.new_empty(len(self.x), len(narrow))
         alone = Parameters(now.weights[narrow], now.means[narrow], now.covariances[narrow]) if narrow else now
-        by_component = one_row_per_component(len(now.means))
+        by_component = one_row_per_component(len(now.means), c.device)
         for start in range(0, len(self.x), rows):
             block = slice(start, start + rows)
             phi = features(self.x[block], kind) if self.cached is None else self.cached[block]

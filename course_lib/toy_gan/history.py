@@ -51,7 +51,7 @@ class History:
     def seek(self, at: int) -> np.ndarray:
         """Move to the moment `at`, where negative values count from the end, and return its frame."""
         if not -len(self.states) <= at < len(self.states):
-            raise ValueError(f"at must be a moment from 0 to {len(self.states) - 1}, but got {at}.")
+            raise ValueError(f"at must be from {-len(self.states)} to {len(self.states) - 1}, but got {at}.")
         self.at = at % len(self.states)
         self.game.restore(self.states[self.at])
         return self.frames[self.at]

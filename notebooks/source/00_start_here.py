@@ -366,7 +366,7 @@ figures.course_map()
 # | chapter | what you need | time to run | memory |
 # |---|---|---|---|
 # | Start here | a little Python and probability | 1 min | 1.4 GB |
-# | [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) | Start here; Gaussians, Bayes' rule, derivatives | 3 min | 1.7 GB |
+# | [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) | Start here; Gaussians, Bayes' rule, derivatives | 3 min | 1.6 GB |
 # | [The evidence lower bound](02_elbo.ipynb) | Gaussian mixtures and EM; expectations, a little calculus | 1 min | 1.5 GB |
 # | [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb) | The evidence lower bound; a little PyTorch | 4 min | 1.3 GB |
 # | [The VAE on MNIST](04_vae.ipynb) | The evidence lower bound; From auto-encoder to VAE | 2 min | 1.3 GB |

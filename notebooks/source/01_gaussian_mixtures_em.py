@@ -13,7 +13,7 @@
 # **Time:** two to three minutes to run on a laptop with two cores, ninety minutes to work through.
 #
 # **Prerequisites:** [Start here](00_start_here.ipynb), Gaussians, Bayes' rule and derivatives. The notebook uses
-# 1.7 GB of memory and needs no GPU.
+# 1.6 GB of memory and needs no GPU.
 #
 # The first cells import everything. The cell after them contains all the settings that you may want to change.
 
@@ -349,8 +349,8 @@ figures.where_starts_end({"random points": ends})
 # **Answer.** No. The runs end at several different values.
 #
 # **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. It therefore usually ends
-# in a *local optimum*, which no small move can improve, and the starting point decides which one. The optimum that EM reaches
-# need not even be the one nearest to the start.
+# in a *local optimum*, which no small move can improve, and the starting point decides which one. The optimum that EM
+# reaches need not even be the one nearest to the start.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## In two dimensions\n\n$$\\Sigma_k = \\frac1{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)(x_n-\\mu_k)^{\\!\\top}$$"}
 # ## 4 · In two dimensions
@@ -971,9 +971,8 @@ checks.m_step(my_m_step)
 
 
 # %% [markdown]
-# **3. Sample from the mixture.** Pick a component, then draw from that Gaussian alone. Averaging random numbers is a different matter, and
-# the check can tell the difference. The samples must be independent of each other. All randomness
-# must come from `generator`, so that the same seed gives the same samples.
+# **3. Sample from the mixture.** Pick a component, then draw from that Gaussian alone. Averaging random numbers is a
+# different matter, and the check can tell the difference. The samples must be independent of each other. All randomness must come from `generator`, so that the same seed gives the same samples.
 
 
 # %%
