@@ -24,8 +24,8 @@ from course_lib.probability.gaussians import LOG_2PI
 CACHE_BYTES = 400e6  # features up to this size are kept (60,000 rows of 20 dimensions take 111 MB)
 CPU_ROWS = 2048  # rows per block, so that features and responsibilities stay in the processor's cache
 # From SOME_COMPONENTS on, log-densities are computed and added up faster with one row per component; from
-# MANY_COMPONENTS on, only with one thread. Measured on a CPU with 20 to 100 components, with two threads up to
-# 512. A GPU was not measured.
+# MANY_COMPONENTS on, only with one thread. Measured on a CPU with 20 to 100 components, and with two threads
+# up to 512. A GPU was not measured.
 SOME_COMPONENTS, MANY_COMPONENTS = 16, 32
 MAX_FEATURES = 4096  # with more (full covariances, over 89 dimensions), the plain steps need less memory
 # the largest rounding error of a log-density, in nats, for which the fast steps are used
