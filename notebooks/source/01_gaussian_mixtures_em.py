@@ -972,8 +972,8 @@ checks.m_step(my_m_step)
 
 # %% [markdown]
 # **3. Sample from the mixture.** Pick a component, then draw from that Gaussian alone. Averaging random numbers is a
-# different matter, and the check can tell the difference. The samples must be independent of each other. All randomness must come from
-# `generator`, so that the same seed gives the same samples.
+# different matter, and the check can tell the difference. The samples must be independent of each other. All randomness
+# must come from `generator`, so that the same seed gives the same samples.
 
 
 # %%
