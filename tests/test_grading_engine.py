@@ -1027,7 +1027,7 @@ def test_two_notebooks_and_a_folder_of_one_student_are_named_at_once(class_folde
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
     said = capsys.readouterr().out
-    assert "More than one notebook or design was handed in, so these students are not graded: kim." in said
+    assert "More than one notebook or design was handed in, so these students get 0 points: kim." in said
     assert "One student appears to be called tiny, like the assignment" in said
 
 
@@ -1039,7 +1039,7 @@ def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsy
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
     said = capsys.readouterr().out
-    assert "No notebook was handed in, so these students are not graded: kim, max." in said
+    assert "No notebook was handed in, so these students get 0 points: kim, max." in said
     assert "6 submissions" in said
     assert main(["report", "tiny", "--homework", str(HOMEWORK), "--out", str(out)]) == 0
     page = (out / "tiny" / "class.html").read_text(encoding="utf-8")
@@ -1230,6 +1230,24 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_graded
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 2
     assert "Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ({"a": 3, "b": 2}, {"a": 5, "b": 2}, "5 → 7"),
+        ({"a": 3, "b": 2}, {"a": 2, "b": 3}, "a 3 → 2, b 2 → 3; the total is still 5"),
+        ({"a": 3, "b": 2}, {"a": 3, "b": 2}, ""),
+        ({"a": 3, "gone": 2}, {"a": 3, "new": 2}, ""),
+        ({"a": 3, "words": None}, {"a": 3, "words": None}, ""),
+    ],
+)
+def test_points_that_move_between_questions_are_told(before, now, said):
+    old, new = (
+        Result("ada", "hash", {name: {"points": points} for name, points in verdicts.items()})
+        for verdicts in (before, now)
+    )
+    assert progress.change_of_points(old, new) == said
 
 
 def test_the_time_left_is_told_only_while_it_can_be_known(monkeypatch, capsys):

@@ -604,7 +604,7 @@ def test_an_assignment_without_a_starter_is_named_by_its_folder(homework, capsys
 def test_the_course_s_own_folder_is_not_in_a_message(homework, monkeypatch):
     monkeypatch.setattr(assignment_module, "HOMEWORK", homework)
     with pytest.raises(
-        AssignmentError, match=r"^There is no assignment 'nope'; the available assignments are: tiny\.$"
+        AssignmentError, match=r"are: tiny\. For an assignment of your own, add --homework FOLDER\.$"
     ):
         Assignment.read("nope", homework)
     (homework / "tiny" / "tiny.py").unlink()

@@ -297,7 +297,7 @@ def run_grade(asked: argparse.Namespace) -> None:
     submissions = without_strangers(asked, assignment.name, submissions)
     store = Store(asked.out / assignment.name)
     check_writable(store.folder / "test")  # fail now rather than after an hour of grading
-    before = {result.student: result.points for result in store.all()}
+    before = {result.student: result for result in store.all()}
     older = [] if asked.replace else older_ones(submissions, store)
     jobs = jobs_for(assignment, [one for one in submissions if one not in older], secret, store)
     handed_in = f"{len(submissions)} submission{'' if len(submissions) == 1 else 's'}"
@@ -347,12 +347,12 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
     check_assignment(asked, assignment, found)
     nothing = [one.student for one in submissions if one.trouble.startswith(NO_NOTEBOOK)]
     if nothing:
-        print(f"No notebook was handed in, so these students are not graded: {some(nothing)}.")
+        print(f"No notebook was handed in, so these students get 0 points: {some(nothing)}.")
     several = [one.student for one in submissions if one.trouble in SEVERAL.values()]
     if several:
         print(
-            "More than one notebook or design was handed in, so these students are not graded: "
-            f"{some(several)}."
+            "More than one notebook or design was handed in, so these students get 0 points: "
+            f"{some(several)}. Keep one of each per student, and run the same command again."
         )
     if assignment.name in [one.student for one in found]:
         print(
@@ -465,7 +465,7 @@ def run_report(asked: argparse.Namespace) -> None:
     if asked.marks is None:  # a file given with --marks is never overwritten
         write_whole(marks_file(asked), marks_csv(assignment, stored, marking).encode("utf-8-sig"))
     print(f"The class page is {folder / 'class.html'}.")
-    print("The files points.csv, canvas.csv and moodle.csv are in the same folder.")
+    print("The tables points.csv, canvas.csv and moodle.csv are in the same folder.")
     for sentence in what_is_open(assignment, stored, marking, marks_file(asked)):
         print(sentence)
     if not any(has_number(result.student) for result in stored):

@@ -78,8 +78,9 @@ class Assignment:
                 )
             where = "" if courses_own else f" in {homework}"
             there = ", ".join(sorted(path.parent.name for path in homework.glob("*/keys"))) or "none"
+            own = " For an assignment of your own, add --homework FOLDER." if courses_own else ""
             raise AssignmentError(
-                f"There is no assignment {name!r}{where}; the available assignments are: {there}."
+                f"There is no assignment {name!r}{where}; the available assignments are: {there}.{own}"
             )
         text = starter.read_text(encoding="utf-8")
         names = questions_in(f"{name}.py", text)

@@ -170,7 +170,7 @@ def what_is_open(assignment: Assignment, results: list[Result], marking: Marking
     if look:
         said.append(
             f"A new answer has been handed in since you marked the old one: {look}. "
-            f"Check the marks in {path} again."
+            f"Check the marks in {path} again, and clear the cells *{LOOK}*."
         )
     if left:
         have = "answer in words has" if left == 1 else "answers in words have"

@@ -39,7 +39,7 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
 class Progress:
     """The progress of grading: the number done, the time left and, at the end, whose points have changed."""
 
-    def __init__(self, total: int, before: dict[str, float]) -> None:
+    def __init__(self, total: int, before: dict[str, Result]) -> None:
         self.total, self.before = total, before
         self.count = 0
         self.workers = 1  # the number of submissions graded at the same time
@@ -54,9 +54,11 @@ class Progress:
         """Count one graded submission, and print the number done and the time left."""
         self.count += 1
         old = self.before.get(result.student)
-        self.again += old is not None
-        if old is not None and old != result.points:
-            self.changed.append(f"{result.student}: {old:g} → {result.points:g}")
+        if old is not None:
+            self.again += 1
+            change = change_of_points(old, result)
+            if change:
+                self.changed.append(f"{result.student}: {change}")
         if result.set_aside:
             self.aside.append(result.student)
         for fault in result.faults.items():
@@ -99,6 +101,19 @@ class Progress:
                 f"The question {question} earns 0 points for {whose}, because its key failed with {what}. "
                 "Correct the key, and run the same command again."
             )
+
+
+def change_of_points(old: Result, new: Result) -> str:
+    """Describe how a student's points have changed, or return "" if no question's points have."""
+    if old.points != new.points:
+        return f"{old.points:g} → {new.points:g}"
+    pairs = {
+        name: (old.verdicts[name]["points"] or 0, verdict["points"] or 0)
+        for name, verdict in new.verdicts.items()
+        if name in old.verdicts
+    }
+    changes = [f"{name} {before:g} → {now:g}" for name, (before, now) in pairs.items() if before != now]
+    return f"{', '.join(changes)}; the total is still {new.points:g}" if changes else ""
 
 
 def spell(seconds: float) -> str:
