@@ -81,7 +81,7 @@ def reparameterize(student: Student) -> None:
 
 
 def rows_differ(student: Student) -> None:
-    """Raise Mistake unless z is right at three input sizes when each row has its own mu and logvar."""
+    """Raise Mistake unless z is right for three input sizes when each row has its own mu and logvar."""
     for shape, says in (((6000, 3), OTHER_NUMBERS), ((3000, 5), OTHER_SIZE), ((1, 8000), OTHER_SIZE)):
         mu, logvar = draw_codes(fresh_generator(), *shape).values()
         try:
@@ -151,7 +151,7 @@ def loss_reference(x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, varianc
 
 @dataclass
 class LossParts:
-    """Terms and sizes for computing the losses that typical mistakes produce."""
+    """The terms and sizes used to compute the losses that typical mistakes produce."""
 
     far: Tensor  # (N,) squared distances between images and reconstructions
     error: Tensor  # (N,) the squared distances divided by 2 · variance

@@ -237,8 +237,8 @@ def of_softmax(answer: Callable[..., Any]) -> Callable[..., Any]:
 def clamp_of_q(student: Student) -> None:
     """Raise Mistake if clamping q, or adding a number to q, changes the gradient where q is small.
 
-    `torch.distributions.Categorical` clamps at the precision of its dtype, but answers that use it are
-    accepted.
+    `torch.distributions.Categorical` clamps probabilities at the machine epsilon of their dtype, but
+    answers that use it are accepted.
     """
 
     def slopes(answer: Student) -> Tensor:

@@ -32,7 +32,7 @@ X = tensor([[0.7, 0.2, 0.9, 0.4, 0.1], [0.3, 0.8, 0.5, 0.6, 0.9], [0.2, 0.4, 0.1
 
 
 class Half:
-    """The encoder or decoder of a conditional VAE, one layer that takes `width` numbers and a one-hot label.
+    """The encoder or decoder of a conditional VAE: one layer that takes `width` numbers and a one-hot label.
 
     Rows without a label are also accepted, so that the check can say which network received no label.
     """
@@ -240,7 +240,7 @@ class Decoder:
         )
         says = "`decode` takes one label for each z: y of shape (N,) with z of shape (N, d)."
         expect(isinstance(y, Tensor) and z.ndim >= 1, says)
-        # labels (10,) with z (N, 10, d) also give one label for each z
+        # labels of shape (10,) with z of shape (N, 10, d) also provide one label for each z
         is_one_each = y.ndim <= z.ndim - 1 and y.shape == z.shape[z.ndim - 1 - y.ndim : -1]
         expect(is_one_each and (y.ndim or z.ndim == 1), says)
         expect_labels(y)
@@ -425,9 +425,9 @@ def expect_own_maximum(student: Student) -> None:
     near, far = [0.0, -1.0, -2.0], [-4000.0]
     rows = tensor(
         [
-            near[:1] + 9 * far,  # the first is the largest
+            near[:1] + 9 * far,  # the first number is the largest
             5 * far + near + far + near[:1],  # the last is the largest, and most numbers are far below it
-            [value - 3000 for value in 3 * near + near[:1]],  # all are far below the other rows
+            [value - 3000 for value in 3 * near + near[:1]],  # all are far below those in the other rows
             3 * far + near + near + near[:1],  # the last is the largest, and most numbers are near it
             [*near, -800.0, *near, *near],  # the mean is still near the largest, but the smallest is not
         ]

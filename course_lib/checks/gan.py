@@ -288,8 +288,8 @@ def points(source: torch.Generator, n: int, m: int, axes: int, ks: tuple[int, ..
     is_clear = torch.ones(2 * m, dtype=torch.bool)
     for k in ks:
         margin = (apart - radius(real.double(), k)).abs().amin(1)  # (M,)
-        is_clear &= margin > 1e-3  # the error of cdist in float32 is smaller
-    return real, fake[is_clear][:m]  # a few percent are too close to a radius
+        is_clear &= margin > 1e-3  # the float32 error of cdist is smaller
+    return real, fake[is_clear][:m]  # a few percent of the points are too close to a radius
 
 
 @exercise

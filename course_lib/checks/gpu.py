@@ -32,7 +32,7 @@ LOGITS = tensor([1.3, -0.4, 2.1, 0.7, -1.6, 0.9, 3.2, -2.3, -0.7, 1.8])  # (D,):
 
 
 class Memory:
-    """A simulated GPU memory in which the logits of one image lie between the numbers of other images.
+    """A simulated GPU memory in which one image's logits are stored between the numbers of other images.
 
     A program uses `load` to read `block` addresses at once, and its mask must exclude every address outside
     the image.
@@ -124,7 +124,7 @@ def tile_sum(student: Student) -> None:
     def draw(source: torch.Generator, pixels: int, width: int) -> Inputs:
         first = int(torch.randint(30, 90, (), generator=source))
         memory = Memory(torch.randn(pixels, generator=source), width, first)
-        # program 0 is never drawn, because an answer that reads only the first pixels would be right there
+        # program 0 is never drawn, because an answer that reads only the first pixels would be correct for it
         program = int(torch.randint(1, -(-pixels // width), (), generator=source))
         return {"load": memory.load, "logits": first, "D": pixels, "program": program, "block": width}
 
@@ -341,7 +341,7 @@ def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
 
 
 def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
-    """Raise Mistake unless the result is right for numbers that are far from 0 but close to one another."""
+    """Raise Mistake unless the result is right for numbers far from 0 but close to one another."""
     why = "exp(900) overflows. Subtract the largest number so far before exp."
     Table({"joint": joint + 900}, joint.logsumexp(1) + 900, not_finite=why).judge(
         call(student, joint + 900, block)
@@ -366,12 +366,12 @@ def scattered_rows() -> Tensor:
     """
     near, far = -0.1 * (arange(23) % 7), -4000.0
     rows = near.repeat(8, 1)
-    rows[0, 1:] = far  # the first is the largest
-    rows[1, :22] = far  # the last is the largest
+    rows[0, 1:] = far  # the first number is the largest
+    rows[1, :22] = far  # the last number is the largest
     rows[1, 14] = -1.0  # a large number inside the second tile comes before the last one
     rows[2] = far  # the largest numbers are neither first nor last in their tiles
     rows[2, 1], rows[2, 14] = -1.0, -2.0
-    rows[3] -= 3000  # all are far below the other rows
+    rows[3] -= 3000  # all are far below those in the other rows
     rows[4, 4] = -800.0  # the mean of the tile is still near the largest number, but the smallest is not
     rows[5, 13:19] = far  # the median of the row is near the largest number, but the mean is not
     rows[6] = far  # the largest number is the last in its tile
@@ -433,13 +433,13 @@ def expect_tiles(student: Student) -> None:
     n, block, k = 2, 7, 91  # 13 tiles
     joint = -(arange(n * k) % 17.0).reshape(n, k)
     watch = watched(lambda: student(joint.clone(), block))
-    # twice a tile of all rows, which is enough for the results of 13 tiles but not for a third of a row
+    # the limit is twice the size of a tile: enough for the results of 13 tiles, but not for a third of a row
     says = (
         "the result is right, but one operation takes more columns than a tile has. Loop over "
         "tiles of `block`."
     )
     expect(watch.most <= 2 * n * block, says)
-    # one column at a time is narrower than any tile and is allowed
+    # processing one column at a time is also allowed, although it is narrower than any tile
     says = "the result is right, but the tiles do not have `block` columns. Is their width hard-coded?"
     expect(watch.most <= n or watch.most >= block, says)
 
@@ -575,7 +575,7 @@ def wrong_d_mu() -> dict[str, Tensor]:
 
 
 def wrong_d_logvar() -> dict[str, Tensor]:
-    """Return the results of typical mistakes in ½ (exp(logvar) − 1) / N, the gradient for logvar."""
+    """Return the results of mistakes in ½ (exp(logvar) − 1) / N, the gradient with respect to logvar."""
     _, _, mu, logvar = GIVEN.values()
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()

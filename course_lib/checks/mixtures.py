@@ -309,8 +309,8 @@ def sample_mixture(student: Student) -> None:
 def expect_varying_counts(student: Student, w: Tensor, m: Tensor, s: Tensor) -> None:
     """Raise Mistake if every call draws equally many samples from the first component, up to rounding.
 
-    Of 40 independent draws, 22 ± 3 come from the first component. Twenty calls agree by chance less than
-    once in 10¹⁰ runs.
+    Of 40 independent draws, 22 ± 3 come from the first component. All twenty calls agree by chance
+    in fewer than one in 10¹⁰ runs.
     """
     counts = []
     for seed in range(20):
@@ -374,7 +374,8 @@ def mixture_moments(w: Tensor, m: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
 def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
     """Raise Mistake unless the mean of the draws and the distribution of their noise are right.
 
-    Each mean and std may deviate by six standard errors, which a right answer exceeds twice in 10⁹ runs.
+    Each mean and std may deviate by up to six standard errors; a correct answer exceeds this limit about
+    twice in 10⁹ runs.
     """
     n = len(x)
     right_mean, right_spread = (moment.item() for moment in mixture_moments(w, m, s))
@@ -400,7 +401,7 @@ def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
 
 
 def expect_other_mixtures(student: Student, n: int) -> None:
-    """Raise Mistake unless newly drawn mixtures of the same and of another size are sampled correctly."""
+    """Raise Mistake unless newly drawn mixtures of the same and of a different size are sampled correctly."""
     for k, size, says in ((3, n, OTHER_NUMBERS), (5, 4000, OTHER_SIZE)):
         there = draw_mixture(fresh_generator(), k)
         # the means are spread out, so that a missing component is noticed whatever its weight

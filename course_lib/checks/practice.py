@@ -34,7 +34,7 @@ class Practice:
         self.examples: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
 
     def check(self, question: str, function: Any) -> Result:
-        """Try a function on the public example of a question and print the verdict in one line."""
+        """Try a function on a question's public example and print the verdict in one line."""
         if question not in self.examples:
             raise ValueError(
                 f"There is no example for {question!r}. Choose one of these questions: "
@@ -50,7 +50,7 @@ class Practice:
 
 
 def try_example(example: Mapping[str, Any], student: Any) -> None:
-    """Raise Mistake unless the student's function returns the results of the example."""
+    """Raise Mistake unless the student's function returns the expected results for the example."""
     given_as = example.get("given_as", "tensors")
     arguments = {name: argument(value, given_as) for name, value in example["arguments"].items()}
     value = call(student, *arguments.values())

@@ -56,8 +56,8 @@ class Result:
 def repeatable() -> Iterator[None]:
     """Seed PyTorch, NumPy and Python, enable gradients, and restore all three generators afterwards.
 
-    The default generators produce the same numbers in every run of a check, and the random numbers of the
-    notebook are not affected.
+    The default generators produce the same numbers in every run of a check, and the notebook's own random
+    numbers are not affected.
     """
     of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
@@ -92,7 +92,7 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
                 check(wraps(student)(noted) if callable(student) else student)
         except Mistake as found:
             status, says = "not started" if str(found) == NOT_STARTED else "mistake", str(found)
-        except Exception as error:  # whatever a student returns, no traceback of the check is shown
+        except Exception as error:  # whatever a student returns, no traceback from the check is shown
             if not answered:
                 raise
             status, trouble = "mistake", error
@@ -201,7 +201,7 @@ class Table:
     otherwise: str = "a value is wrong."  # shown for a finite wrong value that no sentence above describes
     dtype: torch.dtype | None = None  # None: any floating-point dtype
     differentiable: bool = False  # True: a Python float is an error, because no gradient flows through it
-    # False: if an input has one row per row of the answer, a message shows only the row of the wrong element
+    # False: if an input has one row for each row of the answer, a message shows only the row with the error
     inputs_whole: bool = False
 
     @classmethod
@@ -286,7 +286,7 @@ def fresh_generator() -> torch.Generator:
 
 
 def parts(answer: object, names: Sequence[str], right: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors of an answer, or raise Mistake if their number or order is not that of `names`."""
+    """Return the tensors of an answer, or raise Mistake if their number or order does not match `names`."""
     order = ", ".join(names)
     if not isinstance(answer, tuple | list) or len(answer) != len(names):
         raise Mistake(f"your function must return {len(names)} tensors: {order}.")
@@ -319,8 +319,8 @@ def other_inputs(
 ) -> None:
     """Raise Mistake unless the student's function agrees with the reference on two newly drawn inputs.
 
-    draw(generator, *sizes) returns the inputs by name. The first draw has the sizes of the example, and the
-    second has other sizes, so that the message can distinguish code that fits only the example from code
+    draw(generator, *sizes) returns the inputs by name. The first draw uses the sizes of the example, and the
+    second uses different sizes, so that the message can distinguish code that fits only the example from code
     with a hard-coded size. The expected value is never shown.
     mistakes(*inputs) returns the result of each typical mistake, keyed by the sentence to show if it matches.
     """
@@ -369,7 +369,7 @@ def gradients(
     """Raise Mistake unless the result has the right gradients with respect to the inputs named in `to`.
 
     Call this function last, because it assumes that the value is right. If the result contains several
-    numbers, the gradients are those of a sum with unequal weights.
+    numbers, the gradients are those of a weighted sum with unequal weights.
     """
     leaves = {}
     for name, value in inputs.items():
@@ -409,7 +409,7 @@ def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> li
 
 
 def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the gradients of a student's scalar, with zeros for inputs that no gradient reaches."""
+    """Return the gradients of the student's scalar result, with zeros for inputs that no gradient reaches."""
     try:
         found = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
     except RuntimeError as error:
@@ -459,8 +459,8 @@ def expect_gaussian(
     """Raise Mistake unless the rows of z, of shape (N, d), are independent draws from N(mean, std²).
 
     mistakes: the mean and std of the draws that each known mistake produces, keyed by its sentence.
-    Each statistic may deviate by at least 5 standard errors, so a right function fails about once in a
-    million runs.
+    The tolerance of each statistic is at least 5 standard errors, so a correct function fails about once in
+    a million runs.
     """
     n = len(z)
     expect(
@@ -483,7 +483,7 @@ def expect_gaussian(
     fourth = e.pow(4).mean()  # 3 for a Gaussian, 1.8 for a uniform and 6 for a Laplace distribution
     # the standard error is √(24 / number of values)
     expect((fourth - 3).abs() < max(0.3, 6 * (24 / e.numel()) ** 0.5), says)
-    beyond = (e.abs() > 3.2).any()  # about twenty of 15,000 Gaussian numbers lie beyond 3.2
+    beyond = (e.abs() > 3.2).any()  # about twenty of 15,000 Gaussian numbers lie beyond ±3.2
     expect(
         beyond or e.numel() < 15_000,
         "the noise is cut off. A Gaussian variable is unbounded, so do not clamp the noise.",
@@ -500,7 +500,7 @@ def expect_gaussian(
         expect(far.max() > 5, says)
     k = int(mean_off(mean, std).argmax())
     says = f"column {k} of z has a wrong mean: {z[:, k].mean():.3f} instead of {mean[k]:.3f}."
-    # if the spread is wrong, the mean of the draws deviates more as well
+    # if the spread is too large, the mean of the draws also deviates more
     expect((z[:, k].mean() - mean[k]).abs() < 5.5 * torch.maximum(std, z.std(0))[k] / n**0.5, says)
     k = int(std_off(std).argmax())
     says = f"column {k} of z has the right mean but a wrong spread"

@@ -122,13 +122,13 @@ def binarize(student: Student) -> None:
 
 
 def fair_draw(student: Student, pixels: Tensor) -> None:
-    """Raise Mistake unless the pixels are drawn independently and with the right mean at all grey values."""
+    """Raise Mistake unless the pixels are drawn independently and with the right mean at every grey value."""
     draw = numbers(call(student, pixels, fresh_generator()), "your draw", pixels.shape)
     expect(((draw == 0) | (draw == 1)).all(), "a draw must contain only 0 and 1.")
     z = (draw - pixels) / (pixels * (1 - pixels)).sqrt()  # has mean 0 and variance 1 if the draw is right
     rank = pixels.flatten().argsort()
     for part in z.flatten()[rank].chunk(5):  # from dark to bright
-        # a right function exceeds 6 standard errors once in 500 million runs
+        # a correct function exceeds 6 standard errors about once in 500 million runs
         expect(part.mean().abs() < 6 / len(part) ** 0.5, "the pixels become 1 too often or too rarely.")
     says = "pixels or images share a random number, but each pixel needs its own."
     for axis in (0, 1):

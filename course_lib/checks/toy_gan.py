@@ -1,4 +1,4 @@
-"""Checks for “A GAN in one dimension”: the loss and gradient of D, a step of G, and the best D's value."""
+"""Checks for “A GAN in one dimension”: D's loss and gradient, a step of G, and the value of the best D."""
 
 import math
 import secrets
@@ -33,7 +33,7 @@ G_WEIGHTS = tensor([1.5, -0.4])  # G(z) = 1.5·z − 0.4
 D_WEIGHTS = tensor([0.8, -0.3, 2.0, 0.5])  # one hidden unit: 2·tanh(0.8·x − 0.3) + 0.5
 RATE = 0.3  # the learning rate of G's optimizer
 OLD = 0.25  # the gradient left in every weight by an earlier step
-SURE = 1000.0  # the size of a logit whose sigmoid is 0 or 1 even in float64
+SURE = 1000.0  # the magnitude of a logit whose sigmoid rounds to 0 or 1 even in float64
 
 LOGITS = "D returns logits, so −log D is softplus(−logit), and −log(1 − D) is softplus(logit)."
 
@@ -82,7 +82,7 @@ def other_size() -> tuple[int, int]:
 
 
 def yes(a: Tensor) -> Tensor:
-    """Return −mean log D for logits of shape (N, 1). It is small if D considers the points real."""
+    """Return −mean log D for logits of shape (N, 1). This is small if D considers the points real."""
     return softplus(-a).mean()
 
 
@@ -92,7 +92,7 @@ def no(a: Tensor) -> Tensor:
 
 
 def blame(watch_broken_by: str) -> str:
-    """Explain which operation of a loss breaks at logits of ±1000."""
+    """Explain which operation in a loss breaks at logits of ±1000."""
     if "exp" in watch_broken_by:
         return f"exp({SURE:.0f}) overflows. {LOGITS}"
     return f"The sigmoid rounds to 0 or to 1 there, and the logarithm of 0 is minus infinity. {LOGITS}"

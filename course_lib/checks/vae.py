@@ -93,7 +93,7 @@ def log_bernoulli(student: Student) -> None:
 class Decoder:
     """A linear decoder that maps codes z of shape (..., d) to logits of shape (..., D).
 
-    It accepts a single code, some of the codes or all of them, also inside `torch.func.vmap`.
+    It accepts a single code, some of the codes or all of them, even inside `torch.func.vmap`.
     """
 
     def __init__(self, n: int, weight: Tensor, bias: float) -> None:
@@ -127,7 +127,7 @@ class Decoder:
 
     def codes_of(self, images: Tensor) -> Tensor | None:
         """Find the codes of the images by inverting the linear decoder; return None if there are none."""
-        # images with one sigmoid, none, or two; the three cases are told apart later
+        # the images may have passed through one sigmoid, none, or two; these cases are distinguished later
         for logits in (images.logit(), images, images.logit().logit()):
             z = (logits - self.bias) @ torch.linalg.pinv(self.weight)  # (n, d)
             if (self.logits(z) - logits).abs().max() < 1e-2:

@@ -1,4 +1,4 @@
-"""Watch a student's function run: the size of its operations, what breaks first, and use of autograd."""
+"""Watch a student's function: the size of its operations, what breaks first, and whether it uses autograd."""
 
 from collections.abc import Callable
 from typing import Any
@@ -77,7 +77,7 @@ def real_tensors(values: Any) -> list[Tensor]:
 
 
 def finite(value: Tensor) -> bool:
-    """Return whether all numbers of the tensor are finite."""
+    """Return whether all numbers in the tensor are finite."""
     return bool(value.isfinite().all())
 
 

@@ -54,7 +54,7 @@ from course_lib.grading.submissions import (
     read_cells,
 )
 
-# a worker can die by chance while grading a harmless submission, but losing eight is no coincidence
+# a worker can die by chance while grading a harmless submission, but losing eight workers is no coincidence
 ALLOWED_DEATHS = 8
 START_TRIES = 5  # attempts to start the workers of a local cluster
 
@@ -234,7 +234,7 @@ def own_homework(asked: argparse.Namespace) -> str:
 
 def run_release(asked: argparse.Namespace) -> None:
     """Write the students' copies, the instructor's copies with solutions, and the keys."""
-    # imported here because the import takes seconds, which `grade` and `report` need not spend
+    # imported here because the import takes seconds, and `grade` and `report` do not need it
     from course_lib.grading.release import copies, write_all
 
     assignment = Assignment.read(asked.assignment, asked.homework)
@@ -389,7 +389,7 @@ def without_strangers(
 
     Raises Refused if no copy was released for any of the students, or if --per-student does not match the
     release, because students would then be graded on variants that they did not receive. Copies that were
-    released to another folder are not checked.
+    released to a different folder are not checked.
     """
     copies = asked.out / "release" / "students"
     to_class = (copies / name / f"{name}.ipynb").exists()
@@ -548,7 +548,7 @@ def chosen(submissions: list[Submission], students: list[str]) -> list[Submissio
 
 
 def draw_secret(asked: argparse.Namespace, path: Path) -> Secret:
-    """Draw a new secret. Raises Refused if copies or results were already made with another secret."""
+    """Draw a new secret. Raises Refused if copies or results made with a different secret already exist."""
     released = (asked.out / "release" / "keys").exists()
     if released or any(asked.out.glob("*/results/*.json")):
         what = f"copies in {asked.out / 'release'}" if released else f"results in {asked.out}"
@@ -600,7 +600,7 @@ def read_secret(asked: argparse.Namespace) -> Secret:
 
 @contextmanager
 def cluster(asked: argparse.Namespace) -> Iterator[Any]:
-    """Yield a Dask client that is connected to the --scheduler address or to processes on this machine.
+    """Yield a Dask client connected to the --scheduler address or to processes on this machine.
 
     Yield None if --workers is 0 and no scheduler is given.
     """
@@ -658,7 +658,7 @@ def start_local(kind: Any, workers: int) -> Any:
     """Start a cluster on this machine, trying again if a worker dies during startup."""
     for number in range(1, START_TRIES + 1):
         try:
-            # any free port, visible only on this machine, because nobody needs Dask's dashboard
+            # any free port, reachable only from this machine; nobody needs Dask's dashboard
             own_page = "127.0.0.1:0"
             return kind(n_workers=workers, threads_per_worker=1, dashboard_address=own_page, memory_limit=0)
         except RuntimeError:

@@ -340,7 +340,7 @@ def older_ones(submissions: list[Submission], store: Store) -> list[Submission]:
 
 
 def outdated(assignment: Assignment, secret: Secret, results: list[Result]) -> list[str]:
-    """Return the students whose results were obtained with other keys, another secret or another grader."""
+    """Return the students whose results were obtained with a different secret, grader or set of keys."""
     found = []
     for result in results:
         keys = {name: key_of(assignment, name, secret, result.submission) for name in assignment.questions}
@@ -449,7 +449,7 @@ def grade_all(
         elif isinstance(error, KilledWorker):
             sentence = "This submission crashed the grader several times, so a person will look at it."
             finish(assignment, job, set_aside(assignment, job.submission, secret, sentence), store, done)
-        else:  # the job or its result was lost on the way
+        else:  # the job or its result was lost in transit
             new = set_aside(assignment, job.submission, secret, failed(error))
             finish(assignment, job, new, store, done)
         future.release()

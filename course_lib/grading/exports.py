@@ -23,7 +23,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def name_and_id(student: str) -> tuple[str, str]:
     """Separate a student's name from the number used by the learning platform.
 
-    Without a number, use the name for both.
+    If there is no number, the name is used for both.
     """
     found = IDENTIFIER.fullmatch(student)
     return (found["name"], found["id"]) if found else (student, student)
@@ -104,7 +104,7 @@ def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
     """Return a zip file for Moodle's "Upload multiple feedback files in a zip".
 
     The file contains the pages of the students who have a Moodle number; if there are none, return b"".
-    Moodle identifies a student by the number between the first two underscores of a folder's name
+    Moodle identifies a student by the number between the first two underscores in a folder's name
     (mod/assign/feedback/file/importziplib.php), so underscores in students' names are replaced by spaces.
     """
     made = io.BytesIO()

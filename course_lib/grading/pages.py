@@ -25,7 +25,7 @@ NOT_ANSWERED = "This question was not answered."
 BOARD = 10  # the number of students on a leaderboard
 STEPS = 10  # the number of rows in the distribution
 NAME_LENGTH = 50  # characters of up to four bytes each; a file name has at most 255 bytes
-# from (student, question) to points and comment; the points are None if there is no mark yet
+# maps (student, question) to points and comment; the points are None if there is no mark yet
 Marks = Mapping[tuple[str, str], tuple[float | None, str]]
 
 

@@ -8,7 +8,7 @@ from course_lib.grading.engine import Job, Result, why_everything
 
 
 def some(names: list[str], most: int = 10) -> str:
-    """Join names with commas. If there are more than `most` names, only the number of the others is given."""
+    """Join names with commas. If there are more than `most` names, the rest are only counted."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
@@ -44,7 +44,7 @@ class Progress:
         self.count = 0
         self.workers = 1  # the number of submissions graded at the same time
         self.start = time.monotonic()
-        self.again = 0  # the number of students who had a result before
+        self.again = 0  # the number of students who already had a result
         self.changed: list[str] = []
         self.aside: list[str] = []
         # the students affected by each error in a question's key

@@ -106,7 +106,8 @@ class Design:
     arrays: maps the name of each array in the file `design.safetensors` to its dtype and shape, in which −1
     allows any length up to `most`. measure: a function that takes the arrays and returns a score.
     guard: a function that takes the arrays and returns a sentence if they break a rule, else "". none_at,
-    full_at: the scores that earn no points and all points; between them, the points increase linearly.
+    full_at: the scores that earn no points and all points, respectively; between them, the points increase
+    linearly.
     """
 
     name: str
@@ -236,7 +237,7 @@ def agree(yours: Arrays, wanted: Arrays, tolerance: Tolerance) -> bool:
 def close(yours: np.ndarray, wanted: np.ndarray, tolerance: Tolerance) -> bool:
     """Return whether two arrays agree within the tolerance; see `agree`."""
     if yours.shape != wanted.shape:
-        # a scalar may be returned as (), (1,) or a Python number; the difference is only one of style
+        # a scalar may be returned as (), (1,) or a Python number; these differ only in style
         if not (yours.size == wanted.size == 1):
             return False
         yours = yours.reshape(wanted.shape)

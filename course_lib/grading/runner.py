@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent
 
 
 class OutOfTime(BaseException):
-    """Raised by the alarm. Not being an Exception, it is not caught by a student's `except Exception`."""
+    """Raised by the alarm. It is not an Exception, so a student's `except Exception` does not catch it."""
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     pipe = task["pipe"]
     shell = make_shell()
     if any(call["given_as"] == "tensors" for call in task["calls"]):
-        import_torch()  # imported here, so that the import does not count as the student's time
+        import_torch()  # imported here, so that the import does not count towards the student's time
     inputs = read_inputs()
     send(pipe, {"about": "cells", "errors": json.dumps(run_cells(shell, task["cells"], task["limits"]))})
     for call in task["calls"]:
@@ -162,7 +162,7 @@ def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float)
 
 
 def import_torch() -> None:
-    """Import torch with garbage collection disabled, because collection takes time and would find nothing."""
+    """Import torch with garbage collection disabled, because collection would take time and find nothing."""
     gc.disable()
     import torch  # noqa: F401
 
@@ -208,7 +208,7 @@ def to_arrays(value: Any, names: list[str]) -> dict:
 
 
 def to_array(value: Any) -> Any:
-    """Convert one result, a tensor, array or number or a list or tuple of these, to a float64 array."""
+    """Convert one result (a tensor, array or number, or a list or tuple of these) to a float64 array."""
     import numpy as np
 
     torch = sys.modules.get("torch")  # if torch has not been imported, no value is a tensor

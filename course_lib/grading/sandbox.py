@@ -47,8 +47,8 @@ SYSTEM_LINKS = (
     "/lib64",
 )  # links into /usr on current systems, folders on older ones
 SYSTEM_FILES = ("/etc/fonts", "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
-FIRST_USER = 1_000_000_000  # user IDs from this number on belong to nobody on this machine
-TICK = 0.1  # seconds between two checks of the time and the memory
+FIRST_USER = 1_000_000_000  # user IDs from this number upwards are not assigned to anyone on this machine
+TICK = 0.1  # seconds between checks of the time and memory used
 # Python's messages about the syntax errors that students make. Any other message is dropped, because a
 # notebook can raise a SyntaxError with a message of its own.
 SYNTAX_SENTENCES = (
@@ -82,8 +82,8 @@ KINDS = {
         if isinstance(kind, type) and issubclass(kind, BaseException)
     ),
 }
-MAX_LINE = 100_000  # no cell has more lines
-# errors from reading untrusted bytes, which may contain a line number of Infinity or a thousand brackets
+MAX_LINE = 100_000  # no cell has more lines than this
+# errors from reading untrusted bytes, which may contain an infinite line number or a thousand nested brackets
 UNREADABLE = (
     SafetensorError,
     ValueError,
@@ -189,7 +189,7 @@ def run(
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # endless output costs only its author time
+                stdout=subprocess.DEVNULL,  # endless output wastes only its author's time
                 stderr=subprocess.DEVNULL,
                 env=environment(data, unsafe),
                 cwd="/",
@@ -381,7 +381,7 @@ def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
 
 
 def times_of(process: subprocess.Popen) -> tuple[float, float]:
-    """Return a sandbox's total processor time, and the longest time that any of its processes has waited."""
+    """Return a sandbox's total processor time and its processes' longest wait for a processor."""
     computed, waited = 0.0, 0.0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -407,7 +407,7 @@ def takes_more_than(process: subprocess.Popen, limit: int) -> bool:
 
 
 def memory_of(process: subprocess.Popen, size: Callable[[psutil.Process], int]) -> int:
-    """Return the total memory of a sandbox's processes in bytes. size: returns the memory of one process."""
+    """Return the total memory of a sandbox's processes in bytes; `size` returns the memory of one process."""
     total = 0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):

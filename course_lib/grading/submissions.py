@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-MAX_NOTEBOOK = 20 * 2**20  # bytes; a notebook with all its figures has one or two million
+MAX_NOTEBOOK = 20 * 2**20  # bytes; a notebook with all its figures takes up one or two million
 MAX_DESIGN = 32 * 2**20
 MAX_ZIP = 2 * 2**30
 MAX_CELLS = 1_000
