@@ -76,7 +76,7 @@ def probes(read: Mapping[str, Mapping[str, float]], chance: float) -> None:
 
 
 def samples(drawn: Tensor, shape: Shape) -> None:
-    """Draw the first fifty of the samples (N, D), without selection."""
+    """Draw the first fifty samples (N, D), without selection."""
     plots.digits(drawn[:50], columns=10, title="samples, not selected", shape=shape)
 
 

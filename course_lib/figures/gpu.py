@@ -18,7 +18,7 @@ from course_lib import plots
 from course_lib.kernels import step_times
 
 PALE = ("#CFE3F2", "#F6E3B8")  # alternating colours for neighbours, pale enough for black text
-# NVIDIA A100 (40 GB), from its white paper of 2020: 19.5 Tflop/s in float32, 1,555 GB/s from memory
+# NVIDIA A100 (40 GB), from its 2020 white paper: 19.5 Tflop/s in float32, 1,555 GB/s from memory
 A100_FLOPS, A100_BYTES = 19.5e12, 1.555e12
 
 

@@ -1,4 +1,4 @@
-"""Figures and tables of the chapter "How good is a VAE?", with one function per figure or table."""
+"""Figures and tables for the chapter "How good is a VAE?", with one function per figure or table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -104,7 +104,7 @@ def _average(quality: Quality, name: str) -> tuple[str, str]:
 
 
 def ingredients(quality: Quality) -> dict[str, float]:
-    """Plot how many nats of NLL (k = 100) are lost without each ingredient. Return them by name."""
+    """Plot and return, by name, how many nats of NLL (k = 100) are lost without each ingredient."""
     whole = quality[EVERYTHING]["nll"]["100"][0]
     lost = {}
     for name, shown in INGREDIENTS.items():

@@ -1,4 +1,4 @@
-"""Batches of black-and-white pixels, drawn directly from a data set that is stored as bytes.
+"""Batches of black-and-white pixels, drawn directly from a data set stored as bytes.
 
 The usual approach is to copy the rows, convert them to floats, draw random numbers and compare the two. Each
 of these steps reads and writes the whole batch, whereas the kernel reads one byte and writes one number per
@@ -30,7 +30,7 @@ def _gather_kernel(images, index, seed, out, D, quarter, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     image = tl.load(index + row).to(tl.int64)  # the index in the data set of this row's image
     i = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    numbers = tl.rand4x(tl.load(seed), row * quarter + i)  # four numbers per counter, all of them used
+    numbers = tl.rand4x(tl.load(seed), row * quarter + i)  # four numbers per counter, all used
     for part in tl.static_range(4):
         pixel = part * quarter + i
         inside = (i < quarter) & (pixel < D)
@@ -45,7 +45,7 @@ def gather_binarize(
 ) -> Tensor:
     """Select images by index, and draw each pixel as 0 or 1 at random: (N, …) → (B, D).
 
-    images: bytes (uint8) of shape (N, …). index: row numbers (int64) of shape (B,), with no range check on a
+    images: bytes (uint8) of shape (N, …). index: row numbers (int64) of shape (B,), not range-checked on a
     GPU. Each pixel is 1 with probability byte/255, to within 2⁻²³ ("dynamic binarization"; see
     `data.binarize`). seed: an int, or an int64 tensor with one element on the same device; None draws a seed
     from torch's global generator. Raises ValueError for incompatible arguments.

@@ -36,7 +36,7 @@ def elbo_reference(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Ter
 @jit
 def _log1p(s):  # log(1 + s) for 0 ≤ s ≤ 1, accurate even for a small s (Kahan)
     one = 1.0 + s
-    kept = one - 1.0  # the part of s that is left after rounding 1 + s
+    kept = one - 1.0  # the part of s left after rounding 1 + s
     return tl.where(kept == 0, s, tl.log(one) * s / tl.where(kept == 0, 1.0, kept))
 
 
@@ -65,7 +65,7 @@ def _elbo_kernel(
     x_row,
     mu_row,
     logvar_row,
-    D: tl.constexpr,  # constexpr because D and d bound the loops; the size of images does not change
+    D: tl.constexpr,  # constexpr because D and d bound the loops; the image size does not change
     d: tl.constexpr,
     share,
     GRADIENTS: tl.constexpr,
@@ -195,7 +195,7 @@ class _FusedElbo(torch.autograd.Function):
 def fused_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
     """Compute −log P(x|z) and KL(q(z|x) ‖ N(0, I)) for each image, in nats; the sum of the two is −L_b.
 
-    logits (N, D): the output of the decoder. x (N, D): pixels in [0, 1], or bytes in which 255 means 1, as in
+    logits (N, D): the output of the decoder. x (N, D): pixels in [0, 1], or bytes, where 255 means 1, as in
     `Digits.images`; no gradient is computed for x. mu, logvar (N, d): the parameters of q(z|x). The same pass
     computes the gradients for a loss that is the mean of −L_b over images; for any other loss, the gradients
     are computed again. Sums are in float32, or in float64 for float64 logits. Large logits do not overflow.

@@ -1,11 +1,11 @@
 """The E-step of a mixture of Gaussians with full covariances, without storing the N×K responsibilities.
 
-The first kernel takes a tile of rows and loops over the components: it whitens the differences x − mean_k and
-sums the densities relative to a running maximum. The result is log P(x), one number per row. The second
-kernel takes one component and loops over a span of rows: it computes each density again, divides it by P(x),
-and keeps the sums that the M-step needs in registers. Each span writes its own sums, and torch adds up the
-spans in a fixed order, so the same data always give the same bits. Densities are computed twice so that they
-never have to be stored.
+Each program of the first kernel processes a tile of rows and loops over the components: it whitens the
+differences x − mean_k and sums the densities relative to a running maximum. The result is log P(x), one
+number per row. Each program of the second kernel processes one component and loops over a span of rows: it
+computes each density again, divides it by P(x), and accumulates the sums for the M-step in registers. The
+sums of each span are stored separately, and torch adds them up in a fixed order, so the same data always give
+the same bits. Densities are computed twice so that they never have to be stored.
 
 The following lower bounds on one iteration assume N = 60,000 rows of d = 20 numbers in float32. A
 component's log-density is a quadratic with F = 1 + d + d(d + 1)/2 = 231 coefficients. For each pair of a row
@@ -62,7 +62,7 @@ TILES = {
     32: {"ROWS": 64, "num_warps": 4},
     64: {"ROWS": 32, "num_warps": 8},
 }
-PROGRAMS = 2048  # of the second kernel: about a dozen for each multiprocessor of a large GPU
+PROGRAMS = 2048  # of the second kernel: about a dozen per multiprocessor on a large GPU
 PRECISION = "ieee"  # "tf32" on tensor cores has 10-bit mantissas: too short for densities of hundreds of nats
 LOWEST = -3.0e38  # used in place of log 0 = −∞, because −∞ − (−∞) is NaN
 REFERENCE_NUMBERS = 2**26  # differences that the reference stores at once: 256 MB in float32
@@ -89,8 +89,8 @@ class FullStatistics(NamedTuple):
     def parameters(self, means: Tensor, reg_covar: float = 0.0) -> Parameters:
         """Perform the M-step: return the new weights, means and covariances.
 
-        `means` are the means that the E-step used. `reg_covar` is added to every variance. A component
-        without any responsibility keeps its mean.
+        `means` are the means used in the E-step. `reg_covar` is added to every variance. A component without
+        any responsibility keeps its mean.
         """
         counts = self.counts + 10 * torch.finfo(self.counts.dtype).eps  # (K,), never exactly 0
         shift = self.first / counts[:, None]  # (K, D): how far the means move
@@ -219,7 +219,7 @@ def _full_sums_kernel(
         first += tl.sum(weighted, 0)
         second = tl.dot(tl.trans(weighted), centred, second, input_precision=PRECISION, out_dtype=KIND)
     d = tl.arange(0, DIMS)
-    out = sums + (span * K + k) * (1 + D + D * D)  # no other program writes here, so no atomic additions
+    out = sums + (span * K + k) * (1 + D + D * D)  # no other program writes here, so nothing need be atomic
     tl.store(out, tl.sum(count, 0))
     tl.store(out + 1 + d, first, mask=d < D)
     inside = (d[:, None] < D) & (d[None, :] < D)
@@ -250,7 +250,7 @@ def full_mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, factors: 
         "KIND": tl.float64 if kind == torch.float64 else tl.float32,
     }
     tiles = triton.cdiv(n, settings["ROWS"])
-    tiles_of_span = triton.cdiv(tiles, triton.cdiv(PROGRAMS, k))  # fewer components make shorter spans
+    tiles_of_span = triton.cdiv(tiles, triton.cdiv(PROGRAMS, k))  # with fewer components, spans are shorter
     spans = triton.cdiv(tiles, tiles_of_span)
     x = rows(x)
     given = x, means.contiguous(), factors.contiguous(), _log_peak(weights, factors)

@@ -1,6 +1,6 @@
 """Triton's random numbers in plain PyTorch: the same seed gives the same numbers on every machine.
 
-Philox turns a counter into four random numbers by ten rounds of multiplication and mixing. The generator has
+Philox turns a counter into four random numbers in ten rounds of multiplication and mixing. The generator has
 no state: any program can compute the numbers for counter 7 at any time, and as often as necessary, without
 first computing those for counters 0 to 6.
 Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Philox4×32-10.
@@ -14,7 +14,7 @@ from torch import Tensor
 MASK = 0xFFFFFFFF  # 32 bits; torch computes with signed 64-bit integers and drops the overflow
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 KEY_STEPS = 0x9E3779B9, 0xBB67AE85
-TINIEST = 1e-7  # Triton raises smaller uniform numbers to this value before taking their logarithm
+TINIEST = 1e-7  # Triton replaces smaller uniform numbers by this value before taking the logarithm
 
 
 def new_seed(device: torch.device | str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Draw z = mu + exp(logvar / 2) · e without storing the noise e, which is recomputed for gradients."""
+"""Draw z = mu + exp(logvar / 2) · e without storing the noise e, which is recomputed for the gradients."""
 
 from typing import Any
 

@@ -19,9 +19,9 @@ from course_lib import plots
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "gpu.json"  # created by `benchmarks/gpu.py --json` on a GPU
 PRODUCTS = ("linear", "addmm", "mm", "matmul", "bmm", "convolution", "convolution_backward")
-# No operation has one of these colours. Orange and vermilion look alike to some readers, so only one is used.
+# No operation has any of these colours. Orange and vermilion look alike to some readers, so only one is used.
 PHASE_COLOURS = (*plots.COMPONENTS[1:5], plots.COMPONENTS[6])
-os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # otherwise the profiler prints to stderr that there is no GPU
+os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # otherwise, the profiler reports a missing GPU on stderr
 
 
 class Span(NamedTuple):
@@ -33,11 +33,11 @@ class Span(NamedTuple):
 
 
 def profiled(work: Callable[[], object]) -> tuple[list[Span], list[Span]]:
-    """Profile one call of `work` on the CPU, and return torch operations and `record_function` blocks.
+    """Profile one call to `work` on the CPU, and return torch operations and `record_function` blocks.
 
     Operations inside other operations are omitted. Both lists are sorted by start time.
     """
-    # acc_events=True avoids a warning of torch 2.11, although there is only one cycle of events to keep
+    # acc_events=True avoids a warning from torch 2.11, although there is only one cycle of events to keep
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
         work()
     events = sorted(profiler.events(), key=lambda event: event.time_range.start)
@@ -96,7 +96,7 @@ class _Passes(TorchDispatchMode):
 
 
 def passes(work: Callable[[], object], size: int) -> int:
-    """Count how often the operations of `work` read or write a tensor with `size` elements."""
+    """Count how often the operations in `work` read or write a tensor with `size` elements."""
     with _Passes(size) as counter:
         work()
     return counter.n
@@ -105,7 +105,7 @@ def passes(work: Callable[[], object], size: int) -> int:
 def programs(who: Tensor, ax: Axes | None = None) -> Axes:
     """Show which program of a grid wrote each element of a tensor, by colour and by number.
 
-    who: the number of the program for each element, of shape (rows, columns).
+    who: the number of the program that wrote each element, of shape (rows, columns).
     """
     ax = plt.subplots(figsize=(11, 2.3))[1] if ax is None else ax
     ids = who.unique().tolist()
@@ -144,7 +144,7 @@ def counts(count: Tensor, title: str, ax: Axes) -> Axes:
 def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
     """Return the GPU timings that come with the course, or None if there are none yet.
 
-    Raises ValueError for a file that was not created by `benchmarks/gpu.py` on a GPU.
+    Raises ValueError for a file not created by `benchmarks/gpu.py` on a GPU.
     """
     path = path.expanduser()
     if not path.exists():
@@ -194,5 +194,5 @@ def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None)
         ax.set(xlabel="microseconds per step", title=title, ylim=(rows - 0.4, -0.6))
         # start at 0, so that the lengths of the bars can be compared
         ax.set_xlim(0, 1.25 * max([*here.values(), *there.values()]))
-        ax.locator_params(axis="x", nbins=5)  # more tick labels would touch each other
+        ax.locator_params(axis="x", nbins=5)  # more tick labels would overlap
     return figure

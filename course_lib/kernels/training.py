@@ -1,7 +1,7 @@
 """The parts of training that kernels can perform: batches of black-and-white pixels, and the loss of a VAE.
 
-On a GPU, `course_lib.recipes` calls `fused`, and uses plain functions for each part that `fused` returns as
-None. CUDA graphs work for every model and belong to the training loop (`course_lib.training.cuda_graph`).
+On a GPU, `course_lib.recipes` calls `fused`, and uses the plain function wherever `fused` returns None. CUDA
+graphs work for every model and belong to the training loop (`course_lib.training.cuda_graph`).
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ PLAIN = "plain PyTorch functions"
 def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, str]:
     """Return kernel versions of the model's batch and loss functions, and a line that describes the choice.
 
-    A function is None if the plain PyTorch version must be used.
+    Each function is None if its plain PyTorch version must be used.
     """
     computer = which(device)
     if not computer.startswith("Triton"):

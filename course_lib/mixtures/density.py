@@ -16,8 +16,8 @@ from course_lib.mixtures.fast_steps import MAX_ROUNDING
 from course_lib.probability.gaussians import LOG_2PI, cholesky
 
 CACHED = 2**17  # numbers that fit in the processor's cache: 1 MB in float64
-FEW = 2**12  # up to this many differences x − mean, squaring them is faster than preparing products
-MANY_COMPONENTS = 16  # from this K on, the D²/2 products of a point cost less than K whitenings
+FEW = 2**12  # for up to this many differences x − mean, squaring is faster than preparing products
+MANY_COMPONENTS = 16  # from this K on, computing a point's D²/2 products costs less than whitening it K times
 MANY_DIMENSIONS = 89  # with more dimensions, the products of a block need too much memory
 
 
@@ -129,7 +129,7 @@ def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any
     if diagonal:
         quadratic = -0.5 * precisions  # (K, D)
     else:
-        # x_i x_j and x_j x_i are one product, so an off-diagonal entry counts twice
+        # x_i x_j and x_j x_i are the same product, so each off-diagonal entry counts twice
         halves = -0.5 * (xp.triu(precisions) + xp.triu(precisions, 1))
         quadratic = xp.concat([halves[:, i, i:] for i in range(dim)], 1)  # (K, D (D + 1) / 2)
     constant = _log_peak(weights, factors) - 0.5 * (linear * shift).sum(1)  # (K,)
@@ -140,7 +140,7 @@ def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any
         block = x[start : start + rows]
         here = transposed(block - centre)  # (D, n): long rows, which suit the processor's vector units
         squares = here * here
-        # a log-density is a sum of numbers of this size, each of which is rounded in its last digit
+        # a log-density is a sum of numbers of this size, each rounded in its last digit
         largest = xp.maximum(xp.amax(squares, 1), shift * shift) * inverse_variances  # (K, D)
         narrow = ~(largest.sum(1) <= most)  # (K,)
         products = squares if diagonal else xp.concat([here[i] * here[i:] for i in range(dim)])

@@ -210,7 +210,7 @@ class GaussianMixture(FittedMixture):
             warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
         if not run.converged and self.max_iter > 0 and self.tol > 0:
             warnings.warn(
-                # scikit-learn's message, which users filter by, followed by what happened
+                # scikit-learn's message, which warning filters may match, followed by details
                 "Best performing initialization did not converge. Try different init parameters, or "
                 "increase max_iter, tol, or check for degenerate data. EM stopped after "
                 f"max_iter={self.max_iter} steps, before the gain fell below tol={self.tol}.",

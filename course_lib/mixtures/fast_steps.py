@@ -10,7 +10,7 @@ a single large product for all K components, whereas the textbook formulas loop 
 
 This costs accuracy, because Σ x xᵀ / N − mu muᵀ is a small difference between large numbers if a component is
 narrow and far from the origin. Centring the data keeps the error small, `narrowness` estimates the remaining
-error, and the textbook formulas are used for components with too large an error.
+error, and the textbook formulas are used for components whose error would be too large.
 """
 
 import math
@@ -24,8 +24,8 @@ from course_lib.probability.gaussians import LOG_2PI
 CACHE_BYTES = 400e6  # features up to this size are kept (60,000 rows of 20 dimensions take 111 MB)
 CPU_ROWS = 2048  # rows per block, so that features and responsibilities stay in the processor's cache
 # From SOME_COMPONENTS on, log-densities are computed and added up faster with one row per component; from
-# MANY_COMPONENTS on, only with one thread. Measured on a CPU with 20 to 100 components, and with two threads
-# up to 512. A GPU was not measured.
+# MANY_COMPONENTS on, only with one thread. This was measured on a CPU with 20 to 100 components (up to 512
+# with two threads), but not on a GPU.
 SOME_COMPONENTS, MANY_COMPONENTS = 16, 32
 MAX_FEATURES = 4096  # with more (full covariances, over 89 dimensions), the plain steps need less memory
 # the largest rounding error of a log-density, in nats, for which the fast steps are used
@@ -81,7 +81,7 @@ def coefficients(weights: Tensor, means: Tensor, covariances: Tensor, covariance
         log_det = -2 * factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         linear = (precisions @ means[:, :, None])[:, :, 0]  # (K, D)
         i, j = torch.triu_indices(dim, dim, device=means.device)
-        # x_i x_j and x_j x_i share one feature, so an off-diagonal entry counts twice
+        # x_i x_j and x_j x_i share one feature, so each off-diagonal entry counts twice
         second = torch.where(i == j, -0.5, -1.0).to(means.dtype) * precisions[:, i, j]
     constant = weights.log() + 0.5 * (log_det - dim * LOG_2PI - (linear * means).sum(1))  # (K,)
     return torch.cat([constant[:, None], linear, second], dim=1).T
@@ -112,8 +112,8 @@ class FastSteps:
     """Iterations of EM on fixed data, with precomputed features; `iterate` performs one iteration.
 
     x has shape (N, D) and must be centred. The features are stored if they fit in `CACHE_BYTES`; otherwise,
-    each iteration computes them again, block by block. Additional memory stays below half a gigabyte, apart
-    from N responsibilities for each narrow component.
+    each iteration computes them again, block by block. Additional memory use stays below half a gigabyte,
+    apart from N responsibilities for each narrow component.
     """
 
     def __init__(self, x: Tensor, covariance_type: str, reg_covar: float = 0.0):
@@ -135,7 +135,7 @@ class FastSteps:
         self.narrow |= self._too_narrow(now)
         new, mean_log_px = self._step(now)
         late = self._too_narrow(new) - self.narrow
-        if late:  # components have just become narrow: repeat the step, using the plain steps for them
+        if late:  # if components have just become narrow, repeat the step with the plain formulas for them
             self.narrow |= late
             new, mean_log_px = self._step(now)
         return new, mean_log_px

@@ -93,7 +93,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         weights, means = like(x, self.weights_), like(x, self.means_)
         if hasattr(self, "precisions_cholesky_"):
             factors = like(x, self.precisions_cholesky_)
-        else:  # the parameters were set by hand, and not by `fit`
+        else:  # the parameters were set by hand, not by `fit`
             covariances = as_floats(self.covariances_)
             factors = like(x, precision_factors(covariances, self.covariance_type))
         blocks = log_joint_blocks(x, weights, means, factors, self.covariance_type)
@@ -135,7 +135,7 @@ def to_tensor(array: Any) -> Tensor:
 
 
 def like(x: Any, values: Any) -> Any:
-    """Convert a fitted attribute, an array or a tensor, to the type, dtype and device of x."""
+    """Convert a fitted attribute (an array or a tensor) to the type, dtype and device of x."""
     if isinstance(x, Tensor):
         return as_floats(values).to(x)
     return np.asarray(as_array(values), dtype=x.dtype)

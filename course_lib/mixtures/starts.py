@@ -47,7 +47,7 @@ def start(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState, centre:
 
 
 def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
-    """Return the initial parameters given by the caller, after scikit-learn's checks.
+    """Return the initial parameters given by the caller, validated by scikit-learn's checks.
 
     Precisions are converted to covariances.
     """
@@ -71,7 +71,7 @@ def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
 
 
 def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Parameters:
-    """Cluster the data according to `init_params`, and compute the parameters by an M-step."""
+    """Cluster the data according to `init_params`, and compute the parameters with an M-step."""
     k, kind = mixture.n_components, mixture.covariance_type
     if mixture.init_params == "random":
         resp = torch.from_numpy(rng.uniform(size=(len(x), k))).to(x)

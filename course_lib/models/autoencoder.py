@@ -16,7 +16,7 @@ from course_lib.models.networks import Decoder, Encoder
 class AutoEncoderConfig(Config):
     """The configuration of an AutoEncoder.
 
-    latent: the number of dimensions of the code. The other fields are as in `networks.Encoder`.
+    latent: the number of dimensions of a code. The other fields are as in `networks.Encoder`.
     """
 
     shape: Sequence[int] = (28, 28)

@@ -1,8 +1,8 @@
 """A model with an exact likelihood and no latent variables: P(x) = Π P(x_i | x_1 … x_{i−1}).
 
 Each pixel depends on the rows above it and on the pixels to its left. All rows share a small masked network,
-as in MADE: each hidden unit is assigned to a column. Within the row, the unit depends only on pixels to the
-left of that column, and affects only the logits in that column and to the right of it.
+as in MADE: each hidden unit is assigned to a column. Within a row, a hidden unit depends only on pixels to
+the left of its column, and affects only the logits in its column and to the right of it.
 Sources: van den Oord, Kalchbrenner & Kavukcuoglu 2016 (PixelRNN); Germain et al. 2015 (MADE).
 """
 
@@ -56,8 +56,8 @@ class AutoregressiveConfig(Config):
 class Autoregressive(nn.Module):
     """A model of black-and-white images with an exact likelihood: P(x), or P(x|told) if `told` is given.
 
-    told: a tensor of shape (..., hidden) that is added to the inputs of the hidden units. The arguments of
-    the constructor are the fields of AutoregressiveConfig.
+    told: a tensor of shape (..., hidden) added to the inputs of the hidden units. The constructor arguments
+    are the fields of AutoregressiveConfig.
     """
 
     left_of: Tensor
@@ -73,7 +73,7 @@ class Autoregressive(nn.Module):
         self.from_left = nn.Linear(self.width, hidden, bias=False)
         self.row = nn.Parameter(torch.zeros(self.height, hidden))  # the rows share all other weights
         self.out = nn.Linear(hidden, self.width, bias=False)
-        nn.init.zeros_(self.out.weight)  # at first, nothing is added to the logits of a decoder
+        nn.init.zeros_(self.out.weight)  # initially, nothing is added to a decoder's logits
         self.bias = nn.Parameter(torch.zeros(self.height * self.width))
         unit, pixel = torch.arange(hidden)[:, None] % self.width, torch.arange(self.width)
         self.register_buffer("left_of", (pixel < unit).float(), persistent=False)  # (hidden, W)
@@ -104,8 +104,8 @@ class Autoregressive(nn.Module):
     def sample(self, n: int = 1, base: Tensor | float = 0.0, told: Tensor | None = None) -> Tensor:
         """Draw n images of shape (n, D), pixel by pixel.
 
-        base: a number or a tensor of shape (n, D) that is added to the logits. told: additional inputs of
-        shape (n, hidden).
+        base: a number, or a tensor of shape (n, D), added to the logits. told: additional inputs of shape
+        (n, hidden).
         """
         require.number_of_images(n)
         base = (self.bias + base).expand(n, -1)  # (n, D)
@@ -134,8 +134,8 @@ class Autoregressive(nn.Module):
 class PixelAfterPixel(Distribution):
     """The distribution of images of shape (D,) under an Autoregressive network.
 
-    base: a tensor of shape (..., D) that is added to the logits of the network. told: the additional inputs
-    of the network, of shape (..., hidden).
+    base: a tensor of shape (..., D) added to the network's logits. told: the additional inputs to the
+    network, of shape (..., hidden).
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}

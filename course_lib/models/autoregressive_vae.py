@@ -49,7 +49,7 @@ class AutoregressiveVAE(VAE):
         super().__init__(*arguments, **named)
         before = self.config.before
         self.pixels_before = Autoregressive(self.config.shape, hidden=before)
-        self.tell = nn.Linear(self.config.latent, before)  # maps z to an input of each hidden unit
+        self.tell = nn.Linear(self.config.latent, before)  # maps z to an extra input for each hidden unit
 
     @staticmethod
     def configure(*arguments: Any, **named: Any) -> AutoregressiveVAEConfig:

@@ -1,4 +1,4 @@
-"""The conditional VAE, in which encoder and decoder both receive the label, so z describes only the style."""
+"""The conditional VAE, whose encoder and decoder both receive the label, so z describes only the style."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ class ConditionalVAEConfig(VAEConfig):
 
 
 class ConditionalVAE(nn.Module):
-    """A VAE for P(x|y): the one-hot label y is an additional input of the encoder and of the decoder.
+    """A VAE for P(x|y): the one-hot label y is an additional input to both the encoder and the decoder.
 
     labels: the number of classes. The other arguments are the fields of VAEConfig. Sources: Sohn, Lee & Yan
     2015; Kingma et al. 2014 (model M2 with all labels observed).
@@ -53,8 +53,8 @@ class ConditionalVAE(nn.Module):
     def given(self, y: Tensor | int) -> "Given":
         """Return a VAE for fixed labels y (N,), or for a single label shared by any number of images.
 
-        The methods of the VAE raise ValueError unless y contains one integer per image, or a single integer.
-        The range 0 … labels − 1 is checked only for labels on the CPU.
+        The VAE's methods raise ValueError unless y is a single integer or contains one integer per image. The
+        range 0 … labels − 1 is checked only for labels on the CPU.
         """
         return Given(self, y)
 

@@ -27,14 +27,14 @@ IMAGES_AT_ONCE = 1_000  # the number of images that `generate` computes at a tim
 class GANConfig(Config):
     """The configuration of a GAN.
 
-    shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z that are drawn
-    from N(0, I). kinds: if positive, z also contains a random one-hot vector of this length, scaled by 3. The
+    shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z drawn from
+    N(0, I). kinds: if positive, z also contains a random one-hot vector of this length, scaled by 3. The
     prior is then a mixture, so G need not split a single cloud into separate digits; what each component
     represents is learned. discriminator: the widths of D's hidden layers, if they differ from `hidden`. norm:
-    whether G uses batch normalization (Radford et al. 2016). spectral: whether the weights of each layer of D
-    are divided by their largest singular value, to bound the slope of D (Miyato et al. 2018). labels: the
-    number of classes of a conditional GAN, or 0 for an unconditional GAN. In a conditional GAN, both networks
-    also receive one-hot labels (Mirza & Osindero 2014).
+    whether G uses batch normalization (Radford et al. 2016). spectral: whether each weight matrix in D is
+    divided by its largest singular value, to bound the slope of D (Miyato et al. 2018). labels: the number of
+    classes of a conditional GAN, or 0 for an unconditional GAN. In a conditional GAN, both networks also
+    receive one-hot labels (Mirza & Osindero 2014).
 
     Raises ValueError for invalid numbers, shapes and widths.
     """
@@ -96,7 +96,7 @@ class GAN(nn.Module):
         return self
 
     def start_at(self, mean: Tensor) -> None:
-        """Set G's bias so that the first images are close to `mean`; see Decoder.start_at.
+        """Set G's bias so that the initial images are close to `mean`; see Decoder.start_at.
 
         mean: a tensor of shape (D,) with values in [0, 1].
         """
@@ -145,7 +145,7 @@ class GAN(nn.Module):
         """
         z = self.noise(n)
         z = self._with_labels(z, y)
-        # in blocks, because the activations of the layers may be far larger than the images
+        # in blocks, because the layers' activations may need far more memory than the images
         logits = [self.ema(some) for some in z.split(IMAGES_AT_ONCE)]
         return torch.sigmoid(torch.cat(logits).to(z.dtype))
 
@@ -158,7 +158,7 @@ class GAN(nn.Module):
         """
         now = self.generator.state_dict()
         for name, slow in self.ema.state_dict().items():
-            if slow.is_floating_point():  # everything except batch norm's counter of batches
+            if slow.is_floating_point():  # everything except batch norm's batch counter
                 slow.lerp_(now[name], 1 - decay)
 
     def _with_labels(self, z: Tensor, y: Tensor | None) -> Tensor:
@@ -237,7 +237,7 @@ def gradient_penalty(logit: Callable[[Tensor], Tensor], real: Tensor, fake: Tens
 def slopes(logit: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ∂ logit(x) / ∂x, of shape (N, D), as a differentiable function of D's weights."""
     x = x.detach().requires_grad_()
-    # each logit depends on its own image only, so the gradient of the sum contains all the gradients
+    # each logit depends only on its own image, so the gradient of the sum contains the individual gradients
     return torch.autograd.grad(logit(x).sum(), x, create_graph=True)[0]
 
 
@@ -255,8 +255,8 @@ def update_discriminator(
 
     real: images of shape (N, D) with pixels in [0, 1]. optimizer: the optimizer of D's weights. y: the labels
     (N,) for a conditional GAN. r1, penalty: the weights of `r1_penalty` and `gradient_penalty`. Returns D's
-    loss without the penalties, and the mean of sigmoid(logit), D's "probability" that an image is real, for
-    real and for generated images.
+    loss without the penalties, and the mean of sigmoid(logit), D's "probability" that an image is real, over
+    the real images and over the generated images.
     """
     fake = gan.images(gan.noise(len(real)), y).detach()  # detached, so that no gradient reaches G
     on_real, on_fake = gan.logit(real, y), gan.logit(fake, y)  # (N,) each

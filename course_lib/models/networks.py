@@ -1,9 +1,9 @@
-"""The networks of all models in the course, which map images to a few numbers and back.
+"""The networks used by all models in the course, which map images to a few numbers and back.
 
 There are two kinds of network: "plain" has only fully connected layers, and "conv" also has two convolutional
-layers on the side of the image. A decoder returns one number per pixel and does not apply a final sigmoid,
-because likelihoods are more accurate if they are computed from logits. The generator of a GAN is also a
-Decoder.
+layers at the image end of the network. A decoder returns one number per pixel and does not apply a final
+sigmoid, because likelihoods are more accurate if they are computed from logits. The generator of a GAN is
+also a Decoder.
 """
 
 import math
@@ -37,9 +37,9 @@ class Encoder(nn.Module):
     """Map flattened images (N, D), and optional extra inputs (N, beside), to outputs (N, outputs).
 
     shape: the shape of an image before flattening. hidden: the widths of the hidden layers; for "conv", the
-    channels of the two convolutions come first. beside: the number of extra inputs per image, such as the
-    length of a one-hot label. Raises ValueError for an unknown kind of network, and for a shape that the
-    network cannot process.
+    first two entries are the numbers of channels of the convolutions. beside: the number of extra inputs per
+    image, such as the length of a one-hot label. Raises ValueError for an unknown kind of network, and for a
+    shape that the network cannot process.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Decoder(nn.Module):
 
 
 def _normalized(layers: nn.Module) -> nn.Sequential:
-    """Return these layers with batch normalization before each activation.
+    """Return the given layers with batch normalization before each activation.
 
     Each unit or channel is normalized with its own mean and variance.
     """

@@ -32,9 +32,9 @@ def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 class LatentImages:
-    """The methods of a VAE that can be derived from its prior, `encode` and `decode`.
+    """The VAE methods that can be derived from `prior`, `encode` and `decode`.
 
-    `probability.elbo` accepts any such model.
+    `probability.elbo` accepts any model with these methods.
     """
 
     prior: Any  # P(z): a Distribution over codes (d,), on the model's device
@@ -100,7 +100,7 @@ class VAEConfig(Config):
     "bernoulli" for black and white pixels, or "gaussian" for grey ones. variance: the variance of the
     Gaussian likelihood, or None to learn it. prior: "normal", or "flower" if latent=2.
 
-    Raises ValueError for any other value.
+    Raises ValueError if a field has an invalid value.
     """
 
     shape: Sequence[int] = (28, 28)

@@ -2,7 +2,7 @@
 
     log P(x)  =  L_b + KL(q(z|x) ‖ P(z|x)),        L_b  =  E_q[log P(x|z)] − KL(q(z|x) ‖ P(z))
 
-The first equation is true for every q. The expectation over z is exact if z is one of K classes, or if the
+The first equation holds for every q. The expectation over z is exact if z is one of K classes, or if the
 model and q are linear and Gaussian. For a scalar z, the expectation can be computed by quadrature. In all
 other cases, the expectation is estimated by Monte Carlo. Sources: Kingma & Welling 2014, equations 1–3;
 Neal & Hinton 1998 for EM as the maximization of the same bound.
@@ -22,7 +22,7 @@ from course_lib import require
 
 MASS_TOLERANCE = 1e-6  # the largest error allowed when q or the prior is integrated over the grid
 DRAWS_AT_ONCE = 50
-NUMBERS_AT_ONCE = 500_000  # values of x over all draws at once: 4 MB in float64, which fits in a CPU cache
+NUMBERS_AT_ONCE = 500_000  # values of x per block of draws: 4 MB in float64, which fits in a CPU cache
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def elbo(
     - Categorical prior and q: the exact sum over z.
     - LinearGaussian and a Gaussian q: the closed form.
     - `grid`, an increasing tensor (G,): integrals over a scalar z by the trapezoid rule.
-    - `samples`, a number S: a Monte Carlo estimate and its standard error, from S draws of z for each x (with
+    - `samples`, a number S: a Monte Carlo estimate and its standard error, from S draws of z for each x (from
       torch's global generator). The KL divergence from the prior is computed in closed form if torch
       implements one.
 
@@ -176,7 +176,7 @@ def log_importance_weights(
 ) -> Tensor:
     """Return log P(x|z) + log P(z) − log q(z|x), in nats and of shape (k, N), for k draws of z from q.
 
-    `at_once` is the number of draws that pass through the model together. The default is 50, or fewer if x is
+    `at_once` is the number of draws that the model processes at once. The default is 50, or fewer if x is
     large. Raises ValueError for k < 1.
     """
     if not require.is_count(k):
@@ -200,7 +200,7 @@ def importance_weighted_bound(
     k=1, the result is an unbiased estimate of L_b. The expected value increases with k towards log P(x)
     (Burda et al. 2016, equation 8). Use this function for a few images or if gradients are needed; for test
     sets, use `evaluation.nll`, which evaluates several values of k with the same draws. `at_once` is the
-    number of draws that pass through the model together. Raises ValueError for k < 1.
+    number of draws that the model processes at once. Raises ValueError for k < 1.
     """
     log_w = log_importance_weights(model, q, x, k, at_once)  # (k, N)
     return torch.logsumexp(log_w, 0) - math.log(k)  # average the weights, then take the log

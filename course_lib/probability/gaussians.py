@@ -23,7 +23,7 @@ def cholesky(covariance: Tensor) -> Tensor:
 
     Raises ValueError if a matrix is not symmetric, not positive definite, or not finite.
     """
-    # cholesky_ex reads only the lower triangle; sums over many points are asymmetric by about 1e-6
+    # cholesky_ex reads only the lower triangle; sums over many points may be asymmetric by about 1e-6
     asymmetry = (covariance - covariance.mT).abs().amax((-2, -1))  # (...), one value per matrix
     if bool((asymmetry > 1e-4 * covariance.abs().amax((-2, -1))).any()):
         raise ValueError("A covariance matrix C is not symmetric. Use (C + Cᵀ) / 2, or look for a mistake.")

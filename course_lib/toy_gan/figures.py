@@ -61,7 +61,7 @@ def compare(
 ) -> Any:
     """Plot one panel per title with one line per label, and return the axes, of shape (P,).
 
-    The lines of each panel have the same sequence of styles. log: the titles of the panels with a logarithmic
+    The lines in each panel use the same sequence of styles. log: the titles of the panels with a logarithmic
     y-axis. xlog: whether all x-axes are logarithmic. marks: a dictionary from titles to the heights of dotted
     lines.
     """
@@ -73,7 +73,7 @@ def compare(
         if xlog:
             ax.set_xscale("log")
         else:
-            ax.locator_params(axis="x", nbins=6)  # otherwise, the tick labels touch
+            ax.locator_params(axis="x", nbins=6)  # otherwise, the tick labels overlap
         if marks and title in marks:
             ax.axhline(marks[title], color=PRIOR, lw=1.2, ls=":")
     if len(panels[next(iter(panels))]) > 1:

@@ -27,7 +27,7 @@ HEAD = (
     "tv",
     "w1",
     "accuracy",  # of D, if half of the points are real; a critic's threshold is midway between its two means
-    "modes",  # the number of modes on whose hill G puts at least a quarter of the data's mass
+    "modes",  # the number of modes on whose hill G's mass is at least a quarter of the data's
     "all_modes",
     "mean",
     "std",  # of all of G's points, including those outside the grid
@@ -76,7 +76,7 @@ class Game:
         self.grid = grid(s)
         self.g, self.d = players(s)
         self.rounds = self.d_updates = self.g_updates = 0
-        self.counted = 0  # the number of D's updates in complete rounds
+        self.counted = 0  # the number of D's updates in completed rounds
         self.loss_d = self.loss_g = float("nan")
         self.table = self.grid.cdf.numpy(), self.grid.edges.numpy()
 
@@ -149,7 +149,7 @@ class Game:
             self.counted = self.d_updates
 
     def _change_d(self, gradient: Tensor) -> None:
-        """Update D's weights with a gradient (P,), in either player's step, and clip if required."""
+        """Update D's weights with a gradient (P,), in either player's step, and clip them if required."""
         s = self.settings
         self.d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
         if s.loss == "wasserstein" and s.constraint == "clip":

@@ -27,11 +27,11 @@ class Grid:
     low: float  # the lower edge of the first cell of x
     dx: float  # the width of the cells of x
     p: Tensor  # (C,) the mass of the data in each cell
-    hill: Tensor  # (C,) the mode whose hill contains the cell, or `modes` for none
+    hill: Tensor  # (C,) the index of the mode whose hill contains the cell, or `modes` if there is none
     modes: int
     z_edges: Tensor  # (FINE + 1,)
     z_mass: Tensor  # (FINE,)
-    z_points: Tensor  # (POINTS,) values of z for which x is plotted, of equal mass
+    z_points: Tensor  # (POINTS,) values of z, spaced by equal mass, for which x is plotted
 
     @property
     def x(self) -> Tensor:
@@ -54,7 +54,7 @@ class Grid:
         x: the output of G at the edges of the cells of z, of shape (FINE + 1,). Each cell of z keeps its
         exact mass. Between the edges, G is taken to be linear, so the mass is spread evenly between the two
         values of x, and each cell of x receives the part that overlaps it. Nothing is sampled, so the result
-        has no noise. The change-of-variables formula, in contrast, divides by G'(z), which is 0 where G
+        is free of noise. The change-of-variables formula, in contrast, divides by G'(z), which is 0 where G
         folds.
         """
         low, high = torch.minimum(x[:-1], x[1:]), torch.maximum(x[:-1], x[1:])  # (FINE,)
@@ -94,7 +94,7 @@ class Grid:
         return (self.z_mass * distance).sum() - self.dx / 2 * (q[0] + q[-1])
 
     def to_json(self) -> dict[str, Any]:
-        """Return the grid as a JSON-serializable dictionary for a page that plays the game without Python."""
+        """Return the grid as a JSON-serializable dictionary for a page that runs the game without Python."""
         table = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "cdf")}
         return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in table.items()}
 
@@ -120,7 +120,7 @@ def grid(s: Settings) -> Grid:
         z_points = (2 * np.arange(POINTS) + 1) / POINTS - 1
     else:
         # z ranges from −11 to 11, because D* and KL(p ‖ q) need q even where q is tiny. The end cells include
-        # the mass of 10⁻²⁸ beyond. The cells widen from 0.008 in the middle to 0.06 at the ends.
+        # the mass of 10⁻²⁸ beyond this range. The cells widen from 0.008 in the middle to 0.06 at the ends.
         z_edges = 11 * np.sinh(np.linspace(-2.6, 2.6, FINE + 1)) / np.sinh(2.6)
         left = np.diff(np.concatenate([[0], ndtr(z_edges[1 : FINE // 2 + 1])]))
         z_mass = np.concatenate([left, left[::-1]])  # by symmetry, so that the right tail is accurate too

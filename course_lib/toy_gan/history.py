@@ -92,7 +92,8 @@ class History:
     def load(cls, path: str | Path) -> "History":
         """Load a saved history, and return to the moment that was current when the history was saved.
 
-        Raises FileNotFoundError if there is no file, and CheckpointError if the file is not a saved history.
+        Raises FileNotFoundError if the file does not exist, and CheckpointError if the file is not a saved
+        history.
         """
         tensors, facts = checkpoints.read(path, KIND)
         settings = {i: Settings(**s) for i, s in facts["settings"]}

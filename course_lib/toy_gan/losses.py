@@ -35,7 +35,7 @@ def g_pays(loss: str, a: Tensor) -> Tensor:
     if loss == "minimax":
         return -softplus(a)  # log(1 − D): flat where D is sure that the point is generated
     if loss == "nonsaturating":
-        return softplus(-a)  # −log D: steep there
+        return softplus(-a)  # −log D: steep where D is sure that the point is generated
     return (a - 0.5) ** 2 / 2 if loss == "least_squares" else -a
 
 

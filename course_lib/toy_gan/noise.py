@@ -1,15 +1,15 @@
 """Noise that depends only on where it is used, so that a game can be rewound or reproduced exactly elsewhere.
 
-u(seed, stream, step, i) is a hash of four integers, so no generator state needs to be saved. A page without
-Python computes the same numbers with 32-bit integers. Source of the mixing step: Wellons, "Prospecting for
-Hash Functions" (lowbias32).
+u(seed, stream, step, i) is a hash of four integers, so no generator state needs to be saved. A web page
+without Python computes the same numbers with 32-bit integers. Source of the mixing step: Wellons,
+"Prospecting for Hash Functions" (lowbias32).
 """
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# Each use of noise has its own stream. The step is the number of updates of the player in the stream's name.
+# Each use of noise has its own stream. `step` counts the updates of the player named in the stream.
 G_WEIGHTS, D_WEIGHTS, D_DATA, D_Z, D_Z2, D_MIX, G_Z, G_Z2 = range(8)
 START = np.uint32(0x9E3779B9)  # any nonzero number, because mix(0) is 0
 

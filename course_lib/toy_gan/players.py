@@ -94,7 +94,7 @@ def first_weights(sizes: list[int], seed: int, stream: int) -> np.ndarray:
 
 def players(s: Settings) -> tuple[Player, Player]:
     """Return G and D for the given settings, before their first step."""
-    if s.players == "dirac":  # on the unit circle around the equilibrium, at an angle given by the seed
+    if s.players == "dirac":  # on the unit circle around the equilibrium, at an angle determined by the seed
         turn = math.tau * noise.uniform(s.seed, [noise.G_WEIGHTS], 0, 1)[0, 0]
         return Player(Theta(), np.array([math.cos(turn)])), Player(Psi(), np.array([math.sin(turn)]))
 
