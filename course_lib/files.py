@@ -51,8 +51,8 @@ def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
     """Write data to a path returned by `usable`, either completely or not at all.
 
     If the path is a symbolic link, the link is kept and the file that it points to is written. Several
-    processes may write to the same path: each uses its own temporary file, so a reader gets the complete data
-    of one process.
+    processes may write to the same path: each uses its own temporary file, so a reader always gets the
+    complete data from a single process.
 
     replace: whether to replace an existing file instead of raising FileExistsError.
     Raises OSError if the file cannot be written, in which case an existing file is left unchanged.
@@ -61,7 +61,7 @@ def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
     _clear_stale(path)
     temporary = _temporary(path)
     try:
-        with temporary.open("xb") as file:  # only its owner could read a file from tempfile.mkstemp
+        with temporary.open("xb") as file:  # a file from tempfile.mkstemp is readable only by its owner
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # the data must be on disk before the file is renamed
@@ -92,7 +92,7 @@ def _take_free_name(temporary: Path, path: Path) -> None:
 
 
 def _clear_stale(path: Path) -> None:
-    """Delete old temporary files for `path` that killed processes have left behind."""
+    """Delete old temporary files for `path` left behind by killed processes."""
     for left in path.parent.glob(f".{glob.escape(path.name[:40])}.*.tmp"):
         with contextlib.suppress(OSError):  # another process may delete the file first
             if time.time() - left.stat().st_mtime > STALE_SECONDS:

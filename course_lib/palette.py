@@ -12,8 +12,7 @@ Q_TEXT, BOUND_TEXT, GAP_TEXT = "#A86F00", "#007A59", "#B34700"
 PURPLE, SKY, YELLOW = "#CC79A7", "#56B4E9", "#F0E442"
 # Eight colours for items of equal importance, adapted from Okabe and Ito. The green, vermilion, yellow and
 # grey were changed so that any two colours differ by at least 20 in CIELAB with every common kind of colour
-# blindness
-# (tests/test_widgets_em.py).
+# blindness (see tests/test_widgets_em.py).
 COMPONENTS = ("#0072B2", "#E69F00", "#006B50", "#CC79A7", "#56B4E9", "#C65500", "#F5EE80", "#222222")
 
 # The colours by the names used in the widgets' scripts

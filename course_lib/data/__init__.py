@@ -1,4 +1,4 @@
-"""The data of the course: images stored as bytes, drawings of the moon, and densities in closed form.
+"""The data used in the course: images stored as bytes, drawings of the moon, and densities in closed form.
 
 To add a data set, write a function in `corpora` that returns `Digits`. No other code assumes a particular
 image size or number of classes.

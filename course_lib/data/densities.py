@@ -131,7 +131,7 @@ def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float
     """Build a pinwheel: Gaussians on a circle, with each point at radius r rotated by the angle turn·r.
 
     The rotation preserves areas and therefore densities. along, across: the standard deviations of each
-    Gaussian in the radial and the tangential direction.
+    Gaussian in the radial and the tangential direction, respectively.
     """
 
     def sample(n: int, generator: Generator | None) -> Tensor:
@@ -194,7 +194,7 @@ three_modes = Density(
 )
 uniform = Density("uniform", 1, (-3, 3), _mixture([1.0], _of(Uniform, -2, 2)), (-2, 2))
 log_normal = Density("log-normal", 1, (-0.5, 6), _mixture([1.0], _of(LogNormal, 0, 0.6)), (0, math.inf))
-# The black curve of the lecture, with lopsided, uneven bumps: the position and the height of each corner.
+# The black curve from the lecture, with lopsided, uneven bumps: the position and the height of each corner.
 _CORNERS = {
     -6: 0,
     -5.2: 0.4,

@@ -1,4 +1,4 @@
-"""Find or download a corpus, without long waits for a dead network and without leaving partial files."""
+"""Find or download a corpus, without long waits if the network is down and without leaving partial files."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Readers that convert folders of images, tables like Kaggle's and map-style data sets to arrays.
+"""Readers that convert folders of images, Kaggle-style tables and map-style data sets to arrays.
 
 Each reader returns the images as uint8 (N, H, W) or (N, 3, H, W), the labels as int64 (N,), and the class
 names. Input that is likely to be misread (transparent pixels, normalized images, nested folders) raises a
@@ -27,7 +27,7 @@ PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", "
 
 
 def read_folder(path: str | Path, size: Size, colour: bool, classes: Sequence[str] | None) -> Read:
-    """Read images from a folder with one subfolder per class, or from one without subfolders as one class."""
+    """Read images from a folder with one subfolder per class, or with no subfolders and a single class."""
     root = Path(path).expanduser()
     groups = _pictures_by_class(root)
     names = _in_order(groups) if classes is None else list(classes)
@@ -73,7 +73,7 @@ def _pictures_by_class(root: Path) -> dict[str, list[Path]]:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the sorted subfolders, except hidden ones and those that archives leave behind (__MACOSX)."""
+    """Return the sorted subfolders, except hidden ones and those left behind by archives (__MACOSX)."""
     found = [path for path in folder.iterdir() if path.is_dir()]
     return sorted(path for path in found if not path.name.startswith((".", "__")))
 
@@ -164,7 +164,7 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[str] | None) -> Read:
-    """Read a table with one image per row and the labels in the first column or a column named label."""
+    """Read a table with one image per row and the labels in the first column or in one named label."""
     path = Path(path).expanduser()
     heading, table = _table(path)
     at = 0
@@ -236,7 +236,7 @@ def number_labels(
     """Renumber integer labels as 0, 1, 2, … in the order of their values; return the labels and class names.
 
     splits: the labels of the training and test images, which are renumbered in the same way. classes: the
-    names, if known: either the label values themselves or the names of the labels 0, 1, 2, … in this order.
+    names, if known: either the label values themselves or the names of the labels 0, 1, 2, … in that order.
     By default, the label values are the names.
     """
     values = np.unique(np.concatenate(splits))

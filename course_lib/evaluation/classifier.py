@@ -3,7 +3,7 @@
 The shipped classifier recognizes the ten digits of MNIST; `train_classifier` trains a classifier for images
 with a different size, number of channels or set of classes. Each classifier is trained on both grey and
 binarized images, because the samples of a VAE may be either. The course computes its Fréchet distance on the
-last hidden layer, so the distance must not be compared with published Inception FIDs.
+activations of the last hidden layer, so the distance must not be compared with published Inception FIDs.
 """
 
 import math
@@ -52,7 +52,7 @@ class ClassifierConfig(Config):
 
 
 class Classifier(nn.Module):
-    """An image classifier: convolutions that reduce each side to an eighth, 64 features, a logit per class.
+    """An image classifier: convolutions that reduce each side to an eighth, 64 features, one logit per class.
 
     shape: the shape of the images, (H, W) or (C, H, W). The classifier for MNIST has 192,000 weights. The
     input must be float pixels in [0, 1] of shape (N, D) or (N, *shape); any other input raises ValueError.
@@ -170,13 +170,13 @@ def train_classifier(
     bf16: bool = False,
     quiet: bool = False,
 ) -> Classifier:
-    """Train a classifier with the same recipe as the shipped one; on a CPU, MNIST takes minutes.
+    """Train a classifier with the same recipe as the shipped one; training on MNIST takes minutes on a CPU.
 
-    The image shape and the number of classes are taken from the data set. The optimizer is AdamW with one
-    cycle of the learning rate. bf16: compute in bfloat16, which is twice as fast on hardware with native
-    support. The settings were chosen on 5,000 held-out training digits of MNIST; the test digits were used
-    only for the final accuracy. Raises KeyboardInterrupt if training is interrupted, because it cannot be
-    resumed.
+    The image shape and the number of classes are taken from the data set. The optimizer is AdamW with a
+    one-cycle learning rate schedule. bf16: compute in bfloat16, which is twice as fast on hardware with
+    native support. The settings were chosen on 5,000 held-out training digits of MNIST; the test digits were
+    used only for the final accuracy. Raises KeyboardInterrupt if training is interrupted, because it cannot
+    be resumed.
     """
     if not require.is_count(epochs):
         raise ValueError(f"epochs must be a whole number of at least 1, not {epochs!r}.")

@@ -88,7 +88,7 @@ def nll(
     For each image, max(ks) codes z are drawn. For a smaller k, the draws are divided into groups of k and the
     bounds of the groups are averaged, so the result for k = 1 is −L_b averaged over all draws. In
     expectation, each bound is above the true value, and a larger k gives a tighter bound. Raises ValueError
-    for grey pixels under a Bernoulli likelihood, and warns about black and white pixels under a density.
+    for grey pixels under a Bernoulli likelihood, and warns about black-and-white pixels under a density.
     Source: Burda et al. 2016, equation 8.
     """
     require.tensors(x)
@@ -150,7 +150,7 @@ def active_units(model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | 
 
 
 def aggregate_posterior(model: Any, x: Tensor, *, y: Tensor | int | None = None) -> MixtureSameFamily:
-    """Return the aggregate posterior q(z), which is the mean of q(z|x) over x.
+    """Return the aggregate posterior q(z), the mean of q(z|x) over x.
 
     The result is a mixture of N components, with the methods `sample` and `log_prob`. Pass at most a few
     thousand images, because the cost of both methods grows with N.
@@ -281,7 +281,7 @@ def _check_model(model: Any, one: Any) -> None:
 
 
 def _check_pixels(support: Any, x: Tensor) -> None:
-    """Raise ValueError for pixels outside the support; warn about black and white pixels under a density."""
+    """Raise ValueError for pixels outside the support; warn about black-and-white pixels under a density."""
     if not support.check(x).all():
         raise ValueError("The likelihood cannot produce these pixels: use fixed_binarization(images).")
     black_and_white = bool(((x == 0) | (x == 1)).all()) and bool(x.min() < x.max())

@@ -1,10 +1,10 @@
-"""Measures for samples of unknown probability, based on the features of a trained classifier.
+"""Measures for samples whose probability is unknown, based on the features of a trained classifier.
 
 The features are the rows (N, 64) returned by Classifier.features. A Fréchet distance in this space must
 not be compared with published Inception FIDs. Compare it instead with a floor, the distance between two
 sets of real digits, and with a ceiling, the distance between real and damaged digits.
 
-Compare images of the same kind: black and white images with a fixed binarization, and grey images with grey
+Compare images of the same kind: black-and-white images with a fixed binarization, and grey images with grey
 images. A warning is issued if one set is grey and the other is black and white.
 """
 
@@ -166,7 +166,7 @@ def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
     image: pixels (D,). among: pixels (N, D). The weights of a mixture are non-negative and sum to 1. Only the
     `columns` nearest images are used; using all images would give slightly smaller shares. The weights are
     found by non-negative least squares with an extra row for their sum. Raises ValueError for a blank image,
-    because there is nothing to explain.
+    which leaves nothing to explain.
     """
     require.tensors(image, among)
     if image.ndim != 1 or not require.is_count(columns):

@@ -43,8 +43,8 @@ def write(
 def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
     """Read the tensors, on the CPU, and the metadata of a file.
 
-    Raises FileNotFoundError if there is no file, and CheckpointError if the file is damaged or is of another
-    kind.
+    Raises FileNotFoundError if the file does not exist, and CheckpointError if it is damaged or of a
+    different kind.
     """
     blob = usable(path).read_bytes()
     try:
@@ -65,7 +65,7 @@ Copy = tuple[int, Any, dict[str, Tensor]]  # the step of a run, its state as JSO
 
 
 class RunFile:
-    """The checkpoint file of one training run; the file of another run is never replaced.
+    """The checkpoint file of one training run; a file that belongs to another run is never replaced.
 
     identity: the named values that must match for a file to belong to this run.
     """
@@ -86,7 +86,7 @@ class RunFile:
     def check(self) -> None:
         """Check that the file can be written.
 
-        If it cannot, print a warning if the file exists, and raise ValueError otherwise.
+        If it cannot be written, print a warning if the file exists, and raise ValueError if it does not.
         """
         try:
             check_writable(self.path)
@@ -132,12 +132,12 @@ def read_run(path: Path, identity: dict[str, str]) -> Copy:
 
 
 def write_run(path: Path, identity: dict[str, str], step: int, tree: Any, tensors: dict[str, Tensor]) -> Path:
-    """Write the state of a training run, and return the path of the file.
+    """Write the state of a training run to a file, and return the file's path.
 
-    An existing file is checked again, because another process may have written the file in the meantime. The
-    file is replaced if it contains an earlier state of this run. Any other file is left unchanged, and the
-    state is written under the next free name. Two processes that use the same name therefore never overwrite
-    each other's states.
+    An existing file is checked again, because another process may have written it in the meantime. The file
+    is replaced if it contains an earlier state of this run. Any other file is left unchanged, and the state
+    is written under the next free name. Two processes that use the same name therefore never overwrite each
+    other's states.
     """
     target = path
     number = 1
@@ -159,17 +159,17 @@ def _holds_earlier(path: Path, identity: dict[str, str], step: int) -> bool:
         there, step_there, _ = json.loads(texts[METADATA])
         return texts["kind"] == RUN and there == identity and step_there <= step
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
-        return False  # no file, or a file that cannot be identified as one of this run
+        return False  # no file, or a file that cannot be identified as belonging to this run
 
 
 def save_model(
     model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None, **metadata: Any
 ) -> None:
-    """Save a model of course_lib that has a `.config`, together with JSON-serializable metadata.
+    """Save a course_lib model that has a `.config`, together with JSON-serializable metadata.
 
     dtype=torch.float16 halves the size of the file. A loaded model is always float32, even if the saved model
-    was float64. Raises TypeError for a model of another package, and ValueError if the weights are too large
-    for dtype.
+    was float64. Raises TypeError for a model from another package, and ValueError if the weights are too
+    large for dtype.
     """
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point type, such as torch.float16, not {dtype}.")
@@ -214,5 +214,5 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> nn
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """Return the "class" and "config" of a saved model, and the metadata saved with the model."""
+    """Return the "class" and "config" of a saved model, and the metadata saved with it."""
     return read(path, "model")[1]

@@ -10,8 +10,8 @@ from course_lib.training.checkpoints import RunFile
 from course_lib.training.history import History, NotFinite
 from course_lib.training.state import get_rng_states, load, not_finite, pack, set_rng_states, state_of, unpack
 
-COPY_SECONDS = 1.0  # about how much work is lost by going back; copying a small model takes milliseconds
-SAVE_SECONDS = 15.0  # about how much work is lost if the process is killed
+COPY_SECONDS = 1.0  # roughly how much work is lost in a reset; copying a small model takes milliseconds
+SAVE_SECONDS = 15.0  # roughly how much work is lost if the process is killed
 
 
 class Copies:
@@ -51,7 +51,7 @@ class Copies:
                 raise NotFinite(step, undone, name)
 
     def undo(self, error: BaseException, step: int) -> tuple[int, BaseException]:
-        """Restore the last copy because of an error after `step` steps.
+        """Restore the last copy in response to an error that occurred after `step` steps.
 
         Returns the step of the copy, and the error to raise, with a note about the reset. If NaN or infinite
         values caused the given error, the error to raise is NotFinite; otherwise, it is the given error.
@@ -71,7 +71,7 @@ class Copies:
             self.take(step)
 
     def go_back(self) -> int:
-        """Restore everything from the last copy, and return the step of the copy."""
+        """Restore everything from the last copy, and return its step."""
         torch.set_grad_enabled(True)  # an interrupt on entry to no_grad() can leave gradients disabled
         step, tree, tensors = self._last
         state = unpack(tree, tensors)
@@ -83,7 +83,7 @@ class Copies:
         return step
 
     def resume(self) -> int | None:
-        """Restore everything from the file, and return the step of the copy, or None if there is no file."""
+        """Restore everything from the file, and return the copy's step, or None if there is no such file."""
         found = self.file.read() if self.file else None
         if found is None:
             return None
@@ -91,7 +91,7 @@ class Copies:
         return self.go_back()
 
     def restore_rng(self) -> None:
-        """Restore the random generators to the states that were stored last."""
+        """Restore the random generators to their most recently stored states."""
         set_rng_states(self.device, self.rng_states, self.seed)
 
     def keep_rng(self) -> None:

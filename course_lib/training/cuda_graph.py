@@ -1,12 +1,13 @@
 """Two ways to make a training step cheaper on a GPU: CUDA graphs and bfloat16.
 
-Both methods wrap a step, and `Run.train` selects them; `Run._loop` is the same in all cases. A step that
-cannot be captured raises NoGraph. The run then returns to its last copy and repeats the steps one at a time.
+Both methods wrap a step. `Run.train` decides which of them to use; `Run._loop` is the same in all cases. A
+step that cannot be captured raises NoGraph. The run then returns to its last copy and repeats the steps one
+at a time.
 
 A CUDA graph is a recording of the kernels that a step launches. A capture records the kernels without running
 them, and Python code runs only once, during the capture. A number that changes from step to step must
 therefore be stored in a tensor, and steps that launch different kernels need different graphs, called
-variants. Noise comes from the CUDA generator, which a replay advances in the same way as an ordinary step.
+variants. Noise comes from the CUDA generator, which a replay advances just as an ordinary step does.
 Source: PyTorch's notes on CUDA semantics, "CUDA Graphs".
 """
 
@@ -46,7 +47,7 @@ def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
 
 
 def reason_against(run: Any) -> str:
-    """Return a sentence that says why a training.Run cannot use CUDA graphs, or "" if no reason is known."""
+    """Return a sentence explaining why a training.Run cannot use CUDA graphs, or "" if no reason is known."""
     if run.device.type != "cuda":
         return f"A CUDA graph needs a CUDA device. On {run.device.type}, the steps run one by one."
     for name, part in run.parts.items():
@@ -67,8 +68,8 @@ class CapturedStep:
     """A step of a training.Run, from row indices (B,) to losses, with one CUDA graph for each variant.
 
     variant: a function that returns the kind of the next step, if not all steps launch the same kernels. A
-    batch of a different size, as at the end of an epoch, is processed without a graph. Raises NoGraph; see
-    `Graph`.
+    batch of a different size, such as the last batch of an epoch, is processed without a graph. Raises
+    NoGraph; see `Graph`.
     """
 
     def __init__(

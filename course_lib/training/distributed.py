@@ -1,13 +1,14 @@
 """Training steps shared by several processes, each of which uses its own rows of the batch.
 
-Every process has the whole model and all the data, and computes the loss and the gradient on its own rows of
-a batch. The gradients are then averaged, and all processes take the same optimizer step, so their weights
-stay equal. Up to rounding, a single process would reach the same weights with the same batches, for two
-reasons:
+Every process holds the whole model and all the data, and computes the loss and the gradient on its own rows
+of each batch. The gradients are then averaged, and all processes take the same optimizer step, so their
+weights stay equal. Up to rounding, a single process would reach the same weights with the same batches, for
+two reasons:
 
-- The loss and the gradient are means over rows. The loss of the batch is therefore the mean of the
-  losses of the processes, each weighted by its number of rows, and the same holds for the gradient.
-- Every process draws the noise for the whole batch from a generator in the same state, and uses its own rows.
+- The loss and the gradient are means over rows. The loss of the batch is therefore the mean of the losses of
+  the individual processes, each weighted by its number of rows; the same holds for the gradient.
+- Every process draws the noise for the whole batch from a generator in the same state, but uses only its own
+  rows.
 
 The training loop contains no code for this: `shared` wraps a step from outside, as `cuda_graph` does.
 """
@@ -61,7 +62,7 @@ class NoiseOfTheBatch(TorchFunctionMode):
 class SharedStep:
     """A step that uses only this process's rows of a batch (B, …) but returns the losses of the whole batch.
 
-    step: a step for batches of any size, with losses and gradients that are means over rows.
+    step: a step for batches of any size, whose losses and gradients are means over rows.
     """
 
     def __init__(self, step: Step, run: Any) -> None:
@@ -109,7 +110,7 @@ class SharedStep:
 
 @contextmanager
 def shared(step: Step, run: Any) -> Iterator[Step]:
-    """Yield a version of `step` shared by the processes of a group, or `step` itself if there is no group."""
+    """Yield a version of `step` shared by the processes in a group, or `step` itself if there is no group."""
     if not is_shared():
         yield step
         return
@@ -126,7 +127,7 @@ def shared(step: Step, run: Any) -> Iterator[Step]:
 
 
 class SharedFile(RunFile):
-    """The checkpoint file of a shared run, which only process 0 reads and writes, on behalf of all."""
+    """The checkpoint file of a shared run, which process 0 reads and writes on behalf of all processes."""
 
     def read(self) -> Copy | None:
         """Read the file in process 0, and return the copy in every process."""
@@ -137,6 +138,6 @@ class SharedFile(RunFile):
         first(super().check)
 
     def save(self, copy: Copy) -> None:
-        """Save the copy of process 0; all processes have identical copies."""
+        """Save process 0's copy; all processes hold identical copies."""
         if is_first():
             super().save(copy)

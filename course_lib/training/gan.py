@@ -60,7 +60,7 @@ class GANRecipe:
         gan = GAN(shape=list(images.shape[1:]), **self.config).to(images.device)
         gan.to(memory_format=torch.channels_last)  # faster convolutions
         if gan.config.labels:
-            require.labels(digits.labels, gan.config.labels)  # a GPU's message would be unclear
+            require.labels(digits.labels, gan.config.labels)  # a GPU's error message would be unclear
         if self.mean_image:
             gan.start_at(images.flatten(1).float().mean(0) / 255)
         return gan
@@ -108,7 +108,7 @@ class GANRecipe:
         return step
 
     def variant(self, run: Run) -> Callable[[], Hashable]:
-        """Return a function that returns the kind of the next step; steps with R1 launch other kernels."""
+        """Return a function that gives the kind of the next step; steps with R1 launch different kernels."""
         return lambda: self._has_r1(run)
 
     def _has_r1(self, run: Run) -> bool:

@@ -23,11 +23,11 @@ class NotFinite(FloatingPointError):
 
 
 class Owned(dict[str, Any]):
-    """The losses of a step, detached and on the device, which later steps do not overwrite."""
+    """The losses of a step as detached tensors on the device, which later steps do not overwrite."""
 
 
 class History:
-    """The losses that the steps returned, and the evaluations between the steps.
+    """The losses returned by the steps, and the results of evaluations between steps.
 
     Losses are read only at reports, because reading a loss forces the CPU to wait for the GPU.
     """
@@ -38,7 +38,7 @@ class History:
         self.pending: list[tuple[int, dict[str, Tensor]]] = []  # (rows, losses) since the last report
 
     def add(self, rows: int, losses: Any, device: torch.device) -> None:
-        """Record the losses of a step on `rows` rows. Raises TypeError if losses is not a dict of numbers."""
+        """Record a step's losses over `rows` rows. Raises TypeError if losses is not a dict of numbers."""
         if not isinstance(losses, dict) or not losses:
             raise TypeError(f"step must return a dict of numbers, not {losses}.")
         if not isinstance(losses, Owned):
@@ -66,7 +66,7 @@ class History:
         self.evaluations = _append(self.evaluations, step, found)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the whole state, for `load_state_dict`."""
+        """Return the complete state, for use with `load_state_dict`."""
         return {"pending": self.pending, "log": self.log, "evaluations": self.evaluations}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:

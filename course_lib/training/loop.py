@@ -1,9 +1,9 @@
-"""The training loop of the course, for any model: `step(batch)` takes a training step and returns the losses.
+"""The course's training loop, for any model: `step(batch)` takes a training step and returns the losses.
 
 The core of the loop is `Run._loop`. From time to time, a `Run` copies everything that changes (models,
-optimizers, noise, history) to host memory. After a NaN or an error, the run goes back to that copy. A copy in
-a file is a checkpoint. `Copies.take` decides when the file is written, and `files.write_whole` never leaves a
-partial file.
+optimizers, noise, history) to host memory. After a NaN or an error, the run returns to that copy. A copy
+stored in a file is a checkpoint. `Copies.take` decides when the file is written, and `files.write_whole`
+never leaves a partial file.
 """
 
 import sys
@@ -36,8 +36,8 @@ class Run:
     data: tensors with N rows, on the device. parts: the models, optimizers and schedulers that steps change.
     An epoch uses every row once, in an order given by (seed, epoch); a single leftover row is added to the
     last batch. weights: the relative probability (N,) of each row, for example to balance classes; an epoch
-    then draws N rows with replacement. batch(tensors, index): returns the batch for the row indices (B,); by
-    default, the rows are selected. Noise comes from torch's global generator, seeded before step 1.
+    then draws N rows with replacement. batch(tensors, index): returns the batch for the row indices (B,),
+    which by default consists of those rows. Noise comes from torch's global generator, seeded before step 1.
     checkpoint: a file to resume from if it exists, written about every 15 seconds (`copies.SAVE_SECONDS`) and
     at the end. hyperparameters: values such as β; a checkpoint with different values is rejected. run_file:
     the class that reads and writes the checkpoint; see `distributed.SharedFile`.
@@ -89,7 +89,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the last call to `train` completed without an interrupt; True before the first call."""
+        """Whether the last call to `train` completed without being interrupted; True before the first."""
         return self.step >= self._last_step
 
     @property
@@ -122,14 +122,14 @@ class Run:
         autocast: bool = False,
         quiet: bool = False,
     ) -> Log:
-        """Train until `epochs` epochs are completed in total, and return the history. Call again to continue.
+        """Train up to a total of `epochs` epochs, and return the history. Call again to continue.
 
         step(batch): takes a step on a batch (a tensor or a tuple), and returns a dict of numbers, which are
         read every `report_every` steps. evaluate() returns a dict of numbers, and picture(run) returns a
-        figure or axes; both are called at intervals in epochs, and affect neither noise nor training mode.
-        autocast: use bfloat16. graph, variant: see `cuda_graph`. quiet: show no progress bar. After an
-        interrupt, the current step is completed. Raises NotFinite for NaN or infinite values. An error resets
-        the run to its last copy.
+        figure or axes; both are called at intervals given in epochs, and affect neither the noise nor the
+        training mode. autocast: use bfloat16. graph, variant: see `cuda_graph`. quiet: show no progress bar.
+        After an interrupt, the current step is completed. Raises NotFinite for NaN or infinite values. An
+        error resets the run to its last copy.
         """
         self._last_step = round(epochs * self._rows.epoch_steps)
         if self.step >= self._last_step:
@@ -179,7 +179,7 @@ class Run:
                 self._copies.keep_rng()
 
     def _loop(self, step_on_rows: StepOnRows, stop: Interrupts, quiet: bool) -> None:
-        """Draw rows, take a step and record its losses; at intervals, report, evaluate, draw and copy."""
+        """Draw rows, take a step and record its losses; at intervals, report, evaluate, plot and copy."""
         stop.breakable = True  # from here on, a second Ctrl-C may abort a step
         with _bar(self.step, self._last_step, quiet) as bar:
             while self.step < self._last_step and not stop.asked:
@@ -211,7 +211,7 @@ class Run:
         return max(1, round(epochs * self._rows.epoch_steps))
 
     def _resume(self, file: RunFile) -> None:
-        """Resume from the file if it exists; `checkpoints.read_run` rejects a file with another identity."""
+        """Resume from the file if it exists; `checkpoints.read_run` rejects one with a different identity."""
         step = self._copies.resume()
         if step is not None:
             self.step = step
@@ -236,7 +236,7 @@ def _pick_single(tensors: tuple[Tensor, ...], index: Tensor) -> Tensor:
 
 
 def _screen() -> Any:
-    """Return a display above the progress bar in a notebook: a picture below would split the bar in two."""
+    """Return a display above the progress bar in a notebook: a picture below the bar would split it."""
     if hasattr(get_ipython(), "kernel"):
         return display({"text/plain": ""}, raw=True, display_id=True)
     return None

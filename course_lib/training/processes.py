@@ -69,7 +69,7 @@ def first(work: Callable[[], T]) -> T:
 def own_device(name: str | None = None) -> torch.device:
     """Return the device of this process, chosen like `pick_device`, but with a separate GPU for each process.
 
-    Raises ValueError in the same cases as `pick_device`, and if a machine has more processes than GPUs.
+    Raises ValueError in the same cases as `pick_device`, and also if a machine has more processes than GPUs.
     """
     device = pick_device(name)
     if not is_shared() or device.type == "cpu":

@@ -10,7 +10,7 @@ from course_lib.data import Digits
 
 
 class Rows:
-    """The data of a run, and the choice of rows for the batch of each step.
+    """The data of a run, and the choice of rows for each step's batch.
 
     An epoch uses every row once, in an order given by (seed, epoch). A single leftover row is added to the
     last batch. With weights (N,), an epoch draws N rows with replacement instead.
@@ -52,7 +52,7 @@ def gather(tensors: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
 def as_rows(data: Any) -> tuple[Tensor, ...]:
     """Return the data as a tuple of tensors with the same number of rows.
 
-    Raises ValueError for other data.
+    Raises ValueError for any other data.
     """
     rows = tuple(data) if isinstance(data, tuple | list) else (data,)
     if not all(isinstance(part, Tensor) for part in rows):
@@ -101,7 +101,7 @@ def as_weights(weights: Any, n: int) -> Tensor:
 
 
 def order(n: int, seed: int, epoch: int, weights: Tensor | None) -> Tensor:
-    """Return the row indices (n,) of an epoch, which are the same at every call and on every machine.
+    """Return the row indices (n,) of an epoch, which are the same in every call and on every machine.
 
     Without weights, each row appears once. With weights, rows are drawn in proportion to their weights.
     """

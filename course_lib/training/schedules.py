@@ -1,4 +1,4 @@
-"""Optimizers with a tensor as their learning rate, so that schedules also work in a CUDA graph."""
+"""Optimizers whose learning rate is a tensor, so that schedules also work in a CUDA graph."""
 
 import math
 from collections.abc import Iterable

@@ -33,7 +33,7 @@ def pack(tree: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
 
 
 def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """Return the state_dict that was given to `pack`, with new copies of the tensors on the CPU."""
+    """Return the state_dict that was passed to `pack`, with new copies of the tensors on the CPU."""
     if not isinstance(tree, dict):
         return tree
     ((kind, inside),) = tree.items()
@@ -45,7 +45,7 @@ def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def state_of(part: Any) -> dict[str, Any]:
-    """Return the state of a model, an optimizer or a scheduler; for a model, it includes all buffers."""
+    """Return the state of a model, an optimizer or a scheduler; a model's state includes all its buffers."""
     if isinstance(part, nn.Module):
         return dict(part.named_parameters()) | dict(part.named_buffers())
     return part.state_dict()
@@ -58,7 +58,7 @@ def load(part: Any, state: dict[str, Any]) -> None:
     An optimizer keeps its current `capturable`, `foreach` and `fused` settings.
     """
     if isinstance(part, nn.Module):
-        part.zero_grad(set_to_none=True)  # an aborted step may have left part of a gradient
+        part.zero_grad(set_to_none=True)  # an aborted step may have left a partial gradient
         for name, tensor in state_of(part).items():
             tensor.copy_(state[name])
         return
@@ -74,7 +74,7 @@ def load(part: Any, state: dict[str, Any]) -> None:
 
 
 def not_finite(parts: dict[str, Any]) -> Iterator[str]:
-    """Yield the names of the values that are NaN or infinite and would spoil the following steps."""
+    """Yield the names of the values that are NaN or infinite and would spoil later steps."""
     for name, value in _numbers(parts):
         if any(_is_bad(leaf) for leaf in tree_leaves(value)):
             yield name
@@ -102,7 +102,7 @@ def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _is_bad(value: Any) -> bool:
     """Return whether a tensor contains NaN or infinity, or a number is NaN.
 
-    A number may be infinite, because the best loss in a scheduler may start at infinity.
+    A number may be infinite, because a scheduler's best loss may start at infinity.
     """
     if isinstance(value, Tensor):
         return value.is_floating_point() and not require.all_finite(value)
@@ -115,7 +115,7 @@ def get_rng_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -> None:
-    """Restore the generators' states; seed generators without a state, as after a change of device."""
+    """Restore the generators' states; seed any generator that has none, as after a change of device."""
     for name, generator in _generators(device).items():
         if name in states:
             generator.set_state(states[name])
@@ -135,7 +135,7 @@ def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """A context with noise from the given seed; on exit, the states of the generators are restored."""
+    """A context in which noise comes from the given seed; on exit, the generators' states are restored."""
     with rng_states_kept(device, seed):
         torch.manual_seed(seed)
         yield

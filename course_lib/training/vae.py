@@ -23,9 +23,9 @@ Losses = dict[str, Tensor]
 class Recipe:
     """A model and its training with Adam.
 
-    warmup: the initial fraction of the training during which the weight of the KL rises from 0 to beta.
-    model: VAE, ConditionalVAE or AutoEncoder. An AutoEncoder has no KL, so warmup and beta have no effect on
-    it. A VAE of black-and-white pixels is trained on images that are binarized again at each step. A VAE with
+    warmup: the initial fraction of the training during which the weight of the KL term rises from 0 to beta.
+    model: VAE, ConditionalVAE or AutoEncoder. An AutoEncoder has no KL term, so warmup and beta have no
+    effect on it. A VAE of black-and-white pixels is trained on images binarized anew at each step. A VAE with
     a Gaussian likelihood is trained on grey images.
     """
 
@@ -96,7 +96,7 @@ class Recipe:
         return batch
 
     def step(self, run: Run, loss: Callable[..., Losses]) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """Return an Adam step on `loss`, which is the loss of the model or an equivalent for the GPU."""
+        """Return an Adam step on `loss`, which is the model's own loss or an equivalent for the GPU."""
         optimizer = run.parts["optimizer"]
         has_kl = not isinstance(run.parts["model"], AutoEncoder)
 

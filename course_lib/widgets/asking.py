@@ -1,4 +1,4 @@
-"""Widgets with a page that sends requests to the kernel."""
+"""Widgets whose page sends requests to the kernel."""
 
 import threading
 from pathlib import Path
@@ -14,9 +14,9 @@ ASKING = Path(__file__).with_name("asking.js")
 class Asking(Live):
     """A live widget that answers requests from its page.
 
-    The page sends {tick, ...}. The reply contains rows of float32 in one buffer, or an error message. A
-    subclass puts `ASKING` before its own scripts and implements `answer`. A page without a kernel receives no
-    replies, so every subclass must also work without replies.
+    The page sends {tick, ...}. The reply contains rows of float32 values in a single buffer, or an error
+    message. A subclass puts `ASKING` before its own scripts and implements `answer`. A page without a kernel
+    receives no replies, so every subclass must also work without them.
     """
 
     def __init__(self, **traits: Any) -> None:

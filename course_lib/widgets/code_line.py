@@ -21,7 +21,7 @@ class CodeLine(Live):
 
     decoders: for each of one to four models, name -> function that maps codes (n, 1), float32 on `device`, to
     pixels in [0, 1] of shape (n, H, W), or (n, 3, H, W) in colour.
-    limits: name -> (low, high); position t in [0, 1] is the code low + t·(high − low) of that model.
+    limits: name -> (low, high); position t in [0, 1] corresponds to that model's code low + t·(high − low).
     truth: true images of shape (M, H, W) or (M, 3, H, W); the distance is the square root of the sum of
     squared pixel differences.
     marks: name -> codes (K,) of true images, drawn as ticks below the curves.

@@ -77,7 +77,7 @@ class ElboBars(Live):
         return elbo(self.model, Normal(m * one, sigma * one), self.x * one, grid=z)
 
     def strip(self) -> "Figure":
-        """Draw the current q, one with the posterior's mean and sigma, one half way between, and the bars."""
+        """Draw the current q, one with the posterior's mean and sigma, one halfway between, and the bars."""
         import torch
         from matplotlib.figure import Figure
         from torch.distributions import Normal

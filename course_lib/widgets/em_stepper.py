@@ -19,7 +19,7 @@ class EMStepper(Live):
 
     x: 8 to 2,000 points of shape (N,), (N, 1) or (N, 2), as an array or a tensor; None draws 240 points.
     n_components: 1 to 8. seed: determines the twenty starts that "New start" cycles through.
-    reg_covar: added to every variance, so that no component can shrink onto one point.
+    reg_covar: added to every variance, so that no component can shrink onto a single point.
 
     The computation runs in the browser. `n_components` and `start` are updated by the browser and can be set
     from Python. Whenever the user pauses, steps or rewinds, `state` is set to the values shown: "kind"

@@ -74,7 +74,7 @@ class Live(anywidget.AnyWidget):
 
     @classmethod
     def renewed(cls, html: str) -> str:
-        """Replace the script in the saved HTML of a widget, and keep its state and picture.
+        """Replace the script in a widget's saved HTML, and keep its state and picture.
 
         Traits that were added to the class after the page was saved get their default values.
         """

@@ -81,10 +81,10 @@ class Quiz(Asking):
         """Return the score of the answers given with the current seed, in one mode, alone or in class.
 
         mode, classroom: None selects the current setting of the widget. "made_taken_for_real" and
-        "real_called_made" contain the number of "images", the number of "voters", how many of their "hands"
-        were wrong, the "share" of wrong hands, and its 95 % "interval" with n = images. Each is None until an
-        image of its kind has been judged. For pairs, "real_called_made" is always None, because it would
-        repeat the other result.
+        "real_called_made" each contain the number of "images", the number of "voters", how many of their
+        "hands" were wrong, the "share" of wrong hands, and its 95 % "interval" with n = images. Each is None
+        until an image of its kind has been judged. For pairs, "real_called_made" is always None, because it
+        would repeat the other result.
         """
         which = {"mode": mode or self.mode, "seed": self.seed}
         which["class"] = self.classroom if classroom is None else classroom
@@ -99,7 +99,7 @@ class Quiz(Asking):
         return which | found
 
     def save(self) -> Path:
-        """Write the score and the answers as JSON, without overwriting a file that another quiz has written.
+        """Write the score and the answers as JSON, without overwriting a file written by another quiz.
 
         Raises ValueError if the file cannot be written; an existing file is then left unchanged.
         """

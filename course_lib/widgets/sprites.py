@@ -67,7 +67,7 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
 
 
 def channels_of(shape: Any) -> int | None:
-    """Return the number of channels, 1 or 3, that a shape implies, or None if it is not a shape of images."""
+    """Return the number of channels, 1 or 3, that a shape implies, or None if it is not an image shape."""
     if len(shape) == 3:
         return 1
     if len(shape) == 4:
