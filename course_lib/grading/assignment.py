@@ -94,7 +94,7 @@ class Assignment:
             sources.append((question, key.read_text(encoding="utf-8")))
         if not sources:
             raise AssignmentError(
-                f"{name}.py asks no question: none of its Markdown cells contains only `question: NAME`."
+                f"{name}.py asks no questions: none of its Markdown cells is just the line `question: NAME`."
             )
         return cls(name, text, tuple(sources))
 

@@ -65,7 +65,7 @@ def _is_made_for_graphs(parts: list[Any]) -> bool:
 
 
 class CapturedStep:
-    """A step of a training.Run, from row indices (B,) to losses, with one CUDA graph for each variant.
+    """A step of a training.Run that maps row indices (B,) to losses, using one CUDA graph per variant.
 
     variant: a function that returns the kind of the next step, if not all steps launch the same kernels. A
     batch of a different size, such as the last batch of an epoch, is processed without a graph. Raises

@@ -369,8 +369,8 @@ def slant(images, shape):
 # We transfer the style of a thousand test digits to all *other* labels, and correlate each aspect of the results with
 # that of the originals. A correlation of 1 means that the aspect follows the original perfectly, and a correlation of 0
 # means that it does not follow the original at all. By nature, some digits slant more than others or need more ink, and
-# that is not a matter of style. We therefore subtract from each original the mean of its label, and compute the
-# correlation for each target label separately.
+# that is not a matter of style. We therefore subtract from each original the mean of all images with its label, and
+# compute the correlation for each target label separately.
 
 
 # %%

@@ -1234,7 +1234,7 @@ checks.class_kl(my_class_kl)
 
 
 # %% [markdown]
-# **3. Precision.** Write the precision of section 9: the share of made points that lie within the radius of at least
+# **3. Precision.** Implement the precision of section 9: the share of made points that lie within the radius of at least
 # one real point. This radius is the real point's distance to its $k$-th nearest other real point.
 
 
