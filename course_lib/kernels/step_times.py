@@ -164,7 +164,7 @@ def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
 
 
 def describe(found: dict[str, Any] | None) -> str:
-    """Describe the machine, the versions and the date of the timings, or say that there are none yet."""
+    """Return a sentence with the machine, the versions and the date of the timings, if there are any."""
     if found is None:
         return (
             "No GPU has been measured for this page yet, so no GPU timings are shown. To add them, run "

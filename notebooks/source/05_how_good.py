@@ -598,7 +598,7 @@ LatentExplorer(
 # garish or broken shapes.
 #
 # **Why?** In the middle, two numbers are too few to tell the digits apart, so the reconstructions of real digits are
-# blurred there, too. The failures in the empty places have a different cause, one that more dimensions do not remove.
+# blurred there, too. The failures in the empty places have a different cause, and adding dimensions does not remove it.
 # The average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$. The decoder is trained on codes
 # from $q(z)$, but to sample we draw the codes from $P(z)$. In regions where $P(z)$ is much larger than $q(z)$, we draw
 # many codes on which the decoder was hardly trained.
