@@ -117,7 +117,7 @@ class Decoder:
         return z.to(self.weight.dtype) @ self.weight + self.bias
 
     def codes_seen(self) -> Tensor | None:
-        """Return the n codes seen in all calls together, or None if their number is not n or they are unreadable."""
+        """Return the n codes seen in all calls, or None if there are not n of them or they are unreadable."""
         if sum(z.shape[:-1].numel() for z in self.seen) != self.n:
             return None
         try:
