@@ -278,7 +278,8 @@ if on_mnist:
 # - The *average* cost of unseen data does rank models. All probabilities add up to 1, so a model that makes digits
 #   cheaper must take that probability from other images, and sooner or later the dust will have to pay.
 #
-# The ranking is fair only between models of the same $x$ in the same unit. Later chapters also model other things: 20
+# The ranking is fair only if the models describe the same $x$ in the same unit. Later chapters also model other
+# things: 20
 # numbers that summarize a digit, or grey values instead of black and white. Each table says what its numbers refer
 # to. The [generative adversarial networks](../docs/glossary.md#generative-adversarial-network-gan) near the end of
 # the course have no $P(x)$ that we could compute, so they are judged in other ways.
@@ -288,7 +289,7 @@ if on_mnist:
 #
 # Before we train anything large, let us train something small. *Softmax regression* recognizes the digit in an image.
 # It computes one weighted sum of the pixels for each of the ten labels, and a softmax turns the ten sums into
-# probabilities. Its loss is the surprise at the right label $y$, $-\log P(y\,|\,x)$, again in nats per image.
+# probabilities. Its loss is the surprise at the correct label $y$, $-\log P(y\,|\,x)$, again in nats per image.
 #
 # **Predict.** When all weights are 0, each of the ten labels gets the same probability. What is the loss?
 

@@ -889,8 +889,8 @@ if on_mnist and sizes[-1] == 512:
     assert sure > 0.8
 
 # %% [markdown]
-# **Answer.** Bit for bit, the *label* tells us more. The vector needs about 40 bits, several times as many, to draw
-# level. Its advantage is that it can afford them.
+# **Answer.** Bit for bit, the *label* tells us more. To draw level, the vector needs about 40 bits, several times as
+# many. Its advantage is that it can afford them.
 #
 # **Why?** A vector of 9 bits has $2^9 = 512$ values, so it *is* a label with 512 values, except that its 512 images
 # must all be built from the same ten by addition. If the labels and all 512 images can be chosen freely, they can do

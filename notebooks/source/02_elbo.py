@@ -660,7 +660,8 @@ assert settled < -0.2
 # $L_b$.
 #
 # **Why?** Here an unfinished step costs us only time. The procedure comes to rest only where neither step changes
-# anything, and there $q$ is the posterior. A restricted $q$ costs us the destination. The decoder settles where the
+# anything, and there $q$ is the posterior. With a restricted $q$, we can no longer reach the exact posterior. The
+# decoder settles where the
 # *bound* is highest, and there its posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can
 # even compute both places. With $\sigma = 1$ and the best $m$, the part of the bound that depends on $w$ is
 # $-\frac{x^2}{2(w^2 + s^2)} - \frac{w^2}{2s^2}$. It is highest where $w^2 + s^2 = xs$, which gives $w \approx 0.87$.

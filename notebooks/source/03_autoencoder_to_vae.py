@@ -563,7 +563,7 @@ for name in ("AE", "VAE"):
     # no moon in between was shown, so somewhere on the line every network is nearly as far off as the cross-fade
     assert gap_lines[name].amax(1).min() > 0.6 * fade.max()
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It shows a cross-fade. Noise makes neighbours blend; it cannot know the moons that nobody showed it."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It shows a cross-fade. Noise makes neighbours blend, but it cannot tell the decoder about moons that were never in the training data."}
 # **Answer.** No. Half way, the VAE shows a cross-fade, nearly as far from any true moon as the cross-fade of
 # section 1. Somewhere on its line the auto-encoder passes through a cross-fade too, at a place that depends on the
 # seed.
@@ -643,8 +643,8 @@ assert cheapest > 1.2  # noise tells the orders apart, and prefers the moons' ow
 
 
 # %% [markdown]
-# **Answer.** The order does not matter when there is very little noise. Then no order costs anything, as in an
-# auto-encoder. (With far more noise than the figure shows, it stops mattering again: all places then look alike, and
+# **Answer.** The order does not matter when there is very little noise. Then, as in an auto-encoder, no order costs
+# anything. (With far more noise than the figure shows, it stops mattering again: all places then look alike, and
 # every order costs the variance of the moons.) Once the noise reaches the neighbouring codes, the moons' own order is
 # cheaper than any shuffled order we tried.
 #
@@ -671,7 +671,8 @@ for name in ("AE", "VAE"):
 # %% [markdown]
 # Noise is not the only reason. The auto-encoder has no noise, and yet its codes follow the moon's phase as well as
 # the VAE's do. Their order comes from the encoder, which is a continuous function. If no two phases may share a code,
-# a continuous encoder's code can only rise or only fall as the moon grows. What the noise adds is a *cost* of
+# the code of a continuous encoder must either always rise or always fall as the moon grows. What the noise adds is a
+# *cost* of
 # disorder.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A gradient through a draw\n\n- **Reparameterization:** $z = \\mu + s\\,\\varepsilon$. One draw gives $f'(z)$.\n- **Score function:** never look inside $f$. One draw gives $f(z)\\, \\varepsilon / s$."}

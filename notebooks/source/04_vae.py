@@ -90,7 +90,7 @@ figures.labelled_rows(rows, shape)
 
 
 # %% [markdown]
-# You could also feed the grey values into the formula for the loss. Many tutorials do, and the training works, but the
+# You could also feed the grey values into the formula for the loss. Many tutorials do this, and training works, but the
 # resulting number is not a bound on the negative log-probability of the grey image.
 # [How good is a VAE?](05_how_good.ipynb) shows how much the treatment of the pixels changes the number.
 #
@@ -476,7 +476,7 @@ def undecided(p):
 
 
 # %% [markdown]
-# For each pair, we decode the two codes and the point half way between them. Half way through the cross-fade, the image
+# For each pair, we decode the two codes and the point half way between them. Halfway through the cross-fade, the image
 # is the average of the two decoded ends.
 
 # %%

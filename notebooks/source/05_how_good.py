@@ -475,7 +475,7 @@ display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safeten
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: the second layer, a smooth activation, the initial bias, a falling learning rate, the slow start of the KL, a larger batch, or 32 dimensions?"}
 # What makes the model in the second row so good? To find out, we took its ingredients away, one at a time
-# (`benchmarks/quality.py`). One of them is the *slow start of the KL*: over the first tenth of the training, the KL
+# (`benchmarks/quality.py`). One of them is the *slow start of the KL*: over the first tenth of training, the KL
 # term is multiplied by a factor that rises from 0 to 1. The comparison uses *separate* runs of only 30 epochs, in which
 # the learning rate falls, and the factor rises, correspondingly faster. In these runs, matrix products are computed in
 # bfloat16, a 16-bit number format. Each variant was run with one seed, and its NLL was measured with $k = 100$.

@@ -910,7 +910,7 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Fill in the missing steps, run the cell, and then run the check below it. The check says "Correct" or names the
-# mistake. After a fixed example, the check also tries extreme inputs, as well as random inputs of other sizes.
+# mistake. After a fixed example, the check tries extreme inputs and random inputs of other sizes.
 #
 # **1. Forward through a conditional VAE.** Compute the decoder's [logits](../docs/glossary.md#logit) from images and
 # labels. Give the label to *both* networks as a one-hot vector, appended to their other input. All randomness comes

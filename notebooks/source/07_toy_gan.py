@@ -116,7 +116,8 @@ def d_loss(g, d, x, z):
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # The generator could minimize $E_z[\log(1 - D(G(z)))]$, the only term of $V$ that depends on $G$. Like almost everyone,
-# we let it minimize $-E_z[\log D(G(z))]$ instead. Both losses fall when the generated points are taken for real.
+# we let it minimize $-E_z[\log D(G(z))]$ instead. Both losses fall when the discriminator takes the generated points
+# to be real.
 # Section 5 shows why the second is the better choice.
 
 
@@ -196,8 +197,8 @@ assert end.std() > 2 * start.std()
 # **Why?** While the two kinds of points lie in different places, the discriminator can tell them apart, and its slope
 # shows the generator where to go. Once they lie in the same places, there is little left to tell them apart by. Farther
 # out there are hardly any points to learn from, so nothing corrects $D$ there, and it may take any value. Note also
-# that the histogram ends abruptly on both sides. Since $z$ stays between −1 and 1, and $G$ is continuous, all of $G(z)$
-# lies in one bounded interval. The tails of the data stay out of reach, unless $G$ stretches the ends of $z$ very far.
+# that the histogram ends abruptly on both sides. Since $z$ stays between −1 and 1, and $G$ is continuous, the values
+# of $G(z)$ all lie in a bounded interval. The tails of the data stay out of reach, unless $G$ stretches the ends of $z$ very far.
 #
 # What is `detach` for? It cuts the path from the discriminator's loss back into the generator. Let us leave it out and
 # see whether a gradient reaches the generator.
@@ -956,7 +957,7 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 # J = \begin{pmatrix} 0 & \frac12 \\ -\frac12 & -\gamma \end{pmatrix}, \qquad
 # \lambda = -\frac{\gamma}{2} \pm \sqrt{\frac{\gamma^2}{4} - \frac14}.$$
 #
-# The solutions of a linear motion are built from terms $e^{\lambda t}$, where $\lambda$ is an eigenvalue of $J$. A
+# The solutions of a linear system are built from terms $e^{\lambda t}$, where $\lambda$ is an eigenvalue of $J$. A
 # negative real part means that the motion dies out, and an imaginary part means that it turns. Without R1 the
 # eigenvalues are $\pm\frac{i}{2}$, so the motion keeps rotating and does not die out. With R1 both real parts are negative. The
 # motion dies out fastest at $\gamma = 1$, where the root vanishes. With a stronger brake, one of the eigenvalues

@@ -430,7 +430,8 @@ print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.nume
 # at fooling the old D in every pair.
 #
 # **Why?** D has been trained against the generators of the past, so it knows their mistakes. G has been trained
-# against the discriminators of the past, so it knows what they like. Neither has met the other's future.
+# against the discriminators of the past, so it knows what they like. Neither has played against later versions of its
+# opponent.
 
 # %% [markdown]
 # ## 5 · Do the losses tell?
@@ -671,7 +672,7 @@ if on_mnist and updates >= 400:
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Both collapse. The fast one has found $D$\u2019s blind spot; the slow one fools nobody."}
 # **Answer.** A G that is too fast collapses and fools D: all codes give nearly the same image, and D ranks it above
 # real digits. The image is no digit; it is D's blind spot. A G that is too slow collapses as well, but it fools nobody,
-# because D ranks real digits first. Only the well-matched players keep a spread.
+# because D ranks real digits first. Only the well-matched players keep their samples spread out.
 #
 # **Why?** For the fast G, D is a nearly fixed landscape, and G climbs its highest peak with all its codes. When D moves
 # at last, it catches that image, and G runs to the next peak. A slow G starts with nearly equal images, and D's slope
@@ -826,7 +827,7 @@ figures.digit_rows(
 #
 # None of these numbers means anything on its own. We compare all images with digits from one half of the test set. The
 # floor is set by two rows of real digits, one from the other half and one from the training set. A perfect generator
-# would score about as they do, and the difference between them shows how much the numbers vary by chance. (For
+# would score about the same as they do, and the difference between them shows how much the numbers vary by chance. (For
 # precision, recall and the classifier score higher is better, so there the floor is the larger number.) The ceiling is
 # set by nonsense made of real digits: the upper half of one digit on top of the lower half of another.
 

@@ -255,7 +255,7 @@ figures.parts_of_a_step(parts)
 # its tensors, and even the labels for the profiler cost something. On a GPU each operation also has to be launched,
 # which takes a few microseconds more.
 #
-# Where the bend lies depends on the machine. The step of section 1 needs about 0.4 billion multiplications and
+# Where the bend lies depends on the machine. The step in section 1 needs about 0.4 billion multiplications and
 # additions. A processor that does $10^{13}$ of them a second would be done in about 40 µs, while Python and PyTorch need a
 # millisecond or more to go through the operations one by one. On such a machine the plain VAE is a small network.
 
