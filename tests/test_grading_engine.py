@@ -1345,6 +1345,7 @@ def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
     rows = rows_of(path.read_text(encoding="utf-8"))
     assert [row["answer"] for row in rows] == ["'=1+1", "Because.", "(not answered)"]
     assert {row["points"] for row in rows} == {""}
+    assert {row["maximum"] for row in rows} == {"10"}
 
     for row, points in zip(rows, ["4", "10", ""], strict=True):
         row["points"] = points
@@ -1437,7 +1438,8 @@ def test_a_mark_for_an_older_answer_is_named_until_a_person_has_looked(to_mark, 
 def test_marks_for_a_question_that_is_asked_no_more_stay_in_the_file(to_mark, with_words, capsys):
     assert to_mark("report") == 0
     path = to_mark.out / "marks.csv"
-    text = path.read_text(encoding="utf-8").replace("ada,explain,,", "ada,explain,7,Good.")
+    text = path.read_text(encoding="utf-8").replace("ada,explain,,10,", "ada,explain,7,10,Good.")
+    assert "ada,explain,7" in text
     path.write_text(text, encoding="utf-8")
     starter = with_words / "tiny" / "tiny.py"
     asks = starter.read_text()
@@ -1459,7 +1461,7 @@ def test_a_german_spreadsheet_s_marks_are_read_and_kept_in_its_manner(to_mark):
     assert to_mark("report") == 0
     totals = {row["student"]: row["explain"] for row in rows_of((to_mark.out / "points.csv").read_text())}
     assert totals["ada"] == "4.5"
-    assert "ada;explain;4,5;Good, but short;;Because." in path.read_text(encoding="utf-8")
+    assert "ada;explain;4,5;10;Good, but short;;Because." in path.read_text(encoding="utf-8")
 
 
 def test_a_file_of_marks_of_one_s_own_is_left_alone(to_mark, tmp_path, capsys):
@@ -1561,6 +1563,23 @@ def test_answers_stand_in_the_order_of_the_questions():
     assert list(result.verdicts) == names
     page = feedback_page(TINY, result)
     assert page.index(names[0]) < page.index(names[1])
+
+
+def test_feedback_has_the_headings_that_the_student_read():
+    """Each variant has its own heading; where the variant is unknown, only a common heading is shown."""
+    assignment = Assignment.read("gan")
+    question = assignment.questions["distance"]
+    headings = {variant.text.split("\n")[0].removeprefix("## ") for variant in question.variants}
+    assert len(headings) == len(question.variants)
+    for variant in question.variants:
+        heading = variant.text.split("\n")[0].removeprefix("## ")
+        given = verdict(5, "Half.") | {"variant": variant.name}
+        page = feedback_page(assignment, Result("ada", "sha", {"distance": given}))
+        assert f"<h2>{heading}: 5 of " in page
+    unknown = Result("ada", "sha", {name: verdict(0, "Not graded.") for name in assignment.questions})
+    page = feedback_page(assignment, unknown)
+    assert "<h2>distance: 0 of " in page
+    assert "<h2>7. In words: 0 of " in page
 
 
 def test_names_with_odd_characters_get_files_of_their_own(tmp_path):

@@ -178,7 +178,8 @@ def run_list(asked: argparse.Namespace) -> None:
         except AssignmentError as why:  # the other assignments are still listed
             print(f"{name:16} cannot be read: {why}")
     if asked.homework == HOMEWORK:
-        print("Next: `make release NB=NAME` writes the students' copies and yours; see docs/homework.md.")
+        say_next("release NAME --out grades")
+        print("docs/homework.md explains each step, from the release to the feedback.")
     else:
         say_next(f"check NAME{own_homework(asked)}")
 

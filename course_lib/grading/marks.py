@@ -13,7 +13,8 @@ from course_lib.grading.submissions import is_answered
 
 NEEDED = ("student", "question", "points")
 LOOK = "look again"  # the instructor clears this column after looking at the new answer
-COLUMNS = ["student", "question", "points", "comment", LOOK, "answer"]
+MOST = "maximum"  # the points that the question is worth
+COLUMNS = ["student", "question", "points", MOST, "comment", LOOK, "answer"]
 NEW_ANSWER = "This answer is newer than the mark. Clear this cell when you have checked the mark."
 NOT_ANSWERED = "(not answered)"
 
@@ -124,12 +125,13 @@ def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -
     rows: list[list[object]] = [[*COLUMNS, *marking.own_columns]]
     for (student, name), answer in answers_in_words(assignment, results).items():
         points, comment = marking.marks.get((student, name), (None, ""))
-        number = shown(points)
+        numbers = [shown(points), shown(assignment.questions[name].points)]
         if marking.delimiter == ";":
-            number = number.replace(".", ",")  # a spreadsheet that uses semicolons reads 4.5 as 4 May
+            # a spreadsheet that uses semicolons reads 4.5 as 4 May
+            numbers = [number.replace(".", ",") for number in numbers]
         look = NEW_ANSWER if (student, name) in marking.look_again else ""
         own = marking.own.get((student, name), [""] * len(marking.own_columns))
-        rows.append([safe(student), name, number, safe(comment), look, answer, *own])
+        rows.append([safe(student), name, *numbers, safe(comment), look, answer, *own])
     for row in marking.dropped:
         rows.append([row.get(column) or "" for column in [*COLUMNS, *marking.own_columns]])
     return table(rows, marking.delimiter)

@@ -15,13 +15,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from course_lib.files import write_whole
-from course_lib.grading.assignment import Assignment
+from course_lib.grading.assignment import AnyQuestion, Assignment
 from course_lib.grading.engine import ENDINGS, NOT_GRADED, RIGHT_FILE, Result, Store, fingerprint
-from course_lib.grading.question import Design, Written
+from course_lib.grading.question import Design, Question, Written
 from course_lib.grading.submissions import is_answered
 
 TEMPLATES = Path(__file__).with_name("templates")
 NOT_ANSWERED = "This question was not answered."
+HEADING = re.compile(r"#+ +(.+)")  # a Markdown heading in the first line of a question's text
 BOARD = 10  # the number of students on a leaderboard
 STEPS = 10  # the number of rows in the distribution
 NAME_LENGTH = 50  # characters of up to four bytes each; a file name has at most 255 bytes
@@ -78,8 +79,9 @@ def feedback_page(assignment: Assignment, result: Result) -> str:
     rows = []
     for name, verdict in result.verdicts.items():
         points = "–" if verdict["points"] is None else f"{verdict['points']:g}"
+        heading = heading_of(assignment.questions.get(name), verdict["variant"]) or name
         rows.append(
-            {"name": name, "points": points, "most": verdict["most"], "sentence": verdict["sentence"]}
+            {"heading": heading, "points": points, "most": verdict["most"], "sentence": verdict["sentence"]}
         )
     return render(
         "feedback.html",
@@ -87,12 +89,27 @@ def feedback_page(assignment: Assignment, result: Result) -> str:
         student=result.student,
         points=result.points,
         most=assignment.points,
-        open=[row["name"] for row in rows if row["points"] == "–"],
+        open=[row["heading"] for row in rows if row["points"] == "–"],
         rows=rows,
         notes=result.notes,
         ran=not is_refused(result),
         tried=any(verdict.get("tried") for verdict in result.verdicts.values()),
     )
+
+
+def heading_of(question: AnyQuestion | None, variant: str) -> str:
+    """Return the heading above a question in the student's notebook, or "" if it cannot be determined.
+
+    variant: the name of the student's variant. It is empty if the submission could not be graded; the heading
+    is then known only if all variants have the same one.
+    """
+    if isinstance(question, Question):
+        chosen = [one for one in question.variants if one.name == variant]
+        texts = [one.text for one in chosen or question.variants]
+    else:
+        texts = [question.text] if question else []
+    found = {match[1].strip() if (match := HEADING.match(text.lstrip())) else "" for text in texts}
+    return found.pop() if len(found) == 1 else ""
 
 
 def is_refused(result: Result) -> bool:
