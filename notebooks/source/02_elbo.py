@@ -6,7 +6,7 @@
 #   compute it;
 # - prove that a [KL divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence) is never negative, and
 #   derive $\log P(x) = L_b + \mathrm{KL}$ line by line;
-# - explain why raising $L_b$ through $P$ alone can *lower* the likelihood, and how $q$ prevents it;
+# - explain why raising $L_b$ through $P$ alone can *lower* the likelihood, and how adjusting $q$ first prevents it;
 # - say what EM guarantees, what it loses when its E-step is unfinished, and what a
 #   [VAE](../docs/glossary.md#variational-auto-encoder-vae) therefore cannot promise;
 # - split $L_b$ into a reconstruction and a regularizer, and choose the less noisy way to estimate it from samples.
@@ -15,8 +15,8 @@
 # or ninety minutes if you run section 8 without working through it and leave out the last exercise. Section 6 is a good
 # place for a break.
 #
-# **Prerequisites:** [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), expectations and a little calculus. You
-# need 1.5 GB of memory and no GPU.
+# **Prerequisites:** [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb),
+# expectations and a little calculus. The notebook needs 1.5 GB of memory and no GPU.
 
 # %% tags=["imports"]
 import sys
@@ -68,18 +68,18 @@ seed = 0
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Infinitely many Gaussians\n\nReplace the label $k$ with a *number* $z \\sim \\mathcal N(0, 1)$, and the sum with an integral:\n\n$$P(x) = \\int P(z)\\, P(x|z)\\, dz$$\n\n*Prior* $P(z)$, *decoder* $z \\mapsto P(x|z)$, *evidence* $P(x)$."}
 # ## 1 · Infinitely many Gaussians
 #
-# In a mixture, each point $x$ has a label $k$ that says which Gaussian it came from. We never observe this label,
-# so it is called a *latent variable*. Let us now replace it with a *number* $z$, drawn from a standard normal
-# distribution $P(z)$. Two functions of $z$, a mean and a standard deviation, say which Gaussian it stands for:
-# $x|z \sim \mathcal N(\mu(z), \sigma(z)^2)$. Neighbouring values of $z$ stand for neighbouring Gaussians, and there
-# are infinitely many of them. The sum over $k$ becomes an integral:
+# In a Gaussian mixture, each point $x$ has a label $k$ that says which Gaussian it came from. We never observe this
+# label, so it is called a *latent variable*. Let us now replace the label with a *number* $z$, drawn from a standard
+# normal distribution $P(z)$. Each $z$ stands for a Gaussian whose mean and standard deviation are functions
+# of $z$: $x|z \sim \mathcal N(\mu(z), \sigma(z)^2)$. There are infinitely many of these Gaussians, and
+# neighbouring values of $z$ stand for similar ones. The sum over the labels $k$ becomes an integral over $z$:
 #
 # $$P(x) = \int P(z)\, P(x|z)\, dz$$
 #
 # Each part has a name. $P(z)$ is the *[prior](../docs/glossary.md#prior)*, which says what we believe about $z$ before
 # we see $x$. The function that turns $z$ into a distribution over $x$ is the *[decoder](../docs/glossary.md#decoder)*.
-# $P(x)$ is the *evidence*, also called the marginal likelihood. It is the probability density that the whole model
-# assigns to the $x$ we observed. In a VAE the decoder is a neural network. Here it takes only two lines of code.
+# $P(x)$ is the *evidence*, also called the marginal likelihood. The evidence is the probability density that the model as
+# a whole assigns to the $x$ we observed. In a VAE the decoder is a neural network; here, two lines of code are enough.
 
 
 # %%
@@ -108,8 +108,8 @@ assert abs(torch.trapezoid(p_x, x) - 1) < 1e-10
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Cut the prior into $K$ equal slices. How many Gaussians does it take before you see no difference?"}
-# An ordinary mixture can approximate the integral. Cut the prior into $K$ slices of equal probability, and let the middle of
-# each slice stand for the whole slice.
+# An ordinary mixture of finitely many Gaussians can approximate the integral. Cut the prior into
+# $K$ slices of equal probability, and let the middle of each slice stand for the whole slice.
 #
 # **Predict.** How many Gaussians does it take before you can no longer see the difference?
 
@@ -134,30 +134,30 @@ figures.finite_mixtures(x, p_x, mixtures, kl)
 assert kl[512] < kl[8] / 100  # what is left lies in the tails, where slices are wide
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** With 32 the eye sees none. The KL divergence still does, and it keeps falling."}
-# **Answer.** Of the four numbers we tried, 32 is the smallest that suffices. Three Gaussians give three spikes, and
-# eight leave ripples between the peaks, but with 32 the eye sees no difference. The KL divergence still registers 0.004
-# [nats](../docs/glossary.md#nat) there, and only 0.0001 at $K = 512$.
+# **Answer.** Of the four numbers we tried, 32 is the smallest that suffices. With three Gaussians we see three
+# spikes, and with eight there are still ripples between the peaks, but with 32 the difference is no longer visible.
+# At $K = 32$ the KL divergence is still 0.004 [nats](../docs/glossary.md#nat); at $K = 512$ it is only 0.0001.
 #
 # **Why?** Two Gaussians of equal weight and width merge into a single peak if their means are at most two standard
-# deviations apart. With 32 slices, all neighbours are at least that close. The tails take longest to converge,
-# because slices of equal probability are wide there.
+# deviations apart. With 32 slices, no two neighbouring means are more than two standard deviations
+# apart. Convergence is slowest in the tails, where slices of equal probability are wide.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Around the integral, with a second distribution\n\n- We want a large $\\log P(x)$. A grid in 20 dimensions has $10^{40}$ points.\n- The posterior $P(z|x)$ contains $P(x)$: it is out of reach as well.\n- So choose *any* distribution that we can handle, $q(z|x)$, and make it similar to the posterior."}
 # ## 2 · $\log P(x) = L_b + \mathrm{KL}$, line by line
 #
-# We want parameters that give the data a high likelihood, that is, a large sum of $\log P(x)$ over the data. For
-# images the evidence is out of reach: if $z$ has twenty dimensions, a grid with a hundred points in each has
-# $10^{40}$ points. The derivation below gets around the integral with the help of a second distribution over $z$.
+# We want parameters that give the data a high likelihood, or equivalently a large sum of $\log P(x)$ over all data
+# points. For images the evidence is out of reach: if $z$ has twenty dimensions, a grid with a hundred points per dimension
+# has $10^{40}$ points in all. The derivation below gets around the integral with the help of a second distribution over $z$.
 #
-# Once we have seen $x$, Bayes' rule tells us which $z$ may have produced it. The result is the
-# *[posterior](../docs/glossary.md#posterior)* $P(z|x) = P(z)\, P(x|z) / P(x)$. It contains the evidence, so it is out
-# of reach as well. We therefore choose a distribution that we can handle, the
-# *[approximate posterior](../docs/glossary.md#approximate-posterior)* $q(z|x)$, and try to make it similar to the
-# posterior. For now $q$ may be *any* distribution over $z$; the lecture picks one up from the roadside. The approach is
+# Once we have seen $x$, Bayes' rule gives us the *[posterior](../docs/glossary.md#posterior)*
+# $P(z|x) = P(z)\, P(x|z) / P(x)$, which tells us which values of $z$ may have produced $x$. The posterior
+# contains the evidence, so it is out of reach as well. We therefore choose a distribution that we can handle, the
+# *[approximate posterior](../docs/glossary.md#approximate-posterior)* $q(z|x)$, and try to bring it close to the posterior.
+# For now $q$ may be *any* distribution over $z$, even one picked up by the roadside, as the lecture has it. The approach is
 # called *variational*, after the calculus of variations, because the unknown that we vary is a whole function, $q$.
 #
-# On our grid everything is known, so we can compute both sides of each line of the derivation. Take $x = 1$ and a $q$
-# that was chosen without looking at the model.
+# On our one-dimensional grid nothing is out of reach, so we can compute both sides of each line
+# of the derivation. We take $x = 1$ and a $q$ that was chosen without looking at the model.
 
 # %%
 x0 = torch.tensor(1.0)
@@ -212,9 +212,9 @@ assert abs(line_1 - line_2) < 1e-10  # rounding, as above
 #
 # $$\phantom{\log P(x)} = \underbrace{\int q(z|x) \log \frac{P(z, x)}{q(z|x)}\, dz}_{L_b} + \underbrace{\int q(z|x) \log \frac{q(z|x)}{P(z|x)}\, dz}_{\mathrm{KL}(q(z|x)\, \|\, P(z|x))}$$
 #
-# The second term is a *Kullback–Leibler divergence*, which measures how far $q$ is from the posterior. The first
-# term does not contain the posterior. It needs only $q$ and the joint density $P(z, x) = P(z)\, P(x|z)$, and we can
-# compute both.
+# The second term is a *Kullback–Leibler divergence*, which measures how far $q$ is
+# from the posterior. The first term does not contain the posterior: it depends only on
+# $q$ and the joint density $P(z, x) = P(z)\, P(x|z)$, both of which we can compute.
 
 # %%
 bound = integral(q * (log_joint - log_q))
@@ -233,7 +233,7 @@ assert abs(line_2 - (bound + gap)) < 1e-10  # rounding, as above
 # $$\log t \le t - 1,$$
 #
 # and touches the tangent only there. (The slope of $t - 1 - \log t$ is $1 - 1/t$, which is negative before $t = 1$
-# and positive after it. The smallest value is therefore the one at $t = 1$, and it is 0.)
+# and positive after it. The difference between the tangent and the logarithm is therefore smallest at $t = 1$, where it is 0.)
 
 # %% alt="The curve log t lies below the dashed straight line t minus 1 everywhere and touches it in one marked point at t = 1."
 t = torch.linspace(0.05, 4, 396)  # t[95] is 1
@@ -277,14 +277,14 @@ assert abs(multiplied_out) < 1e-10
 # only if the two distributions are the same. (In that case $p$ already has all its mass where $q > 0$, so it is zero
 # everywhere else.) The same proof works for sums in place of integrals.
 #
-# Now line 3 says that $\log P(x)$ is $L_b$ plus something that is never negative. Hence
+# Line 3 now says that $\log P(x)$ is $L_b$ plus a term that is never negative. Hence
 #
 # $$L_b \le \log P(x) \quad \text{for every } q.$$
 #
 # $L_b$ is the *[evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo)*, or ELBO. The difference
 # $\log P(x) - L_b$ is the *gap*, and line 3 tells us what it is: $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$.
 #
-# **Predict.** We draw a thousand Gaussians $q$ at random. How many of them give an $L_b$ above $\log P(x)$?
+# **Predict.** If we draw a thousand Gaussians $q$ at random, how many of them give an $L_b$ above $\log P(x)$?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## A thousand random q", "show": "output"}
 torch.manual_seed(seed)
@@ -298,21 +298,21 @@ assert (many.log_px - log_evidence).abs().max() < 1e-10  # the package finds the
 assert many.gap.min() >= -1e-10  # no q gets above it; 1e-10 allows for rounding
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** None, and no other $q$ would do it either."}
-# **Answer.** None of them does, and no other $q$ could. The best one comes within a tenth of a nat of $\log P(x)$.
-# The worst is more than a hundred nats below.
+# **Answer.** None of them does, and no other $q$ could. The best of the thousand comes within
+# a tenth of a nat of $\log P(x)$, while the worst is more than a hundred nats below it.
 #
-# **Why?** The gap is never negative. It is large for a $q$ that puts mass where $P(z, x)$ is tiny, because there
-# $\log P(z, x)$ has a large negative value.
+# **Why?** The gap is never negative. A $q$ that puts mass where $P(z, x)$ is
+# tiny leaves a large gap, because $\log P(z, x)$ is large and negative there.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Line 4** is the form in which a VAE is trained:\n\n$$L_b = \\underbrace{\\int q(z|x) \\log P(x|z)\\, dz}_{\\text{reconstruction}} - \\underbrace{\\mathrm{KL}(q(z|x) \\,\\|\\, P(z))}_{\\text{regularizer}}$$"}
 # **Line 4.** Write $P(z, x) = P(x|z)\, P(z)$ and split the logarithm once more:
 #
 # $$L_b = \underbrace{\int q(z|x) \log P(x|z)\, dz}_{\text{reconstruction}} - \underbrace{\mathrm{KL}(q(z|x) \,\|\, P(z))}_{\text{regularizer}}$$
 #
-# This is the form in which a VAE is trained. The first term measures how well the decoder can reproduce $x$ from
-# the $z$ that $q$ proposes. The second keeps $q$ close to the prior. Do not confuse the two divergences. The regularizer is the
-# divergence of $q$ from the *prior*, which we can compute; the gap is its divergence from the *posterior*, which in
-# general we cannot.
+# A VAE is trained with the bound in the form of line 4. The first term measures how well the
+# decoder can reproduce $x$ from the $z$ that $q$ proposes. The second term keeps $q$ close to the prior. Do
+# not confuse the two KL divergences: the regularizer is the divergence of $q$ from the *prior*, which we
+# can compute, whereas the gap is the divergence of $q$ from the *posterior*, which in general we cannot.
 
 # %%
 reconstruction = integral(q * log_likelihood)
@@ -327,9 +327,9 @@ assert abs(kl_prior - kl_divergence(Normal(0.7, 0.4), prior)) < 1e-10  # torch h
 # ### Nothing needed $z$ to be one number
 #
 # If $z$ is a label, the integrals are sums. If the decoder is linear and all distributions are Gaussian, the
-# integrals have closed forms. The package's `elbo` handles both cases as well as the grid, and returns the terms of
-# line 3 for every $x$ at once. We test the identity on random models with random $q$, and let PyTorch compute the KL
-# divergence independently.
+# integrals have closed forms. The function `elbo` of the course package handles both cases as
+# well as the grid, and returns the terms of line 3 for every $x$ at once. We test line 3 on
+# random models with a random $q$, and have PyTorch compute the KL divergence independently.
 
 # %%
 weights = torch.rand(4).softmax(0)  # (K,)
@@ -369,8 +369,8 @@ assert identity < 1e-10  # 50 points, evidence and divergence computed along dif
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A distance that is not one\n\nThe same pair of distributions has two KL divergences. Let $p$ have two humps, and let $q$ be a single Gaussian.\n\n**Predict.** Which Gaussian makes $\\mathrm{KL}(q\\,\\|\\,p)$ smallest, and which $\\mathrm{KL}(p\\,\\|\\,q)$?"}
 # ## 3 · A distance that is not one
 #
-# The lecture calls the KL divergence a distance. Like a distance, it is never negative, and it is zero only if the two
-# distributions agree. But a distance is the same in both directions, and a KL divergence is not.
+# The lecture calls the KL divergence a distance. Like a distance, the divergence is never negative, and it is zero
+# only if the two distributions agree. But a distance is the same in both directions, and a KL divergence is not.
 #
 # The direction matters when $q$ cannot match its target. Let $p$ have two humps, and let $q$ be a single Gaussian.
 #
@@ -385,7 +385,7 @@ widths = torch.linspace(0.3, 3, 55)
 log_q_all = Normal(means[:, None, None], widths[:, None]).log_prob(u)  # (M, W, U): every q
 
 # %% [markdown]
-# We try every $q$ on a grid of means and widths, and compute both divergences for each.
+# We compute both divergences for every Gaussian $q$ on a grid of means and widths.
 
 # %%
 log_ratio = log_q_all - p.log()  # (M, W, U)
@@ -405,7 +405,7 @@ covering = where_smallest(p_to_q)
 figures.two_directions(u, p, seeking.log_prob(u).exp(), covering.log_prob(u).exp())
 
 # %% [markdown]
-# Now take $p$ and the orange $q$, and compute the divergence between them in both directions.
+# Now take $p$ and the orange Gaussian in the figure, and compute the divergence between them in both directions.
 
 # %%
 best = q_to_p.argmin()
@@ -423,26 +423,26 @@ assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # gr
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** $\\mathrm{KL}(q\\,\\|\\,p)$: narrow, on the heavier hump. $\\mathrm{KL}(p\\,\\|\\,q)$: wide, over both."}
 # **Answer.** $\mathrm{KL}(q\,\|\,p)$ is smallest for a narrow $q$ on the heavier hump. $\mathrm{KL}(p\,\|\,q)$ is
 # smallest for a wide $q$ with the mean and the variance of $p$, although its peak lies where $p$ is almost zero. Even
-# for one and the same pair, $p$ and the orange $q$, the two directions give different values, 0.51 and 8.59 nats.
+# for one and the same pair, $p$ and the orange $q$, the divergence is 0.51 nats in one direction and 8.59 nats in the other.
 #
 # **Why?** $\mathrm{KL}(q\,\|\,p)$ averages over $q$. Places where $q$ is almost zero do not count, so $q$ may ignore
 # one hump, but it pays heavily wherever it is large and $p$ is small. $\mathrm{KL}(p\,\|\,q)$ averages over $p$, so $q$
 # must not be small anywhere that $p$ is large (Bishop 2006, section 10.1). The gap of our bound is
-# $\mathrm{KL}(q\,\|\,P(z|x))$, which is of the first kind. The $q$ of a VAE's
-# [encoder](../docs/glossary.md#encoder) therefore tends to be too narrow rather than too wide.
+# $\mathrm{KL}(q\,\|\,P(z|x))$, which averages over $q$. The $q$ that a VAE's
+# [encoder](../docs/glossary.md#encoder) returns therefore tends to be too narrow rather than too wide.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The trap\n\n$z \\sim \\mathcal N(0, 1)$, $x|z \\sim \\mathcal N(wz, \\frac14)$, and one point, $x = 2$. A lazy $q$ has hardly looked at $x$:\n$q = \\mathcal N(0.1, 1)$."}
 # ## 4 · The trap: raising $L_b$ through $P$ alone
 #
-# $L_b$ lies below $\log P(x)$. If we push it up by changing the decoder, must $\log P(x)$ go up too? Not
-# necessarily, because there is a gap between the two, and the gap may shrink. The lecture warns that the likelihood may
-# even fall, and we can build a model in which it does.
+# $L_b$ lies below $\log P(x)$. If we push $L_b$ up by changing the decoder, must $\log P(x)$ go
+# up too? Not necessarily: $L_b$ may also rise because the gap between it and $\log P(x)$ shrinks.
+# The lecture warns that the likelihood may even fall, and we can build a model in which it does.
 #
-# Take $z \sim \mathcal N(0, 1)$ and $x|z \sim \mathcal N(wz, s^2)$ with $s = \tfrac12$. The only parameter of $P$ is
-# $w$. We observe a single point, $x = 2$. Let $q(z|x) = \mathcal N(m, \sigma^2)$. Now everything has a closed form.
-# The evidence is a Gaussian density with mean 0 and variance $w^2 + s^2$. The reconstruction needs
-# $\mathbb E_q[(x - wz)^2] = (x - wm)^2 + w^2\sigma^2$, and the KL divergence of $q$ from the standard normal prior has
-# a well-known formula. (You will implement it in exercise 1.)
+# Take $z \sim \mathcal N(0, 1)$ and $x|z \sim \mathcal N(wz, s^2)$ with $s = \tfrac12$. The model $P$ has a
+# single parameter, $w$, and we observe a single point, $x = 2$. If we choose $q(z|x) = \mathcal N(m, \sigma^2)$,
+# every quantity has a closed form. The evidence is a Gaussian density with mean 0 and variance $w^2 + s^2$. The
+# reconstruction follows from $\mathbb E_q[(x - wz)^2] = (x - wm)^2 + w^2\sigma^2$, and the KL divergence of $q$
+# from the standard normal prior is given by a well-known formula. (You will implement it in exercise 1.)
 
 # %%
 x_seen = torch.tensor(2.0)
@@ -460,7 +460,7 @@ def bound_at(w, m, sigma):
 
 
 # %% [markdown]
-# Formulas derived by hand deserve suspicion. A check compares these two functions with integrals on a grid.
+# Formulas derived by hand deserve suspicion, so we check these two functions against integrals on a grid.
 
 # %% tags=["check"]
 line_model = LatentModel(prior, lambda z: Normal(0.7 * z, s))
@@ -470,7 +470,7 @@ assert abs(by_grid.log_px - evidence_at(torch.tensor(0.7))) < 1e-10
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** We move $w$ to where $L_b$ is highest. Does $\\log P(x)$ rise or fall?"}
-# For a fixed $q$, the bound is a parabola in $w$. Setting its derivative to zero gives the best $w$:
+# For a fixed $q$, the bound is a parabola in $w$, and setting its derivative to zero gives the best $w$:
 # $w = xm / (m^2 + \sigma^2)$. We start at $w = 1$ with a lazy $q$ that has hardly looked at $x$: its mean is 0.1 and its
 # standard deviation is 1.
 #
@@ -506,8 +506,8 @@ assert fall < -4
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It falls, by 4.6 nats, while the bound rises by 1.3. The gap shrank by more."}
 # **Answer.** It falls, by 4.6 nats, while the bound rises by 1.3.
 #
-# **Why?** Whatever $x$ is, this $q$ places $z$ around 0, give or take 1. For a decoder that is given such a $z$, a
-# large $w$ can only do harm, because $wz$ is then mostly noise, centred far from $x = 2$. The best decoder *for this
+# **Why?** Whatever $x$ is, this $q$ places $z$ around 0, give or take 1. If the decoder is given a $z$ from this $q$,
+# a large $w$ can only do harm, because $wz$ is then mostly noise, centred far from $x = 2$. The best decoder *for this
 # $q$* nearly ignores $z$, but a decoder that ignores $z$ can hardly explain $x = 2$. The bound rose all the same,
 # because the posterior moved towards $q$ and the gap shrank by more than $\log P(x)$ fell. (Exercise 4 asks how far
 # $\log P(x)$ can fall at most.)
@@ -520,7 +520,7 @@ assert fall < -4
 # $L_b$ touches $\log P(x)$. In our model the posterior is Gaussian, with mean $wx / (w^2 + s^2)$ and variance
 # $s^2 / (w^2 + s^2)$.
 #
-# **Predict.** We first set $q$ to the posterior, then move $w$ to the new maximum of $L_b$. Which of the two steps can
+# **Predict.** If we first set $q$ to the posterior and then move $w$ to the new maximum of $L_b$, which of the two steps can
 # lower $\log P(x)$?
 
 
@@ -536,7 +536,7 @@ def heights(w, m, sigma):
 
 
 # %% [markdown]
-# We compare four states: the start, the trap, and the two steps in the right order.
+# We compare four states: the start, the trap, and the results of the two steps, taken in the right order.
 
 # %%
 m_post, sigma_post = posterior_at(w_start)
@@ -558,23 +558,23 @@ assert abs(q_first[0] - q_first[1]) < 1e-10  # the gap is closed
 assert then_p[0] >= then_p[1] > q_first[0]  # L_b rose from the old log P(x) and does not exceed the new one
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Neither: $\\;\\log P_{\\text{old}}(x) = L_b^{\\text{old}} \\le L_b^{\\text{new}} \\le \\log P_{\\text{new}}(x)$. This is EM."}
-# **Answer.** Neither can. Here the first step leaves $\log P(x)$ at −2.63, and the second raises it to −2.41.
+# **Answer.** Neither can. Here the step in $q$ leaves $\log P(x)$ at −2.63, and the step in $P$ raises it to −2.41.
 #
-# **Why?** The first step leaves $\log P(x)$ alone. After it, $L_b$ equals $\log P(x)$. The second step raises $L_b$,
-# and $\log P(x)$ can never be below it:
+# **Why?** The step in $q$ leaves $\log P(x)$ alone and lifts $L_b$ to the same value.
+# The step in $P$ raises $L_b$ further, and $\log P(x)$ can never lie below the bound:
 #
 # $$\log P_{\text{old}}(x) = L_b^{\text{old}} \le L_b^{\text{new}} \le \log P_{\text{new}}(x)$$
 #
-# The equality on the left is the whole point, and it needs a gap that is *fully* closed. In fact $\log P(x)$ rises by
-# at least as much as $L_b$, because a closed gap can only open again.
+# The equality on the left is the whole point, and it holds only if the gap is *fully* closed. In
+# fact $\log P(x)$ rises by at least as much as $L_b$, because a closed gap can only open again.
 #
-# This is the algorithm of the previous chapter, *expectation–maximization* (EM). Its E-step sets $q$ to the posterior, that
-# is, to the responsibilities; its M-step finds the best parameters for that $q$. Both steps climb the same function,
-# $L_b(q, P)$ (Dempster, Laird & Rubin 1977; Neal & Hinton 1998).
+# Alternating between these two steps gives us the algorithm of the previous chapter, *expectation–maximization* (EM). The
+# E-step sets $q$ to the posterior, that is, to the responsibilities; the M-step finds the best parameters for that $q$.
+# Both the E-step and the M-step climb the same function, $L_b(q, P)$ (Dempster, Laird & Rubin 1977; Neal & Hinton 1998).
 #
-# Now try it yourself. Drag $q$ (orange) and watch the bars. Press **fit q** until the gap is closed, then **fit P**.
-# To see the opposite order, choose **the trap: P alone** and press **fit P** first. Under **two humps** the posterior
-# is not Gaussian, and a Gaussian $q$ cannot close the gap.
+# Now try it yourself. Drag the orange curve, $q$, and watch the bars. Press **fit q** until the gap is
+# closed, then **fit P**. To see the opposite order, choose **the trap: P alone** and press **fit P**
+# first. If you choose **two humps**, the posterior is not Gaussian, and a Gaussian $q$ cannot close the gap.
 
 # %% alt="Three panels with the same posterior, onto which an orange q moves from panel to panel, and a fourth panel of bars, in which the hatched gap above the bound shrinks while the total height log P stays the same." slideshow={"slide_type": "slide"} slide={"text": "## Move q by hand: does log P(x) move?"}
 ElboBars()
@@ -583,15 +583,15 @@ ElboBars()
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An unfinished E-step\n\nThree versions of the $q$-step, each from the start of the trap:\n\n- **full:** $q$ becomes the posterior;\n- **a tenth** of the way;\n- **fixed width:** the right mean, but $\\sigma$ stays 1.\n\n**Predict.** In which can $\\log P(x)$ fall? Which one ends highest?"}
 # ## 6 · What an unfinished E-step loses
 #
-# The guarantee rests on a closed gap. In a VAE the gap stays open, because the encoder learns in small steps and can
-# produce only certain distributions. What do these two shortcomings cost? We run three versions of the $q$-step in
-# the model of section 4, each from the same start as the trap:
+# EM's guarantee that $\log P(x)$ never falls rests on a closed gap. In a VAE the gap stays open, because the
+# encoder learns in small steps and can produce only certain distributions. To see what small steps and a restricted
+# $q$ cost us, we run three versions of the $q$-step in the model of section 4, each from the same start as the trap:
 #
 # - **full**: $q$ becomes the posterior;
 # - **a tenth**: $m$ and $\sigma$ move only a tenth of the way towards those of the posterior;
 # - **fixed width**: $m$ becomes the posterior's mean, but $\sigma$ stays 1, so that the posterior is out of reach.
 #
-# **Predict.** In which versions can $\log P(x)$ fall? Which one ends at the highest $\log P(x)$?
+# **Predict.** In which versions can $\log P(x)$ fall? Which version ends at the highest $\log P(x)$?
 
 
 # %%
@@ -609,7 +609,7 @@ def fixed_width(w, m, sigma):
 
 
 # %% [markdown]
-# The loop is the same for all three. Only the function that improves $q$ differs.
+# All three versions use the same loop; only the function that improves $q$ differs.
 
 
 # %%
@@ -653,22 +653,22 @@ settled = float(stuck[-1] - stuck[0])
 assert settled < -0.2
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A tenth drops at once, then recovers. The fixed width settles below its start. No step lowered $L_b$."}
-# **Answer.** It falls in two of the three. With the full step $\log P(x)$ never falls, and it ends highest, at −2.11.
-# With a tenth of the step it drops by 1.8 nats in the first round, because the first $q$ is still lazy and the
-# decoder falls into the trap. Afterwards it recovers, heads for the same maximum as the full step, and ends only 0.03
-# nats lower. With the fixed width it sinks, and settles 0.3 nats below its start. Yet no step of any version lowered
+# **Answer.** It falls in two of the three versions. With the full step, $\log P(x)$ never falls, and its final value is the highest of
+# the three, −2.11. With a tenth of the step, $\log P(x)$ drops by 1.8 nats in the first round, because $q$ is still lazy and the decoder
+# falls into the trap. Afterwards $\log P(x)$ recovers towards the same maximum as with the full step, and ends only 0.03 nats lower.
+# With the fixed width, $\log P(x)$ sinks and settles 0.3 nats below its start. Yet in none of the three versions did a step lower
 # $L_b$.
 #
-# **Why?** Here an unfinished step costs us only time. The procedure comes to rest only where neither step changes
-# anything, and there $q$ is the posterior. With a restricted $q$, we can no longer reach the exact posterior. The
-# decoder settles where the
-# *bound* is highest, and there its posterior is wider than the best decoder's, to suit a $q$ of width 1. Here we can
-# even compute both places. With $\sigma = 1$ and the best $m$, the part of the bound that depends on $w$ is
-# $-\frac{x^2}{2(w^2 + s^2)} - \frac{w^2}{2s^2}$. It is highest where $w^2 + s^2 = xs$, which gives $w \approx 0.87$.
-# The likelihood is highest at $w^2 = x^2 - s^2$, which gives $w \approx 1.94$.
+# **Why?** Here an unfinished step costs us only time. The alternation comes to rest only where neither the
+# $q$-step nor the $P$-step changes anything, and there $q$ is the posterior. A restricted $q$, however, cannot
+# reach the exact posterior. The decoder settles where the *bound* is highest. To suit a $q$ of width 1, its
+# posterior there is wider than that of the best decoder. In this model we can even compute where the bound and
+# the likelihood are highest. With $\sigma = 1$ and the best $m$, the part of the bound that depends on $w$ is
+# $-\frac{x^2}{2(w^2 + s^2)} - \frac{w^2}{2s^2}$. The bound is highest where $w^2 + s^2 = xs$, which gives
+# $w \approx 0.87$. The likelihood is highest where $w^2 = x^2 - s^2$, which gives $w \approx 1.94$.
 
 # %% [markdown]
-# A check compares the first of these with the end of the last run, and the second with the curve of section 4.
+# We check $w \approx 0.87$ against the end of the fixed-width run, and $w \approx 1.94$ against the curve of section 4.
 
 # %% tags=["check"]
 w_biased = math.sqrt(2 * s - s**2)
@@ -679,16 +679,16 @@ w_best = math.sqrt(2**2 - s**2)
 assert evidence_at(torch.tensor(w_best)) >= evidence_at(ws).max()
 
 # %% [markdown]
-# So here is what a VAE may claim. It raises a lower bound on the
-# [log-likelihood](../docs/glossary.md#log-likelihood). The likelihood itself need not rise with every step, because
-# the VAE's $q$ is both unfinished and restricted, and because even $L_b$ is only estimated, from random samples.
-# Still, the likelihood is never below the bound, so a high bound guarantees a high likelihood.
+# So what can a VAE claim? Its training raises a lower bound on the
+# [log-likelihood](../docs/glossary.md#log-likelihood). The likelihood itself need not rise with every step:
+# the encoder's $q$ is both unfinished and restricted, and even $L_b$ is only estimated from random samples.
+# Still, the log-likelihood never lies below the bound, so a high bound guarantees a high likelihood.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM, a fitted q, an encoder: one idea\n\n- **EM** sets $q$ to the posterior.\n- **A fitted $q$** has a row of numbers for each point, and climbs $L_b$ by gradient steps.\n- **An encoder** is a network that reads $x$ and returns $q$: *amortized* inference."}
 # ## 7 · EM, a fitted $q$, an encoder: one idea
 #
-# Improve $q$, improve $P$, and repeat. Methods differ in how they find $q$. We compare three on the same data, with the
-# same mixture of five Gaussians, from the same start:
+# The recipe is always the same: improve $q$, improve $P$, and repeat. Methods differ in how they find $q$.
+# We compare three methods on the same data, with the same mixture of five Gaussians and from the same start:
 #
 # - **EM** sets $q$ to the posterior;
 # - **a fitted $q$** keeps a row of $K$ numbers for each point, and climbs $L_b$ with a few gradient steps per round;
@@ -713,8 +713,8 @@ def alternate(q_step):
 
 
 # %% [markdown]
-# EM's $q$-step is the E-step of the previous chapter. The other two climb $L_b$ in gradient steps. They differ in where
-# the [logits](../docs/glossary.md#logit) of $q$ come from (and in their learning rates).
+# EM's $q$-step is the E-step of the previous chapter. The other two methods climb $L_b$ in gradient steps,
+# and differ in where the [logits](../docs/glossary.md#logit) of $q$ come from (and in their learning rates).
 
 
 # %%
@@ -732,7 +732,7 @@ def gradient_step(model, logits, optimizer):
 
 
 # %% [markdown]
-# For the fitted $q$, the logits are the rows themselves.
+# For the fitted $q$, the logits are the rows of numbers themselves.
 
 # %%
 rows = nn.Parameter(torch.zeros(len(data), K))  # K numbers for each point
@@ -746,8 +746,8 @@ def fitted_q(theta):
 
 
 # %% [markdown]
-# For the encoder, the logits are the output of a small network. We learn the weights of this network, and none of
-# them belongs to a single point.
+# For the encoder, the logits are the output of a small network.
+# We learn the weights of this network, which all points share.
 
 # %%
 torch.manual_seed(seed)
@@ -790,8 +790,8 @@ assert min(final_gap["fitted q"], final_gap["encoder"]) > 1e-6  # a few gradient
 
 
 # %% [markdown]
-# To answer the second question we must hold $P$ fixed. We take EM's final mixture, and fit fresh rows and a fresh encoder
-# for many steps.
+# To find out whether the encoder can do better than the fitted $q$, we must hold $P$ fixed.
+# We take EM's final mixture, and fit fresh rows and a fresh encoder to it for many steps.
 
 
 # %%
@@ -818,24 +818,24 @@ assert gaps["fitted q"][-1] < gaps["fitted q"][0] / 10
 assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only EM closes its gap. An encoder cannot beat a $q$ that is fitted to the end, but it serves all points at once."}
-# **Answer.** Only EM has no gap after its $q$-step. Even after their last $q$-step, the other two still have gaps of
-# hundredths of a nat. Given the same $P$, the encoder cannot beat a $q$ that has been fitted to the end, and in the
-# second figure it ends far behind. While both are still learning, the encoder may be ahead, as it is in the first
-# steps of that figure.
+# **Answer.** Only EM has no gap after its $q$-step. Even after their last $q$-step, the fitted $q$ and the
+# encoder are left with gaps measured in hundredths of a nat. Given the same $P$, the encoder cannot beat a
+# $q$ that has been fitted to the end, and in the second figure its gap ends up far larger. While both are
+# still learning, the encoder may be ahead of the fitted $q$, as it is in the first steps of that figure.
 #
-# **Why?** The E-step jumps to the posterior. A row of numbers for each point can represent the posterior exactly, so
-# its gap goes to zero if you give it enough steps. The encoder is one function for all points, and it has to be right
-# for all of them at once. What it loses compared with the best $q$ of its family, fitted to each
-# point separately, is called the *amortization gap* (Cremer, Li & Duvenaud 2018). Part of it is due to unfinished learning, and
-# part would remain even after endless training. In return, every step teaches the encoder something about all points, and a
-# new point costs a single pass through the network. That is why a VAE has an encoder.
+# **Why?** The E-step jumps to the posterior. With a row of numbers for each point, $q$ can represent the posterior exactly,
+# so the gap goes to zero if we take enough steps. The encoder is a single function, and it has to be right for all points
+# at once. What the encoder loses compared with the best $q$ of the same family, fitted to each point separately, is called
+# the *amortization gap* (Cremer, Li & Duvenaud 2018). Part of this gap is due to unfinished learning, and the rest would
+# remain even after endless training. In return, every gradient step teaches the encoder something about all points, and a
+# new point costs only a single pass through the network. These two advantages are why a VAE has an encoder.
 
 # %% [markdown]
 # ## 8 · On digits, still exact
 #
-# Let the decoder be linear: $x|z \sim \mathcal N(Wz + b, s^2 I)$, with twenty numbers in $z$ and one number in $x$
-# for each pixel. Then $P(x)$ is a Gaussian, and the best $W$, $b$ and $s^2$ are known, because they follow from a
-# principal component analysis (Tipping & Bishop 1999). We can therefore train an *encoder* on real digits, as in a
+# Let the decoder be linear: $x|z \sim \mathcal N(Wz + b, s^2 I)$, where $z$ has twenty dimensions and $x$
+# has one for each pixel. Then $P(x)$ is Gaussian, and the best $W$, $b$ and $s^2$ follow from a principal
+# component analysis (Tipping & Bishop 1999). We can therefore train an *encoder* on real digits, as in a
 # VAE, and for once compare its bound with the exact $\log P(x)$.
 
 # %%
@@ -846,8 +846,8 @@ n_fit = min(n_train, len(train))
 held_out = test.pixels(slice(0, 1000), torch.float64)  # (N, D), grey pixels in [0, 1]
 
 # %% [markdown]
-# The analysis gives twenty directions, and the variance of the digits along each of them. Each column of $W$ is a
-# direction, multiplied by the standard deviation that remains once the noise variance $s^2$ has been subtracted.
+# The principal component analysis gives twenty directions and the variance of the digits along each of them. Each column of $W$
+# is one of these directions, multiplied by the standard deviation that remains once the noise variance $s^2$ has been subtracted.
 
 # %%
 pca = PCA(20, random_state=seed).fit(train.pixels(slice(0, n_fit), torch.float64).numpy())
@@ -869,11 +869,11 @@ print(f"log P of {len(held_out):,} test digits: {log_p:.4f} nats per image; scik
 assert abs(log_p - library) < 1e-6 * abs(library)  # two routes through a covariance of all pixels
 
 # %% [markdown]
-# A density of grey pixels may well be larger than 1, so its logarithm may be positive. Such a value must not be
-# compared with the likelihood of black-and-white pixels.
+# The probability density of an image with grey pixels may well be larger than 1, so its logarithm may be
+# positive. Do not compare the log-density of grey pixels with the log-likelihood of black-and-white pixels.
 #
-# The encoder is linear, too. It returns the mean of $q(z|x)$; the standard deviations are twenty more parameters, the
-# same for all images. At first $q$ is the prior, because every mean starts at 0 and every standard
+# The encoder is linear, too, and returns the mean of $q(z|x)$. The standard deviations of $q$ are twenty more
+# parameters, the same for all images. At first $q$ is the prior, because every mean starts at 0 and every standard
 # deviation at 1.
 
 # %%
@@ -885,11 +885,11 @@ log_sigma = nn.Parameter(torch.zeros(20))
 
 
 # %% [markdown]
-# The loss is $-L_b$, written as in line 4, with one draw of $z$ for each image in place of the integral in the
-# reconstruction. If we write the draw as $\mu + \sigma \varepsilon$, with a standard normal $\varepsilon$,
+# The loss is $-L_b$ in the form of line 4, except that one draw of $z$ for each image replaces the integral in
+# the reconstruction. If we write the draw as $\mu + \sigma \varepsilon$, with a standard normal $\varepsilon$,
 # the gradient can pass through it to $\mu$ and $\sigma$. The next chapter,
-# [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb), takes a close look at this trick. Replace the two linear
-# maps with networks, and you have the loss of a VAE.
+# [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb), takes a close look at this trick.
+# Replace the linear encoder and the linear decoder with networks, and you have the loss of a VAE.
 
 
 # %%
@@ -917,8 +917,8 @@ at_step = range(0, encoder_steps + 1, every)
 history = []
 
 # %% [markdown]
-# **Predict.** The decoder is fixed, so only the encoder learns. Which of the two parts of $L_b$ will improve, and which will
-# get worse?
+# **Predict.** The decoder is fixed, so only the encoder learns. Which will
+# improve, the reconstruction or the regularizer, and which will get worse?
 
 # %%
 for step in range(encoder_steps + 1):
@@ -943,14 +943,14 @@ assert 0 < gap_last < gap_first
 assert gap_last < gap_first / 100 or not on_mnist  # at least 99 percent of the gap is closed
 
 # %% [markdown]
-# **Answer.** The reconstruction improves, and the KL divergence to the prior gets worse. Their difference $L_b$
-# rises, and the gap nearly closes. On MNIST it shrinks from more than a thousand nats per image to less than one.
+# **Answer.** The reconstruction improves, and the KL divergence to the prior gets worse. On balance, $L_b$ rises
+# and the gap nearly closes. On MNIST the gap shrinks from more than a thousand nats per image to less than one.
 #
-# **Why?** At first $q$ is the prior. Its KL is zero, but the decoder has to reproduce every image from random codes.
-# Training spends nats of KL to buy nats of reconstruction, as long as that is a net gain. A perfect encoder exists
-# here, because the true posterior is Gaussian, its mean is linear in $x$, and its covariance is diagonal and the
-# same for all $x$. (It is diagonal because the columns of $W$ are orthogonal.) With a deep decoder none of this is
-# true in general, and a gap remains.
+# **Why?** At first $q$ is the prior. The KL divergence is then zero, but the decoder has to reproduce
+# every image from random codes. Training spends nats of KL to buy nats of reconstruction, as long as $L_b$
+# gains by the trade. A perfect encoder exists here, because the true posterior is Gaussian, its mean is
+# linear in $x$, and its covariance is diagonal and the same for all $x$. (It is diagonal because the
+# columns of $W$ are orthogonal.) With a deep decoder none of this is true in general, and a gap remains.
 
 # %% [markdown]
 # ## 9 · Estimating the bound from samples
@@ -996,14 +996,14 @@ assert (
 # **Why?** The variance of a mean of $n$ independent draws is the variance of one draw divided by $n$, and the length of the
 # error bar is proportional to the square root of that variance.
 #
-# If a closed form exists, it seems pointless to sample the KL divergence. But $L_b$ has two terms, and if both are sampled
-# *with the same* $z$, their errors may cancel. We compare two estimates of $L_b$ from one draw $z \sim q$:
+# When the KL divergence has a closed form, it seems pointless to estimate it from samples. But $L_b$ has two terms, and if
+# both are sampled *with the same* $z$, their errors may cancel. We compare two estimates of $L_b$ from one draw $z \sim q$:
 #
 # - KL in closed form: $\log P(x|z) - \mathrm{KL}(q(z|x)\,\|\,P(z))$;
 # - KL sampled, too: $\log P(x|z) + \log P(z) - \log q(z|x)$.
 #
-# Both are right on average. We take one test digit and the exact model of section 8. Let $q$ have the posterior's mean,
-# and the posterior's standard deviations multiplied by a factor that we vary from well below 1 to above 1.
+# Both estimates are right on average. We take one test digit and the linear model of section 8, whose posterior is known exactly. We give
+# $q$ the mean of the posterior, and multiply the posterior's standard deviations by a factor that ranges from well below 1 to above 1.
 #
 # **Predict.** Which estimate varies less from draw to draw?
 
@@ -1044,12 +1044,12 @@ assert with_closed_form[0] < fully_sampled[0]  # a narrow q: the closed form is 
 assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 
 # %% [markdown]
-# **Answer.** It depends on $q$. If $q$ is much narrower than the posterior, the estimate with the closed form varies
-# less. If $q$ is about as wide as the posterior, or wider, the fully sampled estimate varies less. If $q$ *is* the
-# posterior, the fully sampled estimate has no noise at all, and the other has a standard deviation of about three
+# **Answer.** It depends on $q$. If $q$ is much narrower than the posterior, the estimate with the closed-form KL
+# varies less; if $q$ is about as wide as the posterior, or wider, the fully sampled estimate does. If $q$ *is* the
+# posterior, the fully sampled estimate has no noise at all, while the estimate with the closed form has a standard deviation of about three
 # nats.
 #
-# **Why?** Bayes' rule gives $\log P(x|z) + \log P(z) = \log P(x) + \log P(z|x)$. So the fully sampled estimate is
+# **Why?** Bayes' rule gives $\log P(x|z) + \log P(z) = \log P(x) + \log P(z|x)$. The fully sampled estimate is therefore
 #
 # $$\log P(x) - \log \frac{q(z|x)}{P(z|x)},$$
 #
@@ -1059,18 +1059,18 @@ assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 # $\frac12 \lVert \varepsilon \rVert^2$, so it has a standard deviation of $\sqrt{d/2}$ nats in $d$ dimensions, however
 # narrow $q$ is. (In this model the terms that are quadratic in $z$ have a standard deviation of about
 # $r^2 \sqrt{d/2}$ with the closed form and of about $|1 - r^2| \sqrt{d/2}$ when sampled, where $r$ is the width of
-# $q$ divided by that of the posterior. So the lines cross near $r = 1/\sqrt 2$.) The same choice arises for the
-# gradient (Roeder, Wu & Duvenaud 2017).
+# $q$ divided by that of the posterior. The two lines in the figure therefore cross near $r = 1/\sqrt 2$.)
+# We face the same choice when we estimate the gradient of $L_b$ (Roeder, Wu & Duvenaud 2017).
 
 # %% [markdown]
 # ## 10 · A tighter bound, and where the squared error comes from
 #
 # With a deep decoder the $q$ that we find is never perfect, and $\log P(x)$ is out of reach. It then helps to draw
-# several $z$ for each $x$. Each draw from $q$ has an importance weight $P(x, z) / q(z|x)$, and the mean of these
-# weights under $q$ is exactly $P(x)$. The expected logarithm of the mean of $k$ weights is a lower bound, too. The
-# reason is that the logarithm is concave, so that the mean of a logarithm is at most the logarithm of the mean, which
-# is $\log P(x)$ (Jensen's inequality). For $k = 1$ the bound is $L_b$, and the larger $k$ is, the tighter the bound
-# becomes (Burda, Grosse & Salakhutdinov 2016). To see this, we spoil $q$ by making it 1.5 times as wide as the
+# several values of $z$ for each $x$. Each draw from $q$ has an importance weight $P(x, z) / q(z|x)$, and the mean of
+# these weights under $q$ is exactly $P(x)$. The expected logarithm of the mean of $k$ such weights is also a lower bound on
+# $\log P(x)$. The reason is Jensen's inequality: the logarithm is concave, so the mean of a logarithm is at most the logarithm
+# of the mean, which here is $\log P(x)$. For $k = 1$ this bound is $L_b$, and the larger $k$ is, the tighter the bound becomes
+# (Burda, Grosse & Salakhutdinov 2016). To watch the bound tighten, we spoil $q$ by making it 1.5 times as wide as the
 # posterior.
 #
 # **Predict.** How much of the gap at $k = 1$ is left at $k = 10$, and how much at $k = 1000$?
@@ -1106,8 +1106,8 @@ if on_mnist:
 # **Answer.** Ten draws remove most of the gap, and a thousand remove nearly all of it. On MNIST, the gap
 # is more than four nats at $k = 1$, less than one at $k = 10$, and less than a tenth of a nat at $k = 1000$.
 #
-# **Why?** The mean of many weights is close to $P(x)$, so its logarithm is close to $\log P(x)$. With one draw, a $z$
-# that fits badly pulls the logarithm down. With many, the good draws dominate the mean.
+# **Why?** The mean of many weights is close to $P(x)$, so its logarithm is close to $\log P(x)$. With only one
+# draw, a $z$ that does not fit $x$ pulls the logarithm down. With many draws, the good ones dominate the mean.
 
 # %% [markdown]
 # ### The squared error of an auto-encoder
@@ -1116,8 +1116,8 @@ if on_mnist:
 #
 # $$\log P(x|z) = -\frac{\|x - \hat x(z)\|^2}{2 s^2} - \frac{D}{2} \log(2 \pi s^2),$$
 #
-# where $\hat x(z)$ is the decoder's mean and $D$ the number of pixels. So raising the reconstruction *is* lowering the
-# squared error of an [auto-encoder](../docs/glossary.md#auto-encoder).
+# where $\hat x(z)$ is the decoder's mean and $D$ the number of pixels. So to raise the reconstruction
+# *is* to lower the squared error of an [auto-encoder](../docs/glossary.md#auto-encoder).
 
 # %%
 with torch.no_grad():
@@ -1136,9 +1136,9 @@ size = train.n_pixels + from_error.abs().max()
 assert error_difference < 1e-13 * size  # rounding of a sum over all pixels, each term about 1
 
 # %% [markdown]
-# The second term of the formula is a constant. But $s^2$ matters all the same, because it is the exchange rate
-# between squared error and nats of KL. If you minimize squared error plus KL without mentioning $s^2$, you have set
-# it to one half.
+# The second term of the formula is a constant, but $s^2$ matters all the same: it
+# sets the exchange rate between squared error and nats of KL. If you minimize squared
+# error plus KL without mentioning $s^2$, you have silently set $s^2$ to one half.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1166,14 +1166,14 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. Any of
-# the three functions may be used for training, so each must be differentiable with respect to all its inputs. Stay
-# with torch, because `item`, `detach` and NumPy cut the gradient. All logarithms are natural, so results are in nats.
+# the three functions may be used for training, so each must be differentiable with respect to all its inputs. Stay within
+# torch, because `item`, `detach` and NumPy cut off the gradient. All logarithms are natural, so results are in nats.
 #
-# **1. The KL divergence to the prior.** This is the regularizer of every VAE in the following chapters. For a
-# Gaussian $q$ and a standard normal prior it has a closed form, so nothing needs to be sampled. The encoder returns
-# the logarithm of the *variance*. Mistaking it for the logarithm of the standard deviation is a slip that even
-# lectures make. Your function must also be right for log-variances such as $\pm 60$, without a clamp or a small added
-# number.
+# **1. The KL divergence to the prior.** This is the regularizer of every VAE in the following chapters. For a Gaussian
+# $q$ and a standard normal prior, the divergence has a closed form, so nothing needs to be sampled. The encoder
+# returns the logarithm of the *variance*. Mistaking the log-variance for the logarithm
+# of the standard deviation is a slip that even lectures make. Your function must also
+# be right for log-variances such as $\pm 60$, without a clamp or a small added number.
 
 
 # %%
@@ -1190,11 +1190,11 @@ checks.kl_to_standard_normal(my_kl_to_standard_normal)
 
 
 # %% [markdown]
-# **2. The lower bound.** For a discrete $z$, all of $L_b$ is a single sum, whatever $q$ is. A $q$ that rules out some
-# values of $z$ contains zeros. There $0 \cdot \log 0$ must count as 0, because $t \log t$ goes to 0 with $t$, but your
-# computer returns NaN. (At $q = 0$ itself the slope is infinite, so the check asks only for the value there.) Do not
-# clamp $q$ and do not add a small number to it, because either changes the gradient. Do not exponentiate $\log P(x, z)$
-# either, because it may be near $-1000$.
+# **2. The lower bound.** For a discrete $z$, the whole of $L_b$ is a single sum over $z$, whatever $q$ is. A $q$
+# that rules out some values of $z$ contains zeros. Where $q$ is zero, $0 \cdot \log 0$ must count as 0, because
+# $t \log t$ goes to 0 with $t$, but your computer returns NaN. (At $q = 0$ itself the slope is infinite, so the
+# check asks only for the value there.) Do not clamp $q$ and do not add a small number to it, because either
+# changes the gradient. Do not exponentiate $\log P(x, z)$ either, because it may be near $-1000$.
 
 
 # %%
@@ -1212,9 +1212,9 @@ checks.lower_bound(my_lower_bound)
 
 # %% [markdown]
 # **3. The importance-weighted bound.** Draw $k$ values of $z$ from $q$, and take the logarithm of the mean weight
-# $w = P(x, z) / q(z|x)$, not the mean of the logarithms. For an image, $\log w$ can easily be $-110$. In float32
-# `exp(-110)` is already 0, so stay with logarithms. Your function must be right for any size of $\log w$, even if one
-# image's weights have logarithms near $-5000$ and another's near $3000$.
+# $w = P(x, z) / q(z|x)$, not the mean of the logarithms. For an image, $\log w$ can easily be $-110$. In
+# float32 `exp(-110)` is already 0, so work with logarithms throughout. Your function must be right however
+# large or small $\log w$ is, even if $\log w$ is near $-5000$ for one image and near $3000$ for another.
 
 
 # %%
@@ -1229,10 +1229,10 @@ def my_importance_weighted_bound(log_w):
 checks.importance_weighted_bound(my_importance_weighted_bound)
 
 # %% [markdown]
-# **4. Derive it: how far can the likelihood fall?** A step of $P$ alone raises $L_b$ by `rise`. Before the step the
-# gap was `gap_before`. Use line 3, before and after the step, to find the lowest value that the change in $\log P(x)$
-# can take. Write your formula in place of `None`. The cell below tries it on the trap of section 4. Why does the
-# formula imply EM's guarantee?
+# **4. Derive it: how far can the likelihood fall?** Suppose that a step in $P$ alone raises $L_b$ by
+# `rise`, and that the gap before the step was `gap_before`. Use line 3, before and after the step, to
+# find the lowest value that the change in $\log P(x)$ can take. Write your formula in place of `None`.
+# The cell below tries your formula on the trap of section 4. Why does the formula imply EM's guarantee?
 
 # %%
 gap_before = start[0] - start[1]

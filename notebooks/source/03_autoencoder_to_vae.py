@@ -55,8 +55,8 @@ seed = 0
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Moons, and a code of one number\n\nAn *encoder* maps a picture to a short code $z$, a *decoder* maps the code back. The loss is $\\lVert x - \\hat x \\rVert^2$."}
 # ## 1 · Moons, and a code of one number
 #
-# Here is the moon from new to full: 33 pictures of 20×20 pixels, or 33 points in 400 dimensions. Yet one number, the
-# phase, determines each picture. An *auto-encoder* (Hinton & Salakhutdinov 2006) looks for such a number by itself. One
+# Here is the moon from new to full: 33 pictures of 20×20 pixels, or 33 points in 400 dimensions. Yet each picture is
+# determined by a single number, the phase of the moon. An *auto-encoder* (Hinton & Salakhutdinov 2006) tries to find such a number on its own. One
 # network, the *[encoder](../docs/glossary.md#encoder)*, maps a picture $x$ to a short *code* $z$. A second network, the
 # *[decoder](../docs/glossary.md#decoder)*, maps the code back to a picture $\hat x$. The loss is the squared error
 # $\lVert x - \hat x \rVert^2$. Nobody tells the networks what a phase is.
@@ -69,8 +69,8 @@ moons = moon_phases(33, size)[0].flatten(1)  # (N, D): 33 pictures of 400 pixels
 figures.image_rows({"every second moon": moons[::2]})
 
 # %% [markdown]
-# We drew these moons ourselves, so we can draw as many *true* moons as we like, and judge a decoder by them. Whatever
-# picture it shows, we measure its distance from the nearest of 1,001 true moons. The distance is the square
+# Because we drew these moons ourselves, we can draw as many *true* moons as we like and judge a decoder against them. For any
+# picture that the decoder produces, we measure the distance to the nearest of 1,001 true moons. The distance is the square
 # root of the sum of the squared pixel differences.
 
 # %%
@@ -86,8 +86,8 @@ def distance_to_truth(pictures):
 # The simplest way to go from a crescent to the full moon is a *cross-fade*, the weighted average of the two pictures,
 # pixel by pixel.
 #
-# **Predict.** Half way through the cross-fade, how far is the picture from the nearest true moon? Compare this
-# with the distance between the crescent and the full moon.
+# **Predict.** Half way through the cross-fade, how far is the picture from the nearest true moon? Give your answer as a
+# fraction of the distance between the crescent and the full moon.
 
 # %%
 walk = torch.linspace(0, 1, 101)[:, None]  # (T, 1), positions from the crescent (0) to the full moon (1)
@@ -102,11 +102,11 @@ figures.image_rows({"cross-fade": cross_fade[::10]})
 # %% [markdown]
 # **Answer.** It is nearly half as far from the nearest true moon as the two moons are from each other.
 #
-# **Why?** The average is a grey disc with a bright edge, and no moon has a grey half. Keep this number in mind: a
-# decoder whose pictures are this far from the truth is doing no better than a cross-fade.
+# **Why?** The average is a grey disc with a bright edge, and no moon has a grey half. Remember how far off the
+# cross-fade is: a decoder whose pictures are equally far from any true moon is doing no better than a cross-fade.
 #
-# Now we build the auto-encoder. Both networks have one hidden layer. The decoder ends in *[logits](../docs/glossary.md#logit)*,
-# which the sigmoid squashes into pixels between 0 and 1.
+# Now we build the auto-encoder. The encoder and the decoder each have one hidden layer. The decoder outputs
+# *[logits](../docs/glossary.md#logit)*, which the sigmoid squashes into pixel values between 0 and 1.
 
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The auto-encoder", "lines": "2-5, 13-15"}
@@ -145,24 +145,24 @@ assert errors[-1] < errors[0] / 15  # little of the error is left
 
 
 # %% [markdown]
-# One number per picture explains nearly everything in it.
+# A single number captures nearly everything in each picture.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The VAE changes two things\n\n**Noise.** The encoder outputs a mean and a scale: $\\; c = e^{\\sigma} \\varepsilon + m, \\quad \\varepsilon \\sim N(0, 1)$.\n\nThe exponential keeps the scale positive."}
 # ## 2 · The VAE: noise on the code, and a price for the code
 #
-# A *variational auto-encoder* (VAE; Kingma & Welling 2014, Rezende et al. 2014) changes two things.
+# A *variational auto-encoder* (VAE; Kingma & Welling 2014, Rezende et al. 2014) differs from an auto-encoder in two ways.
 #
 # **Noise.** The encoder outputs two numbers for each picture, called $m$ and $\sigma$ in the lecture. The code is
 #
 # $$c = e^{\sigma} \varepsilon + m, \qquad \varepsilon \sim N(0, 1).$$
 #
-# Here $m$ is the old code, $\varepsilon$ is noise (the lecture calls it $e$), and $e^\sigma$ says how much of it is
-# added. Why the exponential? A linear layer can output any number, positive or negative, but a scale must be
+# Here $m$ takes the place of the auto-encoder's code, $\varepsilon$ is noise (the lecture calls it $e$), and $e^\sigma$
+# sets the scale of the noise. Why the exponential? A linear layer can output any number, positive or negative, but a scale must be
 # positive. Besides, a step of 0.1 in $\sigma$ changes the scale by about a tenth, whether the scale is 0.01 or 100.
 #
-# Almost all published code uses other letters, and so do we, except where we discuss the lecture's own formulas
-# (sections 7 and 8). The code is $z$, its mean is $\mu = m$, and the encoder outputs the logarithm of the *variance*,
-# `logvar` $= 2\sigma$. Section 8 shows why the factor 2 deserves care.
+# Almost all published code uses a different notation, which we follow except where we discuss the lecture's own
+# formulas (sections 7 and 8). The code is $z$, its mean is $\mu = m$, and the encoder outputs the logarithm of the *variance*,
+# `logvar` $= 2\sigma$. Section 8 shows why the factor of 2 deserves care.
 
 
 # %%
@@ -182,13 +182,13 @@ def reparameterize(mu, logvar):
 # [negative log-likelihood](../docs/glossary.md#negative-log-likelihood-nll) if $P(x|z)$ is a Gaussian around the
 # decoder's picture with variance $s^2$ in each pixel: $-\log P(x|z) = \lVert x - \hat x \rVert^2 / 2s^2$ plus a
 # constant, which we leave out. We *fix* $s^2$. Our moons contain no noise at all, so a learned variance would keep
-# shrinking with the error, and the density could grow without limit. A fixed $s$ acts as a ruler. It says which pixel
-# differences count as large (here $s = \tfrac12$, half a step from black to white), and so it sets the exchange rate
+# shrinking with the error, and the density could grow without limit. A fixed $s$ acts as a ruler: it says which pixel
+# differences count as large (here $s = \tfrac12$, half the step from black to white), and so sets the exchange rate
 # between squared error and KL.
 #
-# Up to the constant, the loss is the negative [evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo),
-# estimated from one $z$ per image. It is in [nats](../docs/glossary.md#nat) per image: a sum over pixels and over the
-# numbers of the code, and a mean over images. The factor $\beta$ in front of the KL is 1 in a VAE; section 6 sets it to
+# Up to a constant, the loss is the negative [evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo),
+# estimated from one $z$ per image. The loss is measured in [nats](../docs/glossary.md#nat) per image: we sum over the
+# pixels and over the numbers in the code, and average over the images. The KL term is multiplied by a factor $\beta$, which is 1 in a VAE; in section 6 we set it to
 # 0.
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The whole loss", "lines": "19-25"}
@@ -221,8 +221,8 @@ class VAE(nn.Module):
 
 
 # %% [markdown]
-# The loop is the one from section 1, now written as a function that serves both models. The learning rate falls to 0
-# at the end, so that the last steps are small.
+# We turn the training loop from section 1 into a function that works for both models. The learning rate decays to 0, so
+# that the last steps are small.
 
 
 # %%
@@ -252,8 +252,8 @@ print(f"loss of the VAE: {vae_losses[0]:.0f} at first, {vae_losses[-1]:.1f} at t
 
 
 # %% [markdown]
-# Do not compare these two numbers. One is a squared error and the other is in nats. Three small functions make the
-# models comparable. We call the standard deviation of the codes their *spread*.
+# Do not compare the losses of the two models: one is a squared error, and the other is in nats. To put the models on an
+# equal footing, we write three small functions. We call the standard deviation of the codes their *spread*.
 
 
 # %%
@@ -301,21 +301,21 @@ assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The auto-encoder has the smaller error, and its codes lie farther apart: it has neither noise nor a price."}
 # **Answer.** The auto-encoder has the smaller error, and its codes lie farther apart.
 #
-# **Why?** The auto-encoder's loss contains nothing but the error. The VAE must reconstruct in spite of the noise. It also
-# pays $\tfrac12 \mu^2$ for each code, which keeps its codes near 0.
+# **Why?** The auto-encoder minimizes the error and nothing else. The VAE has to reconstruct each picture from a noisy
+# code. It also pays a price of $\tfrac12 \mu^2$ for each code, which keeps the codes near 0.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Half way between crescent and full moon\n\nThe auto-encoder was never trained there: the code may have a *hole*. In a VAE, noise makes neighbours overlap.\n\n**Predict.** Half way, is the auto-encoder\u2019s picture a moon? Is the VAE\u2019s?"}
 # ## 3 · Half way between crescent and full moon
 #
-# Why add noise at all? The lecture takes the code of a full moon and the code of a crescent and asks what the decoder
-# makes of the point half way between. One hopes for a phase in between. But networks are not linear, and the
-# auto-encoder was never trained at that point, so its picture may be something else altogether. The code then has a
-# *hole*. In a VAE, noise makes the codes of neighbours overlap. Where they overlap, a single picture must serve both
-# moons, and it may be a phase between them.
+# Why add noise at all? The lecture takes the code of a full moon and the code of a crescent, and asks what the decoder
+# makes of the point half way between them. One would hope for an intermediate phase. But networks are not linear, and
+# the auto-encoder was never trained on points between its codes, so the picture may be something else altogether. In
+# that case, there is a *hole* between the two codes. In a VAE, the noise makes the codes of neighbouring moons overlap.
+# Where two codes overlap, a single picture must do for both moons, and it may show a phase between them.
 #
-# So far this is only an argument. Let us test it, first on the two networks that we have.
+# This argument needs a test. We begin with the two models that we have just trained.
 #
-# **Predict.** Half way, is the auto-encoder's picture a moon? Is the VAE's?
+# **Predict.** Half way between the two codes, does the auto-encoder's picture show a moon? Does the VAE's?
 
 
 # %%
@@ -336,18 +336,18 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Both are. Nothing in the loss forbids holes, but a small smooth network has no room for them."}
-# **Answer.** Both are moons, if slightly blurred, and so is every other picture on the two lines. Even the worst of
-# them is only about a quarter as far from the nearest true moon as the middle of the cross-fade. There is no hole.
+# **Answer.** Both pictures show moons, if slightly blurred, and so does every other picture on the two lines. Even the
+# worst of these pictures is only about a quarter as far from the nearest true moon as the middle of the cross-fade is. There is no hole.
 #
 # **Why?** Nothing in the auto-encoder's *loss* forbids holes, so we suspect its *network*. The network is not linear,
-# but it is smooth, and the codes of 33 moons lie close together. Between two of them, a smooth network has little
-# room to do anything strange.
+# but it is smooth, and the codes of the 33 moons lie close together. Between two neighbouring codes, a smooth network
+# has little room to do anything strange.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What does a hole need?\n\nA decoder that can *turn* quickly. One change at a time: a deep network; codes far apart; waves $\\sin \\omega z$,\n$\\cos \\omega z$; faster waves; waves with codes far apart."}
 # ### What does a hole need?
 #
-# If this suspicion is right, a hole needs a decoder that can *turn* quickly. Its output must be able to rise and fall
-# on the way from one code to the next. We change one thing at a time, and in the last case two:
+# If the network is to blame, a hole requires a decoder that can *turn* quickly: its output must be able to rise and
+# fall on the way from one code to the next. We change one thing at a time, except in the last case, which combines two changes:
 #
 # - **plain**: the networks from above;
 # - **deep**: three hidden layers of 64 units in both networks, in place of one of 32;
@@ -400,9 +400,9 @@ changes = {
 
 
 # %% [markdown]
-# We train every case with several seeds, as an auto-encoder and as a VAE. We follow the whole line from crescent to
-# full moon, not just its middle, because a hole can be anywhere. From now on we say that there is a hole where a
-# picture is more than half as far from the truth as the worst picture of the cross-fade.
+# For every case, we train auto-encoders and VAEs with several seeds. A hole can be anywhere, so we examine the whole
+# line from the crescent's code to the full moon's, not just its midpoint. From now on, we speak of a hole if a picture
+# on the line is more than half as far from the nearest true moon as the worst picture of the cross-fade.
 
 
 # %%
@@ -454,21 +454,21 @@ assert count_holes(lines["waves, far apart"]["AE"]) > 0
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only with waves; and there the VAE hardly ever has any."}
 # **Answer.** Without waves there are no holes, not even in deep networks or with codes that start far apart. Waves
-# alone cause holes on some seeds. Faster waves, and waves with codes that start far apart, cause them on nearly all. In
-# the same cases the VAE hardly ever has one.
+# alone cause holes for some of the seeds; faster waves, or waves and codes that start far apart, cause them for nearly
+# all. The VAE hardly ever has a hole in any of these cases.
 #
 # **Why?** What counts is how often the decoder can turn between two neighbouring codes. A wave $\sin \omega z$
 # depends only on the product $\omega z$, so doubling its frequency has the same effect as moving the codes twice
-# as far apart. If the product changes a lot from one code to the next, the decoder is free to do what it likes in between. A
+# as far apart. If $\omega z$ changes a lot from one code to the next, the decoder is free to do what it likes in between. A
 # plain network starts with low frequencies, and gradient descent learns low frequencies first (Rahaman et al. 2019),
-# so moving its codes apart was not enough. What the lecture warns of is possible, since nothing in the loss forbids
-# holes. With plain networks it does not happen here.
+# so moving its codes apart was not enough to cause holes. The holes that the lecture warns of are possible, since
+# nothing in the loss forbids them. Our plain networks, however, have no holes.
 
 # %% [markdown]
 # ### Noise or price?
 #
-# The VAE changes two things, so we cannot yet say which of them closes the holes. We take the last case, waves and
-# codes far apart, and again change one thing at a time. *Price only* is an auto-encoder that pays $\tfrac12 z^2$ for
+# The VAE adds both noise and a price, so we cannot yet say which of the two closes the holes. We return to the last
+# case, waves and codes far apart, and again change one thing at a time. *Price only* is an auto-encoder that pays $\tfrac12 z^2$ for
 # its code. *Noise only* is a VAE without the KL term.
 
 
@@ -504,16 +504,16 @@ for case, kinds in parts.items():
     )
 
 # %% [markdown]
-# **Answer.** Each helps on some seeds, neither is reliable, and the two together do best. So few seeds cannot tell us
-# which of the two does more.
+# **Answer.** Noise and price each help for some seeds, neither is reliable on its own, and the two together do best.
+# With so few seeds, we cannot tell whether the noise or the price does more.
 #
-# **Why?** The price pulls the codes together, so the decoder turns less often between them. With noise, the
-# decoder is trained at *every* code near a moon's, not just at the 33 codes themselves. But without the price the
-# network can make its noise as small as it likes (section 6). With both, the codes are close together and the decoder is trained between
-# them as well. This is no guarantee: a few seeds cannot show that a VAE never has a hole.
+# **Why?** The price pulls the codes together, so the decoder turns less often between them. With noise, the decoder is
+# trained at *every* point near the code of a moon, not just at the 33 codes themselves. But without the price the
+# network can make its noise as small as it likes (section 6). With both noise and a price, the codes are close together
+# and the decoder is trained between them as well. There is no guarantee, though: a few seeds cannot show that a VAE never has a hole.
 #
-# Move along the line yourself. The auto-encoder is above and the VAE below. Both have waves and started with codes
-# far apart, from the same seed.
+# Move along the line yourself. The auto-encoder's pictures are above, the VAE's below. Both models use waves and
+# started with codes far apart, and both were trained from the same seed.
 
 # %%
 shown = {name: models["waves, far apart"][name][1] for name in ("AE", "VAE")}
@@ -535,10 +535,10 @@ CodeLine(decoders, truth=truth[::5].reshape(-1, size, size), limits=limits, mark
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Can noise invent a moon?\n\nWe hide the phases in between: five crescents and five moons that are nearly full.\n\n**Predict.** Half way, does the VAE show a phase in between? What would squared error prefer?"}
 # ### Can noise invent a moon?
 #
-# The lecture speaks of only two moons on the line, a crescent and a full moon. So we now hide the phases in between.
-# The networks see five crescents and five moons that are full or nearly full.
+# The lecture considers only two moons, a crescent and a full moon, so we now hide the phases in between. The networks
+# are trained on five crescents and five moons that are full or nearly full.
 #
-# **Predict.** Half way, does the VAE show a phase in between, as the lecture suggests? What would squared
+# **Predict.** Half way, does the VAE show a phase in between, as the lecture suggests? Which picture would squared
 # error prefer?
 
 # %%
@@ -564,33 +564,33 @@ for name in ("AE", "VAE"):
     assert gap_lines[name].amax(1).min() > 0.6 * fade.max()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It shows a cross-fade. Noise makes neighbours blend, but it cannot tell the decoder about moons that were never in the training data."}
-# **Answer.** No. Half way, the VAE shows a cross-fade, nearly as far from any true moon as the cross-fade of
-# section 1. Somewhere on its line the auto-encoder passes through a cross-fade too, at a place that depends on the
+# **Answer.** No. Half way between the two codes, the VAE shows a cross-fade, nearly as far from any true moon as the
+# cross-fade of section 1. The auto-encoder passes through a cross-fade too, but where on the line this happens depends on the
 # seed.
 #
 # **Why?** Where two codes overlap, one picture must serve both moons, and the picture with the least squared error is
-# a weighted *average* of the two. The average of two similar moons is nearly a moon. The average of a crescent and a
-# full moon is a cross-fade. Noise makes neighbours blend; it cannot know the moons that nobody showed it. The lecture
-# says only that the blend *may* be a phase between them, and it is one if the neighbours are similar.
+# a weighted *average* of the two. The average of two similar moons is nearly a moon itself, whereas the average of a
+# crescent and a full moon is a cross-fade. Noise makes neighbouring moons blend; it cannot invent moons that the
+# network has never seen. The lecture says only that the blend *may* be a phase between the two moons, and it is one if they are similar.
 
 # %% [markdown]
 # ## 4 · Why neighbours become neighbours
 #
-# What does noise ask of the codes? Fix the codes and the noise. Then the best decoder under squared error can be
-# written down. At the point $z$ it cannot know which moon was meant, so it shows the average of all moons, each
-# weighted by how likely its noisy code is to land there:
+# Which arrangement of the codes does noise favour? If we fix the codes and the noise, we can write down the decoder
+# with the smallest squared error. At a point $z$, this decoder cannot know which moon was encoded, so it shows the
+# average of all moons, each weighted by how likely its noisy code is to land at $z$:
 #
 # $$\hat x(z) = \frac{\sum_n q(z|x_n)\, x_n}{\sum_n q(z|x_n)}.$$
 #
-# Its squared error has a short form too. At each $z$ the shares $q(z|x_n) / \sum_j q(z|x_j)$ add up to 1, so they
+# The squared error of this decoder can be written in a short form too. At each $z$, the weights $q(z|x_n) / \sum_j q(z|x_j)$ add up to 1, so they
 # form a distribution over the moons. For any distribution, the mean squared distance from the mean is half the mean
 # squared distance between two independent draws. Every pair $(n, k)$ of moons therefore contributes half the
 # squared distance between the two, times the overlap of their codes:
 #
 # $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
 #
-# We can now ask, without training anything, how large the error is when nine moons lie along the line in the right
-# order, and how large it is when they are shuffled. We compute the integral by
+# Without training anything, we can now compute how large the error is when nine moons lie along a line in the right
+# order, and how large it is when their order is shuffled. We compute the integral by
 # *[quadrature](../docs/glossary.md#quadrature)*, that is, as a sum over a fine grid.
 
 # %%
@@ -643,17 +643,17 @@ assert cheapest > 1.2  # noise tells the orders apart, and prefers the moons' ow
 
 
 # %% [markdown]
-# **Answer.** The order does not matter when there is very little noise. Then, as in an auto-encoder, no order costs
-# anything. (With far more noise than the figure shows, it stops mattering again: all places then look alike, and
+# **Answer.** The order does not matter when there is very little noise. If the noisy codes do not overlap, no order of
+# the codes adds to the error, just as in an auto-encoder. (With far more noise than the figure shows, the order stops mattering again: all places then look alike, and
 # every order costs the variance of the moons.) Once the noise reaches the neighbouring codes, the moons' own order is
 # cheaper than any shuffled order we tried.
 #
 # **Why?** Without noise every code has its own place, and the loss has no reason to prefer one order to another. With
-# noise, two neighbours share part of the line, where the decoder can only show a blend, and a blend of two *similar*
-# moons is nearly right for both.
+# noise, two neighbouring codes share part of the line, where the decoder can only show a blend of their moons. If the
+# two moons are *similar*, the blend is nearly right for both.
 #
-# Noise is one reason for order. Is it the only one? We look at the plain networks of section 3, and
-# check whether they put the codes of nine moons in order.
+# Noise is one reason why the codes end up in order. Is it the only one? We check whether the plain networks of section
+# 3 put the codes of nine moons in order.
 
 
 # %%
@@ -669,11 +669,11 @@ for name in ("AE", "VAE"):
     print(f"plain {name}: codes in the moons' order for {count} of {n_seeds} seeds")
 
 # %% [markdown]
-# Noise is not the only reason. The auto-encoder has no noise, and yet its codes follow the moon's phase as well as
-# the VAE's do. Their order comes from the encoder, which is a continuous function. If no two phases may share a code,
-# the code of a continuous encoder must either always rise or always fall as the moon grows. What the noise adds is a
-# *cost* of
-# disorder.
+# Noise is not the only reason for order: the auto-encoder has no noise, and yet its codes follow the moon's phase just
+# as well as the VAE's do. The order comes from the encoder, which is a continuous function. If no two phases may share a code,
+# the code of a continuous encoder must either always rise or always fall as the moon grows. What noise adds is a *cost*
+# for codes that are out of
+# order.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A gradient through a draw\n\n- **Reparameterization:** $z = \\mu + s\\,\\varepsilon$. One draw gives $f'(z)$.\n- **Score function:** never look inside $f$. One draw gives $f(z)\\, \\varepsilon / s$."}
 # ## 5 · A gradient through a draw
@@ -689,7 +689,7 @@ for name in ("AE", "VAE"):
 #   the estimate $f(z)\, \partial \log q(z) / \partial \mu = f(z)\, \varepsilon / s$. One may subtract a constant from
 #   $f$, a *baseline*, which does not change the mean of the estimate, because $\mathbb E\,\varepsilon = 0$.
 #
-# We take as $f$ the trained VAE's reconstruction loss for a half moon. Because $z$ is a single number, we can compute
+# For $f$ we take the reconstruction loss of the trained VAE on a half moon. Because $z$ is a single number, we can compute
 # the exact gradient as an integral on a grid.
 
 # %%
@@ -744,11 +744,11 @@ assert score_ratio > 2  # far beyond its own uncertainty of a few per cent
 # [standard errors](../docs/glossary.md#standard-error). (They use the same draws, so they tend to err in the same
 # direction.) The score function scatters most, and a baseline takes away most of the difference.
 #
-# **Why?** Reparameterization uses the slope of $f$. The score function uses only values, so even a constant in $f$,
-# which has no slope at all, makes its estimates scatter.
+# **Why?** Reparameterization uses the slope of $f$. The score function uses only the values of $f$, so its estimates
+# scatter even when $f$ is a constant and has no slope at all.
 #
-# A code of one number is the easiest case for the score function. With twenty numbers, $f$ also rises and falls with
-# the nineteen that have nothing to do with the one whose gradient we want. Take a bowl,
+# A code of one number is the easiest case for the score function. If the code has twenty numbers, $f$ also varies with
+# the other nineteen, which have nothing to do with the gradient we want. Take a bowl,
 # $f(z) = \tfrac12 \lVert z - a \rVert^2$ in $d$ dimensions, with $\mu - a = 1$ in each dimension and noise of
 # scale 1. The exact gradient in the first dimension is 1, whatever $d$ is.
 
@@ -774,8 +774,8 @@ print(f"20 dimensions: the score function's variance is {bowl_ratio:.0f} times t
 assert 350 < bowl_ratio < 600  # exactly 473; heavy tails leave an uncertainty of several per cent
 
 # %% [markdown]
-# This is what made VAEs easy to train. With reparameterization, one draw per image and step is enough, and our loop
-# uses no more.
+# Reparameterization is what made VAEs easy to train: one draw per image and step is enough, and our training loop uses
+# no more.
 
 # %% [markdown]
 # ### Two footnotes that matter
@@ -795,17 +795,17 @@ assert abs(sine_slopes.var() - 50) < 5
 assert abs(sine_scores.var() - 0.5) < 0.05
 
 # %% [markdown]
-# **Answer.** No, it is not always better. Here the score function has a hundredth of the variance of
+# **Answer.** No, it is not always better. For this $f$, the variance of the score function is a hundredth of that of
 # reparameterization.
 #
-# **Why?** The values of this $f$ stay between −1 and 1, while its slopes reach 10. The slope at one draw says little
-# about how the expected value changes if slopes change sign many times within the width of the noise. A decoder that
-# is smooth on the scale of the noise has no such slopes. Exercise 4 finds the frequency at which the two estimators
-# change places (see also Mohamed et al. 2020).
+# **Why?** The values of this $f$ stay between −1 and 1, while its slopes reach 10. If the slope of $f$ changes sign
+# many times within the width of the noise, the slope at a single draw says little about how the expected value changes.
+# A decoder that is smooth on the scale of the noise does not have this problem. In exercise 4 you will find the
+# frequency at which the two estimators change places (see also Mohamed et al. 2020).
 #
-# **Predict.** A baseline must not depend on the draw that it is subtracted from. Above, it was the mean over all
-# draws, the draw itself included. Does that matter? Try batches of $n$ draws for the one-dimensional bowl, whose
-# exact gradient is 1.
+# **Predict.** A baseline must not depend on the draw that it is subtracted from. Yet the baseline above was the mean
+# over all draws, with none left out. Does that matter? Consider batches of $n$ draws for the one-dimensional bowl,
+# whose exact gradient is 1.
 
 # %%
 results = {}
@@ -823,23 +823,23 @@ for n, (mean, error) in results.items():
 
 
 # %% [markdown]
-# **Answer.** It does, in small batches. On average the estimate is only $1 - 1/n$ times the gradient, which for
-# $n = 2$ is half of it.
+# **Answer.** It does, in small batches. On average, the estimate is only $1 - 1/n$ times the exact gradient, or half of
+# it for $n = 2$.
 #
 # **Why?** The baseline contains $1/n$ of each draw's own value, so subtracting it removes that share of the signal.
-# The cure is to use the mean of the *other* draws, which amounts to multiplying the estimate by $n/(n-1)$. With the
-# thousands of draws above, nobody could have noticed. The score function still has its place where $f$ has no slope
+# The cure is to use the mean of the *other* draws, which amounts to multiplying the estimate by $n/(n-1)$. With
+# thousands of draws, as above, the error is far too small to notice. The score function still has its place where $f$ has no slope
 # to follow, as with discrete codes, the score of a game, or a reader's verdict on a language model's answer.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Let everyone mark their own exam\n\nThe network chooses its noise, and only the reconstruction counts ($\\beta = 0$)."}
 # ## 6 · Let everyone mark their own exam
 #
-# If the network may choose its noise, and only the reconstruction counts, how much noise will it choose? None, says
-# the lecture: let pupils mark their own exams, and everyone gets 100. We train the same VAE without the KL term
+# If the network may choose its noise, and only the reconstruction counts, how much noise will it choose? The lecture's
+# answer is none: let pupils mark their own exams, and everyone gets 100. We train the same VAE without the KL term
 # ($\beta = 0$).
 #
 # One detail needs care. Noise is large or small only *compared with the distances between the codes*. A network can
-# get rid of noise either by shrinking it or by moving the codes apart. We therefore watch the noise divided by the
+# get rid of noise either by shrinking it or by moving the codes apart. We therefore track the ratio of the noise to the
 # spread of the codes.
 
 
@@ -884,13 +884,13 @@ assert last["VAE without KL"].mean() < last["VAE"].mean() / 2
 assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (errors["VAE"] - errors["AE"]).mean()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not quite, but it falls far below the usual VAE's. What is left of the VAE is an auto-encoder."}
-# **Answer.** Not quite. Without the KL term, the noise falls far below the usual VAE's, but it can never *be* 0,
-# because it is an exponential. The squared error, however, ends close to the auto-encoder's. What is left of the VAE
+# **Answer.** Not quite. Without the KL term, the noise falls far below that of the usual VAE, but it can never *be* 0,
+# because its scale is an exponential. The squared error, however, ends up close to that of the auto-encoder. What is left of the VAE
 # is an auto-encoder.
 #
-# **Why?** Noise hurts the reconstruction, so every step has a reason to reduce it. The curves flatten all the same,
-# for two reasons. The less noise is left, the less there is to gain by reducing it, and our learning rate goes to 0
-# at the end.
+# **Why?** Noise hurts the reconstruction, so every step has a reason to reduce it. The noise curves flatten all the
+# same, for two reasons: the less noise is left, the less there is to gain by reducing it, and our learning rate falls
+# to 0 at the end of training.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The price of noise\n\nBlue: $e^\\sigma$. Red: $1 + \\sigma$. Green: their difference.\n\n**Predict.** Where is the green curve lowest, and how much noise does that mean?"}
 # ## 7 · The price, drawn
@@ -917,17 +917,17 @@ assert abs(green.fun) < 1e-12
 # **Answer.** It is lowest at $\sigma = 0$, which means noise of scale 1.
 #
 # **Why?** The red line is the tangent to the blue curve at 0, and an exponential lies above all its tangents. Noise
-# of scale 1 costs nothing. Small noise costs about $-\sigma - 1$, which grows without limit as the noise shrinks. With
-# this price, the noise cannot die out.
+# of scale 1 costs nothing. Small noise costs about $-\sigma - 1$, which grows without limit as the noise shrinks. This
+# price keeps the noise from dying out.
 #
-# The rest of the price is $m^2$, the squared length of the code, which is known as an L2 penalty. Without it the
-# codes could drift apart until noise of scale 1 was negligible compared with the distances between them.
+# The rest of the price is $m^2$, the squared length of the code, a term known as an L2 penalty. Without this penalty,
+# the codes could drift apart until noise of scale 1 was negligible compared with the distances between them.
 #
 # The lecture compares this penalty with the regularization that makes an auto-encoder's codes *sparse*, that is,
-# mostly zeros. Does an L2 penalty do that? Take a single code that would lie at $a$ if it were free, and add a
-# penalty, so that the code minimizes $\tfrac12 (c - a)^2 + \text{penalty}(c)$.
+# mostly zeros. Does an L2 penalty make codes sparse? Take a single code $c$ that would lie at $a$ if it were free. With
+# a penalty, it minimizes $\tfrac12 (c - a)^2 + \text{penalty}(c)$ instead.
 #
-# **Predict.** Which codes become exactly 0 under $\tfrac12 c^2$? Which under $\lvert c \rvert$, the L1 penalty?
+# **Predict.** Which codes become exactly 0 under the penalty $\tfrac12 c^2$? Which do under $\lvert c \rvert$, the L1 penalty?
 
 # %%
 a = torch.linspace(-3, 3, 600)  # (A,) free codes, none of them exactly 0
@@ -945,24 +945,24 @@ l1_zeros = (l1_codes.abs() < 0.0005).float().mean().item()
 print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 
 # %% [markdown]
-# **Answer.** Under L2 no code does, unless it was 0 already. Under L1 all codes with $\lvert a \rvert \le 1$ do.
-# That is a third of ours.
+# **Answer.** Under L2, no code becomes exactly 0 unless it was 0 already. Under L1, every code with
+# $\lvert a \rvert \le 1$ becomes 0, which is a third of our codes.
 #
 # **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code all the way to 0. The slope of
-# $\lvert c \rvert$ is 1 right up to 0. L2 makes codes small; L1 makes them sparse. The lecture's other reasons for a
-# penalty, such as less overfitting, do not depend on this.
+# $\lvert c \rvert$, by contrast, has size 1 however close $c$ is to 0. L2 makes codes small; L1 makes them sparse. The lecture's other reasons for a
+# penalty, such as less overfitting, do not depend on sparsity.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two slips\n\nThe sign on the slide of the week before was wrong: $\\; T = \\sum_i \\left( e^{\\sigma_i} - (1 + \\sigma_i) + m_i^2 \\right)$.\n\n$\\sigma$ is a log-*variance* in $T$, and a log-*standard deviation* in $c = e^\\sigma \\varepsilon + m$.\n\n**Predict.** Under one of the two readings $T$ is exactly twice the KL. Which one?"}
 # ## 8 · Two slips
 #
-# The lecture makes two slips here, and corrects the first of them itself. **The sign.** On the slide of the previous
-# lecture, the term had the wrong sign. What is minimized, together with the reconstruction error, is
+# The lecture makes two slips in the KL term, and corrects the first of them itself. **The sign.** On the slide of the previous
+# lecture, the term had the wrong sign. The term to be minimized, along with the reconstruction error, is
 #
 # $$T = \sum_i \left( e^{\sigma_i} - (1 + \sigma_i) + m_i^2 \right).$$
 #
 # **The two meanings of σ.** In words, the lecture calls $e^\sigma$ the *variance* of the noise. But in
-# $c = e^\sigma \varepsilon + m$ it multiplies the noise, so there it is a *standard deviation*. Either reading is
-# fine on its own, but the two do not go together. We compute the KL by quadrature for each reading.
+# $c = e^\sigma \varepsilon + m$, $e^\sigma$ multiplies the noise, so there it is a *standard deviation*. Either reading
+# is fine on its own, but the two contradict each other. We compute the KL divergence by quadrature under each reading of $\sigma$.
 #
 # **Predict.** Under one of the two readings $T$ is exactly twice the KL. Which one?
 
@@ -1001,7 +1001,7 @@ print(f"  σ a log-standard-deviation: {off_deviation:.1f}")
 # **Answer.** $T = 2\,\mathrm{KL}$ exactly if $\sigma$ is the logarithm of the variance, that is, with
 # $c = e^{\sigma/2} \varepsilon + m$.
 #
-# What is right for the lecture's own $c = e^\sigma \varepsilon + m$? Putting $v = e^{2\sigma}$ into the formula of
+# Which formula goes with the lecture's own $c = e^\sigma \varepsilon + m$? Putting $v = e^{2\sigma}$ into the formula of
 # section 2 gives
 #
 # $$\mathrm{KL} = \tfrac12 \sum_i \left( e^{2\sigma_i} - 1 - 2\sigma_i + m_i^2 \right), \qquad
@@ -1019,21 +1019,21 @@ print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.ma
 
 
 # %% [markdown]
-# If $T$ is combined with the lecture's $c$, the codes cost more than the bound asks, and noise of any scale other
-# than 1 costs less. Both prices are lowest at $m = \sigma = 0$, so a network trains with either, and nobody notices.
-# But the loss no longer gives a bound on $\log P(x)$.
+# If $T$ is used with the lecture's $c$, the codes cost more than the bound requires, and noise of any scale other than
+# 1 costs less. $T$ and the KL are both lowest at $m = \sigma = 0$, so a network trains with either, and nobody notices.
+# With $T$, however, the loss no longer gives a bound on $\log P(x)$.
 #
-# The factor of 2 is not a slip. Read $\sigma$ as a log-variance, and squared error plus $T$ is twice
-# $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$ with $s^2 = 1$. That is twice the loss of a VAE whose ruler is a
-# whole step from black to white.
+# The factor of 2 between $T$ and the KL is not a slip. If $\sigma$ is read as a log-variance, the squared error plus
+# $T$ is twice $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$ with $s^2 = 1$. In other words, the lecture's loss is
+# twice the loss of a VAE in which $s$ is a full step from black to white.
 
 # %% [markdown]
 # ## 9 · Where the KL has no formula
 #
-# The closed form of section 2 needs a Gaussian $q$ and a Gaussian prior. The lecture remarks that the prior may have
-# any shape. Suppose ours has two humps,
+# The closed form of the KL divergence in section 2 assumes a Gaussian $q$ and a Gaussian prior. The lecture remarks that the prior may have
+# any shape. Suppose that our prior has two humps,
 # $P(z) = \tfrac12 N(z; -1.5, (\tfrac12)^2) + \tfrac12 N(z; 1.5, (\tfrac12)^2)$. The KL divergence from this prior has
-# no closed form. But the loss is an expectation anyway, and we already have a draw of $z$ from which to estimate it:
+# no closed form. But a KL divergence is an expectation, so we can estimate it from the draw of $z$ that we already have:
 #
 # $$\mathrm{KL} = \mathbb E_q\left[\log q(z|x) - \log P(z)\right] \approx \log q(z|x) - \log P(z), \qquad z \sim q(z|x).$$
 
@@ -1052,8 +1052,8 @@ class TwoHumps(VAE):
 
 
 # %% [markdown]
-# **Predict.** A KL divergence is never negative. Can this estimate be? Compare its average with quadrature, for
-# $q = N(1, 0.4^2)$.
+# **Predict.** A KL divergence is never negative. Can this estimate of it be? We compare the average of many estimates
+# with quadrature, for $q = N(1, 0.4^2)$.
 
 # %%
 q = Normal(1.0, 0.4)
@@ -1069,12 +1069,12 @@ print(f"share of draws below 0: {(estimates < 0).float().mean():.0%}")
 assert abs(estimates.mean().item() - by_quadrature) < 5 * error
 
 # %% [markdown]
-# **Answer.** Yes, a single estimate can be negative, as about a tenth of ours are. Their average agrees with
-# quadrature.
+# **Answer.** Yes, a single estimate can be negative, as about a tenth of ours are. The average of the estimates agrees
+# with quadrature.
 #
 # **Why?** Only the expectation is a KL divergence. Where $P(z)$ is larger than $q(z|x)$, the estimate
-# $\log q(z|x) - \log P(z)$ is negative. For training it is good enough, because its gradient is right on average, and
-# training averages over many steps. Here is the same loop with the new prior.
+# $\log q(z|x) - \log P(z)$ is negative. For training, the estimate is good enough, because its gradient is right on
+# average, and training averages over many steps. We run the same training loop with the new prior.
 
 # %%
 torch.manual_seed(seed)
@@ -1093,15 +1093,15 @@ for name, z in codes.items():
 
 
 # %% [markdown]
-# Nothing else had to change. Under both priors the codes crowd together at the two ends, where the moon hardly
-# changes. Between the ends, in this one training run, the normal prior draws them together near 0, whereas the two humps spread
-# them out there, in the valley where the prior is small. They cannot leave the valley altogether. The encoder is continuous, and the
-# moons form one line without a break, so the codes of some phases must lie in between. The same trick works for any
+# Nothing else had to change. Under both priors, the codes crowd together at the two ends, near new moon and full moon,
+# where the picture hardly changes. Between the ends, in this one training run, the normal prior draws the codes
+# together near 0, whereas the two humps spread them out in the valley around 0, where the prior is small. The valley
+# cannot become empty: the encoder is continuous, and the moons form an unbroken line, so the codes of some phases must lie in it. The same trick works for any
 # prior whose log-density can be computed, and for any $q$ from which we can draw by reparameterization and whose
-# log-density we know. Its cost is the scatter of the estimate.
+# log-density we know. The drawback is that the estimate scatters.
 #
-# In the package, the VAE is the class `course_lib.models.vae.VAE`. It has the encoder, the decoder and the loss that
-# you have just read, and offers a choice of likelihoods and priors.
+# In the package, the VAE is the class `course_lib.models.vae.VAE`. This class has the encoder, the decoder and the loss
+# that you have just seen, and offers a choice of likelihoods and priors.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1137,11 +1137,11 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. The
-# encoder outputs `logvar`, here and in all later chapters. A VAE is trained through all three functions, so each must
-# be differentiable. Stay with torch, because `item`, `detach` and NumPy cut the gradient. You need neither a clamp
-# nor a small added constant, not even for log-variances such as ±60.
+# encoder outputs `logvar`, here and in all later chapters. Training a VAE sends gradients through all three functions,
+# so each must be differentiable. Avoid `item`, `detach` and NumPy, which stop the gradient. You need no clamping and no
+# small added constant, even for log-variances as extreme as ±60.
 #
-# **1. The draw.** Draw fresh Gaussian noise for every number on every call. Gradients must reach both inputs.
+# **1. The draw.** Draw fresh Gaussian noise for every number in the code, at every call. Gradients must reach both inputs.
 
 
 # %%
@@ -1158,7 +1158,7 @@ checks.reparameterize(my_reparameterize)
 
 
 # %% [markdown]
-# **2. The price.** Write the KL divergence from the standard normal, in nats and free of both slips.
+# **2. The price.** Compute the KL divergence from the standard normal in nats, and avoid both slips of section 8.
 
 
 # %%
@@ -1174,8 +1174,8 @@ checks.kl(my_kl)
 
 
 # %% [markdown]
-# **3. The loss.** Put both parts together, in nats per image. An average over pixels looks harmless in the first
-# part, but it makes the KL 400 times too heavy. Leave out the constant of the Gaussian's log-density. Gradients must
+# **3. The loss.** Add the reconstruction term and the KL term, in nats per image. Averaging the squared error over the
+# pixels looks harmless, but it gives the KL 400 times too much weight. Leave out the constant of the Gaussian's log-density. Gradients must
 # reach x_hat, mu and logvar.
 
 
@@ -1196,9 +1196,9 @@ checks.vae_loss(my_vae_loss)
 # draw of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
 # $\cos^2 kz = \tfrac12 + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
 # score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with
-# respect to $k$. At which $k > 0$ are the two equal? There is no formula for this $k$, so plot both variances, or let
-# `scipy.optimize.brentq` find it to two digits. Write your $k$ in the next cell. The cell below it then measures both
-# variances a little below and a little above your $k$, where they should change places.
+# respect to $k$. At which $k > 0$ are the two variances equal? There is no formula for this $k$, so find it to two
+# digits, either from a plot of both variances or with `scipy.optimize.brentq`. Write your $k$ in the next cell. The cell after that measures both
+# variances a little below and a little above your $k$, to see whether the two change places.
 
 # %%
 my_k = None  # your answer, a number

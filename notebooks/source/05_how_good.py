@@ -14,7 +14,7 @@
 # **Time:** two to three minutes to run on a laptop with two cores, and an hour and a half to work through.
 #
 # **Prerequisites:** [The VAE on MNIST](04_vae.ipynb), and [The evidence lower bound](02_elbo.ipynb) for importance
-# weights. The notebook needs 1.4 GB of memory and no GPU.
+# weights. The notebook uses 1.4 GB of memory and needs no GPU.
 
 # %% tags=["imports"]
 import sys
@@ -72,11 +72,11 @@ seed = 0
 # $$w_i = \frac{P(x|z_i)\,P(z_i)}{q(z_i|x)}, \qquad
 #   -\log P(x) \;\le\; -\,\mathbb{E}\Big[\log \frac1k \sum_{i=1}^k w_i\Big] .$$
 #
-# For $k = 1$ the right-hand side is $-L_b$. As $k$ grows it falls towards $-\log P(x)$, the
+# For $k = 1$ the right-hand side is $-L_b$. As $k$ grows, this bound falls towards $-\log P(x)$, the
 # **[negative log-likelihood](../docs/glossary.md#negative-log-likelihood-nll)** or NLL (Burda et al. 2016).
 #
-# First we need a model. In this notebook we train every model only briefly, on 20,000 digits, so that we can afford
-# many of them.
+# First we need a model. In this notebook we train each model only briefly, on 20,000 digits, so that we can afford to
+# train many models.
 
 # %%
 train_digits = course_digits(train=True)
@@ -84,9 +84,9 @@ test_digits = course_digits(train=False)
 on_mnist = shipped_models_fit(train_digits)  # some checks below assert what was measured on MNIST
 
 # %% [markdown]
-# All sizes are taken from the data. The test pixels are drawn once and for all, so that every model is measured on the
-# same images. The training pixels are, as always, redrawn at every step. In `train`, the argument `pixels_of` is the
-# function that turns bytes into pixels; section 4 will replace it.
+# All sizes below are read from the data. The test pixels are drawn once and for all, so that every model is measured on
+# the same images. As always, the training pixels are redrawn at every step. The argument `pixels_of` of `train` is the
+# function that turns bytes into pixels; in section 4 we will replace it with others.
 
 # %%
 shape = train_digits.shape  # (28, 28)
@@ -116,8 +116,8 @@ vae = train(seed)
 
 
 # %% [markdown]
-# Here is the estimator. We work with logarithms until the end, because a weight may be as small as $e^{-200}$, which is
-# 0 in single precision.
+# Here is the estimator. We work with logarithms until the end, because a weight may be as small as $e^{-200}$, which
+# underflows to 0 in single precision.
 
 
 # %%
@@ -136,7 +136,7 @@ def importance_weighted_nll(model, prior, x, k):
 
 
 # %% [markdown]
-# Since $k$ images have to be decoded for each test image, we measure a few test images at a time.
+# Since each test image requires $k$ decoded images, we process only a few test images at a time.
 
 
 # %%
@@ -178,15 +178,15 @@ display(
 )
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "All three are upper bounds on average, because the rare draws that matter most are often missed."}
-# **Why?** With one draw the gap between the bound and $-\log P(x)$ is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$,
-# which is positive because our Gaussian $q$ does not have the shape of the true
-# [posterior](../docs/glossary.md#posterior), and because one encoder has to serve all images. With many draws, some fall where the true posterior is much larger than
-# $q$, and these contribute most to the mean. Such draws are rare, so each further nat takes many more draws than the
-# one before. On average, all three numbers are upper bounds on $-\log P(x)$. The difference between the first and the
-# last row is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
+# **Why?** With one draw the gap between the bound and $-\log P(x)$ is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$, which is
+# positive because our Gaussian $q$ does not have the shape of the true [posterior](../docs/glossary.md#posterior), and because
+# one encoder has to serve all images. When there are many draws, some of them fall where the true posterior is much larger
+# than $q$, and these contribute most to the mean weight. Such draws are rare, so each further nat of improvement takes many
+# more draws than the one before. On average, the results for all three values of $k$ are upper bounds on $-\log P(x)$. The
+# difference between the first result and the last is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
 #
-# Papers often go up to $k = 5{,}000$. That would take too long here, but `benchmarks/quality.py` measured the course's
-# best plain VAE in this way (80 epochs, three seeds, all 10,000 test digits):
+# Papers often use as many as $k = 5{,}000$ draws. That many would take too long here, but `benchmarks/quality.py` used
+# them to measure the course's best plain VAE (80 epochs, three seeds, all 10,000 test digits):
 
 # %%
 quality = json.loads(QUALITY.read_text())
@@ -195,20 +195,20 @@ for row in range(3):
     print(f"seed {row}: ", "   ".join(f"k = {k}: {mean:.2f}" for k, (mean, _) in measured.items()))
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Where does the bound end?\n\nWith a code of two numbers, $P(x) = \\int P(z)\\,P(x|z)\\,dz$ can be computed on a grid of 15,000 codes."}
-# Always state the $k$ behind a number. Half a nat can decide between two good models, and the results for $k = 50$ and
-# $k = 5{,}000$ differ by more than that.
+# Always state the $k$ behind a reported NLL. Half a nat can decide between two good models, and the results for
+# $k = 50$ and $k = 5{,}000$ differ by more than that.
 #
 # ## 2 · Where does the bound end?
 #
-# As $k$ grows, how close does the bound come to the truth? If the code has only two numbers, we can find out, because
+# As $k$ grows, how close does the bound come to the truth? A code of only two numbers lets us find out, because we can then compute
 # the integral over the plane
 #
 # $$P(x) = \int P(z)\,P(x|z)\,dz$$
 #
-# can be computed on a grid. For a Bernoulli [decoder](../docs/glossary.md#decoder) with
-# [logits](../docs/glossary.md#logit) $\ell$, the [log-likelihood](../docs/glossary.md#log-likelihood) is
+# on a grid. For a Bernoulli [decoder](../docs/glossary.md#decoder) with [logits](../docs/glossary.md#logit) $\ell$, the
+# [log-likelihood](../docs/glossary.md#log-likelihood) is
 # $\log P(x|z) = \sum_j x_j \ell_j - \sum_j \log(1 + e^{\ell_j})$. For all codes and images at once, the first sum is a
-# matrix product, so 15,000 codes and all the test images take only seconds.
+# matrix product, so the computation for 15,000 codes and all the test images takes only seconds.
 
 # %%
 plane = {"latent": 2, "hidden": (200, 200), "activation": "silu"}
@@ -216,8 +216,8 @@ flat_vae = train(seed, plane_epochs, **plane)
 
 
 # %% [markdown]
-# First we compute the log-likelihood of every test image under every code of the grid. The integral is then a sum over
-# the cells of the grid.
+# First we compute the log-likelihood of every test image under every code on the grid. The integral then becomes a sum
+# over the cells of the grid.
 
 
 # %%
@@ -265,20 +265,20 @@ for k in flat_nlls:
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A nat or two with one draw, a fraction of a nat with many; a few images keep a large gap.\n\n---\n\n## A mixture of infinitely many\n\nDraw $K$ codes from the *prior*. Each is a distribution over images; together they are a mixture of $K$ components.\n\n**Predict.** How many components do we need to come within a nat of the integral?"}
 # **Answer.** With one draw the bound is too high by a nat or two, and with 50 draws or more by less than half a nat.
-# Look at the shares, too: with the largest number of draws, the bound is within a nat of the integral for most images,
-# but for a few it is still further off.
+# Look at the percentages, too: with the largest number of draws, the bound is within a nat of the integral for most
+# images, but for a few images the gap is still larger.
 #
-# **Why?** Our $q$ is a single Gaussian, but the same image may well be explained by codes in two different parts of
-# the plane. If $q$ covers only one of them, its draws hardly ever reach the other, and the estimate misses what the
-# other part contributes to the integral. More draws help, but slowly. In 20 dimensions there is no grid to check
-# against, and section 1 showed that extra draws gain more nats there than in the plane. But the bound errs on the
-# safe side: on average, it never makes a model look better than it is.
+# **Why?** Our $q$ is a single Gaussian, but the same image may well be explained by codes in two different parts of the
+# plane. If $q$ covers only one of these parts, its draws hardly ever reach the other, whose contribution to the
+# integral is then missing from the estimate. More draws help, but slowly. In 20 dimensions we have no grid to check
+# against, and extra draws gain more nats than in the plane, as section 1 showed. But the bound errs on the safe side:
+# on average, it never makes a model look better than it is.
 #
 # ### A mixture of infinitely many
 #
 # The same matrix product shows what the lecture means when it calls the VAE a mixture of infinitely many components.
-# Draw $K$ codes from the prior. Each code gives a distribution over images, and with weights $1/K$ these distributions
-# form a mixture of $K$ components.
+# Draw $K$ codes from the prior. Each code defines a distribution over images, and these $K$ distributions, each with
+# weight $1/K$, form a mixture of $K$ components.
 #
 # **Predict.** How many components do we need to come within a nat of the integral? Note that the codes are drawn from
 # the *prior*, not from $q$.
@@ -296,7 +296,7 @@ for size in sizes:
 figures.mixture_and_integral(mixture_nlls, exact)
 
 # %% [markdown]
-# How far is each mixture from the integral, averaged over the test images?
+# How far above the exact integral is the NLL of each mixture, averaged over the test images?
 
 # %%
 distance = {}
@@ -308,18 +308,18 @@ for size in sizes:
 assert distance[10_000] < distance[100] < distance[1] or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Between a hundred and a thousand, in the plane. In 20 dimensions no number that we can afford would do: that is what $q$ is for.\n\n---\n\n## How sure are we?\n\nEvery NLL is a mean over test images, so it has a standard error.\n\n**Predict.** The NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the difference noise?"}
-# **Answer.** Between a hundred and a thousand, for this model.
+# **Answer.** Between a hundred and a thousand components, for this model.
 #
 # **Why?** The mixture is a [Monte Carlo estimate](../docs/glossary.md#monte-carlo-estimate) of $\int P(z) P(x|z)\,dz$,
-# and most codes from the prior have nothing to do with a given $x$. In the plane, a thousand of them suffice, because
-# two numbers say little about a digit: the decoded images are blurred, and each code serves many digits. In 20
-# dimensions, no number that we could afford would be enough. That is what $q$ is for: it tells us where to look.
+# and most codes from the prior have nothing to do with a given $x$. In the plane, a thousand codes suffice, because two
+# numbers say little about a digit: the decoded images are blurred, and each code serves many digits. In 20 dimensions,
+# we could never afford enough codes. This is why we need $q$: it tells us where to look for suitable codes.
 #
 # ## 3 · How sure are we?
 #
-# Every NLL here is a mean over a few hundred test images, so it has a
-# **[standard error](../docs/glossary.md#standard-error)**: the standard deviation over images, divided by the square
-# root of their number. We train two more networks that differ from the first only in the seed, and measure all three on
+# Each NLL that we compute is a mean over a few hundred test images, so it has a
+# **[standard error](../docs/glossary.md#standard-error)**: the standard deviation over images, divided by the square root
+# of the number of images. We train two more networks that differ from the first only in the seed, and measure all three on
 # the same images.
 #
 # **Predict.** Suppose the NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the
@@ -350,7 +350,7 @@ for s in seeds[1:]:
     print(f"seed {s} minus seed {seed}: {difference.mean():+.2f} ± {standard_error(difference):.2f}")
 
 # %% [markdown]
-# A picture shows why the two kinds of error differ so much.
+# The next figure shows why the two standard errors differ so much.
 
 # %% alt="A narrow band of points along the dashed diagonal: images that are improbable under one network are improbable under the other, too." slideshow={"slide_type": "slide"} slide={"text": "## Compare image by image"}
 figures.image_by_image(of_seed[seed], of_seed[seed + 1], f"seed {seed}", f"seed {seed + 1}")
@@ -381,8 +381,8 @@ assert paired_se < single_se / 2 or not on_mnist
 #
 # ## 4 · What the pixels are
 #
-# The grey images of MNIST can be turned into training and test data in several ways, and the three below all occur in
-# papers. We train the same network three times, with the same budget:
+# Papers turn the grey images of MNIST into training and test data in several ways, three of which we compare here. We
+# train the same network once in each way, always with the same budget:
 #
 # - **drawn**: each pixel is redrawn at every step, with its brightness as the probability of white (our protocol);
 # - **threshold**: a pixel is white if its brightness exceeds ½;
@@ -407,7 +407,7 @@ grey_vae = train(seed, pixels_of=as_grey)
 
 # %% [markdown]
 # `evaluation.elbo` raises an error for grey pixels, and with good reason, as we shall see. We therefore average the
-# loss itself over 20 draws of $z$.
+# model's own loss over 20 draws of $z$.
 
 
 # %%
@@ -418,7 +418,7 @@ def minus_elbo(model, x, draws=20):
 
 
 # %% [markdown]
-# We measure each model twice: on test pixels made in the same way as its training pixels, and on drawn ones.
+# We measure each model twice: once on test pixels made in the same way as its training pixels, and once on test pixels drawn at random.
 
 # %%
 flat_bytes = bytes_test.flatten(1)
@@ -447,37 +447,37 @@ if on_mnist:
     assert on_drawn["threshold"] > as_trained["threshold"] + 3
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The thresholded one. Measured on drawn pixels it has no advantage left."}
-# **Answer.** The thresholded pixels give by far the lowest number, but that does not make the model better. Measured on
-# drawn pixels, the same network has no advantage left.
+# **Answer.** The thresholded pixels give by far the lowest loss, but that does not make the model better. On randomly
+# drawn pixels, the network trained on thresholded ones has no advantage left.
 #
 # **Why?** Thresholding leaves smooth edges and adds no randomness, so a thresholded image is easier to predict. The
-# number measures the data as much as the model.
+# loss measures the data as much as the model.
 #
-# The grey loss is not a bound on the negative log-probability of the grey image. Because
-# $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a grey image equals the *expected* loss over random
-# draws of its pixels, with $q$ always computed from the grey image. It is therefore an upper bound on the average NLL
-# of the drawn images. But it is looser than the loss measured on these images themselves, because $q$ sees only the
-# grey image and cannot adapt to the pixels that were drawn. As a likelihood of *grey* images it means nothing.
+# The loss of a grey image is not a bound on the negative log-probability of that grey image. Because
+# $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a grey image equals the *expected* loss over random draws
+# of its pixels, with $q$ always computed from the grey image. This loss is therefore an upper bound on the average NLL of
+# the drawn images. But this bound is looser than the loss measured on the drawn images themselves, because $q$ sees only
+# the grey image and cannot adapt to the pixels that were drawn. As a likelihood of *grey* images, the loss means nothing.
 #
-# Two numbers can therefore be compared only if the test pixels were made in the same way.
+# Two results can therefore be compared only if their test pixels were made in the same way.
 #
 # ## 5 · Next to a published result, and what bought what
 #
-# The usual reference for a VAE on MNIST is Burda et al. (2016). Their protocol is close to ours: pixels redrawn during
-# training, one layer of [latent variables](../docs/glossary.md#latent-variable), $k = 5{,}000$, all 10,000 test digits.
-# They trained for 3,280 epochs. The course's models were trained on 60,000 digits and measured on all 10,000 test
-# digits in one fixed [binarization](../docs/glossary.md#binarization). In the first two rows, the numbers come from
-# `benchmarks/quality.py`, and ± is the standard deviation over three seeds. The numbers in the third row are stored
-# with the shipped model.
+# The usual reference for a VAE on MNIST is Burda et al. (2016). The protocol of that paper is close to ours: pixels
+# redrawn during training, one layer of [latent variables](../docs/glossary.md#latent-variable), $k = 5{,}000$, and all
+# 10,000 test digits. The authors trained for 3,280 epochs. The course's models were trained on 60,000 digits and
+# measured on all 10,000 test digits in one fixed [binarization](../docs/glossary.md#binarization). The numbers in the
+# first two rows of the table below come from `benchmarks/quality.py`; ± is the standard deviation over three seeds. The
+# numbers in the third row are stored with the shipped model.
 
 # %%
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: the second layer, a smooth activation, the initial bias, a falling learning rate, the slow start of the KL, a larger batch, or 32 dimensions?"}
-# What makes the model in the second row so good? To find out, we took its ingredients away, one at a time
-# (`benchmarks/quality.py`). One of them is the *slow start of the KL*: over the first tenth of training, the KL
+# What makes the model in the second row of the table so good? To find out, we took away one of its ingredients at a
+# time (`benchmarks/quality.py`). One ingredient is the *slow start of the KL*: over the first tenth of training, the KL
 # term is multiplied by a factor that rises from 0 to 1. The comparison uses *separate* runs of only 30 epochs, in which
-# the learning rate falls, and the factor rises, correspondingly faster. In these runs, matrix products are computed in
+# the learning rate falls and the KL factor rises correspondingly faster. In these runs, matrix products are computed in
 # bfloat16, a 16-bit number format. Each variant was run with one seed, and its NLL was measured with $k = 100$.
 #
 # **Predict.** Which ingredient bought the most: the second hidden layer, the smooth activation (SiLU in place of ReLU),
@@ -498,30 +498,30 @@ display(
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A prior like a flower\n\nThe lecture: the prior may have any shape; and a normal one hardly restricts $P(x)$, because the network is powerful.\n\n**Predict.** A normal prior or a flower: which gives the better likelihood? Is the difference larger than the spread between seeds?"}
 # **Why?** With a second layer and a little more width, the [encoder](../docs/glossary.md#encoder) and the decoder can
-# represent more complicated functions. Most of the other ingredients make such networks easier to train. More
-# dimensions of $z$ buy nothing, probably because surplus dimensions collapse to the prior.
+# represent more complicated functions. Most of the other ingredients make these larger networks easier to train. Extra
+# dimensions of $z$ buy nothing, probably because they collapse to the prior.
 #
-# How far can you trust the bars? The NLL of each run has a standard error of about a quarter of a nat, but this error
-# comes from the choice of test images, which all runs share. Differences between runs are therefore known more
-# precisely (section 3). The three seeds of the 80-epoch recipe differ by less than 0.05 nats. That spread was measured
-# for *one* recipe, so do not read anything into differences of a tenth of a nat.
+# How far can you trust the bars in this figure? The NLL of each run has a standard error of about a quarter of a nat,
+# but this error comes from the choice of test images, which all runs share. Differences between runs are therefore known
+# more precisely (section 3). With the 80-epoch recipe, the NLLs for the three seeds differ by less than 0.05 nats. This
+# spread between seeds was measured for *one* recipe, so do not read anything into differences of a tenth of a nat.
 #
 # ## 6 · A prior like a flower
 #
-# Must the prior be normal? The lecture says no. The prior may have any shape, for instance that of a flower. Nor need
-# we worry that a normal prior restricts $P(x)$, because a network with enough neurons can represent any function.
-# Does this hold in practice? If the shape does not matter for a network like ours, a normal and a flower-shaped prior
-# should lead to equally good models.
+# Must the prior be normal? The lecture says no: the prior may have any shape, for instance that of a flower. It adds
+# that a normal prior hardly restricts $P(x)$, because a network with enough neurons can represent any function. Does
+# this hold in practice? If the shape of the prior does not matter for a network like ours, a normal and a flower-shaped
+# prior should lead to equally good models.
 #
-# A tempting test is a prior that is uniform on a square, obtained by passing a normal $z$ through a fixed map. But if
-# $q$ is passed through the same map, this test shows nothing, because the model *is* a VAE with a normal prior whose
-# decoder begins with this map, and its loss is the same up to rounding. Our flower is a genuine test, because $q$
-# remains a Gaussian in the same plane in which the prior is a flower.
+# It is tempting to test this with a prior that is uniform on a square, obtained by passing a normal $z$ through a fixed
+# map. But if $q$ is passed through the same map, such a test shows nothing. The model then *is* a VAE with a normal
+# prior whose decoder begins with the fixed map, and both formulations give the same loss up to rounding. A flower-shaped
+# prior gives a genuine test, because $q$ remains a Gaussian in the very plane in which the prior is a flower.
 #
-# There is no closed form for the KL from a Gaussian to the flower. In the loss, the KL is therefore replaced by an
+# The KL from a Gaussian to the flower-shaped prior has no closed form. In the loss, the KL is therefore replaced by an
 # unbiased estimate, $\log q(z|x) - \log P(z)$, computed from the same draw of $z$ as the reconstruction.
 #
-# We train both models with five seeds each and compare *exact* NLLs, computed by the integral over the plane.
+# We train both models with five seeds each and compare their *exact* NLLs, computed by integrating over the plane.
 #
 # **Predict.** Which prior gives the better likelihood, and is the difference larger than the spread between seeds?
 
@@ -533,7 +533,7 @@ for s in range(seed, seed + n_seeds):
     planes["flower"].append(train(s, plane_epochs, prior="flower", **plane))
 
 # %% [markdown]
-# We compute the exact NLL of every model, which gives one number for each seed.
+# We compute the exact NLL of every model: one number for each prior and seed.
 
 # %%
 exact_means = {}
@@ -560,17 +560,17 @@ display(
 # %% [markdown]
 # The normal prior gives the better likelihood, and the difference is larger than the spread between seeds.
 #
-# **Why is there a difference at all?** The lecture's argument is about what a decoder *can* represent, and for a
-# decoder without limits it is right. The [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) adds a second demand:
-# the true posterior should be close to a Gaussian. Where it is not, the bound is loose, and training pushes the decoder
-# towards posteriors that are closer to Gaussian, even at some cost in likelihood. A flower has thin petals and a hole
-# in the middle, and a Gaussian $q$ fits neither well. In addition, a small network that is trained for a short time
-# cannot come close to every function, and with the flower its gradients are noisier, because the KL is estimated from
-# one draw. Our experiment cannot tell these causes apart.
+# **Why is there a difference at all?** The lecture's argument is about what a decoder *can* represent, and for a decoder
+# without limits it is right. The [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) adds a second demand: the true
+# posterior should be close to a Gaussian. Where the true posterior is far from Gaussian, the bound is loose, and
+# training pushes the decoder towards posteriors that are closer to Gaussian, even at some cost in likelihood. A flower
+# has thin petals and a hole in the middle, and a Gaussian $q$ fits neither well. In addition, a small network that is
+# trained only briefly cannot approximate every function well. Its gradients are also noisier with the flower-shaped
+# prior, because the KL is then estimated from a single draw. Our experiment cannot tell these causes apart.
 #
 # ## 7 · Why samples fail
 #
-# Look at where the codes of real digits lie and where the prior places new ones.
+# Look at where the codes of real digits lie and where the prior places new codes.
 #
 # **Predict.** In which regions of each prior does the decoder draw something that is not a digit?
 
@@ -581,9 +581,9 @@ figures.codes_over_prior({"normal": flat_vae, "flower": flower_vae}, x_test, y_t
 figures.sheets({"normal": flat_vae.generate(30), "flower": flower_vae.generate(30)}, shape)
 
 # %% [markdown]
-# Drag across the plane of the first model. Where one digit has a region to itself, you see clear images of it. Where
-# the regions of several digits overlap, you see hybrids. Where there are no numerals, the decoder was hardly ever asked
-# to draw anything, and it improvises.
+# In the widget below, drag across the plane of codes of the model with the normal prior. Where one digit has a region
+# to itself, you see clear images of that digit. Where the regions of several digits overlap, you see hybrids of these
+# digits. In regions without numerals, the decoder had almost nothing to learn from, and it improvises.
 
 # %% alt="On the left, the plane with numerals at the codes of test digits; on the right, a square grid of images decoded from points of the same plane, in which digits turn into one another." slideshow={"slide_type": "slide"} slide={"text": "## Where are the codes, and where does the prior draw?"}
 LatentExplorer(
@@ -593,23 +593,23 @@ LatentExplorer(
 )
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why samples fail\n\nThe decoder is trained on codes from the *aggregate posterior* $q(z)$; samples start from $P(z)$. We fit a mixture to the codes, and use it as the prior.\n\n**Predict.** Will the samples improve visibly? And the NLL?"}
-# **Answer.** In two kinds of places. In the crowded middle, where the codes of different digits overlap, it draws
-# blurred mixtures. Where the codes of real digits hardly ever fall, as in two petals of the flower, it draws
-# garish or broken shapes.
+# **Answer.** In two kinds of places. In the crowded middle of the plane, where the codes of different digits overlap,
+# the decoder draws blurred mixtures. Where the codes of real digits hardly ever fall, as in two petals of the flower,
+# it draws overly bright or broken shapes.
 #
 # **Why?** In the middle, two numbers are too few to tell the digits apart, so the reconstructions of real digits are
-# blurred there, too. The failures in the empty places have a different cause, and adding dimensions does not remove it.
-# The average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$. The decoder is trained on codes
-# from $q(z)$, but to sample we draw the codes from $P(z)$. In regions where $P(z)$ is much larger than $q(z)$, we draw
-# many codes on which the decoder was hardly trained.
+# blurred there, too. The failures in the empty regions have a different cause, which more dimensions do not remove. The
+# average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$. The decoder is trained on codes
+# from $q(z)$, but when we sample, we draw the codes from $P(z)$. In regions where $P(z)$ is much larger than $q(z)$, we
+# draw many codes on which the decoder was hardly trained.
 #
-# **Why does the likelihood hardly notice?** Suppose that a third of the prior's probability lies where no code ever
-# falls. If the prior were cut down to the other two thirds, the probability of every digit would grow by a factor of
-# 1.5. That is $\log 1.5 = 0.4$ nats, out of about a hundred. Yet without the cut, one sample in three fails.
+# **Why does the likelihood hardly notice?** Suppose that a third of the prior's probability lies where no code ever falls. If
+# we removed this third from the prior and rescaled the rest, the probability of every digit would grow by a factor of 1.5.
+# This factor saves only $\log 1.5 = 0.4$ nats out of about a hundred. Yet with the full prior, one sample in three fails.
 #
-# If this explanation is right, the samples should improve when we draw $z$ from something closer to $q(z)$. We try this
-# with our 20-dimensional VAE. We fit a mixture of Gaussians to its codes for the training digits and use the mixture as
-# the prior (Ghosh et al. 2020). Neither network changes.
+# If this explanation is right, the samples should improve when we draw $z$ from a distribution closer to $q(z)$. To
+# test this on our 20-dimensional VAE, we fit a mixture of Gaussians to its codes for the training digits and use the
+# mixture as the prior (Ghosh et al. 2020). Neither the encoder nor the decoder changes.
 #
 # **Predict.** Will the samples improve visibly? Will the NLL improve, and by how many nats?
 
@@ -621,7 +621,7 @@ fitted = GaussianMixture(components, covariance_type="full", random_state=seed, 
 fitted = fitted.fit(codes.double())
 
 # %% [markdown]
-# We turn the fitted mixture into a distribution with `sample` and `log_prob`. A prior needs nothing else.
+# We turn the fitted mixture into a distribution object with the methods `sample` and `log_prob`. A prior needs nothing else.
 
 # %%
 weights = torch.as_tensor(fitted.weights_).float()  # (K,)
@@ -638,16 +638,16 @@ with torch.no_grad():
 figures.sheets({"z from the normal prior": from_normal[:30], "z from the mixture": from_mixture[:30]}, shape)
 
 # %% [markdown]
-# The new prior also gives a new $P(x)$, which we measure with the same five lines.
+# Changing the prior also changes $P(x)$, so we measure the NLL again with the same five lines of code.
 
 # %%
 gain = nlls[50] - nll(vae, x_test, 50, prior=mixture_prior)  # (T,), image by image
 print(f"the mixture prior gains {gain.mean():.2f} ± {standard_error(gain):.2f} nats")
 
 # %% [markdown]
-# To put a number on the quality of the samples, we ask the course's classifier how often it is more than 90 % sure of a
-# digit. For reference we also decode codes of real test digits, because codes from a prior that matched $q(z)$
-# perfectly would do about as well.
+# To put a number on the quality of the samples, we count how often the course's classifier is more than 90 % sure of a
+# digit. For reference, we also decode the codes of real test digits: a prior that matched $q(z)$ perfectly would do
+# about as well.
 
 # %%
 sure = {}
@@ -665,24 +665,24 @@ if on_mnist and len(train_digits) == 60_000:  # the small set of digits used off
     assert gain.mean() > 0
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The samples improve a great deal, the NLL by only a few nats out of a hundred.\n\n---\n\n## Pixel after pixel\n\n$$P(x) = \\prod_{i=1}^{784} P(x_i \\,|\\, x_1, \\dots, x_{i-1})$$\n\nEach factor is a logistic regression. There is no $z$, no $q$ and no bound."}
-# **Answer.** The samples improve a great deal, while the NLL improves by only a few nats out of a hundred. (This is
-# more than the 0.4 nats calculated above, because the mixture not only leaves out the empty places but also follows
-# the shape of $q(z)$ elsewhere.)
+# **Answer.** The samples improve a great deal, while the NLL improves by only a few nats out of a hundred. (This gain
+# is larger than the 0.4 nats calculated above, because the mixture not only leaves out the empty places but also
+# follows the shape of $q(z)$ elsewhere.)
 #
-# **Why?** We reduced the mismatch between $P(z)$ and $q(z)$, and changed nothing else. Such priors can also be learned
-# together with the networks (Tomczak & Welling 2018). The lesson for evaluation is that the likelihood and the quality
-# of samples are different things: each can be good while the other is poor (Theis et al. 2016).
+# **Why?** We reduced the mismatch between $P(z)$ and $q(z)$, and changed nothing else. A mixture prior can also be
+# learned together with the networks (Tomczak & Welling 2018). The lesson for evaluation is that the likelihood and the
+# quality of samples are different things: each can be good while the other is poor (Theis et al. 2016).
 #
 # ## 8 · Pixel after pixel
 #
-# A VAE is not the only model with a likelihood. The lecture mentions another one, PixelRNN. Any distribution over
-# images can be written as a product,
+# A VAE is not the only model with a likelihood: the lecture mentions another, PixelRNN. Any distribution over images
+# can be written as a product,
 #
 # $$P(x) = \prod_{i=1}^{784} P(x_i \,|\, x_1, \dots, x_{i-1}),$$
 #
-# and each factor can be a separate small model. The simplest choice is a logistic regression: the logit of pixel $i$ is
-# $b_i + \sum_{j<i} w_{ij} x_j$. For all pixels at once, this is one matrix product with a **mask**, which hides from
-# each pixel its own value and the values of all later pixels. Here is the mask for an image of four pixels:
+# and each factor can be a separate small model. The simplest choice for each factor is a logistic regression, in which the logit of
+# pixel $i$ is $b_i + \sum_{j<i} w_{ij} x_j$. For all pixels at once, the logits are given by a single matrix product with a **mask**,
+# which hides from each pixel its own value and the values of all later pixels. Here is the mask for an image of four pixels:
 
 # %%
 mask = torch.tril(torch.ones(4, 4), diagonal=-1)  # row i: which pixels pixel i may see
@@ -692,8 +692,8 @@ print((weight * mask) @ x)  # pixel 0 sees nothing, pixel 1 sees x[0], pixel 2 s
 
 
 # %% [markdown]
-# The product of all factors is the exact likelihood. There is no $z$, no $q$ and no bound. The biases start at the
-# logits of the mean image, so that the model need not learn that the corners are black.
+# The product of all factors is the exact likelihood. This model needs no $z$, no $q$ and no bound. The biases start at
+# the logits of the mean image, so that the model need not learn that the corners are black.
 
 
 # %%
@@ -720,8 +720,8 @@ every_image = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)  # (16, 4)
 assert abs(tiny.log_prob(every_image).exp().sum() - 1) < 1e-5  # float32
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Is its exact NLL better or worse than the bound of our VAE?"}
-# **Predict.** This model has one layer and no code. Will its exact NLL be better or worse than the bound of our VAE,
-# which has four layers and twice as many weights (not counting masked ones), and was trained on the same digits?
+# **Predict.** This model has one layer and no code. Our VAE has four layers and twice as many weights (not counting masked ones),
+# and was trained on the same digits. Will the exact NLL of the one-layer model be better or worse than the bound of the VAE?
 
 # %%
 torch.manual_seed(seed)
@@ -752,8 +752,8 @@ display(
 
 
 # %% [markdown]
-# The exact NLL is better than the bound of the VAE by many times the standard error. What do the samples look like?
-# They have to be drawn one pixel after another.
+# The exact NLL of this model is better than the bound of the VAE, by many times the standard error of the difference.
+# What do samples from this model look like? Each sample has to be drawn one pixel after another.
 
 
 # %%
@@ -775,14 +775,14 @@ labelled_rows(rows, shape)
 
 # %% [markdown]
 # **Why?** A pixel resembles its neighbours, and this model sees the neighbours that come before it. Once $z$ is given,
-# the VAE must decide each pixel along the edge of a stroke independently, and that costs nats. What the pixelwise model
-# lacks is a plan for the whole image, because a single layer that sees only earlier pixels cannot plan a digit. With
-# the VAE it is the other way round: $z$ supplies the plan, but each pixel is drawn without regard to its neighbours.
-# The best model of the course joins the two: $z$ says what to draw, and each pixel also depends on those before it (see
-# the row of the shipped model in section 5).
+# the VAE must draw each pixel along the edge of a stroke independently, which costs nats. What the pixelwise model
+# lacks is a plan for the whole image: a single layer that sees only earlier pixels cannot plan a digit. The VAE has the
+# opposite problem: $z$ supplies the plan, but each pixel is drawn without regard to its neighbours. The best model of
+# the course joins the two approaches: $z$ says what to draw, and each pixel also depends on those before it (see the
+# row of the shipped model in section 5).
 #
-# How much use does the joined model make of its $z$? The KL, averaged over images, is an upper bound on the
-# information that $z$ carries about the image.
+# How much does the joined model rely on its $z$? The KL, averaged over images, is an upper bound on the information
+# that $z$ carries about the image.
 #
 # **Predict.** Will the KL of the joined model be larger or smaller than that of our VAE?
 
@@ -800,8 +800,8 @@ if on_mnist:
 # **Answer.** Smaller, by about half. The joined model is larger, was trained for longer and has the better
 # likelihood, but it spends far fewer nats on its $z$.
 #
-# **Why?** The code $z$ need not carry what the neighbouring pixels already reveal. A decoder that is powerful enough
-# may even ignore $z$ altogether. That is [posterior collapse](../docs/glossary.md#posterior-collapse) again.
+# **Why?** The code $z$ need not carry what the neighbouring pixels already reveal. A sufficiently powerful decoder may
+# even ignore $z$ altogether. That is [posterior collapse](../docs/glossary.md#posterior-collapse) again.
 #
 # ## What the lecture said, what we measured
 
@@ -839,9 +839,9 @@ display(Markdown(claims))
 #
 # Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake.
 #
-# **1. The bound on the NLL.** You are given, for $k$ draws of $z$ and $N$ images, the three logarithms that make up
-# each weight. Work with logarithms until the end, because they may be −5000 for one image and 3000 for another. The
-# result is in nats. Burda et al. *train* with this bound, so your function must be differentiable.
+# **1. The bound on the NLL.** For $k$ draws of $z$ and $N$ images, you are given the three logarithms that make up each
+# weight. Work with logarithms until the end, because they may be −5000 for one image and 3000 for another. The result
+# is in nats. Burda et al. *train* with this bound, so your function must be differentiable.
 
 
 # %%
@@ -876,11 +876,11 @@ checks.paired_error(my_paired_error)
 
 # %% [markdown]
 # **3. Derive it: what does a second draw buy?** Let $a$ and $b$ be the logarithms of two weights. The bound with
-# $k = 2$ uses $\log \frac{e^a + e^b}{2}$, and the average of two bounds with $k = 1$ uses $\frac{a + b}{2}$. Show
-# that the gain, the first minus the second, depends on $d = a - b$ alone, that it is never negative, and that it is
-# close to $d^2/8$ for small $d$. What does this say about the gain if $q$ is the true posterior? Assign the gain, as
-# a function of $d$, to `my_gain` in the next cell. The cell below it compares your function with the difference
-# between the two formulas.
+# $k = 2$ uses $\log \frac{e^a + e^b}{2}$, and the average of two bounds with $k = 1$ uses $\frac{a + b}{2}$. Show that
+# the gain (the first expression minus the second) depends on $d = a - b$ alone, that it is never negative, and that it
+# is close to $d^2/8$ for small $d$. What does this say about the gain if $q$ is the true posterior? Assign the gain, as
+# a function of $d$, to `my_gain` in the next cell. The cell below it compares your function with the difference between
+# the two formulas.
 
 # %%
 my_gain = None  # a function of d, a tensor

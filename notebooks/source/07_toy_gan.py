@@ -10,7 +10,7 @@
 # - explain why the losses of a GAN do not tell you how good its generator is.
 #
 # **Prerequisites:** the [KL divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence) of
-# [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. No GPU or data is needed.
+# [The evidence lower bound](02_elbo.ipynb), and a little PyTorch. You need neither a GPU nor any data.
 #
 # **Time:** about four minutes to run on a laptop with two cores, an hour and a half to work through.
 #
@@ -66,17 +66,17 @@ seed = 0
 #
 # The paper that introduced *generative adversarial networks*, or GANs (Goodfellow et al. 2014), explains them with a
 # picture in which everything is a single number. Noise $z$ is drawn uniformly between −1 and 1. The *generator* $G$
-# turns it into a point $x = G(z)$. The *discriminator* $D$ is shown a point $x$, which may be real or generated, and
-# answers with a number between 0 and 1, the probability that it assigns to the point being real. Both are neural
-# networks, and they play a game over one quantity, which $D$ tries to raise and $G$ tries to lower:
+# turns this noise into a point $x = G(z)$. The *discriminator* $D$ is shown a point $x$, which may be real or
+# generated, and answers with a number between 0 and 1: its estimate of the probability that the point is real. The
+# generator and the discriminator are neural networks that play a game against each other, in which $D$ tries to raise one quantity and $G$ tries to lower it:
 #
 # $$\min_G \max_D V(D, G), \qquad V(D, G) = E_{x \sim p}[\log D(x)] + E_{z}[\log(1 - D(G(z)))]$$
 #
-# Here $p$ is the density of the data, and we call the density of the generated points $q$. Neither player ever computes
-# a density. $D$ sees points of both kinds, and $G$ learns only what $D$ says about the points that $G$ has made.
+# Here $p$ is the density of the data, and $q$ will denote the density of the generated points. Neither the generator
+# nor the discriminator ever computes a density. $D$ sees points of both kinds, and $G$ learns only what $D$ says about the points that $G$ has made.
 #
-# Our data come from a Gaussian with mean 2 and standard deviation 1. Both players have the same architecture, a small
-# network that maps one number to one number.
+# Our data come from a Gaussian with mean 2 and standard deviation 1. Both players have the same architecture: a small
+# network that maps one number to another.
 
 # %%
 line = torch.linspace(-3, 6, 200)[:, None]  # (200, 1), where we look at D
@@ -101,10 +101,10 @@ def player():
 # The discriminator network outputs a *[logit](../docs/glossary.md#logit)* $a(x)$, which may be any real number, and
 # $D(x) = \sigma(a(x))$, where $\sigma(a) = 1/(1 + e^{-a})$ is the sigmoid function. In terms of the logit,
 # $-\log D = \mathrm{softplus}(-a)$ and $-\log(1 - D) = \mathrm{softplus}(a)$, where
-# $\mathrm{softplus}(a) = \log(1 + e^a)$. In this form we never take the logarithm of 0, however sure the discriminator
+# $\mathrm{softplus}(a) = \log(1 + e^a)$. Written in this form, the loss never involves the logarithm of 0, however sure the discriminator
 # is.
 #
-# The discriminator's loss is $-V$, estimated from a batch. Up to a factor of 2, it is the cross-entropy of an ordinary
+# The discriminator's loss is $-V$, estimated from a batch. Up to a factor of 2, this loss is the cross-entropy of an ordinary
 # binary classifier that tells real points from generated ones.
 
 
@@ -116,9 +116,9 @@ def d_loss(g, d, x, z):
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # The generator could minimize $E_z[\log(1 - D(G(z)))]$, the only term of $V$ that depends on $G$. Like almost everyone,
-# we let it minimize $-E_z[\log D(G(z))]$ instead. Both losses fall when the discriminator takes the generated points
-# to be real.
-# Section 5 shows why the second is the better choice.
+# we let the generator minimize $-E_z[\log D(G(z))]$ instead. Both of these losses fall as the discriminator assigns the
+# generated points a higher probability of being real.
+# Section 5 shows why $-E_z[\log D(G(z))]$ is the better choice.
 
 
 # %% slideshow={"slide_type": "-"}
@@ -128,8 +128,8 @@ def g_loss(g, d, z):
 
 # %% [markdown]
 # Each player has its own optimizer, which updates only that player's weights. We give Adam less momentum than usual
-# ($\beta_1 = 0.5$), because the other player moves too, so that old gradients are misleading. An update takes the usual
-# three lines.
+# ($\beta_1 = 0.5$), because old gradients become misleading as the other player moves. In PyTorch, an update takes the
+# usual three lines.
 
 
 # %%
@@ -162,8 +162,8 @@ def look(g, d):
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Data: dotted black. Generated points: a green histogram. $D$: dashed blue, from 0 to 1. Where will the histogram be after many rounds, and how high will $D$ be?"}
 # **Predict.** The density of the data is drawn as a dotted black curve, the generated points as a green histogram, and
-# $D$ as a dashed blue line, whose axis on the right runs from 0 to 1. What will the green histogram look like after
-# many rounds? And how high will $D$ be?
+# $D$ as a dashed blue line, whose axis on the right runs from 0 to 1. After many rounds, what will the histogram of the
+# generated points look like, and how high will $D$ be?
 
 # %%
 torch.manual_seed(seed)
@@ -195,12 +195,12 @@ assert end.std() > 2 * start.std()
 
 # %% [markdown]
 # **Why?** While the two kinds of points lie in different places, the discriminator can tell them apart, and its slope
-# shows the generator where to go. Once they lie in the same places, there is little left to tell them apart by. Farther
-# out there are hardly any points to learn from, so nothing corrects $D$ there, and it may take any value. Note also
+# shows the generator where to go. Once real and generated points lie in the same places, there is little left to tell them apart. Farther
+# out there are hardly any points to learn from, so nothing corrects $D$, which may take any value there. Note also
 # that the histogram ends abruptly on both sides. Since $z$ stays between −1 and 1, and $G$ is continuous, the values
-# of $G(z)$ all lie in a bounded interval. The tails of the data stay out of reach, unless $G$ stretches the ends of $z$ very far.
+# of $G(z)$ all lie in a bounded interval. The generator cannot reach the tails of the data unless it stretches the ends of the interval $(-1, 1)$ very far.
 #
-# What is `detach` for? It cuts the path from the discriminator's loss back into the generator. Let us leave it out and
+# What is `detach` for? Detaching the generated points cuts the path from the discriminator's loss back into the generator. Let us leave out the `detach` and
 # see whether a gradient reaches the generator.
 
 # %%
@@ -211,15 +211,15 @@ print(f"gradient that arrived in G: up to {g[0].weight.grad.abs().max():.4f}")
 
 
 # %% [markdown]
-# A gradient does reach it. This does no harm as long as only $D$'s optimizer takes a step and $G$'s gradients are reset
-# before $G$'s turn, as they are in `update`. But computing this gradient is wasted work, and the missing `detach`
-# becomes a bug as soon as somebody drops the `zero_grad`, because a step down this gradient makes the generated points
+# A gradient does reach the generator. This stray gradient does no harm as long as only $D$'s optimizer takes a step and $G$'s gradients are reset
+# before $G$'s turn, as they are in `update`. But computing the stray gradient is wasted work. And the missing `detach`
+# becomes a bug as soon as somebody drops the `zero_grad`, because a step down the gradient of the discriminator's loss makes the generated points
 # *easier* to tell from real ones.
 #
-# From here on we mostly use the package's game. It has the same losses and optimizers, but every quantity in it is
-# computed exactly. On a line we can compute everything that the players cannot see: the density $q$ of the generated
-# points, the best possible $D$, and every divergence. None of this needs a single sample. A `History` is a game that
-# remembers its past, and `History.column` returns one of the measured quantities at every moment that was recorded.
+# From here on, most of our games are played with the implementation in `course_lib.toy_gan`. The package uses the same
+# losses and optimizers as above, but computes every quantity exactly. In one dimension we can compute everything that the players cannot see: the density $q$ of the generated
+# points, the best possible $D$, and every divergence. Not a single sample is needed for these computations. A `History` is a game that
+# remembers its past, and `History.column` returns one of the measured quantities at every recorded moment.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What is the best discriminator?\n\nHold $G$ still, so that $q$ is fixed, and let $D$ learn for as long as it likes.\n\n**Predict.** At $x$ the densities are $p(x)$ and $q(x)$. Where does $D(x)$ end? Try $p = q$ first, then $p = 3q$."}
 # ## 2 · What is the best discriminator?
@@ -271,37 +271,37 @@ assert d_error < 0.06  # a small network cannot bend at will, and its data are s
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** \u00bd where $p = q$, and \u00be where $p = 3q$:$\\quad D^*(x) = \\dfrac{p(x)}{p(x) + q(x)}$"}
-# **Answer.** It ends at the share of real points among all points near $x$, which is ½ where $p = q$ and ¾ where
-# $p = 3q$. The trained $D$ follows this share closely, except at both ends of the line, where hardly any points fall
+# **Answer.** $D(x)$ ends at the share of real points among all points near $x$, which is ½ where $p = q$ and ¾ where
+# $p = 3q$. The trained $D$ follows the share of real points closely, except at both ends of the line, where hardly any points fall
 # and nothing corrects it. The optimal discriminator is
 #
 # $$D^*(x) = \frac{p(x)}{p(x) + q(x)}$$
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What does G lower against the best D?\n\nWith $m = (p + q)/2$,\n\n$$V(D^*, G) = E_p\\left[\\log \\frac{p}{2m}\\right] + E_q\\left[\\log \\frac{q}{2m}\\right] = -\\log 4 + 2\\,\\mathrm{JSD}(p, q)$$\n\nso the loss of the **best** $D$ measures how far $q$ is from $p$:\n\n$$2\\,\\mathrm{JSD}(p, q) = \\log 4 - L_D$$\n\nAny other $D$ has a larger loss, and gives only a lower bound."}
 # **Why?** $V$ is an integral, $\int p(x) \log D(x) + q(x) \log(1 - D(x)) \, dx$, and $D$ may choose its value at each
-# $x$ separately, so we maximize the integrand at each $x$. Its derivative with respect to $D$ is zero where
+# $x$ separately, so we maximize the integrand at each $x$. The derivative of the integrand with respect to $D$ is zero where
 #
 # $$\frac{p}{D} = \frac{q}{1 - D},$$
 #
 # that is, where $p (1 - D) = q D$, so that $D = p/(p + q)$. The second derivative, $-p/D^2 - q/(1 - D)^2$, is negative,
 # so this is the maximum.
 #
-# Now put $D^*$ back into $V$. With the mixture $m = (p + q)/2$ of the two densities, $D^* = p/(2m)$ and
+# Now substitute the optimal $D^*$ back into $V$. With the mixture $m = (p + q)/2$ of the two densities, $D^* = p/(2m)$ and
 # $1 - D^* = q/(2m)$, so that
 #
 # $$V(D^*, G) = E_p\left[\log \frac{p}{2m}\right] + E_q\left[\log \frac{q}{2m}\right] = -\log 4 + \mathrm{KL}(p \,\|\, m) + \mathrm{KL}(q \,\|\, m) = -\log 4 + 2\,\mathrm{JSD}(p, q).$$
 #
-# The last step is the definition of the *Jensen–Shannon divergence*,
-# $\mathrm{JSD} = \frac12 \mathrm{KL}(p \| m) + \frac12 \mathrm{KL}(q \| m)$. It is 0 if $p = q$, and it reaches its
-# maximum, $\log 2$, if $p$ and $q$ do not overlap. The discriminator's loss is $L_D = -V$, so the loss of the best
+# The last step uses the definition of the *Jensen–Shannon divergence*,
+# $\mathrm{JSD} = \frac12 \mathrm{KL}(p \| m) + \frac12 \mathrm{KL}(q \| m)$. This divergence is 0 if $p = q$ and
+# reaches its maximum, $\log 2$, if $p$ and $q$ do not overlap. The discriminator's loss is $L_D = -V$, so the loss of the best
 # discriminator measures how far the generator is from the data:
 #
 # $$2\,\mathrm{JSD}(p, q) = \log 4 - L_D \qquad \text{at the best } D.$$
 #
-# Any other $D$ has a larger loss, and then $\log 4 - L_D$ is only a lower bound on $2\,\mathrm{JSD}$. Keep this in mind
-# for section 6.
+# Any other discriminator has a larger loss, for which $\log 4 - L_D$ is only a lower bound on $2\,\mathrm{JSD}$. Keep
+# this bound in mind for section 6.
 #
-# We compute both sides by numerical integration, for $p = N(0, 1)$ and $q = N(2, 1)$. In this case the best logit is
+# We compute both sides of the equation by numerical integration, for $p = N(0, 1)$ and $q = N(2, 1)$. For these two Gaussians, the logit of the best discriminator is
 # $\log p - \log q = \mu^2/2 - \mu x$ with $\mu = 2$.
 
 
@@ -346,8 +346,8 @@ for mu in (0.5, 2, 5):
 # %% [markdown]
 # ## 3 · One step of the generator
 #
-# Now the discriminator is held still, and the generator takes *one* step. The data are standard normal here, the
-# package's default. The generated points start on the left, and $D$ has learned that the data are farther right.
+# Now we hold the discriminator still and let the generator take *one* step. Here the data are standard normal, which is
+# the package's default. The generated points start to the left of the data, and $D$ has learned that the data lie farther to the right.
 
 # %%
 hill = History(Settings(z="normal", start=-3.0, batch=1000, seed=seed))
@@ -360,7 +360,7 @@ before = hill.game.state()
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## One step of the generator\n\n$D$ is held still. It has learned that the data are farther right.\n\n**Predict.** What happens to the generated points if the step is small? What if it is large?"}
 # **Predict.** What happens to the generated points if the step is small? What if it is large?
 #
-# From the same state each time, we take one step of plain gradient descent and vary only its learning rate.
+# Starting from the same state each time, we take one step of plain gradient descent and vary only the learning rate.
 
 # %%
 lengths = np.logspace(-3, 0.3, 30)
@@ -380,7 +380,7 @@ jsd_before = float(hill.column("jsd")[-1])
 figures.lengths_of_step(lengths, means, jsds, jsd_before)
 
 # %% [markdown]
-# Let us look at the state before the step, and at three of these steps: a short one, the best one, and one that is too
+# Let us look at the game before the step, and after each of three steps of different lengths: a short one, the best one, and one that is too
 # long.
 
 # %%
@@ -409,18 +409,18 @@ assert means[-1] > 3  # the longest step ends beyond the data, by more than thre
 assert jsds[-1] > jsds.min() + 0.2  # and is far worse than the best one
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Towards the data; among them; or far past them, to where hardly any point has ever been. This is the *overshoot*."}
-# **Answer.** A small step moves the points towards the data. A step of the right length puts many of them among the
-# data. A large step carries them far past the data, to where hardly any point of either kind has ever been.
+# **Answer.** A small step moves the points towards the data. A step of the right length puts many of the generated
+# points among the data. A large step carries them far past the data, into a region where hardly any point, real or generated, has ever been.
 
 # %% [markdown]
-# **Why?** Each point feels only the slope of $D$ at its own place. The slope says which way is up, but the learning
-# rate decides how far the point goes. $D$ is high far to the right of the data as well, because it has seen no points
-# there that would have taught it otherwise. This is the *overshoot*, and the lecture warns of it too: the generator may
-# move too far. On its next turn the discriminator sees points there, and learns to say "fake".
+# **Why?** Each point feels only the slope of $D$ at its own place. The slope tells a point which way is up, but the
+# learning rate decides how far the point goes. $D$ is high far to the right of the data as well, because it has seen no points
+# there that would have taught it otherwise. This is the *overshoot* that the lecture warns of: the generator may move
+# too far. On its next turn, the discriminator sees the points that went too far, and learns to say "fake".
 #
 # Now play the game yourself. **Play** (or space) starts and pauses it, **Step** (or →) plays one round, **Reset** (or
 # r) starts again from the beginning, and the **timeline** takes you back to earlier rounds. Choose a preset, read what
-# it promises, and see whether it keeps its promise. You can also draw your own data.
+# it promises, and see whether it keeps its promise. You can also draw a density for the data by hand.
 
 # %% alt="The widget shows four moments of a game in which the green generator spreads over the two hills of the dotted data while the dashed D bends towards the pink D star. Next to them, a chart shows the true JSD falling." slideshow={"slide_type": "slide"} slide={"text": "## Play it: balanced, overshoot, collapse, rotation"}
 ToyGAN()
@@ -429,14 +429,14 @@ ToyGAN()
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why D is frozen while G learns\n\n$G$'s loss falls if the samples get better, or if $D$ calls everything real.\n\n**Predict.** We put $D$'s weights into $G$'s optimizer, too. Does the loss fall faster? Do the samples move farther?"}
 # ## 4 · Why the discriminator is frozen while the generator learns
 #
-# The generator is trained *through* the discriminator. Its loss could therefore be lowered in two ways, by better
-# samples or by a discriminator that calls everything real. The lecture warns of the second: if $D$'s weights are not
-# held fixed in this step, $D$ can simply output 1. Our optimizers prevent this, because $G$'s optimizer updates only
+# The generator is trained *through* the discriminator. The generator's loss could therefore be lowered in two ways: by
+# better samples, or by a discriminator that calls everything real. The lecture warns of the second way: if $D$'s
+# weights are not held fixed during the generator's step, $D$ can simply output 1. In our code this cannot happen, because $G$'s optimizer updates only
 # $G$'s weights. What happens if we forget to freeze $D$?
 #
-# From the same state we take 40 generator steps twice, once with the discriminator frozen and once with its weights
-# added to the generator's optimizer. In the second case both networks learn at the *same* rate. We repeat this from
-# several random starts.
+# Starting from the same state, we take 40 generator steps twice, once with the discriminator frozen and once with its
+# weights added to the generator's optimizer. When the discriminator is not frozen, both networks learn at the *same*
+# rate. We repeat the experiment from several random starts.
 
 
 # %%
@@ -465,7 +465,7 @@ def generator_steps(g, d, learners, steps=40):
 
 
 # %% [markdown]
-# **Predict.** In which of the two cases does the generator's loss fall faster? In which do the samples move farther
+# **Predict.** In which of the two cases does the generator's loss fall faster, and in which do the samples move farther
 # towards the data?
 
 # %%
@@ -496,15 +496,15 @@ assert moved["D free"].mean() < moved["D frozen"].mean()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The loss falls faster with $D$ free, and the samples move a little less: good news about the wrong player."}
 # **Answer.** With the discriminator free, the loss falls faster on every seed, and on average the samples move less.
-# But the second difference is small. With equal rates, and in only forty steps, the generator loses little.
+# But the difference in how far the samples move is small. At equal learning rates, and in only forty steps, a free discriminator costs the generator little.
 
 # %% [markdown]
 # **Why?** The cheapest way to lower $-\log D$ is to raise $D$ everywhere, which takes little more than a larger bias.
-# As $D$ approaches 1, the loss approaches 0, and so does the gradient that the generator receives. A falling loss is
-# then good news about the wrong player. Here, however, the loss stays above $\log 2$ for more than half of the forty
+# As $D$ approaches 1, the loss approaches 0, and so does the gradient that the generator receives. A falling generator
+# loss is then good news about the wrong player. In these runs, however, the generator's loss stays above $\log 2$ for more than half of the forty
 # steps. During these steps $D$ still leans towards "fake", so the generator's gradient stays large.
 #
-# What if $D$ stays free for a whole game? Then $D$ still takes its own steps between those of $G$, and the two losses
+# What if $D$ stays free for a whole game? A free $D$ still takes its own steps between those of $G$, so the two losses
 # pull it in different directions.
 #
 # **Predict.** Where does the generator's loss end in a game of 400 rounds, with $D$ frozen and with $D$ free? (At the
@@ -536,33 +536,33 @@ assert whole_jsd["D free"].mean() > whole_jsd["D frozen"].mean() - 0.05  # and n
 
 
 # %% [markdown]
-# **Answer.** With $D$ frozen the generator's loss ends near $\log 2$. With $D$ free it ends near
-# $0.41 = -\log \frac23$, far lower, and the samples are no better for it.
+# **Answer.** With $D$ frozen the generator's loss ends near $\log 2$. With $D$ free, the generator's loss ends far
+# lower, near $0.41 = -\log \frac23$, but the samples are no better for it.
 
 # %% [markdown]
-# **Why?** At each $x$ a free discriminator is pulled by three terms instead of two. Its own steps raise
-# $p \log D + q \log(1 - D)$, and the generator's steps raise $q \log D$. As in section 2 we set the derivative of the
-# sum to zero, $(p + q)/D = q/(1 - D)$, and find
+# **Why?** At each $x$ a free discriminator is pulled by three terms instead of two. The discriminator's own steps raise
+# $p \log D + q \log(1 - D)$, and the generator's steps raise $q \log D$. As in section 2, we set the derivative of the
+# sum of all three terms to zero, $(p + q)/D = q/(1 - D)$, and find
 #
 # $$D(x) = \frac{p(x) + q(x)}{p(x) + 2 q(x)}.$$
 #
-# This lies between ½ and 1, so such a discriminator *never* says "fake", not even where there are no data at all. Where
-# $p = q$ it says $\frac23$. The lecture is right about the direction, because $D$ does lean towards "real". But with
-# equal rates, as here, $D$ does not go all the way to 1 as long as it also takes steps of its own.
+# This value of $D$ lies between ½ and 1, so such a discriminator *never* says "fake", not even where there are no data at all. Where
+# $p = q$, a free discriminator says $\frac23$. The lecture is right about the direction: a free $D$ does lean towards "real". But
+# at the equal learning rates used here, $D$ does not go all the way to 1 as long as it also takes steps of its own.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which loss for the generator?\n\nSaturating: lower $\\log(1 - D)$. Non-saturating: lower $-\\log D$. Both are lowest at $D = 1$.\n\n**Predict.** $G$ is far off, and $D$ is nearly sure that its points are fake. Which loss has the larger gradient?"}
 # ## 5 · Which loss for the generator?
 #
 # The generator wants $D(G(z))$ to be near 1. According to the value function $V$, the generator should minimize
-# $\log(1 - D)$, which is called the *minimax* or *saturating* loss. In section 1 we minimized $-\log D$ instead, the
-# *non-saturating* loss. Both fall as $D$ rises towards 1.
+# $\log(1 - D)$, which is called the *minimax* or *saturating* loss. In section 1 we minimized the *non-saturating*
+# loss, $-\log D$, instead. Both losses fall as $D$ rises towards 1.
 #
 # **Predict.** The generator is far off, and the best discriminator is nearly sure that the generated points are fake.
 # Which loss has the larger gradient?
 #
-# Let $p = N(0, 1)$ and $q = N(\mu, 1)$ again. We hold $D$ at its best, with the logit $a(x) = \mu^2/2 - \mu x$, and
-# move the generated points. A point at $x$ feels the derivative of its loss with respect to $x$. By the chain rule this
-# is the derivative with respect to the logit, times the slope of the logit, $a'(x) = -\mu$:
+# Let $p = N(0, 1)$ and $q = N(\mu, 1)$ again. We hold $D$ fixed at its optimum, with the logit
+# $a(x) = \mu^2/2 - \mu x$, and move only the generated points. A point at $x$ feels the derivative of its loss with respect to $x$. By
+# the chain rule, we multiply the derivative of the loss with respect to the logit by the slope of the logit, $a'(x) = -\mu$:
 #
 # $$\frac{d}{dx} \log(1 - D) = -\sigma(a)\, a' = \mu\, D(x), \qquad \frac{d}{dx} (-\log D) = -(1 - \sigma(a))\, a' = \mu\, (1 - D(x)).$$
 
@@ -599,12 +599,12 @@ assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The non-saturating loss: its gradient contains the factor $1 - D \\approx 1$, that of the other $D \\approx 0$."}
-# **Answer.** The [non-saturating loss](../docs/glossary.md#non-saturating-loss) has the larger gradient. At distance 2
-# it is more than three times as large, and at distance 6 more than four hundred times.
+# **Answer.** The [non-saturating loss](../docs/glossary.md#non-saturating-loss) has the larger gradient. At distance 2,
+# its gradient is more than three times as large as that of the saturating loss, and at distance 6 more than four hundred times as large.
 
 # %% [markdown]
-# **Why?** Where $D$ is sure that a point is fake, $D(x)$ is near 0. The factor $D$ in the first gradient then nearly
-# vanishes, while the factor $1 - D$ in the second is nearly 1. A generator that is far behind needs the second loss.
+# **Why?** Where $D$ is sure that a point is fake, $D(x)$ is near 0. The factor $D$ in the gradient of $\log(1 - D)$
+# then nearly vanishes, while the factor $1 - D$ in the gradient of $-\log D$ is nearly 1. A generator whose points are far from the data needs the non-saturating loss.
 #
 # What does each loss minimize when the generator plays against the best $D$? For the saturating loss, section 2 gives
 # the answer: its gradient is that of $2\,\mathrm{JSD}(p, q)$. ($D^*$ changes with $G$ too, but at the maximum of $V$
@@ -612,15 +612,15 @@ assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 
 #
 # $$-\log D^* = \log\frac{p + q}{p} = \log\frac{q}{p} - \log\frac{q}{p + q} = \log\frac{q}{p} - \log(1 - D^*).$$
 #
-# Averaged over generated points, the first term on the right is $\mathrm{KL}(q \,\|\, p)$, and $\log(1 - D^*)$ has the
-# gradient of $2\,\mathrm{JSD}$. So the non-saturating loss follows the gradient of
+# Averaged over the generated points, the first term on the right is $\mathrm{KL}(q \,\|\, p)$, while $\log(1 - D^*)$
+# has the same gradient as $2\,\mathrm{JSD}$. So the gradient of the non-saturating loss is that of
 #
 # $$\mathrm{KL}(q \,\|\, p) - 2\,\mathrm{JSD}(p, q),$$
 #
-# as Arjovsky & Bottou (2017) found. The formula reveals two weaknesses. The KL divergence has the generator's density
-# first, so it charges dearly for points where there are no data, but little for data that are left out. And the
-# [JSD](../docs/glossary.md#jensenshannon-divergence-jsd) has the wrong sign, so this term pushes $q$ away from $p$. We
-# check both gradients by finite differences.
+# as Arjovsky & Bottou (2017) found. The formula reveals two weaknesses. In this KL divergence the generator's density
+# comes first, so the penalty is heavy for points where there are no data, but light for data that the generator leaves out. Moreover, the
+# [JSD](../docs/glossary.md#jensenshannon-divergence-jsd) enters with the wrong sign, so that its term pushes $q$ away
+# from $p$. We check the gradients of both generator losses by finite differences.
 
 
 # %%
@@ -639,13 +639,13 @@ assert abs(slope(kl_less_jsd, 2) - non_saturating(2)) < 1e-5
 # %% [markdown]
 # ### When nothing overlaps
 #
-# The saturating loss is in trouble because the JSD itself is. Let the data be uniform on the interval from 0 to 1, and
+# The trouble with the saturating loss lies in the JSD itself. Let the data be uniform on the interval from 0 to 1, and
 # the generated points uniform on the interval from $\mu$ to $\mu + 1$.
 #
 # **Predict.** How does the JSD change as $\mu$ grows from 0 to 3?
 #
-# For comparison we compute the *Wasserstein distance* $W_1$, the least work needed to carry the mass of $q$ to where
-# $p$ is. Work here means mass times distance. On a line, $W_1$ is the area between the two cumulative distribution
+# For comparison we compute the *Wasserstein distance* $W_1$, the least work needed to turn $q$ into $p$ by moving its
+# mass. Work here means mass times distance. On a line, $W_1$ is the area between the two cumulative distribution
 # functions.
 
 # %%
@@ -675,21 +675,21 @@ assert np.allclose(work, shifts, atol=cell)  # shifted mass, to a cell's width
 # **Answer.** The JSD rises to $\log 2$ at $\mu = 1$ and then stays there, while $W_1 = \mu$ throughout.
 
 # %% [markdown]
-# **Why?** As soon as the two intervals have no point in common, a perfect discriminator exists. Then $m = p/2$ wherever
-# there are data and $m = q/2$ wherever there are generated points, so both KL terms are $\log 2$, whatever the
-# distance. A constant has no gradient. The JSD says *that* $q$ is wrong, but not which way to move it. For images this
-# is the normal case, because digits occupy only a thin sheet in the space of all images with 784 pixels, and two such
-# sheets share almost no points (Arjovsky & Bottou 2017).
+# **Why?** As soon as the two intervals have no point in common, a perfect discriminator exists. The mixture is then
+# $m = p/2$ wherever there are data and $m = q/2$ wherever there are generated points, so both KL terms are $\log 2$,
+# however far apart the intervals lie. A constant has no gradient. The JSD says *that* $q$ is wrong, but not which way to move it. With
+# images, such a lack of overlap is the normal case: digits occupy only a thin sheet in the space of all images with 784
+# pixels, and two such sheets share almost no points (Arjovsky & Bottou 2017).
 #
 # The *Wasserstein GAN* (Arjovsky, Chintala & Bottou 2017) replaces the discriminator with a *critic* that estimates
-# $W_1$. The critic's output may be any number, but its slope should not exceed 1. Clipping the critic's weights or
-# penalizing its slope keeps the slope in check. The widget above offers this loss too.
+# $W_1$. The critic's output may be any number, but its slope should not exceed 1. The slope is kept in check by
+# clipping the critic's weights or by penalizing the slope itself. The widget in section 3 also offers the loss of the Wasserstein GAN.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What do the losses tell?\n\nTwo kinds of game on the same data: one at a good pace; in the other $D$ is fifty times slower and $G$ five times faster.\n\n**Predict.** Can you tell from $D$'s loss which generator is the better one?"}
 # ## 6 · What do the losses tell?
 #
-# We play two kinds of game on the same data, a standard normal distribution. In the first, the discriminator learns at
-# a good pace. In the second, it learns fifty times more slowly, and the generator five times faster.
+# We play two kinds of game on the same data, a standard normal distribution. In the first kind, the discriminator
+# learns at a good pace. In the second kind, the discriminator learns fifty times more slowly, and the generator five times faster.
 #
 # **Predict.** Can you tell from $D$'s loss which generator is the better one?
 
@@ -719,24 +719,24 @@ assert late_jsd["weak D"].min() > 2 * late_jsd["good pace"].max()  # on every se
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** No. Both hover around $\\log 4$: a fooled $D$ says \u00bd, and so does one that knows nothing."}
-# **Answer.** No. The loss of the weak $D$ swings more widely, but on average both losses are near $\log 4 = 1.39$. The
-# generators, however, are far from equally good. With a weak $D$ the JSD is many times as large.
+# **Answer.** No. The loss of a weak $D$ swings more widely, but on average the discriminator's loss is near
+# $\log 4 = 1.39$ in both kinds of game. The generators, however, are far from equally good: with a weak $D$, the JSD is many times as large as in the games with a good pace.
 
 # %% [markdown]
-# **Why?** A discriminator that faces a perfect generator says ½, and so does one that has learned nothing. Both pay
-# $2 \log 2 = \log 4$. By section 2, $\log 4 - L_D$ is a lower bound on $2\,\mathrm{JSD}$. It is tight only at the best
-# $D$, and nobody tells you how near yours is to the best. So people sit and watch the pictures, as the lecture says, or
-# they measure the samples with something that takes no part in the game, as [GANs on MNIST](08_gan.ipynb) does.
+# **Why?** A discriminator that faces a perfect generator says ½, and so does one that has learned nothing. In both
+# cases, the discriminator's loss is $2 \log 2 = \log 4$. As section 2 showed, $\log 4 - L_D$ is a lower bound on
+# $2\,\mathrm{JSD}$. This bound is tight only at the best $D$, and nobody tells you how close your discriminator is to
+# the best. So people sit and watch the pictures, as the lecture says. Or they judge the samples by a measure that plays no part in the game, as we do in [GANs on MNIST](08_gan.ipynb).
 
 # %% [markdown]
 # ## 7 · Well matched, badly matched
 #
 # How carefully must the two learning rates be chosen? We play two games for each pair of rates. Towards the end of
-# each game we measure the *total variation* $\frac12 \int |p - q|\, dx$, the share of the mass that lies in the wrong
-# place. Let us call a pair good if this share is below 0.35, averaged over its games.
+# each game we measure the *total variation* $\frac12 \int |p - q|\, dx$, the share of the probability mass that lies in
+# the wrong place. Let us call a pair of learning rates good if its total variation, averaged over the games, is below 0.35.
 #
-# **Predict.** Where on the map of rates will the good region lie? On the diagonal, where both players learn equally
-# fast?
+# **Predict.** Where on the map of learning rates will the good region lie: on the diagonal, where both players learn
+# equally fast, or elsewhere?
 
 
 # %%
@@ -765,8 +765,8 @@ print(
 )
 
 # %% [markdown]
-# A map like this depends on how long the games last. Pairs of small rates may simply need more time. We give both
-# players the smallest of our rates and let them play longer.
+# A map like this depends on how long the games last. Pairs of low learning rates may simply need more time. We give
+# both players the lowest learning rate on the map and let them play longer.
 
 # %%
 game, slow = History(Settings(seed=seed, lr_d=rates[0], lr_g=rates[0])), {}
@@ -782,27 +782,27 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unf
 
 # %% [markdown]
 # **Answer.** The good region lies where the discriminator is the faster player, not on the diagonal, and there $D$ may
-# be many times faster. But the map shows only what works *within this number of rounds*. The slow pair, which looked
-# bad, gets better when it is given more time.
+# be many times faster. But the map shows only what works *within a fixed number of rounds*. The pair of slow players,
+# which looked bad, gets better when it is given more time.
 
 # %% [markdown]
 # **Why?** The generator follows the slope that $D$ has now. A slow discriminator still describes where the generated
-# points were some rounds ago, and sends them away from there, wherever the data are. If both players take very long
-# steps, $D$ changes completely from one round to the next, and the generator follows no version of it for long. If both
-# are slow, nothing is missing but the patience of the person who stops the game.
+# points were some rounds ago, and drives them away from there, no matter where the data are. If both players take very long
+# steps, $D$ changes completely from one round to the next, and no version of it lasts long enough for the generator to
+# follow. If both players are slow, the only thing missing is the patience of whoever stops the game.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Collapse\n\nThe data have three hills. In the middle of a good game, $D$ is made five times slower and $G$ twenty times faster.\n\n**Predict.** Will all $z$ go to the same place? If so, do they stay there?"}
 # ## 8 · Collapse, and recovery
 #
-# The lecture describes a generator that produces almost the same image whatever $z$ is, an image that nevertheless
-# fools the discriminator. This is *[mode collapse](../docs/glossary.md#mode-collapse)*. Here an image is a single
-# number, and we recognize a collapse by the standard deviation of the generated points, which falls to nearly 0. We
-# count a moment as collapsed if this standard deviation is below 0.5. For the data it is 2.7.
+# The lecture describes a generator that produces almost the same image whatever $z$ is, and still fools the
+# discriminator with it. This is *[mode collapse](../docs/glossary.md#mode-collapse)*. In one dimension, an image is a
+# single number, and we recognize a collapse by the standard deviation of the generated points, which falls to nearly 0.
+# We call the generator collapsed whenever the standard deviation of its points is below 0.5. The standard deviation of the data is 2.7.
 #
-# The data have three hills. In the first part of the game the rates suit both players. Then we make $D$ five times
+# The data have three hills. In the first part of the game, the learning rates suit both players. Then we make $D$ five times
 # slower and $G$ twenty times faster.
 #
-# **Predict.** Will every $z$ be sent to the same place? If so, will the points stay there?
+# **Predict.** Will every $z$ be sent to the same place, and if so, will the points stay there?
 
 # %%
 change = 20 * frames  # the round in which the rates change
@@ -835,18 +835,18 @@ assert travel.min() > 1  # no place holds them
 assert abs(fooled.mean() - math.log(4)) < 0.3  # a D that has lost pays log 4
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes, on every seed. But the lump does not stay anywhere for good. The average of $D$'s loss does not show the collapse."}
-# **Answer.** Yes, every $z$ is sent to nearly the same place, on every seed. But the points do not stay anywhere for
-# good. On every seed the whole lump moves by at least two units in the second half of the time after the change,
-# although on some seeds it rests for a hundred rounds or more. (On some seeds the points first overshoot and lie far
+# **Answer.** Yes, every $z$ is sent to nearly the same place, on every seed. But the collapsed points do not settle
+# anywhere for good. On every seed, the whole cluster of points moves by at least two units in the second half of the
+# rounds after the change, although on some seeds it rests for a hundred rounds or more. (On some seeds the points first overshoot and lie far
 # apart before they gather.)
 
 # %% [markdown]
 # **Why?** If $D$ stood still, the best that $G$ could do would be to send *every* $z$ to the one place where $D$ is
-# highest. The faster $G$ is, the closer it comes to playing that game. $D$ then learns that points at this place are
-# fake and lowers its value there, and the points leave together, because points in the same place all feel the same
-# slope. Nothing in $G$'s loss asks for variety. Only $D$ can enforce it, by keeping up. On average $D$'s loss stays
-# nearly as high as in the good game before, between 1.0 and 1.4 on each seed, although within a game it may swing between
-# 0.3 and 2.8. (A $D$ that cannot tell the two kinds apart pays 1.39, and one that has won pays nearly 0.) So its average
+# highest. The faster $G$ learns, the closer it comes to playing against a discriminator that stands still. But $D$ then
+# learns that points at this place are fake and lowers its value there, and the points leave together, because points in the same place all feel the same
+# slope. Nothing in $G$'s loss asks for variety. Only $D$ can enforce variety, by keeping up with $G$. On average, $D$'s
+# loss stays nearly as high as it was before the change, between 1.0 and 1.4 on each seed, although within a game it may swing between
+# 0.3 and 2.8. (A $D$ that cannot tell the two kinds apart pays 1.39, and one that has won pays nearly 0.) So the average of $D$'s loss
 # does not show the collapse.
 #
 # Is a collapsed generator lost? We restore the original rates and play on.
@@ -878,30 +878,30 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 
 
 # %% [markdown]
-# **Answer.** Yes, they spread out again on every seed. But a game need not return to where it was. The last printed
-# line counts how many of the three hills each game reaches in the end.
+# **Answer.** Yes, they spread out again on every seed. But a game need not return to the state that it was in before
+# the collapse. The last line printed above shows how many of the three hills of the data each game reaches in the end.
 
 # %% [markdown]
 # **Why?** The points are never in exactly the same place, because $G$ depends on $z$, if only a little. Once $D$ keeps
-# up, it lowers its value where the lump is, so that a hollow forms there. Points on the two sides of the hollow are
-# pushed apart, and $G$ unfolds. On images a collapse is often harder to undo, perhaps because there are many more
-# directions in which to be wrong.
+# up, its curve sinks where the generated points are crowded together, so that a hollow forms there. Points on opposite
+# sides of the hollow are pushed apart, so the generated points spread out again. With images, a collapse is often
+# harder to undo, perhaps because there are many more directions in which to go wrong.
 #
-# In practice one batch is enough to recognize a collapse, because its samples look alike.
+# In practice, a single batch is enough to recognize a collapse, because the samples look alike.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Round and round: the Dirac-GAN\n\nData: a point at 0. Generator: a point at $\\theta$. Discriminator: the logit $\\psi x$.\n\n$$\\dot\\theta = \\sigma(\\psi\\theta)\\, \\psi, \\qquad \\dot\\psi = -\\sigma(\\psi\\theta)\\, \\theta - \\gamma \\psi$$\n\n**Predict.** Starting from $\\theta = 1$, $\\psi = 0$: do they reach the equilibrium? What does the brake $\\gamma$ (R1) change?"}
 # ## 9 · Round and round
 #
-# The smallest GAN of all is the *Dirac-GAN* (Mescheder et al. 2018). The data are a single point at 0. The generator
-# makes a single point, at $\theta$. The discriminator has the logit $\psi x$, with one weight $\psi$. The equilibrium
-# is at $\theta = \psi = 0$. On the real point $D$ pays $\mathrm{softplus}(0)$, a constant, and on the generated one
-# $\mathrm{softplus}(\psi\theta)$. We play the minimax game, so $G$'s loss is $-\mathrm{softplus}(\psi\theta)$. Each
-# player descends the gradient of its own loss, with the velocities
+# The smallest GAN of all is the *Dirac-GAN* (Mescheder et al. 2018). The data consist of a single point at 0, and the
+# generator produces a single point, at $\theta$. The discriminator has the logit $\psi x$, with a single weight $\psi$. The equilibrium
+# is at $\theta = \psi = 0$. On the real point, $D$'s loss is $\mathrm{softplus}(0)$, a constant, and on the generated
+# point it is $\mathrm{softplus}(\psi\theta)$. We play the minimax game, so $G$'s loss is $-\mathrm{softplus}(\psi\theta)$. Each
+# player follows the negative gradient of its own loss, which gives the velocities
 #
 # $$\dot\theta = \sigma(\psi\theta)\, \psi, \qquad \dot\psi = -\sigma(\psi\theta)\, \theta - \gamma \psi.$$
 #
-# The last term is a brake. It comes from the penalty *R1*, which is $\gamma/2$ times the squared slope of $D$'s logit
-# at the data. Here this is $\gamma/2 \cdot \psi^2$. We play without the brake, $\gamma = 0$, and with it.
+# The last term, $-\gamma \psi$, acts as a brake. This term comes from the penalty *R1*, which is $\gamma/2$ times the squared slope of $D$'s logit
+# at the data. In the Dirac-GAN, the penalty is $\gamma/2 \cdot \psi^2$. We play the game without the brake, $\gamma = 0$, and with it.
 
 
 # %%
@@ -923,7 +923,7 @@ def play_dirac(steps, gamma=0.0, in_turns=True, h=0.2):
 
 # %% [markdown]
 # **Predict.** Starting from $\theta = 1$, $\psi = 0$, will the two players reach the equilibrium? Does it matter
-# whether they move in turns or at the same time? And what does the brake change?
+# whether the players move in turns or at the same time? And what difference does the brake make?
 
 # %%
 dirac_paths = {gamma: play_dirac(400, gamma) for gamma in (0.0, 0.3, 1.0)}
@@ -943,8 +943,8 @@ assert together[-1].norm() > 1.3  # the spiral goes outwards
 assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** If they take turns, they circle for ever; if they move at the same time, they spiral outwards. With the brake they reach the equilibrium."}
-# **Answer.** Without the brake they never reach the equilibrium. If they take turns, they circle for ever, and if
-# they move at the same time, they spiral outwards. With the brake they converge to it.
+# **Answer.** Without the brake, the players never reach the equilibrium. If the players take turns, they circle for
+# ever, and if they move at the same time, they spiral outwards. With the brake, the players converge to the equilibrium.
 
 # %% [markdown]
 # **Why?** Without the brake, each player's velocity is proportional to the other's position, with opposite signs, so
@@ -957,12 +957,12 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 # J = \begin{pmatrix} 0 & \frac12 \\ -\frac12 & -\gamma \end{pmatrix}, \qquad
 # \lambda = -\frac{\gamma}{2} \pm \sqrt{\frac{\gamma^2}{4} - \frac14}.$$
 #
-# The solutions of a linear system are built from terms $e^{\lambda t}$, where $\lambda$ is an eigenvalue of $J$. A
-# negative real part means that the motion dies out, and an imaginary part means that it turns. Without R1 the
-# eigenvalues are $\pm\frac{i}{2}$, so the motion keeps rotating and does not die out. With R1 both real parts are negative. The
-# motion dies out fastest at $\gamma = 1$, where the root vanishes. With a stronger brake, one of the eigenvalues
-# returns towards 0. Steps of finite length $h$ introduce an additional error: without R1, each simultaneous step near
-# the centre multiplies the squared radius by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare its
+# The solutions of a linear system are built from terms $e^{\lambda t}$, where $\lambda$ is an eigenvalue of $J$. If
+# $\lambda$ has a negative real part, the motion dies out, and if it has a nonzero imaginary part, the motion rotates. Without R1 the
+# eigenvalues are $\pm\frac{i}{2}$, so the motion keeps rotating and does not die out. With R1, both eigenvalues have a
+# negative real part. The motion dies out fastest at $\gamma = 1$, where the square root vanishes. With a stronger
+# brake, one of the eigenvalues moves back towards 0. Steps of finite length $h$ introduce an additional error: without
+# R1, each simultaneous step near the equilibrium multiplies the squared distance from it by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare its
 # eigenvalues with the formula.
 
 # %%
@@ -979,11 +979,11 @@ assert torch.equal(jacobian, expected)
 # %% [markdown]
 # ## 10 · The end of a game
 #
-# The two numbers $\theta$ and $\psi$ need a brake to converge. Do networks need one? We let networks play the game
-# without R1 and with $\gamma = 1$. The penalty is now averaged over the data. Data and noise are both standard normal,
-# so $G(z) = z$ would be perfect. In the last part of the game both learning rates are lowered tenfold.
+# The two numbers $\theta$ and $\psi$ need a brake to converge. Do networks need one? We let two networks play the game,
+# both without R1 and with R1 at $\gamma = 1$. For networks, the penalty is averaged over the data. The data and the
+# noise are both standard normal, so $G(z) = z$ would be a perfect generator. In the last part of the game, both learning rates are reduced by a factor of ten.
 #
-# **Predict.** In which game does $D$ end closer to ½? In which does $q$ end closer to $p$? According to the lecture,
+# **Predict.** In which game does $D$ end closer to ½, and in which does $q$ end closer to $p$? According to the lecture,
 # the accuracy of $D$ at the end of training is 0. Is that so?
 
 # %%
@@ -1036,18 +1036,18 @@ assert times > 1  # and costs something
 assert all(abs(value - 0.5) < 0.05 for value in accuracy.values())
 
 # %% [markdown]
-# **Answer.** With R1 the discriminator ends closer to ½, but $q$ ends *farther* from $p$. The accuracy of $D$ is close
-# to ½ in both games, not 0.
+# **Answer.** With R1 the discriminator ends closer to ½, but $q$ ends *farther* from $p$. In both games, the accuracy
+# of $D$ ends close to ½, not at 0.
 
 # %% [markdown]
 # **Why?** R1 charges the discriminator for any slope where there are data, so it stays flatter there and closer to ½.
-# But a flatter discriminator pushes the generator less, so after the same number of rounds the generator has not come
-# as far. That is the price. Networks that move in turns and slow down come near the equilibrium even without a brake,
-# whereas the two numbers of the Dirac-GAN never do. For images R1 is often worth its price, because there the unbraked
-# game may never come to rest.
+# But a flatter discriminator gives the generator less of a push, so the generator makes less progress in the same
+# number of rounds. That is the price. Networks that take turns, and whose learning rates are lowered at the end, come
+# close to the equilibrium even without a brake, whereas the two numbers of the Dirac-GAN never do. For images, R1 is
+# often worth its price, because without a brake the game may never come to rest.
 #
-# At the equilibrium $p = q$, and the best $D$ is ½ everywhere. Whatever $D$ then answers, half of its answers are
-# right, by chance. An accuracy of 0 would require a perfect discriminator with its two answers swapped.
+# At the equilibrium $p = q$, and the best $D$ is ½ everywhere. Whatever $D$ then answers, it is right half of the time,
+# by chance. An accuracy of 0 would require a perfect discriminator with its two answers swapped.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1077,12 +1077,12 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Fill in the missing steps, run the cell, and then run the check below it. The check says "Correct" or names the
-# mistake. After a fixed example, the check also tries extreme inputs, as well as random inputs of other sizes. Here `d`
+# mistake. After a fixed example, the check tries extreme inputs and random inputs of other sizes. Here `d`
 # and `g` are networks, and `d` returns logits, which may be as large as ±1000. All losses are in
 # [nats](../docs/glossary.md#nat).
 #
 # **1. The discriminator's loss.** Return a tensor that is differentiable with respect to all weights of $D$. The
-# generator must not learn from it. Only compute the loss. Do not call `backward()`, and do not freeze any weights.
+# generator must not learn from this loss. Only compute the loss. Do not call `backward()`, and do not freeze any weights.
 
 
 # %%
@@ -1100,7 +1100,7 @@ checks.discriminator_loss(my_discriminator_loss)
 
 # %% [markdown]
 # **2. The generator's step.** Take one step of the given optimizer, which holds $G$'s weights, on the non-saturating
-# loss, and leave $D$ as it was. The step must also work if $D$ is sure that every point is generated.
+# loss, and leave $D$ unchanged. The step must also work if $D$ is sure that every point is generated.
 
 
 # %%
@@ -1135,8 +1135,8 @@ checks.best_value(my_best_value)
 
 
 # %% [markdown]
-# **4. Derive it.** A careless programmer shows the discriminator three generated points for every real one. Which $D$
-# is best now, and what does it say where $p = q$? Derive it as in section 2, then replace the line below with your
+# **4. Derive it.** A careless programmer shows the discriminator three generated points for every real one. Which
+# discriminator is now the best, and what does it say where $p = q$? Derive the best $D$ as in section 2, then replace the line below with your
 # formula. The next cell finds the best $D$ by trying many values.
 
 
