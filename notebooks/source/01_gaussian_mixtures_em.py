@@ -740,8 +740,8 @@ print(f"{len(fit):,} digits to fit, {len(validation):,} to validate, {len(z_test
 reference = GaussianMixture(1).fit(z[:20_000]).score(z_test)
 assert abs(reference + 31.635) < 0.005 or not (on_mnist and len(z) == 60_000)  # PCA runs in float32 here
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Digits, through 20 numbers\n\nThe lecture says that mixtures used to have 512 components at most. We go up to that number."}
-# The lecture says that mixtures used to have 512 components at most. We go up to that number.
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Digits, through 20 numbers\n\nAccording to the lecture, mixtures used to have at most 512 components. We try mixtures of up to that size."}
+# According to the lecture, mixtures used to have at most 512 components. We try mixtures of up to that size.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Does the log-likelihood of held-out digits rise all the way to 512?"}
 # **Predict.** Does the log-likelihood of held-out digits rise all the way to 512?

@@ -433,8 +433,8 @@ for case, change in changes.items():
     for name, kind in {"AE": AutoEncoder, "VAE": VAE}.items():
         models[case][name], lines[case][name] = train_seeds(kind, change, moons)
 
-# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** In which cases does the auto-encoder have holes? Does the VAE have them there too?"}
-# **Predict.** In which cases does the auto-encoder have holes? Does the VAE have them there too?
+# %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** In which cases does the auto-encoder have holes? Does the VAE have holes in the same cases?"}
+# **Predict.** In which cases does the auto-encoder have holes? Does the VAE have holes in the same cases?
 
 # %% alt="For each case a group of points, one for each seed and kind of model: the worst distance on the line. Without waves all points lie low. With waves many of the auto-encoders' points lie far higher, some above the dotted line of the cross-fade; the VAEs' points stay low." slideshow={"slide_type": "slide"} slide={"text": "## Holes need waves"}
 figures.worst_places(lines, fade)

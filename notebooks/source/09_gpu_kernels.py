@@ -69,9 +69,9 @@ seed = 0
 #
 # We look inside a single training step of the plain [VAE](../docs/glossary.md#variational-auto-encoder-vae), with
 # images of 784 pixels, one hidden layer of 400 units, a 20-dimensional $z$, and batches of 128. The step draws a batch,
-# computes the loss and its gradients, and lets Adam update the weights. You have written it several times. Here it is
-# once more, with a label on each part for the *profiler*, a tool that records when each operation ran and how long it
-# took.
+# computes the loss and its gradients, and lets Adam update the weights. You have
+# written such a step several times. In the code below, each part carries a label for
+# the *profiler*, a tool that records when each operation ran and how long it took.
 
 # %%
 device = pick_device()
@@ -134,20 +134,20 @@ assert phases[-1].name == "Adam"
 # **Answer.** It takes a little more than a hundred operations. The backward part takes longest, followed by the forward
 # part, because these two contain all the matrix products.
 #
-# Each bar in the lower row is one operation. PyTorch looks at types and shapes, finds the function for this device,
-# allocates memory, and starts the function. A CPU runs the function on the spot, and Python waits until it is done. On
-# a GPU the function is *launched*: it is put into a queue, and Python moves on to the next operation. The white gaps
-# are bookkeeping by Python and PyTorch.
+# Each bar in the lower row of the figure is one operation. To carry it out, PyTorch inspects the types and shapes of the
+# tensors, finds the right function for the device, allocates memory, and starts the function. A CPU runs the function on
+# the spot, and Python waits until it is done. On a GPU the function is *launched*: it is put into a queue, and Python
+# moves on to the next operation. In the white gaps between the bars, Python and PyTorch do their bookkeeping.
 #
 # **Why does it matter?** A CPU is slow at multiplying, so matrix products fill much of the picture, and the gaps do
-# comparatively little harm. Now imagine that every bar is a hundred times shorter, while the gaps stay as they are.
-# That is a GPU.
+# comparatively little harm. Now imagine that every bar shrinks to a
+# hundredth of its width, while the gaps stay as they are. That is a GPU.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Small networks wait\n\nHow long does an operation take if it has nothing to do?\n\n**Predict.** A network with 4 hidden units has less than a hundredth as many weights as one with 1,024. Is its step a hundred times as fast?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Small networks wait\n\nHow long does an operation take if it has nothing to do?\n\n**Predict.** A network with 4 hidden units has less than a hundredth as many weights as one with 1,024. Is a step of the smaller network a hundred times as fast?"}
 # ## 2 · Small networks wait
 #
-# How long does an operation take if it has nothing to do? And when does a network count as small? We need no GPU to
-# find out, only smaller images (8×8), small batches, and networks of different widths.
+# How long does an operation take if it has nothing to do? And when does a network count as small? We can
+# find out without a GPU: small images (8×8), small batches, and networks of different widths are enough.
 #
 # **Predict.** A network with 4 hidden units has less than a hundredth as many weights as one with 1,024. Is its step a
 # hundred times as fast?
@@ -208,13 +208,13 @@ assert (
 )  # as many idle operations cannot take longer; ½ leaves room for a busy machine
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not even close. The time goes into *saying* what to do, not into doing it."}
-# **Answer.** No, not remotely. The wide network has 207 times as many weights, but in our run its step took less than
-# twice as long. To the left of the bend in the curve, shrinking the network does not make the step faster, because the
-# time is spent on *saying* what to do, not on doing it.
+# **Answer.** No, not remotely. The wide network has 207 times as many weights as the narrow one, but in
+# our run its step took less than twice as long. To the left of the bend in the curve, shrinking the
+# network does not make the step faster, because the time is spent on *saying* what to do, not on doing it.
 #
-# The dashed line accounts for only part of this time, however. A CPU launches nothing, so what is the rest? We time the
-# narrowest network in pieces: the forward pass without a record for the backward pass, the forward pass with that
-# record, both passes together, and the whole step.
+# However, the dashed line in the figure accounts for only part of the time of a step. Nothing is launched on a
+# CPU, so where does the rest of the time go? We time a step of the narrowest network piece by piece: the
+# forward pass without autograd's recording, the forward pass with it, both passes together, and the whole step.
 
 # %%
 narrow, its_optimizer = pairs[widths[0]]
@@ -250,22 +250,22 @@ parts = {
 figures.parts_of_a_step(parts)
 
 # %% [markdown]
-# The rest is mostly bookkeeping. Autograd records each operation together with what the backward pass will need, and
-# later walks back through its records. Modules look for hooks, memory is allocated and freed, the optimizer collects
-# its tensors, and even the labels for the profiler cost something. On a GPU each operation also has to be launched,
-# which takes a few microseconds more.
+# The rest of the time is mostly bookkeeping. Autograd records each operation together with what the
+# backward pass will need, and later walks back through its records. Modules look for hooks, memory is
+# allocated and freed, the optimizer collects its tensors, and even the labels for the profiler cost
+# something. On a GPU each operation also has to be launched, which takes a few microseconds more.
 #
-# Where the bend lies depends on the machine. The step in section 1 needs about 0.4 billion multiplications and
-# additions. A processor that does $10^{13}$ of them a second would be done in about 40 µs, while Python and PyTorch need a
-# millisecond or more to go through the operations one by one. On such a machine the plain VAE is a small network.
+# Where the curve bends depends on the machine. One step of the VAE in section 1 involves about 0.4 billion multiplications and
+# additions. A processor that performs $10^{13}$ of these a second would finish the step in about 40 µs, while Python and PyTorch
+# need a millisecond or more to go through its operations one after another. For such a processor, the plain VAE is a small network.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Numbers should not travel\n\nAn A100 could do fifty operations in the time it takes to read *one* number from its memory.\n\n**Predict.** We add 1 to all numbers of an array. How does the speed, in bytes a second, change as it grows from 64 numbers to sixteen million?"}
 # ## 3 · Memory, or why numbers should not travel
 #
-# A processor computes only with the numbers in its *registers*. All others have to travel there, and the farther away a
-# number is, the longer that takes. This is the *memory hierarchy*. The table shows it for one GPU, NVIDIA's A100 with
-# 40 GB, according to its white paper (NVIDIA 2020). This GPU consists of 108 *multiprocessors*, and each of them runs
-# many *programs* (section 5 explains what these are).
+# A processor computes only with the numbers in its *registers*. All other numbers must first travel to the registers,
+# and the farther away a number is, the longer this takes. The levels of memory, from near to far, form the *memory
+# hierarchy*. The table shows these levels for one GPU, NVIDIA's A100 with 40 GB, as given in its white paper (NVIDIA
+# 2020). An A100 has 108 *multiprocessors*, each of which runs many *programs* (section 5 explains what a program is).
 #
 # | where | how much | who sees it |
 # |---|---|---|
@@ -275,10 +275,10 @@ figures.parts_of_a_step(parts)
 # | the GPU's memory | 40 GB, at 1,555 GB/s | all programs |
 # | the computer's memory | behind PCIe, at most 32 GB/s each way | all programs, by copying |
 #
-# This GPU performs up to $19.5 \cdot 10^{12}$ float32 operations a second. In the time it takes to read *one*
-# 4-byte number from its memory, it could perform fifty operations. A CPU has the same kind of hierarchy, but the figures
-# are different. To see its effect, we add 1 to every number in an array, in place, and count the bytes read and written
-# per second.
+# The A100 performs up to $19.5 \cdot 10^{12}$ float32 operations a second. In the time it takes to
+# read *one* 4-byte number from memory, it could perform fifty operations. A CPU has a memory
+# hierarchy of the same kind, with different sizes and speeds. To see the effect of this hierarchy,
+# we add 1 to every number in an array, in place, and count the bytes read and written per second.
 #
 # **Predict.** How will the speed change as the array grows from 64 numbers to sixteen million?
 
@@ -294,23 +294,23 @@ bytes_per_second = 1e9 * list(speeds.values())[-1]
 print(f"the largest array: {bytes_per_second / 1e9:.1f} GB/s; the fastest: {max(speeds.values()):.1f} GB/s")
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Small arrays wait to be started. On many machines the speed falls again at the end, where arrays leave the cache."}
-# **Answer.** The speed rises steeply and then levels off. On many machines it falls again at the end.
+# **Answer.** The speed rises steeply and then levels off. On many machines the speed falls again for the largest arrays.
 #
-# **Why?** Small arrays wait for the operation to be started, as in section 2. Arrays that fit into a cache can move at
-# the cache's speed. The largest arrays must be fetched from memory, and it is their speed that matters for large
-# models. If memory is much slower than the caches, the curve has a clear peak. In our run it had none.
+# **Why?** Small arrays wait for the operation to be started, as in section 2. Arrays that fit into a cache can be read and
+# written at the speed of the cache. The largest arrays must be fetched from memory, and it is the speed of memory that matters
+# for large models. If memory is much slower than the caches, the curve has a clear peak. In our run the curve had no peak.
 
 # %% [markdown]
 # ### Neighbours should read neighbours
 #
 # Memory is never read one number at a time. A typical CPU fetches *lines* of 64 bytes, and a GPU fetches *sectors*
-# of 32. A GPU computes in *warps* of 32 *lanes*. Each lane works on its own number, and all lanes carry out the same
-# instruction at the same time. If the lanes of a warp ask for neighbouring numbers, a few sectors serve them all, and
-# the reads are *coalesced*. Now suppose that lane $i$ reads number $s \cdot i$ instead, where $s$ is called the
-# *stride*.
+# of 32 bytes. A GPU computes in groups of 32 *lanes*, called *warps*. Each lane works on its own number, and all
+# lanes of a warp carry out the same instruction at the same time. If the lanes of a warp ask for neighbouring
+# numbers, a few sectors are enough for all of them, and the reads are called *coalesced*. Now suppose that lane
+# $i$ of a warp reads the number at position $s \cdot i$ of an array, where $s$ is called the *stride*.
 #
-# **Predict.** A warp reads 32 numbers of 4 bytes with stride $s$. How many sectors must be fetched? At which stride
-# does this number stop growing?
+# **Predict.** A warp reads 32 numbers of 4 bytes with stride $s$. How many sectors
+# must the GPU fetch? At which stride does the number of sectors stop growing?
 
 # %%
 steps_apart = (1, 2, 4, 8, 16, 32)
@@ -327,29 +327,29 @@ figures.strides(steps_apart, sectors, nanoseconds)
 del arrays, jobs, views  # 67 MB
 
 # %% [markdown]
-# **Answer.** Four sectors serve a warp that reads neighbours. At strides of 8 or more, each lane needs its own sector,
-# so 32 sectors must be fetched, and seven eighths of what travels is thrown away. On the CPU, too, a number costs more
-# to read as the stride grows. If only lines counted, the cost would stop rising at a stride of 16, where each number
-# needs its own line. It may go on rising, because it also depends on how well the CPU predicts which line comes next.
+# **Answer.** A warp that reads neighbours needs four sectors. With a stride of 8 or more, each lane needs its own sector, so
+# 32 sectors are fetched, and seven eighths of the bytes are thrown away. On the CPU, too, the time to read a number grows
+# with the stride. If only the number of lines mattered, the time per number would stop growing at a stride of 16, where each
+# number needs its own line. The time may grow further, because it also depends on how well the CPU predicts the next line.
 #
-# This is why it matters along which axis of an array the lanes of a kernel run. In our kernels they will run along the
-# pixels of one image, which are neighbours in memory.
+# It therefore matters along which axis of an array the lanes of a kernel run. In our
+# kernels the lanes will run along the pixels of one image, which are neighbours in memory.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The roofline\n\nWith an *intensity* of $I$ operations per byte moved, a computation does at most\n\n$$\\min(\\text{peak}, \\; I \\cdot \\text{bandwidth})$$\n\n**Predict.** Adding two arrays: $I = 1/12$. The product of $n \\times n$ matrices: $I = n/6$. Which is limited by memory? Where do products of small matrices lie?"}
 # ### The roofline
 #
-# How fast can a computation be? It must do its operations and it must move its bytes, and at best it does both at the
-# same time. Let the *intensity* $I$ be the number of its operations per byte moved, *peak* the number of operations
-# that the processor can do in a second, and *bandwidth* the number of bytes that memory can deliver in a second. Then
+# How fast can a computation be? A computation must perform its operations and move its bytes, and at best it does both at
+# the same time. Let the *intensity* $I$ be the number of operations per byte moved, *peak* the number of operations that
+# the processor can perform in a second, and *bandwidth* the number of bytes that memory can deliver in a second. Then
 # the computation does at most
 #
 # $$ \min(\text{peak}, \; I \cdot \text{bandwidth}) $$
 #
-# operations a second. This is the *roofline* (Williams, Waterman & Patterson 2009). Adding two arrays takes one
-# operation for every twelve bytes, so $I = 1/12$. The product of two $n \times n$ matrices takes $2n^3$ operations on
+# operations a second. This bound is called the *roofline* (Williams, Waterman & Patterson 2009). Adding two arrays takes
+# one operation for every twelve bytes, so $I = 1/12$. The product of two $n \times n$ matrices takes $2n^3$ operations on
 # $3n^2$ numbers of four bytes, so $I = n/6$.
 #
-# **Predict.** Which of the two is limited by memory? Where under the roof will the products of small matrices lie?
+# **Predict.** Which of the two is limited by memory? Where below the roofline will the products of small matrices lie?
 
 # %%
 sides = (16, 64, 256, 1024)
@@ -377,28 +377,28 @@ figures.roofline(points, max(speed), bytes_per_second)
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Adding, by memory; large products, by arithmetic; small ones, by waiting."}
-# **Answer.** Adding is limited by memory, and faster arithmetic would not help it. Large matrix products are limited
-# by arithmetic, and the fastest of them serves as this machine's peak. The smallest product lies far below the roof,
-# because it mostly waits to be started. (A point may lie above the sloping part if its numbers are in a cache
-# already.)
+# **Answer.** Adding is limited by memory, and faster arithmetic would not help it. Large matrix
+# products are limited by arithmetic, and we take the speed of the fastest one as this machine's peak.
+# The product of the smallest matrices lies far below the roofline, because most of its time is spent
+# waiting to be started. (A point may lie above the sloping part if its numbers are in a cache already.)
 #
-# There are three ways to be slow, and each has its cure. A *graph* cures waiting (section 4), and a *fused kernel*
-# cures moving (section 5). Against a limit set by arithmetic, only a faster processor or a smaller network helps.
+# A computation can be slow in three ways, and each has its cure. A *graph* removes the waiting (section 4), and a *fused kernel*
+# reduces the memory traffic (section 5). If arithmetic is the limit, only a faster processor or a smaller network helps.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Say it once: a graph\n\nRecord the list of operations and addresses, and let the machine play it: one launch for all.\n\n- A new batch is *copied into* the old one\u2019s memory.\n- What Python did while recording happens never again."}
 # ## 4 · Say it once: a graph
 #
-# If every step is the same list of operations, we can record the list and let the machine play it back. This is a
-# *[CUDA graph](../docs/glossary.md#cuda-graph)*: a single launch starts all the operations. The list contains
-# operations and addresses in memory, and nothing else. Three things follow.
-# - A new batch must be *copied into* the memory of the recorded one.
+# If every step goes through the same list of operations, we can record the list once and let the machine play it
+# back. Such a recording is called a *[CUDA graph](../docs/glossary.md#cuda-graph)*: a single launch starts all its
+# operations. The recording contains operations, addresses in memory and the values of Python numbers, and nothing else. Three things follow.
+# - A new batch must be *copied into* the memory of the recorded batch.
 # - Whatever Python did during the recording (an `if`, a print) does not happen again, and a learning rate that is a
 #   Python number keeps its recorded value.
 # - Random numbers must come from a generator that each replay advances.
 #
-# A CUDA graph needs a GPU, but we can build an imitation to look at. The class below records each operation that
-# PyTorch runs, and it can repeat them on the same memory. It saves no time, because it still starts the operations one
-# by one.
+# A CUDA graph needs a GPU, but we can build an imitation to see how one works. The class
+# below records all operations that PyTorch runs, and it can repeat them on the same
+# memory. Our imitation saves no time, because it still starts the operations one by one.
 
 
 # %%
@@ -457,11 +457,11 @@ assert apart == 0 and losses == eager_losses  # the same operations in the same 
 assert len(set(losses)) == 20
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** Yes, and every replay draws its own noise."}
-# **Answer.** Yes to both. The weights agree to the last bit. So do the losses, and since each ordinary step draws
-# fresh noise, each replay must have drawn the same fresh noise.
+# **Answer.** Yes to both. The weights of the two runs agree to the last bit. The losses agree as well,
+# and since each ordinary step draws fresh noise, each replay must have drawn the same fresh noise.
 #
-# **Why?** The replay does the same operations in the same order, on the same memory, with the same random number
-# generator. Nothing in the arithmetic has changed.
+# **Why?** The replay performs the same operations in the same order, on the same memory, with
+# the same random number generator. Replaying a step changes nothing about its arithmetic.
 
 # %%
 are_views = sum(function.is_view for function, *_ in recorder.calls)
@@ -470,24 +470,24 @@ print(
 )
 
 # %% [markdown]
-# This count is larger than the number of operations in section 1, because the profiler and the recorder count
-# differently. The profile shows an operation and everything it calls as one bar. The recorder sits deeper inside
-# PyTorch, where a `linear` is two calls (a transposed view, and a product with an addition). It also records the labels
-# of the five parts.
+# The recorder finds more operations than the profiler found in section 1, because the two
+# count differently. The profile shows an operation and everything it calls as one bar. The
+# recorder sits deeper inside PyTorch, where a `linear` is two calls (a transposed view, and
+# a product with an addition). The labels of the five parts of the step are recorded too.
 #
-# In the course's loop a graph takes one argument: `run.train(step, epochs, graph=True)`. The first three steps run
-# as usual, the fourth is recorded, and all later steps with a full batch are replays. An update that cannot be
-# recorded runs as before, and a message says why. A typical culprit is `.item()`, which waits for the GPU in the
-# middle of the step.
+# In the course's training loop, a single argument turns a step into a graph:
+# `run.train(step, epochs, graph=True)`. The first three steps run as usual, the fourth is recorded, and all
+# later steps with a full batch are replays. An update that cannot be recorded runs without a graph, and a
+# message says why. A common reason is a call of `.item()`, which waits for the GPU in the middle of the step.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do it at once: a kernel\n\nA graph removes the waiting. Each operation still reads its input from memory and writes its output there.\n\n**Predict.** From the logits to the loss and back: how often is an array of their size read or written? The minimum is 3."}
 # ## 5 · Do it at once: a kernel
 #
-# A graph removes the waiting between operations. But each operation still reads its input from memory and writes its
-# output there, only for the next one to read it again.
+# A graph removes the waiting between operations. But each operation still reads its input
+# from memory and writes its output back, only for the next operation to read it again.
 #
 # **Predict.** We go from the [decoder](../docs/glossary.md#decoder)'s [logits](../docs/glossary.md#logit) to the loss,
-# and back to the gradient with respect to the logits. How many times is an array of the logits' size read or written?
+# and back to the gradient with respect to the logits. How many times is an array as large as the logits read or written?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Passes over memory", "show": "output"}
 logits = (3 * torch.randn(128, 784)).requires_grad_()
@@ -508,26 +508,26 @@ assert moved >= 9  # at least three times the minimum; the exact count depends o
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** In our run, 25 times. Fewer passes are the only way to become faster."}
-# **Answer.** It happens 25 times in our run, because each operation reads its inputs and writes its result. Three times
-# would be enough. (The count depends on how your version of PyTorch computes $\log(1 + e^a)$.)
+# **Answer.** Such an array is read or written 25 times in our run, because each operation reads its inputs and writes
+# its result. Three times would be enough. (The count depends on how your version of PyTorch computes $\log(1 + e^a)$.)
 #
-# Each logit takes about a dozen operations. With three passes of four bytes, the intensity is about 1, and with more
-# passes it is lower still. Both values are far down the slope of the A100's roofline. The only way to become faster is
-# to make fewer passes.
+# The loss and its gradient take about a dozen operations per logit. With three passes over memory, of four bytes
+# per logit each, the intensity is about 1, and with more passes it is lower still. Such intensities lie far down
+# the slope of the A100's roofline. The only way to speed up such a computation is to make fewer passes over memory.
 #
 # A *kernel* is a function that runs on the GPU itself. PyTorch has ready-made kernels for its operations, but we can
-# write our own. Ours reads each logit and each pixel once, does everything in registers, and writes the gradient. Such
-# a kernel is called *fused*, because it does the work of many kernels.
+# write our own. Our kernel reads each logit and each pixel once, computes everything in registers,
+# and writes the loss and the gradient. Such a kernel is called *fused*, because it does the work of many kernels.
 #
-# The GPU runs the kernel many times at once, and each of these runs is a *program*. All programs execute the same code.
-# They differ only in their number, `tl.program_id`, from which each works out its share of the data, its *tile*. The
-# programs may run in any order. Our language is Triton (Tillet et al. 2019), a dialect of Python that is compiled for
-# the GPU.
+# The GPU runs many copies of the kernel at once, and each of these copies is called a *program*. All
+# programs execute the same code. Programs differ only in their number, `tl.program_id`, from which
+# each one works out its share of the data, its *tile*. The programs may run in any order. We write
+# our kernels in Triton (Tillet et al. 2019), a dialect of Python that is compiled for the GPU.
 #
-# Our images here have 37 pixels, and a tile consists of 16 pixels of one image. Read the kernel line by line:
+# In our example, each image has 37 pixels, and a tile consists of 16 pixels of one image. Read the kernel line by line:
 # - A tensor arrives as a *pointer*, the address of its first number. `logits + at` stands for 16 neighbouring
 #   addresses.
-# - 37 is not a multiple of 16, so the last tile hangs over the edge of the image. `inside` is the *mask*: where it is
+# - Since 37 is not a multiple of 16, the last tile hangs over the edge of the image. `inside` is the *mask*: where it is
 #   False, nothing is read and nothing is written.
 # - $\log(1 + e^a)$ is computed as $\max(a, 0) + \log(1 + e^{-|a|})$, because $e^{500}$ would overflow to infinity.
 # - A masked lane still takes part in the arithmetic, so its term is set to 0 before the sum.
@@ -551,9 +551,9 @@ def reconstruction_kernel(logits, x, nats, d_logits, who, D, tiles, BLOCK: tl.co
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Four images of 37 pixels, tiles of 16. Which program writes pixel 20 of the last image?"}
-# The square brackets in the call contain the *grid*, here 4 × 3 programs. Before the programs run, both results, the
-# [nats](../docs/glossary.md#nat) and the gradient, are filled with NaN, so that any entry that no program writes would
-# be noticed.
+# When we call the kernel, we specify the *grid* in square brackets, here 4 × 3 programs.
+# Before the programs run, the arrays for the [nats](../docs/glossary.md#nat) and for the
+# gradient are filled with NaN, so that an entry that no program has written would be noticed.
 #
 # **Predict.** Which program writes pixel 20 of the last image?
 
@@ -585,7 +585,7 @@ if kernels.triton:
 # has three tiles, so the number of the program is $3 \cdot 3 + 1$. Together the twelve programs have computed $-\log P$
 # of each image and the gradient with respect to each logit, and the check confirms that both are right.
 #
-# **Predict.** Now leave out the mask. Where will the numbers that a tile writes beyond the edge end up?
+# **Predict.** Now leave out the mask. If a tile writes numbers beyond the edge of its image, where will they end up?
 
 
 # %%
@@ -614,23 +614,23 @@ if kernels.triton:
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Into the next image, and the last ones into memory that belongs to somebody else."}
 # **Answer.** They end up in the next image, and those of the last image end up in memory that belongs to somebody else.
 #
-# **Why?** Memory knows no rows. The last pixel of one image is followed by the first pixel of the next, so two
-# programs now write to the same place. On a GPU it is a matter of chance which of them wins. Here the programs run
-# one after the other, so the result may even be right, and the mistake shows only on another machine.
+# **Why?** Memory knows no rows. The last pixel of one image is followed in memory by the first pixel of the next, so without
+# a mask two programs write to the same place. On a GPU, chance decides which of the two programs wins. In the interpreter,
+# the programs run one after the other, so the result may even be right, and the mistake shows up only on another machine.
 
 # %% [markdown]
 # ### The course's kernel
 #
-# The kernel in `course_lib/kernels/elbo.py` follows the same idea, but handles whole images and includes the KL. It
-# differs in three ways.
+# The kernel in `course_lib/kernels/elbo.py` follows the same idea as our example,
+# but handles whole images and includes the KL. It differs in three ways.
 # - One program walks over all tiles of its image, so that the running sums never leave the registers.
 # - It computes $\log(1 + s)$ in such a way that a small $s$ is not lost when it is added to 1 (a trick due to Kahan).
 # - Its forward pass already writes the gradients for the usual loss, the mean over the images with its factor $1/N$.
-#   The backward pass launches a second kernel, which compares the factor that actually arrives with $1/N$ and rewrites
+#   The backward pass launches a second kernel, which compares the factor that it actually receives with $1/N$ and rewrites
 #   the gradients only where the two factors differ.
 #
-# Does such a kernel change the answer? We compare it with the course's plain functions for two losses, the mean over
-# the images and a weighted sum.
+# Does a fused kernel change the answer? We compare the kernel with the course's
+# plain functions for two losses, the mean over the images and a weighted sum.
 
 
 # %%
@@ -661,10 +661,10 @@ assert max(kernel_errors.values()) < 1e-5  # float32 rounds by up to 6e-8; sums 
 # %% [markdown]
 # ## 6 · Noise that nobody stores
 #
-# In $z = \mu + \sigma e$ the gradient with respect to $\sigma$ needs the $e$ of the forward pass, so PyTorch keeps it
-# in memory. A kernel need not store it, because its random numbers are a *function*. Number $i$ of seed $s$ is computed
-# from $i$ and $s$ alone, in ten rounds of multiplying and mixing (Philox; Salmon et al. 2011). Anyone who knows the
-# seed can compute $e$ again, in any order.
+# In $z = \mu + \sigma e$, the gradient with respect to $\sigma$ depends on the noise $e$ of the forward pass, so
+# PyTorch keeps $e$ in memory. A kernel need not store its noise, because its random numbers are the values of a
+# *function*. Random number $i$ for the seed $s$ is computed from $i$ and $s$ alone, in ten rounds of multiplying
+# and mixing (Philox; Salmon et al. 2011). Anyone who knows the seed can compute the noise again, in any order.
 
 # %%
 mu, logvar = torch.zeros(8, 20), torch.zeros(8, 20, requires_grad=True)
@@ -677,9 +677,9 @@ print(f"the noise recomputed in backward differs from forward's by {noise_error:
 assert noise_error < 1e-6  # float32
 
 # %% [markdown]
-# The same trick is used to draw a batch. One byte per pixel comes in, a 0 or a 1 goes out, and the random number in
-# between is never stored in memory. PyTorch can compute Philox too, with integer tensors, so the kernel and the plain
-# function draw the *same* pixels.
+# The pixels of a batch are binarized with the same trick. One byte per pixel comes in, a 0 or a 1
+# goes out, and the random number in between is never stored in memory. Philox can also be computed in
+# plain PyTorch, with integer tensors, so the kernel and the plain function draw the *same* pixels.
 #
 # **Predict.** The next figure shows a digit and three random draws of it. What will the mean of two hundred draws
 # look like?
@@ -727,12 +727,12 @@ joint = em.log_joint(points[500:501], *parameters, "diag")[0]  # (K,), of one di
 print(f"exp first: Σ exp = {joint.exp().sum()}; the log-terms lie near {joint.median():.0f} nats")
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each tile adds something positive to the total, which is relative to the largest so far. Can this total fall?"}
-# We keep the largest term *so far*, and a total that is relative to it. When a tile brings a larger term, we multiply
-# the total by $\exp(\text{old} - \text{new})$. This one line (Milakov & Gimelshein 2018) is also part of the reason
-# why long contexts fit into a language model's memory (Dao et al. 2022).
+# We keep the largest term *so far*, and a running total of the exponentials relative to it. When a tile contains a
+# new maximum, we multiply the running total by $\exp(\text{old} - \text{new})$. This rescaling (Milakov & Gimelshein 2018)
+# is also part of the reason why long contexts fit into a language model's memory (Dao et al. 2022).
 #
-# **Predict.** Take one digit, 40 components and tiles of 4. Each tile adds something positive to the total, which is
-# relative to the largest term so far. Can this total fall?
+# **Predict.** Take one digit, 40 components and tiles of 4. Each tile adds something positive to
+# the running total. Can the total, which is relative to the largest term so far, nevertheless fall?
 
 # %%
 top, total = torch.tensor(-torch.inf), torch.tensor(0.0)
@@ -757,15 +757,15 @@ assert joint.exp().sum() == 0  # underflow: float32 ends near exp(−104)
 assert abs(log_px - float(joint.logsumexp(0))) < 1e-3  # float32 resolves 3e-5 at 350
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes: when the unit grows, all that was added before counts less."}
-# **Answer.** Yes. Here it falls at two of the nine tiles after the first, although $\log \sum \exp$ of the terms so
-# far never does.
+# **Answer.** Yes. In our example the total falls at two of the nine tiles
+# after the first, although $\log \sum \exp$ of the terms so far never falls.
 #
-# **Why?** The total is counted in units of the largest term so far. When this unit grows, everything that was added
-# before counts less. What the total loses, the maximum has gained.
+# **Why?** The total is counted in units of the exponential of the largest term so far. When the unit grows,
+# everything added so far counts for less. What the total loses, the maximum has gained.
 #
-# The kernel `mixture_statistics` walks over the components twice. The first walk gives $\log P(x)$, one number per
-# point. The second gives the sums that the M-step needs, $K(1 + 2d)$ numbers, whatever $N$ is. We run one E-step in
-# the interpreter, on a few points, and compare it with the E-step of the chapter on mixtures.
+# The kernel `mixture_statistics` makes two passes over the components. The first pass gives $\log P(x)$, one number per
+# point. The second pass gives the sums that the M-step needs, $K(1 + 2d)$ numbers regardless of $N$. We run one E-step
+# of the kernel in the interpreter, on a few points, and compare the result with the E-step of the chapter on mixtures.
 
 # %%
 x_few, small_mixture = points[:40], (torch.full((5,), 0.2), points[:5].clone(), parameters[2][:5])
@@ -786,15 +786,15 @@ torch.testing.assert_close(
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Microseconds, here and there\n\nImages one by one; a `TensorDataset`; bytes on the device, 128 rows at once.\n\n**Predict.** The arithmetic is the same. How many times as fast is the third loop as the first?"}
 # ## 8 · Microseconds, here and there
 #
-# How much time does all this save? We time three loops on your machine. They share the network, the loss and the
-# optimizer, and differ in how they get each batch:
+# How much time does all this machinery save in practice? We time three training loops on your
+# machine. They share the network, the loss and the optimizer, and differ in how they get each batch:
 # - the loop of many tutorials: a data set of single images, each converted on its own, a `DataLoader`, and `.item()`
 #   in each step;
 # - the same loop with a `TensorDataset` of converted images, so that only the `DataLoader`'s own work is left;
 # - the course's loop, which keeps the bytes on the device and asks for 128 rows at once.
 #
-# With a CUDA GPU there is a fourth loop, the same step as a graph. (`DataLoader` can also use worker processes, which
-# hide its work behind the step if there are cores to spare.)
+# On a machine with a CUDA GPU there is also a fourth loop, which runs the same step as a graph. (`DataLoader`
+# can also use worker processes, which hide its work behind the step if there are cores to spare.)
 #
 # **Predict.** The arithmetic is the same. By what factor will the third loop beat the first?
 
@@ -863,27 +863,27 @@ for name, gain in gains.items():
     print(f"our loop is {gain:.1f} times as fast as the one with {name}")
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The bars show it, for one machine. The faster the device, the more of a step is waiting."}
-# **Answer.** The lines above give the factors for this machine. On the CPU of our run, the third loop was more than
+# **Answer.** The lines above give the factors for this machine. In our run on a CPU, the third loop was more than
 # twice as fast as the first, but hardly faster than the second. On a busy machine the factors can take almost any
 # value, so no check tests them.
 #
 # **Why?** The first loop creates 128 small Python objects for each batch while the network waits. With a
 # `TensorDataset` nothing is converted, but the loader still fetches 128 rows one by one and stacks them. The third loop
-# asks for all of them at once. On a CPU the arithmetic of the step itself remains, and it takes most of the time. The
-# faster the device, the larger the share of waiting, and the more a graph and fused kernels can save.
+# asks for all 128 rows at once. What remains on a CPU is the arithmetic of the step itself, which takes most of the
+# time. The faster the device, the more of the time is spent waiting, and the more a graph and fused kernels can save.
 #
-# Whether they do must be measured. `benchmarks/gpu.py` first reports two floors, the time for the bytes that a step
-# must move and the time for the launches that it makes. Then it times a tutorial's loop, ours, compiled code, the
-# graph, and the graph with fused kernels, in one run on one machine. The factors in `docs/measurements.md` were
-# measured on CPUs (`benchmarks/vae.py`). In both programs the tutorial's loop also uses its own loss and PyTorch's
-# default Adam.
+# Whether a graph and fused kernels do save time must be measured. The script `benchmarks/gpu.py` first reports
+# two lower bounds, the time for the bytes that a step must move and the time for the launches that it makes.
+# The script then times a tutorial's loop, ours, compiled code, the graph, and the graph with fused kernels, all
+# in one run on one machine. The factors in `docs/measurements.md` were measured on CPUs (`benchmarks/vae.py`).
+# In both benchmarks, the tutorial's loop also uses its own loss and PyTorch's default Adam.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
 #
-# The lecture does not discuss hardware, so none of its claims is tested here. But the results of its formulas must not
-# depend on how they are computed. The first table therefore asks, for each piece of machinery, whether it changes the
-# answer. The second lists what is slow without such machinery.
+# The lecture does not discuss hardware, so none of its claims is tested here. But the result of a formula must not
+# depend on how it is computed. The first table therefore asks, for each piece of machinery, whether it changes the
+# answer. The second table lists what is slow without such machinery.
 
 # %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 by = kernels.ran["fused_elbo"]
@@ -910,19 +910,19 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. After
-# the example, it also tries random inputs of other sizes, which are new each time, and extreme inputs. The first three exercises
-# are plain PyTorch and need neither a GPU nor Triton. The fourth is done on paper.
+# the example, the check also tries extreme inputs, and random inputs of other sizes, which are new each time. The
+# first three exercises are plain PyTorch and need neither a GPU nor Triton. The fourth exercise is done on paper.
 #
 # **1. A tile and its mask.** Play the part of one program of a kernel: compute the sum of $\log(1 + e^a)$ over the
-# logits $a$ of its own tile, in nats. As in a kernel, there is no tensor of logits to slice. This is what you get
-# instead:
+# logits $a$ of its own tile, in nats. As in a kernel, there is no
+# tensor of logits to slice. Instead, you are given the following:
 # - `logits` is the *address* of the image's first logit, an integer.
 # - `load(addresses, mask)` is the only way to read memory. A program always has `block` lanes, so `load` takes two
 #   tensors of length `block`, the addresses and a boolean mask.
 # - Where the mask is False, nothing is read, and 0 is returned.
 #
-# On a GPU, a read beyond the image silently returns other people's numbers. This `load` insists on the mask, and it
-# stops you if a lane that is not masked reads outside the image.
+# On a GPU, a read beyond the image silently returns whatever numbers lie there. The `load` of
+# this exercise insists on the mask, and it stops you if an unmasked lane reads outside the image.
 
 
 # %%
@@ -941,9 +941,9 @@ checks.tile_sum(my_tile_sum)
 
 
 # %% [markdown]
-# **2. Log-sum-exp in one pass.** As in section 7, but for many rows at once. Work on one tile of `block` columns at a
-# time; the last tile may be narrower. The numbers may be far from 0, and they may differ greatly between rows and
-# within a row.
+# **2. Log-sum-exp in one pass.** Compute the log-sum-exp as in section 7, but for many rows
+# at once. Work on one tile of `block` columns at a time; the last tile may be narrower. The
+# numbers may be far from 0, and they may differ greatly between rows and within a row.
 
 
 # %%
@@ -961,8 +961,8 @@ checks.online_logsumexp(my_online_logsumexp)
 
 
 # %% [markdown]
-# **3. Gradients with all their factors.** Write what the fused kernel writes, for a loss that is the mean over images
-# of reconstruction + KL, in nats. Derive the three formulas on paper, and then code them. The check does not accept
+# **3. Gradients with all their factors.** Compute the fused kernel's gradients, for a loss that is the mean over images
+# of reconstruction + KL, in nats. Derive the three formulas on paper, and then code them. The check rejects any use of
 # autograd.
 
 
@@ -979,10 +979,10 @@ def my_elbo_gradients(logits, x, mu, logvar):
 checks.elbo_gradients(my_elbo_gradients)
 
 # %% [markdown]
-# **4. Derive it.** A layer multiplies a batch of $B$ rows of 784 numbers by a matrix of 784 × 400. Count its operations
-# and the bytes that it must move in float32, and write down its intensity as a function of $B$. From which $B$ onwards
-# is the layer limited by arithmetic on the A100 of section 3? Is our batch of 128 enough? Then find the corresponding
-# $B$ for your own machine from the roofline that you measured.
+# **4. Derive it.** A layer multiplies a batch of $B$ rows of 784 numbers by a matrix of 784 × 400. Count the
+# operations of this layer and the bytes that it must move in float32, and write down the intensity as a function of
+# $B$. Above which batch size $B$ is the layer limited by arithmetic on the A100 of section 3? Is our batch size of
+# 128 large enough for that? Then find the corresponding $B$ for your own machine from the roofline that you measured.
 
 # %% [markdown]
 # ## Further reading
